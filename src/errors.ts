@@ -1,0 +1,37 @@
+/** What a person needs to mend a fault: what was expected, what came, where, and a hint. */
+export interface ErrorDetails {
+  expected?: string;
+  found?: string;
+  where?: string;
+  hint?: string;
+  cause?: unknown;
+}
+
+/** Base of every error that Lowrank raises on purpose; its message is meant to be read by the person at the keyboard. */
+export class LowrankError extends Error {
+  readonly details: ErrorDetails;
+
+  constructor(summary: string, details: ErrorDetails = {}) {
+    const lines = [summary];
+    if (details.where !== undefined) lines.push(`  where:    ${details.where}`);
+    if (details.expected !== undefined) lines.push(`  expected: ${details.expected}`);
+    if (details.found !== undefined) lines.push(`  found:    ${details.found}`);
+    if (details.hint !== undefined) lines.push(`  hint:     ${details.hint}`);
+    super(lines.join("\n"), details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.details = details;
+  }
+}
+
+/** Tensor shapes that do not fit each other. */
+export class ShapeError extends LowrankError {}
+/** A file that is not what its format says. */
+export class FormatError extends LowrankError {}
+/** No device, a device that was lost, or one that is too small. */
+export class DeviceError extends LowrankError {}
+/** A setting or flag that makes no sense. */
+export class ConfigError extends LowrankError {}
+/** Training data that cannot be used. */
+export class DataError extends LowrankError {}
+/** Loss or gradients that are no longer finite. */
+export class TrainingError extends LowrankError {}

@@ -1,0 +1,86 @@
+/**
+ * What differs between Node and a page, Node's side. `browser.ts` has the same exports.
+ */
+import { randomBytes } from "node:crypto";
+import { access, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const platformName = `Node ${process.version}`;
+
+/** A file opened for random access. Offsets and lengths are bytes. */
+export interface FileReader {
+  readonly name: string;
+  readonly size: number;
+  /** The bytes of [offset, offset + length), in memory of their own (aligned to 8). */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+export async function openFile(path: string): Promise<FileReader> {
+  const handle = await open(path, "r");
+  const { size } = await handle.stat();
+  return {
+    name: path,
+    size,
+    async read(offset, length) {
+      const bytes = new Uint8Array(length);
+      let done = 0;
+      while (done < length) {
+        const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 1 << 30), offset + done);
+        if (bytesRead === 0) throw new Error(`${path}: file ended ${length - done} bytes early`);
+        done += bytesRead;
+      }
+      return bytes;
+    },
+    close: () => handle.close(),
+  };
+}
+
+export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await readFile(path));
+}
+
+/** A file that was built with the program, by its path inside `dist/` (read-only, always there). */
+export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return readBytes(fileURLToPath(new URL(name, import.meta.url)));
+}
+
+/** The path of a file or folder that is shipped with the package, from its root: "data/models/gpt2-micro". */
+export function packagePath(name: string): string {
+  return join(fileURLToPath(new URL("..", import.meta.url)), name);
+}
+
+export async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+export async function listDirectory(path: string): Promise<string[]> {
+  return (await readdir(path)).sort();
+}
+
+export async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+}
+
+export async function remove(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+}
+
+export { join as joinPath };
+
+/** Writes a whole file or nothing: to a temporary name beside it, then renamed. */
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
+  try {
+    await writeFile(temporary, content);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}

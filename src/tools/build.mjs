@@ -1,0 +1,64 @@
+/**
+ * Builds everything under build/ and dist/: WASM (asc), the data files that are made at build time, and the bundles.
+ * `node src/tools/build.mjs [--tests]`: with --tests also bundles test/ into build/test/.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+process.chdir(root);
+
+/** The commands: one entry each, dist/<name>.js. */
+const COMMANDS = readdirSync("src").filter((f) => f.endsWith(".ts") && !f.endsWith(".d.ts") && isEntry(f));
+
+function isEntry(file) {
+  return ["index.ts", "train.ts", "classify.ts", "verify.ts"].includes(file);
+}
+
+function run(command, args) {
+  const { status } = spawnSync(process.execPath, [command, ...args], { stdio: "inherit" });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+function testFiles(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return testFiles(path);
+    return entry.name.endsWith(".test.ts") ? [path] : [];
+  });
+}
+
+const common = {
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  sourcemap: true,
+  packages: "external",
+  loader: { ".wgsl": "text", ".wasm": "binary" },
+  logLevel: "warning",
+};
+
+mkdirSync("build", { recursive: true });
+run("node_modules/assemblyscript/bin/asc.js", ["--target", "release"]);
+rmSync("dist", { recursive: true, force: true });
+await esbuild.build({
+  ...common,
+  entryPoints: COMMANDS.map((f) => join("src", f)),
+  outdir: "dist",
+  splitting: true,
+});
+
+if (process.argv.includes("--tests")) {
+  rmSync("build/test", { recursive: true, force: true });
+  await esbuild.build({
+    ...common,
+    entryPoints: testFiles("test"),
+    outdir: "build/test",
+    outbase: "test",
+    splitting: true,
+  });
+}
