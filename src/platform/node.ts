@@ -2,6 +2,7 @@
  * What differs between Node and a page, Node's side. `browser.ts` has the same exports.
  */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { access, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -43,12 +44,21 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> 
 
 /** A file that was built with the program, by its path inside `dist/` (read-only, always there). */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  return readBytes(fileURLToPath(new URL(name, import.meta.url)));
+  return readBytes(packagePath(`dist/${name}`));
 }
 
 /** The path of a file or folder that is shipped with the package, from its root: "data/models/gpt2-micro". */
 export function packagePath(name: string): string {
-  return join(fileURLToPath(new URL("..", import.meta.url)), name);
+  return join(packageRoot, name);
+}
+
+/** The nearest folder above this file with a package.json, so that it is found from dist/ and from build/test/ alike. */
+const packageRoot = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
+
+function findPackageRoot(folder: string): string {
+  const parent = dirname(folder);
+  if (existsSync(join(folder, "package.json")) || parent === folder) return folder;
+  return findPackageRoot(parent);
 }
 
 export async function exists(path: string): Promise<boolean> {

@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
+import { buildSpamAssassin } from "./spam-assassin.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
@@ -45,6 +46,7 @@ const common = {
 mkdirSync("build", { recursive: true });
 run("node_modules/assemblyscript/bin/asc.js", ["--target", "release"]);
 rmSync("dist", { recursive: true, force: true });
+await buildSpamAssassin();
 await esbuild.build({
   ...common,
   entryPoints: COMMANDS.map((f) => join("src", f)),
