@@ -1,0 +1,219 @@
+// Byte-level BPE, exact: within each piece of the splitting pattern the pair with the lowest rank merges first, the
+// leftmost of equal ones. Three ways to the same ids: frequent pieces come from a cache, short ones are merged by
+// scanning, long ones through a heap, so that a "word" of a million letters costs n log n and not n squared.
+
+import { piece_end } from "./pretokenize";
+import { byte_id, NO_PAIR, pair_id } from "./vocabulary";
+
+/** Pieces up to this many bytes are merged by scanning; their pairs' ids wait in `short_pairs`. */
+const SHORT_BYTES: usize = 48;
+const short_pairs: usize = memory.data(192, 4);
+
+/**
+ * The cache: slots of 32 bytes, {u64 low, u64 high (the piece, zeros behind it), u8 bytes, u8 ids, u16 id[7]}. A slot
+ * holds the latest piece that hashed to it; one with 0 bytes is empty.
+ */
+const CACHE_SLOT_BITS: u64 = 15;
+const CACHED_BYTES: usize = 16;
+const CACHED_IDS: usize = 7;
+let cache: usize = 0;
+
+/** Scratch of the long pieces, grown when a longer one comes: u32 next, previous and pair per byte, then the heap. */
+let scratch: usize = 0;
+let scratch_bytes: usize = 0;
+let queue: usize = 0;
+let queued: usize = 0;
+
+/** Merges the `length` bytes (1 to SHORT_BYTES) at `text` into ids at `out`; returns how many. */
+function merge_short(text: usize, length: usize, out: usize): usize {
+  let count = length;
+  for (let i: usize = 0; i < count; i++) store<u32>(out + (i << 2), byte_id(load<u8>(text + i)));
+  for (let i: usize = 0; i + 1 < count; i++) {
+    const at = out + (i << 2);
+    store<u32>(short_pairs + (i << 2), pair_id(load<u32>(at), load<u32>(at, 4)));
+  }
+  while (count > 1) {
+    let best = NO_PAIR;
+    let best_at: usize = 0;
+    for (let i: usize = 0; i + 1 < count; i++) {
+      const id = load<u32>(short_pairs + (i << 2));
+      if (id < best) {
+        best = id;
+        best_at = i;
+      }
+    }
+    if (best == NO_PAIR) break;
+    count--;
+    const at = out + (best_at << 2);
+    const pair = short_pairs + (best_at << 2);
+    store<u32>(at, best);
+    for (let i = best_at + 1; i < count; i++) {
+      store<u32>(out + (i << 2), load<u32>(out + (i << 2), 4));
+      store<u32>(short_pairs + (i << 2), load<u32>(short_pairs + (i << 2), 4));
+    }
+    if (best_at > 0) store<u32>(pair - 4, pair_id(load<u32>(at - 4), best));
+    if (best_at + 1 < count) store<u32>(pair, pair_id(best, load<u32>(at, 4)));
+  }
+  return count;
+}
+
+/** Adds an entry, id << 32 | index, to the heap, whose least entry is its first. */
+function push(entry: u64): void {
+  let at = queued++;
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    const above = load<u64>(queue + (parent << 3));
+    if (above <= entry) break;
+    store<u64>(queue + (at << 3), above);
+    at = parent;
+  }
+  store<u64>(queue + (at << 3), entry);
+}
+
+/** Takes the least entry out of the heap, which is not empty. */
+function pop(): u64 {
+  const least = load<u64>(queue);
+  const entry = load<u64>(queue + (--queued << 3));
+  let at: usize = 0;
+  while (true) {
+    let child = (at << 1) + 1;
+    if (child >= queued) break;
+    let below = load<u64>(queue + (child << 3));
+    if (child + 1 < queued) {
+      const right = load<u64>(queue + (child << 3), 8);
+      if (right < below) {
+        below = right;
+        child++;
+      }
+    }
+    if (below >= entry) break;
+    store<u64>(queue + (at << 3), below);
+    at = child;
+  }
+  store<u64>(queue + (at << 3), entry);
+  return least;
+}
+
+/** Writes the pair that begins at `index` and queues it if it merges. */
+function set_pair(pairs: usize, index: usize, id: u32): void {
+  store<u32>(pairs + (index << 2), id);
+  if (id != NO_PAIR) push(((<u64>id) << 32) | <u64>index);
+}
+
+/**
+ * As `merge_short` for any length. Symbols keep the index of their first byte and are linked; an entry of the heap is
+ * out of date when the pair at its index is no longer the one it names.
+ */
+function merge_long(text: usize, length: usize, out: usize): usize {
+  const need = length * (3 * 4 + 2 * 8); // a heap of at most one entry a byte at first and one more net a merge
+  if (scratch_bytes < need) {
+    if (scratch != 0) heap.free(scratch);
+    scratch = heap.alloc(need);
+    scratch_bytes = need;
+  }
+  queue = scratch;
+  queued = 0;
+  const next = scratch + (length << 4);
+  const previous = next + (length << 2);
+  const pairs = previous + (length << 2);
+
+  for (let i: usize = 0; i < length; i++) {
+    store<u32>(out + (i << 2), byte_id(load<u8>(text + i)));
+    store<u32>(next + (i << 2), <u32>i + 1);
+    store<u32>(previous + (i << 2), <u32>i - 1);
+  }
+  for (let i: usize = 0; i + 1 < length; i++) {
+    const at = out + (i << 2);
+    set_pair(pairs, i, pair_id(load<u32>(at), load<u32>(at, 4)));
+  }
+  while (queued > 0) {
+    const entry = pop();
+    const index = <usize>(<u32>entry);
+    const id = <u32>(entry >> 32);
+    if (load<u32>(pairs + (index << 2)) != id) continue;
+    const gone = <usize>load<u32>(next + (index << 2));
+    const after = <usize>load<u32>(next + (gone << 2));
+    store<u32>(out + (index << 2), id);
+    store<u32>(next + (index << 2), <u32>after);
+    store<u32>(pairs + (gone << 2), NO_PAIR);
+    if (after < length) {
+      store<u32>(previous + (after << 2), <u32>index);
+      set_pair(pairs, index, pair_id(id, load<u32>(out + (after << 2))));
+    } else {
+      store<u32>(pairs + (index << 2), NO_PAIR);
+    }
+    if (index > 0) {
+      const before = <usize>load<u32>(previous + (index << 2));
+      set_pair(pairs, before, pair_id(load<u32>(out + (before << 2)), id));
+    }
+  }
+  let count: usize = 0;
+  for (let i: usize = 0; i < length; i = <usize>load<u32>(next + (i << 2))) {
+    store<u32>(out + (count++ << 2), load<u32>(out + (i << 2)));
+  }
+  return count;
+}
+
+/** Up to 8 bytes at `from` as a little-endian number. */
+function load_few(from: usize, length: usize): u64 {
+  let value: u64 = 0;
+  for (let i: usize = 0; i < length; i++) value |= (<u64>load<u8>(from + i)) << (i << 3);
+  return value;
+}
+
+/** Encodes a piece of 1 to CACHED_BYTES bytes through the cache; up to `end` memory may be read. */
+function encode_cached(text: usize, length: usize, end: usize, out: usize): usize {
+  let low: u64;
+  let high: u64 = 0;
+  if (end - text >= CACHED_BYTES) {
+    low = load<u64>(text);
+    if (length > 8) high = load<u64>(text, 8) & (u64.MAX_VALUE >> <u64>((16 - length) << 3));
+    else low &= u64.MAX_VALUE >> <u64>((8 - length) << 3);
+  } else {
+    low = load_few(text, min<usize>(length, 8));
+    if (length > 8) high = load_few(text + 8, length - 8);
+  }
+  const mixed = (low ^ (high * 0x9e3779b97f4a7c15) ^ <u64>length) * 0xd6e8feb86659fd93;
+  const slot = cache + ((<usize>((mixed ^ (mixed << 29)) >> (64 - CACHE_SLOT_BITS))) << 5);
+  if (load<u64>(slot) == low && load<u64>(slot, 8) == high && load<u8>(slot, 16) == <u8>length) {
+    const count = <usize>load<u8>(slot, 17);
+    for (let i: usize = 0; i < count; i++) store<u32>(out + (i << 2), load<u16>(slot + (i << 1), 18));
+    return count;
+  }
+  const count = merge_short(text, length, out);
+  if (count <= CACHED_IDS) {
+    store<u64>(slot, low);
+    store<u64>(slot, high, 8);
+    store<u8>(slot, <u8>length, 16);
+    store<u8>(slot, <u8>count, 17);
+    for (let i: usize = 0; i < count; i++) store<u16>(slot + (i << 1), <u16>load<u32>(out + (i << 2)), 18);
+  }
+  return count;
+}
+
+/**
+ * Encodes the `length` UTF-8 bytes at `text` and writes u32 ids to `out`, which has room for `length` of them; returns
+ * how many were written. `<|endoftext|>` is text like any other. Bytes that are not UTF-8 are encoded as they are.
+ * Needs `load_tables` first.
+ */
+export function encode(text: usize, length: i32, out: usize): i32 {
+  if (cache == 0) {
+    const bytes = (<usize>1) << (<usize>(CACHE_SLOT_BITS + 5));
+    cache = heap.alloc(bytes);
+    memory.fill(cache, 0, bytes);
+  }
+  const end = text + <usize>length;
+  let to = out;
+  let at = text;
+  while (at < end) {
+    const stop = piece_end(at, end);
+    const bytes = stop - at;
+    let count: usize;
+    if (bytes <= CACHED_BYTES) count = encode_cached(at, bytes, end, to);
+    else if (bytes <= SHORT_BYTES) count = merge_short(at, bytes, to);
+    else count = merge_long(at, bytes, to);
+    to += count << 2;
+    at = stop;
+  }
+  return <i32>((to - out) >> 2);
+}

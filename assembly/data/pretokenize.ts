@@ -1,0 +1,119 @@
+// GPT-2's splitting pattern as a scanner over UTF-8 bytes, for there is no regular expression engine here and a general
+// one would be many times slower:
+//
+//     '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+//
+// White space is Unicode White_Space (U+0085 is in it, U+FEFF is not), as in tiktoken and unlike JavaScript's \s.
+// A byte that is not part of well-formed UTF-8 counts as one character that is no letter, number or white space.
+
+import { BYTE_CLASS, PAGE_COUNT, PAGE_INDEX, PAGES } from "./generated/unicode";
+
+const OTHER: u32 = 0;
+const SPACE: u32 = 3;
+const MULTIBYTE: u32 = 4;
+
+/** The class of a code point: 0 other, 1 letter, 2 number, 3 white space. */
+function code_point_class(point: u32): u32 {
+  const page = point >> 8;
+  if (page >= PAGE_COUNT) return OTHER;
+  const words = PAGES + ((<usize>load<u8>(PAGE_INDEX + page)) << 6);
+  return (load<u32>(words + ((<usize>(point & 0xff) >> 4) << 2)) >> ((point & 15) << 1)) & 3;
+}
+
+/** Whether the byte at `at` continues a character. */
+function continues(at: usize): bool {
+  return (load<u8>(at) & 0xc0) == 0x80;
+}
+
+/** The character of several bytes at `at`: its class in the low two bits, its length in bytes above them. */
+function multibyte_at(at: usize, end: usize): u32 {
+  const lead = <u32>load<u8>(at);
+  const room = end - at;
+  if (lead < 0xe0) {
+    if (lead < 0xc2 || room < 2 || !continues(at + 1)) return OTHER | (1 << 2);
+    return code_point_class(((lead & 0x1f) << 6) | (load<u8>(at, 1) & 0x3f)) | (2 << 2);
+  }
+  if (lead < 0xf0) {
+    if (room < 3 || !continues(at + 1) || !continues(at + 2)) return OTHER | (1 << 2);
+    const point = ((lead & 0x0f) << 12) | ((<u32>(load<u8>(at, 1) & 0x3f)) << 6) | (load<u8>(at, 2) & 0x3f);
+    if (point < 0x800 || point >> 11 == 0x1b) return OTHER | (1 << 2); // too long a form, or a surrogate
+    return code_point_class(point) | (3 << 2);
+  }
+  if (room < 4 || !continues(at + 1) || !continues(at + 2) || !continues(at + 3)) return OTHER | (1 << 2);
+  const point =
+    ((lead & 0x07) << 18) |
+    ((<u32>(load<u8>(at, 1) & 0x3f)) << 12) |
+    ((<u32>(load<u8>(at, 2) & 0x3f)) << 6) |
+    (load<u8>(at, 3) & 0x3f);
+  if (lead > 0xf4 || point < 0x10000 || point > 0x10ffff) return OTHER | (1 << 2);
+  return code_point_class(point) | (4 << 2);
+}
+
+/** The character at `at`: its class in the low two bits, its length in bytes above them. */
+function character_at(at: usize, end: usize): u32 {
+  const kind = <u32>load<u8>(BYTE_CLASS + load<u8>(at));
+  return kind == MULTIBYTE ? multibyte_at(at, end) : kind | (1 << 2);
+}
+
+/** The end of the run of characters of class `kind` that goes on at `at`. */
+function run_end(at: usize, end: usize, kind: u32): usize {
+  while (at < end) {
+    const byte_kind = <u32>load<u8>(BYTE_CLASS + load<u8>(at));
+    if (byte_kind == kind) {
+      at++;
+    } else if (byte_kind == MULTIBYTE) {
+      const character = multibyte_at(at, end);
+      if ((character & 3) != kind) break;
+      at += character >> 2;
+    } else {
+      break;
+    }
+  }
+  return at;
+}
+
+/** The length of the English ending ('s 'd 'm 't 'll 've 're) whose apostrophe stands at `at`, 0 if there is none. */
+function ending_length(at: usize, end: usize): usize {
+  if (end - at < 2) return 0;
+  const first = load<u8>(at, 1);
+  if (first == 0x73 || first == 0x64 || first == 0x6d || first == 0x74) return 2; // s d m t
+  if (end - at < 3) return 0;
+  const second = load<u8>(at, 2);
+  if (first == 0x6c) return second == 0x6c ? 3 : 0; // ll
+  if (first == 0x76 || first == 0x72) return second == 0x65 ? 3 : 0; // ve re
+  return 0;
+}
+
+/** The end of white space from `at`; its last character is left for the word that follows, if it is not the only one. */
+function white_space_end(at: usize, end: usize, first_length: usize): usize {
+  let last = at;
+  let pos = at + first_length;
+  while (pos < end) {
+    const character = character_at(pos, end);
+    if ((character & 3) != SPACE) return last == at ? pos : last;
+    last = pos;
+    pos += character >> 2;
+  }
+  return end;
+}
+
+/** Where the piece that begins at `start` ends. `start` < `end`, and a piece begins there. */
+export function piece_end(start: usize, end: usize): usize {
+  const byte = load<u8>(start);
+  if (byte == 0x27) {
+    const length = ending_length(start, end);
+    if (length != 0) return start + length;
+  }
+  let at = start;
+  let character = character_at(at, end);
+  if (byte == 0x20 && end - start > 1) {
+    const next = character_at(start + 1, end);
+    if ((next & 3) != SPACE) {
+      at++;
+      character = next;
+    }
+  }
+  const kind = character & 3;
+  if (kind == SPACE) return white_space_end(at, end, character >> 2);
+  return run_end(at + (character >> 2), end, kind);
+}
