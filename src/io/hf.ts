@@ -1,0 +1,146 @@
+/** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json and model.safetensors. */
+import { exists, joinPath, openFile, packagePath } from "#platform";
+import { type GPT2Config, parseConfig } from "../config.ts";
+import { ConfigError, FormatError } from "../errors.ts";
+import { baseShapes } from "../names.ts";
+import { nearest } from "../suggest.ts";
+import { type Shape, sameShape, showShape } from "../tensor.ts";
+import { count, list, readJson } from "./common.ts";
+import { SafetensorsFile } from "./safetensors.ts";
+
+/** Models that are shipped in data/models. */
+export const SHIPPED_MODELS = ["gpt2-micro"] as const;
+
+/** A checkpoint whose files have been found and checked; its tensors are read from the disk when asked for. */
+export interface GPT2Checkpoint {
+  readonly directory: string;
+  readonly config: GPT2Config;
+  /** Canonical names (without `transformer.`), in the order of `baseShapes`; then `score.weight` where there is one. */
+  readonly names: readonly string[];
+  shape(name: string): Shape;
+  /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
+  read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/**
+ * The directory of a model: a path to one, or the name of a model that is shipped with the package.
+ * Throws ConfigError, with what there is, for anything else.
+ */
+export async function resolveModel(nameOrDirectory: string): Promise<string> {
+  if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
+    return packagePath(`data/models/${nameOrDirectory}`);
+  if (await exists(nameOrDirectory)) return nameOrDirectory;
+  const near = nearest(nameOrDirectory, SHIPPED_MODELS);
+  throw new ConfigError(`there is no model "${nameOrDirectory}"`, {
+    expected: `a directory with config.json and model.safetensors, or one of: ${SHIPPED_MODELS.join(", ")}`,
+    found: "no directory and no shipped model of that name",
+    ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
+  });
+}
+
+/**
+ * Opens a checkpoint and checks that every tensor is there with the shape that its config asks for.
+ * Throws ConfigError where files are missing or the model is unsupported, FormatError where they are wrong.
+ */
+export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
+  await requireFiles(directory);
+  const configPath = joinPath(directory, "config.json");
+  const config = parseConfig(await readJson(configPath), configPath);
+  const reader = await openFile(joinPath(directory, "model.safetensors"));
+  try {
+    const file = await SafetensorsFile.open(reader);
+    const stored = matchTensors(file, config, reader.name);
+    const find = (name: string) => {
+      const found = stored.get(name);
+      if (found === undefined) throw new FormatError(`there is no tensor ${name}`, { where: reader.name });
+      return found;
+    };
+    return {
+      directory,
+      config,
+      names: [...stored.keys()],
+      shape: (name) => file.info(find(name)).shape,
+      read: async (name, rowStart, rowEnd) => file.readF32(find(name), rowStart, rowEnd),
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+async function requireFiles(directory: string): Promise<void> {
+  const has = (file: string) => exists(joinPath(directory, file));
+  if (!(await has(".")))
+    throw new ConfigError("there is no such model directory", {
+      where: directory,
+      hint: `shipped models: ${SHIPPED_MODELS.join(", ")}`,
+    });
+  const missing: string[] = [];
+  for (const file of ["config.json", "model.safetensors"]) if (!(await has(file))) missing.push(file);
+  if (missing.length === 0) return;
+  let hint = "download the model's files in Hugging Face's layout into that directory";
+  if (await has("adapter_config.json")) hint = "this is an adapter: give the directory of its base model instead";
+  else if (await has("model.safetensors.index.json"))
+    hint = "the model is stored in several files: save it again as one (max_shard_size)";
+  else if (await has("pytorch_model.bin"))
+    hint = "only safetensors are read: save the model again with safe_serialization";
+  throw new ConfigError(`the model directory lacks ${missing.join(" and ")}`, { where: directory, hint });
+}
+
+/** Buffers and copies that some checkpoints carry and nothing needs: the causal mask, and the head tied to wte. */
+const IGNORED = /^(h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight)$/;
+const HEAD = "score.weight";
+
+/** Canonical name to the name in the file, for every tensor of the model; throws FormatError. */
+function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string): Map<string, string> {
+  const inFile = new Map<string, string>();
+  for (const stored of file.names) {
+    const name = stored.replace(/^transformer\./, "");
+    const twin = inFile.get(name);
+    if (twin !== undefined) throw new FormatError(`${name} is there twice`, { where, found: `${twin} and ${stored}` });
+    inFile.set(name, stored);
+  }
+  const expected = baseShapes(config);
+  const missing = [...expected.keys()].filter((name) => !inFile.has(name));
+  if (missing.length > 0)
+    throw new FormatError(`the model file lacks ${count(missing, "tensor")}`, {
+      where,
+      expected: list(missing),
+      found: list([...inFile.keys()]),
+    });
+  const extra = [...inFile.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
+  if (extra.length > 0)
+    throw new FormatError(`the model file has ${count(extra, "tensor")} that no GPT-2 of this config has`, {
+      where,
+      expected: `n_layer = ${config.n_layer} blocks`,
+      found: list(extra),
+      hint: "does the config.json belong to this file?",
+    });
+  const stored = new Map<string, string>();
+  for (const [name, shape] of expected) {
+    checkShape(name, file.info(inFile.get(name)!).shape, shape, where);
+    stored.set(name, inFile.get(name)!);
+  }
+  const head = inFile.get(HEAD);
+  if (head !== undefined) {
+    const { shape } = file.info(head);
+    checkShape(HEAD, shape, [shape[0] ?? 0, config.n_embd], where);
+    stored.set(HEAD, head);
+  }
+  return stored;
+}
+
+function checkShape(name: string, found: Shape, expected: Shape, where: string): void {
+  if (sameShape(found, expected)) return;
+  const turned = expected.length === 2 && sameShape([...found].reverse(), expected);
+  throw new FormatError(`${name} has the wrong shape`, {
+    where,
+    expected: showShape(expected),
+    found: showShape(found),
+    hint: turned
+      ? "the weights of GPT-2's Conv1D are stored [in, out]; this file has them the other way around"
+      : "does the config.json belong to this file?",
+  });
+}

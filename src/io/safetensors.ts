@@ -1,0 +1,307 @@
+/**
+ * safetensors: u64 little-endian N, N bytes of JSON, the data. A file is read through a FileReader piece by piece, so
+ * that one of any size is never held in memory. Typed arrays are little-endian on every machine that Node and browsers
+ * run on here, as the format demands.
+ */
+import type { FileReader } from "#platform";
+import { FormatError, ShapeError } from "../errors.ts";
+import { type Shape, showShape, sizeOf } from "../tensor.ts";
+
+/** Bytes of one element of each element type of the format. */
+const BYTES = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  I16: 2,
+  U16: 2,
+  F16: 2,
+  BF16: 2,
+  I32: 4,
+  U32: 4,
+  F32: 4,
+  F64: 8,
+  I64: 8,
+  U64: 8,
+} as const;
+export type Dtype = keyof typeof BYTES;
+
+/** The same limit as the reference library's: a longer header is an attack or not a header. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+export interface TensorInfo {
+  dtype: Dtype;
+  shape: Shape;
+  /** Bytes [begin, end) of the data that follows the header. */
+  begin: number;
+  end: number;
+}
+
+/** A safetensors file whose header has been read and checked. */
+export class SafetensorsFile {
+  readonly #reader: FileReader;
+  readonly #tensors: Map<string, TensorInfo>;
+  readonly #dataStart: number;
+  /** The file's `__metadata__`, empty where it has none. */
+  readonly metadata: Readonly<Record<string, string>>;
+
+  private constructor(reader: FileReader, dataStart: number, header: Header) {
+    this.#reader = reader;
+    this.#dataStart = dataStart;
+    this.#tensors = header.tensors;
+    this.metadata = header.metadata;
+  }
+
+  /** Reads and checks the header; throws FormatError. The reader stays the caller's to close if this throws. */
+  static async open(reader: FileReader): Promise<SafetensorsFile> {
+    const where = reader.name;
+    if (reader.size < 8)
+      throw new FormatError("too short for a safetensors file", {
+        where,
+        expected: "8 bytes or more",
+        found: `${reader.size} bytes`,
+        hint: "was the download cut off?",
+      });
+    const length = new DataView((await reader.read(0, 8)).buffer).getBigUint64(0, true);
+    if (length > BigInt(reader.size - 8) || length > BigInt(MAX_HEADER_BYTES))
+      throw new FormatError("the safetensors header is longer than the file", {
+        where,
+        expected: `at most ${Math.min(reader.size - 8, MAX_HEADER_BYTES)} bytes`,
+        found: `${length} bytes`,
+        hint: "the file is cut off, or is not a safetensors file",
+      });
+    const dataStart = 8 + Number(length);
+    const header = parseHeader(await reader.read(8, Number(length)), reader.size - dataStart, where);
+    return new SafetensorsFile(reader, dataStart, header);
+  }
+
+  /** Tensor names, in the order of their data. */
+  get names(): string[] {
+    return [...this.#tensors.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
+  info(name: string): TensorInfo {
+    const info = this.#tensors.get(name);
+    if (info === undefined)
+      throw new FormatError(`there is no tensor ${name}`, {
+        where: this.#reader.name,
+        found: this.#tensors.size > 12 ? `${this.#tensors.size} other tensors` : this.names.join(", ") || "no tensors",
+      });
+    return info;
+  }
+
+  /**
+   * Values of a tensor of F32, F16 or BF16, or of its rows [rowStart, rowEnd) along the first dimension, so that a big
+   * one can be read in pieces. Throws FormatError for another element type.
+   */
+  async readF32(name: string, rowStart = 0, rowEnd?: number): Promise<Float32Array<ArrayBuffer>> {
+    const bytes = await this.#readRows(name, ["F32", "F16", "BF16"], rowStart, rowEnd);
+    switch (this.info(name).dtype) {
+      case "F16":
+        return halfToFloat(new Uint16Array(bytes.buffer));
+      case "BF16":
+        return bfloatToFloat(new Uint16Array(bytes.buffer));
+      default:
+        return new Float32Array(bytes.buffer);
+    }
+  }
+
+  /** Values of a tensor of I32, or of its rows [rowStart, rowEnd). Throws FormatError for another element type. */
+  async readI32(name: string, rowStart = 0, rowEnd?: number): Promise<Int32Array<ArrayBuffer>> {
+    return new Int32Array((await this.#readRows(name, ["I32"], rowStart, rowEnd)).buffer);
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+
+  async #readRows(name: string, allowed: Dtype[], rowStart: number, end?: number): Promise<Uint8Array<ArrayBuffer>> {
+    const info = this.info(name);
+    if (!allowed.includes(info.dtype))
+      throw new FormatError(`${name} has the wrong element type`, {
+        where: this.#reader.name,
+        expected: allowed.join(", "),
+        found: info.dtype,
+      });
+    const rows = info.shape[0] ?? 1;
+    const rowEnd = end ?? rows;
+    if (
+      !(Number.isInteger(rowStart) && Number.isInteger(rowEnd) && 0 <= rowStart && rowStart <= rowEnd && rowEnd <= rows)
+    )
+      throw new ShapeError(`${name} has no such rows`, {
+        where: this.#reader.name,
+        expected: `rows within [0, ${rows}) of ${showShape(info.shape)}`,
+        found: `[${rowStart}, ${rowEnd})`,
+      });
+    const rowBytes = rows === 0 ? 0 : (info.end - info.begin) / rows;
+    // The reader returns memory of its own, so that the unaligned data segment is no matter here.
+    return this.#reader.read(this.#dataStart + info.begin + rowStart * rowBytes, (rowEnd - rowStart) * rowBytes);
+  }
+}
+
+interface Header {
+  tensors: Map<string, TensorInfo>;
+  metadata: Record<string, string>;
+}
+
+function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new FormatError("the safetensors header is not JSON", { where, cause, hint: "is this a safetensors file?" });
+  }
+  if (!isObject(json)) throw new FormatError("the safetensors header is not a JSON object", { where });
+  const { __metadata__: metadata = {}, ...entries } = json;
+  if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
+    throw new FormatError("__metadata__ of the safetensors header does not map strings to strings", { where });
+  const tensors = Object.entries(entries).map(([name, entry]): [string, TensorInfo] => [
+    name,
+    parseEntry(name, entry, dataBytes, where),
+  ]);
+  tensors.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  checkContiguous(tensors, dataBytes, where);
+  return { tensors: new Map(tensors), metadata: metadata as Record<string, string> };
+}
+
+function parseEntry(name: string, entry: unknown, dataBytes: number, where: string): TensorInfo {
+  const wrong = (what: string, expected: string, found: unknown) =>
+    new FormatError(`${name}: ${what}`, {
+      where,
+      expected,
+      found: typeof found === "string" ? found : JSON.stringify(found),
+    });
+  if (!isObject(entry)) throw wrong("not a tensor's entry", "{ dtype, shape, data_offsets }", entry);
+  const { dtype, shape, data_offsets: offsets } = entry;
+  if (typeof dtype !== "string" || !Object.hasOwn(BYTES, dtype))
+    throw wrong("unknown element type", Object.keys(BYTES).join(", "), dtype);
+  if (!isSizes(shape)) throw wrong("not a shape", "a list of sizes", shape);
+  if (!isSizes(offsets) || offsets.length !== 2) throw wrong("not offsets", "data_offsets [begin, end]", offsets);
+  const [begin, end] = offsets as [number, number];
+  if (begin > end) throw wrong("the data ends before it begins", "begin <= end", offsets);
+  if (end > dataBytes)
+    throw new FormatError(`${name}: the data lies beyond the end of the file`, {
+      where,
+      expected: `at most ${dataBytes} bytes of data`,
+      found: `bytes ${begin} to ${end}`,
+      hint: "the file is cut off: was the download complete?",
+    });
+  const bytes = sizeOf(shape) * BYTES[dtype as Dtype];
+  if (end - begin !== bytes)
+    throw wrong(
+      "the size of the data does not fit the shape",
+      `${bytes} bytes for ${dtype} ${showShape(shape)}`,
+      `${end - begin} bytes`,
+    );
+  return { dtype: dtype as Dtype, shape, begin, end };
+}
+
+/** The tensors, sorted by offset, must fill the data without overlap and without a gap. */
+function checkContiguous(tensors: [string, TensorInfo][], dataBytes: number, where: string): void {
+  let at = 0;
+  let before = "the header";
+  for (const [name, { begin, end }] of tensors) {
+    if (begin !== at)
+      throw new FormatError(
+        begin < at ? `${name} and ${before} overlap` : `there is a gap between ${before} and ${name}`,
+        {
+          where,
+          expected: `the data of ${name} to begin at byte ${at}`,
+          found: `byte ${begin}`,
+        },
+      );
+    at = end;
+    before = name;
+  }
+  if (at !== dataBytes)
+    throw new FormatError("the data is longer than the tensors in it", {
+      where,
+      expected: `${at} bytes, the end of ${before}`,
+      found: `${dataBytes} bytes`,
+    });
+}
+
+/** IEEE half precision, exactly: every half is a float. NaN keeps its payload. */
+export function halfToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(halves.length);
+  const bits = new Uint32Array(out.buffer);
+  for (let i = 0; i < halves.length; i++) {
+    const half = halves[i]!;
+    const sign = (half & 0x8000) << 16;
+    const exponent = (half >> 10) & 0x1f;
+    const mantissa = half & 0x3ff;
+    if (exponent === 0x1f) bits[i] = sign | 0x7f800000 | (mantissa << 13);
+    else if (exponent !== 0) bits[i] = sign | ((exponent + 112) << 23) | (mantissa << 13);
+    // Zero and the subnormal halves, mantissa * 2^-24, which are normal floats.
+    else out[i] = (sign === 0 ? mantissa : -mantissa) * 2 ** -24;
+  }
+  return out;
+}
+
+/** bfloat16 is the upper half of a float. */
+export function bfloatToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
+  return new Float32Array(bits.buffer);
+}
+
+export type EncodableTensor =
+  | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }
+  | { name: string; shape: Shape; dtype: "I32"; data: Int32Array };
+
+/**
+ * The bytes of a safetensors file. Tensors stand as the reference library sorts them, by element type (F32 before I32)
+ * and name, so that the same tensors in any order give the same bytes; the header is padded so that data is aligned to
+ * 8. Throws ShapeError where data does not fit its shape, FormatError for a name given twice.
+ */
+export function encodeSafetensors(
+  tensors: readonly EncodableTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const sorted = [...tensors].sort((a, b) => compare(a.dtype, b.dtype) || compare(a.name, b.name));
+  const entries: [string, unknown][] = [];
+  if (Object.keys(metadata).length > 0)
+    entries.push(["__metadata__", Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => compare(a, b)))]);
+  let dataBytes = 0;
+  for (const [i, { name, shape, dtype, data }] of sorted.entries()) {
+    if (data.length !== sizeOf(shape))
+      throw new ShapeError(`${name}: the data does not fit the shape`, {
+        expected: `${sizeOf(shape)} elements for ${showShape(shape)}`,
+        found: `${data.length} elements`,
+      });
+    if (name === "__metadata__" || name === sorted[i - 1]?.name) throw new FormatError(`two tensors are named ${name}`);
+    entries.push([name, { dtype, shape, data_offsets: [dataBytes, dataBytes + data.byteLength] }]);
+    dataBytes += data.byteLength;
+  }
+  // Written entry by entry: an object would put integer-like names first.
+  const text = `{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`;
+  const header = new TextEncoder().encode(text);
+  const headerBytes = Math.ceil(header.length / 8) * 8;
+  const file = new Uint8Array(8 + headerBytes + dataBytes);
+  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  file.fill(0x20, 8, 8 + headerBytes);
+  file.set(header, 8);
+  let at = 8 + headerBytes;
+  for (const { data } of sorted) {
+    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += data.byteLength;
+  }
+  return file;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+}
