@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { buildSpamAssassin } from "./spam-assassin.mjs";
+import { buildTokenizer } from "./tokenizer.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
@@ -47,6 +48,7 @@ mkdirSync("build", { recursive: true });
 run("node_modules/assemblyscript/bin/asc.js", ["--target", "release"]);
 rmSync("dist", { recursive: true, force: true });
 await buildSpamAssassin();
+buildTokenizer();
 await esbuild.build({
   ...common,
   entryPoints: COMMANDS.map((f) => join("src", f)),

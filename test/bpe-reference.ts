@@ -1,0 +1,64 @@
+/**
+ * GPT-2's encoding straight from its definition, slow and independent of the program: the splitting pattern as a regular
+ * expression, and merges by name out of merges.txt, one at a time.
+ */
+import { readFile } from "node:fs/promises";
+import { packagePath } from "#platform";
+
+/** JavaScript's \s holds U+FEFF and lacks U+0085; the pattern means Unicode White_Space. */
+const PATTERN =
+  /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+
+export class ReferenceTokenizer {
+  /** The token of each id, in the letters that stand for bytes in GPT-2's files. */
+  readonly tokens: string[];
+  /** The letter that stands for each byte. */
+  readonly letters: string[];
+  private readonly ids: Map<string, number>;
+  private readonly ranks: Map<string, number>;
+
+  private constructor(vocabulary: Record<string, number>, merges: string[]) {
+    this.ids = new Map(Object.entries(vocabulary));
+    this.ranks = new Map(merges.map((merge, rank) => [merge, rank]));
+    this.tokens = [];
+    for (const [token, id] of this.ids) this.tokens[id] = token;
+    let spare = 256;
+    this.letters = Array.from({ length: 256 }, (_, byte) =>
+      this.ids.has(String.fromCharCode(byte)) ? String.fromCharCode(byte) : String.fromCharCode(spare++),
+    );
+  }
+
+  static async load(): Promise<ReferenceTokenizer> {
+    const read = (name: string) => readFile(packagePath(`data/models/gpt2-micro/${name}`), "utf8");
+    const [vocabulary, merges] = [JSON.parse(await read("vocab.json")), await read("merges.txt")];
+    return new ReferenceTokenizer(vocabulary, merges.trimEnd().split("\n").slice(1));
+  }
+
+  /** The ids of a text, `<|endoftext|>` being text like any other. */
+  encode(text: string): number[] {
+    return (text.toWellFormed().match(PATTERN) ?? []).flatMap((piece) => this.merge(new TextEncoder().encode(piece)));
+  }
+
+  /** The ids of one piece. */
+  private merge(piece: Uint8Array): number[] {
+    const symbols = Array.from(piece, (byte) => this.letters[byte]!);
+    for (;;) {
+      let best = Number.POSITIVE_INFINITY;
+      let at = -1;
+      for (let i = 0; i + 1 < symbols.length; i++) {
+        const rank = this.ranks.get(`${symbols[i]} ${symbols[i + 1]}`) ?? Number.POSITIVE_INFINITY;
+        if (rank < best) {
+          best = rank;
+          at = i;
+        }
+      }
+      if (at < 0) return symbols.map((symbol) => this.ids.get(symbol)!);
+      symbols.splice(at, 2, symbols[at]! + symbols[at + 1]!);
+    }
+  }
+
+  /** The bytes of an ordinary id. */
+  bytes(id: number): Uint8Array {
+    return Uint8Array.from(this.tokens[id]!, (letter) => this.letters.indexOf(letter));
+  }
+}
