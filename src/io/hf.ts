@@ -72,16 +72,17 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
 
 async function requireFiles(directory: string): Promise<void> {
   const has = (file: string) => exists(joinPath(directory, file));
-  if (!(await has(".")))
+  const missing: string[] = [];
+  for (const file of ["config.json", "model.safetensors"]) if (!(await has(file))) missing.push(file);
+  if (missing.length === 0) return;
+  if (!(await exists(directory)))
     throw new ConfigError("there is no such model directory", {
       where: directory,
       hint: `shipped models: ${SHIPPED_MODELS.join(", ")}`,
     });
-  const missing: string[] = [];
-  for (const file of ["config.json", "model.safetensors"]) if (!(await has(file))) missing.push(file);
-  if (missing.length === 0) return;
   let hint = "download the model's files in Hugging Face's layout into that directory";
-  if (await has("adapter_config.json")) hint = "this is an adapter: give the directory of its base model instead";
+  if ((await has("adapter_config.json")) || (await has("lowrank.json")))
+    hint = "this is a trained adapter: give the directory of its base model instead";
   else if (await has("model.safetensors.index.json"))
     hint = "the model is stored in several files: save it again as one (max_shard_size)";
   else if (await has("pytorch_model.bin"))

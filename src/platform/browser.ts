@@ -1,2 +1,163 @@
-/** What differs between Node and a page, the page's side. `node.ts` has the same exports. */
+/**
+ * What differs between Node and a page, the page's side. `node.ts` has the same exports.
+ *
+ * A path is one of three things: the path of a file that the visitor picked (`files.ts`), a URL, which is fetched and
+ * read-only, or else a path in the origin private file system, the page's own disk.
+ */
+import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
+
 export const platformName = "browser";
+
+/** A file opened for random access. Offsets and lengths are bytes. */
+export interface FileReader {
+  readonly name: string;
+  readonly size: number;
+  /** The bytes of [offset, offset + length), in memory of their own (aligned to 8). */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+export async function openFile(path: string): Promise<FileReader> {
+  // A blob is kept by the browser, on disk where it is big: a slice of it is read when asked for.
+  const blob = await openBlob(path);
+  return {
+    name: path,
+    size: blob.size,
+    async read(offset, length) {
+      if (offset + length > blob.size)
+        throw new Error(`${path}: file ended ${offset + length - blob.size} bytes early`);
+      return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+    },
+    close: async () => {},
+  };
+}
+
+export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await (await openBlob(path)).arrayBuffer());
+}
+
+/** A file that was built with the program, by its path inside the page's folder (read-only, always there). */
+export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return readBytes(packagePath(name));
+}
+
+/** The URL of a file or folder that is shipped with the page, from its folder: "data/models/gpt2-micro". */
+export function packagePath(name: string): string {
+  return new URL(name, import.meta.url).href;
+}
+
+export async function exists(path: string): Promise<boolean> {
+  if (isUrl(path)) return (await fetch(path, { method: "HEAD" })).ok;
+  if (pickedFile(path) !== undefined || pickedPaths().some((file) => file.startsWith(`${joinPath(path)}/`)))
+    return true;
+  const { folder, name } = split(path);
+  if (name === "") return true;
+  try {
+    const directory = await openDirectory(folder);
+    return (await names(directory)).includes(name);
+  } catch {
+    return false;
+  }
+}
+
+export async function listDirectory(path: string): Promise<string[]> {
+  if (isUrl(path)) throw new Error(`${path}: a URL has no list of files`);
+  const prefix = `${joinPath(path)}/`;
+  const inside = pickedPaths().filter((file) => file.startsWith(prefix));
+  if (inside.length > 0) return [...new Set(inside.map((file) => file.slice(prefix.length).split("/")[0]!))].sort();
+  return names(await openDirectory(segments(path)));
+}
+
+export async function makeDirectory(path: string): Promise<void> {
+  await openDirectory(segments(path), true);
+}
+
+export async function remove(path: string): Promise<void> {
+  for (const file of pickedPaths()) if (file === path || file.startsWith(`${joinPath(path)}/`)) forgetFile(file);
+  const { folder, name } = split(path);
+  if (await exists(path)) await (await openDirectory(folder)).removeEntry(name, { recursive: true });
+}
+
+/** Joins the parts of a path or URL, without "." and empty parts; ".." goes up. */
+export function joinPath(...parts: string[]): string {
+  const joined = parts.filter((part) => part !== "").join("/");
+  const origin = joined.match(/^[a-z][a-z0-9+.-]*:\/\/[^/]*\/?|^\//i)?.[0] ?? "";
+  return origin + segments(joined.slice(origin.length)).join("/");
+}
+
+/** Writes a whole file or nothing: the browser keeps the old content until the new one is complete. */
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  const { folder, name } = split(path);
+  await writeInto(await openDirectory(folder, true), name, content);
+}
+
+/**
+ * Writes a directory of files (by name) or nothing; what was in a directory of that path before is gone then. The file
+ * system of a page renames no directories, so the last file is written last and the old one of its name goes first: a
+ * directory without it is one that was cut off.
+ */
+export async function writeDirectoryAtomic(
+  path: string,
+  files: ReadonlyMap<string, string | Uint8Array>,
+): Promise<void> {
+  const directory = await openDirectory(segments(path), true);
+  const last = [...files.keys()].at(-1);
+  const old = await names(directory);
+  for (const name of [...old.filter((file) => file === last), ...old.filter((file) => file !== last)])
+    await directory.removeEntry(name, { recursive: true });
+  for (const [name, content] of files) await writeInto(directory, name, content);
+}
+
+async function writeInto(directory: FileSystemDirectoryHandle, name: string, content: string | Uint8Array) {
+  const stream = await (await directory.getFileHandle(name, { create: true })).createWritable();
+  try {
+    await stream.write(content as string | Uint8Array<ArrayBuffer>);
+    await stream.close();
+  } catch (error) {
+    await stream.abort();
+    throw error;
+  }
+}
+
+async function openBlob(path: string): Promise<Blob> {
+  const file = pickedFile(path);
+  if (file !== undefined) return file;
+  if (isUrl(path)) {
+    const response = await fetch(path);
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
+    return response.blob();
+  }
+  const { folder, name } = split(path);
+  return (await (await openDirectory(folder)).getFileHandle(name)).getFile();
+}
+
+async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {
+  let directory = await navigator.storage.getDirectory();
+  for (const name of folder) directory = await directory.getDirectoryHandle(name, { create });
+  return directory;
+}
+
+async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
+  const found: string[] = [];
+  for await (const name of directory.keys()) found.push(name);
+  return found.sort();
+}
+
+function isUrl(path: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:/i.test(path);
+}
+
+function segments(path: string): string[] {
+  const out: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "" || part === ".") continue;
+    if (part === ".." && out.length > 0) out.pop();
+    else out.push(part);
+  }
+  return out;
+}
+
+function split(path: string): { folder: string[]; name: string } {
+  const all = segments(path);
+  return { folder: all.slice(0, -1), name: all.at(-1) ?? "" };
+}

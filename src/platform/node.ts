@@ -85,7 +85,7 @@ export { join as joinPath };
 /** Writes a whole file or nothing: to a temporary name beside it, then renamed. */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
+  const temporary = temporaryName(path);
   try {
     await writeFile(temporary, content);
     await rename(temporary, path);
@@ -93,4 +93,34 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** Writes a directory of files (by name) or nothing; what was in a directory of that path before is gone then. */
+export async function writeDirectoryAtomic(
+  path: string,
+  files: ReadonlyMap<string, string | Uint8Array>,
+): Promise<void> {
+  const temporary = temporaryName(path);
+  const old = temporaryName(path);
+  try {
+    await mkdir(temporary, { recursive: true });
+    for (const [name, content] of files) await writeFile(join(temporary, name), content);
+    // A directory cannot be renamed over one that is not empty: the old one steps aside, and back if that fails.
+    const replaces = await exists(path);
+    if (replaces) await rename(path, old);
+    try {
+      await rename(temporary, path);
+    } catch (error) {
+      if (replaces) await rename(old, path);
+      throw error;
+    }
+    await remove(old);
+  } catch (error) {
+    await remove(temporary);
+    throw error;
+  }
+}
+
+function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
 }
