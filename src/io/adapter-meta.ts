@@ -1,0 +1,113 @@
+/** lowrank.json: what PEFT's adapter_config.json cannot say. */
+import {
+  type GPT2Config,
+  INITS,
+  type LoraConfig,
+  MODES,
+  type Mode,
+  OBJECTIVES,
+  oneOf,
+  POOLINGS,
+  parseConfig,
+  SCALINGS,
+  type TaskConfig,
+  validateLora,
+} from "../config.ts";
+import { ConfigError, FormatError } from "../errors.ts";
+import { baseShapes, headShapes, loraShapes } from "../names.ts";
+import type { Shape } from "../tensor.ts";
+
+/** What a directory of trained tensors says about itself. */
+export interface AdapterMeta {
+  /** Name or directory of the base model. */
+  base_model: string;
+  /** The base model's dimensions; an adapter fits no other. */
+  model: GPT2Config;
+  mode: Mode;
+  /** In mode "lora" only; null in the others. */
+  lora: LoraConfig | null;
+  task: TaskConfig;
+  /** Names of the classes, in the order of the head's rows; empty for a language model. */
+  labels: string[];
+  /** Whatever else is needed to use the model as it was trained (padding, longest row, ...), kept as it is: JSON. */
+  settings: Record<string, unknown>;
+}
+
+const VERSION = 1;
+
+export function encodeMeta(meta: AdapterMeta): string {
+  return `${JSON.stringify({ format: "lowrank-adapter", version: VERSION, ...meta }, null, 2)}\n`;
+}
+
+/** Reads the parsed text of a lowrank.json; throws FormatError or ConfigError, naming `where`. */
+export function parseMeta(json: unknown, where: string): AdapterMeta {
+  const values = (typeof json === "object" ? json : null) as Record<string, unknown> | null;
+  if (values?.format !== "lowrank-adapter")
+    throw new FormatError("not the description of an adapter", { where, expected: '"format": "lowrank-adapter"' });
+  if (values.version !== VERSION)
+    throw new FormatError("the adapter was written by another version", {
+      where,
+      expected: `"version": ${VERSION}`,
+      found: String(values.version),
+    });
+  const { format: _, version: __, ...rest } = values;
+  const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "task"];
+  const missing = keys.filter((key) => rest[key] === undefined);
+  const extra = Object.keys(rest).filter((key) => !keys.includes(key));
+  if (missing.length > 0 || extra.length > 0)
+    throw new FormatError("the description of an adapter has other keys than expected", {
+      where,
+      expected: keys.join(", "),
+      found: [...missing.map((key) => `no ${key}`), ...extra].join(", "),
+    });
+  const meta = rest as unknown as AdapterMeta;
+  meta.model = parseConfig(rest.model, where);
+  checkMeta(meta, where);
+  return meta;
+}
+
+/** Throws ConfigError unless the parts of `meta` make sense together. */
+export function checkMeta(meta: AdapterMeta, where: string): void {
+  oneOf("mode", meta.mode, MODES, where);
+  const { objective, num_labels, head_bias, pooling } = meta.task;
+  oneOf("objective", objective, OBJECTIVES, where);
+  oneOf("pooling", pooling, POOLINGS, where);
+  const refuse = (summary: string, found: unknown) => {
+    throw new ConfigError(summary, { where, found: JSON.stringify(found) });
+  };
+  if (meta.mode === "lora" && meta.lora === null) refuse("mode lora needs a LoRA configuration", null);
+  if (meta.mode !== "lora" && meta.lora !== null) refuse(`mode ${meta.mode} has no adapters`, meta.lora);
+  if (meta.lora !== null) {
+    oneOf("scaling", meta.lora.scaling, SCALINGS, where);
+    oneOf("init", meta.lora.init, INITS, where);
+    validateLora(meta.lora, where);
+  }
+  if (typeof meta.base_model !== "string") refuse("base_model is not a name", meta.base_model);
+  if (typeof head_bias !== "boolean") refuse("head_bias is neither true nor false", head_bias);
+  if (objective === "classification") {
+    if (!Number.isInteger(num_labels) || num_labels < 2) refuse("num_labels is not a number of 2 or more", num_labels);
+    if (!Array.isArray(meta.labels) || meta.labels.length !== num_labels)
+      refuse(`labels does not name the ${num_labels} classes`, meta.labels);
+  } else if (meta.mode === "last_block" || meta.mode === "last_layer")
+    refuse("the head of a language model is tied to the embedding: use mode lora or all", meta.mode);
+}
+
+/** Names and shapes of the tensors that such a directory holds: what was trained, and the classification head. */
+export function adapterShapes({ mode, model, lora, task }: AdapterMeta): Map<string, Shape> {
+  const classifies = task.objective === "classification";
+  const head = classifies ? headShapes(model, task.num_labels, task.head_bias) : [];
+  const base = [...baseShapes(model)];
+  switch (mode) {
+    case "lora":
+      return new Map([
+        ...loraShapes(model, lora!.target_modules, lora!.r, classifies ? task.num_labels : model.vocab_size),
+        ...head,
+      ]);
+    case "all":
+      return new Map([...base, ...head]);
+    case "last_block":
+      return new Map([...base.filter(([name]) => name.startsWith(`h.${model.n_layer - 1}.`)), ...head]);
+    case "last_layer":
+      return new Map(head);
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * Directories of trained tensors. In mode "lora" they are PEFT adapters (adapter_config.json and
+ * adapter_model.safetensors) with two files of ours: lowrank.json, what PEFT cannot say, and lowrank.safetensors, the
+ * tensors that PEFT's file does not give back exactly. In the other modes lowrank.json and weights.safetensors.
+ */
+import { exists, joinPath, listDirectory, openFile, writeDirectoryAtomic } from "#platform";
+import { ConfigError, FormatError } from "../errors.ts";
+import { expectShape, type Shape } from "../tensor.ts";
+import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta, parseMeta } from "./adapter-meta.ts";
+import { list, readJson } from "./common.ts";
+import {
+  type FinalNorm,
+  fromPeft,
+  type LoraModel,
+  peftConfig,
+  peftObstacle,
+  type Tensors,
+  toPeft,
+} from "./peft-layout.ts";
+import { encodeSafetensors, SafetensorsFile } from "./safetensors.ts";
+
+export type { AdapterMeta } from "./adapter-meta.ts";
+export type { FinalNorm, NamedTensor, Tensors } from "./peft-layout.ts";
+
+export interface Adapter {
+  meta: AdapterMeta;
+  /** Every tensor that was trained, and the classification head, by the names of `names.ts`. */
+  tensors: Tensors;
+}
+
+export interface WriteOptions {
+  /** The base model's final layer norm: with it a bias of the head can be folded into PEFT's score.weight. */
+  finalNorm?: FinalNorm;
+}
+
+const META = "lowrank.json";
+const EXACT = "lowrank.safetensors";
+const WEIGHTS = "weights.safetensors";
+const PEFT_CONFIG = "adapter_config.json";
+const PEFT_TENSORS = "adapter_model.safetensors";
+const FILES = [META, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS];
+
+/**
+ * Writes a directory whole or not at all; an adapter that is there already is replaced. `peft` tells whether PEFT can
+ * load it, `reason` why not: then all tensors are in our own file. Throws FormatError or ShapeError where the tensors
+ * are not those that `meta` asks for, ConfigError where the directory holds anything that is no adapter.
+ */
+export async function writeAdapter(
+  directory: string,
+  { meta, tensors }: Adapter,
+  { finalNorm }: WriteOptions = {},
+): Promise<{ peft: boolean; reason?: string }> {
+  checkMeta(meta, directory);
+  checkTensors(tensors, adapterShapes(meta), directory);
+  await refuseOthersFiles(directory);
+  const files = new Map<string, string | Uint8Array>();
+  let result: { peft: boolean; reason?: string } = { peft: false, reason: `mode ${meta.mode} has no adapter` };
+  const lora = asLora(meta);
+  if (lora === undefined) files.set(WEIGHTS, encode(tensors));
+  else {
+    const reason = peftObstacle(lora, tensors, finalNorm);
+    result = reason === undefined ? { peft: true } : { peft: false, reason };
+    if (result.peft) {
+      files.set(PEFT_CONFIG, `${JSON.stringify(sortKeys(peftConfig(lora)), null, 2)}\n`);
+      files.set(PEFT_TENSORS, encodeSafetensors(toPeft(lora, tensors, finalNorm), { format: "pt" }));
+    }
+    const own = result.peft ? new Map([...tensors].filter(([name]) => isOurs(name, lora))) : tensors;
+    if (own.size > 0) files.set(EXACT, encode(own));
+  }
+  files.set(META, encodeMeta(meta));
+  await writeDirectoryAtomic(directory, files);
+  return result;
+}
+
+/**
+ * Reads a directory that writeAdapter wrote, bit for bit. Throws ConfigError where there is none, FormatError or
+ * ShapeError (naming the tensors) where a file is damaged, lacks tensors or has others, or was changed in PEFT.
+ */
+export async function readAdapter(directory: string): Promise<Adapter> {
+  const has = (file: string) => exists(joinPath(directory, file));
+  if (!(await has(META)))
+    throw new ConfigError("there is no trained model in this directory", {
+      where: directory,
+      expected: `${META}, as training writes it`,
+      found: (await exists(directory))
+        ? list((await listDirectory(directory)).filter((name) => !name.startsWith(".")))
+        : "no such directory",
+    });
+  const metaPath = joinPath(directory, META);
+  const meta = parseMeta(await readJson(metaPath), metaPath);
+  const lora = asLora(meta);
+  const tensors: Tensors = new Map();
+  const add = (more: Tensors) => {
+    for (const [name, tensor] of more) tensors.set(name, tensor);
+  };
+  if (lora === undefined) add(await readAll(joinPath(directory, WEIGHTS)));
+  else {
+    if (await has(EXACT)) add(await readAll(joinPath(directory, EXACT)));
+    if (await has(PEFT_TENSORS)) {
+      await checkPeftConfig(joinPath(directory, PEFT_CONFIG), lora);
+      const path = joinPath(directory, PEFT_TENSORS);
+      add(fromPeft(lora, await readAll(path), path));
+    }
+  }
+  checkTensors(tensors, adapterShapes(meta), directory);
+  // In the order of the shapes, however the files sorted them.
+  return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
+}
+
+function asLora(meta: AdapterMeta): LoraModel | undefined {
+  return meta.lora === null ? undefined : { ...meta, lora: meta.lora };
+}
+
+/** A classifier's head and its adapter are folded into one matrix in PEFT's file, so that we keep them ourselves. */
+function isOurs(name: string, { task }: LoraModel): boolean {
+  return task.objective === "classification" && (name.startsWith("head.") || name.startsWith("lora.head."));
+}
+
+function encode(tensors: Tensors): Uint8Array {
+  return encodeSafetensors([...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })));
+}
+
+async function readAll(path: string): Promise<Tensors> {
+  if (!(await exists(path)))
+    throw new FormatError("the directory of a trained model is incomplete", { expected: path });
+  const reader = await openFile(path);
+  try {
+    const file = await SafetensorsFile.open(reader);
+    const tensors: Tensors = new Map();
+    for (const name of file.names) tensors.set(name, { shape: file.info(name).shape, data: await file.readF32(name) });
+    return tensors;
+  } finally {
+    await reader.close();
+  }
+}
+
+function checkTensors(tensors: Tensors, shapes: Map<string, Shape>, where: string): void {
+  const missing = [...shapes.keys()].filter((name) => !tensors.has(name));
+  const extra = [...tensors.keys()].filter((name) => !shapes.has(name));
+  if (missing.length > 0 || extra.length > 0)
+    throw new FormatError("these are not the tensors that the description asks for", {
+      where,
+      expected: missing.length > 0 ? `also ${list(missing)}` : "no others",
+      found: extra.length > 0 ? `also ${list(extra)}` : "no others",
+    });
+  for (const [name, shape] of shapes) {
+    const tensor = tensors.get(name)!;
+    expectShape(name, tensor.shape, shape);
+    expectShape(`the data of ${name}`, [tensor.data.length], [shape.reduce((product, n) => product * n, 1)]);
+  }
+}
+
+/** The keys of adapter_config.json that decide the product must be those that lowrank.json leads to. */
+async function checkPeftConfig(path: string, lora: LoraModel): Promise<void> {
+  const found = (await readJson(path)) as Record<string, unknown>;
+  const expected = peftConfig(lora);
+  for (const key of ["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "target_modules"])
+    if (JSON.stringify(found?.[key]) !== JSON.stringify(expected[key]))
+      throw new FormatError(`${key} of the PEFT configuration and ${META} disagree`, {
+        where: path,
+        expected: JSON.stringify(expected[key]),
+        found: JSON.stringify(found?.[key]) ?? "nothing",
+        hint: "one of the files was changed: restore it, or train again",
+      });
+}
+
+/** Replacing a directory deletes what is in it: only an adapter's files may be. */
+async function refuseOthersFiles(directory: string): Promise<void> {
+  if (!(await exists(directory))) return;
+  const others = (await listDirectory(directory)).filter((name) => !FILES.includes(name));
+  if (others.length > 0)
+    throw new ConfigError("the directory for the adapter holds other files", {
+      where: directory,
+      expected: "an empty directory, a new one, or an adapter to replace",
+      found: list(others),
+    });
+}
+
+function sortKeys(object: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
