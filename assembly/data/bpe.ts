@@ -105,9 +105,13 @@ function set_pair(pairs: usize, index: usize, id: u32): void {
  * out of date when the pair at its index is no longer the one it names.
  */
 function merge_long(text: usize, length: usize, out: usize): usize {
-  const need = length * (3 * 4 + 2 * 8); // a heap of at most one entry a byte at first and one more net a merge
+  // A heap of at most one entry a byte at first and one more net a merge. Longer pieces would make the product wrap; the
+  // allocator refuses this one, being above its limit of 1 GiB.
+  const need = min<usize>(length, 1 << 27) * (3 * 4 + 2 * 8);
   if (scratch_bytes < need) {
     if (scratch != 0) heap.free(scratch);
+    scratch = 0; // stays so where the allocation traps
+    scratch_bytes = 0;
     scratch = heap.alloc(need);
     scratch_bytes = need;
   }

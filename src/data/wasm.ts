@@ -4,7 +4,7 @@
  */
 import { readAsset } from "#platform";
 import wasm from "../../build/data.wasm";
-import { FormatError } from "../errors.ts";
+import { DataError, FormatError } from "../errors.ts";
 
 /** What data.wasm exports; addresses are bytes from the start of `memory`. */
 export interface DataExports {
@@ -72,6 +72,9 @@ export class DataModule {
   }
 }
 
+/** Scratch grows to multiples of this, so that texts of slowly growing length do not each move it. */
+const GRAIN_BYTES = 1 << 16;
+
 /** A block of a module's memory that is replaced by a larger one when more is asked for; its contents are then lost. */
 export class Scratch {
   private readonly exports: DataExports;
@@ -85,15 +88,22 @@ export class Scratch {
   /** The address of at least `bytes` bytes, aligned to 16; the last `reserve` made is the only one that is valid. */
   reserve(bytes: number): number {
     if (bytes > this.size) {
+      const size = Math.ceil(bytes / GRAIN_BYTES) * GRAIN_BYTES;
       this.exports.free(this.address);
-      this.size = Math.max(bytes, 2 * this.size, 4096);
-      this.address = this.exports.alloc(this.size) >>> 0;
+      this.address = 0; // stays so where the allocation fails
+      this.size = 0;
+      this.address = this.exports.alloc(size) >>> 0;
+      this.size = size;
     }
     return this.address;
   }
 }
 
-/** What data.wasm calls where it cannot go on, which is where its memory cannot grow. */
+/** What data.wasm calls where it cannot go on: an allocation above its allocator's limit of 1 GiB. */
 function abort(_message: number, _file: number, line: number): never {
-  throw new WebAssembly.RuntimeError(`data.wasm stopped (line ${line}), most likely for want of memory`);
+  throw new DataError("The data is too much for one piece of WASM memory", {
+    where: `data.wasm, line ${line}`,
+    expected: "at most 1 GiB in a block; a word without white space takes 28 times its length",
+    hint: "give the text in parts",
+  });
 }
