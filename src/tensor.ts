@@ -1,6 +1,50 @@
 import { ShapeError } from "./errors.ts";
 
 export type Shape = readonly number[];
+export type DType = "f32" | "u32" | "i32";
+
+/**
+ * What a tensor is for, which decides where it lives and what it costs:
+ * weight (frozen), trained (a parameter that learns), gradient, moment (AdamW's m and v), input (written by the host
+ * before a step), activation (lives between its first and last use), output (an activation that the host may read).
+ */
+export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output";
+
+/**
+ * A tensor of the plan: a name, a shape and a place, no data. A view is a contiguous part of another tensor, from
+ * `offset` elements on; `root` is the tensor that owns the memory (itself where it is not a view).
+ */
+export class Tensor {
+  readonly root: Tensor;
+  readonly size: number;
+
+  constructor(
+    readonly name: string,
+    readonly shape: Shape,
+    readonly role: Role,
+    readonly dtype: DType = "f32",
+    root?: Tensor,
+    readonly offset = 0,
+  ) {
+    this.root = root ?? this;
+    this.size = sizeOf(shape);
+    if (root && offset + this.size > root.size)
+      throw new ShapeError(`${name} reaches beyond ${root.name}`, {
+        expected: `at most ${root.size} elements`,
+        found: `${offset} + ${this.size}`,
+      });
+  }
+
+  /** Bytes; every element has 4. */
+  get bytes(): number {
+    return this.size * 4;
+  }
+
+  /** The part of this tensor from `offset` elements on, with a shape of its own. */
+  view(name: string, shape: Shape, offset: number): Tensor {
+    return new Tensor(name, shape, this.role, this.dtype, this.root, this.offset + offset);
+  }
+}
 
 /** Number of elements of a shape; 1 for the empty shape. */
 export function sizeOf(shape: Shape): number {

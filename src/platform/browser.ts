@@ -161,3 +161,13 @@ function split(path: string): { folder: string[]; name: string } {
   const all = segments(path);
   return { folder: all.slice(0, -1), name: all.at(-1) ?? "" };
 }
+
+/** WebGPU's entry, or null where this browser has none. */
+export async function requestGPU(): Promise<GPU | null> {
+  return navigator.gpu ?? null;
+}
+
+/** Bytes that this page may still allocate: no browser tells. */
+export function availableMemory(): number | undefined {
+  return undefined;
+}

@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { access, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { freemem } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -123,4 +124,25 @@ export async function writeDirectoryAtomic(
 
 function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
+}
+
+/** Dawn's entry: collected while its device is in use, it takes the process down. */
+let dawn: GPU | undefined;
+
+/** WebGPU's entry, or null where this runtime has none. */
+export async function requestGPU(): Promise<GPU | null> {
+  if (!dawn) {
+    try {
+      const { create } = await import("webgpu");
+      dawn = create([]);
+    } catch {
+      return null; // no binary for this platform, or its libraries are missing
+    }
+  }
+  return dawn;
+}
+
+/** Bytes that this process may still allocate. */
+export function availableMemory(): number | undefined {
+  return process.availableMemory?.() ?? freemem();
 }

@@ -1,0 +1,45 @@
+// One step of AdamW over a page of parameters, with clipping by the global norm.
+//
+//   g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+//   param = param * (1 - lr * weight_decay) - step_size * m / (sqrt(v) / correction2 + epsilon)
+//
+//   param    (updates)  [count]
+//   m        (updates)  [count]
+//   v        (updates)  [count]
+//   grad     (read)     [count]
+//   metrics  (read)     [slots, 4]: the norm is metrics[slot].z
+//   stopped  (read)     [1]: nothing is updated where it is not 0
+//
+// step_size = lr / (1 - beta1^t) and correction2 = sqrt(1 - beta2^t) come from the host, in f64. clip = 0: no clipping.
+// Grid: flat over count. Reference: torch.optim.AdamW and torch.nn.utils.clip_grad_norm_.
+
+struct Dims {
+  count: u32, slot: u32, clip: f32,
+  beta1: f32, one_minus_beta1: f32, beta2: f32, one_minus_beta2: f32, epsilon: f32,
+  decay: f32, step_size: f32, correction2: f32,
+}
+
+@group(0) @binding(0) var<storage, read_write> param: array<f32>;
+@group(0) @binding(1) var<storage, read_write> m: array<f32>;
+@group(0) @binding(2) var<storage, read_write> v: array<f32>;
+@group(0) @binding(3) var<storage, read> grad: array<f32>;
+@group(0) @binding(4) var<storage, read> metrics: array<vec4f>;
+@group(0) @binding(5) var<storage, read> stopped: array<u32>;
+@group(0) @binding(6) var<uniform> dims: Dims;
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * groups.x * 256u + id.x;
+  if (i >= dims.count || stopped[0] != 0u) {
+    return;
+  }
+  var g = grad[i];
+  if (dims.clip > 0.0) {
+    g *= min(1.0, dims.clip / (metrics[dims.slot].z + 1e-6));
+  }
+  let m_new = dims.beta1 * m[i] + dims.one_minus_beta1 * g;
+  let v_new = dims.beta2 * v[i] + dims.one_minus_beta2 * g * g;
+  m[i] = m_new;
+  v[i] = v_new;
+  param[i] = param[i] * dims.decay - dims.step_size * m_new / (sqrt(v_new) / dims.correction2 + dims.epsilon);
+}

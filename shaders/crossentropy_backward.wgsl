@@ -1,0 +1,37 @@
+// Gradient of the mean cross-entropy, over one piece of the classes.
+//
+//   dlogits[i, c] = loss_scale * (exp(logits[i, c] - max_i) / sum_i - [c = target_i]), 0 where the row is ignored
+//
+//   dlogits  (write)  [rows, count]: classes first .. first + count
+//   logits   (read)   [rows, count]
+//   state    (read)   [rows, 4] of crossentropy_forward, after its last piece
+//   targets  (read)   [rows], -100 where the row is ignored
+//
+// Grid: flat over rows * count. Reference: llm.c crossentropy_softmax_backward.
+
+struct Dims { rows: u32, count: u32, first: u32, loss_scale: f32 }
+
+@group(0) @binding(0) var<storage, read_write> dlogits: array<f32>;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> state: array<vec4f>;
+@group(0) @binding(3) var<storage, read> targets: array<i32>;
+@group(0) @binding(4) var<uniform> dims: Dims;
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * groups.x * 256u + id.x;
+  if (i >= dims.rows * dims.count) {
+    return;
+  }
+  let row = i / dims.count;
+  let label = targets[row];
+  var value = 0.0;
+  if (label >= 0) {
+    let s = state[row];
+    value = exp(logits[i] - s.x) / s.y;
+    if (u32(label) == dims.first + i % dims.count) {
+      value -= 1.0;
+    }
+  }
+  dlogits[i] = value * dims.loss_scale;
+}

@@ -1,0 +1,56 @@
+// Softmax cross-entropy, one piece of the classes at a time: an online log-sum-exp and the target's logit.
+//
+//   state[i] = (max, sum of exp(logits - max), logit of the target, unused) over the classes seen so far
+//
+//   state    (updates; the first piece starts it)  [rows, 4]
+//   logits   (read)  [rows, count]: classes first .. first + count
+//   targets  (read)  [rows], -100 where the row is ignored
+//
+// Grid: (1, rows), one workgroup a row, sums by a fixed tree. Reference: PyTorch cross_entropy.
+
+struct Dims { rows: u32, count: u32, first: u32 }
+
+@group(0) @binding(0) var<storage, read_write> state: array<vec4f>;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<i32>;
+@group(0) @binding(3) var<uniform> dims: Dims;
+
+const LANES = 64u;
+const LOWEST = -3.0e38;
+var<workgroup> partial: array<vec2f, LANES>;
+
+fn join(a: vec2f, b: vec2f) -> vec2f {
+  let largest = max(a.x, b.x);
+  return vec2f(largest, a.y * exp(a.x - largest) + b.y * exp(b.x - largest));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.y;
+  let base = row * dims.count;
+  var mine = vec2f(LOWEST, 0.0);
+  for (var c = lane; c < dims.count; c += LANES) {
+    mine = join(mine, vec2f(logits[base + c], 1.0));
+  }
+  partial[lane] = mine;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      partial[lane] = join(partial[lane], partial[lane + half]);
+    }
+    workgroupBarrier();
+  }
+  if (lane == 0u) {
+    var seen = vec4f(LOWEST, 0.0, 0.0, 0.0);
+    if (dims.first > 0u) {
+      seen = state[row];
+    }
+    let sums = join(seen.xy, partial[0]);
+    var target_logit = seen.z;
+    let label = targets[row] - i32(dims.first);
+    if (label >= 0 && label < i32(dims.count)) {
+      target_logit = logits[base + u32(label)];
+    }
+    state[row] = vec4f(sums, target_logit, 0.0);
+  }
+}

@@ -1,0 +1,41 @@
+// The batch's loss from the rows' states, and how many rows have their target on top.
+//
+//   metrics[slot] = (loss_scale * sum_i (max_i + log(sum_i) - target_i), number of rows with target_i = max_i, -, -)
+//
+//   metrics  (updates)  [slots, 4]: loss, correct, gradient norm, finite (the last two by gradnorm_total)
+//   state    (read)     [rows, 4] of crossentropy_forward
+//   targets  (read)     [rows], -100 where the row is ignored
+//
+// Grid: 1 workgroup; sums by a fixed tree. loss_scale is 1 / number of rows that count. Reference: PyTorch cross_entropy.
+
+struct Dims { rows: u32, slot: u32, loss_scale: f32 }
+
+@group(0) @binding(0) var<storage, read_write> metrics: array<vec4f>;
+@group(0) @binding(1) var<storage, read> state: array<vec4f>;
+@group(0) @binding(2) var<storage, read> targets: array<i32>;
+@group(0) @binding(3) var<uniform> dims: Dims;
+
+const LANES = 64u;
+var<workgroup> partial: array<vec2f, LANES>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var mine = vec2f();
+  for (var row = lane; row < dims.rows; row += LANES) {
+    let s = state[row];
+    if (targets[row] >= 0) {
+      mine += vec2f(s.x + log(s.y) - s.z, select(0.0, 1.0, s.z >= s.x));
+    }
+  }
+  partial[lane] = mine;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      partial[lane] += partial[lane + half];
+    }
+    workgroupBarrier();
+  }
+  if (lane == 0u) {
+    metrics[dims.slot] = vec4f(partial[0].x * dims.loss_scale, partial[0].y, 0.0, 0.0);
+  }
+}

@@ -1,0 +1,29 @@
+// Puts the gradient of the picked rows back in place; every other row gets none.
+//
+//   dinp[rows[b], c] = dout[b, c];  dinp[n, c] = 0 for the rows that were not picked
+//
+//   dinp    (write)  [tokens, cols]
+//   dout    (read)   [sequences, cols]
+//   picked  (read)   [tokens]: b + 1 where the row was picked for sequence b, else 0
+//
+// Grid: (ceil(cols / 64), tokens). Reference: PyTorch index_select's backward.
+
+struct Dims { tokens: u32, cols: u32 }
+
+@group(0) @binding(0) var<storage, read_write> dinp: array<f32>;
+@group(0) @binding(1) var<storage, read> dout: array<f32>;
+@group(0) @binding(2) var<storage, read> picked: array<u32>;
+@group(0) @binding(3) var<uniform> dims: Dims;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) at: vec3u) {
+  if (at.x >= dims.cols || at.y >= dims.tokens) {
+    return;
+  }
+  var value = 0.0;
+  let b = picked[at.y];
+  if (b > 0u) {
+    value = dout[(b - 1u) * dims.cols + at.x];
+  }
+  dinp[at.y * dims.cols + at.x] = value;
+}

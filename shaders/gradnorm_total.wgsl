@@ -1,0 +1,46 @@
+// The norm of all gradients, and the switch that stops updates once loss or gradients are not finite.
+//
+//   metrics[slot].z = sqrt(sum partial);  stopped = 1 where the loss or the norm is Inf or NaN; stays until the host resets it
+//
+//   metrics  (updates)  [slots, 4]: loss, correct, gradient norm, 1 where finite
+//   stopped  (updates)  [1]
+//   partial  (read)     [count]
+//
+// Grid: 1 workgroup; sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no value is NaN.
+// Reference: torch.nn.utils.clip_grad_norm_.
+
+struct Dims { count: u32, slot: u32 }
+
+@group(0) @binding(0) var<storage, read_write> metrics: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> stopped: array<u32>;
+@group(0) @binding(2) var<storage, read> partial: array<f32>;
+@group(0) @binding(3) var<uniform> dims: Dims;
+
+const LANES = 64u;
+const EXPONENT = 0x7f800000u;
+var<workgroup> sums: array<f32, LANES>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var mine = 0.0;
+  for (var i = lane; i < dims.count; i += LANES) {
+    mine += partial[i];
+  }
+  sums[lane] = mine;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      sums[lane] += sums[lane + half];
+    }
+    workgroupBarrier();
+  }
+  if (lane == 0u) {
+    let loss = bitcast<u32>(metrics[dims.slot].x) & EXPONENT;
+    let norm = bitcast<u32>(sums[0]) & EXPONENT;
+    if (loss == EXPONENT || norm == EXPONENT) {
+      stopped[0] = 1u;
+    }
+    metrics[dims.slot].z = sqrt(sums[0]);
+    metrics[dims.slot].w = f32(1u - stopped[0]);
+  }
+}

@@ -1,0 +1,52 @@
+// Gradient of layer normalisation with respect to its input.
+//
+//   xhat = (inp - mean) * rstd;  g = dout * weight;  dinp = beta * dinp + rstd * (g - mean(g) - xhat * mean(g * xhat))
+//
+//   dinp    (updates)  [rows, cols]; beta = 0 overwrites it
+//   dout    (read)         [rows, cols]
+//   inp     (read)         [rows, cols]
+//   stats   (read)         [rows, 2]: mean and rstd of the forward pass
+//   weight  (read)         [cols]
+//
+// Grid: (1, rows), one workgroup a row, sums by a fixed tree. Reference: llm.c layernorm_backward.
+
+struct Dims { rows: u32, cols: u32, beta: f32 }
+
+@group(0) @binding(0) var<storage, read_write> dinp: array<f32>;
+@group(0) @binding(1) var<storage, read> dout: array<f32>;
+@group(0) @binding(2) var<storage, read> inp: array<f32>;
+@group(0) @binding(3) var<storage, read> stats: array<vec2f>;
+@group(0) @binding(4) var<storage, read> weight: array<f32>;
+@group(0) @binding(5) var<uniform> dims: Dims;
+
+const LANES = 64u;
+var<workgroup> partial: array<vec2f, LANES>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let base = group.y * dims.cols;
+  let mean = stats[group.y].x;
+  let rstd = stats[group.y].y;
+  var sums = vec2f();
+  for (var c = lane; c < dims.cols; c += LANES) {
+    let g = dout[base + c] * weight[c];
+    sums += vec2f(g, g * (inp[base + c] - mean) * rstd);
+  }
+  partial[lane] = sums;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      partial[lane] += partial[lane + half];
+    }
+    workgroupBarrier();
+  }
+  let means = partial[0] / f32(dims.cols);
+  for (var c = lane; c < dims.cols; c += LANES) {
+    let xhat = (inp[base + c] - mean) * rstd;
+    var value = rstd * (dout[base + c] * weight[c] - means.x - xhat * means.y);
+    if (dims.beta != 0.0) {
+      value += dims.beta * dinp[base + c];
+    }
+    dinp[base + c] = value;
+  }
+}

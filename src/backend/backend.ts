@@ -1,0 +1,36 @@
+/** What a device can do for a plan: about ten methods, the same on every backend. */
+import type { StepValues } from "../ops/kernel.ts";
+import type { MemoryLimits } from "../plan/memory.ts";
+import type { Program, SegmentName } from "../plan/plan.ts";
+import type { Tensor } from "../tensor.ts";
+
+export interface DeviceInfo {
+  kind: "webgpu";
+  /** The device in words: "llvmpipe (software), Mesa 25.0.7". */
+  name: string;
+  /** Whether the adapter is a driver that computes on the CPU. */
+  software: boolean;
+}
+
+export interface Backend {
+  readonly info: DeviceInfo;
+  readonly limits: MemoryLimits;
+  /** Allocates the program's buffers, all zero, and compiles its kernels. Throws DeviceError, with nothing left behind. */
+  prepare(program: Program): Promise<Session>;
+  /** Releases the device. Sessions can't be used afterwards. */
+  destroy(): void;
+}
+
+/** A program with its memory on a device. */
+export interface Session {
+  /** Copies into a tensor, or a view of one, from element `offset` on. */
+  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset?: number): void;
+  /** Waits until everything written so far has reached the device; keeps staging memory small while loading. */
+  flush(): Promise<void>;
+  /** A copy of `count` elements of a tensor from element `offset` on, once all work submitted before has run. */
+  read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array>;
+  /** Submits segments in order, as one submission. Returns at once; faults reject the next `read` or `flush`. */
+  run(segments: readonly SegmentName[], values: StepValues): void;
+  /** Frees the session's memory. */
+  destroy(): void;
+}

@@ -1,0 +1,299 @@
+/**
+ * Replays plans on WebGPU. Pipelines, bind groups and buffers are made in `prepare`; a run writes the scalars that
+ * changed, encodes the list and submits once.
+ */
+import { availableMemory, requestGPU } from "#platform";
+import { DeviceError } from "../errors.ts";
+import type { Dispatch, Kernel, StepValues } from "../ops/kernel.ts";
+import { checkMemory, type MemoryLimits } from "../plan/memory.ts";
+import { type Program, resolve, resolveDims, type SegmentName } from "../plan/plan.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Backend, DeviceInfo, Session } from "./backend.ts";
+import { SHADERS } from "./shaders.ts";
+
+// The specification's values: Node has no globals for them.
+const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
+const MAP_READ_MODE = 1;
+const COMPUTE_STAGE = 4;
+
+/** Bytes from one dispatch's scalars to the next: WebGPU's largest alignment of a uniform binding. */
+const UNIFORM_STRIDE = 256;
+/** Uploads are cut into pieces of this many bytes. */
+const WRITE_BYTES = 16 << 20;
+
+const INSTALL_HINT =
+  "Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); Fedora: dnf install mesa-vulkan-drivers; " +
+  "Arch: pacman -S vulkan-swrast; macOS and Windows bring a driver of their own; " +
+  "Chromium: a page needs WebGPU switched on";
+
+/** Opens the system's WebGPU adapter, a hardware one where there is one. Throws DeviceError where there is none. */
+export async function openWebGPU(): Promise<Backend> {
+  const gpu = await requestGPU();
+  const adapter = (await gpu?.requestAdapter({ powerPreference: "high-performance" })) ?? null;
+  if (!adapter)
+    throw new DeviceError("no WebGPU adapter", {
+      expected: "a Vulkan, Metal or Direct3D 12 driver",
+      found: gpu ? "none" : "no WebGPU in this runtime",
+      hint: INSTALL_HINT,
+    });
+  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  const device = await adapter.requestDevice({
+    label: "lowrank",
+    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+  });
+  return new WebGPUBackend(device, adapter.info);
+}
+
+class WebGPUBackend implements Backend {
+  readonly info: DeviceInfo;
+  readonly limits: MemoryLimits;
+  private readonly kernels = new Map<string, { layout: GPUBindGroupLayout; pipeline: GPUComputePipeline }>();
+  /** The first fault that the device reported out of turn. */
+  fault: DeviceError | null = null;
+  private destroyed = false;
+
+  constructor(
+    readonly device: GPUDevice,
+    { vendor, architecture, device: model, description }: GPUAdapterInfo,
+  ) {
+    const words = [description || model, vendor, architecture].filter(Boolean);
+    const software = /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words.join(" "));
+    this.info = { kind: "webgpu", name: words[0] ?? "unnamed adapter", software };
+    const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
+    this.limits = { maxBinding: maxStorageBufferBindingSize, maxBuffer: maxBufferSize };
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.fault ??= new DeviceError("the device refused an operation", { found: event.error.message });
+    });
+    device.lost.then(({ reason, message }) => {
+      if (this.destroyed) return;
+      this.fault ??= new DeviceError("the device was lost", {
+        found: message || reason || "no reason given",
+        hint: "the driver may have been restarted or run out of memory: try again, or with a smaller --batch-size",
+      });
+    });
+  }
+
+  async prepare(program: Program): Promise<Session> {
+    this.check();
+    // A software driver takes the memory of this machine; what a graphics card has, WebGPU does not tell.
+    const total = this.info.software ? availableMemory() : undefined;
+    checkMemory(program.memory, total === undefined ? this.limits : { ...this.limits, total });
+    const used = program.segments.flatMap(({ dispatches }) => dispatches.map(({ kernel }) => kernel));
+    await Promise.all([...new Map(used.map((kernel) => [kernel.name, kernel])).values()].map((k) => this.compile(k)));
+    this.device.pushErrorScope("out-of-memory");
+    this.device.pushErrorScope("validation");
+    const session = new WebGPUSession(this, program, (name) => this.kernels.get(name)!);
+    const invalid = await this.device.popErrorScope();
+    const memory = await this.device.popErrorScope();
+    const error = memory ?? invalid;
+    if (error) {
+      session.destroy();
+      throw new DeviceError(memory ? "the device is out of memory" : "the device refused the plan", {
+        found: error.message,
+        ...(memory ? { hint: "use a smaller --batch-size or --max-length" } : {}),
+      });
+    }
+    return session;
+  }
+
+  destroy(): void {
+    this.destroyed = true;
+    this.fault ??= new DeviceError("the device was released");
+    this.device.destroy();
+  }
+
+  /** Throws what the device reported, if anything. */
+  check(): void {
+    if (this.fault) throw this.fault;
+  }
+
+  private async compile(kernel: Kernel): Promise<void> {
+    if (this.kernels.has(kernel.name)) return;
+    const { device } = this;
+    const code = SHADERS[kernel.name];
+    if (code === undefined) throw new DeviceError(`no shader for the kernel ${kernel.name}`);
+    const access = Object.values(kernel.bindings);
+    const layout = device.createBindGroupLayout({
+      label: kernel.name,
+      entries: [
+        ...access.map((kind, binding) => ({
+          binding,
+          visibility: COMPUTE_STAGE,
+          buffer: { type: kind === "read" ? ("read-only-storage" as const) : ("storage" as const) },
+        })),
+        { binding: access.length, visibility: COMPUTE_STAGE, buffer: { type: "uniform" as const } },
+      ],
+    });
+    const module = device.createShaderModule({ label: kernel.name, code });
+    try {
+      const pipeline = await device.createComputePipelineAsync({
+        label: kernel.name,
+        layout: device.createPipelineLayout({ label: kernel.name, bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: "main" },
+      });
+      this.kernels.set(kernel.name, { layout, pipeline });
+    } catch (error) {
+      const { messages } = await module.getCompilationInfo();
+      throw new DeviceError(`shaders/${kernel.name}.wgsl does not compile`, {
+        found: messages.map(({ lineNum, message }) => `line ${lineNum}: ${message}`).join("; ") || String(error),
+        cause: error,
+      });
+    }
+  }
+}
+
+interface Step {
+  dispatch: Dispatch;
+  pipeline: GPUComputePipeline;
+  group: GPUBindGroup;
+  /** Where its scalars are, in words from the start of the uniform buffer. */
+  word: number;
+}
+
+class WebGPUSession implements Session {
+  private readonly buffers: GPUBuffer[] = [];
+  private readonly uniforms: GPUBuffer;
+  private readonly words: DataView;
+  private readonly segments = new Map<SegmentName, { clears: Tensor[]; steps: Step[] }>();
+  private readonly staging: GPUBuffer[] = [];
+
+  constructor(
+    private readonly backend: WebGPUBackend,
+    private readonly program: Program,
+    kernel: (name: string) => { layout: GPUBindGroupLayout; pipeline: GPUComputePipeline },
+  ) {
+    const { device } = backend;
+    const { memory, segments } = program;
+    const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
+    for (const { label, bytes } of memory.buffers)
+      this.buffers.push(device.createBuffer({ label, size: Math.max(16, bytes), usage }));
+    const count = segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
+    this.words = new DataView(new ArrayBuffer(Math.max(1, count) * UNIFORM_STRIDE));
+    this.uniforms = device.createBuffer({
+      label: "scalars",
+      size: this.words.byteLength,
+      usage: BUFFER.UNIFORM | BUFFER.COPY_DST,
+    });
+    let word = 0;
+    for (const { name, clears, dispatches } of segments) {
+      const steps = dispatches.map((dispatch): Step => {
+        const { layout, pipeline } = kernel(dispatch.kernel.name);
+        const size = Math.ceil((dispatch.scalars.length * 4) / 16) * 16;
+        const group = device.createBindGroup({
+          label: dispatch.kernel.name,
+          layout,
+          entries: [
+            ...dispatch.tensors.map((tensor, binding) => ({ binding, resource: this.binding(tensor) })),
+            {
+              binding: dispatch.tensors.length,
+              resource: { buffer: this.uniforms, offset: word * 4, size },
+            },
+          ],
+        });
+        const step = { dispatch, pipeline, group, word };
+        word += UNIFORM_STRIDE / 4;
+        return step;
+      });
+      this.segments.set(name, { clears, steps });
+    }
+  }
+
+  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
+    this.backend.check();
+    if (offset + data.length > tensor.size)
+      throw new DeviceError(`a write beyond ${tensor.name}`, {
+        expected: `at most ${tensor.size} elements`,
+        found: `${offset} + ${data.length}`,
+      });
+    const start = (tensor.offset + offset) * 4;
+    const buffer = this.bufferOf(tensor);
+    for (let at = 0; at < data.byteLength; at += WRITE_BYTES) {
+      const size = Math.min(WRITE_BYTES, data.byteLength - at);
+      this.backend.device.queue.writeBuffer(buffer, start + at, data.buffer as ArrayBuffer, data.byteOffset + at, size);
+    }
+  }
+
+  async flush(): Promise<void> {
+    this.backend.device.queue.submit([]);
+    await this.backend.device.queue.onSubmittedWorkDone();
+    this.backend.check();
+  }
+
+  async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+    this.backend.check();
+    const { device } = this.backend;
+    const bytes = count * 4;
+    const spare = this.staging.findIndex(({ size }) => size >= bytes && size <= 4 * bytes + 1024);
+    const [staging] =
+      spare >= 0
+        ? this.staging.splice(spare, 1)
+        : [device.createBuffer({ label: "read", size: bytes, usage: BUFFER.MAP_READ | BUFFER.COPY_DST })];
+    const encoder = device.createCommandEncoder({ label: "read" });
+    encoder.copyBufferToBuffer(this.bufferOf(tensor), (tensor.offset + offset) * 4, staging!, 0, bytes);
+    device.queue.submit([encoder.finish()]);
+    try {
+      await staging!.mapAsync(MAP_READ_MODE, 0, bytes);
+    } catch (error) {
+      this.backend.check();
+      throw new DeviceError(`reading ${tensor.name} failed`, { cause: error, found: String(error) });
+    }
+    this.backend.check();
+    const copy = new Float32Array(staging!.getMappedRange(0, bytes).slice(0));
+    staging!.unmap();
+    // Small buffers are kept: the loss is read every step. Large ones are for checkpoints and go back.
+    if (bytes <= 1 << 16) this.staging.push(staging!);
+    else staging!.destroy();
+    return copy;
+  }
+
+  run(names: readonly SegmentName[], values: StepValues): void {
+    this.backend.check();
+    const { device } = this.backend;
+    const encoder = device.createCommandEncoder({ label: names.join("+") });
+    const segments = names.map((name) => this.segments.get(name)!);
+    for (const { steps } of segments) for (const step of steps) this.writeScalars(step, values);
+    const first = segments.find(({ steps }) => steps.length > 0)?.steps[0]?.word ?? 0;
+    const last = segments.findLast(({ steps }) => steps.length > 0)?.steps.at(-1)?.word ?? 0;
+    device.queue.writeBuffer(
+      this.uniforms,
+      first * 4,
+      this.words.buffer,
+      first * 4,
+      (last - first) * 4 + UNIFORM_STRIDE,
+    );
+    for (const { clears, steps } of segments) {
+      for (const tensor of clears) encoder.clearBuffer(this.bufferOf(tensor), tensor.offset * 4, tensor.bytes);
+      const pass = encoder.beginComputePass();
+      for (const { dispatch, pipeline, group } of steps) {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(...dispatch.kernel.grid(resolveDims(dispatch, values)));
+      }
+      pass.end();
+    }
+    device.queue.submit([encoder.finish()]);
+  }
+
+  destroy(): void {
+    for (const buffer of [...this.buffers, this.uniforms, ...this.staging]) buffer.destroy();
+  }
+
+  private writeScalars({ dispatch, word }: Step, values: StepValues): void {
+    Object.values(dispatch.kernel.dims).forEach((type, i) => {
+      const value = resolve(dispatch.scalars[i]!, values);
+      if (type === "f32") this.words.setFloat32((word + i) * 4, value, true);
+      else this.words.setUint32((word + i) * 4, value, true);
+    });
+  }
+
+  private bufferOf(tensor: Tensor): GPUBuffer {
+    const index = this.program.memory.place.get(tensor.root);
+    if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
+    return this.buffers[index]!;
+  }
+
+  private binding(tensor: Tensor): GPUBufferBinding {
+    return { buffer: this.bufferOf(tensor), offset: tensor.offset * 4, size: Math.max(16, tensor.bytes) };
+  }
+}

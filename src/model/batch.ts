@@ -1,0 +1,142 @@
+/** What a batch looks like to the kernels: a packed batch, and the tables that go with it, in one buffer. */
+import { ShapeError } from "../errors.ts";
+import { IGNORE_INDEX } from "../ops/crossentropy.ts";
+import { Tensor } from "../tensor.ts";
+import type { Capacity } from "./gpt2.ts";
+import type { ModelSpec } from "./trainable.ts";
+
+/** A packed batch: sequences one behind the other. */
+export interface Batch {
+  /** Token ids [N]. */
+  ids: Uint32Array;
+  /** Where the sequences start, and N at the end: [B + 1]. */
+  starts: Uint32Array;
+  /** Classification: the row at which each sequence is classified [B]. */
+  rows: Uint32Array;
+  /** Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 does not count. */
+  targets: Int32Array;
+}
+
+/** The batch as tensors: views of one buffer, so that a step writes once. */
+export interface BatchInputs {
+  root: Tensor;
+  ids: Tensor;
+  /** [N, 2]: where each token's sequence starts and ends. */
+  spans: Tensor;
+  starts: Tensor;
+  rows: Tensor;
+  /** [N]: 1 + the sequence that is classified at this row, or 0. */
+  picked: Tensor;
+  targets: Tensor;
+  /** Token numbers by id [N], and where each id's run starts [U + 1], for the gradient of the token table. */
+  sorted: Tensor;
+  groups: Tensor;
+}
+
+const ALIGN = 64;
+
+export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity): BatchInputs {
+  const sizes = {
+    ids: tokens,
+    spans: 2 * tokens,
+    starts: sequences + 1,
+    rows: sequences,
+    picked: tokens,
+    targets: task.objective === "lm" ? tokens : sequences,
+    sorted: tokens,
+    groups: tokens + 1,
+  };
+  const offsets: Record<string, number> = {};
+  let total = 0;
+  for (const [name, size] of Object.entries(sizes)) {
+    offsets[name] = total;
+    total += Math.ceil(size / ALIGN) * ALIGN;
+  }
+  const root = new Tensor("batch", [total], "input", "u32");
+  const view = (name: keyof typeof sizes) =>
+    new Tensor(name, [sizes[name]], "input", name === "targets" ? "i32" : "u32", root, offsets[name]!);
+  return {
+    root,
+    ids: view("ids"),
+    spans: view("spans"),
+    starts: view("starts"),
+    rows: view("rows"),
+    picked: view("picked"),
+    targets: view("targets"),
+    sorted: view("sorted"),
+    groups: view("groups"),
+  };
+}
+
+/** The numbers that change with the batch. */
+export interface BatchValues {
+  tokens: number;
+  sequences: number;
+  unique: number;
+  longest: number;
+  /** Rows whose target counts. */
+  counted: number;
+}
+
+/**
+ * Fills `into` [inputs.root.size] with the batch and its tables. Throws ShapeError where it is larger than the plan's
+ * capacity, or where an id or a row is out of range: kernels do not check.
+ */
+export function packBatch(
+  batch: Batch,
+  inputs: BatchInputs,
+  into: Uint32Array,
+  capacity: Capacity,
+  vocabSize: number,
+  maxLength: number,
+): BatchValues {
+  const tokens = batch.ids.length;
+  const sequences = batch.starts.length - 1;
+  if (tokens > capacity.tokens || sequences > capacity.sequences || tokens === 0)
+    throw new ShapeError("the batch does not fit the plan", {
+      expected: `1 to ${capacity.tokens} tokens in at most ${capacity.sequences} sequences`,
+      found: `${tokens} tokens in ${sequences} sequences`,
+    });
+  const part = ({ offset, size }: Tensor) => into.subarray(offset, offset + size);
+  part(inputs.ids).set(batch.ids);
+  part(inputs.starts).set(batch.starts);
+  part(inputs.rows).set(batch.rows);
+  new Int32Array(into.buffer, into.byteOffset + inputs.targets.offset * 4, inputs.targets.size).set(batch.targets);
+  const spans = part(inputs.spans);
+  const picked = part(inputs.picked).fill(0);
+  let longest = 0;
+  for (let b = 0; b < sequences; b++) {
+    const [start, end] = [batch.starts[b]!, batch.starts[b + 1]!];
+    longest = Math.max(longest, end - start);
+    for (let n = start; n < end; n++) {
+      spans[2 * n] = start;
+      spans[2 * n + 1] = end;
+    }
+  }
+  if (longest > maxLength)
+    throw new ShapeError("a sequence is longer than the model's context", {
+      expected: `at most ${maxLength} tokens`,
+      found: `${longest}`,
+    });
+  batch.rows.forEach((row, b) => {
+    picked[row] = b + 1;
+  });
+  const sorted = part(inputs.sorted);
+  const order = Uint32Array.from(batch.ids.keys()).sort((a, b) => batch.ids[a]! - batch.ids[b]! || a - b);
+  sorted.set(order);
+  const groups = part(inputs.groups);
+  let unique = 0;
+  order.forEach((n, i) => {
+    if (i === 0 || batch.ids[n] !== batch.ids[order[i - 1]!]) groups[unique++] = i;
+  });
+  groups[unique] = tokens;
+  const top = batch.ids[order[tokens - 1]!]!;
+  if (top >= vocabSize)
+    throw new ShapeError("a token id is outside the vocabulary", {
+      expected: `0 to ${vocabSize - 1}`,
+      found: String(top),
+      where: `token ${order[tokens - 1]}`,
+    });
+  const counted = batch.targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
+  return { tokens, sequences, unique, longest, counted };
+}

@@ -1,0 +1,106 @@
+/**
+ * The parameters of a model as tensors of a plan. A parameter learns if it has a gradient. Those that learn lie one behind
+ * the other in pages, as do their gradients and moments, so that AdamW and the norm are one dispatch a page.
+ */
+import { DeviceError } from "../errors.ts";
+import { showBytes } from "../plan/memory.ts";
+import { type Role, type Shape, sizeOf, Tensor } from "../tensor.ts";
+import { type ModelSpec, parameterList } from "./trainable.ts";
+
+/** Rows `first` .. `first + tensor.shape[0]` of a parameter. Only the token table ever has more than one piece. */
+export interface Piece {
+  tensor: Tensor;
+  first: number;
+}
+
+export interface Parameter {
+  name: string;
+  shape: Shape;
+  pieces: Piece[];
+  /** The gradient in the same pieces; null where the parameter is frozen. */
+  grad: Piece[] | null;
+}
+
+/** Parameters that learn, with their gradients and AdamW's moments, in the same places of four buffers. */
+export interface Page {
+  param: Tensor;
+  grad: Tensor;
+  m: Tensor;
+  v: Tensor;
+}
+
+export interface Parameters {
+  all: Map<string, Parameter>;
+  pages: Page[];
+}
+
+/** Bindings start at multiples of 256 bytes. */
+const ALIGN = 64;
+
+const align = (elements: number) => Math.ceil(elements / ALIGN) * ALIGN;
+
+/** How many rows of a [rows, ...] shape fit into one binding; a multiple of 64 rows where it has to be split. */
+function rowsPerPiece(name: string, shape: Shape, maxBinding: number): number {
+  const bytes = sizeOf(shape) * 4;
+  if (bytes <= maxBinding) return shape[0]!;
+  const rows = Math.floor(maxBinding / (bytes / shape[0]!) / ALIGN) * ALIGN;
+  if (name === "wte.weight" && rows > 0) return rows;
+  throw new DeviceError(`${name} does not fit into one binding of the device`, {
+    expected: `at most ${showBytes(maxBinding)}`,
+    found: showBytes(bytes),
+    hint: "choose a smaller model",
+  });
+}
+
+interface Slot {
+  name: string;
+  shape: Shape;
+  first: number;
+  page: number;
+  offset: number;
+}
+
+/**
+ * Makes the tensors of every parameter. Without `training` nothing has a gradient, and what was trained is a weight like
+ * the others. `maxBinding` is in bytes.
+ */
+export function makeParameters(spec: ModelSpec, training: boolean, maxBinding: number): Parameters {
+  const all = new Map<string, Parameter>();
+  const slots: Slot[] = [];
+  const pageSizes: number[] = [];
+  for (const { name, shape, learns } of parameterList(spec)) {
+    const rows = rowsPerPiece(name, shape, maxBinding);
+    const parameter: Parameter = { name, shape, pieces: [], grad: learns && training ? [] : null };
+    all.set(name, parameter);
+    for (let first = 0; first < shape[0]!; first += rows) {
+      const pieceShape = [Math.min(rows, shape[0]! - first), ...shape.slice(1)];
+      const pieceName = rows === shape[0] ? name : `${name}[${first}:${first + pieceShape[0]!}]`;
+      if (!parameter.grad) {
+        parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight"), first });
+        continue;
+      }
+      const size = align(sizeOf(pieceShape));
+      const open = pageSizes.length - 1;
+      if (open < 0 || (pageSizes[open]! + size) * 4 > maxBinding) pageSizes.push(0);
+      const page = pageSizes.length - 1;
+      slots.push({ name: pieceName, shape: pieceShape, first, page, offset: pageSizes[page]! });
+      pageSizes[page]! += size;
+    }
+  }
+  const pages = pageSizes.map((size, i) => {
+    const make = (name: string, role: Role) => new Tensor(`${name} page ${i}`, [size], role);
+    return {
+      param: make("trained", "trained"),
+      grad: make("gradient", "gradient"),
+      m: make("m", "moment"),
+      v: make("v", "moment"),
+    };
+  });
+  for (const { name, shape, first, page, offset } of slots) {
+    const parameter = all.get(name.replace(/\[.*/, ""))!;
+    const { param, grad } = pages[page]!;
+    parameter.pieces.push({ tensor: param.view(name, shape, offset), first });
+    parameter.grad!.push({ tensor: grad.view(`d${name}`, shape, offset), first });
+  }
+  return { all, pages };
+}

@@ -1,0 +1,62 @@
+import { ShapeError } from "../errors.ts";
+import type { Tensor } from "../tensor.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+
+const DIMS = { tokens: "u32", heads: "u32", head_size: "u32" } as const;
+const grid = ({ tokens, heads }: Record<keyof typeof DIMS, number>) => [ceilDiv(tokens, 64), heads, 1] as const;
+
+export const attentionForwardKernel = defineKernel(
+  "attention_forward",
+  { out: "write", lse: "write", qkv: "read", spans: "read" },
+  DIMS,
+  grid,
+);
+
+export const attentionQueryBackwardKernel = defineKernel(
+  "attention_query_backward",
+  { dqkv: "write", delta: "write", dout: "read", out: "read", lse: "read", qkv: "read", spans: "read" },
+  DIMS,
+  grid,
+);
+
+export const attentionKeyvalueBackwardKernel = defineKernel(
+  "attention_keyvalue_backward",
+  { dqkv: "update", delta: "read", dout: "read", lse: "read", qkv: "read", spans: "read" },
+  DIMS,
+  grid,
+);
+
+/** The widest head that the kernels hold in registers. */
+export const MAX_HEAD_SIZE = 128;
+
+function dims(out: Tensor, heads: number) {
+  const headSize = out.shape[1]! / heads;
+  if (headSize % 4 !== 0 || headSize > MAX_HEAD_SIZE)
+    throw new ShapeError("attention: head size", {
+      expected: `a multiple of 4, at most ${MAX_HEAD_SIZE}`,
+      found: String(headSize),
+    });
+  return { tokens: "tokens", heads, head_size: headSize } as const;
+}
+
+/** out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences that `spans` [N, 2] tells. */
+export function attentionForward(out: Tensor, lse: Tensor, qkv: Tensor, spans: Tensor, heads: number): Dispatch {
+  return dispatch(attentionForwardKernel, { out, lse, qkv, spans }, dims(out, heads));
+}
+
+/** dqkv [N, 3C] from dout [N, C] and what the forward pass saved; delta [N, NH] is scratch. */
+export function attentionBackward(
+  dqkv: Tensor,
+  delta: Tensor,
+  dout: Tensor,
+  out: Tensor,
+  lse: Tensor,
+  qkv: Tensor,
+  spans: Tensor,
+  heads: number,
+): Dispatch[] {
+  return [
+    dispatch(attentionQueryBackwardKernel, { dqkv, delta, dout, out, lse, qkv, spans }, dims(out, heads)),
+    dispatch(attentionKeyvalueBackwardKernel, { dqkv, delta, dout, lse, qkv, spans }, dims(out, heads)),
+  ];
+}

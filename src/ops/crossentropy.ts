@@ -1,0 +1,63 @@
+/** Softmax cross-entropy with ignored rows, over logits that may come in pieces of classes. */
+import type { Tensor } from "../tensor.ts";
+import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
+
+/** The target of a row that does not count, as in PyTorch. */
+export const IGNORE_INDEX = -100;
+
+export const crossentropyForwardKernel = defineKernel(
+  "crossentropy_forward",
+  { state: "update", logits: "read", targets: "read" },
+  { rows: "u32", count: "u32", first: "u32" },
+  ({ rows }) => [1, rows, 1],
+);
+
+export const crossentropyLossKernel = defineKernel(
+  "crossentropy_loss",
+  { metrics: "update", state: "read", targets: "read" },
+  { rows: "u32", slot: "u32", loss_scale: "f32" },
+  () => [1, 1, 1],
+);
+
+export const crossentropyBackwardKernel = defineKernel(
+  "crossentropy_backward",
+  { dlogits: "write", logits: "read", state: "read", targets: "read" },
+  { rows: "u32", count: "u32", first: "u32", loss_scale: "f32" },
+  ({ rows, count }) => flatGrid(rows * count, 256),
+);
+
+/** state [rows, 4] takes in logits [rows, count] of the classes from `first` on; the piece with first = 0 comes first. */
+export function crossentropyForward(
+  state: Tensor,
+  logits: Tensor,
+  targets: Tensor,
+  rows: Scalar,
+  first: number,
+): Dispatch {
+  return dispatch(crossentropyForwardKernel, { state, logits, targets }, { rows, count: logits.shape[1]!, first });
+}
+
+/** metrics[slot] = loss and number of correct rows, from the state after the last piece. */
+export function crossentropyLoss(metrics: Tensor, state: Tensor, targets: Tensor, rows: Scalar): Dispatch {
+  return dispatch(
+    crossentropyLossKernel,
+    { metrics, state, targets },
+    { rows, slot: "slot", loss_scale: "loss_scale" },
+  );
+}
+
+/** dlogits [rows, count] of the classes from `first` on. */
+export function crossentropyBackward(
+  dlogits: Tensor,
+  logits: Tensor,
+  state: Tensor,
+  targets: Tensor,
+  rows: Scalar,
+  first: number,
+): Dispatch {
+  return dispatch(
+    crossentropyBackwardKernel,
+    { dlogits, logits, state, targets },
+    { rows, count: logits.shape[1]!, first, loss_scale: "loss_scale" },
+  );
+}

@@ -1,0 +1,69 @@
+/** Token and position embedding. The token table may come in pieces of rows, each with a dispatch of its own. */
+import type { Tensor } from "../tensor.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+
+export const embeddingForwardKernel = defineKernel(
+  "embedding_forward",
+  { out: "update", wte: "read", wpe: "read", ids: "read", spans: "read" },
+  { tokens: "u32", cols: "u32", first: "u32", count: "u32" },
+  ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
+);
+
+export const embeddingBackwardKernel = defineKernel(
+  "embedding_backward",
+  { dwte: "update", dout: "read", ids: "read", sorted: "read", groups: "read" },
+  { unique: "u32", cols: "u32", first: "u32", count: "u32" },
+  ({ unique, cols }) => [ceilDiv(cols, 64), unique, 1],
+);
+
+export const embeddingPositionBackwardKernel = defineKernel(
+  "embedding_position_backward",
+  { dwpe: "update", dout: "read", starts: "read" },
+  { longest: "u32", cols: "u32", sequences: "u32" },
+  ({ longest, cols }) => [ceilDiv(cols, 64), longest, 1],
+);
+
+/** Rows `first` .. `first + shape[0]` of the token table. */
+export interface Piece {
+  tensor: Tensor;
+  first: number;
+}
+
+/** out [N, C] = wte[ids] + wpe[position in the sequence]. */
+export function embeddingForward(out: Tensor, wte: Piece[], wpe: Tensor, ids: Tensor, spans: Tensor): Dispatch[] {
+  const cols = out.shape[1]!;
+  return wte.map(({ tensor, first }) =>
+    dispatch(
+      embeddingForwardKernel,
+      { out, wte: tensor, wpe, ids, spans },
+      { tokens: "tokens", cols, first, count: tensor.shape[0]! },
+    ),
+  );
+}
+
+/** dwte [V, C] += the rows of dout [N, C] by id. `sorted` and `groups` order the tokens by id. */
+export function embeddingBackward(
+  dwte: Piece[],
+  dout: Tensor,
+  ids: Tensor,
+  sorted: Tensor,
+  groups: Tensor,
+): Dispatch[] {
+  const cols = dout.shape[1]!;
+  return dwte.map(({ tensor, first }) =>
+    dispatch(
+      embeddingBackwardKernel,
+      { dwte: tensor, dout, ids, sorted, groups },
+      { unique: "unique", cols, first, count: tensor.shape[0]! },
+    ),
+  );
+}
+
+/** dwpe [positions, C] += the rows of dout [N, C] by position. */
+export function embeddingPositionBackward(dwpe: Tensor, dout: Tensor, starts: Tensor): Dispatch {
+  return dispatch(
+    embeddingPositionBackwardKernel,
+    { dwpe, dout, starts },
+    { longest: "longest", cols: dout.shape[1]!, sequences: "sequences" },
+  );
+}

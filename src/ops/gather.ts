@@ -1,0 +1,27 @@
+/** The rows at which sequences are classified. Everything after them runs on B rows instead of N. */
+import type { Tensor } from "../tensor.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+
+export const gatherForwardKernel = defineKernel(
+  "gather_forward",
+  { out: "write", inp: "read", rows: "read" },
+  { sequences: "u32", cols: "u32" },
+  ({ sequences, cols }) => [ceilDiv(cols, 64), sequences, 1],
+);
+
+export const gatherBackwardKernel = defineKernel(
+  "gather_backward",
+  { dinp: "write", dout: "read", picked: "read" },
+  { tokens: "u32", cols: "u32" },
+  ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
+);
+
+/** out [B, C] = inp [N, C] at rows [B]. */
+export function gatherForward(out: Tensor, inp: Tensor, rows: Tensor): Dispatch {
+  return dispatch(gatherForwardKernel, { out, inp, rows }, { sequences: "sequences", cols: inp.shape[1]! });
+}
+
+/** dinp [N, C] = dout [B, C] at the picked rows, 0 elsewhere; picked [N] is 1 + the sequence, or 0. */
+export function gatherBackward(dinp: Tensor, dout: Tensor, picked: Tensor): Dispatch {
+  return dispatch(gatherBackwardKernel, { dinp, dout, picked }, { tokens: "tokens", cols: dinp.shape[1]! });
+}

@@ -1,0 +1,82 @@
+/**
+ * How a kernel is described, once for all backends: its name (that of the WGSL file, the pipeline and the timing label),
+ * its tensors in binding order, its scalars in the order of the uniform struct, and its grid.
+ */
+import type { Tensor } from "../tensor.ts";
+
+/** write: every element that is used later is made here; update: what was there counts as well. */
+export type Access = "write" | "update" | "read";
+
+/** The values that change from step to step; everything else is known when the plan is built. */
+export interface StepValues {
+  /** Tokens in the batch, N. */
+  tokens: number;
+  /** Sequences in the batch, B. */
+  sequences: number;
+  /** Different ids in the batch. */
+  unique: number;
+  /** Tokens of the longest sequence, T. */
+  longest: number;
+  /** 1 / number of rows that count, over all batches that make one step. */
+  loss_scale: number;
+  /** The row of `metrics` that this batch writes. */
+  slot: number;
+  /** AdamW: 1 - lr * weight_decay, lr / (1 - beta1^t), sqrt(1 - beta2^t). */
+  decay: number;
+  step_size: number;
+  correction2: number;
+}
+
+/** A scalar of a dispatch: known now, or the name of a step value. */
+export type Scalar = number | keyof StepValues;
+
+export type Grid = readonly [x: number, y: number, z: number];
+
+export interface Kernel<B extends string = string, D extends string = string> {
+  readonly name: string;
+  readonly bindings: Readonly<Record<B, Access>>;
+  readonly dims: Readonly<Record<D, "u32" | "f32">>;
+  /** Workgroups for resolved scalars. */
+  readonly grid: (dims: Record<D, number>) => Grid;
+}
+
+/** One entry of the plan. `tensors` are in the order of the kernel's bindings, `scalars` in that of its dims. */
+export interface Dispatch {
+  readonly kernel: Kernel;
+  readonly tensors: readonly Tensor[];
+  readonly scalars: readonly Scalar[];
+}
+
+export function defineKernel<B extends string, D extends string>(
+  name: string,
+  bindings: Record<B, Access>,
+  dims: Record<D, "u32" | "f32">,
+  grid: (dims: Record<D, number>) => Grid,
+): Kernel<B, D> {
+  return { name, bindings, dims, grid };
+}
+
+export function dispatch<B extends string, D extends string>(
+  kernel: Kernel<B, D>,
+  tensors: Record<B, Tensor>,
+  dims: Record<D, Scalar>,
+): Dispatch {
+  return {
+    kernel: kernel as unknown as Kernel,
+    tensors: (Object.keys(kernel.bindings) as B[]).map((name) => tensors[name]),
+    scalars: (Object.keys(kernel.dims) as D[]).map((name) => dims[name]),
+  };
+}
+
+export function ceilDiv(n: number, by: number): number {
+  return Math.ceil(n / by);
+}
+
+/** WebGPU's default limit of workgroups in one dimension. */
+const MAX_GROUPS = 65535;
+
+/** The grid of a kernel that walks `count` elements, `size` a workgroup: y takes over where x is full. */
+export function flatGrid(count: number, size: number): Grid {
+  const groups = ceilDiv(count, size);
+  return groups <= MAX_GROUPS ? [groups, 1, 1] : [MAX_GROUPS, ceilDiv(groups, MAX_GROUPS), 1];
+}

@@ -1,0 +1,118 @@
+/**
+ * The matrix products x W, x W^T and x^T W, as one kernel with a row and a column stride for each operand (BLIS's form
+ * of BLAS gemm), in two shapes of register block; and the gradient of the bias.
+ */
+import { ShapeError } from "../errors.ts";
+import type { Tensor } from "../tensor.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar } from "./kernel.ts";
+
+const BINDINGS = { out: "update", a: "read", b: "read", bias: "read" } as const;
+const DIMS = {
+  m: "u32",
+  n: "u32",
+  k: "u32",
+  out_offset: "u32",
+  out_row: "u32",
+  a_offset: "u32",
+  a_row: "u32",
+  a_col: "u32",
+  b_offset: "u32",
+  b_row: "u32",
+  b_col: "u32",
+  alpha: "f32",
+  beta: "f32",
+  has_bias: "u32",
+} as const;
+
+export const matmulWide = defineKernel("matmul_wide", BINDINGS, DIMS, ({ m, n }) => [
+  ceilDiv(n, 64),
+  ceilDiv(m, 64),
+  1,
+]);
+export const matmulTall = defineKernel("matmul_tall", BINDINGS, DIMS, ({ m, n }) => [
+  ceilDiv(n, 8),
+  ceilDiv(m, 128),
+  1,
+]);
+/** The same kernels where beta is 0: what was in `out` does not count. */
+const writing = { ...BINDINGS, out: "write" } as const;
+const matmulWideWrite = { ...matmulWide, bindings: writing };
+const matmulTallWrite = { ...matmulTall, bindings: writing };
+
+/** Results of at most this many columns go to the kernel whose lanes lie along the rows. */
+const TALL_COLUMNS = 16;
+
+export interface MatmulArguments {
+  /** [m, n], rows `ldc` apart (default n), from element `outOffset` on. */
+  out: Tensor;
+  /** [m, k], or [k, m] where transA; rows `lda` apart (default: its number of columns), from element `aOffset` on. */
+  a: Tensor;
+  /** [k, n], or [n, k] where transB; rows `ldb` apart, from element `bOffset` on. */
+  b: Tensor;
+  m: Scalar;
+  n: number;
+  k: Scalar;
+  transA?: boolean;
+  transB?: boolean;
+  lda?: number;
+  ldb?: number;
+  ldc?: number;
+  outOffset?: number;
+  aOffset?: number;
+  bOffset?: number;
+  alpha?: number;
+  /** out = beta * out + ...; default 0. */
+  beta?: number;
+  /** [n], added to every row. */
+  bias?: Tensor;
+}
+
+function leading(name: string, given: number | undefined, columns: Scalar): number {
+  if (given !== undefined) return given;
+  if (typeof columns === "number") return columns;
+  throw new ShapeError(`matmul: ${name} is needed where its number of columns changes from step to step`);
+}
+
+/** out = beta * out + bias + alpha * op(a) op(b), named as in BLAS gemm, row-major. */
+export function matmul(args: MatmulArguments): Dispatch {
+  const { out, a, b, m, n, k, transA = false, transB = false, bias, beta = 0 } = args;
+  const lda = leading("lda", args.lda, transA ? m : k);
+  const ldb = leading("ldb", args.ldb, transB ? k : n);
+  if (bias && bias.size !== n)
+    throw new ShapeError(`matmul: bias ${bias.name}`, { expected: `${n} elements`, found: `${bias.size}` });
+  const tall = n <= TALL_COLUMNS;
+  const kernel = beta === 0 ? (tall ? matmulTallWrite : matmulWideWrite) : tall ? matmulTall : matmulWide;
+  return dispatch(
+    kernel,
+    // A kernel has a fixed number of bindings: where there is no bias, b stands in and is not read as one.
+    { out, a, b, bias: bias ?? b },
+    {
+      m,
+      n,
+      k,
+      out_offset: args.outOffset ?? 0,
+      out_row: args.ldc ?? n,
+      a_offset: args.aOffset ?? 0,
+      a_row: transA ? 1 : lda,
+      a_col: transA ? lda : 1,
+      b_offset: args.bOffset ?? 0,
+      b_row: transB ? 1 : ldb,
+      b_col: transB ? ldb : 1,
+      alpha: args.alpha ?? 1,
+      beta,
+      has_bias: bias ? 1 : 0,
+    },
+  );
+}
+
+export const matmulBiasBackward = defineKernel(
+  "matmul_bias_backward",
+  { dbias: "update", dout: "read" },
+  { rows: "u32", cols: "u32", dout_offset: "u32", dout_row: "u32" },
+  ({ cols }) => [ceilDiv(cols, 64), 1, 1],
+);
+
+/** dbias [cols] += sum of the rows of dout [rows, cols]. */
+export function biasBackward(dbias: Tensor, dout: Tensor, rows: Scalar, cols: number): Dispatch {
+  return dispatch(matmulBiasBackward, { dbias, dout }, { rows, cols, dout_offset: 0, dout_row: cols });
+}

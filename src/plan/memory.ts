@@ -1,0 +1,154 @@
+/**
+ * Memory of a plan: which buffers there are, how large, and which tensor lives where. Activations share buffers where
+ * their lifetimes do not overlap; the byte count is known before anything is allocated.
+ */
+import { DeviceError } from "../errors.ts";
+import type { Role, Tensor } from "../tensor.ts";
+import type { Segment } from "./plan.ts";
+
+/** What one device buffer is for. */
+export interface PlannedBuffer {
+  label: string;
+  role: Role;
+  bytes: number;
+}
+
+export interface MemoryPlan {
+  buffers: PlannedBuffer[];
+  /** The buffer of each root tensor, as an index; every root begins at offset 0 of its buffer. */
+  place: Map<Tensor, number>;
+}
+
+export interface MemoryLimits {
+  /** Largest part of a buffer that a kernel can see, in bytes. */
+  maxBinding: number;
+  /** Largest buffer, in bytes. */
+  maxBuffer: number;
+  /** Bytes that may be allocated in all; absent where nobody can tell. */
+  total?: number;
+}
+
+interface Life {
+  tensor: Tensor;
+  first: number;
+  last: number;
+}
+
+/** First and last dispatch that touches each root tensor; a cleared tensor lives from the start of its segment. */
+function lifetimes(segments: readonly Segment[]): Map<Tensor, Life> {
+  const lives = new Map<Tensor, Life>();
+  let at = 0;
+  const touch = ({ root }: Tensor) => {
+    const life = lives.get(root);
+    if (life) life.last = at;
+    else lives.set(root, { tensor: root, first: at, last: at });
+  };
+  for (const segment of segments) {
+    segment.clears.forEach(touch);
+    for (const { tensors } of segment.dispatches) {
+      tensors.forEach(touch);
+      at++;
+    }
+  }
+  return lives;
+}
+
+/** Activations into shared buffers, the largest first, each into the smallest buffer that is free all its life. */
+function shareBuffers(lives: Life[]): { bytes: number; lives: Life[] }[] {
+  const shared: { bytes: number; lives: Life[] }[] = [];
+  for (const life of [...lives].sort((a, b) => b.tensor.bytes - a.tensor.bytes)) {
+    const free = shared
+      .filter((buffer) => buffer.lives.every((other) => life.last < other.first || other.last < life.first))
+      .sort((a, b) => a.bytes - b.bytes)[0];
+    if (free) free.lives.push(life);
+    else shared.push({ bytes: life.tensor.bytes, lives: [life] });
+  }
+  return shared;
+}
+
+/** Places every tensor that the segments touch, and those in `extra` that no dispatch touches. */
+export function planMemory(segments: readonly Segment[], extra: readonly Tensor[] = []): MemoryPlan {
+  const lives = lifetimes(segments);
+  for (const { root } of extra) if (!lives.has(root)) lives.set(root, { tensor: root, first: 0, last: 0 });
+  const buffers: PlannedBuffer[] = [];
+  const place = new Map<Tensor, number>();
+  const activations: Life[] = [];
+  for (const life of lives.values()) {
+    if (life.tensor.role === "activation") {
+      activations.push(life);
+      continue;
+    }
+    place.set(life.tensor, buffers.length);
+    buffers.push({ label: life.tensor.name, role: life.tensor.role, bytes: life.tensor.bytes });
+  }
+  for (const shared of shareBuffers(activations)) {
+    for (const { tensor } of shared.lives) place.set(tensor, buffers.length);
+    buffers.push({ label: `activations ${buffers.length}`, role: "activation", bytes: shared.bytes });
+  }
+  return { buffers, place };
+}
+
+/** Bytes by role, and in all. */
+export function memoryTotals({ buffers }: MemoryPlan): { total: number; byRole: Map<Role, number> } {
+  const byRole = new Map<Role, number>();
+  for (const { role, bytes } of buffers) byRole.set(role, (byRole.get(role) ?? 0) + bytes);
+  return { total: buffers.reduce((sum, { bytes }) => sum + bytes, 0), byRole };
+}
+
+/** "1.25 GB", "12.3 MB" or "640 bytes". */
+export function showBytes(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
+  if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(1)} MB`;
+  if (bytes >= 1e4) return `${(bytes / 1e3).toFixed(1)} kB`;
+  return `${bytes} bytes`;
+}
+
+const NAMES: Record<Role, string> = {
+  weight: "frozen weights",
+  trained: "trained parameters",
+  gradient: "gradients",
+  moment: "optimizer state",
+  input: "batch",
+  activation: "activations",
+  output: "results",
+};
+
+/** One line a kind of memory, largest first, and the sum. */
+export function showMemory(plan: MemoryPlan): string {
+  const { total, byRole } = memoryTotals(plan);
+  const lines = [...byRole].sort((a, b) => b[1] - a[1]).map(([role, bytes]) => [NAMES[role], bytes] as const);
+  return [...lines, ["in all", total] as const]
+    .map(([name, bytes]) => `${name.padEnd(20)}${showBytes(bytes).padStart(12)}${String(bytes).padStart(16)} bytes`)
+    .join("\n");
+}
+
+/** Throws DeviceError, saying how many bytes of which kind are missing, where the plan does not fit the limits. */
+export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
+  for (const { label, role, bytes } of plan.buffers) {
+    const limit = Math.min(limits.maxBinding, limits.maxBuffer);
+    if (bytes > limit)
+      throw new DeviceError(`${NAMES[role]}: ${label} is too large for the device`, {
+        expected: `at most ${showBytes(limit)} (${limit} bytes) in one binding`,
+        found: `${showBytes(bytes)}: ${bytes - limit} bytes too many`,
+        hint:
+          role === "weight" || role === "trained"
+            ? "choose a smaller model"
+            : "use a smaller --batch-size or --max-length",
+      });
+  }
+  const { total, byRole } = memoryTotals(plan);
+  if (limits.total === undefined || total <= limits.total) return;
+  const kinds = [...byRole]
+    .sort((a, b) => b[1] - a[1])
+    .map(([role, bytes]) => `${NAMES[role]} ${showBytes(bytes)}`)
+    .join(", ");
+  const [largest] = [...byRole].sort((a, b) => b[1] - a[1])[0]!;
+  throw new DeviceError("the plan does not fit into memory", {
+    expected: `at most ${showBytes(limits.total)} (${limits.total} bytes)`,
+    found: `${showBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${NAMES[largest]}`,
+    hint:
+      largest === "activation"
+        ? "use a smaller --batch-size or --max-length"
+        : "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
+  });
+}
