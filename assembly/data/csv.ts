@@ -1,0 +1,123 @@
+// CSV by RFC 4180, as a machine that can stop between any two bytes: quotes, doubled quotes, line ends within quotes;
+// rows end with CRLF, LF or CR. A quote within an unquoted field is text. Blank lines are no rows.
+import { FAULT_AFTER_QUOTE, FAULT_OPEN_QUOTE, FAULT_ROW_SIZE, FAULT_TOO_LARGE, fail, MAX_ROW_BYTES } from "./fault";
+import { end_field, field_count, push_bytes, row_memory } from "./fields";
+
+const LF: u8 = 10;
+const CR: u8 = 13;
+const QUOTE: u8 = 34;
+const COMMA: u8 = 44;
+
+const FIELD_START: i32 = 0;
+const PLAIN: i32 = 1;
+const QUOTED: i32 = 2;
+const CLOSED: i32 = 3;
+
+let state: i32 = FIELD_START;
+let after_cr: bool = false;
+let ended: bool = false;
+let line: i32 = 1;
+let first_line: i32 = 1;
+let quote_line: i32 = 1;
+
+export function csv_begin(): void {
+  state = FIELD_START;
+  after_cr = false;
+  line = 1;
+  first_line = 1;
+}
+
+/** Whether the last call ended a row, which then lies in the fields. */
+export function csv_row_ended(): bool {
+  return ended;
+}
+
+/** The line where the row that ended began; the next row begins at the machine's line. */
+export function csv_take_line(): i32 {
+  const taken = first_line;
+  first_line = line;
+  return taken;
+}
+
+/** Where the run of ordinary bytes from `at` on ends in the state PLAIN or QUOTED. */
+function run_end(at: usize, end: usize): usize {
+  const quoted = state == QUOTED;
+  while (at < end) {
+    const c = load<u8>(at);
+    if (c == LF || c == CR || (quoted ? c == QUOTE : c == COMMA)) break;
+    at++;
+  }
+  return at;
+}
+
+/** Counts the lines; true for the LF of a CRLF. */
+function count_line(c: u8): bool {
+  const second = after_cr && c == LF;
+  after_cr = c == CR;
+  if ((c == LF || c == CR) && !second) line++;
+  return second;
+}
+
+/** Appends bytes to the open field within the limits. */
+function push(source: usize, length: i32): bool {
+  if (row_memory() + length > MAX_ROW_BYTES) return fail(FAULT_ROW_SIZE, first_line, MAX_ROW_BYTES, 0);
+  if (!push_bytes(source, length)) return fail(FAULT_TOO_LARGE, first_line, 0, 0);
+  return true;
+}
+
+/** Ends the row; a blank line is none. */
+function end_row(): void {
+  ended = state != FIELD_START || field_count() > 0;
+  state = FIELD_START;
+  if (ended) end_field();
+  else first_line = line;
+}
+
+/** Reads the byte at `at`, which is no part of a run; false on a fault. */
+function step(at: usize): bool {
+  const c = load<u8>(at);
+  const second = count_line(c);
+  if (state == QUOTED) {
+    if (c != QUOTE) return push(at, 1);
+    state = CLOSED;
+  } else if (c == LF || c == CR) {
+    if (!second) end_row();
+  } else if (c == COMMA) {
+    if (row_memory() > MAX_ROW_BYTES) return fail(FAULT_ROW_SIZE, first_line, MAX_ROW_BYTES, 0);
+    end_field();
+    state = FIELD_START;
+  } else if (state == CLOSED) {
+    if (c != QUOTE) return fail(FAULT_AFTER_QUOTE, first_line, field_count() + 1, c);
+    state = QUOTED;
+    return push(at, 1);
+  } else {
+    quote_line = line;
+    state = c == QUOTE && state == FIELD_START ? QUOTED : PLAIN;
+    if (state == PLAIN) return push(at, 1);
+  }
+  return true;
+}
+
+/** Reads bytes until a row has ended, a fault came or the bytes are over; returns the address behind the last one read. */
+export function csv_scan(at: usize, end: usize): usize {
+  ended = false;
+  while (at < end && !ended) {
+    const stop = state == PLAIN || state == QUOTED ? run_end(at, end) : at;
+    if (stop > at) {
+      after_cr = false;
+      if (!push(at, <i32>(stop - at))) return end;
+      at = stop;
+    } else {
+      if (!step(at)) return end;
+      at++;
+    }
+  }
+  return at;
+}
+
+/** Ends the file: a last row needs no line end. */
+export function csv_finish(): void {
+  ended = false;
+  if (state == QUOTED) fail(FAULT_OPEN_QUOTE, first_line, quote_line, 0);
+  else end_row();
+}

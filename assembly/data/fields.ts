@@ -1,0 +1,71 @@
+// The row being read: its fields' bytes, one behind the other, and where each ends. In a row of JSON, keys and values
+// take turns as fields.
+import { VEC_HEADER, vec_append, vec_data, vec_push_u8, vec_push_u32, vec_resize, vec_size, vec_u32 } from "./vec";
+
+const bytes = memory.data(VEC_HEADER);
+const ends = memory.data(VEC_HEADER);
+
+/** The first field of the row in `ends`, and where its bytes begin: not 0 only while rows are collected as a sample. */
+let first: i32 = 0;
+let origin: i32 = 0;
+
+/** Forgets all rows. */
+export function fields_clear(): void {
+  vec_resize(bytes, 0);
+  vec_resize(ends, 0);
+  first = 0;
+  origin = 0;
+}
+
+/** Keeps the row and begins another behind it. */
+export function fields_keep(): void {
+  first = vec_size(ends) >> 2;
+  origin = vec_size(bytes);
+}
+
+/** Fields of the row that have ended. */
+export function field_count(): i32 {
+  return (vec_size(ends) >> 2) - first;
+}
+
+/** All fields, those of kept rows included. */
+export function field_total(): i32 {
+  return vec_size(ends) >> 2;
+}
+
+/** Bytes of memory that the row takes so far. */
+export function row_memory(): i32 {
+  return vec_size(bytes) - origin + (field_count() << 2);
+}
+
+export function push_byte(byte: u8): bool {
+  return vec_push_u8(bytes, byte);
+}
+
+export function push_bytes(source: usize, length: i32): bool {
+  return vec_append(bytes, source, length);
+}
+
+export function end_field(): bool {
+  return vec_push_u32(ends, vec_size(bytes));
+}
+
+/** Where field `index` of the row begins and how many bytes it has; the address is good until a byte is added. */
+export function field_address(index: i32): usize {
+  return vec_data(bytes) + start_of(first + index);
+}
+export function field_length(index: i32): i32 {
+  return <i32>vec_u32(ends, first + index) - start_of(first + index);
+}
+
+function start_of(field: i32): i32 {
+  return field == 0 ? 0 : <i32>vec_u32(ends, field - 1);
+}
+
+/** Address of all bytes and of all ends, for the host to read a sample. */
+export function fields_bytes(): usize {
+  return vec_data(bytes);
+}
+export function fields_ends(): usize {
+  return vec_data(ends);
+}

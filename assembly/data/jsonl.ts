@@ -1,0 +1,235 @@
+// JSON lines: one object a line. Its keys and values become fields in turn: strings with their escapes resolved, numbers
+// and booleans as they are written, null and nested values empty. Stricter readers also refuse control characters in
+// strings; those are text here. What is nested is only skipped, not checked.
+import { FAULT_JSON, fail } from "./fault";
+import { end_field, push_byte, push_bytes } from "./fields";
+import { put_code_point } from "./utf8";
+import { VEC_HEADER, vec_data, vec_push_u8, vec_resize, vec_size } from "./vec";
+
+/** Kinds of values. */
+const TEXT: u8 = 0;
+const NO_TEXT: u8 = 1;
+
+const QUOTE: u8 = 34;
+const COMMA: u8 = 44;
+const COLON: u8 = 58;
+const BACKSLASH: u8 = 92;
+const OPEN: u8 = 123;
+const CLOSE: u8 = 125;
+
+const kinds = memory.data(VEC_HEADER);
+const character = memory.data(4);
+
+let start: usize = 0;
+let at: usize = 0;
+let end: usize = 0;
+let line: i32 = 0;
+
+/** Whether member `index` of the object has a string, a number or a boolean as its value. */
+export function has_text(index: i32): bool {
+  return load<u8>(vec_data(kinds) + index) == TEXT;
+}
+
+/** The members of the object read last. */
+export function member_count(): i32 {
+  return vec_size(kinds);
+}
+
+/** Reads the object in the line; false for a blank line and, with a fault noted, for one that is no object. */
+export function jsonl_read(address: usize, length: i32, number: i32): bool {
+  start = address;
+  at = address;
+  end = address + length;
+  line = number;
+  vec_resize(kinds, 0);
+  skip_space();
+  if (at == end) return false;
+  if (!expect(OPEN)) return false;
+  skip_space();
+  if (at < end && load<u8>(at) == CLOSE) at++;
+  else if (!read_members()) return false;
+  skip_space();
+  return at == end || unexpected();
+}
+
+/** Reads members and the brace that closes the object. */
+function read_members(): bool {
+  while (true) {
+    skip_space();
+    if (!read_string()) return false;
+    end_field();
+    skip_space();
+    if (!expect(COLON)) return false;
+    skip_space();
+    if (!read_value()) return false;
+    end_field();
+    skip_space();
+    if (at < end && load<u8>(at) == COMMA) at++;
+    else return expect(CLOSE);
+  }
+}
+
+function unexpected(): bool {
+  return fail(FAULT_JSON, line, <i32>(at - start) + 1, at < end ? load<u8>(at) : -1);
+}
+
+function expect(c: u8): bool {
+  if (at == end || load<u8>(at) != c) return unexpected();
+  at++;
+  return true;
+}
+
+function skip_space(): void {
+  while (at < end) {
+    const c = load<u8>(at);
+    if (c != 32 && c != 9 && c != 13) break;
+    at++;
+  }
+}
+
+function read_value(): bool {
+  const c: u8 = at < end ? load<u8>(at) : 0;
+  let kind = TEXT;
+  let good = false;
+  if (c == QUOTE) {
+    good = read_string();
+  } else if (c == OPEN || c == 91) {
+    kind = NO_TEXT;
+    good = skip_nested();
+  } else if (c == 116) {
+    good = read_word(0x65757274, 4); // true
+  } else if (c == 102) {
+    good = expect(102) && push_byte(102) && read_word(0x65736c61, 4); // f, alse
+  } else if (c == 110) {
+    kind = NO_TEXT;
+    good = skip_word(0x6c6c756e); // null
+  } else {
+    good = read_number();
+  }
+  vec_push_u8(kinds, kind);
+  return good;
+}
+
+/** Goes over four letters, given as a little-endian number. */
+function skip_word(letters: u32): bool {
+  for (let i = 0; i < 4; i++) {
+    if (!expect(<u8>(letters >> (i << 3)))) return false;
+  }
+  return true;
+}
+
+function read_word(letters: u32, length: i32): bool {
+  return skip_word(letters) && push_bytes(at - length, length);
+}
+
+function is_digit(): bool {
+  return at < end && load<u8>(at) - 48 < 10;
+}
+
+/** Goes over at least one digit. */
+function skip_digits(): bool {
+  if (!is_digit()) return unexpected();
+  while (is_digit()) at++;
+  return true;
+}
+
+function read_number(): bool {
+  const from = at;
+  if (at < end && load<u8>(at) == 45) at++;
+  if (at < end && load<u8>(at) == 48) at++;
+  else if (!skip_digits()) return false;
+  if (at < end && load<u8>(at) == 46) {
+    at++;
+    if (!skip_digits()) return false;
+  }
+  if (at < end && (load<u8>(at) | 32) == 101) {
+    at++;
+    if (at < end && (load<u8>(at) == 43 || load<u8>(at) == 45)) at++;
+    if (!skip_digits()) return false;
+  }
+  return push_bytes(from, <i32>(at - from));
+}
+
+/** Goes over an array or object by counting brackets outside of strings. */
+function skip_nested(): bool {
+  let depth = 0;
+  do {
+    if (at == end) return unexpected();
+    const c = load<u8>(at++);
+    if (c == OPEN || c == 91) depth++;
+    else if (c == CLOSE || c == 93) depth--;
+    else if (c == QUOTE && !skip_string()) return false;
+  } while (depth > 0);
+  return true;
+}
+
+/** Goes over a string whose quote was read. */
+function skip_string(): bool {
+  while (at < end) {
+    const c = load<u8>(at++);
+    if (c == QUOTE) return true;
+    if (c == BACKSLASH && at < end) at++;
+  }
+  return unexpected();
+}
+
+function read_string(): bool {
+  if (!expect(QUOTE)) return false;
+  while (true) {
+    const from = at;
+    while (at < end && load<u8>(at) != QUOTE && load<u8>(at) != BACKSLASH) at++;
+    push_bytes(from, <i32>(at - from));
+    if (at == end) return unexpected();
+    if (load<u8>(at++) == QUOTE) return true;
+    if (!read_escape()) return false;
+  }
+}
+
+/** Reads what stands behind a backslash. */
+function read_escape(): bool {
+  const c: u8 = at < end ? load<u8>(at) : 0;
+  let plain: u8 = 0;
+  if (c == QUOTE || c == BACKSLASH || c == 47) plain = c;
+  else if (c == 98) plain = 8;
+  else if (c == 102) plain = 12;
+  else if (c == 110) plain = 10;
+  else if (c == 114) plain = 13;
+  else if (c == 116) plain = 9;
+  else if (c != 117) return unexpected();
+  at++;
+  return c == 117 ? read_unicode() : push_byte(plain);
+}
+
+/** The number that four hexadecimal digits at `p` make, -1 where they are none. */
+function hex4(p: usize): i32 {
+  if (p + 4 > end) return -1;
+  let value = 0;
+  for (let i = 0; i < 4; i++) {
+    const c = <i32>load<u8>(p + i);
+    const digit = c - 48;
+    const letter = (c | 32) - 97;
+    if (digit >= 0 && digit < 10) value = (value << 4) | digit;
+    else if (letter >= 0 && letter < 6) value = (value << 4) | (letter + 10);
+    else return -1;
+  }
+  return value;
+}
+
+/** Reads the digits of a \u escape, and a second escape where both make a surrogate pair. */
+function read_unicode(): bool {
+  let code = hex4(at);
+  if (code < 0) return unexpected();
+  at += 4;
+  if ((code & 0xf800) == 0xd800) {
+    const high = code;
+    code = 0xfffd;
+    if (high < 0xdc00 && at + 6 <= end && load<u16>(at) == 0x755c) {
+      const low = hex4(at + 2);
+      if ((low & 0xfffffc00) == 0xdc00) {
+        code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        at += 6;
+      }
+    }
+  }
+  return push_bytes(character, put_code_point(character, code));
+}

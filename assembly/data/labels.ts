@@ -1,0 +1,181 @@
+// Labels: names to class ids. Names get ids in the order of their coming; `labels_settle` puts them into the final order.
+import { VEC_HEADER, vec_append, vec_data, vec_free, vec_push_u32, vec_set_u32, vec_size, vec_u32 } from "./vec";
+
+const names = memory.data(VEC_HEADER);
+const ends = memory.data(VEC_HEADER);
+
+/** Open addressing: u32 slots of id + 1, 0 where empty; a power of two, at most half full. */
+let slots: usize = 0;
+let slot_count: i32 = 0;
+
+/** Forgets all labels. */
+export function labels_clear(): void {
+  vec_free(names);
+  vec_free(ends);
+  if (slots != 0) heap.free(slots);
+  slots = 0;
+  slot_count = 0;
+}
+
+/** The number of labels. */
+export function label_count(): i32 {
+  return vec_size(ends) >> 2;
+}
+
+/** Address and bytes of the name of label `id`. */
+export function label_name(id: i32): usize {
+  return vec_data(names) + start_of(id);
+}
+export function label_bytes(id: i32): i32 {
+  return <i32>vec_u32(ends, id) - start_of(id);
+}
+
+function start_of(id: i32): i32 {
+  return id == 0 ? 0 : <i32>vec_u32(ends, id - 1);
+}
+
+/** FNV-1a with a last mix, as the table uses the low bits. */
+function hash(name: usize, length: i32): i32 {
+  let h: u32 = 0x811c9dc5;
+  for (let i = 0; i < length; i++) h = (h ^ <u32>load<u8>(name + i)) * 0x01000193;
+  return h ^ (h >> 15);
+}
+
+/** The slot with the name, or the empty one where it belongs. */
+function find_slot(name: usize, length: i32): usize {
+  const mask = slot_count - 1;
+  let i = hash(name, length) & mask;
+  while (true) {
+    const slot = slots + ((<usize>i) << 2);
+    const id = load<i32>(slot) - 1;
+    if (id < 0) return slot;
+    if (label_bytes(id) == length && memory.compare(label_name(id), name, length) == 0) return slot;
+    i = (i + 1) & mask;
+  }
+}
+
+/** The id of a label, -1 where there is none of that name. */
+export function label_id(name: usize, length: i32): i32 {
+  return slot_count == 0 ? -1 : load<i32>(find_slot(name, length)) - 1;
+}
+
+/** The id of a label, which is added where it is new; -1 where there are too many. The name must not lie in the table. */
+export function label_add(name: usize, length: i32): i32 {
+  if (2 * (label_count() + 1) > slot_count) fill_table(max(16, 2 * slot_count));
+  const slot = find_slot(name, length);
+  if (load<i32>(slot) == 0) {
+    if (!vec_append(names, name, length) || !vec_push_u32(ends, vec_size(names))) return -1;
+    store<i32>(slot, label_count());
+  }
+  return load<i32>(slot) - 1;
+}
+
+/** Makes a table of `count` slots with all labels in it. */
+function fill_table(count: i32): void {
+  if (slots != 0) heap.free(slots);
+  slots = heap.alloc((<usize>count) << 2);
+  memory.fill(slots, 0, (<usize>count) << 2);
+  slot_count = count;
+  for (let id = 0; id < label_count(); id++) store<i32>(find_slot(label_name(id), label_bytes(id)), id + 1);
+}
+
+/** The number that a name writes in decimal without leading zeros, -1 where it is none below `limit`. */
+function integer(id: i32, limit: i32): i32 {
+  const name = label_name(id);
+  const length = label_bytes(id);
+  if (length == 0 || length > 9 || (length > 1 && load<u8>(name) == 48)) return -1;
+  let value = 0;
+  for (let i = 0; i < length; i++) {
+    const digit = <i32>load<u8>(name + i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value < limit ? value : -1;
+}
+
+/** Puts ids at `order` such that the labels 0 to K-1 stand in their order; false where the labels are others. */
+function order_integers(order: usize, count: i32): bool {
+  // K different integers below K are all of them.
+  for (let id = 0; id < count; id++) {
+    const value = integer(id, count);
+    if (value < 0) return false;
+    store<i32>(order + ((<usize>value) << 2), id);
+  }
+  return true;
+}
+
+/** Whether label `a` stands before label `b`, byte by byte. */
+function before(a: i32, b: i32): bool {
+  const length_a = label_bytes(a);
+  const length_b = label_bytes(b);
+  const c = memory.compare(label_name(a), label_name(b), min(length_a, length_b));
+  return c < 0 || (c == 0 && length_a < length_b);
+}
+
+/** Lets the id at `root` sink to its place in the heap of `count` ids at `order`, the last name on top. */
+function sink(order: usize, root: i32, count: i32): void {
+  const id = load<i32>(order + ((<usize>root) << 2));
+  let i = root;
+  while (true) {
+    let child = 2 * i + 1;
+    if (child >= count) break;
+    const left = order + ((<usize>child) << 2);
+    if (child + 1 < count && before(load<i32>(left), load<i32>(left, 4))) child++;
+    const largest = load<i32>(order + ((<usize>child) << 2));
+    if (!before(id, largest)) break;
+    store<i32>(order + ((<usize>i) << 2), largest);
+    i = child;
+  }
+  store<i32>(order + ((<usize>i) << 2), id);
+}
+
+/** Puts ids at `order` sorted by name (heap sort: no recursion, no extra memory). */
+function order_names(order: usize, count: i32): void {
+  for (let id = 0; id < count; id++) store<i32>(order + ((<usize>id) << 2), id);
+  for (let root = (count >> 1) - 1; root >= 0; root--) sink(order, root, count);
+  for (let last = count - 1; last > 0; last--) {
+    const slot = order + ((<usize>last) << 2);
+    const id = load<i32>(slot);
+    store<i32>(slot, load<i32>(order));
+    store<i32>(order, id);
+    sink(order, 0, last);
+  }
+}
+
+/**
+ * Puts the labels into their final order: integers 0 to K-1 as they are, all others by name, byte by byte. Renames the
+ * `rows` class ids in the vector `classes` alike.
+ */
+export function labels_settle(classes: usize, rows: i32): void {
+  const count = label_count();
+  if (count == 0) return;
+  const order = heap.alloc((<usize>count) << 2);
+  if (!order_integers(order, count)) order_names(order, count);
+  const rank = heap.alloc((<usize>count) << 2);
+  for (let i = 0; i < count; i++) store<i32>(rank + ((<usize>load<i32>(order + ((<usize>i) << 2))) << 2), i);
+  for (let row = 0; row < rows; row++)
+    vec_set_u32(classes, row, load<u32>(rank + ((<usize>vec_u32(classes, row)) << 2)));
+
+  const size = vec_size(names);
+  const copy = heap.alloc(size);
+  const lengths = heap.alloc((<usize>count) << 2);
+  let used = 0;
+  for (let i = 0; i < count; i++) {
+    const id = load<i32>(order + ((<usize>i) << 2));
+    const length = label_bytes(id);
+    memory.copy(copy + used, label_name(id), length);
+    store<i32>(lengths + ((<usize>i) << 2), length);
+    used += length;
+  }
+  memory.copy(vec_data(names), copy, size);
+  used = 0;
+  for (let i = 0; i < count; i++) {
+    used += load<i32>(lengths + ((<usize>i) << 2));
+    vec_set_u32(ends, i, used);
+  }
+  heap.free(order);
+  heap.free(rank);
+  heap.free(copy);
+  heap.free(lengths);
+  fill_table(slot_count);
+}

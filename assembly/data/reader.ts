@@ -1,0 +1,195 @@
+// Reads a file that is fed in pieces: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a
+// time; its rows are added to those of the files before it. Memory: the rows, and one row more.
+import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
+import { clear_fault, FAULT_FIELD_COUNT, FAULT_NO_KEY, FAULT_VALUE, fail, fault_code } from "./fault";
+import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
+import { has_text, jsonl_read, member_count } from "./jsonl";
+import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
+import { add_row } from "./rows";
+import { tsv_split } from "./tsv";
+import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
+
+const CSV: i32 = 0;
+const TSV: i32 = 1;
+
+/** A sample ends at this many bytes of rows, however few they are. */
+const SAMPLE_BYTES: i32 = 1 << 20;
+
+const BYTE_ORDER_MARK: u32 = 0xbfbbef;
+const mark = memory.data(4);
+
+let format: i32 = CSV;
+let mark_seen: i32 = 0;
+
+let width: i32 = 0;
+let text_field: i32 = 0;
+let label_field: i32 = 0;
+let skip: i32 = 0;
+let max_length: i32 = 0;
+let keep_text: bool = false;
+let learn: bool = false;
+
+/** The keys of text and label in JSON, one behind the other. */
+const keys = memory.data(VEC_HEADER);
+let text_key_bytes: i32 = 0;
+
+/** Rows still wanted for a sample, -1 where rows are added; u32 a row of the sample: its fields and those before. */
+let wanted: i32 = -1;
+let sampled_bytes: i32 = 0;
+const sample_ends = memory.data(VEC_HEADER);
+
+/** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines. */
+export function read_begin(kind: i32): void {
+  format = kind;
+  mark_seen = 0;
+  store<u32>(mark, BYTE_ORDER_MARK);
+  clear_fault();
+  csv_begin();
+  lines_begin();
+  fields_clear();
+  vec_resize(sample_ends, 0);
+  sampled_bytes = 0;
+  wanted = -1;
+}
+
+/** The rows are a sample of at most `count`, which the host reads; `feed` takes no more bytes when it is complete. */
+export function read_sample(count: i32): void {
+  wanted = count;
+}
+
+/**
+ * The rows are added: each has `fields` fields, of which text and label are taken, and the first `skipped` rows are none.
+ * In JSON text and label are named by `read_keys` instead. `texts` and `fresh` are 0 or 1: keep the texts; learn new labels.
+ */
+export function read_settings(
+  fields: i32,
+  text: i32,
+  label: i32,
+  skipped: i32,
+  longest: i32,
+  texts: i32,
+  fresh: i32,
+): void {
+  width = fields;
+  text_field = text;
+  label_field = label;
+  skip = skipped;
+  max_length = longest;
+  keep_text = texts != 0;
+  learn = fresh != 0;
+}
+
+/** Names the keys of text and label: `text_bytes` + `label_bytes` bytes at `names`. */
+export function read_keys(names: usize, text_bytes: i32, label_bytes: i32): void {
+  vec_resize(keys, 0);
+  vec_append(keys, names, text_bytes + label_bytes);
+  text_key_bytes = text_bytes;
+}
+
+/** Takes bytes; returns 1 where more can come, 0 where a sample is complete or a fault was noted. */
+export function feed(bytes: usize, length: i32): i32 {
+  let at = bytes;
+  const end = bytes + length;
+  while (mark_seen < 3 && at < end) {
+    if (load<u8>(at) != load<u8>(mark + mark_seen)) {
+      end_mark();
+      break;
+    }
+    mark_seen++;
+    at++;
+  }
+  scan(at, end);
+  return fault_code() == 0 && wanted != 0 ? 1 : 0;
+}
+
+/** Ends the file. */
+export function finish(): void {
+  if (mark_seen < 3) end_mark();
+  if (fault_code() != 0 || wanted == 0) return;
+  if (format == CSV) csv_finish();
+  else lines_finish();
+  take();
+}
+
+/** The file does not begin with a byte order mark: gives what looked like one to the scanner. */
+function end_mark(): void {
+  const seen = mark_seen;
+  mark_seen = 3;
+  scan(mark, mark + seen);
+}
+
+function scan(at: usize, end: usize): void {
+  while (at < end && fault_code() == 0 && wanted != 0) {
+    at = format == CSV ? csv_scan(at, end) : lines_scan(at, end);
+    take();
+  }
+}
+
+/** Takes the row that the scanner has ended, if it has. */
+function take(): void {
+  if (fault_code() != 0) return;
+  if (format == CSV) {
+    if (csv_row_ended()) take_fields(csv_take_line());
+  } else if (line_ended()) {
+    const line = line_number();
+    const row =
+      format == TSV ? tsv_split(line_address(), line_bytes()) : jsonl_read(line_address(), line_bytes(), line);
+    if (row) take_fields(line);
+  }
+}
+
+function take_fields(line: i32): void {
+  if (wanted > 0) {
+    sampled_bytes += row_memory();
+    fields_keep();
+    vec_push_u32(sample_ends, field_total());
+    wanted = sampled_bytes > SAMPLE_BYTES ? 0 : wanted - 1;
+    return;
+  }
+  if (skip > 0) skip--;
+  else if (format == CSV || format == TSV) take_columns(line);
+  else take_members(line);
+  fields_clear();
+}
+
+function take_columns(line: i32): void {
+  if (field_count() != width) fail(FAULT_FIELD_COUNT, line, width, field_count());
+  else take_row(text_field, label_field, line);
+}
+
+function take_members(line: i32): void {
+  const text = find_key(vec_data(keys), text_key_bytes);
+  const label = find_key(vec_data(keys) + text_key_bytes, vec_size(keys) - text_key_bytes);
+  if (text < 0 || label < 0) fail(FAULT_NO_KEY, line, text < 0 ? 0 : 1, 0);
+  else if (!has_text(text) || !has_text(label)) fail(FAULT_VALUE, line, has_text(text) ? 1 : 0, 0);
+  else take_row(2 * text + 1, 2 * label + 1, line);
+}
+
+/** The member with a key, the last where there are several, as JSON readers have it; -1 where there is none. */
+function find_key(key: usize, length: i32): i32 {
+  for (let i = member_count() - 1; i >= 0; i--) {
+    if (field_length(2 * i) == length && memory.compare(field_address(2 * i), key, length) == 0) return i;
+  }
+  return -1;
+}
+
+function take_row(text: i32, label: i32, line: i32): void {
+  add_row(
+    field_address(text),
+    field_length(text),
+    field_address(label),
+    field_length(label),
+    line,
+    max_length,
+    keep_text,
+    learn,
+  );
+}
+
+/** The rows of the sample, and the address of u32 a row: its fields and those of the rows before. */
+export function sample_count(): i32 {
+  return vec_size(sample_ends) >> 2;
+}
+export function sample_rows(): usize {
+  return vec_data(sample_ends);
+}

@@ -1,0 +1,96 @@
+// UTF-8 as the WHATWG Encoding Standard decodes it: each maximal part of an invalid sequence becomes one U+FFFD.
+
+// What the byte after a lead byte has to lie in, and how many continuation bytes follow; set by `read_lead`.
+let needed: i32 = 0;
+let lower: u32 = 0x80;
+let upper: u32 = 0xbf;
+
+/** Reads a lead byte >= 0x80; false where no sequence can begin with it. */
+function read_lead(byte: u32): bool {
+  lower = 0x80;
+  upper = 0xbf;
+  if (byte >= 0xc2 && byte <= 0xdf) {
+    needed = 1;
+  } else if (byte >= 0xe0 && byte <= 0xef) {
+    needed = 2;
+    if (byte == 0xe0) lower = 0xa0;
+    if (byte == 0xed) upper = 0x9f;
+  } else if (byte >= 0xf0 && byte <= 0xf4) {
+    needed = 3;
+    if (byte == 0xf0) lower = 0x90;
+    if (byte == 0xf4) upper = 0x8f;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/** Bytes of the sequence at `text`, or minus the bytes of the invalid part there; `length` >= 1 bytes are left. */
+function sequence(text: usize, length: i32): i32 {
+  const lead = <u32>load<u8>(text);
+  if (lead < 0x80) return 1;
+  if (!read_lead(lead)) return -1;
+  const whole = needed + 1;
+  for (let i = 1; i < whole; i++) {
+    if (i == length) return -i;
+    const byte = <u32>load<u8>(text + i);
+    if (byte < lower || byte > upper) return -i;
+    lower = 0x80;
+    upper = 0xbf;
+  }
+  return whole;
+}
+
+/** The number of invalid sequences in `length` bytes at `text`; 0 says that the text is UTF-8. */
+export function utf8_faults(text: usize, length: i32): i32 {
+  let faults = 0;
+  let i = 0;
+  while (i < length) {
+    const step = sequence(text + i, length - i);
+    if (step < 0) faults++;
+    i += abs(step);
+  }
+  return faults;
+}
+
+/** Writes the text with U+FFFD for each invalid sequence to `out` (room for 3 * length bytes); returns the bytes written. */
+export function utf8_repair(text: usize, length: i32, out: usize): i32 {
+  let i = 0;
+  let o = 0;
+  while (i < length) {
+    const step = sequence(text + i, length - i);
+    if (step < 0) {
+      o += put_code_point(out + o, 0xfffd);
+      i -= step;
+    } else {
+      memory.copy(out + o, text + i, step);
+      o += step;
+      i += step;
+    }
+  }
+  return o;
+}
+
+/** Writes a code point that is no surrogate as UTF-8; returns its 1 to 4 bytes. */
+export function put_code_point(out: usize, code: u32): i32 {
+  if (code < 0x80) {
+    store<u8>(out, code);
+    return 1;
+  }
+  if (code < 0x800) {
+    store<u8>(out, 0xc0 | (code >> 6));
+    store<u8>(out, 0x80 | (code & 0x3f), 1);
+    return 2;
+  }
+  if (code < 0x10000) {
+    store<u8>(out, 0xe0 | (code >> 12));
+    store<u8>(out, 0x80 | ((code >> 6) & 0x3f), 1);
+    store<u8>(out, 0x80 | (code & 0x3f), 2);
+    return 3;
+  }
+  store<u8>(out, 0xf0 | (code >> 18));
+  store<u8>(out, 0x80 | ((code >> 12) & 0x3f), 1);
+  store<u8>(out, 0x80 | ((code >> 6) & 0x3f), 2);
+  store<u8>(out, 0x80 | (code & 0x3f), 3);
+  return 4;
+}
