@@ -1,0 +1,136 @@
+import * as assert from "uvu/assert";
+import { INITS, type LoraConfig, loraScale, parseConfig, SCALINGS, TARGETS, validateLora } from "../src/config.ts";
+import { ConfigError, FormatError } from "../src/errors.ts";
+import { baseShapes, headShapes, loraShapes, loraSite } from "../src/names.ts";
+import { editDistance, nearest } from "../src/suggest.ts";
+import { assertFails } from "./border.ts";
+import { test } from "./harness.ts";
+
+const GPT2 = {
+  vocab_size: 50257,
+  n_positions: 1024,
+  n_layer: 12,
+  n_head: 12,
+  n_embd: 768,
+  layer_norm_epsilon: 1e-5,
+};
+const LORA: LoraConfig = { r: 8, lora_alpha: 16, scaling: "alpha/r", init: "gaussian", target_modules: ["q", "v"] };
+
+test("parseConfig takes what it needs and ignores what does not change the arithmetic", () => {
+  const extra = { model_type: "gpt2", activation_function: "gelu_new", n_ctx: 1024, n_inner: null, resid_pdrop: 0.1 };
+  assert.equal(parseConfig({ ...GPT2, ...extra }, "config.json"), GPT2);
+  assert.equal(parseConfig({ ...GPT2, n_inner: 3072 }, "config.json"), GPT2);
+});
+
+test("every missing key is named, with the file", async () => {
+  for (const key of Object.keys(GPT2)) {
+    const { [key as keyof typeof GPT2]: _, ...rest } = GPT2;
+    await assertFails(FormatError, [`lacks ${key}`, "some/config.json"], () => parseConfig(rest, "some/config.json"));
+  }
+  await assertFails(FormatError, ["lacks vocab_size, n_positions, n_layer"], () => parseConfig({}, "c"));
+});
+
+test("wrong types and sizes are named, with the value", async () => {
+  for (const key of ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"])
+    for (const value of ["12", 0, -4, 1.5, null, [12], true])
+      await assertFails(FormatError, [key, JSON.stringify(value)], () => parseConfig({ ...GPT2, [key]: value }, "c"));
+  for (const value of ["1e-5", 0, -1, Number.NaN])
+    await assertFails(FormatError, ["layer_norm_epsilon"], () =>
+      parseConfig({ ...GPT2, layer_norm_epsilon: value }, "c"),
+    );
+  for (const json of [null, 3, "text", [GPT2]])
+    await assertFails(FormatError, ["object"], () => parseConfig(json, "c"));
+});
+
+test("widths that the kernels cannot take", async () => {
+  const parse = (n_embd: number, n_head: number) => () => parseConfig({ ...GPT2, n_embd, n_head }, "c");
+  await assertFails(ConfigError, ["n_embd is not a multiple of n_head", "multiple of 7", "768"], parse(768, 7));
+  await assertFails(ConfigError, ["n_embd is not a multiple of 4", "30"], parse(30, 5));
+  await assertFails(ConfigError, ["head", "multiple of 4", "6"], parse(24, 4));
+  parse(24, 6)();
+});
+
+test("variants of GPT-2 are refused by name", async () => {
+  const variants = {
+    model_type: "gpt_neox",
+    activation_function: "relu",
+    scale_attn_by_inverse_layer_idx: true,
+    reorder_and_upcast_attn: true,
+    scale_attn_weights: false,
+    add_cross_attention: true,
+    tie_word_embeddings: false,
+    n_inner: 1024,
+  };
+  for (const [key, value] of Object.entries(variants))
+    await assertFails(ConfigError, [`${key} = ${JSON.stringify(value)} is not supported`], () =>
+      parseConfig({ ...GPT2, [key]: value }, "c"),
+    );
+});
+
+test("loraScale", () => {
+  const scales = SCALINGS.map((scaling) => loraScale({ r: 4, lora_alpha: 6, scaling }));
+  assert.equal(scales, [1.5, 6, 3]);
+});
+
+test("ranks, alphas and targets that make no sense", async () => {
+  validateLora(LORA);
+  for (const init of INITS) validateLora({ ...LORA, init, lora_alpha: 0.5, target_modules: [...TARGETS] });
+  for (const r of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])
+    await assertFails(ConfigError, ["rank", String(r), "here"], () => validateLora({ ...LORA, r }, "here"));
+  for (const lora_alpha of [Number.NaN, 0, -2, Number.POSITIVE_INFINITY])
+    await assertFails(ConfigError, ["lora_alpha", String(lora_alpha)], () => validateLora({ ...LORA, lora_alpha }));
+  const target = (...words: string[]) => ({ ...LORA, target_modules: words as LoraConfig["target_modules"] });
+  const message = await assertFails(ConfigError, ["target module", '"porj"', "did you mean proj?"], () =>
+    validateLora(target("q", "porj")),
+  );
+  for (const word of TARGETS) assert.ok(message.includes(word));
+  assert.not.match(await assertFails(ConfigError, ['"x"'], () => validateLora(target("x"))), "did you mean");
+  await assertFails(ConfigError, ["empty"], () => validateLora(target()));
+  await assertFails(ConfigError, ["twice"], () => validateLora(target("q", "q")));
+  await assertFails(ConfigError, ["scaling", "did you mean alpha/r?"], () =>
+    validateLora({ ...LORA, scaling: "alpha\\r" as "alpha/r" }),
+  );
+  await assertFails(ConfigError, ["init", "did you mean kaiming?"], () =>
+    validateLora({ ...LORA, init: "Kaimin" as "kaiming" }),
+  );
+});
+
+test("suggestions", () => {
+  const distances: [string, string, number][] = [
+    ["", "", 0],
+    ["", "abc", 3],
+    ["kitten", "sitting", 3],
+    ["ab", "ba", 1],
+    ["gpt2", "gpt2", 0],
+    ["proj", "porj", 1],
+  ];
+  for (const [a, b, distance] of distances) {
+    assert.is(editDistance(a, b), distance);
+    assert.is(editDistance(b, a), distance);
+  }
+  assert.is(nearest("HEAD", TARGETS), "head");
+  assert.is(nearest("last_blok", ["last_block", "last_layer"]), "last_block");
+  assert.is(nearest("elephant", TARGETS), undefined);
+});
+
+test("names and shapes are the reference's, and the paper's counts of trainable parameters", () => {
+  const shapes = baseShapes(GPT2);
+  assert.is(shapes.size, 148);
+  assert.equal(shapes.get("h.11.attn.c_attn.weight"), [768, 2304]);
+  assert.equal(shapes.get("h.0.mlp.c_proj.weight"), [3072, 768]);
+  const count = (all: Map<string, readonly number[]>) =>
+    [...all.values()].reduce((sum, shape) => sum + shape.reduce((product, n) => product * n, 1), 0);
+  assert.is(count(shapes) + count(headShapes(GPT2, 2, true)), 124_441_346);
+  const trainable = (r: number) => count(loraShapes(GPT2, TARGETS, r, 2)) + count(headShapes(GPT2, 2, true));
+  assert.equal([4, 8, 16, 32].map(trainable), [668_170, 1_334_802, 2_668_066, 5_334_594]);
+  assert.is(loraSite("fc", 3), "h.3.mlp.fc");
+  assert.equal(
+    [...loraShapes({ ...GPT2, n_layer: 1 }, ["head", "q"], 4, 2)],
+    [
+      ["lora.h.0.attn.q.A", [4, 768]],
+      ["lora.h.0.attn.q.B", [768, 4]],
+      ["lora.head.A", [4, 768]],
+      ["lora.head.B", [2, 4]],
+    ],
+  );
+});

@@ -1,0 +1,149 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { type GPT2Config, parseConfig } from "../src/config.ts";
+import { ConfigError, FormatError } from "../src/errors.ts";
+import { openGPT2, resolveModel } from "../src/io/hf.ts";
+import { type EncodableTensor, encodeSafetensors } from "../src/io/safetensors.ts";
+import { baseShapes } from "../src/names.ts";
+import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+
+const folder = temporaryFolder();
+const config: GPT2Config = {
+  vocab_size: 11,
+  n_positions: 6,
+  n_layer: 2,
+  n_head: 2,
+  n_embd: 8,
+  layer_norm_epsilon: 1e-5,
+};
+const random = numbers(1);
+const base = new Map([...baseShapes(config)].map(([name, shape]) => [name, { shape, data: random(shape) }]));
+
+/** A model directory with the base tensors after `change`, which may rename, drop or add. */
+function modelDirectory(
+  name: string,
+  change: (tensors: Map<string, { shape: readonly number[]; data: Float32Array }>) => void,
+): string {
+  const directory = join(folder, name);
+  mkdirSync(directory);
+  const tensors = new Map(base);
+  change(tensors);
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config }));
+  const list = [...tensors].map(([key, tensor]): EncodableTensor => ({ name: key, dtype: "F32", ...tensor }));
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(list, { format: "pt" }));
+  return directory;
+}
+
+const zeros = (...shape: number[]) => ({ shape, data: new Float32Array(shape.reduce((product, n) => product * n, 1)) });
+
+test("names with and without prefix, mask buffers and a tied head beside them", async () => {
+  const plain = modelDirectory("plain", (tensors) => {
+    tensors.set("h.0.attn.bias", zeros(1, 1, 6, 6));
+    tensors.set("h.1.attn.masked_bias", zeros());
+  });
+  const prefixed = modelDirectory("prefixed", (tensors) => {
+    tensors.clear();
+    for (const [name, tensor] of base) tensors.set(`transformer.${name}`, tensor);
+    tensors.set("transformer.h.1.attn.bias", zeros(1, 1, 6, 6));
+    tensors.set("lm_head.weight", base.get("wte.weight")!);
+  });
+  for (const directory of [plain, prefixed]) {
+    const model = await openGPT2(directory);
+    assert.equal(model.config, config);
+    assert.is(model.directory, directory);
+    assert.equal(model.names, [...baseShapes(config).keys()]);
+    for (const [name, { shape, data }] of base) {
+      assert.equal(model.shape(name), shape);
+      assertSameBits(name, await model.read(name), data);
+    }
+    assertSameBits("rows", await model.read("wte.weight", 3, 5), base.get("wte.weight")!.data.slice(24, 40));
+    await assertFails(FormatError, ["lm_head.weight"], () => model.read("lm_head.weight"));
+    await model.close();
+  }
+});
+
+test("a classifier's score.weight is given too", async () => {
+  const score = { shape: [3, 8], data: random([3, 8]) };
+  const model = await openGPT2(modelDirectory("score", (tensors) => tensors.set("score.weight", score)));
+  assert.is(model.names.at(-1), "score.weight");
+  assertSameBits("score", await model.read("score.weight"), score.data);
+  await model.close();
+  const wide = modelDirectory("wide-score", (tensors) => tensors.set("score.weight", zeros(3, 9)));
+  await assertFails(FormatError, ["score.weight", "[3, 8]", "[3, 9]"], () => openGPT2(wide));
+});
+
+test("missing, extra, doubled and misshapen tensors are named", async () => {
+  const refused = async (name: string, words: string[], change: Parameters<typeof modelDirectory>[1]) => {
+    const directory = modelDirectory(name, change);
+    await assertFails(FormatError, [directory, ...words], () => openGPT2(directory));
+  };
+  await refused("missing", ["lacks 2 tensors", "wpe.weight, h.1.mlp.c_fc.bias"], (tensors) => {
+    tensors.delete("wpe.weight");
+    tensors.delete("h.1.mlp.c_fc.bias");
+  });
+  await refused("extra", ["1 tensor that", "n_layer = 2", "h.2.ln_1.bias"], (tensors) =>
+    tensors.set("h.2.ln_1.bias", zeros(8)),
+  );
+  await refused("doubled", ["ln_f.bias", "transformer.ln_f.bias"], (tensors) =>
+    tensors.set("transformer.ln_f.bias", zeros(8)),
+  );
+  await refused("shape", ["wte.weight", "expected: [11, 8]", "found:    [12, 8]"], (tensors) =>
+    tensors.set("wte.weight", zeros(12, 8)),
+  );
+  await refused("turned", ["h.0.attn.c_attn.weight", "[8, 24]", "[24, 8]", "[in, out]"], (tensors) =>
+    tensors.set("h.0.attn.c_attn.weight", zeros(24, 8)),
+  );
+});
+
+test("a directory that is not there, or lacks files, or holds something else", async () => {
+  await assertFails(ConfigError, ["no such model directory", "/no/where", "gpt2-micro"], () => openGPT2("/no/where"));
+  const make = (name: string, ...files: string[]) => {
+    mkdirSync(join(folder, name));
+    for (const file of files) writeFileSync(join(folder, name, file), "{}");
+    return join(folder, name);
+  };
+  const cases: [string, string[]][] = [
+    [make("empty"), ["lacks config.json and model.safetensors"]],
+    [make("adapter", "adapter_config.json"), ["trained adapter"]],
+    [make("ours", "lowrank.json"), ["trained adapter"]],
+    [make("sharded", "config.json", "model.safetensors.index.json"), ["lacks model.safetensors", "several files"]],
+    [make("pickled", "config.json", "pytorch_model.bin"), ["lacks model.safetensors", "safe_serialization"]],
+  ];
+  for (const [directory, words] of cases)
+    await assertFails(ConfigError, [directory, ...words], () => openGPT2(directory));
+  await assertFails(FormatError, ["lacks vocab_size"], () =>
+    openGPT2(make("keys", "config.json", "model.safetensors")),
+  );
+  const broken = make("broken", "config.json", "model.safetensors");
+  writeFileSync(join(broken, "config.json"), "{ nonsense");
+  await assertFails(FormatError, ["not a JSON file", join(broken, "config.json")], () => openGPT2(broken));
+  const text = modelDirectory("text", () => {});
+  writeFileSync(join(text, "model.safetensors"), "version https://git-lfs.github.com/spec/v1");
+  await assertFails(FormatError, ["model.safetensors", "longer than the file"], () => openGPT2(text));
+});
+
+test("the shipped model loads by its name, and its F16 values are sound", async () => {
+  const directory = await resolveModel("gpt2-micro");
+  const model = await openGPT2(directory);
+  assert.equal(model.config, parseConfig({ ...model.config, n_layer: 4, n_head: 4, n_embd: 128 }, "here"));
+  assert.is(model.names.length, 52);
+  let parameters = 0;
+  for (const name of model.names.filter((key) => key !== "wte.weight")) {
+    const values = await model.read(name);
+    parameters += values.length;
+    assert.ok(values.every(Number.isFinite), name);
+    const size = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
+    assert.ok(size > 1e-4 && size < 10, `${name}: ${size}`);
+  }
+  assert.is(parameters + 50257 * 128, 7_259_008);
+  assert.is((await model.read("wte.weight", 50256)).length, 128);
+  await model.close();
+});
+
+test("resolveModel takes a directory, and says what there is otherwise", async () => {
+  assert.is(await resolveModel(folder), folder);
+  await assertFails(ConfigError, ['"gpt2-mirco"', "did you mean gpt2-micro?"], () => resolveModel("gpt2-mirco"));
+  await assertFails(ConfigError, ['"llama"', "gpt2-micro"], () => resolveModel("llama"));
+});

@@ -1,0 +1,261 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { FormatError, ShapeError } from "../src/errors.ts";
+import { bfloatToFloat, encodeSafetensors, halfToFloat, SafetensorsFile } from "../src/io/safetensors.ts";
+import type { FileReader } from "../src/platform/node.ts";
+import { openFile } from "../src/platform/node.ts";
+import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+
+const folder = temporaryFolder();
+
+/** A file in memory that notes how much was read at most at once. */
+function memory(bytes: Uint8Array): FileReader & { largest: number } {
+  return {
+    name: "some/model.safetensors",
+    size: bytes.length,
+    largest: 0,
+    async read(offset, length) {
+      assert.ok(offset >= 0 && length >= 0 && offset + length <= bytes.length, "read beyond the file");
+      this.largest = Math.max(this.largest, length);
+      return new Uint8Array(bytes.slice(offset, offset + length));
+    },
+    close: async () => {},
+  };
+}
+
+/** A file put together by hand: any header, and `dataBytes` bytes of data (or those given). */
+function assemble(header: unknown, data: number | Uint8Array): Uint8Array {
+  const text = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
+  const body = typeof data === "number" ? new Uint8Array(data) : data;
+  const file = new Uint8Array(8 + text.length + body.length);
+  new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true);
+  file.set(text, 8);
+  file.set(body, 8 + text.length);
+  return file;
+}
+
+const open = (bytes: Uint8Array) => SafetensorsFile.open(memory(bytes));
+const entry = (dtype: string, shape: unknown, begin: number, end: number) => ({
+  dtype,
+  shape,
+  data_offsets: [begin, end],
+});
+
+async function refused(bytes: Uint8Array, ...words: string[]): Promise<void> {
+  await assertFails(FormatError, ["some/model.safetensors", ...words], () => open(bytes));
+}
+
+test("what was written comes back by its bits: F32, I32, metadata, empty and scalar tensors", async () => {
+  const random = numbers(3);
+  const a = random([5, 7]);
+  a.set([-0, Number.NaN, Number.POSITIVE_INFINITY, 1e-45]);
+  const ids = Int32Array.of(-1, 0, 2147483647, -2147483648);
+  const file = await open(
+    encodeSafetensors(
+      [
+        { name: "b.ids", shape: [2, 2], dtype: "I32", data: ids },
+        { name: "scalar", shape: [], dtype: "F32", data: Float32Array.of(3.5) },
+        { name: "a.weight", shape: [5, 7], dtype: "F32", data: a },
+        { name: "none", shape: [0, 4], dtype: "F32", data: new Float32Array(0) },
+      ],
+      { format: "pt", ünïcode: '"quoted"' },
+    ),
+  );
+  assert.equal(file.metadata, { format: "pt", ünïcode: '"quoted"' });
+  assert.equal(file.names, ["a.weight", "none", "scalar", "b.ids"]);
+  assert.equal(file.info("a.weight"), { dtype: "F32", shape: [5, 7], begin: 0, end: 140 });
+  assertSameBits("a.weight", await file.readF32("a.weight"), a);
+  assert.equal(await file.readI32("b.ids"), ids);
+  assert.equal(await file.readF32("scalar"), Float32Array.of(3.5));
+  assert.is((await file.readF32("none")).length, 0);
+});
+
+test("the bytes are those of the reference library, whatever the order of the tensors", () => {
+  const tensors = [
+    { name: "b", shape: [2], dtype: "F32", data: Float32Array.of(1, 2) },
+    { name: "a", shape: [1], dtype: "I32", data: Int32Array.of(7) },
+    { name: "a.b", shape: [1, 1], dtype: "F32", data: Float32Array.of(3) },
+  ] as const;
+  const bytes = encodeSafetensors(tensors, { format: "pt" });
+  assert.equal(encodeSafetensors([...tensors].reverse(), { format: "pt" }), bytes);
+  // As safetensors.numpy.save wrote them; checked with version 0.8.
+  const header =
+    '{"__metadata__":{"format":"pt"},"a.b":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},' +
+    '"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]},"a":{"dtype":"I32","shape":[1],"data_offsets":[12,16]}}';
+  const padded = header.padEnd(Math.ceil(header.length / 8) * 8);
+  const data = new Uint8Array(16);
+  data.set(new Uint8Array(Float32Array.of(3, 1, 2).buffer));
+  data.set(new Uint8Array(Int32Array.of(7).buffer), 12);
+  assert.equal(bytes, assemble(padded, data));
+});
+
+test("encoding refuses data that does not fit its shape, and a name given twice", async () => {
+  const one = { name: "x", shape: [2, 2], dtype: "F32", data: new Float32Array(4) } as const;
+  await assertFails(ShapeError, ["x", "4 elements", "3 elements"], () =>
+    encodeSafetensors([{ ...one, data: new Float32Array(3) }]),
+  );
+  await assertFails(FormatError, ["x"], () => encodeSafetensors([one, one]));
+  await assertFails(FormatError, ["__metadata__"], () => encodeSafetensors([{ ...one, name: "__metadata__" }]));
+});
+
+test("views into larger arrays are written from where they begin", async () => {
+  const data = Float32Array.of(1, 2, 3, 4, 5).subarray(1, 4);
+  const file = await open(encodeSafetensors([{ name: "x", shape: [3], dtype: "F32", data }]));
+  assert.equal(await file.readF32("x"), Float32Array.of(2, 3, 4));
+});
+
+test("a data segment at every offset modulo 8", async () => {
+  const values = Float32Array.of(1.5, -2.25, 1e-30, 7);
+  const bytes = new Uint8Array(values.buffer);
+  const halves = Uint16Array.of(0x3c00, 0xc000);
+  for (let pad = 0; pad < 8; pad++) {
+    const data = new Uint8Array(20);
+    data.set(bytes);
+    data.set(new Uint8Array(halves.buffer), 16);
+    const header = JSON.stringify({ x: entry("F32", [2, 2], 0, 16), half: entry("F16", [2], 16, 20) });
+    const file = await open(assemble(header + " ".repeat(pad), data));
+    assert.equal(await file.readF32("x"), values);
+    assert.equal(await file.readF32("x", 1), values.slice(2));
+    assert.equal(await file.readF32("half"), Float32Array.of(1, -2));
+  }
+});
+
+test("rows are read alone, from a file that is never read whole", async () => {
+  const data = numbers(5)([1000, 3]);
+  const reader = memory(encodeSafetensors([{ name: "x", shape: [1000, 3], dtype: "F32", data }]));
+  const file = await SafetensorsFile.open(reader);
+  reader.largest = 0;
+  assert.equal(await file.readF32("x", 998, 1000), data.slice(2994));
+  assert.equal(await file.readF32("x", 0, 2), data.slice(0, 6));
+  assert.is((await file.readF32("x", 500, 500)).length, 0);
+  assert.is(reader.largest, 24);
+  for (const [start, end] of [
+    [0, 1001],
+    [-1, 2],
+    [5, 4],
+    [0.5, 2],
+    [Number.NaN, 2],
+  ] as const)
+    await assertFails(ShapeError, ["x", `[${start}, ${end})`, "[1000, 3]"], () => file.readF32("x", start, end));
+});
+
+test("a real file through the disk", async () => {
+  const path = join(folder, "real.safetensors");
+  const data = numbers(9)([64, 33]);
+  writeFileSync(path, encodeSafetensors([{ name: "w", shape: [64, 33], dtype: "F32", data }]));
+  const file = await SafetensorsFile.open(await openFile(path));
+  assertSameBits("w", await file.readF32("w"), data);
+  await file.close();
+});
+
+test("the golden fixtures open, with their integers and their case", async () => {
+  const file = await SafetensorsFile.open(await openFile("test/golden/01_cls_lora_all_r4_last.safetensors"));
+  const { config, trainable } = JSON.parse(file.metadata.case!);
+  assert.equal(file.info("param.wte.weight").shape, [config.vocab_size, config.n_embd]);
+  assert.equal(await file.readI32("input.lengths"), Int32Array.of(12, 7));
+  for (const name of trainable) assert.ok(file.has(`grad.${name}`), name);
+  await file.close();
+});
+
+test("F16: all 65536 patterns against the definition", () => {
+  const found = halfToFloat(Uint16Array.from({ length: 65536 }, (_, i) => i));
+  for (let i = 0; i < 65536; i++) {
+    const sign = i >= 32768 ? -1 : 1;
+    const exponent = Math.floor(i / 1024) % 32;
+    const fraction = (i % 1024) / 1024;
+    let expected = sign * 2 ** (exponent - 15) * (1 + fraction);
+    if (exponent === 0) expected = sign * 2 ** -14 * fraction;
+    if (exponent === 31) expected = fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+    if (!Object.is(found[i], expected)) throw new Error(`0x${i.toString(16)}: ${found[i]} instead of ${expected}`);
+  }
+});
+
+test("BF16: all 65536 patterns against the definition", () => {
+  const found = bfloatToFloat(Uint16Array.from({ length: 65536 }, (_, i) => i));
+  for (let i = 0; i < 65536; i++) {
+    const sign = i >= 32768 ? -1 : 1;
+    const exponent = Math.floor(i / 128) % 256;
+    const fraction = (i % 128) / 128;
+    let expected = sign * 2 ** (exponent - 127) * (1 + fraction);
+    if (exponent === 0) expected = sign * 2 ** -126 * fraction;
+    if (exponent === 255) expected = fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+    if (!Object.is(found[i], expected)) throw new Error(`0x${i.toString(16)}: ${found[i]} instead of ${expected}`);
+  }
+});
+
+test("BF16 is read from a file as floats", async () => {
+  const data = new Uint8Array(Uint16Array.of(0x3f80, 0xc040, 0x7f80).buffer);
+  const file = await open(assemble({ x: entry("BF16", [3], 0, 6) }, data));
+  assert.equal(await file.readF32("x"), Float32Array.of(1, -3, Number.POSITIVE_INFINITY));
+});
+
+test("files that are no safetensors files", async () => {
+  await refused(new Uint8Array(0), "too short");
+  await refused(new Uint8Array(7), "too short");
+  await refused(new TextEncoder().encode("<!DOCTYPE html><html>"), "header is longer than the file");
+  const long = assemble({}, 0);
+  new DataView(long.buffer).setBigUint64(0, 2n ** 63n, true);
+  await refused(long, "longer than the file", "9223372036854775808 bytes");
+  await refused(assemble({}, 0).subarray(0, 9), "longer than the file", "at most 1 bytes");
+  await refused(assemble("{nonsense", 0), "not JSON");
+  await refused(assemble("[1]", 0), "not a JSON object");
+  const latin1 = assemble('{"x":"?"}', 0);
+  latin1[8 + 6] = 0xff;
+  await refused(latin1, "not JSON");
+  await refused(assemble({ __metadata__: { a: 1 } }, 0), "__metadata__");
+});
+
+test("an entry that is wrong is named, with what was expected and what came", async () => {
+  const x = (value: unknown, data = 16) => assemble({ x: value }, data);
+  await refused(x("text"), "x", "dtype");
+  await refused(x(entry("F33", [4], 0, 16)), "x: unknown element type", "F32", "F33");
+  await refused(x({ shape: [4], data_offsets: [0, 16] }), "x: unknown element type");
+  await refused(x(entry("toString", [4], 0, 16)), "x: unknown element type", "toString");
+  await refused(x(entry("F32", [2.5], 0, 16)), "x: not a shape", "[2.5]");
+  await refused(x(entry("F32", [-4], 0, 16)), "x: not a shape", "[-4]");
+  await refused(x(entry("F32", 4, 0, 16)), "x: not a shape");
+  await refused(x({ dtype: "F32", shape: [4], data_offsets: [0] }), "x: not offsets");
+  await refused(x(entry("F32", [4], -16, 0)), "x: not offsets");
+  await refused(x(entry("F32", [4], 16, 0)), "x: the data ends before it begins", "[16,0]");
+  await refused(x(entry("F32", [2, 3], 0, 16)), "x: the size", "24 bytes for F32 [2, 3]", "16 bytes");
+  await refused(x(entry("F16", [4], 0, 16)), "x: the size", "8 bytes for F16 [4]", "16 bytes");
+  await refused(x(entry("F32", [8], 0, 32)), "x: the data lies beyond the end", "at most 16 bytes", "0 to 32");
+});
+
+test("data that is cut off, overlaps, has gaps or a tail", async () => {
+  const good = encodeSafetensors([
+    { name: "a", shape: [4], dtype: "F32", data: new Float32Array(4) },
+    { name: "b", shape: [4], dtype: "F32", data: new Float32Array(4) },
+  ]);
+  await refused(good.subarray(0, -1), "b: the data lies beyond the end", "cut off");
+  const two = (begin: number, size: number) =>
+    assemble({ a: entry("F32", [4], 0, 16), b: entry("F32", [4], begin, begin + 16) }, size);
+  await open(two(16, 32));
+  await refused(two(12, 28), "b and a overlap", "byte 16", "byte 12");
+  await refused(two(0, 16), "overlap");
+  await refused(two(20, 36), "a gap between a and b", "byte 16", "byte 20");
+  await refused(two(16, 40), "longer than the tensors", "32 bytes", "40 bytes");
+  await refused(assemble({ a: entry("F32", [1], 4, 8) }, 8), "a gap between the header and a");
+});
+
+test("a wrong element type or a name that is not there", async () => {
+  const file = await open(assemble({ ids: entry("I64", [2], 0, 16) }, 16));
+  await assertFails(FormatError, ["ids", "F32, F16, BF16", "I64"], () => file.readF32("ids"));
+  await assertFails(FormatError, ["ids", "expected: I32", "I64"], () => file.readI32("ids"));
+  await assertFails(FormatError, ["there is no tensor nothing", "ids"], () => file.readF32("nothing"));
+});
+
+test("the sources of both platforms export the same names", () => {
+  const exports = (name: string) =>
+    [
+      ...readFileSync(`src/platform/${name}.ts`, "utf8").matchAll(
+        /^export (?:async )?(?:const|function|interface|type) (\w+)|^export \{ \w+ as (\w+) \}/gm,
+      ),
+    ]
+      .map(([, declared, renamed]) => declared ?? renamed)
+      .sort();
+  assert.ok(exports("node").length >= 12);
+  assert.equal(exports("browser"), exports("node"));
+});
