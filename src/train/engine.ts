@@ -1,0 +1,184 @@
+/**
+ * A model on a device, one batch at a time: contents of parameters in and out, forward passes, training steps. It knows
+ * no data set and no schedule; the trainer and the classifier stand on it.
+ */
+import type { Backend, Session } from "../backend/backend.ts";
+import { ShapeError } from "../errors.ts";
+import { type Batch, packBatch } from "../model/batch.ts";
+import { buildPlan, type Capacity, type ModelPlan, SLOTS } from "../model/gpt2.ts";
+import type { Parameter, Piece } from "../model/parameters.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
+import type { StepValues } from "../ops/kernel.ts";
+import type { SegmentName } from "../plan/plan.ts";
+import { sizeOf } from "../tensor.ts";
+
+export interface EngineOptions {
+  spec: ModelSpec;
+  capacity: Capacity;
+  /** AdamW's settings; null for a model that only classifies. */
+  optimizer: AdamWConfig | null;
+  keepActivations?: boolean;
+  /** Cuts tensors into smaller pieces than the device asks for. For tests. */
+  maxBinding?: number;
+}
+
+/** What one batch gave. */
+export interface BatchResult {
+  /** Mean loss over the rows that count, times their share of the step where a step has several batches. */
+  loss: number;
+  /** Rows whose target has the largest logit. */
+  correct: number;
+  /** Global norm of the gradients before clipping; 0 where the batch did not end a step. */
+  norm: number;
+  /** Whether loss and gradients were finite, in this step and before. Only told by a batch that ended a step. */
+  finite: boolean;
+}
+
+const IDLE: Pick<StepValues, "decay" | "step_size" | "correction2"> = { decay: 1, step_size: 0, correction2: 1 };
+
+export class Engine {
+  private readonly staging: Uint32Array;
+  private slot = 0;
+  /** AdamW steps taken. */
+  steps = 0;
+
+  private constructor(
+    readonly plan: ModelPlan,
+    readonly session: Session,
+    private readonly optimizer: AdamWConfig | null,
+  ) {
+    this.staging = new Uint32Array(plan.batch.root.size);
+  }
+
+  /** The plan that `create` would prepare, to look at before anything is allocated. */
+  static plan(backend: Backend, options: EngineOptions): ModelPlan {
+    return buildPlan({ ...options, maxBinding: Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding) });
+  }
+
+  /** Builds the plan and prepares it. Every parameter is zero until it is written. */
+  static async create(backend: Backend, options: EngineOptions): Promise<Engine> {
+    const plan = Engine.plan(backend, options);
+    return new Engine(plan, await backend.prepare(plan), options.optimizer);
+  }
+
+  /** Names of the parameters that learn, in the model's order. */
+  get learning(): string[] {
+    return [...this.plan.parameters.all.values()].filter(({ grad }) => grad).map(({ name }) => name);
+  }
+
+  parameter(name: string): Parameter {
+    const parameter = this.plan.parameters.all.get(name);
+    if (!parameter) throw new ShapeError(`the model has no tensor ${name}`);
+    return parameter;
+  }
+
+  /** Writes rows `firstRow` .. of a parameter. */
+  writeParameter(name: string, data: Float32Array, firstRow = 0): void {
+    const { pieces, shape } = this.parameter(name);
+    const width = sizeOf(shape) / shape[0]!;
+    if (data.length % width !== 0 || firstRow * width + data.length > sizeOf(shape))
+      throw new ShapeError(`${name}: contents of the wrong size`, {
+        expected: `whole rows of ${width}, at most ${sizeOf(shape) - firstRow * width} elements`,
+        found: `${data.length} elements`,
+      });
+    const end = firstRow + data.length / width;
+    for (const { tensor, first } of pieces) {
+      const from = Math.max(first, firstRow);
+      const to = Math.min(first + tensor.shape[0]!, end);
+      if (from < to)
+        this.session.write(
+          tensor,
+          data.subarray((from - firstRow) * width, (to - firstRow) * width),
+          (from - first) * width,
+        );
+    }
+  }
+
+  readParameter(name: string): Promise<Float32Array> {
+    return this.readPieces(this.parameter(name).pieces);
+  }
+
+  /** The gradient that the last backward pass left, before clipping. */
+  readGradient(name: string): Promise<Float32Array> {
+    const { grad } = this.parameter(name);
+    if (!grad) throw new ShapeError(`${name} is frozen and has no gradient`);
+    return this.readPieces(grad);
+  }
+
+  /** One forward pass with the mean loss; what it submits is read by `result` and `logits`. Returns the batch's slot. */
+  forward(batch: Batch): number {
+    return this.submit(["forward"], batch, null);
+  }
+
+  /** Forward and backward without an update, for tests and for naming the tensor that went wrong. */
+  gradients(batch: Batch): number {
+    return this.submit(["zero", "forward", "backward"], batch, null);
+  }
+
+  /**
+   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows that count.
+   * Returns the slots of the batches; that of the last one has the norm.
+   */
+  step(batches: readonly Batch[], lr: number): number[] {
+    const optimizer = this.optimizer;
+    if (!optimizer) throw new ShapeError("this plan only goes forward");
+    this.steps++;
+    const update = adamwStepValues(optimizer, lr, this.steps);
+    const counted = batches.reduce((sum, { targets }) => sum + targets.filter((t) => t >= 0).length, 0);
+    return batches.map((batch, i) => {
+      const segments: SegmentName[] = ["forward", "backward"];
+      if (i === 0) segments.unshift("zero");
+      if (i === batches.length - 1) segments.push("update");
+      return this.submit(segments, batch, { ...update, loss_scale: 1 / counted });
+    });
+  }
+
+  /** What a slot's batch gave. At most SLOTS batches may be submitted between a batch and its result. */
+  async result(slot: number): Promise<BatchResult> {
+    const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, slot * 4, 4);
+    return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
+  }
+
+  /** Logits [rows, classes] of the last forward pass, of a model whose logits are in one piece. */
+  async logits(rows: number): Promise<Float32Array> {
+    const [piece, ...more] = this.plan.logits;
+    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are not kept: they come in pieces");
+    return this.session.read(piece.tensor, 0, rows * piece.tensor.shape[1]!);
+  }
+
+  /** Lets updates go on after loss or gradients were not finite. */
+  resume(): void {
+    if (this.plan.stopped) this.session.write(this.plan.stopped, new Uint32Array(1));
+  }
+
+  destroy(): void {
+    this.session.destroy();
+  }
+
+  private submit(
+    segments: readonly SegmentName[],
+    batch: Batch,
+    update: (typeof IDLE & { loss_scale: number }) | null,
+  ): number {
+    const { batch: inputs, capacity, spec } = this.plan;
+    const { vocab_size, n_positions } = spec.config;
+    const { counted, ...values } = packBatch(batch, inputs, this.staging, capacity, vocab_size, n_positions);
+    this.session.write(inputs.root, this.staging);
+    this.slot = (this.slot + 1) % SLOTS;
+    this.session.run(segments, { ...values, ...IDLE, loss_scale: 1 / counted, ...update, slot: this.slot });
+    return this.slot;
+  }
+
+  private async readPieces(pieces: Piece[]): Promise<Float32Array> {
+    const parts = await Promise.all(pieces.map(({ tensor }) => this.session.read(tensor)));
+    if (parts.length === 1) return parts[0]!;
+    const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+      whole.set(part, at);
+      at += part.length;
+    }
+    return whole;
+  }
+}

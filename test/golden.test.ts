@@ -1,0 +1,29 @@
+/** The golden fixtures made by PyTorch: logits, loss, every gradient, AdamW steps and a training curve, in all modes. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { openFile, packagePath } from "#platform";
+import { SafetensorsFile } from "../src/io/safetensors.ts";
+import { passes, runGolden } from "../src/train/golden.ts";
+import { testDevice } from "./device.ts";
+import { test } from "./harness.ts";
+
+const folder = packagePath("test/golden");
+const files = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
+
+test("all 13 fixtures are here", () => {
+  if (files.length !== 13) throw new Error(`${files.length} fixture files`);
+});
+
+for (const name of files)
+  test(name, async () => {
+    const reader = await openFile(join(folder, name));
+    try {
+      const { comparisons } = await runGolden(await SafetensorsFile.open(reader), await testDevice());
+      if (comparisons.length < 3) throw new Error(`only ${comparisons.length} values compared`);
+      const bad = comparisons.filter((comparison) => !passes(comparison));
+      if (bad.length > 0)
+        throw new Error(bad.map((c) => `${c.name}: ${c.measure} ${c.error}, tolerance ${c.tolerance}`).join("\n"));
+    } finally {
+      await reader.close();
+    }
+  });
