@@ -1,0 +1,215 @@
+/** Loss and accuracy over a run as line charts: the options, which a page can draw too, and their SVG. */
+import { LineChart, type LineSeriesOption } from "echarts/charts";
+import {
+  GridComponent,
+  type GridComponentOption,
+  LegendComponent,
+  type LegendComponentOption,
+  TitleComponent,
+  type TitleComponentOption,
+  TooltipComponent,
+  type TooltipComponentOption,
+} from "echarts/components";
+import * as echarts from "echarts/core";
+import { SVGRenderer } from "echarts/renderers";
+
+echarts.use([LineChart, GridComponent, LegendComponent, TitleComponent, TooltipComponent, SVGRenderer]);
+
+export type ChartOption = echarts.ComposeOption<
+  GridComponentOption | LegendComponentOption | LineSeriesOption | TitleComponentOption | TooltipComponentOption
+>;
+
+/** One measurement; one that is not finite leaves a gap in its line. */
+export interface CurvePoint {
+  examples_seen: number;
+  value: number;
+}
+
+export interface Curves {
+  /** What was trained: "LoRA, rank 8, alpha 16". */
+  title: string;
+  train: readonly CurvePoint[];
+  validation: readonly CurvePoint[];
+  /** Training examples in one epoch, for the upper axis. */
+  examplesPerEpoch: number;
+}
+
+export interface ChartSize {
+  /** Pixels. */
+  width: number;
+  height: number;
+}
+
+const SIZE: ChartSize = { width: 860, height: 500 };
+/** Okabe and Ito's blue and vermilion: told apart by everyone, and by their marks in print. */
+const LOOKS = [
+  { color: "#0072b2", symbol: "circle" },
+  { color: "#d55e00", symbol: "diamond" },
+] as const;
+/** Pixels that a title may take beside the legend, in the standard size. */
+const TITLE_WIDTH = 600;
+const INK = "#1f2933";
+const FAINT = "#5f6b7a";
+const LINES = "#e4e7eb";
+const FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
+const AXIS_TEXT = { color: FAINT, fontSize: 12, fontFamily: FONT };
+const AXIS_NAME = { nameLocation: "middle", nameTextStyle: { ...AXIS_TEXT, color: INK, fontSize: 13 } } as const;
+/** More points than this, and their marks would hide the line. */
+const MAX_MARKS = 40;
+
+/** Loss (mean cross-entropy, nats) of train and validation. */
+export function lossOption(curves: Curves): ChartOption {
+  return curveOption(`Loss: ${curves.title}`, curves, {
+    name: "cross-entropy (nats)",
+    min: 0,
+    format: (value) => tidy(value),
+  });
+}
+
+/** Accuracy, values within [0, 1], of train and validation. */
+export function accuracyOption(curves: Curves): ChartOption {
+  const values = [...curves.train, ...curves.validation].map(({ value }) => value).filter(Number.isFinite);
+  // From the ten below the worst value up to 100 %, so that the upper end, where runs differ, has room.
+  const min = Math.max(0, Math.min(0.9, Math.floor(Math.min(...values, 1) * 10 - 1e-9) / 10));
+  return curveOption(`Accuracy: ${curves.title}`, curves, {
+    name: "accuracy",
+    min,
+    max: 1,
+    format: (value) => `${tidy(value * 100)} %`,
+  });
+}
+
+export function lossChart(curves: Curves, size?: ChartSize): string {
+  return renderSvg(lossOption(curves), size);
+}
+
+export function accuracyChart(curves: Curves, size?: ChartSize): string {
+  return renderSvg(accuracyOption(curves), size);
+}
+
+/** An SVG document; the same option gives the same bytes. */
+export function renderSvg(option: ChartOption, { width, height }: ChartSize = SIZE): string {
+  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
+  try {
+    chart.setOption(option);
+    // What differs between two charts of one process: its numbers in ids, and the styles for a mouse over the page.
+    return chart
+      .renderToSVGString()
+      .replace(/<style[\s\S]*?<\/style>\s*/g, "")
+      .replaceAll(/ class="zr\d+-cls-\d+"/g, "")
+      .replaceAll(/\bzr\d+-/g, "zr-");
+  } finally {
+    chart.dispose();
+  }
+}
+
+interface ValueAxis {
+  name: string;
+  min: number;
+  max?: number;
+  format: (value: number) => string;
+}
+
+/** The one builder of both charts: examples seen below, epochs above. */
+function curveOption(title: string, { train, validation, examplesPerEpoch }: Curves, axis: ValueAxis): ChartOption {
+  const seen = [...train, ...validation].map(({ examples_seen }) => examples_seen);
+  const end = Math.max(...seen, 1);
+  const series = [
+    { name: "train", points: train },
+    { name: "validation", points: validation },
+  ];
+  return {
+    animation: false,
+    backgroundColor: "#ffffff",
+    textStyle: { fontFamily: FONT, color: INK },
+    title: {
+      text: title,
+      left: 16,
+      top: 12,
+      textStyle: {
+        fontFamily: FONT,
+        fontSize: 17,
+        fontWeight: 600,
+        color: INK,
+        width: TITLE_WIDTH,
+        overflow: "truncate",
+      },
+    },
+    legend: {
+      top: 14,
+      right: 24,
+      itemGap: 20,
+      itemWidth: 28,
+      textStyle: { fontFamily: FONT, fontSize: 13, color: INK },
+      data: series.map(({ name }) => name),
+    },
+    tooltip: { trigger: "axis", valueFormatter: (value) => (typeof value === "number" ? axis.format(value) : "-") },
+    grid: { left: 76, right: 32, top: 104, bottom: 64 },
+    xAxis: [
+      { position: "bottom", name: "training examples seen", nameGap: 34, ...scaleTo(end, 6, thousands) },
+      { position: "top", name: "epochs", nameGap: 26, ...scaleTo(end / examplesPerEpoch, 10, tidy) },
+    ],
+    yAxis: {
+      type: "value",
+      name: axis.name,
+      nameGap: 54,
+      nameRotate: 90,
+      ...AXIS_NAME,
+      min: axis.min,
+      ...(axis.max === undefined ? {} : { max: axis.max }),
+      axisLabel: { ...AXIS_TEXT, formatter: axis.format },
+      axisLine: { show: false },
+      axisTick: { show: false },
+      splitLine: { show: true, lineStyle: { color: LINES } },
+    },
+    series: series.map(({ name, points }, i) => ({
+      type: "line",
+      name,
+      data: points.map(({ examples_seen, value }) => [examples_seen, Number.isFinite(value) ? value : "-"]),
+      ...LOOKS[i]!,
+      showSymbol: points.length <= MAX_MARKS,
+      symbolSize: LOOKS[i]!.symbol === "diamond" ? 9 : 7,
+      lineStyle: { width: points.length <= MAX_MARKS ? 2.25 : 1.75 },
+      itemStyle: { color: LOOKS[i]!.color },
+      // A line may reach 0 or 100 %, the edge: half of its width would be cut off.
+      clip: false,
+    })),
+  };
+}
+
+/** What the two horizontal axes share: from 0 to `max` in at most `parts` steps. */
+function scaleTo(max: number, parts: number, format: (value: number) => string) {
+  const interval = niceStep(max, parts);
+  // An axis ends where the data does; its end has a number only where a step falls on it, or the numbers would touch.
+  const showMaxLabel = Math.abs(max / interval - Math.round(max / interval)) < 1e-6;
+  return {
+    type: "value",
+    ...AXIS_NAME,
+    min: 0,
+    max,
+    interval,
+    axisLabel: { ...AXIS_TEXT, showMaxLabel, formatter: format },
+    axisLine: { show: true, lineStyle: { color: FAINT } },
+    axisTick: { show: true, lineStyle: { color: FAINT } },
+    splitLine: { show: false },
+  } as const;
+}
+
+/**
+ * A step of 1, 2, 2.5 or 5 times a power of ten that divides `range` into at most `most` parts; a whole number, as
+ * epochs and examples are, unless the range is below 2.
+ */
+function niceStep(range: number, most: number): number {
+  const power = 10 ** Math.floor(Math.log10(range / most));
+  const steps = [1, 2, 2.5, 5, 10].map((factor) => factor * power);
+  return steps.find((step) => range / step <= most * (1 + 1e-9) && (range < 2 || Number.isInteger(step)))!;
+}
+
+function thousands(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+/** At most four digits after the point, without zeros at the end. */
+function tidy(value: number): string {
+  return String(Number(value.toFixed(4)));
+}

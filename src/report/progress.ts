@@ -1,0 +1,79 @@
+/** How far a run is: a live bar in a terminal, plain lines now and then elsewhere (a log file, a pipe). */
+import cliProgress from "cli-progress";
+
+export interface ProgressState {
+  /** Steps done, of `total`. */
+  step: number;
+  epoch: number;
+  /** Latest training loss; null before there is one. */
+  loss: number | null;
+  /** Latest accuracy, within [0, 1]; null before there is one. */
+  accuracy: number | null;
+  examplesPerSecond: number;
+  secondsLeft: number;
+}
+
+export interface Progress {
+  update(state: ProgressState): void;
+  /** Ends the bar, leaving its last state to be seen. */
+  stop(): void;
+}
+
+/** Lines that a run prints where there is no terminal, at most: one each twentieth, and the last. */
+const LINES = 20;
+
+export function createProgress({
+  total,
+  stream,
+}: {
+  total: number;
+  stream: NodeJS.WritableStream & { isTTY?: boolean };
+}): Progress {
+  return stream.isTTY === true ? liveBar(total, stream) : plainLines(total, stream);
+}
+
+function liveBar(total: number, stream: NodeJS.WritableStream): Progress {
+  const bar = new cliProgress.SingleBar({
+    stream,
+    format: "{bar} {value}/{total}  {text}",
+    barCompleteChar: "█",
+    barIncompleteChar: "░",
+    barsize: 24,
+    hideCursor: true,
+  });
+  bar.start(total, 0, { text: "" });
+  return {
+    update: (state) => bar.update(state.step, { text: describe(state) }),
+    stop: () => bar.stop(),
+  };
+}
+
+function plainLines(total: number, stream: NodeJS.WritableStream): Progress {
+  let printed = -1;
+  return {
+    update(state) {
+      const part = Math.floor((state.step / total) * LINES);
+      if (part <= printed) return;
+      printed = part;
+      stream.write(`step ${state.step}/${total}  ${describe(state)}\n`);
+    },
+    stop() {},
+  };
+}
+
+function describe({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }: ProgressState): string {
+  const parts = [`epoch ${epoch}`];
+  if (loss !== null) parts.push(`loss ${loss.toFixed(4)}`);
+  if (accuracy !== null) parts.push(`accuracy ${(accuracy * 100).toFixed(1)} %`);
+  parts.push(`${examplesPerSecond.toFixed(examplesPerSecond < 10 ? 1 : 0)} examples/s`);
+  if (Number.isFinite(secondsLeft)) parts.push(`${showDuration(secondsLeft)} left`);
+  return parts.join("  ");
+}
+
+/** "0:07", "12:30", "1:02:03". */
+export function showDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const pad = (n: number) => String(n).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return hours > 0 ? `${hours}:${pad(minutes)}:${pad(whole % 60)}` : `${minutes}:${pad(whole % 60)}`;
+}

@@ -1,0 +1,206 @@
+import { PassThrough } from "node:stream";
+import * as assert from "uvu/assert";
+import { FormatError } from "../src/errors.ts";
+import { accuracyChart, accuracyOption, type CurvePoint, lossChart, lossOption } from "../src/report/charts.ts";
+import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../src/report/csv.ts";
+import { createProgress, type ProgressState, showDuration } from "../src/report/progress.ts";
+import { renderTable } from "../src/report/tables.ts";
+import { assertFails } from "./border.ts";
+import { test } from "./harness.ts";
+
+test("CSV: RFC 4180 quoting, line ends, empty fields, numbers in full", () => {
+  const rows = [
+    { a: 'say "hi", then', "b,c": 0.1 + 0.2 },
+    { a: "two\nlines", "b,c": null },
+    { a: " space", "b,c": undefined },
+    { a: true, "b,c": Number.NaN },
+  ];
+  assert.is(
+    toCsv(["a", "b,c"], rows),
+    'a,"b,c"\r\n"say ""hi"", then",0.30000000000000004\r\n"two\nlines",\r\n" space",\r\ntrue,NaN\r\n',
+  );
+  assert.is(toCsv(["a"], []), "a\r\n");
+});
+
+test("CSV: a row that does not fit the columns is refused", async () => {
+  const columns: readonly string[] = ["a", "b"];
+  await assertFails(FormatError, ["row 2", "c"], () =>
+    toCsv(columns, [
+      { a: 1, b: 2 },
+      { a: 1, b: 2, c: 3 },
+    ]),
+  );
+  await assertFails(FormatError, ["row 1", "b"], () => toCsv(columns, [{ a: 1 }]));
+});
+
+test("metrics.csv and losses.csv have the experiment's columns", () => {
+  const row = Object.fromEntries(METRICS_COLUMNS.map((column, i) => [column, i])) as MetricsRow;
+  assert.is(
+    toCsv(METRICS_COLUMNS, [row]),
+    "rank,alpha,trainable_layers,lr,weight_decay,num_epochs,pre_train_acc,pre_val_acc,pre_test_acc,final_train_acc," +
+      "final_val_acc,final_test_acc,train_loss_last,val_loss_last,examples_seen,minutes\r\n" +
+      "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\r\n",
+  );
+  assert.is(LOSSES_COLUMNS.join(), "step,epoch,examples_seen,lr,train_loss,val_loss,train_acc,val_acc,grad_norm");
+});
+
+test("a table: numbers to the right, digits, a dash for nothing, wide characters", () => {
+  interface Row {
+    mode: string;
+    rank: number | null;
+    accuracy: number;
+  }
+  const rows: Row[] = [
+    { mode: "lora", rank: 8, accuracy: 0.97 },
+    { mode: "最後", rank: null, accuracy: 0.87333 },
+  ];
+  const table = renderTable<Row>(
+    [
+      { header: "mode", value: ({ mode }) => mode },
+      { header: "rank", value: ({ rank }) => rank },
+      { header: "test acc", value: ({ accuracy }) => accuracy, digits: 4 },
+    ],
+    rows,
+  );
+  assert.is(
+    table,
+    [
+      "┌──────┬──────┬──────────┐",
+      "│ mode │ rank │ test acc │",
+      "├──────┼──────┼──────────┤",
+      "│ lora │    8 │   0.9700 │",
+      "│ 最後 │    - │   0.8733 │",
+      "└──────┴──────┴──────────┘",
+    ].join("\n"),
+  );
+});
+
+/** `count` points from 0 to `end` examples. */
+function curve(count: number, end: number, value: (part: number) => number): CurvePoint[] {
+  return Array.from({ length: count }, (_, i) => ({
+    examples_seen: (i / (count - 1)) * end,
+    value: value(i / (count - 1)),
+  }));
+}
+
+const curvesOf = (count: number, end: number) => ({
+  title: "LoRA <r 8 & alpha 16>",
+  train: curve(count, end, (part) => 0.7 - 0.6 * part),
+  validation: curve(count, end, (part) => 0.7 - 0.5 * part),
+  examplesPerEpoch: 1040,
+});
+
+/** Texts of an SVG, in its order. */
+const textsOf = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
+
+/** Elements must be closed in the order of their opening, and text be escaped. */
+function assertWellFormed(svg: string): void {
+  const open: string[] = [];
+  for (const [, close, name, rest] of svg.matchAll(/<(\/?)([a-z]+)([^<>]*)>/gi)) {
+    if (close) assert.is(open.pop(), name);
+    else if (!rest!.endsWith("/")) open.push(name!);
+  }
+  assert.equal(open, []);
+  assert.not.match(svg.replace(/<[^<>]*>/g, ""), /[<>]|&(?!(amp|lt|gt|quot|#\d+);)/);
+}
+
+test("the loss chart: title, both axes with their names, legend, lines of the right length", () => {
+  const svg = lossChart(curvesOf(200, 20800));
+  assertWellFormed(svg);
+  assert.match(svg, /^<svg width="860" height="500"[^>]*xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
+  const texts = textsOf(svg);
+  for (const text of [
+    "Loss: LoRA &lt;r 8 &amp; alpha 16&gt;",
+    "train",
+    "validation",
+    "training examples seen",
+    "epochs",
+    "cross-entropy (nats)",
+    "5,000",
+    "20,000",
+    "18",
+    "20",
+    "0.7",
+  ])
+    assert.ok(texts.includes(text), `${text} is not among ${texts.join(" | ")}`);
+  // The end of the lower axis, 20,800, has no number: it would touch 20,000.
+  assert.not.ok(texts.includes("20,800"));
+  for (const color of ["#0072b2", "#d55e00"]) assert.match(svg, color);
+});
+
+test("marks on few points, none on many; a long run and a short one both have whole epochs", () => {
+  const marks = (svg: string) => (svg.match(/<path[^>]*fill="#d55e00"/g) ?? []).length;
+  assert.is(marks(lossChart(curvesOf(5, 4160))), 6);
+  assert.is(marks(lossChart(curvesOf(200, 20800))), 1);
+  for (const epochs of [2, 3, 7, 15, 24, 100]) {
+    const { xAxis } = lossOption(curvesOf(5, epochs * 1040));
+    for (const { interval } of xAxis as { interval: number }[]) assert.ok(Number.isInteger(interval), `${interval}`);
+  }
+  assert.ok(textsOf(lossChart(curvesOf(5, 520))).includes("0.25"));
+});
+
+test("the accuracy chart counts in percent, up to 100", () => {
+  const texts = textsOf(accuracyChart(curvesOf(5, 4160)));
+  for (const text of ["100 %", "0 %", "accuracy"]) assert.ok(texts.includes(text), text);
+  const low = (value: number) => {
+    const points = curve(3, 100, () => value);
+    const option = accuracyOption({ title: "", train: points, validation: points, examplesPerEpoch: 10 });
+    return (option.yAxis as { min: number }).min;
+  };
+  assert.equal([1, 0.95, 0.5, 0.04, 0].map(low), [0.9, 0.9, 0.4, 0, 0]);
+});
+
+test("the same data gives the same bytes, another size another picture", () => {
+  const curves = curvesOf(21, 20800);
+  assert.is(lossChart(curves), lossChart(curves));
+  assert.match(lossChart(curves, { width: 400, height: 300 }), '<svg width="400" height="300"');
+});
+
+test("values that are not finite leave a gap; no points, and one point, still draw", () => {
+  const train = curve(5, 400, (part) => (part === 0.5 ? Number.NaN : part));
+  const svg = lossChart({ title: "gap", train, validation: [], examplesPerEpoch: 100 });
+  assert.not.match(svg, /NaN|undefined|Infinity/);
+  for (const points of [[], [{ examples_seen: 0, value: 0.7 }]])
+    for (const chart of [lossChart, accuracyChart]) {
+      const empty = chart({ title: "start", train: points, validation: points, examplesPerEpoch: 1040 });
+      assertWellFormed(empty);
+      assert.not.match(empty, /NaN|undefined|Infinity/);
+    }
+});
+
+const state = (step: number): ProgressState => ({
+  step,
+  epoch: 2,
+  loss: step > 1 ? 0.25 : null,
+  accuracy: step > 2 ? 0.955 : null,
+  examplesPerSecond: 42.4,
+  secondsLeft: 75,
+});
+
+function run(total: number, isTTY: boolean): string {
+  const stream = Object.assign(new PassThrough(), { isTTY, columns: 200 });
+  const progress = createProgress({ total, stream });
+  for (let step = 1; step <= total; step++) progress.update(state(step));
+  progress.stop();
+  return String(stream.read());
+}
+
+test("progress without a terminal: plain lines, few of them, the last among them", () => {
+  const lines = run(1000, false).trimEnd().split("\n");
+  assert.is(lines.length, 21);
+  assert.is(lines[0], "step 1/1000  epoch 2  42 examples/s  1:15 left");
+  assert.is(lines.at(-1), "step 1000/1000  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1:15 left");
+  assert.not.match(lines.join(""), "\u001b");
+  assert.is(run(3, false).trimEnd().split("\n").length, 3);
+});
+
+test("progress in a terminal: one live line, with the last state left to be seen", () => {
+  const output = run(50, true);
+  assert.match(output, "█".repeat(24));
+  assert.match(output, "50/50  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1:15 left");
+  assert.is(output.trimEnd().split("\n").length, 1);
+});
+
+test("durations", () => {
+  assert.equal([0, 7.4, 59.6, 750, 3723, -1].map(showDuration), ["0:00", "0:07", "1:00", "12:30", "1:02:03", "0:00"]);
+});
