@@ -4,10 +4,12 @@
  * tensors that PEFT's file does not give back exactly. In the other modes lowrank.json and weights.safetensors.
  */
 import { exists, joinPath, listDirectory, openFile, writeDirectoryAtomic } from "#platform";
+import type { GPT2Config } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { expectShape, type Shape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta, parseMeta } from "./adapter-meta.ts";
 import { list, readJson } from "./common.ts";
+import { importPeft } from "./peft-import.ts";
 import {
   type FinalNorm,
   fromPeft,
@@ -72,20 +74,30 @@ export async function writeAdapter(
   return result;
 }
 
+export interface ReadOptions {
+  /** The base model's dimensions, which an adapter that PEFT itself wrote does not tell. */
+  model?: GPT2Config;
+}
+
 /**
- * Reads a directory that writeAdapter wrote, bit for bit. Throws ConfigError where there is none, FormatError or
- * ShapeError (naming the tensors) where a file is damaged, lacks tensors or has others, or was changed in PEFT.
+ * Reads a directory that writeAdapter wrote, bit for bit; with `model`, also one that PEFT wrote. Throws ConfigError
+ * where there is none, FormatError or ShapeError (naming the tensors) where a file is damaged, lacks tensors or has
+ * others, or was changed in PEFT.
  */
-export async function readAdapter(directory: string): Promise<Adapter> {
+export async function readAdapter(directory: string, { model }: ReadOptions = {}): Promise<Adapter> {
   const has = (file: string) => exists(joinPath(directory, file));
-  if (!(await has(META)))
+  if (!(await has(META))) {
+    const peft = await has(PEFT_CONFIG);
+    if (peft && model !== undefined) return readPeft(directory, model);
     throw new ConfigError("there is no trained model in this directory", {
       where: directory,
       expected: `${META}, as training writes it`,
       found: (await exists(directory))
         ? list((await listDirectory(directory)).filter((name) => !name.startsWith(".")))
         : "no such directory",
+      ...(peft ? { hint: "an adapter that PEFT wrote is read beside its base model: name that too" } : {}),
     });
+  }
   const metaPath = joinPath(directory, META);
   const meta = parseMeta(await readJson(metaPath), metaPath);
   const lora = asLora(meta);
@@ -102,9 +114,22 @@ export async function readAdapter(directory: string): Promise<Adapter> {
       add(fromPeft(lora, await readAll(path), path));
     }
   }
-  checkTensors(tensors, adapterShapes(meta), directory);
-  // In the order of the shapes, however the files sorted them.
-  return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
+  return inOrder(meta, tensors, directory);
+}
+
+async function readPeft(directory: string, model: GPT2Config): Promise<Adapter> {
+  const path = joinPath(directory, PEFT_CONFIG);
+  const peft = await readAll(joinPath(directory, PEFT_TENSORS));
+  const { meta, tensors } = importPeft(await readJson(path), peft, model, path);
+  checkMeta(meta, path);
+  return inOrder(meta, tensors, directory);
+}
+
+/** The tensors in the order of their shapes, however the files sorted them, once they are known to be complete. */
+function inOrder(meta: AdapterMeta, tensors: Tensors, where: string): Adapter {
+  const shapes = adapterShapes(meta);
+  checkTensors(tensors, shapes, where);
+  return { meta, tensors: new Map([...shapes.keys()].map((name) => [name, tensors.get(name)!])) };
 }
 
 function asLora(meta: AdapterMeta): LoraModel | undefined {
