@@ -1,0 +1,298 @@
+/** The rows of one or more files in the memory of data.wasm, read in chunks and tokenized on the way. */
+import type { FileReader } from "#platform";
+import { DataError, FormatError } from "../errors.ts";
+import { type ColumnChoice, findColumns, findKeys } from "./columns.ts";
+import { faultError } from "./faults.ts";
+import type { DataExports, DataModule } from "./wasm.ts";
+
+/** What data.wasm exports for the pipeline; see assembly/data/. Addresses are bytes, lists are u32. */
+interface PipelineExports extends DataExports {
+  rows_clear(): void;
+  row_count(): number;
+  invalid_count(): number;
+  row_text(row: number): number;
+  row_text_bytes(row: number): number;
+  settle_labels(): void;
+  label_count(): number;
+  label_name(id: number): number;
+  label_bytes(id: number): number;
+  read_begin(format: number): void;
+  read_sample(rows: number): void;
+  read_settings(
+    fields: number,
+    text: number,
+    label: number,
+    skip: number,
+    maxLength: number,
+    keep: number,
+    learn: number,
+  ): void;
+  read_keys(names: number, textBytes: number, labelBytes: number): void;
+  feed(bytes: number, length: number): number;
+  finish(): void;
+  fault_code(): number;
+  fault_line(): number;
+  fault_first(): number;
+  fault_second(): number;
+  sample_count(): number;
+  sample_rows(): number;
+  fields_bytes(): number;
+  fields_ends(): number;
+  shuffle(rows: number, count: number, seed: number, stream: number): void;
+  balance(rows: number, count: number, seed: number): number;
+  batch_tokens(rows: number, count: number, padTo: number): number;
+  pack(ids: number, starts: number, labels: number, lengths: number, rows: number, count: number, padTo: number): void;
+  row_table(lengths: number, full: number, labels: number, rows: number, count: number, padTo: number): void;
+}
+
+/** The formats of files, by the number that data.wasm knows them by. */
+const FORMATS = { csv: 0, tsv: 1, jsonl: 2 } as const;
+export type DataFormat = keyof typeof FORMATS;
+
+const EXTENSIONS: Record<string, DataFormat> = { csv: "csv", tsv: "tsv", txt: "tsv", jsonl: "jsonl", ndjson: "jsonl" };
+
+/** Rows that are looked at to find the columns. */
+const SAMPLE_ROWS = 200;
+
+/** How a file is read. */
+export interface ReadOptions extends ColumnChoice {
+  /** The longest row in tokens; longer ones keep their first tokens. */
+  maxLength: number;
+  /** Whether `text(row)` can be asked for later. */
+  keepTexts: boolean;
+  /** Bytes that are read at a time. */
+  chunkBytes: number;
+}
+
+/** N packed tokens of B sequences. */
+export interface PackedBatch {
+  /** [N] token ids, one sequence behind the other. */
+  ids: Uint32Array<ArrayBuffer>;
+  /** [B + 1] where each sequence begins, and N. */
+  starts: Uint32Array<ArrayBuffer>;
+  /** [B] class ids. */
+  labels: Int32Array<ArrayBuffer>;
+  /** [B] tokens of each sequence that are no padding. */
+  lengths: Uint32Array<ArrayBuffer>;
+}
+
+/** The format of a file by its name's extension; FormatError for another one. */
+export function formatOf(file: string): DataFormat {
+  const format = EXTENSIONS[/\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase() ?? ""];
+  if (format) return format;
+  throw new FormatError("Data in an unknown format", {
+    where: file,
+    expected: "a name that ends in .csv, .tsv, .txt (tabs), .jsonl or .ndjson",
+  });
+}
+
+/** Bytes in memory as a file. */
+export function bytesReader(name: string, bytes: Uint8Array): FileReader {
+  return {
+    name,
+    size: bytes.length,
+    read: async (offset, length) => bytes.slice(offset, offset + length),
+    close: async () => {},
+  };
+}
+
+/**
+ * Owns the rows of one module: a module holds one corpus, and a second one on the same module closes the first. The rows'
+ * memory goes with the module. Files are read one after the other, the training set first, as it teaches the labels.
+ */
+export class Corpus {
+  private static readonly owners = new WeakMap<DataModule, Corpus>();
+  private readonly wasm: PipelineExports;
+  private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  /** Class names by class id. */
+  labels: string[] = [];
+
+  constructor(private readonly module: DataModule) {
+    this.wasm = module.exports as PipelineExports;
+    Corpus.owners.set(module, this);
+    this.wasm.rows_clear();
+  }
+
+  /** Invalid UTF-8 sequences that were replaced so far. */
+  get invalidUtf8(): number {
+    return this.open().invalid_count();
+  }
+
+  /** Reads a file; returns its row numbers. The first file teaches the labels, further ones must not have others. */
+  async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
+    const format = formatOf(file.name);
+    const wasm = this.open();
+    const first = wasm.row_count();
+    const learn = this.labels.length === 0;
+    const names = await this.prepare(file, format, options, learn);
+    await this.feed(file, options.chunkBytes);
+    if (wasm.fault_code() !== 0) throw this.fault(file.name, names);
+    const count = wasm.row_count() - first;
+    if (count === 0) throw new DataError("No rows", { where: file.name, found: "a header and nothing below it" });
+    if (learn) {
+      wasm.settle_labels();
+      this.labels = Array.from({ length: wasm.label_count() }, (_, id) =>
+        this.decode(wasm.label_name(id), wasm.label_bytes(id)),
+      );
+    }
+    return Uint32Array.from({ length: count }, (_, i) => first + i);
+  }
+
+  /** The text of a row, invalid UTF-8 replaced; "" where texts were not kept. */
+  text(row: number): string {
+    const wasm = this.open();
+    return this.decode(wasm.row_text(row), wasm.row_text_bytes(row));
+  }
+
+  /** A shuffled copy of `rows`; the order depends on `seed` and `stream` alone. */
+  shuffled(rows: Uint32Array, seed: number, stream = 0): Uint32Array<ArrayBuffer> {
+    const wasm = this.open();
+    return this.withWords(rows, 0, (address) => {
+      wasm.shuffle(address, rows.length, seed, stream);
+      return this.module.words(address, rows.length).slice();
+    });
+  }
+
+  /** As many of `rows` of each class as the smallest class has, drawn by `seed`, in their order. */
+  balanced(rows: Uint32Array, seed: number): Uint32Array<ArrayBuffer> {
+    const wasm = this.open();
+    return this.withWords(rows, 0, (address) => {
+      const kept = wasm.balance(address, rows.length, seed);
+      return this.module.words(address, kept).slice();
+    });
+  }
+
+  /** [rows] tokens in a batch, tokens before any cut (0: empty text) and class ids. */
+  table(rows: Uint32Array, padTo: number) {
+    const wasm = this.open();
+    const n = rows.length;
+    return this.withWords(rows, 3 * n, (address) => {
+      const lengths = address + 4 * n;
+      wasm.row_table(lengths, lengths + 4 * n, lengths + 8 * n, address, n, padTo);
+      return {
+        lengths: this.module.words(lengths, n).slice(),
+        fullLengths: this.module.words(lengths + 4 * n, n).slice(),
+        labels: new Int32Array(this.module.words(lengths + 8 * n, n)),
+      };
+    });
+  }
+
+  /** Packs rows; `padTo` = 0 keeps each row's length, another value pads or cuts every row to it. */
+  pack(rows: Uint32Array, padTo: number): PackedBatch {
+    const wasm = this.open();
+    const b = rows.length;
+    const n = this.withWords(rows, 0, (address) => wasm.batch_tokens(address, b, padTo));
+    return this.withWords(rows, n + 3 * b + 1, (address) => {
+      const ids = address + 4 * b;
+      const starts = ids + 4 * n;
+      const labels = starts + 4 * (b + 1);
+      const lengths = labels + 4 * b;
+      wasm.pack(ids, starts, labels, lengths, address, b, padTo);
+      return {
+        ids: this.module.words(ids, n).slice(),
+        starts: this.module.words(starts, b + 1).slice(),
+        labels: new Int32Array(this.module.words(labels, b)),
+        lengths: this.module.words(lengths, b).slice(),
+      };
+    });
+  }
+
+  /** Runs `use` with the address of a block that begins with `rows` and has room for `more` words behind them. */
+  private withWords<T>(rows: Uint32Array, more: number, use: (address: number) => T): T {
+    const address = this.wasm.alloc(4 * (rows.length + more)) >>> 0;
+    try {
+      this.module.words(address, rows.length).set(rows);
+      return use(address);
+    } finally {
+      this.wasm.free(address);
+    }
+  }
+
+  /** Finds the file's columns and tells the module how to read it. */
+  private async prepare(file: FileReader, format: DataFormat, options: ReadOptions, learn: boolean) {
+    const { wasm } = this;
+    wasm.read_begin(FORMATS[format]);
+    wasm.read_sample(SAMPLE_ROWS);
+    await this.feed(file, options.chunkBytes);
+    const sample = this.sample();
+    // A fault beyond the first rows comes again when the file is read as a whole, with the columns' names then known.
+    if (sample.length === 0) {
+      if (wasm.fault_code() !== 0) throw this.fault(file.name, { textName: "text", labelName: "label" });
+      throw new DataError("An empty file", { where: file.name, expected: "rows with a text and a label" });
+    }
+    wasm.read_begin(FORMATS[format]);
+    const settings = [options.maxLength, Number(options.keepTexts), Number(learn)] as const;
+    if (format === "jsonl") {
+      const names = findKeys(sample, options, file.name);
+      const [text, label] = [names.textName, names.labelName].map((name) => new TextEncoder().encode(name));
+      const keys = this.module.write(new Uint8Array([...text!, ...label!]));
+      wasm.read_keys(keys, text!.length, label!.length);
+      wasm.free(keys);
+      wasm.read_settings(0, 0, 0, 0, ...settings);
+      return names;
+    }
+    const columns = findColumns(sample, options, file.name);
+    wasm.read_settings(columns.width, columns.text, columns.label, Number(columns.header), ...settings);
+    return columns;
+  }
+
+  /** Feeds the file in chunks until it ends or the module wants no more. */
+  private async feed(file: FileReader, chunkBytes: number): Promise<void> {
+    const { wasm } = this;
+    const buffer = wasm.alloc(chunkBytes) >>> 0;
+    try {
+      for (let offset = 0; offset < file.size; offset += chunkBytes) {
+        const chunk = await file.read(offset, Math.min(chunkBytes, file.size - offset));
+        if (offset === 0) refuseUtf16(chunk, file.name);
+        this.open();
+        this.module.bytes(buffer, chunk.length).set(chunk);
+        if (wasm.feed(buffer, chunk.length) === 0) return;
+      }
+      wasm.finish();
+    } finally {
+      wasm.free(buffer);
+    }
+  }
+
+  /** The fields of the sample's rows. */
+  private sample(): string[][] {
+    const { wasm } = this;
+    const rowEnds = this.module.words(wasm.sample_rows(), wasm.sample_count());
+    const fields = rowEnds.at(-1) ?? 0;
+    const ends = this.module.words(wasm.fields_ends(), fields);
+    const texts = Array.from(ends, (end, i) => {
+      const start = i === 0 ? 0 : ends[i - 1]!;
+      return this.decode(wasm.fields_bytes() + start, end - start);
+    });
+    return Array.from(rowEnds, (end, i) => texts.slice(i === 0 ? 0 : rowEnds[i - 1], end));
+  }
+
+  private fault(file: string, names: { textName: string; labelName: string }) {
+    const { wasm } = this;
+    const [code, line] = [wasm.fault_code(), wasm.fault_line()];
+    const [first, second] = [wasm.fault_first(), wasm.fault_second()];
+    const unknownLabel = code === 8 ? this.decode(first >>> 0, second) : "";
+    const context = { textColumn: names.textName, labelColumn: names.labelName, labels: this.labels, unknownLabel };
+    return faultError({ code, line, first, second, file }, context);
+  }
+
+  private decode(address: number, length: number): string {
+    return this.decoder.decode(this.module.bytes(address >>> 0, length));
+  }
+
+  /** The exports, where the module still holds this corpus. */
+  private open(): PipelineExports {
+    if (Corpus.owners.get(this.module) === this) return this.wasm;
+    throw new DataError("These rows are gone", {
+      found: "another data set was loaded into the same module",
+      hint: "load every data set that is used at the same time with a module of its own",
+    });
+  }
+}
+
+function refuseUtf16(start: Uint8Array, file: string): void {
+  const [a, b] = start;
+  if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff)) {
+    throw new FormatError("Text that is not UTF-8", { where: `${file}:1`, found: "UTF-16", hint: "save it as UTF-8" });
+  }
+}

@@ -1,0 +1,104 @@
+/** The faults that the readers in data.wasm note, as errors for people. The codes are those of assembly/data/fault.ts. */
+import { DataError, FormatError, type LowrankError } from "../errors.ts";
+
+const FIELD_COUNT = 1;
+const OPEN_QUOTE = 2;
+const AFTER_QUOTE = 3;
+const ROW_SIZE = 4;
+const JSON_SYNTAX = 5;
+const NO_KEY = 6;
+const VALUE = 7;
+const UNKNOWN_LABEL = 8;
+const EMPTY_LABEL = 9;
+
+/** A fault: its code, the line (from 1), two numbers whose meaning hangs on the code, and the file. */
+export interface Fault {
+  code: number;
+  line: number;
+  first: number;
+  second: number;
+  file: string;
+}
+
+/** What the messages name besides: the columns that were read, the labels that are known, the label that is not. */
+export interface FaultContext {
+  textColumn: string;
+  labelColumn: string;
+  labels: readonly string[];
+  unknownLabel: string;
+}
+
+function byteName(byte: number): string {
+  if (byte < 0) return "the end of the line";
+  return byte > 32 && byte < 127 ? `"${String.fromCharCode(byte)}"` : `byte 0x${byte.toString(16).padStart(2, "0")}`;
+}
+
+/** "a, b and 7 more": names for a message, at most twelve. */
+export function nameList(names: readonly string[]): string {
+  const shown = names.slice(0, 12).map((name) => (name.length > 40 ? `${name.slice(0, 40)}…` : name));
+  return shown.join(", ") + (names.length > 12 ? ` and ${names.length - 12} more` : "");
+}
+
+/** The error for a fault. */
+export function faultError(fault: Fault, context: FaultContext): LowrankError {
+  const { first, second } = fault;
+  const where = `${fault.file}:${fault.line}`;
+  const column = first === 0 ? context.textColumn : context.labelColumn;
+  switch (fault.code) {
+    case FIELD_COUNT:
+      return new FormatError("A row has the wrong number of fields", {
+        where,
+        expected: `${first} fields, as in the first row`,
+        found: `${second}`,
+        hint: "put fields that contain the separator or a line end in quotes",
+      });
+    case OPEN_QUOTE:
+      return new FormatError("A quoted field is not closed", {
+        where,
+        expected: `a quote that closes the field opened in line ${first}`,
+        found: "the end of the file",
+        hint: 'write a quote within a quoted field as ""',
+      });
+    case AFTER_QUOTE:
+      return new FormatError("Text behind the quote that closes a field", {
+        where,
+        expected: `a comma or a line end behind field ${first}`,
+        found: byteName(second),
+        hint: 'write a quote within a quoted field as ""',
+      });
+    case ROW_SIZE:
+      return new FormatError("A row is too long", {
+        where,
+        expected: `at most ${first / 2 ** 20} MiB`,
+        hint: "look for a quote that is not closed",
+      });
+    case JSON_SYNTAX:
+      return new FormatError("A line is not a JSON object", {
+        where: `${where}:${first}`,
+        expected: "one object a line: strings, numbers, true, false",
+        found: byteName(second),
+      });
+    case NO_KEY:
+      return new FormatError(`An object has no "${column}"`, { where, expected: `the key "${column}" in every line` });
+    case VALUE:
+      return new FormatError(`"${column}" has no text`, {
+        where,
+        expected: "a string, a number, true or false",
+        found: "null, an array or an object",
+      });
+    case UNKNOWN_LABEL:
+      return new DataError("A label that the training set does not have", {
+        where,
+        expected: nameList(context.labels),
+        found: context.unknownLabel,
+      });
+    case EMPTY_LABEL:
+      return new DataError("A row without a label", { where, expected: `a value in "${context.labelColumn}"` });
+    default:
+      return new DataError("The data do not fit in memory", {
+        where,
+        expected: "less than 960 MiB of tokens and of texts",
+        hint: "use fewer rows, or do not keep the texts",
+      });
+  }
+}

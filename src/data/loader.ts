@@ -1,0 +1,103 @@
+/** Orders of rows and batches: training epochs, evaluation by capacity. */
+import { ConfigError } from "../errors.ts";
+import type { PackedBatch } from "./corpus.ts";
+import type { Dataset } from "./dataset.ts";
+
+export interface LoaderOptions {
+  /** Sequences a batch. */
+  batchSize: number;
+  /** Seed of the epochs' orders. */
+  seed: number;
+  /** Whether each epoch has an order of its own (default), or the data set's order. */
+  shuffle?: boolean;
+  /** Whether an incomplete last batch is left out (default), as in the paper. */
+  dropLast?: boolean;
+}
+
+/** Training batches. The batches of an epoch depend on the seed and the epoch's number alone, so a run can resume anywhere. */
+export class Loader {
+  readonly batchesPerEpoch: number;
+  private readonly options: Required<LoaderOptions>;
+
+  /** Throws ConfigError where there would be no batch. */
+  constructor(
+    readonly dataset: Dataset,
+    options: LoaderOptions,
+  ) {
+    this.options = { shuffle: true, dropLast: true, ...options };
+    const { batchSize, dropLast } = this.options;
+    const batches = dataset.size / batchSize;
+    this.batchesPerEpoch = dropLast ? Math.floor(batches) : Math.ceil(batches);
+    if (!Number.isInteger(batchSize) || batchSize < 1 || this.batchesPerEpoch === 0) {
+      throw new ConfigError("A batch size that gives no batches", {
+        expected: `1 to ${dataset.size}, the rows of the training set`,
+        found: String(batchSize),
+      });
+    }
+  }
+
+  /** The positions of the rows in the order of epoch `epoch` (from 0), those of dropped batches included. */
+  order(epoch: number): Uint32Array<ArrayBuffer> {
+    if (!this.options.shuffle) return this.dataset.positions();
+    // Stream 0 is the order of `Dataset.shuffle` with the same seed.
+    return this.dataset.order(this.options.seed, epoch + 1);
+  }
+
+  /** The batches of epoch `epoch` (from 0), from batch `first` on. */
+  *epoch(epoch: number, first = 0): Generator<PackedBatch> {
+    const order = this.order(epoch);
+    const { batchSize } = this.options;
+    for (let i = first; i < this.batchesPerEpoch; i++) {
+      yield this.dataset.batch(order.subarray(i * batchSize, (i + 1) * batchSize));
+    }
+  }
+}
+
+/** What one batch may hold at most. */
+export interface BatchCapacity {
+  /** Tokens, padding included. */
+  tokens: number;
+  sequences: number;
+}
+
+/**
+ * All rows (or the first `rows`) in order, as many a batch as the capacity holds. ConfigError where a single row does not
+ * fit.
+ */
+export function* evaluationBatches(
+  dataset: Dataset,
+  capacity: BatchCapacity,
+  rows = dataset.size,
+): Generator<PackedBatch> {
+  const end = Math.min(rows, dataset.size);
+  let start = 0;
+  while (start < end) {
+    let tokens = 0;
+    let stop = start;
+    while (stop < end && stop - start < capacity.sequences) {
+      tokens += dataset.batchTokenCount(stop);
+      if (tokens > capacity.tokens) break;
+      stop++;
+    }
+    if (stop === start) {
+      throw new ConfigError("A row does not fit into a batch", {
+        expected: `at most ${capacity.tokens} tokens and at least one sequence`,
+        found: `${dataset.batchTokenCount(start)} tokens, ${capacity.sequences} sequences`,
+        hint: "give evaluation a larger capacity or set a smaller longest length",
+      });
+    }
+    yield dataset.batch(Uint32Array.from({ length: stop - start }, (_, i) => start + i));
+    start = stop;
+  }
+}
+
+/** The most tokens that a batch of `batchSize` rows of the data set can have: the sum of its longest rows. */
+export function maxBatchTokens(dataset: Dataset, batchSize: number): number {
+  const count = Math.min(batchSize, dataset.size);
+  if (dataset.padTo !== 0) return count * dataset.padTo;
+  return dataset.lengths
+    .slice()
+    .sort()
+    .subarray(dataset.size - count)
+    .reduce((a, b) => a + b, 0);
+}

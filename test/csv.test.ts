@@ -1,0 +1,414 @@
+/** Files to rows: CSV, TSV and JSON lines, whole and in pieces, good and malformed. */
+import * as assert from "uvu/assert";
+import { bytesReader, Corpus, type ReadOptions } from "../src/data/corpus.ts";
+import { DataModule } from "../src/data/wasm.ts";
+import { LowrankError } from "../src/errors.ts";
+import { Rng } from "../src/rng.ts";
+import { test } from "./harness.ts";
+
+let module: DataModule | undefined;
+
+type Row = [label: string, text: string];
+type Content = string | Uint8Array;
+
+function bytesOf(content: Content): Uint8Array {
+  return typeof content === "string" ? new TextEncoder().encode(content) : content;
+}
+
+async function read(name: string, content: Content, options: Partial<ReadOptions> = {}) {
+  module ??= await DataModule.load();
+  const corpus = new Corpus(module);
+  const file = bytesReader(name, bytesOf(content));
+  const rows = await corpus.read(file, { maxLength: 1024, keepTexts: true, chunkBytes: 1 << 16, ...options });
+  const { labels } = corpus.table(rows, 0);
+  const found = Array.from(rows, (row, i): Row => [corpus.labels[labels[i]!]!, corpus.text(row)]);
+  return { corpus, rows: found };
+}
+
+async function rowsOf(name: string, content: Content, options: Partial<ReadOptions> = {}): Promise<Row[]> {
+  return (await read(name, content, options)).rows;
+}
+
+/** The error that reading gives; its message must name `where` and each of `parts`. */
+async function fails(
+  name: string,
+  content: Content,
+  where: string,
+  parts: string[],
+  options: Partial<ReadOptions> = {},
+) {
+  try {
+    await read(name, content, options);
+  } catch (error) {
+    assert.instance(error, LowrankError);
+    assert.is((error as LowrankError).details.where, where);
+    for (const part of parts)
+      assert.ok((error as Error).message.includes(part), `${part} in: ${(error as Error).message}`);
+    return;
+  }
+  assert.unreachable(`${name} was read without an error`);
+}
+
+/** Checks the rows, and that every chunk size from one byte on gives the same. */
+async function check(name: string, content: Content, expected: Row[], options: Partial<ReadOptions> = {}) {
+  const { length } = bytesOf(content);
+  assert.equal(await rowsOf(name, content, options), expected);
+  for (let chunkBytes = 1; chunkBytes <= length; chunkBytes++) {
+    assert.equal(await rowsOf(name, content, { ...options, chunkBytes }), expected, `${chunkBytes} bytes a chunk`);
+  }
+}
+
+test("RFC 4180: quotes, doubled quotes, separators and line ends within quotes", async () => {
+  const content = 'label,text\nham,plain\nspam,"a ""b"", c"\nham,"two\nlines"\r\nspam,"CR\r\nLF"\nham,""\n';
+  await check("a.csv", content, [
+    ["ham", "plain"],
+    ["spam", 'a "b", c'],
+    ["ham", "two\nlines"],
+    ["spam", "CR\r\nLF"],
+    ["ham", ""],
+  ]);
+});
+
+test("line ends: LF, CRLF, CR, none at the end; blank lines are no rows", async () => {
+  const expected: Row[] = [
+    ["ham", "one"],
+    ["spam", "two"],
+  ];
+  for (const end of ["\n", "\r\n", "\r"]) {
+    await check("a.csv", ["label,text", "ham,one", "spam,two", ""].join(end), expected);
+    await check("a.csv", ["label,text", "", "ham,one", "", "", "spam,two"].join(end), expected);
+    await check("a.csv", `${end}label,text${end}"ham","one"${end}"spam","two"`, expected);
+  }
+});
+
+test("a byte order mark is dropped, and only at the file's start", async () => {
+  const expected: Row[] = [
+    ["ham", "one"],
+    ["spam", "\uFEFFtwo"],
+  ];
+  await check("a.csv", "\uFEFFlabel,text\nham,one\nspam,\uFEFFtwo\n", expected);
+  await check("a.tsv", "\uFEFFlabel\ttext\nham\tone\nspam\t\uFEFFtwo\n", expected);
+  await check("a.jsonl", '\uFEFF{"label":"ham","text":"one"}\n{"label":"spam","text":"\uFEFFtwo"}\n', expected);
+});
+
+test("the start of a byte order mark without its end is invalid UTF-8", async () => {
+  const head = new Uint8Array([0xef, 0xbb]);
+  const content = new Uint8Array([...head, ...bytesOf("x,text\na,one\nb,two\n")]);
+  for (const chunkBytes of [1, 2, 3, 100]) {
+    const rows = await rowsOf("a.csv", content, { chunkBytes, labelColumn: "\uFFFDx" });
+    assert.equal(rows, [
+      ["a", "one"],
+      ["b", "two"],
+    ]);
+  }
+});
+
+test("a quote within an unquoted field is text, null bytes are text", async () => {
+  await check("a.csv", 'label,text\nham,5" disk\nspam,a\0b\n', [
+    ["ham", '5" disk'],
+    ["spam", "a\0b"],
+  ]);
+});
+
+test("TSV: a field is unquoted only where its closing quote ends it within the line", async () => {
+  const content = [
+    "label\ttext",
+    'ham\t"a ""b"" c"',
+    'spam\t"lonely quote',
+    'ham\t"one" and "two"',
+    'spam\ta, "b"',
+    'ham\t"a\tb"',
+    'spam\t"',
+    'ham\t""',
+    'spam\t"""',
+  ].join("\r\n");
+  await check("a.tsv", content, [
+    ["ham", 'a "b" c'],
+    ["spam", '"lonely quote'],
+    ["ham", '"one" and "two"'],
+    ["spam", 'a, "b"'],
+    ["ham", "a\tb"],
+    ["spam", '"'],
+    ["ham", ""],
+    ["spam", '"""'],
+  ]);
+});
+
+test("JSON lines: escapes, surrogates, numbers, booleans, nested values aside", async () => {
+  const content = [
+    '{"text":"a\\"b\\\\c\\/d\\b\\f\\n\\r\\t","label":1}',
+    '  { "label" : 0 , "text" : "\\u00e9\\u20AC \\ud83d\\ude00" , "meta" : {"a":[1,"]}",{}],"b":null} } ',
+    "",
+    '{"text":"lone \\ud83d and \\ude00\\ud83d\\u0041","label":1}',
+    '{"text":true,"label":0,"text":-1.5e+3}',
+    '{"text":"","label":1,"x":null,"y":false}',
+  ].join("\n");
+  await check("a.jsonl", content, [
+    ["1", 'a"b\\c/d\b\f\n\r\t'],
+    ["0", "é€ 😀"],
+    ["1", "lone \uFFFD and \uFFFD\uFFFDA"],
+    ["0", "-1.5e+3"],
+    ["1", ""],
+  ]);
+});
+
+test("columns: by name, by usual names in any case, of two columns the other one", async () => {
+  const wide = 'id,Category,Message,note\n1,ham,"one",x\n2,spam,two,y\n';
+  const expected: Row[] = [
+    ["ham", "one"],
+    ["spam", "two"],
+  ];
+  assert.equal(await rowsOf("a.csv", wide), expected);
+  assert.equal(await rowsOf("a.csv", wide, { textColumn: "note" }), [
+    ["ham", "x"],
+    ["spam", "y"],
+  ]);
+  assert.equal(await rowsOf("a.csv", wide, { textColumn: "MESSAGE", labelColumn: "id" }), [
+    ["1", "one"],
+    ["2", "two"],
+  ]);
+  assert.equal(await rowsOf("a.csv", "v1,v2,,,\nham,one,,,\nspam,two,,,\n"), expected);
+  assert.equal(await rowsOf("a.csv", "mail,SPAM\none,ham\ntwo,spam\n"), expected);
+  assert.equal(await rowsOf("a.csv", "mail,kind\none,ham\ntwo,spam\nthree,spam\n"), [...expected, ["spam", "three"]]);
+  assert.equal(await rowsOf("a.jsonl", '{"mail":"hello","kind":"ham"}\n{"mail":"a prize","kind":"spam"}'), [
+    ["ham", "hello"],
+    ["spam", "a prize"],
+  ]);
+  assert.equal(
+    await rowsOf("a.jsonl", '{"mail":"one","kind":"ham","n":1}\n{"n":2,"kind":"spam","mail":"two"}', {
+      textColumn: "mail",
+      labelColumn: "kind",
+    }),
+    expected,
+  );
+});
+
+test("files without a header: the first row's label comes again, or its text has many words", async () => {
+  const rows: Row[] = [
+    ["spam", "win"],
+    ["ham", "hello"],
+    ["spam", "prize"],
+  ];
+  const lines = rows.map((row) => row.join("\t")).join("\n");
+  await check("SMSSpamCollection.txt", lines, rows);
+  const swapped = rows.map(([label, text]) => `${text},${label}`).join("\n");
+  assert.equal(await rowsOf("a.csv", swapped), rows);
+  const two: Row[] = [
+    ["ham", "see you at ten then"],
+    ["junk", "win a prize"],
+  ];
+  assert.equal(await rowsOf("a.tsv", two.map((row) => row.join("\t")).join("\n")), two);
+});
+
+test("labels: white space around them is dropped, integers keep their order, names are sorted", async () => {
+  const labelsOf = async (labels: string[]) =>
+    (await read("a.csv", `label,text\n${labels.map((l) => `${l},x`).join("\n")}`)).corpus.labels;
+  assert.equal(await labelsOf([" spam", "ham ", "spam"]), ["ham", "spam"]);
+  assert.equal(await labelsOf(["b", "B", "a", "ab", "é"]), ["B", "a", "ab", "b", "é"]);
+  const numbers = Array.from({ length: 300 }, (_, i) => String((i * 7) % 300));
+  assert.equal(
+    await labelsOf(numbers),
+    Array.from({ length: 300 }, (_, i) => String(i)),
+  );
+  assert.equal(await labelsOf(["1", "2", "10"]), ["1", "10", "2"]);
+  assert.equal(await labelsOf(["00", "1"]), ["00", "1"]);
+  const many = Array.from({ length: 5000 }, (_, i) => `class ${(i * 1237) % 5000}`);
+  const { corpus, rows } = await read("a.csv", `label,text\n${many.map((l) => `${l},${l}`).join("\n")}`);
+  assert.equal(corpus.labels, [...many].sort());
+  assert.ok(rows.every(([label, text]) => label === text));
+});
+
+test("invalid UTF-8 is replaced as TextDecoder does it, and counted", async () => {
+  const rng = new Rng(3);
+  const pool = [
+    0x41, 0x80, 0xbf, 0xc0, 0xc2, 0xe0, 0xa0, 0xe2, 0x82, 0xac, 0xed, 0x9f, 0xf0, 0x90, 0xf4, 0x8f, 0xf5, 0xff,
+  ];
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  for (let round = 0; round < 300; round++) {
+    const text = Uint8Array.from({ length: 1 + rng.below(12) }, () => pool[rng.below(pool.length)]!);
+    const content = new Uint8Array([...bytesOf("label,text\na,"), ...text, ...bytesOf("\nb,\uFFFD\n")]);
+    const { corpus, rows } = await read("a.csv", content, { chunkBytes: 1 + rng.below(5) });
+    const expected = decoder.decode(text);
+    assert.is(rows[0]![1], expected);
+    assert.is(corpus.invalidUtf8, [...expected].filter((c) => c === "\uFFFD").length);
+  }
+});
+
+test("faults name the line: CSV and TSV", async () => {
+  await fails("a.csv", "label,text\nham,one\n\nham,a,b\n", "a.csv:4", ["expected: 2 fields", "found:    3"]);
+  await fails("a.csv", 'label,text\nham,"one\ntwo\nthree"\nham\n', "a.csv:5", ["found:    1"]);
+  await fails("a.csv", 'label,text\r\nham,"one\r\ntwo"\r\nham\r\n', "a.csv:4", ["found:    1"]);
+  await fails("a.csv", 'label,text\nham,one\nham,"x\n\nspam,two\n', "a.csv:3", ["not closed", "opened in line 3"]);
+  await fails("a.csv", 'label,text\n"ham\n","x\n\nspam,two\n', "a.csv:2", ["not closed", "opened in line 3"]);
+  await fails("a.csv", 'label,text\nham,"one"x\n', "a.csv:2", ["behind field 2", 'found:    "x"']);
+  await fails("a.csv", "label,text\nham,one\n  ,two\n", "a.csv:3", ["without a label"]);
+  await fails("a.tsv", "label\ttext\nham\tone\nham two\n", "a.tsv:3", ["found:    1"]);
+});
+
+test("faults name the line: JSON lines", async () => {
+  const good = '{"text":"a","label":"b"}\n';
+  await fails("a.jsonl", `${good}\n{"text":"a"}\n`, "a.jsonl:3", ['no "label"']);
+  await fails("a.jsonl", `${good}{"label":"a"}\n`, "a.jsonl:2", ['no "text"']);
+  await fails("a.jsonl", `${good}{"text":null,"label":"b"}`, "a.jsonl:2", ['"text" has no text']);
+  await fails("a.jsonl", `${good}{"text":"x","label":[1]}`, "a.jsonl:2", ['"label" has no text']);
+  const bad: [string, number][] = [
+    ["[1]", 1],
+    ["{", 2],
+    ['{"text"}', 8],
+    ['{"text":"a"', 12],
+    ['{"text":"a",}', 13],
+    ['{"text":01}', 10],
+    ['{"text":1.}', 11],
+    ['{"text":tru}', 12],
+    ['{"text":"\\x"}', 11],
+    ['{"text":"\\u12g4"}', 12],
+    ['{"text":"a"} x', 14],
+    ['{"text":{"a":[}', 16],
+  ];
+  for (const [line, column] of bad) {
+    await fails("a.jsonl", `${good}${line}\n${good}`, `a.jsonl:2:${column}`, ["not a JSON object"]);
+  }
+});
+
+test("faults of the whole file: empty, header only, columns that are not there", async () => {
+  await fails("a.csv", "", "a.csv", ["empty file"]);
+  await fails("a.csv", "\n\n", "a.csv", ["empty file"]);
+  await fails("a.jsonl", "", "a.jsonl", ["empty file"]);
+  await fails("a.csv", "label,text\n", "a.csv", ["No rows"]);
+  await fails("a.csv", "label;text\nham;one\n", "a.csv", ["two columns", "label;text", ".tsv"]);
+  await fails("a.csv", "a,b,c\n1,2,3\n", "a.csv", ["text", "a, b, c", "--text-column"]);
+  const choice = { textColumn: "massage" };
+  await fails("a.csv", "label,message\nham,one\n", "a.csv", ["label, message", 'did you mean "message"'], choice);
+  await fails("a.csv", "label,text\nham,one\n", "a.csv", ["same column"], {
+    textColumn: "label",
+    labelColumn: "label",
+  });
+  await fails("a.dat", "label,text\n", "a.dat", [".jsonl"]);
+  await fails("a.csv", new Uint8Array([0xff, 0xfe, 0x61, 0]), "a.csv:1", ["UTF-16"]);
+});
+
+test("a row that would fill memory is refused", async () => {
+  const long = new Uint8Array((16 << 20) + 100).fill(0x61);
+  long.set(bytesOf('label,text\nham,"'));
+  await fails("a.csv", long, "a.csv:2", ["too long", "16 MiB"]);
+  await fails("a.csv", new Uint8Array(33 << 20).fill(0x22), "a.csv:1", ["too long"]);
+  await fails("a.csv", new Uint8Array(5 << 20).fill(0x2c), "a.csv:1", ["too long"]);
+  long.set(bytesOf("label\ttext\nham\t"));
+  await fails("a.tsv", long, "a.tsv:2", ["too long"]);
+});
+
+/** RFC 4180, written for clearness: the rows of a file, or null where a quote is out of place. */
+function slowCsv(content: string): string[][] | null {
+  const rows: string[][] = [];
+  let rest = content.replace(/^\uFEFF/, "");
+  while (rest !== "") {
+    const blank = /^(\r\n|\n|\r)/.exec(rest);
+    if (blank) {
+      rest = rest.slice(blank[0].length);
+      continue;
+    }
+    const row: string[] = [];
+    while (true) {
+      const quoted = /^"((?:[^"]|"")*)"/.exec(rest);
+      if (!quoted && rest.startsWith('"')) return null;
+      const field = quoted ?? /^([^,\r\n]*)/.exec(rest)!;
+      row.push(quoted ? field[1]!.replaceAll('""', '"') : field[1]!);
+      rest = rest.slice(field[0].length);
+      if (!rest.startsWith(",")) break;
+      rest = rest.slice(1);
+    }
+    rows.push(row);
+    const end = /^(\r\n|\n|\r|$)/.exec(rest);
+    if (!end) return null;
+    rest = rest.slice(end[0].length);
+  }
+  return rows;
+}
+
+test("fuzz: CSV as an independent parser reads it, malformed files fail with a line", async () => {
+  const rng = new Rng(11);
+  const pool = ['"', '"', ",", "\n", "\r", "\r\n", "a", "b", " ", "é", "\0"];
+  let good = 0;
+  for (let round = 0; round < 3000; round++) {
+    const body = Array.from({ length: rng.below(24) }, () => pool[rng.below(pool.length)]).join("");
+    const content = `label,text\nx,"first"\n${body}`;
+    const rows = slowCsv(content)?.slice(1);
+    const fits = rows?.every((row) => row.length === 2 && row[0]!.replace(/[\t-\r ]/g, "") !== "");
+    const chunkBytes = 1 + rng.below(8);
+    try {
+      const found = await rowsOf("a.csv", content, { chunkBytes });
+      assert.ok(fits, `read although malformed: ${JSON.stringify(content)}`);
+      assert.equal(
+        found,
+        rows!.map(([label, text]) => [label!.replace(/^[\t-\r ]+|[\t-\r ]+$/g, ""), text]),
+      );
+      good++;
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+      assert.not.ok(fits, `${JSON.stringify(content)}: ${error.message}`);
+      assert.match(error.details.where ?? "", /^a\.csv:\d+$/);
+    }
+  }
+  assert.ok(good > 100, `${good} well-formed files`);
+});
+
+test("fuzz: JSON lines as JSON.parse reads them", async () => {
+  const rng = new Rng(12);
+  const pool = [
+    '"',
+    "\\",
+    "\\u00e9",
+    "\\ud83d",
+    "\\ude00",
+    "\\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "1",
+    "-",
+    ".",
+    "e",
+    "a",
+    " ",
+  ];
+  let good = 0;
+  for (let round = 0; round < 3000; round++) {
+    const noise = Array.from({ length: rng.below(8) }, () => pool[rng.below(pool.length)]).join("");
+    const line = rng.below(2) ? `{"label":"x","text":"${noise}"}` : `{"label":"x","text":${noise}}`;
+    let expected: unknown;
+    try {
+      expected = JSON.parse(line).text;
+    } catch {
+      expected = undefined;
+    }
+    const content = `{"label":"x","text":"first"}\n${line}\n`;
+    try {
+      const rows = await rowsOf("a.jsonl", content, { chunkBytes: 1 + rng.below(8) });
+      assert.is.not(expected, undefined, line);
+      if (typeof expected === "string") assert.is(rows[1]![1], expected.toWellFormed());
+      else assert.is(Number(rows[1]![1]), expected);
+      good++;
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+      assert.match(error.details.where ?? "", /^a\.jsonl:2/);
+      assert.ok(expected === undefined || typeof expected === "object", line);
+    }
+  }
+  assert.ok(good > 100, `${good} well-formed lines`);
+});
+
+test("fuzz: random bytes in every format neither trap nor hang", async () => {
+  const rng = new Rng(13);
+  for (let round = 0; round < 1500; round++) {
+    const content = Uint8Array.from({ length: rng.below(200) }, () => (rng.below(3) ? rng.below(128) : rng.below(256)));
+    const name = ["a.csv", "a.tsv", "a.jsonl"][round % 3]!;
+    try {
+      await read(name, content, { chunkBytes: 1 + rng.below(64) });
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+    }
+  }
+});

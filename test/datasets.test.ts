@@ -1,0 +1,173 @@
+/** Data sets by file and by name, as a command loads them. */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import * as assert from "uvu/assert";
+import { packagePath, readAsset } from "#platform";
+import { bytesReader } from "../src/data/corpus.ts";
+import type { Dataset } from "../src/data/dataset.ts";
+import { DATASETS, type DatasetOptions, type DatasetSpec, loadDataset } from "../src/data/datasets.ts";
+import { DataModule } from "../src/data/wasm.ts";
+import { ConfigError, DataError, LowrankError } from "../src/errors.ts";
+import { test, testIf } from "./harness.ts";
+
+let module: DataModule;
+
+function fileOf(content: string, name = "a.csv") {
+  return bytesReader(name, new TextEncoder().encode(content));
+}
+
+/** A CSV file with `ham` and `spam` rows, each text its own. */
+function mails(ham: number, spam: number, name = "a.csv") {
+  const rows = Array.from({ length: ham + spam }, (_, i) => `${i < ham ? "ham" : "spam"},mail number ${i}`);
+  return fileOf(`label,text\n${rows.join("\n")}\n`, name);
+}
+
+function load(spec: DatasetSpec, options: DatasetOptions = {}) {
+  return loadDataset(spec, { module, ...options });
+}
+
+function textsOf(dataset: Dataset): string[] {
+  return Array.from({ length: dataset.size }, (_, i) => dataset.text(i));
+}
+
+async function fails(
+  spec: DatasetSpec,
+  type: new (...args: never[]) => Error,
+  parts: string[],
+  options: DatasetOptions = {},
+) {
+  try {
+    await load(spec, options);
+  } catch (error) {
+    assert.instance(error, type);
+    for (const part of parts)
+      assert.ok((error as Error).message.includes(part), `${part} in: ${(error as Error).message}`);
+    return;
+  }
+  assert.unreachable(`no error: ${parts[0]}`);
+}
+
+test("loads", async () => {
+  module = await DataModule.load();
+});
+
+test("one file: balanced, shuffled and split 70/10/20 by the seed", async () => {
+  const { train, val, test, labels, stats, source } = await load({ file: mails(120, 50) });
+  assert.equal([train.size, val.size, test.size], [70, 10, 20]);
+  assert.equal([...labels], ["ham", "spam"]);
+  assert.is(stats.rowsRead, 170);
+  assert.is(source, "a.csv");
+  const total = [train, val, test].map((part) => part.stats().classes);
+  assert.is(
+    total.reduce((n, c) => n + c.spam!, 0),
+    50,
+  );
+  const all = [train, val, test].flatMap(textsOf);
+  assert.is(new Set(all).size, 100);
+  const again = await load({ file: mails(120, 50) }, { chunkBytes: 7 });
+  assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
+  const other = await load({ file: mails(120, 50) }, { seed: 2 });
+  assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
+  const whole = await load({ file: mails(120, 50) }, { balance: false, fractions: [0.5, 0.25, 0.25] });
+  assert.equal([whole.train.size, whole.val.size, whole.test.size], [85, 42, 43]);
+});
+
+test("three files keep their rows; the training set's labels hold for all", async () => {
+  const files = {
+    train: mails(5, 3, "train.csv"),
+    val: mails(2, 1, "val.csv"),
+    test: fileOf("label,text\nspam,x\n", "t.csv"),
+  };
+  const { train, val, test, stats } = await load(files);
+  assert.equal([train.size, val.size, test.size], [8, 3, 1]);
+  assert.is(test.label(0), 1);
+  assert.is(stats.rowsRead, 12);
+  assert.is(val.text(2), "mail number 2");
+  const balanced = await load(files, { balance: true });
+  assert.equal([balanced.train.size, balanced.val.size, balanced.test.size], [6, 2, 1]);
+  const bad = { ...files, val: fileOf("label,text\nham,a\neggs,b\n", "val.csv") };
+  await fails(bad, DataError, ["val.csv:3", "expected: ham, spam", "found:    eggs"]);
+});
+
+test("padding to the longest training row cuts longer rows of the other sets", async () => {
+  const files = {
+    train: fileOf("label,text\na,one two three\nb,one\n", "train.csv"),
+    val: fileOf("label,text\na,one two three four five\n", "val.csv"),
+    test: fileOf("label,text\nb,one two\n", "test.csv"),
+  };
+  const { train, val, test, stats } = await load(files, { padding: "longest" });
+  assert.equal(
+    [train, val, test].map((set) => set.padTo),
+    [3, 3, 3],
+  );
+  assert.is(val.batch([0]).ids.length, 3);
+  assert.equal(Array.from(test.batch([0]).lengths), [2]);
+  assert.equal([stats.val.cut, stats.train.cut], [1, 0]);
+  const four = await load(files, { padding: 4 });
+  assert.is(four.val.batch([0]).ids.length, 4);
+  assert.is((await load(files)).val.batch([0]).ids.length, 5);
+  for (const padding of [0, 5, 1.5]) await fails(files, ConfigError, ["padding", "1 to 4"], { padding, maxLength: 4 });
+});
+
+test("what cannot be loaded says why", async () => {
+  await fails({ name: "spam-asassin" }, ConfigError, ['did you mean "spam-assassin"']);
+  await fails({ file: "no/such/file.csv" }, DataError, ["no such file", "no/such/file.csv"]);
+  await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, ["One class only", '"ham"', "2 rows"]);
+  await fails({ file: mails(2, 2) }, DataError, ["Too few rows"]);
+  await fails({ file: mails(20, 20) }, ConfigError, ["longest length"], { maxLength: 0 });
+  await fails({ file: mails(20, 20) }, DataError, ['no column "txt"', 'did you mean "text"'], { textColumn: "txt" });
+  const bad = bytesReader(
+    "a.csv",
+    new Uint8Array([...new TextEncoder().encode("label,text\nham,a\nspam,caf"), 0xe9, 10]),
+  );
+  const { stats } = await load({ train: bad, val: mails(1, 1), test: mails(1, 1) });
+  assert.is(stats.invalidUtf8, 1);
+});
+
+test("two loads at a time, each in a module of its own", async () => {
+  const [a, b] = await Promise.all([
+    loadDataset({ file: mails(60, 40) }, { chunkBytes: 9 }),
+    loadDataset({ file: mails(30, 30) }, { chunkBytes: 9 }),
+  ]);
+  assert.equal([a.train.size, b.train.size], [56, 42]);
+  assert.match(a.train.text(0), /^mail number \d+$/);
+});
+
+test("spam-assassin is the file that its description promises", async () => {
+  const [description] = DATASETS;
+  const bytes = await readAsset(description!.file);
+  assert.is(createHash("sha256").update(bytes).digest("hex"), description!.sha256);
+  const { train, val, test, labels, stats, source } = await load({ name: "spam-assassin" }, { maxLength: 256 });
+  assert.equal([...labels], ["ham", "spam"]);
+  assert.is(stats.rowsRead, description!.rows);
+  assert.is(stats.invalidUtf8, 0);
+  const spam = description!.labels.spam!;
+  const sets = [train, val, test];
+  assert.equal(
+    sets.map((set) => set.size),
+    [
+      Math.floor(2 * spam * 0.7),
+      Math.floor(2 * spam * 0.1),
+      2 * spam - Math.floor(1.4 * spam) - Math.floor(0.2 * spam),
+    ],
+  );
+  for (const set of sets) assert.ok(Math.abs(set.stats().classes.spam! / set.size - 0.5) < 0.06);
+  assert.is(new Set(sets.flatMap(textsOf)).size, 2 * spam, "no text stands in two sets");
+  assert.is(stats.train.cut + stats.val.cut + stats.test.cut, 0, "every row fits into 256 tokens");
+  assert.match(source, /^spam-assassin: /);
+});
+
+const sms = packagePath("../shared/data/sms");
+
+testIf(existsSync(sms), "no SMS files beside the repository", "SMS: the paper's split, 1045/149/300", async () => {
+  const [trainFile, valFile, testFile] = ["train", "val", "test"].map((name) => `${sms}/${name}.csv`) as [
+    string,
+    string,
+    string,
+  ];
+  const { train, val, test, labels, stats } = await load({ train: trainFile, val: valFile, test: testFile });
+  assert.equal([train.size, val.size, test.size], [1045, 149, 300]);
+  assert.equal([...labels], ["0", "1"]);
+  assert.equal([stats.train.max, stats.val.max, stats.test.max], [109, 137, 120]);
+  await fails({ train: trainFile, val: valFile, test: trainFile }, LowrankError, ["NoSuch"], { textColumn: "NoSuch" });
+});
