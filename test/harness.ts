@@ -4,6 +4,7 @@
  * them and prints one line that `run.mjs` demands.
  */
 import { suite } from "uvu";
+import { LowrankError } from "../src/errors.ts";
 
 type Body = () => void | Promise<void>;
 
@@ -38,6 +39,8 @@ setTimeout(() => {
         finished++;
       } catch (error) {
         failed++;
+        // uvu takes `details` for the text of an assertion and falls silent over an object of that name.
+        if (error instanceof LowrankError) throw Object.assign(new Error(error.message), { stack: error.stack });
         throw error;
       }
     });
