@@ -1,13 +1,13 @@
 // Gradient of GELU (tanh form), in place: the buffer holds dout before and dinp after.
 //
-//   t = tanh(sqrt(2 / pi) * (inp + 0.044715 * inp^3))
-//   dinp = dout * (0.5 * (1 + t) + 0.5 * inp * (1 - t^2) * sqrt(2 / pi) * (1 + 3 * 0.044715 * inp^2))
+//   s = 1 / (1 + exp(-2 u)) with u = sqrt(2 / pi) * (inp + 0.044715 * inp^3)
+//   dinp = dout * (s + inp * s * (1 - s) * 2 * sqrt(2 / pi) * (1 + 3 * 0.044715 * inp^2))
 //
 //   dinp  (updates)  [rows, cols]
 //   inp   (read)     [rows, cols]
 //
-// Grid: flat over rows * cols. Where the argument of tanh is clamped, 1 - t^2 is 0 in f32 as it should be.
-// Reference: llm.c gelu_backward.
+// Grid: flat over rows * cols. 1 - s is made as exp(-2 u) * s: it must vanish where inp is large, since inp^3 multiplies
+// it. Reference: llm.c gelu_backward.
 
 struct Dims { rows: u32, cols: u32 }
 
@@ -22,8 +22,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let x = inp[i];
-  let inner = clamp(0.7978845608028654 * (x + 0.044715 * x * x * x), -15.0, 15.0);
-  let t = tanh(inner);
-  let slope = 0.7978845608028654 * (1.0 + 0.134145 * x * x);
-  dinp[i] *= 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope;
+  let e = exp(clamp(-1.5957691216057308 * (x + 0.044715 * x * x * x), -80.0, 80.0));
+  let s = 1.0 / (1.0 + e);
+  let slope = 1.5957691216057308 * (1.0 + 0.134145 * x * x);
+  dinp[i] *= s + (x * s) * (e * s) * slope;
 }

@@ -1,12 +1,12 @@
-// GELU in the tanh form of GPT-2 (gelu_new).
+// GELU in the tanh form of GPT-2 (gelu_new), with tanh written as a sigmoid: 0.5 * (1 + tanh(u)) = 1 / (1 + exp(-2 u)).
 //
-//   out = 0.5 * inp * (1 + tanh(sqrt(2 / pi) * (inp + 0.044715 * inp^3)))
+//   out = inp / (1 + exp(-2 * sqrt(2 / pi) * (inp + 0.044715 * inp^3)))
 //
 //   out  (write)  [rows, cols]
 //   inp  (read)   [rows, cols]
 //
-// Grid: flat over rows * cols. The argument of tanh is clamped: beyond +-15 tanh is +-1 in f32, and exp overflows in
-// naive drivers. Reference: llm.c gelu_forward.
+// Grid: flat over rows * cols. The argument of exp is clamped, so that it does not overflow; a driver's tanh is good to
+// about 1e-7 only, which large inputs multiply. Reference: llm.c gelu_forward.
 
 struct Dims { rows: u32, cols: u32 }
 
@@ -21,6 +21,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let x = inp[i];
-  let inner = clamp(0.7978845608028654 * (x + 0.044715 * x * x * x), -15.0, 15.0);
-  out[i] = 0.5 * x * (1.0 + tanh(inner));
+  let e = exp(clamp(-1.5957691216057308 * (x + 0.044715 * x * x * x), -80.0, 80.0));
+  out[i] = x / (1.0 + e);
 }
