@@ -1,6 +1,6 @@
 // The batch's loss from the rows' states, and how many rows have their target on top.
 //
-//   metrics[slot] = (loss_scale * sum_i (max_i + log(sum_i) - target_i), number of rows with target_i = max_i, -, -)
+//   metrics[slot] = (loss_scale * sum_i (max_i - target_i + log(sum_i)), number of rows with target_i = max_i, -, -)
 //
 //   metrics  (updates)  [slots, 4]: loss, correct, gradient norm, finite (the last two by gradnorm_total)
 //   state    (read)     [rows, 4] of crossentropy_forward
@@ -24,7 +24,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   for (var row = lane; row < dims.rows; row += LANES) {
     let s = state[row];
     if (targets[row] >= 0) {
-      mine += vec2f(s.x + log(s.y) - s.z, select(0.0, 1.0, s.z >= s.x));
+      // The large numbers first: their difference is exact, and the logarithm may be small beside them.
+      mine += vec2f((s.x - s.z) + log(s.y), select(0.0, 1.0, s.z >= s.x));
     }
   }
   partial[lane] = mine;
