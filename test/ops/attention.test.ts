@@ -1,0 +1,150 @@
+import * as assert from "uvu/assert";
+import { ShapeError } from "../../src/errors.ts";
+import { attentionBackward, attentionForward, MAX_HEAD_SIZE } from "../../src/ops/attention.ts";
+import { assertGradient, dot } from "../gradient.ts";
+import { test } from "../harness.ts";
+import { OpCase, startsOf } from "./case.ts";
+
+/** Scores are sums of up to 128 products, exponentials carry their error on; weights sum to 1. */
+const FORWARD = { atol: 1e-6, rtol: 1e-6 };
+/** Sums over up to 130 queries of such weights times sums of up to 128 products. */
+const BACKWARD = { atol: 1e-5, rtol: 2e-6 };
+/** Scores near 155 are good to 155 * 2^-23 times a few, and so, relatively, are their exponentials. */
+const LARGE = { atol: 1e-4, rtol: 1e-4 };
+
+interface Shape {
+  lengths: readonly number[];
+  heads: number;
+  size: number;
+}
+
+/** Weights of query n on keys start .. n of its sequence, and what they were divided by. */
+function weights(qkv: Float64Array, n: number, start: number, h: number, { heads, size }: Shape) {
+  const C = heads * size;
+  const scores: number[] = [];
+  for (let j = start; j <= n; j++) {
+    let score = 0;
+    for (let i = 0; i < size; i++) score += qkv[n * 3 * C + h * size + i]! * qkv[j * 3 * C + C + h * size + i]!;
+    scores.push(score / Math.sqrt(size));
+  }
+  const largest = Math.max(...scores);
+  const total = scores.reduce((sum, s) => sum + Math.exp(s - largest), 0);
+  const lse = largest + Math.log(total);
+  return { p: scores.map((s) => Math.exp(s - lse)), lse };
+}
+
+function attention(qkv: Float64Array, shape: Shape) {
+  const { lengths, heads, size } = shape;
+  const C = heads * size;
+  const starts = startsOf(lengths);
+  const N = starts.at(-1)!;
+  const out = new Float64Array(N * C);
+  const lse = new Float64Array(N * heads);
+  for (let b = 0; b < lengths.length; b++)
+    for (let n = starts[b]!; n < starts[b + 1]!; n++)
+      for (let h = 0; h < heads; h++) {
+        const row = weights(qkv, n, starts[b]!, h, shape);
+        lse[n * heads + h] = row.lse;
+        row.p.forEach((p, j) => {
+          const v = (starts[b]! + j) * 3 * C + 2 * C + h * size;
+          for (let i = 0; i < size; i++) out[n * C + h * size + i]! += p * qkv[v + i]!;
+        });
+      }
+  return { out, lse };
+}
+
+function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) {
+  const { lengths, heads, size } = shape;
+  const C = heads * size;
+  const starts = startsOf(lengths);
+  const dqkv = new Float64Array(starts.at(-1)! * 3 * C);
+  for (let b = 0; b < lengths.length; b++)
+    for (let n = starts[b]!; n < starts[b + 1]!; n++)
+      for (let h = 0; h < heads; h++) {
+        const { p } = weights(qkv, n, starts[b]!, h, shape);
+        const q = n * 3 * C + h * size;
+        const d = n * C + h * size;
+        const at = (j: number, third: number) => (starts[b]! + j) * 3 * C + third * C + h * size;
+        const dp = p.map((_, j) => {
+          let sum = 0;
+          for (let i = 0; i < size; i++) sum += dout[d + i]! * qkv[at(j, 2) + i]!;
+          return sum;
+        });
+        const mean = p.reduce((sum, w, j) => sum + w * dp[j]!, 0);
+        p.forEach((w, j) => {
+          const ds = (w * (dp[j]! - mean)) / Math.sqrt(size);
+          for (let i = 0; i < size; i++) {
+            dqkv[q + i]! += ds * qkv[at(j, 1) + i]!;
+            dqkv[at(j, 1) + i]! += ds * qkv[q + i]!;
+            dqkv[at(j, 2) + i]! += w * dout[d + i]!;
+          }
+        });
+      }
+  return dqkv;
+}
+
+test("the reference's gradient is that of its function", () => {
+  const shape = { lengths: [4, 1, 2], heads: 2, size: 3 };
+  const qkv = Float64Array.from({ length: 7 * 18 }, (_, i) => Math.sin(i * i));
+  const dout = Float64Array.from({ length: 7 * 6 }, (_, i) => Math.cos(i * i));
+  assertGradient("qkv", () => dot(attention(qkv, shape).out, dout), qkv, attentionGradient(dout, qkv, shape));
+});
+
+/** Both passes over a case, against the reference. `spoil` puts NaN into one sequence, which only that one may show. */
+async function compare(shape: Shape, scale: number, tolerances: (typeof FORWARD)[], spoil = -1): Promise<void> {
+  const { lengths, heads, size } = shape;
+  const C = heads * size;
+  const starts = startsOf(lengths);
+  const N = starts.at(-1)!;
+  const c = new OpCase(N * 1000 + C);
+  const inputs = c.normals((N + 1) * 3 * C).fill(Number.NaN, N * 3 * C);
+  // Scores grow with the product of queries and keys; the values keep their size.
+  for (let n = 0; n < N; n++) for (let i = 0; i < 2 * C; i++) inputs[n * 3 * C + i]! *= Math.sqrt(scale);
+  if (spoil >= 0) inputs.fill(Number.NaN, starts[spoil]! * 3 * C, starts[spoil + 1]! * 3 * C);
+  const qkv = c.of("qkv", [N + 1, 3 * C], inputs);
+  const spanOf = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!]));
+  const spans = c.of("spans", [N + 1, 2], Uint32Array.from([...spanOf.flat(), 0, 0]));
+  const dout = c.random("dout", [N + 1, C], 1, N * C);
+  const out = c.blank("out", [N + 1, C]);
+  const lse = c.blank("lse", [N + 1, heads]);
+  const dqkv = c.blank("dqkv", [N + 1, 3 * C]);
+  const delta = c.blank("delta", [N + 1, heads]);
+  c.run(
+    attentionForward(out, lse, qkv, spans, heads),
+    ...attentionBackward(dqkv, delta, dout, out, lse, qkv, spans, heads),
+  );
+  const forward = attention(c.data(qkv), shape);
+  const name = `${lengths} ${heads} x ${size}`;
+  c.expect(name, out, forward.out, tolerances[0]!);
+  c.expect(name, lse, forward.lse, tolerances[0]!);
+  c.expect(name, dqkv, attentionGradient(c.data(dout), c.data(qkv), shape), tolerances[1]!);
+  await c.check({ tokens: N });
+}
+
+for (const shape of [
+  { lengths: [1], heads: 1, size: 4 },
+  { lengths: [17], heads: 3, size: 8 },
+  { lengths: [5, 1, 11], heads: 3, size: 4 },
+  { lengths: [1, 1, 1], heads: 1, size: 32 },
+  { lengths: [64, 1, 65], heads: 3, size: 32 },
+  { lengths: [3, 1, 20], heads: 1, size: 128 },
+  { lengths: [130], heads: 3, size: 128 },
+])
+  test(`sequences of ${shape.lengths}, ${shape.heads} heads of ${shape.size}`, () =>
+    compare(shape, 1, [FORWARD, BACKWARD]));
+
+test("scores up to 155 and more", () => compare({ lengths: [40, 1, 7], heads: 3, size: 8 }, 60, [LARGE, LARGE]));
+
+test("NaN in one sequence stays there", () =>
+  compare({ lengths: [5, 3, 9], heads: 1, size: 8 }, 1, [FORWARD, BACKWARD], 1));
+
+test("heads that the kernels can't hold are refused", () => {
+  for (const width of [6, MAX_HEAD_SIZE + 4]) {
+    const c = new OpCase(1);
+    const [out, lse, qkv, spans] = [width, 1, 3 * width, 2].map((n) => c.blank("t", [1, n]));
+    assert.throws(
+      () => attentionForward(out!, lse!, qkv!, spans!, 1),
+      (error: unknown) => error instanceof ShapeError && error.message.includes(String(width)),
+    );
+  }
+});

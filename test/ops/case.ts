@@ -1,0 +1,109 @@
+/**
+ * A test of an op: tensors with seeded contents, dispatches over them as one program, and what every element must hold
+ * afterwards. Elements that a kernel must neither use nor write hold NaN, before and afterwards.
+ */
+import type { Dispatch, StepValues } from "../../src/ops/kernel.ts";
+import { Rng } from "../../src/rng.ts";
+import { type Shape, sizeOf, Tensor } from "../../src/tensor.ts";
+import { assertAllClose } from "../allclose.ts";
+import { runDispatches } from "../device.ts";
+import { afterAll } from "../harness.ts";
+
+type Data = Float32Array | Uint32Array | Int32Array;
+
+export interface Tolerance {
+  atol: number;
+  rtol: number;
+}
+
+/** For what f32 can do without rounding, or rounds once as the reference does. */
+export const EXACT: Tolerance = { atol: 0, rtol: 0 };
+
+/** Where sequences of these lengths start in a packed batch, and its end. */
+export function startsOf(lengths: readonly number[]): number[] {
+  const starts = [0];
+  for (const length of lengths) starts.push(starts.at(-1)! + length);
+  return starts;
+}
+
+export class OpCase {
+  private readonly rng: Rng;
+  private readonly contents = new Map<Tensor, Data>();
+  private readonly dispatches: Dispatch[] = [];
+  private readonly expectations: { name: string; tensor: Tensor; expected: Float64Array; tolerance: Tolerance }[] = [];
+
+  constructor(seed: number) {
+    this.rng = new Rng(seed);
+  }
+
+  /** A tensor with these contents. */
+  of(name: string, shape: Shape, data: Data): Tensor {
+    const dtype = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u32";
+    // A buffer of its own for each: results share none, unlike activations.
+    const tensor = new Tensor(name, shape, "output", dtype);
+    if (data.length !== tensor.size) throw new Error(`${name}: ${data.length} values for ${tensor.size} elements`);
+    this.contents.set(tensor, data);
+    return tensor;
+  }
+
+  /** Normal numbers times `scale`. */
+  normals(count: number, scale = 1): Float32Array {
+    return Float32Array.from({ length: count }, () => this.rng.normal() * scale);
+  }
+
+  /** A tensor of normal numbers times `scale`; those from `used` on are NaN. */
+  random(name: string, shape: Shape, scale = 1, used = sizeOf(shape)): Tensor {
+    return this.of(name, shape, this.normals(sizeOf(shape), scale).fill(Number.NaN, used));
+  }
+
+  /** NaN everywhere: what a kernel must write without reading it. */
+  blank(name: string, shape: Shape): Tensor {
+    return this.of(name, shape, new Float32Array(sizeOf(shape)).fill(Number.NaN));
+  }
+
+  /** The contents before the run, in f64. */
+  data(tensor: Tensor): Float64Array {
+    return Float64Array.from(this.contents.get(tensor.root)!.subarray(tensor.offset, tensor.offset + tensor.size));
+  }
+
+  run(...dispatches: Dispatch[]): void {
+    this.dispatches.push(...dispatches);
+  }
+
+  /** The first elements must be `expected` afterwards, the others what they were, bit for bit. */
+  expect(name: string, tensor: Tensor, expected: ArrayLike<number>, tolerance: Tolerance): void {
+    const all = this.data(tensor);
+    all.set(expected);
+    this.expectations.push({ name: `${name}: ${tensor.name}`, tensor, expected: all, tolerance });
+  }
+
+  /** Runs the dispatches and returns what is in `tensors` afterwards. */
+  results(values: Partial<StepValues>, tensors: Tensor[]): Promise<Float32Array[]> {
+    return runDispatches(this.dispatches, this.contents, tensors, values);
+  }
+
+  /** Runs the dispatches and compares. */
+  async check(values: Partial<StepValues> = {}): Promise<void> {
+    const tensors = this.expectations.map(({ tensor }) => tensor);
+    const results = await this.results(values, tensors);
+    this.expectations.forEach(({ name, expected, tolerance }, i) => {
+      const result = results[i]!;
+      const kept = expected.map((value, j) => (Number.isNaN(value) && Number.isNaN(result[j]) ? 0 : value));
+      const found = result.map((value, j) => (Number.isNaN(value) && Number.isNaN(expected[j]) ? 0 : value));
+      assertAllClose(name, found, kept, tolerance);
+      note(found, kept, tolerance);
+    });
+  }
+}
+
+let worst = 0;
+
+/** How near a file's results come to their tolerances, for whoever changes a kernel or a tolerance. */
+function note(found: Float32Array, expected: Float64Array, { atol, rtol }: Tolerance): void {
+  if (atol === 0 && rtol === 0) return;
+  found.forEach((value, i) => {
+    worst = Math.max(worst, Math.abs(value - expected[i]!) / (atol + rtol * Math.abs(expected[i]!)));
+  });
+}
+
+afterAll(() => console.log(`largest error: ${(100 * worst).toFixed(1)} % of the tolerance`));

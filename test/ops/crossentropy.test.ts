@@ -1,0 +1,117 @@
+import {
+  crossentropyBackward,
+  crossentropyForward,
+  crossentropyLoss,
+  IGNORE_INDEX,
+} from "../../src/ops/crossentropy.ts";
+import { Rng } from "../../src/rng.ts";
+import { assertGradient } from "../gradient.ts";
+import { test } from "../harness.ts";
+import { OpCase } from "./case.ts";
+
+/** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
+const PROBABILITIES = { atol: 3e-7, rtol: 3e-6 };
+const LOSS = { atol: 2e-6, rtol: 2e-6 };
+
+/** Mean loss over the rows that count, the rows whose target is on top, and the gradient. */
+function crossentropy(logits: Float64Array, targets: ArrayLike<number>, V: number) {
+  const rows = targets.length;
+  const counted = Array.from(targets).filter((t) => t !== IGNORE_INDEX).length;
+  const dlogits = new Float64Array(rows * V);
+  let [loss, correct] = [0, 0];
+  for (let i = 0; i < rows; i++) {
+    const label = targets[i]!;
+    if (label === IGNORE_INDEX) continue;
+    const row = logits.subarray(i * V, (i + 1) * V);
+    const largest = Math.max(...row);
+    const total = row.reduce((sum, x) => sum + Math.exp(x - largest), 0);
+    loss += (largest - row[label]! + Math.log(total)) / counted;
+    if (row[label] === largest) correct++;
+    for (let c = 0; c < V; c++)
+      dlogits[i * V + c] = (Math.exp(row[c]! - largest) / total - (c === label ? 1 : 0)) / counted;
+  }
+  return { loss, correct, dlogits, scale: 1 / counted };
+}
+
+test("the reference's gradient is that of its function", () => {
+  const logits = Float64Array.from({ length: 4 * 5 }, (_, i) => 2 * Math.sin(i * i));
+  const targets = [3, IGNORE_INDEX, 0, 4];
+  assertGradient(
+    "logits",
+    () => crossentropy(logits, targets, 5).loss,
+    logits,
+    crossentropy(logits, targets, 5).dlogits,
+  );
+});
+
+/** The whole op over logits [rows, V] in pieces of `width` classes. */
+async function compare(rows: number, V: number, width: number, logits: Float32Array, targets: Int32Array) {
+  const c = new OpCase(rows * V);
+  const state = c.blank("state", [rows + 1, 4]);
+  const metrics = c.random("metrics", [16, 4]);
+  const labels = c.of("targets", [rows + 1], Int32Array.from([...targets, 0]));
+  const expected = crossentropy(Float64Array.from(logits), targets, V);
+  const backward = [];
+  for (let first = 0; first < V; first += width) {
+    const count = Math.min(width, V - first);
+    const part = (all: ArrayLike<number>) =>
+      Float32Array.from({ length: rows * count }, (_, i) => all[Math.floor(i / count) * V + first + (i % count)]!);
+    const padded = new Float32Array((rows + 1) * count).fill(Number.NaN);
+    padded.set(part(logits));
+    const piece = c.of("logits", [rows + 1, count], padded);
+    const dlogits = c.blank(`dlogits from ${first}`, [rows + 1, count]);
+    c.run(crossentropyForward(state, piece, labels, rows, first));
+    backward.push(crossentropyBackward(dlogits, piece, state, labels, rows, first));
+    c.expect("backward", dlogits, part(expected.dlogits), PROBABILITIES);
+  }
+  c.run(crossentropyLoss(metrics, state, labels, rows), ...backward);
+  const all = c.data(metrics);
+  all.set([expected.loss, expected.correct, 0, 0], 3 * 4);
+  c.expect("forward", metrics, all, LOSS);
+  await c.check({ slot: 3, loss_scale: expected.scale });
+}
+
+for (const { rows, V, width } of [
+  { rows: 1, V: 2, width: 2 },
+  { rows: 17, V: 4, width: 4 },
+  { rows: 3, V: 97, width: 97 },
+  { rows: 17, V: 131, width: 64 },
+  { rows: 131, V: 97, width: 1 },
+  { rows: 2, V: 50257, width: 20032 },
+])
+  test(`${rows} rows of ${V} classes in pieces of ${width}, some ignored`, async () => {
+    const rng = new Rng(rows * V);
+    const logits = Float32Array.from({ length: rows * V }, () => 5 * rng.normal());
+    const targets = Int32Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? IGNORE_INDEX : rng.below(V)));
+    // Some rows have their target on top, so that there is something to count.
+    targets.forEach((target, i) => {
+      if (i % 2 === 0 && target >= 0) logits[i * V + target] = 30;
+    });
+    await compare(rows, V, width, logits, targets);
+  });
+
+test("logits of +-1e4, and a loss that is small beside them", async () => {
+  const V = 97;
+  const rng = new Rng(5);
+  const logits = Float32Array.from({ length: 4 * V }, () => 1e4 * Math.sign(rng.normal()) + rng.normal());
+  const targets = Int32Array.from([0, 50, 96, 7]);
+  for (const i of [1, 3]) {
+    logits.subarray(i * V, (i + 1) * V).fill(-1e4);
+    logits[i * V + targets[i]!] = 1e4;
+    logits[i * V + 20] = 1e4 + 1;
+  }
+  await compare(4, V, 64, logits, targets);
+});
+
+test("NaN and infinite logits show in the loss", async () => {
+  for (const [i, value] of [Number.NaN, Number.POSITIVE_INFINITY].entries()) {
+    const c = new OpCase(i);
+    const logits = c.of("logits", [1, 3], Float32Array.from([1, value, 2]));
+    const state = c.blank("state", [1, 4]);
+    const metrics = c.of("metrics", [1, 4], new Float32Array(4));
+    const targets = c.of("targets", [1], Int32Array.from([0]));
+    c.run(crossentropyForward(state, logits, targets, 1, 0), crossentropyLoss(metrics, state, targets, 1));
+    c.expect("loss", metrics, [Number.NaN, 0, 0, 0], LOSS);
+    await c.check({ loss_scale: 1 });
+  }
+});

@@ -1,0 +1,48 @@
+import * as assert from "uvu/assert";
+import { gradnorm, PARTIALS_PER_PAGE } from "../../src/ops/gradnorm.ts";
+import { test } from "../harness.ts";
+import { EXACT, OpCase } from "./case.ts";
+
+/** A sum of up to 70000 squares, all positive, in 256 partial sums and a tree. */
+const NORM = { atol: 0, rtol: 3e-6 };
+
+for (const sizes of [[1], [255, 256, 257], [64, 70000, 3]])
+  test(`pages of ${sizes}`, async () => {
+    const c = new OpCase(sizes.length);
+    const pages = sizes.map((size, i) => c.random(`page ${i}`, [size], 10 ** i));
+    const metrics = c.random("metrics", [16, 4]);
+    const stopped = c.of("stopped", [1], new Uint32Array(1));
+    const partial = c.blank("partial", [pages.length * PARTIALS_PER_PAGE]);
+    c.run(...gradnorm(metrics, stopped, partial, pages));
+    const all = c.data(metrics);
+    all[5 * 4 + 2] = Math.sqrt(pages.reduce((sum, page) => sum + c.data(page).reduce((a, g) => a + g * g, 0), 0));
+    all[5 * 4 + 3] = 1;
+    c.expect("norm", metrics, all, NORM);
+    c.expect("norm", stopped, [0], EXACT);
+    await c.check({ slot: 5 });
+  });
+
+const FINITE = [0.5, 1, 0, 0];
+const { NaN: nan, POSITIVE_INFINITY: infinity } = Number;
+
+for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
+  { name: "NaN in the gradient", gradient: nan },
+  { name: "Inf in the gradient", gradient: infinity },
+  { name: "-Inf in the gradient", gradient: -infinity },
+  { name: "a gradient whose square overflows", gradient: 1e30 },
+  { name: "a loss of NaN", gradient: 1, metrics: [nan, 1, 0, 0] },
+  { name: "a loss of Inf", gradient: 1, metrics: [infinity, 1, 0, 0] },
+  { name: "a stop in an earlier step", gradient: 1, stopped: 1 },
+])
+  test(`updates stop after ${name}`, async () => {
+    const c = new OpCase(1);
+    const page = c.of("page", [300], new Float32Array(300).fill(1));
+    const last = c.of("last page", [2], Float32Array.from([gradient, 0]));
+    const metricsTensor = c.of("metrics", [1, 4], Float32Array.from(metrics));
+    const stoppedTensor = c.of("stopped", [1], Uint32Array.from([stopped]));
+    const partial = c.blank("partial", [2 * PARTIALS_PER_PAGE]);
+    c.run(...gradnorm(metricsTensor, stoppedTensor, partial, [page, last]));
+    const [afterMetrics, afterStopped] = await c.results({}, [metricsTensor, stoppedTensor]);
+    assert.is(new Uint32Array(afterStopped!.buffer)[0], 1);
+    assert.is(afterMetrics![3], 0, "finite");
+  });

@@ -1,0 +1,118 @@
+import { layernormBackward, layernormForward, layernormParametersBackward } from "../../src/ops/layernorm.ts";
+import { assertGradient, dot } from "../gradient.ts";
+import { test } from "../harness.ts";
+import { OpCase } from "./case.ts";
+
+/** Sums of up to 768 normal numbers by a tree, and a few roundings. */
+const NORM = { atol: 3e-6, rtol: 3e-6 };
+/** Rows around 1000 with deviation 1: their numbers have an error of 3e-5 before anything is computed. */
+const OFFSET = { atol: 3e-4, rtol: 1e-5 };
+/** Sums of up to 129 rows of products of normal numbers, one after the other. */
+const PARAMETERS = { atol: 2e-5, rtol: 2e-6 };
+const EPS = 1e-5;
+
+function norm(inp: Float64Array, weight: Float64Array, bias: Float64Array, rows: number, cols: number) {
+  const out = new Float64Array(rows * cols);
+  const stats = new Float64Array(rows * 2);
+  for (let i = 0; i < rows; i++) {
+    const x = inp.subarray(i * cols, (i + 1) * cols);
+    const mean = x.reduce((a, b) => a + b) / cols;
+    const rstd = 1 / Math.sqrt(x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / cols + EPS);
+    stats.set([mean, rstd], 2 * i);
+    for (let c = 0; c < cols; c++) out[i * cols + c] = (x[c]! - mean) * rstd * weight[c]! + bias[c]!;
+  }
+  return { out, stats };
+}
+
+function normBackward(dout: Float64Array, inp: Float64Array, weight: Float64Array, rows: number, cols: number) {
+  const { stats } = norm(inp, weight, new Float64Array(cols), rows, cols);
+  const dinp = new Float64Array(rows * cols);
+  const dweight = new Float64Array(cols);
+  const dbias = new Float64Array(cols);
+  for (let i = 0; i < rows; i++) {
+    const [mean, rstd] = [stats[2 * i]!, stats[2 * i + 1]!];
+    const hat = (c: number) => (inp[i * cols + c]! - mean) * rstd;
+    let [sum, sumHat] = [0, 0];
+    for (let c = 0; c < cols; c++) {
+      const d = dout[i * cols + c]!;
+      dweight[c]! += d * hat(c);
+      dbias[c]! += d;
+      sum += d * weight[c]!;
+      sumHat += d * weight[c]! * hat(c);
+    }
+    for (let c = 0; c < cols; c++)
+      dinp[i * cols + c] = rstd * (dout[i * cols + c]! * weight[c]! - sum / cols - (hat(c) * sumHat) / cols);
+  }
+  return { dinp, dweight, dbias };
+}
+
+test("the reference's gradients are those of its function", () => {
+  const [rows, cols] = [3, 5];
+  const make = (n: number, at: number) => Float64Array.from({ length: n }, (_, i) => Math.sin(at + i * i));
+  const [inp, dout, weight, bias] = [make(15, 1), make(15, 2), make(5, 3), make(5, 4)] as const;
+  const { dinp, dweight, dbias } = normBackward(dout, inp, weight, rows, cols);
+  const loss = () => dot(norm(inp, weight, bias, rows, cols).out, dout);
+  assertGradient("inp", loss, inp, dinp);
+  assertGradient("weight", loss, weight, dweight);
+  assertGradient("bias", loss, bias, dbias);
+});
+
+const SHAPES = [
+  [1, 4],
+  [1, 132],
+  [17, 20],
+  [3, 64],
+  [129, 68],
+  [5, 768],
+] as const;
+
+test("odd shapes: forward, and backward over and onto what is there", async () => {
+  const c = new OpCase(1);
+  for (const [rows, cols] of SHAPES) {
+    const name = `${rows} x ${cols}`;
+    const inp = c.random("inp", [rows + 1, cols], 2, rows * cols);
+    const dout = c.random("dout", [rows + 1, cols], 1, rows * cols);
+    const weight = c.random("weight", [cols]);
+    const bias = c.random("bias", [cols]);
+    const out = c.blank("out", [rows + 1, cols]);
+    const stats = c.blank("stats", [rows + 1, 2]);
+    const over = c.blank("dinp", [rows + 1, cols]);
+    const onto = c.random("dinp onto", [rows + 1, cols]);
+    const dweight = c.random("dweight", [cols]);
+    const dbias = c.random("dbias", [cols]);
+    c.run(
+      layernormForward(out, stats, inp, weight, bias, rows, EPS),
+      layernormBackward(over, dout, inp, stats, weight, rows, 0),
+      layernormBackward(onto, dout, inp, stats, weight, rows, 1),
+      layernormParametersBackward(dweight, dbias, dout, inp, stats, rows),
+    );
+    const [x, w] = [c.data(inp), c.data(weight)];
+    const forward = norm(x, w, c.data(bias), rows, cols);
+    const backward = normBackward(c.data(dout), x, w, rows, cols);
+    const before = { onto: c.data(onto), dweight: c.data(dweight), dbias: c.data(dbias) };
+    const add = (a: Float64Array, b: Float64Array) => a.map((v, i) => v + b[i]!);
+    c.expect(name, out, forward.out, NORM);
+    c.expect(name, stats, forward.stats, NORM);
+    c.expect(name, over, backward.dinp, NORM);
+    c.expect(name, onto, add(backward.dinp, before.onto), NORM);
+    c.expect(name, dweight, add(backward.dweight, before.dweight), PARAMETERS);
+    c.expect(name, dbias, add(backward.dbias, before.dbias), PARAMETERS);
+  }
+  await c.check();
+});
+
+test("rows far from zero keep their variance, and a constant row is finite", async () => {
+  const c = new OpCase(2);
+  const cols = 132;
+  const far = c.normals(2 * cols).map((x) => x + 1000);
+  const inp = c.of("inp", [3, cols], Float32Array.from([...far, ...new Array(cols).fill(7.5)]));
+  const weight = c.random("weight", [cols]);
+  const bias = c.random("bias", [cols]);
+  const out = c.blank("out", [3, cols]);
+  const stats = c.blank("stats", [3, 2]);
+  c.run(layernormForward(out, stats, inp, weight, bias, 3, EPS));
+  const expected = norm(c.data(inp), c.data(weight), c.data(bias), 3, cols);
+  c.expect("offset", out, expected.out, OFFSET);
+  c.expect("offset", stats, expected.stats, OFFSET);
+  await c.check();
+});

@@ -1,0 +1,190 @@
+import * as assert from "uvu/assert";
+import { ShapeError } from "../../src/errors.ts";
+import { biasBackward, type MatmulArguments, matmul } from "../../src/ops/matmul.ts";
+import type { Tensor } from "../../src/tensor.ts";
+import { assertGradient, dot } from "../gradient.ts";
+import { test } from "../harness.ts";
+import { OpCase } from "./case.ts";
+import { gemm } from "./gemm.ts";
+
+/** Sums of up to 130 products of normal numbers, one after the other in f32. */
+const PRODUCT = { atol: 2e-5, rtol: 2e-6 };
+
+/** Both sides of the borders of the register blocks (8), the workgroups (64, 128) and of the two kernels (16). */
+const SIZES = [1, 7, 8, 9, 16, 17, 63, 64, 65, 127, 129, 130];
+const TRANSPOSITIONS = [false, true].flatMap((transA) => [false, true].map((transB) => ({ transA, transB })));
+
+test("the reference's gradients, which are products too, are those of its function", () => {
+  const [m, n, k] = [3, 4, 5];
+  const make = (count: number) => Float64Array.from({ length: count }, (_, i) => Math.sin(count + i * i));
+  const [a, b, dout] = [make(m * k), make(k * n), make(m * n)] as const;
+  const product = () => gemm({ out: new Float64Array(m * n), a, b, m, n, k });
+  const da = gemm({ out: new Float64Array(m * k), a: dout, b, transB: true, m, n: k, k: n });
+  const db = gemm({ out: new Float64Array(k * n), a, b: dout, transA: true, m: k, n, k: m });
+  assertGradient("a", () => dot(product(), dout), a, da);
+  assertGradient("b", () => dot(product(), dout), b, db);
+});
+
+/** A product on the device and its twin in the reference. */
+function compare(c: OpCase, name: string, args: Omit<MatmulArguments, "m" | "k"> & { m: number; k: number }): void {
+  const { out, a, b, bias, ...rest } = args;
+  const expected = gemm({
+    ...rest,
+    out: c.data(out),
+    a: c.data(a),
+    b: c.data(b),
+    ...(bias ? { bias: c.data(bias) } : {}),
+  });
+  c.run(matmul(args));
+  c.expect(name, out, expected, PRODUCT);
+}
+
+for (const { transA, transB } of TRANSPOSITIONS)
+  test(`every m and n with ${transA ? "a^T" : "a"} and ${transB ? "b^T" : "b"}`, async () => {
+    const c = new OpCase(1);
+    const a = c.random("a", [130 * 130]);
+    const b = c.random("b", [130 * 130]);
+    const bias = c.random("bias", [130]);
+    let at = 0;
+    for (const m of SIZES)
+      for (const n of SIZES) {
+        at++;
+        const k = SIZES[(5 * at) % SIZES.length]!;
+        // With beta 0, over NaN, that must not come through; a row beyond the result must stay what it was.
+        const beta = at % 3 === 0 ? 1 : 0;
+        const out = beta ? c.random("out", [m + 1, n]) : c.blank("out", [m + 1, n]);
+        const withBias = at % 2 === 0 ? { bias: bias.view("bias", [n], 0) } : {};
+        const alpha = at % 5 === 0 ? -0.5 : 1;
+        compare(c, `${m} x ${n} x ${k}`, { out, a, b, m, n, k, transA, transB, beta, alpha, ...withBias });
+      }
+    await c.check();
+  });
+
+test("rows of other lengths, offsets, alpha and beta: the thirds of q, k and v", async () => {
+  const c = new OpCase(2);
+  const C = 20;
+  for (const m of [1, 17, 65])
+    for (const third of [0, 1, 2]) {
+      const wide = c.random("wide", [m + 1, 3 * C]);
+      const down = c.random("down", [m, 3]);
+      const B = c.random("B", [C, 3]);
+      // Into a third, as an adapter writes.
+      compare(c, `into third ${third}`, {
+        out: wide,
+        a: down,
+        b: B,
+        transB: true,
+        m,
+        n: C,
+        k: 3,
+        ldc: 3 * C,
+        outOffset: third * C,
+        alpha: 0.25,
+        beta: 1,
+      });
+      const source = c.random("source", [m, 3 * C]);
+      // Out of a third, by rows and transposed.
+      const at = { lda: 3 * C, aOffset: third * C };
+      compare(c, `from third ${third}`, { out: c.blank("out", [m, 3]), a: source, b: B, m, n: 3, k: C, ...at });
+      compare(c, `from third ${third}, transposed`, {
+        out: c.random("out", [C, 3]),
+        a: source,
+        b: down,
+        transA: true,
+        m: C,
+        n: 3,
+        k: m,
+        alpha: -2,
+        beta: 1,
+        ...at,
+      });
+      // b in the second half of wider rows, in both orders.
+      const halves = c.random("halves", [C, 2 * C]);
+      const right = { ldb: 2 * C, bOffset: C };
+      for (const transB of [false, true])
+        compare(c, `b in half, ${transB}`, {
+          out: c.random("out", [m, C]),
+          a: source,
+          b: halves,
+          transB,
+          m,
+          n: C,
+          k: C,
+          beta: 0.5,
+          ...at,
+          ...right,
+        });
+    }
+  await c.check();
+});
+
+test("contents beyond the edges of a and b are not used", async () => {
+  const c = new OpCase(3);
+  for (const [m, n, k] of [
+    [9, 7, 5],
+    [65, 17, 9],
+    [129, 66, 1],
+  ] as const) {
+    const a = c.random("a", [m + 1, k], 1, m * k);
+    const b = c.random("b", [k + 1, n], 1, k * n);
+    compare(c, `${m} x ${n} x ${k}`, { out: c.blank("out", [m, n]), a, b, m, n, k });
+  }
+  await c.check();
+});
+
+test("sizes that are step values", async () => {
+  const c = new OpCase(4);
+  const [a, b] = [c.random("a", [20, 9]), c.random("b", [9, 33])];
+  const out = c.blank("out", [20, 33]);
+  const dw = c.random("dw", [9, 33]);
+  c.run(
+    matmul({ out, a, b, m: "tokens", n: 33, k: 9 }),
+    matmul({ out: dw, a, b: out, transA: true, m: 9, n: 33, k: "tokens", lda: 9, beta: 1 }),
+  );
+  const product = gemm({ out: c.data(out), a: c.data(a), b: c.data(b), m: 17, n: 33, k: 9 });
+  c.expect("forward", out, product, PRODUCT);
+  const expected = gemm({
+    out: c.data(dw),
+    a: c.data(a),
+    b: product,
+    transA: true,
+    m: 9,
+    n: 33,
+    k: 17,
+    lda: 9,
+    beta: 1,
+  });
+  c.expect("backward", dw, expected, PRODUCT);
+  await c.check({ tokens: 17 });
+});
+
+test("the gradient of the bias adds the rows up", async () => {
+  const c = new OpCase(5);
+  for (const [rows, cols] of [
+    [1, 1],
+    [17, 20],
+    [129, 65],
+    [3, 132],
+  ] as const) {
+    const dout = c.random("dout", [rows + 1, cols], 1, rows * cols);
+    const dbias = c.random("dbias", [cols]);
+    const expected = c.data(dbias);
+    c.data(dout)
+      .subarray(0, rows * cols)
+      .forEach((d, i) => {
+        expected[i % cols]! += d;
+      });
+    c.run(biasBackward(dbias, dout, rows, cols));
+    c.expect(`${rows} x ${cols}`, dbias, expected, PRODUCT);
+  }
+  await c.check();
+});
+
+test("operands that do not fit are refused", () => {
+  const c = new OpCase(6);
+  const tensor = (...shape: number[]): Tensor => c.blank("t", shape);
+  const [out, a, b, bias] = [tensor(4, 5), tensor(4, 3), tensor(3, 5), tensor(4)];
+  const refused = (error: unknown) => error instanceof ShapeError;
+  assert.throws(() => matmul({ out, a, b, m: 4, n: 5, k: 3, bias }), refused);
+  assert.throws(() => matmul({ out, a, b, m: "tokens", n: 5, k: 3, transA: true }), refused);
+});
