@@ -2,7 +2,7 @@
 import type { FileReader } from "#platform";
 import { DataError, FormatError } from "../errors.ts";
 import { type ColumnChoice, findColumns, findKeys } from "./columns.ts";
-import { faultError } from "./faults.ts";
+import { faultError, UNKNOWN_LABEL } from "./faults.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
 /** What data.wasm exports for the pipeline; see assembly/data/. Addresses are bytes, lists are u32. */
@@ -257,12 +257,13 @@ export class Corpus {
   /** The fields of the sample's rows. */
   private sample(): string[][] {
     const { wasm } = this;
-    const rowEnds = this.module.words(wasm.sample_rows(), wasm.sample_count());
+    const rowEnds = this.module.words(wasm.sample_rows() >>> 0, wasm.sample_count());
     const fields = rowEnds.at(-1) ?? 0;
-    const ends = this.module.words(wasm.fields_ends(), fields);
+    const ends = this.module.words(wasm.fields_ends() >>> 0, fields);
+    const bytes = wasm.fields_bytes() >>> 0;
     const texts = Array.from(ends, (end, i) => {
       const start = i === 0 ? 0 : ends[i - 1]!;
-      return this.decode(wasm.fields_bytes() + start, end - start);
+      return this.decode(bytes + start, end - start);
     });
     return Array.from(rowEnds, (end, i) => texts.slice(i === 0 ? 0 : rowEnds[i - 1], end));
   }
@@ -271,7 +272,7 @@ export class Corpus {
     const { wasm } = this;
     const [code, line] = [wasm.fault_code(), wasm.fault_line()];
     const [first, second] = [wasm.fault_first(), wasm.fault_second()];
-    const unknownLabel = code === 8 ? this.decode(first >>> 0, second) : "";
+    const unknownLabel = code === UNKNOWN_LABEL ? this.decode(first >>> 0, second) : "";
     const context = { textColumn: names.textName, labelColumn: names.labelName, labels: this.labels, unknownLabel };
     return faultError({ code, line, first, second, file }, context);
   }

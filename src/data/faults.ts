@@ -8,7 +8,7 @@ const ROW_SIZE = 4;
 const JSON_SYNTAX = 5;
 const NO_KEY = 6;
 const VALUE = 7;
-const UNKNOWN_LABEL = 8;
+export const UNKNOWN_LABEL = 8;
 const EMPTY_LABEL = 9;
 
 /** A fault: its code, the line (from 1), two numbers whose meaning hangs on the code, and the file. */
