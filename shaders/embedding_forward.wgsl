@@ -2,11 +2,11 @@
 //
 //   out[n, c] = wte[ids[n] - first, c] + wpe[n - spans[n].start, c]   where first <= ids[n] < first + count
 //
-//   out    (write)  [tokens, cols]; rows of other pieces stay as they are
-//   wte    (read)   [count, cols], rows first .. first + count of the token table
-//   wpe    (read)   [positions, cols]
-//   ids    (read)   [tokens]
-//   spans  (read)   [tokens, 2]: where the token's sequence starts and ends in the packed batch
+//   out    (updates)  [tokens, cols]; rows of other pieces stay as they are
+//   wte    (read)     [count, cols], rows first .. first + count of the token table
+//   wpe    (read)     [positions, cols]
+//   ids    (read)     [tokens]
+//   spans  (read)     [tokens, 2]: where the token's sequence starts and ends in the packed batch
 //
 // Grid: (ceil(cols / 64), tokens). Reference: llm.c encoder_forward.
 

@@ -3,10 +3,10 @@
 //   xhat = (inp - mean) * rstd;  g = dout * weight;  dinp = beta * dinp + rstd * (g - mean(g) - xhat * mean(g * xhat))
 //
 //   dinp    (updates)  [rows, cols]; beta = 0 overwrites it
-//   dout    (read)         [rows, cols]
-//   inp     (read)         [rows, cols]
-//   stats   (read)         [rows, 2]: mean and rstd of the forward pass
-//   weight  (read)         [cols]
+//   dout    (read)     [rows, cols]
+//   inp     (read)     [rows, cols]
+//   stats   (read)     [rows, 2]: mean and rstd of the forward pass
+//   weight  (read)     [cols]
 //
 // Grid: (1, rows), one workgroup a row, sums by a fixed tree. Reference: llm.c layernorm_backward.
 

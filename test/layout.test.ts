@@ -1,0 +1,175 @@
+/** One op, one name; one description of a kernel on both sides of the border; imports that point down. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join, normalize } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { SHADERS } from "../src/backend/shaders.ts";
+import type { Kernel } from "../src/ops/kernel.ts";
+import { KERNELS } from "../src/ops/kernels.ts";
+import { test } from "./harness.ts";
+
+const read = (path: string) => readFileSync(packagePath(path), "utf8");
+const list = (folder: string, ending: string) =>
+  readdirSync(packagePath(folder), { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith(ending))
+    .sort();
+
+/** Files of src/ops that describe kernels instead of being an op. */
+const NO_OPS = ["kernel.ts", "kernels.ts"];
+const OPS = list("src/ops", ".ts").filter((name) => !NO_OPS.includes(name));
+
+test("every kernel has a shader and every shader a kernel, under one name", () => {
+  const names = KERNELS.map(({ name }) => name).sort();
+  assert.equal(new Set(names).size, names.length, "a name twice");
+  assert.equal(
+    list("shaders", ".wgsl").map((name) => basename(name, ".wgsl")),
+    names,
+  );
+  assert.equal(Object.keys(SHADERS).sort(), names);
+  for (const name of names) assert.is(SHADERS[name], read(`shaders/${name}.wgsl`), `SHADERS.${name} is another file`);
+});
+
+test("every kernel is defined in the file of its op, and every kernel that an op defines is in KERNELS", () => {
+  const defined = OPS.flatMap((file) => {
+    const op = basename(file, ".ts");
+    const names = [...read(`src/ops/${file}`).matchAll(/defineKernel\(\s*"(\w+)"/g)].map(([, name]) => name!);
+    for (const name of names) assert.ok(name === op || name.startsWith(`${op}_`), `${name} in ${file}`);
+    return names;
+  });
+  assert.equal(defined.sort(), KERNELS.map(({ name }) => name).sort());
+});
+
+test("every op has its test", () => {
+  for (const file of OPS) {
+    const path = `test/ops/${basename(file, ".ts")}.test.ts`;
+    assert.ok(existsSync(packagePath(path)), `${path} is missing`);
+  }
+});
+
+/** What the header says of a binding: "//   out  (write)  [rows, cols]" gives "write". */
+function documented(header: string, binding: string): string | undefined {
+  return new RegExp(`^//   ${binding} +\\((.*?)\\) +\\S`, "m").exec(header)?.[1];
+}
+
+const HEADER_WORDS = { read: /^read$/, write: /^write\b/, update: /^(updates|accumulates)\b|^write, read where/ };
+
+function checkShader({ name, bindings, dims }: Kernel): void {
+  const code = read(`shaders/${name}.wgsl`);
+  const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
+  assert.equal(entries, ["main"], `${name}: entry points`);
+
+  const struct = /struct Dims \{([^}]*)\}/.exec(code);
+  assert.ok(struct, `${name}: no struct Dims`);
+  const fields = [...struct[1]!.matchAll(/(\w+)\s*:\s*(\w+)/g)].map(([, field, type]) => [field, type]);
+  assert.equal(fields, Object.entries(dims), `${name}: the fields of Dims`);
+
+  const declared = [
+    ...code.matchAll(/@group\(0\) @binding\((\d+)\) var<(storage, read_write|storage, read|uniform)> (\w+):/g),
+  ].map(([, number, space, binding]) => [Number(number), space, binding]);
+  const expected = Object.entries(bindings).map(([binding, access], i) => [
+    i,
+    access === "read" ? "storage, read" : "storage, read_write",
+    binding,
+  ]);
+  assert.equal(declared, [...expected, [expected.length, "uniform", "dims"]], `${name}: bindings`);
+  assert.is(code.match(/@binding/g)!.length, declared.length, `${name}: a binding that this test does not see`);
+
+  const header = code.slice(0, code.search(/^(?!\/\/)/m));
+  for (const [binding, access] of Object.entries(bindings)) {
+    const word = documented(header, binding);
+    assert.ok(word !== undefined, `${name}: the header does not tell of ${binding}`);
+    assert.ok(HEADER_WORDS[access].test(word), `${name}: ${binding} is "${access}", the header says "${word}"`);
+  }
+  for (const part of ["Grid: ", "Reference: "]) assert.ok(header.includes(part), `${name}: no "${part}" in the header`);
+}
+
+for (const kernel of KERNELS) test(`shader ${kernel.name} is what its kernel says`, () => checkShader(kernel));
+
+interface Source {
+  /** From the package root: "src/ops/gelu.ts". */
+  path: string;
+  /** Without comments. */
+  code: string;
+  imports: string[];
+}
+
+const SOURCES: Source[] = list("src", ".ts")
+  .filter((name) => !name.startsWith("tools/") && !name.endsWith(".d.ts"))
+  .map((name) => {
+    const path = `src/${name}`;
+    const code = read(path)
+      .replace(/\/\*[\s\S]*?\*\//g, "")
+      .replace(/^\s*\/\/.*$/gm, "");
+    const found = [
+      ...code.matchAll(/^(?:import|export)\b[^;]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\("([^"]+)"\)/gm),
+    ];
+    return { path, code, imports: found.map(([, a, b, c]) => a ?? b ?? c!) };
+  });
+
+/** The folder under src/ that a path lies in: "ops", or "" for files directly in src/. */
+const folderOf = (path: string) => /^src\/([^/]+)\//.exec(path)?.[1] ?? "";
+
+/** The files under src/ that a source imports, by their paths. */
+const within = ({ path, imports }: Source) =>
+  imports
+    .filter((name) => name.startsWith("."))
+    .map((name) => normalize(join(dirname(path), name)))
+    .filter((name) => name.startsWith("src/"));
+
+/** A file directly in src/ is a foundation if it imports only such files; the others are commands. */
+const isCommand = (source: Source) =>
+  folderOf(source.path) === "" && within(source).some((path) => folderOf(path) !== "");
+const COMMANDS = new Set(SOURCES.filter(isCommand).map(({ path }) => path));
+
+/** What each of the lower folders may import from; those above them may use everything but commands and the page. */
+const BELOW: Record<string, string[]> = {
+  "": [""],
+  platform: ["platform"],
+  ops: ["", "ops"],
+  plan: ["", "ops", "plan"],
+  model: ["", "ops", "plan", "model"],
+  backend: ["", "ops", "plan", "backend"],
+};
+
+test("imports point down", () => {
+  assert.ok(SOURCES.length > 30, `only ${SOURCES.length} sources found`);
+  for (const source of SOURCES) {
+    if (COMMANDS.has(source.path)) continue;
+    const folder = folderOf(source.path);
+    for (const path of within(source)) {
+      const target = folderOf(path);
+      const fault = `${source.path} imports ${path}`;
+      assert.ok(folder === "web" || (target !== "web" && !COMMANDS.has(path)), fault);
+      if (folder in BELOW) assert.ok(BELOW[folder]!.includes(target), fault);
+    }
+  }
+});
+
+test("ops, plan and model are pure: no Node, no platform, no GPU, no WebAssembly", () => {
+  for (const { path, code, imports } of SOURCES) {
+    if (!["ops", "plan", "model"].includes(folderOf(path))) continue;
+    const outside = imports.filter((name) => !name.startsWith("."));
+    assert.equal(outside, [], `${path} imports ${outside}`);
+    const found = /\b(GPU[A-Z]\w*|navigator|WebAssembly|process|document|window|fetch)\b/.exec(
+      code.replace(/"[^"]*"/g, ""),
+    );
+    assert.is(found, null, `${path} uses ${found?.[0]}`);
+  }
+});
+
+test("Node, WGSL and the GPU are known to one file each", () => {
+  for (const { path, code, imports } of SOURCES) {
+    if (path !== "src/platform/node.ts")
+      assert.not.ok(
+        imports.some((name) => name.startsWith("node:")),
+        `${path} imports from Node`,
+      );
+    if (path !== "src/backend/shaders.ts")
+      assert.not.ok(
+        imports.some((name) => name.endsWith(".wgsl")),
+        `${path} imports a shader`,
+      );
+    if (path !== "src/backend/webgpu.ts") assert.not.match(code, /\bGPUDevice\b|\.requestDevice\(/, path);
+  }
+});
