@@ -1,56 +1,22 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { type GPT2Config, type LoraConfig, loraScale, SCALINGS, type Target } from "../src/config.ts";
-import { ConfigError, FormatError, ShapeError } from "../src/errors.ts";
+import { SCALINGS, type Target } from "../src/config.ts";
+import { ConfigError } from "../src/errors.ts";
 import { adapterShapes } from "../src/io/adapter-meta.ts";
-import { type AdapterMeta, readAdapter, type Tensors, writeAdapter } from "../src/io/peft.ts";
+import { type AdapterMeta, readAdapter, writeAdapter } from "../src/io/peft.ts";
 import { constantDirection } from "../src/io/peft-layout.ts";
-import { encodeSafetensors, SafetensorsFile } from "../src/io/safetensors.ts";
+import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { openFile } from "../src/platform/node.ts";
 import { sameShape } from "../src/tensor.ts";
+import { ALL, metaOf, model, ourDelta, product, readAll, tensorsOf } from "./adapters.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 
 const folder = temporaryFolder();
-const model: GPT2Config = {
-  vocab_size: 23,
-  n_positions: 10,
-  n_layer: 2,
-  n_head: 2,
-  n_embd: 8,
-  layer_norm_epsilon: 1e-5,
-};
-const ALL: Target[] = ["q", "k", "v", "o", "fc", "proj", "head"];
 /** Two float32 roundings apart, at most: both sides sum in double precision and round once. */
 const ROUNDED = { atol: 1e-6, rtol: 1e-6 };
-
-function metaOf(lora: Partial<LoraConfig> = {}, rest: Partial<AdapterMeta> = {}): AdapterMeta {
-  return {
-    base_model: "gpt2-micro",
-    model,
-    mode: "lora",
-    lora: { r: 3, lora_alpha: 5, scaling: "alpha/r", init: "kaiming", target_modules: ALL, ...lora },
-    task: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: false },
-    labels: ["ham", "spam"],
-    settings: { padding: "none", max_length: 10 },
-    ...rest,
-  };
-}
-
-function tensorsOf(meta: AdapterMeta, seed = 1): Tensors {
-  const random = numbers(seed);
-  return new Map([...adapterShapes(meta)].map(([name, shape]) => [name, { shape, data: random(shape) }]));
-}
-
-async function readAll(path: string): Promise<Tensors> {
-  const file = await SafetensorsFile.open(await openFile(path));
-  const tensors: Tensors = new Map();
-  for (const name of file.names) tensors.set(name, { shape: file.info(name).shape, data: await file.readF32(name) });
-  await file.close();
-  return tensors;
-}
 
 const readConfig = (directory: string) => JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8"));
 
@@ -82,21 +48,6 @@ async function peftDelta(directory: string, module: string): Promise<{ delta: Fl
   assert.is(A.shape[0], rank);
   assert.is(B.shape[1], rank);
   return { delta: product(B.data, A.data, rank, A.shape[1]!, scale), rank };
-}
-
-/** scale * B A, [out, in], in double precision. */
-function product(B: Float32Array, A: Float32Array, r: number, columns: number, scale: number): Float64Array {
-  const rows = B.length / r;
-  const out = new Float64Array(rows * columns);
-  for (let i = 0; i < rows; i++)
-    for (let k = 0; k < r; k++)
-      for (let j = 0; j < columns; j++) out[i * columns + j]! += scale * B[i * r + k]! * A[k * columns + j]!;
-  return out;
-}
-
-function ourDelta(tensors: Tensors, site: string, lora: LoraConfig): Float64Array {
-  const A = tensors.get(`lora.${site}.A`)!;
-  return product(tensors.get(`lora.${site}.B`)!.data, A.data, lora.r, A.shape[1]!, loraScale(lora));
 }
 
 for (const targets of [
@@ -291,262 +242,4 @@ test("an adapter is replaced whole; a directory with other files is left alone",
     readdirSync(folder).filter((name) => name.startsWith(".")),
     [],
   );
-});
-
-test("writing refuses tensors that are missing, extra or of the wrong shape, and leaves nothing behind", async () => {
-  const directory = join(folder, "refused");
-  const meta = metaOf();
-  const write = (change: (tensors: Tensors) => void) => () => {
-    const tensors = tensorsOf(meta);
-    change(tensors);
-    return writeAdapter(directory, { meta, tensors });
-  };
-  await assertFails(
-    FormatError,
-    ["head.weight"],
-    write((tensors) => tensors.delete("head.weight")),
-  );
-  const stray = { shape: [1], data: new Float32Array(1) };
-  await assertFails(
-    FormatError,
-    ["lora.h.2.attn.q.A"],
-    write((tensors) => tensors.set("lora.h.2.attn.q.A", stray)),
-  );
-  await assertFails(
-    ShapeError,
-    ["head.weight", "[2, 8]", "[1]"],
-    write((tensors) => tensors.set("head.weight", stray)),
-  );
-  assert.not.ok(existsSync(directory));
-});
-
-/** A good adapter with q and v, changed by `change` before it is read. */
-async function damaged(name: string, change: (directory: string) => void | Promise<void>): Promise<() => unknown> {
-  const directory = join(folder, `damaged-${name}`);
-  const meta = metaOf({ target_modules: ["q", "v"] });
-  await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
-  await change(directory);
-  return () => readAdapter(directory);
-}
-
-async function rewrite(path: string, change: (tensors: Tensors) => void): Promise<void> {
-  const tensors = await readAll(path);
-  change(tensors);
-  writeFileSync(path, encodeSafetensors([...tensors].map(([name, t]) => ({ name, dtype: "F32", ...t }))));
-}
-
-const PEFT_A = "base_model.model.transformer.h.1.attn.c_attn.lora_A.weight";
-const PEFT_B = "base_model.model.transformer.h.1.attn.c_attn.lora_B.weight";
-const peftFile = (directory: string) => join(directory, "adapter_model.safetensors");
-
-test("reading names what is missing, misnamed, extra, of the wrong shape or no longer ours", async () => {
-  const cases: [string, typeof FormatError, string[], (tensors: Tensors) => void][] = [
-    ["missing", FormatError, [PEFT_A, "missing"], (tensors) => tensors.delete(PEFT_A)],
-    [
-      "prefix",
-      FormatError,
-      [PEFT_A],
-      (tensors) => {
-        tensors.set(PEFT_A.replace("base_model.model.", ""), tensors.get(PEFT_A)!);
-        tensors.delete(PEFT_A);
-      },
-    ],
-    [
-      "extra",
-      FormatError,
-      ["base_model.model.score.bias"],
-      (tensors) => tensors.set("base_model.model.score.bias", { shape: [2], data: new Float32Array(2) }),
-    ],
-    [
-      "shape",
-      ShapeError,
-      [PEFT_B, "[24, 6]", "[6, 24]"],
-      (tensors) => tensors.set(PEFT_B, { shape: [6, 24], data: tensors.get(PEFT_B)!.data }),
-    ],
-    ["retrained", FormatError, [PEFT_B, "block-diagonal"], (tensors) => tensors.get(PEFT_B)!.data.fill(1)],
-  ];
-  for (const [name, kind, words, change] of cases)
-    await assertFails(kind, words, await damaged(name, (directory) => rewrite(peftFile(directory), change)));
-  await assertFails(
-    FormatError,
-    ["head.weight", "lora.head.A"],
-    await damaged("own", (directory) =>
-      rewrite(join(directory, "lowrank.safetensors"), (tensors) => {
-        tensors.set("lora.head.A", tensors.get("head.weight")!);
-        tensors.delete("head.weight");
-      }),
-    ),
-  );
-});
-
-test("reading refuses a configuration that was changed, is damaged, or is not there", async () => {
-  const edit = (file: string, change: (text: string) => string) => (directory: string) =>
-    writeFileSync(join(directory, file), change(readFileSync(join(directory, file), "utf8")));
-  await assertFails(
-    FormatError,
-    ["lora_alpha", "5", "50"],
-    await damaged(
-      "alpha",
-      edit("adapter_config.json", (text) => text.replace('"lora_alpha": 5', '"lora_alpha": 50')),
-    ),
-  );
-  await assertFails(
-    FormatError,
-    ["JSON"],
-    await damaged(
-      "json",
-      edit("lowrank.json", (text) => text.slice(0, -5)),
-    ),
-  );
-  await assertFails(
-    ConfigError,
-    ["rank", "0"],
-    await damaged(
-      "rank",
-      edit("lowrank.json", (text) => text.replace('"r": 3', '"r": 0')),
-    ),
-  );
-  await assertFails(
-    ConfigError,
-    ["target module", '"Q"', "did you mean q"],
-    await damaged(
-      "target",
-      edit("lowrank.json", (text) => text.replace('"q"', '"Q"')),
-    ),
-  );
-  await assertFails(
-    FormatError,
-    ["version", "2"],
-    await damaged(
-      "version",
-      edit("lowrank.json", (text) => text.replace('"version": 1', '"version": 2')),
-    ),
-  );
-  await assertFails(
-    FormatError,
-    ["no settings", "mood"],
-    await damaged(
-      "keys",
-      edit("lowrank.json", (text) => text.replace('"settings"', '"mood"')),
-    ),
-  );
-  await assertFails(ConfigError, ["lowrank.json", "no such directory"], () => readAdapter(join(folder, "nowhere")));
-  mkdirSync(join(folder, "stranger"));
-  writeFileSync(join(folder, "stranger", "cat.png"), "");
-  await assertFails(ConfigError, ["lowrank.json", "cat.png"], () => readAdapter(join(folder, "stranger")));
-});
-
-/** An adapter as PEFT writes it: one A and B for c_attn. */
-function foreign(name: string, config: object = {}, change: (tensors: Tensors) => void = () => {}): string {
-  const directory = join(folder, `foreign-${name}`);
-  mkdirSync(directory);
-  const random = numbers(11);
-  const tensors: Tensors = new Map();
-  const add = (key: string, ...shape: number[]) => tensors.set(key, { shape, data: random(shape) });
-  for (let layer = 0; layer < model.n_layer; layer++)
-    for (const [module, inputs, outputs] of [
-      ["attn.c_attn", 8, 24],
-      ["attn.c_proj", 8, 8],
-      ["mlp.c_proj", 32, 8],
-    ] as const) {
-      add(`base_model.model.transformer.h.${layer}.${module}.lora_A.weight`, 2, inputs);
-      add(`base_model.model.transformer.h.${layer}.${module}.lora_B.weight`, outputs, 2);
-    }
-  add("base_model.model.score.weight", 3, 8);
-  change(tensors);
-  const basics = { peft_type: "LORA", task_type: "SEQ_CLS", base_model_name_or_path: "gpt2", r: 2, lora_alpha: 16 };
-  writeFileSync(join(directory, "adapter_config.json"), JSON.stringify({ ...basics, bias: "none", ...config }));
-  const encoded = [...tensors].map(([key, tensor]) => ({ name: key, dtype: "F32" as const, ...tensor }));
-  writeFileSync(peftFile(directory), encodeSafetensors(encoded, { format: "pt" }));
-  return directory;
-}
-
-test("an adapter that PEFT trained: the same product, q, k and v apart, and writable as ours", async () => {
-  const directory = foreign("plain", { use_rslora: true });
-  const { meta, tensors } = await readAdapter(directory, { model });
-  assert.equal(meta.lora, {
-    r: 2,
-    lora_alpha: 16,
-    scaling: "alpha/sqrt(r)",
-    init: "kaiming",
-    target_modules: ["q", "k", "v", "o", "proj"],
-  });
-  assert.equal([meta.labels, meta.task.num_labels, meta.base_model], [["LABEL_0", "LABEL_1", "LABEL_2"], 3, "gpt2"]);
-  const peft = await readAll(peftFile(directory));
-  const C = model.n_embd;
-  for (let layer = 0; layer < model.n_layer; layer++) {
-    const [A, B] = ["A", "B"].map(
-      (part) => peft.get(`base_model.model.transformer.h.${layer}.attn.c_attn.lora_${part}.weight`)!.data,
-    );
-    const fused = product(B!, A!, 2, C, 16 / Math.sqrt(2));
-    for (const [third, target] of ["q", "k", "v"].entries())
-      assert.equal(
-        ourDelta(tensors, `h.${layer}.attn.${target}`, meta.lora!),
-        fused.slice(third * C * C, (third + 1) * C * C),
-      );
-  }
-  assertSameBits("head", tensors.get("head.weight")!.data, peft.get("base_model.model.score.weight")!.data);
-  const copy = join(folder, "foreign-copy");
-  assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
-  assert.equal(await readAdapter(copy), { meta, tensors });
-});
-
-test("patterns that make every module the same are read as PEFT reads them", async () => {
-  const patterns = { r: 9, rank_pattern: { ".*": 2 }, alpha_pattern: { "c_attn|c_proj": 4 } };
-  const { meta } = await readAdapter(foreign("patterns", patterns), { model });
-  assert.equal([meta.lora!.r, meta.lora!.lora_alpha], [2, 4]);
-});
-
-test("adapters of PEFT that cannot be taken over are refused by name", async () => {
-  const refused = (name: string, config: object, change?: (tensors: Tensors) => void) => () =>
-    readAdapter(foreign(name, config, change), { model });
-  for (const [key, value] of Object.entries({
-    peft_type: "IA3",
-    task_type: "TOKEN_CLS",
-    bias: "all",
-    use_dora: true,
-    init_lora_weights: "pissa",
-  }))
-    await assertFails(
-      ConfigError,
-      [`${key} = ${JSON.stringify(value)}`, "adapter_config.json"],
-      refused(key, { [key]: value }),
-    );
-  await assertFails(
-    ConfigError,
-    ["differ in rank or alpha", "alpha 8"],
-    refused("alpha", { alpha_pattern: { c_attn: 8 } }),
-  );
-  await assertFails(FormatError, ["rank of the configuration", "3 rows", "[2, 8]"], refused("rank", { r: 3 }));
-  const first = "base_model.model.transformer.h.0.mlp.c_proj.lora_B.weight";
-  await assertFails(
-    FormatError,
-    ["lacks tensors", "transformer.h.0.mlp.c_proj"],
-    refused("half", {}, (tensors) => tensors.delete(first)),
-  );
-  await assertFails(
-    FormatError,
-    ["lora.h.1.mlp.proj.A"],
-    refused("layer", {}, (tensors) => {
-      for (const part of "AB") tensors.delete(`base_model.model.transformer.h.1.mlp.c_proj.lora_${part}.weight`);
-    }),
-  );
-  await assertFails(
-    FormatError,
-    ["not supported", "score.bias"],
-    refused("bias-tensor", {}, (tensors) =>
-      tensors.set("base_model.model.score.bias", { shape: [3], data: new Float32Array(3) }),
-    ),
-  );
-  await assertFails(
-    FormatError,
-    ["score.weight is missing"],
-    refused("score", {}, (tensors) => tensors.delete("base_model.model.score.weight")),
-  );
-  await assertFails(
-    ShapeError,
-    ["mlp.proj.B", "[8, 2]", "[2, 8]"],
-    refused("turned", {}, (tensors) => tensors.set(first, { shape: [2, 8], data: new Float32Array(16) })),
-  );
-  await assertFails(ConfigError, ["adapter_config.json", "name that too"], () => readAdapter(foreign("no-model")));
 });
