@@ -11,7 +11,9 @@
 // Grid: (ceil(tokens / 64), NH); one invocation a query. HS is a multiple of 4 and at most 128.
 // Reference: llm.c attention_forward; Milakov and Gimelshein 2018 for the online softmax.
 
-struct Dims { tokens: u32, heads: u32, head_size: u32 }
+override head_size: u32;
+
+struct Dims { tokens: u32, heads: u32 }
 
 @group(0) @binding(0) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> lse: array<f32>;
@@ -26,9 +28,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (n >= dims.tokens) {
     return;
   }
-  let size = dims.head_size / 4u;
+  let size = head_size / 4u;
   let width = dims.heads * size;
-  let scale = 1.0 / sqrt(f32(dims.head_size));
+  let scale = 1.0 / sqrt(f32(head_size));
   let q_at = n * 3u * width + head * size;
   var q: array<vec4f, 32>;
   var sum: array<vec4f, 32>;

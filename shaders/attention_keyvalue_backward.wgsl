@@ -12,7 +12,9 @@
 //
 // Grid: (ceil(tokens / 64), NH); one invocation a key. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 
-struct Dims { tokens: u32, heads: u32, head_size: u32 }
+override head_size: u32;
+
+struct Dims { tokens: u32, heads: u32 }
 
 @group(0) @binding(0) var<storage, read_write> dqkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> delta: array<f32>;
@@ -29,9 +31,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (j >= dims.tokens) {
     return;
   }
-  let size = dims.head_size / 4u;
+  let size = head_size / 4u;
   let width = dims.heads * size;
-  let scale = 1.0 / sqrt(f32(dims.head_size));
+  let scale = 1.0 / sqrt(f32(head_size));
   let k_at = j * 3u * width + width + head * size;
   let v_at = k_at + width;
   var k: array<vec4f, 32>;

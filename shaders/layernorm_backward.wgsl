@@ -8,7 +8,7 @@
 //   stats   (read)     [rows, 2]: mean and rstd of the forward pass
 //   weight  (read)     [cols]
 //
-// Grid: (1, rows), one workgroup a row, sums by a fixed tree. Reference: llm.c layernorm_backward.
+// Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: llm.c layernorm_backward.
 
 struct Dims { rows: u32, cols: u32, beta: f32 }
 
@@ -19,10 +19,10 @@ struct Dims { rows: u32, cols: u32, beta: f32 }
 @group(0) @binding(4) var<storage, read> weight: array<f32>;
 @group(0) @binding(5) var<uniform> dims: Dims;
 
-const LANES = 64u;
+const LANES = 32u;
 var<workgroup> partial: array<vec2f, LANES>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let base = group.y * dims.cols;
   let mean = stats[group.y].x;
@@ -34,13 +34,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   partial[lane] = sums;
   workgroupBarrier();
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      partial[lane] += partial[lane + half];
-    }
-    workgroupBarrier();
+  // Every lane adds up all 32 in the same order, as in layernorm_forward.
+  sums = vec2f();
+  for (var i = 0u; i < LANES; i++) {
+    sums += partial[i];
   }
-  let means = partial[0] / f32(dims.cols);
+  let means = sums / f32(dims.cols);
   for (var c = lane; c < dims.cols; c += LANES) {
     let xhat = (inp[base + c] - mean) * rstd;
     var value = rstd * (dout[base + c] * weight[c] - means.x - xhat * means.y);

@@ -8,7 +8,7 @@
 //   weight  (read)   [cols]
 //   bias    (read)   [cols]
 //
-// Grid: (1, rows), one workgroup a row, sums by a fixed tree. Reference: llm.c layernorm_forward.
+// Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: llm.c layernorm_forward.
 
 struct Dims { rows: u32, cols: u32, epsilon: f32 }
 
@@ -19,37 +19,37 @@ struct Dims { rows: u32, cols: u32, epsilon: f32 }
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(0) @binding(5) var<uniform> dims: Dims;
 
-const LANES = 64u;
-var<workgroup> partial: array<f32, LANES>;
+const LANES = 32u;
+var<workgroup> sums: array<f32, LANES>;
+var<workgroup> squares: array<f32, LANES>;
 
-fn sum_of_lanes(lane: u32, value: f32) -> f32 {
-  partial[lane] = value;
-  workgroupBarrier();
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      partial[lane] += partial[lane + half];
-    }
-    workgroupBarrier();
-  }
-  let total = partial[0];
-  workgroupBarrier();
-  return total;
-}
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let base = group.y * dims.cols;
   var sum = 0.0;
   for (var c = lane; c < dims.cols; c += LANES) {
     sum += inp[base + c];
   }
-  let mean = sum_of_lanes(lane, sum) / f32(dims.cols);
-  var squares = 0.0;
+  sums[lane] = sum;
+  workgroupBarrier();
+  // Every lane adds up all 32 in the same order: one barrier instead of a tree's five, on software drivers the dearest part.
+  sum = 0.0;
+  for (var i = 0u; i < LANES; i++) {
+    sum += sums[i];
+  }
+  let mean = sum / f32(dims.cols);
+  var square = 0.0;
   for (var c = lane; c < dims.cols; c += LANES) {
     let d = inp[base + c] - mean;
-    squares += d * d;
+    square += d * d;
   }
-  let rstd = 1.0 / sqrt(sum_of_lanes(lane, squares) / f32(dims.cols) + dims.epsilon);
+  squares[lane] = square;
+  workgroupBarrier();
+  square = 0.0;
+  for (var i = 0u; i < LANES; i++) {
+    square += squares[i];
+  }
+  let rstd = 1.0 / sqrt(square / f32(dims.cols) + dims.epsilon);
   for (var c = lane; c < dims.cols; c += LANES) {
     out[base + c] = (inp[base + c] - mean) * rstd * weight[c] + bias[c];
   }

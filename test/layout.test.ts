@@ -62,7 +62,11 @@ function checkShader({ name, bindings, dims }: Kernel): void {
   const struct = /struct Dims \{([^}]*)\}/.exec(code);
   assert.ok(struct, `${name}: no struct Dims`);
   const fields = [...struct[1]!.matchAll(/(\w+)\s*:\s*(\w+)/g)].map(([, field, type]) => [field, type]);
-  assert.equal(fields, Object.entries(dims), `${name}: the fields of Dims`);
+  const inStruct = Object.entries(dims).filter(([, type]) => type !== "override");
+  assert.equal(fields, inStruct, `${name}: the fields of Dims`);
+  const overrides = [...code.matchAll(/^override (\w+)/gm)].map(([, constant]) => constant);
+  const constants = Object.keys(dims).filter((dim) => dims[dim] === "override");
+  assert.equal(overrides, constants, `${name}: pipeline constants`);
 
   const declared = [
     ...code.matchAll(/@group\(0\) @binding\((\d+)\) var<(storage, read_write|storage, read|uniform)> (\w+):/g),

@@ -4,7 +4,7 @@
  */
 import { availableMemory, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
-import type { Dispatch, Kernel, StepValues } from "../ops/kernel.ts";
+import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import { checkMemory, type MemoryLimits } from "../plan/memory.ts";
 import { type Program, resolve, resolveDims, type SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
@@ -44,10 +44,28 @@ export async function openWebGPU(): Promise<Backend> {
   return new WebGPUBackend(device, adapter.info);
 }
 
+interface Compiled {
+  layout: GPUBindGroupLayout;
+  pipeline: GPUComputePipeline;
+}
+
+/** The scalars of a dispatch that are pipeline constants. */
+function constantsOf({ kernel, scalars }: Dispatch): Record<string, number> {
+  const named = Object.entries(kernel.dims).map(([name, type], i) => ({ name, type, value: scalars[i]! }));
+  return Object.fromEntries(
+    named.filter(({ type }) => type === "override").map(({ name, value }) => [name, resolve(value, {} as StepValues)]),
+  );
+}
+
+/** A kernel with its constants: one pipeline each. */
+function variantOf(dispatch: Dispatch): string {
+  return `${dispatch.kernel.name} ${JSON.stringify(constantsOf(dispatch))}`;
+}
+
 class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
-  private readonly kernels = new Map<string, { layout: GPUBindGroupLayout; pipeline: GPUComputePipeline }>();
+  private readonly kernels = new Map<string, Compiled>();
   /** The first fault that the device reported out of turn. */
   fault: DeviceError | null = null;
   private destroyed = false;
@@ -79,11 +97,12 @@ class WebGPUBackend implements Backend {
     // A software driver takes the memory of this machine; what a graphics card has, WebGPU does not tell.
     const total = this.info.software ? availableMemory() : undefined;
     checkMemory(program.memory, total === undefined ? this.limits : { ...this.limits, total });
-    const used = program.segments.flatMap(({ dispatches }) => dispatches.map(({ kernel }) => kernel));
-    await Promise.all([...new Map(used.map((kernel) => [kernel.name, kernel])).values()].map((k) => this.compile(k)));
+    const used = program.segments.flatMap(({ dispatches }) => dispatches);
+    const variants = new Map(used.map((dispatch) => [variantOf(dispatch), dispatch]));
+    await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
     this.device.pushErrorScope("out-of-memory");
     this.device.pushErrorScope("validation");
-    const session = new WebGPUSession(this, program, (name) => this.kernels.get(name)!);
+    const session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!);
     const invalid = await this.device.popErrorScope();
     const memory = await this.device.popErrorScope();
     const error = memory ?? invalid;
@@ -108,8 +127,9 @@ class WebGPUBackend implements Backend {
     if (this.fault) throw this.fault;
   }
 
-  private async compile(kernel: Kernel): Promise<void> {
-    if (this.kernels.has(kernel.name)) return;
+  private async compile(variant: string, dispatch: Dispatch): Promise<void> {
+    if (this.kernels.has(variant)) return;
+    const { kernel } = dispatch;
     const { device } = this;
     const code = SHADERS[kernel.name];
     if (code === undefined) throw new DeviceError(`no shader for the kernel ${kernel.name}`);
@@ -130,9 +150,9 @@ class WebGPUBackend implements Backend {
       const pipeline = await device.createComputePipelineAsync({
         label: kernel.name,
         layout: device.createPipelineLayout({ label: kernel.name, bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: "main" },
+        compute: { module, entryPoint: "main", constants: constantsOf(dispatch) },
       });
-      this.kernels.set(kernel.name, { layout, pipeline });
+      this.kernels.set(variant, { layout, pipeline });
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
       throw new DeviceError(`shaders/${kernel.name}.wgsl does not compile`, {
@@ -161,7 +181,7 @@ class WebGPUSession implements Session {
   constructor(
     private readonly backend: WebGPUBackend,
     private readonly program: Program,
-    kernel: (name: string) => { layout: GPUBindGroupLayout; pipeline: GPUComputePipeline },
+    compiled: (dispatch: Dispatch) => Compiled,
   ) {
     const { device } = backend;
     const { memory, segments } = program;
@@ -178,7 +198,7 @@ class WebGPUSession implements Session {
     let word = 0;
     for (const { name, clears, dispatches } of segments) {
       const steps = dispatches.map((dispatch): Step => {
-        const { layout, pipeline } = kernel(dispatch.kernel.name);
+        const { layout, pipeline } = compiled(dispatch);
         const size = Math.ceil((dispatch.scalars.length * 4) / 16) * 16;
         const group = device.createBindGroup({
           label: dispatch.kernel.name,
@@ -280,10 +300,13 @@ class WebGPUSession implements Session {
   }
 
   private writeScalars({ dispatch, word }: Step, values: StepValues): void {
+    let at = word * 4;
     Object.values(dispatch.kernel.dims).forEach((type, i) => {
+      if (type === "override") return;
       const value = resolve(dispatch.scalars[i]!, values);
-      if (type === "f32") this.words.setFloat32((word + i) * 4, value, true);
-      else this.words.setUint32((word + i) * 4, value, true);
+      if (type === "f32") this.words.setFloat32(at, value, true);
+      else this.words.setUint32(at, value, true);
+      at += 4;
     });
   }
 

@@ -27,6 +27,12 @@ export interface StepValues {
   correction2: number;
 }
 
+/**
+ * How a scalar reaches the kernel: in the uniform struct, or, where loops are unrolled by it, as a pipeline constant (an
+ * `override` of the same name), which must be known when the plan is built.
+ */
+export type DimType = "u32" | "f32" | "override";
+
 /** A scalar of a dispatch: known now, or the name of a step value. */
 export type Scalar = number | keyof StepValues;
 
@@ -35,7 +41,7 @@ export type Grid = readonly [x: number, y: number, z: number];
 export interface Kernel<B extends string = string, D extends string = string> {
   readonly name: string;
   readonly bindings: Readonly<Record<B, Access>>;
-  readonly dims: Readonly<Record<D, "u32" | "f32">>;
+  readonly dims: Readonly<Record<D, DimType>>;
   /** Workgroups for resolved scalars. */
   readonly grid: (dims: Record<D, number>) => Grid;
 }
@@ -50,7 +56,7 @@ export interface Dispatch {
 export function defineKernel<B extends string, D extends string>(
   name: string,
   bindings: Record<B, Access>,
-  dims: Record<D, "u32" | "f32">,
+  dims: Record<D, DimType>,
   grid: (dims: Record<D, number>) => Grid,
 ): Kernel<B, D> {
   return { name, bindings, dims, grid };

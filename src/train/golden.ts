@@ -59,8 +59,7 @@ const ZERO_GRADIENT = 1e-6;
 /** Runs one fixture file on a device. */
 export async function runGolden(file: SafetensorsFile, backend: Backend): Promise<GoldenResult> {
   const text = file.metadata.case;
-  if (text === undefined)
-    throw new FormatError("not a golden fixture", { expected: "metadata with an entry `case`" });
+  if (text === undefined) throw new FormatError("not a golden fixture", { expected: "metadata with an entry `case`" });
   const golden = new Golden(file, JSON.parse(text) as Case);
   return golden.run(backend);
 }

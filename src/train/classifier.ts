@@ -1,0 +1,136 @@
+/** A trained model that labels texts. */
+import type { Backend } from "../backend/backend.ts";
+import type { Pooling } from "../config.ts";
+import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
+import { ConfigError } from "../errors.ts";
+import { openGPT2, resolveModel } from "../io/hf.ts";
+import { type AdapterMeta, readAdapter } from "../io/peft.ts";
+import type { Batch } from "../model/batch.ts";
+import { loadBase, writeTrained } from "./contents.ts";
+import { Engine } from "./engine.ts";
+import { predictions } from "./metrics.ts";
+
+export interface Classification {
+  label: string;
+  /** Probability of the label. */
+  probability: number;
+  /** Probability of every label. */
+  probabilities: Record<string, number>;
+}
+
+/** Texts that go to the device at a time. */
+const SEQUENCES = 16;
+
+export class Classifier {
+  private constructor(
+    private readonly engine: Engine,
+    private readonly tokenizer: Tokenizer,
+    readonly meta: AdapterMeta,
+    private readonly padTo: number,
+    private readonly maxLength: number,
+  ) {}
+
+  /** Names of the classes. */
+  get labels(): readonly string[] {
+    return this.meta.labels;
+  }
+
+  /**
+   * Loads what `fineTune` saved: a run directory, or its adapter/ directory, over the base model that it names (`model`
+   * overrides it). Throws ConfigError where there is no adapter or no model, FormatError where a file is damaged.
+   */
+  static async load(directory: string, { device, model }: { device: Backend; model?: string }): Promise<Classifier> {
+    const { meta, tensors } = await readAdapter(directory);
+    const checkpoint = await openGPT2(await resolveModel(model ?? meta.base_model));
+    try {
+      const maxLength = checkpoint.config.n_positions;
+      const { maxLength: trained = maxLength, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };
+      for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
+        if (checkpoint.config[key] !== meta.model[key])
+          throw new ConfigError("the adapter belongs to another base model", {
+            where: directory,
+            expected: `${key} = ${meta.model[key]} (${meta.base_model})`,
+            found: `${key} = ${checkpoint.config[key]} (${checkpoint.directory})`,
+          });
+      const spec = { config: checkpoint.config, task: meta.task, mode: meta.mode, lora: meta.lora, train_head: true };
+      const longest = Math.min(trained, maxLength);
+      const capacity = { tokens: Math.max(1024, 2 * longest), sequences: SEQUENCES };
+      const engine = await Engine.create(device, { spec, capacity, optimizer: null });
+      try {
+        await loadBase(engine, checkpoint);
+        writeTrained(engine, tensors);
+        return new Classifier(engine, await Tokenizer.load(), meta, padTo, longest);
+      } catch (error) {
+        engine.destroy();
+        throw error;
+      }
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** Labels texts, in their order. Texts longer than the context are cut, as in training. */
+  async classify(texts: readonly string[]): Promise<Classification[]> {
+    const results: Classification[] = [];
+    const { capacity } = this.engine.plan;
+    let rows: Uint32Array[] = [];
+    let tokens = 0;
+    const flush = async () => {
+      if (rows.length > 0) results.push(...(await this.run(rows)));
+      rows = [];
+      tokens = 0;
+    };
+    for (const text of texts) {
+      const row = this.row(text);
+      if (rows.length === capacity.sequences || tokens + this.width(row) > capacity.tokens) await flush();
+      rows.push(row);
+      tokens += this.width(row);
+    }
+    await flush();
+    return results;
+  }
+
+  /** Frees the model's memory on the device. */
+  destroy(): void {
+    this.engine.destroy();
+  }
+
+  private row(text: string): Uint32Array {
+    const ids = this.tokenizer.encode(text).subarray(0, this.padTo || this.maxLength);
+    return ids.length > 0 ? ids : Uint32Array.of(END_OF_TEXT_ID);
+  }
+
+  private width(row: Uint32Array): number {
+    return this.padTo || row.length;
+  }
+
+  private async run(rows: Uint32Array[]): Promise<Classification[]> {
+    const { labels, task } = this.meta;
+    const slot = this.engine.forward(packRows(rows, this.padTo, task.pooling));
+    const logits = await this.engine.logits(rows.length);
+    await this.engine.result(slot);
+    return predictions(logits, labels.length).map(({ label, probability, probabilities }) => ({
+      label: labels[label]!,
+      probability,
+      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
+    }));
+  }
+}
+
+/** Token rows as a packed batch; `padTo` > 0 fills them up with <|endoftext|>. */
+function packRows(rows: Uint32Array[], padTo: number, pooling: Pooling): Batch {
+  const starts = new Uint32Array(rows.length + 1);
+  rows.forEach((row, b) => {
+    starts[b + 1] = starts[b]! + (padTo || row.length);
+  });
+  const ids = new Uint32Array(starts[rows.length]!).fill(END_OF_TEXT_ID);
+  rows.forEach((row, b) => {
+    ids.set(row, starts[b]!);
+  });
+  return {
+    ids,
+    starts,
+    rows: Uint32Array.from(rows, (row, b) => (pooling === "last" ? starts[b + 1]! : starts[b]! + row.length) - 1),
+    targets: new Int32Array(rows.length),
+  };
+}

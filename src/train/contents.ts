@@ -1,0 +1,91 @@
+/** What the parameters hold: the base model's values at the start, fresh adapters and heads, trained tensors at the end. */
+import type { LoraConfig } from "../config.ts";
+import { ShapeError } from "../errors.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { Tensors } from "../io/peft.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { Rng } from "../rng.ts";
+import { sizeOf } from "../tensor.ts";
+import type { Engine } from "./engine.ts";
+
+/** Values that are read, converted and sent to the device at a time: the whole model is never in the host's memory. */
+const LOAD_ELEMENTS = 4 << 20;
+
+const isNew = (name: string) => name.startsWith("lora.") || name.startsWith("head.");
+
+/** Writes every base tensor of the checkpoint into the engine's parameters. */
+export async function loadBase(engine: Engine, checkpoint: GPT2Checkpoint): Promise<void> {
+  for (const { name, shape } of engine.plan.parameters.all.values()) {
+    if (isNew(name)) continue;
+    const rows = shape[0]!;
+    const step = Math.max(1, Math.floor(LOAD_ELEMENTS / (sizeOf(shape) / rows)));
+    for (let first = 0; first < rows; first += step) {
+      const data = await checkpoint.read(name, first, Math.min(rows, first + step));
+      engine.writeParameter(name, data, first);
+      await engine.session.flush();
+    }
+  }
+}
+
+/**
+ * Fresh adapters and head from the seed: B is 0, A as `init` says, the head's weight U(+-1/sqrt(C)) as nn.Linear's, its
+ * bias 0. The numbers depend on the seed, the tensors' order and shapes, and on nothing else.
+ */
+export function initialize(engine: Engine, seed: number): void {
+  const rng = new Rng(seed);
+  const { lora } = engine.plan.spec;
+  for (const { name, shape } of engine.plan.parameters.all.values()) {
+    if (!isNew(name)) continue;
+    const [rows, columns = 1] = shape as [number, number?];
+    const values = new Float32Array(sizeOf(shape));
+    const fill = (draw: () => number) => {
+      for (let i = 0; i < values.length; i++) values[i] = draw();
+    };
+    if (name === "head.weight") fill(uniform(rng, 1 / Math.sqrt(columns)));
+    else if (name.endsWith(".A")) fill(drawA(rng, lora!, rows, columns));
+    engine.writeParameter(name, values);
+  }
+}
+
+function uniform(rng: Rng, bound: number): () => number {
+  return () => (2 * rng.uniform() - 1) * bound;
+}
+
+function drawA(rng: Rng, { init }: LoraConfig, r: number, input: number): () => number {
+  switch (init) {
+    case "gaussian":
+      return () => rng.normal() / r;
+    case "kaiming":
+      return uniform(rng, 1 / Math.sqrt(input));
+    case "paper":
+      return uniform(rng, 1 / Math.sqrt(r));
+  }
+}
+
+/** Names of the tensors that make a trained model out of its base: what was trained, and the head. */
+export function trainedNames(engine: Engine, spec: ModelSpec): string[] {
+  const learns = new Set(engine.learning);
+  return [...engine.plan.parameters.all.keys()].filter(
+    (name) => learns.has(name) || (spec.task.objective === "classification" && name.startsWith("head.")),
+  );
+}
+
+/** The trained tensors as they are on the device now. */
+export async function readTrained(engine: Engine): Promise<Tensors> {
+  const tensors: Tensors = new Map();
+  for (const name of trainedNames(engine, engine.plan.spec))
+    tensors.set(name, { shape: engine.parameter(name).shape, data: await engine.readParameter(name) });
+  return tensors;
+}
+
+/** Writes trained tensors over the base model. Throws ShapeError for a tensor that the model does not have. */
+export function writeTrained(engine: Engine, tensors: Tensors): void {
+  for (const [name, { shape, data }] of tensors) {
+    if (sizeOf(shape) !== data.length)
+      throw new ShapeError(`${name}: shape and contents differ`, {
+        expected: `${sizeOf(shape)} elements`,
+        found: `${data.length}`,
+      });
+    engine.writeParameter(name, data);
+  }
+}

@@ -1,0 +1,83 @@
+/** Measuring a model on a data set. */
+
+import type { Pooling } from "../config.ts";
+import type { PackedBatch } from "../data/corpus.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { evaluationBatches } from "../data/loader.ts";
+import type { Batch } from "../model/batch.ts";
+import type { Engine } from "./engine.ts";
+
+export interface Evaluation {
+  rows: number;
+  /** Mean cross-entropy, nats. */
+  loss: number;
+  /** Share of rows whose class has the largest logit. */
+  accuracy: number;
+}
+
+export interface Prediction {
+  /** Position in the data set. */
+  row: number;
+  /** Class id of the largest logit, and its probability. */
+  label: number;
+  probability: number;
+  probabilities: Float64Array;
+}
+
+/** Batches in flight at a time: enough to keep a device busy, few enough for the slots of their results. */
+export const IN_FLIGHT = 4;
+
+/** A packed batch of messages as the model reads it: classified at the last token, or at the last row of the padding. */
+export function classificationBatch(packed: PackedBatch, pooling: Pooling): Batch {
+  const rows = Uint32Array.from(packed.labels, (_, b) =>
+    pooling === "last" ? packed.starts[b + 1]! - 1 : packed.starts[b]! + packed.lengths[b]! - 1,
+  );
+  return { ids: packed.ids, starts: packed.starts, rows, targets: packed.labels };
+}
+
+/** Softmax in f64. */
+export function softmax(logits: ArrayLike<number>): Float64Array {
+  const largest = Array.from(logits).reduce((a, b) => Math.max(a, b), -Infinity);
+  const exps = Float64Array.from(logits, (x) => Math.exp(x - largest));
+  const sum = exps.reduce((a, b) => a + b, 0);
+  return exps.map((x) => x / sum);
+}
+
+/** Probabilities and the most likely class of each row of logits [rows, classes]. */
+export function predictions(logits: Float32Array, classes: number, firstRow = 0): Prediction[] {
+  return Array.from({ length: logits.length / classes }, (_, i) => {
+    const probabilities = softmax(logits.subarray(i * classes, (i + 1) * classes));
+    const label = probabilities.reduce((best, p, c) => (p > probabilities[best]! ? c : best), 0);
+    return { row: firstRow + i, label, probability: probabilities[label]!, probabilities };
+  });
+}
+
+/** Loss and accuracy over the first `rows` rows (default: all), and the predictions where asked for. */
+export async function evaluate(
+  engine: Engine,
+  dataset: Dataset,
+  options: { pooling: Pooling; rows?: number; keep?: (predictions: Prediction[]) => void; signal?: AbortSignal },
+): Promise<Evaluation> {
+  const { pooling, keep, signal } = options;
+  const classes = engine.plan.spec.task.num_labels;
+  let loss = 0;
+  let correct = 0;
+  let rows = 0;
+  const take = async (slot: number, count: number, first: number, logits: Promise<Float32Array> | null) => {
+    const result = await engine.result(slot);
+    loss += result.loss * count;
+    correct += result.correct;
+    if (logits) keep?.(predictions(await logits, classes, first));
+  };
+  const flying: Promise<void>[] = [];
+  for (const packed of evaluationBatches(dataset, engine.plan.capacity, options.rows)) {
+    if (signal?.aborted) break;
+    const count = packed.labels.length;
+    const slot = engine.forward(classificationBatch(packed, pooling));
+    flying.push(take(slot, count, rows, keep ? engine.logits(count) : null));
+    rows += count;
+    if (flying.length >= IN_FLIGHT) await flying.shift();
+  }
+  await Promise.all(flying);
+  return { rows, loss: loss / rows, accuracy: correct / rows };
+}

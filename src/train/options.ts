@@ -1,0 +1,118 @@
+/** The settings of a run: their defaults, presets and checks. */
+import {
+  INITS,
+  type Init,
+  type LoraConfig,
+  MODES,
+  type Mode,
+  oneOf,
+  POOLINGS,
+  type Pooling,
+  SCALINGS,
+  type Scaling,
+  TARGETS,
+  type Target,
+  validateLora,
+} from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import { SCHEDULES, type ScheduleName } from "./schedule.ts";
+
+export interface TrainOptions {
+  /** Which tensors learn. */
+  mode: Mode;
+  rank: number;
+  alpha: number;
+  scaling: Scaling;
+  init: Init;
+  targets: readonly Target[];
+  /** Where a message is classified: its last token, or the last row of its padding. */
+  pooling: Pooling;
+  /** Whether the classification head has a bias. */
+  headBias: boolean;
+  epochs: number;
+  /** Messages a batch. */
+  batchSize: number;
+  /** Batches a step (gradient accumulation). */
+  accumulate: number;
+  /** Peak learning rate. */
+  lr: number;
+  schedule: ScheduleName;
+  /** Steps, or a share of the run below 1. */
+  warmup: number;
+  weightDecay: number;
+  /** Largest global gradient norm; 0 turns clipping off. */
+  clip: number;
+  /** Steps between evaluations on the validation set; 0: at the end of each epoch. */
+  evalEvery: number;
+  seed: number;
+}
+
+/** What trains gpt2-micro well on short messages: as fine-tuning with PEFT is usually set up. */
+export const DEFAULTS: TrainOptions = {
+  mode: "lora",
+  rank: 8,
+  alpha: 16,
+  scaling: "alpha/r",
+  init: "kaiming",
+  targets: TARGETS,
+  pooling: "last-token",
+  headBias: true,
+  epochs: 3,
+  batchSize: 8,
+  accumulate: 1,
+  lr: 1e-3,
+  schedule: "linear",
+  warmup: 0.05,
+  weightDecay: 0.1,
+  clip: 0,
+  evalEvery: 0,
+  seed: 1,
+};
+
+/** The published program's settings (data padded to the longest message; see the data set's option `padding`). */
+export const PAPER: Partial<TrainOptions> = {
+  scaling: "alpha",
+  init: "paper",
+  pooling: "last",
+  epochs: 20,
+  lr: 5e-5,
+  schedule: "constant",
+  warmup: 0,
+};
+
+/** Fills in the defaults and checks everything; throws ConfigError with what was expected. */
+export function resolveOptions(given: Partial<TrainOptions>): TrainOptions {
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const unknown = set.map(([key]) => key).filter((key) => !(key in DEFAULTS));
+  if (unknown.length > 0) throw new ConfigError(`unknown option ${unknown.join(", ")}`);
+  const options: TrainOptions = { ...DEFAULTS, ...Object.fromEntries(set) };
+  oneOf("mode", options.mode, MODES);
+  oneOf("pooling", options.pooling, POOLINGS);
+  oneOf("schedule", options.schedule, SCHEDULES);
+  oneOf("scaling", options.scaling, SCALINGS);
+  oneOf("init", options.init, INITS);
+  if (options.mode === "lora") validateLora(loraConfig(options));
+  const whole = (n: number) => Number.isSafeInteger(n);
+  const checks: [keyof TrainOptions, boolean, string][] = [
+    ["epochs", whole(options.epochs) && options.epochs >= 1, "a whole number of 1 or more"],
+    ["batchSize", whole(options.batchSize) && options.batchSize >= 1, "a whole number of 1 or more"],
+    [
+      "accumulate",
+      whole(options.accumulate) && options.accumulate >= 1 && options.accumulate <= 16,
+      "a whole number from 1 to 16",
+    ],
+    ["lr", Number.isFinite(options.lr) && options.lr > 0, "a number above 0"],
+    ["weightDecay", Number.isFinite(options.weightDecay) && options.weightDecay >= 0, "a number of 0 or more"],
+    ["clip", Number.isFinite(options.clip) && options.clip >= 0, "a number of 0 or more (0: no clipping)"],
+    ["evalEvery", whole(options.evalEvery) && options.evalEvery >= 0, "a whole number of 0 or more"],
+    ["seed", whole(options.seed) && options.seed >= 0 && options.seed < 2 ** 32, "a whole number from 0 to 2^32 - 1"],
+  ];
+  for (const [name, good, expected] of checks)
+    if (!good) throw new ConfigError(`${name} makes no sense`, { expected, found: String(options[name]) });
+  return options;
+}
+
+/** PEFT's view of the adapter settings. */
+export function loraConfig({ rank, alpha, scaling, init, targets }: TrainOptions): LoraConfig {
+  return { r: rank, lora_alpha: alpha, scaling, init, target_modules: [...targets] };
+}

@@ -1,0 +1,349 @@
+/**
+ * Fine-tuning: batches through the engine, a learning-rate schedule, evaluation at intervals, events for hosts. Knows no
+ * files and no terminal.
+ */
+import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import type { Dataset, DatasetStats } from "../data/dataset.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
+import { Loader, maxBatchTokens } from "../data/loader.ts";
+import { ConfigError, DataError, TrainingError } from "../errors.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { Tensors } from "../io/peft.ts";
+import type { Batch } from "../model/batch.ts";
+import type { ModelPlan } from "../model/gpt2.ts";
+import { type ModelSpec, trainableCount } from "../model/trainable.ts";
+import type { AdamWConfig } from "../ops/adamw.ts";
+import { initialize, loadBase, readTrained } from "./contents.ts";
+import { Engine } from "./engine.ts";
+import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT, type Prediction } from "./metrics.ts";
+import { loraConfig, resolveOptions, type TrainOptions } from "./options.ts";
+import { scheduleFactor, warmupSteps } from "./schedule.ts";
+
+/** One step, as it came back from the device. */
+export interface StepRecord {
+  /** From 1. */
+  step: number;
+  /** Epochs done, as a fraction. */
+  epoch: number;
+  /** Messages that the model has been trained on. */
+  examples: number;
+  lr: number;
+  loss: number;
+  /** Share of the step's messages that were classified right before the update. */
+  accuracy: number;
+  /** Global gradient norm before clipping. */
+  norm: number;
+}
+
+/** The state of a run at an evaluation: training figures are means over the steps since the last one. */
+export interface EvaluationRecord {
+  step: number;
+  epoch: number;
+  examples: number;
+  lr: number;
+  /** Absent before the first step. */
+  train?: { loss: number; accuracy: number; norm: number };
+  val: Evaluation;
+}
+
+export type TrainEvent =
+  | { type: "plan"; plan: ModelPlan; device: DeviceInfo; trainable: number }
+  | { type: "start"; steps: number; stepsPerEpoch: number; before: Splits<Evaluation> }
+  | { type: "step"; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
+  | { type: "evaluation"; record: EvaluationRecord }
+  | { type: "end"; result: TrainResult };
+
+export interface Splits<T> {
+  train: T;
+  val: T;
+  test: T;
+}
+
+export interface TrainResult {
+  options: TrainOptions;
+  spec: ModelSpec;
+  device: DeviceInfo;
+  /** Number of values that learned. */
+  trainable: number;
+  stats: Splits<DatasetStats>;
+  /** Before the first step and after the last. Training accuracy is over at most as many rows as the test set has. */
+  before: Splits<Evaluation>;
+  after: Splits<Evaluation>;
+  steps: StepRecord[];
+  evaluations: EvaluationRecord[];
+  predictions: Prediction[];
+  /** The trained tensors and the head. */
+  tensors: Tensors;
+  /** Seconds of training, evaluation included, loading not. */
+  seconds: number;
+  /** Whether the run was ended by its AbortSignal. */
+  aborted: boolean;
+}
+
+export interface FineTuneArguments extends Partial<TrainOptions> {
+  device: Backend;
+  model: GPT2Checkpoint;
+  data: LoadedDataset;
+  signal?: AbortSignal;
+  onEvent?: (event: TrainEvent) => void;
+}
+
+/** A run that ended before its time, with the last good state of what was trained. */
+export class RunFailed extends TrainingError {
+  constructor(
+    error: TrainingError,
+    readonly tensors: Tensors,
+  ) {
+    super(error.message, { cause: error });
+    this.name = "TrainingError";
+  }
+}
+
+/** What the model of a run looks like, from its settings and its data. */
+export function specOf(model: GPT2Checkpoint, data: LoadedDataset, options: TrainOptions): ModelSpec {
+  return {
+    config: model.config,
+    task: {
+      objective: "classification",
+      num_labels: data.labels.length,
+      pooling: options.pooling,
+      head_bias: options.headBias,
+    },
+    mode: options.mode,
+    lora: options.mode === "lora" ? loraConfig(options) : null,
+    train_head: true,
+  };
+}
+
+/**
+ * Fine-tunes a model as a classifier. Deterministic: the same device, data and options give the same bits.
+ * Throws ConfigError or DataError before anything is allocated, DeviceError where the plan does not fit or the device
+ * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
+ */
+export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
+  const { device, model, data, signal, onEvent = () => {}, ...given } = args;
+  const options = resolveOptions(given);
+  const spec = specOf(model, data, options);
+  checkLengths(data, model);
+  const optimizer: AdamWConfig = {
+    betas: [0.9, 0.999],
+    eps: 1e-8,
+    weight_decay: options.weightDecay,
+    clip: options.clip,
+  };
+  const loader = new Loader(data.train, { batchSize: options.batchSize, seed: options.seed });
+  const longest = [data.train, data.val, data.test].map((set) => maxBatchTokens(set, 1));
+  const capacity = {
+    tokens: Math.max(maxBatchTokens(data.train, options.batchSize), ...longest),
+    sequences: Math.max(options.batchSize, EVALUATION_SEQUENCES),
+  };
+  const engineOptions = { spec, capacity, optimizer };
+  const trainable = trainableCount(spec);
+  onEvent({ type: "plan", plan: Engine.plan(device, engineOptions), device: device.info, trainable });
+  const engine = await Engine.create(device, engineOptions);
+  try {
+    await loadBase(engine, model);
+    initialize(engine, options.seed);
+    const run = new Run(engine, data, options, loader, signal, onEvent);
+    return await run.train({ options, spec, device: device.info, trainable });
+  } finally {
+    engine.destroy();
+  }
+}
+
+/** Sequences that an evaluation batch may hold where they are short; its tokens are those of a training batch. */
+const EVALUATION_SEQUENCES = 32;
+
+function checkLengths(data: LoadedDataset, model: GPT2Checkpoint): void {
+  const { n_positions } = model.config;
+  for (const [name, set] of Object.entries({ train: data.train, val: data.val, test: data.test })) {
+    const longest = maxBatchTokens(set, 1);
+    if (longest > n_positions)
+      throw new DataError(`a message of the ${name} set is longer than the model's context`, {
+        expected: `at most ${n_positions} tokens`,
+        found: `${longest}`,
+        hint: `load the data with maxLength ${n_positions}`,
+      });
+  }
+}
+
+class Run {
+  private readonly steps: StepRecord[] = [];
+  private readonly evaluations: EvaluationRecord[] = [];
+  private readonly total: number;
+  private readonly stepsPerEpoch: number;
+  private readonly warmup: number;
+  private readonly started = performance.now();
+  /** Steps submitted whose result has not been read, with their batches: to look at where something went wrong. */
+  private readonly flying: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
+  /** Steps of the running mean since the last evaluation. */
+  private since = 0;
+  private evaluating = 0;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly data: LoadedDataset,
+    private readonly options: TrainOptions,
+    private readonly loader: Loader,
+    private readonly signal: AbortSignal | undefined,
+    private readonly onEvent: (event: TrainEvent) => void,
+  ) {
+    this.stepsPerEpoch = Math.floor(loader.batchesPerEpoch / options.accumulate);
+    if (this.stepsPerEpoch === 0)
+      throw new ConfigError("accumulate gives no steps", {
+        expected: `at most ${loader.batchesPerEpoch}, the batches of an epoch`,
+        found: String(options.accumulate),
+      });
+    this.total = this.stepsPerEpoch * options.epochs;
+    this.warmup = warmupSteps(options.warmup, this.total);
+  }
+
+  async train(head: Pick<TrainResult, "options" | "spec" | "device" | "trainable">): Promise<TrainResult> {
+    const before = await this.everything();
+    this.onEvent({ type: "start", steps: this.total, stepsPerEpoch: this.stepsPerEpoch, before: before.splits });
+    await this.record(before.splits.val);
+    try {
+      for (let epoch = 0; epoch < this.options.epochs && !this.signal?.aborted; epoch++) await this.epoch(epoch);
+      while (this.flying.length > 0) await this.land();
+    } catch (error) {
+      if (error instanceof TrainingError) throw new RunFailed(error, await readTrained(this.engine));
+      throw error;
+    }
+    const after = await this.everything();
+    if (this.evaluations.at(-1)!.step !== this.steps.length) await this.record(after.splits.val);
+    const { train, val, test } = this.data.stats;
+    const result: TrainResult = {
+      ...head,
+      stats: { train, val, test },
+      before: before.splits,
+      after: after.splits,
+      steps: this.steps,
+      evaluations: this.evaluations,
+      predictions: after.predictions,
+      tensors: await readTrained(this.engine),
+      seconds: (performance.now() - this.started) / 1000,
+      aborted: this.signal?.aborted ?? false,
+    };
+    this.onEvent({ type: "end", result });
+    return result;
+  }
+
+  private async epoch(epoch: number): Promise<void> {
+    const { accumulate, lr, schedule, pooling } = this.options;
+    let group: Batch[] = [];
+    let step = epoch * this.stepsPerEpoch;
+    for (const packed of this.loader.epoch(epoch)) {
+      group.push(classificationBatch(packed, pooling));
+      if (group.length < accumulate) continue;
+      if (this.signal?.aborted) return;
+      this.submit(step, group, lr * scheduleFactor(schedule, step, this.total, this.warmup));
+      step++;
+      group = [];
+      // A batch's result must be read before its slot is used again.
+      while (this.flying.length * accumulate > IN_FLIGHT) await this.land();
+      const every = this.options.evalEvery || this.stepsPerEpoch;
+      if (step % every === 0 && step < this.total) {
+        while (this.flying.length > 0) await this.land();
+        await this.evaluate();
+      }
+      if (step === (epoch + 1) * this.stepsPerEpoch) return;
+    }
+  }
+
+  private submit(index: number, batches: Batch[], lr: number): void {
+    const slots = this.engine.step(batches, lr);
+    const examples = (index + 1) * this.options.batchSize * batches.length;
+    const result = Promise.all(slots.map((slot) => this.engine.result(slot))).then((results): StepRecord => {
+      const last = results.at(-1)!;
+      const rows = batches.reduce((sum, { targets }) => sum + targets.length, 0);
+      return {
+        step: index + 1,
+        epoch: (index + 1) / this.stepsPerEpoch,
+        examples,
+        lr,
+        loss: results.reduce((sum, { loss }) => sum + loss, 0),
+        accuracy: results.reduce((sum, { correct }) => sum + correct, 0) / rows,
+        // The device stops updating by itself; NaN here tells the host.
+        norm: last.finite ? last.norm : Number.NaN,
+      };
+    });
+    // A rejection is taken up where the result is awaited, maybe some steps later.
+    result.catch(() => {});
+    this.flying.push({ result, batches });
+  }
+
+  /** Waits for the oldest step in flight. */
+  private async land(): Promise<void> {
+    const { result, batches } = this.flying.shift()!;
+    const record = await result;
+    if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm)) throw await this.diagnose(record, batches);
+    this.steps.push(record);
+    const seconds = (performance.now() - this.started) / 1000 - this.evaluating;
+    const examplesPerSecond = record.examples / seconds;
+    const secondsLeft = ((this.total - record.step) / record.step) * seconds;
+    this.onEvent({ type: "step", record, steps: this.total, examplesPerSecond, secondsLeft });
+  }
+
+  /** Names the tensor that went wrong. Parameters have not changed since, so the same batches give the same values. */
+  private async diagnose(record: StepRecord, batches: Batch[]): Promise<TrainingError> {
+    let culprit = "the loss";
+    for (const batch of batches) {
+      const { loss } = await this.engine.result(this.engine.gradients(batch));
+      if (!Number.isFinite(loss)) break;
+      for (const name of this.engine.learning.toReversed()) {
+        const gradient = await this.engine.readGradient(name);
+        if (gradient.every(Number.isFinite)) continue;
+        culprit = `the gradient of ${name}`;
+        break;
+      }
+    }
+    return new TrainingError(`${culprit} is not finite`, {
+      where: `step ${record.step} of ${this.total} (epoch ${record.epoch.toFixed(2)}), learning rate ${record.lr}`,
+      found: `loss ${record.loss}, gradient norm ${record.norm}`,
+      hint: "use a smaller --lr, a longer --warmup or --clip 1; what was learned before this step is kept",
+    });
+  }
+
+  private async evaluate(): Promise<void> {
+    const start = performance.now();
+    const { pooling } = this.options;
+    const val = await evaluate(this.engine, this.data.val, { pooling });
+    this.evaluating += (performance.now() - start) / 1000;
+    await this.record(val);
+  }
+
+  private async record(val: Evaluation): Promise<void> {
+    const recent = this.steps.slice(this.since);
+    const mean = (of: (record: StepRecord) => number) => recent.reduce((sum, r) => sum + of(r), 0) / recent.length;
+    const last = this.steps.at(-1);
+    const record: EvaluationRecord = {
+      step: last?.step ?? 0,
+      epoch: last?.epoch ?? 0,
+      examples: last?.examples ?? 0,
+      lr: last?.lr ?? 0,
+      ...(last
+        ? { train: { loss: mean((r) => r.loss), accuracy: mean((r) => r.accuracy), norm: mean((r) => r.norm) } }
+        : {}),
+      val,
+    };
+    this.since = this.steps.length;
+    this.evaluations.push(record);
+    this.onEvent({ type: "evaluation", record });
+  }
+
+  /** All three sets, and the predictions on the test set. */
+  private async everything(): Promise<{ splits: Splits<Evaluation>; predictions: Prediction[] }> {
+    const start = performance.now();
+    const { pooling } = this.options;
+    const { train, val, test } = this.data;
+    const predictions: Prediction[] = [];
+    const measure = (set: Dataset, more = {}) => evaluate(this.engine, set, { pooling, ...more });
+    const splits = {
+      train: await measure(train, { rows: test.size }),
+      val: await measure(val),
+      test: await measure(test, { keep: (some: Prediction[]) => predictions.push(...some) }),
+    };
+    this.evaluating += (performance.now() - start) / 1000;
+    return { splits, predictions };
+  }
+}
