@@ -113,6 +113,9 @@ const NAMES: Record<Role, string> = {
   output: "results",
 };
 
+/** The kinds whose bytes grow with the batch; the others grow with the model. */
+const BY_BATCH: ReadonlySet<Role> = new Set<Role>(["input", "activation", "output"]);
+
 /** One line a kind of memory, largest first, and the sum. */
 export function showMemory(plan: MemoryPlan): string {
   const { total, byRole } = memoryTotals(plan);
@@ -130,10 +133,7 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
       throw new DeviceError(`${NAMES[role]}: ${label} is too large for the device`, {
         expected: `at most ${showBytes(limit)} (${limit} bytes) in one binding`,
         found: `${showBytes(bytes)}: ${bytes - limit} bytes too many`,
-        hint:
-          role === "weight" || role === "trained"
-            ? "choose a smaller model"
-            : "use a smaller --batch-size or --max-length",
+        hint: BY_BATCH.has(role) ? "use a smaller --batch-size or --max-length" : "choose a smaller model",
       });
   }
   const { total, byRole } = memoryTotals(plan);
@@ -146,9 +146,8 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   throw new DeviceError("the plan does not fit into memory", {
     expected: `at most ${showBytes(limits.total)} (${limits.total} bytes)`,
     found: `${showBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${NAMES[largest]}`,
-    hint:
-      largest === "activation"
-        ? "use a smaller --batch-size or --max-length"
-        : "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
+    hint: BY_BATCH.has(largest)
+      ? "use a smaller --batch-size or --max-length"
+      : "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
   });
 }

@@ -1,0 +1,78 @@
+/** Small random models and batches, for the tests of plans and of the engine. */
+import type { GPT2Config, Mode, Objective, Target } from "../src/config.ts";
+import type { Batch } from "../src/model/batch.ts";
+import type { ModelSpec } from "../src/model/trainable.ts";
+import { IGNORE_INDEX } from "../src/ops/crossentropy.ts";
+import { Rng } from "../src/rng.ts";
+import { sizeOf } from "../src/tensor.ts";
+import type { Engine } from "../src/train/engine.ts";
+
+/** No size is a power of two or a multiple of another by chance: a shape that is mistaken for another shows. */
+export const SMALL: GPT2Config = {
+  vocab_size: 131,
+  n_positions: 24,
+  n_layer: 2,
+  n_head: 3,
+  n_embd: 12,
+  layer_norm_epsilon: 1e-5,
+};
+
+export const ALL_TARGETS: Target[] = ["q", "k", "v", "o", "fc", "proj", "head"];
+
+interface SpecOptions {
+  objective?: Objective;
+  targets?: Target[];
+  train_head?: boolean;
+  r?: number;
+  config?: Partial<GPT2Config>;
+}
+
+export function smallSpec(
+  mode: Mode,
+  { objective = "classification", targets = ALL_TARGETS, train_head = true, r = 3, config = {} }: SpecOptions = {},
+): ModelSpec {
+  return {
+    config: { ...SMALL, ...config },
+    task: {
+      objective,
+      num_labels: objective === "lm" ? 0 : 5,
+      pooling: "last-token",
+      head_bias: objective === "classification",
+    },
+    mode,
+    lora:
+      mode === "lora"
+        ? { r, lora_alpha: 2 * r, scaling: "alpha/r", init: "gaussian", target_modules: [...targets] }
+        : null,
+    train_head,
+  };
+}
+
+/** Every parameter from the seed; with adapters whose B is not 0, so that every gradient is alive. */
+export function fillRandom(engine: Engine, seed: number): void {
+  const rng = new Rng(seed);
+  for (const { name, shape } of engine.plan.parameters.all.values()) {
+    const isNorm = /(^|\.)ln_\w+\.weight$/.test(name);
+    engine.writeParameter(
+      name,
+      Float32Array.from({ length: sizeOf(shape) }, () => rng.normal() * 0.2 + (isNorm ? 1 : 0)),
+    );
+  }
+}
+
+/** Sequences of these lengths. Every third target of a language model does not count. */
+export function randomBatch({ config, task }: ModelSpec, lengths: readonly number[], seed: number): Batch {
+  const rng = new Rng(seed);
+  const starts = [0];
+  for (const length of lengths) starts.push(starts.at(-1)! + length);
+  const tokens = starts.at(-1)!;
+  const isLanguageModel = task.objective === "lm";
+  return {
+    ids: Uint32Array.from({ length: tokens }, () => rng.below(config.vocab_size)),
+    starts: Uint32Array.from(starts),
+    rows: Uint32Array.from(lengths, (length, b) => starts[b]! + length - 1),
+    targets: isLanguageModel
+      ? Int32Array.from({ length: tokens }, (_, n) => (n % 3 === 1 ? IGNORE_INDEX : rng.below(config.vocab_size)))
+      : Int32Array.from(lengths, () => rng.below(task.num_labels)),
+  };
+}

@@ -1,0 +1,292 @@
+import * as assert from "uvu/assert";
+import { DeviceError } from "../src/errors.ts";
+import { buildPlan, type ModelPlan, type PlanOptions } from "../src/model/gpt2.ts";
+import { parameterList } from "../src/model/trainable.ts";
+import type { Access, Dispatch } from "../src/ops/kernel.ts";
+import { KERNELS } from "../src/ops/kernels.ts";
+import { checkMemory, memoryTotals, planMemory, showBytes } from "../src/plan/memory.ts";
+import { printProgram, type SegmentName } from "../src/plan/plan.ts";
+import { sizeOf, type Tensor } from "../src/tensor.ts";
+import { test } from "./harness.ts";
+import { smallSpec } from "./models.ts";
+
+const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.01, clip: 1 };
+const MIB = 1 << 20;
+const CAPACITY = { tokens: 50, sequences: 4 };
+
+function plan(spec: PlanOptions["spec"], rest: Partial<PlanOptions> = {}): ModelPlan {
+  return buildPlan({ spec, capacity: CAPACITY, maxBinding: 128 * MIB, optimizer: OPTIMIZER, ...rest });
+}
+
+const lm = { objective: "lm" } as const;
+/** Every mode of both tasks, with the special forms of a plan. */
+const PLANS: Record<string, ModelPlan> = {
+  lora: plan(smallSpec("lora")),
+  "lora, q and v": plan(smallSpec("lora", { targets: ["q", "v"] })),
+  "lora, proj": plan(smallSpec("lora", { targets: ["proj"], train_head: false })),
+  "lora, q": plan(smallSpec("lora", { targets: ["q"], train_head: false })),
+  "lora, head": plan(smallSpec("lora", { targets: ["head"] })),
+  all: plan(smallSpec("all")),
+  last_block: plan(smallSpec("last_block")),
+  last_layer: plan(smallSpec("last_layer")),
+  "lora, activations kept": plan(smallSpec("lora"), { keepActivations: true }),
+  "lora, one layer": plan(smallSpec("lora", { config: { n_layer: 1 } })),
+  "lm lora": plan(smallSpec("lora", lm)),
+  "lm all": plan(smallSpec("all", lm)),
+  "lm lora in pieces": plan(smallSpec("lora", lm), { maxBinding: 4096 }),
+  "lm all in pieces": plan(smallSpec("all", lm), { maxBinding: 4096 }),
+  "lora forward": plan(smallSpec("lora"), { optimizer: null }),
+  "all forward": plan(smallSpec("all"), { optimizer: null }),
+  "lm forward in pieces": plan(smallSpec("lora", lm), { optimizer: null, maxBinding: 4096 }),
+};
+
+const dispatchesOf = ({ segments }: ModelPlan) => segments.flatMap(({ dispatches }) => dispatches);
+const segment = (p: ModelPlan, name: SegmentName): Dispatch[] => p.segments.find((s) => s.name === name)!.dispatches;
+const bound = ({ kernel, tensors }: Dispatch): [Tensor, Access][] =>
+  Object.values(kernel.bindings).map((access, i) => [tensors[i]!, access]);
+const written = (dispatch: Dispatch) =>
+  bound(dispatch)
+    .filter(([, access]) => access !== "read")
+    .map(([tensor]) => tensor);
+const kernelsOf = (dispatches: Dispatch[]) => new Set(dispatches.map(({ kernel }) => kernel.name));
+
+/** By brute force: the tensors that are alive at each dispatch, from their first use to their last. */
+function checkSharing(name: string, { segments, memory }: ModelPlan): void {
+  const lists = segments.flatMap(({ clears, dispatches }) =>
+    dispatches.length === 0
+      ? [new Set(clears.map(({ root }) => root))]
+      : dispatches.map(({ tensors }) => new Set(tensors.map(({ root }) => root))),
+  );
+  const roots = new Set(lists.flatMap((tensors) => [...tensors]));
+  const uses = new Map([...roots].map((root) => [root, lists.flatMap((tensors, i) => (tensors.has(root) ? [i] : []))]));
+  for (const a of roots)
+    for (const b of roots) {
+      if (a === b || memory.place.get(a) !== memory.place.get(b)) continue;
+      assert.is(a.role, "activation", `${name}: ${a.name} (${a.role}) shares a buffer with ${b.name}`);
+      const [inA, inB] = [uses.get(a)!, uses.get(b)!];
+      const apart = inA.at(-1)! < inB[0]! || inB.at(-1)! < inA[0]!;
+      assert.ok(apart, `${name}: ${a.name} and ${b.name} live at the same time in one buffer`);
+    }
+}
+
+/** Plays the plan: every dispatch must find in each buffer the tensor that it reads. */
+function checkContents(name: string, p: ModelPlan): void {
+  const { place, buffers } = p.memory;
+  const holds = new Map<number, Tensor>();
+  const made = new Set<Tensor>();
+  for (const dispatch of dispatchesOf(p)) {
+    const where = `${name}: ${dispatch.kernel.name}`;
+    for (const [{ root, name: tensor }, access] of bound(dispatch)) {
+      const buffer = place.get(root);
+      assert.ok(buffer !== undefined && buffers[buffer]!.bytes >= root.bytes, `${where}: no place for ${tensor}`);
+      if (root.role !== "activation") continue;
+      if (access === "read") assert.ok(made.has(root), `${where} reads ${tensor} before it is made`);
+      if (access === "read" || (access === "update" && made.has(root)))
+        assert.is(holds.get(buffer)?.name, tensor.replace(/\+\d+$/, ""), `${where} finds another tensor`);
+    }
+    for (const { root } of written(dispatch)) {
+      holds.set(place.get(root)!, root);
+      made.add(root);
+    }
+  }
+}
+
+/** WebGPU: what a dispatch writes may not overlap another of its bindings, nor lie in a buffer that it reads. */
+function checkBindings(name: string, p: ModelPlan): void {
+  for (const dispatch of dispatchesOf(p)) {
+    const list = bound(dispatch);
+    list.forEach(([a, accessA], i) => {
+      assert.is(a.offset % 64, 0, `${name}: ${a.name} starts in the middle of 256 bytes`);
+      for (const [b, accessB] of list.slice(i + 1)) {
+        if (p.memory.place.get(a.root) !== p.memory.place.get(b.root)) continue;
+        if (accessA === "read" && accessB === "read") continue;
+        const apart = a.offset + a.size <= b.offset || b.offset + b.size <= a.offset;
+        const bothWritten = accessA !== "read" && accessB !== "read";
+        assert.ok(apart && bothWritten, `${name}: ${dispatch.kernel.name} binds ${a.name} and ${b.name} of one buffer`);
+      }
+    });
+  }
+}
+
+for (const [name, p] of Object.entries(PLANS)) {
+  test(`${name}: tensors that live at the same time have buffers of their own`, () => {
+    checkSharing(name, p);
+    checkContents(name, p);
+    checkBindings(name, p);
+  });
+
+  test(`${name}: only what learns has a gradient, and only AdamW writes parameters`, () => {
+    const training = p.segments.length > 1;
+    const learning = parameterList(p.spec).filter(({ learns }) => learns && training);
+    for (const { name: parameter, grad, pieces } of p.parameters.all.values()) {
+      const learns = learning.some((other) => other.name === parameter);
+      assert.is(grad !== null, learns, parameter);
+      for (const { tensor } of pieces) assert.is(tensor.role, learns ? "trained" : "weight", parameter);
+    }
+    for (const dispatch of dispatchesOf(p))
+      for (const { root, name: tensor } of written(dispatch)) {
+        const allowed = ["activation", "output", "gradient"].includes(root.role) || dispatch.kernel.name === "adamw";
+        assert.ok(allowed && root.role !== "weight", `${dispatch.kernel.name} writes ${tensor} (${root.role})`);
+      }
+    const { byRole } = memoryTotals(p.memory);
+    const padded = p.parameters.pages.reduce((sum, { grad }) => sum + grad.bytes, 0);
+    const exact = learning.reduce((sum, { shape }) => sum + sizeOf(shape) * 4, 0);
+    const pieces = learning.reduce((sum, l) => sum + p.parameters.all.get(l.name)!.pieces.length, 0);
+    assert.ok(
+      padded >= exact && padded <= exact + pieces * 256,
+      `${padded} bytes of gradients for ${exact} that learn`,
+    );
+    assert.is(byRole.get("gradient") ?? 0, padded);
+    assert.is(byRole.get("trained") ?? 0, padded);
+    assert.is(byRole.get("moment") ?? 0, 2 * padded);
+  });
+}
+
+test("with adapters nothing of a weight's shape is ever written but activations", () => {
+  const shapes = [...PLANS.lora!.parameters.all.values()]
+    .filter(({ name }) => /^h\..*(c_attn|c_proj|c_fc)\.weight$/.test(name))
+    .map(({ shape }) => String(shape));
+  assert.ok(shapes.length > 0);
+  for (const name of ["lora", "lora, q and v", "lm lora"])
+    for (const dispatch of dispatchesOf(PLANS[name]!))
+      for (const { shape, role, name: tensor } of written(dispatch))
+        assert.ok(role === "activation" || role === "output" || !shapes.includes(String(shape)), `${name}: ${tensor}`);
+});
+
+/** Names of the parameters that a list's dispatches bind, with the kernels that do. */
+function readers(dispatches: Dispatch[], parameter: RegExp): string[] {
+  return dispatches.flatMap(({ kernel, tensors }) =>
+    tensors.filter((t) => parameter.test(t.name)).map(() => kernel.name),
+  );
+}
+
+test("the backward list stops below the lowest thing that learns", () => {
+  const backward = (name: string) => segment(PLANS[name]!, "backward");
+  const count = (name: string, kernel: string) => backward(name).filter((d) => d.kernel.name === kernel).length;
+
+  for (const name of ["lora, head", "last_layer"])
+    assert.not.ok(
+      [...kernelsOf(backward(name))].some((kernel) => /attention|gelu|layernorm|gather|embedding/.test(kernel)),
+      `${name}: ${[...kernelsOf(backward(name))]}`,
+    );
+
+  // q of layer 0 reads ln_1 of layer 0, whose gradient nobody needs.
+  assert.is(count("lora, q", "attention_query_backward"), 2);
+  assert.not.ok(readers(backward("lora, q"), /^h\.0\.ln_1\./).includes("layernorm_backward"));
+  assert.ok(readers(backward("lora, q"), /^h\.0\.ln_2\./).includes("layernorm_backward"));
+  assert.ok(readers(backward("lora, q"), /^h\.1\.ln_1\./).includes("layernorm_backward"));
+
+  // proj of layer 0 is above its attention.
+  assert.is(count("lora, proj", "attention_query_backward"), 1);
+  assert.is(count("lora, proj", "gelu_backward"), 1);
+
+  assert.equal(readers(backward("last_block"), /^h\.0\./), []);
+  assert.is(count("last_block", "attention_keyvalue_backward"), 1);
+  assert.is(count("last_block", "layernorm_parameters_backward"), 2, "of ln_1 and ln_2; ln_f stays frozen");
+
+  for (const [name, p] of Object.entries(PLANS)) {
+    if (p.segments.length === 1) continue;
+    const embeds = [...kernelsOf(segment(p, "backward"))].some((kernel) => kernel.startsWith("embedding"));
+    assert.is(embeds, p.spec.mode === "all", name);
+    const backs = segment(p, "backward").some(({ kernel }) => kernel.name === "layernorm_parameters_backward");
+    assert.is(backs, p.spec.mode === "all" || p.spec.mode === "last_block", name);
+  }
+});
+
+test("a classifier runs on one row a sequence after the last attention", () => {
+  const wide = (p: ModelPlan) =>
+    segment(p, "forward")
+      .filter(({ scalars }) => scalars.includes("tokens"))
+      .map(({ kernel }) => kernel.name);
+  assert.is(wide(PLANS.lora!).filter((kernel) => kernel === "gelu_forward").length, 1);
+  assert.is(wide(PLANS["lora, activations kept"]!).filter((kernel) => kernel === "gelu_forward").length, 2);
+});
+
+test("large tables and logits come in pieces, and in no other way than the small ones", () => {
+  const pieces = PLANS["lm all in pieces"]!.parameters.all.get("wte.weight")!.pieces;
+  assert.equal(
+    pieces.map(({ first, tensor }) => [first, ...tensor.shape]),
+    [
+      [0, 64, 12],
+      [64, 64, 12],
+      [128, 3, 12],
+    ],
+  );
+  for (const { bytes, label } of PLANS["lm all in pieces"]!.memory.buffers)
+    assert.ok(bytes <= 4096 || label.startsWith("activations") || label === "logits", `${label}: ${bytes} bytes`);
+  assert.throws(
+    () => plan(smallSpec("all", lm), { maxBinding: 1024 }),
+    (error: unknown) => error instanceof DeviceError && error.message.includes("wte.weight"),
+  );
+});
+
+test("together the plans use every kernel, and each prints all of its own", () => {
+  const all = new Set<string>();
+  for (const [name, p] of Object.entries(PLANS)) {
+    const text = printProgram(p);
+    for (const kernel of kernelsOf(dispatchesOf(p))) {
+      assert.match(text, new RegExp(`\\b${kernel}\\b`), `${name}: ${kernel}`);
+      all.add(kernel);
+    }
+    for (const { label } of p.memory.buffers) assert.ok(text.includes(label), `${name}: ${label}`);
+    assert.ok(text.includes(`${memoryTotals(p.memory).total} bytes`));
+    assert.not.match(text, /undefined|NaN/, name);
+  }
+  assert.equal([...all].sort(), KERNELS.map(({ name }) => name).sort());
+});
+
+test("bytes add up, and sharing saves most of the activations", () => {
+  for (const [name, { memory, segments }] of Object.entries(PLANS)) {
+    const { total, byRole } = memoryTotals(memory);
+    assert.is(
+      total,
+      memory.buffers.reduce((sum, { bytes }) => sum + bytes, 0),
+    );
+    assert.is(
+      total,
+      [...byRole.values()].reduce((a, b) => a + b),
+    );
+    const roots = new Set(
+      segments.flatMap(({ dispatches }) => dispatches.flatMap(({ tensors }) => tensors.map((t) => t.root))),
+    );
+    const apart = [...roots].filter(({ role }) => role === "activation").reduce((sum, { bytes }) => sum + bytes, 0);
+    assert.ok(byRole.get("activation")! < 0.8 * apart, `${name}: ${byRole.get("activation")} of ${apart}`);
+  }
+  assert.equal([640, 12_345, 12_345_678, 1_250_000_000].map(showBytes), ["640 bytes", "12.3 kB", "12.3 MB", "1.25 GB"]);
+});
+
+test("tensors that no dispatch touches have a place too", () => {
+  const p = PLANS["lora forward"]!;
+  const extra = p.parameters.all.get("wte.weight")!.pieces[0]!.tensor;
+  assert.equal(planMemory([], [extra]).buffers, [{ label: "wte.weight", role: "weight", bytes: extra.bytes }]);
+});
+
+test("a plan that does not fit is refused, with the bytes and the kind that are in the way", () => {
+  const { memory } = PLANS.all!;
+  const { total } = memoryTotals(memory);
+  const roomy = { maxBinding: total, maxBuffer: total };
+  checkMemory(memory, { ...roomy, total });
+  checkMemory(memory, roomy);
+  const message = (limits: Parameters<typeof checkMemory>[1]): string => {
+    try {
+      checkMemory(memory, limits);
+    } catch (error) {
+      assert.instance(error, DeviceError);
+      return (error as Error).message;
+    }
+    throw new Error("the plan was not refused");
+  };
+  const short = message({ ...roomy, total: total - 100 });
+  assert.ok(short.includes("100 bytes are missing"), short);
+  for (const kind of ["gradients", "optimizer state", "activations"]) assert.ok(short.includes(kind), short);
+  const page = PLANS.all!.parameters.pages[0]!.param.bytes;
+  for (const limits of [
+    { maxBinding: page - 4, maxBuffer: total },
+    { maxBinding: total, maxBuffer: page - 4 },
+  ]) {
+    const large = message(limits);
+    assert.ok(large.includes("4 bytes too many"), large);
+    assert.ok(large.includes("gradients: gradient page 0"), large);
+    assert.ok(large.includes("choose a smaller model"), large);
+  }
+});
