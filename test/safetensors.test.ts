@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { FormatError, ShapeError } from "../src/errors.ts";
@@ -245,17 +245,4 @@ test("a wrong element type or a name that is not there", async () => {
   await assertFails(FormatError, ["ids", "F32, F16, BF16", "I64"], () => file.readF32("ids"));
   await assertFails(FormatError, ["ids", "expected: I32", "I64"], () => file.readI32("ids"));
   await assertFails(FormatError, ["there is no tensor nothing", "ids"], () => file.readF32("nothing"));
-});
-
-test("the sources of both platforms export the same names", () => {
-  const exports = (name: string) =>
-    [
-      ...readFileSync(`src/platform/${name}.ts`, "utf8").matchAll(
-        /^export (?:async )?(?:const|function|interface|type) (\w+)|^export \{ \w+ as (\w+) \}/gm,
-      ),
-    ]
-      .map(([, declared, renamed]) => declared ?? renamed)
-      .sort();
-  assert.ok(exports("node").length >= 12);
-  assert.equal(exports("browser"), exports("node"));
 });
