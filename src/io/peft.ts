@@ -42,21 +42,24 @@ const PEFT_CONFIG = "adapter_config.json";
 const PEFT_TENSORS = "adapter_model.safetensors";
 const FILES = [META, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS];
 
+/** The files of an adapter directory, and whether PEFT can load it. */
+export interface AdapterFiles {
+  files: Map<string, string | Uint8Array>;
+  peft: boolean;
+  /** Why PEFT cannot: then all tensors are in our own file. */
+  reason?: string;
+}
+
 /**
- * Writes a directory whole or not at all; an adapter that is there already is replaced. `peft` tells whether PEFT can
- * load it, `reason` why not: then all tensors are in our own file. Throws FormatError or ShapeError where the tensors
- * are not those that `meta` asks for, ConfigError where the directory holds anything that is no adapter.
+ * An adapter as the files of its directory. Throws FormatError or ShapeError where the tensors are not those that `meta`
+ * asks for.
  */
-export async function writeAdapter(
-  directory: string,
-  { meta, tensors }: Adapter,
-  { finalNorm }: WriteOptions = {},
-): Promise<{ peft: boolean; reason?: string }> {
-  checkMeta(meta, directory);
-  checkTensors(tensors, adapterShapes(meta), directory);
-  await refuseOthersFiles(directory);
-  const files = new Map<string, string | Uint8Array>();
-  let result: { peft: boolean; reason?: string } = { peft: false, reason: `mode ${meta.mode} has no adapter` };
+export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: WriteOptions = {}): AdapterFiles {
+  const where = "the adapter";
+  checkMeta(meta, where);
+  checkTensors(tensors, adapterShapes(meta), where);
+  const files: AdapterFiles["files"] = new Map();
+  let result: Omit<AdapterFiles, "files"> = { peft: false, reason: `mode ${meta.mode} has no adapter` };
   const lora = asLora(meta);
   if (lora === undefined) files.set(WEIGHTS, encode(tensors));
   else {
@@ -70,6 +73,20 @@ export async function writeAdapter(
     if (own.size > 0) files.set(EXACT, encode(own));
   }
   files.set(META, encodeMeta(meta));
+  return { files, ...result };
+}
+
+/**
+ * Writes a directory whole or not at all; an adapter that is there already is replaced. Throws as `adapterFiles` does,
+ * and ConfigError where the directory holds anything that is no adapter.
+ */
+export async function writeAdapter(
+  directory: string,
+  adapter: Adapter,
+  options: WriteOptions = {},
+): Promise<{ peft: boolean; reason?: string }> {
+  const { files, ...result } = adapterFiles(adapter, options);
+  await refuseOthersFiles(directory);
   await writeDirectoryAtomic(directory, files);
   return result;
 }

@@ -85,6 +85,11 @@ export function joinPath(...parts: string[]): string {
   return origin + segments(joined.slice(origin.length)).join("/");
 }
 
+/** A page has no working directory: a path is the same from everywhere. */
+export function absolutePath(path: string): string {
+  return joinPath(path);
+}
+
 /** Writes a whole file or nothing: the browser keeps the old content until the new one is complete. */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
   const { folder, name } = split(path);
@@ -108,7 +113,11 @@ export async function writeDirectoryAtomic(
   for (const [name, content] of files) await writeInto(directory, name, content);
 }
 
-async function writeInto(directory: FileSystemDirectoryHandle, name: string, content: string | Uint8Array) {
+async function writeInto(parent: FileSystemDirectoryHandle, path: string, content: string | Uint8Array) {
+  const folders = segments(path);
+  const name = folders.pop()!;
+  let directory = parent;
+  for (const folder of folders) directory = await directory.getDirectoryHandle(folder, { create: true });
   const stream = await (await directory.getFileHandle(name, { create: true })).createWritable();
   try {
     await stream.write(content as string | Uint8Array<ArrayBuffer>);

@@ -5,8 +5,9 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { access, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { freemem } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ConfigError } from "../errors.ts";
 
 export const platformName = `Node ${process.version}`;
 
@@ -19,9 +20,15 @@ export interface FileReader {
   close(): Promise<void>;
 }
 
+/** Opens a file; throws ConfigError where there is none, or none that can be read. */
 export async function openFile(path: string): Promise<FileReader> {
-  const handle = await open(path, "r");
-  const { size } = await handle.stat();
+  const handle = await open(path, "r").catch((error) => unreadable(path, error));
+  const stats = await handle.stat();
+  if (!stats.isFile()) {
+    await handle.close();
+    throw new ConfigError(`cannot read ${path}`, { expected: "a file", found: "a directory" });
+  }
+  const { size } = stats;
   return {
     name: path,
     size,
@@ -39,8 +46,14 @@ export async function openFile(path: string): Promise<FileReader> {
   };
 }
 
+/** A whole file; throws ConfigError where there is none, or none that can be read. */
 export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await readFile(path));
+  return new Uint8Array(await readFile(path).catch((error) => unreadable(path, error)));
+}
+
+function unreadable(path: string, error: NodeJS.ErrnoException): never {
+  const found = { ENOENT: "no such file", EISDIR: "a directory", EACCES: "no permission to read it" }[error.code ?? ""];
+  throw new ConfigError(`cannot read ${path}`, { expected: "a file", found: found ?? error.message, cause: error });
 }
 
 /** A file that was built with the program, by its path inside `dist/` (read-only, always there). */
@@ -81,7 +94,7 @@ export async function remove(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
 }
 
-export { join as joinPath };
+export { join as joinPath, resolve as absolutePath };
 
 /** Writes a whole file or nothing: to a temporary name beside it, then renamed. */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
@@ -96,7 +109,10 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
   }
 }
 
-/** Writes a directory of files (by name) or nothing; what was in a directory of that path before is gone then. */
+/**
+ * Writes a directory of files (by name, "folder/name" for one in a folder) or nothing; what was in a directory of that
+ * path before is gone then.
+ */
 export async function writeDirectoryAtomic(
   path: string,
   files: ReadonlyMap<string, string | Uint8Array>,
@@ -105,7 +121,10 @@ export async function writeDirectoryAtomic(
   const old = temporaryName(path);
   try {
     await mkdir(temporary, { recursive: true });
-    for (const [name, content] of files) await writeFile(join(temporary, name), content);
+    for (const [name, content] of files) {
+      await mkdir(dirname(join(temporary, name)), { recursive: true });
+      await writeFile(join(temporary, name), content);
+    }
     // A directory cannot be renamed over one that is not empty: the old one steps aside, and back if that fails.
     const replaces = await exists(path);
     if (replaces) await rename(path, old);

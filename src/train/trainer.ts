@@ -8,7 +8,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { Loader, maxBatchTokens } from "../data/loader.ts";
 import { ConfigError, DataError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import type { Tensors } from "../io/peft.ts";
+import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
@@ -74,6 +74,8 @@ export interface TrainResult {
   predictions: Prediction[];
   /** The trained tensors and the head. */
   tensors: Tensors;
+  /** The final layer norm [C], through which a bias of the head can be told to PEFT. */
+  finalNorm: FinalNorm;
   /** Seconds of training, evaluation included, loading not. */
   seconds: number;
   /** Whether the run was ended by its AbortSignal. */
@@ -92,7 +94,7 @@ export interface FineTuneArguments extends Partial<TrainOptions> {
 export class RunFailed extends TrainingError {
   constructor(
     error: TrainingError,
-    readonly tensors: Tensors,
+    readonly contents: Pick<TrainResult, "tensors" | "finalNorm">,
   ) {
     super(error.message, { cause: error });
     this.name = "TrainingError";
@@ -206,7 +208,7 @@ class Run {
       for (let epoch = 0; epoch < this.options.epochs && !this.signal?.aborted; epoch++) await this.epoch(epoch);
       while (this.flying.length > 0) await this.land();
     } catch (error) {
-      if (error instanceof TrainingError) throw new RunFailed(error, await readTrained(this.engine));
+      if (error instanceof TrainingError) throw new RunFailed(error, await this.contents());
       throw error;
     }
     const after = await this.everything();
@@ -220,7 +222,7 @@ class Run {
       steps: this.steps,
       evaluations: this.evaluations,
       predictions: after.predictions,
-      tensors: await readTrained(this.engine),
+      ...(await this.contents()),
       seconds: (performance.now() - this.started) / 1000,
       aborted: this.signal?.aborted ?? false,
     };
@@ -302,6 +304,14 @@ class Run {
       found: `loss ${record.loss}, gradient norm ${record.norm}`,
       hint: "use a smaller --lr, a longer --warmup or --clip 1; what was learned before this step is kept",
     });
+  }
+
+  private async contents(): Promise<Pick<TrainResult, "tensors" | "finalNorm">> {
+    const [weight, bias] = await Promise.all([
+      this.engine.readParameter("ln_f.weight"),
+      this.engine.readParameter("ln_f.bias"),
+    ]);
+    return { tensors: await readTrained(this.engine), finalNorm: { weight, bias } };
   }
 
   private async evaluate(): Promise<void> {

@@ -1,0 +1,75 @@
+/** classify: labels texts with a trained model. */
+import { exists, joinPath } from "#platform";
+import { choice, command, main } from "./cli.ts";
+import { DEVICES, type DeviceName, openDevice } from "./device.ts";
+import { ConfigError } from "./errors.ts";
+import { Classifier } from "./train/classifier.ts";
+
+const program = command(
+  "classify",
+  "Labels texts with what a run of train has learned: those on the command line, or the lines of the standard input.",
+  '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt',
+)
+  .argument("[text...]", "texts; without any, the lines of the standard input")
+  .requiredOption("--run <dir>", "a run directory, or its adapter/")
+  .option("--model <dir|name>", "the base model, where it is not where the run says")
+  .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .option("--json", "print one JSON object a text: text, label, probability, probabilities");
+
+interface Flags {
+  run: string;
+  model?: string;
+  device: DeviceName;
+  json?: boolean;
+}
+
+/** Lines that are read before they are classified together. */
+const LINES = 64;
+
+/** The lines of the standard input, some at a time. */
+async function* lines(): AsyncGenerator<string[]> {
+  let rest = "";
+  let ready: string[] = [];
+  process.stdin.setEncoding("utf8");
+  for await (const chunk of process.stdin) {
+    const parts = (rest + chunk).split("\n");
+    rest = parts.pop()!;
+    ready.push(...parts.map((line) => line.replace(/\r$/, "")));
+    while (ready.length >= LINES) {
+      yield ready.slice(0, LINES);
+      ready = ready.slice(LINES);
+    }
+  }
+  if (rest !== "") ready.push(rest);
+  if (ready.length > 0) yield ready;
+}
+
+await main(async () => {
+  program.parse();
+  const { run, model, device: name, json } = program.opts<Flags>();
+  const inside = joinPath(run, "adapter");
+  const directory = (await exists(inside)) ? inside : run;
+  if (program.args.length === 0 && process.stdin.isTTY)
+    throw new ConfigError("nothing to classify", {
+      expected: "texts on the command line, or lines on the standard input",
+      hint: 'classify --run DIR "some text"',
+    });
+  const device = await openDevice(name);
+  try {
+    const classifier = await Classifier.load(directory, { device, ...(model === undefined ? {} : { model }) });
+    const print = async (texts: string[]) => {
+      const results = await classifier.classify(texts);
+      results.forEach(({ label, probability, probabilities }, i) => {
+        const text = texts[i]!;
+        if (json) console.log(JSON.stringify({ text, label, probability, probabilities }));
+        else console.log(`${label}\t${probability.toFixed(4)}\t${text}`);
+      });
+    };
+    if (program.args.length > 0) await print(program.args);
+    else for await (const texts of lines()) await print(texts);
+    classifier.destroy();
+  } finally {
+    device.destroy();
+  }
+  return 0;
+});

@@ -1,0 +1,55 @@
+/** What the commands share: options through commander, errors as a person reads them, exit codes. */
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import manifest from "../package.json" with { type: "json" };
+import { ConfigError, LowrankError } from "./errors.ts";
+
+/** A command with its name, what it does and examples; unknown flags are errors that suggest the nearest. */
+export function command(name: string, description: string, examples: string): Command {
+  return new Command(name)
+    .description(description)
+    .version(manifest.version)
+    .showHelpAfterError("(--help lists the flags)")
+    .addHelpText("after", `\nExamples:\n${examples}`)
+    .configureHelp({ helpWidth: 110 })
+    .exitOverride();
+}
+
+/** A flag whose value is one of a few words. */
+export function choice(flags: string, description: string, words: readonly string[]): Option {
+  return new Option(flags, description).choices(words);
+}
+
+/** A flag's value as a number. */
+export function number(value: string): number {
+  const parsed = value.trim() === "" ? Number.NaN : Number(value);
+  if (Number.isNaN(parsed)) throw new InvalidArgumentError(`Expected a number, found "${value}".`);
+  return parsed;
+}
+
+/** A comma-separated list. */
+export function list(value: string): string[] {
+  return value
+    .split(",")
+    .map((word) => word.trim())
+    .filter(Boolean);
+}
+
+/**
+ * Runs a command. Exit codes: 0 done, 1 the work failed, 2 the command line or a setting makes no sense. Errors of our own
+ * are printed as they are, others with their stack: those are bugs.
+ */
+export async function main(work: () => Promise<number>): Promise<void> {
+  // A closed pipe (head, less) ends the command in silence.
+  process.stdout.on("error", () => process.exit(0));
+  try {
+    process.exitCode = await work();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : 2;
+      return;
+    }
+    const known = error instanceof LowrankError;
+    console.error(known ? `${error.name}: ${error.message}` : error);
+    process.exitCode = error instanceof ConfigError ? 2 : 1;
+  }
+}

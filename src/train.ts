@@ -1,0 +1,263 @@
+/** train: fine-tunes GPT-2 as a text classifier and leaves a run directory. */
+import { joinPath } from "#platform";
+import manifest from "../package.json" with { type: "json" };
+import { choice, command, list, main, number } from "./cli.ts";
+import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
+import type { Padding } from "./data/dataset.ts";
+import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
+import { DEVICES, type DeviceName, openDevice } from "./device.ts";
+import { ConfigError } from "./errors.ts";
+import { openGPT2, resolveModel } from "./io/hf.ts";
+import type { ModelPlan } from "./model/gpt2.ts";
+import { createProgress, type Progress } from "./report/progress.ts";
+import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
+import { type RunConfig, refuseExisting, saveFailedRun, saveRun } from "./train/run-directory.ts";
+import { SCHEDULES } from "./train/schedule.ts";
+import { describeData, describePlan, describeResult } from "./train/summary.ts";
+import { fineTune, RunFailed, specOf, type TrainEvent, type TrainResult } from "./train/trainer.ts";
+
+/** Everything that a flag can set; what is left out comes from the preset, then from the defaults. */
+interface Settings extends Partial<TrainOptions> {
+  model?: string;
+  data?: string;
+  train?: string;
+  val?: string;
+  test?: string;
+  dataset?: string;
+  textColumn?: string;
+  labelColumn?: string;
+  padding?: Padding;
+  maxLength?: number;
+}
+
+interface Flags extends Settings {
+  device: DeviceName;
+  preset: keyof typeof PRESETS;
+  out?: string;
+  force?: boolean;
+  json?: boolean;
+}
+
+const PRESETS = {
+  quickstart: { model: "gpt2-micro", dataset: "spam-assassin" },
+  paper: { ...PAPER, model: "gpt2", padding: "longest" },
+} as const satisfies Record<string, Settings>;
+
+function padding(value: string): Padding {
+  return value === "none" || value === "longest" ? value : number(value);
+}
+
+function targets(value: string): Target[] {
+  // Checked with the other LoRA settings, where the nearest name is suggested.
+  return value === "all" ? [...TARGETS] : (list(value) as Target[]);
+}
+
+const program = command(
+  "train",
+  "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or its last block or layer.\n" +
+    "Without flags: the bundled gpt2-micro on the bundled mail corpus, spam against ham, in a few minutes.",
+  "  train\n" +
+    "  train --data messages.csv --rank 16 --alpha 32 --out runs/r16\n" +
+    "  train --train train.csv --val val.csv --test test.csv --mode last_block --epochs 10\n" +
+    "  train --preset paper --model path/to/gpt2 --data sms.tsv",
+)
+  .option("--model <dir|name>", "Hugging Face directory of a GPT-2, or the name of a bundled one (gpt2-micro)")
+  .option("--data <file>", "CSV, TSV or JSON lines to balance and split 70/10/20")
+  .option("--train <file>", "training set, with --val and --test: as they are, not balanced")
+  .option("--val <file>", "validation set")
+  .option("--test <file>", "test set")
+  .option("--dataset <name>", "a bundled data set (spam-assassin)")
+  .option("--text-column <name>", "column of the text; guessed where left out")
+  .option("--label-column <name>", "column of the label; guessed where left out")
+  .addOption(choice("--mode <mode>", "what learns (default: lora)", MODES))
+  .option("--rank <r>", "LoRA rank (default: 8)", number)
+  .option("--alpha <a>", "LoRA alpha (default: 16)", number)
+  .addOption(choice("--scaling <s>", "factor of the adapters (default: alpha/r)", SCALINGS))
+  .addOption(choice("--init <i>", "how A begins; B begins at 0 (default: kaiming)", INITS))
+  .option("--targets <list>", `matrices with an adapter, of ${TARGETS.join(",")} (default: all)`, targets)
+  .addOption(choice("--pooling <p>", "where a message is classified (default: last-token)", POOLINGS))
+  .option("--no-head-bias", "train the head without a bias, as PEFT and transformers know it")
+  .option("--padding <none|longest|N>", "pad rows as the paper does, or pack them (default: none)", padding)
+  .option("--max-length <n>", "longest message in tokens; longer ones are cut (default: the model's context)", number)
+  .option("--epochs <n>", "passes over the training set (default: 3)", number)
+  .option("--batch-size <n>", "messages a batch (default: 8)", number)
+  .option("--accumulate <n>", "batches a step (default: 1)", number)
+  .option("--lr <rate>", "peak learning rate (default: 1e-3)", number)
+  .addOption(choice("--schedule <s>", "learning rate after the warm-up (default: linear)", SCHEDULES))
+  .option("--warmup <n>", "warm-up in steps, or as a share of the run below 1 (default: 0.05)", number)
+  .option("--weight-decay <x>", "AdamW's decoupled weight decay (default: 0.1)", number)
+  .option("--clip <x>", "largest global gradient norm; 0: no clipping (default: 0)", number)
+  .option("--eval-every <n>", "steps between evaluations; 0: each epoch (default: 0)", number)
+  .option("--seed <n>", "seed of split, order and initial values (default: 1)", number)
+  .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .option("--out <dir>", "run directory (default: runs/<date and time>)")
+  .option("--force", "replace an existing run directory")
+  .addOption(choice("--preset <name>", "settings to start from", Object.keys(PRESETS)).default("quickstart"))
+  .option("--json", "print events as JSON, one a line, and nothing else on stdout")
+  .allowExcessArguments(false);
+
+/** Flags over the preset; a source of data on the command line replaces the preset's. */
+function settingsOf(flags: Flags): Settings {
+  const { preset, headBias, ...given } = flags;
+  const settings: Settings = { ...(PRESETS[preset] as Settings), ...given };
+  // Commander sets true where --no-head-bias is absent: that is no wish.
+  if (headBias === false) settings.headBias = false;
+  if (given.data !== undefined || given.train !== undefined) if (given.dataset === undefined) delete settings.dataset;
+  return settings;
+}
+
+function datasetSpec({ data, train, val, test, dataset }: Settings): DatasetSpec {
+  const splits = [train, val, test].filter((file) => file !== undefined);
+  const sources = [data !== undefined, splits.length > 0, dataset !== undefined].filter(Boolean).length;
+  const given = Object.entries({ data, train, val, test, dataset }).flatMap(([key, value]) =>
+    value === undefined ? [] : [`--${key}`],
+  );
+  if (sources !== 1 || (splits.length > 0 && splits.length < 3))
+    throw new ConfigError("it is not clear what to train on", {
+      expected: "one of --data FILE, --dataset NAME, or all of --train, --val and --test",
+      found: given.length === 0 ? "none of them" : given.join(", "),
+    });
+  if (data !== undefined) return { file: data };
+  if (dataset !== undefined) return { name: dataset };
+  return { train: train!, val: val!, test: test! };
+}
+
+function datasetOptions(settings: Settings, seed: number, context: number): DatasetOptions {
+  const { textColumn, labelColumn, maxLength = context, padding = "none" } = settings;
+  if (maxLength > context || (typeof padding === "number" && padding > context))
+    throw new ConfigError("messages would be longer than the model's context", {
+      expected: `at most ${context} tokens`,
+      found: `${Math.max(maxLength, typeof padding === "number" ? padding : 0)}`,
+    });
+  return {
+    seed,
+    maxLength,
+    padding,
+    ...(textColumn === undefined ? {} : { textColumn }),
+    ...(labelColumn === undefined ? {} : { labelColumn }),
+  };
+}
+
+/** The training options among the settings. */
+function trainOptions(settings: Settings): TrainOptions {
+  return resolveOptions(Object.fromEntries(Object.entries(settings).filter(([key]) => key in DEFAULTS)));
+}
+
+/** Prints a run as it goes: for people on a terminal, plain lines elsewhere, or JSON. */
+class Printer {
+  private progress: Progress | undefined;
+  plan: ModelPlan | undefined;
+
+  constructor(
+    private readonly json: boolean,
+    private readonly data: LoadedDataset,
+  ) {}
+
+  event(event: TrainEvent): void {
+    if (event.type === "plan") this.plan = event.plan;
+    if (this.json) {
+      const line = jsonEvent(event);
+      if (line) console.log(JSON.stringify(line));
+      return;
+    }
+    switch (event.type) {
+      case "plan":
+        console.log(describePlan(event, event.plan));
+        break;
+      case "start":
+        this.progress = createProgress({ total: event.steps, stream: process.stderr });
+        break;
+      case "step": {
+        const { record, examplesPerSecond, secondsLeft } = event;
+        const { step, loss, accuracy } = record;
+        const epoch = Math.ceil(record.epoch);
+        this.progress?.update({ step, epoch, loss, accuracy, examplesPerSecond, secondsLeft });
+        break;
+      }
+      case "evaluation":
+        break;
+      case "end":
+        this.stop();
+        console.log(describeResult(event.result, this.data));
+    }
+  }
+
+  stop(): void {
+    this.progress?.stop();
+    this.progress = undefined;
+  }
+}
+
+/** An event without what is large: tensors, the plan, single predictions. */
+function jsonEvent(event: TrainEvent): object | null {
+  if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
+  if (event.type !== "end") return event;
+  const { options, stats, before, after, seconds, aborted } = event.result;
+  return { type: "end", options, stats, before, after, seconds, aborted };
+}
+
+function defaultOut(): string {
+  return joinPath("runs", new Date().toISOString().slice(0, 19).replace("T", "_").replaceAll(":", "-"));
+}
+
+await main(async () => {
+  program.parse();
+  const flags = program.opts<Flags>();
+  const settings = settingsOf(flags);
+  const options = trainOptions(settings);
+  const spec = datasetSpec(settings);
+  const out = flags.out ?? defaultOut();
+  await refuseExisting(out, flags.force ?? false);
+  const model = await openGPT2(await resolveModel(settings.model!));
+  const dataOptions = datasetOptions(settings, options.seed, model.config.n_positions);
+  const data = await loadDataset(spec, dataOptions);
+  const config: RunConfig = {
+    version: manifest.version,
+    model: settings.model!,
+    data: { ...spec, ...dataOptions },
+    options,
+    padTo: data.train.padTo,
+    maxLength: dataOptions.maxLength!,
+    labels: data.labels,
+  };
+  const device = await openDevice(flags.device);
+  const printer = new Printer(flags.json ?? false, data);
+  if (!flags.json) console.log(describeData(data, settings.model!));
+  const abort = new AbortController();
+  const interrupt = () => {
+    if (abort.signal.aborted) process.exit(130);
+    console.error("\nstopping after this step; again to stop at once and save nothing");
+    abort.abort();
+  };
+  process.on("SIGINT", interrupt);
+  try {
+    const result: TrainResult = await fineTune({
+      device,
+      model,
+      data,
+      ...options,
+      signal: abort.signal,
+      onEvent: (event) => printer.event(event),
+    });
+    const { peft, reason } = await saveRun(out, config, result, printer.plan!);
+    if (flags.json) console.log(JSON.stringify({ type: "saved", directory: out, peft, reason }));
+    else {
+      console.log(`saved in ${out}${result.aborted ? ", stopped early" : ""}`);
+      if (options.mode === "lora")
+        console.log(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
+      console.log(`try it:  node dist/classify.js --run ${out} "You have won a prize, call now"`);
+    }
+    return result.aborted ? 130 : 0;
+  } catch (error) {
+    printer.stop();
+    if (error instanceof RunFailed) {
+      await saveFailedRun(out, config, specOf(model, data, options), error.contents, device.info, error.message);
+      console.error(`what was learned before is in ${joinPath(out, "adapter")}`);
+    }
+    throw error;
+  } finally {
+    process.off("SIGINT", interrupt);
+    device.destroy();
+    await model.close();
+  }
+});

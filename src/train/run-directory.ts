@@ -1,0 +1,166 @@
+/** What a run leaves on the disk: settings, tables, charts, the plan and the trained tensors. */
+import { absolutePath, exists, joinPath, platformName, writeDirectoryAtomic } from "#platform";
+import type { DeviceInfo } from "../backend/backend.ts";
+import { ConfigError } from "../errors.ts";
+import { SHIPPED_MODELS } from "../io/hf.ts";
+import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
+import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { printProgram } from "../plan/plan.ts";
+import { accuracyChart, type CurvePoint, type Curves, lossChart } from "../report/charts.ts";
+import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../report/csv.ts";
+import type { TrainOptions } from "./options.ts";
+import type { EvaluationRecord, TrainResult } from "./trainer.ts";
+
+/** Everything that is needed to repeat a run. */
+export interface RunConfig {
+  version: string;
+  /** Name or directory of the base model. */
+  model: string;
+  /** Where the data came from, as `loadDataset` takes it, with its options. */
+  data: Record<string, unknown>;
+  options: TrainOptions;
+  /** Tokens to which every row is padded; 0: packed. */
+  padTo: number;
+  maxLength: number;
+  labels: readonly string[];
+}
+
+/** Throws ConfigError where the directory of a run to come is taken. */
+export async function refuseExisting(directory: string, force: boolean): Promise<void> {
+  if (!force && (await exists(directory)))
+    throw new ConfigError("the output directory exists", {
+      where: directory,
+      expected: "a path where nothing is yet",
+      hint: "choose another --out, or give --force to replace it when the run is done",
+    });
+}
+
+/** "LoRA, rank 8, alpha 16" or "mode last_block". */
+export function titleOf({ mode, rank, alpha }: TrainOptions): string {
+  return mode === "lora" ? `LoRA, rank ${rank}, alpha ${alpha}` : `mode ${mode}`;
+}
+
+/** The name of a base model as it is kept in files: a shipped one by its name, another by its full path. */
+export function baseModelName(model: string): string {
+  return (SHIPPED_MODELS as readonly string[]).includes(model) ? model : absolutePath(model);
+}
+
+/** Trained tensors with what is needed to use them. */
+export function adapterOf(config: RunConfig, spec: ModelSpec, tensors: TrainResult["tensors"]): Adapter {
+  return {
+    meta: {
+      base_model: baseModelName(config.model),
+      model: spec.config,
+      mode: spec.mode,
+      lora: spec.lora,
+      task: spec.task,
+      labels: [...config.labels],
+      settings: { maxLength: config.maxLength, padTo: config.padTo },
+    },
+    tensors,
+  };
+}
+
+/**
+ * Writes a finished run, whole or not at all. Returns whether PEFT can load its adapter/, or why not.
+ */
+export async function saveRun(
+  directory: string,
+  config: RunConfig,
+  result: TrainResult,
+  plan: ModelPlan,
+): Promise<{ peft: boolean; reason?: string }> {
+  const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
+  const curves = (of: (record: EvaluationRecord, part: "train" | "val") => number | undefined): Curves => ({
+    title: titleOf(config.options),
+    train: points(result.evaluations, (record) => of(record, "train")),
+    validation: points(result.evaluations, (record) => of(record, "val")),
+    examplesPerEpoch: examplesPerEpoch(result),
+  });
+  const files = new Map<string, string | Uint8Array>([
+    ["config.json", settings(config, result.device)],
+    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(result)])],
+    ["losses.csv", toCsv(LOSSES_COLUMNS, result.evaluations.map(lossesRow))],
+    ["loss.svg", lossChart(curves((record, part) => record[part]?.loss))],
+    ["accuracy.svg", accuracyChart(curves((record, part) => record[part]?.accuracy))],
+    ["plan.txt", printProgram(plan)],
+  ]);
+  for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
+  await writeDirectoryAtomic(directory, files);
+  return { peft: adapter.peft, ...(adapter.reason === undefined ? {} : { reason: adapter.reason }) };
+}
+
+/** Writes what is left of a run that failed: its settings, the error, and the last good state of what was trained. */
+export async function saveFailedRun(
+  directory: string,
+  config: RunConfig,
+  spec: ModelSpec,
+  contents: { tensors: TrainResult["tensors"]; finalNorm: FinalNorm },
+  device: DeviceInfo,
+  error: string,
+): Promise<void> {
+  const { files } = adapterFiles(adapterOf(config, spec, contents.tensors), { finalNorm: contents.finalNorm });
+  await writeDirectoryAtomic(
+    directory,
+    new Map<string, string | Uint8Array>([
+      ["config.json", settings(config, device)],
+      ["error.txt", `${error}\n`],
+      ...[...files].map(([name, content]) => [joinPath("adapter", name), content] as const),
+    ]),
+  );
+}
+
+function settings(config: RunConfig, device: DeviceInfo): string {
+  return `${JSON.stringify({ ...config, device, platform: platformName }, null, 2)}\n`;
+}
+
+function points(records: EvaluationRecord[], of: (record: EvaluationRecord) => number | undefined): CurvePoint[] {
+  return records.flatMap((record) => {
+    const value = of(record);
+    return value === undefined ? [] : [{ examples_seen: record.examples, value }];
+  });
+}
+
+function examplesPerEpoch({ steps }: TrainResult): number {
+  const last = steps.at(-1);
+  return last ? last.examples / last.epoch : 1;
+}
+
+function lossesRow(record: EvaluationRecord) {
+  return {
+    step: record.step,
+    epoch: record.epoch,
+    examples_seen: record.examples,
+    lr: record.lr,
+    train_loss: record.train?.loss ?? null,
+    val_loss: record.val.loss,
+    train_acc: record.train?.accuracy ?? null,
+    val_acc: record.val.accuracy,
+    grad_norm: record.train?.norm ?? null,
+  };
+}
+
+/** One row with the columns of the published results. */
+export function metricsRow({ options, before, after, evaluations, steps, seconds }: TrainResult): MetricsRow {
+  const last = evaluations.at(-1);
+  const lora = options.mode === "lora";
+  return {
+    rank: lora ? options.rank : null,
+    alpha: lora ? options.alpha : null,
+    trainable_layers: options.mode,
+    lr: options.lr,
+    weight_decay: options.weightDecay,
+    num_epochs: options.epochs,
+    pre_train_acc: before.train.accuracy,
+    pre_val_acc: before.val.accuracy,
+    pre_test_acc: before.test.accuracy,
+    final_train_acc: after.train.accuracy,
+    final_val_acc: after.val.accuracy,
+    final_test_acc: after.test.accuracy,
+    train_loss_last: last?.train?.loss ?? null,
+    val_loss_last: after.val.loss,
+    examples_seen: steps.at(-1)?.examples ?? 0,
+    minutes: seconds / 60,
+  };
+}

@@ -1,0 +1,118 @@
+/** A run in words and tables, for a terminal. */
+import type { DatasetStats } from "../data/dataset.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
+import type { ModelPlan } from "../model/gpt2.ts";
+import { showMemory } from "../plan/memory.ts";
+import { showDuration } from "../report/progress.ts";
+import { renderTable } from "../report/tables.ts";
+import type { Prediction } from "./metrics.ts";
+import { titleOf } from "./run-directory.ts";
+import type { TrainEvent, TrainResult } from "./trainer.ts";
+
+/** The three sets: rows, classes and lengths; what was cut or replaced is said once. */
+export function describeData({ source, labels, stats }: LoadedDataset, model: string): string {
+  const sets = Object.entries({ train: stats.train, validation: stats.val, test: stats.test });
+  const table = renderTable<[string, DatasetStats]>(
+    [
+      { header: "set", value: ([name]) => name },
+      { header: "rows", value: ([, s]) => s.rows },
+      ...labels.map((label) => ({ header: label, value: ([, s]: [string, DatasetStats]) => s.classes[label]! })),
+      { header: "tokens: mean", value: ([, s]) => s.mean, digits: 1 },
+      { header: "median", value: ([, s]) => s.median },
+      { header: "95 %", value: ([, s]) => s.p95 },
+      { header: "longest", value: ([, s]) => s.max },
+      { header: "cut", value: ([, s]) => s.cut },
+    ],
+    sets,
+  );
+  const sum = (of: (s: DatasetStats) => number) => sets.reduce((total, [, s]) => total + of(s), 0);
+  const notes = [
+    [sum((s) => s.cut), "messages are longer than the longest length and were cut"],
+    [sum((s) => s.empty), "messages are empty and stand as <|endoftext|>"],
+    [stats.invalidUtf8, "places are not valid UTF-8 and became U+FFFD"],
+  ] as const;
+  const said = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
+  return [`model: ${model}`, `data:  ${source}`, table, ...said].join("\n");
+}
+
+/** The device, what learns, and the memory that is about to be allocated. */
+export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan: ModelPlan): string {
+  const { device, trainable } = event;
+  const all = [...plan.parameters.all.values()].reduce(
+    (total, { shape }) => total + shape.reduce((a, b) => a * b, 1),
+    0,
+  );
+  const share = ((100 * trainable) / all).toFixed(2);
+  return [
+    `device: ${device.name} (${device.kind}${device.software ? ", software driver" : ""})`,
+    `learns: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} values (${share} %), mode ${plan.spec.mode}`,
+    `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
+    showMemory(plan.memory),
+  ].join("\n");
+}
+
+/** Loss and accuracy before and after, the confusion matrix, and some messages of the test set. */
+export function describeResult(result: TrainResult, data: LoadedDataset): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const rows = (["train", "val", "test"] as const).map((name) => ({
+    name: name === "val" ? "validation" : name,
+    before: result.before[name],
+    after: result.after[name],
+  }));
+  const table = renderTable<(typeof rows)[number]>(
+    [
+      { header: titleOf(result.options), value: ({ name }) => name },
+      { header: "rows", value: ({ after }) => after.rows },
+      { header: "loss before", value: ({ before }) => before.loss, digits: 4 },
+      { header: "after", value: ({ after }) => after.loss, digits: 4 },
+      { header: "accuracy before", value: ({ before }) => percent(before.accuracy) },
+      { header: "after", value: ({ after }) => percent(after.accuracy) },
+    ],
+    rows,
+  );
+  const examples = result.steps.at(-1)?.examples ?? 0;
+  return [
+    table,
+    confusion(result.predictions, data),
+    samples(result.predictions, data),
+    `${examples.toLocaleString("en-US")} examples in ${showDuration(result.seconds)}, evaluation included`,
+  ].join("\n");
+}
+
+function confusion(predictions: Prediction[], { labels, test }: LoadedDataset): string {
+  const count = (truth: number, said: number) =>
+    predictions.filter(({ row, label }) => test.label(row) === truth && label === said).length;
+  return renderTable<number>(
+    [
+      { header: "test set: truth", value: (truth) => labels[truth]! },
+      ...labels.map((label, said) => ({ header: `said ${label}`, value: (truth: number) => count(truth, said) })),
+    ],
+    labels.map((_, truth) => truth),
+  );
+}
+
+/** Messages that are shown: some that were labelled right, the first of each class, and some that were not. */
+const SHOWN = 3;
+const SHOWN_CHARACTERS = 60;
+
+function samples(predictions: Prediction[], { labels, test }: LoadedDataset): string {
+  const right = predictions.filter(({ row, label }) => label === test.label(row));
+  const wrong = predictions.filter(({ row, label }) => label !== test.label(row));
+  const first = labels.flatMap((_, label) => right.find((p) => p.label === label) ?? []);
+  const shown = [...first, ...right.filter((p) => !first.includes(p))].slice(0, Math.max(SHOWN, labels.length));
+  return renderTable<Prediction>(
+    [
+      { header: "message", value: ({ row }) => shorten(test.text(row)) },
+      { header: "truth", value: ({ row }) => labels[test.label(row)]! },
+      { header: "said", value: ({ label }) => labels[label]! },
+      { header: "probability", value: ({ probability }) => probability, digits: 3 },
+    ],
+    [...shown, ...wrong.slice(0, SHOWN)],
+  );
+}
+
+function shorten(text: string): string {
+  const line = text.replaceAll(/\s+/g, " ").trim();
+  const characters = [...line];
+  return characters.length <= SHOWN_CHARACTERS ? line : `${characters.slice(0, SHOWN_CHARACTERS - 1).join("")}…`;
+}

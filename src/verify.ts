@@ -1,0 +1,61 @@
+/** verify: runs golden fixtures and compares every tensor with what PyTorch computed. */
+import { joinPath, openFile, writeFileAtomic } from "#platform";
+import { choice, command, main } from "./cli.ts";
+import { DEVICES, openDevice } from "./device.ts";
+import { encodeSafetensors, SafetensorsFile } from "./io/safetensors.ts";
+import { type Comparison, type GoldenResult, passes, runGolden } from "./train/golden.ts";
+
+const program = command(
+  "verify",
+  "Runs golden fixture files and prints one line a tensor: its error against PyTorch, and the tolerance.\n" +
+    "Exits 1 where an error is beyond its tolerance.",
+  "  verify test/golden/*.safetensors\n  verify --out actual test/golden/01_cls_lora_all_r4_last.safetensors",
+)
+  .argument("<file...>", "fixture files (test/golden/README.md tells what is in them)")
+  .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .option("--out <dir>", "write what was computed to DIR/<case>.actual.safetensors");
+
+function line({ name, measure, error, tolerance }: Comparison): string {
+  const verdict = error <= tolerance ? "ok  " : "FAIL";
+  return `  ${verdict} ${name.padEnd(36)} ${error.toExponential(1).padStart(8)} of ${tolerance.toExponential(0)}  ${measure}`;
+}
+
+async function write(directory: string, result: GoldenResult): Promise<void> {
+  const tensors = [...result.actual].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32" as const, data }));
+  await writeFileAtomic(joinPath(directory, `${result.case}.actual.safetensors`), encodeSafetensors(tensors));
+}
+
+await main(async () => {
+  program.parse();
+  const options = program.opts<{ device: (typeof DEVICES)[number]; out?: string }>();
+  const device = await openDevice(options.device);
+  const worst = new Map<string, Comparison>();
+  let bad = 0;
+  try {
+    console.log(`device: ${device.info.kind}, ${device.info.name}`);
+    for (const path of program.args) {
+      const reader = await openFile(path);
+      try {
+        const result = await runGolden(await SafetensorsFile.open(reader), device);
+        console.log(result.case);
+        for (const comparison of result.comparisons) {
+          console.log(line(comparison));
+          if (!passes(comparison)) bad++;
+          const kind = `${comparison.kind} (${comparison.measure})`;
+          const before = worst.get(kind);
+          if (!before || !(comparison.error <= before.error)) worst.set(kind, comparison);
+        }
+        if (options.out !== undefined) await write(options.out, result);
+      } finally {
+        await reader.close();
+      }
+    }
+  } finally {
+    device.destroy();
+  }
+  console.log("worst error of each kind");
+  for (const [kind, { error, tolerance, name }] of worst)
+    console.log(`  ${kind.padEnd(36)} ${error.toExponential(1)} of ${tolerance.toExponential(0)}  (${name})`);
+  console.log(bad === 0 ? `${program.args.length} files, all within tolerance` : `${bad} values are beyond tolerance`);
+  return bad === 0 ? 0 : 1;
+});
