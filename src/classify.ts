@@ -1,5 +1,4 @@
 /** classify: labels texts with a trained model. */
-import { exists, joinPath } from "#platform";
 import { choice, command, main } from "./cli.ts";
 import { DEVICES, type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
@@ -47,8 +46,6 @@ async function* lines(): AsyncGenerator<string[]> {
 await main(async () => {
   program.parse();
   const { run, model, device: name, json } = program.opts<Flags>();
-  const inside = joinPath(run, "adapter");
-  const directory = (await exists(inside)) ? inside : run;
   if (program.args.length === 0 && process.stdin.isTTY)
     throw new ConfigError("nothing to classify", {
       expected: "texts on the command line, or lines on the standard input",
@@ -56,7 +53,7 @@ await main(async () => {
     });
   const device = await openDevice(name);
   try {
-    const classifier = await Classifier.load(directory, { device, ...(model === undefined ? {} : { model }) });
+    const classifier = await Classifier.load(run, { device, ...(model === undefined ? {} : { model }) });
     const print = async (texts: string[]) => {
       const results = await classifier.classify(texts);
       results.forEach(({ label, probability, probabilities }, i) => {

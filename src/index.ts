@@ -1,1 +1,22 @@
-export {};
+/** Lowrank's public API. */
+export type { Backend, DeviceInfo } from "./backend/backend.ts";
+export type { GPT2Config, Init, LoraConfig, Mode, Pooling, Scaling, Target } from "./config.ts";
+export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
+export { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
+export { Tokenizer } from "./data/tokenizer.ts";
+export { type DeviceName, openDevice } from "./device.ts";
+export {
+  ConfigError,
+  DataError,
+  DeviceError,
+  FormatError,
+  LowrankError,
+  ShapeError,
+  TrainingError,
+} from "./errors.ts";
+export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
+export { type Classification, Classifier } from "./train/classifier.ts";
+export { type FineTuneRun, fineTune } from "./train/fine-tune.ts";
+export type { Evaluation, Prediction } from "./train/metrics.ts";
+export type { TrainOptions } from "./train/options.ts";
+export type { EvaluationRecord, FineTuneArguments, StepRecord, TrainEvent, TrainResult } from "./train/trainer.ts";

@@ -1,17 +1,15 @@
 /** train: fine-tunes GPT-2 as a text classifier and leaves a run directory. */
 import { joinPath } from "#platform";
-import manifest from "../package.json" with { type: "json" };
 import { choice, command, list, main, number } from "./cli.ts";
 import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
 import type { Padding } from "./data/dataset.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
 import { DEVICES, type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
-import { openGPT2, resolveModel } from "./io/hf.ts";
-import type { ModelPlan } from "./model/gpt2.ts";
+import { loadModel } from "./io/hf.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
-import { type RunConfig, refuseExisting, saveFailedRun, saveRun } from "./train/run-directory.ts";
+import { refuseExisting, runConfig, saveFailedRun, saveRun } from "./train/run-directory.ts";
 import { SCHEDULES } from "./train/schedule.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
 import { fineTune, RunFailed, specOf, type TrainEvent, type TrainResult } from "./train/trainer.ts";
@@ -87,7 +85,7 @@ const program = command(
   .option("--warmup <n>", "warm-up in steps, or as a share of the run below 1 (default: 0.05)", number)
   .option("--weight-decay <x>", "AdamW's decoupled weight decay (default: 0.1)", number)
   .option("--clip <x>", "largest global gradient norm; 0: no clipping (default: 0)", number)
-  .option("--eval-every <n>", "steps between evaluations; 0: each epoch (default: 0)", number)
+  .option("--eval-every <n>", "steps between evaluations; 0: twice an epoch (default: 0)", number)
   .option("--seed <n>", "seed of split, order and initial values (default: 1)", number)
   .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
@@ -146,7 +144,6 @@ function trainOptions(settings: Settings): TrainOptions {
 /** Prints a run as it goes: for people on a terminal, plain lines elsewhere, or JSON. */
 class Printer {
   private progress: Progress | undefined;
-  plan: ModelPlan | undefined;
 
   constructor(
     private readonly json: boolean,
@@ -154,7 +151,6 @@ class Printer {
   ) {}
 
   event(event: TrainEvent): void {
-    if (event.type === "plan") this.plan = event.plan;
     if (this.json) {
       const line = jsonEvent(event);
       if (line) console.log(JSON.stringify(line));
@@ -208,18 +204,10 @@ await main(async () => {
   const spec = datasetSpec(settings);
   const out = flags.out ?? defaultOut();
   await refuseExisting(out, flags.force ?? false);
-  const model = await openGPT2(await resolveModel(settings.model!));
+  const model = await loadModel(settings.model!);
   const dataOptions = datasetOptions(settings, options.seed, model.config.n_positions);
   const data = await loadDataset(spec, dataOptions);
-  const config: RunConfig = {
-    version: manifest.version,
-    model: settings.model!,
-    data: { ...spec, ...dataOptions },
-    options,
-    padTo: data.train.padTo,
-    maxLength: dataOptions.maxLength!,
-    labels: data.labels,
-  };
+  const config = runConfig(model, data, options, { ...spec, ...dataOptions });
   const device = await openDevice(flags.device);
   const printer = new Printer(flags.json ?? false, data);
   if (!flags.json) console.log(describeData(data, settings.model!));
@@ -239,7 +227,7 @@ await main(async () => {
       signal: abort.signal,
       onEvent: (event) => printer.event(event),
     });
-    const { peft, reason } = await saveRun(out, config, result, printer.plan!);
+    const { peft, reason } = await saveRun(out, config, result);
     if (flags.json) console.log(JSON.stringify({ type: "saved", directory: out, peft, reason }));
     else {
       console.log(`saved in ${out}${result.aborted ? ", stopped early" : ""}`);

@@ -1,6 +1,7 @@
 /** The rows of one or more files in the memory of data.wasm, read in chunks and tokenized on the way. */
-import type { FileReader } from "#platform";
+
 import { DataError, FormatError } from "../errors.ts";
+import type { FileReader } from "../platform/reader.ts";
 import { type ColumnChoice, findColumns, findKeys } from "./columns.ts";
 import { faultError, UNKNOWN_LABEL } from "./faults.ts";
 import type { DataExports, DataModule } from "./wasm.ts";

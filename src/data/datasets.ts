@@ -1,7 +1,8 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
-import { exists, type FileReader, openFile, readAsset } from "#platform";
+import { exists, openFile, readAsset } from "#platform";
 import spamAssassin from "../../data/datasets/spam-assassin.json" with { type: "json" };
 import { ConfigError, DataError } from "../errors.ts";
+import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "./columns.ts";
 import { bytesReader, Corpus, type ReadOptions } from "./corpus.ts";
 import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
@@ -53,6 +54,8 @@ export interface LoadedDataset {
     /** Invalid UTF-8 sequences that became U+FFFD. */
     invalidUtf8: number;
   };
+  /** The longest row allowed, in tokens. */
+  maxLength: number;
   /** Where the rows came from, for people. */
   source: string;
 }
@@ -105,6 +108,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     test,
     labels: corpus.labels,
     stats: { ...stats, rowsRead, invalidUtf8: corpus.invalidUtf8 },
+    maxLength,
     source,
   };
 }

@@ -39,6 +39,11 @@ export async function resolveModel(nameOrDirectory: string): Promise<string> {
   });
 }
 
+/** Opens a model by directory or by the name of a shipped one. Close it when nothing more is trained from it. */
+export async function loadModel(nameOrDirectory: string): Promise<GPT2Checkpoint> {
+  return openGPT2(await resolveModel(nameOrDirectory));
+}
+
 /**
  * Opens a checkpoint and checks that every tensor is there with the shape that its config asks for.
  * Throws ConfigError where files are missing or the model is unsupported, FormatError where they are wrong.

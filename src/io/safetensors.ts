@@ -3,8 +3,9 @@
  * that one of any size is never held in memory. Typed arrays are little-endian on every machine that Node and browsers
  * run on here, as the format demands.
  */
-import type { FileReader } from "#platform";
+
 import { FormatError, ShapeError } from "../errors.ts";
+import type { FileReader } from "../platform/reader.ts";
 import { type Shape, showShape, sizeOf } from "../tensor.ts";
 
 /** Bytes of one element of each element type of the format. */

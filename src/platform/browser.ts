@@ -5,17 +5,9 @@
  * read-only, or else a path in the origin private file system, the page's own disk.
  */
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
+import type { FileReader } from "./reader.ts";
 
 export const platformName = "browser";
-
-/** A file opened for random access. Offsets and lengths are bytes. */
-export interface FileReader {
-  readonly name: string;
-  readonly size: number;
-  /** The bytes of [offset, offset + length), in memory of their own (aligned to 8). */
-  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
-  close(): Promise<void>;
-}
 
 export async function openFile(path: string): Promise<FileReader> {
   // A blob is kept by the browser, on disk where it is big: a slice of it is read when asked for.

@@ -8,17 +8,9 @@ import { freemem } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../errors.ts";
+import type { FileReader } from "./reader.ts";
 
 export const platformName = `Node ${process.version}`;
-
-/** A file opened for random access. Offsets and lengths are bytes. */
-export interface FileReader {
-  readonly name: string;
-  readonly size: number;
-  /** The bytes of [offset, offset + length), in memory of their own (aligned to 8). */
-  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
-  close(): Promise<void>;
-}
 
 /** Opens a file; throws ConfigError where there is none, or none that can be read. */
 export async function openFile(path: string): Promise<FileReader> {

@@ -1,9 +1,10 @@
 /** A trained model that labels texts. */
+import { exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { Pooling } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
-import { openGPT2, resolveModel } from "../io/hf.ts";
+import { loadModel } from "../io/hf.ts";
 import { type AdapterMeta, readAdapter } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { loadBase, writeTrained } from "./contents.ts";
@@ -40,8 +41,9 @@ export class Classifier {
    * overrides it). Throws ConfigError where there is no adapter or no model, FormatError where a file is damaged.
    */
   static async load(directory: string, { device, model }: { device: Backend; model?: string }): Promise<Classifier> {
-    const { meta, tensors } = await readAdapter(directory);
-    const checkpoint = await openGPT2(await resolveModel(model ?? meta.base_model));
+    const inside = joinPath(directory, "adapter");
+    const { meta, tensors } = await readAdapter((await exists(inside)) ? inside : directory);
+    const checkpoint = await loadModel(model ?? meta.base_model);
     try {
       const maxLength = checkpoint.config.n_positions;
       const { maxLength: trained = maxLength, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };

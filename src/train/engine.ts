@@ -37,6 +37,9 @@ export interface BatchResult {
 
 const IDLE: Pick<StepValues, "decay" | "step_size" | "correction2"> = { decay: 1, step_size: 0, correction2: 1 };
 
+/** What the losses of the rows that count are multiplied with; where none counts, the loss is 0 and not 0 / 0. */
+const meanOf = (counted: number) => 1 / Math.max(1, counted);
+
 export class Engine {
   private readonly staging: Uint32Array;
   private slot = 0;
@@ -130,7 +133,7 @@ export class Engine {
       const segments: SegmentName[] = ["forward", "backward"];
       if (i === 0) segments.unshift("zero");
       if (i === batches.length - 1) segments.push("update");
-      return this.submit(segments, batch, { ...update, loss_scale: 1 / counted });
+      return this.submit(segments, batch, { ...update, loss_scale: meanOf(counted) });
     });
   }
 
@@ -162,11 +165,10 @@ export class Engine {
     update: (typeof IDLE & { loss_scale: number }) | null,
   ): number {
     const { batch: inputs, capacity, spec } = this.plan;
-    const { vocab_size, n_positions } = spec.config;
-    const { counted, ...values } = packBatch(batch, inputs, this.staging, capacity, vocab_size, n_positions);
+    const { counted, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
     this.session.write(inputs.root, this.staging);
     this.slot = (this.slot + 1) % SLOTS;
-    this.session.run(segments, { ...values, ...IDLE, loss_scale: 1 / counted, ...update, slot: this.slot });
+    this.session.run(segments, { ...values, ...IDLE, loss_scale: meanOf(counted), ...update, slot: this.slot });
     return this.slot;
   }
 

@@ -42,7 +42,7 @@ export interface TrainOptions {
   weightDecay: number;
   /** Largest global gradient norm; 0 turns clipping off. */
   clip: number;
-  /** Steps between evaluations on the validation set; 0: at the end of each epoch. */
+  /** Steps between evaluations on the validation set; 0: twice an epoch. */
   evalEvery: number;
   seed: number;
 }

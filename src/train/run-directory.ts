@@ -1,29 +1,49 @@
 /** What a run leaves on the disk: settings, tables, charts, the plan and the trained tensors. */
-import { absolutePath, exists, joinPath, platformName, writeDirectoryAtomic } from "#platform";
+import { absolutePath, exists, joinPath, packagePath, platformName, writeDirectoryAtomic } from "#platform";
+import manifest from "../../package.json" with { type: "json" };
 import type { DeviceInfo } from "../backend/backend.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { ConfigError } from "../errors.ts";
-import { SHIPPED_MODELS } from "../io/hf.ts";
+import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/plan.ts";
 import { accuracyChart, type CurvePoint, type Curves, lossChart } from "../report/charts.ts";
 import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../report/csv.ts";
 import type { TrainOptions } from "./options.ts";
-import type { EvaluationRecord, TrainResult } from "./trainer.ts";
+import type { EvaluationRecord, StepRecord, TrainResult } from "./trainer.ts";
 
-/** Everything that is needed to repeat a run. */
+/** Everything that is needed to repeat a run and to use what it learned: config.json. */
 export interface RunConfig {
   version: string;
   /** Name or directory of the base model. */
   model: string;
-  /** Where the data came from, as `loadDataset` takes it, with its options. */
+  /** Where the data came from and how it was read. */
   data: Record<string, unknown>;
   options: TrainOptions;
   /** Tokens to which every row is padded; 0: packed. */
   padTo: number;
+  /** Longest row in tokens; longer ones were cut. */
   maxLength: number;
   labels: readonly string[];
+}
+
+/** The config of a run; `source` says where the data came from, in place of the data set's own words. */
+export function runConfig(
+  model: GPT2Checkpoint,
+  data: LoadedDataset,
+  options: TrainOptions,
+  source: Record<string, unknown> = { source: data.source },
+): RunConfig {
+  return {
+    version: manifest.version,
+    model: baseModelName(model.directory),
+    data: source,
+    options,
+    padTo: data.train.padTo,
+    maxLength: data.maxLength,
+    labels: data.labels,
+  };
 }
 
 /** Throws ConfigError where the directory of a run to come is taken. */
@@ -42,15 +62,16 @@ export function titleOf({ mode, rank, alpha }: TrainOptions): string {
 }
 
 /** The name of a base model as it is kept in files: a shipped one by its name, another by its full path. */
-export function baseModelName(model: string): string {
-  return (SHIPPED_MODELS as readonly string[]).includes(model) ? model : absolutePath(model);
+function baseModelName(directory: string): string {
+  const path = absolutePath(directory);
+  return SHIPPED_MODELS.find((name) => absolutePath(packagePath(`data/models/${name}`)) === path) ?? path;
 }
 
 /** Trained tensors with what is needed to use them. */
-export function adapterOf(config: RunConfig, spec: ModelSpec, tensors: TrainResult["tensors"]): Adapter {
+function adapterOf(config: RunConfig, spec: ModelSpec, tensors: TrainResult["tensors"]): Adapter {
   return {
     meta: {
-      base_model: baseModelName(config.model),
+      base_model: config.model,
       model: spec.config,
       mode: spec.mode,
       lora: spec.lora,
@@ -69,22 +90,21 @@ export async function saveRun(
   directory: string,
   config: RunConfig,
   result: TrainResult,
-  plan: ModelPlan,
 ): Promise<{ peft: boolean; reason?: string }> {
   const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
-  const curves = (of: (record: EvaluationRecord, part: "train" | "val") => number | undefined): Curves => ({
+  const curves = (key: "loss" | "accuracy"): Curves => ({
     title: titleOf(config.options),
-    train: points(result.evaluations, (record) => of(record, "train")),
-    validation: points(result.evaluations, (record) => of(record, "val")),
+    train: trainingCurve(result.steps, key),
+    validation: result.evaluations.map(({ examples, val }) => ({ examples_seen: examples, value: val[key] })),
     examplesPerEpoch: examplesPerEpoch(result),
   });
   const files = new Map<string, string | Uint8Array>([
     ["config.json", settings(config, result.device)],
     ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(result)])],
     ["losses.csv", toCsv(LOSSES_COLUMNS, result.evaluations.map(lossesRow))],
-    ["loss.svg", lossChart(curves((record, part) => record[part]?.loss))],
-    ["accuracy.svg", accuracyChart(curves((record, part) => record[part]?.accuracy))],
-    ["plan.txt", printProgram(plan)],
+    ["loss.svg", lossChart(curves("loss"))],
+    ["accuracy.svg", accuracyChart(curves("accuracy"))],
+    ["plan.txt", printProgram(result.plan)],
   ]);
   for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
   await writeDirectoryAtomic(directory, files);
@@ -115,10 +135,16 @@ function settings(config: RunConfig, device: DeviceInfo): string {
   return `${JSON.stringify({ ...config, device, platform: platformName }, null, 2)}\n`;
 }
 
-function points(records: EvaluationRecord[], of: (record: EvaluationRecord) => number | undefined): CurvePoint[] {
-  return records.flatMap((record) => {
-    const value = of(record);
-    return value === undefined ? [] : [{ examples_seen: record.examples, value }];
+/** Points of a training curve at most: single steps of a few messages are noise. */
+const CURVE_POINTS = 40;
+
+/** Means over stretches of equally many steps, each at its stretch's middle. */
+function trainingCurve(steps: StepRecord[], key: "loss" | "accuracy"): CurvePoint[] {
+  const stretch = Math.ceil(steps.length / CURVE_POINTS);
+  return Array.from({ length: Math.ceil(steps.length / stretch) || 0 }, (_, i) => {
+    const some = steps.slice(i * stretch, (i + 1) * stretch);
+    const mean = (of: (record: StepRecord) => number) => some.reduce((sum, r) => sum + of(r), 0) / some.length;
+    return { examples_seen: mean((r) => r.examples), value: mean((r) => r[key]) };
   });
 }
 

@@ -62,6 +62,7 @@ export interface Splits<T> {
 export interface TrainResult {
   options: TrainOptions;
   spec: ModelSpec;
+  plan: ModelPlan;
   device: DeviceInfo;
   /** Number of values that learned. */
   trainable: number;
@@ -147,7 +148,7 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
     await loadBase(engine, model);
     initialize(engine, options.seed);
     const run = new Run(engine, data, options, loader, signal, onEvent);
-    return await run.train({ options, spec, device: device.info, trainable });
+    return await run.train({ options, spec, plan: engine.plan, device: device.info, trainable });
   } finally {
     engine.destroy();
   }
@@ -200,7 +201,7 @@ class Run {
     this.warmup = warmupSteps(options.warmup, this.total);
   }
 
-  async train(head: Pick<TrainResult, "options" | "spec" | "device" | "trainable">): Promise<TrainResult> {
+  async train(head: Pick<TrainResult, "options" | "spec" | "plan" | "device" | "trainable">): Promise<TrainResult> {
     const before = await this.everything();
     this.onEvent({ type: "start", steps: this.total, stepsPerEpoch: this.stepsPerEpoch, before: before.splits });
     await this.record(before.splits.val);
@@ -243,7 +244,7 @@ class Run {
       group = [];
       // A batch's result must be read before its slot is used again.
       while (this.flying.length * accumulate > IN_FLIGHT) await this.land();
-      const every = this.options.evalEvery || this.stepsPerEpoch;
+      const every = this.options.evalEvery || Math.ceil(this.stepsPerEpoch / 2);
       if (step % every === 0 && step < this.total) {
         while (this.flying.length > 0) await this.land();
         await this.evaluate();

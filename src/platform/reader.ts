@@ -1,0 +1,8 @@
+/** A file opened for random access. Offsets and lengths are bytes. */
+export interface FileReader {
+  readonly name: string;
+  readonly size: number;
+  /** The bytes of [offset, offset + length), in memory of their own (aligned to 8). */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
