@@ -55,6 +55,7 @@ await esbuild.build({
   outdir: "dist",
   splitting: true,
 });
+run("node_modules/typescript/bin/tsc", ["--project", "src/tools/tsconfig.types.json"]);
 
 if (process.argv.includes("--tests")) {
   rmSync("build/test", { recursive: true, force: true });
