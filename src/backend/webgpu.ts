@@ -186,8 +186,9 @@ class WebGPUSession implements Session {
     const { device } = backend;
     const { memory, segments } = program;
     const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
+    // Bindings have at least 16 bytes: also those of views at the end of a buffer, which start at multiples of 256.
     for (const { label, bytes } of memory.buffers)
-      this.buffers.push(device.createBuffer({ label, size: Math.max(16, bytes), usage }));
+      this.buffers.push(device.createBuffer({ label, size: Math.ceil(bytes / 16) * 16, usage }));
     const count = segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
     this.words = new DataView(new ArrayBuffer(Math.max(1, count) * UNIFORM_STRIDE));
     this.uniforms = device.createBuffer({
