@@ -78,25 +78,70 @@ export interface BatchValues {
   counted: number;
 }
 
-/**
- * Fills `into` [inputs.root.size] with the batch and its tables. Throws ShapeError where it is larger than the plan's
- * capacity, or where an id or a row is out of range: kernels do not check.
- */
-export function packBatch(
-  batch: Batch,
-  inputs: BatchInputs,
-  into: Uint32Array,
-  capacity: Capacity,
-  vocabSize: number,
-  maxLength: number,
-): BatchValues {
-  const tokens = batch.ids.length;
-  const sequences = batch.starts.length - 1;
+/** Throws ShapeError unless the batch is whole, in range and no larger than the plan's capacity: kernels do not check. */
+function checkBatch({ ids, starts, rows, targets }: Batch, capacity: Capacity, { config, task }: ModelSpec): void {
+  const tokens = ids.length;
+  const sequences = starts.length - 1;
   if (tokens > capacity.tokens || sequences > capacity.sequences || tokens === 0)
     throw new ShapeError("the batch does not fit the plan", {
       expected: `1 to ${capacity.tokens} tokens in at most ${capacity.sequences} sequences`,
       found: `${tokens} tokens in ${sequences} sequences`,
     });
+  if (starts[0] !== 0 || starts[sequences] !== tokens)
+    throw new ShapeError("the sequences do not cover the batch", {
+      expected: `starts from 0 to ${tokens}`,
+      found: `from ${starts[0]} to ${starts[sequences]}`,
+    });
+  const isClassifier = task.objective === "classification";
+  const count = isClassifier ? sequences : tokens;
+  if (targets.length !== count || (isClassifier && rows.length !== sequences))
+    throw new ShapeError("the batch has the wrong number of targets or rows", {
+      expected: isClassifier ? `${count} targets and rows, one a sequence` : `${count} targets, one a token`,
+      found: `${targets.length} targets, ${rows.length} rows`,
+    });
+  for (let b = 0; b < sequences; b++) {
+    const [start, end] = [starts[b]!, starts[b + 1]!];
+    if (end <= start || end - start > config.n_positions)
+      throw new ShapeError("a sequence is empty or longer than the model's context", {
+        expected: `1 to ${config.n_positions} tokens`,
+        found: `${end - start}`,
+        where: `sequence ${b}`,
+      });
+    if (isClassifier && !(rows[b]! >= start && rows[b]! < end))
+      throw new ShapeError("the row that is classified lies outside its sequence", {
+        expected: `${start} to ${end - 1}`,
+        found: `${rows[b]}`,
+        where: `sequence ${b}`,
+      });
+  }
+  const n = ids.findIndex((id) => id >= config.vocab_size);
+  if (n >= 0)
+    throw new ShapeError("a token id is outside the vocabulary", {
+      expected: `0 to ${config.vocab_size - 1}`,
+      found: String(ids[n]),
+      where: `token ${n}`,
+    });
+  const classes = isClassifier ? task.num_labels : config.vocab_size;
+  const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
+  if (i >= 0)
+    throw new ShapeError("a target is no class", {
+      expected: `0 to ${classes - 1}, or ${IGNORE_INDEX} where the row does not count`,
+      found: String(targets[i]),
+      where: `target ${i}`,
+    });
+}
+
+/** Fills `into` [inputs.root.size] with the batch and its tables. Throws ShapeError where the batch makes no sense. */
+export function packBatch(
+  batch: Batch,
+  inputs: BatchInputs,
+  into: Uint32Array,
+  capacity: Capacity,
+  spec: ModelSpec,
+): BatchValues {
+  checkBatch(batch, capacity, spec);
+  const tokens = batch.ids.length;
+  const sequences = batch.starts.length - 1;
   const part = ({ offset, size }: Tensor) => into.subarray(offset, offset + size);
   part(inputs.ids).set(batch.ids);
   part(inputs.starts).set(batch.starts);
@@ -113,11 +158,6 @@ export function packBatch(
       spans[2 * n + 1] = end;
     }
   }
-  if (longest > maxLength)
-    throw new ShapeError("a sequence is longer than the model's context", {
-      expected: `at most ${maxLength} tokens`,
-      found: `${longest}`,
-    });
   batch.rows.forEach((row, b) => {
     picked[row] = b + 1;
   });
@@ -130,13 +170,6 @@ export function packBatch(
     if (i === 0 || batch.ids[n] !== batch.ids[order[i - 1]!]) groups[unique++] = i;
   });
   groups[unique] = tokens;
-  const top = batch.ids[order[tokens - 1]!]!;
-  if (top >= vocabSize)
-    throw new ShapeError("a token id is outside the vocabulary", {
-      expected: `0 to ${vocabSize - 1}`,
-      found: String(top),
-      where: `token ${order[tokens - 1]}`,
-    });
   const counted = batch.targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
   return { tokens, sequences, unique, longest, counted };
 }
