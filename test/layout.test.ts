@@ -129,7 +129,7 @@ const COMMANDS = new Set(SOURCES.filter(isCommand).map(({ path }) => path));
 /** What each of the lower folders may import from; those above them may use everything but commands and the page. */
 const BELOW: Record<string, string[]> = {
   "": [""],
-  platform: ["platform"],
+  platform: ["", "platform"],
   ops: ["", "ops"],
   plan: ["", "ops", "plan"],
   model: ["", "ops", "plan", "model"],
