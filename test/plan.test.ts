@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { DeviceError } from "../src/errors.ts";
+import { ConfigError, DeviceError } from "../src/errors.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../src/model/gpt2.ts";
 import { parameterList } from "../src/model/trainable.ts";
 import type { Access, Dispatch } from "../src/ops/kernel.ts";
@@ -217,6 +217,15 @@ test("large tables and logits come in pieces, and in no other way than the small
   assert.throws(
     () => plan(smallSpec("all", lm), { maxBinding: 1024 }),
     (error: unknown) => error instanceof DeviceError && error.message.includes("wte.weight"),
+  );
+});
+
+test("more tokens than a grid can have workgroups are refused", () => {
+  const options = { spec: smallSpec("lora"), optimizer: null, maxBinding: 128 * MIB };
+  buildPlan({ ...options, capacity: { tokens: 65535, sequences: 4 } });
+  assert.throws(
+    () => buildPlan({ ...options, capacity: { tokens: 65536, sequences: 4 } }),
+    (error: unknown) => error instanceof ConfigError && error.message.includes("65536"),
   );
 });
 

@@ -13,7 +13,7 @@ import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import { geluBackward, geluForward } from "../ops/gelu.ts";
 import { gradnorm, PARTIALS_PER_PAGE } from "../ops/gradnorm.ts";
-import type { Dispatch } from "../ops/kernel.ts";
+import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
 import { loraDown, loraDownBackward, loraUp, loraUpBackward } from "../ops/lora.ts";
 import { biasBackward, matmul } from "../ops/matmul.ts";
@@ -103,6 +103,12 @@ export function buildPlan(options: PlanOptions): ModelPlan {
   const { spec, capacity } = options;
   if (spec.task.objective === "classification" && spec.task.num_labels < 2)
     throw new ConfigError("too few classes", { expected: "2 or more", found: String(spec.task.num_labels) });
+  if (capacity.tokens > MAX_GROUPS)
+    throw new ConfigError("too many tokens for one batch", {
+      expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
+      found: String(capacity.tokens),
+      hint: "use a smaller --batch-size or --max-length",
+    });
   return new Builder(options, makeBatchInputs(spec, capacity)).build();
 }
 

@@ -79,7 +79,7 @@ export function ceilDiv(n: number, by: number): number {
 }
 
 /** WebGPU's default limit of workgroups in one dimension. */
-const MAX_GROUPS = 65535;
+export const MAX_GROUPS = 65535;
 
 /** The grid of a kernel that walks `count` elements, `size` a workgroup: y takes over where x is full. */
 export function flatGrid(count: number, size: number): Grid {
