@@ -77,10 +77,15 @@ for (const { lengths, V, C, rows } of [
     const spans = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!])).flat();
     const wte = c.normals(V * C);
     const wpe = c.random("wpe", [80, C]);
-    const out = c.blank("out", [N + 1, C]);
     const table = cut(c, "wte", wte, C, rows);
-    c.run(...embeddingForward(out, table, wpe, idsTensor, c.of("spans", [N, 2], Uint32Array.from(spans))));
-    c.expect("forward", out, embed(ids, starts, Float64Array.from(wte), c.data(wpe), C).map(Math.fround), EXACT);
+    const spansTensor = c.of("spans", [N, 2], Uint32Array.from(spans));
+    const expectedOut = embed(ids, starts, Float64Array.from(wte), c.data(wpe), C).map(Math.fround);
+    // In both orders: a piece must leave the rows of the others alone, made or not.
+    for (const order of [table, [...table].reverse()]) {
+      const out = c.blank("out", [N + 1, C]);
+      c.run(...embeddingForward(out, order, wpe, idsTensor, spansTensor));
+      c.expect("forward", out, expectedOut, EXACT);
+    }
 
     const sorted = ids.map((_, n) => n).sort((a, b) => ids[a]! - ids[b]! || a - b);
     const groups = sorted.flatMap((n, i) => (i === 0 || ids[n] !== ids[sorted[i - 1]!] ? [i] : []));

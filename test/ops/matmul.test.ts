@@ -35,8 +35,9 @@ function compare(c: OpCase, name: string, args: Omit<MatmulArguments, "m" | "k">
     b: c.data(b),
     ...(bias ? { bias: c.data(bias) } : {}),
   });
+  const { m, n, ldc = n, outOffset = 0 } = args;
   c.run(matmul(args));
-  c.expect(name, out, expected, PRODUCT);
+  c.expect(name, out, expected.subarray(0, outOffset + (m - 1) * ldc + n), PRODUCT);
 }
 
 for (const { transA, transB } of TRANSPOSITIONS)
@@ -142,7 +143,7 @@ test("sizes that are step values", async () => {
     matmul({ out: dw, a, b: out, transA: true, m: 9, n: 33, k: "tokens", lda: 9, beta: 1 }),
   );
   const product = gemm({ out: c.data(out), a: c.data(a), b: c.data(b), m: 17, n: 33, k: 9 });
-  c.expect("forward", out, product, PRODUCT);
+  c.expect("forward", out, product.subarray(0, 17 * 33), PRODUCT);
   const expected = gemm({
     out: c.data(dw),
     a: c.data(a),
