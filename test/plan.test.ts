@@ -220,6 +220,15 @@ test("large tables and logits come in pieces, and in no other way than the small
   );
 });
 
+test("pieces of logits are not kept: no two of them live at the same time", () => {
+  const { segments, memory } = PLANS["lm all in pieces"]!;
+  const used = segments.flatMap(({ dispatches }) => dispatches.flatMap(({ tensors }) => tensors));
+  const logits = new Set(used.filter(({ name }) => name === "logits"));
+  assert.is(logits.size, 2 * 3);
+  // Six tensors; alive at once are at most one of them and what the dispatches around it use.
+  assert.ok(new Set([...logits].map((tensor) => memory.place.get(tensor))).size <= 2);
+});
+
 test("more tokens than a grid can have workgroups are refused", () => {
   const options = { spec: smallSpec("lora"), optimizer: null, maxBinding: 128 * MIB };
   buildPlan({ ...options, capacity: { tokens: 65535, sequences: 4 } });

@@ -287,7 +287,7 @@ class Builder {
     };
     if (head.adapter) this.emit("forward", loraDown(head.adapter.down, out, only(head.adapter.A), this.rows));
     for (const piece of head.pieces) {
-      this.logitsOf(head, piece, "forward");
+      this.logitsOf(head, piece, piece.logits, "forward");
       this.emit("forward", crossentropyForward(head.state, piece.logits, this.batch.targets, this.rows, piece.first));
     }
     this.emit("forward", crossentropyLoss(this.metrics, head.state, this.batch.targets, this.rows));
@@ -323,13 +323,13 @@ class Builder {
     });
   }
 
-  private logitsOf(head: Head, piece: HeadPiece, list: "forward" | "backward"): void {
+  private logitsOf(head: Head, piece: HeadPiece, logits: Tensor, list: "forward" | "backward"): void {
     const n = piece.weight.shape[0]!;
     const bias = this.classification ? this.parameters.all.get("head.bias") : undefined;
     this.emit(
       list,
       matmul({
-        out: piece.logits,
+        out: logits,
         a: head.out,
         b: piece.weight,
         transB: true,
@@ -342,7 +342,7 @@ class Builder {
     if (head.adapter)
       this.emit(
         list,
-        loraUp(piece.logits, head.adapter.down, rowsFrom(head.adapter.B.pieces, piece), this.rows, this.scale, {
+        loraUp(logits, head.adapter.down, rowsFrom(head.adapter.B.pieces, piece), this.rows, this.scale, {
           width: n,
           column: 0,
         }),
@@ -373,10 +373,15 @@ class Builder {
     for (const [i, piece] of head.pieces.entries()) {
       const beta = i === 0 ? 0 : 1;
       const n = piece.weight.shape[0]!;
-      if (head.pieces.length > 1) this.logitsOf(head, piece, "backward");
+      let { logits } = piece;
+      if (head.pieces.length > 1) {
+        // Made again in a tensor of its own: the forward pass's would live until here, all pieces at once.
+        logits = this.rowsOf("logits", [n]);
+        this.logitsOf(head, piece, logits, "backward");
+      }
       const dlogits = this.rowsOf("dlogits", [n]);
       const { targets } = this.batch;
-      this.emit("backward", crossentropyBackward(dlogits, piece.logits, head.state, targets, this.rows, piece.first));
+      this.emit("backward", crossentropyBackward(dlogits, logits, head.state, targets, this.rows, piece.first));
       if (piece.grad)
         this.emit(
           "backward",
