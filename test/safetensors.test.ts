@@ -3,8 +3,8 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { FormatError, ShapeError } from "../src/errors.ts";
 import { bfloatToFloat, encodeSafetensors, halfToFloat, SafetensorsFile } from "../src/io/safetensors.ts";
-import type { FileReader } from "../src/platform/reader.ts";
 import { openFile } from "../src/platform/node.ts";
+import type { FileReader } from "../src/platform/reader.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 
