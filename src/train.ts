@@ -1,5 +1,5 @@
 /** train: fine-tunes GPT-2 as a text classifier and leaves a run directory. */
-import { joinPath } from "#platform";
+import { exists, joinPath } from "#platform";
 import { choice, command, list, main, number } from "./cli.ts";
 import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
 import type { Padding } from "./data/dataset.ts";
@@ -12,7 +12,7 @@ import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/opti
 import { refuseExisting, runConfig, saveFailedRun, saveRun } from "./train/run-directory.ts";
 import { SCHEDULES } from "./train/schedule.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
-import { fineTune, RunFailed, specOf, type TrainEvent, type TrainResult } from "./train/trainer.ts";
+import { fineTune, RunFailed, type StepRecord, specOf, type TrainEvent, type TrainResult } from "./train/trainer.ts";
 
 /** Everything that a flag can set; what is left out comes from the preset, then from the defaults. */
 interface Settings extends Partial<TrainOptions> {
@@ -100,7 +100,8 @@ function settingsOf(flags: Flags): Settings {
   const settings: Settings = { ...(PRESETS[preset] as Settings), ...given };
   // Commander sets true where --no-head-bias is absent: that is no wish.
   if (headBias === false) settings.headBias = false;
-  if (given.data !== undefined || given.train !== undefined) if (given.dataset === undefined) delete settings.dataset;
+  const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
+  if (hasFiles && given.dataset === undefined) delete settings.dataset;
   return settings;
 }
 
@@ -141,14 +142,25 @@ function trainOptions(settings: Settings): TrainOptions {
   return resolveOptions(Object.fromEntries(Object.entries(settings).filter(([key]) => key in DEFAULTS)));
 }
 
+/** Steps over which the progress shows means: a single one has too few messages to tell anything. */
+const RECENT_STEPS = 20;
+
 /** Prints a run as it goes: for people on a terminal, plain lines elsewhere, or JSON. */
 class Printer {
   private progress: Progress | undefined;
+  private recent: StepRecord[] = [];
 
   constructor(
     private readonly json: boolean,
     private readonly data: LoadedDataset,
   ) {}
+
+  begin(model: string): void {
+    const { source, labels, stats } = this.data;
+    console.log(
+      this.json ? JSON.stringify({ type: "data", model, source, labels, stats }) : describeData(this.data, model),
+    );
+  }
 
   event(event: TrainEvent): void {
     if (this.json) {
@@ -165,9 +177,10 @@ class Printer {
         break;
       case "step": {
         const { record, examplesPerSecond, secondsLeft } = event;
-        const { step, loss, accuracy } = record;
+        this.recent = [...this.recent, record].slice(-RECENT_STEPS);
+        const [loss, accuracy] = [this.mean("loss"), this.mean("accuracy")];
         const epoch = Math.ceil(record.epoch);
-        this.progress?.update({ step, epoch, loss, accuracy, examplesPerSecond, secondsLeft });
+        this.progress?.update({ step: record.step, epoch, loss, accuracy, examplesPerSecond, secondsLeft });
         break;
       }
       case "evaluation":
@@ -181,6 +194,10 @@ class Printer {
   stop(): void {
     this.progress?.stop();
     this.progress = undefined;
+  }
+
+  private mean(key: "loss" | "accuracy"): number {
+    return this.recent.reduce((sum, record) => sum + record[key], 0) / this.recent.length;
   }
 }
 
@@ -210,7 +227,7 @@ await main(async () => {
   const config = runConfig(model, data, options, { ...spec, ...dataOptions });
   const device = await openDevice(flags.device);
   const printer = new Printer(flags.json ?? false, data);
-  if (!flags.json) console.log(describeData(data, settings.model!));
+  printer.begin(settings.model!);
   const abort = new AbortController();
   const interrupt = () => {
     if (abort.signal.aborted) process.exit(130);
@@ -239,8 +256,10 @@ await main(async () => {
   } catch (error) {
     printer.stop();
     if (error instanceof RunFailed) {
-      await saveFailedRun(out, config, specOf(model, data, options), error.contents, device.info, error.message);
-      console.error(`what was learned before is in ${joinPath(out, "adapter")}`);
+      // A run that is there already is only replaced by one that is done.
+      const place = (await exists(out)) ? `${out}.failed` : out;
+      await saveFailedRun(place, config, specOf(model, data, options), error.contents, device.info, error.message);
+      console.error(`what was learned before is in ${joinPath(place, "adapter")}`);
     }
     throw error;
   } finally {

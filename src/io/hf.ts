@@ -6,7 +6,7 @@ import { baseShapes } from "../names.ts";
 import { nearest } from "../suggest.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, list, readJson } from "./common.ts";
-import { SafetensorsFile } from "./safetensors.ts";
+import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
 
 /** Models that are shipped in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -126,7 +126,10 @@ function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string):
     });
   const stored = new Map<string, string>();
   for (const [name, shape] of expected) {
-    checkShape(name, file.info(inFile.get(name)!).shape, shape, where);
+    const { dtype, shape: found } = file.info(inFile.get(name)!);
+    checkShape(name, found, shape, where);
+    if (!(FLOATS as readonly Dtype[]).includes(dtype))
+      throw new FormatError(`${name} has the wrong element type`, { where, expected: FLOATS.join(", "), found: dtype });
     stored.set(name, inFile.get(name)!);
   }
   const head = inFile.get(HEAD);

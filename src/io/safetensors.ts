@@ -27,6 +27,8 @@ const BYTES = {
   U64: 8,
 } as const;
 export type Dtype = keyof typeof BYTES;
+/** The element types that are read as floats. */
+export const FLOATS = ["F32", "F16", "BF16"] as const satisfies Dtype[];
 
 /** The same limit as the reference library's: a longer header is an attack or not a header. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -101,7 +103,7 @@ export class SafetensorsFile {
    * one can be read in pieces. Throws FormatError for another element type.
    */
   async readF32(name: string, rowStart = 0, rowEnd?: number): Promise<Float32Array<ArrayBuffer>> {
-    const bytes = await this.#readRows(name, ["F32", "F16", "BF16"], rowStart, rowEnd);
+    const bytes = await this.#readRows(name, FLOATS, rowStart, rowEnd);
     switch (this.info(name).dtype) {
       case "F16":
         return halfToFloat(new Uint16Array(bytes.buffer));
@@ -121,7 +123,12 @@ export class SafetensorsFile {
     return this.#reader.close();
   }
 
-  async #readRows(name: string, allowed: Dtype[], rowStart: number, end?: number): Promise<Uint8Array<ArrayBuffer>> {
+  async #readRows(
+    name: string,
+    allowed: readonly Dtype[],
+    rowStart: number,
+    end?: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const info = this.info(name);
     if (!allowed.includes(info.dtype))
       throw new FormatError(`${name} has the wrong element type`, {

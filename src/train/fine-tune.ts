@@ -4,8 +4,8 @@ import { type FineTuneArguments, type TrainResult, fineTune as train } from "./t
 
 export interface FineTuneRun extends TrainResult {
   /**
-   * Writes a run directory, whole or not at all, which `Classifier.load` reads. Returns whether PEFT can load its adapter/
-   * directory, or why not.
+   * Writes a run directory, whole or not at all, which `Classifier.load` reads; a run that is there already is replaced,
+   * anything else refused. Returns whether PEFT can load its adapter/ directory, or why not.
    */
   save(directory: string): Promise<{ peft: boolean; reason?: string }>;
 }

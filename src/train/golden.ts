@@ -60,8 +60,15 @@ const ZERO_GRADIENT = 1e-6;
 export async function runGolden(file: SafetensorsFile, backend: Backend): Promise<GoldenResult> {
   const text = file.metadata.case;
   if (text === undefined) throw new FormatError("not a golden fixture", { expected: "metadata with an entry `case`" });
-  const golden = new Golden(file, JSON.parse(text) as Case);
-  return golden.run(backend);
+  return new Golden(file, parseCase(text)).run(backend);
+}
+
+function parseCase(text: string): Case {
+  try {
+    return JSON.parse(text) as Case;
+  } catch (cause) {
+    throw new FormatError("the entry `case` of a golden fixture is not JSON", { cause, found: text.slice(0, 80) });
+  }
 }
 
 class Golden {

@@ -56,25 +56,27 @@ export function predictions(logits: Float32Array, classes: number, firstRow = 0)
 export async function evaluate(
   engine: Engine,
   dataset: Dataset,
-  options: { pooling: Pooling; rows?: number; keep?: (predictions: Prediction[]) => void; signal?: AbortSignal },
+  options: { pooling: Pooling; rows?: number; keep?: (predictions: Prediction[]) => void },
 ): Promise<Evaluation> {
-  const { pooling, keep, signal } = options;
+  const { pooling, keep } = options;
   const classes = engine.plan.spec.task.num_labels;
   let loss = 0;
   let correct = 0;
   let rows = 0;
-  const take = async (slot: number, count: number, first: number, logits: Promise<Float32Array> | null) => {
-    const result = await engine.result(slot);
+  const take = async (slot: number, count: number, first: number) => {
+    const [result, logits] = await Promise.all([engine.result(slot), keep && engine.logits(count)]);
     loss += result.loss * count;
     correct += result.correct;
-    if (logits) keep?.(predictions(await logits, classes, first));
+    if (logits) keep!(predictions(logits, classes, first));
   };
   const flying: Promise<void>[] = [];
   for (const packed of evaluationBatches(dataset, engine.plan.capacity, options.rows)) {
-    if (signal?.aborted) break;
     const count = packed.labels.length;
     const slot = engine.forward(classificationBatch(packed, pooling));
-    flying.push(take(slot, count, rows, keep ? engine.logits(count) : null));
+    const taken = take(slot, count, rows);
+    // A rejection is taken up where the batch is awaited, maybe some batches later.
+    taken.catch(() => {});
+    flying.push(taken);
     rows += count;
     if (flying.length >= IN_FLIGHT) await flying.shift();
   }

@@ -1,9 +1,18 @@
 /** What a run leaves on the disk: settings, tables, charts, the plan and the trained tensors. */
-import { absolutePath, exists, joinPath, packagePath, platformName, writeDirectoryAtomic } from "#platform";
+import {
+  absolutePath,
+  exists,
+  joinPath,
+  listDirectory,
+  packagePath,
+  platformName,
+  writeDirectoryAtomic,
+} from "#platform";
 import manifest from "../../package.json" with { type: "json" };
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { ConfigError } from "../errors.ts";
+import { list } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -46,13 +55,36 @@ export function runConfig(
   };
 }
 
-/** Throws ConfigError where the directory of a run to come is taken. */
+/** What stands in a run directory; error.txt in that of a run that failed. */
+const ENTRIES = [
+  "accuracy.svg",
+  "adapter",
+  "config.json",
+  "error.txt",
+  "loss.svg",
+  "losses.csv",
+  "metrics.csv",
+  "plan.txt",
+];
+
+/** Throws ConfigError where the directory of a run to come is taken; with `force`, where it is taken by anything but a run. */
 export async function refuseExisting(directory: string, force: boolean): Promise<void> {
-  if (!force && (await exists(directory)))
+  if (!(await exists(directory))) return;
+  if (!force)
     throw new ConfigError("the output directory exists", {
       where: directory,
       expected: "a path where nothing is yet",
       hint: "choose another --out, or give --force to replace it when the run is done",
+    });
+  const entries = await listDirectory(directory).catch(() => null);
+  const others = entries?.filter((entry) => !ENTRIES.includes(entry)) ?? ["a file"];
+  // Replacing deletes what is there: a folder that was named by mistake is not to be lost.
+  if (others.length > 0)
+    throw new ConfigError("what is to be replaced is no run directory", {
+      where: directory,
+      expected: `nothing but what a run leaves: ${ENTRIES.join(", ")}`,
+      found: list(others),
+      hint: "choose another output directory",
     });
 }
 
@@ -84,13 +116,15 @@ function adapterOf(config: RunConfig, spec: ModelSpec, tensors: TrainResult["ten
 }
 
 /**
- * Writes a finished run, whole or not at all. Returns whether PEFT can load its adapter/, or why not.
+ * Writes a finished run, whole or not at all; a run that is there already is replaced. Returns whether PEFT can load its
+ * adapter/, or why not. Throws ConfigError where the directory holds anything that is no run's.
  */
 export async function saveRun(
   directory: string,
   config: RunConfig,
   result: TrainResult,
 ): Promise<{ peft: boolean; reason?: string }> {
+  await refuseExisting(directory, true);
   const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
   const curves = (key: "loss" | "accuracy"): Curves => ({
     title: titleOf(config.options),

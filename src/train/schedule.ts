@@ -6,7 +6,8 @@ export type ScheduleName = (typeof SCHEDULES)[number];
 
 /**
  * The factor of the learning rate at `step` (from 0) of `steps`: a linear rise over the first `warmup` steps, then
- * constant, linear to 0, or half a cosine to 0.
+ * constant, linear to 0, or half a cosine to 0. After the warm-up these are transformers' get_*_schedule_with_warmup; in it
+ * the rise is (step + 1) / (warmup + 1) instead of step / warmup, so that no step is spent at a rate of 0.
  */
 export function scheduleFactor(name: ScheduleName, step: number, steps: number, warmup: number): number {
   const rise = Math.min(1, (step + 1) / (warmup + 1));
@@ -28,5 +29,6 @@ export function warmupSteps(warmup: number, steps: number): number {
       expected: `a share of the run below 1, or a whole number of steps up to ${steps}`,
       found: String(warmup),
     });
-  return warmup < 1 ? Math.floor(warmup * steps) : warmup;
+  // The small sum makes 0.29 of 100 steps 29 in binary too.
+  return warmup < 1 ? Math.floor(warmup * steps + 1e-9) : warmup;
 }

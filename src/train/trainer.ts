@@ -135,6 +135,7 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
     clip: options.clip,
   };
   const loader = new Loader(data.train, { batchSize: options.batchSize, seed: options.seed });
+  const pace = paceOf(loader, options);
   const longest = [data.train, data.val, data.test].map((set) => maxBatchTokens(set, 1));
   const capacity = {
     tokens: Math.max(maxBatchTokens(data.train, options.batchSize), ...longest),
@@ -147,7 +148,7 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
   try {
     await loadBase(engine, model);
     initialize(engine, options.seed);
-    const run = new Run(engine, data, options, loader, signal, onEvent);
+    const run = new Run(engine, data, options, loader, pace, signal, onEvent);
     return await run.train({ options, spec, plan: engine.plan, device: device.info, trainable });
   } finally {
     engine.destroy();
@@ -170,12 +171,28 @@ function checkLengths(data: LoadedDataset, model: GPT2Checkpoint): void {
   }
 }
 
+/** How many steps a run has. */
+interface Pace {
+  stepsPerEpoch: number;
+  total: number;
+  /** Steps of the warm-up. */
+  warmup: number;
+}
+
+function paceOf({ batchesPerEpoch }: Loader, { accumulate, epochs, warmup }: TrainOptions): Pace {
+  const stepsPerEpoch = Math.floor(batchesPerEpoch / accumulate);
+  if (stepsPerEpoch === 0)
+    throw new ConfigError("accumulate gives no steps", {
+      expected: `at most ${batchesPerEpoch}, the batches of an epoch`,
+      found: String(accumulate),
+    });
+  const total = stepsPerEpoch * epochs;
+  return { stepsPerEpoch, total, warmup: warmupSteps(warmup, total) };
+}
+
 class Run {
   private readonly steps: StepRecord[] = [];
   private readonly evaluations: EvaluationRecord[] = [];
-  private readonly total: number;
-  private readonly stepsPerEpoch: number;
-  private readonly warmup: number;
   private readonly started = performance.now();
   /** Steps submitted whose result has not been read, with their batches: to look at where something went wrong. */
   private readonly flying: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
@@ -188,22 +205,15 @@ class Run {
     private readonly data: LoadedDataset,
     private readonly options: TrainOptions,
     private readonly loader: Loader,
+    private readonly pace: Pace,
     private readonly signal: AbortSignal | undefined,
     private readonly onEvent: (event: TrainEvent) => void,
-  ) {
-    this.stepsPerEpoch = Math.floor(loader.batchesPerEpoch / options.accumulate);
-    if (this.stepsPerEpoch === 0)
-      throw new ConfigError("accumulate gives no steps", {
-        expected: `at most ${loader.batchesPerEpoch}, the batches of an epoch`,
-        found: String(options.accumulate),
-      });
-    this.total = this.stepsPerEpoch * options.epochs;
-    this.warmup = warmupSteps(options.warmup, this.total);
-  }
+  ) {}
 
   async train(head: Pick<TrainResult, "options" | "spec" | "plan" | "device" | "trainable">): Promise<TrainResult> {
     const before = await this.everything();
-    this.onEvent({ type: "start", steps: this.total, stepsPerEpoch: this.stepsPerEpoch, before: before.splits });
+    const { total, stepsPerEpoch } = this.pace;
+    this.onEvent({ type: "start", steps: total, stepsPerEpoch, before: before.splits });
     await this.record(before.splits.val);
     try {
       for (let epoch = 0; epoch < this.options.epochs && !this.signal?.aborted; epoch++) await this.epoch(epoch);
@@ -233,23 +243,24 @@ class Run {
 
   private async epoch(epoch: number): Promise<void> {
     const { accumulate, lr, schedule, pooling } = this.options;
+    const { stepsPerEpoch, total, warmup } = this.pace;
     let group: Batch[] = [];
-    let step = epoch * this.stepsPerEpoch;
+    let step = epoch * stepsPerEpoch;
     for (const packed of this.loader.epoch(epoch)) {
       group.push(classificationBatch(packed, pooling));
       if (group.length < accumulate) continue;
       if (this.signal?.aborted) return;
-      this.submit(step, group, lr * scheduleFactor(schedule, step, this.total, this.warmup));
+      this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
       step++;
       group = [];
       // A batch's result must be read before its slot is used again.
       while (this.flying.length * accumulate > IN_FLIGHT) await this.land();
-      const every = this.options.evalEvery || Math.ceil(this.stepsPerEpoch / 2);
-      if (step % every === 0 && step < this.total) {
+      const every = this.options.evalEvery || Math.ceil(stepsPerEpoch / 2);
+      if (step % every === 0 && step < total) {
         while (this.flying.length > 0) await this.land();
         await this.evaluate();
       }
-      if (step === (epoch + 1) * this.stepsPerEpoch) return;
+      if (step === (epoch + 1) * stepsPerEpoch) return;
     }
   }
 
@@ -261,7 +272,7 @@ class Run {
       const rows = batches.reduce((sum, { targets }) => sum + targets.length, 0);
       return {
         step: index + 1,
-        epoch: (index + 1) / this.stepsPerEpoch,
+        epoch: (index + 1) / this.pace.stepsPerEpoch,
         examples,
         lr,
         loss: results.reduce((sum, { loss }) => sum + loss, 0),
@@ -283,28 +294,39 @@ class Run {
     this.steps.push(record);
     const seconds = (performance.now() - this.started) / 1000 - this.evaluating;
     const examplesPerSecond = record.examples / seconds;
-    const secondsLeft = ((this.total - record.step) / record.step) * seconds;
-    this.onEvent({ type: "step", record, steps: this.total, examplesPerSecond, secondsLeft });
+    const { total } = this.pace;
+    const secondsLeft = ((total - record.step) / record.step) * seconds;
+    this.onEvent({ type: "step", record, steps: total, examplesPerSecond, secondsLeft });
   }
 
   /** Names the tensor that went wrong. Parameters have not changed since, so the same batches give the same values. */
   private async diagnose(record: StepRecord, batches: Batch[]): Promise<TrainingError> {
-    let culprit = "the loss";
-    for (const batch of batches) {
-      const { loss } = await this.engine.result(this.engine.gradients(batch));
-      if (!Number.isFinite(loss)) break;
-      for (const name of this.engine.learning.toReversed()) {
-        const gradient = await this.engine.readGradient(name);
-        if (gradient.every(Number.isFinite)) continue;
-        culprit = `the gradient of ${name}`;
-        break;
-      }
-    }
+    const culprit = Number.isFinite(record.loss)
+      ? ((await this.firstGradient(batches)) ?? "the norm of the gradients")
+      : ((await this.firstParameter()) ?? "the loss");
+    const { step, epoch, lr } = record;
     return new TrainingError(`${culprit} is not finite`, {
-      where: `step ${record.step} of ${this.total} (epoch ${record.epoch.toFixed(2)}), learning rate ${record.lr}`,
+      where: `step ${step} of ${this.pace.total} (epoch ${epoch.toFixed(2)}), learning rate ${lr}`,
       found: `loss ${record.loss}, gradient norm ${record.norm}`,
       hint: "use a smaller --lr, a longer --warmup or --clip 1; what was learned before this step is kept",
     });
+  }
+
+  /** The gradient nearest to the loss that is not finite. */
+  private async firstGradient(batches: Batch[]): Promise<string | undefined> {
+    for (const batch of batches) {
+      await this.engine.result(this.engine.gradients(batch));
+      for (const name of this.engine.learning.toReversed())
+        if (!(await this.engine.readGradient(name)).every(Number.isFinite)) return `the gradient of ${name}`;
+    }
+    return undefined;
+  }
+
+  /** The first parameter that is not finite, of the base model or of what was trained. */
+  private async firstParameter(): Promise<string | undefined> {
+    for (const name of this.engine.plan.parameters.all.keys())
+      if (!(await this.engine.readParameter(name)).every(Number.isFinite)) return name;
+    return undefined;
   }
 
   private async contents(): Promise<Pick<TrainResult, "tensors" | "finalNorm">> {
