@@ -1,0 +1,366 @@
+/** Whole runs through the trainer: what they leave, what they must not touch, and how they end. */
+import * as assert from "uvu/assert";
+import type { Backend, Session } from "../src/backend/backend.ts";
+import { openWebGPU } from "../src/backend/webgpu.ts";
+import { MODES } from "../src/config.ts";
+import type { LoadedDataset } from "../src/data/datasets.ts";
+import { ConfigError, DataError, DeviceError, type LowrankError } from "../src/errors.ts";
+import { type GPT2Checkpoint, loadModel } from "../src/io/hf.ts";
+import type { Tensors } from "../src/io/peft.ts";
+import { Classifier } from "../src/train/classifier.ts";
+import { type FineTuneRun, fineTune } from "../src/train/fine-tune.ts";
+import { scheduleFactor, warmupSteps } from "../src/train/schedule.ts";
+import { type FineTuneArguments, RunFailed, type TrainEvent } from "../src/train/trainer.ts";
+import { assertAllClose } from "./allclose.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
+import { testDevice } from "./device.ts";
+import { afterAll, test } from "./harness.ts";
+import { messages, tinyData, tinyModel } from "./tiny.ts";
+
+/** The same sums in another order, through some steps of AdamW. */
+const ROUNDING = { atol: 1e-5, rtol: 1e-5 };
+/** The same message among others: sums over it alone, in the same order. */
+const PACKING = { atol: 1e-6, rtol: 1e-6 };
+
+const folder = temporaryFolder();
+const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4 } as const;
+
+let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
+afterAll(async () => (await shared)?.model.close());
+
+/** The model and the data set of most tests: 24 rows, of which 16 train. */
+function usual() {
+  shared ??= (async () => ({
+    model: await loadModel(tinyModel(`${folder}/model`)),
+    data: await tinyData(messages(12)),
+  }))();
+  return shared;
+}
+
+async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+  return fineTune({ device: await testDevice(), ...(await usual()), ...SMALL, ...options });
+}
+
+function assertSameTensors(actual: Tensors, expected: Tensors): void {
+  assert.equal([...actual.keys()], [...expected.keys()]);
+  for (const [name, { data }] of expected) assertSameBits(name, actual.get(name)!.data, data);
+}
+
+const sameBits = (a: Float32Array, b: Float32Array) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
+
+test("one seed gives the same bits, another seed others", async () => {
+  const [first, again, other] = [await run(), await run(), await run({ seed: 2 })];
+  assertSameTensors(again.tensors, first.tensors);
+  assert.equal(again.steps, first.steps);
+  assert.equal(again.after, first.after);
+  for (const [name, { data }] of first.tensors)
+    assert.not(sameBits(other.tensors.get(name)!.data, data), `${name} is the same with another seed`);
+});
+
+/** A device whose sessions outlive their run, to look at what the run left in all parameters. */
+async function keepingDevice() {
+  const device = await testDevice();
+  let kept: Session | undefined;
+  const backend: Backend = {
+    info: device.info,
+    limits: device.limits,
+    destroy() {},
+    async prepare(program) {
+      kept = await device.prepare(program);
+      return Object.create(kept, { destroy: { value: () => {} } }) as Session;
+    },
+  };
+  return { backend, session: () => kept! };
+}
+
+for (const mode of MODES)
+  test(`mode ${mode} trains its tensors and leaves all others as they were, bit for bit`, async () => {
+    const { model } = await usual();
+    const { backend, session } = await keepingDevice();
+    const { plan, tensors, after, before } = await run({ device: backend, mode, epochs: 6 });
+    try {
+      const learns = (name: string) =>
+        name.startsWith("head.") ||
+        { lora: name.startsWith("lora."), all: true, last_block: name.startsWith("h.1."), last_layer: false }[mode];
+      for (const [name, { pieces }] of plan.parameters.all) {
+        assert.is(pieces.length, 1);
+        const left = await session().read(pieces[0]!.tensor);
+        assert.is(tensors.has(name), learns(name), name);
+        if (tensors.has(name)) assertSameBits(name, tensors.get(name)!.data, left);
+        if (!model.names.includes(name)) continue;
+        assert.is(sameBits(left, await model.read(name)), !learns(name), name);
+      }
+      // B began at zero.
+      for (const [name, { data }] of tensors)
+        if (name.endsWith(".B"))
+          assert.ok(
+            data.some((x) => x !== 0),
+            name,
+          );
+      assert.ok(after.train.loss < before.train.loss, `${before.train.loss} -> ${after.train.loss}`);
+    } finally {
+      session().destroy();
+    }
+  });
+
+test("schedules by value", () => {
+  const factors = (name: Parameters<typeof scheduleFactor>[0], steps: number, warmup: number) =>
+    Array.from({ length: steps }, (_, step) => scheduleFactor(name, step, steps, warmup));
+  const close = (actual: number[], expected: number[]) =>
+    assertAllClose("factors", actual, expected, { atol: 1e-12, rtol: 0 });
+  const rise = [1 / 4, 2 / 4, 3 / 4];
+  close(factors("constant", 6, 3), [...rise, 1, 1, 1]);
+  // transformers: (steps - step) / (steps - warmup).
+  close(factors("linear", 8, 3), [...rise, 1, 4 / 5, 3 / 5, 2 / 5, 1 / 5]);
+  close(factors("linear", 4, 0), [1, 3 / 4, 2 / 4, 1 / 4]);
+  // transformers: (1 + cos(pi (step - warmup) / (steps - warmup))) / 2; cos of 0, 45, 90 and 135 degrees.
+  close(factors("cosine", 7, 3), [...rise, 1, (1 + Math.SQRT1_2) / 2, 1 / 2, (1 - Math.SQRT1_2) / 2]);
+  close(factors("linear", 3, 3), rise);
+});
+
+test("warm-up: shares round down, whole numbers are steps", async () => {
+  const steps = (warmup: number, of: number) => warmupSteps(warmup, of);
+  assert.equal([steps(0, 10), steps(0.05, 60), steps(0.05, 59), steps(0.29, 100)], [0, 3, 2, 29]);
+  assert.equal([steps(1, 10), steps(10, 10), steps(0.999, 10)], [1, 10, 9]);
+  for (const wrong of [-0.1, 1.5, 11, Number.NaN])
+    await assertFails(ConfigError, ["warm-up", "up to 10", String(wrong)], () => steps(wrong, 10));
+});
+
+test("steps, learning rates, evaluations and events of a run", async () => {
+  const events: TrainEvent[] = [];
+  const options = { schedule: "linear", warmup: 0.25, evalEvery: 3 } as const;
+  const result = await run({ ...options, onEvent: (event) => events.push(event) });
+  const { data } = await usual();
+  assert.is(data.train.size, 16);
+  const kinds = events.map(({ type }) => type[0]).join("");
+  assert.is(kinds, "psessse" + "ssse" + "sse" + "e", "plan start evaluation step ... evaluation end");
+  assert.equal(
+    result.steps.map(({ step, epoch, examples }) => [step, epoch, examples]),
+    [1, 2, 3, 4, 5, 6, 7, 8].map((step) => [step, step / 4, 4 * step]),
+  );
+  assertAllClose(
+    "learning rates",
+    result.steps.map(({ lr }) => lr),
+    [1 / 3, 2 / 3, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6].map((factor) => factor * SMALL.lr),
+    { atol: 1e-15, rtol: 0 },
+  );
+  assert.equal(
+    result.evaluations.map(({ step }) => step),
+    [0, 3, 6, 8],
+  );
+  const [start, first] = result.evaluations;
+  assert.is(start!.train, undefined);
+  const mean = (of: readonly number[]) => of.reduce((sum, x) => sum + x, 0) / of.length;
+  assert.is(first!.train!.loss, mean(result.steps.slice(0, 3).map(({ loss }) => loss)));
+  assert.equal(result.evaluations.at(-1)!.val, result.after.val);
+  assert.equal(start!.val, result.before.val);
+  for (const event of events) {
+    if (event.type === "start") assert.equal([event.steps, event.stepsPerEpoch], [8, 4]);
+    if (event.type !== "step") continue;
+    assert.is(event.steps, 8);
+    assert.ok(event.examplesPerSecond > 0 && event.secondsLeft >= 0);
+    const { loss, accuracy, norm } = event.record;
+    assert.ok(loss > 0 && loss < 20 && accuracy >= 0 && accuracy <= 1 && norm > 0);
+  }
+  const last = events.at(-1)!;
+  assert.ok(last.type === "end" && last.result.tensors === result.tensors);
+  const { rows } = result.after.test;
+  assert.equal([rows, result.predictions.length, result.after.train.rows], [data.test.size, rows, rows]);
+  const right = result.predictions.filter(({ row, label }) => data.test.label(row) === label).length;
+  assert.is(right / rows, result.after.test.accuracy);
+  assert.equal(
+    (await run({ ...options, evalEvery: 0 })).evaluations.map(({ step }) => step),
+    [0, 2, 4, 6, 8],
+    "0: twice an epoch",
+  );
+});
+
+test("two batches of 2 a step are one batch of 4; what is left over of an epoch is dropped", async () => {
+  const [whole, halves] = [await run(), await run({ batchSize: 2, accumulate: 2 })];
+  for (const key of ["loss", "norm", "accuracy", "examples", "epoch", "lr"] as const)
+    assertAllClose(
+      key,
+      halves.steps.map((step) => step[key]),
+      whole.steps.map((step) => step[key]),
+      ROUNDING,
+    );
+  const { steps } = await run({ batchSize: 4, accumulate: 3 });
+  assert.equal(
+    steps.map(({ examples }) => examples),
+    [12, 24],
+  );
+  await assertFails(ConfigError, ["at most 4", "found:    5"], () => run({ accumulate: 5 }));
+});
+
+test("clipping: none below the limit, to the limit above it", async () => {
+  // One step, after which AdamW has moved each value by lr g / (|g| + eps): by lr, unless g is as small as eps.
+  const one = { epochs: 1, batchSize: 16, schedule: "constant", warmup: 0, weightDecay: 0 } as const;
+  const [none, wide, narrow] = [await run(one), await run({ ...one, clip: 1e6 }), await run({ ...one, clip: 1e-9 })];
+  assertSameTensors(wide.tensors, none.tensors);
+  assert.is(narrow.steps[0]!.norm, none.steps[0]!.norm, "the norm is that before clipping");
+  const bias = ({ tensors }: FineTuneRun) => Math.abs(tensors.get("head.bias")!.data[0]!);
+  assertAllClose("the step", [bias(none)], [SMALL.lr], { atol: 0, rtol: 1e-3 });
+  assert.ok(bias(narrow) > 0 && bias(narrow) < SMALL.lr / 5, `${bias(narrow)}`);
+});
+
+test("an AbortSignal stops the run; what was learned is usable", async () => {
+  const abort = new AbortController();
+  const aborted = await run({
+    epochs: 50,
+    signal: abort.signal,
+    onEvent: (event) => event.type === "step" && event.record.step === 3 && abort.abort(),
+  });
+  assert.is(aborted.aborted, true);
+  // Steps that the device had already are waited for.
+  assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
+  assert.is(aborted.evaluations.at(-1)!.step, aborted.steps.length);
+  await assertReloads(aborted, "aborted");
+  const never = await run({ signal: AbortSignal.abort() });
+  assert.equal([never.aborted, never.steps.length], [true, 0]);
+  assert.equal(never.after, never.before);
+  await assertReloads(never, "never");
+  assert.is((await run()).aborted, false);
+});
+
+/** Saves a run and loads it twice: it must label its test set as the run itself did. */
+async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDataset): Promise<void> {
+  const { test, labels } = data ?? (await usual()).data;
+  const device = await testDevice();
+  await result.save(`${folder}/runs/${name}`);
+  const classify = async () => {
+    const classifier = await Classifier.load(`${folder}/runs/${name}`, { device });
+    try {
+      assert.equal(classifier.labels, labels);
+      return await classifier.classify(result.predictions.map(({ row }) => test.text(row)));
+    } finally {
+      classifier.destroy();
+    }
+  };
+  const loaded = await classify();
+  assert.is(loaded.length, test.size);
+  for (const [i, { label, probability, probabilities }] of loaded.entries()) {
+    const own = result.predictions[i]!;
+    assert.is(label, labels[own.label], `${name}, row ${i}`);
+    assert.is(probability, probabilities[label]);
+    assertAllClose(name, Object.values(probabilities), own.probabilities, PACKING);
+  }
+  assert.equal(await classify(), loaded, "a second time the same bits");
+}
+
+/** The error of a run that must fail for numbers that are not finite. */
+async function failure(options: Partial<FineTuneArguments>): Promise<RunFailed> {
+  try {
+    await run(options);
+  } catch (error) {
+    if (error instanceof RunFailed) return error;
+    throw error;
+  }
+  throw new Error("the run did not fail");
+}
+
+test("a learning rate of 1e30 ends the run at a named step, with the state before it", async () => {
+  // An epoch is a step, so that a run of one epoch less ends right before the bad one.
+  const options = { lr: 1e30, batchSize: 16, schedule: "constant", warmup: 0 } as const;
+  const error = await failure({ ...options, epochs: 9 });
+  const [, step] = /the loss is not finite\n.*step (\d) of 9 .*1e\+30/.exec(error.message) ?? [];
+  assert.ok(Number(step) >= 2, error.message);
+  const good = await run({ ...options, epochs: Number(step) - 1 });
+  assertSameTensors(error.contents.tensors, good.tensors);
+});
+
+test("NaN in a frozen weight ends the run at step 1, with the weight's name and nothing changed", async () => {
+  const broken = tinyModel(`${folder}/broken`, (tensors) =>
+    tensors.get("h.1.mlp.c_fc.weight")!.data.fill(Number.NaN, 3, 4),
+  );
+  const model = await loadModel(broken);
+  const error = await failure({ model });
+  assert.match(error.message, /h\.1\.mlp\.c_fc\.weight is not finite\n.*step 1 of 8/);
+  const untouched = await run({ model, signal: AbortSignal.abort() });
+  assertSameTensors(error.contents.tensors, untouched.tensors);
+  await model.close();
+});
+
+for (const [name, options] of [
+  ["lora", {}],
+  ["lora without bias", { headBias: false, targets: ["q", "v"], scaling: "alpha/sqrt(r)", init: "gaussian" }],
+  ["all", { mode: "all" }],
+  ["last block", { mode: "last_block" }],
+  ["last layer", { mode: "last_layer", headBias: false }],
+] as [string, Partial<FineTuneArguments>][])
+  test(`a saved run classifies as it did before: ${name}`, async () => {
+    await assertReloads(await run(options), name);
+  });
+
+test("a saved run classifies as it did before: padded, at the last row", async () => {
+  for (const padding of ["longest", 40] as const) {
+    const data = await tinyData(messages(12), { padding });
+    const result = await run({ data, pooling: "last", scaling: "alpha", init: "paper", lr: 1e-3 });
+    await assertReloads(result, `padded ${padding}`, data);
+    assert.ok(new Set(result.predictions.map(({ probability }) => probability)).size > 1);
+  }
+});
+
+test("three classes", async () => {
+  const data = await tinyData(messages(12, ["ham", "spam", "news"]));
+  const result = await run({ data, epochs: 6 });
+  assert.is(result.tensors.get("head.weight")!.shape[0], 3);
+  assert.ok(result.after.train.loss < result.before.train.loss);
+  await assertReloads(result, "three", data);
+});
+
+test("a save replaces a run and nothing else", async () => {
+  const result = await run({ epochs: 1 });
+  await result.save(`${folder}/runs/twice`);
+  await result.save(`${folder}/runs/twice`);
+  await assertFails(ConfigError, ["no run directory", "runs"], () => result.save(folder));
+});
+
+test("refused before anything is allocated", async () => {
+  const { info, limits } = await testDevice();
+  const prepare = () => Promise.reject(new Error("something was allocated"));
+  const unused: Backend = { info, limits, prepare, destroy() {} };
+  const refused = (words: string[], options: Partial<FineTuneArguments>, kind: typeof LowrankError = ConfigError) =>
+    assertFails(kind, words, () => run({ ...options, device: unused }));
+  const long = await tinyData(`label,text\n${"a,x\nb,y\n".repeat(9)}a,${"word ".repeat(70)}\nb,z\n`, {
+    maxLength: 1024,
+  });
+  await refused(["longer than the model's context", "at most 64", "maxLength 64"], { data: long }, DataError);
+  await refused(["batch", "1 to 16", "17"], { batchSize: 17 });
+  await refused(["warm-up", "up to 8", "9"], { warmup: 9 });
+  await refused(["accumulate", "at most 4", "5"], { accumulate: 5 });
+  await refused(["target module", '"qk"', "did you mean q?"], { targets: ["qk" as "q"] });
+  await refused(["rank", "1 or more", "0"], { rank: 0 });
+  await refused(["lora_alpha", "NaN"], { alpha: Number.NaN });
+  await refused(["schedule", '"cosin"', "did you mean cosine?"], { schedule: "cosin" as "cosine" });
+  await refused(["unknown option", "learningRate"], { learningRate: 1 } as Partial<FineTuneArguments>);
+});
+
+/** What a promise was rejected with; an error where it is not settled in time. */
+async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => resolve(new Error("it hangs")), 20_000);
+  });
+  const settled = promise.then(
+    () => new Error("it was not rejected"),
+    (error: unknown) => error,
+  );
+  return Promise.race([settled, late]).finally(() => clearTimeout(timer));
+}
+
+for (const moment of ["plan", "start", "step"] as const)
+  test(`a device that is lost after the first ${moment} ends the run with a DeviceError`, async () => {
+    const device = await openWebGPU();
+    const lose = () => (device as unknown as { device: GPUDevice }).device.destroy();
+    const { model, data } = await usual();
+    const running = fineTune({
+      ...{ device, model, data, ...SMALL, epochs: 50 },
+      onEvent: ({ type }) => type === moment && lose(),
+    });
+    const error = await rejection(running);
+    assert.instance(error, DeviceError);
+    assert.match((error as Error).message, /the device was lost\n(.*\n)*.*hint/);
+    const next = await rejection(fineTune({ device, model, data, ...SMALL }));
+    assert.match((next as Error).message, "the device was lost");
+    device.destroy();
+  });
