@@ -1,0 +1,111 @@
+/** What a handful of test rows can tell: intervals, paired comparisons, and the measures of a binary classifier. */
+
+/** An interval of a share, within [0, 1]. */
+export interface Interval {
+  low: number;
+  high: number;
+}
+
+/** The 97.5 % point of the standard normal distribution. */
+const Z95 = 1.959963984540054;
+
+/** Wilson's 95 % interval of a share of `successes` among `n` (Wilson 1927, without continuity correction). */
+export function wilson(successes: number, n: number): Interval {
+  if (n === 0) return { low: 0, high: 1 };
+  const p = successes / n;
+  const z2 = Z95 * Z95;
+  const centre = (p + z2 / (2 * n)) / (1 + z2 / n);
+  const half = (Z95 / (1 + z2 / n)) * Math.sqrt((p * (1 - p)) / n + z2 / (4 * n * n));
+  return { low: Math.max(0, centre - half), high: Math.min(1, centre + half) };
+}
+
+export interface Summary {
+  n: number;
+  mean: number;
+  /** Sample standard deviation (n - 1); 0 for a single value. */
+  sd: number;
+}
+
+export function summarize(values: readonly number[]): Summary {
+  const n = values.length;
+  const mean = values.reduce((a, b) => a + b, 0) / n;
+  const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
+  return { n, mean, sd: n > 1 ? Math.sqrt(squares / (n - 1)) : 0 };
+}
+
+export interface McNemar {
+  /** Rows that only the first classifier has right, and only the second. */
+  onlyFirst: number;
+  onlySecond: number;
+  /** Two-sided p-value of the exact binomial test. */
+  p: number;
+}
+
+/**
+ * McNemar's test of two classifiers on the same rows (McNemar 1947), in its exact form: under the null hypothesis each of
+ * the rows on which they differ is a fair coin.
+ */
+export function mcnemar(first: readonly boolean[], second: readonly boolean[]): McNemar {
+  if (first.length !== second.length) throw new RangeError(`${first.length} rows against ${second.length}`);
+  let onlyFirst = 0;
+  let onlySecond = 0;
+  first.forEach((right, i) => {
+    if (right && !second[i]) onlyFirst++;
+    if (!right && second[i]) onlySecond++;
+  });
+  const n = onlyFirst + onlySecond;
+  const smaller = Math.min(onlyFirst, onlySecond);
+  // 2 * P(X <= smaller), X ~ Binomial(n, 1/2), summed in logarithms so that no factorial overflows.
+  let logChoose = 0;
+  let tail = 0;
+  for (let k = 0; k <= smaller; k++) {
+    tail += Math.exp(logChoose - n * Math.LN2);
+    logChoose += Math.log(n - k) - Math.log(k + 1);
+  }
+  return { onlyFirst, onlySecond, p: Math.min(1, 2 * tail) };
+}
+
+/** Rows of truth, columns of what was said: counts [classes][classes]. */
+export function confusionMatrix(truth: readonly number[], said: readonly number[], classes: number): number[][] {
+  const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  truth.forEach((t, i) => {
+    counts[t]![said[i]!]!++;
+  });
+  return counts;
+}
+
+export interface ClassMeasures {
+  precision: number;
+  recall: number;
+  f1: number;
+}
+
+/** Precision, recall and F1 of one class; 0 where nothing was said or nothing is there, as scikit-learn has it. */
+export function classMeasures(confusion: readonly (readonly number[])[], positive: number): ClassMeasures {
+  const hits = confusion[positive]![positive]!;
+  const said = confusion.reduce((sum, row) => sum + row[positive]!, 0);
+  const there = confusion[positive]!.reduce((a, b) => a + b, 0);
+  const precision = said === 0 ? 0 : hits / said;
+  const recall = there === 0 ? 0 : hits / there;
+  return { precision, recall, f1: hits === 0 ? 0 : (2 * precision * recall) / (precision + recall) };
+}
+
+/**
+ * Area under the ROC curve: the share of (positive, negative) pairs that the score orders right, ties counting half
+ * (Mann and Whitney's U). NaN where one of the two is absent.
+ */
+export function rocAuc(positive: readonly boolean[], scores: readonly number[]): number {
+  const order = scores.map((_, i) => i).sort((a, b) => scores[a]! - scores[b]!);
+  let rankSum = 0;
+  for (let start = 0; start < order.length; ) {
+    let end = start;
+    while (end < order.length && scores[order[end]!] === scores[order[start]!]) end++;
+    // Ranks start + 1 .. end, each tied row has their mean.
+    const rank = (start + 1 + end) / 2;
+    for (let i = start; i < end; i++) if (positive[order[i]!]) rankSum += rank;
+    start = end;
+  }
+  const positives = positive.filter(Boolean).length;
+  const negatives = positive.length - positives;
+  return (rankSum - (positives * (positives + 1)) / 2) / (positives * negatives);
+}

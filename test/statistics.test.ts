@@ -1,0 +1,90 @@
+import * as assert from "uvu/assert";
+import { classMeasures, confusionMatrix, mcnemar, rocAuc, summarize, wilson } from "../src/report/statistics.ts";
+import { Rng } from "../src/rng.ts";
+import { test } from "./harness.ts";
+
+function near(actual: number, expected: number, tolerance = 1e-12): void {
+  assert.ok(Math.abs(actual - expected) <= tolerance, `${actual} instead of ${expected}`);
+}
+
+test("Wilson's interval against figures computed in Python", () => {
+  near(wilson(290, 300).low, WILSON_290_300[0]);
+  near(wilson(290, 300).high, WILSON_290_300[1]);
+  near(wilson(0, 10).low, 0);
+  near(wilson(0, 10).high, 0.2775327998628892);
+  assert.equal(wilson(0, 0), { low: 0, high: 1 });
+});
+const WILSON_290_300 = [0.9397381741959452, 0.9817950526611452] as const;
+
+test("mean and sample standard deviation", () => {
+  assert.equal(summarize([3]), { n: 1, mean: 3, sd: 0 });
+  const { mean, sd } = summarize([2, 4, 4, 4, 5, 5, 7, 9]);
+  near(mean, 5);
+  near(sd, Math.sqrt(32 / 7));
+});
+
+/** Two classifiers with so many rows right alone, and some rows alike. */
+function pair(onlyFirst: number, onlySecond: number): [boolean[], boolean[]] {
+  const first = [true, false, ...new Array(onlyFirst).fill(true), ...new Array(onlySecond).fill(false)];
+  const second = [true, false, ...new Array(onlyFirst).fill(false), ...new Array(onlySecond).fill(true)];
+  return [first, second];
+}
+
+test("McNemar's exact test against figures computed with whole binomials", () => {
+  for (const [b, c, p] of [
+    [3, 9, 0.14599609375],
+    [5, 5, 1],
+    [0, 6, 0.03125],
+    [0, 0, 1],
+    [400, 460, MCNEMAR_400_460],
+  ] as const) {
+    const result = mcnemar(...pair(b, c));
+    assert.is(result.onlyFirst, b);
+    assert.is(result.onlySecond, c);
+    near(result.p, p, 1e-10);
+    near(mcnemar(...pair(c, b)).p, p, 1e-10);
+  }
+  assert.throws(() => mcnemar([true], []), /1 rows against 0/);
+});
+const MCNEMAR_400_460 = 0.04416954819458901;
+
+test("confusion, precision, recall and F1 of a worked example", () => {
+  const confusion = confusionMatrix([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1], 2);
+  assert.equal(confusion, [
+    [2, 1],
+    [1, 3],
+  ]);
+  const { precision, recall, f1 } = classMeasures(confusion, 1);
+  near(precision, 3 / 4);
+  near(recall, 3 / 4);
+  near(f1, 3 / 4);
+  assert.equal(
+    classMeasures(
+      [
+        [5, 0],
+        [2, 0],
+      ],
+      1,
+    ),
+    { precision: 0, recall: 0, f1: 0 },
+  );
+});
+
+test("the area under the ROC curve is the share of pairs in order", () => {
+  const rng = new Rng(5);
+  const positive = Array.from({ length: 60 }, () => rng.uniform() < 0.4);
+  const scores = positive.map((yes) => Math.round(10 * (rng.uniform() + (yes ? 0.3 : 0))) / 10);
+  let pairs = 0;
+  let ordered = 0;
+  positive.forEach((yes, i) => {
+    if (!yes) return;
+    positive.forEach((other, j) => {
+      if (other) return;
+      pairs++;
+      ordered += scores[i]! > scores[j]! ? 1 : scores[i] === scores[j] ? 0.5 : 0;
+    });
+  });
+  near(rocAuc(positive, scores), ordered / pairs);
+  assert.is(rocAuc([true, false], [1, 0]), 1);
+  assert.ok(Number.isNaN(rocAuc([true, true], [1, 0])));
+});
