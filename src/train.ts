@@ -1,18 +1,35 @@
 /** train: fine-tunes GPT-2 as a text classifier and leaves a run directory. */
-import { exists, joinPath } from "#platform";
+import { absolutePath, exists, joinPath, remove } from "#platform";
 import { choice, command, list, main, number } from "./cli.ts";
 import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
 import type { Padding } from "./data/dataset.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
 import { DEVICES, type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
-import { loadModel } from "./io/hf.ts";
+import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
+import { keepCheckpoint, lastCheckpoint } from "./train/checkpoint.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
-import { refuseExisting, runConfig, saveFailedRun, saveRun } from "./train/run-directory.ts";
+import {
+  beginRun,
+  type RunConfig,
+  readRunConfig,
+  refuseExisting,
+  runConfig,
+  saveFailedRun,
+  saveRun,
+} from "./train/run-directory.ts";
 import { SCHEDULES } from "./train/schedule.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
-import { fineTune, RunFailed, type StepRecord, specOf, type TrainEvent, type TrainResult } from "./train/trainer.ts";
+import {
+  type Checkpoint,
+  fineTune,
+  RunFailed,
+  type StepRecord,
+  specOf,
+  type TrainEvent,
+  type TrainResult,
+} from "./train/trainer.ts";
 
 /** Everything that a flag can set; what is left out comes from the preset, then from the defaults. */
 interface Settings extends Partial<TrainOptions> {
@@ -34,6 +51,8 @@ interface Flags extends Settings {
   out?: string;
   force?: boolean;
   json?: boolean;
+  checkpointEvery?: number;
+  resume?: string;
 }
 
 const PRESETS = {
@@ -90,6 +109,8 @@ const program = command(
   .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
+  .option("--checkpoint-every <n>", "keep the last two checkpoints of a run in its directory, n steps apart", number)
+  .option("--resume <dir>", "go on with a run from its last checkpoint, with its settings, to the same bits")
   .addOption(choice("--preset <name>", "settings to start from", Object.keys(PRESETS)).default("quickstart"))
   .option("--json", "print events as JSON, one a line, and nothing else on stdout")
   .allowExcessArguments(false);
@@ -213,9 +234,18 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 19).replace("T", "_").replaceAll(":", "-"));
 }
 
-await main(async () => {
-  program.parse();
-  const flags = program.opts<Flags>();
+/** What a run is made of, from flags or from the run that is gone on with. */
+interface Job {
+  out: string;
+  modelName: string;
+  model: GPT2Checkpoint;
+  data: LoadedDataset;
+  options: TrainOptions;
+  config: RunConfig;
+  resume?: Checkpoint;
+}
+
+async function newJob(flags: Flags): Promise<Job> {
   const settings = settingsOf(flags);
   const options = trainOptions(settings);
   const spec = datasetSpec(settings);
@@ -224,10 +254,67 @@ await main(async () => {
   const model = await loadModel(settings.model!);
   const dataOptions = datasetOptions(settings, options.seed, model.config.n_positions);
   const data = await loadDataset(spec, dataOptions);
-  const config = runConfig(model, data, options, { ...spec, ...dataOptions });
+  const config = runConfig(model, data, options, { ...absolute(spec), ...dataOptions });
+  return { out, modelName: settings.model!, model, data, options, config };
+}
+
+/** Files by their full paths, so that a run can be gone on with from anywhere. */
+function absolute(spec: DatasetSpec): DatasetSpec {
+  if ("name" in spec) return spec;
+  return Object.fromEntries(Object.entries(spec).map(([key, path]) => [key, absolutePath(String(path))])) as DatasetSpec;
+}
+
+/** Flags that make sense beside --resume: how to compute and print, not what. */
+const BESIDE_RESUME = ["resume", "device", "threads", "json", "checkpointEvery"];
+
+async function resumedJob(directory: string): Promise<Job> {
+  const refused = program.options
+    .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
+    .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
+  if (refused.length > 0)
+    throw new ConfigError("a run goes on with the settings that it began with", {
+      expected: "--resume DIR alone, or with --device, --checkpoint-every and --json",
+      found: refused.map(({ long }) => long).join(", "),
+    });
+  const config = await readRunConfig(directory);
+  const resume = await lastCheckpoint(directory);
+  const model = await loadModel(config.model);
+  const data = await loadDataset(config.data as unknown as DatasetSpec, config.data as DatasetOptions);
+  const { counts } = runConfig(model, data, config.options);
+  if (JSON.stringify(counts) !== JSON.stringify(config.counts))
+    throw new ConfigError("the data has changed since the run began", {
+      where: directory,
+      expected: JSON.stringify(config.counts),
+      found: JSON.stringify(counts),
+    });
+  return {
+    out: directory,
+    modelName: config.model,
+    model,
+    data,
+    options: resolveOptions(config.options),
+    config,
+    resume,
+  };
+}
+
+await main(async () => {
+  program.parse();
+  const flags = program.opts<Flags>();
+  const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume);
+  const { out, model, data, options, config, resume } = job;
+  // A run that was killed goes on; where its interval is not given again it keeps none in between.
+  const every = flags.checkpointEvery ?? 0;
+  if (!Number.isSafeInteger(every) || every < 0)
+    throw new ConfigError("--checkpoint-every makes no sense", {
+      expected: "a whole number of steps",
+      found: `${every}`,
+    });
+  const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
+  let begun = resume !== undefined;
   const device = await openDevice(flags.device);
   const printer = new Printer(flags.json ?? false, data);
-  printer.begin(settings.model!);
+  printer.begin(job.modelName);
   const abort = new AbortController();
   const interrupt = () => {
     if (abort.signal.aborted) process.exit(130);
@@ -243,7 +330,25 @@ await main(async () => {
       ...options,
       signal: abort.signal,
       onEvent: (event) => printer.event(event),
+      ...(resume === undefined ? {} : { resume }),
+      ...(checkpoints
+        ? {
+            checkpointEvery: every,
+            onCheckpoint: async (checkpoint) => {
+              if (!begun) {
+                await remove(out);
+                await beginRun(out, config, device.info);
+                begun = true;
+              }
+              await keepCheckpoint(out, checkpoint);
+            },
+          }
+        : {}),
     });
+    if (result.aborted && checkpoints) {
+      console.error(`stopped after step ${result.steps.length}; go on with:  node dist/train.js --resume ${out}`);
+      return 130;
+    }
     const { peft, reason } = await saveRun(out, config, result);
     if (flags.json) console.log(JSON.stringify({ type: "saved", directory: out, peft, reason }));
     else {

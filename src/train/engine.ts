@@ -109,6 +109,29 @@ export class Engine {
     return this.readPieces(grad);
   }
 
+  /** AdamW's moments m and v of a parameter that learns, each in the parameter's shape. */
+  async readMoments(name: string): Promise<{ m: Float32Array; v: Float32Array }> {
+    const [m, v] = await Promise.all([
+      this.readPieces(this.moments(name, "m")),
+      this.readPieces(this.moments(name, "v")),
+    ]);
+    return { m, v };
+  }
+
+  /** Puts moments back, as `readMoments` gave them. */
+  writeMoments(name: string, { m, v }: { m: Float32Array; v: Float32Array }): void {
+    for (const [key, data] of [
+      ["m", m],
+      ["v", v],
+    ] as const) {
+      let at = 0;
+      for (const { tensor } of this.moments(name, key)) {
+        this.session.write(tensor, data.subarray(at, at + tensor.size));
+        at += tensor.size;
+      }
+    }
+  }
+
   /** One forward pass with the mean loss; what it submits is read by `result` and `logits`. Returns the batch's slot. */
   forward(batch: Batch): number {
     return this.submit(["forward"], batch, null);
@@ -170,6 +193,16 @@ export class Engine {
     this.slot = (this.slot + 1) % SLOTS;
     this.session.run(segments, { ...values, ...IDLE, loss_scale: meanOf(counted), ...update, slot: this.slot });
     return this.slot;
+  }
+
+  /** Moments lie in their pages where the gradient lies in its own. */
+  private moments(name: string, key: "m" | "v"): Piece[] {
+    const { grad } = this.parameter(name);
+    if (!grad) throw new ShapeError(`${name} is frozen and has no moments`);
+    return grad.map(({ tensor, first }) => {
+      const page = this.plan.parameters.pages.find((candidate) => candidate.grad === tensor.root)!;
+      return { tensor: page[key].view(`${key} ${name}`, tensor.shape, tensor.offset), first };
+    });
   }
 
   private async readPieces(pieces: Piece[]): Promise<Float32Array> {

@@ -7,12 +7,13 @@ import {
   packagePath,
   platformName,
   writeDirectoryAtomic,
+  writeFileAtomic,
 } from "#platform";
 import manifest from "../../package.json" with { type: "json" };
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { ConfigError } from "../errors.ts";
-import { list } from "../io/common.ts";
+import { list, readJson } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -35,6 +36,8 @@ export interface RunConfig {
   /** Longest row in tokens; longer ones were cut. */
   maxLength: number;
   labels: readonly string[];
+  /** Rows and tokens of train, val and test: a run goes on only with the data that it began with. */
+  counts: { rows: number[]; tokens: number[] };
 }
 
 /** The config of a run; `source` says where the data came from, in place of the data set's own words. */
@@ -44,6 +47,7 @@ export function runConfig(
   options: TrainOptions,
   source: Record<string, unknown> = { source: data.source },
 ): RunConfig {
+  const sets = [data.stats.train, data.stats.val, data.stats.test];
   return {
     version: manifest.version,
     model: baseModelName(model.directory),
@@ -52,13 +56,32 @@ export function runConfig(
     padTo: data.train.padTo,
     maxLength: data.maxLength,
     labels: data.labels,
+    counts: { rows: sets.map(({ rows }) => rows), tokens: sets.map(({ tokens }) => tokens) },
   };
+}
+
+/** Reads the config of a run directory. Throws ConfigError where there is none. */
+export async function readRunConfig(directory: string): Promise<RunConfig> {
+  const path = joinPath(directory, "config.json");
+  if (!(await exists(path)))
+    throw new ConfigError("this is no run directory", {
+      where: directory,
+      expected: "config.json, as training writes it",
+      found: (await exists(directory)) ? "none" : "no such directory",
+    });
+  return (await readJson(path)) as RunConfig;
+}
+
+/** Writes the config of a run that has just begun, where checkpoints are to be kept. */
+export async function beginRun(directory: string, config: RunConfig, device: DeviceInfo): Promise<void> {
+  await writeFileAtomic(joinPath(directory, "config.json"), settings(config, device));
 }
 
 /** What stands in a run directory; error.txt in that of a run that failed. */
 const ENTRIES = [
   "accuracy.svg",
   "adapter",
+  "checkpoint",
   "config.json",
   "error.txt",
   "loss.svg",

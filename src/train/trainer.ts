@@ -13,6 +13,7 @@ import type { Batch } from "../model/batch.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
+import { sizeOf } from "../tensor.ts";
 import { initialize, loadBase, readTrained } from "./contents.ts";
 import { Engine } from "./engine.ts";
 import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT, type Prediction } from "./metrics.ts";
@@ -83,12 +84,31 @@ export interface TrainResult {
   aborted: boolean;
 }
 
+/** A run between two steps: everything that the rest of it depends on, beside its options, its data and its base model. */
+export interface Checkpoint {
+  /** Steps done. */
+  step: number;
+  /** Seconds of training so far. */
+  seconds: number;
+  before: Splits<Evaluation>;
+  steps: StepRecord[];
+  evaluations: EvaluationRecord[];
+  /** What learns, and AdamW's moments of it as `m.<name>` and `v.<name>`. */
+  tensors: Tensors;
+}
+
 export interface FineTuneArguments extends Partial<TrainOptions> {
   device: Backend;
   model: GPT2Checkpoint;
   data: LoadedDataset;
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
+  /** Where to go on from: with the same options, data and device the run ends with the same bits as one that never stopped. */
+  resume?: Checkpoint;
+  /** Steps between checkpoints; 0 (default): only where the run is aborted. */
+  checkpointEvery?: number;
+  /** Keeps a checkpoint. The run waits for it. */
+  onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
 }
 
 /** A run that ended before its time, with the last good state of what was trained. */
@@ -124,7 +144,7 @@ export function specOf(model: GPT2Checkpoint, data: LoadedDataset, options: Trai
  * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
  */
 export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
-  const { device, model, data, signal, onEvent = () => {}, ...given } = args;
+  const { device, model, data, signal, onEvent = () => {}, resume, checkpointEvery = 0, onCheckpoint, ...given } = args;
   const options = resolveOptions(given);
   const spec = specOf(model, data, options);
   checkLengths(data, model);
@@ -149,6 +169,8 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
     await loadBase(engine, model);
     initialize(engine, options.seed);
     const run = new Run(engine, data, options, loader, pace, signal, onEvent);
+    if (onCheckpoint) run.keepCheckpoints(checkpointEvery, onCheckpoint);
+    if (resume) run.goOnFrom(resume);
     return await run.train({ options, spec, plan: engine.plan, device: device.info, trainable });
   } finally {
     engine.destroy();
@@ -194,6 +216,12 @@ class Run {
   private readonly steps: StepRecord[] = [];
   private readonly evaluations: EvaluationRecord[] = [];
   private readonly started = performance.now();
+  /** Seconds that the run took before it went on from a checkpoint, and examples that it had seen by then. */
+  private secondsBefore = 0;
+  private examplesBefore = 0;
+  private before: Splits<Evaluation> | undefined;
+  private checkpointEvery = 0;
+  private onCheckpoint: ((checkpoint: Checkpoint) => Promise<void>) | undefined;
   /** Steps submitted whose result has not been read, with their batches: to look at where something went wrong. */
   private readonly flying: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
   /** Steps of the running mean since the last evaluation. */
@@ -210,43 +238,96 @@ class Run {
     private readonly onEvent: (event: TrainEvent) => void,
   ) {}
 
+  keepCheckpoints(every: number, keep: (checkpoint: Checkpoint) => Promise<void>): void {
+    this.checkpointEvery = every;
+    this.onCheckpoint = keep;
+  }
+
+  /** Puts the state of a checkpoint in place of the start. Throws ConfigError where it is not of this model. */
+  goOnFrom({ step, seconds, before, steps, evaluations, tensors }: Checkpoint): void {
+    for (const name of this.engine.learning) {
+      const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
+      if (!value || !m || !v || value.length !== sizeOf(this.engine.parameter(name).shape))
+        throw new ConfigError("the checkpoint does not belong to this run", { expected: `${name} with its moments` });
+      this.engine.writeParameter(name, value);
+      this.engine.writeMoments(name, { m, v });
+    }
+    this.engine.steps = step;
+    this.steps.push(...steps);
+    this.evaluations.push(...evaluations);
+    this.since = evaluations.at(-1)?.step ?? 0;
+    this.before = before;
+    this.secondsBefore = seconds;
+    this.examplesBefore = steps.at(-1)?.examples ?? 0;
+  }
+
   async train(head: Pick<TrainResult, "options" | "spec" | "plan" | "device" | "trainable">): Promise<TrainResult> {
-    const before = await this.everything();
+    const fresh = this.before === undefined;
+    const before = this.before ?? (await this.everything()).splits;
+    this.before = before;
     const { total, stepsPerEpoch } = this.pace;
-    this.onEvent({ type: "start", steps: total, stepsPerEpoch, before: before.splits });
-    await this.record(before.splits.val);
+    this.onEvent({ type: "start", steps: total, stepsPerEpoch, before });
+    if (fresh) await this.record(before.val);
     try {
-      for (let epoch = 0; epoch < this.options.epochs && !this.signal?.aborted; epoch++) await this.epoch(epoch);
-      while (this.flying.length > 0) await this.land();
+      const first = Math.floor(this.steps.length / stepsPerEpoch);
+      for (let epoch = first; epoch < this.options.epochs && !this.signal?.aborted; epoch++) await this.epoch(epoch);
+      await this.landAll();
     } catch (error) {
       if (error instanceof TrainingError) throw new RunFailed(error, await this.contents());
       throw error;
     }
+    if (this.signal?.aborted) await this.checkpoint();
     const after = await this.everything();
     if (this.evaluations.at(-1)!.step !== this.steps.length) await this.record(after.splits.val);
     const { train, val, test } = this.data.stats;
     const result: TrainResult = {
       ...head,
       stats: { train, val, test },
-      before: before.splits,
+      before,
       after: after.splits,
       steps: this.steps,
       evaluations: this.evaluations,
       predictions: after.predictions,
       ...(await this.contents()),
-      seconds: (performance.now() - this.started) / 1000,
+      seconds: this.seconds(),
       aborted: this.signal?.aborted ?? false,
     };
     this.onEvent({ type: "end", result });
     return result;
   }
 
+  private seconds(): number {
+    return this.secondsBefore + (performance.now() - this.started) / 1000;
+  }
+
+  private async checkpoint(): Promise<void> {
+    if (!this.onCheckpoint) return;
+    const tensors: Tensors = new Map();
+    for (const name of this.engine.learning) {
+      const { shape } = this.engine.parameter(name);
+      const { m, v } = await this.engine.readMoments(name);
+      tensors.set(name, { shape, data: await this.engine.readParameter(name) });
+      tensors.set(`m.${name}`, { shape, data: m });
+      tensors.set(`v.${name}`, { shape, data: v });
+    }
+    const { steps, evaluations } = this;
+    await this.onCheckpoint({
+      step: steps.length,
+      seconds: this.seconds(),
+      before: this.before!,
+      steps: [...steps],
+      evaluations: [...evaluations],
+      tensors,
+    });
+  }
+
   private async epoch(epoch: number): Promise<void> {
     const { accumulate, lr, schedule, pooling } = this.options;
     const { stepsPerEpoch, total, warmup } = this.pace;
     let group: Batch[] = [];
-    let step = epoch * stepsPerEpoch;
-    for (const packed of this.loader.epoch(epoch)) {
+    // Not at its start where the run goes on from a checkpoint.
+    let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
+    for (const packed of this.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
       group.push(classificationBatch(packed, pooling));
       if (group.length < accumulate) continue;
       if (this.signal?.aborted) return;
@@ -257,8 +338,12 @@ class Run {
       while (this.flying.length * accumulate > IN_FLIGHT) await this.land();
       const every = this.options.evalEvery || Math.ceil(stepsPerEpoch / 2);
       if (step % every === 0 && step < total) {
-        while (this.flying.length > 0) await this.land();
+        await this.landAll();
         await this.evaluate();
+      }
+      if (this.checkpointEvery > 0 && step % this.checkpointEvery === 0 && step < total) {
+        await this.landAll();
+        await this.checkpoint();
       }
       if (step === (epoch + 1) * stepsPerEpoch) return;
     }
@@ -286,6 +371,10 @@ class Run {
     this.flying.push({ result, batches });
   }
 
+  private async landAll(): Promise<void> {
+    while (this.flying.length > 0) await this.land();
+  }
+
   /** Waits for the oldest step in flight. */
   private async land(): Promise<void> {
     const { result, batches } = this.flying.shift()!;
@@ -293,9 +382,9 @@ class Run {
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm)) throw await this.diagnose(record, batches);
     this.steps.push(record);
     const seconds = (performance.now() - this.started) / 1000 - this.evaluating;
-    const examplesPerSecond = record.examples / seconds;
+    const examplesPerSecond = (record.examples - this.examplesBefore) / seconds;
     const { total } = this.pace;
-    const secondsLeft = ((total - record.step) / record.step) * seconds;
+    const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
     this.onEvent({ type: "step", record, steps: total, examplesPerSecond, secondsLeft });
   }
 

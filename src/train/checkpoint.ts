@@ -1,0 +1,71 @@
+/** Checkpoints of a run on the disk: two generations, each whole or not there, so that a killed run goes on from the last. */
+import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
+import { ConfigError, FormatError, LowrankError } from "../errors.ts";
+import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
+import type { Checkpoint } from "./trainer.ts";
+
+/** The folder of a run directory that holds its checkpoints. */
+const FOLDER = "checkpoint";
+const GENERATIONS = 2;
+const VERSION = 1;
+
+const nameOf = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
+
+/** A checkpoint as a safetensors file: tensors, and everything else as JSON in its metadata. */
+export function encodeCheckpoint({ tensors, ...rest }: Checkpoint): Uint8Array {
+  return encodeSafetensors(
+    [...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })),
+    { format: "lowrank-checkpoint", version: String(VERSION), state: JSON.stringify(rest) },
+  );
+}
+
+async function readCheckpoint(path: string): Promise<Checkpoint> {
+  const reader = await openFile(path);
+  try {
+    const file = await SafetensorsFile.open(reader);
+    const { format, version, state } = file.metadata;
+    if (format !== "lowrank-checkpoint" || version !== String(VERSION) || state === undefined)
+      throw new FormatError("not a checkpoint of this version", { where: path });
+    const tensors: Checkpoint["tensors"] = new Map();
+    for (const name of file.names) tensors.set(name, { shape: file.info(name).shape, data: await file.readF32(name) });
+    return { ...(JSON.parse(state) as Omit<Checkpoint, "tensors">), tensors };
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Writes a checkpoint into a run directory and drops all but the last two. */
+export async function keepCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
+  const folder = joinPath(directory, FOLDER);
+  await writeFileAtomic(joinPath(folder, nameOf(checkpoint.step)), encodeCheckpoint(checkpoint));
+  for (const name of (await generations(folder)).slice(GENERATIONS)) await remove(joinPath(folder, name));
+}
+
+/** The files of the checkpoints, the newest first. */
+async function generations(folder: string): Promise<string[]> {
+  const names = (await exists(folder)) ? await listDirectory(folder) : [];
+  return names.filter((name) => /^step-\d+\.safetensors$/.test(name)).sort((a, b) => (a < b ? 1 : -1));
+}
+
+/**
+ * The newest checkpoint of a run directory that can be read. Throws ConfigError where there is none, FormatError (that of
+ * the newest) where none can be read.
+ */
+export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
+  const folder = joinPath(directory, FOLDER);
+  let fault: LowrankError | undefined;
+  for (const name of await generations(folder)) {
+    try {
+      return await readCheckpoint(joinPath(folder, name));
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+      fault ??= error;
+    }
+  }
+  if (fault) throw fault;
+  throw new ConfigError("there is no checkpoint to go on from", {
+    where: directory,
+    expected: `${FOLDER}/step-*.safetensors, as train --checkpoint-every leaves them`,
+    found: (await exists(joinPath(directory, "metrics.csv"))) ? "a finished run" : "none",
+  });
+}
