@@ -1,0 +1,90 @@
+/** A run that stops and goes on ends with the bits of one that never stopped. */
+import { existsSync, readdirSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { LoadedDataset } from "../src/data/datasets.ts";
+import { ConfigError, FormatError } from "../src/errors.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
+import { keepCheckpoint, lastCheckpoint } from "../src/train/checkpoint.ts";
+import { type Checkpoint, type FineTuneArguments, fineTune, type TrainResult } from "../src/train/trainer.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
+import { testDevice } from "./device.ts";
+import { afterAll, test } from "./harness.ts";
+import { messages, tinyData, tinyModel } from "./tiny.ts";
+
+const folder = temporaryFolder();
+const OPTIONS = { rank: 2, alpha: 4, epochs: 3, batchSize: 4, accumulate: 2, evalEvery: 2, clip: 1, lr: 1e-2 };
+
+let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
+function base() {
+  shared ??= (async () => ({
+    model: await openGPT2(tinyModel(join(folder, "model"))),
+    data: await tinyData(messages(24)),
+  }))();
+  return shared;
+}
+afterAll(async () => (await shared)?.model.close());
+
+async function run(more: Partial<FineTuneArguments> = {}): Promise<TrainResult> {
+  return fineTune({ device: await testDevice(), ...(await base()), ...OPTIONS, ...more });
+}
+
+/** Stops a run after `step` steps and returns its checkpoint. */
+async function stopAfter(step: number, more: Partial<FineTuneArguments> = {}): Promise<Checkpoint> {
+  const abort = new AbortController();
+  let kept: Checkpoint | undefined;
+  await run({
+    ...more,
+    signal: abort.signal,
+    checkpointEvery: step,
+    onCheckpoint: async (checkpoint) => {
+      if (checkpoint.step === step) kept = checkpoint;
+      abort.abort();
+    },
+  });
+  assert.ok(kept, `no checkpoint at step ${step}`);
+  return kept;
+}
+
+function assertSameRun(got: TrainResult, want: TrainResult): void {
+  assert.equal(got.steps, want.steps);
+  assert.equal(got.evaluations, want.evaluations);
+  assert.equal(got.before, want.before);
+  assert.equal(got.after, want.after);
+  assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
+  for (const [name, { data }] of want.tensors) assert.equal(got.tensors.get(name)!.data, data, name);
+}
+
+for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
+  test(`${mode}: stopped anywhere and gone on with, through the disk`, async () => {
+    const straight = await run({ mode });
+    assert.ok(straight.steps.length > 8, "too few steps to stop between");
+    // At an evaluation, between two, at an epoch's end, and one step before the last.
+    for (const step of mode === "lora" ? [1, 2, 4, straight.steps.length - 1] : [3]) {
+      const directory = join(folder, `${mode}-${step}`);
+      await keepCheckpoint(directory, await stopAfter(step, { mode }));
+      assertSameRun(await run({ mode, resume: await lastCheckpoint(directory) }), straight);
+    }
+  });
+
+test("two generations are kept; a damaged one falls back to the one before", async () => {
+  const directory = join(folder, "generations");
+  const checkpoints: Checkpoint[] = [];
+  await run({ checkpointEvery: 2, onCheckpoint: async (checkpoint) => void checkpoints.push(checkpoint) });
+  for (const checkpoint of checkpoints) await keepCheckpoint(directory, checkpoint);
+  const files = readdirSync(join(directory, "checkpoint")).sort();
+  assert.is(files.length, 2);
+  const [before, last] = checkpoints.slice(-2) as [Checkpoint, Checkpoint];
+  assert.is((await lastCheckpoint(directory)).step, last.step);
+  truncateSync(join(directory, "checkpoint", files[1]!), 100);
+  assert.is((await lastCheckpoint(directory)).step, before.step);
+  truncateSync(join(directory, "checkpoint", files[0]!), 0);
+  await assertFails(FormatError, ["safetensors"], () => lastCheckpoint(directory));
+});
+
+test("no checkpoint, and one of another model", async () => {
+  await assertFails(ConfigError, ["no checkpoint"], () => lastCheckpoint(join(folder, "nothing")));
+  assert.not(existsSync(join(folder, "nothing")));
+  const checkpoint = await stopAfter(1);
+  await assertFails(ConfigError, ["does not belong to this run"], () => run({ rank: 3, resume: checkpoint }));
+});
