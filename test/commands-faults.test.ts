@@ -1,0 +1,197 @@
+/** What the commands refuse: the exit code, what was expected and what came, and nothing written. */
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+import { assertCode, type Finished, filesIn, runCommand } from "./spawn.ts";
+import { messages, type StoredTensors, TINY, tinyModel } from "./tiny.ts";
+
+const folder = temporaryFolder();
+const model = tinyModel(join(folder, "model"));
+const write = (name: string, content: string | Uint8Array) => writeFileSync(join(folder, name), content);
+write("good.csv", messages(20));
+
+const OUT = "run";
+const train = (args: readonly string[]) => runCommand("train", [...args, "--out", OUT], { cwd: folder });
+const DATA = ["--model", "model", "--data"];
+const GOOD = [...DATA, "good.csv"];
+
+/** Throws unless a command ended with `code`, wrote every one of `words` as an error, and no file anywhere. */
+function assertRefused(finished: Finished, before: string[], code: 1 | 2, words: readonly string[]): void {
+  assertCode(finished, code);
+  for (const word of words)
+    if (!finished.stderr.includes(word)) throw new Error(`"${word}" is not in the message:\n${finished.stderr}`);
+  assert.not.match(finished.stderr, /\n {4}at /, "a stack trace is for bugs");
+  assert.equal(filesIn(folder), before, "a file was written");
+}
+
+async function refuses(args: readonly string[], code: 1 | 2, words: readonly string[]): Promise<void> {
+  const before = filesIn(folder);
+  assertRefused(await train(args), before, code, words);
+}
+
+/** One refusal of train: what is wrong, its flags, the exit code, and words of the message. */
+type Fault = [what: string, args: readonly string[], code: 1 | 2, words: readonly string[]];
+
+const FLAGS: Fault[] = [
+  ["an unknown flag", [...GOOD, "--rnak", "4"], 2, ["unknown option '--rnak'", "Did you mean --rank?"]],
+  ["a stray argument", [...GOOD, "more"], 2, ["too many arguments"]],
+  ["an unknown mode", [...GOOD, "--mode", "lorra"], 2, ["'lorra'", "lora, all, last_block, last_layer"]],
+  ["rank 0", [...GOOD, "--rank", "0"], 2, ["rank", "expected: an integer of 1 or more", "found:    0"]],
+  ["a rank that is no number", [...GOOD, "--rank", "four"], 2, ["--rank", "Expected a number", '"four"']],
+  ["alpha NaN", [...GOOD, "--alpha", "NaN"], 2, ["--alpha", "Expected a number", '"NaN"']],
+  ["alpha Infinity", [...GOOD, "--alpha", "Infinity"], 2, ["lora_alpha", "a number above 0", "Infinity"]],
+  ["an unknown target", [...GOOD, "--targets", "q,fcc"], 2, ["target module", '"fcc"', "did you mean fc?"]],
+  ["no epochs", [...GOOD, "--epochs", "0"], 2, ["epochs", "1 or more", "found:    0"]],
+  ["a large batch", [...GOOD, "--batch-size", "29"], 2, ["batch size", "1 to 28", "29"]],
+  ["a long warm-up", [...GOOD, "--warmup", "99"], 2, ["warm-up", "up to 9", "99"]],
+  ["a length beyond the context", [...GOOD, "--max-length", "65"], 2, ["context", "at most 64", "65"]],
+  ["padding beyond the context", [...GOOD, "--padding", "65"], 2, ["context", "at most 64", "65"]],
+  ["--data with --dataset", [...GOOD, "--dataset", "spam-assassin"], 2, ["one of", "found:    --data, --dataset"]],
+  ["--train without --val", ["--train", "good.csv"], 2, ["--train, --val and --test", "found:    --train"]],
+  ["--val alone", ["--val", "good.csv"], 2, ["--train, --val and --test", "found:    --val\n"]],
+  ["an unknown data set", ["--dataset", "spam-asassin"], 2, ["spam-asassin", 'did you mean "spam-assassin"']],
+  ["an unknown model", ["--model", "gpt2-mirco"], 2, ["gpt2-mirco", "did you mean gpt2-micro?"]],
+];
+
+write("empty.csv", "");
+write("header.csv", "label,text\n");
+write("single.csv", "label,text\nham,hello\nham,hello again\n");
+write("fields.csv", `${messages(4)}ham,one,two\n${messages(4).slice("label,text\n".length)}`);
+write("quote.csv", `${messages(2)}ham,"never closed\nham,x\n`);
+write("eggs.csv", `${messages(2)}eggs,what is this\n`);
+write("data.xlsx", messages(2));
+const SPLITS = ["--model", "model", "--train", "good.csv", "--test", "good.csv", "--val"];
+
+const FILES: Fault[] = [
+  ["a missing file", [...DATA, "none.csv"], 1, ["no such file", "none.csv"]],
+  ["an empty file", [...DATA, "empty.csv"], 1, ["empty file", "empty.csv", "rows with a text and a label"]],
+  ["a header only", [...DATA, "header.csv"], 1, ["No rows", "header.csv", "nothing below it"]],
+  ["one class only", [...DATA, "single.csv"], 1, ["One class only", "at least two classes", '"ham" in all of 2 rows']],
+  ["an unknown label", [...SPLITS, "eggs.csv"], 1, ["eggs.csv:6", "expected: ham, spam", "found:    eggs"]],
+  ["an unknown column", [...GOOD, "--text-column", "txet"], 1, ['"txet"', "label, text", 'did you mean "text"?']],
+  ["an unknown label column", [...GOOD, "--label-column", "lable"], 1, ['"lable"', 'did you mean "label"?']],
+  ["a row with more fields", [...DATA, "fields.csv"], 1, ["fields.csv:10", "expected: 2 fields", "found:    3"]],
+  ["an open quote", [...DATA, "quote.csv"], 1, ["quote.csv", "opened in line 6", "the end of the file"]],
+  ["another format", [...DATA, "data.xlsx"], 1, ["data.xlsx", ".csv, .tsv"]],
+];
+
+for (const [what, args, code, words] of [...FLAGS, ...FILES])
+  test(`train refuses ${what}`, () => refuses(args, code, words));
+
+/** A model directory whose safetensors file is `change` of the good one's header and data. */
+function damagedModel(name: string, change: (header: Header, data: Uint8Array) => Uint8Array): string {
+  mkdirSync(join(folder, name));
+  copyFileSync(join(model, "config.json"), join(folder, name, "config.json"));
+  const bytes = readFileSync(join(model, "model.safetensors"));
+  const length = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Header;
+  write(join(name, "model.safetensors"), change(header, bytes.subarray(8 + length)));
+  return name;
+}
+
+type Header = Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+
+function encoded(header: Header, data: Uint8Array, length?: number): Uint8Array {
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const size = new Uint8Array(new BigUint64Array([BigInt(length ?? text.length)]).buffer);
+  return Buffer.concat([size, text, data]);
+}
+
+/** A model directory with the good model's tensors after `change`. */
+function otherModel(name: string, change: (tensors: StoredTensors) => void): string {
+  tinyModel(join(folder, name), change);
+  return name;
+}
+
+test("train refuses damaged models, with the tensor's name", async () => {
+  const [a, b] = ["h.0.ln_1.bias", "h.0.ln_1.weight"] as const;
+  const faults: [directory: string, words: string[]][] = [
+    [
+      damagedModel("truncated", (header, data) => encoded(header, data.subarray(0, -100))),
+      ["the data lies beyond the end of the file", "wte.weight", "cut off"],
+    ],
+    [
+      damagedModel("overlap", (header, data) => {
+        header[b]!.data_offsets = header[a]!.data_offsets;
+        return encoded(header, data);
+      }),
+      [a, b, "overlap", "to begin at byte"],
+    ],
+    [
+      damagedModel("outside", (header, data) => {
+        header[a]!.data_offsets = [data.length, data.length + 64];
+        return encoded(header, data);
+      }),
+      [a, "beyond the end", "bytes of data"],
+    ],
+    [
+      damagedModel("header", (header, data) => encoded(header, data, 1e9)),
+      ["header is longer than the file", "found:    1000000000 bytes"],
+    ],
+    [
+      otherModel("dtype", (tensors) =>
+        tensors.set(a, { name: a, shape: [TINY.n_embd], dtype: "I32", data: new Int32Array(TINY.n_embd) }),
+      ),
+      [a, "wrong element type", "expected: F32, F16, BF16", "found:    I32"],
+    ],
+    [
+      otherModel("shape", (tensors) =>
+        tensors.set(a, { name: a, shape: [12], dtype: "F32", data: new Float32Array(12) }),
+      ),
+      [a, "wrong shape", "expected: [16]", "found:    [12]"],
+    ],
+    [otherModel("missing", (tensors) => tensors.delete(a)), ["lacks 1 tensor", `expected: ${a}`]],
+  ];
+  for (const [directory, words] of faults)
+    await refuses(["--model", directory, "--data", "good.csv"], 1, [join(directory, "model.safetensors"), ...words]);
+});
+
+test("train refuses a config.json without its keys, or that is none", async () => {
+  const directory = otherModel("keys", () => {});
+  const { n_head: _, vocab_size: __, ...rest } = TINY;
+  write("keys/config.json", JSON.stringify(rest));
+  const refused = (words: string[]) => refuses(["--model", directory, "--data", "good.csv"], 1, words);
+  await refused(["lacks vocab_size, n_head", "keys/config.json", "expected: vocab_size, n_positions"]);
+  write("keys/config.json", "{ nonsense");
+  await refused(["not a JSON file", "keys/config.json"]);
+});
+
+test("classify refuses what is no run, and an unknown flag", async () => {
+  mkdirSync(join(folder, "notes"));
+  write("notes/todo.txt", "");
+  const before = filesIn(folder);
+  const classify = (...args: string[]) => runCommand("classify", args, { cwd: folder });
+  const expected = ["no trained model", "lowrank.json"];
+  assertRefused(await classify("--run", "nowhere", "x"), before, 2, [...expected, "no such directory"]);
+  assertRefused(await classify("--run", "notes", "x"), before, 2, [...expected, "found:    todo.txt"]);
+  assertRefused(await classify("x"), before, 2, ["--run <dir>"]);
+  assertRefused(await classify("--run", "notes", "--jsno", "x"), before, 2, ["--jsno", "Did you mean --json?"]);
+});
+
+test("verify refuses what is no fixture", async () => {
+  const before = filesIn(folder);
+  const verify = (...args: string[]) => runCommand("verify", args, { cwd: folder });
+  assertRefused(await verify("none.safetensors"), before, 2, ["none.safetensors", "no such file"]);
+  assertRefused(await verify("good.csv"), before, 1, ["good.csv", "safetensors"]);
+  assertRefused(await verify("model/model.safetensors"), before, 1, ["not a golden fixture", "`case`"]);
+});
+
+test("invalid UTF-8 and long texts: replaced and cut, counted, said once", async () => {
+  const invalid = Buffer.concat([Buffer.from("ham,caf"), Buffer.from([0xe9]), Buffer.from(" bar\nspam,prize ")]);
+  const rows = Buffer.from(messages(20));
+  const long = `ham,${"word ".repeat(100)}\nspam,${"prize ".repeat(100)}\n`;
+  write("odd.csv", Buffer.concat([rows, invalid, Buffer.from([0xff, 0x0a]), Buffer.from(long)]));
+  const out = join(folder, "odd");
+  const args = [...DATA, "odd.csv", "--epochs", "1", "--out"];
+  const finished = await runCommand("train", [...args, out], { cwd: folder });
+  assertCode(finished, 0);
+  const said = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
+  said(/2 places are not valid UTF-8 and became U\+FFFD/g);
+  said(/2 messages are longer than the longest length and were cut/g);
+  const json = await runCommand("train", [...args, `${out}-json`, "--json"], { cwd: folder });
+  const { stats } = JSON.parse(json.stdout.split("\n")[0]!);
+  assert.is(stats.invalidUtf8, 2);
+  assert.is(stats.train.cut + stats.val.cut + stats.test.cut, 2);
+});

@@ -1,0 +1,246 @@
+/** The commands as they are shipped, on small data and a small model: what they print, what they leave, how they end. */
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { openFile, packagePath } from "#platform";
+import { type EncodableTensor, encodeSafetensors, SafetensorsFile } from "../src/io/safetensors.ts";
+import { LOSSES_COLUMNS, METRICS_COLUMNS } from "../src/report/csv.ts";
+import { temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+import { assertCode, filesIn, runCommand, snapshot } from "./spawn.ts";
+import { messages, tinyModel } from "./tiny.ts";
+
+const folder = temporaryFolder();
+tinyModel(join(folder, "model"));
+writeFileSync(join(folder, "messages.csv"), messages(20));
+for (const [name, count] of Object.entries({ train: 12, val: 4, test: 6 }))
+  writeFileSync(join(folder, `${name}.csv`), messages(count));
+
+const QUICK = ["--model", "model", "--epochs", "2", "--batch-size", "4", "--lr", "0.01"];
+const RUN = [...QUICK, "--data", "messages.csv"];
+const FILES = [
+  "accuracy.svg",
+  "adapter/adapter_config.json",
+  "adapter/adapter_model.safetensors",
+  "adapter/lowrank.json",
+  "adapter/lowrank.safetensors",
+  "config.json",
+  "loss.svg",
+  "losses.csv",
+  "metrics.csv",
+  "plan.txt",
+];
+
+const train = (args: string[], more = {}) => runCommand("train", args, { cwd: folder, ...more });
+const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
+const table = (...path: string[]) =>
+  read(...path)
+    .trimEnd()
+    .split("\r\n")
+    .map((line) => line.split(","));
+const jsonLines = (text: string) =>
+  text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+test("train leaves a run directory with what the README promises", async () => {
+  const { stdout, stderr, ...rest } = await train([...RUN, "--rank", "4", "--alpha", "8", "--out", "first"]);
+  assertCode({ stdout, stderr, ...rest }, 0);
+  assert.equal(filesIn(join(folder, "first")), FILES);
+  const config = JSON.parse(read("first", "config.json"));
+  assert.is(config.model, join(folder, "model"));
+  assert.equal(config.labels, ["ham", "spam"]);
+  assert.equal(
+    [config.options.rank, config.options.alpha, config.options.seed, config.data.file],
+    [4, 8, 1, join(folder, "messages.csv")],
+  );
+  const [columns, values, ...more] = table("first", "metrics.csv");
+  assert.equal(columns, [...METRICS_COLUMNS]);
+  assert.equal(more, []);
+  const metrics = Object.fromEntries(columns!.map((column, i) => [column, values![i]!]));
+  assert.equal(
+    ["rank", "alpha", "trainable_layers", "lr", "weight_decay", "num_epochs", "examples_seen"].map(
+      (key) => metrics[key],
+    ),
+    ["4", "8", "lora", "0.01", "0.1", "2", "56"],
+  );
+  for (const column of columns!.filter((name) => name.endsWith("_acc")))
+    assert.ok(Number(metrics[column]) >= 0 && Number(metrics[column]) <= 1, column);
+  const [head, ...losses] = table("first", "losses.csv");
+  assert.equal(head, [...LOSSES_COLUMNS]);
+  assert.equal(
+    losses.map(([step]) => step),
+    ["0", "4", "8", "12", "14"],
+  );
+  for (const name of ["loss", "accuracy"]) assert.match(read("first", `${name}.svg`), /^<svg .*LoRA, rank 4, alpha 8/s);
+  assert.match(read("first", "plan.txt"), "lora");
+  assert.match(stdout, /learns: .* mode lora\nmemory.*\n(.* bytes\n)+/);
+  assert.match(stdout, "saved in first\nPEFT can load its adapter/\n");
+  assert.match(stderr, /step 14\/14 {2}epoch 2 {2}loss \d\.\d+ {2}accuracy \d+\.\d %/);
+  assert.not.match(stdout + stderr, /undefined|NaN|\[object/);
+});
+
+test("the progress shows means over recent steps, not single ones", async () => {
+  const { stderr } = await train([...RUN, "--out", "mean", "--lr", "1e-9", "--batch-size", "1"]);
+  // Of one message a step, an accuracy is 0 or 100 %; that of several is in between.
+  const shown = [...stderr.matchAll(/accuracy (\d+\.\d) %/g)].map(([, value]) => Number(value));
+  assert.ok(shown.length >= 10);
+  assert.ok(
+    shown.some((value) => value > 0 && value < 100),
+    shown.join(),
+  );
+});
+
+test("train --json prints JSON lines and nothing else", async () => {
+  const finished = await train([...RUN, "--json", "--out", "json", "--mode", "last_layer"]);
+  assertCode(finished, 0);
+  const events = jsonLines(finished.stdout);
+  const types = events.map(({ type }) => type);
+  assert.equal([...new Set(types)], ["data", "plan", "start", "evaluation", "step", "end", "saved"]);
+  assert.is(types.filter((type) => type === "step").length, 14);
+  assert.equal([events[0].stats.rowsRead, events[0].labels], [40, ["ham", "spam"]]);
+  assert.is(events.at(-1).directory, "json");
+  assert.not.match(finished.stderr, "step 1/");
+  assert.equal(
+    filesIn(join(folder, "json")).filter((name) => name.startsWith("adapter/")),
+    ["adapter/lowrank.json", "adapter/weights.safetensors"],
+  );
+});
+
+test("the same command gives the same adapter; given splits are taken as they are", async () => {
+  const files = ["--train", "train.csv", "--val", "val.csv", "--test", "test.csv"];
+  for (const out of ["splits", "again"]) assertCode(await train([...QUICK, ...files, "--out", out]), 0);
+  assert.equal(snapshot(join(folder, "again", "adapter")), snapshot(join(folder, "splits", "adapter")));
+  assert.equal(read("again", "losses.csv"), read("splits", "losses.csv"));
+  assert.is(JSON.parse(read("splits", "config.json")).data.val, join(folder, "val.csv"));
+});
+
+test("classify: arguments, lines of the standard input, JSON", async () => {
+  const classify = (args: string[], input?: string) =>
+    runCommand("classify", ["--run", "first", ...args], { cwd: folder, ...(input === undefined ? {} : { input }) });
+  const texts = ["you have won a prize, call now, code 3", "see you at lunch, friend, table 3", ""];
+  const plain = await classify(texts);
+  assertCode(plain, 0);
+  const lines = plain.stdout.slice(0, -1).split("\n");
+  assert.is(lines.length, 3);
+  for (const [i, line] of lines.entries()) assert.match(line, new RegExp(`^(ham|spam)\\t[01]\\.\\d{4}\\t${texts[i]}$`));
+  const piped = await classify([], `${texts.join("\r\n")}\n`);
+  assert.is(piped.stdout, plain.stdout);
+  const json = jsonLines((await classify(["--json", ...texts])).stdout);
+  for (const [i, { text, label, probability, probabilities }] of json.entries()) {
+    assert.is(text, texts[i]);
+    assert.is(probability, probabilities[label]);
+    assert.is(Math.max(...Object.values<number>(probabilities)), probability);
+    assert.equal(Object.keys(probabilities), ["ham", "spam"]);
+    assert.ok(Math.abs(probabilities.ham + probabilities.spam - 1) < 1e-12);
+    assert.ok(lines[i]!.startsWith(`${label}\t${probability.toFixed(4)}`));
+  }
+  const many = Array.from({ length: 150 }, (_, i) => `${"word ".repeat(i % 9)}${i}`);
+  const labelled = jsonLines((await classify(["--json"], many.join("\n"))).stdout);
+  assert.equal(
+    labelled.map(({ text }) => text),
+    many,
+  );
+});
+
+const FIXTURE = "08_cls_last_layer_4_labels";
+const fixture = packagePath(`test/golden/${FIXTURE}.safetensors`);
+
+test("verify: a fixture passes, and --out writes what was computed", async () => {
+  const finished = await runCommand("verify", ["--out", "actual", fixture], { cwd: folder });
+  assertCode(finished, 0);
+  assert.match(finished.stdout, "1 files, all within tolerance");
+  assert.equal(filesIn(join(folder, "actual")), [`${FIXTURE}.actual.safetensors`]);
+  const golden = await SafetensorsFile.open(await openFile(fixture));
+  const actual = await SafetensorsFile.open(await openFile(join(folder, "actual", `${FIXTURE}.actual.safetensors`)));
+  const wanted = golden.names
+    .filter((name) => /^(grad|step1|step3|expect)\./.test(name))
+    .map((name) => name.replace("expect.", ""));
+  assert.equal(actual.names.toSorted(), wanted.toSorted());
+  for (const name of ["logits", "loss", "losses", "loss_after"]) {
+    assert.ok(wanted.includes(name), name);
+    assert.equal(actual.info(name).shape, golden.info(`expect.${name}`).shape, name);
+  }
+  await Promise.all([golden.close(), actual.close()]);
+});
+
+test("verify: a damaged expectation is found and exits 1", async () => {
+  const golden = await SafetensorsFile.open(await openFile(fixture));
+  const tensors: EncodableTensor[] = [];
+  for (const name of golden.names) {
+    const { dtype, shape } = golden.info(name);
+    if (dtype === "I32") tensors.push({ name, shape, dtype, data: await golden.readI32(name) });
+    else tensors.push({ name, shape, dtype: "F32", data: await golden.readF32(name) });
+  }
+  await golden.close();
+  const logits = tensors.find(({ name }) => name === "expect.logits")!;
+  for (const [value, words] of [
+    [logits.data[0]! * 1.01, /FAIL logits/],
+    [Number.NaN, /FAIL logits .*NaN/],
+  ] as const) {
+    logits.data[0] = value;
+    writeFileSync(join(folder, "damaged.safetensors"), encodeSafetensors(tensors, golden.metadata));
+    const finished = await runCommand("verify", ["damaged.safetensors", fixture], { cwd: folder });
+    assertCode(finished, 1);
+    assert.match(finished.stdout, words);
+    assert.match(finished.stdout, "1 values are beyond tolerance");
+    assert.is(finished.stdout.match(/FAIL/g)!.length, 1);
+  }
+});
+
+test("--force replaces a run when the new one is done, and only then", async () => {
+  const out = join(folder, "forced");
+  cpSync(join(folder, "first"), out, { recursive: true });
+  const before = snapshot(out);
+  const again = [...RUN, "--out", "forced"];
+  const refused = await train(again);
+  assertCode(refused, 2);
+  for (const word of ["the output directory exists", "forced", "--force"]) assert.match(refused.stderr, word);
+  assertCode(await train([...again, "--force", "--data", "none.csv"]), 1);
+  const failed = await train([...again, "--force", "--lr", "1e30"]);
+  assertCode(failed, 1);
+  assert.match(failed.stderr, /TrainingError: .* is not finite\n.*step \d+ of 14/);
+  assert.match(failed.stderr, "forced.failed");
+  assert.equal(snapshot(out), before);
+  assert.equal(filesIn(join(folder, "forced.failed")), [
+    ...FILES.filter((name) => name.startsWith("adapter/")),
+    "config.json",
+    "error.txt",
+  ]);
+  assertCode(await train([...again, "--force", "--seed", "2"]), 0);
+  assert.is(JSON.parse(read("forced", "config.json")).options.seed, 2);
+  assert.equal(filesIn(out), FILES);
+  mkdirSync(join(folder, "home"));
+  writeFileSync(join(folder, "home", "thesis.txt"), "years");
+  const foreign = await train([...RUN, "--out", "home", "--force"]);
+  assertCode(foreign, 2);
+  assert.match(foreign.stderr, "thesis.txt");
+  assert.is(read("home", "thesis.txt"), "years");
+});
+
+test("a run that fails keeps what it learned before", async () => {
+  const failed = await train([...RUN, "--out", "diverged", "--lr", "1e30", "--warmup", "0"]);
+  assertCode(failed, 1);
+  assert.match(read("diverged", "error.txt"), /is not finite\n.*step \d+ of 14/);
+  const labelled = await runCommand("classify", ["--run", "diverged", "--json", "x"], { cwd: folder });
+  assertCode(labelled, 0);
+});
+
+test("SIGINT saves what was learned and exits 130", async () => {
+  let sent = false;
+  const finished = await train([...RUN, "--out", "stopped", "--epochs", "5000", "--json"], {
+    watch: (stdout: string, interrupt: () => void) => {
+      if (sent || !stdout.includes('"type":"step"')) return;
+      sent = true;
+      interrupt();
+    },
+  });
+  assertCode(finished, 130);
+  assert.match(finished.stderr, "stopping after this step");
+  assert.equal(filesIn(join(folder, "stopped")), FILES);
+  const events = jsonLines(finished.stdout);
+  assert.is(events.find(({ type }) => type === "end").aborted, true);
+  assert.is(events.at(-1).type, "saved");
+  assertCode(await runCommand("classify", ["--run", "stopped", "x"], { cwd: folder }), 0);
+});

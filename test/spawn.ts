@@ -1,0 +1,62 @@
+/** The built commands, run as a person runs them. */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { packagePath } from "#platform";
+
+export interface Finished {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface SpawnOptions {
+  /** The working directory. */
+  cwd: string;
+  /** What the command reads from its standard input; empty where left out. */
+  input?: string | Uint8Array;
+  /** Sees the standard output as it grows; `interrupt` sends SIGINT. */
+  watch?: (stdout: string, interrupt: () => void) => void;
+}
+
+/** Runs dist/<name>.js to its end. */
+export function runCommand(
+  name: "train" | "classify" | "verify",
+  args: readonly string[],
+  { cwd, input = "", watch }: SpawnOptions,
+): Promise<Finished> {
+  const child = spawn(process.execPath, [packagePath(`dist/${name}.js`), ...args], { cwd });
+  const result: Finished = { code: null, stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    result.stdout += chunk;
+    watch?.(result.stdout, () => child.kill("SIGINT"));
+  });
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    result.stderr += chunk;
+  });
+  // A command that refuses its arguments ends before it has read anything.
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ ...result, code }));
+  });
+}
+
+/** Files below a folder, by their paths in it, sorted. */
+export function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true })
+    .map(String)
+    .filter((path) => statSync(join(folder, path)).isFile())
+    .sort();
+}
+
+/** Contents of all files below a folder, by path: to tell whether anything was touched. */
+export function snapshot(folder: string): Map<string, string> {
+  return new Map(filesIn(folder).map((path) => [path, readFileSync(join(folder, path)).toString("base64")]));
+}
+
+/** Throws, with all that the command said, unless it ended with `code`. */
+export function assertCode({ code, stdout, stderr }: Finished, expected: number): void {
+  if (code !== expected) throw new Error(`exit code ${code}, expected ${expected}\n${stdout}\n${stderr}`);
+}
