@@ -187,9 +187,35 @@ test("ids outside the vocabulary are refused by name and position", () => {
   assert.is(tokenizer.decode([39, 72]), "Hi"); // and the tokenizer still works
 });
 
+test("a stream gives the text of all ids, whatever comes at once, and holds back a character that is not whole", () => {
+  const rng = new Rng(17);
+  for (let round = 0; round < 1000; round++) {
+    const ids =
+      round % 2 ? tokenizer.encode(randomText(rng, 30)) : Uint32Array.from({ length: 9 }, () => rng.below(50257));
+    const stream = tokenizer.decodeStream();
+    let text = "";
+    for (let at = 0; at < ids.length; ) {
+      const stop = at + 1 + rng.below(3);
+      text += stream.push(...ids.subarray(at, stop));
+      at = stop;
+    }
+    assert.is(text + stream.end(), tokenizer.decode(ids));
+  }
+  const ids = tokenizer.encode("語🙂"); // several ids a character
+  const stream = tokenizer.decodeStream();
+  const pieces = Array.from(ids, (id) => stream.push(id));
+  assert.equal(pieces.filter(Boolean), ["語", "🙂"]);
+  assert.is(stream.end(), "");
+  stream.push(ids[0]!);
+  assert.is(stream.end(), "\ufffd");
+  assert.throws(() => stream.push(50257), /position 0/);
+  assert.is(stream.push(...tokenizer.encode("\ufeffHi")), "\ufeffHi");
+});
+
 test("a batch has the ids of its texts", () => {
   const rng = new Rng(9);
   const texts = ["", ...Array.from({ length: 500 }, () => randomText(rng, 80)), "", "last"];
+  texts.splice(200, 0, texts.join("\n").repeat(3), "z".repeat(87_381), "z".repeat(87_382)); // at the limits of the short way
   const { ids, offsets } = tokenizer.encodeBatch(texts);
   assert.is(offsets.length, texts.length + 1);
   assert.is(offsets[texts.length], ids.length);

@@ -14,6 +14,11 @@ export const END_OF_TEXT_ID = 50256;
 const CHUNK_BYTES = 1 << 18;
 /** The most bytes of UTF-8 that a UTF-16 unit takes. */
 const BYTES_PER_UNIT = 3;
+/** Texts of up to this many units surely fit into a chunk: they take the short way, without views or copies of their own. */
+const SHORT_UNITS = Math.floor(CHUNK_BYTES / BYTES_PER_UNIT);
+/** The longest token in bytes; up to SHORT_IDS ids surely decode into a chunk's ids' memory. */
+const LONGEST_TOKEN = 128;
+const SHORT_IDS = Math.floor((4 * CHUNK_BYTES) / LONGEST_TOKEN);
 
 export interface EncodeOptions {
   /** Whether `<|endoftext|>` in the text becomes its one id, 50256. By default it is text like any other. */
@@ -37,12 +42,22 @@ export class Tokenizer {
   /** Where ids are gathered; the first `count` are those of the call under way. */
   private gathered = new Uint32Array(1024);
   private count = 0;
+  /** Blocks that never move, for what is short: CHUNK_BYTES of text, and the ids that they can become. */
+  private readonly textBlock: number;
+  private readonly idBlock: number;
+  /** Views of them, each as bytes and as words; empty once memory has grown, to be made anew. */
+  private textView = new Uint8Array(0);
+  private idView = new Uint32Array(0);
+  private byteView = new Uint8Array(0);
+  private wordView = new Uint32Array(0);
 
   private constructor(module: DataModule) {
     this.module = module;
     this.vocabSize = module.vocabSize;
     this.input = new Scratch(module);
     this.output = new Scratch(module);
+    this.textBlock = module.exports.alloc(CHUNK_BYTES) >>> 0;
+    this.idBlock = module.exports.alloc(4 * CHUNK_BYTES) >>> 0;
   }
 
   /** Loads the tokenizer, into `module` where one is given; FormatError where its tables are damaged. */
@@ -52,15 +67,13 @@ export class Tokenizer {
 
   /** The ids of a text. Lone surrogates count as U+FFFD. */
   encode(text: string, options: EncodeOptions = {}): Uint32Array {
-    this.count = 0;
-    if (options.allowSpecial) {
-      for (const [i, part] of text.split(END_OF_TEXT).entries()) {
-        if (i > 0) this.gather(new Uint32Array([END_OF_TEXT_ID]));
-        this.encodeText(part);
-      }
-    } else {
-      this.encodeText(text);
+    if (options.allowSpecial) return this.encodeSpecial(text);
+    if (text.length <= SHORT_UNITS) {
+      const count = this.encodeShort(text, this.idBlock);
+      return this.ids().slice(0, count);
     }
+    this.count = 0;
+    this.encodeText(text);
     return this.gathered.slice(0, this.count);
   }
 
@@ -79,10 +92,19 @@ export class Tokenizer {
   encodeBatch(texts: readonly string[]): EncodedBatch {
     this.count = 0;
     const offsets = new Uint32Array(texts.length + 1);
+    // Ids of short texts wait in the id block until it may be full.
+    let waiting = 0;
+    const flush = () => {
+      if (waiting > 0) this.gather(this.ids().subarray(0, waiting));
+      waiting = 0;
+    };
     for (const [i, text] of texts.entries()) {
-      this.encodeText(text);
-      offsets[i + 1] = this.count;
+      if (waiting + BYTES_PER_UNIT * text.length > CHUNK_BYTES) flush();
+      if (text.length <= SHORT_UNITS) waiting += this.encodeShort(text, this.idBlock + 4 * waiting);
+      else this.encodeText(text);
+      offsets[i + 1] = this.count + waiting;
     }
+    flush();
     return { ids: this.gathered.slice(0, this.count), offsets };
   }
 
@@ -94,6 +116,39 @@ export class Tokenizer {
   /** The bytes of ids. DataError where an id is not in the vocabulary. */
   decodeBytes(ids: ArrayLike<number>): Uint8Array {
     return this.decodeView(ids).slice();
+  }
+
+  /** Decodes ids that come bit by bit, as from a model that writes: see `DecodeStream`. */
+  decodeStream(): DecodeStream {
+    return new DecodeStream((ids) => this.decodeView(ids));
+  }
+
+  private encodeSpecial(text: string): Uint32Array {
+    this.count = 0;
+    for (const [i, part] of text.split(END_OF_TEXT).entries()) {
+      if (i > 0) this.gather(new Uint32Array([END_OF_TEXT_ID]));
+      this.encodeText(part);
+    }
+    return this.gathered.slice(0, this.count);
+  }
+
+  /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns how many. */
+  private encodeShort(text: string, out: number): number {
+    if (this.textView.length === 0) this.textView = this.module.bytes(this.textBlock, CHUNK_BYTES);
+    const { written } = this.encoder.encodeInto(text, this.textView);
+    return this.module.exports.encode(this.textBlock, written, out);
+  }
+
+  /** The id block, valid until memory grows. */
+  private ids(): Uint32Array<ArrayBuffer> {
+    if (this.idView.length === 0) this.idView = this.module.words(this.idBlock, CHUNK_BYTES);
+    return this.idView;
+  }
+
+  /** The id block as bytes, valid until memory grows. */
+  private idBytes(): Uint8Array<ArrayBuffer> {
+    if (this.byteView.length === 0) this.byteView = this.module.bytes(this.idBlock, 4 * CHUNK_BYTES);
+    return this.byteView;
   }
 
   private encodeText(text: string): void {
@@ -151,17 +206,33 @@ export class Tokenizer {
   /** The bytes of ids as a view of WASM memory, valid until the next call. */
   private decodeView(ids: ArrayLike<number>): Uint8Array<ArrayBuffer> {
     const { exports } = this.module;
-    const address = this.input.reserve(4 * ids.length);
-    const words = this.module.words(address, ids.length);
-    for (let i = 0; i < ids.length; i++) {
-      const id = ids[i]!;
-      if (!(Number.isInteger(id) && id >= 0 && id < this.vocabSize)) throw this.unknownId(id, i);
-      words[i] = id;
+    if (ids.length <= SHORT_IDS) {
+      if (this.wordView.length === 0) this.wordView = this.module.words(this.textBlock, CHUNK_BYTES / 4);
+      this.write(ids, this.wordView);
+      const length = exports.decode(this.textBlock, ids.length, this.idBlock, 4 * CHUNK_BYTES);
+      if (length < 0) throw this.unknownId(ids[-length - 1]!, -length - 1);
+      return this.idBytes().subarray(0, length);
     }
+    const address = this.input.reserve(4 * ids.length);
+    this.write(ids, this.module.words(address, ids.length));
     const length = exports.decoded_length(address, ids.length);
+    if (length < 0) throw this.unknownId(ids[-length - 1]!, -length - 1);
     const out = this.output.reserve(length);
     exports.decode(address, ids.length, out, length);
     return this.module.bytes(out, length);
+  }
+
+  /** Writes ids as u32; what is no u32 is refused here, what is beyond the vocabulary in WASM. */
+  private write(ids: ArrayLike<number>, words: Uint32Array): void {
+    if (ids instanceof Uint32Array) {
+      words.set(ids);
+      return;
+    }
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i]!;
+      if (id >>> 0 !== id) throw this.unknownId(id, i);
+      words[i] = id;
+    }
   }
 
   private unknownId(id: number, position: number): DataError {
@@ -170,6 +241,26 @@ export class Tokenizer {
       expected: `a whole number from 0 to ${this.vocabSize - 1}`,
       found: `${id}`,
     });
+  }
+}
+
+/**
+ * Text from ids that come bit by bit. A character whose bytes are spread over several ids comes out with its last one, so
+ * that all pieces together are the text that `Tokenizer.decode` gives for all ids.
+ */
+export class DecodeStream {
+  private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+  constructor(private readonly bytes: (ids: ArrayLike<number>) => Uint8Array<ArrayBuffer>) {}
+
+  /** The text that `ids` complete. DataError where one is not in the vocabulary; the stream then goes on without them. */
+  push(...ids: number[]): string {
+    return this.decoder.decode(this.bytes(ids), { stream: true });
+  }
+
+  /** The rest: U+FFFD for a character that was begun and not completed. The stream can then be used anew. */
+  end(): string {
+    return this.decoder.decode();
   }
 }
 
