@@ -1,15 +1,22 @@
 /** train: fine-tunes GPT-2 as a text classifier and leaves a run directory. */
 import { absolutePath, exists, joinPath, remove } from "#platform";
-import { choice, command, list, main, number } from "./cli.ts";
-import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
-import type { Padding } from "./data/dataset.ts";
+import { choice, command, main, number } from "./cli.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
 import { DEVICES, type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
+import {
+  addSettings,
+  datasetOptions,
+  datasetSpec,
+  PRESETS,
+  type Settings,
+  settingsOf,
+  trainOptions,
+} from "./settings.ts";
 import { keepCheckpoint, lastCheckpoint } from "./train/checkpoint.ts";
-import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
+import { resolveOptions, type TrainOptions } from "./train/options.ts";
 import {
   beginRun,
   type RunConfig,
@@ -19,7 +26,6 @@ import {
   saveFailedRun,
   saveRun,
 } from "./train/run-directory.ts";
-import { SCHEDULES } from "./train/schedule.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
 import {
   type Checkpoint,
@@ -31,20 +37,6 @@ import {
   type TrainResult,
 } from "./train/trainer.ts";
 
-/** Everything that a flag can set; what is left out comes from the preset, then from the defaults. */
-interface Settings extends Partial<TrainOptions> {
-  model?: string;
-  data?: string;
-  train?: string;
-  val?: string;
-  test?: string;
-  dataset?: string;
-  textColumn?: string;
-  labelColumn?: string;
-  padding?: Padding;
-  maxLength?: number;
-}
-
 interface Flags extends Settings {
   device: DeviceName;
   preset: keyof typeof PRESETS;
@@ -55,20 +47,6 @@ interface Flags extends Settings {
   resume?: string;
 }
 
-const PRESETS = {
-  quickstart: { model: "gpt2-micro", dataset: "spam-assassin" },
-  paper: { ...PAPER, model: "gpt2", padding: "longest" },
-} as const satisfies Record<string, Settings>;
-
-function padding(value: string): Padding {
-  return value === "none" || value === "longest" ? value : number(value);
-}
-
-function targets(value: string): Target[] {
-  // Checked with the other LoRA settings, where the nearest name is suggested.
-  return value === "all" ? [...TARGETS] : (list(value) as Target[]);
-}
-
 const program = command(
   "train",
   "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or its last block or layer.\n" +
@@ -77,35 +55,8 @@ const program = command(
     "  train --data messages.csv --rank 16 --alpha 32 --out runs/r16\n" +
     "  train --train train.csv --val val.csv --test test.csv --mode last_block --epochs 10\n" +
     "  train --preset paper --model path/to/gpt2 --data sms.tsv",
-)
-  .option("--model <dir|name>", "Hugging Face directory of a GPT-2, or the name of a bundled one (gpt2-micro)")
-  .option("--data <file>", "CSV, TSV or JSON lines to balance and split 70/10/20")
-  .option("--train <file>", "training set, with --val and --test: as they are, not balanced")
-  .option("--val <file>", "validation set")
-  .option("--test <file>", "test set")
-  .option("--dataset <name>", "a bundled data set (spam-assassin)")
-  .option("--text-column <name>", "column of the text; guessed where left out")
-  .option("--label-column <name>", "column of the label; guessed where left out")
-  .addOption(choice("--mode <mode>", "what learns (default: lora)", MODES))
-  .option("--rank <r>", "LoRA rank (default: 8)", number)
-  .option("--alpha <a>", "LoRA alpha (default: 16)", number)
-  .addOption(choice("--scaling <s>", "factor of the adapters (default: alpha/r)", SCALINGS))
-  .addOption(choice("--init <i>", "how A begins; B begins at 0 (default: kaiming)", INITS))
-  .option("--targets <list>", `matrices with an adapter, of ${TARGETS.join(",")} (default: all)`, targets)
-  .addOption(choice("--pooling <p>", "where a message is classified (default: last-token)", POOLINGS))
-  .option("--no-head-bias", "train the head without a bias, as PEFT and transformers know it")
-  .option("--padding <none|longest|N>", "pad rows as the paper does, or pack them (default: none)", padding)
-  .option("--max-length <n>", "longest message in tokens; longer ones are cut (default: the model's context)", number)
-  .option("--epochs <n>", "passes over the training set (default: 3)", number)
-  .option("--batch-size <n>", "messages a batch (default: 8)", number)
-  .option("--accumulate <n>", "batches a step (default: 1)", number)
-  .option("--lr <rate>", "peak learning rate (default: 1e-3)", number)
-  .addOption(choice("--schedule <s>", "learning rate after the warm-up (default: linear)", SCHEDULES))
-  .option("--warmup <n>", "warm-up in steps, or as a share of the run below 1 (default: 0.05)", number)
-  .option("--weight-decay <x>", "AdamW's decoupled weight decay (default: 0.1)", number)
-  .option("--clip <x>", "largest global gradient norm; 0: no clipping (default: 0)", number)
-  .option("--eval-every <n>", "steps between evaluations; 0: twice an epoch (default: 0)", number)
-  .option("--seed <n>", "seed of split, order and initial values (default: 1)", number)
+);
+addSettings(program)
   .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
@@ -114,54 +65,6 @@ const program = command(
   .addOption(choice("--preset <name>", "settings to start from", Object.keys(PRESETS)).default("quickstart"))
   .option("--json", "print events as JSON, one a line, and nothing else on stdout")
   .allowExcessArguments(false);
-
-/** Flags over the preset; a source of data on the command line replaces the preset's. */
-function settingsOf(flags: Flags): Settings {
-  const { preset, headBias, ...given } = flags;
-  const settings: Settings = { ...(PRESETS[preset] as Settings), ...given };
-  // Commander sets true where --no-head-bias is absent: that is no wish.
-  if (headBias === false) settings.headBias = false;
-  const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
-  if (hasFiles && given.dataset === undefined) delete settings.dataset;
-  return settings;
-}
-
-function datasetSpec({ data, train, val, test, dataset }: Settings): DatasetSpec {
-  const splits = [train, val, test].filter((file) => file !== undefined);
-  const sources = [data !== undefined, splits.length > 0, dataset !== undefined].filter(Boolean).length;
-  const given = Object.entries({ data, train, val, test, dataset }).flatMap(([key, value]) =>
-    value === undefined ? [] : [`--${key}`],
-  );
-  if (sources !== 1 || (splits.length > 0 && splits.length < 3))
-    throw new ConfigError("it is not clear what to train on", {
-      expected: "one of --data FILE, --dataset NAME, or all of --train, --val and --test",
-      found: given.length === 0 ? "none of them" : given.join(", "),
-    });
-  if (data !== undefined) return { file: data };
-  if (dataset !== undefined) return { name: dataset };
-  return { train: train!, val: val!, test: test! };
-}
-
-function datasetOptions(settings: Settings, seed: number, context: number): DatasetOptions {
-  const { textColumn, labelColumn, maxLength = context, padding = "none" } = settings;
-  if (maxLength > context || (typeof padding === "number" && padding > context))
-    throw new ConfigError("messages would be longer than the model's context", {
-      expected: `at most ${context} tokens`,
-      found: `${Math.max(maxLength, typeof padding === "number" ? padding : 0)}`,
-    });
-  return {
-    seed,
-    maxLength,
-    padding,
-    ...(textColumn === undefined ? {} : { textColumn }),
-    ...(labelColumn === undefined ? {} : { labelColumn }),
-  };
-}
-
-/** The training options among the settings. */
-function trainOptions(settings: Settings): TrainOptions {
-  return resolveOptions(Object.fromEntries(Object.entries(settings).filter(([key]) => key in DEFAULTS)));
-}
 
 /** Steps over which the progress shows means: a single one has too few messages to tell anything. */
 const RECENT_STEPS = 20;
@@ -246,7 +149,7 @@ interface Job {
 }
 
 async function newJob(flags: Flags): Promise<Job> {
-  const settings = settingsOf(flags);
+  const settings = settingsOf(flags, PRESETS[flags.preset]);
   const options = trainOptions(settings);
   const spec = datasetSpec(settings);
   const out = flags.out ?? defaultOut();
@@ -261,7 +164,9 @@ async function newJob(flags: Flags): Promise<Job> {
 /** Files by their full paths, so that a run can be gone on with from anywhere. */
 function absolute(spec: DatasetSpec): DatasetSpec {
   if ("name" in spec) return spec;
-  return Object.fromEntries(Object.entries(spec).map(([key, path]) => [key, absolutePath(String(path))])) as DatasetSpec;
+  return Object.fromEntries(
+    Object.entries(spec).map(([key, path]) => [key, absolutePath(String(path))]),
+  ) as DatasetSpec;
 }
 
 /** Flags that make sense beside --resume: how to compute and print, not what. */

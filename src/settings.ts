@@ -1,0 +1,118 @@
+/** The settings that train and sweep share: flags, presets, and what they say of data and training. */
+import type { Command } from "commander";
+import { choice, list, number } from "./cli.ts";
+import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
+import type { Padding } from "./data/dataset.ts";
+import type { DatasetOptions, DatasetSpec } from "./data/datasets.ts";
+import { ConfigError } from "./errors.ts";
+import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
+import { SCHEDULES } from "./train/schedule.ts";
+
+/** Everything that a flag can set; what is left out comes from the preset, then from the defaults. */
+export interface Settings extends Partial<TrainOptions> {
+  model?: string;
+  data?: string;
+  train?: string;
+  val?: string;
+  test?: string;
+  dataset?: string;
+  textColumn?: string;
+  labelColumn?: string;
+  padding?: Padding;
+  maxLength?: number;
+}
+
+export const PRESETS = {
+  quickstart: { model: "gpt2-micro", dataset: "spam-assassin" },
+  paper: { ...PAPER, model: "gpt2", padding: "longest" },
+} as const satisfies Record<string, Settings>;
+
+function padding(value: string): Padding {
+  return value === "none" || value === "longest" ? value : number(value);
+}
+
+function targets(value: string): Target[] {
+  // Checked with the other LoRA settings, where the nearest name is suggested.
+  return value === "all" ? [...TARGETS] : (list(value) as Target[]);
+}
+
+/** Adds a flag for every setting. */
+export function addSettings(program: Command): Command {
+  return program
+    .option("--model <dir|name>", "Hugging Face directory of a GPT-2, or the name of a bundled one (gpt2-micro)")
+    .option("--data <file>", "CSV, TSV or JSON lines to balance and split 70/10/20")
+    .option("--train <file>", "training set, with --val and --test: as they are, not balanced")
+    .option("--val <file>", "validation set")
+    .option("--test <file>", "test set")
+    .option("--dataset <name>", "a bundled data set (spam-assassin)")
+    .option("--text-column <name>", "column of the text; guessed where left out")
+    .option("--label-column <name>", "column of the label; guessed where left out")
+    .addOption(choice("--mode <mode>", "what learns (default: lora)", MODES))
+    .option("--rank <r>", "LoRA rank (default: 8)", number)
+    .option("--alpha <a>", "LoRA alpha (default: 16)", number)
+    .addOption(choice("--scaling <s>", "factor of the adapters (default: alpha/r)", SCALINGS))
+    .addOption(choice("--init <i>", "how A begins; B begins at 0 (default: kaiming)", INITS))
+    .option("--targets <list>", `matrices with an adapter, of ${TARGETS.join(",")} (default: all)`, targets)
+    .addOption(choice("--pooling <p>", "where a message is classified (default: last-token)", POOLINGS))
+    .option("--no-head-bias", "train the head without a bias, as PEFT and transformers know it")
+    .option("--padding <none|longest|N>", "pad rows as the paper does, or pack them (default: none)", padding)
+    .option("--max-length <n>", "longest message in tokens; longer ones are cut (default: the model's context)", number)
+    .option("--epochs <n>", "passes over the training set (default: 3)", number)
+    .option("--batch-size <n>", "messages a batch (default: 8)", number)
+    .option("--accumulate <n>", "batches a step (default: 1)", number)
+    .option("--lr <rate>", "peak learning rate (default: 1e-3)", number)
+    .addOption(choice("--schedule <s>", "learning rate after the warm-up (default: linear)", SCHEDULES))
+    .option("--warmup <n>", "warm-up in steps, or as a share of the run below 1 (default: 0.05)", number)
+    .option("--weight-decay <x>", "AdamW's decoupled weight decay (default: 0.1)", number)
+    .option("--clip <x>", "largest global gradient norm; 0: no clipping (default: 0)", number)
+    .option("--eval-every <n>", "steps between evaluations; 0: twice an epoch (default: 0)", number)
+    .option("--seed <n>", "seed of split, order and initial values (default: 1)", number);
+}
+
+/** Flags over the preset; a source of data on the command line replaces the preset's. */
+export function settingsOf(flags: Settings, preset: Settings): Settings {
+  const { headBias, ...given } = flags;
+  const settings: Settings = { ...preset, ...given };
+  // Commander sets true where --no-head-bias is absent: that is no wish.
+  if (headBias === false) settings.headBias = false;
+  const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
+  if (hasFiles && given.dataset === undefined) delete settings.dataset;
+  return settings;
+}
+
+export function datasetSpec({ data, train, val, test, dataset }: Settings): DatasetSpec {
+  const splits = [train, val, test].filter((file) => file !== undefined);
+  const sources = [data !== undefined, splits.length > 0, dataset !== undefined].filter(Boolean).length;
+  const given = Object.entries({ data, train, val, test, dataset }).flatMap(([key, value]) =>
+    value === undefined ? [] : [`--${key}`],
+  );
+  if (sources !== 1 || (splits.length > 0 && splits.length < 3))
+    throw new ConfigError("it is not clear what to train on", {
+      expected: "one of --data FILE, --dataset NAME, or all of --train, --val and --test",
+      found: given.length === 0 ? "none of them" : given.join(", "),
+    });
+  if (data !== undefined) return { file: data };
+  if (dataset !== undefined) return { name: dataset };
+  return { train: train!, val: val!, test: test! };
+}
+
+export function datasetOptions(settings: Settings, seed: number, context: number): DatasetOptions {
+  const { textColumn, labelColumn, maxLength = context, padding = "none" } = settings;
+  if (maxLength > context || (typeof padding === "number" && padding > context))
+    throw new ConfigError("messages would be longer than the model's context", {
+      expected: `at most ${context} tokens`,
+      found: `${Math.max(maxLength, typeof padding === "number" ? padding : 0)}`,
+    });
+  return {
+    seed,
+    maxLength,
+    padding,
+    ...(textColumn === undefined ? {} : { textColumn }),
+    ...(labelColumn === undefined ? {} : { labelColumn }),
+  };
+}
+
+/** The training options among the settings. */
+export function trainOptions(settings: Settings): TrainOptions {
+  return resolveOptions(Object.fromEntries(Object.entries(settings).filter(([key]) => key in DEFAULTS)));
+}
