@@ -19,7 +19,9 @@ export interface GPT2Config {
 
 /** What an adapter can stand beside: the matrices of a block, and the head. */
 export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const;
-export type Target = (typeof TARGETS)[number];
+/** The same, and `c_attn`: one adapter for q, k and v together, as PEFT has it. */
+export const ALL_TARGETS = [...TARGETS, "c_attn"] as const;
+export type Target = (typeof ALL_TARGETS)[number];
 
 /** Which tensors learn. */
 export const MODES = ["lora", "all", "last_block", "last_layer"] as const;
@@ -43,6 +45,13 @@ export type Pooling = (typeof POOLINGS)[number];
 export const OBJECTIVES = ["classification", "lm"] as const;
 export type Objective = (typeof OBJECTIVES)[number];
 
+/** One adapter: where it stands (`h.3.attn.q`, `head`), its rank, and what B A x is multiplied with. */
+export interface LoraSite {
+  site: string;
+  r: number;
+  scale: number;
+}
+
 export interface LoraConfig {
   /** Rank, R. */
   r: number;
@@ -50,6 +59,10 @@ export interface LoraConfig {
   scaling: Scaling;
   init: Init;
   target_modules: Target[];
+  /** An adapter that PEFT wrote: every site with its own rank and scale, in place of what the settings above lead to. */
+  sites?: LoraSite[];
+  /** Tensors of the base model that learn beside the adapters (PEFT's bias="lora_only" and modules_to_save). */
+  also?: string[];
 }
 
 export interface TaskConfig {
@@ -105,11 +118,18 @@ export function validateLora(config: LoraConfig, where?: string): void {
     });
   oneOf("scaling", config.scaling, SCALINGS, where);
   oneOf("init", config.init, INITS, where);
-  for (const target of config.target_modules) oneOf("target module", target, TARGETS, where);
+  for (const target of config.target_modules) oneOf("target module", target, ALL_TARGETS, where);
   if (config.target_modules.length === 0)
-    throw new ConfigError("target_modules is empty", { ...place, expected: `some of ${TARGETS.join(", ")}` });
+    throw new ConfigError("target_modules is empty", { ...place, expected: `some of ${ALL_TARGETS.join(", ")}` });
   if (new Set(config.target_modules).size !== config.target_modules.length)
     throw new ConfigError("target_modules names a target twice", { ...place, found: config.target_modules.join(", ") });
+  const apart = config.target_modules.filter((target) => target === "q" || target === "k" || target === "v");
+  if (config.target_modules.includes("c_attn") && apart.length > 0)
+    throw new ConfigError("target_modules names a matrix twice", {
+      ...place,
+      expected: "c_attn, or q, k and v apart",
+      found: config.target_modules.join(", "),
+    });
 }
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;

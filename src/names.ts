@@ -1,5 +1,6 @@
 /** The names and shapes of every tensor, in one place: the model, the planner and the file formats agree on these. */
-import type { GPT2Config, Target } from "./config.ts";
+import { type GPT2Config, type LoraConfig, type LoraSite, loraScale, type Target } from "./config.ts";
+import { ConfigError } from "./errors.ts";
 import type { Shape } from "./tensor.ts";
 
 /** Names (Hugging Face's, without `transformer.`) and shapes of a GPT-2's tensors, in the order of the forward pass. */
@@ -35,16 +36,37 @@ export function headShapes({ n_embd }: GPT2Config, numLabels: number, bias: bool
 }
 
 /** Where in block N a target's adapter stands: `h.N.<site>`. */
-const SITES = { q: "attn.q", k: "attn.k", v: "attn.v", o: "attn.o", fc: "mlp.fc", proj: "mlp.proj" } as const;
+const SITES = {
+  q: "attn.q",
+  k: "attn.k",
+  v: "attn.v",
+  c_attn: "attn.c_attn",
+  o: "attn.o",
+  fc: "mlp.fc",
+  proj: "mlp.proj",
+} as const;
+
+/** The targets of a block, in the order of the forward pass. */
+const IN_BLOCK = Object.keys(SITES) as (keyof typeof SITES)[];
 
 /** The site of a target: `h.3.attn.q`, or `head` (whatever the layer). Its tensors are `lora.<site>.A` and `.B`. */
 export function loraSite(target: Target, layer: number): string {
   return target === "head" ? "head" : `h.${layer}.${SITES[target]}`;
 }
 
+/** The target and the layer of a site (0 for the head), or undefined for what is no site of this model. */
+export function parseSite(site: string, { n_layer }: GPT2Config): { target: Target; layer: number } | undefined {
+  if (site === "head") return { target: "head", layer: 0 };
+  const layer = Number(/^h\.(\d+)\./.exec(site)?.[1] ?? Number.NaN);
+  const target = IN_BLOCK.find((one) => site === loraSite(one, layer));
+  return target !== undefined && layer < n_layer ? { target, layer } : undefined;
+}
+
 /** Inputs and outputs of the matrix that an adapter stands beside. `headOut`: classes, or V for the tied LM head. */
 export function loraDims(target: Target, { n_embd: C }: GPT2Config, headOut: number): { in: number; out: number } {
   switch (target) {
+    case "c_attn":
+      return { in: C, out: 3 * C };
     case "fc":
       return { in: C, out: 4 * C };
     case "proj":
@@ -56,21 +78,28 @@ export function loraDims(target: Target, { n_embd: C }: GPT2Config, headOut: num
   }
 }
 
-/** Adapter tensors: `lora.<site>.A` [r, in] and `lora.<site>.B` [out, r], block by block, the head last. */
-export function loraShapes(
-  config: GPT2Config,
-  targets: readonly Target[],
-  r: number,
-  headOut: number,
-): Map<string, Shape> {
+/** Every adapter of a model, block by block, the head last. */
+export function loraSites(config: GPT2Config, lora: LoraConfig): readonly LoraSite[] {
+  if (lora.sites) return lora.sites;
+  const { r, target_modules: targets } = lora;
+  const scale = loraScale(lora);
+  const sites: LoraSite[] = [];
+  for (let layer = 0; layer < config.n_layer; layer++)
+    for (const target of IN_BLOCK)
+      if (targets.includes(target)) sites.push({ site: loraSite(target, layer), r, scale });
+  if (targets.includes("head")) sites.push({ site: "head", r, scale });
+  return sites;
+}
+
+/** Adapter tensors: `lora.<site>.A` [r, in] and `lora.<site>.B` [out, r], in the order of their sites. */
+export function loraShapes(config: GPT2Config, lora: LoraConfig, headOut: number): Map<string, Shape> {
   const shapes = new Map<string, Shape>();
-  const add = (target: Target, layer: number) => {
-    const dims = loraDims(target, config, headOut);
-    shapes.set(`lora.${loraSite(target, layer)}.A`, [r, dims.in]);
-    shapes.set(`lora.${loraSite(target, layer)}.B`, [dims.out, r]);
-  };
-  for (let i = 0; i < config.n_layer; i++)
-    for (const target of ["q", "k", "v", "o", "fc", "proj"] as const) if (targets.includes(target)) add(target, i);
-  if (targets.includes("head")) add("head", 0);
+  for (const { site, r } of loraSites(config, lora)) {
+    const place = parseSite(site, config);
+    if (!place) throw new ConfigError(`there is no place for an adapter at ${site}`, { hint: "h.0.attn.q, ..., head" });
+    const dims = loraDims(place.target, config, headOut);
+    shapes.set(`lora.${site}.A`, [r, dims.in]);
+    shapes.set(`lora.${site}.B`, [dims.out, r]);
+  }
   return shapes;
 }

@@ -121,11 +121,12 @@ test("names and shapes are the reference's, and the paper's counts of trainable 
   const count = (all: Map<string, readonly number[]>) =>
     [...all.values()].reduce((sum, shape) => sum + shape.reduce((product, n) => product * n, 1), 0);
   assert.is(count(shapes) + count(headShapes(GPT2, 2, true)), 124_441_346);
-  const trainable = (r: number) => count(loraShapes(GPT2, TARGETS, r, 2)) + count(headShapes(GPT2, 2, true));
+  const lora = { ...LORA, target_modules: [...TARGETS] };
+  const trainable = (r: number) => count(loraShapes(GPT2, { ...lora, r }, 2)) + count(headShapes(GPT2, 2, true));
   assert.equal([4, 8, 16, 32].map(trainable), [668_170, 1_334_802, 2_668_066, 5_334_594]);
   assert.is(loraSite("fc", 3), "h.3.mlp.fc");
   assert.equal(
-    [...loraShapes({ ...GPT2, n_layer: 1 }, ["head", "q"], 4, 2)],
+    [...loraShapes({ ...GPT2, n_layer: 1 }, { ...LORA, r: 4, target_modules: ["head", "q"] }, 2)],
     [
       ["lora.h.0.attn.q.A", [4, 768]],
       ["lora.h.0.attn.q.B", [768, 4]],

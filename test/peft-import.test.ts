@@ -1,127 +1,210 @@
-/** Adapters that PEFT itself wrote. */
+/** Adapters as PEFT writes them: targets, patterns, what learned beside them, and what is refused. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { ConfigError, FormatError, ShapeError } from "../src/errors.ts";
+import { ConfigError, FormatError } from "../src/errors.ts";
 import { readAdapter, type Tensors, writeAdapter } from "../src/io/peft.ts";
+import { parsePeftConfig } from "../src/io/peft-config.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
-import { model, ourDelta, product, readAll } from "./adapters.ts";
+import { model, readAll } from "./adapters.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 
 const folder = temporaryFolder();
+const base = { config: model };
+const BASICS = { peft_type: "LORA", task_type: "SEQ_CLS", base_model_name_or_path: "gpt2", r: 2, lora_alpha: 16 };
 
-/** An adapter as PEFT writes it: one A and B for c_attn. */
-function foreign(name: string, config: object = {}, change: (tensors: Tensors) => void = () => {}): string {
-  const directory = join(folder, `foreign-${name}`);
+const WIDTHS: Record<string, readonly [inputs: number, outputs: number]> = {
+  "attn.c_attn": [8, 24],
+  "attn.c_proj": [8, 8],
+  "mlp.c_fc": [8, 32],
+  "mlp.c_proj": [32, 8],
+};
+const ALL_KINDS = Object.keys(WIDTHS);
+
+/** An adapter as PEFT writes it, on these kinds of modules in every block. */
+function foreign(
+  name: string,
+  config: object = {},
+  { change = () => {}, kinds = ["attn.c_attn"], rank = () => 2 }: Foreign = {},
+): string {
+  const directory = join(folder, name);
   mkdirSync(directory);
   const random = numbers(11);
   const tensors: Tensors = new Map();
   const add = (key: string, ...shape: number[]) => tensors.set(key, { shape, data: random(shape) });
   for (let layer = 0; layer < model.n_layer; layer++)
-    for (const [module, inputs, outputs] of [
-      ["attn.c_attn", 8, 24],
-      ["attn.c_proj", 8, 8],
-      ["mlp.c_proj", 32, 8],
-    ] as const) {
-      add(`base_model.model.transformer.h.${layer}.${module}.lora_A.weight`, 2, inputs);
-      add(`base_model.model.transformer.h.${layer}.${module}.lora_B.weight`, outputs, 2);
+    for (const kind of kinds) {
+      const [inputs, outputs] = WIDTHS[kind]!;
+      const r = rank(kind, layer);
+      if (r === 0) continue;
+      add(`base_model.model.transformer.h.${layer}.${kind}.lora_A.weight`, r, inputs);
+      add(`base_model.model.transformer.h.${layer}.${kind}.lora_B.weight`, outputs, r);
     }
   add("base_model.model.score.weight", 3, 8);
-  change(tensors);
-  const basics = { peft_type: "LORA", task_type: "SEQ_CLS", base_model_name_or_path: "gpt2", r: 2, lora_alpha: 16 };
-  writeFileSync(join(directory, "adapter_config.json"), JSON.stringify({ ...basics, bias: "none", ...config }));
+  change(tensors, add);
+  const text = JSON.stringify({ ...BASICS, bias: "none", target_modules: kinds, ...config });
+  writeFileSync(join(directory, "adapter_config.json"), text);
   const encoded = [...tensors].map(([key, tensor]) => ({ name: key, dtype: "F32" as const, ...tensor }));
   writeFileSync(join(directory, "adapter_model.safetensors"), encodeSafetensors(encoded, { format: "pt" }));
   return directory;
 }
 
-test("an adapter that PEFT trained: the same product, q, k and v apart, and writable as ours", async () => {
-  const directory = foreign("plain", { use_rslora: true });
-  const { meta, tensors } = await readAdapter(directory, { model });
-  assert.equal(meta.lora, {
-    r: 2,
-    lora_alpha: 16,
-    scaling: "alpha/sqrt(r)",
-    init: "kaiming",
-    target_modules: ["q", "k", "v", "o", "proj"],
-  });
+interface Foreign {
+  change?: (tensors: Tensors, add: (key: string, ...shape: number[]) => void) => void;
+  kinds?: string[];
+  rank?: (kind: string, layer: number) => number;
+}
+
+test("an adapter that PEFT trained: its tensors bit for bit, c_attn in one, and writable as ours", async () => {
+  const directory = foreign("plain", { use_rslora: true }, { kinds: ["attn.c_attn", "mlp.c_proj"] });
+  const { meta, tensors } = await readAdapter(directory, { base });
+  const scale = 16 / Math.sqrt(2);
+  assert.equal(
+    meta.lora!.sites,
+    ["h.0.attn.c_attn", "h.0.mlp.proj", "h.1.attn.c_attn", "h.1.mlp.proj"].map((site) => ({ site, r: 2, scale })),
+  );
+  assert.equal(meta.lora!.target_modules, ["c_attn", "proj"]);
   assert.equal([meta.labels, meta.task.num_labels, meta.base_model], [["LABEL_0", "LABEL_1", "LABEL_2"], 3, "gpt2"]);
   const peft = await readAll(join(directory, "adapter_model.safetensors"));
-  const C = model.n_embd;
-  for (let layer = 0; layer < model.n_layer; layer++) {
-    const [A, B] = ["A", "B"].map(
-      (part) => peft.get(`base_model.model.transformer.h.${layer}.attn.c_attn.lora_${part}.weight`)!.data,
-    );
-    const fused = product(B!, A!, 2, C, 16 / Math.sqrt(2));
-    for (const [third, target] of ["q", "k", "v"].entries())
-      assert.equal(
-        ourDelta(tensors, `h.${layer}.attn.${target}`, meta.lora!),
-        fused.slice(third * C * C, (third + 1) * C * C),
-      );
-  }
-  assertSameBits("head", tensors.get("head.weight")!.data, peft.get("base_model.model.score.weight")!.data);
-  const copy = join(folder, "foreign-copy");
+  const same = (ours: string, theirs: string) =>
+    assertSameBits(ours, tensors.get(ours)!.data, peft.get(`base_model.model.${theirs}.weight`)!.data);
+  same("lora.h.1.attn.c_attn.A", "transformer.h.1.attn.c_attn.lora_A");
+  same("lora.h.1.attn.c_attn.B", "transformer.h.1.attn.c_attn.lora_B");
+  same("lora.h.0.mlp.proj.A", "transformer.h.0.mlp.c_proj.lora_A");
+  same("head.weight", "score");
+  const copy = join(folder, "plain-copy");
   assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
   assert.equal(await readAdapter(copy), { meta, tensors });
+  const again = await readAll(join(copy, "adapter_model.safetensors"));
+  assert.equal([...again.keys()].sort(), [...peft.keys()].sort());
+  for (const [key, { data }] of peft) assertSameBits(key, again.get(key)!.data, data);
 });
 
-test("patterns that make every module the same are read as PEFT reads them", async () => {
-  const patterns = { r: 9, rank_pattern: { ".*": 2 }, alpha_pattern: { "c_attn|c_proj": 4 } };
-  const { meta } = await readAdapter(foreign("patterns", patterns), { model });
-  assert.equal([meta.lora!.r, meta.lora!.lora_alpha], [2, 4]);
+test("patterns, some layers only, biases and saved modules come in and go out", async () => {
+  const config = {
+    target_modules: "transformer\\.h\\.(0\\.attn\\.c_attn|\\d\\.mlp\\.c_\\w+)",
+    rank_pattern: { c_fc: 5, "h.1.mlp.c_proj": 3 },
+    alpha_pattern: { "mlp.*": 4 },
+    bias: "lora_only",
+    modules_to_save: ["ln_f"],
+  };
+  const directory = foreign("patterns", config, {
+    kinds: ["attn.c_attn", "mlp.c_fc", "mlp.c_proj"],
+    rank: (kind, layer) => (kind === "mlp.c_fc" ? 5 : kind === "mlp.c_proj" ? 2 + layer : layer === 0 ? 2 : 0),
+    change: (tensors, add) => {
+      for (const key of [...tensors.keys()].filter((one) => one.endsWith("lora_B.weight")))
+        add(key.replace("lora_B.weight", "base_layer.bias"), tensors.get(key)!.shape[0]!);
+      add("base_model.model.transformer.ln_f.weight", 8);
+      add("base_model.model.transformer.ln_f.bias", 8);
+    },
+  });
+  const { meta, tensors } = await readAdapter(directory, { base });
+  assert.equal(meta.lora!.sites, [
+    { site: "h.0.attn.c_attn", r: 2, scale: 8 },
+    { site: "h.0.mlp.fc", r: 5, scale: 4 / 5 },
+    { site: "h.0.mlp.proj", r: 2, scale: 2 },
+    { site: "h.1.mlp.fc", r: 5, scale: 4 / 5 },
+    { site: "h.1.mlp.proj", r: 3, scale: 4 / 3 },
+  ]);
+  assert.equal(meta.lora!.also!.length, 7);
+  const copy = join(folder, "patterns-copy");
+  assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
+  assert.equal(await readAdapter(copy), { meta, tensors });
+  const [before, after] = await Promise.all(
+    [directory, copy].map((place) => readAll(join(place, "adapter_model.safetensors"))),
+  );
+  assert.equal([...after!.keys()].sort(), [...before!.keys()].sort());
+  for (const [key, { data }] of before!) assertSameBits(key, after!.get(key)!.data, data);
 });
 
-test("adapters of PEFT that cannot be taken over are refused by name", async () => {
-  const refused = (name: string, config: object, change?: (tensors: Tensors) => void) => () =>
-    readAdapter(foreign(name, config, change), { model });
+test("modules are matched as PEFT matches them", () => {
+  const adapted = (config: object) =>
+    parsePeftConfig({ ...BASICS, ...config }, model, "c").adapted.map(({ name }) => name.replace("transformer.h.", ""));
+  const every = (...kinds: string[]) => [0, 1].flatMap((layer) => kinds.map((kind) => `${layer}.${kind}`));
+  const cases: [object, string[]][] = [
+    [{}, every("attn.c_attn")],
+    [{ target_modules: ["c_proj"] }, every("attn.c_proj", "mlp.c_proj")],
+    [{ target_modules: ["attn.c_proj"] }, every("attn.c_proj")],
+    [{ target_modules: ["transformer.h.1.mlp.c_fc"] }, ["1.mlp.c_fc"]],
+    [{ target_modules: "all-linear" }, every(...ALL_KINDS)],
+    [{ target_modules: "all-linear", exclude_modules: ["c_fc"] }, every("attn.c_attn", "attn.c_proj", "mlp.c_proj")],
+    [{ target_modules: ".*\\.1\\..*c_(fc|attn)" }, ["1.attn.c_attn", "1.mlp.c_fc"]],
+    [{ target_modules: ["c_attn", "score"] }, every("attn.c_attn")],
+    [{ target_modules: ["c_attn"], modules_to_save: ["h.0"] }, ["1.attn.c_attn"]],
+    [{ target_modules: ["c_attn"], layers_to_transform: 1 }, ["1.attn.c_attn"]],
+    [{ target_modules: ["c_fc"], layers_to_transform: [0], layers_pattern: "h" }, ["0.mlp.c_fc"]],
+  ];
+  for (const [config, expected] of cases) assert.equal(adapted(config), expected, JSON.stringify(config));
+  const heads = (config: object) => parsePeftConfig({ ...BASICS, ...config }, model, "c").adapted.at(-1)!.name;
+  assert.is(heads({ task_type: "CAUSAL_LM", target_modules: ["c_attn", "lm_head"] }), "lm_head");
+  assert.is(heads({ task_type: null, target_modules: ["c_attn", "score"] }), "score");
+});
+
+test("variants that are not computed are refused by name", async () => {
   for (const [key, value] of Object.entries({
     peft_type: "IA3",
     task_type: "TOKEN_CLS",
     bias: "all",
     use_dora: true,
+    lora_bias: true,
+    use_qalora: true,
     init_lora_weights: "pissa",
+    layer_replication: [[0, 2]],
+    alora_invocation_tokens: [1, 2],
+    trainable_token_indices: [5],
+    target_parameters: ["wte"],
+    velora_config: { rank: 1 },
+    a_variant_of_next_year: 3,
   }))
-    await assertFails(
-      ConfigError,
-      [`${key} = ${JSON.stringify(value)}`, "adapter_config.json"],
-      refused(key, { [key]: value }),
+    await assertFails(ConfigError, [`${key} = ${JSON.stringify(value)}`, "not supported", "c.json"], () =>
+      parsePeftConfig({ ...BASICS, [key]: value }, model, "c.json"),
     );
-  await assertFails(
-    ConfigError,
-    ["differ in rank or alpha", "alpha 8"],
-    refused("alpha", { alpha_pattern: { c_attn: 8 } }),
-  );
-  await assertFails(FormatError, ["rank of the configuration", "3 rows", "[2, 8]"], refused("rank", { r: 3 }));
-  const first = "base_model.model.transformer.h.0.mlp.c_proj.lora_B.weight";
-  await assertFails(
-    FormatError,
-    ["lacks tensors", "transformer.h.0.mlp.c_proj"],
-    refused("half", {}, (tensors) => tensors.delete(first)),
-  );
-  await assertFails(
-    FormatError,
-    ["lora.h.1.mlp.proj.A"],
-    refused("layer", {}, (tensors) => {
-      for (const part of "AB") tensors.delete(`base_model.model.transformer.h.1.mlp.c_proj.lora_${part}.weight`);
-    }),
-  );
-  await assertFails(
-    FormatError,
-    ["not supported", "score.bias"],
-    refused("bias-tensor", {}, (tensors) =>
-      tensors.set("base_model.model.score.bias", { shape: [3], data: new Float32Array(3) }),
-    ),
-  );
-  await assertFails(
-    FormatError,
-    ["score.weight is missing"],
-    refused("score", {}, (tensors) => tensors.delete("base_model.model.score.weight")),
-  );
-  await assertFails(
-    ShapeError,
-    ["mlp.proj.B", "[8, 2]", "[2, 8]"],
-    refused("turned", {}, (tensors) => tensors.set(first, { shape: [2, 8], data: new Float32Array(16) })),
-  );
+  const refused = (config: object, ...words: string[]) =>
+    assertFails(ConfigError, words, () => parsePeftConfig({ ...BASICS, ...config }, model, "c.json"));
+  await refused({ target_modules: ["c_attn", "wte"] }, "transformer.wte", "not supported");
+  await refused({ target_modules: ["q_proj", "v_proj"] }, "hits no matrix", "q_proj");
+  await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
+  await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
+});
+
+const key = (layer: number, part: "A" | "B") =>
+  `base_model.model.transformer.h.${layer}.attn.c_attn.lora_${part}.weight`;
+
+/** Gives a tensor another key. */
+const rename = (from: string, to: string) => (tensors: Tensors) => {
+  tensors.set(to, tensors.get(from)!);
+  tensors.delete(from);
+};
+
+test("a damaged directory is named for what is wrong with it", async () => {
+  const cases: [string, string[], object, Foreign["change"]?][] = [
+    ["missing", ["expected: also", key(1, "B")], {}, (tensors) => tensors.delete(key(1, "B"))],
+    ["layer", [key(1, "A"), key(1, "B")], {}, (t) => [key(1, "A"), key(1, "B")].map((one) => t.delete(one))],
+    ["extra", ["found:    also", "score.bias"], {}, (_, add) => add("base_model.model.score.bias", 3)],
+    ["no-score", ["base_model.model.score.weight"], {}, (tensors) => tensors.delete("base_model.model.score.weight")],
+    ["prefix", [key(0, "A"), "untrained"], {}, rename(key(0, "A"), key(0, "A").slice("base_model.model.".length))],
+    ["name", ["state dict"], {}, rename(key(0, "A"), key(0, "A").replace(".weight", ".default.weight"))],
+    ["other-targets", ["mlp.c_fc.lora_A", "compare target_modules"], { target_modules: ["c_fc"] }],
+    ["rank", ["[2, 8] in place of [3, 8]", "rank_pattern"], { r: 3 }],
+    [
+      "turned",
+      ["[2, 24] in place of [24, 2]"],
+      {},
+      (t) => t.set(key(0, "B"), { ...t.get(key(0, "B"))!, shape: [2, 24] }),
+    ],
+    ["biases", ["c_attn.base_layer.bias"], { bias: "lora_only" }],
+    ["empty", ["no tensors"], {}, (tensors) => tensors.clear()],
+    ["no-rank", ["r gives no number", '"four"'], { r: "four" }],
+    ["rank-0", ["rank r", "1 or more"], { rank_pattern: { c_attn: 0 } }],
+    ["alpha", ["alpha_pattern gives no number", '"big"'], { alpha_pattern: { c_attn: "big" } }],
+  ];
+  for (const [name, words, config, change] of cases) {
+    const directory = foreign(`damaged-${name}`, config, change ? { change } : {});
+    await assertFails(FormatError, words, () => readAdapter(directory, { base }));
+  }
+  const cut = foreign("damaged-cut");
+  writeFileSync(join(cut, "adapter_model.safetensors"), encodeSafetensors([]).subarray(0, 5));
+  await assertFails(FormatError, ["too short", "adapter_model.safetensors"], () => readAdapter(cut, { base }));
   await assertFails(ConfigError, ["adapter_config.json", "name that too"], () => readAdapter(foreign("no-model")));
 });

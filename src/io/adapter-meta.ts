@@ -14,7 +14,7 @@ import {
   validateLora,
 } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { baseShapes, headShapes, loraShapes } from "../names.ts";
+import { baseShapes, headShapes, loraShapes, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 
 /** What a directory of trained tensors says about itself. */
@@ -81,6 +81,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     oneOf("scaling", meta.lora.scaling, SCALINGS, where);
     oneOf("init", meta.lora.init, INITS, where);
     validateLora(meta.lora, where);
+    checkSites(meta.lora, meta.model, where);
   }
   if (typeof meta.base_model !== "string") refuse("base_model is not a name", meta.base_model);
   if (typeof head_bias !== "boolean") refuse("head_bias is neither true nor false", head_bias);
@@ -92,6 +93,21 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     refuse("the head of a language model is tied to the embedding: use mode lora or all", meta.mode);
 }
 
+/** The sites of an adapter that came from PEFT must be this model's, and what learns beside them its tensors. */
+function checkSites({ sites = [], also = [] }: LoraConfig, model: GPT2Config, where: string): void {
+  const refuse = (summary: string, expected: string, found: unknown) => {
+    throw new FormatError(summary, { where, expected, found: JSON.stringify(found) });
+  };
+  for (const { site, r, scale } of sites) {
+    if (parseSite(site, model) === undefined)
+      refuse("an adapter stands beside no matrix of the model", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);
+    if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} makes no sense`, "an integer of 1 or more", r);
+    if (!Number.isFinite(scale)) refuse(`the scale of ${site} makes no sense`, "a number", scale);
+  }
+  const shapes = baseShapes(model);
+  for (const name of also) if (!shapes.has(name)) refuse("the model has no such tensor", "a GPT-2's tensor", name);
+}
+
 /** Names and shapes of the tensors that such a directory holds: what was trained, and the classification head. */
 export function adapterShapes({ mode, model, lora, task }: AdapterMeta): Map<string, Shape> {
   const classifies = task.objective === "classification";
@@ -100,7 +116,8 @@ export function adapterShapes({ mode, model, lora, task }: AdapterMeta): Map<str
   switch (mode) {
     case "lora":
       return new Map([
-        ...loraShapes(model, lora!.target_modules, lora!.r, classifies ? task.num_labels : model.vocab_size),
+        ...loraShapes(model, lora!, classifies ? task.num_labels : model.vocab_size),
+        ...base.filter(([name]) => lora!.also?.includes(name)),
         ...head,
       ]);
     case "all":

@@ -1,188 +1,164 @@
-/** Adapters that PEFT itself has trained, taken over where they are what we can express; refused by name where not. */
-import type { GPT2Config, LoraConfig, Target } from "../config.ts";
+/** Adapters that PEFT itself has trained: every module keeps its rank and scale, and c_attn its one adapter. */
+import { type GPT2Config, type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { loraSite } from "../names.ts";
-import { expectShape, showShape } from "../tensor.ts";
+import { baseShapes, loraDims, loraSite } from "../names.ts";
+import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { list } from "./common.ts";
-import type { NamedTensor, Tensors } from "./peft-layout.ts";
+import { type PeftModule, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
+import { KINDS, type NamedTensor, PREFIX, type Tensors } from "./peft-layout.ts";
 
-const ADAPTED =
-  /^base_model\.model\.(transformer\.h\.(\d+)\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)|lm_head)\.lora_(A|B)\.weight$/;
-const SCORE = "base_model.model.score.weight";
+/** What an adapter of PEFT stands on. */
+export interface PeftBase {
+  config: GPT2Config;
+  /** The base model's own score.weight, where an adapter of the head needs one. */
+  score?: NamedTensor;
+}
 
-/** Settings of PEFT that change the arithmetic, with what they must be (or be left out, or empty). */
-const PLAIN: Record<string, readonly unknown[]> = {
-  peft_type: ["LORA"],
-  task_type: ["SEQ_CLS", "CAUSAL_LM"],
-  bias: ["none"],
-  use_dora: [false],
-  lora_bias: [false],
-  use_qalora: [false],
-  layer_replication: [null],
-  alora_invocation_tokens: [null],
-  // PiSSA, OLoRA and their like change the base model's weights when training begins.
-  init_lora_weights: [true, false, "gaussian"],
-};
-
-interface Module {
-  /** `transformer.h.3.attn.c_attn`, `lm_head`. */
+/** What one key of PEFT's file is here. */
+interface Entry {
   name: string;
-  layer: number;
-  /** `attn.c_attn`, `lm_head`. */
-  kind: string;
-  A: NamedTensor;
-  B: NamedTensor;
+  /** Undefined for score.weight, whose number of rows is the number of classes. */
+  shape?: Shape;
 }
 
 /**
- * An adapter of PEFT, by its parsed adapter_config.json and its tensors, over a base model of the dimensions `model`.
- * c_attn's one adapter becomes those of q, k and v, which share its A. Throws ConfigError for variants of LoRA that are
- * not supported and for adapters whose modules differ in rank or scaling, FormatError or ShapeError for tensors that do
- * not fit the model.
+ * An adapter of PEFT, by its parsed adapter_config.json and its tensors. Throws ConfigError for variants of LoRA that are
+ * not supported, FormatError with every key that is missing, not expected, or of a shape that does not fit the model.
  */
 export function importPeft(
   json: unknown,
   peft: Tensors,
-  model: GPT2Config,
+  base: PeftBase,
   where: string,
 ): { meta: AdapterMeta; tensors: Tensors } {
-  const config = (typeof json === "object" && json !== null ? json : {}) as Record<string, unknown>;
-  refuseVariants(config, where);
-  const modules = findModules(peft, where);
-  const lora = commonLora(config, modules, where);
-  const tensors: Tensors = new Map();
-  for (const module of modules) addModule(module, model, lora.r, tensors);
-  lora.target_modules = targetsOf(modules);
-  const classifies = config.task_type === "SEQ_CLS";
-  const score = peft.get(SCORE);
-  if (classifies !== (score !== undefined))
-    throw new FormatError(`${SCORE} is ${classifies ? "missing" : "there, but the task has no classes"}`, { where });
-  const labels = score === undefined ? [] : Array.from({ length: score.shape[0] ?? 0 }, (_, i) => `LABEL_${i}`);
-  if (score !== undefined) {
-    expectShape(SCORE, score.shape, [labels.length, model.n_embd]);
-    tensors.set("head.weight", score);
-  }
+  const plan = parsePeftConfig(json, base.config, where);
+  const classifies = plan.task === null ? headOf(plan, base) === "score" : plan.task === "SEQ_CLS";
+  const score = classifies ? (peft.get(`${PREFIX}score.weight`) ?? base.score) : undefined;
+  const classes = score?.shape[0] ?? 0;
+  const { entries, sites, also } = expectedEntries(plan, base, classes, classifies);
+  const tensors = take(peft, entries, where);
+  if (classifies && score !== undefined) tensors.set("head.weight", score);
+  const targets = new Set(sites.map(({ site }) => targetOf(site)));
+  const lora: LoraConfig = {
+    ...plan.lora,
+    target_modules: (["c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
+    sites,
+    ...(also.length > 0 ? { also } : {}),
+  };
   const meta: AdapterMeta = {
-    base_model: String(config.base_model_name_or_path ?? ""),
-    model,
+    base_model: String((json as Record<string, unknown>).base_model_name_or_path ?? ""),
+    model: base.config,
     mode: "lora",
     lora,
     // transformers reads a classifier's logits at the last token that is no padding, and its head has no bias.
     task: {
       objective: classifies ? "classification" : "lm",
-      num_labels: labels.length,
+      num_labels: classes,
       pooling: "last-token",
       head_bias: false,
     },
-    labels,
+    labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`),
     settings: {},
   };
   return { meta, tensors };
 }
 
-function refuseVariants(config: Record<string, unknown>, where: string): void {
-  for (const [key, allowed] of Object.entries(PLAIN)) {
-    const value = config[key];
-    const absent = value === undefined || value === null || (Array.isArray(value) && value.length === 0);
-    // The two types are what makes the file an adapter of LoRA at all: they may not be left out.
-    if (absent ? !key.endsWith("_type") : allowed.includes(value)) continue;
-    throw new ConfigError(`PEFT's ${key} = ${JSON.stringify(value)} is not supported`, {
-      where,
-      expected: allowed.map((one) => JSON.stringify(one)).join(" or "),
-    });
-  }
+/** Where there is no task type, the head that is adapted or saved tells it, or the one that the base model has. */
+function headOf({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" | "lm_head" {
+  const named = (["score", "lm_head"] as const).find(
+    (head) => saves(head) || adapted.some(({ name }) => name === head),
+  );
+  return named ?? (score === undefined ? "lm_head" : "score");
 }
 
-function findModules(peft: Tensors, where: string): Module[] {
-  const found = new Map<string, Partial<Module> & { name: string; layer: number; kind: string }>();
-  const extra: string[] = [];
-  for (const [key, tensor] of peft) {
-    const match = key.match(ADAPTED);
-    if (match === null) {
-      if (key !== SCORE) extra.push(key);
-      continue;
-    }
-    const [, name, layer, kind, part] = match;
-    const module = found.get(name!) ?? { name: name!, layer: Number(layer ?? 0), kind: kind ?? name! };
-    module[part as "A" | "B"] = tensor;
-    found.set(name!, module);
-  }
-  if (extra.length > 0)
-    throw new FormatError("the adapter has tensors that are not supported", {
-      where,
-      expected: "LoRA on c_attn, c_proj, c_fc or lm_head of a GPT-2, and score.weight",
-      found: list(extra),
-    });
-  const half = [...found.values()].filter(({ A, B }) => A === undefined || B === undefined);
-  if (half.length > 0 || found.size === 0)
-    throw new FormatError("the adapter lacks tensors", {
-      where,
-      expected: "lora_A.weight and lora_B.weight of each module",
-      found: half.length > 0 ? `one of them for ${list(half.map(({ name }) => name))}` : "none",
-    });
-  return [...found.values()] as Module[];
+const targetOf = (site: string): Target =>
+  site === "head" ? "head" : SITE_TARGETS.find((target) => site.endsWith(`.${loraSite(target, 0).slice(4)}`))!;
+
+/** Our target for each module of PEFT's. */
+const SITE_TARGETS = ["c_attn", "o", "fc", "proj"] as const;
+
+/** Our site for a module of PEFT's. */
+function siteOf({ name }: PeftModule): { target: Target; site: string } {
+  const [, layer, kind] = /^transformer\.h\.(\d+)\.(.*)$/.exec(name) ?? [];
+  const target = SITE_TARGETS.find((one) => KINDS[one] === kind) ?? "head";
+  return { target, site: loraSite(target, Number(layer)) };
 }
 
-/** The one rank and alpha of all modules. PEFT's patterns may set them module by module. */
-function commonLora(config: Record<string, unknown>, modules: Module[], where: string): LoraConfig {
-  const pattern = (patterns: unknown, name: string, otherwise: unknown) => {
-    const hit = Object.entries((patterns ?? {}) as Record<string, unknown>).find(([key]) =>
-      new RegExp(`^(.*\\.)?(${key})$`).test(name),
-    );
-    return hit === undefined ? otherwise : hit[1];
-  };
-  const settings = modules.map(({ name, A }) => {
-    const r = pattern(config.rank_pattern, name, config.r);
-    if (r !== A.shape[0])
-      throw new FormatError(`lora_A of ${name} does not have the rank of the configuration`, {
-        where,
-        expected: `${r} rows`,
-        found: showShape(A.shape),
-      });
-    return { name, r: r as number, alpha: pattern(config.alpha_pattern, name, config.lora_alpha) as number };
-  });
-  const first = settings[0]!;
-  const other = settings.find(({ r, alpha }) => r !== first.r || alpha !== first.alpha);
-  if (other !== undefined)
-    throw new ConfigError("the adapter's modules differ in rank or alpha", {
-      where,
-      expected: `r ${first.r}, alpha ${first.alpha} as for ${first.name}`,
-      found: `r ${other.r}, alpha ${other.alpha} for ${other.name}`,
+/** Every key that the configuration leads to, with our name and the shape. */
+function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: number, classifies: boolean) {
+  const entries = new Map<string, Entry>();
+  const sites: LoraSite[] = [];
+  const also: string[] = [];
+  for (const module of plan.adapted) {
+    const { target, site } = siteOf(module);
+    const { r, scale, name } = module;
+    const dims = loraDims(target, config, classifies ? classes : config.vocab_size);
+    sites.push({ site, r, scale });
+    entries.set(`${PREFIX}${name}.lora_A.weight`, { name: `lora.${site}.A`, shape: [r, dims.in] });
+    entries.set(`${PREFIX}${name}.lora_B.weight`, { name: `lora.${site}.B`, shape: [dims.out, r] });
+    if (!plan.biases || target === "head") continue;
+    const bias = name.replace("transformer.", "");
+    also.push(`${bias}.bias`);
+    entries.set(`${PREFIX}${name}.base_layer.bias`, { name: `${bias}.bias`, shape: [dims.out] });
+  }
+  for (const [name, shape] of baseShapes(config)) {
+    if (!plan.saves(`transformer.${name.replace(/\.(weight|bias)$/, "")}`)) continue;
+    also.push(name);
+    entries.set(`${PREFIX}transformer.${name}`, { name, shape });
+  }
+  if (classifies && score === undefined && !plan.saves("score"))
+    throw new ConfigError("the adapter of score stands beside a score.weight that the base model does not have", {
+      hint: "name the model that the adapter was trained on",
     });
-  return {
-    r: first.r,
-    lora_alpha: first.alpha,
-    scaling: config.use_rslora === true ? "alpha/sqrt(r)" : "alpha/r",
-    init: config.init_lora_weights === "gaussian" ? "gaussian" : "kaiming",
-    target_modules: [],
-  };
+  if (classifies && plan.saves("score"))
+    entries.set(`${PREFIX}score.weight`, {
+      name: "head.weight",
+      ...(classes > 0 ? { shape: [classes, config.n_embd] } : {}),
+    });
+  return { entries, sites, also };
 }
 
-const TARGETS_OF: Record<string, Target[]> = {
-  "attn.c_attn": ["q", "k", "v"],
-  "attn.c_proj": ["o"],
-  "mlp.c_fc": ["fc"],
-  "mlp.c_proj": ["proj"],
-  lm_head: ["head"],
-};
-
-function targetsOf(modules: Module[]): Target[] {
-  return Object.keys(TARGETS_OF)
-    .filter((kind) => modules.some((module) => module.kind === kind))
-    .flatMap((kind) => TARGETS_OF[kind]!);
+/** The tensors under our names; throws FormatError with everything that is wrong at once. */
+function take(peft: Tensors, entries: Map<string, Entry>, where: string): Tensors {
+  // Older versions of PEFT write a module's bias without the name of its wrapper.
+  const plain = (key: string) => key.replace(".base_layer.bias", ".bias");
+  const keyOf = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : plain(key), key]));
+  const missing = [...keyOf].filter(([key]) => !peft.has(key)).map(([, key]) => key);
+  const extra = [...peft.keys()].filter((key) => !keyOf.has(key));
+  if (missing.length > 0 || extra.length > 0) {
+    const hint = hintFor(missing, extra);
+    throw new FormatError("the adapter's tensors are not those that its configuration leads to", {
+      where,
+      expected: missing.length > 0 ? `also ${list(missing)}` : "no others",
+      found: extra.length > 0 ? `also ${list(extra)}` : peft.size > 0 ? "no others" : "no tensors",
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+  const out: Tensors = new Map();
+  const wrong: string[] = [];
+  for (const [key, entry] of keyOf) {
+    const tensor = peft.get(key)!;
+    const { name, shape } = entries.get(entry)!;
+    if (shape !== undefined && !sameShape(tensor.shape, shape))
+      wrong.push(`${key} ${showShape(tensor.shape)} in place of ${showShape(shape)}`);
+    out.set(name, tensor);
+  }
+  if (wrong.length > 0)
+    throw new FormatError("tensors of the adapter have shapes that do not fit its configuration and the base model", {
+      where,
+      found: list(wrong),
+      hint: "r and rank_pattern give the rank; was the adapter trained on a model of another size?",
+    });
+  return out;
 }
 
-function addModule({ name, layer, kind, A, B }: Module, { n_embd: C }: GPT2Config, r: number, out: Tensors): void {
-  if (kind !== "attn.c_attn") {
-    const site = loraSite(TARGETS_OF[kind]![0]!, layer);
-    out.set(`lora.${site}.A`, A).set(`lora.${site}.B`, B);
-    return;
-  }
-  expectShape(`lora_B of ${name}`, B.shape, [3 * C, r]);
-  for (const [third, target] of TARGETS_OF[kind]!.entries()) {
-    const rows = B.data.slice(third * C * r, (third + 1) * C * r);
-    out.set(`lora.${loraSite(target, layer)}.A`, { shape: A.shape, data: A.data.slice() });
-    out.set(`lora.${loraSite(target, layer)}.B`, { shape: [C, r], data: rows });
-  }
+/** What usually is behind keys of other names. */
+function hintFor(missing: string[], extra: string[]): string | undefined {
+  if (extra.some((key) => !key.startsWith(PREFIX) && missing.some((wanted) => wanted.endsWith(key))))
+    return `names in PEFT's file begin with ${PREFIX}: without it PEFT itself leaves the adapter untrained`;
+  if (extra.some((key) => /\.lora_[AB]\.\w+\.weight$/.test(key)))
+    return "the adapter's name stands in the keys: this is a state dict, save with save_pretrained instead";
+  if (missing.length > 0 && extra.length > 0) return "compare target_modules of adapter_config.json with the names";
+  return undefined;
 }

@@ -1,10 +1,11 @@
 /**
  * Adapter tensors in our names to and from PEFT's. q, k and v have adapters of their own here and one fused `c_attn`
  * there: A' = [A_q; A_k; A_v] and B' block-diagonal, with the rank and alpha that keep the same product.
+ * Modules that differ in rank or scale are told by patterns.
  */
 import { type GPT2Config, type LoraConfig, loraScale, type Target, type TaskConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
-import { loraDims, loraSite } from "../names.ts";
+import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
 import { expectShape, type Shape } from "../tensor.ts";
 import type { EncodableTensor } from "./safetensors.ts";
 
@@ -30,31 +31,67 @@ export interface FinalNorm {
   bias: Float32Array;
 }
 
-const PREFIX = "base_model.model.";
+/** What every name of a tensor in PEFT's file begins with. */
+export const PREFIX = "base_model.model.";
 const SCORE = `${PREFIX}score.weight`;
-const FUSED = "attn.c_attn";
 
-/** A module of PEFT's, in every block, and our targets that it holds, in the order of their blocks. */
+/** The module of PEFT's that holds a target's adapter, in block N under `transformer.h.N.`. */
+export const KINDS: Record<Target, string> = {
+  q: "attn.c_attn",
+  k: "attn.c_attn",
+  v: "attn.c_attn",
+  c_attn: "attn.c_attn",
+  o: "attn.c_proj",
+  fc: "mlp.c_fc",
+  proj: "mlp.c_proj",
+  head: "lm_head",
+};
+
+/** A module of PEFT's and the adapters of ours that it holds, in the order of their blocks. */
 interface Module {
+  /** `transformer.h.3.attn.c_attn`, `lm_head`. */
   name: string;
-  targets: Target[];
+  kind: string;
+  parts: Part[];
+  r: number;
+  scale: number;
+  in: number;
+  out: number;
 }
 
-function modulesOf(targets: readonly Target[]): Module[] {
-  const modules: Module[] = [
-    { name: FUSED, targets: ["q", "k", "v"] },
-    { name: "attn.c_proj", targets: ["o"] },
-    { name: "mlp.c_fc", targets: ["fc"] },
-    { name: "mlp.c_proj", targets: ["proj"] },
-  ];
-  return modules
-    .map(({ name, targets: held }) => ({ name, targets: held.filter((target) => targets.includes(target)) }))
-    .filter((module) => module.targets.length > 0);
+interface Part {
+  site: string;
+  r: number;
+  scale: number;
+  /** The rows [row, row + out) of the module's output that the part writes. */
+  row: number;
+  out: number;
 }
 
-/** A tied language-model head can carry an adapter in PEFT; a classifier's is saved whole, as score.weight. */
-function adaptsLmHead({ lora, task }: LoraModel): boolean {
-  return task.objective === "lm" && lora.target_modules.includes("head");
+/** The modules that hold adapters. A classifier's head has none in PEFT: it is saved whole, as score.weight. */
+function modulesOf({ model, lora, task }: LoraModel): Module[] {
+  const modules = new Map<string, Module>();
+  for (const { site, r, scale } of loraSites(model, lora)) {
+    const { target, layer } = parseSite(site, model)!;
+    if (target === "head" && task.objective === "classification") continue;
+    const kind = KINDS[target];
+    const name = target === "head" ? kind : `transformer.h.${layer}.${kind}`;
+    const dims = loraDims(target, model, model.vocab_size);
+    const third = ["q", "k", "v"].indexOf(target);
+    const whole = third < 0 ? dims : { in: dims.in, out: 3 * dims.out };
+    const module = modules.get(name) ?? { name, kind, parts: [], r: 0, scale, ...whole };
+    modules.set(name, module);
+    module.parts.push({ site, r, scale, row: Math.max(0, third) * dims.out, out: dims.out });
+    module.r += r;
+  }
+  return [...modules.values()];
+}
+
+/** PEFT's alpha for a scale: the shortest number that leads back to it. */
+function alphaOf(scale: number, r: number, rslora: boolean): number {
+  const divisor = rslora ? Math.sqrt(r) : r;
+  const short = Number((scale * divisor).toPrecision(12));
+  return short / divisor === scale ? short : scale * divisor;
 }
 
 /**
@@ -63,28 +100,71 @@ function adaptsLmHead({ lora, task }: LoraModel): boolean {
  */
 export function peftConfig(adapter: LoraModel): Record<string, unknown> {
   const { base_model, lora, task } = adapter;
-  const modules = modulesOf(lora.target_modules);
+  const modules = modulesOf(adapter);
   const rslora = lora.scaling === "alpha/sqrt(r)";
-  const alpha = lora.scaling === "alpha" ? lora.lora_alpha * lora.r : lora.lora_alpha;
-  const blocks = modules.find(({ name }) => name === FUSED)?.targets.length ?? 1;
+  const alpha = alphaOf(loraScale(lora), lora.r, rslora);
   const classifies = task.objective === "classification";
+  const { biases, saved } = savedModules(adapter, modules);
+  const modulesToSave = [...(classifies ? ["classifier", "score"] : []), ...saved];
   return {
-    alpha_pattern: blocks > 1 ? { [FUSED]: alpha * (rslora ? Math.sqrt(blocks) : blocks) } : {},
+    alpha_pattern: patternOf(modules, ({ scale, r }) => alphaOf(scale, r, rslora), alpha),
     base_model_name_or_path: base_model,
-    bias: "none",
+    bias: biases.length > 0 ? "lora_only" : "none",
     fan_in_fan_out: true,
     inference_mode: true,
     init_lora_weights: lora.init === "gaussian" ? "gaussian" : true,
     lora_alpha: alpha,
     lora_dropout: 0,
-    modules_to_save: classifies ? ["classifier", "score"] : null,
+    modules_to_save: modulesToSave.length > 0 ? modulesToSave : null,
     peft_type: "LORA",
     r: lora.r,
-    rank_pattern: blocks > 1 ? { [FUSED]: blocks * lora.r } : {},
-    target_modules: [...modules.map(({ name }) => name), ...(adaptsLmHead(adapter) ? ["lm_head"] : [])],
+    rank_pattern: patternOf(modules, ({ r }) => r, lora.r),
+    target_modules: targetModules(adapter, modules),
     task_type: classifies ? "SEQ_CLS" : "CAUSAL_LM",
     use_rslora: rslora,
   };
+}
+
+/** Suffixes where every block has the same modules, else full names. */
+function targetModules({ model }: LoraModel, modules: Module[]): string[] {
+  const kinds = [...new Set(modules.map(({ kind }) => kind))];
+  const everywhere = kinds.every(
+    (kind) => kind === KINDS.head || modules.filter((module) => module.kind === kind).length === model.n_layer,
+  );
+  return everywhere ? kinds : modules.map(({ name }) => name);
+}
+
+/** The modules whose value is not the usual one: by suffix where all of a kind agree, else one by one. */
+function patternOf(modules: Module[], value: (module: Module) => number, usual: number): Record<string, number> {
+  const pattern: Record<string, number> = {};
+  for (const kind of new Set(modules.map((module) => module.kind))) {
+    const some = modules.filter((module) => module.kind === kind);
+    const values = new Set(some.map(value));
+    for (const module of some)
+      if (value(module) !== usual) pattern[values.size === 1 ? kind : module.name] = value(module);
+  }
+  return pattern;
+}
+
+/**
+ * The base model's tensors that learned too: as the biases of the adapted modules (PEFT's bias="lora_only") where all of
+ * those learned, and the others as modules_to_save.
+ */
+function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
+  const also = lora.also ?? [];
+  const all = modules.filter(({ kind }) => kind !== KINDS.head).map(({ name }) => `${baseName(name)}.bias`);
+  const biases = all.every((name) => also.includes(name)) ? all : [];
+  const others = also.filter((name) => !biases.includes(name));
+  return { biases, saved: [...new Set(others.map((name) => `transformer.${name.replace(/\.(weight|bias)$/, "")}`))] };
+}
+
+const baseName = (module: string) => module.replace(/^transformer\./, "");
+
+/** Names in PEFT's file of the base model's tensors that learned too, by their own. */
+function alsoKeys(adapter: LoraModel): Map<string, string> {
+  const { biases } = savedModules(adapter, modulesOf(adapter));
+  const key = (name: string) => (biases.includes(name) ? name.replace(/bias$/, "base_layer.bias") : name);
+  return new Map((adapter.lora.also ?? []).map((name) => [name, `${PREFIX}transformer.${key(name)}`]));
 }
 
 /**
@@ -92,8 +172,15 @@ export function peftConfig(adapter: LoraModel): Record<string, unknown> {
  * head; `finalNorm` allows to fold it into the head's weight.
  */
 export function peftObstacle(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
-  if (modulesOf(adapter.lora.target_modules).length === 0 && !adaptsLmHead(adapter))
-    return "PEFT needs an adapter in the blocks, and only the head has one";
+  const modules = modulesOf(adapter);
+  if (modules.length === 0) return "PEFT needs an adapter in the blocks, and only the head has one";
+  const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
+  if (uneven) return `the adapters of ${uneven.name} have several scales, and PEFT has one for all of them`;
+  return biasObstacle(tensors, finalNorm);
+}
+
+/** Why the bias of a head cannot be told to PEFT or transformers, whose heads have none. */
+export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
   const bias = tensors.get("head.bias")?.data;
   if (bias === undefined || bias.every((value) => value === 0)) return undefined;
   if (finalNorm === undefined) return "PEFT keeps no bias of the head: train without one (head_bias: false)";
@@ -104,34 +191,23 @@ export function peftObstacle(adapter: LoraModel, tensors: Tensors, finalNorm?: F
 
 /** The tensors of PEFT's adapter_model.safetensors. */
 export function toPeft(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): EncodableTensor[] {
-  const { model, lora, task } = adapter;
   const out: EncodableTensor[] = [];
-  const pair = (module: string, A: NamedTensor, B: NamedTensor) =>
+  for (const module of modulesOf(adapter)) {
+    const { A, B } = fuse(module, tensors);
     out.push(
-      { name: `${PREFIX}${module}.lora_A.weight`, dtype: "F32", ...A },
-      { name: `${PREFIX}${module}.lora_B.weight`, dtype: "F32", ...B },
+      { name: `${PREFIX}${module.name}.lora_A.weight`, dtype: "F32", ...A },
+      { name: `${PREFIX}${module.name}.lora_B.weight`, dtype: "F32", ...B },
     );
-  const get = (target: Target, layer: number, part: "A" | "B") =>
-    tensors.get(`lora.${loraSite(target, layer)}.${part}`)!;
-  for (let layer = 0; layer < model.n_layer; layer++)
-    for (const { name, targets } of modulesOf(lora.target_modules)) {
-      const As = targets.map((target) => get(target, layer, "A"));
-      const Bs = targets.map((target) => get(target, layer, "B"));
-      const module = `transformer.h.${layer}.${name}`;
-      if (name === FUSED) pair(module, fuseA(As, lora.r, model.n_embd), fuseB(Bs, targets, lora.r, model.n_embd));
-      else pair(module, As[0]!, Bs[0]!);
-    }
-  if (adaptsLmHead(adapter)) pair("lm_head", get("head", 0, "A"), get("head", 0, "B"));
-  if (task.objective === "classification")
+  }
+  for (const [name, key] of alsoKeys(adapter)) out.push({ name: key, dtype: "F32", ...tensors.get(name)! });
+  if (adapter.task.objective === "classification")
     out.push({ name: SCORE, dtype: "F32", ...foldHead(adapter, tensors, finalNorm) });
   return out;
 }
 
 /** Reads PEFT's tensors back into ours, bit for bit: all but the head of a classifier. Errors name `where`. */
 export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tensors {
-  const { model, lora, task } = adapter;
-  const { r } = lora;
-  const C = model.n_embd;
+  const { model, task } = adapter;
   const left = new Map(peft);
   const take = (name: string, shape: Shape): NamedTensor => {
     const tensor = left.get(name);
@@ -141,32 +217,15 @@ export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tens
     return tensor;
   };
   const out: Tensors = new Map();
-  const put = (target: Target, layer: number, A: NamedTensor, B: NamedTensor) => {
-    out.set(`lora.${loraSite(target, layer)}.A`, A);
-    out.set(`lora.${loraSite(target, layer)}.B`, B);
-  };
-  for (let layer = 0; layer < model.n_layer; layer++)
-    for (const { name, targets } of modulesOf(lora.target_modules)) {
-      const module = `${PREFIX}transformer.h.${layer}.${name}`;
-      const width = targets.length * r;
-      const dims = name === FUSED ? { in: C, out: 3 * C } : loraDims(targets[0]!, model, 0);
-      const A = take(`${module}.lora_A.weight`, [width, dims.in]);
-      const B = take(`${module}.lora_B.weight`, [dims.out, width]);
-      if (name !== FUSED) put(targets[0]!, layer, A, B);
-      else {
-        const parts = splitB(B.data, targets, r, C, `${module}.lora_B.weight`, where);
-        for (const [block, target] of targets.entries())
-          put(target, layer, { shape: [r, C], data: A.data.slice(block * r * C, (block + 1) * r * C) }, parts[block]!);
-      }
-    }
-  if (adaptsLmHead(adapter))
-    put(
-      "head",
-      0,
-      take(`${PREFIX}lm_head.lora_A.weight`, [r, C]),
-      take(`${PREFIX}lm_head.lora_B.weight`, [model.vocab_size, r]),
-    );
-  if (task.objective === "classification") take(SCORE, [task.num_labels, C]);
+  for (const module of modulesOf(adapter)) {
+    const name = `${PREFIX}${module.name}`;
+    const A = take(`${name}.lora_A.weight`, [module.r, module.in]);
+    const B = take(`${name}.lora_B.weight`, [module.out, module.r]);
+    split(module, A, B, out, where);
+  }
+  const shapes = baseShapes(model);
+  for (const [name, key] of alsoKeys(adapter)) out.set(name, take(key, shapes.get(name)!));
+  if (task.objective === "classification") take(SCORE, [task.num_labels, model.n_embd]);
   if (left.size > 0)
     throw new FormatError("the adapter file has tensors that its configuration does not name", {
       where,
@@ -175,72 +234,67 @@ export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tens
   return out;
 }
 
-/** [A_q; A_k; A_v]: [blocks r, C]. */
-function fuseA(As: NamedTensor[], r: number, C: number): NamedTensor {
-  const data = new Float32Array(As.length * r * C);
-  for (const [block, A] of As.entries()) data.set(A.data, block * r * C);
-  return { shape: [As.length * r, C], data };
-}
-
-/** Row of c_attn's output at which a target's third begins. */
-function thirdOf(target: Target, C: number): number {
-  return ["q", "k", "v"].indexOf(target) * C;
-}
-
-/** Block-diagonal [3C, blocks r]: rows by the thirds of c_attn, columns by the blocks that there are. */
-function fuseB(Bs: NamedTensor[], targets: Target[], r: number, C: number): NamedTensor {
-  const width = Bs.length * r;
-  const data = new Float32Array(3 * C * width);
-  for (const [block, target] of targets.entries())
-    for (let row = 0; row < C; row++)
-      data.set(Bs[block]!.data.subarray(row * r, (row + 1) * r), (thirdOf(target, C) + row) * width + block * r);
-  return { shape: [3 * C, width], data };
-}
-
-/** The diagonal blocks, each [C, r]; throws FormatError where anything beside them is not zero. */
-function splitB(
-  data: Float32Array,
-  targets: Target[],
-  r: number,
-  C: number,
-  name: string,
-  where: string,
-): NamedTensor[] {
-  const width = targets.length * r;
-  const parts = targets.map(() => ({ shape: [C, r], data: new Float32Array(C * r) }));
-  for (let row = 0; row < 3 * C; row++) {
-    const block = targets.findIndex((target) => Math.floor(row / C) * C === thirdOf(target, C));
-    for (let column = 0; column < width; column++) {
-      const value = data[row * width + column]!;
-      if (block >= 0 && Math.floor(column / r) === block) parts[block]!.data[(row % C) * r + (column % r)] = value;
-      else if (value !== 0)
-        throw new FormatError(`${name} is not block-diagonal`, {
-          where,
-          expected: `0 at row ${row}, column ${column}: q, k and v have adapters of their own`,
-          found: String(value),
-          hint: "was the adapter trained further in PEFT? It cannot be split into q, k and v again",
-        });
-    }
+/** A' = the parts' A one under the other, [r, in]; B' block-diagonal, [out, r]. */
+function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: NamedTensor; B: NamedTensor } {
+  const A = new Float32Array(r * width);
+  const B = new Float32Array(out * r);
+  let at = 0;
+  for (const part of parts) {
+    A.set(tensors.get(`lora.${part.site}.A`)!.data, at * width);
+    const from = tensors.get(`lora.${part.site}.B`)!.data;
+    for (let row = 0; row < part.out; row++)
+      B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
+    at += part.r;
   }
-  return parts;
+  return { A: { shape: [r, width], data: A }, B: { shape: [out, r], data: B } };
+}
+
+/** The inverse of `fuse`; throws FormatError where anything beside the diagonal blocks is not zero. */
+function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, where: string): void {
+  const { name, parts, r, in: width, out } = module;
+  let at = 0;
+  for (const { site, r: rank, row, out: rows } of parts) {
+    const data = new Float32Array(rows * rank);
+    for (let i = 0; i < out; i++)
+      for (let k = 0; k < rank; k++) {
+        const value = B.data[i * r + at + k]!;
+        if (i >= row && i < row + rows) data[(i - row) * rank + k] = value;
+        else if (value !== 0)
+          throw new FormatError(`${PREFIX}${name}.lora_B.weight is not block-diagonal`, {
+            where,
+            expected: `0 at row ${i}, column ${at + k}: q, k and v have adapters of their own`,
+            found: String(value),
+            hint: "was the adapter trained further in PEFT? It cannot be split into q, k and v again",
+          });
+      }
+    into.set(`lora.${site}.A`, { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) });
+    into.set(`lora.${site}.B`, { shape: [rows, rank], data });
+    at += rank;
+  }
 }
 
 /**
- * score.weight [num_labels, C], PEFT's head: W + scale B A, and the bias folded in along the direction in which every
- * output of the final layer norm is 1. Sums in double precision.
+ * score.weight [num_labels, C], the head of PEFT and transformers: W + scale B A, and the bias folded in along the
+ * direction in which every output of the final layer norm is 1. Sums in double precision.
  */
-function foldHead({ model, lora, task }: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): NamedTensor {
+export function foldHead(
+  { model, lora, task }: Pick<LoraModel, "model" | "task"> & { lora: LoraConfig | null },
+  tensors: Tensors,
+  finalNorm?: FinalNorm,
+): NamedTensor {
   const C = model.n_embd;
   const data = Float64Array.from(tensors.get("head.weight")!.data);
-  const A = tensors.get("lora.head.A")?.data;
-  const B = tensors.get("lora.head.B")?.data;
-  const scale = loraScale(lora);
-  if (A !== undefined && B !== undefined)
+  const site = lora && loraSites(model, lora).find((one) => one.site === "head");
+  if (site) {
+    const { r, scale } = site;
+    const A = tensors.get("lora.head.A")!.data;
+    const B = tensors.get("lora.head.B")!.data;
     for (let label = 0; label < task.num_labels; label++)
-      for (let k = 0; k < lora.r; k++) {
-        const factor = scale * B[label * lora.r + k]!;
+      for (let k = 0; k < r; k++) {
+        const factor = scale * B[label * r + k]!;
         for (let c = 0; c < C; c++) data[label * C + c]! += factor * A[k * C + c]!;
       }
+  }
   const bias = tensors.get("head.bias")?.data;
   const direction = finalNorm === undefined ? undefined : constantDirection(finalNorm);
   if (bias !== undefined && direction !== undefined)

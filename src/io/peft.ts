@@ -4,12 +4,11 @@
  * tensors that PEFT's file does not give back exactly. In the other modes lowrank.json and weights.safetensors.
  */
 import { exists, joinPath, listDirectory, openFile, writeDirectoryAtomic } from "#platform";
-import type { GPT2Config } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { expectShape, type Shape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta, parseMeta } from "./adapter-meta.ts";
 import { list, readJson } from "./common.ts";
-import { importPeft } from "./peft-import.ts";
+import { importPeft, type PeftBase } from "./peft-import.ts";
 import {
   type FinalNorm,
   fromPeft,
@@ -92,20 +91,20 @@ export async function writeAdapter(
 }
 
 export interface ReadOptions {
-  /** The base model's dimensions, which an adapter that PEFT itself wrote does not tell. */
-  model?: GPT2Config;
+  /** The base model, whose dimensions an adapter that PEFT itself wrote does not tell. */
+  base?: PeftBase;
 }
 
 /**
- * Reads a directory that writeAdapter wrote, bit for bit; with `model`, also one that PEFT wrote. Throws ConfigError
+ * Reads a directory that writeAdapter wrote, bit for bit; with `base`, also one that PEFT wrote. Throws ConfigError
  * where there is none, FormatError or ShapeError (naming the tensors) where a file is damaged, lacks tensors or has
  * others, or was changed in PEFT.
  */
-export async function readAdapter(directory: string, { model }: ReadOptions = {}): Promise<Adapter> {
+export async function readAdapter(directory: string, { base }: ReadOptions = {}): Promise<Adapter> {
   const has = (file: string) => exists(joinPath(directory, file));
   if (!(await has(META))) {
     const peft = await has(PEFT_CONFIG);
-    if (peft && model !== undefined) return readPeft(directory, model);
+    if (peft && base !== undefined) return readPeft(directory, base);
     throw new ConfigError("there is no trained model in this directory", {
       where: directory,
       expected: `${META}, as training writes it`,
@@ -134,10 +133,10 @@ export async function readAdapter(directory: string, { model }: ReadOptions = {}
   return inOrder(meta, tensors, directory);
 }
 
-async function readPeft(directory: string, model: GPT2Config): Promise<Adapter> {
+async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const path = joinPath(directory, PEFT_CONFIG);
   const peft = await readAll(joinPath(directory, PEFT_TENSORS));
-  const { meta, tensors } = importPeft(await readJson(path), peft, model, path);
+  const { meta, tensors } = importPeft(await readJson(path), peft, base, path);
   checkMeta(meta, path);
   return inOrder(meta, tensors, directory);
 }
@@ -196,7 +195,7 @@ function checkTensors(tensors: Tensors, shapes: Map<string, Shape>, where: strin
 async function checkPeftConfig(path: string, lora: LoraModel): Promise<void> {
   const found = (await readJson(path)) as Record<string, unknown>;
   const expected = peftConfig(lora);
-  for (const key of ["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "target_modules"])
+  for (const key of ["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "target_modules", "bias"])
     if (JSON.stringify(found?.[key]) !== JSON.stringify(expected[key]))
       throw new FormatError(`${key} of the PEFT configuration and ${META} disagree`, {
         where: path,

@@ -23,7 +23,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { type Shape, Tensor } from "../tensor.ts";
 import { type BatchInputs, makeBatchInputs } from "./batch.ts";
 import { makeParameters, type Parameter, type Parameters, type Piece } from "./parameters.ts";
-import { type ModelSpec, scaleOf } from "./trainable.ts";
+import { type ModelSpec, scalesOf } from "./trainable.ts";
 
 /** The most that one batch may hold. */
 export interface Capacity {
@@ -70,6 +70,7 @@ type Stage = (typeof STAGES)[number];
 /** The adapters beside each matrix, with the column where they write, in units of C. */
 const ADAPTERS: Record<string, readonly (readonly [site: string, column: number])[]> = {
   "attn.c_attn": [
+    ["attn.c_attn", 0],
     ["attn.q", 0],
     ["attn.k", 1],
     ["attn.v", 2],
@@ -82,6 +83,7 @@ const ADAPTERS: Record<string, readonly (readonly [site: string, column: number]
 interface Adapter {
   A: Parameter;
   B: Parameter;
+  scale: number;
   column: number;
   down: Tensor;
 }
@@ -114,7 +116,7 @@ export function buildPlan(options: PlanOptions): ModelPlan {
 
 class Builder {
   private readonly parameters: Parameters;
-  private readonly scale: number;
+  private readonly scales: ReadonlyMap<string, number>;
   private readonly eps: number;
   private readonly C: number;
   private readonly classification: boolean;
@@ -137,7 +139,7 @@ class Builder {
   ) {
     const { spec, optimizer, maxBinding } = options;
     this.parameters = makeParameters(spec, optimizer !== null, maxBinding);
-    this.scale = scaleOf(spec);
+    this.scales = scalesOf(spec);
     this.eps = spec.config.layer_norm_epsilon;
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
@@ -247,20 +249,27 @@ class Builder {
     this.emit("forward", matmul({ out: y, a: x, b: this.w(name), m: this.rows, n: width, k, bias: this.b(name) }));
     const beside: Adapter[] = [];
     for (const [site, column] of ADAPTERS[stage]!) {
-      const A = this.parameters.all.get(`lora.h.${l}.${site}.A`);
-      const B = this.parameters.all.get(`lora.h.${l}.${site}.B`);
-      if (!A || !B) continue;
-      const down = this.rowsOf(`lora.h.${l}.${site}.down`, [A.shape[0]!]);
-      const adapter = { A, B, column: column * this.C, down };
+      const adapter = this.adapter(`h.${l}.${site}`, column * this.C);
+      if (!adapter) continue;
+      const { A, B, down, scale } = adapter;
       this.emit(
         "forward",
         loraDown(down, x, only(A), this.rows),
-        loraUp(y, down, only(B), this.rows, this.scale, { width, column: adapter.column }),
+        loraUp(y, down, only(B), this.rows, scale, { width, column: adapter.column }),
       );
       beside.push(adapter);
     }
     adapters.set(stage, beside);
     return y;
+  }
+
+  /** The adapter at a site, with a tensor for x A^T; null where there is none. */
+  private adapter(site: string, column: number): Adapter | null {
+    const A = this.parameters.all.get(`lora.${site}.A`);
+    const B = this.parameters.all.get(`lora.${site}.B`);
+    if (!A || !B) return null;
+    const down = this.rowsOf(`lora.${site}.down`, [A.shape[0]!]);
+    return { A, B, scale: this.scales.get(site)!, column, down };
   }
 
   /** Final norm, logits and loss; the logits of a language model in pieces of the vocabulary. */
@@ -274,15 +283,13 @@ class Builder {
       this.rows = "sequences";
       out = this.gather(inp);
     }
-    const A = this.parameters.all.get("lora.head.A");
-    const B = this.parameters.all.get("lora.head.B");
     const head: Head = {
       x,
       stats,
       out,
       wide: rows,
       state: this.rowsOf("loss.state", [4]),
-      adapter: A && B ? { A, B, column: 0, down: this.rowsOf("lora.head.down", [A.shape[0]!]) } : null,
+      adapter: this.adapter("head", 0),
       pieces: this.headPieces(),
     };
     if (head.adapter) this.emit("forward", loraDown(head.adapter.down, out, only(head.adapter.A), this.rows));
@@ -342,7 +349,7 @@ class Builder {
     if (head.adapter)
       this.emit(
         list,
-        loraUp(logits, head.adapter.down, rowsFrom(head.adapter.B.pieces, piece), this.rows, this.scale, {
+        loraUp(logits, head.adapter.down, rowsFrom(head.adapter.B.pieces, piece), this.rows, head.adapter.scale, {
           width: n,
           column: 0,
         }),
@@ -394,7 +401,10 @@ class Builder {
         const B = rowsFrom(adapter.B.pieces, piece);
         const dB = rowsFrom(adapter.B.grad!, piece);
         const at = { width: n, column: 0 };
-        this.emit("backward", ...loraUpBackward(dB, ddown, dlogits, adapter.down, B, this.rows, this.scale, at, beta));
+        this.emit(
+          "backward",
+          ...loraUpBackward(dB, ddown, dlogits, adapter.down, B, this.rows, adapter.scale, at, beta),
+        );
       }
     }
     if (adapter && ddown)
@@ -484,12 +494,12 @@ class Builder {
       dx = this.rowsOf(`d${name}.input`, [k]);
       this.emit("backward", matmul({ out: dx, a: dy, b: only(weight), transB: true, m: rows, n: k, k: width }));
     }
-    for (const { A, B, column, down } of beside) {
+    for (const { A, B, scale, column, down } of beside) {
       const ddown = this.rowsOf("ddown", [A.shape[0]!]);
       const at = { width, column };
       this.emit(
         "backward",
-        ...loraUpBackward(only(B.grad!), ddown, dy, down, only(B), rows, this.scale, at),
+        ...loraUpBackward(only(B.grad!), ddown, dy, down, only(B), rows, scale, at),
         ...loraDownBackward(only(A.grad!), dx, ddown, x!, only(A), rows),
       );
     }

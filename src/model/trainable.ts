@@ -1,7 +1,7 @@
 /** A model's tensors and which of them learn: the one place that knows the four modes. */
-import { type GPT2Config, type LoraConfig, loraScale, type Mode, type TaskConfig } from "../config.ts";
+import type { GPT2Config, LoraConfig, Mode, TaskConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { baseShapes, headShapes, loraShapes } from "../names.ts";
+import { baseShapes, headShapes, loraShapes, loraSites } from "../names.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 
 /** Everything that decides which tensors a model has and which of them learn. */
@@ -33,12 +33,12 @@ export function parameterList(spec: ModelSpec): { name: string; shape: Shape; le
   const shapes = new Map([
     ...baseShapes(config),
     ...(isClassifier ? headShapes(config, task.num_labels, task.head_bias) : []),
-    ...(lora ? loraShapes(config, lora.target_modules, lora.r, headOut) : []),
+    ...(lora ? loraShapes(config, lora, headOut) : []),
   ]);
   const last = `h.${config.n_layer - 1}.`;
   const isHead = (name: string) => name.startsWith("head.");
   const learns: Record<Mode, (name: string) => boolean> = {
-    lora: (name) => name.startsWith("lora.") || (spec.train_head && isHead(name)),
+    lora: (name) => name.startsWith("lora.") || (spec.train_head && isHead(name)) || (lora?.also ?? []).includes(name),
     all: () => true,
     // The final layer norm stays frozen, as in the paper's program.
     last_block: (name) => name.startsWith(last) || isHead(name),
@@ -52,7 +52,7 @@ export function trainableCount(spec: ModelSpec): number {
   return parameterList(spec).reduce((sum, { shape, learns }) => sum + (learns ? sizeOf(shape) : 0), 0);
 }
 
-/** The factor of every adapter; 0 where there is none. */
-export function scaleOf(spec: ModelSpec): number {
-  return spec.lora ? loraScale(spec.lora) : 0;
+/** The factor of each adapter, by its site. */
+export function scalesOf({ config, lora }: ModelSpec): Map<string, number> {
+  return new Map((lora ? loraSites(config, lora) : []).map(({ site, scale }) => [site, scale]));
 }
