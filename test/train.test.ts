@@ -206,12 +206,12 @@ test("clipping: none below the limit, to the limit above it", async () => {
 test("an AbortSignal stops the run; what was learned is usable", async () => {
   const abort = new AbortController();
   const aborted = await run({
-    epochs: 50,
+    batchSize: 1,
     signal: abort.signal,
     onEvent: (event) => event.type === "step" && event.record.step === 3 && abort.abort(),
   });
   assert.is(aborted.aborted, true);
-  // Steps that the device had already are waited for.
+  // Steps that the device had already are waited for; an epoch has 16.
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.is(aborted.evaluations.at(-1)!.step, aborted.steps.length);
   await assertReloads(aborted, "aborted");
@@ -278,6 +278,15 @@ test("NaN in a frozen weight ends the run at step 1, with the weight's name and 
   const untouched = await run({ model, signal: AbortSignal.abort() });
   assertSameTensors(error.contents.tensors, untouched.tensors);
   await model.close();
+});
+
+test("gradients whose norm is not finite end the run, while the loss still is", async () => {
+  // B is 0, so that the factor shows in its gradient alone: squares of 1e29 are beyond f32.
+  const options = { alpha: 1e30, scaling: "alpha" } as const;
+  const error = await failure(options);
+  assert.match(error.message, /the norm of the gradients is not finite\n.*step 1 of 8/);
+  assert.match(error.message, /found: +loss \d+\.\d+, gradient norm (NaN|Infinity)/);
+  assertSameTensors(error.contents.tensors, (await run({ ...options, signal: AbortSignal.abort() })).tensors);
 });
 
 for (const [name, options] of [
@@ -347,6 +356,29 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   );
   return Promise.race([settled, late]).finally(() => clearTimeout(timer));
 }
+
+test("an evaluation takes up the failure of each of its batches", async () => {
+  const device = await testDevice();
+  let fails = false;
+  const read: Session["read"] = () => Promise.reject(new DeviceError("reading failed"));
+  const failing: Backend = {
+    info: device.info,
+    limits: device.limits,
+    destroy() {},
+    async prepare(program) {
+      const session = await device.prepare(program);
+      return Object.create(session, { read: { get: () => (fails ? read : session.read) } }) as Session;
+    },
+  };
+  // Many more rows than a batch of this size holds: several are on their way. One that nobody hears ends the process.
+  const data = await tinyData(messages(60));
+  const onEvent = ({ type }: TrainEvent) => {
+    fails ||= type === "plan";
+  };
+  await assertFails(DeviceError, ["reading failed"], () => run({ data, device: failing, batchSize: 2, onEvent }));
+  // Rejections that are not taken up are reported after this turn.
+  await new Promise((resolve) => setTimeout(resolve));
+});
 
 for (const moment of ["plan", "start", "step"] as const)
   test(`a device that is lost after the first ${moment} ends the run with a DeviceError`, async () => {
