@@ -1,19 +1,37 @@
-/** The device of a test file, opened once and released after its last test; and small programs on it. */
+/** The devices of a test file, opened once and released after its last test; and small programs on them. */
 import type { Backend } from "../src/backend/backend.ts";
+import { hasRelaxedSimd, openWasm } from "../src/backend/wasm.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
 import type { Dispatch, StepValues } from "../src/ops/kernel.ts";
 import { planMemory } from "../src/plan/memory.ts";
 import type { Tensor } from "../src/tensor.ts";
 import { afterAll } from "./harness.ts";
 
-let opened: Promise<Backend> | undefined;
+/** Every device that a test's body runs on. Threads are given: a machine with one core tests two as well. */
+const OPEN: Record<string, () => Promise<Backend>> = {
+  webgpu: openWebGPU,
+  "wasm 1 thread": () => openWasm({ threads: 1, relaxed: false }),
+  "wasm 2 threads": () => openWasm({ threads: 2, relaxed: false }),
+  ...(hasRelaxedSimd()
+    ? {
+        "wasm relaxed 1 thread": () => openWasm({ threads: 1, relaxed: true }),
+        "wasm relaxed 2 threads": () => openWasm({ threads: 2, relaxed: true }),
+      }
+    : {}),
+};
+export const DEVICE_NAMES = Object.keys(OPEN);
 
-export function testDevice(): Promise<Backend> {
-  opened ??= openWebGPU();
-  return opened;
+const opened = new Map<string, Promise<Backend>>();
+
+export function testDevice(name = "webgpu"): Promise<Backend> {
+  const device = opened.get(name) ?? OPEN[name]!();
+  opened.set(name, device);
+  return device;
 }
 
-afterAll(async () => (await opened)?.destroy());
+afterAll(async () => {
+  for (const device of opened.values()) (await device).destroy();
+});
 
 export const NO_VALUES: StepValues = {
   tokens: 0,
@@ -35,8 +53,9 @@ export async function runDispatches(
   contents: Map<Tensor, Data>,
   results: Tensor[],
   values: Partial<StepValues> = {},
+  deviceName = "webgpu",
 ): Promise<Float32Array[]> {
-  const device = await testDevice();
+  const device = await testDevice(deviceName);
   const segments = [{ name: "forward" as const, clears: [], dispatches }];
   const session = await device.prepare({ segments, memory: planMemory(segments) });
   try {

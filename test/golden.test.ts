@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { openFile, packagePath } from "#platform";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { passes, runGolden } from "../src/train/golden.ts";
-import { testDevice } from "./device.ts";
+import { DEVICE_NAMES, testDevice } from "./device.ts";
 import { test } from "./harness.ts";
 
 const folder = packagePath("test/golden");
@@ -14,11 +14,11 @@ test("all 13 fixtures are here", () => {
   if (files.length !== 13) throw new Error(`${files.length} fixture files`);
 });
 
-for (const name of files)
-  test(name, async () => {
+for (const [name, device] of files.flatMap((file) => DEVICE_NAMES.map((device) => [file, device] as const)))
+  test(`${name} on ${device}`, async () => {
     const reader = await openFile(join(folder, name));
     try {
-      const { comparisons } = await runGolden(await SafetensorsFile.open(reader), await testDevice());
+      const { comparisons } = await runGolden(await SafetensorsFile.open(reader), await testDevice(device));
       if (comparisons.length < 3) throw new Error(`only ${comparisons.length} values compared`);
       const bad = comparisons.filter((comparison) => !passes(comparison));
       if (bad.length > 0)

@@ -3,7 +3,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import plainWasm from "../build/kernels.wasm";
+import relaxedWasm from "../build/kernels-relaxed.wasm";
 import { SHADERS } from "../src/backend/shaders.ts";
+import { hasRelaxedSimd } from "../src/backend/wasm.ts";
+import { OPERATIONS } from "../src/backend/wasm-list.ts";
 import type { Kernel } from "../src/ops/kernel.ts";
 import { KERNELS } from "../src/ops/kernels.ts";
 import { test } from "./harness.ts";
@@ -38,6 +42,38 @@ test("every kernel is defined in the file of its op, and every kernel that an op
     return names;
   });
   assert.equal(defined.sort(), KERNELS.map(({ name }) => name).sort());
+});
+
+/** The parameters of an exported AssemblyScript function, as [name, type]. */
+function wasmParameters(code: string, name: string): string[][] | undefined {
+  const list = new RegExp(`^export function ${name}\\(([^)]*)\\): void`, "m").exec(code)?.[1];
+  return list === undefined
+    ? undefined
+    : [...list.matchAll(/(\w+): (\w+)/g)].map(([, parameter, type]) => [parameter!, type!]);
+}
+
+test("every kernel has a WASM export in the file of its op, with the same arguments in the same order", () => {
+  for (const wasm of hasRelaxedSimd() ? [plainWasm, relaxedWasm] : [plainWasm]) {
+    const names = WebAssembly.Module.exports(new WebAssembly.Module(wasm)).map(({ name }) => name);
+    for (const { name } of KERNELS) assert.ok(names.includes(name), `kernels.wasm does not export ${name}`);
+  }
+  for (const { name, bindings, dims } of KERNELS) {
+    const op = OPS.map((file) => basename(file, ".ts")).find((file) => name === file || name.startsWith(`${file}_`));
+    const found = wasmParameters(read(`assembly/kernels/${op}.ts`), name);
+    const expected = [
+      ...Object.keys(bindings).map((binding) => [binding, "usize"]),
+      ...Object.entries(dims).map(([dim, type]) => [dim, type === "f32" ? "f32" : "u32"]),
+    ];
+    assert.equal(found, expected, name);
+  }
+});
+
+test("the interpreter in WASM numbers its operations as the host does", () => {
+  const cases = [...read("assembly/kernels/replay.ts").matchAll(/case (\d+):\s*return (\w+)\(/g)];
+  assert.equal(
+    cases.map(([, number, name]) => [Number(number), name]),
+    OPERATIONS.map((name, number) => [number, name]),
+  );
 });
 
 test("every op has its test", () => {
@@ -164,7 +200,8 @@ test("ops, plan and model are pure: no Node, no platform, no GPU, no WebAssembly
 
 test("Node, WGSL and the GPU are known to one file each", () => {
   for (const { path, code, imports } of SOURCES) {
-    if (path !== "src/platform/node.ts")
+    // The benchmark starts processes and asks the machine: it has no other side in a page.
+    if (path !== "src/platform/node.ts" && folderOf(path) !== "bench")
       assert.not.ok(
         imports.some((name) => name.startsWith("node:")),
         `${path} imports from Node`,

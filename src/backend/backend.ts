@@ -5,10 +5,10 @@ import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
 export interface DeviceInfo {
-  kind: "webgpu";
-  /** The device in words: "llvmpipe (software), Mesa 25.0.7". */
+  kind: "webgpu" | "wasm";
+  /** The device in words: "llvmpipe (software), Mesa 25.0.7", "CPU, 2 threads, SIMD". */
   name: string;
-  /** Whether the adapter is a driver that computes on the CPU. */
+  /** Whether it computes on the CPU: WASM, or a software driver. */
   software: boolean;
 }
 

@@ -6,6 +6,7 @@
  */
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
 import type { FileReader } from "./reader.ts";
+import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
 
@@ -171,4 +172,31 @@ export async function requestGPU(): Promise<GPU | null> {
 /** Bytes that this page may still allocate: no browser tells. */
 export function availableMemory(): number | undefined {
   return undefined;
+}
+
+/** Threads that run at the same time on this machine. */
+export function parallelism(): number {
+  return navigator.hardwareConcurrency || 1;
+}
+
+/** Starts a worker from a file of the page's folder. */
+export function startWorker(
+  name: string,
+  onMessage: (message: unknown) => void,
+  onError: (error: Error) => void,
+): WorkerHandle {
+  const worker = new Worker(packagePath(name), { type: "module" });
+  worker.onmessage = ({ data }) => onMessage(data);
+  worker.onerror = ({ message }) => onError(new Error(message));
+  return {
+    post: (message) => worker.postMessage(message),
+    hold: () => {}, // a page lives as long as its visitor wants
+    terminate: () => worker.terminate(),
+  };
+}
+
+/** In a worker: hears what the host posts; returns how to answer. */
+export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
+  self.onmessage = ({ data }) => onMessage(data);
+  return (message) => self.postMessage(message);
 }

@@ -4,11 +4,13 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { access, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { freemem } from "node:os";
+import { availableParallelism, freemem } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parentPort, Worker } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
 import type { FileReader } from "./reader.ts";
+import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = `Node ${process.version}`;
 
@@ -156,4 +158,31 @@ export async function requestGPU(): Promise<GPU | null> {
 /** Bytes that this process may still allocate. */
 export function availableMemory(): number | undefined {
   return process.availableMemory?.() ?? freemem();
+}
+
+/** Threads that run at the same time on this machine. */
+export function parallelism(): number {
+  return availableParallelism();
+}
+
+/** Starts a worker from a file inside `dist/`. */
+export function startWorker(
+  name: string,
+  onMessage: (message: unknown) => void,
+  onError: (error: Error) => void,
+): WorkerHandle {
+  const worker = new Worker(packagePath(`dist/${name}`));
+  worker.on("message", onMessage);
+  worker.on("error", onError);
+  return {
+    post: (message) => worker.postMessage(message),
+    hold: (busy) => (busy ? worker.ref() : worker.unref()),
+    terminate: () => void worker.terminate(),
+  };
+}
+
+/** In a worker: hears what the host posts; returns how to answer. */
+export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
+  parentPort?.on("message", onMessage);
+  return (message) => parentPort?.postMessage(message);
 }

@@ -17,7 +17,7 @@ process.chdir(root);
 const COMMANDS = readdirSync("src").filter((f) => f.endsWith(".ts") && !f.endsWith(".d.ts") && isEntry(f));
 
 function isEntry(file) {
-  return ["index.ts", "train.ts", "classify.ts", "verify.ts"].includes(file);
+  return ["index.ts", "train.ts", "classify.ts", "verify.ts", "bench.ts"].includes(file);
 }
 
 function run(command, args) {
@@ -40,18 +40,26 @@ const common = {
   target: "node20",
   sourcemap: true,
   packages: "external",
-  loader: { ".wgsl": "text", ".wasm": "binary" },
+  loader: { ".wgsl": "text", ".py": "text", ".wasm": "binary" },
   logLevel: "warning",
 };
 
 mkdirSync("build", { recursive: true });
-run("node_modules/assemblyscript/bin/asc.js", ["--target", "release"]);
+for (const [entry, target] of [
+  ["assembly/data/index.ts", "release"],
+  ["assembly/kernels/index.ts", "kernels"],
+  ["assembly/kernels/index.ts", "kernels-relaxed"],
+])
+  run("node_modules/assemblyscript/bin/asc.js", [entry, "--target", target]);
 rmSync("dist", { recursive: true, force: true });
 await buildSpamAssassin();
 buildTokenizer();
 await esbuild.build({
   ...common,
-  entryPoints: COMMANDS.map((f) => join("src", f)),
+  entryPoints: [
+    ...COMMANDS.map((f) => ({ in: join("src", f), out: f.replace(/\.ts$/, "") })),
+    { in: "src/backend/kernels-worker.ts", out: "kernels-worker" },
+  ],
   outdir: "dist",
   splitting: true,
 });

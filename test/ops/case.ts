@@ -7,7 +7,7 @@ import type { Dispatch, StepValues } from "../../src/ops/kernel.ts";
 import { Rng } from "../../src/rng.ts";
 import { type Shape, sizeOf, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
-import { runDispatches } from "../device.ts";
+import { DEVICE_NAMES, runDispatches } from "../device.ts";
 import { afterAll } from "../harness.ts";
 
 /** A NaN that arithmetic does not make by itself, to tell what was never written from a NaN that was. */
@@ -84,29 +84,46 @@ export class OpCase {
     });
   }
 
-  /** Runs the dispatches and returns what is in `tensors` afterwards. */
-  results(values: Partial<StepValues>, tensors: Tensor[]): Promise<Float32Array[]> {
-    return runDispatches(this.dispatches, this.contents, tensors, values);
+  /** Runs the dispatches on a device and returns what is in `tensors` afterwards. */
+  results(values: Partial<StepValues>, tensors: Tensor[], device?: string): Promise<Float32Array[]> {
+    return runDispatches(this.dispatches, this.contents, tensors, values, device);
   }
 
-  /** Runs the dispatches and compares. */
+  /** Runs the dispatches on every device and compares; the number of threads must not change a bit. */
   async check(values: Partial<StepValues> = {}): Promise<void> {
     const tensors = this.expectations.map(({ tensor }) => tensor);
-    const results = await this.results(values, tensors);
+    const families = new Map<string, Float32Array[]>();
+    for (const device of DEVICE_NAMES) {
+      const results = await this.results(values, tensors, device);
+      this.compare(device, results);
+      const family = device.replace(/ \d threads?$/, "");
+      for (const [i, one] of families.get(family)?.entries() ?? [])
+        assertSameBits(`${device}: ${tensors[i]!.name}`, results[i]!, one);
+      families.set(family, results);
+    }
+  }
+
+  private compare(device: string, results: Float32Array[]): void {
     this.expectations.forEach(({ name, tensor, expected, tolerance }, i) => {
       const result = results[i]!;
       const bothNaN = (j: number) => Number.isNaN(expected[j]) && Number.isNaN(result[j]);
       const found = result.slice(0, expected.length).map((value, j) => (bothNaN(j) ? 0 : value));
       const wanted = expected.map((value, j) => (bothNaN(j) ? 0 : value));
-      assertAllClose(name, found, wanted, tolerance);
+      assertAllClose(`${name} on ${device}`, found, wanted, tolerance);
       note(found, wanted, tolerance);
       const { buffer, byteOffset, length } = this.contents.get(tensor)!;
       const before = new Uint32Array(buffer, byteOffset, length);
       const after = new Uint32Array(result.buffer);
       for (let j = expected.length; j < before.length; j++)
-        if (before[j] !== after[j]) throw new Error(`${name}: element ${j}, beyond the result, is now ${result[j]}`);
+        if (before[j] !== after[j])
+          throw new Error(`${name} on ${device}: element ${j}, beyond the result, is now ${result[j]}`);
     });
   }
+}
+
+function assertSameBits(name: string, found: Float32Array, expected: Float32Array): void {
+  if (!Buffer.from(found.buffer).equals(Buffer.from(expected.buffer)))
+    throw new Error(`${name}: other bits than on another number of threads`);
 }
 
 let worst = 0;

@@ -1,0 +1,57 @@
+// One step of AdamW over a page of parameters, with clipping by the global norm. Reference: torch.optim.AdamW.
+import { slice_begin, slice_end } from "./threads";
+import { load_part, madd, store_part } from "./vector";
+
+const LINE: u32 = 16;
+
+/**
+ * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+ * param = param * decay - step_size * m / (sqrt(v) / correction2 + epsilon), for [count]; nothing where stopped[0] != 0.
+ */
+export function adamw(
+  param: usize,
+  m: usize,
+  v: usize,
+  grad: usize,
+  metrics: usize,
+  stopped: usize,
+  count: u32,
+  slot: u32,
+  clip: f32,
+  beta1: f32,
+  one_minus_beta1: f32,
+  beta2: f32,
+  one_minus_beta2: f32,
+  epsilon: f32,
+  decay: f32,
+  step_size: f32,
+  correction2: f32,
+): void {
+  if (load<u32>(stopped) != 0) return;
+  const norm = load<f32>(metrics + (slot << 4), 8);
+  const factor: f32 = clip > 0 ? min<f32>(1, clip / (norm + 1e-6)) : 1;
+  const end = slice_end(count, LINE);
+  for (let i = slice_begin(count, LINE); i < end; i += 4) {
+    const at: usize = i << 2;
+    const rest = end - i;
+    const part = rest < 4;
+    const g = f32x4.mul(part ? load_part(grad + at, rest) : v128.load(grad + at), f32x4.splat(factor));
+    const m_old = part ? load_part(m + at, rest) : v128.load(m + at);
+    const v_old = part ? load_part(v + at, rest) : v128.load(v + at);
+    const p_old = part ? load_part(param + at, rest) : v128.load(param + at);
+    const m_new = madd(f32x4.splat(beta1), m_old, f32x4.mul(f32x4.splat(one_minus_beta1), g));
+    const v_new = madd(f32x4.splat(beta2), v_old, f32x4.mul(f32x4.mul(f32x4.splat(one_minus_beta2), g), g));
+    const root = f32x4.add(f32x4.div(f32x4.sqrt(v_new), f32x4.splat(correction2)), f32x4.splat(epsilon));
+    const move = f32x4.div(f32x4.mul(f32x4.splat(step_size), m_new), root);
+    const p_new = f32x4.sub(f32x4.mul(p_old, f32x4.splat(decay)), move);
+    if (part) {
+      store_part(m + at, m_new, rest);
+      store_part(v + at, v_new, rest);
+      store_part(param + at, p_new, rest);
+    } else {
+      v128.store(m + at, m_new);
+      v128.store(v + at, v_new);
+      v128.store(param + at, p_new);
+    }
+  }
+}

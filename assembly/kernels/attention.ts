@@ -1,0 +1,283 @@
+// Causal attention within the sequences of a packed batch. A thread takes (head, token) pairs in a row; the keys and values
+// of a head's sequence are first copied together, where they fill few cache lines and stay in cache for all its tokens.
+// References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
+import { SCRATCH_BYTES, scratch_memory, slice_begin, slice_end } from "./threads";
+import { dot, exp, madd, max_lanes, sum_lanes } from "./vector";
+
+/** Bytes of scratch memory for each of the two lists of scores of a token: sequences of up to 65532 tokens. */
+const SCORES_BYTES: u32 = 1 << 18;
+const ROWS_BYTES: u32 = SCRATCH_BYTES - 2 * SCORES_BYTES;
+const LOWEST: f32 = -3.0e38;
+
+/** The two sets of rows that a token is held against (keys and values, or queries and dout), and their strides in bytes. */
+let rows1: usize = 0;
+let rows2: usize = 0;
+let stride1: usize = 0;
+let stride2: usize = 0;
+
+/** Takes rows [count, size] from two places, copied together where scratch memory holds them. */
+function use_rows(from1: usize, from_stride1: usize, from2: usize, from_stride2: usize, count: u32, size: u32): void {
+  const bytes: usize = size << 2;
+  rows1 = from1;
+  rows2 = from2;
+  stride1 = from_stride1;
+  stride2 = from_stride2;
+  if (2 * <u64>count * bytes > ROWS_BYTES) return;
+  rows1 = scratch_memory() + 2 * SCORES_BYTES;
+  rows2 = rows1 + count * bytes;
+  stride1 = bytes;
+  stride2 = bytes;
+  for (let i: u32 = 0; i < count; i++) {
+    memory.copy(rows1 + i * bytes, from1 + i * from_stride1, bytes);
+    memory.copy(rows2 + i * bytes, from2 + i * from_stride2, bytes);
+  }
+}
+
+/**
+ * to[i] = scale * x . rows[i] for i < count, [size] each, four at a time; up to three numbers more are written, the last
+ * score again.
+ */
+function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, size: u32, scale: f32): void {
+  const factor = f32x4.splat(scale);
+  for (let i: u32 = 0; i < count; i += 4) {
+    const last = count - 1;
+    let at0 = rows + i * stride;
+    let at1 = rows + min<u32>(i + 1, last) * stride;
+    let at2 = rows + min<u32>(i + 2, last) * stride;
+    let at3 = rows + min<u32>(i + 3, last) * stride;
+    let s0 = f32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    for (let at = x; at < x + (size << 2); at += 16) {
+      const v = v128.load(at);
+      s0 = madd(v, v128.load(at0), s0);
+      s1 = madd(v, v128.load(at1), s1);
+      s2 = madd(v, v128.load(at2), s2);
+      s3 = madd(v, v128.load(at3), s3);
+      at0 += 16;
+      at1 += 16;
+      at2 += 16;
+      at3 += 16;
+    }
+    // Sums over lanes, as a transposed addition.
+    const low01 = v128.shuffle<f32>(s0, s1, 0, 4, 1, 5);
+    const high01 = v128.shuffle<f32>(s0, s1, 2, 6, 3, 7);
+    const low23 = v128.shuffle<f32>(s2, s3, 0, 4, 1, 5);
+    const high23 = v128.shuffle<f32>(s2, s3, 2, 6, 3, 7);
+    const even = f32x4.add(v128.shuffle<f32>(low01, low23, 0, 1, 4, 5), v128.shuffle<f32>(low01, low23, 2, 3, 6, 7));
+    const odd = f32x4.add(v128.shuffle<f32>(high01, high23, 0, 1, 4, 5), v128.shuffle<f32>(high01, high23, 2, 3, 6, 7));
+    v128.store(to + (i << 2), f32x4.mul(f32x4.add(even, odd), factor));
+  }
+}
+
+/** to [size] = sum of weights[i] * rows[i] for i < count, over `divisor`. */
+function weighted_sum(
+  to: usize,
+  weights: usize,
+  rows: usize,
+  stride: usize,
+  count: u32,
+  size: u32,
+  divisor: f32,
+): void {
+  const by = f32x4.splat(divisor);
+  let c: u32 = 0;
+  for (; c + 16 <= size; c += 16) {
+    let s0 = f32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    let at = rows + (c << 2);
+    for (let w = weights; w < weights + (count << 2); w += 4) {
+      const p = v128.load_splat<f32>(w);
+      s0 = madd(p, v128.load(at), s0);
+      s1 = madd(p, v128.load(at, 16), s1);
+      s2 = madd(p, v128.load(at, 32), s2);
+      s3 = madd(p, v128.load(at, 48), s3);
+      at += stride;
+    }
+    v128.store(to + (c << 2), f32x4.div(s0, by));
+    v128.store(to + (c << 2), f32x4.div(s1, by), 16);
+    v128.store(to + (c << 2), f32x4.div(s2, by), 32);
+    v128.store(to + (c << 2), f32x4.div(s3, by), 48);
+  }
+  for (; c < size; c += 4) {
+    let sum = f32x4.splat(0);
+    let at = rows + (c << 2);
+    for (let w = weights; w < weights + (count << 2); w += 4) {
+      sum = madd(v128.load_splat<f32>(w), v128.load(at), sum);
+      at += stride;
+    }
+    v128.store(to + (c << 2), f32x4.div(sum, by));
+  }
+}
+
+/** out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [tokens, 3C]. HS is a multiple of 4. */
+export function attention_forward(
+  out: usize,
+  lse: usize,
+  qkv: usize,
+  spans: usize,
+  tokens: u32,
+  heads: u32,
+  head_size: u32,
+): void {
+  const width: usize = (heads * head_size) << 2;
+  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const list = scratch_memory();
+  const end = slice_end(heads * tokens, 1);
+  let ready: u32 = 0;
+  for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
+    const head = pair / tokens;
+    const n = pair % tokens;
+    const start = load<u32>(spans + (n << 3));
+    const q = qkv + n * 3 * width + <usize>((head * head_size) << 2);
+    if (pair >= ready) {
+      // The rest of the sequence, or of the slice where that ends first.
+      const stop = min<u32>(load<u32>(spans + (n << 3), 4), n + (end - pair));
+      const k = q - (n - start) * 3 * width + width;
+      use_rows(k, 3 * width, k + width, 3 * width, stop - start, head_size);
+      ready = pair + (stop - n);
+    }
+    const count = n + 1 - start;
+    scores(list, q, rows1, stride1, count, head_size, scale);
+    const largest = softmax(list, count);
+    const total = sum_list(list, count);
+    weighted_sum(out + n * width + <usize>((head * head_size) << 2), list, rows2, stride2, count, head_size, total);
+    store<f32>(lse + ((n * heads + head) << 2), largest + Mathf.log(total));
+  }
+}
+
+/** list[i] = exp(list[i] - largest) for i < count, 0 up to the next multiple of four; returns the largest. */
+function softmax(list: usize, count: u32): f32 {
+  const last = list + (count << 2);
+  for (let i: u32 = count; (i & 3) != 0; i++) store<f32>(list + (i << 2), LOWEST);
+  let most = f32x4.splat(LOWEST);
+  for (let at = list; at < last; at += 16) most = f32x4.max(most, v128.load(at));
+  const largest = max_lanes(most);
+  const top = f32x4.splat(largest);
+  for (let at = list; at < last; at += 16) v128.store(at, exp(f32x4.sub(v128.load(at), top)));
+  for (let i: u32 = count; (i & 3) != 0; i++) store<f32>(list + (i << 2), 0);
+  return largest;
+}
+
+/** Sum of a list whose numbers beyond `count` are 0 up to the next multiple of four. */
+function sum_list(list: usize, count: u32): f32 {
+  let sums = f32x4.splat(0);
+  for (let at = list; at < list + (count << 2); at += 16) sums = f32x4.add(sums, v128.load(at));
+  return sum_lanes(sums);
+}
+
+/**
+ * The first third of dqkv [tokens, 3C], and delta [tokens, NH] = dout . out a head:
+ * dq[n] = sum_j ds_j k[j] / sqrt(HS), ds_j = exp(s_j - lse[n]) * (dout[n] . v[j] - delta[n]).
+ */
+export function attention_query_backward(
+  dqkv: usize,
+  delta: usize,
+  dout: usize,
+  out: usize,
+  lse: usize,
+  qkv: usize,
+  spans: usize,
+  tokens: u32,
+  heads: u32,
+  head_size: u32,
+): void {
+  const width: usize = (heads * head_size) << 2;
+  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const list = scratch_memory();
+  const slopes = list + SCORES_BYTES;
+  const end = slice_end(heads * tokens, 1);
+  let ready: u32 = 0;
+  for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
+    const head = pair / tokens;
+    const n = pair % tokens;
+    const column: usize = (head * head_size) << 2;
+    const start = load<u32>(spans + (n << 3));
+    const q = qkv + n * 3 * width + column;
+    if (pair >= ready) {
+      const stop = min<u32>(load<u32>(spans + (n << 3), 4), n + (end - pair));
+      const k = q - (n - start) * 3 * width + width;
+      use_rows(k, 3 * width, k + width, 3 * width, stop - start, head_size);
+      ready = pair + (stop - n);
+    }
+    const count = n + 1 - start;
+    const g = dout + n * width + column;
+    const d = dot(g, out + n * width + column, head_size);
+    store<f32>(delta + ((n * heads + head) << 2), d);
+    scores(list, q, rows1, stride1, count, head_size, scale);
+    scores(slopes, g, rows2, stride2, count, head_size, 1);
+    const log_sum = v128.load_splat<f32>(lse + ((n * heads + head) << 2));
+    for (let at = list; at < list + (count << 2); at += 16) {
+      const p = exp(f32x4.sub(v128.load(at), log_sum));
+      const slope = f32x4.sub(v128.load(at + SCORES_BYTES), f32x4.splat(d));
+      v128.store(at, f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
+    }
+    weighted_sum(dqkv + n * 3 * width + column, list, rows1, stride1, count, head_size, 1);
+  }
+}
+
+/**
+ * The second and third thirds of dqkv [tokens, 3C]: dk[j] = sum_i ds_i q[i] / sqrt(HS), dv[j] = sum_i p_i dout[i] over the
+ * queries j <= i < end of the sequence, p_i = exp(s_i - lse[i]), ds_i = p_i * (dout[i] . v[j] - delta[i]).
+ */
+export function attention_keyvalue_backward(
+  dqkv: usize,
+  delta: usize,
+  dout: usize,
+  lse: usize,
+  qkv: usize,
+  spans: usize,
+  tokens: u32,
+  heads: u32,
+  head_size: u32,
+): void {
+  const width: usize = (heads * head_size) << 2;
+  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const list = scratch_memory();
+  const slopes = list + SCORES_BYTES;
+  const end = slice_end(heads * tokens, 1);
+  let ready: u32 = 0;
+  let first: u32 = 0;
+  for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
+    const head = pair / tokens;
+    const j = pair % tokens;
+    const column: usize = (head * head_size) << 2;
+    const stop = load<u32>(spans + (j << 3), 4);
+    const q = qkv + j * 3 * width + column;
+    const g = dout + j * width + column;
+    if (pair >= ready) {
+      use_rows(q, 3 * width, g, width, stop - j, head_size);
+      first = j;
+      ready = pair + (stop - j);
+    }
+    const count = stop - j;
+    const queries = rows1 + (j - first) * stride1;
+    const gradients = rows2 + (j - first) * stride2;
+    const k = q + width;
+    scores(list, k, queries, stride1, count, head_size, scale);
+    scores(slopes, k + width, gradients, stride2, count, head_size, 1);
+    for (let i: u32 = 0; i < count; i += 4) {
+      const log_sum = every_head(lse, j + i, stop - 1, head, heads);
+      const p = exp(f32x4.sub(v128.load(list + (i << 2)), log_sum));
+      const slope = f32x4.sub(v128.load(slopes + (i << 2)), every_head(delta, j + i, stop - 1, head, heads));
+      v128.store(list + (i << 2), p);
+      v128.store(slopes + (i << 2), f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
+    }
+    const to = dqkv + j * 3 * width + width + column;
+    weighted_sum(to, slopes, queries, stride1, count, head_size, 1);
+    weighted_sum(to + width, list, gradients, stride2, count, head_size, 1);
+  }
+}
+
+/** Numbers of four tokens from n on, of one head, from [tokens, heads]; tokens beyond `last` repeat it. */
+function every_head(from: usize, n: u32, last: u32, head: u32, heads: u32): v128 {
+  const stride = heads << 2;
+  const at = from + (head << 2);
+  let v = v128.load_splat<f32>(at + n * stride);
+  v = v128.load_lane<f32>(at + min<u32>(n + 1, last) * stride, v, 1);
+  v = v128.load_lane<f32>(at + min<u32>(n + 2, last) * stride, v, 2);
+  return v128.load_lane<f32>(at + min<u32>(n + 3, last) * stride, v, 3);
+}

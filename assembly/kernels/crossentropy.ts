@@ -1,0 +1,135 @@
+// Softmax cross-entropy with ignored rows, over logits that may come in pieces of classes. Reference: PyTorch cross_entropy.
+import { is_first, slice_begin, slice_end } from "./threads";
+import { exp, load_part, max_lanes, store_part, sum_lanes } from "./vector";
+
+/** Below every logit. */
+const LOWEST: f32 = -3.0e38;
+
+function exp_of(x: f32): f32 {
+  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
+}
+
+function largest_of(x: usize, count: u32): f32 {
+  let largest = f32x4.splat(LOWEST);
+  let c: u32 = 0;
+  for (; c + 4 <= count; c += 4) largest = f32x4.max(largest, v128.load(x + (c << 2)));
+  let result = max_lanes(largest);
+  for (; c < count; c++) result = max<f32>(result, load<f32>(x + (c << 2)));
+  return result;
+}
+
+function sum_exp(x: usize, count: u32, largest: f32): f32 {
+  const top = f32x4.splat(largest);
+  let sums = f32x4.splat(0);
+  let c: u32 = 0;
+  for (; c + 4 <= count; c += 4) sums = f32x4.add(sums, exp(f32x4.sub(v128.load(x + (c << 2)), top)));
+  let result = sum_lanes(sums);
+  for (; c < count; c++) result += exp_of(load<f32>(x + (c << 2)) - largest);
+  return result;
+}
+
+/**
+ * state [rows, 4] = (max, sum of exp(logits - max), logit of the target, -) over the classes seen so far; the piece with
+ * first = 0 starts it. logits [rows, count] are classes first .. first + count.
+ */
+export function crossentropy_forward(
+  state: usize,
+  logits: usize,
+  targets: usize,
+  rows: u32,
+  count: u32,
+  first: u32,
+): void {
+  const end = slice_end(rows, 1);
+  for (let row = slice_begin(rows, 1); row < end; row++) {
+    const x = logits + <usize>((row * count) << 2);
+    const at = state + (row << 4);
+    let largest = largest_of(x, count);
+    let sum = sum_exp(x, count, largest);
+    let target: f32 = 0;
+    if (first > 0) {
+      const seen = load<f32>(at);
+      const both = max<f32>(seen, largest);
+      sum = load<f32>(at, 4) * exp_of(seen - both) + sum * exp_of(largest - both);
+      largest = both;
+      target = load<f32>(at, 8);
+    }
+    const label = load<i32>(targets + (row << 2)) - <i32>first;
+    if (label >= 0 && label < <i32>count) target = load<f32>(x + (label << 2));
+    store<f32>(at, largest);
+    store<f32>(at, sum, 4);
+    store<f32>(at, target, 8);
+    store<f32>(at, 0, 12);
+  }
+}
+
+/** metrics[slot] = (loss_scale * sum of (max - target + log(sum)), rows whose target is on top, 0, 0), rows in order. */
+export function crossentropy_loss(
+  metrics: usize,
+  state: usize,
+  targets: usize,
+  rows: u32,
+  slot: u32,
+  loss_scale: f32,
+): void {
+  if (!is_first()) return;
+  let loss: f32 = 0;
+  let correct: f32 = 0;
+  for (let row: u32 = 0; row < rows; row++) {
+    if (load<i32>(targets + (row << 2)) < 0) continue;
+    const at = state + (row << 4);
+    const largest = load<f32>(at);
+    const target = load<f32>(at, 8);
+    // The large numbers first: their difference is exact, and the logarithm may be small beside them.
+    loss += largest - target + Mathf.log(load<f32>(at, 4));
+    if (target >= largest) correct += 1;
+  }
+  const to = metrics + (slot << 4);
+  store<f32>(to, loss * loss_scale);
+  store<f32>(to, correct, 4);
+  store<f32>(to, 0, 8);
+  store<f32>(to, 0, 12);
+}
+
+/** dlogits [rows, count] = loss_scale * (exp(logits - max) / sum - [class = target]), 0 where the row is ignored. */
+export function crossentropy_backward(
+  dlogits: usize,
+  logits: usize,
+  state: usize,
+  targets: usize,
+  rows: u32,
+  count: u32,
+  first: u32,
+  loss_scale: f32,
+): void {
+  const end = slice_end(rows, 1);
+  for (let row = slice_begin(rows, 1); row < end; row++) {
+    const base: usize = (row * count) << 2;
+    const to = dlogits + base;
+    const label = load<i32>(targets + (row << 2));
+    if (label < 0) {
+      memory.fill(to, 0, count << 2);
+      continue;
+    }
+    const largest = v128.load_splat<f32>(state + (row << 4));
+    const sum = v128.load_splat<f32>(state + (row << 4), 4);
+    const scale = f32x4.splat(loss_scale);
+    for (let c: u32 = 0; c < count; c += 4) {
+      const at: usize = c << 2;
+      const rest = count - c;
+      const x = rest < 4 ? load_part(logits + base + at, rest) : v128.load(logits + base + at);
+      const p = f32x4.mul(f32x4.div(exp(f32x4.sub(x, largest)), sum), scale);
+      if (rest < 4) store_part(to + at, p, rest);
+      else v128.store(to + at, p);
+    }
+    const mine = label - <i32>first;
+    if (mine >= 0 && mine < <i32>count)
+      store_target(to + (mine << 2), logits + base + (mine << 2), row, state, loss_scale);
+  }
+}
+
+/** The target's own gradient: 1 is taken off before the scale, so that a sure and right row gets exactly what is left. */
+function store_target(to: usize, logit: usize, row: u32, state: usize, loss_scale: f32): void {
+  const p = exp_of(load<f32>(logit) - load<f32>(state + (row << 4))) / load<f32>(state + (row << 4), 4);
+  store<f32>(to, (p - 1) * loss_scale);
+}

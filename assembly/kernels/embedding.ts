@@ -1,0 +1,72 @@
+// Token and position embedding; the token table may come in pieces of rows. Reference: llm.c encoder_forward, encoder_backward.
+import { add_rows } from "./rows";
+import { slice_begin, slice_end } from "./threads";
+
+/** out [tokens, cols] = wte[ids - first] + wpe[n - start], where the id lies in the piece first .. first + count. */
+export function embedding_forward(
+  out: usize,
+  wte: usize,
+  wpe: usize,
+  ids: usize,
+  spans: usize,
+  tokens: u32,
+  cols: u32,
+  first: u32,
+  count: u32,
+): void {
+  const bytes: usize = cols << 2;
+  const end = slice_end(tokens, 1);
+  for (let n = slice_begin(tokens, 1); n < end; n++) {
+    const id = load<u32>(ids + (n << 2));
+    if (id < first || id - first >= count) continue;
+    const position = n - load<u32>(spans + (n << 3));
+    add_rows(out + n * bytes, wte + (id - first) * bytes, wpe + position * bytes, cols);
+  }
+}
+
+/**
+ * dwte [count, cols] += rows of dout [tokens, cols] by id: `sorted` orders tokens by id, groups [unique + 1] tells where
+ * each id's run starts, so that every row has one writer and its sum a fixed order.
+ */
+export function embedding_backward(
+  dwte: usize,
+  dout: usize,
+  ids: usize,
+  sorted: usize,
+  groups: usize,
+  unique: u32,
+  cols: u32,
+  first: u32,
+  count: u32,
+): void {
+  const bytes: usize = cols << 2;
+  const end = slice_end(unique, 1);
+  for (let group = slice_begin(unique, 1); group < end; group++) {
+    const last = load<u32>(groups + (group << 2), 4);
+    let i = load<u32>(groups + (group << 2));
+    const id = load<u32>(ids + (load<u32>(sorted + (i << 2)) << 2));
+    if (id < first || id - first >= count) continue;
+    const row = dwte + (id - first) * bytes;
+    for (; i < last; i++) add_rows(row, row, dout + load<u32>(sorted + (i << 2)) * bytes, cols);
+  }
+}
+
+/** dwpe [positions, cols] += rows of dout [tokens, cols] by position, sequences in order. */
+export function embedding_position_backward(
+  dwpe: usize,
+  dout: usize,
+  starts: usize,
+  longest: u32,
+  cols: u32,
+  sequences: u32,
+): void {
+  const bytes: usize = cols << 2;
+  const end = slice_end(longest, 1);
+  for (let position = slice_begin(longest, 1); position < end; position++) {
+    const row = dwpe + position * bytes;
+    for (let b: u32 = 0; b < sequences; b++) {
+      const n = load<u32>(starts + (b << 2)) + position;
+      if (n < load<u32>(starts + (b << 2), 4)) add_rows(row, row, dout + n * bytes, cols);
+    }
+  }
+}

@@ -1,0 +1,53 @@
+// The norm of all gradients, and the switch that stops updates. Reference: torch.nn.utils.clip_grad_norm_.
+import { is_first, slice_begin, slice_end } from "./threads";
+import { madd, sum_lanes } from "./vector";
+
+/** Partial sums of a page; number i takes every 256th gradient from i on. */
+const PARTIALS: u32 = 256;
+/** Partial sums that are made together. */
+const GROUP: u32 = 16;
+const EXPONENT: u32 = 0x7f800000;
+
+/** partial[first + i] = sum of grad[j]^2 over j = i, i + 256, ... < count. */
+export function gradnorm_partial(partial: usize, grad: usize, count: u32, first: u32): void {
+  const end = slice_end(PARTIALS, GROUP);
+  for (let i = slice_begin(PARTIALS, GROUP); i < end; i += GROUP) {
+    let a = f32x4.splat(0);
+    let b = a;
+    let c = a;
+    let d = a;
+    let j = i;
+    for (; j + GROUP <= count; j += PARTIALS) {
+      const at = grad + (j << 2);
+      a = madd(v128.load(at), v128.load(at), a);
+      b = madd(v128.load(at, 16), v128.load(at, 16), b);
+      c = madd(v128.load(at, 32), v128.load(at, 32), c);
+      d = madd(v128.load(at, 48), v128.load(at, 48), d);
+    }
+    const to = partial + ((first + i) << 2);
+    v128.store(to, a);
+    v128.store(to, b, 16);
+    v128.store(to, c, 32);
+    v128.store(to, d, 48);
+    for (let lane: u32 = 0; j + lane < count && lane < GROUP; lane++) {
+      const g = load<f32>(grad + ((j + lane) << 2));
+      store<f32>(to + (lane << 2), load<f32>(to + (lane << 2)) + g * g);
+    }
+  }
+}
+
+/**
+ * metrics[slot].z = sqrt(sum of partial [count]); stopped [1] = 1 where that or the loss is not finite; metrics[slot].w is
+ * 1 where updates go on.
+ */
+export function gradnorm_total(metrics: usize, stopped: usize, partial: usize, count: u32, slot: u32): void {
+  if (!is_first()) return;
+  let sums = f32x4.splat(0);
+  for (let i: u32 = 0; i < count; i += 4) sums = f32x4.add(sums, v128.load(partial + (i << 2)));
+  const sum = sum_lanes(sums);
+  const at = metrics + (slot << 4);
+  const loss = load<u32>(at) & EXPONENT;
+  if (loss == EXPONENT || (reinterpret<u32>(sum) & EXPONENT) == EXPONENT) store<u32>(stopped, 1);
+  store<f32>(at, sqrt<f32>(sum), 8);
+  store<f32>(at, load<u32>(stopped) == 0 ? 1 : 0, 12);
+}

@@ -1,0 +1,169 @@
+// Layer normalisation, variance in two passes. Reference: llm.c layernorm_forward, layernorm_backward.
+import { slice_begin, slice_end } from "./threads";
+import { load_part, madd, store_part, sum_lanes } from "./vector";
+
+/** Columns that are summed together over all rows. */
+const GROUP: u32 = 16;
+
+/** Sum of x[i], in four lanes that are added up at the end. */
+function sum(x: usize, cols: u32): f32 {
+  let total = f32x4.splat(0);
+  let c: u32 = 0;
+  for (; c + 4 <= cols; c += 4) total = f32x4.add(total, v128.load(x + (c << 2)));
+  if (c < cols) total = f32x4.add(total, load_part(x + (c << 2), cols - c));
+  return sum_lanes(total);
+}
+
+/** Sum of (x[i] - mean)^2. */
+function sum_squares(x: usize, mean: f32, cols: u32): f32 {
+  const middle = f32x4.splat(mean);
+  let total = f32x4.splat(0);
+  let c: u32 = 0;
+  for (; c + 4 <= cols; c += 4) {
+    const d = f32x4.sub(v128.load(x + (c << 2)), middle);
+    total = madd(d, d, total);
+  }
+  let result = sum_lanes(total);
+  for (; c < cols; c++) {
+    const d = load<f32>(x + (c << 2)) - mean;
+    result += d * d;
+  }
+  return result;
+}
+
+/** mean and rstd into stats [rows, 2]; out [rows, cols] = (inp - mean) * rstd * weight + bias. */
+export function layernorm_forward(
+  out: usize,
+  stats: usize,
+  inp: usize,
+  weight: usize,
+  bias: usize,
+  rows: u32,
+  cols: u32,
+  epsilon: f32,
+): void {
+  const end = slice_end(rows, 1);
+  for (let row = slice_begin(rows, 1); row < end; row++) {
+    const x = inp + <usize>((row * cols) << 2);
+    const y = out + <usize>((row * cols) << 2);
+    const mean = sum(x, cols) / <f32>cols;
+    const rstd: f32 = 1 / sqrt<f32>(sum_squares(x, mean, cols) / <f32>cols + epsilon);
+    store<f32>(stats + (row << 3), mean);
+    store<f32>(stats + (row << 3), rstd, 4);
+    const middle = f32x4.splat(mean);
+    const scale = f32x4.splat(rstd);
+    for (let c: u32 = 0; c < cols; c += 4) {
+      const at: usize = c << 2;
+      const rest = cols - c;
+      const part = rest < 4;
+      const d = f32x4.sub(part ? load_part(x + at, rest) : v128.load(x + at), middle);
+      const w = part ? load_part(weight + at, rest) : v128.load(weight + at);
+      const b = part ? load_part(bias + at, rest) : v128.load(bias + at);
+      const value = madd(f32x4.mul(d, scale), w, b);
+      if (part) store_part(y + at, value, rest);
+      else v128.store(y + at, value);
+    }
+  }
+}
+
+/** dinp [rows, cols] = beta * dinp + rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dout * weight. */
+export function layernorm_backward(
+  dinp: usize,
+  dout: usize,
+  inp: usize,
+  stats: usize,
+  weight: usize,
+  rows: u32,
+  cols: u32,
+  beta: f32,
+): void {
+  const end = slice_end(rows, 1);
+  for (let row = slice_begin(rows, 1); row < end; row++) {
+    const base: usize = (row * cols) << 2;
+    const mean = load<f32>(stats + (row << 3));
+    const rstd = load<f32>(stats + (row << 3), 4);
+    layernorm_row(dinp + base, dout + base, inp + base, weight, mean, rstd, cols, beta);
+  }
+}
+
+function layernorm_row(
+  dinp: usize,
+  dout: usize,
+  inp: usize,
+  weight: usize,
+  mean: f32,
+  rstd: f32,
+  cols: u32,
+  beta: f32,
+): void {
+  const middle = f32x4.splat(mean);
+  const scale = f32x4.splat(rstd);
+  let sums = f32x4.splat(0);
+  let products = f32x4.splat(0);
+  for (let c: u32 = 0; c < cols; c += 4) {
+    const at: usize = c << 2;
+    const rest = cols - c;
+    const part = rest < 4;
+    const d = part ? load_part(dout + at, rest) : v128.load(dout + at);
+    const g = f32x4.mul(d, part ? load_part(weight + at, rest) : v128.load(weight + at));
+    const x = part ? load_part(inp + at, rest) : v128.load(inp + at);
+    // Lanes beyond the row have g = 0 and count in neither sum.
+    sums = f32x4.add(sums, g);
+    products = madd(g, f32x4.mul(f32x4.sub(x, middle), scale), products);
+  }
+  const mean_g = f32x4.splat(sum_lanes(sums) / <f32>cols);
+  const mean_product = f32x4.splat(sum_lanes(products) / <f32>cols);
+  for (let c: u32 = 0; c < cols; c += 4) {
+    const at: usize = c << 2;
+    const rest = cols - c;
+    const part = rest < 4;
+    const d = part ? load_part(dout + at, rest) : v128.load(dout + at);
+    const g = f32x4.mul(d, part ? load_part(weight + at, rest) : v128.load(weight + at));
+    const x = part ? load_part(inp + at, rest) : v128.load(inp + at);
+    const hat = f32x4.mul(f32x4.sub(x, middle), scale);
+    let value = f32x4.mul(scale, f32x4.sub(f32x4.sub(g, mean_g), f32x4.mul(hat, mean_product)));
+    if (beta != 0) {
+      const before = part ? load_part(dinp + at, rest) : v128.load(dinp + at);
+      value = madd(f32x4.splat(beta), before, value);
+    }
+    if (part) store_part(dinp + at, value, rest);
+    else v128.store(dinp + at, value);
+  }
+}
+
+/** dweight [cols] += sum over rows of dout * xhat; dbias [cols] += sum over rows of dout; rows in order. */
+export function layernorm_parameters_backward(
+  dweight: usize,
+  dbias: usize,
+  dout: usize,
+  inp: usize,
+  stats: usize,
+  rows: u32,
+  cols: u32,
+): void {
+  const end = slice_end(cols, GROUP);
+  for (let c = slice_begin(cols, GROUP); c < end; c += 4) {
+    const rest = end - c;
+    const part = rest < 4;
+    let weights = f32x4.splat(0);
+    let biases = f32x4.splat(0);
+    for (let row: u32 = 0; row < rows; row++) {
+      const at: usize = (row * cols + c) << 2;
+      const d = part ? load_part(dout + at, rest) : v128.load(dout + at);
+      const x = part ? load_part(inp + at, rest) : v128.load(inp + at);
+      const mean = v128.load_splat<f32>(stats + (row << 3));
+      const rstd = v128.load_splat<f32>(stats + (row << 3), 4);
+      weights = madd(f32x4.mul(d, f32x4.sub(x, mean)), rstd, weights);
+      biases = f32x4.add(biases, d);
+    }
+    const w = dweight + (c << 2);
+    const b = dbias + (c << 2);
+    if (part) {
+      store_part(w, f32x4.add(load_part(w, rest), weights), rest);
+      store_part(b, f32x4.add(load_part(b, rest), biases), rest);
+    } else {
+      v128.store(w, f32x4.add(v128.load(w), weights));
+      v128.store(b, f32x4.add(v128.load(b), biases));
+    }
+  }
+}

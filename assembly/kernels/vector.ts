@@ -1,0 +1,62 @@
+// What the kernels share: multiply-add, sums over lanes, exp, and rows whose length is no multiple of four.
+
+/** a * b + c: fused in the build with relaxed SIMD, else rounded twice. */
+export function madd(a: v128, b: v128, c: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** (x + y) + (z + w). */
+export function sum_lanes(v: v128): f32 {
+  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
+}
+
+/** The largest lane; NaN where one is. */
+export function max_lanes(v: v128): f32 {
+  return max<f32>(
+    max<f32>(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)),
+    max<f32>(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)),
+  );
+}
+
+/** `count` of 1 to 3 numbers in the first lanes, 0 in the others. */
+export function load_part(at: usize, count: u32): v128 {
+  let v = v128.load_zero<f32>(at);
+  if (count > 1) v = v128.load_lane<f32>(at, v, 1, 4);
+  if (count > 2) v = v128.load_lane<f32>(at, v, 2, 8);
+  return v;
+}
+
+/** Writes the first `count` of 1 to 3 lanes. */
+export function store_part(at: usize, v: v128, count: u32): void {
+  v128.store_lane<f32>(at, v, 0);
+  if (count > 1) v128.store_lane<f32>(at, v, 1, 4);
+  if (count > 2) v128.store_lane<f32>(at, v, 2, 8);
+}
+
+/**
+ * e^x for -87.3 <= x <= 88, clamped outside; NaN stays NaN. Relative error at most 1.2e-7 (2^-23).
+ * x = n ln 2 + r with |r| <= ln 2 / 2, e^r by a polynomial of degree 7. Reference: Cephes, expf (Moshier 1992).
+ */
+export function exp(x: v128): v128 {
+  const y = f32x4.min(f32x4.max(x, f32x4.splat(-87.3)), f32x4.splat(88));
+  const n = f32x4.nearest(f32x4.mul(y, f32x4.splat(1.44269504088896341)));
+  // ln 2 in two parts: n * 0.693359375 is exact.
+  const r = madd(n, f32x4.splat(2.1219444e-4), madd(n, f32x4.splat(-0.693359375), y));
+  let p = madd(f32x4.splat(1.98756915e-4), r, f32x4.splat(1.3981999507e-3));
+  p = madd(p, r, f32x4.splat(8.3334519073e-3));
+  p = madd(p, r, f32x4.splat(4.1665795894e-2));
+  p = madd(p, r, f32x4.splat(1.6666665459e-1));
+  p = madd(p, r, f32x4.splat(5.0000001201e-1));
+  p = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1));
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return f32x4.mul(p, power);
+}
+
+/** Sum of x[i] * y[i], in four lanes that are added up at the end. */
+export function dot(x: usize, y: usize, count: u32): f32 {
+  let sum = f32x4.splat(0);
+  let i: u32 = 0;
+  for (; i + 4 <= count; i += 4) sum = madd(v128.load(x + (i << 2)), v128.load(y + (i << 2)), sum);
+  if (i < count) sum = madd(load_part(x + (i << 2), count - i), load_part(y + (i << 2), count - i), sum);
+  return sum_lanes(sum);
+}

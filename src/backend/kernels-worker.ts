@@ -1,0 +1,41 @@
+/** A thread of the CPU backend: an instance of kernels.wasm that runs the lists that the host names. */
+import { listenToHost } from "#platform";
+import { instantiate, type KernelExports, replay, type Times } from "./wasm-team.ts";
+
+export type ToWorker =
+  | {
+      type: "start";
+      module: WebAssembly.Module;
+      memory: WebAssembly.Memory;
+      index: number;
+      threads: number;
+      scratch: number;
+      meeting: number;
+    }
+  | { type: "run"; list: number; count: number; timed: boolean };
+
+export type FromWorker =
+  | { type: "ready" }
+  | { type: "done"; times: Times | null }
+  | { type: "failed"; message: string };
+
+let kernels: KernelExports;
+let index = 0;
+
+const post = listenToHost(async (data) => {
+  const message = data as ToWorker;
+  try {
+    if (message.type === "start") {
+      index = message.index;
+      kernels = await instantiate(message.module, message.memory);
+      kernels.configure(index, message.threads, message.scratch, message.meeting);
+      post({ type: "ready" } satisfies FromWorker);
+      return;
+    }
+    const times = replay(kernels, message.list, message.count, message.timed);
+    // All threads have passed the last barrier when one has.
+    if (index === 0) post({ type: "done", times } satisfies FromWorker);
+  } catch (error) {
+    post({ type: "failed", message: String(error) } satisfies FromWorker);
+  }
+});

@@ -1,0 +1,76 @@
+/**
+ * Frozen weights [k, n] that only matrix products use are kept in the form in which the product's inner loop reads them:
+ * panels of 8 columns, [n / 8][k][8], in place of the plain rows, so that no step packs them again.
+ */
+import type { Dispatch } from "../ops/kernel.ts";
+import type { Program } from "../plan/plan.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
+const PANEL = 8;
+/** Places of b and bias among the bindings of a product. */
+const B = 2;
+const BIAS = 3;
+
+export function isProduct({ kernel }: Dispatch): boolean {
+  return kernel.name === "matmul_wide" || kernel.name === "matmul_tall";
+}
+
+/** Whether a product reads the whole of b, as it is or transposed. */
+function readsWhole(dispatch: Dispatch): boolean {
+  const [k, n] = dispatch.tensors[B]!.shape;
+  const names = Object.keys(dispatch.kernel.dims);
+  const dim = (name: string) => dispatch.scalars[names.indexOf(name)];
+  if (dim("b_offset") !== 0) return false;
+  if (dim("b_col") === 1) return dim("b_row") === n && dim("k") === k && dim("n") === n;
+  return dim("b_row") === 1 && dim("b_col") === n && dim("k") === n && dim("n") === k;
+}
+
+/** The weights of a program that can live in panels. */
+export function panelTensors({ segments }: Program): Set<Tensor> {
+  const found = new Set<Tensor>();
+  const refused = new Set<Tensor>();
+  for (const dispatch of segments.flatMap(({ dispatches }) => dispatches)) {
+    const hasBias = dispatch.scalars[Object.keys(dispatch.kernel.dims).indexOf("has_bias")] === 1;
+    dispatch.tensors.forEach((tensor, i) => {
+      const { root, shape, role } = tensor;
+      if (isProduct(dispatch) && i === BIAS && !hasBias) return; // b stands in and is not read
+      const fits = role === "weight" && root === tensor && shape.length === 2 && shape[1]! % PANEL === 0 && i === B;
+      if (fits && isProduct(dispatch) && readsWhole(dispatch)) found.add(tensor);
+      else refused.add(root);
+    });
+  }
+  for (const tensor of refused) found.delete(tensor);
+  return found;
+}
+
+/** Calls `copy` for every run of numbers that lie side by side in both forms: plain place, place in panels, count. */
+function eachRun(
+  shape: readonly number[],
+  offset: number,
+  count: number,
+  copy: (plain: number, packed: number, count: number) => void,
+): void {
+  const [k, n] = shape as [number, number];
+  for (let at = offset; at < offset + count; ) {
+    const row = Math.floor(at / n);
+    const column = at % n;
+    const run = Math.min(PANEL - (column % PANEL), offset + count - at);
+    copy(at, Math.floor(column / PANEL) * k * PANEL + row * PANEL + (column % PANEL), run);
+    at += run;
+  }
+}
+
+/** Writes plain numbers, from element `offset` on, into a weight that is kept in panels. */
+export function writePanels(into: Uint32Array, shape: readonly number[], data: Uint32Array, offset: number): void {
+  eachRun(shape, offset, data.length, (plain, packed, count) => {
+    for (let i = 0; i < count; i++) into[packed + i] = data[plain - offset + i]!;
+  });
+}
+
+/** Reads plain numbers, from element `offset` on, out of a weight that is kept in panels. */
+export function readPanels(from: Float32Array, shape: readonly number[], data: Float32Array, offset: number): void {
+  eachRun(shape, offset, data.length, (plain, packed, count) => {
+    for (let i = 0; i < count; i++) data[plain - offset + i] = from[packed + i]!;
+  });
+}

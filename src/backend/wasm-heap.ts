@@ -1,0 +1,80 @@
+/** Allocation in a WebAssembly.Memory, from the host: large blocks, first fit, neighbours joined when they are released. */
+import { DeviceError } from "../errors.ts";
+import { showBytes } from "../plan/memory.ts";
+
+const PAGE_BYTES = 1 << 16;
+/** Blocks begin and end on cache lines. */
+const ALIGN = 64;
+
+interface Block {
+  at: number;
+  bytes: number;
+}
+
+export class Heap {
+  /** Released blocks, by address. */
+  private readonly free: Block[] = [];
+  private readonly used = new Map<number, number>();
+  /** Memory from here on has never been used, so it is zero. */
+  private top: number;
+
+  /** Everything below `first` belongs to the module. */
+  constructor(
+    readonly memory: WebAssembly.Memory,
+    first: number,
+  ) {
+    this.top = first;
+  }
+
+  /** The address of a block of zeros, a multiple of 64. Throws DeviceError where memory cannot grow. */
+  alloc(size: number): number {
+    const bytes = Math.ceil(Math.max(1, size) / ALIGN) * ALIGN;
+    const index = this.free.findIndex((block) => block.bytes >= bytes);
+    let at = this.top;
+    if (index >= 0) {
+      const block = this.free[index]!;
+      at = block.at;
+      if (block.bytes === bytes) this.free.splice(index, 1);
+      else this.free[index] = { at: at + bytes, bytes: block.bytes - bytes };
+      new Uint8Array(this.memory.buffer, at, bytes).fill(0);
+    } else {
+      this.grow(at + bytes);
+      this.top = at + bytes;
+    }
+    this.used.set(at, bytes);
+    return at;
+  }
+
+  release(at: number): void {
+    const bytes = this.used.get(at);
+    if (bytes === undefined) return;
+    this.used.delete(at);
+    let index = this.free.findIndex((block) => block.at > at);
+    if (index < 0) index = this.free.length;
+    this.free.splice(index, 0, { at, bytes });
+    const [before, block, after] = [this.free[index - 1], this.free[index]!, this.free[index + 1]];
+    if (after && block.at + block.bytes === after.at) {
+      block.bytes += after.bytes;
+      this.free.splice(index + 1, 1);
+    }
+    if (before && before.at + before.bytes === block.at) {
+      before.bytes += block.bytes;
+      this.free.splice(index, 1);
+    }
+  }
+
+  private grow(end: number): void {
+    const missing = Math.ceil((end - this.memory.buffer.byteLength) / PAGE_BYTES);
+    if (missing <= 0) return;
+    try {
+      this.memory.grow(missing);
+    } catch (error) {
+      throw new DeviceError("WebAssembly memory cannot grow", {
+        expected: "at most 4 GiB in all",
+        found: showBytes(end),
+        hint: "use a smaller --batch-size or --max-length",
+        cause: error,
+      });
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/** A program as the list of records that the interpreter in kernels.wasm runs: assembly/kernels/replay.ts. */
+import { DeviceError } from "../errors.ts";
+import type { Dispatch, StepValues } from "../ops/kernel.ts";
+import { KERNELS } from "../ops/kernels.ts";
+import type { Program, SegmentName } from "../plan/plan.ts";
+import type { Tensor } from "../tensor.ts";
+import { isProduct } from "./panels.ts";
+
+/** The interpreter's operations by number. */
+export const OPERATIONS: readonly string[] = ["clear", "matmul_panels", ...KERNELS.map(({ name }) => name)];
+
+/** Words of a record: the operation and up to 23 arguments. RECORD_BYTES in assembly/kernels/replay.ts. */
+export const RECORD_WORDS = 24;
+
+/** An argument that changes from step to step. */
+interface Patch {
+  word: number;
+  value: keyof StepValues;
+  isFloat: boolean;
+}
+
+/** A part of the list, in records. */
+export interface Range {
+  first: number;
+  count: number;
+}
+
+interface Part extends Range {
+  patches: Patch[];
+}
+
+export class RecordList {
+  readonly words: Uint32Array<ArrayBuffer>;
+  private readonly floats: Float32Array<ArrayBuffer>;
+  /** The operation of each record, for timing. */
+  readonly names: string[] = [];
+  private readonly parts = new Map<SegmentName, Part>();
+
+  /** `address` tells where a tensor begins, `panels` which weights are kept in panels. */
+  constructor(
+    program: Program,
+    private readonly address: (tensor: Tensor) => number,
+    private readonly panels: ReadonlySet<Tensor>,
+  ) {
+    const count = program.segments.reduce((sum, { clears, dispatches }) => sum + clears.length + dispatches.length, 0);
+    this.words = new Uint32Array(count * RECORD_WORDS);
+    this.floats = new Float32Array(this.words.buffer);
+    for (const { name, clears, dispatches } of program.segments) {
+      const part: Part = { first: this.names.length, count: clears.length + dispatches.length, patches: [] };
+      for (const tensor of clears) {
+        const word = this.add("clear");
+        this.words[word] = address(tensor);
+        this.words[word + 1] = tensor.size;
+      }
+      for (const dispatch of dispatches) this.encode(dispatch, part.patches);
+      this.parts.set(name, part);
+    }
+  }
+
+  /**
+   * The ranges of records that make these segments, neighbours joined; `into` is the list in the module's memory, where
+   * what changes is written.
+   */
+  select(names: readonly SegmentName[], values: StepValues, into: Uint32Array): Range[] {
+    const floats = new Float32Array(into.buffer, into.byteOffset, into.length);
+    const ranges: Range[] = [];
+    for (const name of names) {
+      const { first, count, patches } = this.parts.get(name)!;
+      for (const { word, value, isFloat } of patches) {
+        if (isFloat) floats[word] = values[value];
+        else into[word] = values[value];
+      }
+      const before = ranges.at(-1);
+      if (before && before.first + before.count === first) before.count += count;
+      else if (count > 0) ranges.push({ first, count });
+    }
+    return ranges;
+  }
+
+  /** Begins a record; returns the place of its first argument. */
+  private add(operation: string): number {
+    const number = OPERATIONS.indexOf(operation);
+    if (number < 0) throw new DeviceError(`no WASM kernel ${operation}`);
+    const word = this.names.length * RECORD_WORDS;
+    this.words[word] = number;
+    this.names.push(operation);
+    return word + 1;
+  }
+
+  private encode(dispatch: Dispatch, patches: Patch[]): void {
+    const { kernel, tensors, scalars } = dispatch;
+    const packed = isProduct(dispatch) && this.panels.has(tensors[2]!);
+    let word = this.add(packed ? "matmul_panels" : kernel.name);
+    for (const tensor of tensors) this.words[word++] = this.address(tensor);
+    const types = Object.values(kernel.dims);
+    scalars.forEach((scalar, i) => {
+      const isFloat = types[i] === "f32";
+      if (typeof scalar === "string") patches.push({ word, value: scalar, isFloat });
+      else if (isFloat) this.floats[word] = scalar;
+      else this.words[word] = scalar;
+      word++;
+    });
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The threads that run kernels.wasm: workers over one shared memory. The host only posts messages, so that its thread
+ * never waits; where memory cannot be shared, the list runs in the caller's thread.
+ */
+import { startWorker } from "#platform";
+import { DeviceError } from "../errors.ts";
+import type { FromWorker, ToWorker } from "./kernels-worker.ts";
+
+/** What kernels.wasm exports to the host. */
+export interface KernelExports {
+  configure(index: number, count: number, scratch: number, meeting: number): void;
+  scratch_bytes(): number;
+  record_bytes(): number;
+  replay(list: number, count: number): void;
+}
+
+/** Starts an instance over the shared memory; its kernels do slice `index` of `threads`. */
+export async function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<KernelExports> {
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+  return exports as unknown as KernelExports;
+}
+
+export interface TeamMemory {
+  memory: WebAssembly.Memory;
+  /** Scratch memory of each thread. */
+  scratch: number[];
+  /** The barrier's two words, zero. */
+  meeting: number;
+}
+
+/** Milliseconds of each record of a list. */
+export type Times = Float64Array;
+
+export interface Team {
+  readonly threads: number;
+  /** Runs `count` records from the address `list` on; with `timed`, tells how long each took. */
+  run(list: number, count: number, timed: boolean): Promise<Times | null>;
+  destroy(): void;
+}
+
+/** One instance in the caller's thread. */
+export class Alone implements Team {
+  readonly threads = 1;
+
+  constructor(
+    private readonly kernels: KernelExports,
+    { scratch, meeting }: TeamMemory,
+  ) {
+    kernels.configure(0, 1, scratch[0]!, meeting);
+  }
+
+  async run(list: number, count: number, timed: boolean): Promise<Times | null> {
+    return replay(this.kernels, list, count, timed);
+  }
+
+  destroy(): void {}
+}
+
+/** Runs records at once, or, timed, one by one. */
+export function replay(kernels: KernelExports, list: number, count: number, timed: boolean): Times | null {
+  if (!timed) {
+    kernels.replay(list, count);
+    return null;
+  }
+  const bytes = kernels.record_bytes();
+  return Float64Array.from({ length: count }, (_, i) => {
+    const started = performance.now();
+    kernels.replay(list + i * bytes, 1);
+    return performance.now() - started;
+  });
+}
+
+export class Workers implements Team {
+  private readonly workers: ReturnType<typeof startWorker>[] = [];
+  private readonly waiting: { resolve: (times: Times | null) => void; reject: (error: Error) => void }[] = [];
+  private fault: Error | undefined;
+
+  private constructor(readonly threads: number) {}
+
+  static async start(module: WebAssembly.Module, { memory, scratch, meeting }: TeamMemory): Promise<Workers> {
+    const team = new Workers(scratch.length);
+    const ready = scratch.map(
+      (at, index) =>
+        new Promise<void>((resolve, reject) => {
+          const worker = startWorker(
+            "kernels-worker.js",
+            (message) => {
+              const answer = message as FromWorker;
+              if (answer.type === "ready") resolve();
+              else if (answer.type === "done") team.waiting.shift()?.resolve(answer.times);
+              else team.fail(new DeviceError("a kernel failed", { found: answer.message }));
+            },
+            (error) => {
+              reject(error);
+              team.fail(new DeviceError("a worker failed", { found: error.message, cause: error }));
+            },
+          );
+          team.workers.push(worker);
+          const threads = scratch.length;
+          worker.post({ type: "start", module, memory, index, threads, scratch: at, meeting } satisfies ToWorker);
+        }),
+    );
+    await Promise.all(ready);
+    team.hold(false);
+    return team;
+  }
+
+  run(list: number, count: number, timed: boolean): Promise<Times | null> {
+    if (this.fault) return Promise.reject(this.fault);
+    this.hold(true);
+    return new Promise<Times | null>((resolve, reject) => {
+      this.waiting.push({ resolve, reject });
+      for (const worker of this.workers) worker.post({ type: "run", list, count, timed } satisfies ToWorker);
+    }).finally(() => {
+      if (this.waiting.length === 0) this.hold(false);
+    });
+  }
+
+  destroy(): void {
+    this.fail(new DeviceError("the device was released"));
+  }
+
+  /** A thread that is gone never comes to the barrier: all others are ended as well. */
+  private fail(error: Error): void {
+    this.fault ??= error;
+    for (const worker of this.workers) worker.terminate();
+    for (const { reject } of this.waiting.splice(0)) reject(this.fault);
+  }
+
+  /** Whether the workers keep the process alive. */
+  private hold(busy: boolean): void {
+    for (const worker of this.workers) worker.hold(busy);
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * Replays plans on the CPU, by the kernels of assembly/kernels. Buffers lie in one shared WebAssembly.Memory; a run writes
+ * the scalars that changed and posts one message a thread. Work is done in the order in which it was asked for.
+ */
+import { availableMemory, parallelism } from "#platform";
+import plain from "../../build/kernels.wasm";
+import relaxed from "../../build/kernels-relaxed.wasm";
+import { ConfigError, DeviceError } from "../errors.ts";
+import type { StepValues } from "../ops/kernel.ts";
+import { checkMemory, type MemoryLimits } from "../plan/memory.ts";
+import type { Program, SegmentName } from "../plan/plan.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Backend, DeviceInfo, Session } from "./backend.ts";
+import { panelTensors, readPanels, writePanels } from "./panels.ts";
+import { Heap } from "./wasm-heap.ts";
+import { RECORD_WORDS, RecordList } from "./wasm-list.ts";
+import { Alone, instantiate, type Team, type TeamMemory, Workers } from "./wasm-team.ts";
+
+/** The module's own data lie in the first page. */
+const FIRST_ADDRESS = 1 << 16;
+const MAX_PAGES = 1 << 16;
+const MAX_BYTES = 2 ** 32 - FIRST_ADDRESS;
+/** More threads than this wait for each other longer than they work. */
+const MAX_THREADS = 16;
+
+/** A module with one relaxed instruction (i8x16.relaxed_swizzle): valid where the runtime knows relaxed SIMD. */
+const RELAXED_PROBE = Uint8Array.from([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
+  253, 128, 2, 11,
+]);
+
+export function hasRelaxedSimd(): boolean {
+  return WebAssembly.validate(RELAXED_PROBE);
+}
+
+export interface WasmOptions {
+  /** Threads; 0 or left out: one a core. One where the runtime shares no memory. */
+  threads?: number;
+  /** Fused multiply-add; left out: where the runtime has it. */
+  relaxed?: boolean;
+}
+
+/** Opens the CPU backend. */
+export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
+  const { threads = 0, relaxed: fused = hasRelaxedSimd() } = options;
+  if (!Number.isInteger(threads) || threads < 0 || threads > 64)
+    throw new ConfigError("threads make no sense", { expected: "0 to 64", found: String(threads) });
+  const canShare = typeof SharedArrayBuffer !== "undefined";
+  const count = canShare ? threads || Math.min(MAX_THREADS, parallelism()) : 1;
+  const module = await WebAssembly.compile(fused ? relaxed : plain);
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });
+  const heap = new Heap(memory, FIRST_ADDRESS);
+  const kernels = await instantiate(module, memory);
+  const scratch = Array.from({ length: count }, () => heap.alloc(kernels.scratch_bytes()));
+  const shared: TeamMemory = { memory, scratch, meeting: heap.alloc(8) };
+  const team = canShare ? await Workers.start(module, shared) : new Alone(kernels, shared);
+  return new WasmBackend(team, heap, fused);
+}
+
+export class WasmBackend implements Backend {
+  readonly info: DeviceInfo;
+  readonly limits: MemoryLimits = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31 };
+  private readonly queue: (() => Promise<void> | void)[] = [];
+  private busy = false;
+  private fault: Error | undefined;
+
+  constructor(
+    readonly team: Team,
+    readonly heap: Heap,
+    fused: boolean,
+  ) {
+    const threads = team.threads === 1 ? "1 thread" : `${team.threads} threads`;
+    this.info = { kind: "wasm", name: `CPU, ${threads}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true };
+  }
+
+  async prepare(program: Program): Promise<Session> {
+    this.check();
+    checkMemory(program.memory, { ...this.limits, total: Math.min(availableMemory() ?? MAX_BYTES, MAX_BYTES) });
+    return new WasmSession(this, program);
+  }
+
+  destroy(): void {
+    this.fault ??= new DeviceError("the device was released");
+    this.team.destroy();
+  }
+
+  /** Throws what went wrong, if anything. */
+  check(): void {
+    if (this.fault) throw this.fault;
+  }
+
+  /** Whether nothing is under way, so that the next piece of work runs at once. */
+  get isIdle(): boolean {
+    return !this.busy;
+  }
+
+  /** Runs `work` once all earlier work is done; at once where nothing is under way. */
+  enqueue(work: () => Promise<void> | void): void {
+    this.queue.push(work);
+    if (!this.busy) void this.drain();
+  }
+
+  private async drain(): Promise<void> {
+    this.busy = true;
+    for (let work = this.queue.shift(); work; work = this.queue.shift()) {
+      try {
+        const pending = work();
+        if (pending) await pending;
+      } catch (error) {
+        this.fault ??= error as Error;
+      }
+    }
+    this.busy = false;
+  }
+}
+
+class WasmSession implements Session {
+  private readonly buffers: number[] = [];
+  private readonly panels: ReadonlySet<Tensor>;
+  private readonly list: RecordList;
+  private readonly listAt: number;
+  /** Milliseconds by operation, of the runs since `times` was set. */
+  times: Map<string, number> | null = null;
+
+  constructor(
+    private readonly backend: WasmBackend,
+    private readonly program: Program,
+  ) {
+    const { heap } = backend;
+    this.panels = panelTensors(program);
+    try {
+      for (const { bytes } of program.memory.buffers) this.buffers.push(heap.alloc(bytes));
+      this.list = new RecordList(program, (tensor) => this.addressOf(tensor), this.panels);
+      this.listAt = heap.alloc(this.list.words.byteLength);
+      this.buffers.push(this.listAt);
+    } catch (error) {
+      for (const at of this.buffers) heap.release(at);
+      throw error;
+    }
+    this.words(this.listAt, this.list.words.length).set(this.list.words);
+  }
+
+  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
+    this.backend.check();
+    if (offset + data.length > tensor.size)
+      throw new DeviceError(`a write beyond ${tensor.name}`, {
+        expected: `at most ${tensor.size} elements`,
+        found: `${offset} + ${data.length}`,
+      });
+    // Bits, whatever they mean. What is written later must not change what was asked for now.
+    const view = new Uint32Array(data.buffer, data.byteOffset, data.length);
+    const bits = this.backend.isIdle ? view : view.slice();
+    this.backend.enqueue(() => {
+      const { root, shape } = tensor;
+      if (this.panels.has(root)) writePanels(this.words(this.addressOf(root), root.size), shape, bits, offset);
+      else this.words(this.addressOf(tensor) + offset * 4, bits.length).set(bits);
+    });
+  }
+
+  flush(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.backend.enqueue(() => this.settle(resolve, reject));
+    });
+  }
+
+  async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+    await this.flush();
+    const { root, shape } = tensor;
+    const copy = new Float32Array(count);
+    if (this.panels.has(root)) readPanels(this.floats(this.addressOf(root), root.size), shape, copy, offset);
+    else copy.set(this.floats(this.addressOf(tensor) + offset * 4, count));
+    return copy;
+  }
+
+  run(names: readonly SegmentName[], values: StepValues): void {
+    this.backend.check();
+    this.backend.enqueue(async () => {
+      const ranges = this.list.select(names, values, this.words(this.listAt, this.list.words.length));
+      for (const { first, count } of ranges) {
+        const at = this.listAt + first * RECORD_WORDS * 4;
+        const times = await this.backend.team.run(at, count, this.times !== null);
+        times?.forEach((time, i) => {
+          const name = this.list.names[first + i]!;
+          this.times?.set(name, (this.times.get(name) ?? 0) + time);
+        });
+      }
+    });
+  }
+
+  destroy(): void {
+    this.backend.enqueue(() => {
+      for (const at of this.buffers.splice(0)) this.backend.heap.release(at);
+    });
+  }
+
+  private settle(resolve: () => void, reject: (error: unknown) => void): void {
+    try {
+      this.backend.check();
+      resolve();
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  private addressOf(tensor: Tensor): number {
+    const index = this.program.memory.place.get(tensor.root);
+    if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
+    return this.buffers[index]! + tensor.offset * 4;
+  }
+
+  private words(at: number, count: number): Uint32Array {
+    return new Uint32Array(this.backend.heap.memory.buffer, at, count);
+  }
+
+  private floats(at: number, count: number): Float32Array {
+    return new Float32Array(this.backend.heap.memory.buffer, at, count);
+  }
+}

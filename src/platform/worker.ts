@@ -1,0 +1,7 @@
+/** A worker that the host has started. */
+export interface WorkerHandle {
+  post(message: unknown): void;
+  /** Whether the worker keeps the process alive. */
+  hold(busy: boolean): void;
+  terminate(): void;
+}
