@@ -1,5 +1,5 @@
 /** Loss and accuracy over a run as line charts: the options, which a page can draw too, and their SVG. */
-import { LineChart, type LineSeriesOption } from "echarts/charts";
+import { type BarSeriesOption, LineChart, type LineSeriesOption } from "echarts/charts";
 import {
   GridComponent,
   type GridComponentOption,
@@ -16,7 +16,12 @@ import { SVGRenderer } from "echarts/renderers";
 echarts.use([LineChart, GridComponent, LegendComponent, TitleComponent, TooltipComponent, SVGRenderer]);
 
 export type ChartOption = echarts.ComposeOption<
-  GridComponentOption | LegendComponentOption | LineSeriesOption | TitleComponentOption | TooltipComponentOption
+  | BarSeriesOption
+  | GridComponentOption
+  | LegendComponentOption
+  | LineSeriesOption
+  | TitleComponentOption
+  | TooltipComponentOption
 >;
 
 /** One measurement; one that is not finite leaves a gap in its line. */
@@ -48,10 +53,10 @@ const LOOKS = [
 ] as const;
 /** Pixels that a title may take beside the legend, in the standard size. */
 const TITLE_WIDTH = 600;
-const INK = "#1f2933";
-const FAINT = "#5f6b7a";
+export const INK = "#1f2933";
+export const FAINT = "#5f6b7a";
 const LINES = "#e4e7eb";
-const FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
+export const FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
 const AXIS_TEXT = { color: FAINT, fontSize: 12, fontFamily: FONT };
 const AXIS_NAME = { nameLocation: "middle", nameTextStyle: { ...AXIS_TEXT, color: INK, fontSize: 13 } } as const;
 /** More points than this, and their marks would hide the line. */

@@ -1,0 +1,22 @@
+/** The middle of repeated measurements, and how far they are spread. */
+export interface Spread {
+  median: number;
+  /** Quartiles. */
+  low: number;
+  high: number;
+  repeats: number;
+}
+
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number) => {
+    const place = share * (sorted.length - 1);
+    const [below, above] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
+    return below + (above - below) * (place - Math.floor(place));
+  };
+  return { median: at(0.5), low: at(0.25), high: at(0.75), repeats: sorted.length };
+}
+
+export function median(values: readonly number[]): number | null {
+  return values.length === 0 ? null : spreadOf(values).median;
+}

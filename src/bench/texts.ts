@@ -1,0 +1,70 @@
+/** What is tokenized: short messages, one call each, and one long text. */
+import { readAsset, readBytes } from "#platform";
+import { bytesReader, Corpus } from "../data/corpus.ts";
+import { DataModule } from "../data/wasm.ts";
+import { Rng } from "../rng.ts";
+
+export interface Workload {
+  name: string;
+  /** Where the texts are from. */
+  source: string;
+  texts: string[];
+  /** Bytes of UTF-8. */
+  bytes: number;
+}
+
+const PROSE_BYTES = 5_000_000;
+const BUNDLED = "datasets/spam-assassin.csv";
+
+/** Texts of the rows of data files. */
+async function messagesOf(files: readonly { name: string; bytes: Uint8Array }[]): Promise<string[]> {
+  const corpus = new Corpus(await DataModule.load());
+  const texts: string[] = [];
+  for (const { name, bytes } of files) {
+    const options = { maxLength: 1024, keepTexts: true, chunkBytes: 1 << 18 };
+    for (const row of await corpus.read(bytesReader(name, bytes), options)) texts.push(corpus.text(row));
+  }
+  return texts;
+}
+
+function workload(name: string, source: string, texts: string[]): Workload {
+  return { name, source, texts, bytes: texts.reduce((n, text) => n + Buffer.byteLength(text), 0) };
+}
+
+/** The messages of the bundled corpus, and the same in ever new orders as one text of 5 MB. */
+export async function bundledTexts(): Promise<Workload[]> {
+  const messages = await messagesOf([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
+  const rng = new Rng(1);
+  const parts: string[] = [];
+  for (let bytes = 0; bytes < PROSE_BYTES; )
+    for (const text of rng.shuffle([...messages])) {
+      if (bytes >= PROSE_BYTES) break;
+      parts.push(text);
+      bytes += Buffer.byteLength(text) + 1;
+    }
+  return [
+    workload("messages", "bundled SpamAssassin corpus, one call a message", messages),
+    workload("prose", "the same messages shuffled again and again, in one string", [parts.join("\n")]),
+  ];
+}
+
+/** Data files (.csv, .tsv, .jsonl, .ndjson) together are messages; every other file is one text. */
+export async function textsOf(paths: readonly string[]): Promise<Workload[]> {
+  const isData = (path: string) => /\.(csv|tsv|jsonl|ndjson)$/i.test(path);
+  const data = paths.filter(isData);
+  const workloads: Workload[] = [];
+  if (data.length > 0) {
+    const files = await Promise.all(data.map(async (name) => ({ name, bytes: await readBytes(name) })));
+    workloads.push(workload("messages", `${data.join(", ")}, one call a message`, await messagesOf(files)));
+  }
+  for (const path of paths.filter((p) => !isData(p))) {
+    const text = new TextDecoder().decode(await readBytes(path));
+    workloads.push(workload(path.split(/[\\/]/).at(-1)!, `${path}, in one string`, [text]));
+  }
+  return workloads;
+}
+
+/** The texts of the bundled corpus, to make synthetic rows of. */
+export async function bundledMessages(): Promise<string[]> {
+  return messagesOf([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
+}

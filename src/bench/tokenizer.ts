@@ -1,0 +1,182 @@
+/** `bench tokenizer`: Lowrank's tokenizer beside others, the ids compared first. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { packagePath, writeFileAtomic } from "#platform";
+import { Rng } from "../rng.ts";
+import type { Finding, Job } from "./jobs.ts";
+import { describeMachine, type Machine, machine } from "./machine.ts";
+import { PEERS } from "./peers.ts";
+import { prepare } from "./prepare.ts";
+import { type Outcome, runProcess, runSelf } from "./processes.ts";
+import { median, type Spread, spreadOf } from "./spread.ts";
+import { bundledTexts, textsOf, type Workload } from "./texts.ts";
+import script from "./tiktoken.py";
+import { speedChart, tables } from "./tokenizer-report.ts";
+import { wireBytes } from "./wire.ts";
+
+export interface TokenizerOptions {
+  texts?: string[];
+  json?: boolean;
+  svg?: string;
+  rounds: number;
+  limit: number;
+}
+
+/** A peer on one workload. Times are ms. */
+export interface WorkloadResult {
+  /** Texts whose ids are not tiktoken's, and texts that do not come back; null where a process did not get that far. */
+  differ: number | null;
+  notDecoded: number | null;
+  first: Spread | null;
+  warm: Spread | null;
+  decode: Spread | null;
+  peakBytes: number | null;
+}
+
+export interface PeerResult {
+  name: string;
+  version: string;
+  init: number | null;
+  wireBytes: number | null;
+  /** By the workload's name. */
+  texts: Record<string, WorkloadResult>;
+  /** ms by "letters, 20000". */
+  words: Record<string, number>;
+  faults: string[];
+}
+
+export interface TokenizerReport {
+  machine: Machine;
+  /** Whose ids the others are compared with. */
+  reference: string;
+  rounds: number;
+  workloads: Omit<Workload, "texts">[];
+  peers: PeerResult[];
+}
+
+const NATIVE = "tiktoken (native)";
+const LENGTHS = [5_000, 10_000, 20_000, 40_000, 80_000];
+const WORDS_EACH = 5;
+
+/** One letter again and again, and random letters; each word a little longer than the last, so that no cache knows it. */
+function wordsJob(): Pick<Job & { kind: "words" }, "kind" | "words"> {
+  const rng = new Rng(5);
+  const random = (length: number) => Array.from({ length }, () => String.fromCharCode(97 + rng.below(26))).join("");
+  const words = LENGTHS.flatMap((length) =>
+    Array.from({ length: WORDS_EACH }, (_, i) => [
+      { name: `a, ${length}`, word: "a".repeat(length + i) },
+      { name: `letters, ${length}`, word: random(length) },
+    ]).flat(),
+  );
+  return { kind: "words", words };
+}
+
+/** Measures and prints. */
+export async function benchTokenizer(options: TokenizerOptions): Promise<number> {
+  const workloads = options.texts ? await textsOf(options.texts) : await bundledTexts();
+  const folder = await mkdtemp(join(tmpdir(), "lowrank-bench-"));
+  try {
+    await prepare(folder);
+    const report = await measure(workloads, folder, options);
+    if (options.svg) await writeFileAtomic(options.svg, speedChart(report));
+    if (options.json) console.log(JSON.stringify(report));
+    else {
+      console.log(describeMachine(report.machine));
+      for (const { name, source, bytes } of workloads)
+        console.log(`${name}: ${(bytes / 1e6).toFixed(2)} MB, ${source}`);
+      console.log(tables(report));
+    }
+    return 0;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+type Run = Outcome<Finding>;
+
+async function measure(workloads: Workload[], folder: string, options: TokenizerOptions): Promise<TokenizerReport> {
+  const base = { folder, seconds: 1, least: 3, most: 200 };
+  const jobs: { name: string; path: string; rounds: number }[] = [];
+  const add = async (name: string, job: object, rounds: number) => {
+    const path = join(folder, `job-${jobs.length}.json`);
+    await writeFile(path, JSON.stringify({ folder, ...job }));
+    jobs.push({ name, path, rounds });
+  };
+  for (const { name, texts } of workloads) await add(name, { ...base, kind: "texts", texts }, options.rounds);
+  await add("", wordsJob(), 1);
+
+  const runs = new Map<string, Map<string, Run[]>>();
+  // Rounds outside, peers inside: what else the machine does falls on all of them.
+  for (let round = 0; round < options.rounds; round++)
+    for (const job of jobs.filter(({ rounds }) => round < rounds))
+      for (const peer of [...PEERS.map(({ name }) => name), NATIVE]) {
+        process.stderr.write(`\r\x1b[K${peer}: ${job.name || "long words"}, round ${round + 1}`);
+        const run = await start(peer, job.path, options.limit);
+        const ofPeer = runs.get(peer) ?? new Map<string, Run[]>();
+        runs.set(peer, ofPeer.set(job.name, [...(ofPeer.get(job.name) ?? []), run]));
+      }
+  process.stderr.write("\r\x1b[K");
+
+  const installed = [...runs].filter(([, of]) => [...of.values()].flat().some(({ said }) => said.length > 0));
+  const names = installed.map(([name]) => name);
+  const reference = [NATIVE, "tiktoken (WASM)"].find((name) => names.includes(name)) ?? names[0]!;
+  const peers = await Promise.all(
+    installed.map(async ([name, of]): Promise<PeerResult> => {
+      const peer = PEERS.find((p) => p.name === name);
+      const all = [...of.values()].flat();
+      return {
+        name,
+        version: find(all, "version")[0] ?? (await versionOf(peer?.package ?? null)),
+        init: median(find(all, "init")),
+        wireBytes: peer ? await wireBytes(peer, folder) : null,
+        texts: Object.fromEntries(
+          workloads.map((workload) => [
+            workload.name,
+            workloadResult(workload, of.get(workload.name)!, runs.get(reference)!.get(workload.name)!),
+          ]),
+        ),
+        words: wordsResult(of.get("")!),
+        faults: [...new Set(all.map(({ fault }) => fault).filter((fault) => fault !== null))],
+      };
+    }),
+  );
+  const described = workloads.map(({ name, source, bytes }) => ({ name, source, bytes }));
+  return { machine: machine(), reference, rounds: options.rounds, workloads: described, peers };
+}
+
+function start(peer: string, job: string, limit: number): Promise<Run> {
+  return peer === NATIVE ? runProcess("python3", ["-c", script, job], limit) : runSelf(["peer", peer, job], limit);
+}
+
+/** All values of one kind of finding. */
+function find<K extends string>(runs: readonly Run[], key: K): Extract<Finding, Record<K, unknown>>[K][] {
+  type Found = Extract<Finding, Record<K, unknown>>;
+  return runs.flatMap(({ said }) => said.filter((finding): finding is Found => key in finding).map((f) => f[key]));
+}
+
+function workloadResult({ texts }: Workload, runs: readonly Run[], reference: readonly Run[]): WorkloadResult {
+  const spread = (values: number[]) => (values.length === 0 ? null : spreadOf(values));
+  const [ids, expected] = [find(runs, "ids")[0], find(reference, "ids")[0]];
+  const decoded = find(runs, "decoded")[0];
+  return {
+    differ: ids && expected ? ids.filter((hash, i) => hash !== expected[i]).length : null,
+    notDecoded: decoded === undefined ? null : texts.length - decoded,
+    first: spread(find(runs, "first")),
+    warm: spread(find(runs, "warm").flat()),
+    decode: spread(find(runs, "decode").flat()),
+    peakBytes: median(find(runs, "peak")),
+  };
+}
+
+function wordsResult(runs: readonly Run[]): Record<string, number> {
+  const times = new Map<string, number[]>();
+  for (const finding of runs.flatMap(({ said }) => said))
+    if ("word" in finding) times.set(finding.name, [...(times.get(finding.name) ?? []), finding.word]);
+  return Object.fromEntries([...times].map(([name, values]) => [name, median(values)!]));
+}
+
+async function versionOf(name: string | null): Promise<string> {
+  const path = packagePath(name === null ? "package.json" : `node_modules/${name}/package.json`);
+  return JSON.parse(await readFile(path, "utf8")).version;
+}
