@@ -6,17 +6,21 @@ import { Classifier } from "./train/classifier.ts";
 
 const program = command(
   "classify",
-  "Labels texts with what a run of train has learned: those on the command line, or the lines of the standard input.",
-  '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt',
+  "Labels texts with what a run of train has learned, or with a classifier's LoRA adapter that PEFT wrote: those on the\n" +
+    "command line, or the lines of the standard input.",
+  '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt\n' +
+    "  classify --adapter path/to/peft-adapter --model path/to/gpt2 'some text'",
 )
   .argument("[text...]", "texts; without any, the lines of the standard input")
-  .requiredOption("--run <dir>", "a run directory, or its adapter/")
-  .option("--model <dir|name>", "the base model, where it is not where the run says")
+  .option("--run <dir>", "a run directory, or its adapter/")
+  .option("--adapter <dir>", "the same, or a PEFT LoRA adapter of a classifier (SEQ_CLS)")
+  .option("--model <dir|name>", "the base model, where it is not where the run or the adapter says")
   .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
   .option("--json", "print one JSON object a text: text, label, probability, probabilities");
 
 interface Flags {
-  run: string;
+  run?: string;
+  adapter?: string;
   model?: string;
   device: DeviceName;
   json?: boolean;
@@ -45,7 +49,13 @@ async function* lines(): AsyncGenerator<string[]> {
 
 await main(async () => {
   program.parse();
-  const { run, model, device: name, json } = program.opts<Flags>();
+  const { run, adapter, model, device: name, json } = program.opts<Flags>();
+  const directory = run ?? adapter;
+  if (directory === undefined || (run !== undefined && adapter !== undefined))
+    throw new ConfigError("it is not clear what to classify with", {
+      expected: "--run DIR or --adapter DIR",
+      found: directory === undefined ? "neither" : "both",
+    });
   if (program.args.length === 0 && process.stdin.isTTY)
     throw new ConfigError("nothing to classify", {
       expected: "texts on the command line, or lines on the standard input",
@@ -53,7 +63,7 @@ await main(async () => {
     });
   const device = await openDevice(name);
   try {
-    const classifier = await Classifier.load(run, { device, ...(model === undefined ? {} : { model }) });
+    const classifier = await Classifier.load(directory, { device, ...(model === undefined ? {} : { model }) });
     const print = async (texts: string[]) => {
       const results = await classifier.classify(texts);
       results.forEach(({ label, probability, probabilities }, i) => {

@@ -5,6 +5,8 @@ import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset 
 import { DEVICES, type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
+import { openAdapter } from "./io/open-adapter.ts";
+import type { Adapter } from "./io/peft.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import {
   addSettings,
@@ -16,7 +18,7 @@ import {
   trainOptions,
 } from "./settings.ts";
 import { keepCheckpoint, lastCheckpoint } from "./train/checkpoint.ts";
-import { resolveOptions, type TrainOptions } from "./train/options.ts";
+import { resolveOptions, type TrainOptions, withAdapter } from "./train/options.ts";
 import {
   beginRun,
   type RunConfig,
@@ -45,6 +47,7 @@ interface Flags extends Settings {
   json?: boolean;
   checkpointEvery?: number;
   resume?: string;
+  adapter?: string;
 }
 
 const program = command(
@@ -54,10 +57,12 @@ const program = command(
   "  train\n" +
     "  train --data messages.csv --rank 16 --alpha 32 --out runs/r16\n" +
     "  train --train train.csv --val val.csv --test test.csv --mode last_block --epochs 10\n" +
-    "  train --preset paper --model path/to/gpt2 --data sms.tsv",
+    "  train --preset paper --model path/to/gpt2 --data sms.tsv\n" +
+    "  train --adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
 );
 addSettings(program)
   .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .option("--adapter <dir>", "go on from an adapter: of a run, or a PEFT LoRA adapter of a classifier (SEQ_CLS)")
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
   .option("--checkpoint-every <n>", "keep the last two checkpoints of a run in its directory, n steps apart", number)
@@ -145,20 +150,34 @@ interface Job {
   data: LoadedDataset;
   options: TrainOptions;
   config: RunConfig;
+  adapter?: Adapter;
   resume?: Checkpoint;
 }
 
 async function newJob(flags: Flags): Promise<Job> {
   const settings = settingsOf(flags, PRESETS[flags.preset]);
-  const options = trainOptions(settings);
+  const checked = trainOptions(settings);
   const spec = datasetSpec(settings);
   const out = flags.out ?? defaultOut();
   await refuseExisting(out, flags.force ?? false);
-  const model = await loadModel(settings.model!);
+  const { model, adapter } = await openModel(settings.model!, flags);
+  const options = adapter ? trainOptions(withAdapter(settings, adapter.meta)) : checked;
   const dataOptions = datasetOptions(settings, options.seed, model.config.n_positions);
   const data = await loadDataset(spec, dataOptions);
   const config = runConfig(model, data, options, { ...absolute(spec), ...dataOptions });
-  return { out, modelName: settings.model!, model, data, options, config };
+  if (!adapter) return { out, modelName: settings.model!, model, data, options, config };
+  config.adapter = absolutePath(flags.adapter!);
+  return { out, modelName: config.model, model, data, options, config, adapter };
+}
+
+/** The base model, and the adapter to go on from: that names its base model, unless a flag does. */
+async function openModel(
+  name: string,
+  { adapter: directory, model: given }: { adapter?: string; model?: string },
+): Promise<{ model: GPT2Checkpoint; adapter?: Adapter }> {
+  if (directory === undefined) return { model: await loadModel(name) };
+  const { checkpoint, adapter } = await openAdapter(directory, given);
+  return { model: checkpoint, adapter };
 }
 
 /** Files by their full paths, so that a run can be gone on with from anywhere. */
@@ -183,7 +202,7 @@ async function resumedJob(directory: string): Promise<Job> {
     });
   const config = await readRunConfig(directory);
   const resume = await lastCheckpoint(directory);
-  const model = await loadModel(config.model);
+  const { model, adapter } = await openModel(config.model, config);
   const data = await loadDataset(config.data as unknown as DatasetSpec, config.data as DatasetOptions);
   const { counts } = runConfig(model, data, config.options);
   if (JSON.stringify(counts) !== JSON.stringify(config.counts))
@@ -200,6 +219,7 @@ async function resumedJob(directory: string): Promise<Job> {
     options: resolveOptions(config.options),
     config,
     resume,
+    ...(adapter ? { adapter } : {}),
   };
 }
 
@@ -207,7 +227,7 @@ await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume);
-  const { out, model, data, options, config, resume } = job;
+  const { out, model, data, options, config, adapter, resume } = job;
   // A run that was killed goes on; where its interval is not given again it keeps none in between.
   const every = flags.checkpointEvery ?? 0;
   if (!Number.isSafeInteger(every) || every < 0)
@@ -235,6 +255,7 @@ await main(async () => {
       ...options,
       signal: abort.signal,
       onEvent: (event) => printer.event(event),
+      ...(adapter === undefined ? {} : { adapter }),
       ...(resume === undefined ? {} : { resume }),
       ...(checkpoints
         ? {
@@ -268,7 +289,14 @@ await main(async () => {
     if (error instanceof RunFailed) {
       // A run that is there already is only replaced by one that is done.
       const place = (await exists(out)) ? `${out}.failed` : out;
-      await saveFailedRun(place, config, specOf(model, data, options), error.contents, device.info, error.message);
+      await saveFailedRun(
+        place,
+        config,
+        specOf(model, data, options, adapter),
+        error.contents,
+        device.info,
+        error.message,
+      );
       console.error(`what was learned before is in ${joinPath(place, "adapter")}`);
     }
     throw error;

@@ -166,7 +166,7 @@ test("classify refuses what is no run, and an unknown flag", async () => {
   const expected = ["no trained model", "lowrank.json"];
   assertRefused(await classify("--run", "nowhere", "x"), before, 2, [...expected, "no such directory"]);
   assertRefused(await classify("--run", "notes", "x"), before, 2, [...expected, "found:    todo.txt"]);
-  assertRefused(await classify("x"), before, 2, ["--run <dir>"]);
+  assertRefused(await classify("x"), before, 2, ["--run DIR or --adapter DIR"]);
   assertRefused(await classify("--run", "notes", "--jsno", "x"), before, 2, ["--jsno", "Did you mean --json?"]);
 });
 

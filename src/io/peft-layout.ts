@@ -167,25 +167,26 @@ function alsoKeys(adapter: LoraModel): Map<string, string> {
   return new Map((adapter.lora.also ?? []).map((name) => [name, `${PREFIX}transformer.${key(name)}`]));
 }
 
-/**
- * Why PEFT cannot hold this adapter so that it scores the same, or undefined where it can. PEFT keeps no bias of the
- * head; `finalNorm` allows to fold it into the head's weight.
- */
-export function peftObstacle(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
+/** Why PEFT cannot hold these adapters, or undefined where it can. */
+export function peftObstacle(adapter: LoraModel): string | undefined {
   const modules = modulesOf(adapter);
   if (modules.length === 0) return "PEFT needs an adapter in the blocks, and only the head has one";
   const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
   if (uneven) return `the adapters of ${uneven.name} have several scales, and PEFT has one for all of them`;
-  return biasObstacle(tensors, finalNorm);
+  return undefined;
 }
 
-/** Why the bias of a head cannot be told to PEFT or transformers, whose heads have none. */
+/**
+ * Why the bias of a head cannot be told to PEFT and transformers, whose heads have none, or undefined where it can:
+ * `finalNorm` allows to fold it into the head's weight.
+ */
 export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
   const bias = tensors.get("head.bias")?.data;
   if (bias === undefined || bias.every((value) => value === 0)) return undefined;
-  if (finalNorm === undefined) return "PEFT keeps no bias of the head: train without one (head_bias: false)";
+  if (finalNorm === undefined)
+    return "PEFT and transformers keep no bias of the head: train without one (--no-head-bias)";
   if (constantDirection(finalNorm) === undefined)
-    return "PEFT keeps no bias of the head, and the final layer norm does not allow to fold it into the weight";
+    return "PEFT and transformers keep no bias of the head, and the final layer norm does not allow to fold it into the weight";
   return undefined;
 }
 

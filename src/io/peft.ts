@@ -10,6 +10,7 @@ import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta, parseMeta } fro
 import { list, readJson } from "./common.ts";
 import { importPeft, type PeftBase } from "./peft-import.ts";
 import {
+  biasObstacle,
   type FinalNorm,
   fromPeft,
   type LoraModel,
@@ -62,17 +63,22 @@ export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: WriteOpt
   const lora = asLora(meta);
   if (lora === undefined) files.set(WEIGHTS, encode(tensors));
   else {
-    const reason = peftObstacle(lora, tensors, finalNorm);
+    const reason = peftObstacle(lora) ?? biasObstacle(tensors, finalNorm);
     result = reason === undefined ? { peft: true } : { peft: false, reason };
-    if (result.peft) {
-      files.set(PEFT_CONFIG, `${JSON.stringify(sortKeys(peftConfig(lora)), null, 2)}\n`);
-      files.set(PEFT_TENSORS, encodeSafetensors(toPeft(lora, tensors, finalNorm), { format: "pt" }));
-    }
+    if (result.peft) for (const [name, content] of peftFiles(lora, tensors, finalNorm)) files.set(name, content);
     const own = result.peft ? new Map([...tensors].filter(([name]) => isOurs(name, lora))) : tensors;
     if (own.size > 0) files.set(EXACT, encode(own));
   }
   files.set(META, encodeMeta(meta));
   return { files, ...result };
+}
+
+/** PEFT's two files. A bias of the head is folded where `finalNorm` allows it, and else left out. */
+export function peftFiles(lora: LoraModel, tensors: Tensors, finalNorm: FinalNorm | undefined): AdapterFiles["files"] {
+  return new Map<string, string | Uint8Array>([
+    [PEFT_CONFIG, `${JSON.stringify(sortKeys(peftConfig(lora)), null, 2)}\n`],
+    [PEFT_TENSORS, encodeSafetensors(toPeft(lora, tensors, finalNorm), { format: "pt" })],
+  ]);
 }
 
 /**
@@ -148,7 +154,8 @@ function inOrder(meta: AdapterMeta, tensors: Tensors, where: string): Adapter {
   return { meta, tensors: new Map([...shapes.keys()].map((name) => [name, tensors.get(name)!])) };
 }
 
-function asLora(meta: AdapterMeta): LoraModel | undefined {
+/** What decides how an adapter looks in PEFT; undefined in the modes that have none. */
+export function asLora(meta: AdapterMeta): LoraModel | undefined {
   return meta.lora === null ? undefined : { ...meta, lora: meta.lora };
 }
 

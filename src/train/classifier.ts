@@ -1,11 +1,11 @@
 /** A trained model that labels texts. */
-import { exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { Pooling } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
-import { loadModel } from "../io/hf.ts";
-import { type AdapterMeta, readAdapter } from "../io/peft.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { openAdapter } from "../io/open-adapter.ts";
+import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { loadBase, writeTrained } from "./contents.ts";
 import { Engine } from "./engine.ts";
@@ -37,48 +37,61 @@ export class Classifier {
   }
 
   /**
-   * Loads what `fineTune` saved: a run directory, or its adapter/ directory, over the base model that it names (`model`
-   * overrides it). Throws ConfigError where there is no adapter or no model, FormatError where a file is damaged.
+   * Loads what `fineTune` saved: a run directory, or its adapter/ directory; or a classifier's adapter that PEFT wrote. The
+   * base model is the one that it names; `model` overrides it. Throws ConfigError where there is no adapter or no model,
+   * FormatError where a file is damaged.
    */
   static async load(directory: string, { device, model }: { device: Backend; model?: string }): Promise<Classifier> {
-    const inside = joinPath(directory, "adapter");
-    const { meta, tensors } = await readAdapter((await exists(inside)) ? inside : directory);
-    const checkpoint = await loadModel(model ?? meta.base_model);
+    const { adapter, checkpoint } = await openAdapter(directory, model);
     try {
-      const maxLength = checkpoint.config.n_positions;
-      const { maxLength: trained = maxLength, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };
-      for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
-        if (checkpoint.config[key] !== meta.model[key])
-          throw new ConfigError("the adapter belongs to another base model", {
-            where: directory,
-            expected: `${key} = ${meta.model[key]} (${meta.base_model})`,
-            found: `${key} = ${checkpoint.config[key]} (${checkpoint.directory})`,
-          });
-      const spec = { config: checkpoint.config, task: meta.task, mode: meta.mode, lora: meta.lora, train_head: true };
-      const longest = Math.min(trained, maxLength);
-      const capacity = { tokens: Math.max(1024, 2 * longest), sequences: SEQUENCES };
-      const engine = await Engine.create(device, { spec, capacity, optimizer: null });
-      try {
-        await loadBase(engine, checkpoint);
-        writeTrained(engine, tensors);
-        return new Classifier(engine, await Tokenizer.load(), meta, padTo, longest);
-      } catch (error) {
-        engine.destroy();
-        throw error;
-      }
+      return await Classifier.of(adapter, checkpoint, device);
     } finally {
       await checkpoint.close();
     }
   }
 
+  /** A classifier from an adapter that has been read, and its base model. */
+  static async of({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint, device: Backend): Promise<Classifier> {
+    if (meta.task.objective !== "classification")
+      throw new ConfigError("a language model labels nothing", { expected: "an adapter of a classifier (SEQ_CLS)" });
+    const { config } = checkpoint;
+    const { maxLength = config.n_positions, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };
+    const longest = Math.min(maxLength, config.n_positions);
+    const spec = { config, task: meta.task, mode: meta.mode, lora: meta.lora, train_head: true };
+    const capacity = { tokens: Math.max(1024, 2 * longest), sequences: SEQUENCES };
+    const engine = await Engine.create(device, { spec, capacity, optimizer: null });
+    try {
+      await loadBase(engine, checkpoint);
+      writeTrained(engine, tensors);
+      return new Classifier(engine, await Tokenizer.load(), meta, padTo, longest);
+    } catch (error) {
+      engine.destroy();
+      throw error;
+    }
+  }
+
   /** Labels texts, in their order. Texts longer than the context are cut, as in training. */
   async classify(texts: readonly string[]): Promise<Classification[]> {
-    const results: Classification[] = [];
+    const { labels } = this.meta;
+    return predictions(await this.logits(texts), labels.length).map(({ label, probability, probabilities }) => ({
+      label: labels[label]!,
+      probability,
+      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
+    }));
+  }
+
+  /** Logits [texts, labels]: what the probabilities come from. */
+  async logits(texts: readonly string[]): Promise<Float32Array> {
+    const results = new Float32Array(texts.length * this.meta.labels.length);
     const { capacity } = this.engine.plan;
     let rows: Uint32Array[] = [];
     let tokens = 0;
+    let at = 0;
     const flush = async () => {
-      if (rows.length > 0) results.push(...(await this.run(rows)));
+      if (rows.length === 0) return;
+      const logits = await this.run(rows);
+      results.set(logits, at);
+      at += logits.length;
       rows = [];
       tokens = 0;
     };
@@ -106,16 +119,11 @@ export class Classifier {
     return this.padTo || row.length;
   }
 
-  private async run(rows: Uint32Array[]): Promise<Classification[]> {
-    const { labels, task } = this.meta;
-    const slot = this.engine.forward(packRows(rows, this.padTo, task.pooling));
+  private async run(rows: Uint32Array[]): Promise<Float32Array> {
+    const slot = this.engine.forward(packRows(rows, this.padTo, this.meta.task.pooling));
     const logits = await this.engine.logits(rows.length);
     await this.engine.result(slot);
-    return predictions(logits, labels.length).map(({ label, probability, probabilities }) => ({
-      label: labels[label]!,
-      probability,
-      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
-    }));
+    return logits;
   }
 }
 

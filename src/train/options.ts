@@ -15,6 +15,7 @@ import {
   validateLora,
 } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import type { AdapterMeta } from "../io/peft.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
 export interface TrainOptions {
@@ -115,4 +116,36 @@ export function resolveOptions(given: Partial<TrainOptions>): TrainOptions {
 /** PEFT's view of the adapter settings. */
 export function loraConfig({ rank, alpha, scaling, init, targets }: TrainOptions): LoraConfig {
   return { r: rank, lora_alpha: alpha, scaling, init, target_modules: [...targets] };
+}
+
+/**
+ * Settings with those that an adapter to go on from decides. Throws ConfigError where one was given with another value, or
+ * where the directory holds no adapter of a classifier.
+ */
+export function withAdapter<T extends Partial<TrainOptions>>(given: T, { mode, lora, task }: AdapterMeta): T {
+  if (lora === null || task.objective !== "classification")
+    throw new ConfigError("this is no adapter of a classifier to go on from", {
+      expected: "mode lora, classification",
+      found: `mode ${mode}, ${task.objective}`,
+    });
+  const decided: Partial<TrainOptions> = {
+    mode,
+    rank: lora.r,
+    alpha: lora.lora_alpha,
+    scaling: lora.scaling,
+    init: lora.init,
+    targets: lora.target_modules,
+    pooling: task.pooling,
+    headBias: task.head_bias,
+  };
+  for (const [key, value] of Object.entries(decided)) {
+    const wish = given[key as keyof TrainOptions];
+    if (wish !== undefined && JSON.stringify(wish) !== JSON.stringify(value))
+      throw new ConfigError(`${key} is decided by the adapter that training begins with`, {
+        expected: String(value),
+        found: String(wish),
+        hint: "leave it out",
+      });
+  }
+  return { ...given, ...decided };
 }

@@ -31,6 +31,8 @@ export interface RunConfig {
   /** Where the data came from and how it was read. */
   data: Record<string, unknown>;
   options: TrainOptions;
+  /** The adapter that training began with. */
+  adapter?: string;
   /** Tokens to which every row is padded; 0: packed. */
   padTo: number;
   /** Longest row in tokens; longer ones were cut. */

@@ -8,16 +8,16 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { Loader, maxBatchTokens } from "../data/loader.ts";
 import { ConfigError, DataError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import type { FinalNorm, Tensors } from "../io/peft.ts";
+import type { Adapter, FinalNorm, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { sizeOf } from "../tensor.ts";
-import { initialize, loadBase, readTrained } from "./contents.ts";
+import { initialize, loadBase, readTrained, writeTrained } from "./contents.ts";
 import { Engine } from "./engine.ts";
 import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT, type Prediction } from "./metrics.ts";
-import { loraConfig, resolveOptions, type TrainOptions } from "./options.ts";
+import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import { scheduleFactor, warmupSteps } from "./schedule.ts";
 
 /** One step, as it came back from the device. */
@@ -101,6 +101,8 @@ export interface FineTuneArguments extends Partial<TrainOptions> {
   device: Backend;
   model: GPT2Checkpoint;
   data: LoadedDataset;
+  /** An adapter of this model to go on from, in place of a fresh one: it decides rank, targets, head and pooling. */
+  adapter?: Adapter;
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
   /** Where to go on from: with the same options, data and device the run ends with the same bits as one that never stopped. */
@@ -123,7 +125,12 @@ export class RunFailed extends TrainingError {
 }
 
 /** What the model of a run looks like, from its settings and its data. */
-export function specOf(model: GPT2Checkpoint, data: LoadedDataset, options: TrainOptions): ModelSpec {
+export function specOf(
+  model: GPT2Checkpoint,
+  data: LoadedDataset,
+  options: TrainOptions,
+  adapter?: Adapter,
+): ModelSpec {
   return {
     config: model.config,
     task: {
@@ -133,7 +140,7 @@ export function specOf(model: GPT2Checkpoint, data: LoadedDataset, options: Trai
       head_bias: options.headBias,
     },
     mode: options.mode,
-    lora: options.mode === "lora" ? loraConfig(options) : null,
+    lora: options.mode === "lora" ? (adapter?.meta.lora ?? loraConfig(options)) : null,
     train_head: true,
   };
 }
@@ -144,9 +151,11 @@ export function specOf(model: GPT2Checkpoint, data: LoadedDataset, options: Trai
  * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
  */
 export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
-  const { device, model, data, signal, onEvent = () => {}, resume, checkpointEvery = 0, onCheckpoint, ...given } = args;
-  const options = resolveOptions(given);
-  const spec = specOf(model, data, options);
+  const { device, model, data, adapter, signal, onEvent = () => {}, ...rest } = args;
+  const { resume, checkpointEvery = 0, onCheckpoint, ...given } = rest;
+  const options = resolveOptions(adapter ? withAdapter(given, adapter.meta) : given);
+  if (adapter) checkLabels(adapter, data);
+  const spec = specOf(model, data, options, adapter);
   checkLengths(data, model);
   const optimizer: AdamWConfig = {
     betas: [0.9, 0.999],
@@ -168,6 +177,7 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
   try {
     await loadBase(engine, model);
     initialize(engine, options.seed);
+    if (adapter) writeTrained(engine, adapter.tensors);
     const run = new Run(engine, data, options, loader, pace, signal, onEvent);
     if (onCheckpoint) run.keepCheckpoints(checkpointEvery, onCheckpoint);
     if (resume) run.goOnFrom(resume);
@@ -179,6 +189,16 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
 
 /** Sequences that an evaluation batch may hold where they are short; its tokens are those of a training batch. */
 const EVALUATION_SEQUENCES = 32;
+
+/** The rows of the adapter's head must be the classes of the data. PEFT's adapters do not tell names. */
+function checkLabels({ meta: { labels } }: Adapter, data: LoadedDataset): void {
+  const nameless = labels.every((label, i) => label === `LABEL_${i}`) && labels.length === data.labels.length;
+  if (!nameless && labels.join("\n") !== data.labels.join("\n"))
+    throw new ConfigError("the adapter knows other classes than the data has", {
+      expected: labels.join(", "),
+      found: data.labels.join(", "),
+    });
+}
 
 function checkLengths(data: LoadedDataset, model: GPT2Checkpoint): void {
   const { n_positions } = model.config;

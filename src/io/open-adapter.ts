@@ -1,0 +1,76 @@
+/** A trained model as it is used: the adapter of a run, or of PEFT, with the base model that it belongs to. */
+import { exists, joinPath } from "#platform";
+import { ConfigError } from "../errors.ts";
+import { readJson } from "./common.ts";
+import { type GPT2Checkpoint, loadModel } from "./hf.ts";
+import { type Adapter, readAdapter } from "./peft.ts";
+import type { PeftBase } from "./peft-import.ts";
+
+export interface OpenedAdapter {
+  adapter: Adapter;
+  /** The base model; close it when nothing more is read from it. */
+  checkpoint: GPT2Checkpoint;
+}
+
+/**
+ * Opens a run directory, its adapter/ directory, or one that PEFT wrote, and the base model that it names (`model`
+ * overrides it). Throws ConfigError where there is no adapter or no model, or where they do not belong together,
+ * FormatError where a file is damaged.
+ */
+export async function openAdapter(directory: string, model?: string): Promise<OpenedAdapter> {
+  const inside = joinPath(directory, "adapter");
+  const place = (await exists(inside)) ? inside : directory;
+  const checkpoint = await openBase(place, model);
+  try {
+    const adapter = await readAdapter(place, { base: await baseOf(checkpoint) });
+    for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
+      if (checkpoint.config[key] !== adapter.meta.model[key])
+        throw new ConfigError("the adapter belongs to another base model", {
+          where: directory,
+          expected: `${key} = ${adapter.meta.model[key]} (${adapter.meta.base_model})`,
+          found: `${key} = ${checkpoint.config[key]} (${checkpoint.directory})`,
+        });
+    return { adapter, checkpoint };
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+async function openBase(directory: string, model: string | undefined): Promise<GPT2Checkpoint> {
+  if (model !== undefined) return loadModel(model);
+  const named = await namedBase(directory);
+  // Says what is wrong with a directory that holds no adapter.
+  if (named === undefined) await readAdapter(directory);
+  try {
+    return await loadModel(named ?? "");
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause;
+    throw new ConfigError("the base model that the adapter names is not here", {
+      where: directory,
+      expected: `a directory of a GPT-2 at ${named || "the path in the adapter's configuration, which is empty"}`,
+      found: cause.message.split("\n")[0]!,
+      hint: "say where it is: --model DIR",
+      cause,
+    });
+  }
+}
+
+/** The base model that a directory names; undefined where it is no adapter's. */
+async function namedBase(directory: string): Promise<string | undefined> {
+  for (const [file, key] of [
+    ["lowrank.json", "base_model"],
+    ["adapter_config.json", "base_model_name_or_path"],
+  ] as const) {
+    const path = joinPath(directory, file);
+    if (!(await exists(path))) continue;
+    return String((((await readJson(path)) ?? {}) as Record<string, unknown>)[key] ?? "");
+  }
+  return undefined;
+}
+
+async function baseOf(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
+  const { config, names } = checkpoint;
+  if (!names.includes("score.weight")) return { config };
+  return { config, score: { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") } };
+}
