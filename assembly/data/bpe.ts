@@ -57,11 +57,11 @@ function merge_short(text: usize, length: usize, out: usize): usize {
   return count;
 }
 
-/** Adds an entry, id << 32 | index, to the heap, whose least entry is its first. */
+/** Adds an entry, id << 32 | index, to the heap, whose least entry is its first; entry i is above 4 i + 1 to 4 i + 4. */
 function push(entry: u64): void {
   let at = queued++;
   while (at > 0) {
-    const parent = (at - 1) >> 1;
+    const parent = (at - 1) >> 2;
     const above = load<u64>(queue + (parent << 3));
     if (above <= entry) break;
     store<u64>(queue + (at << 3), above);
@@ -76,15 +76,15 @@ function pop(): u64 {
   const entry = load<u64>(queue + (--queued << 3));
   let at: usize = 0;
   while (true) {
-    let child = (at << 1) + 1;
-    if (child >= queued) break;
-    let below = load<u64>(queue + (child << 3));
-    if (child + 1 < queued) {
-      const right = load<u64>(queue + (child << 3), 8);
-      if (right < below) {
-        below = right;
-        child++;
-      }
+    const first = (at << 2) + 1;
+    if (first >= queued) break;
+    let child = first;
+    let below = load<u64>(queue + (first << 3));
+    const stop = min<usize>(first + 4, queued);
+    for (let other = first + 1; other < stop; other++) {
+      const found = load<u64>(queue + (other << 3));
+      child = select<usize>(other, child, found < below);
+      below = select<u64>(found, below, found < below);
     }
     if (below >= entry) break;
     store<u64>(queue + (at << 3), below);
