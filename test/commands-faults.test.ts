@@ -80,6 +80,12 @@ const FILES: Fault[] = [
 for (const [what, args, code, words] of [...FLAGS, ...FILES])
   test(`train refuses ${what}`, () => refuses(args, code, words));
 
+test("train refuses an output directory that cannot be made, before the work is done", async () => {
+  const before = filesIn(folder);
+  const finished = await runCommand("train", [...GOOD, "--out", "good.csv/run"], { cwd: folder });
+  assertRefused(finished, before, 2, ["output directory cannot be made", "good.csv/run"]);
+});
+
 /** A model directory whose safetensors file is `change` of the good one's header and data. */
 function damagedModel(name: string, change: (header: Header, data: Uint8Array) => Uint8Array): string {
   mkdirSync(join(folder, name));

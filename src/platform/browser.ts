@@ -53,6 +53,11 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
+/** Whether a file or directory of this path can be created: a page's storage is all its own. */
+export async function canCreate(_path: string): Promise<boolean> {
+  return true;
+}
+
 export async function listDirectory(path: string): Promise<string[]> {
   if (isUrl(path)) throw new Error(`${path}: a URL has no list of files`);
   const prefix = `${joinPath(path)}/`;

@@ -2,8 +2,8 @@
  * What differs between Node and a page, Node's side. `browser.ts` has the same exports.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { access, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { constants, existsSync } from "node:fs";
+import { access, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -73,6 +73,20 @@ export async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,
+  );
+}
+
+/** Whether a file or directory of this path can be created: the nearest folder above that is there can be written to. */
+export async function canCreate(path: string): Promise<boolean> {
+  const folder = dirname(resolve(path));
+  const stats = await stat(folder).catch(() => undefined);
+  if (stats === undefined) return folder !== dirname(folder) && canCreate(folder);
+  return (
+    stats.isDirectory() &&
+    access(folder, constants.W_OK).then(
+      () => true,
+      () => false,
+    )
   );
 }
 

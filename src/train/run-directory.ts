@@ -1,6 +1,7 @@
 /** What a run leaves on the disk: settings, tables, charts, the plan and the trained tensors. */
 import {
   absolutePath,
+  canCreate,
   exists,
   joinPath,
   listDirectory,
@@ -92,8 +93,14 @@ const ENTRIES = [
   "plan.txt",
 ];
 
-/** Throws ConfigError where the directory of a run to come is taken; with `force`, where it is taken by anything but a run. */
+/** Throws ConfigError where the directory of a run to come cannot be made, or is taken; with `force`, where it is taken by anything but a run. */
 export async function refuseExisting(directory: string, force: boolean): Promise<void> {
+  if (!(await canCreate(directory)))
+    throw new ConfigError("the output directory cannot be made", {
+      where: directory,
+      expected: "a path in a folder that can be written to",
+      found: "no such folder, or no permission to write",
+    });
   if (!(await exists(directory))) return;
   if (!force)
     throw new ConfigError("the output directory exists", {
