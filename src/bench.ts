@@ -1,5 +1,5 @@
 /** bench: measures what is claimed. Every subcommand is loaded when it is asked for, so that none weighs on another. */
-import { command, main, number } from "./cli.ts";
+import { command, list, main, number } from "./cli.ts";
 
 const program = command(
   "bench",
@@ -7,6 +7,11 @@ const program = command(
   "  bench tokenizer\n  bench tokenizer --texts sms.csv --texts book.txt --svg tokenizers.svg\n  bench data --json",
 );
 let code = 0;
+
+/** A comma-separated list of numbers. */
+function counts(value: string): number[] {
+  return list(value).map(number);
+}
 
 program
   .command("tokenizer")
@@ -30,6 +35,24 @@ program
   .action(async (name, job) => {
     const { work } = await import("./bench/worker.ts");
     await work(name, job);
+  });
+
+program
+  .command("data")
+  .description("the data pipeline: rows and bytes a second, peak memory against the bytes of the packed tokens")
+  .option("--rows <counts>", "rows of the synthetic files", counts, [10_000, 100_000, 1_000_000])
+  .option("--json", "print one JSON object instead of a table")
+  .action(async (options) => {
+    const { benchData } = await import("./bench/data.ts");
+    code = await benchData(options);
+  });
+
+program
+  .command("rows <file> <texts>", { hidden: true })
+  .description("one measurement of `bench data`, in a process of its own")
+  .action(async (file, texts) => {
+    const { measureRows } = await import("./bench/data.ts");
+    await measureRows(file, texts === "keep");
   });
 
 await main(async () => {

@@ -143,18 +143,16 @@ function order_names(order: usize, count: i32): void {
 }
 
 /**
- * Puts the labels into their final order: integers 0 to K-1 as they are, all others by name, byte by byte. Renames the
- * `rows` class ids in the vector `classes` alike.
+ * Puts the labels into their final order: integers 0 to K-1 as they are, all others by name, byte by byte. Returns a block
+ * of u32, the new id of each old one, which the caller frees; 0 where there are no labels.
  */
-export function labels_settle(classes: usize, rows: i32): void {
+export function labels_settle(): usize {
   const count = label_count();
-  if (count == 0) return;
+  if (count == 0) return 0;
   const order = heap.alloc((<usize>count) << 2);
   if (!order_integers(order, count)) order_names(order, count);
   const rank = heap.alloc((<usize>count) << 2);
   for (let i = 0; i < count; i++) store<i32>(rank + ((<usize>load<i32>(order + ((<usize>i) << 2))) << 2), i);
-  for (let row = 0; row < rows; row++)
-    vec_set_u32(classes, row, load<u32>(rank + ((<usize>vec_u32(classes, row)) << 2)));
 
   const size = vec_size(names);
   const copy = heap.alloc(size);
@@ -174,8 +172,8 @@ export function labels_settle(classes: usize, rows: i32): void {
     vec_set_u32(ends, i, used);
   }
   heap.free(order);
-  heap.free(rank);
   heap.free(copy);
   heap.free(lengths);
   fill_table(slot_count);
+  return rank;
 }

@@ -1,31 +1,27 @@
-// The rows that were read, as columns: token ids, class ids, lengths and, where wanted, the texts' bytes.
+// The rows that were read: token ids, class, lengths and, where wanted, the text's bytes. A row is a record in a pile,
+//
+//     u32 class | u32 ids kept | u32 tokens before the cut (0: empty text) | u32 address of its text or 0 | u16 id[kept]
+//
+// and a text, in a pile of its own, u32 bytes | bytes. GPT-2's 50257 ids fit into 16 bits.
 import { encode } from "./bpe";
 import { FAULT_EMPTY_LABEL, FAULT_LABEL, FAULT_TOO_LARGE, fail } from "./fault";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
+import { PILE_HEADER, pile_free, pile_put } from "./pile";
 import { utf8_faults, utf8_repair } from "./utf8";
-import {
-  VEC_HEADER,
-  vec_append,
-  vec_data,
-  vec_free,
-  vec_push_u32,
-  vec_reserve,
-  vec_resize,
-  vec_size,
-  vec_u32,
-} from "./vec";
+import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
 
 /** GPT-2's <|endoftext|>: stands for an empty text, and fills padded rows. */
 export const END_OF_TEXT: u16 = 50256;
 
-/** u16 ids of all rows; GPT-2's 50257 ids fit. */
-const ids = memory.data(VEC_HEADER);
-/** u32 a row: where its ids end, its class, its tokens before it was cut (0 for an empty text), where its text ends. */
-const id_ends = memory.data(VEC_HEADER);
-const classes = memory.data(VEC_HEADER);
-const full_lengths = memory.data(VEC_HEADER);
-const text_ends = memory.data(VEC_HEADER);
-const texts = memory.data(VEC_HEADER);
+/** Bytes of a record before its ids. */
+const RECORD_BYTES: u32 = 16;
+
+const records = memory.data(PILE_HEADER);
+const texts = memory.data(PILE_HEADER);
+/** The records by row number: blocks of 2^BLOCK_BITS u32 addresses, and the vector of the blocks. */
+const BLOCK_BITS: i32 = 16;
+const blocks = memory.data(VEC_HEADER);
+let rows: i32 = 0;
 
 /** Scratch: a text or label with its invalid UTF-8 replaced, and the u32 ids of a text. */
 const repaired = memory.data(VEC_HEADER);
@@ -35,21 +31,21 @@ let invalid: i32 = 0;
 
 /** Forgets all rows and labels and gives their memory back. */
 export function rows_clear(): void {
-  vec_free(ids);
-  vec_free(id_ends);
-  vec_free(classes);
-  vec_free(full_lengths);
-  vec_free(text_ends);
-  vec_free(texts);
+  pile_free(records);
+  pile_free(texts);
+  const count = vec_size(blocks) >> 2;
+  for (let i = 0; i < count; i++) heap.free(<usize>vec_u32(blocks, i));
+  vec_free(blocks);
   vec_free(repaired);
   vec_free(encoded);
   labels_clear();
+  rows = 0;
   invalid = 0;
 }
 
 /** The number of rows. */
 export function row_count(): i32 {
-  return vec_size(id_ends) >> 2;
+  return rows;
 }
 
 /** Invalid UTF-8 sequences replaced in texts and labels so far. */
@@ -57,34 +53,37 @@ export function invalid_count(): i32 {
   return invalid;
 }
 
+function record(row: i32): usize {
+  const block = <usize>vec_u32(blocks, row >> BLOCK_BITS);
+  return <usize>load<u32>(block + ((<usize>(row & ((1 << BLOCK_BITS) - 1))) << 2));
+}
+
 /** Where the ids of `row` stand, and how many there are. */
 export function row_ids(row: i32): usize {
-  return vec_data(ids) + ((<usize>start_of(id_ends, row)) << 1);
+  return record(row) + RECORD_BYTES;
 }
 export function row_length(row: i32): i32 {
-  return vec_u32(id_ends, row) - start_of(id_ends, row);
+  return load<i32>(record(row), 4);
 }
 
 /** The class of `row`. */
 export function row_class(row: i32): i32 {
-  return vec_u32(classes, row);
+  return load<i32>(record(row));
 }
 
 /** Tokens of `row` before it was cut; 0 where its text was empty. */
 export function row_full_length(row: i32): i32 {
-  return vec_u32(full_lengths, row);
+  return load<i32>(record(row), 8);
 }
 
 /** Where the UTF-8 bytes of the text of `row` stand, and how many there are; 0 where texts are not kept. */
 export function row_text(row: i32): usize {
-  return vec_data(texts) + start_of(text_ends, row);
+  const text = load<u32>(record(row), 12);
+  return text == 0 ? 0 : text + 4;
 }
 export function row_text_bytes(row: i32): i32 {
-  return vec_u32(text_ends, row) - start_of(text_ends, row);
-}
-
-function start_of(ends: usize, row: i32): i32 {
-  return row == 0 ? 0 : vec_u32(ends, row - 1);
+  const text = load<u32>(record(row), 12);
+  return text == 0 ? 0 : load<i32>(text);
 }
 
 // What `valid` found: address and bytes of the text, itself or its repaired copy.
@@ -149,21 +148,38 @@ export function add_row(
   const full = encode(valid_address, valid_bytes, source);
   if (full == 0) store<u32>(source, END_OF_TEXT);
   const kept = min(max(full, 1), max_length);
-  if (!vec_reserve(ids, kept << 1)) return fail(FAULT_TOO_LARGE, line, 0, 0);
-  const used = vec_size(ids);
-  const target = vec_data(ids) + used;
+  const row = pile_put(records, RECORD_BYTES + ((<u32>kept) << 1));
+  const copy = keep_text ? pile_put(texts, 4 + <u32>valid_bytes) : 0;
+  if (row == 0 || (keep_text && copy == 0)) return fail(FAULT_TOO_LARGE, line, 0, 0);
+  if (keep_text) {
+    store<i32>(copy, valid_bytes);
+    memory.copy(copy + 4, valid_address, valid_bytes);
+  }
+  store<i32>(row, id);
+  store<i32>(row, kept, 4);
+  store<i32>(row, full, 8);
+  store<u32>(row, <u32>copy, 12);
+  const target = row + RECORD_BYTES;
   for (let i = 0; i < kept; i++) store<u16>(target + ((<usize>i) << 1), load<u32>(source + ((<usize>i) << 2)));
-  vec_resize(ids, used + (kept << 1));
-  const good =
-    (!keep_text || vec_append(texts, valid_address, valid_bytes)) &&
-    vec_push_u32(text_ends, vec_size(texts)) &&
-    vec_push_u32(classes, id) &&
-    vec_push_u32(full_lengths, full) &&
-    vec_push_u32(id_ends, vec_size(ids) >> 1);
-  return good || fail(FAULT_TOO_LARGE, line, 0, 0);
+  number(row);
+  return true;
+}
+
+/** Gives the next row's number to a record. */
+function number(row: usize): void {
+  const place = rows & ((1 << BLOCK_BITS) - 1);
+  if (place == 0) vec_push_u32(blocks, <u32>heap.alloc(4 << BLOCK_BITS));
+  store<u32>(<usize>vec_u32(blocks, rows >> BLOCK_BITS) + ((<usize>place) << 2), <u32>row);
+  rows++;
 }
 
 /** Puts the labels into their final order and renames the rows' classes. */
 export function settle_labels(): void {
-  labels_settle(classes, row_count());
+  const ranks = labels_settle();
+  if (ranks == 0) return;
+  for (let row = 0; row < rows; row++) {
+    const at = record(row);
+    store<u32>(at, load<u32>(ranks + ((<usize>load<u32>(at)) << 2)));
+  }
+  heap.free(ranks);
 }

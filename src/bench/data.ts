@@ -1,0 +1,124 @@
+/** `bench data`: the pipeline from a file to packed batches, at three sizes, in time and memory. */
+
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadDataset } from "../data/datasets.ts";
+import { Loader } from "../data/loader.ts";
+import { renderTable } from "../report/tables.ts";
+import { Rng } from "../rng.ts";
+import { describeMachine, machine } from "./machine.ts";
+import { runSelf } from "./processes.ts";
+import { bundledMessages } from "./texts.ts";
+
+export interface DataBenchOptions {
+  rows: number[];
+  json?: boolean;
+}
+
+interface Found {
+  /** Seconds from the file to data sets (balanced no, shuffled, split), and to hand out all batches of an epoch. */
+  load: number;
+  epoch: number;
+  /** Tokens of all rows. */
+  tokens: number;
+  /** Bytes: the largest resident set, and what of it was there before anything was loaded. */
+  peak: number;
+  before: number;
+}
+
+interface DataResult extends Found {
+  rows: number;
+  fileBytes: number;
+  keepTexts: boolean;
+}
+
+/** Bytes of a token in the packed rows: ids of GPT-2 fit into 16 bits. */
+const TOKEN_BYTES = 2;
+const LIMIT_SECONDS = 600;
+
+/** Measures and prints. */
+export async function benchData({ rows, json }: DataBenchOptions): Promise<number> {
+  const messages = await bundledMessages();
+  const folder = await mkdtemp(join(tmpdir(), "lowrank-bench-"));
+  const results: DataResult[] = [];
+  try {
+    for (const count of rows) {
+      const path = join(folder, `${count}.csv`);
+      process.stderr.write(`\r\x1b[K${count} rows`);
+      const fileBytes = await writeRows(path, count, messages);
+      for (const keepTexts of [false, true]) {
+        const { said, fault } = await runSelf<Found>(["rows", path, keepTexts ? "keep" : "drop"], LIMIT_SECONDS);
+        if (!said[0]) throw new Error(`${count} rows: ${fault}`);
+        results.push({ rows: count, fileBytes, keepTexts, ...said[0] });
+      }
+      await rm(path);
+    }
+  } finally {
+    process.stderr.write("\r\x1b[K");
+    await rm(folder, { recursive: true });
+  }
+  if (json) console.log(JSON.stringify({ machine: machine(), results }));
+  else console.log(`${describeMachine(machine())}\n${table(results)}`);
+  return 0;
+}
+
+/** Writes `count` rows, each of two halves of messages of one class, drawn by seed; returns the file's bytes. */
+async function writeRows(path: string, count: number, messages: readonly string[]): Promise<number> {
+  const rng = new Rng(1);
+  const file = createWriteStream(path);
+  const half = () => {
+    const text = messages[rng.below(messages.length)]!;
+    return text.slice(0, Math.ceil(text.length / 2));
+  };
+  file.write("label,text\n");
+  for (let done = 0; done < count; ) {
+    const block: string[] = [];
+    for (; done < count && block.length < 1000; done++)
+      block.push(`${rng.below(2) ? "spam" : "ham"},"${`${half()} ${half()}`.toWellFormed().replaceAll('"', '""')}"\n`);
+    if (!file.write(block.join(""))) await once(file, "drain");
+  }
+  file.end();
+  await once(file, "finish");
+  return file.bytesWritten;
+}
+
+/** One measurement, in a process of its own: prints a `Found`. */
+export async function measureRows(path: string, keepTexts: boolean): Promise<void> {
+  const before = process.memoryUsage().rss;
+  const started = performance.now();
+  const data = await loadDataset({ file: path }, { keepTexts, balance: false });
+  const loaded = performance.now();
+  let handed = 0;
+  for (const batch of new Loader(data.train, { batchSize: 32, seed: 1 }).epoch(0)) handed += batch.ids.length;
+  const { train, val, test } = data.stats;
+  const found: Found = {
+    load: (loaded - started) / 1000,
+    epoch: handed === 0 ? 0 : (performance.now() - loaded) / 1000,
+    tokens: train.tokens + val.tokens + test.tokens,
+    peak: 1024 * process.resourceUsage().maxRSS,
+    before,
+  };
+  console.log(JSON.stringify(found));
+}
+
+function table(results: readonly DataResult[]): string {
+  const mega = (bytes: number) => bytes / 1e6;
+  return renderTable<DataResult>(
+    [
+      { header: "rows", value: ({ rows }) => rows },
+      { header: "texts", value: ({ keepTexts }) => (keepTexts ? "kept" : "dropped") },
+      { header: "file MB", value: ({ fileBytes }) => mega(fileBytes), digits: 1 },
+      { header: "rows/s read", value: ({ rows, load }) => rows / load, digits: 0 },
+      { header: "MB/s read", value: ({ fileBytes, load }) => mega(fileBytes / load), digits: 1 },
+      { header: "rows/s batched", value: ({ rows, epoch }) => (0.7 * rows) / epoch, digits: 0 },
+      { header: "tokens MB", value: ({ tokens }) => mega(TOKEN_BYTES * tokens), digits: 1 },
+      { header: "peak MB", value: ({ peak }) => mega(peak), digits: 0 },
+      { header: "less Node's", value: ({ peak, before }) => mega(peak - before), digits: 0 },
+      { header: "x tokens", value: (r) => (r.peak - r.before) / (TOKEN_BYTES * r.tokens), digits: 2 },
+    ],
+    results,
+  );
+}
