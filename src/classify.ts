@@ -1,6 +1,6 @@
 /** classify: labels texts with a trained model. */
-import { choice, command, main } from "./cli.ts";
-import { DEVICES, type DeviceName, openDevice } from "./device.ts";
+import { command, deviceFlag, main, threadsFlag } from "./cli.ts";
+import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { Classifier } from "./train/classifier.ts";
 
@@ -15,7 +15,8 @@ const program = command(
   .option("--run <dir>", "a run directory, or its adapter/")
   .option("--adapter <dir>", "the same, or a PEFT LoRA adapter of a classifier (SEQ_CLS)")
   .option("--model <dir|name>", "the base model, where it is not where the run or the adapter says")
-  .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
   .option("--json", "print one JSON object a text: text, label, probability, probabilities");
 
 interface Flags {
@@ -23,6 +24,7 @@ interface Flags {
   adapter?: string;
   model?: string;
   device: DeviceName;
+  threads?: number;
   json?: boolean;
 }
 
@@ -49,7 +51,7 @@ async function* lines(): AsyncGenerator<string[]> {
 
 await main(async () => {
   program.parse();
-  const { run, adapter, model, device: name, json } = program.opts<Flags>();
+  const { run, adapter, model, device: name, threads = 0, json } = program.opts<Flags>();
   const directory = run ?? adapter;
   if (directory === undefined || (run !== undefined && adapter !== undefined))
     throw new ConfigError("it is not clear what to classify with", {
@@ -61,7 +63,7 @@ await main(async () => {
       expected: "texts on the command line, or lines on the standard input",
       hint: 'classify --run DIR "some text"',
     });
-  const device = await openDevice(name);
+  const device = await openDevice(name, { threads });
   try {
     const classifier = await Classifier.load(directory, { device, ...(model === undefined ? {} : { model }) });
     const print = async (texts: string[]) => {

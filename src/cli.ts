@@ -1,6 +1,7 @@
 /** What the commands share: options through commander, errors as a person reads them, exit codes. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import manifest from "../package.json" with { type: "json" };
+import { DEVICES } from "./device.ts";
 import { ConfigError, LowrankError } from "./errors.ts";
 
 /** A command with its name, what it does and examples; unknown flags are errors that suggest the nearest. */
@@ -17,6 +18,16 @@ export function command(name: string, description: string, examples: string): Co
 /** A flag whose value is one of a few words. */
 export function choice(flags: string, description: string, words: readonly string[]): Option {
   return new Option(flags, description).choices(words);
+}
+
+/** Where to compute. */
+export function deviceFlag(): Option {
+  return choice("--device <name>", "where to compute; auto: a hardware GPU, else wasm", DEVICES).default("auto");
+}
+
+/** How many threads the device wasm has. */
+export function threadsFlag(): Option {
+  return new Option("--threads <n>", "threads of the device wasm (default: one a core)").argParser(number);
 }
 
 /** A flag's value as a number. */

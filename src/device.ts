@@ -1,16 +1,36 @@
 /** Choosing a device. */
 import type { Backend } from "./backend/backend.ts";
+import { openWasm } from "./backend/wasm.ts";
 import { openWebGPU } from "./backend/webgpu.ts";
 import { oneOf } from "./config.ts";
+import { DeviceError } from "./errors.ts";
 
-export const DEVICES = ["auto", "webgpu"] as const;
+export const DEVICES = ["auto", "webgpu", "wasm"] as const;
 export type DeviceName = (typeof DEVICES)[number];
 
+export interface DeviceOptions {
+  /** Threads of the device `wasm`; 0 or left out: one a core. */
+  threads?: number;
+}
+
 /**
- * Opens a device: `webgpu` is the system's WebGPU adapter, `auto` the best there is. Throws DeviceError, with what to
- * install, where there is none. Release it with `destroy()`.
+ * Opens a device. `webgpu` is the system's WebGPU adapter, a software driver included; `wasm` computes on the CPU and is
+ * always there; `auto` takes a hardware GPU where there is one, else `wasm`. Throws DeviceError, with what to install, where
+ * there is none. Release it with `destroy()`.
  */
-export async function openDevice(name: DeviceName = "auto"): Promise<Backend> {
+export async function openDevice(name: DeviceName = "auto", { threads = 0 }: DeviceOptions = {}): Promise<Backend> {
   oneOf("device", name, DEVICES);
-  return openWebGPU();
+  if (name === "webgpu") return openWebGPU();
+  if (name === "wasm") return openWasm({ threads });
+  try {
+    const device = await openWebGPU({ hardware: true });
+    device.info.why = "a hardware GPU";
+    return device;
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    const device = await openWasm({ threads });
+    const [summary] = error.message.split("\n");
+    device.info.why = [summary, error.details.found].join(": ");
+    return device;
+  }
 }

@@ -1,8 +1,8 @@
 /** train: fine-tunes GPT-2 as a text classifier and leaves a run directory. */
 import { absolutePath, exists, joinPath, remove } from "#platform";
-import { choice, command, main, number } from "./cli.ts";
+import { choice, command, deviceFlag, main, number, threadsFlag } from "./cli.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
-import { DEVICES, type DeviceName, openDevice } from "./device.ts";
+import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 import { openAdapter } from "./io/open-adapter.ts";
@@ -41,6 +41,7 @@ import {
 
 interface Flags extends Settings {
   device: DeviceName;
+  threads?: number;
   preset: keyof typeof PRESETS;
   out?: string;
   force?: boolean;
@@ -61,7 +62,8 @@ const program = command(
     "  train --adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
 );
 addSettings(program)
-  .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
   .option("--adapter <dir>", "go on from an adapter: of a run, or a PEFT LoRA adapter of a classifier (SEQ_CLS)")
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
@@ -237,7 +239,7 @@ await main(async () => {
     });
   const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
   let begun = resume !== undefined;
-  const device = await openDevice(flags.device);
+  const device = await openDevice(flags.device, flags);
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(job.modelName);
   const abort = new AbortController();

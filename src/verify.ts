@@ -1,7 +1,10 @@
 /** verify: runs golden fixtures and compares every tensor with what PyTorch computed. */
+
 import { joinPath, openFile, writeFileAtomic } from "#platform";
-import { choice, command, main } from "./cli.ts";
-import { DEVICES, openDevice } from "./device.ts";
+import { describeDevice } from "./backend/backend.ts";
+import { Twin } from "./backend/twin.ts";
+import { command, deviceFlag, main, threadsFlag } from "./cli.ts";
+import { type DeviceName, openDevice } from "./device.ts";
 import { encodeSafetensors, SafetensorsFile } from "./io/safetensors.ts";
 import { type Comparison, type GoldenResult, passes, runGolden } from "./train/golden.ts";
 
@@ -12,7 +15,9 @@ const program = command(
   "  verify test/golden/*.safetensors\n  verify --out actual test/golden/01_cls_lora_all_r4_last.safetensors",
 )
   .argument("<file...>", "fixture files (test/golden/README.md tells what is in them)")
-  .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
+  .option("--bisect", "replay every dispatch on WebGPU and on WASM, and name the first whose results differ")
   .option("--out <dir>", "write what was computed to DIR/<case>.actual.safetensors");
 
 function line({ name, measure, error, tolerance }: Comparison): string {
@@ -25,14 +30,20 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
   await writeFileAtomic(joinPath(directory, `${result.case}.actual.safetensors`), encodeSafetensors(tensors));
 }
 
+/** Both backends, the one that was asked for second: it is the one in doubt. */
+async function openTwin({ device, threads = 0 }: { device: DeviceName; threads?: number }): Promise<Twin> {
+  const [webgpu, wasm] = [await openDevice("webgpu"), await openDevice("wasm", { threads })];
+  return device === "webgpu" ? new Twin(wasm, webgpu) : new Twin(webgpu, wasm);
+}
+
 await main(async () => {
   program.parse();
-  const options = program.opts<{ device: (typeof DEVICES)[number]; out?: string }>();
-  const device = await openDevice(options.device);
+  const options = program.opts<{ device: DeviceName; threads?: number; bisect?: boolean; out?: string }>();
+  const device = options.bisect ? await openTwin(options) : await openDevice(options.device, options);
   const worst = new Map<string, Comparison>();
   let bad = 0;
   try {
-    console.log(`device: ${device.info.kind}, ${device.info.name}`);
+    console.log(`device: ${describeDevice(device.info)}`);
     for (const path of program.args) {
       const reader = await openFile(path);
       try {
@@ -50,6 +61,7 @@ await main(async () => {
         await reader.close();
       }
     }
+    if (device instanceof Twin) console.log(`${device.compared} dispatches give the same results on both devices`);
   } finally {
     device.destroy();
   }

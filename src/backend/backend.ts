@@ -10,6 +10,14 @@ export interface DeviceInfo {
   name: string;
   /** Whether it computes on the CPU: WASM, or a software driver. */
   software: boolean;
+  /** Why this device was taken, where it was not asked for by name. */
+  why?: string;
+}
+
+/** "CPU, 2 threads, SIMD (wasm; no WebGPU adapter: none)". */
+export function describeDevice({ kind, name, software, why }: DeviceInfo): string {
+  const driver = kind === "webgpu" && software ? ", software driver" : "";
+  return `${name} (${kind}${driver}${why === undefined ? "" : `; ${why}`})`;
 }
 
 export interface Backend {

@@ -26,8 +26,19 @@ const INSTALL_HINT =
   "Arch: pacman -S vulkan-swrast; macOS and Windows bring a driver of their own; " +
   "Chromium: a page needs WebGPU switched on";
 
-/** Opens the system's WebGPU adapter, a hardware one where there is one. Throws DeviceError where there is none. */
-export async function openWebGPU(): Promise<Backend> {
+const adapterWords = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
+  [description || device, vendor, architecture].filter(Boolean);
+
+/** Whether an adapter is a driver that computes on the CPU. */
+function isSoftware(info: GPUAdapterInfo): boolean {
+  return /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(adapterWords(info).join(" "));
+}
+
+/**
+ * Opens the system's WebGPU adapter, a hardware one where there is one. Throws DeviceError where there is none, or, with
+ * `hardware`, none but a software driver.
+ */
+export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
   const gpu = await requestGPU();
   const adapter = (await gpu?.requestAdapter({ powerPreference: "high-performance" })) ?? null;
   if (!adapter)
@@ -36,6 +47,8 @@ export async function openWebGPU(): Promise<Backend> {
       found: gpu ? "none" : "no WebGPU in this runtime",
       hint: INSTALL_HINT,
     });
+  if (hardware && isSoftware(adapter.info))
+    throw new DeviceError("no hardware GPU", { found: `only ${adapterWords(adapter.info)[0]}, a software driver` });
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const device = await adapter.requestDevice({
     label: "lowrank",
@@ -72,11 +85,9 @@ class WebGPUBackend implements Backend {
 
   constructor(
     readonly device: GPUDevice,
-    { vendor, architecture, device: model, description }: GPUAdapterInfo,
+    info: GPUAdapterInfo,
   ) {
-    const words = [description || model, vendor, architecture].filter(Boolean);
-    const software = /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words.join(" "));
-    this.info = { kind: "webgpu", name: words[0] ?? "unnamed adapter", software };
+    this.info = { kind: "webgpu", name: adapterWords(info)[0] ?? "unnamed adapter", software: isSoftware(info) };
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     this.limits = { maxBinding: maxStorageBufferBindingSize, maxBuffer: maxBufferSize };
     device.addEventListener("uncapturederror", (event) => {

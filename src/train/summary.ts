@@ -1,4 +1,5 @@
 /** A run in words and tables, for a terminal. */
+import { describeDevice } from "../backend/backend.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
@@ -44,7 +45,7 @@ export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan:
   );
   const share = ((100 * trainable) / all).toFixed(2);
   return [
-    `device: ${device.name} (${device.kind}${device.software ? ", software driver" : ""})`,
+    `device: ${describeDevice(device)}`,
     `learns: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} values (${share} %), mode ${plan.spec.mode}`,
     `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
     showMemory(plan.memory),

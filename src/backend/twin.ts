@@ -1,0 +1,150 @@
+/**
+ * Finds the first dispatch on which two backends disagree: a backend that replays every plan on both, one dispatch at a
+ * time, and compares what each dispatch wrote. Afterwards both go on with the first one's numbers, so that every dispatch
+ * is judged by itself.
+ */
+import { DeviceError } from "../errors.ts";
+import type { Dispatch, StepValues } from "../ops/kernel.ts";
+import type { MemoryLimits } from "../plan/memory.ts";
+import type { Program, Segment, SegmentName } from "../plan/plan.ts";
+import { showShape, type Tensor } from "../tensor.ts";
+import type { Backend, DeviceInfo, Session } from "./backend.ts";
+
+/** Largest difference, as a share of the largest number that the dispatch wrote to the tensor: sums of a few thousand. */
+export const TWIN_TOLERANCE = 1e-4;
+
+/** A segment of a single dispatch, with what is cleared before it. */
+interface Single {
+  segment: SegmentName;
+  name: SegmentName;
+  number: number;
+  /** Null where there are only tensors to clear. */
+  dispatch: Dispatch | null;
+  clears: Tensor[];
+}
+
+/** The segments' dispatches one by one. The names are the plan's numbers: backends only look them up. */
+function singles(segments: readonly Segment[]): Single[] {
+  let number = 0;
+  return segments.flatMap(({ name: segment, clears, dispatches }) => [
+    { segment, name: `${segment} clear` as SegmentName, number: -1, dispatch: null, clears },
+    ...dispatches.map((dispatch) => ({
+      segment,
+      name: `dispatch ${number}` as SegmentName,
+      number: number++,
+      dispatch,
+      clears: [],
+    })),
+  ]);
+}
+
+export class Twin implements Backend {
+  readonly info: DeviceInfo;
+  readonly limits: MemoryLimits;
+  /** Dispatches that were compared. */
+  compared = 0;
+
+  constructor(
+    readonly first: Backend,
+    readonly second: Backend,
+  ) {
+    this.info = first.info;
+    const [a, b] = [first.limits, second.limits];
+    this.limits = {
+      maxBinding: Math.min(a.maxBinding, b.maxBinding),
+      maxBuffer: Math.min(a.maxBuffer, b.maxBuffer),
+    };
+  }
+
+  async prepare(program: Program): Promise<Session> {
+    const list = singles(program.segments);
+    const single: Program = {
+      memory: program.memory,
+      segments: list.map(({ name, dispatch, clears }) => ({ name, clears, dispatches: dispatch ? [dispatch] : [] })),
+    };
+    return new TwinSession(this, list, await this.first.prepare(single), await this.second.prepare(single));
+  }
+
+  destroy(): void {
+    this.first.destroy();
+    this.second.destroy();
+  }
+}
+
+class TwinSession implements Session {
+  private work: Promise<void> = Promise.resolve();
+  private fault: unknown;
+
+  constructor(
+    private readonly twin: Twin,
+    private readonly list: Single[],
+    private readonly first: Session,
+    private readonly second: Session,
+  ) {}
+
+  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
+    const copy = data.slice();
+    this.enqueue(async () => {
+      this.first.write(tensor, copy, offset);
+      this.second.write(tensor, copy, offset);
+    });
+  }
+
+  async flush(): Promise<void> {
+    await this.work;
+    if (this.fault) throw this.fault;
+  }
+
+  async read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array> {
+    await this.flush();
+    return this.first.read(tensor, offset, count);
+  }
+
+  run(segments: readonly SegmentName[], values: StepValues): void {
+    this.enqueue(async () => {
+      for (const segment of segments)
+        for (const single of this.list.filter((one) => one.segment === segment)) {
+          this.first.run([single.name], values);
+          this.second.run([single.name], values);
+          if (single.dispatch) await this.compare(single, single.dispatch);
+        }
+    });
+  }
+
+  destroy(): void {
+    this.first.destroy();
+    this.second.destroy();
+  }
+
+  private enqueue(work: () => Promise<void>): void {
+    this.work = this.work.then(work).catch((error) => {
+      this.fault ??= error;
+    });
+  }
+
+  private async compare({ segment, number }: Single, { kernel, tensors }: Dispatch): Promise<void> {
+    for (const [i, [binding, access]] of Object.entries(kernel.bindings).entries()) {
+      if (access === "read") continue;
+      const tensor = tensors[i]!;
+      const [a, b] = await Promise.all([this.first.read(tensor), this.second.read(tensor)]);
+      const at = firstDifference(a, b);
+      if (at >= 0)
+        throw new DeviceError(`${kernel.name} gives different results`, {
+          where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
+          expected: `${a[at]} (${this.twin.first.info.name})`,
+          found: `${b[at]} (${this.twin.second.info.name})`,
+        });
+      this.second.write(tensor, new Uint32Array(a.buffer));
+    }
+    this.twin.compared++;
+  }
+}
+
+/** The first place where numbers differ beyond TWIN_TOLERANCE, or where one is no number and the other is; -1: nowhere. */
+function firstDifference(a: Float32Array, b: Float32Array): number {
+  const largest = a.reduce((most, value) => Math.max(most, Number.isFinite(value) ? Math.abs(value) : 0), 0);
+  return a.findIndex((value, i) => {
+    const other = b[i]!;
+    return !Object.is(value, other) && !(Math.abs(value - other) <= TWIN_TOLERANCE * largest);
+  });
+}

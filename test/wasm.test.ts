@@ -1,0 +1,206 @@
+/** The CPU backend: choosing it, its memory, weights in panels, threads, faults; and two backends side by side. */
+
+import * as assert from "uvu/assert";
+import { openFile, packagePath } from "#platform";
+import type { Backend, Session } from "../src/backend/backend.ts";
+import { Twin } from "../src/backend/twin.ts";
+import { openWasm } from "../src/backend/wasm.ts";
+import { Heap } from "../src/backend/wasm-heap.ts";
+import { openDevice } from "../src/device.ts";
+import { ConfigError, DeviceError } from "../src/errors.ts";
+import { SafetensorsFile } from "../src/io/safetensors.ts";
+import { matmul } from "../src/ops/matmul.ts";
+import { planMemory } from "../src/plan/memory.ts";
+import type { SegmentName } from "../src/plan/plan.ts";
+import { Rng } from "../src/rng.ts";
+import { Tensor } from "../src/tensor.ts";
+import { Engine } from "../src/train/engine.ts";
+import { runGolden } from "../src/train/golden.ts";
+import { assertAllClose } from "./allclose.ts";
+import { DEVICE_NAMES, NO_VALUES, testDevice } from "./device.ts";
+import { test } from "./harness.ts";
+import { fillRandom, randomBatch, smallSpec } from "./models.ts";
+import { gemm } from "./ops/gemm.ts";
+
+const WASM = DEVICE_NAMES.filter((name) => name.startsWith("wasm"));
+
+async function rejection(work: Promise<unknown>): Promise<unknown> {
+  return work.then(
+    () => assert.unreachable("no error"),
+    (error) => error,
+  );
+}
+
+test("auto takes WASM where the adapter is a software driver or missing, and says why", async () => {
+  const device = await openDevice("auto", { threads: 2 });
+  const { kind, software, why, name } = device.info;
+  device.destroy();
+  if (kind === "wasm") {
+    assert.match(why!, /^no (WebGPU adapter|hardware GPU)/);
+    assert.match(name, "2 threads");
+  } else assert.not.ok(software);
+});
+
+test("numbers of threads that make no sense are refused", async () => {
+  for (const threads of [-1, 1.5, 65, Number.NaN])
+    assert.instance(await rejection(openDevice("wasm", { threads })), ConfigError);
+});
+
+test("the heap gives zeros, joins what is released, and says when memory is full", () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 4, shared: true });
+  const heap = new Heap(memory, 1 << 16);
+  const [a, b, c] = [heap.alloc(1000), heap.alloc(1), heap.alloc(64)];
+  assert.equal([b - a, c - b], [1024, 64]);
+  new Uint8Array(memory.buffer, a, 1024 + 64).fill(1);
+  heap.release(b);
+  heap.release(a);
+  const joined = heap.alloc(1024 + 64);
+  assert.is(joined, a);
+  assert.ok(new Uint8Array(memory.buffer, joined, 1024 + 64).every((byte) => byte === 0));
+  assert.throws(
+    () => heap.alloc(4 << 16),
+    (error: unknown) => error instanceof DeviceError,
+  );
+});
+
+for (const device of WASM)
+  test(`a frozen weight in panels on ${device}: x W, dy W^T, plain rows in and out`, async () => {
+    const rng = new Rng(5);
+    const normals = (count: number) => Float32Array.from({ length: count }, () => rng.normal());
+    for (const [m, k, n] of [
+      [1, 3, 8],
+      [5, 17, 24],
+      [9, 400, 16],
+      [130, 8, 40],
+    ] as const) {
+      const weight = new Tensor("weight", [k, n], "weight");
+      const bias = new Tensor("bias", [n], "weight");
+      const tensor = (name: string, cols: number) => new Tensor(name, [m, cols], "output");
+      const [x, y, dy, dx] = [tensor("x", k), tensor("y", n), tensor("dy", n), tensor("dx", k)];
+      const dispatches = [
+        matmul({ out: y, a: x, b: weight, m, n, k, bias, alpha: 0.5 }),
+        matmul({ out: dx, a: dy, b: weight, transB: true, m, n: k, k: n, beta: 2 }),
+      ];
+      const segments = [{ name: "forward" as const, clears: [], dispatches }];
+      const session = await (await testDevice(device)).prepare({ segments, memory: planMemory(segments) });
+      const data = { w: normals(k * n), b: normals(n), x: normals(m * k), dy: normals(m * n), dx: normals(m * k) };
+      // In two pieces that begin and end within a panel.
+      session.write(weight, data.w.subarray(0, n + 3));
+      session.write(weight, data.w.subarray(n + 3), n + 3);
+      for (const [to, from] of [
+        [bias, data.b],
+        [x, data.x],
+        [dy, data.dy],
+        [dx, data.dx],
+      ] as const)
+        session.write(to, from);
+      session.run(["forward"], NO_VALUES);
+      const f64 = (values: Float32Array) => Float64Array.from(values);
+      const [w, out] = [f64(data.w), new Float64Array(m * n)];
+      gemm({ out, a: f64(data.x), b: w, m, n, k, bias: f64(data.b), alpha: 0.5 });
+      const back = gemm({ out: f64(data.dx), a: f64(data.dy), b: w, transB: true, m, n: k, k: n, beta: 2 });
+      const tolerance = { atol: 2e-5, rtol: 1e-5 };
+      assertAllClose("y", await session.read(y), out, tolerance);
+      assertAllClose("dx", await session.read(dx), back, tolerance);
+      assert.equal(await session.read(weight), data.w);
+      assert.equal(await session.read(weight, n - 1, 2), data.w.slice(n - 1, n + 1));
+      session.destroy();
+    }
+  });
+
+test("writes wait for the runs before them, and reads for both", async () => {
+  const weight = new Tensor("weight", [8, 8], "weight");
+  const [x, y] = [new Tensor("x", [1, 8], "output"), new Tensor("y", [1, 8], "output")];
+  const dispatches = [matmul({ out: y, a: x, b: weight, m: 1, n: 8, k: 8, beta: 1 })];
+  const segments = [{ name: "forward" as const, clears: [], dispatches }];
+  const session = await (await testDevice("wasm 2 threads")).prepare({ segments, memory: planMemory(segments) });
+  session.write(
+    weight,
+    Float32Array.from({ length: 64 }, (_, i) => (i % 9 === 0 ? 1 : 0)),
+  );
+  const values = new Float32Array(8);
+  for (let i = 1; i <= 10; i++) {
+    session.write(x, values.fill(i));
+    session.run(["forward"], NO_VALUES);
+  }
+  assert.equal([...(await session.read(y))], new Array(8).fill(55));
+  session.destroy();
+});
+
+for (const mode of ["lora", "all"] as const)
+  test(`mode ${mode}: the same bits after five steps on 1, 2 and 3 threads`, async () => {
+    const spec = smallSpec(mode);
+    const learned: string[] = [];
+    for (const threads of [1, 2, 3]) {
+      const device = await openWasm({ threads });
+      const optimizer = { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weight_decay: 0.1, clip: 1 };
+      const engine = await Engine.create(device, { spec, capacity: { tokens: 60, sequences: 5 }, optimizer });
+      fillRandom(engine, 3);
+      for (let step = 0; step < 5; step++) engine.step([randomBatch(spec, [7, 1, 20, 13], step)], 1e-2);
+      const tensors = await Promise.all(engine.learning.map((name) => engine.readParameter(name)));
+      learned.push(tensors.map(({ buffer }) => Buffer.from(buffer).toString("base64")).join(" "));
+      engine.destroy();
+      device.destroy();
+    }
+    assert.is(learned[1], learned[0], "2 threads");
+    assert.is(learned[2], learned[0], "3 threads");
+  });
+
+test("a released device refuses work and rejects what waits", async () => {
+  const device = await openWasm({ threads: 2 });
+  const segments = [{ name: "forward" as const, clears: [], dispatches: [] }];
+  const session = await device.prepare({ segments, memory: planMemory(segments) });
+  device.destroy();
+  assert.instance(await rejection(session.flush()), DeviceError);
+  assert.instance(await rejection(device.prepare({ segments, memory: planMemory(segments) })), DeviceError);
+});
+
+test("a plan that does not fit into WASM's memory is refused before anything is allocated", async () => {
+  const huge = new Tensor("huge", [1 << 29], "output");
+  const memory = planMemory([], [huge, new Tensor("huge too", [1 << 29], "output")]);
+  const device = await testDevice("wasm 1 thread");
+  assert.instance(await rejection(device.prepare({ segments: [], memory })), DeviceError);
+});
+
+/** A backend that spoils what one dispatch writes. */
+function faulty(backend: Backend, number: number, tensorOf: () => Tensor): Backend {
+  const prepare = async (...args: Parameters<Backend["prepare"]>): Promise<Session> => {
+    const session = await backend.prepare(...args);
+    const run = (names: readonly SegmentName[], values: Parameters<Session["run"]>[1]) => {
+      session.run(names, values);
+      if ((names[0] as string) === `dispatch ${number}`) session.write(tensorOf(), Float32Array.from([12345]));
+    };
+    const { write, flush, read, destroy } = session;
+    const bind = { write, flush, read, destroy };
+    return { ...Object.fromEntries(Object.entries(bind).map(([k, f]) => [k, f.bind(session)])), run } as Session;
+  };
+  return { info: backend.info, limits: backend.limits, prepare, destroy: () => backend.destroy() };
+}
+
+test("two backends side by side: no difference in a fixture, and the first dispatch that differs is named", async () => {
+  const reader = await openFile(packagePath("test/golden/06_cls_lora_all_t1_b1.safetensors"));
+  const file = await SafetensorsFile.open(reader);
+  const [one, two] = [await testDevice("webgpu"), await testDevice("wasm 2 threads")];
+  const twin = new Twin(one, two);
+  await runGolden(file, twin);
+  assert.ok(twin.compared > 100, `${twin.compared} dispatches`);
+  const spec = smallSpec("lora");
+  const options = { spec, capacity: { tokens: 30, sequences: 3 }, optimizer: null };
+  const { kernel, tensors } = Engine.plan(two, options).segments[0]!.dispatches[4]!;
+  let written: Tensor | undefined;
+  const bad = new Twin(
+    one,
+    faulty(two, 4, () => written!),
+  );
+  const engine = await Engine.create(bad, options);
+  written = engine.plan.segments[0]!.dispatches[4]!.tensors[0]!;
+  fillRandom(engine, 1);
+  const slot = engine.forward(randomBatch(spec, [5, 9], 1));
+  const error = (await rejection(engine.result(slot))) as Error;
+  assert.instance(error, DeviceError);
+  assert.match(error.message, kernel.name);
+  assert.match(error.message, `dispatch 4 (forward), out = ${tensors[0]!.name}`);
+  assert.match(error.message, "12345");
+  engine.destroy();
+  await reader.close();
+});
