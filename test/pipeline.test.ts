@@ -227,6 +227,38 @@ test("loader: the last incomplete batch is dropped by default, plain order on re
   }
 });
 
+test("loader: batches of like length, every row once, in an order that hangs on the seed and the epoch", async () => {
+  const rng = new Rng(8);
+  const dataset = await datasetOf(
+    Array.from({ length: 1003 }, (_, i) => [i % 2 ? "a" : "b", `${i}${" word".repeat(rng.below(60))}`]),
+  );
+  const options = { batchSize: 8, seed: 4, dropLast: false };
+  const loader = new Loader(dataset, { ...options, batching: "length" });
+  const firsts = new Set<string>();
+  for (let epoch = 0; epoch < 3; epoch++) {
+    const order = loader.order(epoch);
+    assert.equal(
+      [...order].sort((a, b) => a - b),
+      [...dataset.positions()],
+    );
+    assert.equal([...new Loader(dataset, { ...options, batching: "length" }).order(epoch)], [...order]);
+    const batches = [...loader.epoch(epoch)];
+    assert.is(batches.length, 126);
+    assert.equal([...loader.epoch(epoch, 100)], batches.slice(100), "resumes in the middle");
+    firsts.add([...order.subarray(0, 8)].join());
+  }
+  assert.is(firsts.size, 3);
+
+  const spread = (of: Loader) => {
+    const all = [...of.epoch(0)].slice(0, -1);
+    return all.reduce((sum, { lengths }) => sum + Math.max(...lengths) - Math.min(...lengths), 0) / all.length;
+  };
+  assert.ok(spread(loader) < spread(new Loader(dataset, options)) / 10);
+  const means = [...loader.epoch(0)].map(({ ids, labels }) => ids.length / labels.length);
+  const rises = means.filter((mean, i) => i > 0 && mean > means[i - 1]!).length;
+  assert.ok(rises > 40 && rises < 86, `${rises} of 125 batches are longer than the one before: not shuffled`);
+});
+
 test("no batch has more tokens than maxBatchTokens says", async () => {
   const dataset = await numbered(60);
   const capacity = maxBatchTokens(dataset, 6);

@@ -1,7 +1,18 @@
 /** Orders of rows and batches: training epochs, evaluation by capacity. */
 import { ConfigError } from "../errors.ts";
+import { Rng } from "../rng.ts";
 import type { PackedBatch } from "./corpus.ts";
 import type { Dataset } from "./dataset.ts";
+
+/** Which rows come into a batch together: any, or some of like length. */
+export const BATCHINGS = ["random", "length"] as const;
+export type Batching = (typeof BATCHINGS)[number];
+
+/**
+ * With "length" so many batches of rows are sorted by length at a time: batches are nearly as even as if all rows were
+ * sorted, and still not the same ones in every epoch.
+ */
+const SORTED_BATCHES = 64;
 
 export interface LoaderOptions {
   /** Sequences a batch. */
@@ -10,6 +21,8 @@ export interface LoaderOptions {
   seed: number;
   /** Whether each epoch has an order of its own (default), or the data set's order. */
   shuffle?: boolean;
+  /** Default "random". "length" needs `shuffle`: rows of like length in a batch, the batches in random order. */
+  batching?: Batching;
   /** Whether an incomplete last batch is left out (default), as in the paper. */
   dropLast?: boolean;
 }
@@ -24,7 +37,7 @@ export class Loader {
     readonly dataset: Dataset,
     options: LoaderOptions,
   ) {
-    this.options = { shuffle: true, dropLast: true, ...options };
+    this.options = { shuffle: true, batching: "random", dropLast: true, ...options };
     const { batchSize, dropLast } = this.options;
     const batches = dataset.size / batchSize;
     this.batchesPerEpoch = dropLast ? Math.floor(batches) : Math.ceil(batches);
@@ -40,7 +53,26 @@ export class Loader {
   order(epoch: number): Uint32Array<ArrayBuffer> {
     if (!this.options.shuffle) return this.dataset.positions();
     // Stream 0 is the order of `Dataset.shuffle` with the same seed.
-    return this.dataset.order(this.options.seed, epoch + 1);
+    const order = this.dataset.order(this.options.seed, epoch + 1);
+    return this.options.batching === "length" ? this.byLength(order, epoch) : order;
+  }
+
+  /** The rows of a random order, sorted by length a stretch at a time and cut into batches, which are shuffled. */
+  private byLength(order: Uint32Array<ArrayBuffer>, epoch: number): Uint32Array<ArrayBuffer> {
+    const { batchSize, seed } = this.options;
+    const complete = Math.floor(order.length / batchSize);
+    const { lengths } = this.dataset;
+    for (let start = 0; start < complete; start += SORTED_BATCHES) {
+      const stop = Math.min(start + SORTED_BATCHES, complete);
+      // Rows of one length stay in their random order.
+      order.subarray(start * batchSize, stop * batchSize).sort((a, b) => lengths[a]! - lengths[b]!);
+    }
+    const rng = new Rng(new Rng(seed).next() ^ (epoch + 1));
+    const batches = rng.shuffle(Array.from({ length: complete }, (_, i) => i));
+    const result = order.slice(); // rows behind the last complete batch stay where they are
+    for (const [to, from] of batches.entries())
+      result.set(order.subarray(from * batchSize, (from + 1) * batchSize), to * batchSize);
+    return result;
   }
 
   /** The batches of epoch `epoch` (from 0), from batch `first` on. */

@@ -14,6 +14,7 @@ import {
   type Target,
   validateLora,
 } from "../config.ts";
+import { BATCHINGS, type Batching } from "../data/loader.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
@@ -33,6 +34,8 @@ export interface TrainOptions {
   epochs: number;
   /** Messages a batch. */
   batchSize: number;
+  /** Which messages are together in a batch: any, or some of like length. */
+  batching: Batching;
   /** Batches a step (gradient accumulation). */
   accumulate: number;
   /** Peak learning rate. */
@@ -60,6 +63,7 @@ export const DEFAULTS: TrainOptions = {
   headBias: true,
   epochs: 3,
   batchSize: 8,
+  batching: "random",
   accumulate: 1,
   lr: 1e-3,
   schedule: "linear",
@@ -90,6 +94,7 @@ export function resolveOptions(given: Partial<TrainOptions>): TrainOptions {
   oneOf("mode", options.mode, MODES);
   oneOf("pooling", options.pooling, POOLINGS);
   oneOf("schedule", options.schedule, SCHEDULES);
+  oneOf("batching", options.batching, BATCHINGS);
   oneOf("scaling", options.scaling, SCALINGS);
   oneOf("init", options.init, INITS);
   if (options.mode === "lora") validateLora(loraConfig(options));

@@ -163,7 +163,11 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
     weight_decay: options.weightDecay,
     clip: options.clip,
   };
-  const loader = new Loader(data.train, { batchSize: options.batchSize, seed: options.seed });
+  const loader = new Loader(data.train, {
+    batchSize: options.batchSize,
+    batching: options.batching,
+    seed: options.seed,
+  });
   const pace = paceOf(loader, options);
   const longest = [data.train, data.val, data.test].map((set) => maxBatchTokens(set, 1));
   const capacity = {
