@@ -205,3 +205,18 @@ export function listenToHost(onMessage: (message: unknown) => void): (message: u
   self.onmessage = ({ data }) => onMessage(data);
   return (message) => self.postMessage(message);
 }
+
+/** A page has no process: locks of pages are the Web Locks of their origin. */
+export function processIdentity(): { pid: number; host: string } {
+  return { pid: 0, host: location.origin };
+}
+
+/** Pages leave no locks behind. */
+export function processIsAlive(): boolean {
+  return false;
+}
+
+/** A page has no environment variables. */
+export function environment(): string | undefined {
+  return undefined;
+}

@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { constants, existsSync } from "node:fs";
 import { access, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { availableParallelism, freemem } from "node:os";
+import { availableParallelism, freemem, hostname } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parentPort, Worker } from "node:worker_threads";
@@ -199,4 +199,25 @@ export function startWorker(
 export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
   parentPort?.on("message", onMessage);
   return (message) => parentPort?.postMessage(message);
+}
+
+/** Who this process is, for locks on a disk that several machines may share. */
+export function processIdentity(): { pid: number; host: string } {
+  return { pid: process.pid, host: hostname() };
+}
+
+/** Whether a process is there; one of another machine is taken to be. */
+export function processIsAlive(pid: number, host: string): boolean {
+  if (host !== hostname()) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** An environment variable. */
+export function environment(name: string): string | undefined {
+  return process.env[name];
 }

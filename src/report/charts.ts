@@ -93,7 +93,7 @@ export function accuracyChart(curves: Curves, size?: ChartSize): string {
 }
 
 /** An SVG document; the same option gives the same bytes. */
-export function renderSvg(option: ChartOption, { width, height }: ChartSize = SIZE): string {
+export function renderSvg(option: echarts.EChartsCoreOption, { width, height }: ChartSize = SIZE): string {
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
   try {
     chart.setOption(option);

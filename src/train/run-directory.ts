@@ -91,6 +91,7 @@ const ENTRIES = [
   "losses.csv",
   "metrics.csv",
   "plan.txt",
+  "result.json",
 ];
 
 /** Throws ConfigError where the directory of a run to come cannot be made, or is taken; with `force`, where it is taken by anything but a run. */
@@ -148,13 +149,14 @@ function adapterOf(config: RunConfig, spec: ModelSpec, tensors: TrainResult["ten
 }
 
 /**
- * Writes a finished run, whole or not at all; a run that is there already is replaced. Returns whether PEFT can load its
+ * Writes a finished run, and `extra` files with it, whole or not at all; a run that is there already is replaced. Returns whether PEFT can load its
  * adapter/, or why not. Throws ConfigError where the directory holds anything that is no run's.
  */
 export async function saveRun(
   directory: string,
   config: RunConfig,
   result: TrainResult,
+  extra: Iterable<[name: string, content: string]> = [],
 ): Promise<{ peft: boolean; reason?: string }> {
   await refuseExisting(directory, true);
   const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
@@ -166,11 +168,12 @@ export async function saveRun(
   });
   const files = new Map<string, string | Uint8Array>([
     ["config.json", settings(config, result.device)],
-    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(result)])],
+    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow({ ...result, examples: result.steps.at(-1)?.examples ?? 0 })])],
     ["losses.csv", toCsv(LOSSES_COLUMNS, result.evaluations.map(lossesRow))],
     ["loss.svg", lossChart(curves("loss"))],
     ["accuracy.svg", accuracyChart(curves("accuracy"))],
     ["plan.txt", printProgram(result.plan)],
+    ...extra,
   ]);
   for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
   await writeDirectoryAtomic(directory, files);
@@ -234,7 +237,14 @@ function lossesRow(record: EvaluationRecord) {
 }
 
 /** One row with the columns of the published results. */
-export function metricsRow({ options, before, after, evaluations, steps, seconds }: TrainResult): MetricsRow {
+export function metricsRow({
+  options,
+  before,
+  after,
+  evaluations,
+  examples,
+  seconds,
+}: Pick<TrainResult, "options" | "before" | "after" | "evaluations" | "seconds"> & { examples: number }): MetricsRow {
   const last = evaluations.at(-1);
   const lora = options.mode === "lora";
   return {
@@ -252,7 +262,7 @@ export function metricsRow({ options, before, after, evaluations, steps, seconds
     final_test_acc: after.test.accuracy,
     train_loss_last: last?.train?.loss ?? null,
     val_loss_last: after.val.loss,
-    examples_seen: steps.at(-1)?.examples ?? 0,
+    examples_seen: examples,
     minutes: seconds / 60,
   };
 }

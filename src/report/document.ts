@@ -1,0 +1,88 @@
+/** A report as blocks, written once and rendered as Markdown and as one HTML file. */
+
+export type Block =
+  | { kind: "heading"; level: 1 | 2; text: string }
+  | { kind: "text"; text: string }
+  | { kind: "table"; header: string[]; rows: (string | number)[][] }
+  | { kind: "figure"; name: string; caption: string; svg: string };
+
+const isNumber = (cell: string | number) => typeof cell === "number" || /^[-+.\d][\d.,%\s]*$/.test(cell);
+
+/** Markdown; figures are linked as figures/<name>.svg. */
+export function toMarkdown(blocks: readonly Block[]): string {
+  return `${blocks.map(blockToMarkdown).join("\n\n")}\n`;
+}
+
+function blockToMarkdown(block: Block): string {
+  // A cell is one line, and a bar would end it.
+  const cell = (value: string | number) =>
+    String(value)
+      .replaceAll(/\s+/g, " ")
+      .replaceAll(/[\\|`*_<>[\]]/g, "\\$&");
+  switch (block.kind) {
+    case "heading":
+      return `${"#".repeat(block.level)} ${block.text}`;
+    case "text":
+      return block.text;
+    case "table": {
+      const line = (cells: readonly (string | number)[]) => `| ${cells.map(cell).join(" | ")} |`;
+      return [line(block.header), `|${" --- |".repeat(block.header.length)}`, ...block.rows.map(line)].join("\n");
+    }
+    case "figure":
+      return `![${block.caption}](figures/${block.name}.svg)`;
+  }
+}
+
+function escapeHtml(text: string | number): string {
+  return String(text)
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}
+
+const STYLE = `
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: 1.5rem 0; }
+figure svg { max-width: 100%; height: auto; }
+figcaption { color: #888; }
+`;
+
+function blockToHtml(block: Block): string {
+  switch (block.kind) {
+    case "heading":
+      return `<h${block.level}>${escapeHtml(block.text)}</h${block.level}>`;
+    case "text":
+      return `<p>${escapeHtml(block.text)}</p>`;
+    case "table": {
+      const numeric = block.header.map((_, i) => block.rows.length > 0 && block.rows.every((row) => isNumber(row[i]!)));
+      const cells = (tag: string, row: readonly (string | number)[]) =>
+        row.map((cell, i) => `<${tag}${numeric[i] ? ' class="n"' : ""}>${escapeHtml(cell)}</${tag}>`).join("");
+      const rows = block.rows.map((row) => `<tr>${cells("td", row)}</tr>`).join("\n");
+      return `<table>\n<thead><tr>${cells("th", block.header)}</tr></thead>\n<tbody>\n${rows}\n</tbody>\n</table>`;
+    }
+    case "figure":
+      return `<figure role="img" aria-label="${escapeHtml(block.caption)}">\n${block.svg}\n<figcaption>${escapeHtml(block.caption)}</figcaption>\n</figure>`;
+  }
+}
+
+/** One HTML file with everything in it: no script, no other file. */
+export function toHtml(title: string, blocks: readonly Block[]): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+${blocks.map(blockToHtml).join("\n")}
+</body>
+</html>
+`;
+}

@@ -1,0 +1,263 @@
+/** sweep: many training runs over a grid of settings, and a report of what they show. */
+
+import { parse as parseYaml } from "yaml";
+import { environment, joinPath, readBytes } from "#platform";
+import { choice, command, main, number } from "./cli.ts";
+import type { LoadedDataset } from "./data/datasets.ts";
+import { loadDataset } from "./data/datasets.ts";
+import { DEVICES, type DeviceName, openDevice } from "./device.ts";
+import { ConfigError } from "./errors.ts";
+import { loadModel } from "./io/hf.ts";
+import { memoryTotals, showBytes } from "./plan/memory.ts";
+import { createProgress, type Progress, showDuration } from "./report/progress.ts";
+import { renderTable } from "./report/tables.ts";
+import { addSettings, datasetOptions, datasetSpec, PRESETS, type Settings, settingsOf } from "./settings.ts";
+import { type Arm, describeTrial, listTrials, SWEEPS, type SweepSpec, type Trial } from "./sweep/grid.ts";
+import { writeReport } from "./sweep/report.ts";
+import { runTrials, type SweepEvent } from "./sweep/runner.ts";
+import { collect, locked, readResult, type TrialResult } from "./sweep/store.ts";
+import { estimateTrial } from "./train/estimate.ts";
+import { DEFAULTS } from "./train/options.ts";
+
+interface Flags extends Settings {
+  preset?: keyof typeof SWEEPS;
+  file?: string;
+  grid?: string[];
+  seeds: number;
+  shard?: string;
+  collect?: string[];
+  dryRun?: boolean;
+  out: string;
+  device: DeviceName;
+}
+
+const program = command(
+  "sweep",
+  "Trains over a grid of settings and reports what the results show, and how surely. Killed anywhere, the same command goes\n" +
+    "on; a finished trial is not run again. Flags of train set what all trials share.",
+  "  sweep --preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv\n" +
+    "  sweep --grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run\n" +
+    "  sweep --file sweep.yaml --shard 1/4 --out shared\n" +
+    "  sweep --preset paper ... --collect shard1 shard2 --out all",
+);
+addSettings(program)
+  .addOption(
+    choice("--preset <name>", "a sweep: the published experiment, or one of the questions", Object.keys(SWEEPS)),
+  )
+  .option("--file <file>", "a sweep as JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }")
+  .option("--grid <key=v1,v2...>", "values of one setting; several --grid are combined", gather)
+  .option("--seeds <k>", "runs of every setting, with seeds from --seed on", number, 1)
+  .option("--shard <i/n>", "run only the i-th of n parts (also from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID)")
+  .option("--collect <dirs...>", "take the finished trials of other folders in first, as shards leave them")
+  .option("--dry-run", "list the trials with what they need, and run none")
+  .option("--out <dir>", "folder of the sweep", "runs/sweep")
+  .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .allowExcessArguments(false);
+
+function gather(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** "rank=4,8" as ["rank", [4, 8]]; targets are lists joined by "+": "targets=q+v,all". */
+function gridEntry(text: string): [string, unknown[]] {
+  const [key, values] = text.split("=", 2);
+  if (!key || !values) throw new ConfigError("--grid makes no sense", { expected: "key=value,value", found: text });
+  const parse = (word: string): unknown => {
+    if (key === "targets") return word === "all" ? [...DEFAULTS.targets] : word.split("+");
+    return word.trim() !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
+  };
+  return [key, values.split(",").map(parse)];
+}
+
+async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepSpec> {
+  const given = [preset && "--preset", file && "--file", grid && "--grid"].filter(Boolean);
+  if (given.length !== 1)
+    throw new ConfigError("it is not clear what to sweep", {
+      expected: "one of --preset, --file and --grid",
+      found: given.join(", ") || "none of them",
+    });
+  if (preset) return SWEEPS[preset]!;
+  if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
+  const text = new TextDecoder().decode(await readBytes(file!));
+  try {
+    const parsed = parseYaml(text) as Partial<SweepSpec> | null;
+    if (!Array.isArray(parsed?.arms)) throw new Error("no list `arms`");
+    return { base: parsed.base ?? {}, arms: parsed.arms };
+  } catch (error) {
+    throw new ConfigError("the sweep's file cannot be read", {
+      where: file!,
+      expected: "JSON or YAML with `arms`, and `base` where trials share settings",
+      found: (error as Error).message,
+    });
+  }
+}
+
+/** The part of the trials that this process runs: all, or every n-th. */
+function shardOf(flag: string | undefined, trials: readonly Trial[]): { name: string; trials: readonly Trial[] } {
+  const index = environment("JOB_COMPLETION_INDEX") ?? environment("SLURM_ARRAY_TASK_ID");
+  const text = flag?.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
+  if (text === undefined) return { name: "", trials };
+  const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (!i || !n || Number(i) < 1 || Number(i) > Number(n))
+    throw new ConfigError("--shard makes no sense", {
+      expected: "i/n with i from 1 to n, or /n where the index comes from the environment",
+      found: text,
+    });
+  return { name: `${i}-of-${n}`, trials: trials.filter((_, j) => j % Number(n) === Number(i) - 1) };
+}
+
+class Printer {
+  private progress: Progress | undefined;
+  private readonly started = performance.now();
+  private done = 0;
+
+  event(event: SweepEvent): void {
+    switch (event.type) {
+      case "skip":
+        console.log(`done before: ${line(event.trial, event.result)}`);
+        break;
+      case "trial":
+        console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
+        break;
+      case "step": {
+        const { record, steps, examplesPerSecond, secondsLeft } = event;
+        if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
+        const { step, loss, accuracy } = record;
+        this.progress?.update({ step, epoch: Math.ceil(record.epoch), loss, accuracy, examplesPerSecond, secondsLeft });
+        break;
+      }
+      case "done": {
+        this.stop();
+        this.done++;
+        const each = (performance.now() - this.started) / 1000 / this.done;
+        const left = event.left > 0 ? `; ${showDuration(each * event.left)} left` : "";
+        console.log(`${line(event.trial, event.result)}${left}`);
+        break;
+      }
+      case "failed":
+        this.stop();
+        console.error(`failed: ${nameOf(event.trial)}\n${event.error.name}: ${event.error.message}`);
+    }
+  }
+
+  stop(): void {
+    this.progress?.stop();
+    this.progress = undefined;
+  }
+}
+
+const nameOf = (trial: Trial) => `${describeTrial(trial)}, seed ${trial.options.seed}`;
+
+function line(trial: Trial, { after, seconds }: TrialResult): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  return `${nameOf(trial)}: validation ${percent(after.val.accuracy)}, test ${percent(after.test.accuracy)}, ${showDuration(seconds)}`;
+}
+
+/** Trials with what they learn, need and take, the time measured on a few steps of each shape. */
+async function dryRun(trials: readonly Trial[], data: LoadedDataset, device: DeviceName): Promise<void> {
+  const backend = await openDevice(device);
+  try {
+    const rows: { trial: Trial; trainable: number; bytes: number; seconds: number }[] = [];
+    const known = new Map<string, { trainable: number; bytes: number; secondsPerStep: number; steps: number }>();
+    for (const trial of trials) {
+      const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
+      const key = JSON.stringify([trial.model, shape]);
+      let estimate = known.get(key);
+      if (!estimate) {
+        const model = await loadModel(trial.model);
+        const { plan, ...rest } = await estimateTrial({ device: backend, model, data, ...trial.options }).finally(() =>
+          model.close(),
+        );
+        estimate = { ...rest, bytes: memoryTotals(plan.memory).total };
+        known.set(key, estimate);
+      }
+      rows.push({ trial, ...estimate, seconds: estimate.secondsPerStep * estimate.steps });
+    }
+    console.log(
+      renderTable<(typeof rows)[number]>(
+        [
+          { header: "trial", value: ({ trial }) => nameOf(trial) },
+          { header: "learns", value: ({ trainable }) => trainable },
+          { header: "memory", value: ({ bytes }) => showBytes(bytes) },
+          { header: "time, about", value: ({ seconds }) => showDuration(seconds) },
+        ],
+        rows,
+      ),
+    );
+    const total = rows.reduce((sum, { seconds }) => sum + seconds, 0);
+    console.log(`${rows.length} trials, about ${showDuration(total)} of training steps on ${backend.info.name}`);
+  } finally {
+    backend.destroy();
+  }
+}
+
+await main(async () => {
+  program.parse();
+  const flags = program.opts<Flags>();
+  const { base, arms } = await sweepSpec(flags);
+  // Flags over the sweep's base over the quickstart's model and data.
+  const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
+  const spec = datasetSpec(settings);
+  const model = await loadModel(settings.model!);
+  const { n_positions } = model.config;
+  await model.close();
+  if (!Number.isSafeInteger(flags.seeds) || flags.seeds < 1)
+    throw new ConfigError("--seeds makes no sense", {
+      expected: "a whole number of 1 or more",
+      found: `${flags.seeds}`,
+    });
+  const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, n_positions);
+  const all = await listTrials({ base: settings, arms }, flags.seeds, { ...spec, ...dataOptions });
+  const { name: shard, trials } = shardOf(flags.shard, all);
+  const data = await loadDataset(spec, dataOptions);
+  if (flags.dryRun) {
+    await dryRun(trials, data, flags.device);
+    return 0;
+  }
+  const { out } = flags;
+  return locked(out, shard, async () => {
+    if (flags.collect) console.log(`${await collect(out, flags.collect)} trials collected`);
+    const failed = await runAll(flags, trials, data, { ...spec, ...dataOptions });
+    if (failed === null) return 130;
+    const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
+    if (results.length > 0) {
+      await writeReport(out, results, data);
+      console.log(`${results.length} of ${all.length} trials are in ${joinPath(out, "report.html")}`);
+    }
+    return failed > 0 ? 1 : 0;
+  });
+});
+
+/** Runs the trials; the number of failed ones, or null where the sweep was interrupted. */
+async function runAll(
+  { out, device: name }: Flags,
+  trials: readonly Trial[],
+  data: LoadedDataset,
+  source: Record<string, unknown>,
+): Promise<number | null> {
+  const device = await openDevice(name);
+  const printer = new Printer();
+  const abort = new AbortController();
+  const interrupt = () => {
+    if (abort.signal.aborted) process.exit(130);
+    console.error("\nstopping after a checkpoint; again to stop at once. The same command goes on.");
+    abort.abort();
+  };
+  process.on("SIGINT", interrupt);
+  try {
+    const failed = await runTrials({
+      out,
+      trials,
+      device,
+      data,
+      source,
+      signal: abort.signal,
+      onEvent: (event) => printer.event(event),
+    });
+    return abort.signal.aborted ? null : failed;
+  } finally {
+    printer.stop();
+    process.off("SIGINT", interrupt);
+    device.destroy();
+  }
+}

@@ -1,0 +1,125 @@
+/** A sweep on the disk: one run directory a trial, whole or not there; a lock; collecting shards. */
+import {
+  exists,
+  joinPath,
+  listDirectory,
+  processIdentity,
+  processIsAlive,
+  readBytes,
+  remove,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from "#platform";
+import { ConfigError } from "../errors.ts";
+import { readJson } from "../io/common.ts";
+import type { Evaluation } from "../train/metrics.ts";
+import type { TrainOptions } from "../train/options.ts";
+import type { EvaluationRecord, Splits } from "../train/trainer.ts";
+import type { Trial } from "./grid.ts";
+
+/** What the report needs of a finished trial: result.json in its run directory. */
+export interface TrialResult {
+  name: string;
+  key: string;
+  model: string;
+  options: TrainOptions;
+  device: string;
+  trainable: number;
+  /** Bytes of the plan. */
+  memory: number;
+  seconds: number;
+  examples: number;
+  before: Splits<Evaluation>;
+  after: Splits<Evaluation>;
+  evaluations: EvaluationRecord[];
+  /** By row of the test set: the class that was said, and the probability of each class. */
+  said: number[];
+  probabilities: number[][];
+}
+
+const TRIALS = "trials";
+const RESULT = "result.json";
+
+export function trialDirectory(out: string, { name }: Pick<Trial, "name">): string {
+  return joinPath(out, TRIALS, name);
+}
+
+/** The result of a trial that is done, or null. One whose settings have changed has another name. */
+export async function readResult(out: string, trial: Pick<Trial, "name" | "key">): Promise<TrialResult | null> {
+  const path = joinPath(trialDirectory(out, trial), RESULT);
+  if (!(await exists(path))) return null;
+  const result = (await readJson(path)) as TrialResult;
+  return result.key === trial.key ? result : null;
+}
+
+/** The extra file of a trial's run directory. */
+export function resultFile(result: TrialResult): [string, string] {
+  return [RESULT, `${JSON.stringify(result)}\n`];
+}
+
+export async function keepError(out: string, trial: Trial, message: string): Promise<void> {
+  await writeFileAtomic(joinPath(out, TRIALS, `${trial.name}.error.txt`), `${message}\n`);
+}
+
+export async function forgetError(out: string, trial: Trial): Promise<void> {
+  await remove(joinPath(out, TRIALS, `${trial.name}.error.txt`));
+}
+
+/** Runs `work` while this process alone has the folder (or its shard of it). Throws ConfigError where another has it. */
+export async function locked<T>(out: string, shard: string, work: () => Promise<T>): Promise<T> {
+  const path = joinPath(out, `lock${shard && `-${shard}`}.json`);
+  if (await exists(path)) {
+    const { pid, host } = (await readJson(path)) as { pid: number; host: string };
+    // A lock of another machine is believed; one of this machine whose process is gone was left by a kill.
+    if (processIsAlive(pid, host))
+      throw new ConfigError("another sweep is at work in this folder", {
+        where: out,
+        found: `process ${pid} on ${host}`,
+        hint: `wait for it, or remove ${path} if it is gone`,
+      });
+  }
+  await writeFileAtomic(path, JSON.stringify(processIdentity()));
+  try {
+    return await work();
+  } finally {
+    await remove(path);
+  }
+}
+
+/** Copies the finished trials of other folders into `out`. Returns how many came. */
+export async function collect(out: string, folders: readonly string[]): Promise<number> {
+  let copied = 0;
+  for (const folder of folders) {
+    const from = joinPath(folder, TRIALS);
+    if (!(await exists(from)))
+      throw new ConfigError("this is no folder of a sweep", { where: folder, expected: `a folder ${TRIALS}` });
+    for (const name of await listDirectory(from)) {
+      const source = joinPath(from, name);
+      const target = joinPath(out, TRIALS, name);
+      if (!(await exists(joinPath(source, RESULT))) || (await exists(joinPath(target, RESULT)))) continue;
+      const files = new Map<string, Uint8Array>();
+      for (const file of await filesUnder(source)) files.set(file, await readBytes(joinPath(source, file)));
+      await writeDirectoryAtomic(target, files);
+      copied++;
+    }
+  }
+  return copied;
+}
+
+/** Files of a run directory, "adapter/..." among them. */
+async function filesUnder(directory: string): Promise<string[]> {
+  const names = await listDirectory(directory);
+  const inside = names.includes("adapter") ? await listDirectory(joinPath(directory, "adapter")) : [];
+  return [...names.filter((name) => name.includes(".")), ...inside.map((name) => `adapter/${name}`)];
+}
+
+/** Every finished trial in a folder, by name. */
+export async function readAllResults(out: string): Promise<TrialResult[]> {
+  const folder = joinPath(out, TRIALS);
+  const names = (await exists(folder)) ? await listDirectory(folder) : [];
+  const results: TrialResult[] = [];
+  for (const name of names)
+    if (await exists(joinPath(folder, name, RESULT)))
+      results.push((await readJson(joinPath(folder, name, RESULT))) as TrialResult);
+  return results;
+}
