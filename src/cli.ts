@@ -1,7 +1,7 @@
 /** What the commands share: options through commander, errors as a person reads them, exit codes. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import manifest from "../package.json" with { type: "json" };
-import { DEVICES } from "./device.ts";
+import { DEVICES } from "./config.ts";
 import { ConfigError, LowrankError } from "./errors.ts";
 
 /** A command with its name, what it does and examples; unknown flags are errors that suggest the nearest. */

@@ -27,6 +27,10 @@ export type Target = (typeof ALL_TARGETS)[number];
 export const MODES = ["lora", "all", "last_block", "last_layer"] as const;
 export type Mode = (typeof MODES)[number];
 
+/** Where to compute. */
+export const DEVICES = ["auto", "webgpu", "wasm"] as const;
+export type DeviceName = (typeof DEVICES)[number];
+
 /** What B A x is multiplied with. */
 export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
 export type Scaling = (typeof SCALINGS)[number];

@@ -2,11 +2,10 @@
 import type { Backend } from "./backend/backend.ts";
 import { openWasm } from "./backend/wasm.ts";
 import { openWebGPU } from "./backend/webgpu.ts";
-import { oneOf } from "./config.ts";
+import { DEVICES, type DeviceName, oneOf } from "./config.ts";
 import { DeviceError } from "./errors.ts";
 
-export const DEVICES = ["auto", "webgpu", "wasm"] as const;
-export type DeviceName = (typeof DEVICES)[number];
+export type { DeviceName };
 
 export interface DeviceOptions {
   /** Threads of the device `wasm`; 0 or left out: one a core. */

@@ -5,7 +5,7 @@ import { openWebGPU } from "../src/backend/webgpu.ts";
 import type { Dispatch, StepValues } from "../src/ops/kernel.ts";
 import { planMemory } from "../src/plan/memory.ts";
 import type { Tensor } from "../src/tensor.ts";
-import { afterAll } from "./harness.ts";
+import { afterAll, test } from "./harness.ts";
 
 /** Every device that a test's body runs on. Threads are given: a machine with one core tests two as well. */
 const OPEN: Record<string, () => Promise<Backend>> = {
@@ -23,7 +23,23 @@ export const DEVICE_NAMES = Object.keys(OPEN);
 
 const opened = new Map<string, Promise<Backend>>();
 
-export function testDevice(name = "webgpu"): Promise<Backend> {
+/** The device of the test that is running. */
+let current = "webgpu";
+
+/** Declares a test for every device; within it `testDevice()` is that device. */
+export function testOnDevices(name: string, body: () => void | Promise<void>): void {
+  for (const device of DEVICE_NAMES)
+    test(`${name} on ${device}`, async () => {
+      current = device;
+      try {
+        await body();
+      } finally {
+        current = "webgpu";
+      }
+    });
+}
+
+export function testDevice(name = current): Promise<Backend> {
   const device = opened.get(name) ?? OPEN[name]!();
   opened.set(name, device);
   return device;
@@ -53,7 +69,7 @@ export async function runDispatches(
   contents: Map<Tensor, Data>,
   results: Tensor[],
   values: Partial<StepValues> = {},
-  deviceName = "webgpu",
+  deviceName = current,
 ): Promise<Float32Array[]> {
   const device = await testDevice(deviceName);
   const segments = [{ name: "forward" as const, clears: [], dispatches }];

@@ -7,8 +7,7 @@ import type { ModelSpec } from "../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../src/ops/crossentropy.ts";
 import { Engine, type EngineOptions } from "../src/train/engine.ts";
 import { assertAllClose, relativeError } from "./allclose.ts";
-import { testDevice } from "./device.ts";
-import { test } from "./harness.ts";
+import { testDevice, testOnDevices } from "./device.ts";
 import { fillRandom, randomBatch, smallSpec } from "./models.ts";
 
 /** The same sums in another order: f32's rounding through two blocks, relative to the tensor's norm. */
@@ -78,35 +77,38 @@ async function backward(engine: Engine, batch: Batch) {
 
 for (const mode of ["lora", "all"] as const)
   for (const r of mode === "lora" ? [1, 3] : [3])
-    test(`a language model in pieces is the same model: ${mode}${mode === "lora" ? `, rank ${r}` : ""}`, async () => {
-      const spec = smallSpec(mode, { ...lm, r });
-      const batch = randomBatch(spec, LENGTHS, 1);
-      const whole = await withEngine(spec, (engine) => backward(engine, batch));
-      assert.ok([...whole.gradients.values()].every((gradient) => gradient.some((g) => g !== 0)));
-      for (const maxBinding of [4096, 131 * 12 * 4]) {
-        const options = { maxBinding, capacity: { tokens: 200, sequences: 6 } };
-        await withEngine(
-          spec,
-          async (engine) => {
-            assert.is(engine.plan.logits.length, 3);
-            assert.is(engine.parameter("wte.weight").pieces.length, maxBinding === 4096 ? 3 : 1);
-            const { loss, gradients } = await backward(engine, batch);
-            assertAllClose("loss", [loss], [whole.loss], LOSS);
-            assertNear("gradients", gradients, whole.gradients, ROUNDING);
-          },
-          options,
-        );
-        // Without gradients the tensors lie in buffers of their own, the last piece at the very end of one.
-        const loss = await withEngine(spec, async (engine) => (await engine.result(engine.forward(batch))).loss, {
-          ...options,
-          optimizer: null,
-        });
-        assertAllClose("loss without gradients", [loss], [whole.loss], LOSS);
-      }
-    });
+    testOnDevices(
+      `a language model in pieces is the same model: ${mode}${mode === "lora" ? `, rank ${r}` : ""}`,
+      async () => {
+        const spec = smallSpec(mode, { ...lm, r });
+        const batch = randomBatch(spec, LENGTHS, 1);
+        const whole = await withEngine(spec, (engine) => backward(engine, batch));
+        assert.ok([...whole.gradients.values()].every((gradient) => gradient.some((g) => g !== 0)));
+        for (const maxBinding of [4096, 131 * 12 * 4]) {
+          const options = { maxBinding, capacity: { tokens: 200, sequences: 6 } };
+          await withEngine(
+            spec,
+            async (engine) => {
+              assert.is(engine.plan.logits.length, 3);
+              assert.is(engine.parameter("wte.weight").pieces.length, maxBinding === 4096 ? 3 : 1);
+              const { loss, gradients } = await backward(engine, batch);
+              assertAllClose("loss", [loss], [whole.loss], LOSS);
+              assertNear("gradients", gradients, whole.gradients, ROUNDING);
+            },
+            options,
+          );
+          // Without gradients the tensors lie in buffers of their own, the last piece at the very end of one.
+          const loss = await withEngine(spec, async (engine) => (await engine.result(engine.forward(batch))).loss, {
+            ...options,
+            optimizer: null,
+          });
+          assertAllClose("loss without gradients", [loss], [whole.loss], LOSS);
+        }
+      },
+    );
 
 for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
-  test(`picking the classified rows early is picking them late: ${mode}`, async () => {
+  testOnDevices(`picking the classified rows early is picking them late: ${mode}`, async () => {
     const spec = smallSpec(mode);
     const batch = randomBatch(spec, LENGTHS, 2);
     // Not only last tokens: any row of a sequence may be the one.
@@ -123,7 +125,7 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
     assertNear("gradients", early.gradients, late.gradients, ROUNDING);
   });
 
-test("a packed batch gives the logits of its sequences one at a time", async () => {
+testOnDevices("a packed batch gives the logits of its sequences one at a time", async () => {
   for (const spec of [smallSpec("lora"), smallSpec("lora", lm)])
     await withEngine(spec, async (engine) => {
       const batch = randomBatch(spec, LENGTHS, 3);
@@ -158,35 +160,38 @@ function part({ ids, starts, rows, targets }: Batch, from: number, to: number, i
 }
 
 for (const spec of [smallSpec("lora"), smallSpec("all"), smallSpec("lora", lm), smallSpec("all", lm)])
-  test(`a step over two batches is the step over both at once: ${spec.task.objective}, ${spec.mode}`, async () => {
-    const batch = randomBatch(spec, LENGTHS, 4);
-    const isLanguageModel = spec.task.objective === "lm";
-    // AdamW divides a gradient by its own size. That of the keys' bias is 0 but for rounding, which a tiny eps would blow up.
-    const optimizer = { ...OPTIMIZER, eps: 1e-3 };
-    // One sequence, then three: the mean is that over all rows, not a mean of means.
-    const halves = [part(batch, 0, 1, isLanguageModel), part(batch, 1, 4, isLanguageModel)];
-    const run = (batches: Batch[]) =>
-      withEngine(
-        spec,
-        async (engine) => {
-          const results = [];
-          for (const slot of engine.step(batches, LR)) results.push(await engine.result(slot));
-          return {
-            loss: results.reduce((sum, { loss }) => sum + loss, 0),
-            norm: results.at(-1)!.norm,
-            correct: results.reduce((sum, { correct }) => sum + correct, 0),
-            gradients: await gradientsOf(engine),
-            parameters: await parametersOf(engine),
-          };
-        },
-        { optimizer },
-      );
-    const [one, two] = [await run([batch]), await run(halves)];
-    assertAllClose("loss and norm", [two.loss, two.norm], [one.loss, one.norm], LOSS);
-    assert.is(two.correct, one.correct);
-    assertNear("gradients", two.gradients, one.gradients, ROUNDING);
-    assertNear("parameters", two.parameters, one.parameters, ROUNDING);
-  });
+  testOnDevices(
+    `a step over two batches is the step over both at once: ${spec.task.objective}, ${spec.mode}`,
+    async () => {
+      const batch = randomBatch(spec, LENGTHS, 4);
+      const isLanguageModel = spec.task.objective === "lm";
+      // AdamW divides a gradient by its own size. That of the keys' bias is 0 but for rounding, which a tiny eps would blow up.
+      const optimizer = { ...OPTIMIZER, eps: 1e-3 };
+      // One sequence, then three: the mean is that over all rows, not a mean of means.
+      const halves = [part(batch, 0, 1, isLanguageModel), part(batch, 1, 4, isLanguageModel)];
+      const run = (batches: Batch[]) =>
+        withEngine(
+          spec,
+          async (engine) => {
+            const results = [];
+            for (const slot of engine.step(batches, LR)) results.push(await engine.result(slot));
+            return {
+              loss: results.reduce((sum, { loss }) => sum + loss, 0),
+              norm: results.at(-1)!.norm,
+              correct: results.reduce((sum, { correct }) => sum + correct, 0),
+              gradients: await gradientsOf(engine),
+              parameters: await parametersOf(engine),
+            };
+          },
+          { optimizer },
+        );
+      const [one, two] = [await run([batch]), await run(halves)];
+      assertAllClose("loss and norm", [two.loss, two.norm], [one.loss, one.norm], LOSS);
+      assert.is(two.correct, one.correct);
+      assertNear("gradients", two.gradients, one.gradients, ROUNDING);
+      assertNear("parameters", two.parameters, one.parameters, ROUNDING);
+    },
+  );
 
 for (const spec of [
   smallSpec("lora"),
@@ -198,24 +203,27 @@ for (const spec of [
   smallSpec("all", lm),
 ]) {
   const { target_modules } = spec.lora ?? {};
-  test(`3 steps change what learns and nothing else: ${spec.task.objective}, ${spec.mode} ${target_modules ?? ""}`, async () => {
-    const run = () =>
-      withEngine(spec, async (engine) => {
-        const before = await parametersOf(engine);
-        for (let step = 0; step < 3; step++) engine.step([randomBatch(spec, LENGTHS, 5 + step)], LR);
-        return { before, after: await parametersOf(engine), learning: engine.learning };
-      });
-    const { before, after, learning } = await run();
-    assert.equal(changed(before, after), learning);
-    assert.equal(changed((await run()).after, after), [], "the same steps again give the same bits");
-  });
+  testOnDevices(
+    `3 steps change what learns and nothing else: ${spec.task.objective}, ${spec.mode} ${target_modules ?? ""}`,
+    async () => {
+      const run = () =>
+        withEngine(spec, async (engine) => {
+          const before = await parametersOf(engine);
+          for (let step = 0; step < 3; step++) engine.step([randomBatch(spec, LENGTHS, 5 + step)], LR);
+          return { before, after: await parametersOf(engine), learning: engine.learning };
+        });
+      const { before, after, learning } = await run();
+      assert.equal(changed(before, after), learning);
+      assert.equal(changed((await run()).after, after), [], "the same steps again give the same bits");
+    },
+  );
 }
 
 for (const [mode, steps] of [
   ["lora", 60],
   ["all", 40],
 ] as [Mode, number][])
-  test(`one batch overfits: ${mode}`, async () => {
+  testOnDevices(`one batch overfits: ${mode}`, async () => {
     const spec = smallSpec(mode);
     const batch = randomBatch(spec, LENGTHS, 6);
     await withEngine(spec, async (engine) => {
@@ -228,7 +236,7 @@ for (const [mode, steps] of [
     });
   });
 
-test("NaN in a parameter stops updates, until it is resumed", async () => {
+testOnDevices("NaN in a parameter stops updates, until it is resumed", async () => {
   const spec = smallSpec("lora");
   const batch = randomBatch(spec, LENGTHS, 7);
   await withEngine(spec, async (engine) => {
@@ -248,7 +256,7 @@ test("NaN in a parameter stops updates, until it is resumed", async () => {
   });
 });
 
-test("targets that do not count: no loss and no gradient, even where none counts", async () => {
+testOnDevices("targets that do not count: no loss and no gradient, even where none counts", async () => {
   const spec = smallSpec("lora");
   const batch = randomBatch(spec, LENGTHS, 8);
   batch.targets.fill(IGNORE_INDEX);
@@ -263,7 +271,7 @@ test("targets that do not count: no loss and no gradient, even where none counts
   });
 });
 
-test("a small batch after a large one sees nothing of it", async () => {
+testOnDevices("a small batch after a large one sees nothing of it", async () => {
   const spec = smallSpec("all");
   const [large, small] = [randomBatch(spec, [24, 24, 12], 9), randomBatch(spec, [5, 1], 10)];
   const fresh = await withEngine(spec, (engine) => backward(engine, small));
@@ -275,7 +283,7 @@ test("a small batch after a large one sees nothing of it", async () => {
   assert.equal(changed(fresh.gradients, later.gradients), []);
 });
 
-test("parameters are written and read by rows, across the borders of pieces", async () => {
+testOnDevices("parameters are written and read by rows, across the borders of pieces", async () => {
   const spec = smallSpec("all", lm);
   await withEngine(
     spec,
@@ -297,7 +305,7 @@ test("parameters are written and read by rows, across the borders of pieces", as
   );
 });
 
-test("batches that make no sense are refused, with what was found", async () => {
+testOnDevices("batches that make no sense are refused, with what was found", async () => {
   const classifier = smallSpec("lora");
   const language = smallSpec("lora", lm);
   const wrong: [name: string, spec: ModelSpec, batch: (good: Batch) => Batch, found: string][] = [

@@ -4,7 +4,7 @@ import { planMemory } from "../../src/plan/memory.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
-import { NO_VALUES, testDevice } from "../device.ts";
+import { NO_VALUES, testDevice, testOnDevices } from "../device.ts";
 import { test } from "../harness.ts";
 
 /** Parameters near 1 are rounded once a step; moments likewise. */
@@ -71,7 +71,7 @@ for (const [name, config] of [
   ["a clip above the norm", { ...BASE, clip: 1e4 }],
   ["all of it, other betas and eps", { betas: [0.8, 0.95], eps: 1e-3, weight_decay: 0.5, clip: 0.5 }],
 ] as const)
-  test(`${STEPS_TAKEN} steps with ${name}`, async () => {
+  testOnDevices(`${STEPS_TAKEN} steps with ${name}`, async () => {
     const { page, session, step } = await open(config);
     const rng = new Rng(7);
     const param = Float32Array.from({ length: COUNT }, () => rng.normal());
@@ -91,7 +91,7 @@ for (const [name, config] of [
     session.destroy();
   });
 
-test("`stopped` leaves parameters and moments bit-identical", async () => {
+testOnDevices("`stopped` leaves parameters and moments bit-identical", async () => {
   const { page, stopped, session, step } = await open({ ...BASE, weight_decay: 0.1, clip: 1 });
   const rng = new Rng(8);
   const draw = () => Float32Array.from({ length: COUNT }, () => rng.normal());

@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
 import { gradnorm, PARTIALS_PER_PAGE } from "../../src/ops/gradnorm.ts";
+import { testOnDevices } from "../device.ts";
 import { test } from "../harness.ts";
 import { EXACT, OpCase } from "./case.ts";
 
@@ -34,7 +35,7 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
   { name: "a loss of Inf", gradient: 1, metrics: [infinity, 1, 0, 0] },
   { name: "a stop in an earlier step", gradient: 1, stopped: 1 },
 ])
-  test(`updates stop after ${name}`, async () => {
+  testOnDevices(`updates stop after ${name}`, async () => {
     const c = new OpCase(1);
     const page = c.of("page", [300], new Float32Array(300).fill(1));
     const last = c.of("last page", [2], Float32Array.from([gradient, 0]));
