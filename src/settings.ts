@@ -4,6 +4,7 @@ import { choice, list, number } from "./cli.ts";
 import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
 import type { Padding } from "./data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "./data/datasets.ts";
+import { BATCHINGS } from "./data/loader.ts";
 import { ConfigError } from "./errors.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
 import { SCHEDULES } from "./train/schedule.ts";
@@ -59,6 +60,7 @@ export function addSettings(program: Command): Command {
     .option("--max-length <n>", "longest message in tokens; longer ones are cut (default: the model's context)", number)
     .option("--epochs <n>", "passes over the training set (default: 3)", number)
     .option("--batch-size <n>", "messages a batch (default: 8)", number)
+    .addOption(choice("--batching <b>", "messages of any or of like length in a batch (default: random)", BATCHINGS))
     .option("--accumulate <n>", "batches a step (default: 1)", number)
     .option("--lr <rate>", "peak learning rate (default: 1e-3)", number)
     .addOption(choice("--schedule <s>", "learning rate after the warm-up (default: linear)", SCHEDULES))

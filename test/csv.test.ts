@@ -5,6 +5,7 @@ import { DataModule } from "../src/data/wasm.ts";
 import { LowrankError } from "../src/errors.ts";
 import { Rng } from "../src/rng.ts";
 import { test } from "./harness.ts";
+import { randomText } from "./random-text.ts";
 
 let module: DataModule | undefined;
 
@@ -411,4 +412,61 @@ test("fuzz: random bytes in every format neither trap nor hang", async () => {
       if (!(error instanceof LowrankError)) throw error;
     }
   }
+});
+
+/** A file with a few bytes dropped, doubled, changed or inserted, or its end lost; the first `safe` bytes stay. */
+function damaged(rng: Rng, bytes: Uint8Array, safe: number): Uint8Array {
+  const marks = [0x22, 0x2c, 0x09, 0x0a, 0x0d, 0x5c, 0x7b, 0x7d, 0x3a, 0x00, 0xff, 0xe2];
+  const out = Array.from(bytes);
+  for (let faults = 1 + rng.below(4); faults > 0; faults--) {
+    const at = safe + rng.below(Math.max(1, out.length - safe));
+    const mark = marks[rng.below(marks.length)]!;
+    switch (rng.below(5)) {
+      case 0:
+        out.splice(at, 1 + rng.below(6));
+        break;
+      case 1:
+        out.splice(at, 0, ...out.slice(at, at + 1 + rng.below(20)));
+        break;
+      case 2:
+        out[at] = mark;
+        break;
+      case 3:
+        out.splice(at, 0, mark);
+        break;
+      default:
+        if (rng.below(4) === 0) out.length = at;
+    }
+  }
+  return Uint8Array.from(out);
+}
+
+test("fuzz: damaged files are read, or fail with a line of theirs", async () => {
+  const rng = new Rng(14);
+  const text = () => randomText(rng, 12).replace(/[\t\r\n]/g, " ");
+  const writers = {
+    "a.csv": { head: "label,text\nx,first\n", row: () => `y,"${text().replaceAll('"', '""')}"\n` },
+    "a.tsv": { head: "label\ttext\nx\tfirst\n", row: () => `y\t${text()}\r\n` },
+    "a.jsonl": {
+      head: '{"label":"x","text":"first"}\n',
+      row: () => `${JSON.stringify({ label: "y", text: text(), more: [1] })}\n`,
+    },
+  };
+  let refused = 0;
+  for (let round = 0; round < 6000; round++) {
+    const [name, { head, row }] = Object.entries(writers)[round % 3]!;
+    const whole = bytesOf(head + Array.from({ length: 1 + rng.below(6) }, row).join(""));
+    const content = damaged(rng, whole, head.length);
+    try {
+      const { rows } = await read(name, content, { chunkBytes: 1 + rng.below(64), maxLength: 1 + rng.below(8) });
+      assert.equal(rows[0], ["x", "first"]);
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+      const line = /^a\.\w+:(\d+)(:\d+)?$/.exec(error.details.where ?? "")?.[1];
+      const lines = new TextDecoder("latin1").decode(content).split(/\r\n|\r|\n/).length;
+      assert.ok(line && Number(line) >= 1 && Number(line) <= lines, `${error.message} in ${lines} lines`);
+      refused++;
+    }
+  }
+  assert.ok(refused > 1000 && refused < 5000, `${refused} of 6000 refused`);
 });
