@@ -2,10 +2,11 @@
 
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes } from "#platform";
-import { choice, command, main, number } from "./cli.ts";
+import { choice, command, deviceFlag, main, number, threadsFlag } from "./cli.ts";
+import type { DeviceName } from "./config.ts";
 import type { LoadedDataset } from "./data/datasets.ts";
 import { loadDataset } from "./data/datasets.ts";
-import { DEVICES, type DeviceName, openDevice } from "./device.ts";
+import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { loadModel } from "./io/hf.ts";
 import { memoryTotals, showBytes } from "./plan/memory.ts";
@@ -29,6 +30,7 @@ interface Flags extends Settings {
   dryRun?: boolean;
   out: string;
   device: DeviceName;
+  threads?: number;
 }
 
 const program = command(
@@ -51,7 +53,8 @@ addSettings(program)
   .option("--collect <dirs...>", "take the finished trials of other folders in first, as shards leave them")
   .option("--dry-run", "list the trials with what they need, and run none")
   .option("--out <dir>", "folder of the sweep", "runs/sweep")
-  .addOption(choice("--device <name>", "where to compute", DEVICES).default("auto"))
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
   .allowExcessArguments(false);
 
 function gather(value: string, before: string[] = []): string[] {
@@ -154,8 +157,8 @@ function line(trial: Trial, { after, seconds }: TrialResult): string {
 }
 
 /** Trials with what they learn, need and take, the time measured on a few steps of each shape. */
-async function dryRun(trials: readonly Trial[], data: LoadedDataset, device: DeviceName): Promise<void> {
-  const backend = await openDevice(device);
+async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
+  const backend = await openDevice(flags.device, flags);
   try {
     const rows: { trial: Trial; trainable: number; bytes: number; seconds: number }[] = [];
     const known = new Map<string, { trainable: number; bytes: number; secondsPerStep: number; steps: number }>();
@@ -211,7 +214,7 @@ await main(async () => {
   const { name: shard, trials } = shardOf(flags.shard, all);
   const data = await loadDataset(spec, dataOptions);
   if (flags.dryRun) {
-    await dryRun(trials, data, flags.device);
+    await dryRun(trials, data, flags);
     return 0;
   }
   const { out } = flags;
@@ -230,12 +233,12 @@ await main(async () => {
 
 /** Runs the trials; the number of failed ones, or null where the sweep was interrupted. */
 async function runAll(
-  { out, device: name }: Flags,
+  flags: Flags,
   trials: readonly Trial[],
   data: LoadedDataset,
   source: Record<string, unknown>,
 ): Promise<number | null> {
-  const device = await openDevice(name);
+  const device = await openDevice(flags.device, flags);
   const printer = new Printer();
   const abort = new AbortController();
   const interrupt = () => {
@@ -246,7 +249,7 @@ async function runAll(
   process.on("SIGINT", interrupt);
   try {
     const failed = await runTrials({
-      out,
+      out: flags.out,
       trials,
       device,
       data,
