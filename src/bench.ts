@@ -1,5 +1,6 @@
 /** bench: measures what is claimed. Every subcommand is loaded when it is asked for, so that none weighs on another. */
-import { command, list, main, number } from "./cli.ts";
+import { choice, command, deviceFlag, list, main, number, threadsFlag } from "./cli.ts";
+import { MODES } from "./config.ts";
 
 const program = command(
   "bench",
@@ -7,6 +8,9 @@ const program = command(
   "  bench tokenizer\n  bench tokenizer --texts sms.csv --texts book.txt --svg tokenizers.svg\n  bench data --json",
 );
 let code = 0;
+
+/** The shapes that `bench step` knows. */
+const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium"];
 
 /** A comma-separated list of numbers. */
 function counts(value: string): number[] {
@@ -53,6 +57,39 @@ program
   .action(async (file, texts) => {
     const { measureRows } = await import("./bench/data.ts");
     await measureRows(file, texts === "keep");
+  });
+
+program
+  .command("step")
+  .description(
+    "one training step of a GPT-2 with random weights: time, tokens/s, GFLOP/s, memory, share of each kernel",
+  )
+  .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
+  .addOption(choice("--mode <mode>", "what learns", MODES).default("lora"))
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
+  .option("--data <file>", "messages (CSV, TSV, JSON lines; default: the bundled corpus)")
+  .option("--padding <n>", "pad every message to n tokens (default: packed)", number)
+  .option("--max-length <n>", "longest message in tokens", number, 120)
+  .option("--batch-size <n>", "messages a step", number, 8)
+  .option("--steps <n>", "steps, a batch of its own each", number, 10)
+  .addOption(choice("--peer <name>", "the same step in PyTorch, on rows padded to --max-length", ["torch"]))
+  .option("--json", "print one JSON object instead of a report")
+  .action(async (options) => {
+    const { benchStep } = await import("./bench/step.ts");
+    code = await benchStep(options);
+  });
+
+program
+  .command("matmul")
+  .description("the matrix products of a training step, by shape: GFLOP/s")
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
+  .option("--rounds <n>", "measurements of each; the best counts", number, 20)
+  .option("--json", "print one JSON object instead of a table")
+  .action(async (options) => {
+    const { benchMatmul } = await import("./bench/matmul.ts");
+    code = await benchMatmul(options);
   });
 
 await main(async () => {

@@ -5,7 +5,7 @@ import { openWebGPU } from "./backend/webgpu.ts";
 import { DEVICES, type DeviceName, oneOf } from "./config.ts";
 import { DeviceError } from "./errors.ts";
 
-export type { DeviceName };
+export { DEVICES, type DeviceName };
 
 export interface DeviceOptions {
   /** Threads of the device `wasm`; 0 or left out: one a core. */

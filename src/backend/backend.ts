@@ -39,6 +39,8 @@ export interface Session {
   read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array>;
   /** Submits segments in order, as one submission. Returns at once; faults reject the next `read` or `flush`. */
   run(segments: readonly SegmentName[], values: StepValues): void;
+  /** Where the device can tell: milliseconds by kernel are added up here during runs, while it is set. */
+  times?: Map<string, number> | null;
   /** Frees the session's memory. */
   destroy(): void;
 }

@@ -119,7 +119,6 @@ class WasmSession implements Session {
   private readonly panels: ReadonlySet<Tensor>;
   private readonly list: RecordList;
   private readonly listAt: number;
-  /** Milliseconds by operation, of the runs since `times` was set. */
   times: Map<string, number> | null = null;
 
   constructor(

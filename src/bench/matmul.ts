@@ -1,0 +1,124 @@
+/** `bench matmul`: the products of a training step by shape, in GFLOP/s. */
+import type { Backend } from "../backend/backend.ts";
+import { describeDevice } from "../backend/backend.ts";
+import type { DeviceName } from "../config.ts";
+import { openDevice } from "../device.ts";
+import type { StepValues } from "../ops/kernel.ts";
+import { matmul } from "../ops/matmul.ts";
+import { planMemory } from "../plan/memory.ts";
+import { renderTable } from "../report/tables.ts";
+import { Rng } from "../rng.ts";
+import { Tensor } from "../tensor.ts";
+import { describeMachine, machine } from "./machine.ts";
+
+export interface MatmulBenchOptions {
+  device: DeviceName;
+  threads?: number;
+  rounds: number;
+  json?: boolean;
+}
+
+interface Product {
+  name: string;
+  m: number;
+  n: number;
+  k: number;
+  transB?: boolean;
+  transA?: boolean;
+  /** Whether b is a frozen weight, which a device may keep in a form of its own. */
+  frozen?: boolean;
+  beta?: number;
+}
+
+/** 960 tokens: 8 messages of 120, as the paper pads; 240: what is real of them; 8: the rows that are classified. */
+const PRODUCTS: readonly Product[] = [
+  { name: "x W", m: 960, n: 768, k: 768 },
+  { name: "x W, frozen", m: 960, n: 768, k: 768, frozen: true },
+  { name: "dy W^T, frozen", m: 960, n: 768, k: 768, transB: true, frozen: true },
+  { name: "dW = x^T dy", m: 768, n: 768, k: 960, transA: true, beta: 1 },
+  { name: "c_fc, packed batch", m: 240, n: 3072, k: 768, frozen: true },
+  { name: "c_fc, one row a message", m: 8, n: 3072, k: 768, frozen: true },
+  { name: "LoRA x A^T", m: 240, n: 8, k: 768, transB: true },
+  { name: "LoRA down B^T", m: 240, n: 768, k: 8, transB: true, beta: 1 },
+];
+
+/** Floating-point operations of one measurement, at least: short enough that a quiet moment is found among the rounds. */
+const WORK = 1e9;
+/** The largest number of products in a measurement. */
+const MOST = 100;
+
+interface Result extends Product {
+  gflops: number;
+}
+
+const NOTHING: StepValues = {
+  tokens: 0,
+  sequences: 0,
+  unique: 0,
+  longest: 0,
+  loss_scale: 0,
+  slot: 0,
+  decay: 1,
+  step_size: 0,
+  correction2: 1,
+};
+
+/** Measures and prints. */
+export async function benchMatmul(options: MatmulBenchOptions): Promise<number> {
+  const device = await openDevice(options.device, options);
+  try {
+    const best = new Map<Product, number>();
+    const products = await Promise.all(PRODUCTS.map((product) => prepare(device, product)));
+    // All shapes in turn: a busy neighbour slows down all of them alike.
+    for (let round = 0; round < options.rounds; round++)
+      for (const [i, run] of products.entries()) {
+        const product = PRODUCTS[i]!;
+        best.set(product, Math.max(best.get(product) ?? 0, await run()));
+      }
+    const results = PRODUCTS.map((product): Result => ({ ...product, gflops: best.get(product)! }));
+    if (options.json) console.log(JSON.stringify({ machine: machine(), device: device.info, results }));
+    else console.log(`${describeMachine(machine())}\n${describeDevice(device.info)}\n${table(results)}`);
+  } finally {
+    device.destroy();
+  }
+  return 0;
+}
+
+/** A product on the device; the function runs it often enough and tells its GFLOP/s. */
+async function prepare(device: Backend, product: Product): Promise<() => Promise<number>> {
+  const { m, n, k, transA = false, transB = false, frozen = false, beta = 0 } = product;
+  const out = new Tensor("out", [m, n], "output");
+  const a = new Tensor("a", transA ? [k, m] : [m, k], "output");
+  const b = new Tensor("b", transB ? [n, k] : [k, n], frozen ? "weight" : "output");
+  const flops = 2 * m * n * k;
+  const count = Math.min(MOST, Math.max(1, Math.round(WORK / flops)));
+  const dispatches = Array.from({ length: count }, () => matmul({ out, a, b, m, n, k, transA, transB, beta }));
+  const segments = [{ name: "forward" as const, clears: [out], dispatches }];
+  const session = await device.prepare({ segments, memory: planMemory(segments) });
+  const rng = new Rng(1);
+  for (const tensor of [a, b])
+    session.write(
+      tensor,
+      Float32Array.from({ length: tensor.size }, () => rng.normal()),
+    );
+  await session.flush();
+  return async () => {
+    const started = performance.now();
+    session.run(["forward"], NOTHING);
+    await session.read(out, 0, 1);
+    return (flops * count) / (performance.now() - started) / 1e6;
+  };
+}
+
+function table(results: Result[]): string {
+  return renderTable(
+    [
+      { header: "product", value: ({ name }) => name },
+      { header: "m", value: ({ m }) => m },
+      { header: "n", value: ({ n }) => n },
+      { header: "k", value: ({ k }) => k },
+      { header: "GFLOP/s, best", value: ({ gflops }) => gflops, digits: 1 },
+    ],
+    results,
+  );
+}

@@ -1,0 +1,211 @@
+/** `bench step`: one training step, by model, mode and device, on packed or padded batches; beside PyTorch where it is. */
+import type { Backend } from "../backend/backend.ts";
+import { describeDevice } from "../backend/backend.ts";
+import type { DeviceName, GPT2Config, Mode } from "../config.ts";
+import type { PackedBatch } from "../data/corpus.ts";
+import { loadDataset } from "../data/datasets.ts";
+import { Loader } from "../data/loader.ts";
+import { openDevice } from "../device.ts";
+import type { Batch } from "../model/batch.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { memoryTotals, showBytes } from "../plan/memory.ts";
+import { renderTable } from "../report/tables.ts";
+import { Rng } from "../rng.ts";
+import { sizeOf } from "../tensor.ts";
+import { Engine } from "../train/engine.ts";
+import { classificationBatch } from "../train/metrics.ts";
+import { describeMachine, machine } from "./machine.ts";
+import { runProcess } from "./processes.ts";
+import { spreadOf } from "./spread.ts";
+import torchScript from "./step_torch.py";
+
+type ShapeName = "gpt2-micro" | "gpt2-small" | "gpt2-medium";
+
+const COMMON = { vocab_size: 50257, layer_norm_epsilon: 1e-5 };
+const CONFIGS: Record<ShapeName, GPT2Config> = {
+  "gpt2-micro": { ...COMMON, n_positions: 256, n_layer: 4, n_head: 4, n_embd: 128 },
+  "gpt2-small": { ...COMMON, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768 },
+  "gpt2-medium": { ...COMMON, n_positions: 1024, n_layer: 24, n_head: 16, n_embd: 1024 },
+};
+
+export interface StepBenchOptions {
+  model: ShapeName;
+  mode: Mode;
+  device: DeviceName;
+  threads?: number;
+  data?: string;
+  padding?: number;
+  maxLength: number;
+  batchSize: number;
+  steps: number;
+  peer?: "torch";
+  json?: boolean;
+}
+
+interface StepResult {
+  /** Milliseconds of each step. */
+  times: number[];
+  /** Tokens of a step, mean. */
+  tokens: number;
+  flops: number;
+  /** Bytes by the plan, and the largest resident set of this process. */
+  planned: number;
+  peak: number;
+  /** Milliseconds by kernel, where the device tells. */
+  kernels: [string, number][];
+}
+
+const LR = 5e-5;
+const TORCH_LIMIT_SECONDS = 1200;
+
+function specOf({ model, mode }: StepBenchOptions): ModelSpec {
+  return {
+    config: CONFIGS[model],
+    task: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true },
+    mode,
+    lora:
+      mode === "lora"
+        ? {
+            r: 8,
+            lora_alpha: 16,
+            scaling: "alpha/r",
+            init: "kaiming",
+            target_modules: ["q", "k", "v", "o", "fc", "proj", "head"],
+          }
+        : null,
+    train_head: true,
+  };
+}
+
+/** Measures and prints. */
+export async function benchStep(options: StepBenchOptions): Promise<number> {
+  const batches = await batchesOf(options);
+  const device = await openDevice(options.device, options);
+  const { info } = device;
+  let ours: StepResult;
+  try {
+    ours = await measure(device, options, batches);
+  } finally {
+    device.destroy();
+  }
+  const torch = options.peer === "torch" ? await measureTorch(options, batches) : null;
+  if (options.json) console.log(JSON.stringify({ machine: machine(), device: info, options, ours, torch }));
+  else console.log(`${describeMachine(machine())}\n${describeDevice(info)}\n${report(options, ours, torch)}`);
+  return 0;
+}
+
+/** The first batches of an epoch. */
+async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBenchOptions): Promise<PackedBatch[]> {
+  const spec = data === undefined ? { name: "spam-assassin" } : { file: data };
+  const { train } = await loadDataset(spec, { padding: padding ?? "none", maxLength, keepTexts: false });
+  const loader = new Loader(train, { batchSize, seed: 1 });
+  const batches: PackedBatch[] = [];
+  for (let epoch = 0; batches.length < steps; epoch++) batches.push(...loader.epoch(epoch));
+  return batches.slice(0, steps);
+}
+
+async function measure(device: Backend, options: StepBenchOptions, packed: PackedBatch[]): Promise<StepResult> {
+  const batches = packed.map((batch) => classificationBatch(batch, "last"));
+  const tokens = batches.map(({ ids }) => ids.length);
+  const engine = await Engine.create(device, {
+    spec: specOf(options),
+    capacity: { tokens: Math.max(...tokens), sequences: options.batchSize },
+    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 },
+  });
+  await fill(engine);
+  const step = async (batch: Batch) => {
+    const started = performance.now();
+    await engine.result(engine.step([batch], LR)[0]!);
+    return performance.now() - started;
+  };
+  await step(batches[0]!); // compiles, warms caches
+  const times: number[] = [];
+  for (const batch of batches) times.push(await step(batch));
+  // Apart from the times: a clock between dispatches costs some of them.
+  const { session } = engine;
+  const kernels = new Map<string, number>();
+  session.times = kernels;
+  await step(batches[0]!);
+  session.times = null;
+  const mean = tokens.reduce((sum, n) => sum + n, 0) / tokens.length;
+  return {
+    times,
+    tokens: mean,
+    flops: flopsOf(engine, mean, options.batchSize),
+    planned: memoryTotals(engine.plan.memory).total,
+    peak: process.resourceUsage().maxRSS * 1024,
+    kernels: [...kernels].sort((a, b) => b[1] - a[1]),
+  };
+}
+
+/** Small normal numbers everywhere, a block of them again and again; 1 as the weight of norms. */
+async function fill(engine: Engine): Promise<void> {
+  const rng = new Rng(1);
+  const block = Float32Array.from({ length: 1 << 18 }, () => rng.normal() * 0.02);
+  for (const { name, shape } of engine.plan.parameters.all.values()) {
+    const width = sizeOf(shape) / shape[0]!;
+    const rows = Math.max(1, Math.floor(block.length / width));
+    for (let row = 0; row < shape[0]!; row += rows) {
+      const count = Math.min(rows, shape[0]! - row) * width;
+      const isNorm = /ln_\w+\.weight$/.test(name);
+      engine.writeParameter(name, isNorm ? new Float32Array(count).fill(1) : block.subarray(0, count), row);
+    }
+  }
+  await engine.session.flush();
+}
+
+/** Multiplications and additions in the products of a step. */
+function flopsOf({ plan }: Engine, tokens: number, sequences: number): number {
+  const sizes: Record<string, number> = { tokens, sequences };
+  let flops = 0;
+  for (const { kernel, scalars } of plan.segments.flatMap(({ dispatches }) => dispatches)) {
+    if (!/^matmul_(wide|tall)$/.test(kernel.name)) continue;
+    const [m, n, k] = scalars.map((scalar) => (typeof scalar === "string" ? sizes[scalar]! : scalar));
+    flops += 2 * m! * n! * k!;
+  }
+  return flops;
+}
+
+/** The same model and batch size in PyTorch, rows padded to the longest length, as the paper's program does. */
+async function measureTorch(options: StepBenchOptions, batches: PackedBatch[]): Promise<number[]> {
+  const { model, mode, maxLength, batchSize } = options;
+  const job = { ...CONFIGS[model], mode, r: 8, alpha: 16, rows: batchSize, length: maxLength, steps: batches.length };
+  const { said, fault } = await runProcess<{ time: number }>(
+    "python3",
+    ["-c", torchScript, JSON.stringify(job)],
+    TORCH_LIMIT_SECONDS,
+  );
+  if (fault !== null) throw new Error(`PyTorch: ${fault}`);
+  return said.map(({ time }) => time);
+}
+
+function report(options: StepBenchOptions, ours: StepResult, torch: number[] | null): string {
+  const { model, mode, padding, batchSize } = options;
+  const { median, low, high } = spreadOf(ours.times);
+  const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
+  const lines = [
+    `${model}, mode ${mode}, ${batchSize} messages a step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
+      `${ours.tokens.toFixed(0)} tokens a step`,
+    `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${Math.min(...ours.times).toFixed(1)} ms`,
+    `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in products`,
+    `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} largest resident set`,
+  ];
+  if (torch) {
+    const peer = spreadOf(torch).median;
+    lines.push(
+      `PyTorch, padded to ${options.maxLength}: ${peer.toFixed(1)} ms; ours is ${(median / peer).toFixed(2)} of it`,
+    );
+  }
+  if (total > 0)
+    lines.push(
+      renderTable(
+        [
+          { header: "kernel", value: ([name]) => name },
+          { header: "ms", value: ([, time]) => time, digits: 1 },
+          { header: "share, %", value: ([, time]) => (100 * time) / total, digits: 1 },
+        ],
+        ours.kernels,
+      ),
+    );
+  return lines.join("\n");
+}
