@@ -1,9 +1,10 @@
-/** The middle of repeated measurements, and how far they are spread. */
+/** The middle of repeated times, how far they are spread, and the best: what a busy machine disturbs least. */
 export interface Spread {
   median: number;
   /** Quartiles. */
   low: number;
   high: number;
+  best: number;
   repeats: number;
 }
 
@@ -14,7 +15,7 @@ export function spreadOf(values: readonly number[]): Spread {
     const [below, above] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
     return below + (above - below) * (place - Math.floor(place));
   };
-  return { median: at(0.5), low: at(0.25), high: at(0.75), repeats: sorted.length };
+  return { median: at(0.5), low: at(0.25), high: at(0.75), best: sorted[0]!, repeats: sorted.length };
 }
 
 export function median(values: readonly number[]): number | null {
