@@ -15,6 +15,8 @@ export {
   TrainingError,
 } from "./errors.ts";
 export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
+export { loadAdapter } from "./io/open-adapter.ts";
+export type { Adapter } from "./io/peft.ts";
 export { type Classification, Classifier } from "./train/classifier.ts";
 export { type FineTuneRun, fineTune } from "./train/fine-tune.ts";
 export type { Evaluation, Prediction } from "./train/metrics.ts";

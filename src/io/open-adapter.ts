@@ -18,23 +18,31 @@ export interface OpenedAdapter {
  * FormatError where a file is damaged.
  */
 export async function openAdapter(directory: string, model?: string): Promise<OpenedAdapter> {
-  const inside = joinPath(directory, "adapter");
-  const place = (await exists(inside)) ? inside : directory;
-  const checkpoint = await openBase(place, model);
+  const checkpoint = await openBase(await placeOf(directory), model);
   try {
-    const adapter = await readAdapter(place, { base: await baseOf(checkpoint) });
-    for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
-      if (checkpoint.config[key] !== adapter.meta.model[key])
-        throw new ConfigError("the adapter belongs to another base model", {
-          where: directory,
-          expected: `${key} = ${adapter.meta.model[key]} (${adapter.meta.base_model})`,
-          found: `${key} = ${checkpoint.config[key]} (${checkpoint.directory})`,
-        });
-    return { adapter, checkpoint };
+    return { adapter: await loadAdapter(directory, checkpoint), checkpoint };
   } catch (error) {
     await checkpoint.close();
     throw error;
   }
+}
+
+/** Reads a run directory, its adapter/ directory, or one that PEFT wrote, over its base model. Throws as `openAdapter` does. */
+export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
+  const adapter = await readAdapter(await placeOf(directory), { base: await baseOf(checkpoint) });
+  for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
+    if (checkpoint.config[key] !== adapter.meta.model[key])
+      throw new ConfigError("the adapter belongs to another base model", {
+        where: directory,
+        expected: `${key} = ${adapter.meta.model[key]} (${adapter.meta.base_model})`,
+        found: `${key} = ${checkpoint.config[key]} (${checkpoint.directory})`,
+      });
+  return adapter;
+}
+
+async function placeOf(directory: string): Promise<string> {
+  const inside = joinPath(directory, "adapter");
+  return (await exists(inside)) ? inside : directory;
 }
 
 async function openBase(directory: string, model: string | undefined): Promise<GPT2Checkpoint> {

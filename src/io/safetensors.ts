@@ -262,44 +262,97 @@ export type EncodableTensor =
   | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }
   | { name: string; shape: Shape; dtype: "I32"; data: Int32Array };
 
+/** What a header tells of a tensor. */
+interface HeaderEntry {
+  name: string;
+  shape: Shape;
+  dtype: "F32" | "I32";
+}
+
 /**
- * The bytes of a safetensors file. Tensors stand as the reference library sorts them, by element type (F32 before I32)
- * and name, so that the same tensors in any order give the same bytes; the header is padded so that data is aligned to
- * 8. Throws ShapeError where data does not fit its shape, FormatError for a name given twice.
+ * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They stand as the
+ * reference library sorts them, by element type (F32 before I32) and name, so that the same tensors in any order give the
+ * same bytes; the header is padded so that data is aligned to 8. Throws FormatError for a name given twice.
  */
-export function encodeSafetensors(
-  tensors: readonly EncodableTensor[],
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array<ArrayBuffer> {
+function encodeHeader<T extends HeaderEntry>(
+  tensors: readonly T[],
+  metadata: Readonly<Record<string, string>>,
+): { head: Uint8Array<ArrayBuffer>; sorted: T[]; dataBytes: number } {
   const sorted = [...tensors].sort((a, b) => compare(a.dtype, b.dtype) || compare(a.name, b.name));
   const entries: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0)
     entries.push(["__metadata__", Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => compare(a, b)))]);
   let dataBytes = 0;
-  for (const [i, { name, shape, dtype, data }] of sorted.entries()) {
-    if (data.length !== sizeOf(shape))
-      throw new ShapeError(`${name}: the data does not fit the shape`, {
-        expected: `${sizeOf(shape)} elements for ${showShape(shape)}`,
-        found: `${data.length} elements`,
-      });
+  for (const [i, { name, shape, dtype }] of sorted.entries()) {
     if (name === "__metadata__" || name === sorted[i - 1]?.name) throw new FormatError(`two tensors are named ${name}`);
-    entries.push([name, { dtype, shape, data_offsets: [dataBytes, dataBytes + data.byteLength] }]);
-    dataBytes += data.byteLength;
+    const end = dataBytes + sizeOf(shape) * BYTES[dtype];
+    entries.push([name, { dtype, shape, data_offsets: [dataBytes, end] }]);
+    dataBytes = end;
   }
   // Written entry by entry: an object would put integer-like names first.
   const text = `{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`;
   const header = new TextEncoder().encode(text);
   const headerBytes = Math.ceil(header.length / 8) * 8;
-  const file = new Uint8Array(8 + headerBytes + dataBytes);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  file.fill(0x20, 8, 8 + headerBytes);
-  file.set(header, 8);
-  let at = 8 + headerBytes;
+  const head = new Uint8Array(8 + headerBytes);
+  new DataView(head.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  head.fill(0x20, 8);
+  head.set(header, 8);
+  return { head, sorted, dataBytes };
+}
+
+function sizeError(name: string, shape: Shape, found: number): ShapeError {
+  return new ShapeError(`${name}: the data does not fit the shape`, {
+    expected: `${sizeOf(shape)} elements for ${showShape(shape)}`,
+    found: `${found} elements`,
+  });
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array) =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+/** The bytes of a safetensors file. Throws ShapeError where data does not fit its shape, FormatError for a name given twice. */
+export function encodeSafetensors(
+  tensors: readonly EncodableTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const { head, sorted, dataBytes } = encodeHeader(tensors, metadata);
+  for (const { name, shape, data } of sorted)
+    if (data.length !== sizeOf(shape)) throw sizeError(name, shape, data.length);
+  const file = new Uint8Array(head.length + dataBytes);
+  file.set(head);
+  let at = head.length;
   for (const { data } of sorted) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    file.set(bytesOf(data), at);
     at += data.byteLength;
   }
   return file;
+}
+
+/** A tensor of F32 whose values are made piece by piece, when they are written. */
+export interface StreamedTensor {
+  name: string;
+  shape: Shape;
+  pieces: () => AsyncIterable<Float32Array>;
+}
+
+/** The bytes of a safetensors file, piece by piece: a big model is never in memory. Throws as `encodeSafetensors` does. */
+export async function* streamSafetensors(
+  tensors: readonly StreamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): AsyncGenerator<Uint8Array> {
+  const { head, sorted } = encodeHeader(
+    tensors.map((tensor) => ({ ...tensor, dtype: "F32" as const })),
+    metadata,
+  );
+  yield head;
+  for (const { name, shape, pieces } of sorted) {
+    let elements = 0;
+    for await (const piece of pieces()) {
+      elements += piece.length;
+      yield bytesOf(piece);
+    }
+    if (elements !== sizeOf(shape)) throw sizeError(name, shape, elements);
+  }
 }
 
 function compare(a: string, b: string): number {

@@ -5,7 +5,7 @@
  * read-only, or else a path in the origin private file system, the page's own disk.
  */
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
-import type { FileReader } from "./reader.ts";
+import type { FileContent, FileReader } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
@@ -99,10 +99,7 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
  * system of a page renames no directories, so the last file is written last and the old one of its name goes first: a
  * directory without it is one that was cut off.
  */
-export async function writeDirectoryAtomic(
-  path: string,
-  files: ReadonlyMap<string, string | Uint8Array>,
-): Promise<void> {
+export async function writeDirectoryAtomic(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
   const directory = await openDirectory(segments(path), true);
   const last = [...files.keys()].at(-1);
   const old = await names(directory);
@@ -111,14 +108,15 @@ export async function writeDirectoryAtomic(
   for (const [name, content] of files) await writeInto(directory, name, content);
 }
 
-async function writeInto(parent: FileSystemDirectoryHandle, path: string, content: string | Uint8Array) {
+async function writeInto(parent: FileSystemDirectoryHandle, path: string, content: FileContent) {
   const folders = segments(path);
   const name = folders.pop()!;
   let directory = parent;
   for (const folder of folders) directory = await directory.getDirectoryHandle(folder, { create: true });
   const stream = await (await directory.getFileHandle(name, { create: true })).createWritable();
   try {
-    await stream.write(content as string | Uint8Array<ArrayBuffer>);
+    for await (const piece of typeof content === "string" || content instanceof Uint8Array ? [content] : content)
+      await stream.write(piece as string | Uint8Array<ArrayBuffer>);
     await stream.close();
   } catch (error) {
     await stream.abort();

@@ -9,7 +9,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parentPort, Worker } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
-import type { FileReader } from "./reader.ts";
+import type { FileContent, FileReader } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = `Node ${process.version}`;
@@ -121,10 +121,7 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
  * Writes a directory of files (by name, "folder/name" for one in a folder) or nothing; what was in a directory of that
  * path before is gone then.
  */
-export async function writeDirectoryAtomic(
-  path: string,
-  files: ReadonlyMap<string, string | Uint8Array>,
-): Promise<void> {
+export async function writeDirectoryAtomic(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
   const temporary = temporaryName(path);
   const old = temporaryName(path);
   try {

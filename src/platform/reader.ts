@@ -6,3 +6,6 @@ export interface FileReader {
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;
 }
+
+/** What is written into a file: whole, or piece by piece as it is made. */
+export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;

@@ -1,0 +1,105 @@
+/** export: hands what a run has learned to PEFT or transformers. */
+import { joinPath, writeDirectoryAtomic } from "#platform";
+import { choice, command, main } from "./cli.ts";
+import { type DatasetOptions, type DatasetSpec, loadDataset } from "./data/datasets.ts";
+import { DEVICES, type DeviceName, openDevice } from "./device.ts";
+import { ConfigError, LowrankError } from "./errors.ts";
+import { type OpenedAdapter, openAdapter } from "./io/open-adapter.ts";
+import { Classifier } from "./train/classifier.ts";
+import {
+  describeChange,
+  EXPORTS,
+  type ExportKind,
+  type Loss,
+  planExport,
+  refuseOthers,
+  showLoss,
+  withoutPadding,
+} from "./train/export.ts";
+import { readRunConfig } from "./train/run-directory.ts";
+
+const program = command(
+  "export",
+  "Writes what a run of train has learned in the form of other tools: a LoRA adapter that PEFT loads beside the base\n" +
+    "model, or one model for transformers with the adapters merged in. What the other side cannot express is refused,\n" +
+    "with the reason and what dropping it would change; --force drops it.",
+  "  export --run runs/first --to peft --out exports/first-peft\n" +
+    "  export --run runs/first --to merged --out exports/first",
+)
+  .requiredOption("--run <dir>", "a run directory, or its adapter/")
+  .addOption(
+    choice("--to <form>", "peft: an adapter directory; merged: a Hugging Face model", EXPORTS).makeOptionMandatory(),
+  )
+  .requiredOption("--out <dir>", "directory to write, whole or not at all")
+  .option("--force", "drop what the other side cannot express; replace an earlier export")
+  .option("--model <dir|name>", "the base model, where it is not where the run says")
+  .addOption(choice("--device <name>", "where to measure what is dropped", DEVICES).default("auto"))
+  .allowExcessArguments(false);
+
+interface Flags {
+  run: string;
+  to: ExportKind;
+  out: string;
+  force?: boolean;
+  model?: string;
+  device: DeviceName;
+}
+
+/** Messages of the run's test set on which the effect of another pooling is measured. */
+const MEASURED = 50;
+
+/** What classifying at the text's last token does to messages from the run's test set. */
+async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Flags): Promise<string> {
+  try {
+    const { data } = await readRunConfig(flags.run);
+    const { test } = await loadDataset(data as unknown as DatasetSpec, data as DatasetOptions);
+    const texts = Array.from({ length: Math.min(MEASURED, test.size) }, (_, row) => test.text(row));
+    const device = await openDevice(flags.device);
+    try {
+      const logits: Float32Array[] = [];
+      for (const variant of [adapter, withoutPadding(adapter)]) {
+        const classifier = await Classifier.of(variant, checkpoint, device);
+        logits.push(await classifier.logits(texts));
+        classifier.destroy();
+      }
+      return describeChange(logits[0]!, logits[1]!, adapter.meta.labels.length);
+    } finally {
+      device.destroy();
+    }
+  } catch (error) {
+    if (!(error instanceof LowrankError)) throw error;
+    return `the effect could not be measured: ${error.message.split("\n")[0]}`;
+  }
+}
+
+async function losses(opened: OpenedAdapter, found: readonly Loss[], flags: Flags): Promise<string[]> {
+  const lines: string[] = [];
+  for (const loss of found)
+    lines.push(showLoss(loss.kind === "pooling" ? { ...loss, effect: await measurePooling(opened, flags) } : loss));
+  return lines;
+}
+
+await main(async () => {
+  program.parse();
+  const flags = program.opts<Flags>();
+  const { run, to, out, force = false } = flags;
+  await refuseOthers(out, force);
+  const opened = await openAdapter(run, flags.model);
+  try {
+    const plan = await planExport(to, opened);
+    const lost = await losses(opened, plan.losses, flags);
+    if (lost.length > 0 && !force)
+      throw new ConfigError(`${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`, {
+        where: run,
+        found: lost.join("\n            "),
+        hint: "--force exports without it",
+      });
+    await writeDirectoryAtomic(out, plan.files);
+    for (const line of lost) console.error(`dropped: ${line}`);
+    for (const note of plan.notes) console.error(`note: ${note}`);
+    console.log(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
+  } finally {
+    await opened.checkpoint.close();
+  }
+  return 0;
+});

@@ -1,0 +1,126 @@
+/**
+ * A trained model as one: base weights with the products of their adapters added, piece by piece, so that a model of any
+ * size is never in memory. Sums in double precision, rounded once.
+ */
+import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
+import { type Shape, sizeOf } from "../tensor.ts";
+import type { GPT2Checkpoint } from "./hf.ts";
+import type { Adapter } from "./peft.ts";
+import { type FinalNorm, foldHead, KINDS, type NamedTensor, type Tensors } from "./peft-layout.ts";
+import type { StreamedTensor } from "./safetensors.ts";
+
+/** Values of a weight that are in memory at a time. */
+const PIECE_ELEMENTS = 1 << 20;
+
+/** scale * B A beside the rows of a matrix: row i gets sum over k of scale * left(i, k) * right[k], from a column on. */
+interface Product {
+  r: number;
+  scale: number;
+  left: (row: number, k: number) => number;
+  /** [r, width]. */
+  right: Float32Array;
+  width: number;
+  column: number;
+}
+
+/**
+ * The tensors of a merged model by the names that transformers gives them; a bias of the head is folded into score.weight
+ * where `finalNorm` allows it, and else left out. A language model whose tied head has an adapter gets a head of its own.
+ */
+export function mergedTensors(
+  checkpoint: GPT2Checkpoint,
+  { meta, tensors }: Adapter,
+  finalNorm: FinalNorm | undefined,
+): StreamedTensor[] {
+  const products = productsOf({ meta, tensors });
+  const rows = (name: string, from: number, to: number): Promise<Float32Array> => {
+    const trained = tensors.get(name);
+    if (!trained) return checkpoint.read(name, from, to);
+    const width = sizeOf(trained.shape) / trained.shape[0]!;
+    return Promise.resolve(trained.data.slice(from * width, to * width));
+  };
+  const merged = [...baseShapes(checkpoint.config)].map(([name, shape]) => ({
+    name: `transformer.${name}`,
+    shape,
+    pieces: () => pieces(shape, (from, to) => rows(name, from, to), products.get(name) ?? []),
+  }));
+  if (meta.task.objective === "classification")
+    return [...merged, whole("score.weight", foldHead(meta, tensors, finalNorm))];
+  const head = products.get("head");
+  const shape = [checkpoint.config.vocab_size, checkpoint.config.n_embd];
+  if (head)
+    merged.push({
+      name: "lm_head.weight",
+      shape,
+      pieces: () => pieces(shape, (from, to) => rows("wte.weight", from, to), head),
+    });
+  return merged;
+}
+
+function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
+  return {
+    name,
+    shape,
+    pieces: async function* () {
+      yield data;
+    },
+  };
+}
+
+/** What is added to each matrix, by its name in the base model (`head` for the tied head of a language model). */
+function productsOf({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
+  const { model, lora, task } = meta;
+  const products = new Map<string, Product[]>();
+  for (const { site, r, scale } of lora ? loraSites(model, lora) : []) {
+    const { target, layer } = parseSite(site, model)!;
+    const A = tensors.get(`lora.${site}.A`)!.data;
+    const B = tensors.get(`lora.${site}.B`)!.data;
+    const dims = loraDims(target, model, model.vocab_size);
+    if (target === "head") {
+      // A classifier's is folded with its head. nn.Linear: [out, in].
+      if (task.objective === "lm")
+        products.set("head", [{ r, scale, left: (row, k) => B[row * r + k]!, right: A, width: dims.in, column: 0 }]);
+      continue;
+    }
+    // Conv1D: [in, out], the other way around.
+    const name = `h.${layer}.${KINDS[target]}.weight`;
+    const column = Math.max(0, ["q", "k", "v"].indexOf(target)) * dims.out;
+    const left = (row: number, k: number) => A[k * dims.in + row]!;
+    const product = { r, scale, left, right: transposed(B, dims.out, r), width: dims.out, column };
+    products.set(name, [...(products.get(name) ?? []), product]);
+  }
+  return products;
+}
+
+function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(matrix.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = matrix[i * columns + j]!;
+  return out;
+}
+
+async function* pieces(
+  shape: Shape,
+  read: (from: number, to: number) => Promise<Float32Array>,
+  products: Product[],
+): AsyncGenerator<Float32Array> {
+  const rows = shape[0]!;
+  const width = sizeOf(shape) / rows;
+  const step = Math.max(1, Math.floor(PIECE_ELEMENTS / width));
+  for (let from = 0; from < rows; from += step) {
+    const piece = await read(from, Math.min(rows, from + step));
+    if (products.length > 0)
+      for (let i = 0; i < piece.length; i += width) add(piece.subarray(i, i + width), from + i / width, products);
+    yield piece;
+  }
+}
+
+/** Adds every product's part of one row. */
+function add(row: Float32Array, index: number, products: Product[]): void {
+  const sum = Float64Array.from(row);
+  for (const { r, scale, left, right, width, column } of products)
+    for (let k = 0; k < r; k++) {
+      const factor = scale * left(index, k);
+      for (let j = 0; j < width; j++) sum[column + j]! += factor * right[k * width + j]!;
+    }
+  row.set(sum);
+}

@@ -1,0 +1,60 @@
+"""What the live check and the fixtures share."""
+import random
+
+import peft
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+
+VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
+
+
+def variants(n_layer):
+    """LoRA settings that PEFT users have, by name."""
+    return {
+        "c_attn": dict(r=4, lora_alpha=8),
+        "all-linear": dict(target_modules="all-linear", r=3, lora_alpha=7, use_rslora=True),
+        "patterns": dict(
+            target_modules=["c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"],
+            r=4,
+            lora_alpha=6,
+            rank_pattern={"c_attn": 8, "h.0.mlp.c_proj": 2},
+            alpha_pattern={"mlp.c_fc": 3, f"h.{n_layer - 1}.attn.c_proj": 11},
+        ),
+        "lora-only-bias": dict(target_modules=["c_attn", "c_proj"], r=3, lora_alpha=5, bias="lora_only"),
+        "some-layers": dict(
+            target_modules=["c_attn", "c_fc"],
+            layers_to_transform=[n_layer - 1],
+            r=5,
+            lora_alpha=10,
+            modules_to_save=["ln_f"],
+        ),
+        "regex": dict(target_modules=rf".*\.h\.({n_layer - 1}\.attn\.c_attn|\d\.mlp\.c_\w+)", r=2, lora_alpha=2.5),
+    }
+
+
+def adapted(base, settings, seed, task="SEQ_CLS"):
+    """The model with an adapter whose B is not 0, so that it does something and every gradient is alive."""
+    torch.manual_seed(seed)
+    model = get_peft_model(base, LoraConfig(task_type=task, lora_dropout=0.0, **settings))
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if value.requires_grad and "lora_B" in name:
+                value.normal_(std=0.1)
+            elif value.requires_grad and "lora_A" not in name:
+                value.add_(torch.randn_like(value) * 0.05)
+    return model
+
+
+WORDS = "win a free prize now call me later see you at home ok thanks £1000 cash claim 😀 naïve text lunch tomorrow".split()
+
+
+def messages(count, seed=1):
+    """Short messages of many lengths, and labels that can be learned."""
+    rng = random.Random(seed)
+    rows = []
+    for i in range(count):
+        label = i % 2
+        words = [rng.choice(WORDS[:8] if label and rng.random() < 0.5 else WORDS) for _ in range(rng.randint(1, 22))]
+        rows.append((" ".join(words) + rng.choice(["", "!", " .", "?? "]), label))
+    return rows

@@ -1,0 +1,157 @@
+/**
+ * Checks the exchange with the real PEFT and transformers, in both directions, by value:
+ * `npm run test:exchange [-- --optional] [-- --test FILE.csv --train FILE.csv --val FILE.csv]`. Makes a Python environment in
+ * build/exchange the first time. --optional: where the Python registry does not answer, says so in one line and passes.
+ * With files, messages and accuracy are those of the test file instead of made-up ones.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+
+const { values: flags } = parseArgs({
+  options: {
+    optional: { type: "boolean", default: false },
+    train: { type: "string" },
+    val: { type: "string" },
+    test: { type: "string" },
+  },
+});
+const here = "test/exchange";
+const home = resolve("build/exchange");
+const venv = join(home, "venv");
+const python = join(venv, process.platform === "win32" ? "Scripts/python.exe" : "bin/python");
+const work = join(home, "work");
+const micro = resolve("data/models/gpt2-micro");
+/** The largest relative error of logits: float32 on both sides. */
+const TOLERANCE = 1e-4;
+
+function run(command, args, stdio = "inherit") {
+  return spawnSync(command, args, { stdio, encoding: "utf8" });
+}
+
+function must(command, args) {
+  const { status } = run(command, args);
+  if (status !== 0) process.exit(1);
+}
+
+function install() {
+  const done = join(venv, "requirements.txt");
+  const requirements = readFileSync(join(here, "requirements.txt"), "utf8");
+  if (existsSync(done) && readFileSync(done, "utf8") === requirements) return;
+  mkdirSync(home, { recursive: true });
+  console.log("making a Python environment in build/exchange ...");
+  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+  const steps = [
+    ["python3", ["-m", "venv", venv]],
+    [python, [...pip, "-r", join(here, "requirements.txt")]],
+  ];
+  for (const [command, args] of steps) {
+    const { status, stderr, error } = run(command, args, "pipe");
+    if (status === 0) continue;
+    console.log("not checked against PEFT and transformers: the Python environment could not be made");
+    if (flags.optional) process.exit(0);
+    console.error(stderr ?? error);
+    process.exit(1);
+  }
+  writeFileSync(done, requirements);
+}
+
+install();
+rmSync(work, { recursive: true, force: true });
+mkdirSync(work, { recursive: true });
+must(process.execPath, ["src/tools/build.mjs"]);
+must(python, [join(here, "exchange.py"), "prepare", work, micro]);
+
+const { Classifier, fineTune, loadAdapter, loadDataset, loadModel, openDevice } = await import(
+  resolve("dist/index.js")
+);
+const device = await openDevice();
+let failures = 0;
+
+function report(good, line) {
+  console.log(`${good ? "ok  " : "FAIL"} ${line}`);
+  if (!good) failures++;
+}
+
+/** ||a - b|| / ||b|| of two lists of rows. */
+function relativeError(a, b) {
+  const [x, y] = [a.flat(), b.flat()];
+  const norm = (values) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+  return x.length === y.length ? norm(x.map((value, i) => value - y[i])) / norm(y) : Number.NaN;
+}
+
+async function logitsOf(directory, model, texts) {
+  const classifier = await Classifier.load(directory, { device, model });
+  const flat = await classifier.logits(texts);
+  const classes = flat.length / texts.length;
+  classifier.destroy();
+  return texts.map((_, i) => [...flat.subarray(i * classes, (i + 1) * classes)]);
+}
+
+const theirs = JSON.parse(readFileSync(join(work, "from-peft.json"), "utf8"));
+console.log(
+  Object.entries(theirs.versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", "),
+);
+for (const { name, base, directory, logits } of theirs.jobs) {
+  const error = relativeError(await logitsOf(directory, base, theirs.texts), logits);
+  report(error <= TOLERANCE, `peft ${name} -> ours: ${error.toExponential(1)}`);
+}
+
+const rows = JSON.parse(readFileSync(join(work, "messages.json"), "utf8"));
+const madeUp = join(work, "messages.jsonl");
+writeFileSync(madeUp, rows.map(([text, label]) => JSON.stringify({ text, label: String(label) })).join("\n"));
+const given = flags.test !== undefined;
+const source = given ? { train: flags.train, val: flags.val, test: flags.test } : { file: madeUp };
+
+const tiny = join(work, "tiny");
+const fromPeft = (name) => ({ continue: join(work, "from-peft", name) });
+/** Runs of ours: the forms in which they are exported, and their settings. */
+const RUNS = [
+  { name: "tiny r 3", base: tiny, rank: 3 },
+  { name: "tiny r 8 rslora", base: tiny, rank: 8, scaling: "alpha/sqrt(r)" },
+  { name: "tiny mixed ranks", base: tiny, ...fromPeft("tiny-patterns") },
+  { name: "tiny biases", base: tiny, ...fromPeft("tiny-lora-only-bias") },
+  { name: "micro r 3 rslora", base: micro, rank: 3, scaling: "alpha/sqrt(r)" },
+  { name: "micro r 8", base: micro, rank: 8, headBias: false },
+  { name: "micro mixed ranks", base: micro, ...fromPeft("micro-patterns") },
+  { name: "micro all", base: micro, mode: "all", lr: 3e-4 },
+  { name: "micro last_block", base: micro, mode: "last_block" },
+  { name: "micro last_layer", base: micro, mode: "last_layer" },
+];
+const jobs = [];
+let texts = theirs.texts;
+let truth;
+for (const { name, base, continue: adapter, ...settings } of RUNS) {
+  const model = await loadModel(base);
+  const { n_positions: length } = model.config;
+  const data = await loadDataset(source, { maxLength: length });
+  if (given) {
+    texts = Array.from({ length: data.test.size }, (_, row) => data.test.text(row));
+    truth = texts.map((_, row) => data.test.label(row));
+  }
+  const trained = await fineTune({
+    device,
+    model,
+    data,
+    epochs: 1,
+    lr: 2e-3,
+    ...settings,
+    ...(adapter ? { adapter: await loadAdapter(adapter, model) } : {}),
+  });
+  await model.close();
+  const run = join(work, "runs", name.replaceAll(" ", "-"));
+  await trained.save(run);
+  const logits = await logitsOf(run, base, texts);
+  for (const form of (settings.mode ?? "lora") === "lora" ? ["peft", "merged"] : ["merged"]) {
+    const directory = join(work, "exports", `${form}-${name.replaceAll(" ", "-")}`);
+    must(process.execPath, ["dist/export.js", "--run", run, "--to", form, "--out", directory]);
+    jobs.push({ name, form, base, length, directory, logits });
+  }
+}
+device.destroy();
+writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
+const scored = run(python, [join(here, "exchange.py"), "score", work]);
+process.exit(failures > 0 || scored.status !== 0 ? 1 : 0);

@@ -1,0 +1,234 @@
+/** Exports: the merged model by value, and what is refused. What real PEFT and transformers say is in test/exchange. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { joinPath, writeDirectoryAtomic } from "#platform";
+import type { LoraConfig, Target } from "../src/config.ts";
+import { ConfigError } from "../src/errors.ts";
+import { openGPT2 } from "../src/io/hf.ts";
+import { loadAdapter, openAdapter } from "../src/io/open-adapter.ts";
+import { type Adapter, type AdapterMeta, readAdapter, writeAdapter } from "../src/io/peft.ts";
+import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { baseShapes } from "../src/names.ts";
+import { loadBase, writeTrained } from "../src/train/contents.ts";
+import { Engine } from "../src/train/engine.ts";
+import { describeChange, type ExportKind, planExport, refuseOthers, withoutPadding } from "../src/train/export.ts";
+import { ALL, metaOf, readAll, tensorsOf } from "./adapters.ts";
+import { assertAllClose } from "./allclose.ts";
+import { assertFails, numbers, temporaryFolder } from "./border.ts";
+import { testDevice } from "./device.ts";
+import { test } from "./harness.ts";
+import { randomBatch, SMALL } from "./models.ts";
+
+const folder = temporaryFolder();
+/** float32 forward passes that sum in different orders. */
+const LOGITS = { atol: 2e-5, rtol: 1e-4 };
+
+const baseDirectory = join(folder, "base");
+{
+  const random = numbers(3);
+  const tensors = [...baseShapes(SMALL)].map(([name, shape]) => ({
+    name,
+    shape,
+    dtype: "F32" as const,
+    data: random(shape).map((x) => x * 0.3 + (/ln_\w+\.weight$/.test(name) ? 1 : 0)),
+  }));
+  mkdirSync(baseDirectory);
+  writeFileSync(join(baseDirectory, "model.safetensors"), encodeSafetensors(tensors));
+  writeFileSync(join(baseDirectory, "config.json"), JSON.stringify({ ...SMALL, model_type: "gpt2", resid_pdrop: 0.1 }));
+  for (const name of ["vocab.json", "merges.txt"]) writeFileSync(join(baseDirectory, name), name);
+}
+
+function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = {}): AdapterMeta {
+  const meta = metaOf(lora ?? {}, { model: SMALL, base_model: baseDirectory, ...rest });
+  return lora === null ? { ...meta, lora: null } : meta;
+}
+
+async function exported(kind: ExportKind, meta: AdapterMeta, name: string) {
+  const directory = join(folder, `${name}-adapter`);
+  await writeAdapter(directory, { meta, tensors: small(meta) });
+  const opened = await openAdapter(directory);
+  const plan = await planExport(kind, opened);
+  const out = join(folder, name);
+  await writeDirectoryAtomic(out, plan.files);
+  return { ...opened, ...plan, out };
+}
+
+/** Trained tensors that leave logits of ordinary size. */
+function small(meta: AdapterMeta): Adapter["tensors"] {
+  const tensors = tensorsOf(meta);
+  for (const [name, { data }] of tensors)
+    for (let i = 0; i < data.length; i++) data[i] = data[i]! * 0.3 + (/ln_\w+\.weight$/.test(name) ? 1 : 0);
+  return tensors;
+}
+
+async function logits(meta: AdapterMeta, directory: string, tensors: Adapter["tensors"]): Promise<Float32Array> {
+  const { mode, lora, task } = meta;
+  const spec = { config: SMALL, task, mode, lora, train_head: true };
+  const lengths = [5, 1, 24, 9];
+  const isLm = task.objective === "lm";
+  const engine = await Engine.create(await testDevice(), {
+    spec,
+    capacity: { tokens: 39, sequences: 4 },
+    optimizer: null,
+  });
+  const checkpoint = await openGPT2(directory);
+  try {
+    await loadBase(engine, checkpoint);
+    writeTrained(engine, tensors);
+    engine.forward(randomBatch(spec, lengths, 5));
+    return await engine.logits(isLm ? 39 : lengths.length);
+  } finally {
+    engine.destroy();
+    await checkpoint.close();
+  }
+}
+
+const SITES: LoraConfig["sites"] = [
+  { site: "h.0.attn.c_attn", r: 5, scale: 0.7 },
+  { site: "h.1.attn.o", r: 2, scale: 1.5 },
+  { site: "h.1.mlp.proj", r: 3, scale: -0.25 },
+];
+const sites = { sites: SITES, target_modules: ["c_attn", "o", "proj"] as Target[] };
+
+for (const [name, meta] of Object.entries({
+  "r 3 on everything": metaFor({ target_modules: ALL }),
+  "q and v": metaFor({ target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }),
+  "mixed ranks, biases and the final norm": metaFor({
+    ...sites,
+    also: ["h.0.attn.c_attn.bias", "h.1.attn.c_proj.bias", "h.1.mlp.c_proj.bias", "ln_f.weight", "ln_f.bias"],
+  }),
+  "a bias of the head": metaFor({}, { task: { ...metaOf().task, head_bias: true } }),
+  all: metaFor(null, { mode: "all" }),
+  last_block: metaFor(null, { mode: "last_block" }),
+  last_layer: metaFor(null, { mode: "last_layer", task: { ...metaOf().task, head_bias: true } }),
+}))
+  test(`merged, ${name}: the merged model's logits are the run's`, async () => {
+    const { out, adapter, losses } = await exported("merged", meta, `merged ${name}`);
+    assert.equal(losses, []);
+    const ours = await logits(meta, baseDirectory, adapter.tensors);
+    const score = (await readAll(join(out, "model.safetensors"))).get("score.weight")!;
+    const bare: AdapterMeta = { ...meta, mode: "last_layer", lora: null, task: { ...meta.task, head_bias: false } };
+    assertAllClose("logits", await logits(bare, out, new Map([["head.weight", score]])), ours, LOGITS);
+  });
+
+test("a merged directory: transformers' names, the classes, the padding, the tokenizer", async () => {
+  const { out, checkpoint } = await exported("merged", metaFor({}, { settings: { maxLength: 17 } }), "merged");
+  assert.equal(readdirSync(out).sort(), [
+    "README.md",
+    "config.json",
+    "merges.txt",
+    "model.safetensors",
+    "tokenizer_config.json",
+    "vocab.json",
+  ]);
+  const json = (name: string) => JSON.parse(readFileSync(join(out, name), "utf8"));
+  const { architectures, id2label, label2id, pad_token_id, resid_pdrop, torch_dtype } = json("config.json");
+  assert.equal(
+    { architectures, id2label, label2id, pad_token_id, resid_pdrop, torch_dtype },
+    {
+      architectures: ["GPT2ForSequenceClassification"],
+      id2label: { 0: "ham", 1: "spam" },
+      label2id: { ham: 0, spam: 1 },
+      pad_token_id: 50256,
+      resid_pdrop: 0.1,
+      torch_dtype: "float32",
+    },
+  );
+  assert.equal(
+    [json("tokenizer_config.json").model_max_length, json("tokenizer_config.json").padding_side],
+    [17, "right"],
+  );
+  const tensors = await readAll(join(out, "model.safetensors"));
+  const expected = [...baseShapes(SMALL).keys()].map((name) => `transformer.${name}`);
+  assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());
+  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("50256"));
+  await checkpoint.close();
+});
+
+test("a language model: its tied head stays tied, or gets a head of its own where it has an adapter", async () => {
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const meta = metaFor({ target_modules: ["c_attn", "head"] }, { task, labels: [] });
+  const { out, adapter } = await exported("merged", meta, "lm");
+  const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8"));
+  assert.equal([config.architectures, config.tie_word_embeddings], [["GPT2LMHeadModel"], false]);
+  const merged = await readAll(join(out, "model.safetensors"));
+  const wte = merged.get("transformer.wte.weight")!.data;
+  const [A, B] = ["A", "B"].map((part) => adapter.tensors.get(`lora.head.${part}`)!.data);
+  const C = SMALL.n_embd;
+  const head = Float64Array.from(wte, (value, i) => {
+    let sum = value;
+    for (let k = 0; k < 3; k++) sum += (5 / 3) * B![Math.floor(i / C) * 3 + k]! * A![k * C + (i % C)]!;
+    return sum;
+  });
+  assertAllClose("lm_head", merged.get("lm_head.weight")!.data, head, { atol: 1e-6, rtol: 1e-6 });
+  const tied = await exported("merged", metaFor({ target_modules: ["c_attn"] }, { task, labels: [] }), "lm tied");
+  assert.not.ok((await readAll(join(tied.out, "model.safetensors"))).has("lm_head.weight"));
+  const peft = await exported("peft", meta, "lm peft");
+  assert.is(JSON.parse(readFileSync(join(peft.out, "adapter_config.json"), "utf8")).task_type, "CAUSAL_LM");
+});
+
+test("a PEFT directory holds PEFT's files alone, and comes back", async () => {
+  const { out, checkpoint, adapter } = await exported("peft", metaFor(sites), "peft");
+  assert.equal(readdirSync(out).sort(), ["README.md", "adapter_config.json", "adapter_model.safetensors"]);
+  const back = await loadAdapter(out, checkpoint);
+  assert.equal(back.meta.lora!.sites, SITES);
+  assert.equal(back.tensors, adapter.tensors);
+});
+
+test("what PEFT or transformers cannot express is said before anything is written", async () => {
+  const plan = async (kind: ExportKind, meta: AdapterMeta) => {
+    const checkpoint = await openGPT2(baseDirectory);
+    try {
+      return await planExport(kind, { adapter: { meta, tensors: small(meta) }, checkpoint });
+    } finally {
+      await checkpoint.close();
+    }
+  };
+  await assertFails(ConfigError, ["mode last_block", "--to merged"], () =>
+    plan("peft", metaFor(null, { mode: "last_block" })),
+  );
+  await assertFails(ConfigError, ["only the head", "--to merged"], () =>
+    plan("peft", metaFor({ target_modules: ["head"] })),
+  );
+  const scales = [0.5, 1].map((scale, i) => ({ site: `h.0.attn.${"qk"[i]}`, r: 2, scale }));
+  await assertFails(ConfigError, ["h.0.attn.c_attn", "several scales"], () =>
+    plan("peft", metaFor({ target_modules: ["q", "k"], sites: scales })),
+  );
+  const padded = metaFor({}, { task: { ...metaOf().task, pooling: "last" }, settings: { padTo: 9, maxLength: 9 } });
+  const { losses, files } = await plan("merged", padded);
+  assert.equal(
+    losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 rows")]),
+    [["pooling", true]],
+  );
+  assert.ok(String(files.get("README.md")).includes("differs from the run"));
+  const { meta } = withoutPadding({ meta: padded, tensors: new Map() });
+  assert.equal([meta.task.pooling, meta.settings], ["last-token", { maxLength: 9 }]);
+  // Without a bias of its own, the final norm leaves no direction along which the head's could be folded.
+  const flat = small(metaFor(null, { mode: "all", task: { ...metaOf().task, head_bias: true } }));
+  flat.get("ln_f.bias")!.data.fill(0);
+  flat.get("head.bias")!.data.set([0.25, -0.5]);
+  const checkpoint = await openGPT2(baseDirectory);
+  const biased = { meta: metaFor(null, { mode: "all", task: { ...metaOf().task, head_bias: true } }), tensors: flat };
+  const found = (await planExport("merged", { adapter: biased, checkpoint })).losses;
+  await checkpoint.close();
+  assert.equal([found.length, found[0]!.kind], [1, "bias"]);
+  assert.ok(found[0]!.effect!.includes("[0.250, -0.500]") && found[0]!.effect!.includes("up to 0.750"));
+});
+
+test("the effect of a change is counted in labels and logits", () => {
+  const before = Float32Array.of(1, 0, 0, 1, 2, 1);
+  assert.is(
+    describeChange(before, Float32Array.of(1, 0, 0, -1, 2, 1), 2),
+    "1 of 3 messages of the test set change their label, logits move by up to 2.00",
+  );
+});
+
+test("only an earlier export is replaced", async () => {
+  await refuseOthers(join(folder, "nowhere"), false);
+  await assertFails(ConfigError, ["exists", "--force"], () => refuseOthers(baseDirectory, false));
+  await assertFails(ConfigError, ["no export", baseDirectory], () => refuseOthers(baseDirectory, true));
+  await refuseOthers(joinPath(folder, "merged"), true);
+  assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
+  await assertFails(ConfigError, ["no trained model"], () => readAdapter(join(folder, "merged")));
+});
