@@ -8,10 +8,9 @@ const CUBIC: f32 = 0.044715;
 /** Results of a thread lie on cache lines of their own. */
 const LINE: u32 = 16;
 
-/** e^(-2 u), u = sqrt(2 / pi) (x + 0.044715 x^3), clamped so that nothing overflows. */
+/** e^(-2 u), u = sqrt(2 / pi) (x + 0.044715 x^3), clamped by `exp` so that nothing overflows. */
 function decay(x: v128, square: v128): v128 {
-  const u = f32x4.mul(f32x4.mul(f32x4.splat(-SCALE), x), madd(f32x4.splat(CUBIC), square, f32x4.splat(1)));
-  return exp(f32x4.min(f32x4.max(u, f32x4.splat(-80)), f32x4.splat(80)));
+  return exp(f32x4.mul(f32x4.mul(f32x4.splat(-SCALE), x), madd(f32x4.splat(CUBIC), square, f32x4.splat(1))));
 }
 
 function gelu(x: v128): v128 {

@@ -33,13 +33,18 @@ export function store_part(at: usize, v: v128, count: u32): void {
   if (count > 2) v128.store_lane<f32>(at, v, 2, 8);
 }
 
+/** 1.5 * 2^23: added to a small number it leaves the nearest integer in the low bits. */
+const ROUND: f32 = 12582912;
+
 /**
  * e^x for -87.3 <= x <= 88, clamped outside; NaN stays NaN. Relative error at most 1.2e-7 (2^-23).
  * x = n ln 2 + r with |r| <= ln 2 / 2, e^r by a polynomial of degree 7. Reference: Cephes, expf (Moshier 1992).
  */
 export function exp(x: v128): v128 {
-  const y = f32x4.min(f32x4.max(x, f32x4.splat(-87.3)), f32x4.splat(88));
-  const n = f32x4.nearest(f32x4.mul(y, f32x4.splat(1.44269504088896341)));
+  // pmin and pmax are one instruction each, and keep a NaN in the first place.
+  const y = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-87.3)), f32x4.splat(88));
+  const rounded = madd(y, f32x4.splat(1.44269504088896341), f32x4.splat(ROUND));
+  const n = f32x4.sub(rounded, f32x4.splat(ROUND));
   // ln 2 in two parts: n * 0.693359375 is exact.
   const r = madd(n, f32x4.splat(2.1219444e-4), madd(n, f32x4.splat(-0.693359375), y));
   let p = madd(f32x4.splat(1.98756915e-4), r, f32x4.splat(1.3981999507e-3));
@@ -48,8 +53,8 @@ export function exp(x: v128): v128 {
   p = madd(p, r, f32x4.splat(1.6666665459e-1));
   p = madd(p, r, f32x4.splat(5.0000001201e-1));
   p = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return f32x4.mul(p, power);
+  // The integer's bits move into the exponent; what was above them is shifted out.
+  return f32x4.mul(p, i32x4.add(i32x4.shl(rounded, 23), i32x4.splat(0x3f800000)));
 }
 
 /** Sum of x[i] * y[i], in four lanes that are added up at the end. */

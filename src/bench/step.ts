@@ -45,6 +45,8 @@ export interface StepBenchOptions {
 interface StepResult {
   /** Milliseconds of each step. */
   times: number[];
+  /** Milliseconds of processor time a step, all threads together: what a busy machine does not stretch. */
+  cpu: number;
   /** Tokens of a step, mean. */
   tokens: number;
   flops: number;
@@ -120,7 +122,9 @@ async function measure(device: Backend, options: StepBenchOptions, packed: Packe
   };
   await step(batches[0]!); // compiles, warms caches
   const times: number[] = [];
+  const before = process.cpuUsage();
   for (const batch of batches) times.push(await step(batch));
+  const { user, system } = process.cpuUsage(before);
   // Apart from the times: a clock between dispatches costs some of them.
   const { session } = engine;
   const kernels = new Map<string, number>();
@@ -130,6 +134,7 @@ async function measure(device: Backend, options: StepBenchOptions, packed: Packe
   const mean = tokens.reduce((sum, n) => sum + n, 0) / tokens.length;
   return {
     times,
+    cpu: (user + system) / 1000 / batches.length,
     tokens: mean,
     flops: flopsOf(engine, mean, options.batchSize),
     planned: memoryTotals(engine.plan.memory).total,
@@ -186,7 +191,8 @@ function report(options: StepBenchOptions, ours: StepResult, torch: number[] | n
   const lines = [
     `${model}, mode ${mode}, ${batchSize} messages a step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
       `${ours.tokens.toFixed(0)} tokens a step`,
-    `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${Math.min(...ours.times).toFixed(1)} ms`,
+    `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${Math.min(...ours.times).toFixed(1)} ms, ` +
+      `${ours.cpu.toFixed(1)} ms of processor time`,
     `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in products`,
     `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} largest resident set`,
   ];
