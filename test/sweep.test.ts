@@ -1,0 +1,161 @@
+/** Sweeps: which trials there are, that they go on where they stopped, shards, locks, and what the report says. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { ConfigError } from "../src/errors.ts";
+import { toHtml, toMarkdown } from "../src/report/document.ts";
+import { listTrials, SWEEPS, type Trial } from "../src/sweep/grid.ts";
+import { reportBlocks, writeReport } from "../src/sweep/report.ts";
+import { runTrials, type SweepEvent } from "../src/sweep/runner.ts";
+import { collect, locked, readAllResults, readResult } from "../src/sweep/store.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
+import { testDevice } from "./device.ts";
+import { test } from "./harness.ts";
+import { messages, tinyData, tinyModel } from "./tiny.ts";
+
+const folder = temporaryFolder();
+const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
+
+test("the published experiment has 19 different runs, and each question its own", async () => {
+  const trials = await listTrials(SWEEPS.paper!, 1, {});
+  assert.is(trials.length, 19);
+  assert.is(new Set(trials.map(({ name }) => name)).size, 19);
+  const modes = trials.map(({ options }) => options.mode);
+  assert.is(modes.filter((mode) => mode === "lora").length, 16);
+  const { options } = trials[0]!;
+  assert.equal([options.scaling, options.init, options.pooling, options.lr], ["alpha", "paper", "last", 5e-5]);
+  for (const spec of Object.values(SWEEPS)) assert.ok((await listTrials(spec, 2, {})).length % 2 === 0);
+});
+
+test("what does not matter in a mode makes no second run; another data set makes others", async () => {
+  const spec = { base: {}, arms: [{ mode: ["last_layer"], rank: [4, 8], alpha: [8, 16] }] };
+  const [only, ...more] = await listTrials(spec, 1, { name: "a" });
+  assert.is(more.length, 0);
+  const [other] = await listTrials(spec, 1, { name: "b" });
+  assert.is.not(only!.key, other!.key);
+  assert.is((await listTrials(spec, 3, {})).length, 3);
+});
+
+test("an impossible value is named before anything runs", async () => {
+  const list = (arm: Record<string, unknown>) => () => listTrials({ base: {}, arms: [arm] }, 1, {});
+  await assertFails(ConfigError, ["rank"], list({ mode: "lora", rank: [4, 0] }));
+  await assertFails(ConfigError, ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
+  await assertFails(ConfigError, ["target", "attn"], list({ targets: [["q"], ["attn"]] }));
+  await assertFails(ConfigError, ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, {}));
+});
+
+async function tinySweep(name: string) {
+  const model = tinyModel(join(folder, "model"));
+  const data = await tinyData(messages(24));
+  const spec = { base: { ...TINY_RUN, model }, arms: [{ mode: "lora", alpha: [2, 4] }, { mode: ["last_layer"] }] };
+  return { out: join(folder, name), data, trials: await listTrials(spec, 2, {}) };
+}
+
+/** Runs trials; stops after `steps` steps where that is given. Returns the events' types with their trials' names. */
+async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Infinity): Promise<string[]> {
+  const { data } = await tinySweep("unused");
+  const abort = new AbortController();
+  const seen: string[] = [];
+  let count = 0;
+  const onEvent = (event: SweepEvent) => {
+    if (event.type !== "step") seen.push(`${event.type} ${event.trial.name}`);
+    else if (++count === steps) abort.abort();
+  };
+  const device = await testDevice();
+  const failed = await runTrials({ ...sweep, device, data, source: {}, signal: abort.signal, onEvent });
+  seen.push(`${failed} failed`);
+  return seen;
+}
+
+test("a sweep that stopped goes on, and repeats nothing; shards make the same", async () => {
+  const whole = await tinySweep("whole");
+  assert.is(whole.trials.length, 6);
+  await run(whole);
+  const stopped = await tinySweep("stopped");
+  // In the middle of the second trial.
+  await run(stopped, 12);
+  const again = await run(stopped);
+  assert.is(again.filter((event) => event.startsWith("skip")).length, 1);
+  assert.is(again.filter((event) => event.startsWith("done")).length, 5);
+  assert.is((await run(stopped)).filter((event) => event.startsWith("skip")).length, 6);
+
+  const shards = [0, 1].map((i) => ({
+    ...whole,
+    out: join(folder, `shard-${i}`),
+    trials: whole.trials.filter((_, j) => j % 2 === i),
+  }));
+  for (const shard of shards) await run(shard);
+  const merged = join(folder, "merged");
+  assert.is(
+    await collect(
+      merged,
+      shards.map(({ out }) => out),
+    ),
+    6,
+  );
+  assert.is(
+    await collect(
+      merged,
+      shards.map(({ out }) => out),
+    ),
+    0,
+  );
+
+  for (const trial of whole.trials) {
+    const want = (await readResult(whole.out, trial))!;
+    for (const out of [stopped.out, merged]) {
+      const got = (await readResult(out, trial))!;
+      // Everything but how long it took.
+      assert.equal({ ...got, seconds: 0 }, { ...want, seconds: 0 });
+      const adapter = (of: string) => readFileSync(join(of, "trials", trial.name, "adapter", "lowrank.json"), "utf8");
+      assert.is(adapter(out), adapter(whole.out));
+    }
+  }
+  assert.is((await readAllResults(merged)).length, 6);
+});
+
+test("a trial that fails is recorded, and the rest goes on", async () => {
+  const sweep = await tinySweep("failing");
+  const bad = sweep.trials.map((trial, i) => (i === 1 ? { ...trial, options: { ...trial.options, lr: 1e30 } } : trial));
+  const seen = await run({ ...sweep, trials: bad.slice(0, 3) });
+  assert.is(seen.at(-1), "1 failed");
+  assert.is(seen.filter((event) => event.startsWith("done")).length, 2);
+  assert.match(readFileSync(join(sweep.out, "trials", `${bad[1]!.name}.error.txt`), "utf8"), /not finite/);
+  assert.not.ok(await readResult(sweep.out, bad[1]!));
+});
+
+test("one sweep a folder; a lock that a kill left is no lock", async () => {
+  const out = join(folder, "locked");
+  await locked(out, "", async () => {
+    await assertFails(ConfigError, ["another sweep"], () => locked(out, "", async () => {}));
+    await locked(out, "1-of-2", async () => {});
+  });
+  mkdirSync(out, { recursive: true });
+  writeFileSync(join(out, "lock.json"), JSON.stringify({ pid: 2 ** 22 + 1, host: hostname() }));
+  await locked(out, "", async () => assert.ok(existsSync(join(out, "lock.json"))));
+  assert.not.ok(existsSync(join(out, "lock.json")));
+});
+
+test("the report: tables, figures, comparisons, mistakes; Markdown and HTML of the same", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const results = (await Promise.all(trials.map((trial) => readResult(out, trial)))).filter((r) => r !== null);
+  const markdown = await writeReport(out, results, data);
+  for (const words of ["Table 3", "McNemar", "LoRA, rank 2, alpha 4", "last\\_layer", "ROC-AUC", "95 % interval"])
+    assert.ok(markdown.includes(words), `no "${words}" in the report`);
+  for (const file of ["report.html", "metrics.csv", "metrics-lora.csv", "metrics-last_layer.csv", "figures/loss.svg"])
+    assert.ok(existsSync(join(out, file)), `no ${file}`);
+  const html = readFileSync(join(out, "report.html"), "utf8");
+  assert.is(html.split("<svg").length, html.split("</svg>").length);
+  assert.not.match(html, /<script|https?:\/\/(?!www\.w3\.org)/);
+  const rows = readFileSync(join(out, "metrics.csv"), "utf8").trim().split("\r\n");
+  assert.is(rows.length, 7);
+  const tables = reportBlocks(results, data).filter((block) => block.kind === "table");
+  for (const { header, rows } of tables) for (const row of rows) assert.is(row.length, header.length);
+});
+
+test("text in a report stays text", () => {
+  const blocks = [{ kind: "table" as const, header: ["message"], rows: [["<b>a|b</b>\n& [x](y)"]] }];
+  assert.match(toHtml("t", blocks), /&lt;b&gt;a\|b&lt;\/b&gt;\n&amp;/);
+  assert.match(toMarkdown(blocks), /\\<b\\>a\\\|b\\<\/b\\> & \\\[x\\\]/);
+});
