@@ -4,7 +4,7 @@ export type { GPT2Config, Init, LoraConfig, Mode, Pooling, Scaling, Target } fro
 export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
 export { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
 export { Tokenizer } from "./data/tokenizer.ts";
-export { type DeviceName, openDevice } from "./device.ts";
+export { type DeviceName, type DeviceOptions, openDevice } from "./device.ts";
 export {
   ConfigError,
   DataError,

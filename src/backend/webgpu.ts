@@ -22,7 +22,7 @@ const UNIFORM_STRIDE = 256;
 const WRITE_BYTES = 16 << 20;
 
 const INSTALL_HINT =
-  "Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); Fedora: dnf install mesa-vulkan-drivers; " +
+  "--device wasm needs no driver. Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); Fedora: dnf install mesa-vulkan-drivers; " +
   "Arch: pacman -S vulkan-swrast; macOS and Windows bring a driver of their own; " +
   "Chromium: a page needs WebGPU switched on";
 

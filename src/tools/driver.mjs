@@ -1,5 +1,5 @@
 /**
- * Looks for a WebGPU adapter, as `npm start` and `npm test` need one. Where there is none on Debian (or a system like it)
+ * Looks for a WebGPU adapter, as `npm test` needs one. Where there is none on Debian (or a system like it)
  * and this is root, Mesa's software Vulkan driver is installed; elsewhere the package is named, and the exit code is 1.
  */
 import { spawnSync } from "node:child_process";
