@@ -169,6 +169,28 @@ for (const mode of ["lora", "all"] as const)
     assert.is(learned[2], learned[0], "3 threads");
   });
 
+test("without SharedArrayBuffer one thread computes, the caller's own, to the same bits", async () => {
+  const shared = Object.getOwnPropertyDescriptor(globalThis, "SharedArrayBuffer")!;
+  Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
+  const device = await openWasm({ threads: 4 }).finally(() => {
+    Object.defineProperty(globalThis, "SharedArrayBuffer", shared);
+  });
+  assert.match(device.info.name, "1 thread");
+  const spec = smallSpec("all");
+  const logits: Float32Array[] = [];
+  for (const one of [device, await testDevice("wasm 2 threads")]) {
+    const engine = await Engine.create(one, { spec, capacity: { tokens: 30, sequences: 3 }, optimizer: null });
+    fillRandom(engine, 2);
+    engine.forward(randomBatch(spec, [4, 12], 2));
+    logits.push(await engine.logits(2));
+    engine.destroy();
+  }
+  // Where the runtime has relaxed SIMD, the first device rounds in other places than the second.
+  const relaxed = /relaxed/.test(device.info.name);
+  assertAllClose("logits", logits[0]!, logits[1]!, relaxed ? { atol: 1e-4, rtol: 1e-4 } : { atol: 0, rtol: 0 });
+  device.destroy();
+});
+
 test("a released device refuses work and rejects what waits", async () => {
   const device = await openWasm({ threads: 2 });
   const segments = [{ name: "forward" as const, clears: [], dispatches: [] }];
