@@ -162,13 +162,11 @@ class WasmSession implements Session {
     });
   }
 
-  async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
-    await this.flush();
-    const { root, shape } = tensor;
-    const copy = new Float32Array(count);
-    if (this.panels.has(root)) readPanels(this.floats(this.addressOf(root), root.size), shape, copy, offset);
-    else copy.set(this.floats(this.addressOf(tensor) + offset * 4, count));
-    return copy;
+  read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+    // Copied in its turn: once a promise has been waited for, the next run may be writing already.
+    return new Promise((resolve, reject) => {
+      this.backend.enqueue(() => this.settle(() => resolve(this.copy(tensor, offset, count)), reject));
+    });
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {
@@ -192,10 +190,18 @@ class WasmSession implements Session {
     });
   }
 
-  private settle(resolve: () => void, reject: (error: unknown) => void): void {
+  private copy(tensor: Tensor, offset: number, count: number): Float32Array {
+    const { root, shape } = tensor;
+    const copy = new Float32Array(count);
+    if (this.panels.has(root)) readPanels(this.floats(this.addressOf(root), root.size), shape, copy, offset);
+    else copy.set(this.floats(this.addressOf(tensor) + offset * 4, count));
+    return copy;
+  }
+
+  private settle(done: () => void, reject: (error: unknown) => void): void {
     try {
       this.backend.check();
-      resolve();
+      done();
     } catch (error) {
       reject(error);
     }
