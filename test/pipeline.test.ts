@@ -122,6 +122,7 @@ test("packed: sequences stand behind each other without padding", async () => {
   const id = tokenizer.encode(" word")[0]!;
   const batch = dataset.batch([1, 0]);
   assert.equal(batch, {
+    positions: Uint32Array.of(1, 0),
     ids: Uint32Array.of(id, id, id),
     starts: Uint32Array.of(0, 1, 3),
     labels: Int32Array.of(1, 0),
@@ -137,6 +138,7 @@ test("padded: every row has the same number of tokens, longer ones are cut, leng
   const id = tokenizer.encode(" word")[0]!;
   const two = dataset.padded(2);
   assert.equal(two.batch([0, 1]), {
+    positions: Uint32Array.of(0, 1),
     ids: Uint32Array.of(id, id, id, END_OF_TEXT),
     starts: Uint32Array.of(0, 2, 4),
     labels: Int32Array.of(0, 1),

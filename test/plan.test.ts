@@ -37,6 +37,11 @@ const PLANS: Record<string, ModelPlan> = {
   "lm all in pieces": plan(smallSpec("all", lm), { maxBinding: 4096 }),
   "lora forward": plan(smallSpec("lora"), { optimizer: null }),
   "all forward": plan(smallSpec("all"), { optimizer: null }),
+  "last_block, trunk": plan(smallSpec("last_block"), { optimizer: null, part: "trunk" }),
+  "last_block, top": plan(smallSpec("last_block"), { part: "top" }),
+  "last_layer, trunk": plan(smallSpec("last_layer"), { optimizer: null, part: "trunk" }),
+  "last_layer, top": plan(smallSpec("last_layer"), { part: "top" }),
+  "lora, head, top": plan(smallSpec("lora", { targets: ["head"] }), { part: "top" }),
   "lm forward in pieces": plan(smallSpec("lora", lm), { optimizer: null, maxBinding: 4096 }),
 };
 
@@ -202,6 +207,34 @@ test("a classifier runs on one row a sequence after the last attention", () => {
   assert.is(wide(PLANS["lora, activations kept"]!).filter((kernel) => kernel === "gelu_forward").length, 2);
 });
 
+test("trunk and top share nothing and are the whole model, in its order", () => {
+  for (const mode of ["last_block", "last_layer"]) {
+    const [whole, trunk, top] = [PLANS[mode]!, PLANS[`${mode}, trunk`]!, PLANS[`${mode}, top`]!];
+    const names = (p: ModelPlan) => [...p.parameters.all.keys()];
+    const below = mode === "last_block" ? /^(wte|wpe|h\.0)\./ : /^(wte|wpe|h\.\d|ln_f)\./;
+    assert.equal(
+      names(trunk),
+      names(whole).filter((name) => below.test(name)),
+    );
+    assert.equal(
+      names(top),
+      names(whole).filter((name) => !below.test(name)),
+    );
+    const kernels = (p: ModelPlan) => segment(p, "forward").map(({ kernel }) => kernel.name);
+    assert.equal([...kernels(trunk), ...kernels(top)], kernels(whole));
+    for (const name of ["backward", "update"] as const)
+      assert.equal(
+        segment(top, name).map(({ kernel }) => kernel.name),
+        segment(whole, name).map(({ kernel }) => kernel.name),
+      );
+    assert.equal([trunk.cut!.tensor.role, top.cut!.tensor.role, whole.cut], ["output", "input", null]);
+    assert.equal(
+      [trunk.cut!, top.cut!].map(({ tensor, rows }) => [tensor.name, tensor.shape, rows]),
+      Array(2).fill(mode === "last_block" ? ["block.0", [50, 12], "tokens"] : ["final_norm", [4, 12], "sequences"]),
+    );
+  }
+});
+
 test("large tables and logits come in pieces, and in no other way than the small ones", () => {
   const pieces = PLANS["lm all in pieces"]!.parameters.all.get("wte.weight")!.pieces;
   assert.equal(
@@ -268,7 +301,9 @@ test("bytes add up, and sharing saves most of the activations", () => {
       segments.flatMap(({ dispatches }) => dispatches.flatMap(({ tensors }) => tensors.map((t) => t.root))),
     );
     const apart = [...roots].filter(({ role }) => role === "activation").reduce((sum, { bytes }) => sum + bytes, 0);
-    assert.ok(byRole.get("activation")! < 0.8 * apart, `${name}: ${byRole.get("activation")} of ${apart}`);
+    // A head alone has nothing to share.
+    const share = segments.every(({ dispatches }) => dispatches.length < 10) ? 1 : 0.8;
+    assert.ok(byRole.get("activation")! <= share * apart, `${name}: ${byRole.get("activation")} of ${apart}`);
   }
   assert.equal([640, 12_345, 12_345_678, 1_250_000_000].map(showBytes), ["640 bytes", "12.3 kB", "12.3 MB", "1.25 GB"]);
 });

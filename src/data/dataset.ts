@@ -22,6 +22,12 @@ export interface DatasetStats {
   classes: Record<string, number>;
 }
 
+/** Rows of a data set as a packed batch. */
+export interface DatasetBatch extends PackedBatch {
+  /** [B] positions of the rows in the data set. */
+  positions: Uint32Array;
+}
+
 /** Rows of a corpus in an order of their own. Never changes: `balance`, `shuffle` and `split` return others. */
 export class Dataset {
   readonly size: number;
@@ -108,9 +114,9 @@ export class Dataset {
   }
 
   /** The rows at positions `order` as a packed batch. */
-  batch(order: ArrayLike<number>): PackedBatch {
+  batch(order: ArrayLike<number>): DatasetBatch {
     const rows = Uint32Array.from(order, (i) => this.rows[this.checked(i)]!);
-    return this.corpus.pack(rows, this.padTo);
+    return { ...this.corpus.pack(rows, this.padTo), positions: Uint32Array.from(order) };
   }
 
   /** Positions 0 to size - 1 shuffled; the order depends on `seed` and `stream` (an epoch) alone. */

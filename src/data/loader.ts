@@ -1,8 +1,7 @@
 /** Orders of rows and batches: training epochs, evaluation by capacity. */
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
-import type { PackedBatch } from "./corpus.ts";
-import type { Dataset } from "./dataset.ts";
+import type { Dataset, DatasetBatch } from "./dataset.ts";
 
 /** Which rows come into a batch together: any, or some of like length. */
 export const BATCHINGS = ["random", "length"] as const;
@@ -76,7 +75,7 @@ export class Loader {
   }
 
   /** The batches of epoch `epoch` (from 0), from batch `first` on. */
-  *epoch(epoch: number, first = 0): Generator<PackedBatch> {
+  *epoch(epoch: number, first = 0): Generator<DatasetBatch> {
     const order = this.order(epoch);
     const { batchSize } = this.options;
     for (let i = first; i < this.batchesPerEpoch; i++) {
@@ -100,7 +99,7 @@ export function* evaluationBatches(
   dataset: Dataset,
   capacity: BatchCapacity,
   rows = dataset.size,
-): Generator<PackedBatch> {
+): Generator<DatasetBatch> {
   const end = Math.min(rows, dataset.size);
   let start = 0;
   while (start < end) {

@@ -15,6 +15,8 @@ export interface Batch {
   rows: Uint32Array;
   /** Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 does not count. */
   targets: Int32Array;
+  /** What the trunk left of the batch, [N, C] or [B, C] as the plan's cut: for the top of a model alone. */
+  trunk?: Float32Array | undefined;
 }
 
 /** The batch as tensors: views of one buffer, so that a step writes once. */

@@ -4,6 +4,7 @@
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things are saved against
  * the plain order. For a classifier only one row a sequence is needed after the last attention, so everything behind it
  * runs on B rows (`gather`). And the outputs of layer norm and GELU are not kept for the backward pass but made again.
+ * A classifier whose lower blocks are frozen can be cut in two: a trunk that runs once an example, and a top that learns.
  */
 import { ConfigError } from "../errors.ts";
 import { type AdamWConfig, adamw } from "../ops/adamw.ts";
@@ -23,7 +24,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { type Shape, Tensor } from "../tensor.ts";
 import { type BatchInputs, makeBatchInputs } from "./batch.ts";
 import { makeParameters, type Parameter, type Parameters, type Piece } from "./parameters.ts";
-import { type ModelSpec, scalesOf } from "./trainable.ts";
+import { type ModelSpec, parameterList, scalesOf } from "./trainable.ts";
 
 /** The most that one batch may hold. */
 export interface Capacity {
@@ -38,8 +39,20 @@ export interface PlanOptions {
   maxBinding: number;
   /** AdamW's settings; null for a plan that only goes forward. */
   optimizer: AdamWConfig | null;
+  /**
+   * Half of a model whose frozenBlocks() are not 0, with the parameters of that half alone: the trunk (forward only) is
+   * everything below the lowest block that learns, or below the head; the top is the rest. Default: the whole model.
+   */
+  part?: "trunk" | "top";
   /** Keeps the embedding, every block's output and the final norm for reading, on all N rows. For tests. */
   keepActivations?: boolean;
+}
+
+/** Where a model is cut: the trunk leaves the tensor, the top begins with it. */
+export interface Cut {
+  /** [N, C], the residual stream before a block, or [B, C], the final norm on the rows that the head classifies. */
+  tensor: Tensor;
+  rows: "tokens" | "sequences";
 }
 
 export interface ModelPlan extends Program {
@@ -51,6 +64,8 @@ export interface ModelPlan extends Program {
   metrics: Tensor;
   /** [1]: not 0 once loss or gradients were not finite. Null where nothing is trained. */
   stopped: Tensor | null;
+  /** In a trunk an output, in a top an input; null in a whole model. */
+  cut: Cut | null;
   /** Logits in pieces of classes [rows, count], readable after a forward pass where there is one piece. */
   logits: Piece[];
   /** Kept activations by the reference's names: embed, block.N, final_norm. */
@@ -95,6 +110,8 @@ interface Saved {
   qkv: Tensor;
   att: Tensor;
   lse: Tensor;
+  /** What c_proj read: the attention output, gathered in the last block of a classifier. */
+  picked: Tensor;
   x1: Tensor;
   stats2: Tensor;
   fch: Tensor;
@@ -120,7 +137,8 @@ class Builder {
   private readonly eps: number;
   private readonly C: number;
   private readonly classification: boolean;
-  private readonly saved: Saved[] = [];
+  /** By block. */
+  private readonly saved = new Map<number, Saved>();
   private readonly activations = new Map<string, Tensor>();
   private readonly list: Record<"forward" | "backward" | "update", Dispatch[]> = {
     forward: [],
@@ -129,7 +147,14 @@ class Builder {
   };
   /** The rows that the lists are working on: N tokens, or B sequences after the gather. */
   private rows: "tokens" | "sequences" = "tokens";
+  /** The lowest stage that learns. */
   private readonly lowest: number;
+  /** The blocks of this plan: `first` .. `end` - 1. A top without blocks begins at n_layer, with the head. */
+  private readonly first: number;
+  private readonly end: number;
+  /** The name of the tensor at which the model is cut. */
+  private readonly cutName: string | null;
+  private cut: Cut | null = null;
   private readonly metrics = new Tensor("metrics", [SLOTS, 4], "output");
   private logits: Piece[] = [];
 
@@ -137,25 +162,30 @@ class Builder {
     private readonly options: PlanOptions,
     private readonly batch: BatchInputs,
   ) {
-    const { spec, optimizer, maxBinding } = options;
-    this.parameters = makeParameters(spec, optimizer !== null, maxBinding);
+    const { spec, optimizer, maxBinding, part } = options;
+    const { n_layer } = spec.config;
+    const frozen = part ? frozenBlocks(spec) : 0;
+    this.first = part === "top" ? frozen : 0;
+    this.end = part === "trunk" ? frozen : n_layer;
+    const border = frozen === n_layer ? headStage(spec) : blockStage(frozen);
+    this.cutName = part ? (frozen === n_layer ? "final_norm" : `block.${frozen - 1}`) : null;
+    const isMine = (name: string) => !part || stageOf(name, spec) < border === (part === "trunk");
+    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, isMine);
     this.scales = scalesOf(spec);
     this.eps = spec.config.layer_norm_epsilon;
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    const learning = [...this.parameters.all.values()]
-      .filter(({ grad }) => grad)
-      .map(({ name }) => stageOf(name, spec));
-    this.lowest = Math.min(...learning);
+    this.lowest = lowestStage(spec);
   }
 
   build(): ModelPlan {
-    const { spec, capacity, optimizer } = this.options;
+    const { spec, capacity, optimizer, part } = this.options;
     const x = this.forward();
-    const head = this.headForward(x);
+    const norm = this.normForward(x);
+    const head = part === "trunk" ? null : this.headForward(norm);
     let stopped: Tensor | null = null;
     const segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.list.forward }];
-    if (optimizer) {
+    if (optimizer && head) {
       this.backward(head);
       stopped = new Tensor("stopped", [1], "output", "u32");
       this.update(optimizer, stopped);
@@ -174,6 +204,7 @@ class Builder {
       batch: this.batch,
       metrics: this.metrics,
       stopped,
+      cut: this.cut,
       logits: this.logits,
       activations: this.activations,
     };
@@ -185,9 +216,8 @@ class Builder {
     const { spec, keepActivations = false } = this.options;
     const { config } = spec;
     const { batch, C } = this;
-    let x = this.keep("embed", [C]);
-    this.emit("forward", ...embeddingForward(x, this.pieces("wte"), this.w("wpe"), batch.ids, batch.spans));
-    for (let l = 0; l < config.n_layer; l++) {
+    let x = this.stream();
+    for (let l = this.first; l < this.end; l++) {
       const p = `h.${l}`;
       const stats1 = this.rowsOf("ln_1.stats", [2]);
       const ln1 = this.layernorm(`${p}.ln_1`, x, stats1);
@@ -196,13 +226,14 @@ class Builder {
       let att = this.rowsOf("att", [C]);
       const lse = this.rowsOf("lse", [config.n_head]);
       this.emit("forward", attentionForward(att, lse, qkv, batch.spans, config.n_head));
-      const saved: Saved = { x, stats1, qkv, att, lse, x1: x, stats2: stats1, fch: x, adapters };
+      const saved: Saved = { x, stats1, qkv, att, lse, picked: att, x1: x, stats2: stats1, fch: x, adapters };
       const last = l === config.n_layer - 1;
       if (last && this.classification && !keepActivations) {
         this.rows = "sequences";
         x = this.gather(x);
         att = this.gather(att);
       }
+      saved.picked = att;
       const o = this.linear(l, "attn.c_proj", att, C, adapters);
       saved.x1 = this.rowsOf(`x.${l}.mid`, [C]);
       this.emit("forward", residualForward(saved.x1, x, o, this.rows));
@@ -213,15 +244,23 @@ class Builder {
       const proj = this.linear(l, "mlp.c_proj", fcg, C, adapters);
       x = this.keep(`block.${l}`, [C]);
       this.emit("forward", residualForward(x, saved.x1, proj, this.rows));
-      // The attention output that the last block's c_proj read, gathered or not.
-      this.saved.push(saved);
-      this.projected.push(att);
+      this.saved.set(l, saved);
     }
     return x;
   }
 
-  /** What c_proj read in each layer: the attention output, gathered in the last layer of a classifier. */
-  private readonly projected: Tensor[] = [];
+  /** What the first block reads, or the head of a top without blocks: the embedding, or what the trunk left. */
+  private stream(): Tensor {
+    const { batch, C } = this;
+    if (this.options.part !== "top") {
+      const x = this.keep("embed", [C]);
+      this.emit("forward", ...embeddingForward(x, this.pieces("wte"), this.w("wpe"), batch.ids, batch.spans));
+      return x;
+    }
+    if (this.first === this.end) this.rows = "sequences";
+    this.cut = { tensor: this.rowsOf(this.cutName!, [C], "input"), rows: this.rows };
+    return this.cut.tensor;
+  }
 
   private layernorm(name: string, x: Tensor, stats: Tensor): Tensor {
     const out = this.rowsOf(name, [this.C]);
@@ -272,22 +311,23 @@ class Builder {
     return { A, B, scale: this.scales.get(site)!, column, down };
   }
 
-  /** Final norm, logits and loss; the logits of a language model in pieces of the vocabulary. */
-  private headForward(x: Tensor): Head {
-    const rows = this.rows;
+  /** The final norm on the rows that are classified; nothing where it is not in this part of the model. */
+  private normForward(x: Tensor): Norm {
+    const wide = this.rows;
+    if (!this.parameters.all.has("ln_f.weight")) return { x, stats: null, out: x, wide };
     const stats = this.rowsOf("ln_f.stats", [2]);
     const inp = this.keep("final_norm", [this.C]);
-    this.emit("forward", layernormForward(inp, stats, x, this.w("ln_f"), this.b("ln_f"), rows, this.eps));
-    let out = inp;
-    if (this.classification && rows === "tokens") {
-      this.rows = "sequences";
-      out = this.gather(inp);
-    }
+    this.emit("forward", layernormForward(inp, stats, x, this.w("ln_f"), this.b("ln_f"), wide, this.eps));
+    if (!this.classification || wide === "sequences") return { x, stats, out: inp, wide };
+    this.rows = "sequences";
+    return { x, stats, out: this.gather(inp), wide };
+  }
+
+  /** Logits and loss; the logits of a language model in pieces of the vocabulary. */
+  private headForward(norm: Norm): Head {
+    const { out } = norm;
     const head: Head = {
-      x,
-      stats,
-      out,
-      wide: rows,
+      ...norm,
       state: this.rowsOf("loss.state", [4]),
       adapter: this.adapter("head", 0),
       pieces: this.headPieces(),
@@ -361,7 +401,7 @@ class Builder {
   private backward(head: Head): void {
     const { config } = this.options.spec;
     let dx = this.headBackward(head);
-    for (let l = config.n_layer - 1; l >= 0 && dx; l--) dx = this.blockBackward(l, dx);
+    for (let l = config.n_layer - 1; l >= this.first && dx; l--) dx = this.blockBackward(l, dx);
     if (!dx) return;
     const wte = this.parameters.all.get("wte.weight")!;
     const wpe = this.parameters.all.get("wpe.weight")!;
@@ -372,7 +412,7 @@ class Builder {
 
   /** Gradients of the head and the final norm; returns the gradient of the last block's output, or null. */
   private headBackward(head: Head): Tensor | null {
-    const below = this.lowest < stageOf("head.weight", this.options.spec);
+    const below = this.lowest < headStage(this.options.spec);
     const { adapter, out } = head;
     const bias = this.classification ? this.parameters.all.get("head.bias")?.grad : undefined;
     const dout = below ? this.rowsOf("dhead", [this.C]) : null;
@@ -409,12 +449,13 @@ class Builder {
     }
     if (adapter && ddown)
       this.emit("backward", ...loraDownBackward(only(adapter.A.grad!), dout, ddown, out, only(adapter.A), this.rows));
-    if (!dout) return null;
-    const dnorm = this.scatter(dout, head.wide);
-    this.layernormParameters("ln_f", dnorm, head.x, head.stats);
-    if (this.lowest >= stageOf("ln_f.weight", this.options.spec)) return null;
+    const { x, stats, wide } = head;
+    if (!dout || !stats) return null;
+    const dnorm = this.scatter(dout, wide);
+    this.layernormParameters("ln_f", dnorm, x, stats);
+    if (this.lowest >= headStage(this.options.spec) - 1) return null;
     const dx = this.rowsOf("dresidual", [this.C]);
-    this.emit("backward", layernormBackward(dx, dnorm, head.x, head.stats, this.w("ln_f"), this.rows, 0));
+    this.emit("backward", layernormBackward(dx, dnorm, x, stats, this.w("ln_f"), this.rows, 0));
     return dx;
   }
 
@@ -422,7 +463,7 @@ class Builder {
   private blockBackward(l: number, dxOut: Tensor): Tensor | null {
     const { config } = this.options.spec;
     const { C, batch } = this;
-    const s = this.saved[l]!;
+    const s = this.saved.get(l)!;
     const p = `h.${l}`;
     let dx = dxOut;
     const remakeNorm = (name: string, x: Tensor, stats: Tensor) => () => {
@@ -444,7 +485,7 @@ class Builder {
     }
     if (!this.below(l, "ln_2")) return null;
     // attention: x1 = x + c_proj(attention(c_attn(ln_1(x))))
-    let datt = this.linearBackward(l, "attn.c_proj", dx, () => this.projected[l]!, C, s);
+    let datt = this.linearBackward(l, "attn.c_proj", dx, () => s.picked, C, s);
     if (!datt) return null;
     if (this.rows === "sequences") {
       datt = this.scatter(datt, "tokens");
@@ -542,14 +583,16 @@ class Builder {
   }
 
   /** A new activation with as many rows as the lists are working on. */
-  private rowsOf(name: string, shape: Shape, role: "activation" | "output" = "activation"): Tensor {
+  private rowsOf(name: string, shape: Shape, role: "activation" | "output" | "input" = "activation"): Tensor {
     return new Tensor(name, [this.options.capacity[this.rows], ...shape], role);
   }
 
   private keep(name: string, shape: Shape): Tensor {
-    if (!this.options.keepActivations) return this.rowsOf(name, shape);
+    const isCut = name === this.cutName;
+    if (!isCut && !this.options.keepActivations) return this.rowsOf(name, shape);
     const tensor = this.rowsOf(name, shape, "output");
-    this.activations.set(name, tensor);
+    if (isCut) this.cut = { tensor, rows: this.rows };
+    else this.activations.set(name, tensor);
     return tensor;
   }
 
@@ -567,7 +610,7 @@ class Builder {
 
   /** Whether a tensor before this stage learns, so that the gradient of the stage's input is needed. */
   private below(l: number, stage: Stage): boolean {
-    return this.lowest < 1 + l * STAGES.length + STAGES.indexOf(stage);
+    return this.lowest < blockStage(l) + STAGES.indexOf(stage);
   }
 }
 
@@ -579,13 +622,17 @@ interface HeadPiece {
   logits: Tensor;
 }
 
-interface Head {
+interface Norm {
   x: Tensor;
-  stats: Tensor;
-  /** The final norm's output on the rows that are classified. */
+  /** Null where the trunk has the norm. */
+  stats: Tensor | null;
+  /** The norm's output on the rows that are classified. */
   out: Tensor;
-  /** The rows that the final norm ran on. */
+  /** The rows that the norm ran on. */
   wide: "tokens" | "sequences";
+}
+
+interface Head extends Norm {
   state: Tensor;
   adapter: Adapter | null;
   pieces: HeadPiece[];
@@ -603,9 +650,32 @@ function rowsFrom(pieces: Piece[], { first, weight }: HeadPiece): Tensor {
   return whole.view(`${whole.name}+${first}`, [weight.shape[0]!, r], first * r);
 }
 
+/** The first stage of block l; that of block n_layer is ln_f. */
+const blockStage = (l: number) => 1 + l * STAGES.length;
+
+const headStage = ({ config }: ModelSpec) => blockStage(config.n_layer) + 1;
+
+/** The lowest stage in which something learns. */
+function lowestStage(spec: ModelSpec): number {
+  const learning = parameterList(spec).filter(({ learns }) => learns);
+  return Math.min(...learning.map(({ name }) => stageOf(name, spec)));
+}
+
+/**
+ * Number of blocks below the lowest thing that learns, all frozen: n_layer where nothing but the head of a classifier
+ * learns. 0 for a language model: its head is its embedding.
+ */
+export function frozenBlocks(spec: ModelSpec): number {
+  if (spec.task.objective === "lm") return 0;
+  const { n_layer } = spec.config;
+  const lowest = lowestStage(spec);
+  if (lowest >= headStage(spec)) return n_layer;
+  return Math.max(0, Math.min(n_layer - 1, Math.floor((lowest - 1) / STAGES.length)));
+}
+
 /** The stage of a parameter in the order of the forward pass: 0 the embedding, then six a block, ln_f, the head. */
 function stageOf(name: string, { config }: ModelSpec): number {
-  const top = 1 + config.n_layer * STAGES.length;
+  const top = blockStage(config.n_layer);
   const site = name.replace(/^lora\./, "");
   if (site.startsWith("wte.") || site.startsWith("wpe.")) return 0;
   if (site.startsWith("ln_f.")) return top;
@@ -614,5 +684,5 @@ function stageOf(name: string, { config }: ModelSpec): number {
   const stage = STAGES.findIndex(
     (s) => rest!.startsWith(`${s}.`) || ADAPTERS[s]?.some(([adapter]) => rest!.startsWith(`${adapter}.`)),
   );
-  return 1 + Number(block) * STAGES.length + stage;
+  return blockStage(Number(block)) + stage;
 }

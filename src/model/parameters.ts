@@ -61,14 +61,20 @@ interface Slot {
 }
 
 /**
- * Makes the tensors of every parameter. Without `training` nothing has a gradient, and what was trained is a weight like
- * the others. `maxBinding` is in bytes.
+ * Makes the tensors of every parameter that `isWanted`. Without `training` nothing has a gradient, and what was trained is
+ * a weight like the others. `maxBinding` is in bytes.
  */
-export function makeParameters(spec: ModelSpec, training: boolean, maxBinding: number): Parameters {
+export function makeParameters(
+  spec: ModelSpec,
+  training: boolean,
+  maxBinding: number,
+  isWanted: (name: string) => boolean,
+): Parameters {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: number[] = [];
   for (const { name, shape, learns } of parameterList(spec)) {
+    if (!isWanted(name)) continue;
     const rows = rowsPerPiece(name, shape, maxBinding);
     const parameter: Parameter = { name, shape, pieces: [], grad: learns && training ? [] : null };
     all.set(name, parameter);

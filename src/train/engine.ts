@@ -18,6 +18,8 @@ export interface EngineOptions {
   capacity: Capacity;
   /** AdamW's settings; null for a model that only classifies. */
   optimizer: AdamWConfig | null;
+  /** Half of the model alone, as in PlanOptions. */
+  part?: "trunk" | "top";
   keepActivations?: boolean;
   /** Cuts tensors into smaller pieces than the device asks for. For tests. */
   maxBinding?: number;
@@ -34,6 +36,8 @@ export interface BatchResult {
   /** Whether loss and gradients were finite, in this step and before. Only told by a batch that ended a step. */
   finite: boolean;
 }
+
+const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
 
 const IDLE: Pick<StepValues, "decay" | "step_size" | "correction2"> = { decay: 1, step_size: 0, correction2: 1 };
 
@@ -137,6 +141,13 @@ export class Engine {
     return this.submit(["forward"], batch, null);
   }
 
+  /** What the trunk of a model makes of a batch: [N, C] or [B, C], as its plan's cut says. */
+  async trunk(batch: Batch): Promise<Float32Array> {
+    const { tensor, rows } = this.plan.cut!;
+    this.forward(batch);
+    return this.session.read(tensor, 0, rowsOf(batch)[rows] * tensor.shape[1]!);
+  }
+
   /** Forward and backward without an update, for tests and for naming the tensor that went wrong. */
   gradients(batch: Batch): number {
     return this.submit(["zero", "forward", "backward"], batch, null);
@@ -187,9 +198,19 @@ export class Engine {
     batch: Batch,
     update: (typeof IDLE & { loss_scale: number }) | null,
   ): number {
-    const { batch: inputs, capacity, spec } = this.plan;
+    const { batch: inputs, capacity, spec, cut } = this.plan;
     const { counted, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
     this.session.write(inputs.root, this.staging);
+    if (cut?.tensor.role === "input") {
+      const { trunk = new Float32Array() } = batch;
+      const size = values[cut.rows] * cut.tensor.shape[1]!;
+      if (trunk.length !== size)
+        throw new ShapeError("the batch lacks what the trunk made of it", {
+          expected: `${size} elements for ${cut.tensor.name}`,
+          found: `${trunk.length}`,
+        });
+      this.session.write(cut.tensor, trunk);
+    }
     this.slot = (this.slot + 1) % SLOTS;
     this.session.run(segments, { ...values, ...IDLE, loss_scale: meanOf(counted), ...update, slot: this.slot });
     return this.slot;

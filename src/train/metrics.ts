@@ -6,6 +6,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { evaluationBatches } from "../data/loader.ts";
 import type { Batch } from "../model/batch.ts";
 import type { Engine } from "./engine.ts";
+import type { Trunk } from "./trunk.ts";
 
 export interface Evaluation {
   rows: number;
@@ -27,12 +28,15 @@ export interface Prediction {
 /** Batches in flight at a time: enough to keep a device busy, few enough for the slots of their results. */
 export const IN_FLIGHT = 4;
 
-/** A packed batch of messages as the model reads it: classified at the last token, or at the last row of the padding. */
-export function classificationBatch(packed: PackedBatch, pooling: Pooling): Batch {
+/**
+ * A packed batch of messages as the model reads it: classified at the last token, or at the last row of the padding; with
+ * what the trunk made of it where there is one.
+ */
+export function classificationBatch(packed: PackedBatch, pooling: Pooling, trunk?: Float32Array): Batch {
   const rows = Uint32Array.from(packed.labels, (_, b) =>
     pooling === "last" ? packed.starts[b + 1]! - 1 : packed.starts[b]! + packed.lengths[b]! - 1,
   );
-  return { ids: packed.ids, starts: packed.starts, rows, targets: packed.labels };
+  return { ids: packed.ids, starts: packed.starts, rows, targets: packed.labels, trunk };
 }
 
 /** Softmax in f64. */
@@ -56,9 +60,14 @@ export function predictions(logits: Float32Array, classes: number, firstRow = 0)
 export async function evaluate(
   engine: Engine,
   dataset: Dataset,
-  options: { pooling: Pooling; rows?: number; keep?: (predictions: Prediction[]) => void },
+  options: {
+    pooling: Pooling;
+    trunk?: Trunk | undefined;
+    rows?: number;
+    keep?: (predictions: Prediction[]) => void;
+  },
 ): Promise<Evaluation> {
-  const { pooling, keep } = options;
+  const { pooling, trunk, keep } = options;
   const classes = engine.plan.spec.task.num_labels;
   let loss = 0;
   let correct = 0;
@@ -72,7 +81,7 @@ export async function evaluate(
   const flying: Promise<void>[] = [];
   for (const packed of evaluationBatches(dataset, engine.plan.capacity, options.rows)) {
     const count = packed.labels.length;
-    const slot = engine.forward(classificationBatch(packed, pooling));
+    const slot = engine.forward(classificationBatch(packed, pooling, trunk?.of(dataset, packed.positions)));
     const taken = take(slot, count, rows);
     // A rejection is taken up where the batch is awaited, maybe some batches later.
     taken.catch(() => {});

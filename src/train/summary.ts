@@ -2,10 +2,12 @@
 import { describeDevice } from "../backend/backend.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
-import { showMemory } from "../plan/memory.ts";
+import { frozenBlocks, type ModelPlan } from "../model/gpt2.ts";
+import { parameterList } from "../model/trainable.ts";
+import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
 import { showDuration } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
+import { sizeOf } from "../tensor.ts";
 import type { Prediction } from "./metrics.ts";
 import { titleOf } from "./run-directory.ts";
 import type { TrainEvent, TrainResult } from "./trainer.ts";
@@ -38,18 +40,26 @@ export function describeData({ source, labels, stats }: LoadedDataset, model: st
 
 /** The device, what learns, and the memory that is about to be allocated. */
 export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan: ModelPlan): string {
-  const { device, trainable } = event;
-  const all = [...plan.parameters.all.values()].reduce(
-    (total, { shape }) => total + shape.reduce((a, b) => a * b, 1),
-    0,
-  );
+  const { device, trainable, trunk } = event;
+  const all = parameterList(plan.spec).reduce((total, { shape }) => total + sizeOf(shape), 0);
   const share = ((100 * trainable) / all).toFixed(2);
   return [
     `device: ${describeDevice(device)}`,
     `learns: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} values (${share} %), mode ${plan.spec.mode}`,
+    ...(trunk ? [describeTrunk(trunk)] : []),
     `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
     showMemory(plan.memory),
   ].join("\n");
+}
+
+/** What runs once before the training, on the device, and what it leaves with the host. */
+function describeTrunk({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
+  const blocks = frozenBlocks(plan.spec);
+  const { total } = memoryTotals(plan.memory);
+  return (
+    `frozen: the lowest ${blocks} of ${plan.spec.config.n_layer} blocks run once a message, in ${showBytes(total)}, and are freed; ` +
+    `what they make is kept: ${showBytes(bytes)}`
+  );
 }
 
 /** Loss and accuracy before and after, the confusion matrix, and some messages of the test set. */

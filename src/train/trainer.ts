@@ -15,10 +15,12 @@ import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { sizeOf } from "../tensor.ts";
 import { initialize, loadBase, readTrained, writeTrained } from "./contents.ts";
-import { Engine } from "./engine.ts";
+import { diagnose, readTensor } from "./diagnosis.ts";
+import { Engine, type EngineOptions } from "./engine.ts";
 import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT, type Prediction } from "./metrics.ts";
 import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import { scheduleFactor, warmupSteps } from "./schedule.ts";
+import { Trunk, trunkBytes } from "./trunk.ts";
 
 /** One step, as it came back from the device. */
 export interface StepRecord {
@@ -48,7 +50,13 @@ export interface EvaluationRecord {
 }
 
 export type TrainEvent =
-  | { type: "plan"; plan: ModelPlan; device: DeviceInfo; trainable: number }
+  | {
+      type: "plan";
+      plan: ModelPlan;
+      device: DeviceInfo;
+      trainable: number;
+      trunk: { plan: ModelPlan; bytes: number } | null;
+    }
   | { type: "start"; steps: number; stepsPerEpoch: number; before: Splits<Evaluation> }
   | { type: "step"; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
   | { type: "evaluation"; record: EvaluationRecord }
@@ -105,6 +113,11 @@ export interface FineTuneArguments extends Partial<TrainOptions> {
   adapter?: Adapter;
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
+  /**
+   * Bytes of the host's memory for what frozen lower blocks make of the examples, so that they run once an example; where
+   * they would take more, the whole model runs every time, to the same bits. Default: a quarter of what is free, at most 1 GB.
+   */
+  trunkBudget?: number;
   /** Where to go on from: with the same options, data and device the run ends with the same bits as one that never stopped. */
   resume?: Checkpoint;
   /** Steps between checkpoints; 0 (default): only where the run is aborted. */
@@ -151,7 +164,7 @@ export function specOf(
  * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
  */
 export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
-  const { device, model, data, adapter, signal, onEvent = () => {}, ...rest } = args;
+  const { device, model, data, adapter, signal, onEvent = () => {}, trunkBudget, ...rest } = args;
   const { resume, checkpointEvery = 0, onCheckpoint, ...given } = rest;
   const options = resolveOptions(adapter ? withAdapter(given, adapter.meta) : given);
   if (adapter) checkLabels(adapter, data);
@@ -174,15 +187,23 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
     tokens: Math.max(maxBatchTokens(data.train, options.batchSize), ...longest),
     sequences: Math.max(options.batchSize, EVALUATION_SEQUENCES),
   };
-  const engineOptions = { spec, capacity, optimizer };
+  const bytes = trunkBytes(spec, data, trunkBudget);
+  const engineOptions: EngineOptions = { spec, capacity, optimizer, ...(bytes > 0 ? { part: "top" } : {}) };
   const trainable = trainableCount(spec);
-  onEvent({ type: "plan", plan: Engine.plan(device, engineOptions), device: device.info, trainable });
+  onEvent({
+    type: "plan",
+    plan: Engine.plan(device, engineOptions),
+    device: device.info,
+    trainable,
+    trunk: bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "trunk" }), bytes } : null,
+  });
+  const trunk = bytes > 0 ? await Trunk.make(device, model, data, { spec, capacity }) : undefined;
   const engine = await Engine.create(device, engineOptions);
   try {
     await loadBase(engine, model);
     initialize(engine, options.seed);
     if (adapter) writeTrained(engine, adapter.tensors);
-    const run = new Run(engine, data, options, loader, pace, signal, onEvent);
+    const run = new Run(engine, model, trunk, data, options, loader, pace, signal, onEvent);
     if (onCheckpoint) run.keepCheckpoints(checkpointEvery, onCheckpoint);
     if (resume) run.goOnFrom(resume);
     return await run.train({ options, spec, plan: engine.plan, device: device.info, trainable });
@@ -240,8 +261,8 @@ class Run {
   private readonly steps: StepRecord[] = [];
   private readonly evaluations: EvaluationRecord[] = [];
   private readonly started = performance.now();
-  /** Seconds that the run took before it went on from a checkpoint, and examples that it had seen by then. */
-  private secondsBefore = 0;
+  /** Seconds of the trunk, and of the run before it went on from a checkpoint; examples that it had seen by then. */
+  private secondsBefore: number;
   private examplesBefore = 0;
   private before: Splits<Evaluation> | undefined;
   private checkpointEvery = 0;
@@ -254,13 +275,17 @@ class Run {
 
   constructor(
     private readonly engine: Engine,
+    private readonly model: GPT2Checkpoint,
+    private readonly trunk: Trunk | undefined,
     private readonly data: LoadedDataset,
     private readonly options: TrainOptions,
     private readonly loader: Loader,
     private readonly pace: Pace,
     private readonly signal: AbortSignal | undefined,
     private readonly onEvent: (event: TrainEvent) => void,
-  ) {}
+  ) {
+    this.secondsBefore = trunk?.seconds ?? 0;
+  }
 
   keepCheckpoints(every: number, keep: (checkpoint: Checkpoint) => Promise<void>): void {
     this.checkpointEvery = every;
@@ -281,7 +306,7 @@ class Run {
     this.evaluations.push(...evaluations);
     this.since = evaluations.at(-1)?.step ?? 0;
     this.before = before;
-    this.secondsBefore = seconds;
+    this.secondsBefore += seconds;
     this.examplesBefore = steps.at(-1)?.examples ?? 0;
   }
 
@@ -352,7 +377,7 @@ class Run {
     // Not at its start where the run goes on from a checkpoint.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
     for (const packed of this.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
-      group.push(classificationBatch(packed, pooling));
+      group.push(classificationBatch(packed, pooling, this.trunk?.of(this.data.train, packed.positions)));
       if (group.length < accumulate) continue;
       if (this.signal?.aborted) return;
       this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
@@ -403,7 +428,8 @@ class Run {
   private async land(): Promise<void> {
     const { result, batches } = this.flying.shift()!;
     const record = await result;
-    if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm)) throw await this.diagnose(record, batches);
+    if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
+      throw await diagnose(this.engine, this.model, { record, total: this.pace.total, batches });
     this.steps.push(record);
     const seconds = (performance.now() - this.started) / 1000 - this.evaluating;
     const examplesPerSecond = (record.examples - this.examplesBefore) / seconds;
@@ -412,48 +438,19 @@ class Run {
     this.onEvent({ type: "step", record, steps: total, examplesPerSecond, secondsLeft });
   }
 
-  /** Names the tensor that went wrong. Parameters have not changed since, so the same batches give the same values. */
-  private async diagnose(record: StepRecord, batches: Batch[]): Promise<TrainingError> {
-    const culprit = Number.isFinite(record.loss)
-      ? ((await this.firstGradient(batches)) ?? "the norm of the gradients")
-      : ((await this.firstParameter()) ?? "the loss");
-    const { step, epoch, lr } = record;
-    return new TrainingError(`${culprit} is not finite`, {
-      where: `step ${step} of ${this.pace.total} (epoch ${epoch.toFixed(2)}), learning rate ${lr}`,
-      found: `loss ${record.loss}, gradient norm ${record.norm}`,
-      hint: "use a smaller --lr, a longer --warmup or --clip 1; what was learned before this step is kept",
-    });
-  }
-
-  /** The gradient nearest to the loss that is not finite. */
-  private async firstGradient(batches: Batch[]): Promise<string | undefined> {
-    for (const batch of batches) {
-      await this.engine.result(this.engine.gradients(batch));
-      for (const name of this.engine.learning.toReversed())
-        if (!(await this.engine.readGradient(name)).every(Number.isFinite)) return `the gradient of ${name}`;
-    }
-    return undefined;
-  }
-
-  /** The first parameter that is not finite, of the base model or of what was trained. */
-  private async firstParameter(): Promise<string | undefined> {
-    for (const name of this.engine.plan.parameters.all.keys())
-      if (!(await this.engine.readParameter(name)).every(Number.isFinite)) return name;
-    return undefined;
-  }
-
   private async contents(): Promise<Pick<TrainResult, "tensors" | "finalNorm">> {
+    const { engine, model } = this;
     const [weight, bias] = await Promise.all([
-      this.engine.readParameter("ln_f.weight"),
-      this.engine.readParameter("ln_f.bias"),
+      readTensor(engine, model, "ln_f.weight"),
+      readTensor(engine, model, "ln_f.bias"),
     ]);
-    return { tensors: await readTrained(this.engine), finalNorm: { weight, bias } };
+    return { tensors: await readTrained(engine), finalNorm: { weight, bias } };
   }
 
   private async evaluate(): Promise<void> {
     const start = performance.now();
     const { pooling } = this.options;
-    const val = await evaluate(this.engine, this.data.val, { pooling });
+    const val = await evaluate(this.engine, this.data.val, { pooling, trunk: this.trunk });
     this.evaluating += (performance.now() - start) / 1000;
     await this.record(val);
   }
@@ -483,7 +480,7 @@ class Run {
     const { pooling } = this.options;
     const { train, val, test } = this.data;
     const predictions: Prediction[] = [];
-    const measure = (set: Dataset, more = {}) => evaluate(this.engine, set, { pooling, ...more });
+    const measure = (set: Dataset, more = {}) => evaluate(this.engine, set, { pooling, trunk: this.trunk, ...more });
     const splits = {
       train: await measure(train, { rows: test.size }),
       val: await measure(val),
