@@ -53,7 +53,11 @@ export function addSettings(program: Command): Command {
     .option("--alpha <a>", "LoRA alpha (default: 16)", number)
     .addOption(choice("--scaling <s>", "factor of the adapters (default: alpha/r)", SCALINGS))
     .addOption(choice("--init <i>", "how A begins; B begins at 0 (default: kaiming)", INITS))
-    .option("--targets <list>", `matrices with an adapter, of ${TARGETS.join(",")}; c_attn: one for q,k,v (default: all)`, targets)
+    .option(
+      "--targets <list>",
+      `matrices with an adapter, of ${TARGETS.join(",")}; c_attn: one for q,k,v (default: all)`,
+      targets,
+    )
     .addOption(choice("--pooling <p>", "where a message is classified (default: last-token)", POOLINGS))
     .option("--no-head-bias", "train the head without a bias, as PEFT and transformers know it")
     .option("--padding <none|longest|N>", "pad rows as the paper does, or pack them (default: none)", padding)

@@ -9,7 +9,7 @@ import { loadDataset } from "./data/datasets.ts";
 import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { loadModel } from "./io/hf.ts";
-import { memoryTotals, showBytes } from "./plan/memory.ts";
+import { showBytes } from "./plan/memory.ts";
 import { createProgress, type Progress, showDuration } from "./report/progress.ts";
 import { renderTable } from "./report/tables.ts";
 import { addSettings, datasetOptions, datasetSpec, PRESETS, type Settings, settingsOf } from "./settings.ts";
@@ -17,7 +17,7 @@ import { type Arm, describeTrial, listTrials, SWEEPS, type SweepSpec, type Trial
 import { writeReport } from "./sweep/report.ts";
 import { runTrials, type SweepEvent } from "./sweep/runner.ts";
 import { collect, locked, readResult, type TrialResult } from "./sweep/store.ts";
-import { estimateTrial } from "./train/estimate.ts";
+import { type Estimate, estimateTrial } from "./train/estimate.ts";
 import { DEFAULTS } from "./train/options.ts";
 
 interface Flags extends Settings {
@@ -160,21 +160,19 @@ function line(trial: Trial, { after, seconds }: TrialResult): string {
 async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
   const backend = await openDevice(flags.device, flags);
   try {
-    const rows: { trial: Trial; trainable: number; bytes: number; seconds: number }[] = [];
-    const known = new Map<string, { trainable: number; bytes: number; secondsPerStep: number; steps: number }>();
+    const rows: (Estimate & { trial: Trial })[] = [];
+    const known = new Map<string, Estimate>();
     for (const trial of trials) {
       const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
       const key = JSON.stringify([trial.model, shape]);
       let estimate = known.get(key);
       if (!estimate) {
         const model = await loadModel(trial.model);
-        const { plan, ...rest } = await estimateTrial({ device: backend, model, data, ...trial.options }).finally(() =>
-          model.close(),
-        );
-        estimate = { ...rest, bytes: memoryTotals(plan.memory).total };
+        const options = { device: backend, model, data, ...trial.options };
+        estimate = await estimateTrial(options).finally(() => model.close());
         known.set(key, estimate);
       }
-      rows.push({ trial, ...estimate, seconds: estimate.secondsPerStep * estimate.steps });
+      rows.push({ trial, ...estimate });
     }
     console.log(
       renderTable<(typeof rows)[number]>(

@@ -1,40 +1,48 @@
 /** What a run would need, without running it: its plan, and the time of a few of its steps. */
 import type { Dataset } from "../data/dataset.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
+import { memoryTotals } from "../plan/memory.ts";
 import { type FineTuneArguments, fineTune } from "./trainer.ts";
 
 /** Steps that are timed, after one that warms up. */
 const STEPS = 3;
 
 export interface Estimate {
-  plan: ModelPlan;
   trainable: number;
-  /** Steps of the whole run. */
-  steps: number;
-  secondsPerStep: number;
+  /** The most that is allocated on the device at a time. */
+  bytes: number;
+  /** Of the whole run: what comes before its first step, and all steps at the pace of those that were timed. */
+  seconds: number;
 }
 
 /** Times the first steps of a run, with few rows to evaluate on. */
 export async function estimateTrial(args: FineTuneArguments): Promise<Estimate> {
   const abort = new AbortController();
-  const found: Partial<Estimate> = {};
-  let first = performance.now();
+  const estimate: Estimate = { trainable: 0, bytes: 0, seconds: 0 };
+  const begun = performance.now();
+  let before = 0;
+  let steps = 0;
+  let first = 0;
   const data = { ...args.data, val: few(args.data.val), test: few(args.data.test) };
   await fineTune({
     ...args,
     data,
     signal: abort.signal,
     onEvent(event) {
-      if (event.type === "plan") Object.assign(found, { plan: event.plan, trainable: event.trainable });
-      if (event.type === "start") found.steps = event.steps;
+      const now = performance.now();
+      if (event.type === "plan") {
+        const plans = event.trunk ? [event.plan, event.trunk.plan] : [event.plan];
+        estimate.trainable = event.trainable;
+        estimate.bytes = Math.max(...plans.map(({ memory }) => memoryTotals(memory).total));
+      }
+      if (event.type === "start") [steps, before] = [event.steps, now - begun];
       if (event.type !== "step") return;
-      if (event.record.step === 1) first = performance.now();
+      if (event.record.step === 1) first = now;
       const timed = event.record.step - 1;
-      if (timed > 0) found.secondsPerStep = (performance.now() - first) / 1000 / timed;
+      if (timed > 0) estimate.seconds = (before + (steps * (now - first)) / timed) / 1000;
       if (timed === STEPS) abort.abort();
     },
   });
-  return found as Estimate;
+  return estimate;
 }
 
 /** Rows of a set that an estimate evaluates on. */
