@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import * as assert from "uvu/assert";
 import { FormatError } from "../src/errors.ts";
+import { barChart } from "../src/report/bars.ts";
 import { accuracyChart, accuracyOption, type CurvePoint, lossChart, lossOption } from "../src/report/charts.ts";
 import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../src/report/csv.ts";
 import { createProgress, type ProgressState, showDuration } from "../src/report/progress.ts";
@@ -203,4 +204,21 @@ test("progress in a terminal: one live line, with the last state left to be seen
 
 test("durations", () => {
   assert.equal([0, 7.4, 59.6, 750, 3723, -1].map(showDuration), ["0:00", "0:07", "1:00", "12:30", "1:02:03", "0:00"]);
+});
+
+test("a bar chart names every bar, writes its value and says where nothing was measured; the same bytes again", () => {
+  const bars = {
+    title: "Speed",
+    note: "one machine",
+    names: ["ours", "theirs & co"],
+    highlight: 0,
+    panels: [
+      { title: "first pass", values: [123.4, 5.67] },
+      { title: "warm", values: [99.94, null] },
+    ],
+  };
+  const svg = barChart(bars);
+  for (const text of ["Speed", "one machine", "theirs &amp; co", "first pass", "123", "5.7", "99.9", "not measured"])
+    assert.ok(svg.includes(`>${text}<`), `${text} is missing`);
+  assert.is(barChart(bars), svg);
 });
