@@ -33,5 +33,7 @@ export class DeviceError extends LowrankError {}
 export class ConfigError extends LowrankError {}
 /** Training data that cannot be used. */
 export class DataError extends LowrankError {}
+/** Something that could not be fetched, or is not what it should be. */
+export class DownloadError extends LowrankError {}
 /** Loss or gradients that are no longer finite. */
 export class TrainingError extends LowrankError {}

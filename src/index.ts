@@ -9,6 +9,7 @@ export {
   ConfigError,
   DataError,
   DeviceError,
+  DownloadError,
   FormatError,
   LowrankError,
   ShapeError,

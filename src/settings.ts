@@ -5,6 +5,7 @@ import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config
 import type { Padding } from "./data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "./data/datasets.ts";
 import { BATCHINGS } from "./data/loader.ts";
+import { SPLITS, type Split } from "./data/split.ts";
 import { ConfigError } from "./errors.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
 import { SCHEDULES } from "./train/schedule.ts";
@@ -19,13 +20,16 @@ export interface Settings extends Partial<TrainOptions> {
   dataset?: string;
   textColumn?: string;
   labelColumn?: string;
+  split?: Split;
+  balance?: boolean;
+  dedupe?: boolean;
   padding?: Padding;
   maxLength?: number;
 }
 
 export const PRESETS = {
   quickstart: { model: "gpt2-micro", dataset: "spam-assassin" },
-  paper: { ...PAPER, model: "gpt2", padding: "longest" },
+  paper: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
 } as const satisfies Record<string, Settings>;
 
 function padding(value: string): Padding {
@@ -45,7 +49,10 @@ export function addSettings(program: Command): Command {
     .option("--train <file>", "training set, with --val and --test: as they are, not balanced")
     .option("--val <file>", "validation set")
     .option("--test <file>", "test set")
-    .option("--dataset <name>", "a bundled data set (spam-assassin)")
+    .option("--dataset <name>", "spam-assassin (bundled), or sms, the experiment's data (fetched at first use)")
+    .addOption(choice("--split <how>", "of --data or --dataset (default: experiment for sms, else random)", SPLITS))
+    .option("--no-balance", "keep all rows of the larger classes of --data or --dataset")
+    .option("--dedupe", "drop rows that are near copies of one before them, before splitting")
     .option("--text-column <name>", "column of the text; guessed where left out")
     .option("--label-column <name>", "column of the label; guessed where left out")
     .addOption(choice("--mode <mode>", "what learns (default: lora)", MODES))
@@ -77,10 +84,11 @@ export function addSettings(program: Command): Command {
 
 /** Flags over the preset; a source of data on the command line replaces the preset's. */
 export function settingsOf(flags: Settings, preset: Settings): Settings {
-  const { headBias, ...given } = flags;
+  const { headBias, balance, ...given } = flags;
   const settings: Settings = { ...preset, ...given };
-  // Commander sets true where --no-head-bias is absent: that is no wish.
+  // Commander sets true where --no-head-bias or --no-balance is absent: that is no wish.
   if (headBias === false) settings.headBias = false;
+  if (balance === false) settings.balance = false;
   const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
   if (hasFiles && given.dataset === undefined) delete settings.dataset;
   return settings;
@@ -103,7 +111,7 @@ export function datasetSpec({ data, train, val, test, dataset }: Settings): Data
 }
 
 export function datasetOptions(settings: Settings, seed: number, context: number): DatasetOptions {
-  const { textColumn, labelColumn, maxLength = context, padding = "none" } = settings;
+  const { textColumn, labelColumn, split, balance, dedupe, maxLength = context, padding = "none" } = settings;
   if (maxLength > context || (typeof padding === "number" && padding > context))
     throw new ConfigError("messages would be longer than the model's context", {
       expected: `at most ${context} tokens`,
@@ -115,6 +123,9 @@ export function datasetOptions(settings: Settings, seed: number, context: number
     padding,
     ...(textColumn === undefined ? {} : { textColumn }),
     ...(labelColumn === undefined ? {} : { labelColumn }),
+    ...(split === undefined ? {} : { split }),
+    ...(balance === undefined ? {} : { balance }),
+    ...(dedupe === undefined ? {} : { dedupe }),
   };
 }
 

@@ -58,7 +58,7 @@ const program = command(
   "  train\n" +
     "  train --data messages.csv --rank 16 --alpha 32 --out runs/r16\n" +
     "  train --train train.csv --val val.csv --test test.csv --mode last_block --epochs 10\n" +
-    "  train --preset paper --model path/to/gpt2 --data sms.tsv\n" +
+    "  train --preset paper --rank 16 --alpha 16\n" +
     "  train --adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
 );
 addSettings(program)
@@ -166,7 +166,8 @@ async function newJob(flags: Flags): Promise<Job> {
   const options = adapter ? trainOptions(withAdapter(settings, adapter.meta)) : checked;
   const dataOptions = datasetOptions(settings, options.seed, model.config.n_positions);
   const data = await loadDataset(spec, dataOptions);
-  const config = runConfig(model, data, options, { ...absolute(spec), ...dataOptions });
+  const split = data.split === "given" ? {} : { split: data.split };
+  const config = runConfig(model, data, options, { ...absolute(spec), ...dataOptions, ...split });
   if (!adapter) return { out, modelName: settings.model!, model, data, options, config };
   config.adapter = absolutePath(flags.adapter!);
   return { out, modelName: config.model, model, data, options, config, adapter };

@@ -3,9 +3,10 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath, readAsset } from "#platform";
+import description from "../data/datasets/spam-assassin.json" with { type: "json" };
 import { bytesReader } from "../src/data/corpus.ts";
 import type { Dataset } from "../src/data/dataset.ts";
-import { DATASETS, type DatasetOptions, type DatasetSpec, loadDataset } from "../src/data/datasets.ts";
+import { type DatasetOptions, type DatasetSpec, loadDataset } from "../src/data/datasets.ts";
 import { DataModule } from "../src/data/wasm.ts";
 import { ConfigError, DataError, LowrankError } from "../src/errors.ts";
 import { test, testIf } from "./harness.ts";
@@ -134,14 +135,13 @@ test("two loads at a time, each in a module of its own", async () => {
 });
 
 test("spam-assassin is the file that its description promises", async () => {
-  const [description] = DATASETS;
-  const bytes = await readAsset(description!.file);
-  assert.is(createHash("sha256").update(bytes).digest("hex"), description!.sha256);
+  const bytes = await readAsset(description.file);
+  assert.is(createHash("sha256").update(bytes).digest("hex"), description.sha256);
   const { train, val, test, labels, stats, source } = await load({ name: "spam-assassin" }, { maxLength: 256 });
   assert.equal([...labels], ["ham", "spam"]);
-  assert.is(stats.rowsRead, description!.rows);
+  assert.is(stats.rowsRead, description.rows);
   assert.is(stats.invalidUtf8, 0);
-  const spam = description!.labels.spam!;
+  const spam = description.labels.spam;
   const sets = [train, val, test];
   assert.equal(
     sets.map((set) => set.size),
@@ -155,6 +155,72 @@ test("spam-assassin is the file that its description promises", async () => {
   assert.is(new Set(sets.flatMap(textsOf)).size, 2 * spam, "no text stands in two sets");
   assert.is(stats.train.cut + stats.val.cut + stats.test.cut, 0, "every row fits into 256 tokens");
   assert.match(source, /^spam-assassin: /);
+});
+
+test("stratified: every set has its share of every class, drawn by the seed", async () => {
+  const options: DatasetOptions = { split: "stratified", balance: false };
+  const { train, val, test, split } = await load({ file: mails(100, 40) }, options);
+  const sets = [train, val, test];
+  assert.is(split, "stratified");
+  assert.equal(
+    sets.map((set) => set.stats().classes),
+    [
+      { ham: 70, spam: 28 },
+      { ham: 10, spam: 4 },
+      { ham: 20, spam: 8 },
+    ],
+  );
+  const all = sets.flatMap(textsOf);
+  assert.is(new Set(all).size, 140);
+  assert.not.equal(textsOf(train), textsOf(train).sort(), "shuffled");
+  const again = await load({ file: mails(100, 40) }, { ...options, chunkBytes: 7 });
+  assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
+  const other = await load({ file: mails(100, 40) }, { ...options, seed: 2 });
+  assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
+  const even = await load({ file: mails(100, 40) }, { split: "stratified" });
+  assert.equal(even.val.stats().classes, { ham: 4, spam: 4 });
+  await fails({ file: mails(100, 5) }, DataError, ["Too few rows of a class", '"spam"', "5 rows"], options);
+});
+
+test("the experiment's split is pandas', whatever the seed", async () => {
+  const { train, val, test, split } = await load({ file: mails(9, 6) }, { split: "experiment", seed: 5 });
+  assert.is(split, "experiment");
+  // df = DataFrame of the 15 mails; concat([ham.sample(6, random_state=42), spam]).sample(frac=1, random_state=42)
+  assert.equal(
+    [train, val, test].map((set) => textsOf(set).map((text) => Number(text.split(" ").at(-1)))),
+    [[13, 12, 7, 11, 2, 5, 1, 14], [8], [10, 0, 9]],
+  );
+  await fails({ file: mails(9, 6) }, ConfigError, ["balanced", "--split random"], {
+    split: "experiment",
+    balance: false,
+  });
+  await fails({ file: mails(9, 6) }, ConfigError, ["unknown split"], { split: "half" as "random" });
+  const files = { train: mails(2, 2), val: mails(1, 1), test: mails(1, 1) };
+  await fails(files, ConfigError, ["split already"], { split: "random" });
+});
+
+test("near copies between sets are counted, and dropped on demand", async () => {
+  const files = {
+    train: fileOf("label,text\nspam,Win 100 now!\nham,See you\nham,see  YOU!!\n", "train.csv"),
+    val: fileOf("label,text\nspam,win 9 NOW\nham,other\n", "val.csv"),
+    test: fileOf("label,text\nham,Other.\nspam,Win now\nham,see you\nham,...\n", "test.csv"),
+  };
+  const { stats } = await load(files);
+  assert.equal([stats.leaks, stats.copies], [{ val: 1, test: 2 }, 0]);
+  const without = await load(files, { dedupe: true });
+  assert.equal([without.stats.leaks, without.stats.copies, without.stats.rowsRead], [{ val: 0, test: 0 }, 4, 9]);
+  assert.equal([without.train, without.val, without.test].map(textsOf), [
+    ["Win 100 now!", "See you"],
+    ["other"],
+    ["Win now", "..."],
+  ]);
+  assert.is((await load(files, { keepTexts: false })).stats.leaks, null);
+  await fails(files, ConfigError, ["keepTexts"], { keepTexts: false, dedupe: true });
+  await fails({ ...files, val: fileOf("label,text\nham,see you\n", "val.csv") }, DataError, ["val.csv", "1 rows"], {
+    dedupe: true,
+  });
+  const one = await load({ file: mails(40, 40) }, { dedupe: false });
+  assert.is(one.stats.leaks!.test, one.test.size, "numbers are no difference");
 });
 
 const sms = packagePath("../shared/data/sms");

@@ -87,17 +87,8 @@ export class Dataset {
    * are left. DataError where fractions do not add up to 1 or a part would be empty.
    */
   split(fractions: readonly number[]): Dataset[] {
-    const sum = fractions.reduce((a, b) => a + b, 0);
-    if (fractions.length === 0 || fractions.some((f) => !(f > 0)) || Math.abs(sum - 1) > 1e-6) {
-      throw new DataError("A split that does not add up", {
-        expected: "fractions above 0 with the sum 1",
-        found: fractions.join(", "),
-      });
-    }
     let start = 0;
-    return fractions.map((fraction, i) => {
-      // The small sum makes 0.7 * 10 seven rows in binary too.
-      const count = i === fractions.length - 1 ? this.size - start : Math.floor(this.size * fraction + 1e-6);
+    return partSizes(this.size, fractions).map((count) => {
       const part = this.rows.slice(start, start + count);
       start += count;
       if (part.length > 0) return this.with(part);
@@ -106,6 +97,11 @@ export class Dataset {
         found: `${this.size} rows`,
       });
     });
+  }
+
+  /** The rows at `positions`, in that order. */
+  select(positions: ArrayLike<number>): Dataset {
+    return this.with(Uint32Array.from(positions, (i) => this.rows[this.checked(i)]!));
   }
 
   /** The same rows, padded or cut to `padTo` tokens in batches; 0: neither. */
@@ -160,4 +156,18 @@ export class Dataset {
     if (Number.isInteger(i) && i >= 0 && i < this.size) return i;
     throw new DataError("No such row", { expected: `0 to ${this.size - 1}`, found: String(i) });
   }
+}
+
+/** Rows in each part of `size`: floor(size * fraction), the last part all that are left. DataError unless the sum is 1. */
+export function partSizes(size: number, fractions: readonly number[]): number[] {
+  const sum = fractions.reduce((a, b) => a + b, 0);
+  if (fractions.length === 0 || fractions.some((f) => !(f > 0)) || Math.abs(sum - 1) > 1e-6) {
+    throw new DataError("A split that does not add up", {
+      expected: "fractions above 0 with the sum 1",
+      found: fractions.join(", "),
+    });
+  }
+  // The small sum makes 0.7 * 10 seven rows in binary too.
+  const sizes = fractions.slice(0, -1).map((fraction) => Math.floor(size * fraction + 1e-6));
+  return [...sizes, size - sizes.reduce((a, b) => a + b, 0)];
 }

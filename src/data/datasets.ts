@@ -1,17 +1,20 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
-import { exists, openFile, readAsset } from "#platform";
-import spamAssassin from "../../data/datasets/spam-assassin.json" with { type: "json" };
+import { exists, openFile } from "#platform";
+import { oneOf } from "../config.ts";
 import { ConfigError, DataError } from "../errors.ts";
+import type { DownloadEvent } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { nearest } from "./columns.ts";
-import { bytesReader, Corpus, type ReadOptions } from "./corpus.ts";
+import { Corpus, type ReadOptions } from "./corpus.ts";
 import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
+import { countLeaks, dropCopies } from "./duplicates.ts";
+import { openNamed } from "./named.ts";
+import { type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
 
-/** One file to split, three files that are split already, or the name of a data set that comes with the program. */
+/** One file to split, three files that are split already, or the name of a data set (`DATASETS`). */
 export type DatasetSpec =
   | { file: DataSource }
   | { train: DataSource; val: DataSource; test: DataSource }
@@ -25,6 +28,10 @@ export interface DatasetOptions {
   balance?: boolean;
   /** The longest row in tokens; longer ones keep their first. Default 1024, GPT-2's context. */
   maxLength?: number;
+  /** How one file or a named data set is split. Default: a named one's own, "random" for a file. */
+  split?: Split;
+  /** Drop rows with a near copy before them (`stats.leaks`), before anything is balanced and split. Default false. */
+  dedupe?: boolean;
   /** Default "none". */
   padding?: Padding;
   /** Seed of the balancing and of the split. Default 1. */
@@ -35,6 +42,10 @@ export interface DatasetOptions {
   keepTexts?: boolean;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
+  /** Hears of the download of a named data set. */
+  onProgress?: (event: DownloadEvent) => void;
+  /** Breaks a download off. */
+  signal?: AbortSignal;
   /** The module to hold the rows; a new one where left out. What it held before is gone. */
   module?: DataModule;
 }
@@ -51,33 +62,23 @@ export interface LoadedDataset {
     test: DatasetStats;
     /** Rows in the files, before balancing. */
     rowsRead: number;
+    /** Rows that were dropped as near copies of one before them. */
+    copies: number;
+    /**
+     * Rows of val with a near copy in train, and of test with one in train or val: the same text but for numbers,
+     * punctuation, white space and case. Null where texts are not kept.
+     */
+    leaks: { val: number; test: number } | null;
     /** Invalid UTF-8 sequences that became U+FFFD. */
     invalidUtf8: number;
   };
+  /** How it was split; "given" where it was split already. */
+  split: Split | "given";
   /** The longest row allowed, in tokens. */
   maxLength: number;
   /** Where the rows came from, for people. */
   source: string;
 }
-
-/** What data/datasets/<name>.json tells of a data set that comes with the program. */
-export interface DatasetDescription {
-  name: string;
-  title: string;
-  /** Its file, among those built with the program. */
-  file: string;
-  columns: { text: string; label: string };
-  source: string;
-  license: string;
-  made: string;
-  rows: number;
-  labels: Record<string, number>;
-  bytes: number;
-  sha256: string;
-}
-
-/** The data sets that come with the program. */
-export const DATASETS: readonly DatasetDescription[] = [spamAssassin];
 
 /** Loads a data set. DataError, FormatError and ConfigError say what is wrong with the data, a file or an option. */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
@@ -86,37 +87,55 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   if (!Number.isInteger(maxLength) || maxLength < 1) {
     throw new ConfigError("No such longest length", { expected: "a whole number of tokens", found: String(maxLength) });
   }
+  const keepTexts = options.keepTexts ?? true;
+  if (options.dedupe && !keepTexts)
+    throw new ConfigError("copies are found by their texts", {
+      expected: "keepTexts, or no dedupe",
+      found: "dedupe without keepTexts",
+    });
   const corpus = new Corpus(options.module ?? (await DataModule.load()));
   const read: ReadOptions = {
     maxLength,
-    keepTexts: options.keepTexts ?? true,
+    keepTexts,
     chunkBytes: options.chunkBytes ?? 1 << 18,
   };
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
 
-  const { parts, rowsRead, source } =
+  const loaded =
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
       : await readAndSplit(corpus, spec, read, options, seed);
+  const { parts, rowsRead, copies, source, split } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
-  const [train, val, test] = parts.map((part) => part.padded(padTo)) as [Dataset, Dataset, Dataset];
-  const stats = { train: train.stats(), val: val.stats(), test: test.stats() };
+  const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
+  const [, valLeaks = 0, testLeaks = 0] = read.keepTexts ? countLeaks(parts) : [];
   return {
     train,
     val,
     test,
     labels: corpus.labels,
-    stats: { ...stats, rowsRead, invalidUtf8: corpus.invalidUtf8 },
+    stats: {
+      train: train.stats(),
+      val: val.stats(),
+      test: test.stats(),
+      rowsRead,
+      copies,
+      leaks: read.keepTexts ? { val: valLeaks, test: testLeaks } : null,
+      invalidUtf8: corpus.invalidUtf8,
+    },
+    split,
     maxLength,
     source,
   };
 }
 
-interface Parts {
-  parts: [Dataset, Dataset, Dataset];
+interface Loaded {
+  parts: Parts;
   rowsRead: number;
+  copies: number;
   source: string;
+  split: Split | "given";
 }
 
 async function readSplits(
@@ -125,12 +144,29 @@ async function readSplits(
   read: ReadOptions,
   options: DatasetOptions,
   seed: number,
-): Promise<Parts> {
+): Promise<Loaded> {
+  if (options.split !== undefined)
+    throw new ConfigError("these files are split already", {
+      expected: "no other way to split them",
+      found: `split ${options.split}`,
+      hint: "--split goes with --data or --dataset",
+    });
   const sources = [spec.train, spec.val, spec.test];
   const sets: Dataset[] = [];
   for (const source of sources) sets.push(await readSource(corpus, source, read));
-  const parts = (options.balance ? sets.map((set) => set.balance(seed)) : sets) as [Dataset, Dataset, Dataset];
-  return { parts, rowsRead: sets.reduce((n, set) => n + set.size, 0), source: sources.map(sourceName).join(", ") };
+  const kept = (options.dedupe ? dropCopies(...(sets as Parts)) : sets) as Parts;
+  for (const [i, set] of kept.entries())
+    if (set.size === 0)
+      throw new DataError("Nothing is left but copies", {
+        where: sourceName(sources[i]!),
+        found: `${sets[i]!.size} rows, each with a near copy before it`,
+      });
+  return {
+    parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
+    ...counts(sets, kept),
+    source: sources.map(sourceName).join(", "),
+    split: "given",
+  };
 }
 
 async function readAndSplit(
@@ -139,34 +175,23 @@ async function readAndSplit(
   read: ReadOptions,
   options: DatasetOptions,
   seed: number,
-): Promise<Parts> {
-  const { file, columns, source } =
-    "name" in spec ? await named(spec.name) : { ...spec, columns: {}, source: sourceName(spec.file) };
+): Promise<Loaded> {
+  if (options.split !== undefined) oneOf("split", options.split, SPLITS);
+  const { file, columns, source, split } =
+    "name" in spec
+      ? await openNamed(spec.name, options)
+      : { ...spec, columns: {}, source: sourceName(spec.file), split: options.split ?? "random" };
   const all = await readSource(corpus, file, { ...read, ...columns });
-  const kept = (options.balance ?? true) ? all.balance(seed) : all;
-  const parts = kept.shuffle(seed).split(options.fractions ?? [0.7, 0.1, 0.2]) as [Dataset, Dataset, Dataset];
-  return { parts, rowsRead: all.size, source };
+  const [kept] = options.dedupe ? dropCopies(all) : [all];
+  const { balance = true, fractions = [0.7, 0.1, 0.2] } = options;
+  const parts = splitDataset(kept, { split, balance, fractions, seed });
+  return { parts, ...counts([all], [kept]), source, split };
 }
 
-/** A data set that comes with the program. */
-async function named(name: string) {
-  const { file, columns, title } = findDescription(name);
-  return {
-    file: bytesReader(file, await readAsset(file)),
-    columns: { textColumn: columns.text, labelColumn: columns.label },
-    source: `${name}: ${title}`,
-  };
-}
-
-function findDescription(name: string): DatasetDescription {
-  const found = DATASETS.find((d) => d.name === name);
-  if (found) return found;
-  const names = DATASETS.map((d) => d.name);
-  throw new ConfigError(`There is no data set "${name}"`, {
-    expected: names.join(", "),
-    found: name,
-    hint: `did you mean "${nearest(name, names)}"? A file of your own needs its path with its extension`,
-  });
+/** Rows before and copies dropped. */
+function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
+  const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
+  return { rowsRead: rows(read), copies: rows(read) - rows(kept) };
 }
 
 async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Dataset> {

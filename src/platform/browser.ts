@@ -4,8 +4,11 @@
  * A path is one of three things: the path of a file that the visitor picked (`files.ts`), a URL, which is fetched and
  * read-only, or else a path in the origin private file system, the page's own disk.
  */
+import { sha1 } from "@noble/hashes/legacy.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
-import type { FileContent, FileReader } from "./reader.ts";
+import type { FileContent, FileReader, FileWriter } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
@@ -108,20 +111,73 @@ export async function writeDirectoryAtomic(path: string, files: ReadonlyMap<stri
   for (const [name, content] of files) await writeInto(directory, name, content);
 }
 
-async function writeInto(parent: FileSystemDirectoryHandle, path: string, content: FileContent) {
+async function writeInto(parent: FileSystemDirectoryHandle, path: string, content: FileContent | Blob) {
   const folders = segments(path);
   const name = folders.pop()!;
   let directory = parent;
   for (const folder of folders) directory = await directory.getDirectoryHandle(folder, { create: true });
   const stream = await (await directory.getFileHandle(name, { create: true })).createWritable();
   try {
-    for await (const piece of typeof content === "string" || content instanceof Uint8Array ? [content] : content)
-      await stream.write(piece as string | Uint8Array<ArrayBuffer>);
+    for await (const piece of typeof content === "string" || content instanceof Uint8Array || content instanceof Blob
+      ? [content]
+      : content)
+      await stream.write(piece as string | Uint8Array<ArrayBuffer> | Blob);
     await stream.close();
   } catch (error) {
     await stream.abort();
     throw error;
   }
+}
+
+/** Opens a file to write behind what is in it; makes it, and its folder, where there is none. */
+export async function openAppend(path: string): Promise<FileWriter> {
+  const { folder, name } = split(path);
+  const handle = await (await openDirectory(folder, true)).getFileHandle(name, { create: true });
+  const { size } = await handle.getFile();
+  const stream = await handle.createWritable({ keepExistingData: true });
+  await stream.seek(size);
+  return {
+    size,
+    write: (bytes) => stream.write(bytes as Uint8Array<ArrayBuffer>),
+    close: () => stream.close(),
+  };
+}
+
+/** Moves a file; one that was there before is gone then. */
+export async function moveFile(from: string, to: string): Promise<void> {
+  await linkFile(from, to);
+  await remove(from);
+}
+
+/** Makes `path` another name of the file `target`: a copy, as a page's file system knows no links. */
+export async function linkFile(target: string, path: string): Promise<void> {
+  const { folder, name } = split(path);
+  await writeInto(await openDirectory(folder, true), name, await openBlob(target));
+}
+
+/** Runs `work` while no other page of this origin runs any under the same path; waits for one that does. */
+export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  return navigator.locks.request(path, work);
+}
+
+/** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
+export function createHasher(algorithm: "sha256" | "sha1"): { update(bytes: Uint8Array): void; digest(): string } {
+  const hash = { sha256, sha1 }[algorithm].create();
+  return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
+}
+
+/** A page has no environment. */
+export function environment(_name: string): string | undefined {
+  return undefined;
+}
+
+export function homeDirectory(): string {
+  return "";
+}
+
+/** Where the page keeps what can be fetched again. */
+export function systemCacheDirectory(): string {
+  return "cache";
 }
 
 async function openBlob(path: string): Promise<Blob> {
@@ -212,9 +268,4 @@ export function processIdentity(): { pid: number; host: string } {
 /** Pages leave no locks behind. */
 export function processIsAlive(): boolean {
   return false;
-}
-
-/** A page has no environment variables. */
-export function environment(): string | undefined {
-  return undefined;
 }

@@ -1,15 +1,28 @@
 /**
  * What differs between Node and a page, Node's side. `browser.ts` has the same exports.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { constants, existsSync } from "node:fs";
-import { access, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { availableParallelism, freemem, hostname } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import {
+  access,
+  copyFile,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { availableParallelism, freemem, homedir, hostname } from "node:os";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parentPort, Worker } from "node:worker_threads";
+import { lock } from "proper-lockfile";
 import { ConfigError } from "../errors.ts";
-import type { FileContent, FileReader } from "./reader.ts";
+import type { FileContent, FileReader, FileWriter } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = `Node ${process.version}`;
@@ -146,6 +159,71 @@ export async function writeDirectoryAtomic(path: string, files: ReadonlyMap<stri
   }
 }
 
+/** Opens a file to write behind what is in it; makes it, and its folder, where there is none. */
+export async function openAppend(path: string): Promise<FileWriter> {
+  await mkdir(dirname(path), { recursive: true });
+  const handle = await open(path, "a");
+  const { size } = await handle.stat();
+  return {
+    size,
+    async write(bytes) {
+      let done = 0;
+      while (done < bytes.length) done += (await handle.write(bytes, done)).bytesWritten;
+    },
+    close: () => handle.close(),
+  };
+}
+
+/** Moves a file; one that was there before is gone then. */
+export async function moveFile(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true });
+  await rename(from, to);
+}
+
+/** Makes `path` another name of the file `target`: a relative link, or a copy where links are not allowed (Windows). */
+export async function linkFile(target: string, path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await rm(path, { force: true });
+  await symlink(relative(dirname(path), target), path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPERM") throw error;
+    return copyFile(target, path);
+  });
+}
+
+/** Runs `work` while no other process runs any under the same path; waits for one that does. */
+export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  await mkdir(dirname(path), { recursive: true });
+  const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
+  const release = await lock(path, { realpath: false, stale: 20_000, retries });
+  try {
+    return await work();
+  } finally {
+    await release();
+  }
+}
+
+/** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
+export function createHasher(algorithm: "sha256" | "sha1"): { update(bytes: Uint8Array): void; digest(): string } {
+  const hash = createHash(algorithm);
+  return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest("hex") };
+}
+
+/** A setting of the environment; undefined where it is not set, or empty. */
+export function environment(name: string): string | undefined {
+  return process.env[name] || undefined;
+}
+
+export function homeDirectory(): string {
+  return homedir();
+}
+
+/** Where this system's programs keep what can be fetched again. */
+export function systemCacheDirectory(): string {
+  if (process.platform === "win32") return environment("LOCALAPPDATA") ?? join(homedir(), "AppData", "Local");
+  if (process.platform === "darwin") return join(homedir(), "Library", "Caches");
+  return environment("XDG_CACHE_HOME") ?? join(homedir(), ".cache");
+}
+
 function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
 }
@@ -212,9 +290,4 @@ export function processIsAlive(pid: number, host: string): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
-}
-
-/** An environment variable. */
-export function environment(name: string): string | undefined {
-  return process.env[name];
 }

@@ -9,3 +9,11 @@ export interface FileReader {
 
 /** What is written into a file: whole, or piece by piece as it is made. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
+
+/** A file opened to be written from its end on. */
+export interface FileWriter {
+  /** Bytes that it had when it was opened. */
+  readonly size: number;
+  write(bytes: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}

@@ -13,7 +13,7 @@ import { titleOf } from "./run-directory.ts";
 import type { TrainEvent, TrainResult } from "./trainer.ts";
 
 /** The three sets: rows, classes and lengths; what was cut or replaced is said once. */
-export function describeData({ source, labels, stats }: LoadedDataset, model: string): string {
+export function describeData({ source, labels, split, stats }: LoadedDataset, model: string): string {
   const sets = Object.entries({ train: stats.train, validation: stats.val, test: stats.test });
   const table = renderTable<[string, DatasetStats]>(
     [
@@ -32,10 +32,15 @@ export function describeData({ source, labels, stats }: LoadedDataset, model: st
   const notes = [
     [sum((s) => s.cut), "messages are longer than the longest length and were cut"],
     [sum((s) => s.empty), "messages are empty and stand as <|endoftext|>"],
+    [stats.copies, "messages were near copies of one before them and were dropped"],
+    [stats.leaks?.val ?? 0, "validation messages have a near copy in the training set (--dedupe drops them)"],
+    [stats.leaks?.test ?? 0, "test messages have a near copy in the sets before (--dedupe drops them)"],
     [stats.invalidUtf8, "places are not valid UTF-8 and became U+FFFD"],
   ] as const;
   const said = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
-  return [`model: ${model}`, `data:  ${source}`, table, ...said].join("\n");
+  return [`model: ${model}`, `data:  ${source}${split === "given" ? "" : `, split: ${split}`}`, table, ...said].join(
+    "\n",
+  );
 }
 
 /** The device, what learns, and the memory that is about to be allocated. */

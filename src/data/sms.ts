@@ -1,0 +1,157 @@
+/** The SMS Spam Collection: fetched from the UCI repository at first use, checked, kept in the user's cache directory. */
+
+import { unzipSync } from "fflate";
+import { environment, exists, joinPath, readBytes, remove, withLock, writeFileAtomic } from "#platform";
+import description from "../../data/datasets/sms.json" with { type: "json" };
+import { DataError, DownloadError } from "../errors.ts";
+import { cacheDirectory } from "../io/cache.ts";
+import { type DownloadOptions, download, hash, writing } from "../io/download.ts";
+import { bytesReader } from "./corpus.ts";
+
+/** What data/datasets/sms.json tells. */
+export type CollectionDescription = Pick<
+  typeof description,
+  "name" | "archive" | "entry" | "rows" | "labels" | "experiment"
+>;
+
+const UCI = "https://archive.ics.uci.edu";
+
+/** A message and its label. */
+type Row = [label: string, text: string];
+
+/**
+ * The collection as a CSV file in memory. `asExperiment`: as the published program read it, 5572 messages; otherwise a
+ * message a line, 5574. Throws DownloadError where it is neither in the cache nor to be had.
+ */
+export async function openCollection(
+  asExperiment: boolean,
+  options: DownloadOptions = {},
+  about: CollectionDescription = description,
+) {
+  const path = await fetchCollection(about, options);
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readBytes(path));
+  const rows = asExperiment ? readAsPandas(text) : readLines(text);
+  checkRows(rows, asExperiment ? about.experiment : about, path);
+  const quoted = (value: string) => `"${value.replaceAll('"', '""')}"`;
+  const csv = rows.map(([label, message]) => `${label},${quoted(message)}\n`).join("");
+  return bytesReader(`${about.name}.csv`, new TextEncoder().encode(`label,text\n${csv}`));
+}
+
+/** The path of the collection's file, which is fetched where the cache does not have it, or has another one. */
+export async function fetchCollection(about: CollectionDescription, options: DownloadOptions = {}): Promise<string> {
+  const folder = joinPath(cacheDirectory(), "datasets", about.name);
+  const path = joinPath(folder, about.entry.name);
+  if (await isWhole(path, about)) return path;
+  try {
+    await writing(folder, () =>
+      withLock(folder, async () => {
+        if (!(await isWhole(path, about))) await fetchInto(path, about, options);
+      }),
+    );
+  } catch (error) {
+    if (!(error instanceof DownloadError)) throw error;
+    const [summary] = error.message.split("\n");
+    throw new DownloadError(`the data set "${about.name}" is not here yet: ${summary}`, {
+      ...error.details,
+      hint: `${error.details.hint ?? "try again later"}; or put the collection's file, ${about.entry.name}, at ${path}`,
+      cause: error,
+    });
+  }
+  return path;
+}
+
+async function fetchInto(path: string, about: CollectionDescription, options: DownloadOptions): Promise<void> {
+  const { archive, entry, name } = about;
+  const zip = `${path}.zip`;
+  const url = `${(environment("LOWRANK_UCI_ENDPOINT") ?? UCI).replace(/\/+$/, "")}/${archive.path}`;
+  const digest = { kind: "sha256", hex: archive.sha256 } as const;
+  await download(zip, { url, name, file: archive.path.split("/").at(-1)!, size: archive.bytes, digest }, options);
+  try {
+    await writeFileAtomic(path, unzip(await readBytes(zip), entry.name, zip));
+  } finally {
+    await remove(zip);
+  }
+  if (await isWhole(path, about)) return;
+  await remove(path);
+  throw new DownloadError("the archive holds another file than it should", {
+    where: url,
+    expected: `${entry.name} of ${entry.bytes} bytes, sha256 ${entry.sha256}`,
+    hint: "it was deleted",
+  });
+}
+
+function unzip(archive: Uint8Array, entry: string, where: string): Uint8Array {
+  let files: Record<string, Uint8Array>;
+  try {
+    files = unzipSync(archive, { filter: ({ name }) => name === entry });
+  } catch (cause) {
+    throw new DownloadError("the archive is damaged", { where, found: (cause as Error).message, cause });
+  }
+  const found = files[entry];
+  if (found === undefined) throw new DownloadError(`the archive has no ${entry}`, { where });
+  return found;
+}
+
+async function isWhole(path: string, { entry }: CollectionDescription): Promise<boolean> {
+  return (await exists(path)) && (await hash(path, "sha256")) === entry.sha256;
+}
+
+/** A message a line: label, tab, text. */
+function readLines(text: string): Row[] {
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const tab = line.indexOf("\t");
+      return [line.slice(0, tab), line.slice(tab + 1)];
+    });
+}
+
+/**
+ * The same file as pandas.read_csv(sep="\t", header=None) reads it: a field that begins with a quotation mark goes on,
+ * over tabs and line ends, to the next mark that is not doubled; what follows that one up to a tab or line end belongs to
+ * it.
+ */
+export function readAsPandas(text: string): Row[] {
+  const rows: Row[] = [];
+  let fields: string[] = [];
+  let at = 0;
+  while (at < text.length) {
+    let field = "";
+    if (text[at] === '"') {
+      at++;
+      while (at < text.length) {
+        const mark = text.indexOf('"', at);
+        const end = mark < 0 ? text.length : mark;
+        field += text.slice(at, end);
+        at = end + 1;
+        if (text[at] !== '"') break;
+        field += '"';
+        at++;
+      }
+    }
+    const start = at;
+    while (at < text.length && text[at] !== "\t" && text[at] !== "\n") at++;
+    field += text.slice(start, at);
+    fields.push(field);
+    if (text[at++] === "\t") continue;
+    if (fields.length > 1) rows.push([fields[0]!, fields[1]!]);
+    fields = [];
+  }
+  return rows;
+}
+
+function checkRows(
+  rows: Row[],
+  { rows: count, labels }: Pick<CollectionDescription, "rows" | "labels">,
+  where: string,
+) {
+  const counts = { ham: 0, spam: 0 };
+  for (const [label] of rows) if (label === "ham" || label === "spam") counts[label]++;
+  if (rows.length === count && counts.ham === labels.ham && counts.spam === labels.spam) return;
+  throw new DataError("this is not the collection that is described", {
+    where,
+    expected: `${count} messages: ${labels.ham} ham, ${labels.spam} spam`,
+    found: `${rows.length} messages: ${counts.ham} ham, ${counts.spam} spam`,
+  });
+}

@@ -1,0 +1,191 @@
+/** The SMS collection: its download from a local server, its two readings, and the experiment's order of rows. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { zipSync } from "fflate";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { loadDataset } from "../src/data/datasets.ts";
+import { type CollectionDescription, openCollection, readAsPandas } from "../src/data/sms.ts";
+import { ConfigError, DataError, DownloadError } from "../src/errors.ts";
+import type { DownloadEvent } from "../src/io/download.ts";
+import { RandomState } from "../src/mt19937.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
+import { test, testIf } from "./harness.ts";
+import { type Server, sendBytes, serve, setEnvironment } from "./http.ts";
+
+const folder = temporaryFolder();
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+/** Made up: as pandas reads it, the third message swallows the fourth. */
+const LINES = [
+  'ham\tSee you at "noon"',
+  "spam\tWIN £100, now",
+  'ham\t"Hi there',
+  'ham\tI said ok" then',
+  'spam\t"all ""of"" it" quoted',
+  "ham\tü",
+];
+const CONTENT = new TextEncoder().encode(`${LINES.join("\n")}\n`);
+const zip = zipSync({ readme: new Uint8Array(9), SMSSpamCollection: CONTENT }, { mtime: "2020-01-01" });
+const about: CollectionDescription = {
+  name: "made-up",
+  archive: { path: "static/public/228/made+up.zip", bytes: zip.length, sha256: sha256(zip) },
+  entry: { name: "SMSSpamCollection", bytes: CONTENT.length, sha256: sha256(CONTENT) },
+  rows: 6,
+  labels: { ham: 4, spam: 2 },
+  experiment: { rows: 5, labels: { ham: 3, spam: 2 }, made: "" },
+};
+
+let answers: Parameters<typeof serve>[0] = (request, response) => sendBytes(request, response, zip);
+let server: Server;
+const options = { retryDelay: 1 };
+let caches = 0;
+
+/** An empty cache. */
+function newCache(): string {
+  const cache = join(folder, `cache-${caches++}`);
+  setEnvironment({ LOWRANK_CACHE: cache, LOWRANK_UCI_ENDPOINT: server.url });
+  server.requests.length = 0;
+  return cache;
+}
+
+test("starts", async () => {
+  server = await serve((request, response) => answers(request, response));
+});
+
+async function textOf(file: { size: number; read(offset: number, length: number): Promise<Uint8Array> }) {
+  return new TextDecoder().decode(await file.read(0, file.size));
+}
+
+test("fetched behind a redirect, unzipped, checked, kept; the second time nothing is asked", async () => {
+  const cache = newCache();
+  answers = (request, response) => {
+    if (request.url === `/${about.archive.path}`) response.writeHead(302, { location: "/elsewhere" }).end();
+    else sendBytes(request, response, zip);
+  };
+  const events: DownloadEvent[] = [];
+  const file = await openCollection(false, { ...options, onProgress: (event) => events.push(event) }, about);
+  assert.is(
+    await textOf(file),
+    'label,text\nham,"See you at ""noon"""\nspam,"WIN £100, now"\nham,"""Hi there"\nham,"I said ok"" then"\n' +
+      'spam,"""all """"of"""" it"" quoted"\nham,"ü"\n',
+  );
+  assert.equal(readdirSync(join(cache, "datasets/made-up")), ["SMSSpamCollection"]);
+  assert.equal(new Set(events.map(({ status }) => status)), new Set(["initiate", "download", "progress", "done"]));
+  assert.equal(events.at(-1), {
+    status: "done",
+    name: "made-up",
+    file: "made+up.zip",
+    loaded: zip.length,
+    total: zip.length,
+  });
+  const asked = server.requests.length;
+  await openCollection(true, options, about);
+  assert.is(server.requests.length, asked);
+});
+
+test("as pandas reads it: quoted fields without their marks, over line ends", async () => {
+  assert.equal(readAsPandas(new TextDecoder().decode(CONTENT)), [
+    ["ham", 'See you at "noon"'],
+    ["spam", "WIN £100, now"],
+    ["ham", "Hi there\nham\tI said ok then"],
+    ["spam", 'all "of" it quoted'],
+    ["ham", "ü"],
+  ]);
+  assert.equal(readAsPandas('ham\t"open\nham\tx'), [["ham", "open\nham\tx"]]);
+  assert.equal(readAsPandas('ham\t""\n\nspam\tx\ty'), [
+    ["ham", ""],
+    ["spam", "x"],
+  ]);
+});
+
+test("a connection that breaks is gone on with", async () => {
+  newCache();
+  answers = (request, response) =>
+    sendBytes(request, response, zip, request.headers.range ? {} : { cutAt: Math.floor(zip.length / 2) });
+  await openCollection(false, options, about);
+  const path = `GET /${about.archive.path}`;
+  assert.equal(server.requests, [path, `${path} bytes=${Math.floor(zip.length / 2)}-`]);
+});
+
+test("what cannot be fetched, or is not what it should be, is said and not kept", async () => {
+  const cache = newCache();
+  const refused = async (words: string[], answer: typeof answers, description = about) => {
+    answers = answer;
+    await assertFails(DownloadError, ['"made-up" is not here yet', ...words], () =>
+      openCollection(false, options, description),
+    );
+    const path = join(cache, "datasets/made-up");
+    assert.equal(existsSync(path) ? readdirSync(path) : [], []);
+  };
+  await refused(["404", "there is no such file", join(cache, "datasets/made-up/SMSSpamCollection")], (_, response) =>
+    response.writeHead(404).end(),
+  );
+  await refused(["503", "try again later"], (_, response) => response.writeHead(503).end());
+  const other = zip.slice();
+  other[40]! ^= 1;
+  await refused(["damaged", sha256(zip), sha256(other), "deleted"], (request, response) =>
+    sendBytes(request, response, other),
+  );
+  await refused([`expected: ${zip.length} bytes`, "damaged"], (request, response) =>
+    sendBytes(request, response, new Uint8Array(zip.length + 3)),
+  );
+  const text = new TextEncoder().encode("<html>no zip");
+  const archive = { ...about.archive, bytes: text.length, sha256: sha256(text) };
+  await refused(["archive is damaged"], (request, response) => sendBytes(request, response, text), {
+    ...about,
+    archive,
+  });
+  await refused(
+    ["another file", about.entry.sha256.replace(/^../, "00")],
+    (request, response) => sendBytes(request, response, zip),
+    {
+      ...about,
+      entry: { ...about.entry, sha256: about.entry.sha256.replace(/^../, "00") },
+    },
+  );
+  answers = (request, response) => sendBytes(request, response, zip);
+  await assertFails(DataError, ["7 messages", "found:    6 messages: 4 ham, 2 spam"], () =>
+    openCollection(false, options, { ...about, rows: 7 }),
+  );
+  assert.is(server.requests.filter((request) => request.endsWith(about.archive.path)).length > 0, true);
+});
+
+test("without a network it says where the file belongs; a file put there is enough", async () => {
+  const cache = newCache();
+  setEnvironment({ LOWRANK_UCI_ENDPOINT: "http://127.0.0.1:9" });
+  const path = join(cache, "datasets/made-up/SMSSpamCollection");
+  await assertFails(DownloadError, ["127.0.0.1:9 cannot be reached", "put the collection's file", path], () =>
+    openCollection(false, options, about),
+  );
+  mkdirSync(join(cache, "datasets/made-up"), { recursive: true });
+  writeFileSync(path, CONTENT);
+  await openCollection(false, options, about);
+  writeFileSync(path, "something else");
+  await assertFails(DownloadError, ["cannot be reached"], () => openCollection(false, options, about));
+});
+
+test('the data set "sms" is fetched from where it should be, and refuses another archive', async () => {
+  newCache();
+  answers = (request, response) => sendBytes(request, response, zip);
+  await assertFails(DownloadError, ['"sms" is not here yet', "203415 bytes", "deleted"], () =>
+    loadDataset({ name: "sms" }, options as object),
+  );
+  assert.equal(server.requests, ["GET /static/public/228/sms+spam+collection.zip"]);
+  await assertFails(ConfigError, ['did you mean "sms"?'], () => loadDataset({ name: "smss" }));
+});
+
+const shared = packagePath("../shared/data/sms");
+
+testIf(existsSync(shared), "no SMS files beside the repository", "SMS: the labels stand in pandas' order", () => {
+  const labels = ["train", "val", "test"].flatMap((name) =>
+    [...readFileSync(`${shared}/${name}.csv`, "utf8").matchAll(/^([01]),/gm)].map(([, label]) => Number(label)),
+  );
+  // 747 ham, then 747 spam, shuffled.
+  const order = [...new RandomState(42).permutation(1494)];
+  assert.equal(
+    labels,
+    order.map((i) => (i < 747 ? 0 : 1)),
+  );
+});
