@@ -6,8 +6,8 @@ import { Classifier } from "./train/classifier.ts";
 
 const program = command(
   "classify",
-  "Labels texts with what a run of train has learned, or with a classifier's LoRA adapter that PEFT wrote: those on the\n" +
-    "command line, or the lines of the standard input.",
+  "Labels texts with what a run of train has learned, or with a classifier's LoRA adapter that PEFT wrote:\n" +
+    "texts on the command line, or the lines of the standard input.",
   '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt\n' +
     "  classify --adapter path/to/peft-adapter --model path/to/gpt2 'some text'",
 )

@@ -10,7 +10,6 @@ import {
   describeChange,
   EXPORTS,
   type ExportKind,
-  type Loss,
   planExport,
   refuseOthers,
   showLoss,
@@ -20,8 +19,8 @@ import { readRunConfig } from "./train/run-directory.ts";
 
 const program = command(
   "export",
-  "Writes what a run of train has learned in the form of other tools: a LoRA adapter that PEFT loads beside the base\n" +
-    "model, or one model for transformers with the adapters merged in. What the other side cannot express is refused,\n" +
+  "Writes what a run of train has learned for other tools: a LoRA adapter that PEFT loads beside the base model,\n" +
+    "or one model for transformers with the adapters merged in. What the other side cannot express is refused\n" +
     "with the reason and what dropping it would change; --force drops it.",
   "  export --run runs/first --to peft --out exports/first-peft\n" +
     "  export --run runs/first --to merged --out exports/first",
@@ -72,13 +71,6 @@ async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Fla
   }
 }
 
-async function losses(opened: OpenedAdapter, found: readonly Loss[], flags: Flags): Promise<string[]> {
-  const lines: string[] = [];
-  for (const loss of found)
-    lines.push(showLoss(loss.kind === "pooling" ? { ...loss, effect: await measurePooling(opened, flags) } : loss));
-  return lines;
-}
-
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
@@ -86,8 +78,8 @@ await main(async () => {
   await refuseOthers(out, force);
   const opened = await openAdapter(run, flags.model);
   try {
-    const plan = await planExport(to, opened);
-    const lost = await losses(opened, plan.losses, flags);
+    const plan = await planExport(to, opened, () => measurePooling(opened, flags));
+    const lost = plan.losses.map(showLoss);
     if (lost.length > 0 && !force)
       throw new ConfigError(`${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`, {
         where: run,

@@ -21,7 +21,7 @@ export type ExportKind = (typeof EXPORTS)[number];
 export interface Loss {
   kind: "bias" | "pooling";
   reason: string;
-  /** What dropping it does, as far as the tensors alone tell. */
+  /** What dropping it does. */
   effect?: string;
 }
 
@@ -32,11 +32,20 @@ export interface ExportPlan {
   notes: string[];
 }
 
-/** The files of an export, made when they are written. Throws ConfigError where the form does not fit the run at all. */
-export async function planExport(kind: ExportKind, { adapter, checkpoint }: OpenedAdapter): Promise<ExportPlan> {
+/**
+ * The files of an export, made when they are written. `measurePooling` says what classifying at the text's last token does;
+ * it is called only where that is another row. Throws ConfigError where the form does not fit the
+ * run at all.
+ */
+export async function planExport(
+  kind: ExportKind,
+  { adapter, checkpoint }: OpenedAdapter,
+  measurePooling?: () => Promise<string>,
+): Promise<ExportPlan> {
   const { meta, tensors } = adapter;
   const finalNorm = meta.task.objective === "classification" ? await finalNormOf(adapter, checkpoint) : undefined;
   const losses = lossesOf(adapter, finalNorm);
+  for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
   const notes: string[] = [];
   const files: ExportPlan["files"] = new Map();
   if (kind === "peft") {

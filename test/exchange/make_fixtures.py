@@ -1,0 +1,101 @@
+"""Writes test/golden/peft: a tiny base model by transformers, adapters by PEFT, and what they compute in float64.
+
+python test/exchange/make_fixtures.py OUT: the same versions and seeds write the same values.
+"""
+import json
+import os
+import shutil
+import sys
+
+import torch
+from common import VERSIONS, adapted, variants
+from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2ForSequenceClassification
+
+LABELS = 3
+PAD = 60
+ADAMW = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+STEPS = 10
+DTYPES = {"all-linear": torch.float16, "regex": torch.bfloat16}
+
+
+def batch(seed=9):
+    """Messages of several lengths, padded on the right with an id that none of them has."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.tensor([5, 1, 12, 3, 8, 11])
+    ids = torch.full((len(lengths), 12), PAD)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = torch.randint(0, PAD, (length,), generator=generator)
+    return ids, lengths, torch.tensor([0, 2, 1, 1, 0, 2])
+
+
+def main(out):
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=61, n_positions=12, n_embd=12, n_layer=2, n_head=3, initializer_range=0.3,
+        num_labels=LABELS, pad_token_id=PAD, bos_token_id=0, eos_token_id=0,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    )
+    for name in [*variants(1), "score", "base"]:
+        shutil.rmtree(os.path.join(out, name), ignore_errors=True)
+    base = GPT2ForSequenceClassification(config)
+    with torch.no_grad():
+        for name, value in base.named_parameters():
+            if "ln_" in name or "bias" in name:
+                value.add_(torch.randn_like(value) * 0.1)
+    base.save_pretrained(os.path.join(out, "base"))
+    ids, lengths, labels = batch()
+    mask = (ids != PAD).long()
+    settings = variants(config.n_layer)
+    # Without a task PEFT lets score have an adapter, beside the base model's own score.weight.
+    settings["score"] = dict(target_modules=["c_attn", "score"], r=2, lora_alpha=3)
+    for i, (name, lora) in enumerate(settings.items()):
+        place = os.path.join(out, name)
+        model = GPT2ForSequenceClassification.from_pretrained(os.path.join(out, "base"), dtype=torch.float32)
+        model = adapted(model, lora, seed=i, task=None if name == "score" else "SEQ_CLS")
+        dtype = DTYPES.get(name, torch.float32)
+        for value in model.parameters():
+            if value.requires_grad:
+                value.data = value.data.to(dtype).float()
+        model.save_pretrained(place)
+        path = os.path.join(place, "adapter_model.safetensors")
+        saved = load_file(path)
+        if dtype != torch.float32:
+            save_file({key: value.to(dtype) for key, value in saved.items()}, path, {"format": "pt"})
+        os.remove(os.path.join(place, "README.md"))
+        expect(model.double().train(), saved.keys(), ids, mask, lengths, labels, os.path.join(place, "expect.safetensors"))
+
+
+def file_key(name):
+    """The key of a parameter in PEFT's file."""
+    return name.replace(".default", "").replace(".modules_to_save", "")
+
+
+def expect(model, keys, ids, mask, lengths, labels, path):
+    learning = {file_key(name): value for name, value in model.named_parameters() if value.requires_grad}
+    assert set(learning) == set(keys), set(learning) ^ set(keys)
+    output = model(input_ids=ids, attention_mask=mask, labels=labels)
+    output.loss.backward()
+    tensors = {"logits": output.logits.detach()}
+    for key, value in learning.items():
+        tensors[f"start.{key}"] = value.detach().clone()
+        tensors[f"grad.{key}"] = value.grad.clone()
+    optimizer = torch.optim.AdamW(learning.values(), **ADAMW)
+    losses = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    tensors["losses"] = torch.stack(losses)
+    for key, value in learning.items():
+        tensors[f"final.{key}"] = value.detach()
+    tensors = {key: value.float().contiguous() for key, value in tensors.items()}
+    for name, value in [("ids", ids), ("lengths", lengths), ("labels", labels)]:
+        tensors[name] = value.to(torch.int32)
+    save_file(tensors, path, {"versions": json.dumps(VERSIONS), "adamw": json.dumps(ADAMW)})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
