@@ -22,4 +22,5 @@ export { type Classification, Classifier } from "./train/classifier.ts";
 export { type FineTuneRun, fineTune } from "./train/fine-tune.ts";
 export type { Evaluation, Prediction } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
-export type { EvaluationRecord, FineTuneArguments, StepRecord, TrainEvent, TrainResult } from "./train/trainer.ts";
+export type { EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "./train/records.ts";
+export type { FineTuneArguments } from "./train/trainer.ts";

@@ -19,6 +19,7 @@ import {
 } from "./settings.ts";
 import { keepCheckpoint, lastCheckpoint } from "./train/checkpoint.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "./train/options.ts";
+import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
 import {
   beginRun,
   type RunConfig,
@@ -29,15 +30,7 @@ import {
   saveRun,
 } from "./train/run-directory.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
-import {
-  type Checkpoint,
-  fineTune,
-  RunFailed,
-  type StepRecord,
-  specOf,
-  type TrainEvent,
-  type TrainResult,
-} from "./train/trainer.ts";
+import { fineTune, specOf } from "./train/trainer.ts";
 
 interface Flags extends Settings {
   device: DeviceName;

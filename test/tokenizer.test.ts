@@ -11,7 +11,7 @@ import { ReferenceTokenizer } from "./bpe-reference.ts";
 import { test } from "./harness.ts";
 import { randomText } from "./random-text.ts";
 
-const FUZZ_TEXTS = Number(process.env["LOWRANK_FUZZ"] ?? 100_000);
+const FUZZ_TEXTS = Number(process.env.LOWRANK_FUZZ ?? 100_000);
 let tokenizer: Tokenizer;
 let reference: ReferenceTokenizer;
 const utf8 = new TextEncoder();

@@ -6,13 +6,8 @@ import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import { frozenBlocks } from "../src/model/gpt2.ts";
 import type { ModelSpec } from "../src/model/trainable.ts";
 import { Engine } from "../src/train/engine.ts";
-import {
-  type Checkpoint,
-  type FineTuneArguments,
-  fineTune,
-  RunFailed,
-  type TrainResult,
-} from "../src/train/trainer.ts";
+import { type Checkpoint, RunFailed, type TrainResult } from "../src/train/records.ts";
+import { type FineTuneArguments, fineTune } from "../src/train/trainer.ts";
 import { trunkBytes } from "../src/train/trunk.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { DEVICE_NAMES, testDevice } from "./device.ts";

@@ -6,8 +6,9 @@ import { LowrankError } from "../errors.ts";
 import { loadModel } from "../io/hf.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { keepCheckpoint, lastCheckpoint } from "../train/checkpoint.ts";
+import type { StepRecord, TrainResult } from "../train/records.ts";
 import { beginRun, runConfig, saveRun } from "../train/run-directory.ts";
-import { fineTune, type StepRecord, type TrainResult } from "../train/trainer.ts";
+import { fineTune } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
 import { forgetError, keepError, readResult, resultFile, type TrialResult, trialDirectory } from "./store.ts";
 

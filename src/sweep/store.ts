@@ -14,7 +14,7 @@ import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import type { Evaluation } from "../train/metrics.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { EvaluationRecord, Splits } from "../train/trainer.ts";
+import type { EvaluationRecord, Splits } from "../train/records.ts";
 import type { Trial } from "./grid.ts";
 
 /** What the report needs of a finished trial: result.json in its run directory. */

@@ -2,7 +2,7 @@
 import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, FormatError, LowrankError } from "../errors.ts";
 import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
-import type { Checkpoint } from "./trainer.ts";
+import type { Checkpoint } from "./records.ts";
 
 /** The folder of a run directory that holds its checkpoints. */
 const FOLDER = "checkpoint";

@@ -4,7 +4,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Batch } from "../model/batch.ts";
 import { parameterList } from "../model/trainable.ts";
 import type { Engine } from "./engine.ts";
-import type { StepRecord } from "./trainer.ts";
+import type { StepRecord } from "./records.ts";
 
 /** The step as the device gave it, how many there are, and its batches. */
 export interface BadStep {

@@ -1,6 +1,8 @@
 /** Fine-tuning for programs: the trainer, with its result ready to be saved. */
+
+import type { TrainResult } from "./records.ts";
 import { runConfig, saveRun } from "./run-directory.ts";
-import { type FineTuneArguments, type TrainResult, fineTune as train } from "./trainer.ts";
+import { type FineTuneArguments, fineTune as train } from "./trainer.ts";
 
 export interface FineTuneRun extends TrainResult {
   /**

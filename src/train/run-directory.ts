@@ -22,7 +22,7 @@ import { printProgram } from "../plan/plan.ts";
 import { accuracyChart, type CurvePoint, type Curves, lossChart } from "../report/charts.ts";
 import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../report/csv.ts";
 import type { TrainOptions } from "./options.ts";
-import type { EvaluationRecord, StepRecord, TrainResult } from "./trainer.ts";
+import type { EvaluationRecord, StepRecord, TrainResult } from "./records.ts";
 
 /** Everything that is needed to repeat a run and to use what it learned: config.json. */
 export interface RunConfig {

@@ -9,8 +9,8 @@ import { showDuration } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
 import { sizeOf } from "../tensor.ts";
 import type { Prediction } from "./metrics.ts";
+import type { TrainEvent, TrainResult } from "./records.ts";
 import { titleOf } from "./run-directory.ts";
-import type { TrainEvent, TrainResult } from "./trainer.ts";
 
 /** The three sets: rows, classes and lengths; what was cut or replaced is said once. */
 export function describeData({ source, labels, split, stats }: LoadedDataset, model: string): string {

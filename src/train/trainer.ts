@@ -2,15 +2,14 @@
  * Fine-tuning: batches through the engine, a learning-rate schedule, evaluation at intervals, events for hosts. Knows no
  * files and no terminal.
  */
-import type { Backend, DeviceInfo } from "../backend/backend.ts";
-import type { Dataset, DatasetStats } from "../data/dataset.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { Dataset } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { Loader, maxBatchTokens } from "../data/loader.ts";
 import { ConfigError, DataError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import type { Adapter, FinalNorm, Tensors } from "../io/peft.ts";
+import type { Adapter, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
-import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { sizeOf } from "../tensor.ts";
@@ -19,91 +18,17 @@ import { diagnose, readTensor } from "./diagnosis.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT, type Prediction } from "./metrics.ts";
 import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
+import {
+  type Checkpoint,
+  type EvaluationRecord,
+  RunFailed,
+  type Splits,
+  type StepRecord,
+  type TrainEvent,
+  type TrainResult,
+} from "./records.ts";
 import { scheduleFactor, warmupSteps } from "./schedule.ts";
 import { Trunk, trunkBytes } from "./trunk.ts";
-
-/** One step, as it came back from the device. */
-export interface StepRecord {
-  /** From 1. */
-  step: number;
-  /** Epochs done, as a fraction. */
-  epoch: number;
-  /** Messages that the model has been trained on. */
-  examples: number;
-  lr: number;
-  loss: number;
-  /** Share of the step's messages that were classified right before the update. */
-  accuracy: number;
-  /** Global gradient norm before clipping. */
-  norm: number;
-}
-
-/** The state of a run at an evaluation: training figures are means over the steps since the last one. */
-export interface EvaluationRecord {
-  step: number;
-  epoch: number;
-  examples: number;
-  lr: number;
-  /** Absent before the first step. */
-  train?: { loss: number; accuracy: number; norm: number };
-  val: Evaluation;
-}
-
-export type TrainEvent =
-  | {
-      type: "plan";
-      plan: ModelPlan;
-      device: DeviceInfo;
-      trainable: number;
-      trunk: { plan: ModelPlan; bytes: number } | null;
-    }
-  | { type: "start"; steps: number; stepsPerEpoch: number; before: Splits<Evaluation> }
-  | { type: "step"; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
-  | { type: "evaluation"; record: EvaluationRecord }
-  | { type: "end"; result: TrainResult };
-
-export interface Splits<T> {
-  train: T;
-  val: T;
-  test: T;
-}
-
-export interface TrainResult {
-  options: TrainOptions;
-  spec: ModelSpec;
-  plan: ModelPlan;
-  device: DeviceInfo;
-  /** Number of values that learned. */
-  trainable: number;
-  stats: Splits<DatasetStats>;
-  /** Before the first step and after the last. Training accuracy is over at most as many rows as the test set has. */
-  before: Splits<Evaluation>;
-  after: Splits<Evaluation>;
-  steps: StepRecord[];
-  evaluations: EvaluationRecord[];
-  predictions: Prediction[];
-  /** The trained tensors and the head. */
-  tensors: Tensors;
-  /** The final layer norm [C], through which a bias of the head can be told to PEFT. */
-  finalNorm: FinalNorm;
-  /** Seconds of training, evaluation included, loading not. */
-  seconds: number;
-  /** Whether the run was ended by its AbortSignal. */
-  aborted: boolean;
-}
-
-/** A run between two steps: everything that the rest of it depends on, beside its options, its data and its base model. */
-export interface Checkpoint {
-  /** Steps done. */
-  step: number;
-  /** Seconds of training so far. */
-  seconds: number;
-  before: Splits<Evaluation>;
-  steps: StepRecord[];
-  evaluations: EvaluationRecord[];
-  /** What learns, and AdamW's moments of it as `m.<name>` and `v.<name>`. */
-  tensors: Tensors;
-}
 
 export interface FineTuneArguments extends Partial<TrainOptions> {
   device: Backend;
@@ -124,17 +49,6 @@ export interface FineTuneArguments extends Partial<TrainOptions> {
   checkpointEvery?: number;
   /** Keeps a checkpoint. The run waits for it. */
   onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
-}
-
-/** A run that ended before its time, with the last good state of what was trained. */
-export class RunFailed extends TrainingError {
-  constructor(
-    error: TrainingError,
-    readonly contents: Pick<TrainResult, "tensors" | "finalNorm">,
-  ) {
-    super(error.message, { cause: error });
-    this.name = "TrainingError";
-  }
 }
 
 /** What the model of a run looks like, from its settings and its data. */

@@ -1,0 +1,103 @@
+/** What a run tells: its steps, evaluations, events, result, and what it needs to go on. */
+import type { DeviceInfo } from "../backend/backend.ts";
+import type { DatasetStats } from "../data/dataset.ts";
+import { TrainingError } from "../errors.ts";
+import type { FinalNorm, Tensors } from "../io/peft.ts";
+import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import type { Evaluation, Prediction } from "./metrics.ts";
+import type { TrainOptions } from "./options.ts";
+
+/** One step, as it came back from the device. */
+export interface StepRecord {
+  /** From 1. */
+  step: number;
+  /** Epochs done, as a fraction. */
+  epoch: number;
+  /** Messages that the model has been trained on. */
+  examples: number;
+  lr: number;
+  loss: number;
+  /** Share of the step's messages that were classified right before the update. */
+  accuracy: number;
+  /** Global gradient norm before clipping. */
+  norm: number;
+}
+
+/** The state of a run at an evaluation: training figures are means over the steps since the last one. */
+export interface EvaluationRecord {
+  step: number;
+  epoch: number;
+  examples: number;
+  lr: number;
+  /** Absent before the first step. */
+  train?: { loss: number; accuracy: number; norm: number };
+  val: Evaluation;
+}
+
+export type TrainEvent =
+  | {
+      type: "plan";
+      plan: ModelPlan;
+      device: DeviceInfo;
+      trainable: number;
+      trunk: { plan: ModelPlan; bytes: number } | null;
+    }
+  | { type: "start"; steps: number; stepsPerEpoch: number; before: Splits<Evaluation> }
+  | { type: "step"; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
+  | { type: "evaluation"; record: EvaluationRecord }
+  | { type: "end"; result: TrainResult };
+
+export interface Splits<T> {
+  train: T;
+  val: T;
+  test: T;
+}
+
+export interface TrainResult {
+  options: TrainOptions;
+  spec: ModelSpec;
+  plan: ModelPlan;
+  device: DeviceInfo;
+  /** Number of values that learned. */
+  trainable: number;
+  stats: Splits<DatasetStats>;
+  /** Before the first step and after the last. Training accuracy is over at most as many rows as the test set has. */
+  before: Splits<Evaluation>;
+  after: Splits<Evaluation>;
+  steps: StepRecord[];
+  evaluations: EvaluationRecord[];
+  predictions: Prediction[];
+  /** The trained tensors and the head. */
+  tensors: Tensors;
+  /** The final layer norm [C], through which a bias of the head can be told to PEFT. */
+  finalNorm: FinalNorm;
+  /** Seconds of training, evaluation included, loading not. */
+  seconds: number;
+  /** Whether the run was ended by its AbortSignal. */
+  aborted: boolean;
+}
+
+/** A run between two steps: everything that the rest of it depends on, beside its options, its data and its base model. */
+export interface Checkpoint {
+  /** Steps done. */
+  step: number;
+  /** Seconds of training so far. */
+  seconds: number;
+  before: Splits<Evaluation>;
+  steps: StepRecord[];
+  evaluations: EvaluationRecord[];
+  /** What learns, and AdamW's moments of it as `m.<name>` and `v.<name>`. */
+  tensors: Tensors;
+}
+
+/** A run that ended before its time, with the last good state of what was trained. */
+export class RunFailed extends TrainingError {
+  constructor(
+    error: TrainingError,
+    readonly contents: Pick<TrainResult, "tensors" | "finalNorm">,
+  ) {
+    super(error.message, { cause: error });
+    this.name = "TrainingError";
+  }
+}
