@@ -52,7 +52,7 @@ export function heatMap(name: string, cells: readonly HeatCell[]): string {
       text: ["best", "worst"],
       textStyle: TEXT,
       formatter: (value: unknown) => percent(Number(value)),
-      inRange: { color: ["#f7fbff", "#c6dbef", "#6baed6", "#2171b5"] },
+      inRange: { color: ["#f7fbff", "#deebf7", "#9ecae1", "#6baed6"] },
     },
     series: [
       {
@@ -81,7 +81,7 @@ export function lossCurves(name: string, curves: readonly NamedCurve[]): string 
     backgroundColor: "#ffffff",
     color: COLORS,
     title: title(name),
-    legend: { top: 44, left: 16, textStyle: TEXT },
+    legend: { top: 44, left: 16, itemGap: 28, textStyle: TEXT },
     grid: { left: 76, right: 32, top: 90, bottom: 64 },
     xAxis: {
       type: "value",
@@ -126,7 +126,7 @@ export function accuracyOverSize(name: string, points: readonly SizedPoint[]): s
     backgroundColor: "#ffffff",
     color: COLORS,
     title: title(name),
-    legend: { top: 44, left: 16, textStyle: TEXT },
+    legend: { top: 44, left: 16, itemGap: 28, textStyle: TEXT },
     grid: { left: 76, right: 40, top: 90, bottom: 64 },
     xAxis: { type: "log", name: "values that learn", nameGap: 34, ...axisName, axisLabel: { ...TEXT, color: FAINT } },
     yAxis: {

@@ -112,14 +112,21 @@ export function reportBlocks(results: readonly TrialResult[], data: LoadedDatase
 }
 
 function about(results: readonly TrialResult[], { source, stats }: LoadedDataset): string {
-  const distinct = (of: (result: TrialResult) => unknown) => [...new Set(results.map(of).map(String))].join(", ");
+  const values = (some: readonly TrialResult[], of: (result: TrialResult) => unknown) =>
+    [...new Set(some.map(of).map(String))].join(", ");
+  const distinct = (of: (result: TrialResult) => unknown) => values(results, of);
+  // Only adapters have a scaling and an init.
+  const lora = results.filter(({ options }) => options.mode === "lora");
+  const adapters =
+    lora.length > 0
+      ? `scaling ${values(lora, ({ options }) => options.scaling)}, init ${values(lora, ({ options }) => options.init)}, `
+      : "";
   const sizes = [stats.train, stats.val, stats.test].map(({ rows }) => rows).join(" / ");
   return (
     `${results.length} runs of ${distinct(({ model }) => model)} on ${source} (${sizes} rows to train, validate and test); ` +
     `seeds ${distinct(({ options }) => options.seed)}; learning rate ${distinct(({ options }) => options.lr)}, ` +
     `${distinct(({ options }) => options.schedule)}, ${distinct(({ options }) => options.epochs)} epochs of batches of ` +
-    `${distinct(({ options }) => options.batchSize)}; scaling ${distinct(({ options }) => options.scaling)}, ` +
-    `init ${distinct(({ options }) => options.init)}, logits at ${distinct(({ options }) => options.pooling)}; ` +
+    `${distinct(({ options }) => options.batchSize)}; ${adapters}logits at ${distinct(({ options }) => options.pooling)}; ` +
     `device ${distinct(({ device }) => device)}. Intervals are Wilson's, 95 %, for ${stats.test.rows} test rows: one row is ` +
     `${percent(1 / stats.test.rows)} points. Published figures are of GPT-2 124M with one seed on ${published.rows} rows.`
   );
