@@ -2,6 +2,7 @@
 import { command, deviceFlag, main, threadsFlag } from "./cli.ts";
 import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
+import { downloadProgress } from "./report/download.ts";
 import { Classifier } from "./train/classifier.ts";
 
 const program = command(
@@ -65,7 +66,11 @@ await main(async () => {
     });
   const device = await openDevice(name, { threads });
   try {
-    const classifier = await Classifier.load(directory, { device, ...(model === undefined ? {} : { model }) });
+    const classifier = await Classifier.load(directory, {
+      device,
+      onProgress: downloadProgress(process.stderr),
+      ...(model === undefined ? {} : { model }),
+    });
     const print = async (texts: string[]) => {
       const results = await classifier.classify(texts);
       results.forEach(({ label, probability, probabilities }, i) => {

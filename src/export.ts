@@ -5,6 +5,7 @@ import { type DatasetOptions, type DatasetSpec, loadDataset } from "./data/datas
 import { DEVICES, type DeviceName, openDevice } from "./device.ts";
 import { ConfigError, LowrankError } from "./errors.ts";
 import { type OpenedAdapter, openAdapter } from "./io/open-adapter.ts";
+import { downloadProgress } from "./report/download.ts";
 import { Classifier } from "./train/classifier.ts";
 import {
   describeChange,
@@ -76,7 +77,7 @@ await main(async () => {
   const flags = program.opts<Flags>();
   const { run, to, out, force = false } = flags;
   await refuseOthers(out, force);
-  const opened = await openAdapter(run, flags.model);
+  const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
     const plan = await planExport(to, opened, () => measurePooling(opened, flags));
     const lost = plan.losses.map(showLoss);

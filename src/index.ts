@@ -15,10 +15,11 @@ export {
   ShapeError,
   TrainingError,
 } from "./errors.ts";
+export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
 export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
-export { type Classification, Classifier } from "./train/classifier.ts";
+export { type Classification, Classifier, type ClassifierOptions } from "./train/classifier.ts";
 export { type FineTuneRun, fineTune } from "./train/fine-tune.ts";
 export type { Evaluation, Prediction } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";

@@ -44,7 +44,10 @@ function targets(value: string): Target[] {
 /** Adds a flag for every setting. */
 export function addSettings(program: Command): Command {
   return program
-    .option("--model <dir|name>", "Hugging Face directory of a GPT-2, or the name of a bundled one (gpt2-micro)")
+    .option(
+      "--model <dir|name>",
+      "a GPT-2: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2 or owner/name of the Hugging Face hub",
+    )
     .option("--data <file>", "CSV, TSV or JSON lines to balance and split 70/10/20")
     .option("--train <file>", "training set, with --val and --test: as they are, not balanced")
     .option("--val <file>", "validation set")

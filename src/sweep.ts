@@ -10,6 +10,7 @@ import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { loadModel } from "./io/hf.ts";
 import { showBytes } from "./plan/memory.ts";
+import { downloadProgress } from "./report/download.ts";
 import { createProgress, type Progress, showDuration } from "./report/progress.ts";
 import { renderTable } from "./report/tables.ts";
 import { addSettings, datasetOptions, datasetSpec, PRESETS, type Settings, settingsOf } from "./settings.ts";
@@ -56,6 +57,9 @@ addSettings(program)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .allowExcessArguments(false);
+
+/** Downloads are told of on stderr. */
+const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 
 function gather(value: string, before: string[] = []): string[] {
   return [...before, value];
@@ -167,7 +171,7 @@ async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flag
       const key = JSON.stringify([trial.model, shape]);
       let estimate = known.get(key);
       if (!estimate) {
-        const model = await loadModel(trial.model);
+        const model = await loadModel(trial.model, DOWNLOADS);
         const options = { device: backend, model, data, ...trial.options };
         estimate = await estimateTrial(options).finally(() => model.close());
         known.set(key, estimate);
@@ -199,7 +203,7 @@ await main(async () => {
   // Flags over the sweep's base over the quickstart's model and data.
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
   const spec = datasetSpec(settings);
-  const model = await loadModel(settings.model!);
+  const model = await loadModel(settings.model!, DOWNLOADS);
   const { n_positions } = model.config;
   await model.close();
   if (!Number.isSafeInteger(flags.seeds) || flags.seeds < 1)
@@ -210,7 +214,7 @@ await main(async () => {
   const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, n_positions);
   const all = await listTrials({ base: settings, arms }, flags.seeds, { ...spec, ...dataOptions });
   const { name: shard, trials } = shardOf(flags.shard, all);
-  const data = await loadDataset(spec, dataOptions);
+  const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
   if (flags.dryRun) {
     await dryRun(trials, data, flags);
     return 0;

@@ -7,6 +7,7 @@ import { ConfigError } from "./errors.ts";
 import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 import { openAdapter } from "./io/open-adapter.ts";
 import type { Adapter } from "./io/peft.ts";
+import { downloadProgress } from "./report/download.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import {
   addSettings,
@@ -137,6 +138,9 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 19).replace("T", "_").replaceAll(":", "-"));
 }
 
+/** Downloads are told of on stderr. */
+const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
+
 /** What a run is made of, from flags or from the run that is gone on with. */
 interface Job {
   out: string;
@@ -158,7 +162,7 @@ async function newJob(flags: Flags): Promise<Job> {
   const { model, adapter } = await openModel(settings.model!, flags);
   const options = adapter ? trainOptions(withAdapter(settings, adapter.meta)) : checked;
   const dataOptions = datasetOptions(settings, options.seed, model.config.n_positions);
-  const data = await loadDataset(spec, dataOptions);
+  const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
   const split = data.split === "given" ? {} : { split: data.split };
   const config = runConfig(model, data, options, { ...absolute(spec), ...dataOptions, ...split });
   if (!adapter) return { out, modelName: settings.model!, model, data, options, config };
@@ -171,8 +175,8 @@ async function openModel(
   name: string,
   { adapter: directory, model: given }: { adapter?: string; model?: string },
 ): Promise<{ model: GPT2Checkpoint; adapter?: Adapter }> {
-  if (directory === undefined) return { model: await loadModel(name) };
-  const { checkpoint, adapter } = await openAdapter(directory, given);
+  if (directory === undefined) return { model: await loadModel(name, DOWNLOADS) };
+  const { checkpoint, adapter } = await openAdapter(directory, given, DOWNLOADS);
   return { model: checkpoint, adapter };
 }
 
@@ -199,7 +203,10 @@ async function resumedJob(directory: string): Promise<Job> {
   const config = await readRunConfig(directory);
   const resume = await lastCheckpoint(directory);
   const { model, adapter } = await openModel(config.model, config);
-  const data = await loadDataset(config.data as unknown as DatasetSpec, config.data as DatasetOptions);
+  const data = await loadDataset(config.data as unknown as DatasetSpec, {
+    ...(config.data as DatasetOptions),
+    ...DOWNLOADS,
+  });
   const { counts } = runConfig(model, data, config.options);
   if (JSON.stringify(counts) !== JSON.stringify(config.counts))
     throw new ConfigError("the data has changed since the run began", {

@@ -1,12 +1,16 @@
 /** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json and model.safetensors. */
 import { exists, joinPath, openFile, packagePath } from "#platform";
 import { type GPT2Config, parseConfig } from "../config.ts";
-import { ConfigError, FormatError } from "../errors.ts";
+import { ConfigError, DownloadError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { nearest } from "../suggest.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
+import { hubCacheDirectory } from "./cache.ts";
 import { count, list, readJson } from "./common.ts";
+import type { DownloadOptions } from "./download.ts";
+import { cachedSnapshot, downloadSnapshot, HUB_MODELS, hubNameOf, isOffline } from "./hub.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
+import { checkTokenizer } from "./tokenizer-files.ts";
 
 /** Models that are shipped in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -24,24 +28,48 @@ export interface GPT2Checkpoint {
 }
 
 /**
- * The directory of a model: a path to one, or the name of a model that is shipped with the package.
- * Throws ConfigError, with what there is, for anything else.
+ * The directory of a model, by the first of these that there is: a model that is shipped with the package, a directory, a
+ * model of the Hugging Face hub in the local cache, one that is fetched into it.
+ * Throws ConfigError, with what there is, for a name that can be none of them, DownloadError for what cannot be fetched.
  */
-export async function resolveModel(nameOrDirectory: string): Promise<string> {
+export async function resolveModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<string> {
   if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
     return packagePath(`data/models/${nameOrDirectory}`);
   if (await exists(nameOrDirectory)) return nameOrDirectory;
-  const near = nearest(nameOrDirectory, SHIPPED_MODELS);
-  throw new ConfigError(`there is no model "${nameOrDirectory}"`, {
-    expected: `a directory with config.json and model.safetensors, or one of: ${SHIPPED_MODELS.join(", ")}`,
-    found: "no directory and no shipped model of that name",
+  const hubName = hubNameOf(nameOrDirectory);
+  if (hubName === undefined) throw unknownModel(nameOrDirectory);
+  const cached = await cachedSnapshot(hubName);
+  if (cached !== undefined) return cached;
+  if (isOffline())
+    throw new DownloadError(`the model "${nameOrDirectory}" is not here, and HF_HUB_OFFLINE forbids to fetch it`, {
+      where: hubCacheDirectory(),
+      expected: `a directory of that name, or ${hubName} in the hub's cache`,
+      found: "neither",
+      hint: "unset HF_HUB_OFFLINE once, or fetch it on another machine and copy the cache",
+    });
+  return downloadSnapshot(hubName, checkSmallFiles, options);
+}
+
+/** What can be said of a model before its weights are there. */
+async function checkSmallFiles(directory: string): Promise<void> {
+  const path = joinPath(directory, "config.json");
+  parseConfig(await readJson(path), path);
+  await checkTokenizer(directory);
+}
+
+function unknownModel(name: string): ConfigError {
+  const known = [...SHIPPED_MODELS, ...Object.keys(HUB_MODELS)];
+  const near = nearest(name, known);
+  return new ConfigError(`there is no model "${name}"`, {
+    expected: `a directory with config.json and model.safetensors, owner/name on the hub, or one of: ${known.join(", ")}`,
+    found: "no directory and no known model of that name",
     ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
   });
 }
 
-/** Opens a model by directory or by the name of a shipped one. Close it when nothing more is trained from it. */
-export async function loadModel(nameOrDirectory: string): Promise<GPT2Checkpoint> {
-  return openGPT2(await resolveModel(nameOrDirectory));
+/** Opens a model by directory or by name, fetching it where it must be. Close it when nothing more is trained from it. */
+export async function loadModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+  return openGPT2(await resolveModel(nameOrDirectory, options));
 }
 
 /**
@@ -52,6 +80,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
   await requireFiles(directory);
   const configPath = joinPath(directory, "config.json");
   const config = parseConfig(await readJson(configPath), configPath);
+  await checkTokenizer(directory);
   const reader = await openFile(joinPath(directory, "model.safetensors"));
   try {
     const file = await SafetensorsFile.open(reader);

@@ -2,6 +2,7 @@
 import { exists, joinPath } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
+import type { DownloadOptions } from "./download.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
 import type { PeftBase } from "./peft-import.ts";
@@ -14,11 +15,15 @@ export interface OpenedAdapter {
 
 /**
  * Opens a run directory, its adapter/ directory, or one that PEFT wrote, and the base model that it names (`model`
- * overrides it). Throws ConfigError where there is no adapter or no model, or where they do not belong together,
- * FormatError where a file is damaged.
+ * overrides it), fetching that where it must be. Throws ConfigError where there is no adapter or no model, or where they do
+ * not belong together, FormatError where a file is damaged.
  */
-export async function openAdapter(directory: string, model?: string): Promise<OpenedAdapter> {
-  const checkpoint = await openBase(await placeOf(directory), model);
+export async function openAdapter(
+  directory: string,
+  model?: string,
+  options: DownloadOptions = {},
+): Promise<OpenedAdapter> {
+  const checkpoint = await openBase(await placeOf(directory), model, options);
   try {
     return { adapter: await loadAdapter(directory, checkpoint), checkpoint };
   } catch (error) {
@@ -45,13 +50,17 @@ async function placeOf(directory: string): Promise<string> {
   return (await exists(inside)) ? inside : directory;
 }
 
-async function openBase(directory: string, model: string | undefined): Promise<GPT2Checkpoint> {
-  if (model !== undefined) return loadModel(model);
+async function openBase(
+  directory: string,
+  model: string | undefined,
+  options: DownloadOptions,
+): Promise<GPT2Checkpoint> {
+  if (model !== undefined) return loadModel(model, options);
   const named = await namedBase(directory);
   // Says what is wrong with a directory that holds no adapter.
   if (named === undefined) await readAdapter(directory);
   try {
-    return await loadModel(named ?? "");
+    return await loadModel(named ?? "", options);
   } catch (cause) {
     if (!(cause instanceof ConfigError)) throw cause;
     throw new ConfigError("the base model that the adapter names is not here", {

@@ -3,6 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { Pooling } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
+import type { DownloadOptions } from "../io/download.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
@@ -21,6 +22,13 @@ export interface Classification {
 
 /** Texts that go to the device at a time. */
 const SEQUENCES = 16;
+
+/** `onProgress` hears of the base model's download, where it must be fetched. */
+export interface ClassifierOptions extends DownloadOptions {
+  device: Backend;
+  /** The base model, in place of the one that is named. */
+  model?: string;
+}
 
 export class Classifier {
   private constructor(
@@ -41,8 +49,8 @@ export class Classifier {
    * base model is the one that it names; `model` overrides it. Throws ConfigError where there is no adapter or no model,
    * FormatError where a file is damaged.
    */
-  static async load(directory: string, { device, model }: { device: Backend; model?: string }): Promise<Classifier> {
-    const { adapter, checkpoint } = await openAdapter(directory, model);
+  static async load(directory: string, { device, model, ...options }: ClassifierOptions): Promise<Classifier> {
+    const { adapter, checkpoint } = await openAdapter(directory, model, options);
     try {
       return await Classifier.of(adapter, checkpoint, device);
     } finally {

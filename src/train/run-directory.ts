@@ -16,6 +16,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { ConfigError } from "../errors.ts";
 import { list, readJson } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
+import { snapshotOf } from "../io/hub.ts";
 import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/plan.ts";
@@ -29,6 +30,8 @@ export interface RunConfig {
   version: string;
   /** Name or directory of the base model. */
   model: string;
+  /** The revision of a base model from the hub. */
+  revision?: string;
   /** Where the data came from and how it was read. */
   data: Record<string, unknown>;
   options: TrainOptions;
@@ -51,9 +54,11 @@ export function runConfig(
   source: Record<string, unknown> = { source: data.source },
 ): RunConfig {
   const sets = [data.stats.train, data.stats.val, data.stats.test];
+  const revision = snapshotOf(model.directory)?.revision;
   return {
     version: manifest.version,
     model: baseModelName(model.directory),
+    ...(revision === undefined ? {} : { revision }),
     data: source,
     options,
     padTo: data.train.padTo,
@@ -126,10 +131,11 @@ export function titleOf({ mode, rank, alpha }: TrainOptions): string {
   return mode === "lora" ? `LoRA, rank ${rank}, alpha ${alpha}` : `mode ${mode}`;
 }
 
-/** The name of a base model as it is kept in files: a shipped one by its name, another by its full path. */
+/** The name of a base model as it is kept in files: a shipped one or one of the hub by its name, another by its full path. */
 function baseModelName(directory: string): string {
   const path = absolutePath(directory);
-  return SHIPPED_MODELS.find((name) => absolutePath(packagePath(`data/models/${name}`)) === path) ?? path;
+  const shipped = SHIPPED_MODELS.find((name) => absolutePath(packagePath(`data/models/${name}`)) === path);
+  return shipped ?? snapshotOf(path)?.name ?? path;
 }
 
 /** Trained tensors with what is needed to use them. */

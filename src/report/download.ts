@@ -1,0 +1,61 @@
+/** How far a download is: a live bar in a terminal, a line a tenth elsewhere. */
+import cliProgress from "cli-progress";
+import type { DownloadEvent } from "../io/download.ts";
+
+/** Files below this many bytes come and go without a word. */
+const SMALL_BYTES = 1 << 16;
+/** Lines a file, where there is no terminal. */
+const LINES = 10;
+
+/** Shows downloads as their events come, one file after the other. */
+export function downloadProgress(stream: NodeJS.WritableStream & { isTTY?: boolean }): (event: DownloadEvent) => void {
+  return stream.isTTY === true ? liveBars(stream) : plainLines(stream);
+}
+
+function liveBars(stream: NodeJS.WritableStream): (event: DownloadEvent) => void {
+  let bar: cliProgress.SingleBar | undefined;
+  return ({ status, name, file, loaded, total }) => {
+    if (status === "download" && !bar && isShown(total)) {
+      bar = new cliProgress.SingleBar({
+        stream,
+        format: "{bar} {percentage} %  {label}  {eta_formatted} left",
+        barCompleteChar: "█",
+        barIncompleteChar: "░",
+        barsize: 24,
+        hideCursor: true,
+      });
+      bar.start(total ?? 0, loaded, { label: labelOf(name, file, total) });
+    }
+    if (status === "progress") bar?.update(loaded);
+    if (status === "done") {
+      bar?.stop();
+      bar = undefined;
+    }
+  };
+}
+
+function plainLines(stream: NodeJS.WritableStream): (event: DownloadEvent) => void {
+  let printed = 0;
+  return ({ status, name, file, loaded, total }) => {
+    if (status === "initiate") printed = 0;
+    if (!isShown(total)) return;
+    if (status === "download" && printed === 0)
+      stream.write(`fetching ${labelOf(name, file, total)}${loaded > 0 ? `, from ${megabytes(loaded)} on` : ""}\n`);
+    const part = total === undefined ? 0 : Math.floor((loaded / total) * LINES);
+    if (part <= printed) return;
+    printed = part;
+    stream.write(`  ${part * (100 / LINES)} %  ${megabytes(loaded)}\n`);
+  };
+}
+
+function isShown(total: number | undefined): boolean {
+  return total === undefined || total >= SMALL_BYTES;
+}
+
+function labelOf(name: string, file: string, total: number | undefined): string {
+  return `${name} ${file}${total === undefined ? "" : `, ${megabytes(total)}`}`;
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}

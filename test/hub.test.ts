@@ -1,0 +1,351 @@
+/** Models by name, from a server that answers as the Hugging Face hub does, into a cache laid out as its own. */
+import { createHash } from "node:crypto";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { ConfigError, DownloadError, FormatError, type LowrankError } from "../src/errors.ts";
+import type { DownloadEvent } from "../src/io/download.ts";
+import { loadModel, resolveModel } from "../src/io/hf.ts";
+import { hubNameOf, snapshotOf } from "../src/io/hub.ts";
+import { checkTokenizer } from "../src/io/tokenizer-files.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+import { type Server, sendBytes, serve, setEnvironment } from "./http.ts";
+
+const folder = temporaryFolder();
+const REVISION = "0123456789abcdef0123456789abcdef01234567";
+const NAME = "someone/small-gpt2";
+const micro = (file: string) => readFileSync(packagePath(`data/models/gpt2-micro/${file}`));
+const digest = (kind: string, ...parts: (string | Uint8Array)[]) => {
+  const hash = createHash(kind);
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex");
+};
+const gitHash = (bytes: Uint8Array) => digest("sha1", `blob ${bytes.length}\0`, bytes);
+const WEIGHTS = micro("model.safetensors");
+const SMALL = ["config.json", "merges.txt", "vocab.json"];
+
+/** What the hub has, and how it misbehaves. */
+let files: Map<string, Uint8Array>;
+let answers: (request: IncomingMessage, response: ServerResponse) => boolean;
+let server: Server;
+let caches = 0;
+const options = { retryDelay: 1 };
+
+/** An empty cache, a hub with gpt2-micro as it is, and nobody logged in. */
+function start(extra: Record<string, string | undefined> = {}): string {
+  const home = join(folder, `home-${caches++}`);
+  setEnvironment({
+    HF_HOME: home,
+    HF_HUB_CACHE: undefined,
+    HUGGINGFACE_HUB_CACHE: undefined,
+    HF_ENDPOINT: server.url,
+    HF_TOKEN: undefined,
+    HF_TOKEN_PATH: undefined,
+    HUGGING_FACE_HUB_TOKEN: undefined,
+    HF_HUB_OFFLINE: undefined,
+    ...extra,
+  });
+  files = new Map([...SMALL, "model.safetensors"].map((file) => [file, micro(file)]));
+  answers = () => false;
+  server.requests.length = 0;
+  return join(home, "hub", "models--someone--small-gpt2");
+}
+
+const isBig = (file: string) => file.endsWith(".safetensors");
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+}
+
+/** Answers as huggingface.co does: metadata, small files directly, big ones behind a redirect. */
+function hub(request: IncomingMessage, response: ServerResponse): void {
+  if (answers(request, response)) return;
+  const path = request.url!.split("?")[0]!;
+  const file = /^\/[^/]+\/[^/]+\/resolve\/[0-9a-f]{40}\/(.+)$/.exec(path)?.[1] ?? "";
+  const bytes = files.get(file);
+  if (/^\/api\/models\/[^/]+\/[^/]+\/revision\/main$/.test(path))
+    json(response, 200, { _id: "1", id: NAME, sha: REVISION, lastModified: "2024-01-01T00:00:00Z" });
+  else if (path.includes("/paths-info/")) describe(request, response);
+  else if (path.startsWith("/cdn/")) sendBytes(request, response, files.get(path.slice(5))!);
+  else if (bytes === undefined) json(response, 404, { error: "Entry not found" });
+  else if (!isBig(file)) sendBytes(request, response, bytes, { headers: { etag: `"${gitHash(bytes)}"` } });
+  else {
+    const headers = { "x-linked-etag": `"${digest("sha256", bytes)}"`, "x-linked-size": `${bytes.length}` };
+    response.writeHead(302, { ...headers, location: `/cdn/${file}` }).end();
+  }
+}
+
+/** POST paths-info: size and hash of the files that are asked for and there. */
+function describe(request: IncomingMessage, response: ServerResponse): void {
+  let body = "";
+  request.on("data", (chunk) => (body += chunk));
+  request.on("end", () => {
+    const { paths } = JSON.parse(body) as { paths: string[] };
+    const found = paths.filter((path) => files.has(path));
+    json(
+      response,
+      200,
+      found.map((path) => entryOf(path, files.get(path)!)),
+    );
+  });
+}
+
+function entryOf(path: string, bytes: Uint8Array) {
+  const lfs = { oid: digest("sha256", bytes), size: bytes.length, pointerSize: 134 };
+  return { type: "file", path, size: bytes.length, oid: gitHash(bytes), ...(isBig(path) ? { lfs } : {}) };
+}
+
+test("starts", async () => {
+  server = await serve(hub);
+});
+
+test("names", () => {
+  assert.is(hubNameOf("gpt2"), "openai-community/gpt2");
+  assert.is(hubNameOf("distilgpt2"), "distilbert/distilgpt2");
+  assert.is(hubNameOf(NAME), NAME);
+  for (const name of ["llama", "a/b/c", "/a/b", "./b", "../b", "a/..", "a--b/c", "", "a/", "constructor"])
+    assert.is(hubNameOf(name), undefined, name);
+  assert.equal(snapshotOf("/x/hub/models--a-b--c/snapshots/123"), { name: "a-b/c", revision: "123" });
+  assert.is(snapshotOf("/x/models/snapshots"), undefined);
+});
+
+test("fetched into the hub's layout, with its events; the second time nothing is asked", async () => {
+  const place = start();
+  const events: DownloadEvent[] = [];
+  const model = await loadModel(NAME, { ...options, onProgress: (event) => events.push(event) });
+  assert.is(model.directory, join(place, "snapshots", REVISION));
+  assert.is(model.config.n_embd, 128);
+  await model.close();
+  assert.is(readFileSync(join(place, "refs/main"), "utf8"), REVISION);
+  assert.equal(readdirSync(join(place, "snapshots", REVISION)).sort(), [...SMALL, "model.safetensors"].sort());
+  const link = join(place, "snapshots", REVISION, "model.safetensors");
+  assert.ok(lstatSync(link).isSymbolicLink());
+  assert.is(readlinkSync(link), join("../../blobs", digest("sha256", WEIGHTS)));
+  assert.equal(
+    readdirSync(join(place, "blobs")).sort(),
+    [...SMALL.map((file) => gitHash(micro(file))), digest("sha256", WEIGHTS)].sort(),
+  );
+  const big = events.filter(({ file }) => file === "model.safetensors");
+  assert.equal(big.at(0), {
+    status: "initiate",
+    name: NAME,
+    file: "model.safetensors",
+    loaded: 0,
+    total: WEIGHTS.length,
+  });
+  assert.is(big.at(1)!.status, "download");
+  assert.is(big.at(-1)!.status, "done");
+  assert.ok(big.length > 20 && big.length < 300, `${big.length} events`);
+  assert.is(events.at(-1), big.at(-1), "the weights come last");
+
+  server.requests.length = 0;
+  setEnvironment({ HF_HUB_OFFLINE: "1" });
+  assert.is(await resolveModel(NAME), model.directory);
+  assert.equal(server.requests, []);
+});
+
+test("a cache of Python's is used, under the short name too; HF_HUB_CACHE comes before HF_HOME", async () => {
+  start({ HF_HUB_OFFLINE: "1", HF_HUB_CACHE: join(folder, "cache") });
+  const snapshot = join(folder, "cache/models--gpt2/snapshots/abc");
+  mkdirSync(snapshot, { recursive: true });
+  mkdirSync(join(folder, "cache/models--gpt2/refs"));
+  writeFileSync(join(folder, "cache/models--gpt2/refs/main"), "abc");
+  writeFileSync(join(snapshot, "config.json"), "{}");
+  await assertFails(DownloadError, ['"gpt2" is not here', "HF_HUB_OFFLINE", "openai-community/gpt2"], () =>
+    resolveModel("gpt2"),
+  );
+  writeFileSync(join(snapshot, "model.safetensors"), "");
+  assert.is(await resolveModel("gpt2"), snapshot);
+  assert.is(await resolveModel("openai-community/gpt2"), snapshot);
+});
+
+test("a broken download goes on where it broke, in the same call and in a later one", async () => {
+  const place = start();
+  let cuts = 0;
+  answers = (request, response) => {
+    if (request.url !== "/cdn/model.safetensors" || cuts++ >= 2) return false;
+    sendBytes(request, response, WEIGHTS, { cutAt: 3_000_000 });
+    return true;
+  };
+  await resolveModel(NAME, options);
+  const ranges = server.requests.filter((request) => request.includes("/cdn/"));
+  assert.is(ranges.length, 3);
+  const starts = ranges.slice(1).map((request) => Number(/bytes=(\d+)-$/.exec(request)![1]));
+  assert.ok(starts[0]! > 0 && starts[0]! <= 3_000_000 && starts[1]! > starts[0]!, ranges.join(", "));
+
+  // A connection that brings nothing any more: what came is kept, for the next call.
+  const blob = join(place, "blobs", digest("sha256", WEIGHTS));
+  start();
+  const later = join(process.env.HF_HOME!, "hub/models--someone--small-gpt2/blobs", digest("sha256", WEIGHTS));
+  answers = (request, response) => {
+    if (request.url !== "/cdn/model.safetensors") return false;
+    if (request.headers.range) response.destroy();
+    else sendBytes(request, response, WEIGHTS, { cutAt: 2_000_000 });
+    return true;
+  };
+  await assertFails(DownloadError, [`"${NAME}" is not here yet`], () => resolveModel(NAME, options));
+  const kept = lstatSync(`${later}.incomplete`).size;
+  assert.ok(kept > 0 && kept <= 2_000_000, `${kept}`);
+  answers = () => false;
+  server.requests.length = 0;
+  await resolveModel(NAME, options);
+  assert.ok(server.requests.includes(`GET /cdn/model.safetensors bytes=${kept}-`), server.requests.join(", "));
+  assert.equal(readFileSync(later), readFileSync(blob));
+});
+
+test("aborted, it ends at once and keeps what came", async () => {
+  start();
+  const abort = new AbortController();
+  const onProgress = ({ status, file }: DownloadEvent) => {
+    if (status === "progress" && file === "model.safetensors") abort.abort();
+  };
+  try {
+    await resolveModel(NAME, { ...options, onProgress, signal: abort.signal });
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as Error).name, "AbortError");
+  }
+  await resolveModel(NAME, options);
+});
+
+test("wrong contents are deleted, said and not taken", async () => {
+  const place = start();
+  const other = Uint8Array.from(WEIGHTS);
+  other[5_000_000]! ^= 1;
+  answers = (request, response) => {
+    if (request.url !== "/cdn/model.safetensors") return false;
+    sendBytes(request, response, other);
+    return true;
+  };
+  const words = ["damaged", digest("sha256", WEIGHTS), digest("sha256", other), "deleted"];
+  await assertFails(DownloadError, words, () => resolveModel(NAME, options));
+  assert.is(readdirSync(join(place, "blobs")).length, SMALL.length);
+  assert.not.ok(existsSync(join(place, "refs/main")), "an incomplete model is none of the cache's");
+
+  // GPT-2's own weights are known whatever a server says.
+  start();
+  await assertFails(DownloadError, ["another file than the known one", "248dfc39", digest("sha256", WEIGHTS)], () =>
+    resolveModel("gpt2", options),
+  );
+});
+
+test("what the hub refuses, or cannot do", async () => {
+  const refused = async (kind: typeof LowrankError, status: number, words: string[], extra = {}) => {
+    start(extra);
+    answers = (_, response) => {
+      json(response, status, { error: "because" });
+      return true;
+    };
+    await assertFails(kind, [`"${NAME}" is not here yet`, ...words], () => resolveModel(NAME, options));
+    return server.requests.length;
+  };
+  assert.is(await refused(DownloadError, 401, ["none of that name", "answer 401", "HF_TOKEN"]), 1);
+  assert.is(await refused(DownloadError, 404, ["none of that name", "right account"], { HF_TOKEN: "hf_x" }), 1);
+  assert.is(await refused(DownloadError, 403, ["gated", "HF_TOKEN"]), 1);
+  assert.is(await refused(DownloadError, 429, ["answer 429: too many requests"]), 5);
+  assert.is(await refused(DownloadError, 503, ["answer 503", "try again later"]), 5);
+  assert.is(await refused(DownloadError, 200, ["does not tell a revision"]), 1);
+  start();
+  answers = (_, response) => {
+    response.end("<html>");
+    return true;
+  };
+  await assertFails(DownloadError, ["none of a Hugging Face hub", "HF_ENDPOINT"], () => resolveModel(NAME, options));
+  start({ HF_ENDPOINT: "http://127.0.0.1:9" });
+  await assertFails(DownloadError, [`"${NAME}" is not here yet`, "127.0.0.1:9 cannot be reached"], () =>
+    resolveModel(NAME, options),
+  );
+  start({ HF_TOKEN: "secret" });
+  const message = await assertFails(ConfigError, ["hf_"], () => resolveModel(NAME, options));
+  assert.not.match(message, "secret");
+});
+
+test("the token goes to the hub, from HF_TOKEN or the file that a login leaves", async () => {
+  start();
+  const seen: (string | undefined)[] = [];
+  answers = (request) => {
+    seen.push(request.headers.authorization);
+    return false;
+  };
+  mkdirSync(process.env.HF_HOME!, { recursive: true });
+  writeFileSync(join(process.env.HF_HOME!, "token"), "hf_file\n");
+  await resolveModel(NAME, options);
+  assert.equal(new Set(seen), new Set(["Bearer hf_file"]));
+  start({ HF_TOKEN: "hf_set" });
+  seen.length = 0;
+  answers = (request) => {
+    seen.push(request.headers.authorization);
+    return false;
+  };
+  await resolveModel(NAME, options);
+  assert.equal(new Set(seen), new Set(["Bearer hf_set"]));
+});
+
+test("what is no model for this program is refused before its weights are fetched", async () => {
+  const refused = async (words: string[], change: (files: Map<string, Uint8Array>) => void) => {
+    start();
+    change(files);
+    await assertFails(ConfigError, words, () => resolveModel(NAME, options));
+    assert.not.ok(
+      server.requests.some((request) => request.includes("model.safetensors")),
+      "weights fetched",
+    );
+  };
+  const text = (value: string) => new TextEncoder().encode(value);
+  const without =
+    (...others: string[]) =>
+    (map: Map<string, Uint8Array>) => {
+      map.delete("model.safetensors");
+      for (const file of others) map.set(file, text("{}"));
+    };
+  await refused(["lacks model.safetensors", "several files"], without("model.safetensors.index.json"));
+  await refused(["lacks model.safetensors", "only safetensors"], without("pytorch_model.bin"));
+  await refused(["lacks model.safetensors", "adapter"], without("adapter_config.json"));
+  await refused(['model_type = "llama"'], (map) => {
+    const config = JSON.parse(new TextDecoder().decode(map.get("config.json")));
+    map.set("config.json", text(JSON.stringify({ ...config, model_type: "llama" })));
+  });
+  await refused(["another tokenizer", "merges.txt", "merge 3: h e", "found:    e h"], (map) =>
+    map.set("merges.txt", text(new TextDecoder().decode(map.get("merges.txt")).replace("\nh e\n", "\ne h\n"))),
+  );
+});
+
+test("two at the same time fetch it once", async () => {
+  start();
+  await Promise.all([resolveModel(NAME, options), resolveModel(NAME, options)]);
+  assert.is(server.requests.filter((request) => request.includes("/cdn/")).length, 1);
+});
+
+test("GPT-2's tokenizer in other words passes, another one does not", async () => {
+  const vocabulary = JSON.parse(micro("vocab.json").toString()) as Record<string, number>;
+  const merges = micro("merges.txt").toString().trimEnd().split("\n").slice(1);
+  let made = 0;
+  const directory = (contents: Record<string, unknown>) => {
+    const path = join(folder, `tokenizer-${made++}`);
+    mkdirSync(path);
+    for (const [file, content] of Object.entries(contents))
+      writeFileSync(join(path, file), typeof content === "string" ? content : JSON.stringify(content));
+    return path;
+  };
+  await checkTokenizer(directory({}));
+  await checkTokenizer(
+    directory({ "vocab.json": { ...vocabulary, "[PAD]": 50257 }, "merges.txt": merges.join("\r\n") }),
+  );
+  const model = { type: "BPE", vocab: vocabulary, merges };
+  await checkTokenizer(directory({ "tokenizer.json": { model } }));
+  await checkTokenizer(
+    directory({ "tokenizer.json": { model: { ...model, merges: merges.map((m) => m.split(" ")) } } }),
+  );
+  const refused = (words: string[], contents: Record<string, unknown>) =>
+    assertFails(ConfigError, ["another tokenizer", ...words], () => checkTokenizer(directory(contents)));
+  await refused(['token "hello"', "found:    7"], { "vocab.json": { ...vocabulary, hello: 7 } });
+  await refused(['token "zzzz" = 5'], { "vocab.json": { ...vocabulary, zzzz: 5 } });
+  await refused(["no such token"], { "vocab.json": { a: 1 } });
+  await refused(["50000 merges", "50001"], { "merges.txt": [...merges, "x y"].join("\n") });
+  await refused(["found:    the end"], { "merges.txt": "" });
+  await refused(["tokenizer.json"], { "tokenizer.json": { model: { vocab: {}, merges: [] } } });
+  await assertFails(FormatError, ["without merges"], () => checkTokenizer(directory({ "tokenizer.json": {} })));
+});
