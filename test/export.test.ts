@@ -1,8 +1,8 @@
 /** Exports: the merged model by value, and what is refused. What real PEFT and transformers say is in test/exchange. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { joinPath, writeDirectoryAtomic } from "#platform";
+import { joinPath, packagePath, writeDirectoryAtomic } from "#platform";
 import type { LoraConfig, Target } from "../src/config.ts";
 import { ConfigError } from "../src/errors.ts";
 import { openGPT2 } from "../src/io/hf.ts";
@@ -36,7 +36,8 @@ const baseDirectory = join(folder, "base");
   mkdirSync(baseDirectory);
   writeFileSync(join(baseDirectory, "model.safetensors"), encodeSafetensors(tensors));
   writeFileSync(join(baseDirectory, "config.json"), JSON.stringify({ ...SMALL, model_type: "gpt2", resid_pdrop: 0.1 }));
-  for (const name of ["vocab.json", "merges.txt"]) writeFileSync(join(baseDirectory, name), name);
+  for (const name of ["vocab.json", "merges.txt"])
+    copyFileSync(packagePath(`data/models/gpt2-micro/${name}`), join(baseDirectory, name));
 }
 
 function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = {}): AdapterMeta {
