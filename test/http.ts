@@ -25,6 +25,15 @@ export async function serve(answer: (request: IncomingMessage, response: ServerR
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
 }
 
+/** An address where nobody listens. */
+export async function nowhere(): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((closed) => server.close(closed));
+  return `http://127.0.0.1:${port}`;
+}
+
 /** Answers with bytes, or the range of them that was asked for; `cutAt` breaks the connection after so many bytes. */
 export function sendBytes(
   request: IncomingMessage,

@@ -12,7 +12,7 @@ import { hubNameOf, snapshotOf } from "../src/io/hub.ts";
 import { checkTokenizer } from "../src/io/tokenizer-files.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
-import { type Server, sendBytes, serve, setEnvironment } from "./http.ts";
+import { nowhere, type Server, sendBytes, serve, setEnvironment } from "./http.ts";
 
 const folder = temporaryFolder();
 const REVISION = "0123456789abcdef0123456789abcdef01234567";
@@ -254,8 +254,8 @@ test("what the hub refuses, or cannot do", async () => {
     return true;
   };
   await assertFails(DownloadError, ["none of a Hugging Face hub", "HF_ENDPOINT"], () => resolveModel(NAME, options));
-  start({ HF_ENDPOINT: "http://127.0.0.1:9" });
-  await assertFails(DownloadError, [`"${NAME}" is not here yet`, "127.0.0.1:9 cannot be reached"], () =>
+  start({ HF_ENDPOINT: await nowhere() });
+  await assertFails(DownloadError, [`"${NAME}" is not here yet`, "cannot be reached", "ECONNREFUSED"], () =>
     resolveModel(NAME, options),
   );
   start({ HF_TOKEN: "secret" });

@@ -12,7 +12,7 @@ import type { DownloadEvent } from "../src/io/download.ts";
 import { RandomState } from "../src/mt19937.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test, testIf } from "./harness.ts";
-import { type Server, sendBytes, serve, setEnvironment } from "./http.ts";
+import { nowhere, type Server, sendBytes, serve, setEnvironment } from "./http.ts";
 
 const folder = temporaryFolder();
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -154,9 +154,9 @@ test("what cannot be fetched, or is not what it should be, is said and not kept"
 
 test("without a network it says where the file belongs; a file put there is enough", async () => {
   const cache = newCache();
-  setEnvironment({ LOWRANK_UCI_ENDPOINT: "http://127.0.0.1:9" });
+  setEnvironment({ LOWRANK_UCI_ENDPOINT: await nowhere() });
   const path = join(cache, "datasets/made-up/SMSSpamCollection");
-  await assertFails(DownloadError, ["127.0.0.1:9 cannot be reached", "put the collection's file", path], () =>
+  await assertFails(DownloadError, ["cannot be reached", "ECONNREFUSED", "put the collection's file", path], () =>
     openCollection(false, options, about),
   );
   mkdirSync(join(cache, "datasets/made-up"), { recursive: true });

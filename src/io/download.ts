@@ -214,7 +214,7 @@ export async function fetchAgain(
       if (isAbort(cause)) throw cause;
       if (failures === TRIES || isOffline(cause))
         throw new DownloadError(`${new URL(url).host} cannot be reached`, {
-          where: String(url),
+          where: String(url).replace(/\?.*/, ""),
           found: reasonOf(cause),
           hint: "is this machine connected to the network?",
           cause,

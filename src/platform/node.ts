@@ -194,7 +194,7 @@ export async function linkFile(target: string, path: string): Promise<void> {
 export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
   const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
-  const release = await lock(path, { realpath: false, stale: 20_000, retries });
+  const release = await lock(path, { realpath: false, stale: 10_000, retries });
   try {
     return await work();
   } finally {

@@ -2,8 +2,8 @@
 import cliProgress from "cli-progress";
 import type { DownloadEvent } from "../io/download.ts";
 
-/** Files below this many bytes come and go without a word. */
-const SMALL_BYTES = 1 << 16;
+/** Files below this many bytes get no bar, and one line. */
+const SMALL_BYTES = 2 << 20;
 /** Lines a file, where there is no terminal. */
 const LINES = 10;
 
@@ -38,10 +38,9 @@ function plainLines(stream: NodeJS.WritableStream): (event: DownloadEvent) => vo
   let printed = 0;
   return ({ status, name, file, loaded, total }) => {
     if (status === "initiate") printed = 0;
-    if (!isShown(total)) return;
     if (status === "download" && printed === 0)
       stream.write(`fetching ${labelOf(name, file, total)}${loaded > 0 ? `, from ${megabytes(loaded)} on` : ""}\n`);
-    const part = total === undefined ? 0 : Math.floor((loaded / total) * LINES);
+    const part = total === undefined || !isShown(total) ? 0 : Math.floor((loaded / total) * LINES);
     if (part <= printed) return;
     printed = part;
     stream.write(`  ${part * (100 / LINES)} %  ${megabytes(loaded)}\n`);
