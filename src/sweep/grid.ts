@@ -41,11 +41,11 @@ const EQUAL_BUDGET: Arm[] = [
 /** The published experiment and the questions behind it. */
 export const SWEEPS: Record<string, SweepSpec> = {
   paper: {
-    base: { ...PAPER, model: "gpt2", padding: "longest" },
+    base: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
     arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
   },
   "paper-text": {
-    base: { ...PAPER, model: "gpt2", padding: "longest", scaling: "alpha/r", init: "gaussian" },
+    base: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest", scaling: "alpha/r", init: "gaussian" },
     arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
   },
   targets: { base: {}, arms: EQUAL_BUDGET },
