@@ -1,11 +1,12 @@
 /** The SMS collection: its download from a local server, its two readings, and the experiment's order of rows. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { zipSync } from "fflate";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { loadDataset } from "../src/data/datasets.ts";
+import { bytesReader } from "../src/data/corpus.ts";
+import { type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
 import { type CollectionDescription, openCollection, readAsPandas } from "../src/data/sms.ts";
 import { ConfigError, DataError, DownloadError } from "../src/errors.ts";
 import type { DownloadEvent } from "../src/io/download.ts";
@@ -178,14 +179,34 @@ test('the data set "sms" is fetched from where it should be, and refuses another
 
 const shared = packagePath("../shared/data/sms");
 
-testIf(existsSync(shared), "no SMS files beside the repository", "SMS: the labels stand in pandas' order", () => {
-  const labels = ["train", "val", "test"].flatMap((name) =>
-    [...readFileSync(`${shared}/${name}.csv`, "utf8").matchAll(/^([01]),/gm)].map(([, label]) => Number(label)),
-  );
-  // 747 ham, then 747 spam, shuffled.
-  const order = [...new RandomState(42).permutation(1494)];
-  assert.equal(
-    labels,
-    order.map((i) => (i < 747 ? 0 : 1)),
-  );
-});
+testIf(
+  existsSync(shared),
+  "no SMS files beside the repository",
+  "SMS: the published rows come back in order",
+  async () => {
+    const [trainFile, valFile, testFile] = ["train", "val", "test"].map((name) => `${shared}/${name}.csv`);
+    const published = await loadDataset({ train: trainFile!, val: valFile!, test: testFile! });
+    const rowsOf = ({ train, val, test }: LoadedDataset) =>
+      [train, val, test].map((set) => Array.from({ length: set.size }, (_, i) => [set.label(i), set.text(i)] as const));
+    const rows = rowsOf(published).flat();
+
+    // The labels alone: 747 ham, then 747 spam, shuffled.
+    const order = [...new RandomState(42).permutation(1494)];
+    assert.equal(
+      rows.map(([label]) => label),
+      order.map((i) => (i < 747 ? 0 : 1)),
+    );
+
+    // A collection with the published messages where the draw finds them, and fillers elsewhere.
+    const joined = new Array<string>(1494);
+    for (const [i, at] of order.entries()) joined[at] = rows[i]![1];
+    const ham = Array.from({ length: 4825 }, (_, i) => `filler ${i}`);
+    for (const [i, at] of new RandomState(42).sample(4825, 747).entries()) ham[at] = joined[i]!;
+    const lines = [...ham.map((text) => ["ham", text]), ...joined.slice(747).map((text) => ["spam", text])];
+    const jsonl = lines.map(([label, text]) => `${JSON.stringify({ label, text })}\n`).join("");
+    const file = bytesReader("collection.jsonl", new TextEncoder().encode(jsonl));
+    const drawn = await loadDataset({ file }, { split: "experiment" });
+    assert.equal(rowsOf(drawn), rowsOf(published));
+    assert.equal(drawn.stats.leaks, { val: 24, test: 59 });
+  },
+);
