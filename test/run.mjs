@@ -7,9 +7,6 @@ import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const JOBS = 2;
-/** Relaxed SIMD, tested where the runtime has it: Node 20 behind a flag, later ones by themselves. */
-const RELAXED = "--experimental-wasm-relaxed-simd";
-const FLAGS = spawnSync(process.execPath, [RELAXED, "--eval", "0"]).status === 0 ? [RELAXED] : [];
 const FILE_TIMEOUT_MS = 15 * 60_000;
 const built = spawnSync(process.execPath, ["src/tools/build.mjs", "--tests"], { stdio: "inherit" });
 if (built.status !== 0) process.exit(1);
@@ -27,7 +24,7 @@ if (files.length === 0) {
 function runFile(file) {
   return new Promise((done) => {
     const started = Date.now();
-    const child = spawn(process.execPath, [...FLAGS, "--enable-source-maps", join("build/test", file)], {
+    const child = spawn(process.execPath, ["--enable-source-maps", join("build/test", file)], {
       // No test fetches anything but from a server of its own.
       env: { ...process.env, FORCE_COLOR: "0", HF_HUB_OFFLINE: "1", HF_HOME: resolve("build/test/no-hub") },
       timeout: FILE_TIMEOUT_MS,

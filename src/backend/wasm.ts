@@ -2,7 +2,7 @@
  * Replays plans on the CPU, by the kernels of assembly/kernels. Buffers lie in one shared WebAssembly.Memory; a run writes
  * the scalars that changed and posts one message a thread. Work is done in the order in which it was asked for.
  */
-import { availableMemory, parallelism } from "#platform";
+import { allowRelaxedSimd, availableMemory, parallelism } from "#platform";
 import plain from "../../build/kernels.wasm";
 import relaxed from "../../build/kernels-relaxed.wasm";
 import { ConfigError, DeviceError } from "../errors.ts";
@@ -30,6 +30,7 @@ const RELAXED_PROBE = Uint8Array.from([
 ]);
 
 export function hasRelaxedSimd(): boolean {
+  if (!WebAssembly.validate(RELAXED_PROBE)) allowRelaxedSimd();
   return WebAssembly.validate(RELAXED_PROBE);
 }
 

@@ -238,6 +238,9 @@ export function parallelism(): number {
   return navigator.hardwareConcurrency || 1;
 }
 
+/** Nothing to allow: a browser offers relaxed SIMD or does not have it. */
+export function allowRelaxedSimd(): void {}
+
 /** Starts a worker from a file of the page's folder. */
 export function startWorker(
   name: string,
