@@ -20,6 +20,7 @@ import {
 } from "./settings.ts";
 import { keepCheckpoint, lastCheckpoint } from "./train/checkpoint.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "./train/options.ts";
+import { specOf } from "./train/preparation.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
 import {
   beginRun,
@@ -31,7 +32,7 @@ import {
   saveRun,
 } from "./train/run-directory.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
-import { fineTune, specOf } from "./train/trainer.ts";
+import { fineTune } from "./train/trainer.ts";
 
 interface Flags extends Settings {
   device: DeviceName;

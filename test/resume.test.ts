@@ -68,6 +68,35 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
     }
   });
 
+test("paused, then gone on with; a checkpoint after every evaluation and at the pause", async () => {
+  const straight = await run();
+  const kept: number[] = [];
+  const evaluated: number[] = [];
+  let asked = 0;
+  let goOn: (() => void) | undefined;
+  const pause = () => {
+    if (++asked !== 4) return undefined;
+    return new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+  };
+  const result = await run({
+    pause,
+    checkpointEvery: "evaluation",
+    onCheckpoint: async ({ step }) => {
+      kept.push(step);
+      // The state is kept before the run waits, or it would wait for ever.
+      goOn?.();
+    },
+    onEvent: (event) => {
+      if (event.type === "evaluation") evaluated.push(event.record.step);
+    },
+  });
+  assertSameRun(result, straight);
+  const between = evaluated.filter((step) => step > 0 && step < result.steps.length);
+  assert.equal(kept, [...between.slice(0, 1), 3, ...between.slice(1)]);
+});
+
 test("two generations are kept; a damaged one falls back to the one before", async () => {
   const directory = join(folder, "generations");
   const checkpoints: Checkpoint[] = [];

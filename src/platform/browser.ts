@@ -241,6 +241,19 @@ export function parallelism(): number {
 /** Nothing to allow: a browser offers relaxed SIMD or does not have it. */
 export function allowRelaxedSimd(): void {}
 
+/** Waits until what else has happened has been heard: messages, timers. */
+export function nextTurn(): Promise<void> {
+  // A timer would wait for 4 ms.
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
 /** Starts a worker from a file of the page's folder. */
 export function startWorker(
   name: string,

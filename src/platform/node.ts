@@ -264,6 +264,13 @@ export function allowRelaxedSimd(): void {
   setFlagsFromString("--experimental-wasm-relaxed-simd");
 }
 
+/** Waits until what else has happened has been heard: messages, timers. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
 /** Starts a worker from a file inside `dist/`. */
 export function startWorker(
   name: string,

@@ -2,22 +2,19 @@
  * Fine-tuning: batches through the engine, a learning-rate schedule, evaluation at intervals, events for hosts. Knows no
  * files and no terminal.
  */
-import type { Backend } from "../backend/backend.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import { Loader, maxBatchTokens } from "../data/loader.ts";
-import { ConfigError, DataError, TrainingError } from "../errors.ts";
+import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import type { Adapter, Tensors } from "../io/peft.ts";
+import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
-import { type ModelSpec, trainableCount } from "../model/trainable.ts";
-import type { AdamWConfig } from "../ops/adamw.ts";
 import { sizeOf } from "../tensor.ts";
 import { initialize, loadBase, readTrained, writeTrained } from "./contents.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
-import { Engine, type EngineOptions } from "./engine.ts";
+import { Engine } from "./engine.ts";
 import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT, type Prediction } from "./metrics.ts";
-import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
+import type { TrainOptions } from "./options.ts";
+import { type Pace, type PreparedRun, prepareRun, type RunArguments } from "./preparation.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
@@ -27,49 +24,20 @@ import {
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
-import { scheduleFactor, warmupSteps } from "./schedule.ts";
-import { Trunk, trunkBytes } from "./trunk.ts";
+import { scheduleFactor } from "./schedule.ts";
+import { Trunk } from "./trunk.ts";
 
-export interface FineTuneArguments extends Partial<TrainOptions> {
-  device: Backend;
-  model: GPT2Checkpoint;
-  data: LoadedDataset;
-  /** An adapter of this model to go on from, in place of a fresh one: it decides rank, targets, head and pooling. */
-  adapter?: Adapter;
+export interface FineTuneArguments extends RunArguments {
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
-  /**
-   * Bytes of the host's memory for what frozen lower blocks make of the examples, so that they run once an example; where
-   * they would take more, the whole model runs every time, to the same bits. Default: a quarter of what is free, at most 1 GB.
-   */
-  trunkBudget?: number;
   /** Where to go on from: with the same options, data and device the run ends with the same bits as one that never stopped. */
   resume?: Checkpoint;
-  /** Steps between checkpoints; 0 (default): only where the run is aborted. */
-  checkpointEvery?: number;
+  /** Steps between checkpoints, or `evaluation`: after each; 0 (default): only where the run is aborted. */
+  checkpointEvery?: number | "evaluation";
   /** Keeps a checkpoint. The run waits for it. */
   onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
-}
-
-/** What the model of a run looks like, from its settings and its data. */
-export function specOf(
-  model: GPT2Checkpoint,
-  data: LoadedDataset,
-  options: TrainOptions,
-  adapter?: Adapter,
-): ModelSpec {
-  return {
-    config: model.config,
-    task: {
-      objective: "classification",
-      num_labels: data.labels.length,
-      pooling: options.pooling,
-      head_bias: options.headBias,
-    },
-    mode: options.mode,
-    lora: options.mode === "lora" ? (adapter?.meta.lora ?? loraConfig(options)) : null,
-    train_head: true,
-  };
+  /** Asked before every step: for a promise the run keeps a checkpoint and waits. The time does not count. */
+  pause?: () => Promise<void> | undefined;
 }
 
 /**
@@ -78,97 +46,23 @@ export function specOf(
  * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
  */
 export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
-  const { device, model, data, adapter, signal, onEvent = () => {}, trunkBudget, ...rest } = args;
-  const { resume, checkpointEvery = 0, onCheckpoint, ...given } = rest;
-  const options = resolveOptions(adapter ? withAdapter(given, adapter.meta) : given);
-  if (adapter) checkLabels(adapter, data);
-  const spec = specOf(model, data, options, adapter);
-  checkLengths(data, model);
-  const optimizer: AdamWConfig = {
-    betas: [0.9, 0.999],
-    eps: 1e-8,
-    weight_decay: options.weightDecay,
-    clip: options.clip,
-  };
-  const loader = new Loader(data.train, {
-    batchSize: options.batchSize,
-    batching: options.batching,
-    seed: options.seed,
-  });
-  const pace = paceOf(loader, options);
-  const longest = [data.train, data.val, data.test].map((set) => maxBatchTokens(set, 1));
-  const capacity = {
-    tokens: Math.max(maxBatchTokens(data.train, options.batchSize), ...longest),
-    sequences: Math.max(options.batchSize, EVALUATION_SEQUENCES),
-  };
-  const bytes = trunkBytes(spec, data, trunkBudget);
-  const engineOptions: EngineOptions = { spec, capacity, optimizer, ...(bytes > 0 ? { part: "top" } : {}) };
-  const trainable = trainableCount(spec);
-  onEvent({
-    type: "plan",
-    plan: Engine.plan(device, engineOptions),
-    device: device.info,
-    trainable,
-    trunk: bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "trunk" }), bytes } : null,
-  });
-  const trunk = bytes > 0 ? await Trunk.make(device, model, data, { spec, capacity }) : undefined;
-  const engine = await Engine.create(device, engineOptions);
+  const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
+  const { device, model, data, adapter } = run;
+  const prepared = prepareRun(run);
+  const { options, spec, capacity, optimizer, plan, trainable } = prepared;
+  onEvent?.({ type: "plan", plan, device: device.info, trainable, trunk: prepared.trunk });
+  const trunk = prepared.trunk ? await Trunk.make(device, model, data, { spec, capacity }) : undefined;
+  const engine = await Engine.create(device, { spec, capacity, optimizer, ...(trunk ? { part: "top" } : {}) });
   try {
     await loadBase(engine, model);
     initialize(engine, options.seed);
     if (adapter) writeTrained(engine, adapter.tensors);
-    const run = new Run(engine, model, trunk, data, options, loader, pace, signal, onEvent);
-    if (onCheckpoint) run.keepCheckpoints(checkpointEvery, onCheckpoint);
-    if (resume) run.goOnFrom(resume);
-    return await run.train({ options, spec, plan: engine.plan, device: device.info, trainable });
+    const training = new Run(engine, trunk, args, prepared);
+    if (resume) training.goOnFrom(resume);
+    return await training.train({ options, spec, plan: engine.plan, device: device.info, trainable });
   } finally {
     engine.destroy();
   }
-}
-
-/** Sequences that an evaluation batch may hold where they are short; its tokens are those of a training batch. */
-const EVALUATION_SEQUENCES = 32;
-
-/** The rows of the adapter's head must be the classes of the data. PEFT's adapters do not tell names. */
-function checkLabels({ meta: { labels } }: Adapter, data: LoadedDataset): void {
-  const nameless = labels.every((label, i) => label === `LABEL_${i}`) && labels.length === data.labels.length;
-  if (!nameless && labels.join("\n") !== data.labels.join("\n"))
-    throw new ConfigError("the adapter knows other classes than the data has", {
-      expected: labels.join(", "),
-      found: data.labels.join(", "),
-    });
-}
-
-function checkLengths(data: LoadedDataset, model: GPT2Checkpoint): void {
-  const { n_positions } = model.config;
-  for (const [name, set] of Object.entries({ train: data.train, val: data.val, test: data.test })) {
-    const longest = maxBatchTokens(set, 1);
-    if (longest > n_positions)
-      throw new DataError(`a message of the ${name} set is longer than the model's context`, {
-        expected: `at most ${n_positions} tokens`,
-        found: `${longest}`,
-        hint: `load the data with maxLength ${n_positions}`,
-      });
-  }
-}
-
-/** How many steps a run has. */
-interface Pace {
-  stepsPerEpoch: number;
-  total: number;
-  /** Steps of the warm-up. */
-  warmup: number;
-}
-
-function paceOf({ batchesPerEpoch }: Loader, { accumulate, epochs, warmup }: TrainOptions): Pace {
-  const stepsPerEpoch = Math.floor(batchesPerEpoch / accumulate);
-  if (stepsPerEpoch === 0)
-    throw new ConfigError("accumulate gives no steps", {
-      expected: `at most ${batchesPerEpoch}, the batches of an epoch`,
-      found: String(accumulate),
-    });
-  const total = stepsPerEpoch * epochs;
-  return { stepsPerEpoch, total, warmup: warmupSteps(warmup, total) };
 }
 
 class Run {
@@ -179,31 +73,28 @@ class Run {
   private secondsBefore: number;
   private examplesBefore = 0;
   private before: Splits<Evaluation> | undefined;
-  private checkpointEvery = 0;
-  private onCheckpoint: ((checkpoint: Checkpoint) => Promise<void>) | undefined;
   /** Steps submitted whose result has not been read, with their batches: to look at where something went wrong. */
   private readonly flying: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
   /** Steps of the running mean since the last evaluation. */
   private since = 0;
+  /** Seconds that count for no step: of evaluations, and of pauses. */
   private evaluating = 0;
+  private paused = 0;
+  private readonly model: GPT2Checkpoint;
+  private readonly data: LoadedDataset;
+  private readonly signal: AbortSignal | undefined;
+  private readonly options: TrainOptions;
+  private readonly pace: Pace;
 
   constructor(
     private readonly engine: Engine,
-    private readonly model: GPT2Checkpoint,
     private readonly trunk: Trunk | undefined,
-    private readonly data: LoadedDataset,
-    private readonly options: TrainOptions,
-    private readonly loader: Loader,
-    private readonly pace: Pace,
-    private readonly signal: AbortSignal | undefined,
-    private readonly onEvent: (event: TrainEvent) => void,
+    private readonly args: FineTuneArguments,
+    private readonly prepared: PreparedRun,
   ) {
+    ({ model: this.model, data: this.data, signal: this.signal } = args);
+    ({ options: this.options, pace: this.pace } = prepared);
     this.secondsBefore = trunk?.seconds ?? 0;
-  }
-
-  keepCheckpoints(every: number, keep: (checkpoint: Checkpoint) => Promise<void>): void {
-    this.checkpointEvery = every;
-    this.onCheckpoint = keep;
   }
 
   /** Puts the state of a checkpoint in place of the start. Throws ConfigError where it is not of this model. */
@@ -260,11 +151,15 @@ class Run {
   }
 
   private seconds(): number {
-    return this.secondsBefore + (performance.now() - this.started) / 1000;
+    return this.secondsBefore + (performance.now() - this.started) / 1000 - this.paused;
+  }
+
+  private onEvent(event: TrainEvent): void {
+    this.args.onEvent?.(event);
   }
 
   private async checkpoint(): Promise<void> {
-    if (!this.onCheckpoint) return;
+    if (!this.args.onCheckpoint) return;
     const tensors: Tensors = new Map();
     for (const name of this.engine.learning) {
       const { shape } = this.engine.parameter(name);
@@ -274,7 +169,7 @@ class Run {
       tensors.set(`v.${name}`, { shape, data: v });
     }
     const { steps, evaluations } = this;
-    await this.onCheckpoint({
+    await this.args.onCheckpoint({
       step: steps.length,
       seconds: this.seconds(),
       before: this.before!,
@@ -287,29 +182,42 @@ class Run {
   private async epoch(epoch: number): Promise<void> {
     const { accumulate, lr, schedule, pooling } = this.options;
     const { stepsPerEpoch, total, warmup } = this.pace;
+    const { checkpointEvery = 0, pause } = this.args;
+    const evaluateEvery = this.options.evalEvery || Math.ceil(stepsPerEpoch / 2);
+    const keepEvery = checkpointEvery === "evaluation" ? evaluateEvery : checkpointEvery;
     let group: Batch[] = [];
     // Not at its start where the run goes on from a checkpoint.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
-    for (const packed of this.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
+    for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
       group.push(classificationBatch(packed, pooling, this.trunk?.of(this.data.train, packed.positions)));
       if (group.length < accumulate) continue;
+      const pausing = pause?.();
+      if (pausing) await this.pauseFor(pausing);
       if (this.signal?.aborted) return;
       this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
       step++;
       group = [];
       // A batch's result must be read before its slot is used again.
       while (this.flying.length * accumulate > IN_FLIGHT) await this.land();
-      const every = this.options.evalEvery || Math.ceil(stepsPerEpoch / 2);
-      if (step % every === 0 && step < total) {
+      if (step % evaluateEvery === 0 && step < total) {
         await this.landAll();
         await this.evaluate();
       }
-      if (this.checkpointEvery > 0 && step % this.checkpointEvery === 0 && step < total) {
+      if (keepEvery > 0 && step % keepEvery === 0 && step < total) {
         await this.landAll();
         await this.checkpoint();
       }
       if (step === (epoch + 1) * stepsPerEpoch) return;
     }
+  }
+
+  /** Keeps what the run has done so far and waits. */
+  private async pauseFor(pausing: Promise<void>): Promise<void> {
+    await this.landAll();
+    await this.checkpoint();
+    const start = performance.now();
+    await pausing;
+    this.paused += (performance.now() - start) / 1000;
   }
 
   private submit(index: number, batches: Batch[], lr: number): void {
@@ -345,7 +253,7 @@ class Run {
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
       throw await diagnose(this.engine, this.model, { record, total: this.pace.total, batches });
     this.steps.push(record);
-    const seconds = (performance.now() - this.started) / 1000 - this.evaluating;
+    const seconds = (performance.now() - this.started) / 1000 - this.evaluating - this.paused;
     const examplesPerSecond = (record.examples - this.examplesBefore) / seconds;
     const { total } = this.pace;
     const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
