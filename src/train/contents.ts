@@ -7,6 +7,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
 import type { Engine } from "./engine.ts";
+import type { Weights } from "./weights.ts";
 
 /** Values that are read, converted and sent to the device at a time: the whole model is never in the host's memory. */
 const LOAD_ELEMENTS = 4 << 20;
@@ -14,7 +15,7 @@ const LOAD_ELEMENTS = 4 << 20;
 const isNew = (name: string) => name.startsWith("lora.") || name.startsWith("head.");
 
 /** Writes every base tensor of the checkpoint into the engine's parameters. */
-export async function loadBase(engine: Engine, checkpoint: GPT2Checkpoint): Promise<void> {
+export async function loadBase(engine: Weights, checkpoint: GPT2Checkpoint): Promise<void> {
   for (const { name, shape } of engine.plan.parameters.all.values()) {
     if (isNew(name)) continue;
     const rows = shape[0]!;
@@ -79,7 +80,7 @@ export async function readTrained(engine: Engine): Promise<Tensors> {
 }
 
 /** Writes trained tensors over the base model. Throws ShapeError for a tensor that the model does not have. */
-export function writeTrained(engine: Engine, tensors: Tensors): void {
+export function writeTrained(engine: Weights, tensors: Tensors): void {
   for (const [name, { shape, data }] of tensors) {
     if (sizeOf(shape) !== data.length)
       throw new ShapeError(`${name}: shape and contents differ`, {

@@ -6,12 +6,12 @@ import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { type Batch, packBatch } from "../model/batch.ts";
 import { buildPlan, type Capacity, type ModelPlan, SLOTS } from "../model/gpt2.ts";
-import type { Parameter, Piece } from "../model/parameters.ts";
+import type { Piece } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
-import { sizeOf } from "../tensor.ts";
+import { Weights } from "./weights.ts";
 
 export interface EngineOptions {
   spec: ModelSpec;
@@ -44,17 +44,18 @@ const IDLE: Pick<StepValues, "decay" | "step_size" | "correction2"> = { decay: 1
 /** What the losses of the rows that count are multiplied with; where none counts, the loss is 0 and not 0 / 0. */
 const meanOf = (counted: number) => 1 / Math.max(1, counted);
 
-export class Engine {
+export class Engine extends Weights<ModelPlan> {
   private readonly staging: Uint32Array;
   private slot = 0;
   /** AdamW steps taken. */
   steps = 0;
 
   private constructor(
-    readonly plan: ModelPlan,
-    readonly session: Session,
+    plan: ModelPlan,
+    session: Session,
     private readonly optimizer: AdamWConfig | null,
   ) {
+    super(plan, session);
     this.staging = new Uint32Array(plan.batch.root.size);
   }
 
@@ -72,38 +73,6 @@ export class Engine {
   /** Names of the parameters that learn, in the model's order. */
   get learning(): string[] {
     return [...this.plan.parameters.all.values()].filter(({ grad }) => grad).map(({ name }) => name);
-  }
-
-  parameter(name: string): Parameter {
-    const parameter = this.plan.parameters.all.get(name);
-    if (!parameter) throw new ShapeError(`the model has no tensor ${name}`);
-    return parameter;
-  }
-
-  /** Writes rows `firstRow` .. of a parameter. */
-  writeParameter(name: string, data: Float32Array, firstRow = 0): void {
-    const { pieces, shape } = this.parameter(name);
-    const width = sizeOf(shape) / shape[0]!;
-    if (data.length % width !== 0 || firstRow * width + data.length > sizeOf(shape))
-      throw new ShapeError(`${name}: contents of the wrong size`, {
-        expected: `whole rows of ${width}, at most ${sizeOf(shape) - firstRow * width} elements`,
-        found: `${data.length} elements`,
-      });
-    const end = firstRow + data.length / width;
-    for (const { tensor, first } of pieces) {
-      const from = Math.max(first, firstRow);
-      const to = Math.min(first + tensor.shape[0]!, end);
-      if (from < to)
-        this.session.write(
-          tensor,
-          data.subarray((from - firstRow) * width, (to - firstRow) * width),
-          (from - first) * width,
-        );
-    }
-  }
-
-  readParameter(name: string): Promise<Float32Array> {
-    return this.readPieces(this.parameter(name).pieces);
   }
 
   /** The gradient that the last backward pass left, before clipping. */
@@ -189,10 +158,6 @@ export class Engine {
     if (this.plan.stopped) this.session.write(this.plan.stopped, new Uint32Array(1));
   }
 
-  destroy(): void {
-    this.session.destroy();
-  }
-
   private submit(
     segments: readonly SegmentName[],
     batch: Batch,
@@ -224,17 +189,5 @@ export class Engine {
       const page = this.plan.parameters.pages.find((candidate) => candidate.grad === tensor.root)!;
       return { tensor: page[key].view(`${key} ${name}`, tensor.shape, tensor.offset), first };
     });
-  }
-
-  private async readPieces(pieces: Piece[]): Promise<Float32Array> {
-    const parts = await Promise.all(pieces.map(({ tensor }) => this.session.read(tensor)));
-    if (parts.length === 1) return parts[0]!;
-    const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of parts) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    return whole;
   }
 }

@@ -1,0 +1,68 @@
+/** A plan's parameters on a device: their contents in and out. */
+import type { Session } from "../backend/backend.ts";
+import { ShapeError } from "../errors.ts";
+import type { Parameter, Parameters, Piece } from "../model/parameters.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import type { Program } from "../plan/plan.ts";
+import { sizeOf } from "../tensor.ts";
+
+/** A program over a model's parameters. */
+export interface ParameterPlan extends Program {
+  spec: ModelSpec;
+  parameters: Parameters;
+}
+
+export class Weights<P extends ParameterPlan = ParameterPlan> {
+  constructor(
+    readonly plan: P,
+    readonly session: Session,
+  ) {}
+
+  parameter(name: string): Parameter {
+    const parameter = this.plan.parameters.all.get(name);
+    if (!parameter) throw new ShapeError(`the model has no tensor ${name}`);
+    return parameter;
+  }
+
+  /** Writes rows `firstRow` .. of a parameter. */
+  writeParameter(name: string, data: Float32Array, firstRow = 0): void {
+    const { pieces, shape } = this.parameter(name);
+    const width = sizeOf(shape) / shape[0]!;
+    if (data.length % width !== 0 || firstRow * width + data.length > sizeOf(shape))
+      throw new ShapeError(`${name}: contents of the wrong size`, {
+        expected: `whole rows of ${width}, at most ${sizeOf(shape) - firstRow * width} elements`,
+        found: `${data.length} elements`,
+      });
+    const end = firstRow + data.length / width;
+    for (const { tensor, first } of pieces) {
+      const from = Math.max(first, firstRow);
+      const to = Math.min(first + tensor.shape[0]!, end);
+      if (from < to)
+        this.session.write(
+          tensor,
+          data.subarray((from - firstRow) * width, (to - firstRow) * width),
+          (from - first) * width,
+        );
+    }
+  }
+
+  readParameter(name: string): Promise<Float32Array> {
+    return this.readPieces(this.parameter(name).pieces);
+  }
+
+  destroy(): void {
+    this.session.destroy();
+  }
+
+  protected async readPieces(pieces: Piece[]): Promise<Float32Array> {
+    const parts = await Promise.all(pieces.map(({ tensor }) => this.session.read(tensor)));
+    if (parts.length === 1) return parts[0]!;
+    const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+      whole.set(part, at);
+      at += part.length;
+    }
+    return whole;
+  }
+}
