@@ -1,4 +1,4 @@
-/** Lowrank's public API. */
+/** Lowrank's public API in Node; browser.ts is the same in a page. */
 export type { Backend, DeviceInfo } from "./backend/backend.ts";
 export type { GPT2Config, Init, LoraConfig, Mode, Pooling, Scaling, Target } from "./config.ts";
 export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";

@@ -22,6 +22,7 @@ import { keepCheckpoint, lastCheckpoint } from "./train/checkpoint.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "./train/options.ts";
 import { specOf } from "./train/preparation.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
+import { runCharts } from "./train/run-charts.ts";
 import {
   beginRun,
   type RunConfig,
@@ -279,7 +280,7 @@ await main(async () => {
       console.error(`stopped after step ${result.steps.length}; go on with:  node dist/train.js --resume ${out}`);
       return 130;
     }
-    const { peft, reason } = await saveRun(out, config, result);
+    const { peft, reason } = await saveRun(out, config, result, runCharts(result));
     if (flags.json) console.log(JSON.stringify({ type: "saved", directory: out, peft, reason }));
     else {
       console.log(`saved in ${out}${result.aborted ? ", stopped early" : ""}`);

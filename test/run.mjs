@@ -5,8 +5,10 @@
 import { spawn, spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { findChromium } from "../src/tools/chromium.mjs";
 
 const JOBS = 2;
+const CHROMIUM = findChromium() ?? "";
 const FILE_TIMEOUT_MS = 15 * 60_000;
 const built = spawnSync(process.execPath, ["src/tools/build.mjs", "--tests"], { stdio: "inherit" });
 if (built.status !== 0) process.exit(1);
@@ -26,7 +28,7 @@ function runFile(file) {
     const started = Date.now();
     const child = spawn(process.execPath, ["--enable-source-maps", join("build/test", file)], {
       // No test fetches anything but from a server of its own.
-      env: { ...process.env, FORCE_COLOR: "0", HF_HUB_OFFLINE: "1", HF_HOME: resolve("build/test/no-hub") },
+      env: { ...process.env, CHROMIUM, FORCE_COLOR: "0", HF_HUB_OFFLINE: "1", HF_HOME: resolve("build/test/no-hub") },
       timeout: FILE_TIMEOUT_MS,
     });
     let output = "";

@@ -1,12 +1,13 @@
 /**
  * What differs between Node and a page, the page's side. `node.ts` has the same exports.
  *
- * A path is one of three things: the path of a file that the visitor picked (`files.ts`), a URL, which is fetched and
- * read-only, or else a path in the origin private file system, the page's own disk.
+ * A path is one of four things: the path of a file that the visitor picked (`files.ts`), one in the package (`assets.ts`)
+ * or a URL, which are fetched and read-only, or else a path in the origin private file system, the page's own disk.
  */
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
+import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
 import type { FileContent, FileReader, FileWriter } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
@@ -32,20 +33,17 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> 
   return new Uint8Array(await (await openBlob(path)).arrayBuffer());
 }
 
-/** A file that was built with the program, by its path inside the page's folder (read-only, always there). */
+/** A file that was built with the program, by its path inside `dist/` (read-only, always there). */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  return readBytes(packagePath(name));
+  return readBytes(packagePath(`dist/${name}`));
 }
 
-/** The URL of a file or folder that is shipped with the page, from its folder: "data/models/gpt2-micro". */
-export function packagePath(name: string): string {
-  return new URL(name, import.meta.url).href;
-}
+export { packagePath };
 
 export async function exists(path: string): Promise<boolean> {
+  if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
   if (isUrl(path)) return (await fetch(path, { method: "HEAD" })).ok;
-  if (pickedFile(path) !== undefined || pickedPaths().some((file) => file.startsWith(`${joinPath(path)}/`)))
-    return true;
+  if (pickedPaths().some((file) => isWithin(file, path))) return true;
   const { folder, name } = split(path);
   if (name === "") return true;
   try {
@@ -74,7 +72,7 @@ export async function makeDirectory(path: string): Promise<void> {
 }
 
 export async function remove(path: string): Promise<void> {
-  for (const file of pickedPaths()) if (file === path || file.startsWith(`${joinPath(path)}/`)) forgetFile(file);
+  for (const file of pickedPaths()) if (isWithin(file, path)) forgetFile(file);
   const { folder, name } = split(path);
   if (await exists(path)) await (await openDirectory(folder)).removeEntry(name, { recursive: true });
 }
@@ -184,7 +182,9 @@ async function openBlob(path: string): Promise<Blob> {
   const file = pickedFile(path);
   if (file !== undefined) return file;
   if (isUrl(path)) {
-    const response = await fetch(path);
+    const url = isPackagePath(path) ? assetUrl(path) : path;
+    if (url === undefined) throw new Error(`${path}: the package has no such file`);
+    const response = await fetch(url);
     if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
     return response.blob();
   }
@@ -202,6 +202,11 @@ async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
   const found: string[] = [];
   for await (const name of directory.keys()) found.push(name);
   return found.sort();
+}
+
+/** Whether a file is the one of that path or in the folder of that path. */
+function isWithin(file: string, path: string): boolean {
+  return file === path || file.startsWith(`${joinPath(path)}/`);
 }
 
 function isUrl(path: string): boolean {
@@ -254,13 +259,13 @@ export function nextTurn(): Promise<void> {
   });
 }
 
-/** Starts a worker from a file of the page's folder. */
+/** Starts a worker from a file beside the built ones. */
 export function startWorker(
   name: string,
   onMessage: (message: unknown) => void,
   onError: (error: Error) => void,
 ): WorkerHandle {
-  const worker = new Worker(packagePath(name), { type: "module" });
+  const worker = openWorker(name);
   worker.onmessage = ({ data }) => onMessage(data);
   worker.onerror = ({ message }) => onError(new Error(message));
   return {

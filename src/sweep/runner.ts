@@ -7,6 +7,7 @@ import { loadModel } from "../io/hf.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { keepCheckpoint, lastCheckpoint } from "../train/checkpoint.ts";
 import type { StepRecord, TrainResult } from "../train/records.ts";
+import { runCharts } from "../train/run-charts.ts";
 import { beginRun, runConfig, saveRun } from "../train/run-directory.ts";
 import { fineTune } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
@@ -92,7 +93,7 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
     });
     if (result.aborted) return null;
     const summary = summarize(trial, result);
-    await saveRun(directory, config, result, [resultFile(summary)]);
+    await saveRun(directory, config, result, [...runCharts(result), resultFile(summary)]);
     return summary;
   } finally {
     await model.close();

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { buildSpamAssassin } from "./spam-assassin.mjs";
 import { buildTokenizer } from "./tokenizer.mjs";
+import { buildWeb } from "./web-build.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
@@ -63,6 +64,7 @@ await esbuild.build({
   outdir: "dist",
   splitting: true,
 });
+await buildWeb();
 run("node_modules/typescript/bin/tsc", ["--project", "src/tools/tsconfig.types.json"]);
 
 if (process.argv.includes("--tests")) {

@@ -1,11 +1,11 @@
 /**
- * Looks for a WebGPU adapter, as `npm test` needs one. Where there is none on Debian (or a system like it)
- * and this is root, Mesa's software Vulkan driver is installed; elsewhere the package is named, and the exit code is 1.
+ * Looks for what `npm test` needs of the system: a WebGPU adapter, and Chromium. Where one is missing on Debian (or a system
+ * like it) and this is root, Mesa's software Vulkan driver or the package chromium is installed; elsewhere they are named,
+ * and the exit code is 1.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-
-const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
+import { findChromium } from "./chromium.mjs";
+import { install, installCommand } from "./install.mjs";
 
 // A process of its own each time: the Vulkan loader looks for drivers once.
 const PROBE = `
@@ -20,35 +20,47 @@ function findAdapter() {
   return /^adapter: (.*)$/m.exec(stdout ?? "")?.[1] ?? null;
 }
 
-function isDebianRoot() {
-  return process.platform === "linux" && process.getuid?.() === 0 && existsSync("/etc/debian_version");
-}
+const VULKAN = ["libvulkan1", "mesa-vulkan-drivers"];
 
-function packageFor() {
-  if (process.platform !== "linux") return "a graphics driver with Metal (macOS) or Direct3D 12 (Windows)";
-  const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
-  const family = /^(?:ID|ID_LIKE)=.*$/gm;
-  const ids = (release.match(family) ?? []).join(" ");
-  if (/debian|ubuntu/.test(ids)) return `sudo apt-get install ${PACKAGES.join(" ")}`;
-  if (/fedora|rhel|centos/.test(ids)) return "sudo dnf install vulkan-loader mesa-vulkan-drivers";
-  if (/arch/.test(ids)) return "sudo pacman -S vulkan-icd-loader vulkan-swrast";
-  if (/alpine/.test(ids)) return "apk add vulkan-loader mesa-vulkan-swrast";
-  if (/suse/.test(ids)) return "sudo zypper install libvulkan1 libvulkan_lvp";
-  return "your distribution's Vulkan loader and Mesa's software driver (lavapipe)";
-}
+const NEEDED = [
+  {
+    name: "WebGPU adapter",
+    find: findAdapter,
+    packages: VULKAN,
+    commands: {
+      "debian|ubuntu": `sudo apt-get install ${VULKAN.join(" ")}`,
+      "fedora|rhel|centos": "sudo dnf install vulkan-loader mesa-vulkan-drivers",
+      arch: "sudo pacman -S vulkan-icd-loader vulkan-swrast",
+      alpine: "apk add vulkan-loader mesa-vulkan-swrast",
+      suse: "sudo zypper install libvulkan1 libvulkan_lvp",
+      "":
+        process.platform === "linux"
+          ? "your distribution's Vulkan loader and Mesa's software driver (lavapipe)"
+          : "a graphics driver with Metal (macOS) or Direct3D 12 (Windows)",
+    },
+  },
+  {
+    name: "Chromium",
+    find: findChromium,
+    packages: ["chromium"],
+    commands: {
+      ubuntu: "sudo snap install chromium",
+      debian: "sudo apt-get install chromium",
+      "fedora|rhel|centos": "sudo dnf install chromium",
+      arch: "sudo pacman -S chromium",
+      alpine: "apk add chromium",
+      suse: "sudo zypper install chromium",
+      "": "Chromium or Google Chrome; the variable CHROMIUM tells where it is",
+    },
+  },
+];
 
-function install() {
-  console.log(`no WebGPU adapter: installing ${PACKAGES.join(", ")} (a software driver)`);
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const apt = (...args) =>
-    spawnSync("apt-get", ["-qq", ...args], { stdio: ["ignore", "ignore", "inherit"], env }).status === 0;
-  return apt("update") && apt("install", "--no-install-recommends", "-y", ...PACKAGES);
-}
-
-let adapter = findAdapter();
-if (!adapter && isDebianRoot() && install()) adapter = findAdapter();
-if (adapter) console.log(`WebGPU adapter: ${adapter}`);
-else {
-  console.error(`no WebGPU adapter. Install one with:\n  ${packageFor()}`);
-  process.exit(1);
+for (const { name, find, packages, commands } of NEEDED) {
+  let found = find();
+  if (!found && install(`no ${name}`, packages)) found = find();
+  if (found) console.log(`${name}: ${found}`);
+  else {
+    console.error(`no ${name}. Install one with:\n  ${installCommand(commands)}`);
+    process.exitCode = 1;
+  }
 }

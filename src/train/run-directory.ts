@@ -1,4 +1,4 @@
-/** What a run leaves on the disk: settings, tables, charts, the plan and the trained tensors. */
+/** What a run leaves on the disk: settings, tables, the plan and the trained tensors. */
 import {
   absolutePath,
   canCreate,
@@ -20,10 +20,9 @@ import { snapshotOf } from "../io/hub.ts";
 import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/plan.ts";
-import { accuracyChart, type CurvePoint, type Curves, lossChart } from "../report/charts.ts";
 import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../report/csv.ts";
 import type { TrainOptions } from "./options.ts";
-import type { EvaluationRecord, StepRecord, TrainResult } from "./records.ts";
+import type { EvaluationRecord, TrainResult } from "./records.ts";
 
 /** Everything that is needed to repeat a run and to use what it learned: config.json. */
 export interface RunConfig {
@@ -166,18 +165,10 @@ export async function saveRun(
 ): Promise<{ peft: boolean; reason?: string }> {
   await refuseExisting(directory, true);
   const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
-  const curves = (key: "loss" | "accuracy"): Curves => ({
-    title: titleOf(config.options),
-    train: trainingCurve(result.steps, key),
-    validation: result.evaluations.map(({ examples, val }) => ({ examples_seen: examples, value: val[key] })),
-    examplesPerEpoch: examplesPerEpoch(result),
-  });
   const files = new Map<string, string | Uint8Array>([
     ["config.json", settings(config, result.device)],
     ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow({ ...result, examples: result.steps.at(-1)?.examples ?? 0 })])],
     ["losses.csv", toCsv(LOSSES_COLUMNS, result.evaluations.map(lossesRow))],
-    ["loss.svg", lossChart(curves("loss"))],
-    ["accuracy.svg", accuracyChart(curves("accuracy"))],
     ["plan.txt", printProgram(result.plan)],
     ...extra,
   ]);
@@ -208,24 +199,6 @@ export async function saveFailedRun(
 
 function settings(config: RunConfig, device: DeviceInfo): string {
   return `${JSON.stringify({ ...config, device, platform: platformName }, null, 2)}\n`;
-}
-
-/** Points of a training curve at most: single steps of a few messages are noise. */
-const CURVE_POINTS = 40;
-
-/** Means over stretches of equally many steps, each at its stretch's middle. */
-function trainingCurve(steps: StepRecord[], key: "loss" | "accuracy"): CurvePoint[] {
-  const stretch = Math.ceil(steps.length / CURVE_POINTS);
-  return Array.from({ length: Math.ceil(steps.length / stretch) || 0 }, (_, i) => {
-    const some = steps.slice(i * stretch, (i + 1) * stretch);
-    const mean = (of: (record: StepRecord) => number) => some.reduce((sum, r) => sum + of(r), 0) / some.length;
-    return { examples_seen: mean((r) => r.examples), value: mean((r) => r[key]) };
-  });
-}
-
-function examplesPerEpoch({ steps }: TrainResult): number {
-  const last = steps.at(-1);
-  return last ? last.examples / last.epoch : 1;
 }
 
 function lossesRow(record: EvaluationRecord) {

@@ -1,0 +1,44 @@
+/**
+ * Lowrank's public API in a page: what index.ts is in Node. Training and the reading of data are loaded when they are first
+ * asked for, so that a page that classifies carries neither.
+ */
+import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+import type { FineTuneRun } from "./train/saved-run.ts";
+import type { FineTuneArguments } from "./train/trainer.ts";
+
+export type { Backend, DeviceInfo } from "./backend/backend.ts";
+export type { GPT2Config, Init, LoraConfig, Mode, Pooling, Scaling, Target } from "./config.ts";
+export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
+export type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+export { Tokenizer } from "./data/tokenizer.ts";
+export { type DeviceName, type DeviceOptions, openDevice } from "./device.ts";
+export {
+  ConfigError,
+  DataError,
+  DeviceError,
+  DownloadError,
+  FormatError,
+  LowrankError,
+  ShapeError,
+  TrainingError,
+} from "./errors.ts";
+export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
+export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
+export { loadAdapter } from "./io/open-adapter.ts";
+export type { Adapter } from "./io/peft.ts";
+export { type Classification, Classifier, type ClassifierOptions } from "./train/classifier.ts";
+export type { Evaluation, Prediction } from "./train/metrics.ts";
+export type { TrainOptions } from "./train/options.ts";
+export type { EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "./train/records.ts";
+export type { FineTuneRun } from "./train/saved-run.ts";
+export type { FineTuneArguments } from "./train/trainer.ts";
+
+/** Reads, splits and encodes messages: see `loadDataset` in data/datasets.ts. */
+export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): Promise<LoadedDataset> {
+  return (await import("./data/datasets.ts")).loadDataset(spec, options);
+}
+
+/** Fine-tunes a GPT-2 as a text classifier, as in Node; a run is saved without charts. */
+export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
+  return (await import("./train/saved-run.ts")).fineTuneWith(() => [], args);
+}

@@ -1,0 +1,47 @@
+/**
+ * What ships with the package, as a page finds it: beside the built files in dist/browser/, by the same names from the
+ * package's root as in Node. Every URL is written out, as bundlers find and copy no others.
+ */
+
+/** URLs by path from the package's root. */
+const ASSETS: Readonly<Record<string, () => URL>> = {
+  "dist/gpt2.tokenizer.bin": () => new URL("../gpt2.tokenizer.bin", import.meta.url),
+  "dist/datasets/spam-assassin.csv": () => new URL("../datasets/spam-assassin.csv", import.meta.url),
+  "data/models/gpt2-micro/config.json": () => new URL("../../data/models/gpt2-micro/config.json", import.meta.url),
+  "data/models/gpt2-micro/model.safetensors": () =>
+    new URL("../../data/models/gpt2-micro/model.safetensors", import.meta.url),
+  "data/models/gpt2-micro/vocab.json": () => new URL("../../data/models/gpt2-micro/vocab.json", import.meta.url),
+  "data/models/gpt2-micro/merges.txt": () => new URL("../../data/models/gpt2-micro/merges.txt", import.meta.url),
+};
+
+/** Workers by their file in dist/browser/. */
+const WORKERS: Readonly<Record<string, () => Worker>> = {
+  "kernels-worker.js": () => new Worker(new URL("./kernels-worker.js", import.meta.url), { type: "module" }),
+};
+
+const PACKAGE = "package:";
+
+/** A path that means a file or folder of the package, whatever its URL is. */
+export function packagePath(name: string): string {
+  return PACKAGE + name;
+}
+
+export function isPackagePath(path: string): boolean {
+  return path.startsWith(PACKAGE);
+}
+
+/** Files of the package by their paths. */
+export function packageFiles(): string[] {
+  return Object.keys(ASSETS).map(packagePath);
+}
+
+/** The URL of a package's file; undefined where there is none. */
+export function assetUrl(path: string): string | undefined {
+  return ASSETS[path.slice(PACKAGE.length)]?.().href;
+}
+
+export function openWorker(name: string): Worker {
+  const open = WORKERS[name];
+  if (open === undefined) throw new Error(`the package has no worker ${name}`);
+  return open();
+}

@@ -1,0 +1,105 @@
+/**
+ * Builds what runs in a page. dist/browser/ is the library `lowrank/browser`; dist/web/ is the page, complete: it mirrors the
+ * package (dist/browser/, data/models/, ...), so that files find each other in both alike.
+ */
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import * as esbuild from "esbuild";
+
+const PAGE = "src/web";
+const WEB = "dist/web";
+const LIBRARY = "dist/browser";
+/** What ships of the library; everything else in its folder is the page's. */
+const LIBRARY_ENTRIES = { index: "src/browser.ts", "kernels-worker": "src/backend/kernels-worker.ts" };
+const ASSETS = ["dist/gpt2.tokenizer.bin", "dist/datasets", "data/models"];
+
+/** Everything from this origin but models that the visitor asks for by their name on the hub. */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "connect-src 'self' https://huggingface.co https://*.huggingface.co https://*.hf.co",
+  "manifest-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+/** Sent with every file; the first two let a page share memory between threads. */
+const HEADERS = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+  "X-Content-Type-Options": "nosniff",
+  "Referrer-Policy": "no-referrer",
+};
+
+const common = {
+  bundle: true,
+  format: "esm",
+  platform: "browser",
+  target: "es2023",
+  minify: true,
+  sourcemap: true,
+  loader: { ".wgsl": "text", ".wasm": "binary" },
+  // The package tells of its files for pages, but not where `exports` are understood.
+  alias: { "@huggingface/hub": "./node_modules/@huggingface/hub/dist/browser/index.mjs" },
+  logLevel: "warning",
+};
+
+/** The page's own programs: every file of src/web that index.html or a page beside it loads, and its workers. */
+const PAGE_ENTRIES = ["main", "worker"];
+
+export async function buildWeb() {
+  const js = join(WEB, LIBRARY);
+  const { metafile } = await esbuild.build({
+    ...common,
+    entryPoints: {
+      ...LIBRARY_ENTRIES,
+      ...Object.fromEntries(PAGE_ENTRIES.map((name) => [name, join(PAGE, `${name}.ts`)])),
+    },
+    outdir: js,
+    chunkNames: "[name]-[hash]",
+    splitting: true,
+    metafile: true,
+  });
+  copyLibrary(metafile.outputs, js);
+  for (const asset of ASSETS) cpSync(asset, join(WEB, asset), { recursive: true });
+  for (const file of readdirSync(PAGE).filter((name) => /\.(html|css|svg|webmanifest)$/.test(name)))
+    cpSync(join(PAGE, file), join(WEB, file));
+  await buildServiceWorker();
+  const lines = Object.entries(HEADERS).map(([name, value]) => `  ${name}: ${value}`);
+  writeFileSync(join(WEB, "_headers"), `/*\n${lines.join("\n")}\n`);
+}
+
+/** Copies what the library's entries load, at once or later, out of the page's folder. */
+function copyLibrary(outputs, js) {
+  rmSync(LIBRARY, { recursive: true, force: true });
+  mkdirSync(LIBRARY, { recursive: true });
+  const wanted = new Set(Object.keys(LIBRARY_ENTRIES).map((name) => `${js}/${name}.js`));
+  for (const file of wanted) for (const { path } of outputs[file].imports) if (outputs[path]) wanted.add(path);
+  for (const file of [...wanted].flatMap((name) => [name, `${name}.map`])) cpSync(file, join(LIBRARY, basename(file)));
+}
+
+/** Keeps every file for a page without network, under a version that changes with any of them. */
+async function buildServiceWorker() {
+  const files = readdirSync(WEB, { recursive: true })
+    .map((name) => String(name).replaceAll("\\", "/"))
+    .filter((name) => !name.endsWith(".map") && !name.endsWith(".md") && statSync(join(WEB, name)).isFile())
+    .sort();
+  const hash = createHash("sha256");
+  for (const name of files) hash.update(`${name}\n`).update(readFileSync(join(WEB, name)));
+  await esbuild.build({
+    ...common,
+    entryPoints: [join(PAGE, "service-worker.ts")],
+    outdir: WEB,
+    define: {
+      FILES: JSON.stringify(files),
+      VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
+    },
+  });
+}

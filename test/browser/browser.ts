@@ -1,0 +1,83 @@
+/**
+ * Pages in a real Chromium: the server that `npm run web` starts, one browser a test file, and pages of which everything that
+ * goes wrong is kept: errors, messages on the console, requests to other origins.
+ */
+import { spawn } from "node:child_process";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { packagePath } from "#platform";
+import { afterAll } from "../harness.ts";
+
+/** Without a sandbox, which root has none of; without what the browser does by itself in the network. */
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+/** WebGPU on SwiftShader, a software driver that comes with Chromium. */
+const WEBGPU_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
+export interface BrowserOptions {
+  webgpu?: boolean;
+}
+
+export interface TestPage {
+  page: Page;
+  /** What went wrong so far: uncaught errors, errors and warnings of the console, requests to other origins. */
+  faults: string[];
+}
+
+let server: Promise<string> | undefined;
+
+/** The address of the page's folder, as `npm run web` serves it, without a slash at the end. */
+export function webServer(): Promise<string> {
+  server ??= startServer();
+  return server;
+}
+
+function startServer(): Promise<string> {
+  const child = spawn(process.execPath, [packagePath("src/tools/web.mjs"), "--port", "0"]);
+  afterAll(() => {
+    child.kill();
+  });
+  return new Promise((resolve, reject) => {
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      const url = /^(http:\S+)\/$/m.exec(output)?.[1];
+      if (url !== undefined) resolve(url);
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+    child.on("close", (code) => reject(new Error(`the server ended with ${code}:\n${output}`)));
+  });
+}
+
+/** Opens a browser with a profile of its own, which ends after the file's last test. */
+export async function openBrowser({ webgpu = false }: BrowserOptions = {}): Promise<BrowserContext> {
+  const executablePath = process.env.CHROMIUM;
+  if (!executablePath) throw new Error("no Chromium: `npm run driver` installs it, or names it");
+  const browser = await chromium.launch({ executablePath, args: [...FLAGS, ...(webgpu ? WEBGPU_FLAGS : [])] });
+  afterAll(() => browser.close());
+  return browser.newContext();
+}
+
+/** Opens an address in a new page. */
+export async function openPage(context: BrowserContext, url: string): Promise<TestPage> {
+  const page = await context.newPage();
+  const faults: string[] = [];
+  const { origin } = new URL(url);
+  page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) faults.push(`${message.type()}: ${message.text()}`);
+  });
+  page.on("request", (request) => {
+    const asked = new URL(request.url());
+    if (["http:", "https:"].includes(asked.protocol) && asked.origin !== origin) faults.push(`request: ${asked}`);
+  });
+  await page.goto(url);
+  return { page, faults };
+}
