@@ -52,11 +52,11 @@ program
   });
 
 program
-  .command("rows <file> <texts>", { hidden: true })
+  .command("rows <file>", { hidden: true })
   .description("one measurement of `bench data`, in a process of its own")
-  .action(async (file, texts) => {
+  .action(async (file) => {
     const { measureRows } = await import("./bench/data.ts");
-    await measureRows(file, texts === "keep");
+    await measureRows(file);
   });
 
 program

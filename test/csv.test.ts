@@ -20,7 +20,7 @@ async function read(name: string, content: Content, options: Partial<ReadOptions
   module ??= await DataModule.load();
   const corpus = new Corpus(module);
   const file = bytesReader(name, bytesOf(content));
-  const rows = await corpus.read(file, { maxLength: 1024, keepTexts: true, chunkBytes: 1 << 16, ...options });
+  const rows = await corpus.read(file, { maxLength: 1024, chunkBytes: 1 << 16, ...options });
   const { labels } = corpus.table(rows, 0);
   const found = Array.from(rows, (row, i): Row => [corpus.labels[labels[i]!]!, corpus.text(row)]);
   return { corpus, rows: found };

@@ -17,7 +17,7 @@ async function datasetOf(rows: [label: string, text: string][], options: Partial
   const lines = rows.map(([label, text]) => JSON.stringify({ label, text })).join("\n");
   const corpus = new Corpus(module);
   const file = bytesReader("a.jsonl", new TextEncoder().encode(lines));
-  const read = { maxLength: 1024, keepTexts: true, chunkBytes: 100, ...options };
+  const read = { maxLength: 1024, chunkBytes: 100, ...options };
   return new Dataset(corpus, await corpus.read(file, read));
 }
 
@@ -303,16 +303,25 @@ test("evaluation: all rows in order, as many a batch as the capacity holds", asy
   await throws(ConfigError, () => [...evaluationBatches(dataset, { tokens: 50, sequences: 0 })], "does not fit");
 });
 
-test("texts can be left out; rows that do not exist and rows of another load are errors", async () => {
+test("texts come back from their tokens: whole where they were cut, invalid UTF-8 replaced", async () => {
+  const texts = ["", "<|endoftext|>", "a\tb\n c", "na\u00efve \u{1f468}\u200d\u{1f4bb} \u0000", "word ".repeat(500)];
   const dataset = await datasetOf(
-    [
-      ["a", "hello"],
-      ["b", "you"],
-    ],
-    { keepTexts: false },
+    texts.map((text) => ["a", text]),
+    { maxLength: 2 },
   );
-  assert.is(dataset.text(0), "");
-  assert.equal(sequence(dataset.batch([0]), 0), Array.from(tokenizer.encode("hello")));
+  // Others in between: a text is made in memory that the next one uses.
+  for (const i of [4, 0, 1, 2, 3, 4]) assert.is(dataset.text(i), texts[i]);
+  const damaged = Uint8Array.from("label\ttext\na\tx\xff\xe2\x82y\n", (c) => c.charCodeAt(0));
+  const corpus = new Corpus(module);
+  const [row] = await corpus.read(bytesReader("a.tsv", damaged), { maxLength: 9, chunkBytes: 100 });
+  assert.is(corpus.text(row!), "x\ufffd\ufffdy");
+});
+
+test("rows that do not exist and rows of another load are errors", async () => {
+  const dataset = await datasetOf([
+    ["a", "hello"],
+    ["b", "you"],
+  ]);
   for (const i of [-1, 2, 0.5, Number.NaN]) await throws(DataError, () => dataset.label(i), "No such row");
   await numbered(3);
   await throws(DataError, () => dataset.batch([0]), "These rows are gone");

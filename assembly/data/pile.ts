@@ -9,8 +9,8 @@ export const PILE_HEADER: i32 = VEC_HEADER + 12;
 /** A page. Larger pieces than a quarter of it get a block of their own, so that less than that is lost at its end. */
 const PAGE_BYTES: u32 = 1 << 20;
 const PIECE_BYTES: u32 = PAGE_BYTES >> 2;
-/** Two piles and the rest of the program have to fit into 4 GiB. */
-const MAX_BYTES: u32 = 960 << 20;
+/** Half of what WASM memory can be. */
+const MAX_BYTES: u32 = 2048 << 20;
 
 /** The address of `bytes` new bytes, aligned to 4, that stays good until `pile_free`; 0 where the pile would be too large. */
 export function pile_put(pile: usize, bytes: u32): usize {

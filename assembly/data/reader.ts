@@ -26,7 +26,6 @@ let text_field: i32 = 0;
 let label_field: i32 = 0;
 let skip: i32 = 0;
 let max_length: i32 = 0;
-let keep_text: bool = false;
 let learn: bool = false;
 
 /** The keys of text and label in JSON, one behind the other. */
@@ -59,23 +58,14 @@ export function read_sample(count: i32): void {
 
 /**
  * The rows are added: each has `fields` fields, of which text and label are taken, and the first `skipped` rows are none.
- * In JSON text and label are named by `read_keys` instead. `texts` and `fresh` are 0 or 1: keep the texts; learn new labels.
+ * In JSON text and label are named by `read_keys` instead. `fresh` is 0 or 1: learn new labels.
  */
-export function read_settings(
-  fields: i32,
-  text: i32,
-  label: i32,
-  skipped: i32,
-  longest: i32,
-  texts: i32,
-  fresh: i32,
-): void {
+export function read_settings(fields: i32, text: i32, label: i32, skipped: i32, longest: i32, fresh: i32): void {
   width = fields;
   text_field = text;
   label_field = label;
   skip = skipped;
   max_length = longest;
-  keep_text = texts != 0;
   learn = fresh != 0;
 }
 
@@ -174,16 +164,7 @@ function find_key(key: usize, length: i32): i32 {
 }
 
 function take_row(text: i32, label: i32, line: i32): void {
-  add_row(
-    field_address(text),
-    field_length(text),
-    field_address(label),
-    field_length(label),
-    line,
-    max_length,
-    keep_text,
-    learn,
-  );
+  add_row(field_address(text), field_length(text), field_address(label), field_length(label), line, max_length, learn);
 }
 
 /** The rows of the sample, and the address of u32 a row: its fields and those of the rows before. */

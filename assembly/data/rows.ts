@@ -1,29 +1,29 @@
-// The rows that were read: token ids, class, lengths and, where wanted, the text's bytes. A row is a record in a pile,
+// The rows that were read: token ids, class and lengths. A row is a record in a pile,
 //
-//     u32 class | u32 ids kept | u32 tokens before the cut (0: empty text) | u32 address of its text or 0 | u16 id[kept]
+//     u32 class | u32 ids kept | u32 ids of the text, n (0: empty text) | u16 id[max(n, 1)]
 //
-// and a text, in a pile of its own, u32 bytes | bytes. GPT-2's 50257 ids fit into 16 bits.
+// No text is kept: its ids give it back byte for byte, in less than half of its memory. GPT-2's 50257 ids fit into 16 bits.
 import { encode } from "./bpe";
 import { FAULT_EMPTY_LABEL, FAULT_LABEL, FAULT_TOO_LARGE, fail } from "./fault";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
 import { utf8_faults, utf8_repair } from "./utf8";
 import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
+import { decode, decoded_length } from "./vocabulary";
 
 /** GPT-2's <|endoftext|>: stands for an empty text, and fills padded rows. */
 export const END_OF_TEXT: u16 = 50256;
 
 /** Bytes of a record before its ids. */
-const RECORD_BYTES: u32 = 16;
+const RECORD_BYTES: u32 = 12;
 
 const records = memory.data(PILE_HEADER);
-const texts = memory.data(PILE_HEADER);
 /** The records by row number: blocks of 2^BLOCK_BITS u32 addresses, and the vector of the blocks. */
 const BLOCK_BITS: i32 = 16;
 const blocks = memory.data(VEC_HEADER);
 let rows: i32 = 0;
 
-/** Scratch: a text or label with its invalid UTF-8 replaced, and the u32 ids of a text. */
+/** Scratch: a text or label with its invalid UTF-8 replaced, or a text made again; and the u32 ids of a text. */
 const repaired = memory.data(VEC_HEADER);
 const encoded = memory.data(VEC_HEADER);
 
@@ -32,7 +32,6 @@ let invalid: i32 = 0;
 /** Forgets all rows and labels and gives their memory back. */
 export function rows_clear(): void {
   pile_free(records);
-  pile_free(texts);
   const count = vec_size(blocks) >> 2;
   for (let i = 0; i < count; i++) heap.free(<usize>vec_u32(blocks, i));
   vec_free(blocks);
@@ -58,7 +57,7 @@ function record(row: i32): usize {
   return <usize>load<u32>(block + ((<usize>(row & ((1 << BLOCK_BITS) - 1))) << 2));
 }
 
-/** Where the ids of `row` stand, and how many there are. */
+/** Where the ids of `row` stand, and how many of them are kept. */
 export function row_ids(row: i32): usize {
   return record(row) + RECORD_BYTES;
 }
@@ -76,14 +75,23 @@ export function row_full_length(row: i32): i32 {
   return load<i32>(record(row), 8);
 }
 
-/** Where the UTF-8 bytes of the text of `row` stand, and how many there are; 0 where texts are not kept. */
+/** Makes the text of `row` again: the address of its UTF-8 bytes, good until the next text. `row_text_bytes` says how many. */
 export function row_text(row: i32): usize {
-  const text = load<u32>(record(row), 12);
-  return text == 0 ? 0 : text + 4;
+  const count = row_full_length(row);
+  const source = row_ids(row);
+  vec_resize(encoded, 0);
+  vec_resize(repaired, 0);
+  // Both were as large when the row was added.
+  vec_reserve(encoded, (<u32>count) << 2);
+  const ids = vec_data(encoded);
+  for (let i = 0; i < count; i++) store<u32>(ids + ((<usize>i) << 2), load<u16>(source + ((<usize>i) << 1)));
+  const bytes = decoded_length(ids, count);
+  vec_reserve(repaired, bytes);
+  vec_resize(repaired, decode(ids, count, vec_data(repaired), bytes));
+  return vec_data(repaired);
 }
-export function row_text_bytes(row: i32): i32 {
-  const text = load<u32>(record(row), 12);
-  return text == 0 ? 0 : load<i32>(text);
+export function row_text_bytes(): i32 {
+  return vec_size(repaired);
 }
 
 // What `valid` found: address and bytes of the text, itself or its repaired copy.
@@ -126,8 +134,8 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
 }
 
 /**
- * Adds a row: tokenizes the text, keeps its first `max_length` ids and its label's class. False with a fault noted: an
- * empty label, one that is unknown where `learn` does not hold, or rows beyond what memory holds.
+ * Adds a row: tokenizes the text, of which batches have the first `max_length` ids, and finds its label's class. False with
+ * a fault noted: an empty label, one that is unknown where `learn` does not hold, or rows beyond what memory holds.
  */
 export function add_row(
   text: usize,
@@ -136,7 +144,6 @@ export function add_row(
   label_length: i32,
   line: i32,
   max_length: i32,
-  keep_text: bool,
   learn: bool,
 ): bool {
   const id = class_of(label, label_length, learn, line);
@@ -147,20 +154,14 @@ export function add_row(
   const source = vec_data(encoded);
   const full = encode(valid_address, valid_bytes, source);
   if (full == 0) store<u32>(source, END_OF_TEXT);
-  const kept = min(max(full, 1), max_length);
-  const row = pile_put(records, RECORD_BYTES + ((<u32>kept) << 1));
-  const copy = keep_text ? pile_put(texts, 4 + <u32>valid_bytes) : 0;
-  if (row == 0 || (keep_text && copy == 0)) return fail(FAULT_TOO_LARGE, line, 0, 0);
-  if (keep_text) {
-    store<i32>(copy, valid_bytes);
-    memory.copy(copy + 4, valid_address, valid_bytes);
-  }
+  const count = max(full, 1);
+  const row = pile_put(records, RECORD_BYTES + ((<u32>count) << 1));
+  if (row == 0) return fail(FAULT_TOO_LARGE, line, 0, 0);
   store<i32>(row, id);
-  store<i32>(row, kept, 4);
+  store<i32>(row, min(count, max_length), 4);
   store<i32>(row, full, 8);
-  store<u32>(row, <u32>copy, 12);
   const target = row + RECORD_BYTES;
-  for (let i = 0; i < kept; i++) store<u16>(target + ((<usize>i) << 1), load<u32>(source + ((<usize>i) << 2)));
+  for (let i = 0; i < count; i++) store<u16>(target + ((<usize>i) << 1), load<u32>(source + ((<usize>i) << 2)));
   number(row);
   return true;
 }

@@ -99,7 +99,7 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
 /** The first batches of an epoch. */
 async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBenchOptions): Promise<PackedBatch[]> {
   const spec = data === undefined ? { name: "spam-assassin" } : { file: data };
-  const { train } = await loadDataset(spec, { padding: padding ?? "none", maxLength, keepTexts: false });
+  const { train } = await loadDataset(spec, { padding: padding ?? "none", maxLength });
   const loader = new Loader(train, { batchSize, seed: 1 });
   const batches: PackedBatch[] = [];
   for (let epoch = 0; batches.length < steps; epoch++) batches.push(...loader.epoch(epoch));

@@ -12,22 +12,14 @@ interface PipelineExports extends DataExports {
   row_count(): number;
   invalid_count(): number;
   row_text(row: number): number;
-  row_text_bytes(row: number): number;
+  row_text_bytes(): number;
   settle_labels(): void;
   label_count(): number;
   label_name(id: number): number;
   label_bytes(id: number): number;
   read_begin(format: number): void;
   read_sample(rows: number): void;
-  read_settings(
-    fields: number,
-    text: number,
-    label: number,
-    skip: number,
-    maxLength: number,
-    keep: number,
-    learn: number,
-  ): void;
+  read_settings(fields: number, text: number, label: number, skip: number, maxLength: number, learn: number): void;
   read_keys(names: number, textBytes: number, labelBytes: number): void;
   feed(bytes: number, length: number): number;
   finish(): void;
@@ -57,10 +49,8 @@ const SAMPLE_ROWS = 200;
 
 /** How a file is read. */
 export interface ReadOptions extends ColumnChoice {
-  /** The longest row in tokens; longer ones keep their first tokens. */
+  /** The longest row in tokens; of longer ones batches have the first. */
   maxLength: number;
-  /** Whether `text(row)` can be asked for later. */
-  keepTexts: boolean;
   /** Bytes that are read at a time. */
   chunkBytes: number;
 }
@@ -139,10 +129,11 @@ export class Corpus {
     return Uint32Array.from({ length: count }, (_, i) => first + i);
   }
 
-  /** The text of a row, invalid UTF-8 replaced; "" where texts were not kept. */
+  /** The whole text of a row, made of its tokens; invalid UTF-8 was replaced. */
   text(row: number): string {
     const wasm = this.open();
-    return this.decode(wasm.row_text(row), wasm.row_text_bytes(row));
+    const address = wasm.row_text(row);
+    return this.decode(address, wasm.row_text_bytes());
   }
 
   /** A shuffled copy of `rows`; the order depends on `seed` and `stream` alone. */
@@ -222,7 +213,7 @@ export class Corpus {
       throw new DataError("An empty file", { where: file.name, expected: "rows with a text and a label" });
     }
     wasm.read_begin(FORMATS[format]);
-    const settings = [options.maxLength, Number(options.keepTexts), Number(learn)] as const;
+    const settings = [options.maxLength, Number(learn)] as const;
     if (format === "jsonl") {
       const names = findKeys(sample, options, file.name);
       const [text, label] = [names.textName, names.labelName].map((name) => new TextEncoder().encode(name));

@@ -33,10 +33,8 @@ export class Dataset {
   readonly size: number;
   /** Class names by class id. */
   readonly labels: readonly string[];
-  /** [size] tokens of each row, padding not counted. */
-  readonly lengths: Uint32Array<ArrayBuffer>;
-  private readonly classIds: Int32Array<ArrayBuffer>;
-  private readonly fullLengths: Uint32Array<ArrayBuffer>;
+  /** Made when it is first asked for: most sets are only steps on the way to others. */
+  private made: ReturnType<Corpus["table"]> | undefined;
 
   /** `rows` are row numbers of `corpus`; `padTo` = 0 packs rows as they are, another value pads or cuts them to it. */
   constructor(
@@ -44,12 +42,18 @@ export class Dataset {
     private readonly rows: Uint32Array<ArrayBuffer>,
     readonly padTo = 0,
   ) {
-    const table = corpus.table(rows, padTo);
     this.size = rows.length;
     this.labels = corpus.labels;
-    this.lengths = table.lengths;
-    this.fullLengths = table.fullLengths;
-    this.classIds = table.labels;
+  }
+
+  /** [size] tokens of each row, padding not counted. */
+  get lengths(): Uint32Array<ArrayBuffer> {
+    return this.table.lengths;
+  }
+
+  private get table() {
+    this.made ??= this.corpus.table(this.rows, this.padTo);
+    return this.made;
   }
 
   /** Tokens of row `i`, padding not counted. */
@@ -64,10 +68,10 @@ export class Dataset {
 
   /** The class id of row `i`. */
   label(i: number): number {
-    return this.classIds[this.checked(i)]!;
+    return this.table.labels[this.checked(i)]!;
   }
 
-  /** The text of row `i` as it was read; "" where texts were not kept. */
+  /** The text of row `i` as it was read, whole where the row was cut; invalid UTF-8 was replaced. */
   text(i: number): string {
     return this.corpus.text(this.rows[this.checked(i)]!);
   }
@@ -127,13 +131,14 @@ export class Dataset {
 
   /** Counts and lengths. */
   stats(): DatasetStats {
-    const sorted = this.lengths.slice().sort();
+    const { lengths, fullLengths, labels: classIds } = this.table;
+    const sorted = lengths.slice().sort();
     const at = (share: number) => sorted[Math.min(this.size - 1, Math.floor(share * this.size))] ?? 0;
     const tokens = sorted.reduce((a, b) => a + b, 0);
     const middle = this.size % 2 === 1 ? at(0.5) : (at(0.5) + (sorted[this.size / 2 - 1] ?? 0)) / 2;
-    const cut = this.lengths.reduce((n, length, i) => n + (this.fullLengths[i]! > length ? 1 : 0), 0);
+    const cut = lengths.reduce((n, length, i) => n + (fullLengths[i]! > length ? 1 : 0), 0);
     const counts = new Array<number>(this.labels.length).fill(0);
-    for (const label of this.classIds) counts[label]!++;
+    for (const label of classIds) counts[label]!++;
     return {
       rows: this.size,
       tokens,
@@ -143,7 +148,7 @@ export class Dataset {
       max: sorted.at(-1) ?? 0,
       cut,
       cutShare: cut / this.size,
-      empty: this.fullLengths.reduce((n, length) => n + (length === 0 ? 1 : 0), 0),
+      empty: fullLengths.reduce((n, length) => n + (length === 0 ? 1 : 0), 0),
       classes: Object.fromEntries(this.labels.map((name, id) => [name, counts[id]!])),
     };
   }

@@ -38,8 +38,6 @@ export interface DatasetOptions {
   seed?: number;
   /** Shares of train, val and test. Default 0.7, 0.1, 0.2. */
   fractions?: readonly [number, number, number];
-  /** Whether texts can be asked for later. Default true. */
-  keepTexts?: boolean;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
   /** Hears of the download of a named data set. */
@@ -66,9 +64,9 @@ export interface LoadedDataset {
     copies: number;
     /**
      * Rows of val with a near copy in train, and of test with one in train or val: the same text but for numbers,
-     * punctuation, white space and case. Null where texts are not kept.
+     * punctuation, white space and case.
      */
-    leaks: { val: number; test: number } | null;
+    leaks: { val: number; test: number };
     /** Invalid UTF-8 sequences that became U+FFFD. */
     invalidUtf8: number;
   };
@@ -87,18 +85,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   if (!Number.isInteger(maxLength) || maxLength < 1) {
     throw new ConfigError("No such longest length", { expected: "a whole number of tokens", found: String(maxLength) });
   }
-  const keepTexts = options.keepTexts ?? true;
-  if (options.dedupe && !keepTexts)
-    throw new ConfigError("copies are found by their texts", {
-      expected: "keepTexts, or no dedupe",
-      found: "dedupe without keepTexts",
-    });
   const corpus = new Corpus(options.module ?? (await DataModule.load()));
-  const read: ReadOptions = {
-    maxLength,
-    keepTexts,
-    chunkBytes: options.chunkBytes ?? 1 << 18,
-  };
+  const read: ReadOptions = { maxLength, chunkBytes: options.chunkBytes ?? 1 << 18 };
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
 
@@ -109,7 +97,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const { parts, rowsRead, copies, source, split } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
-  const [, valLeaks = 0, testLeaks = 0] = read.keepTexts ? countLeaks(parts) : [];
+  const [, valLeaks = 0, testLeaks = 0] = countLeaks(parts);
   return {
     train,
     val,
@@ -121,7 +109,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       test: test.stats(),
       rowsRead,
       copies,
-      leaks: read.keepTexts ? { val: valLeaks, test: testLeaks } : null,
+      leaks: { val: valLeaks, test: testLeaks },
       invalidUtf8: corpus.invalidUtf8,
     },
     split,

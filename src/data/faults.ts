@@ -97,8 +97,8 @@ export function faultError(fault: Fault, context: FaultContext): LowrankError {
     default:
       return new DataError("The data do not fit in memory", {
         where,
-        expected: "less than 960 MiB of tokens and of texts",
-        hint: "use fewer rows, or do not keep the texts",
+        expected: "less than 2 GiB of tokens, 2 bytes each, and texts below 240 MiB",
+        hint: "use fewer rows",
       });
   }
 }

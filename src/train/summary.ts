@@ -33,8 +33,8 @@ export function describeData({ source, labels, split, stats }: LoadedDataset, mo
     [sum((s) => s.cut), "messages are longer than the longest length and were cut"],
     [sum((s) => s.empty), "messages are empty and stand as <|endoftext|>"],
     [stats.copies, "messages were near copies of one before them and were dropped"],
-    [stats.leaks?.val ?? 0, "validation messages have a near copy in the training set (--dedupe drops them)"],
-    [stats.leaks?.test ?? 0, "test messages have a near copy in the sets before (--dedupe drops them)"],
+    [stats.leaks.val, "validation messages have a near copy in the training set (--dedupe drops them)"],
+    [stats.leaks.test, "test messages have a near copy in the sets before (--dedupe drops them)"],
     [stats.invalidUtf8, "places are not valid UTF-8 and became U+FFFD"],
   ] as const;
   const said = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
