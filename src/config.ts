@@ -63,6 +63,8 @@ export interface LoraConfig {
   scaling: Scaling;
   init: Init;
   target_modules: Target[];
+  /** The blocks that have adapters, in ascending order; left out: all. The head's adapter is in none. */
+  layers_to_transform?: number[];
   /** An adapter that PEFT wrote: every site with its own rank and scale, in place of what the settings above lead to. */
   sites?: LoraSite[];
   /** Tensors of the base model that learn beside the adapters (PEFT's bias="lora_only" and modules_to_save). */
@@ -134,6 +136,25 @@ export function validateLora(config: LoraConfig, where?: string): void {
       expected: "c_attn, or q, k and v apart",
       found: config.target_modules.join(", "),
     });
+  if (config.layers_to_transform) validateLayers(config.layers_to_transform, config.target_modules, place);
+}
+
+/** Whether the model has so many blocks is seen where the adapters' places are listed. */
+function validateLayers(layers: readonly number[], targets: readonly Target[], place: { where?: string }): void {
+  const good = Array.isArray(layers) && layers.every((layer) => Number.isSafeInteger(layer) && layer >= 0);
+  if (!good || layers.length === 0)
+    throw new ConfigError("the layers with adapters make no sense", {
+      ...place,
+      expected: "a list of blocks, counted from 0",
+      found: show(layers),
+    });
+  if (layers.some((layer, i) => i > 0 && layer <= layers[i - 1]!))
+    throw new ConfigError("the layers with adapters are not in ascending order, or one is there twice", {
+      ...place,
+      found: layers.join(", "),
+    });
+  if (targets.every((target) => target === "head"))
+    throw new ConfigError("layers are given, but no target is in a block", { ...place, found: targets.join(", ") });
 }
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;

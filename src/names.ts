@@ -78,13 +78,20 @@ export function loraDims(target: Target, { n_embd: C }: GPT2Config, headOut: num
   }
 }
 
-/** Every adapter of a model, block by block, the head last. */
+/** Every adapter of a model, block by block, the head last. Throws ConfigError for layers that the model does not have. */
 export function loraSites(config: GPT2Config, lora: LoraConfig): readonly LoraSite[] {
   if (lora.sites) return lora.sites;
   const { r, target_modules: targets } = lora;
   const scale = loraScale(lora);
   const sites: LoraSite[] = [];
-  for (let layer = 0; layer < config.n_layer; layer++)
+  const layers = lora.layers_to_transform ?? Array.from({ length: config.n_layer }, (_, layer) => layer);
+  const last = layers.at(-1)!;
+  if (last >= config.n_layer)
+    throw new ConfigError("the model has no such layer", {
+      expected: `blocks from 0 to ${config.n_layer - 1}`,
+      found: String(last),
+    });
+  for (const layer of layers)
     for (const target of IN_BLOCK)
       if (targets.includes(target)) sites.push({ site: loraSite(target, layer), r, scale });
   if (targets.includes("head")) sites.push({ site: "head", r, scale });

@@ -9,17 +9,27 @@ import { loadDataset } from "./data/datasets.ts";
 import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { loadModel } from "./io/hf.ts";
+import { parameterList } from "./model/trainable.ts";
 import { showBytes } from "./plan/memory.ts";
 import { downloadProgress } from "./report/download.ts";
 import { createProgress, type Progress, showDuration } from "./report/progress.ts";
 import { renderTable } from "./report/tables.ts";
-import { addSettings, datasetOptions, datasetSpec, PRESETS, type Settings, settingsOf } from "./settings.ts";
-import { type Arm, describeTrial, listTrials, SWEEPS, type SweepSpec, type Trial } from "./sweep/grid.ts";
+import { addSettings, datasetOptions, datasetSpec, layers, PRESETS, type Settings, settingsOf } from "./settings.ts";
+import {
+  type Arm,
+  describeTrial,
+  listTrials,
+  SWEEPS,
+  type SweepPreset,
+  type SweepSpec,
+  type Trial,
+} from "./sweep/grid.ts";
 import { writeReport } from "./sweep/report.ts";
 import { runTrials, type SweepEvent } from "./sweep/runner.ts";
 import { collect, locked, readResult, type TrialResult } from "./sweep/store.ts";
 import { type Estimate, estimateTrial } from "./train/estimate.ts";
 import { DEFAULTS } from "./train/options.ts";
+import { specOf } from "./train/preparation.ts";
 
 interface Flags extends Settings {
   preset?: keyof typeof SWEEPS;
@@ -65,18 +75,19 @@ function gather(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
-/** "rank=4,8" as ["rank", [4, 8]]; targets are lists joined by "+": "targets=q+v,all". */
+/** "rank=4,8" as ["rank", [4, 8]]; targets and layers are lists joined by "+": "targets=q+v,all", "layers=0+5-8,all". */
 function gridEntry(text: string): [string, unknown[]] {
   const [key, values] = text.split("=", 2);
   if (!key || !values) throw new ConfigError("--grid makes no sense", { expected: "key=value,value", found: text });
   const parse = (word: string): unknown => {
     if (key === "targets") return word === "all" ? [...DEFAULTS.targets] : word.split("+");
+    if (key === "layers") return layers(word.split("+"));
     return word.trim() !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
   };
   return [key, values.split(",").map(parse)];
 }
 
-async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepSpec> {
+async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
   const given = [preset && "--preset", file && "--file", grid && "--grid"].filter(Boolean);
   if (given.length !== 1)
     throw new ConfigError("it is not clear what to sweep", {
@@ -160,6 +171,16 @@ function line(trial: Trial, { after, seconds }: TrialResult): string {
   return `${nameOf(trial)}: validation ${percent(after.val.accuracy)}, test ${percent(after.test.accuracy)}, ${showDuration(seconds)}`;
 }
 
+/** Throws ConfigError, before anything runs, where a model cannot be had or a trial's settings do not fit it. */
+async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promise<void> {
+  for (const name of new Set(trials.map((trial) => trial.model))) {
+    const model = await loadModel(name, DOWNLOADS);
+    await model.close();
+    for (const { options } of trials.filter((trial) => trial.model === name))
+      parameterList(specOf(model, data, options));
+  }
+}
+
 /** Trials with what they learn, need and take, the time measured on a few steps of each shape. */
 async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
   const backend = await openDevice(flags.device, flags);
@@ -204,17 +225,19 @@ await main(async () => {
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
   const spec = datasetSpec(settings);
   const model = await loadModel(settings.model!, DOWNLOADS);
-  const { n_positions } = model.config;
+  const { config } = model;
   await model.close();
   if (!Number.isSafeInteger(flags.seeds) || flags.seeds < 1)
     throw new ConfigError("--seeds makes no sense", {
       expected: "a whole number of 1 or more",
       found: `${flags.seeds}`,
     });
-  const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, n_positions);
-  const all = await listTrials({ base: settings, arms }, flags.seeds, { ...spec, ...dataOptions });
+  const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
+  const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config) : arms };
+  const all = await listTrials(sweep, flags.seeds, { ...spec, ...dataOptions });
   const { name: shard, trials } = shardOf(flags.shard, all);
   const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
+  await checkModels(trials, data);
   if (flags.dryRun) {
     await dryRun(trials, data, flags);
     return 0;

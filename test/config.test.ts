@@ -1,7 +1,8 @@
 import * as assert from "uvu/assert";
 import { INITS, type LoraConfig, loraScale, parseConfig, SCALINGS, TARGETS, validateLora } from "../src/config.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
-import { baseShapes, headShapes, loraShapes, loraSite } from "../src/names.ts";
+import { baseShapes, headShapes, loraShapes, loraSite, loraSites } from "../src/names.ts";
+import { layers } from "../src/settings.ts";
 import { editDistance, nearest } from "../src/suggest.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
@@ -93,6 +94,43 @@ test("ranks, alphas and targets that make no sense", async () => {
   await assertFails(ConfigError, ["init", "did you mean kaiming?"], () =>
     validateLora({ ...LORA, init: "Kaimin" as "kaiming" }),
   );
+});
+
+test("layers that make no sense; those that the model has not are named with the model's", async () => {
+  const layers = (...layers_to_transform: unknown[]) => ({
+    ...LORA,
+    layers_to_transform: layers_to_transform as number[],
+  });
+  validateLora(layers(0, 3, 11));
+  for (const bad of [[], [-1], [0.5], ["1"], [Number.NaN]])
+    await assertFails(ConfigError, ["layers", "counted from 0"], () => validateLora(layers(...bad)));
+  for (const bad of [
+    [1, 1],
+    [2, 1],
+  ])
+    await assertFails(ConfigError, ["ascending", bad.join(", ")], () => validateLora(layers(...bad)));
+  await assertFails(ConfigError, ["no target is in a block"], () =>
+    validateLora({ ...layers(1), target_modules: ["head"] }),
+  );
+  await assertFails(ConfigError, ["no such layer", "0 to 11", "12"], () => loraSites(GPT2, layers(3, 12)));
+  const sites = loraSites(GPT2, { ...layers(3, 11), target_modules: ["q", "head"] });
+  assert.equal(
+    sites.map(({ site }) => site),
+    ["h.3.attn.q", "h.11.attn.q", "head"],
+  );
+});
+
+test("layers as a flag has them", async () => {
+  const cases: [string, number[] | null][] = [
+    ["all", null],
+    ["0", [0]],
+    ["0,1,5-8", [0, 1, 5, 6, 7, 8]],
+    ["10-11,3", [3, 10, 11]],
+    ["2-2", [2]],
+  ];
+  for (const [text, expected] of cases) assert.equal(layers(text.split(",")), expected, text);
+  for (const text of ["", "-1", "3-1", "1-", "x", "1,all", "1.5"])
+    await assertFails(ConfigError, ["layers", text, "0,5-8"], () => layers(text.split(",")));
 });
 
 test("suggestions", () => {

@@ -22,6 +22,7 @@ export const ALL_TARGETS: Target[] = ["q", "k", "v", "o", "fc", "proj", "head"];
 interface SpecOptions {
   objective?: Objective;
   targets?: Target[];
+  layers?: number[];
   train_head?: boolean;
   r?: number;
   config?: Partial<GPT2Config>;
@@ -29,7 +30,14 @@ interface SpecOptions {
 
 export function smallSpec(
   mode: Mode,
-  { objective = "classification", targets = ALL_TARGETS, train_head = true, r = 3, config = {} }: SpecOptions = {},
+  {
+    objective = "classification",
+    targets = ALL_TARGETS,
+    layers,
+    train_head = true,
+    r = 3,
+    config = {},
+  }: SpecOptions = {},
 ): ModelSpec {
   return {
     config: { ...SMALL, ...config },
@@ -42,7 +50,14 @@ export function smallSpec(
     mode,
     lora:
       mode === "lora"
-        ? { r, lora_alpha: 2 * r, scaling: "alpha/r", init: "gaussian", target_modules: [...targets] }
+        ? {
+            r,
+            lora_alpha: 2 * r,
+            scaling: "alpha/r",
+            init: "gaussian",
+            target_modules: [...targets],
+            ...(layers ? { layers_to_transform: layers } : {}),
+          }
         : null,
     train_head,
   };

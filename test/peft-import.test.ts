@@ -134,6 +134,10 @@ test("modules are matched as PEFT matches them", () => {
     [{ target_modules: ["c_attn"], modules_to_save: ["h.0"] }, ["1.attn.c_attn"]],
     [{ target_modules: ["c_attn"], layers_to_transform: 1 }, ["1.attn.c_attn"]],
     [{ target_modules: ["c_fc"], layers_to_transform: [0], layers_pattern: "h" }, ["0.mlp.c_fc"]],
+    [
+      { target_modules: ["c_fc", "transformer.h.0.attn.c_attn"], layers_to_transform: [1] },
+      ["0.attn.c_attn", "1.mlp.c_fc"],
+    ],
   ];
   for (const [config, expected] of cases) assert.equal(adapted(config), expected, JSON.stringify(config));
   const heads = (config: object) => parsePeftConfig({ ...BASICS, ...config }, model, "c").adapted.at(-1)!.name;

@@ -2,9 +2,10 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { SCALINGS, type Target } from "../src/config.ts";
-import { ConfigError } from "../src/errors.ts";
-import { adapterShapes } from "../src/io/adapter-meta.ts";
+import { ConfigError, FormatError } from "../src/errors.ts";
+import { adapterShapes, checkMeta } from "../src/io/adapter-meta.ts";
 import { type AdapterMeta, readAdapter, writeAdapter } from "../src/io/peft.ts";
+import { parsePeftConfig } from "../src/io/peft-config.ts";
 import { constantDirection } from "../src/io/peft-layout.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { openFile } from "../src/platform/node.ts";
@@ -160,6 +161,36 @@ test("a language model's head has an adapter in PEFT, on lm_head", async () => {
   const peft = await readAll(join(directory, "adapter_model.safetensors"));
   assert.equal(peft.get("base_model.model.lm_head.lora_B.weight")!.shape, [23, 3]);
   assert.not.ok(existsSync(join(directory, "lowrank.safetensors")));
+});
+
+test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and a language model", async () => {
+  const lora = { target_modules: ["q", "v", "proj", "head"] as Target[], layers_to_transform: [1] };
+  const directory = await assertRoundTrip("some-layers", metaOf(lora));
+  const { target_modules, layers_to_transform, rank_pattern } = readConfig(directory);
+  assert.equal(
+    [target_modules, layers_to_transform, rank_pattern],
+    [["attn.c_attn", "mlp.c_proj"], [1], { "attn.c_attn": 6 }],
+  );
+  const keys = [...(await readAll(join(directory, "adapter_model.safetensors"))).keys()];
+  assert.equal(
+    keys.filter((key) => !key.includes(".h.1.")),
+    ["base_model.model.score.weight"],
+  );
+  // A module that is named in full, as lm_head is, has its adapter whatever the layers.
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const causal = await assertRoundTrip("some-layers-lm", metaOf(lora, { task, labels: [] }));
+  assert.equal(
+    parsePeftConfig(readConfig(causal), model, "c").adapted.map(({ name }) => name),
+    ["transformer.h.1.attn.c_attn", "transformer.h.1.mlp.c_proj", "lm_head"],
+  );
+  const config = join(directory, "adapter_config.json");
+  writeFileSync(
+    config,
+    readFileSync(config, "utf8").replace(/"layers_to_transform": \[\s*1\s*\]/, '"layers_to_transform": [0]'),
+  );
+  await assertFails(FormatError, ["layers_to_transform", "[1]", "[0]"], () => readAdapter(directory));
+  const strange = metaOf({ ...lora, layers_to_transform: [2] });
+  await assertFails(FormatError, ["no such layer", "0 to 1"], () => checkMeta(strange, "meta"));
 });
 
 for (const mode of ["all", "last_block", "last_layer"] as const)

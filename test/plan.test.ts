@@ -26,6 +26,8 @@ const PLANS: Record<string, ModelPlan> = {
   "lora, proj": plan(smallSpec("lora", { targets: ["proj"], train_head: false })),
   "lora, q": plan(smallSpec("lora", { targets: ["q"], train_head: false })),
   "lora, head": plan(smallSpec("lora", { targets: ["head"] })),
+  "lora, upper block": plan(smallSpec("lora", { layers: [1] })),
+  "lora, lower block": plan(smallSpec("lora", { layers: [0], targets: ["proj"] })),
   all: plan(smallSpec("all")),
   last_block: plan(smallSpec("last_block")),
   last_layer: plan(smallSpec("last_layer")),
@@ -41,6 +43,8 @@ const PLANS: Record<string, ModelPlan> = {
   "last_block, top": plan(smallSpec("last_block"), { part: "top" }),
   "last_layer, trunk": plan(smallSpec("last_layer"), { optimizer: null, part: "trunk" }),
   "last_layer, top": plan(smallSpec("last_layer"), { part: "top" }),
+  "lora, upper block, trunk": plan(smallSpec("lora", { layers: [1] }), { optimizer: null, part: "trunk" }),
+  "lora, upper block, top": plan(smallSpec("lora", { layers: [1] }), { part: "top" }),
   "lora, head, top": plan(smallSpec("lora", { targets: ["head"] }), { part: "top" }),
   "lm forward in pieces": plan(smallSpec("lora", lm), { optimizer: null, maxBinding: 4096 }),
 };
@@ -185,8 +189,13 @@ test("the backward list stops below the lowest thing that learns", () => {
   assert.is(count("lora, proj", "attention_query_backward"), 1);
   assert.is(count("lora, proj", "gelu_backward"), 1);
 
-  assert.equal(readers(backward("last_block"), /^h\.0\./), []);
-  assert.is(count("last_block", "attention_keyvalue_backward"), 1);
+  for (const name of ["last_block", "lora, upper block"]) {
+    assert.equal(readers(backward(name), /^(lora\.)?h\.0\./), [], name);
+    assert.is(count(name, "attention_keyvalue_backward"), 1, name);
+  }
+  // Through the upper block, though nothing in it learns.
+  assert.is(count("lora, lower block", "attention_query_backward"), 1);
+  assert.equal(readers(backward("lora, lower block"), /^h\.0\.(attn\.|ln_|mlp\.c_fc\.)/), []);
   assert.is(count("last_block", "layernorm_parameters_backward"), 2, "of ln_1 and ln_2; ln_f stays frozen");
 
   for (const [name, p] of Object.entries(PLANS)) {
@@ -208,10 +217,10 @@ test("a classifier runs on one row a sequence after the last attention", () => {
 });
 
 test("trunk and top share nothing and are the whole model, in its order", () => {
-  for (const mode of ["last_block", "last_layer"]) {
+  for (const mode of ["last_block", "last_layer", "lora, upper block"]) {
     const [whole, trunk, top] = [PLANS[mode]!, PLANS[`${mode}, trunk`]!, PLANS[`${mode}, top`]!];
     const names = (p: ModelPlan) => [...p.parameters.all.keys()];
-    const below = mode === "last_block" ? /^(wte|wpe|h\.0)\./ : /^(wte|wpe|h\.\d|ln_f)\./;
+    const below = mode === "last_layer" ? /^(wte|wpe|h\.\d|ln_f)\./ : /^(wte|wpe|h\.0)\./;
     assert.equal(
       names(trunk),
       names(whole).filter((name) => below.test(name)),
@@ -230,7 +239,7 @@ test("trunk and top share nothing and are the whole model, in its order", () => 
     assert.equal([trunk.cut!.tensor.role, top.cut!.tensor.role, whole.cut], ["output", "input", null]);
     assert.equal(
       [trunk.cut!, top.cut!].map(({ tensor, rows }) => [tensor.name, tensor.shape, rows]),
-      Array(2).fill(mode === "last_block" ? ["block.0", [50, 12], "tokens"] : ["final_norm", [4, 12], "sequences"]),
+      Array(2).fill(mode === "last_layer" ? ["final_norm", [4, 12], "sequences"] : ["block.0", [50, 12], "tokens"]),
     );
   }
 });

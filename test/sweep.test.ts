@@ -3,29 +3,72 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { GPT2Config } from "../src/config.ts";
 import { ConfigError } from "../src/errors.ts";
+import { loraShapes } from "../src/names.ts";
 import { toHtml, toMarkdown } from "../src/report/document.ts";
-import { listTrials, SWEEPS, type Trial } from "../src/sweep/grid.ts";
+import { describeTrial, listTrials, SWEEPS, type SweepSpec, type Trial } from "../src/sweep/grid.ts";
 import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials, type SweepEvent } from "../src/sweep/runner.ts";
 import { collect, locked, readAllResults, readResult } from "../src/sweep/store.ts";
+import { sizeOf } from "../src/tensor.ts";
+import { loraConfig } from "../src/train/options.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
+const GPT2 = { vocab_size: 50257, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768, layer_norm_epsilon: 1e-5 };
+
+function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
+  const { base, arms } = SWEEPS[name]!;
+  return { base, arms: typeof arms === "function" ? arms(model) : arms };
+}
+
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
 test("the published experiment has 19 different runs, and each question its own", async () => {
-  const trials = await listTrials(SWEEPS.paper!, 1, {});
+  const trials = await listTrials(presetFor("paper"), 1, {});
   assert.is(trials.length, 19);
   assert.is(new Set(trials.map(({ name }) => name)).size, 19);
   const modes = trials.map(({ options }) => options.mode);
   assert.is(modes.filter((mode) => mode === "lora").length, 16);
   const { options } = trials[0]!;
   assert.equal([options.scaling, options.init, options.pooling, options.lr], ["alpha", "paper", "last", 5e-5]);
-  for (const spec of Object.values(SWEEPS)) assert.ok((await listTrials(spec, 2, {})).length % 2 === 0);
+  for (const name of Object.keys(SWEEPS)) assert.ok((await listTrials(presetFor(name), 2, {})).length % 2 === 0, name);
+});
+
+test("which blocks: all, the halves and each alone, at an equal number of values", async () => {
+  const valuesOf = ({ options }: Trial) => {
+    const shapes = loraShapes(GPT2, loraConfig(options), 2);
+    return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+  };
+  const trials = await listTrials(presetFor("layers"), 1, {});
+  assert.is(trials.length, 15);
+  assert.equal([...new Set(trials.map(valuesOf))], [12 * 4 * 18 * 768]);
+  assert.equal(
+    trials.slice(0, 4).map((trial) => describeTrial(trial).replace(/^.*proj/, "")),
+    ["", ", in blocks 0-5", ", in blocks 6-11", ", in block 0"],
+  );
+  const counts = [1, 2, 3].map((n_layer) => listTrials(presetFor("layers", { ...GPT2, n_layer }), 1, {}));
+  assert.equal(
+    (await Promise.all(counts)).map(({ length }) => length),
+    // Of three blocks the upper half is the last one.
+    [1, 3, 5],
+  );
+});
+
+test("targets and layers are one value as a list, and several as a list of lists", async () => {
+  const labels = async (arm: Record<string, unknown>) =>
+    (await listTrials({ base: {}, arms: [arm] }, 1, {})).map((trial) => describeTrial(trial).slice(22));
+  assert.equal(await labels({ layers: [0, 1, 4] }), [", in blocks 0-1,4"]);
+  assert.equal(await labels({ layers: [[3], null] }), [", in block 3", ""]);
+  assert.equal(await labels({ targets: ["q", "v"], layers: [[0], [1]] }), [
+    ", on q v, in block 0",
+    ", on q v, in block 1",
+  ]);
+  assert.equal((await listTrials({ base: {}, arms: [{ mode: "all", layers: [[3], null] }] }, 1, {})).length, 1);
 });
 
 test("what does not matter in a mode makes no second run; another data set makes others", async () => {
@@ -42,6 +85,7 @@ test("an impossible value is named before anything runs", async () => {
   await assertFails(ConfigError, ["rank"], list({ mode: "lora", rank: [4, 0] }));
   await assertFails(ConfigError, ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
   await assertFails(ConfigError, ["target", "attn"], list({ targets: [["q"], ["attn"]] }));
+  await assertFails(ConfigError, ["layers", "ascending"], list({ layers: [[1, 0]] }));
   await assertFails(ConfigError, ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, {}));
 });
 
@@ -145,6 +189,12 @@ test("the report: tables, figures, comparisons, mistakes; Markdown and HTML of t
     assert.ok(markdown.includes(words), `no "${words}" in the report`);
   for (const file of ["report.html", "metrics.csv", "metrics-lora.csv", "metrics-last_layer.csv", "figures/loss.svg"])
     assert.ok(existsSync(join(out, file)), `no ${file}`);
+  assert.match(markdown, "Best LoRA against each baseline");
+  const lora = reportBlocks(
+    results.filter(({ options }) => options.mode === "lora"),
+    data,
+  );
+  assert.match(toMarkdown(lora), /against each other setting.*\| LoRA, rank 2, alpha [24] \|/s);
   const html = readFileSync(join(out, "report.html"), "utf8");
   assert.is(html.split("<svg").length, html.split("</svg>").length);
   assert.not.match(html, /<script|https?:\/\/(?!www\.w3\.org)/);

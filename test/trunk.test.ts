@@ -50,6 +50,8 @@ const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "l
   ["last_layer, padded", { mode: "last_layer" }, "longest"],
   ["last_layer, padded, at the last row", { mode: "last_layer", pooling: "last" }, "longest"],
   ["lora on the head alone", { targets: ["head"], rank: 2 }],
+  ["lora in the upper block", { layers: [1], rank: 2, accumulate: 2 }],
+  ["lora on one matrix of the upper block, padded", { layers: [1], targets: ["proj"], rank: 2 }, "longest"],
 ];
 
 for (const device of DEVICE_NAMES)
@@ -107,6 +109,8 @@ test("frozen blocks end below the lowest thing that learns", () => {
   assert.is(blocks("lora", { targets: ["proj"] }), 0);
   assert.is(blocks("lora", { targets: ["head"], train_head: false }), 2);
   assert.is(blocks("lora", { objective: "lm", targets: ["head"] }), 0);
+  assert.is(blocks("lora", { layers: [3, 4], config: { n_layer: 5 } }), 3);
+  assert.is(blocks("lora", { layers: [0, 4], config: { n_layer: 5 } }), 0);
   assert.equal([blocks("last_block"), blocks("last_layer")], [1, 2]);
   assert.is(blocks("last_block", { config: { n_layer: 1 } }), 0);
   assert.is(blocks("last_block", { config: { n_layer: 5 } }), 4);

@@ -94,10 +94,16 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
 }
 
 /** The sites of an adapter that came from PEFT must be this model's, and what learns beside them its tensors. */
-function checkSites({ sites = [], also = [] }: LoraConfig, model: GPT2Config, where: string): void {
+function checkSites(
+  { sites = [], also = [], layers_to_transform }: LoraConfig,
+  model: GPT2Config,
+  where: string,
+): void {
   const refuse = (summary: string, expected: string, found: unknown) => {
     throw new FormatError(summary, { where, expected, found: JSON.stringify(found) });
   };
+  const last = layers_to_transform?.at(-1) ?? 0;
+  if (last >= model.n_layer) refuse("the model has no such layer", `blocks from 0 to ${model.n_layer - 1}`, last);
   for (const { site, r, scale } of sites) {
     if (parseSite(site, model) === undefined)
       refuse("an adapter stands beside no matrix of the model", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);

@@ -148,7 +148,9 @@ function targetMatcher(config: PeftConfig, saves: PeftPlan["saves"], where: stri
     return (module) => module.startsWith("transformer.h.") && !excluded(module) && !saves(module);
   const hit = matches(config, "target_modules", bySuffix, where);
   const inLayers = typeof targets === "string" ? () => true : layerMatcher(config, where);
-  return (module) => !excluded(module) && !saves(module) && hit(module) && inLayers(module);
+  // A module that is named in full is adapted whatever the layers.
+  const named = (module: string) => Array.isArray(targets) && targets.includes(module);
+  return (module) => !excluded(module) && !saves(module) && (named(module) || (hit(module) && inLayers(module)));
 }
 
 /** A setting that is a regular expression for whole names, or a list of names and suffixes. */

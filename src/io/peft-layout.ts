@@ -101,6 +101,7 @@ function alphaOf(scale: number, r: number, rslora: boolean): number {
 export function peftConfig(adapter: LoraModel): Record<string, unknown> {
   const { base_model, lora, task } = adapter;
   const modules = modulesOf(adapter);
+  const layers = lora.layers_to_transform;
   const rslora = lora.scaling === "alpha/sqrt(r)";
   const alpha = alphaOf(loraScale(lora), lora.r, rslora);
   const classifies = task.objective === "classification";
@@ -112,6 +113,7 @@ export function peftConfig(adapter: LoraModel): Record<string, unknown> {
     bias: biases.length > 0 ? "lora_only" : "none",
     fan_in_fan_out: true,
     inference_mode: true,
+    ...(layers ? { layers_to_transform: layers } : {}),
     init_lora_weights: lora.init === "gaussian" ? "gaussian" : true,
     lora_alpha: alpha,
     lora_dropout: 0,
@@ -125,9 +127,10 @@ export function peftConfig(adapter: LoraModel): Record<string, unknown> {
   };
 }
 
-/** Suffixes where every block has the same modules, else full names. */
-function targetModules({ model }: LoraModel, modules: Module[]): string[] {
+/** Suffixes where every block has the same modules, or every one in layers_to_transform, else full names. */
+function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] {
   const kinds = [...new Set(modules.map(({ kind }) => kind))];
+  if (lora.layers_to_transform) return kinds;
   const everywhere = kinds.every(
     (kind) => kind === KINDS.head || modules.filter((module) => module.kind === kind).length === model.n_layer,
   );

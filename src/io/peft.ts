@@ -198,11 +198,16 @@ function checkTensors(tensors: Tensors, shapes: Map<string, Shape>, where: strin
   }
 }
 
+const DECISIVE = [
+  ...["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"],
+  ...["target_modules", "layers_to_transform", "bias"],
+];
+
 /** The keys of adapter_config.json that decide the product must be those that lowrank.json leads to. */
 async function checkPeftConfig(path: string, lora: LoraModel): Promise<void> {
   const found = (await readJson(path)) as Record<string, unknown>;
   const expected = peftConfig(lora);
-  for (const key of ["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "target_modules", "bias"])
+  for (const key of DECISIVE)
     if (JSON.stringify(found?.[key]) !== JSON.stringify(expected[key]))
       throw new FormatError(`${key} of the PEFT configuration and ${META} disagree`, {
         where: path,

@@ -1,10 +1,11 @@
 /** Which trials a sweep has: the product of the values of each arm, without those that would be the same run. */
+import type { GPT2Config, Target } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import { nearest } from "../suggest.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
 
-/** Settings of an arm: a list is tried value by value, in every combination; `targets` is a list of lists. */
+/** Settings of an arm: a list is tried value by value, in every combination; `targets` and `layers` are lists of lists. */
 export type Arm = Record<string, unknown>;
 
 export interface SweepSpec {
@@ -22,8 +23,16 @@ export interface Trial {
   options: TrainOptions;
 }
 
+/** A sweep that is known by name; its arms may depend on the model. */
+export interface SweepPreset {
+  base: Settings;
+  arms: Arm[] | ((model: GPT2Config) => Arm[]);
+}
+
 const RANKS = [4, 8, 16, 32];
 const BASELINES = { mode: ["all", "last_block", "last_layer"] };
+
+const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
 
 /**
  * Matrices to adapt at an equal budget: per block and unit of rank q, k, v and o have 2 C values each, fc and proj 5 C; 72 C
@@ -35,11 +44,22 @@ const EQUAL_BUDGET: Arm[] = [
   { targets: [["q", "k", "v"]], rank: 12 },
   { targets: [["q", "k", "v", "o"]], rank: 9 },
   { targets: [["fc", "proj"]], rank: 7 },
-  { targets: [["q", "k", "v", "o", "fc", "proj"]], rank: 4 },
+  { targets: [IN_BLOCKS], rank: 4 },
 ].map((arm) => ({ ...arm, mode: "lora", alpha: 2 * arm.rank }));
 
+/** Blocks to adapt at an equal budget, as near as whole ranks come: all at rank 4, each half, and each block alone. */
+function whichLayers({ n_layer }: GPT2Config): Arm[] {
+  const all = Array.from({ length: n_layer }, (_, layer) => layer);
+  const half = Math.ceil(n_layer / 2);
+  const some = [all.slice(0, half), all.slice(half), ...all.map((layer) => [layer])];
+  return [null, ...some.filter(({ length }) => length > 0 && length < n_layer)].map((layers) => {
+    const rank = Math.round((4 * n_layer) / (layers?.length ?? n_layer));
+    return { mode: "lora", targets: [IN_BLOCKS], layers: [layers], rank, alpha: 2 * rank };
+  });
+}
+
 /** The published experiment and the questions behind it. */
-export const SWEEPS: Record<string, SweepSpec> = {
+export const SWEEPS: Record<string, SweepPreset> = {
   paper: {
     base: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
     arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
@@ -49,17 +69,22 @@ export const SWEEPS: Record<string, SweepSpec> = {
     arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
   },
   targets: { base: {}, arms: EQUAL_BUDGET },
+  layers: { base: {}, arms: whichLayers },
   rank: { base: {}, arms: [1, 2, 4, 8, 16, 32, 64].map((rank) => ({ mode: "lora", rank, alpha: 2 * rank })) },
 };
 
 /** Keys that an arm may vary. */
 const KEYS = ["model", ...Object.keys(DEFAULTS)];
 
+/** Keys whose values are lists themselves (or null: all). */
+const SETS = ["targets", "layers"];
+
 /** Every combination of an arm's values. */
 function combinations(arm: Arm): Record<string, unknown>[] {
   return Object.entries(arm).reduce<Record<string, unknown>[]>(
     (all, [key, value]) => {
-      const isList = key === "targets" ? Array.isArray(value) && Array.isArray(value[0]) : Array.isArray(value);
+      const isSet = (one: unknown) => one === null || Array.isArray(one);
+      const isList = Array.isArray(value) && (!SETS.includes(key) || value.some(isSet));
       const values = isList ? (value as unknown[]) : [value];
       return all.flatMap((one) => values.map((v) => ({ ...one, [key]: v })));
     },
@@ -70,8 +95,8 @@ function combinations(arm: Arm): Record<string, unknown>[] {
 /** What does not matter in a mode takes its default, so that the same run has the same key. */
 function normalize(options: TrainOptions): TrainOptions {
   if (options.mode === "lora") return options;
-  const { rank, alpha, scaling, init, targets } = DEFAULTS;
-  return { ...options, rank, alpha, scaling, init, targets };
+  const { rank, alpha, scaling, init, targets, layers } = DEFAULTS;
+  return { ...options, rank, alpha, scaling, init, targets, layers };
 }
 
 /**
@@ -113,10 +138,22 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
   return { name: [...words, `s${seed}`, key.slice(0, 8)].join("-"), key, model, options };
 }
 
-/** "LoRA, rank 8, alpha 16", with the targets where they are not all. */
+/** "LoRA, rank 8, alpha 16", with the targets and the blocks where they are not all. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
-  const { mode, rank, alpha, targets } = options;
+  const { mode, rank, alpha, targets, layers } = options;
   if (mode !== "lora") return mode;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
-  return `LoRA, rank ${rank}, alpha ${alpha}${some}`;
+  return `LoRA, rank ${rank}, alpha ${alpha}${some}${layers ? `, in ${showLayers(layers)}` : ""}`;
+}
+
+/** "block 3" or "blocks 0-2,5". */
+function showLayers(layers: readonly number[]): string {
+  const runs: [first: number, last: number][] = [];
+  for (const layer of layers) {
+    const open = runs.at(-1);
+    if (open && open[1] === layer - 1) open[1] = layer;
+    else runs.push([layer, layer]);
+  }
+  const words = runs.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`));
+  return `block${layers.length > 1 ? "s" : ""} ${words.join(",")}`;
 }

@@ -27,6 +27,8 @@ export interface TrainOptions {
   scaling: Scaling;
   init: Init;
   targets: readonly Target[];
+  /** The blocks that have adapters, counted from 0; null: all. The head's adapter is in none. */
+  layers: readonly number[] | null;
   /** Where a message is classified: its last token, or the last row of its padding. */
   pooling: Pooling;
   /** Whether the classification head has a bias. */
@@ -59,6 +61,7 @@ export const DEFAULTS: TrainOptions = {
   scaling: "alpha/r",
   init: "kaiming",
   targets: TARGETS,
+  layers: null,
   pooling: "last-token",
   headBias: true,
   epochs: 3,
@@ -119,8 +122,15 @@ export function resolveOptions(given: Partial<TrainOptions>): TrainOptions {
 }
 
 /** PEFT's view of the adapter settings. */
-export function loraConfig({ rank, alpha, scaling, init, targets }: TrainOptions): LoraConfig {
-  return { r: rank, lora_alpha: alpha, scaling, init, target_modules: [...targets] };
+export function loraConfig({ rank, alpha, scaling, init, targets, layers }: TrainOptions): LoraConfig {
+  return {
+    r: rank,
+    lora_alpha: alpha,
+    scaling,
+    init,
+    target_modules: [...targets],
+    ...(layers ? { layers_to_transform: [...layers] } : {}),
+  };
 }
 
 /**
@@ -140,6 +150,7 @@ export function withAdapter<T extends Partial<TrainOptions>>(given: T, { mode, l
     scaling: lora.scaling,
     init: lora.init,
     targets: lora.target_modules,
+    layers: lora.layers_to_transform ?? null,
     pooling: task.pooling,
     headBias: task.head_bias,
   };

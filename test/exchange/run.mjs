@@ -112,6 +112,7 @@ const fromPeft = (name) => ({ continue: join(work, "from-peft", name) });
 const RUNS = [
   { name: "tiny r 3", base: tiny, rank: 3 },
   { name: "tiny r 8 rslora", base: tiny, rank: 8, scaling: "alpha/sqrt(r)" },
+  { name: "tiny some layers", base: tiny, rank: 3, layers: [0, 2] },
   { name: "tiny mixed ranks", base: tiny, ...fromPeft("tiny-patterns") },
   { name: "tiny biases", base: tiny, ...fromPeft("tiny-lora-only-bias") },
   { name: "micro r 3 rslora", base: micro, rank: 3, scaling: "alpha/sqrt(r)" },
