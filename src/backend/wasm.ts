@@ -2,9 +2,7 @@
  * Replays plans on the CPU, by the kernels of assembly/kernels. Buffers lie in one shared WebAssembly.Memory; a run writes
  * the scalars that changed and posts one message a thread. Work is done in the order in which it was asked for.
  */
-import { allowRelaxedSimd, availableMemory, parallelism } from "#platform";
-import plain from "../../build/kernels.wasm";
-import relaxed from "../../build/kernels-relaxed.wasm";
+import { allowRelaxedSimd, availableMemory, parallelism, readAsset } from "#platform";
 import { ConfigError, DeviceError } from "../errors.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import { checkMemory, type MemoryLimits } from "../plan/memory.ts";
@@ -48,7 +46,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
     throw new ConfigError("threads make no sense", { expected: "0 to 64", found: String(threads) });
   const canShare = typeof SharedArrayBuffer !== "undefined";
   const count = canShare ? threads || Math.min(MAX_THREADS, parallelism()) : 1;
-  const module = await WebAssembly.compile(fused ? relaxed : plain);
+  const module = await WebAssembly.compile(await readAsset(fused ? "kernels-relaxed.wasm" : "kernels.wasm"));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });
   const heap = new Heap(memory, FIRST_ADDRESS);
   const kernels = await instantiate(module, memory);

@@ -36,7 +36,10 @@ export const PEERS: readonly Peer[] = [
       const { Tokenizer } = await import("../data/tokenizer.ts");
       return Tokenizer.load();
     },
-    wire: { source: 'export * from "./src/data/tokenizer.ts"', files: [{ shipped: "dist/gpt2.tokenizer.bin" }] },
+    wire: {
+      source: 'export * from "./src/data/tokenizer.ts"',
+      files: [{ shipped: "dist/data.wasm" }, { shipped: "dist/gpt2.tokenizer.bin" }],
+    },
   },
   {
     name: "gpt-tokenizer",

@@ -16,9 +16,6 @@ export async function wireBytes({ wire }: Peer, folder: string): Promise<number 
       write: false,
       outdir: folder,
       format: "esm",
-      // WASM travels as a file beside the code, as servers send it.
-      loader: { ".wasm": "file" },
-      assetNames: "[name]",
       logLevel: "silent",
     });
     const files = wire.files.map((file) =>

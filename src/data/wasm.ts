@@ -3,7 +3,6 @@
  * host writes bytes into memory that it allocated there and copies results out.
  */
 import { readAsset } from "#platform";
-import wasm from "../../build/data.wasm";
 import { DataError, FormatError } from "../errors.ts";
 
 /** What data.wasm exports; addresses are bytes from the start of `memory`. */
@@ -36,10 +35,8 @@ export class DataModule {
 
   /** Instantiates the module and installs the tokenizer's tables; FormatError where those are damaged. */
   static async load(): Promise<DataModule> {
-    const [{ instance }, tables] = await Promise.all([
-      WebAssembly.instantiate(wasm, { env: { abort } }),
-      readAsset(TABLES),
-    ]);
+    const [wasm, tables] = await Promise.all([readAsset("data.wasm"), readAsset(TABLES)]);
+    const { instance } = await WebAssembly.instantiate(wasm, { env: { abort } });
     const exports = instance.exports as unknown as DataExports;
     const address = exports.alloc(tables.length) >>> 0;
     new Uint8Array(exports.memory.buffer, address, tables.length).set(tables);

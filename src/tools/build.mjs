@@ -3,7 +3,7 @@
  * `node src/tools/build.mjs [--tests]`: with --tests also bundles test/ into build/test/.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
@@ -41,7 +41,7 @@ const common = {
   target: "node20",
   sourcemap: true,
   packages: "external",
-  loader: { ".wgsl": "text", ".py": "text", ".wasm": "binary" },
+  loader: { ".wgsl": "text", ".py": "text" },
   logLevel: "warning",
 };
 
@@ -53,6 +53,9 @@ for (const [entry, target] of [
 ])
   run("node_modules/assemblyscript/bin/asc.js", [entry, "--target", target]);
 rmSync("dist", { recursive: true, force: true });
+mkdirSync("dist");
+for (const name of ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm"])
+  copyFileSync(join("build", name), join("dist", name));
 await buildSpamAssassin();
 buildTokenizer();
 await esbuild.build({

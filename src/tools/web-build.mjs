@@ -12,7 +12,14 @@ const WEB = "dist/web";
 const LIBRARY = "dist/browser";
 /** What ships of the library; everything else in its folder is the page's. */
 const LIBRARY_ENTRIES = { index: "src/browser.ts", "kernels-worker": "src/backend/kernels-worker.ts" };
-const ASSETS = ["dist/gpt2.tokenizer.bin", "dist/datasets", "data/models"];
+const ASSETS = [
+  "dist/data.wasm",
+  "dist/kernels.wasm",
+  "dist/kernels-relaxed.wasm",
+  "dist/gpt2.tokenizer.bin",
+  "dist/datasets",
+  "data/models",
+];
 
 /** Everything from this origin but models that the visitor asks for by their name on the hub. */
 const CONTENT_SECURITY_POLICY = [
@@ -38,6 +45,21 @@ const HEADERS = {
   "Referrer-Policy": "no-referrer",
 };
 
+/** What a page need not load: the comments of shaders, and all of the hub's client but what is called. */
+function makeSmall({ onLoad, onResolve }) {
+  onLoad({ filter: /\.wgsl$/ }, ({ path }) => {
+    const lines = readFileSync(path, "utf8").split("\n");
+    const code = lines.map((line) => line.replace(/\/\/.*/, "").trim()).filter((line) => line !== "");
+    return { contents: code.join("\n"), loader: "text" };
+  });
+  // As built, the client does not come apart; its sources do.
+  onResolve({ filter: /^@huggingface\/hub$/ }, () => ({ path: "hub", namespace: "small" }));
+  onLoad({ filter: /^hub$/, namespace: "small" }, () => ({
+    contents: ["model-info", "paths-info"].map((name) => `export * from "./${name}.ts";`).join("\n"),
+    resolveDir: "node_modules/@huggingface/hub/src/lib",
+  }));
+}
+
 const common = {
   bundle: true,
   format: "esm",
@@ -45,9 +67,7 @@ const common = {
   target: "es2023",
   minify: true,
   sourcemap: true,
-  loader: { ".wgsl": "text", ".wasm": "binary" },
-  // The package tells of its files for pages, but not where `exports` are understood.
-  alias: { "@huggingface/hub": "./node_modules/@huggingface/hub/dist/browser/index.mjs" },
+  plugins: [{ name: "small", setup: makeSmall }],
   logLevel: "warning",
 };
 
