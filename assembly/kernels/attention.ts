@@ -149,6 +149,37 @@ export function attention_forward(
   }
 }
 
+/**
+ * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token against
+ * its slot up to its position, by places [tokens, 2]. Rows of a head lie side by side there: nothing is copied together.
+ */
+export function attention_cached(
+  out: usize,
+  qkv: usize,
+  cache: usize,
+  places: usize,
+  tokens: u32,
+  heads: u32,
+  head_size: u32,
+  positions: u32,
+): void {
+  const bytes: usize = head_size << 2;
+  const width: usize = heads * bytes;
+  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const list = scratch_memory();
+  const end = slice_end(heads * tokens, 1);
+  for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
+    const n = pair / heads;
+    const head = pair % heads;
+    const count = load<u32>(places + (n << 3), 4) + 1;
+    const k = cache + (load<u32>(places + (n << 3)) * 2 * heads + head) * positions * bytes;
+    scores(list, qkv + n * 3 * width + head * bytes, k, bytes, count, head_size, scale);
+    softmax(list, count);
+    const total = sum_list(list, count);
+    weighted_sum(out + n * width + head * bytes, list, k + positions * width, bytes, count, head_size, total);
+  }
+}
+
 /** list[i] = exp(list[i] - largest) for i < count, 0 up to the next multiple of four; returns the largest. */
 function softmax(list: usize, count: u32): f32 {
   const last = list + (count << 2);

@@ -2,7 +2,13 @@
 // in binding order, then dims), and the interpreter that replays a list of them. Every instance does its slice.
 
 export { adamw } from "./adamw";
-export { attention_forward, attention_keyvalue_backward, attention_query_backward } from "./attention";
+export {
+  attention_cached,
+  attention_forward,
+  attention_keyvalue_backward,
+  attention_query_backward,
+} from "./attention";
+export { cache_write } from "./cache";
 export { crossentropy_backward, crossentropy_forward, crossentropy_loss } from "./crossentropy";
 export { embedding_backward, embedding_forward, embedding_position_backward } from "./embedding";
 export { gather_backward, gather_forward } from "./gather";

@@ -1,6 +1,12 @@
 // The interpreter: runs a list of dispatches, with a barrier behind each, so that a step is one call.
 import { adamw } from "./adamw";
-import { attention_forward, attention_keyvalue_backward, attention_query_backward } from "./attention";
+import {
+  attention_cached,
+  attention_forward,
+  attention_keyvalue_backward,
+  attention_query_backward,
+} from "./attention";
+import { cache_write } from "./cache";
 import { crossentropy_backward, crossentropy_forward, crossentropy_loss } from "./crossentropy";
 import { embedding_backward, embedding_forward, embedding_position_backward } from "./embedding";
 import { gather_backward, gather_forward } from "./gather";
@@ -89,6 +95,17 @@ function run(at: usize): void {
         real(at, 16),
       );
     case 3:
+      return attention_cached(
+        word(at, 0),
+        word(at, 1),
+        word(at, 2),
+        word(at, 3),
+        word(at, 4),
+        word(at, 5),
+        word(at, 6),
+        word(at, 7),
+      );
+    case 4:
       return attention_forward(
         word(at, 0),
         word(at, 1),
@@ -98,7 +115,7 @@ function run(at: usize): void {
         word(at, 5),
         word(at, 6),
       );
-    case 4:
+    case 5:
       return attention_keyvalue_backward(
         word(at, 0),
         word(at, 1),
@@ -110,7 +127,7 @@ function run(at: usize): void {
         word(at, 7),
         word(at, 8),
       );
-    case 5:
+    case 6:
       return attention_query_backward(
         word(at, 0),
         word(at, 1),
@@ -123,7 +140,9 @@ function run(at: usize): void {
         word(at, 8),
         word(at, 9),
       );
-    case 6:
+    case 7:
+      return cache_write(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5), word(at, 6));
+    case 8:
       return crossentropy_backward(
         word(at, 0),
         word(at, 1),
@@ -134,11 +153,11 @@ function run(at: usize): void {
         word(at, 6),
         real(at, 7),
       );
-    case 7:
-      return crossentropy_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5));
-    case 8:
-      return crossentropy_loss(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), real(at, 5));
     case 9:
+      return crossentropy_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5));
+    case 10:
+      return crossentropy_loss(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), real(at, 5));
+    case 11:
       return embedding_backward(
         word(at, 0),
         word(at, 1),
@@ -150,7 +169,7 @@ function run(at: usize): void {
         word(at, 7),
         word(at, 8),
       );
-    case 10:
+    case 12:
       return embedding_forward(
         word(at, 0),
         word(at, 1),
@@ -162,21 +181,21 @@ function run(at: usize): void {
         word(at, 7),
         word(at, 8),
       );
-    case 11:
-      return embedding_position_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5));
-    case 12:
-      return gather_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
     case 13:
-      return gather_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
+      return embedding_position_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5));
     case 14:
-      return gelu_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3));
+      return gather_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
     case 15:
-      return gelu_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3));
+      return gather_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
     case 16:
-      return gradnorm_partial(word(at, 0), word(at, 1), word(at, 2), word(at, 3));
+      return gelu_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3));
     case 17:
-      return gradnorm_total(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
+      return gelu_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3));
     case 18:
+      return gradnorm_partial(word(at, 0), word(at, 1), word(at, 2), word(at, 3));
+    case 19:
+      return gradnorm_total(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
+    case 20:
       return layernorm_backward(
         word(at, 0),
         word(at, 1),
@@ -187,7 +206,7 @@ function run(at: usize): void {
         word(at, 6),
         real(at, 7),
       );
-    case 19:
+    case 21:
       return layernorm_forward(
         word(at, 0),
         word(at, 1),
@@ -198,7 +217,7 @@ function run(at: usize): void {
         word(at, 6),
         real(at, 7),
       );
-    case 20:
+    case 22:
       return layernorm_parameters_backward(
         word(at, 0),
         word(at, 1),
@@ -208,9 +227,9 @@ function run(at: usize): void {
         word(at, 5),
         word(at, 6),
       );
-    case 21:
+    case 23:
       return matmul_bias_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5));
-    case 22:
+    case 24:
       return matmul_tall(
         word(at, 0),
         word(at, 1),
@@ -231,7 +250,7 @@ function run(at: usize): void {
         real(at, 16),
         word(at, 17),
       );
-    case 23:
+    case 25:
       return matmul_wide(
         word(at, 0),
         word(at, 1),
@@ -252,7 +271,7 @@ function run(at: usize): void {
         real(at, 16),
         word(at, 17),
       );
-    case 24:
+    case 26:
       return residual_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
     default:
       unreachable();

@@ -1,8 +1,10 @@
 /** The WGSL sources by kernel name. The only file that imports .wgsl. */
 import adamw from "../../shaders/adamw.wgsl";
+import attention_cached from "../../shaders/attention_cached.wgsl";
 import attention_forward from "../../shaders/attention_forward.wgsl";
 import attention_keyvalue_backward from "../../shaders/attention_keyvalue_backward.wgsl";
 import attention_query_backward from "../../shaders/attention_query_backward.wgsl";
+import cache_write from "../../shaders/cache_write.wgsl";
 import crossentropy_backward from "../../shaders/crossentropy_backward.wgsl";
 import crossentropy_forward from "../../shaders/crossentropy_forward.wgsl";
 import crossentropy_loss from "../../shaders/crossentropy_loss.wgsl";
@@ -25,9 +27,11 @@ import residual_forward from "../../shaders/residual_forward.wgsl";
 
 export const SHADERS: Readonly<Record<string, string>> = {
   adamw,
+  attention_cached,
   attention_forward,
   attention_keyvalue_backward,
   attention_query_backward,
+  cache_write,
   crossentropy_backward,
   crossentropy_forward,
   crossentropy_loss,

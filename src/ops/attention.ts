@@ -26,6 +26,13 @@ export const attentionKeyvalueBackwardKernel = defineKernel(
   grid,
 );
 
+export const attentionCachedKernel = defineKernel(
+  "attention_cached",
+  { out: "write", qkv: "read", cache: "read", places: "read" },
+  { tokens: "u32", heads: "u32", head_size: "override", positions: "u32" },
+  ({ tokens, heads }) => [tokens, heads, 1],
+);
+
 /** The widest head that the kernels hold in registers. */
 export const MAX_HEAD_SIZE = 128;
 
@@ -59,4 +66,13 @@ export function attentionBackward(
     dispatch(attentionQueryBackwardKernel, { dqkv, delta, dout, out, lse, qkv, spans }, dims(out, heads)),
     dispatch(attentionKeyvalueBackwardKernel, { dqkv, delta, dout, lse, qkv, spans }, dims(out, heads)),
   ];
+}
+
+/**
+ * out [N, C] from the queries in qkv [N, 3C] and cache [S, 2, NH, T, HS], each token against its slot up to its position, by
+ * places [N, 2].
+ */
+export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, places: Tensor): Dispatch {
+  const [, , heads, positions] = cache.shape as [number, number, number, number];
+  return dispatch(attentionCachedKernel, { out, qkv, cache, places }, { ...dims(out, heads), positions });
 }

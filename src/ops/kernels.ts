@@ -1,6 +1,12 @@
 /** Every kernel, by name: what backends prepare and the layout test walks. */
 import { adamwKernel } from "./adamw.ts";
-import { attentionForwardKernel, attentionKeyvalueBackwardKernel, attentionQueryBackwardKernel } from "./attention.ts";
+import {
+  attentionCachedKernel,
+  attentionForwardKernel,
+  attentionKeyvalueBackwardKernel,
+  attentionQueryBackwardKernel,
+} from "./attention.ts";
+import { cacheWriteKernel } from "./cache.ts";
 import { crossentropyBackwardKernel, crossentropyForwardKernel, crossentropyLossKernel } from "./crossentropy.ts";
 import { embeddingBackwardKernel, embeddingForwardKernel, embeddingPositionBackwardKernel } from "./embedding.ts";
 import { gatherBackwardKernel, gatherForwardKernel } from "./gather.ts";
@@ -13,9 +19,11 @@ import { residualForwardKernel } from "./residual.ts";
 
 export const KERNELS: readonly Kernel[] = [
   adamwKernel,
+  attentionCachedKernel,
   attentionForwardKernel,
   attentionKeyvalueBackwardKernel,
   attentionQueryBackwardKernel,
+  cacheWriteKernel,
   crossentropyBackwardKernel,
   crossentropyForwardKernel,
   crossentropyLossKernel,

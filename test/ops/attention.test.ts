@@ -1,6 +1,7 @@
 import * as assert from "uvu/assert";
 import { ShapeError } from "../../src/errors.ts";
-import { attentionBackward, attentionForward, MAX_HEAD_SIZE } from "../../src/ops/attention.ts";
+import { attentionBackward, attentionCached, attentionForward, MAX_HEAD_SIZE } from "../../src/ops/attention.ts";
+import { cacheShape } from "../../src/ops/cache.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { OpCase, startsOf } from "./case.ts";
@@ -148,3 +149,70 @@ test("heads that the kernels can't hold are refused", () => {
     );
   }
 });
+
+/** The same sums as FORWARD's, over up to 1100 keys. */
+const CACHED = { atol: 1e-6, rtol: 4e-6 };
+
+for (const { places, slots, heads, size, positions, scale = 1 } of [
+  { places: [[0, 0]], slots: 1, heads: 1, size: 4, positions: 1 },
+  {
+    places: [
+      [2, 6],
+      [0, 0],
+      [1, 3],
+      [1, 2],
+    ],
+    slots: 3,
+    heads: 3,
+    size: 12,
+    positions: 7,
+  },
+  {
+    places: [
+      [1, 66],
+      [0, 129],
+    ],
+    slots: 2,
+    heads: 2,
+    size: 20,
+    positions: 130,
+  },
+  { places: [[0, 63]], slots: 1, heads: 2, size: MAX_HEAD_SIZE, positions: 64, scale: 0.3 },
+  // More keys than a tile of the shader has.
+  { places: [[0, 1098]], slots: 1, heads: 2, size: 64, positions: 1100, scale: 0.5 },
+])
+  test(`${places.length} tokens against the cache: ${slots} slots of ${positions}, ${heads} heads of ${size}`, async () => {
+    const c = new OpCase(places.length + size);
+    const C = heads * size;
+    const shape = cacheShape(slots, heads, positions, size);
+    // Only what lies up to the last token of a slot may be read.
+    const row = (slot: number, part: number, h: number) => ((slot * 2 + part) * heads + h) * positions * size;
+    const held = new Float32Array(2 * slots * positions * C).fill(Number.NaN);
+    for (let slot = 0; slot < slots; slot++) {
+      const last = Math.max(-1, ...places.filter((place) => place[0] === slot).map((place) => place[1]!));
+      for (const part of [0, 1])
+        for (let h = 0; h < heads; h++) held.set(c.normals((last + 1) * size, scale), row(slot, part, h));
+    }
+    const cache = c.of("cache", shape, held);
+    const qkv = c.random("qkv", [places.length + 1, 3 * C], scale, places.length * 3 * C);
+    const out = c.blank("out", [places.length + 1, C]);
+    c.run(attentionCached(out, qkv, cache, c.of("places", [places.length, 2], Uint32Array.from(places.flat()))));
+    const [from, query] = [c.data(cache), c.data(qkv)];
+    const expected = new Float64Array(places.length * C);
+    places.forEach(([slot, position], n) => {
+      for (let h = 0; h < heads; h++) {
+        // A sequence of its own, as the reference has it; the token's own key and value are in the cache.
+        const alone = new Float64Array((position! + 1) * 3 * size);
+        for (let j = 0; j <= position!; j++)
+          for (let i = 0; i < size; i++)
+            for (const part of [0, 1]) alone[(j * 3 + 1 + part) * size + i] = from[row(slot!, part, h) + j * size + i]!;
+        for (let i = 0; i < size; i++) alone[position! * 3 * size + i] = query[n * 3 * C + h * size + i]!;
+        const { p } = weights(alone, position!, 0, 0, { lengths: [position! + 1], heads: 1, size });
+        p.forEach((weight, j) => {
+          for (let i = 0; i < size; i++) expected[n * C + h * size + i]! += weight * alone[(j * 3 + 2) * size + i]!;
+        });
+      }
+    });
+    c.expect("cached", out, expected, CACHED);
+    await c.check({ tokens: places.length });
+  });

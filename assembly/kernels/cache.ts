@@ -1,0 +1,31 @@
+// The cache of keys and values. Reference: transformers DynamicCache.update, one tensor for keys and values.
+import { slice_begin, slice_end } from "./threads";
+
+/**
+ * Keys and values of qkv [tokens, 3C] into cache [slots, 2, heads, positions, head_size] at places [tokens, 2], a slot and a
+ * position each.
+ */
+export function cache_write(
+  cache: usize,
+  qkv: usize,
+  places: usize,
+  tokens: u32,
+  heads: u32,
+  head_size: u32,
+  positions: u32,
+): void {
+  const bytes: usize = head_size << 2;
+  const width: usize = heads * bytes;
+  const end = slice_end(tokens, 1);
+  for (let n = slice_begin(tokens, 1); n < end; n++) {
+    const slot = load<u32>(places + (n << 3));
+    const position = load<u32>(places + (n << 3), 4);
+    let from = qkv + n * 3 * width + width;
+    let to = cache + (slot * 2 * heads * positions + position) * bytes;
+    for (let row: u32 = 0; row < 2 * heads; row++) {
+      memory.copy(to, from, bytes);
+      from += bytes;
+      to += positions * bytes;
+    }
+  }
+}

@@ -1,0 +1,31 @@
+// Puts keys and values of new tokens into the cache of a block.
+//
+//   cache[slot(n), 0, h, position(n), i] = k[n, h, i],  cache[slot(n), 1, h, position(n), i] = v[n, h, i]
+//
+//   cache   (updates)  [slots, 2, heads, positions, head_size]; other places stay as they are
+//   qkv     (read)     [tokens, 3C]: q, k, v, each [heads, head_size]
+//   places  (read)     [tokens, 2]: the token's slot and its position in it
+//
+// Grid: (ceil(C / 64), tokens). Reference: transformers DynamicCache.update, one tensor for keys and values.
+
+struct Dims { tokens: u32, heads: u32, head_size: u32, positions: u32 }
+
+@group(0) @binding(0) var<storage, read_write> cache: array<f32>;
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> places: array<vec2u>;
+@group(0) @binding(3) var<uniform> dims: Dims;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) at: vec3u) {
+  let width = dims.heads * dims.head_size;
+  if (at.x >= width || at.y >= dims.tokens) {
+    return;
+  }
+  let place = places[at.y];
+  let head = at.x / dims.head_size;
+  let row = (place.x * 2u * dims.heads + head) * dims.positions + place.y;
+  let to = row * dims.head_size + at.x % dims.head_size;
+  let k_at = at.y * 3u * width + width + at.x;
+  cache[to] = qkv[k_at];
+  cache[to + width * dims.positions] = qkv[k_at + width];
+}

@@ -1,0 +1,21 @@
+/** The cache of keys and values, with which a token that comes later is held against those that were there. */
+import type { Tensor } from "../tensor.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+
+export const cacheWriteKernel = defineKernel(
+  "cache_write",
+  { cache: "update", qkv: "read", places: "read" },
+  { tokens: "u32", heads: "u32", head_size: "u32", positions: "u32" },
+  ({ tokens, heads, head_size }) => [ceilDiv(heads * head_size, 64), tokens, 1],
+);
+
+/** The shape of a block's cache: slots, keys and values, heads, positions, numbers of a head. */
+export function cacheShape(slots: number, heads: number, positions: number, headSize: number) {
+  return [slots, 2, heads, positions, headSize] as const;
+}
+
+/** Keys and values of qkv [N, 3C] into cache [S, 2, NH, T, HS] at places [N, 2], a slot and a position each. */
+export function cacheWrite(cache: Tensor, qkv: Tensor, places: Tensor): Dispatch {
+  const [, , heads, positions, head_size] = cache.shape as ReturnType<typeof cacheShape>;
+  return dispatch(cacheWriteKernel, { cache, qkv, places }, { tokens: "tokens", heads, head_size, positions });
+}
