@@ -6,9 +6,10 @@ export type DType = "f32" | "u32" | "i32";
 /**
  * What a tensor is for, which decides where it lives and what it costs:
  * weight (frozen), trained (a parameter that learns), gradient, moment (AdamW's m and v), input (written by the host
- * before a step), activation (lives between its first and last use), output (an activation that the host may read).
+ * before a step), activation (lives between its first and last use), output (an activation that the host may read), cache
+ * (keys and values that stay from step to step).
  */
-export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output";
+export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output" | "cache";
 
 /**
  * A tensor of the plan: a name, a shape and a place, no data. A view is a contiguous part of another tensor, from

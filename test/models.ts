@@ -5,7 +5,7 @@ import type { ModelSpec } from "../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../src/ops/crossentropy.ts";
 import { Rng } from "../src/rng.ts";
 import { sizeOf } from "../src/tensor.ts";
-import type { Engine } from "../src/train/engine.ts";
+import type { Weights } from "../src/train/weights.ts";
 
 /** No size is a power of two or a multiple of another by chance: a shape that is mistaken for another shows. */
 export const SMALL: GPT2Config = {
@@ -64,7 +64,7 @@ export function smallSpec(
 }
 
 /** Every parameter from the seed; with adapters whose B is not 0, so that every gradient is alive. */
-export function fillRandom(engine: Engine, seed: number): void {
+export function fillRandom(engine: Weights, seed: number): void {
   const rng = new Rng(seed);
   for (const { name, shape } of engine.plan.parameters.all.values()) {
     const isNorm = /(^|\.)ln_\w+\.weight$/.test(name);

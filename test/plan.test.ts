@@ -1,11 +1,12 @@
 import * as assert from "uvu/assert";
 import { ConfigError, DeviceError } from "../src/errors.ts";
+import { buildDecoder } from "../src/model/decoder.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../src/model/gpt2.ts";
 import { parameterList } from "../src/model/trainable.ts";
 import type { Access, Dispatch } from "../src/ops/kernel.ts";
 import { KERNELS } from "../src/ops/kernels.ts";
 import { checkMemory, memoryTotals, planMemory, showBytes } from "../src/plan/memory.ts";
-import { printProgram, type SegmentName } from "../src/plan/plan.ts";
+import { type Program, printProgram, type SegmentName } from "../src/plan/plan.ts";
 import { sizeOf, type Tensor } from "../src/tensor.ts";
 import { test } from "./harness.ts";
 import { smallSpec } from "./models.ts";
@@ -49,7 +50,16 @@ const PLANS: Record<string, ModelPlan> = {
   "lm forward in pieces": plan(smallSpec("lora", lm), { optimizer: null, maxBinding: 4096 }),
 };
 
-const dispatchesOf = ({ segments }: ModelPlan) => segments.flatMap(({ dispatches }) => dispatches);
+const decoder = (spec: PlanOptions["spec"], maxBinding = 128 * MIB) =>
+  buildDecoder({ spec, capacity: CAPACITY, maxBinding });
+/** Plans that write text. */
+const DECODERS: Record<string, Program> = {
+  decoder: decoder(smallSpec("all", lm)),
+  "decoder with adapters": decoder(smallSpec("lora", lm)),
+  "decoder in pieces": decoder(smallSpec("lora", lm), 4096),
+};
+
+const dispatchesOf = ({ segments }: Program) => segments.flatMap(({ dispatches }) => dispatches);
 const segment = (p: ModelPlan, name: SegmentName): Dispatch[] => p.segments.find((s) => s.name === name)!.dispatches;
 const bound = ({ kernel, tensors }: Dispatch): [Tensor, Access][] =>
   Object.values(kernel.bindings).map((access, i) => [tensors[i]!, access]);
@@ -60,7 +70,7 @@ const written = (dispatch: Dispatch) =>
 const kernelsOf = (dispatches: Dispatch[]) => new Set(dispatches.map(({ kernel }) => kernel.name));
 
 /** By brute force: the tensors that are alive at each dispatch, from their first use to their last. */
-function checkSharing(name: string, { segments, memory }: ModelPlan): void {
+function checkSharing(name: string, { segments, memory }: Program): void {
   const lists = segments.flatMap(({ clears, dispatches }) =>
     dispatches.length === 0
       ? [new Set(clears.map(({ root }) => root))]
@@ -79,7 +89,7 @@ function checkSharing(name: string, { segments, memory }: ModelPlan): void {
 }
 
 /** Plays the plan: every dispatch must find in each buffer the tensor that it reads. */
-function checkContents(name: string, p: ModelPlan): void {
+function checkContents(name: string, p: Program): void {
   const { place, buffers } = p.memory;
   const holds = new Map<number, Tensor>();
   const made = new Set<Tensor>();
@@ -101,7 +111,7 @@ function checkContents(name: string, p: ModelPlan): void {
 }
 
 /** WebGPU: what a dispatch writes may not overlap another of its bindings, nor lie in a buffer that it reads. */
-function checkBindings(name: string, p: ModelPlan): void {
+function checkBindings(name: string, p: Program): void {
   for (const dispatch of dispatchesOf(p)) {
     const list = bound(dispatch);
     list.forEach(([a, accessA], i) => {
@@ -117,13 +127,14 @@ function checkBindings(name: string, p: ModelPlan): void {
   }
 }
 
-for (const [name, p] of Object.entries(PLANS)) {
+for (const [name, p] of Object.entries({ ...PLANS, ...DECODERS }))
   test(`${name}: tensors that live at the same time have buffers of their own`, () => {
     checkSharing(name, p);
     checkContents(name, p);
     checkBindings(name, p);
   });
 
+for (const [name, p] of Object.entries(PLANS)) {
   test(`${name}: only what learns has a gradient, and only AdamW writes parameters`, () => {
     const training = p.segments.length > 1;
     const learning = parameterList(p.spec).filter(({ learns }) => learns && training);
@@ -282,7 +293,7 @@ test("more tokens than a grid can have workgroups are refused", () => {
 
 test("together the plans use every kernel, and each prints all of its own", () => {
   const all = new Set<string>();
-  for (const [name, p] of Object.entries(PLANS)) {
+  for (const [name, p] of Object.entries({ ...PLANS, ...DECODERS })) {
     const text = printProgram(p);
     for (const kernel of kernelsOf(dispatchesOf(p))) {
       assert.match(text, new RegExp(`\\b${kernel}\\b`), `${name}: ${kernel}`);

@@ -80,10 +80,10 @@ const LOGITS_BYTES = 32 << 20;
 
 /** The order in which things learn: a gradient is needed at a stage if a tensor of an earlier stage learns. */
 const STAGES = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
-type Stage = (typeof STAGES)[number];
+export type Stage = (typeof STAGES)[number];
 
 /** The adapters beside each matrix, with the column where they write, in units of C. */
-const ADAPTERS: Record<string, readonly (readonly [site: string, column: number])[]> = {
+export const ADAPTERS: Record<string, readonly (readonly [site: string, column: number])[]> = {
   "attn.c_attn": [
     ["attn.c_attn", 0],
     ["attn.q", 0],

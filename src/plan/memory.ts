@@ -111,10 +111,17 @@ const NAMES: Record<Role, string> = {
   input: "batch",
   activation: "activations",
   output: "results",
+  cache: "keys and values",
 };
 
-/** The kinds whose bytes grow with the batch; the others grow with the model. */
-const BY_BATCH: ReadonlySet<Role> = new Set<Role>(["input", "activation", "output"]);
+/** How to need less of the kinds whose bytes grow with the batch; the others grow with the model. */
+const SMALLER_BATCH = "use a smaller --batch-size or --max-length";
+const HINTS: Partial<Record<Role, string>> = {
+  input: SMALLER_BATCH,
+  activation: SMALLER_BATCH,
+  output: SMALLER_BATCH,
+  cache: "write fewer texts at a time: a smaller --batch-size",
+};
 
 /** One line a kind of memory, largest first, and the sum. */
 export function showMemory(plan: MemoryPlan): string {
@@ -133,7 +140,7 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
       throw new DeviceError(`${NAMES[role]}: ${label} is too large for the device`, {
         expected: `at most ${showBytes(limit)} (${limit} bytes) in one binding`,
         found: `${showBytes(bytes)}: ${bytes - limit} bytes too many`,
-        hint: BY_BATCH.has(role) ? "use a smaller --batch-size or --max-length" : "choose a smaller model",
+        hint: HINTS[role] ?? "choose a smaller model",
       });
   }
   const { total, byRole } = memoryTotals(plan);
@@ -146,8 +153,6 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   throw new DeviceError("the plan does not fit into memory", {
     expected: `at most ${showBytes(limits.total)} (${limits.total} bytes)`,
     found: `${showBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${NAMES[largest]}`,
-    hint: BY_BATCH.has(largest)
-      ? "use a smaller --batch-size or --max-length"
-      : "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
+    hint: HINTS[largest] ?? "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
   });
 }

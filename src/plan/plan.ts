@@ -6,8 +6,11 @@ import type { Dispatch, Scalar, StepValues } from "../ops/kernel.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 import { type MemoryPlan, showMemory } from "./memory.ts";
 
-/** zero: gradients to 0; forward: logits and loss; backward: gradients; update: norm, clipping and AdamW. */
-export type SegmentName = "zero" | "forward" | "backward" | "update";
+/**
+ * zero: gradients to 0; forward: logits and loss; backward: gradients; update: norm, clipping and AdamW. Of a decoder:
+ * prefill: tokens into the cache; next: logits behind them; score: losses of all of them; decode: one token a sequence.
+ */
+export type SegmentName = "zero" | "forward" | "backward" | "update" | "prefill" | "next" | "score" | "decode";
 
 export interface Segment {
   name: SegmentName;

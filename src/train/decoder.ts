@@ -1,0 +1,157 @@
+/**
+ * A language model on a device that writes: tokens go in, what comes behind them comes out as logits. What is in a slot of
+ * the cache is the caller's business: a stretch may go on from any position whose tokens before it are there.
+ */
+import type { Backend, Session } from "../backend/backend.ts";
+import { ShapeError } from "../errors.ts";
+import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
+import type { StepValues } from "../ops/kernel.ts";
+import type { SegmentName } from "../plan/plan.ts";
+import type { Tensor } from "../tensor.ts";
+import { Weights } from "./weights.ts";
+
+/** Tokens of a sequence, one behind the other, from a position on. */
+export interface Stretch {
+  slot: number;
+  position: number;
+  ids: ArrayLike<number>;
+}
+
+/** Step values that a decoder has no use for. */
+const IDLE = { unique: 0, longest: 0, loss_scale: 0, slot: 0, decay: 1, step_size: 0, correction2: 1 };
+
+export class Decoder extends Weights<DecoderPlan> {
+  private readonly staging: Uint32Array;
+
+  private constructor(plan: DecoderPlan, session: Session) {
+    super(plan, session);
+    this.staging = new Uint32Array(plan.inputs.root.size);
+  }
+
+  /** Builds the plan and prepares it. Every parameter is zero until it is written. Throws DeviceError where it is too large. */
+  static async create(backend: Backend, options: Omit<DecoderOptions, "maxBinding"> & { maxBinding?: number }) {
+    const maxBinding = Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding);
+    const plan = buildDecoder({ ...options, maxBinding });
+    return new Decoder(plan, await backend.prepare(plan));
+  }
+
+  /** Takes in stretches of any length; returns the logits [stretches, V] behind the last token of each. */
+  async prefill(stretches: readonly Stretch[]): Promise<Float32Array> {
+    const { sequences } = this.plan.capacity;
+    const V = this.plan.spec.config.vocab_size;
+    const logits = new Float32Array(stretches.length * V);
+    let done = 0;
+    for (const { parts, ended } of this.chunks(stretches)) {
+      const rows = ended.length;
+      if (rows > sequences) throw tooMany(rows, sequences);
+      this.run(rows > 0 ? ["prefill", "next"] : ["prefill"], parts, rows, (words) =>
+        words(this.plan.inputs.rows, ended),
+      );
+      if (rows > 0) logits.set(await this.session.read(this.plan.logits, 0, rows * V), done * V);
+      done += rows;
+    }
+    return logits;
+  }
+
+  /** Takes in one token of each sequence; returns the logits [tokens, V] behind them. */
+  async decode(stretches: readonly Stretch[]): Promise<Float32Array> {
+    const { capacity, logits, spec } = this.plan;
+    const count = stretches.length;
+    if (count > capacity.sequences || stretches.some(({ ids }) => ids.length !== 1))
+      throw tooMany(count, capacity.sequences);
+    this.run(["decode"], stretches, count);
+    return this.session.read(logits, 0, count * spec.config.vocab_size);
+  }
+
+  /** Takes in a stretch; returns the cross-entropy of each of its tokens against `targets`, in nats. */
+  async losses(stretch: Stretch, targets: ArrayLike<number>): Promise<Float64Array> {
+    const losses = new Float64Array(stretch.ids.length);
+    let done = 0;
+    for (const { parts } of this.chunks([stretch])) {
+      const count = parts[0]!.ids.length;
+      const wanted = Array.from({ length: count }, (_, i) => targets[done + i]!);
+      this.run(["prefill", "score"], parts, 0, (words) => words(this.plan.inputs.targets, wanted));
+      const states = await this.session.read(this.plan.losses, 0, count * 4);
+      for (let i = 0; i < count; i++) {
+        const [largest, sum, target] = states.subarray(4 * i, 4 * i + 3);
+        losses[done + i] = largest! + Math.log(sum!) - target!;
+      }
+      done += count;
+    }
+    return losses;
+  }
+
+  /** Stretches cut where a prefill is full, in their order; with the rows at which one ends. */
+  private *chunks(stretches: readonly Stretch[]): Generator<{ parts: Stretch[]; ended: number[] }> {
+    const { tokens, sequences } = this.plan.capacity;
+    let parts: Stretch[] = [];
+    let ended: number[] = [];
+    let room = tokens;
+    for (const { slot, position, ids } of stretches) {
+      for (let from = 0; from < ids.length; ) {
+        const count = Math.min(room, ids.length - from);
+        const some = Array.from({ length: count }, (_, i) => ids[from + i]!);
+        parts.push({ slot, position: position + from, ids: some });
+        from += count;
+        room -= count;
+        if (from === ids.length) ended.push(tokens - room - 1);
+        if (room > 0 && ended.length < sequences) continue;
+        yield { parts, ended };
+        [parts, ended, room] = [[], [], tokens];
+      }
+    }
+    if (parts.length > 0) yield { parts, ended };
+  }
+
+  private run(
+    segments: readonly SegmentName[],
+    stretches: readonly Stretch[],
+    sequences: number,
+    more: (words: (tensor: Tensor, values: readonly number[]) => void) => void = () => {},
+  ): void {
+    const { inputs } = this.plan;
+    const view = ({ offset, size }: Tensor) => this.staging.subarray(offset, offset + size);
+    const [ids, spans, places] = [view(inputs.ids), view(inputs.spans), view(inputs.places)];
+    let n = 0;
+    for (const stretch of stretches) {
+      this.check(stretch);
+      const { slot, position, ids: some } = stretch;
+      const [start, end] = [n - position, n + some.length];
+      for (let i = 0; i < some.length; i++, n++) {
+        ids[n] = some[i]!;
+        spans[2 * n] = start;
+        spans[2 * n + 1] = end;
+        places[2 * n] = slot;
+        places[2 * n + 1] = position + i;
+      }
+    }
+    more((tensor, values) => view(tensor).set(values));
+    this.session.write(inputs.root, this.staging);
+    this.session.run(segments, { ...IDLE, tokens: n, sequences } satisfies StepValues);
+  }
+
+  /** Kernels do not check. */
+  private check({ slot, position, ids }: Stretch): void {
+    const { capacity, spec } = this.plan;
+    const { n_positions, vocab_size } = spec.config;
+    if (!(slot >= 0 && slot < capacity.sequences) || !(position >= 0 && position + ids.length <= n_positions))
+      throw new ShapeError("tokens do not fit into the cache", {
+        expected: `slots 0 to ${capacity.sequences - 1}, positions 0 to ${n_positions - 1}`,
+        found: `slot ${slot}, positions ${position} to ${position + ids.length - 1}`,
+      });
+    for (let i = 0; i < ids.length; i++)
+      if (!(ids[i]! < vocab_size))
+        throw new ShapeError("a token id is outside the vocabulary", {
+          expected: `0 to ${vocab_size - 1}`,
+          found: String(ids[i]),
+          where: `token ${i}`,
+        });
+  }
+}
+
+function tooMany(found: number, slots: number): ShapeError {
+  return new ShapeError("these are not sequences that the decoder has room for", {
+    expected: `at most ${slots}, one token each`,
+    found: `${found}`,
+  });
+}
