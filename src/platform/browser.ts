@@ -153,9 +153,9 @@ export async function linkFile(target: string, path: string): Promise<void> {
   await writeInto(await openDirectory(folder, true), name, await openBlob(target));
 }
 
-/** Runs `work` while no other page of this origin runs any under the same path; waits for one that does. */
-export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
-  return navigator.locks.request(path, work);
+/** Runs `work` while no other page of this origin runs any under the same path; waits for one that does, or calls `refuse`. */
+export async function withLock<T>(path: string, work: () => Promise<T>, refuse?: () => never): Promise<T> {
+  return navigator.locks.request(path, { ifAvailable: refuse !== undefined }, (lock) => (lock ? work() : refuse!()));
 }
 
 /** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
@@ -279,14 +279,4 @@ export function startWorker(
 export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
   self.onmessage = ({ data }) => onMessage(data);
   return (message) => self.postMessage(message);
-}
-
-/** A page has no process: locks of pages are the Web Locks of their origin. */
-export function processIdentity(): { pid: number; host: string } {
-  return { pid: 0, host: location.origin };
-}
-
-/** Pages leave no locks behind. */
-export function processIsAlive(): boolean {
-  return false;
 }

@@ -16,7 +16,7 @@ import {
   symlink,
   writeFile,
 } from "node:fs/promises";
-import { availableParallelism, freemem, homedir, hostname } from "node:os";
+import { availableParallelism, freemem, homedir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
@@ -191,11 +191,22 @@ export async function linkFile(target: string, path: string): Promise<void> {
   });
 }
 
-/** Runs `work` while no other process runs any under the same path; waits for one that does. */
-export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+/** Milliseconds after which a lock that is not renewed is that of a process that was killed. */
+const STALE_LOCK = 10_000;
+
+/**
+ * Runs `work` while no other process runs any under the same path. Waits for one that does; with `refuse`, which throws, no
+ * longer than the lock of a killed process is kept.
+ */
+export async function withLock<T>(path: string, work: () => Promise<T>, refuse?: () => never): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
   const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
-  const release = await lock(path, { realpath: false, stale: 10_000, retries });
+  const patience = refuse ? { maxRetryTime: STALE_LOCK + 2 * retries.maxTimeout } : {};
+  const options = { realpath: false, stale: STALE_LOCK, retries: { ...retries, ...patience } };
+  const release = await lock(path, options).catch((error) => {
+    if (error.code === "ELOCKED") refuse?.();
+    throw error;
+  });
   try {
     return await work();
   } finally {
@@ -291,20 +302,4 @@ export function startWorker(
 export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
   parentPort?.on("message", onMessage);
   return (message) => parentPort?.postMessage(message);
-}
-
-/** Who this process is, for locks on a disk that several machines may share. */
-export function processIdentity(): { pid: number; host: string } {
-  return { pid: process.pid, host: hostname() };
-}
-
-/** Whether a process is there; one of another machine is taken to be. */
-export function processIsAlive(pid: number, host: string): boolean {
-  if (host !== hostname()) return true;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -3,10 +3,9 @@ import {
   exists,
   joinPath,
   listDirectory,
-  processIdentity,
-  processIsAlive,
   readBytes,
   remove,
+  withLock,
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "#platform";
@@ -67,23 +66,13 @@ export async function forgetError(out: string, trial: Trial): Promise<void> {
 
 /** Runs `work` while this process alone has the folder (or its shard of it). Throws ConfigError where another has it. */
 export async function locked<T>(out: string, shard: string, work: () => Promise<T>): Promise<T> {
-  const path = joinPath(out, `lock${shard && `-${shard}`}.json`);
-  if (await exists(path)) {
-    const { pid, host } = (await readJson(path)) as { pid: number; host: string };
-    // A lock of another machine is believed; one of this machine whose process is gone was left by a kill.
-    if (processIsAlive(pid, host))
-      throw new ConfigError("another sweep is at work in this folder", {
-        where: out,
-        found: `process ${pid} on ${host}`,
-        hint: `wait for it, or remove ${path} if it is gone`,
-      });
-  }
-  await writeFileAtomic(path, JSON.stringify(processIdentity()));
-  try {
-    return await work();
-  } finally {
-    await remove(path);
-  }
+  return withLock(joinPath(out, shard || "sweep"), work, () => {
+    throw new ConfigError("another sweep is at work in this folder", {
+      where: out,
+      expected: "one sweep, or shards of one, each by itself",
+      hint: "wait for it, or give another --out",
+    });
+  });
 }
 
 /** Copies the finished trials of other folders into `out`. Returns how many came. */
