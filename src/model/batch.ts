@@ -30,14 +30,14 @@ export interface BatchInputs {
   /** [N]: 1 + the sequence that is classified at this row, or 0. */
   picked: Tensor;
   targets: Tensor;
-  /** Token numbers by id [N], and where each id's run starts [U + 1], for the gradient of the token table. */
-  sorted: Tensor;
-  groups: Tensor;
+  /** Token numbers by id [N], and where each id's run starts [U + 1]; null where the token table has no gradient. */
+  byId: { sorted: Tensor; groups: Tensor } | null;
 }
 
 const ALIGN = 64;
 
-export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity): BatchInputs {
+/** Room for batches of `capacity`; `byId`: with what the gradient of the token table needs. */
+export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity, byId: boolean): BatchInputs {
   const sizes = {
     ids: tokens,
     spans: 2 * tokens,
@@ -45,8 +45,7 @@ export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capa
     rows: sequences,
     picked: tokens,
     targets: task.objective === "lm" ? tokens : sequences,
-    sorted: tokens,
-    groups: tokens + 1,
+    ...(byId ? { sorted: tokens, groups: tokens + 1 } : { sorted: 0, groups: 0 }),
   };
   const offsets: Record<string, number> = {};
   let total = 0;
@@ -65,8 +64,7 @@ export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capa
     rows: view("rows"),
     picked: view("picked"),
     targets: view("targets"),
-    sorted: view("sorted"),
-    groups: view("groups"),
+    byId: byId ? { sorted: view("sorted"), groups: view("groups") } : null,
   };
 }
 
@@ -163,15 +161,19 @@ export function packBatch(
   batch.rows.forEach((row, b) => {
     picked[row] = b + 1;
   });
-  const sorted = part(inputs.sorted);
-  const order = Uint32Array.from(batch.ids.keys()).sort((a, b) => batch.ids[a]! - batch.ids[b]! || a - b);
-  sorted.set(order);
-  const groups = part(inputs.groups);
-  let unique = 0;
-  order.forEach((n, i) => {
-    if (i === 0 || batch.ids[n] !== batch.ids[order[i - 1]!]) groups[unique++] = i;
-  });
-  groups[unique] = tokens;
+  const unique = inputs.byId ? groupById(batch.ids, part(inputs.byId.sorted), part(inputs.byId.groups)) : 0;
   const counted = batch.targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
   return { tokens, sequences, unique, longest, counted };
+}
+
+/** Fills the tables of the token table's gradient; returns how many different ids there are. */
+function groupById(ids: Uint32Array, sorted: Uint32Array, groups: Uint32Array): number {
+  const order = Uint32Array.from(ids.keys()).sort((a, b) => ids[a]! - ids[b]! || a - b);
+  sorted.set(order);
+  let unique = 0;
+  order.forEach((n, i) => {
+    if (i === 0 || ids[n] !== ids[order[i - 1]!]) groups[unique++] = i;
+  });
+  groups[unique] = ids.length;
+  return unique;
 }

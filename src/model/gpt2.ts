@@ -128,11 +128,12 @@ export function buildPlan(options: PlanOptions): ModelPlan {
       found: String(capacity.tokens),
       hint: "use a smaller --batch-size or --max-length",
     });
-  return new Builder(options, makeBatchInputs(spec, capacity)).build();
+  return new Builder(options).build();
 }
 
 class Builder {
   private readonly parameters: Parameters;
+  private readonly batch: BatchInputs;
   private readonly scales: ReadonlyMap<string, number>;
   private readonly eps: number;
   private readonly C: number;
@@ -158,11 +159,8 @@ class Builder {
   private readonly metrics = new Tensor("metrics", [SLOTS, 4], "output");
   private logits: Piece[] = [];
 
-  constructor(
-    private readonly options: PlanOptions,
-    private readonly batch: BatchInputs,
-  ) {
-    const { spec, optimizer, maxBinding, part } = options;
+  constructor(private readonly options: PlanOptions) {
+    const { spec, capacity, optimizer, maxBinding, part } = options;
     const { n_layer } = spec.config;
     const frozen = part ? frozenBlocks(spec) : 0;
     this.first = part === "top" ? frozen : 0;
@@ -171,6 +169,7 @@ class Builder {
     this.cutName = part ? (frozen === n_layer ? "final_norm" : `block.${frozen - 1}`) : null;
     const isMine = (name: string) => !part || stageOf(name, spec) < border === (part === "trunk");
     this.parameters = makeParameters(spec, optimizer !== null, maxBinding, isMine);
+    this.batch = makeBatchInputs(spec, capacity, !!this.parameters.all.get("wte.weight")?.grad);
     this.scales = scalesOf(spec);
     this.eps = spec.config.layer_norm_epsilon;
     this.C = spec.config.n_embd;
@@ -405,8 +404,8 @@ class Builder {
     if (!dx) return;
     const wte = this.parameters.all.get("wte.weight")!;
     const wpe = this.parameters.all.get("wpe.weight")!;
-    const { ids, sorted, groups, starts } = this.batch;
-    if (wte.grad) this.emit("backward", ...embeddingBackward(wte.grad, dx, ids, sorted, groups));
+    const { ids, byId, starts } = this.batch;
+    if (wte.grad && byId) this.emit("backward", ...embeddingBackward(wte.grad, dx, ids, byId.sorted, byId.groups));
     if (wpe.grad) this.emit("backward", embeddingPositionBackward(wpe.grad[0]!.tensor, dx, starts));
   }
 
