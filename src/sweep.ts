@@ -12,7 +12,8 @@ import { loadModel } from "./io/hf.ts";
 import { parameterList } from "./model/trainable.ts";
 import { showBytes } from "./plan/memory.ts";
 import { downloadProgress } from "./report/download.ts";
-import { createProgress, type Progress, showDuration } from "./report/progress.ts";
+import { showDuration } from "./report/duration.ts";
+import { createProgress, type Progress } from "./report/progress.ts";
 import { renderTable } from "./report/tables.ts";
 import { addSettings, datasetOptions, datasetSpec, layers, PRESETS, type Settings, settingsOf } from "./settings.ts";
 import {

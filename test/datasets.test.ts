@@ -60,6 +60,7 @@ test("one file: balanced, shuffled and split 70/10/20 by the seed", async () => 
   assert.equal([train.size, val.size, test.size], [70, 10, 20]);
   assert.equal([...labels], ["ham", "spam"]);
   assert.is(stats.rowsRead, 170);
+  assert.equal(stats.classesRead, { ham: 120, spam: 50 });
   assert.is(source, "a.csv");
   const total = [train, val, test].map((part) => part.stats().classes);
   assert.is(

@@ -47,6 +47,9 @@ const EXTENSIONS: Record<string, DataFormat> = { csv: "csv", tsv: "tsv", txt: "t
 /** Rows that are looked at to find the columns. */
 const SAMPLE_ROWS = 200;
 
+/** Bytes that are read at a time. */
+export const CHUNK_BYTES = 1 << 18;
+
 /** How a file is read. */
 export interface ReadOptions extends ColumnChoice {
   /** The longest row in tokens; of longer ones batches have the first. */
@@ -203,15 +206,7 @@ export class Corpus {
   /** Finds the file's columns and tells the module how to read it. */
   private async prepare(file: FileReader, format: DataFormat, options: ReadOptions, learn: boolean) {
     const { wasm } = this;
-    wasm.read_begin(FORMATS[format]);
-    wasm.read_sample(SAMPLE_ROWS);
-    await this.feed(file, options.chunkBytes);
-    const sample = this.sample();
-    // A fault beyond the first rows comes again when the file is read as a whole, with the columns' names then known.
-    if (sample.length === 0) {
-      if (wasm.fault_code() !== 0) throw this.fault(file.name, { textName: "text", labelName: "label" });
-      throw new DataError("An empty file", { where: file.name, expected: "rows with a text and a label" });
-    }
+    const sample = await this.sampleOf(file, options.chunkBytes);
     wasm.read_begin(FORMATS[format]);
     const settings = [options.maxLength, Number(learn)] as const;
     if (format === "jsonl") {
@@ -244,6 +239,19 @@ export class Corpus {
     } finally {
       wasm.free(buffer);
     }
+  }
+
+  /** Fields of the first rows, a header's included; of JSON lines key, value, key, value, ... */
+  async sampleOf(file: FileReader, chunkBytes = CHUNK_BYTES): Promise<string[][]> {
+    const wasm = this.open();
+    wasm.read_begin(FORMATS[formatOf(file.name)]);
+    wasm.read_sample(SAMPLE_ROWS);
+    await this.feed(file, chunkBytes);
+    const sample = this.sample();
+    if (sample.length > 0) return sample;
+    // A fault beyond the first rows comes again when the file is read as a whole, with the columns' names then known.
+    if (wasm.fault_code() !== 0) throw this.fault(file.name, { textName: "text", labelName: "label" });
+    throw new DataError("An empty file", { where: file.name, expected: "rows with a text and a label" });
   }
 
   /** The fields of the sample's rows. */

@@ -131,14 +131,12 @@ export class Dataset {
 
   /** Counts and lengths. */
   stats(): DatasetStats {
-    const { lengths, fullLengths, labels: classIds } = this.table;
+    const { lengths, fullLengths } = this.table;
     const sorted = lengths.slice().sort();
     const at = (share: number) => sorted[Math.min(this.size - 1, Math.floor(share * this.size))] ?? 0;
     const tokens = sorted.reduce((a, b) => a + b, 0);
     const middle = this.size % 2 === 1 ? at(0.5) : (at(0.5) + (sorted[this.size / 2 - 1] ?? 0)) / 2;
     const cut = lengths.reduce((n, length, i) => n + (fullLengths[i]! > length ? 1 : 0), 0);
-    const counts = new Array<number>(this.labels.length).fill(0);
-    for (const label of classIds) counts[label]!++;
     return {
       rows: this.size,
       tokens,
@@ -149,8 +147,15 @@ export class Dataset {
       cut,
       cutShare: cut / this.size,
       empty: fullLengths.reduce((n, length) => n + (length === 0 ? 1 : 0), 0),
-      classes: Object.fromEntries(this.labels.map((name, id) => [name, counts[id]!])),
+      classes: this.classes(),
     };
+  }
+
+  /** Rows of each class, by its name. */
+  classes(): Record<string, number> {
+    const counts = new Array<number>(this.labels.length).fill(0);
+    for (const label of this.table.labels) counts[label]!++;
+    return Object.fromEntries(this.labels.map((name, id) => [name, counts[id]!]));
   }
 
   private with(rows: Uint32Array<ArrayBuffer>): Dataset {

@@ -4,7 +4,7 @@ import { oneOf } from "../config.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { DownloadEvent } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { Corpus, type ReadOptions } from "./corpus.ts";
+import { CHUNK_BYTES, Corpus, type ReadOptions } from "./corpus.ts";
 import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { countLeaks, dropCopies } from "./duplicates.ts";
 import { openNamed } from "./named.ts";
@@ -58,8 +58,9 @@ export interface LoadedDataset {
     train: DatasetStats;
     val: DatasetStats;
     test: DatasetStats;
-    /** Rows in the files, before balancing. */
+    /** Rows in the files, before balancing, and those of each class. */
     rowsRead: number;
+    classesRead: Record<string, number>;
     /** Rows that were dropped as near copies of one before them. */
     copies: number;
     /**
@@ -86,7 +87,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     throw new ConfigError("No such longest length", { expected: "a whole number of tokens", found: String(maxLength) });
   }
   const corpus = new Corpus(options.module ?? (await DataModule.load()));
-  const read: ReadOptions = { maxLength, chunkBytes: options.chunkBytes ?? 1 << 18 };
+  const read: ReadOptions = { maxLength, chunkBytes: options.chunkBytes ?? CHUNK_BYTES };
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
 
@@ -94,7 +95,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
       : await readAndSplit(corpus, spec, read, options, seed);
-  const { parts, rowsRead, copies, source, split } = loaded;
+  const { parts, rowsRead, classesRead, copies, source, split } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
   const [, valLeaks = 0, testLeaks = 0] = countLeaks(parts);
@@ -108,6 +109,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       val: val.stats(),
       test: test.stats(),
       rowsRead,
+      classesRead,
       copies,
       leaks: { val: valLeaks, test: testLeaks },
       invalidUtf8: corpus.invalidUtf8,
@@ -121,6 +123,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
 interface Loaded {
   parts: Parts;
   rowsRead: number;
+  classesRead: Record<string, number>;
   copies: number;
   source: string;
   split: Split | "given";
@@ -176,10 +179,13 @@ async function readAndSplit(
   return { parts, ...counts([all], [kept]), source, split };
 }
 
-/** Rows before and copies dropped. */
+/** Rows before, those of each class, and copies dropped. */
 function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
   const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
-  return { rowsRead: rows(read), copies: rows(read) - rows(kept) };
+  const classesRead: Record<string, number> = {};
+  for (const set of read)
+    for (const [name, count] of Object.entries(set.classes())) classesRead[name] = (classesRead[name] ?? 0) + count;
+  return { rowsRead: rows(read), classesRead, copies: rows(read) - rows(kept) };
 }
 
 async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Dataset> {

@@ -74,7 +74,7 @@ async function openBase(
 }
 
 /** The base model that a directory names; undefined where it is no adapter's. */
-async function namedBase(directory: string): Promise<string | undefined> {
+export async function namedBase(directory: string): Promise<string | undefined> {
   for (const [file, key] of [
     ["lowrank.json", "base_model"],
     ["adapter_config.json", "base_model_name_or_path"],

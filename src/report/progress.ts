@@ -1,5 +1,6 @@
 /** How far a run is: a live bar in a terminal, plain lines now and then elsewhere (a log file, a pipe). */
 import cliProgress from "cli-progress";
+import { showDuration } from "./duration.ts";
 
 export interface ProgressState {
   /** Steps done, of `total`. */
@@ -68,12 +69,4 @@ function describe({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }: Pro
   parts.push(`${examplesPerSecond.toFixed(examplesPerSecond < 10 ? 1 : 0)} examples/s`);
   if (Number.isFinite(secondsLeft)) parts.push(`${showDuration(secondsLeft)} left`);
   return parts.join("  ");
-}
-
-/** "0:07", "12:30", "1:02:03". */
-export function showDuration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const pad = (n: number) => String(n).padStart(2, "0");
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  return hours > 0 ? `${hours}:${pad(minutes)}:${pad(whole % 60)}` : `${minutes}:${pad(whole % 60)}`;
 }

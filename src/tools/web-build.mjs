@@ -81,6 +81,7 @@ export async function buildWeb() {
     entryPoints: {
       ...LIBRARY_ENTRIES,
       ...Object.fromEntries(PAGE_ENTRIES.map((name) => [name, join(PAGE, `${name}.ts`)])),
+      style: join(PAGE, "style.css"),
     },
     outdir: js,
     chunkNames: "[name]-[hash]",
@@ -89,7 +90,7 @@ export async function buildWeb() {
   });
   copyLibrary(metafile.outputs, js);
   for (const asset of ASSETS) cpSync(asset, join(WEB, asset), { recursive: true });
-  for (const file of readdirSync(PAGE).filter((name) => /\.(html|css|svg|webmanifest)$/.test(name)))
+  for (const file of readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name)))
     cpSync(join(PAGE, file), join(WEB, file));
   await buildServiceWorker();
   const lines = Object.entries(HEADERS).map(([name, value]) => `  ${name}: ${value}`);

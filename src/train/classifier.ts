@@ -6,9 +6,9 @@ import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
-import type { Adapter, AdapterMeta } from "../io/peft.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
-import { loadBase, writeTrained } from "./contents.ts";
+import { initialize, loadBase, writeTrained } from "./contents.ts";
 import { Engine } from "./engine.ts";
 import { predictions } from "./metrics.ts";
 
@@ -59,7 +59,21 @@ export class Classifier {
   }
 
   /** A classifier from an adapter that has been read, and its base model. */
-  static async of({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint, device: Backend): Promise<Classifier> {
+  static of({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint, device: Backend): Promise<Classifier> {
+    return Classifier.make(meta, checkpoint, device, (engine) => writeTrained(engine, tensors));
+  }
+
+  /** What training begins with: the base model with a head of chance. */
+  static untrained(meta: AdapterMeta, seed: number, checkpoint: GPT2Checkpoint, device: Backend): Promise<Classifier> {
+    return Classifier.make(meta, checkpoint, device, (engine) => initialize(engine, seed));
+  }
+
+  private static async make(
+    meta: AdapterMeta,
+    checkpoint: GPT2Checkpoint,
+    device: Backend,
+    fill: (engine: Engine) => void,
+  ): Promise<Classifier> {
     if (meta.task.objective !== "classification")
       throw new ConfigError("a language model labels nothing", { expected: "an adapter of a classifier (SEQ_CLS)" });
     const { config } = checkpoint;
@@ -70,7 +84,7 @@ export class Classifier {
     const engine = await Engine.create(device, { spec, capacity, optimizer: null });
     try {
       await loadBase(engine, checkpoint);
-      writeTrained(engine, tensors);
+      fill(engine);
       return new Classifier(engine, await Tokenizer.load(), meta, padTo, longest);
     } catch (error) {
       engine.destroy();
@@ -111,6 +125,11 @@ export class Classifier {
     }
     await flush();
     return results;
+  }
+
+  /** Puts other trained tensors in place: those of a later step of the same run. */
+  update(tensors: Tensors): void {
+    writeTrained(this.engine, tensors);
   }
 
   /** Frees the model's memory on the device. */

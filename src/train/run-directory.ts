@@ -138,7 +138,11 @@ function baseModelName(directory: string): string {
 }
 
 /** Trained tensors with what is needed to use them. */
-function adapterOf(config: RunConfig, spec: ModelSpec, tensors: TrainResult["tensors"]): Adapter {
+export function adapterOf(
+  config: Pick<RunConfig, "model" | "labels" | "maxLength" | "padTo">,
+  spec: ModelSpec,
+  tensors: TrainResult["tensors"],
+): Adapter {
   return {
     meta: {
       base_model: config.model,

@@ -5,7 +5,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { frozenBlocks, type ModelPlan } from "../model/gpt2.ts";
 import { parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
-import { showDuration } from "../report/progress.ts";
+import { showDuration } from "../report/duration.ts";
 import { renderTable } from "../report/tables.ts";
 import { sizeOf } from "../tensor.ts";
 import type { Prediction } from "./metrics.ts";

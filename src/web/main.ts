@@ -1,9 +1,130 @@
-/** The page. */
+/** The page: what is set up on one side, runs on the other, and the worker behind both. */
+import { showBytes } from "../plan/memory.ts";
+import { DataPanel } from "./data-panel.ts";
+import { byId, setFigures, setText } from "./dom.ts";
+import { Fields, OF_DATA } from "./fields.ts";
+import { compact, count, percent } from "./format.ts";
+import { ModelPanel } from "./model-panel.ts";
+import { showFault } from "./notice.ts";
 import { keepForOffline } from "./offline.ts";
+import type { Estimate, Settings } from "./protocol.ts";
+import { Runs } from "./runs.ts";
+import { faultOf, openSession } from "./session.ts";
 
-const log = document.querySelector<HTMLPreElement>("#log")!;
-const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-worker.onmessage = ({ data }) => log.append(`${JSON.stringify(data)}\n`);
-worker.onerror = ({ message }) => log.append(`${message}\n`);
-document.querySelector("#start")!.addEventListener("click", () => worker.postMessage({ device: "wasm" }));
-void keepForOffline();
+/** Milliseconds without a change before settings are looked at. */
+const PAUSE = 150;
+
+const session = openSession();
+const start = byId<HTMLButtonElement>("start");
+const setup = byId<HTMLFormElement>("setup");
+
+const data = new DataPanel(session, () => changed(true));
+const model = new ModelPanel(session, () => changed(true));
+const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key)));
+const runs = new Runs(session, fields, () => model.name);
+
+/** The settings as they stand; null while some are missing or make no sense. */
+function settingsNow(): Settings | null {
+  if (data.choice === null || model.name === null || !fields.valid) return null;
+  const { device, split, balance, dedupe, maxLength, ...options } = fields.values;
+  return { data: data.choice, model: model.name, device, split, balance, dedupe, maxLength, options };
+}
+
+let timer = 0;
+let dataChanged = false;
+/** Counts changes: an answer about settings that are not the latest is not shown. */
+let version = 0;
+
+function changed(ofData: boolean): void {
+  dataChanged ||= ofData;
+  version++;
+  start.disabled = true;
+  clearTimeout(timer);
+  timer = window.setTimeout(look, PAUSE);
+}
+
+/** Reads the messages where they are others, and says what a run would take. */
+async function look(): Promise<void> {
+  const settings = settingsNow();
+  const mine = version;
+  if (!settings) {
+    showEstimate(null);
+    return;
+  }
+  if (dataChanged) {
+    try {
+      const report = await session.readData(settings);
+      if (mine !== version) return;
+      dataChanged = false;
+      data.show(report);
+    } catch (error) {
+      if (mine !== version) return;
+      data.fail(error);
+      showEstimate(null);
+      return;
+    }
+  }
+  try {
+    const estimate = await session.estimate(settings);
+    if (mine !== version) return;
+    showEstimate(estimate);
+    showFault(byId("start-fault"), null);
+    start.disabled = runs.isTraining;
+  } catch (error) {
+    if (mine !== version) return;
+    showEstimate(null);
+    showFault(byId("start-fault"), faultOf(error));
+  }
+}
+
+function showEstimate(estimate: Estimate | null): void {
+  const none = "–";
+  setFigures(byId("estimate"), [
+    [
+      "Learns",
+      estimate
+        ? `${count(estimate.trainable)} of ${compact(estimate.values)} values (${percent(estimate.trainable / estimate.values, 2)})`
+        : none,
+    ],
+    ["Steps", estimate ? `${count(estimate.steps)}, ${count(estimate.stepsPerEpoch)} an epoch` : none],
+    ["Memory", estimate ? showBytes(estimate.bytes) : none],
+  ]);
+}
+
+setup.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const settings = settingsNow();
+  if (!settings || start.disabled) return;
+  start.disabled = true;
+  try {
+    showFault(byId("start-fault"), null);
+    await runs.start(settings);
+  } catch (error) {
+    showFault(byId("start-fault"), faultOf(error));
+    start.disabled = false;
+  }
+});
+
+runs.onIdle = () => changed(false);
+
+session.listen((event) => {
+  if (event.type === "busy")
+    setText(byId("busy"), event.share === null ? event.text : `${event.text}, ${percent(event.share, 0)}`);
+  if (event.type === "idle") setText(byId("busy"), "");
+});
+
+async function begin(): Promise<void> {
+  showEstimate(null);
+  const { isolated, threads } = await session.machine();
+  setText(
+    byId("machine"),
+    isolated
+      ? `The CPU backend uses ${threads} threads.`
+      : "This server sends no headers that let a page share memory, so the CPU backend has one thread; `npm run web` sends them.",
+  );
+  await runs.begin();
+  await model.begin();
+  await keepForOffline();
+}
+
+void begin();

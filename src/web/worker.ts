@@ -1,22 +1,213 @@
-/** Trains, beside the page's own thread. */
-import { type DeviceName, fineTune, loadDataset, loadModel, openDevice } from "../browser.ts";
+/** The page's worker: reads, trains, labels and keeps, so that the page itself never waits. */
+import { joinPath } from "#platform";
+import { type Backend, describeDevice } from "../backend/backend.ts";
+import type { DeviceName } from "../config.ts";
+import { openDevice } from "../device.ts";
+import { ConfigError } from "../errors.ts";
+import type { DownloadEvent } from "../io/download.ts";
+import { loadAdapter, namedBase } from "../io/open-adapter.ts";
+import { baseShapes } from "../names.ts";
+import { sizeOf } from "../tensor.ts";
+import { prepareRun } from "../train/preparation.ts";
+import { unpackAdapter, zipDirectory } from "./archive.ts";
+import { columnsOf, describeData } from "./describe.ts";
+import { asFault } from "./faults.ts";
+import type { Answer, Api, Call, DeviceReport, Event, RunRecord, Settings } from "./protocol.ts";
+import { addModel, firstRows, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
+import {
+  folderOf,
+  forgetRun,
+  keepRun,
+  listRuns,
+  newId,
+  onRunsChanged,
+  readRun,
+  resultOf,
+  untilNobodyTrains,
+  whileOnlyTrainer,
+} from "./store.ts";
+import { Tester, type Trained } from "./tester.ts";
+import { bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
 
-self.onmessage = async ({ data }: MessageEvent<{ device: DeviceName }>) => {
-  const device = await openDevice(data.device);
-  self.postMessage({ type: "device", name: device.info.name });
-  const model = await loadModel("gpt2-micro");
-  const messages = await loadDataset({ name: "spam-assassin" }, { maxLength: 64 });
-  const stop = new AbortController();
-  await fineTune({
-    device,
-    model,
-    data: messages,
-    signal: stop.signal,
-    onEvent: (event) => {
-      if (event.type !== "step") return;
-      self.postMessage({ type: "step", step: event.record.step, loss: event.record.loss });
-      if (event.record.step === 3) stop.abort();
-    },
+const tell = (event: Event) => self.postMessage(event);
+
+let device: { name: DeviceName; backend: Backend } | undefined;
+let training: Training | undefined;
+const tester = new Tester();
+
+async function deviceOf(name: DeviceName): Promise<Backend> {
+  if (device && (device.name === name || training)) return device.backend;
+  closeDevice();
+  device = { name, backend: await openDevice(name) };
+  return device.backend;
+}
+
+function closeDevice(): void {
+  tester.close();
+  device?.backend.destroy();
+  device = undefined;
+}
+
+function reportOf({ info }: Backend): DeviceReport {
+  return { kind: info.kind, text: describeDevice(info) };
+}
+
+function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
+  if (status === "done") tell({ type: "idle" });
+  else tell({ type: "busy", text: `Fetching ${name}: ${file}`, share: total ? loaded / total : null });
+}
+
+async function materialsOf(settings: Settings, folder: string | null = null): Promise<Materials> {
+  const [backend, model] = [
+    await deviceOf(settings.device),
+    await openModel(settings.model, { onProgress: downloads }),
+  ];
+  return { device: backend, model, source: await openData(settings, model.config.n_positions, folder) };
+}
+
+/** Trains while no other tab does; resolves when the run has begun. */
+function train(run: RunRecord, materials: Materials): Promise<string> {
+  return new Promise((resolve, reject) => {
+    whileOnlyTrainer(async () => {
+      try {
+        training = new Training(run, materials, (record, pace) => tell({ type: "run", run: record, pace }));
+        resolve(run.id);
+        await training.work();
+      } finally {
+        training = undefined;
+        // A device that failed once fails from then on.
+        if (run.fault?.name === "DeviceError") closeDevice();
+      }
+      return true;
+    }).then((done) => {
+      if (done) return;
+      reject(
+        new ConfigError("Another tab of this page is training", { hint: "stop the run there, or wait until it ends" }),
+      );
+    }, reject);
   });
-  self.postMessage({ type: "done" });
+}
+
+function requireIdle(): void {
+  if (training) throw new ConfigError("A run is under way", { hint: "stop it first, or wait until it ends" });
+}
+
+/** What a run has learned: from memory while it goes on, else from its files. */
+async function trainedOf(id: string): Promise<Trained> {
+  if (training?.run.id === id) {
+    const { latest, meta, run } = training;
+    if (!latest) throw new ConfigError("This run has learned nothing yet", { hint: "wait for its first evaluation" });
+    return { ...(await partsOf(run)), meta, tensors: latest };
+  }
+  const run = await readRun(id);
+  const parts = await partsOf(run);
+  if (loaded?.id !== id) loaded = { id, adapter: await loadAdapter(resultOf(id), parts.model) };
+  return { ...parts, ...loaded.adapter };
+}
+/** The adapter that was read last. */
+let loaded: { id: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
+
+async function partsOf({ id, settings }: RunRecord) {
+  const backend = device?.backend ?? (await deviceOf(settings.device));
+  return { id, seed: settings.options.seed ?? 1, model: await openModel(settings.model), device: backend };
+}
+
+/** Keeps an adapter from outside as a run that can be tried; over the base model that it names where that is here. */
+async function takeAdapter(files: File[], fallback: string): Promise<string> {
+  const id = newId();
+  try {
+    await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
+    const named = await namedBase(joinPath(resultOf(id), "adapter"));
+    const name = named !== undefined && (await listModels()).includes(named) ? named : fallback;
+    const { meta } = await loadAdapter(resultOf(id), await openModel(name));
+    await keepRun(loadedRun(id, name, files[0]!.name, meta));
+  } catch (error) {
+    await forgetRun(id);
+    throw error;
+  }
+  return id;
+}
+
+const api: Api = {
+  machine: async () => ({ isolated: self.crossOriginIsolated, threads: navigator.hardwareConcurrency }),
+  openDevice: async (name) => reportOf(await deviceOf(name)),
+  async openModel(name) {
+    const { config } = await openModel(name, { onProgress: downloads });
+    return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + sizeOf(shape), 0) };
+  },
+  async addModel(files) {
+    try {
+      return await addModel(files, (share) => tell({ type: "busy", text: "Keeping the model in this browser", share }));
+    } finally {
+      tell({ type: "idle" });
+    }
+  },
+  models: listModels,
+  async pickData(file) {
+    pickData(file);
+    return columnsOf(await firstRows(file.name), file.name);
+  },
+  async readData(settings) {
+    const { data } = settings;
+    const model = await openModel(settings.model, { onProgress: downloads });
+    const source = await openData(settings, model.config.n_positions);
+    const columns =
+      data.kind === "file"
+        ? columnsOf(await firstRows(data.name), data.name)
+        : { columns: [], text: null, label: null };
+    return describeData(source.data, columns);
+  },
+  async estimate(settings) {
+    const { device: backend, model, source } = await materialsOf(settings);
+    const prepared = prepareRun({ device: backend, model, data: source.data, ...settings.options });
+    const { total: steps, stepsPerEpoch } = prepared.pace;
+    return {
+      trainable: prepared.trainable,
+      values: valuesOf(prepared),
+      bytes: bytesOf(prepared),
+      steps,
+      stepsPerEpoch,
+    };
+  },
+  async runs() {
+    const runs = await listRuns();
+    if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => tell({ type: "runs" }));
+    return runs.map((run) => (run.id === training?.run.id ? training.run : run));
+  },
+  async start(settings) {
+    requireIdle();
+    const materials = await materialsOf(settings);
+    const run = newRun(settings, materials);
+    await keepData(settings.data, folderOf(run.id));
+    return train(run, materials);
+  },
+  async resume(id) {
+    requireIdle();
+    const run = await readRun(id);
+    await train(run, await materialsOf(run.settings, folderOf(id)));
+  },
+  pause: async () => training?.pause(),
+  goOn: async () => training?.goOn(),
+  stop: async () => training?.stop(),
+  classify: async (id, text) => tester.classify(await trainedOf(id), text),
+  async download(id, what) {
+    const directory = what === "run" ? resultOf(id) : joinPath(resultOf(id), "adapter");
+    return zipDirectory(directory, what === "run" ? `lowrank-${id}` : "adapter");
+  },
+  loadAdapter: takeAdapter,
+  async forget(id) {
+    if (training?.run.id === id) throw new ConfigError("This run is under way", { hint: "stop it first" });
+    await forgetRun(id);
+  },
 };
+
+self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
+  try {
+    const value = await (api[method] as (...args: unknown[]) => Promise<unknown>)(...args);
+    self.postMessage({ id, value } satisfies Answer);
+  } catch (error) {
+    self.postMessage({ id, fault: asFault(error) } satisfies Answer);
+  }
+};
+
+onRunsChanged(() => tell({ type: "runs" }));

@@ -1,0 +1,114 @@
+/** Lines over the training examples seen, on a canvas, with a legend and a description beside it. */
+import uPlot from "uplot";
+import { h } from "./dom.ts";
+
+export interface Line {
+  label: string;
+  /** Colour 1 to 6 of the style sheet. */
+  color: number;
+  examples: readonly number[];
+  values: readonly number[];
+  /** A training curve is drawn faintly, an evaluation with its points. */
+  kind: "training" | "evaluation";
+}
+
+export interface ChartOptions {
+  title: string;
+  format: (value: number) => string;
+  /** Lower and upper end of the vertical axis for the values that there are. */
+  range: (smallest: number, largest: number) => [number, number];
+}
+
+const HEIGHT = 220;
+
+/** Digits of the axis of examples: "2.5k". */
+function thousands(value: number): string {
+  return value >= 10_000 ? `${value / 1000}k` : value.toLocaleString("en-US");
+}
+
+export class Chart {
+  private readonly plot = h("div", { class: "plot", role: "img" });
+  private readonly legend = h("ul", { class: "legend" });
+  private chart: uPlot | undefined;
+  private shape = "";
+  private lines: readonly Line[] = [];
+
+  constructor(
+    figure: HTMLElement,
+    private readonly options: ChartOptions,
+  ) {
+    figure.replaceChildren(h("figcaption", {}, h("span", { class: "name" }, options.title), this.legend), this.plot);
+    new ResizeObserver(() => this.chart?.setSize({ width: this.plot.clientWidth, height: HEIGHT })).observe(this.plot);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.shape = "";
+      this.draw();
+    });
+    this.show([], "No curve yet.");
+  }
+
+  /** Draws lines; `description` is what they show, in words. */
+  show(lines: readonly Line[], description: string): void {
+    this.lines = lines;
+    this.plot.setAttribute("aria-label", `${this.options.title}. ${description}`);
+    this.draw();
+  }
+
+  private draw(): void {
+    const { lines } = this;
+    const shape = JSON.stringify(lines.map(({ label, color, kind }) => [label, color, kind]));
+    const data =
+      lines.length > 0 ? uPlot.join(lines.map(({ examples, values }) => [[...examples], [...values]])) : [[], []];
+    if (shape === this.shape && this.chart) {
+      this.chart.setData(data as uPlot.AlignedData);
+      return;
+    }
+    this.shape = shape;
+    this.chart?.destroy();
+    this.chart = new uPlot(this.settings(), data as uPlot.AlignedData, this.plot);
+    this.legend.replaceChildren(
+      ...lines.map(({ label, color, kind }) => h("li", {}, h("i", { class: `key ${kind} c${color}` }), label)),
+    );
+  }
+
+  private settings(): uPlot.Options {
+    const style = getComputedStyle(this.plot);
+    const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
+    const font = `12px ${style.fontFamily}`;
+    const axis: uPlot.Axis = {
+      font,
+      stroke: color("faint"),
+      grid: { stroke: color("line"), width: 1 },
+      ticks: { stroke: color("line"), width: 1, size: 4 },
+    };
+    const { format, range } = this.options;
+    return {
+      width: this.plot.clientWidth || 320,
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { y: false, drag: { setScale: false } },
+      scales: {
+        x: { time: false, range: (_, __, max) => [0, max > 0 ? max : 1] },
+        y: { range: (_, min, max) => (min === null ? range(0, 1) : range(min, max)) },
+      },
+      axes: [
+        { ...axis, grid: { show: false }, space: 70, size: 30, values: (_, ticks) => ticks.map(thousands) },
+        { ...axis, size: 54, values: (_, ticks) => ticks.map(format) },
+      ],
+      series: [
+        {},
+        ...(this.lines.length > 0 ? this.lines : [undefined]).map((line): uPlot.Series => {
+          const stroke = color(`c${line?.color ?? 1}`);
+          const faint = line?.kind === "training";
+          return {
+            stroke,
+            width: faint ? 1.25 : 2,
+            alpha: faint ? 0.75 : 1,
+            spanGaps: true,
+            points: faint ? { show: false } : { show: true, size: 6, fill: stroke },
+            ...(faint ? { dash: [4, 3] } : {}),
+          };
+        }),
+      ],
+    };
+  }
+}

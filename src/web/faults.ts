@@ -1,0 +1,67 @@
+/** Errors as the page tells them: in words of the page, without flags of a command line. */
+import { DeviceError, LowrankError, TrainingError } from "../errors.ts";
+import { memoryTotals } from "../plan/memory.ts";
+import { prepareRun, type RunArguments } from "../train/preparation.ts";
+import type { Fault } from "./protocol.ts";
+
+/** Flags that hints name, by what the page calls them. */
+const NAMES: Readonly<Record<string, string>> = {
+  "batch-size": "batch size",
+  "max-length": "longest message",
+  "text-column": "text column",
+  "label-column": "label column",
+  lr: "learning rate",
+  warmup: "warm-up",
+  clip: "gradient clipping",
+  dedupe: "“drop near copies”",
+  split: "the split",
+  model: "the model",
+  data: "the messages",
+  device: "the device",
+};
+
+function inWords(text: string): string {
+  return text
+    .replaceAll(/--device wasm needs no driver\..*/gs, "the CPU needs no driver")
+    .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
+}
+
+export function asFault(error: unknown): Fault {
+  if (!(error instanceof LowrankError)) {
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    if (name === "QuotaExceededError")
+      return { name, summary: "The browser's storage is full", hint: "delete runs or models that you no longer need" };
+    return { name, summary: message || name };
+  }
+  const fault: Fault = { name: error.name, summary: inWords(error.message.split("\n")[0]!) };
+  const { where, expected, found, hint } = error.details;
+  for (const [key, value] of Object.entries({ where, expected, found, hint }))
+    if (value !== undefined) fault[key as "where"] = inWords(value);
+  return fault;
+}
+
+/** A fault of a run, with a setting that is known to help. */
+export function faultOfRun(error: unknown, run: RunArguments): Fault {
+  const fault = asFault(error);
+  if (error instanceof TrainingError) {
+    const { lr } = run;
+    if (lr !== undefined) fault.remedy = { kind: "smaller-rate", lr: Number((lr / 4).toPrecision(2)) };
+  }
+  if (error instanceof DeviceError && /memory|too large|does not fit/.test(fault.summary)) {
+    const smaller = smallerBatch(run);
+    if (smaller) fault.remedy = smaller;
+  }
+  return fault;
+}
+
+/** Half of the batch, or less where that alone saves nothing; undefined where no batch size makes it smaller. */
+function smallerBatch(run: RunArguments): Fault["remedy"] {
+  const bytesAt = (batchSize: number) => memoryTotals(prepareRun({ ...run, batchSize }).plan.memory).total;
+  const { batchSize: given } = prepareRun(run).options;
+  const now = bytesAt(given);
+  for (let batchSize = given >> 1; batchSize >= 1; batchSize >>= 1) {
+    const bytes = bytesAt(batchSize);
+    if (bytes < 0.9 * now) return { kind: "smaller-batch", batchSize, bytes };
+  }
+  return undefined;
+}

@@ -1,0 +1,268 @@
+/** The settings of a run as form fields: what each is called, what it takes, and when it matters. */
+import { INITS, MODES, type Mode, POOLINGS, SCALINGS, TARGETS } from "../config.ts";
+import { BATCHINGS } from "../data/loader.ts";
+import { DEFAULTS, type TrainOptions } from "../train/options.ts";
+import { SCHEDULES } from "../train/schedule.ts";
+import { h } from "./dom.ts";
+import type { Settings } from "./protocol.ts";
+
+/** A field's value: of the training options, or of the settings beside them. */
+export type Values = TrainOptions & Pick<Settings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
+type Key = keyof Values;
+
+interface Field {
+  key: Key;
+  label: string;
+  help?: string;
+  kind: "number" | "choice" | "check" | "targets";
+  min?: number;
+  max?: number;
+  step?: number | "any";
+  choices?: readonly (readonly [value: string, label: string])[];
+  /** Modes in which it matters; all where left out. */
+  modes?: readonly Mode[];
+}
+
+const LORA = { modes: ["lora"] } as const;
+const plain = (values: readonly string[]) => values.map((value) => [value, value] as const);
+
+const MODE_NAMES: Record<Mode, string> = {
+  lora: "small adapters (LoRA)",
+  all: "everything (full fine-tuning)",
+  last_block: "the last block and the head",
+  last_layer: "the head alone",
+};
+
+const MAIN: readonly Field[] = [
+  {
+    key: "mode",
+    label: "What learns",
+    kind: "choice",
+    choices: MODES.map((mode) => [mode, MODE_NAMES[mode]] as const),
+  },
+  { key: "rank", label: "Rank", kind: "number", min: 1, max: 256, step: 1, ...LORA },
+  { key: "alpha", label: "Alpha", kind: "number", min: 0, step: "any", ...LORA },
+  { key: "targets", label: "Matrices with an adapter", kind: "targets", ...LORA },
+  { key: "epochs", label: "Epochs", kind: "number", min: 1, step: 1 },
+  { key: "lr", label: "Learning rate", kind: "number", min: 0, step: "any" },
+];
+
+const MORE: readonly Field[] = [
+  {
+    key: "device",
+    label: "Compute on",
+    kind: "choice",
+    choices: [
+      ["auto", "a GPU, else the CPU"],
+      ["webgpu", "WebGPU"],
+      ["wasm", "the CPU"],
+    ],
+  },
+  { key: "batchSize", label: "Batch size", kind: "number", min: 1, step: 1 },
+  { key: "accumulate", label: "Batches a step", kind: "number", min: 1, max: 16, step: 1 },
+  {
+    key: "batching",
+    label: "In a batch, messages of",
+    kind: "choice",
+    choices: BATCHINGS.map((b) => [b, b === "random" ? "any length" : "like length"] as const),
+  },
+  {
+    key: "schedule",
+    label: "Learning rate falls",
+    kind: "choice",
+    choices: SCHEDULES.map(
+      (s) => [s, s === "constant" ? "not at all" : s === "linear" ? "in a line" : "like a cosine"] as const,
+    ),
+  },
+  {
+    key: "warmup",
+    label: "Warm-up",
+    help: "Steps, or a share of the run below 1",
+    kind: "number",
+    min: 0,
+    step: "any",
+  },
+  { key: "weightDecay", label: "Weight decay", kind: "number", min: 0, step: "any" },
+  { key: "clip", label: "Clip gradients at", help: "0: not at all", kind: "number", min: 0, step: "any" },
+  { key: "scaling", label: "Adapter's factor", kind: "choice", choices: plain(SCALINGS), ...LORA },
+  { key: "init", label: "Adapter begins", kind: "choice", choices: plain(INITS), ...LORA },
+  {
+    key: "pooling",
+    label: "A message is judged at",
+    kind: "choice",
+    choices: POOLINGS.map((p) => [p, p === "last" ? "the end of its padding" : "its last token"] as const),
+  },
+  {
+    key: "maxLength",
+    label: "Longest message",
+    help: "In tokens; 0: what the model can read",
+    kind: "number",
+    min: 0,
+    step: 1,
+  },
+  {
+    key: "split",
+    label: "Messages are split",
+    kind: "choice",
+    choices: [
+      ["random", "at random"],
+      ["stratified", "class by class"],
+    ],
+  },
+  { key: "evalEvery", label: "Steps between evaluations", help: "0: twice an epoch", kind: "number", min: 0, step: 1 },
+  { key: "seed", label: "Seed", kind: "number", min: 0, step: 1 },
+  { key: "balance", label: "Balance the classes", kind: "check" },
+  { key: "dedupe", label: "Drop near copies", kind: "check" },
+  { key: "headBias", label: "Head with a bias", kind: "check" },
+];
+
+const START: Values = { ...DEFAULTS, device: "auto", split: "random", balance: true, dedupe: false, maxLength: 0 };
+
+const TARGET_NAMES: Record<string, string> = {
+  q: "query",
+  k: "key",
+  v: "value",
+  o: "attention out",
+  fc: "MLP in",
+  proj: "MLP out",
+  head: "head",
+};
+
+/** Fields that change what the messages are, and not only what is done with them. */
+export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe"];
+
+export class Fields {
+  readonly values: Values = { ...START };
+  private readonly groups: { field: Field; group: HTMLElement }[] = [];
+  private readonly wrong = new Set<Key>();
+
+  constructor(
+    main: HTMLElement,
+    more: HTMLElement,
+    private readonly changed: (key: Key) => void,
+  ) {
+    for (const [place, fields] of [
+      [main, MAIN],
+      [more, MORE],
+    ] as const)
+      for (const field of fields) {
+        const group = this.make(field);
+        this.groups.push({ field, group });
+        place.append(group);
+      }
+    this.showRelevant();
+  }
+
+  /** Whether every field that matters holds a value that makes sense. */
+  get valid(): boolean {
+    return this.groups.every(({ field, group }) => group.hidden || !this.wrong.has(field.key));
+  }
+
+  /** Puts a value into its field, as if it had been typed. */
+  set(key: "lr" | "batchSize", value: number): void {
+    const input = document.querySelector<HTMLInputElement>(`#field-${key}`)!;
+    input.value = String(value);
+    input.dispatchEvent(new Event("input"));
+    input.focus();
+  }
+
+  private showRelevant(): void {
+    for (const { field, group } of this.groups) group.hidden = !(field.modes ?? MODES).includes(this.values.mode);
+  }
+
+  private take(key: Key, value: unknown): void {
+    Object.assign(this.values, { [key]: value });
+    if (key === "mode") this.showRelevant();
+    this.changed(key);
+  }
+
+  private make(field: Field): HTMLElement {
+    switch (field.kind) {
+      case "number":
+        return this.makeNumber(field);
+      case "choice":
+        return this.makeChoice(field);
+      case "check":
+        return this.makeCheck(field);
+      case "targets":
+        return this.makeTargets(field);
+    }
+  }
+
+  private makeNumber({ key, label, help, min, max, step }: Field): HTMLElement {
+    const id = `field-${key}`;
+    const fault = h("p", { id: `${id}-fault`, class: "wrong" });
+    const input = h("input", {
+      id,
+      type: "number",
+      inputmode: step === "any" ? "decimal" : "numeric",
+      value: String(START[key]),
+      required: true,
+      min,
+      max,
+      step,
+      "aria-describedby": [help ? `${id}-help` : "", fault.id].join(" ").trim(),
+    });
+    input.addEventListener("input", () => {
+      const { validity } = input;
+      const zero = (key === "lr" || key === "alpha") && Number(input.value) === 0;
+      const wrong = !validity.valid || zero;
+      input.setAttribute("aria-invalid", String(wrong));
+      fault.textContent = wrong ? wordsFor(min ?? 0, max, step === "any", zero) : "";
+      if (wrong) this.wrong.add(key);
+      else this.wrong.delete(key);
+      this.take(key, input.valueAsNumber);
+    });
+    return h(
+      "div",
+      { class: "field" },
+      h("label", { for: id }, label),
+      input,
+      help ? h("p", { id: `${id}-help`, class: "help" }, help) : null,
+      fault,
+    );
+  }
+
+  private makeChoice({ key, label, choices = [] }: Field): HTMLElement {
+    const id = `field-${key}`;
+    const select = h(
+      "select",
+      { id },
+      choices.map(([value, text]) => h("option", { value, selected: value === START[key] }, text)),
+    );
+    select.addEventListener("input", () => this.take(key, select.value));
+    return h("div", { class: key === "mode" ? "field wide" : "field" }, h("label", { for: id }, label), select);
+  }
+
+  private makeCheck({ key, label }: Field): HTMLElement {
+    const input = h("input", { id: `field-${key}`, type: "checkbox", checked: START[key] === true });
+    input.addEventListener("input", () => this.take(key, input.checked));
+    return h("div", { class: "field check" }, h("label", {}, input, label));
+  }
+
+  private makeTargets({ key, label }: Field): HTMLElement {
+    const boxes = TARGETS.map((target) => h("input", { type: "checkbox", value: target, checked: true }));
+    const fault = h("p", { class: "wrong" });
+    const hear = () => {
+      const chosen = boxes.filter(({ checked }) => checked).map(({ value }) => value);
+      fault.textContent = chosen.length === 0 ? "Choose at least one" : "";
+      if (chosen.length === 0) this.wrong.add(key);
+      else this.wrong.delete(key);
+      this.take(key, chosen);
+    };
+    for (const box of boxes) box.addEventListener("input", hear);
+    return h(
+      "fieldset",
+      { class: "field wide targets" },
+      h("legend", {}, label),
+      boxes.map((box) => h("label", {}, box, TARGET_NAMES[box.value])),
+      fault,
+    );
+  }
+}
+
+function wordsFor(min: number, max: number | undefined, fraction: boolean, positive: boolean): string {
+  const what = fraction ? "A number" : "A whole number";
+  if (positive) return "A number above 0";
+  return max === undefined ? `${what} of ${min} or more` : `${what} from ${min} to ${max}`;
+}

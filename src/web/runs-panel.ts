@@ -1,0 +1,138 @@
+/** All runs that this browser keeps: to look at, to compare, to take along, to forget. */
+import { byId, h, scrollArea } from "./dom.ts";
+import { percent, when } from "./format.ts";
+import type { RunRecord, RunState } from "./protocol.ts";
+
+const STATES: Record<RunState, string> = {
+  training: "training",
+  paused: "paused",
+  interrupted: "interrupted",
+  elsewhere: "in another tab",
+  stopped: "stopped",
+  finished: "finished",
+  failed: "failed",
+  loaded: "loaded",
+};
+
+const HEADER = ["Chart", "Run", "State", "Accuracy", "Download", "Delete"];
+
+export interface RunsActions {
+  show(run: RunRecord): void;
+  compare(run: RunRecord, on: boolean): void;
+  download(run: RunRecord, what: "adapter" | "run"): void;
+  forget(run: RunRecord): void;
+}
+
+export class RunsPanel {
+  private drawn = "";
+
+  constructor(private readonly actions: RunsActions) {}
+
+  show(runs: readonly RunRecord[], shown: string | null, compared: ReadonlySet<string>): void {
+    // Buttons that are drawn anew lose the focus: only what changed is worth that.
+    const drawn = JSON.stringify([
+      shown,
+      [...compared],
+      runs.map(({ id, state, usable, after, evaluations }) => [
+        id,
+        state,
+        usable,
+        after?.test.accuracy,
+        evaluations.length,
+      ]),
+    ]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    const place = byId("runs-body");
+    const focus = document.activeElement?.getAttribute("data-focus");
+    if (runs.length === 0)
+      place.replaceChildren(h("p", { class: "help" }, "Runs are kept in this browser until you delete them."));
+    else
+      place.replaceChildren(
+        scrollArea(
+          "All runs",
+          h(
+            "table",
+            { class: "runs" },
+            h("caption", { class: "hidden" }, "All runs, the newest first"),
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                HEADER.map((name) => h("th", { scope: "col" }, name)),
+              ),
+            ),
+            h(
+              "tbody",
+              {},
+              runs.map((run) => this.row(run, shown, compared)),
+            ),
+          ),
+        ),
+      );
+    if (focus) place.querySelector<HTMLElement>(`[data-focus="${focus}"]`)?.focus();
+  }
+
+  private row(run: RunRecord, shown: string | null, compared: ReadonlySet<string>): HTMLElement {
+    const { actions } = this;
+    const { id, title, state } = run;
+    const name = `${title}, ${when(run.created)}`;
+    const best = run.after?.test.accuracy ?? run.evaluations.at(-1)?.val.accuracy;
+    const mine = state === "training" || state === "paused" || state === "elsewhere";
+    const finished = run.usable && !mine && state !== "interrupted";
+    const isShown = id === shown;
+    const box = h("input", {
+      type: "checkbox",
+      "aria-label": `Draw ${name}`,
+      "data-focus": `draw-${id}`,
+      checked: isShown || compared.has(id),
+      disabled: isShown || run.evaluations.length === 0,
+    });
+    box.addEventListener("input", () => actions.compare(run, box.checked));
+    const button = (label: string, words: string, take: () => void) =>
+      h(
+        "button",
+        { type: "button", "aria-label": `${words}: ${name}`, "data-focus": `${words}-${id}`, onclick: take },
+        label,
+      );
+    return h(
+      "tr",
+      isShown ? { "aria-current": "true" } : {},
+      h("td", {}, box),
+      h(
+        "th",
+        { scope: "row" },
+        h(
+          "button",
+          { type: "button", class: "link", "data-focus": `show-${id}`, onclick: () => actions.show(run) },
+          title,
+        ),
+        h("small", {}, `${run.dataName}, ${run.settings.model}, ${when(run.created)}`),
+      ),
+      h("td", {}, STATES[state]),
+      h(
+        "td",
+        {},
+        best === undefined ? "–" : percent(best),
+        best !== undefined && !run.after ? h("small", {}, "validation") : null,
+      ),
+      h(
+        "td",
+        {},
+        finished
+          ? h(
+              "span",
+              { class: "row" },
+              button("Adapter", "Download the adapter", () => actions.download(run, "adapter")),
+              state === "loaded" || state === "failed"
+                ? null
+                : button("Files", "Download all files", () => actions.download(run, "run")),
+            )
+          : null,
+      ),
+      h("td", {}, mine ? null : button("Delete", "Delete", () => actions.forget(run))),
+    );
+  }
+}

@@ -1,0 +1,144 @@
+/** What the page knows of runs: which there are, which one is looked at, and what happens to them. */
+import { byId, h } from "./dom.ts";
+import type { Fields } from "./fields.ts";
+import { showFault } from "./notice.ts";
+import { showOutcome } from "./outcome.ts";
+import type { Pace, RunRecord, Settings } from "./protocol.ts";
+import { RunPanel } from "./run-panel.ts";
+import { RunsPanel } from "./runs-panel.ts";
+import { faultOf, type Session } from "./session.ts";
+import { TryPanel } from "./try-panel.ts";
+
+export class Runs {
+  private readonly runs = new Map<string, RunRecord>();
+  private readonly compared = new Set<string>();
+  private shown: string | null = null;
+  private pace: Pace | null = null;
+  private readonly panel: RunPanel;
+  private readonly list: RunsPanel;
+  private readonly tryPanel: TryPanel;
+  /** Called when the run of this page has ended. */
+  onIdle = () => {};
+
+  constructor(
+    private readonly session: Session,
+    fields: Fields,
+    /** The base model that is chosen. */
+    private readonly model: () => string | null,
+  ) {
+    this.panel = new RunPanel({
+      pause: () => this.attempt(session.pause()),
+      goOn: () => this.attempt(session.goOn()),
+      stop: () => this.attempt(session.stop()),
+      resume: (run) => this.attempt(session.resume(run.id)),
+      set: (key, value) => fields.set(key, value),
+    });
+    this.list = new RunsPanel({
+      show: (run) => this.look(run),
+      compare: (run, on) => {
+        if (on) this.compared.add(run.id);
+        else this.compared.delete(run.id);
+        this.draw();
+      },
+      download: (run, what) => this.attempt(this.download(run, what)),
+      forget: (run) => this.attempt(this.forget(run)),
+    });
+    this.tryPanel = new TryPanel(session);
+    const files = byId<HTMLInputElement>("adapter-files");
+    files.addEventListener("change", () => this.attempt(this.load(files)));
+    session.listen((event) => {
+      if (event.type === "run") this.hear(event.run, event.pace);
+      if (event.type === "runs") this.attempt(this.refresh());
+    });
+  }
+
+  get isTraining(): boolean {
+    return [...this.runs.values()].some(({ state }) => state === "training" || state === "paused");
+  }
+
+  /** Finds the runs of before; one that a reload of this page has cut off goes on by itself. */
+  async begin(): Promise<void> {
+    await this.refresh();
+    const [latest] = this.runs.values();
+    if (latest) this.look(latest);
+    else this.draw();
+    const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+    if (latest?.state === "interrupted" && navigation?.type === "reload") this.attempt(this.session.resume(latest.id));
+  }
+
+  async start(settings: Settings): Promise<void> {
+    this.shown = await this.session.start(settings);
+    void navigator.storage.persist();
+    byId("training").focus({ preventScroll: true });
+    byId("training").scrollIntoView({ block: "nearest" });
+  }
+
+  private async refresh(): Promise<void> {
+    const runs = await this.session.runs();
+    this.runs.clear();
+    for (const run of runs) this.runs.set(run.id, run);
+    if (this.shown !== null && !this.runs.has(this.shown)) this.shown = runs[0]?.id ?? null;
+    this.draw();
+  }
+
+  private hear(run: RunRecord, pace: Pace | null): void {
+    const isNew = !this.runs.has(run.id);
+    const before = this.runs.get(run.id)?.state;
+    this.runs.set(run.id, run);
+    this.pace = pace;
+    if (isNew || (before !== run.state && run.state === "training")) this.shown = run.id;
+    this.draw();
+    if (!this.isTraining && before !== run.state) this.onIdle();
+  }
+
+  private look(run: RunRecord): void {
+    this.shown = run.id;
+    this.compared.delete(run.id);
+    this.draw();
+  }
+
+  private draw(): void {
+    const all = [...this.runs.values()].sort((a, b) => b.created - a.created);
+    const run = all.find(({ id }) => id === this.shown);
+    this.list.show(all, this.shown, this.compared);
+    this.tryPanel.use(run ?? null);
+    if (!run) return;
+    const isLive = run.state === "training";
+    this.panel.show(
+      run,
+      isLive ? this.pace : null,
+      all.filter(({ id }) => this.compared.has(id)),
+    );
+    showOutcome(run);
+    document.title = isLive ? `${Math.floor((100 * run.step) / run.steps)} % – Lowrank` : "Lowrank";
+  }
+
+  private async download(run: RunRecord, what: "adapter" | "run"): Promise<void> {
+    const url = URL.createObjectURL(await this.session.download(run.id, what));
+    h("a", { href: url, download: `${what === "adapter" ? "adapter" : "lowrank-run"}-${run.id}.zip` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
+  private async load(input: HTMLInputElement): Promise<void> {
+    const files = [...(input.files ?? [])];
+    input.value = "";
+    if (files.length === 0) return;
+    this.shown = await this.session.loadAdapter(files, this.model() ?? "gpt2-micro");
+    await this.refresh();
+  }
+
+  private async forget(run: RunRecord): Promise<void> {
+    await this.session.forget(run.id);
+    this.compared.delete(run.id);
+    await this.refresh();
+  }
+
+  /** Shows what goes wrong with a run beside the runs. */
+  private attempt(work: Promise<unknown>): void {
+    const place = byId("runs-fault");
+    work.then(
+      () => showFault(place, null),
+      (error) => showFault(place, faultOf(error)),
+    );
+  }
+}

@@ -1,0 +1,141 @@
+/** Where a run's messages and its base model come from, in a page: shipped, picked by the visitor, kept, or of the hub. */
+import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
+import { Corpus } from "../data/corpus.ts";
+import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "../data/datasets.ts";
+import { DataModule } from "../data/wasm.ts";
+import { ConfigError } from "../errors.ts";
+import type { DownloadOptions } from "../io/download.ts";
+import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../io/hf.ts";
+import { registerFile } from "../platform/files.ts";
+import type { DataChoice, Settings } from "./protocol.ts";
+
+/** What picked files are called until they are kept. */
+const PICKED = "picked";
+/** Where models that were picked are kept. */
+const MODELS = "models";
+/** The files of a model that anything here reads. */
+const MODEL_FILES = ["config.json", "model.safetensors", "vocab.json", "merges.txt", "tokenizer.json"];
+
+/** Picks of the visitor so far: a file of the same name may be another one. */
+let picks = 0;
+
+export function pickData(file: File): string {
+  picks++;
+  const path = joinPath(PICKED, file.name);
+  registerFile(path, file);
+  return path;
+}
+
+/** The path of a run's messages: in its folder where they are kept there. */
+async function pathOf(choice: Extract<DataChoice, { kind: "file" }>, folder: string | null): Promise<string> {
+  const kept = folder === null ? "" : joinPath(folder, "data", choice.name);
+  return folder !== null && (await exists(kept)) ? kept : joinPath(PICKED, choice.name);
+}
+
+/** Keeps the messages of a run beside it, so that it can go on when the page has forgotten the file. */
+export async function keepData(choice: DataChoice, folder: string): Promise<void> {
+  if (choice.kind === "file") await linkFile(joinPath(PICKED, choice.name), joinPath(folder, "data", choice.name));
+}
+
+export async function dropData(folder: string): Promise<void> {
+  await remove(joinPath(folder, "data"));
+}
+
+export interface Source {
+  data: LoadedDataset;
+  spec: DatasetSpec;
+  options: DatasetOptions;
+}
+
+/** The last data set: it is looked at, estimated with and trained on without being read again. */
+let last: { key: string; source: Promise<Source> } | undefined;
+
+/** The messages as settings want them; of a run where `folder` is its folder. */
+export async function openData(settings: Settings, context: number, folder: string | null = null): Promise<Source> {
+  const { data: choice, balance, dedupe, split, options: training } = settings;
+  const options: DatasetOptions = {
+    balance,
+    dedupe,
+    split,
+    seed: training.seed ?? 1,
+    maxLength: Math.min(settings.maxLength || context, context),
+  };
+  if (choice.kind === "file") {
+    const { textColumn, labelColumn } = choice;
+    if (textColumn !== undefined) options.textColumn = textColumn;
+    if (labelColumn !== undefined) options.labelColumn = labelColumn;
+  }
+  const spec: DatasetSpec = choice.kind === "named" ? { name: choice.name } : { file: await pathOf(choice, folder) };
+  const key = JSON.stringify([spec, options, picks]);
+  if (last?.key !== key) {
+    const source = loadDataset(spec, options).then((data) => ({ data, spec, options }));
+    last = { key, source };
+    // What failed is read again when it is asked for again.
+    source.catch(() => {
+      if (last?.source === source) last = undefined;
+    });
+  }
+  return last.source;
+}
+
+/** The first rows of the picked file: fields, or key, value, key, value, ... */
+export async function firstRows(name: string): Promise<string[][]> {
+  const file = await openFile(joinPath(PICKED, name));
+  try {
+    return await new Corpus(await DataModule.load()).sampleOf(file);
+  } finally {
+    await file.close();
+  }
+}
+
+let model: { name: string; checkpoint: GPT2Checkpoint } | undefined;
+
+/** A model by name; the last one stays open. */
+export async function openModel(name: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+  if (model?.name === name) return model.checkpoint;
+  const kept = joinPath(MODELS, name);
+  const isKept = name !== "" && (await exists(kept));
+  const checkpoint = isKept ? await openGPT2(kept) : await loadModel(name, options);
+  await model?.checkpoint.close();
+  model = { name, checkpoint };
+  return checkpoint;
+}
+
+/** Models that need no network. */
+export async function listModels(): Promise<string[]> {
+  return [...SHIPPED_MODELS, ...((await exists(MODELS)) ? await listDirectory(MODELS) : [])];
+}
+
+/** Keeps the files of a model's folder, once they are known to be one; returns its name. */
+export async function addModel(files: readonly File[], tell: (share: number) => void): Promise<string> {
+  const wanted = files.filter(({ name }) => MODEL_FILES.includes(name));
+  const folder = wanted[0]?.webkitRelativePath.split("/").at(-2) || "my-gpt2";
+  if (!wanted.some(({ name }) => name === "config.json") || !wanted.some(({ name }) => name === "model.safetensors"))
+    throw new ConfigError("These files are no GPT-2 model", {
+      expected: "config.json and model.safetensors, as Hugging Face lays them out",
+      found:
+        files
+          .map(({ name }) => name)
+          .slice(0, 8)
+          .join(", ") || "nothing",
+    });
+  const picked = joinPath(PICKED, "model", folder);
+  for (const file of wanted) registerFile(joinPath(picked, file.name), file);
+  const place = joinPath(MODELS, folder);
+  try {
+    await (await openGPT2(picked)).close();
+    const total = wanted.reduce((sum, { size }) => sum + size, 0);
+    let done = 0;
+    for (const file of wanted) {
+      tell(done / total);
+      await linkFile(joinPath(picked, file.name), joinPath(place, file.name));
+      done += file.size;
+    }
+  } catch (error) {
+    await remove(place);
+    throw error;
+  } finally {
+    await remove(picked);
+  }
+  return folder;
+}

@@ -1,0 +1,67 @@
+/** The page as its visitors use it: choosing, training, typing, downloading. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { unzipSync } from "fflate";
+import type { Page } from "playwright-core";
+import * as assert from "uvu/assert";
+import { messages } from "../tiny.ts";
+
+/** Opens "A file of your own" with this file. */
+export async function pickFile(page: Page, content = messages(40), name = "messages.csv"): Promise<void> {
+  await page.check("input[name=source][value=file]");
+  await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content) });
+}
+
+/** Puts values into fields, those behind "Advanced" too. */
+export async function set(page: Page, values: Record<string, string | number>): Promise<void> {
+  if (!(await page.isVisible("#more-fields"))) await page.click("#advanced summary");
+  for (const [key, value] of Object.entries(values)) {
+    const field = page.locator(`#field-${key}`);
+    if ((await field.evaluate((element) => element.tagName)) === "SELECT") await field.selectOption(String(value));
+    else await field.fill(String(value));
+  }
+}
+
+/** Starts a run as soon as the page is ready for it. */
+export async function start(page: Page): Promise<void> {
+  await page.click("#start:not([disabled])");
+}
+
+/** Waits until the run that is shown is in a state; fails at once where it has failed. */
+export async function waitForState(page: Page, state: string): Promise<void> {
+  await page.waitForSelector(`#training[data-state=${state}], #training[data-state=failed]`);
+  const found = await page.getAttribute("#training", "data-state");
+  if (found !== state) throw new Error(`${found}: ${await page.textContent("#run-fault")}`);
+}
+
+/** The steps that the run has taken. */
+export async function stepsTaken(page: Page): Promise<number> {
+  return Number(await page.$eval("#progress", (element) => (element as HTMLProgressElement).value));
+}
+
+/** What a button downloads, as files by their path in the zip. */
+export async function download(
+  page: Page,
+  button: string,
+): Promise<{ path: string; files: Record<string, Uint8Array> }> {
+  const [event] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
+  const path = await event.path();
+  return { path, files: unzipSync(readFileSync(path)) };
+}
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Throws unless axe-core finds nothing. */
+export async function assertAccessible(page: Page): Promise<void> {
+  await page.evaluate(AXE);
+  const found = await page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } };
+    return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
+  });
+  assert.equal(found, []);
+}
+
+interface Violation {
+  id: string;
+  nodes: { html: string }[];
+}
