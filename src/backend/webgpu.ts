@@ -26,12 +26,14 @@ const INSTALL_HINT =
   "Arch: pacman -S vulkan-swrast; macOS and Windows bring a driver of their own; " +
   "Chromium: a page needs WebGPU switched on";
 
-const adapterWords = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
-  [description || device, vendor, architecture].filter(Boolean);
+/** What an adapter is called; a page is only told the maker and the architecture. */
+const nameOf = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
+  description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
 
 /** Whether an adapter is a driver that computes on the CPU. */
 function isSoftware(info: GPUAdapterInfo): boolean {
-  return /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(adapterWords(info).join(" "));
+  const words = [nameOf(info), info.vendor, info.architecture].join(" ");
+  return /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
 }
 
 /**
@@ -48,7 +50,7 @@ export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
       hint: INSTALL_HINT,
     });
   if (hardware && isSoftware(adapter.info))
-    throw new DeviceError("no hardware GPU", { found: `only ${adapterWords(adapter.info)[0]}, a software driver` });
+    throw new DeviceError("no hardware GPU", { found: `only ${nameOf(adapter.info)}, a software driver` });
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const device = await adapter.requestDevice({
     label: "lowrank",
@@ -87,7 +89,7 @@ class WebGPUBackend implements Backend {
     readonly device: GPUDevice,
     info: GPUAdapterInfo,
   ) {
-    this.info = { kind: "webgpu", name: adapterWords(info)[0] ?? "unnamed adapter", software: isSoftware(info) };
+    this.info = { kind: "webgpu", name: nameOf(info), software: isSoftware(info) };
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     this.limits = { maxBinding: maxStorageBufferBindingSize, maxBuffer: maxBufferSize };
     device.addEventListener("uncapturederror", (event) => {

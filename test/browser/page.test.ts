@@ -1,9 +1,14 @@
 /** The page in Chromium, from `npm run web`. */
-import type { BrowserContext } from "playwright-core";
+import { readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { BrowserContext, Page } from "playwright-core";
 import * as assert from "uvu/assert";
+import { openDevice } from "../../src/device.ts";
+import { Classifier } from "../../src/train/classifier.ts";
+import { temporaryFolder } from "../border.ts";
 import { test } from "../harness.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
-import { assertAccessible, pickFile, set, start, waitForState } from "./page.ts";
+import { assertAccessible, download, pickFile, set, start, stepsTaken, waitForState } from "./page.ts";
 
 const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
 
@@ -34,5 +39,155 @@ test("a run on WASM from a file to its end: figures, curves, result, words that 
   await page.waitForSelector("#verdict .learned >> text=spam");
   assert.is(await page.locator("#verdict .base").count(), 1);
   await assertAccessible(page);
+  assert.equal(faults, []);
+});
+
+/** Settings of a run that is long enough to be interrupted. */
+const LONGER = { ...SETTINGS, epochs: 12 };
+
+/** The tensors' files of the adapter of the run that is shown. */
+async function adapterOf(page: Page): Promise<Record<string, Uint8Array>> {
+  return (await download(page, "tr[aria-current] >> text=Adapter")).files;
+}
+
+let straight: Promise<Record<string, Uint8Array>> | undefined;
+
+/** The adapter of a run with the longer settings that nothing disturbs. */
+function straightAdapter() {
+  straight ??= (async () => {
+    const { page, context } = await freshPage();
+    await begin(page, LONGER);
+    await waitForState(page, "finished");
+    const files = await adapterOf(page);
+    await context.close();
+    return files;
+  })();
+  return straight;
+}
+
+async function begin(page: Page, settings: Record<string, string | number>): Promise<void> {
+  await pickFile(page);
+  await set(page, settings);
+  await start(page);
+}
+
+async function waitForStep(page: Page, step: number): Promise<void> {
+  await page.waitForFunction((n) => document.querySelector<HTMLProgressElement>("#progress")!.value >= n, step);
+}
+
+test("paused, it waits; gone on with, it ends with the adapter of a straight run", async () => {
+  const { page, faults, context } = await freshPage();
+  await begin(page, LONGER);
+  await waitForStep(page, 2);
+  await page.click("#pause");
+  await waitForState(page, "paused");
+  const steps = await stepsTaken(page);
+  await page.waitForTimeout(300);
+  assert.is(await stepsTaken(page), steps);
+  assert.ok(steps < 84, "the run was over before it was paused");
+  await page.click("#resume");
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("reloaded in the middle, it goes on from its last state to the adapter of a straight run", async () => {
+  const { page, faults, context } = await freshPage();
+  await begin(page, LONGER);
+  await waitForStep(page, 9);
+  await page.reload();
+  await waitForState(page, "training");
+  assert.ok((await stepsTaken(page)) >= 8, "it began anew");
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("stopped, it keeps what it has learned, and can go on to the same end", async () => {
+  const { page, context } = await freshPage();
+  await begin(page, LONGER);
+  await waitForStep(page, 5);
+  await page.click("#stop");
+  await waitForState(page, "stopped");
+  assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
+  await page.click("#resume");
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  await context.close();
+});
+
+test("the adapter goes into Node, and back into a page, with the same answers", async () => {
+  const { page, faults, context } = await freshPage();
+  await begin(page, SETTINGS);
+  await waitForState(page, "finished");
+  const { path, files } = await download(page, "tr[aria-current] >> text=Adapter");
+  const said = async () => {
+    await page.fill("#message", "see you at lunch, friend");
+    return page.textContent("#verdict .learned");
+  };
+  const before = await said();
+
+  const directory = temporaryFolder();
+  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(directory, basename(name)), bytes);
+  const device = await openDevice("wasm");
+  const classifier = await Classifier.load(directory, { device });
+  const [inNode] = await classifier.classify(["see you at lunch, friend"]);
+  classifier.destroy();
+  device.destroy();
+  assert.ok(before!.includes(`${inNode!.label} ${(100 * inNode!.probability).toFixed(1)} %`), `${before} in the page`);
+
+  await page.setInputFiles("#adapter-files", {
+    name: "a.zip",
+    mimeType: "application/zip",
+    buffer: readFileSync(path),
+  });
+  await waitForState(page, "loaded");
+  assert.is(await said(), before);
+  assert.equal(await adapterOf(page), files);
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a bad file is told of where it was picked, by its line; a good one mends it", async () => {
+  const { page, faults, context } = await freshPage();
+  await pickFile(page, "label,text\nham,hello\nspam\n");
+  const fault = page.locator("#data-fault");
+  await fault.locator("text=messages.csv:3").waitFor();
+  assert.ok(await page.isDisabled("#start"));
+  await assertAccessible(page);
+  await pickFile(page, "a,b,c\nfirst,1,x\nsecond,2,y\n", "unclear.csv");
+  await fault.locator("text=Which column is the text").waitFor();
+  await pickFile(page);
+  await page.waitForSelector("#start:not([disabled])");
+  assert.is(await fault.textContent(), "");
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("two tabs: one trains, the other says so and can start when it has ended", async () => {
+  const { page, context } = await freshPage();
+  const other = await openPage(context, await webServer());
+  await pickFile(other.page);
+  await set(other.page, SETTINGS);
+  await begin(page, { ...LONGER, epochs: 40 });
+  await waitForStep(page, 1);
+  await start(other.page);
+  await other.page.waitForSelector("#start-fault >> text=Another tab of this page is training");
+  await page.click("#stop");
+  await waitForState(page, "stopped");
+  await start(other.page);
+  await waitForState(other.page, "finished");
+  assert.equal(other.faults, []);
+  await context.close();
+});
+
+test("a run on WebGPU", async () => {
+  const context = await openBrowser({ webgpu: true });
+  const { page, faults } = await openPage(context, await webServer());
+  await begin(page, { ...SETTINGS, device: "webgpu", epochs: 1, evalEvery: 4 });
+  await waitForState(page, "finished");
+  assert.match((await page.textContent("#figures"))!, /SwiftShader.*webgpu/i);
   assert.equal(faults, []);
 });
