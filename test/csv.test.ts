@@ -470,3 +470,53 @@ test("fuzz: damaged files are read, or fail with a line of theirs", async () => 
   }
   assert.ok(refused > 1000 && refused < 5000, `${refused} of 6000 refused`);
 });
+
+/** Lines and first lines of what was left out. */
+async function leftOut(name: string, content: Content, chunkBytes = 1 << 16) {
+  const { corpus, rows } = await read(name, content, { skipFaulty: true, chunkBytes });
+  const faults = corpus.leftOut.faults.map(({ message, details }) => [details.where, message.split("\n")[0]]);
+  return { rows, count: corpus.leftOut.rows, faults };
+}
+
+test("rows with a fault of their own can be left out, and are told of by line", async () => {
+  const csv = 'label,text\nham,one\nspam\nspam,"two\nlines"\n ,three\nspam,four,five\nham,six\n';
+  const jsonl = [
+    '{"label":"ham","text":"one"}',
+    '{"label":"ham","text":"broken}',
+    '{"label":"spam"}',
+    '{"label":"spam","text":null}',
+    '{"text":"two","label":"spam"}',
+  ].join("\n");
+  for (const chunkBytes of [1, 7, 1 << 16]) {
+    const inCsv = await leftOut("a.csv", csv, chunkBytes);
+    assert.equal(inCsv.rows, [
+      ["ham", "one"],
+      ["spam", "two\nlines"],
+      ["ham", "six"],
+    ]);
+    assert.equal(inCsv.faults, [
+      ["a.csv:3", "A row has the wrong number of fields"],
+      ["a.csv:6", "A row without a label"],
+      ["a.csv:7", "A row has the wrong number of fields"],
+    ]);
+    const inJson = await leftOut("a.jsonl", jsonl, chunkBytes);
+    assert.equal(inJson.rows, [
+      ["ham", "one"],
+      ["spam", "two"],
+    ]);
+    assert.equal(inJson.faults, [
+      ["a.jsonl:2:31", "A line is not a JSON object"],
+      ["a.jsonl:3", 'An object has no "text"'],
+      ["a.jsonl:4", '"text" has no text'],
+    ]);
+  }
+});
+
+test("many rows are left out: all are counted, the first are named; none is left: the first fault is the error", async () => {
+  const bad = Array.from({ length: 250 }, () => "spam\n").join("");
+  const { rows, count, faults } = await leftOut("a.csv", `label,text\nham,one\n${bad}spam,two\n`);
+  assert.equal([rows.length, count, faults.length, faults[99]![0]], [2, 250, 100, "a.csv:102"]);
+  await fails("a.csv", "label,text\nham\nspam\n", "a.csv:2", ["number of fields"], { skipFaulty: true });
+  // What breaks the reading of all that follows is an error as before.
+  await fails("a.csv", 'label,text\nham,one\nham,"open\n', "a.csv:3", ["not closed"], { skipFaulty: true });
+});

@@ -1,4 +1,6 @@
-// The first fault of a file: a code, the line where it is and two numbers. The host makes the message.
+// The first fault of a file, or those of rows that are left out: a code, the line where it is and two numbers. The host
+// makes the message.
+import { VEC_HEADER, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
 /** Codes of faults; src/data/faults.ts names them again. What the two numbers are stands behind each. */
 export const FAULT_FIELD_COUNT: i32 = 1; // expected, found
@@ -14,6 +16,13 @@ export const FAULT_TOO_LARGE: i32 = 10; // -
 
 /** Longest row in bytes: an unclosed quote must not swallow a file into memory. */
 export const MAX_ROW_BYTES: i32 = 16 << 20;
+
+/** Rows that are left out and told of one by one. */
+const MAX_NOTED: i32 = 100;
+
+let tolerant: bool = false;
+let left_out: i32 = 0;
+const noted = memory.data(VEC_HEADER);
 
 let code: i32 = 0;
 let line: i32 = 0;
@@ -31,8 +40,41 @@ export function fail(fault: i32, where: i32, a: i32, b: i32): bool {
   return false;
 }
 
+/** A fault of one row alone: where such rows may be left out, this one is, and the reader goes on. */
+export function fail_row(fault: i32, where: i32, a: i32, b: i32): bool {
+  if (!tolerant) return fail(fault, where, a, b);
+  if (left_out++ < MAX_NOTED) {
+    vec_push_u32(noted, fault);
+    vec_push_u32(noted, where);
+    vec_push_u32(noted, a);
+    vec_push_u32(noted, b);
+  }
+  return false;
+}
+
 export function clear_fault(): void {
   code = 0;
+  tolerate(false);
+}
+
+/** Whether rows may be left out from now on; forgets those that were. */
+export function tolerate(on: bool): void {
+  tolerant = on;
+  left_out = 0;
+  vec_resize(noted, 0);
+}
+
+/** Rows that were left out. */
+export function left_out_count(): i32 {
+  return left_out;
+}
+
+/** Code, line and two numbers of each of the first of them, as u32; how many words these are. */
+export function left_out_faults(): usize {
+  return vec_data(noted);
+}
+export function left_out_words(): i32 {
+  return vec_size(noted) >> 2;
 }
 
 /** The code of the fault, 0 where there is none. */

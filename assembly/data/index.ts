@@ -2,7 +2,15 @@
 
 export { batch_tokens, pack, row_table } from "./batch";
 export { encode } from "./bpe";
-export { fault_code, fault_first, fault_line, fault_second } from "./fault";
+export {
+  fault_code,
+  fault_first,
+  fault_line,
+  fault_second,
+  left_out_count,
+  left_out_faults,
+  left_out_words,
+} from "./fault";
 export { fields_bytes, fields_ends } from "./fields";
 export { label_bytes, label_count, label_name } from "./labels";
 export { alloc, free } from "./memory";

@@ -1,7 +1,7 @@
 // Reads a file that is fed in pieces: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a
 // time; its rows are added to those of the files before it. Memory: the rows, and one row more.
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
-import { clear_fault, FAULT_FIELD_COUNT, FAULT_NO_KEY, FAULT_VALUE, fail, fault_code } from "./fault";
+import { clear_fault, FAULT_FIELD_COUNT, FAULT_NO_KEY, FAULT_VALUE, fail_row, fault_code, tolerate } from "./fault";
 import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
 import { has_text, jsonl_read, member_count } from "./jsonl";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
@@ -58,15 +58,25 @@ export function read_sample(count: i32): void {
 
 /**
  * The rows are added: each has `fields` fields, of which text and label are taken, and the first `skipped` rows are none.
- * In JSON text and label are named by `read_keys` instead. `fresh` is 0 or 1: learn new labels.
+ * In JSON text and label are named by `read_keys` instead. `fresh` and `tolerant` are 0 or 1: learn new
+ * labels; leave out rows with a fault of their own.
  */
-export function read_settings(fields: i32, text: i32, label: i32, skipped: i32, longest: i32, fresh: i32): void {
+export function read_settings(
+  fields: i32,
+  text: i32,
+  label: i32,
+  skipped: i32,
+  longest: i32,
+  fresh: i32,
+  tolerant: i32,
+): void {
   width = fields;
   text_field = text;
   label_field = label;
   skip = skipped;
   max_length = longest;
   learn = fresh != 0;
+  tolerate(tolerant != 0);
 }
 
 /** Names the keys of text and label: `text_bytes` + `label_bytes` bytes at `names`. */
@@ -125,6 +135,7 @@ function take(): void {
     const row =
       format == TSV ? tsv_split(line_address(), line_bytes()) : jsonl_read(line_address(), line_bytes(), line);
     if (row) take_fields(line);
+    else if (wanted < 0) fields_clear();
   }
 }
 
@@ -143,15 +154,15 @@ function take_fields(line: i32): void {
 }
 
 function take_columns(line: i32): void {
-  if (field_count() != width) fail(FAULT_FIELD_COUNT, line, width, field_count());
+  if (field_count() != width) fail_row(FAULT_FIELD_COUNT, line, width, field_count());
   else take_row(text_field, label_field, line);
 }
 
 function take_members(line: i32): void {
   const text = find_key(vec_data(keys), text_key_bytes);
   const label = find_key(vec_data(keys) + text_key_bytes, vec_size(keys) - text_key_bytes);
-  if (text < 0 || label < 0) fail(FAULT_NO_KEY, line, text < 0 ? 0 : 1, 0);
-  else if (!has_text(text) || !has_text(label)) fail(FAULT_VALUE, line, has_text(text) ? 1 : 0, 0);
+  if (text < 0 || label < 0) fail_row(FAULT_NO_KEY, line, text < 0 ? 0 : 1, 0);
+  else if (!has_text(text) || !has_text(label)) fail_row(FAULT_VALUE, line, has_text(text) ? 1 : 0, 0);
   else take_row(2 * text + 1, 2 * label + 1, line);
 }
 

@@ -4,7 +4,7 @@
 //
 // No text is kept: its ids give it back byte for byte, in less than half of its memory. GPT-2's 50257 ids fit into 16 bits.
 import { encode } from "./bpe";
-import { FAULT_EMPTY_LABEL, FAULT_LABEL, FAULT_TOO_LARGE, fail } from "./fault";
+import { FAULT_EMPTY_LABEL, FAULT_LABEL, FAULT_TOO_LARGE, fail, fail_row } from "./fault";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
 import { utf8_faults, utf8_repair } from "./utf8";
@@ -124,7 +124,7 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
   }
   while (length > 0 && is_space(load<u8>(label + length - 1))) length--;
   if (length == 0) {
-    fail(FAULT_EMPTY_LABEL, line, 0, 0);
+    fail_row(FAULT_EMPTY_LABEL, line, 0, 0);
     return -1;
   }
   const fits = valid(label, length);

@@ -1,9 +1,9 @@
 /** The rows of one or more files in the memory of data.wasm, read in chunks and tokenized on the way. */
 
-import { DataError, FormatError } from "../errors.ts";
+import { DataError, FormatError, type LowrankError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type ColumnChoice, findColumns, findKeys } from "./columns.ts";
-import { faultError, UNKNOWN_LABEL } from "./faults.ts";
+import { type Fault, faultError, UNKNOWN_LABEL } from "./faults.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
 /** What data.wasm exports for the pipeline; see assembly/data/. Addresses are bytes, lists are u32. */
@@ -19,7 +19,15 @@ interface PipelineExports extends DataExports {
   label_bytes(id: number): number;
   read_begin(format: number): void;
   read_sample(rows: number): void;
-  read_settings(fields: number, text: number, label: number, skip: number, maxLength: number, learn: number): void;
+  read_settings(
+    fields: number,
+    text: number,
+    label: number,
+    skip: number,
+    maxLength: number,
+    learn: number,
+    tolerant: number,
+  ): void;
   read_keys(names: number, textBytes: number, labelBytes: number): void;
   feed(bytes: number, length: number): number;
   finish(): void;
@@ -27,6 +35,9 @@ interface PipelineExports extends DataExports {
   fault_line(): number;
   fault_first(): number;
   fault_second(): number;
+  left_out_count(): number;
+  left_out_faults(): number;
+  left_out_words(): number;
   sample_count(): number;
   sample_rows(): number;
   fields_bytes(): number;
@@ -56,6 +67,15 @@ export interface ReadOptions extends ColumnChoice {
   maxLength: number;
   /** Bytes that are read at a time. */
   chunkBytes: number;
+  /** Whether rows with a fault of their own are left out, and noted in `leftOut`. */
+  skipFaulty?: boolean;
+}
+
+/** Rows of the files that could not be used. */
+export interface LeftOut {
+  rows: number;
+  /** What is wrong with each of the first of them; `where` is FILE:LINE. */
+  faults: LowrankError[];
 }
 
 /** N packed tokens of B sequences. */
@@ -100,6 +120,7 @@ export class Corpus {
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   /** Class names by class id. */
   labels: string[] = [];
+  readonly leftOut: LeftOut = { rows: 0, faults: [] };
 
   constructor(private readonly module: DataModule) {
     this.wasm = module.exports as PipelineExports;
@@ -121,7 +142,9 @@ export class Corpus {
     const names = await this.prepare(file, format, options, learn);
     await this.feed(file, options.chunkBytes);
     if (wasm.fault_code() !== 0) throw this.fault(file.name, names);
+    this.noteLeftOut(file.name, names);
     const count = wasm.row_count() - first;
+    if (count === 0 && this.leftOut.faults[0]) throw this.leftOut.faults[0];
     if (count === 0) throw new DataError("No rows", { where: file.name, found: "a header and nothing below it" });
     if (learn) {
       wasm.settle_labels();
@@ -208,7 +231,7 @@ export class Corpus {
     const { wasm } = this;
     const sample = await this.sampleOf(file, options.chunkBytes);
     wasm.read_begin(FORMATS[format]);
-    const settings = [options.maxLength, Number(learn)] as const;
+    const settings = [options.maxLength, Number(learn), Number(options.skipFaulty ?? false)] as const;
     if (format === "jsonl") {
       const names = findKeys(sample, options, file.name);
       const [text, label] = [names.textName, names.labelName].map((name) => new TextEncoder().encode(name));
@@ -268,13 +291,28 @@ export class Corpus {
     return Array.from(rowEnds, (end, i) => texts.slice(i === 0 ? 0 : rowEnds[i - 1], end));
   }
 
-  private fault(file: string, names: { textName: string; labelName: string }) {
+  /** The fault that ended the reading. */
+  private fault(file: string, names: { textName: string; labelName: string }): LowrankError {
     const { wasm } = this;
     const [code, line] = [wasm.fault_code(), wasm.fault_line()];
-    const [first, second] = [wasm.fault_first(), wasm.fault_second()];
-    const unknownLabel = code === UNKNOWN_LABEL ? this.decode(first >>> 0, second) : "";
-    const context = { textColumn: names.textName, labelColumn: names.labelName, labels: this.labels, unknownLabel };
-    return faultError({ code, line, first, second, file }, context);
+    return this.asError({ code, line, first: wasm.fault_first(), second: wasm.fault_second(), file }, names);
+  }
+
+  /** Adds the rows of the file that were left out. */
+  private noteLeftOut(file: string, names: { textName: string; labelName: string }): void {
+    const { wasm, leftOut } = this;
+    leftOut.rows += wasm.left_out_count();
+    // The numbers are signed: -1 stands for the end of a line.
+    const words = new Int32Array(this.module.words(wasm.left_out_faults() >>> 0, wasm.left_out_words()));
+    for (let i = 0; i < words.length; i += 4) {
+      const [code, line, first, second] = words.subarray(i, i + 4) as unknown as [number, number, number, number];
+      leftOut.faults.push(this.asError({ code, line, first, second, file }, names));
+    }
+  }
+
+  private asError(fault: Fault, { textName, labelName }: { textName: string; labelName: string }): LowrankError {
+    const unknownLabel = fault.code === UNKNOWN_LABEL ? this.decode(fault.first >>> 0, fault.second) : "";
+    return faultError(fault, { textColumn: textName, labelColumn: labelName, labels: this.labels, unknownLabel });
   }
 
   private decode(address: number, length: number): string {

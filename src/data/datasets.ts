@@ -4,7 +4,7 @@ import { oneOf } from "../config.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { DownloadEvent } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { CHUNK_BYTES, Corpus, type ReadOptions } from "./corpus.ts";
+import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { countLeaks, dropCopies } from "./duplicates.ts";
 import { openNamed } from "./named.ts";
@@ -38,6 +38,8 @@ export interface DatasetOptions {
   seed?: number;
   /** Shares of train, val and test. Default 0.7, 0.1, 0.2. */
   fractions?: readonly [number, number, number];
+  /** Leave out rows that have a fault of their own, and note them in `stats.leftOut`, in place of an error. Default false. */
+  skipFaulty?: boolean;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
   /** Hears of the download of a named data set. */
@@ -61,6 +63,7 @@ export interface LoadedDataset {
     /** Rows in the files, before balancing, and those of each class. */
     rowsRead: number;
     classesRead: Record<string, number>;
+    leftOut: LeftOut;
     /** Rows that were dropped as near copies of one before them. */
     copies: number;
     /**
@@ -87,9 +90,14 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     throw new ConfigError("No such longest length", { expected: "a whole number of tokens", found: String(maxLength) });
   }
   const corpus = new Corpus(options.module ?? (await DataModule.load()));
-  const read: ReadOptions = { maxLength, chunkBytes: options.chunkBytes ?? CHUNK_BYTES };
+  const read: ReadOptions = {
+    maxLength,
+    chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
+    skipFaulty: options.skipFaulty ?? false,
+  };
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
+  if (options.skipFaulty !== undefined) read.skipFaulty = options.skipFaulty;
 
   const loaded =
     "train" in spec
@@ -110,6 +118,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       test: test.stats(),
       rowsRead,
       classesRead,
+      leftOut: corpus.leftOut,
       copies,
       leaks: { val: valLeaks, test: testLeaks },
       invalidUtf8: corpus.invalidUtf8,

@@ -3,7 +3,8 @@ import uPlot from "uplot";
 import { h } from "./dom.ts";
 
 export interface Line {
-  label: string;
+  /** In the legend; null for a line that another one's entry speaks for. */
+  label: string | null;
   /** Colour 1 to 6 of the style sheet. */
   color: number;
   examples: readonly number[];
@@ -66,7 +67,9 @@ export class Chart {
     this.chart?.destroy();
     this.chart = new uPlot(this.settings(), data as uPlot.AlignedData, this.plot);
     this.legend.replaceChildren(
-      ...lines.map(({ label, color, kind }) => h("li", {}, h("i", { class: `key ${kind} c${color}` }), label)),
+      ...lines.flatMap(({ label, color, kind }) =>
+        label === null ? [] : [h("li", {}, h("i", { class: `key ${kind} c${color}` }), label)],
+      ),
     );
   }
 

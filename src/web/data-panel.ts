@@ -1,5 +1,5 @@
 /** Messages: the bundled ones or a file, and what there is to know of them before training. */
-import { byId, h, scrollArea, setText, svg, table } from "./dom.ts";
+import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
 import { count, percent } from "./format.ts";
 import { showFault } from "./notice.ts";
 import type { ColumnReport, DataChoice, DataReport } from "./protocol.ts";
@@ -31,11 +31,13 @@ export class DataPanel {
 
   /** Shows what is known of the messages; a fault in its place. */
   show(report: DataReport): void {
+    this.report.classList.remove("loading");
     showFault(this.fault, null);
     this.report.replaceChildren(...describe(report));
   }
 
   fail(error: unknown): void {
+    this.report.classList.remove("loading");
     showFault(this.fault, faultOf(error));
     this.report.replaceChildren();
   }
@@ -136,6 +138,7 @@ function describe(report: DataReport): HTMLElement[] {
           ),
         ]
       : []),
+    ...problemsOf(report),
     h(
       "details",
       {},
@@ -146,6 +149,34 @@ function describe(report: DataReport): HTMLElement[] {
           "The first messages of the training set",
           ["Label", "Message"],
           preview.map(({ text, label }) => [label, text]),
+        ),
+      ),
+    ),
+  ];
+}
+
+function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
+  if (problemCount === 0) return [];
+  const rows =
+    problemCount === 1 ? "1 row cannot be used and is" : `${count(problemCount)} rows cannot be used and are`;
+  const shown = problems.length < problemCount ? `The first ${problems.length} of them` : "By line";
+  return [
+    h(
+      "div",
+      { class: "fault mild" },
+      h("p", { class: "summary" }, `${rows} left out`),
+      h(
+        "details",
+        {},
+        h("summary", {}, shown),
+        scrollArea(
+          "Rows that are left out",
+          table(
+            "Rows that are left out",
+            ["Line", "Problem"],
+            problems.map(({ line, text }) => [line, text]),
+          ),
+          "tall",
         ),
       ),
     ),
@@ -168,7 +199,7 @@ function balance(classes: Record<string, number>, rows: number): HTMLElement {
           "div",
           {},
           h("span", { class: "name" }, name),
-          h("meter", { min: 0, max: largest, value: n, "aria-label": `Share of ${name}` }),
+          bar(n / largest),
           h("span", { class: "n" }, `${count(n)} (${percent(n / rows, 0)})`),
         ),
       ),

@@ -52,9 +52,16 @@ export function describeData(data: LoadedDataset, columns: ColumnReport): DataRe
     stats: { train: stats.train, val: stats.val, test: stats.test },
     lengths: histogram(data),
     notes: notesOf(data),
-    problems: [],
-    problemCount: 0,
+    problems: stats.leftOut.faults.map(problemOf),
+    problemCount: stats.leftOut.rows,
   };
+}
+
+/** "A row has the wrong number of fields (expected 2 fields, as in the first row; found 3)", with its line. */
+function problemOf({ message, details }: LowrankError): { line: number; text: string } {
+  const { where = "", expected, found } = details;
+  const why = [expected && `expected ${expected}`, found && `found ${found}`].filter(Boolean).join("; ");
+  return { line: Number(where.match(/:(\d+)(:\d+)?$/)?.[1]), text: `${message.split("\n")[0]}${why && ` (${why})`}` };
 }
 
 /** Rows by their length in tokens; the last bin has all that are longer. */

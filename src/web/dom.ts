@@ -48,6 +48,16 @@ export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   return element as T;
 }
 
+/** A share as a bar; the figure beside it says the same. */
+export function bar(share: number): SVGElement {
+  return svg(
+    "svg",
+    { class: "bar", viewBox: "0 0 100 1", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("rect", { class: "track", width: 100, height: 1 }),
+    svg("rect", { width: 100 * share, height: 1 }),
+  );
+}
+
 /** Pairs of a term and its value, in the order given; elements that are there are reused, so that nothing jumps. */
 export function setFigures(
   list: HTMLElement,

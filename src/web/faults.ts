@@ -1,7 +1,9 @@
 /** Errors as the page tells them: in words of the page, without flags of a command line. */
 import { DeviceError, LowrankError, TrainingError } from "../errors.ts";
 import { memoryTotals } from "../plan/memory.ts";
+import { DEFAULTS } from "../train/options.ts";
 import { prepareRun, type RunArguments } from "../train/preparation.ts";
+import { RunFailed } from "../train/records.ts";
 import type { Fault } from "./protocol.ts";
 
 /** Flags that hints name, by what the page calls them. */
@@ -22,11 +24,19 @@ const NAMES: Readonly<Record<string, string>> = {
 
 function inWords(text: string): string {
   return text
+    .replaceAll(PRIVATE_FOLDERS, "")
     .replaceAll(/--device wasm needs no driver\..*/gs, "the CPU needs no driver")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
 }
 
-export function asFault(error: unknown): Fault {
+/** Where the page keeps files that the visitor knows by their names. */
+const PRIVATE_FOLDERS = /\b(picked|runs\/[^/]+\/data|picked\/model)\//g;
+
+/** What a run's model went wrong with, instead of that its run failed. */
+const causeOf = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
+
+export function asFault(thrown: unknown): Fault {
+  const error = causeOf(thrown);
   if (!(error instanceof LowrankError)) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     if (name === "QuotaExceededError")
@@ -45,7 +55,8 @@ export function faultOfRun(error: unknown, run: RunArguments): Fault {
   const fault = asFault(error);
   if (error instanceof TrainingError) {
     const { lr } = run;
-    if (lr !== undefined) fault.remedy = { kind: "smaller-rate", lr: Number((lr / 4).toPrecision(2)) };
+    if (lr !== undefined)
+      fault.remedy = { kind: "smaller-rate", lr: lr > 0.01 ? DEFAULTS.lr : Number((lr / 4).toPrecision(2)) };
   }
   if (error instanceof DeviceError && /memory|too large|does not fit/.test(fault.summary)) {
     const smaller = smallerBatch(run);

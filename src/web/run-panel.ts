@@ -21,7 +21,7 @@ export interface RunActions {
 export class RunPanel {
   private readonly lossChart = new Chart(byId("loss"), {
     title: "Loss",
-    format: (value) => String(Number(value.toFixed(3))),
+    format: (value) => (value < 1e4 ? String(Number(value.toFixed(3))) : value.toExponential(0)),
     range: (_, largest) => [0, largest * 1.05],
   });
   private readonly accuracyChart = new Chart(byId("accuracy"), {
@@ -39,6 +39,7 @@ export class RunPanel {
     });
     byId("stop").addEventListener("click", () => actions.stop());
     this.figures(null, null);
+    setText(byId("status"), "Choose messages and settings, then start.");
   }
 
   /** Shows a run, and beside its curves those of others. */
@@ -114,14 +115,14 @@ function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy"): Line[] {
   return runs.flatMap((run, i): Line[] => {
     const color = (i % COLORS) + 1;
     const training: Line = {
-      label: alone ? "training" : `${nameOf(run)}, training`,
+      label: alone ? "training" : null,
       color,
       kind: "training",
       examples: run.curve.examples,
       values: run.curve[key],
     };
     const validation: Line = {
-      label: alone ? "validation" : `${nameOf(run)}, validation`,
+      label: alone ? "validation" : nameOf(run),
       color: alone ? 2 : color,
       kind: "evaluation",
       examples: run.evaluations.map(({ examples }) => examples),

@@ -109,7 +109,7 @@ export class RunsPanel {
           { type: "button", class: "link", "data-focus": `show-${id}`, onclick: () => actions.show(run) },
           title,
         ),
-        h("small", {}, `${run.dataName}, ${run.settings.model}, ${when(run.created)}`),
+        h("small", {}, aboutOf(run)),
       ),
       h("td", {}, STATES[state]),
       h(
@@ -135,4 +135,11 @@ export class RunsPanel {
       h("td", {}, mine ? null : button("Delete", "Delete", () => actions.forget(run))),
     );
   }
+}
+
+/** What a run was made of, as far as its title does not say it. */
+function aboutOf({ dataName, settings, created }: RunRecord): string {
+  const { epochs, lr } = settings.options;
+  const pace = epochs === undefined ? [] : [`${epochs} epochs`, `rate ${lr}`];
+  return [dataName, settings.model, ...pace, when(created)].join(", ");
 }

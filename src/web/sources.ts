@@ -56,6 +56,7 @@ export async function openData(settings: Settings, context: number, folder: stri
   const options: DatasetOptions = {
     balance,
     dedupe,
+    skipFaulty: true,
     split,
     seed: training.seed ?? 1,
     maxLength: Math.min(settings.maxLength || context, context),

@@ -81,7 +81,7 @@ export function newRun(settings: Settings, { device, model, source: { data } }: 
     state: "training",
     created: Date.now(),
     settings,
-    dataName: data.source,
+    dataName: settings.data.name,
     labels: data.labels,
     device: describeDevice(device.info),
     trainable: prepared.trainable,

@@ -1,5 +1,5 @@
 /** A message as it is typed: its label by what was learned, and by the base model beside it. */
-import { byId, h, setText } from "./dom.ts";
+import { bar, byId, h, setText } from "./dom.ts";
 import { percent } from "./format.ts";
 import { showFault } from "./notice.ts";
 import type { RunRecord, Verdict } from "./protocol.ts";
@@ -93,13 +93,7 @@ function side(title: string, { label, probability, probabilities }: Verdict["ada
       "div",
       { class: "bars", "aria-hidden": "true" },
       Object.entries(probabilities).map(([name, share]) =>
-        h(
-          "div",
-          {},
-          h("span", { class: "name" }, name),
-          h("meter", { min: 0, max: 1, value: share }),
-          h("span", { class: "n" }, percent(share)),
-        ),
+        h("div", {}, h("span", { class: "name" }, name), bar(share), h("span", { class: "n" }, percent(share))),
       ),
     ),
   );

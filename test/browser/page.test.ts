@@ -7,6 +7,7 @@ import { openDevice } from "../../src/device.ts";
 import { Classifier } from "../../src/train/classifier.ts";
 import { temporaryFolder } from "../border.ts";
 import { test } from "../harness.ts";
+import { messages } from "../tiny.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
 import { assertAccessible, download, pickFile, set, start, stepsTaken, waitForState } from "./page.ts";
 
@@ -152,16 +153,20 @@ test("the adapter goes into Node, and back into a page, with the same answers", 
 
 test("a bad file is told of where it was picked, by its line; a good one mends it", async () => {
   const { page, faults, context } = await freshPage();
-  await pickFile(page, "label,text\nham,hello\nspam\n");
+  await pickFile(page, 'label,text\nham,hello\nspam,"open\n');
   const fault = page.locator("#data-fault");
   await fault.locator("text=messages.csv:3").waitFor();
   assert.ok(await page.isDisabled("#start"));
   await assertAccessible(page);
   await pickFile(page, "a,b,c\nfirst,1,x\nsecond,2,y\n", "unclear.csv");
   await fault.locator("text=Which column is the text").waitFor();
-  await pickFile(page);
+  await pickFile(page, `${messages(40)}spam\nham,too,many\n`);
   await page.waitForSelector("#start:not([disabled])");
   assert.is(await fault.textContent(), "");
+  assert.match(
+    (await page.textContent("#data-report"))!,
+    /2 rows cannot be used and are left out.*82A row has the wrong/,
+  );
   assert.equal(faults, []);
   await context.close();
 });
