@@ -1,5 +1,5 @@
 /** classify: labels texts with a trained model. */
-import { command, deviceFlag, main, threadsFlag } from "./cli.ts";
+import { command, deviceFlag, inputLines, main, threadsFlag } from "./cli.ts";
 import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { downloadProgress } from "./report/download.ts";
@@ -27,27 +27,6 @@ interface Flags {
   device: DeviceName;
   threads?: number;
   json?: boolean;
-}
-
-/** Lines that are read before they are classified together. */
-const LINES = 64;
-
-/** The lines of the standard input, some at a time. */
-async function* lines(): AsyncGenerator<string[]> {
-  let rest = "";
-  let ready: string[] = [];
-  process.stdin.setEncoding("utf8");
-  for await (const chunk of process.stdin) {
-    const parts = (rest + chunk).split("\n");
-    rest = parts.pop()!;
-    ready.push(...parts.map((line) => line.replace(/\r$/, "")));
-    while (ready.length >= LINES) {
-      yield ready.slice(0, LINES);
-      ready = ready.slice(LINES);
-    }
-  }
-  if (rest !== "") ready.push(rest);
-  if (ready.length > 0) yield ready;
 }
 
 await main(async () => {
@@ -80,7 +59,7 @@ await main(async () => {
       });
     };
     if (program.args.length > 0) await print(program.args);
-    else for await (const texts of lines()) await print(texts);
+    else for await (const texts of inputLines()) await print(texts);
     classifier.destroy();
   } finally {
     device.destroy();

@@ -45,6 +45,27 @@ export function list(value: string): string[] {
     .filter(Boolean);
 }
 
+/** Lines of the standard input that are read before they are worked on together. */
+const LINES = 64;
+
+/** The lines of the standard input, some at a time. */
+export async function* inputLines(): AsyncGenerator<string[]> {
+  let rest = "";
+  let ready: string[] = [];
+  process.stdin.setEncoding("utf8");
+  for await (const chunk of process.stdin) {
+    const parts = (rest + chunk).split("\n");
+    rest = parts.pop()!;
+    ready.push(...parts.map((line) => line.replace(/\r$/, "")));
+    while (ready.length >= LINES) {
+      yield ready.slice(0, LINES);
+      ready = ready.slice(LINES);
+    }
+  }
+  if (rest !== "") ready.push(rest);
+  if (ready.length > 0) yield ready;
+}
+
 /**
  * Runs a command. Exit codes: 0 done, 1 the work failed, 2 the command line or a setting makes no sense. Errors of our own
  * are printed as they are, others with their stack: those are bugs.

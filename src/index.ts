@@ -21,7 +21,13 @@ export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
 export { type Classification, Classifier, type ClassifierOptions } from "./train/classifier.ts";
 export { type FineTuneRun, fineTune } from "./train/fine-tune.ts";
-export { LanguageModel, type LanguageModelOptions, type TextScore } from "./train/language-model.ts";
+export type { FinishReason, GenerateOptions, Piece } from "./train/generation.ts";
+export {
+  type Completion,
+  LanguageModel,
+  type LanguageModelOptions,
+  type TextScore,
+} from "./train/language-model.ts";
 export type { Evaluation, Prediction } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
 export type { EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "./train/records.ts";

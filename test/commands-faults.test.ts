@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { assertCode, type Finished, filesIn, runCommand } from "./spawn.ts";
@@ -177,6 +178,22 @@ test("classify refuses what is no run, and an unknown flag", async () => {
   assertRefused(await classify("--run", "notes", "x"), before, 2, [...expected, "found:    todo.txt"]);
   assertRefused(await classify("x"), before, 2, ["--run DIR or --adapter DIR"]);
   assertRefused(await classify("--run", "notes", "--jsno", "x"), before, 2, ["--jsno", "Did you mean --json?"]);
+});
+
+test("generate refuses a classifier, what is no run, and settings that make no sense", async () => {
+  const before = filesIn(folder);
+  const generate = (...args: string[]) => runCommand("generate", args, { cwd: folder });
+  const classifier = packagePath("test/golden/peft/c_attn");
+  const base = packagePath("test/golden/peft/base");
+  const refused = async (args: string[], words: string[]) => assertRefused(await generate(...args), before, 2, words);
+  await refused(["--run", "nowhere", "x"], ["no trained model", "no such directory"]);
+  await refused(
+    ["--adapter", classifier, "--model", base, "x"],
+    ["writes no text", "CAUSAL_LM", "SEQ_CLS", "classify"],
+  );
+  await refused(["--run", "a", "--adapter", "b", "x"], ["--run DIR or --adapter DIR", "both"]);
+  await refused(["--model", "model", "--top-k", "3", "x"], ["without a temperature"]);
+  await refused(["--model", "model", "--temprature", "3", "x"], ["--temprature", "Did you mean --temperature?"]);
 });
 
 test("verify refuses what is no fixture", async () => {

@@ -144,6 +144,29 @@ test("classify: arguments, lines of the standard input, JSON", async () => {
   );
 });
 
+test("generate: arguments, lines of the standard input, JSON, what is said of a context that overflows", async () => {
+  const generate = (args: string[], input?: string) =>
+    runCommand("generate", ["--model", "model", "--max-new-tokens", "9", ...args], {
+      cwd: folder,
+      ...(input === undefined ? {} : { input }),
+    });
+  const prompts = ["Once upon a time", "x", "word ".repeat(70)];
+  const plain = await generate(["--batch-size", "2", ...prompts]);
+  assertCode(plain, 0);
+  assert.match(plain.stderr, /^prompt 3: beyond the context of 64 tokens, the oldest \d+ are forgotten$/m);
+  assert.match(plain.stderr, /^27 tokens, \d+\.\d a second, on /m);
+  const json = jsonLines((await generate(["--json", ...prompts])).stdout);
+  for (const [i, { prompt, text, tokens, finish, forgotten, ...rest }] of json.entries()) {
+    assert.equal([prompt, tokens, finish, forgotten > 0, rest], [prompts[i], 9, "length", i === 2, {}]);
+    assert.ok(text.length > 0);
+  }
+  assert.is(plain.stdout, `${json.map(({ prompt, text }) => prompt + text).join("\n\n")}\n`);
+  assert.is((await generate([], `${prompts.join("\n")}\n`)).stdout, plain.stdout);
+  const drawn = async (seed: string) => (await generate(["--temperature", "1.5", "--seed", seed, "x"])).stdout;
+  assert.is(await drawn("3"), await drawn("3"));
+  assert.not.equal(await drawn("3"), await drawn("4"));
+});
+
 const FIXTURE = "08_cls_last_layer_4_labels";
 const fixture = packagePath(`test/golden/${FIXTURE}.safetensors`);
 

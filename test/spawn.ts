@@ -21,7 +21,7 @@ export interface SpawnOptions {
 
 /** Runs dist/<name>.js to its end. */
 export function runCommand(
-  name: "train" | "classify" | "export" | "verify",
+  name: "train" | "classify" | "generate" | "export" | "verify",
   args: readonly string[],
   { cwd, input = "", watch }: SpawnOptions,
 ): Promise<Finished> {

@@ -18,7 +18,16 @@ process.chdir(root);
 const COMMANDS = readdirSync("src").filter((f) => f.endsWith(".ts") && !f.endsWith(".d.ts") && isEntry(f));
 
 function isEntry(file) {
-  return ["index.ts", "train.ts", "classify.ts", "export.ts", "verify.ts", "sweep.ts", "bench.ts"].includes(file);
+  return [
+    "index.ts",
+    "train.ts",
+    "classify.ts",
+    "generate.ts",
+    "export.ts",
+    "verify.ts",
+    "sweep.ts",
+    "bench.ts",
+  ].includes(file);
 }
 
 function run(command, args) {

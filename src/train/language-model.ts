@@ -1,4 +1,4 @@
-/** A language model as it is used: GPT-2, or what was trained from it with `objective` lm. */
+/** A language model as it is used: GPT-2, or what was trained from it with `objective` lm. It writes, and it scores. */
 import { exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config } from "../config.ts";
@@ -10,7 +10,8 @@ import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { loadBase, writeTrained } from "./contents.ts";
-import { Engine } from "./engine.ts";
+import { Decoder } from "./decoder.ts";
+import { type FinishReason, type GenerateOptions, generate, type Piece } from "./generation.ts";
 
 /** `onProgress` hears of the base model's download, where it must be fetched. */
 export interface LanguageModelOptions extends DownloadOptions {
@@ -19,6 +20,18 @@ export interface LanguageModelOptions extends DownloadOptions {
   adapter?: string;
   /** The base model, in place of the one that a run or an adapter names. */
   model?: string;
+  /** Texts that are written at the same time; default: as many as 256 MB of keys and values hold, at most 8. */
+  batchSize?: number;
+}
+
+/** What was written behind a prompt. */
+export interface Completion {
+  text: string;
+  /** The tokens that were chosen, with one that ended the text. */
+  ids: number[];
+  finish: FinishReason;
+  /** How many of the oldest tokens were forgotten, where the context overflowed; else 0. */
+  forgotten: number;
 }
 
 /** How well a model predicts a text. */
@@ -34,48 +47,103 @@ export interface TextScore {
   bitsPerByte: number;
 }
 
+/** Tokens of a prompt that are taken in at a time. */
+const PREFILL_TOKENS = 512;
+const CACHE_BYTES = 256e6;
+const MOST_TEXTS = 8;
+
 export class LanguageModel {
+  private busy = false;
+
   private constructor(
-    private readonly engine: Engine,
+    private readonly decoder: Decoder,
     private readonly tokenizer: Tokenizer,
   ) {}
 
   get config(): GPT2Config {
-    return this.engine.plan.spec.config;
+    return this.decoder.plan.spec.config;
+  }
+
+  /** Texts that are written at the same time; of more prompts, the others wait until one is done. */
+  get batchSize(): number {
+    return this.decoder.plan.capacity.sequences;
   }
 
   /**
    * Loads a model (by name or directory), with an adapter where one is given; or a run of `objective` lm, or the directory
    * of an adapter, with the base model that it names. Throws ConfigError where there is none, or a classifier's,
-   * FormatError where a file is damaged.
+   * FormatError where a file is damaged, DeviceError where it does not fit into memory.
    */
-  static async load(modelOrRun: string, { device, adapter, model, ...options }: LanguageModelOptions) {
+  static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
+    const { adapter } = options;
     if (await isTrained(modelOrRun)) {
       if (adapter !== undefined)
         throw new ConfigError("two adapters for one model", { found: `${modelOrRun} and ${adapter}` });
-      const opened = await openAdapter(modelOrRun, model, options);
-      return closing(opened.checkpoint, () => LanguageModel.of(opened.checkpoint, opened.adapter, device));
+      return LanguageModel.loadTrained(modelOrRun, options);
     }
     const checkpoint = await loadModel(modelOrRun, options);
     return closing(checkpoint, async () =>
-      LanguageModel.of(checkpoint, adapter === undefined ? null : await loadAdapter(adapter, checkpoint), device),
+      LanguageModel.of(checkpoint, adapter === undefined ? null : await loadAdapter(adapter, checkpoint), options),
     );
   }
 
+  /** Loads what was trained: a run of `objective` lm, or the directory of an adapter. Throws as `load` does. */
+  static async loadTrained(directory: string, options: Omit<LanguageModelOptions, "adapter">): Promise<LanguageModel> {
+    const { adapter, checkpoint } = await openAdapter(directory, options.model, options);
+    return closing(checkpoint, () => LanguageModel.of(checkpoint, adapter, options));
+  }
+
   /** A language model from a checkpoint and, where there is one, an adapter that has been read. */
-  static async of(checkpoint: GPT2Checkpoint, adapter: Adapter | null, device: Backend): Promise<LanguageModel> {
+  static async of(
+    checkpoint: GPT2Checkpoint,
+    adapter: Adapter | null,
+    { device, batchSize }: Pick<LanguageModelOptions, "device" | "batchSize">,
+  ): Promise<LanguageModel> {
     const { config } = checkpoint;
     const spec = specOf(config, adapter);
-    const capacity = { tokens: config.n_positions, sequences: 1 };
-    const engine = await Engine.create(device, { spec, capacity, optimizer: null });
+    const sequences = batchSizeOf(config, batchSize);
+    const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
+    const decoder = await Decoder.create(device, { spec, capacity: { tokens, sequences } });
     try {
-      await loadBase(engine, checkpoint);
-      if (adapter) writeTrained(engine, adapter.tensors);
-      return new LanguageModel(engine, await Tokenizer.load());
+      await loadBase(decoder, checkpoint);
+      if (adapter) writeTrained(decoder, adapter.tensors);
+      return new LanguageModel(decoder, await Tokenizer.load());
     } catch (error) {
-      engine.destroy();
+      decoder.destroy();
       throw error;
     }
+  }
+
+  /**
+   * Writes behind a prompt, or several at the same time, and yields what was written as it comes: whole characters, of one
+   * prompt each. An empty prompt begins a document. Past the context, and in prompts beyond it, the oldest tokens are
+   * forgotten: the last half of the context stays and is taken in anew, and a piece says so. Throws ConfigError for options
+   * that make no sense.
+   */
+  async *generate(
+    prompts: string | readonly string[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<Piece, void, void> {
+    this.begin();
+    try {
+      const list = typeof prompts === "string" ? [prompts] : prompts;
+      yield* generate(this.decoder, this.tokenizer, list, options);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  /** What `generate` writes, at the end, one of each prompt. */
+  async complete(prompts: readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
+    const done = prompts.map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
+    for await (const { prompt, text, ids, finish, forgotten } of this.generate(prompts, options)) {
+      const completion = done[prompt]!;
+      completion.text += text;
+      completion.ids.push(...ids);
+      completion.finish = finish ?? completion.finish;
+      completion.forgotten = forgotten ?? completion.forgotten;
+    }
+    return done;
   }
 
   /**
@@ -90,26 +158,45 @@ export class LanguageModel {
         expected: "two tokens or more",
         found: `${ids.length}`,
       });
-    let sum = 0;
-    for (let first = 0; first < tokens; first += this.config.n_positions) {
-      const count = Math.min(this.config.n_positions, tokens - first);
-      const slot = this.engine.forward({
-        ids: ids.slice(first, first + count),
-        starts: Uint32Array.of(0, count),
-        rows: new Uint32Array(),
-        targets: Int32Array.from(ids.subarray(first + 1, first + 1 + count)),
-      });
-      sum += (await this.engine.result(slot)).loss * count;
+    const { n_positions } = this.config;
+    this.begin();
+    try {
+      let sum = 0;
+      for (let first = 0; first < tokens; first += n_positions) {
+        const count = Math.min(n_positions, tokens - first);
+        const stretch = { slot: 0, position: 0, ids: ids.subarray(first, first + count) };
+        const losses = await this.decoder.losses(stretch, ids.subarray(first + 1, first + 1 + count));
+        sum += losses.reduce((total, loss) => total + loss, 0);
+      }
+      const bytes = this.tokenizer.decodeBytes(ids.subarray(1)).length;
+      const loss = sum / tokens;
+      return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
+    } finally {
+      this.busy = false;
     }
-    const bytes = this.tokenizer.decodeBytes(ids.subarray(1)).length;
-    const loss = sum / tokens;
-    return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
   }
 
   /** Frees the model's memory on the device. */
   destroy(): void {
-    this.engine.destroy();
+    this.decoder.destroy();
   }
+
+  /** One cache: one piece of work at a time. */
+  private begin(): void {
+    if (this.busy)
+      throw new ConfigError("the language model is at work already", {
+        hint: "take the pieces of one `generate` to their end, or leave its loop, before the next; or give it all prompts at once",
+      });
+    this.busy = true;
+  }
+}
+
+function batchSizeOf({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
+  if (given === undefined)
+    return Math.max(1, Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (n_layer * n_positions * 2 * n_embd * 4))));
+  if (!Number.isSafeInteger(given) || given < 1)
+    throw new ConfigError("batchSize makes no sense", { expected: "a whole number above 0", found: String(given) });
+  return given;
 }
 
 /** Whether a directory is a run's or an adapter's, not a model's. */

@@ -1,0 +1,37 @@
+/** Text that ends where one of some strings appears, whatever pieces it comes in. */
+export class StopStrings {
+  private held = "";
+  /** Whether one of the strings has appeared; what comes later is not looked at. */
+  stopped = false;
+
+  /** The strings are not empty. */
+  constructor(private readonly strings: readonly string[]) {}
+
+  /** The text that is surely before a stop string; what may be the start of one is held back. */
+  push(text: string): string {
+    const all = this.held + text;
+    const found = this.strings.map((string) => all.indexOf(string)).filter((at) => at >= 0);
+    if (found.length > 0) {
+      this.stopped = true;
+      this.held = "";
+      return all.slice(0, Math.min(...found));
+    }
+    const keep = Math.max(0, ...this.strings.map((string) => overlap(all, string)));
+    this.held = all.slice(all.length - keep);
+    return all.slice(0, all.length - keep);
+  }
+
+  /** What was held back and turned out to be text. */
+  end(): string {
+    const rest = this.held;
+    this.held = "";
+    return rest;
+  }
+}
+
+/** Units at the end of a text that are the start of a string. */
+function overlap(text: string, string: string): number {
+  for (let count = Math.min(text.length, string.length - 1); count > 0; count--)
+    if (text.endsWith(string.slice(0, count))) return count;
+  return 0;
+}

@@ -1,0 +1,47 @@
+/** What transformers writes with gpt2-micro, alone and with an adapter of PEFT's, token for token; and how it scores texts. */
+import { readFileSync } from "node:fs";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { LanguageModel } from "../src/train/language-model.ts";
+import { assertAllClose } from "./allclose.ts";
+import { testDevice, testOnDevices } from "./device.ts";
+
+/** Made by test/exchange/generation.py; the versions are in it. */
+interface Expected {
+  greedy: number[][];
+  penalty: number[][];
+  score: { tokens: number; loss: number };
+}
+const fixture = JSON.parse(readFileSync(packagePath("test/golden/generation/generation.json"), "utf8")) as {
+  versions: Record<string, string>;
+  prompts: string[];
+  tokens: number;
+  repetition_penalty: number;
+  plain: Expected;
+  adapter: Expected;
+};
+
+/** float32 on both sides. */
+const LOSS = { atol: 0, rtol: 1e-5 };
+
+for (const [name, adapter] of [
+  ["plain", undefined],
+  ["adapter", packagePath("test/golden/generation/lm-adapter")],
+] as const)
+  testOnDevices(`greedy writing and scores are those of transformers: ${name}`, async () => {
+    const { prompts, tokens: maxNewTokens, repetition_penalty: repetitionPenalty, [name]: expected } = fixture;
+    const device = await testDevice();
+    const lm = await LanguageModel.load("gpt2-micro", { device, ...(adapter === undefined ? {} : { adapter }) });
+    try {
+      const ids = async (some: string[], options: object) =>
+        (await lm.complete(some, { maxNewTokens, ...options })).map((completion) => completion.ids);
+      assert.equal(await ids(prompts, {}), expected.greedy);
+      const penalized = prompts.slice(0, expected.penalty.length);
+      assert.equal(await ids(penalized, { repetitionPenalty }), expected.penalty);
+      const score = await lm.score(prompts.join("\n"));
+      assert.is(score.tokens, expected.score.tokens);
+      assertAllClose("loss", [score.loss], [expected.score.loss], LOSS);
+    } finally {
+      lm.destroy();
+    }
+  });
