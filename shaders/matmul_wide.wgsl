@@ -4,7 +4,7 @@
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
 //   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col
-//   b     (read)  [k, n], element [k, j] at b_offset + k * b_row + j * b_col
+//   b     (read)  [k, n], element [k, j] at b_offset + k * b_row + j * b_col; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
 // Grid: (ceil(n / 64), ceil(m / 64)). One invocation makes 8 rows x 8 columns in registers; neighbours in x own
@@ -19,11 +19,20 @@ struct Dims {
   alpha: f32, beta: f32, has_bias: u32,
 }
 
+override b_half: u32;
+
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<u32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<uniform> dims: Dims;
+
+fn right(at: u32) -> f32 {
+  if (b_half != 0u) {
+    return unpack2x16float(b[at >> 1u])[at & 1u];
+  }
+  return bitcast<f32>(b[at]);
+}
 
 fn store(row: u32, col: u32, sum: f32) {
   if (row >= dims.m || col >= dims.n) {
@@ -72,8 +81,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var high4 = vec4f(); var high5 = vec4f(); var high6 = vec4f(); var high7 = vec4f();
 
   for (var k = 0u; k < dims.k; k++) {
-    let x = vec4f(b[b_low.x], b[b_low.y], b[b_low.z], b[b_low.w]);
-    let y = vec4f(b[b_high.x], b[b_high.y], b[b_high.z], b[b_high.w]);
+    let x = vec4f(right(b_low.x), right(b_low.y), right(b_low.z), right(b_low.w));
+    let y = vec4f(right(b_high.x), right(b_high.y), right(b_high.z), right(b_high.w));
     let a0 = a[a_low.x];
     low0 += a0 * x; high0 += a0 * y;
     let a1 = a[a_low.y];

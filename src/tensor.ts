@@ -1,7 +1,8 @@
 import { ShapeError } from "./errors.ts";
 
 export type Shape = readonly number[];
-export type DType = "f32" | "u32" | "i32";
+/** f16 is for frozen weights alone. */
+export type DType = "f32" | "f16" | "u32" | "i32";
 
 /**
  * What a tensor is for, which decides where it lives and what it costs:
@@ -36,9 +37,18 @@ export class Tensor {
       });
   }
 
-  /** Bytes; every element has 4. */
+  get elementBytes(): number {
+    return this.dtype === "f16" ? 2 : 4;
+  }
+
+  /** Bytes, in whole words. */
   get bytes(): number {
-    return this.size * 4;
+    return Math.ceil((this.size * this.elementBytes) / 4) * 4;
+  }
+
+  /** Where the tensor begins in its root, in bytes. */
+  get byteOffset(): number {
+    return this.offset * this.elementBytes;
   }
 
   /** The part of this tensor from `offset` elements on, with a shape of its own. */

@@ -1,5 +1,5 @@
 /** The devices of a test file, opened once and released after its last test; and small programs on them. */
-import type { Backend } from "../src/backend/backend.ts";
+import type { Backend, TensorData } from "../src/backend/backend.ts";
 import { hasRelaxedSimd, openWasm } from "../src/backend/wasm.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
 import type { Dispatch, StepValues } from "../src/ops/kernel.ts";
@@ -61,12 +61,10 @@ export const NO_VALUES: StepValues = {
   correction2: 1,
 };
 
-type Data = Float32Array | Uint32Array | Int32Array;
-
 /** Runs dispatches over given contents and returns the contents of `results` afterwards. */
 export async function runDispatches(
   dispatches: Dispatch[],
-  contents: Map<Tensor, Data>,
+  contents: Map<Tensor, TensorData>,
   results: Tensor[],
   values: Partial<StepValues> = {},
   deviceName = current,

@@ -8,6 +8,7 @@ import { openWasm } from "../src/backend/wasm.ts";
 import { Heap } from "../src/backend/wasm-heap.ts";
 import { openDevice } from "../src/device.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
+import { floatToHalf, halfToFloat } from "../src/half.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { crossentropyBackward } from "../src/ops/crossentropy.ts";
 import { matmul } from "../src/ops/matmul.ts";
@@ -70,17 +71,20 @@ test("the heap gives zeros, joins what is released, and says when memory is full
   );
 });
 
-for (const device of WASM)
-  test(`a frozen weight in panels on ${device}: x W, dy W^T, plain rows in and out`, async () => {
+for (const [device, dtype] of WASM.flatMap((name) => [[name, "f32"] as const, [name, "f16"] as const]))
+  test(`a frozen weight in panels of ${dtype} on ${device}: x W, dy W^T, plain rows in and out`, async () => {
     const rng = new Rng(5);
     const normals = (count: number) => Float32Array.from({ length: count }, () => rng.normal());
     for (const [m, k, n] of [
       [1, 3, 8],
       [5, 17, 24],
       [9, 400, 16],
+      [3, 16, 400],
       [130, 8, 40],
+      [7, 130, 520],
+      [600, 17, 24],
     ] as const) {
-      const weight = new Tensor("weight", [k, n], "weight");
+      const weight = new Tensor("weight", [k, n], "weight", dtype);
       const bias = new Tensor("bias", [n], "weight");
       const tensor = (name: string, cols: number) => new Tensor(name, [m, cols], "output");
       const [x, y, dy, dx] = [tensor("x", k), tensor("y", n), tensor("dy", n), tensor("dx", k)];
@@ -92,8 +96,11 @@ for (const device of WASM)
       const session = await (await testDevice(device)).prepare({ segments, memory: planMemory(segments) });
       const data = { w: normals(k * n), b: normals(n), x: normals(m * k), dy: normals(m * n), dx: normals(m * k) };
       // In two pieces that begin and end within a panel.
-      session.write(weight, data.w.subarray(0, n + 3));
-      session.write(weight, data.w.subarray(n + 3), n + 3);
+      const halves = floatToHalf(data.w);
+      const stored = dtype === "f16" ? halves : data.w;
+      if (dtype === "f16") data.w = halfToFloat(halves);
+      session.write(weight, stored.subarray(0, n + 3));
+      session.write(weight, stored.subarray(n + 3), n + 3);
       for (const [to, from] of [
         [bias, data.b],
         [x, data.x],

@@ -1,8 +1,12 @@
 // Token and position embedding; the token table may come in pieces of rows. Reference: llm.c encoder_forward, encoder_backward.
+import { load_half, load_halves } from "./half";
 import { add_rows } from "./rows";
 import { slice_begin, slice_end } from "./threads";
 
-/** out [tokens, cols] = wte[ids - first] + wpe[n - start], where the id lies in the piece first .. first + count. */
+/**
+ * out [tokens, cols] = wte[ids - first] + wpe[n - start], where the id lies in the piece first .. first + count; the tables
+ * in f32 or f16.
+ */
 export function embedding_forward(
   out: usize,
   wte: usize,
@@ -13,14 +17,30 @@ export function embedding_forward(
   cols: u32,
   first: u32,
   count: u32,
+  wte_half: u32,
+  wpe_half: u32,
 ): void {
-  const bytes: usize = cols << 2;
+  const wte_shift: usize = wte_half ? 1 : 2;
+  const wpe_shift: usize = wpe_half ? 1 : 2;
   const end = slice_end(tokens, 1);
   for (let n = slice_begin(tokens, 1); n < end; n++) {
     const id = load<u32>(ids + (n << 2));
     if (id < first || id - first >= count) continue;
     const position = n - load<u32>(spans + (n << 3));
-    add_rows(out + n * bytes, wte + (id - first) * bytes, wpe + position * bytes, cols);
+    const to = out + ((n * cols) << 2);
+    const token = wte + (((id - first) * cols) << wte_shift);
+    const place = wpe + ((position * cols) << wpe_shift);
+    let c: u32 = 0;
+    for (; c + 4 <= cols; c += 4) {
+      const x = wte_half ? load_halves(token + (c << 1)) : v128.load(token + (c << 2));
+      const y = wpe_half ? load_halves(place + (c << 1)) : v128.load(place + (c << 2));
+      v128.store(to + (c << 2), f32x4.add(x, y));
+    }
+    for (; c < cols; c++) {
+      const x = wte_half ? load_half(token + (c << 1)) : load<f32>(token + (c << 2));
+      const y = wpe_half ? load_half(place + (c << 1)) : load<f32>(place + (c << 2));
+      store<f32>(to + (c << 2), x + y);
+    }
   }
 }
 

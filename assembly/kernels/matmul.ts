@@ -3,8 +3,9 @@
 // One loop serves every case: rows of a left matrix, read where they are, against panels of eight columns of a right matrix,
 // packed. Where the second factor lies transposed, out^T = b^T a^T is made instead, and only the store turns around. A
 // frozen weight may be kept in panels for good (`matmul_panels`): x W reads them as the right matrix, dy W^T as the left one,
-// whose rows then come in pieces of eight. Every result is one sum in the order of k, in blocks of KC: the same bits for
+// whose rows then come in pieces of eight. A weight in f16, in panels or not, is made f32 block by block. Every result is one sum in the order of k, in blocks of KC: the same bits for
 // every slice and every size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+import { widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block } from "./panels";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
 import { load_part, madd, store_part } from "./vector";
@@ -21,6 +22,7 @@ const NC: u32 = 512;
 /** A tile, and the same turned around. */
 const TILE_BYTES: u32 = 128;
 const LEFT_BYTES: u32 = MC * KC * 4;
+const RIGHT_BYTES: u32 = NC * KC * 4;
 
 /** Where the product at hand is written: strides in bytes, the bias's address (0: none) and whether it lies along rows. */
 let out_at: usize = 0;
@@ -30,7 +32,10 @@ let bias_at: usize = 0;
 let alpha_now: f32 = 1;
 let beta_now: f32 = 0;
 
-/** The operands: left element (i, k) at left + i * left_row + (k / 8) * left_piece + (k % 8) * 4 unless it is packed first. */
+/**
+ * The operands: left element (i, k) at left + i * left_row + (k / 8) * left_piece + (k % 8) * 4 (or * 2 for a half) unless it
+ * is packed first.
+ */
 let left: usize = 0;
 let left_row: usize = 0;
 let left_piece: usize = 32;
@@ -42,6 +47,9 @@ let right_panel: usize = 0;
 let right_stride: usize = 0;
 /** 0: in panels already; 1: rows side by side; 2: columns side by side. */
 let right_form: u32 = 0;
+/** Whether an operand is in f16: then its numbers have two bytes, and each block of it is made f32 first. */
+let left_half: bool = false;
+let right_half: bool = false;
 
 export function matmul_wide(
   out: usize,
@@ -62,19 +70,20 @@ export function matmul_wide(
   alpha: f32,
   beta: f32,
   has_bias: u32,
+  b_half: u32,
 ): void {
   set_output(out + (out_offset << 2), out_row, has_bias ? bias : 0, alpha, beta);
   const a_at = a + (a_offset << 2);
-  const b_at = b + (b_offset << 2);
+  const b_at = b + (b_offset << (b_half ? 1 : 2));
   // Transposed where that saves packing the larger matrix, or packs the smaller one.
   if (b_row == 1 && b_col != 1 && m < n) {
     is_transposed = true;
-    set_left(b_at, b_col, 1);
-    set_right(a_at, a_col, a_row);
+    set_left(b_at, b_col, 1, b_half);
+    set_right(a_at, a_col, a_row, 0);
     product(n, m, k);
   } else {
-    set_left(a_at, a_row, a_col);
-    set_right(b_at, b_row, b_col);
+    set_left(a_at, a_row, a_col, 0);
+    set_right(b_at, b_row, b_col, b_half);
     product(m, n, k);
   }
 }
@@ -99,6 +108,7 @@ export function matmul_tall(
   alpha: f32,
   beta: f32,
   has_bias: u32,
+  b_half: u32,
 ): void {
   matmul_wide(
     out,
@@ -119,6 +129,7 @@ export function matmul_tall(
     alpha,
     beta,
     has_bias,
+    b_half,
   );
 }
 
@@ -144,22 +155,25 @@ export function matmul_panels(
   alpha: f32,
   beta: f32,
   has_bias: u32,
+  b_half: u32,
 ): void {
   set_output(out + (out_offset << 2), out_row, has_bias ? bias : 0, alpha, beta);
   const a_at = a + (a_offset << 2);
   if (b_col == 1) {
-    set_left(a_at, a_row, a_col);
+    set_left(a_at, a_row, a_col, 0);
     right = b;
-    right_panel = k << 5;
+    right_panel = k << (b_half ? 4 : 5);
     right_form = 0;
+    right_half = b_half != 0;
     product(m, n, k);
   } else {
     is_transposed = true;
     left = b;
-    left_row = 32;
-    left_piece = n << 5;
+    left_row = b_half ? 16 : 32;
+    left_piece = n << (b_half ? 4 : 5);
     left_depth = 0;
-    set_right(a_at, a_col, a_row);
+    left_half = b_half != 0;
+    set_right(a_at, a_col, a_row, 0);
     product(n, m, k);
   }
 }
@@ -173,19 +187,21 @@ function set_output(out: usize, stride: u32, bias: usize, alpha: f32, beta: f32)
   beta_now = beta;
 }
 
-/** Strides in elements: from row to row, and along k. */
-function set_left(at: usize, row: u32, depth: u32): void {
+/** Strides in elements: from row to row, and along k, which is 1 for halves. */
+function set_left(at: usize, row: u32, depth: u32, half: u32): void {
   left = at;
-  left_row = row << 2;
-  left_piece = 32;
+  left_row = row << (half ? 1 : 2);
+  left_piece = half ? 16 : 32;
   left_depth = depth == 1 ? 0 : depth << 2;
+  left_half = half != 0;
 }
 
 /** Strides in elements: along k, and from column to column. */
-function set_right(at: usize, depth: u32, col: u32): void {
+function set_right(at: usize, depth: u32, col: u32, half: u32): void {
   right = at;
   right_form = col == 1 ? 1 : 2;
-  right_stride = (col == 1 ? depth : col) << 2;
+  right_stride = (col == 1 ? depth : col) << (half ? 1 : 2);
+  right_half = half != 0;
 }
 
 /** This thread's slice of the product: of its columns or of its rows, whichever costs less with what each has to pack. */
@@ -194,10 +210,10 @@ function product(m: u32, n: u32, k: u32): void {
   const columns = ((n + PANEL * threads - 1) / (PANEL * threads)) * PANEL;
   const rows = ((m + ROWS * threads - 1) / (ROWS * threads)) * ROWS;
   // In multiply-adds a step of k; to pack a number costs about as much as eight.
-  const pack_left: u32 = left_depth != 0 ? 8 : 0;
-  const pack_right: u32 = right_form != 0 ? 8 : 0;
-  const by_columns: u64 = <u64>m * columns + pack_left * m + pack_right * columns;
-  const by_rows: u64 = <u64>rows * n + pack_left * rows + pack_right * n;
+  const left_cost: u32 = left_depth != 0 ? 8 : left_half ? 4 : 0;
+  const right_cost: u32 = (right_form != 0 ? 8 : 0) + (right_half ? 4 : 0);
+  const by_columns: u64 = <u64>m * columns + left_cost * m + right_cost * columns;
+  const by_rows: u64 = <u64>rows * n + left_cost * rows + right_cost * n;
   if (by_columns <= by_rows) blocks(0, m, slice_begin(n, PANEL), slice_end(n, PANEL), k);
   else blocks(slice_begin(m, ROWS), slice_end(m, ROWS), 0, n, k);
 }
@@ -214,32 +230,68 @@ function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
       const nc = min<u32>(NC, j1 - jc);
       let panels = right + (jc / PANEL) * right_panel + (depth << 5);
       let panel = right_panel;
-      if (right_form != 0) {
+      if (right_form != 0 || right_half) {
         panels = right_block;
         panel = kc << 5;
-        if (right_form == 1) pack_rows(panels, right + depth * right_stride + (jc << 2), right_stride, kc, nc);
-        else pack_columns(panels, right + jc * right_stride + (depth << 2), right_stride, kc, nc);
+        pack_right(panels, jc, nc, depth, kc);
       }
       for (let ic = i0; ic < i1; ic += MC) {
         const mc = min<u32>(MC, i1 - ic);
         let rows = left + ic * left_row + (depth >> 3) * left_piece;
         let row = left_row;
+        let piece = left_piece;
         if (left_depth != 0) {
           transpose_block(left_block, KC << 2, left + ic * left_row + depth * left_depth, left_depth, kc, mc);
           rows = left_block;
           row = KC << 2;
+          piece = 32;
+        } else if (left_half) {
+          // Pieces stay what they are, in rows or in panels, with the rows of the block side by side.
+          row = left_piece == 16 ? KC << 2 : 32;
+          piece = left_piece == 16 ? 32 : mc << 5;
+          if (left_piece == 16) widen_rows(left_block, row, rows, left_row, mc, kc);
+          else widen_rows(left_block, piece, rows, left_piece, (kc + 7) >> 3, mc << 3);
+          rows = left_block;
         }
-        block(rows, row, panels, panel, ic, mc, jc, nc, kc, depth == 0);
+        block(rows, row, piece, panels, panel, ic, mc, jc, nc, kc, depth == 0);
       }
     }
     depth += KC;
   } while (depth < k);
 }
 
+/** Columns jc .. jc + nc of the right matrix, depth .. depth + kc, as panels of f32. */
+function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void {
+  if (right_form == 0)
+    return widen_rows(
+      panels,
+      kc << 5,
+      right + (jc / PANEL) * right_panel + (depth << 4),
+      right_panel,
+      (nc + 7) / PANEL,
+      kc << 3,
+    );
+  const step: u32 = right_half ? 1 : 2;
+  let from =
+    right_form == 1 ? right + depth * right_stride + (jc << step) : right + jc * right_stride + (depth << step);
+  let stride = right_stride;
+  if (right_half) {
+    const floats = panels + RIGHT_BYTES;
+    const rows = right_form == 1 ? kc : nc;
+    const count = right_form == 1 ? nc : kc;
+    stride = count << 2;
+    widen_rows(floats, stride, from, right_stride, rows, count);
+    from = floats;
+  }
+  if (right_form == 1) pack_rows(panels, from, stride, kc, nc);
+  else pack_columns(panels, from, stride, kc, nc);
+}
+
 /** One block: every panel stays in the first-level cache while the rows pass by. */
 function block(
   rows: usize,
   row: usize,
+  piece: usize,
   panels: usize,
   panel: usize,
   i0: u32,
@@ -255,7 +307,7 @@ function block(
     const cols = min<u32>(PANEL, n - j);
     for (let i: u32 = 0; i < m; i += ROWS) {
       const count = min<u32>(ROWS, m - i);
-      multiply(tile, rows + i * row, row, left_depth != 0 ? 32 : left_piece, count, p, k);
+      multiply(tile, rows + i * row, row, piece, count, p, k);
       if (is_transposed) store_turned(tile, i0 + i, count, j0 + j, cols, is_first);
       else store_tile(tile, i0 + i, count, j0 + j, cols, is_first);
     }

@@ -73,6 +73,7 @@ function run(at: usize): void {
         real(at, 15),
         real(at, 16),
         word(at, 17),
+        word(at, 18),
       );
     case 2:
       return adamw(
@@ -180,6 +181,8 @@ function run(at: usize): void {
         word(at, 6),
         word(at, 7),
         word(at, 8),
+        word(at, 9),
+        word(at, 10),
       );
     case 13:
       return embedding_position_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5));
@@ -249,6 +252,7 @@ function run(at: usize): void {
         real(at, 15),
         real(at, 16),
         word(at, 17),
+        word(at, 18),
       );
     case 25:
       return matmul_wide(
@@ -270,6 +274,7 @@ function run(at: usize): void {
         real(at, 15),
         real(at, 16),
         word(at, 17),
+        word(at, 18),
       );
     case 26:
       return residual_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));

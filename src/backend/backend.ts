@@ -20,6 +20,9 @@ export function describeDevice({ kind, name, software, why }: DeviceInfo): strin
   return `${name} (${kind}${driver}${why === undefined ? "" : `; ${why}`})`;
 }
 
+/** Elements of a tensor as a host has them; those of f16 by their bits. */
+export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
+
 export interface Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
@@ -31,11 +34,11 @@ export interface Backend {
 
 /** A program with its memory on a device. */
 export interface Session {
-  /** Copies into a tensor, or a view of one, from element `offset` on. */
-  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset?: number): void;
+  /** Copies into a tensor, or a view of one, from element `offset` on: of f16 the bits, in whole words. */
+  write(tensor: Tensor, data: TensorData, offset?: number): void;
   /** Waits until everything written so far has reached the device; keeps staging memory small while loading. */
   flush(): Promise<void>;
-  /** A copy of `count` elements of a tensor from element `offset` on, once all work submitted before has run. */
+  /** A copy of `count` elements of a tensor from element `offset` on, once all work submitted before has run; f16 as floats. */
   read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array>;
   /** Submits segments in order, as one submission. Returns at once; faults reject the next `read` or `flush`. */
   run(segments: readonly SegmentName[], values: StepValues): void;

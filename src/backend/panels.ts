@@ -8,9 +8,8 @@ import type { Tensor } from "../tensor.ts";
 
 /** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
 const PANEL = 8;
-/** Places of b and bias among the bindings of a product. */
+/** The place of b among the bindings of a product. */
 const B = 2;
-const BIAS = 3;
 
 export function isProduct({ kernel }: Dispatch): boolean {
   return kernel.name === "matmul_wide" || kernel.name === "matmul_tall";
@@ -31,10 +30,8 @@ export function panelTensors({ segments }: Program): Set<Tensor> {
   const found = new Set<Tensor>();
   const refused = new Set<Tensor>();
   for (const dispatch of segments.flatMap(({ dispatches }) => dispatches)) {
-    const hasBias = dispatch.scalars[Object.keys(dispatch.kernel.dims).indexOf("has_bias")] === 1;
     dispatch.tensors.forEach((tensor, i) => {
       const { root, shape, role } = tensor;
-      if (isProduct(dispatch) && i === BIAS && !hasBias) return; // b stands in and is not read
       const fits = role === "weight" && root === tensor && shape.length === 2 && shape[1]! % PANEL === 0 && i === B;
       if (fits && isProduct(dispatch) && readsWhole(dispatch)) found.add(tensor);
       else refused.add(root);
@@ -43,6 +40,9 @@ export function panelTensors({ segments }: Program): Set<Tensor> {
   for (const tensor of refused) found.delete(tensor);
   return found;
 }
+
+/** Numbers by their bits: floats, or halves. */
+export type Bits = Uint32Array | Uint16Array;
 
 /** Calls `copy` for every run of numbers that lie side by side in both forms: plain place, place in panels, count. */
 function eachRun(
@@ -61,15 +61,15 @@ function eachRun(
   }
 }
 
-/** Writes plain numbers, from element `offset` on, into a weight that is kept in panels. */
-export function writePanels(into: Uint32Array, shape: readonly number[], data: Uint32Array, offset: number): void {
+/** Writes plain numbers, from element `offset` on, into a weight that is kept in panels; all by their bits. */
+export function writePanels(into: Bits, shape: readonly number[], data: Bits, offset: number): void {
   eachRun(shape, offset, data.length, (plain, packed, count) => {
     for (let i = 0; i < count; i++) into[packed + i] = data[plain - offset + i]!;
   });
 }
 
-/** Reads plain numbers, from element `offset` on, out of a weight that is kept in panels. */
-export function readPanels(from: Float32Array, shape: readonly number[], data: Float32Array, offset: number): void {
+/** Reads plain numbers, from element `offset` on, out of a weight that is kept in panels; all by their bits. */
+export function readPanels(from: Bits, shape: readonly number[], data: Bits, offset: number): void {
   eachRun(shape, offset, data.length, (plain, packed, count) => {
     for (let i = 0; i < count; i++) data[plain - offset + i] = from[packed + i]!;
   });

@@ -8,7 +8,7 @@ import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, Segment, SegmentName } from "../plan/plan.ts";
 import { showShape, type Tensor } from "../tensor.ts";
-import type { Backend, DeviceInfo, Session } from "./backend.ts";
+import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 
 /** Largest difference, as a share of the largest number that the dispatch wrote to the tensor: sums of a few thousand. */
 export const TWIN_TOLERANCE = 1e-4;
@@ -82,7 +82,7 @@ class TwinSession implements Session {
     private readonly second: Session,
   ) {}
 
-  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
+  write(tensor: Tensor, data: TensorData, offset = 0): void {
     const copy = data.slice();
     this.enqueue(async () => {
       this.first.write(tensor, copy, offset);

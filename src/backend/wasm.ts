@@ -4,12 +4,13 @@
  */
 import { allowRelaxedSimd, availableMemory, parallelism, readAsset } from "#platform";
 import { ConfigError, DeviceError } from "../errors.ts";
+import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import { checkMemory, type MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Backend, DeviceInfo, Session } from "./backend.ts";
-import { panelTensors, readPanels, writePanels } from "./panels.ts";
+import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
+import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
 import { RECORD_WORDS, RecordList } from "./wasm-list.ts";
 import { Alone, instantiate, type Team, type TeamMemory, Workers } from "./wasm-team.ts";
@@ -138,20 +139,19 @@ class WasmSession implements Session {
     this.words(this.listAt, this.list.words.length).set(this.list.words);
   }
 
-  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
+  write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.backend.check();
     if (offset + data.length > tensor.size)
       throw new DeviceError(`a write beyond ${tensor.name}`, {
         expected: `at most ${tensor.size} elements`,
         found: `${offset} + ${data.length}`,
       });
-    // Bits, whatever they mean. What is written later must not change what was asked for now.
-    const view = new Uint32Array(data.buffer, data.byteOffset, data.length);
+    // What is written later must not change what was asked for now.
+    const view = bitsOf(tensor, data.buffer, data.byteOffset, data.length);
     const bits = this.backend.isIdle ? view : view.slice();
     this.backend.enqueue(() => {
-      const { root, shape } = tensor;
-      if (this.panels.has(root)) writePanels(this.words(this.addressOf(root), root.size), shape, bits, offset);
-      else this.words(this.addressOf(tensor) + offset * 4, bits.length).set(bits);
+      if (this.panels.has(tensor.root)) writePanels(this.bits(tensor), tensor.shape, bits, offset);
+      else this.bits(tensor).set(bits, offset);
     });
   }
 
@@ -190,11 +190,10 @@ class WasmSession implements Session {
   }
 
   private copy(tensor: Tensor, offset: number, count: number): Float32Array {
-    const { root, shape } = tensor;
-    const copy = new Float32Array(count);
-    if (this.panels.has(root)) readPanels(this.floats(this.addressOf(root), root.size), shape, copy, offset);
-    else copy.set(this.floats(this.addressOf(tensor) + offset * 4, count));
-    return copy;
+    const copy = bitsOf(tensor, new ArrayBuffer(count * tensor.elementBytes), 0, count);
+    if (this.panels.has(tensor.root)) readPanels(this.bits(tensor), tensor.shape, copy, offset);
+    else copy.set(this.bits(tensor).subarray(offset, offset + count));
+    return copy instanceof Uint16Array ? halfToFloat(copy) : new Float32Array(copy.buffer as ArrayBuffer);
   }
 
   private settle(done: () => void, reject: (error: unknown) => void): void {
@@ -209,14 +208,20 @@ class WasmSession implements Session {
   private addressOf(tensor: Tensor): number {
     const index = this.program.memory.place.get(tensor.root);
     if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
-    return this.buffers[index]! + tensor.offset * 4;
+    return this.buffers[index]! + tensor.byteOffset;
   }
 
   private words(at: number, count: number): Uint32Array {
     return new Uint32Array(this.backend.heap.memory.buffer, at, count);
   }
 
-  private floats(at: number, count: number): Float32Array {
-    return new Float32Array(this.backend.heap.memory.buffer, at, count);
+  /** A tensor in the module's memory, as it lies there. */
+  private bits(tensor: Tensor): Bits {
+    return bitsOf(tensor, this.backend.heap.memory.buffer, this.addressOf(tensor), tensor.size);
   }
+}
+
+/** Elements of a tensor by their bits, whatever they mean. */
+function bitsOf({ dtype }: Tensor, buffer: ArrayBufferLike, at: number, count: number): Bits {
+  return dtype === "f16" ? new Uint16Array(buffer, at, count) : new Uint32Array(buffer, at, count);
 }

@@ -4,11 +4,12 @@
  */
 import { availableMemory, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
+import { halfToFloat } from "../half.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import { checkMemory, type MemoryLimits } from "../plan/memory.ts";
 import { type Program, resolve, resolveDims, type SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Backend, DeviceInfo, Session } from "./backend.ts";
+import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 import { SHADERS } from "./shaders.ts";
 
 // The specification's values: Node has no globals for them.
@@ -233,18 +234,20 @@ class WebGPUSession implements Session {
     }
   }
 
-  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
+  write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.backend.check();
     if (offset + data.length > tensor.size)
       throw new DeviceError(`a write beyond ${tensor.name}`, {
         expected: `at most ${tensor.size} elements`,
         found: `${offset} + ${data.length}`,
       });
-    const start = (tensor.offset + offset) * 4;
+    const start = tensor.byteOffset + offset * tensor.elementBytes;
     const buffer = this.bufferOf(tensor);
-    for (let at = 0; at < data.byteLength; at += WRITE_BYTES) {
-      const size = Math.min(WRITE_BYTES, data.byteLength - at);
-      this.backend.device.queue.writeBuffer(buffer, start + at, data.buffer as ArrayBuffer, data.byteOffset + at, size);
+    const words = wholeWords(data);
+    for (let at = 0; at < words.byteLength; at += WRITE_BYTES) {
+      const size = Math.min(WRITE_BYTES, words.byteLength - at);
+      const { queue } = this.backend.device;
+      queue.writeBuffer(buffer, start + at, words.buffer as ArrayBuffer, words.byteOffset + at, size);
     }
   }
 
@@ -257,14 +260,17 @@ class WebGPUSession implements Session {
   async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
     this.backend.check();
     const { device } = this.backend;
-    const bytes = count * 4;
+    const start = tensor.byteOffset + offset * tensor.elementBytes;
+    // Copies are in whole words: of halves there may be one before and one behind.
+    const before = start % 4;
+    const bytes = Math.ceil((before + count * tensor.elementBytes) / 4) * 4;
     const spare = this.staging.findIndex(({ size }) => size >= bytes && size <= 4 * bytes + 1024);
     const [staging] =
       spare >= 0
         ? this.staging.splice(spare, 1)
         : [device.createBuffer({ label: "read", size: bytes, usage: BUFFER.MAP_READ | BUFFER.COPY_DST })];
     const encoder = device.createCommandEncoder({ label: "read" });
-    encoder.copyBufferToBuffer(this.bufferOf(tensor), (tensor.offset + offset) * 4, staging!, 0, bytes);
+    encoder.copyBufferToBuffer(this.bufferOf(tensor), start - before, staging!, 0, bytes);
     device.queue.submit([encoder.finish()]);
     try {
       await staging!.mapAsync(MAP_READ_MODE, 0, bytes);
@@ -273,12 +279,12 @@ class WebGPUSession implements Session {
       throw new DeviceError(`reading ${tensor.name} failed`, { cause: error, found: String(error) });
     }
     this.backend.check();
-    const copy = new Float32Array(staging!.getMappedRange(0, bytes).slice(0));
+    const copy = staging!.getMappedRange(0, bytes).slice(0);
     staging!.unmap();
     // Small buffers are kept: the loss is read every step. Large ones are for checkpoints and go back.
     if (bytes <= 1 << 16) this.staging.push(staging!);
     else staging!.destroy();
-    return copy;
+    return tensor.dtype === "f16" ? halfToFloat(new Uint16Array(copy, before, count)) : new Float32Array(copy);
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {
@@ -297,7 +303,7 @@ class WebGPUSession implements Session {
       (last - first) * 4 + UNIFORM_STRIDE,
     );
     for (const { clears, steps } of segments) {
-      for (const tensor of clears) encoder.clearBuffer(this.bufferOf(tensor), tensor.offset * 4, tensor.bytes);
+      for (const tensor of clears) encoder.clearBuffer(this.bufferOf(tensor), tensor.byteOffset, tensor.bytes);
       const pass = encoder.beginComputePass();
       for (const { dispatch, pipeline, group } of steps) {
         pass.setPipeline(pipeline);
@@ -331,6 +337,14 @@ class WebGPUSession implements Session {
   }
 
   private binding(tensor: Tensor): GPUBufferBinding {
-    return { buffer: this.bufferOf(tensor), offset: tensor.offset * 4, size: Math.max(16, tensor.bytes) };
+    return { buffer: this.bufferOf(tensor), offset: tensor.byteOffset, size: Math.max(16, tensor.bytes) };
   }
+}
+
+/** The same, with a 0 behind an odd number of halves: the last word of a tensor. */
+function wholeWords(data: TensorData): TensorData {
+  if (data.byteLength % 4 === 0) return data;
+  const padded = new Uint16Array(data.length + 1);
+  padded.set(data);
+  return padded;
 }

@@ -5,6 +5,7 @@
  */
 
 import { FormatError, ShapeError } from "../errors.ts";
+import { halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type Shape, showShape, sizeOf } from "../tensor.ts";
 
@@ -232,23 +233,6 @@ function checkContiguous(tensors: [string, TensorInfo][], dataBytes: number, whe
       expected: `${at} bytes, the end of ${before}`,
       found: `${dataBytes} bytes`,
     });
-}
-
-/** IEEE half precision, exactly: every half is a float. NaN keeps its payload. */
-export function halfToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(halves.length);
-  const bits = new Uint32Array(out.buffer);
-  for (let i = 0; i < halves.length; i++) {
-    const half = halves[i]!;
-    const sign = (half & 0x8000) << 16;
-    const exponent = (half >> 10) & 0x1f;
-    const mantissa = half & 0x3ff;
-    if (exponent === 0x1f) bits[i] = sign | 0x7f800000 | (mantissa << 13);
-    else if (exponent !== 0) bits[i] = sign | ((exponent + 112) << 23) | (mantissa << 13);
-    // Zero and the subnormal halves, mantissa * 2^-24, which are normal floats.
-    else out[i] = (sign === 0 ? mantissa : -mantissa) * 2 ** -24;
-  }
-  return out;
 }
 
 /** bfloat16 is the upper half of a float. */

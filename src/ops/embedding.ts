@@ -1,11 +1,11 @@
 /** Token and position embedding. The token table may come in pieces of rows, each with a dispatch of its own. */
 import type { Tensor } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf } from "./kernel.ts";
 
 export const embeddingForwardKernel = defineKernel(
   "embedding_forward",
   { out: "update", wte: "read", wpe: "read", ids: "read", spans: "read" },
-  { tokens: "u32", cols: "u32", first: "u32", count: "u32" },
+  { tokens: "u32", cols: "u32", first: "u32", count: "u32", wte_half: "override", wpe_half: "override" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
 );
 
@@ -29,14 +29,21 @@ export interface Piece {
   first: number;
 }
 
-/** out [N, C] = wte[ids] + wpe[position in the sequence]. */
+/** out [N, C] = wte[ids] + wpe[position in the sequence]; the tables in f32 or f16. */
 export function embeddingForward(out: Tensor, wte: Piece[], wpe: Tensor, ids: Tensor, spans: Tensor): Dispatch[] {
   const cols = out.shape[1]!;
   return wte.map(({ tensor, first }) =>
     dispatch(
       embeddingForwardKernel,
       { out, wte: tensor, wpe, ids, spans },
-      { tokens: "tokens", cols, first, count: tensor.shape[0]! },
+      {
+        tokens: "tokens",
+        cols,
+        first,
+        count: tensor.shape[0]!,
+        wte_half: halfOf(tensor),
+        wpe_half: halfOf(wpe),
+      },
     ),
   );
 }

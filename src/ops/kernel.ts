@@ -2,6 +2,7 @@
  * How a kernel is described, once for all backends: its name (that of the WGSL file, the pipeline and the timing label),
  * its tensors in binding order, its scalars in the order of the uniform struct, and its grid.
  */
+import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** write: every element that is used later is made here; update: what was there counts as well. */
@@ -62,17 +63,32 @@ export function defineKernel<B extends string, D extends string>(
   return { name, bindings, dims, grid };
 }
 
+/**
+ * A dispatch over tensors by the names of the kernel's bindings. A binding that may be in f16 has a scalar `<binding>_half`.
+ * Throws ShapeError where a kernel would read halves as floats.
+ */
 export function dispatch<B extends string, D extends string>(
   kernel: Kernel<B, D>,
   tensors: Record<B, Tensor>,
   dims: Record<D, Scalar>,
 ): Dispatch {
+  for (const name of Object.keys(kernel.bindings) as B[]) {
+    const isHalf = (dims as Record<string, Scalar>)[`${name}_half`] === 1;
+    if ((tensors[name].dtype === "f16") !== isHalf)
+      throw new ShapeError(`${kernel.name} reads ${tensors[name].name} in another type`, {
+        expected: isHalf ? "f16" : "f32",
+        found: tensors[name].dtype,
+      });
+  }
   return {
     kernel: kernel as unknown as Kernel,
     tensors: (Object.keys(kernel.bindings) as B[]).map((name) => tensors[name]),
     scalars: (Object.keys(kernel.dims) as D[]).map((name) => dims[name]),
   };
 }
+
+/** What `<binding>_half` is for a tensor: a constant of the pipeline, 1 where it is in f16. */
+export const halfOf = ({ dtype }: Tensor) => (dtype === "f16" ? 1 : 0);
 
 export function ceilDiv(n: number, by: number): number {
   return Math.ceil(n / by);

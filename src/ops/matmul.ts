@@ -4,7 +4,7 @@
  */
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf, type Scalar } from "./kernel.ts";
 
 const BINDINGS = { out: "update", a: "read", b: "read", bias: "read" } as const;
 const DIMS = {
@@ -22,6 +22,7 @@ const DIMS = {
   alpha: "f32",
   beta: "f32",
   has_bias: "u32",
+  b_half: "override",
 } as const;
 
 export const matmulWide = defineKernel("matmul_wide", BINDINGS, DIMS, ({ m, n }) => [
@@ -47,7 +48,7 @@ export interface MatmulArguments {
   out: Tensor;
   /** [m, k], or [k, m] where transA; rows `lda` apart (default: its number of columns), from element `aOffset` on. */
   a: Tensor;
-  /** [k, n], or [n, k] where transB; rows `ldb` apart, from element `bOffset` on. */
+  /** [k, n], or [n, k] where transB; rows `ldb` apart, from element `bOffset` on. f32 or f16. */
   b: Tensor;
   m: Scalar;
   n: number;
@@ -84,8 +85,8 @@ export function matmul(args: MatmulArguments): Dispatch {
   const kernel = beta === 0 ? (tall ? matmulTallWrite : matmulWideWrite) : tall ? matmulTall : matmulWide;
   return dispatch(
     kernel,
-    // A kernel has a fixed number of bindings: where there is no bias, b stands in and is not read as one.
-    { out, a, b, bias: bias ?? b },
+    // A kernel has a fixed number of bindings: where there is no bias, a stands in and is not read as one.
+    { out, a, b, bias: bias ?? a },
     {
       m,
       n,
@@ -101,6 +102,7 @@ export function matmul(args: MatmulArguments): Dispatch {
       alpha: args.alpha ?? 1,
       beta,
       has_bias: bias ? 1 : 0,
+      b_half: halfOf(b),
     },
   );
 }

@@ -3,9 +3,11 @@
  * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not write
  * keep their bits.
  */
+import type { TensorData } from "../../src/backend/backend.ts";
+import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import type { Dispatch, StepValues } from "../../src/ops/kernel.ts";
 import { Rng } from "../../src/rng.ts";
-import { type Shape, sizeOf, Tensor } from "../../src/tensor.ts";
+import { type DType, type Shape, sizeOf, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { DEVICE_NAMES, runDispatches } from "../device.ts";
 import { afterAll } from "../harness.ts";
@@ -13,7 +15,7 @@ import { afterAll } from "../harness.ts";
 /** A NaN that arithmetic does not make by itself, to tell what was never written from a NaN that was. */
 const BLANK = 0x7fc0b1a4;
 
-type Data = Float32Array | Uint32Array | Int32Array;
+type Data = TensorData;
 
 export interface Tolerance {
   atol: number;
@@ -42,7 +44,7 @@ export class OpCase {
 
   /** A tensor with these contents. */
   of(name: string, shape: Shape, data: Data): Tensor {
-    const dtype = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u32";
+    const dtype = dtypeOf(data);
     // A buffer of its own for each: results share none, unlike activations.
     const tensor = new Tensor(name, shape, "output", dtype);
     if (data.length !== tensor.size) throw new Error(`${name}: ${data.length} values for ${tensor.size} elements`);
@@ -60,6 +62,12 @@ export class OpCase {
     return this.of(name, shape, this.normals(sizeOf(shape), scale).fill(Number.NaN, used));
   }
 
+  /** The same in f16; every seventh number is so small that it is subnormal there. */
+  halves(name: string, shape: Shape, used = sizeOf(shape)): Tensor {
+    const values = this.normals(sizeOf(shape)).map((x, i) => (i % 7 === 3 ? x * 2e-5 : x));
+    return this.of(name, shape, floatToHalf(values.fill(Number.NaN, used)));
+  }
+
   /** NaN everywhere: what a kernel must write without reading it. */
   blank(name: string, shape: Shape): Tensor {
     return this.of(name, shape, new Float32Array(new Uint32Array(sizeOf(shape)).fill(BLANK).buffer));
@@ -67,7 +75,8 @@ export class OpCase {
 
   /** The contents before the run, in f64. */
   data(tensor: Tensor): Float64Array {
-    return Float64Array.from(this.contents.get(tensor.root)!.subarray(tensor.offset, tensor.offset + tensor.size));
+    const values = this.contents.get(tensor.root)!.subarray(tensor.offset, tensor.offset + tensor.size);
+    return Float64Array.from(values instanceof Uint16Array ? halfToFloat(values) : values);
   }
 
   run(...dispatches: Dispatch[]): void {
@@ -111,6 +120,7 @@ export class OpCase {
       const wanted = expected.map((value, j) => (bothNaN(j) ? 0 : value));
       assertAllClose(`${name} on ${device}`, found, wanted, tolerance);
       note(found, wanted, tolerance);
+      // Nothing writes halves.
       const { buffer, byteOffset, length } = this.contents.get(tensor)!;
       const before = new Uint32Array(buffer, byteOffset, length);
       const after = new Uint32Array(result.buffer);
@@ -119,6 +129,12 @@ export class OpCase {
           throw new Error(`${name} on ${device}: element ${j}, beyond the result, is now ${result[j]}`);
     });
   }
+}
+
+function dtypeOf(data: Data): DType {
+  if (data instanceof Float32Array) return "f32";
+  if (data instanceof Uint16Array) return "f16";
+  return data instanceof Int32Array ? "i32" : "u32";
 }
 
 function assertSameBits(name: string, found: Float32Array, expected: Float32Array): void {

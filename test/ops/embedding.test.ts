@@ -1,3 +1,4 @@
+import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward, type Piece } from "../../src/ops/embedding.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertGradient, dot } from "../gradient.ts";
@@ -48,7 +49,7 @@ test("the reference's gradient is that of its function", () => {
 });
 
 /** A table [V, C] as separate tensors of `rows` rows. */
-function cut(c: OpCase, name: string, whole: Float32Array, C: number, rows: number): Piece[] {
+function cut(c: OpCase, name: string, whole: Float32Array | Uint16Array, C: number, rows: number): Piece[] {
   const V = whole.length / C;
   return Array.from({ length: Math.ceil(V / rows) }, (_, i) => {
     const first = i * rows;
@@ -62,6 +63,7 @@ for (const { lengths, V, C, rows } of [
   { lengths: [1], V: 97, C: 4, rows: 97 },
   { lengths: [17], V: 97, C: 20, rows: 64 },
   { lengths: [5, 1, 17], V: 131, C: 68, rows: 64 },
+  { lengths: [3, 4], V: 97, C: 7, rows: 64 },
   { lengths: [64, 1, 3, 65], V: 131, C: 132, rows: 131 },
   { lengths: [2, 1, 30], V: 131, C: 132, rows: 1 },
 ])
@@ -79,12 +81,25 @@ for (const { lengths, V, C, rows } of [
     const wpe = c.random("wpe", [80, C]);
     const table = cut(c, "wte", wte, C, rows);
     const spansTensor = c.of("spans", [N, 2], Uint32Array.from(spans));
-    const expectedOut = embed(ids, starts, Float64Array.from(wte), c.data(wpe), C).map(Math.fround);
+    const halves = floatToHalf(wte);
+    const halfTable = cut(c, "wte in f16", halves, C, rows);
+    const halfWpe = c.halves("wpe in f16", [80, C]);
     // In both orders: a piece must leave the rows of the others alone, made or not.
-    for (const order of [table, [...table].reverse()]) {
+    for (const [values, order, places] of [
+      [wte, table, wpe],
+      [wte, [...table].reverse(), wpe],
+      [halfToFloat(halves), halfTable, halfWpe],
+      [wte, table, halfWpe],
+      [halfToFloat(halves), halfTable, wpe],
+    ] as const) {
       const out = c.blank("out", [N + 1, C]);
-      c.run(...embeddingForward(out, order, wpe, idsTensor, spansTensor));
-      c.expect("forward", out, expectedOut, EXACT);
+      c.run(...embeddingForward(out, [...order], places, idsTensor, spansTensor));
+      c.expect(
+        "forward",
+        out,
+        embed(ids, starts, Float64Array.from(values), c.data(places), C).map(Math.fround),
+        EXACT,
+      );
     }
 
     const sorted = ids.map((_, n) => n).sort((a, b) => ids[a]! - ids[b]! || a - b);

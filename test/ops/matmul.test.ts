@@ -61,6 +61,32 @@ for (const { transA, transB } of TRANSPOSITIONS)
     await c.check();
   });
 
+for (const transB of [false, true])
+  test(`b in f16, ${transB ? "transposed" : "as it is"}: the product with the same numbers in f32`, async () => {
+    const c = new OpCase(7);
+    const a = c.random("a", [130 * 400]);
+    const b = c.halves("b", [130 * 400]);
+    const bias = c.random("bias", [130]);
+    let at = 0;
+    for (const m of [1, 8, 9, 65, 130])
+      for (const n of [1, 7, 8, 17, 65, 130]) {
+        at++;
+        const k = at % 9 === 0 ? 400 : SIZES[(5 * at) % SIZES.length]!;
+        const beta = at % 3 === 0 ? 1 : 0;
+        const out = beta ? c.random("out", [m + 1, n]) : c.blank("out", [m + 1, n]);
+        const withBias = at % 2 === 0 ? { bias: bias.view("bias", [n], 0) } : {};
+        compare(c, `${m} x ${n} x ${k}`, { out, a, b, m, n, k, transB, beta, alpha: 0.5, ...withBias });
+      }
+    // A part of wider rows, from an odd number on, and up to where NaN begins.
+    const wide = c.halves("wide", [20, 41], 20 * 41 - 8);
+    for (const m of [1, 9, 65]) {
+      const [n, k] = transB ? [20, 33] : [33, 20];
+      compare(c, "part", { out: c.blank("out", [m, n]), a, b: wide, m, n, k, transB, ldb: 41, bOffset: 0 });
+      compare(c, "odd", { out: c.blank("out", [m, 9]), a, b: wide, m, n: 9, k: 7, transB, ldb: 41, bOffset: 43 });
+    }
+    await c.check();
+  });
+
 test("rows of other lengths, offsets, alpha and beta: the thirds of q, k and v", async () => {
   const c = new OpCase(2);
   const C = 20;

@@ -1,0 +1,31 @@
+// Halves (f16) as floats, exactly, subnormal ones too. Finite ones only: weights are checked when they are loaded.
+
+/** 2^112: what a half's exponent is short of a float's. */
+const SCALE: f32 = reinterpret<f32>(0x77800000);
+
+/** Four halves, each in the low half of a word, as floats. */
+function widen(halves: v128): v128 {
+  const magnitude = i32x4.shl(v128.and(halves, i32x4.splat(0x7fff)), 13);
+  const sign = i32x4.shl(v128.and(halves, i32x4.splat(0x8000)), 16);
+  return v128.or(f32x4.mul(magnitude, f32x4.splat(SCALE)), sign);
+}
+
+export function load_halves(at: usize): v128 {
+  return widen(v128.load_ext<u16>(at));
+}
+
+export function load_half(at: usize): f32 {
+  return f32x4.extract_lane(widen(i32x4.splat(load<u16>(at))), 0);
+}
+
+/** `count` floats at `to` from as many halves. */
+export function widen_row(to: usize, from: usize, count: u32): void {
+  let i: u32 = 0;
+  for (; i + 4 <= count; i += 4) v128.store(to + (i << 2), load_halves(from + (i << 1)));
+  for (; i < count; i++) store<f32>(to + (i << 2), load_half(from + (i << 1)));
+}
+
+/** Rows of `count` halves, `from_stride` bytes apart, as rows of floats `to_stride` bytes apart. */
+export function widen_rows(to: usize, to_stride: usize, from: usize, from_stride: usize, rows: u32, count: u32): void {
+  for (let i: u32 = 0; i < rows; i++) widen_row(to + i * to_stride, from + i * from_stride, count);
+}
