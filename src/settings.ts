@@ -1,9 +1,10 @@
 /** The settings that train and sweep share: flags, presets, and what they say of data and training. */
 import type { Command } from "commander";
+import { absolutePath } from "#platform";
 import { choice, list, number } from "./cli.ts";
 import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
 import type { Padding } from "./data/dataset.ts";
-import type { DatasetOptions, DatasetSpec } from "./data/datasets.ts";
+import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
 import { BATCHINGS } from "./data/loader.ts";
 import { SPLITS, type Split } from "./data/split.ts";
 import { ConfigError } from "./errors.ts";
@@ -146,6 +147,20 @@ export function datasetOptions(settings: Settings, seed: number, context: number
     ...(split === undefined ? {} : { split }),
     ...(balance === undefined ? {} : { balance }),
     ...(dedupe === undefined ? {} : { dedupe }),
+  };
+}
+
+/** What a run's config keeps of its data: files by their full paths, so that it can be gone on with from anywhere. */
+export function dataRecord(
+  spec: DatasetSpec,
+  options: DatasetOptions,
+  { split }: LoadedDataset,
+): Record<string, unknown> {
+  const paths = Object.entries(spec).map(([key, path]) => [key, absolutePath(String(path))]);
+  return {
+    ...("name" in spec ? spec : Object.fromEntries(paths)),
+    ...options,
+    ...(split === "given" ? {} : { split }),
   };
 }
 

@@ -15,7 +15,16 @@ import { downloadProgress } from "./report/download.ts";
 import { showDuration } from "./report/duration.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import { renderTable } from "./report/tables.ts";
-import { addSettings, datasetOptions, datasetSpec, layers, PRESETS, type Settings, settingsOf } from "./settings.ts";
+import {
+  addSettings,
+  dataRecord,
+  datasetOptions,
+  datasetSpec,
+  layers,
+  PRESETS,
+  type Settings,
+  settingsOf,
+} from "./settings.ts";
 import {
   type Arm,
   describeTrial,
@@ -246,7 +255,7 @@ await main(async () => {
   const { out } = flags;
   return locked(out, shard, async () => {
     if (flags.collect) console.log(`${await collect(out, flags.collect)} trials collected`);
-    const failed = await runAll(flags, trials, data, { ...spec, ...dataOptions });
+    const failed = await runAll(flags, trials, data, dataRecord(spec, dataOptions, data));
     if (failed === null) return 130;
     const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
     if (results.length > 0) {

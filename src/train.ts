@@ -11,6 +11,7 @@ import { downloadProgress } from "./report/download.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import {
   addSettings,
+  dataRecord,
   datasetOptions,
   datasetSpec,
   PRESETS,
@@ -146,6 +147,8 @@ const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 /** What a run is made of, from flags or from the run that is gone on with. */
 interface Job {
   out: string;
+  /** Where it keeps its checkpoints until it is done: `out`, or beside a run that it replaces then. */
+  kept: string;
   modelName: string;
   model: GPT2Checkpoint;
   data: LoadedDataset;
@@ -161,15 +164,20 @@ async function newJob(flags: Flags): Promise<Job> {
   const spec = datasetSpec(settings);
   const out = flags.out ?? defaultOut();
   await refuseExisting(out, flags.force ?? false);
+  const kept = (await exists(out)) ? `${out}.new` : out;
+  if (flags.checkpointEvery !== undefined && kept !== out && (await exists(kept)))
+    throw new ConfigError("a run that was to replace this one was stopped", {
+      where: kept,
+      hint: `go on with --resume ${kept}, or remove it`,
+    });
   const { model, adapter } = await openModel(settings.model!, flags);
   const options = adapter ? trainOptions(withAdapter(settings, adapter.meta)) : checked;
   const dataOptions = datasetOptions(settings, options.seed, model.config.n_positions);
   const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
-  const split = data.split === "given" ? {} : { split: data.split };
-  const config = runConfig(model, data, options, { ...absolute(spec), ...dataOptions, ...split });
-  if (!adapter) return { out, modelName: settings.model!, model, data, options, config };
+  const config = runConfig(model, data, options, dataRecord(spec, dataOptions, data));
+  if (!adapter) return { out, kept, modelName: settings.model!, model, data, options, config };
   config.adapter = absolutePath(flags.adapter!);
-  return { out, modelName: config.model, model, data, options, config, adapter };
+  return { out, kept, modelName: config.model, model, data, options, config, adapter };
 }
 
 /** The base model, and the adapter to go on from: that names its base model, unless a flag does. */
@@ -180,14 +188,6 @@ async function openModel(
   if (directory === undefined) return { model: await loadModel(name, DOWNLOADS) };
   const { checkpoint, adapter } = await openAdapter(directory, given, DOWNLOADS);
   return { model: checkpoint, adapter };
-}
-
-/** Files by their full paths, so that a run can be gone on with from anywhere. */
-function absolute(spec: DatasetSpec): DatasetSpec {
-  if ("name" in spec) return spec;
-  return Object.fromEntries(
-    Object.entries(spec).map(([key, path]) => [key, absolutePath(String(path))]),
-  ) as DatasetSpec;
 }
 
 /** Flags that make sense beside --resume: how to compute and print, not what. */
@@ -218,6 +218,7 @@ async function resumedJob(directory: string): Promise<Job> {
     });
   return {
     out: directory,
+    kept: directory,
     modelName: config.model,
     model,
     data,
@@ -232,7 +233,7 @@ await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume);
-  const { out, model, data, options, config, adapter, resume } = job;
+  const { out, kept, model, data, options, config, adapter, resume } = job;
   // A run that was killed goes on; where its interval is not given again it keeps none in between.
   const every = flags.checkpointEvery ?? 0;
   if (!Number.isSafeInteger(every) || every < 0)
@@ -266,21 +267,19 @@ await main(async () => {
         ? {
             checkpointEvery: every,
             onCheckpoint: async (checkpoint) => {
-              if (!begun) {
-                await remove(out);
-                await beginRun(out, config, device.info);
-                begun = true;
-              }
-              await keepCheckpoint(out, checkpoint);
+              if (!begun) await beginRun(kept, config, device.info);
+              begun = true;
+              await keepCheckpoint(kept, checkpoint);
             },
           }
         : {}),
     });
     if (result.aborted && checkpoints) {
-      console.error(`stopped after step ${result.steps.length}; go on with:  node dist/train.js --resume ${out}`);
+      console.error(`stopped after step ${result.steps.length}; go on with:  node dist/train.js --resume ${kept}`);
       return 130;
     }
     const { peft, reason } = await saveRun(out, config, result, runCharts(result));
+    if (begun && kept !== out) await remove(kept);
     if (flags.json) console.log(JSON.stringify({ type: "saved", directory: out, peft, reason }));
     else {
       console.log(`saved in ${out}${result.aborted ? ", stopped early" : ""}`);

@@ -1,5 +1,5 @@
 /** The commands as they are shipped, on small data and a small model: what they print, what they leave, how they end. */
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
@@ -7,7 +7,7 @@ import { type EncodableTensor, encodeSafetensors, SafetensorsFile } from "../src
 import { LOSSES_COLUMNS, METRICS_COLUMNS } from "../src/report/csv.ts";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
-import { assertCode, filesIn, runCommand, snapshot } from "./spawn.ts";
+import { assertCode, filesIn, runCommand, type SpawnOptions, snapshot } from "./spawn.ts";
 import { messages, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
@@ -31,7 +31,7 @@ const FILES = [
   "plan.txt",
 ];
 
-const train = (args: string[], more = {}) => runCommand("train", args, { cwd: folder, ...more });
+const train = (args: string[], more: Partial<SpawnOptions> = {}) => runCommand("train", args, { cwd: folder, ...more });
 const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
 const table = (...path: string[]) =>
   read(...path)
@@ -242,6 +242,30 @@ test("--force replaces a run when the new one is done, and only then", async () 
   assert.is(read("home", "thesis.txt"), "years");
 });
 
+test("--force with checkpoints: the old run stays until the new one is done, which goes on from another folder", async () => {
+  cpSync(join(folder, "first"), join(folder, "old"), { recursive: true });
+  const before = snapshot(join(folder, "old"));
+  const again = [...RUN, "--out", "old", "--force", "--checkpoint-every", "3", "--seed", "3"];
+  const stopped = await train([...again, "--json"], {
+    watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGINT"),
+  });
+  assertCode(stopped, 130);
+  assert.match(stopped.stderr, "--resume old.new");
+  assert.equal(snapshot(join(folder, "old")), before);
+  const refused = await train(again);
+  assertCode(refused, 2);
+  assert.match(refused.stderr, "--resume old.new");
+  const resumed = await runCommand("train", ["--resume", join(folder, "old.new")], { cwd: join(folder, "model") });
+  assertCode(resumed, 0);
+  assert.equal(filesIn(join(folder, "old.new")), FILES);
+  assert.equal(snapshot(join(folder, "old")), before);
+  const adapter = snapshot(join(folder, "old.new", "adapter"));
+  rmSync(join(folder, "old.new"), { recursive: true });
+  assertCode(await train(again), 0);
+  assert.equal(snapshot(join(folder, "old", "adapter")), adapter);
+  assert.not.ok(existsSync(join(folder, "old.new")));
+});
+
 test("a run that fails keeps what it learned before", async () => {
   const failed = await train([...RUN, "--out", "diverged", "--lr", "1e30", "--warmup", "0"]);
   assertCode(failed, 1);
@@ -251,13 +275,8 @@ test("a run that fails keeps what it learned before", async () => {
 });
 
 test("SIGINT saves what was learned and exits 130", async () => {
-  let sent = false;
   const finished = await train([...RUN, "--out", "stopped", "--epochs", "5000", "--json"], {
-    watch: (stdout: string, interrupt: () => void) => {
-      if (sent || !stdout.includes('"type":"step"')) return;
-      sent = true;
-      interrupt();
-    },
+    watch: (stdout, kill) => stdout.includes('"type":"step"') && kill("SIGINT"),
   });
   assertCode(finished, 130);
   assert.match(finished.stderr, "stopping after this step");

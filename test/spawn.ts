@@ -15,13 +15,13 @@ export interface SpawnOptions {
   cwd: string;
   /** What the command reads from its standard input; empty where left out. */
   input?: string | Uint8Array;
-  /** Sees the standard output as it grows; `interrupt` sends SIGINT. */
-  watch?: (stdout: string, interrupt: () => void) => void;
+  /** Sees the standard output as it grows; `kill` sends a signal, once. */
+  watch?: (stdout: string, kill: (signal: "SIGINT" | "SIGKILL") => void) => void;
 }
 
 /** Runs dist/<name>.js to its end. */
 export function runCommand(
-  name: "train" | "classify" | "generate" | "export" | "verify",
+  name: "train" | "sweep" | "classify" | "generate" | "export" | "verify",
   args: readonly string[],
   { cwd, input = "", watch }: SpawnOptions,
 ): Promise<Finished> {
@@ -29,7 +29,7 @@ export function runCommand(
   const result: Finished = { code: null, stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
     result.stdout += chunk;
-    watch?.(result.stdout, () => child.kill("SIGINT"));
+    watch?.(result.stdout, (signal) => child.killed || child.kill(signal));
   });
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
     result.stderr += chunk;
