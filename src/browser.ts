@@ -28,6 +28,7 @@ export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
 export { type Classification, Classifier, type ClassifierOptions } from "./train/classifier.ts";
 export { LanguageModel, type LanguageModelOptions, type TextScore } from "./train/language-model.ts";
+export { forgetFile, registerFile } from "./platform/files.ts";
 export type { Evaluation, Prediction } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
 export type { EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "./train/records.ts";

@@ -21,10 +21,13 @@ const ASSETS = [
   "data/models",
 ];
 
-/** Everything from this origin but models that the visitor asks for by their name on the hub. */
-const CONTENT_SECURITY_POLICY = [
+/**
+ * Everything from this origin but models that the visitor asks for by their name on the hub; of scripts inside a page, those
+ * of these hashes.
+ */
+const contentSecurityPolicy = (hashes) => [
   "default-src 'none'",
-  "script-src 'self' 'wasm-unsafe-eval'",
+  ["script-src 'self' 'wasm-unsafe-eval'", ...hashes].join(" "),
   "worker-src 'self'",
   "style-src 'self'",
   "img-src 'self' data: blob:",
@@ -33,17 +36,17 @@ const CONTENT_SECURITY_POLICY = [
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
-].join("; ");
+];
 
 /** Sent with every file; the first two let a page share memory between threads. */
-const HEADERS = {
+const headers = (hashes) => ({
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
   "Cross-Origin-Resource-Policy": "same-origin",
-  "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+  "Content-Security-Policy": contentSecurityPolicy(hashes).join("; "),
   "X-Content-Type-Options": "nosniff",
   "Referrer-Policy": "no-referrer",
-};
+});
 
 /** What a page need not load: the comments of shaders, and all of the hub's client but what is called. */
 function makeSmall({ onLoad, onResolve }) {
@@ -90,11 +93,18 @@ export async function buildWeb() {
   });
   copyLibrary(metafile.outputs, js);
   for (const asset of ASSETS) cpSync(asset, join(WEB, asset), { recursive: true });
-  for (const file of readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name)))
-    cpSync(join(PAGE, file), join(WEB, file));
+  const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
+  for (const file of pages) cpSync(join(PAGE, file), join(WEB, file));
   await buildServiceWorker();
-  const lines = Object.entries(HEADERS).map(([name, value]) => `  ${name}: ${value}`);
+  const hashes = pages.filter((name) => name.endsWith(".html")).flatMap((name) => inlineScripts(join(PAGE, name)));
+  const lines = Object.entries(headers(hashes)).map(([name, value]) => `  ${name}: ${value}`);
   writeFileSync(join(WEB, "_headers"), `/*\n${lines.join("\n")}\n`);
+}
+
+/** The hashes of the scripts inside a page, as its policy names them. */
+function inlineScripts(file) {
+  const scripts = readFileSync(file, "utf8").matchAll(/<script\b(?![^>]*\ssrc=)[^>]*>([^]*?)<\/script>/g);
+  return [...scripts].map(([, code]) => `'sha256-${createHash("sha256").update(code).digest("base64")}'`);
 }
 
 /** Copies what the library's entries load, at once or later, out of the page's folder. */
