@@ -1,12 +1,11 @@
 /** Data sets by name: those that come with the program, and those that are fetched. */
-import { readAsset } from "#platform";
+import { packagePath } from "#platform";
 import sms from "../../data/datasets/sms.json" with { type: "json" };
 import spamAssassin from "../../data/datasets/spam-assassin.json" with { type: "json" };
 import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "./columns.ts";
-import { bytesReader } from "./corpus.ts";
 import { openCollection } from "./sms.ts";
 import type { Split } from "./split.ts";
 
@@ -25,14 +24,15 @@ interface Named {
   description: DatasetDescription;
   /** The split that is its own. */
   split: Split;
-  open(split: Split, options: DownloadOptions): Promise<FileReader>;
+  /** The path of its file, or the file. */
+  open(split: Split, options: DownloadOptions): Promise<string | FileReader>;
 }
 
 const NAMED: readonly Named[] = [
   {
     description: spamAssassin,
     split: "random",
-    open: async () => bytesReader(spamAssassin.file, await readAsset(spamAssassin.file)),
+    open: async () => packagePath(`dist/${spamAssassin.file}`),
   },
   {
     description: sms,

@@ -1,5 +1,5 @@
 /** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json and model.safetensors. */
-import { exists, joinPath, openFile, packagePath } from "#platform";
+import { absolutePath, exists, joinPath, openFile, packagePath } from "#platform";
 import { type GPT2Config, parseConfig } from "../config.ts";
 import { ConfigError, DownloadError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
@@ -50,6 +50,11 @@ export async function resolveModel(nameOrDirectory: string, options: DownloadOpt
   return downloadSnapshot(hubName, checkSmallFiles, options);
 }
 
+/** Whether a directory is that of a model that is shipped: by whatever name it was asked for, its files are known. */
+function isShipped(directory: string): boolean {
+  return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
+}
+
 /** What can be said of a model before its weights are there. */
 async function checkSmallFiles(directory: string): Promise<void> {
   const path = joinPath(directory, "config.json");
@@ -80,7 +85,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
   await requireFiles(directory);
   const configPath = joinPath(directory, "config.json");
   const config = parseConfig(await readJson(configPath), configPath);
-  await checkTokenizer(directory);
+  if (!isShipped(directory)) await checkTokenizer(directory);
   const reader = await openFile(joinPath(directory, "model.safetensors"));
   try {
     const file = await SafetensorsFile.open(reader);

@@ -9,8 +9,11 @@ import { sizeOf } from "../tensor.ts";
 import type { Engine } from "./engine.ts";
 import type { Weights } from "./weights.ts";
 
-/** Values that are read, converted and sent to the device at a time: the whole model is never in the host's memory. */
-const LOAD_ELEMENTS = 4 << 20;
+/**
+ * Values that are read, converted and sent to the device at a time: the whole model is never in the host's memory, and a
+ * page's thread is never held up for long.
+ */
+const LOAD_ELEMENTS = 1 << 18;
 
 const isNew = (name: string) => name.startsWith("lora.") || name.startsWith("head.");
 
