@@ -28,9 +28,16 @@ export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
 export { forgetFile, registerFile } from "./platform/files.ts";
 export { type Classification, Classifier, type ClassifierOptions } from "./train/classifier.ts";
-export { LanguageModel, type LanguageModelOptions, type TextScore } from "./train/language-model.ts";
-export type { Evaluation, Prediction } from "./train/metrics.ts";
+export type { FinishReason, GenerateOptions, Piece } from "./train/generation.ts";
+export {
+  type Completion,
+  LanguageModel,
+  type LanguageModelOptions,
+  type TextScore,
+} from "./train/language-model.ts";
+export type { Evaluation } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
+export type { Prediction } from "./train/predictions.ts";
 export type { EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "./train/records.ts";
 export type { FineTuneRun } from "./train/saved-run.ts";
 export type { FineTuneArguments } from "./train/trainer.ts";

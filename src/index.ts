@@ -28,7 +28,8 @@ export {
   type LanguageModelOptions,
   type TextScore,
 } from "./train/language-model.ts";
-export type { Evaluation, Prediction } from "./train/metrics.ts";
+export type { Evaluation } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
+export type { Prediction } from "./train/predictions.ts";
 export type { EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "./train/records.ts";
 export type { FineTuneArguments } from "./train/trainer.ts";

@@ -10,7 +10,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { initialize, loadBase, writeTrained } from "./contents.ts";
 import { Engine } from "./engine.ts";
-import { predictions } from "./metrics.ts";
+import { predictions } from "./predictions.ts";
 
 export interface Classification {
   label: string;

@@ -6,6 +6,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { evaluationBatches } from "../data/loader.ts";
 import type { Batch } from "../model/batch.ts";
 import type { Engine } from "./engine.ts";
+import { type Prediction, predictions } from "./predictions.ts";
 import type { Trunk } from "./trunk.ts";
 
 export interface Evaluation {
@@ -14,15 +15,6 @@ export interface Evaluation {
   loss: number;
   /** Share of rows whose class has the largest logit. */
   accuracy: number;
-}
-
-export interface Prediction {
-  /** Position in the data set. */
-  row: number;
-  /** Class id of the largest logit, and its probability. */
-  label: number;
-  probability: number;
-  probabilities: Float64Array;
 }
 
 /** Batches in flight at a time: enough to keep a device busy, few enough for the slots of their results. */
@@ -37,23 +29,6 @@ export function classificationBatch(packed: PackedBatch, pooling: Pooling, trunk
     pooling === "last" ? packed.starts[b + 1]! - 1 : packed.starts[b]! + packed.lengths[b]! - 1,
   );
   return { ids: packed.ids, starts: packed.starts, rows, targets: packed.labels, trunk };
-}
-
-/** Softmax in f64. */
-export function softmax(logits: ArrayLike<number>): Float64Array {
-  const largest = Array.from(logits).reduce((a, b) => Math.max(a, b), -Infinity);
-  const exps = Float64Array.from(logits, (x) => Math.exp(x - largest));
-  const sum = exps.reduce((a, b) => a + b, 0);
-  return exps.map((x) => x / sum);
-}
-
-/** Probabilities and the most likely class of each row of logits [rows, classes]. */
-export function predictions(logits: Float32Array, classes: number, firstRow = 0): Prediction[] {
-  return Array.from({ length: logits.length / classes }, (_, i) => {
-    const probabilities = softmax(logits.subarray(i * classes, (i + 1) * classes));
-    const label = probabilities.reduce((best, p, c) => (p > probabilities[best]! ? c : best), 0);
-    return { row: firstRow + i, label, probability: probabilities[label]!, probabilities };
-  });
 }
 
 /** Loss and accuracy over the first `rows` rows (default: all), and the predictions where asked for. */

@@ -5,8 +5,9 @@ import { TrainingError } from "../errors.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import type { Evaluation, Prediction } from "./metrics.ts";
+import type { Evaluation } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
+import type { Prediction } from "./predictions.ts";
 
 /** One step, as it came back from the device. */
 export interface StepRecord {

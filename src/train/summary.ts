@@ -8,7 +8,7 @@ import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
 import { showDuration } from "../report/duration.ts";
 import { renderTable } from "../report/tables.ts";
 import { sizeOf } from "../tensor.ts";
-import type { Prediction } from "./metrics.ts";
+import type { Prediction } from "./predictions.ts";
 import type { TrainEvent, TrainResult } from "./records.ts";
 import { titleOf } from "./run-directory.ts";
 

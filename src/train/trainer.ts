@@ -12,8 +12,9 @@ import { sizeOf } from "../tensor.ts";
 import { initialize, loadBase, readTrained, writeTrained } from "./contents.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { Engine } from "./engine.ts";
-import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT, type Prediction } from "./metrics.ts";
+import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
+import type { Prediction } from "./predictions.ts";
 import { type Pace, type PreparedRun, prepareRun, type RunArguments } from "./preparation.ts";
 import {
   type Checkpoint,

@@ -1,0 +1,163 @@
+/** `lowrank/browser` in Chromium, as the built files that ship, beside the same in Node. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { BrowserContext, Page } from "playwright-core";
+import * as assert from "uvu/assert";
+import type * as Lowrank from "../../src/browser.ts";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { Classifier, fineTune, loadDataset, loadModel } from "../../src/index.ts";
+import { assertSameBits, temporaryFolder } from "../border.ts";
+import { testDevice } from "../device.ts";
+import { test } from "../harness.ts";
+import { filesIn } from "../spawn.ts";
+import { messages } from "../tiny.ts";
+import { openBrowser, openPage, type TestPage, webServer } from "./browser.ts";
+
+const folder = temporaryFolder();
+const MESSAGES = messages(24);
+const TEXTS = ["you have won a prize, call now", "see you at lunch", ""];
+/** The same on both sides, so that threads and fused multiply-add are the same as well. */
+const DEVICE = "wasm relaxed 2 threads";
+const OPTIONS = { batchSize: 8, epochs: 2, rank: 4, alpha: 8, schedule: "cosine", init: "gaussian", seed: 5 } as const;
+
+/** What a page tells of a run: its device, the files that it saved and how it then answers. */
+interface Told {
+  device: string;
+  files: Record<string, number[]>;
+  logits: number[];
+}
+
+/** Trains in the page's own thread, through the public API alone. */
+function trainInPage(page: Page, device: Lowrank.DeviceName): Promise<Told> {
+  return page.evaluate(
+    async ([name, csv, texts, options]) => {
+      const { Classifier, fineTune, loadDataset, loadModel, openDevice, registerFile }: typeof Lowrank = await import(
+        `${location.origin}/dist/browser/index.js`
+      );
+      registerFile("picked.csv", new Blob([csv]));
+      const device = await openDevice(name, { threads: 2 });
+      const model = await loadModel("gpt2-micro");
+      const data = await loadDataset({ file: "picked.csv" }, { maxLength: 64 });
+      const run = await fineTune({ device, model, data, ...options });
+      await run.save("run");
+      const classifier = await Classifier.load("run", { device });
+      const files: Told["files"] = {};
+      const root = await navigator.storage.getDirectory();
+      const adapter = await (await root.getDirectoryHandle("run")).getDirectoryHandle("adapter");
+      for await (const [file, handle] of adapter.entries()) {
+        const content = await (await (handle as FileSystemFileHandle).getFile()).arrayBuffer();
+        files[file] = [...new Uint8Array(content)];
+      }
+      return { device: device.info.name, files, logits: [...(await classifier.logits(texts))] };
+    },
+    [device, MESSAGES, TEXTS, OPTIONS] as const,
+  );
+}
+
+function write(directory: string, files: Told["files"]): string {
+  for (const [name, bytes] of Object.entries(files)) {
+    mkdirSync(dirname(join(directory, name)), { recursive: true });
+    writeFileSync(join(directory, name), Uint8Array.from(bytes));
+  }
+  return directory;
+}
+
+async function trainInNode(directory: string): Promise<string> {
+  const device = await testDevice(DEVICE);
+  const model = await loadModel("gpt2-micro");
+  const file = bytesReader("picked.csv", new TextEncoder().encode(MESSAGES));
+  const data = await loadDataset({ file }, { maxLength: 64 });
+  await (await fineTune({ device, model, data, ...OPTIONS })).save(directory);
+  await model.close();
+  return directory;
+}
+
+async function logitsInNode(directory: string, device: string): Promise<Float32Array> {
+  const classifier = await Classifier.load(directory, { device: await testDevice(device) });
+  const logits = await classifier.logits(TEXTS);
+  classifier.destroy();
+  return logits;
+}
+
+/** Something of the server's that is no page of ours, and runs nothing. */
+async function openLibrary(context: BrowserContext): Promise<TestPage> {
+  await context.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
+  return openPage(context, `${await webServer()}/data/models/gpt2-micro/config.json`);
+}
+
+test("on WASM the same settings give the same adapter in Node and in a page, bit for bit", async () => {
+  const { page, faults } = await openLibrary(await openBrowser());
+  const told = await trainInPage(page, "wasm");
+  const trained = await trainInNode(join(folder, "node"));
+  assert.is(told.device, (await testDevice(DEVICE)).info.name, "the devices are not alike");
+  assert.equal(Object.keys(told.files).sort(), filesIn(join(trained, "adapter")));
+  for (const [name, bytes] of Object.entries(told.files))
+    assert.ok(readFileSync(join(trained, "adapter", name)).equals(Uint8Array.from(bytes)), `${name} is another`);
+  const copy = write(join(folder, "page"), told.files);
+  assertSameBits("logits", await logitsInNode(copy, DEVICE), Float32Array.from(told.logits));
+  assert.equal(faults, []);
+});
+
+test("an adapter of Node labels the same in a page, bit for bit", async () => {
+  const trained = join(await trainInNode(join(folder, "node")), "adapter");
+  const files = filesIn(trained).map((name) => [name, [...readFileSync(join(trained, name))]] as const);
+  const { page, faults } = await openLibrary(await openBrowser());
+  const logits = await page.evaluate(
+    async ([files, texts]) => {
+      const { Classifier, openDevice, registerFile }: typeof Lowrank = await import(
+        `${location.origin}/dist/browser/index.js`
+      );
+      for (const [name, bytes] of files) registerFile(`from-node/${name}`, new Blob([Uint8Array.from(bytes)]));
+      const device = await openDevice("wasm", { threads: 2 });
+      return [...(await (await Classifier.load("from-node", { device })).logits(texts))];
+    },
+    [files, TEXTS] as const,
+  );
+  assertSameBits("logits", Float32Array.from(logits), await logitsInNode(trained, DEVICE));
+  const training = await loaded(page, /saved-run|datasets-/);
+  assert.equal(training, [], "a page that classifies has loaded training code");
+  assert.equal(faults, []);
+});
+
+/** Addresses that a page has fetched and that match. */
+function loaded(page: Page, pattern: RegExp): Promise<string[]> {
+  return page.evaluate(
+    (source) =>
+      performance
+        .getEntriesByType("resource")
+        .map(({ name }) => name)
+        .filter((name) => new RegExp(source).test(name)),
+    pattern.source,
+  );
+}
+
+test("on WebGPU a page trains an adapter that answers in Node as it does there", async () => {
+  const { page, faults } = await openLibrary(await openBrowser({ webgpu: true }));
+  const told = await trainInPage(page, "webgpu");
+  const logits = await logitsInNode(write(join(folder, "webgpu"), told.files), DEVICE);
+  logits.forEach((logit, i) => {
+    assert.ok(Math.abs(logit - told.logits[i]!) < 1e-4, `logit ${i}: ${logit} in Node, ${told.logits[i]} in the page`);
+  });
+  assert.equal(faults, []);
+});
+
+test("the embed example learns once, and labels what is typed", async () => {
+  const context = await openBrowser();
+  await context.route("**/spam-assassin.csv", (route) => route.fulfill({ body: messages(40) }));
+  const { page, faults } = await openPage(context, `${await webServer()}/embed.html`);
+  const answer = page.locator("#answer");
+  for (const visit of ["first", "second"]) {
+    await page.waitForFunction(() => document.querySelector<HTMLOutputElement>("#answer")!.value === "Ready");
+    await page.fill("#text", TEXTS[0]!);
+    await page.waitForFunction(() => / %$/.test(document.querySelector<HTMLOutputElement>("#answer")!.value));
+    assert.match((await answer.textContent())!, /^(ham|spam), \d+\.\d %$/, visit);
+    if (visit === "first") await page.reload();
+  }
+  assert.equal(await loaded(page, /saved-run|datasets-/), [], "the second visit has trained again");
+  assert.equal(withoutAdapters(faults), []);
+});
+
+/** `auto` asks for a GPU, and Chromium itself says on the console that this machine has none. */
+function withoutAdapters(faults: string[]): string[] {
+  return faults.filter((fault) => fault !== "warning: No available adapters.");
+}

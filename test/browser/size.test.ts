@@ -1,0 +1,65 @@
+/** What a page has to load, of the built files as they ship: code and WASM after gzip, without models and tables. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { test } from "../harness.ts";
+
+const KB = 1000;
+/** What a page may load at most that classifies; and the whole page of this project. */
+const EMBED_BYTES = 100 * KB;
+const PAGE_BYTES = 200 * KB;
+
+const LIBRARY = packagePath("dist/browser");
+const WASM = ["dist/data.wasm", "dist/kernels.wasm", "dist/kernels-relaxed.wasm"].map((name) => packagePath(name));
+
+const zipped = (paths: readonly string[]) =>
+  paths.reduce((sum, path) => sum + gzipSync(readFileSync(path), { level: 9 }).length, 0);
+
+/** A module and all that it imports before it runs. */
+function closure(entry: string, found = new Set<string>()): Set<string> {
+  if (found.has(entry)) return found;
+  found.add(entry);
+  const imports = readFileSync(entry, "utf8").matchAll(/\b(?:from|import)\s*"(\.[^"]+)"/g);
+  for (const [, name] of imports) closure(join(dirname(entry), name!), found);
+  return found;
+}
+
+/** The source files that built ones are made of. */
+function sources(paths: Iterable<string>): string[] {
+  return [...paths].flatMap(
+    (path) => (JSON.parse(readFileSync(`${path}.map`, "utf8")) as { sources: string[] }).sources,
+  );
+}
+
+test("a page that classifies loads at most 100 kB, and no code that trains or reads data sets", () => {
+  const code = closure(join(LIBRARY, "index.js"));
+  const worker = closure(join(LIBRARY, "kernels-worker.js"));
+  const bytes = zipped([...new Set([...code, ...worker]), ...WASM]);
+  assert.ok(bytes <= EMBED_BYTES, `${bytes} bytes`);
+  const parts = sources(code);
+  assert.ok(
+    parts.some((path) => path.endsWith("src/train/classifier.ts")),
+    "the classifier is not in it",
+  );
+  const training = parts.filter((path) =>
+    /src\/train\/(trainer|saved-run|trunk|checkpoint)\.ts|src\/data\/(corpus|loader)/.test(path),
+  );
+  assert.equal(training, []);
+});
+
+test("the whole page loads at most 200 kB", () => {
+  const folder = packagePath("dist/web/dist/browser");
+  const code = readdirSync(folder).filter((name) => /\.(js|css)$/.test(name));
+  const bytes = zipped([...code.map((name) => join(folder, name)), ...WASM]);
+  assert.ok(bytes <= PAGE_BYTES, `${bytes} bytes`);
+});
+
+test("what is imported does nothing by itself: no module of the library asks for anything", async () => {
+  // A module with effects would fail here, in Node: there is no location, no navigator.gpu, no Worker of a page.
+  const before = Object.keys(globalThis).sort();
+  const library = (await import(`${LIBRARY}/index.js`)) as Record<string, unknown>;
+  assert.type(library.fineTune, "function");
+  assert.equal(Object.keys(globalThis).sort(), before);
+});
