@@ -2,26 +2,31 @@
 //
 // One loop serves every case: rows of a left matrix, read where they are, against panels of eight columns of a right matrix,
 // packed. Where the second factor lies transposed, out^T = b^T a^T is made instead, and only the store turns around. A
-// frozen weight may be kept in panels for good (`matmul_panels`): x W reads them as the right matrix, dy W^T as the left one,
-// whose rows then come in pieces of eight. A weight in f16, in panels or not, is made f32 block by block. Every result is one sum in the order of k, in blocks of KC: the same bits for
-// every slice and every size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+// frozen weight may be kept in panels for good (`matmul_panels`): x W reads them as the right matrix, dy W^T unpacks the
+// rows of the left one from them. Of a weight in f16 each block is made f32 first. Every result is one sum in the order of k, in blocks of KC: the same bits for every slice,
+// tile and size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 import { widen_rows } from "./half";
-import { PANEL, pack_columns, pack_rows, transpose_block } from "./panels";
+import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
-import { load_part, madd, store_part } from "./vector";
+import { load_part, load_some, madd, store_part, store_some } from "./vector";
 
-/** Rows of the left matrix that the kernel works on at a time. */
-const ROWS: u32 = 4;
-/** Depth of a block: a panel of 12 KiB and four rows of 6 KiB stay in the first-level cache. A multiple of 8. */
+/**
+ * Rows of the left matrix that the inner loop takes at a time. Twelve accumulators hide the latency of a fused multiply-add
+ * and just fit the registers; where products and sums are apart, each needs a register more, and eight are best.
+ */
+const ROWS: u32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
+/** Depth of a block: a panel of 12 KiB and six rows of 9 KiB stay in the first-level cache. A multiple of 8. */
 const KC: u32 = 384;
 /** Rows of a block of the left matrix, which stays in the second-level cache. */
-const MC: u32 = 128;
+const MC: u32 = 252;
 /** Columns of a block of the right matrix. */
 const NC: u32 = 512;
 
-/** A tile, and the same turned around. */
-const TILE_BYTES: u32 = 128;
-const LEFT_BYTES: u32 = MC * KC * 4;
+/** Eight rows of eight numbers, the last ones not used. */
+const TILE_BYTES: u32 = 256;
+/** Bytes from row to row of a packed block: an odd number of cache lines, so that rows do not push each other out. */
+const LEFT_ROW: u32 = KC * 4 + 64;
+const LEFT_BYTES: u32 = MC * LEFT_ROW;
 const RIGHT_BYTES: u32 = NC * KC * 4;
 
 /** Where the product at hand is written: strides in bytes, the bias's address (0: none) and whether it lies along rows. */
@@ -32,23 +37,23 @@ let bias_at: usize = 0;
 let alpha_now: f32 = 1;
 let beta_now: f32 = 0;
 
+/** How the numbers of an operand lie: in panels, or the rows or the columns of a matrix side by side. */
+const PANELS: u32 = 0;
+const BY_ROWS: u32 = 1;
+const BY_COLUMNS: u32 = 2;
+
 /**
- * The operands: left element (i, k) at left + i * left_row + (k / 8) * left_piece + (k % 8) * 4 (or * 2 for a half) unless it
- * is packed first.
+ * The left matrix, bytes from a row, a column or a row of panels to the next, and whether it is in f16. Unless it lies by rows
+ * and in f32, blocks of it are packed so.
  */
 let left: usize = 0;
-let left_row: usize = 0;
-let left_piece: usize = 32;
-/** Bytes from one k to the next where the left matrix has to be packed, else 0. */
-let left_depth: usize = 0;
-/** The right matrix: its panels and their length in bytes, or where it is packed from. */
-let right: usize = 0;
-let right_panel: usize = 0;
-let right_stride: usize = 0;
-/** 0: in panels already; 1: rows side by side; 2: columns side by side. */
-let right_form: u32 = 0;
-/** Whether an operand is in f16: then its numbers have two bytes, and each block of it is made f32 first. */
+let left_form: u32 = BY_ROWS;
+let left_stride: usize = 0;
 let left_half: bool = false;
+/** The right matrix, bytes from a row, a column or a panel to the next. Unless it lies in panels and in f32, it is packed. */
+let right: usize = 0;
+let right_form: u32 = PANELS;
+let right_stride: usize = 0;
 let right_half: bool = false;
 
 export function matmul_wide(
@@ -75,8 +80,8 @@ export function matmul_wide(
   set_output(out + (out_offset << 2), out_row, has_bias ? bias : 0, alpha, beta);
   const a_at = a + (a_offset << 2);
   const b_at = b + (b_offset << (b_half ? 1 : 2));
-  // Transposed where that saves packing the larger matrix, or packs the smaller one.
-  if (b_row == 1 && b_col != 1 && m < n) {
+  // Transposed where b is larger than a and than the result: then these two are turned around, and b is read where it is.
+  if (b_row == 1 && b_col != 1 && m < min(n, k)) {
     is_transposed = true;
     set_left(b_at, b_col, 1, b_half);
     set_right(a_at, a_col, a_row, 0);
@@ -159,19 +164,19 @@ export function matmul_panels(
 ): void {
   set_output(out + (out_offset << 2), out_row, has_bias ? bias : 0, alpha, beta);
   const a_at = a + (a_offset << 2);
+  const panel: usize = b_half ? 16 : 32;
   if (b_col == 1) {
     set_left(a_at, a_row, a_col, 0);
     right = b;
-    right_panel = k << (b_half ? 4 : 5);
-    right_form = 0;
+    right_form = PANELS;
+    right_stride = k * panel;
     right_half = b_half != 0;
     product(m, n, k);
   } else {
     is_transposed = true;
     left = b;
-    left_row = b_half ? 16 : 32;
-    left_piece = n << (b_half ? 4 : 5);
-    left_depth = 0;
+    left_form = PANELS;
+    left_stride = n * panel;
     left_half = b_half != 0;
     set_right(a_at, a_col, a_row, 0);
     product(n, m, k);
@@ -190,16 +195,15 @@ function set_output(out: usize, stride: u32, bias: usize, alpha: f32, beta: f32)
 /** Strides in elements: from row to row, and along k, which is 1 for halves. */
 function set_left(at: usize, row: u32, depth: u32, half: u32): void {
   left = at;
-  left_row = row << (half ? 1 : 2);
-  left_piece = half ? 16 : 32;
-  left_depth = depth == 1 ? 0 : depth << 2;
+  left_form = depth == 1 ? BY_ROWS : BY_COLUMNS;
+  left_stride = (depth == 1 ? row : depth) << (half ? 1 : 2);
   left_half = half != 0;
 }
 
 /** Strides in elements: along k, and from column to column. */
 function set_right(at: usize, depth: u32, col: u32, half: u32): void {
   right = at;
-  right_form = col == 1 ? 1 : 2;
+  right_form = col == 1 ? BY_ROWS : BY_COLUMNS;
   right_stride = (col == 1 ? depth : col) << (half ? 1 : 2);
   right_half = half != 0;
 }
@@ -210,8 +214,8 @@ function product(m: u32, n: u32, k: u32): void {
   const columns = ((n + PANEL * threads - 1) / (PANEL * threads)) * PANEL;
   const rows = ((m + ROWS * threads - 1) / (ROWS * threads)) * ROWS;
   // In multiply-adds a step of k; to pack a number costs about as much as eight.
-  const left_cost: u32 = left_depth != 0 ? 8 : left_half ? 4 : 0;
-  const right_cost: u32 = (right_form != 0 ? 8 : 0) + (right_half ? 4 : 0);
+  const left_cost: u32 = (left_form != BY_ROWS ? 8 : 0) + (left_half ? 4 : 0);
+  const right_cost: u32 = (right_form != PANELS ? 8 : 0) + (right_half ? 4 : 0);
   const by_columns: u64 = <u64>m * columns + left_cost * m + right_cost * columns;
   const by_rows: u64 = <u64>rows * n + left_cost * rows + right_cost * n;
   if (by_columns <= by_rows) blocks(0, m, slice_begin(n, PANEL), slice_end(n, PANEL), k);
@@ -228,62 +232,60 @@ function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
     const kc = min<u32>(KC, k - depth);
     for (let jc = j0; jc < j1; jc += NC) {
       const nc = min<u32>(NC, j1 - jc);
-      let panels = right + (jc / PANEL) * right_panel + (depth << 5);
-      let panel = right_panel;
-      if (right_form != 0 || right_half) {
+      let panels = right + (jc / PANEL) * right_stride + (depth << 5);
+      let panel = right_stride;
+      if (right_form != PANELS || right_half) {
         panels = right_block;
         panel = kc << 5;
         pack_right(panels, jc, nc, depth, kc);
       }
       for (let ic = i0; ic < i1; ic += MC) {
         const mc = min<u32>(MC, i1 - ic);
-        let rows = left + ic * left_row + (depth >> 3) * left_piece;
-        let row = left_row;
-        let piece = left_piece;
-        if (left_depth != 0) {
-          transpose_block(left_block, KC << 2, left + ic * left_row + depth * left_depth, left_depth, kc, mc);
+        let rows = left + ic * left_stride + (depth << 2);
+        let row = left_stride;
+        if (left_form != BY_ROWS || left_half) {
           rows = left_block;
-          row = KC << 2;
-          piece = 32;
-        } else if (left_half) {
-          // Pieces stay what they are, in rows or in panels, with the rows of the block side by side.
-          row = left_piece == 16 ? KC << 2 : 32;
-          piece = left_piece == 16 ? 32 : mc << 5;
-          if (left_piece == 16) widen_rows(left_block, row, rows, left_row, mc, kc);
-          else widen_rows(left_block, piece, rows, left_piece, (kc + 7) >> 3, mc << 3);
-          rows = left_block;
+          row = LEFT_ROW;
+          pack_left(rows, ic, mc, depth, kc);
         }
-        block(rows, row, piece, panels, panel, ic, mc, jc, nc, kc, depth == 0);
+        block(rows, row, panels, panel, ic, mc, jc, nc, kc, depth == 0);
       }
     }
     depth += KC;
   } while (depth < k);
 }
 
+/** Rows ic .. ic + mc of the left matrix, depth .. depth + kc, as rows of f32, LEFT_ROW bytes apart. */
+function pack_left(rows: usize, ic: u32, mc: u32, depth: u32, kc: u32): void {
+  if (left_form == BY_COLUMNS) {
+    transpose_block(rows, LEFT_ROW, left + depth * left_stride + (ic << 2), left_stride, kc, mc);
+  } else if (left_form == PANELS) {
+    const from = left + (depth / PANEL) * left_stride + (ic << (left_half ? 4 : 5));
+    unpack_rows(rows, LEFT_ROW, from, left_stride, left_half, kc, mc);
+  } else {
+    widen_rows(rows, LEFT_ROW, left + ic * left_stride + (depth << 1), left_stride, mc, kc);
+  }
+}
+
 /** Columns jc .. jc + nc of the right matrix, depth .. depth + kc, as panels of f32. */
 function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void {
-  if (right_form == 0)
-    return widen_rows(
-      panels,
-      kc << 5,
-      right + (jc / PANEL) * right_panel + (depth << 4),
-      right_panel,
-      (nc + 7) / PANEL,
-      kc << 3,
-    );
-  const step: u32 = right_half ? 1 : 2;
-  let from =
-    right_form == 1 ? right + depth * right_stride + (jc << step) : right + jc * right_stride + (depth << step);
+  if (right_form == PANELS) {
+    const from = right + (jc / PANEL) * right_stride + (depth << 4);
+    widen_rows(panels, kc << 5, from, right_stride, (nc + PANEL - 1) / PANEL, kc << 3);
+    return;
+  }
+  const by_rows = right_form == BY_ROWS;
+  const shift: u32 = right_half ? 1 : 2;
+  let from = right + (by_rows ? depth * right_stride + (jc << shift) : jc * right_stride + (depth << shift));
   let stride = right_stride;
   if (right_half) {
     const floats = panels + RIGHT_BYTES;
-    const rows = right_form == 1 ? kc : nc;
-    const count = right_form == 1 ? nc : kc;
+    const count = by_rows ? nc : kc;
     stride = count << 2;
-    widen_rows(floats, stride, from, right_stride, rows, count);
+    widen_rows(floats, stride, from, right_stride, by_rows ? kc : nc, count);
     from = floats;
   }
-  if (right_form == 1) pack_rows(panels, from, stride, kc, nc);
+  if (by_rows) pack_rows(panels, from, stride, kc, nc);
   else pack_columns(panels, from, stride, kc, nc);
 }
 
@@ -291,7 +293,6 @@ function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void 
 function block(
   rows: usize,
   row: usize,
-  piece: usize,
   panels: usize,
   panel: usize,
   i0: u32,
@@ -302,27 +303,45 @@ function block(
   is_first: bool,
 ): void {
   const tile = scratch_memory();
+  const turned = tile + TILE_BYTES;
   for (let j: u32 = 0; j < n; j += PANEL) {
     const p = panels + (j / PANEL) * panel;
     const cols = min<u32>(PANEL, n - j);
-    for (let i: u32 = 0; i < m; i += ROWS) {
-      const count = min<u32>(ROWS, m - i);
-      multiply(tile, rows + i * row, row, piece, count, p, k);
-      if (is_transposed) store_turned(tile, i0 + i, count, j0 + j, cols, is_first);
-      else store_tile(tile, i0 + i, count, j0 + j, cols, is_first);
+    for (let i: u32 = 0; i < m; ) {
+      const rest = m - i;
+      const count = tile_rows(rest);
+      if (is_transposed) {
+        multiply(tile, rows + i * row, row, count, p, k);
+        transpose_block(turned, 32, tile, 32, 8, PANEL);
+        store_tile(turned, j0 + j, cols, i0 + i, count, is_first);
+      } else {
+        multiply(tile, rows + i * row, row, count, p, k);
+        store_tile(tile, i0 + i, count, j0 + j, cols, is_first);
+      }
+      i += count;
     }
   }
 }
 
+/** Rows of the next tile where `rest` are left: eight make two tiles of four. */
+function tile_rows(rest: u32): u32 {
+  return min<u32>(rest == 7 || rest == 8 ? 4 : ROWS, rest);
+}
+
 /**
- * tile [4, 8] = four rows times a panel. Rows come in pieces of eight numbers, `piece` bytes apart; of fewer than four rows
- * the last is used again. 8 accumulators: more would not stay in registers.
+ * tile [rows, 8] = rows of the left matrix, `row` bytes apart, times a panel [k][8]. Called in two places, so that it stays a
+ * function: V8 unrolls loops that lie within others, and then runs out of registers.
  */
-function multiply(tile: usize, a0: usize, row: usize, piece: usize, rows: u32, panel: usize, k: u32): void {
+function multiply(tile: usize, a: usize, row: usize, rows: u32, panel: usize, k: u32): void {
+  if (ASC_FEATURE_RELAXED_SIMD && rows > 4) multiply_six(tile, a, row, rows, panel, k);
+  else multiply_four(tile, a, row, rows, panel, k);
+}
+
+/** Up to four rows; of fewer the last is used again. */
+function multiply_four(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
   let a1 = a0 + (rows > 1 ? row : 0);
   let a2 = a1 + (rows > 2 ? row : 0);
   let a3 = a2 + (rows > 3 ? row : 0);
-  const step = piece - 32;
   const last = panel + (k << 5);
   let p = panel;
   let c00 = f32x4.splat(0);
@@ -333,32 +352,25 @@ function multiply(tile: usize, a0: usize, row: usize, piece: usize, rows: u32, p
   let c21 = c00;
   let c30 = c00;
   let c31 = c00;
-  while (p < last) {
-    const end = min<usize>(p + 256, last);
-    for (; p < end; p += 32) {
-      const b0 = v128.load(p);
-      const b1 = v128.load(p, 16);
-      const x0 = v128.load_splat<f32>(a0);
-      c00 = madd(x0, b0, c00);
-      c01 = madd(x0, b1, c01);
-      const x1 = v128.load_splat<f32>(a1);
-      c10 = madd(x1, b0, c10);
-      c11 = madd(x1, b1, c11);
-      const x2 = v128.load_splat<f32>(a2);
-      c20 = madd(x2, b0, c20);
-      c21 = madd(x2, b1, c21);
-      const x3 = v128.load_splat<f32>(a3);
-      c30 = madd(x3, b0, c30);
-      c31 = madd(x3, b1, c31);
-      a0 += 4;
-      a1 += 4;
-      a2 += 4;
-      a3 += 4;
-    }
-    a0 += step;
-    a1 += step;
-    a2 += step;
-    a3 += step;
+  for (; p < last; p += 32) {
+    const b0 = v128.load(p);
+    const b1 = v128.load(p, 16);
+    const x0 = v128.load_splat<f32>(a0);
+    c00 = madd(x0, b0, c00);
+    c01 = madd(x0, b1, c01);
+    const x1 = v128.load_splat<f32>(a1);
+    c10 = madd(x1, b0, c10);
+    c11 = madd(x1, b1, c11);
+    const x2 = v128.load_splat<f32>(a2);
+    c20 = madd(x2, b0, c20);
+    c21 = madd(x2, b1, c21);
+    const x3 = v128.load_splat<f32>(a3);
+    c30 = madd(x3, b0, c30);
+    c31 = madd(x3, b1, c31);
+    a0 += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
   }
   v128.store(tile, c00);
   v128.store(tile, c01, 16);
@@ -370,44 +382,96 @@ function multiply(tile: usize, a0: usize, row: usize, piece: usize, rows: u32, p
   v128.store(tile, c31, 112);
 }
 
-/** Rows i .. i + rows, columns j .. j + cols of out from the tile's. The first block of k brings beta and the bias. */
-function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool): void {
-  const beta: f32 = is_first ? beta_now : 1;
-  const bias = is_first && bias_at != 0 ? bias_at + (j << 2) : 0;
-  for (let r: u32 = 0; r < rows; r++) {
-    const to = out_at + (i + r) * out_line + (j << 2);
-    const from = tile + (r << 5);
-    for (let c: u32 = 0; c < cols; c += 4) {
-      const at: usize = c << 2;
-      const rest = cols - c;
-      if (rest >= 4) {
-        let v = f32x4.mul(v128.load(from + at), f32x4.splat(alpha_now));
-        if (bias != 0) v = f32x4.add(v, v128.load(bias + at));
-        if (beta != 0) v = madd(f32x4.splat(beta), v128.load(to + at), v);
-        v128.store(to + at, v);
-      } else {
-        let v = f32x4.mul(v128.load(from + at), f32x4.splat(alpha_now));
-        if (bias != 0) v = f32x4.add(v, load_part(bias + at, rest));
-        if (beta != 0) v = madd(f32x4.splat(beta), load_part(to + at, rest), v);
-        store_part(to + at, v, rest);
-      }
-    }
+/** Five or six rows. */
+function multiply_six(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
+  let a1 = a0 + row;
+  let a2 = a1 + row;
+  let a3 = a2 + row;
+  let a4 = a3 + row;
+  let a5 = a4 + (rows > 5 ? row : 0);
+  const last = panel + (k << 5);
+  let p = panel;
+  let c00 = f32x4.splat(0);
+  let c01 = c00;
+  let c10 = c00;
+  let c11 = c00;
+  let c20 = c00;
+  let c21 = c00;
+  let c30 = c00;
+  let c31 = c00;
+  let c40 = c00;
+  let c41 = c00;
+  let c50 = c00;
+  let c51 = c00;
+  for (; p < last; p += 32) {
+    const b0 = v128.load(p);
+    const b1 = v128.load(p, 16);
+    const x0 = v128.load_splat<f32>(a0);
+    c00 = madd(x0, b0, c00);
+    c01 = madd(x0, b1, c01);
+    const x1 = v128.load_splat<f32>(a1);
+    c10 = madd(x1, b0, c10);
+    c11 = madd(x1, b1, c11);
+    const x2 = v128.load_splat<f32>(a2);
+    c20 = madd(x2, b0, c20);
+    c21 = madd(x2, b1, c21);
+    const x3 = v128.load_splat<f32>(a3);
+    c30 = madd(x3, b0, c30);
+    c31 = madd(x3, b1, c31);
+    const x4 = v128.load_splat<f32>(a4);
+    c40 = madd(x4, b0, c40);
+    c41 = madd(x4, b1, c41);
+    const x5 = v128.load_splat<f32>(a5);
+    c50 = madd(x5, b0, c50);
+    c51 = madd(x5, b1, c51);
+    a0 += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
+    a4 += 4;
+    a5 += 4;
   }
+  v128.store(tile, c00);
+  v128.store(tile, c01, 16);
+  v128.store(tile, c10, 32);
+  v128.store(tile, c11, 48);
+  v128.store(tile, c20, 64);
+  v128.store(tile, c21, 80);
+  v128.store(tile, c30, 96);
+  v128.store(tile, c31, 112);
+  v128.store(tile, c40, 128);
+  v128.store(tile, c41, 144);
+  v128.store(tile, c50, 160);
+  v128.store(tile, c51, 176);
 }
 
-/** The same where the tile's rows are out's columns: j counts rows of out, i columns. */
-function store_turned(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool): void {
-  const turned = tile + TILE_BYTES;
-  transpose_block(turned, 16, tile, 32, ROWS, PANEL);
-  const beta: f32 = is_first ? beta_now : 1;
-  const bias = is_first && bias_at != 0 ? bias_at + (i << 2) : 0;
-  for (let c: u32 = 0; c < cols; c++) {
-    const to = out_at + (j + c) * out_line + (i << 2);
-    let v = f32x4.mul(v128.load(turned + (c << 4)), f32x4.splat(alpha_now));
-    if (bias != 0) v = f32x4.add(v, rows == 4 ? v128.load(bias) : load_part(bias, rows));
-    if (beta != 0) v = madd(f32x4.splat(beta), rows == 4 ? v128.load(to) : load_part(to, rows), v);
-    if (rows == 4) v128.store(to, v);
-    else store_part(to, v, rows);
+/**
+ * out[i + r][j + c] = tile[r][c] * alpha + bias[c], plus beta times what was there, for r < rows and c < cols. The first block
+ * of k brings beta and the bias.
+ */
+function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool): void {
+  const alpha = f32x4.splat(alpha_now);
+  const factor: f32 = is_first ? beta_now : 1;
+  const beta = f32x4.splat(factor);
+  const low = min<u32>(cols, 4);
+  const high = cols - low;
+  let bias0 = f32x4.splat(0);
+  let bias1 = bias0;
+  if (is_first && bias_at != 0) {
+    bias0 = load_some(bias_at + (j << 2), low);
+    if (high > 0) bias1 = load_some(bias_at + (j << 2) + 16, high);
+  }
+  let to = out_at + i * out_line + (j << 2);
+  for (const end = tile + (rows << 5); tile < end; tile += 32) {
+    let v = madd(v128.load(tile), alpha, bias0);
+    if (factor != 0) v = madd(beta, load_some(to, low), v);
+    store_some(to, v, low);
+    if (high > 0) {
+      v = madd(v128.load(tile, 16), alpha, bias1);
+      if (factor != 0) v = madd(beta, load_some(to + 16, high), v);
+      store_some(to + 16, v, high);
+    }
+    to += out_line;
   }
 }
 

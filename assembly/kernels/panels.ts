@@ -1,5 +1,6 @@
 // Packing for the matrix product. A panel is 8 columns of a matrix, row after row: [k][8]. Reference: BLIS (Van Zee and van
 // de Geijn 2015).
+import { load_halves } from "./half";
 
 /** Columns of a panel. */
 export const PANEL: u32 = 8;
@@ -95,5 +96,31 @@ export function pack_columns(to: usize, from: usize, stride: usize, k: u32, cols
     const at = to + (c / PANEL) * panel;
     if (count < PANEL) memory.fill(at, 0, panel);
     transpose_block(at, 32, from + c * stride, stride, count, k);
+  }
+}
+
+/**
+ * Rows of `k` floats, `to_stride` bytes apart, from panels of eight numbers a row, [k / 8][rows][8], `stride` bytes apart;
+ * `half`: from panels of f16.
+ */
+export function unpack_rows(
+  to: usize,
+  to_stride: usize,
+  from: usize,
+  stride: usize,
+  half: bool,
+  k: u32,
+  rows: u32,
+): void {
+  for (let depth: u32 = 0; depth < k; depth += PANEL) {
+    let at = to + (depth << 2);
+    let source = from;
+    for (let row: u32 = 0; row < rows; row++) {
+      v128.store(at, half ? load_halves(source) : v128.load(source));
+      v128.store(at, half ? load_halves(source + 8) : v128.load(source, 16), 16);
+      at += to_stride;
+      source += half ? 16 : 32;
+    }
+    from += stride;
   }
 }

@@ -20,17 +20,30 @@ export function max_lanes(v: v128): f32 {
 
 /** `count` of 1 to 3 numbers in the first lanes, 0 in the others. */
 export function load_part(at: usize, count: u32): v128 {
-  let v = v128.load_zero<f32>(at);
-  if (count > 1) v = v128.load_lane<f32>(at, v, 1, 4);
-  if (count > 2) v = v128.load_lane<f32>(at, v, 2, 8);
-  return v;
+  if (count == 1) return v128.load_zero<f32>(at);
+  const v = v128.load_zero<f64>(at);
+  return count == 2 ? v : v128.load_lane<f32>(at, v, 2, 8);
 }
 
 /** Writes the first `count` of 1 to 3 lanes. */
 export function store_part(at: usize, v: v128, count: u32): void {
-  v128.store_lane<f32>(at, v, 0);
-  if (count > 1) v128.store_lane<f32>(at, v, 1, 4);
-  if (count > 2) v128.store_lane<f32>(at, v, 2, 8);
+  if (count == 1) {
+    v128.store_lane<f32>(at, v, 0);
+    return;
+  }
+  v128.store_lane<f64>(at, v, 0);
+  if (count == 3) v128.store_lane<f32>(at, v, 2, 8);
+}
+
+/** `count` of 1 to 4 numbers in the first lanes, 0 in the others. */
+export function load_some(at: usize, count: u32): v128 {
+  return count == 4 ? v128.load(at) : load_part(at, count);
+}
+
+/** Writes the first `count` of 1 to 4 lanes. */
+export function store_some(at: usize, v: v128, count: u32): void {
+  if (count == 4) v128.store(at, v);
+  else store_part(at, v, count);
 }
 
 /** 1.5 * 2^23: added to a small number it leaves the nearest integer in the low bits. */
