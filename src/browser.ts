@@ -3,13 +3,16 @@
  * asked for, so that a page that classifies carries neither.
  */
 import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
 import type { FineTuneRun } from "./train/saved-run.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
 
 export type { Backend, DeviceInfo } from "./backend/backend.ts";
 export type { GPT2Config, Init, LoraConfig, Mode, Pooling, Scaling, Target } from "./config.ts";
+export type { BlockStats, Blocks } from "./data/blocks.ts";
 export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
 export type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+export type { LoadedTexts, TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
 export { Tokenizer } from "./data/tokenizer.ts";
 export { type DeviceName, type DeviceOptions, openDevice } from "./device.ts";
 export {
@@ -47,7 +50,12 @@ export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): 
   return (await import("./data/datasets.ts")).loadDataset(spec, options);
 }
 
-/** Fine-tunes a GPT-2 as a text classifier, as in Node; a run is saved without charts. */
+/** Reads texts for a language model: see `loadTexts` in data/texts.ts. */
+export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promise<LoadedTexts> {
+  return (await import("./data/texts.ts")).loadTexts(spec, options);
+}
+
+/** Fine-tunes a GPT-2, as in Node; a run is saved without charts. */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   return (await import("./train/saved-run.ts")).fineTuneWith(() => [], args);
 }

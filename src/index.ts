@@ -1,8 +1,10 @@
 /** Lowrank's public API in Node; browser.ts is the same in a page. */
 export type { Backend, DeviceInfo } from "./backend/backend.ts";
 export type { GPT2Config, Init, LoraConfig, Mode, Pooling, Scaling, Target } from "./config.ts";
+export type { BlockStats, Blocks } from "./data/blocks.ts";
 export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
 export { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
+export { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "./data/texts.ts";
 export { Tokenizer } from "./data/tokenizer.ts";
 export { type DeviceName, type DeviceOptions, openDevice } from "./device.ts";
 export {

@@ -2,22 +2,24 @@
 import type { Command } from "commander";
 import { absolutePath } from "#platform";
 import { choice, list, number } from "./cli.ts";
-import { INITS, MODES, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
+import { INITS, MODES, type Objective, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
 import type { Padding } from "./data/dataset.ts";
-import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+import type { DatasetOptions, DatasetSpec } from "./data/datasets.ts";
 import { BATCHINGS } from "./data/loader.ts";
 import { SPLITS, type Split } from "./data/split.ts";
+import type { TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
 import { ConfigError } from "./errors.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
 import { SCHEDULES } from "./train/schedule.ts";
 
 /** Everything that a flag can set; what is left out comes from the preset, then from the defaults. */
 export interface Settings extends Partial<TrainOptions> {
+  objective?: Objective;
   model?: string;
-  data?: string;
-  train?: string;
-  val?: string;
-  test?: string;
+  data?: Files;
+  train?: Files;
+  val?: Files;
+  test?: Files;
   dataset?: string;
   textColumn?: string;
   labelColumn?: string;
@@ -26,6 +28,14 @@ export interface Settings extends Partial<TrainOptions> {
   dedupe?: boolean;
   padding?: Padding;
   maxLength?: number;
+  stride?: number;
+}
+
+/** A flag's file; several where it was given several. */
+type Files = string | readonly string[];
+
+function files(value: string, before?: Files): Files {
+  return before === undefined ? value : [before, value].flat();
 }
 
 export const PRESETS = {
@@ -65,10 +75,10 @@ export function addSettings(program: Command): Command {
       "--model <dir|name>",
       "a GPT-2: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2 or owner/name of the Hugging Face hub",
     )
-    .option("--data <file>", "CSV, TSV or JSON lines to balance and split 70/10/20")
-    .option("--train <file>", "training set, with --val and --test: as they are, not balanced")
-    .option("--val <file>", "validation set")
-    .option("--test <file>", "test set")
+    .option("--data <file>", "CSV, TSV or JSON lines to balance and split 70/10/20", files)
+    .option("--train <file>", "training set, with --val and --test: as they are, not balanced", files)
+    .option("--val <file>", "validation set", files)
+    .option("--test <file>", "test set", files)
     .option("--dataset <name>", "spam-assassin (bundled), or sms, the experiment's data (fetched at first use)")
     .addOption(choice("--split <how>", "of --data or --dataset (default: experiment for sms, else random)", SPLITS))
     .option("--no-balance", "keep all rows of the larger classes of --data or --dataset")
@@ -111,33 +121,70 @@ export function settingsOf(flags: Settings, preset: Settings): Settings {
   if (headBias === false) settings.headBias = false;
   if (balance === false) settings.balance = false;
   const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
-  if (hasFiles && given.dataset === undefined) delete settings.dataset;
+  if ((hasFiles || given.objective === "lm") && given.dataset === undefined) delete settings.dataset;
   return settings;
 }
 
-export function datasetSpec({ data, train, val, test, dataset }: Settings): DatasetSpec {
-  const splits = [train, val, test].filter((file) => file !== undefined);
-  const sources = [data !== undefined, splits.length > 0, dataset !== undefined].filter(Boolean).length;
-  const given = Object.entries({ data, train, val, test, dataset }).flatMap(([key, value]) =>
-    value === undefined ? [] : [`--${key}`],
-  );
-  if (sources !== 1 || (splits.length > 0 && splits.length < 3))
-    throw new ConfigError("it is not clear what to train on", {
-      expected: "one of --data FILE, --dataset NAME, or all of --train, --val and --test",
-      found: given.length === 0 ? "none of them" : given.join(", "),
-    });
-  if (data !== undefined) return { file: data };
+/** Where messages come from. */
+export function datasetSpec(settings: Settings): DatasetSpec {
+  const { dataset, stride } = settings;
+  if (stride !== undefined) throw new ConfigError("--stride is for texts", { expected: "--objective lm beside it" });
+  const sources = sourcesOf(settings, dataset !== undefined, "--dataset NAME");
   if (dataset !== undefined) return { name: dataset };
-  return { train: train!, val: val!, test: test! };
+  const one = (key: keyof typeof sources) => {
+    const [file, ...more] = sources[key]!;
+    if (more.length === 0) return file!;
+    throw new ConfigError(`--${key} takes one file of messages`, { found: sources[key]!.join(", ") });
+  };
+  if (sources.data) return { file: one("data") };
+  return { train: one("train"), val: one("val"), test: one("test") };
 }
 
+/** The files that were named, by their flags. Throws ConfigError unless they are --data alone, or the three sets, or `other`. */
+function sourcesOf({ data, train, val, test }: Settings, other = false, alternative?: string) {
+  const named = Object.entries({ data, train, val, test }).filter(([, some]) => some !== undefined);
+  const sources = Object.fromEntries(named.map(([key, some]) => [key, [some!].flat()]));
+  const { length } = named;
+  if (data !== undefined ? length === 1 && !other : other ? length === 0 : length === 3)
+    return sources as Partial<Record<"data" | "train" | "val" | "test", string[]>>;
+  throw new ConfigError("it is not clear what to train on", {
+    expected: `one of --data FILE, ${alternative ? `${alternative}, ` : ""}or all of --train, --val and --test`,
+    found:
+      [...Object.keys(sources), ...(other ? ["dataset"] : [])].map((key) => `--${key}`).join(", ") || "none of them",
+  });
+}
+
+/** Where texts for a language model come from. Throws ConfigError for settings that only messages have. */
+export function textsSpec(settings: Settings): TextsSpec {
+  const { labelColumn, split, balance, dedupe, padding, dataset } = settings;
+  const refused = Object.entries({ labelColumn, split, balance, dedupe, padding, dataset }).filter(
+    ([, value]) => value !== undefined,
+  );
+  if (refused.length > 0)
+    throw new ConfigError("texts for a language model have no such settings", {
+      expected: "files, maxLength, stride, textColumn",
+      found: refused.map(([key]) => key).join(", "),
+    });
+  const { data, train, val, test } = sourcesOf(settings);
+  return data ? { file: data } : { train: train!, val: val!, test: test! };
+}
+
+/** How texts are read. */
+export function textsOptions(settings: Settings, seed: number, context: number): TextsOptions {
+  const { textColumn, maxLength = context, stride } = settings;
+  checkContext("blocks", maxLength, context);
+  return {
+    seed,
+    maxLength,
+    ...(textColumn === undefined ? {} : { textColumn }),
+    ...(stride === undefined ? {} : { stride }),
+  };
+}
+
+/** How messages are read. */
 export function datasetOptions(settings: Settings, seed: number, context: number): DatasetOptions {
   const { textColumn, labelColumn, split, balance, dedupe, maxLength = context, padding = "none" } = settings;
-  if (maxLength > context || (typeof padding === "number" && padding > context))
-    throw new ConfigError("messages would be longer than the model's context", {
-      expected: `at most ${context} tokens`,
-      found: `${Math.max(maxLength, typeof padding === "number" ? padding : 0)}`,
-    });
+  checkContext("messages", Math.max(maxLength, typeof padding === "number" ? padding : 0), context);
   return {
     seed,
     maxLength,
@@ -152,19 +199,29 @@ export function datasetOptions(settings: Settings, seed: number, context: number
 
 /** What a run's config keeps of its data: files by their full paths, so that it can be gone on with from anywhere. */
 export function dataRecord(
-  spec: DatasetSpec,
-  options: DatasetOptions,
-  { split }: LoadedDataset,
+  spec: DatasetSpec | TextsSpec,
+  options: DatasetOptions | TextsOptions,
+  data: TrainingData,
 ): Record<string, unknown> {
-  const paths = Object.entries(spec).map(([key, path]) => [key, absolutePath(String(path))]);
+  const full = (path: unknown) => absolutePath(String(path));
+  const paths = Object.entries(spec).map(([key, some]) => [key, Array.isArray(some) ? some.map(full) : full(some)]);
   return {
     ...("name" in spec ? spec : Object.fromEntries(paths)),
     ...options,
-    ...(split === "given" ? {} : { split }),
+    ...(data.objective === "lm" || data.split === "given" ? {} : { split: data.split }),
   };
+}
+
+function checkContext(what: string, longest: number, context: number): void {
+  if (longest > context)
+    throw new ConfigError(`${what} would be longer than the model's context`, {
+      expected: `at most ${context} tokens`,
+      found: `${longest}`,
+    });
 }
 
 /** The training options among the settings. */
 export function trainOptions(settings: Settings): TrainOptions {
-  return resolveOptions(Object.fromEntries(Object.entries(settings).filter(([key]) => key in DEFAULTS)));
+  const options = Object.fromEntries(Object.entries(settings).filter(([key]) => key in DEFAULTS));
+  return resolveOptions(options, settings.objective);
 }

@@ -1,67 +1,41 @@
-/** train: fine-tunes GPT-2 as a text classifier and leaves a run directory. */
-import { absolutePath, exists, joinPath, remove } from "#platform";
+/** train: fine-tunes GPT-2 as a text classifier or as a language model and leaves a run directory. */
+import { exists, joinPath, remove } from "#platform";
 import { choice, command, deviceFlag, main, number, threadsFlag } from "./cli.ts";
-import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
-import { type DeviceName, openDevice } from "./device.ts";
+import { OBJECTIVES } from "./config.ts";
+import type { TrainingData } from "./data/texts.ts";
+import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
-import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
-import { openAdapter } from "./io/open-adapter.ts";
-import type { Adapter } from "./io/peft.ts";
-import { downloadProgress } from "./report/download.ts";
+import { newJob, resumedJob, type TrainFlags } from "./job.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
-import {
-  addSettings,
-  dataRecord,
-  datasetOptions,
-  datasetSpec,
-  PRESETS,
-  type Settings,
-  settingsOf,
-  trainOptions,
-} from "./settings.ts";
-import { keepCheckpoint, lastCheckpoint } from "./train/checkpoint.ts";
-import { resolveOptions, type TrainOptions, withAdapter } from "./train/options.ts";
+import { addSettings, PRESETS } from "./settings.ts";
+import { keepCheckpoint } from "./train/checkpoint.ts";
 import { specOf } from "./train/preparation.ts";
-import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
+import { RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
 import { runCharts } from "./train/run-charts.ts";
-import {
-  beginRun,
-  type RunConfig,
-  readRunConfig,
-  refuseExisting,
-  runConfig,
-  saveFailedRun,
-  saveRun,
-} from "./train/run-directory.ts";
+import { beginRun, saveFailedRun, saveRun } from "./train/run-directory.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
 import { fineTune } from "./train/trainer.ts";
-
-interface Flags extends Settings {
-  device: DeviceName;
-  threads?: number;
-  preset: keyof typeof PRESETS;
-  out?: string;
-  force?: boolean;
-  json?: boolean;
-  checkpointEvery?: number;
-  resume?: string;
-  adapter?: string;
-}
 
 const program = command(
   "train",
   "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or its last block or layer.\n" +
-    "Without flags: the bundled gpt2-micro on the bundled mail corpus, spam against ham, in a few minutes.",
+    "Without flags: the bundled gpt2-micro on the bundled mail corpus, spam against ham, in a few minutes.\n" +
+    "With --objective lm it goes on as a language model, on plain text files (each one document, cut 80/10/10 at line\n" +
+    'ends) or JSON lines (.jsonl: {"text"} or {"prompt", "completion"} a line, shuffled and split), in blocks of --max-length.',
   "  train\n" +
     "  train --data messages.csv --rank 16 --alpha 32 --out runs/r16\n" +
     "  train --train train.csv --val val.csv --test test.csv --mode last_block --epochs 10\n" +
     "  train --preset paper --rank 16 --alpha 16\n" +
-    "  train --adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
+    "  train --adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv\n" +
+    "  train --objective lm --data book.txt --max-length 128\n" +
+    "  train --objective lm --data questions.jsonl --model gpt2",
 );
 addSettings(program)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .option("--adapter <dir>", "go on from an adapter: of a run, or a PEFT LoRA adapter of a classifier (SEQ_CLS)")
+  .addOption(choice("--objective <o>", "what is learned (default: classification)", OBJECTIVES))
+  .option("--stride <n>", "lm: tokens between the beginnings of two blocks (default: --max-length)", number)
+  .option("--adapter <dir>", "go on from an adapter: of a run, or a PEFT LoRA adapter (SEQ_CLS, or CAUSAL_LM with lm)")
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
   .option("--checkpoint-every <n>", "keep the last two checkpoints of a run in its directory, n steps apart", number)
@@ -80,7 +54,7 @@ class Printer {
 
   constructor(
     private readonly json: boolean,
-    private readonly data: LoadedDataset,
+    private readonly data: TrainingData,
   ) {}
 
   begin(model: string): void {
@@ -106,7 +80,8 @@ class Printer {
       case "step": {
         const { record, examplesPerSecond, secondsLeft } = event;
         this.recent = [...this.recent, record].slice(-RECENT_STEPS);
-        const [loss, accuracy] = [this.mean("loss"), this.mean("accuracy")];
+        const loss = this.mean("loss");
+        const accuracy = this.data.objective === "classification" ? this.mean("accuracy") : null;
         const epoch = Math.ceil(record.epoch);
         this.progress?.update({ step: record.step, epoch, loss, accuracy, examplesPerSecond, secondsLeft });
         break;
@@ -137,102 +112,10 @@ function jsonEvent(event: TrainEvent): object | null {
   return { type: "end", options, stats, before, after, seconds, aborted };
 }
 
-function defaultOut(): string {
-  return joinPath("runs", new Date().toISOString().slice(0, 19).replace("T", "_").replaceAll(":", "-"));
-}
-
-/** Downloads are told of on stderr. */
-const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
-
-/** What a run is made of, from flags or from the run that is gone on with. */
-interface Job {
-  out: string;
-  /** Where it keeps its checkpoints until it is done: `out`, or beside a run that it replaces then. */
-  kept: string;
-  modelName: string;
-  model: GPT2Checkpoint;
-  data: LoadedDataset;
-  options: TrainOptions;
-  config: RunConfig;
-  adapter?: Adapter;
-  resume?: Checkpoint;
-}
-
-async function newJob(flags: Flags): Promise<Job> {
-  const settings = settingsOf(flags, PRESETS[flags.preset]);
-  const checked = trainOptions(settings);
-  const spec = datasetSpec(settings);
-  const out = flags.out ?? defaultOut();
-  await refuseExisting(out, flags.force ?? false);
-  const kept = (await exists(out)) ? `${out}.new` : out;
-  if (flags.checkpointEvery !== undefined && kept !== out && (await exists(kept)))
-    throw new ConfigError("a run that was to replace this one was stopped", {
-      where: kept,
-      hint: `go on with --resume ${kept}, or remove it`,
-    });
-  const { model, adapter } = await openModel(settings.model!, flags);
-  const options = adapter ? trainOptions(withAdapter(settings, adapter.meta)) : checked;
-  const dataOptions = datasetOptions(settings, options.seed, model.config.n_positions);
-  const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
-  const config = runConfig(model, data, options, dataRecord(spec, dataOptions, data));
-  if (!adapter) return { out, kept, modelName: settings.model!, model, data, options, config };
-  config.adapter = absolutePath(flags.adapter!);
-  return { out, kept, modelName: config.model, model, data, options, config, adapter };
-}
-
-/** The base model, and the adapter to go on from: that names its base model, unless a flag does. */
-async function openModel(
-  name: string,
-  { adapter: directory, model: given }: { adapter?: string; model?: string },
-): Promise<{ model: GPT2Checkpoint; adapter?: Adapter }> {
-  if (directory === undefined) return { model: await loadModel(name, DOWNLOADS) };
-  const { checkpoint, adapter } = await openAdapter(directory, given, DOWNLOADS);
-  return { model: checkpoint, adapter };
-}
-
-/** Flags that make sense beside --resume: how to compute and print, not what. */
-const BESIDE_RESUME = ["resume", "device", "threads", "json", "checkpointEvery"];
-
-async function resumedJob(directory: string): Promise<Job> {
-  const refused = program.options
-    .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
-    .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
-  if (refused.length > 0)
-    throw new ConfigError("a run goes on with the settings that it began with", {
-      expected: "--resume DIR alone, or with --device, --checkpoint-every and --json",
-      found: refused.map(({ long }) => long).join(", "),
-    });
-  const config = await readRunConfig(directory);
-  const resume = await lastCheckpoint(directory);
-  const { model, adapter } = await openModel(config.model, config);
-  const data = await loadDataset(config.data as unknown as DatasetSpec, {
-    ...(config.data as DatasetOptions),
-    ...DOWNLOADS,
-  });
-  const { counts } = runConfig(model, data, config.options);
-  if (JSON.stringify(counts) !== JSON.stringify(config.counts))
-    throw new ConfigError("the data has changed since the run began", {
-      where: directory,
-      expected: JSON.stringify(config.counts),
-      found: JSON.stringify(counts),
-    });
-  return {
-    out: directory,
-    kept: directory,
-    modelName: config.model,
-    model,
-    data,
-    options: resolveOptions(config.options),
-    config,
-    resume,
-    ...(adapter ? { adapter } : {}),
-  };
-}
-
 await main(async () => {
   program.parse();
-  const flags = program.opts<Flags>();
-  const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume);
+  const flags = program.opts<TrainFlags>();
+  const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
   const { out, kept, model, data, options, config, adapter, resume } = job;
   // A run that was killed goes on; where its interval is not given again it keeps none in between.
   const every = flags.checkpointEvery ?? 0;
@@ -285,7 +168,8 @@ await main(async () => {
       console.log(`saved in ${out}${result.aborted ? ", stopped early" : ""}`);
       if (options.mode === "lora")
         console.log(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
-      console.log(`try it:  node dist/classify.js --run ${out} "You have won a prize, call now"`);
+      if (data.objective === "classification")
+        console.log(`try it:  node dist/classify.js --run ${out} "You have won a prize, call now"`);
     }
     return result.aborted ? 130 : 0;
   } catch (error) {

@@ -220,7 +220,7 @@ test("--force replaces a run when the new one is done, and only then", async () 
   const refused = await train(again);
   assertCode(refused, 2);
   for (const word of ["the output directory exists", "forced", "--force"]) assert.match(refused.stderr, word);
-  assertCode(await train([...again, "--force", "--data", "none.csv"]), 1);
+  assertCode(await train([...QUICK, "--data", "none.csv", "--out", "forced", "--force"]), 1);
   const failed = await train([...again, "--force", "--lr", "1e30"]);
   assertCode(failed, 1);
   assert.match(failed.stderr, /TrainingError: .* is not finite\n.*step \d+ of 14/);

@@ -201,6 +201,7 @@ for (const spec of [
   smallSpec("last_layer"),
   smallSpec("lora", lm),
   smallSpec("all", lm),
+  smallSpec("last_block", lm),
 ]) {
   const { target_modules } = spec.lora ?? {};
   testOnDevices(
@@ -218,6 +219,17 @@ for (const spec of [
     },
   );
 }
+
+testOnDevices("the last block of a language model has the gradients that it has where everything learns", async () => {
+  const gradients = (mode: Mode) => {
+    const spec = smallSpec(mode, lm);
+    return withEngine(spec, (engine) => backward(engine, randomBatch(spec, LENGTHS, 4)));
+  };
+  const [some, all] = [await gradients("last_block"), await gradients("all")];
+  assert.is(some.loss, all.loss);
+  const last = new Map([...all.gradients].filter(([name]) => name.startsWith("h.1.")));
+  assertNear("gradients", some.gradients, last, ROUNDING);
+});
 
 for (const [mode, steps] of [
   ["lora", 60],

@@ -1,7 +1,7 @@
 /** From rows to batches: balancing, shuffling, splitting, packing, padding, epochs and evaluation. */
 import * as assert from "uvu/assert";
 import { bytesReader, Corpus, type PackedBatch, type ReadOptions } from "../src/data/corpus.ts";
-import { Dataset } from "../src/data/dataset.ts";
+import { Dataset, type DatasetBatch } from "../src/data/dataset.ts";
 import { evaluationBatches, Loader, maxBatchTokens } from "../src/data/loader.ts";
 import { Tokenizer } from "../src/data/tokenizer.ts";
 import { DataModule } from "../src/data/wasm.ts";
@@ -251,7 +251,7 @@ test("loader: batches of like length, every row once, in an order that hangs on 
   }
   assert.is(firsts.size, 3);
 
-  const spread = (of: Loader) => {
+  const spread = (of: Loader<DatasetBatch>) => {
     const all = [...of.epoch(0)].slice(0, -1);
     return all.reduce((sum, { lengths }) => sum + Math.max(...lengths) - Math.min(...lengths), 0) / all.length;
   };

@@ -3,7 +3,7 @@ import { DataError } from "../errors.ts";
 import { nameList } from "./faults.ts";
 
 /** Usual names, the likeliest first; compared without regard to case and to white space around them. */
-const TEXT_NAMES = ["text", "message", "sms", "content", "body", "v2", "sentence"];
+export const TEXT_NAMES = ["text", "message", "sms", "content", "body", "v2", "sentence"];
 const LABEL_NAMES = ["label", "class", "category", "target", "v1", "spam"];
 
 /** Bytes beyond which a value is no label. */
@@ -123,7 +123,7 @@ function plain(name: string): string {
   return name.trim().toLowerCase();
 }
 
-function findUsual(names: string[], usual: string[], taken: number): number {
+export function findUsual(names: string[], usual: string[], taken: number): number {
   for (const name of usual) {
     const index = names.findIndex((n, i) => i !== taken && plain(n) === name);
     if (index >= 0) return index;

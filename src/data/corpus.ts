@@ -329,7 +329,7 @@ export class Corpus {
   }
 }
 
-function refuseUtf16(start: Uint8Array, file: string): void {
+export function refuseUtf16(start: Uint8Array, file: string): void {
   const [a, b] = start;
   if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff)) {
     throw new FormatError("Text that is not UTF-8", { where: `${file}:1`, found: "UTF-16", hint: "save it as UTF-8" });

@@ -51,6 +51,7 @@ export interface DatasetOptions {
 }
 
 export interface LoadedDataset {
+  objective: "classification";
   train: Dataset;
   val: Dataset;
   test: Dataset;
@@ -108,6 +109,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
   const [, valLeaks = 0, testLeaks = 0] = countLeaks(parts);
   return {
+    objective: "classification",
     train,
     val,
     test,

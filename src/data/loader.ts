@@ -1,7 +1,23 @@
 /** Orders of rows and batches: training epochs, evaluation by capacity. */
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
-import type { Dataset, DatasetBatch } from "./dataset.ts";
+
+/** What is trained on, in an order of its own: messages with their classes (`Dataset`), or blocks of text (`Blocks`). */
+export interface Examples<Batch> {
+  readonly size: number;
+  /** [size] tokens of each example, padding not counted. */
+  readonly lengths: Uint32Array<ArrayBuffer>;
+  /** Tokens that every example is padded to; 0: none. */
+  readonly padTo: number;
+  /** Tokens that example `i` takes in a batch, padding included. */
+  batchTokenCount(i: number): number;
+  /** Positions 0 to size - 1 shuffled; the order depends on `seed` and `stream` (an epoch) alone. */
+  order(seed: number, stream: number): Uint32Array<ArrayBuffer>;
+  /** Positions 0 to size - 1. */
+  positions(): Uint32Array<ArrayBuffer>;
+  /** The examples at positions `order` as a packed batch. */
+  batch(order: ArrayLike<number>): Batch;
+}
 
 /** Which rows come into a batch together: any, or some of like length. */
 export const BATCHINGS = ["random", "length"] as const;
@@ -27,13 +43,13 @@ export interface LoaderOptions {
 }
 
 /** Training batches. The batches of an epoch depend on the seed and the epoch's number alone, so a run can resume anywhere. */
-export class Loader {
+export class Loader<Batch> {
   readonly batchesPerEpoch: number;
   private readonly options: Required<LoaderOptions>;
 
   /** Throws ConfigError where there would be no batch. */
   constructor(
-    readonly dataset: Dataset,
+    readonly dataset: Examples<Batch>,
     options: LoaderOptions,
   ) {
     this.options = { shuffle: true, batching: "random", dropLast: true, ...options };
@@ -75,7 +91,7 @@ export class Loader {
   }
 
   /** The batches of epoch `epoch` (from 0), from batch `first` on. */
-  *epoch(epoch: number, first = 0): Generator<DatasetBatch> {
+  *epoch(epoch: number, first = 0): Generator<Batch> {
     const order = this.order(epoch);
     const { batchSize } = this.options;
     for (let i = first; i < this.batchesPerEpoch; i++) {
@@ -95,11 +111,11 @@ export interface BatchCapacity {
  * All rows (or the first `rows`) in order, as many a batch as the capacity holds. ConfigError where a single row does not
  * fit.
  */
-export function* evaluationBatches(
-  dataset: Dataset,
+export function* evaluationBatches<Batch>(
+  dataset: Examples<Batch>,
   capacity: BatchCapacity,
   rows = dataset.size,
-): Generator<DatasetBatch> {
+): Generator<Batch> {
   const end = Math.min(rows, dataset.size);
   let start = 0;
   while (start < end) {
@@ -123,7 +139,7 @@ export function* evaluationBatches(
 }
 
 /** The most tokens that a batch of `batchSize` rows of the data set can have: the sum of its longest rows. */
-export function maxBatchTokens(dataset: Dataset, batchSize: number): number {
+export function maxBatchTokens(dataset: Examples<unknown>, batchSize: number): number {
   const count = Math.min(batchSize, dataset.size);
   if (dataset.padTo !== 0) return count * dataset.padTo;
   return dataset.lengths

@@ -89,8 +89,8 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     if (!Number.isInteger(num_labels) || num_labels < 2) refuse("num_labels is not a number of 2 or more", num_labels);
     if (!Array.isArray(meta.labels) || meta.labels.length !== num_labels)
       refuse(`labels does not name the ${num_labels} classes`, meta.labels);
-  } else if (meta.mode === "last_block" || meta.mode === "last_layer")
-    refuse("the head of a language model is tied to the embedding: use mode lora or all", meta.mode);
+  } else if (meta.mode === "last_layer")
+    refuse("the head of a language model is tied to the embedding: use mode lora, all or last_block", meta.mode);
 }
 
 /** The sites of an adapter that came from PEFT must be this model's, and what learns beside them its tensors. */

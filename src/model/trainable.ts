@@ -23,10 +23,10 @@ export function parameterList(spec: ModelSpec): { name: string; shape: Shape; le
       expected: "LoRA settings in mode lora, none in the others",
       found: `mode ${mode} ${lora ? "with" : "without"} LoRA settings`,
     });
-  if (task.objective === "lm" && mode !== "lora" && mode !== "all")
-    throw new ConfigError(`mode ${mode} makes no sense for a language model`, {
-      expected: "lora or all",
-      hint: "the head of a language model is the token table, not a tensor of its own",
+  if (task.objective === "lm" && mode === "last_layer")
+    throw new ConfigError("mode last_layer makes no sense for a language model", {
+      expected: "lora, all or last_block",
+      hint: "its last layer is the token table, not a tensor of its own",
     });
   const isClassifier = task.objective === "classification";
   const headOut = isClassifier ? task.num_labels : config.vocab_size;

@@ -1,4 +1,4 @@
-/** Loss and accuracy over a run as line charts: the options, which a page can draw too, and their SVG. */
+/** Loss, and accuracy or perplexity, over a run as line charts: the options, which a page can draw too, and their SVG. */
 import { type BarSeriesOption, LineChart, type LineSeriesOption } from "echarts/charts";
 import {
   GridComponent,
@@ -84,12 +84,21 @@ export function accuracyOption(curves: Curves): ChartOption {
   });
 }
 
+/** Perplexity, exp(loss), of train and validation. */
+export function perplexityOption(curves: Curves): ChartOption {
+  return curveOption(`Perplexity: ${curves.title}`, curves, { name: "perplexity", min: 0, format: thousands });
+}
+
 export function lossChart(curves: Curves, size?: ChartSize): string {
   return renderSvg(lossOption(curves), size);
 }
 
 export function accuracyChart(curves: Curves, size?: ChartSize): string {
   return renderSvg(accuracyOption(curves), size);
+}
+
+export function perplexityChart(curves: Curves, size?: ChartSize): string {
+  return renderSvg(perplexityOption(curves), size);
 }
 
 /** An SVG document; the same option gives the same bytes. */

@@ -41,6 +41,44 @@ export const LOSSES_COLUMNS = [
 /** `epoch` counts whole and part epochs (1.5 is half of the second); what was not measured is null. */
 export type LossesRow = Record<(typeof LOSSES_COLUMNS)[number], Field>;
 
+/** metrics.csv of a language model: perplexities (ppl), and bits per byte (bpb). */
+export const LM_METRICS_COLUMNS = [
+  "rank",
+  "alpha",
+  "trainable_layers",
+  "lr",
+  "weight_decay",
+  "num_epochs",
+  "pre_train_ppl",
+  "pre_val_ppl",
+  "pre_test_ppl",
+  "final_train_ppl",
+  "final_val_ppl",
+  "final_test_ppl",
+  "final_val_bpb",
+  "final_test_bpb",
+  "train_loss_last",
+  "val_loss_last",
+  "examples_seen",
+  "minutes",
+] as const;
+export type LmMetricsRow = Record<(typeof LM_METRICS_COLUMNS)[number], Field>;
+
+/** losses.csv of a language model. */
+export const LM_LOSSES_COLUMNS = [
+  "step",
+  "epoch",
+  "examples_seen",
+  "lr",
+  "train_loss",
+  "val_loss",
+  "train_ppl",
+  "val_ppl",
+  "val_bpb",
+  "grad_norm",
+] as const;
+export type LmLossesRow = Record<(typeof LM_LOSSES_COLUMNS)[number], Field>;
+
 /**
  * A header line and one line a row, ended by CRLF. Numbers are written in full, so that they read back as they were.
  * Throws FormatError where a row has a key that is no column, or lacks one.

@@ -15,7 +15,7 @@ import {
   wilson,
 } from "../report/statistics.ts";
 import { accuracyOverSize, heatMap, lossCurves } from "../report/sweep-charts.ts";
-import { metricsRow } from "../train/run-directory.ts";
+import { metricsRow } from "../train/run-tables.ts";
 import { describeTrial } from "./grid.ts";
 import type { TrialResult } from "./store.ts";
 

@@ -75,7 +75,10 @@ export class Classifier {
     fill: (engine: Engine) => void,
   ): Promise<Classifier> {
     if (meta.task.objective !== "classification")
-      throw new ConfigError("a language model labels nothing", { expected: "an adapter of a classifier (SEQ_CLS)" });
+      throw new ConfigError("a language model labels nothing", {
+        expected: "an adapter of a classifier (SEQ_CLS)",
+        hint: "it writes texts: use generate",
+      });
     const { config } = checkpoint;
     const { maxLength = config.n_positions, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };
     const longest = Math.min(maxLength, config.n_positions);

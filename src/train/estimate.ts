@@ -1,5 +1,6 @@
 /** What a run would need, without running it: its plan, and the time of a few of its steps. */
 import type { Dataset } from "../data/dataset.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { type FineTuneArguments, fineTune } from "./trainer.ts";
 
@@ -15,7 +16,7 @@ export interface Estimate {
 }
 
 /** Times the first steps of a run, with few rows to evaluate on. */
-export async function estimateTrial(args: FineTuneArguments): Promise<Estimate> {
+export async function estimateTrial(args: FineTuneArguments & { data: LoadedDataset }): Promise<Estimate> {
   const abort = new AbortController();
   const estimate: Estimate = { trainable: 0, bytes: 0, seconds: 0 };
   const begun = performance.now();

@@ -6,7 +6,8 @@ import type { FineTuneArguments } from "./trainer.ts";
 export type { FineTuneRun };
 
 /**
- * Fine-tunes a GPT-2 as a text classifier. Deterministic: the same device, data and options give the same bits.
+ * Fine-tunes a GPT-2: as a text classifier on what `loadDataset` gives, as a language model on what `loadTexts` gives.
+ * Deterministic: the same device, data and options give the same bits.
  * Throws ConfigError or DataError before anything is allocated, DeviceError where the plan does not fit or the device
  * fails, and RunFailed (a TrainingError that carries the last good tensors) where loss or gradients are not finite.
  */

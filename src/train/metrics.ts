@@ -1,29 +1,43 @@
 /** Measuring a model on a data set. */
 
 import type { Pooling } from "../config.ts";
+import type { BlockBatch, Blocks } from "../data/blocks.ts";
 import type { PackedBatch } from "../data/corpus.ts";
-import type { Dataset } from "../data/dataset.ts";
-import { evaluationBatches } from "../data/loader.ts";
+import type { Dataset, DatasetBatch } from "../data/dataset.ts";
+import { type Examples, evaluationBatches } from "../data/loader.ts";
 import type { Batch } from "../model/batch.ts";
+import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import type { Engine } from "./engine.ts";
 import { type Prediction, predictions } from "./predictions.ts";
 import type { Trunk } from "./trunk.ts";
 
 export interface Evaluation {
+  /** Messages, or tokens that a language model predicts. */
   rows: number;
   /** Mean cross-entropy, nats. */
   loss: number;
-  /** Share of rows whose class has the largest logit. */
+  /** Share of rows whose class, or whose token, has the largest logit. */
   accuracy: number;
+  /** Of a language model: exp(loss). */
+  perplexity?: number;
+  /**
+   * Of a language model: the loss of all tokens, in bits, over the UTF-8 bytes of their text. <|endoftext|> is predicted, and
+   * has no bytes.
+   */
+  bitsPerByte?: number;
 }
 
 /** Batches in flight at a time: enough to keep a device busy, few enough for the slots of their results. */
 export const IN_FLIGHT = 4;
 
-/**
- * A packed batch of messages as the model reads it: classified at the last token, or at the last row of the padding; with
- * what the trunk made of it where there is one.
- */
+/** A batch of any set as the model reads it, with what the trunk made of it where there is one. */
+export function modelBatch(packed: DatasetBatch | BlockBatch, pooling: Pooling, trunk?: Float32Array): Batch {
+  if ("labels" in packed) return classificationBatch(packed, pooling, trunk);
+  const { ids, starts, targets } = packed;
+  return { ids, starts, rows: new Uint32Array(), targets, trunk };
+}
+
+/** A packed batch of messages: classified at the last token, or at the last row of the padding. */
 export function classificationBatch(packed: PackedBatch, pooling: Pooling, trunk?: Float32Array): Batch {
   const rows = Uint32Array.from(packed.labels, (_, b) =>
     pooling === "last" ? packed.starts[b + 1]! - 1 : packed.starts[b]! + packed.lengths[b]! - 1,
@@ -31,10 +45,15 @@ export function classificationBatch(packed: PackedBatch, pooling: Pooling, trunk
   return { ids: packed.ids, starts: packed.starts, rows, targets: packed.labels, trunk };
 }
 
-/** Loss and accuracy over the first `rows` rows (default: all), and the predictions where asked for. */
+/** Rows of a batch that count. */
+export function countedRows({ targets }: Pick<Batch, "targets">): number {
+  return targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
+}
+
+/** Loss and accuracy over the first `rows` examples (default: all), and a classifier's predictions where asked for. */
 export async function evaluate(
   engine: Engine,
-  dataset: Dataset,
+  set: Dataset | Blocks,
   options: {
     pooling: Pooling;
     trunk?: Trunk | undefined;
@@ -43,10 +62,11 @@ export async function evaluate(
   },
 ): Promise<Evaluation> {
   const { pooling, trunk, keep } = options;
-  const classes = engine.plan.spec.task.num_labels;
+  const { num_labels: classes, objective } = engine.plan.spec.task;
   let loss = 0;
   let correct = 0;
   let rows = 0;
+  let bytes = 0;
   const take = async (slot: number, count: number, first: number) => {
     const [result, logits] = await Promise.all([engine.result(slot), keep && engine.logits(count)]);
     loss += result.loss * count;
@@ -54,16 +74,20 @@ export async function evaluate(
     if (logits) keep!(predictions(logits, classes, first));
   };
   const flying: Promise<void>[] = [];
-  for (const packed of evaluationBatches(dataset, engine.plan.capacity, options.rows)) {
-    const count = packed.labels.length;
-    const slot = engine.forward(classificationBatch(packed, pooling, trunk?.of(dataset, packed.positions)));
-    const taken = take(slot, count, rows);
+  const examples: Examples<DatasetBatch | BlockBatch> = set;
+  for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
+    const batch = modelBatch(packed, pooling, trunk?.of(set, packed.positions));
+    const count = countedRows(batch);
+    const taken = take(engine.forward(batch), count, rows);
     // A rejection is taken up where the batch is awaited, maybe some batches later.
     taken.catch(() => {});
     flying.push(taken);
     rows += count;
+    if ("bytes" in packed) bytes += packed.bytes;
     if (flying.length >= IN_FLIGHT) await flying.shift();
   }
   await Promise.all(flying);
-  return { rows, loss: loss / rows, accuracy: correct / rows };
+  const measured = { rows, loss: loss / rows, accuracy: correct / rows };
+  if (objective === "classification") return measured;
+  return { ...measured, perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes };
 }

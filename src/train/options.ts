@@ -5,6 +5,7 @@ import {
   type LoraConfig,
   MODES,
   type Mode,
+  type Objective,
   oneOf,
   POOLINGS,
   type Pooling,
@@ -34,9 +35,9 @@ export interface TrainOptions {
   /** Whether the classification head has a bias. */
   headBias: boolean;
   epochs: number;
-  /** Messages a batch. */
+  /** Messages, or blocks of text, a batch. */
   batchSize: number;
-  /** Which messages are together in a batch: any, or some of like length. */
+  /** Which of them are together in a batch: any, or some of like length. */
   batching: Batching;
   /** Batches a step (gradient accumulation). */
   accumulate: number;
@@ -77,6 +78,13 @@ export const DEFAULTS: TrainOptions = {
   seed: 1,
 };
 
+/** A language model's head is its token table: it has no bias, and an adapter of it V rows, so that it has none unasked. */
+const LM_DEFAULTS: TrainOptions = {
+  ...DEFAULTS,
+  targets: TARGETS.filter((target) => target !== "head"),
+  headBias: false,
+};
+
 /** The published program's settings (data padded to the longest message; see the data set's option `padding`). */
 export const PAPER: Partial<TrainOptions> = {
   scaling: "alpha",
@@ -88,12 +96,14 @@ export const PAPER: Partial<TrainOptions> = {
   warmup: 0,
 };
 
-/** Fills in the defaults and checks everything; throws ConfigError with what was expected. */
-export function resolveOptions(given: Partial<TrainOptions>): TrainOptions {
+/** Fills in the objective's defaults and checks everything; throws ConfigError with what was expected. */
+export function resolveOptions(given: Partial<TrainOptions>, objective: Objective = "classification"): TrainOptions {
+  if (objective === "lm") refuseClassifiers(given);
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   const unknown = set.map(([key]) => key).filter((key) => !(key in DEFAULTS));
   if (unknown.length > 0) throw new ConfigError(`unknown option ${unknown.join(", ")}`);
-  const options: TrainOptions = { ...DEFAULTS, ...Object.fromEntries(set) };
+  const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
+  const options: TrainOptions = { ...defaults, ...Object.fromEntries(set) };
   oneOf("mode", options.mode, MODES);
   oneOf("pooling", options.pooling, POOLINGS);
   oneOf("schedule", options.schedule, SCHEDULES);
@@ -121,6 +131,16 @@ export function resolveOptions(given: Partial<TrainOptions>): TrainOptions {
   return options;
 }
 
+/** What only a classifier has must not be asked of a language model. */
+function refuseClassifiers({ pooling, headBias }: Partial<TrainOptions>): void {
+  const refused: [boolean, string, string][] = [
+    [pooling === "last", "pooling last", "none: every token is predicted"],
+    [headBias === true, "headBias", "none: a language model's head is its token table"],
+  ];
+  for (const [found, what, expected] of refused)
+    if (found) throw new ConfigError(`${what} makes no sense for a language model`, { expected });
+}
+
 /** PEFT's view of the adapter settings. */
 export function loraConfig({ rank, alpha, scaling, init, targets, layers }: TrainOptions): LoraConfig {
   return {
@@ -135,13 +155,19 @@ export function loraConfig({ rank, alpha, scaling, init, targets, layers }: Trai
 
 /**
  * Settings with those that an adapter to go on from decides. Throws ConfigError where one was given with another value, or
- * where the directory holds no adapter of a classifier.
+ * where the directory holds no adapter with this objective.
  */
-export function withAdapter<T extends Partial<TrainOptions>>(given: T, { mode, lora, task }: AdapterMeta): T {
-  if (lora === null || task.objective !== "classification")
-    throw new ConfigError("this is no adapter of a classifier to go on from", {
-      expected: "mode lora, classification",
-      found: `mode ${mode}, ${task.objective}`,
+export function withAdapter<T extends Partial<TrainOptions>>(
+  given: T,
+  { mode, lora, task }: AdapterMeta,
+  objective: Objective,
+): T {
+  const names = { classification: "a classifier", lm: "a language model" };
+  if (lora === null || task.objective !== objective)
+    throw new ConfigError(`this is no adapter of ${names[objective]} to go on from`, {
+      expected: `mode lora, of ${names[objective]}`,
+      found: `mode ${mode}, of ${names[task.objective]}`,
+      ...(task.objective === objective ? {} : { hint: `train with --objective ${task.objective}` }),
     });
   const decided: Partial<TrainOptions> = {
     mode,

@@ -1,7 +1,9 @@
 /** What is known of a run before anything is allocated: its settings, its steps and its plans, and what is wrong with them. */
 import type { Backend } from "../backend/backend.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
-import { Loader, maxBatchTokens } from "../data/loader.ts";
+import type { BlockBatch } from "../data/blocks.ts";
+import type { DatasetBatch } from "../data/dataset.ts";
+import { type Examples, Loader, maxBatchTokens } from "../data/loader.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
@@ -17,7 +19,8 @@ import { trunkBytes } from "./trunk.ts";
 export interface RunArguments extends Partial<TrainOptions> {
   device: Backend;
   model: GPT2Checkpoint;
-  data: LoadedDataset;
+  /** What is learned: to label messages (`loadDataset`), or to go on with texts (`loadTexts`). */
+  data: TrainingData;
   /** An adapter of this model to go on from, in place of a fresh one: it decides rank, targets, head and pooling. */
   adapter?: Adapter;
   /**
@@ -32,7 +35,7 @@ export interface PreparedRun {
   spec: ModelSpec;
   capacity: Capacity;
   optimizer: AdamWConfig;
-  loader: Loader;
+  loader: Loader<DatasetBatch | BlockBatch>;
   pace: Pace;
   /** The plan of a step: of the whole model, or of what is above the trunk. */
   plan: ModelPlan;
@@ -45,7 +48,8 @@ export interface PreparedRun {
 /** Throws ConfigError or DataError where settings, model, data and adapter do not go together. */
 export function prepareRun(args: RunArguments): PreparedRun {
   const { device, model, data, adapter, trunkBudget, ...given } = args;
-  const options = resolveOptions(adapter ? withAdapter(given, adapter.meta) : given);
+  const { objective } = data;
+  const options = resolveOptions(adapter ? withAdapter(given, adapter.meta, objective) : given, objective);
   if (adapter) checkLabels(adapter, data);
   const spec = specOf(model, data, options, adapter);
   checkLengths(data, model);
@@ -56,7 +60,8 @@ export function prepareRun(args: RunArguments): PreparedRun {
     clip: options.clip,
   };
   const { batchSize, batching, seed } = options;
-  const loader = new Loader(data.train, { batchSize, batching, seed });
+  const examples: Examples<DatasetBatch | BlockBatch> = data.train;
+  const loader = new Loader(examples, { batchSize, batching, seed });
   const pace = paceOf(loader, options);
   const longest = [data.train, data.val, data.test].map((set) => maxBatchTokens(set, 1));
   const capacity = {
@@ -71,16 +76,11 @@ export function prepareRun(args: RunArguments): PreparedRun {
 }
 
 /** What the model of a run looks like, from its settings and its data. */
-export function specOf(
-  model: GPT2Checkpoint,
-  data: LoadedDataset,
-  options: TrainOptions,
-  adapter?: Adapter,
-): ModelSpec {
+export function specOf(model: GPT2Checkpoint, data: TrainingData, options: TrainOptions, adapter?: Adapter): ModelSpec {
   return {
     config: model.config,
     task: {
-      objective: "classification",
+      objective: data.objective,
       num_labels: data.labels.length,
       pooling: options.pooling,
       head_bias: options.headBias,
@@ -95,7 +95,7 @@ export function specOf(
 const EVALUATION_SEQUENCES = 32;
 
 /** The rows of the adapter's head must be the classes of the data. PEFT's adapters do not tell names. */
-function checkLabels({ meta: { labels } }: Adapter, data: LoadedDataset): void {
+function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
   const nameless = labels.every((label, i) => label === `LABEL_${i}`) && labels.length === data.labels.length;
   if (!nameless && labels.join("\n") !== data.labels.join("\n"))
     throw new ConfigError("the adapter knows other classes than the data has", {
@@ -104,12 +104,12 @@ function checkLabels({ meta: { labels } }: Adapter, data: LoadedDataset): void {
     });
 }
 
-function checkLengths(data: LoadedDataset, model: GPT2Checkpoint): void {
+function checkLengths(data: TrainingData, model: GPT2Checkpoint): void {
   const { n_positions } = model.config;
   for (const [name, set] of Object.entries({ train: data.train, val: data.val, test: data.test })) {
     const longest = maxBatchTokens(set, 1);
     if (longest > n_positions)
-      throw new DataError(`a message of the ${name} set is longer than the model's context`, {
+      throw new DataError(`an example of the ${name} set is longer than the model's context`, {
         expected: `at most ${n_positions} tokens`,
         found: `${longest}`,
         hint: `load the data with maxLength ${n_positions}`,
@@ -125,7 +125,7 @@ export interface Pace {
   warmup: number;
 }
 
-function paceOf({ batchesPerEpoch }: Loader, { accumulate, epochs, warmup }: TrainOptions): Pace {
+function paceOf({ batchesPerEpoch }: Loader<unknown>, { accumulate, epochs, warmup }: TrainOptions): Pace {
   const stepsPerEpoch = Math.floor(batchesPerEpoch / accumulate);
   if (stepsPerEpoch === 0)
     throw new ConfigError("accumulate gives no steps", {

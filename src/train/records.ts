@@ -1,6 +1,6 @@
 /** What a run tells: its steps, evaluations, events, result, and what it needs to go on. */
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { DatasetStats } from "../data/dataset.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { TrainingError } from "../errors.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
@@ -15,11 +15,11 @@ export interface StepRecord {
   step: number;
   /** Epochs done, as a fraction. */
   epoch: number;
-  /** Messages that the model has been trained on. */
+  /** Messages, or blocks of text, that the model has been trained on. */
   examples: number;
   lr: number;
   loss: number;
-  /** Share of the step's messages that were classified right before the update. */
+  /** Share of the step's messages that were classified right before the update; of a language model, of its tokens. */
   accuracy: number;
   /** Global gradient norm before clipping. */
   norm: number;
@@ -62,12 +62,13 @@ export interface TrainResult {
   device: DeviceInfo;
   /** Number of values that learned. */
   trainable: number;
-  stats: Splits<DatasetStats>;
+  stats: Pick<TrainingData["stats"], keyof Splits<unknown>>;
   /** Before the first step and after the last. Training accuracy is over at most as many rows as the test set has. */
   before: Splits<Evaluation>;
   after: Splits<Evaluation>;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
+  /** On the test set; none of a language model. */
   predictions: Prediction[];
   /** The trained tensors and the head. */
   tensors: Tensors;

@@ -12,7 +12,8 @@ import {
 } from "#platform";
 import manifest from "../../package.json" with { type: "json" };
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
+import type { Objective } from "../config.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { list, readJson } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
@@ -20,9 +21,9 @@ import { snapshotOf } from "../io/hub.ts";
 import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/plan.ts";
-import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../report/csv.ts";
 import type { TrainOptions } from "./options.ts";
-import type { EvaluationRecord, TrainResult } from "./records.ts";
+import type { TrainResult } from "./records.ts";
+import { runTables } from "./run-tables.ts";
 
 /** Everything that is needed to repeat a run and to use what it learned: config.json. */
 export interface RunConfig {
@@ -31,6 +32,7 @@ export interface RunConfig {
   model: string;
   /** The revision of a base model from the hub. */
   revision?: string;
+  objective: Objective;
   /** Where the data came from and how it was read. */
   data: Record<string, unknown>;
   options: TrainOptions;
@@ -38,7 +40,7 @@ export interface RunConfig {
   adapter?: string;
   /** Tokens to which every row is padded; 0: packed. */
   padTo: number;
-  /** Longest row in tokens; longer ones were cut. */
+  /** Longest row in tokens; longer ones were cut, texts into blocks. */
   maxLength: number;
   labels: readonly string[];
   /** Rows and tokens of train, val and test: a run goes on only with the data that it began with. */
@@ -48,7 +50,7 @@ export interface RunConfig {
 /** The config of a run; `source` says where the data came from, in place of the data set's own words. */
 export function runConfig(
   model: GPT2Checkpoint,
-  data: LoadedDataset,
+  data: TrainingData,
   options: TrainOptions,
   source: Record<string, unknown> = { source: data.source },
 ): RunConfig {
@@ -58,6 +60,7 @@ export function runConfig(
     version: manifest.version,
     model: baseModelName(model.directory),
     ...(revision === undefined ? {} : { revision }),
+    objective: data.objective,
     data: source,
     options,
     padTo: data.train.padTo,
@@ -76,7 +79,8 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
       expected: "config.json, as training writes it",
       found: (await exists(directory)) ? "none" : "no such directory",
     });
-  return (await readJson(path)) as RunConfig;
+  // Runs of before there were language models do not tell.
+  return { objective: "classification", ...((await readJson(path)) as object) } as RunConfig;
 }
 
 /** Writes the config of a run that has just begun, where checkpoints are to be kept. */
@@ -94,6 +98,7 @@ const ENTRIES = [
   "loss.svg",
   "losses.csv",
   "metrics.csv",
+  "perplexity.svg",
   "plan.txt",
   "result.json",
 ];
@@ -171,8 +176,7 @@ export async function saveRun(
   const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
   const files = new Map<string, string | Uint8Array>([
     ["config.json", settings(config, result.device)],
-    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow({ ...result, examples: result.steps.at(-1)?.examples ?? 0 })])],
-    ["losses.csv", toCsv(LOSSES_COLUMNS, result.evaluations.map(lossesRow))],
+    ...runTables(result),
     ["plan.txt", printProgram(result.plan)],
     ...extra,
   ]);
@@ -203,49 +207,4 @@ export async function saveFailedRun(
 
 function settings(config: RunConfig, device: DeviceInfo): string {
   return `${JSON.stringify({ ...config, device, platform: platformName }, null, 2)}\n`;
-}
-
-function lossesRow(record: EvaluationRecord) {
-  return {
-    step: record.step,
-    epoch: record.epoch,
-    examples_seen: record.examples,
-    lr: record.lr,
-    train_loss: record.train?.loss ?? null,
-    val_loss: record.val.loss,
-    train_acc: record.train?.accuracy ?? null,
-    val_acc: record.val.accuracy,
-    grad_norm: record.train?.norm ?? null,
-  };
-}
-
-/** One row with the columns of the published results. */
-export function metricsRow({
-  options,
-  before,
-  after,
-  evaluations,
-  examples,
-  seconds,
-}: Pick<TrainResult, "options" | "before" | "after" | "evaluations" | "seconds"> & { examples: number }): MetricsRow {
-  const last = evaluations.at(-1);
-  const lora = options.mode === "lora";
-  return {
-    rank: lora ? options.rank : null,
-    alpha: lora ? options.alpha : null,
-    trainable_layers: options.mode,
-    lr: options.lr,
-    weight_decay: options.weightDecay,
-    num_epochs: options.epochs,
-    pre_train_acc: before.train.accuracy,
-    pre_val_acc: before.val.accuracy,
-    pre_test_acc: before.test.accuracy,
-    final_train_acc: after.train.accuracy,
-    final_val_acc: after.val.accuracy,
-    final_test_acc: after.test.accuracy,
-    train_loss_last: last?.train?.loss ?? null,
-    val_loss_last: after.val.loss,
-    examples_seen: examples,
-    minutes: seconds / 60,
-  };
 }

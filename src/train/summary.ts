@@ -1,19 +1,47 @@
 /** A run in words and tables, for a terminal. */
 import { describeDevice } from "../backend/backend.ts";
+import type { BlockStats } from "../data/blocks.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
+import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { frozenBlocks, type ModelPlan } from "../model/gpt2.ts";
 import { parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
 import { showDuration } from "../report/duration.ts";
 import { renderTable } from "../report/tables.ts";
 import { sizeOf } from "../tensor.ts";
+import type { Evaluation } from "./metrics.ts";
 import type { Prediction } from "./predictions.ts";
 import type { TrainEvent, TrainResult } from "./records.ts";
 import { titleOf } from "./run-directory.ts";
 
-/** The three sets: rows, classes and lengths; what was cut or replaced is said once. */
-export function describeData({ source, labels, split, stats }: LoadedDataset, model: string): string {
+/** The three sets: rows and lengths, classes or bytes; what was cut or replaced is said once. */
+export function describeData(data: TrainingData, model: string): string {
+  return data.objective === "lm" ? describeTexts(data, model) : describeMessages(data, model);
+}
+
+function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string): string {
+  const sets = Object.entries({ train: stats.train, validation: stats.val, test: stats.test });
+  const table = renderTable<[string, BlockStats]>(
+    [
+      { header: "set", value: ([name]) => name },
+      { header: "documents", value: ([, s]) => s.documents },
+      { header: "blocks", value: ([, s]) => s.rows },
+      { header: "tokens", value: ([, s]) => s.tokens },
+      { header: "bytes", value: ([, s]) => s.bytes },
+    ],
+    sets,
+  );
+  const cut = sets.reduce((sum, [, s]) => sum + s.cut, 0);
+  const notes = [
+    [cut, `completions are, with their prompts, longer than ${maxLength} tokens and were cut`],
+    [stats.empty, "documents are empty and were left out"],
+  ] as const;
+  const said = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
+  return [`model: ${model}`, `data:  ${source}, in blocks of at most ${maxLength} tokens`, table, ...said].join("\n");
+}
+
+function describeMessages({ source, labels, split, stats }: LoadedDataset, model: string): string {
   const sets = Object.entries({ train: stats.train, validation: stats.val, test: stats.test });
   const table = renderTable<[string, DatasetStats]>(
     [
@@ -67,9 +95,8 @@ function describeTrunk({ plan, bytes }: { plan: ModelPlan; bytes: number }): str
   );
 }
 
-/** Loss and accuracy before and after, the confusion matrix, and some messages of the test set. */
-export function describeResult(result: TrainResult, data: LoadedDataset): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+/** Loss, and accuracy or perplexity, before and after; of a classifier the confusion matrix, and some messages of the test set. */
+export function describeResult(result: TrainResult, data: TrainingData): string {
   const rows = (["train", "val", "test"] as const).map((name) => ({
     name: name === "val" ? "validation" : name,
     before: result.before[name],
@@ -78,21 +105,31 @@ export function describeResult(result: TrainResult, data: LoadedDataset): string
   const table = renderTable<(typeof rows)[number]>(
     [
       { header: titleOf(result.options), value: ({ name }) => name },
-      { header: "rows", value: ({ after }) => after.rows },
-      { header: "loss before", value: ({ before }) => before.loss, digits: 4 },
-      { header: "after", value: ({ after }) => after.loss, digits: 4 },
-      { header: "accuracy before", value: ({ before }) => percent(before.accuracy) },
-      { header: "after", value: ({ after }) => percent(after.accuracy) },
+      { header: data.objective === "lm" ? "tokens" : "rows", value: ({ after }) => after.rows },
+      ...beforeAndAfter("loss", ({ loss }) => loss, 4),
+      ...(data.objective === "lm"
+        ? [
+            ...beforeAndAfter("perplexity", ({ perplexity }) => perplexity!, 2),
+            ...beforeAndAfter("bits per byte", ({ bitsPerByte }) => bitsPerByte!, 4),
+          ]
+        : beforeAndAfter("accuracy", ({ accuracy }) => `${(100 * accuracy).toFixed(1)} %`)),
     ],
     rows,
   );
   const examples = result.steps.at(-1)?.examples ?? 0;
+  const what = data.objective === "lm" ? "blocks" : "examples";
   return [
     table,
-    confusion(result.predictions, data),
-    samples(result.predictions, data),
-    `${examples.toLocaleString("en-US")} examples in ${showDuration(result.seconds)}, evaluation included`,
+    ...(data.objective === "lm" ? [] : [confusion(result.predictions, data), samples(result.predictions, data)]),
+    `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, evaluation included`,
   ].join("\n");
+}
+
+function beforeAndAfter(what: string, value: (evaluation: Evaluation) => string | number, digits = 0) {
+  return [
+    { header: `${what} before`, value: ({ before }: { before: Evaluation }) => value(before), digits },
+    { header: "after", value: ({ after }: { after: Evaluation }) => value(after), digits },
+  ];
 }
 
 function confusion(predictions: Prediction[], { labels, test }: LoadedDataset): string {

@@ -2,8 +2,7 @@
  * Fine-tuning: batches through the engine, a learning-rate schedule, evaluation at intervals, events for hosts. Knows no
  * files and no terminal.
  */
-import type { Dataset } from "../data/dataset.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
@@ -12,7 +11,7 @@ import { sizeOf } from "../tensor.ts";
 import { initialize, loadBase, readTrained, writeTrained } from "./contents.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { Engine } from "./engine.ts";
-import { classificationBatch, type Evaluation, evaluate, IN_FLIGHT } from "./metrics.ts";
+import { countedRows, type Evaluation, evaluate, IN_FLIGHT, modelBatch } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Prediction } from "./predictions.ts";
 import { type Pace, type PreparedRun, prepareRun, type RunArguments } from "./preparation.ts";
@@ -42,7 +41,8 @@ export interface FineTuneArguments extends RunArguments {
 }
 
 /**
- * Fine-tunes a model as a classifier. Deterministic: the same device, data and options give the same bits.
+ * Fine-tunes a model as a classifier or as a language model, as its data asks for. Deterministic: the same device, data and
+ * options give the same bits.
  * Throws ConfigError or DataError before anything is allocated, DeviceError where the plan does not fit or the device
  * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
  */
@@ -82,7 +82,7 @@ class Run {
   private evaluating = 0;
   private paused = 0;
   private readonly model: GPT2Checkpoint;
-  private readonly data: LoadedDataset;
+  private readonly data: TrainingData;
   private readonly signal: AbortSignal | undefined;
   private readonly options: TrainOptions;
   private readonly pace: Pace;
@@ -190,7 +190,7 @@ class Run {
     // Not at its start where the run goes on from a checkpoint.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
     for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
-      group.push(classificationBatch(packed, pooling, this.trunk?.of(this.data.train, packed.positions)));
+      group.push(modelBatch(packed, pooling, this.trunk?.of(this.data.train, packed.positions)));
       if (group.length < accumulate) continue;
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);
@@ -226,7 +226,7 @@ class Run {
     const examples = (index + 1) * this.options.batchSize * batches.length;
     const result = Promise.all(slots.map((slot) => this.engine.result(slot))).then((results): StepRecord => {
       const last = results.at(-1)!;
-      const rows = batches.reduce((sum, { targets }) => sum + targets.length, 0);
+      const rows = batches.reduce((sum, batch) => sum + countedRows(batch), 0);
       return {
         step: index + 1,
         epoch: (index + 1) / this.pace.stepsPerEpoch,
@@ -301,13 +301,15 @@ class Run {
   private async everything(): Promise<{ splits: Splits<Evaluation>; predictions: Prediction[] }> {
     const start = performance.now();
     const { pooling } = this.options;
-    const { train, val, test } = this.data;
+    const { objective, train, val, test } = this.data;
     const predictions: Prediction[] = [];
-    const measure = (set: Dataset, more = {}) => evaluate(this.engine, set, { pooling, trunk: this.trunk, ...more });
+    const measure = (set: TrainingData["train"], more = {}) =>
+      evaluate(this.engine, set, { pooling, trunk: this.trunk, ...more });
+    const keep = (some: Prediction[]) => predictions.push(...some);
     const splits = {
       train: await measure(train, { rows: test.size }),
       val: await measure(val),
-      test: await measure(test, { keep: (some: Prediction[]) => predictions.push(...some) }),
+      test: await measure(test, objective === "classification" ? { keep } : {}),
     };
     this.evaluating += (performance.now() - start) / 1000;
     return { splits, predictions };

@@ -5,19 +5,21 @@
  */
 import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
-import type { Dataset } from "../data/dataset.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
-import { evaluationBatches } from "../data/loader.ts";
+import type { BlockBatch, Blocks } from "../data/blocks.ts";
+import type { Dataset, DatasetBatch } from "../data/dataset.ts";
+import { type Examples, evaluationBatches } from "../data/loader.ts";
+import type { TrainingData } from "../data/texts.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { frozenBlocks } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { loadBase } from "./contents.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
-import { classificationBatch } from "./metrics.ts";
+import { modelBatch } from "./metrics.ts";
 
-type Sets = Pick<LoadedDataset, "train" | "val" | "test">;
+type Sets = Pick<TrainingData, "train" | "val" | "test">;
+type ExampleSet = Dataset | Blocks;
 
-const setsOf = ({ train, val, test }: Sets): Dataset[] => [train, val, test];
+const setsOf = ({ train, val, test }: Sets): ExampleSet[] => [train, val, test];
 
 /** The most that is kept unless more is asked for: a quarter of the memory that is free, and not above 1 GB. */
 function defaultBudget(): number {
@@ -31,7 +33,7 @@ function defaultBudget(): number {
 export function trunkBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);
   const { n_layer, n_embd } = spec.config;
-  const rowsOf = (set: Dataset) =>
+  const rowsOf = (set: ExampleSet) =>
     frozen === n_layer ? set.size : set.padTo * set.size || set.lengths.reduce((a, b) => a + b, 0);
   const bytes = setsOf(data).reduce((sum, set) => sum + rowsOf(set) * n_embd * 4, 0);
   return frozen > 0 && bytes <= budget ? bytes : 0;
@@ -40,7 +42,7 @@ export function trunkBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()
 export class Trunk {
   private constructor(
     /** By data set and position: [tokens, C] or [1, C]. */
-    private readonly kept: ReadonlyMap<Dataset, readonly Float32Array[]>,
+    private readonly kept: ReadonlyMap<ExampleSet, readonly Float32Array[]>,
     /** How long it took, without loading the model. */
     readonly seconds: number,
   ) {}
@@ -56,7 +58,7 @@ export class Trunk {
     try {
       await loadBase(engine, model);
       const start = performance.now();
-      const kept = new Map<Dataset, Float32Array[]>();
+      const kept = new Map<ExampleSet, Float32Array[]>();
       for (const set of setsOf(data)) kept.set(set, await examples(engine, set));
       return new Trunk(kept, (performance.now() - start) / 1000);
     } finally {
@@ -65,7 +67,7 @@ export class Trunk {
   }
 
   /** The examples at these positions, one behind the other: what the top of the model begins with. */
-  of(dataset: Dataset, positions: Uint32Array): Float32Array {
+  of(dataset: ExampleSet, positions: Uint32Array): Float32Array {
     const examples = this.kept.get(dataset)!;
     const whole = new Float32Array(positions.reduce((sum, i) => sum + examples[i]!.length, 0));
     let at = 0;
@@ -78,15 +80,15 @@ export class Trunk {
 }
 
 /** One array an example, as views of what the batches gave. */
-async function examples(engine: Engine, dataset: Dataset): Promise<Float32Array[]> {
+async function examples(engine: Engine, dataset: Examples<DatasetBatch | BlockBatch>): Promise<Float32Array[]> {
   const { cut, capacity, spec } = engine.plan;
   const { tensor, rows } = cut!;
   const all: Float32Array[] = [];
   for (const packed of evaluationBatches(dataset, capacity)) {
-    const values = await engine.trunk(classificationBatch(packed, spec.task.pooling));
+    const values = await engine.trunk(modelBatch(packed, spec.task.pooling));
     const bounds = rows === "tokens" ? packed.starts : Uint32Array.from(packed.starts.keys());
     const width = tensor.shape[1]!;
-    for (let b = 0; b < packed.labels.length; b++)
+    for (let b = 0; b < packed.starts.length - 1; b++)
       all.push(values.subarray(bounds[b]! * width, bounds[b + 1]! * width));
   }
   return all;

@@ -1,0 +1,160 @@
+/**
+ * What a language model learns from: blocks of tokens, each with the tokens that it predicts. A text becomes blocks that
+ * follow each other, a prompt with its completion becomes one.
+ */
+import { DataError } from "../errors.ts";
+import { IGNORE_INDEX } from "../ops/crossentropy.ts";
+import { Rng } from "../rng.ts";
+import { END_OF_TEXT_ID, type Tokenizer } from "./tokenizer.ts";
+
+/** Blocks as a packed batch. */
+export interface BlockBatch {
+  /** [N] token ids, one block behind the other. */
+  ids: Uint32Array<ArrayBuffer>;
+  /** [B + 1] where each block begins, and N. */
+  starts: Uint32Array<ArrayBuffer>;
+  /** [N] the token that follows each; -100 where it does not count. */
+  targets: Int32Array<ArrayBuffer>;
+  /** UTF-8 bytes of the text of all tokens that count. */
+  bytes: number;
+  /** [B] positions of the blocks in their set. */
+  positions: Uint32Array;
+}
+
+export interface BlockStats {
+  /** Blocks. */
+  rows: number;
+  /** Documents, or prompts with their completions. */
+  documents: number;
+  /** Tokens that are predicted, <|endoftext|> included. */
+  tokens: number;
+  /** UTF-8 bytes of the text of these tokens; <|endoftext|> has none. */
+  bytes: number;
+  /** Completions that lost tokens, of their prompt or of their own, to the longest length allowed. */
+  cut: number;
+}
+
+/** A stretch of tokens; the model reads all but the last and predicts those from the `from`-th on, the first being 1. */
+interface Block {
+  tokens: Uint32Array<ArrayBuffer>;
+  from: number;
+  bytes: number;
+}
+
+export interface BlockOptions {
+  /** The longest block, in tokens that the model reads. */
+  length: number;
+  /** Tokens between the beginnings of two blocks of a text: 1 to `length`. */
+  stride: number;
+  tokenizer: Tokenizer;
+}
+
+/** A prompt, which is read, and what follows it, which is learned; as token ids. */
+export interface Completion {
+  prompt: Uint32Array;
+  completion: Uint32Array;
+}
+
+export class Blocks {
+  readonly size: number;
+  /** [size] tokens that the model reads in each block. */
+  readonly lengths: Uint32Array<ArrayBuffer>;
+  /** Blocks are never padded. */
+  readonly padTo = 0;
+
+  private constructor(
+    private readonly blocks: readonly Block[],
+    private readonly counts: Pick<BlockStats, "documents" | "cut">,
+  ) {
+    this.size = blocks.length;
+    this.lengths = Uint32Array.from(blocks, ({ tokens }) => tokens.length - 1);
+  }
+
+  /**
+   * Documents packed into one stream, <|endoftext|> before each and behind the last, cut into blocks of `length` that begin
+   * `stride` tokens apart. Every token but the first is predicted once: in the first block that reads what is before it, so
+   * that behind the first block each has at least `length - stride` tokens before it.
+   */
+  static pack(documents: readonly Uint32Array[], { length, stride, tokenizer }: BlockOptions): Blocks {
+    const stream = new Uint32Array(documents.reduce((sum, ids) => sum + ids.length + 1, 1)).fill(END_OF_TEXT_ID);
+    let at = 1;
+    for (const ids of documents) {
+      stream.set(ids, at);
+      at += ids.length + 1;
+    }
+    const blocks: Block[] = [];
+    const last = stream.length - 1;
+    for (let start = 0, done = 0; done < last; start += stride) {
+      const end = Math.min(start + length, last);
+      blocks.push(block(stream.subarray(start, end + 1), done - start + 1, tokenizer));
+      done = end;
+    }
+    return new Blocks(blocks, { documents: documents.length, cut: 0 });
+  }
+
+  /**
+   * A block for each prompt with its completion and an <|endoftext|>; the prompt is not predicted. An empty prompt stands as
+   * <|endoftext|>. Where both are longer than `length`, the prompt loses its first tokens, and then the completion its last.
+   */
+  static complete(rows: readonly Completion[], { length, tokenizer }: Omit<BlockOptions, "stride">): Blocks {
+    let cut = 0;
+    const blocks = rows.map(({ prompt, completion }) => {
+      const before = prompt.length > 0 ? prompt : Uint32Array.of(END_OF_TEXT_ID);
+      const excess = Math.max(0, before.length + completion.length - length);
+      if (excess > 0) cut++;
+      const kept = before.subarray(Math.min(excess, before.length - 1));
+      const tokens = Uint32Array.of(...kept, ...completion, END_OF_TEXT_ID).subarray(0, length + 1);
+      return block(tokens, kept.length, tokenizer);
+    });
+    return new Blocks(blocks, { documents: rows.length, cut });
+  }
+
+  batchTokenCount(i: number): number {
+    return this.lengths[i]!;
+  }
+
+  /** Positions 0 to size - 1 shuffled; the order depends on `seed` and `stream` (an epoch) alone. */
+  order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
+    return new Rng(new Rng(seed).next() ^ stream).shuffle(this.positions());
+  }
+
+  /** Positions 0 to size - 1. */
+  positions(): Uint32Array<ArrayBuffer> {
+    return Uint32Array.from({ length: this.size }, (_, i) => i);
+  }
+
+  /** The blocks at positions `order` as a packed batch. */
+  batch(order: ArrayLike<number>): BlockBatch {
+    const positions = Uint32Array.from(order);
+    const some = Array.from(positions, (i) => {
+      const found = this.blocks[i];
+      if (!found) throw new DataError("No such block", { expected: `0 to ${this.size - 1}`, found: String(i) });
+      return found;
+    });
+    const starts = new Uint32Array(some.length + 1);
+    for (const [b, { tokens }] of some.entries()) starts[b + 1] = starts[b]! + tokens.length - 1;
+    const ids = new Uint32Array(starts[some.length]!);
+    const targets = new Int32Array(ids.length).fill(IGNORE_INDEX);
+    for (const [b, { tokens, from }] of some.entries()) {
+      ids.set(tokens.subarray(0, -1), starts[b]!);
+      targets.set(tokens.subarray(from), starts[b]! + from - 1);
+    }
+    return { ids, starts, targets, bytes: some.reduce((sum, { bytes }) => sum + bytes, 0), positions };
+  }
+
+  /** Counts. */
+  stats(): BlockStats {
+    const sum = (of: (one: Block) => number) => this.blocks.reduce((total, one) => total + of(one), 0);
+    return {
+      rows: this.size,
+      tokens: sum(({ tokens, from }) => tokens.length - from),
+      bytes: sum(({ bytes }) => bytes),
+      ...this.counts,
+    };
+  }
+}
+
+function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokenizer): Block {
+  const text = tokens.subarray(from).filter((id) => id !== END_OF_TEXT_ID);
+  return { tokens, from, bytes: tokenizer.decodeBytes(text).length };
+}

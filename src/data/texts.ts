@@ -1,0 +1,268 @@
+/** Texts for a language model: plain text files and JSON lines, read, split and cut into blocks. */
+import { exists, openFile } from "#platform";
+import { ConfigError, DataError, FormatError } from "../errors.ts";
+import type { FileReader } from "../platform/reader.ts";
+import { Rng } from "../rng.ts";
+import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
+import { findUsual, TEXT_NAMES } from "./columns.ts";
+import { refuseUtf16 } from "./corpus.ts";
+import { partSizes } from "./dataset.ts";
+import type { DataSource, LoadedDataset } from "./datasets.ts";
+import { nameList } from "./faults.ts";
+import { Tokenizer } from "./tokenizer.ts";
+
+/** Files to split, or files that are split already: each one file or several. */
+export type TextsSpec =
+  | { file: DataSource | readonly DataSource[] }
+  | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>;
+
+export interface TextsOptions {
+  /** The key of the texts in JSON lines; "text" or another usual name where left out. */
+  textColumn?: string;
+  /** The longest block, in tokens. Default 1024, GPT-2's context. */
+  maxLength?: number;
+  /** Tokens between the beginnings of two blocks. Default: `maxLength`, blocks that do not overlap. */
+  stride?: number;
+  /** Seed of the split of JSON lines. Default 1. */
+  seed?: number;
+  /** Shares of train, val and test. Default 0.8, 0.1, 0.1. */
+  fractions?: readonly [number, number, number];
+}
+
+export interface LoadedTexts {
+  objective: "lm";
+  train: Blocks;
+  val: Blocks;
+  test: Blocks;
+  /** None: what is predicted are tokens. */
+  labels: readonly string[];
+  stats: {
+    train: BlockStats;
+    val: BlockStats;
+    test: BlockStats;
+    /** Documents without a single token, which were left out. */
+    empty: number;
+  };
+  /** The longest block, in tokens. */
+  maxLength: number;
+  /** Where the texts came from, for people. */
+  source: string;
+}
+
+/** What a model can be trained on: messages with their classes, or texts. */
+export type TrainingData = LoadedDataset | LoadedTexts;
+
+type Parts<T> = [train: T, val: T, test: T];
+
+/** What one row of JSON lines holds, or one file of plain text. */
+type Document = Uint32Array | Completion;
+
+/**
+ * Loads texts for a language model. A plain text file is one document; with one `file` or several each is cut at line ends
+ * into its train, val and test parts, in its order. JSON lines (.jsonl, .ndjson) are a document a line, with the key `text`,
+ * or a `prompt` and a `completion`; they are shuffled by the seed and then split. DataError, FormatError and ConfigError say
+ * what is wrong with the texts, a file or an option.
+ */
+export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
+  const { maxLength = 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
+  const { stride = maxLength } = options;
+  checkLength("longest block", maxLength, Number.MAX_SAFE_INTEGER);
+  checkLength("stride", stride, maxLength);
+  const tokenizer = await Tokenizer.load();
+  const reader = new TextsReader(tokenizer, options.textColumn);
+  const sources = "train" in spec ? [spec.train, spec.val, spec.test].map(listOf) : [listOf(spec.file)];
+  const given = "train" in spec;
+  const parts: Parts<Document[]> = [[], [], []];
+  if (given)
+    for (const [i, some] of sources.entries()) for (const one of some) parts[i]!.push(...(await reader.read(one)));
+  else
+    for (const one of sources[0]!)
+      for (const [i, documents] of (await reader.readAndSplit(one, fractions, seed)).entries())
+        parts[i]!.push(...documents);
+  const [train, val, test] = parts.map((documents, i) =>
+    blocksOf(documents, ["training", "validation", "test"][i]!, { length: maxLength, stride, tokenizer }),
+  ) as Parts<Blocks>;
+  return {
+    objective: "lm",
+    train,
+    val,
+    test,
+    labels: [],
+    stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: reader.empty },
+    maxLength,
+    source: sources.flat().map(nameOf).join(", "),
+  };
+}
+
+function checkLength(what: string, value: number, most: number): void {
+  if (Number.isSafeInteger(value) && value >= 1 && value <= most) return;
+  throw new ConfigError(`No such ${what}`, {
+    expected: `a whole number of tokens${most < Number.MAX_SAFE_INTEGER ? ` from 1 to ${most}` : ""}`,
+    found: String(value),
+  });
+}
+
+const listOf = (sources: DataSource | readonly DataSource[]): readonly DataSource[] =>
+  Array.isArray(sources) ? sources : [sources as DataSource];
+
+const nameOf = (source: DataSource) => (typeof source === "string" ? source : source.name);
+
+function blocksOf(documents: readonly Document[], set: string, options: BlockOptions): Blocks {
+  const completions = documents.filter((document): document is Completion => "prompt" in document);
+  const texts = documents.filter((document): document is Uint32Array => !("prompt" in document));
+  if (documents.length === 0)
+    throw new DataError(`Too little text: nothing is left for the ${set} set`, {
+      expected: "at least one document, or some lines of a text, in each of the three sets",
+      hint: "give more, or the sets apart: --train, --val and --test",
+    });
+  if (completions.length > 0 && texts.length > 0)
+    throw new DataError("Texts and completions in one set", {
+      expected: "files of text alone, or of prompts and completions alone",
+      found: `${texts.length} texts and ${completions.length} completions in the ${set} set`,
+    });
+  return texts.length > 0 ? Blocks.pack(texts, options) : Blocks.complete(completions, options);
+}
+
+/** Reads files one by one. */
+class TextsReader {
+  /** Documents that were left out because they are empty. */
+  empty = 0;
+
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly textColumn: string | undefined,
+  ) {}
+
+  /** The documents of a file. */
+  async read(source: DataSource): Promise<Document[]> {
+    const { name, bytes } = await contents(source);
+    return isJsonLines(name) ? this.lines(name, bytes) : this.texts([bytes]);
+  }
+
+  /** The documents of a file in three parts: lines shuffled and split, a text cut. */
+  async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Parts<Document[]>> {
+    const { name, bytes } = await contents(source);
+    if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part])) as Parts<Document[]>;
+    const documents = new Rng(seed).shuffle(this.lines(name, bytes));
+    let start = 0;
+    return partSizes(documents.length, fractions).map((count) => {
+      start += count;
+      return documents.slice(start - count, start);
+    }) as Parts<Document[]>;
+  }
+
+  private texts(texts: readonly Uint8Array[]): Document[] {
+    const filled = texts.filter(({ length }) => length > 0);
+    this.empty += texts.length - filled.length;
+    return filled.map((text) => this.tokenizer.encodeBytes(text));
+  }
+
+  private lines(name: string, bytes: Uint8Array): Document[] {
+    const rows = new TextDecoder().decode(bytes).split("\n");
+    const encoder = new TextEncoder();
+    const documents: Document[] = [];
+    let keys: Keys | undefined;
+    for (const [i, line] of rows.entries()) {
+      if (line.trim() === "") continue;
+      const where = `${name}:${i + 1}`;
+      const row = parseRow(line, where);
+      keys ??= keysOf(row, this.textColumn, where);
+      const [first, second] = keys.map((key) => textOf(row, key, where)) as [string, string?];
+      if (second !== undefined)
+        documents.push({ prompt: this.tokenizer.encode(first), completion: this.tokenizer.encode(second) });
+      else documents.push(...this.texts([encoder.encode(first)]));
+    }
+    return documents;
+  }
+}
+
+const isJsonLines = (name: string) => /\.(jsonl|ndjson)$/i.test(name);
+
+async function contents(source: DataSource): Promise<{ name: string; bytes: Uint8Array }> {
+  if (typeof source === "string" && !(await exists(source)))
+    throw new DataError("There is no such file", { where: source, hint: "give the path of a text or of JSON lines" });
+  const file = typeof source === "string" ? await openFile(source) : source;
+  try {
+    return { name: file.name, bytes: await readText(file) };
+  } finally {
+    if (typeof source === "string") await file.close();
+  }
+}
+
+/** The bytes of a file without a byte order mark. */
+async function readText(file: FileReader): Promise<Uint8Array> {
+  if (/\.(csv|tsv)$/i.test(file.name))
+    throw new FormatError("A table is no text", {
+      where: file.name,
+      expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",
+      hint: "for rows of texts write .jsonl",
+    });
+  const bytes = await file.read(0, file.size);
+  refuseUtf16(bytes, file.name);
+  if (bytes.includes(0))
+    throw new FormatError("This is no text", { where: file.name, found: `a zero byte at ${bytes.indexOf(0)}` });
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
+}
+
+/** A text in parts of about these shares of its bytes, each cut behind a line end where there is one before the next cut. */
+function cutText(bytes: Uint8Array, fractions: readonly number[]): Uint8Array[] {
+  const ends = partSizes(bytes.length, fractions).map(
+    (
+      (sum) => (size: number) =>
+        (sum += size)
+    )(0),
+  );
+  let start = 0;
+  return ends.map((end, i) => {
+    let cut = end;
+    if (i < ends.length - 1) {
+      const line = bytes.indexOf(LINE_FEED, Math.max(0, end - 1)) + 1;
+      if (line > 0 && line < ends[i + 1]!) cut = line;
+      // Not inside a character.
+      else while (cut < bytes.length && (bytes[cut]! & 0xc0) === 0x80) cut++;
+    }
+    const part = bytes.subarray(start, cut);
+    start = cut;
+    return part;
+  });
+}
+const LINE_FEED = 10;
+
+type Row = Record<string, unknown>;
+/** The key of a text, or those of a prompt and its completion. */
+type Keys = [string] | [string, string];
+
+function parseRow(line: string, where: string): Row {
+  let row: unknown;
+  try {
+    row = JSON.parse(line);
+  } catch (cause) {
+    throw new FormatError("A line is not JSON", { where, found: (cause as Error).message, cause });
+  }
+  if (typeof row === "object" && row !== null && !Array.isArray(row)) return row as Row;
+  throw new FormatError("A line is no JSON object", { where, expected: '{"text": "..."}', found: line.slice(0, 40) });
+}
+
+function keysOf(row: Row, asked: string | undefined, where: string): Keys {
+  const names = Object.keys(row);
+  if (asked !== undefined) return [asked];
+  if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
+  const found = findUsual(names, TEXT_NAMES, -1);
+  if (found >= 0) return [names[found]!];
+  throw new DataError("It is not clear where the text is", {
+    where,
+    expected: 'the key "text", or "prompt" and "completion"',
+    found: nameList(names),
+    hint: "name the text's key with --text-column",
+  });
+}
+
+function textOf(row: Row, key: string, where: string): string {
+  const value = row[key];
+  if (typeof value === "string") return value;
+  throw new DataError(`A line without a text at "${key}"`, {
+    where,
+    expected: "a string",
+    found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : JSON.stringify(value).slice(0, 40),
+  });
+}

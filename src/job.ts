@@ -1,0 +1,138 @@
+/** What a run of train is made of: from flags, or from the run that is gone on with. */
+import type { Command } from "commander";
+import { absolutePath, exists, joinPath } from "#platform";
+import type { DeviceName } from "./config.ts";
+import { type DatasetOptions, type DatasetSpec, loadDataset } from "./data/datasets.ts";
+import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "./data/texts.ts";
+import { ConfigError } from "./errors.ts";
+import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
+import { openAdapter } from "./io/open-adapter.ts";
+import type { Adapter } from "./io/peft.ts";
+import { downloadProgress } from "./report/download.ts";
+import {
+  dataRecord,
+  datasetOptions,
+  datasetSpec,
+  PRESETS,
+  type Settings,
+  settingsOf,
+  textsOptions,
+  textsSpec,
+  trainOptions,
+} from "./settings.ts";
+import { lastCheckpoint } from "./train/checkpoint.ts";
+import { resolveOptions, type TrainOptions, withAdapter } from "./train/options.ts";
+import type { Checkpoint } from "./train/records.ts";
+import { type RunConfig, readRunConfig, refuseExisting, runConfig } from "./train/run-directory.ts";
+
+export interface TrainFlags extends Settings {
+  device: DeviceName;
+  threads?: number;
+  preset: keyof typeof PRESETS;
+  out?: string;
+  force?: boolean;
+  json?: boolean;
+  checkpointEvery?: number;
+  resume?: string;
+  adapter?: string;
+}
+
+export interface Job {
+  out: string;
+  /** Where it keeps its checkpoints until it is done: `out`, or beside a run that it replaces then. */
+  kept: string;
+  modelName: string;
+  model: GPT2Checkpoint;
+  data: TrainingData;
+  options: TrainOptions;
+  config: RunConfig;
+  adapter?: Adapter;
+  resume?: Checkpoint;
+}
+
+/** Downloads are told of on stderr. */
+const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
+
+export async function newJob(flags: TrainFlags): Promise<Job> {
+  const settings = settingsOf(flags, PRESETS[flags.preset]);
+  const { objective = "classification" } = settings;
+  const checked = trainOptions(settings);
+  const source = objective === "lm" ? textsSpec(settings) : datasetSpec(settings);
+  const out = flags.out ?? defaultOut();
+  await refuseExisting(out, flags.force ?? false);
+  const kept = (await exists(out)) ? `${out}.new` : out;
+  if (flags.checkpointEvery !== undefined && kept !== out && (await exists(kept)))
+    throw new ConfigError("a run that was to replace this one was stopped", {
+      where: kept,
+      hint: `go on with --resume ${kept}, or remove it`,
+    });
+  const { model, adapter } = await openModel(settings.model!, flags);
+  const options = adapter ? trainOptions(withAdapter(settings, adapter.meta, objective)) : checked;
+  const { n_positions } = model.config;
+  const how =
+    objective === "lm"
+      ? textsOptions(settings, options.seed, n_positions)
+      : datasetOptions(settings, options.seed, n_positions);
+  const data = await loadData({ objective, data: { ...source, ...how } });
+  const config = runConfig(model, data, options, dataRecord(source, how, data));
+  if (!adapter) return { out, kept, modelName: settings.model!, model, data, options, config };
+  config.adapter = absolutePath(flags.adapter!);
+  return { out, kept, modelName: config.model, model, data, options, config, adapter };
+}
+
+function defaultOut(): string {
+  return joinPath("runs", new Date().toISOString().slice(0, 19).replace("T", "_").replaceAll(":", "-"));
+}
+
+/** The base model, and the adapter to go on from: that names its base model, unless a flag does. */
+async function openModel(
+  name: string,
+  { adapter: directory, model: given }: { adapter?: string; model?: string },
+): Promise<{ model: GPT2Checkpoint; adapter?: Adapter }> {
+  if (directory === undefined) return { model: await loadModel(name, DOWNLOADS) };
+  const { checkpoint, adapter } = await openAdapter(directory, given, DOWNLOADS);
+  return { model: checkpoint, adapter };
+}
+
+/** The data that a run's config tells of: both what is read and how. */
+function loadData({ objective, data }: Pick<RunConfig, "objective" | "data">): Promise<TrainingData> {
+  return objective === "lm"
+    ? loadTexts(data as unknown as TextsSpec, data as TextsOptions)
+    : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), ...DOWNLOADS });
+}
+
+/** Flags that make sense beside --resume: how to compute and print, not what. */
+const BESIDE_RESUME = ["resume", "device", "threads", "json", "checkpointEvery"];
+
+export async function resumedJob(directory: string, program: Command): Promise<Job> {
+  const refused = program.options
+    .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
+    .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
+  if (refused.length > 0)
+    throw new ConfigError("a run goes on with the settings that it began with", {
+      expected: "--resume DIR alone, or with --device, --checkpoint-every and --json",
+      found: refused.map(({ long }) => long).join(", "),
+    });
+  const config = await readRunConfig(directory);
+  const resume = await lastCheckpoint(directory);
+  const { model, adapter } = await openModel(config.model, config);
+  const data = await loadData(config);
+  const { counts } = runConfig(model, data, config.options);
+  if (JSON.stringify(counts) !== JSON.stringify(config.counts))
+    throw new ConfigError("the data has changed since the run began", {
+      where: directory,
+      expected: JSON.stringify(config.counts),
+      found: JSON.stringify(counts),
+    });
+  return {
+    out: directory,
+    kept: directory,
+    modelName: config.model,
+    model,
+    data,
+    options: resolveOptions(config.options, config.objective),
+    config,
+    resume,
+    ...(adapter ? { adapter } : {}),
+  };
+}

@@ -1,0 +1,158 @@
+/** Language models through the trainer: the same path as classifiers, with blocks of text in place of messages. */
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { bytesReader } from "../src/data/corpus.ts";
+import { type LoadedTexts, loadTexts, type TextsOptions } from "../src/data/texts.ts";
+import { ConfigError, DataError } from "../src/errors.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
+import { openAdapter } from "../src/io/open-adapter.ts";
+import { keepCheckpoint, lastCheckpoint } from "../src/train/checkpoint.ts";
+import { Classifier } from "../src/train/classifier.ts";
+import { type FineTuneRun, fineTune } from "../src/train/fine-tune.ts";
+import type { Checkpoint } from "../src/train/records.ts";
+import type { FineTuneArguments } from "../src/train/trainer.ts";
+import { assertAllClose } from "./allclose.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
+import { testDevice } from "./device.ts";
+import { afterAll, test } from "./harness.ts";
+import { messages, TINY, tinyData, tinyModel } from "./tiny.ts";
+
+/** The same sums, in batches of other sizes. */
+const BATCHING = { atol: 0, rtol: 1e-6 };
+
+const folder = temporaryFolder();
+const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, accumulate: 2 } as const;
+const LINES = Array.from({ length: 120 }, (_, i) => `line ${i % 7}: the cat sat on mat ${i % 5}\n`).join("");
+
+let shared: Promise<{ model: GPT2Checkpoint; data: LoadedTexts }> | undefined;
+afterAll(async () => (await shared)?.model.close());
+
+function texts(options: TextsOptions = {}, name = "lines.txt", content = LINES): Promise<LoadedTexts> {
+  return loadTexts({ file: bytesReader(name, new TextEncoder().encode(content)) }, { maxLength: 16, ...options });
+}
+
+function usual() {
+  shared ??= (async () => ({ model: await openGPT2(tinyModel(join(folder, "model"))), data: await texts() }))();
+  return shared;
+}
+
+/** A vocabulary of 50,257 takes a software GPU long; that devices agree is tested elsewhere, on smaller ones. */
+const device = () => testDevice("wasm 2 threads");
+
+async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+  return fineTune({ device: await device(), ...(await usual()), ...SMALL, ...options });
+}
+
+function assertSameRun(got: FineTuneRun, want: FineTuneRun): void {
+  assert.equal(
+    [got.steps, got.evaluations, got.before, got.after],
+    [want.steps, want.evaluations, want.before, want.after],
+  );
+  assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
+  for (const [name, { data }] of want.tensors) assertSameBits(name, got.tensors.get(name)!.data, data);
+}
+
+for (const mode of ["lora", "all", "last_block"] as const)
+  test(`mode ${mode} learns the text; stopped and gone on with through the disk, to the same bits`, async () => {
+    const straight = await run({ mode });
+    const { before, after, tensors, spec, predictions } = straight;
+    assert.ok(after.val.loss < before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
+    const learns = (name: string) =>
+      ({ lora: name.startsWith("lora.h."), all: true, last_block: name.startsWith("h.1.") })[mode];
+    assert.ok([...tensors.keys()].every(learns), [...tensors.keys()].join());
+    assert.equal([spec.task.objective, spec.task.num_labels, predictions], ["lm", 0, []]);
+    const stop = new AbortController();
+    let kept: Checkpoint | undefined;
+    await run({
+      mode,
+      signal: stop.signal,
+      checkpointEvery: 3,
+      onCheckpoint: async (checkpoint) => {
+        if (checkpoint.step === 3) kept = checkpoint;
+        stop.abort();
+      },
+    });
+    await keepCheckpoint(join(folder, mode), kept!);
+    assertSameRun(await run({ mode, resume: await lastCheckpoint(join(folder, mode)) }), straight);
+  });
+
+test("perplexity and bits per byte are those of the loss, and hang on no batch", async () => {
+  const { data } = await usual();
+  const [{ before }, { before: alone }] = [
+    await run({ epochs: 1 }),
+    await run({ epochs: 1, batchSize: 1, accumulate: 1 }),
+  ];
+  for (const name of ["val", "test"] as const) {
+    const { rows, loss, perplexity, bitsPerByte } = before[name];
+    const { tokens, bytes } = data[name].stats();
+    assert.is(rows, tokens);
+    assert.is(perplexity, Math.exp(loss));
+    const bits = (loss * tokens) / Math.LN2 / bytes;
+    assertAllClose(name, [bitsPerByte!, alone[name].loss], [bits, loss], BATCHING);
+  }
+  // A model of random values knows nothing, and is sure of some of it.
+  assert.ok(before.val.loss > Math.log(TINY.vocab_size), `${before.val.loss}`);
+});
+
+test("overlapping blocks predict the same tokens with more before them", async () => {
+  const [apart, overlapping] = [await run({ epochs: 1 }), await run({ epochs: 1, data: await texts({ stride: 4 }) })];
+  assert.is(overlapping.before.val.rows, apart.before.val.rows);
+  assert.not.equal(overlapping.before.val.loss, apart.before.val.loss);
+});
+
+test("what a completion follows is read and not learned", async () => {
+  const rows = Array.from({ length: 40 }, (_, i) => ({
+    prompt: `${"what is it ".repeat(i % 3)}:`,
+    completion: " nothing",
+  }));
+  const data = await texts({}, "rows.jsonl", rows.map((row) => JSON.stringify(row)).join("\n"));
+  const { before, after, steps } = await run({ data, mode: "all", epochs: 6 });
+  const { tokens } = data.val.stats();
+  assert.equal([before.val.rows, tokens], [2 * data.val.size, 2 * data.val.size]);
+  assert.ok(after.val.loss < 0.5 * before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
+  assert.ok(steps.at(-1)!.accuracy >= 0.5, "of rows that do not count, none can be right");
+});
+
+test("a run directory holds an adapter of PEFT's for language models, which is trained on", async () => {
+  const first = await run();
+  const directory = join(folder, "run");
+  assert.equal(await first.save(directory), { peft: true });
+  const { adapter, checkpoint } = await openAdapter(directory);
+  try {
+    assert.equal([adapter.meta.task.objective, adapter.meta.labels], ["lm", []]);
+    for (const [name, { data }] of first.tensors) assertSameBits(name, adapter.tensors.get(name)!.data, data);
+    const { rank: _, alpha: __, ...settings } = SMALL;
+    const on = await fineTune({ device: await device(), ...(await usual()), ...settings, adapter });
+    assert.equal(on.before, first.after);
+    await assertFails(ConfigError, ["rank", "decided by the adapter"], () => run({ adapter, rank: 3 }));
+    const classes = await tinyData(messages(12));
+    await assertFails(ConfigError, ["no adapter of a classifier", "--objective lm"], () =>
+      run({ adapter, data: classes }),
+    );
+    await assertFails(ConfigError, ["language model", "generate"], async () =>
+      Classifier.load(directory, { device: await device() }),
+    );
+  } finally {
+    await checkpoint.close();
+  }
+});
+
+test("the adapter of a classifier is none of a language model", async () => {
+  const { save } = await run({ data: await tinyData(messages(12)), accumulate: 1 });
+  await save(join(folder, "classifier"));
+  const { adapter, checkpoint } = await openAdapter(join(folder, "classifier"));
+  await checkpoint.close();
+  await assertFails(ConfigError, ["no adapter of a language model", "--objective classification"], () =>
+    run({ adapter }),
+  );
+});
+
+test("what makes no sense for a language model is refused", async () => {
+  await assertFails(ConfigError, ["last_layer", "last_block", "token table"], () => run({ mode: "last_layer" }));
+  await assertFails(ConfigError, ["headBias", "language model"], () => run({ headBias: true }));
+  await assertFails(ConfigError, ["pooling", "language model"], () => run({ pooling: "last" }));
+  await assertFails(ConfigError, ["batch size"], () => run({ batchSize: 1000 }));
+  await assertFails(DataError, ["longer than the model's context", "64"], async () =>
+    run({ data: await texts({ maxLength: 65 }, "long.txt", LINES) }),
+  );
+});
