@@ -168,8 +168,9 @@ await main(async () => {
       console.log(`saved in ${out}${result.aborted ? ", stopped early" : ""}`);
       if (options.mode === "lora")
         console.log(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
-      if (data.objective === "classification")
-        console.log(`try it:  node dist/classify.js --run ${out} "You have won a prize, call now"`);
+      const use = { classification: ["classify", "You have won a prize, call now"], lm: ["generate", "The"] } as const;
+      const [tool, text] = use[data.objective];
+      console.log(`try it:  node dist/${tool}.js --run ${out} "${text}"`);
     }
     return result.aborted ? 130 : 0;
   } catch (error) {

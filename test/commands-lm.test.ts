@@ -56,6 +56,7 @@ test("a run directory with perplexity in place of accuracy, gone on with to the 
   assert.is(JSON.parse(read("first", "adapter", "adapter_config.json")).task_type, "CAUSAL_LM");
   assert.match(finished.stdout, /train +│ +2 │.*\n.*validation.*\n(.*\n)*.*perplexity before/);
   assert.match(finished.stdout, "PEFT can load its adapter/");
+  assert.match(finished.stdout, 'try it:  node dist/generate.js --run first "The"');
   assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
 
   let steps = 0;
