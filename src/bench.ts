@@ -1,6 +1,6 @@
 /** bench: measures what is claimed. Every subcommand is loaded when it is asked for, so that none weighs on another. */
 import { choice, command, deviceFlag, list, main, number, threadsFlag } from "./cli.ts";
-import { MODES } from "./config.ts";
+import { MODES, WEIGHT_DTYPES } from "./config.ts";
 
 const program = command(
   "bench",
@@ -68,6 +68,7 @@ program
   .addOption(choice("--mode <mode>", "what learns", MODES).default("lora"))
   .addOption(deviceFlag())
   .addOption(threadsFlag())
+  .addOption(choice("--dtype <type>", "what frozen weights are kept in", WEIGHT_DTYPES).default("f32"))
   .option("--data <file>", "messages (CSV, TSV, JSON lines; default: the bundled corpus)")
   .option("--padding <n>", "pad every message to n tokens (default: packed)", number)
   .option("--max-length <n>", "longest message in tokens", number, 120)

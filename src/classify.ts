@@ -1,5 +1,6 @@
 /** classify: labels texts with a trained model. */
-import { command, deviceFlag, inputLines, main, threadsFlag } from "./cli.ts";
+import { command, deviceFlag, dtypeFlag, inputLines, main, threadsFlag } from "./cli.ts";
+import type { WeightDtype } from "./config.ts";
 import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { downloadProgress } from "./report/download.ts";
@@ -18,6 +19,7 @@ const program = command(
   .option("--model <dir|name>", "the base model, where it is not where the run or the adapter says")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
+  .addOption(dtypeFlag())
   .option("--json", "print one JSON object a text: text, label, probability, probabilities");
 
 interface Flags {
@@ -26,12 +28,13 @@ interface Flags {
   model?: string;
   device: DeviceName;
   threads?: number;
+  dtype?: WeightDtype;
   json?: boolean;
 }
 
 await main(async () => {
   program.parse();
-  const { run, adapter, model, device: name, threads = 0, json } = program.opts<Flags>();
+  const { run, adapter, model, device: name, threads = 0, dtype, json } = program.opts<Flags>();
   const directory = run ?? adapter;
   if (directory === undefined || (run !== undefined && adapter !== undefined))
     throw new ConfigError("it is not clear what to classify with", {
@@ -49,6 +52,7 @@ await main(async () => {
       device,
       onProgress: downloadProgress(process.stderr),
       ...(model === undefined ? {} : { model }),
+      ...(dtype === undefined ? {} : { dtype }),
     });
     const print = async (texts: string[]) => {
       const results = await classifier.classify(texts);

@@ -1,7 +1,7 @@
 /** What the commands share: options through commander, errors as a person reads them, exit codes. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import manifest from "../package.json" with { type: "json" };
-import { DEVICES } from "./config.ts";
+import { DEVICES, WEIGHT_DTYPES } from "./config.ts";
 import { ConfigError, LowrankError } from "./errors.ts";
 
 /** A command with its name, what it does and examples; unknown flags are errors that suggest the nearest. */
@@ -28,6 +28,11 @@ export function deviceFlag(): Option {
 /** How many threads the device wasm has. */
 export function threadsFlag(): Option {
   return new Option("--threads <n>", "threads of the device wasm (default: one a core)").argParser(number);
+}
+
+/** What the frozen weights of a trained model are kept in. */
+export function dtypeFlag(): Option {
+  return choice("--dtype <type>", "what frozen weights are kept in (default: as in training)", WEIGHT_DTYPES);
 }
 
 /** A flag's value as a number. */

@@ -31,6 +31,10 @@ export type Mode = (typeof MODES)[number];
 export const DEVICES = ["auto", "webgpu", "wasm"] as const;
 export type DeviceName = (typeof DEVICES)[number];
 
+/** What the frozen matrices are kept in. Everything that learns, and all arithmetic, is in f32. */
+export const WEIGHT_DTYPES = ["f32", "f16"] as const;
+export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
+
 /** What B A x is multiplied with. */
 export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
 export type Scaling = (typeof SCALINGS)[number];

@@ -1,6 +1,7 @@
 /** generate: writes text behind prompts. */
 import { describeDevice } from "./backend/backend.ts";
-import { command, deviceFlag, inputLines, main, number, threadsFlag } from "./cli.ts";
+import { command, deviceFlag, dtypeFlag, inputLines, main, number, threadsFlag } from "./cli.ts";
+import type { WeightDtype } from "./config.ts";
 import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { downloadProgress } from "./report/download.ts";
@@ -31,6 +32,7 @@ const program = command(
   .option("--batch-size <n>", "prompts at a time (default: as memory allows, at most 8)", number)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
+  .addOption(dtypeFlag())
   .option("--json", "print one JSON object a prompt: prompt, text, tokens, finish, forgotten");
 
 interface Flags extends GenerateOptions {
@@ -40,6 +42,7 @@ interface Flags extends GenerateOptions {
   batchSize?: number;
   device: DeviceName;
   threads?: number;
+  dtype?: WeightDtype;
   json?: boolean;
 }
 
@@ -88,7 +91,17 @@ async function write(lm: LanguageModel, prompts: readonly string[], options: Gen
 
 await main(async () => {
   program.parse();
-  const { run, adapter, model, device: name, threads = 0, batchSize, json = false, ...options } = program.opts<Flags>();
+  const {
+    run,
+    adapter,
+    model,
+    device: name,
+    threads = 0,
+    dtype,
+    batchSize,
+    json = false,
+    ...options
+  } = program.opts<Flags>();
   if (run !== undefined && adapter !== undefined)
     throw new ConfigError("it is not clear what to write with", {
       expected: "--run DIR or --adapter DIR",
@@ -102,6 +115,7 @@ await main(async () => {
       device,
       onProgress: downloadProgress(process.stderr),
       ...(batchSize === undefined ? {} : { batchSize }),
+      ...(dtype === undefined ? {} : { dtype }),
     };
     const lm =
       trained === undefined

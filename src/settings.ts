@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { absolutePath } from "#platform";
 import { choice, list, number } from "./cli.ts";
-import { INITS, MODES, type Objective, POOLINGS, SCALINGS, TARGETS, type Target } from "./config.ts";
+import { INITS, MODES, type Objective, POOLINGS, SCALINGS, TARGETS, type Target, WEIGHT_DTYPES } from "./config.ts";
 import type { Padding } from "./data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "./data/datasets.ts";
 import { BATCHINGS } from "./data/loader.ts";
@@ -98,6 +98,13 @@ export function addSettings(program: Command): Command {
     .option("--layers <list>", "blocks with adapters, such as 0,5-8 (default: all)", (value) => layers(list(value)))
     .addOption(choice("--pooling <p>", "where a message is classified (default: last-token)", POOLINGS))
     .option("--no-head-bias", "train the head without a bias, as PEFT and transformers know it")
+    .addOption(
+      choice(
+        "--dtype <type>",
+        "what frozen weights are kept in: f16 halves their memory (default: f32)",
+        WEIGHT_DTYPES,
+      ),
+    )
     .option("--padding <none|longest|N>", "pad rows as the paper does, or pack them (default: none)", padding)
     .option("--max-length <n>", "longest message in tokens; longer ones are cut (default: the model's context)", number)
     .option("--epochs <n>", "passes over the training set (default: 3)", number)

@@ -47,6 +47,8 @@ const FLAGS: Fault[] = [
   ["a list of layers with holes", [...GOOD, "--layers", "0,3-1"], 2, ["layers", "0,5-8", "0,3-1"]],
   ["a layer that the model has not", [...GOOD, "--layers", "0-2"], 2, ["no such layer", "0 to 1", "found:    2"]],
   ["layers of the head", [...GOOD, "--layers", "1", "--targets", "head"], 2, ["no target is in a block"]],
+  ["f16 where all learns", [...GOOD, "--mode", "all", "--dtype", "f16"], 2, ["nothing is frozen in mode all"]],
+  ["an unknown dtype", [...GOOD, "--dtype", "f8"], 2, ["'f8'", "f32, f16"]],
   ["no epochs", [...GOOD, "--epochs", "0"], 2, ["epochs", "1 or more", "found:    0"]],
   ["a large batch", [...GOOD, "--batch-size", "29"], 2, ["batch size", "1 to 28", "29"]],
   ["a long warm-up", [...GOOD, "--warmup", "99"], 2, ["warm-up", "up to 9", "99"]],

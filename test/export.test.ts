@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { joinPath, packagePath, writeDirectoryAtomic } from "#platform";
 import type { LoraConfig, Target } from "../src/config.ts";
 import { ConfigError } from "../src/errors.ts";
+import { baseDtype } from "../src/io/adapter-meta.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { loadAdapter, openAdapter } from "../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter, writeAdapter } from "../src/io/peft.ts";
@@ -65,7 +66,7 @@ function small(meta: AdapterMeta): Adapter["tensors"] {
 
 async function logits(meta: AdapterMeta, directory: string, tensors: Adapter["tensors"]): Promise<Float32Array> {
   const { mode, lora, task } = meta;
-  const spec = { config: SMALL, task, mode, lora, train_head: true };
+  const spec = { config: SMALL, task, mode, lora, train_head: true, dtype: baseDtype(meta) };
   const lengths = [5, 1, 24, 9];
   const isLm = task.objective === "lm";
   const engine = await Engine.create(await testDevice(), {
@@ -103,13 +104,21 @@ for (const [name, meta] of Object.entries({
   all: metaFor(null, { mode: "all" }),
   last_block: metaFor(null, { mode: "last_block" }),
   last_layer: metaFor(null, { mode: "last_layer", task: { ...metaOf().task, head_bias: true } }),
+  "a base in f16": metaFor({ target_modules: ["q"] }, { settings: { dtype: "f16" } }),
+  "last_block, a base in f16": metaFor(null, { mode: "last_block", settings: { dtype: "f16" } }),
 }))
   test(`merged, ${name}: the merged model's logits are the run's`, async () => {
     const { out, adapter, losses } = await exported("merged", meta, `merged ${name}`);
     assert.equal(losses, []);
     const ours = await logits(meta, baseDirectory, adapter.tensors);
     const score = (await readAll(join(out, "model.safetensors"))).get("score.weight")!;
-    const bare: AdapterMeta = { ...meta, mode: "last_layer", lora: null, task: { ...meta.task, head_bias: false } };
+    const bare: AdapterMeta = {
+      ...meta,
+      mode: "last_layer",
+      lora: null,
+      settings: {},
+      task: { ...meta.task, head_bias: false },
+    };
     assertAllClose("logits", await logits(bare, out, new Map([["head.weight", score]])), ours, LOGITS);
   });
 

@@ -1,7 +1,7 @@
 /** `bench step`: one training step, by model, mode and device, on packed or padded batches; beside PyTorch where it is. */
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
-import type { DeviceName, GPT2Config, Mode } from "../config.ts";
+import type { DeviceName, GPT2Config, Mode, WeightDtype } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
@@ -31,6 +31,7 @@ const CONFIGS: Record<ShapeName, GPT2Config> = {
 export interface StepBenchOptions {
   model: ShapeName;
   mode: Mode;
+  dtype: WeightDtype;
   device: DeviceName;
   threads?: number;
   data?: string;
@@ -60,7 +61,7 @@ interface StepResult {
 const LR = 5e-5;
 const TORCH_LIMIT_SECONDS = 1200;
 
-function specOf({ model, mode }: StepBenchOptions): ModelSpec {
+function specOf({ model, mode, dtype }: StepBenchOptions): ModelSpec {
   return {
     config: CONFIGS[model],
     task: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true },
@@ -76,6 +77,7 @@ function specOf({ model, mode }: StepBenchOptions): ModelSpec {
           }
         : null,
     train_head: true,
+    dtype,
   };
 }
 
@@ -185,11 +187,11 @@ async function measureTorch(options: StepBenchOptions, batches: PackedBatch[]): 
 }
 
 function report(options: StepBenchOptions, ours: StepResult, torch: number[] | null): string {
-  const { model, mode, padding, batchSize } = options;
+  const { model, mode, dtype, padding, batchSize } = options;
   const { median, low, high } = spreadOf(ours.times);
   const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
   const lines = [
-    `${model}, mode ${mode}, ${batchSize} messages a step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
+    `${model}, mode ${mode}${dtype === "f16" ? ", base in f16" : ""}, ${batchSize} messages a step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
       `${ours.tokens.toFixed(0)} tokens a step`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${Math.min(...ours.times).toFixed(1)} ms, ` +
       `${ours.cpu.toFixed(1)} ms of processor time`,

@@ -12,6 +12,8 @@ import {
   SCALINGS,
   type TaskConfig,
   validateLora,
+  WEIGHT_DTYPES,
+  type WeightDtype,
 } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes, headShapes, loraShapes, parseSite } from "../names.ts";
@@ -31,6 +33,11 @@ export interface AdapterMeta {
   labels: string[];
   /** Whatever else is needed to use the model as it was trained (padding, longest row, ...), kept as it is: JSON. */
   settings: Record<string, unknown>;
+}
+
+/** What the run kept the frozen matrices of the base model in. */
+export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightDtype {
+  return oneOf("dtype of the base model", dtype, WEIGHT_DTYPES);
 }
 
 const VERSION = 1;

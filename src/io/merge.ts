@@ -2,8 +2,10 @@
  * A trained model as one: base weights with the products of their adapters added, piece by piece, so that a model of any
  * size is never in memory. Sums in double precision, rounded once.
  */
+import { floatToHalf, halfToFloat } from "../half.ts";
 import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
+import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
 import { type FinalNorm, foldHead, KINDS, type NamedTensor, type Tensors } from "./peft-layout.ts";
@@ -33,9 +35,12 @@ export function mergedTensors(
   finalNorm: FinalNorm | undefined,
 ): StreamedTensor[] {
   const products = productsOf({ meta, tensors });
+  const { config } = checkpoint;
+  // The model is the run's: with the matrices that did not learn as the run kept them.
+  const isHalf = (name: string) => baseDtype(meta) === "f16" && baseShapes(config).get(name)!.length === 2;
   const rows = (name: string, from: number, to: number): Promise<Float32Array> => {
     const trained = tensors.get(name);
-    if (!trained) return checkpoint.read(name, from, to);
+    if (!trained) return checkpoint.read(name, from, to).then((values) => (isHalf(name) ? rounded(values) : values));
     const width = sizeOf(trained.shape) / trained.shape[0]!;
     return Promise.resolve(trained.data.slice(from * width, to * width));
   };
@@ -55,6 +60,10 @@ export function mergedTensors(
       pieces: () => pieces(shape, (from, to) => rows("wte.weight", from, to), head),
     });
   return merged;
+}
+
+function rounded(values: Float32Array): Float32Array {
+  return halfToFloat(floatToHalf(values));
 }
 
 function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {

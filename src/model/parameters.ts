@@ -40,8 +40,7 @@ const ALIGN = 64;
 const align = (elements: number) => Math.ceil(elements / ALIGN) * ALIGN;
 
 /** How many rows of a [rows, ...] shape fit into one binding; a multiple of 64 rows where it has to be split. */
-function rowsPerPiece(name: string, shape: Shape, maxBinding: number): number {
-  const bytes = sizeOf(shape) * 4;
+function rowsPerPiece({ name, bytes, shape }: Tensor, maxBinding: number): number {
   if (bytes <= maxBinding) return shape[0]!;
   const rows = Math.floor(maxBinding / (bytes / shape[0]!) / ALIGN) * ALIGN;
   if (name === "wte.weight" && rows > 0) return rows;
@@ -73,16 +72,16 @@ export function makeParameters(
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: number[] = [];
-  for (const { name, shape, learns } of parameterList(spec)) {
+  for (const { name, shape, learns, dtype } of parameterList(spec)) {
     if (!isWanted(name)) continue;
-    const rows = rowsPerPiece(name, shape, maxBinding);
+    const rows = rowsPerPiece(new Tensor(name, shape, "weight", dtype), maxBinding);
     const parameter: Parameter = { name, shape, pieces: [], grad: learns && training ? [] : null };
     all.set(name, parameter);
     for (let first = 0; first < shape[0]!; first += rows) {
       const pieceShape = [Math.min(rows, shape[0]! - first), ...shape.slice(1)];
       const pieceName = rows === shape[0] ? name : `${name}[${first}:${first + pieceShape[0]!}]`;
       if (!parameter.grad) {
-        parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight"), first });
+        parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
       const size = align(sizeOf(pieceShape));

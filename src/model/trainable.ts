@@ -1,5 +1,5 @@
 /** A model's tensors and which of them learn: the one place that knows the four modes. */
-import type { GPT2Config, LoraConfig, Mode, TaskConfig } from "../config.ts";
+import type { GPT2Config, LoraConfig, Mode, TaskConfig, WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseShapes, headShapes, loraShapes, loraSites } from "../names.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
@@ -13,11 +13,26 @@ export interface ModelSpec {
   lora: LoraConfig | null;
   /** In mode lora: whether the classification head learns beside its adapter. */
   train_head: boolean;
+  /** What the base model's matrices that do not learn are kept in; default f32. */
+  dtype?: WeightDtype;
+}
+
+/** What is known of a tensor before there is a plan. */
+interface Description {
+  name: string;
+  shape: Shape;
+  learns: boolean;
+  dtype: WeightDtype;
 }
 
 /** Every tensor of the model with its shape, and whether it learns. */
-export function parameterList(spec: ModelSpec): { name: string; shape: Shape; learns: boolean }[] {
-  const { config, task, mode, lora } = spec;
+export function parameterList(spec: ModelSpec): Description[] {
+  const { config, task, mode, lora, dtype = "f32" } = spec;
+  if (dtype === "f16" && mode === "all")
+    throw new ConfigError("nothing is frozen in mode all", {
+      expected: "weights in f32: what learns is never rounded to f16",
+      found: "f16",
+    });
   if ((lora !== null) !== (mode === "lora"))
     throw new ConfigError("adapters and mode do not fit", {
       expected: "LoRA settings in mode lora, none in the others",
@@ -30,8 +45,9 @@ export function parameterList(spec: ModelSpec): { name: string; shape: Shape; le
     });
   const isClassifier = task.objective === "classification";
   const headOut = isClassifier ? task.num_labels : config.vocab_size;
+  const base = baseShapes(config);
   const shapes = new Map([
-    ...baseShapes(config),
+    ...base,
     ...(isClassifier ? headShapes(config, task.num_labels, task.head_bias) : []),
     ...(lora ? loraShapes(config, lora, headOut) : []),
   ]);
@@ -44,7 +60,11 @@ export function parameterList(spec: ModelSpec): { name: string; shape: Shape; le
     last_block: (name) => name.startsWith(last) || isHead(name),
     last_layer: isHead,
   };
-  return [...shapes].map(([name, shape]) => ({ name, shape, learns: learns[mode](name) }));
+  return [...shapes].map(([name, shape]) => {
+    const learning = learns[mode](name);
+    const isFrozenMatrix = !learning && shape.length === 2 && base.has(name);
+    return { name, shape, learns: learning, dtype: isFrozenMatrix ? dtype : "f32" };
+  });
 }
 
 /** Number of values that learn. */

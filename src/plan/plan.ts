@@ -46,7 +46,8 @@ export function printProgram({ segments, memory }: Program): string {
       const access = Object.values(kernel.bindings);
       const mark = { write: ">", update: "+", read: "<" };
       const bound = tensors.map(
-        (t, i) => `${mark[access[i]!]}${t.name}${showShape(t.shape)}@${memory.place.get(t.root)}`,
+        (t, i) =>
+          `${mark[access[i]!]}${t.name}${showShape(t.shape)}${t.dtype === "f16" ? "f16" : ""}@${memory.place.get(t.root)}`,
       );
       const dims = Object.keys(kernel.dims).map((name, i) => `${name}=${scalars[i]}`);
       lines.push(`${String(number++).padStart(5)}  ${kernel.name.padEnd(30)} ${bound.join(" ")}  ${dims.join(" ")}`);

@@ -94,9 +94,11 @@ function combinations(arm: Arm): Record<string, unknown>[] {
 
 /** What does not matter in a mode takes its default, so that the same run has the same key. */
 function normalize(options: TrainOptions): TrainOptions {
+  const { rank, alpha, scaling, init, targets, layers, dtype } = DEFAULTS;
   if (options.mode === "lora") return options;
-  const { rank, alpha, scaling, init, targets, layers } = DEFAULTS;
-  return { ...options, rank, alpha, scaling, init, targets, layers };
+  // In mode all nothing is frozen.
+  const frozen = options.mode === "all" ? { dtype } : {};
+  return { ...options, rank, alpha, scaling, init, targets, layers, ...frozen };
 }
 
 /**
@@ -138,12 +140,13 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
   return { name: [...words, `s${seed}`, key.slice(0, 8)].join("-"), key, model, options };
 }
 
-/** "LoRA, rank 8, alpha 16", with the targets and the blocks where they are not all. */
+/** "LoRA, rank 8, alpha 16", with the targets and the blocks where they are not all, and the base's type. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
-  const { mode, rank, alpha, targets, layers } = options;
-  if (mode !== "lora") return mode;
+  const { mode, rank, alpha, targets, layers, dtype } = options;
+  const kept = dtype === "f16" ? ", base in f16" : "";
+  if (mode !== "lora") return mode + kept;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
-  return `LoRA, rank ${rank}, alpha ${alpha}${some}${layers ? `, in ${showLayers(layers)}` : ""}`;
+  return `LoRA, rank ${rank}, alpha ${alpha}${some}${layers ? `, in ${showLayers(layers)}` : ""}${kept}`;
 }
 
 /** "block 3" or "blocks 0-2,5". */

@@ -1,8 +1,9 @@
 /** A trained model that labels texts. */
 import type { Backend } from "../backend/backend.ts";
-import type { Pooling } from "../config.ts";
+import type { Pooling, WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
+import { baseDtype } from "../io/adapter-meta.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
@@ -28,6 +29,8 @@ export interface ClassifierOptions extends DownloadOptions {
   device: Backend;
   /** The base model, in place of the one that is named. */
   model?: string;
+  /** What its frozen matrices are kept in; default: as in training. */
+  dtype?: WeightDtype;
 }
 
 export class Classifier {
@@ -49,18 +52,23 @@ export class Classifier {
    * base model is the one that it names; `model` overrides it. Throws ConfigError where there is no adapter or no model,
    * FormatError where a file is damaged.
    */
-  static async load(directory: string, { device, model, ...options }: ClassifierOptions): Promise<Classifier> {
+  static async load(directory: string, { device, model, dtype, ...options }: ClassifierOptions): Promise<Classifier> {
     const { adapter, checkpoint } = await openAdapter(directory, model, options);
     try {
-      return await Classifier.of(adapter, checkpoint, device);
+      return await Classifier.of(adapter, checkpoint, device, dtype);
     } finally {
       await checkpoint.close();
     }
   }
 
   /** A classifier from an adapter that has been read, and its base model. */
-  static of({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint, device: Backend): Promise<Classifier> {
-    return Classifier.make(meta, checkpoint, device, (engine) => writeTrained(engine, tensors));
+  static of(
+    { meta, tensors }: Adapter,
+    checkpoint: GPT2Checkpoint,
+    device: Backend,
+    dtype?: WeightDtype,
+  ): Promise<Classifier> {
+    return Classifier.make(meta, checkpoint, device, (engine) => writeTrained(engine, tensors), dtype);
   }
 
   /** What training begins with: the base model with a head of chance. */
@@ -73,6 +81,7 @@ export class Classifier {
     checkpoint: GPT2Checkpoint,
     device: Backend,
     fill: (engine: Engine) => void,
+    dtype: WeightDtype = baseDtype(meta),
   ): Promise<Classifier> {
     if (meta.task.objective !== "classification")
       throw new ConfigError("a language model labels nothing", {
@@ -82,7 +91,7 @@ export class Classifier {
     const { config } = checkpoint;
     const { maxLength = config.n_positions, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };
     const longest = Math.min(maxLength, config.n_positions);
-    const spec = { config, task: meta.task, mode: meta.mode, lora: meta.lora, train_head: true };
+    const spec = { config, task: meta.task, mode: meta.mode, lora: meta.lora, train_head: true, dtype };
     const capacity = { tokens: Math.max(1024, 2 * longest), sequences: SEQUENCES };
     const engine = await Engine.create(device, { spec, capacity, optimizer: null });
     try {

@@ -5,6 +5,7 @@
 import { exists, joinPath, readBytes } from "#platform";
 import { END_OF_TEXT_ID } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
+import { baseDtype } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
@@ -54,6 +55,8 @@ export async function planExport(
     if (!lora || obstacle !== undefined)
       throw new ConfigError("PEFT cannot hold this model", { found: obstacle!, hint: "use --to merged" });
     for (const [name, content] of peftFiles(lora, tensors, finalNorm)) files.set(name, content);
+    if (baseDtype(meta) === "f16")
+      notes.push("the run kept the base model in f16; beside one in float32 logits differ by that rounding");
   } else {
     files.set("config.json", await mergedConfig(adapter, checkpoint));
     const tokenizer = await tokenizerFiles(meta, checkpoint);

@@ -1,9 +1,10 @@
 /** A language model as it is used: GPT-2, or what was trained from it with `objective` lm. It writes, and it scores. */
 import { exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
-import type { GPT2Config } from "../config.ts";
+import type { GPT2Config, LoraConfig, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError, DataError } from "../errors.ts";
+import { baseDtype } from "../io/adapter-meta.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
@@ -22,6 +23,8 @@ export interface LanguageModelOptions extends DownloadOptions {
   model?: string;
   /** Texts that are written at the same time; default: as many as 256 MB of keys and values hold, at most 8. */
   batchSize?: number;
+  /** What the matrices that were not trained are kept in; default: as in training, or f32. */
+  dtype?: WeightDtype;
 }
 
 /** What was written behind a prompt. */
@@ -97,10 +100,10 @@ export class LanguageModel {
   static async of(
     checkpoint: GPT2Checkpoint,
     adapter: Adapter | null,
-    { device, batchSize }: Pick<LanguageModelOptions, "device" | "batchSize">,
+    { device, batchSize, dtype }: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
   ): Promise<LanguageModel> {
     const { config } = checkpoint;
-    const spec = specOf(config, adapter);
+    const spec = { ...specOf(config, adapter), dtype: dtype ?? (adapter ? baseDtype(adapter.meta) : "f32") };
     const sequences = batchSizeOf(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
     const decoder = await Decoder.create(device, { spec, capacity: { tokens, sequences } });
@@ -214,10 +217,20 @@ async function closing<T>(checkpoint: GPT2Checkpoint, work: () => Promise<T>): P
   }
 }
 
+/** Of a model as it is: nothing of it was trained. */
+const NO_ADAPTERS: LoraConfig = {
+  r: 1,
+  lora_alpha: 1,
+  scaling: "alpha/r",
+  init: "kaiming",
+  target_modules: [],
+  sites: [],
+};
+
 function specOf(config: GPT2Config, adapter: Adapter | null): ModelSpec {
   if (!adapter) {
     const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-    return { config, task, mode: "all", lora: null, train_head: false };
+    return { config, task, mode: "lora", lora: NO_ADAPTERS, train_head: false };
   }
   const { task, mode, lora } = adapter.meta;
   if (task.objective !== "lm")

@@ -14,6 +14,8 @@ import {
   TARGETS,
   type Target,
   validateLora,
+  WEIGHT_DTYPES,
+  type WeightDtype,
 } from "../config.ts";
 import { BATCHINGS, type Batching } from "../data/loader.ts";
 import { ConfigError } from "../errors.ts";
@@ -34,6 +36,8 @@ export interface TrainOptions {
   pooling: Pooling;
   /** Whether the classification head has a bias. */
   headBias: boolean;
+  /** What the frozen matrices are kept in. */
+  dtype: WeightDtype;
   epochs: number;
   /** Messages, or blocks of text, a batch. */
   batchSize: number;
@@ -65,6 +69,7 @@ export const DEFAULTS: TrainOptions = {
   layers: null,
   pooling: "last-token",
   headBias: true,
+  dtype: "f32",
   epochs: 3,
   batchSize: 8,
   batching: "random",
@@ -110,6 +115,7 @@ export function resolveOptions(given: Partial<TrainOptions>, objective: Objectiv
   oneOf("batching", options.batching, BATCHINGS);
   oneOf("scaling", options.scaling, SCALINGS);
   oneOf("init", options.init, INITS);
+  oneOf("dtype", options.dtype, WEIGHT_DTYPES);
   if (options.mode === "lora") validateLora(loraConfig(options));
   const whole = (n: number) => Number.isSafeInteger(n);
   const checks: [keyof TrainOptions, boolean, string][] = [

@@ -88,6 +88,7 @@ export function specOf(model: GPT2Checkpoint, data: TrainingData, options: Train
     mode: options.mode,
     lora: options.mode === "lora" ? (adapter?.meta.lora ?? loraConfig(options)) : null,
     train_head: true,
+    dtype: options.dtype,
   };
 }
 

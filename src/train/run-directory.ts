@@ -156,7 +156,11 @@ export function adapterOf(
       lora: spec.lora,
       task: spec.task,
       labels: [...config.labels],
-      settings: { maxLength: config.maxLength, padTo: config.padTo },
+      settings: {
+        maxLength: config.maxLength,
+        padTo: config.padTo,
+        ...(spec.dtype === "f16" ? { dtype: spec.dtype } : {}),
+      },
     },
     tensors,
   };

@@ -1,6 +1,7 @@
 /** A plan's parameters on a device: their contents in and out. */
 import type { Session } from "../backend/backend.ts";
-import { ShapeError } from "../errors.ts";
+import { ConfigError, ShapeError } from "../errors.ts";
+import { floatToHalf } from "../half.ts";
 import type { Parameter, Parameters, Piece } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
@@ -10,6 +11,19 @@ import { sizeOf } from "../tensor.ts";
 export interface ParameterPlan extends Program {
   spec: ModelSpec;
   parameters: Parameters;
+}
+
+/** Rounded to f16. Numbers beyond its range are an error: a weight that large is no rounding matter. */
+function toHalves(name: string, values: Float32Array): Uint16Array {
+  const halves = floatToHalf(values);
+  for (let i = 0; i < halves.length; i++)
+    if ((halves[i]! & 0x7c00) === 0x7c00)
+      throw new ConfigError(`${name} cannot be kept in f16`, {
+        expected: "finite numbers of at most 65504",
+        found: String(values[i]),
+        hint: "keep the weights in f32",
+      });
+  return halves;
 }
 
 export class Weights<P extends ParameterPlan = ParameterPlan> {
@@ -24,7 +38,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     return parameter;
   }
 
-  /** Writes rows `firstRow` .. of a parameter. */
+  /** Writes rows `firstRow` .. of a parameter. Throws ConfigError for a number that a parameter in f16 cannot hold. */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
     const { pieces, shape } = this.parameter(name);
     const width = sizeOf(shape) / shape[0]!;
@@ -37,12 +51,9 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     for (const { tensor, first } of pieces) {
       const from = Math.max(first, firstRow);
       const to = Math.min(first + tensor.shape[0]!, end);
-      if (from < to)
-        this.session.write(
-          tensor,
-          data.subarray((from - firstRow) * width, (to - firstRow) * width),
-          (from - first) * width,
-        );
+      if (from >= to) continue;
+      const values = data.subarray((from - firstRow) * width, (to - firstRow) * width);
+      this.session.write(tensor, tensor.dtype === "f16" ? toHalves(name, values) : values, (from - first) * width);
     }
   }
 
