@@ -9,7 +9,7 @@ const program = command(
 );
 let code = 0;
 
-/** The shapes that `bench step` knows. */
+/** The shapes that `bench step` and `bench generate` know. */
 const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium"];
 
 /** A comma-separated list of numbers. */
@@ -79,6 +79,23 @@ program
   .action(async (options) => {
     const { benchStep } = await import("./bench/step.ts");
     code = await benchStep(options);
+  });
+
+program
+  .command("generate")
+  .description("text from a GPT-2 with random weights: time to the first token, tokens/s, share of each kernel")
+  .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
+  .option("--prompts <n>", "prompts at a time", number, 1)
+  .option("--length <n>", "tokens of a prompt", number, 32)
+  .option("--tokens <n>", "new tokens behind each", number, 64)
+  .option("--rounds <n>", "measurements", number, 5)
+  .addOption(choice("--peer <name>", "the same with transformers on PyTorch", ["torch"]))
+  .option("--json", "print one JSON object instead of a report")
+  .action(async (options) => {
+    const { benchGenerate } = await import("./bench/generate.ts");
+    code = await benchGenerate(options);
   });
 
 program

@@ -19,10 +19,10 @@ import { runProcess } from "./processes.ts";
 import { spreadOf } from "./spread.ts";
 import torchScript from "./step_torch.py";
 
-type ShapeName = "gpt2-micro" | "gpt2-small" | "gpt2-medium";
+export type ShapeName = "gpt2-micro" | "gpt2-small" | "gpt2-medium";
 
 const COMMON = { vocab_size: 50257, layer_norm_epsilon: 1e-5 };
-const CONFIGS: Record<ShapeName, GPT2Config> = {
+export const CONFIGS: Record<ShapeName, GPT2Config> = {
   "gpt2-micro": { ...COMMON, n_positions: 256, n_layer: 4, n_head: 4, n_embd: 128 },
   "gpt2-small": { ...COMMON, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768 },
   "gpt2-medium": { ...COMMON, n_positions: 1024, n_layer: 24, n_head: 16, n_embd: 1024 },

@@ -1,0 +1,189 @@
+/** `bench generate`: text from a GPT-2 with random weights, by model, batch and device; beside transformers where it is. */
+import { type Backend, describeDevice } from "../backend/backend.ts";
+import type { DeviceName, GPT2Config } from "../config.ts";
+import { Tokenizer } from "../data/tokenizer.ts";
+import { openDevice } from "../device.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { baseShapes } from "../names.ts";
+import { memoryTotals, showBytes } from "../plan/memory.ts";
+import { renderTable } from "../report/tables.ts";
+import { Rng } from "../rng.ts";
+import { sizeOf } from "../tensor.ts";
+import { loadBase } from "../train/contents.ts";
+import { Decoder } from "../train/decoder.ts";
+import { generate } from "../train/generation.ts";
+import torchScript from "./generate_torch.py";
+import { describeMachine, machine } from "./machine.ts";
+import { runProcess } from "./processes.ts";
+import { spreadOf } from "./spread.ts";
+import { CONFIGS, type ShapeName } from "./step.ts";
+
+export interface GenerateBenchOptions {
+  model: ShapeName;
+  device: DeviceName;
+  threads?: number;
+  prompts: number;
+  length: number;
+  tokens: number;
+  rounds: number;
+  peer?: "torch";
+  json?: boolean;
+}
+
+/** Milliseconds of a round. */
+interface Round {
+  /** Until each prompt has one token. */
+  first: number;
+  /** Until each has all of its tokens. */
+  time: number;
+  /** Processor time of all tokens, all threads together: what a busy machine does not stretch. */
+  cpu: number;
+}
+
+interface Result {
+  rounds: Round[];
+  /** Bytes by the plan. */
+  planned: number;
+  /** Milliseconds by kernel, where the device tells. */
+  kernels: [string, number][];
+}
+
+const TORCH_LIMIT_SECONDS = 1200;
+/** Numbers of a weight, again and again. */
+const BLOCK = 1 << 18;
+
+/** Measures and prints. */
+export async function benchGenerate(options: GenerateBenchOptions): Promise<number> {
+  const device = await openDevice(options.device, options);
+  const { info } = device;
+  let ours: Result;
+  try {
+    ours = await measure(device, options);
+  } finally {
+    device.destroy();
+  }
+  const torch = options.peer === "torch" ? await measureTorch(options) : null;
+  if (options.json) console.log(JSON.stringify({ machine: machine(), device: info, options, ours, torch }));
+  else console.log(`${describeMachine(machine())}\n${describeDevice(info)}\n${report(options, ours, torch)}`);
+  return 0;
+}
+
+/** A checkpoint of small normal numbers; 1 as the weight of norms. */
+function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
+  const shapes = baseShapes(config);
+  const rng = new Rng(1);
+  const block = Float32Array.from({ length: BLOCK }, () => rng.normal() * 0.02);
+  return {
+    directory: "",
+    config,
+    names: [...shapes.keys()],
+    shape: (name) => shapes.get(name)!,
+    read: async (name, rowStart = 0, rowEnd = shapes.get(name)![0]!) => {
+      const shape = shapes.get(name)!;
+      const values = new Float32Array(((rowEnd - rowStart) * sizeOf(shape)) / shape[0]!);
+      if (/ln_\w+\.weight$/.test(name)) return values.fill(1);
+      for (let at = 0; at < values.length; at += BLOCK) values.set(block.subarray(0, values.length - at), at);
+      return values;
+    },
+    close: async () => {},
+  };
+}
+
+async function measure(device: Backend, options: GenerateBenchOptions): Promise<Result> {
+  const config = CONFIGS[options.model];
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const decoder = await Decoder.create(device, {
+    spec: { config, task, mode: "all", lora: null, train_head: false },
+    capacity: { tokens: options.prompts * options.length, sequences: options.prompts },
+  });
+  await loadBase(decoder, randomCheckpoint(config));
+  const tokenizer = await Tokenizer.load();
+  // A token each: no piece of the tokenizer reaches over a space.
+  const prompts = Array.from({ length: options.prompts }, () => " word".repeat(options.length));
+  const write = async (maxNewTokens: number) => {
+    const [started, before] = [performance.now(), process.cpuUsage()];
+    let count = 0;
+    for await (const { ids } of generate(decoder, tokenizer, prompts, { maxNewTokens })) count += ids.length;
+    if (count !== options.prompts * maxNewTokens) throw new Error(`${count} tokens: a text has ended early`);
+    const { user, system } = process.cpuUsage(before);
+    return { time: performance.now() - started, cpu: (user + system) / 1000 };
+  };
+  await write(options.tokens); // warms caches
+  const rounds: Round[] = [];
+  for (let round = 0; round < options.rounds; round++) {
+    const { time: first } = await write(1);
+    rounds.push({ first, ...(await write(options.tokens)) });
+  }
+  // Apart from the times: a clock between dispatches costs some of them.
+  const kernels = new Map<string, number>();
+  decoder.session.times = kernels;
+  await write(options.tokens);
+  return {
+    rounds,
+    planned: memoryTotals(decoder.plan.memory).total,
+    kernels: [...kernels].sort((a, b) => b[1] - a[1]),
+  };
+}
+
+/** The same sizes in transformers, greedy with its cache, on as many threads. */
+async function measureTorch({
+  model,
+  prompts,
+  length,
+  tokens,
+  rounds,
+  threads,
+}: GenerateBenchOptions): Promise<Round[]> {
+  const job = { ...CONFIGS[model], prompts, length, tokens, rounds, threads: threads || machine().cores };
+  const { said, fault } = await runProcess<Round>(
+    "python3",
+    ["-c", torchScript, JSON.stringify(job)],
+    TORCH_LIMIT_SECONDS,
+  );
+  if (fault !== null) throw new Error(`transformers: ${fault}`);
+  return said;
+}
+
+/** The rounds in words: milliseconds to the first token, tokens a second behind it, processor time a token. */
+function inWords(rounds: Round[], { prompts, tokens }: GenerateBenchOptions) {
+  const first = spreadOf(rounds.map((round) => round.first)).median;
+  const later = spreadOf(rounds.map(({ time, first: begun }) => (1000 * prompts * (tokens - 1)) / (time - begun)));
+  const cpu = spreadOf(rounds.map((round) => round.cpu)).median / (prompts * tokens);
+  return {
+    speed: later.median,
+    cpu,
+    words:
+      `first token after ${first.toFixed(1)} ms, then ${later.median.toFixed(1)} tokens/s ` +
+      `(${later.low.toFixed(1)} to ${later.high.toFixed(1)}), ${cpu.toFixed(2)} ms of processor time a token`,
+  };
+}
+
+function report(options: GenerateBenchOptions, ours: Result, torch: Round[] | null): string {
+  const { model, prompts, length, tokens } = options;
+  const mine = inWords(ours.rounds, options);
+  const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
+  const lines = [
+    `${model}, ${prompts} prompts of ${length} tokens at a time, ${tokens} new tokens each, greedy`,
+    `lowrank:      ${mine.words}`,
+    `memory:       ${showBytes(ours.planned)} planned`,
+  ];
+  if (torch) {
+    const peer = inWords(torch, options);
+    lines.push(
+      `transformers: ${peer.words}`,
+      `ours is ${(mine.speed / peer.speed).toFixed(2)} times as fast, with ${(mine.cpu / peer.cpu).toFixed(2)} of the processor time`,
+    );
+  }
+  if (total > 0)
+    lines.push(
+      renderTable(
+        [
+          { header: "kernel", value: ([name]) => name },
+          { header: "ms", value: ([, time]) => time, digits: 1 },
+          { header: "share, %", value: ([, time]) => (100 * time) / total, digits: 1 },
+        ],
+        ours.kernels,
+      ),
+    );
+  return lines.join("\n");
+}
