@@ -1,6 +1,7 @@
 // Causal attention within the sequences of a packed batch. A thread takes (head, token) pairs in a row; the keys and values
 // of a head's sequence are first copied together, where they fill few cache lines and stay in cache for all its tokens.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
+import { sum_four } from "./dots";
 import { SCRATCH_BYTES, scratch_memory, slice_begin, slice_end } from "./threads";
 import { dot, exp, madd, max_lanes, sum_lanes } from "./vector";
 
@@ -60,14 +61,7 @@ function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, siz
       at2 += 16;
       at3 += 16;
     }
-    // Sums over lanes, as a transposed addition.
-    const low01 = v128.shuffle<f32>(s0, s1, 0, 4, 1, 5);
-    const high01 = v128.shuffle<f32>(s0, s1, 2, 6, 3, 7);
-    const low23 = v128.shuffle<f32>(s2, s3, 0, 4, 1, 5);
-    const high23 = v128.shuffle<f32>(s2, s3, 2, 6, 3, 7);
-    const even = f32x4.add(v128.shuffle<f32>(low01, low23, 0, 1, 4, 5), v128.shuffle<f32>(low01, low23, 2, 3, 6, 7));
-    const odd = f32x4.add(v128.shuffle<f32>(high01, high23, 0, 1, 4, 5), v128.shuffle<f32>(high01, high23, 2, 3, 6, 7));
-    v128.store(to + (i << 2), f32x4.mul(f32x4.add(even, odd), factor));
+    v128.store(to + (i << 2), f32x4.mul(sum_four(s0, s1, s2, s3), factor));
   }
 }
 

@@ -15,7 +15,7 @@ export { gather_backward, gather_forward } from "./gather";
 export { gelu_backward, gelu_forward } from "./gelu";
 export { gradnorm_partial, gradnorm_total } from "./gradnorm";
 export { layernorm_backward, layernorm_forward, layernorm_parameters_backward } from "./layernorm";
-export { matmul_bias_backward, matmul_panels, matmul_tall, matmul_wide } from "./matmul";
+export { matmul_bias_backward, matmul_few, matmul_panels, matmul_tall, matmul_wide } from "./matmul";
 export { record_bytes, replay } from "./replay";
 export { residual_forward } from "./residual";
 export { configure, scratch_bytes } from "./threads";

@@ -3,8 +3,9 @@
 // One loop serves every case: rows of a left matrix, read where they are, against panels of eight columns of a right matrix,
 // packed. Where the second factor lies transposed, out^T = b^T a^T is made instead, and only the store turns around. A
 // frozen weight may be kept in panels for good (`matmul_panels`): x W reads them as the right matrix, dy W^T unpacks the
-// rows of the left one from them. Of a weight in f16 each block is made f32 first. Every result is one sum in the order of k, in blocks of KC: the same bits for every slice,
-// tile and size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+// rows of the left one from them. Of a weight in f16 each block is made f32 first. Every result is one sum in the order of k,
+// in blocks of KC: the same bits for every slice, tile and size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+import { multiply_rows } from "./dots";
 import { widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
@@ -134,6 +135,70 @@ export function matmul_tall(
     alpha,
     beta,
     has_bias,
+    b_half,
+  );
+}
+
+/** The same for a few rows: where the second factor lies transposed, it is read where it is, once for all rows. */
+export function matmul_few(
+  out: usize,
+  a: usize,
+  b: usize,
+  bias: usize,
+  m: u32,
+  n: u32,
+  k: u32,
+  out_offset: u32,
+  out_row: u32,
+  a_offset: u32,
+  a_row: u32,
+  a_col: u32,
+  b_offset: u32,
+  b_row: u32,
+  b_col: u32,
+  alpha: f32,
+  beta: f32,
+  has_bias: u32,
+  b_half: u32,
+): void {
+  if (b_row != 1 || b_col == 1 || a_col != 1) {
+    matmul_wide(
+      out,
+      a,
+      b,
+      bias,
+      m,
+      n,
+      k,
+      out_offset,
+      out_row,
+      a_offset,
+      a_row,
+      a_col,
+      b_offset,
+      b_row,
+      b_col,
+      alpha,
+      beta,
+      has_bias,
+      b_half,
+    );
+    return;
+  }
+  multiply_rows(
+    out + (out_offset << 2),
+    out_row << 2,
+    a + (a_offset << 2),
+    a_row << 2,
+    b + (b_offset << (b_half ? 1 : 2)),
+    b_col << (b_half ? 1 : 2),
+    has_bias ? bias : 0,
+    m,
+    slice_begin(n, 16),
+    slice_end(n, 16),
+    k,
+    alpha,
+    beta,
     b_half,
   );
 }
@@ -304,7 +369,14 @@ function block(
 ): void {
   const tile = scratch_memory();
   const turned = tile + TILE_BYTES;
-  for (let j: u32 = 0; j < n; j += PANEL) {
+  let j: u32 = 0;
+  if (m == 1 && !is_transposed) {
+    for (; j + 4 * PANEL <= n; j += 4 * PANEL) {
+      multiply_one(tile, rows, panels + (j / PANEL) * panel, panel, k);
+      for (let q: u32 = 0; q < 4; q++) store_tile(tile + (q << 5), i0, 1, j0 + j + q * PANEL, PANEL, is_first);
+    }
+  }
+  for (; j < n; j += PANEL) {
     const p = panels + (j / PANEL) * panel;
     const cols = min<u32>(PANEL, n - j);
     for (let i: u32 = 0; i < m; ) {
@@ -335,6 +407,47 @@ function tile_rows(rest: u32): u32 {
 function multiply(tile: usize, a: usize, row: usize, rows: u32, panel: usize, k: u32): void {
   if (ASC_FEATURE_RELAXED_SIMD && rows > 4) multiply_six(tile, a, row, rows, panel, k);
   else multiply_four(tile, a, row, rows, panel, k);
+}
+
+/** One row times four panels, `panel` bytes apart: as many accumulators, and numbers of the panels are read as they come. */
+function multiply_one(tile: usize, a: usize, panels: usize, panel: usize, k: u32): void {
+  let p0 = panels;
+  let p1 = p0 + panel;
+  let p2 = p1 + panel;
+  let p3 = p2 + panel;
+  const last = p0 + (k << 5);
+  let c00 = f32x4.splat(0);
+  let c01 = c00;
+  let c10 = c00;
+  let c11 = c00;
+  let c20 = c00;
+  let c21 = c00;
+  let c30 = c00;
+  let c31 = c00;
+  while (p0 < last) {
+    const x = v128.load_splat<f32>(a);
+    c00 = madd(x, v128.load(p0), c00);
+    c01 = madd(x, v128.load(p0, 16), c01);
+    c10 = madd(x, v128.load(p1), c10);
+    c11 = madd(x, v128.load(p1, 16), c11);
+    c20 = madd(x, v128.load(p2), c20);
+    c21 = madd(x, v128.load(p2, 16), c21);
+    c30 = madd(x, v128.load(p3), c30);
+    c31 = madd(x, v128.load(p3, 16), c31);
+    a += 4;
+    p0 += 32;
+    p1 += 32;
+    p2 += 32;
+    p3 += 32;
+  }
+  v128.store(tile, c00);
+  v128.store(tile, c01, 16);
+  v128.store(tile, c10, 32);
+  v128.store(tile, c11, 48);
+  v128.store(tile, c20, 64);
+  v128.store(tile, c21, 80);
+  v128.store(tile, c30, 96);
+  v128.store(tile, c31, 112);
 }
 
 /** Up to four rows; of fewer the last is used again. */

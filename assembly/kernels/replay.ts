@@ -13,7 +13,7 @@ import { gather_backward, gather_forward } from "./gather";
 import { gelu_backward, gelu_forward } from "./gelu";
 import { gradnorm_partial, gradnorm_total } from "./gradnorm";
 import { layernorm_backward, layernorm_forward, layernorm_parameters_backward } from "./layernorm";
-import { matmul_bias_backward, matmul_panels, matmul_tall, matmul_wide } from "./matmul";
+import { matmul_bias_backward, matmul_few, matmul_panels, matmul_tall, matmul_wide } from "./matmul";
 import { residual_forward } from "./residual";
 import { barrier, slice_begin, slice_end } from "./threads";
 
@@ -233,7 +233,7 @@ function run(at: usize): void {
     case 23:
       return matmul_bias_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5));
     case 24:
-      return matmul_tall(
+      return matmul_few(
         word(at, 0),
         word(at, 1),
         word(at, 2),
@@ -255,7 +255,7 @@ function run(at: usize): void {
         word(at, 18),
       );
     case 25:
-      return matmul_wide(
+      return matmul_tall(
         word(at, 0),
         word(at, 1),
         word(at, 2),
@@ -277,6 +277,28 @@ function run(at: usize): void {
         word(at, 18),
       );
     case 26:
+      return matmul_wide(
+        word(at, 0),
+        word(at, 1),
+        word(at, 2),
+        word(at, 3),
+        word(at, 4),
+        word(at, 5),
+        word(at, 6),
+        word(at, 7),
+        word(at, 8),
+        word(at, 9),
+        word(at, 10),
+        word(at, 11),
+        word(at, 12),
+        word(at, 13),
+        word(at, 14),
+        real(at, 15),
+        real(at, 16),
+        word(at, 17),
+        word(at, 18),
+      );
+    case 27:
       return residual_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
     default:
       unreachable();

@@ -12,7 +12,7 @@ const PANEL = 8;
 const B = 2;
 
 export function isProduct({ kernel }: Dispatch): boolean {
-  return kernel.name === "matmul_wide" || kernel.name === "matmul_tall";
+  return /^matmul_(wide|tall|few)$/.test(kernel.name);
 }
 
 /** Whether a product reads the whole of b, as it is or transposed. */

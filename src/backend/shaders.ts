@@ -21,6 +21,7 @@ import layernorm_backward from "../../shaders/layernorm_backward.wgsl";
 import layernorm_forward from "../../shaders/layernorm_forward.wgsl";
 import layernorm_parameters_backward from "../../shaders/layernorm_parameters_backward.wgsl";
 import matmul_bias_backward from "../../shaders/matmul_bias_backward.wgsl";
+import matmul_few from "../../shaders/matmul_few.wgsl";
 import matmul_tall from "../../shaders/matmul_tall.wgsl";
 import matmul_wide from "../../shaders/matmul_wide.wgsl";
 import residual_forward from "../../shaders/residual_forward.wgsl";
@@ -48,6 +49,7 @@ export const SHADERS: Readonly<Record<string, string>> = {
   layernorm_forward,
   layernorm_parameters_backward,
   matmul_bias_backward,
+  matmul_few,
   matmul_tall,
   matmul_wide,
   residual_forward,

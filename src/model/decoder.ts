@@ -63,6 +63,8 @@ export interface DecoderPlan extends Program {
 
 /** Logits of a prefill whose tokens are all scored come in pieces of at most this many bytes. */
 const LOGITS_BYTES = 16 << 20;
+/** Beyond as many sequences, products are those of any number of rows. */
+const FEW_ROWS = 16;
 /** Views begin at multiples of 256 bytes. */
 const ALIGN = 64;
 
@@ -209,11 +211,11 @@ class Builder {
   ): void {
     const [n, k] = weight.shape as [number, number];
     const place = { ldc: at.width, outOffset: at.column };
-    this.list.push(matmul({ out, a: norm, b: weight, transB: true, m: this.rows, n, k, ...place }));
+    this.list.push(matmul({ out, a: norm, b: weight, transB: true, m: this.rows, n, k, ...place, few: this.few }));
     if (!down) return;
     const r = down.shape[1]!;
     const B = this.tensor("lora.head.B").view(`lora.head.B+${first}`, [n, r], first * r);
-    this.list.push(loraUp(out, down, B, this.rows, this.scales.get("head")!, at));
+    this.list.push(loraUp(out, down, B, this.rows, this.scales.get("head")!, at, this.few));
   }
 
   /** y = x W + b, and every adapter beside W. */
@@ -221,21 +223,21 @@ class Builder {
     const name = `h.${l}.${stage}`;
     const y = this.rowsOf(name, [width]);
     const [b, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    this.list.push(matmul({ out: y, a: x, b, m: this.rows, n: width, k: x.shape[1]!, bias }));
+    this.list.push(matmul({ out: y, a: x, b, m: this.rows, n: width, k: x.shape[1]!, bias, few: this.few }));
     for (const [adapter, column] of ADAPTERS[stage]!) {
       const site = `h.${l}.${adapter}`;
       const A = this.parameters.all.get(`lora.${site}.A`);
       if (!A) continue;
       const B = this.tensor(`lora.${site}.B`);
       const at = { width, column: column * this.C };
-      this.list.push(loraUp(y, this.down(site, x, only(A)), B, this.rows, this.scales.get(site)!, at));
+      this.list.push(loraUp(y, this.down(site, x, only(A)), B, this.rows, this.scales.get(site)!, at, this.few));
     }
     return y;
   }
 
   private down(site: string, x: Tensor, A: Tensor): Tensor {
     const down = this.rowsOf(`lora.${site}.down`, [A.shape[0]!]);
-    this.list.push(loraDown(down, x, A, this.rows));
+    this.list.push(loraDown(down, x, A, this.rows, this.few));
     return down;
   }
 
@@ -258,6 +260,11 @@ class Builder {
     const out = this.rowsOf(`${x.name}.picked`, [this.C]);
     this.list.push(gatherForward(out, x, this.inputs.rows));
     return out;
+  }
+
+  /** Whether the list at hand never has more than a few rows. */
+  private get few(): boolean {
+    return this.rows === "sequences" && this.options.capacity.sequences <= FEW_ROWS;
   }
 
   private rowsOf(name: string, shape: Shape): Tensor {

@@ -14,7 +14,7 @@ import { geluBackwardKernel, geluForwardKernel } from "./gelu.ts";
 import { gradnormPartialKernel, gradnormTotalKernel } from "./gradnorm.ts";
 import type { Kernel } from "./kernel.ts";
 import { layernormBackwardKernel, layernormForwardKernel, layernormParametersBackwardKernel } from "./layernorm.ts";
-import { matmulBiasBackward, matmulTall, matmulWide } from "./matmul.ts";
+import { matmulBiasBackward, matmulFew, matmulTall, matmulWide } from "./matmul.ts";
 import { residualForwardKernel } from "./residual.ts";
 
 export const KERNELS: readonly Kernel[] = [
@@ -40,6 +40,7 @@ export const KERNELS: readonly Kernel[] = [
   layernormForwardKernel,
   layernormParametersBackwardKernel,
   matmulBiasBackward,
+  matmulFew,
   matmulTall,
   matmulWide,
   residualForwardKernel,

@@ -1,6 +1,6 @@
 /**
  * The matrix products x W, x W^T and x^T W, as one kernel with a row and a column stride for each operand (BLIS's form
- * of BLAS gemm), in two shapes of register block; and the gradient of the bias.
+ * of BLAS gemm), in two shapes of register block and one for a few rows; and the gradient of the bias.
  */
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
@@ -35,10 +35,12 @@ export const matmulTall = defineKernel("matmul_tall", BINDINGS, DIMS, ({ m, n })
   ceilDiv(m, 128),
   1,
 ]);
+export const matmulFew = defineKernel("matmul_few", BINDINGS, DIMS, ({ m, n }) => [ceilDiv(n, 16), ceilDiv(m, 4), 1]);
 /** The same kernels where beta is 0: what was in `out` does not count. */
 const writing = { ...BINDINGS, out: "write" } as const;
 const matmulWideWrite = { ...matmulWide, bindings: writing };
 const matmulTallWrite = { ...matmulTall, bindings: writing };
+const matmulFewWrite = { ...matmulFew, bindings: writing };
 
 /** Results of at most this many columns go to the kernel whose lanes lie along the rows. */
 const TALL_COLUMNS = 16;
@@ -66,6 +68,8 @@ export interface MatmulArguments {
   beta?: number;
   /** [n], added to every row. */
   bias?: Tensor;
+  /** Whether there are never more than a few rows, as where a text is written token by token. */
+  few?: boolean;
 }
 
 function leading(name: string, given: number | undefined, columns: Scalar): number {
@@ -76,15 +80,18 @@ function leading(name: string, given: number | undefined, columns: Scalar): numb
 
 /** out = beta * out + bias + alpha * op(a) op(b), named as in BLAS gemm, row-major. */
 export function matmul(args: MatmulArguments): Dispatch {
-  const { out, a, b, m, n, k, transA = false, transB = false, bias, beta = 0 } = args;
+  const { out, a, b, m, n, k, transA = false, transB = false, bias, beta = 0, few = false } = args;
   const lda = leading("lda", args.lda, transA ? m : k);
   const ldb = leading("ldb", args.ldb, transB ? k : n);
   if (bias && bias.size !== n)
     throw new ShapeError(`matmul: bias ${bias.name}`, { expected: `${n} elements`, found: `${bias.size}` });
-  const tall = n <= TALL_COLUMNS;
-  const kernel = beta === 0 ? (tall ? matmulTallWrite : matmulWideWrite) : tall ? matmulTall : matmulWide;
+  const [adding, writes] = few
+    ? [matmulFew, matmulFewWrite]
+    : n <= TALL_COLUMNS
+      ? [matmulTall, matmulTallWrite]
+      : [matmulWide, matmulWideWrite];
   return dispatch(
-    kernel,
+    beta === 0 ? writes : adding,
     // A kernel has a fixed number of bindings: where there is no bias, a stands in and is not read as one.
     { out, a, b, bias: bias ?? a },
     {

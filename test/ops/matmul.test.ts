@@ -2,6 +2,8 @@ import * as assert from "uvu/assert";
 import { ShapeError } from "../../src/errors.ts";
 import { biasBackward, type MatmulArguments, matmul } from "../../src/ops/matmul.ts";
 import type { Tensor } from "../../src/tensor.ts";
+import { assertSameBits } from "../border.ts";
+import { DEVICE_NAMES } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { OpCase } from "./case.ts";
@@ -68,6 +70,47 @@ for (const { transA, transB } of TRANSPOSITIONS)
       }
     await c.check();
   });
+
+for (const dtype of ["f32", "f16"])
+  for (const transB of [false, true])
+    test(`a few rows, b${transB ? "^T" : ""} in ${dtype}; a row has the same bits in any number of them`, async () => {
+      const c = new OpCase(9);
+      const a = c.random("a", [11 * 400]);
+      const b = dtype === "f16" ? c.halves("b", [130 * 401]) : c.random("b", [130 * 401]);
+      const bias = c.random("bias", [130]);
+      let at = 0;
+      const twins: [number, number, number, Tensor][] = [];
+      for (const m of [1, 2, 3, 4, 5, 9, 11])
+        for (const n of [1, 3, 8, 15, 16, 17, 65, 130]) {
+          at++;
+          const k = at % 9 === 0 ? 400 : SIZES[(5 * at) % SIZES.length]!;
+          const beta = at % 3 === 0 ? 1 : 0;
+          // A part of wider rows, on both sides.
+          const [ldc, outOffset] = at % 4 === 0 ? [n + 5, 3] : [n, 0];
+          const size = [m + 1, ldc] as const;
+          const out = beta || ldc > n ? c.random("out", size) : c.blank("out", size);
+          const withBias = at % 2 === 0 ? { bias: bias.view("bias", [n], 0) } : {};
+          const place = { ldc, outOffset, bOffset: at % 5 === 0 ? 4 : 0 };
+          const args = { out, a, b, m, n, k, transB, beta, alpha: 0.5, few: true, ...place, ...withBias };
+          compare(c, `${m} x ${n} x ${k}`, args);
+          const [all, last] = [c.blank("all", [m, n]), c.blank("last", [1, n])];
+          const same = { a, b, n, k, transB, few: true };
+          c.run(matmul({ ...same, out: all, m }), matmul({ ...same, out: last, m: 1, aOffset: (m - 1) * k }));
+          twins.push([m, n, k, all], [1, n, k, last]);
+        }
+      await c.check();
+      for (const device of DEVICE_NAMES) {
+        const found = await c.results(
+          {},
+          twins.map(([, , , tensor]) => tensor),
+          device,
+        );
+        for (let i = 0; i < twins.length; i += 2) {
+          const [m, n, k] = twins[i]!;
+          assertSameBits(`${m} x ${n} x ${k} on ${device}`, found[i + 1]!, found[i]!.slice((m - 1) * n));
+        }
+      }
+    });
 
 /** One block of the CPU's caches is up to 252 rows of a, 512 columns of b and 384 of the depth. */
 test("products of several cache blocks", async () => {

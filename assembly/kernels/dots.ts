@@ -1,0 +1,103 @@
+// Products of a few rows with the rows of a matrix that lie side by side: nothing is packed, every row of the matrix is read
+// once. Reference: BLAS gemv.
+import { load_half, load_halves } from "./half";
+import { load_part, madd, store_part } from "./vector";
+
+/** Sums over the lanes of four vectors, as a transposed addition. */
+export function sum_four(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
+  const low01 = v128.shuffle<f32>(s0, s1, 0, 4, 1, 5);
+  const high01 = v128.shuffle<f32>(s0, s1, 2, 6, 3, 7);
+  const low23 = v128.shuffle<f32>(s2, s3, 0, 4, 1, 5);
+  const high23 = v128.shuffle<f32>(s2, s3, 2, 6, 3, 7);
+  const even = f32x4.add(v128.shuffle<f32>(low01, low23, 0, 1, 4, 5), v128.shuffle<f32>(low01, low23, 2, 3, 6, 7));
+  const odd = f32x4.add(v128.shuffle<f32>(high01, high23, 0, 1, 4, 5), v128.shuffle<f32>(high01, high23, 2, 3, 6, 7));
+  return f32x4.add(even, odd);
+}
+
+/** x . row for four rows of `size` floats. */
+function dots(x: usize, row0: usize, row1: usize, row2: usize, row3: usize, size: u32): v128 {
+  let s0 = f32x4.splat(0);
+  let s1 = s0;
+  let s2 = s0;
+  let s3 = s0;
+  const whole: usize = (size & ~3) << 2;
+  for (let at: usize = 0; at < whole; at += 16) {
+    const v = v128.load(x + at);
+    s0 = madd(v, v128.load(row0 + at), s0);
+    s1 = madd(v, v128.load(row1 + at), s1);
+    s2 = madd(v, v128.load(row2 + at), s2);
+    s3 = madd(v, v128.load(row3 + at), s3);
+  }
+  const rest = size & 3;
+  if (rest != 0) {
+    const v = load_part(x + whole, rest);
+    s0 = madd(v, load_part(row0 + whole, rest), s0);
+    s1 = madd(v, load_part(row1 + whole, rest), s1);
+    s2 = madd(v, load_part(row2 + whole, rest), s2);
+    s3 = madd(v, load_part(row3 + whole, rest), s3);
+  }
+  return sum_four(s0, s1, s2, s3);
+}
+
+/** The same for rows of halves. */
+function dots_half(x: usize, row0: usize, row1: usize, row2: usize, row3: usize, size: u32): v128 {
+  let s0 = f32x4.splat(0);
+  let s1 = s0;
+  let s2 = s0;
+  let s3 = s0;
+  const whole: usize = (size & ~3) << 1;
+  for (let at: usize = 0; at < whole; at += 8) {
+    const v = v128.load(x + (at << 1));
+    s0 = madd(v, load_halves(row0 + at), s0);
+    s1 = madd(v, load_halves(row1 + at), s1);
+    s2 = madd(v, load_halves(row2 + at), s2);
+    s3 = madd(v, load_halves(row3 + at), s3);
+  }
+  for (let at = whole; at < size << 1; at += 2) {
+    const v = v128.load_zero<f32>(x + (at << 1));
+    s0 = madd(v, f32x4.splat(load_half(row0 + at)), s0);
+    s1 = madd(v, f32x4.splat(load_half(row1 + at)), s1);
+    s2 = madd(v, f32x4.splat(load_half(row2 + at)), s2);
+    s3 = madd(v, f32x4.splat(load_half(row3 + at)), s3);
+  }
+  return sum_four(s0, s1, s2, s3);
+}
+
+/**
+ * out[i, j] = beta * out[i, j] + bias[j] + alpha * a[i] . b[j] for i < m, begin <= j < end: rows of k numbers, strides in
+ * bytes, bias 0 where there is none. Four rows of b stay in the first-level cache while those of a pass by.
+ */
+export function multiply_rows(
+  out: usize,
+  out_row: usize,
+  a: usize,
+  a_row: usize,
+  b: usize,
+  b_row: usize,
+  bias: usize,
+  m: u32,
+  begin: u32,
+  end: u32,
+  k: u32,
+  alpha: f32,
+  beta: f32,
+  half: u32,
+): void {
+  for (let j = begin; j < end; j += 4) {
+    const count = min<u32>(4, end - j);
+    const row0 = b + j * b_row;
+    const row1 = row0 + (count > 1 ? b_row : 0);
+    const row2 = row1 + (count > 2 ? b_row : 0);
+    const row3 = row2 + (count > 3 ? b_row : 0);
+    for (let i: u32 = 0; i < m; i++) {
+      const x = a + i * a_row;
+      const sums = half ? dots_half(x, row0, row1, row2, row3, k) : dots(x, row0, row1, row2, row3, k);
+      const to = out + i * out_row + (j << 2);
+      let v = f32x4.mul(sums, f32x4.splat(alpha));
+      if (bias != 0) v = f32x4.add(v, count < 4 ? load_part(bias + (j << 2), count) : v128.load(bias + (j << 2)));
+      if (beta != 0) v = madd(f32x4.splat(beta), count < 4 ? load_part(to, count) : v128.load(to), v);
+      if (count < 4) store_part(to, v, count);
+      else v128.store(to, v);
+    }
+  }
+}
