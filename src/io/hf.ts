@@ -35,7 +35,9 @@ export interface GPT2Checkpoint {
 export async function resolveModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<string> {
   if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
     return packagePath(`data/models/${nameOrDirectory}`);
-  if (await exists(nameOrDirectory)) return nameOrDirectory;
+  // A folder that is a URL is there if its files are.
+  if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
+    return nameOrDirectory;
   const hubName = hubNameOf(nameOrDirectory);
   if (hubName === undefined) throw unknownModel(nameOrDirectory);
   const cached = await cachedSnapshot(hubName);

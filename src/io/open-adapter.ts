@@ -45,9 +45,13 @@ export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint)
   return adapter;
 }
 
+/** One of these is in the directory of every adapter. */
+const ADAPTER_FILES = ["lowrank.json", "adapter_config.json"];
+
 async function placeOf(directory: string): Promise<string> {
-  const inside = joinPath(directory, "adapter");
-  return (await exists(inside)) ? inside : directory;
+  const places = [directory, joinPath(directory, "adapter")];
+  for (const place of places) for (const file of ADAPTER_FILES) if (await exists(joinPath(place, file))) return place;
+  return directory;
 }
 
 async function openBase(

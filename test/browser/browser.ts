@@ -3,7 +3,10 @@
  * goes wrong is kept: errors, messages on the console, requests to other origins.
  */
 import { spawn } from "node:child_process";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
+import sirv from "sirv";
 import { packagePath } from "#platform";
 import { afterAll } from "../harness.ts";
 
@@ -54,6 +57,18 @@ function startServer(): Promise<string> {
     });
     child.on("close", (code) => reject(new Error(`the server ended with ${code}:\n${output}`)));
   });
+}
+
+/** Serves a folder as any host of static files does, without headers of its own; returns its address, and how to stop. */
+export async function plainServer(folder: string): Promise<{ url: string; stop: () => void }> {
+  const server = createServer(sirv(folder, { dev: true, etag: true }));
+  await new Promise<void>((ready) => server.listen(0, "localhost", ready));
+  const stop = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  afterAll(stop);
+  return { url: `http://localhost:${(server.address() as AddressInfo).port}`, stop };
 }
 
 /** Opens a browser with a profile of its own, which ends after the file's last test. */

@@ -1,0 +1,105 @@
+/** The page's folder on a host of static files: without headers, without network, and replaced by a newer build. */
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import type * as Lowrank from "../../src/browser.ts";
+import { Classifier, fineTune, loadModel } from "../../src/index.ts";
+import { assertSameBits, temporaryFolder } from "../border.ts";
+import { testDevice } from "../device.ts";
+import { test } from "../harness.ts";
+import { messages, tinyData } from "../tiny.ts";
+import { openBrowser, openPage, plainServer, webServer } from "./browser.ts";
+
+const TEXTS = ["you have won a prize, call now", "see you at lunch"];
+const DEVICE = "wasm relaxed 2 threads";
+
+/** The page's folder, to be changed. */
+function copyOfPage(): string {
+  const folder = temporaryFolder();
+  cpSync(packagePath("dist/web"), folder, { recursive: true });
+  return folder;
+}
+
+/** What the page says of the machine, once it has begun; its service worker has all files by then. */
+async function begin(page: Page): Promise<string> {
+  await page.waitForFunction(() => /thread/.test(document.querySelector("#machine")!.textContent!));
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+  return (await page.textContent("#machine"))!;
+}
+
+/** Logits of a classifier that is loaded from a folder of the page's server, in the page's own thread. */
+function logitsInPage(page: Page, adapter: string): Promise<{ name: string; logits: number[] }> {
+  return page.evaluate(
+    async ([adapter, texts]) => {
+      const { Classifier, openDevice }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+      const device = await openDevice("wasm");
+      const classifier = await Classifier.load(`${location.origin}/${adapter}`, { device });
+      const logits = [...(await classifier.logits(texts))];
+      classifier.destroy();
+      device.destroy();
+      return { name: device.info.name, logits };
+    },
+    [adapter, TEXTS] as const,
+  );
+}
+
+test("without the headers: one thread, said so, and the same logits from an adapter that is a URL", async () => {
+  const folder = copyOfPage();
+  const device = await testDevice(DEVICE);
+  const model = await loadModel("gpt2-micro");
+  const run = await fineTune({ device, model, data: await tinyData(messages(8)), epochs: 1, rank: 2 });
+  await run.save(join(folder, "run"));
+  await model.close();
+  const { url } = await plainServer(folder);
+  const { page, faults } = await openPage(await openBrowser(), url);
+  assert.match(await begin(page), /one thread/);
+  const found = await logitsInPage(page, "run/adapter");
+  assert.match(found.name, /^CPU, 1 thread, /);
+  const classifier = await Classifier.load(join(folder, "run"), { device });
+  assertSameBits("logits", Float32Array.from(found.logits), await classifier.logits(TEXTS));
+  classifier.destroy();
+  assert.equal(faults, []);
+});
+
+test("after the first visit the page needs no network, and still has its threads", async () => {
+  const context = await openBrowser();
+  const { page, faults } = await openPage(context, await webServer());
+  await begin(page);
+  await context.setOffline(true);
+  await page.reload();
+  assert.match(await begin(page), /uses \d+ threads/);
+  const read = await page.evaluate(async () => {
+    const { Tokenizer, loadModel }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const model = await loadModel("gpt2-micro");
+    return [(await Tokenizer.load()).encode("a b").length, (await model.read("wpe.weight")).length];
+  });
+  assert.equal(read, [2, 512 * 64]);
+  assert.equal(faults, []);
+});
+
+test("a newer build replaces the older one as a whole, at the second visit after it", async () => {
+  const folder = copyOfPage();
+  const { url } = await plainServer(folder);
+  const { page, faults } = await openPage(await openBrowser(), url);
+  await begin(page);
+  const change = (file: string, from: RegExp, to: string) => {
+    const path = join(folder, file);
+    const text = readFileSync(path, "utf8");
+    assert.match(text, from, file);
+    writeFileSync(path, text.replace(from, to));
+  };
+  change("index.html", /<title>.*<\/title>/, "<title>Newer</title>");
+  change("service-worker.js", /"[0-9a-f]{16}"/, '"newer"');
+  // This visit is still the older build's, and fetches the newer one beside it.
+  await page.reload();
+  await begin(page);
+  assert.is.not(await page.title(), "Newer");
+  await page.waitForFunction(async () => (await navigator.serviceWorker.getRegistration())?.waiting !== null);
+  await page.reload();
+  await page.waitForFunction(() => document.title === "Newer");
+  await begin(page);
+  assert.equal(await page.evaluate(() => caches.keys()), ["lowrank-page-newer"]);
+  assert.equal(faults, []);
+});
