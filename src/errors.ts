@@ -9,6 +9,8 @@ export interface ErrorDetails {
 
 /** Base of every error that Lowrank raises on purpose; its message is meant to be read by the person at the keyboard. */
 export class LowrankError extends Error {
+  // Written out: a page's bundle shortens the names of classes.
+  override name = "LowrankError";
   readonly details: ErrorDetails;
 
   constructor(summary: string, details: ErrorDetails = {}) {
@@ -18,22 +20,35 @@ export class LowrankError extends Error {
     if (details.found !== undefined) lines.push(`  found:    ${details.found}`);
     if (details.hint !== undefined) lines.push(`  hint:     ${details.hint}`);
     super(lines.join("\n"), details.cause === undefined ? undefined : { cause: details.cause });
-    this.name = new.target.name;
     this.details = details;
   }
 }
 
 /** Tensor shapes that do not fit each other. */
-export class ShapeError extends LowrankError {}
+export class ShapeError extends LowrankError {
+  override name = "ShapeError";
+}
 /** A file that is not what its format says. */
-export class FormatError extends LowrankError {}
+export class FormatError extends LowrankError {
+  override name = "FormatError";
+}
 /** No device, a device that was lost, or one that is too small. */
-export class DeviceError extends LowrankError {}
+export class DeviceError extends LowrankError {
+  override name = "DeviceError";
+}
 /** A setting or flag that makes no sense. */
-export class ConfigError extends LowrankError {}
+export class ConfigError extends LowrankError {
+  override name = "ConfigError";
+}
 /** Training data that cannot be used. */
-export class DataError extends LowrankError {}
+export class DataError extends LowrankError {
+  override name = "DataError";
+}
 /** Something that could not be fetched, or is not what it should be. */
-export class DownloadError extends LowrankError {}
+export class DownloadError extends LowrankError {
+  override name = "DownloadError";
+}
 /** Loss or gradients that are no longer finite. */
-export class TrainingError extends LowrankError {}
+export class TrainingError extends LowrankError {
+  override name = "TrainingError";
+}

@@ -59,7 +59,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
 
 export class WasmBackend implements Backend {
   readonly info: DeviceInfo;
-  readonly limits: MemoryLimits = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31 };
+  readonly limits: MemoryLimits = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31, total: MAX_BYTES };
   private readonly queue: (() => Promise<void> | void)[] = [];
   private busy = false;
   private fault: Error | undefined;

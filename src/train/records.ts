@@ -100,6 +100,5 @@ export class RunFailed extends TrainingError {
     readonly contents: Pick<TrainResult, "tensors" | "finalNorm">,
   ) {
     super(error.message, { cause: error });
-    this.name = "TrainingError";
   }
 }

@@ -1,6 +1,6 @@
 /** Errors as the page tells them: in words of the page, without flags of a command line. */
-import { DeviceError, LowrankError, TrainingError } from "../errors.ts";
-import { memoryTotals } from "../plan/memory.ts";
+import { LowrankError, TrainingError } from "../errors.ts";
+import { checkMemory, memoryTotals } from "../plan/memory.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { prepareRun, type RunArguments } from "../train/preparation.ts";
 import { RunFailed } from "../train/records.ts";
@@ -58,21 +58,24 @@ export function faultOfRun(error: unknown, run: RunArguments): Fault {
     if (lr !== undefined)
       fault.remedy = { kind: "smaller-rate", lr: lr > 0.01 ? DEFAULTS.lr : Number((lr / 4).toPrecision(2)) };
   }
-  if (error instanceof DeviceError && /memory|too large|does not fit/.test(fault.summary)) {
+  const isTooLarge = error instanceof LowrankError && error.details.hint?.includes("--batch-size");
+  if (isTooLarge && !fault.summary.includes("lost")) {
     const smaller = smallerBatch(run);
     if (smaller) fault.remedy = smaller;
   }
   return fault;
 }
 
-/** Half of the batch, or less where that alone saves nothing; undefined where no batch size makes it smaller. */
+/** Half of the batch, or less where that is still too large; undefined where no batch is small enough. */
 function smallerBatch(run: RunArguments): Fault["remedy"] {
-  const bytesAt = (batchSize: number) => memoryTotals(prepareRun({ ...run, batchSize }).plan.memory).total;
-  const { batchSize: given } = prepareRun(run).options;
-  const now = bytesAt(given);
-  for (let batchSize = given >> 1; batchSize >= 1; batchSize >>= 1) {
-    const bytes = bytesAt(batchSize);
-    if (bytes < 0.9 * now) return { kind: "smaller-batch", batchSize, bytes };
+  for (let batchSize = (run.batchSize ?? DEFAULTS.batchSize) >> 1; batchSize >= 1; batchSize >>= 1) {
+    try {
+      const { plan } = prepareRun({ ...run, batchSize });
+      checkMemory(plan.memory, run.device.limits);
+      return { kind: "smaller-batch", batchSize, bytes: memoryTotals(plan.memory).total };
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+    }
   }
   return undefined;
 }

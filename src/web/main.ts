@@ -5,7 +5,7 @@ import { byId, setFigures, setText } from "./dom.ts";
 import { Fields, OF_DATA } from "./fields.ts";
 import { compact, count, percent } from "./format.ts";
 import { ModelPanel } from "./model-panel.ts";
-import { showFault } from "./notice.ts";
+import { remedies, showFault } from "./notice.ts";
 import { keepForOffline } from "./offline.ts";
 import type { Estimate, Settings } from "./protocol.ts";
 import { Runs } from "./runs.ts";
@@ -73,7 +73,12 @@ async function look(): Promise<void> {
   } catch (error) {
     if (mine !== version) return;
     showEstimate(null);
-    showFault(byId("start-fault"), faultOf(error));
+    const fault = faultOf(error);
+    showFault(
+      byId("start-fault"),
+      fault,
+      remedies(fault, (key, value) => fields.set(key, value)),
+    );
   }
 }
 

@@ -19,6 +19,7 @@ export class ModelPanel {
     private readonly changed: () => void,
   ) {
     this.select.addEventListener("input", () => this.choose());
+    byId("model-forget").addEventListener("click", () => this.forget());
     byId("hub-open").addEventListener("click", () => this.open(byId<HTMLInputElement>("hub-name").value.trim()));
     byId<HTMLInputElement>("hub-name").addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
@@ -29,14 +30,25 @@ export class ModelPanel {
     files.addEventListener("change", () => this.add([...(files.files ?? [])]));
   }
 
+  private async forget(): Promise<void> {
+    try {
+      await this.session.forgetModel(this.select.value);
+      await this.open(BUNDLED);
+    } catch (error) {
+      showFault(this.fault, faultOf(error));
+    }
+  }
+
   async begin(): Promise<void> {
     await this.list(BUNDLED);
     await this.open(BUNDLED);
   }
 
   private async list(chosen: string): Promise<void> {
-    const names = await this.session.models();
+    const models = await this.session.models();
+    const names = models.map(({ name }) => name);
     if (!names.includes(chosen)) names.push(chosen);
+    byId("model-forget").hidden = !models.some(({ name, kept }) => kept && name === chosen);
     this.select.replaceChildren(
       ...names.map((name) =>
         h(

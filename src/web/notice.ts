@@ -1,10 +1,28 @@
 /** Errors where they arise: what happened, the details, and ways out. */
+import { showBytes } from "../plan/memory.ts";
 import { h } from "./dom.ts";
 import type { Fault } from "./protocol.ts";
 
 export interface Way {
   label: string;
   take: () => void;
+}
+
+/** Settings that are known to help, to be taken with a click. */
+export function remedies({ remedy }: Fault, set: (key: "lr" | "batchSize", value: number) => void): Way[] {
+  switch (remedy?.kind) {
+    case "smaller-batch": {
+      const { batchSize, bytes } = remedy;
+      const label = `Set the batch size to ${batchSize} (needs ${showBytes(bytes)})`;
+      return [{ label, take: () => set("batchSize", batchSize) }];
+    }
+    case "smaller-rate": {
+      const { lr } = remedy;
+      return [{ label: `Set the learning rate to ${lr}`, take: () => set("lr", lr) }];
+    }
+    default:
+      return [];
+  }
 }
 
 /** Shows a fault in place of what was in `place`; without one, empties it. */

@@ -185,7 +185,9 @@ export interface Api {
   openModel(name: string): Promise<ModelReport>;
   /** Keeps a model's files; returns the name by which it is opened. */
   addModel(files: File[]): Promise<string>;
-  models(): Promise<string[]>;
+  forgetModel(name: string): Promise<void>;
+  /** Models that need no network, and which of them are kept in this browser. */
+  models(): Promise<{ name: string; kept: boolean }[]>;
   /** Takes a picked file in. */
   pickData(file: File): Promise<ColumnReport>;
   readData(settings: Settings): Promise<DataReport>;
@@ -193,8 +195,8 @@ export interface Api {
   runs(): Promise<RunRecord[]>;
   /** Begins a run; it is told of by events. Resolves when it has begun. */
   start(settings: Settings): Promise<string>;
-  /** Goes on with a run from its last state. */
-  resume(id: string): Promise<void>;
+  /** Goes on with a run from its last state; on another device, from then on with other last bits. */
+  resume(id: string, device?: DeviceName): Promise<void>;
   pause(): Promise<void>;
   goOn(): Promise<void>;
   stop(): Promise<void>;

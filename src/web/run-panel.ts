@@ -1,9 +1,10 @@
 /** The run that is looked at: how far it is, how it learns, and what can be done with it. */
+import type { DeviceName } from "../config.ts";
 import { showBytes } from "../plan/memory.ts";
 import { Chart, type Line } from "./chart.ts";
 import { byId, scrollArea, setFigures, setText, table } from "./dom.ts";
 import { count, duration, loss, percent } from "./format.ts";
-import { showFault, type Way } from "./notice.ts";
+import { remedies, showFault, type Way } from "./notice.ts";
 import type { Pace, RunRecord } from "./protocol.ts";
 
 const NONE = "–";
@@ -13,7 +14,8 @@ export interface RunActions {
   pause(): void;
   goOn(): void;
   stop(): void;
-  resume(run: RunRecord): void;
+  /** Goes on from the last state, on another device where one is named. */
+  resume(run: RunRecord, device?: DeviceName): void;
   /** Puts a value into the settings' field. */
   set(key: "lr" | "batchSize", value: number): void;
 }
@@ -80,20 +82,12 @@ export class RunPanel {
   }
 
   private waysOut(run: RunRecord): Way[] {
-    const ways: Way[] = [];
-    const remedy = run.fault?.remedy;
-    if (remedy?.kind === "smaller-batch")
-      ways.push({
-        label: `Set the batch size to ${remedy.batchSize} (needs ${showBytes(remedy.bytes)})`,
-        take: () => this.actions.set("batchSize", remedy.batchSize),
-      });
-    if (remedy?.kind === "smaller-rate")
-      ways.push({ label: `Set the learning rate to ${remedy.lr}`, take: () => this.actions.set("lr", remedy.lr) });
-    if (run.state === "failed" && run.fault?.name !== "TrainingError")
-      ways.push({
-        label: run.step > 0 ? "Go on from the last state" : "Try again",
-        take: () => this.actions.resume(run),
-      });
+    if (!run.fault) return [];
+    const ways = remedies(run.fault, this.actions.set);
+    if (!canGoOn(run)) return ways;
+    ways.push({ label: run.usable ? "Go on from the last state" : "Try again", take: () => this.actions.resume(run) });
+    if (run.fault.name === "DeviceError" && run.device.includes("webgpu"))
+      ways.push({ label: "Go on on the CPU", take: () => this.actions.resume(run, "wasm") });
     return ways;
   }
 

@@ -140,6 +140,6 @@ export class RunsPanel {
 /** What a run was made of, as far as its title does not say it. */
 function aboutOf({ dataName, settings, created }: RunRecord): string {
   const { epochs, lr } = settings.options;
-  const pace = epochs === undefined ? [] : [`${epochs} epochs`, `rate ${lr}`];
+  const pace = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `rate ${lr}`];
   return [dataName, settings.model, ...pace, when(created)].join(", ");
 }

@@ -1,5 +1,6 @@
 /** What the page knows of runs: which there are, which one is looked at, and what happens to them. */
-import { byId, h } from "./dom.ts";
+import { showBytes } from "../plan/memory.ts";
+import { byId, h, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
 import { showFault } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
@@ -30,7 +31,7 @@ export class Runs {
       pause: () => this.attempt(session.pause()),
       goOn: () => this.attempt(session.goOn()),
       stop: () => this.attempt(session.stop()),
-      resume: (run) => this.attempt(session.resume(run.id)),
+      resume: (run, device) => this.attempt(session.resume(run.id, device)),
       set: (key, value) => fields.set(key, value),
     });
     this.list = new RunsPanel({
@@ -79,6 +80,13 @@ export class Runs {
     for (const run of runs) this.runs.set(run.id, run);
     if (this.shown !== null && !this.runs.has(this.shown)) this.shown = runs[0]?.id ?? null;
     this.draw();
+    await this.tellStorage();
+  }
+
+  private async tellStorage(): Promise<void> {
+    const { usage = 0 } = await navigator.storage.estimate();
+    const what = "itself for use without a network, models and runs";
+    setText(byId("storage"), `This page keeps ${showBytes(usage)} in this browser: ${what}.`);
   }
 
   private hear(run: RunRecord, pace: Pace | null): void {
@@ -88,7 +96,9 @@ export class Runs {
     this.pace = pace;
     if (isNew || (before !== run.state && run.state === "training")) this.shown = run.id;
     this.draw();
-    if (!this.isTraining && before !== run.state) this.onIdle();
+    if (this.isTraining || before === run.state) return;
+    this.onIdle();
+    void this.tellStorage();
   }
 
   private look(run: RunRecord): void {

@@ -103,8 +103,13 @@ export async function openModel(name: string, options: DownloadOptions = {}): Pr
 }
 
 /** Models that need no network. */
-export async function listModels(): Promise<string[]> {
-  return [...SHIPPED_MODELS, ...((await exists(MODELS)) ? await listDirectory(MODELS) : [])];
+export async function listModels(): Promise<{ name: string; kept: boolean }[]> {
+  const kept = (await exists(MODELS)) ? await listDirectory(MODELS) : [];
+  return [...SHIPPED_MODELS.map((name) => ({ name, kept: false })), ...kept.map((name) => ({ name, kept: true }))];
+}
+
+export async function forgetModel(name: string): Promise<void> {
+  await remove(joinPath(MODELS, name));
 }
 
 /** Keeps the files of a model's folder, once they are known to be one; returns its name. */

@@ -7,13 +7,14 @@ import { ConfigError } from "../errors.ts";
 import type { DownloadEvent } from "../io/download.ts";
 import { loadAdapter, namedBase } from "../io/open-adapter.ts";
 import { baseShapes } from "../names.ts";
+import { checkMemory } from "../plan/memory.ts";
 import { sizeOf } from "../tensor.ts";
-import { prepareRun } from "../train/preparation.ts";
+import { type PreparedRun, prepareRun } from "../train/preparation.ts";
 import { unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
-import { asFault } from "./faults.ts";
-import type { Answer, Api, Call, DeviceReport, Event, RunRecord, Settings } from "./protocol.ts";
-import { addModel, firstRows, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
+import { asFault, faultOfRun } from "./faults.ts";
+import type { Answer, Api, Call, DeviceReport, Event, Fault, RunRecord, Settings } from "./protocol.ts";
+import { addModel, firstRows, forgetModel, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
 import {
   folderOf,
   forgetRun,
@@ -28,6 +29,13 @@ import {
 } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
 import { bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
+
+/** A refusal that says what would help. */
+class Refused extends Error {
+  constructor(readonly fault: Fault) {
+    super(fault.summary);
+  }
+}
 
 const tell = (event: Event) => self.postMessage(event);
 
@@ -118,7 +126,7 @@ async function takeAdapter(files: File[], fallback: string): Promise<string> {
   try {
     await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
     const named = await namedBase(joinPath(resultOf(id), "adapter"));
-    const name = named !== undefined && (await listModels()).includes(named) ? named : fallback;
+    const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
     const { meta } = await loadAdapter(resultOf(id), await openModel(name));
     await keepRun(loadedRun(id, name, files[0]!.name, meta));
   } catch (error) {
@@ -143,6 +151,10 @@ const api: Api = {
     }
   },
   models: listModels,
+  async forgetModel(name) {
+    requireIdle();
+    await forgetModel(name);
+  },
   async pickData(file) {
     pickData(file);
     return columnsOf(await firstRows(file.name), file.name);
@@ -159,7 +171,14 @@ const api: Api = {
   },
   async estimate(settings) {
     const { device: backend, model, source } = await materialsOf(settings);
-    const prepared = prepareRun({ device: backend, model, data: source.data, ...settings.options });
+    const run = { device: backend, model, data: source.data, ...settings.options };
+    let prepared: PreparedRun;
+    try {
+      prepared = prepareRun(run);
+      checkMemory(prepared.plan.memory, backend.limits);
+    } catch (error) {
+      throw new Refused(faultOfRun(error, run));
+    }
     const { total: steps, stepsPerEpoch } = prepared.pace;
     return {
       trainable: prepared.trainable,
@@ -181,9 +200,10 @@ const api: Api = {
     await keepData(settings.data, folderOf(run.id));
     return train(run, materials);
   },
-  async resume(id) {
+  async resume(id, device) {
     requireIdle();
     const run = await readRun(id);
+    if (device) run.settings.device = device;
     await train(run, await materialsOf(run.settings, folderOf(id)));
   },
   pause: async () => training?.pause(),
@@ -206,7 +226,7 @@ self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
     const value = await (api[method] as (...args: unknown[]) => Promise<unknown>)(...args);
     self.postMessage({ id, value } satisfies Answer);
   } catch (error) {
-    self.postMessage({ id, fault: asFault(error) } satisfies Answer);
+    self.postMessage({ id, fault: error instanceof Refused ? error.fault : asFault(error) } satisfies Answer);
   }
 };
 

@@ -1,13 +1,13 @@
 /** The page in Chromium, from `npm run web`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { BrowserContext, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/device.ts";
 import { Classifier } from "../../src/train/classifier.ts";
 import { temporaryFolder } from "../border.ts";
 import { test } from "../harness.ts";
-import { messages } from "../tiny.ts";
+import { messages, tinyModel } from "../tiny.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
 import { assertAccessible, download, pickFile, set, start, stepsTaken, waitForState } from "./page.ts";
 
@@ -188,11 +188,70 @@ test("two tabs: one trains, the other says so and can start when it has ended", 
   await context.close();
 });
 
-test("a run on WebGPU", async () => {
-  const context = await openBrowser({ webgpu: true });
-  const { page, faults } = await openPage(context, await webServer());
-  await begin(page, { ...SETTINGS, device: "webgpu", epochs: 1, evalEvery: 4 });
+test("a model from a folder is kept in the browser, and can be deleted", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.waitForSelector("#start:not([disabled])");
+  const directory = tinyModel(join(temporaryFolder(), "tiny"));
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", directory);
+  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16; reads up to 64 tokens").waitFor();
+  await begin(page, SETTINGS);
   await waitForState(page, "finished");
-  assert.match((await page.textContent("#figures"))!, /SwiftShader.*webgpu/i);
+  await page.reload();
+  await waitForState(page, "finished");
+  await page.fill("#message", "you have won a prize, call now");
+  await page.waitForSelector("#verdict .learned");
+  await page.selectOption("#model", "tiny");
+  await page.click("#model-forget");
+  await page.locator("#model-report >> text=4 blocks").waitFor();
+  assert.equal(await page.locator("#model option[value=tiny]").count(), 0);
+  // Files that are none.
+  await page.selectOption("#model", "from-folder");
+  const other = temporaryFolder();
+  writeFileSync(join(other, "config.json"), "{}");
+  await page.setInputFiles("#folder-files", other);
+  await page.locator("#model-fault >> text=These files are no GPT-2 model").waitFor();
   assert.equal(faults, []);
+  await context.close();
 });
+
+test("what does not fit is told of with the numbers, and with a setting that does", async () => {
+  const { page, faults, context } = await freshPage();
+  await set(page, { mode: "all", batchSize: 2200, device: "wasm" });
+  await page.click("#start-fault >> text=Set the batch size to 1100");
+  assert.is(await page.inputValue("#field-batchSize"), "1100");
+  await page.waitForSelector("#start:not([disabled])");
+  assert.is(await page.textContent("#start-fault"), "");
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a rate that blows the loss up: the run ends with the reason and a smaller rate", async () => {
+  const { page, faults, context } = await freshPage();
+  await begin(page, { ...SETTINGS, lr: 1e9 });
+  await page.click("#run-fault >> text=Set the learning rate to 0.001");
+  assert.is(await page.inputValue("#field-lr"), "0.001");
+  assert.ok(await page.isHidden("#resume"));
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("on WebGPU, until the device is lost; then from the last state on the CPU", async () => {
+  const context = await openBrowser({ webgpu: true });
+  const { page } = await openPage(context, await webServer());
+  await begin(page, { ...SETTINGS, device: "webgpu", epochs: 8 });
+  await waitForStep(page, 5);
+  assert.match((await page.textContent("#figures"))!, /swiftshader \(webgpu, software driver\)/);
+  await killGpuProcess(context.browser()!);
+  await page.locator("#run-fault >> text=The device was lost").waitFor();
+  await page.click("text=Go on on the CPU");
+  await page.waitForSelector("#training[data-state=finished]");
+  assert.match((await page.textContent("#figures"))!, /Step56 of 56.*CPU/);
+  await context.close();
+});
+
+async function killGpuProcess(browser: Browser): Promise<void> {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  process.kill(processInfo.find(({ type }) => type === "GPU")!.id, "SIGKILL");
+}
