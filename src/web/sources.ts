@@ -34,7 +34,9 @@ async function pathOf(choice: Extract<DataChoice, { kind: "file" }>, folder: str
 
 /** Keeps the messages of a run beside it, so that it can go on when the page has forgotten the file. */
 export async function keepData(choice: DataChoice, folder: string): Promise<void> {
-  if (choice.kind === "file") await linkFile(joinPath(PICKED, choice.name), joinPath(folder, "data", choice.name));
+  if (choice.kind !== "file") return;
+  const kept = joinPath(folder, "data", choice.name);
+  if (!(await exists(kept))) await linkFile(joinPath(PICKED, choice.name), kept);
 }
 
 export async function dropData(folder: string): Promise<void> {

@@ -177,6 +177,7 @@ export class Training {
       const resume = await this.lastState();
       run.state = "training";
       run.fault = null;
+      run.device = describeDevice(this.materials.device.info);
       await keepRun(run);
       this.tellNow();
       const result = await fineTune({

@@ -1,8 +1,6 @@
 /** The page's worker: reads, trains, labels and keeps, so that the page itself never waits. */
 import { joinPath } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
-import type { DeviceName } from "../config.ts";
-import { openDevice } from "../device.ts";
 import { ConfigError } from "../errors.ts";
 import type { DownloadEvent } from "../io/download.ts";
 import { loadAdapter, namedBase } from "../io/open-adapter.ts";
@@ -13,6 +11,7 @@ import { type PreparedRun, prepareRun } from "../train/preparation.ts";
 import { unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { asFault, faultOfRun } from "./faults.ts";
+import { HeldDevice } from "./held-device.ts";
 import type { Answer, Api, Call, DeviceReport, Event, Fault, RunRecord, Settings } from "./protocol.ts";
 import { addModel, firstRows, forgetModel, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
 import {
@@ -39,22 +38,9 @@ class Refused extends Error {
 
 const tell = (event: Event) => self.postMessage(event);
 
-let device: { name: DeviceName; backend: Backend } | undefined;
 let training: Training | undefined;
 const tester = new Tester();
-
-async function deviceOf(name: DeviceName): Promise<Backend> {
-  if (device && (device.name === name || training)) return device.backend;
-  closeDevice();
-  device = { name, backend: await openDevice(name) };
-  return device.backend;
-}
-
-function closeDevice(): void {
-  tester.close();
-  device?.backend.destroy();
-  device = undefined;
-}
+const device = new HeldDevice(() => tester.close());
 
 function reportOf({ info }: Backend): DeviceReport {
   return { kind: info.kind, text: describeDevice(info) };
@@ -65,12 +51,22 @@ function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
   else tell({ type: "busy", text: `Fetching ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
-async function materialsOf(settings: Settings, folder: string | null = null): Promise<Materials> {
-  const [backend, model] = [
-    await deviceOf(settings.device),
-    await openModel(settings.model, { onProgress: downloads }),
-  ];
+/** What a run is made of, on a device; from its folder where it is a run of before. */
+async function materialsOf(backend: Backend, settings: Settings, folder: string | null = null): Promise<Materials> {
+  const model = await openModel(settings.model, { onProgress: downloads });
   return { device: backend, model, source: await openData(settings, model.config.n_positions, folder) };
+}
+
+/** Begins the run that `make` makes; it is told of by events. Resolves when it has begun. */
+async function begin(settings: Settings, make: (backend: Backend) => Promise<[RunRecord, Materials]>): Promise<string> {
+  if (device.taken) throw new ConfigError("A run is under way", { hint: "stop it first, or wait until it ends" });
+  try {
+    const [run, materials] = await make(await device.take(settings.device));
+    return await train(run, materials);
+  } catch (error) {
+    device.release(false);
+    throw error;
+  }
 }
 
 /** Trains while no other tab does; resolves when the run has begun. */
@@ -78,13 +74,13 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
   return new Promise((resolve, reject) => {
     whileOnlyTrainer(async () => {
       try {
+        await keepData(run.settings.data, folderOf(run.id));
         training = new Training(run, materials, (record, pace) => tell({ type: "run", run: record, pace }));
         resolve(run.id);
         await training.work();
       } finally {
         training = undefined;
-        // A device that failed once fails from then on.
-        if (run.fault?.name === "DeviceError") closeDevice();
+        device.release(run.fault?.name === "DeviceError");
       }
       return true;
     }).then((done) => {
@@ -94,10 +90,6 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
       );
     }, reject);
   });
-}
-
-function requireIdle(): void {
-  if (training) throw new ConfigError("A run is under way", { hint: "stop it first, or wait until it ends" });
 }
 
 /** What a run has learned: from memory while it goes on, else from its files. */
@@ -116,7 +108,7 @@ async function trainedOf(id: string): Promise<Trained> {
 let loaded: { id: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
 
 async function partsOf({ id, settings }: RunRecord) {
-  const backend = device?.backend ?? (await deviceOf(settings.device));
+  const backend = await device.any(settings.device);
   return { id, seed: settings.options.seed ?? 1, model: await openModel(settings.model), device: backend };
 }
 
@@ -138,7 +130,7 @@ async function takeAdapter(files: File[], fallback: string): Promise<string> {
 
 const api: Api = {
   machine: async () => ({ isolated: self.crossOriginIsolated, threads: navigator.hardwareConcurrency }),
-  openDevice: async (name) => reportOf(await deviceOf(name)),
+  openDevice: async (name) => reportOf(await device.use(name)),
   async openModel(name) {
     const { config } = await openModel(name, { onProgress: downloads });
     return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + sizeOf(shape), 0) };
@@ -151,10 +143,7 @@ const api: Api = {
     }
   },
   models: listModels,
-  async forgetModel(name) {
-    requireIdle();
-    await forgetModel(name);
-  },
+  forgetModel,
   async pickData(file) {
     pickData(file);
     return columnsOf(await firstRows(file.name), file.name);
@@ -170,7 +159,7 @@ const api: Api = {
     return describeData(source.data, columns);
   },
   async estimate(settings) {
-    const { device: backend, model, source } = await materialsOf(settings);
+    const { device: backend, model, source } = await materialsOf(await device.use(settings.device), settings);
     const run = { device: backend, model, data: source.data, ...settings.options };
     let prepared: PreparedRun;
     try {
@@ -193,18 +182,15 @@ const api: Api = {
     if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => tell({ type: "runs" }));
     return runs.map((run) => (run.id === training?.run.id ? training.run : run));
   },
-  async start(settings) {
-    requireIdle();
-    const materials = await materialsOf(settings);
-    const run = newRun(settings, materials);
-    await keepData(settings.data, folderOf(run.id));
-    return train(run, materials);
-  },
-  async resume(id, device) {
-    requireIdle();
+  start: (settings) =>
+    begin(settings, async (backend) => {
+      const materials = await materialsOf(backend, settings);
+      return [newRun(settings, materials), materials];
+    }),
+  async resume(id, name) {
     const run = await readRun(id);
-    if (device) run.settings.device = device;
-    await train(run, await materialsOf(run.settings, folderOf(id)));
+    if (name) run.settings.device = name;
+    await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, folderOf(id))]);
   },
   pause: async () => training?.pause(),
   goOn: async () => training?.goOn(),
