@@ -3,6 +3,7 @@
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
 import type { Backend, Session } from "../src/backend/backend.ts";
+import { openRemote } from "../src/backend/remote.ts";
 import { Twin } from "../src/backend/twin.ts";
 import { openWasm } from "../src/backend/wasm.ts";
 import { Heap } from "../src/backend/wasm-heap.ts";
@@ -165,11 +166,11 @@ test("writes wait for the runs before them, and reads for both", async () => {
 });
 
 for (const mode of ["lora", "all"] as const)
-  test(`mode ${mode}: the same bits after five steps on 1, 2 and 3 threads`, async () => {
+  test(`mode ${mode}: the same bits after five steps on 1, 2 and 3 threads, and by messages to a worker`, async () => {
     const spec = smallSpec(mode);
     const learned: string[] = [];
-    for (const threads of [1, 2, 3]) {
-      const device = await openWasm({ threads });
+    for (const open of [...[1, 2, 3].map((threads) => () => openWasm({ threads })), () => openRemote({ threads: 2 })]) {
+      const device = await open();
       const optimizer = { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weight_decay: 0.1, clip: 1 };
       const engine = await Engine.create(device, { spec, capacity: { tokens: 60, sequences: 5 }, optimizer });
       fillRandom(engine, 3);
@@ -181,6 +182,7 @@ for (const mode of ["lora", "all"] as const)
     }
     assert.is(learned[1], learned[0], "2 threads");
     assert.is(learned[2], learned[0], "3 threads");
+    assert.is(learned[3], learned[0], "a worker");
   });
 
 test("without SharedArrayBuffer one thread computes, the caller's own, to the same bits", async () => {
@@ -203,13 +205,32 @@ test("without SharedArrayBuffer one thread computes, the caller's own, to the sa
   device.destroy();
 });
 
-test("a released device refuses work and rejects what waits", async () => {
-  const device = await openWasm({ threads: 2 });
-  const segments = [{ name: "forward" as const, clears: [], dispatches: [] }];
-  const session = await device.prepare({ segments, memory: planMemory(segments) });
+for (const [name, open] of Object.entries({ threads: openWasm, worker: openRemote }))
+  test(`a released device refuses work and rejects what waits: ${name}`, async () => {
+    const device = await open({ threads: 2 });
+    const segments = [{ name: "forward" as const, clears: [], dispatches: [] }];
+    const session = await device.prepare({ segments, memory: planMemory(segments) });
+    const waits = rejection(session.flush().then(() => session.flush()));
+    device.destroy();
+    assert.instance(await waits, DeviceError);
+    assert.instance(await rejection(session.flush()), DeviceError);
+    assert.instance(await rejection(device.prepare({ segments, memory: planMemory(segments) })), DeviceError);
+    session.destroy();
+  });
+
+test("a device in a worker tells what it cannot do, in the words of the device", async () => {
+  const device = await openRemote({ threads: 1, relaxed: false });
+  assert.match(device.info.name, "CPU, 1 thread, SIMD");
+  const huge = [new Tensor("huge", [1 << 29], "output"), new Tensor("huge too", [1 << 29], "output")];
+  const refused = (await rejection(device.prepare({ segments: [], memory: planMemory([], huge) }))) as DeviceError;
+  const own = await testDevice("wasm 1 thread");
+  const expected = (await rejection(own.prepare({ segments: [], memory: planMemory([], huge) }))) as DeviceError;
+  assert.is(refused.message, expected.message);
+  const x = new Tensor("x", [2], "output");
+  const session = await device.prepare({ segments: [], memory: planMemory([], [x]) });
+  session.write(x, new Float32Array(3));
+  assert.match(((await rejection(session.read(x))) as Error).message, "a write beyond x");
   device.destroy();
-  assert.instance(await rejection(session.flush()), DeviceError);
-  assert.instance(await rejection(device.prepare({ segments, memory: planMemory(segments) })), DeviceError);
 });
 
 test("a plan that does not fit into WASM's memory is refused before anything is allocated", async () => {

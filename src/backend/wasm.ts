@@ -2,7 +2,7 @@
  * Replays plans on the CPU, by the kernels of assembly/kernels. Buffers lie in one shared WebAssembly.Memory; a run writes
  * the scalars that changed and posts one message a thread. Work is done in the order in which it was asked for.
  */
-import { allowRelaxedSimd, availableMemory, parallelism, readAsset } from "#platform";
+import { allowRelaxedSimd, availableMemory, isPageThread, parallelism, readAsset } from "#platform";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
@@ -40,12 +40,16 @@ export interface WasmOptions {
   relaxed?: boolean;
 }
 
-/** Opens the CPU backend. */
+/**
+ * Opens the CPU backend: on several threads beside the caller's where memory can be shared, else on the caller's own; that of a
+ * page is left alone, and one worker computes.
+ */
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0, relaxed: fused = hasRelaxedSimd() } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 64)
     throw new ConfigError("threads make no sense", { expected: "0 to 64", found: String(threads) });
   const canShare = typeof SharedArrayBuffer !== "undefined";
+  if (!canShare && isPageThread()) return (await import("./remote.ts")).openRemote(options);
   const count = canShare ? threads || Math.min(MAX_THREADS, parallelism()) : 1;
   const module = await WebAssembly.compile(await readAsset(fused ? "kernels-relaxed.wasm" : "kernels.wasm"));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });

@@ -20,6 +20,7 @@ const ASSETS: Readonly<Record<string, () => URL>> = {
 /** Workers by their file in dist/browser/. */
 const WORKERS: Readonly<Record<string, () => Worker>> = {
   "kernels-worker.js": () => new Worker(new URL("./kernels-worker.js", import.meta.url), { type: "module" }),
+  "remote-worker.js": () => new Worker(new URL("./remote-worker.js", import.meta.url), { type: "module" }),
 };
 
 const PACKAGE = "package:";

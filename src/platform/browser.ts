@@ -243,6 +243,11 @@ export function parallelism(): number {
   return navigator.hardwareConcurrency || 1;
 }
 
+/** Whether this is the thread that draws a page and hears its visitor: nothing long may run in it. */
+export function isPageThread(): boolean {
+  return typeof document !== "undefined";
+}
+
 /** Nothing to allow: a browser offers relaxed SIMD or does not have it. */
 export function allowRelaxedSimd(): void {}
 

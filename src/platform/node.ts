@@ -282,6 +282,11 @@ export function nextTurn(): Promise<void> {
   });
 }
 
+/** There is no page. */
+export function isPageThread(): boolean {
+  return false;
+}
+
 /** Starts a worker from a file inside `dist/`. */
 export function startWorker(
   name: string,

@@ -72,6 +72,7 @@ await esbuild.build({
   entryPoints: [
     ...COMMANDS.map((f) => ({ in: join("src", f), out: f.replace(/\.ts$/, "") })),
     { in: "src/backend/kernels-worker.ts", out: "kernels-worker" },
+    { in: "src/backend/remote-worker.ts", out: "remote-worker" },
   ],
   outdir: "dist",
   splitting: true,

@@ -11,7 +11,11 @@ const PAGE = "src/web";
 const WEB = "dist/web";
 const LIBRARY = "dist/browser";
 /** What ships of the library; everything else in its folder is the page's. */
-const LIBRARY_ENTRIES = { index: "src/browser.ts", "kernels-worker": "src/backend/kernels-worker.ts" };
+const LIBRARY_ENTRIES = {
+  index: "src/browser.ts",
+  "kernels-worker": "src/backend/kernels-worker.ts",
+  "remote-worker": "src/backend/remote-worker.ts",
+};
 const ASSETS = [
   "dist/data.wasm",
   "dist/kernels.wasm",

@@ -55,8 +55,14 @@ test("without the headers: one thread, said so, and the same logits from an adap
   const { url } = await plainServer(folder);
   const { page, faults } = await openPage(await openBrowser(), url);
   assert.match(await begin(page), /one thread/);
+  const workers: string[] = [];
+  page.on("worker", (worker) => workers.push(worker.url()));
   const found = await logitsInPage(page, "run/adapter");
   assert.match(found.name, /^CPU, 1 thread, /);
+  assert.ok(
+    workers.some((url) => url.endsWith("/remote-worker.js")),
+    "the page's own thread has computed",
+  );
   const classifier = await Classifier.load(join(folder, "run"), { device });
   assertSameBits("logits", Float32Array.from(found.logits), await classifier.logits(TEXTS));
   classifier.destroy();

@@ -1,0 +1,101 @@
+/** The worker of a remote CPU backend: opens it, and does what the host asks for, one message after the other. */
+import { listenToHost } from "#platform";
+import { DeviceError, LowrankError } from "../errors.ts";
+import { KERNELS } from "../ops/kernels.ts";
+import type { Program } from "../plan/plan.ts";
+import { Tensor } from "../tensor.ts";
+import type { Backend, Session } from "./backend.ts";
+import type { FromRemote, ProgramRecord, TensorRecord, ToRemote } from "./remote.ts";
+import { openWasm } from "./wasm.ts";
+
+interface Opened {
+  session: Session;
+  tensors: Tensor[];
+}
+
+let backend: Backend;
+const sessions = new Map<number, Opened>();
+/** What a message without an answer failed with: the next that has one brings it. */
+let fault: unknown;
+let work = Promise.resolve();
+
+const post = listenToHost((data) => {
+  work = work.then(() => handle(data as ToRemote));
+});
+
+async function handle(message: ToRemote): Promise<void> {
+  const isAsked = ["open", "prepare", "flush", "read"].includes(message.type);
+  try {
+    const value = fault === undefined ? await answer(message) : null;
+    if (!isAsked) return;
+    if (fault !== undefined) throw fault;
+    post({ value } satisfies FromRemote);
+  } catch (error) {
+    if (isAsked) post({ fault: describe(error) } satisfies FromRemote);
+    else fault = error;
+  }
+}
+
+async function answer(message: ToRemote): Promise<Extract<FromRemote, { value: unknown }>["value"]> {
+  if (message.type === "open") {
+    backend = await openWasm(message.options);
+    return { info: backend.info, limits: backend.limits };
+  }
+  if (message.type === "prepare") {
+    const tensors: Tensor[] = [];
+    add(tensors, message.tensors);
+    const session = await backend.prepare(programOf(message.program, tensors));
+    sessions.set(message.session, { session, tensors });
+    return null;
+  }
+  const { session, tensors } = sessions.get(message.session)!;
+  if ("tensors" in message) add(tensors, message.tensors);
+  switch (message.type) {
+    case "write":
+      session.write(tensors[message.tensor]!, message.data, message.offset);
+      return null;
+    case "flush":
+      await session.flush();
+      return null;
+    case "read":
+      return session.read(tensors[message.tensor]!, message.offset, message.count);
+    case "run":
+      session.run(message.segments, message.values);
+      return null;
+    case "destroy":
+      session.destroy();
+      sessions.delete(message.session);
+      return null;
+  }
+}
+
+function add(tensors: Tensor[], records: readonly TensorRecord[]): void {
+  for (const { name, shape, role, dtype, root, offset } of records)
+    tensors.push(new Tensor(name, shape, role, dtype, root === null ? undefined : tensors[root], offset));
+}
+
+function programOf({ segments, buffers, place }: ProgramRecord, tensors: readonly Tensor[]): Program {
+  const kernel = (name: string) => {
+    const found = KERNELS.find((other) => other.name === name);
+    if (found === undefined) throw new DeviceError(`no kernel ${name}`);
+    return found;
+  };
+  return {
+    segments: segments.map(({ name, clears, dispatches }) => ({
+      name,
+      clears: clears.map((number) => tensors[number]!),
+      dispatches: dispatches.map((dispatch) => ({
+        kernel: kernel(dispatch.kernel),
+        tensors: dispatch.tensors.map((number) => tensors[number]!),
+        scalars: dispatch.scalars,
+      })),
+    })),
+    memory: { buffers, place: new Map(place.map(([number, buffer]) => [tensors[number]!, buffer])) },
+  };
+}
+
+function describe(error: unknown): Extract<FromRemote, { fault: unknown }>["fault"] {
+  const { message } = error as Error;
+  const { cause: _, ...details } = error instanceof LowrankError ? error.details : {};
+  return { summary: message.split("\n")[0]!, details };
+}

@@ -1,0 +1,188 @@
+/**
+ * A CPU backend in a worker, for where the caller's thread must not be held up and memory cannot be shared: programs, data and
+ * results are copied between both. remote-worker.ts is the other side.
+ */
+import { startWorker } from "#platform";
+import { DeviceError, type ErrorDetails } from "../errors.ts";
+import type { Scalar, StepValues } from "../ops/kernel.ts";
+import type { MemoryLimits, PlannedBuffer } from "../plan/memory.ts";
+import type { Program, SegmentName } from "../plan/plan.ts";
+import type { DType, Role, Shape, Tensor } from "../tensor.ts";
+import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
+import type { WasmOptions } from "./wasm.ts";
+
+/** A tensor that the worker has not seen; its number is its place among all of its session. */
+export interface TensorRecord {
+  name: string;
+  shape: Shape;
+  role: Role;
+  dtype: DType;
+  /** The number of its root; null where it is its own. */
+  root: number | null;
+  offset: number;
+}
+
+/** A program with numbers for tensors and names for kernels. */
+export interface ProgramRecord {
+  segments: {
+    name: SegmentName;
+    clears: number[];
+    dispatches: { kernel: string; tensors: number[]; scalars: readonly Scalar[] }[];
+  }[];
+  buffers: PlannedBuffer[];
+  place: [tensor: number, buffer: number][];
+}
+
+export type ToRemote =
+  | { type: "open"; options: WasmOptions }
+  | { type: "prepare"; session: number; tensors: TensorRecord[]; program: ProgramRecord }
+  | { type: "write"; session: number; tensors: TensorRecord[]; tensor: number; data: TensorData; offset: number }
+  | { type: "flush"; session: number }
+  | { type: "read"; session: number; tensors: TensorRecord[]; tensor: number; offset: number; count: number }
+  | { type: "run"; session: number; segments: readonly SegmentName[]; values: StepValues }
+  | { type: "destroy"; session: number };
+
+/** The answer to the oldest open, prepare, flush or read that has none; the others have none. */
+export type FromRemote =
+  | { value: { info: DeviceInfo; limits: MemoryLimits } | Float32Array | null }
+  | { fault: { summary: string; details: Omit<ErrorDetails, "cause"> } };
+
+type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void };
+
+/** Opens the CPU backend in a worker of its own, where it has one thread. */
+export async function openRemote(options: WasmOptions): Promise<Backend> {
+  const link = new Link();
+  const { info, limits } = await link.ask<{ info: DeviceInfo; limits: MemoryLimits }>({ type: "open", options });
+  return new RemoteBackend(link, info, limits);
+}
+
+/** The messages to a worker and their answers, which come in the order of the questions. */
+class Link {
+  private readonly waiting: Waiting[] = [];
+  fault: Error | undefined;
+  private readonly worker = startWorker(
+    "remote-worker.js",
+    (message) => this.take(message as FromRemote),
+    (error) => this.fail(new DeviceError("a worker failed", { found: error.message, cause: error })),
+  );
+
+  tell(message: ToRemote): void {
+    if (this.fault) throw this.fault;
+    this.worker.post(message);
+  }
+
+  ask<T>(message: ToRemote): Promise<T> {
+    if (this.fault) return Promise.reject(this.fault);
+    this.worker.hold(true);
+    return new Promise<T>((resolve, reject) => {
+      this.waiting.push({ resolve, reject });
+      this.worker.post(message);
+    });
+  }
+
+  fail(error: Error): void {
+    this.fault ??= error;
+    this.worker.terminate();
+    for (const { reject } of this.waiting.splice(0)) reject(this.fault);
+  }
+
+  private take(answer: FromRemote): void {
+    const { resolve, reject } = this.waiting.shift()!;
+    if (this.waiting.length === 0) this.worker.hold(false);
+    if ("fault" in answer) reject(new DeviceError(answer.fault.summary, answer.fault.details));
+    else resolve(answer.value as never);
+  }
+}
+
+class RemoteBackend implements Backend {
+  private sessions = 0;
+
+  constructor(
+    private readonly link: Link,
+    readonly info: DeviceInfo,
+    readonly limits: MemoryLimits,
+  ) {}
+
+  async prepare(program: Program): Promise<Session> {
+    const session = new RemoteSession(this.link, this.sessions++);
+    await session.prepare(program);
+    return session;
+  }
+
+  destroy(): void {
+    this.link.fail(new DeviceError("the device was released"));
+  }
+}
+
+class RemoteSession implements Session {
+  private readonly numbers = new Map<Tensor, number>();
+  /** Tensors that the worker has yet to hear of. */
+  private fresh: TensorRecord[] = [];
+
+  constructor(
+    private readonly link: Link,
+    private readonly session: number,
+  ) {}
+
+  async prepare({ segments, memory }: Program): Promise<void> {
+    const program: ProgramRecord = {
+      segments: segments.map(({ name, clears, dispatches }) => ({
+        name,
+        clears: clears.map((tensor) => this.number(tensor)),
+        dispatches: dispatches.map(({ kernel, tensors, scalars }) => ({
+          kernel: kernel.name,
+          tensors: tensors.map((tensor) => this.number(tensor)),
+          scalars,
+        })),
+      })),
+      buffers: memory.buffers,
+      place: [...memory.place].map(([tensor, buffer]) => [this.number(tensor), buffer]),
+    };
+    await this.link.ask({ type: "prepare", session: this.session, tensors: this.news(), program });
+  }
+
+  write(tensor: Tensor, data: TensorData, offset = 0): void {
+    const number = this.number(tensor);
+    // A copy: of a view, all that lies behind it would be sent.
+    this.link.tell({
+      type: "write",
+      session: this.session,
+      tensors: this.news(),
+      tensor: number,
+      data: data.slice(),
+      offset,
+    });
+  }
+
+  async flush(): Promise<void> {
+    await this.link.ask({ type: "flush", session: this.session });
+  }
+
+  read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+    const number = this.number(tensor);
+    return this.link.ask({ type: "read", session: this.session, tensors: this.news(), tensor: number, offset, count });
+  }
+
+  run(segments: readonly SegmentName[], values: StepValues): void {
+    this.link.tell({ type: "run", session: this.session, segments, values });
+  }
+
+  destroy(): void {
+    // With the worker its memory is gone.
+    if (this.link.fault === undefined) this.link.tell({ type: "destroy", session: this.session });
+  }
+
+  private number(tensor: Tensor): number {
+    const known = this.numbers.get(tensor);
+    if (known !== undefined) return known;
+    const { name, shape, role, dtype, offset } = tensor;
+    const root = tensor.root === tensor ? null : this.number(tensor.root);
+    this.fresh.push({ name, shape, role, dtype, root, offset });
+    this.numbers.set(tensor, this.numbers.size);
+    return this.numbers.size - 1;
+  }
+
+  private news(): TensorRecord[] {
+    return this.fresh.splice(0);
+  }
+}

@@ -1,0 +1,107 @@
+/** The package as npm packs it: what is in it, and what a page's bundler makes of it. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as esbuild from "esbuild";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+
+const folder = temporaryFolder();
+
+/** Packs the package and unpacks it as a dependency of a project. */
+function install(): string[] {
+  const [packed] = JSON.parse(
+    execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], {
+      cwd: packagePath("."),
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }),
+  ) as { filename: string; files: { path: string }[] }[];
+  execFileSync("tar", ["-xzf", packed!.filename], { cwd: folder });
+  mkdirSync(join(folder, "node_modules"));
+  renameSync(join(folder, "package"), join(folder, "node_modules/lowrank"));
+  return packed!.files.map(({ path }) => path);
+}
+
+const files = install();
+
+test("the package has what its entries load, in Node and in a page, and no page", () => {
+  for (const path of [
+    "dist/index.js",
+    "dist/types/src/index.d.ts",
+    "dist/browser/index.js",
+    "dist/browser/kernels-worker.js",
+    "dist/browser/remote-worker.js",
+    "dist/types/src/browser.d.ts",
+    "dist/kernels-worker.js",
+    "dist/data.wasm",
+    "dist/kernels.wasm",
+    "dist/kernels-relaxed.wasm",
+    "dist/gpt2.tokenizer.bin",
+    "dist/datasets/spam-assassin.csv",
+    "data/models/gpt2-micro/model.safetensors",
+    "LICENSE",
+  ])
+    assert.ok(files.includes(path), `${path} is missing`);
+  const others = files.filter((path) => /^(dist\/web|src|test|assembly|build)\//.test(path));
+  assert.equal(others, []);
+});
+
+/** Builds a program for a page as a bundler does; returns the chunks that it loads: at once, and later where it asks for them. */
+async function bundle(source: string): Promise<{ bytes: number; later: string[] }> {
+  const { metafile } = await esbuild.build({
+    stdin: { contents: source, resolveDir: folder },
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    outdir: join(folder, "out"),
+    write: false,
+    metafile: true,
+    logLevel: "silent",
+  });
+  const entry = Object.keys(metafile.outputs).find((path) => metafile.outputs[path]!.entryPoint === "<stdin>")!;
+  const loaded = new Set([entry]);
+  const later: string[] = [];
+  for (const path of loaded)
+    for (const { path: other, kind } of metafile.outputs[path]!.imports)
+      if (kind === "dynamic-import") later.push(other);
+      else loaded.add(other);
+  return { bytes: [...loaded].reduce((sum, path) => sum + metafile.outputs[path]!.bytes, 0), later };
+}
+
+test("a bundler drops training from a page that classifies, and keeps it where it is used", async () => {
+  const isTraining = (path: string) => /saved-run-/.test(path);
+  const classifying = await bundle('import { Classifier } from "lowrank/browser"; globalThis.c = Classifier;');
+  assert.ok(classifying.bytes > 10_000, `${classifying.bytes} bytes`);
+  assert.equal(classifying.later.filter(isTraining), []);
+  const training = await bundle('import { fineTune } from "lowrank/browser"; globalThis.f = fineTune;');
+  assert.is(training.later.filter(isTraining).length, 1);
+  const tokenizing = await bundle('import { Tokenizer } from "lowrank/browser"; globalThis.t = Tokenizer;');
+  assert.ok(tokenizing.bytes < classifying.bytes, "a tokenizer alone is as large as a classifier");
+  assert.is((await bundle('import "lowrank/browser";')).bytes, 0, "an import for its effects alone has some");
+});
+
+test("both entries have types that hold without this project's settings", () => {
+  const source = `
+    import * as node from "lowrank";
+    import { Classifier, fineTune, openDevice, registerFile } from "lowrank/browser";
+    export const classifier: Promise<Classifier> = openDevice().then((device) => Classifier.load("run", { device }));
+    export const same: typeof fineTune = node.fineTune;
+    registerFile("a.csv", new Blob([]));
+    // @ts-expect-error a rank is a number
+    fineTune({ rank: "8" });
+  `;
+  writeFileSync(join(folder, "page.ts"), source);
+  const tsc = packagePath("node_modules/typescript/bin/tsc");
+  const options = "--noEmit --strict --target es2022 --module esnext --moduleResolution bundler --lib es2023,dom";
+  const args = [tsc, ...options.split(" "), "--types", "", "page.ts"];
+  try {
+    execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
+  } catch (error) {
+    assert.unreachable((error as { stdout: string }).stdout);
+  }
+});
