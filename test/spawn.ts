@@ -21,7 +21,7 @@ export interface SpawnOptions {
 
 /** Runs dist/<name>.js to its end. */
 export function runCommand(
-  name: "train" | "sweep" | "classify" | "generate" | "export" | "verify",
+  name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench",
   args: readonly string[],
   { cwd, input = "", watch }: SpawnOptions,
 ): Promise<Finished> {

@@ -6,6 +6,7 @@ import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
 import { openDevice } from "../device.ts";
+import { ConfigError, type LowrankError } from "../errors.ts";
 import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
@@ -15,7 +16,7 @@ import { sizeOf } from "../tensor.ts";
 import { Engine } from "../train/engine.ts";
 import { classificationBatch } from "../train/metrics.ts";
 import { describeMachine, machine } from "./machine.ts";
-import { runProcess } from "./processes.ts";
+import { Dialogue } from "./processes.ts";
 import { spreadOf } from "./spread.ts";
 import torchScript from "./step_torch.py";
 
@@ -58,8 +59,20 @@ interface StepResult {
   kernels: [string, number][];
 }
 
+/** The same steps in PyTorch. */
+interface TorchResult {
+  version: string;
+  blas: string;
+  threads: number;
+  /** Milliseconds of each step. */
+  times: number[];
+  /** Milliseconds of processor time a step. */
+  cpu: number;
+  /** The largest resident set of its process, in bytes. */
+  peak: number;
+}
+
 const LR = 5e-5;
-const TORCH_LIMIT_SECONDS = 1200;
 
 function specOf({ model, mode, dtype }: StepBenchOptions): ModelSpec {
   return {
@@ -84,17 +97,20 @@ function specOf({ model, mode, dtype }: StepBenchOptions): ModelSpec {
 /** Measures and prints. */
 export async function benchStep(options: StepBenchOptions): Promise<number> {
   const batches = await batchesOf(options);
+  const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
   const device = await openDevice(options.device, options);
   const { info } = device;
-  let ours: StepResult;
   try {
-    ours = await measure(device, options, batches);
+    const peer = torch && (await startTorch(torch, options));
+    const ours = await measure(device, options, batches, async () => {
+      if (torch && peer) await stepTorch(torch, peer);
+    });
+    if (options.json) console.log(JSON.stringify({ machine: machine(), device: info, options, ours, torch: peer }));
+    else console.log(`${describeMachine(machine())}\n${describeDevice(info)}\n${report(options, ours, peer)}`);
   } finally {
+    torch?.end();
     device.destroy();
   }
-  const torch = options.peer === "torch" ? await measureTorch(options, batches) : null;
-  if (options.json) console.log(JSON.stringify({ machine: machine(), device: info, options, ours, torch }));
-  else console.log(`${describeMachine(machine())}\n${describeDevice(info)}\n${report(options, ours, torch)}`);
   return 0;
 }
 
@@ -108,7 +124,13 @@ async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBen
   return batches.slice(0, steps);
 }
 
-async function measure(device: Backend, options: StepBenchOptions, packed: PackedBatch[]): Promise<StepResult> {
+/** Steps over all batches, with `between` behind each. */
+async function measure(
+  device: Backend,
+  options: StepBenchOptions,
+  packed: PackedBatch[],
+  between: () => Promise<void>,
+): Promise<StepResult> {
   const batches = packed.map((batch) => classificationBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
   const engine = await Engine.create(device, {
@@ -124,9 +146,14 @@ async function measure(device: Backend, options: StepBenchOptions, packed: Packe
   };
   await step(batches[0]!); // compiles, warms caches
   const times: number[] = [];
-  const before = process.cpuUsage();
-  for (const batch of batches) times.push(await step(batch));
-  const { user, system } = process.cpuUsage(before);
+  let cpu = 0;
+  for (const batch of batches) {
+    const before = process.cpuUsage();
+    times.push(await step(batch));
+    const { user, system } = process.cpuUsage(before);
+    cpu += (user + system) / 1000;
+    await between();
+  }
   // Apart from the times: a clock between dispatches costs some of them.
   const { session } = engine;
   const kernels = new Map<string, number>();
@@ -136,7 +163,7 @@ async function measure(device: Backend, options: StepBenchOptions, packed: Packe
   const mean = tokens.reduce((sum, n) => sum + n, 0) / tokens.length;
   return {
     times,
-    cpu: (user + system) / 1000 / batches.length,
+    cpu: cpu / batches.length,
     tokens: mean,
     flops: flopsOf(engine, mean, options.batchSize),
     planned: memoryTotals(engine.plan.memory).total,
@@ -174,36 +201,38 @@ function flopsOf({ plan }: Engine, tokens: number, sequences: number): number {
 }
 
 /** The same model and batch size in PyTorch, rows padded to the longest length, as the paper's program does. */
-async function measureTorch(options: StepBenchOptions, batches: PackedBatch[]): Promise<number[]> {
-  const { model, mode, maxLength, batchSize } = options;
-  const job = { ...CONFIGS[model], mode, r: 8, alpha: 16, rows: batchSize, length: maxLength, steps: batches.length };
-  const { said, fault } = await runProcess<{ time: number }>(
-    "python3",
-    ["-c", torchScript, JSON.stringify(job)],
-    TORCH_LIMIT_SECONDS,
-  );
-  if (fault !== null) throw new Error(`PyTorch: ${fault}`);
-  return said.map(({ time }) => time);
+async function startTorch(
+  torch: Dialogue,
+  { model, mode, maxLength, batchSize }: StepBenchOptions,
+): Promise<TorchResult> {
+  const job = { ...CONFIGS[model], mode, r: 8, alpha: 16, rows: batchSize, length: maxLength };
+  const about = await torch.ask<Omit<TorchResult, "times" | "cpu" | "peak">>(job).catch((cause: LowrankError) => {
+    const { found = cause.message } = cause.details;
+    const hint = "leave --peer out";
+    throw new ConfigError("PyTorch does not run", { expected: "a python3 that has torch", found, hint, cause });
+  });
+  return { ...about, times: [], cpu: 0, peak: 0 };
 }
 
-function report(options: StepBenchOptions, ours: StepResult, torch: number[] | null): string {
+async function stepTorch(torch: Dialogue, result: TorchResult): Promise<void> {
+  const { time, cpu, peak } = await torch.ask<{ time: number; cpu: number; peak: number }>("step");
+  result.cpu += (cpu - result.cpu) / result.times.push(time);
+  result.peak = peak;
+}
+
+function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult | null): string {
   const { model, mode, dtype, padding, batchSize } = options;
-  const { median, low, high } = spreadOf(ours.times);
+  const { median, low, high, best } = spreadOf(ours.times);
   const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
   const lines = [
     `${model}, mode ${mode}${dtype === "f16" ? ", base in f16" : ""}, ${batchSize} messages a step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
       `${ours.tokens.toFixed(0)} tokens a step`,
-    `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${Math.min(...ours.times).toFixed(1)} ms, ` +
+    `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
       `${ours.cpu.toFixed(1)} ms of processor time`,
     `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in products`,
     `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} largest resident set`,
   ];
-  if (torch) {
-    const peer = spreadOf(torch).median;
-    lines.push(
-      `PyTorch, padded to ${options.maxLength}: ${peer.toFixed(1)} ms; ours is ${(median / peer).toFixed(2)} of it`,
-    );
-  }
+  if (torch) lines.push(...compare(options, ours, torch));
   if (total > 0)
     lines.push(
       renderTable(
@@ -216,4 +245,18 @@ function report(options: StepBenchOptions, ours: StepResult, torch: number[] | n
       ),
     );
   return lines.join("\n");
+}
+
+function compare({ maxLength }: StepBenchOptions, ours: StepResult, torch: TorchResult): string[] {
+  const { median, low, high, best } = spreadOf(torch.times);
+  const us = spreadOf(ours.times);
+  const threads = torch.threads === 1 ? "1 thread" : `${torch.threads} threads`;
+  return [
+    `in turn with PyTorch ${torch.version} (${torch.blas}, ${threads}), padded to ${maxLength}:`,
+    `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
+      `${torch.cpu.toFixed(1)} ms of processor time`,
+    `memory: ${showBytes(torch.peak)} largest resident set`,
+    `ratio:  ours takes ${(us.median / median).toFixed(2)} of it, best by best ${(us.best / best).toFixed(2)}, ` +
+      `by processor time ${(ours.cpu / torch.cpu).toFixed(2)}`,
+  ];
 }
