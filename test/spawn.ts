@@ -16,14 +16,16 @@ export interface SpawnOptions {
   /** What the command reads from its standard input; empty where left out. */
   input?: string | Uint8Array;
   /** Sees the standard output as it grows; `kill` sends a signal, once. */
-  watch?: (stdout: string, kill: (signal: "SIGINT" | "SIGKILL") => void) => void;
+  watch?: (stdout: string, kill: (signal: "SIGINT") => void) => void;
+  /** Asked again and again; once it says so the command gets SIGKILL. */
+  killWhen?: () => boolean;
 }
 
 /** Runs dist/<name>.js to its end. */
 export function runCommand(
   name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench",
   args: readonly string[],
-  { cwd, input = "", watch }: SpawnOptions,
+  { cwd, input = "", watch, killWhen }: SpawnOptions,
 ): Promise<Finished> {
   const child = spawn(process.execPath, [packagePath(`dist/${name}.js`), ...args], { cwd });
   const result: Finished = { code: null, stdout: "", stderr: "" };
@@ -37,9 +39,13 @@ export function runCommand(
   // A command that refuses its arguments ends before it has read anything.
   child.stdin.on("error", () => {});
   child.stdin.end(input);
+  const timer = killWhen && setInterval(() => killWhen() && child.kill("SIGKILL"), 10);
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code) => resolve({ ...result, code }));
+    child.on("close", (code) => {
+      clearInterval(timer);
+      resolve({ ...result, code });
+    });
   });
 }
 

@@ -3,13 +3,15 @@ import { existsSync, mkdirSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config } from "../src/config.ts";
+import { bytesReader } from "../src/data/corpus.ts";
+import { loadDataset } from "../src/data/datasets.ts";
 import { ConfigError } from "../src/errors.ts";
 import { loraShapes } from "../src/names.ts";
 import { toHtml, toMarkdown } from "../src/report/document.ts";
 import { describeTrial, listTrials, SWEEPS, type SweepSpec, type Trial } from "../src/sweep/grid.ts";
 import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials, type SweepEvent } from "../src/sweep/runner.ts";
-import { collect, locked, readAllResults, readResult } from "../src/sweep/store.ts";
+import { collect, locked, readResult } from "../src/sweep/store.ts";
 import { sizeOf } from "../src/tensor.ts";
 import { loraConfig } from "../src/train/options.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
@@ -155,7 +157,6 @@ test("a sweep that stopped goes on, and repeats nothing; shards make the same", 
       assert.is(adapter(out), adapter(whole.out));
     }
   }
-  assert.is((await readAllResults(merged)).length, 6);
 });
 
 test("a trial that fails is recorded, and the rest goes on", async () => {
@@ -203,6 +204,28 @@ test("the report: tables, figures, comparisons, mistakes; Markdown and HTML of t
   assert.is(rows.length, 7);
   const tables = reportBlocks(results, data).filter((block) => block.kind === "table");
   for (const { header, rows } of tables) for (const row of rows) assert.is(row.length, header.length);
+});
+
+test("the report tells of near copies in the test set, and the accuracy without them", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const result = (await readResult(out, trials[0]!))!;
+  const file = (name: string, rows: string[]) =>
+    bytesReader(name, new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`));
+  const leaking = await loadDataset({
+    train: file("train.csv", ["ham,See you at 9", "spam,Win 100 now!"]),
+    val: file("val.csv", ["ham,see you at 10", "spam,free"]),
+    test: file("test.csv", ["ham,see YOU at 7", "ham,quite new", "spam,FREE!", "spam,another"]),
+  });
+  const blocks = reportBlocks([{ ...result, said: [0, 1, 1, 1] }], leaking);
+  assert.match(toMarkdown(blocks), /2 of the 4 test messages \(50\.0 %\).* 1 of the 2 validation messages/);
+  const settings = blocks.find((block) => block.kind === "table" && block.header.includes("seeds")) as {
+    header: string[];
+    rows: unknown[][];
+  };
+  assert.is(settings.rows[0]![settings.header.indexOf("test %, no copies")], "50.0");
+
+  const none = reportBlocks([result], { ...leaking, test: data.test });
+  assert.not.match(toMarkdown(none), /leaks|no copies/);
 });
 
 test("text in a report stays text", () => {

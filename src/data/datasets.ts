@@ -6,7 +6,7 @@ import type { DownloadEvent } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
-import { countLeaks, dropCopies } from "./duplicates.ts";
+import { dropCopies, findLeaks } from "./duplicates.ts";
 import { openNamed } from "./named.ts";
 import { type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
@@ -107,7 +107,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const { parts, rowsRead, classesRead, copies, source, split } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
-  const [, valLeaks = 0, testLeaks = 0] = countLeaks(parts);
+  const [, valLeaks, testLeaks] = findLeaks(parts);
   return {
     objective: "classification",
     train,
@@ -122,7 +122,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       classesRead,
       leftOut: corpus.leftOut,
       copies,
-      leaks: { val: valLeaks, test: testLeaks },
+      leaks: { val: valLeaks!.length, test: testLeaks!.length },
       invalidUtf8: corpus.invalidUtf8,
     },
     split,

@@ -40,13 +40,13 @@ export function normalized(text: string): string {
   return n === 0 ? text.trim() : decoder.decode(units.subarray(0, n));
 }
 
-/** Rows of each set that have a near copy in a set before it: [0, val in train, test in train or val]. */
-export function countLeaks(sets: readonly Dataset[]): number[] {
+/** The positions in each set of rows with a near copy in a set before it: none in train, then those of val and of test. */
+export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
   const firsts = firstCopies(sets);
   let start = 0;
-  return sets.map(({ size }) => {
-    const leaks = firsts.subarray(start, start + size).reduce((n, first) => n + (first < start ? 1 : 0), 0);
-    start += size;
+  return sets.map((set) => {
+    const leaks = set.positions().filter((position) => firsts[start + position]! < start);
+    start += set.size;
     return leaks;
   });
 }

@@ -82,7 +82,8 @@ export async function collect(out: string, folders: readonly string[]): Promise<
     const from = joinPath(folder, TRIALS);
     if (!(await exists(from)))
       throw new ConfigError("this is no folder of a sweep", { where: folder, expected: `a folder ${TRIALS}` });
-    for (const name of await listDirectory(from)) {
+    // Names with a dot in front are of directories that a kill left half-written.
+    for (const name of (await listDirectory(from)).filter((entry) => !entry.startsWith("."))) {
       const source = joinPath(from, name);
       const target = joinPath(out, TRIALS, name);
       if (!(await exists(joinPath(source, RESULT))) || (await exists(joinPath(target, RESULT)))) continue;
@@ -100,15 +101,4 @@ async function filesUnder(directory: string): Promise<string[]> {
   const names = await listDirectory(directory);
   const inside = names.includes("adapter") ? await listDirectory(joinPath(directory, "adapter")) : [];
   return [...names.filter((name) => name.includes(".")), ...inside.map((name) => `adapter/${name}`)];
-}
-
-/** Every finished trial in a folder, by name. */
-export async function readAllResults(out: string): Promise<TrialResult[]> {
-  const folder = joinPath(out, TRIALS);
-  const names = (await exists(folder)) ? await listDirectory(folder) : [];
-  const results: TrialResult[] = [];
-  for (const name of names)
-    if (await exists(joinPath(folder, name, RESULT)))
-      results.push((await readJson(joinPath(folder, name, RESULT))) as TrialResult);
-  return results;
 }

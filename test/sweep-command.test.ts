@@ -1,0 +1,82 @@
+/** The sweep as it is shipped: killed and started again, in parts by several processes, merged. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+import { assertCode, runCommand, type SpawnOptions, snapshot } from "./spawn.ts";
+import { messages, tinyModel } from "./tiny.ts";
+
+const folder = temporaryFolder();
+tinyModel(join(folder, "model"));
+writeFileSync(join(folder, "messages.csv"), messages(20));
+
+/** Four trials, each of them longer than the 200 steps after which a trial keeps a checkpoint. */
+const GRID = ["--grid", "mode=lora,last_layer", "--seeds", "2", "--rank", "2", "--alpha", "4"];
+const SWEEP = [...GRID, "--model", "model", "--data", "messages.csv", "--epochs", "80", "--batch-size", "4"];
+
+const sweep = (out: string, args: readonly string[] = [], more: Partial<SpawnOptions> = {}) =>
+  runCommand("sweep", [...SWEEP, "--out", out, ...args], { cwd: folder, ...more });
+
+/** Paths that match, among those of a sweep's trials. */
+function inTrials(out: string, pattern: RegExp): string[] {
+  try {
+    const paths = readdirSync(join(folder, out, "trials"), { recursive: true }).map(String);
+    return paths.filter((path) => pattern.test(path));
+  } catch {
+    return []; // not there yet, or changing as it is read
+  }
+}
+
+/** What a sweep found: every adapter's bytes, and its tables without the last column, the minutes. */
+function findings(out: string): unknown {
+  const trials = join(folder, out, "trials");
+  const adapters = [...snapshot(trials)].filter(([path]) => /^[^.].*\/adapter\//.test(path));
+  const tables = ["metrics", "metrics-lora", "metrics-last_layer"].map((name) =>
+    readFileSync(join(folder, out, `${name}.csv`), "utf8").replaceAll(/,[^,\r]*\r\n/g, "\r\n"),
+  );
+  assert.is(new Set(adapters.map(([path]) => path.split("/")[0])).size, 4);
+  return { adapters, tables };
+}
+
+test("a sweep in one go", async () => {
+  const finished = await sweep("whole");
+  assertCode(finished, 0);
+  assert.match(finished.stdout, "4 of 4 trials are in whole/report.html");
+  findings("whole");
+});
+
+test("killed within a trial and started again, it ends with the same bits", async () => {
+  const checkpoint = /checkpoint\/step-/;
+  const kills = [
+    () => inTrials("killed", checkpoint).length > 0,
+    () => inTrials("killed", /result\.json$/).length > 0 && inTrials("killed", checkpoint).length > 0,
+  ];
+  for (const killWhen of kills) assert.is((await sweep("killed", [], { killWhen })).code, null);
+  const finished = await sweep("killed");
+  assertCode(finished, 0);
+  assert.is(finished.stdout.match(/^done before/gm)!.length, 1);
+  assert.equal(findings("killed"), findings("whole"));
+});
+
+test("parts by processes of their own: with a shared folder, and collected", async () => {
+  const shared = await Promise.all([1, 2].map((i) => sweep("shared", ["--shard", `${i}/2`])));
+  const apart = await Promise.all([1, 2].map((i) => sweep(`part-${i}`, ["--shard", `${i}/2`])));
+  for (const finished of [...shared, ...apart]) assertCode(finished, 0);
+  const merged = await sweep("merged", ["--collect", "part-1", "part-2"]);
+  assertCode(merged, 0);
+  assert.match(merged.stdout, /^4 trials collected\n(done before.*\n){4}/);
+  assertCode(await sweep("shared"), 0);
+  for (const out of ["shared", "merged"]) assert.equal(findings(out), findings("whole"), out);
+});
+
+test("a trial goes on from another folder", async () => {
+  assert.is(
+    (await sweep("trial", [], { killWhen: () => inTrials("trial", /checkpoint\/step-/).length > 0 })).code,
+    null,
+  );
+  const name = inTrials("trial", /config\.json$/)[0]!.split("/")[0]!;
+  const trial = join(folder, "trial", "trials", name);
+  assertCode(await runCommand("train", ["--resume", trial], { cwd: join(folder, "model") }), 0);
+  assert.equal(snapshot(join(trial, "adapter")), snapshot(join(folder, "whole", "trials", name, "adapter")));
+});
