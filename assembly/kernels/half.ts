@@ -3,19 +3,21 @@
 /** 2^112: what a half's exponent is short of a float's. */
 const SCALE: f32 = reinterpret<f32>(0x77800000);
 
-/** Four halves, each in the low half of a word, as floats. */
+/**
+ * Four halves, each as a signed word, as floats: the shift brings exponent and fraction to their places and copies of the
+ * sign above them, of which the first stays.
+ */
 function widen(halves: v128): v128 {
-  const magnitude = i32x4.shl(v128.and(halves, i32x4.splat(0x7fff)), 13);
-  const sign = i32x4.shl(v128.and(halves, i32x4.splat(0x8000)), 16);
-  return v128.or(f32x4.mul(magnitude, f32x4.splat(SCALE)), sign);
+  const bits = v128.and(i32x4.shl(halves, 13), i32x4.splat(0x8fffffff));
+  return f32x4.mul(bits, f32x4.splat(SCALE));
 }
 
 export function load_halves(at: usize): v128 {
-  return widen(v128.load_ext<u16>(at));
+  return widen(v128.load_ext<i16>(at));
 }
 
 export function load_half(at: usize): f32 {
-  return f32x4.extract_lane(widen(i32x4.splat(load<u16>(at))), 0);
+  return f32x4.extract_lane(widen(i32x4.splat(load<i16>(at))), 0);
 }
 
 /** `count` floats at `to` from as many halves. */

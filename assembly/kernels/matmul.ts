@@ -6,7 +6,7 @@
 // rows of the left one from them. Of a weight in f16 each block is made f32 first. Every result is one sum in the order of k,
 // in blocks of KC: the same bits for every slice, tile and size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 import { multiply_rows } from "./dots";
-import { widen_rows } from "./half";
+import { load_halves, widen_row, widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
 import { load_part, load_some, madd, store_part, store_some } from "./vector";
@@ -297,9 +297,9 @@ function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
     const kc = min<u32>(KC, k - depth);
     for (let jc = j0; jc < j1; jc += NC) {
       const nc = min<u32>(NC, j1 - jc);
-      let panels = right + (jc / PANEL) * right_stride + (depth << 5);
+      let panels = right + (jc / PANEL) * right_stride + (depth << (right_half ? 4 : 5));
       let panel = right_stride;
-      if (right_form != PANELS || right_half) {
+      if (right_form != PANELS) {
         panels = right_block;
         panel = kc << 5;
         pack_right(panels, jc, nc, depth, kc);
@@ -334,11 +334,6 @@ function pack_left(rows: usize, ic: u32, mc: u32, depth: u32, kc: u32): void {
 
 /** Columns jc .. jc + nc of the right matrix, depth .. depth + kc, as panels of f32. */
 function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void {
-  if (right_form == PANELS) {
-    const from = right + (jc / PANEL) * right_stride + (depth << 4);
-    widen_rows(panels, kc << 5, from, right_stride, (nc + PANEL - 1) / PANEL, kc << 3);
-    return;
-  }
   const by_rows = right_form == BY_ROWS;
   const shift: u32 = right_half ? 1 : 2;
   let from = right + (by_rows ? depth * right_stride + (jc << shift) : jc * right_stride + (depth << shift));
@@ -369,15 +364,24 @@ function block(
 ): void {
   const tile = scratch_memory();
   const turned = tile + TILE_BYTES;
+  // Halves in panels are made f32 here, a panel at a time; others were when they were packed.
+  const is_half = right_form == PANELS && right_half;
   let j: u32 = 0;
   if (m == 1 && !is_transposed) {
     for (; j + 4 * PANEL <= n; j += 4 * PANEL) {
-      multiply_one(tile, rows, panels + (j / PANEL) * panel, panel, k);
+      const p = panels + (j / PANEL) * panel;
+      if (is_half) multiply_one<u16>(tile, rows, p, panel, k);
+      else multiply_one<f32>(tile, rows, p, panel, k);
       for (let q: u32 = 0; q < 4; q++) store_tile(tile + (q << 5), i0, 1, j0 + j + q * PANEL, PANEL, is_first);
     }
   }
   for (; j < n; j += PANEL) {
-    const p = panels + (j / PANEL) * panel;
+    let p = panels + (j / PANEL) * panel;
+    if (is_half) {
+      const floats = tile + 2 * TILE_BYTES + LEFT_BYTES;
+      widen_row(floats, p, k << 3);
+      p = floats;
+    }
     const cols = min<u32>(PANEL, n - j);
     for (let i: u32 = 0; i < m; ) {
       const rest = m - i;
@@ -409,13 +413,23 @@ function multiply(tile: usize, a: usize, row: usize, rows: u32, panel: usize, k:
   else multiply_four(tile, a, row, rows, panel, k);
 }
 
-/** One row times four panels, `panel` bytes apart: as many accumulators, and numbers of the panels are read as they come. */
-function multiply_one(tile: usize, a: usize, panels: usize, panel: usize, k: u32): void {
+/** Four numbers of a panel, in the lower or the upper half of its row. */
+function load_four<T>(at: usize, upper: bool): v128 {
+  if (sizeof<T>() == 2) return load_halves(at + (upper ? 8 : 0));
+  return v128.load(at + (upper ? 16 : 0));
+}
+
+/**
+ * One row times four panels of T, f32 or halves (u16), `panel` bytes apart: as many accumulators, and numbers of the panels
+ * are read as they come.
+ */
+function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usize, k: u32): void {
   let p0 = panels;
   let p1 = p0 + panel;
   let p2 = p1 + panel;
   let p3 = p2 + panel;
-  const last = p0 + (k << 5);
+  const step: usize = PANEL * sizeof<T>();
+  const last = p0 + k * step;
   let c00 = f32x4.splat(0);
   let c01 = c00;
   let c10 = c00;
@@ -426,19 +440,19 @@ function multiply_one(tile: usize, a: usize, panels: usize, panel: usize, k: u32
   let c31 = c00;
   while (p0 < last) {
     const x = v128.load_splat<f32>(a);
-    c00 = madd(x, v128.load(p0), c00);
-    c01 = madd(x, v128.load(p0, 16), c01);
-    c10 = madd(x, v128.load(p1), c10);
-    c11 = madd(x, v128.load(p1, 16), c11);
-    c20 = madd(x, v128.load(p2), c20);
-    c21 = madd(x, v128.load(p2, 16), c21);
-    c30 = madd(x, v128.load(p3), c30);
-    c31 = madd(x, v128.load(p3, 16), c31);
+    c00 = madd(x, load_four<T>(p0, false), c00);
+    c01 = madd(x, load_four<T>(p0, true), c01);
+    c10 = madd(x, load_four<T>(p1, false), c10);
+    c11 = madd(x, load_four<T>(p1, true), c11);
+    c20 = madd(x, load_four<T>(p2, false), c20);
+    c21 = madd(x, load_four<T>(p2, true), c21);
+    c30 = madd(x, load_four<T>(p3, false), c30);
+    c31 = madd(x, load_four<T>(p3, true), c31);
     a += 4;
-    p0 += 32;
-    p1 += 32;
-    p2 += 32;
-    p3 += 32;
+    p0 += step;
+    p1 += step;
+    p2 += step;
+    p3 += step;
   }
   v128.store(tile, c00);
   v128.store(tile, c01, 16);
