@@ -185,7 +185,7 @@ async function refuse(path: string, { url }: Wanted, expected: string, found: st
 export async function hash(path: string, kind: Digest["kind"]): Promise<string> {
   const file = await openFile(path);
   try {
-    const hasher = createHasher(kind === "sha256" ? "sha256" : "sha1");
+    const hasher = await createHasher(kind === "sha256" ? "sha256" : "sha1");
     if (kind === "git-sha1") hasher.update(new TextEncoder().encode(`blob ${file.size}\0`));
     for (let at = 0; at < file.size; at += HASH_BYTES)
       hasher.update(await file.read(at, Math.min(HASH_BYTES, file.size - at)));

@@ -1,16 +1,12 @@
 /** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json and model.safetensors. */
 import { absolutePath, exists, joinPath, openFile, packagePath } from "#platform";
 import { type GPT2Config, parseConfig } from "../config.ts";
-import { ConfigError, DownloadError, FormatError } from "../errors.ts";
+import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
-import { nearest } from "../suggest.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { hubCacheDirectory } from "./cache.ts";
 import { count, list, readJson } from "./common.ts";
 import type { DownloadOptions } from "./download.ts";
-import { cachedSnapshot, downloadSnapshot, HUB_MODELS, hubNameOf, isOffline } from "./hub.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
-import { checkTokenizer } from "./tokenizer-files.ts";
 
 /** Models that are shipped in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -38,40 +34,13 @@ export async function resolveModel(nameOrDirectory: string, options: DownloadOpt
   // A folder that is a URL is there if its files are.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
-  const hubName = hubNameOf(nameOrDirectory);
-  if (hubName === undefined) throw unknownModel(nameOrDirectory);
-  const cached = await cachedSnapshot(hubName);
-  if (cached !== undefined) return cached;
-  if (isOffline())
-    throw new DownloadError(`the model "${nameOrDirectory}" is not here, and HF_HUB_OFFLINE forbids to fetch it`, {
-      where: hubCacheDirectory(),
-      expected: `a directory of that name, or ${hubName} in the hub's cache`,
-      found: "neither",
-      hint: "unset HF_HUB_OFFLINE once, or fetch it on another machine and copy the cache",
-    });
-  return downloadSnapshot(hubName, checkSmallFiles, options);
+  // Few pages need what asks the hub.
+  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options);
 }
 
 /** Whether a directory is that of a model that is shipped: by whatever name it was asked for, its files are known. */
 function isShipped(directory: string): boolean {
   return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
-}
-
-/** What can be said of a model before its weights are there. */
-async function checkSmallFiles(directory: string): Promise<void> {
-  const path = joinPath(directory, "config.json");
-  parseConfig(await readJson(path), path);
-  await checkTokenizer(directory);
-}
-
-function unknownModel(name: string): ConfigError {
-  const known = [...SHIPPED_MODELS, ...Object.keys(HUB_MODELS)];
-  const near = nearest(name, known);
-  return new ConfigError(`there is no model "${name}"`, {
-    expected: `a directory with config.json and model.safetensors, owner/name on the hub, or one of: ${known.join(", ")}`,
-    found: "no directory and no known model of that name",
-    ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
-  });
 }
 
 /** Opens a model by directory or by name, fetching it where it must be. Close it when nothing more is trained from it. */
@@ -87,7 +56,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
   await requireFiles(directory);
   const configPath = joinPath(directory, "config.json");
   const config = parseConfig(await readJson(configPath), configPath);
-  if (!isShipped(directory)) await checkTokenizer(directory);
+  if (!isShipped(directory)) await (await import("./tokenizer-files.ts")).checkTokenizer(directory);
   const reader = await openFile(joinPath(directory, "model.safetensors"));
   try {
     const file = await SafetensorsFile.open(reader);

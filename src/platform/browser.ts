@@ -4,9 +4,6 @@
  * A path is one of four things: the path of a file that the visitor picked (`files.ts`), one in the package (`assets.ts`)
  * or a URL, which are fetched and read-only, or else a path in the origin private file system, the page's own disk.
  */
-import { sha1 } from "@noble/hashes/legacy.js";
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
 import type { FileContent, FileReader, FileWriter } from "./reader.ts";
@@ -159,7 +156,14 @@ export async function withLock<T>(path: string, work: () => Promise<T>, refuse?:
 }
 
 /** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
-export function createHasher(algorithm: "sha256" | "sha1"): { update(bytes: Uint8Array): void; digest(): string } {
+export async function createHasher(
+  algorithm: "sha256" | "sha1",
+): Promise<{ update(bytes: Uint8Array): void; digest(): string }> {
+  const [{ sha1 }, { sha256 }, { bytesToHex }] = await Promise.all([
+    import("@noble/hashes/legacy.js"),
+    import("@noble/hashes/sha2.js"),
+    import("@noble/hashes/utils.js"),
+  ]);
   const hash = { sha256, sha1 }[algorithm].create();
   return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
 }

@@ -215,7 +215,9 @@ export async function withLock<T>(path: string, work: () => Promise<T>, refuse?:
 }
 
 /** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
-export function createHasher(algorithm: "sha256" | "sha1"): { update(bytes: Uint8Array): void; digest(): string } {
+export async function createHasher(
+  algorithm: "sha256" | "sha1",
+): Promise<{ update(bytes: Uint8Array): void; digest(): string }> {
   const hash = createHash(algorithm);
   return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest("hex") };
 }
