@@ -4,6 +4,7 @@
  * A path is one of four things: the path of a file that the visitor picked (`files.ts`), one in the package (`assets.ts`)
  * or a URL, which are fetched and read-only, or else a path in the origin private file system, the page's own disk.
  */
+import { ConfigError } from "../errors.ts";
 import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
 import type { FileContent, FileReader, FileWriter } from "./reader.ts";
@@ -189,6 +190,14 @@ async function openBlob(path: string): Promise<Blob> {
     const url = isPackagePath(path) ? assetUrl(path) : path;
     if (url === undefined) throw new Error(`${path}: the package has no such file`);
     const response = await fetch(url);
+    // Servers of single pages answer with the page where there is no such file.
+    const isPage = response.headers.get("content-type")?.startsWith("text/html");
+    if (isPackagePath(path) && (!response.ok || isPage))
+      throw new ConfigError("a file of the package is not where its code looks for it", {
+        where: url,
+        found: isPage ? "a page" : `${response.status} ${response.statusText}`,
+        hint: "copy the package's folders as they are; Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
+      });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
     return response.blob();
   }

@@ -157,6 +157,20 @@ test("the embed example learns once, and labels what is typed", async () => {
   assert.equal(withoutAdapters(faults), []);
 });
 
+test("where a server sends a page in place of the package's file, the error says so", async () => {
+  const context = await openBrowser();
+  await context.route("**/data.wasm", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
+  const { page } = await openLibrary(context);
+  const message = await page.evaluate(async () => {
+    const { Tokenizer }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    return Tokenizer.load().then(
+      () => "no error",
+      (error: Error) => error.message,
+    );
+  });
+  assert.match(message, /not where its code looks for it[\s\S]*\/dist\/data\.wasm[\s\S]*optimizeDeps/);
+});
+
 /** `auto` asks for a GPU, and Chromium itself says on the console that this machine has none. */
 function withoutAdapters(faults: string[]): string[] {
   return faults.filter((fault) => fault !== "warning: No available adapters.");
