@@ -35,9 +35,10 @@ for (const [name, adapter] of [
     try {
       const ids = async (some: string[], options: object) =>
         (await lm.complete(some, { maxNewTokens, ...options })).map((completion) => completion.ids);
-      assert.equal(await ids(prompts, {}), expected.greedy);
-      const penalized = prompts.slice(0, expected.penalty.length);
-      assert.equal(await ids(penalized, { repetitionPenalty }), expected.penalty);
+      // All of it where there is no adapter; with one, enough to see that it is the right one.
+      const [some, few] = adapter === undefined ? [prompts.length, 5] : [5, 2];
+      assert.equal(await ids(prompts.slice(0, some), {}), expected.greedy.slice(0, some));
+      assert.equal(await ids(prompts.slice(0, few), { repetitionPenalty }), expected.penalty.slice(0, few));
       const score = await lm.score(prompts.join("\n"));
       assert.is(score.tokens, expected.score.tokens);
       assertAllClose("loss", [score.loss], [expected.score.loss], LOSS);

@@ -1,4 +1,4 @@
-"""The Python side of the live check: `prepare DIR MODEL`, then `score DIR`. See run.mjs."""
+"""The Python side of the live check: `prepare DIR MODEL`, `texts DIR MODEL`, then `score DIR`. See run.mjs."""
 import json
 import os
 import shutil
@@ -7,6 +7,7 @@ import warnings
 
 import torch
 import transformers
+import generation
 from common import VERSIONS, adapted, messages, variants
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
@@ -79,6 +80,19 @@ def prepare(folder, micro):
     write(os.path.join(folder, "from-peft.json"), {"versions": VERSIONS, "texts": texts, "jobs": jobs})
 
 
+def write_texts(folder, micro):
+    """What transformers writes behind prompts, with gpt2-micro alone and with each of PEFT's adapters."""
+    model, tokenizer = generation.load(micro)
+    jobs = [{"name": "micro", "tokens": generation.TOKENS, "ids": generation.greedy(model, tokenizer)}]
+    for i, (name, settings) in enumerate(variants(model.config.n_layer).items()):
+        model, _ = generation.load(micro, settings, seed=i)
+        place = os.path.join(folder, "texts", name)
+        model.save_pretrained(place)
+        ids = generation.greedy(model, tokenizer, generation.PROMPTS[:5], 20)
+        jobs.append({"name": f"micro with {name}", "adapter": place, "tokens": 20, "ids": ids})
+    write(os.path.join(folder, "texts.json"), {"prompts": generation.PROMPTS, "jobs": jobs})
+
+
 def score(folder):
     """Loads what Lowrank exported, and compares logits and labels with what Lowrank computed."""
     with open(os.path.join(folder, "to-peft.json")) as file:
@@ -108,4 +122,4 @@ def score(folder):
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "score": score}[sys.argv[1]](*sys.argv[2:])
+    {"prepare": prepare, "texts": write_texts, "score": score}[sys.argv[1]](*sys.argv[2:])

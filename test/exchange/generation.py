@@ -36,9 +36,11 @@ PROMPTS = [
 ]
 
 
-def load(path, adapter=None):
+def load(path, adapter=None, seed=3):
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
-    return (adapted(model, adapter, seed=3, task="CAUSAL_LM").eval() if adapter else model), AutoTokenizer.from_pretrained(path)
+    if adapter:
+        model = adapted(model, adapter, seed, task="CAUSAL_LM").eval()
+    return model, AutoTokenizer.from_pretrained(path)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { checkTexts } from "./texts.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -62,10 +63,10 @@ rmSync(work, { recursive: true, force: true });
 mkdirSync(work, { recursive: true });
 must(process.execPath, ["src/tools/build.mjs"]);
 must(python, [join(here, "exchange.py"), "prepare", work, micro]);
+must(python, [join(here, "exchange.py"), "texts", work, micro]);
 
-const { Classifier, fineTune, loadAdapter, loadDataset, loadModel, openDevice } = await import(
-  resolve("dist/index.js")
-);
+const library = await import(resolve("dist/index.js"));
+const { Classifier, fineTune, loadAdapter, loadDataset, loadModel, openDevice } = library;
 const device = await openDevice();
 let failures = 0;
 
@@ -99,6 +100,8 @@ for (const { name, base, directory, logits } of theirs.jobs) {
   const error = relativeError(await logitsOf(directory, base, theirs.texts), logits);
   report(error <= TOLERANCE, `peft ${name} -> ours: ${error.toExponential(1)}`);
 }
+
+await checkTexts(work, micro, report, library);
 
 const rows = JSON.parse(readFileSync(join(work, "messages.json"), "utf8"));
 const madeUp = join(work, "messages.jsonl");
