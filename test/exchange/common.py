@@ -58,3 +58,44 @@ def messages(count, seed=1):
         words = [rng.choice(WORDS[:8] if label and rng.random() < 0.5 else WORDS) for _ in range(rng.randint(1, 22))]
         rows.append((" ".join(words) + rng.choice(["", "!", " .", "?? "]), label))
     return rows
+
+
+class Rng:
+    """src/rng.ts: xoshiro128**, its state filled by SplitMix32."""
+
+    def __init__(self, seed):
+        self.s = []
+        for _ in range(4):
+            seed = (seed + 0x9E3779B9) & MASK
+            z = ((seed ^ (seed >> 16)) * 0x85EBCA6B) & MASK
+            z = ((z ^ (z >> 13)) * 0xC2B2AE35) & MASK
+            self.s.append(z ^ (z >> 16))
+
+    def next(self):
+        s = self.s
+        result = (rotate((s[1] * 5) & MASK, 7) * 9) & MASK
+        t = (s[1] << 9) & MASK
+        s[2] ^= s[0]
+        s[3] ^= s[1]
+        s[1] ^= s[2]
+        s[0] ^= s[3]
+        s[2] ^= t
+        s[3] = rotate(s[3], 11)
+        return result
+
+    def shuffle(self, items):
+        for i in range(len(items) - 1, 0, -1):
+            limit = 2**32 - 2**32 % (i + 1)
+            x = self.next()
+            while x >= limit:
+                x = self.next()
+            j = x % (i + 1)
+            items[i], items[j] = items[j], items[i]
+        return items
+
+
+MASK = 0xFFFFFFFF
+
+
+def rotate(x, n):
+    return ((x << n) | (x >> (32 - n))) & MASK

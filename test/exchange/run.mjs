@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { checkLanguageModels } from "./language.mjs";
 import { checkTexts } from "./texts.mjs";
 
 const { values: flags } = parseArgs({
@@ -155,7 +156,8 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
     jobs.push({ name, form, base, length, directory, logits });
   }
 }
+await checkLanguageModels({ lowrank: library, device, work, micro, python, must, report });
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
-const scored = run(python, [join(here, "exchange.py"), "score", work]);
-process.exit(failures > 0 || scored.status !== 0 ? 1 : 0);
+const scored = ["exchange.py", "language.py"].map((file) => run(python, [join(here, file), "score", work]).status);
+process.exit(failures > 0 || scored.some((status) => status !== 0) ? 1 : 0);
