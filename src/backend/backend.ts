@@ -26,8 +26,12 @@ export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 export interface Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
-  /** Allocates the program's buffers, all zero, and compiles its kernels. Throws DeviceError, with nothing left behind. */
-  prepare(program: Program): Promise<Session>;
+  /**
+   * Allocates the program's buffers, all zero, and compiles its kernels. Tensors that a program of this backend shares with
+   * the lender's are the lender's, contents and all; they are freed with the last session that has them. Throws DeviceError,
+   * with nothing left behind.
+   */
+  prepare(program: Program, lender?: Session): Promise<Session>;
   /** Releases the device. Sessions can't be used afterwards. */
   destroy(): void;
 }

@@ -56,13 +56,17 @@ export class Twin implements Backend {
     };
   }
 
-  async prepare(program: Program): Promise<Session> {
+  async prepare(program: Program, lender?: TwinSession): Promise<Session> {
     const list = singles(program.segments);
     const single: Program = {
       memory: program.memory,
       segments: list.map(({ name, dispatch, clears }) => ({ name, clears, dispatches: dispatch ? [dispatch] : [] })),
     };
-    return new TwinSession(this, list, await this.first.prepare(single), await this.second.prepare(single));
+    const [first, second] = [
+      await this.first.prepare(single, lender?.first),
+      await this.second.prepare(single, lender?.second),
+    ];
+    return new TwinSession(this, list, first, second);
   }
 
   destroy(): void {
@@ -78,8 +82,8 @@ class TwinSession implements Session {
   constructor(
     private readonly twin: Twin,
     private readonly list: Single[],
-    private readonly first: Session,
-    private readonly second: Session,
+    readonly first: Session,
+    readonly second: Session,
   ) {}
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {

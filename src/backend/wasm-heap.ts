@@ -14,7 +14,7 @@ interface Block {
 export class Heap {
   /** Released blocks, by address. */
   private readonly free: Block[] = [];
-  private readonly used = new Map<number, number>();
+  private readonly used = new Map<number, { bytes: number; users: number }>();
   /** Memory from here on has never been used, so it is zero. */
   private top: number;
 
@@ -41,24 +41,30 @@ export class Heap {
       this.grow(at + bytes);
       this.top = at + bytes;
     }
-    this.used.set(at, bytes);
+    this.used.set(at, { bytes, users: 1 });
     return at;
   }
 
+  /** One more user of a block: it is free once each has released it. */
+  share(at: number): void {
+    this.used.get(at)!.users++;
+  }
+
   release(at: number): void {
-    const bytes = this.used.get(at);
-    if (bytes === undefined) return;
+    const block = this.used.get(at);
+    if (block === undefined || --block.users > 0) return;
+    const { bytes } = block;
     this.used.delete(at);
     let index = this.free.findIndex((block) => block.at > at);
     if (index < 0) index = this.free.length;
     this.free.splice(index, 0, { at, bytes });
-    const [before, block, after] = [this.free[index - 1], this.free[index]!, this.free[index + 1]];
-    if (after && block.at + block.bytes === after.at) {
-      block.bytes += after.bytes;
+    const [before, middle, after] = [this.free[index - 1], this.free[index]!, this.free[index + 1]];
+    if (after && middle.at + middle.bytes === after.at) {
+      middle.bytes += after.bytes;
       this.free.splice(index + 1, 1);
     }
-    if (before && before.at + before.bytes === block.at) {
-      before.bytes += block.bytes;
+    if (before && before.at + before.bytes === middle.at) {
+      before.bytes += middle.bytes;
       this.free.splice(index, 1);
     }
   }

@@ -6,7 +6,7 @@ import { allowRelaxedSimd, availableMemory, isPageThread, parallelism, readAsset
 import { ConfigError, DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
-import { checkMemory, type MemoryLimits } from "../plan/memory.ts";
+import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
@@ -77,10 +77,13 @@ export class WasmBackend implements Backend {
     this.info = { kind: "wasm", name: `CPU, ${threads}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true };
   }
 
-  async prepare(program: Program): Promise<Session> {
+  async prepare(program: Program, lender?: WasmSession): Promise<Session> {
     this.check();
-    checkMemory(program.memory, { ...this.limits, total: Math.min(availableMemory() ?? MAX_BYTES, MAX_BYTES) });
-    return new WasmSession(this, program);
+    checkMemory(withoutLent(program, lender?.program), {
+      ...this.limits,
+      total: Math.min(availableMemory() ?? MAX_BYTES, MAX_BYTES),
+    });
+    return new WasmSession(this, program, lender);
   }
 
   destroy(): void {
@@ -127,12 +130,23 @@ class WasmSession implements Session {
 
   constructor(
     private readonly backend: WasmBackend,
-    private readonly program: Program,
+    readonly program: Program,
+    lender?: WasmSession,
   ) {
     const { heap } = backend;
-    this.panels = panelTensors(program);
+    const panels = panelTensors(program);
+    const lent = lentBuffers(program, lender?.program);
+    for (const root of lent.values())
+      if (panels.has(root) !== lender!.panels.has(root))
+        throw new DeviceError(`${root.name} is used in another way than where it comes from`);
+    this.panels = panels;
     try {
-      for (const { bytes } of program.memory.buffers) this.buffers.push(heap.alloc(bytes));
+      for (const [i, { bytes }] of program.memory.buffers.entries()) {
+        const root = lent.get(i);
+        const at = root ? lender!.addressOf(root) : heap.alloc(bytes);
+        if (root) heap.share(at);
+        this.buffers.push(at);
+      }
       this.list = new RecordList(program, (tensor) => this.addressOf(tensor), this.panels);
       this.listAt = heap.alloc(this.list.words.byteLength);
       this.buffers.push(this.listAt);

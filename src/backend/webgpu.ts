@@ -6,7 +6,7 @@ import { availableMemory, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
-import { checkMemory, type MemoryLimits } from "../plan/memory.ts";
+import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
 import { type Program, resolve, resolveDims, type SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
@@ -82,6 +82,8 @@ class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
   private readonly kernels = new Map<string, Compiled>();
+  /** Sessions that have a buffer. */
+  readonly users = new WeakMap<GPUBuffer, number>();
   /** The first fault that the device reported out of turn. */
   fault: DeviceError | null = null;
   private destroyed = false;
@@ -106,17 +108,17 @@ class WebGPUBackend implements Backend {
     });
   }
 
-  async prepare(program: Program): Promise<Session> {
+  async prepare(program: Program, lender?: WebGPUSession): Promise<Session> {
     this.check();
     // A software driver takes the memory of this machine; what a graphics card has, WebGPU does not tell.
     const total = this.info.software ? availableMemory() : undefined;
-    checkMemory(program.memory, total === undefined ? this.limits : { ...this.limits, total });
+    checkMemory(withoutLent(program, lender?.program), total === undefined ? this.limits : { ...this.limits, total });
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
     const variants = new Map(used.map((dispatch) => [variantOf(dispatch), dispatch]));
     await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
     this.device.pushErrorScope("out-of-memory");
     this.device.pushErrorScope("validation");
-    const session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!);
+    const session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!, lender);
     const invalid = await this.device.popErrorScope();
     const memory = await this.device.popErrorScope();
     const error = memory ?? invalid;
@@ -194,15 +196,23 @@ class WebGPUSession implements Session {
 
   constructor(
     private readonly backend: WebGPUBackend,
-    private readonly program: Program,
+    readonly program: Program,
     compiled: (dispatch: Dispatch) => Compiled,
+    lender?: WebGPUSession,
   ) {
     const { device } = backend;
     const { memory, segments } = program;
     const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
     // Bindings have at least 16 bytes: also those of views at the end of a buffer, which start at multiples of 256.
-    for (const { label, bytes } of memory.buffers)
-      this.buffers.push(device.createBuffer({ label, size: Math.ceil(bytes / 16) * 16, usage }));
+    const lent = lentBuffers(program, lender?.program);
+    for (const [i, { label, bytes }] of memory.buffers.entries()) {
+      const root = lent.get(i);
+      const buffer = root
+        ? lender!.bufferOf(root)
+        : device.createBuffer({ label, size: Math.ceil(bytes / 16) * 16, usage });
+      backend.users.set(buffer, (backend.users.get(buffer) ?? 0) + 1);
+      this.buffers.push(buffer);
+    }
     const count = segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
     this.words = new DataView(new ArrayBuffer(Math.max(1, count) * UNIFORM_STRIDE));
     this.uniforms = device.createBuffer({
@@ -316,7 +326,12 @@ class WebGPUSession implements Session {
   }
 
   destroy(): void {
-    for (const buffer of [...this.buffers, this.uniforms, ...this.staging]) buffer.destroy();
+    for (const buffer of this.buffers) {
+      const left = this.backend.users.get(buffer)! - 1;
+      this.backend.users.set(buffer, left);
+      if (left === 0) buffer.destroy();
+    }
+    for (const buffer of [this.uniforms, ...this.staging]) buffer.destroy();
   }
 
   private writeScalars({ dispatch, word }: Step, values: StepValues): void {

@@ -32,6 +32,8 @@ export interface DecoderOptions {
   capacity: Capacity;
   /** Largest binding in bytes; a larger token table comes in pieces. */
   maxBinding: number;
+  /** Frozen parameters of another plan, to use in place of new ones. */
+  lent?: ReadonlyMap<string, Parameter>;
 }
 
 /** What a step writes: views of one buffer. */
@@ -115,7 +117,7 @@ class Builder {
     const { spec, capacity, maxBinding } = options;
     const { n_embd, n_head, n_layer, n_positions, vocab_size } = spec.config;
     this.C = n_embd;
-    this.parameters = makeParameters(spec, false, maxBinding, () => true);
+    this.parameters = makeParameters(spec, false, maxBinding, () => true, options.lent);
     this.scales = scalesOf(spec);
     this.inputs = makeInputs(capacity);
     const shape = cacheShape(capacity.sequences, n_head, n_positions, n_embd / n_head);

@@ -44,6 +44,8 @@ export interface PlanOptions {
    * everything below the lowest block that learns, or below the head; the top is the rest. Default: the whole model.
    */
   part?: "trunk" | "top";
+  /** Frozen parameters of another plan, to use in place of new ones. */
+  lent?: ReadonlyMap<string, Parameter>;
   /** Keeps the embedding, every block's output and the final norm for reading, on all N rows. For tests. */
   keepActivations?: boolean;
 }
@@ -168,7 +170,7 @@ class Builder {
     const border = frozen === n_layer ? headStage(spec) : blockStage(frozen);
     this.cutName = part ? (frozen === n_layer ? "final_norm" : `block.${frozen - 1}`) : null;
     const isMine = (name: string) => !part || stageOf(name, spec) < border === (part === "trunk");
-    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, isMine);
+    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, isMine, options.lent);
     this.batch = makeBatchInputs(spec, capacity, !!this.parameters.all.get("wte.weight")?.grad);
     this.scales = scalesOf(spec);
     this.eps = spec.config.layer_norm_epsilon;

@@ -61,19 +61,25 @@ interface Slot {
 
 /**
  * Makes the tensors of every parameter that `isWanted`. Without `training` nothing has a gradient, and what was trained is
- * a weight like the others. `maxBinding` is in bytes.
+ * a weight like the others. What is frozen in `lent` and here is taken from there. `maxBinding` is in bytes.
  */
 export function makeParameters(
   spec: ModelSpec,
   training: boolean,
   maxBinding: number,
   isWanted: (name: string) => boolean,
+  lent: ReadonlyMap<string, Parameter> = new Map(),
 ): Parameters {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: number[] = [];
   for (const { name, shape, learns, dtype } of parameterList(spec)) {
     if (!isWanted(name)) continue;
+    const known = learns ? undefined : lent.get(name);
+    if (known) {
+      all.set(name, known);
+      continue;
+    }
     const rows = rowsPerPiece(new Tensor(name, shape, "weight", dtype), maxBinding);
     const parameter: Parameter = { name, shape, pieces: [], grad: learns && training ? [] : null };
     all.set(name, parameter);

@@ -88,6 +88,23 @@ export function planMemory(segments: readonly Segment[], extra: readonly Tensor[
   return { buffers, place };
 }
 
+interface Placed {
+  memory: MemoryPlan;
+}
+
+/** The buffers of a program that hold a tensor of the lender's program, by their index, with that tensor. */
+export function lentBuffers({ memory }: Placed, lender?: Placed): Map<number, Tensor> {
+  const lent = new Map<number, Tensor>();
+  for (const [root, index] of memory.place) if (lender?.memory.place.has(root)) lent.set(index, root);
+  return lent;
+}
+
+/** What is left to allocate of a program. */
+export function withoutLent(program: Placed, lender?: Placed): MemoryPlan {
+  const lent = lentBuffers(program, lender);
+  return { ...program.memory, buffers: program.memory.buffers.filter((_, i) => !lent.has(i)) };
+}
+
 /** Bytes by role, and in all. */
 export function memoryTotals({ buffers }: MemoryPlan): { total: number; byRole: Map<Role, number> } {
   const byRole = new Map<Role, number>();

@@ -1,6 +1,6 @@
 /** A trained model that labels texts. */
 import type { Backend } from "../backend/backend.ts";
-import type { Pooling, WeightDtype } from "../config.ts";
+import type { GPT2Config, Pooling, WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
@@ -9,7 +9,8 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
-import { initialize, loadBase, writeTrained } from "./contents.ts";
+import { Adapters } from "./adapters.ts";
+import { initialize, writeTrained } from "./contents.ts";
 import { Engine } from "./engine.ts";
 import { predictions } from "./predictions.ts";
 
@@ -34,13 +35,19 @@ export interface ClassifierOptions extends DownloadOptions {
 }
 
 export class Classifier {
+  /** Calls that are labelling texts, and whether adapters are being swapped: never both. */
+  private working = 0;
+  private swapping = false;
+
   private constructor(
-    private readonly engine: Engine,
+    private readonly onDevice: Adapters<Engine>,
     private readonly tokenizer: Tokenizer,
-    readonly meta: AdapterMeta,
-    private readonly padTo: number,
-    private readonly maxLength: number,
   ) {}
+
+  /** Of the active adapter. */
+  get meta(): AdapterMeta {
+    return this.onDevice.meta;
+  }
 
   /** Names of the classes. */
   get labels(): readonly string[] {
@@ -62,46 +69,76 @@ export class Classifier {
   }
 
   /** A classifier from an adapter that has been read, and its base model. */
-  static of(
-    { meta, tensors }: Adapter,
+  static async of(
+    adapter: Adapter,
     checkpoint: GPT2Checkpoint,
     device: Backend,
-    dtype?: WeightDtype,
+    dtype: WeightDtype = baseDtype(adapter.meta),
   ): Promise<Classifier> {
-    return Classifier.make(meta, checkpoint, device, (engine) => writeTrained(engine, tensors), dtype);
+    const { config } = checkpoint;
+    const allocate = async ({ meta }: Adapter, lender?: Engine) => {
+      const { task, mode, lora } = meta;
+      if (task.objective !== "classification")
+        throw new ConfigError("a language model labels nothing", {
+          expected: "an adapter of a classifier (SEQ_CLS)",
+          hint: "it writes texts: use generate",
+        });
+      // Nothing is frozen in mode all.
+      const spec = { config, task, mode, lora, train_head: true, dtype: mode === "all" ? "f32" : dtype } as const;
+      const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
+      return Engine.create(device, { spec, capacity, optimizer: null }, lender);
+    };
+    return new Classifier(await Adapters.load(checkpoint, adapter, allocate), await Tokenizer.load());
   }
 
   /** What training begins with: the base model with a head of chance. */
-  static untrained(meta: AdapterMeta, seed: number, checkpoint: GPT2Checkpoint, device: Backend): Promise<Classifier> {
-    return Classifier.make(meta, checkpoint, device, (engine) => initialize(engine, seed));
-  }
-
-  private static async make(
+  static async untrained(
     meta: AdapterMeta,
+    seed: number,
     checkpoint: GPT2Checkpoint,
     device: Backend,
-    fill: (engine: Engine) => void,
-    dtype: WeightDtype = baseDtype(meta),
   ): Promise<Classifier> {
-    if (meta.task.objective !== "classification")
-      throw new ConfigError("a language model labels nothing", {
-        expected: "an adapter of a classifier (SEQ_CLS)",
-        hint: "it writes texts: use generate",
-      });
-    const { config } = checkpoint;
-    const { maxLength = config.n_positions, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };
-    const longest = Math.min(maxLength, config.n_positions);
-    const spec = { config, task: meta.task, mode: meta.mode, lora: meta.lora, train_head: true, dtype };
-    const capacity = { tokens: Math.max(1024, 2 * longest), sequences: SEQUENCES };
-    const engine = await Engine.create(device, { spec, capacity, optimizer: null });
-    try {
-      await loadBase(engine, checkpoint);
-      fill(engine);
-      return new Classifier(engine, await Tokenizer.load(), meta, padTo, longest);
-    } catch (error) {
-      engine.destroy();
-      throw error;
-    }
+    const classifier = await Classifier.of({ meta, tensors: new Map() }, checkpoint, device);
+    initialize(classifier.engine, seed);
+    return classifier;
+  }
+
+  /** Names of the adapters that are loaded; the one that `load` was given is "default". */
+  get adapters(): string[] {
+    return this.onDevice.names;
+  }
+
+  /** The adapter that is active; null where there is none, or where adapters are disabled. */
+  get activeAdapter(): string | null {
+    return this.onDevice.active;
+  }
+
+  /**
+   * Loads another adapter of the same base model, of a run or of PEFT, under a name; `setAdapter` makes it active. The base
+   * model stays on the device. Throws ConfigError for a name that is taken and for what does not fit, FormatError for a
+   * damaged file.
+   */
+  loadAdapter(directory: string, name: string): Promise<void> {
+    return this.onDevice.load(directory, name);
+  }
+
+  /** Makes an adapter the active one, and enables it: only the adapter goes to the device. */
+  setAdapter(name: string): Promise<void> {
+    return this.alone(() => this.onDevice.set(name));
+  }
+
+  /** The base model with the active adapter's head alone, until `enableAdapters` or `setAdapter`. */
+  disableAdapters(): Promise<void> {
+    return this.alone(() => this.onDevice.disable());
+  }
+
+  enableAdapters(): Promise<void> {
+    return this.alone(() => this.onDevice.enable());
+  }
+
+  /** Forgets an adapter that is not the active one. */
+  deleteAdapter(name: string): void {
+    this.onDevice.delete(name);
   }
 
   /** Labels texts, in their order. Texts longer than the context are cut, as in training. */
@@ -114,29 +151,16 @@ export class Classifier {
     }));
   }
 
-  /** Logits [texts, labels]: what the probabilities come from. */
+  /** Logits [texts, labels]: what the probabilities come from. Throws ConfigError while adapters are swapped. */
   async logits(texts: readonly string[]): Promise<Float32Array> {
-    const results = new Float32Array(texts.length * this.meta.labels.length);
-    const { capacity } = this.engine.plan;
-    let rows: Uint32Array[] = [];
-    let tokens = 0;
-    let at = 0;
-    const flush = async () => {
-      if (rows.length === 0) return;
-      const logits = await this.run(rows);
-      results.set(logits, at);
-      at += logits.length;
-      rows = [];
-      tokens = 0;
-    };
-    for (const text of texts) {
-      const row = this.row(text);
-      if (rows.length === capacity.sequences || tokens + this.width(row) > capacity.tokens) await flush();
-      rows.push(row);
-      tokens += this.width(row);
+    if (this.swapping)
+      throw new ConfigError("the classifier's adapters are being swapped", { hint: "wait for that first" });
+    this.working++;
+    try {
+      return await this.logitsOf(texts);
+    } finally {
+      this.working--;
     }
-    await flush();
-    return results;
   }
 
   /** Puts other trained tensors in place: those of a later step of the same run. */
@@ -146,24 +170,61 @@ export class Classifier {
 
   /** Frees the model's memory on the device. */
   destroy(): void {
-    this.engine.destroy();
+    this.onDevice.destroy();
   }
 
-  private row(text: string): Uint32Array {
-    const ids = this.tokenizer.encode(text).subarray(0, this.padTo || this.maxLength);
-    return ids.length > 0 ? ids : Uint32Array.of(END_OF_TEXT_ID);
+  private get engine(): Engine {
+    return this.onDevice.engine;
   }
 
-  private width(row: Uint32Array): number {
-    return this.padTo || row.length;
+  /** Swaps adapters while nothing is labelled. */
+  private async alone(work: () => Promise<void>): Promise<void> {
+    if (this.working > 0 || this.swapping)
+      throw new ConfigError("the classifier is at work", {
+        hint: "wait for what it labels before adapters are swapped",
+      });
+    this.swapping = true;
+    try {
+      await work();
+    } finally {
+      this.swapping = false;
+    }
   }
 
-  private async run(rows: Uint32Array[]): Promise<Float32Array> {
-    const slot = this.engine.forward(packRows(rows, this.padTo, this.meta.task.pooling));
-    const logits = await this.engine.logits(rows.length);
-    await this.engine.result(slot);
-    return logits;
+  private async logitsOf(texts: readonly string[]): Promise<Float32Array> {
+    const { padTo, longest } = lengthsOf(this.meta, this.engine.plan.spec.config);
+    const results = new Float32Array(texts.length * this.meta.labels.length);
+    const { capacity } = this.engine.plan;
+    let rows: Uint32Array[] = [];
+    let tokens = 0;
+    let at = 0;
+    const flush = async () => {
+      if (rows.length === 0) return;
+      const slot = this.engine.forward(packRows(rows, padTo, this.meta.task.pooling));
+      const logits = await this.engine.logits(rows.length);
+      await this.engine.result(slot);
+      results.set(logits, at);
+      at += logits.length;
+      rows = [];
+      tokens = 0;
+    };
+    for (const text of texts) {
+      const ids = this.tokenizer.encode(text).subarray(0, padTo || longest);
+      const row = ids.length > 0 ? ids : Uint32Array.of(END_OF_TEXT_ID);
+      const width = padTo || row.length;
+      if (rows.length === capacity.sequences || tokens + width > capacity.tokens) await flush();
+      rows.push(row);
+      tokens += width;
+    }
+    await flush();
+    return results;
   }
+}
+
+/** Tokens to which every text is padded (0: none), and the longest text. */
+function lengthsOf({ settings }: AdapterMeta, { n_positions }: GPT2Config): { padTo: number; longest: number } {
+  const { maxLength = n_positions, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
+  return { padTo, longest: Math.min(maxLength, n_positions) };
 }
 
 /** Token rows as a packed batch; `padTo` > 0 fills them up with <|endoftext|>. */

@@ -3,6 +3,7 @@ import type { LoraConfig } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
+import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
@@ -17,10 +18,19 @@ const LOAD_ELEMENTS = 1 << 18;
 
 const isNew = (name: string) => name.startsWith("lora.") || name.startsWith("head.");
 
-/** Writes every base tensor of the checkpoint into the engine's parameters. */
-export async function loadBase(engine: Weights, checkpoint: GPT2Checkpoint): Promise<void> {
-  for (const { name, shape } of engine.plan.parameters.all.values()) {
-    if (isNew(name)) continue;
+/** Whether a parameter is the base model's. */
+export const isBase = ({ name }: Pick<Parameter, "name">): boolean => !isNew(name);
+
+/** Whether a parameter lies where the lender has it. */
+export function isLent(parameter: Parameter, lender: Weights | undefined): boolean {
+  return lender?.plan.parameters.all.get(parameter.name) === parameter;
+}
+
+/** Writes the base tensors of the checkpoint into the parameters, all but those that are lent. */
+export async function loadBase(engine: Weights, checkpoint: GPT2Checkpoint, lender?: Weights): Promise<void> {
+  for (const parameter of engine.plan.parameters.all.values()) {
+    const { name, shape } = parameter;
+    if (isNew(name) || isLent(parameter, lender)) continue;
     const rows = shape[0]!;
     const step = Math.max(1, Math.floor(LOAD_ELEMENTS / (sizeOf(shape) / rows)));
     for (let first = 0; first < rows; first += step) {

@@ -28,11 +28,18 @@ export class Decoder extends Weights<DecoderPlan> {
     this.staging = new Uint32Array(plan.inputs.root.size);
   }
 
-  /** Builds the plan and prepares it. Every parameter is zero until it is written. Throws DeviceError where it is too large. */
-  static async create(backend: Backend, options: Omit<DecoderOptions, "maxBinding"> & { maxBinding?: number }) {
+  /**
+   * Builds the plan and prepares it. Every parameter is zero until it is written, but for the frozen ones that it has in
+   * common with `lender`. Throws DeviceError where it is too large.
+   */
+  static async create(
+    backend: Backend,
+    options: Omit<DecoderOptions, "maxBinding" | "lent"> & { maxBinding?: number },
+    lender?: Decoder,
+  ) {
     const maxBinding = Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding);
-    const plan = buildDecoder({ ...options, maxBinding });
-    return new Decoder(plan, await backend.prepare(plan));
+    const plan = buildDecoder({ ...options, maxBinding, ...(lender ? { lent: lender.frozen } : {}) });
+    return new Decoder(plan, await backend.prepare(plan, lender?.session));
   }
 
   /** Takes in stretches of any length; returns the logits [stretches, V] behind the last token of each. */

@@ -5,7 +5,7 @@
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { type Batch, packBatch } from "../model/batch.ts";
-import { buildPlan, type Capacity, type ModelPlan, SLOTS } from "../model/gpt2.ts";
+import { buildPlan, type Capacity, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
 import type { Piece } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
@@ -20,6 +20,7 @@ export interface EngineOptions {
   optimizer: AdamWConfig | null;
   /** Half of the model alone, as in PlanOptions. */
   part?: "trunk" | "top";
+  lent?: NonNullable<PlanOptions["lent"]>;
   keepActivations?: boolean;
   /** Cuts tensors into smaller pieces than the device asks for. For tests. */
   maxBinding?: number;
@@ -64,10 +65,13 @@ export class Engine extends Weights<ModelPlan> {
     return buildPlan({ ...options, maxBinding: Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding) });
   }
 
-  /** Builds the plan and prepares it. Every parameter is zero until it is written. */
-  static async create(backend: Backend, options: EngineOptions): Promise<Engine> {
-    const plan = Engine.plan(backend, options);
-    return new Engine(plan, await backend.prepare(plan), options.optimizer);
+  /**
+   * Builds the plan and prepares it. Every parameter is zero until it is written, but for the frozen ones that it has in
+   * common with `lender`.
+   */
+  static async create(backend: Backend, options: EngineOptions, lender?: Engine): Promise<Engine> {
+    const plan = Engine.plan(backend, lender ? { ...options, lent: lender.frozen } : options);
+    return new Engine(plan, await backend.prepare(plan, lender?.session), options.optimizer);
   }
 
   /** Names of the parameters that learn, in the model's order. */

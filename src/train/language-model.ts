@@ -1,16 +1,16 @@
 /** A language model as it is used: GPT-2, or what was trained from it with `objective` lm. It writes, and it scores. */
 import { exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
-import type { GPT2Config, LoraConfig, WeightDtype } from "../config.ts";
+import type { GPT2Config, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
-import type { Adapter } from "../io/peft.ts";
+import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { loadBase, writeTrained } from "./contents.ts";
+import { Adapters, NO_ADAPTERS } from "./adapters.ts";
 import { Decoder } from "./decoder.ts";
 import { type FinishReason, type GenerateOptions, generate, type Piece } from "./generation.ts";
 
@@ -59,9 +59,13 @@ export class LanguageModel {
   private busy = false;
 
   private constructor(
-    private readonly decoder: Decoder,
+    private readonly onDevice: Adapters<Decoder>,
     private readonly tokenizer: Tokenizer,
   ) {}
+
+  private get decoder(): Decoder {
+    return this.onDevice.engine;
+  }
 
   get config(): GPT2Config {
     return this.decoder.plan.spec.config;
@@ -103,20 +107,52 @@ export class LanguageModel {
     { device, batchSize, dtype }: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
   ): Promise<LanguageModel> {
     const { config } = checkpoint;
-    const spec = { ...specOf(config, adapter), dtype: dtype ?? (adapter ? baseDtype(adapter.meta) : "f32") };
+    const weights = dtype ?? (adapter ? baseDtype(adapter.meta) : "f32");
     const sequences = batchSizeOf(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
-    const decoder = await Decoder.create(device, { spec, capacity: { tokens, sequences } });
-    try {
-      await loadBase(decoder, checkpoint);
-      if (adapter) writeTrained(decoder, adapter.tensors);
-      return new LanguageModel(decoder, await Tokenizer.load());
-    } catch (error) {
-      decoder.destroy();
-      throw error;
-    }
+    const allocate = async ({ meta }: Adapter, lender?: Decoder) =>
+      Decoder.create(device, { spec: specOf(config, meta, weights), capacity: { tokens, sequences } }, lender);
+    const adapters = await Adapters.load(checkpoint, adapter ?? noAdapter(checkpoint), allocate, adapter === null);
+    return new LanguageModel(adapters, await Tokenizer.load());
   }
 
+  /** Names of the adapters that are loaded; the one that `load` was given is "default". */
+  get adapters(): string[] {
+    return this.onDevice.names;
+  }
+
+  /** The adapter that is active; null where there is none, or where adapters are disabled. */
+  get activeAdapter(): string | null {
+    return this.onDevice.active;
+  }
+
+  /**
+   * Loads another adapter of the same base model, of a run or of PEFT, under a name; `setAdapter` makes it active. The base
+   * model stays on the device. Throws ConfigError for a name that is taken and for what does not fit, FormatError for a
+   * damaged file.
+   */
+  loadAdapter(directory: string, name: string): Promise<void> {
+    return this.onDevice.load(directory, name);
+  }
+
+  /** Makes an adapter the active one, and enables it: only the adapter goes to the device. */
+  setAdapter(name: string): Promise<void> {
+    return this.alone(() => this.onDevice.set(name));
+  }
+
+  /** The base model alone, until `enableAdapters` or `setAdapter`. */
+  disableAdapters(): Promise<void> {
+    return this.alone(() => this.onDevice.disable());
+  }
+
+  enableAdapters(): Promise<void> {
+    return this.alone(() => this.onDevice.enable());
+  }
+
+  /** Forgets an adapter that is not the active one. */
+  deleteAdapter(name: string): void {
+    this.onDevice.delete(name);
+  }
   /**
    * Writes behind a prompt, or several at the same time, and yields what was written as it comes: whole characters, of one
    * prompt each. An empty prompt begins a document. Past the context, and in prompts beyond it, the oldest tokens are
@@ -181,7 +217,16 @@ export class LanguageModel {
 
   /** Frees the model's memory on the device. */
   destroy(): void {
-    this.decoder.destroy();
+    this.onDevice.destroy();
+  }
+
+  private async alone(work: () => Promise<void>): Promise<void> {
+    this.begin();
+    try {
+      await work();
+    } finally {
+      this.busy = false;
+    }
   }
 
   /** One cache: one piece of work at a time. */
@@ -217,27 +262,28 @@ async function closing<T>(checkpoint: GPT2Checkpoint, work: () => Promise<T>): P
   }
 }
 
-/** Of a model as it is: nothing of it was trained. */
-const NO_ADAPTERS: LoraConfig = {
-  r: 1,
-  lora_alpha: 1,
-  scaling: "alpha/r",
-  init: "kaiming",
-  target_modules: [],
-  sites: [],
-};
+/** The base model as an adapter that adds nothing. */
+function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const meta = {
+    base_model: directory,
+    model: config,
+    mode: "lora",
+    lora: NO_ADAPTERS,
+    task,
+    labels: [],
+    settings: {},
+  } as const;
+  return { meta: { ...meta, labels: [] }, tensors: new Map() };
+}
 
-function specOf(config: GPT2Config, adapter: Adapter | null): ModelSpec {
-  if (!adapter) {
-    const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-    return { config, task, mode: "lora", lora: NO_ADAPTERS, train_head: false };
-  }
-  const { task, mode, lora } = adapter.meta;
+function specOf(config: GPT2Config, { task, mode, lora }: AdapterMeta, dtype: WeightDtype): ModelSpec {
   if (task.objective !== "lm")
     throw new ConfigError("a classifier writes no text", {
       expected: "an adapter of a language model (CAUSAL_LM)",
       found: "an adapter of a classifier (SEQ_CLS)",
       hint: "classify labels texts with it",
     });
-  return { config, task, mode, lora, train_head: false };
+  // Nothing is frozen in mode all.
+  return { config, task, mode, lora, train_head: false, dtype: mode === "all" ? "f32" : dtype };
 }

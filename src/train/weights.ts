@@ -3,7 +3,7 @@ import type { Session } from "../backend/backend.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
 import type { Parameter, Parameters, Piece } from "../model/parameters.ts";
-import type { ModelSpec } from "../model/trainable.ts";
+import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
 import { sizeOf } from "../tensor.ts";
 
@@ -36,6 +36,12 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const parameter = this.plan.parameters.all.get(name);
     if (!parameter) throw new ShapeError(`the model has no tensor ${name}`);
     return parameter;
+  }
+
+  /** The parameters of the base model as it is: what another plan can have in common with this one. */
+  get frozen(): Map<string, Parameter> {
+    const names = parameterList(this.plan.spec).filter(({ learns }) => !learns);
+    return new Map(names.map(({ name }) => [name, this.parameter(name)]));
   }
 
   /** Writes rows `firstRow` .. of a parameter. Throws ConfigError for a number that a parameter in f16 cannot hold. */

@@ -1,0 +1,220 @@
+/** Several adapters on one base model: what a swap uploads, and that its results are those of a fresh load, bit for bit. */
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Backend, Session } from "../src/backend/backend.ts";
+import type { LoraConfig, TaskConfig } from "../src/config.ts";
+import { ConfigError, DeviceError } from "../src/errors.ts";
+import { type AdapterMeta, writeAdapter } from "../src/io/peft.ts";
+import { Classifier } from "../src/train/classifier.ts";
+import { LanguageModel } from "../src/train/language-model.ts";
+import { metaOf, tensorsOf } from "./adapters.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
+import { testDevice, testOnDevices } from "./device.ts";
+import { test } from "./harness.ts";
+import { TINY, tinyModel } from "./tiny.ts";
+
+const folder = temporaryFolder();
+const base = tinyModel(join(folder, "model"));
+const TEXTS = ["see you at lunch", "you have won a prize, call now", "", "minister opens the new bridge over river"];
+
+const CLASSES: TaskConfig = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true };
+const WORDS: TaskConfig = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false };
+
+/** Writes an adapter of random values and returns its directory. */
+async function adapter(name: string, task: TaskConfig, lora: Partial<LoraConfig>, rest: Partial<AdapterMeta> = {}) {
+  const labels = Array.from({ length: task.num_labels }, (_, i) => `class ${i}`);
+  const meta = metaOf(lora, { base_model: base, model: TINY, task, labels, settings: {}, ...rest });
+  const directory = join(folder, name);
+  await writeAdapter(directory, { meta, tensors: tensorsOf(meta, name.length) });
+  return directory;
+}
+
+const NO_LORA = { lora: null } as const;
+/** Other ranks, targets, scales and classes; biases in place of the base's; modes without adapters. */
+const CLASSIFIERS = {
+  small: () => adapter("small", CLASSES, { r: 2 }),
+  fused: () => adapter("fused", CLASSES, { r: 4, target_modules: ["c_attn", "fc"], scaling: "alpha/sqrt(r)" }),
+  biased: () => adapter("biased", CLASSES, { also: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
+  three: () => adapter("three", { ...CLASSES, num_labels: 3 }, { target_modules: ["q", "v", "head"] }),
+  layer: () => adapter("layer", CLASSES, {}, { mode: "last_layer", ...NO_LORA }),
+  block: () => adapter("block", CLASSES, {}, { mode: "last_block", ...NO_LORA }),
+  all: () => adapter("all", CLASSES, {}, { mode: "all", ...NO_LORA }),
+};
+const MODELS = {
+  tales: () => adapter("tales", WORDS, { r: 2, target_modules: ["q", "v", "proj"] }),
+  songs: () => adapter("songs", WORDS, { r: 3, target_modules: ["c_attn", "head"] }),
+};
+
+/** A device that counts what is written, by the tensor's name, and the sessions that are there. */
+async function counting() {
+  const device = await testDevice();
+  const written = new Map<string, number>();
+  const state = { written, sessions: 0 };
+  const inner = new WeakMap<Session, Session>();
+  const backend: Backend = {
+    info: device.info,
+    limits: device.limits,
+    destroy() {},
+    async prepare(program, lender) {
+      const session = await device.prepare(program, lender && inner.get(lender));
+      state.sessions++;
+      const watched = Object.create(session, {
+        write: {
+          value: (...[tensor, data, offset]: Parameters<Session["write"]>) => {
+            written.set(tensor.name, (written.get(tensor.name) ?? 0) + data.byteLength);
+            session.write(tensor, data, offset);
+          },
+        },
+        destroy: {
+          value: () => {
+            state.sessions--;
+            session.destroy();
+          },
+        },
+      }) as Session;
+      inner.set(watched, session);
+      return watched;
+    },
+  };
+  return { backend, written, state };
+}
+
+/** Tensors of the base that were written since the last call. */
+function baseWrites(written: Map<string, number>): string[] {
+  const names = [...written.keys()].filter((name) => /^(wte|wpe|h\.|ln_f)/.test(name));
+  written.clear();
+  return names;
+}
+
+async function fresh(directory: string): Promise<Float32Array> {
+  const classifier = await Classifier.load(directory, { device: await testDevice() });
+  const logits = await classifier.logits(TEXTS);
+  classifier.destroy();
+  return logits;
+}
+
+testOnDevices(
+  "a classifier's adapters in turns: nothing of the base goes up, and the bits are those of a fresh load",
+  async () => {
+    const { backend, written, state } = await counting();
+    const names = ["small", "fused", "three", "layer"] as const;
+    const directories = new Map<string, string>();
+    for (const name of names) directories.set(name, await CLASSIFIERS[name]());
+    const classifier = await Classifier.load(directories.get("small")!, { device: backend });
+    try {
+      assert.ok(baseWrites(written).includes("wte.weight"));
+      for (const name of names.slice(1)) await classifier.loadAdapter(directories.get(name)!, name);
+      assert.equal(classifier.adapters, ["default", ...names.slice(1)]);
+      assert.is(written.size, 0, "loading an adapter writes nothing");
+      for (const name of ["fused", "default", "three", "layer", "fused", "default"]) {
+        await classifier.setAdapter(name);
+        assert.is(classifier.activeAdapter, name);
+        assert.equal(baseWrites(written), [], name);
+        const directory = directories.get(name === "default" ? "small" : name)!;
+        assertSameBits(name, await classifier.logits(TEXTS), await fresh(directory));
+        assert.equal(classifier.labels.length, name === "three" ? 3 : 2);
+        assert.is(state.sessions, 1);
+        written.clear();
+      }
+      await classifier.disableAdapters();
+      assert.is(classifier.activeAdapter, null);
+      assert.equal(baseWrites(written), []);
+      await classifier.enableAdapters();
+      assertSameBits("enabled again", await classifier.logits(TEXTS), await fresh(directories.get("small")!));
+    } finally {
+      classifier.destroy();
+    }
+    assert.is(state.sessions, 0);
+  },
+);
+
+testOnDevices("a language model's adapters in turns, and none", async () => {
+  const { backend, written } = await counting();
+  const [tales, songs] = [await MODELS.tales(), await MODELS.songs()];
+  const write = async (lm: LanguageModel) =>
+    (await lm.complete(TEXTS.slice(0, 3), { maxNewTokens: 5 })).map(({ ids }) => ids);
+  const freshly = async (adapter?: string) => {
+    const device = await testDevice();
+    const lm = await LanguageModel.load(base, { device, batchSize: 2, ...(adapter ? { adapter } : {}) });
+    const result = [await write(lm), (await lm.score(TEXTS[3]!)).loss];
+    lm.destroy();
+    return result;
+  };
+  const lm = await LanguageModel.load(base, { device: backend, batchSize: 2 });
+  try {
+    assert.equal([lm.adapters, lm.activeAdapter], [[], null]);
+    await lm.loadAdapter(tales, "tales");
+    await lm.loadAdapter(songs, "songs");
+    written.clear();
+    const wanted = { tales: await freshly(tales), songs: await freshly(songs), none: await freshly() };
+    assert.not.equal(wanted.tales, wanted.none);
+    for (const name of ["songs", "tales", "none", "songs"] as const) {
+      await (name === "none" ? lm.disableAdapters() : lm.setAdapter(name));
+      assert.equal([await write(lm), (await lm.score(TEXTS[3]!)).loss], wanted[name], name);
+      assert.equal(baseWrites(written), [], name);
+    }
+    lm.deleteAdapter("tales");
+    assert.equal(lm.adapters, ["songs"]);
+    const pieces = lm.generate("see", { maxNewTokens: 3 });
+    await pieces.next();
+    await assertFails(ConfigError, ["at work"], () => lm.disableAdapters());
+    await pieces.return();
+    await lm.disableAdapters();
+    assert.is(lm.activeAdapter, null);
+  } finally {
+    lm.destroy();
+  }
+});
+
+test("what an adapter has in place of the base's own comes and goes with it", async () => {
+  const { backend, written } = await counting();
+  const names = ["biased", "block", "all", "small"] as const;
+  const classifier = await Classifier.load(await CLASSIFIERS.biased(), { device: backend });
+  try {
+    for (const name of names.slice(1)) await classifier.loadAdapter(await CLASSIFIERS[name](), name);
+    for (const name of ["small", "default", "block", "small", "all", "default"] as const) {
+      written.clear();
+      await classifier.setAdapter(name);
+      if (name === "default") assert.ok(baseWrites(written).includes("h.0.attn.c_attn.bias"));
+      const directory = join(folder, name === "default" ? "biased" : name);
+      assertSameBits(name, await classifier.logits(TEXTS), await fresh(directory));
+    }
+  } finally {
+    classifier.destroy();
+  }
+});
+
+test("what cannot be done is refused, and all stays as it was", async () => {
+  const { backend, state } = await counting();
+  const classifier = await Classifier.load(await CLASSIFIERS.small(), { device: backend });
+  try {
+    const before = await classifier.logits(TEXTS);
+    await classifier.loadAdapter(await CLASSIFIERS.fused(), "fused");
+    const lm = await MODELS.tales();
+    await assertFails(ConfigError, ["another task", "classification", "lm"], () => classifier.loadAdapter(lm, "tales"));
+    await assertFails(ConfigError, ['"fused" already'], () => classifier.loadAdapter(lm, "fused"));
+    await assertFails(ConfigError, ["needs a name"], () => classifier.loadAdapter(lm, ""));
+    await assertFails(ConfigError, ['no adapter "fusd"', "default, fused", "did you mean fused"], () =>
+      classifier.setAdapter("fusd"),
+    );
+    assert.throws(() => classifier.deleteAdapter("default"), /active adapter/);
+    const prepare = backend.prepare;
+    backend.prepare = async () => {
+      throw new DeviceError("the device is out of memory");
+    };
+    await assertFails(DeviceError, ["out of memory"], () => classifier.setAdapter("fused"));
+    backend.prepare = prepare;
+    assert.is(classifier.activeAdapter, "default");
+    assertSameBits("logits", await classifier.logits(TEXTS), before);
+    const labelling = classifier.classify(TEXTS);
+    await assertFails(ConfigError, ["at work"], () => classifier.setAdapter("fused"));
+    await labelling;
+    const swap = classifier.setAdapter("fused");
+    await assertFails(ConfigError, ["being swapped"], () => classifier.classify(TEXTS));
+    await swap;
+    classifier.deleteAdapter("default");
+    assert.equal([classifier.adapters, classifier.activeAdapter, state.sessions], [["fused"], "fused", 1]);
+  } finally {
+    classifier.destroy();
+  }
+});
