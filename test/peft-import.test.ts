@@ -212,3 +212,28 @@ test("a damaged directory is named for what is wrong with it", async () => {
   await assertFails(FormatError, ["too short", "adapter_model.safetensors"], () => readAdapter(cut, { base }));
   await assertFails(ConfigError, ["adapter_config.json", "name that too"], () => readAdapter(foreign("no-model")));
 });
+
+test("the copy of the head that PEFT saves with an adapter of lm_head is read over, and another head is refused", async () => {
+  const key = "base_model.model.lm_head.base_layer.weight";
+  const table = numbers(5)([model.vocab_size, 8]);
+  const directory = (name: string, head: Float32Array) =>
+    foreign(
+      name,
+      { task_type: "CAUSAL_LM", target_modules: ["attn.c_attn", "lm_head"] },
+      {
+        change: (tensors, add) => {
+          tensors.delete("base_model.model.score.weight");
+          add("base_model.model.lm_head.lora_A.weight", 2, 8);
+          add("base_model.model.lm_head.lora_B.weight", model.vocab_size, 2);
+          tensors.set(key, { shape: [model.vocab_size, 8], data: head });
+        },
+      },
+    );
+  const withTable = { base: { ...base, tokenTable: async () => table } };
+  const { meta, tensors } = await readAdapter(directory("head", table), withTable);
+  assert.equal([meta.task.objective, tensors.get("lora.head.B")!.shape], ["lm", [model.vocab_size, 2]]);
+  const other = table.map((value, i) => (i === 7 ? value + 1 : value));
+  await assertFails(FormatError, ["head of its own", key], () =>
+    readAdapter(directory("other-head", other), withTable),
+  );
+});

@@ -92,6 +92,11 @@ export async function namedBase(directory: string): Promise<string | undefined> 
 
 async function baseOf(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
   const { config, names } = checkpoint;
-  if (!names.includes("score.weight")) return { config };
-  return { config, score: { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") } };
+  const tokenTable = () => checkpoint.read("wte.weight");
+  if (!names.includes("score.weight")) return { config, tokenTable };
+  return {
+    config,
+    tokenTable,
+    score: { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") },
+  };
 }

@@ -13,6 +13,8 @@ export interface PeftBase {
   config: GPT2Config;
   /** The base model's own score.weight, where an adapter of the head needs one. */
   score?: NamedTensor;
+  /** Reads the base model's token table [V, C], to compare it with what an adapter of the head brings. */
+  tokenTable?: () => Promise<Float32Array>;
 }
 
 /** What one key of PEFT's file is here. */

@@ -14,6 +14,7 @@ import {
   type FinalNorm,
   fromPeft,
   type LoraModel,
+  PREFIX,
   peftConfig,
   peftObstacle,
   type Tensors,
@@ -40,6 +41,7 @@ const EXACT = "lowrank.safetensors";
 const WEIGHTS = "weights.safetensors";
 const PEFT_CONFIG = "adapter_config.json";
 const PEFT_TENSORS = "adapter_model.safetensors";
+const HEAD_COPY = `${PREFIX}lm_head.base_layer.weight`;
 const FILES = [META, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS];
 
 /** The files of an adapter directory, and whether PEFT can load it. */
@@ -142,9 +144,25 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
 async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const path = joinPath(directory, PEFT_CONFIG);
   const peft = await readAll(joinPath(directory, PEFT_TENSORS));
+  await dropHeadCopy(peft, base, path);
   const { meta, tensors } = importPeft(await readJson(path), peft, base, path);
   checkMeta(meta, path);
   return inOrder(meta, tensors, directory);
+}
+
+/** Beside an adapter of lm_head PEFT saves the base model's head as well. A copy says nothing; another one is not computed. */
+async function dropHeadCopy(peft: Tensors, { tokenTable }: PeftBase, where: string): Promise<void> {
+  const copy = peft.get(HEAD_COPY);
+  const table = copy && (await tokenTable?.());
+  if (!copy || !table) return;
+  if (copy.data.length !== table.length || copy.data.some((value, i) => value !== table[i]))
+    throw new FormatError("the adapter brings a head of its own", {
+      where,
+      expected: `${HEAD_COPY} as the base model has it`,
+      found: "other values",
+      hint: "was it trained on another base model, or saved in another type?",
+    });
+  peft.delete(HEAD_COPY);
 }
 
 /** The tensors in the order of their shapes, however the files sorted them, once they are known to be complete. */
