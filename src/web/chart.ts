@@ -66,11 +66,11 @@ export class Chart {
     this.shape = shape;
     this.chart?.destroy();
     this.chart = new uPlot(this.settings(), data as uPlot.AlignedData, this.plot);
-    this.legend.replaceChildren(
-      ...lines.flatMap(({ label, color, kind }) =>
-        label === null ? [] : [h("li", {}, h("i", { class: `key ${kind} c${color}` }), label)],
-      ),
+    const entries = lines.flatMap(({ label, color, kind }) =>
+      label === null ? [] : [h("li", {}, h("i", { class: `key ${kind} c${color}` }), label)],
     );
+    if (entries.length < lines.length) entries.push(h("li", {}, "dashed: training"));
+    this.legend.replaceChildren(...entries);
   }
 
   private settings(): uPlot.Options {

@@ -58,6 +58,15 @@ const MORE: readonly Field[] = [
       ["wasm", "the CPU"],
     ],
   },
+  {
+    key: "dtype",
+    label: "Frozen weights",
+    kind: "choice",
+    choices: [
+      ["f32", "in 32 bits"],
+      ["f16", "in 16 bits"],
+    ],
+  },
   { key: "batchSize", label: "Batch size", kind: "number", min: 1, step: 1 },
   { key: "accumulate", label: "Batches a step", kind: "number", min: 1, max: 16, step: 1 },
   {

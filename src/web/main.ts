@@ -120,6 +120,8 @@ session.listen((event) => {
 
 async function begin(): Promise<void> {
   showEstimate(null);
+  // Shown at once with all that is in it, so that nothing moves.
+  for (const part of document.querySelectorAll<HTMLElement>("main, footer")) part.hidden = false;
   const { isolated, threads } = await session.machine();
   setText(
     byId("machine"),

@@ -3,69 +3,74 @@ import { byId, h, scrollArea, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";
 import type { RunRecord } from "./protocol.ts";
 
-/** A run's result: before and after, what is taken for what, and the messages that were labelled wrong. */
+const NONE = "–";
+/** Classes beyond which the table of what is taken for what would be too large to read. */
+const CLASSES = 12;
+
+/**
+ * A run's result: before and after, what is taken for what, and the messages that were labelled wrong. Its place is laid out
+ * when the run begins, so that nothing moves when it ends.
+ */
 export function showOutcome(run: RunRecord): void {
-  const { before, after, confusion } = run;
-  byId("outcome").hidden = !before || !after || !confusion;
+  byId("outcome").hidden = run.state === "loaded" || (run.fault !== null && run.before === null);
   const body = byId("outcome-body");
-  const key = `${run.id} ${run.state} ${run.step}`;
-  if (!before || !after || !confusion || body.getAttribute("data-of") === key) return;
+  const key = [run.id, run.before !== null, run.after !== null].join(" ");
+  if (body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
+  body.replaceChildren(beforeAndAfter(run), confusionTable(run), mistakes(run));
+}
+
+function beforeAndAfter({ before, after }: RunRecord): HTMLElement {
   const sets = [
-    ["Training", before.train, after.train],
-    ["Validation", before.val, after.val],
-    ["Test", before.test, after.test],
+    ["Training", "train"],
+    ["Validation", "val"],
+    ["Test", "test"],
   ] as const;
-  body.replaceChildren(
-    scrollArea(
+  return scrollArea(
+    "Before and after",
+    table(
       "Before and after",
-      table(
-        "Before and after",
-        ["Set", "Rows", "Loss before", "after", "Accuracy before", "after"],
-        sets.map(([name, a, b]) => [
+      ["Set", "Rows", "Loss before", "after", "Accuracy before", "after"],
+      sets.map(([name, key]) => {
+        const [a, b] = [before?.[key], after?.[key]];
+        return [
           name,
-          count(b.rows),
-          loss(a.loss),
-          loss(b.loss),
-          percent(a.accuracy),
-          percent(b.accuracy),
-        ]),
-      ),
+          a ? count(a.rows) : NONE,
+          a ? loss(a.loss) : NONE,
+          b ? loss(b.loss) : NONE,
+          a ? percent(a.accuracy) : NONE,
+          b ? percent(b.accuracy) : NONE,
+        ];
+      }),
     ),
-    confusionTable(run.labels, confusion),
-    mistakes(run),
   );
 }
 
-function confusionTable(labels: readonly string[], confusion: number[][]): HTMLElement {
-  const cells = confusion.map((row, truth) => {
-    const sum = row.reduce((a, b) => a + b, 0);
-    return [
-      labels[truth]!,
-      ...row.map((n, said) =>
-        h(
-          "span",
-          { class: said === truth ? "right" : n > 0 ? "wrong-cell" : "zero" },
-          `${count(n)}`,
-          h("small", {}, sum > 0 ? percent(n / sum) : ""),
-        ),
-      ),
-    ];
-  });
+function confusionTable({ labels, confusion }: RunRecord): HTMLElement {
+  if (labels.length > CLASSES) return h("p", { class: "help" }, `${labels.length} classes: too many for a table.`);
+  const cell = (truth: number, said: number): HTMLElement => {
+    const row = confusion?.[truth];
+    if (!row) return h("span", {}, NONE, h("small", {}, NONE));
+    const [n, sum] = [row[said]!, row.reduce((a, b) => a + b, 0)];
+    const kind = said === truth ? "right" : n > 0 ? "mistaken" : "";
+    return h("span", { class: kind }, count(n), h("small", {}, sum > 0 ? percent(n / sum) : NONE));
+  };
   return scrollArea(
     "Confusion matrix",
     table(
       "Test messages: what they are, and what the model says",
       ["Truth", ...labels.map((label) => `said ${label}`)],
-      cells,
+      labels.map((label, truth) => [label, ...labels.map((_, said) => cell(truth, said))]),
     ),
     "confusion",
   );
 }
 
 function mistakes({ mistakes: wrong, confusion }: RunRecord): HTMLElement {
-  const all = confusion!.flatMap((row, truth) => row.filter((_, said) => said !== truth)).reduce((a, b) => a + b, 0);
-  if (all === 0) return h("p", {}, "No test message was labelled wrong.");
+  const note = (text: string) => h("p", { class: "note" }, text);
+  if (!confusion) return note("Messages that are labelled wrong are listed here at the end.");
+  const all = confusion.flatMap((row, truth) => row.filter((_, said) => said !== truth)).reduce((a, b) => a + b, 0);
+  if (all === 0) return note("No test message was labelled wrong.");
   const shown = wrong.length < all ? `, the ${wrong.length} surest` : "";
   return h(
     "details",

@@ -53,9 +53,11 @@ export class RunPanel {
     const progress = byId<HTMLProgressElement>("progress");
     progress.max = run.steps || 1;
     progress.value = run.step;
-    byId("pause").hidden = run.state !== "training";
-    byId("stop").hidden = run.state !== "training" && run.state !== "paused";
-    byId("resume").hidden = !canGoOn(run);
+    showControls({
+      pause: run.state === "training",
+      resume: canGoOn(run),
+      stop: run.state === "training" || run.state === "paused",
+    });
     this.figures(run, pace);
     showFault(byId("run-fault"), run.fault ?? noteOf(run), this.waysOut(run));
     this.charts(run, compared);
@@ -124,6 +126,15 @@ function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy"): Line[] {
     };
     return [training, validation];
   });
+}
+
+/** Shows the buttons that make sense. The focus goes from one that disappears to one that is there. */
+function showControls(wanted: Record<"pause" | "resume" | "stop", boolean>): void {
+  const focused = document.activeElement?.id ?? "";
+  for (const [id, isWanted] of Object.entries(wanted)) byId(id).hidden = !isWanted;
+  if (!(focused in wanted) || wanted[focused as "pause"]) return;
+  const next = Object.entries(wanted).find(([, isWanted]) => isWanted)?.[0] ?? "training";
+  byId(next).focus({ preventScroll: true });
 }
 
 function nameOf({ title, created }: RunRecord): string {

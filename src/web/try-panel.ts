@@ -78,7 +78,7 @@ export class TryPanel {
   private show({ adapter, base }: Verdict): void {
     this.place.replaceChildren(
       side("After training", adapter, "learned"),
-      side("Before: the base model", base, "base"),
+      side("Base model, its head untrained", base, "base"),
     );
   }
 }

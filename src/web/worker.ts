@@ -10,8 +10,8 @@ import { sizeOf } from "../tensor.ts";
 import { type PreparedRun, prepareRun } from "../train/preparation.ts";
 import { unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
+import { deviceOf, dropDevice } from "./devices.ts";
 import { asFault, faultOfRun } from "./faults.ts";
-import { HeldDevice } from "./held-device.ts";
 import type { Answer, Api, Call, DeviceReport, Event, Fault, RunRecord, Settings } from "./protocol.ts";
 import { addModel, firstRows, forgetModel, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
 import {
@@ -40,7 +40,8 @@ const tell = (event: Event) => self.postMessage(event);
 
 let training: Training | undefined;
 const tester = new Tester();
-const device = new HeldDevice(() => tester.close());
+/** Whether a run is under way or about to begin. */
+let taken = false;
 
 function reportOf({ info }: Backend): DeviceReport {
   return { kind: info.kind, text: describeDevice(info) };
@@ -59,12 +60,13 @@ async function materialsOf(backend: Backend, settings: Settings, folder: string 
 
 /** Begins the run that `make` makes; it is told of by events. Resolves when it has begun. */
 async function begin(settings: Settings, make: (backend: Backend) => Promise<[RunRecord, Materials]>): Promise<string> {
-  if (device.taken) throw new ConfigError("A run is under way", { hint: "stop it first, or wait until it ends" });
+  if (taken) throw new ConfigError("A run is under way", { hint: "stop it first, or wait until it ends" });
+  taken = true;
   try {
-    const [run, materials] = await make(await device.take(settings.device));
+    const [run, materials] = await make(await deviceOf(settings.device));
     return await train(run, materials);
   } catch (error) {
-    device.release(false);
+    taken = false;
     throw error;
   }
 }
@@ -80,7 +82,11 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
         await training.work();
       } finally {
         training = undefined;
-        device.release(run.fault?.name === "DeviceError");
+        taken = false;
+        if (run.fault?.name === "DeviceError") {
+          tester.close();
+          await dropDevice(materials.device);
+        }
       }
       return true;
     }).then((done) => {
@@ -108,7 +114,7 @@ async function trainedOf(id: string): Promise<Trained> {
 let loaded: { id: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
 
 async function partsOf({ id, settings }: RunRecord) {
-  const backend = await device.any(settings.device);
+  const backend = await deviceOf(settings.device);
   return { id, seed: settings.options.seed ?? 1, model: await openModel(settings.model), device: backend };
 }
 
@@ -130,7 +136,7 @@ async function takeAdapter(files: File[], fallback: string): Promise<string> {
 
 const api: Api = {
   machine: async () => ({ isolated: self.crossOriginIsolated, threads: navigator.hardwareConcurrency }),
-  openDevice: async (name) => reportOf(await device.use(name)),
+  openDevice: async (name) => reportOf(await deviceOf(name)),
   async openModel(name) {
     const { config } = await openModel(name, { onProgress: downloads });
     return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + sizeOf(shape), 0) };
@@ -159,7 +165,7 @@ const api: Api = {
     return describeData(source.data, columns);
   },
   async estimate(settings) {
-    const { device: backend, model, source } = await materialsOf(await device.use(settings.device), settings);
+    const { device: backend, model, source } = await materialsOf(await deviceOf(settings.device), settings);
     const run = { device: backend, model, data: source.data, ...settings.options };
     let prepared: PreparedRun;
     try {

@@ -10,6 +10,9 @@ import sirv from "sirv";
 import { packagePath } from "#platform";
 import { afterAll } from "../harness.ts";
 
+/** A page is waited for: on a machine with much else to do it takes its time. */
+const TIMEOUT_MS = 180_000;
+
 /** Without a sandbox, which root has none of; without what the browser does by itself in the network. */
 const FLAGS = [
   "--no-sandbox",
@@ -83,6 +86,7 @@ export async function openBrowser({ webgpu = false }: BrowserOptions = {}): Prom
 /** Opens an address in a new page. */
 export async function openPage(context: BrowserContext, url: string): Promise<TestPage> {
   const page = await context.newPage();
+  page.setDefaultTimeout(TIMEOUT_MS);
   const faults: string[] = [];
   const { origin } = new URL(url);
   page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
