@@ -2,7 +2,7 @@
 import type { Backend, TensorData } from "../src/backend/backend.ts";
 import { hasRelaxedSimd, openWasm } from "../src/backend/wasm.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
-import type { Dispatch, StepValues } from "../src/ops/kernel.ts";
+import { type Dispatch, NO_VALUES, type StepValues } from "../src/ops/kernel.ts";
 import { planMemory } from "../src/plan/memory.ts";
 import type { Tensor } from "../src/tensor.ts";
 import { afterAll, test } from "./harness.ts";
@@ -48,18 +48,6 @@ export function testDevice(name = current): Promise<Backend> {
 afterAll(async () => {
   for (const device of opened.values()) (await device).destroy();
 });
-
-export const NO_VALUES: StepValues = {
-  tokens: 0,
-  sequences: 0,
-  unique: 0,
-  longest: 0,
-  loss_scale: 0,
-  slot: 0,
-  decay: 1,
-  step_size: 0,
-  correction2: 1,
-};
 
 /** Runs dispatches over given contents and returns the contents of `results` afterwards. */
 export async function runDispatches(

@@ -3,7 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
 import type { DeviceName } from "../config.ts";
 import { openDevice } from "../device.ts";
-import type { StepValues } from "../ops/kernel.ts";
+import { NO_VALUES } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
 import { planMemory } from "../plan/memory.ts";
 import { renderTable } from "../report/tables.ts";
@@ -51,18 +51,6 @@ interface Result extends Product {
   gflops: number;
 }
 
-const NOTHING: StepValues = {
-  tokens: 0,
-  sequences: 0,
-  unique: 0,
-  longest: 0,
-  loss_scale: 0,
-  slot: 0,
-  decay: 1,
-  step_size: 0,
-  correction2: 1,
-};
-
 /** Measures and prints. */
 export async function benchMatmul(options: MatmulBenchOptions): Promise<number> {
   const device = await openDevice(options.device, options);
@@ -104,7 +92,7 @@ async function prepare(device: Backend, product: Product): Promise<() => Promise
   await session.flush();
   return async () => {
     const started = performance.now();
-    session.run(["forward"], NOTHING);
+    session.run(["forward"], NO_VALUES);
     await session.read(out, 0, 1);
     return (flops * count) / (performance.now() - started) / 1e6;
   };

@@ -28,6 +28,19 @@ export interface StepValues {
   correction2: number;
 }
 
+/** Nothing in the batch, nothing to update: for lists that no step value reaches. */
+export const NO_VALUES: StepValues = {
+  tokens: 0,
+  sequences: 0,
+  unique: 0,
+  longest: 0,
+  loss_scale: 0,
+  slot: 0,
+  decay: 1,
+  step_size: 0,
+  correction2: 1,
+};
+
 /**
  * How a scalar reaches the kernel: in the uniform struct, or, where loops are unrolled by it, as a pipeline constant (an
  * `override` of the same name), which must be known when the plan is built.

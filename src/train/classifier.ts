@@ -13,6 +13,7 @@ import { Adapters } from "./adapters.ts";
 import { initialize, writeTrained } from "./contents.ts";
 import { Engine } from "./engine.ts";
 import { predictions } from "./predictions.ts";
+import { WithAdapters } from "./with-adapters.ts";
 
 export interface Classification {
   label: string;
@@ -34,15 +35,10 @@ export interface ClassifierOptions extends DownloadOptions {
   dtype?: WeightDtype;
 }
 
-export class Classifier {
+export class Classifier extends WithAdapters<Engine> {
   /** Calls that are labelling texts, and whether adapters are being swapped: never both. */
   private working = 0;
   private swapping = false;
-
-  private constructor(
-    private readonly onDevice: Adapters<Engine>,
-    private readonly tokenizer: Tokenizer,
-  ) {}
 
   /** Of the active adapter. */
   get meta(): AdapterMeta {
@@ -103,44 +99,6 @@ export class Classifier {
     return classifier;
   }
 
-  /** Names of the adapters that are loaded; the one that `load` was given is "default". */
-  get adapters(): string[] {
-    return this.onDevice.names;
-  }
-
-  /** The adapter that is active; null where there is none, or where adapters are disabled. */
-  get activeAdapter(): string | null {
-    return this.onDevice.active;
-  }
-
-  /**
-   * Loads another adapter of the same base model, of a run or of PEFT, under a name; `setAdapter` makes it active. The base
-   * model stays on the device. Throws ConfigError for a name that is taken and for what does not fit, FormatError for a
-   * damaged file.
-   */
-  loadAdapter(directory: string, name: string): Promise<void> {
-    return this.onDevice.load(directory, name);
-  }
-
-  /** Makes an adapter the active one, and enables it: only the adapter goes to the device. */
-  setAdapter(name: string): Promise<void> {
-    return this.alone(() => this.onDevice.set(name));
-  }
-
-  /** The base model with the active adapter's head alone, until `enableAdapters` or `setAdapter`. */
-  disableAdapters(): Promise<void> {
-    return this.alone(() => this.onDevice.disable());
-  }
-
-  enableAdapters(): Promise<void> {
-    return this.alone(() => this.onDevice.enable());
-  }
-
-  /** Forgets an adapter that is not the active one. */
-  deleteAdapter(name: string): void {
-    this.onDevice.delete(name);
-  }
-
   /** Labels texts, in their order. Texts longer than the context are cut, as in training. */
   async classify(texts: readonly string[]): Promise<Classification[]> {
     const { labels } = this.meta;
@@ -168,17 +126,12 @@ export class Classifier {
     writeTrained(this.engine, tensors);
   }
 
-  /** Frees the model's memory on the device. */
-  destroy(): void {
-    this.onDevice.destroy();
-  }
-
   private get engine(): Engine {
     return this.onDevice.engine;
   }
 
   /** Swaps adapters while nothing is labelled. */
-  private async alone(work: () => Promise<void>): Promise<void> {
+  protected async alone(work: () => Promise<void>): Promise<void> {
     if (this.working > 0 || this.swapping)
       throw new ConfigError("the classifier is at work", {
         hint: "wait for what it labels before adapters are swapped",

@@ -13,6 +13,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { Adapters, NO_ADAPTERS } from "./adapters.ts";
 import { Decoder } from "./decoder.ts";
 import { type FinishReason, type GenerateOptions, generate, type Piece } from "./generation.ts";
+import { WithAdapters } from "./with-adapters.ts";
 
 /** `onProgress` hears of the base model's download, where it must be fetched. */
 export interface LanguageModelOptions extends DownloadOptions {
@@ -55,13 +56,8 @@ const PREFILL_TOKENS = 512;
 const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
-export class LanguageModel {
+export class LanguageModel extends WithAdapters<Decoder> {
   private busy = false;
-
-  private constructor(
-    private readonly onDevice: Adapters<Decoder>,
-    private readonly tokenizer: Tokenizer,
-  ) {}
 
   private get decoder(): Decoder {
     return this.onDevice.engine;
@@ -116,43 +112,6 @@ export class LanguageModel {
     return new LanguageModel(adapters, await Tokenizer.load());
   }
 
-  /** Names of the adapters that are loaded; the one that `load` was given is "default". */
-  get adapters(): string[] {
-    return this.onDevice.names;
-  }
-
-  /** The adapter that is active; null where there is none, or where adapters are disabled. */
-  get activeAdapter(): string | null {
-    return this.onDevice.active;
-  }
-
-  /**
-   * Loads another adapter of the same base model, of a run or of PEFT, under a name; `setAdapter` makes it active. The base
-   * model stays on the device. Throws ConfigError for a name that is taken and for what does not fit, FormatError for a
-   * damaged file.
-   */
-  loadAdapter(directory: string, name: string): Promise<void> {
-    return this.onDevice.load(directory, name);
-  }
-
-  /** Makes an adapter the active one, and enables it: only the adapter goes to the device. */
-  setAdapter(name: string): Promise<void> {
-    return this.alone(() => this.onDevice.set(name));
-  }
-
-  /** The base model alone, until `enableAdapters` or `setAdapter`. */
-  disableAdapters(): Promise<void> {
-    return this.alone(() => this.onDevice.disable());
-  }
-
-  enableAdapters(): Promise<void> {
-    return this.alone(() => this.onDevice.enable());
-  }
-
-  /** Forgets an adapter that is not the active one. */
-  deleteAdapter(name: string): void {
-    this.onDevice.delete(name);
-  }
   /**
    * Writes behind a prompt, or several at the same time, and yields what was written as it comes: whole characters, of one
    * prompt each. An empty prompt begins a document. Past the context, and in prompts beyond it, the oldest tokens are
@@ -215,12 +174,7 @@ export class LanguageModel {
     }
   }
 
-  /** Frees the model's memory on the device. */
-  destroy(): void {
-    this.onDevice.destroy();
-  }
-
-  private async alone(work: () => Promise<void>): Promise<void> {
+  protected async alone(work: () => Promise<void>): Promise<void> {
     this.begin();
     try {
       await work();

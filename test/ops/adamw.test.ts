@@ -1,10 +1,11 @@
 import * as assert from "uvu/assert";
 import { type AdamWConfig, adamw, adamwStepValues } from "../../src/ops/adamw.ts";
+import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
-import { NO_VALUES, testDevice, testOnDevices } from "../device.ts";
+import { testDevice, testOnDevices } from "../device.ts";
 import { test } from "../harness.ts";
 
 /** Parameters near 1 are rounded once a step; moments likewise. */

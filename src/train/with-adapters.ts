@@ -1,0 +1,57 @@
+/** What a classifier and a language model have in common: named adapters on one base model. */
+import type { Tokenizer } from "../data/tokenizer.ts";
+import type { Adapters } from "./adapters.ts";
+import type { Weights } from "./weights.ts";
+
+export abstract class WithAdapters<E extends Weights> {
+  protected constructor(
+    protected readonly onDevice: Adapters<E>,
+    protected readonly tokenizer: Tokenizer,
+  ) {}
+
+  /** Names of the adapters that are loaded; the one that `load` was given is "default". */
+  get adapters(): string[] {
+    return this.onDevice.names;
+  }
+
+  /** The adapter that is active; null where there is none, or where adapters are disabled. */
+  get activeAdapter(): string | null {
+    return this.onDevice.active;
+  }
+
+  /**
+   * Loads another adapter of the same base model, of a run or of PEFT, under a name; `setAdapter` makes it active. The base
+   * model stays on the device. Throws ConfigError for a name that is taken and for what does not fit, FormatError for a
+   * damaged file.
+   */
+  loadAdapter(directory: string, name: string): Promise<void> {
+    return this.onDevice.load(directory, name);
+  }
+
+  /** Makes an adapter the active one, and enables it: only the adapter goes to the device. */
+  setAdapter(name: string): Promise<void> {
+    return this.alone(() => this.onDevice.set(name));
+  }
+
+  /** The base model alone, a classifier's with the active adapter's head, until `enableAdapters` or `setAdapter`. */
+  disableAdapters(): Promise<void> {
+    return this.alone(() => this.onDevice.disable());
+  }
+
+  enableAdapters(): Promise<void> {
+    return this.alone(() => this.onDevice.enable());
+  }
+
+  /** Forgets an adapter that is not the active one. */
+  deleteAdapter(name: string): void {
+    this.onDevice.delete(name);
+  }
+
+  /** Frees the model's memory on the device. */
+  destroy(): void {
+    this.onDevice.destroy();
+  }
+
+  /** Swaps adapters while nothing else is at work. Throws ConfigError where something is. */
+  protected abstract alone(work: () => Promise<void>): Promise<void>;
+}
