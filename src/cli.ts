@@ -32,7 +32,8 @@ export function threadsFlag(): Option {
 
 /** What the frozen weights of a trained model are kept in. */
 export function dtypeFlag(): Option {
-  return choice("--dtype <type>", "what frozen weights are kept in (default: as in training)", WEIGHT_DTYPES);
+  const description = "what frozen weights are kept in; nothing is frozen in mode all (default: as in training)";
+  return choice("--dtype <type>", description, WEIGHT_DTYPES);
 }
 
 /** A flag's value as a number. */

@@ -1,12 +1,12 @@
 /** A base model in f16: what rounded weights in f32 give, to the bit; half the bytes; what learns is not rounded. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { GPT2Config, WeightDtype } from "../src/config.ts";
+import type { GPT2Config, Mode, Objective, WeightDtype } from "../src/config.ts";
 import { ConfigError } from "../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../src/half.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { openAdapter } from "../src/io/open-adapter.ts";
-import { readAdapter } from "../src/io/peft.ts";
+import { readAdapter, writeAdapter } from "../src/io/peft.ts";
 import { frozenBlocks } from "../src/model/gpt2.ts";
 import { type ModelSpec, parameterList } from "../src/model/trainable.ts";
 import { memoryTotals } from "../src/plan/memory.ts";
@@ -15,15 +15,17 @@ import { sizeOf } from "../src/tensor.ts";
 import { Classifier } from "../src/train/classifier.ts";
 import { Decoder } from "../src/train/decoder.ts";
 import { Engine, type EngineOptions } from "../src/train/engine.ts";
+import { LanguageModel } from "../src/train/language-model.ts";
 import type { TrainOptions } from "../src/train/options.ts";
 import { fineTuneWith } from "../src/train/saved-run.ts";
 import { fineTune } from "../src/train/trainer.ts";
 import type { Weights } from "../src/train/weights.ts";
+import { metaOf, tensorsOf } from "./adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
 import { fillRandom, randomBatch, smallSpec } from "./models.ts";
-import { messages, tinyData, tinyModel } from "./tiny.ts";
+import { messages, TINY, tinyData, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
 const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.1, clip: 1 };
@@ -136,8 +138,47 @@ function planOf(spec: ModelSpec) {
   return Engine.plan(backend, { spec, capacity: { tokens: 40, sequences: 4 }, optimizer: OPTIMIZER });
 }
 
+const REFUSAL = ["nothing is frozen in mode all", "f32", "found:    f16"];
+
 test("mode all has nothing to keep in f16", async () => {
-  await assertFails(ConfigError, ["nothing is frozen in mode all"], () => parameterList(inHalf(smallSpec("all"))));
+  await assertFails(ConfigError, REFUSAL, () => parameterList(inHalf(smallSpec("all"))));
+});
+
+test("what was trained in mode all is used in f32, and refused in f16, alone and in the place of an adapter", async () => {
+  const device = await testDevice();
+  const base = tinyModel(join(folder, "base"));
+  const given = (dtype?: WeightDtype) => ({ device, ...(dtype ? { dtype } : {}) });
+  const write = async (name: string, objective: Objective, mode: Mode, settings = {}) => {
+    const labels = objective === "lm" ? [] : ["ham", "spam"];
+    const task = { objective, num_labels: labels.length, pooling: "last-token", head_bias: false } as const;
+    const rest = { base_model: base, model: TINY, task, labels, mode, settings };
+    const meta = metaOf({ target_modules: ["q"] }, mode === "lora" ? rest : { ...rest, lora: null });
+    const directory = join(folder, `${name} ${objective}`);
+    await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+    return directory;
+  };
+  for (const [objective, load] of [
+    ["classification", (directory: string, dtype?: WeightDtype) => Classifier.load(directory, given(dtype))],
+    ["lm", (directory: string, dtype?: WeightDtype) => LanguageModel.load(directory, given(dtype))],
+  ] as const) {
+    const [all, half] = [
+      await write("all", objective, "all"),
+      await write("half", objective, "lora", { dtype: "f16" }),
+    ];
+    await assertFails(ConfigError, REFUSAL, () => load(all, "f16"));
+    for (const dtype of ["f32", undefined] as const) (await load(all, dtype)).destroy();
+    for (const [dtype, isRefused] of [
+      ["f16", true],
+      [undefined, false],
+    ] as const) {
+      const model: Classifier | LanguageModel = await load(half, dtype);
+      await model.loadAdapter(all, "all");
+      if (isRefused) await assertFails(ConfigError, REFUSAL, () => model.setAdapter("all"));
+      else await model.setAdapter("all");
+      assert.is(model.activeAdapter, isRefused ? "default" : "all");
+      model.destroy();
+    }
+  }
 });
 
 test("a weight that f16 cannot hold is refused with its name", async () => {

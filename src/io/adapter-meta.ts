@@ -40,6 +40,14 @@ export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightD
   return oneOf("dtype of the base model", dtype, WEIGHT_DTYPES);
 }
 
+/**
+ * What one adapter's frozen matrices are kept in on a base that others share: as `wished`, which mode all refuses where it is
+ * f16, or as the `first` adapter was trained, but for mode all, which has none.
+ */
+export function dtypeOn({ mode }: AdapterMeta, wished: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
+  return wished ?? (mode === "all" ? "f32" : baseDtype(first));
+}
+
 const VERSION = 1;
 
 export function encodeMeta(meta: AdapterMeta): string {

@@ -30,7 +30,7 @@ export function parameterList(spec: ModelSpec): Description[] {
   const { config, task, mode, lora, dtype = "f32" } = spec;
   if (dtype === "f16" && mode === "all")
     throw new ConfigError("nothing is frozen in mode all", {
-      expected: "weights in f32: what learns is never rounded to f16",
+      expected: "weights in f32: what learns, or was trained, is never rounded to f16",
       found: "f16",
     });
   if ((lora !== null) !== (mode === "lora"))

@@ -3,7 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config, Pooling, WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
-import { baseDtype } from "../io/adapter-meta.ts";
+import { dtypeOn } from "../io/adapter-meta.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
@@ -31,7 +31,7 @@ export interface ClassifierOptions extends DownloadOptions {
   device: Backend;
   /** The base model, in place of the one that is named. */
   model?: string;
-  /** What its frozen matrices are kept in; default: as in training. */
+  /** What its frozen matrices are kept in; default: as in training. Of mode all nothing is frozen, and f16 is refused. */
   dtype?: WeightDtype;
 }
 
@@ -69,7 +69,7 @@ export class Classifier extends WithAdapters<Engine> {
     adapter: Adapter,
     checkpoint: GPT2Checkpoint,
     device: Backend,
-    dtype: WeightDtype = baseDtype(adapter.meta),
+    dtype?: WeightDtype,
   ): Promise<Classifier> {
     const { config } = checkpoint;
     const allocate = async ({ meta }: Adapter, lender?: Engine) => {
@@ -79,8 +79,8 @@ export class Classifier extends WithAdapters<Engine> {
           expected: "an adapter of a classifier (SEQ_CLS)",
           hint: "it writes texts: use generate",
         });
-      // Nothing is frozen in mode all.
-      const spec = { config, task, mode, lora, train_head: true, dtype: mode === "all" ? "f32" : dtype } as const;
+      const weights = dtypeOn(meta, dtype, adapter.meta);
+      const spec = { config, task, mode, lora, train_head: true, dtype: weights } as const;
       const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
       return Engine.create(device, { spec, capacity, optimizer: null }, lender);
     };

@@ -4,7 +4,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { baseDtype } from "../io/adapter-meta.ts";
+import { dtypeOn } from "../io/adapter-meta.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
@@ -24,7 +24,7 @@ export interface LanguageModelOptions extends DownloadOptions {
   model?: string;
   /** Texts that are written at the same time; default: as many as 256 MB of keys and values hold, at most 8. */
   batchSize?: number;
-  /** What the matrices that were not trained are kept in; default: as in training, or f32. */
+  /** What the matrices that were not trained are kept in; default: as in training, or f32. Of mode all there are none: f16 is refused. */
   dtype?: WeightDtype;
 }
 
@@ -103,12 +103,16 @@ export class LanguageModel extends WithAdapters<Decoder> {
     { device, batchSize, dtype }: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
   ): Promise<LanguageModel> {
     const { config } = checkpoint;
-    const weights = dtype ?? (adapter ? baseDtype(adapter.meta) : "f32");
+    const first = adapter ?? noAdapter(checkpoint);
     const sequences = batchSizeOf(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
     const allocate = async ({ meta }: Adapter, lender?: Decoder) =>
-      Decoder.create(device, { spec: specOf(config, meta, weights), capacity: { tokens, sequences } }, lender);
-    const adapters = await Adapters.load(checkpoint, adapter ?? noAdapter(checkpoint), allocate, adapter === null);
+      Decoder.create(
+        device,
+        { spec: specOf(config, meta, dtypeOn(meta, dtype, first.meta)), capacity: { tokens, sequences } },
+        lender,
+      );
+    const adapters = await Adapters.load(checkpoint, first, allocate, adapter === null);
     return new LanguageModel(adapters, await Tokenizer.load());
   }
 
@@ -238,6 +242,5 @@ function specOf(config: GPT2Config, { task, mode, lora }: AdapterMeta, dtype: We
       found: "an adapter of a classifier (SEQ_CLS)",
       hint: "classify labels texts with it",
     });
-  // Nothing is frozen in mode all.
-  return { config, task, mode, lora, train_head: false, dtype: mode === "all" ? "f32" : dtype };
+  return { config, task, mode, lora, train_head: false, dtype };
 }
