@@ -101,7 +101,7 @@ export function addSettings(program: Command): Command {
     .addOption(
       choice(
         "--dtype <type>",
-        "what frozen weights are kept in: f16 halves their memory (default: f32)",
+        "what frozen weights are kept in: f16 halves their memory; mode all has none (default: f32)",
         WEIGHT_DTYPES,
       ),
     )
@@ -136,29 +136,31 @@ export function settingsOf(flags: Settings, preset: Settings): Settings {
 export function datasetSpec(settings: Settings): DatasetSpec {
   const { dataset, stride } = settings;
   if (stride !== undefined) throw new ConfigError("--stride is for texts", { expected: "--objective lm beside it" });
-  const sources = sourcesOf(settings, dataset !== undefined, "--dataset NAME");
+  const sources = sourcesOf(settings, "--data FILE, --dataset NAME");
   if (dataset !== undefined) return { name: dataset };
-  const one = (key: keyof typeof sources) => {
-    const [file, ...more] = sources[key]!;
+  const one = (flag: keyof typeof sources) => {
+    const [file, ...more] = sources[flag]!;
     if (more.length === 0) return file!;
-    throw new ConfigError(`--${key} takes one file of messages`, { found: sources[key]!.join(", ") });
+    throw new ConfigError(`--${flag} takes one file of messages`, { found: sources[flag]!.join(", ") });
   };
   if (sources.data) return { file: one("data") };
   return { train: one("train"), val: one("val"), test: one("test") };
 }
 
-/** The files that were named, by their flags. Throws ConfigError unless they are --data alone, or the three sets, or `other`. */
-function sourcesOf({ data, train, val, test }: Settings, other = false, alternative?: string) {
-  const named = Object.entries({ data, train, val, test }).filter(([, some]) => some !== undefined);
-  const sources = Object.fromEntries(named.map(([key, some]) => [key, [some!].flat()]));
-  const { length } = named;
-  if (data !== undefined ? length === 1 && !other : other ? length === 0 : length === 3)
-    return sources as Partial<Record<"data" | "train" | "val" | "test", string[]>>;
-  throw new ConfigError("it is not clear what to train on", {
-    expected: `one of --data FILE, ${alternative ? `${alternative}, ` : ""}or all of --train, --val and --test`,
-    found:
-      [...Object.keys(sources), ...(other ? ["dataset"] : [])].map((key) => `--${key}`).join(", ") || "none of them",
-  });
+/** The flags that tell together where the data is. */
+const SOURCES = ["data", "dataset", "train,val,test"];
+
+/** What each flag of a source names. Throws ConfigError, naming the `single` flags of which one will do, unless it is one source. */
+function sourcesOf({ data, train, val, test, dataset }: Settings, single: string) {
+  const given = Object.entries({ data, train, val, test, dataset }).filter(([, named]) => named !== undefined);
+  const flags = given.map(([flag]) => flag);
+  if (!SOURCES.includes(flags.join()))
+    throw new ConfigError("it is not clear what to train on", {
+      expected: `one of ${single}, or all of --train, --val and --test`,
+      found: flags.map((flag) => `--${flag}`).join(", ") || "none of them",
+    });
+  const named = given.map(([flag, some]) => [flag, [some!].flat()]);
+  return Object.fromEntries(named) as Partial<Record<"data" | "train" | "val" | "test", string[]>>;
 }
 
 /** Where texts for a language model come from. Throws ConfigError for settings that only messages have. */
@@ -172,7 +174,7 @@ export function textsSpec(settings: Settings): TextsSpec {
       expected: "files, maxLength, stride, textColumn",
       found: refused.map(([key]) => key).join(", "),
     });
-  const { data, train, val, test } = sourcesOf(settings);
+  const { data, train, val, test } = sourcesOf(settings, "--data FILE");
   return data ? { file: data } : { train: train!, val: val!, test: test! };
 }
 
