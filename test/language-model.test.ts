@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { Tokenizer } from "../src/data/tokenizer.ts";
+import { END_OF_TEXT_ID, Tokenizer } from "../src/data/tokenizer.ts";
 import { ConfigError, DataError } from "../src/errors.ts";
 import { loadModel } from "../src/io/hf.ts";
 import { writeAdapter } from "../src/io/peft.ts";
@@ -80,14 +80,15 @@ async function lossOf(ids: Uint32Array, first: number, count: number): Promise<n
 }
 
 testOnDevices("the score of a text is the mean loss of its tokens, block by block", async () => {
-  const ids = (await Tokenizer.load()).encode(TEXT);
-  assert.ok(ids.length > 2 * 64, `${ids.length} tokens`);
+  const encoded = (await Tokenizer.load()).encode(TEXT);
+  assert.ok(encoded.length > 2 * 64, `${encoded.length} tokens`);
+  const ids = Uint32Array.of(END_OF_TEXT_ID, ...encoded);
   let expected = 0;
   for (let first = 0; first < ids.length - 1; first += 64)
     expected += await lossOf(ids, first, Math.min(64, ids.length - 1 - first));
   const score = await withModel(model, (lm) => lm.score(TEXT));
-  assert.is(score.tokens, ids.length - 1);
-  assert.is(score.bytes, Buffer.byteLength(TEXT) - "The".length);
+  assert.is(score.tokens, encoded.length);
+  assert.is(score.bytes, Buffer.byteLength(TEXT));
   assertAllClose("loss", [score.loss], [expected / score.tokens], LOSS);
   assertAllClose(
     "the rest",
@@ -113,5 +114,5 @@ test("what cannot be loaded or scored is refused by name", async () => {
   const directory = await adapter("classifier", "classification");
   await assertFails(ConfigError, ["classifier", "CAUSAL_LM", "SEQ_CLS"], () => withModel(directory, async () => {}));
   await assertFails(ConfigError, ["two adapters"], () => withModel(directory, async () => {}, { adapter: directory }));
-  await assertFails(DataError, ["two tokens"], () => withModel(model, (lm) => lm.score("a")));
+  await assertFails(DataError, ["empty text"], () => withModel(model, (lm) => lm.score("")));
 });

@@ -2,7 +2,7 @@
 import { exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config, WeightDtype } from "../config.ts";
-import { Tokenizer } from "../data/tokenizer.ts";
+import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn } from "../io/adapter-meta.ts";
 import type { DownloadOptions } from "../io/download.ts";
@@ -40,9 +40,9 @@ export interface Completion {
 
 /** How well a model predicts a text. */
 export interface TextScore {
-  /** Tokens that were predicted: all but the first. */
+  /** Tokens of the text, all of them predicted: the first behind an <|endoftext|>. */
   tokens: number;
-  /** UTF-8 bytes of these tokens. */
+  /** Its UTF-8 bytes. */
   bytes: number;
   /** Mean cross-entropy of a token, nats. */
   loss: number;
@@ -149,28 +149,28 @@ export class LanguageModel extends WithAdapters<Decoder> {
   }
 
   /**
-   * How well the model predicts a text, token by token, in blocks of its context: every token but the first once, those at
-   * the start of a block from few before them. Throws DataError for a text of fewer than two tokens.
+   * How well the model predicts a text, as `loadTexts` has a document: behind an <|endoftext|>, so that the first token is
+   * predicted as well, in blocks of the context, every token once, those at the start of a block from few before them. The
+   * end of the text is not predicted: more could follow. Throws DataError for an empty text.
    */
   async score(text: string): Promise<TextScore> {
-    const ids = this.tokenizer.encode(text);
-    const tokens = ids.length - 1;
-    if (tokens < 1)
-      throw new DataError("there is nothing to predict in the text", {
-        expected: "two tokens or more",
-        found: `${ids.length}`,
-      });
+    const targets = this.tokenizer.encode(text);
+    const tokens = targets.length;
+    if (tokens === 0) throw new DataError("there is nothing to predict in the text", { found: "an empty text" });
+    const ids = new Uint32Array(tokens);
+    ids[0] = END_OF_TEXT_ID;
+    ids.set(targets.subarray(0, -1), 1);
     const { n_positions } = this.config;
     this.begin();
     try {
       let sum = 0;
       for (let first = 0; first < tokens; first += n_positions) {
-        const count = Math.min(n_positions, tokens - first);
-        const stretch = { slot: 0, position: 0, ids: ids.subarray(first, first + count) };
-        const losses = await this.decoder.losses(stretch, ids.subarray(first + 1, first + 1 + count));
+        const end = Math.min(first + n_positions, tokens);
+        const stretch = { slot: 0, position: 0, ids: ids.subarray(first, end) };
+        const losses = await this.decoder.losses(stretch, targets.subarray(first, end));
         sum += losses.reduce((total, loss) => total + loss, 0);
       }
-      const bytes = this.tokenizer.decodeBytes(ids.subarray(1)).length;
+      const bytes = this.tokenizer.decodeBytes(targets).length;
       const loss = sum / tokens;
       return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
     } finally {

@@ -56,8 +56,8 @@ def greedy(model, tokenizer, prompts=PROMPTS, tokens=TOKENS, **settings):
 
 @torch.no_grad()
 def loss(model, tokenizer, text):
-    """Mean loss of all tokens but the first, in blocks of the context, every token predicted once."""
-    ids = torch.tensor(tokenizer(text, verbose=False)["input_ids"])
+    """Mean loss of all tokens of a text behind <|endoftext|>, in blocks of the context, every token predicted once."""
+    ids = torch.tensor([50256, *tokenizer(text, verbose=False)["input_ids"]])
     context = model.config.n_positions
     total = 0.0
     for first in range(0, len(ids) - 1, context):
