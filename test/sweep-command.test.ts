@@ -18,11 +18,11 @@ const SWEEP = [...GRID, "--model", "model", "--data", "messages.csv", "--epochs"
 const sweep = (out: string, args: readonly string[] = [], more: Partial<SpawnOptions> = {}) =>
   runCommand("sweep", [...SWEEP, "--out", out, ...args], { cwd: folder, ...more });
 
-/** Paths that match, among those of a sweep's trials. */
+/** Paths that match, among those of a sweep's trials; what is being written or replaced has a name with a dot before it. */
 function inTrials(out: string, pattern: RegExp): string[] {
   try {
     const paths = readdirSync(join(folder, out, "trials"), { recursive: true }).map(String);
-    return paths.filter((path) => pattern.test(path));
+    return paths.filter((path) => pattern.test(path) && !path.startsWith("."));
   } catch {
     return []; // not there yet, or changing as it is read
   }

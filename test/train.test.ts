@@ -7,6 +7,7 @@ import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, DataError, DeviceError, type LowrankError } from "../src/errors.ts";
 import { type GPT2Checkpoint, loadModel } from "../src/io/hf.ts";
 import type { Tensors } from "../src/io/peft.ts";
+import type { ModelPlan } from "../src/model/gpt2.ts";
 import { Classifier } from "../src/train/classifier.ts";
 import { type FineTuneRun, fineTune } from "../src/train/fine-tune.ts";
 import { RunFailed, type TrainEvent } from "../src/train/records.ts";
@@ -58,50 +59,59 @@ test("one seed gives the same bits, another seed others", async () => {
     assert.not(sameBits(other.tensors.get(name)!.data, data), `${name} is the same with another seed`);
 });
 
-/** A device whose sessions outlive their run, to look at what the run left in all parameters. */
-async function keepingDevice() {
+/** A device on which all parameters of a run can be read, as they are behind what it has submitted so far. */
+async function openedDevice() {
   const device = await testDevice();
-  let kept: Session | undefined;
+  let session: Session;
+  let plan: ModelPlan;
   const backend: Backend = {
     info: device.info,
     limits: device.limits,
     destroy() {},
     async prepare(program) {
-      kept = await device.prepare(program);
-      return Object.create(kept, { destroy: { value: () => {} } }) as Session;
+      session = await device.prepare(program);
+      plan = program as ModelPlan;
+      return session;
     },
   };
-  return { backend, session: () => kept! };
+  const read = () =>
+    [...plan.parameters.all].map(([name, { pieces }]) => {
+      assert.is(pieces.length, 1);
+      return [name, session.read(pieces[0]!.tensor)] as const;
+    });
+  return { backend, read };
 }
 
 for (const mode of MODES)
   test(`mode ${mode} trains its tensors and leaves all others as they were, bit for bit`, async () => {
     const { model } = await usual();
-    const { backend, session } = await keepingDevice();
-    const { plan, tensors, after, before } = await run({ device: backend, mode, epochs: 6 });
-    try {
-      const learns = (name: string) =>
-        name.startsWith("head.") ||
-        { lora: name.startsWith("lora."), all: true, last_block: name.startsWith("h.1."), last_layer: false }[mode];
-      for (const [name, { pieces }] of plan.parameters.all) {
-        assert.is(pieces.length, 1);
-        const left = await session().read(pieces[0]!.tensor);
-        assert.is(tensors.has(name), learns(name), name);
-        if (tensors.has(name)) assertSameBits(name, tensors.get(name)!.data, left);
-        if (!model.names.includes(name)) continue;
-        assert.is(sameBits(left, await model.read(name)), !learns(name), name);
-      }
-      // B began at zero.
-      for (const [name, { data }] of tensors)
-        if (name.endsWith(".B"))
-          assert.ok(
-            data.some((x) => x !== 0),
-            name,
-          );
-      assert.ok(after.train.loss < before.train.loss, `${before.train.loss} -> ${after.train.loss}`);
-    } finally {
-      session().destroy();
+    const { backend, read } = await openedDevice();
+    let left: ReturnType<typeof read> = [];
+    const { tensors, after, before } = await run({
+      ...{ device: backend, mode, epochs: 6 },
+      // At last behind the last step: a run ends with its start put back, to measure it.
+      onEvent: ({ type }) => {
+        if (type === "evaluation") left = read();
+      },
+    });
+    const learns = (name: string) =>
+      name.startsWith("head.") ||
+      { lora: name.startsWith("lora."), all: true, last_block: name.startsWith("h.1."), last_layer: false }[mode];
+    for (const [name, reading] of left) {
+      const values = await reading;
+      assert.is(tensors.has(name), learns(name), name);
+      if (tensors.has(name)) assertSameBits(name, tensors.get(name)!.data, values);
+      if (model.names.includes(name)) assert.is(sameBits(values, await model.read(name)), !learns(name), name);
     }
+    // B began at zero.
+    for (const [name, { data }] of tensors)
+      if (name.endsWith(".B"))
+        assert.ok(
+          data.some((x) => x !== 0),
+          name,
+        );
+    assert.ok(after.train.loss < before.train.loss, `${before.train.loss} -> ${after.train.loss}`);
+    assert.equal(before, (await run({ mode, signal: AbortSignal.abort() })).after);
   });
 
 test("schedules by value", () => {

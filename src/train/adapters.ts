@@ -172,7 +172,7 @@ async function fill<E extends Weights>(
   lender?: E,
 ): Promise<E> {
   try {
-    if (checkpoint) await loadBase(engine, checkpoint, lender);
+    if (checkpoint) await loadBase(engine, checkpoint, (parameter) => !isLent(parameter, lender));
     writeTrained(engine, tensors);
     return engine;
   } catch (error) {

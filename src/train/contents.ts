@@ -26,11 +26,15 @@ export function isLent(parameter: Parameter, lender: Weights | undefined): boole
   return lender?.plan.parameters.all.get(parameter.name) === parameter;
 }
 
-/** Writes the base tensors of the checkpoint into the parameters, all but those that are lent. */
-export async function loadBase(engine: Weights, checkpoint: GPT2Checkpoint, lender?: Weights): Promise<void> {
+/** Writes the base tensors of the checkpoint into the parameters: all of them, or those that are wanted. */
+export async function loadBase(
+  engine: Weights,
+  checkpoint: GPT2Checkpoint,
+  wanted: (parameter: Parameter) => boolean = () => true,
+): Promise<void> {
   for (const parameter of engine.plan.parameters.all.values()) {
     const { name, shape } = parameter;
-    if (isNew(name) || isLent(parameter, lender)) continue;
+    if (isNew(name) || !wanted(parameter)) continue;
     const rows = shape[0]!;
     const step = Math.max(1, Math.floor(LOAD_ELEMENTS / (sizeOf(shape) / rows)));
     for (let first = 0; first < rows; first += step) {

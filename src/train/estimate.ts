@@ -35,7 +35,8 @@ export async function estimateTrial(args: FineTuneArguments & { data: LoadedData
         estimate.trainable = event.trainable;
         estimate.bytes = Math.max(...plans.map(({ memory }) => memoryTotals(memory).total));
       }
-      if (event.type === "start") [steps, before] = [event.steps, now - begun];
+      if (event.type === "start") steps = event.steps;
+      if (event.type === "evaluation" && event.record.step === 0) before = now - begun;
       if (event.type !== "step") return;
       if (event.record.step === 1) first = now;
       const timed = event.record.step - 1;

@@ -44,7 +44,7 @@ export type TrainEvent =
       trainable: number;
       trunk: { plan: ModelPlan; bytes: number } | null;
     }
-  | { type: "start"; steps: number; stepsPerEpoch: number; before: Splits<Evaluation> }
+  | { type: "start"; steps: number; stepsPerEpoch: number }
   | { type: "step"; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
   | { type: "evaluation"; record: EvaluationRecord }
   | { type: "end"; result: TrainResult };
@@ -63,7 +63,7 @@ export interface TrainResult {
   /** Number of values that learned. */
   trainable: number;
   stats: Pick<TrainingData["stats"], keyof Splits<unknown>>;
-  /** Before the first step and after the last. Training accuracy is over at most as many rows as the test set has. */
+  /** As the run began, and after the last step. Training accuracy is over at most as many rows as the test set has. */
   before: Splits<Evaluation>;
   after: Splits<Evaluation>;
   steps: StepRecord[];
@@ -86,8 +86,8 @@ export interface Checkpoint {
   step: number;
   /** Seconds of training so far. */
   seconds: number;
-  before: Splits<Evaluation>;
   steps: StepRecord[];
+  /** From the one before the first step on. */
   evaluations: EvaluationRecord[];
   /** What learns, and AdamW's moments of it as `m.<name>` and `v.<name>`. */
   tensors: Tensors;

@@ -7,6 +7,7 @@ import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
+import type { Parameter } from "../model/parameters.ts";
 import { sizeOf } from "../tensor.ts";
 import { initialize, loadBase, readTrained, writeTrained } from "./contents.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
@@ -48,22 +49,32 @@ export interface FineTuneArguments extends RunArguments {
  */
 export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
-  const { device, model, data, adapter } = run;
+  const { device, model, data } = run;
   const prepared = prepareRun(run);
   const { options, spec, capacity, optimizer, plan, trainable } = prepared;
   onEvent?.({ type: "plan", plan, device: device.info, trainable, trunk: prepared.trunk });
   const trunk = prepared.trunk ? await Trunk.make(device, model, data, { spec, capacity }) : undefined;
   const engine = await Engine.create(device, { spec, capacity, optimizer, ...(trunk ? { part: "top" } : {}) });
   try {
-    await loadBase(engine, model);
-    initialize(engine, options.seed);
-    if (adapter) writeTrained(engine, adapter.tensors);
+    await writeStart(engine, args, options.seed);
     const training = new Run(engine, trunk, args, prepared);
     if (resume) training.goOnFrom(resume);
     return await training.train({ options, spec, plan: engine.plan, device: device.info, trainable });
   } finally {
     engine.destroy();
   }
+}
+
+/** Writes what a run begins with into the parameters; of the base model all of them, or those that are wanted. */
+async function writeStart(
+  engine: Engine,
+  { model, adapter }: RunArguments,
+  seed: number,
+  wanted?: (parameter: Parameter) => boolean,
+): Promise<void> {
+  await loadBase(engine, model, wanted);
+  initialize(engine, seed);
+  if (adapter) writeTrained(engine, adapter.tensors);
 }
 
 class Run {
@@ -73,7 +84,6 @@ class Run {
   /** Seconds of the trunk, and of the run before it went on from a checkpoint; examples that it had seen by then. */
   private secondsBefore: number;
   private examplesBefore = 0;
-  private before: Splits<Evaluation> | undefined;
   /** Steps submitted whose result has not been read, with their batches: to look at where something went wrong. */
   private readonly flying: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
   /** Steps of the running mean since the last evaluation. */
@@ -99,7 +109,7 @@ class Run {
   }
 
   /** Puts the state of a checkpoint in place of the start. Throws ConfigError where it is not of this model. */
-  goOnFrom({ step, seconds, before, steps, evaluations, tensors }: Checkpoint): void {
+  goOnFrom({ step, seconds, steps, evaluations, tensors }: Checkpoint): void {
     for (const name of this.engine.learning) {
       const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
       if (!value || !m || !v || value.length !== sizeOf(this.engine.parameter(name).shape))
@@ -111,18 +121,15 @@ class Run {
     this.steps.push(...steps);
     this.evaluations.push(...evaluations);
     this.since = evaluations.at(-1)?.step ?? 0;
-    this.before = before;
     this.secondsBefore += seconds;
     this.examplesBefore = steps.at(-1)?.examples ?? 0;
   }
 
   async train(head: Pick<TrainResult, "options" | "spec" | "plan" | "device" | "trainable">): Promise<TrainResult> {
-    const fresh = this.before === undefined;
-    const before = this.before ?? (await this.everything()).splits;
-    this.before = before;
     const { total, stepsPerEpoch } = this.pace;
-    this.onEvent({ type: "start", steps: total, stepsPerEpoch, before });
-    if (fresh) await this.record(before.val);
+    const { objective, stats } = this.data;
+    this.onEvent({ type: "start", steps: total, stepsPerEpoch });
+    if (this.evaluations.length === 0) await this.evaluate();
     try {
       const first = Math.floor(this.steps.length / stepsPerEpoch);
       for (let epoch = first; epoch < this.options.epochs && !this.signal?.aborted; epoch++) await this.epoch(epoch);
@@ -132,18 +139,24 @@ class Run {
       throw error;
     }
     if (this.signal?.aborted) await this.checkpoint();
-    const after = await this.everything();
-    if (this.evaluations.at(-1)!.step !== this.steps.length) await this.record(after.splits.val);
-    const { train, val, test } = this.data.stats;
+    if (this.evaluations.at(-1)!.step !== this.steps.length) await this.evaluate();
+    const predictions: Prediction[] = [];
+    const keep = (some: Prediction[]) => predictions.push(...some);
+    const after = await this.splits(this.evaluations.at(-1)!.val, objective === "classification" ? { keep } : {});
+    const contents = await this.contents();
+    // Last, so that a run takes its first step at once: what has learned is read, and gives way to what it was.
+    await writeStart(this.engine, this.args, this.options.seed, ({ grad }) => grad !== null);
+    const before = await this.splits(this.evaluations[0]!.val);
+    const { train, val, test } = stats;
     const result: TrainResult = {
       ...head,
       stats: { train, val, test },
       before,
-      after: after.splits,
+      after,
       steps: this.steps,
       evaluations: this.evaluations,
-      predictions: after.predictions,
-      ...(await this.contents()),
+      predictions,
+      ...contents,
       seconds: this.seconds(),
       aborted: this.signal?.aborted ?? false,
     };
@@ -173,7 +186,6 @@ class Run {
     await this.args.onCheckpoint({
       step: steps.length,
       seconds: this.seconds(),
-      before: this.before!,
       steps: [...steps],
       evaluations: [...evaluations],
       tensors,
@@ -270,15 +282,26 @@ class Run {
     return { tensors: await readTrained(engine), finalNorm: { weight, bias } };
   }
 
-  private async evaluate(): Promise<void> {
+  /** Loss and accuracy as the model stands. The time is no step's. */
+  private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
     const start = performance.now();
     const { pooling } = this.options;
-    const val = await evaluate(this.engine, this.data.val, { pooling, trunk: this.trunk });
+    const evaluation = await evaluate(this.engine, set, { pooling, trunk: this.trunk, ...more });
     this.evaluating += (performance.now() - start) / 1000;
-    await this.record(val);
+    return evaluation;
   }
 
-  private async record(val: Evaluation): Promise<void> {
+  private async evaluate(): Promise<void> {
+    this.record(await this.measure(this.data.val));
+  }
+
+  /** All three sets, the validation set as it has been measured. */
+  private async splits(val: Evaluation, more = {}): Promise<Splits<Evaluation>> {
+    const { train, test } = this.data;
+    return { train: await this.measure(train, { rows: test.size }), val, test: await this.measure(test, more) };
+  }
+
+  private record(val: Evaluation): void {
     const recent = this.steps.slice(this.since);
     const mean = (of: (record: StepRecord) => number) => recent.reduce((sum, r) => sum + of(r), 0) / recent.length;
     const last = this.steps.at(-1);
@@ -295,23 +318,5 @@ class Run {
     this.since = this.steps.length;
     this.evaluations.push(record);
     this.onEvent({ type: "evaluation", record });
-  }
-
-  /** All three sets, and the predictions on the test set. */
-  private async everything(): Promise<{ splits: Splits<Evaluation>; predictions: Prediction[] }> {
-    const start = performance.now();
-    const { pooling } = this.options;
-    const { objective, train, val, test } = this.data;
-    const predictions: Prediction[] = [];
-    const measure = (set: TrainingData["train"], more = {}) =>
-      evaluate(this.engine, set, { pooling, trunk: this.trunk, ...more });
-    const keep = (some: Prediction[]) => predictions.push(...some);
-    const splits = {
-      train: await measure(train, { rows: test.size }),
-      val: await measure(val),
-      test: await measure(test, objective === "classification" ? { keep } : {}),
-    };
-    this.evaluating += (performance.now() - start) / 1000;
-    return { splits, predictions };
   }
 }

@@ -11,7 +11,7 @@ import type { Estimate, Settings } from "./protocol.ts";
 import { Runs } from "./runs.ts";
 import { faultOf, openSession } from "./session.ts";
 
-/** Milliseconds without a change before settings are looked at. */
+/** Milliseconds without a key before fields are looked at. */
 const PAUSE = 150;
 
 const session = openSession();
@@ -20,7 +20,7 @@ const setup = byId<HTMLFormElement>("setup");
 
 const data = new DataPanel(session, () => changed(true));
 const model = new ModelPanel(session, () => changed(true));
-const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key)));
+const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key), PAUSE));
 const runs = new Runs(session, fields, () => model.name);
 
 /** The settings as they stand; null while some are missing or make no sense. */
@@ -35,12 +35,12 @@ let dataChanged = false;
 /** Counts changes: an answer about settings that are not the latest is not shown. */
 let version = 0;
 
-function changed(ofData: boolean): void {
+function changed(ofData: boolean, pause = 0): void {
   dataChanged ||= ofData;
   version++;
   start.disabled = true;
   clearTimeout(timer);
-  timer = window.setTimeout(look, PAUSE);
+  timer = window.setTimeout(look, pause);
 }
 
 /** Reads the messages where they are others, and says what a run would take. */

@@ -12,15 +12,17 @@ const CLASSES = 12;
  * when the run begins, so that nothing moves when it ends.
  */
 export function showOutcome(run: RunRecord): void {
-  byId("outcome").hidden = run.state === "loaded" || (run.fault !== null && run.before === null);
+  byId("outcome").hidden = run.state === "loaded" || (run.fault !== null && run.after === null);
   const body = byId("outcome-body");
-  const key = [run.id, run.before !== null, run.after !== null].join(" ");
+  const key = [run.id, run.evaluations.length > 0, run.after !== null].join(" ");
   if (body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
   body.replaceChildren(beforeAndAfter(run), confusionTable(run), mistakes(run));
 }
 
-function beforeAndAfter({ before, after }: RunRecord): HTMLElement {
+function beforeAndAfter({ before, after, evaluations }: RunRecord): HTMLElement {
+  // The other sets are measured at the end.
+  const measured = before ?? { train: undefined, val: evaluations[0]?.val, test: undefined };
   const sets = [
     ["Training", "train"],
     ["Validation", "val"],
@@ -32,7 +34,7 @@ function beforeAndAfter({ before, after }: RunRecord): HTMLElement {
       "Before and after",
       ["Set", "Rows", "Loss before", "after", "Accuracy before", "after"],
       sets.map(([name, key]) => {
-        const [a, b] = [before?.[key], after?.[key]];
+        const [a, b] = [measured[key], after?.[key]];
         return [
           name,
           a ? count(a.rows) : NONE,

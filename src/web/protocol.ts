@@ -89,16 +89,21 @@ export interface Estimate {
   stepsPerEpoch: number;
 }
 
-/** `interrupted`: it was training when its page went away; `elsewhere`: it trains in another tab; `loaded`: an adapter from outside. */
+/** `stopping`: measuring what was learned; `interrupted`: under way when its page went away; `elsewhere`: it trains in another tab; `loaded`: an adapter from outside. */
 export type RunState =
   | "training"
   | "paused"
+  | "stopping"
   | "interrupted"
   | "elsewhere"
   | "stopped"
   | "finished"
   | "failed"
   | "loaded";
+
+/** Whether a run is under way. */
+export const isUnderWay = ({ state }: Pick<RunRecord, "state">): boolean =>
+  state === "training" || state === "paused" || state === "stopping";
 
 /** Means over stretches of steps: the training curve as it is drawn. */
 export interface Curve {

@@ -172,9 +172,11 @@ function statusOf(run: RunRecord): string {
       : "";
   switch (run.state) {
     case "training":
-      if (run.before === null) return "Measuring the model before training …";
+      if (!last) return "Measuring the model before training …";
       if (run.step >= run.steps) return "Measuring what was learned …";
       return `Training.${reached}`;
+    case "stopping":
+      return "Stopping: measuring what was learned …";
     case "paused":
       return `Paused. Its state is kept, also if this page is closed.${reached}`;
     case "interrupted":

@@ -1,11 +1,12 @@
 /** All runs that this browser keeps: to look at, to compare, to take along, to forget. */
 import { byId, h, scrollArea } from "./dom.ts";
 import { percent, when } from "./format.ts";
-import type { RunRecord, RunState } from "./protocol.ts";
+import { isUnderWay, type RunRecord, type RunState } from "./protocol.ts";
 
 const STATES: Record<RunState, string> = {
   training: "training",
   paused: "paused",
+  stopping: "stopping",
   interrupted: "interrupted",
   elsewhere: "in another tab",
   stopped: "stopped",
@@ -80,7 +81,7 @@ export class RunsPanel {
     const { id, title, state } = run;
     const name = `${title}, ${when(run.created)}`;
     const best = run.after?.test.accuracy ?? run.evaluations.at(-1)?.val.accuracy;
-    const mine = state === "training" || state === "paused" || state === "elsewhere";
+    const mine = isUnderWay(run) || state === "elsewhere";
     const finished = run.usable && !mine && state !== "interrupted";
     const isShown = id === shown;
     const box = h("input", {

@@ -4,7 +4,7 @@ import { byId, h, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
 import { showFault } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
-import type { Pace, RunRecord, Settings } from "./protocol.ts";
+import { isUnderWay, type Pace, type RunRecord, type Settings } from "./protocol.ts";
 import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
 import { faultOf, type Session } from "./session.ts";
@@ -54,7 +54,7 @@ export class Runs {
   }
 
   get isTraining(): boolean {
-    return [...this.runs.values()].some(({ state }) => state === "training" || state === "paused");
+    return [...this.runs.values()].some(isUnderWay);
   }
 
   /** Finds the runs of before; one that a reload of this page has cut off goes on by itself. */

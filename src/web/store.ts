@@ -1,7 +1,7 @@
 /** Runs in the page's own file system, one folder each: run.json, the data, checkpoints, and in result/ what it left. */
 import { exists, joinPath, listDirectory, remove, writeFileAtomic } from "#platform";
 import { readJson } from "../io/common.ts";
-import type { RunRecord } from "./protocol.ts";
+import { isUnderWay, type RunRecord } from "./protocol.ts";
 
 const FOLDER = "runs";
 const RECORD = "run.json";
@@ -50,7 +50,7 @@ export async function listRuns(): Promise<RunRecord[]> {
     // A tab that went away between making the folder and writing into it leaves nothing that is worth keeping.
     const run = await readRun(id).catch(() => null);
     if (run === null) continue;
-    if (run.state === "training" || run.state === "paused") run.state = isHeld ? "elsewhere" : "interrupted";
+    if (isUnderWay(run)) run.state = isHeld ? "elsewhere" : "interrupted";
     runs.push(run);
   }
   return runs;

@@ -160,14 +160,12 @@ export class Training {
   }
 
   goOn(): void {
-    this.paused?.end();
-    this.paused = undefined;
-    this.change("training");
+    this.endPause("training");
   }
 
   stop(): void {
     this.abort.abort();
-    this.goOn();
+    this.endPause("stopping");
   }
 
   /** Trains to the end. What goes wrong is told in the record. */
@@ -203,20 +201,19 @@ export class Training {
     const checkpoint = await lastCheckpoint(folder);
     this.steps = [...checkpoint.steps];
     this.run.evaluations = [...checkpoint.evaluations];
-    this.run.before = checkpoint.before;
     this.count();
     return checkpoint;
   }
 
   private hear(event: TrainEvent): void {
     const { run } = this;
-    if (event.type === "start") run.before = event.before;
     if (event.type === "evaluation") run.evaluations.push(event.record);
     if (event.type === "step") {
       this.steps.push(event.record);
       const { examplesPerSecond, secondsLeft } = event;
       this.pace = { ...recentOf(this.steps), examplesPerSecond, secondsLeft };
-      if (performance.now() - this.toldAt < TELL_EVERY) return;
+      // The first one at once: it is what is waited for.
+      if (this.steps.length > 1 && performance.now() - this.toldAt < TELL_EVERY) return;
     }
     this.tellNow();
   }
@@ -237,7 +234,9 @@ export class Training {
     this.tell(this.run, this.pace);
   }
 
-  private change(state: "training" | "paused"): void {
+  private endPause(state: "training" | "stopping"): void {
+    this.paused?.end();
+    this.paused = undefined;
     this.run.state = state;
     this.tellNow();
   }
@@ -264,6 +263,7 @@ export class Training {
     const { run } = this;
     const { data } = this.materials.source;
     run.state = result.aborted ? "stopped" : "finished";
+    run.before = result.before;
     run.after = result.after;
     run.seconds = result.seconds;
     run.confusion = confusionOf(result.predictions, data);

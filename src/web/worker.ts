@@ -149,7 +149,11 @@ const api: Api = {
     }
   },
   models: listModels,
-  forgetModel,
+  async forgetModel(name) {
+    if (training?.run.settings.model === name)
+      throw new ConfigError("This model is being trained", { hint: "stop the run first, or wait until it ends" });
+    await forgetModel(name);
+  },
   async pickData(file) {
     pickData(file);
     return columnsOf(await firstRows(file.name), file.name);

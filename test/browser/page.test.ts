@@ -195,10 +195,14 @@ test("a model from a folder is kept in the browser, and can be deleted", async (
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", directory);
   await page.locator("#model-report >> text=2 blocks, 2 heads, width 16; reads up to 64 tokens").waitFor();
-  await begin(page, SETTINGS);
-  await waitForState(page, "finished");
+  await begin(page, { ...LONGER, epochs: 40 });
+  await waitForStep(page, 1);
+  await page.click("#model-forget");
+  await page.locator("#model-fault >> text=This model is being trained").waitFor();
+  await page.click("#stop");
+  await waitForState(page, "stopped");
   await page.reload();
-  await waitForState(page, "finished");
+  await waitForState(page, "stopped");
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned");
   await page.selectOption("#model", "tiny");
