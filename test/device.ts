@@ -1,5 +1,6 @@
 /** The devices of a test file, opened once and released after its last test; and small programs on them. */
 import type { Backend, TensorData } from "../src/backend/backend.ts";
+import { openRemote } from "../src/backend/remote.ts";
 import { hasRelaxedSimd, openWasm } from "../src/backend/wasm.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
 import { type Dispatch, NO_VALUES, type StepValues } from "../src/ops/kernel.ts";
@@ -18,6 +19,7 @@ const OPEN: Record<string, () => Promise<Backend>> = {
         "wasm relaxed 2 threads": () => openWasm({ threads: 2, relaxed: true }),
       }
     : {}),
+  remote: () => openRemote({ threads: 1 }),
 };
 export const DEVICE_NAMES = Object.keys(OPEN);
 

@@ -48,6 +48,9 @@ export interface Session {
   run(segments: readonly SegmentName[], values: StepValues): void;
   /** Where the device can tell: milliseconds by kernel are added up here during runs, while it is set. */
   times?: Map<string, number> | null;
-  /** Frees the session's memory. */
+  /** Frees the session's memory once its work is done; a second call does nothing. What is asked for later is a DeviceError. */
   destroy(): void;
 }
+
+/** The summary of that error. */
+export const RELEASED = "the session was released";

@@ -42,9 +42,11 @@ async function answer(message: ToRemote): Promise<Extract<FromRemote, { value: u
     return { info: backend.info, limits: backend.limits };
   }
   if (message.type === "prepare") {
-    const tensors: Tensor[] = [];
+    const lender = message.lender && sessions.get(message.lender.session)!;
+    // A backend knows what is lent by the tensors themselves.
+    const tensors = message.lender?.tensors.map((number) => lender!.tensors[number]!) ?? [];
     add(tensors, message.tensors);
-    const session = await backend.prepare(programOf(message.program, tensors));
+    const session = await backend.prepare(programOf(message.program, tensors), lender?.session);
     sessions.set(message.session, { session, tensors });
     return null;
   }

@@ -5,10 +5,10 @@
 import { startWorker } from "#platform";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
 import type { Scalar, StepValues } from "../ops/kernel.ts";
-import type { MemoryLimits, PlannedBuffer } from "../plan/memory.ts";
+import type { MemoryLimits, MemoryPlan, PlannedBuffer } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { DType, Role, Shape, Tensor } from "../tensor.ts";
-import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
+import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import type { WasmOptions } from "./wasm.ts";
 
 /** A tensor that the worker has not seen; its number is its place among all of its session. */
@@ -33,9 +33,15 @@ export interface ProgramRecord {
   place: [tensor: number, buffer: number][];
 }
 
+/** What a program takes from another session: its tensors by their numbers there. They are the first ones here. */
+export interface Loan {
+  session: number;
+  tensors: number[];
+}
+
 export type ToRemote =
   | { type: "open"; options: WasmOptions }
-  | { type: "prepare"; session: number; tensors: TensorRecord[]; program: ProgramRecord }
+  | { type: "prepare"; session: number; lender: Loan | null; tensors: TensorRecord[]; program: ProgramRecord }
   | { type: "write"; session: number; tensors: TensorRecord[]; tensor: number; data: TensorData; offset: number }
   | { type: "flush"; session: number }
   | { type: "read"; session: number; tensors: TensorRecord[]; tensor: number; offset: number; count: number }
@@ -87,7 +93,10 @@ class Link {
   }
 
   private take(answer: FromRemote): void {
-    const { resolve, reject } = this.waiting.shift()!;
+    const waiting = this.waiting.shift();
+    // After a fault an answer that was on its way may still come.
+    if (!waiting) return;
+    const { resolve, reject } = waiting;
     if (this.waiting.length === 0) this.worker.hold(false);
     if ("fault" in answer) reject(new DeviceError(answer.fault.summary, answer.fault.details));
     else resolve(answer.value as never);
@@ -103,9 +112,9 @@ class RemoteBackend implements Backend {
     readonly limits: MemoryLimits,
   ) {}
 
-  async prepare(program: Program): Promise<Session> {
+  async prepare(program: Program, lender?: RemoteSession): Promise<Session> {
     const session = new RemoteSession(this.link, this.sessions++);
-    await session.prepare(program);
+    await session.prepare(program, lender);
     return session;
   }
 
@@ -118,13 +127,16 @@ class RemoteSession implements Session {
   private readonly numbers = new Map<Tensor, number>();
   /** Tensors that the worker has yet to hear of. */
   private fresh: TensorRecord[] = [];
+  private released = false;
 
   constructor(
     private readonly link: Link,
     private readonly session: number,
   ) {}
 
-  async prepare({ segments, memory }: Program): Promise<void> {
+  async prepare({ segments, memory }: Program, lender?: RemoteSession): Promise<void> {
+    lender?.check();
+    const loan = lender ? { session: lender.session, tensors: this.borrow(memory, lender) } : null;
     const program: ProgramRecord = {
       segments: segments.map(({ name, clears, dispatches }) => ({
         name,
@@ -138,10 +150,11 @@ class RemoteSession implements Session {
       buffers: memory.buffers,
       place: [...memory.place].map(([tensor, buffer]) => [this.number(tensor), buffer]),
     };
-    await this.link.ask({ type: "prepare", session: this.session, tensors: this.news(), program });
+    await this.link.ask({ type: "prepare", session: this.session, lender: loan, tensors: this.news(), program });
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
+    this.check();
     const number = this.number(tensor);
     // A copy: of a view, all that lies behind it would be sent.
     this.link.tell({
@@ -155,21 +168,36 @@ class RemoteSession implements Session {
   }
 
   async flush(): Promise<void> {
+    this.check();
     await this.link.ask({ type: "flush", session: this.session });
   }
 
-  read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+  async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+    this.check();
     const number = this.number(tensor);
     return this.link.ask({ type: "read", session: this.session, tensors: this.news(), tensor: number, offset, count });
   }
 
   run(segments: readonly SegmentName[], values: StepValues): void {
+    this.check();
     this.link.tell({ type: "run", session: this.session, segments, values });
   }
 
   destroy(): void {
     // With the worker its memory is gone.
-    if (this.link.fault === undefined) this.link.tell({ type: "destroy", session: this.session });
+    if (!this.released && this.link.fault === undefined) this.link.tell({ type: "destroy", session: this.session });
+    this.released = true;
+  }
+
+  private check(): void {
+    if (this.released) throw new DeviceError(RELEASED);
+  }
+
+  /** Gives the tensors that both programs place the first numbers here; returns the lender's. */
+  private borrow({ place }: MemoryPlan, lender: RemoteSession): number[] {
+    const shared = [...place.keys()].filter((root) => lender.numbers.has(root));
+    for (const root of shared) this.numbers.set(root, this.numbers.size);
+    return shared.map((root) => lender.numbers.get(root)!);
   }
 
   private number(tensor: Tensor): number {

@@ -9,7 +9,7 @@ import type { StepValues } from "../ops/kernel.ts";
 import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
+import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
 import { RECORD_WORDS, RecordList } from "./wasm-list.ts";
@@ -126,6 +126,7 @@ class WasmSession implements Session {
   private readonly panels: ReadonlySet<Tensor>;
   private readonly list: RecordList;
   private readonly listAt: number;
+  private released = false;
   times: Map<string, number> | null = null;
 
   constructor(
@@ -133,6 +134,7 @@ class WasmSession implements Session {
     readonly program: Program,
     lender?: WasmSession,
   ) {
+    lender?.check();
     const { heap } = backend;
     const panels = panelTensors(program);
     const lent = lentBuffers(program, lender?.program);
@@ -158,7 +160,7 @@ class WasmSession implements Session {
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
-    this.backend.check();
+    this.check();
     if (offset + data.length > tensor.size)
       throw new DeviceError(`a write beyond ${tensor.name}`, {
         expected: `at most ${tensor.size} elements`,
@@ -175,6 +177,7 @@ class WasmSession implements Session {
 
   flush(): Promise<void> {
     return new Promise((resolve, reject) => {
+      this.check();
       this.backend.enqueue(() => this.settle(resolve, reject));
     });
   }
@@ -182,12 +185,13 @@ class WasmSession implements Session {
   read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
     // Copied in its turn: once a promise has been waited for, the next run may be writing already.
     return new Promise((resolve, reject) => {
+      this.check();
       this.backend.enqueue(() => this.settle(() => resolve(this.copy(tensor, offset, count)), reject));
     });
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {
-    this.backend.check();
+    this.check();
     this.backend.enqueue(async () => {
       const ranges = this.list.select(names, values, this.words(this.listAt, this.list.words.length));
       for (const { first, count } of ranges) {
@@ -202,9 +206,15 @@ class WasmSession implements Session {
   }
 
   destroy(): void {
+    this.released = true;
     this.backend.enqueue(() => {
       for (const at of this.buffers.splice(0)) this.backend.heap.release(at);
     });
+  }
+
+  private check(): void {
+    if (this.released) throw new DeviceError(RELEASED);
+    this.backend.check();
   }
 
   private copy(tensor: Tensor, offset: number, count: number): Float32Array {

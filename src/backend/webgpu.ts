@@ -9,7 +9,7 @@ import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
 import { type Program, resolve, resolveDims, type SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
+import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { SHADERS } from "./shaders.ts";
 
 // The specification's values: Node has no globals for them.
@@ -193,6 +193,7 @@ class WebGPUSession implements Session {
   private readonly words: DataView;
   private readonly segments = new Map<SegmentName, { clears: Tensor[]; steps: Step[] }>();
   private readonly staging: GPUBuffer[] = [];
+  private released = false;
 
   constructor(
     private readonly backend: WebGPUBackend,
@@ -200,6 +201,7 @@ class WebGPUSession implements Session {
     compiled: (dispatch: Dispatch) => Compiled,
     lender?: WebGPUSession,
   ) {
+    lender?.check();
     const { device } = backend;
     const { memory, segments } = program;
     const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
@@ -245,7 +247,7 @@ class WebGPUSession implements Session {
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
-    this.backend.check();
+    this.check();
     if (offset + data.length > tensor.size)
       throw new DeviceError(`a write beyond ${tensor.name}`, {
         expected: `at most ${tensor.size} elements`,
@@ -262,13 +264,14 @@ class WebGPUSession implements Session {
   }
 
   async flush(): Promise<void> {
+    this.check();
     this.backend.device.queue.submit([]);
     await this.backend.device.queue.onSubmittedWorkDone();
     this.backend.check();
   }
 
   async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
-    this.backend.check();
+    this.check();
     const { device } = this.backend;
     const start = tensor.byteOffset + offset * tensor.elementBytes;
     // Copies are in whole words: of halves there may be one before and one behind.
@@ -292,13 +295,13 @@ class WebGPUSession implements Session {
     const copy = staging!.getMappedRange(0, bytes).slice(0);
     staging!.unmap();
     // Small buffers are kept: the loss is read every step. Large ones are for checkpoints and go back.
-    if (bytes <= 1 << 16) this.staging.push(staging!);
+    if (bytes <= 1 << 16 && !this.released) this.staging.push(staging!);
     else staging!.destroy();
     return tensor.dtype === "f16" ? halfToFloat(new Uint16Array(copy, before, count)) : new Float32Array(copy);
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {
-    this.backend.check();
+    this.check();
     const { device } = this.backend;
     const encoder = device.createCommandEncoder({ label: names.join("+") });
     const segments = names.map((name) => this.segments.get(name)!);
@@ -326,12 +329,18 @@ class WebGPUSession implements Session {
   }
 
   destroy(): void {
-    for (const buffer of this.buffers) {
+    this.released = true;
+    for (const buffer of this.buffers.splice(0)) {
       const left = this.backend.users.get(buffer)! - 1;
       this.backend.users.set(buffer, left);
       if (left === 0) buffer.destroy();
     }
-    for (const buffer of [this.uniforms, ...this.staging]) buffer.destroy();
+    for (const buffer of [this.uniforms, ...this.staging.splice(0)]) buffer.destroy();
+  }
+
+  private check(): void {
+    if (this.released) throw new DeviceError(RELEASED);
+    this.backend.check();
   }
 
   private writeScalars({ dispatch, word }: Step, values: StepValues): void {
