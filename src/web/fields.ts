@@ -4,20 +4,16 @@ import { BATCHINGS } from "../data/loader.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 import { SCHEDULES } from "../train/schedule.ts";
 import { h } from "./dom.ts";
+import { type NumberField, numberField } from "./number-field.ts";
 import type { Settings } from "./protocol.ts";
 
 /** A field's value: of the training options, or of the settings beside them. */
 export type Values = TrainOptions & Pick<Settings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
 type Key = keyof Values;
 
-interface Field {
+interface Field extends NumberField {
   key: Key;
-  label: string;
-  help?: string;
   kind: "number" | "choice" | "check" | "targets";
-  min?: number;
-  max?: number;
-  step?: number | "any";
   choices?: readonly (readonly [value: string, label: string])[];
   /** Modes in which it matters; all where left out. */
   modes?: readonly Mode[];
@@ -41,10 +37,10 @@ const MAIN: readonly Field[] = [
     choices: MODES.map((mode) => [mode, MODE_NAMES[mode]] as const),
   },
   { key: "rank", label: "Rank", kind: "number", min: 1, max: 256, step: 1, ...LORA },
-  { key: "alpha", label: "Alpha", kind: "number", min: 0, step: "any", ...LORA },
+  { key: "alpha", label: "Alpha", kind: "number", min: 0, positive: true, ...LORA },
   { key: "targets", label: "Matrices with an adapter", kind: "targets", ...LORA },
   { key: "epochs", label: "Epochs", kind: "number", min: 1, step: 1 },
-  { key: "lr", label: "Learning rate", kind: "number", min: 0, step: "any" },
+  { key: "lr", label: "Learning rate", kind: "number", min: 0, positive: true },
 ];
 
 const MORE: readonly Field[] = [
@@ -89,10 +85,9 @@ const MORE: readonly Field[] = [
     help: "Steps, or a share of the run below 1",
     kind: "number",
     min: 0,
-    step: "any",
   },
-  { key: "weightDecay", label: "Weight decay", kind: "number", min: 0, step: "any" },
-  { key: "clip", label: "Clip gradients at", help: "0: not at all", kind: "number", min: 0, step: "any" },
+  { key: "weightDecay", label: "Weight decay", kind: "number", min: 0 },
+  { key: "clip", label: "Clip gradients at", help: "0: not at all", kind: "number", min: 0 },
   { key: "scaling", label: "Adapter's factor", kind: "choice", choices: plain(SCALINGS), ...LORA },
   { key: "init", label: "Adapter begins", kind: "choice", choices: plain(INITS), ...LORA },
   {
@@ -198,38 +193,12 @@ export class Fields {
     }
   }
 
-  private makeNumber({ key, label, help, min, max, step }: Field): HTMLElement {
-    const id = `field-${key}`;
-    const fault = h("p", { id: `${id}-fault`, class: "wrong" });
-    const input = h("input", {
-      id,
-      type: "number",
-      inputmode: step === "any" ? "decimal" : "numeric",
-      value: String(START[key]),
-      required: true,
-      min,
-      max,
-      step,
-      "aria-describedby": [help ? `${id}-help` : "", fault.id].join(" ").trim(),
-    });
-    input.addEventListener("input", () => {
-      const { validity } = input;
-      const zero = (key === "lr" || key === "alpha") && Number(input.value) === 0;
-      const wrong = !validity.valid || zero;
-      input.setAttribute("aria-invalid", String(wrong));
-      fault.textContent = wrong ? wordsFor(min ?? 0, max, step === "any", zero) : "";
-      if (wrong) this.wrong.add(key);
+  private makeNumber({ key, ...field }: Field): HTMLElement {
+    return numberField(`field-${key}`, START[key] as number, field, (value, isWrong) => {
+      if (isWrong) this.wrong.add(key);
       else this.wrong.delete(key);
-      this.take(key, input.valueAsNumber);
+      this.take(key, value);
     });
-    return h(
-      "div",
-      { class: "field" },
-      h("label", { for: id }, label),
-      input,
-      help ? h("p", { id: `${id}-help`, class: "help" }, help) : null,
-      fault,
-    );
   }
 
   private makeChoice({ key, label, choices = [] }: Field): HTMLElement {
@@ -268,10 +237,4 @@ export class Fields {
       fault,
     );
   }
-}
-
-function wordsFor(min: number, max: number | undefined, fraction: boolean, positive: boolean): string {
-  const what = fraction ? "A number" : "A whole number";
-  if (positive) return "A number above 0";
-  return max === undefined ? `${what} of ${min} or more` : `${what} from ${min} to ${max}`;
 }

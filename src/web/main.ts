@@ -10,6 +10,7 @@ import { keepForOffline } from "./offline.ts";
 import type { Estimate, Settings } from "./protocol.ts";
 import { Runs } from "./runs.ts";
 import { faultOf, openSession } from "./session.ts";
+import { WritePanel } from "./write-panel.ts";
 
 /** Milliseconds without a key before fields are looked at. */
 const PAUSE = 150;
@@ -19,9 +20,17 @@ const start = byId<HTMLButtonElement>("start");
 const setup = byId<HTMLFormElement>("setup");
 
 const data = new DataPanel(session, () => changed(true));
-const model = new ModelPanel(session, () => changed(true));
+const model = new ModelPanel(session, () => {
+  changed(true);
+  offer();
+});
 const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key), PAUSE));
 const runs = new Runs(session, fields, () => model.name);
+const write = new WritePanel(
+  session,
+  () => fields.values.device,
+  () => void runs.refresh(),
+);
 
 /** The settings as they stand; null while some are missing or make no sense. */
 function settingsNow(): Settings | null {
@@ -111,6 +120,11 @@ setup.addEventListener("submit", async (event) => {
 });
 
 runs.onIdle = () => changed(false);
+runs.onList = offer;
+
+function offer(): void {
+  write.offer(model.name, runs.all);
+}
 
 session.listen((event) => {
   if (event.type === "busy")

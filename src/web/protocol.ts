@@ -1,9 +1,10 @@
 /** What the page and its worker say to each other. Plain data, so that it can be posted and kept. */
-import type { DeviceName, GPT2Config } from "../config.ts";
+import type { DeviceName, GPT2Config, Objective } from "../config.ts";
 import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { Split } from "../data/split.ts";
 import type { Classification } from "../train/classifier.ts";
+import type { GenerateOptions, Piece } from "../train/generation.ts";
 import type { Evaluation } from "../train/metrics.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, Splits } from "../train/records.ts";
@@ -124,6 +125,8 @@ export interface RunRecord {
   id: string;
   title: string;
   state: RunState;
+  /** `lm`: an adapter from outside that writes texts; all others label. */
+  objective: Objective;
   /** Milliseconds since 1970. */
   created: number;
   settings: Settings;
@@ -182,6 +185,24 @@ export interface Verdict {
   base: Classification;
 }
 
+/** What is to be written, and with what. */
+export interface WriteRequest {
+  /** The base model; beside an adapter its own. */
+  model: string;
+  /** The record of the adapter that writes; null: the base model alone. */
+  adapter: string | null;
+  device: DeviceName;
+  prompts: string[];
+  options: Omit<GenerateOptions, "signal">;
+}
+
+export interface WriteReport {
+  /** Of writing, without loading. */
+  seconds: number;
+  /** Whether it was ended by `stopWriting`. */
+  stopped: boolean;
+}
+
 /** What the worker does for the page. */
 export interface Api {
   machine(): Promise<Machine>;
@@ -208,8 +229,14 @@ export interface Api {
   classify(id: string, text: string): Promise<Verdict>;
   /** A zip of the adapter, or of the whole run directory. */
   download(id: string, what: "adapter" | "run"): Promise<Blob>;
-  /** Takes an adapter in; `model` is its base where the one that it names is not here. Returns the id of its record. */
-  loadAdapter(files: File[], model: string): Promise<string>;
+  /**
+   * Takes an adapter in, of one objective where it is named; `model` is its base where the one that it names is not here.
+   * Returns the id of its record.
+   */
+  loadAdapter(files: File[], model: string, objective?: Objective): Promise<string>;
+  /** Writes text, told of by events. Resolves when all is written, or stopped. */
+  write(request: WriteRequest): Promise<WriteReport>;
+  stopWriting(): Promise<void>;
   forget(id: string): Promise<void>;
 }
 
@@ -228,5 +255,6 @@ export type Event =
   | { type: "run"; run: RunRecord; pace: Pace | null }
   | { type: "busy"; text: string; share: number | null }
   | { type: "idle" }
+  | { type: "written"; piece: Piece; seconds: number }
   /** Runs have changed in another tab. */
   | { type: "runs" };

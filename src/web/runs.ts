@@ -20,6 +20,8 @@ export class Runs {
   private readonly tryPanel: TryPanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
+  /** Called when there are others than before. */
+  onList = () => {};
 
   constructor(
     private readonly session: Session,
@@ -74,10 +76,16 @@ export class Runs {
     byId("training").scrollIntoView({ block: "nearest" });
   }
 
-  private async refresh(): Promise<void> {
+  /** The newest first. */
+  get all(): RunRecord[] {
+    return [...this.runs.values()].sort((a, b) => b.created - a.created);
+  }
+
+  async refresh(): Promise<void> {
     const runs = await this.session.runs();
     this.runs.clear();
     for (const run of runs) this.runs.set(run.id, run);
+    this.onList();
     if (this.shown !== null && !this.runs.has(this.shown)) this.shown = runs[0]?.id ?? null;
     this.draw();
     await this.tellStorage();
@@ -108,7 +116,7 @@ export class Runs {
   }
 
   private draw(): void {
-    const all = [...this.runs.values()].sort((a, b) => b.created - a.created);
+    const { all } = this;
     const run = all.find(({ id }) => id === this.shown);
     this.list.show(all, this.shown, this.compared);
     this.tryPanel.use(run ?? null);

@@ -47,6 +47,7 @@ export function bytesOf({ plan, trunk }: PreparedRun): number {
 
 /** What every record begins with. */
 const BLANK = {
+  objective: "classification",
   device: "",
   trainable: 0,
   values: 0,
@@ -94,13 +95,14 @@ export function newRun(settings: Settings, { device, model, source: { data } }: 
 
 /** The record of an adapter that was loaded from a file. */
 export function loadedRun(id: string, model: string, file: string, meta: AdapterMeta): RunRecord {
-  const { mode, lora, labels } = meta;
+  const { mode, lora, labels, task } = meta;
   const options = { mode, ...(lora ? { rank: lora.r, alpha: lora.lora_alpha } : {}) };
   return {
     ...BLANK,
     id,
     title: titleOf({ ...DEFAULTS, ...options }),
     state: "loaded",
+    objective: task.objective,
     created: Date.now(),
     settings: {
       data: { kind: "file", name: file },

@@ -26,7 +26,8 @@ export class TryPanel {
 
   /** Labels with a run from now on. */
   use(run: RunRecord | null): void {
-    const usable = run?.usable ? run : null;
+    const writes = run?.objective === "lm";
+    const usable = run?.usable && !writes ? run : null;
     const changed =
       usable?.id !== this.run?.id ||
       usable?.evaluations.length !== this.run?.evaluations.length ||
@@ -36,9 +37,11 @@ export class TryPanel {
     this.message.disabled = usable === null;
     setText(
       byId("try-help"),
-      usable === null
-        ? "Once a run has learned something, type a message here: it is labelled as you type."
-        : `With ${usable.title}${usable.state === "training" ? ", as it stands at its last evaluation" : ""}.`,
+      writes
+        ? "This adapter labels nothing: it writes, below."
+        : usable === null
+          ? "Once a run has learned something, type a message here: it is labelled as you type."
+          : `With ${usable.title}${usable.state === "training" ? ", as it stands at its last evaluation" : ""}.`,
     );
     if (usable === null) this.place.replaceChildren();
     else if (changed) this.soon();

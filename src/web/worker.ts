@@ -1,7 +1,8 @@
 /** The page's worker: reads, trains, labels and keeps, so that the page itself never waits. */
 import { joinPath } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
-import { ConfigError } from "../errors.ts";
+import type { Objective } from "../config.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
 import type { DownloadEvent } from "../io/download.ts";
 import { loadAdapter, namedBase } from "../io/open-adapter.ts";
 import { baseShapes } from "../names.ts";
@@ -12,7 +13,18 @@ import { unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { asFault, faultOfRun } from "./faults.ts";
-import type { Answer, Api, Call, DeviceReport, Event, Fault, RunRecord, Settings } from "./protocol.ts";
+import type {
+  Answer,
+  Api,
+  Call,
+  DeviceReport,
+  Event,
+  Fault,
+  RunRecord,
+  Settings,
+  WriteReport,
+  WriteRequest,
+} from "./protocol.ts";
 import { addModel, firstRows, forgetModel, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
 import {
   folderOf,
@@ -28,6 +40,7 @@ import {
 } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
 import { bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
+import type { Writer } from "./writer.ts";
 
 /** A refusal that says what would help. */
 class Refused extends Error {
@@ -40,6 +53,8 @@ const tell = (event: Event) => self.postMessage(event);
 
 let training: Training | undefined;
 const tester = new Tester();
+let writer: Writer | undefined;
+let writing = new AbortController();
 /** Whether a run is under way or about to begin. */
 let taken = false;
 
@@ -83,10 +98,7 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
       } finally {
         training = undefined;
         taken = false;
-        if (run.fault?.name === "DeviceError") {
-          tester.close();
-          await dropDevice(materials.device);
-        }
+        if (run.fault?.name === "DeviceError") await giveUp(materials.device);
       }
       return true;
     }).then((done) => {
@@ -96,6 +108,34 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
       );
     }, reject);
   });
+}
+
+/** Closes a device that has failed, with all that is on it. */
+async function giveUp(device: Backend): Promise<void> {
+  tester.close();
+  writer?.close();
+  await dropDevice(device);
+}
+
+/** Writes text. Its code is loaded when it is first asked for. */
+async function write(request: WriteRequest): Promise<WriteReport> {
+  writing = new AbortController();
+  const { signal } = writing;
+  const { adapter: id } = request;
+  const adapter = id === null ? null : { name: id, directory: resultOf(id) };
+  const name = id === null ? request.model : (await readRun(id)).settings.model;
+  const device = await deviceOf(request.device);
+  const model = await openModel(name, { onProgress: downloads });
+  writer ??= new (await import("./writer.ts")).Writer();
+  try {
+    return await writer.write({ device, model, adapter }, request, signal, (piece, seconds) =>
+      tell({ type: "written", piece, seconds }),
+    );
+  } catch (error) {
+    // A run on it gives it up itself.
+    if (error instanceof DeviceError && !taken) await giveUp(device);
+    throw error;
+  }
 }
 
 /** What a run has learned: from memory while it goes on, else from its files. */
@@ -119,13 +159,19 @@ async function partsOf({ id, settings }: RunRecord) {
 }
 
 /** Keeps an adapter from outside as a run that can be tried; over the base model that it names where that is here. */
-async function takeAdapter(files: File[], fallback: string): Promise<string> {
+async function takeAdapter(files: File[], fallback: string, objective?: Objective): Promise<string> {
   const id = newId();
   try {
     await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
     const named = await namedBase(joinPath(resultOf(id), "adapter"));
     const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
     const { meta } = await loadAdapter(resultOf(id), await openModel(name));
+    if (objective !== undefined && meta.task.objective !== objective)
+      throw new ConfigError("This adapter labels messages and writes no text", {
+        expected: "an adapter of a language model (CAUSAL_LM)",
+        found: "one of a classifier (SEQ_CLS)",
+        hint: "load it under Runs",
+      });
     await keepRun(loadedRun(id, name, files[0]!.name, meta));
   } catch (error) {
     await forgetRun(id);
@@ -211,6 +257,8 @@ const api: Api = {
     return zipDirectory(directory, what === "run" ? `lowrank-${id}` : "adapter");
   },
   loadAdapter: takeAdapter,
+  write,
+  stopWriting: async () => writing.abort(),
   async forget(id) {
     if (training?.run.id === id) throw new ConfigError("This run is under way", { hint: "stop it first" });
     await forgetRun(id);

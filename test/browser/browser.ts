@@ -100,3 +100,12 @@ export async function openPage(context: BrowserContext, url: string): Promise<Te
   await page.goto(url);
   return { page, faults };
 }
+
+let shared: Promise<BrowserContext> | undefined;
+
+/** The page of `npm run web`, with storage of its own, in one browser for all of a test file. */
+export async function freshPage(): Promise<TestPage & { context: BrowserContext }> {
+  shared ??= openBrowser();
+  const context = await (await shared).browser()!.newContext();
+  return { context, ...(await openPage(context, await webServer())) };
+}

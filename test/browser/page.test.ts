@@ -1,26 +1,17 @@
 /** The page in Chromium, from `npm run web`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/device.ts";
 import { Classifier } from "../../src/train/classifier.ts";
 import { temporaryFolder } from "../border.ts";
 import { test } from "../harness.ts";
 import { messages, tinyModel } from "../tiny.ts";
-import { openBrowser, openPage, webServer } from "./browser.ts";
+import { freshPage, openBrowser, openPage, webServer } from "./browser.ts";
 import { assertAccessible, download, pickFile, set, start, stepsTaken, waitForState } from "./page.ts";
 
 const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
-
-let shared: Promise<BrowserContext> | undefined;
-
-/** A page of its own storage, in one browser for all. */
-async function freshPage() {
-  shared ??= openBrowser();
-  const context = await (await shared).browser()!.newContext();
-  return { context, ...(await openPage(context, await webServer())) };
-}
 
 test("a run on WASM from a file to its end: figures, curves, result, words that are typed", async () => {
   const { page, faults } = await freshPage();
