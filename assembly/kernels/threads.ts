@@ -4,8 +4,14 @@
 // A slice never decides how a number is made: slices are whole blocks of results, and every result is one thread's work, in
 // an order that does not depend on the slice. So results are the same bits for any number of threads.
 
-/** Turns around the barrier before a thread goes to sleep: a few microseconds, about what waking up takes. */
-const SPINS: i32 = 4000;
+/**
+ * Turns around the barrier before a thread goes to sleep, some 100 microseconds: to wake one that sleeps costs all threads more
+ * than most dispatches take. Where the turns were in vain, because the processor is busy with others, half as many follow.
+ */
+const MOST_TURNS: i32 = 100000;
+const FEWEST_TURNS: i32 = 1000;
+
+let turns: i32 = MOST_TURNS;
 
 let thread: u32 = 0;
 let threads: u32 = 1;
@@ -68,8 +74,12 @@ export function barrier(): void {
     atomic.notify(meeting + 4);
     return;
   }
-  for (let i = 0; i < SPINS; i++) {
-    if (atomic.load<i32>(meeting, 4) != turn) return;
+  for (let i = 0; i < turns; i++) {
+    if (atomic.load<i32>(meeting, 4) != turn) {
+      turns = min(turns * 2, MOST_TURNS);
+      return;
+    }
   }
+  turns = max(turns / 2, FEWEST_TURNS);
   while (atomic.load<i32>(meeting, 4) == turn) atomic.wait<i32>(meeting + 4, turn, -1);
 }
