@@ -5,20 +5,19 @@
 import { availableMemory, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
-import type { Dispatch, StepValues } from "../ops/kernel.ts";
+import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
-import { type Program, resolve, resolveDims, type SegmentName } from "../plan/plan.ts";
+import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { SHADERS } from "./shaders.ts";
+import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 
 // The specification's values: Node has no globals for them.
 const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
 const MAP_READ_MODE = 1;
 const COMPUTE_STAGE = 4;
 
-/** Bytes from one dispatch's scalars to the next: WebGPU's largest alignment of a uniform binding. */
-const UNIFORM_STRIDE = 256;
 /** Uploads are cut into pieces of this many bytes. */
 const WRITE_BYTES = 16 << 20;
 
@@ -43,7 +42,10 @@ function isSoftware(info: GPUAdapterInfo): boolean {
  */
 export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
   const gpu = await requestGPU();
-  const adapter = (await gpu?.requestAdapter({ powerPreference: "high-performance" })) ?? null;
+  const refuse = (error: unknown): never => {
+    throw new DeviceError("WebGPU gives no device", { found: (error as Error).message, cause: error });
+  };
+  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(refuse);
   if (!adapter)
     throw new DeviceError("no WebGPU adapter", {
       expected: "a Vulkan, Metal or Direct3D 12 driver",
@@ -53,10 +55,8 @@ export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
   if (hardware && isSoftware(adapter.info))
     throw new DeviceError("no hardware GPU", { found: `only ${nameOf(adapter.info)}, a software driver` });
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-  const device = await adapter.requestDevice({
-    label: "lowrank",
-    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
-  });
+  const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
+  const device = await adapter.requestDevice({ label: "lowrank", requiredLimits }).catch(refuse);
   return new WebGPUBackend(device, adapter.info);
 }
 
@@ -66,11 +66,9 @@ interface Compiled {
 }
 
 /** The scalars of a dispatch that are pipeline constants. */
-function constantsOf({ kernel, scalars }: Dispatch): Record<string, number> {
-  const named = Object.entries(kernel.dims).map(([name, type], i) => ({ name, type, value: scalars[i]! }));
-  return Object.fromEntries(
-    named.filter(({ type }) => type === "override").map(({ name, value }) => [name, resolve(value, {} as StepValues)]),
-  );
+function constantsOf(dispatch: Dispatch): Record<string, number> {
+  const dims = Object.entries(resolveDims(dispatch, NO_VALUES));
+  return Object.fromEntries(dims.filter(([name]) => dispatch.kernel.dims[name] === "override"));
 }
 
 /** A kernel with its constants: one pipeline each. */
@@ -116,11 +114,17 @@ class WebGPUBackend implements Backend {
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
     const variants = new Map(used.map((dispatch) => [variantOf(dispatch), dispatch]));
     await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
+    let session: WebGPUSession;
+    let reported: Promise<(GPUError | null)[]>;
     this.device.pushErrorScope("out-of-memory");
     this.device.pushErrorScope("validation");
-    const session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!, lender);
-    const invalid = await this.device.popErrorScope();
-    const memory = await this.device.popErrorScope();
+    try {
+      session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!, lender);
+    } finally {
+      // Both in this turn: scopes are one stack, and the next program may push its own in the next.
+      reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
+    }
+    const [invalid, memory] = await reported;
     const error = memory ?? invalid;
     if (error) {
       session.destroy();
@@ -171,8 +175,11 @@ class WebGPUBackend implements Backend {
       this.kernels.set(variant, { layout, pipeline });
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
-      throw new DeviceError(`shaders/${kernel.name}.wgsl does not compile`, {
-        found: messages.map(({ lineNum, message }) => `line ${lineNum}: ${message}`).join("; ") || String(error),
+      const faults = messages.filter(({ type }) => type === "error");
+      if (faults.length === 0) this.check();
+      const summary = faults.length > 0 ? "does not compile" : "compiles, but the device makes no pipeline of it";
+      throw new DeviceError(`shaders/${kernel.name}.wgsl ${summary}`, {
+        found: faults.map(({ lineNum, message }) => `line ${lineNum}: ${message}`).join("; ") || String(error),
         cause: error,
       });
     }
@@ -180,18 +187,23 @@ class WebGPUBackend implements Backend {
 }
 
 interface Step {
-  dispatch: Dispatch;
   pipeline: GPUComputePipeline;
   group: GPUBindGroup;
-  /** Where its scalars are, in words from the start of the uniform buffer. */
-  word: number;
+  scalars: Scalars;
+}
+
+interface Recorded {
+  clears: Tensor[];
+  steps: Step[];
+  /** Those of the steps that have any that change. */
+  changing: Scalars[];
 }
 
 class WebGPUSession implements Session {
   private readonly buffers: GPUBuffer[] = [];
   private readonly uniforms: GPUBuffer;
-  private readonly words: DataView;
-  private readonly segments = new Map<SegmentName, { clears: Tensor[]; steps: Step[] }>();
+  private readonly scalars: ScalarList;
+  private readonly segments = new Map<SegmentName, Recorded>();
   private readonly staging: GPUBuffer[] = [];
   private released = false;
 
@@ -202,48 +214,60 @@ class WebGPUSession implements Session {
     lender?: WebGPUSession,
   ) {
     lender?.check();
-    const { device } = backend;
-    const { memory, segments } = program;
+    const count = program.segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
+    this.scalars = new ScalarList(count);
+    this.uniforms = backend.device.createBuffer({
+      label: "scalars",
+      size: this.scalars.bytes.byteLength,
+      usage: BUFFER.UNIFORM | BUFFER.COPY_DST,
+    });
+    try {
+      this.allocate(lender);
+      this.bind(compiled);
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
+  }
+
+  private allocate(lender: WebGPUSession | undefined): void {
+    const { device, users } = this.backend;
     const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
     // Bindings have at least 16 bytes: also those of views at the end of a buffer, which start at multiples of 256.
-    const lent = lentBuffers(program, lender?.program);
-    for (const [i, { label, bytes }] of memory.buffers.entries()) {
+    const lent = lentBuffers(this.program, lender?.program);
+    for (const [i, { label, bytes }] of this.program.memory.buffers.entries()) {
       const root = lent.get(i);
       const buffer = root
         ? lender!.bufferOf(root)
         : device.createBuffer({ label, size: Math.ceil(bytes / 16) * 16, usage });
-      backend.users.set(buffer, (backend.users.get(buffer) ?? 0) + 1);
+      users.set(buffer, (users.get(buffer) ?? 0) + 1);
       this.buffers.push(buffer);
     }
-    const count = segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
-    this.words = new DataView(new ArrayBuffer(Math.max(1, count) * UNIFORM_STRIDE));
-    this.uniforms = device.createBuffer({
-      label: "scalars",
-      size: this.words.byteLength,
-      usage: BUFFER.UNIFORM | BUFFER.COPY_DST,
-    });
-    let word = 0;
-    for (const { name, clears, dispatches } of segments) {
+  }
+
+  private bind(compiled: (dispatch: Dispatch) => Compiled): void {
+    for (const { name, clears, dispatches } of this.program.segments) {
       const steps = dispatches.map((dispatch): Step => {
         const { layout, pipeline } = compiled(dispatch);
-        const size = Math.ceil((dispatch.scalars.length * 4) / 16) * 16;
-        const group = device.createBindGroup({
+        const scalars = this.scalars.add(dispatch);
+        const uniform = { buffer: this.uniforms, offset: scalars.offset, size: scalars.size };
+        const resources = [...dispatch.tensors.map((tensor) => this.binding(tensor)), uniform];
+        const group = this.backend.device.createBindGroup({
           label: dispatch.kernel.name,
           layout,
-          entries: [
-            ...dispatch.tensors.map((tensor, binding) => ({ binding, resource: this.binding(tensor) })),
-            {
-              binding: dispatch.tensors.length,
-              resource: { buffer: this.uniforms, offset: word * 4, size },
-            },
-          ],
+          entries: resources.map((resource, binding) => ({ binding, resource })),
         });
-        const step = { dispatch, pipeline, group, word };
-        word += UNIFORM_STRIDE / 4;
-        return step;
+        return { pipeline, group, scalars };
       });
-      this.segments.set(name, { clears, steps });
+      const changing = steps.map(({ scalars }) => scalars).filter(({ changes }) => changes.length > 0);
+      this.segments.set(name, { clears, steps, changing });
     }
+    this.upload(0, this.scalars.bytes.byteLength);
+  }
+
+  private upload(first: number, end: number): void {
+    const { buffer } = this.scalars.bytes;
+    if (first < end) this.backend.device.queue.writeBuffer(this.uniforms, first, buffer, first, end - first);
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
@@ -304,24 +328,16 @@ class WebGPUSession implements Session {
     this.check();
     const { device } = this.backend;
     const encoder = device.createCommandEncoder({ label: names.join("+") });
-    const segments = names.map((name) => this.segments.get(name)!);
-    for (const { steps } of segments) for (const step of steps) this.writeScalars(step, values);
-    const first = segments.find(({ steps }) => steps.length > 0)?.steps[0]?.word ?? 0;
-    const last = segments.findLast(({ steps }) => steps.length > 0)?.steps.at(-1)?.word ?? 0;
-    device.queue.writeBuffer(
-      this.uniforms,
-      first * 4,
-      this.words.buffer,
-      first * 4,
-      (last - first) * 4 + UNIFORM_STRIDE,
-    );
-    for (const { clears, steps } of segments) {
+    for (const name of names) {
+      const { clears, steps, changing } = this.segments.get(name)!;
+      const { first, end } = this.scalars.update(changing, values);
+      this.upload(first, end);
       for (const tensor of clears) encoder.clearBuffer(this.bufferOf(tensor), tensor.byteOffset, tensor.bytes);
       const pass = encoder.beginComputePass();
-      for (const { dispatch, pipeline, group } of steps) {
+      for (const { pipeline, group, scalars } of steps) {
         pass.setPipeline(pipeline);
         pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(...dispatch.kernel.grid(resolveDims(dispatch, values)));
+        pass.dispatchWorkgroups(...scalars.grid);
       }
       pass.end();
     }
@@ -341,17 +357,6 @@ class WebGPUSession implements Session {
   private check(): void {
     if (this.released) throw new DeviceError(RELEASED);
     this.backend.check();
-  }
-
-  private writeScalars({ dispatch, word }: Step, values: StepValues): void {
-    let at = word * 4;
-    Object.values(dispatch.kernel.dims).forEach((type, i) => {
-      if (type === "override") return;
-      const value = resolve(dispatch.scalars[i]!, values);
-      if (type === "f32") this.words.setFloat32(at, value, true);
-      else this.words.setUint32(at, value, true);
-      at += 4;
-    });
   }
 
   private bufferOf(tensor: Tensor): GPUBuffer {

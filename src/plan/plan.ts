@@ -2,7 +2,7 @@
  * A plan: the ordered dispatches of a step as data, with the memory they need. It is built once for a model, a mode and a
  * capacity, prepared once by a backend, and replayed for every batch.
  */
-import type { Dispatch, Scalar, StepValues } from "../ops/kernel.ts";
+import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 import { type MemoryPlan, showMemory } from "./memory.ts";
 
@@ -25,14 +25,10 @@ export interface Program {
   memory: MemoryPlan;
 }
 
-/** The number that a scalar stands for in this step. */
-export function resolve(scalar: Scalar, values: StepValues): number {
-  return typeof scalar === "number" ? scalar : values[scalar];
-}
-
-/** The scalars of a dispatch by name, resolved. */
+/** The scalars of a dispatch by name, as numbers: those of this step where they change. */
 export function resolveDims({ kernel, scalars }: Dispatch, values: StepValues): Record<string, number> {
-  return Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, resolve(scalars[i]!, values)]));
+  const numbers = scalars.map((scalar) => (typeof scalar === "number" ? scalar : values[scalar]));
+  return Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, numbers[i]!]));
 }
 
 /** The plan as a table: every dispatch with its tensors, their shapes and bytes, then the memory by kind. */

@@ -1,0 +1,76 @@
+/** The scalars of a program's dispatches as one uniform buffer, of which a step changes a few. */
+import { type Dispatch, type Grid, type Kernel, NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import { resolveDims } from "../plan/plan.ts";
+
+/** Bytes from one dispatch's scalars to the next: WebGPU's largest alignment of a uniform binding. */
+const STRIDE = 256;
+
+interface Place {
+  byte: number;
+  isFloat: boolean;
+}
+
+/** A scalar that changes from step to step. */
+interface Change extends Place {
+  name: string;
+  value: keyof StepValues;
+}
+
+/** The scalars of one dispatch, and the grid that follows from them, as of the last step. */
+export interface Scalars {
+  kernel: Kernel;
+  /** Where they are in the buffer, and how many bytes. */
+  offset: number;
+  size: number;
+  dims: Record<string, number>;
+  grid: Grid;
+  changes: Change[];
+}
+
+export class ScalarList {
+  /** The buffer's contents. */
+  readonly bytes: DataView<ArrayBuffer>;
+  private length = 0;
+
+  /** Room for the scalars of `count` dispatches. */
+  constructor(count: number) {
+    this.bytes = new DataView(new ArrayBuffer(Math.max(1, count) * STRIDE));
+  }
+
+  add(dispatch: Dispatch): Scalars {
+    const { kernel, scalars } = dispatch;
+    const offset = this.length++ * STRIDE;
+    const dims = resolveDims(dispatch, NO_VALUES);
+    const changes: Change[] = [];
+    let byte = offset;
+    for (const [i, [name, type]] of Object.entries(kernel.dims).entries()) {
+      if (type === "override") continue;
+      const place = { byte, isFloat: type === "f32" };
+      const scalar = scalars[i]!;
+      this.set(place, dims[name]!);
+      if (typeof scalar === "string") changes.push({ ...place, name, value: scalar });
+      byte += 4;
+    }
+    return { kernel, offset, size: Math.ceil((byte - offset) / 16) * 16, dims, grid: kernel.grid(dims), changes };
+  }
+
+  /** Takes in a step's values; returns the range of bytes that they are in, empty where nothing changes. */
+  update(list: readonly Scalars[], values: StepValues): { first: number; end: number } {
+    let [first, end] = [this.bytes.byteLength, 0];
+    for (const one of list) {
+      for (const change of one.changes) {
+        one.dims[change.name] = values[change.value];
+        this.set(change, values[change.value]);
+        first = Math.min(first, change.byte);
+        end = Math.max(end, change.byte + 4);
+      }
+      one.grid = one.kernel.grid(one.dims);
+    }
+    return { first, end };
+  }
+
+  private set({ byte, isFloat }: Place, value: number): void {
+    if (isFloat) this.bytes.setFloat32(byte, value, true);
+    else this.bytes.setUint32(byte, value, true);
+  }
+}

@@ -1,0 +1,149 @@
+/** The WebGPU backend where a device fails, by a device that is none: what it reports, and what is left behind. */
+import * as assert from "uvu/assert";
+import { requestGPU } from "#platform";
+import { openWebGPU } from "../src/backend/webgpu.ts";
+import { openDevice } from "../src/device.ts";
+import { DeviceError } from "../src/errors.ts";
+import { NO_VALUES, type Scalar } from "../src/ops/kernel.ts";
+import { residualForward } from "../src/ops/residual.ts";
+import { planMemory } from "../src/plan/memory.ts";
+import { Tensor } from "../src/tensor.ts";
+import { assertFails } from "./border.ts";
+import { test } from "./harness.ts";
+
+/** Larger buffers than this are out of memory. */
+const ROOM = 1000;
+
+/** As much of a GPUDevice as the backend uses; it computes nothing. */
+class FakeDevice {
+  readonly limits = { maxStorageBufferBindingSize: 1 << 20, maxBufferSize: 1 << 20 };
+  readonly lost = new Promise<never>(() => {});
+  readonly scopes: { kind: GPUErrorFilter; error: GPUError | null }[] = [];
+  /** Labels of buffers that are there. */
+  readonly buffers: string[] = [];
+  /** Uploads as [label, first byte, bytes]. */
+  readonly writes: [string, number, number][] = [];
+  readonly queue = {
+    writeBuffer: ({ label }: { label: string }, at: number, _: unknown, __: number, size: number) =>
+      this.writes.push([label, at, size]),
+    submit() {},
+  };
+  messages: { type: string; lineNum: number; message: string }[] = [];
+  pipeline: () => Promise<unknown> = async () => ({});
+
+  addEventListener(): void {}
+  destroy(): void {}
+  createBindGroupLayout(): void {}
+  createPipelineLayout(): void {}
+  createBindGroup(): void {}
+  createShaderModule = () => ({ getCompilationInfo: async () => ({ messages: this.messages }) });
+  createComputePipelineAsync = () => this.pipeline();
+
+  createCommandEncoder() {
+    const nothing = () => {};
+    const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing };
+    return { beginComputePass: () => pass, finish: nothing };
+  }
+
+  createBuffer({ label, size }: { label: string; size: number }) {
+    const scope = this.scopes.findLast(({ kind }) => kind === "out-of-memory");
+    if (size > ROOM && scope) scope.error ??= { message: `no room for ${label}` };
+    this.buffers.push(label);
+    return { label, destroy: () => this.buffers.splice(this.buffers.indexOf(label), 1) };
+  }
+
+  pushErrorScope(kind: GPUErrorFilter): void {
+    this.scopes.push({ kind, error: null });
+  }
+
+  popErrorScope = (): Promise<GPUError | null> => Promise.resolve(this.scopes.pop()!.error);
+}
+
+/** Runs `body` where `requestDevice` is all that the system's hardware adapter does. */
+async function withAdapter(requestDevice: () => Promise<unknown>, body: () => Promise<void>): Promise<void> {
+  const gpu = (await requestGPU())!;
+  const { limits } = new FakeDevice();
+  const adapter = { info: { description: "a graphics card" }, limits, requestDevice };
+  Object.defineProperty(gpu, "requestAdapter", { value: async () => adapter, configurable: true });
+  await body().finally(() => Reflect.deleteProperty(gpu, "requestAdapter"));
+}
+
+function testFake(name: string, body: (device: FakeDevice) => Promise<void>): void {
+  const device = new FakeDevice();
+  test(name, () =>
+    withAdapter(
+      async () => device,
+      () => body(device),
+    ),
+  );
+}
+
+function sum(elements: number, rows: Scalar = 1) {
+  const [out, a, b] = ["out", "a", "b"].map((name) => new Tensor(`${name} ${elements}`, [1, elements], "output"));
+  const segments = [{ name: "forward" as const, clears: [], dispatches: [residualForward(out!, a!, b!, rows)] }];
+  return { segments, memory: planMemory(segments) };
+}
+
+test("auto computes on the CPU where a hardware adapter gives no device, and says why", async () => {
+  const refuse = () => Promise.reject(new Error("a limit is too large"));
+  await withAdapter(refuse, async () => {
+    const device = await openDevice("auto", { threads: 1 });
+    device.destroy();
+    assert.is(device.info.kind, "wasm");
+    assert.is(device.info.why, "WebGPU gives no device: a limit is too large");
+    await assertFails(DeviceError, ["gives no device", "a limit is too large"], () => openDevice("webgpu"));
+  });
+});
+
+testFake(
+  "of two programs at the same time the one without room is refused, and nothing of it stays",
+  async (device) => {
+    const backend = await openWebGPU();
+    (await backend.prepare(sum(8))).destroy();
+    assert.equal(device.buffers, []);
+    const [large, small] = await Promise.allSettled([backend.prepare(sum(ROOM)), backend.prepare(sum(8))]);
+    assert.is(small.status, "fulfilled");
+    assert.is(large.status, "rejected");
+    assert.match((large as PromiseRejectedResult).reason.message, /out of memory\n {2}found: {4}no room for out 1000/);
+    assert.equal(device.buffers.sort(), ["a 8", "b 8", "out 8", "scalars"]);
+  },
+);
+
+testFake("a plan that makes no sense leaves no buffer and no error scope", async (device) => {
+  const backend = await openWebGPU();
+  const { segments, memory } = sum(8);
+  const place = new Map([...memory.place].slice(0, 2));
+  await assertFails(DeviceError, ["b 8 is not part of the plan"], () =>
+    backend.prepare({ segments, memory: { ...memory, place } }),
+  );
+  assert.equal([device.buffers, device.scopes], [[], []]);
+});
+
+testFake("a pipeline that the device does not make is no fault of the shader, unless it has one", async (device) => {
+  const backend = await openWebGPU();
+  device.pipeline = () => Promise.reject(new Error("internal"));
+  device.messages = [{ type: "warning", lineNum: 1, message: "slow" }];
+  await assertFails(DeviceError, ["residual_forward.wgsl compiles, but", "internal"], () => backend.prepare(sum(8)));
+  device.messages.push({ type: "error", lineNum: 7, message: "no type" });
+  await assertFails(DeviceError, ["does not compile", "line 7: no type"], () => backend.prepare(sum(8)));
+  device.messages = [];
+  device.pipeline = () => {
+    backend.destroy();
+    return Promise.reject(new Error("internal"));
+  };
+  await assertFails(DeviceError, ["the device was released"], () => backend.prepare(sum(8)));
+});
+
+testFake("a step uploads the scalars that change, and no others", async (device) => {
+  const backend = await openWebGPU();
+  for (const [rows, uploads] of [
+    [1, []],
+    ["tokens", [["scalars", 0, 4]]],
+  ] as const) {
+    const session = await backend.prepare(sum(8, rows));
+    assert.equal(device.writes.splice(0), [["scalars", 0, 256]]);
+    session.run(["forward"], { ...NO_VALUES, tokens: 1 });
+    assert.equal(device.writes.splice(0), uploads);
+    session.destroy();
+  }
+});
