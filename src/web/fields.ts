@@ -136,6 +136,7 @@ const TARGET_NAMES: Record<string, string> = {
 export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe"];
 
 export class Fields {
+  /** Of a field that holds something else: the last value that made sense. */
   readonly values: Values = { ...START };
   private readonly groups: { field: Field; group: HTMLElement }[] = [];
   private readonly wrong = new Set<Key>();
@@ -174,8 +175,12 @@ export class Fields {
     for (const { field, group } of this.groups) group.hidden = !(field.modes ?? MODES).includes(this.values.mode);
   }
 
-  private take(key: Key, value: unknown): void {
-    Object.assign(this.values, { [key]: value });
+  private take(key: Key, value: unknown, isWrong = false): void {
+    if (isWrong) this.wrong.add(key);
+    else {
+      this.wrong.delete(key);
+      Object.assign(this.values, { [key]: value });
+    }
     if (key === "mode") this.showRelevant();
     this.changed(key);
   }
@@ -195,9 +200,7 @@ export class Fields {
 
   private makeNumber({ key, ...field }: Field): HTMLElement {
     return numberField(`field-${key}`, START[key] as number, field, (value, isWrong) => {
-      if (isWrong) this.wrong.add(key);
-      else this.wrong.delete(key);
-      this.take(key, value);
+      this.take(key, value, isWrong);
     });
   }
 
@@ -223,10 +226,9 @@ export class Fields {
     const fault = h("p", { class: "wrong" });
     const hear = () => {
       const chosen = boxes.filter(({ checked }) => checked).map(({ value }) => value);
-      fault.textContent = chosen.length === 0 ? "Choose at least one" : "";
-      if (chosen.length === 0) this.wrong.add(key);
-      else this.wrong.delete(key);
-      this.take(key, chosen);
+      const isWrong = chosen.length === 0;
+      fault.textContent = isWrong ? "Choose at least one" : "";
+      this.take(key, chosen, isWrong);
     };
     for (const box of boxes) box.addEventListener("input", hear);
     return h(

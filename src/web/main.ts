@@ -32,9 +32,9 @@ const write = new WritePanel(
   () => void runs.refresh(),
 );
 
-/** The settings as they stand; null while some are missing or make no sense. */
+/** The settings as they stand; null while there is no file or no model. */
 function settingsNow(): Settings | null {
-  if (data.choice === null || model.name === null || !fields.valid) return null;
+  if (data.choice === null || model.name === null) return null;
   const { device, split, balance, dedupe, maxLength, ...options } = fields.values;
   return { data: data.choice, model: model.name, device, split, balance, dedupe, maxLength, options };
 }
@@ -72,6 +72,10 @@ async function look(): Promise<void> {
       showEstimate(null);
       return;
     }
+  }
+  if (!fields.valid) {
+    showEstimate(null);
+    return;
   }
   try {
     const estimate = await session.estimate(settings);

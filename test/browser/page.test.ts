@@ -151,7 +151,12 @@ test("a bad file is told of where it was picked, by its line; a good one mends i
   await assertAccessible(page);
   await pickFile(page, "a,b,c\nfirst,1,x\nsecond,2,y\n", "unclear.csv");
   await fault.locator("text=Which column is the text").waitFor();
+  // A field that makes no sense keeps nobody from seeing what is in the file.
+  await set(page, { rank: 0 });
   await pickFile(page, `${messages(40)}spam\nham,too,many\n`);
+  await page.waitForSelector("#data-report >> text=80 used");
+  assert.ok(await page.isDisabled("#start"));
+  await set(page, { rank: 8 });
   await page.waitForSelector("#start:not([disabled])");
   assert.is(await fault.textContent(), "");
   assert.match(
