@@ -8,9 +8,10 @@
 //   b     (read)  [k, n], element [k, j] at b_offset + k * b_row + j * b_col; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
-// Grid: (ceil(n / 16), ceil(m / 4)). A workgroup makes 4 rows x 16 columns; its lanes share the depth, neighbours along
-// what lies side by side in b: 16 columns and 4 parts of the depth, or 4 columns and 16 parts, four times. A sum's order
-// does not depend on m. Reference: BLAS gemv, with BLIS's strides.
+// Grid: (ceil(n / 16), ceil(m / 4)) where b's columns lie side by side, else (ceil(n / 64), ceil(m / 4)). A workgroup makes 4
+// rows; its lanes share the depth, neighbours along what lies side by side in b: 16 columns and 4 parts of the depth, or eight
+// times eight columns and 8 parts. Then a lane adds up the parts of a column: one barrier in all, of which a software driver
+// does not have many in a millisecond. A sum's order does not depend on m. Reference: BLAS gemv, with BLIS's strides.
 
 struct Dims {
   m: u32, n: u32, k: u32,
@@ -30,8 +31,13 @@ override b_half: u32;
 
 const LANES = 64u;
 const ROWS = 4u;
+/** Lanes side by side where columns are. */
 const COLUMNS = 16u;
-var<workgroup> partial: array<vec4f, LANES>;
+/** Lanes side by side where the depth is, and columns of each. */
+const PARTS = 8u;
+const OWN = 8u;
+/** Each lane's sums of four rows, a column behind the other. */
+var<workgroup> partial: array<vec4f, OWN * LANES>;
 
 fn right(at: u32) -> f32 {
   if (b_half != 0u) {
@@ -55,36 +61,65 @@ fn store(row: u32, col: u32, sum: f32) {
   out[at] = value;
 }
 
+fn store_rows(row: u32, col: u32, first: u32, parts: u32, next: u32) {
+  var sum = partial[first];
+  for (var p = 1u; p < parts; p++) {
+    sum += partial[first + p * next];
+  }
+  store(row, col, sum.x);
+  store(row + 1u, col, sum.y);
+  store(row + 2u, col, sum.z);
+  store(row + 3u, col, sum.w);
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.y * ROWS;
   // Rows and columns beyond the edge repeat the last one: their sums are made and not stored.
   let rows = dims.a_offset + min(row + vec4u(0u, 1u, 2u, 3u), vec4u(dims.m - 1u)) * dims.a_row;
-  let by_columns = dims.b_col == 1u;
-  let columns = select(4u, COLUMNS, by_columns);
-  let parts = LANES / columns;
-  let column = select(lane / parts, lane % columns, by_columns);
-  let part = select(lane % parts, lane / columns, by_columns);
-  let next = select(1u, columns, by_columns);
-  for (var first = 0u; first < COLUMNS; first += columns) {
-    let col = group.x * COLUMNS + first + column;
-    let b_at = dims.b_offset + min(col, dims.n - 1u) * dims.b_col;
+  if (dims.b_col == 1u) {
+    let col = group.x * COLUMNS + lane % COLUMNS;
+    let b_at = dims.b_offset + min(col, dims.n - 1u);
+    let parts = LANES / COLUMNS;
     var sum = vec4f();
-    for (var k = part; k < dims.k; k += parts) {
+    for (var k = lane / COLUMNS; k < dims.k; k += parts) {
       let x = rows + k * dims.a_col;
       sum += right(b_at + k * dims.b_row) * vec4f(a[x.x], a[x.y], a[x.z], a[x.w]);
     }
     partial[lane] = sum;
     workgroupBarrier();
-    if (part == 0u) {
-      for (var p = 1u; p < parts; p++) {
-        sum += partial[lane + p * next];
-      }
-      store(row, col, sum.x);
-      store(row + 1u, col, sum.y);
-      store(row + 2u, col, sum.z);
-      store(row + 3u, col, sum.w);
+    if (lane < COLUMNS) {
+      store_rows(row, col, lane, parts, COLUMNS);
     }
-    workgroupBarrier();
+    return;
   }
+  let col = group.x * LANES + lane / PARTS * OWN;
+  let last = vec4u(dims.n - 1u);
+  let low = dims.b_offset + min(col + vec4u(0u, 1u, 2u, 3u), last) * dims.b_col;
+  let high = dims.b_offset + min(col + vec4u(4u, 5u, 6u, 7u), last) * dims.b_col;
+  var sum0 = vec4f(); var sum1 = vec4f(); var sum2 = vec4f(); var sum3 = vec4f();
+  var sum4 = vec4f(); var sum5 = vec4f(); var sum6 = vec4f(); var sum7 = vec4f();
+  for (var k = lane % PARTS; k < dims.k; k += PARTS) {
+    let x = rows + k * dims.a_col;
+    let left = vec4f(a[x.x], a[x.y], a[x.z], a[x.w]);
+    let b_row = k * dims.b_row;
+    sum0 += right(low.x + b_row) * left;
+    sum1 += right(low.y + b_row) * left;
+    sum2 += right(low.z + b_row) * left;
+    sum3 += right(low.w + b_row) * left;
+    sum4 += right(high.x + b_row) * left;
+    sum5 += right(high.y + b_row) * left;
+    sum6 += right(high.z + b_row) * left;
+    sum7 += right(high.w + b_row) * left;
+  }
+  partial[lane] = sum0;
+  partial[LANES + lane] = sum1;
+  partial[2u * LANES + lane] = sum2;
+  partial[3u * LANES + lane] = sum3;
+  partial[4u * LANES + lane] = sum4;
+  partial[5u * LANES + lane] = sum5;
+  partial[6u * LANES + lane] = sum6;
+  partial[7u * LANES + lane] = sum7;
+  workgroupBarrier();
+  store_rows(row, group.x * LANES + lane, lane % OWN * LANES + lane / OWN * PARTS, PARTS, 1u);
 }

@@ -24,19 +24,19 @@ const fixture = JSON.parse(readFileSync(packagePath("test/golden/generation/gene
 /** float32 on both sides. */
 const LOSS = { atol: 0, rtol: 1e-5 };
 
-for (const [name, adapter] of [
-  ["plain", undefined],
-  ["adapter", packagePath("test/golden/generation/lm-adapter")],
+for (const { name, adapter, batchSize, counts } of [
+  // All prompts at the same time; with an adapter, enough to see that it is the right one, in turns, a few rows a step.
+  { name: "plain", batchSize: fixture.prompts.length, counts: [fixture.prompts.length, 5] },
+  { name: "adapter", adapter: packagePath("test/golden/generation/lm-adapter"), batchSize: 2, counts: [3, 1] },
 ] as const)
   testOnDevices(`greedy writing and scores are those of transformers: ${name}`, async () => {
     const { prompts, tokens: maxNewTokens, repetition_penalty: repetitionPenalty, [name]: expected } = fixture;
     const device = await testDevice();
-    const lm = await LanguageModel.load("gpt2-micro", { device, ...(adapter === undefined ? {} : { adapter }) });
+    const lm = await LanguageModel.load("gpt2-micro", { device, batchSize, ...(adapter ? { adapter } : {}) });
     try {
       const ids = async (some: string[], options: object) =>
         (await lm.complete(some, { maxNewTokens, ...options })).map((completion) => completion.ids);
-      // All of it where there is no adapter; with one, enough to see that it is the right one.
-      const [some, few] = adapter === undefined ? [prompts.length, 5] : [5, 2];
+      const [some, few] = counts;
       assert.equal(await ids(prompts.slice(0, some), {}), expected.greedy.slice(0, some));
       assert.equal(await ids(prompts.slice(0, few), { repetitionPenalty }), expected.penalty.slice(0, few));
       const score = await lm.score(prompts.join("\n"));

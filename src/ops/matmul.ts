@@ -35,7 +35,11 @@ export const matmulTall = defineKernel("matmul_tall", BINDINGS, DIMS, ({ m, n })
   ceilDiv(m, 128),
   1,
 ]);
-export const matmulFew = defineKernel("matmul_few", BINDINGS, DIMS, ({ m, n }) => [ceilDiv(n, 16), ceilDiv(m, 4), 1]);
+export const matmulFew = defineKernel("matmul_few", BINDINGS, DIMS, ({ m, n, b_col }) => [
+  ceilDiv(n, b_col === 1 ? 16 : 64),
+  ceilDiv(m, 4),
+  1,
+]);
 /** The same kernels where beta is 0: what was in `out` does not count. */
 const writing = { ...BINDINGS, out: "write" } as const;
 const matmulWideWrite = { ...matmulWide, bindings: writing };
