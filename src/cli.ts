@@ -51,6 +51,27 @@ export function list(value: string): string[] {
     .filter(Boolean);
 }
 
+/**
+ * Runs `work` until it is done or interrupted: by Ctrl-C, a closed terminal or a scheduler, upon which it gets a signal, and
+ * the person at the keyboard `words`. A second Ctrl-C ends the process.
+ */
+export async function interruptible<T>(words: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const abort = new AbortController();
+  const interrupt = (signal: NodeJS.Signals) => {
+    // A terminal that is closed sends several SIGHUP.
+    if (abort.signal.aborted && signal === "SIGINT") process.exit(130);
+    if (!abort.signal.aborted) console.error(`\n${words}`);
+    abort.abort();
+  };
+  const signals: NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+  for (const signal of signals) process.on(signal, interrupt);
+  try {
+    return await work(abort.signal);
+  } finally {
+    for (const signal of signals) process.off(signal, interrupt);
+  }
+}
+
 /** Lines of the standard input that are read before they are worked on together. */
 const LINES = 64;
 
@@ -73,14 +94,23 @@ export async function* inputLines(): AsyncGenerator<string[]> {
 }
 
 /**
- * Runs a command. Exit codes: 0 done, 1 the work failed, 2 the command line or a setting makes no sense. Errors of our own
- * are printed as they are, others with their stack: those are bugs.
+ * Runs a command, whose work is what it prints or what it `leaves` on the disk. Exit codes: 0 done, 1 the work failed, 2 the
+ * command line or a setting makes no sense. Errors of our own are printed as they are, others with their stack: those
+ * are bugs.
  */
-export async function main(work: () => Promise<number>): Promise<void> {
-  // A closed pipe (head, less) ends the command in silence.
-  process.stdout.on("error", () => process.exit(0));
+export async function main(work: () => Promise<number>, leaves: "output" | "files" = "output"): Promise<void> {
+  let unprinted = 0;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // A closed pipe (head, less) is one that has had enough.
+    if (error.code !== "EPIPE" && unprinted === 0) {
+      console.error(`cannot write the output: ${error.message}`);
+      unprinted = 1;
+    }
+    if (leaves === "output") process.exit(unprinted);
+  });
+  process.stderr.on("error", () => {});
   try {
-    process.exitCode = await work();
+    process.exitCode = (await work()) || unprinted;
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : 2;

@@ -9,6 +9,7 @@ import { downloadProgress } from "./report/download.ts";
 import { Classifier } from "./train/classifier.ts";
 import {
   describeChange,
+  EXPORT_ENTRIES,
   EXPORTS,
   type ExportKind,
   planExport,
@@ -22,7 +23,7 @@ const program = command(
   "export",
   "Writes what a run of train has learned for other tools: a LoRA adapter that PEFT loads beside the base model,\n" +
     "or one model for transformers with the adapters merged in. What the other side cannot express is refused\n" +
-    "with the reason and what dropping it would change; --force drops it.",
+    "with the reason and what dropping it would change; --lossy drops it.",
   "  export --run runs/first --to peft --out exports/first-peft\n" +
     "  export --run runs/first --to merged --out exports/first",
 )
@@ -31,7 +32,8 @@ const program = command(
     choice("--to <form>", "peft: an adapter directory; merged: a Hugging Face model", EXPORTS).makeOptionMandatory(),
   )
   .requiredOption("--out <dir>", "directory to write, whole or not at all")
-  .option("--force", "drop what the other side cannot express; replace an earlier export")
+  .option("--lossy", "drop what the other side cannot express")
+  .option("--force", "replace an earlier export")
   .option("--model <dir|name>", "the base model, where it is not where the run says")
   .addOption(choice("--device <name>", "where to measure what is dropped", DEVICES).default("auto"))
   .allowExcessArguments(false);
@@ -40,6 +42,7 @@ interface Flags {
   run: string;
   to: ExportKind;
   out: string;
+  lossy?: boolean;
   force?: boolean;
   model?: string;
   device: DeviceName;
@@ -75,19 +78,19 @@ async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Fla
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
-  const { run, to, out, force = false } = flags;
+  const { run, to, out, lossy = false, force = false } = flags;
   await refuseOthers(out, force);
   const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
     const plan = await planExport(to, opened, () => measurePooling(opened, flags));
     const lost = plan.losses.map(showLoss);
-    if (lost.length > 0 && !force)
+    if (lost.length > 0 && !lossy)
       throw new ConfigError(`${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`, {
         where: run,
         found: lost.join("\n            "),
-        hint: "--force exports without it",
+        hint: "--lossy exports without it",
       });
-    await writeDirectoryAtomic(out, plan.files);
+    await writeDirectoryAtomic(out, plan.files, force ? EXPORT_ENTRIES : undefined);
     for (const line of lost) console.error(`dropped: ${line}`);
     for (const note of plan.notes) console.error(`note: ${note}`);
     console.log(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);

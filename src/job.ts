@@ -41,6 +41,8 @@ export interface Job {
   out: string;
   /** Where it keeps its checkpoints until it is done: `out`, or beside a run that it replaces then. */
   kept: string;
+  /** Whether `out` is to be replaced: what was there when the run began, or what it left there itself. */
+  replaces: boolean;
   modelName: string;
   model: GPT2Checkpoint;
   data: TrainingData;
@@ -58,10 +60,11 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const { objective = "classification" } = settings;
   const checked = trainOptions(settings);
   const source = objective === "lm" ? textsSpec(settings) : datasetSpec(settings);
-  const out = flags.out ?? defaultOut();
+  const out = pathWithName(flags.out ?? defaultOut());
   await refuseExisting(out, flags.force ?? false);
-  const kept = (await exists(out)) ? `${out}.new` : out;
-  if (flags.checkpointEvery !== undefined && kept !== out && (await exists(kept)))
+  const replaces = await exists(out);
+  const kept = replaces ? `${out}${NEW}` : out;
+  if (flags.checkpointEvery !== undefined && replaces && (await exists(kept)))
     throw new ConfigError("a run that was to replace this one was stopped", {
       where: kept,
       hint: `go on with --resume ${kept}, or remove it`,
@@ -75,13 +78,22 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
       : datasetOptions(settings, options.seed, n_positions);
   const data = await loadData({ objective, data: { ...source, ...how } });
   const config = runConfig(model, data, options, dataRecord(source, how, data));
-  if (!adapter) return { out, kept, modelName: settings.model!, model, data, options, config };
+  const job = { out, kept, replaces, model, data, options, config };
+  if (!adapter) return { ...job, modelName: settings.model! };
   config.adapter = absolutePath(flags.adapter!);
-  return { out, kept, modelName: config.model, model, data, options, config, adapter };
+  return { ...job, modelName: config.model, adapter };
 }
 
 function defaultOut(): string {
-  return joinPath("runs", new Date().toISOString().slice(0, 19).replace("T", "_").replaceAll(":", "-"));
+  return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
+}
+
+/** Ends the name of a run that replaces another one when it is done. */
+const NEW = ".new";
+
+/** A path to whose name something can be added: in full where it ends in a separator, "." or "..". */
+function pathWithName(path: string): string {
+  return /(^|[\\/])\.{0,2}[\\/]*$/.test(path) ? absolutePath(path) : path;
 }
 
 /** The base model, and the adapter to go on from: that names its base model, unless a flag does. */
@@ -104,7 +116,8 @@ function loadData({ objective, data }: Pick<RunConfig, "objective" | "data">): P
 /** Flags that make sense beside --resume: how to compute and print, not what. */
 const BESIDE_RESUME = ["resume", "device", "threads", "json", "checkpointEvery"];
 
-export async function resumedJob(directory: string, program: Command): Promise<Job> {
+export async function resumedJob(flag: string, program: Command): Promise<Job> {
+  const directory = pathWithName(flag);
   const refused = program.options
     .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
     .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
@@ -113,7 +126,7 @@ export async function resumedJob(directory: string, program: Command): Promise<J
       expected: "--resume DIR alone, or with --device, --checkpoint-every and --json",
       found: refused.map(({ long }) => long).join(", "),
     });
-  const config = await readRunConfig(directory);
+  const { replaces = false, ...config } = await readRunConfig(directory);
   const resume = await lastCheckpoint(directory);
   const { model, adapter } = await openModel(config.model, config);
   const data = await loadData(config);
@@ -125,8 +138,9 @@ export async function resumedJob(directory: string, program: Command): Promise<J
       found: JSON.stringify(counts),
     });
   return {
-    out: directory,
+    out: replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory,
     kept: directory,
+    replaces: true,
     modelName: config.model,
     model,
     data,

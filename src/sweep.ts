@@ -2,7 +2,7 @@
 
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes } from "#platform";
-import { choice, command, deviceFlag, main, number, threadsFlag } from "./cli.ts";
+import { choice, command, deviceFlag, interruptible, main, number, threadsFlag } from "./cli.ts";
 import type { DeviceName } from "./config.ts";
 import type { LoadedDataset } from "./data/datasets.ts";
 import { loadDataset } from "./data/datasets.ts";
@@ -264,7 +264,7 @@ await main(async () => {
     }
     return failed > 0 ? 1 : 0;
   });
-});
+}, "files");
 
 /** Runs the trials; the number of failed ones, or null where the sweep was interrupted. */
 async function runAll(
@@ -275,27 +275,15 @@ async function runAll(
 ): Promise<number | null> {
   const device = await openDevice(flags.device, flags);
   const printer = new Printer();
-  const abort = new AbortController();
-  const interrupt = () => {
-    if (abort.signal.aborted) process.exit(130);
-    console.error("\nstopping after a checkpoint; again to stop at once. The same command goes on.");
-    abort.abort();
-  };
-  process.on("SIGINT", interrupt);
+  const onEvent = (event: SweepEvent) => printer.event(event);
   try {
-    const failed = await runTrials({
-      out: flags.out,
-      trials,
-      device,
-      data,
-      source,
-      signal: abort.signal,
-      onEvent: (event) => printer.event(event),
+    const words = "stopping after a checkpoint; again to stop at once. The same command goes on.";
+    return await interruptible(words, async (signal) => {
+      const failed = await runTrials({ out: flags.out, trials, device, data, source, signal, onEvent });
+      return signal.aborted ? null : failed;
     });
-    return abort.signal.aborted ? null : failed;
   } finally {
     printer.stop();
-    process.off("SIGINT", interrupt);
     device.destroy();
   }
 }

@@ -1,18 +1,18 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and leaves a run directory. */
-import { exists, joinPath, remove } from "#platform";
-import { choice, command, deviceFlag, main, number, threadsFlag } from "./cli.ts";
+import { exists, joinPath, remove, withLock } from "#platform";
+import { choice, command, deviceFlag, interruptible, main, number, threadsFlag } from "./cli.ts";
 import { OBJECTIVES } from "./config.ts";
 import type { TrainingData } from "./data/texts.ts";
 import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
-import { newJob, resumedJob, type TrainFlags } from "./job.ts";
+import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import { addSettings, PRESETS } from "./settings.ts";
 import { keepCheckpoint } from "./train/checkpoint.ts";
 import { specOf } from "./train/preparation.ts";
-import { RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
+import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
 import { runCharts } from "./train/run-charts.ts";
-import { beginRun, saveFailedRun, saveRun } from "./train/run-directory.ts";
+import { beginRun, freePath, refuseExisting, saveFailedRun, saveRun, saveSomewhere } from "./train/run-directory.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
 import { fineTune } from "./train/trainer.ts";
 
@@ -94,6 +94,23 @@ class Printer {
     }
   }
 
+  saved(
+    directory: string,
+    { aborted, options }: TrainResult,
+    { peft, reason }: { peft: boolean; reason?: string },
+  ): void {
+    if (this.json) {
+      console.log(JSON.stringify({ type: "saved", directory, peft, reason }));
+      return;
+    }
+    console.log(`saved in ${directory}${aborted ? ", stopped early" : ""}`);
+    if (options.mode === "lora")
+      console.log(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
+    const use = { classification: ["classify", "You have won a prize, call now"], lm: ["generate", "The"] } as const;
+    const [tool, text] = use[this.data.objective];
+    console.log(`try it:  node dist/${tool}.js --run ${directory} "${text}"`);
+  }
+
   stop(): void {
     this.progress?.stop();
     this.progress = undefined;
@@ -112,86 +129,84 @@ function jsonEvent(event: TrainEvent): object | null {
   return { type: "end", options, stats, before, after, seconds, aborted };
 }
 
-await main(async () => {
-  program.parse();
-  const flags = program.opts<TrainFlags>();
-  const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
-  const { out, kept, model, data, options, config, adapter, resume } = job;
+/** Trains, and saves what was learned. Returns the exit code. */
+async function run(job: Job, flags: TrainFlags): Promise<number> {
+  const { out, kept, replaces, model, data, options, config, adapter, resume } = job;
   // A run that was killed goes on; where its interval is not given again it keeps none in between.
-  const every = flags.checkpointEvery ?? 0;
-  if (!Number.isSafeInteger(every) || every < 0)
-    throw new ConfigError("--checkpoint-every makes no sense", {
-      expected: "a whole number of steps",
-      found: `${every}`,
-    });
   const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
   let begun = resume !== undefined;
   const device = await openDevice(flags.device, flags);
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(job.modelName);
-  const abort = new AbortController();
-  const interrupt = () => {
-    if (abort.signal.aborted) process.exit(130);
-    console.error("\nstopping after this step; again to stop at once and save nothing");
-    abort.abort();
+  const onCheckpoint = async (checkpoint: Checkpoint) => {
+    if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, device.info);
+    begun = true;
+    await keepCheckpoint(kept, checkpoint);
   };
-  process.on("SIGINT", interrupt);
   try {
-    const result: TrainResult = await fineTune({
-      device,
-      model,
-      data,
-      ...options,
-      signal: abort.signal,
-      onEvent: (event) => printer.event(event),
-      ...(adapter === undefined ? {} : { adapter }),
-      ...(resume === undefined ? {} : { resume }),
-      ...(checkpoints
-        ? {
-            checkpointEvery: every,
-            onCheckpoint: async (checkpoint) => {
-              if (!begun) await beginRun(kept, config, device.info);
-              begun = true;
-              await keepCheckpoint(kept, checkpoint);
-            },
-          }
-        : {}),
-    });
+    const words = "stopping after this step; again to stop at once and save nothing";
+    const result: TrainResult = await interruptible(words, (signal) =>
+      fineTune({
+        device,
+        model,
+        data,
+        ...options,
+        signal,
+        onEvent: (event) => printer.event(event),
+        ...(adapter === undefined ? {} : { adapter }),
+        ...(resume === undefined ? {} : { resume }),
+        ...(checkpoints ? { checkpointEvery: flags.checkpointEvery ?? 0, onCheckpoint } : {}),
+      }),
+    );
     if (result.aborted && checkpoints) {
       console.error(`stopped after step ${result.steps.length}; go on with:  node dist/train.js --resume ${kept}`);
       return 130;
     }
-    const { peft, reason } = await saveRun(out, config, result, runCharts(result));
-    if (begun && kept !== out) await remove(kept);
-    if (flags.json) console.log(JSON.stringify({ type: "saved", directory: out, peft, reason }));
-    else {
-      console.log(`saved in ${out}${result.aborted ? ", stopped early" : ""}`);
-      if (options.mode === "lora")
-        console.log(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
-      const use = { classification: ["classify", "You have won a prize, call now"], lm: ["generate", "The"] } as const;
-      const [tool, text] = use[data.objective];
-      console.log(`try it:  node dist/${tool}.js --run ${out} "${text}"`);
-    }
+    const replace = replaces || begun;
+    const { saved, place, fault } = await saveSomewhere(out, (directory) =>
+      saveRun(directory, config, result, runCharts(result), replace),
+    );
+    if (begun && kept !== out && !fault) await remove(kept);
+    printer.saved(place, result, saved);
+    if (fault) throw fault;
     return result.aborted ? 130 : 0;
   } catch (error) {
     printer.stop();
     if (error instanceof RunFailed) {
       // A run that is there already is only replaced by one that is done.
-      const place = (await exists(out)) ? `${out}.failed` : out;
-      await saveFailedRun(
-        place,
-        config,
-        specOf(model, data, options, adapter),
-        error.contents,
-        device.info,
-        error.message,
+      const free = (await exists(out)) ? await freePath(`${out}.failed`) : out;
+      const spec = specOf(model, data, options, adapter);
+      const { place } = await saveSomewhere(free, (directory) =>
+        saveFailedRun(directory, config, spec, error.contents, device.info, error.message),
       );
       console.error(`what was learned before is in ${joinPath(place, "adapter")}`);
     }
     throw error;
   } finally {
-    process.off("SIGINT", interrupt);
     device.destroy();
-    await model.close();
   }
-});
+}
+
+await main(async () => {
+  program.parse();
+  const flags = program.opts<TrainFlags>();
+  const { checkpointEvery = 0 } = flags;
+  if (!Number.isSafeInteger(checkpointEvery) || checkpointEvery < 0)
+    throw new ConfigError("--checkpoint-every makes no sense", {
+      expected: "a whole number of steps",
+      found: `${checkpointEvery}`,
+    });
+  const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
+  const work = async () => {
+    // Another run may have been here since.
+    if (!job.replaces) await refuseExisting(job.out, false);
+    return run(job, flags);
+  };
+  const refuse = () => {
+    throw new ConfigError("another run is at work in this directory", {
+      where: job.out,
+      hint: "wait for it, or give another --out",
+    });
+  };
+  return withLock(job.out, work, refuse).finally(() => job.model.close());
+}, "files");

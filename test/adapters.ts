@@ -1,9 +1,9 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
 import { type GPT2Config, type LoraConfig, loraScale, type Target } from "../src/config.ts";
 import { adapterShapes } from "../src/io/adapter-meta.ts";
-import type { AdapterMeta, Tensors } from "../src/io/peft.ts";
+import { type Adapter, type AdapterMeta, adapterFiles, type Tensors } from "../src/io/peft.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
-import { openFile } from "../src/platform/node.ts";
+import { openFile, remove, writeDirectoryAtomic } from "../src/platform/node.ts";
 import { numbers } from "./border.ts";
 
 export const model: GPT2Config = {
@@ -31,6 +31,14 @@ export function metaOf(lora: Partial<LoraConfig> = {}, rest: Partial<AdapterMeta
 export function tensorsOf(meta: AdapterMeta, seed = 1): Tensors {
   const random = numbers(seed);
   return new Map([...adapterShapes(meta)].map(([name, shape]) => [name, { shape, data: random(shape) }]));
+}
+
+/** Writes an adapter's directory, anew; returns whether PEFT can load it. */
+export async function writeAdapter(directory: string, adapter: Adapter, options?: Parameters<typeof adapterFiles>[1]) {
+  const { files, ...result } = adapterFiles(adapter, options);
+  await remove(directory);
+  await writeDirectoryAtomic(directory, files);
+  return result;
 }
 
 export async function readAll(path: string): Promise<Tensors> {

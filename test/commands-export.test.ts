@@ -53,15 +53,25 @@ test("a run becomes PEFT's adapter, which classifies the same and can be trained
   await refused(["rank is decided", "leave it out"], "train", "--adapter", "peft", ...QUICK, "--rank", "3");
 });
 
-test("what cannot be expressed is refused with its measured effect; --force drops it", async () => {
+test("what cannot be expressed is refused with its measured effect; --lossy drops it", async () => {
   const padded = ["--padding", "longest", "--pooling", "last", "--no-head-bias"];
   await succeeds("train", "--model", "model", ...QUICK, ...padded, "--out", "padded");
   const args = ["--run", "padded", "--to", "merged", "--out", "merged"];
-  await refused(["padding included", "messages of the test set", "logits move", "--force"], "export", ...args);
+  await refused(["padding included", "messages of the test set", "logits move", "--lossy"], "export", ...args);
   assert.not.ok(existsSync(join(folder, "merged")));
-  await succeeds("export", ...args, "--force");
+  await succeeds("export", ...args, "--lossy");
   assert.ok(readFileSync(join(folder, "merged", "README.md"), "utf8").includes("logits move"));
   await refused(["exists"], "export", ...args);
+  // Only what an export has is replaced.
+  writeFileSync(join(folder, "merged", "notes.txt"), "mine");
+  await refused(["cannot express", "--lossy"], "export", ...args, "--force");
+  await succeeds("export", ...args.with(3, "peft"), "--lossy", "--force");
+  assert.equal(readdirSync(join(folder, "merged")).sort(), [
+    "README.md",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "notes.txt",
+  ]);
   await refused(["no export"], "export", ...args.slice(0, -1), "model", "--force");
   assert.ok(existsSync(join(folder, "model", "model.safetensors")));
 });

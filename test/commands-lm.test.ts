@@ -60,7 +60,7 @@ test("a run directory with perplexity in place of accuracy, gone on with to the 
   assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
 
   const stopped = await train([...RUN, "--epochs", "2", "--checkpoint-every", "5", "--out", "second", "--json"], {
-    watch: (stdout: string, kill: (signal: "SIGINT") => void) => /"step":3\b/.test(stdout) && kill("SIGINT"),
+    watch: (stdout: string, kill: (signal: NodeJS.Signals) => void) => /"step":3\b/.test(stdout) && kill("SIGTERM"),
   });
   assertCode(stopped, 130);
   assertCode(await train(["--resume", "second", "--device", "wasm"]), 0);

@@ -1,5 +1,5 @@
 /** The commands as they are shipped, on small data and a small model: what they print, what they leave, how they end. */
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
@@ -108,9 +108,12 @@ test("train --json prints JSON lines and nothing else", async () => {
   );
 });
 
-test("the same command gives the same adapter; given splits are taken as they are", async () => {
+test("the same command gives the same adapter, wherever its output goes; given splits are taken as they are", async () => {
   const files = ["--train", "train.csv", "--val", "val.csv", "--test", "test.csv"];
-  for (const out of ["splits", "again"]) assertCode(await train([...QUICK, ...files, "--out", out]), 0);
+  assertCode(await train([...QUICK, ...files, "--out", "splits"], { stdout: "closed" }), 0);
+  const unprinted = await train([...QUICK, ...files, "--out", "again"], { stdout: "full" });
+  assertCode(unprinted, 1);
+  assert.match(unprinted.stderr, "cannot write the output: ENOSPC");
   assert.equal(snapshot(join(folder, "again", "adapter")), snapshot(join(folder, "splits", "adapter")));
   assert.equal(read("again", "losses.csv"), read("splits", "losses.csv"));
   assert.is(JSON.parse(read("splits", "config.json")).data.val, join(folder, "val.csv"));
@@ -127,6 +130,8 @@ test("classify: arguments, lines of the standard input, JSON", async () => {
   for (const [i, line] of lines.entries()) assert.match(line, new RegExp(`^(ham|spam)\\t[01]\\.\\d{4}\\t${texts[i]}$`));
   const piped = await classify([], `${texts.join("\r\n")}\n`);
   assert.is(piped.stdout, plain.stdout);
+  const command = { cwd: folder, stdout: "full" } as const;
+  assertCode(await runCommand("classify", ["--run", "first", ...texts], command), 1);
   const json = jsonLines((await classify(["--json", ...texts])).stdout);
   for (const [i, { text, label, probability, probabilities }] of json.entries()) {
     assert.is(text, texts[i]);
@@ -221,12 +226,15 @@ test("--force replaces a run when the new one is done, and only then", async () 
   assertCode(refused, 2);
   for (const word of ["the output directory exists", "forced", "--force"]) assert.match(refused.stderr, word);
   assertCode(await train([...QUICK, "--data", "none.csv", "--out", "forced", "--force"]), 1);
+  mkdirSync(join(folder, "forced.failed"));
+  writeFileSync(join(folder, "forced.failed", "thesis.txt"), "years");
   const failed = await train([...again, "--force", "--lr", "1e30"]);
   assertCode(failed, 1);
   assert.match(failed.stderr, /TrainingError: .* is not finite\n.*step \d+ of 14/);
-  assert.match(failed.stderr, "forced.failed");
+  assert.match(failed.stderr, "forced.failed.2");
   assert.equal(snapshot(out), before);
-  assert.equal(filesIn(join(folder, "forced.failed")), [
+  assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
+  assert.equal(filesIn(join(folder, "forced.failed.2")), [
     ...FILES.filter((name) => name.startsWith("adapter/")),
     "config.json",
     "error.txt",
@@ -234,36 +242,63 @@ test("--force replaces a run when the new one is done, and only then", async () 
   assertCode(await train([...again, "--force", "--seed", "2"]), 0);
   assert.is(JSON.parse(read("forced", "config.json")).options.seed, 2);
   assert.equal(filesIn(out), FILES);
-  mkdirSync(join(folder, "home"));
-  writeFileSync(join(folder, "home", "thesis.txt"), "years");
-  const foreign = await train([...RUN, "--out", "home", "--force"]);
+  const foreign = await train([...RUN, "--out", "forced.failed", "--force"]);
   assertCode(foreign, 2);
   assert.match(foreign.stderr, "thesis.txt");
-  assert.is(read("home", "thesis.txt"), "years");
+  assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
+});
+
+test("of two runs into one directory one is refused", async () => {
+  const both = await Promise.all([1, 2].map(() => train([...RUN, "--out", "one"])));
+  assert.equal(both.map(({ code }) => code).sort(), [0, 2]);
+  assert.match(both.find(({ code }) => code === 2)!.stderr, "the output directory exists");
+});
+
+test("what was learned is kept elsewhere where it cannot be saved", async () => {
+  let moved = false;
+  const finished = await train([...RUN, "--out", "gone/run", "--json"], {
+    watch: () => {
+      if (!moved) renameSync(join(folder, "gone"), join(folder, "moved"));
+      if (!moved) writeFileSync(join(folder, "gone"), "");
+      moved = true;
+    },
+  });
+  assertCode(finished, 1);
+  assert.match(finished.stderr, /LowrankError: the disk cannot be written to\n {2}where: {4}gone\/run\n/);
+  const { type, directory } = jsonLines(finished.stdout).at(-1);
+  assert.is(type, "saved");
+  assert.equal(filesIn(directory), FILES);
+  rmSync(directory, { recursive: true });
 });
 
 test("--force with checkpoints: the old run stays until the new one is done, which goes on from another folder", async () => {
   cpSync(join(folder, "first"), join(folder, "old"), { recursive: true });
   const before = snapshot(join(folder, "old"));
-  const again = [...RUN, "--out", "old", "--force", "--checkpoint-every", "3", "--seed", "3"];
+  // As a shell completes it; a system's own file is none to refuse, and stays.
+  const again = [...RUN, "--out", "old/", "--force", "--checkpoint-every", "3", "--seed", "3"];
+  writeFileSync(join(folder, "old", ".DS_Store"), "");
   const stopped = await train([...again, "--json"], {
-    watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGINT"),
+    watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGHUP"),
   });
   assertCode(stopped, 130);
-  assert.match(stopped.stderr, "--resume old.new");
+  const kept = join(folder, "old.new");
+  assert.match(stopped.stderr, `--resume ${kept}\n`);
+  rmSync(join(folder, "old", ".DS_Store"));
   assert.equal(snapshot(join(folder, "old")), before);
   const refused = await train(again);
   assertCode(refused, 2);
-  assert.match(refused.stderr, "--resume old.new");
-  const resumed = await runCommand("train", ["--resume", join(folder, "old.new")], { cwd: join(folder, "model") });
-  assertCode(resumed, 0);
-  assert.equal(filesIn(join(folder, "old.new")), FILES);
-  assert.equal(snapshot(join(folder, "old")), before);
-  const adapter = snapshot(join(folder, "old.new", "adapter"));
-  rmSync(join(folder, "old.new"), { recursive: true });
+  assert.match(refused.stderr, `--resume ${kept}`);
+  // What comes into the directory of a run meanwhile is nothing to lose either of them for.
+  writeFileSync(join(folder, "old", "log.txt"), "");
+  assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);
+  assert.equal(filesIn(join(folder, "old")), FILES.toSpliced(-2, 0, "log.txt").sort());
+  assert.not.ok(existsSync(kept));
+  const adapter = snapshot(join(folder, "old", "adapter"));
+  rmSync(join(folder, "old", "log.txt"));
   assertCode(await train(again), 0);
   assert.equal(snapshot(join(folder, "old", "adapter")), adapter);
-  assert.not.ok(existsSync(join(folder, "old.new")));
+  assert.equal(filesIn(join(folder, "old")), FILES);
+  assert.not.ok(existsSync(kept));
 });
 
 test("a run that fails keeps what it learned before", async () => {

@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { ConfigError, FormatError, ShapeError } from "../src/errors.ts";
-import { readAdapter, type Tensors, writeAdapter } from "../src/io/peft.ts";
+import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
-import { metaOf, readAll, tensorsOf } from "./adapters.ts";
+import { metaOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 

@@ -3,10 +3,10 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { ConfigError, FormatError } from "../src/errors.ts";
-import { readAdapter, type Tensors, writeAdapter } from "../src/io/peft.ts";
+import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { parsePeftConfig } from "../src/io/peft-config.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
-import { model, readAll } from "./adapters.ts";
+import { model, readAll, writeAdapter } from "./adapters.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 

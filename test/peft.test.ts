@@ -2,15 +2,15 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { SCALINGS, type Target } from "../src/config.ts";
-import { ConfigError, FormatError } from "../src/errors.ts";
+import { FormatError } from "../src/errors.ts";
 import { adapterShapes, checkMeta } from "../src/io/adapter-meta.ts";
-import { type AdapterMeta, readAdapter, writeAdapter } from "../src/io/peft.ts";
+import { type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { parsePeftConfig } from "../src/io/peft-config.ts";
 import { constantDirection } from "../src/io/peft-layout.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { openFile } from "../src/platform/node.ts";
 import { sameShape } from "../src/tensor.ts";
-import { ALL, metaOf, model, ourDelta, product, readAll, tensorsOf } from "./adapters.ts";
+import { ALL, metaOf, model, ourDelta, product, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
@@ -256,21 +256,4 @@ test("a bias is not folded along a direction that is not there", () => {
 test("head alone has no place in PEFT but comes back", async () => {
   const directory = await assertRoundTrip("head-only", metaOf({ target_modules: ["head"] }));
   assert.not.ok(existsSync(join(directory, "adapter_config.json")));
-});
-
-test("an adapter is replaced whole; a directory with other files is left alone", async () => {
-  const directory = join(folder, "replace");
-  await writeAdapter(directory, { meta: metaOf(), tensors: tensorsOf(metaOf()) });
-  await writeAdapter(directory, { meta: biased, tensors: tensorsOf(biased) });
-  assert.equal(readdirSync(directory).sort(), ["lowrank.json", "lowrank.safetensors"]);
-  assert.equal((await readAdapter(directory)).meta, biased);
-  writeFileSync(join(directory, "thesis.txt"), "mine");
-  await assertFails(ConfigError, ["thesis.txt", directory], () =>
-    writeAdapter(directory, { meta: biased, tensors: tensorsOf(biased) }),
-  );
-  assert.is(readFileSync(join(directory, "thesis.txt"), "utf8"), "mine");
-  assert.equal(
-    readdirSync(folder).filter((name) => name.startsWith(".")),
-    [],
-  );
 });

@@ -1,5 +1,10 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { writeDirectoryAtomic } from "#platform";
+import { LowrankError } from "../src/errors.ts";
+import { saveSomewhere } from "../src/train/run-directory.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 
 /** Names that a source file exports, types included. */
@@ -32,4 +37,42 @@ test("the library for pages exports the names of the one for Node, and what give
   const inPage = exportsOf("src/browser.ts");
   assert.ok(inNode.length > 30, inNode.join(", "));
   assert.equal(inPage, [...inNode, "forgetFile", "registerFile"].sort());
+});
+
+test("a directory is written whole; of one that is there its own entries are replaced, and others stay", async () => {
+  const directory = join(temporaryFolder(), "run");
+  const write = (names: string[], replaced?: string[]) =>
+    writeDirectoryAtomic(directory, new Map(names.map((name) => [name, name])), replaced);
+  const entries = () => readdirSync(directory).sort();
+  await write(["a", "b/c"]);
+  writeFileSync(join(directory, "thesis.txt"), "mine");
+  await assertFails(LowrankError, ["disk cannot be written to", directory, "other files"], () => write(["a"]));
+  assert.equal(entries(), ["a", "b", "thesis.txt"]);
+  await write(["a", "d"], ["a", "b", "d"]);
+  assert.equal(entries(), ["a", "d", "thesis.txt"]);
+  const broken = new Map([
+    [
+      "a",
+      (async function* () {
+        yield new Uint8Array(1);
+        throw new LowrankError("broken");
+      })(),
+    ],
+  ]);
+  await assertFails(LowrankError, ["broken"], () => writeDirectoryAtomic(directory, broken, ["a", "d"]));
+  assert.equal(entries(), ["a", "d", "thesis.txt"]);
+  assert.equal(readdirSync(join(directory, "..")), ["run"]);
+});
+
+test("what cannot be saved where it was asked for is saved beside it, under a name that is free", async () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "run.rescued"));
+  const saved: string[] = [];
+  const save = async (place: string) => {
+    if (place.endsWith("run")) throw new Error("full");
+    saved.push(place);
+  };
+  const { place, fault } = await saveSomewhere(join(folder, "run"), save);
+  assert.equal(saved, [place]);
+  assert.equal([place, (fault as Error).message], [join(folder, "run.rescued.2"), "full"]);
 });

@@ -1,6 +1,6 @@
 /** The built commands, run as a person runs them. */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
 
@@ -15,8 +15,10 @@ export interface SpawnOptions {
   cwd: string;
   /** What the command reads from its standard input; empty where left out. */
   input?: string | Uint8Array;
+  /** Where the standard output goes: a pipe that nobody reads after the first words, or a disk that is full. */
+  stdout?: "closed" | "full";
   /** Sees the standard output as it grows; `kill` sends a signal, once. */
-  watch?: (stdout: string, kill: (signal: "SIGINT") => void) => void;
+  watch?: (stdout: string, kill: (signal: NodeJS.Signals) => void) => void;
   /** Asked again and again; once it says so the command gets SIGKILL. */
   killWhen?: () => boolean;
 }
@@ -25,20 +27,24 @@ export interface SpawnOptions {
 export function runCommand(
   name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench",
   args: readonly string[],
-  { cwd, input = "", watch, killWhen }: SpawnOptions,
+  { cwd, input = "", stdout, watch, killWhen }: SpawnOptions,
 ): Promise<Finished> {
-  const child = spawn(process.execPath, [packagePath(`dist/${name}.js`), ...args], { cwd });
+  const out = stdout === "full" ? openSync("/dev/full", "w") : "pipe";
+  const command = [packagePath(`dist/${name}.js`), ...args];
+  const child = spawn(process.execPath, command, { cwd, stdio: ["pipe", out, "pipe"] });
+  if (out !== "pipe") closeSync(out);
   const result: Finished = { code: null, stdout: "", stderr: "" };
-  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
     result.stdout += chunk;
+    if (stdout === "closed") child.stdout!.destroy();
     watch?.(result.stdout, (signal) => child.killed || child.kill(signal));
   });
-  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+  child.stderr!.setEncoding("utf8").on("data", (chunk: string) => {
     result.stderr += chunk;
   });
   // A command that refuses its arguments ends before it has read anything.
-  child.stdin.on("error", () => {});
-  child.stdin.end(input);
+  child.stdin!.on("error", () => {});
+  child.stdin!.end(input);
   const timer = killWhen && setInterval(() => killWhen() && child.kill("SIGKILL"), 10);
   return new Promise((resolve, reject) => {
     child.on("error", reject);

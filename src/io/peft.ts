@@ -3,7 +3,7 @@
  * adapter_model.safetensors) with two files of ours: lowrank.json, what PEFT cannot say, and lowrank.safetensors, the
  * tensors that PEFT's file does not give back exactly. In the other modes lowrank.json and weights.safetensors.
  */
-import { exists, joinPath, listDirectory, openFile, writeDirectoryAtomic } from "#platform";
+import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { expectShape, type Shape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta, parseMeta } from "./adapter-meta.ts";
@@ -31,18 +31,12 @@ export interface Adapter {
   tensors: Tensors;
 }
 
-export interface WriteOptions {
-  /** The base model's final layer norm: with it a bias of the head can be folded into PEFT's score.weight. */
-  finalNorm?: FinalNorm;
-}
-
 const META = "lowrank.json";
 const EXACT = "lowrank.safetensors";
 const WEIGHTS = "weights.safetensors";
 const PEFT_CONFIG = "adapter_config.json";
 const PEFT_TENSORS = "adapter_model.safetensors";
 const HEAD_COPY = `${PREFIX}lm_head.base_layer.weight`;
-const FILES = [META, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS];
 
 /** The files of an adapter directory, and whether PEFT can load it. */
 export interface AdapterFiles {
@@ -53,10 +47,11 @@ export interface AdapterFiles {
 }
 
 /**
- * An adapter as the files of its directory. Throws FormatError or ShapeError where the tensors are not those that `meta`
+ * An adapter as the files of its directory. With the base model's `finalNorm`, the last layer norm, a bias of the head can be
+ * folded into PEFT's score.weight. Throws FormatError or ShapeError where the tensors are not those that `meta`
  * asks for.
  */
-export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: WriteOptions = {}): AdapterFiles {
+export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalNorm?: FinalNorm } = {}): AdapterFiles {
   const where = "the adapter";
   checkMeta(meta, where);
   checkTensors(tensors, adapterShapes(meta), where);
@@ -83,28 +78,13 @@ export function peftFiles(lora: LoraModel, tensors: Tensors, finalNorm: FinalNor
   ]);
 }
 
-/**
- * Writes a directory whole or not at all; an adapter that is there already is replaced. Throws as `adapterFiles` does,
- * and ConfigError where the directory holds anything that is no adapter.
- */
-export async function writeAdapter(
-  directory: string,
-  adapter: Adapter,
-  options: WriteOptions = {},
-): Promise<{ peft: boolean; reason?: string }> {
-  const { files, ...result } = adapterFiles(adapter, options);
-  await refuseOthersFiles(directory);
-  await writeDirectoryAtomic(directory, files);
-  return result;
-}
-
 export interface ReadOptions {
   /** The base model, whose dimensions an adapter that PEFT itself wrote does not tell. */
   base?: PeftBase;
 }
 
 /**
- * Reads a directory that writeAdapter wrote, bit for bit; with `base`, also one that PEFT wrote. Throws ConfigError
+ * Reads a directory of `adapterFiles`, bit for bit; with `base`, also one that PEFT wrote. Throws ConfigError
  * where there is none, FormatError or ShapeError (naming the tensors) where a file is damaged, lacks tensors or has
  * others, or was changed in PEFT.
  */
@@ -233,18 +213,6 @@ async function checkPeftConfig(path: string, lora: LoraModel): Promise<void> {
         found: JSON.stringify(found?.[key]) ?? "nothing",
         hint: "one of the files was changed: restore it, or train again",
       });
-}
-
-/** Replacing a directory deletes what is in it: only an adapter's files may be. */
-async function refuseOthersFiles(directory: string): Promise<void> {
-  if (!(await exists(directory))) return;
-  const others = (await listDirectory(directory)).filter((name) => !FILES.includes(name));
-  if (others.length > 0)
-    throw new ConfigError("the directory for the adapter holds other files", {
-      where: directory,
-      expected: "an empty directory, a new one, or an adapter to replace",
-      found: list(others),
-    });
 }
 
 function sortKeys(object: Record<string, unknown>): Record<string, unknown> {

@@ -4,7 +4,7 @@
  * A path is one of four things: the path of a file that the visitor picked (`files.ts`), one in the package (`assets.ts`)
  * or a URL, which are fetched and read-only, or else a path in the origin private file system, the page's own disk.
  */
-import { ConfigError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
 import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
 import type { FileContent, FileReader, FileWriter } from "./reader.ts";
@@ -94,14 +94,22 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
 }
 
 /**
- * Writes a directory of files (by name) or nothing; what was in a directory of that path before is gone then. The file
+ * Writes a directory of files (by name) or nothing. Of a directory that is there already the entries `replaced` are gone
+ * then, and all others stay; without `replaced` there must be none, or an empty one. The file
  * system of a page renames no directories, so the last file is written last and the old one of its name goes first: a
  * directory without it is one that was cut off.
  */
-export async function writeDirectoryAtomic(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
+export async function writeDirectoryAtomic(
+  path: string,
+  files: ReadonlyMap<string, FileContent>,
+  replaced?: readonly string[],
+): Promise<void> {
   const directory = await openDirectory(segments(path), true);
   const last = [...files.keys()].at(-1);
-  const old = await names(directory);
+  const there = await names(directory);
+  if (!replaced && there.length > 0)
+    throw new LowrankError("this directory is not empty", { where: path, found: there.join(", ") });
+  const old = there.filter((name) => replaced?.includes(name));
   for (const name of [...old.filter((file) => file === last), ...old.filter((file) => file !== last)])
     await directory.removeEntry(name, { recursive: true });
   for (const [name, content] of files) await writeInto(directory, name, content);
@@ -176,6 +184,11 @@ export function environment(_name: string): string | undefined {
 
 export function homeDirectory(): string {
   return "";
+}
+
+/** Where the page keeps what is not to last. */
+export function temporaryDirectory(): string {
+  return "temporary";
 }
 
 /** Where the page keeps what can be fetched again. */

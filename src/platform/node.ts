@@ -16,13 +16,13 @@ import {
   symlink,
   writeFile,
 } from "node:fs/promises";
-import { availableParallelism, freemem, homedir } from "node:os";
+import { availableParallelism, freemem, homedir, tmpdir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort, Worker } from "node:worker_threads";
 import { lock } from "proper-lockfile";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
 import type { FileContent, FileReader, FileWriter } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
@@ -118,45 +118,62 @@ export async function remove(path: string): Promise<void> {
 
 export { join as joinPath, resolve as absolutePath };
 
-/** Writes a whole file or nothing: to a temporary name beside it, then renamed. */
+/** Writes a whole file or nothing: to a temporary name beside it, then renamed. Throws LowrankError where the disk refuses. */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = temporaryName(path);
-  try {
+  await atomically(path, async (temporary) => {
     await writeFile(temporary, content);
     await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  });
 }
 
 /**
- * Writes a directory of files (by name, "folder/name" for one in a folder) or nothing; what was in a directory of that
- * path before is gone then.
+ * Writes a directory of files (by name, "folder/name" for one in a folder) or nothing. Of a directory that is there already
+ * the entries `replaced` are gone then, and all others stay; without `replaced` there must be none, or an empty one. Throws
+ * LowrankError where the disk refuses.
  */
-export async function writeDirectoryAtomic(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
-  const temporary = temporaryName(path);
-  const old = temporaryName(path);
-  try {
-    await mkdir(temporary, { recursive: true });
+export async function writeDirectoryAtomic(
+  path: string,
+  files: ReadonlyMap<string, FileContent>,
+  replaced?: readonly string[],
+): Promise<void> {
+  await atomically(path, async (temporary) => {
+    await mkdir(temporary);
     for (const [name, content] of files) {
       await mkdir(dirname(join(temporary, name)), { recursive: true });
       await writeFile(join(temporary, name), content);
     }
-    // A directory cannot be renamed over one that is not empty: the old one steps aside, and back if that fails.
-    const replaces = await exists(path);
-    if (replaces) await rename(path, old);
-    try {
-      await rename(temporary, path);
-    } catch (error) {
-      if (replaces) await rename(old, path);
-      throw error;
-    }
-    await remove(old);
+    if (replaced && (await exists(path))) await replaceDirectory(path, temporary, replaced);
+    else await rename(temporary, path);
+  });
+}
+
+/** A directory cannot be renamed over one that is not empty: the old one steps aside, and back if that fails. */
+async function replaceDirectory(path: string, by: string, replaced: readonly string[]): Promise<void> {
+  const others = (await readdir(path)).filter((name) => !replaced.includes(name));
+  const old = temporaryName(path);
+  await rename(path, old);
+  try {
+    await rename(by, path);
   } catch (error) {
-    await remove(temporary);
+    await rename(old, path);
     throw error;
+  }
+  for (const name of others) await rename(join(old, name), join(path, name));
+  await remove(old);
+}
+
+/** Runs what writes under a temporary name and renames that to `path`; nothing is left of it where it fails. */
+async function atomically(path: string, work: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path);
+  try {
+    await mkdir(dirname(temporary), { recursive: true });
+    await work(temporary);
+  } catch (cause) {
+    await remove(temporary).catch(() => {});
+    const { code = "", message } = cause as NodeJS.ErrnoException;
+    if (!/^E[A-Z]+$/.test(code)) throw cause;
+    const found = { ENOTEMPTY: "other files, which are there already", ENOSPC: "no space left" }[code];
+    throw new LowrankError("the disk cannot be written to", { where: path, found: found ?? message, cause });
   }
 }
 
@@ -202,7 +219,9 @@ export async function withLock<T>(path: string, work: () => Promise<T>, refuse?:
   await mkdir(dirname(path), { recursive: true });
   const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
   const patience = refuse ? { maxRetryTime: STALE_LOCK + 2 * retries.maxTimeout } : {};
-  const options = { realpath: false, stale: STALE_LOCK, retries: { ...retries, ...patience } };
+  // A lock that is lost (its folder was moved, the machine slept) is no reason to lose the work.
+  const onCompromised = () => {};
+  const options = { realpath: false, stale: STALE_LOCK, retries: { ...retries, ...patience }, onCompromised };
   const release = await lock(path, options).catch((error) => {
     if (error.code === "ELOCKED") refuse?.();
     throw error;
@@ -210,7 +229,7 @@ export async function withLock<T>(path: string, work: () => Promise<T>, refuse?:
   try {
     return await work();
   } finally {
-    await release();
+    await release().catch(() => {});
   }
 }
 
@@ -231,6 +250,11 @@ export function homeDirectory(): string {
   return homedir();
 }
 
+/** Where this system's programs keep what is not to last. */
+export function temporaryDirectory(): string {
+  return tmpdir();
+}
+
 /** Where this system's programs keep what can be fetched again. */
 export function systemCacheDirectory(): string {
   if (process.platform === "win32") return environment("LOCALAPPDATA") ?? join(homedir(), "AppData", "Local");
@@ -239,7 +263,8 @@ export function systemCacheDirectory(): string {
 }
 
 function temporaryName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
+  const whole = resolve(path);
+  return join(dirname(whole), `.${basename(whole)}.${randomBytes(4).toString("hex")}.tmp`);
 }
 
 /** Dawn's entry: collected while its device is in use, it takes the process down. */

@@ -14,6 +14,7 @@ import { readJson } from "../io/common.ts";
 import type { Evaluation } from "../train/metrics.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, Splits } from "../train/records.ts";
+import { RUN_ENTRIES } from "../train/run-directory.ts";
 import type { Trial } from "./grid.ts";
 
 /** What the report needs of a finished trial: result.json in its run directory. */
@@ -89,7 +90,7 @@ export async function collect(out: string, folders: readonly string[]): Promise<
       if (!(await exists(joinPath(source, RESULT))) || (await exists(joinPath(target, RESULT)))) continue;
       const files = new Map<string, Uint8Array>();
       for (const file of await filesUnder(source)) files.set(file, await readBytes(joinPath(source, file)));
-      await writeDirectoryAtomic(target, files);
+      await writeDirectoryAtomic(target, files, RUN_ENTRIES);
       copied++;
     }
   }

@@ -124,6 +124,20 @@ export function describeChange(before: Float32Array, after: Float32Array, labels
 }
 
 const README = "README.md";
+
+/** What an export has, of either form: replacing an earlier one replaces these, and nothing else. */
+export const EXPORT_ENTRIES = [
+  README,
+  "adapter_config.json",
+  "adapter_model.safetensors",
+  "config.json",
+  "merges.txt",
+  "model.safetensors",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "vocab.json",
+];
+
 const MARK = "Trained with Lowrank on ";
 
 /** Throws ConfigError where the directory of an export is taken; with `force`, where it is taken by anything else. */
@@ -137,7 +151,7 @@ export async function refuseOthers(directory: string, force: boolean): Promise<v
     });
   const path = joinPath(directory, README);
   const text = (await exists(path)) ? new TextDecoder().decode(await readBytes(path)) : "";
-  // Replacing deletes what is there: a base model that was named by mistake is not to be lost.
+  // Replacing deletes files of these names: a base model that was named by mistake is not to be lost.
   if (!text.includes(MARK))
     throw new ConfigError("what is to be replaced is no export", {
       where: directory,

@@ -7,6 +7,7 @@ import {
   listDirectory,
   packagePath,
   platformName,
+  temporaryDirectory,
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "#platform";
@@ -33,6 +34,8 @@ export interface RunConfig {
   /** The revision of a base model from the hub. */
   revision?: string;
   objective: Objective;
+  /** The run replaces another one when it is done: this is DIR.new, and that DIR. */
+  replaces?: true;
   /** Where the data came from and how it was read. */
   data: Record<string, unknown>;
   options: TrainOptions;
@@ -88,8 +91,8 @@ export async function beginRun(directory: string, config: RunConfig, device: Dev
   await writeFileAtomic(joinPath(directory, "config.json"), settings(config, device));
 }
 
-/** What stands in a run directory; error.txt in that of a run that failed. */
-const ENTRIES = [
+/** What stands in a run directory; error.txt in that of a run that failed. A save replaces these, and nothing else. */
+export const RUN_ENTRIES = [
   "accuracy.svg",
   "adapter",
   "checkpoint",
@@ -119,12 +122,15 @@ export async function refuseExisting(directory: string, force: boolean): Promise
       hint: "choose another --out, or give --force to replace it when the run is done",
     });
   const entries = await listDirectory(directory).catch(() => null);
-  const others = entries?.filter((entry) => !ENTRIES.includes(entry)) ?? ["a file"];
-  // Replacing deletes what is there: a folder that was named by mistake is not to be lost.
+  // What the system leaves in a folder that was looked at tells nothing.
+  const others = entries?.filter((entry) => !RUN_ENTRIES.includes(entry) && !/^(\.|Thumbs\.db$)/.test(entry)) ?? [
+    "a file",
+  ];
+  // A folder that was named by mistake is not to be filled.
   if (others.length > 0)
     throw new ConfigError("what is to be replaced is no run directory", {
       where: directory,
-      expected: `nothing but what a run leaves: ${ENTRIES.join(", ")}`,
+      expected: `nothing but what a run leaves: ${RUN_ENTRIES.join(", ")}`,
       found: list(others),
       hint: "choose another output directory",
     });
@@ -167,16 +173,16 @@ export function adapterOf(
 }
 
 /**
- * Writes a finished run, and `extra` files with it, whole or not at all; a run that is there already is replaced. Returns whether PEFT can load its
- * adapter/, or why not. Throws ConfigError where the directory holds anything that is no run's.
+ * Writes a finished run, and `extra` files with it, whole or not at all. A run that is there already is replaced, and other
+ * files stay; with `replace` false the directory must be new. Returns whether PEFT can load its adapter/, or why not.
  */
 export async function saveRun(
   directory: string,
   config: RunConfig,
   result: TrainResult,
   extra: Iterable<[name: string, content: string]> = [],
+  replace = true,
 ): Promise<{ peft: boolean; reason?: string }> {
-  await refuseExisting(directory, true);
   const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
   const files = new Map<string, string | Uint8Array>([
     ["config.json", settings(config, result.device)],
@@ -185,7 +191,7 @@ export async function saveRun(
     ...extra,
   ]);
   for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
-  await writeDirectoryAtomic(directory, files);
+  await writeDirectoryAtomic(directory, files, replace ? RUN_ENTRIES : undefined);
   return { peft: adapter.peft, ...(adapter.reason === undefined ? {} : { reason: adapter.reason }) };
 }
 
@@ -206,7 +212,35 @@ export async function saveFailedRun(
       ["error.txt", `${error}\n`],
       ...[...files].map(([name, content]) => [joinPath("adapter", name), content] as const),
     ]),
+    RUN_ENTRIES,
   );
+}
+
+/**
+ * Saves in `directory`. Where that fails, what was learned is not lost: it is saved beside it, or else among the system's
+ * temporary files. Returns where, and the `fault`; throws it where nothing can be saved anywhere.
+ */
+export async function saveSomewhere<T>(
+  directory: string,
+  save: (directory: string) => Promise<T>,
+): Promise<{ saved: T; place: string; fault?: unknown }> {
+  let fault: unknown;
+  for (const other of ["", `${directory}.rescued`, joinPath(temporaryDirectory(), "lowrank.rescued")]) {
+    const place = other ? await freePath(other) : directory;
+    try {
+      return { saved: await save(place), place, ...(other ? { fault } : {}) };
+    } catch (error) {
+      fault ??= error;
+    }
+  }
+  throw fault;
+}
+
+/** The path, with a number behind it where something is there already. */
+export async function freePath(path: string): Promise<string> {
+  let free = path;
+  for (let i = 2; await exists(free); i++) free = `${path}.${i}`;
+  return free;
 }
 
 function settings(config: RunConfig, device: DeviceInfo): string {

@@ -1,7 +1,7 @@
 /** A run for programs: the trainer, with its result ready to be saved. */
 
 import type { TrainResult } from "./records.ts";
-import { runConfig, saveRun } from "./run-directory.ts";
+import { refuseExisting, runConfig, saveRun } from "./run-directory.ts";
 import { type FineTuneArguments, fineTune as train } from "./trainer.ts";
 
 export interface FineTuneRun extends TrainResult {
@@ -19,5 +19,9 @@ export type DrawCharts = (result: TrainResult) => Iterable<[name: string, conten
 export async function fineTuneWith(draw: DrawCharts, args: FineTuneArguments): Promise<FineTuneRun> {
   const result = await train(args);
   const config = runConfig(args.model, args.data, result.options);
-  return { ...result, save: (directory) => saveRun(directory, config, result, draw(result)) };
+  const save = async (directory: string) => {
+    await refuseExisting(directory, true);
+    return saveRun(directory, config, result, draw(result));
+  };
+  return { ...result, save };
 }

@@ -55,7 +55,7 @@ export async function unpackAdapter(picked: readonly File[], directory: string):
       where: picked.map(({ name }) => name).join(", "),
       expected: "a zip from this page, or adapter_config.json and adapter_model.safetensors as PEFT writes them",
     });
-  await writeDirectoryAtomic(directory, found);
+  await writeDirectoryAtomic(directory, found, ADAPTER_FILES);
 }
 
 function unzip(bytes: Uint8Array, where: string): Record<string, Uint8Array> {
