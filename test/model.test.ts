@@ -350,3 +350,20 @@ testOnDevices("batches that make no sense are refused, with what was found", asy
       }
     });
 });
+
+testOnDevices("a step that is refused for one of its batches counts for nothing", async () => {
+  const spec = smallSpec("lora");
+  const good = randomBatch(spec, LENGTHS, 1);
+  const learned: Float32Array[][] = [];
+  for (const isRefused of [false, true])
+    await withEngine(spec, async (engine) => {
+      engine.step([good], 0.01);
+      if (isRefused) assert.throws(() => engine.step([good, randomBatch(spec, [], 1)], 0.01), /0 tokens/);
+      engine.step([good], 0.01);
+      assert.is(engine.steps, 2);
+      learned.push(await Promise.all(engine.learning.map((name) => engine.readParameter(name))));
+    });
+  learned[0]!.forEach((values, i) => {
+    assert.ok(sameBits(values, learned[1]![i]!), String(i));
+  });
+});

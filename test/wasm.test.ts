@@ -7,6 +7,7 @@ import { openRemote } from "../src/backend/remote.ts";
 import { Twin } from "../src/backend/twin.ts";
 import { openWasm } from "../src/backend/wasm.ts";
 import { Heap } from "../src/backend/wasm-heap.ts";
+import { Workers } from "../src/backend/wasm-team.ts";
 import { openDevice } from "../src/device.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../src/half.ts";
@@ -63,7 +64,9 @@ test("the heap gives zeros, joins what is released, and says when memory is full
   assert.equal([b - a, c - b], [1024, 64]);
   new Uint8Array(memory.buffer, a, 1024 + 64).fill(1);
   heap.release(b);
+  assert.equal([heap.usedBytes, heap.freeBytes], [1024 + 64, 64]);
   heap.release(a);
+  assert.equal([heap.usedBytes, heap.freeBytes], [64, 1024 + 64]);
   const joined = heap.alloc(1024 + 64);
   assert.is(joined, a);
   assert.ok(new Uint8Array(memory.buffer, joined, 1024 + 64).every((byte) => byte === 0));
@@ -234,6 +237,45 @@ test("a device in a worker tells what it cannot do, in the words of the device",
   device.destroy();
 });
 
+test("what a session has is not there for the next, what it released is", async () => {
+  const device = await openWasm({ threads: 1 });
+  const planOf = (...sizes: number[]) => {
+    const tensors = sizes.map((bytes, i) => new Tensor(`part ${i}`, [bytes / 4], "output"));
+    return { segments: [], memory: planMemory([], tensors) };
+  };
+  const { availableMemory } = process;
+  const MIB = 1 << 20;
+  const refused = async (...sizes: number[]) =>
+    assert.match(((await rejection(device.prepare(planOf(...sizes)))) as Error).message, "does not fit into memory");
+  try {
+    process.availableMemory = () => 2 ** 33;
+    const session = await device.prepare(planOf(8 * MIB));
+    await refused(2 ** 31, 2 ** 31 - 8 * MIB);
+    process.availableMemory = () => MIB;
+    await refused(8 * MIB);
+    session.destroy();
+    (await device.prepare(planOf(8 * MIB))).destroy();
+    await refused(10 * MIB);
+  } finally {
+    process.availableMemory = availableMemory;
+    device.destroy();
+  }
+});
+
+test("a thread that fails as it starts is told of", async () => {
+  const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  const started = rejection(Workers.start(empty, { memory, scratch: [0, 0], meeting: 0 }));
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => resolve("it hangs"), 5000);
+  });
+  const error = await Promise.race([started, late]);
+  clearTimeout(timer);
+  assert.instance(error, DeviceError);
+  assert.match((error as Error).message, "a kernel failed");
+});
+
 test("a plan that does not fit into WASM's memory is refused before anything is allocated", async () => {
   const huge = new Tensor("huge", [1 << 29], "output");
   const memory = planMemory([], [huge, new Tensor("huge too", [1 << 29], "output")]);
@@ -282,4 +324,34 @@ test("two backends side by side: no difference in a fixture, and the first dispa
   assert.match(error.message, "12345");
   engine.destroy();
   await reader.close();
+});
+
+test("two backends side by side: what one refuses is not left on the other, and work is done before it is released", async () => {
+  const [one, two] = [await testDevice("wasm 1 thread"), await testDevice("wasm 2 threads")];
+  let left = 0;
+  const watched: Backend = {
+    ...{ info: one.info, limits: one.limits, destroy() {} },
+    async prepare(...args) {
+      const session = await one.prepare(...args);
+      left++;
+      const destroy = session.destroy.bind(session);
+      session.destroy = () => {
+        left--;
+        destroy();
+      };
+      return session;
+    },
+  };
+  const program = { segments: [], memory: planMemory([], [new Tensor("x", [4], "output")]) };
+  const refusing: Backend = { ...watched, prepare: () => Promise.reject(new DeviceError("no room")) };
+  assert.match(((await rejection(new Twin(watched, refusing).prepare(program))) as Error).message, "no room");
+  assert.is(left, 0);
+  const [x] = program.memory.place.keys();
+  const session = await new Twin(watched, two).prepare(program);
+  session.write(x!, Float32Array.of(1, 2, 3, 4));
+  const flushed = session.flush();
+  session.destroy();
+  await flushed;
+  assert.instance(await rejection(session.flush()), DeviceError);
+  assert.is(left, 0);
 });

@@ -62,10 +62,11 @@ export class Twin implements Backend {
       memory: program.memory,
       segments: list.map(({ name, dispatch, clears }) => ({ name, clears, dispatches: dispatch ? [dispatch] : [] })),
     };
-    const [first, second] = [
-      await this.first.prepare(single, lender?.first),
-      await this.second.prepare(single, lender?.second),
-    ];
+    const first = await this.first.prepare(single, lender?.first);
+    const second = await this.second.prepare(single, lender?.second).catch((error) => {
+      first.destroy();
+      throw error;
+    });
     return new TwinSession(this, list, first, second);
   }
 
@@ -97,6 +98,7 @@ class TwinSession implements Session {
   async flush(): Promise<void> {
     await this.work;
     if (this.fault) throw this.fault;
+    await Promise.all([this.first.flush(), this.second.flush()]);
   }
 
   async read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array> {
@@ -116,8 +118,10 @@ class TwinSession implements Session {
   }
 
   destroy(): void {
-    this.first.destroy();
-    this.second.destroy();
+    this.enqueue(async () => {
+      this.first.destroy();
+      this.second.destroy();
+    });
   }
 
   private enqueue(work: () => Promise<void>): void {

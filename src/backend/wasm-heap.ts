@@ -21,9 +21,18 @@ export class Heap {
   /** Everything below `first` belongs to the module. */
   constructor(
     readonly memory: WebAssembly.Memory,
-    first: number,
+    private readonly first: number,
   ) {
     this.top = first;
+  }
+
+  /** Bytes that were released. */
+  get freeBytes(): number {
+    return this.free.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  get usedBytes(): number {
+    return this.top - this.first - this.freeBytes;
   }
 
   /** The address of a block of zeros, a multiple of 64. Throws DeviceError where memory cannot grow. */

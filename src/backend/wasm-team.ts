@@ -84,18 +84,20 @@ export class Workers implements Team {
     const ready = scratch.map(
       (at, index) =>
         new Promise<void>((resolve, reject) => {
+          const fail = (summary: string, found: string, cause?: Error) => {
+            const error = new DeviceError(summary, { found, cause });
+            reject(error);
+            team.fail(error);
+          };
           const worker = startWorker(
             "kernels-worker.js",
             (message) => {
               const answer = message as FromWorker;
               if (answer.type === "ready") resolve();
               else if (answer.type === "done") team.waiting.shift()?.resolve(answer.times);
-              else team.fail(new DeviceError("a kernel failed", { found: answer.message }));
+              else fail("a kernel failed", answer.message);
             },
-            (error) => {
-              reject(error);
-              team.fail(new DeviceError("a worker failed", { found: error.message, cause: error }));
-            },
+            (error) => fail("a worker failed", error.message, error),
           );
           team.workers.push(worker);
           const threads = scratch.length;

@@ -79,10 +79,10 @@ export class WasmBackend implements Backend {
 
   async prepare(program: Program, lender?: WasmSession): Promise<Session> {
     this.check();
-    checkMemory(withoutLent(program, lender?.program), {
-      ...this.limits,
-      total: Math.min(availableMemory() ?? MAX_BYTES, MAX_BYTES),
-    });
+    // What was released is this process's already: it is used again before memory grows.
+    const { freeBytes, usedBytes } = this.heap;
+    const total = Math.min((availableMemory() ?? MAX_BYTES) + freeBytes, MAX_BYTES - usedBytes);
+    checkMemory(withoutLent(program, lender?.program), { ...this.limits, total });
     return new WasmSession(this, program, lender);
   }
 

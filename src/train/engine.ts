@@ -133,15 +133,16 @@ export class Engine extends Weights<ModelPlan> {
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;
     if (!optimizer) throw new ShapeError("this plan only goes forward");
-    this.steps++;
-    const update = adamwStepValues(optimizer, lr, this.steps);
+    const update = adamwStepValues(optimizer, lr, this.steps + 1);
     const counted = batches.reduce((sum, { targets }) => sum + targets.filter((t) => t >= 0).length, 0);
-    return batches.map((batch, i) => {
+    const slots = batches.map((batch, i) => {
       const segments: SegmentName[] = ["forward", "backward"];
       if (i === 0) segments.unshift("zero");
       if (i === batches.length - 1) segments.push("update");
       return this.submit(segments, batch, { ...update, loss_scale: meanOf(counted) });
     });
+    this.steps++;
+    return slots;
   }
 
   /** What a slot's batch gave. At most SLOTS batches may be submitted between a batch and its result. */
