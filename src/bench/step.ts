@@ -102,8 +102,8 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
   const { info } = device;
   try {
     const peer = torch && (await startTorch(torch, options));
-    const ours = await measure(device, options, batches, async () => {
-      if (torch && peer) await stepTorch(torch, peer);
+    const ours = await measure(device, options, batches, async (steps) => {
+      if (torch && peer) for (let i = 0; i < steps; i++) await stepTorch(torch, peer);
     });
     if (options.json) console.log(JSON.stringify({ machine: machine(), device: info, options, ours, torch: peer }));
     else console.log(`${describeMachine(machine())}\n${describeDevice(info)}\n${report(options, ours, peer)}`);
@@ -124,12 +124,18 @@ async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBen
   return batches.slice(0, steps);
 }
 
-/** Steps over all batches, with `between` behind each. */
+/** A turn ends with the first step beyond so many milliseconds. */
+const TURN_MS = 500;
+
+/**
+ * Steps over all batches, in turns: as in a training, steps follow one another, and threads are awake. Behind each turn the other
+ * side takes its own, of as many steps.
+ */
 async function measure(
   device: Backend,
   options: StepBenchOptions,
   packed: PackedBatch[],
-  between: () => Promise<void>,
+  otherTurn: (steps: number) => Promise<void>,
 ): Promise<StepResult> {
   const batches = packed.map((batch) => classificationBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
@@ -147,12 +153,18 @@ async function measure(
   await step(batches[0]!); // compiles, warms caches
   const times: number[] = [];
   let cpu = 0;
+  let turn = { steps: 0, ms: 0 };
   for (const batch of batches) {
     const before = process.cpuUsage();
-    times.push(await step(batch));
+    const ms = await step(batch);
     const { user, system } = process.cpuUsage(before);
     cpu += (user + system) / 1000;
-    await between();
+    times.push(ms);
+    turn = { steps: turn.steps + 1, ms: turn.ms + ms };
+    if (turn.ms > TURN_MS || times.length === batches.length) {
+      await otherTurn(turn.steps);
+      turn = { steps: 0, ms: 0 };
+    }
   }
   // Apart from the times: a clock between dispatches costs some of them.
   const { session } = engine;
