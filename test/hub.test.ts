@@ -1,5 +1,4 @@
 /** Models by name, from a server that answers as the Hugging Face hub does, into a cache laid out as its own. */
-import { createHash } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
@@ -13,17 +12,11 @@ import { checkTokenizer } from "../src/io/tokenizer-files.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "./http.ts";
+import { answerAsHub, digest, gitHash, json, REVISION } from "./hub-server.ts";
 
 const folder = temporaryFolder();
-const REVISION = "0123456789abcdef0123456789abcdef01234567";
 const NAME = "someone/small-gpt2";
 const micro = (file: string) => readFileSync(packagePath(`data/models/gpt2-micro/${file}`));
-const digest = (kind: string, ...parts: (string | Uint8Array)[]) => {
-  const hash = createHash(kind);
-  for (const part of parts) hash.update(part);
-  return hash.digest("hex");
-};
-const gitHash = (bytes: Uint8Array) => digest("sha1", `blob ${bytes.length}\0`, bytes);
 const WEIGHTS = micro("model.safetensors");
 const SMALL = ["config.json", "merges.txt", "vocab.json"];
 
@@ -54,48 +47,8 @@ function start(extra: Record<string, string | undefined> = {}): string {
   return join(home, "hub", "models--someone--small-gpt2");
 }
 
-const isBig = (file: string) => file.endsWith(".safetensors");
-
-function json(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
-}
-
-/** Answers as huggingface.co does: metadata, small files directly, big ones behind a redirect. */
 function hub(request: IncomingMessage, response: ServerResponse): void {
-  if (answers(request, response)) return;
-  const path = request.url!.split("?")[0]!;
-  const file = /^\/[^/]+\/[^/]+\/resolve\/[0-9a-f]{40}\/(.+)$/.exec(path)?.[1] ?? "";
-  const bytes = files.get(file);
-  if (/^\/api\/models\/[^/]+\/[^/]+\/revision\/main$/.test(path))
-    json(response, 200, { _id: "1", id: NAME, sha: REVISION, lastModified: "2024-01-01T00:00:00Z" });
-  else if (path.includes("/paths-info/")) describe(request, response);
-  else if (path.startsWith("/cdn/")) sendBytes(request, response, files.get(path.slice(5))!);
-  else if (bytes === undefined) json(response, 404, { error: "Entry not found" });
-  else if (!isBig(file)) sendBytes(request, response, bytes, { headers: { etag: `"${gitHash(bytes)}"` } });
-  else {
-    const headers = { "x-linked-etag": `"${digest("sha256", bytes)}"`, "x-linked-size": `${bytes.length}` };
-    response.writeHead(302, { ...headers, location: `/cdn/${file}` }).end();
-  }
-}
-
-/** POST paths-info: size and hash of the files that are asked for and there. */
-function describe(request: IncomingMessage, response: ServerResponse): void {
-  let body = "";
-  request.on("data", (chunk) => (body += chunk));
-  request.on("end", () => {
-    const { paths } = JSON.parse(body) as { paths: string[] };
-    const found = paths.filter((path) => files.has(path));
-    json(
-      response,
-      200,
-      found.map((path) => entryOf(path, files.get(path)!)),
-    );
-  });
-}
-
-function entryOf(path: string, bytes: Uint8Array) {
-  const lfs = { oid: digest("sha256", bytes), size: bytes.length, pointerSize: 134 };
-  return { type: "file", path, size: bytes.length, oid: gitHash(bytes), ...(isBig(path) ? { lfs } : {}) };
+  if (!answers(request, response)) answerAsHub(request, response, files);
 }
 
 test("starts", async () => {

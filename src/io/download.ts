@@ -125,7 +125,9 @@ async function fetchRest(part: string, wanted: Wanted, report: Report, options: 
     await body?.cancel();
     throw refusal(response.status, wanted.url);
   }
-  const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
+  // Of another origin a page sees the length, which is that of what was compressed, and not whether it was.
+  const mayBeCompressed = response.headers.has("content-encoding") || response.type === "cors";
+  const length = mayBeCompressed ? null : response.headers.get("content-length");
   const total = length === null ? wanted.size : (goesOn ? start : 0) + Number(length);
   if (wanted.size !== undefined && total !== wanted.size) {
     await body.cancel();

@@ -4,6 +4,7 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import type { Objective } from "../config.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import type { DownloadEvent } from "../io/download.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
 import { loadAdapter, namedBase } from "../io/open-adapter.ts";
 import { baseShapes } from "../names.ts";
 import { checkMemory } from "../plan/memory.ts";
@@ -67,9 +68,19 @@ function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
   else tell({ type: "busy", text: `Fetching ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
+/** Opens a model, which is fetched first where it must be. */
+async function fetchModel(name: string): Promise<GPT2Checkpoint> {
+  try {
+    return await openModel(name, { onProgress: downloads });
+  } catch (error) {
+    tell({ type: "idle" });
+    throw error;
+  }
+}
+
 /** What a run is made of, on a device; from its folder where it is a run of before. */
 async function materialsOf(backend: Backend, settings: Settings, folder: string | null = null): Promise<Materials> {
-  const model = await openModel(settings.model, { onProgress: downloads });
+  const model = await fetchModel(settings.model);
   return { device: backend, model, source: await openData(settings, model.config.n_positions, folder) };
 }
 
@@ -125,7 +136,7 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   const adapter = id === null ? null : { name: id, directory: resultOf(id) };
   const name = id === null ? request.model : (await readRun(id)).settings.model;
   const device = await deviceOf(request.device);
-  const model = await openModel(name, { onProgress: downloads });
+  const model = await fetchModel(name);
   writer ??= new (await import("./writer.ts")).Writer();
   try {
     return await writer.write({ device, model, adapter }, request, signal, (piece, seconds) =>
@@ -184,7 +195,7 @@ const api: Api = {
   machine: async () => ({ isolated: self.crossOriginIsolated, threads: navigator.hardwareConcurrency }),
   openDevice: async (name) => reportOf(await deviceOf(name)),
   async openModel(name) {
-    const { config } = await openModel(name, { onProgress: downloads });
+    const { config } = await fetchModel(name);
     return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + sizeOf(shape), 0) };
   },
   async addModel(files) {
@@ -206,7 +217,7 @@ const api: Api = {
   },
   async readData(settings) {
     const { data } = settings;
-    const model = await openModel(settings.model, { onProgress: downloads });
+    const model = await fetchModel(settings.model);
     const source = await openData(settings, model.config.n_positions);
     const columns =
       data.kind === "file"

@@ -27,6 +27,7 @@ const WEBGPU_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshade
 
 export interface BrowserOptions {
   webgpu?: boolean;
+  flags?: readonly string[];
 }
 
 export interface TestPage {
@@ -75,10 +76,13 @@ export async function plainServer(folder: string): Promise<{ url: string; stop: 
 }
 
 /** Opens a browser with a profile of its own, which ends after the file's last test. */
-export async function openBrowser({ webgpu = false }: BrowserOptions = {}): Promise<BrowserContext> {
+export async function openBrowser({ webgpu = false, flags = [] }: BrowserOptions = {}): Promise<BrowserContext> {
   const executablePath = process.env.CHROMIUM;
   if (!executablePath) throw new Error("no Chromium: `npm run driver` installs it, or names it");
-  const browser = await chromium.launch({ executablePath, args: [...FLAGS, ...(webgpu ? WEBGPU_FLAGS : [])] });
+  const browser = await chromium.launch({
+    executablePath,
+    args: [...FLAGS, ...(webgpu ? WEBGPU_FLAGS : []), ...flags],
+  });
   afterAll(() => browser.close());
   return browser.newContext();
 }

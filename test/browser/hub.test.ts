@@ -1,0 +1,95 @@
+/** A model by its name on the hub, in the page: from a server that stands in for huggingface.co, and for what it redirects to. */
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import * as assert from "uvu/assert";
+import { temporaryFolder } from "../border.ts";
+import { afterAll, test } from "../harness.ts";
+import { sendBytes } from "../http.ts";
+import { answerAsHub } from "../hub-server.ts";
+import { tinyModel } from "../tiny.ts";
+import { openBrowser, openPage, webServer } from "./browser.ts";
+import { selfSigned } from "./certificate.ts";
+
+const NAME = "someone/small-gpt2";
+const STORAGE = "https://cas-bridge.xethub.hf.co";
+const directory = tinyModel(join(temporaryFolder(), "tiny"));
+const files = new Map(["config.json", "model.safetensors"].map((name) => [name, readFileSync(join(directory, name))]));
+
+/** "METHOD host/path [range]" of every request so far. */
+const requests: string[] = [];
+
+/** With the headers that let a page of any origin read it; small files compressed, and the big one broken off at first. */
+async function startHub(): Promise<number> {
+  let cuts = 1;
+  const server = createServer(selfSigned(), (request, response) => {
+    const { method, url, headers } = request;
+    requests.push([method, headers.host + url!, headers.range].filter(Boolean).join(" "));
+    response.setHeader("access-control-allow-origin", headers.origin === "null" ? "*" : (headers.origin ?? "*"));
+    response.setHeader(
+      "access-control-expose-headers",
+      "ETag,Link,Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag",
+    );
+    if (method === "OPTIONS") {
+      response.setHeader("access-control-allow-headers", headers["access-control-request-headers"] ?? "");
+      response.writeHead(204).end();
+    } else if (url!.endsWith("/config.json")) {
+      const small = gzipSync(files.get("config.json")!);
+      response.writeHead(200, { "content-encoding": "gzip", "content-length": small.length }).end(small);
+    } else if (url!.startsWith("/cdn/") && cuts-- > 0) {
+      const bytes = files.get("model.safetensors")!;
+      sendBytes(request, response, bytes, { cutAt: bytes.length >> 1 });
+    } else if (url!.includes(NAME) || url!.startsWith("/cdn/")) answerAsHub(request, response, files, STORAGE);
+    else response.writeHead(401).end("{}");
+  });
+  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+test("fetched from the hub, gone on with where it broke off, kept; a name that is none is told of", async () => {
+  const port = await startHub();
+  const hosts = ["huggingface.co", "*.hf.co"].map((host) => `MAP ${host}:443 127.0.0.1:${port}`);
+  const context = await openBrowser({
+    flags: [`--host-resolver-rules=${hosts.join(",")}`, "--ignore-certificate-errors", "--no-proxy-server"],
+  });
+  const { page, faults } = await openPage(context, await webServer());
+  await page.waitForSelector("#start:not([disabled])");
+  const open = async (name: string) => {
+    await page.selectOption("#model", "from-hub");
+    await page.fill("#hub-name", name);
+    await page.press("#hub-name", "Enter");
+  };
+  await open(NAME);
+  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16; reads up to 64 tokens").waitFor();
+  await page.waitForSelector("#start:not([disabled])");
+  const { length } = files.get("model.safetensors")!;
+  assert.equal(
+    requests.filter((request) => request.includes("/cdn/")),
+    ["", ` bytes=${length >> 1}-`].map((range) => `GET ${new URL(STORAGE).host}/cdn/model.safetensors${range}`),
+  );
+  await page.waitForFunction(() => document.querySelector("#busy")!.textContent === "");
+
+  requests.length = 0;
+  await page.reload();
+  await page.waitForSelector("#start:not([disabled])");
+  await open(NAME);
+  await page.locator("#model-report >> text=width 16").waitFor();
+  assert.equal(requests, [], "it was kept");
+
+  await open("someone/else");
+  const fault = page.locator("#model-fault");
+  await fault.locator('text=The model "someone/else" is not here yet: the hub has none of that name').waitFor();
+  assert.not.match((await fault.textContent())!, /HF_TOKEN|directory/);
+  assert.ok(await page.isDisabled("#start"));
+  // What a browser writes on the console of a connection that broke off and of a name that is none.
+  const expected =
+    /^request: https:..(huggingface|cas-bridge\.xethub\.hf)\.co\/|ERR_CONTENT_LENGTH_MISMATCH|status of 401/;
+  const others = faults.filter((line) => !expected.test(line));
+  assert.equal(others, []);
+});
