@@ -42,12 +42,12 @@ test("every kernel is defined in the file of its op, and every kernel that an op
   assert.equal(defined.sort(), KERNELS.map(({ name }) => name).sort());
 });
 
-/** The parameters of an exported AssemblyScript function, as [name, type]. */
-function wasmParameters(code: string, name: string): string[][] | undefined {
-  const list = new RegExp(`^export function ${name}\\(([^)]*)\\): void`, "m").exec(code)?.[1];
-  return list === undefined
-    ? undefined
-    : [...list.matchAll(/(\w+): (\w+)/g)].map(([, parameter, type]) => [parameter!, type!]);
+/** The parameters of an exported AssemblyScript function, or the fields of the record that it takes, as [name, type]. */
+function wasmParameters(code: string, name: string): string[][] {
+  const list = new RegExp(`^export function ${name}\\(([^)]*)\\): void`, "m").exec(code)?.[1] ?? "";
+  const record = /^p: (\w+)$/.exec(list)?.[1];
+  const fields = record === undefined ? list : new RegExp(`^export class ${record} \\{([^}]*)\\}`, "m").exec(code)![1]!;
+  return [...fields.matchAll(/(\w+): (\w+)/g)].map(([, field, type]) => [field!, type!]);
 }
 
 test("every kernel has a WASM export in the file of its op, with the same arguments in the same order", () => {

@@ -1,4 +1,4 @@
-// Matrix products of general strides: out = beta * out + bias + alpha * a b, and the gradient of the bias.
+// Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias.
 //
 // One loop serves every case: rows of a left matrix, read where they are, against panels of eight columns of a right matrix,
 // packed. Where the second factor lies transposed, out^T = b^T a^T is made instead, and only the store turns around. A
@@ -57,204 +57,106 @@ let right_form: u32 = PANELS;
 let right_stride: usize = 0;
 let right_half: bool = false;
 
-export function matmul_wide(
-  out: usize,
-  a: usize,
-  b: usize,
-  bias: usize,
-  m: u32,
-  n: u32,
-  k: u32,
-  out_offset: u32,
-  out_row: u32,
-  a_offset: u32,
-  a_row: u32,
-  a_col: u32,
-  b_offset: u32,
-  b_row: u32,
-  b_col: u32,
-  alpha: f32,
-  beta: f32,
-  has_bias: u32,
-  b_half: u32,
-): void {
-  set_output(out + (out_offset << 2), out_row, has_bias ? bias : 0, alpha, beta);
-  const a_at = a + (a_offset << 2);
-  const b_at = b + (b_offset << (b_half ? 1 : 2));
+/** The arguments of a product, as they lie in its record: operands, m, n and k, offsets and strides in elements. */
+@unmanaged
+export class Product {
+  out: usize;
+  a: usize;
+  b: usize;
+  bias: usize;
+  m: u32;
+  n: u32;
+  k: u32;
+  out_offset: u32;
+  out_row: u32;
+  a_offset: u32;
+  a_row: u32;
+  a_col: u32;
+  b_offset: u32;
+  b_row: u32;
+  b_col: u32;
+  alpha: f32;
+  beta: f32;
+  has_bias: u32;
+  b_half: u32;
+}
+
+export function matmul_wide(p: Product): void {
+  const a = set_output(p);
+  const b = p.b + (p.b_offset << (p.b_half ? 1 : 2));
   // Transposed where b is larger than a and than the result: then these two are turned around, and b is read where it is.
-  if (b_row == 1 && b_col != 1 && m < min(n, k)) {
+  if (p.b_row == 1 && p.b_col != 1 && p.m < min(p.n, p.k)) {
     is_transposed = true;
-    set_left(b_at, b_col, 1, b_half);
-    set_right(a_at, a_col, a_row, 0);
-    product(n, m, k);
+    set_left(b, p.b_col, 1, p.b_half);
+    set_right(a, p.a_col, p.a_row, 0);
+    product(p.n, p.m, p.k);
   } else {
-    set_left(a_at, a_row, a_col, 0);
-    set_right(b_at, b_row, b_col, b_half);
-    product(m, n, k);
+    set_left(a, p.a_row, p.a_col, 0);
+    set_right(b, p.b_row, p.b_col, p.b_half);
+    product(p.m, p.n, p.k);
   }
 }
 
 /** The same: narrow results need no kernel of their own here. */
-export function matmul_tall(
-  out: usize,
-  a: usize,
-  b: usize,
-  bias: usize,
-  m: u32,
-  n: u32,
-  k: u32,
-  out_offset: u32,
-  out_row: u32,
-  a_offset: u32,
-  a_row: u32,
-  a_col: u32,
-  b_offset: u32,
-  b_row: u32,
-  b_col: u32,
-  alpha: f32,
-  beta: f32,
-  has_bias: u32,
-  b_half: u32,
-): void {
-  matmul_wide(
-    out,
-    a,
-    b,
-    bias,
-    m,
-    n,
-    k,
-    out_offset,
-    out_row,
-    a_offset,
-    a_row,
-    a_col,
-    b_offset,
-    b_row,
-    b_col,
-    alpha,
-    beta,
-    has_bias,
-    b_half,
-  );
+export function matmul_tall(p: Product): void {
+  matmul_wide(p);
 }
 
 /** The same for a few rows: where the second factor lies transposed, it is read where it is, once for all rows. */
-export function matmul_few(
-  out: usize,
-  a: usize,
-  b: usize,
-  bias: usize,
-  m: u32,
-  n: u32,
-  k: u32,
-  out_offset: u32,
-  out_row: u32,
-  a_offset: u32,
-  a_row: u32,
-  a_col: u32,
-  b_offset: u32,
-  b_row: u32,
-  b_col: u32,
-  alpha: f32,
-  beta: f32,
-  has_bias: u32,
-  b_half: u32,
-): void {
-  if (b_row != 1 || b_col == 1 || a_col != 1) {
-    matmul_wide(
-      out,
-      a,
-      b,
-      bias,
-      m,
-      n,
-      k,
-      out_offset,
-      out_row,
-      a_offset,
-      a_row,
-      a_col,
-      b_offset,
-      b_row,
-      b_col,
-      alpha,
-      beta,
-      has_bias,
-      b_half,
-    );
-    return;
-  }
+export function matmul_few(p: Product): void {
+  if (p.b_row != 1 || p.b_col == 1 || p.a_col != 1) return matmul_wide(p);
+  const shift = p.b_half ? 1 : 2;
   multiply_rows(
-    out + (out_offset << 2),
-    out_row << 2,
-    a + (a_offset << 2),
-    a_row << 2,
-    b + (b_offset << (b_half ? 1 : 2)),
-    b_col << (b_half ? 1 : 2),
-    has_bias ? bias : 0,
-    m,
-    slice_begin(n, 16),
-    slice_end(n, 16),
-    k,
-    alpha,
-    beta,
-    b_half,
+    p.out + (p.out_offset << 2),
+    p.out_row << 2,
+    p.a + (p.a_offset << 2),
+    p.a_row << 2,
+    p.b + (p.b_offset << shift),
+    p.b_col << shift,
+    p.has_bias ? p.bias : 0,
+    p.m,
+    slice_begin(p.n, 16),
+    slice_end(p.n, 16),
+    p.k,
+    p.alpha,
+    p.beta,
+    p.b_half,
   );
 }
 
 /**
  * The same with b a whole frozen weight that is kept in panels: [k, n] (b_col = 1) or, read transposed, [n, k] (b_row = 1).
  */
-export function matmul_panels(
-  out: usize,
-  a: usize,
-  b: usize,
-  bias: usize,
-  m: u32,
-  n: u32,
-  k: u32,
-  out_offset: u32,
-  out_row: u32,
-  a_offset: u32,
-  a_row: u32,
-  a_col: u32,
-  b_offset: u32,
-  b_row: u32,
-  b_col: u32,
-  alpha: f32,
-  beta: f32,
-  has_bias: u32,
-  b_half: u32,
-): void {
-  set_output(out + (out_offset << 2), out_row, has_bias ? bias : 0, alpha, beta);
-  const a_at = a + (a_offset << 2);
-  const panel: usize = b_half ? 16 : 32;
-  if (b_col == 1) {
-    set_left(a_at, a_row, a_col, 0);
-    right = b;
+export function matmul_panels(p: Product): void {
+  const a = set_output(p);
+  const panel: usize = p.b_half ? 16 : 32;
+  if (p.b_col == 1) {
+    set_left(a, p.a_row, p.a_col, 0);
+    right = p.b;
     right_form = PANELS;
-    right_stride = k * panel;
-    right_half = b_half != 0;
-    product(m, n, k);
+    right_stride = p.k * panel;
+    right_half = p.b_half != 0;
+    product(p.m, p.n, p.k);
   } else {
     is_transposed = true;
-    left = b;
+    left = p.b;
     left_form = PANELS;
-    left_stride = n * panel;
-    left_half = b_half != 0;
-    set_right(a_at, a_col, a_row, 0);
-    product(n, m, k);
+    left_stride = p.n * panel;
+    left_half = p.b_half != 0;
+    set_right(a, p.a_col, p.a_row, 0);
+    product(p.n, p.m, p.k);
   }
 }
 
-function set_output(out: usize, stride: u32, bias: usize, alpha: f32, beta: f32): void {
-  out_at = out;
-  out_line = stride << 2;
+/** Notes where the result goes and how; returns where a begins. */
+function set_output(p: Product): usize {
+  out_at = p.out + (p.out_offset << 2);
+  out_line = p.out_row << 2;
   is_transposed = false;
-  bias_at = bias;
-  alpha_now = alpha;
-  beta_now = beta;
+  bias_at = p.has_bias ? p.bias : 0;
+  alpha_now = p.alpha;
+  beta_now = p.beta;
+  return p.a + (p.a_offset << 2);
 }
 
 /** Strides in elements: from row to row, and along k, which is 1 for halves. */

@@ -13,7 +13,7 @@ import { gather_backward, gather_forward } from "./gather";
 import { gelu_backward, gelu_forward } from "./gelu";
 import { gradnorm_partial, gradnorm_total } from "./gradnorm";
 import { layernorm_backward, layernorm_forward, layernorm_parameters_backward } from "./layernorm";
-import { matmul_bias_backward, matmul_few, matmul_panels, matmul_tall, matmul_wide } from "./matmul";
+import { matmul_bias_backward, matmul_few, matmul_panels, matmul_tall, matmul_wide, Product } from "./matmul";
 import { residual_forward } from "./residual";
 import { barrier, slice_begin, slice_end } from "./threads";
 
@@ -54,27 +54,7 @@ function run(at: usize): void {
     case 0:
       return clear(word(at, 0), word(at, 1));
     case 1:
-      return matmul_panels(
-        word(at, 0),
-        word(at, 1),
-        word(at, 2),
-        word(at, 3),
-        word(at, 4),
-        word(at, 5),
-        word(at, 6),
-        word(at, 7),
-        word(at, 8),
-        word(at, 9),
-        word(at, 10),
-        word(at, 11),
-        word(at, 12),
-        word(at, 13),
-        word(at, 14),
-        real(at, 15),
-        real(at, 16),
-        word(at, 17),
-        word(at, 18),
-      );
+      return matmul_panels(changetype<Product>(at + 4));
     case 2:
       return adamw(
         word(at, 0),
@@ -233,71 +213,11 @@ function run(at: usize): void {
     case 23:
       return matmul_bias_backward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4), word(at, 5));
     case 24:
-      return matmul_few(
-        word(at, 0),
-        word(at, 1),
-        word(at, 2),
-        word(at, 3),
-        word(at, 4),
-        word(at, 5),
-        word(at, 6),
-        word(at, 7),
-        word(at, 8),
-        word(at, 9),
-        word(at, 10),
-        word(at, 11),
-        word(at, 12),
-        word(at, 13),
-        word(at, 14),
-        real(at, 15),
-        real(at, 16),
-        word(at, 17),
-        word(at, 18),
-      );
+      return matmul_few(changetype<Product>(at + 4));
     case 25:
-      return matmul_tall(
-        word(at, 0),
-        word(at, 1),
-        word(at, 2),
-        word(at, 3),
-        word(at, 4),
-        word(at, 5),
-        word(at, 6),
-        word(at, 7),
-        word(at, 8),
-        word(at, 9),
-        word(at, 10),
-        word(at, 11),
-        word(at, 12),
-        word(at, 13),
-        word(at, 14),
-        real(at, 15),
-        real(at, 16),
-        word(at, 17),
-        word(at, 18),
-      );
+      return matmul_tall(changetype<Product>(at + 4));
     case 26:
-      return matmul_wide(
-        word(at, 0),
-        word(at, 1),
-        word(at, 2),
-        word(at, 3),
-        word(at, 4),
-        word(at, 5),
-        word(at, 6),
-        word(at, 7),
-        word(at, 8),
-        word(at, 9),
-        word(at, 10),
-        word(at, 11),
-        word(at, 12),
-        word(at, 13),
-        word(at, 14),
-        real(at, 15),
-        real(at, 16),
-        word(at, 17),
-        word(at, 18),
-      );
+      return matmul_wide(changetype<Product>(at + 4));
     case 27:
       return residual_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
     default:
