@@ -5,7 +5,7 @@
 //
 //   out     (write)  [tokens, C]
 //   qkv     (read)   [tokens, 3C]: q, k, v, each [NH, HS]; only q is used
-//   cache   (read)   [slots, 2, NH, positions, HS]: keys and values
+//   cache   (read)   [slots, 2, heads, positions, head_size]: keys and values
 //   places  (read)   [tokens, 2]: the token's slot and its position in it
 //
 // Grid: (tokens, NH), one workgroup a query and head: one token alone keeps a device busy. Keys come in tiles, with an

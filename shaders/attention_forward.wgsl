@@ -4,7 +4,7 @@
 //   out[n, h] = sum_j exp(s_j - max) v[j, h] / sum_j exp(s_j - max);  lse[n, h] = max + log(sum_j exp(s_j - max))
 //
 //   out    (write)  [tokens, C]
-//   lse    (write)  [tokens, NH], saved for the backward pass
+//   lse    (write)  [tokens, heads], saved for the backward pass
 //   qkv    (read)   [tokens, 3C]: q, k, v, each [NH, HS]
 //   spans  (read)   [tokens, 2]: where the token's sequence starts and ends
 //

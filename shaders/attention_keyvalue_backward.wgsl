@@ -4,9 +4,9 @@
 //   dk[j, h] = sum_i ds_i q[i, h] / sqrt(HS);  dv[j, h] = sum_i p_i dout[i, h]
 //
 //   dqkv   (updates)  [tokens, 3C]: the second and third thirds
-//   delta  (read)     [tokens, NH]: D, the row sums made by attention_query_backward
+//   delta  (read)     [tokens, heads]: D, the row sums made by attention_query_backward
 //   dout   (read)     [tokens, C]
-//   lse    (read)     [tokens, NH]
+//   lse    (read)     [tokens, heads]
 //   qkv    (read)     [tokens, 3C]
 //   spans  (read)     [tokens, 2]: where the token's sequence starts and ends
 //

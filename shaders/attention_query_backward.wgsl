@@ -4,10 +4,10 @@
 //   dq[n, h] = sum_j ds_j k[j, h] / sqrt(HS) for start(n) <= j <= n
 //
 //   dqkv   (write)  [tokens, 3C]: the first third
-//   delta  (write)  [tokens, NH]: D
+//   delta  (write)  [tokens, heads]: D
 //   dout   (read)   [tokens, C]
 //   out    (read)   [tokens, C]
-//   lse    (read)   [tokens, NH]
+//   lse    (read)   [tokens, heads]
 //   qkv    (read)   [tokens, 3C]
 //   spans  (read)   [tokens, 2]: where the token's sequence starts and ends
 //

@@ -2,7 +2,7 @@
 //
 //   partial[first + i] = sum of grad[j]^2 over the j that invocation i walks
 //
-//   partial  (updates)  [all pages * 256]
+//   partial  (updates)  [partials]
 //   grad     (read)     [count]
 //
 // Grid: 4 workgroups of 64; each invocation walks with stride 256. Reference: torch.nn.utils.clip_grad_norm_.

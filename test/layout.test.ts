@@ -87,9 +87,15 @@ function documented(header: string, binding: string): string | undefined {
   return new RegExp(`^//   ${binding} +\\((.*?)\\) +\\S`, "m").exec(header)?.[1];
 }
 
+/** The shapes of a kernel's bindings in the header of its shader, in the kernel's notation. */
+function documentedShapes(header: string, bindings: readonly string[]): string {
+  const shapes = bindings.map((binding) => new RegExp(`^//   ${binding} .*?\\)  +\\[(.*?)\\]`, "m").exec(header)?.[1]);
+  return shapes.map((shape) => shape?.replaceAll(", ", " ").replaceAll(" + ", "+")).join(", ");
+}
+
 const HEADER_WORDS = { read: /^read$/, write: /^write\b/, update: /^(updates|accumulates)\b|^write, read where/ };
 
-function checkShader({ name, bindings, dims }: Kernel): void {
+function checkShader({ name, bindings, dims, shapes }: Kernel): void {
   const code = read(`shaders/${name}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
   assert.equal(entries, ["main"], `${name}: entry points`);
@@ -120,6 +126,8 @@ function checkShader({ name, bindings, dims }: Kernel): void {
     assert.ok(word !== undefined, `${name}: the header does not tell of ${binding}`);
     assert.ok(HEADER_WORDS[access].test(word), `${name}: ${binding} is "${access}", the header says "${word}"`);
   }
+  if (shapes !== undefined)
+    assert.is(documentedShapes(header, Object.keys(bindings)), shapes, `${name}: shapes in the header`);
   for (const part of ["Grid: ", "Reference: "]) assert.ok(header.includes(part), `${name}: no "${part}" in the header`);
 }
 

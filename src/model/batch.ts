@@ -1,7 +1,7 @@
 /** What a batch looks like to the kernels: a packed batch, and the tables that go with it, in one buffer. */
 import { ShapeError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { Tensor } from "../tensor.ts";
+import { sizeOf, Tensor } from "../tensor.ts";
 import type { Capacity } from "./gpt2.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -38,24 +38,24 @@ const ALIGN = 64;
 
 /** Room for batches of `capacity`; `byId`: with what the gradient of the token table needs. */
 export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity, byId: boolean): BatchInputs {
-  const sizes = {
-    ids: tokens,
-    spans: 2 * tokens,
-    starts: sequences + 1,
-    rows: sequences,
-    picked: tokens,
-    targets: task.objective === "lm" ? tokens : sequences,
-    ...(byId ? { sorted: tokens, groups: tokens + 1 } : { sorted: 0, groups: 0 }),
+  const shapes = {
+    ids: [tokens],
+    spans: [tokens, 2],
+    starts: [sequences + 1],
+    rows: [sequences],
+    picked: [tokens],
+    targets: [task.objective === "lm" ? tokens : sequences],
+    ...(byId ? { sorted: [tokens], groups: [tokens + 1] } : { sorted: [0], groups: [0] }),
   };
   const offsets: Record<string, number> = {};
   let total = 0;
-  for (const [name, size] of Object.entries(sizes)) {
+  for (const [name, shape] of Object.entries(shapes)) {
     offsets[name] = total;
-    total += Math.ceil(size / ALIGN) * ALIGN;
+    total += Math.ceil(sizeOf(shape) / ALIGN) * ALIGN;
   }
   const root = new Tensor("batch", [total], "input", "u32");
-  const view = (name: keyof typeof sizes) =>
-    new Tensor(name, [sizes[name]], "input", name === "targets" ? "i32" : "u32", root, offsets[name]!);
+  const view = (name: keyof typeof shapes) =>
+    new Tensor(name, shapes[name], "input", name === "targets" ? "i32" : "u32", root, offsets[name]!);
   return {
     root,
     ids: view("ids"),

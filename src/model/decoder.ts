@@ -20,7 +20,7 @@ import { matmul } from "../ops/matmul.ts";
 import { residualForward } from "../ops/residual.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
-import { type Shape, Tensor } from "../tensor.ts";
+import { type Shape, sizeOf, Tensor } from "../tensor.ts";
 import { ADAPTERS, type Capacity, type Stage } from "./gpt2.ts";
 import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, scalesOf } from "./trainable.ts";
@@ -82,16 +82,20 @@ export function buildDecoder(options: DecoderOptions): DecoderPlan {
 }
 
 function makeInputs({ tokens, sequences }: Capacity): DecoderInputs {
-  const sizes = { ids: tokens, spans: 2 * tokens, places: 2 * tokens, rows: sequences, targets: tokens };
-  const padded = Object.entries(sizes).map(([name, size]) => ({ name, size, room: Math.ceil(size / ALIGN) * ALIGN }));
+  const shapes = { ids: [tokens], spans: [tokens, 2], places: [tokens, 2], rows: [sequences], targets: [tokens] };
+  const padded = Object.entries(shapes).map(([name, shape]) => ({
+    name,
+    shape,
+    room: Math.ceil(sizeOf(shape) / ALIGN) * ALIGN,
+  }));
   const root = new Tensor("batch", [padded.reduce((sum, { room }) => sum + room, 0)], "input", "u32");
   let offset = 0;
-  const views = padded.map(({ name, size, room }) => {
-    const view = new Tensor(name, [size], "input", name === "targets" ? "i32" : "u32", root, offset);
+  const views = padded.map(({ name, shape, room }) => {
+    const view = new Tensor(name, shape, "input", name === "targets" ? "i32" : "u32", root, offset);
     offset += room;
     return [name, view] as const;
   });
-  return { root, ...(Object.fromEntries(views) as Record<keyof typeof sizes, Tensor>) };
+  return { root, ...(Object.fromEntries(views) as Record<keyof typeof shapes, Tensor>) };
 }
 
 /** The residual stream before the last block's attention, and what its attention made. */
@@ -147,7 +151,10 @@ class Builder {
 
   /** The embedding and all blocks, the last one up to its attention. */
   private blocks(): Through {
-    const { ids, spans, places } = this.inputs;
+    // A decode takes in one token a sequence: only so many rows of them.
+    const rows = this.options.capacity[this.rows];
+    const part = (t: Tensor) => t.view(t.name, [rows, ...t.shape.slice(1)], 0);
+    const [ids, spans, places] = [part(this.inputs.ids), part(this.inputs.spans), part(this.inputs.places)];
     let x = this.rowsOf("embed", [this.C]);
     this.list.push(...embeddingForward(x, this.parameter("wte.weight").pieces, this.tensor("wpe.weight"), ids, spans));
     for (let l = 0; ; l++) {

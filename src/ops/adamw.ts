@@ -18,6 +18,7 @@ export const adamwKernel = defineKernel(
     correction2: "f32",
   },
   ({ count }) => flatGrid(count, 256),
+  "count, count, count, count, slots 4, 1",
 );
 
 export interface AdamWConfig {

@@ -10,6 +10,7 @@ export const attentionForwardKernel = defineKernel(
   { out: "write", lse: "write", qkv: "read", spans: "read" },
   DIMS,
   grid,
+  "tokens C, tokens heads, tokens 3C, tokens 2",
 );
 
 export const attentionQueryBackwardKernel = defineKernel(
@@ -17,6 +18,7 @@ export const attentionQueryBackwardKernel = defineKernel(
   { dqkv: "write", delta: "write", dout: "read", out: "read", lse: "read", qkv: "read", spans: "read" },
   DIMS,
   grid,
+  "tokens 3C, tokens heads, tokens C, tokens C, tokens heads, tokens 3C, tokens 2",
 );
 
 export const attentionKeyvalueBackwardKernel = defineKernel(
@@ -24,6 +26,7 @@ export const attentionKeyvalueBackwardKernel = defineKernel(
   { dqkv: "update", delta: "read", dout: "read", lse: "read", qkv: "read", spans: "read" },
   DIMS,
   grid,
+  "tokens 3C, tokens heads, tokens C, tokens heads, tokens 3C, tokens 2",
 );
 
 export const attentionCachedKernel = defineKernel(
@@ -31,6 +34,7 @@ export const attentionCachedKernel = defineKernel(
   { out: "write", qkv: "read", cache: "read", places: "read" },
   { tokens: "u32", heads: "u32", head_size: "override", positions: "u32" },
   ({ tokens, heads }) => [tokens, heads, 1],
+  "tokens C, tokens 3C, slots 2 heads positions head_size, tokens 2",
 );
 
 /** The widest head that the kernels hold in registers. */

@@ -1,5 +1,5 @@
 /** The cache of keys and values, with which a token that comes later is held against those that were there. */
-import type { Tensor } from "../tensor.ts";
+import { expectShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 export const cacheWriteKernel = defineKernel(
@@ -7,6 +7,7 @@ export const cacheWriteKernel = defineKernel(
   { cache: "update", qkv: "read", places: "read" },
   { tokens: "u32", heads: "u32", head_size: "u32", positions: "u32" },
   ({ tokens, heads, head_size }) => [ceilDiv(heads * head_size, 64), tokens, 1],
+  "slots 2 heads positions head_size, tokens 3C, tokens 2",
 );
 
 /** The shape of a block's cache: slots, keys and values, heads, positions, numbers of a head. */
@@ -17,5 +18,6 @@ export function cacheShape(slots: number, heads: number, positions: number, head
 /** Keys and values of qkv [N, 3C] into cache [S, 2, NH, T, HS] at places [N, 2], a slot and a position each. */
 export function cacheWrite(cache: Tensor, qkv: Tensor, places: Tensor): Dispatch {
   const [, , heads, positions, head_size] = cache.shape as ReturnType<typeof cacheShape>;
+  expectShape(`cache_write: qkv (${qkv.name})`, qkv.shape, [qkv.shape[0]!, 3 * heads * head_size]);
   return dispatch(cacheWriteKernel, { cache, qkv, places }, { tokens: "tokens", heads, head_size, positions });
 }

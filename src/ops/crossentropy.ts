@@ -10,6 +10,7 @@ export const crossentropyForwardKernel = defineKernel(
   { state: "update", logits: "read", targets: "read" },
   { rows: "u32", count: "u32", first: "u32" },
   ({ rows }) => [1, rows, 1],
+  "rows 4, rows count, rows",
 );
 
 export const crossentropyLossKernel = defineKernel(
@@ -17,6 +18,7 @@ export const crossentropyLossKernel = defineKernel(
   { metrics: "update", state: "read", targets: "read" },
   { rows: "u32", slot: "u32", loss_scale: "f32" },
   () => [1, 1, 1],
+  "slots 4, rows 4, rows",
 );
 
 export const crossentropyBackwardKernel = defineKernel(
@@ -24,6 +26,7 @@ export const crossentropyBackwardKernel = defineKernel(
   { dlogits: "write", logits: "read", state: "read", targets: "read" },
   { rows: "u32", count: "u32", first: "u32", loss_scale: "f32" },
   ({ rows, count }) => flatGrid(rows * count, 256),
+  "rows count, rows count, rows 4, rows",
 );
 
 /** state [rows, 4] takes in logits [rows, count] of the classes from `first` on; the piece with first = 0 comes first. */

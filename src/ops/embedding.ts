@@ -7,6 +7,7 @@ export const embeddingForwardKernel = defineKernel(
   { out: "update", wte: "read", wpe: "read", ids: "read", spans: "read" },
   { tokens: "u32", cols: "u32", first: "u32", count: "u32", wte_half: "override", wpe_half: "override" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
+  "tokens cols, count cols, positions cols, tokens, tokens 2",
 );
 
 export const embeddingBackwardKernel = defineKernel(
@@ -14,6 +15,7 @@ export const embeddingBackwardKernel = defineKernel(
   { dwte: "update", dout: "read", ids: "read", sorted: "read", groups: "read" },
   { unique: "u32", cols: "u32", first: "u32", count: "u32" },
   ({ unique, cols }) => [ceilDiv(cols, 64), unique, 1],
+  "count cols, tokens cols, tokens, tokens, unique+1",
 );
 
 export const embeddingPositionBackwardKernel = defineKernel(
@@ -21,6 +23,7 @@ export const embeddingPositionBackwardKernel = defineKernel(
   { dwpe: "update", dout: "read", starts: "read" },
   { longest: "u32", cols: "u32", sequences: "u32" },
   ({ longest, cols }) => [ceilDiv(cols, 64), longest, 1],
+  "positions cols, tokens cols, sequences+1",
 );
 
 /** Rows `first` .. `first + shape[0]` of the token table. */

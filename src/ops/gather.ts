@@ -7,6 +7,7 @@ export const gatherForwardKernel = defineKernel(
   { out: "write", inp: "read", rows: "read" },
   { sequences: "u32", cols: "u32" },
   ({ sequences, cols }) => [ceilDiv(cols, 64), sequences, 1],
+  "sequences cols, tokens cols, sequences",
 );
 
 export const gatherBackwardKernel = defineKernel(
@@ -14,6 +15,7 @@ export const gatherBackwardKernel = defineKernel(
   { dinp: "write", dout: "read", picked: "read" },
   { tokens: "u32", cols: "u32" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
+  "tokens cols, sequences cols, tokens",
 );
 
 /** out [B, C] = inp [N, C] at rows [B]. */

@@ -3,8 +3,12 @@ import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./
 
 const DIMS = { rows: "u32", cols: "u32" } as const;
 
-export const geluForwardKernel = defineKernel("gelu_forward", { out: "write", inp: "read" }, DIMS, ({ rows, cols }) =>
-  flatGrid(rows * cols, 256),
+export const geluForwardKernel = defineKernel(
+  "gelu_forward",
+  { out: "write", inp: "read" },
+  DIMS,
+  ({ rows, cols }) => flatGrid(rows * cols, 256),
+  "rows cols, rows cols",
 );
 
 export const geluBackwardKernel = defineKernel(
@@ -12,6 +16,7 @@ export const geluBackwardKernel = defineKernel(
   { dinp: "update", inp: "read" },
   DIMS,
   ({ rows, cols }) => flatGrid(rows * cols, 256),
+  "rows cols, rows cols",
 );
 
 /** out [rows, cols] = gelu_new(inp). */

@@ -1,4 +1,4 @@
-import type { Tensor } from "../tensor.ts";
+import { expectShape, type Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 /** Partial sums that one page of gradients makes. */
@@ -9,6 +9,7 @@ export const gradnormPartialKernel = defineKernel(
   { partial: "update", grad: "read" },
   { count: "u32", first: "u32" },
   () => [4, 1, 1],
+  "partials, count",
 );
 
 export const gradnormTotalKernel = defineKernel(
@@ -16,6 +17,7 @@ export const gradnormTotalKernel = defineKernel(
   { metrics: "update", stopped: "update", partial: "read" },
   { count: "u32", slot: "u32" },
   () => [1, 1, 1],
+  "slots 4, 1, count",
 );
 
 /**
@@ -23,6 +25,7 @@ export const gradnormTotalKernel = defineKernel(
  * partial [pages * 256] is scratch.
  */
 export function gradnorm(metrics: Tensor, stopped: Tensor, partial: Tensor, pages: Tensor[]): Dispatch[] {
+  expectShape(`gradnorm: partial (${partial.name})`, partial.shape, [pages.length * PARTIALS_PER_PAGE]);
   return [
     ...pages.map((grad, i) =>
       dispatch(gradnormPartialKernel, { partial, grad }, { count: grad.size, first: i * PARTIALS_PER_PAGE }),

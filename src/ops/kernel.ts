@@ -3,7 +3,7 @@
  * its tensors in binding order, its scalars in the order of the uniform struct, and its grid.
  */
 import { ShapeError } from "../errors.ts";
-import type { Tensor } from "../tensor.ts";
+import { expectShape, type Tensor } from "../tensor.ts";
 
 /** write: every element that is used later is made here; update: what was there counts as well. */
 export type Access = "write" | "update" | "read";
@@ -58,6 +58,11 @@ export interface Kernel<B extends string = string, D extends string = string> {
   readonly dims: Readonly<Record<D, DimType>>;
   /** Workgroups for resolved scalars. */
   readonly grid: (dims: Record<D, number>) => Grid;
+  /**
+   * The tensors' shapes as the shader's header has them: "rows 3C, unique+1". A letter is one number throughout; a scalar
+   * is the size of its axis, or, where that is the first one, at most that. Absent where strides say what is read.
+   */
+  readonly shapes: string | undefined;
 }
 
 /** One entry of the plan. `tensors` are in the order of the kernel's bindings, `scalars` in that of its dims. */
@@ -72,13 +77,35 @@ export function defineKernel<B extends string, D extends string>(
   bindings: Record<B, Access>,
   dims: Record<D, DimType>,
   grid: (dims: Record<D, number>) => Grid,
+  shapes?: string,
 ): Kernel<B, D> {
-  return { name, bindings, dims, grid };
+  return { name, bindings, dims, grid, shapes };
+}
+
+/** Throws ShapeError for the first tensor that has not the shape that the kernel says. */
+function checkShapes({ name, bindings, dims, shapes }: Kernel, { tensors, scalars }: Omit<Dispatch, "kernel">): void {
+  const given = new Map(Object.keys(dims).map((dim, i) => [dim, scalars[i]!]));
+  const sizes = new Map<string, number>();
+  shapes?.split(", ").forEach((shape, i) => {
+    const { name: tensor, shape: found } = tensors[i]!;
+    const expected = shape.split(" ").map((axis, at) => {
+      const [, times, letter, more] = /^(\d*)(\w*)(\+1)?$/.exec(axis)!;
+      const [factor, extra] = [Number(times || 1), more ? 1 : 0];
+      if (!letter) return factor;
+      const own = (found[at]! - extra) / factor;
+      const scalar = given.get(letter);
+      const isRoom = typeof scalar !== "number" || (at === 0 && own >= scalar);
+      const size = sizes.get(letter) ?? (isRoom ? own : scalar);
+      sizes.set(letter, size);
+      return size * factor + extra;
+    });
+    expectShape(`${name}: ${Object.keys(bindings)[i]} (${tensor})`, found, expected);
+  });
 }
 
 /**
  * A dispatch over tensors by the names of the kernel's bindings. A binding that may be in f16 has a scalar `<binding>_half`.
- * Throws ShapeError where a kernel would read halves as floats.
+ * Throws ShapeError where a kernel would read halves as floats, or beyond a tensor.
  */
 export function dispatch<B extends string, D extends string>(
   kernel: Kernel<B, D>,
@@ -93,11 +120,13 @@ export function dispatch<B extends string, D extends string>(
         found: tensors[name].dtype,
       });
   }
-  return {
+  const made: Dispatch = {
     kernel: kernel as unknown as Kernel,
     tensors: (Object.keys(kernel.bindings) as B[]).map((name) => tensors[name]),
     scalars: (Object.keys(kernel.dims) as D[]).map((name) => dims[name]),
   };
+  checkShapes(made.kernel, made);
+  return made;
 }
 
 /** What `<binding>_half` is for a tensor: a constant of the pipeline, 1 where it is in f16. */

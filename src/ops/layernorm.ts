@@ -6,6 +6,7 @@ export const layernormForwardKernel = defineKernel(
   { out: "write", stats: "write", inp: "read", weight: "read", bias: "read" },
   { rows: "u32", cols: "u32", epsilon: "f32" },
   ({ rows }) => [1, rows, 1],
+  "rows cols, rows 2, rows cols, cols, cols",
 );
 
 export const layernormBackwardKernel = defineKernel(
@@ -13,6 +14,7 @@ export const layernormBackwardKernel = defineKernel(
   { dinp: "update", dout: "read", inp: "read", stats: "read", weight: "read" },
   { rows: "u32", cols: "u32", beta: "f32" },
   ({ rows }) => [1, rows, 1],
+  "rows cols, rows cols, rows cols, rows 2, cols",
 );
 
 export const layernormParametersBackwardKernel = defineKernel(
@@ -20,6 +22,7 @@ export const layernormParametersBackwardKernel = defineKernel(
   { dweight: "update", dbias: "update", dout: "read", inp: "read", stats: "read" },
   { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 64), 1, 1],
+  "cols, cols, rows cols, rows cols, rows 2",
 );
 
 /** out [rows, C] = layer norm of inp; stats [rows, 2] keeps mean and rstd. */

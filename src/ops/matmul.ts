@@ -3,7 +3,7 @@
  * of BLAS gemm), in two shapes of register block and one for a few rows; and the gradient of the bias.
  */
 import { ShapeError } from "../errors.ts";
-import type { Tensor } from "../tensor.ts";
+import { expectShape, showShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf, type Scalar } from "./kernel.ts";
 
 const BINDINGS = { out: "update", a: "read", b: "read", bias: "read" } as const;
@@ -82,13 +82,39 @@ function leading(name: string, given: number | undefined, columns: Scalar): numb
   throw new ShapeError(`matmul: ${name} is needed where its number of columns changes from step to step`);
 }
 
+/** Throws ShapeError unless rows x columns elements, the rows `stride` apart, lie in a tensor from element `offset` on. */
+function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar, stride: number, offset = 0): void {
+  const { shape, size } = tensor;
+  const [r, c] = [rows, columns].map((n, axis) => (typeof n === "number" ? n : shape[axis]!)) as [number, number];
+  const width = shape.length === 1 ? stride : shape[1]!;
+  if (stride !== width || c > stride || offset + (r - 1) * stride + c > size)
+    throw new ShapeError(`matmul: ${name} (${tensor.name}) has the wrong shape`, {
+      expected: `${r} x ${c} elements from ${offset} on, rows ${stride} apart`,
+      found: showShape(shape),
+    });
+}
+
+/** Throws ShapeError unless both tensors have room for as many rows, where their number changes from step to step. */
+function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
+  if (typeof rows === "string" && a.shape[0] !== b.shape[0])
+    throw new ShapeError(`matmul: ${a.name} and ${b.name} have other numbers of ${rows}`, {
+      expected: showShape(a.shape),
+      found: showShape(b.shape),
+    });
+}
+
 /** out = beta * out + bias + alpha * op(a) op(b), named as in BLAS gemm, row-major. */
 export function matmul(args: MatmulArguments): Dispatch {
   const { out, a, b, m, n, k, transA = false, transB = false, bias, beta = 0, few = false } = args;
   const lda = leading("lda", args.lda, transA ? m : k);
   const ldb = leading("ldb", args.ldb, transB ? k : n);
-  if (bias && bias.size !== n)
-    throw new ShapeError(`matmul: bias ${bias.name}`, { expected: `${n} elements`, found: `${bias.size}` });
+  const ldc = args.ldc ?? n;
+  if (bias) expectShape(`matmul: bias (${bias.name})`, bias.shape, [n]);
+  expectRoom("out", out, m, n, ldc, args.outOffset);
+  expectRoom("a", a, transA ? k : m, transA ? m : k, lda, args.aOffset);
+  expectRoom("b", b, transB ? n : k, transB ? k : n, ldb, args.bOffset);
+  if (transA) expectSameRows(k, a, b);
+  else expectSameRows(m, out, a);
   const [adding, writes] = few
     ? [matmulFew, matmulFewWrite]
     : n <= TALL_COLUMNS
@@ -103,7 +129,7 @@ export function matmul(args: MatmulArguments): Dispatch {
       n,
       k,
       out_offset: args.outOffset ?? 0,
-      out_row: args.ldc ?? n,
+      out_row: ldc,
       a_offset: args.aOffset ?? 0,
       a_row: transA ? 1 : lda,
       a_col: transA ? lda : 1,
@@ -123,6 +149,7 @@ export const matmulBiasBackward = defineKernel(
   { dbias: "update", dout: "read" },
   { rows: "u32", cols: "u32", dout_offset: "u32", dout_row: "u32" },
   ({ cols }) => [ceilDiv(cols, 64), 1, 1],
+  "cols, rows cols",
 );
 
 /** dbias [cols] += sum of the rows of dout [rows, cols]. */

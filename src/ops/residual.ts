@@ -6,6 +6,7 @@ export const residualForwardKernel = defineKernel(
   { out: "write", inp1: "read", inp2: "read" },
   { rows: "u32", cols: "u32" },
   ({ rows, cols }) => flatGrid(rows * cols, 256),
+  "rows cols, rows cols, rows cols",
 );
 
 /** out [rows, cols] = inp1 + inp2. Backward is the identity: both inputs share the gradient of the output. */

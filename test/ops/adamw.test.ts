@@ -7,6 +7,7 @@ import { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { testDevice, testOnDevices } from "../device.ts";
 import { test } from "../harness.ts";
+import { assertShapes } from "./case.ts";
 
 /** Parameters near 1 are rounded once a step; moments likewise. */
 const STEPS = { atol: 1e-6, rtol: 1e-6 };
@@ -110,4 +111,12 @@ testOnDevices("`stopped` leaves parameters and moments bit-identical", async () 
   step(draw(), 2);
   assert.ok((await read()).every((part, i) => part !== before[i]));
   session.destroy();
+});
+
+test("pages of other sizes are refused", () => {
+  assertShapes(
+    { param: [5], m: [5], v: [5], grad: [5], metrics: [16, 4], stopped: [1] },
+    ({ metrics, stopped, ...page }) => adamw(page, metrics, stopped, BASE),
+    ["metrics.0"],
+  );
 });

@@ -4,7 +4,7 @@ import { attentionBackward, attentionCached, attentionForward, MAX_HEAD_SIZE } f
 import { cacheShape } from "../../src/ops/cache.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { OpCase, startsOf } from "./case.ts";
+import { assertShapes, OpCase, startsOf } from "./case.ts";
 
 /** Scores are sums of up to 128 products, exponentials carry their error on; weights sum to 1. */
 const FORWARD = { atol: 1e-6, rtol: 1e-6 };
@@ -196,7 +196,14 @@ for (const { places, slots, heads, size, positions, scale = 1 } of [
     const cache = c.of("cache", shape, held);
     const qkv = c.random("qkv", [places.length + 1, 3 * C], scale, places.length * 3 * C);
     const out = c.blank("out", [places.length + 1, C]);
-    c.run(attentionCached(out, qkv, cache, c.of("places", [places.length, 2], Uint32Array.from(places.flat()))));
+    c.run(
+      attentionCached(
+        out,
+        qkv,
+        cache,
+        c.of("places", [places.length + 1, 2], Uint32Array.from([...places.flat(), 0, 0])),
+      ),
+    );
     const [from, query] = [c.data(cache), c.data(qkv)];
     const expected = new Float64Array(places.length * C);
     places.forEach(([slot, position], n) => {
@@ -216,3 +223,24 @@ for (const { places, slots, heads, size, positions, scale = 1 } of [
     c.expect("cached", out, expected, CACHED);
     await c.check({ tokens: places.length });
   });
+
+test("operands of other shapes are refused, but for slots and positions", () => {
+  const [rows, heads, qkv, pairs] = [
+    [5, 12],
+    [5, 3],
+    [5, 36],
+    [5, 2],
+  ] as const;
+  assertShapes({ out: rows, lse: heads, qkv, spans: pairs }, ({ out, lse, qkv, spans }) =>
+    attentionForward(out, lse, qkv, spans, 3),
+  );
+  assertShapes(
+    { dqkv: qkv, delta: heads, dout: rows, out: rows, lse: heads, qkv, spans: pairs },
+    ({ dqkv, delta, dout, out, lse, qkv, spans }) => attentionBackward(dqkv, delta, dout, out, lse, qkv, spans, 3),
+  );
+  assertShapes(
+    { out: rows, qkv, cache: cacheShape(2, 3, 7, 4), places: pairs },
+    ({ out, qkv, cache, places }) => attentionCached(out, qkv, cache, places),
+    ["cache.0", "cache.3"],
+  );
+});

@@ -1,6 +1,6 @@
 import { cacheShape, cacheWrite } from "../../src/ops/cache.ts";
 import { test } from "../harness.ts";
-import { EXACT, OpCase } from "./case.ts";
+import { assertShapes, EXACT, OpCase } from "./case.ts";
 
 for (const { places, slots, heads, size, positions } of [
   { places: [[0, 0]], slots: 1, heads: 1, size: 4, positions: 1 },
@@ -22,7 +22,7 @@ for (const { places, slots, heads, size, positions } of [
     const C = heads * size;
     const cache = c.random("cache", cacheShape(slots, heads, positions, size));
     const qkv = c.random("qkv", [places.length + 1, 3 * C], 1, places.length * 3 * C);
-    c.run(cacheWrite(cache, qkv, c.of("places", [places.length, 2], Uint32Array.from(places.flat()))));
+    c.run(cacheWrite(cache, qkv, c.of("places", [places.length + 1, 2], Uint32Array.from([...places.flat(), 0, 0]))));
     const [expected, from] = [c.data(cache), c.data(qkv)];
     places.forEach(([slot, position], n) => {
       for (const part of [0, 1])
@@ -34,3 +34,11 @@ for (const { places, slots, heads, size, positions } of [
     c.expect("write", cache, expected, EXACT);
     await c.check({ tokens: places.length });
   });
+
+test("operands of other shapes are refused, but for slots and positions", () => {
+  assertShapes(
+    { cache: cacheShape(2, 3, 5, 4), qkv: [6, 36], places: [6, 2] },
+    ({ cache, qkv, places }) => cacheWrite(cache, qkv, places),
+    ["cache.0", "cache.3"],
+  );
+});

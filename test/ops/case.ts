@@ -3,7 +3,9 @@
  * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not write
  * keep their bits.
  */
+import * as assert from "uvu/assert";
 import type { TensorData } from "../../src/backend/backend.ts";
+import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import type { Dispatch, StepValues } from "../../src/ops/kernel.ts";
 import { Rng } from "../../src/rng.ts";
@@ -129,6 +131,33 @@ export class OpCase {
           throw new Error(`${name} on ${device}: element ${j}, beyond the result, is now ${result[j]}`);
     });
   }
+}
+
+/**
+ * Tensors of these shapes must be accepted, and those of which any one axis is one longer refused: all axes but those in
+ * `free` ("name.axis"), which must be accepted too.
+ */
+export function assertShapes<N extends string>(
+  shapes: Record<N, Shape>,
+  op: (tensors: Record<N, Tensor>) => unknown,
+  free: readonly string[] = [],
+): void {
+  const run = (all: Record<N, Shape>) => {
+    const tensors = Object.entries<Shape>(all).map(([name, shape]) => [name, new Tensor(name, shape, "output")]);
+    op(Object.fromEntries(tensors) as Record<N, Tensor>);
+  };
+  run(shapes);
+  for (const [name, shape] of Object.entries<Shape>(shapes))
+    for (const axis of shape.keys()) {
+      const longer = { ...shapes, [name]: shape.map((n, i) => (i === axis ? n + 1 : n)) };
+      if (free.includes(`${name}.${axis}`)) run(longer);
+      else
+        assert.throws(
+          () => run(longer),
+          (error: unknown) => error instanceof ShapeError,
+          `${name}, axis ${axis}`,
+        );
+    }
 }
 
 function dtypeOf(data: Data): DType {

@@ -7,7 +7,7 @@ import {
 import { Rng } from "../../src/rng.ts";
 import { assertGradient } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { OpCase } from "./case.ts";
+import { assertShapes, OpCase } from "./case.ts";
 
 /** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
 const PROBABILITIES = { atol: 3e-7, rtol: 3e-6 };
@@ -114,4 +114,21 @@ test("NaN and infinite logits show in the loss", async () => {
     c.expect("loss", metrics, [Number.NaN, 0, 0, 0], LOSS);
     await c.check({ loss_scale: 1 });
   }
+});
+
+test("operands of other shapes are refused, but for the numbers of slots and classes", () => {
+  const [state, logits, targets] = [[3, 4], [3, 7], [3]] as const;
+  assertShapes(
+    { state, logits, targets },
+    ({ state, logits, targets }) => crossentropyForward(state, logits, targets, "tokens", 0),
+    ["logits.1"],
+  );
+  assertShapes({ dlogits: logits, logits, state, targets }, ({ dlogits, logits, state, targets }) =>
+    crossentropyBackward(dlogits, logits, state, targets, "tokens", 0),
+  );
+  assertShapes(
+    { metrics: [2, 4], state, targets },
+    ({ metrics, state, targets }) => crossentropyLoss(metrics, state, targets, "tokens"),
+    ["metrics.0"],
+  );
 });

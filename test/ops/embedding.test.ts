@@ -3,7 +3,7 @@ import { embeddingBackward, embeddingForward, embeddingPositionBackward, type Pi
 import { Rng } from "../../src/rng.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { EXACT, OpCase, startsOf } from "./case.ts";
+import { assertShapes, EXACT, OpCase, startsOf } from "./case.ts";
 
 /** Sums of up to a few dozen normal numbers onto another, in f32. */
 const SUMS = { atol: 5e-6, rtol: 1e-6 };
@@ -80,7 +80,7 @@ for (const { lengths, V, C, rows } of [
     const wte = c.normals(V * C);
     const wpe = c.random("wpe", [80, C]);
     const table = cut(c, "wte", wte, C, rows);
-    const spansTensor = c.of("spans", [N, 2], Uint32Array.from(spans));
+    const spansTensor = c.of("spans", [N + 1, 2], Uint32Array.from([...spans, 0, 0]));
     const halves = floatToHalf(wte);
     const halfTable = cut(c, "wte in f16", halves, C, rows);
     const halfWpe = c.halves("wpe in f16", [80, C]);
@@ -115,7 +115,7 @@ for (const { lengths, V, C, rows } of [
         pieces,
         dout,
         idsTensor,
-        c.of("sorted", [N], Uint32Array.from(sorted)),
+        c.of("sorted", [N + 1], Uint32Array.from([...sorted, 0])),
         c.of("groups", [groups.length + 1], Uint32Array.from([...groups, N])),
       ),
       embeddingPositionBackward(dwpe, dout, c.of("starts", [starts.length], Uint32Array.from(starts))),
@@ -125,3 +125,22 @@ for (const { lengths, V, C, rows } of [
     c.expect("backward", dwpe, expected.dwpe, SUMS);
     await c.check({ tokens: N, unique: groups.length, longest: Math.max(...lengths), sequences: lengths.length });
   });
+
+test("operands of other shapes are refused, but for the numbers of ids, positions and sequences", () => {
+  const [table, rows, ids, spans] = [[9, 4], [3, 4], [3], [3, 2]] as const;
+  assertShapes(
+    { out: rows, wte: table, wpe: table, ids, spans },
+    ({ out, wte, wpe, ids, spans }) => embeddingForward(out, [{ tensor: wte, first: 0 }], wpe, ids, spans),
+    ["wte.0", "wpe.0"],
+  );
+  assertShapes(
+    { dwte: table, dout: rows, ids, sorted: ids, groups: [4] },
+    ({ dwte, dout, ids, sorted, groups }) => embeddingBackward([{ tensor: dwte, first: 0 }], dout, ids, sorted, groups),
+    ["dwte.0", "groups.0"],
+  );
+  assertShapes(
+    { dwpe: table, dout: rows, starts: [3] },
+    ({ dwpe, dout, starts }) => embeddingPositionBackward(dwpe, dout, starts),
+    ["dwpe.0", "dout.0", "starts.0"],
+  );
+});

@@ -1,7 +1,7 @@
 import { gatherBackward, gatherForward } from "../../src/ops/gather.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { EXACT, OpCase } from "./case.ts";
+import { assertShapes, EXACT, OpCase } from "./case.ts";
 
 function gather(inp: Float64Array, rows: number[], cols: number): Float64Array {
   const out = new Float64Array(rows.length * cols);
@@ -42,10 +42,21 @@ for (const { tokens, cols, rows } of [
       picked[row] = b + 1;
     });
     c.run(
-      gatherForward(out, inp, c.of("rows", [rows.length], Uint32Array.from(rows))),
+      gatherForward(out, inp, c.of("rows", [rows.length + 2], Uint32Array.from([...rows, 0, 0]))),
       gatherBackward(dinp, dout, c.of("picked", [tokens + 1], picked)),
     );
     c.expect("forward", out, gather(c.data(inp), rows, cols), EXACT);
     c.expect("backward", dinp, scatter(c.data(dout), rows, tokens, cols), EXACT);
     await c.check({ tokens, sequences: rows.length });
   });
+
+test("operands of other shapes are refused, but for the number of rows on the other side", () => {
+  const [few, many] = [
+    [2, 4],
+    [3, 4],
+  ] as const;
+  assertShapes({ out: few, inp: many, rows: [2] }, ({ out, inp, rows }) => gatherForward(out, inp, rows), ["inp.0"]);
+  assertShapes({ dinp: many, dout: few, picked: [3] }, ({ dinp, dout, picked }) => gatherBackward(dinp, dout, picked), [
+    "dout.0",
+  ]);
+});

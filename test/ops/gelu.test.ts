@@ -1,7 +1,7 @@
 import { geluBackward, geluForward } from "../../src/ops/gelu.ts";
 import { assertGradient } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { OpCase } from "./case.ts";
+import { assertShapes, OpCase } from "./case.ts";
 
 /** A handful of roundings; in the tails exp multiplies that of its argument, but the results are small there. */
 const GELU = { atol: 2e-7, rtol: 1e-6 };
@@ -60,4 +60,10 @@ test("large, small and zero inputs stay finite and right", async () => {
   c.expect("large", out, c.data(inp).map(gelu), GELU);
   c.expect("large", dinp, c.data(inp).map(slope), GELU);
   await c.check();
+});
+
+test("operands of other shapes are refused", () => {
+  const shapes = { out: [3, 4], inp: [3, 4] };
+  assertShapes(shapes, ({ out, inp }) => geluForward(out, inp, "tokens"));
+  assertShapes(shapes, ({ out, inp }) => geluBackward(out, inp, "tokens"));
 });

@@ -2,7 +2,7 @@ import * as assert from "uvu/assert";
 import { gradnorm, PARTIALS_PER_PAGE } from "../../src/ops/gradnorm.ts";
 import { testOnDevices } from "../device.ts";
 import { test } from "../harness.ts";
-import { EXACT, OpCase } from "./case.ts";
+import { assertShapes, EXACT, OpCase } from "./case.ts";
 
 /** A sum of up to 70000 squares, all positive, in 256 partial sums and a tree. */
 const NORM = { atol: 0, rtol: 3e-6 };
@@ -47,3 +47,11 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
     assert.is(new Uint32Array(afterStopped!.buffer)[0], 1);
     assert.is(afterMetrics![3], 0, "finite");
   });
+
+test("operands of other shapes are refused, but for the number of slots and the pages' sizes", () => {
+  assertShapes(
+    { metrics: [2, 4], stopped: [1], partial: [2 * PARTIALS_PER_PAGE], one: [7], two: [9] },
+    ({ metrics, stopped, partial, one, two }) => gradnorm(metrics, stopped, partial, [one, two]),
+    ["metrics.0", "one.0", "two.0"],
+  );
+});

@@ -1,7 +1,7 @@
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../../src/ops/layernorm.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { OpCase } from "./case.ts";
+import { assertShapes, OpCase } from "./case.ts";
 
 /** Sums of up to 768 normal numbers by a tree, and a few roundings. */
 const NORM = { atol: 3e-6, rtol: 3e-6 };
@@ -115,4 +115,17 @@ test("rows far from zero keep their variance, and a constant row is finite", asy
   c.expect("offset", out, expected.out, OFFSET);
   c.expect("offset", stats, expected.stats, OFFSET);
   await c.check();
+});
+
+test("operands of other shapes are refused", () => {
+  const [rows, row, stats] = [[3, 4], [4], [3, 2]] as const;
+  assertShapes({ out: rows, stats, inp: rows, weight: row, bias: row }, ({ out, stats, inp, weight, bias }) =>
+    layernormForward(out, stats, inp, weight, bias, "tokens", EPS),
+  );
+  assertShapes({ dinp: rows, dout: rows, inp: rows, stats, weight: row }, ({ dinp, dout, inp, stats, weight }) =>
+    layernormBackward(dinp, dout, inp, stats, weight, "tokens", 0),
+  );
+  assertShapes({ dweight: row, dbias: row, dout: rows, inp: rows, stats }, ({ dweight, dbias, dout, inp, stats }) =>
+    layernormParametersBackward(dweight, dbias, dout, inp, stats, "tokens"),
+  );
 });

@@ -2,7 +2,7 @@ import { loraDown, loraDownBackward, loraUp, loraUpBackward } from "../../src/op
 import { Tensor } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { OpCase } from "./case.ts";
+import { assertShapes, OpCase } from "./case.ts";
 import { gemm } from "./gemm.ts";
 
 /** Two sums of up to 132 products of normal numbers behind each other: intermediate values reach a few dozen. */
@@ -143,4 +143,28 @@ test("without a gradient of x, and onto a ddown of earlier pieces", async () => 
   c.expect("pieces", ddown, summed, TWO_SUMS);
   c.expect("pieces", dA, total, TWO_SUMS);
   await c.check();
+});
+
+test("operands of other shapes are refused; a gradient may have room for more rows", () => {
+  const [x, down, y, A, B] = [
+    [3, 5],
+    [3, 2],
+    [3, 8],
+    [2, 5],
+    [4, 2],
+  ] as const;
+  // The right half of y.
+  const at = { width: 8, column: 4 };
+  assertShapes({ down, x, A }, ({ down, x, A }) => loraDown(down, x, A, "tokens"));
+  assertShapes({ y, down, B }, ({ y, down, B }) => loraUp(y, down, B, "tokens", 1, at));
+  assertShapes(
+    { dB: B, ddown: down, dy: y, down, B },
+    ({ dB, ddown, dy, down, B }) => loraUpBackward(dB, ddown, dy, down, B, "tokens", 1, at),
+    ["dB.0"],
+  );
+  assertShapes(
+    { dA: A, dx: x, ddown: down, x, A },
+    ({ dA, dx, ddown, x, A }) => loraDownBackward(dA, dx, ddown, x, A, "tokens"),
+    ["dA.0"],
+  );
 });

@@ -6,7 +6,7 @@ import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { OpCase } from "./case.ts";
+import { assertShapes, OpCase } from "./case.ts";
 import { gemm } from "./gemm.ts";
 
 /** Sums of up to 130 products of normal numbers, one after the other in f32. */
@@ -279,6 +279,11 @@ test("operands that do not fit are refused", () => {
   const tensor = (...shape: number[]): Tensor => c.blank("t", shape);
   const [out, a, b, bias] = [tensor(4, 5), tensor(4, 3), tensor(3, 5), tensor(4)];
   const refused = (error: unknown) => error instanceof ShapeError;
+  assert.throws(() => matmul({ out: tensor(2, 2), a: tensor(2, 3), b: tensor(7, 5), m: 2, n: 5, k: 3 }), refused);
   assert.throws(() => matmul({ out, a, b, m: 4, n: 5, k: 3, bias }), refused);
   assert.throws(() => matmul({ out, a, b, m: "tokens", n: 5, k: 3, transA: true }), refused);
+  assertShapes({ out: [4, 5], a: [4, 3], b: [3, 5], bias: [5] }, (t) => matmul({ ...t, m: "tokens", n: 5, k: 3 }), [
+    "b.0",
+  ]);
+  assertShapes({ dbias: [5], dout: [4, 5] }, ({ dbias, dout }) => biasBackward(dbias, dout, "tokens", 5), ["dout.0"]);
 });

@@ -1,9 +1,10 @@
+import * as assert from "uvu/assert";
 import { residualForward } from "../../src/ops/residual.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { runDispatches } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { EXACT, OpCase } from "./case.ts";
+import { assertShapes, EXACT, OpCase } from "./case.ts";
 
 test("the gradient of the output is that of both inputs", () => {
   const [a, b, dout] = [
@@ -52,4 +53,11 @@ test("more than 65535 workgroups: the grid of the flat kernels turns to y", asyn
   const [sum] = await runDispatches([residualForward(out!, inp1!, inp2!, rows)], contents, [out!]);
   const bad = sum!.findIndex((value, i) => value !== Math.fround(a[i]! + b[i]!));
   if (bad >= 0) throw new Error(`element ${bad} is ${sum![bad]}, expected ${a[bad]! + b[bad]!}`);
+});
+
+test("operands of other shapes are refused", () => {
+  const shapes = { out: [3, 4], inp1: [3, 4], inp2: [3, 4] };
+  for (const rows of ["tokens", 3] as const)
+    assertShapes(shapes, ({ out, inp1, inp2 }) => residualForward(out, inp1, inp2, rows));
+  assert.throws(() => assertShapes(shapes, ({ out, inp1, inp2 }) => residualForward(out, inp1, inp2, 4)), /\[4, 4\]/);
 });
