@@ -1,5 +1,6 @@
 /** Sweeps: which trials there are, that they go on where they stopped, shards, locks, and what the report says. */
-import { existsSync, mkdirSync, readFileSync, utimesSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config } from "../src/config.ts";
@@ -181,6 +182,35 @@ test("one sweep a folder; a lock that a kill left holds no one up for long", asy
   utimesSync(left, killed, killed);
   await locked(out, "", async () => assert.ok(existsSync(left)));
   assert.not.ok(existsSync(left));
+});
+
+test("a lock whose owner is dead holds no one up; one of another machine's process, or of one that lives, is kept", async () => {
+  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+  /** A folder with a lock that does not become stale. */
+  const leave = async (name: string, numbering: (mine: string) => string, pid: number) => {
+    const out = join(folder, name);
+    const note = join(out, "sweep.owner");
+    let mine = "";
+    await locked(out, "", async () => {
+      [mine] = readFileSync(note, "utf8").split("\n") as [string];
+    });
+    assert.not.ok(existsSync(note));
+    writeFileSync(note, `${numbering(mine)}\n${pid}\n`);
+    mkdirSync(join(out, "sweep.lock"));
+    const later = Date.now() / 1000 + 600;
+    utimesSync(join(out, "sweep.lock"), later, later);
+    return out;
+  };
+  const killed = await leave("killed", (mine) => mine, dead);
+  await locked(killed, "", async () => {});
+  assert.equal(readdirSync(killed), []);
+  const kept = [
+    await leave("elsewhere", (mine) => `not-${mine}`, dead),
+    await leave("alive", (mine) => mine, process.ppid),
+  ];
+  await Promise.all(
+    kept.map((out) => assertFails(ConfigError, ["another sweep"], () => locked(out, "", async () => {}))),
+  );
 });
 
 test("the report: tables, figures, comparisons, mistakes; Markdown and HTML of the same", async () => {

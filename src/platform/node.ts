@@ -10,13 +10,14 @@ import {
   open,
   readdir,
   readFile,
+  readlink,
   rename,
   rm,
   stat,
   symlink,
   writeFile,
 } from "node:fs/promises";
-import { availableParallelism, freemem, homedir, tmpdir } from "node:os";
+import { availableParallelism, freemem, homedir, hostname, tmpdir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
@@ -213,10 +214,13 @@ const STALE_LOCK = 10_000;
 
 /**
  * Runs `work` while no other process runs any under the same path. Waits for one that does; with `refuse`, which throws, no
- * longer than the lock of a killed process is kept.
+ * longer than the lock of a killed process is kept. One that was killed on this machine holds no one up.
  */
 export async function withLock<T>(path: string, work: () => Promise<T>, refuse?: () => never): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
+  const note = `${path}.owner`;
+  const numbering = await processNumbering();
+  await dropDeadLock(path, note, numbering);
   const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
   const patience = refuse ? { maxRetryTime: STALE_LOCK + 2 * retries.maxTimeout } : {};
   // A lock that is lost (its folder was moved, the machine slept) is no reason to lose the work.
@@ -227,9 +231,41 @@ export async function withLock<T>(path: string, work: () => Promise<T>, refuse?:
     throw error;
   });
   try {
+    // Without the note a lock is left for those ten seconds after a kill.
+    await writeFile(note, `${numbering}\n${process.pid}\n`).catch(() => {});
     return await work();
   } finally {
+    await rm(note, { force: true }).catch(() => {});
     await release().catch(() => {});
+  }
+}
+
+/** Where a process number is one process: on this machine, and on Linux since this boot and in this namespace (a container's). */
+async function processNumbering(): Promise<string> {
+  const linux = ["/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"] as const;
+  const words = process.platform === "linux" ? [await readFile(linux[0], "utf8"), await readlink(linux[1])] : [];
+  return [hostname(), ...words].map((word) => word.trim()).join(" ");
+}
+
+/** Removes a lock whose owner can be seen to be dead. */
+async function dropDeadLock(path: string, note: string, numbering: string): Promise<void> {
+  const [where, pid] = (await readFile(note, "utf8").catch(() => "")).split("\n");
+  if (where !== numbering || isAlive(Number(pid))) return;
+  // Of several processes that see it, the one that takes the note away removes the lock.
+  const taken = temporaryName(note);
+  const isMine = await rename(note, taken).then(
+    () => true,
+    () => false,
+  );
+  if (isMine) for (const left of [`${path}.lock`, taken]) await rm(left, { recursive: true, force: true });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // Another user's process is there, too.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
