@@ -25,6 +25,7 @@ import {
   type Settings,
   settingsOf,
 } from "./settings.ts";
+import { nearest } from "./suggest.ts";
 import {
   type Arm,
   describeTrial,
@@ -56,14 +57,17 @@ interface Flags extends Settings {
 
 const program = command(
   "sweep",
-  "Trains over a grid of settings and reports what the results show, and how surely. Killed anywhere, the same command goes\n" +
-    "on; a finished trial is not run again. Flags of train set what all trials share.",
+  "Trains classifiers over a grid of settings and reports what the results show, and how surely. Killed anywhere, the same\n" +
+    "command goes on; a finished trial is not run again. Flags of train set what all trials share.",
   "  sweep --preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv\n" +
     "  sweep --grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run\n" +
     "  sweep --file sweep.yaml --shard 1/4 --out shared\n" +
     "  sweep --preset paper ... --collect shard1 shard2 --out all",
 );
-addSettings(program)
+addSettings(program);
+/** What trials can share. */
+const SHARED = program.options.map((option) => option.attributeName());
+program
   .addOption(
     choice("--preset <name>", "a sweep: the published experiment, or one of the questions", Object.keys(SWEEPS)),
   )
@@ -106,14 +110,28 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
     });
   if (preset) return SWEEPS[preset]!;
   if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
-  const text = new TextDecoder().decode(await readBytes(file!));
+  const { base = {}, arms } = parseSpec(new TextDecoder().decode(await readBytes(file!)), file!);
+  const unknown = Object.keys(base).find((key) => !SHARED.includes(key));
+  if (unknown !== undefined) {
+    const near = nearest(unknown, SHARED);
+    const hint = near === undefined ? "a language model is trained by itself, with train" : `did you mean ${near}?`;
+    throw new ConfigError(`the trials of a sweep have no setting "${unknown}"`, {
+      where: file!,
+      expected: SHARED.join(", "),
+      ...(near !== undefined || unknown === "objective" ? { hint } : {}),
+    });
+  }
+  return { base, arms };
+}
+
+function parseSpec(text: string, file: string): Pick<SweepSpec, "arms"> & Partial<SweepSpec> {
   try {
-    const parsed = parseYaml(text) as Partial<SweepSpec> | null;
-    if (!Array.isArray(parsed?.arms)) throw new Error("no list `arms`");
-    return { base: parsed.base ?? {}, arms: parsed.arms };
+    const { base, arms } = (parseYaml(text) ?? {}) as Partial<SweepSpec>;
+    if (!Array.isArray(arms)) throw new Error("no list `arms`");
+    return { arms, ...(base ? { base } : {}) };
   } catch (error) {
     throw new ConfigError("the sweep's file cannot be read", {
-      where: file!,
+      where: file,
       expected: "JSON or YAML with `arms`, and `base` where trials share settings",
       found: (error as Error).message,
     });

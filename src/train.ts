@@ -8,6 +8,7 @@ import { ConfigError } from "./errors.ts";
 import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import { addSettings, PRESETS } from "./settings.ts";
+import { resultFile, resultOf } from "./sweep/store.ts";
 import { keepCheckpoint } from "./train/checkpoint.ts";
 import { specOf } from "./train/preparation.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
@@ -163,8 +164,9 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
       return 130;
     }
     const replace = replaces || begun;
+    const files = [...runCharts(result), ...(config.trial ? [resultFile(resultOf(config.trial, result))] : [])];
     const { saved, place, fault } = await saveSomewhere(out, (directory) =>
-      saveRun(directory, config, result, runCharts(result), replace),
+      saveRun(directory, config, result, files, replace),
     );
     if (begun && kept !== out && !fault) await remove(kept);
     printer.saved(place, result, saved);

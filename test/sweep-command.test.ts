@@ -79,4 +79,26 @@ test("a trial goes on from another folder", async () => {
   const trial = join(folder, "trial", "trials", name);
   assertCode(await runCommand("train", ["--resume", trial], { cwd: join(folder, "model") }), 0);
   assert.equal(snapshot(join(trial, "adapter")), snapshot(join(folder, "whole", "trials", name, "adapter")));
+  // The sweep takes it for done, with the result that it would have had.
+  const result = (out: string) => {
+    const { seconds: _, ...rest } = JSON.parse(readFileSync(join(folder, out, "trials", name, "result.json"), "utf8"));
+    return rest;
+  };
+  assert.equal(result("trial"), result("whole"));
+  const finished = await sweep("trial", ["--shard", "1/4"]);
+  assertCode(finished, 0);
+  assert.match(finished.stdout, /^done before/m);
+});
+
+test("a file with a setting that trials cannot share is refused by its name", async () => {
+  for (const [base, words] of [
+    [{ rnak: 4 }, ['"rnak"', "did you mean rank?"]],
+    [{ objective: "lm" }, ['"objective"', "by itself, with train"]],
+    [{ out: "elsewhere" }, ['"out"']],
+  ] as const) {
+    writeFileSync(join(folder, "sweep.yaml"), JSON.stringify({ base, arms: [{ rank: 4 }] }));
+    const { code, stderr } = await runCommand("sweep", ["--file", "sweep.yaml", "--out", "refused"], { cwd: folder });
+    assert.is(code, 2, stderr);
+    for (const word of words) assert.ok(stderr.includes(word), stderr);
+  }
 });

@@ -1,5 +1,6 @@
 /** Sweeps: which trials there are, that they go on where they stopped, shards, locks, and what the report says. */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -80,6 +81,34 @@ test("what does not matter in a mode makes no second run; another data set makes
   const [other] = await listTrials(spec, 1, { name: "b" });
   assert.is.not(only!.key, other!.key);
   assert.is((await listTrials(spec, 3, {})).length, 3);
+});
+
+test("a key is of what differs from the defaults, so that an option to come changes none", async () => {
+  const [plain] = await listTrials({ base: { model: "m" }, arms: [{ mode: "lora" }] }, 1, { name: "a" });
+  const [other] = await listTrials({ base: { model: "m" }, arms: [{ rank: 4 }] }, 1, { name: "a" });
+  const hash = (options: object) =>
+    createHash("sha256")
+      .update(JSON.stringify({ model: "m", options, identity: { name: "a" } }))
+      .digest("hex");
+  assert.equal([plain!.key, other!.key], [hash({}), hash({ rank: 4 })]);
+});
+
+test("a trial is done with its own options alone: one that it does not know had its default", async () => {
+  const sweep = await tinySweep("options");
+  const [trial] = sweep.trials;
+  await run({ ...sweep, trials: [trial!] });
+  const path = join(sweep.out, "trials", trial!.name, "result.json");
+  const result = JSON.parse(readFileSync(path, "utf8"));
+  const { dtype: _, ...older } = result.options;
+  for (const [options, isDone] of [
+    [result.options, true],
+    [older, true],
+    // The default has changed since: the key is the same.
+    [{ ...result.options, epochs: 7 }, false],
+  ] as const) {
+    writeFileSync(path, JSON.stringify({ ...result, options }));
+    assert.is((await readResult(sweep.out, trial!)) !== null, isDone, JSON.stringify(options));
+  }
 });
 
 test("an impossible value is named before anything runs", async () => {

@@ -17,7 +17,7 @@ export interface SweepSpec {
 export interface Trial {
   /** A name that tells it apart in this sweep and in the file system: "lora-r8-a16-s1-1f3c9a20". */
   name: string;
-  /** SHA-256 of everything that decides its result. */
+  /** SHA-256 of everything that decides its result: of the options, those that differ from their defaults. */
   key: string;
   model: string;
   options: TrainOptions;
@@ -131,13 +131,26 @@ export async function listTrials(spec: SweepSpec, seeds: number, identity: unkno
 }
 
 async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
-  const sorted = Object.fromEntries(Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1)));
+  // An option that comes to be later has its default in all trials of before, and changes no key.
+  const special = Object.entries(options).filter(([name, value]) => !isDefault(name as keyof TrainOptions, value));
+  const sorted = Object.fromEntries(special.sort(([a], [b]) => (a < b ? -1 : 1)));
   const text = JSON.stringify({ model, options: sorted, identity });
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   const key = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const { mode, rank, alpha, seed } = options;
   const words = mode === "lora" ? [mode, `r${rank}`, `a${alpha}`] : [mode];
   return { name: [...words, `s${seed}`, key.slice(0, 8)].join("-"), key, model, options };
+}
+
+const isDefault = (name: keyof TrainOptions, value: unknown) =>
+  JSON.stringify(value) === JSON.stringify(DEFAULTS[name]);
+
+/** Whether a trial was begun with these options; one that is missing was not known then, and had its default. */
+export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial, "options">): boolean {
+  const all = { ...DEFAULTS, ...begun };
+  return (Object.keys(options) as (keyof TrainOptions)[]).every(
+    (name) => JSON.stringify(all[name]) === JSON.stringify(options[name]),
+  );
 }
 
 /** "LoRA, rank 8, alpha 16", with the targets and the blocks where they are not all, and the base's type. */

@@ -1,17 +1,24 @@
 /** Runs the trials of a sweep one by one, on one device and one data set. */
-import { exists } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { LowrankError } from "../errors.ts";
 import { loadModel } from "../io/hf.ts";
-import { memoryTotals } from "../plan/memory.ts";
-import { keepCheckpoint, lastCheckpoint } from "../train/checkpoint.ts";
-import type { StepRecord, TrainResult } from "../train/records.ts";
+import { keepCheckpoint } from "../train/checkpoint.ts";
+import type { StepRecord } from "../train/records.ts";
 import { runCharts } from "../train/run-charts.ts";
 import { beginRun, runConfig, saveRun } from "../train/run-directory.ts";
 import { fineTune } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
-import { forgetError, keepError, readResult, resultFile, type TrialResult, trialDirectory } from "./store.ts";
+import {
+  forgetError,
+  keepError,
+  readBegun,
+  readResult,
+  resultFile,
+  resultOf,
+  type TrialResult,
+  trialDirectory,
+} from "./store.ts";
 
 /** Steps between the checkpoints of a trial: what a kill costs at most. */
 const CHECKPOINT_STEPS = 200;
@@ -71,8 +78,9 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
   const directory = trialDirectory(out, trial);
   const model = await loadModel(trial.model);
   try {
-    const config = runConfig(model, data, trial.options, source);
-    const resume = (await exists(directory)) ? await lastCheckpoint(directory).catch(() => undefined) : undefined;
+    const { name, key } = trial;
+    const config = { ...runConfig(model, data, trial.options, source), trial: { name, key, model: trial.model } };
+    const resume = await readBegun(out, trial);
     let begun = resume !== undefined;
     const result = await fineTune({
       device,
@@ -92,29 +100,10 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
       },
     });
     if (result.aborted) return null;
-    const summary = summarize(trial, result);
+    const summary = resultOf(trial, result);
     await saveRun(directory, config, result, [...runCharts(result), resultFile(summary)]);
     return summary;
   } finally {
     await model.close();
   }
-}
-
-function summarize(trial: Trial, result: TrainResult): TrialResult {
-  return {
-    name: trial.name,
-    key: trial.key,
-    model: trial.model,
-    options: result.options,
-    device: result.device.name,
-    trainable: result.trainable,
-    memory: memoryTotals(result.plan.memory).total,
-    seconds: result.seconds,
-    examples: result.steps.at(-1)?.examples ?? 0,
-    before: result.before,
-    after: result.after,
-    evaluations: result.evaluations,
-    said: result.predictions.map(({ label }) => label),
-    probabilities: result.predictions.map(({ probabilities }) => [...probabilities]),
-  };
 }

@@ -11,11 +11,13 @@ import {
 } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
+import { memoryTotals } from "../plan/memory.ts";
+import { lastCheckpoint } from "../train/checkpoint.ts";
 import type { Evaluation } from "../train/metrics.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { EvaluationRecord, Splits } from "../train/records.ts";
-import { RUN_ENTRIES } from "../train/run-directory.ts";
-import type { Trial } from "./grid.ts";
+import type { Checkpoint, EvaluationRecord, Splits, TrainResult } from "../train/records.ts";
+import { RUN_ENTRIES, readRunConfig } from "../train/run-directory.ts";
+import { isTrialOf, type Trial } from "./grid.ts";
 
 /** What the report needs of a finished trial: result.json in its run directory. */
 export interface TrialResult {
@@ -44,12 +46,41 @@ export function trialDirectory(out: string, { name }: Pick<Trial, "name">): stri
   return joinPath(out, TRIALS, name);
 }
 
-/** The result of a trial that is done, or null. One whose settings have changed has another name. */
-export async function readResult(out: string, trial: Pick<Trial, "name" | "key">): Promise<TrialResult | null> {
+/** The result of a trial that is done, or null. One whose settings have changed has another name, or, where a default has, other options. */
+export async function readResult(out: string, trial: Trial): Promise<TrialResult | null> {
   const path = joinPath(trialDirectory(out, trial), RESULT);
   if (!(await exists(path))) return null;
   const result = (await readJson(path)) as TrialResult;
-  return result.key === trial.key ? result : null;
+  return result.key === trial.key && isTrialOf(result.options, trial) ? result : null;
+}
+
+/** The last checkpoint of a trial that was begun with these settings; undefined where there is none that can be read. */
+export async function readBegun(out: string, trial: Trial): Promise<Checkpoint | undefined> {
+  const directory = trialDirectory(out, trial);
+  const config = await readRunConfig(directory).catch(() => null);
+  return config && isTrialOf(config.options, trial) ? lastCheckpoint(directory).catch(() => undefined) : undefined;
+}
+
+export function resultOf(
+  { name, key, model }: Pick<Trial, "name" | "key" | "model">,
+  result: TrainResult,
+): TrialResult {
+  return {
+    name,
+    key,
+    model,
+    options: result.options,
+    device: result.device.name,
+    trainable: result.trainable,
+    memory: memoryTotals(result.plan.memory).total,
+    seconds: result.seconds,
+    examples: result.steps.at(-1)?.examples ?? 0,
+    before: result.before,
+    after: result.after,
+    evaluations: result.evaluations,
+    said: result.predictions.map(({ label }) => label),
+    probabilities: result.predictions.map(({ probabilities }) => [...probabilities]),
+  };
 }
 
 /** The extra file of a trial's run directory. */

@@ -41,6 +41,8 @@ export interface RunConfig {
   options: TrainOptions;
   /** The adapter that training began with. */
   adapter?: string;
+  /** Of which trial of a sweep this is the run: with its result.json the sweep takes it for done. */
+  trial?: { name: string; key: string; model: string };
   /** Tokens to which every row is padded; 0: packed. */
   padTo: number;
   /** Longest row in tokens; longer ones were cut, texts into blocks. */
