@@ -109,6 +109,22 @@ export function oneOf<T extends string>(what: string, word: unknown, allowed: re
   });
 }
 
+/** Blocks and ranges of them, such as ["0", "5-8"], in ascending order; null for "all". */
+export function parseLayers(words: readonly string[]): number[] | null {
+  if (words.length === 1 && words[0] === "all") return null;
+  const blocks = words.flatMap((word) => {
+    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
+    const count = Number(last) - Number(first) + 1;
+    if (!(count >= 1))
+      throw new ConfigError("a list of layers makes no sense", {
+        expected: "blocks, counted from 0, and ranges of them: 0,5-8",
+        found: words.join(","),
+      });
+    return Array.from({ length: count }, (_, i) => Number(first) + i);
+  });
+  return blocks.sort((a, b) => a - b);
+}
+
 /** Throws ConfigError unless an adapter can be built from `config`. `where` says where its values come from. */
 export function validateLora(config: LoraConfig, where?: string): void {
   const place = where === undefined ? {} : { where };

@@ -2,7 +2,17 @@
 import type { Command } from "commander";
 import { absolutePath } from "#platform";
 import { choice, list, number } from "./cli.ts";
-import { INITS, MODES, type Objective, POOLINGS, SCALINGS, TARGETS, type Target, WEIGHT_DTYPES } from "./config.ts";
+import {
+  INITS,
+  MODES,
+  type Objective,
+  POOLINGS,
+  parseLayers,
+  SCALINGS,
+  TARGETS,
+  type Target,
+  WEIGHT_DTYPES,
+} from "./config.ts";
 import type { Padding } from "./data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "./data/datasets.ts";
 import { BATCHINGS } from "./data/loader.ts";
@@ -52,22 +62,6 @@ function targets(value: string): Target[] {
   return value === "all" ? [...TARGETS] : (list(value) as Target[]);
 }
 
-/** Blocks and ranges of them, such as ["0", "5-8"], in ascending order; null for "all". */
-export function layers(words: readonly string[]): number[] | null {
-  if (words.length === 1 && words[0] === "all") return null;
-  const blocks = words.flatMap((word) => {
-    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
-    const count = Number(last) - Number(first) + 1;
-    if (!(count >= 1))
-      throw new ConfigError("a list of layers makes no sense", {
-        expected: "blocks, counted from 0, and ranges of them: 0,5-8",
-        found: words.join(","),
-      });
-    return Array.from({ length: count }, (_, i) => Number(first) + i);
-  });
-  return blocks.sort((a, b) => a - b);
-}
-
 /** Adds a flag for every setting. */
 export function addSettings(program: Command): Command {
   return program
@@ -95,7 +89,9 @@ export function addSettings(program: Command): Command {
       `matrices with an adapter, of ${TARGETS.join(",")}; c_attn: one for q,k,v (default: all)`,
       targets,
     )
-    .option("--layers <list>", "blocks with adapters, such as 0,5-8 (default: all)", (value) => layers(list(value)))
+    .option("--layers <list>", "blocks with adapters, such as 0,5-8 (default: all)", (value) =>
+      parseLayers(list(value)),
+    )
     .addOption(choice("--pooling <p>", "where a message is classified (default: last-token)", POOLINGS))
     .option("--no-head-bias", "train the head without a bias, as PEFT and transformers know it")
     .addOption(

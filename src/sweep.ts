@@ -3,7 +3,7 @@
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes } from "#platform";
 import { choice, command, deviceFlag, interruptible, main, number, threadsFlag } from "./cli.ts";
-import type { DeviceName } from "./config.ts";
+import { type DeviceName, parseLayers } from "./config.ts";
 import type { LoadedDataset } from "./data/datasets.ts";
 import { loadDataset } from "./data/datasets.ts";
 import { openDevice } from "./device.ts";
@@ -20,7 +20,6 @@ import {
   dataRecord,
   datasetOptions,
   datasetSpec,
-  layers,
   PRESETS,
   type Settings,
   settingsOf,
@@ -95,7 +94,7 @@ function gridEntry(text: string): [string, unknown[]] {
   if (!key || !values) throw new ConfigError("--grid makes no sense", { expected: "key=value,value", found: text });
   const parse = (word: string): unknown => {
     if (key === "targets") return word === "all" ? [...DEFAULTS.targets] : word.split("+");
-    if (key === "layers") return layers(word.split("+"));
+    if (key === "layers") return parseLayers(word.split("+"));
     return word.trim() !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
   };
   return [key, values.split(",").map(parse)];

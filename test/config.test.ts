@@ -1,8 +1,16 @@
 import * as assert from "uvu/assert";
-import { INITS, type LoraConfig, loraScale, parseConfig, SCALINGS, TARGETS, validateLora } from "../src/config.ts";
+import {
+  INITS,
+  type LoraConfig,
+  loraScale,
+  parseConfig,
+  parseLayers,
+  SCALINGS,
+  TARGETS,
+  validateLora,
+} from "../src/config.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { baseShapes, headShapes, loraShapes, loraSite, loraSites } from "../src/names.ts";
-import { layers } from "../src/settings.ts";
 import { editDistance, nearest } from "../src/suggest.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
@@ -128,9 +136,9 @@ test("layers as a flag has them", async () => {
     ["10-11,3", [3, 10, 11]],
     ["2-2", [2]],
   ];
-  for (const [text, expected] of cases) assert.equal(layers(text.split(",")), expected, text);
+  for (const [text, expected] of cases) assert.equal(parseLayers(text.split(",")), expected, text);
   for (const text of ["", "-1", "3-1", "1-", "x", "1,all", "1.5"])
-    await assertFails(ConfigError, ["layers", text, "0,5-8"], () => layers(text.split(",")));
+    await assertFails(ConfigError, ["layers", text, "0,5-8"], () => parseLayers(text.split(",")));
 });
 
 test("suggestions", () => {

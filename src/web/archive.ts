@@ -5,7 +5,7 @@ import { joinPath, listDirectory, readBytes, writeDirectoryAtomic } from "#platf
 import { FormatError } from "../errors.ts";
 
 /** What a directory of ours holds, by relative path; folders are entered. */
-async function filesOf(directory: string): Promise<Map<string, Uint8Array>> {
+export async function filesOf(directory: string): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   const enter = async (inside: string) => {
     for (const name of await listDirectory(joinPath(directory, inside))) {

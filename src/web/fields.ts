@@ -1,5 +1,5 @@
 /** The settings of a run as form fields: what each is called, what it takes, and when it matters. */
-import { INITS, MODES, type Mode, POOLINGS, SCALINGS, TARGETS } from "../config.ts";
+import { INITS, MODES, type Mode, POOLINGS, parseLayers, SCALINGS, TARGETS } from "../config.ts";
 import { BATCHINGS } from "../data/loader.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 import { SCHEDULES } from "../train/schedule.ts";
@@ -13,7 +13,7 @@ type Key = keyof Values;
 
 interface Field extends NumberField {
   key: Key;
-  kind: "number" | "choice" | "check" | "targets";
+  kind: "number" | "choice" | "check" | "targets" | "layers";
   choices?: readonly (readonly [value: string, label: string])[];
   /** Modes in which it matters; all where left out. */
   modes?: readonly Mode[];
@@ -88,6 +88,7 @@ const MORE: readonly Field[] = [
   },
   { key: "weightDecay", label: "Weight decay", kind: "number", min: 0 },
   { key: "clip", label: "Clip gradients at", help: "0: not at all", kind: "number", min: 0 },
+  { key: "layers", label: "Blocks with an adapter", help: "Such as 0,2-3; empty: all", kind: "layers", ...LORA },
   { key: "scaling", label: "Adapter's factor", kind: "choice", choices: plain(SCALINGS), ...LORA },
   { key: "init", label: "Adapter begins", kind: "choice", choices: plain(INITS), ...LORA },
   {
@@ -132,6 +133,21 @@ const TARGET_NAMES: Record<string, string> = {
   head: "head",
 };
 
+/** What an adapter that training begins with decides. */
+const OF_ADAPTER: readonly (keyof TrainOptions)[] = [
+  "mode",
+  "rank",
+  "alpha",
+  "scaling",
+  "init",
+  "targets",
+  "layers",
+  "pooling",
+  "headBias",
+];
+
+const isOfAdapter = (key: Key) => (OF_ADAPTER as readonly Key[]).includes(key);
+
 /** Fields that change what the messages are, and not only what is done with them. */
 export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe"];
 
@@ -140,6 +156,7 @@ export class Fields {
   readonly values: Values = { ...START };
   private readonly groups: { field: Field; group: HTMLElement }[] = [];
   private readonly wrong = new Set<Key>();
+  private hasAdapter = false;
 
   constructor(
     main: HTMLElement,
@@ -163,6 +180,19 @@ export class Fields {
     return this.groups.every(({ field, group }) => group.hidden || !this.wrong.has(field.key));
   }
 
+  /** Hides what an adapter decides that training begins with. */
+  beginWith(hasAdapter: boolean): void {
+    this.hasAdapter = hasAdapter;
+    this.showRelevant();
+  }
+
+  /** The values but those that an adapter decides. */
+  get chosen(): Omit<Values, keyof TrainOptions> & Partial<TrainOptions> {
+    const chosen: Omit<Values, keyof TrainOptions> & Partial<TrainOptions> = { ...this.values };
+    if (this.hasAdapter) for (const key of OF_ADAPTER) delete chosen[key];
+    return chosen;
+  }
+
   /** Puts a value into its field, as if it had been typed. */
   set(key: "lr" | "batchSize", value: number): void {
     const input = document.querySelector<HTMLInputElement>(`#field-${key}`)!;
@@ -172,7 +202,8 @@ export class Fields {
   }
 
   private showRelevant(): void {
-    for (const { field, group } of this.groups) group.hidden = !(field.modes ?? MODES).includes(this.values.mode);
+    for (const { field, group } of this.groups)
+      group.hidden = (this.hasAdapter && isOfAdapter(field.key)) || !(field.modes ?? MODES).includes(this.values.mode);
   }
 
   private take(key: Key, value: unknown, isWrong = false): void {
@@ -195,6 +226,8 @@ export class Fields {
         return this.makeCheck(field);
       case "targets":
         return this.makeTargets(field);
+      case "layers":
+        return this.makeLayers(field);
     }
   }
 
@@ -219,6 +252,34 @@ export class Fields {
     const input = h("input", { id: `field-${key}`, type: "checkbox", checked: START[key] === true });
     input.addEventListener("input", () => this.take(key, input.checked));
     return h("div", { class: "field check" }, h("label", {}, input, label));
+  }
+
+  private makeLayers({ key, label, help }: Field): HTMLElement {
+    const id = `field-${key}`;
+    const fault = h("p", { id: `${id}-fault`, class: "wrong" });
+    const input = h("input", { id, type: "text", "aria-describedby": `${id}-help ${fault.id}` });
+    const parse = (text: string) => {
+      try {
+        return parseLayers(text === "" ? ["all"] : text.split(","));
+      } catch {
+        return undefined;
+      }
+    };
+    input.addEventListener("input", () => {
+      const blocks = parse(input.value.replaceAll(" ", ""));
+      const isWrong = blocks === undefined;
+      input.setAttribute("aria-invalid", String(isWrong));
+      fault.textContent = isWrong ? "Blocks, counted from 0, and ranges of them" : "";
+      this.take(key, blocks, isWrong);
+    });
+    return h(
+      "div",
+      { class: "field" },
+      h("label", { for: id }, label),
+      input,
+      h("p", { id: `${id}-help`, class: "help" }, help),
+      fault,
+    );
   }
 
   private makeTargets({ key, label }: Field): HTMLElement {

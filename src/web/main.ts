@@ -1,5 +1,6 @@
 /** The page: what is set up on one side, runs on the other, and the worker behind both. */
 import { showBytes } from "../plan/memory.ts";
+import { Beginning } from "./beginning.ts";
 import { DataPanel } from "./data-panel.ts";
 import { byId, setFigures, setText } from "./dom.ts";
 import { Fields, OF_DATA } from "./fields.ts";
@@ -25,6 +26,10 @@ const model = new ModelPanel(session, () => {
   offer();
 });
 const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key), PAUSE));
+const beginning = new Beginning(() => {
+  fields.beginWith(beginning.adapter !== null);
+  changed(false);
+});
 const runs = new Runs(session, fields, () => model.name);
 const write = new WritePanel(
   session,
@@ -34,9 +39,10 @@ const write = new WritePanel(
 
 /** The settings as they stand; null while there is no file or no model. */
 function settingsNow(): Settings | null {
-  if (data.choice === null || model.name === null) return null;
-  const { device, split, balance, dedupe, maxLength, ...options } = fields.values;
-  return { data: data.choice, model: model.name, device, split, balance, dedupe, maxLength, options };
+  const [{ choice }, { name }, { adapter }] = [data, model, beginning];
+  if (choice === null || name === null) return null;
+  const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
+  return { data: choice, model: name, adapter, device, split, balance, dedupe, maxLength, options };
 }
 
 let timer = 0;
@@ -128,6 +134,7 @@ runs.onList = offer;
 
 function offer(): void {
   write.offer(model.name, runs.all);
+  beginning.offer(model.name, runs.all);
 }
 
 session.listen((event) => {

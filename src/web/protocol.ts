@@ -17,6 +17,8 @@ export interface Settings {
   data: DataChoice;
   /** Shipped, stored, or of the hub: what `loadModel` takes. */
   model: string;
+  /** The record of the adapter that training begins with; null, or left out in records of before: a fresh one. */
+  adapter?: { id: string; title: string } | null;
   device: DeviceName;
   split: Split;
   balance: boolean;

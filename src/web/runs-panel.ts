@@ -141,6 +141,7 @@ export class RunsPanel {
 /** What a run was made of, as far as its title does not say it. */
 function aboutOf({ dataName, settings, created }: RunRecord): string {
   const { epochs, lr } = settings.options;
+  const from = settings.adapter ? [`from ${settings.adapter.title}`] : [];
   const pace = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `rate ${lr}`];
-  return [dataName, settings.model, ...pace, when(created)].join(", ");
+  return [dataName, settings.model, ...from, ...pace, when(created)].join(", ");
 }

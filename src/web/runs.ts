@@ -20,7 +20,7 @@ export class Runs {
   private readonly tryPanel: TryPanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
-  /** Called when there are others than before. */
+  /** Called when there are others than before, or when one has another state. */
   onList = () => {};
 
   constructor(
@@ -102,6 +102,7 @@ export class Runs {
     const before = this.runs.get(run.id)?.state;
     this.runs.set(run.id, run);
     this.pace = pace;
+    if (before !== run.state) this.onList();
     if (isNew || (before !== run.state && run.state === "training")) this.shown = run.id;
     this.draw();
     if (this.isTraining || before === run.state) return;

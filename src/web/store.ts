@@ -25,6 +25,11 @@ export function resultOf(id: string): string {
   return joinPath(FOLDER, id, "result");
 }
 
+/** Where the adapter is kept that a run begins with: it is needed again after a reload. */
+export function startOf(id: string): string {
+  return joinPath(FOLDER, id, "start");
+}
+
 /** A name for a run that sorts by time. */
 export function newId(): string {
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");

@@ -19,7 +19,7 @@ import { curveOf, recentOf } from "./curve.ts";
 import { faultOfRun } from "./faults.ts";
 import type { Mistake, Pace, RunRecord, Settings } from "./protocol.ts";
 import { dropData, type Source } from "./sources.ts";
-import { folderOf, keepRun, newId, resultOf } from "./store.ts";
+import { folderOf, keepRun, newId, resultOf, startOf } from "./store.ts";
 
 /** Milliseconds between two tellings of a run's steps. */
 const TELL_EVERY = 200;
@@ -33,6 +33,13 @@ export interface Materials {
   device: Backend;
   model: GPT2Checkpoint;
   source: Source;
+  /** What training begins with, in place of a fresh one. */
+  adapter?: Adapter | undefined;
+}
+
+/** Everything that decides what a run computes. */
+export function argumentsOf({ device, model, source, adapter }: Materials, { options }: Settings): RunArguments {
+  return { device, model, data: source.data, ...options, ...(adapter ? { adapter } : {}) };
 }
 
 export function valuesOf({ spec }: PreparedRun): number {
@@ -71,8 +78,8 @@ const BLANK = {
 } satisfies Partial<RunRecord>;
 
 /** The record of a run that is about to begin. Throws what `prepareRun` throws. */
-export function newRun(settings: Settings, { device, model, source: { data } }: Materials): RunRecord {
-  const prepared = prepareRun({ device, model, data, ...settings.options });
+export function newRun(settings: Settings, materials: Materials): RunRecord {
+  const prepared = prepareRun(argumentsOf(materials, settings));
   const { batchSize, accumulate } = prepared.options;
   return {
     ...BLANK,
@@ -83,8 +90,8 @@ export function newRun(settings: Settings, { device, model, source: { data } }: 
     created: Date.now(),
     settings,
     dataName: settings.data.name,
-    labels: data.labels,
-    device: describeDevice(device.info),
+    labels: materials.source.data.labels,
+    device: describeDevice(materials.device.info),
     trainable: prepared.trainable,
     values: valuesOf(prepared),
     bytes: bytesOf(prepared),
@@ -137,11 +144,12 @@ export class Training {
     private readonly materials: Materials,
     private readonly tell: Tell,
   ) {
-    const { device, model, source } = materials;
-    this.args = { device, model, data: source.data, ...run.settings.options };
+    const { model, source } = materials;
+    this.args = argumentsOf(materials, run.settings);
     this.prepared = prepareRun(this.args);
     const named = { ...source.spec, ...source.options } as Record<string, unknown>;
     this.config = runConfig(model, source.data, this.prepared.options, named);
+    if (run.settings.adapter) this.config.adapter = run.settings.adapter.id;
   }
 
   get meta(): AdapterMeta {
@@ -279,6 +287,7 @@ export class Training {
     if (result.aborted) return;
     await remove(joinPath(folderOf(run.id), "checkpoint"));
     await dropData(folderOf(run.id));
+    await remove(startOf(run.id));
   }
 
   private async fail(error: unknown): Promise<void> {

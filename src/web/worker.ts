@@ -1,5 +1,5 @@
 /** The page's worker: reads, trains, labels and keeps, so that the page itself never waits. */
-import { joinPath } from "#platform";
+import { exists, joinPath, writeDirectoryAtomic } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import type { Objective } from "../config.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
@@ -10,7 +10,7 @@ import { baseShapes } from "../names.ts";
 import { checkMemory } from "../plan/memory.ts";
 import { sizeOf } from "../tensor.ts";
 import { type PreparedRun, prepareRun } from "../train/preparation.ts";
-import { unpackAdapter, zipDirectory } from "./archive.ts";
+import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { asFault, faultOfRun } from "./faults.ts";
@@ -36,11 +36,12 @@ import {
   onRunsChanged,
   readRun,
   resultOf,
+  startOf,
   untilNobodyTrains,
   whileOnlyTrainer,
 } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
-import { bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
+import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
 /** A refusal that says what would help. */
@@ -78,10 +79,14 @@ async function fetchModel(name: string): Promise<GPT2Checkpoint> {
   }
 }
 
-/** What a run is made of, on a device; from its folder where it is a run of before. */
-async function materialsOf(backend: Backend, settings: Settings, folder: string | null = null): Promise<Materials> {
+/** What a run is made of, on a device; from its folder where it is the run `id` of before. */
+async function materialsOf(backend: Backend, settings: Settings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
-  return { device: backend, model, source: await openData(settings, model.config.n_positions, folder) };
+  const source = await openData(settings, model.config.n_positions, id === null ? null : folderOf(id));
+  const { adapter: beginning } = settings;
+  if (!beginning) return { device: backend, model, source };
+  const place = id === null ? resultOf(beginning.id) : startOf(id);
+  return { device: backend, model, source, adapter: await loadAdapter(place, model) };
 }
 
 /** Begins the run that `make` makes; it is told of by events. Resolves when it has begun. */
@@ -103,6 +108,7 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
     whileOnlyTrainer(async () => {
       try {
         await keepData(run.settings.data, folderOf(run.id));
+        await keepStart(run);
         training = new Training(run, materials, (record, pace) => tell({ type: "run", run: record, pace }));
         resolve(run.id);
         await training.work();
@@ -147,6 +153,12 @@ async function write(request: WriteRequest): Promise<WriteReport> {
     if (error instanceof DeviceError && !taken) await giveUp(device);
     throw error;
   }
+}
+
+/** Keeps the adapter that a run begins with: that of the run that it is from may be deleted. */
+async function keepStart({ id, settings: { adapter } }: RunRecord): Promise<void> {
+  if (!adapter || (await exists(startOf(id)))) return;
+  await writeDirectoryAtomic(startOf(id), await filesOf(joinPath(resultOf(adapter.id), "adapter")));
 }
 
 /** What a run has learned: from memory while it goes on, else from its files. */
@@ -226,8 +238,8 @@ const api: Api = {
     return describeData(source.data, columns);
   },
   async estimate(settings) {
-    const { device: backend, model, source } = await materialsOf(await deviceOf(settings.device), settings);
-    const run = { device: backend, model, data: source.data, ...settings.options };
+    const backend = await deviceOf(settings.device);
+    const run = argumentsOf(await materialsOf(backend, settings), settings);
     let prepared: PreparedRun;
     try {
       prepared = prepareRun(run);
@@ -257,7 +269,7 @@ const api: Api = {
   async resume(id, name) {
     const run = await readRun(id);
     if (name) run.settings.device = name;
-    await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, folderOf(id))]);
+    await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, id)]);
   },
   pause: async () => training?.pause(),
   goOn: async () => training?.goOn(),

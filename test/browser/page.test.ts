@@ -142,6 +142,38 @@ test("the adapter goes into Node, and back into a page, with the same answers", 
   await context.close();
 });
 
+test("an adapter is trained on: from where it ended, through a reload, also when it is deleted meanwhile", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.waitForSelector("#start:not([disabled])");
+  assert.ok(await page.isHidden("#beginning"), "there is nothing to begin with");
+  await begin(page, { ...SETTINGS, rank: 4 });
+  await waitForState(page, "finished");
+  const lossOf = (row: string) => page.locator(`#curve-table tbody tr:${row} td:nth-child(4)`).textContent();
+  const reached = await lossOf("last-child");
+  await page.selectOption("#beginning", { index: 1 });
+  assert.ok(await page.isHidden("#field-rank"), "the adapter decides it");
+  await pickFile(page, messages(20, ["ham", "spam", "news"]));
+  await page.locator("#start-fault >> text=The adapter knows other classes than the data has").waitFor();
+  await pickFile(page);
+  await set(page, { epochs: 12 });
+  await start(page);
+  await waitForState(page, "training");
+  await waitForStep(page, 1);
+  assert.is(await lossOf("first-child"), reached);
+  await page.locator("#runs tbody tr:last-child >> text=Delete").click();
+  await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 1);
+  await waitForStep(page, 9);
+  await page.reload();
+  await waitForState(page, "training");
+  await waitForState(page, "finished");
+  assert.is(await lossOf("first-child"), reached);
+  assert.match((await page.textContent("#outcome-body table tbody tr:nth-child(2)"))!, reached!);
+  assert.match((await page.textContent("#runs tbody"))!, "from LoRA, rank 4, alpha 16");
+  await assertAccessible(page);
+  assert.equal(faults, []);
+  await context.close();
+});
+
 test("a bad file is told of where it was picked, by its line; a good one mends it", async () => {
   const { page, faults, context } = await freshPage();
   await pickFile(page, 'label,text\nham,hello\nspam,"open\n');
@@ -217,6 +249,20 @@ test("a model from a folder is kept in the browser, and can be deleted", async (
 
 test("what does not fit is told of with the numbers, and with a setting that does", async () => {
   const { page, faults, context } = await freshPage();
+  // Of gpt2-micro's four blocks, the adapters of one; and of one that it does not have.
+  const learns = page.locator("#estimate dd >> nth=0");
+  await page.waitForSelector("#start:not([disabled])");
+  const all = Number((await learns.textContent())!.replace(/ of.*|,/g, ""));
+  await set(page, { layers: "3" });
+  await page.waitForFunction(
+    (n) => Number(document.querySelector("#estimate dd")!.textContent!.replace(/ of.*|,/g, "")) < n / 3,
+    all,
+  );
+  await set(page, { layers: "4" });
+  await page.locator("#start-fault >> text=The model has no such layer").waitFor();
+  await set(page, { layers: "x" });
+  await page.locator("#field-layers-fault >> text=counted from 0").waitFor();
+  await set(page, { layers: "" });
   await set(page, { mode: "all", batchSize: 2200, device: "wasm" });
   await page.click("#start-fault >> text=Set the batch size to 1100");
   assert.is(await page.inputValue("#field-batchSize"), "1100");
