@@ -1,23 +1,26 @@
-// Sums of squares of one page of gradients, 256 of them.
+// Sums of squares of one page of gradients, 64 of each chunk.
 //
-//   partial[first + i] = sum of grad[j]^2 over the j that invocation i walks
+//   partial[first + 64 g + i] = sum of grad[j]^2 over j = g * chunk + i, + 64, ... < (g + 1) * chunk
 //
 //   partial  (updates)  [partials]
 //   grad     (read)     [count]
 //
-// Grid: 4 workgroups of 64; each invocation walks with stride 256. Reference: torch.nn.utils.clip_grad_norm_.
+// Grid: a workgroup of 64 a chunk. Reference: torch.nn.utils.clip_grad_norm_.
 
-struct Dims { count: u32, first: u32 }
+struct Dims { count: u32, first: u32, chunk: u32 }
 
 @group(0) @binding(0) var<storage, read_write> partial: array<f32>;
 @group(0) @binding(1) var<storage, read> grad: array<f32>;
 @group(0) @binding(2) var<uniform> dims: Dims;
 
+const LANES = 64u;
+
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let end = min(dims.count, (group.x + 1u) * dims.chunk);
   var sum = 0.0;
-  for (var i = id.x; i < dims.count; i += 256u) {
+  for (var i = group.x * dims.chunk + lane; i < end; i += LANES) {
     sum += grad[i] * grad[i];
   }
-  partial[dims.first + id.x] = sum;
+  partial[dims.first + group.x * LANES + lane] = sum;
 }

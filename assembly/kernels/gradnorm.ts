@@ -2,22 +2,25 @@
 import { is_first, slice_begin, slice_end } from "./threads";
 import { madd, sum_lanes } from "./vector";
 
-/** Partial sums of a page; number i takes every 256th gradient from i on. */
-const PARTIALS: u32 = 256;
+/** Partial sums of a chunk; number i takes every 64th gradient from i on. */
+const LANES: u32 = 64;
 /** Partial sums that are made together. */
 const GROUP: u32 = 16;
 const EXPONENT: u32 = 0x7f800000;
 
-/** partial[first + i] = sum of grad[j]^2 over j = i, i + 256, ... < count. */
-export function gradnorm_partial(partial: usize, grad: usize, count: u32, first: u32): void {
-  const end = slice_end(PARTIALS, GROUP);
-  for (let i = slice_begin(PARTIALS, GROUP); i < end; i += GROUP) {
+/** partial[first + 64 g + i] = sum of grad[j]^2 over j = g * chunk + i, + 64, ... < (g + 1) * chunk. */
+export function gradnorm_partial(partial: usize, grad: usize, count: u32, first: u32, chunk: u32): void {
+  const partials = ((count + chunk - 1) / chunk) * LANES;
+  const end = slice_end(partials, GROUP);
+  for (let i = slice_begin(partials, GROUP); i < end; i += GROUP) {
+    const begin = (i / LANES) * chunk;
+    const stop = min(count, begin + chunk);
     let a = f32x4.splat(0);
     let b = a;
     let c = a;
     let d = a;
-    let j = i;
-    for (; j + GROUP <= count; j += PARTIALS) {
+    let j = begin + (i % LANES);
+    for (; j + GROUP <= stop; j += LANES) {
       const at = grad + (j << 2);
       a = madd(v128.load(at), v128.load(at), a);
       b = madd(v128.load(at, 16), v128.load(at, 16), b);
@@ -29,7 +32,7 @@ export function gradnorm_partial(partial: usize, grad: usize, count: u32, first:
     v128.store(to, b, 16);
     v128.store(to, c, 32);
     v128.store(to, d, 48);
-    for (let lane: u32 = 0; j + lane < count && lane < GROUP; lane++) {
+    for (let lane: u32 = 0; j + lane < stop && lane < GROUP; lane++) {
       const g = load<f32>(grad + ((j + lane) << 2));
       store<f32>(to + (lane << 2), load<f32>(to + (lane << 2)) + g * g);
     }

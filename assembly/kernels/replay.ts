@@ -175,7 +175,7 @@ function run(at: usize): void {
     case 17:
       return gelu_forward(word(at, 0), word(at, 1), word(at, 2), word(at, 3));
     case 18:
-      return gradnorm_partial(word(at, 0), word(at, 1), word(at, 2), word(at, 3));
+      return gradnorm_partial(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
     case 19:
       return gradnorm_total(word(at, 0), word(at, 1), word(at, 2), word(at, 3), word(at, 4));
     case 20:

@@ -13,7 +13,7 @@ import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import { geluBackward, geluForward } from "../ops/gelu.ts";
-import { gradnorm, PARTIALS_PER_PAGE } from "../ops/gradnorm.ts";
+import { gradnorm, partialsOf } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
 import { loraDown, loraDownBackward, loraUp, loraUpBackward } from "../ops/lora.ts";
@@ -571,8 +571,12 @@ class Builder {
 
   private update(optimizer: AdamWConfig, stopped: Tensor): void {
     const { pages } = this.parameters;
-    const partial = new Tensor("norm.partial", [pages.length * PARTIALS_PER_PAGE], "activation");
     const gradients = pages.map(({ grad }) => grad);
+    const partial = new Tensor(
+      "norm.partial",
+      [gradients.reduce((sum, grad) => sum + partialsOf(grad), 0)],
+      "activation",
+    );
     this.emit("update", ...gradnorm(this.metrics, stopped, partial, gradients));
     for (const page of pages) this.emit("update", adamw(page, this.metrics, stopped, optimizer));
   }

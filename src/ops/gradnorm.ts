@@ -1,14 +1,20 @@
 import { expectShape, type Tensor } from "../tensor.ts";
-import { type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+
+/** Partial sums of a chunk: the invocations of a workgroup. */
+const LANES = 64;
+
+/** Gradients of a chunk: enough to be worth a workgroup, and so many that there are at most 1024 chunks. */
+const chunkOf = (count: number) => Math.max(4096, LANES * ceilDiv(count, 1024 * LANES));
 
 /** Partial sums that one page of gradients makes. */
-export const PARTIALS_PER_PAGE = 256;
+export const partialsOf = ({ size }: Tensor) => LANES * ceilDiv(size, chunkOf(size));
 
 export const gradnormPartialKernel = defineKernel(
   "gradnorm_partial",
   { partial: "update", grad: "read" },
-  { count: "u32", first: "u32" },
-  () => [4, 1, 1],
+  { count: "u32", first: "u32", chunk: "u32" },
+  ({ count, chunk }) => [ceilDiv(count, chunk), 1, 1],
   "partials, count",
 );
 
@@ -22,14 +28,15 @@ export const gradnormTotalKernel = defineKernel(
 
 /**
  * metrics[slot].z = the norm of all gradient pages; stopped [1] becomes 1 where it or the loss is not finite.
- * partial [pages * 256] is scratch.
+ * partial [sum of partialsOf(page)] is scratch.
  */
 export function gradnorm(metrics: Tensor, stopped: Tensor, partial: Tensor, pages: Tensor[]): Dispatch[] {
-  expectShape(`gradnorm: partial (${partial.name})`, partial.shape, [pages.length * PARTIALS_PER_PAGE]);
-  return [
-    ...pages.map((grad, i) =>
-      dispatch(gradnormPartialKernel, { partial, grad }, { count: grad.size, first: i * PARTIALS_PER_PAGE }),
-    ),
-    dispatch(gradnormTotalKernel, { metrics, stopped, partial }, { count: partial.size, slot: "slot" }),
-  ];
+  let first = 0;
+  const sums = pages.map((grad) => {
+    const scalars = { count: grad.size, first, chunk: chunkOf(grad.size) };
+    first += partialsOf(grad);
+    return dispatch(gradnormPartialKernel, { partial, grad }, scalars);
+  });
+  expectShape(`gradnorm: partial (${partial.name})`, partial.shape, [first]);
+  return [...sums, dispatch(gradnormTotalKernel, { metrics, stopped, partial }, { count: partial.size, slot: "slot" })];
 }

@@ -1,19 +1,20 @@
 import * as assert from "uvu/assert";
-import { gradnorm, PARTIALS_PER_PAGE } from "../../src/ops/gradnorm.ts";
+import { gradnorm, partialsOf } from "../../src/ops/gradnorm.ts";
+import { Tensor } from "../../src/tensor.ts";
 import { testOnDevices } from "../device.ts";
 import { test } from "../harness.ts";
 import { assertShapes, EXACT, OpCase } from "./case.ts";
 
-/** A sum of up to 70000 squares, all positive, in 256 partial sums and a tree. */
+/** A sum of up to 4.2 million squares, all positive: 66 at a time, then up to 1024 of these, then a tree. */
 const NORM = { atol: 0, rtol: 3e-6 };
 
-for (const sizes of [[1], [255, 256, 257], [64, 70000, 3]])
+for (const sizes of [[1], [63, 64, 65], [4095, 4096, 4097], [64, 70000, 3], [1024 * 4096 + 33]])
   test(`pages of ${sizes}`, async () => {
     const c = new OpCase(sizes.length);
     const pages = sizes.map((size, i) => c.random(`page ${i}`, [size], 10 ** i));
     const metrics = c.random("metrics", [16, 4]);
     const stopped = c.of("stopped", [1], new Uint32Array(1));
-    const partial = c.blank("partial", [pages.length * PARTIALS_PER_PAGE]);
+    const partial = c.blank("partial", [pages.reduce((sum, page) => sum + partialsOf(page), 0)]);
     c.run(...gradnorm(metrics, stopped, partial, pages));
     const all = c.data(metrics);
     all[5 * 4 + 2] = Math.sqrt(pages.reduce((sum, page) => sum + c.data(page).reduce((a, g) => a + g * g, 0), 0));
@@ -41,7 +42,7 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
     const last = c.of("last page", [2], Float32Array.from([gradient, 0]));
     const metricsTensor = c.of("metrics", [1, 4], Float32Array.from(metrics));
     const stoppedTensor = c.of("stopped", [1], Uint32Array.from([stopped]));
-    const partial = c.blank("partial", [2 * PARTIALS_PER_PAGE]);
+    const partial = c.blank("partial", [partialsOf(page) + partialsOf(last)]);
     c.run(...gradnorm(metricsTensor, stoppedTensor, partial, [page, last]));
     const [afterMetrics, afterStopped] = await c.results({}, [metricsTensor, stoppedTensor]);
     assert.is(new Uint32Array(afterStopped!.buffer)[0], 1);
@@ -50,8 +51,15 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
 
 test("operands of other shapes are refused, but for the number of slots and the pages' sizes", () => {
   assertShapes(
-    { metrics: [2, 4], stopped: [1], partial: [2 * PARTIALS_PER_PAGE], one: [7], two: [9] },
+    { metrics: [2, 4], stopped: [1], partial: [2 * 64], one: [7], two: [9] },
     ({ metrics, stopped, partial, one, two }) => gradnorm(metrics, stopped, partial, [one, two]),
     ["metrics.0", "one.0", "two.0"],
   );
+});
+
+test("a sum has at most some thousand gradients, however large the page", () => {
+  for (const count of [1, 4096, 1e6, 124e6]) {
+    const partials = partialsOf(new Tensor("page", [count], "gradient"));
+    assert.ok(count / partials < 2000 && partials <= 65536, `${count} in ${partials}`);
+  }
 });
