@@ -62,6 +62,7 @@ export async function runTrials(args: SweepArguments): Promise<number> {
       await forgetError(out, trial);
       onEvent({ type: "done", trial, result, left: trials.length - index - 1 });
     } catch (error) {
+      if (signal.aborted && error === signal.reason) break;
       // What is no error of ours is a bug: it ends the sweep, which goes on from here when it is mended.
       if (!(error instanceof LowrankError)) throw error;
       failed++;
@@ -94,6 +95,8 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
         if (!begun) await beginRun(directory, config, device.info);
         begun = true;
         await keepCheckpoint(directory, checkpoint);
+        // An aborted trial goes on from here: nothing that is measured now would be kept.
+        signal.throwIfAborted();
       },
       onEvent: (event) => {
         if (event.type === "step") onEvent({ ...event, trial });
