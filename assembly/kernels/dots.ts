@@ -1,6 +1,6 @@
 // Products of a few rows with the rows of a matrix that lie side by side: nothing is packed, every row of the matrix is read
 // once. Reference: BLAS gemv.
-import { load_half, load_halves } from "./half";
+import { load_halves, load_part_halves } from "./half";
 import { load_part, madd, store_part } from "./vector";
 
 /** Sums over the lanes of four vectors, as a transposed addition. */
@@ -53,12 +53,13 @@ function dots_half(x: usize, row0: usize, row1: usize, row2: usize, row3: usize,
     s2 = madd(v, load_halves(row2 + at), s2);
     s3 = madd(v, load_halves(row3 + at), s3);
   }
-  for (let at = whole; at < size << 1; at += 2) {
-    const v = v128.load_zero<f32>(x + (at << 1));
-    s0 = madd(v, f32x4.splat(load_half(row0 + at)), s0);
-    s1 = madd(v, f32x4.splat(load_half(row1 + at)), s1);
-    s2 = madd(v, f32x4.splat(load_half(row2 + at)), s2);
-    s3 = madd(v, f32x4.splat(load_half(row3 + at)), s3);
+  const rest = size & 3;
+  if (rest != 0) {
+    const v = load_part(x + (whole << 1), rest);
+    s0 = madd(v, load_part_halves(row0 + whole, rest), s0);
+    s1 = madd(v, load_part_halves(row1 + whole, rest), s1);
+    s2 = madd(v, load_part_halves(row2 + whole, rest), s2);
+    s3 = madd(v, load_part_halves(row3 + whole, rest), s3);
   }
   return sum_four(s0, s1, s2, s3);
 }

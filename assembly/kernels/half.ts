@@ -16,6 +16,14 @@ export function load_halves(at: usize): v128 {
   return widen(v128.load_ext<i16>(at));
 }
 
+/** The first `count` of four halves, 1 to 3, and 0. */
+export function load_part_halves(at: usize, count: u32): v128 {
+  let halves = i32x4.replace_lane(i32x4.splat(0), 0, load<i16>(at));
+  if (count > 1) halves = i32x4.replace_lane(halves, 1, load<i16>(at, 2));
+  if (count > 2) halves = i32x4.replace_lane(halves, 2, load<i16>(at, 4));
+  return widen(halves);
+}
+
 export function load_half(at: usize): f32 {
   return f32x4.extract_lane(widen(i32x4.splat(load<i16>(at))), 0);
 }

@@ -112,6 +112,25 @@ for (const dtype of ["f32", "f16"])
       }
     });
 
+test("a few rows: b in f16 gives the bits of the same numbers in f32, whatever the depth", async () => {
+  const c = new OpCase(10);
+  const [a, half] = [c.random("a", [3 * 11]), c.halves("half", [7 * 11])];
+  const b = c.of("b", half.shape, Float32Array.from(c.data(half)));
+  const pairs: Tensor[] = [];
+  for (const transB of [false, true])
+    for (let k = 1; k <= 11; k++) {
+      const [one, two] = [c.blank(`${k}, ${transB}`, [3, 7]), c.blank("in f16", [3, 7])];
+      const rest = { a, m: 3, n: 7, k, transB, few: true };
+      c.run(matmul({ ...rest, out: one, b }), matmul({ ...rest, out: two, b: half }));
+      pairs.push(one, two);
+    }
+  for (const device of DEVICE_NAMES) {
+    const found = await c.results({}, pairs, device);
+    for (let i = 0; i < found.length; i += 2)
+      assertSameBits(`${pairs[i]!.name} on ${device}`, found[i + 1]!, found[i]!);
+  }
+});
+
 /** One block of the CPU's caches is up to 252 rows of a, 512 columns of b and 384 of the depth. */
 test("products of several cache blocks", async () => {
   const c = new OpCase(8);
