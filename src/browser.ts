@@ -8,12 +8,25 @@ import type { FineTuneRun } from "./train/saved-run.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
 
 export type { Backend, DeviceInfo } from "./backend/backend.ts";
-export type { GPT2Config, Init, LoraConfig, Mode, Pooling, Scaling, Target } from "./config.ts";
+export type {
+  GPT2Config,
+  Init,
+  LoraConfig,
+  Mode,
+  Objective,
+  Pooling,
+  Scaling,
+  Target,
+  TaskConfig,
+  WeightDtype,
+} from "./config.ts";
 export type { BlockStats, Blocks } from "./data/blocks.ts";
+export type { LeftOut } from "./data/corpus.ts";
 export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
 export type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+export type { Split } from "./data/split.ts";
 export type { LoadedTexts, TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
-export { Tokenizer } from "./data/tokenizer.ts";
+export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
 export { type DeviceName, type DeviceOptions, openDevice } from "./device.ts";
 export {
   ConfigError,
@@ -28,7 +41,7 @@ export {
 export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
 export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
-export type { Adapter } from "./io/peft.ts";
+export type { Adapter, AdapterMeta, Tensors } from "./io/peft.ts";
 export { forgetFile, registerFile } from "./platform/files.ts";
 export { type Classification, Classifier, type ClassifierOptions } from "./train/classifier.ts";
 export type { FinishReason, GenerateOptions, Piece } from "./train/generation.ts";
@@ -41,7 +54,15 @@ export {
 export type { Evaluation } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
 export type { Prediction } from "./train/predictions.ts";
-export type { EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "./train/records.ts";
+export {
+  type Checkpoint,
+  type EvaluationRecord,
+  RunFailed,
+  type Splits,
+  type StepRecord,
+  type TrainEvent,
+  type TrainResult,
+} from "./train/records.ts";
 export type { FineTuneRun } from "./train/saved-run.ts";
 export type { FineTuneArguments } from "./train/trainer.ts";
 

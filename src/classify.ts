@@ -8,7 +8,7 @@ import { Classifier } from "./train/classifier.ts";
 
 const program = command(
   "classify",
-  "Labels texts with what a run of train has learned, or with a classifier's LoRA adapter that PEFT wrote:\n" +
+  "Labels texts with what a run of train has learned, or with a classifier's LoRA adapter that PEFT wrote: " +
     "texts on the command line, or the lines of the standard input.",
   '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt\n' +
     "  classify --adapter path/to/peft-adapter --model path/to/gpt2 'some text'",
@@ -59,7 +59,9 @@ await main(async () => {
       results.forEach(({ label, probability, probabilities }, i) => {
         const text = texts[i]!;
         if (json) console.log(JSON.stringify({ text, label, probability, probabilities }));
-        else console.log(`${label}\t${probability.toFixed(4)}\t${text}`);
+        // A line a text, with three fields.
+        else
+          console.log([label, probability.toFixed(4), text].map((field) => field.replace(/[\t\n\r]/g, " ")).join("\t"));
       });
     };
     if (program.args.length > 0) await print(program.args);

@@ -77,19 +77,21 @@ const LINES = 64;
 
 /** The lines of the standard input, some at a time. */
 export async function* inputLines(): AsyncGenerator<string[]> {
-  let rest = "";
+  // What is left of the last chunk; a byte order mark is no part of a line.
+  let rest: string | undefined;
   let ready: string[] = [];
+  const withoutReturn = (line: string) => line.replace(/\r$/, "");
   process.stdin.setEncoding("utf8");
   for await (const chunk of process.stdin) {
-    const parts = (rest + chunk).split("\n");
+    const parts = (rest === undefined ? chunk.replace(/^\uFEFF/, "") : rest + chunk).split("\n");
     rest = parts.pop()!;
-    ready.push(...parts.map((line) => line.replace(/\r$/, "")));
+    for (const line of parts) ready.push(withoutReturn(line));
     while (ready.length >= LINES) {
       yield ready.slice(0, LINES);
       ready = ready.slice(LINES);
     }
   }
-  if (rest !== "") ready.push(rest);
+  if (rest) ready.push(withoutReturn(rest));
   if (ready.length > 0) yield ready;
 }
 

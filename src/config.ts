@@ -115,7 +115,7 @@ export function parseLayers(words: readonly string[]): number[] | null {
   const blocks = words.flatMap((word) => {
     const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
     const count = Number(last) - Number(first) + 1;
-    if (!(count >= 1))
+    if (!(count >= 1 && Number(last) < MAX_LAYERS))
       throw new ConfigError("a list of layers makes no sense", {
         expected: "blocks, counted from 0, and ranges of them: 0,5-8",
         found: words.join(","),
@@ -156,7 +156,8 @@ export function validateLora(config: LoraConfig, where?: string): void {
       expected: "c_attn, or q, k and v apart",
       found: config.target_modules.join(", "),
     });
-  if (config.layers_to_transform) validateLayers(config.layers_to_transform, config.target_modules, place);
+  if (config.layers_to_transform !== undefined)
+    validateLayers(config.layers_to_transform, config.target_modules, place);
 }
 
 /** Whether the model has so many blocks is seen where the adapters' places are listed. */
@@ -176,6 +177,9 @@ function validateLayers(layers: readonly number[], targets: readonly Target[], p
   if (targets.every((target) => target === "head"))
     throw new ConfigError("layers are given, but no target is in a block", { ...place, found: targets.join(", ") });
 }
+
+/** Blocks of the deepest model: what a file or a flag has beyond is no number of blocks. GPT-2 XL has 48. */
+export const MAX_LAYERS = 1024;
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
 
@@ -214,6 +218,12 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
         expected: "an integer of 1 or more",
         found: show(values[key]),
       });
+  if ((values.n_layer as number) > MAX_LAYERS)
+    throw new FormatError("n_layer is beyond all models", {
+      where,
+      expected: `at most ${MAX_LAYERS}`,
+      found: show(values.n_layer),
+    });
   if (!isPositive(values.layer_norm_epsilon))
     throw new FormatError("layer_norm_epsilon is not usable", {
       where,

@@ -21,8 +21,8 @@ import { readRunConfig } from "./train/run-directory.ts";
 
 const program = command(
   "export",
-  "Writes what a run of train has learned for other tools: a LoRA adapter that PEFT loads beside the base model,\n" +
-    "or one model for transformers with the adapters merged in. What the other side cannot express is refused\n" +
+  "Writes what a run of train has learned for other tools: a LoRA adapter that PEFT loads beside the base model, " +
+    "or one model for transformers with the adapters merged in. What the other side cannot express is refused " +
     "with the reason and what dropping it would change; --lossy drops it.",
   "  export --run runs/first --to peft --out exports/first-peft\n" +
     "  export --run runs/first --to merged --out exports/first",

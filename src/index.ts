@@ -1,11 +1,24 @@
 /** Lowrank's public API in Node; browser.ts is the same in a page. */
 export type { Backend, DeviceInfo } from "./backend/backend.ts";
-export type { GPT2Config, Init, LoraConfig, Mode, Pooling, Scaling, Target } from "./config.ts";
+export type {
+  GPT2Config,
+  Init,
+  LoraConfig,
+  Mode,
+  Objective,
+  Pooling,
+  Scaling,
+  Target,
+  TaskConfig,
+  WeightDtype,
+} from "./config.ts";
 export type { BlockStats, Blocks } from "./data/blocks.ts";
+export type { LeftOut } from "./data/corpus.ts";
 export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
 export { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
+export type { Split } from "./data/split.ts";
 export { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "./data/texts.ts";
-export { Tokenizer } from "./data/tokenizer.ts";
+export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
 export { type DeviceName, type DeviceOptions, openDevice } from "./device.ts";
 export {
   ConfigError,
@@ -20,7 +33,7 @@ export {
 export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
 export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
-export type { Adapter } from "./io/peft.ts";
+export type { Adapter, AdapterMeta, Tensors } from "./io/peft.ts";
 export { type Classification, Classifier, type ClassifierOptions } from "./train/classifier.ts";
 export { type FineTuneRun, fineTune } from "./train/fine-tune.ts";
 export type { FinishReason, GenerateOptions, Piece } from "./train/generation.ts";
@@ -33,5 +46,13 @@ export {
 export type { Evaluation } from "./train/metrics.ts";
 export type { TrainOptions } from "./train/options.ts";
 export type { Prediction } from "./train/predictions.ts";
-export type { EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "./train/records.ts";
+export {
+  type Checkpoint,
+  type EvaluationRecord,
+  RunFailed,
+  type Splits,
+  type StepRecord,
+  type TrainEvent,
+  type TrainResult,
+} from "./train/records.ts";
 export type { FineTuneArguments } from "./train/trainer.ts";

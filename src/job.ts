@@ -10,7 +10,6 @@ import { openAdapter } from "./io/open-adapter.ts";
 import type { Adapter } from "./io/peft.ts";
 import { downloadProgress } from "./report/download.ts";
 import {
-  dataRecord,
   datasetOptions,
   datasetSpec,
   PRESETS,
@@ -70,18 +69,30 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
       hint: `go on with --resume ${kept}, or remove it`,
     });
   const { model, adapter } = await openModel(settings.model!, flags);
-  const options = adapter ? trainOptions(withAdapter(settings, adapter.meta, objective)) : checked;
-  const { n_positions } = model.config;
-  const how =
-    objective === "lm"
-      ? textsOptions(settings, options.seed, n_positions)
-      : datasetOptions(settings, options.seed, n_positions);
-  const data = await loadData({ objective, data: { ...source, ...how } });
-  const config = runConfig(model, data, options, dataRecord(source, how, data));
-  const job = { out, kept, replaces, model, data, options, config };
-  if (!adapter) return { ...job, modelName: settings.model! };
-  config.adapter = absolutePath(flags.adapter!);
-  return { ...job, modelName: config.model, adapter };
+  return closedOnFailure(model, async () => {
+    const options = adapter ? trainOptions(withAdapter(settings, adapter.meta, objective)) : checked;
+    const { n_positions } = model.config;
+    const how =
+      objective === "lm"
+        ? textsOptions(settings, options.seed, n_positions)
+        : datasetOptions(settings, options.seed, n_positions);
+    const data = await loadData({ objective, data: { ...source, ...how } });
+    const config = runConfig(model, data, options);
+    const job = { out, kept, replaces, model, data, options, config };
+    if (!adapter) return { ...job, modelName: settings.model! };
+    config.adapter = absolutePath(flags.adapter!);
+    return { ...job, modelName: config.model, adapter };
+  });
+}
+
+/** What is made of a model; where that fails, the model is closed. */
+async function closedOnFailure<T>(model: GPT2Checkpoint, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
 }
 
 function defaultOut(): string {
@@ -123,20 +134,27 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
   if (refused.length > 0)
     throw new ConfigError("a run goes on with the settings that it began with", {
-      expected: "--resume DIR alone, or with --device, --checkpoint-every and --json",
+      expected: "--resume DIR alone, or with --device, --threads, --checkpoint-every and --json",
       found: refused.map(({ long }) => long).join(", "),
     });
   const { replaces = false, ...config } = await readRunConfig(directory);
   const resume = await lastCheckpoint(directory);
   const { model, adapter } = await openModel(config.model, config);
-  const data = await loadData(config);
-  const { counts } = runConfig(model, data, config.options);
-  if (JSON.stringify(counts) !== JSON.stringify(config.counts))
-    throw new ConfigError("the data has changed since the run began", {
-      where: directory,
-      expected: JSON.stringify(config.counts),
-      found: JSON.stringify(counts),
-    });
+  const data = await closedOnFailure(model, async () => {
+    const data = await loadData(config);
+    const { counts, revision } = runConfig(model, data, config.options);
+    const [found, expected] = [
+      { revision, ...counts },
+      { revision: config.revision, ...config.counts },
+    ].map((one) => JSON.stringify(one));
+    if (found !== expected)
+      throw new ConfigError("the data, or the base model, has changed since the run began", {
+        where: directory,
+        expected: expected!,
+        found: found!,
+      });
+    return data;
+  });
   return {
     out: replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory,
     kept: directory,

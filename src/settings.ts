@@ -1,6 +1,5 @@
 /** The settings that train and sweep share: flags, presets, and what they say of data and training. */
 import type { Command } from "commander";
-import { absolutePath } from "#platform";
 import { choice, list, number } from "./cli.ts";
 import {
   INITS,
@@ -17,7 +16,7 @@ import type { Padding } from "./data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "./data/datasets.ts";
 import { BATCHINGS } from "./data/loader.ts";
 import { SPLITS, type Split } from "./data/split.ts";
-import type { TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
+import type { TextsOptions, TextsSpec } from "./data/texts.ts";
 import { ConfigError } from "./errors.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "./train/options.ts";
 import { SCHEDULES } from "./train/schedule.ts";
@@ -202,21 +201,6 @@ export function datasetOptions(settings: Settings, seed: number, context: number
   };
 }
 
-/** What a run's config keeps of its data: files by their full paths, so that it can be gone on with from anywhere. */
-export function dataRecord(
-  spec: DatasetSpec | TextsSpec,
-  options: DatasetOptions | TextsOptions,
-  data: TrainingData,
-): Record<string, unknown> {
-  const full = (path: unknown) => absolutePath(String(path));
-  const paths = Object.entries(spec).map(([key, some]) => [key, Array.isArray(some) ? some.map(full) : full(some)]);
-  return {
-    ...("name" in spec ? spec : Object.fromEntries(paths)),
-    ...options,
-    ...(data.objective === "lm" || data.split === "given" ? {} : { split: data.split }),
-  };
-}
-
 function checkContext(what: string, longest: number, context: number): void {
   if (longest > context)
     throw new ConfigError(`${what} would be longer than the model's context`, {
@@ -227,6 +211,6 @@ function checkContext(what: string, longest: number, context: number): void {
 
 /** The training options among the settings. */
 export function trainOptions(settings: Settings): TrainOptions {
-  const options = Object.fromEntries(Object.entries(settings).filter(([key]) => key in DEFAULTS));
+  const options = Object.fromEntries(Object.entries(settings).filter(([key]) => Object.hasOwn(DEFAULTS, key)));
   return resolveOptions(options, settings.objective);
 }

@@ -15,15 +15,7 @@ import { downloadProgress } from "./report/download.ts";
 import { showDuration } from "./report/duration.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import { renderTable } from "./report/tables.ts";
-import {
-  addSettings,
-  dataRecord,
-  datasetOptions,
-  datasetSpec,
-  PRESETS,
-  type Settings,
-  settingsOf,
-} from "./settings.ts";
+import { addSettings, datasetOptions, datasetSpec, PRESETS, type Settings, settingsOf } from "./settings.ts";
 import { nearest } from "./suggest.ts";
 import {
   type Arm,
@@ -56,7 +48,7 @@ interface Flags extends Settings {
 
 const program = command(
   "sweep",
-  "Trains classifiers over a grid of settings and reports what the results show, and how surely. Killed anywhere, the same\n" +
+  "Trains classifiers over a grid of settings and reports what the results show, and how surely. Killed anywhere, the same " +
     "command goes on; a finished trial is not run again. Flags of train set what all trials share.",
   "  sweep --preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv\n" +
     "  sweep --grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run\n" +
@@ -73,7 +65,7 @@ program
   .option("--file <file>", "a sweep as JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }")
   .option("--grid <key=v1,v2...>", "values of one setting; several --grid are combined", gather)
   .option("--seeds <k>", "runs of every setting, with seeds from --seed on", number, 1)
-  .option("--shard <i/n>", "run only the i-th of n parts (also from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID)")
+  .option("--shard <i/n>", "run only the i-th of n parts; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
   .option("--collect <dirs...>", "take the finished trials of other folders in first, as shards leave them")
   .option("--dry-run", "list the trials with what they need, and run none")
   .option("--out <dir>", "folder of the sweep", "runs/sweep")
@@ -272,7 +264,7 @@ await main(async () => {
   const { out } = flags;
   return locked(out, shard, async () => {
     if (flags.collect) console.log(`${await collect(out, flags.collect)} trials collected`);
-    const failed = await runAll(flags, trials, data, dataRecord(spec, dataOptions, data));
+    const failed = await runAll(flags, trials, data);
     if (failed === null) return 130;
     const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
     if (results.length > 0) {
@@ -284,19 +276,14 @@ await main(async () => {
 }, "files");
 
 /** Runs the trials; the number of failed ones, or null where the sweep was interrupted. */
-async function runAll(
-  flags: Flags,
-  trials: readonly Trial[],
-  data: LoadedDataset,
-  source: Record<string, unknown>,
-): Promise<number | null> {
+async function runAll(flags: Flags, trials: readonly Trial[], data: LoadedDataset): Promise<number | null> {
   const device = await openDevice(flags.device, flags);
   const printer = new Printer();
   const onEvent = (event: SweepEvent) => printer.event(event);
   try {
     const words = "stopping after a checkpoint; again to stop at once. The same command goes on.";
     return await interruptible(words, async (signal) => {
-      const failed = await runTrials({ out: flags.out, trials, device, data, source, signal, onEvent });
+      const failed = await runTrials({ out: flags.out, trials, device, data, signal, onEvent });
       return signal.aborted ? null : failed;
     });
   } finally {

@@ -20,8 +20,8 @@ import { fineTune } from "./train/trainer.ts";
 const program = command(
   "train",
   "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or its last block or layer.\n" +
-    "Without flags: the bundled gpt2-micro on the bundled mail corpus, spam against ham, in a few minutes.\n" +
-    "With --objective lm it goes on as a language model, on plain text files (each one document, cut 80/10/10 at line\n" +
+    "Without flags: the bundled gpt2-micro on the bundled mail corpus, spam against ham, in about a minute.\n" +
+    "With --objective lm it goes on as a language model, on plain text files (each one document, cut 80/10/10 at line " +
     'ends) or JSON lines (.jsonl: {"text"} or {"prompt", "completion"} a line, shuffled and split), in blocks of --max-length.',
   "  train\n" +
     "  train --data messages.csv --rank 16 --alpha 32 --out runs/r16\n" +

@@ -1,4 +1,5 @@
 /** Several adapters on one base model: what a swap uploads, and that its results are those of a fresh load, bit for bit. */
+import { renameSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend, Session } from "../src/backend/backend.ts";
@@ -189,7 +190,8 @@ test("what cannot be done is refused, and all stays as it was", async () => {
   const classifier = await Classifier.load(await CLASSIFIERS.small(), { device: backend });
   try {
     const before = await classifier.logits(TEXTS);
-    await classifier.loadAdapter(await CLASSIFIERS.fused(), "fused");
+    const fused = await CLASSIFIERS.fused();
+    await classifier.loadAdapter(fused, "fused");
     const lm = await MODELS.tales();
     await assertFails(ConfigError, ["another task", "classification", "lm"], () => classifier.loadAdapter(lm, "tales"));
     await assertFails(ConfigError, ['"fused" already'], () => classifier.loadAdapter(lm, "fused"));
@@ -204,8 +206,18 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     };
     await assertFails(DeviceError, ["out of memory"], () => classifier.setAdapter("fused"));
     backend.prepare = prepare;
+    const twice = [1, 2].map(() => classifier.loadAdapter(fused, "twice"));
+    assert.equal((await Promise.allSettled(twice)).map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
     assert.is(classifier.activeAdapter, "default");
     assertSameBits("logits", await classifier.logits(TEXTS), before);
+    await classifier.loadAdapter(await CLASSIFIERS.biased(), "biased");
+    await classifier.setAdapter("biased");
+    renameSync(base, `${base}.away`);
+    await assertFails(ConfigError, ["no such model"], () => classifier.setAdapter("fused"));
+    renameSync(`${base}.away`, base);
+    assert.equal([classifier.activeAdapter, state.sessions], ["biased", 1]);
+    await classifier.setAdapter("default");
+    classifier.deleteAdapter("biased");
     const labelling = classifier.classify(TEXTS);
     await assertFails(ConfigError, ["at work"], () => classifier.setAdapter("fused"));
     await labelling;
@@ -213,6 +225,7 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     await assertFails(ConfigError, ["being swapped"], () => classifier.classify(TEXTS));
     await swap;
     classifier.deleteAdapter("default");
+    classifier.deleteAdapter("twice");
     assert.equal([classifier.adapters, classifier.activeAdapter, state.sessions], [["fused"], "fused", 1]);
   } finally {
     classifier.destroy();

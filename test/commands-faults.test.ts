@@ -58,6 +58,13 @@ const FLAGS: Fault[] = [
   ["--train without --val", ["--train", "good.csv"], 2, ["--train, --val and --test", "found:    --train"]],
   ["--val alone", ["--val", "good.csv"], 2, ["--train, --val and --test", "found:    --val\n"]],
   ["an unknown data set", ["--dataset", "spam-asassin"], 2, ["spam-asassin", 'did you mean "spam-assassin"']],
+  [
+    "a negative interval of checkpoints",
+    [...DATA, "none.csv", "--checkpoint-every", "-1"],
+    2,
+    ["--checkpoint-every", "-1"],
+  ],
+  ["a pipe", [...DATA, "/dev/null"], 2, ["/dev/null", "a pipe or a device"]],
   ["an unknown model", ["--model", "gpt2-mirco"], 2, ["gpt2-mirco", "did you mean gpt2-micro?"]],
 ];
 
@@ -71,7 +78,7 @@ write("data.xlsx", messages(2));
 const SPLITS = ["--model", "model", "--train", "good.csv", "--test", "good.csv", "--val"];
 
 const FILES: Fault[] = [
-  ["a missing file", [...DATA, "none.csv"], 1, ["no such file", "none.csv"]],
+  ["a missing file", [...DATA, "none.csv"], 2, ["no such file", "none.csv"]],
   ["an empty file", [...DATA, "empty.csv"], 1, ["empty file", "empty.csv", "rows with a text and a label"]],
   ["a header only", [...DATA, "header.csv"], 1, ["No rows", "header.csv", "nothing below it"]],
   ["one class only", [...DATA, "single.csv"], 1, ["One class only", "at least two classes", '"ham" in all of 2 rows']],
@@ -177,6 +184,7 @@ test("classify refuses what is no run, and an unknown flag", async () => {
   const classify = (...args: string[]) => runCommand("classify", args, { cwd: folder });
   const expected = ["no trained model", "lowrank.json"];
   assertRefused(await classify("--run", "nowhere", "x"), before, 2, [...expected, "no such directory"]);
+  assertRefused(await classify("--run", "good.csv", "x"), before, 2, [...expected, "found:    a file"]);
   assertRefused(await classify("--run", "notes", "x"), before, 2, [...expected, "found:    todo.txt"]);
   assertRefused(await classify("x"), before, 2, ["--run DIR or --adapter DIR"]);
   assertRefused(await classify("--run", "notes", "--jsno", "x"), before, 2, ["--jsno", "Did you mean --json?"]);

@@ -137,7 +137,7 @@ test("layers as a flag has them", async () => {
     ["2-2", [2]],
   ];
   for (const [text, expected] of cases) assert.equal(parseLayers(text.split(",")), expected, text);
-  for (const text of ["", "-1", "3-1", "1-", "x", "1,all", "1.5"])
+  for (const text of ["", "-1", "3-1", "1-", "x", "1,all", "1.5", "0-99999999"])
     await assertFails(ConfigError, ["layers", text, "0,5-8"], () => parseLayers(text.split(",")));
 });
 

@@ -1,6 +1,7 @@
 /** Data sets by file and by name, as a command loads them. */
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath, readAsset } from "#platform";
 import description from "../data/datasets/spam-assassin.json" with { type: "json" };
@@ -11,8 +12,10 @@ import { normalized } from "../src/data/duplicates.ts";
 import { DataModule } from "../src/data/wasm.ts";
 import { ConfigError, DataError, LowrankError } from "../src/errors.ts";
 import { Rng } from "../src/rng.ts";
+import { temporaryFolder } from "./border.ts";
 import { test, testIf } from "./harness.ts";
 import { randomText } from "./random-text.ts";
+import { messages } from "./tiny.ts";
 
 let module: DataModule;
 
@@ -116,7 +119,8 @@ test("padding to the longest training row cuts longer rows of the other sets", a
 
 test("what cannot be loaded says why", async () => {
   await fails({ name: "spam-asassin" }, ConfigError, ['did you mean "spam-assassin"']);
-  await fails({ file: "no/such/file.csv" }, DataError, ["no such file", "no/such/file.csv"]);
+  await fails({ file: "no/such/file.csv" }, ConfigError, ["no such file", "no/such/file.csv"]);
+  await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["{ train, val, test }", "train, source"]);
   await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, ["One class only", '"ham"', "2 rows"]);
   await fails({ file: mails(2, 2) }, DataError, ["Too few rows"]);
   await fails({ file: mails(20, 20) }, ConfigError, ["longest length"], { maxLength: 0 });
@@ -253,4 +257,23 @@ testIf(existsSync(sms), "no SMS files beside the repository", "SMS: the paper's 
   assert.equal([...labels], ["0", "1"]);
   assert.equal([stats.train.max, stats.val.max, stats.test.max], [109, 137, 120]);
   await fails({ train: trainFile, val: valFile, test: trainFile }, LowrankError, ["NoSuch"], { textColumn: "NoSuch" });
+});
+
+test("a class may have any name, that of an object's own methods too", async () => {
+  const rows = Array.from({ length: 20 }, (_, i) => `constructor,see you ${i}\nspam,win ${i}\n`).join("");
+  const { stats } = await loadDataset({ file: fileOf(`label,text\n${rows}`) });
+  assert.equal(stats.classesRead, { constructor: 20, spam: 20 });
+});
+
+test("a data set tells where it came from and how it was read, so that it can be read again", async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, "m.csv");
+  writeFileSync(path, messages(20));
+  const options = { maxLength: 9, dedupe: true, seed: 3, fractions: [0.5, 0.2, 0.3] as const };
+  const data = await loadDataset({ file: relative(".", path) }, { ...options, onProgress: () => {} });
+  assert.equal(data.origin, { file: path, ...options, split: "random" });
+  const again = await loadDataset(data.origin as never, data.origin);
+  assert.equal([again.origin, again.stats], [data.origin, data.stats]);
+  const opened = await loadDataset({ file: fileOf(messages(20)) });
+  assert.equal(opened.origin, { file: "a.csv", split: "random" });
 });

@@ -206,7 +206,7 @@ test("leaving the loop frees the model; two texts at once are refused", async ()
       await assertFails(ConfigError, ["at work already"], () => lm.score("a b c"));
       break;
     }
-    assert.is((await lm.complete(["B"], { maxNewTokens: 1 })).length, 1);
+    assert.is((await lm.complete("BB", { maxNewTokens: 1 })).length, 1);
     assert.equal(await lm.complete([]), []);
     const aborting = new AbortController();
     let pieces = 0;

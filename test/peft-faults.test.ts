@@ -2,9 +2,11 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { ConfigError, FormatError, ShapeError } from "../src/errors.ts";
+import { ConfigError, FormatError, LowrankError, ShapeError } from "../src/errors.ts";
+import { adapterShapes, encodeMeta, parseMeta } from "../src/io/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { readRunConfig } from "../src/train/run-directory.ts";
 import { metaOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
@@ -152,4 +154,54 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
   mkdirSync(join(folder, "stranger"));
   writeFileSync(join(folder, "stranger", "cat.png"), "");
   await assertFails(ConfigError, ["lowrank.json", "cat.png"], () => readAdapter(join(folder, "stranger")));
+});
+
+test("every key of lowrank.json with every wrong value: refused by an error of ours, or a value like any other", () => {
+  const sites = [{ site: "h.0.attn.q", r: 2, scale: 0.5 }];
+  const settings = { maxLength: 9, padTo: 9, dtype: "f16" };
+  const good = metaOf({ layers_to_transform: [0, 1], sites, also: ["ln_f.bias"] }, { settings });
+  const text = encodeMeta(good);
+  /** Values of the right kind, where all of them are good. */
+  const free =
+    /base_model="x"$|labels\.\d="x"$|(lora_alpha|epsilon|scale)=1\.5$|scale=-1$|(sites|also)=\[\]$|settings=\{\}$/;
+  const wrong = [null, "x", -1, 1.5, [], {}];
+  const accepted: string[] = [];
+  const visit = (path: string[], value: unknown) => {
+    if (typeof value === "object" && value !== null)
+      for (const [key, inside] of Object.entries(value)) visit([...path, key], inside);
+    for (const bad of path.length > 0 ? wrong : []) {
+      const json = JSON.parse(text);
+      const parent = path.slice(0, -1).reduce((at, key) => at[key], json);
+      parent[path.at(-1)!] = bad;
+      const what = `${path.join(".")}=${JSON.stringify(bad)}`;
+      try {
+        adapterShapes(parseMeta(json, "lowrank.json"));
+        if (!free.test(what)) accepted.push(what);
+      } catch (error) {
+        if (!(error instanceof LowrankError)) throw new Error(`${what}: ${error}`);
+      }
+    }
+  };
+  visit([], JSON.parse(text));
+  assert.equal(accepted, []);
+  const deep = JSON.parse(text);
+  deep.model.n_layer = 1e9;
+  assert.throws(() => parseMeta(deep, "lowrank.json"), /n_layer .* at most 1024/s);
+});
+
+test("a config.json of a run with wrong values is refused by an error of ours", async () => {
+  const directory = join(folder, "run");
+  mkdirSync(directory);
+  const good = { model: "m", objective: "lm", data: {}, options: {}, padTo: 0, maxLength: 9, labels: [], counts: {} };
+  const write = (config: unknown) => writeFileSync(join(directory, "config.json"), JSON.stringify(config));
+  write(good);
+  assert.equal(await readRunConfig(directory), good);
+  for (const key of Object.keys(good))
+    for (const bad of [null, 1.5, -1, [1], "x"])
+      if (!(key === "model" && bad === "x")) {
+        write({ ...good, [key]: bad });
+        await assertFails(LowrankError, [key], () => readRunConfig(directory));
+      }
+  write([]);
+  await assertFails(FormatError, ["an object"], () => readRunConfig(directory));
 });

@@ -138,7 +138,7 @@ async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Inf
     else if (++count === steps) abort.abort();
   };
   const device = await testDevice();
-  const failed = await runTrials({ ...sweep, device, data, source: {}, signal: abort.signal, onEvent });
+  const failed = await runTrials({ ...sweep, device, data, signal: abort.signal, onEvent });
   seen.push(`${failed} failed`);
   return seen;
 }

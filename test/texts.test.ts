@@ -116,6 +116,8 @@ test("bytes are those of the text that is predicted, whatever the blocks cut", a
   }
   const [prompt, completion] = [await encode("What?"), await encode(" é")];
   assert.is(Blocks.complete([{ prompt, completion }], { length: 20, tokenizer: await tokenizer }).stats().bytes, 3);
+  const long = { prompt, completion: new Uint32Array(300_000) };
+  assert.is(Blocks.complete([long], { length: 20, tokenizer: await tokenizer }).stats().cut, 1);
 });
 
 test("the order of an epoch hangs on seed and epoch alone", async () => {
@@ -215,7 +217,7 @@ test("bytes that are no UTF-8 are kept as they are", async () => {
 test("what is wrong is named with its place", async () => {
   const one = (name: string, content: string | Uint8Array, options: TextsOptions = {}) =>
     load({ file: file(name, content) }, options);
-  await assertFails(DataError, ["no such file", "nowhere.txt"], () => load({ file: "nowhere.txt" }));
+  await assertFails(ConfigError, ["no such file", "nowhere.txt"], () => load({ file: "nowhere.txt" }));
   await assertFails(FormatError, ["table", "a.csv", "jsonl"], () => one("a.csv", "text\nx"));
   await assertFails(FormatError, ["UTF-16"], () => one("a.txt", Uint8Array.of(0xff, 0xfe, 97, 0)));
   await assertFails(FormatError, ["no text", "a.txt"], () => one("a.txt", Uint8Array.of(1, 2, 0)));
@@ -229,6 +231,7 @@ test("what is wrong is named with its place", async () => {
   );
   await assertFails(DataError, ['"completion"', "null"], () => one("a.jsonl", '{"prompt": "x", "completion": null}'));
   await assertFails(DataError, ["training set", "--train, --val and --test"], () => one("a.jsonl", '{"text": "x"}'));
+  await assertFails(ConfigError, ["{ file }", "source"], () => load({ source: "x" } as never));
   await assertFails(DataError, ["Too little text"], () => one("a.txt", ""));
   await assertFails(DataError, ["Texts and completions"], () =>
     load({
@@ -239,4 +242,10 @@ test("what is wrong is named with its place", async () => {
   );
   await assertFails(ConfigError, ["stride", "1 to 8"], () => one("a.txt", "x", { stride: 9 }));
   await assertFails(ConfigError, ["longest block"], () => one("a.txt", "x", { maxLength: 0 }));
+});
+
+test("a file of more documents than a call has arguments", async () => {
+  const lines = '{"text": "x"}\n'.repeat(200_000);
+  const { stats } = await loadTexts({ file: file("a.jsonl", lines) }, { maxLength: 64 });
+  assert.is(stats.train.documents, 160_000);
 });

@@ -103,8 +103,10 @@ export class Blocks {
       const excess = Math.max(0, before.length + completion.length - length);
       if (excess > 0) cut++;
       const kept = before.subarray(Math.min(excess, before.length - 1));
-      const tokens = Uint32Array.of(...kept, ...completion, END_OF_TEXT_ID).subarray(0, length + 1);
-      return block(tokens, kept.length, tokenizer);
+      const tokens = new Uint32Array(kept.length + completion.length + 1).fill(END_OF_TEXT_ID);
+      tokens.set(kept);
+      tokens.set(completion, kept.length);
+      return block(tokens.slice(0, length + 1), kept.length, tokenizer);
     });
     return new Blocks(blocks, { documents: rows.length, cut });
   }

@@ -1,5 +1,6 @@
 /** Which columns of a file are the text and the label, from their names or from the first rows. */
 import { DataError } from "../errors.ts";
+import { nearest } from "../suggest.ts";
 import { nameList } from "./faults.ts";
 
 /** Usual names, the likeliest first; compared without regard to case and to white space around them. */
@@ -135,28 +136,10 @@ function findAsked(names: string[], asked: string, file: string): number {
   const exact = names.indexOf(asked);
   const index = exact >= 0 ? exact : names.findIndex((n) => plain(n) === plain(asked));
   if (index >= 0) return index;
+  const near = nearest(asked, names);
   throw new DataError(`There is no column "${asked}"`, {
     where: file,
     found: nameList(names),
-    hint: `did you mean "${nearest(asked, names)}"?`,
+    ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
   });
-}
-
-/** The candidate with the smallest edit distance to `name`. */
-export function nearest(name: string, candidates: readonly string[]): string {
-  const distances = candidates.map((candidate) => editDistance(plain(name), plain(candidate)));
-  return candidates[distances.indexOf(Math.min(...distances))] ?? "";
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -1,5 +1,5 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
-import { exists, openFile } from "#platform";
+import { absolutePath, exists, openFile } from "#platform";
 import { oneOf } from "../config.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { DownloadEvent } from "../io/download.ts";
@@ -81,10 +81,40 @@ export interface LoadedDataset {
   maxLength: number;
   /** Where the rows came from, for people. */
   source: string;
+  /** The same for programs, with how they were read, as `loadDataset` takes it. */
+  origin: Origin;
+}
+
+/** A spec and options as a run keeps them: files by their full paths, those that were opened by their names. */
+export type Origin = Record<string, unknown>;
+
+/** What a spec consists of. */
+const SPECS = [["file"], ["train", "val", "test"], ["name"]];
+
+/** Throws ConfigError for a spec that names no data. */
+export function originOf(spec: object, options: object): Origin {
+  const given = spec as Record<string, DataSource | readonly DataSource[]>;
+  const keys = SPECS.find((some) => some.every((key) => given[key] !== undefined));
+  if (!keys)
+    throw new ConfigError("it is not clear what to load", {
+      expected: "{ file }, { train, val, test } or { name }",
+      found: Object.keys(spec).join(", ") || "nothing",
+    });
+  const path = (one: DataSource) => (typeof one === "string" ? absolutePath(one) : one.name);
+  const named = keys.map((key) => {
+    const some = given[key] as DataSource | readonly DataSource[];
+    return [key, key === "name" ? some : Array.isArray(some) ? some.map(path) : path(some as DataSource)];
+  });
+  // A module, a signal or a listener is nothing to keep.
+  const plain = Object.entries(options).filter(
+    ([, value]) => Array.isArray(value) || !/object|function/.test(typeof value),
+  );
+  return { ...Object.fromEntries(plain), ...Object.fromEntries(named) };
 }
 
 /** Loads a data set. DataError, FormatError and ConfigError say what is wrong with the data, a file or an option. */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
+  const origin = originOf(spec, options);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? 1024;
   if (!Number.isInteger(maxLength) || maxLength < 1) {
@@ -98,7 +128,6 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   };
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
-  if (options.skipFaulty !== undefined) read.skipFaulty = options.skipFaulty;
 
   const loaded =
     "train" in spec
@@ -128,6 +157,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     split,
     maxLength,
     source,
+    origin: split === "given" ? origin : { ...origin, split },
   };
 }
 
@@ -193,10 +223,10 @@ async function readAndSplit(
 /** Rows before, those of each class, and copies dropped. */
 function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
   const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
-  const classesRead: Record<string, number> = {};
+  const classes = new Map<string, number>();
   for (const set of read)
-    for (const [name, count] of Object.entries(set.classes())) classesRead[name] = (classesRead[name] ?? 0) + count;
-  return { rowsRead: rows(read), classesRead, copies: rows(read) - rows(kept) };
+    for (const [name, count] of Object.entries(set.classes())) classes.set(name, (classes.get(name) ?? 0) + count);
+  return { rowsRead: rows(read), classesRead: Object.fromEntries(classes), copies: rows(read) - rows(kept) };
 }
 
 async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Dataset> {
@@ -221,7 +251,7 @@ async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions)
 
 async function open(path: string): Promise<FileReader> {
   if (await exists(path)) return openFile(path);
-  throw new DataError("There is no such file", {
+  throw new ConfigError("There is no such file", {
     where: path,
     hint: "give the path of a .csv, .tsv, .txt or .jsonl file",
   });

@@ -5,7 +5,7 @@ import spamAssassin from "../../data/datasets/spam-assassin.json" with { type: "
 import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { nearest } from "./columns.ts";
+import { nearest } from "../suggest.ts";
 import { openCollection } from "./sms.ts";
 import type { Split } from "./split.ts";
 
@@ -49,10 +49,11 @@ export async function openNamed(name: string, options: DownloadOptions & { split
   const found = NAMED.find(({ description }) => description.name === name);
   if (!found) {
     const names = DATASETS.map((description) => description.name);
+    const near = nearest(name, names);
     throw new ConfigError(`There is no data set "${name}"`, {
       expected: names.join(", "),
       found: name,
-      hint: `did you mean "${nearest(name, names)}"? A file of your own needs its path with its extension`,
+      hint: `${near === undefined ? "" : `did you mean "${near}"? `}A file of your own is given by --data, with its extension`,
     });
   }
   const { columns, title } = found.description;

@@ -7,7 +7,7 @@ import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./b
 import { findUsual, TEXT_NAMES } from "./columns.ts";
 import { refuseUtf16 } from "./corpus.ts";
 import { partSizes } from "./dataset.ts";
-import type { DataSource, LoadedDataset } from "./datasets.ts";
+import { type DataSource, type LoadedDataset, type Origin, originOf } from "./datasets.ts";
 import { nameList } from "./faults.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
@@ -47,6 +47,8 @@ export interface LoadedTexts {
   maxLength: number;
   /** Where the texts came from, for people. */
   source: string;
+  /** The same for programs, with how they were read, as `loadTexts` takes it. */
+  origin: Origin;
 }
 
 /** What a model can be trained on: messages with their classes, or texts. */
@@ -64,6 +66,7 @@ type Document = Uint32Array | Completion;
  * what is wrong with the texts, a file or an option.
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
+  const origin = originOf(spec, options);
   const { maxLength = 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
   checkLength("longest block", maxLength, Number.MAX_SAFE_INTEGER);
@@ -72,15 +75,14 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
   const reader = new TextsReader(tokenizer, options.textColumn);
   const sources = "train" in spec ? [spec.train, spec.val, spec.test].map(listOf) : [listOf(spec.file)];
   const given = "train" in spec;
-  const parts: Parts<Document[]> = [[], [], []];
-  if (given)
-    for (const [i, some] of sources.entries()) for (const one of some) parts[i]!.push(...(await reader.read(one)));
+  const parts: Parts<Document[][]> = [[], [], []];
+  if (given) for (const [i, some] of sources.entries()) for (const one of some) parts[i]!.push(await reader.read(one));
   else
     for (const one of sources[0]!)
       for (const [i, documents] of (await reader.readAndSplit(one, fractions, seed)).entries())
-        parts[i]!.push(...documents);
+        parts[i]!.push(documents);
   const [train, val, test] = parts.map((documents, i) =>
-    blocksOf(documents, ["training", "validation", "test"][i]!, { length: maxLength, stride, tokenizer }),
+    blocksOf(documents.flat(), ["training", "validation", "test"][i]!, { length: maxLength, stride, tokenizer }),
   ) as Parts<Blocks>;
   return {
     objective: "lm",
@@ -91,6 +93,7 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
     stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: reader.empty },
     maxLength,
     source: sources.flat().map(nameOf).join(", "),
+    origin,
   };
 }
 
@@ -180,7 +183,7 @@ const isJsonLines = (name: string) => /\.(jsonl|ndjson)$/i.test(name);
 
 async function contents(source: DataSource): Promise<{ name: string; bytes: Uint8Array }> {
   if (typeof source === "string" && !(await exists(source)))
-    throw new DataError("There is no such file", { where: source, hint: "give the path of a text or of JSON lines" });
+    throw new ConfigError("There is no such file", { where: source, hint: "give the path of a text or of JSON lines" });
   const file = typeof source === "string" ? await openFile(source) : source;
   try {
     return { name: file.name, bytes: await readText(file) };

@@ -1,7 +1,6 @@
 /** lowrank.json: what PEFT's adapter_config.json cannot say. */
 import {
   type GPT2Config,
-  INITS,
   type LoraConfig,
   MODES,
   type Mode,
@@ -9,7 +8,6 @@ import {
   oneOf,
   POOLINGS,
   parseConfig,
-  SCALINGS,
   type TaskConfig,
   validateLora,
   WEIGHT_DTYPES,
@@ -18,6 +16,7 @@ import {
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes, headShapes, loraShapes, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
+import { checkKinds } from "./common.ts";
 
 /** What a directory of trained tensors says about itself. */
 export interface AdapterMeta {
@@ -81,10 +80,14 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
   return meta;
 }
 
-/** Throws ConfigError unless the parts of `meta` make sense together. */
+/** Throws ConfigError or FormatError unless the parts of `meta` make sense, each and together. */
 export function checkMeta(meta: AdapterMeta, where: string): void {
+  checkKinds(meta, { base_model: "text", labels: "texts", settings: "object", task: "object" }, where);
+  checkKinds(meta.settings, { maxLength: "size?", padTo: "count?" }, where);
+  checkKinds(meta.task, { num_labels: "count", head_bias: "boolean" }, where);
   oneOf("mode", meta.mode, MODES, where);
-  const { objective, num_labels, head_bias, pooling } = meta.task;
+  baseDtype(meta);
+  const { objective, num_labels, pooling } = meta.task;
   oneOf("objective", objective, OBJECTIVES, where);
   oneOf("pooling", pooling, POOLINGS, where);
   const refuse = (summary: string, found: unknown) => {
@@ -93,17 +96,14 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   if (meta.mode === "lora" && meta.lora === null) refuse("mode lora needs a LoRA configuration", null);
   if (meta.mode !== "lora" && meta.lora !== null) refuse(`mode ${meta.mode} has no adapters`, meta.lora);
   if (meta.lora !== null) {
-    oneOf("scaling", meta.lora.scaling, SCALINGS, where);
-    oneOf("init", meta.lora.init, INITS, where);
+    checkKinds(meta, { lora: "object" }, where);
+    checkKinds(meta.lora, { target_modules: "texts", sites: "objects?", also: "texts?" }, where);
     validateLora(meta.lora, where);
     checkSites(meta.lora, meta.model, where);
   }
-  if (typeof meta.base_model !== "string") refuse("base_model is not a name", meta.base_model);
-  if (typeof head_bias !== "boolean") refuse("head_bias is neither true nor false", head_bias);
+  if (meta.labels.length !== num_labels) refuse(`labels does not name the ${num_labels} classes`, meta.labels);
   if (objective === "classification") {
-    if (!Number.isInteger(num_labels) || num_labels < 2) refuse("num_labels is not a number of 2 or more", num_labels);
-    if (!Array.isArray(meta.labels) || meta.labels.length !== num_labels)
-      refuse(`labels does not name the ${num_labels} classes`, meta.labels);
+    if (num_labels < 2) refuse("num_labels is not a number of 2 or more", num_labels);
   } else if (meta.mode === "last_layer")
     refuse("the head of a language model is tied to the embedding: use mode lora, all or last_block", meta.mode);
 }
@@ -120,7 +120,7 @@ function checkSites(
   const last = layers_to_transform?.at(-1) ?? 0;
   if (last >= model.n_layer) refuse("the model has no such layer", `blocks from 0 to ${model.n_layer - 1}`, last);
   for (const { site, r, scale } of sites) {
-    if (parseSite(site, model) === undefined)
+    if (typeof site !== "string" || parseSite(site, model) === undefined)
       refuse("an adapter stands beside no matrix of the model", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);
     if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} makes no sense`, "an integer of 1 or more", r);
     if (!Number.isFinite(scale)) refuse(`the scale of ${site} makes no sense`, "a number", scale);

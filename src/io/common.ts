@@ -12,6 +12,33 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
+const isText = (value: unknown) => typeof value === "string";
+const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What a value of a JSON file can be asked to be. */
+const KINDS = {
+  text: ["a text", isText],
+  texts: ["a list of texts", (value: unknown) => Array.isArray(value) && value.every(isText)],
+  object: ["an object", isObject],
+  objects: ["a list of objects", (value: unknown) => Array.isArray(value) && value.every(isObject)],
+  boolean: ["true or false", (value: unknown) => typeof value === "boolean"],
+  count: ["a whole number of 0 or more", (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0],
+  size: ["a whole number of 1 or more", (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1],
+} as const satisfies Record<string, [words: string, is: (value: unknown) => boolean]>;
+
+type Kind = keyof typeof KINDS;
+
+/** Throws FormatError unless `object` has values of these kinds; those of a kind with "?" may be left out. */
+export function checkKinds(object: object, kinds: Record<string, Kind | `${Kind}?`>, where: string): void {
+  for (const [key, kind] of Object.entries(kinds)) {
+    const value = (object as Record<string, unknown>)[key];
+    if (value === undefined && kind.endsWith("?")) continue;
+    const [expected, is] = KINDS[kind.replace("?", "") as Kind];
+    if (!is(value))
+      throw new FormatError(`${key} makes no sense`, { where, expected, found: JSON.stringify(value) ?? "nothing" });
+  }
+}
+
 /** "1 tensor", "2 tensors". */
 export function count(names: readonly string[], what: string): string {
   return `${names.length} ${what}${names.length === 1 ? "" : "s"}`;

@@ -126,7 +126,9 @@ function refuseVariants(config: PeftConfig, where: string): void {
       expected: allowed.map(show).join(" or "),
     });
   }
-  const variants = Object.keys(config).filter((key) => !(key in PLAIN) && !KNOWN.has(key) && !isEmpty(config[key]));
+  const variants = Object.keys(config).filter(
+    (key) => !Object.hasOwn(PLAIN, key) && !KNOWN.has(key) && !isEmpty(config[key]),
+  );
   if (variants.length > 0)
     throw new ConfigError(
       `PEFT's ${variants.map((key) => `${key} = ${show(config[key])}`).join(", ")} is not supported`,

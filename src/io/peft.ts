@@ -96,9 +96,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
     throw new ConfigError("there is no trained model in this directory", {
       where: directory,
       expected: `${META}, as training writes it`,
-      found: (await exists(directory))
-        ? list((await listDirectory(directory)).filter((name) => !name.startsWith(".")))
-        : "no such directory",
+      found: (await exists(directory)) ? await contentsOf(directory) : "no such directory",
       ...(peft ? { hint: "an adapter that PEFT wrote is read beside its base model: name that too" } : {}),
     });
   }
@@ -119,6 +117,12 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
     }
   }
   return inOrder(meta, tensors, directory);
+}
+
+/** What a path holds, in words. */
+async function contentsOf(path: string): Promise<string> {
+  const names = await listDirectory(path).catch(() => null);
+  return names === null ? "a file" : list(names.filter((name) => !name.startsWith(".")));
 }
 
 async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {

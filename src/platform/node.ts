@@ -35,7 +35,8 @@ export async function openFile(path: string): Promise<FileReader> {
   const stats = await handle.stat();
   if (!stats.isFile()) {
     await handle.close();
-    throw new ConfigError(`cannot read ${path}`, { expected: "a file", found: "a directory" });
+    const found = stats.isDirectory() ? "a directory" : "a pipe or a device, which has no size";
+    throw new ConfigError(`cannot read ${path}`, { expected: "a file", found });
   }
   const { size } = stats;
   return {

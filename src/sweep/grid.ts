@@ -119,7 +119,7 @@ export async function listTrials(spec: SweepSpec, seeds: number, identity: unkno
       }
     for (const combination of combinations(arm)) {
       const { model, ...given } = { ...spec.base, ...combination } as Settings;
-      const known = Object.fromEntries(Object.entries(given).filter(([key]) => key in DEFAULTS));
+      const known = Object.fromEntries(Object.entries(given).filter(([key]) => Object.hasOwn(DEFAULTS, key)));
       const options = normalize(resolveOptions(known));
       for (let i = 0; i < seeds; i++) {
         const trial = await nameTrial(model ?? "gpt2-micro", { ...options, seed: options.seed + i }, identity);

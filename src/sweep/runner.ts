@@ -35,8 +35,6 @@ export interface SweepArguments {
   trials: readonly Trial[];
   device: Backend;
   data: LoadedDataset;
-  /** What `loadDataset` was given, kept with each trial. */
-  source: Record<string, unknown>;
   signal: AbortSignal;
   onEvent: (event: SweepEvent) => void;
 }
@@ -75,12 +73,12 @@ export async function runTrials(args: SweepArguments): Promise<number> {
 
 /** One trial, from its checkpoint where it has one; null where it was aborted. */
 async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult | null> {
-  const { out, device, data, source, signal, onEvent } = args;
+  const { out, device, data, signal, onEvent } = args;
   const directory = trialDirectory(out, trial);
   const model = await loadModel(trial.model);
   try {
     const { name, key } = trial;
-    const config = { ...runConfig(model, data, trial.options, source), trial: { name, key, model: trial.model } };
+    const config = { ...runConfig(model, data, trial.options), trial: { name, key, model: trial.model } };
     const resume = await readBegun(out, trial);
     let begun = resume !== undefined;
     const result = await fineTune({

@@ -4,11 +4,12 @@
  */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import sirv from "sirv";
 
 const PORT = 8080;
-const FOLDER = new URL("../../dist/web", import.meta.url).pathname;
+const FOLDER = fileURLToPath(new URL("../../dist/web", import.meta.url));
 
 const { values } = parseArgs({ options: { port: { type: "string" } } });
 

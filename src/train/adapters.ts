@@ -71,10 +71,7 @@ export class Adapters<E extends Weights> {
   /** Reads an adapter and keeps it under a name. It is not active until `set`. */
   async load(directory: string, name: string): Promise<void> {
     if (name === "") throw new ConfigError("an adapter needs a name", { found: "an empty one" });
-    if (this.metas.has(name))
-      throw new ConfigError(`there is an adapter "${name}" already`, {
-        hint: "delete it first, or choose another name",
-      });
+    this.refuseTaken(name);
     const checkpoint = await openGPT2(this.directory);
     try {
       const adapter = await loadAdapter(directory, checkpoint);
@@ -85,6 +82,8 @@ export class Adapters<E extends Weights> {
           expected: `objective ${expected}`,
           found: `${found}`,
         });
+      // Another one may have come under this name since.
+      this.refuseTaken(name);
       this.metas.set(name, adapter.meta);
       this.waiting.set(name, adapter);
     } finally {
@@ -127,6 +126,11 @@ export class Adapters<E extends Weights> {
     this.engine.destroy();
   }
 
+  private refuseTaken(name: string): void {
+    if (!this.metas.has(name)) return;
+    throw new ConfigError(`there is an adapter "${name}" already`, { hint: "delete it first, or choose another name" });
+  }
+
   private check(name: string): void {
     if (this.metas.has(name)) return;
     const near = nearest(name, this.names);
@@ -140,17 +144,7 @@ export class Adapters<E extends Weights> {
   private async swap(adapter: Adapter): Promise<void> {
     const old = this.engine;
     const kept = this.active === null ? null : await this.onDevice();
-    const next = await this.allocate(adapter, old);
-    // What the old adapter had in place of the base's own, such as biases, comes from the disk again.
-    const parameters = [...next.plan.parameters.all.values()];
-    const isMissing = (parameter: Parameter) =>
-      isBase(parameter) && !isLent(parameter, old) && !adapter.tensors.has(parameter.name);
-    const checkpoint = parameters.some(isMissing) ? await openGPT2(this.directory) : null;
-    try {
-      this.engine = await fill(next, adapter, checkpoint, old);
-    } finally {
-      await checkpoint?.close();
-    }
+    this.engine = await fill(await this.allocate(adapter, old), adapter, this.directory, old);
     if (kept) this.waiting.set(this.activeName!, kept);
     old.destroy();
   }
@@ -164,20 +158,31 @@ export class Adapters<E extends Weights> {
   }
 }
 
-/** Writes what is not lent: the base model's tensors, and the adapter's over them. Destroys the engine where that fails. */
+/**
+ * Writes what is not lent: the base model's tensors, where they are not the adapter's, from a checkpoint or from the disk, and
+ * the adapter's. Destroys the engine where that fails.
+ */
 async function fill<E extends Weights>(
   engine: E,
   { tensors }: Adapter,
-  checkpoint: GPT2Checkpoint | null,
+  base: GPT2Checkpoint | string,
   lender?: E,
 ): Promise<E> {
+  const isMissing = (parameter: Parameter) =>
+    isBase(parameter) && !isLent(parameter, lender) && !tensors.has(parameter.name);
+  let opened: GPT2Checkpoint | undefined;
   try {
-    if (checkpoint) await loadBase(engine, checkpoint, (parameter) => !isLent(parameter, lender));
+    if ([...engine.plan.parameters.all.values()].some(isMissing)) {
+      if (typeof base === "string") opened = await openGPT2(base);
+      await loadBase(engine, opened ?? (base as GPT2Checkpoint), isMissing);
+    }
     writeTrained(engine, tensors);
     return engine;
   } catch (error) {
     engine.destroy();
     throw error;
+  } finally {
+    await opened?.close();
   }
 }
 

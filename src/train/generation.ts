@@ -45,7 +45,7 @@ interface Settings {
 function settingsOf(options: GenerateOptions): Settings {
   const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, signal: _, ...rest } = options;
   const set = Object.entries(rest).filter(([, value]) => value !== undefined);
-  const unknown = set.map(([key]) => key).filter((key) => !(key in GREEDY));
+  const unknown = set.map(([key]) => key).filter((key) => !Object.hasOwn(GREEDY, key));
   if (unknown.length > 0) throw new ConfigError(`unknown option ${unknown.join(", ")}`);
   const sampling = { ...GREEDY, ...Object.fromEntries(set) };
   checkSampling(sampling);

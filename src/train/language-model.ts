@@ -136,8 +136,8 @@ export class LanguageModel extends WithAdapters<Decoder> {
   }
 
   /** What `generate` writes, at the end, one of each prompt. */
-  async complete(prompts: readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
-    const done = prompts.map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
+  async complete(prompts: string | readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
+    const done = [prompts].flat().map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
     for await (const { prompt, text, ids, finish, forgotten } of this.generate(prompts, options)) {
       const completion = done[prompt]!;
       completion.text += text;

@@ -105,7 +105,7 @@ export const PAPER: Partial<TrainOptions> = {
 export function resolveOptions(given: Partial<TrainOptions>, objective: Objective = "classification"): TrainOptions {
   if (objective === "lm") refuseClassifiers(given);
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const unknown = set.map(([key]) => key).filter((key) => !(key in DEFAULTS));
+  const unknown = set.map(([key]) => key).filter((key) => !Object.hasOwn(DEFAULTS, key));
   if (unknown.length > 0) throw new ConfigError(`unknown option ${unknown.join(", ")}`);
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
   const options: TrainOptions = { ...defaults, ...Object.fromEntries(set) };

@@ -13,10 +13,10 @@ import {
 } from "#platform";
 import manifest from "../../package.json" with { type: "json" };
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { Objective } from "../config.ts";
+import { OBJECTIVES, type Objective, oneOf } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { list, readJson } from "../io/common.ts";
+import { checkKinds, list, readJson } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { snapshotOf } from "../io/hub.ts";
 import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
@@ -52,12 +52,12 @@ export interface RunConfig {
   counts: { rows: number[]; tokens: number[] };
 }
 
-/** The config of a run; `source` says where the data came from, in place of the data set's own words. */
+/** The config of a run; `source` says where the data came from, where the data set does not know it. */
 export function runConfig(
   model: GPT2Checkpoint,
   data: TrainingData,
   options: TrainOptions,
-  source: Record<string, unknown> = { source: data.source },
+  source = data.origin,
 ): RunConfig {
   const sets = [data.stats.train, data.stats.val, data.stats.test];
   const revision = snapshotOf(model.directory)?.revision;
@@ -84,8 +84,14 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
       expected: "config.json, as training writes it",
       found: (await exists(directory)) ? "none" : "no such directory",
     });
+  const json = await readJson(path);
+  checkKinds({ json }, { json: "object" }, path);
   // Runs of before there were language models do not tell.
-  return { objective: "classification", ...((await readJson(path)) as object) } as RunConfig;
+  const config = { objective: "classification", ...(json as object) } as RunConfig;
+  oneOf("objective", config.objective, OBJECTIVES, path);
+  const kinds = { model: "text", data: "object", options: "object", labels: "texts", counts: "object" } as const;
+  checkKinds(config, { ...kinds, padTo: "count", maxLength: "size", adapter: "text?" }, path);
+  return config;
 }
 
 /** Writes the config of a run that has just begun, where checkpoints are to be kept. */
