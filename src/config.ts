@@ -35,6 +35,9 @@ export type DeviceName = (typeof DEVICES)[number];
 export const WEIGHT_DTYPES = ["f32", "f16"] as const;
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
+/** The most batches that make a step: their results wait on the device until the host reads them. */
+export const MAX_ACCUMULATE = 16;
+
 /** What B A x is multiplied with. */
 export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
 export type Scaling = (typeof SCALINGS)[number];

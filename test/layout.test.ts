@@ -3,9 +3,12 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import { PANEL } from "../src/backend/panels.ts";
 import { SHADERS } from "../src/backend/shaders.ts";
 import { hasRelaxedSimd } from "../src/backend/wasm.ts";
-import { OPERATIONS } from "../src/backend/wasm-list.ts";
+import { OPERATIONS, RECORD_WORDS } from "../src/backend/wasm-list.ts";
+import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
+import { LANES } from "../src/ops/gradnorm.ts";
 import type { Kernel } from "../src/ops/kernel.ts";
 import { KERNELS } from "../src/ops/kernels.ts";
 import { test } from "./harness.ts";
@@ -73,6 +76,25 @@ test("the interpreter in WASM numbers its operations as the host does", () => {
     cases.map(([, number, name]) => [Number(number), name]),
     OPERATIONS.map((name, number) => [number, name]),
   );
+});
+
+test("what kernels and host count in is one number", () => {
+  const numbers = (path: string, pattern: RegExp) => [...read(path).matchAll(pattern)].map(([, n]) => Number(n));
+  for (const [expected, path, pattern] of [
+    [RECORD_WORDS * 4, "assembly/kernels/replay.ts", /RECORD_BYTES: u32 = (\d+)/g],
+    [PANEL, "assembly/kernels/panels.ts", /const PANEL: u32 = (\d+)/g],
+    [LANES, "assembly/kernels/gradnorm.ts", /const LANES: u32 = (\d+)/g],
+    [LANES, "shaders/gradnorm_partial.wgsl", /(?:LANES = |@workgroup_size\()(\d+)/g],
+    ...["forward", "query_backward", "keyvalue_backward"].map(
+      (name) => [MAX_HEAD_SIZE / 4, `shaders/attention_${name}.wgsl`, /array<vec4f, (\d+)>/g] as const,
+    ),
+  ] as const) {
+    const found = new Set(numbers(path, pattern));
+    assert.equal([...found], [expected], path);
+  }
+  // An argument more than a record holds would run into the next one.
+  for (const { name, bindings, dims } of KERNELS)
+    assert.ok(Object.keys(bindings).length + Object.keys(dims).length < RECORD_WORDS, name);
 });
 
 test("every op has its test", () => {

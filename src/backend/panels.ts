@@ -7,7 +7,7 @@ import type { Program } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
-const PANEL = 8;
+export const PANEL = 8;
 /** The place of b among the bindings of a product. */
 const B = 2;
 

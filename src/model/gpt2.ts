@@ -6,6 +6,7 @@
  * runs on B rows (`gather`). And the outputs of layer norm and GELU are not kept for the backward pass but made again.
  * A classifier whose lower blocks are frozen can be cut in two: a trunk that runs once an example, and a top that learns.
  */
+import { MAX_ACCUMULATE } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type AdamWConfig, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
@@ -75,7 +76,7 @@ export interface ModelPlan extends Program {
 }
 
 /** Rows of `metrics`: batches in flight before the host has read their loss. */
-export const SLOTS = 16;
+export const SLOTS = MAX_ACCUMULATE;
 
 /** Logits of a language model come in pieces of at most this many bytes. */
 const LOGITS_BYTES = 32 << 20;

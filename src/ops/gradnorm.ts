@@ -2,7 +2,7 @@ import { expectShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 /** Partial sums of a chunk: the invocations of a workgroup. */
-const LANES = 64;
+export const LANES = 64;
 
 /** Gradients of a chunk: enough to be worth a workgroup, and so many that there are at most 1024 chunks. */
 const chunkOf = (count: number) => Math.max(4096, LANES * ceilDiv(count, 1024 * LANES));

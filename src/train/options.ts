@@ -3,6 +3,7 @@ import {
   INITS,
   type Init,
   type LoraConfig,
+  MAX_ACCUMULATE,
   MODES,
   type Mode,
   type Objective,
@@ -123,8 +124,8 @@ export function resolveOptions(given: Partial<TrainOptions>, objective: Objectiv
     ["batchSize", whole(options.batchSize) && options.batchSize >= 1, "a whole number of 1 or more"],
     [
       "accumulate",
-      whole(options.accumulate) && options.accumulate >= 1 && options.accumulate <= 16,
-      "a whole number from 1 to 16",
+      whole(options.accumulate) && options.accumulate >= 1 && options.accumulate <= MAX_ACCUMULATE,
+      `a whole number from 1 to ${MAX_ACCUMULATE}`,
     ],
     ["lr", Number.isFinite(options.lr) && options.lr > 0, "a number above 0"],
     ["weightDecay", Number.isFinite(options.weightDecay) && options.weightDecay >= 0, "a number of 0 or more"],

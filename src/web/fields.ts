@@ -1,5 +1,5 @@
 /** The settings of a run as form fields: what each is called, what it takes, and when it matters. */
-import { INITS, MODES, type Mode, POOLINGS, parseLayers, SCALINGS, TARGETS } from "../config.ts";
+import { INITS, MAX_ACCUMULATE, MODES, type Mode, POOLINGS, parseLayers, SCALINGS, TARGETS } from "../config.ts";
 import { BATCHINGS } from "../data/loader.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 import { SCHEDULES } from "../train/schedule.ts";
@@ -64,7 +64,7 @@ const MORE: readonly Field[] = [
     ],
   },
   { key: "batchSize", label: "Batch size", kind: "number", min: 1, step: 1 },
-  { key: "accumulate", label: "Batches a step", kind: "number", min: 1, max: 16, step: 1 },
+  { key: "accumulate", label: "Batches a step", kind: "number", min: 1, max: MAX_ACCUMULATE, step: 1 },
   {
     key: "batching",
     label: "In a batch, messages of",
