@@ -3,9 +3,10 @@ import { renameSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend, Session } from "../src/backend/backend.ts";
-import type { LoraConfig, TaskConfig } from "../src/config.ts";
+import type { Heap } from "../src/backend/wasm-heap.ts";
+import type { LoraConfig, TaskConfig, WeightDtype } from "../src/config.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
-import type { AdapterMeta } from "../src/io/peft.ts";
+import { type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { Classifier } from "../src/train/classifier.ts";
 import { LanguageModel } from "../src/train/language-model.ts";
 import { metaOf, tensorsOf, writeAdapter } from "./adapters.ts";
@@ -30,6 +31,15 @@ async function adapter(name: string, task: TaskConfig, lora: Partial<LoraConfig>
   return directory;
 }
 
+/** An adapter's head alone, as an adapter of mode last_layer. */
+async function headOf(directory: string): Promise<string> {
+  const { meta, tensors } = await readAdapter(directory);
+  const head = new Map([...tensors].filter(([name]) => name.startsWith("head.")));
+  const alone = `${directory} head`;
+  await writeAdapter(alone, { meta: { ...meta, mode: "last_layer", lora: null }, tensors: head });
+  return alone;
+}
+
 const NO_LORA = { lora: null } as const;
 /** Other ranks, targets, scales and classes; biases in place of the base's; modes without adapters. */
 const CLASSIFIERS = {
@@ -50,7 +60,7 @@ const MODELS = {
 async function counting() {
   const device = await testDevice();
   const written = new Map<string, number>();
-  const state = { written, sessions: 0 };
+  const state = { written, sessions: 0, isFull: false };
   const inner = new WeakMap<Session, Session>();
   const backend: Backend = {
     info: device.info,
@@ -62,6 +72,7 @@ async function counting() {
       const watched = Object.create(session, {
         write: {
           value: (...[tensor, data, offset]: Parameters<Session["write"]>) => {
+            if (state.isFull) throw new DeviceError("the device is full");
             written.set(tensor.name, (written.get(tensor.name) ?? 0) + data.byteLength);
             session.write(tensor, data, offset);
           },
@@ -80,6 +91,28 @@ async function counting() {
   return { backend, written, state };
 }
 
+/** Tells the bytes that a device holds for sessions; 0 where that is in another thread. */
+async function watchMemory(): Promise<() => number> {
+  const device = (await testDevice()) as Backend & { heap?: Heap; device?: GPUDevice };
+  if (device.heap) return () => device.heap!.usedBytes;
+  const sizes = new Map<GPUBuffer, number>();
+  const gpu = device.device;
+  if (gpu) {
+    const create = gpu.createBuffer.bind(gpu);
+    gpu.createBuffer = (descriptor) => {
+      const buffer = create(descriptor);
+      const destroy = buffer.destroy.bind(buffer);
+      sizes.set(buffer, descriptor.size);
+      buffer.destroy = () => {
+        sizes.delete(buffer);
+        destroy();
+      };
+      return buffer;
+    };
+  }
+  return () => [...sizes.values()].reduce((sum, size) => sum + size, 0);
+}
+
 /** Tensors of the base that were written since the last call. */
 function baseWrites(written: Map<string, number>): string[] {
   const names = [...written.keys()].filter((name) => /^(wte|wpe|h\.|ln_f)/.test(name));
@@ -87,8 +120,8 @@ function baseWrites(written: Map<string, number>): string[] {
   return names;
 }
 
-async function fresh(directory: string): Promise<Float32Array> {
-  const classifier = await Classifier.load(directory, { device: await testDevice() });
+async function fresh(directory: string, dtype: WeightDtype = "f32"): Promise<Float32Array> {
+  const classifier = await Classifier.load(directory, { device: await testDevice(), dtype });
   const logits = await classifier.logits(TEXTS);
   classifier.destroy();
   return logits;
@@ -98,6 +131,8 @@ testOnDevices(
   "a classifier's adapters in turns: nothing of the base goes up, and the bits are those of a fresh load",
   async () => {
     const { backend, written, state } = await counting();
+    const heldBytes = await watchMemory();
+    const before = heldBytes();
     const names = ["small", "fused", "three", "layer"] as const;
     const directories = new Map<string, string>();
     for (const name of names) directories.set(name, await CLASSIFIERS[name]());
@@ -120,12 +155,14 @@ testOnDevices(
       await classifier.disableAdapters();
       assert.is(classifier.activeAdapter, null);
       assert.equal(baseWrites(written), []);
+      assertSameBits("none", await classifier.logits(TEXTS), await fresh(await headOf(directories.get("small")!)));
       await classifier.enableAdapters();
       assertSameBits("enabled again", await classifier.logits(TEXTS), await fresh(directories.get("small")!));
     } finally {
       classifier.destroy();
     }
     assert.is(state.sessions, 0);
+    assert.is(heldBytes(), before, "what is shared is freed with the last that has it");
   },
 );
 
@@ -167,23 +204,28 @@ testOnDevices("a language model's adapters in turns, and none", async () => {
   }
 });
 
-test("what an adapter has in place of the base's own comes and goes with it", async () => {
-  const { backend, written } = await counting();
-  const names = ["biased", "block", "all", "small"] as const;
-  const classifier = await Classifier.load(await CLASSIFIERS.biased(), { device: backend });
-  try {
-    for (const name of names.slice(1)) await classifier.loadAdapter(await CLASSIFIERS[name](), name);
-    for (const name of ["small", "default", "block", "small", "all", "default"] as const) {
-      written.clear();
-      await classifier.setAdapter(name);
-      if (name === "default") assert.ok(baseWrites(written).includes("h.0.attn.c_attn.bias"));
-      const directory = join(folder, name === "default" ? "biased" : name);
-      assertSameBits(name, await classifier.logits(TEXTS), await fresh(directory));
+for (const [dtype, names] of [
+  ["f32", ["small", "default", "block", "small", "all", "default"]],
+  // In mode all nothing is frozen.
+  ["f16", ["small", "default", "block", "default"]],
+] as const)
+  testOnDevices(`what an adapter has in place of the base's own comes and goes with it: ${dtype}`, async () => {
+    const { backend, written } = await counting();
+    const classifier = await Classifier.load(await CLASSIFIERS.biased(), { device: backend, dtype });
+    try {
+      for (const name of new Set(names))
+        if (name !== "default") await classifier.loadAdapter(await CLASSIFIERS[name](), name);
+      for (const name of names) {
+        written.clear();
+        await classifier.setAdapter(name);
+        if (name === "default") assert.ok(baseWrites(written).includes("h.0.attn.c_attn.bias"));
+        const directory = join(folder, name === "default" ? "biased" : name);
+        assertSameBits(name, await classifier.logits(TEXTS), await fresh(directory, dtype));
+      }
+    } finally {
+      classifier.destroy();
     }
-  } finally {
-    classifier.destroy();
-  }
-});
+  });
 
 test("what cannot be done is refused, and all stays as it was", async () => {
   const { backend, state } = await counting();
@@ -206,9 +248,12 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     };
     await assertFails(DeviceError, ["out of memory"], () => classifier.setAdapter("fused"));
     backend.prepare = prepare;
+    state.isFull = true;
+    await assertFails(DeviceError, ["is full"], () => classifier.setAdapter("fused"));
+    state.isFull = false;
     const twice = [1, 2].map(() => classifier.loadAdapter(fused, "twice"));
     assert.equal((await Promise.allSettled(twice)).map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
-    assert.is(classifier.activeAdapter, "default");
+    assert.equal([classifier.activeAdapter, state.sessions], ["default", 1]);
     assertSameBits("logits", await classifier.logits(TEXTS), before);
     await classifier.loadAdapter(await CLASSIFIERS.biased(), "biased");
     await classifier.setAdapter("biased");

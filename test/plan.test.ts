@@ -5,7 +5,7 @@ import { buildPlan, type ModelPlan, type PlanOptions } from "../src/model/gpt2.t
 import { parameterList } from "../src/model/trainable.ts";
 import type { Access, Dispatch } from "../src/ops/kernel.ts";
 import { KERNELS } from "../src/ops/kernels.ts";
-import { checkMemory, memoryTotals, planMemory, showBytes } from "../src/plan/memory.ts";
+import { checkMemory, memoryTotals, planMemory, showBytes, withoutLent } from "../src/plan/memory.ts";
 import { type Program, printProgram, type SegmentName } from "../src/plan/plan.ts";
 import { sizeOf, type Tensor } from "../src/tensor.ts";
 import { test } from "./harness.ts";
@@ -326,6 +326,17 @@ test("bytes add up, and sharing saves most of the activations", () => {
     assert.ok(byRole.get("activation")! <= share * apart, `${name}: ${byRole.get("activation")} of ${apart}`);
   }
   assert.equal([640, 12_345, 12_345_678, 1_250_000_000].map(showBytes), ["640 bytes", "12.3 kB", "12.3 MB", "1.25 GB"]);
+});
+
+test("what a plan has of another one is not allocated again", () => {
+  const lender = plan(smallSpec("lora"), { optimizer: null });
+  const isAdapter = (name: string) => /^(lora|head)\./.test(name);
+  const lent = new Map([...lender.parameters.all].filter(([name]) => !isAdapter(name)));
+  const next = plan(smallSpec("lora", { r: 5 }), { optimizer: null, lent });
+  const own = [...next.parameters.all.values()].filter(({ name }) => isAdapter(name));
+  const bytes = own.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+  assert.is(memoryTotals(withoutLent(next, lender)).byRole.get("weight"), bytes);
+  assert.ok(memoryTotals(next.memory).byRole.get("weight")! > bytes);
 });
 
 test("tensors that no dispatch touches have a place too", () => {
