@@ -3,6 +3,7 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import type { DeviceName, GPT2Config } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { openDevice } from "../device.ts";
+import { ConfigError, type LowrankError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { baseShapes } from "../names.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
@@ -14,7 +15,7 @@ import { Decoder } from "../train/decoder.ts";
 import { generate } from "../train/generation.ts";
 import torchScript from "./generate_torch.py";
 import { describeMachine, machine } from "./machine.ts";
-import { runProcess } from "./processes.ts";
+import { Dialogue } from "./processes.ts";
 import { spreadOf } from "./spread.ts";
 import { CONFIGS, type ShapeName } from "./step.ts";
 
@@ -48,23 +49,33 @@ interface Result {
   kernels: [string, number][];
 }
 
-const TORCH_LIMIT_SECONDS = 1200;
+/** The same rounds in transformers. */
+interface Peer {
+  version: string;
+  /** PyTorch's version. */
+  torch: string;
+  rounds: Round[];
+}
+
 /** Numbers of a weight, again and again. */
 const BLOCK = 1 << 18;
 
 /** Measures and prints. */
 export async function benchGenerate(options: GenerateBenchOptions): Promise<number> {
+  const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
   const device = await openDevice(options.device, options);
   const { info } = device;
-  let ours: Result;
   try {
-    ours = await measure(device, options);
+    const peer = torch && (await startTorch(torch, options));
+    const ours = await measure(device, options, async () => {
+      peer?.rounds.push(await torch!.ask<Round>("round"));
+    });
+    if (options.json) console.log(JSON.stringify({ machine: machine(), device: info, options, ours, torch: peer }));
+    else console.log(`${describeMachine(machine())}\n${describeDevice(info)}\n${report(options, ours, peer)}`);
   } finally {
+    torch?.end();
     device.destroy();
   }
-  const torch = options.peer === "torch" ? await measureTorch(options) : null;
-  if (options.json) console.log(JSON.stringify({ machine: machine(), device: info, options, ours, torch }));
-  else console.log(`${describeMachine(machine())}\n${describeDevice(info)}\n${report(options, ours, torch)}`);
   return 0;
 }
 
@@ -89,7 +100,12 @@ function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
   };
 }
 
-async function measure(device: Backend, options: GenerateBenchOptions): Promise<Result> {
+/** Rounds, behind each of them one of another program. */
+async function measure(
+  device: Backend,
+  options: GenerateBenchOptions,
+  otherRound: () => Promise<void>,
+): Promise<Result> {
   const config = CONFIGS[options.model];
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const decoder = await Decoder.create(device, {
@@ -113,6 +129,7 @@ async function measure(device: Backend, options: GenerateBenchOptions): Promise<
   for (let round = 0; round < options.rounds; round++) {
     const { time: first } = await write(1);
     rounds.push({ first, ...(await write(options.tokens)) });
+    await otherRound();
   }
   // Apart from the times: a clock between dispatches costs some of them.
   const kernels = new Map<string, number>();
@@ -126,22 +143,21 @@ async function measure(device: Backend, options: GenerateBenchOptions): Promise<
 }
 
 /** The same sizes in transformers, greedy with its cache, on as many threads. */
-async function measureTorch({
-  model,
-  prompts,
-  length,
-  tokens,
-  rounds,
-  threads,
-}: GenerateBenchOptions): Promise<Round[]> {
-  const job = { ...CONFIGS[model], prompts, length, tokens, rounds, threads: threads || machine().cores };
-  const { said, fault } = await runProcess<Round>(
-    "python3",
-    ["-c", torchScript, JSON.stringify(job)],
-    TORCH_LIMIT_SECONDS,
-  );
-  if (fault !== null) throw new Error(`transformers: ${fault}`);
-  return said;
+async function startTorch(
+  torch: Dialogue,
+  { model, prompts, length, tokens, threads }: GenerateBenchOptions,
+): Promise<Peer> {
+  const job = { ...CONFIGS[model], prompts, length, tokens, threads: threads || machine().cores };
+  const about = await torch.ask<Omit<Peer, "rounds">>(job).catch((cause: LowrankError) => {
+    const { found = cause.message } = cause.details;
+    throw new ConfigError("transformers do not run", {
+      expected: "a python3 that has torch and transformers",
+      found,
+      hint: "leave --peer out",
+      cause,
+    });
+  });
+  return { ...about, rounds: [] };
 }
 
 /** The rounds in words: milliseconds to the first token, tokens a second behind it, processor time a token. */
@@ -150,6 +166,7 @@ function inWords(rounds: Round[], { prompts, tokens }: GenerateBenchOptions) {
   const later = spreadOf(rounds.map(({ time, first: begun }) => (1000 * prompts * (tokens - 1)) / (time - begun)));
   const cpu = spreadOf(rounds.map((round) => round.cpu)).median / (prompts * tokens);
   return {
+    first,
     speed: later.median,
     cpu,
     words:
@@ -158,7 +175,7 @@ function inWords(rounds: Round[], { prompts, tokens }: GenerateBenchOptions) {
   };
 }
 
-function report(options: GenerateBenchOptions, ours: Result, torch: Round[] | null): string {
+function report(options: GenerateBenchOptions, ours: Result, torch: Peer | null): string {
   const { model, prompts, length, tokens } = options;
   const mine = inWords(ours.rounds, options);
   const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
@@ -168,10 +185,12 @@ function report(options: GenerateBenchOptions, ours: Result, torch: Round[] | nu
     `memory:       ${showBytes(ours.planned)} planned`,
   ];
   if (torch) {
-    const peer = inWords(torch, options);
+    const peer = inWords(torch.rounds, options);
     lines.push(
+      `in turns with transformers ${torch.version} on PyTorch ${torch.torch}:`,
       `transformers: ${peer.words}`,
-      `ours is ${(mine.speed / peer.speed).toFixed(2)} times as fast, with ${(mine.cpu / peer.cpu).toFixed(2)} of the processor time`,
+      `ours is ${(mine.speed / peer.speed).toFixed(2)} times as fast, with ${(mine.cpu / peer.cpu).toFixed(2)} of the processor ` +
+        `time, and has its first token in ${(mine.first / peer.first).toFixed(2)} of the time`,
     );
   }
   if (total > 0)

@@ -1,13 +1,15 @@
-# Greedy writing by transformers with random weights: prompts of one length, some new tokens. Says {"first", "time", "cpu"} in
-# milliseconds a round: the first token of each prompt, all tokens, and processor time of all.
+# Greedy writing by transformers with random weights: prompts of one length, some new tokens. The first line of its input is the
+# job; it says its version, then behind each further line {"first", "time", "cpu"} in milliseconds of a round: the first
+# token of each prompt, all tokens, and processor time of all.
 import json
 import sys
 import time
 
 import torch
+import transformers
 from transformers import GPT2Config, GPT2LMHeadModel
 
-job = json.loads(sys.argv[1])
+job = json.loads(sys.stdin.readline())
 torch.manual_seed(1)
 torch.set_num_threads(job["threads"])
 sizes = {key: job[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")}
@@ -31,7 +33,8 @@ def write(tokens):
 
 
 write(job["tokens"])  # warms up
-for _ in range(job["rounds"]):
+print(json.dumps({"version": transformers.__version__, "torch": torch.__version__}), flush=True)
+for _ in sys.stdin:
     first, _ = write(1)
     total, cpu = write(job["tokens"])
     print(json.dumps({"first": first, "time": total, "cpu": cpu}), flush=True)
