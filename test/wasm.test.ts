@@ -265,7 +265,7 @@ test("what a session has is not there for the next, what it released is", async 
 test("a thread that fails as it starts is told of", async () => {
   const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-  const started = rejection(Workers.start(empty, { memory, scratch: [0, 0], meeting: 0 }));
+  const started = rejection(Workers.start(empty, { memory, scratch: [0, 0], barrierState: 0 }));
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise((resolve) => {
     timer = setTimeout(() => resolve("it hangs"), 5000);

@@ -17,17 +17,17 @@ let thread: u32 = 0;
 let threads: u32 = 1;
 let scratch: usize = 0;
 /** Two words in shared memory: threads that have arrived, and the barrier's turn. */
-let meeting: usize = 0;
+let barrier_state: usize = 0;
 
 /** Scratch memory of each thread, in bytes; the host sets it aside. */
 export const SCRATCH_BYTES: u32 = 2 << 20;
 
 /** Tells an instance its number, how many there are, its scratch memory, and the barrier's two words (zero at first). */
-export function configure(index: u32, count: u32, scratch_at: usize, meeting_at: usize): void {
+export function configure(index: u32, count: u32, scratch_at: usize, barrier_at: usize): void {
   thread = index;
   threads = count;
   scratch = scratch_at;
-  meeting = meeting_at;
+  barrier_state = barrier_at;
 }
 
 /** How many bytes of scratch memory `configure` must be given. */
@@ -67,19 +67,19 @@ function slice_at(index: u32, count: u32, block: u32): u32 {
 /** Returns once every thread has come here, with everything that they wrote visible. */
 export function barrier(): void {
   if (threads == 1) return;
-  const turn = atomic.load<i32>(meeting, 4);
-  if (atomic.add<i32>(meeting, 1) == <i32>threads - 1) {
-    atomic.store<i32>(meeting, 0);
-    atomic.add<i32>(meeting, 1, 4);
-    atomic.notify(meeting + 4);
+  const turn = atomic.load<i32>(barrier_state, 4);
+  if (atomic.add<i32>(barrier_state, 1) == <i32>threads - 1) {
+    atomic.store<i32>(barrier_state, 0);
+    atomic.add<i32>(barrier_state, 1, 4);
+    atomic.notify(barrier_state + 4);
     return;
   }
   for (let i = 0; i < turns; i++) {
-    if (atomic.load<i32>(meeting, 4) != turn) {
+    if (atomic.load<i32>(barrier_state, 4) != turn) {
       turns = min(turns * 2, MOST_TURNS);
       return;
     }
   }
   turns = max(turns / 2, FEWEST_TURNS);
-  while (atomic.load<i32>(meeting, 4) == turn) atomic.wait<i32>(meeting + 4, turn, -1);
+  while (atomic.load<i32>(barrier_state, 4) == turn) atomic.wait<i32>(barrier_state + 4, turn, -1);
 }

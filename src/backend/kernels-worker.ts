@@ -10,7 +10,7 @@ export type ToWorker =
       index: number;
       threads: number;
       scratch: number;
-      meeting: number;
+      barrierState: number;
     }
   | { type: "run"; list: number; count: number; timed: boolean };
 
@@ -28,7 +28,7 @@ const post = listenToHost(async (data) => {
     if (message.type === "start") {
       index = message.index;
       kernels = await instantiate(message.module, message.memory);
-      kernels.configure(index, message.threads, message.scratch, message.meeting);
+      kernels.configure(index, message.threads, message.scratch, message.barrierState);
       post({ type: "ready" } satisfies FromWorker);
       return;
     }

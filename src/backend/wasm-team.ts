@@ -8,7 +8,7 @@ import type { FromWorker, ToWorker } from "./kernels-worker.ts";
 
 /** What kernels.wasm exports to the host. */
 export interface KernelExports {
-  configure(index: number, count: number, scratch: number, meeting: number): void;
+  configure(index: number, count: number, scratch: number, barrierState: number): void;
   scratch_bytes(): number;
   record_bytes(): number;
   replay(list: number, count: number): void;
@@ -25,7 +25,7 @@ export interface TeamMemory {
   /** Scratch memory of each thread. */
   scratch: number[];
   /** The barrier's two words, zero. */
-  meeting: number;
+  barrierState: number;
 }
 
 /** Milliseconds of each record of a list. */
@@ -44,9 +44,9 @@ export class Alone implements Team {
 
   constructor(
     private readonly kernels: KernelExports,
-    { scratch, meeting }: TeamMemory,
+    { scratch, barrierState }: TeamMemory,
   ) {
-    kernels.configure(0, 1, scratch[0]!, meeting);
+    kernels.configure(0, 1, scratch[0]!, barrierState);
   }
 
   /** Hears what else there is to hear before it computes: promises alone would keep a page's thread to themselves. */
@@ -79,7 +79,7 @@ export class Workers implements Team {
 
   private constructor(readonly threads: number) {}
 
-  static async start(module: WebAssembly.Module, { memory, scratch, meeting }: TeamMemory): Promise<Workers> {
+  static async start(module: WebAssembly.Module, { memory, scratch, barrierState }: TeamMemory): Promise<Workers> {
     const team = new Workers(scratch.length);
     const ready = scratch.map(
       (at, index) =>
@@ -101,7 +101,7 @@ export class Workers implements Team {
           );
           team.workers.push(worker);
           const threads = scratch.length;
-          worker.post({ type: "start", module, memory, index, threads, scratch: at, meeting } satisfies ToWorker);
+          worker.post({ type: "start", module, memory, index, threads, scratch: at, barrierState } satisfies ToWorker);
         }),
     );
     await Promise.all(ready);

@@ -56,7 +56,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const heap = new Heap(memory, FIRST_ADDRESS);
   const kernels = await instantiate(module, memory);
   const scratch = Array.from({ length: count }, () => heap.alloc(kernels.scratch_bytes()));
-  const shared: TeamMemory = { memory, scratch, meeting: heap.alloc(8) };
+  const shared: TeamMemory = { memory, scratch, barrierState: heap.alloc(8) };
   const team = canShare ? await Workers.start(module, shared) : new Alone(kernels, shared);
   return new WasmBackend(team, heap, fused);
 }

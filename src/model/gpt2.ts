@@ -18,7 +18,7 @@ import { gradnorm, partialsOf } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
 import { loraDown, loraDownBackward, loraUp, loraUpBackward } from "../ops/lora.ts";
-import { biasBackward, matmul } from "../ops/matmul.ts";
+import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { residualForward } from "../ops/residual.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
@@ -436,7 +436,7 @@ class Builder {
           "backward",
           matmul({ out: piece.grad, a: dlogits, b: out, transA: true, m: n, n: this.C, k: this.rows, lda: n, beta: 1 }),
         );
-      if (bias) this.emit("backward", biasBackward(bias[0]!.tensor, dlogits, this.rows, n));
+      if (bias) this.emit("backward", matmulBiasBackward(bias[0]!.tensor, dlogits, this.rows, n));
       if (dout)
         this.emit("backward", matmul({ out: dout, a: dlogits, b: piece.weight, m: this.rows, n: this.C, k: n, beta }));
       if (adapter && ddown) {
@@ -531,7 +531,7 @@ class Builder {
         "backward",
         matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n: width, k: rows, lda: k, beta: 1 }),
       );
-    if (bias.grad) this.emit("backward", biasBackward(only(bias.grad), dy, rows, width));
+    if (bias.grad) this.emit("backward", matmulBiasBackward(only(bias.grad), dy, rows, width));
     let dx: Tensor | null = null;
     if (this.below(l, stage)) {
       dx = this.rowsOf(`d${name}.input`, [k]);

@@ -14,7 +14,7 @@ import { geluBackwardKernel, geluForwardKernel } from "./gelu.ts";
 import { gradnormPartialKernel, gradnormTotalKernel } from "./gradnorm.ts";
 import type { Kernel } from "./kernel.ts";
 import { layernormBackwardKernel, layernormForwardKernel, layernormParametersBackwardKernel } from "./layernorm.ts";
-import { matmulBiasBackward, matmulFew, matmulTall, matmulWide } from "./matmul.ts";
+import { matmulBiasBackwardKernel, matmulFewKernel, matmulTallKernel, matmulWideKernel } from "./matmul.ts";
 import { residualForwardKernel } from "./residual.ts";
 
 export const KERNELS: readonly Kernel[] = [
@@ -39,9 +39,9 @@ export const KERNELS: readonly Kernel[] = [
   layernormBackwardKernel,
   layernormForwardKernel,
   layernormParametersBackwardKernel,
-  matmulBiasBackward,
-  matmulFew,
-  matmulTall,
-  matmulWide,
+  matmulBiasBackwardKernel,
+  matmulFewKernel,
+  matmulTallKernel,
+  matmulWideKernel,
   residualForwardKernel,
 ] as unknown as readonly Kernel[];

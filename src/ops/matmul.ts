@@ -25,26 +25,26 @@ const DIMS = {
   b_half: "override",
 } as const;
 
-export const matmulWide = defineKernel("matmul_wide", BINDINGS, DIMS, ({ m, n }) => [
+export const matmulWideKernel = defineKernel("matmul_wide", BINDINGS, DIMS, ({ m, n }) => [
   ceilDiv(n, 64),
   ceilDiv(m, 64),
   1,
 ]);
-export const matmulTall = defineKernel("matmul_tall", BINDINGS, DIMS, ({ m, n }) => [
+export const matmulTallKernel = defineKernel("matmul_tall", BINDINGS, DIMS, ({ m, n }) => [
   ceilDiv(n, 8),
   ceilDiv(m, 128),
   1,
 ]);
-export const matmulFew = defineKernel("matmul_few", BINDINGS, DIMS, ({ m, n, b_col }) => [
+export const matmulFewKernel = defineKernel("matmul_few", BINDINGS, DIMS, ({ m, n, b_col }) => [
   ceilDiv(n, b_col === 1 ? 16 : 64),
   ceilDiv(m, 4),
   1,
 ]);
 /** The same kernels where beta is 0: what was in `out` does not count. */
 const writing = { ...BINDINGS, out: "write" } as const;
-const matmulWideWrite = { ...matmulWide, bindings: writing };
-const matmulTallWrite = { ...matmulTall, bindings: writing };
-const matmulFewWrite = { ...matmulFew, bindings: writing };
+const matmulWideWrite = { ...matmulWideKernel, bindings: writing };
+const matmulTallWrite = { ...matmulTallKernel, bindings: writing };
+const matmulFewWrite = { ...matmulFewKernel, bindings: writing };
 
 /** Results of at most this many columns go to the kernel whose lanes lie along the rows. */
 const TALL_COLUMNS = 16;
@@ -116,10 +116,10 @@ export function matmul(args: MatmulArguments): Dispatch {
   if (transA) expectSameRows(k, a, b);
   else expectSameRows(m, out, a);
   const [adding, writes] = few
-    ? [matmulFew, matmulFewWrite]
+    ? [matmulFewKernel, matmulFewWrite]
     : n <= TALL_COLUMNS
-      ? [matmulTall, matmulTallWrite]
-      : [matmulWide, matmulWideWrite];
+      ? [matmulTallKernel, matmulTallWrite]
+      : [matmulWideKernel, matmulWideWrite];
   return dispatch(
     beta === 0 ? writes : adding,
     // A kernel has a fixed number of bindings: where there is no bias, a stands in and is not read as one.
@@ -144,7 +144,7 @@ export function matmul(args: MatmulArguments): Dispatch {
   );
 }
 
-export const matmulBiasBackward = defineKernel(
+export const matmulBiasBackwardKernel = defineKernel(
   "matmul_bias_backward",
   { dbias: "update", dout: "read" },
   { rows: "u32", cols: "u32", dout_offset: "u32", dout_row: "u32" },
@@ -153,6 +153,6 @@ export const matmulBiasBackward = defineKernel(
 );
 
 /** dbias [cols] += sum of the rows of dout [rows, cols]. */
-export function biasBackward(dbias: Tensor, dout: Tensor, rows: Scalar, cols: number): Dispatch {
-  return dispatch(matmulBiasBackward, { dbias, dout }, { rows, cols, dout_offset: 0, dout_row: cols });
+export function matmulBiasBackward(dbias: Tensor, dout: Tensor, rows: Scalar, cols: number): Dispatch {
+  return dispatch(matmulBiasBackwardKernel, { dbias, dout }, { rows, cols, dout_offset: 0, dout_row: cols });
 }

@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import { ShapeError } from "../../src/errors.ts";
-import { biasBackward, type MatmulArguments, matmul } from "../../src/ops/matmul.ts";
+import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
@@ -287,7 +287,7 @@ test("the gradient of the bias adds the rows up", async () => {
       .forEach((d, i) => {
         expected[i % cols]! += d;
       });
-    c.run(biasBackward(dbias, dout, rows, cols));
+    c.run(matmulBiasBackward(dbias, dout, rows, cols));
     c.expect(`${rows} x ${cols}`, dbias, expected, PRODUCT);
   }
   await c.check();
@@ -304,5 +304,7 @@ test("operands that do not fit are refused", () => {
   assertShapes({ out: [4, 5], a: [4, 3], b: [3, 5], bias: [5] }, (t) => matmul({ ...t, m: "tokens", n: 5, k: 3 }), [
     "b.0",
   ]);
-  assertShapes({ dbias: [5], dout: [4, 5] }, ({ dbias, dout }) => biasBackward(dbias, dout, "tokens", 5), ["dout.0"]);
+  assertShapes({ dbias: [5], dout: [4, 5] }, ({ dbias, dout }) => matmulBiasBackward(dbias, dout, "tokens", 5), [
+    "dout.0",
+  ]);
 });
