@@ -6,6 +6,7 @@ import { choice, command, deviceFlag, interruptible, main, number, threadsFlag }
 import { type DeviceName, parseLayers } from "./config.ts";
 import type { LoadedDataset } from "./data/datasets.ts";
 import { loadDataset } from "./data/datasets.ts";
+import { digestOf } from "./data/digest.ts";
 import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { loadModel } from "./io/hf.ts";
@@ -253,9 +254,10 @@ await main(async () => {
     });
   const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config) : arms };
-  const all = await listTrials(sweep, flags.seeds, { ...spec, ...dataOptions });
-  const { name: shard, trials } = shardOf(flags.shard, all);
   const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
+  // The data by its contents: a file that was moved is the same, one that was changed another.
+  const all = await listTrials(sweep, flags.seeds, digestOf(data));
+  const { name: shard, trials } = shardOf(flags.shard, all);
   await checkModels(trials, data);
   if (flags.dryRun) {
     await dryRun(trials, data, flags);

@@ -288,6 +288,12 @@ test("--force with checkpoints: the old run stays until the new one is done, whi
   const refused = await train(again);
   assertCode(refused, 2);
   assert.match(refused.stderr, `--resume ${kept}`);
+  const swapped = read("messages.csv").replaceAll(/^(ham|spam)/gm, (word) => (word === "ham" ? "spam" : "ham"));
+  writeFileSync(join(folder, "messages.csv"), swapped);
+  const changed = await train(["--resume", kept]);
+  assertCode(changed, 2);
+  assert.match(changed.stderr, "has changed since the run began");
+  writeFileSync(join(folder, "messages.csv"), messages(20));
   // What comes into the directory of a run meanwhile is nothing to lose either of them for.
   writeFileSync(join(folder, "old", "log.txt"), "");
   assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);

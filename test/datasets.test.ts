@@ -8,7 +8,9 @@ import description from "../data/datasets/spam-assassin.json" with { type: "json
 import { bytesReader } from "../src/data/corpus.ts";
 import type { Dataset } from "../src/data/dataset.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../src/data/datasets.ts";
+import { digestOf } from "../src/data/digest.ts";
 import { normalized } from "../src/data/duplicates.ts";
+import { loadTexts } from "../src/data/texts.ts";
 import { DataModule } from "../src/data/wasm.ts";
 import { ConfigError, DataError, LowrankError } from "../src/errors.ts";
 import { Rng } from "../src/rng.ts";
@@ -257,6 +259,23 @@ testIf(existsSync(sms), "no SMS files beside the repository", "SMS: the paper's 
   assert.equal([...labels], ["0", "1"]);
   assert.equal([stats.train.max, stats.val.max, stats.test.max], [109, 137, 120]);
   await fails({ train: trainFile, val: valFile, test: trainFile }, LowrankError, ["NoSuch"], { textColumn: "NoSuch" });
+});
+
+test("the digest of a data set is that of its rows, their classes and their order", async () => {
+  const digest = async (content: string, options: DatasetOptions = {}) =>
+    digestOf(await loadDataset({ file: fileOf(content) }, options));
+  const good = await digest(messages(20));
+  assert.match(good, /^[0-9a-f]{64}$/);
+  assert.is(await digest(messages(20)), good);
+  const swapped = messages(20).replaceAll(/^(ham|spam)/gm, (word) => (word === "ham" ? "spam" : "ham"));
+  for (const other of [swapped, messages(20, ["ham", "news"]), messages(20).replace("lunch", "brunch")])
+    assert.is.not(await digest(other), good);
+  for (const options of [{ seed: 2 }, { padding: "longest" }, { maxLength: 5 }] as const)
+    assert.is.not(await digest(messages(20), options), good);
+  const texts = (content: string) => loadTexts({ file: fileOf(content, "a.txt") }, { maxLength: 16 });
+  const text = "See you at lunch.\n".repeat(40);
+  assert.is(digestOf(await texts(text)), digestOf(await texts(text)));
+  assert.is.not(digestOf(await texts(text)), digestOf(await texts(text.replace("lunch", "brunch"))));
 });
 
 test("a class may have any name, that of an object's own methods too", async () => {

@@ -14,6 +14,7 @@ import {
 import manifest from "../../package.json" with { type: "json" };
 import type { DeviceInfo } from "../backend/backend.ts";
 import { OBJECTIVES, type Objective, oneOf } from "../config.ts";
+import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { checkKinds, list, readJson } from "../io/common.ts";
@@ -48,8 +49,8 @@ export interface RunConfig {
   /** Longest row in tokens; longer ones were cut, texts into blocks. */
   maxLength: number;
   labels: readonly string[];
-  /** Rows and tokens of train, val and test: a run goes on only with the data that it began with. */
-  counts: { rows: number[]; tokens: number[] };
+  /** Rows and tokens of train, val and test, and `digestOf` them: a run goes on only with the data that it began with. */
+  counts: { rows: number[]; tokens: number[]; sha256: string };
 }
 
 /** The config of a run; `source` says where the data came from, where the data set does not know it. */
@@ -71,7 +72,11 @@ export function runConfig(
     padTo: data.train.padTo,
     maxLength: data.maxLength,
     labels: data.labels,
-    counts: { rows: sets.map(({ rows }) => rows), tokens: sets.map(({ tokens }) => tokens) },
+    counts: {
+      rows: sets.map(({ rows }) => rows),
+      tokens: sets.map(({ tokens }) => tokens),
+      sha256: digestOf(data),
+    },
   };
 }
 
