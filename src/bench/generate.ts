@@ -180,7 +180,7 @@ function report(options: GenerateBenchOptions, ours: Result, torch: Peer | null)
   const mine = inWords(ours.rounds, options);
   const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
   const lines = [
-    `${model}, ${prompts} prompts of ${length} tokens at a time, ${tokens} new tokens each, greedy`,
+    `${model}, ${prompts === 1 ? "1 prompt" : `${prompts} prompts`} of ${length} tokens at a time, ${tokens} new tokens each, greedy`,
     `lowrank:      ${mine.words}`,
     `memory:       ${showBytes(ours.planned)} planned`,
   ];
