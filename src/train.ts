@@ -4,7 +4,7 @@ import { choice, command, deviceFlag, interruptible, main, number, threadsFlag }
 import { OBJECTIVES } from "./config.ts";
 import type { TrainingData } from "./data/texts.ts";
 import { openDevice } from "./device.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, LowrankError } from "./errors.ts";
 import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import { addSettings, PRESETS } from "./settings.ts";
@@ -139,10 +139,18 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
   const device = await openDevice(flags.device, flags);
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(job.modelName);
+  let keptStep: number | undefined;
   const onCheckpoint = async (checkpoint: Checkpoint) => {
-    if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, device.info);
-    begun = true;
-    await keepCheckpoint(kept, checkpoint);
+    try {
+      if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, device.info);
+      begun = true;
+      await keepCheckpoint(kept, checkpoint);
+      keptStep = checkpoint.step;
+    } catch (error) {
+      // A disk that is full for now is no reason to lose the run.
+      if (!(error instanceof LowrankError)) throw error;
+      console.error(`no checkpoint at step ${checkpoint.step}: ${error.message}`);
+    }
   };
   try {
     const words = "stopping after this step; again to stop at once and save nothing";
@@ -159,7 +167,7 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
         ...(checkpoints ? { checkpointEvery: flags.checkpointEvery ?? 0, onCheckpoint } : {}),
       }),
     );
-    if (result.aborted && checkpoints) {
+    if (result.aborted && keptStep === result.steps.length) {
       console.error(`stopped after step ${result.steps.length}; go on with:  node dist/train.js --resume ${kept}`);
       return 130;
     }

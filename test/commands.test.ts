@@ -256,7 +256,7 @@ test("of two runs into one directory one is refused", async () => {
 
 test("what was learned is kept elsewhere where it cannot be saved", async () => {
   let moved = false;
-  const finished = await train([...RUN, "--out", "gone/run", "--json"], {
+  const finished = await train([...RUN, "--out", "gone/run", "--json", "--checkpoint-every", "3"], {
     watch: () => {
       if (!moved) renameSync(join(folder, "gone"), join(folder, "moved"));
       if (!moved) writeFileSync(join(folder, "gone"), "");
@@ -265,6 +265,7 @@ test("what was learned is kept elsewhere where it cannot be saved", async () => 
   });
   assertCode(finished, 1);
   assert.match(finished.stderr, /LowrankError: the disk cannot be written to\n {2}where: {4}gone\/run\n/);
+  assert.match(finished.stderr, "no checkpoint at step 3: the disk cannot be written to");
   const { type, directory } = jsonLines(finished.stdout).at(-1);
   assert.is(type, "saved");
   assert.equal(filesIn(directory), FILES);
