@@ -15,6 +15,7 @@ import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { crossentropyBackward } from "../src/ops/crossentropy.ts";
 import { NO_VALUES } from "../src/ops/kernel.ts";
 import { matmul } from "../src/ops/matmul.ts";
+import { residualForward } from "../src/ops/residual.ts";
 import { planMemory } from "../src/plan/memory.ts";
 import type { SegmentName } from "../src/plan/plan.ts";
 import { Rng } from "../src/rng.ts";
@@ -284,12 +285,12 @@ test("a plan that does not fit into WASM's memory is refused before anything is 
 });
 
 /** A backend that spoils what one dispatch writes. */
-function faulty(backend: Backend, number: number, tensorOf: () => Tensor): Backend {
+function faulty(backend: Backend, number: number, tensorOf: () => Tensor, value = 12345): Backend {
   const prepare = async (...args: Parameters<Backend["prepare"]>): Promise<Session> => {
     const session = await backend.prepare(...args);
     const run = (names: readonly SegmentName[], values: Parameters<Session["run"]>[1]) => {
       session.run(names, values);
-      if ((names[0] as string) === `dispatch ${number}`) session.write(tensorOf(), Float32Array.from([12345]));
+      if ((names[0] as string) === `dispatch ${number}`) session.write(tensorOf(), Float32Array.of(value));
     };
     const { write, flush, read, destroy } = session;
     const bind = { write, flush, read, destroy };
@@ -354,4 +355,26 @@ test("two backends side by side: what one refuses is not left on the other, and 
   await flushed;
   assert.instance(await rejection(session.flush()), DeviceError);
   assert.is(left, 0);
+});
+
+test("two backends side by side: a difference in a row of small numbers is seen beside large ones", async () => {
+  const tensor = (name: string) => new Tensor(name, [2, 8], "output");
+  const [out, x, zero] = [tensor("out"), tensor("x"), tensor("zero")];
+  const segments = [{ name: "forward" as const, clears: [], dispatches: [residualForward(out, x, zero, 2)] }];
+  const device = await testDevice("wasm 1 thread");
+  for (const [value, isSeen] of [
+    [1.005, true],
+    [1.00005, false],
+  ] as const) {
+    const twin = new Twin(
+      device,
+      faulty(await testDevice("wasm 2 threads"), 0, () => out, value),
+    );
+    const session = await twin.prepare({ segments, memory: planMemory(segments) });
+    session.write(x, new Float32Array(16).fill(1, 0, 8).fill(100, 8));
+    session.run(["forward"], NO_VALUES);
+    if (isSeen) assert.match(((await rejection(session.flush())) as Error).message, "element 0");
+    else await session.flush();
+    session.destroy();
+  }
 });

@@ -10,8 +10,9 @@ import type { Program, Segment, SegmentName } from "../plan/plan.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 
-/** Largest difference, as a share of the largest number that the dispatch wrote to the tensor: sums of a few thousand. */
+/** Largest difference, as a share of the largest number in the row that the dispatch wrote: sums of a few thousand. */
 export const TWIN_TOLERANCE = 1e-4;
+const SMALLEST_SCALE = 1e-3;
 
 /** A segment of a single dispatch, with what is cleared before it. */
 interface Single {
@@ -135,7 +136,7 @@ class TwinSession implements Session {
       if (access === "read") continue;
       const tensor = tensors[i]!;
       const [a, b] = await Promise.all([this.first.read(tensor), this.second.read(tensor)]);
-      const at = firstDifference(a, b);
+      const at = firstDifference(a, b, tensor.shape.at(-1)!);
       if (at >= 0)
         throw new DeviceError(`${kernel.name} gives different results`, {
           where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
@@ -148,11 +149,22 @@ class TwinSession implements Session {
   }
 }
 
-/** The first place where numbers differ beyond TWIN_TOLERANCE, or where one is no number and the other is; -1: nowhere. */
-function firstDifference(a: Float32Array, b: Float32Array): number {
-  const largest = a.reduce((most, value) => Math.max(most, Number.isFinite(value) ? Math.abs(value) : 0), 0);
+/**
+ * The first place where numbers differ beyond TWIN_TOLERANCE, or where one is no number and the other is; -1: nowhere. Each
+ * row has a scale of its own, or each column where there are at most 4: those of statistics and metrics mean different
+ * things. No scale is below SMALLEST_SCALE of the largest: such a row may be what is left of large numbers.
+ */
+function firstDifference(a: Float32Array, b: Float32Array, columns: number): number {
+  const group = (i: number) => (columns <= 4 ? i % columns : Math.floor(i / columns));
+  const scales: number[] = [];
+  let largest = 0;
+  a.forEach((value, i) => {
+    const size = Number.isFinite(value) ? Math.abs(value) : 0;
+    scales[group(i)] = Math.max(scales[group(i)] ?? 0, size);
+    if (columns > 4) largest = Math.max(largest, size);
+  });
   return a.findIndex((value, i) => {
-    const other = b[i]!;
-    return !Object.is(value, other) && !(Math.abs(value - other) <= TWIN_TOLERANCE * largest);
+    const scale = Math.max(scales[group(i)]!, SMALLEST_SCALE * largest);
+    return !Object.is(value, b[i]!) && !(Math.abs(value - b[i]!) <= TWIN_TOLERANCE * scale);
   });
 }
