@@ -139,22 +139,26 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
   const device = await openDevice(flags.device, flags);
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(job.modelName);
-  let keptStep: number | undefined;
-  const onCheckpoint = async (checkpoint: Checkpoint) => {
+  const keep = async (checkpoint: Checkpoint, signal: AbortSignal) => {
     try {
       if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, device.info);
       begun = true;
       await keepCheckpoint(kept, checkpoint);
-      keptStep = checkpoint.step;
     } catch (error) {
       // A disk that is full for now is no reason to lose the run.
       if (!(error instanceof LowrankError)) throw error;
       console.error(`no checkpoint at step ${checkpoint.step}: ${error.message}`);
+      return;
     }
+    if (!signal.aborted) return;
+    printer.stop();
+    // The run goes on from here: nothing that is measured now would be kept.
+    console.error(`stopped after step ${checkpoint.step}; go on with:  node dist/train.js --resume ${kept}`);
+    signal.throwIfAborted();
   };
   try {
     const words = "stopping after this step; again to stop at once and save nothing";
-    const result: TrainResult = await interruptible(words, (signal) =>
+    const result: TrainResult | null = await interruptible(words, (signal) =>
       fineTune({
         device,
         model,
@@ -164,13 +168,15 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
         onEvent: (event) => printer.event(event),
         ...(adapter === undefined ? {} : { adapter }),
         ...(resume === undefined ? {} : { resume }),
-        ...(checkpoints ? { checkpointEvery: flags.checkpointEvery ?? 0, onCheckpoint } : {}),
+        ...(checkpoints
+          ? { checkpointEvery: flags.checkpointEvery ?? 0, onCheckpoint: (checkpoint) => keep(checkpoint, signal) }
+          : {}),
+      }).catch((error) => {
+        if (error !== signal.reason) throw error;
+        return null;
       }),
     );
-    if (result.aborted && keptStep === result.steps.length) {
-      console.error(`stopped after step ${result.steps.length}; go on with:  node dist/train.js --resume ${kept}`);
-      return 130;
-    }
+    if (!result) return 130;
     const replace = replaces || begun;
     const files = [...runCharts(result), ...(config.trial ? [resultFile(resultOf(config.trial, result))] : [])];
     const { saved, place, fault } = await saveSomewhere(out, (directory) =>

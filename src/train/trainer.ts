@@ -118,7 +118,7 @@ class Run {
       this.engine.writeMoments(name, { m, v });
     }
     this.engine.steps = step;
-    this.steps.push(...steps);
+    for (const record of steps) this.steps.push(record);
     this.evaluations.push(...evaluations);
     this.since = evaluations.at(-1)?.step ?? 0;
     this.secondsBefore += seconds;
