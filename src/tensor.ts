@@ -12,6 +12,20 @@ export type DType = "f32" | "f16" | "u32" | "i32";
  */
 export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output" | "cache";
 
+/** Views begin at multiples of so many elements: a binding starts at a multiple of 256 bytes. */
+export const VIEW_ALIGN = 64;
+
+/** The least multiple of VIEW_ALIGN that is not below `elements`. */
+export function alignView(elements: number): number {
+  return Math.ceil(elements / VIEW_ALIGN) * VIEW_ALIGN;
+}
+
+/** Rows `first` .. `first + tensor.shape[0]` of a larger whole. */
+export interface Piece {
+  tensor: Tensor;
+  first: number;
+}
+
 /**
  * A tensor of the plan: a name, a shape and a place, no data. A view is a contiguous part of another tensor, from
  * `offset` elements on; `root` is the tensor that owns the memory (itself where it is not a view).

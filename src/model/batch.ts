@@ -1,7 +1,7 @@
 /** What a batch looks like to the kernels: a packed batch, and the tables that go with it, in one buffer. */
 import { ShapeError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { sizeOf, Tensor } from "../tensor.ts";
+import { alignView, type Shape, sizeOf, Tensor } from "../tensor.ts";
 import type { Capacity } from "./gpt2.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -34,38 +34,32 @@ export interface BatchInputs {
   byId: { sorted: Tensor; groups: Tensor } | null;
 }
 
-const ALIGN = 64;
+/** Inputs of these shapes as views of one buffer, `root`; targets are i32, all others u32. */
+export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N | "root", Tensor> {
+  const names = Object.keys(shapes) as N[];
+  const total = names.reduce((sum, name) => sum + alignView(sizeOf(shapes[name])), 0);
+  const views = { root: new Tensor("batch", [total], "input", "u32") } as Record<N | "root", Tensor>;
+  let offset = 0;
+  for (const name of names) {
+    views[name] = new Tensor(name, shapes[name], "input", name === "targets" ? "i32" : "u32", views.root, offset);
+    offset += alignView(sizeOf(shapes[name]));
+  }
+  return views;
+}
 
 /** Room for batches of `capacity`; `byId`: with what the gradient of the token table needs. */
 export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity, byId: boolean): BatchInputs {
-  const shapes = {
+  const { sorted, groups, ...views } = inputViews({
     ids: [tokens],
     spans: [tokens, 2],
     starts: [sequences + 1],
     rows: [sequences],
     picked: [tokens],
     targets: [task.objective === "lm" ? tokens : sequences],
-    ...(byId ? { sorted: [tokens], groups: [tokens + 1] } : { sorted: [0], groups: [0] }),
-  };
-  const offsets: Record<string, number> = {};
-  let total = 0;
-  for (const [name, shape] of Object.entries(shapes)) {
-    offsets[name] = total;
-    total += Math.ceil(sizeOf(shape) / ALIGN) * ALIGN;
-  }
-  const root = new Tensor("batch", [total], "input", "u32");
-  const view = (name: keyof typeof shapes) =>
-    new Tensor(name, shapes[name], "input", name === "targets" ? "i32" : "u32", root, offsets[name]!);
-  return {
-    root,
-    ids: view("ids"),
-    spans: view("spans"),
-    starts: view("starts"),
-    rows: view("rows"),
-    picked: view("picked"),
-    targets: view("targets"),
-    byId: byId ? { sorted: view("sorted"), groups: view("groups") } : null,
-  };
+    sorted: [byId ? tokens : 0],
+    groups: [byId ? tokens + 1 : 0],
+  });
+  return { ...views, byId: byId ? { sorted, groups } : null };
 }
 
 /** The numbers that change with the batch. */

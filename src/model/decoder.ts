@@ -20,9 +20,10 @@ import { matmul } from "../ops/matmul.ts";
 import { residualForward } from "../ops/residual.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
-import { type Shape, sizeOf, Tensor } from "../tensor.ts";
+import { type Shape, Tensor, VIEW_ALIGN } from "../tensor.ts";
+import { inputViews } from "./batch.ts";
 import { ADAPTERS, type Capacity, type Stage } from "./gpt2.ts";
-import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
+import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, scalesOf } from "./trainable.ts";
 
 export interface DecoderOptions {
@@ -67,8 +68,6 @@ export interface DecoderPlan extends Program {
 const LOGITS_BYTES = 16 << 20;
 /** Beyond as many sequences, products are those of any number of rows. */
 const FEW_ROWS = 16;
-/** Views begin at multiples of 256 bytes. */
-const ALIGN = 64;
 
 export function buildDecoder(options: DecoderOptions): DecoderPlan {
   const { spec, capacity } = options;
@@ -79,23 +78,6 @@ export function buildDecoder(options: DecoderOptions): DecoderPlan {
       found: `${capacity.tokens} tokens, ${capacity.sequences} sequences`,
     });
   return new Builder(options).build();
-}
-
-function makeInputs({ tokens, sequences }: Capacity): DecoderInputs {
-  const shapes = { ids: [tokens], spans: [tokens, 2], places: [tokens, 2], rows: [sequences], targets: [tokens] };
-  const padded = Object.entries(shapes).map(([name, shape]) => ({
-    name,
-    shape,
-    room: Math.ceil(sizeOf(shape) / ALIGN) * ALIGN,
-  }));
-  const root = new Tensor("batch", [padded.reduce((sum, { room }) => sum + room, 0)], "input", "u32");
-  let offset = 0;
-  const views = padded.map(({ name, shape, room }) => {
-    const view = new Tensor(name, shape, "input", name === "targets" ? "i32" : "u32", root, offset);
-    offset += room;
-    return [name, view] as const;
-  });
-  return { root, ...(Object.fromEntries(views) as Record<keyof typeof shapes, Tensor>) };
 }
 
 /** The residual stream before the last block's attention, and what its attention made. */
@@ -123,7 +105,14 @@ class Builder {
     this.C = n_embd;
     this.parameters = makeParameters(spec, false, maxBinding, () => true, options.lent);
     this.scales = scalesOf(spec);
-    this.inputs = makeInputs(capacity);
+    const { tokens, sequences } = capacity;
+    this.inputs = inputViews({
+      ids: [tokens],
+      spans: [tokens, 2],
+      places: [tokens, 2],
+      rows: [sequences],
+      targets: [tokens],
+    });
     const shape = cacheShape(capacity.sequences, n_head, n_positions, n_embd / n_head);
     this.caches = Array.from({ length: n_layer }, (_, l) => new Tensor(`cache.${l}`, shape, "cache"));
     this.logits = new Tensor("logits", [capacity.sequences, vocab_size], "output");
@@ -193,7 +182,7 @@ class Builder {
   private score(norm: Tensor): void {
     const down = this.headDown(norm);
     const most = Math.min(this.options.maxBinding, LOGITS_BYTES) / 4 / this.options.capacity.tokens;
-    const count = Math.max(ALIGN, Math.floor(most / ALIGN) * ALIGN);
+    const count = Math.max(VIEW_ALIGN, Math.floor(most / VIEW_ALIGN) * VIEW_ALIGN);
     for (const { tensor, first } of this.parameter("wte.weight").pieces)
       for (let row = 0; row < tensor.shape[0]!; row += count) {
         const rows = Math.min(count, tensor.shape[0]! - row);
@@ -287,9 +276,4 @@ class Builder {
   private tensor(name: string): Tensor {
     return only(this.parameter(name));
   }
-}
-
-/** The tensor of a parameter that is in one piece. */
-function only({ pieces }: Parameter): Tensor {
-  return pieces[0]!.tensor;
 }

@@ -22,9 +22,9 @@ import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { residualForward } from "../ops/residual.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
-import { type Shape, Tensor } from "../tensor.ts";
+import { type Piece, type Shape, Tensor, VIEW_ALIGN } from "../tensor.ts";
 import { type BatchInputs, makeBatchInputs } from "./batch.ts";
-import { makeParameters, type Parameter, type Parameters, type Piece } from "./parameters.ts";
+import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, parameterList, scalesOf } from "./trainable.ts";
 
 /** The most that one batch may hold. */
@@ -349,8 +349,7 @@ class Builder {
     const weight = this.parameters.all.get(name)!;
     const rowCapacity = this.options.capacity[this.rows];
     const most = Math.min(this.options.maxBinding, LOGITS_BYTES) / 4 / rowCapacity;
-    // Views begin at multiples of 256 bytes.
-    const count = Math.max(64, Math.floor(most / 64) * 64);
+    const count = Math.max(VIEW_ALIGN, Math.floor(most / VIEW_ALIGN) * VIEW_ALIGN);
     const pieces = weight.pieces.flatMap((piece, i) => {
       const total = piece.tensor.shape[0]!;
       return Array.from({ length: Math.ceil(total / count) }, (_, j) => ({
@@ -642,11 +641,6 @@ interface Head extends Norm {
   state: Tensor;
   adapter: Adapter | null;
   pieces: HeadPiece[];
-}
-
-/** The tensor of a parameter that is in one piece. */
-function only(parameter: Parameter | Piece[]): Tensor {
-  return (Array.isArray(parameter) ? parameter : parameter.pieces)[0]!.tensor;
 }
 
 /** The rows of an adapter's B that belong to a piece of the vocabulary. */

@@ -4,18 +4,13 @@
  */
 import { DeviceError } from "../errors.ts";
 import { showBytes } from "../plan/memory.ts";
-import { type Role, type Shape, sizeOf, Tensor } from "../tensor.ts";
+import { alignView, type Piece, type Role, type Shape, sizeOf, Tensor, VIEW_ALIGN } from "../tensor.ts";
 import { type ModelSpec, parameterList } from "./trainable.ts";
-
-/** Rows `first` .. `first + tensor.shape[0]` of a parameter. Only the token table ever has more than one piece. */
-export interface Piece {
-  tensor: Tensor;
-  first: number;
-}
 
 export interface Parameter {
   name: string;
   shape: Shape;
+  /** Only the token table ever has more than one. */
   pieces: Piece[];
   /** The gradient in the same pieces; null where the parameter is frozen. */
   grad: Piece[] | null;
@@ -34,15 +29,10 @@ export interface Parameters {
   pages: Page[];
 }
 
-/** Bindings start at multiples of 256 bytes. */
-const ALIGN = 64;
-
-const align = (elements: number) => Math.ceil(elements / ALIGN) * ALIGN;
-
-/** How many rows of a [rows, ...] shape fit into one binding; a multiple of 64 rows where it has to be split. */
+/** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN rows where it has to be split. */
 function rowsPerPiece({ name, bytes, shape }: Tensor, maxBinding: number): number {
   if (bytes <= maxBinding) return shape[0]!;
-  const rows = Math.floor(maxBinding / (bytes / shape[0]!) / ALIGN) * ALIGN;
+  const rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
   if (name === "wte.weight" && rows > 0) return rows;
   throw new DeviceError(`${name} does not fit into one binding of the device`, {
     expected: `at most ${showBytes(maxBinding)}`,
@@ -90,7 +80,7 @@ export function makeParameters(
         parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
-      const size = align(sizeOf(pieceShape));
+      const size = alignView(sizeOf(pieceShape));
       const open = pageSizes.length - 1;
       if (open < 0 || (pageSizes[open]! + size) * 4 > maxBinding) pageSizes.push(0);
       const page = pageSizes.length - 1;
@@ -114,4 +104,9 @@ export function makeParameters(
     parameter.grad!.push({ tensor: grad.view(`d${name}`, shape, offset), first });
   }
   return { all, pages };
+}
+
+/** The tensor of a parameter, or of pieces, of which there is one. */
+export function only(parameter: Parameter | Piece[]): Tensor {
+  return (Array.isArray(parameter) ? parameter : parameter.pieces)[0]!.tensor;
 }

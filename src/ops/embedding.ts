@@ -1,5 +1,5 @@
 /** Token and position embedding. The token table may come in pieces of rows, each with a dispatch of its own. */
-import type { Tensor } from "../tensor.ts";
+import type { Piece, Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf } from "./kernel.ts";
 
 export const embeddingForwardKernel = defineKernel(
@@ -25,12 +25,6 @@ export const embeddingPositionBackwardKernel = defineKernel(
   ({ longest, cols }) => [ceilDiv(cols, 64), longest, 1],
   "positions cols, tokens cols, sequences+1",
 );
-
-/** Rows `first` .. `first + shape[0]` of the token table. */
-export interface Piece {
-  tensor: Tensor;
-  first: number;
-}
 
 /** out [N, C] = wte[ids] + wpe[position in the sequence]; the tables in f32 or f16. */
 export function embeddingForward(out: Tensor, wte: Piece[], wpe: Tensor, ids: Tensor, spans: Tensor): Dispatch[] {

@@ -6,11 +6,11 @@ import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { type Batch, packBatch } from "../model/batch.ts";
 import { buildPlan, type Capacity, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
-import type { Piece } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
+import type { Piece } from "../tensor.ts";
 import { Weights } from "./weights.ts";
 
 export interface EngineOptions {

@@ -2,10 +2,10 @@
 import type { Session } from "../backend/backend.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
-import type { Parameter, Parameters, Piece } from "../model/parameters.ts";
+import type { Parameter, Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
-import { sizeOf } from "../tensor.ts";
+import { type Piece, sizeOf } from "../tensor.ts";
 
 /** A program over a model's parameters. */
 export interface ParameterPlan extends Program {

@@ -1,6 +1,7 @@
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
-import { embeddingBackward, embeddingForward, embeddingPositionBackward, type Piece } from "../../src/ops/embedding.ts";
+import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../../src/ops/embedding.ts";
 import { Rng } from "../../src/rng.ts";
+import type { Piece } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { assertShapes, EXACT, OpCase, startsOf } from "./case.ts";
