@@ -178,7 +178,7 @@ export class WritePanel {
     of.forgotten = forgotten ?? of.forgotten;
     const notes = [
       of.forgotten > 0 ? `Beyond the model's context: its oldest ${count(of.forgotten)} tokens are forgotten.` : "",
-      finish === "length" ? "Ended by the most new tokens." : "",
+      finish === "length" ? "As many tokens as were asked for." : "",
       finish === "stop" ? "Ended by a stop text." : "",
       finish === "end" ? "Ended by the model itself." : "",
     ];
