@@ -77,7 +77,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
         ? textsOptions(settings, options.seed, n_positions)
         : datasetOptions(settings, options.seed, n_positions);
     const data = await loadData({ objective, data: { ...source, ...how } });
-    const config = runConfig(model, data, options);
+    const config = await runConfig(model, data, options);
     const job = { out, kept, replaces, model, data, options, config };
     if (!adapter) return { ...job, modelName: settings.model! };
     config.adapter = absolutePath(flags.adapter!);
@@ -142,7 +142,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const { model, adapter } = await openModel(config.model, config);
   const data = await closedOnFailure(model, async () => {
     const data = await loadData(config);
-    const { counts, revision } = runConfig(model, data, config.options);
+    const { counts, revision } = await runConfig(model, data, config.options);
     const [found, expected] = [
       { revision, ...counts },
       { revision: config.revision, ...config.counts },

@@ -256,7 +256,7 @@ await main(async () => {
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config) : arms };
   const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
   // The data by its contents: a file that was moved is the same, one that was changed another.
-  const all = await listTrials(sweep, flags.seeds, digestOf(data));
+  const all = await listTrials(sweep, flags.seeds, await digestOf(data));
   const { name: shard, trials } = shardOf(flags.shard, all);
   await checkModels(trials, data);
   if (flags.dryRun) {

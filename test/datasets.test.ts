@@ -274,8 +274,8 @@ test("the digest of a data set is that of its rows, their classes and their orde
     assert.is.not(await digest(messages(20), options), good);
   const texts = (content: string) => loadTexts({ file: fileOf(content, "a.txt") }, { maxLength: 16 });
   const text = "See you at lunch.\n".repeat(40);
-  assert.is(digestOf(await texts(text)), digestOf(await texts(text)));
-  assert.is.not(digestOf(await texts(text)), digestOf(await texts(text.replace("lunch", "brunch"))));
+  assert.is(await digestOf(await texts(text)), await digestOf(await texts(text)));
+  assert.is.not(await digestOf(await texts(text)), await digestOf(await texts(text.replace("lunch", "brunch"))));
 });
 
 test("a class may have any name, that of an object's own methods too", async () => {

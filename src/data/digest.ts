@@ -1,6 +1,5 @@
 /** What a data set is, told from what it was: by its contents, whatever its files are called. */
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
+import { createHasher } from "#platform";
 import type { TrainingData } from "./texts.ts";
 
 /** Rows that are packed at a time. */
@@ -10,8 +9,9 @@ const ROWS = 1024;
  * SHA-256 of what a model learns and is measured on: of every row of the three sets, in their order, the tokens as they are
  * in a batch, and the class or the targets.
  */
-export function digestOf({ train, val, test, labels }: TrainingData): string {
-  const hash = sha256.create().update(new TextEncoder().encode(JSON.stringify(labels)));
+export async function digestOf({ train, val, test, labels }: TrainingData): Promise<string> {
+  const hash = await createHasher("sha256");
+  hash.update(new TextEncoder().encode(JSON.stringify(labels)));
   for (const set of [train, val, test])
     for (let first = 0; first < set.size; first += ROWS) {
       const count = Math.min(ROWS, set.size - first);
@@ -19,5 +19,5 @@ export function digestOf({ train, val, test, labels }: TrainingData): string {
       for (const part of [batch.starts, batch.ids, "labels" in batch ? batch.labels : batch.targets])
         hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
     }
-  return bytesToHex(hash.digest());
+  return hash.digest();
 }

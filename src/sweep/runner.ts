@@ -78,7 +78,7 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
   const model = await loadModel(trial.model);
   try {
     const { name, key } = trial;
-    const config = { ...runConfig(model, data, trial.options), trial: { name, key, model: trial.model } };
+    const config = { ...(await runConfig(model, data, trial.options)), trial: { name, key, model: trial.model } };
     const resume = await readBegun(out, trial);
     let begun = resume !== undefined;
     const result = await fineTune({

@@ -54,12 +54,12 @@ export interface RunConfig {
 }
 
 /** The config of a run; `source` says where the data came from, where the data set does not know it. */
-export function runConfig(
+export async function runConfig(
   model: GPT2Checkpoint,
   data: TrainingData,
   options: TrainOptions,
   source = data.origin,
-): RunConfig {
+): Promise<RunConfig> {
   const sets = [data.stats.train, data.stats.val, data.stats.test];
   const revision = snapshotOf(model.directory)?.revision;
   return {
@@ -75,7 +75,7 @@ export function runConfig(
     counts: {
       rows: sets.map(({ rows }) => rows),
       tokens: sets.map(({ tokens }) => tokens),
-      sha256: digestOf(data),
+      sha256: await digestOf(data),
     },
   };
 }

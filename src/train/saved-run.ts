@@ -18,10 +18,9 @@ export type DrawCharts = (result: TrainResult) => Iterable<[name: string, conten
 /** Fine-tunes as `fineTune` does; the run is saved with what `draw` makes of it. */
 export async function fineTuneWith(draw: DrawCharts, args: FineTuneArguments): Promise<FineTuneRun> {
   const result = await train(args);
-  const config = runConfig(args.model, args.data, result.options);
   const save = async (directory: string) => {
     await refuseExisting(directory, true);
-    return saveRun(directory, config, result, draw(result));
+    return saveRun(directory, await runConfig(args.model, args.data, result.options), result, draw(result));
   };
   return { ...result, save };
 }

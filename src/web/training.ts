@@ -133,23 +133,26 @@ export class Training {
   private pace: Pace | null = null;
   private paused: { until: Promise<void>; end: () => void } | undefined;
   private toldAt = 0;
-  private readonly args: RunArguments;
-  private readonly prepared: PreparedRun;
-  private readonly config: RunConfig;
   /** The trained tensors as they were at the last state that was kept: to try while the run goes on. */
   latest: Tensors | undefined;
 
-  constructor(
+  private constructor(
     readonly run: RunRecord,
     private readonly materials: Materials,
     private readonly tell: Tell,
-  ) {
+    private readonly args: RunArguments,
+    private readonly prepared: PreparedRun,
+    private readonly config: RunConfig,
+  ) {}
+
+  static async prepare(run: RunRecord, materials: Materials, tell: Tell): Promise<Training> {
     const { model, source } = materials;
-    this.args = argumentsOf(materials, run.settings);
-    this.prepared = prepareRun(this.args);
+    const args = argumentsOf(materials, run.settings);
+    const prepared = prepareRun(args);
     const named = { ...source.spec, ...source.options } as Record<string, unknown>;
-    this.config = runConfig(model, source.data, this.prepared.options, named);
-    if (run.settings.adapter) this.config.adapter = run.settings.adapter.id;
+    const config = await runConfig(model, source.data, prepared.options, named);
+    if (run.settings.adapter) config.adapter = run.settings.adapter.id;
+    return new Training(run, materials, tell, args, prepared, config);
   }
 
   get meta(): AdapterMeta {

@@ -109,7 +109,7 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
       try {
         await keepData(run.settings.data, folderOf(run.id));
         await keepStart(run);
-        training = new Training(run, materials, (record, pace) => tell({ type: "run", run: record, pace }));
+        training = await Training.prepare(run, materials, (record, pace) => tell({ type: "run", run: record, pace }));
         resolve(run.id);
         await training.work();
       } finally {
