@@ -1,4 +1,5 @@
 /** Which trials a sweep has: the product of the values of each arm, without those that would be the same run. */
+import { createHasher } from "#platform";
 import type { GPT2Config, Target } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
@@ -134,9 +135,9 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
   // An option that comes to be later has its default in all trials of before, and changes no key.
   const special = Object.entries(options).filter(([name, value]) => !isDefault(name as keyof TrainOptions, value));
   const sorted = Object.fromEntries(special.sort(([a], [b]) => (a < b ? -1 : 1)));
-  const text = JSON.stringify({ model, options: sorted, identity });
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  const key = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hash = await createHasher("sha256");
+  hash.update(new TextEncoder().encode(JSON.stringify({ model, options: sorted, identity })));
+  const key = hash.digest();
   const { mode, rank, alpha, seed } = options;
   const words = mode === "lora" ? [mode, `r${rank}`, `a${alpha}`] : [mode];
   return { name: [...words, `s${seed}`, key.slice(0, 8)].join("-"), key, model, options };
