@@ -87,7 +87,10 @@ export function absolutePath(path: string): string {
   return joinPath(path);
 }
 
-/** Writes a whole file or nothing: the browser keeps the old content until the new one is complete. */
+/**
+ * Writes a whole file or nothing: the browser keeps the old content until the new one is complete. For a moment then
+ * another tab can read neither.
+ */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
   const { folder, name } = split(path);
   await writeInto(await openDirectory(folder, true), name, content);
@@ -226,7 +229,8 @@ async function openDirectory(folder: string[], create = false): Promise<FileSyst
 
 async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
   const found: string[] = [];
-  for await (const name of directory.keys()) found.push(name);
+  // Chromium writes into a file beside the one that is meant, which stays where the tab is killed.
+  for await (const name of directory.keys()) if (!name.endsWith(".crswap")) found.push(name);
   return found.sort();
 }
 

@@ -1,6 +1,6 @@
 /** Checkpoints of a run on the disk: two generations, each whole or not there, so that a killed run goes on from the last. */
 import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
-import { ConfigError, FormatError, LowrankError } from "../errors.ts";
+import { ConfigError, FormatError } from "../errors.ts";
 import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
 import type { Checkpoint } from "./records.ts";
 
@@ -48,17 +48,16 @@ async function generations(folder: string): Promise<string[]> {
 }
 
 /**
- * The newest checkpoint of a run directory that can be read. Throws ConfigError where there is none, FormatError (that of
- * the newest) where none can be read.
+ * The newest checkpoint of a run directory that can be read. Throws ConfigError where there is none, and what is wrong with
+ * the newest where none can be read.
  */
 export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
   const folder = joinPath(directory, FOLDER);
-  let fault: LowrankError | undefined;
+  let fault: unknown;
   for (const name of await generations(folder)) {
     try {
       return await readCheckpoint(joinPath(folder, name));
     } catch (error) {
-      if (!(error instanceof LowrankError)) throw error;
       fault ??= error;
     }
   }

@@ -15,6 +15,8 @@ const STATES: Record<RunState, string> = {
   loaded: "loaded",
 };
 
+const NO_RUNS = h("p", { class: "help" }, "Runs are kept in this browser until you delete them.");
+
 const HEADER = ["Chart", "Run", "State", "Accuracy", "Download", "Delete"];
 
 export interface RunsActions {
@@ -25,55 +27,33 @@ export interface RunsActions {
 }
 
 export class RunsPanel {
-  private drawn = "";
+  /** What the rows show, and the rows, by their run. */
+  private rows = new Map<string, { drawn: string; row: HTMLElement }>();
 
-  constructor(private readonly actions: RunsActions) {}
+  constructor(private readonly actions: RunsActions) {
+    byId("runs-body").replaceChildren(NO_RUNS);
+  }
 
   show(runs: readonly RunRecord[], shown: string | null, compared: ReadonlySet<string>): void {
-    // Buttons that are drawn anew lose the focus: only what changed is worth that.
-    const drawn = JSON.stringify([
-      shown,
-      [...compared],
-      runs.map(({ id, state, usable, after, evaluations }) => [
-        id,
-        state,
-        usable,
-        after?.test.accuracy,
-        evaluations.length,
-      ]),
-    ]);
-    if (drawn === this.drawn) return;
-    this.drawn = drawn;
     const place = byId("runs-body");
     const focus = document.activeElement?.getAttribute("data-focus");
-    if (runs.length === 0)
-      place.replaceChildren(h("p", { class: "help" }, "Runs are kept in this browser until you delete them."));
-    else
-      place.replaceChildren(
-        scrollArea(
-          "All runs",
-          h(
-            "table",
-            { class: "runs" },
-            h("caption", { class: "hidden" }, "All runs, the newest first"),
-            h(
-              "thead",
-              {},
-              h(
-                "tr",
-                {},
-                HEADER.map((name) => h("th", { scope: "col" }, name)),
-              ),
-            ),
-            h(
-              "tbody",
-              {},
-              runs.map((run) => this.row(run, shown, compared)),
-            ),
-          ),
-        ),
-      );
-    if (focus) place.querySelector<HTMLElement>(`[data-focus="${focus}"]`)?.focus();
+    const before = this.rows;
+    this.rows = new Map();
+    for (const run of runs) {
+      const { id, state, usable, after, evaluations } = run;
+      const look = [id === shown, compared.has(id), state, usable, after?.test.accuracy, evaluations.length];
+      const drawn = JSON.stringify(look);
+      const old = before.get(id);
+      // A button that is made anew loses the focus, and a click on it: only what changed is worth that.
+      const row = old?.drawn === drawn ? old.row : this.row(run, shown, compared);
+      if (row !== old?.row) old?.row.replaceWith(row);
+      this.rows.set(id, { drawn, row });
+    }
+    if (runs.length === 0) place.replaceChildren(NO_RUNS);
+    else if (!isSame([...before.keys()], [...this.rows.keys()]))
+      place.replaceChildren(tableOf([...this.rows.values()].map(({ row }) => row)));
+    if (focus && document.activeElement?.getAttribute("data-focus") !== focus)
+      place.querySelector<HTMLElement>(`[data-focus="${focus}"]`)?.focus();
   }
 
   private row(run: RunRecord, shown: string | null, compared: ReadonlySet<string>): HTMLElement {
@@ -144,4 +124,22 @@ function aboutOf({ dataName, settings, created }: RunRecord): string {
   const from = settings.adapter ? [`from ${settings.adapter.title}`] : [];
   const pace = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `rate ${lr}`];
   return [dataName, settings.model, ...from, ...pace, when(created)].join(", ");
+}
+
+function tableOf(rows: readonly HTMLElement[]): HTMLElement {
+  const header = HEADER.map((name) => h("th", { scope: "col" }, name));
+  return scrollArea(
+    "All runs",
+    h(
+      "table",
+      { class: "runs" },
+      h("caption", { class: "hidden" }, "All runs, the newest first"),
+      h("thead", {}, h("tr", {}, header)),
+      h("tbody", {}, rows),
+    ),
+  );
+}
+
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((id, i) => id === b[i]);
 }

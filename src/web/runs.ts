@@ -10,6 +10,9 @@ import { RunsPanel } from "./runs-panel.ts";
 import { faultOf, type Session } from "./session.ts";
 import { TryPanel } from "./try-panel.ts";
 
+/** Under this name the tab remembers which run it trains, as long as it does. */
+const TRAINED_HERE = "lowrank-trains";
+
 export class Runs {
   private readonly runs = new Map<string, RunRecord>();
   private readonly compared = new Set<string>();
@@ -59,14 +62,21 @@ export class Runs {
     return [...this.runs.values()].some(isUnderWay);
   }
 
-  /** Finds the runs of before; one that a reload of this page has cut off goes on by itself. */
+  /** Finds the runs of before; one that this tab trained when it was reloaded goes on by itself. */
   async begin(): Promise<void> {
     await this.refresh();
     const [latest] = this.runs.values();
     if (latest) this.look(latest);
     else this.draw();
-    const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
-    if (latest?.state === "interrupted" && navigation?.type === "reload") this.attempt(this.session.resume(latest.id));
+    const cutOff = sessionStorage.getItem(TRAINED_HERE);
+    if (cutOff !== null) this.attempt(this.goOnWith(cutOff));
+  }
+
+  private async goOnWith(id: string): Promise<void> {
+    // The worker of before may not have ended yet.
+    await this.session.untilNobodyTrains();
+    await this.refresh();
+    if (this.runs.get(id)?.state === "interrupted") await this.session.resume(id);
   }
 
   async start(settings: Settings): Promise<void> {
@@ -102,6 +112,8 @@ export class Runs {
     const before = this.runs.get(run.id)?.state;
     this.runs.set(run.id, run);
     this.pace = pace;
+    if (run.state === "training") sessionStorage.setItem(TRAINED_HERE, run.id);
+    else sessionStorage.removeItem(TRAINED_HERE);
     if (before !== run.state) this.onList();
     if (isNew || (before !== run.state && run.state === "training")) this.shown = run.id;
     this.draw();

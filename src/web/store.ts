@@ -1,10 +1,15 @@
-/** Runs in the page's own file system, one folder each: run.json, the data, checkpoints, and in result/ what it left. */
-import { exists, joinPath, listDirectory, remove, writeFileAtomic } from "#platform";
-import { readJson } from "../io/common.ts";
+/**
+ * What this browser keeps of runs: of each a folder in the page's own file system, with its data, checkpoints and in result/
+ * what it left, and a record in a database. Records are rewritten while other tabs, or this one after a reload, read them:
+ * a file that is being replaced cannot be opened for a moment, a record of a database always can.
+ */
+import { createStore, del, get, set, values } from "idb-keyval";
+import { joinPath, remove } from "#platform";
+import { ConfigError } from "../errors.ts";
 import { isUnderWay, type RunRecord } from "./protocol.ts";
 
 const FOLDER = "runs";
-const RECORD = "run.json";
+const records = createStore("lowrank", "runs");
 
 /** Held by the tab that trains: two at a time would take each other's processor and could write into the same run. */
 const TRAINING_LOCK = "lowrank-training";
@@ -37,31 +42,27 @@ export function newId(): string {
 }
 
 export async function keepRun(run: RunRecord): Promise<void> {
-  await writeFileAtomic(joinPath(folderOf(run.id), RECORD), JSON.stringify(run));
+  await set(run.id, run, records);
   channel.postMessage(run.id);
 }
 
 export async function readRun(id: string): Promise<RunRecord> {
-  return (await readJson(joinPath(folderOf(id), RECORD))) as RunRecord;
+  const run = await get<RunRecord>(id, records);
+  if (run === undefined) throw new ConfigError("This run is not there any more", { hint: "reload the page" });
+  return run;
 }
 
 /** All runs, the newest first. What was training when no tab is, was interrupted. */
 export async function listRuns(): Promise<RunRecord[]> {
-  const ids = (await exists(FOLDER)) ? (await listDirectory(FOLDER)).toSorted().toReversed() : [];
+  const runs = await values<RunRecord>(records);
   const { held = [] } = await navigator.locks.query();
   const isHeld = held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");
-  const runs: RunRecord[] = [];
-  for (const id of ids) {
-    // A tab that went away between making the folder and writing into it leaves nothing that is worth keeping.
-    const run = await readRun(id).catch(() => null);
-    if (run === null) continue;
-    if (isUnderWay(run)) run.state = isHeld ? "elsewhere" : "interrupted";
-    runs.push(run);
-  }
-  return runs;
+  for (const run of runs) if (isUnderWay(run)) run.state = isHeld ? "elsewhere" : "interrupted";
+  return runs.sort((a, b) => b.created - a.created);
 }
 
 export async function forgetRun(id: string): Promise<void> {
+  await del(id, records);
   await remove(folderOf(id));
   channel.postMessage(id);
 }

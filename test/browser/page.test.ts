@@ -9,7 +9,18 @@ import { temporaryFolder } from "../border.ts";
 import { test } from "../harness.ts";
 import { messages, tinyModel } from "../tiny.ts";
 import { freshPage, openBrowser, openPage, webServer } from "./browser.ts";
-import { assertAccessible, download, pickFile, set, start, stepsTaken, waitForState } from "./page.ts";
+import {
+  assertAccessible,
+  atStep,
+  download,
+  keepStates,
+  pickFile,
+  set,
+  start,
+  statesOf,
+  stepsTaken,
+  waitForState,
+} from "./page.ts";
 
 const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
 
@@ -34,8 +45,10 @@ test("a run on WASM from a file to its end: figures, curves, result, words that 
   assert.equal(faults, []);
 });
 
-/** Settings of a run that is long enough to be interrupted. */
+/** Settings of a run that is long enough to be interrupted by the page itself, and short enough to wait for. */
 const LONGER = { ...SETTINGS, epochs: 12 };
+/** Epochs of a run that does not end before a test stops it. */
+const ENDLESS = 1000;
 
 /** The tensors' files of the adapter of the run that is shown. */
 async function adapterOf(page: Page): Promise<Record<string, Uint8Array>> {
@@ -70,13 +83,11 @@ async function waitForStep(page: Page, step: number): Promise<void> {
 test("paused, it waits; gone on with, it ends with the adapter of a straight run", async () => {
   const { page, faults, context } = await freshPage();
   await begin(page, LONGER);
-  await waitForStep(page, 2);
-  await page.click("#pause");
+  await atStep(page, 2, "pause");
   await waitForState(page, "paused");
   const steps = await stepsTaken(page);
   await page.waitForTimeout(300);
   assert.is(await stepsTaken(page), steps);
-  assert.ok(steps < 84, "the run was over before it was paused");
   await page.click("#resume");
   await waitForState(page, "finished");
   assert.equal(await adapterOf(page), await straightAdapter());
@@ -86,22 +97,59 @@ test("paused, it waits; gone on with, it ends with the adapter of a straight run
 
 test("reloaded in the middle, it goes on from its last state to the adapter of a straight run", async () => {
   const { page, faults, context } = await freshPage();
+  await keepStates(page);
   await begin(page, LONGER);
-  await waitForStep(page, 9);
-  await page.reload();
-  await waitForState(page, "training");
-  assert.ok((await stepsTaken(page)) >= 8, "it began anew");
+  await atStep(page, 9, "reload");
   await waitForState(page, "finished");
+  const wentOn = (await statesOf(page)).find(({ state }) => state === "training");
+  assert.ok(wentOn && wentOn.step >= 8, "it began anew");
   assert.equal(await adapterOf(page), await straightAdapter());
   assert.equal(faults, []);
+  await context.close();
+});
+
+test("reloaded while its worker of before still holds on, it waits for that, and goes on", async () => {
+  const { page, context } = await freshPage();
+  const other = await openPage(context, `${await webServer()}/icon.svg`);
+  await keepStates(page);
+  await begin(page, LONGER);
+  await atStep(page, 1, "pause");
+  await waitForState(page, "paused");
+  // The next one in line for the lock that a worker holds while it trains takes it as soon as the page is gone.
+  await other.page.evaluate(() => {
+    void navigator.locks.request("lowrank-training", () => new Promise((end) => Object.assign(window, { end })));
+  });
+  await page.click("#resume");
+  await atStep(page, 9, "reload");
+  await waitForState(page, "elsewhere");
+  await other.page.evaluate(() => (window as unknown as { end: () => void }).end());
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  await context.close();
+});
+
+test("paused and reloaded, it goes on when it is told to", async () => {
+  const { page, context } = await freshPage();
+  await begin(page, LONGER);
+  await atStep(page, 2, "pause");
+  await waitForState(page, "paused");
+  const steps = await stepsTaken(page);
+  await page.reload();
+  await waitForState(page, "interrupted");
+  // Where it went on by itself, it did so in less than that.
+  await page.waitForTimeout(1000);
+  await waitForState(page, "interrupted");
+  assert.is(await stepsTaken(page), steps);
+  await page.click("#resume");
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
   await context.close();
 });
 
 test("stopped, it keeps what it has learned, and can go on to the same end", async () => {
   const { page, context } = await freshPage();
   await begin(page, LONGER);
-  await waitForStep(page, 5);
-  await page.click("#stop");
+  await atStep(page, 5, "stop");
   await waitForState(page, "stopped");
   assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
   await page.click("#resume");
@@ -155,17 +203,17 @@ test("an adapter is trained on: from where it ended, through a reload, also when
   await pickFile(page, messages(20, ["ham", "spam", "news"]));
   await page.locator("#start-fault >> text=The adapter knows other classes than the data has").waitFor();
   await pickFile(page);
-  await set(page, { epochs: 12 });
+  await set(page, { epochs: ENDLESS });
   await start(page);
   await waitForState(page, "training");
   await waitForStep(page, 1);
   assert.is(await lossOf("first-child"), reached);
   await page.locator("#runs tbody tr:last-child >> text=Delete").click();
   await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 1);
-  await waitForStep(page, 9);
-  await page.reload();
+  await atStep(page, 9, "reload");
   await waitForState(page, "training");
-  await waitForState(page, "finished");
+  await atStep(page, 17, "stop");
+  await waitForState(page, "stopped");
   assert.is(await lossOf("first-child"), reached);
   assert.match((await page.textContent("#outcome-body table tbody tr:nth-child(2)"))!, reached!);
   assert.match((await page.textContent("#runs tbody"))!, "from LoRA, rank 4, alpha 16");
@@ -204,7 +252,7 @@ test("two tabs: one trains, the other says so and can start when it has ended", 
   const other = await openPage(context, await webServer());
   await pickFile(other.page);
   await set(other.page, SETTINGS);
-  await begin(page, { ...LONGER, epochs: 40 });
+  await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await start(other.page);
   await other.page.waitForSelector("#start-fault >> text=Another tab of this page is training");
@@ -223,7 +271,7 @@ test("a model from a folder is kept in the browser, and can be deleted", async (
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", directory);
   await page.locator("#model-report >> text=2 blocks, 2 heads, width 16; reads up to 64 tokens").waitFor();
-  await begin(page, { ...LONGER, epochs: 40 });
+  await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await page.click("#model-forget");
   await page.locator("#model-fault >> text=This model is being trained").waitFor();

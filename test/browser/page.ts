@@ -34,6 +34,58 @@ export async function waitForState(page: Page, state: string): Promise<void> {
   if (found !== state) throw new Error(`${found}: ${await page.textContent("#run-fault")}`);
 }
 
+/**
+ * Presses a button, or reloads, once the run has taken `step` steps. The page does it by itself as soon as it shows the
+ * step: runs of one or two seconds do not wait for a test, which on a busy machine comes too late.
+ */
+export async function atStep(page: Page, step: number, act: "pause" | "stop" | "reload"): Promise<void> {
+  const loaded = act === "reload" ? page.waitForEvent("load") : null;
+  await page.evaluate(
+    ({ step, act }) => {
+      const training = document.querySelector<HTMLElement>("#training")!;
+      const progress = document.querySelector<HTMLProgressElement>("#progress")!;
+      const look = () => {
+        if (training.dataset.state !== "training" || progress.value < step) return;
+        observer.disconnect();
+        if (act === "reload") location.reload();
+        else document.querySelector<HTMLButtonElement>(`#${act}`)!.click();
+      };
+      const observer = new MutationObserver(look);
+      observer.observe(training, { subtree: true, attributes: true });
+      setTimeout(look);
+    },
+    { step, act },
+  );
+  await loaded;
+}
+
+/** From the next load on, the page keeps what states of runs it shows and at which steps, however short. */
+export async function keepStates(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const states: ShownState[] = [];
+    Object.assign(window, { states });
+    document.addEventListener("DOMContentLoaded", () => {
+      const training = document.querySelector<HTMLElement>("#training")!;
+      const look = () => {
+        const { state } = training.dataset;
+        const { value: step } = document.querySelector<HTMLProgressElement>("#progress")!;
+        if (state !== undefined) states.push({ state, step });
+      };
+      new MutationObserver(look).observe(training, { attributeFilter: ["data-state"] });
+    });
+  });
+}
+
+/** What `keepStates` has kept since the page was loaded. */
+export async function statesOf(page: Page): Promise<ShownState[]> {
+  return page.evaluate(() => (window as unknown as { states: ShownState[] }).states);
+}
+
+interface ShownState {
+  state: string;
+  step: number;
+}
+
 /** The steps that the run has taken. */
 export async function stepsTaken(page: Page): Promise<number> {
   return Number(await page.$eval("#progress", (element) => (element as HTMLProgressElement).value));
