@@ -6,16 +6,12 @@
 // rows of the left one from them. Of a weight in f16 each block is made f32 first. Every result is one sum in the order of k,
 // in blocks of KC: the same bits for every slice, tile and size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 import { multiply_rows } from "./dots";
-import { load_halves, widen_row, widen_rows } from "./half";
+import { widen_row, widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
+import { multiply, multiply_one, ROWS, TILE_BYTES, tile_rows } from "./tile";
 import { load_part, load_some, madd, store_part, store_some } from "./vector";
 
-/**
- * Rows of the left matrix that the inner loop takes at a time. Twelve accumulators hide the latency of a fused multiply-add
- * and just fit the registers; where products and sums are apart, each needs a register more, and eight are best.
- */
-const ROWS: u32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
 /** Depth of a block: a panel of 12 KiB and six rows of 9 KiB stay in the first-level cache. A multiple of 8. */
 const KC: u32 = 384;
 /** Rows of a block of the left matrix, which stays in the second-level cache. */
@@ -23,8 +19,6 @@ const MC: u32 = 252;
 /** Columns of a block of the right matrix. */
 const NC: u32 = 512;
 
-/** Eight rows of eight numbers, the last ones not used. */
-const TILE_BYTES: u32 = 256;
 /** Bytes from row to row of a packed block: an odd number of cache lines, so that rows do not push each other out. */
 const LEFT_ROW: u32 = KC * 4 + 64;
 const LEFT_BYTES: u32 = MC * LEFT_ROW;
@@ -299,179 +293,6 @@ function block(
       i += count;
     }
   }
-}
-
-/** Rows of the next tile where `rest` are left: eight make two tiles of four. */
-function tile_rows(rest: u32): u32 {
-  return min<u32>(rest == 7 || rest == 8 ? 4 : ROWS, rest);
-}
-
-/**
- * tile [rows, 8] = rows of the left matrix, `row` bytes apart, times a panel [k][8]. Called in two places, so that it stays a
- * function: V8 unrolls loops that lie within others, and then runs out of registers.
- */
-function multiply(tile: usize, a: usize, row: usize, rows: u32, panel: usize, k: u32): void {
-  if (ASC_FEATURE_RELAXED_SIMD && rows > 4) multiply_six(tile, a, row, rows, panel, k);
-  else multiply_four(tile, a, row, rows, panel, k);
-}
-
-/** Four numbers of a panel, in the lower or the upper half of its row. */
-function load_four<T>(at: usize, upper: bool): v128 {
-  if (sizeof<T>() == 2) return load_halves(at + (upper ? 8 : 0));
-  return v128.load(at + (upper ? 16 : 0));
-}
-
-/**
- * One row times four panels of T, f32 or halves (u16), `panel` bytes apart: as many accumulators, and numbers of the panels
- * are read as they come.
- */
-function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usize, k: u32): void {
-  let p0 = panels;
-  let p1 = p0 + panel;
-  let p2 = p1 + panel;
-  let p3 = p2 + panel;
-  const step: usize = PANEL * sizeof<T>();
-  const last = p0 + k * step;
-  let c00 = f32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
-  while (p0 < last) {
-    const x = v128.load_splat<f32>(a);
-    c00 = madd(x, load_four<T>(p0, false), c00);
-    c01 = madd(x, load_four<T>(p0, true), c01);
-    c10 = madd(x, load_four<T>(p1, false), c10);
-    c11 = madd(x, load_four<T>(p1, true), c11);
-    c20 = madd(x, load_four<T>(p2, false), c20);
-    c21 = madd(x, load_four<T>(p2, true), c21);
-    c30 = madd(x, load_four<T>(p3, false), c30);
-    c31 = madd(x, load_four<T>(p3, true), c31);
-    a += 4;
-    p0 += step;
-    p1 += step;
-    p2 += step;
-    p3 += step;
-  }
-  v128.store(tile, c00);
-  v128.store(tile, c01, 16);
-  v128.store(tile, c10, 32);
-  v128.store(tile, c11, 48);
-  v128.store(tile, c20, 64);
-  v128.store(tile, c21, 80);
-  v128.store(tile, c30, 96);
-  v128.store(tile, c31, 112);
-}
-
-/** Up to four rows; of fewer the last is used again. */
-function multiply_four(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
-  let a1 = a0 + (rows > 1 ? row : 0);
-  let a2 = a1 + (rows > 2 ? row : 0);
-  let a3 = a2 + (rows > 3 ? row : 0);
-  const last = panel + (k << 5);
-  let p = panel;
-  let c00 = f32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
-  for (; p < last; p += 32) {
-    const b0 = v128.load(p);
-    const b1 = v128.load(p, 16);
-    const x0 = v128.load_splat<f32>(a0);
-    c00 = madd(x0, b0, c00);
-    c01 = madd(x0, b1, c01);
-    const x1 = v128.load_splat<f32>(a1);
-    c10 = madd(x1, b0, c10);
-    c11 = madd(x1, b1, c11);
-    const x2 = v128.load_splat<f32>(a2);
-    c20 = madd(x2, b0, c20);
-    c21 = madd(x2, b1, c21);
-    const x3 = v128.load_splat<f32>(a3);
-    c30 = madd(x3, b0, c30);
-    c31 = madd(x3, b1, c31);
-    a0 += 4;
-    a1 += 4;
-    a2 += 4;
-    a3 += 4;
-  }
-  v128.store(tile, c00);
-  v128.store(tile, c01, 16);
-  v128.store(tile, c10, 32);
-  v128.store(tile, c11, 48);
-  v128.store(tile, c20, 64);
-  v128.store(tile, c21, 80);
-  v128.store(tile, c30, 96);
-  v128.store(tile, c31, 112);
-}
-
-/** Five or six rows. */
-function multiply_six(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
-  let a1 = a0 + row;
-  let a2 = a1 + row;
-  let a3 = a2 + row;
-  let a4 = a3 + row;
-  let a5 = a4 + (rows > 5 ? row : 0);
-  const last = panel + (k << 5);
-  let p = panel;
-  let c00 = f32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
-  let c40 = c00;
-  let c41 = c00;
-  let c50 = c00;
-  let c51 = c00;
-  for (; p < last; p += 32) {
-    const b0 = v128.load(p);
-    const b1 = v128.load(p, 16);
-    const x0 = v128.load_splat<f32>(a0);
-    c00 = madd(x0, b0, c00);
-    c01 = madd(x0, b1, c01);
-    const x1 = v128.load_splat<f32>(a1);
-    c10 = madd(x1, b0, c10);
-    c11 = madd(x1, b1, c11);
-    const x2 = v128.load_splat<f32>(a2);
-    c20 = madd(x2, b0, c20);
-    c21 = madd(x2, b1, c21);
-    const x3 = v128.load_splat<f32>(a3);
-    c30 = madd(x3, b0, c30);
-    c31 = madd(x3, b1, c31);
-    const x4 = v128.load_splat<f32>(a4);
-    c40 = madd(x4, b0, c40);
-    c41 = madd(x4, b1, c41);
-    const x5 = v128.load_splat<f32>(a5);
-    c50 = madd(x5, b0, c50);
-    c51 = madd(x5, b1, c51);
-    a0 += 4;
-    a1 += 4;
-    a2 += 4;
-    a3 += 4;
-    a4 += 4;
-    a5 += 4;
-  }
-  v128.store(tile, c00);
-  v128.store(tile, c01, 16);
-  v128.store(tile, c10, 32);
-  v128.store(tile, c11, 48);
-  v128.store(tile, c20, 64);
-  v128.store(tile, c21, 80);
-  v128.store(tile, c30, 96);
-  v128.store(tile, c31, 112);
-  v128.store(tile, c40, 128);
-  v128.store(tile, c41, 144);
-  v128.store(tile, c50, 160);
-  v128.store(tile, c51, 176);
 }
 
 /**

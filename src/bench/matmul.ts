@@ -1,6 +1,6 @@
 /** `bench matmul`: the products of a training step by shape, in GFLOP/s. */
-import type { Backend } from "../backend/backend.ts";
-import { describeDevice } from "../backend/backend.ts";
+import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
+import { hasRelaxedSimd, openWasm } from "../backend/wasm.ts";
 import type { DeviceName } from "../config.ts";
 import { openDevice } from "../device.ts";
 import { NO_VALUES } from "../ops/kernel.ts";
@@ -48,26 +48,27 @@ const WORK = 1e9;
 const MOST = 100;
 
 interface Result extends Product {
-  gflops: number;
+  /** The best of all rounds, by device. */
+  gflops: number[];
 }
 
-/** Measures and prints. */
+/** Measures and prints. Without a GPU both builds of the CPU backend, where the runtime has relaxed SIMD. */
 export async function benchMatmul(options: MatmulBenchOptions): Promise<number> {
-  const device = await openDevice(options.device, options);
+  const { threads = 0 } = options;
+  const devices = [await openDevice(options.device, { threads })];
+  if (devices[0]!.info.kind === "wasm" && hasRelaxedSimd()) devices.push(await openWasm({ threads, relaxed: false }));
   try {
-    const best = new Map<Product, number>();
-    const products = await Promise.all(PRODUCTS.map((product) => prepare(device, product)));
+    const results = PRODUCTS.map((product): Result => ({ ...product, gflops: devices.map(() => 0) }));
+    const runs = await Promise.all(results.map((product) => Promise.all(devices.map((one) => prepare(one, product)))));
     // All shapes in turn: a busy neighbour slows down all of them alike.
     for (let round = 0; round < options.rounds; round++)
-      for (const [i, run] of products.entries()) {
-        const product = PRODUCTS[i]!;
-        best.set(product, Math.max(best.get(product) ?? 0, await run()));
-      }
-    const results = PRODUCTS.map((product): Result => ({ ...product, gflops: best.get(product)! }));
-    if (options.json) console.log(JSON.stringify({ machine: machine(), device: device.info, results }));
-    else console.log(`${describeMachine(machine())}\n${describeDevice(device.info)}\n${table(results)}`);
+      for (const [i, { gflops }] of results.entries())
+        for (const [d, run] of runs[i]!.entries()) gflops[d] = Math.max(gflops[d]!, await run());
+    const infos = devices.map(({ info }) => info);
+    if (options.json) console.log(JSON.stringify({ machine: machine(), devices: infos, results }));
+    else console.log([describeMachine(machine()), ...infos.map(describeDevice), table(results, infos)].join("\n"));
   } finally {
-    device.destroy();
+    for (const device of devices) device.destroy();
   }
   return 0;
 }
@@ -98,14 +99,18 @@ async function prepare(device: Backend, product: Product): Promise<() => Promise
   };
 }
 
-function table(results: Result[]): string {
+function table(results: Result[], devices: readonly DeviceInfo[]): string {
   return renderTable(
     [
       { header: "product", value: ({ name }) => name },
       { header: "m", value: ({ m }) => m },
       { header: "n", value: ({ n }) => n },
       { header: "k", value: ({ k }) => k },
-      { header: "GFLOP/s, best", value: ({ gflops }) => gflops, digits: 1 },
+      ...devices.map(({ name }, d) => ({
+        header: `GFLOP/s, ${name}`,
+        value: ({ gflops }: Result) => gflops[d]!,
+        digits: 1,
+      })),
     ],
     results,
   );

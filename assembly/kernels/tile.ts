@@ -1,0 +1,215 @@
+// The inner loops of the matrix product: a tile of a few rows of the left matrix times one panel of the right one, in registers.
+// Every number of a tile is one sum in the order of k, whatever tile it is in.
+import { load_halves } from "./half";
+import { PANEL } from "./panels";
+import { madd } from "./vector";
+
+/**
+ * Rows of the left matrix that the inner loop takes at a time. Twelve accumulators hide the latency of a fused multiply-add
+ * and just fit the registers; where products and sums are apart, each needs a register more, and eight are best.
+ */
+export const ROWS: u32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
+/** Eight rows of eight numbers, the last ones not used. */
+export const TILE_BYTES: u32 = 256;
+/** Rows of the next tile where `rest` are left: eight make two tiles of four. */
+export function tile_rows(rest: u32): u32 {
+  return min<u32>(rest == 7 || rest == 8 ? 4 : ROWS, rest);
+}
+
+/**
+ * tile [rows, 8] = rows of the left matrix, `row` bytes apart, times a panel [k][8]. Called in two places, so that it stays a
+ * function: V8 unrolls loops that lie within others, and then runs out of registers.
+ */
+export function multiply(tile: usize, a: usize, row: usize, rows: u32, panel: usize, k: u32): void {
+  if (ASC_FEATURE_RELAXED_SIMD && rows > 4) multiply_six(tile, a, row, rows, panel, k);
+  else {
+    multiply_four(tile, a, row, rows, panel, k & ~1);
+    if (k & 1) multiply_last(tile, a + ((k - 1) << 2), row, rows, panel + ((k - 1) << 5));
+  }
+}
+
+/** Adds one step of k to a tile. */
+function multiply_last(tile: usize, a: usize, row: usize, rows: u32, panel: usize): void {
+  for (const end = tile + (rows << 5); tile < end; tile += 32) {
+    const x = v128.load_splat<f32>(a);
+    v128.store(tile, madd(x, v128.load(panel), v128.load(tile)));
+    v128.store(tile, madd(x, v128.load(panel, 16), v128.load(tile, 16)), 16);
+    a += row;
+  }
+}
+
+/** Four numbers of a panel, in the lower or the upper half of its row. */
+function load_four<T>(at: usize, upper: bool): v128 {
+  if (sizeof<T>() == 2) return load_halves(at + (upper ? 8 : 0));
+  return v128.load(at + (upper ? 16 : 0));
+}
+
+/**
+ * One row times four panels of T, f32 or halves (u16), `panel` bytes apart: as many accumulators, and numbers of the panels
+ * are read as they come.
+ */
+export function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usize, k: u32): void {
+  let p0 = panels;
+  let p1 = p0 + panel;
+  let p2 = p1 + panel;
+  let p3 = p2 + panel;
+  const step: usize = PANEL * sizeof<T>();
+  const last = p0 + k * step;
+  let c00 = f32x4.splat(0);
+  let c01 = c00;
+  let c10 = c00;
+  let c11 = c00;
+  let c20 = c00;
+  let c21 = c00;
+  let c30 = c00;
+  let c31 = c00;
+  while (p0 < last) {
+    const x = v128.load_splat<f32>(a);
+    c00 = madd(x, load_four<T>(p0, false), c00);
+    c01 = madd(x, load_four<T>(p0, true), c01);
+    c10 = madd(x, load_four<T>(p1, false), c10);
+    c11 = madd(x, load_four<T>(p1, true), c11);
+    c20 = madd(x, load_four<T>(p2, false), c20);
+    c21 = madd(x, load_four<T>(p2, true), c21);
+    c30 = madd(x, load_four<T>(p3, false), c30);
+    c31 = madd(x, load_four<T>(p3, true), c31);
+    a += 4;
+    p0 += step;
+    p1 += step;
+    p2 += step;
+    p3 += step;
+  }
+  v128.store(tile, c00);
+  v128.store(tile, c01, 16);
+  v128.store(tile, c10, 32);
+  v128.store(tile, c11, 48);
+  v128.store(tile, c20, 64);
+  v128.store(tile, c21, 80);
+  v128.store(tile, c30, 96);
+  v128.store(tile, c31, 112);
+}
+
+/**
+ * Up to four rows, of fewer the last is used again; k is even. Two steps a turn: with eight accumulators there are registers
+ * left, unless the last step of an odd k is in this function as well.
+ */
+function multiply_four(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
+  let a1 = a0 + (rows > 1 ? row : 0);
+  let a2 = a1 + (rows > 2 ? row : 0);
+  let a3 = a2 + (rows > 3 ? row : 0);
+  const last = panel + (k << 5);
+  let p = panel;
+  let c00 = f32x4.splat(0);
+  let c01 = c00;
+  let c10 = c00;
+  let c11 = c00;
+  let c20 = c00;
+  let c21 = c00;
+  let c30 = c00;
+  let c31 = c00;
+  for (; p < last; p += 64) {
+    const b0 = v128.load(p);
+    const b1 = v128.load(p, 16);
+    const x0 = v128.load_splat<f32>(a0);
+    c00 = madd(x0, b0, c00);
+    c01 = madd(x0, b1, c01);
+    const x1 = v128.load_splat<f32>(a1);
+    c10 = madd(x1, b0, c10);
+    c11 = madd(x1, b1, c11);
+    const x2 = v128.load_splat<f32>(a2);
+    c20 = madd(x2, b0, c20);
+    c21 = madd(x2, b1, c21);
+    const x3 = v128.load_splat<f32>(a3);
+    c30 = madd(x3, b0, c30);
+    c31 = madd(x3, b1, c31);
+    const d0 = v128.load(p, 32);
+    const d1 = v128.load(p, 48);
+    const y0 = v128.load_splat<f32>(a0, 4);
+    c00 = madd(y0, d0, c00);
+    c01 = madd(y0, d1, c01);
+    const y1 = v128.load_splat<f32>(a1, 4);
+    c10 = madd(y1, d0, c10);
+    c11 = madd(y1, d1, c11);
+    const y2 = v128.load_splat<f32>(a2, 4);
+    c20 = madd(y2, d0, c20);
+    c21 = madd(y2, d1, c21);
+    const y3 = v128.load_splat<f32>(a3, 4);
+    c30 = madd(y3, d0, c30);
+    c31 = madd(y3, d1, c31);
+    a0 += 8;
+    a1 += 8;
+    a2 += 8;
+    a3 += 8;
+  }
+  v128.store(tile, c00);
+  v128.store(tile, c01, 16);
+  v128.store(tile, c10, 32);
+  v128.store(tile, c11, 48);
+  v128.store(tile, c20, 64);
+  v128.store(tile, c21, 80);
+  v128.store(tile, c30, 96);
+  v128.store(tile, c31, 112);
+}
+
+/** Five or six rows. */
+function multiply_six(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
+  let a1 = a0 + row;
+  let a2 = a1 + row;
+  let a3 = a2 + row;
+  let a4 = a3 + row;
+  let a5 = a4 + (rows > 5 ? row : 0);
+  const last = panel + (k << 5);
+  let p = panel;
+  let c00 = f32x4.splat(0);
+  let c01 = c00;
+  let c10 = c00;
+  let c11 = c00;
+  let c20 = c00;
+  let c21 = c00;
+  let c30 = c00;
+  let c31 = c00;
+  let c40 = c00;
+  let c41 = c00;
+  let c50 = c00;
+  let c51 = c00;
+  for (; p < last; p += 32) {
+    const b0 = v128.load(p);
+    const b1 = v128.load(p, 16);
+    const x0 = v128.load_splat<f32>(a0);
+    c00 = madd(x0, b0, c00);
+    c01 = madd(x0, b1, c01);
+    const x1 = v128.load_splat<f32>(a1);
+    c10 = madd(x1, b0, c10);
+    c11 = madd(x1, b1, c11);
+    const x2 = v128.load_splat<f32>(a2);
+    c20 = madd(x2, b0, c20);
+    c21 = madd(x2, b1, c21);
+    const x3 = v128.load_splat<f32>(a3);
+    c30 = madd(x3, b0, c30);
+    c31 = madd(x3, b1, c31);
+    const x4 = v128.load_splat<f32>(a4);
+    c40 = madd(x4, b0, c40);
+    c41 = madd(x4, b1, c41);
+    const x5 = v128.load_splat<f32>(a5);
+    c50 = madd(x5, b0, c50);
+    c51 = madd(x5, b1, c51);
+    a0 += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
+    a4 += 4;
+    a5 += 4;
+  }
+  v128.store(tile, c00);
+  v128.store(tile, c01, 16);
+  v128.store(tile, c10, 32);
+  v128.store(tile, c11, 48);
+  v128.store(tile, c20, 64);
+  v128.store(tile, c21, 80);
+  v128.store(tile, c30, 96);
+  v128.store(tile, c31, 112);
+  v128.store(tile, c40, 128);
+  v128.store(tile, c41, 144);
+  v128.store(tile, c50, 160);
+  v128.store(tile, c51, 176);
+}
