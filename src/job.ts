@@ -5,6 +5,7 @@ import type { DeviceName } from "./config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "./data/datasets.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "./data/texts.ts";
 import { ConfigError } from "./errors.ts";
+import { fingerprint } from "./io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 import { openAdapter } from "./io/open-adapter.ts";
 import type { Adapter } from "./io/peft.ts";
@@ -77,7 +78,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
         ? textsOptions(settings, options.seed, n_positions)
         : datasetOptions(settings, options.seed, n_positions);
     const data = await loadData({ objective, data: { ...source, ...how } });
-    const config = await runConfig(model, data, options);
+    const config: RunConfig = { ...(await runConfig(model, data, options)), base: await fingerprint(model) };
     const job = { out, kept, replaces, model, data, options, config };
     if (!adapter) return { ...job, modelName: settings.model! };
     config.adapter = absolutePath(flags.adapter!);
@@ -143,9 +144,11 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const data = await closedOnFailure(model, async () => {
     const data = await loadData(config);
     const { counts, revision } = await runConfig(model, data, config.options);
+    const base = await fingerprint(model);
+    // Runs of before do not tell their base.
     const [found, expected] = [
-      { revision, ...counts },
-      { revision: config.revision, ...config.counts },
+      { revision, base, ...counts },
+      { revision: config.revision, base: config.base ?? base, ...config.counts },
     ].map((one) => JSON.stringify(one));
     if (found !== expected)
       throw new ConfigError("the data, or the base model, has changed since the run began", {

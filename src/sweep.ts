@@ -3,13 +3,14 @@
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes } from "#platform";
 import { choice, command, deviceFlag, interruptible, main, number, threadsFlag } from "./cli.ts";
-import { type DeviceName, parseLayers } from "./config.ts";
+import { type DeviceName, type GPT2Config, parseLayers } from "./config.ts";
 import type { LoadedDataset } from "./data/datasets.ts";
 import { loadDataset } from "./data/datasets.ts";
 import { digestOf } from "./data/digest.ts";
 import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
-import { loadModel } from "./io/hf.ts";
+import { fingerprint } from "./io/fingerprint.ts";
+import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 import { parameterList } from "./model/trainable.ts";
 import { showBytes } from "./plan/memory.ts";
 import { downloadProgress } from "./report/download.ts";
@@ -191,11 +192,33 @@ function line(trial: Trial, { after, seconds }: TrialResult): string {
   return `${nameOf(trial)}: validation ${percent(after.val.accuracy)}, test ${percent(after.test.accuracy)}, ${showDuration(seconds)}`;
 }
 
-/** Throws ConfigError, before anything runs, where a model cannot be had or a trial's settings do not fit it. */
+interface SweepModel {
+  config: GPT2Config;
+  fingerprint: string;
+}
+
+/** The models of a sweep by name, each read once. */
+const models = new Map<string, Promise<SweepModel>>();
+
+/** Throws what `loadModel` throws. */
+function modelOf(name: string): Promise<SweepModel> {
+  const known = models.get(name) ?? loadModel(name, DOWNLOADS).then(readModel);
+  models.set(name, known);
+  return known;
+}
+
+async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
+  try {
+    return { config: model.config, fingerprint: await fingerprint(model) };
+  } finally {
+    await model.close();
+  }
+}
+
+/** Throws ConfigError, before anything runs, where a trial's settings do not fit its model. */
 async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promise<void> {
   for (const name of new Set(trials.map((trial) => trial.model))) {
-    const model = await loadModel(name, DOWNLOADS);
-    await model.close();
+    const model = await modelOf(name);
     for (const { options } of trials.filter((trial) => trial.model === name))
       parameterList(specOf(model, data, options));
   }
@@ -244,9 +267,7 @@ await main(async () => {
   // Flags over the sweep's base over the quickstart's model and data.
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
   const spec = datasetSpec(settings);
-  const model = await loadModel(settings.model!, DOWNLOADS);
-  const { config } = model;
-  await model.close();
+  const { config } = await modelOf(settings.model!);
   if (!Number.isSafeInteger(flags.seeds) || flags.seeds < 1)
     throw new ConfigError("--seeds makes no sense", {
       expected: "a whole number of 1 or more",
@@ -255,8 +276,10 @@ await main(async () => {
   const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config) : arms };
   const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
-  // The data by its contents: a file that was moved is the same, one that was changed another.
-  const all = await listTrials(sweep, flags.seeds, await digestOf(data));
+  // Data and models by their contents: a file that was moved is the same, one that was changed another.
+  const digest = await digestOf(data);
+  const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });
+  const all = await listTrials(sweep, flags.seeds, identify);
   const { name: shard, trials } = shardOf(flags.shard, all);
   await checkModels(trials, data);
   if (flags.dryRun) {

@@ -295,6 +295,12 @@ test("--force with checkpoints: the old run stays until the new one is done, whi
   assertCode(changed, 2);
   assert.match(changed.stderr, "has changed since the run began");
   writeFileSync(join(folder, "messages.csv"), messages(20));
+  const weights = readFileSync(join(folder, "model", "model.safetensors"));
+  tinyModel(join(folder, "model"), (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
+  const other = await train(["--resume", kept]);
+  assertCode(other, 2);
+  assert.match(other.stderr, "has changed since the run began");
+  writeFileSync(join(folder, "model", "model.safetensors"), weights);
   // What comes into the directory of a run meanwhile is nothing to lose either of them for.
   writeFileSync(join(folder, "old", "log.txt"), "");
   assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);

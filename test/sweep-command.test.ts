@@ -90,6 +90,15 @@ test("a trial goes on from another folder", async () => {
   assert.match(finished.stdout, /^done before/m);
 });
 
+test("another model in the same folder makes other trials", async () => {
+  const weights = readFileSync(join(folder, "model", "model.safetensors"));
+  tinyModel(join(folder, "model"), (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
+  const finished = await sweep("whole", ["--shard", "1/4"]);
+  writeFileSync(join(folder, "model", "model.safetensors"), weights);
+  assertCode(finished, 0);
+  assert.not.match(finished.stdout, /^done before/m);
+});
+
 test("a file with a setting that trials cannot share is refused by its name", async () => {
   for (const [base, words] of [
     [{ rnak: 4 }, ['"rnak"', "did you mean rank?"]],

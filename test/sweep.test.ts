@@ -32,14 +32,15 @@ function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
 test("the published experiment has 19 different runs, and each question its own", async () => {
-  const trials = await listTrials(presetFor("paper"), 1, {});
+  const trials = await listTrials(presetFor("paper"), 1, () => ({}));
   assert.is(trials.length, 19);
   assert.is(new Set(trials.map(({ name }) => name)).size, 19);
   const modes = trials.map(({ options }) => options.mode);
   assert.is(modes.filter((mode) => mode === "lora").length, 16);
   const { options } = trials[0]!;
   assert.equal([options.scaling, options.init, options.pooling, options.lr], ["alpha", "paper", "last", 5e-5]);
-  for (const name of Object.keys(SWEEPS)) assert.ok((await listTrials(presetFor(name), 2, {})).length % 2 === 0, name);
+  for (const name of Object.keys(SWEEPS))
+    assert.ok((await listTrials(presetFor(name), 2, () => ({}))).length % 2 === 0, name);
 });
 
 test("which blocks: all, the halves and each alone, at an equal number of values", async () => {
@@ -47,14 +48,14 @@ test("which blocks: all, the halves and each alone, at an equal number of values
     const shapes = loraShapes(GPT2, loraConfig(options), 2);
     return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
   };
-  const trials = await listTrials(presetFor("layers"), 1, {});
+  const trials = await listTrials(presetFor("layers"), 1, () => ({}));
   assert.is(trials.length, 15);
   assert.equal([...new Set(trials.map(valuesOf))], [12 * 4 * 18 * 768]);
   assert.equal(
     trials.slice(0, 4).map((trial) => describeTrial(trial).replace(/^.*proj/, "")),
     ["", ", in blocks 0-5", ", in blocks 6-11", ", in block 0"],
   );
-  const counts = [1, 2, 3].map((n_layer) => listTrials(presetFor("layers", { ...GPT2, n_layer }), 1, {}));
+  const counts = [1, 2, 3].map((n_layer) => listTrials(presetFor("layers", { ...GPT2, n_layer }), 1, () => ({})));
   assert.equal(
     (await Promise.all(counts)).map(({ length }) => length),
     // Of three blocks the upper half is the last one.
@@ -64,28 +65,28 @@ test("which blocks: all, the halves and each alone, at an equal number of values
 
 test("targets and layers are one value as a list, and several as a list of lists", async () => {
   const labels = async (arm: Record<string, unknown>) =>
-    (await listTrials({ base: {}, arms: [arm] }, 1, {})).map((trial) => describeTrial(trial).slice(22));
+    (await listTrials({ base: {}, arms: [arm] }, 1, () => ({}))).map((trial) => describeTrial(trial).slice(22));
   assert.equal(await labels({ layers: [0, 1, 4] }), [", in blocks 0-1,4"]);
   assert.equal(await labels({ layers: [[3], null] }), [", in block 3", ""]);
   assert.equal(await labels({ targets: ["q", "v"], layers: [[0], [1]] }), [
     ", on q v, in block 0",
     ", on q v, in block 1",
   ]);
-  assert.equal((await listTrials({ base: {}, arms: [{ mode: "all", layers: [[3], null] }] }, 1, {})).length, 1);
+  assert.equal((await listTrials({ base: {}, arms: [{ mode: "all", layers: [[3], null] }] }, 1, () => ({}))).length, 1);
 });
 
-test("what does not matter in a mode makes no second run; another data set makes others", async () => {
+test("what does not matter in a mode makes no second run; other data or another model make others", async () => {
   const spec = { base: {}, arms: [{ mode: ["last_layer"], rank: [4, 8], alpha: [8, 16] }] };
-  const [only, ...more] = await listTrials(spec, 1, { name: "a" });
+  const [only, ...more] = await listTrials(spec, 1, () => ({ name: "a" }));
   assert.is(more.length, 0);
-  const [other] = await listTrials(spec, 1, { name: "b" });
+  const [other] = await listTrials(spec, 1, () => ({ name: "b" }));
   assert.is.not(only!.key, other!.key);
-  assert.is((await listTrials(spec, 3, {})).length, 3);
+  assert.is((await listTrials(spec, 3, () => ({}))).length, 3);
 });
 
 test("a key is of what differs from the defaults, so that an option to come changes none", async () => {
-  const [plain] = await listTrials({ base: { model: "m" }, arms: [{ mode: "lora" }] }, 1, { name: "a" });
-  const [other] = await listTrials({ base: { model: "m" }, arms: [{ rank: 4 }] }, 1, { name: "a" });
+  const [plain] = await listTrials({ base: { model: "m" }, arms: [{ mode: "lora" }] }, 1, () => ({ name: "a" }));
+  const [other] = await listTrials({ base: { model: "m" }, arms: [{ rank: 4 }] }, 1, () => ({ name: "a" }));
   const hash = (options: object) =>
     createHash("sha256")
       .update(JSON.stringify({ model: "m", options, identity: { name: "a" } }))
@@ -112,19 +113,19 @@ test("a trial is done with its own options alone: one that it does not know had 
 });
 
 test("an impossible value is named before anything runs", async () => {
-  const list = (arm: Record<string, unknown>) => () => listTrials({ base: {}, arms: [arm] }, 1, {});
+  const list = (arm: Record<string, unknown>) => () => listTrials({ base: {}, arms: [arm] }, 1, () => ({}));
   await assertFails(ConfigError, ["rank"], list({ mode: "lora", rank: [4, 0] }));
   await assertFails(ConfigError, ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
   await assertFails(ConfigError, ["target", "attn"], list({ targets: [["q"], ["attn"]] }));
   await assertFails(ConfigError, ["layers", "ascending"], list({ layers: [[1, 0]] }));
-  await assertFails(ConfigError, ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, {}));
+  await assertFails(ConfigError, ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, () => ({})));
 });
 
 async function tinySweep(name: string) {
   const model = tinyModel(join(folder, "model"));
   const data = await tinyData(messages(24));
   const spec = { base: { ...TINY_RUN, model }, arms: [{ mode: "lora", alpha: [2, 4] }, { mode: ["last_layer"] }] };
-  return { out: join(folder, name), data, trials: await listTrials(spec, 2, {}) };
+  return { out: join(folder, name), data, trials: await listTrials(spec, 2, () => ({})) };
 }
 
 /** Runs trials; stops after `steps` steps where that is given. Returns the events' types with their trials' names. */

@@ -103,10 +103,14 @@ function normalize(options: TrainOptions): TrainOptions {
 }
 
 /**
- * The trials of a sweep, each once, over `seeds` seeds from the base's on. `identity` is everything else that decides a
- * result: the data. Throws ConfigError, before anything runs, where a value is impossible.
+ * The trials of a sweep, each once, over `seeds` seeds from the base's on. `identify` gives everything else that decides the
+ * results with a model: its contents, and the data. Throws ConfigError, before anything runs, where a value is impossible.
  */
-export async function listTrials(spec: SweepSpec, seeds: number, identity: unknown): Promise<Trial[]> {
+export async function listTrials(
+  spec: SweepSpec,
+  seeds: number,
+  identify: (model: string) => unknown,
+): Promise<Trial[]> {
   if (spec.arms.length === 0) throw new ConfigError("the sweep has no arms", { expected: "one or more" });
   const trials = new Map<string, Trial>();
   for (const arm of spec.arms) {
@@ -119,11 +123,12 @@ export async function listTrials(spec: SweepSpec, seeds: number, identity: unkno
         });
       }
     for (const combination of combinations(arm)) {
-      const { model, ...given } = { ...spec.base, ...combination } as Settings;
+      const { model = "gpt2-micro", ...given } = { ...spec.base, ...combination } as Settings;
       const known = Object.fromEntries(Object.entries(given).filter(([key]) => Object.hasOwn(DEFAULTS, key)));
       const options = normalize(resolveOptions(known));
+      const identity = await identify(model);
       for (let i = 0; i < seeds; i++) {
-        const trial = await nameTrial(model ?? "gpt2-micro", { ...options, seed: options.seed + i }, identity);
+        const trial = await nameTrial(model, { ...options, seed: options.seed + i }, identity);
         trials.set(trial.key, trial);
       }
     }

@@ -2,6 +2,7 @@
 import type { Backend } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { LowrankError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import { loadModel } from "../io/hf.ts";
 import { keepCheckpoint } from "../train/checkpoint.ts";
 import type { StepRecord } from "../train/records.ts";
@@ -78,7 +79,11 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
   const model = await loadModel(trial.model);
   try {
     const { name, key } = trial;
-    const config = { ...(await runConfig(model, data, trial.options)), trial: { name, key, model: trial.model } };
+    const config = {
+      ...(await runConfig(model, data, trial.options)),
+      base: await fingerprint(model),
+      trial: { name, key, model: trial.model },
+    };
     const resume = await readBegun(out, trial);
     let begun = resume !== undefined;
     const result = await fineTune({

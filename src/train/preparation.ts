@@ -76,9 +76,14 @@ export function prepareRun(args: RunArguments): PreparedRun {
 }
 
 /** What the model of a run looks like, from its settings and its data. */
-export function specOf(model: GPT2Checkpoint, data: TrainingData, options: TrainOptions, adapter?: Adapter): ModelSpec {
+export function specOf(
+  { config }: Pick<GPT2Checkpoint, "config">,
+  data: TrainingData,
+  options: TrainOptions,
+  adapter?: Adapter,
+): ModelSpec {
   return {
-    config: model.config,
+    config,
     task: {
       objective: data.objective,
       num_labels: data.labels.length,

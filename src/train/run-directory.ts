@@ -34,6 +34,8 @@ export interface RunConfig {
   model: string;
   /** The revision of a base model from the hub. */
   revision?: string;
+  /** `fingerprint` of the base model: a run goes on only with the one that it began with. */
+  base?: string;
   objective: Objective;
   /** The run replaces another one when it is done: this is DIR.new, and that DIR. */
   replaces?: true;

@@ -133,6 +133,8 @@ export interface RunRecord {
   created: number;
   settings: Settings;
   dataName: string;
+  /** `fingerprint` of the model; there since it began. */
+  base?: string;
   labels: readonly string[];
   device: string;
   trainable: number;

@@ -5,6 +5,7 @@ import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset 
 import { DataModule } from "../data/wasm.ts";
 import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../io/hf.ts";
 import { registerFile } from "../platform/files.ts";
 import type { DataChoice, Settings } from "./protocol.ts";
@@ -111,6 +112,7 @@ export async function listModels(): Promise<{ name: string; kept: boolean }[]> {
 }
 
 export async function forgetModel(name: string): Promise<void> {
+  if (model?.name === name) model = undefined;
   await remove(joinPath(MODELS, name));
 }
 
@@ -129,21 +131,46 @@ export async function addModel(files: readonly File[], tell: (share: number) => 
     });
   const picked = joinPath(PICKED, "model", folder);
   for (const file of wanted) registerFile(joinPath(picked, file.name), file);
-  const place = joinPath(MODELS, folder);
   try {
-    await (await openGPT2(picked)).close();
-    const total = wanted.reduce((sum, { size }) => sum + size, 0);
-    let done = 0;
-    for (const file of wanted) {
-      tell(done / total);
-      await linkFile(joinPath(picked, file.name), joinPath(place, file.name));
-      done += file.size;
-    }
-  } catch (error) {
-    await remove(place);
-    throw error;
+    const { name, isKept } = await nameFor(await openGPT2(picked), folder);
+    if (!isKept) await copyFiles(picked, joinPath(MODELS, name), wanted, tell);
+    return name;
   } finally {
     await remove(picked);
   }
-  return folder;
+}
+
+/** The name of a folder, with a number where another model has it: runs know theirs by its name. */
+async function nameFor(added: GPT2Checkpoint, folder: string): Promise<{ name: string; isKept: boolean }> {
+  const print = await fingerprint(added);
+  const taken = (await listModels()).map(({ name }) => name);
+  let name = folder;
+  for (let i = 2; taken.includes(name); i++) {
+    // Null: its files were not all there when the page went away.
+    const other = await openModel(name).then(fingerprint, () => null);
+    if (other === null || other === print) return { name, isKept: other !== null };
+    name = `${folder} ${i}`;
+  }
+  return { name, isKept: false };
+}
+
+/** Copies all files, or leaves nothing. */
+async function copyFiles(
+  from: string,
+  to: string,
+  files: readonly File[],
+  tell: (share: number) => void,
+): Promise<void> {
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  let done = 0;
+  try {
+    for (const { name, size } of files) {
+      tell(done / total);
+      await linkFile(joinPath(from, name), joinPath(to, name));
+      done += size;
+    }
+  } catch (error) {
+    await remove(to);
+    throw error;
+  }
 }

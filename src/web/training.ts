@@ -3,6 +3,8 @@ import { exists, joinPath, remove } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
+import { ConfigError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { parameterList } from "../model/trainable.ts";
@@ -152,6 +154,13 @@ export class Training {
     const named = { ...source.spec, ...source.options } as Record<string, unknown>;
     const config = await runConfig(model, source.data, prepared.options, named);
     if (run.settings.adapter) config.adapter = run.settings.adapter.id;
+    config.base = await fingerprint(model);
+    run.base ??= config.base;
+    if (run.base !== config.base)
+      throw new ConfigError("The model is another one than when this run began", {
+        where: run.settings.model,
+        hint: "choose the folder of the model of before again",
+      });
     return new Training(run, materials, tell, args, prepared, config);
   }
 

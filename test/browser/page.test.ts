@@ -281,10 +281,33 @@ test("a model from a folder is kept in the browser, and can be deleted", async (
   await waitForState(page, "stopped");
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned");
+  // A folder of that name with a damaged model, and one with another model.
+  const weights = readFileSync(join(directory, "model.safetensors"));
+  writeFileSync(join(directory, "model.safetensors"), weights.subarray(0, -4));
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", directory);
+  await page.locator("#model-fault >> text=model.safetensors").waitFor();
+  await page.selectOption("#model", "tiny");
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor();
+  const option = (name: string) => page.locator(`#model option[value="${name}"]`).count();
+  const addFolder = async () => {
+    await page.selectOption("#model", "from-folder");
+    await page.setInputFiles("#folder-files", directory);
+    await page.waitForSelector("#start:not([disabled])");
+  };
+  writeFileSync(join(directory, "model.safetensors"), weights);
+  await addFolder();
+  assert.is(await option("tiny 2"), 0);
+  tinyModel(directory, (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
+  await addFolder();
+  assert.is(await option("tiny 2"), 1);
   await page.selectOption("#model", "tiny");
   await page.click("#model-forget");
   await page.locator("#model-report >> text=4 blocks").waitFor();
-  assert.equal(await page.locator("#model option[value=tiny]").count(), 0);
+  assert.is(await option("tiny"), 0);
+  await addFolder();
+  await page.click("#resume");
+  await page.locator("#runs-fault >> text=The model is another one than when this run began").waitFor();
   // Files that are none.
   await page.selectOption("#model", "from-folder");
   const other = temporaryFolder();

@@ -1,0 +1,20 @@
+/** Which model it is, told by its contents: whatever its folder is called, and whatever was put there since. */
+import { createHasher } from "#platform";
+import type { GPT2Checkpoint } from "./hf.ts";
+
+/**
+ * SHA-256 of a model's config, and of every tensor's name, shape and values, of a matrix the first row: training changes some of
+ * these, whatever it trains, and they are read in a moment where all values of a large model are not.
+ */
+export async function fingerprint(model: GPT2Checkpoint): Promise<string> {
+  const hash = await createHasher("sha256");
+  const text = (value: unknown) => hash.update(new TextEncoder().encode(JSON.stringify(value)));
+  text(model.config);
+  for (const name of model.names) {
+    const shape = model.shape(name);
+    text([name, shape]);
+    const values = await (shape.length > 1 ? model.read(name, 0, 1) : model.read(name));
+    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  return hash.digest();
+}
