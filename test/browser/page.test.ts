@@ -1,14 +1,14 @@
 /** The page in Chromium, from `npm run web`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/device.ts";
 import { Classifier } from "../../src/train/classifier.ts";
 import { temporaryFolder } from "../border.ts";
 import { test } from "../harness.ts";
 import { messages, tinyModel } from "../tiny.ts";
-import { freshPage, openBrowser, openPage, webServer } from "./browser.ts";
+import { freshPage, openBrowser, openPage, type TestPage, webServer } from "./browser.ts";
 import {
   assertAccessible,
   atStep,
@@ -24,26 +24,40 @@ import {
 
 const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
 
-test("a run on WASM from a file to its end: figures, curves, result, words that are typed", async () => {
-  const { page, faults } = await freshPage();
-  await page.waitForSelector("#start:not([disabled])");
-  await assertAccessible(page);
-  await pickFile(page);
-  await page.waitForSelector("text=80 messages, 80 used: 56 to train, 8 to validate, 16 to test.");
-  await set(page, SETTINGS);
-  await start(page);
-  await waitForState(page, "finished");
-  assert.match((await page.textContent("#status"))!, /Finished in \d+ s: \d+\.\d % of 16 test messages right\./);
-  assert.match((await page.textContent("#figures"))!, /Step14 of 14.*CPU, \d+ threads/);
-  // Before the first step, at steps 4, 8 and 12, and at the end.
-  assert.is(await page.locator("#curve-table tbody tr").count(), 5);
-  assert.is(await page.locator("#outcome .confusion tbody tr").count(), 2);
-  await page.fill("#message", "you have won a prize, call now");
-  await page.waitForSelector("#verdict .learned >> text=spam");
-  assert.is(await page.locator("#verdict .base").count(), 1);
-  await assertAccessible(page);
-  assert.equal(faults, []);
-});
+let withGpu: Promise<BrowserContext> | undefined;
+
+/** The page in a browser that has WebGPU. */
+async function gpuPage(): Promise<TestPage & { context: BrowserContext }> {
+  withGpu ??= openBrowser({ webgpu: true });
+  const context = await (await withGpu).browser()!.newContext();
+  return { context, ...(await openPage(context, await webServer())) };
+}
+
+for (const [device, open, computesOn] of [
+  ["wasm", freshPage, "CPU, \\d+ threads"],
+  ["webgpu", gpuPage, "swiftshader \\(webgpu, software driver\\)"],
+] as const)
+  test(`a run on ${device} from a file to its end: figures, curves, result, words that are typed`, async () => {
+    const { page, faults, context } = await open();
+    await page.waitForSelector("#start:not([disabled])");
+    await assertAccessible(page);
+    await pickFile(page);
+    await page.waitForSelector("text=80 messages, 80 used: 56 to train, 8 to validate, 16 to test.");
+    await set(page, { ...SETTINGS, device });
+    await start(page);
+    await waitForState(page, "finished");
+    assert.match((await page.textContent("#status"))!, /Finished in \d+ s: \d+\.\d % of 16 test messages right\./);
+    assert.match((await page.textContent("#figures"))!, new RegExp(`Step14 of 14.*${computesOn}`));
+    // Before the first step, at steps 4, 8 and 12, and at the end.
+    assert.is(await page.locator("#curve-table tbody tr").count(), 5);
+    assert.is(await page.locator("#outcome .confusion tbody tr").count(), 2);
+    await page.fill("#message", "you have won a prize, call now");
+    await page.waitForSelector("#verdict .learned >> text=spam");
+    assert.is(await page.locator("#verdict .base").count(), 1);
+    await assertAccessible(page);
+    assert.equal(faults, []);
+    await context.close();
+  });
 
 /** Settings of a run that is long enough to be interrupted by the page itself, and short enough to wait for. */
 const LONGER = { ...SETTINGS, epochs: 12 };
@@ -354,11 +368,9 @@ test("a rate that blows the loss up: the run ends with the reason and a smaller 
 });
 
 test("on WebGPU, until the device is lost; then from the last state on the CPU", async () => {
-  const context = await openBrowser({ webgpu: true });
-  const { page } = await openPage(context, await webServer());
+  const { page, context } = await gpuPage();
   await begin(page, { ...SETTINGS, device: "webgpu", epochs: 8 });
   await waitForStep(page, 5);
-  assert.match((await page.textContent("#figures"))!, /swiftshader \(webgpu, software driver\)/);
   await killGpuProcess(context.browser()!);
   await page.locator("#run-fault >> text=The device was lost").waitFor();
   await page.click("text=Go on on the CPU");
