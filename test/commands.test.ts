@@ -18,6 +18,8 @@ for (const [name, count] of Object.entries({ train: 12, val: 4, test: 6 }))
 
 const QUICK = ["--model", "model", "--epochs", "2", "--batch-size", "4", "--lr", "0.01"];
 const RUN = [...QUICK, "--data", "messages.csv"];
+/** Of more steps, so that what a test does after the first ones comes before the end. */
+const LONGER = [...RUN, "--epochs", "20"];
 const FILES = [
   "accuracy.svg",
   "adapter/adapter_config.json",
@@ -256,7 +258,7 @@ test("of two runs into one directory one is refused", async () => {
 
 test("what was learned is kept elsewhere where it cannot be saved", async () => {
   let moved = false;
-  const finished = await train([...RUN, "--out", "gone/run", "--json", "--checkpoint-every", "3"], {
+  const finished = await train([...LONGER, "--out", "gone/run", "--json", "--checkpoint-every", "100"], {
     watch: () => {
       if (!moved) renameSync(join(folder, "gone"), join(folder, "moved"));
       if (!moved) writeFileSync(join(folder, "gone"), "");
@@ -265,7 +267,7 @@ test("what was learned is kept elsewhere where it cannot be saved", async () => 
   });
   assertCode(finished, 1);
   assert.match(finished.stderr, /LowrankError: the disk cannot be written to\n {2}where: {4}gone\/run\n/);
-  assert.match(finished.stderr, "no checkpoint at step 3: the disk cannot be written to");
+  assert.match(finished.stderr, "no checkpoint at step 100: the disk cannot be written to");
   const { type, directory } = jsonLines(finished.stdout).at(-1);
   assert.is(type, "saved");
   assert.equal(filesIn(directory), FILES);
@@ -276,7 +278,7 @@ test("--force with checkpoints: the old run stays until the new one is done, whi
   cpSync(join(folder, "first"), join(folder, "old"), { recursive: true });
   const before = snapshot(join(folder, "old"));
   // As a shell completes it; a system's own file is none to refuse, and stays.
-  const again = [...RUN, "--out", "old/", "--force", "--checkpoint-every", "3", "--seed", "3"];
+  const again = [...LONGER, "--out", "old/", "--force", "--checkpoint-every", "3", "--seed", "3"];
   writeFileSync(join(folder, "old", ".DS_Store"), "");
   const stopped = await train([...again, "--json"], {
     watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGHUP"),
