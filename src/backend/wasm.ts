@@ -40,6 +40,13 @@ export interface WasmOptions {
   relaxed?: boolean;
 }
 
+/** Threads where none are asked for: one a core where memory can be shared, else one. */
+export function defaultThreads(): number {
+  return canShare() ? Math.min(MAX_THREADS, parallelism()) : 1;
+}
+
+const canShare = () => typeof SharedArrayBuffer !== "undefined";
+
 /**
  * Opens the CPU backend: on several threads beside the caller's where memory can be shared, else on the caller's own; that of a
  * page is left alone, and one worker computes.
@@ -48,16 +55,15 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0, relaxed: fused = hasRelaxedSimd() } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 64)
     throw new ConfigError("threads make no sense", { expected: "0 to 64", found: String(threads) });
-  const canShare = typeof SharedArrayBuffer !== "undefined";
-  if (!canShare && isPageThread()) return (await import("./remote.ts")).openRemote(options);
-  const count = canShare ? threads || Math.min(MAX_THREADS, parallelism()) : 1;
+  if (!canShare() && isPageThread()) return (await import("./remote.ts")).openRemote(options);
+  const count = (canShare() && threads) || defaultThreads();
   const module = await WebAssembly.compile(await readAsset(fused ? "kernels-relaxed.wasm" : "kernels.wasm"));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });
   const heap = new Heap(memory, FIRST_ADDRESS);
   const kernels = await instantiate(module, memory);
   const scratch = Array.from({ length: count }, () => heap.alloc(kernels.scratch_bytes()));
   const shared: TeamMemory = { memory, scratch, barrierState: heap.alloc(8) };
-  const team = canShare ? await Workers.start(module, shared) : new Alone(kernels, shared);
+  const team = canShare() ? await Workers.start(module, shared) : new Alone(kernels, shared);
   return new WasmBackend(team, heap, fused);
 }
 

@@ -15,16 +15,12 @@ const { values } = parseArgs({ options: { port: { type: "string" } } });
 
 /** Lines "  Name: value" below the pattern of all paths. */
 const headers = [...readFileSync(`${FOLDER}/_headers`, "utf8").matchAll(/^ {2}([\w-]+): (.*)$/gm)];
-const answer = sirv(FOLDER, {
-  etag: true,
-  dev: true,
-  setHeaders: (response) => {
-    for (const [, name, value] of headers) response.setHeader(name, value);
-  },
+const answer = sirv(FOLDER, { etag: true, dev: true });
+const server = createServer((request, response) => {
+  // Here and not by sirv, which leaves them out of "not modified": Safari then refuses a worker that it has in its cache.
+  for (const [, name, value] of headers) response.setHeader(name, value);
+  answer(request, response, () => response.writeHead(404, { "content-type": "text/plain" }).end("not found\n"));
 });
-const server = createServer((request, response) =>
-  answer(request, response, () => response.writeHead(404, { "content-type": "text/plain" }).end("not found\n")),
-);
 
 server.on("error", (error) => {
   // Without a port of the user's own any will do.

@@ -143,7 +143,29 @@ session.listen((event) => {
   if (event.type === "idle") setText(byId("busy"), "");
 });
 
+/** Whether the page has a file system of its own that it can write to. */
+async function hasStorage(): Promise<boolean> {
+  try {
+    await navigator.storage.getDirectory();
+    return "createWritable" in FileSystemFileHandle.prototype;
+  } catch {
+    return false;
+  }
+}
+
 async function begin(): Promise<void> {
+  if (!(await hasStorage())) {
+    const main = document.querySelector("main")!;
+    main.hidden = false;
+    document.querySelector(".skip")!.remove();
+    showFault(main, {
+      name: "ConfigError",
+      summary: "This browser gives the page no storage of its own",
+      expected: "files that a page can keep, as Chrome, Edge, Firefox and Safari from 26 on have them",
+      hint: "A private window, or a setting that blocks site data, can be the reason too.",
+    });
+    return;
+  }
   showEstimate(null);
   // Shown at once with all that is in it, so that nothing moves.
   for (const part of document.querySelectorAll<HTMLElement>("main, footer")) part.hidden = false;
@@ -151,7 +173,7 @@ async function begin(): Promise<void> {
   setText(
     byId("machine"),
     isolated
-      ? `The CPU backend uses ${threads} threads.`
+      ? `The CPU backend uses ${threads === 1 ? "one thread" : `${threads} threads`}.`
       : "This server sends no headers that let a page share memory, so the CPU backend has one thread; `npm run web` sends them.",
   );
   await runs.begin();

@@ -32,6 +32,7 @@ export interface Settings {
 export interface Machine {
   /** Whether memory can be shared between threads; without, the CPU backend has one. */
   isolated: boolean;
+  /** Of the CPU backend. */
   threads: number;
 }
 

@@ -18,7 +18,7 @@ import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type Trai
 import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../train/run-directory.ts";
 import { fineTune } from "../train/trainer.ts";
 import { curveOf, recentOf } from "./curve.ts";
-import { faultOfRun } from "./faults.ts";
+import { asFault, faultOfRun } from "./faults.ts";
 import type { Mistake, Pace, RunRecord, Settings } from "./protocol.ts";
 import { dropData, type Source } from "./sources.ts";
 import { folderOf, keepRun, newId, resultOf, startOf } from "./store.ts";
@@ -272,11 +272,12 @@ export class Training {
     this.count();
     try {
       await keepCheckpoint(folderOf(run.id), checkpoint);
+      run.note = null;
       await keepRun(run);
     } catch (error) {
-      if ((error as Error).name !== "QuotaExceededError") throw error;
-      run.note =
-        "The browser's storage is full: the run goes on, but a reload would lose what it did since its last state.";
+      // What has been learned so far is worth more than a state of it.
+      const { summary } = asFault(error);
+      run.note = `${summary}: the run goes on, but a reload would lose what it did since its last state.`;
     }
     this.tellNow();
   }

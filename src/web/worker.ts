@@ -1,6 +1,7 @@
 /** The page's worker: reads, trains, labels and keeps, so that the page itself never waits. */
 import { exists, joinPath, writeDirectoryAtomic } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
+import { defaultThreads } from "../backend/wasm.ts";
 import type { Objective } from "../config.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import type { DownloadEvent } from "../io/download.ts";
@@ -204,7 +205,7 @@ async function takeAdapter(files: File[], fallback: string, objective?: Objectiv
 }
 
 const api: Api = {
-  machine: async () => ({ isolated: self.crossOriginIsolated, threads: navigator.hardwareConcurrency }),
+  machine: async () => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
   openDevice: async (name) => reportOf(await deviceOf(name)),
   async openModel(name) {
     const { config } = await fetchModel(name);

@@ -109,3 +109,12 @@ test("a newer build replaces the older one as a whole, at the second visit after
   assert.equal(await page.evaluate(() => caches.keys()), ["lowrank-page-newer"]);
   assert.equal(faults, []);
 });
+
+test("what has not changed comes with all headers again: without, Safari refuses a worker out of its cache", async () => {
+  const url = `${await webServer()}/dist/browser/worker.js`;
+  const first = await fetch(url);
+  const again = await fetch(url, { headers: { "if-none-match": first.headers.get("etag")! } });
+  assert.equal([first.status, again.status], [200, 304]);
+  for (const name of ["cross-origin-embedder-policy", "cross-origin-resource-policy", "content-security-policy"])
+    assert.is(again.headers.get(name), first.headers.get(name), name);
+});

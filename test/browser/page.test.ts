@@ -261,6 +261,17 @@ test("a bad file is told of where it was picked, by its line; a good one mends i
   await context.close();
 });
 
+test("without files of its own, as in an older browser, the page says so", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.addInitScript(() => Reflect.deleteProperty(FileSystemFileHandle.prototype, "createWritable"));
+  await page.reload();
+  await page.locator("main >> text=This browser gives the page no storage of its own").waitFor();
+  assert.is(await page.locator("#start").count(), 0);
+  await assertAccessible(page);
+  assert.equal(faults, []);
+  await context.close();
+});
+
 test("two tabs: one trains, the other says so and can start when it has ended", async () => {
   const { page, context } = await freshPage();
   const other = await openPage(context, await webServer());
