@@ -224,7 +224,6 @@ export interface Api {
   readData(settings: Settings): Promise<DataReport>;
   estimate(settings: Settings): Promise<Estimate>;
   runs(): Promise<RunRecord[]>;
-  untilNobodyTrains(): Promise<void>;
   /** Begins a run; it is told of by events. Resolves when it has begun. */
   start(settings: Settings): Promise<string>;
   /** Goes on with a run from its last state; on another device, from then on with other last bits. */

@@ -18,6 +18,8 @@ export class Runs {
   private readonly compared = new Set<string>();
   private shown: string | null = null;
   private pace: Pace | null = null;
+  /** The run that a reload of this tab cut off, until it goes on: as long as the worker of before has not ended, it is elsewhere. */
+  private cutOff = sessionStorage.getItem(TRAINED_HERE);
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
@@ -68,15 +70,13 @@ export class Runs {
     const [latest] = this.runs.values();
     if (latest) this.look(latest);
     else this.draw();
-    const cutOff = sessionStorage.getItem(TRAINED_HERE);
-    if (cutOff !== null) this.attempt(this.goOnWith(cutOff));
   }
 
-  private async goOnWith(id: string): Promise<void> {
-    // The worker of before may not have ended yet.
-    await this.session.untilNobodyTrains();
-    await this.refresh();
-    if (this.runs.get(id)?.state === "interrupted") await this.session.resume(id);
+  private goOn(): void {
+    const run = this.cutOff === null ? undefined : this.runs.get(this.cutOff);
+    if (run?.state === "elsewhere") return;
+    this.cutOff = null;
+    if (run?.state === "interrupted") this.attempt(this.session.resume(run.id));
   }
 
   async start(settings: Settings): Promise<void> {
@@ -98,6 +98,7 @@ export class Runs {
     this.onList();
     if (this.shown !== null && !this.runs.has(this.shown)) this.shown = runs[0]?.id ?? null;
     this.draw();
+    this.goOn();
     await this.tellStorage();
   }
 

@@ -1,5 +1,5 @@
 /** One run in the worker: from its start, or its last state, to its end, told as records and kept as it goes. */
-import { exists, joinPath, remove } from "#platform";
+import { joinPath, remove } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
@@ -218,11 +218,10 @@ export class Training {
   }
 
   private async lastState(): Promise<Checkpoint | undefined> {
-    const folder = folderOf(this.run.id);
-    if (!(await exists(joinPath(folder, "checkpoint")))) return undefined;
-    const checkpoint = await lastCheckpoint(folder);
-    this.steps = [...checkpoint.steps];
-    this.run.evaluations = [...checkpoint.evaluations];
+    // None yet, or a page that went away while it wrote the first one: then the run begins anew.
+    const checkpoint = await lastCheckpoint(folderOf(this.run.id)).catch(() => undefined);
+    this.steps = [...(checkpoint?.steps ?? [])];
+    this.run.evaluations = [...(checkpoint?.evaluations ?? [])];
     this.count();
     return checkpoint;
   }

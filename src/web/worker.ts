@@ -262,7 +262,6 @@ const api: Api = {
     if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => tell({ type: "runs" }));
     return runs.map((run) => (run.id === training?.run.id ? training.run : run));
   },
-  untilNobodyTrains,
   start: (settings) =>
     begin(settings, async (backend) => {
       const materials = await materialsOf(backend, settings);

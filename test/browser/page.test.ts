@@ -160,6 +160,26 @@ test("paused and reloaded, it goes on when it is told to", async () => {
   await context.close();
 });
 
+test("gone away while its first state was written, it begins anew", async () => {
+  const { page, context } = await freshPage();
+  await begin(page, LONGER);
+  await atStep(page, 2, "pause");
+  await waitForState(page, "paused");
+  await page.evaluate(async () => {
+    const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle("runs");
+    for await (const id of runs.keys()) {
+      const states = await (await runs.getDirectoryHandle(id)).getDirectoryHandle("checkpoint");
+      for await (const name of states.keys()) await (await (await states.getFileHandle(name)).createWritable()).close();
+    }
+  });
+  await page.reload();
+  await waitForState(page, "interrupted");
+  await page.click("#resume");
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  await context.close();
+});
+
 test("stopped, it keeps what it has learned, and can go on to the same end", async () => {
   const { page, context } = await freshPage();
   await begin(page, LONGER);
