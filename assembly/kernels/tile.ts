@@ -11,6 +11,7 @@ import { madd } from "./vector";
 export const ROWS: u32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
 /** Eight rows of eight numbers, the last ones not used. */
 export const TILE_BYTES: u32 = 256;
+
 /** Rows of the next tile where `rest` are left: eight make two tiles of four. */
 export function tile_rows(rest: u32): u32 {
   return min<u32>(rest == 7 || rest == 8 ? 4 : ROWS, rest);

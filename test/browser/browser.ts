@@ -105,11 +105,12 @@ export async function openPage(context: BrowserContext, url: string): Promise<Te
   return { page, faults };
 }
 
-let shared: Promise<BrowserContext> | undefined;
+const shared = new Map<boolean, Promise<BrowserContext>>();
 
-/** The page of `npm run web`, with storage of its own, in one browser for all of a test file. */
-export async function freshPage(): Promise<TestPage & { context: BrowserContext }> {
-  shared ??= openBrowser();
-  const context = await (await shared).browser()!.newContext();
+/** The page of `npm run web`, with storage of its own, in one browser for all of a test file; one more with WebGPU. */
+export async function freshPage(webgpu = false): Promise<TestPage & { context: BrowserContext }> {
+  const browser = shared.get(webgpu) ?? openBrowser({ webgpu });
+  shared.set(webgpu, browser);
+  const context = await (await browser).browser()!.newContext();
   return { context, ...(await openPage(context, await webServer())) };
 }

@@ -1,14 +1,14 @@
 /** The page in Chromium, from `npm run web`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/device.ts";
 import { Classifier } from "../../src/train/classifier.ts";
 import { temporaryFolder } from "../border.ts";
 import { test } from "../harness.ts";
 import { messages, tinyModel } from "../tiny.ts";
-import { freshPage, openBrowser, openPage, type TestPage, webServer } from "./browser.ts";
+import { freshPage, openPage, webServer } from "./browser.ts";
 import {
   assertAccessible,
   atStep,
@@ -24,21 +24,12 @@ import {
 
 const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
 
-let withGpu: Promise<BrowserContext> | undefined;
-
-/** The page in a browser that has WebGPU. */
-async function gpuPage(): Promise<TestPage & { context: BrowserContext }> {
-  withGpu ??= openBrowser({ webgpu: true });
-  const context = await (await withGpu).browser()!.newContext();
-  return { context, ...(await openPage(context, await webServer())) };
-}
-
-for (const [device, open, computesOn] of [
-  ["wasm", freshPage, "CPU, \\d+ threads"],
-  ["webgpu", gpuPage, "swiftshader \\(webgpu, software driver\\)"],
+for (const [device, computesOn] of [
+  ["wasm", "CPU, \\d+ threads"],
+  ["webgpu", "swiftshader \\(webgpu, software driver\\)"],
 ] as const)
   test(`a run on ${device} from a file to its end: figures, curves, result, words that are typed`, async () => {
-    const { page, faults, context } = await open();
+    const { page, faults, context } = await freshPage(device === "webgpu");
     await page.waitForSelector("#start:not([disabled])");
     await assertAccessible(page);
     await pickFile(page);
@@ -399,7 +390,7 @@ test("a rate that blows the loss up: the run ends with the reason and a smaller 
 });
 
 test("on WebGPU, until the device is lost; then from the last state on the CPU", async () => {
-  const { page, context } = await gpuPage();
+  const { page, context } = await freshPage(true);
   await begin(page, { ...SETTINGS, device: "webgpu", epochs: 8 });
   await waitForStep(page, 5);
   await killGpuProcess(context.browser()!);
