@@ -7,18 +7,35 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
-/** Base of every error that Lowrank raises on purpose; its message is meant to be read by the person at the keyboard. */
+/** Most characters of one part of a message: a file's contents are quoted, not copied. */
+const LONGEST_PART = 480;
+
+/** A part of a message: without its middle where it is long, control characters (a terminal obeys them) as escapes. */
+function brief(text: string): string {
+  const half = LONGEST_PART / 2;
+  const left = text.length - LONGEST_PART;
+  const short = left <= 0 ? text : `${text.slice(0, half)} [${left} characters left out] ${text.slice(-half)}`;
+  return short.replace(
+    /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
+    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/**
+ * Base of every error that Lowrank raises on purpose; its message is meant to be read by the person at the keyboard, and has
+ * at most some 2 kB.
+ */
 export class LowrankError extends Error {
   // Written out: a page's bundle shortens the names of classes.
   override name = "LowrankError";
   readonly details: ErrorDetails;
 
   constructor(summary: string, details: ErrorDetails = {}) {
-    const lines = [summary];
-    if (details.where !== undefined) lines.push(`  where:    ${details.where}`);
-    if (details.expected !== undefined) lines.push(`  expected: ${details.expected}`);
-    if (details.found !== undefined) lines.push(`  found:    ${details.found}`);
-    if (details.hint !== undefined) lines.push(`  hint:     ${details.hint}`);
+    const lines = [brief(summary)];
+    if (details.where !== undefined) lines.push(`  where:    ${brief(details.where)}`);
+    if (details.expected !== undefined) lines.push(`  expected: ${brief(details.expected)}`);
+    if (details.found !== undefined) lines.push(`  found:    ${brief(details.found)}`);
+    if (details.hint !== undefined) lines.push(`  hint:     ${brief(details.hint)}`);
     super(lines.join("\n"), details.cause === undefined ? undefined : { cause: details.cause });
     this.details = details;
   }

@@ -1,15 +1,11 @@
 /** What the readers of several formats share. */
 import { readBytes } from "#platform";
 import { FormatError } from "../errors.ts";
+import { LIMITS, parseJson } from "./limits.ts";
 
-/** Parses a JSON file; throws FormatError with its path. */
-export async function readJson(path: string): Promise<unknown> {
-  const text = new TextDecoder().decode(await readBytes(path));
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new FormatError("not a JSON file", { where: path, found: (cause as Error).message, cause });
-  }
+/** Parses a JSON file of at most `limit` bytes; throws FormatError with its path, ConfigError where it cannot be read. */
+export async function readJson(path: string, limit: number = LIMITS.json): Promise<unknown> {
+  return parseJson(await readBytes(path, limit), path);
 }
 
 const isText = (value: unknown) => typeof value === "string";

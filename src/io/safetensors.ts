@@ -8,6 +8,7 @@ import { FormatError, ShapeError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type Shape, showShape, sizeOf } from "../tensor.ts";
+import { parseJson } from "./limits.ts";
 
 /** Bytes of one element of each element type of the format. */
 const BYTES = {
@@ -159,12 +160,7 @@ interface Header {
 }
 
 function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new FormatError("the safetensors header is not JSON", { where, cause, hint: "is this a safetensors file?" });
-  }
+  const json = parseJson(bytes, where, "the safetensors header is not JSON");
   if (!isObject(json)) throw new FormatError("the safetensors header is not a JSON object", { where });
   const { __metadata__: metadata = {}, ...entries } = json;
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))

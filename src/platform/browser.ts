@@ -7,7 +7,7 @@
 import { ConfigError, LowrankError } from "../errors.ts";
 import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
-import type { FileContent, FileReader, FileWriter } from "./reader.ts";
+import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
@@ -27,8 +27,10 @@ export async function openFile(path: string): Promise<FileReader> {
   };
 }
 
-export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await (await openBlob(path)).arrayBuffer());
+export async function readBytes(path: string, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
+  const blob = await openBlob(path);
+  checkSize({ name: path, size: blob.size }, limit);
+  return new Uint8Array(await blob.arrayBuffer());
 }
 
 /** A file that was built with the program, by its path inside `dist/` (read-only, always there). */

@@ -24,14 +24,17 @@ import { setFlagsFromString } from "node:v8";
 import { parentPort, Worker } from "node:worker_threads";
 import { lock } from "proper-lockfile";
 import { ConfigError, LowrankError } from "../errors.ts";
-import type { FileContent, FileReader, FileWriter } from "./reader.ts";
+import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = `Node ${process.version}`;
 
+/** Opening a pipe that nobody writes to waits for ever, unless it is told not to. */
+const { O_RDONLY, O_NONBLOCK = 0 } = constants;
+
 /** Opens a file; throws ConfigError where there is none, or none that can be read. */
 export async function openFile(path: string): Promise<FileReader> {
-  const handle = await open(path, "r").catch((error) => unreadable(path, error));
+  const handle = await open(path, O_RDONLY | O_NONBLOCK).catch((error) => unreadable(path, error));
   const stats = await handle.stat();
   if (!stats.isFile()) {
     await handle.close();
@@ -56,9 +59,15 @@ export async function openFile(path: string): Promise<FileReader> {
   };
 }
 
-/** A whole file; throws ConfigError where there is none, or none that can be read. */
-export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await readFile(path).catch((error) => unreadable(path, error)));
+/** A whole file of at most `limit` bytes; throws ConfigError where there is none, none that can be read, or a larger one. */
+export async function readBytes(path: string, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
+  const file = await openFile(path);
+  try {
+    checkSize(file, limit);
+    return await file.read(0, file.size);
+  } finally {
+    await file.close();
+  }
 }
 
 function unreadable(path: string, error: NodeJS.ErrnoException): never {

@@ -1,3 +1,5 @@
+import { ConfigError } from "../errors.ts";
+
 /** A file opened for random access. Offsets and lengths are bytes. */
 export interface FileReader {
   readonly name: string;
@@ -16,4 +18,14 @@ export interface FileWriter {
   readonly size: number;
   write(bytes: Uint8Array): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Throws ConfigError for a file of more than `limit` bytes. */
+export function checkSize({ name, size }: Pick<FileReader, "name" | "size">, limit: number): void {
+  if (size > limit)
+    throw new ConfigError("the file is too large", {
+      where: name,
+      expected: `at most ${limit} bytes`,
+      found: `${size} bytes`,
+    });
 }

@@ -11,6 +11,7 @@ import {
 } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
+import { LIMITS } from "../io/limits.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { lastCheckpoint } from "../train/checkpoint.ts";
 import type { Evaluation } from "../train/metrics.ts";
@@ -50,7 +51,7 @@ export function trialDirectory(out: string, { name }: Pick<Trial, "name">): stri
 export async function readResult(out: string, trial: Trial): Promise<TrialResult | null> {
   const path = joinPath(trialDirectory(out, trial), RESULT);
   if (!(await exists(path))) return null;
-  const result = (await readJson(path)) as TrialResult;
+  const result = (await readJson(path, LIMITS.ownJson)) as TrialResult;
   return result.key === trial.key && isTrialOf(result.options, trial) ? result : null;
 }
 

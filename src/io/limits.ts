@@ -1,0 +1,46 @@
+/** Budgets: how much of anything the readers of bytes from outside take, before they look at what it says. */
+import { FormatError } from "../errors.ts";
+
+export const LIMITS = {
+  /** Bytes of a JSON file. The largest in use, a tokenizer.json with 250,000 tokens, has some 20 MB. */
+  json: 32 << 20,
+  /** Bytes of a JSON file that this program wrote: a sweep keeps the probabilities of every test row. */
+  ownJson: 512 << 20,
+  /** Lists and objects within each other, in JSON. */
+  jsonDepth: 64,
+} as const;
+
+/**
+ * Parses JSON in UTF-8. Throws FormatError, with `summary`, for anything else, and for what is nested deeper than
+ * `LIMITS.jsonDepth`.
+ */
+export function parseJson(bytes: Uint8Array, where: string, summary = "not a JSON file"): unknown {
+  checkDepth(bytes, where);
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new FormatError(summary, { where, found: (cause as Error).message, cause });
+  }
+}
+
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
+
+/** Whoever walks a value that is nested too deep (JSON.stringify does) runs out of stack. */
+function checkDepth(bytes: Uint8Array, where: string): void {
+  let depth = 0;
+  let inText = false;
+  for (let at = 0; at < bytes.length; at++) {
+    const sign = bytes[at];
+    if (inText) {
+      if (sign === BACKSLASH) at++;
+      else if (sign === QUOTE) inText = false;
+    } else if (sign === QUOTE) inText = true;
+    else if (sign === CLOSE_LIST || sign === CLOSE_OBJECT) depth--;
+    else if ((sign === OPEN_LIST || sign === OPEN_OBJECT) && ++depth > LIMITS.jsonDepth)
+      throw new FormatError("JSON that is nested too deep", {
+        where,
+        expected: `at most ${LIMITS.jsonDepth} lists and objects within each other`,
+        found: `one more at byte ${at}`,
+      });
+  }
+}
