@@ -10,15 +10,19 @@ export interface ErrorDetails {
 /** Most characters of one part of a message: a file's contents are quoted, not copied. */
 const LONGEST_PART = 480;
 
-/** A part of a message: without its middle where it is long, control characters (a terminal obeys them) as escapes. */
-function brief(text: string): string {
-  const half = LONGEST_PART / 2;
-  const left = text.length - LONGEST_PART;
-  const short = left <= 0 ? text : `${text.slice(0, half)} [${left} characters left out] ${text.slice(-half)}`;
-  return short.replace(
+/** Text from outside as a terminal may be given it: control characters, which a terminal obeys, as escapes; line ends and tabs stay. */
+export function printable(text: string): string {
+  return text.replace(
     /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
     (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
+}
+
+/** A part of a message: printable, and without its middle where it is long. */
+function brief(text: string): string {
+  const half = LONGEST_PART / 2;
+  const left = text.length - LONGEST_PART;
+  return printable(left <= 0 ? text : `${text.slice(0, half)} [${left} characters left out] ${text.slice(-half)}`);
 }
 
 /**

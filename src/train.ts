@@ -61,14 +61,15 @@ class Printer {
   begin(model: string): void {
     const { source, labels, stats } = this.data;
     console.log(
-      this.json ? JSON.stringify({ type: "data", model, source, labels, stats }) : describeData(this.data, model),
+      this.json
+        ? JSON.stringify({ type: "data", model, source, labels, stats })
+        : describeData(this.data, model, screenWidth()),
     );
   }
 
   event(event: TrainEvent): void {
     if (this.json) {
-      const line = jsonEvent(event);
-      if (line) console.log(JSON.stringify(line));
+      if (event.type !== "end") console.log(JSON.stringify(jsonEvent(event)));
       return;
     }
     switch (event.type) {
@@ -91,8 +92,14 @@ class Printer {
         break;
       case "end":
         this.stop();
-        console.log(describeResult(event.result, this.data));
     }
+  }
+
+  /** What came of the run. */
+  result(result: TrainResult): void {
+    console.log(
+      this.json ? JSON.stringify(jsonEvent({ type: "end", result })) : describeResult(result, this.data, screenWidth()),
+    );
   }
 
   saved(
@@ -122,8 +129,13 @@ class Printer {
   }
 }
 
+/** Columns of the terminal; undefined where the output goes elsewhere. */
+function screenWidth(): number | undefined {
+  return process.stdout.columns;
+}
+
 /** An event without what is large: tensors, the plan, single predictions. */
-function jsonEvent(event: TrainEvent): object | null {
+function jsonEvent(event: TrainEvent): object {
   if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
   if (event.type !== "end") return event;
   const { options, stats, before, after, seconds, aborted } = event.result;
@@ -179,9 +191,10 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
     if (!result) return 130;
     const replace = replaces || begun;
     const files = [...runCharts(result), ...(config.trial ? [resultFile(resultOf(config.trial, result))] : [])];
+    // What was learned is saved before anything is printed.
     const { saved, place, fault } = await saveSomewhere(out, (directory) =>
       saveRun(directory, config, result, files, replace),
-    );
+    ).finally(() => printer.result(result));
     if (begun && kept !== out && !fault) await remove(kept);
     printer.saved(place, result, saved);
     if (fault) throw fault;

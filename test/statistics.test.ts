@@ -1,5 +1,14 @@
 import * as assert from "uvu/assert";
-import { classMeasures, confusionMatrix, mcnemar, rocAuc, summarize, wilson } from "../src/report/statistics.ts";
+import {
+  cellsOf,
+  classMeasures,
+  confusionsOf,
+  mcnemar,
+  mistakesOf,
+  rocAuc,
+  summarize,
+  wilson,
+} from "../src/report/statistics.ts";
 import { Rng } from "../src/rng.ts";
 import { test } from "./harness.ts";
 
@@ -48,26 +57,41 @@ test("McNemar's exact test against figures computed with whole binomials", () =>
 });
 const MCNEMAR_400_460 = 0.04416954819458901;
 
-test("confusion, precision, recall and F1 of a worked example", () => {
-  const confusion = confusionMatrix([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1], 2);
-  assert.equal(confusion, [
-    [2, 1],
-    [1, 3],
+test("confusions, the most frequent mistakes, precision, recall and F1 of a worked example", () => {
+  const confusions = confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]);
+  assert.equal(confusions, [
+    { truth: 0, said: 0, rows: 2 },
+    { truth: 0, said: 1, rows: 1 },
+    { truth: 1, said: 0, rows: 1 },
+    { truth: 1, said: 1, rows: 3 },
   ]);
-  const { precision, recall, f1 } = classMeasures(confusion, 1);
-  near(precision, 3 / 4);
-  near(recall, 3 / 4);
-  near(f1, 3 / 4);
-  assert.equal(
-    classMeasures(
-      [
-        [5, 0],
-        [2, 0],
-      ],
-      1,
-    ),
-    { precision: 0, recall: 0, f1: 0 },
-  );
+  const cell = cellsOf(confusions);
+  assert.equal([cell(1, 1), cell(0, 1), cell(2, 0)], [3, 1, 0]);
+  const [first, second] = classMeasures(confusions, 2);
+  near(first!.precision, 2 / 3);
+  near(second!.precision, 3 / 4);
+  near(second!.recall, 3 / 4);
+  near(second!.f1, 3 / 4);
+  // Nobody said the second class.
+  const silent = confusionsOf([0, 0, 1], [0, 0, 0]);
+  assert.equal(classMeasures(silent, 2)[1], { precision: 0, recall: 0, f1: 0 });
+  const many = confusionsOf([4, 4, 9, 9, 9, 1], [9, 9, 4, 4, 4, 1]);
+  assert.equal(mistakesOf(many), [
+    { truth: 9, said: 4, rows: 3 },
+    { truth: 4, said: 9, rows: 2 },
+  ]);
+});
+
+test("McNemar's test leaves out rows that either side has not decided, whichever comes first", () => {
+  const [first, second] = pair(3, 9);
+  const halves = [null, null, true, false] as const;
+  const others = [true, false, null, null] as const;
+  const one = mcnemar([...first, ...halves], [...second, ...others]);
+  const two = mcnemar([...second, ...others], [...first, ...halves]);
+  assert.equal([one.onlyFirst, one.onlySecond, one.undecided], [3, 9, 4]);
+  assert.equal([two.onlyFirst, two.onlySecond, two.undecided], [9, 3, 4]);
+  near(one.p, 0.14599609375, 1e-10);
+  assert.is(one.p, two.p);
 });
 
 test("the area under the ROC curve is the share of pairs in order", () => {

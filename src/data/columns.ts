@@ -120,6 +120,23 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
   return { text, label, textName: names[text] ?? "", labelName: names[label] ?? "" };
 }
 
+/** More classes than these are rarely meant. */
+const MANY_CLASSES = 20;
+
+/** What lets one doubt that the label column is the right one, for people; null where nothing does. */
+export function labelDoubt(labels: readonly string[]): string | null {
+  const count = labels.length;
+  if (count <= MANY_CLASSES) return null;
+  const numbers = labels.filter((label) => /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i.test(label));
+  if (numbers.length > 0.9 * count && numbers.some((label) => /[.,]/.test(label)))
+    return (
+      `${count} classes, decimal numbers (${nameList(numbers.slice(0, 3))}): every number is a class of its own, near ones as ` +
+      "different as far ones. Numbers cannot be predicted (no regression): sort them into a few classes, such as low and high, " +
+      "or take another column as the label"
+    );
+  return `${count} classes: ${nameList(labels)}. Is it the right label column?`;
+}
+
 function plain(name: string): string {
   return name.trim().toLowerCase();
 }

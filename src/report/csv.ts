@@ -79,8 +79,12 @@ export const LM_LOSSES_COLUMNS = [
 ] as const;
 export type LmLossesRow = Record<(typeof LM_LOSSES_COLUMNS)[number], Field>;
 
+/** One row a pair of classes that occurs on the test set, confusion.csv. */
+export const CONFUSION_COLUMNS = ["truth", "said", "rows"] as const;
+
 /**
- * A header line and one line a row, ended by CRLF. Numbers are written in full, so that they read back as they were.
+ * A header line and one line a row, ended by CRLF. Everything reads back as it was: numbers are written in full,
+ * and a label stays as it is where a spreadsheet would take it for a formula.
  * Throws FormatError where a row has a key that is no column, or lacks one.
  */
 export function toCsv<C extends string>(columns: readonly C[], rows: readonly Readonly<Record<C, Field>>[]): string {

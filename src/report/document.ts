@@ -1,4 +1,5 @@
 /** A report as blocks, written once and rendered as Markdown and as one HTML file. */
+import { printable } from "../errors.ts";
 
 export type Block =
   | { kind: "heading"; level: 1 | 2; text: string }
@@ -13,28 +14,31 @@ export function toMarkdown(blocks: readonly Block[]): string {
   return `${blocks.map(blockToMarkdown).join("\n\n")}\n`;
 }
 
+/** Text as Markdown that shows it as it is, in one line: a line end would end a cell. */
+function escapeMarkdown(text: string | number): string {
+  return printable(String(text))
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(/[\\|`*_<>[\]&~$]/g, "\\$&");
+}
+
 function blockToMarkdown(block: Block): string {
-  // A cell is one line, and a bar would end it.
-  const cell = (value: string | number) =>
-    String(value)
-      .replaceAll(/\s+/g, " ")
-      .replaceAll(/[\\|`*_<>[\]]/g, "\\$&");
   switch (block.kind) {
     case "heading":
-      return `${"#".repeat(block.level)} ${block.text}`;
+      return `${"#".repeat(block.level)} ${escapeMarkdown(block.text)}`;
     case "text":
-      return block.text;
+      // A paragraph that begins like a list or a heading would be one.
+      return escapeMarkdown(block.text.trim()).replace(/^(\d*)([-+#=.)])/, "$1\\$2");
     case "table": {
-      const line = (cells: readonly (string | number)[]) => `| ${cells.map(cell).join(" | ")} |`;
+      const line = (cells: readonly (string | number)[]) => `| ${cells.map(escapeMarkdown).join(" | ")} |`;
       return [line(block.header), `|${" --- |".repeat(block.header.length)}`, ...block.rows.map(line)].join("\n");
     }
     case "figure":
-      return `![${block.caption}](figures/${block.name}.svg)`;
+      return `![${escapeMarkdown(block.caption)}](figures/${block.name}.svg)`;
   }
 }
 
 function escapeHtml(text: string | number): string {
-  return String(text)
+  return printable(String(text))
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")
@@ -44,9 +48,10 @@ function escapeHtml(text: string | number): string {
 const STYLE = `
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; font-size: .9rem; }
+.scroll { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
-td:first-child { white-space: nowrap; }
+td, th { max-width: 30rem; overflow-wrap: anywhere; min-width: 3.5rem; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
@@ -64,7 +69,8 @@ function blockToHtml(block: Block): string {
       const cells = (tag: string, row: readonly (string | number)[]) =>
         row.map((cell, i) => `<${tag}${numeric[i] ? ' class="n"' : ""}>${escapeHtml(cell)}</${tag}>`).join("");
       const rows = block.rows.map((row) => `<tr>${cells("td", row)}</tr>`).join("\n");
-      return `<table>\n<thead><tr>${cells("th", block.header)}</tr></thead>\n<tbody>\n${rows}\n</tbody>\n</table>`;
+      const label = escapeHtml(block.header.slice(0, 3).join(", "));
+      return `<div class="scroll" tabindex="0" role="region" aria-label="${label}">\n<table>\n<thead><tr>${cells("th", block.header)}</tr></thead>\n<tbody>\n${rows}\n</tbody>\n</table>\n</div>`;
     }
     case "figure":
       return `<figure role="img" aria-label="${escapeHtml(block.caption)}">\n${block.svg}\n<figcaption>${escapeHtml(block.caption)}</figcaption>\n</figure>`;

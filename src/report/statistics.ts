@@ -1,4 +1,4 @@
-/** What a handful of test rows can tell: intervals, paired comparisons, and the measures of a binary classifier. */
+/** What a handful of test rows can tell: intervals, paired comparisons, and the measures of a classifier. */
 
 /** An interval of a share, within [0, 1]. */
 export interface Interval {
@@ -37,21 +37,28 @@ export interface McNemar {
   /** Rows that only the first classifier has right, and only the second. */
   onlyFirst: number;
   onlySecond: number;
+  /** Rows that one of the two has neither right nor wrong. */
+  undecided: number;
   /** Two-sided p-value of the exact binomial test. */
   p: number;
 }
 
+/** Whether a row is right; null where that is undecided. */
+export type Verdict = boolean | null;
+
 /**
  * McNemar's test of two classifiers on the same rows (McNemar 1947), in its exact form: under the null hypothesis each of
- * the rows on which they differ is a fair coin.
+ * the rows on which they differ is a fair coin. A row that is undecided with either of them is left out.
  */
-export function mcnemar(first: readonly boolean[], second: readonly boolean[]): McNemar {
+export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): McNemar {
   if (first.length !== second.length) throw new RangeError(`${first.length} rows against ${second.length}`);
   let onlyFirst = 0;
   let onlySecond = 0;
+  let undecided = 0;
   first.forEach((right, i) => {
-    if (right && !second[i]) onlyFirst++;
-    if (!right && second[i]) onlySecond++;
+    if (right === null || second[i] === null) undecided++;
+    else if (right && !second[i]) onlyFirst++;
+    else if (!right && second[i]) onlySecond++;
   });
   const n = onlyFirst + onlySecond;
   const smaller = Math.min(onlyFirst, onlySecond);
@@ -62,16 +69,39 @@ export function mcnemar(first: readonly boolean[], second: readonly boolean[]): 
     tail += Math.exp(logChoose - n * Math.LN2);
     logChoose += Math.log(n - k) - Math.log(k + 1);
   }
-  return { onlyFirst, onlySecond, p: Math.min(1, 2 * tail) };
+  return { onlyFirst, onlySecond, undecided, p: Math.min(1, 2 * tail) };
 }
 
-/** Rows of truth, columns of what was said: counts [classes][classes]. */
-export function confusionMatrix(truth: readonly number[], said: readonly number[], classes: number): number[][] {
-  const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+/** Classes that are listed one by one, in a matrix too; of more, those that are confused most are shown. */
+export const LISTED_CLASSES = 12;
+
+/** So many rows of the class `truth` were labelled `said`. */
+export interface Confusion {
+  truth: number;
+  said: number;
+  rows: number;
+}
+
+/** The confusion matrix without its zeros, which are nearly all of it where there are many classes: by truth, then by what was said. */
+export function confusionsOf(truth: readonly number[], said: readonly number[]): Confusion[] {
+  const counts = new Map<number, Map<number, number>>();
   truth.forEach((t, i) => {
-    counts[t]![said[i]!]!++;
+    const row = counts.get(t) ?? new Map<number, number>();
+    counts.set(t, row.set(said[i]!, (row.get(said[i]!) ?? 0) + 1));
   });
-  return counts;
+  const sorted = <T>(map: ReadonlyMap<number, T>) => [...map].sort(([a], [b]) => a - b);
+  return sorted(counts).flatMap(([t, row]) => sorted(row).map(([s, rows]) => ({ truth: t, said: s, rows })));
+}
+
+/** A cell [truth][said] of the whole matrix. */
+export function cellsOf(confusions: readonly Confusion[]): (truth: number, said: number) => number {
+  const cells = new Map(confusions.map(({ truth, said, rows }) => [`${truth} ${said}`, rows]));
+  return (truth, said) => cells.get(`${truth} ${said}`) ?? 0;
+}
+
+/** Classes taken for others, the most rows first; those with as many rows as they came. */
+export function mistakesOf(confusions: readonly Confusion[]): Confusion[] {
+  return confusions.filter(({ truth, said }) => truth !== said).sort((a, b) => b.rows - a.rows);
 }
 
 export interface ClassMeasures {
@@ -80,14 +110,20 @@ export interface ClassMeasures {
   f1: number;
 }
 
-/** Precision, recall and F1 of one class; 0 where nothing was said or nothing is there, as scikit-learn has it. */
-export function classMeasures(confusion: readonly (readonly number[])[], positive: number): ClassMeasures {
-  const hits = confusion[positive]![positive]!;
-  const said = confusion.reduce((sum, row) => sum + row[positive]!, 0);
-  const there = confusion[positive]!.reduce((a, b) => a + b, 0);
-  const precision = said === 0 ? 0 : hits / said;
-  const recall = there === 0 ? 0 : hits / there;
-  return { precision, recall, f1: hits === 0 ? 0 : (2 * precision * recall) / (precision + recall) };
+/** Precision, recall and F1 of every class; 0 where nothing was said or nothing is there, as scikit-learn has it. */
+export function classMeasures(confusions: readonly Confusion[], classes: number): ClassMeasures[] {
+  const zeros = () => new Array<number>(classes).fill(0);
+  const [there, named, right] = [zeros(), zeros(), zeros()];
+  for (const { truth, said, rows } of confusions) {
+    there[truth]! += rows;
+    named[said]! += rows;
+    if (truth === said) right[truth]! += rows;
+  }
+  return right.map((hits, i) => {
+    const precision = named[i] === 0 ? 0 : hits / named[i]!;
+    const recall = there[i] === 0 ? 0 : hits / there[i]!;
+    return { precision, recall, f1: hits === 0 ? 0 : (2 * precision * recall) / (precision + recall) };
+  });
 }
 
 /**

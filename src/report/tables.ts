@@ -1,5 +1,6 @@
-/** Aligned tables for a terminal. */
-import Table from "cli-table3";
+/** Aligned tables for a terminal, in a time that grows as their cells do. */
+import stringWidth from "string-width";
+import { oneLine } from "./text.ts";
 
 export interface Column<Row> {
   header: string;
@@ -9,16 +10,44 @@ export interface Column<Row> {
   digits?: number;
 }
 
-/** A table with one line a row, without colours, ready to print (no line break at its end). */
-export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
+/** Columns of a terminal that a cell takes at most, and at least where its table has to be narrower. */
+const LONGEST_CELL = 60;
+const SHORTEST_CELL = 12;
+
+/**
+ * A table with one line a row, without colours, ready to print (no line break at its end). Texts are cut so that it has at
+ * most `width` columns where that can be: the widest column first.
+ */
+export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width = 120): string {
   const values = rows.map((row) => columns.map(({ value }) => value(row)));
-  const table = new Table({
-    head: columns.map(({ header }) => header),
-    colAligns: columns.map((_, i) => (isNumeric(values.map((row) => row[i]!)) ? "right" : "left")),
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of values) table.push(row.map((value, i) => show(value, columns[i]!.digits)));
-  return table.toString();
+  const numeric = columns.map((_, i) => isNumeric(values.map((row) => row[i]!)));
+  const cells = [
+    columns.map(({ header }) => oneLine(header, LONGEST_CELL)),
+    ...values.map((row) => row.map((value, i) => show(value, columns[i]!.digits))),
+  ];
+  const widths = columns.map((_, i) => cells.reduce((most, row) => Math.max(most, stringWidth(row[i]!)), 0));
+  for (let over = widthOf(widths) - width; over > 0; over--) {
+    const texts = widths.map((of, i) => (numeric[i] ? 0 : of));
+    const widest = Math.max(...texts);
+    if (widest > SHORTEST_CELL) widths[texts.indexOf(widest)]!--;
+  }
+  const line = (row: readonly string[]) => {
+    const padded = row.map((cell, i) => {
+      const text = stringWidth(cell) > widths[i]! ? oneLine(cell, widths[i]!) : cell;
+      const space = " ".repeat(widths[i]! - stringWidth(text));
+      return numeric[i] ? ` ${space}${text} ` : ` ${text}${space} `;
+    });
+    return `│${padded.join("│")}│`;
+  };
+  const rule = (left: string, middle: string, right: string) =>
+    left + widths.map((of) => "─".repeat(of + 2)).join(middle) + right;
+  const [head, ...body] = cells.map(line);
+  return [rule("┌", "┬", "┐"), head, rule("├", "┼", "┤"), ...body, rule("└", "┴", "┘")].join("\n");
+}
+
+/** Columns that a table takes, with its frame. */
+function widthOf(widths: readonly number[]): number {
+  return widths.reduce((sum, width) => sum + width + 3, 1);
 }
 
 function isNumeric(values: (string | number | null)[]): boolean {
@@ -27,6 +56,6 @@ function isNumeric(values: (string | number | null)[]): boolean {
 
 function show(value: string | number | null, digits?: number): string {
   if (value === null) return "-";
-  if (typeof value === "string" || digits === undefined) return String(value);
-  return value.toFixed(digits);
+  if (typeof value === "string") return oneLine(value, LONGEST_CELL);
+  return digits === undefined ? String(value) : value.toFixed(digits);
 }

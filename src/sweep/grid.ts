@@ -94,7 +94,7 @@ function combinations(arm: Arm): Record<string, unknown>[] {
 }
 
 /** What does not matter in a mode takes its default, so that the same run has the same key. */
-function normalize(options: TrainOptions): TrainOptions {
+export function normalize(options: TrainOptions): TrainOptions {
   const { rank, alpha, scaling, init, targets, layers, dtype } = DEFAULTS;
   if (options.mode === "lora") return options;
   // In mode all nothing is frozen.

@@ -6,18 +6,24 @@ import { findLeaks } from "../data/duplicates.ts";
 import { METRICS_COLUMNS, toCsv } from "../report/csv.ts";
 import { type Block, toHtml, toMarkdown } from "../report/document.ts";
 import {
+  cellsOf,
   classMeasures,
-  confusionMatrix,
+  confusionsOf,
   type Interval,
+  LISTED_CLASSES,
   mcnemar,
+  mistakesOf,
   rocAuc,
   type Summary,
   summarize,
+  type Verdict,
   wilson,
 } from "../report/statistics.ts";
 import { accuracyOverSize, heatMap, lossCurves } from "../report/sweep-charts.ts";
+import { oneLine } from "../report/text.ts";
+import { PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
 import { metricsRow } from "../train/run-tables.ts";
-import { describeTrial } from "./grid.ts";
+import { describeTrial, isTrialOf, normalize } from "./grid.ts";
 import type { TrialResult } from "./store.ts";
 
 /** Trials that differ in their seed alone. */
@@ -33,6 +39,10 @@ interface Cell {
   interval: Interval;
   minutes: number;
 }
+
+/** Columns that names and labels, and messages, take at most. */
+const LONGEST_NAME = 60;
+const LONGEST_MESSAGE = 400;
 
 /** Below this a difference is called one. */
 const SIGNIFICANT = 0.05;
@@ -53,7 +63,7 @@ function toCells(results: readonly TrialResult[], rows: number): Cell[] {
     const { options, model } = trials[0]!;
     const test = summarize(trials.map(({ after }) => after.test.accuracy));
     return {
-      label: describeTrial({ options }) + (models.size > 1 ? `, ${model}` : ""),
+      label: describeTrial({ options }) + (models.size > 1 ? `, ${oneLine(model, LONGEST_NAME)}` : ""),
       mode: options.mode,
       rank: options.rank,
       alpha: options.alpha,
@@ -72,11 +82,32 @@ function bestOf(cells: readonly Cell[]): Cell | undefined {
   return [...cells].sort((a, b) => b.val.mean - a.val.mean || loss(a) - loss(b))[0];
 }
 
-/** Whether each test row was right: by most of the seeds. */
-function rightRows(cell: Cell, truth: readonly number[]): boolean[] {
-  return truth.map(
-    (label, row) => 2 * cell.trials.filter(({ said }) => said[row] === label).length > cell.trials.length,
-  );
+/** Whether each test row was right: by most of the seeds; undecided where as many have it wrong. */
+function verdictsOf({ trials }: Cell, truth: readonly number[]): Verdict[] {
+  return truth.map((label, row) => {
+    const right = trials.filter(({ said }) => said[row] === label).length;
+    return 2 * right === trials.length ? null : 2 * right > trials.length;
+  });
+}
+
+/** Settings that the published figures name, or that change no result. */
+const FREE = ["mode", "rank", "alpha", "seed", "evalEvery"] as const satisfies (keyof TrainOptions)[];
+
+/**
+ * The published test accuracy of a setting; undefined where there is none: it is of the experiment's own rows of the SMS
+ * collection, padded to the longest, and of GPT-2 124M with the published program's settings.
+ */
+function publishedOf({ mode, rank, alpha, trials: [trial] }: Cell, data: LoadedDataset): number | undefined {
+  const { origin, split, train, stats } = data;
+  const rows = origin.name === published.data && split === "experiment" && stats.copies === 0;
+  const padded = train.padTo === stats.train.max && [stats.train, stats.val, stats.test].every(({ cut }) => cut === 0);
+  const { model, options } = trial!;
+  const free = Object.fromEntries(FREE.map((key) => [key, options[key]]));
+  const settings = isTrialOf(options, { options: normalize(resolveOptions({ ...PAPER, ...free })) });
+  if (!(rows && padded && settings && published.models.includes(model))) return undefined;
+  return mode === "lora"
+    ? published.lora.find((cell) => cell.rank === rank && cell.alpha === alpha)?.test
+    : published.baselines.find((baseline) => baseline.mode === mode)?.test;
 }
 
 /** Writes the report of finished trials into the sweep's folder. Returns its text for the terminal. */
@@ -105,9 +136,10 @@ export function reportBlocks(results: readonly TrialResult[], data: LoadedDatase
   return [
     { kind: "heading", level: 1, text: "LoRA on GPT-2: a sweep" },
     { kind: "text", text: about(results, data) },
+    ...aboutPublished(cells, data),
     ...aboutLeaks(leaks, data),
     ...grid(lora, data),
-    ...allCells(cells, truth, leaks),
+    ...allCells(cells, data, truth, leaks),
     ...(best ? comparisons(best, cells, truth) : []),
     ...figures(cells, best),
     ...(best ? details(best, data, truth) : []),
@@ -131,8 +163,14 @@ function about(results: readonly TrialResult[], { source, stats }: LoadedDataset
     `${distinct(({ options }) => options.schedule)}, ${distinct(({ options }) => options.epochs)} epochs of batches of ` +
     `${distinct(({ options }) => options.batchSize)}; ${adapters}classified at ${distinct(({ options }) => options.pooling)}; ` +
     `device ${distinct(({ device }) => device)}. Intervals are Wilson's, 95 %, for ${stats.test.rows} test rows: one row is ` +
-    `${percent(1 / stats.test.rows)} points; ± and sd are over the seeds. Published figures are of GPT-2 124M with one seed on ${published.rows} rows.`
+    `${percent(1 / stats.test.rows)} points; ± and sd are over the seeds.`
   );
+}
+
+function aboutPublished(cells: readonly Cell[], data: LoadedDataset): Block[] {
+  if (cells.every((cell) => publishedOf(cell, data) === undefined)) return [];
+  const text = `Published figures are of ${published.of}: one seed each, the same ${published.rows} test rows and the same settings as here.`;
+  return [{ kind: "text", text }];
 }
 
 /** What is wrong with the data itself, for whoever reads the accuracies. */
@@ -157,13 +195,11 @@ function grid(lora: readonly Cell[], data: LoadedDataset): Block[] {
   const alphas = unique(({ alpha }) => alpha);
   if (ranks.length < 2 || alphas.length < 2 || lora.length !== ranks.length * alphas.length) return [];
   const find = (rank: number, alpha: number) => lora.find((cell) => cell.rank === rank && cell.alpha === alpha);
-  const theirs = (rank: number, alpha: number) =>
-    published.lora.find((cell) => cell.rank === rank && cell.alpha === alpha)?.test;
   const show = (rank: number, alpha: number) => {
     const cell = find(rank, alpha);
     if (!cell) return "-";
     const spread = cell.test.n > 1 ? ` ± ${percent(cell.test.sd)}` : "";
-    const other = theirs(rank, alpha);
+    const other = publishedOf(cell, data);
     return `${percent(cell.test.mean)}${spread} (${range(cell.interval)})${other === undefined ? "" : `; published ${percent(other)}`}`;
   };
   return [
@@ -185,16 +221,13 @@ function grid(lora: readonly Cell[], data: LoadedDataset): Block[] {
   ];
 }
 
-function allCells(cells: readonly Cell[], truth: readonly number[], leaks: Uint32Array): Block[] {
+function allCells(cells: readonly Cell[], data: LoadedDataset, truth: readonly number[], leaks: Uint32Array): Block[] {
   const leaked = new Set(leaks);
   const clean = [...truth.keys()].filter((row) => !leaked.has(row));
   const accuracyOnClean = ({ said }: TrialResult) => mean(clean.map((row) => (said[row] === truth[row] ? 1 : 0)));
-  const theirs = ({ mode, rank, alpha }: Cell) =>
-    mode === "lora"
-      ? published.lora.find((cell) => cell.rank === rank && cell.alpha === alpha)?.test
-      : published.baselines.find((baseline) => baseline.mode === mode)?.test;
+  const anyPublished = cells.some((cell) => publishedOf(cell, data) !== undefined);
   const show = (cell: Cell) => {
-    const other = theirs(cell);
+    const other = publishedOf(cell, data);
     return [
       cell.label,
       cell.trials.length,
@@ -203,7 +236,7 @@ function allCells(cells: readonly Cell[], truth: readonly number[], leaks: Uint3
       cell.test.n > 1 ? percent(cell.test.sd) : "-",
       range(cell.interval),
       ...(leaked.size > 0 ? [clean.length > 0 ? percent(mean(cell.trials.map(accuracyOnClean))) : "-"] : []),
-      other === undefined ? "-" : percent(other),
+      ...(anyPublished ? [other === undefined ? "-" : percent(other)] : []),
       cell.trials[0]!.trainable,
       cell.minutes.toFixed(2),
       (cell.trials[0]!.memory / 1e6).toPrecision(3),
@@ -216,9 +249,14 @@ function allCells(cells: readonly Cell[], truth: readonly number[], leaks: Uint3
       header: [
         ...["run", "seeds", "validation %", "test %", "sd", "95 % interval"],
         ...(leaked.size > 0 ? ["test %, no copies"] : []),
-        ...["published", "learns", "minutes", "MB"],
+        ...(anyPublished ? ["published"] : []),
+        ...["learns", "minutes", "MB"],
       ],
       rows: cells.map(show),
+    },
+    {
+      kind: "text",
+      text: "MB is the most memory that a run takes at a time, with the blocks that run once a message before it and what they leave.",
     },
   ];
 }
@@ -227,7 +265,8 @@ function comparisons(best: Cell, cells: readonly Cell[], truth: readonly number[
   const baselines = cells.filter(({ mode }) => mode !== "lora");
   const others = baselines.length > 0 ? baselines : cells.filter((cell) => cell !== best);
   if (others.length === 0) return [];
-  const right = rightRows(best, truth);
+  const right = verdictsOf(best, truth);
+  const splits = [best, ...others].some(({ trials }) => trials.length % 2 === 0);
   return [
     {
       kind: "heading",
@@ -238,16 +277,25 @@ function comparisons(best: Cell, cells: readonly Cell[], truth: readonly number[
       kind: "text",
       text:
         `The best LoRA setting by validation accuracy is ${best.label}. McNemar's exact test on the same test rows` +
-        `${best.trials.length > 1 ? ", each decided by most of the seeds" : ""}; differences with p of ${SIGNIFICANT} or more are not distinguishable from chance. ` +
+        `${best.trials.length > 1 ? ", each decided by most of the seeds" : ""}` +
+        `${splits ? "; a row that half of a setting's seeds have right is undecided, and left out of its comparisons" : ""}; differences with p of ${SIGNIFICANT} or more are not distinguishable from chance. ` +
         `p is that of each comparison alone: of 20 comparisons of equals one is expected below ${SIGNIFICANT}.`,
     },
     {
       kind: "table",
-      header: ["against", "only the best right", "only the other right", "p", "verdict"],
+      header: [
+        "against",
+        "only the best right",
+        "only the other right",
+        ...(splits ? ["undecided"] : []),
+        "p",
+        "verdict",
+      ],
       rows: others.map((other) => {
-        const { onlyFirst, onlySecond, p } = mcnemar(right, rightRows(other, truth));
+        const { onlyFirst, onlySecond, undecided, p } = mcnemar(right, verdictsOf(other, truth));
         const winner = onlyFirst > onlySecond ? "the best LoRA is better" : "the other is better";
-        return [other.label, onlyFirst, onlySecond, p.toPrecision(2), p < SIGNIFICANT ? winner : "not distinguishable"];
+        const verdict = p < SIGNIFICANT ? winner : "not distinguishable";
+        return [other.label, onlyFirst, onlySecond, ...(splits ? [undecided] : []), p.toPrecision(2), verdict];
       }),
     },
   ];
@@ -278,35 +326,75 @@ function figures(cells: readonly Cell[], best: Cell | undefined): Block[] {
   ];
 }
 
+/** Rows of a table that would have more. */
+const SHOWN_ROWS = 100;
+
 /** Confusion, precision, recall, F1, ROC-AUC and the mistakes of the best run's first seed. */
-function details(best: Cell, data: LoadedDataset, truth: readonly number[]): Block[] {
-  const { labels, test } = data;
-  const { said, probabilities, options } = best.trials[0]!;
-  const confusion = confusionMatrix(truth, said, labels.length);
-  const measures = labels.map((label, positive) => {
-    const { precision, recall, f1 } = classMeasures(confusion, positive);
+function details(best: Cell, { labels, test }: LoadedDataset, truth: readonly number[]): Block[] {
+  const trial = best.trials[0]!;
+  const { said, probability } = trial;
+  const names = labels.map((label) => oneLine(label, LONGEST_NAME));
+  const sure = truth
+    .flatMap((label, row) => (said[row] === label ? [] : [row]))
+    .sort((a, b) => probability[b]! - probability[a]!);
+  const shown = sure.slice(0, SHOWN_ROWS).map((row) => {
+    const text = oneLine(test.text(row), LONGEST_MESSAGE);
+    return [names[truth[row]!]!, names[said[row]!]!, probability[row]!.toFixed(3), text];
+  });
+  const count = sure.length > shown.length ? `; the ${shown.length} surest` : "";
+  return [
+    { kind: "heading", level: 2, text: `The best run: ${best.label}, seed ${trial.options.seed}` },
+    ...(labels.length > LISTED_CLASSES ? manyClasses(trial, names, truth) : fewClasses(trial, names, truth)),
+    { kind: "text", text: `${sure.length} of ${truth.length} test messages are labelled wrong${count}:` },
+    ...(shown.length > 0
+      ? [{ kind: "table" as const, header: ["truth", "said", "probability", "message"], rows: shown }]
+      : []),
+  ];
+}
+
+/** The whole confusion matrix and the measures of every class. */
+function fewClasses({ said, probabilities }: TrialResult, names: readonly string[], truth: readonly number[]): Block[] {
+  const confusions = confusionsOf(truth, said);
+  const cell = cellsOf(confusions);
+  const measures = classMeasures(confusions, names.length).map(({ precision, recall, f1 }, positive) => {
     const auc = rocAuc(
       truth.map((t) => t === positive),
-      probabilities.map((p) => p[positive]!),
+      probabilities!.map((p) => p[positive]!),
     );
-    return [label, percent(precision), percent(recall), percent(f1), auc.toFixed(4)];
+    return [names[positive]!, percent(precision), percent(recall), percent(f1), auc.toFixed(4)];
   });
-  const wrong = truth.flatMap((label, row) =>
-    said[row] === label
-      ? []
-      : [[labels[label]!, labels[said[row]!]!, probabilities[row]![said[row]!]!.toFixed(3), test.text(row)]],
-  );
   return [
-    { kind: "heading", level: 2, text: `The best run: ${best.label}, seed ${options.seed}` },
     {
       kind: "table",
-      header: ["truth", ...labels.map((label) => `said ${label}`)],
-      rows: confusion.map((row, label) => [labels[label]!, ...row]),
+      header: ["truth", ...names.map((name) => `said ${name}`)],
+      rows: names.map((name, label) => [name, ...names.map((_, other) => cell(label, other))]),
     },
     { kind: "table", header: ["class", "precision %", "recall %", "F1 %", "ROC-AUC"], rows: measures },
-    { kind: "text", text: `${wrong.length} of ${truth.length} test messages are labelled wrong:` },
-    ...(wrong.length > 0
-      ? [{ kind: "table" as const, header: ["truth", "said", "probability", "message"], rows: wrong }]
-      : []),
+  ];
+}
+
+/** What is confused most, and the classes with the lowest F1; all is in confusion.csv. */
+function manyClasses({ name, said }: TrialResult, names: readonly string[], truth: readonly number[]): Block[] {
+  const confusions = confusionsOf(truth, said);
+  const mistakes = mistakesOf(confusions).slice(0, LISTED_CLASSES);
+  const measures = classMeasures(confusions, names.length);
+  const present = [...new Set(truth)].sort((a, b) => measures[a]!.f1 - measures[b]!.f1);
+  const worst = present.slice(0, LISTED_CLASSES).map((label) => {
+    const { precision, recall, f1 } = measures[label]!;
+    return [names[label]!, percent(precision), percent(recall), percent(f1)];
+  });
+  return [
+    {
+      kind: "text",
+      text:
+        `${names.length} classes, ${present.length} of them in the test set, with a mean F1 of ${percent(mean(present.map((label) => measures[label]!.f1)))} %. ` +
+        `The most frequent mistakes and the classes with the lowest F1; trials/${name}/confusion.csv has every pair of classes:`,
+    },
+    {
+      kind: "table",
+      header: ["truth", "said", "rows"],
+      rows: mistakes.map((one) => [names[one.truth]!, names[one.said]!, one.rows]),
+    },
+    { kind: "table", header: ["class", "precision %", "recall %", "F1 %"], rows: worst },
   ];
 }

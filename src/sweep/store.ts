@@ -12,11 +12,11 @@ import {
 import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
-import { memoryTotals } from "../plan/memory.ts";
+import { LISTED_CLASSES } from "../report/statistics.ts";
 import { lastCheckpoint } from "../train/checkpoint.ts";
 import type { Evaluation } from "../train/metrics.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { Checkpoint, EvaluationRecord, Splits, TrainResult } from "../train/records.ts";
+import { type Checkpoint, type EvaluationRecord, memoryOf, type Splits, type TrainResult } from "../train/records.ts";
 import { RUN_ENTRIES, readRunConfig } from "../train/run-directory.ts";
 import { isTrialOf, type Trial } from "./grid.ts";
 
@@ -28,16 +28,18 @@ export interface TrialResult {
   options: TrainOptions;
   device: string;
   trainable: number;
-  /** Bytes of the plan. */
+  /** See `memoryOf`. */
   memory: number;
   seconds: number;
   examples: number;
   before: Splits<Evaluation>;
   after: Splits<Evaluation>;
   evaluations: EvaluationRecord[];
-  /** By row of the test set: the class that was said, and the probability of each class. */
+  /** By row of the test set: the class that was said, and its probability. */
   said: number[];
-  probabilities: number[][];
+  probability: number[];
+  /** By row of the test set the probability of each class; null where there are more than `LISTED_CLASSES`. */
+  probabilities: number[][] | null;
 }
 
 const TRIALS = "trials";
@@ -52,6 +54,8 @@ export async function readResult(out: string, trial: Trial): Promise<TrialResult
   const path = joinPath(trialDirectory(out, trial), RESULT);
   if (!(await exists(path))) return null;
   const result = (await readJson(path, LIMITS.ownJson)) as TrialResult;
+  // Results of before had the probabilities of all classes alone.
+  result.probability ??= result.said.map((label, row) => result.probabilities![row]![label]!);
   return result.key === trial.key && isTrialOf(result.options, trial) ? result : null;
 }
 
@@ -73,14 +77,18 @@ export function resultOf(
     options: result.options,
     device: result.device.name,
     trainable: result.trainable,
-    memory: memoryTotals(result.plan.memory).total,
+    memory: memoryOf(result),
     seconds: result.seconds,
     examples: result.steps.at(-1)?.examples ?? 0,
     before: result.before,
     after: result.after,
     evaluations: result.evaluations,
     said: result.predictions.map(({ label }) => label),
-    probabilities: result.predictions.map(({ probabilities }) => [...probabilities]),
+    probability: result.predictions.map(({ probability }) => probability),
+    probabilities:
+      result.spec.task.num_labels > LISTED_CLASSES
+        ? null
+        : result.predictions.map(({ probabilities }) => [...probabilities]),
   };
 }
 

@@ -1,7 +1,7 @@
 /** What a run would need, without running it: its plan, and the time of a few of its steps. */
 import type { Dataset } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import { memoryTotals } from "../plan/memory.ts";
+import { memoryOf } from "./records.ts";
 import { type FineTuneArguments, fineTune } from "./trainer.ts";
 
 /** Steps that are timed, after one that warms up. */
@@ -9,7 +9,6 @@ const STEPS = 3;
 
 export interface Estimate {
   trainable: number;
-  /** The most that is allocated on the device at a time. */
   bytes: number;
   /** Of the whole run: what comes before its first step, and all steps at the pace of those that were timed. */
   seconds: number;
@@ -31,9 +30,8 @@ export async function estimateTrial(args: FineTuneArguments & { data: LoadedData
     onEvent(event) {
       const now = performance.now();
       if (event.type === "plan") {
-        const plans = event.trunk ? [event.plan, event.trunk.plan] : [event.plan];
         estimate.trainable = event.trainable;
-        estimate.bytes = Math.max(...plans.map(({ memory }) => memoryTotals(memory).total));
+        estimate.bytes = memoryOf(event);
       }
       if (event.type === "start") steps = event.steps;
       if (event.type === "evaluation" && event.record.step === 0) before = now - begun;

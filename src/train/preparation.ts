@@ -12,6 +12,7 @@ import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { Engine } from "./engine.ts";
 import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
+import type { TrunkPlan } from "./records.ts";
 import { warmupSteps } from "./schedule.ts";
 import { trunkBytes } from "./trunk.ts";
 
@@ -39,8 +40,7 @@ export interface PreparedRun {
   pace: Pace;
   /** The plan of a step: of the whole model, or of what is above the trunk. */
   plan: ModelPlan;
-  /** Where frozen lower blocks run once a message: their plan, and the bytes of what they make. */
-  trunk: { plan: ModelPlan; bytes: number } | null;
+  trunk: TrunkPlan | null;
   /** Number of values that learn. */
   trainable: number;
 }

@@ -5,6 +5,8 @@ import { TrainingError } from "../errors.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import { memoryTotals } from "../plan/memory.ts";
+import type { Confusion } from "../report/statistics.ts";
 import type { Evaluation } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Prediction } from "./predictions.ts";
@@ -36,13 +38,28 @@ export interface EvaluationRecord {
   val: Evaluation;
 }
 
+/** Where frozen lower blocks run once a message, before the first step: their plan, and the bytes that they leave with the host. */
+export interface TrunkPlan {
+  plan: ModelPlan;
+  bytes: number;
+}
+
+/** The most bytes that a run takes at a time. */
+export function memoryOf({ plan, trunk }: { plan: ModelPlan; trunk: TrunkPlan | null }): number {
+  const [own, before] = [plan, trunk?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
+    number,
+    number,
+  ];
+  return Math.max(own, before) + (trunk?.bytes ?? 0);
+}
+
 export type TrainEvent =
   | {
       type: "plan";
       plan: ModelPlan;
       device: DeviceInfo;
       trainable: number;
-      trunk: { plan: ModelPlan; bytes: number } | null;
+      trunk: TrunkPlan | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
   | { type: "step"; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
@@ -59,6 +76,7 @@ export interface TrainResult {
   options: TrainOptions;
   spec: ModelSpec;
   plan: ModelPlan;
+  trunk: TrunkPlan | null;
   device: DeviceInfo;
   /** Number of values that learned. */
   trainable: number;
@@ -70,6 +88,8 @@ export interface TrainResult {
   evaluations: EvaluationRecord[];
   /** On the test set; none of a language model. */
   predictions: Prediction[];
+  /** What test rows of each class were labelled; none of a language model. */
+  confusions: Confusion[];
   /** The trained tensors and the head. */
   tensors: Tensors;
   /** The final layer norm [C], through which a bias of the head can be told to PEFT. */

@@ -112,6 +112,7 @@ export const RUN_ENTRIES = [
   "adapter",
   "checkpoint",
   "config.json",
+  "confusion.csv",
   "error.txt",
   "loss.svg",
   "losses.csv",
@@ -201,7 +202,7 @@ export async function saveRun(
   const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
   const files = new Map<string, string | Uint8Array>([
     ["config.json", settings(config, result.device)],
-    ...runTables(result),
+    ...runTables(result, config.labels),
     ["plan.txt", printProgram(result.plan)],
     ...extra,
   ]);

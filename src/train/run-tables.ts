@@ -1,5 +1,6 @@
 /** The tables of a run, as the files of its directory. */
 import {
+  CONFUSION_COLUMNS,
   LM_LOSSES_COLUMNS,
   LM_METRICS_COLUMNS,
   type LmLossesRow,
@@ -82,16 +83,19 @@ function lmMetricsRow(run: Measured): LmMetricsRow {
   };
 }
 
-/** metrics.csv and losses.csv, with the columns of the run's objective. */
-export function runTables(result: TrainResult): [name: string, content: string][] {
+/** metrics.csv and losses.csv with the columns of the run's objective; confusion.csv of a classifier. */
+export function runTables(result: TrainResult, labels: readonly string[]): [name: string, content: string][] {
   const run = { ...result, examples: result.steps.at(-1)?.examples ?? 0 };
-  const { evaluations } = result;
-  const [metrics, losses] =
-    result.spec.task.objective === "lm"
-      ? [toCsv(LM_METRICS_COLUMNS, [lmMetricsRow(run)]), toCsv(LM_LOSSES_COLUMNS, evaluations.map(lmLossesRow))]
-      : [toCsv(METRICS_COLUMNS, [metricsRow(run)]), toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))];
+  const { evaluations, confusions } = result;
+  if (result.spec.task.objective === "lm")
+    return [
+      ["metrics.csv", toCsv(LM_METRICS_COLUMNS, [lmMetricsRow(run)])],
+      ["losses.csv", toCsv(LM_LOSSES_COLUMNS, evaluations.map(lmLossesRow))],
+    ];
+  const named = confusions.map(({ truth, said, rows }) => ({ truth: labels[truth]!, said: labels[said]!, rows }));
   return [
-    ["metrics.csv", metrics],
-    ["losses.csv", losses],
+    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(run)])],
+    ["losses.csv", toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))],
+    ["confusion.csv", toCsv(CONFUSION_COLUMNS, named)],
   ];
 }

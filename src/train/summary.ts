@@ -1,26 +1,34 @@
 /** A run in words and tables, for a terminal. */
 import { describeDevice } from "../backend/backend.ts";
 import type { BlockStats } from "../data/blocks.ts";
+import { labelDoubt } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
+import { printable } from "../errors.ts";
 import { frozenBlocks, type ModelPlan } from "../model/gpt2.ts";
 import { parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
 import { showDuration } from "../report/duration.ts";
-import { renderTable } from "../report/tables.ts";
+import { type Confusion, cellsOf, LISTED_CLASSES, mistakesOf } from "../report/statistics.ts";
+import { type Column, renderTable } from "../report/tables.ts";
+import { oneLine } from "../report/text.ts";
 import { sizeOf } from "../tensor.ts";
 import type { Evaluation } from "./metrics.ts";
 import type { Prediction } from "./predictions.ts";
-import type { TrainEvent, TrainResult } from "./records.ts";
+import type { Splits, TrainEvent, TrainResult } from "./records.ts";
 import { titleOf } from "./run-directory.ts";
 
-/** The three sets: rows and lengths, classes or bytes; what was cut or replaced is said once. */
-export function describeData(data: TrainingData, model: string): string {
-  return data.objective === "lm" ? describeTexts(data, model) : describeMessages(data, model);
+/** Columns that a line of text from outside may have. */
+const LONGEST_NAME = 400;
+const named = (name: string) => oneLine(name, LONGEST_NAME);
+
+/** The three sets: rows and lengths, classes or bytes; what was cut or replaced is said once. Tables have at most `width` columns. */
+export function describeData(data: TrainingData, model: string, width?: number): string {
+  return data.objective === "lm" ? describeTexts(data, model, width) : describeMessages(data, model, width);
 }
 
-function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string): string {
+function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string, width?: number): string {
   const sets = Object.entries({ train: stats.train, validation: stats.val, test: stats.test });
   const table = renderTable<[string, BlockStats]>(
     [
@@ -31,6 +39,7 @@ function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string)
       { header: "bytes", value: ([, s]) => s.bytes },
     ],
     sets,
+    width,
   );
   const cut = sets.reduce((sum, [, s]) => sum + s.cut, 0);
   const notes = [
@@ -38,16 +47,20 @@ function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string)
     [stats.empty, "documents are empty and were left out"],
   ] as const;
   const said = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
-  return [`model: ${model}`, `data:  ${source}, in blocks of at most ${maxLength} tokens`, table, ...said].join("\n");
+  return [
+    `model: ${named(model)}`,
+    `data:  ${named(source)}, in blocks of at most ${maxLength} tokens`,
+    table,
+    ...said,
+  ].join("\n");
 }
 
-function describeMessages({ source, labels, split, stats }: LoadedDataset, model: string): string {
+function describeMessages({ source, labels, split, stats }: LoadedDataset, model: string, width?: number): string {
   const sets = Object.entries({ train: stats.train, validation: stats.val, test: stats.test });
   const table = renderTable<[string, DatasetStats]>(
     [
       { header: "set", value: ([name]) => name },
       { header: "rows", value: ([, s]) => s.rows },
-      ...labels.map((label) => ({ header: label, value: ([, s]: [string, DatasetStats]) => s.classes[label]! })),
       { header: "tokens: mean", value: ([, s]) => s.mean, digits: 1 },
       { header: "median", value: ([, s]) => s.median },
       { header: "95 %", value: ([, s]) => s.p95 },
@@ -55,6 +68,7 @@ function describeMessages({ source, labels, split, stats }: LoadedDataset, model
       { header: "cut", value: ([, s]) => s.cut },
     ],
     sets,
+    width,
   );
   const sum = (of: (s: DatasetStats) => number) => sets.reduce((total, [, s]) => total + of(s), 0);
   const notes = [
@@ -66,9 +80,41 @@ function describeMessages({ source, labels, split, stats }: LoadedDataset, model
     [stats.invalidUtf8, "places are not valid UTF-8 and became U+FFFD"],
   ] as const;
   const said = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
-  return [`model: ${model}`, `data:  ${source}${split === "given" ? "" : `, split: ${split}`}`, table, ...said].join(
-    "\n",
+  const doubt = labelDoubt(labels);
+  return [
+    `model: ${named(model)}`,
+    `data:  ${named(source)}${split === "given" ? "" : `, split: ${split}`}`,
+    table,
+    describeClasses(labels, stats, width),
+    ...said,
+    ...(doubt === null ? [] : [`note: ${printable(doubt)}`]),
+  ].join("\n");
+}
+
+/** The rows of each class, or of the largest where there are many. */
+function describeClasses(
+  labels: readonly string[],
+  { train, val, test }: Splits<DatasetStats>,
+  width?: number,
+): string {
+  const rows = (label: string) => train.classes[label]! + val.classes[label]! + test.classes[label]!;
+  const many = labels.length > LISTED_CLASSES;
+  const shown = many ? [...labels].sort((a, b) => rows(b) - rows(a)).slice(0, LISTED_CLASSES / 2) : labels;
+  const column = (header: string, set: DatasetStats) => ({ header, value: (label: string) => set.classes[label]! });
+  const table = renderTable<string>(
+    [
+      { header: many ? "largest classes" : "class", value: (label) => label },
+      column("train", train),
+      column("validation", val),
+      column("test", test),
+    ],
+    shown,
+    width,
   );
+  if (!many) return table;
+  const fewest = labels.reduce((least, label) => Math.min(least, rows(label)), Number.POSITIVE_INFINITY);
+  const more = labels.length - shown.length;
+  return `${table}\nand ${more} more classes; the smallest of all ${labels.length} has ${fewest} rows`;
 }
 
 /** The device, what learns, and the memory that is about to be allocated. */
@@ -96,7 +142,7 @@ function describeTrunk({ plan, bytes }: { plan: ModelPlan; bytes: number }): str
 }
 
 /** Loss, and accuracy or perplexity, before and after; of a classifier the confusion matrix, and some messages of the test set. */
-export function describeResult(result: TrainResult, data: TrainingData): string {
+export function describeResult(result: TrainResult, data: TrainingData, width?: number): string {
   const rows = (["train", "val", "test"] as const).map((name) => ({
     name: name === "val" ? "validation" : name,
     before: result.before[name],
@@ -115,12 +161,13 @@ export function describeResult(result: TrainResult, data: TrainingData): string 
         : beforeAndAfter("accuracy", ({ accuracy }) => `${(100 * accuracy).toFixed(1)} %`)),
     ],
     rows,
+    width,
   );
   const examples = result.steps.at(-1)?.examples ?? 0;
   const what = data.objective === "lm" ? "blocks" : "examples";
   return [
     table,
-    ...(data.objective === "lm" ? [] : [confusion(result.predictions, data), samples(result.predictions, data)]),
+    ...(data.objective === "lm" ? [] : [confusion(result, data, width), samples(result.predictions, data, width)]),
     `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, evaluation included`,
   ].join("\n");
 }
@@ -132,40 +179,59 @@ function beforeAndAfter(what: string, value: (evaluation: Evaluation) => string 
   ];
 }
 
-function confusion(predictions: Prediction[], { labels, test }: LoadedDataset): string {
-  const count = (truth: number, said: number) =>
-    predictions.filter(({ row, label }) => test.label(row) === truth && label === said).length;
-  return renderTable<number>(
-    [
+/** The confusion matrix, or, of many classes, those that are taken for others most. */
+function confusion(
+  { confusions }: Pick<TrainResult, "confusions">,
+  { labels, test }: LoadedDataset,
+  width = 120,
+): string {
+  if (labels.length <= LISTED_CLASSES) {
+    const cell = cellsOf(confusions);
+    const columns: Column<number>[] = [
       { header: "test set: truth", value: (truth) => labels[truth]! },
-      ...labels.map((label, said) => ({ header: `said ${label}`, value: (truth: number) => count(truth, said) })),
+      ...labels.map((label, said) => ({ header: `said ${label}`, value: (truth: number) => cell(truth, said) })),
+    ];
+    const table = renderTable(columns, [...labels.keys()], width);
+    // The first line has no characters but those that take one column.
+    if (table.indexOf("\n") <= width) return table;
+  }
+  const mistakes = mistakesOf(confusions);
+  const shown = mistakes.slice(0, LISTED_CLASSES);
+  const sum = (some: readonly Confusion[]) => some.reduce((total, { rows }) => total + rows, 0);
+  const wrong = sum(mistakes);
+  const all = `${wrong} of ${test.size} test messages, of ${labels.length} classes, are labelled wrong`;
+  if (wrong === 0) return all;
+  const table = renderTable<Confusion>(
+    [
+      { header: "test set: truth", value: ({ truth }) => labels[truth]! },
+      { header: "said", value: ({ said }) => labels[said]! },
+      { header: "rows", value: ({ rows }) => rows },
     ],
-    labels.map((_, truth) => truth),
+    shown,
+    width,
   );
+  return `${table}\n${all}; these are ${sum(shown)} of them, the most frequent first: confusion.csv has all`;
 }
 
-/** Messages that are shown: some that were labelled right, the first of each class, and some that were not. */
+/** Messages that are shown: some that were labelled right, the first of a few classes, and some that were not. */
 const SHOWN = 3;
-const SHOWN_CHARACTERS = 60;
 
-function samples(predictions: Prediction[], { labels, test }: LoadedDataset): string {
+function samples(predictions: readonly Prediction[], { labels, test }: LoadedDataset, width?: number): string {
   const right = predictions.filter(({ row, label }) => label === test.label(row));
   const wrong = predictions.filter(({ row, label }) => label !== test.label(row));
-  const first = labels.flatMap((_, label) => right.find((p) => p.label === label) ?? []);
-  const shown = [...first, ...right.filter((p) => !first.includes(p))].slice(0, Math.max(SHOWN, labels.length));
+  const firsts = new Map<number, Prediction>();
+  for (const prediction of right) if (!firsts.has(prediction.label)) firsts.set(prediction.label, prediction);
+  const first = [...firsts].sort(([a], [b]) => a - b).map(([, prediction]) => prediction);
+  const others = right.slice(0, SHOWN).filter((prediction) => !first.includes(prediction));
+  const shown = [...first, ...others].slice(0, Math.max(SHOWN, Math.min(labels.length, LISTED_CLASSES / 2)));
   return renderTable<Prediction>(
     [
-      { header: "message", value: ({ row }) => shorten(test.text(row)) },
+      { header: "message", value: ({ row }) => test.text(row) },
       { header: "truth", value: ({ row }) => labels[test.label(row)]! },
       { header: "said", value: ({ label }) => labels[label]! },
       { header: "probability", value: ({ probability }) => probability, digits: 3 },
     ],
     [...shown, ...wrong.slice(0, SHOWN)],
+    width,
   );
-}
-
-function shorten(text: string): string {
-  const line = text.replaceAll(/\s+/g, " ").trim();
-  const characters = [...line];
-  return characters.length <= SHOWN_CHARACTERS ? line : `${characters.slice(0, SHOWN_CHARACTERS - 1).join("")}…`;
 }

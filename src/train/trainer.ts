@@ -8,6 +8,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import type { Parameter } from "../model/parameters.ts";
+import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
 import { initialize, loadBase, readTrained, writeTrained } from "./contents.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
@@ -59,7 +60,14 @@ export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
     await writeStart(engine, args, options.seed);
     const training = new Run(engine, trunk, args, prepared);
     if (resume) training.goOnFrom(resume);
-    return await training.train({ options, spec, plan: engine.plan, device: device.info, trainable });
+    return await training.train({
+      options,
+      spec,
+      plan: engine.plan,
+      trunk: prepared.trunk,
+      device: device.info,
+      trainable,
+    });
   } finally {
     engine.destroy();
   }
@@ -125,7 +133,9 @@ class Run {
     this.examplesBefore = steps.at(-1)?.examples ?? 0;
   }
 
-  async train(head: Pick<TrainResult, "options" | "spec" | "plan" | "device" | "trainable">): Promise<TrainResult> {
+  async train(
+    head: Pick<TrainResult, "options" | "spec" | "plan" | "trunk" | "device" | "trainable">,
+  ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.pace;
     const { objective, stats } = this.data;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
@@ -156,12 +166,22 @@ class Run {
       steps: this.steps,
       evaluations: this.evaluations,
       predictions,
+      confusions: this.confusions(predictions),
       ...contents,
       seconds: this.seconds(),
       aborted: this.signal?.aborted ?? false,
     };
     this.onEvent({ type: "end", result });
     return result;
+  }
+
+  private confusions(predictions: readonly Prediction[]): Confusion[] {
+    if (this.data.objective === "lm") return [];
+    const { test } = this.data;
+    return confusionsOf(
+      predictions.map(({ row }) => test.label(row)),
+      predictions.map(({ label }) => label),
+    );
   }
 
   private seconds(): number {

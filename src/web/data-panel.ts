@@ -187,8 +187,8 @@ function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
 const CLASSES = 8;
 
 function balance(classes: Record<string, number>, rows: number): HTMLElement {
-  const largest = Math.max(...Object.values(classes));
   const entries = Object.entries(classes);
+  const largest = entries.reduce((most, [, n]) => Math.max(most, n), 0);
   return h(
     "div",
     { class: "bars" },

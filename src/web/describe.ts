@@ -1,9 +1,8 @@
 /** A data set in figures and words, for the page. */
 
-import { findColumns, findKeys } from "../data/columns.ts";
+import { findColumns, findKeys, labelDoubt } from "../data/columns.ts";
 import { formatOf } from "../data/corpus.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import { nameList } from "../data/faults.ts";
 import { LowrankError } from "../errors.ts";
 import type { Bin, ColumnReport, DataReport } from "./protocol.ts";
 
@@ -89,13 +88,11 @@ function notesOf({ stats, maxLength }: LoadedDataset): string[] {
     [stats.invalidUtf8, "places are not valid UTF-8 and became �"],
   ];
   const kept = sum((set) => set.rows) + stats.copies;
-  const classes = Object.keys(stats.classesRead);
+  const doubt = labelDoubt(Object.keys(stats.classesRead));
   const balanced =
     kept < stats.rowsRead ? [`Balanced: ${stats.rowsRead - kept} rows of the larger classes are left out`] : [];
-  const many =
-    classes.length > 20 ? [`${classes.length} classes: ${nameList(classes)}. Is it the right label column?`] : [];
   return [
-    ...many,
+    ...(doubt === null ? [] : [doubt]),
     ...balanced,
     ...notes.filter(([count]) => count > 0).map(([count, what]) => `${count.toLocaleString("en-US")} ${what}`),
   ];

@@ -1,11 +1,10 @@
 /** What a run has reached. */
+import { cellsOf, LISTED_CLASSES, mistakesOf } from "../report/statistics.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";
 import type { RunRecord } from "./protocol.ts";
 
 const NONE = "–";
-/** Classes beyond which the table of what is taken for what would be too large to read. */
-const CLASSES = 12;
 
 /**
  * A run's result: before and after, what is taken for what, and the messages that were labelled wrong. Its place is laid out
@@ -48,19 +47,28 @@ function beforeAndAfter({ before, after, evaluations }: RunRecord): HTMLElement 
   );
 }
 
-function confusionTable({ labels, confusion }: RunRecord): HTMLElement {
-  if (labels.length > CLASSES) return h("p", { class: "help" }, `${labels.length} classes: too many for a table.`);
+function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
+  const caption = "Test messages: what they are, and what the model says";
+  if (labels.length > LISTED_CLASSES) {
+    if (!confusions)
+      return h("p", { class: "help" }, `${labels.length} classes: the most frequent mistakes stand here at the end.`);
+    const mistaken = mistakesOf(confusions).slice(0, LISTED_CLASSES);
+    const rows = mistaken.map(({ truth, said, rows }) => [labels[truth]!, labels[said]!, count(rows)]);
+    const title = `${caption}: the most frequent mistakes among ${labels.length} classes`;
+    return scrollArea("Most frequent mistakes", table(title, ["Truth", "said", "Messages"], rows));
+  }
+  const of = cellsOf(confusions ?? []);
   const cell = (truth: number, said: number): HTMLElement => {
-    const row = confusion?.[truth];
-    if (!row) return h("span", {}, NONE, h("small", {}, NONE));
-    const [n, sum] = [row[said]!, row.reduce((a, b) => a + b, 0)];
+    if (!confusions) return h("span", {}, NONE, h("small", {}, NONE));
+    const n = of(truth, said);
+    const sum = labels.reduce((total, _, other) => total + of(truth, other), 0);
     const kind = said === truth ? "right" : n > 0 ? "mistaken" : "";
     return h("span", { class: kind }, count(n), h("small", {}, sum > 0 ? percent(n / sum) : NONE));
   };
   return scrollArea(
     "Confusion matrix",
     table(
-      "Test messages: what they are, and what the model says",
+      caption,
       ["Truth", ...labels.map((label) => `said ${label}`)],
       labels.map((label, truth) => [label, ...labels.map((_, said) => cell(truth, said))]),
     ),
@@ -68,10 +76,10 @@ function confusionTable({ labels, confusion }: RunRecord): HTMLElement {
   );
 }
 
-function mistakes({ mistakes: wrong, confusion }: RunRecord): HTMLElement {
+function mistakes({ mistakes: wrong, confusions }: RunRecord): HTMLElement {
   const note = (text: string) => h("p", { class: "note" }, text);
-  if (!confusion) return note("Messages that are labelled wrong are listed here at the end.");
-  const all = confusion.flatMap((row, truth) => row.filter((_, said) => said !== truth)).reduce((a, b) => a + b, 0);
+  if (!confusions) return note("Messages that are labelled wrong are listed here at the end.");
+  const all = mistakesOf(confusions).reduce((sum, { rows }) => sum + rows, 0);
   if (all === 0) return note("No test message was labelled wrong.");
   const shown = wrong.length < all ? `, the ${wrong.length} surest` : "";
   return h(

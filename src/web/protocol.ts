@@ -3,6 +3,7 @@ import type { DeviceName, GPT2Config, Objective } from "../config.ts";
 import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { Split } from "../data/split.ts";
+import type { Confusion } from "../report/statistics.ts";
 import type { Classification } from "../train/classifier.ts";
 import type { GenerateOptions, Piece } from "../train/generation.ts";
 import type { Evaluation } from "../train/metrics.ts";
@@ -151,8 +152,8 @@ export interface RunRecord {
   after: Splits<Evaluation> | null;
   evaluations: EvaluationRecord[];
   curve: Curve;
-  /** [truth][said], of the test set. */
-  confusion: number[][] | null;
+  /** Of the test set. */
+  confusions: Confusion[] | null;
   mistakes: Mistake[];
   /** Where PEFT cannot load the adapter: why. */
   peftObstacle: string | null;

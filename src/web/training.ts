@@ -71,7 +71,7 @@ const BLANK = {
   after: null,
   evaluations: [],
   curve: { examples: [], loss: [], accuracy: [] },
-  confusion: null,
+  confusions: null,
   mistakes: [],
   peftObstacle: null,
   note: null,
@@ -288,7 +288,7 @@ export class Training {
     run.before = result.before;
     run.after = result.after;
     run.seconds = result.seconds;
-    run.confusion = confusionOf(result.predictions, data);
+    run.confusions = result.confusions;
     run.mistakes = mistakesOf(result.predictions, data);
     const { reason } = await saveRun(resultOf(run.id), this.config, result);
     run.peftObstacle = reason ?? null;
@@ -316,13 +316,6 @@ export class Training {
     this.count();
     await keepRun(run);
   }
-}
-
-/** [truth][said] */
-function confusionOf(predictions: readonly Prediction[], { labels, test }: LoadedDataset): number[][] {
-  const table = labels.map(() => labels.map(() => 0));
-  for (const { row, label } of predictions) table[test.label(row)]![label]!++;
-  return table;
 }
 
 /** The surest first. */
