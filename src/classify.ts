@@ -1,5 +1,5 @@
 /** classify: labels texts with a trained model. */
-import { command, deviceFlag, dtypeFlag, inputLines, main, threadsFlag } from "./cli.ts";
+import { command, deviceFlag, dtypeFlag, inputLines, main, print, threadsFlag } from "./cli.ts";
 import type { WeightDtype } from "./config.ts";
 import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
@@ -54,18 +54,17 @@ await main(async () => {
       ...(model === undefined ? {} : { model }),
       ...(dtype === undefined ? {} : { dtype }),
     });
-    const print = async (texts: string[]) => {
+    const classify = async (texts: string[]) => {
       const results = await classifier.classify(texts);
       results.forEach(({ label, probability, probabilities }, i) => {
         const text = texts[i]!;
         if (json) console.log(JSON.stringify({ text, label, probability, probabilities }));
         // A line a text, with three fields.
-        else
-          console.log([label, probability.toFixed(4), text].map((field) => field.replace(/[\t\n\r]/g, " ")).join("\t"));
+        else print([label, probability.toFixed(4), text].map((field) => field.replace(/[\t\n\r]/g, " ")).join("\t"));
       });
     };
-    if (program.args.length > 0) await print(program.args);
-    else for await (const texts of inputLines()) await print(texts);
+    if (program.args.length > 0) await classify(program.args);
+    else for await (const texts of inputLines()) await classify(texts);
     classifier.destroy();
   } finally {
     device.destroy();

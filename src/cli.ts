@@ -2,7 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import manifest from "../package.json" with { type: "json" };
 import { DEVICES, WEIGHT_DTYPES } from "./config.ts";
-import { ConfigError, LowrankError } from "./errors.ts";
+import { ConfigError, LowrankError, printable } from "./errors.ts";
 
 /** A command with its name, what it does and examples; unknown flags are errors that suggest the nearest. */
 export function command(name: string, description: string, examples: string): Command {
@@ -13,6 +13,16 @@ export function command(name: string, description: string, examples: string): Co
     .addHelpText("after", `\nExamples:\n${examples}`)
     .configureHelp({ helpWidth: 110 })
     .exitOverride();
+}
+
+/** Prints on stdout what has names from outside in it: a terminal obeys their control characters. */
+export function print(text: string): void {
+  console.log(printable(text));
+}
+
+/** The same on stderr. */
+export function printNote(text: string): void {
+  console.error(printable(text));
 }
 
 /** A flag whose value is one of a few words. */

@@ -1,6 +1,6 @@
 /** export: hands what a run has learned to PEFT or transformers. */
 import { joinPath, writeDirectoryAtomic } from "#platform";
-import { choice, command, main } from "./cli.ts";
+import { choice, command, main, print, printNote } from "./cli.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "./data/datasets.ts";
 import { DEVICES, type DeviceName, openDevice } from "./device.ts";
 import { ConfigError, LowrankError } from "./errors.ts";
@@ -91,9 +91,9 @@ await main(async () => {
         hint: "--lossy exports without it",
       });
     await writeDirectoryAtomic(out, plan.files, force ? EXPORT_ENTRIES : undefined);
-    for (const line of lost) console.error(`dropped: ${line}`);
-    for (const note of plan.notes) console.error(`note: ${note}`);
-    console.log(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
+    for (const line of lost) printNote(`dropped: ${line}`);
+    for (const note of plan.notes) printNote(`note: ${note}`);
+    print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
   } finally {
     await opened.checkpoint.close();
   }

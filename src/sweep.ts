@@ -2,7 +2,7 @@
 
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes } from "#platform";
-import { choice, command, deviceFlag, interruptible, main, number, threadsFlag } from "./cli.ts";
+import { choice, command, deviceFlag, interruptible, main, number, print, threadsFlag } from "./cli.ts";
 import { type DeviceName, type GPT2Config, parseLayers } from "./config.ts";
 import type { LoadedDataset } from "./data/datasets.ts";
 import { loadDataset } from "./data/datasets.ts";
@@ -294,7 +294,7 @@ await main(async () => {
     const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
     if (results.length > 0) {
       await writeReport(out, results, data);
-      console.log(`${results.length} of ${all.length} trials are in ${joinPath(out, "report.html")}`);
+      print(`${results.length} of ${all.length} trials are in ${joinPath(out, "report.html")}`);
     }
     return failed > 0 ? 1 : 0;
   });

@@ -1,6 +1,6 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and leaves a run directory. */
 import { exists, joinPath, remove, withLock } from "#platform";
-import { choice, command, deviceFlag, interruptible, main, number, threadsFlag } from "./cli.ts";
+import { choice, command, deviceFlag, interruptible, main, number, print, printNote, threadsFlag } from "./cli.ts";
 import { OBJECTIVES } from "./config.ts";
 import type { TrainingData } from "./data/texts.ts";
 import { openDevice } from "./device.ts";
@@ -111,12 +111,12 @@ class Printer {
       console.log(JSON.stringify({ type: "saved", directory, peft, reason }));
       return;
     }
-    console.log(`saved in ${directory}${aborted ? ", stopped early" : ""}`);
+    print(`saved in ${directory}${aborted ? ", stopped early" : ""}`);
     if (options.mode === "lora")
-      console.log(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
+      print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
     const use = { classification: ["classify", "You have won a prize, call now"], lm: ["generate", "The"] } as const;
     const [tool, text] = use[this.data.objective];
-    console.log(`try it:  node dist/${tool}.js --run ${directory} "${text}"`);
+    print(`try it:  node dist/${tool}.js --run ${directory} "${text}"`);
   }
 
   stop(): void {
@@ -165,7 +165,7 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
     if (!signal.aborted) return;
     printer.stop();
     // The run goes on from here: nothing that is measured now would be kept.
-    console.error(`stopped after step ${checkpoint.step}; go on with:  node dist/train.js --resume ${kept}`);
+    printNote(`stopped after step ${checkpoint.step}; go on with:  node dist/train.js --resume ${kept}`);
     signal.throwIfAborted();
   };
   try {
@@ -208,7 +208,7 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
       const { place } = await saveSomewhere(free, (directory) =>
         saveFailedRun(directory, config, spec, error.contents, device.info, error.message),
       );
-      console.error(`what was learned before is in ${joinPath(place, "adapter")}`);
+      printNote(`what was learned before is in ${joinPath(place, "adapter")}`);
     }
     throw error;
   } finally {

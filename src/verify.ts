@@ -3,7 +3,7 @@
 import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "./backend/backend.ts";
 import { Twin } from "./backend/twin.ts";
-import { command, deviceFlag, main, threadsFlag } from "./cli.ts";
+import { command, deviceFlag, main, print, threadsFlag } from "./cli.ts";
 import { type DeviceName, openDevice } from "./device.ts";
 import { encodeSafetensors, SafetensorsFile } from "./io/safetensors.ts";
 import { type Comparison, type GoldenResult, passes, runGolden } from "./train/golden.ts";
@@ -48,9 +48,9 @@ await main(async () => {
       const reader = await openFile(path);
       try {
         const result = await runGolden(await SafetensorsFile.open(reader), device);
-        console.log(result.case);
+        print(result.case);
         for (const comparison of result.comparisons) {
-          console.log(line(comparison));
+          print(line(comparison));
           if (!passes(comparison)) bad++;
           const kind = `${comparison.kind} (${comparison.measure})`;
           const before = worst.get(kind);
@@ -67,7 +67,7 @@ await main(async () => {
   }
   console.log("worst error of each kind");
   for (const [kind, { error, tolerance, name }] of worst)
-    console.log(`  ${kind.padEnd(36)} ${error.toExponential(1)} of ${tolerance.toExponential(0)}  (${name})`);
+    print(`  ${kind.padEnd(36)} ${error.toExponential(1)} of ${tolerance.toExponential(0)}  (${name})`);
   console.log(bad === 0 ? `${program.args.length} files, all within tolerance` : `${bad} values are beyond tolerance`);
   return bad === 0 ? 0 : 1;
 });

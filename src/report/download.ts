@@ -1,7 +1,10 @@
 /** How far a download is: a live bar in a terminal, a line a tenth elsewhere. */
 import cliProgress from "cli-progress";
 import type { DownloadEvent } from "../io/download.ts";
+import { oneLine } from "./text.ts";
 
+/** Columns that a name takes at most. */
+const LONGEST_NAME = 60;
 /** Files below this many bytes get no bar, and one line. */
 const SMALL_BYTES = 2 << 20;
 /** Lines a file, where there is no terminal. */
@@ -52,7 +55,7 @@ function isShown(total: number | undefined): boolean {
 }
 
 function labelOf(name: string, file: string, total: number | undefined): string {
-  return `${name} ${file}${total === undefined ? "" : `, ${megabytes(total)}`}`;
+  return `${oneLine(name, LONGEST_NAME)} ${oneLine(file, LONGEST_NAME)}${total === undefined ? "" : `, ${megabytes(total)}`}`;
 }
 
 function megabytes(bytes: number): string {

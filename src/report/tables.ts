@@ -25,11 +25,13 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     columns.map(({ header }) => oneLine(header, LONGEST_CELL)),
     ...values.map((row) => row.map((value, i) => show(value, columns[i]!.digits))),
   ];
-  const widths = columns.map((_, i) => cells.reduce((most, row) => Math.max(most, stringWidth(row[i]!)), 0));
+  const widths = columns.map((_, i) => widest(cells, i));
+  // A number is never cut, only the head above it.
+  const least = columns.map((_, i) => Math.max(SHORTEST_CELL, numeric[i] ? widest(cells.slice(1), i) : 0));
   for (let over = widthOf(widths) - width; over > 0; over--) {
-    const texts = widths.map((of, i) => (numeric[i] ? 0 : of));
-    const widest = Math.max(...texts);
-    if (widest > SHORTEST_CELL) widths[texts.indexOf(widest)]!--;
+    const spare = widths.map((of, i) => (of > least[i]! ? of : 0));
+    const most = Math.max(...spare);
+    if (most > 0) widths[spare.indexOf(most)]!--;
   }
   const line = (row: readonly string[]) => {
     const padded = row.map((cell, i) => {
@@ -43,6 +45,10 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     left + widths.map((of) => "─".repeat(of + 2)).join(middle) + right;
   const [head, ...body] = cells.map(line);
   return [rule("┌", "┬", "┐"), head, rule("├", "┼", "┤"), ...body, rule("└", "┴", "┘")].join("\n");
+}
+
+function widest(rows: readonly (readonly string[])[], column: number): number {
+  return rows.reduce((most, row) => Math.max(most, stringWidth(row[column]!)), 0);
 }
 
 /** Columns that a table takes, with its frame. */

@@ -150,7 +150,7 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
   }));
   const table = renderTable<(typeof rows)[number]>(
     [
-      { header: titleOf(result.options), value: ({ name }) => name },
+      { header: "set", value: ({ name }) => name },
       { header: data.objective === "lm" ? "tokens" : "rows", value: ({ after }) => after.rows },
       ...beforeAndAfter("loss", ({ loss }) => loss, 4),
       ...(data.objective === "lm"
@@ -166,6 +166,7 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
   const examples = result.steps.at(-1)?.examples ?? 0;
   const what = data.objective === "lm" ? "blocks" : "examples";
   return [
+    titleOf(result.options),
     table,
     ...(data.objective === "lm" ? [] : [confusion(result, data, width), samples(result.predictions, data, width)]),
     `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, evaluation included`,
@@ -210,7 +211,9 @@ function confusion(
     shown,
     width,
   );
-  return `${table}\n${all}; these are ${sum(shown)} of them, the most frequent first: confusion.csv has all`;
+  const part =
+    sum(shown) < wrong ? `; these are ${sum(shown)} of them, the most frequent first: confusion.csv has all` : "";
+  return `${table}\n${all}${part}`;
 }
 
 /** Messages that are shown: some that were labelled right, the first of a few classes, and some that were not. */
