@@ -51,12 +51,16 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
-td, th { max-width: 30rem; overflow-wrap: anywhere; min-width: 3.5rem; }
+td:first-child { white-space: nowrap; }
+td.long { min-width: 16rem; overflow-wrap: anywhere; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
 figcaption { color: #888; }
 `;
+
+/** Characters beyond which a cell may be broken anywhere. */
+const LONG_CELL = 40;
 
 function blockToHtml(block: Block): string {
   switch (block.kind) {
@@ -66,8 +70,10 @@ function blockToHtml(block: Block): string {
       return `<p>${escapeHtml(block.text)}</p>`;
     case "table": {
       const numeric = block.header.map((_, i) => block.rows.length > 0 && block.rows.every((row) => isNumber(row[i]!)));
+      const kind = (cell: string | number, i: number) =>
+        numeric[i] ? ' class="n"' : String(cell).length > LONG_CELL && i > 0 ? ' class="long"' : "";
       const cells = (tag: string, row: readonly (string | number)[]) =>
-        row.map((cell, i) => `<${tag}${numeric[i] ? ' class="n"' : ""}>${escapeHtml(cell)}</${tag}>`).join("");
+        row.map((cell, i) => `<${tag}${kind(cell, i)}>${escapeHtml(cell)}</${tag}>`).join("");
       const rows = block.rows.map((row) => `<tr>${cells("td", row)}</tr>`).join("\n");
       const label = escapeHtml(block.header.slice(0, 3).join(", "));
       return `<div class="scroll" tabindex="0" role="region" aria-label="${label}">\n<table>\n<thead><tr>${cells("th", block.header)}</tr></thead>\n<tbody>\n${rows}\n</tbody>\n</table>\n</div>`;
