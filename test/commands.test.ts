@@ -27,6 +27,7 @@ const FILES = [
   "adapter/lowrank.json",
   "adapter/lowrank.safetensors",
   "config.json",
+  "confusion.csv",
   "loss.svg",
   "losses.csv",
   "metrics.csv",
@@ -149,6 +150,22 @@ test("classify: arguments, lines of the standard input, JSON", async () => {
     labelled.map(({ text }) => text),
     many,
   );
+});
+
+test("what was learned is saved before anything of it is printed", async () => {
+  let files: string[] | undefined;
+  const watch = (stdout: string) => {
+    if (stdout.includes("loss before")) files ??= filesIn(join(folder, "saved"));
+  };
+  assertCode(await train([...RUN, "--out", "saved"], { watch }), 0);
+  assert.equal(files, FILES);
+});
+
+test("a run on WebGPU prints its own lines on the standard error, and the driver's library none", async () => {
+  const finished = await train([...RUN, "--device", "webgpu", "--out", "webgpu"]);
+  assertCode(finished, 0);
+  assert.match(finished.stdout, "(webgpu");
+  for (const line of finished.stderr.trimEnd().split("\n")) assert.match(line, /^step \d+\/\d+ {2}epoch \d/);
 });
 
 test("generate: arguments, lines of the standard input, JSON, what is said of a context that overflows", async () => {

@@ -6,16 +6,20 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config } from "../src/config.ts";
 import { bytesReader } from "../src/data/corpus.ts";
-import { loadDataset } from "../src/data/datasets.ts";
+import { type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
 import { ConfigError } from "../src/errors.ts";
+import { loadModel } from "../src/io/hf.ts";
 import { loraShapes } from "../src/names.ts";
-import { toHtml, toMarkdown } from "../src/report/document.ts";
+import { memoryTotals } from "../src/plan/memory.ts";
+import { type Block, toHtml, toMarkdown } from "../src/report/document.ts";
 import { describeTrial, listTrials, SWEEPS, type SweepSpec, type Trial } from "../src/sweep/grid.ts";
 import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials, type SweepEvent } from "../src/sweep/runner.ts";
-import { collect, locked, readResult } from "../src/sweep/store.ts";
+import { collect, locked, readResult, type TrialResult } from "../src/sweep/store.ts";
 import { sizeOf } from "../src/tensor.ts";
 import { loraConfig } from "../src/train/options.ts";
+import { memoryOf } from "../src/train/records.ts";
+import { fineTune } from "../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
@@ -286,6 +290,110 @@ test("the report tells of near copies in the test set, and the accuracy without 
 
   const none = reportBlocks([result], { ...leaking, test: data.test });
   assert.not.match(toMarkdown(none), /leaks|no copies/);
+});
+
+test("published figures stand beside the experiment's own rows, model and settings, and nowhere else", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const result = (await readResult(out, trials[0]!))!;
+  const [own] = await listTrials(presetFor("paper"), 1, () => ({}));
+  const theirs: TrialResult = { ...result, model: "gpt2", options: own!.options };
+  const padded = await tinyData(messages(24), { padding: "longest" });
+  const rows: LoadedDataset = { ...padded, origin: { name: "sms", split: "experiment" }, split: "experiment" };
+  const text = (of: Partial<TrialResult>, on: Partial<LoadedDataset> = {}) =>
+    toMarkdown(reportBlocks([{ ...theirs, ...of }], { ...rows, ...on }));
+  assert.match(text({}), /Published figures are of GPT-2 124M on the SMS Spam Collection/);
+  assert.match(text({}), /\| published \|.*\| LoRA, rank 4, alpha 4 \|.*\| 95\.3 \|/s);
+  const others: [Partial<TrialResult>, Partial<LoadedDataset>][] = [
+    [{ model: "gpt2-micro" }, {}],
+    [{ options: { ...own!.options, lr: 1e-3 } }, {}],
+    [{ options: { ...own!.options, scaling: "alpha/r" } }, {}],
+    [{}, { origin: { file: "sms.csv" } }],
+    [{}, { split: "random" }],
+    [{}, { stats: { ...rows.stats, copies: 3 } }],
+    [{}, { train: data.train }],
+  ];
+  for (const [of, on] of others) assert.not.match(text(of, on), /published/i);
+});
+
+test("of an even number of seeds, a row that half of them have right is left out, and the report says so", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const [a, b] = (await Promise.all(trials.map((trial) => readResult(out, trial)))) as [TrialResult, TrialResult];
+  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
+  const wrong = truth.map((label) => 1 - label);
+  // Of the last setting one seed has all rows right, the other none.
+  const last = await Promise.all(trials.slice(4).map(async (trial) => (await readResult(out, trial))!));
+  const results = [a, b, { ...last[0]!, said: truth }, { ...last[1]!, said: wrong }];
+  const blocks = reportBlocks(results, data);
+  assert.match(toMarkdown(blocks), /half of a setting's seeds have right is undecided/);
+  const table = blocks.find((block) => block.kind === "table" && block.header.includes("undecided")) as {
+    header: string[];
+    rows: unknown[][];
+  };
+  assert.is(table.rows[0]![table.header.indexOf("undecided")], data.test.size);
+  assert.not.match(toMarkdown(reportBlocks([a, last[0]!], data)), "undecided");
+});
+
+test("the memory of a run whose lower blocks are frozen has them, and what they leave, in it", async () => {
+  const { data, trials } = await tinySweep("whole");
+  const { options, model: name } = trials.find(({ options }) => options.mode === "last_layer")!;
+  const model = await loadModel(name);
+  const device = await testDevice();
+  const result = await fineTune({ device, model, data, ...options }).finally(() => model.close());
+  assert.ok(result.trunk !== null && result.trunk.bytes > 0);
+  const [top, lower] = [result.plan, result.trunk!.plan].map(({ memory }) => memoryTotals(memory).total);
+  assert.ok(lower! > top!);
+  assert.is(memoryOf(result), lower! + result.trunk!.bytes);
+  assert.is(memoryOf({ ...result, trunk: null }), top);
+});
+
+test("a report on hundreds of classes and on long labels is bounded", async () => {
+  const { out, trials } = await tinySweep("whole");
+  const result = (await readResult(out, trials[0]!))!;
+  const names = Array.from({ length: 800 }, (_, i) => `class ${i} ${"x".repeat(i === 0 ? 10_000 : 1)}`);
+  const file = (rows: number) =>
+    bytesReader(
+      "many.csv",
+      new TextEncoder().encode(
+        `text,label\n${Array.from({ length: rows }, (_, i) => `text ${i} ${"word ".repeat(200)},${names[i % 800]}`).join("\n")}\n`,
+      ),
+    );
+  const data = await loadDataset({ file: file(2400) }, { balance: false });
+  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
+  const said = truth.map((label) => (label + 1) % 800);
+  const probability = said.map((_, i) => i / said.length);
+  const begun = performance.now();
+  const blocks = reportBlocks([{ ...result, said, probability, probabilities: null }], data);
+  const [markdown, html] = [toMarkdown(blocks), toHtml("t", blocks)];
+  assert.ok(performance.now() - begun < 5000);
+  assert.ok(markdown.length < 150_000, `${markdown.length} characters`);
+  assert.ok(html.length < 250_000, `${html.length} characters`);
+  assert.match(markdown, /800 classes, \d+ of them in the test set, with a mean F1 of 0\.0 %/);
+  assert.match(markdown, `trials/${result.name}/confusion.csv has every pair`);
+  assert.match(markdown, /480 of 480 test messages are labelled wrong; the 100 surest:/);
+});
+
+test("names in paragraphs, headings and captions of a report stay text as in its tables", () => {
+  const name = "1. *a* _b_ [x](y) `c` <img> $d$ &amp; e\u001b[2J\n# f";
+  const blocks: Block[] = [
+    { kind: "heading", level: 1, text: name },
+    { kind: "text", text: name },
+    { kind: "text", text: "# no heading" },
+    { kind: "figure", name: "f", caption: name, svg: "<svg></svg>" },
+    { kind: "table", header: [name], rows: [[name]] },
+  ];
+  const escaped = "\\*a\\* \\_b\\_ \\[x\\](y) \\`c\\` \\<img\\> \\$d\\$ \\&amp; e\\\\u001b\\[2J # f";
+  const markdown = toMarkdown(blocks);
+  assert.equal(markdown.split("\n\n").slice(0, 4), [
+    `# 1. ${escaped}`,
+    `1\\. ${escaped}`,
+    "\\# no heading",
+    `![1. ${escaped}](figures/f.svg)`,
+  ]);
+  assert.match(markdown, `| 1. ${escaped} |\n| --- |\n| 1. ${escaped} |`);
+  const html = toHtml(name, blocks);
+  assert.not.match(html, /<img>|&amp; e/);
+  assert.not.ok(html.includes("\u001b"));
+  assert.is(html.split("&lt;img&gt;").length - 1, 8);
 });
 
 test("text in a report stays text", () => {

@@ -24,6 +24,7 @@ import { setFlagsFromString } from "node:v8";
 import { parentPort, Worker } from "node:worker_threads";
 import { lock } from "proper-lockfile";
 import { ConfigError, LowrankError } from "../errors.ts";
+import { withoutLines } from "./native-output.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
@@ -314,19 +315,27 @@ function temporaryName(path: string): string {
 }
 
 /** Dawn's entry: collected while its device is in use, it takes the process down. */
-let dawn: GPU | undefined;
+let dawn: Promise<GPU | null> | undefined;
 
 /** WebGPU's entry, or null where this runtime has none. */
-export async function requestGPU(): Promise<GPU | null> {
-  if (!dawn) {
-    try {
-      const { create } = await import("webgpu");
-      dawn = create([]);
-    } catch {
-      return null; // no binary for this platform, or its libraries are missing
-    }
-  }
+export function requestGPU(): Promise<GPU | null> {
+  dawn ??= openDawn();
   return dawn;
+}
+
+async function openDawn(): Promise<GPU | null> {
+  try {
+    const { create } = await import("webgpu");
+    const gpu = create([]);
+    // Dawn asks the drivers once, here, and prints a warning for every limit of theirs that is above its own.
+    await withoutLines(/^Warning: max\w+ artificially reduced from/, () => {
+      // Whoever asks next gets the fault.
+      gpu.requestAdapter().catch(() => {});
+    });
+    return gpu;
+  } catch {
+    return null; // no binary for this platform, or its libraries are missing
+  }
 }
 
 /** Bytes that this process may still allocate. */
