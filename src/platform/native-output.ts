@@ -1,7 +1,6 @@
-/** What native code prints: it knows no stream of Node's, only the process's file descriptor 2. */
-import { closeSync, fstatSync, readSync } from "node:fs";
-
+/** What native code prints in Node: it knows no stream of the host, only the process's file descriptor 2. */
 const STDERR = 2;
+const SEEK_END = 2;
 
 /**
  * Does `work` and leaves out, of what is printed on the standard error meanwhile, the lines that match; all others follow when
@@ -9,25 +8,21 @@ const STDERR = 2;
  */
 export async function withoutLines<T>(noise: RegExp, work: () => T): Promise<T> {
   const libc = await loadLibc().catch(() => null);
-  const caught = libc?.memfd_create("stderr", 0) ?? -1;
-  if (!libc || caught < 0) return work();
-  const kept = libc.dup(STDERR);
-  if (kept >= 0) libc.dup2(caught, STDERR);
+  const kept = libc?.dup(STDERR) ?? -1;
+  if (!libc || kept < 0) return work();
+  const caught = libc.memfd_create("stderr", 0);
+  if (caught >= 0) libc.dup2(caught, STDERR);
   try {
     return work();
   } finally {
-    if (kept >= 0) {
-      libc.dup2(kept, STDERR);
-      closeSync(kept);
-    }
-    const bytes = Buffer.alloc(fstatSync(caught).size);
-    readSync(caught, bytes, 0, bytes.length, 0);
-    closeSync(caught);
-    const rest = bytes
-      .toString()
-      .split(/(?<=\n)/)
-      .filter((line) => !noise.test(line));
-    if (rest.length > 0) process.stderr.write(rest.join(""));
+    libc.dup2(kept, STDERR);
+    libc.close(kept);
+    const bytes = new Uint8Array(Math.max(0, Number(libc.lseek(caught, 0, SEEK_END))));
+    libc.pread(caught, bytes, bytes.length, 0);
+    libc.close(caught);
+    const lines = new TextDecoder().decode(bytes).split(/(?<=\n)/);
+    const rest = lines.filter((line) => !noise.test(line)).join("");
+    if (rest !== "") process.stderr.write(rest);
   }
 }
 
@@ -36,8 +31,11 @@ async function loadLibc() {
   const { default: koffi } = await import("koffi");
   const libc = koffi.load(null);
   return {
-    dup: libc.func("int dup(int)") as (fd: number) => number,
-    dup2: libc.func("int dup2(int, int)") as (from: number, to: number) => number,
-    memfd_create: libc.func("int memfd_create(const char *, unsigned int)") as (name: string, flags: number) => number,
+    dup: libc.func("int dup(int)"),
+    dup2: libc.func("int dup2(int, int)"),
+    close: libc.func("int close(int)"),
+    lseek: libc.func("long lseek(int, long, int)"),
+    pread: libc.func("long pread(int, _Out_ void *, size_t, long)"),
+    memfd_create: libc.func("int memfd_create(const char *, unsigned int)"),
   };
 }
