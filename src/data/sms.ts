@@ -1,11 +1,11 @@
 /** The SMS Spam Collection: fetched from the UCI repository at first use, checked, kept in the user's cache directory. */
 
-import { unzipSync } from "fflate";
-import { environment, exists, joinPath, readBytes, remove, withLock, writeFileAtomic } from "#platform";
+import { type UnzipFileInfo, unzipSync } from "fflate";
+import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } from "#platform";
 import description from "../../data/datasets/sms.json" with { type: "json" };
 import { DataError, DownloadError } from "../errors.ts";
 import { cacheDirectory } from "../io/cache.ts";
-import { type DownloadOptions, download, hash, writing } from "../io/download.ts";
+import { type DownloadOptions, download, hash, inTurn, sizeOf, writing } from "../io/download.ts";
 import { bytesReader } from "./corpus.ts";
 
 /** What data/datasets/sms.json tells. */
@@ -43,11 +43,10 @@ export async function fetchCollection(about: CollectionDescription, options: Dow
   const path = joinPath(folder, about.entry.name);
   if (await isWhole(path, about)) return path;
   try {
-    await writing(folder, () =>
-      withLock(folder, async () => {
-        if (!(await isWhole(path, about))) await fetchInto(path, about, options);
-      }),
-    );
+    const fetchOnce = async () => {
+      if (!(await isWhole(path, about))) await fetchInto(path, about, options);
+    };
+    await writing(folder, () => inTurn(folder, fetchOnce, options), options.signal);
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");
@@ -67,7 +66,7 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
   const digest = { kind: "sha256", hex: archive.sha256 } as const;
   await download(zip, { url, name, file: archive.path.split("/").at(-1)!, size: archive.bytes, digest }, options);
   try {
-    await writeFileAtomic(path, unzip(await readBytes(zip), entry.name, zip));
+    await writeFileAtomic(path, unzip(await readBytes(zip), entry, zip));
   } finally {
     await remove(zip);
   }
@@ -80,20 +79,28 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
   });
 }
 
-function unzip(archive: Uint8Array, entry: string, where: string): Uint8Array {
+/** One file of an archive, which must be as large as is known: what it says, and what it comes to, takes no more memory. */
+function unzip(archive: Uint8Array, { name, bytes }: { name: string; bytes: number }, where: string): Uint8Array {
+  let found: UnzipFileInfo | undefined;
   let files: Record<string, Uint8Array>;
   try {
-    files = unzipSync(archive, { filter: ({ name }) => name === entry });
+    files = unzipSync(archive, {
+      filter(file) {
+        if (file.name === name) found = file;
+        return file.name === name && file.originalSize === bytes;
+      },
+    });
   } catch (cause) {
     throw new DownloadError("the archive is damaged", { where, found: (cause as Error).message, cause });
   }
-  const found = files[entry];
-  if (found === undefined) throw new DownloadError(`the archive has no ${entry}`, { where });
-  return found;
+  if (files[name]) return files[name];
+  if (!found) throw new DownloadError(`the archive has no ${name}`, { where });
+  const sizes = { expected: `${bytes} bytes`, found: `${found.originalSize} bytes` };
+  throw new DownloadError(`the archive has another ${name}`, { where, ...sizes });
 }
 
 async function isWhole(path: string, { entry }: CollectionDescription): Promise<boolean> {
-  return (await exists(path)) && (await hash(path, "sha256")) === entry.sha256;
+  return (await exists(path)) && (await sizeOf(path)) === entry.bytes && (await hash(path, "sha256")) === entry.sha256;
 }
 
 /** A message a line: label, tab, text. */

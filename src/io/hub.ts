@@ -2,11 +2,13 @@
  * Models of the Hugging Face hub, in the cache that Python's huggingface_hub shares: models--owner--name/ with refs/main,
  * blobs/<etag> and snapshots/<revision>/<file>, links to blobs.
  */
-import { environment, exists, joinPath, linkFile, readBytes, withLock, writeFileAtomic } from "#platform";
+import { environment, exists, joinPath, linkFile, readBytes, writeFileAtomic } from "#platform";
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";
 import { list } from "./common.ts";
-import { type Digest, type DownloadOptions, download, fetchAgain, writing } from "./download.ts";
+import { type Digest, type DownloadOptions, download, inTurn, writing } from "./download.ts";
+import { fetchAnswer } from "./fetch.ts";
+import { LIMITS } from "./limits.ts";
 
 /** Models by the short names that transformers knows. */
 export const HUB_MODELS: Readonly<Record<string, string>> = {
@@ -22,6 +24,7 @@ const BRANCH = "main";
 const NEEDED = ["config.json", "model.safetensors"] as const;
 /** Fetched where the repository has them: whether a model has GPT-2's tokenizer is seen before its weights are fetched. */
 const TOKENIZER = ["vocab.json", "merges.txt", "tokenizer.json"] as const;
+const WANTED: readonly string[] = [...TOKENIZER, ...NEEDED];
 /** What tells why there is no model.safetensors. */
 const OTHERS = ["model.safetensors.index.json", "pytorch_model.bin", "adapter_config.json"] as const;
 
@@ -73,24 +76,24 @@ export async function downloadSnapshot(
   options: DownloadOptions = {},
 ): Promise<string> {
   const folder = repositoryFolder(name);
-  const fetchAll = () =>
-    withLock(joinPath(hubCacheDirectory(), ".locks", `lowrank--${name.replace("/", "--")}`), async () => {
-      // Another process may have fetched it while this one waited.
-      const cached = await cachedSnapshot(name);
-      if (cached !== undefined) return cached;
-      const access = await hubAccess(options);
-      const { revision, files } = await describe(name, access);
-      const snapshot = joinPath(folder, "snapshots", revision);
-      const wanted = [...TOKENIZER, ...NEEDED].filter((file) => files.has(file));
-      const small = wanted.filter((file) => file !== "model.safetensors");
-      for (const file of small) await fetchFile(name, revision, files.get(file)!, access, options);
-      await checkSmallFiles(snapshot);
-      await fetchFile(name, revision, files.get("model.safetensors")!, access, options);
-      await writeFileAtomic(joinPath(folder, "refs", BRANCH), revision);
-      return snapshot;
-    });
+  const lock = joinPath(hubCacheDirectory(), ".locks", `lowrank--${name.replace("/", "--")}`);
+  const fetchAll = async () => {
+    // Another process may have fetched it while this one waited.
+    const cached = await cachedSnapshot(name);
+    if (cached !== undefined) return cached;
+    const access = await hubAccess(options);
+    const { revision, files } = await describe(name, access, options);
+    const snapshot = joinPath(folder, "snapshots", revision);
+    const wanted = WANTED.filter((file) => files.has(file));
+    const small = wanted.filter((file) => file !== "model.safetensors");
+    for (const file of small) await fetchFile(name, revision, files.get(file)!, access, options);
+    await checkSmallFiles(snapshot);
+    await fetchFile(name, revision, files.get("model.safetensors")!, access, options);
+    await writeFileAtomic(joinPath(folder, "refs", BRANCH), revision);
+    return snapshot;
+  };
   try {
-    return await writing(folder, fetchAll);
+    return await writing(folder, () => inTurn(lock, fetchAll, options), options.signal);
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");
@@ -120,7 +123,7 @@ async function hubAccess(options: DownloadOptions): Promise<HubAccess> {
   return {
     hubUrl: (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, ""),
     ...(token === undefined ? {} : { accessToken: token }),
-    fetch: (url, init) => fetchAgain(url instanceof Request ? url.url : url, init, options),
+    fetch: (url, init = {}) => fetchAnswer(url instanceof Request ? url.url : url, init, options),
   };
 }
 
@@ -143,31 +146,51 @@ interface HubFile {
 }
 
 /** The revision of the main branch and the files there that matter. */
-async function describe(name: string, access: HubAccess) {
+async function describe(name: string, access: HubAccess, options: DownloadOptions) {
   const { modelInfo, pathsInfo } = await import("@huggingface/hub");
   try {
     const { sha: revision } = await modelInfo({ ...access, name, revision: BRANCH, additionalFields: ["sha"] });
-    if (!/^[0-9a-f]{40}$/.test(revision))
-      throw new DownloadError("the hub does not tell a revision", { where: name, found: String(revision) });
-    const paths = [...NEEDED, ...TOKENIZER, ...OTHERS];
+    if (typeof revision !== "string" || !/^[0-9a-f]{40}$/.test(revision))
+      throw new DownloadError("the hub does not tell a revision", { where: name, found: show(revision) });
+    const paths = [...WANTED, ...OTHERS];
     const infos = await pathsInfo({ ...access, repo: { type: "model", name }, revision, paths });
-    const files = new Map(infos.map((info) => [info.path, hubFile(name, info)]));
-    requireNeeded(name, files);
-    return { revision, files };
+    requireNeeded(
+      name,
+      infos.map(({ path }) => path),
+    );
+    const wanted = infos.filter(({ path }) => WANTED.includes(path));
+    return { revision, files: new Map(wanted.map((info) => [info.path, hubFile(name, info)])) };
   } catch (cause) {
+    options.signal?.throwIfAborted();
     throw hubError(name, access, cause);
   }
 }
 
+/** A value of an answer, for a message. */
+const show = (value: unknown) => (typeof value === "object" ? "an object" : String(value));
+
 function hubFile(name: string, info: { path: string; size: number; oid?: string; lfs?: { oid: string } }): HubFile {
   const { path, size, oid, lfs } = info;
   const hex = lfs?.oid ?? oid;
-  if (hex === undefined || !/^[0-9a-f]+$/.test(hex))
-    throw new DownloadError("the hub does not tell a file's hash", { where: `${name}/${path}`, found: String(hex) });
+  const where = `${name}/${path}`;
+  const digits = lfs ? 64 : 40;
+  if (typeof hex !== "string" || hex.length !== digits || !/^[0-9a-f]+$/.test(hex))
+    throw new DownloadError("the hub does not tell a file's hash", {
+      where,
+      expected: `${digits} hexadecimal digits`,
+      found: show(hex),
+    });
+  const most = path.endsWith(".safetensors") ? LIMITS.weights : LIMITS.json;
+  if (!(Number.isSafeInteger(size) && size >= 0 && size <= most))
+    throw new DownloadError("the hub's file cannot be of this size", {
+      where,
+      expected: `at most ${most} bytes`,
+      found: show(size),
+    });
   const known = KNOWN[`${name}/${path}`];
   if (known !== undefined && known !== hex)
     throw new DownloadError("the hub offers another file than the known one", {
-      where: `${name}/${path}`,
+      where,
       expected: `sha256 ${known}`,
       found: `sha256 ${hex}`,
       hint: "is HF_ENDPOINT a mirror to be trusted?",
@@ -175,17 +198,17 @@ function hubFile(name: string, info: { path: string; size: number; oid?: string;
   return { path, size, etag: hex, digest: { kind: lfs ? "sha256" : "git-sha1", hex } };
 }
 
-function requireNeeded(name: string, files: Map<string, HubFile>): void {
-  const missing = NEEDED.filter((file) => !files.has(file));
+function requireNeeded(name: string, files: readonly string[]): void {
+  const missing = NEEDED.filter((file) => !files.includes(file));
   if (missing.length === 0) return;
   let hint = "is it a GPT-2 in the layout of transformers?";
-  if (files.has("adapter_config.json")) hint = "this is an adapter: give its base model";
-  else if (files.has("model.safetensors.index.json")) hint = "it is stored in several files, which are not read";
-  else if (files.has("pytorch_model.bin")) hint = "only safetensors are read: convert it, with safe_serialization";
+  if (files.includes("adapter_config.json")) hint = "this is an adapter: give its base model";
+  else if (files.includes("model.safetensors.index.json")) hint = "it is stored in several files, which are not read";
+  else if (files.includes("pytorch_model.bin")) hint = "only safetensors are read: convert it, with safe_serialization";
   throw new ConfigError(`the model ${name} lacks ${missing.join(" and ")}`, {
     where: name,
     expected: NEEDED.join(" and "),
-    found: list([...files.keys()]),
+    found: list(files),
     hint,
   });
 }
@@ -209,7 +232,7 @@ async function fetchFile(
 
 /** What an answer of the hub means. */
 function hubError(name: string, { hubUrl, accessToken: token }: HubAccess, cause: unknown): unknown {
-  if (cause instanceof LowrankError || (cause as Error).name === "AbortError") return cause;
+  if (cause instanceof LowrankError) return cause;
   const status = (cause as { statusCode?: number }).statusCode;
   const where = `${hubUrl}/${name}`;
   if (status === undefined)

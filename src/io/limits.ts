@@ -6,6 +6,16 @@ export const LIMITS = {
   json: 32 << 20,
   /** Bytes of a JSON file that this program wrote: a sweep keeps the probabilities of every test row. */
   ownJson: 512 << 20,
+  /** Bytes of a model's weights. GPT-2 XL has 6.4 GB of them. */
+  weights: 64 * 2 ** 30,
+  /** Bytes of a server's answer that is no file. */
+  answer: 4 << 20,
+  /** Bytes of a line of the standard input: as many as a row of a file may have. */
+  line: 16 << 20,
+  /** Bytes of a sweep's file. */
+  sweep: 64 << 10,
+  /** Trials of a sweep. */
+  trials: 100_000,
   /** Lists and objects within each other, in JSON. */
   jsonDepth: 64,
 } as const;

@@ -27,7 +27,7 @@ function liveBars(stream: NodeJS.WritableStream): (event: DownloadEvent) => void
         barsize: 24,
         hideCursor: true,
       });
-      bar.start(total ?? 0, loaded, { label: labelOf(name, file, total) });
+      bar.start(total, loaded, { label: labelOf(name, file, total) });
     }
     if (status === "progress") bar?.update(loaded);
     if (status === "done") {
@@ -43,19 +43,19 @@ function plainLines(stream: NodeJS.WritableStream): (event: DownloadEvent) => vo
     if (status === "initiate") printed = 0;
     if (status === "download" && printed === 0)
       stream.write(`fetching ${labelOf(name, file, total)}${loaded > 0 ? `, from ${megabytes(loaded)} on` : ""}\n`);
-    const part = total === undefined || !isShown(total) ? 0 : Math.floor((loaded / total) * LINES);
+    const part = isShown(total) ? Math.floor((loaded / total) * LINES) : 0;
     if (part <= printed) return;
     printed = part;
     stream.write(`  ${part * (100 / LINES)} %  ${megabytes(loaded)}\n`);
   };
 }
 
-function isShown(total: number | undefined): boolean {
-  return total === undefined || total >= SMALL_BYTES;
+function isShown(total: number): boolean {
+  return total >= SMALL_BYTES;
 }
 
-function labelOf(name: string, file: string, total: number | undefined): string {
-  return `${oneLine(name, LONGEST_NAME)} ${oneLine(file, LONGEST_NAME)}${total === undefined ? "" : `, ${megabytes(total)}`}`;
+function labelOf(name: string, file: string, total: number): string {
+  return `${oneLine(name, LONGEST_NAME)} ${oneLine(file, LONGEST_NAME)}, ${megabytes(total)}`;
 }
 
 function megabytes(bytes: number): string {
