@@ -105,7 +105,11 @@ export function bytesReader(name: string, bytes: Uint8Array): FileReader {
   return {
     name,
     size: bytes.length,
-    read: async (offset, length) => bytes.slice(offset, offset + length),
+    async read(offset, length) {
+      const missing = offset + length - bytes.length;
+      if (missing > 0) throw new Error(`${name}: file ended ${missing} bytes early`);
+      return bytes.slice(offset, offset + length);
+    },
     close: async () => {},
   };
 }

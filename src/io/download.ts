@@ -221,6 +221,7 @@ export async function writing<T>(path: string, work: () => Promise<T>, signal?: 
 
 /** Runs `work` while no other process runs any under the same path; the signal ends the wait for one that does. */
 export async function inTurn<T>(path: string, work: () => Promise<T>, { signal }: FetchOptions): Promise<T> {
+  signal?.throwIfAborted();
   let mine = false;
   let stopWaiting = () => {};
   const stopped = new Promise<never>((_, reject) => {

@@ -12,6 +12,9 @@ import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
 
+/** Milliseconds that a server may take to say whether it has a file. */
+const LONGEST_ANSWER = 60_000;
+
 export async function openFile(path: string): Promise<FileReader> {
   // A blob is kept by the browser, on disk where it is big: a slice of it is read when asked for.
   const blob = await openBlob(path);
@@ -28,8 +31,7 @@ export async function openFile(path: string): Promise<FileReader> {
 }
 
 export async function readBytes(path: string, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
-  const blob = await openBlob(path);
-  checkSize({ name: path, size: blob.size }, limit);
+  const blob = await openBlob(path, limit);
   return new Uint8Array(await blob.arrayBuffer());
 }
 
@@ -42,7 +44,7 @@ export { packagePath };
 
 export async function exists(path: string): Promise<boolean> {
   if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
-  if (isUrl(path)) return (await fetch(path, { method: "HEAD" })).ok;
+  if (isUrl(path)) return (await fetch(path, { method: "HEAD", signal: AbortSignal.timeout(LONGEST_ANSWER) })).ok;
   if (pickedPaths().some((file) => isWithin(file, path))) return true;
   const { folder, name } = split(path);
   if (name === "") return true;
@@ -201,26 +203,45 @@ export function systemCacheDirectory(): string {
   return "cache";
 }
 
-async function openBlob(path: string): Promise<Blob> {
+/** A file of at most `limit` bytes; of a larger one no more is read. */
+async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   const file = pickedFile(path);
-  if (file !== undefined) return file;
-  if (isUrl(path)) {
-    const url = isPackagePath(path) ? assetUrl(path) : path;
-    if (url === undefined) throw new Error(`${path}: the package has no such file`);
-    const response = await fetch(url);
-    // Servers of single pages answer with the page where there is no such file.
-    const isPage = response.headers.get("content-type")?.startsWith("text/html");
-    if (isPackagePath(path) && (!response.ok || isPage))
-      throw new ConfigError("a file of the package is not where its code looks for it", {
-        where: url,
-        found: isPage ? "a page" : `${response.status} ${response.statusText}`,
-        hint: "copy the package's folders as they are; Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
-      });
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
-    return response.blob();
-  }
+  const blob = file ?? (isUrl(path) ? await fetchBlob(path, limit) : await openStored(path));
+  checkSize({ name: path, size: blob.size }, limit);
+  return blob;
+}
+
+async function openStored(path: string): Promise<Blob> {
   const { folder, name } = split(path);
   return (await (await openDirectory(folder)).getFileHandle(name)).getFile();
+}
+
+async function fetchBlob(path: string, limit: number): Promise<Blob> {
+  const url = isPackagePath(path) ? assetUrl(path) : path;
+  if (url === undefined) throw new Error(`${path}: the package has no such file`);
+  const response = await fetch(url);
+  // Servers of single pages answer with the page where there is no such file.
+  const isPage = response.headers.get("content-type")?.startsWith("text/html");
+  if (isPackagePath(path) && (!response.ok || isPage))
+    throw new ConfigError("a file of the package is not where its code looks for it", {
+      where: url,
+      found: isPage ? "a page" : `${response.status} ${response.statusText}`,
+      hint: "copy the package's folders as they are; Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
+    });
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
+  if (limit === Infinity) return response.blob();
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  const reader = response.body!.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return new Blob(pieces);
+    pieces.push(value);
+    size += value.length;
+    if (size <= limit) continue;
+    await reader.cancel();
+    return new Blob(pieces);
+  }
 }
 
 async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {
