@@ -2,7 +2,8 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import manifest from "../package.json" with { type: "json" };
 import { DEVICES, WEIGHT_DTYPES } from "./config.ts";
-import { ConfigError, LowrankError, printable } from "./errors.ts";
+import { ConfigError, DataError, LowrankError, printable } from "./errors.ts";
+import { LIMITS } from "./io/limits.ts";
 
 /** A command with its name, what it does and examples; unknown flags are errors that suggest the nearest. */
 export function command(name: string, description: string, examples: string): Command {
@@ -82,26 +83,53 @@ export async function interruptible<T>(words: string, work: (signal: AbortSignal
   }
 }
 
-/** Lines of the standard input that are read before they are worked on together. */
+/** Lines of the standard input that are read before they are worked on together, and bytes of them. */
 const LINES = 64;
+const LINES_BYTES = 1 << 20;
 
-/** The lines of the standard input, some at a time. */
-export async function* inputLines(): AsyncGenerator<string[]> {
-  // What is left of the last chunk; a byte order mark is no part of a line.
-  let rest: string | undefined;
+const LINE_FEED = 10;
+
+/** The lines of the standard input, some at a time. Throws DataError where one is longer than `LIMITS.line`. */
+export async function* inputLines(input: AsyncIterable<Uint8Array> = process.stdin): AsyncGenerator<string[]> {
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  let number = 1;
   let ready: string[] = [];
-  const withoutReturn = (line: string) => line.replace(/\r$/, "");
-  process.stdin.setEncoding("utf8");
-  for await (const chunk of process.stdin) {
-    const parts = (rest === undefined ? chunk.replace(/^\uFEFF/, "") : rest + chunk).split("\n");
-    rest = parts.pop()!;
-    for (const line of parts) ready.push(withoutReturn(line));
-    while (ready.length >= LINES) {
-      yield ready.slice(0, LINES);
-      ready = ready.slice(LINES);
+  let readyBytes = 0;
+  // The line that has not ended yet, in pieces.
+  let line: Uint8Array[] = [];
+  let size = 0;
+  const add = (piece: Uint8Array) => {
+    size += piece.length;
+    if (size > LIMITS.line)
+      throw new DataError("a line is too long", {
+        where: `standard input, line ${number}`,
+        expected: `at most ${LIMITS.line} bytes`,
+      });
+    line.push(piece);
+  };
+  const end = () => {
+    const text = decoder.decode(Buffer.concat(line)).replace(/\r$/, "");
+    // A byte order mark is no part of a line.
+    ready.push(number === 1 ? text.replace(/^\uFEFF/, "") : text);
+    readyBytes += size;
+    number++;
+    line = [];
+    size = 0;
+  };
+  for await (const chunk of input) {
+    let start = 0;
+    for (let stop = chunk.indexOf(LINE_FEED); stop >= 0; stop = chunk.indexOf(LINE_FEED, start)) {
+      add(chunk.subarray(start, stop));
+      end();
+      start = stop + 1;
+      if (ready.length < LINES && readyBytes < LINES_BYTES) continue;
+      yield ready;
+      ready = [];
+      readyBytes = 0;
     }
+    add(chunk.subarray(start));
   }
-  if (rest) ready.push(withoutReturn(rest));
+  if (size > 0) end();
   if (ready.length > 0) yield ready;
 }
 

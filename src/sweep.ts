@@ -11,6 +11,7 @@ import { openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { fingerprint } from "./io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
+import { LIMITS } from "./io/limits.ts";
 import { parameterList } from "./model/trainable.ts";
 import { showBytes } from "./plan/memory.ts";
 import { downloadProgress } from "./report/download.ts";
@@ -21,6 +22,7 @@ import { addSettings, datasetOptions, datasetSpec, PRESETS, type Settings, setti
 import { nearest } from "./suggest.ts";
 import {
   type Arm,
+  checkCount,
   describeTrial,
   listTrials,
   SWEEPS,
@@ -103,7 +105,7 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
     });
   if (preset) return SWEEPS[preset]!;
   if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
-  const { base = {}, arms } = parseSpec(new TextDecoder().decode(await readBytes(file!)), file!);
+  const { base = {}, arms } = parseSpec(new TextDecoder().decode(await readBytes(file!, LIMITS.sweep)), file!);
   const unknown = Object.keys(base).find((key) => !SHARED.includes(key));
   if (unknown !== undefined) {
     const near = nearest(unknown, SHARED);
@@ -119,8 +121,11 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
 
 function parseSpec(text: string, file: string): Pick<SweepSpec, "arms"> & Partial<SweepSpec> {
   try {
+    refuseDeep(text);
     const { base, arms } = (parseYaml(text) ?? {}) as Partial<SweepSpec>;
-    if (!Array.isArray(arms)) throw new Error("no list `arms`");
+    const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+    if (!Array.isArray(arms) || !arms.every(isObject)) throw new Error("no list `arms` of objects");
+    if (base && !isObject(base)) throw new Error("`base` is no object");
     return { arms, ...(base ? { base } : {}) };
   } catch (error) {
     throw new ConfigError("the sweep's file cannot be read", {
@@ -129,6 +134,17 @@ function parseSpec(text: string, file: string): Pick<SweepSpec, "arms"> & Partia
       found: (error as Error).message,
     });
   }
+}
+
+/** The reader of YAML goes down by recursion, and takes the process with it where the stack ends in a regular expression. */
+function refuseDeep(text: string): void {
+  let depth = 0;
+  for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
+    depth += bracket === "[" || bracket === "{" ? 1 : -1;
+    if (depth > LIMITS.jsonDepth) throw new Error("lists and objects that are nested too deep");
+  }
+  // Every level of a block takes two columns, or a sign and a space.
+  if (/^[-?: \t]{256}/m.test(text)) throw new Error("lines that are indented too far");
 }
 
 /** The part of the trials that this process runs: all, or every n-th. */
@@ -264,15 +280,11 @@ await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
   const { base, arms } = await sweepSpec(flags);
+  checkCount(Array.isArray(arms) ? arms : [], flags.seeds);
   // Flags over the sweep's base over the quickstart's model and data.
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
   const spec = datasetSpec(settings);
   const { config } = await modelOf(settings.model!);
-  if (!Number.isSafeInteger(flags.seeds) || flags.seeds < 1)
-    throw new ConfigError("--seeds makes no sense", {
-      expected: "a whole number of 1 or more",
-      found: `${flags.seeds}`,
-    });
   const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config) : arms };
   const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });

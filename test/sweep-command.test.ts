@@ -111,3 +111,38 @@ test("a file with a setting that trials cannot share is refused by its name", as
     for (const word of words) assert.ok(stderr.includes(word), stderr);
   }
 });
+
+test("a grid of too many trials, and a file that grows when it is read, are refused before anything is made", async () => {
+  const values = (count: number) => Array.from({ length: count }, (_, i) => i + 1).join(",");
+  const nine = (name: string) => Array(9).fill(name).join(",");
+  const laughs = ["a: &a [x]", ..."bcdefghij".split("").map((c, i) => `${c}: &${c} [${nine(`*${"abcdefghij"[i]}`)}]`)];
+  const file = (content: string) => {
+    writeFileSync(join(folder, "sweep.yaml"), content);
+    return ["--file", "sweep.yaml"];
+  };
+  const cases: [content: () => string[], words: string[]][] = [
+    [
+      () => ["--grid", `rank=${values(10_000)}`, "--grid", `alpha=${values(10_000)}`],
+      ["at most 100000", "100000000: "],
+    ],
+    [() => ["--grid", "rank=4,8", "--seeds", "1e9"], ["too many trials", "2000000000: 2 combinations"]],
+    [() => ["--grid", "rank=4,8", "--seeds", "1e300"], ["--seeds makes no sense"]],
+    [() => ["--grid", `rank=${Array(1001).fill(4)}`, "--seeds", "100"], ["too many trials", "100100"]],
+    [() => ["--preset", "rank", "--seeds", "20000"], ["too many trials", "140000"]],
+    [() => file(`arms: [{rank: [${values(1000)}], alpha: [${values(1000)}]}]`), ["too many trials", "1000000"]],
+    [() => file(`${laughs.join("\n")}\narms: [{rank: *j}]`), ["cannot be read", "Excessive alias count"]],
+    [() => file("[".repeat(60_000)), ["cannot be read", "nested too deep"]],
+    [() => file(`${"- ".repeat(30_000)}x`), ["cannot be read", "indented too far"]],
+    [() => file("arms: [null]"), ["cannot be read", "no list `arms` of objects"]],
+    [() => file("arms: [{rank: 4}]\nbase: [1]"), ["cannot be read", "`base` is no object"]],
+    [() => file(`# ${"x".repeat(1 << 16)}\narms: [{rank: 4}]`), ["too large", "at most 65536 bytes"]],
+  ];
+  for (const [args, words] of cases) {
+    const started = performance.now();
+    const { code, stderr } = await runCommand("sweep", [...args(), "--out", "refused", "--dry-run"], { cwd: folder });
+    assert.is(code, 2, stderr);
+    for (const word of words) assert.ok(stderr.includes(word), stderr);
+    assert.ok(performance.now() - started < 20_000, words.join());
+  }
+  assert.not.ok(readdirSync(folder).includes("refused"));
+});

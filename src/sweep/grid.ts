@@ -2,6 +2,7 @@
 import { createHasher } from "#platform";
 import type { GPT2Config, Target } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { LIMITS } from "../io/limits.ts";
 import type { Settings } from "../settings.ts";
 import { nearest } from "../suggest.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
@@ -80,17 +81,33 @@ const KEYS = ["model", ...Object.keys(DEFAULTS)];
 /** Keys whose values are lists themselves (or null: all). */
 const SETS = ["targets", "layers"];
 
+/** The values of each setting of an arm. */
+function axes(arm: Arm): [key: string, values: unknown[]][] {
+  const isSet = (one: unknown) => one === null || Array.isArray(one);
+  return Object.entries(arm).map(([key, value]) => {
+    const isList = Array.isArray(value) && (!SETS.includes(key) || value.some(isSet));
+    return [key, isList ? (value as unknown[]) : [value]];
+  });
+}
+
 /** Every combination of an arm's values. */
 function combinations(arm: Arm): Record<string, unknown>[] {
-  return Object.entries(arm).reduce<Record<string, unknown>[]>(
-    (all, [key, value]) => {
-      const isSet = (one: unknown) => one === null || Array.isArray(one);
-      const isList = Array.isArray(value) && (!SETS.includes(key) || value.some(isSet));
-      const values = isList ? (value as unknown[]) : [value];
-      return all.flatMap((one) => values.map((v) => ({ ...one, [key]: v })));
-    },
+  return axes(arm).reduce<Record<string, unknown>[]>(
+    (all, [key, values]) => all.flatMap((one) => values.map((value) => ({ ...one, [key]: value }))),
     [{}],
   );
+}
+
+/** Throws ConfigError, before any is made, where there would be more than `LIMITS.trials`. */
+export function checkCount(arms: readonly Arm[], seeds: number): void {
+  if (!Number.isSafeInteger(seeds) || seeds < 1)
+    throw new ConfigError("--seeds makes no sense", { expected: "a whole number of 1 or more", found: `${seeds}` });
+  const settings = arms.reduce((sum, arm) => sum + axes(arm).reduce((all, [, values]) => all * values.length, 1), 0);
+  if (settings * seeds > LIMITS.trials)
+    throw new ConfigError("the sweep has too many trials", {
+      expected: `at most ${LIMITS.trials}`,
+      found: `${settings * seeds}: ${settings} combinations of settings, with ${seeds} seeds each`,
+    });
 }
 
 /** What does not matter in a mode takes its default, so that the same run has the same key. */
@@ -112,6 +129,7 @@ export async function listTrials(
   identify: (model: string) => unknown,
 ): Promise<Trial[]> {
   if (spec.arms.length === 0) throw new ConfigError("the sweep has no arms", { expected: "one or more" });
+  checkCount(spec.arms, seeds);
   const trials = new Map<string, Trial>();
   for (const arm of spec.arms) {
     for (const key of Object.keys(arm))
