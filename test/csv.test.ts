@@ -520,3 +520,35 @@ test("many rows are left out: all are counted, the first are named; none is left
   // What breaks the reading of all that follows is an error as before.
   await fails("a.csv", 'label,text\nham,one\nham,"open\n', "a.csv:3", ["not closed"], { skipFaulty: true });
 });
+
+test("a file of 5 GB without a line end is left after the longest row", async () => {
+  module ??= await DataModule.load();
+  for (const name of ["a.csv", "a.tsv", "a.jsonl"]) {
+    let asked = 0;
+    const read = async (_: number, length: number) => {
+      asked += length;
+      return new Uint8Array(length);
+    };
+    const file = { name, size: 5e9, read, close: async () => {} };
+    try {
+      await new Corpus(module).read(file, { maxLength: 1024, chunkBytes: 1 << 18 });
+      assert.unreachable();
+    } catch (error) {
+      assert.instance(error, LowrankError);
+      assert.match((error as Error).message, /too long|not a JSON object/);
+    }
+    assert.ok(asked < 64 << 20, `${name}: ${asked} bytes read`);
+  }
+});
+
+test("a million columns are read, or refused, like two", async () => {
+  const names = Array.from({ length: 1_000_000 }, (_, i) => `c${i}`).join(",");
+  const started = performance.now();
+  await fails("a.csv", `${names}\n1,2\n`, "a.csv", ["No column is known", "and 999988 more"]);
+  const wide = `label,text${",".repeat(1_000_000)}`;
+  assert.equal(await rowsOf("a.csv", `${wide}\na,b${",".repeat(1_000_000)}\nc,d${",".repeat(1_000_000)}\n`), [
+    ["a", "b"],
+    ["c", "d"],
+  ]);
+  assert.ok(performance.now() - started < 20_000);
+});

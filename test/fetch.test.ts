@@ -235,7 +235,8 @@ test("a server that is silent, or trickles, is given up after five tries; one th
   server.requests.length = 0;
   answer = (request, response) => {
     const from = beginAnswer(request, response);
-    response.write(BYTES.subarray(from, from + 20_000));
+    const stop = from + 20_000;
+    response.write(BYTES.subarray(from, stop), () => stop >= BYTES.length && response.end());
   };
   await download(path, wanted(), { ...options, patience: 250 });
   assert.equal(readFileSync(path), BYTES);
@@ -251,7 +252,9 @@ test("slow, but not too slow: a download that takes longer than the patience", a
     const timer = setInterval(() => {
       response.write(BYTES.subarray(at, at + 2000));
       at += 2000;
-      if (at >= BYTES.length) clearInterval(timer);
+      if (at < BYTES.length) return;
+      clearInterval(timer);
+      response.end();
     }, 30);
   };
   server.requests.length = 0;

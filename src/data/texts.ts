@@ -1,7 +1,8 @@
 /** Texts for a language model: plain text files and JSON lines, read, split and cut into blocks. */
 import { exists, openFile } from "#platform";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
-import type { FileReader } from "../platform/reader.ts";
+import { LIMITS } from "../io/limits.ts";
+import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import { findUsual, TEXT_NAMES } from "./columns.ts";
@@ -200,6 +201,7 @@ async function readText(file: FileReader): Promise<Uint8Array> {
       expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",
       hint: "for rows of texts write .jsonl",
     });
+  checkSize(file, LIMITS.text);
   const bytes = await file.read(0, file.size);
   refuseUtf16(bytes, file.name);
   if (bytes.includes(0))

@@ -8,6 +8,8 @@ export const LIMITS = {
   ownJson: 512 << 20,
   /** Bytes of a model's weights. GPT-2 XL has 6.4 GB of them. */
   weights: 64 * 2 ** 30,
+  /** Bytes of a file of texts, which is read whole: as JSON lines it is one string, of which engines have up to 512 MB. */
+  text: 480 << 20,
   /** Bytes of a server's answer that is no file. */
   answer: 4 << 20,
   /** Bytes of a line of the standard input: as many as a row of a file may have. */
