@@ -1,4 +1,5 @@
 /** What a device can do for a plan: about ten methods, the same on every backend. */
+import { DeviceError } from "../errors.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
@@ -46,6 +47,12 @@ export interface Session {
   read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array>;
   /** Submits segments in order, as one submission. Returns at once; faults reject the next `read` or `flush`. */
   run(segments: readonly SegmentName[], values: StepValues): void;
+  /**
+   * While on, what has been submitted is dropped where the device can: segments that have not begun the update, so that
+   * parameters stay those of the last step that was finished. Reads behind what was dropped are a DeviceError, `isDropped`.
+   * What is submitted after the next `flush` and `drop(false)` runs again.
+   */
+  drop(isOn: boolean): void;
   /** Where the device can tell: milliseconds by kernel are added up here during runs, while it is set. */
   times?: Map<string, number> | null;
   /** Frees the session's memory once its work is done; a second call does nothing. What is asked for later is a DeviceError. */
@@ -54,3 +61,10 @@ export interface Session {
 
 /** The summary of that error. */
 export const RELEASED = "the session was released";
+
+/** The message of a read whose work was dropped. */
+export const DROPPED = "the work was dropped";
+
+export function isDropped(error: unknown): boolean {
+  return error instanceof DeviceError && error.message === DROPPED;
+}

@@ -20,10 +20,15 @@ let fault: unknown;
 let work = Promise.resolve();
 
 const post = listenToHost((data) => {
-  work = work.then(() => handle(data as ToRemote));
+  const message = data as ToRemote;
+  // Not in its turn: it is about what is waiting.
+  if (message.type === "drop") sessions.get(message.session)?.session.drop(message.isOn);
+  else work = work.then(() => handle(message));
 });
 
-async function handle(message: ToRemote): Promise<void> {
+type InTurn = Exclude<ToRemote, { type: "drop" }>;
+
+async function handle(message: InTurn): Promise<void> {
   const isAsked = ["open", "prepare", "flush", "read"].includes(message.type);
   try {
     const value = fault === undefined ? await answer(message) : null;
@@ -36,7 +41,7 @@ async function handle(message: ToRemote): Promise<void> {
   }
 }
 
-async function answer(message: ToRemote): Promise<Extract<FromRemote, { value: unknown }>["value"]> {
+async function answer(message: InTurn): Promise<Extract<FromRemote, { value: unknown }>["value"]> {
   if (message.type === "open") {
     backend = await openWasm(message.options);
     return { info: backend.info, limits: backend.limits };

@@ -46,6 +46,7 @@ export type ToRemote =
   | { type: "flush"; session: number }
   | { type: "read"; session: number; tensors: TensorRecord[]; tensor: number; offset: number; count: number }
   | { type: "run"; session: number; segments: readonly SegmentName[]; values: StepValues }
+  | { type: "drop"; session: number; isOn: boolean }
   | { type: "destroy"; session: number };
 
 /** The answer to the oldest open, prepare, flush or read that has none; the others have none. */
@@ -183,10 +184,18 @@ class RemoteSession implements Session {
     this.link.tell({ type: "run", session: this.session, segments, values });
   }
 
+  drop(isOn: boolean): void {
+    this.tellWhileThere({ type: "drop", session: this.session, isOn });
+  }
+
   destroy(): void {
-    // With the worker its memory is gone.
-    if (!this.released && this.link.fault === undefined) this.link.tell({ type: "destroy", session: this.session });
+    this.tellWhileThere({ type: "destroy", session: this.session });
     this.released = true;
+  }
+
+  /** With the worker its memory is gone, and its work. */
+  private tellWhileThere(message: ToRemote): void {
+    if (!this.released && this.link.fault === undefined) this.link.tell(message);
   }
 
   private check(): void {

@@ -118,6 +118,9 @@ class TwinSession implements Session {
     });
   }
 
+  /** For tests: all is run. */
+  drop(): void {}
+
   destroy(): void {
     this.enqueue(async () => {
       this.first.destroy();

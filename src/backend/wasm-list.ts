@@ -77,6 +77,11 @@ export class RecordList {
     return ranges;
   }
 
+  /** The first record of a segment. */
+  first(name: SegmentName): number {
+    return this.parts.get(name)!.first;
+  }
+
   /** Begins a record; returns the place of its first argument. */
   private add(operation: string): number {
     const number = OPERATIONS.indexOf(operation);

@@ -9,7 +9,7 @@ import type { StepValues } from "../ops/kernel.ts";
 import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
+import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
 import { RECORD_WORDS, RecordList } from "./wasm-list.ts";
@@ -21,6 +21,11 @@ const MAX_PAGES = 1 << 16;
 const MAX_BYTES = 2 ** 32 - FIRST_ADDRESS;
 /** More threads than this wait for each other longer than they work. */
 const MAX_THREADS = 16;
+
+/** Milliseconds for which threads are given work at a time: what is dropped, or heard beside it, waits no longer. */
+const PIECE_MS = 100;
+/** Records of a session's first piece. */
+const FIRST_PIECE = 16;
 
 /** A module with one relaxed instruction (i8x16.relaxed_swizzle): valid where the runtime knows relaxed SIMD. */
 const RELAXED_PROBE = Uint8Array.from([
@@ -133,6 +138,11 @@ class WasmSession implements Session {
   private readonly list: RecordList;
   private readonly listAt: number;
   private released = false;
+  /** Records that make a piece, by how long the last ones took. */
+  private piece = FIRST_PIECE;
+  private dropping = false;
+  /** Whether anything has been dropped since. */
+  private hasDropped = false;
   times: Map<string, number> | null = null;
 
   constructor(
@@ -192,7 +202,11 @@ class WasmSession implements Session {
     // Copied in its turn: once a promise has been waited for, the next run may be writing already.
     return new Promise((resolve, reject) => {
       this.check();
-      this.backend.enqueue(() => this.settle(() => resolve(this.copy(tensor, offset, count)), reject));
+      const copy = () => {
+        if (this.hasDropped) throw new DeviceError(DROPPED);
+        resolve(this.copy(tensor, offset, count));
+      };
+      this.backend.enqueue(() => this.settle(copy, reject));
     });
   }
 
@@ -200,21 +214,42 @@ class WasmSession implements Session {
     this.check();
     this.backend.enqueue(async () => {
       const ranges = this.list.select(names, values, this.words(this.listAt, this.list.words.length));
-      for (const { first, count } of ranges) {
-        const at = this.listAt + first * RECORD_WORDS * 4;
-        const times = await this.backend.team.run(at, count, this.times !== null);
-        times?.forEach((time, i) => {
-          const name = this.list.names[first + i]!;
-          this.times?.set(name, (this.times.get(name) ?? 0) + time);
-        });
-      }
+      const update = names.includes("update") ? this.list.first("update") : Infinity;
+      for (const { first, count } of ranges)
+        for (let at = first, end = first + count; at < end; ) {
+          // An update that has begun is brought to its end.
+          if (this.dropping && at <= update) {
+            this.hasDropped = true;
+            return;
+          }
+          const records = Math.min(this.piece, end - at);
+          await this.replay(at, records);
+          at += records;
+        }
     });
+  }
+
+  drop(isOn: boolean): void {
+    this.dropping = isOn;
+    if (!isOn) this.hasDropped = false;
   }
 
   destroy(): void {
     this.released = true;
     this.backend.enqueue(() => {
       for (const at of this.buffers.splice(0)) this.backend.heap.release(at);
+    });
+  }
+
+  private async replay(first: number, count: number): Promise<void> {
+    const started = performance.now();
+    const times = await this.backend.team.run(this.listAt + first * RECORD_WORDS * 4, count, this.times !== null);
+    const milliseconds = performance.now() - started;
+    if (milliseconds > PIECE_MS) this.piece = Math.max(1, count >> 1);
+    else if (count === this.piece && milliseconds < PIECE_MS / 2) this.piece *= 2;
+    times?.forEach((time, i) => {
+      const name = this.list.names[first + i]!;
+      this.times?.set(name, (this.times.get(name) ?? 0) + time);
     });
   }
 

@@ -344,6 +344,9 @@ class WebGPUSession implements Session {
     device.queue.submit([encoder.finish()]);
   }
 
+  /** What a queue has, it runs. */
+  drop(): void {}
+
   destroy(): void {
     this.released = true;
     for (const buffer of this.buffers.splice(0)) {

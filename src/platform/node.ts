@@ -2,7 +2,7 @@
  * What differs between Node and a page, Node's side. `browser.ts` has the same exports.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { constants, existsSync } from "node:fs";
+import { constants, existsSync, rmSync } from "node:fs";
 import {
   access,
   copyFile,
@@ -23,6 +23,7 @@ import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort, Worker } from "node:worker_threads";
 import { lock } from "proper-lockfile";
+import signalExit from "signal-exit";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { withoutLines } from "./native-output.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
@@ -220,6 +221,13 @@ export async function linkFile(target: string, path: string): Promise<void> {
   });
 }
 
+/**
+ * proper-lockfile hears signals, to remove its locks. Then the system does not end the process by itself: not while it computes
+ * and hears nothing. So it hears them only while there are locks.
+ */
+signalExit.unload();
+let locks = 0;
+
 /** Milliseconds after which a lock that is not renewed is that of a process that was killed. */
 const STALE_LOCK = 10_000;
 
@@ -241,6 +249,8 @@ export async function withLock<T>(path: string, work: () => Promise<T>, refuse?:
     if (error.code === "ELOCKED") refuse?.();
     throw error;
   });
+  locks++;
+  const forget = signalExit(() => rmSync(note, { force: true }));
   try {
     // Without the note a lock is left for those ten seconds after a kill.
     await writeFile(note, `${numbering}\n${process.pid}\n`).catch(() => {});
@@ -248,6 +258,8 @@ export async function withLock<T>(path: string, work: () => Promise<T>, refuse?:
   } finally {
     await rm(note, { force: true }).catch(() => {});
     await release().catch(() => {});
+    forget();
+    if (--locks === 0) signalExit.unload();
   }
 }
 

@@ -1,0 +1,102 @@
+/** Checks of what programs hand to the API, at its edge: a slip is named by its argument, not by what fails on it later. */
+import { ConfigError } from "./errors.ts";
+import { nearest } from "./suggest.ts";
+
+const isText = (value: unknown) => typeof value === "string";
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
+const isList = (value: unknown, is: (item: unknown) => boolean) => Array.isArray(value) && value.every(is);
+const isFunction = (value: unknown) => typeof value === "function";
+const isNumber = (value: unknown) => typeof value === "number";
+/** An object with these methods. */
+const can =
+  (...methods: string[]) =>
+  (value: unknown) =>
+    isObject(value) && methods.every((name) => isFunction(value[name]));
+const isPromise = can("then");
+const isFile = can("read", "close");
+const isSource = (value: unknown) => isText(value) || isFile(value);
+
+const isMeta = (value: unknown) => isObject(value) && isObject(value.task);
+const isAdapter = (value: unknown) => isObject(value) && isMeta(value.meta) && value.tensors instanceof Map;
+
+/** What an argument can be asked to be. */
+const KINDS = {
+  any: ["anything", () => true],
+  text: ["a text", isText],
+  texts: ["a list of texts", (value: unknown) => isList(value, isText)],
+  "text or texts": ["a text, or a list of texts", (value: unknown) => isText(value) || isList(value, isText)],
+  number: ["a number", isNumber],
+  numbers: ["a list of numbers", (value: unknown) => isList(value, isNumber)],
+  "numbers or null": ["a list of numbers, or null", (value: unknown) => value === null || isList(value, isNumber)],
+  boolean: ["true or false", (value: unknown) => typeof value === "boolean"],
+  function: ["a function", isFunction],
+  object: ["an object", (value: unknown) => isObject(value) && !Array.isArray(value)],
+  signal: ["an AbortSignal", can("throwIfAborted")],
+  bytes: ["a Uint8Array", (value: unknown) => value instanceof Uint8Array],
+  blob: ["a File or a Blob", can("slice", "arrayBuffer")],
+  ids: ["a list of token ids", (value: unknown) => isObject(value) && isNumber(value.length)],
+  source: ["a path, or an opened file", isSource],
+  sources: [
+    "a path, an opened file, or a list of them",
+    (value: unknown) => isSource(value) || isList(value, isSource),
+  ],
+  device: ["a device: what openDevice gives", can("prepare", "destroy")],
+  model: ["a model: what loadModel gives", (value: unknown) => isFile(value) && "config" in (value as object)],
+  data: [
+    "data: what loadDataset or loadTexts gives",
+    (value: unknown) => isObject(value) && ["objective", "train", "val", "test"].every((key) => key in value),
+  ],
+  adapter: ["an adapter: what loadAdapter gives", isAdapter],
+  "adapter or null": ["an adapter, or null", (value: unknown) => value === null || isAdapter(value)],
+  meta: ["an adapter's description: its meta", isMeta],
+  tensors: ["a Map of tensors", (value: unknown) => value instanceof Map],
+  checkpoint: [
+    "what onCheckpoint was given",
+    (value: unknown) => isObject(value) && Array.isArray(value.steps) && value.tensors instanceof Map,
+  ],
+  interval: [
+    'a whole number of steps, or "evaluation"',
+    (value: unknown) => value === "evaluation" || (Number.isSafeInteger(value) && (value as number) >= 0),
+  ],
+} as const satisfies Record<string, [words: string, is: (value: unknown) => boolean]>;
+
+export type Kind = keyof typeof KINDS | `${keyof typeof KINDS}?`;
+
+/** Throws ConfigError, with the argument's name, unless all are of their kinds; those of a kind with "?" may be undefined. */
+export function checkArguments(given: object, kinds: Readonly<Record<string, Kind>>): void {
+  for (const [name, kind] of Object.entries(kinds)) {
+    const value = (given as Record<string, unknown>)[name];
+    if (value === undefined && kind.endsWith("?")) continue;
+    const [expected, is] = KINDS[kind.replace("?", "") as keyof typeof KINDS];
+    if (isPromise(value) || !is(value)) throw new ConfigError(`${name}: ${inWords(value)}`, { expected });
+  }
+}
+
+/** The same of an argument that is an object of options: what it has beside them is refused, with the nearest that there is. */
+export function checkOptions(name: string, options: unknown, kinds: Readonly<Record<string, Kind>>): void {
+  checkArguments({ [name]: options }, { [name]: "object" });
+  for (const [key, value] of Object.entries(options as object))
+    if (value !== undefined && !Object.hasOwn(kinds, key)) refuseUnknown(key, Object.keys(kinds));
+  checkArguments(options as object, kinds);
+}
+
+export function refuseUnknown(option: string, known: readonly string[]): never {
+  const near = nearest(option, known);
+  throw new ConfigError(`unknown option ${option}`, {
+    expected: known.join(", "),
+    ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
+  });
+}
+
+function inWords(value: unknown): string {
+  if (isPromise(value)) return "a Promise; is an await missing?";
+  if (Array.isArray(value)) {
+    const odd = value.find((item) => typeof item !== typeof value[0]) ?? value[0];
+    return value.length === 0 ? "an empty list" : `a list, with ${inWords(odd)} in it`;
+  }
+  if (isFunction(value)) return "a function";
+  if (isText(value)) return `the text ${JSON.stringify(value)}`;
+  if (!isObject(value)) return String(value);
+  const keys = Object.keys(value);
+  return keys.length > 0 ? `an object with ${keys.slice(0, 8).join(", ")}` : "an object";
+}
