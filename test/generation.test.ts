@@ -116,6 +116,19 @@ test("a prompt beyond the context keeps its end, and says so", async () => {
   assert.equal(completion!.ids, await greedy(long, 1));
 });
 
+test("a single token beyond the context is forgotten, and said to be; none is where the prompt just fits", async () => {
+  const tokenizer = await Tokenizer.load();
+  for (const over of [0, 1, 2]) {
+    const prompt = " the".repeat(T + over);
+    assert.is(tokenizer.encode(prompt).length, T + over);
+    const pieces: Piece[] = [];
+    await withModel(model, async (lm) => {
+      for await (const piece of lm.generate(prompt, { maxNewTokens: 1 })) pieces.push(piece);
+    });
+    assert.is(pieces[0]!.forgotten, over === 0 ? undefined : over);
+  }
+});
+
 /**
  * A model that writes a text whatever the prompt of one token is: hidden states depend on the position alone, and the token
  * table has, for each token of the text, the sum of its positions' codes (rows of a Hadamard matrix).

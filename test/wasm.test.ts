@@ -5,8 +5,9 @@ import { openFile, packagePath } from "#platform";
 import type { Backend, Session } from "../src/backend/backend.ts";
 import { openRemote } from "../src/backend/remote.ts";
 import { Twin } from "../src/backend/twin.ts";
-import { openWasm } from "../src/backend/wasm.ts";
+import { openWasm, type WasmBackend } from "../src/backend/wasm.ts";
 import { Heap } from "../src/backend/wasm-heap.ts";
+import { OPERATIONS, RECORD_WORDS } from "../src/backend/wasm-list.ts";
 import { Workers } from "../src/backend/wasm-team.ts";
 import { openDevice } from "../src/device.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
@@ -275,6 +276,33 @@ test("a thread that fails as it starts is told of", async () => {
   clearTimeout(timer);
   assert.instance(error, DeviceError);
   assert.match((error as Error).message, "a kernel failed");
+});
+
+test("a team whose kernel fails ends every call that waits, the first as well, and all that come later", async () => {
+  for (const threads of [1, 2]) {
+    const device = (await openWasm({ threads })) as WasmBackend;
+    const at = device.heap.alloc(4 * RECORD_WORDS);
+    new Uint32Array(device.heap.memory.buffer, at, 1)[0] = OPERATIONS.length;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(() => resolve("it hangs"), 5000);
+    });
+    for (const call of [device.team.run(at, 1, false), device.team.run(at, 1, false), device.team.run(at, 1, false)]) {
+      const error = await Promise.race([rejection(call), late]);
+      assert.instance(error, DeviceError, `${error}`);
+      assert.match((error as Error).message, "a kernel failed");
+    }
+    clearTimeout(timer);
+    assert.match(String(await rejection(device.team.run(at, 1, false))), "a kernel failed");
+    device.destroy();
+  }
+});
+
+test("a device that is released ends every call that waits", async () => {
+  const device = (await openWasm({ threads: 2 })) as WasmBackend;
+  const calls = [1, 2, 3].map(() => rejection(device.team.run(0, 0, false)));
+  device.destroy();
+  for (const error of await Promise.all(calls)) assert.match(String(error), "the device was released");
 });
 
 test("a plan that does not fit into WASM's memory is refused before anything is allocated", async () => {

@@ -10,11 +10,15 @@ export class StopStrings {
   /** The text that is surely before a stop string; what may be the start of one is held back. */
   push(text: string): string {
     const all = this.held + text;
-    const found = this.strings.map((string) => all.indexOf(string)).filter((at) => at >= 0);
-    if (found.length > 0) {
+    const found = this.strings
+      .map((string) => ({ at: all.indexOf(string), length: string.length }))
+      .filter(({ at }) => at >= 0)
+      // The first that is complete, as if every character came by itself; of several the longest.
+      .sort((a, b) => a.at + a.length - (b.at + b.length) || a.at - b.at);
+    if (found[0]) {
       this.stopped = true;
       this.held = "";
-      return all.slice(0, Math.min(...found));
+      return all.slice(0, found[0].at);
     }
     const keep = Math.max(0, ...this.strings.map((string) => overlap(all, string)));
     this.held = all.slice(all.length - keep);
