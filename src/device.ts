@@ -1,4 +1,5 @@
 /** Choosing a device. */
+import { checkArguments, checkOptions } from "./arguments.ts";
 import type { Backend } from "./backend/backend.ts";
 import { openWasm } from "./backend/wasm.ts";
 import { openWebGPU } from "./backend/webgpu.ts";
@@ -9,7 +10,7 @@ export { DEVICES, type DeviceName };
 
 export interface DeviceOptions {
   /** Threads of the device `wasm`; 0 or left out: one a core. */
-  threads?: number;
+  threads?: number | undefined;
 }
 
 /**
@@ -17,7 +18,10 @@ export interface DeviceOptions {
  * always there; `auto` takes a hardware GPU where there is one, else `wasm`. Throws DeviceError, with what to install, where
  * there is none. Release it with `destroy()`.
  */
-export async function openDevice(name: DeviceName = "auto", { threads = 0 }: DeviceOptions = {}): Promise<Backend> {
+export async function openDevice(name: DeviceName = "auto", options: DeviceOptions = {}): Promise<Backend> {
+  checkArguments({ name }, { name: "text" });
+  checkOptions("options", options, { threads: "number?" });
+  const { threads = 0 } = options;
   oneOf("device", name, DEVICES);
   if (name === "webgpu") return openWebGPU();
   if (name === "wasm") return openWasm({ threads });

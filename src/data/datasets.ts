@@ -1,8 +1,9 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath, exists, openFile } from "#platform";
+import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import type { DownloadEvent } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
@@ -50,6 +51,23 @@ export interface DatasetOptions {
   module?: DataModule;
 }
 
+const OPTIONS = {
+  textColumn: "text?",
+  labelColumn: "text?",
+  balance: "boolean?",
+  maxLength: "number?",
+  split: "text?",
+  dedupe: "boolean?",
+  padding: "any?",
+  seed: "number?",
+  fractions: "numbers?",
+  skipFaulty: "boolean?",
+  chunkBytes: "number?",
+  onProgress: DOWNLOAD_OPTIONS.onProgress,
+  signal: DOWNLOAD_OPTIONS.signal,
+  module: "any?",
+} as const satisfies Record<keyof DatasetOptions, Kind>;
+
 export interface LoadedDataset {
   objective: "classification";
   train: Dataset;
@@ -91,15 +109,28 @@ export type Origin = Record<string, unknown>;
 /** What a spec consists of. */
 const SPECS = [["file"], ["train", "val", "test"], ["name"]];
 
-/** Throws ConfigError for a spec that names no data. */
-export function originOf(spec: object, options: object): Origin {
+/**
+ * Throws ConfigError for a spec that names no data, and for what is none of the options in `kinds`, nor of the spec: an origin is
+ * both.
+ */
+export function originOf(
+  spec: object,
+  options: object,
+  source: "source" | "sources",
+  kinds: Readonly<Record<string, Kind>>,
+): Origin {
+  checkArguments({ spec }, { spec: "object" });
   const given = spec as Record<string, DataSource | readonly DataSource[]>;
   const keys = SPECS.find((some) => some.every((key) => given[key] !== undefined));
   if (!keys)
-    throw new ConfigError("it is not clear what to load", {
+    throw new ConfigError("spec: it is not clear what to load", {
       expected: "{ file }, { train, val, test } or { name }",
       found: Object.keys(spec).join(", ") || "nothing",
     });
+  const file = `${source}?` as const;
+  const both = { ...kinds, file, train: file, val: file, test: file, name: "text?" } as const;
+  checkOptions("spec", spec, both);
+  checkOptions("options", options, both);
   const path = (one: DataSource) => (typeof one === "string" ? absolutePath(one) : one.name);
   const named = keys.map((key) => {
     const some = given[key] as DataSource | readonly DataSource[];
@@ -114,7 +145,7 @@ export function originOf(spec: object, options: object): Origin {
 
 /** Loads a data set. DataError, FormatError and ConfigError say what is wrong with the data, a file or an option. */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
-  const origin = originOf(spec, options);
+  const origin = originOf(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? 1024;
   if (!Number.isInteger(maxLength) || maxLength < 1) {

@@ -1,5 +1,6 @@
 /** Texts for a language model: plain text files and JSON lines, read, split and cut into blocks. */
 import { exists, openFile } from "#platform";
+import type { Kind } from "../arguments.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
@@ -29,6 +30,14 @@ export interface TextsOptions {
   /** Shares of train, val and test. Default 0.8, 0.1, 0.1. */
   fractions?: readonly [number, number, number];
 }
+
+const OPTIONS = {
+  textColumn: "text?",
+  maxLength: "number?",
+  stride: "number?",
+  seed: "number?",
+  fractions: "numbers?",
+} as const satisfies Record<keyof TextsOptions, Kind>;
 
 export interface LoadedTexts {
   objective: "lm";
@@ -67,7 +76,7 @@ type Document = Uint32Array | Completion;
  * what is wrong with the texts, a file or an option.
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
-  const origin = originOf(spec, options);
+  const origin = originOf(spec, options, "sources", OPTIONS);
   const { maxLength = 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
   checkLength("longest block", maxLength, Number.MAX_SAFE_INTEGER);

@@ -3,6 +3,7 @@
  * text goes in and ids come out. Everything is synchronous once loaded. Letters, numbers and white space are those of
  * Unicode 16.0, as in tiktoken 0.14.
  */
+import { checkArguments, checkOptions } from "../arguments.ts";
 import { DataError } from "../errors.ts";
 import { DataModule, Scratch } from "./wasm.ts";
 
@@ -66,8 +67,10 @@ export class Tokenizer {
   }
 
   /** The ids of a text. Lone surrogates count as U+FFFD. */
-  encode(text: string, options: EncodeOptions = {}): Uint32Array {
-    if (options.allowSpecial) return this.encodeSpecial(text);
+  encode(text: string, options?: EncodeOptions): Uint32Array {
+    if (typeof text !== "string") checkArguments({ text }, { text: "text" });
+    if (options !== undefined) checkOptions("options", options, { allowSpecial: "boolean?" });
+    if (options?.allowSpecial) return this.encodeSpecial(text);
     if (text.length <= SHORT_UNITS) {
       const count = this.encodeShort(text, this.idBlock);
       return this.ids().slice(0, count);
@@ -79,6 +82,7 @@ export class Tokenizer {
 
   /** The ids of UTF-8 bytes. Bytes that are not UTF-8 are kept: `decodeBytes` gives every input back as it was. */
   encodeBytes(utf8: Uint8Array): Uint32Array {
+    checkArguments({ utf8 }, { utf8: "bytes" });
     this.count = 0;
     this.encodeChunks((target, from) => {
       const part = utf8.subarray(from, from + target.length);
@@ -90,6 +94,7 @@ export class Tokenizer {
 
   /** The ids of each text, as by `encode`. */
   encodeBatch(texts: readonly string[]): EncodedBatch {
+    checkArguments({ texts }, { texts: "texts" });
     this.count = 0;
     const offsets = new Uint32Array(texts.length + 1);
     // Ids of short texts wait in the id block until it may be full.
@@ -205,6 +210,7 @@ export class Tokenizer {
 
   /** The bytes of ids as a view of WASM memory, valid until the next call. */
   private decodeView(ids: ArrayLike<number>): Uint8Array<ArrayBuffer> {
+    if (!(ids instanceof Uint32Array)) checkArguments({ ids }, { ids: "ids" });
     const { exports } = this.module;
     if (ids.length <= SHORT_IDS) {
       if (this.wordView.length === 0) this.wordView = this.module.words(this.textBlock, CHUNK_BYTES / 4);

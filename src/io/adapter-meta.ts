@@ -44,7 +44,8 @@ export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightD
  * f16, or as the `first` adapter was trained, but for mode all, which has none.
  */
 export function dtypeOn({ mode }: AdapterMeta, wished: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
-  return wished ?? (mode === "all" ? "f32" : baseDtype(first));
+  if (wished !== undefined) return oneOf("dtype", wished, WEIGHT_DTYPES);
+  return mode === "all" ? "f32" : baseDtype(first);
 }
 
 const VERSION = 1;

@@ -1,5 +1,6 @@
 /** Downloads: gone on with where they broke off, and checked before the file gets its name. */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, withLock } from "#platform";
+import type { Kind } from "../arguments.ts";
 import { DownloadError, LowrankError } from "../errors.ts";
 import { type Answer, Broken, type FetchOptions, fetchAgain, LEAST_BYTES, TRIES, wait } from "./fetch.ts";
 
@@ -18,6 +19,12 @@ export interface DownloadEvent {
 export interface DownloadOptions extends FetchOptions {
   onProgress?: (event: DownloadEvent) => void;
 }
+
+export const DOWNLOAD_OPTIONS = {
+  signal: "signal?",
+  retryDelay: "number?",
+  onProgress: "function?",
+} as const satisfies Record<keyof DownloadOptions, Kind>;
 
 /** A file to fetch, and what it must be. */
 export interface Wanted {

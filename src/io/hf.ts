@@ -1,11 +1,12 @@
 /** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json and model.safetensors. */
 import { absolutePath, exists, joinPath, openFile, packagePath } from "#platform";
+import { checkArguments, checkOptions } from "../arguments.ts";
 import { type GPT2Config, parseConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, list, readJson } from "./common.ts";
-import type { DownloadOptions } from "./download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
 
 /** Models that are shipped in data/models. */
@@ -45,6 +46,8 @@ function isShipped(directory: string): boolean {
 
 /** Opens a model by directory or by name, fetching it where it must be. Close it when nothing more is trained from it. */
 export async function loadModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+  checkArguments({ nameOrDirectory }, { nameOrDirectory: "text" });
+  checkOptions("options", options, DOWNLOAD_OPTIONS);
   return openGPT2(await resolveModel(nameOrDirectory, options));
 }
 
@@ -66,13 +69,20 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
       if (found === undefined) throw new FormatError(`there is no tensor ${name}`, { where: reader.name });
       return found;
     };
+    let isClosed = false;
     return {
       directory,
       config,
       names: [...stored.keys()],
       shape: (name) => file.info(find(name)).shape,
-      read: async (name, rowStart, rowEnd) => file.readF32(find(name), rowStart, rowEnd),
-      close: () => file.close(),
+      read: async (name, rowStart, rowEnd) => {
+        if (isClosed) throw new ConfigError("the model was closed", { where: directory, hint: "close it at the end" });
+        return file.readF32(find(name), rowStart, rowEnd);
+      },
+      close: async () => {
+        if (!isClosed) await file.close();
+        isClosed = true;
+      },
     };
   } catch (error) {
     await reader.close();

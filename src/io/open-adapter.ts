@@ -1,5 +1,6 @@
 /** A trained model as it is used: the adapter of a run, or of PEFT, with the base model that it belongs to. */
 import { exists, joinPath } from "#platform";
+import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download.ts";
@@ -34,6 +35,7 @@ export async function openAdapter(
 
 /** Reads a run directory, its adapter/ directory, or one that PEFT wrote, over its base model. Throws as `openAdapter` does. */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
+  checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
   const adapter = await readAdapter(await placeOf(directory), { base: await baseOf(checkpoint) });
   for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
     if (checkpoint.config[key] !== adapter.meta.model[key])

@@ -1,10 +1,11 @@
 /** A trained model that labels texts. */
+import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config, Pooling, WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { dtypeOn } from "../io/adapter-meta.ts";
-import type { DownloadOptions } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
@@ -35,6 +36,13 @@ export interface ClassifierOptions extends DownloadOptions {
   dtype?: WeightDtype;
 }
 
+const OPTIONS = {
+  ...DOWNLOAD_OPTIONS,
+  device: "device",
+  model: "text?",
+  dtype: "text?",
+} as const satisfies Record<keyof ClassifierOptions, Kind>;
+
 export class Classifier extends WithAdapters<Engine> {
   /** Calls that are labelling texts, and whether adapters are being swapped: never both. */
   private working = 0;
@@ -55,8 +63,11 @@ export class Classifier extends WithAdapters<Engine> {
    * base model is the one that it names; `model` overrides it. Throws ConfigError where there is no adapter or no model,
    * FormatError where a file is damaged.
    */
-  static async load(directory: string, { device, model, dtype, ...options }: ClassifierOptions): Promise<Classifier> {
-    const { adapter, checkpoint } = await openAdapter(directory, model, options);
+  static async load(directory: string, options: ClassifierOptions): Promise<Classifier> {
+    checkArguments({ directory }, { directory: "text" });
+    checkOptions("options", options, OPTIONS);
+    const { device, model, dtype, ...downloads } = options;
+    const { adapter, checkpoint } = await openAdapter(directory, model, downloads);
     try {
       return await Classifier.of(adapter, checkpoint, device, dtype);
     } finally {
@@ -71,6 +82,8 @@ export class Classifier extends WithAdapters<Engine> {
     device: Backend,
     dtype?: WeightDtype,
   ): Promise<Classifier> {
+    const kinds = { adapter: "adapter", checkpoint: "model", device: "device", dtype: "text?" } as const;
+    checkArguments({ adapter, checkpoint, device, dtype }, kinds);
     const { config } = checkpoint;
     const allocate = async ({ meta }: Adapter, lender?: Engine) => {
       const { task, mode, lora } = meta;
@@ -94,13 +107,14 @@ export class Classifier extends WithAdapters<Engine> {
     checkpoint: GPT2Checkpoint,
     device: Backend,
   ): Promise<Classifier> {
+    checkArguments({ meta, seed, checkpoint }, { meta: "meta", seed: "number", checkpoint: "model" });
     const classifier = await Classifier.of({ meta, tensors: new Map() }, checkpoint, device);
     initialize(classifier.engine, seed);
     return classifier;
   }
 
-  /** Labels texts, in their order. Texts longer than the context are cut, as in training. */
-  async classify(texts: readonly string[]): Promise<Classification[]> {
+  /** Labels a text, or several in their order: one label each. Texts longer than the context are cut, as in training. */
+  async classify(texts: string | readonly string[]): Promise<Classification[]> {
     const { labels } = this.meta;
     return predictions(await this.logits(texts), labels.length).map(({ label, probability, probabilities }) => ({
       label: labels[label]!,
@@ -110,12 +124,13 @@ export class Classifier extends WithAdapters<Engine> {
   }
 
   /** Logits [texts, labels]: what the probabilities come from. Throws ConfigError while adapters are swapped. */
-  async logits(texts: readonly string[]): Promise<Float32Array> {
+  async logits(texts: string | readonly string[]): Promise<Float32Array> {
+    checkArguments({ texts }, { texts: "text or texts" });
     if (this.swapping)
       throw new ConfigError("the classifier's adapters are being swapped", { hint: "wait for that first" });
     this.working++;
     try {
-      return await this.logitsOf(texts);
+      return await this.logitsOf([texts].flat());
     } finally {
       this.working--;
     }
@@ -123,6 +138,7 @@ export class Classifier extends WithAdapters<Engine> {
 
   /** Puts other trained tensors in place: those of a later step of the same run. */
   update(tensors: Tensors): void {
+    checkArguments({ tensors }, { tensors: "tensors" });
     writeTrained(this.engine, tensors);
   }
 

@@ -1,4 +1,6 @@
 /** Writing text: prompts take turns in the slots of a decoder, a token each a round. */
+
+import { checkOptions, type Kind } from "../arguments.ts";
 import { type DecodeStream, END_OF_TEXT_ID, type Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
@@ -35,6 +37,17 @@ export interface Piece {
 
 const MAX_NEW_TOKENS = 50;
 
+const OPTIONS = {
+  temperature: "number?",
+  topK: "number?",
+  topP: "number?",
+  repetitionPenalty: "number?",
+  maxNewTokens: "number?",
+  stop: "text or texts?",
+  seed: "number?",
+  signal: "signal?",
+} as const satisfies Record<keyof GenerateOptions, Kind>;
+
 interface Settings {
   sampling: SamplingOptions;
   maxNewTokens: number;
@@ -43,10 +56,9 @@ interface Settings {
 }
 
 function settingsOf(options: GenerateOptions): Settings {
+  checkOptions("options", options, OPTIONS);
   const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, signal: _, ...rest } = options;
   const set = Object.entries(rest).filter(([, value]) => value !== undefined);
-  const unknown = set.map(([key]) => key).filter((key) => !Object.hasOwn(GREEDY, key));
-  if (unknown.length > 0) throw new ConfigError(`unknown option ${unknown.join(", ")}`);
   const sampling = { ...GREEDY, ...Object.fromEntries(set) };
   checkSampling(sampling);
   if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < 1)

@@ -1,11 +1,12 @@
 /** A language model as it is used: GPT-2, or what was trained from it with `objective` lm. It writes, and it scores. */
 import { exists, joinPath } from "#platform";
+import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config, WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn } from "../io/adapter-meta.ts";
-import type { DownloadOptions } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
@@ -21,12 +22,21 @@ export interface LanguageModelOptions extends DownloadOptions {
   /** Directory of an adapter on the model: of a run, or one that PEFT wrote (CAUSAL_LM). */
   adapter?: string;
   /** The base model, in place of the one that a run or an adapter names. */
-  model?: string;
+  model?: string | undefined;
   /** Texts that are written at the same time; default: as many as 256 MB of keys and values hold, at most 8. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** What the matrices that were not trained are kept in; default: as in training, or f32. Of mode all there are none: f16 is refused. */
-  dtype?: WeightDtype;
+  dtype?: WeightDtype | undefined;
 }
+
+const OPTIONS = {
+  ...DOWNLOAD_OPTIONS,
+  device: "device",
+  adapter: "text?",
+  model: "text?",
+  batchSize: "number?",
+  dtype: "text?",
+} as const satisfies Record<keyof LanguageModelOptions, Kind>;
 
 /** What was written behind a prompt. */
 export interface Completion {
@@ -78,30 +88,39 @@ export class LanguageModel extends WithAdapters<Decoder> {
    * FormatError where a file is damaged, DeviceError where it does not fit into memory.
    */
   static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
-    const { adapter } = options;
+    checkArguments({ modelOrRun }, { modelOrRun: "text" });
+    checkOptions("options", options, OPTIONS);
+    const { device, adapter, model: _, batchSize, dtype, ...downloads } = options;
     if (await isTrained(modelOrRun)) {
       if (adapter !== undefined)
         throw new ConfigError("two adapters for one model", { found: `${modelOrRun} and ${adapter}` });
       return LanguageModel.loadTrained(modelOrRun, options);
     }
-    const checkpoint = await loadModel(modelOrRun, options);
-    return closing(checkpoint, async () =>
-      LanguageModel.of(checkpoint, adapter === undefined ? null : await loadAdapter(adapter, checkpoint), options),
-    );
+    const checkpoint = await loadModel(modelOrRun, downloads);
+    return closing(checkpoint, async () => {
+      const opened = adapter === undefined ? null : await loadAdapter(adapter, checkpoint);
+      return LanguageModel.of(checkpoint, opened, { device, batchSize, dtype });
+    });
   }
 
   /** Loads what was trained: a run of `objective` lm, or the directory of an adapter. Throws as `load` does. */
   static async loadTrained(directory: string, options: Omit<LanguageModelOptions, "adapter">): Promise<LanguageModel> {
-    const { adapter, checkpoint } = await openAdapter(directory, options.model, options);
-    return closing(checkpoint, () => LanguageModel.of(checkpoint, adapter, options));
+    checkArguments({ directory }, { directory: "text" });
+    checkOptions("options", options, OPTIONS);
+    const { device, model, batchSize, dtype, ...downloads } = options;
+    const { adapter, checkpoint } = await openAdapter(directory, model, downloads);
+    return closing(checkpoint, () => LanguageModel.of(checkpoint, adapter, { device, batchSize, dtype }));
   }
 
   /** A language model from a checkpoint and, where there is one, an adapter that has been read. */
   static async of(
     checkpoint: GPT2Checkpoint,
     adapter: Adapter | null,
-    { device, batchSize, dtype }: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
+    options: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
   ): Promise<LanguageModel> {
+    checkArguments({ checkpoint, adapter }, { checkpoint: "model", adapter: "adapter or null" });
+    checkOptions("options", options, OPTIONS);
+    const { device, batchSize, dtype } = options;
     const { config } = checkpoint;
     const first = adapter ?? noAdapter(checkpoint);
     const sequences = batchSizeOf(config, batchSize);
@@ -126,10 +145,10 @@ export class LanguageModel extends WithAdapters<Decoder> {
     prompts: string | readonly string[],
     options: GenerateOptions = {},
   ): AsyncGenerator<Piece, void, void> {
+    checkArguments({ prompts }, { prompts: "text or texts" });
     this.begin();
     try {
-      const list = typeof prompts === "string" ? [prompts] : prompts;
-      yield* generate(this.decoder, this.tokenizer, list, options);
+      yield* generate(this.decoder, this.tokenizer, [prompts].flat(), options);
     } finally {
       this.busy = false;
     }
@@ -137,6 +156,7 @@ export class LanguageModel extends WithAdapters<Decoder> {
 
   /** What `generate` writes, at the end, one of each prompt. */
   async complete(prompts: string | readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
+    checkArguments({ prompts }, { prompts: "text or texts" });
     const done = [prompts].flat().map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
     for await (const { prompt, text, ids, finish, forgotten } of this.generate(prompts, options)) {
       const completion = done[prompt]!;
@@ -154,6 +174,7 @@ export class LanguageModel extends WithAdapters<Decoder> {
    * end of the text is not predicted: more could follow. Throws DataError for an empty text.
    */
   async score(text: string): Promise<TextScore> {
+    checkArguments({ text }, { text: "text" });
     const targets = this.tokenizer.encode(text);
     const tokens = targets.length;
     if (tokens === 0) throw new DataError("there is nothing to predict in the text", { found: "an empty text" });

@@ -1,4 +1,6 @@
 /** The settings of a run: their defaults, presets and checks. */
+
+import { checkArguments, refuseUnknown } from "../arguments.ts";
 import {
   INITS,
   type Init,
@@ -106,10 +108,10 @@ export const PAPER: Partial<TrainOptions> = {
 export function resolveOptions(given: Partial<TrainOptions>, objective: Objective = "classification"): TrainOptions {
   if (objective === "lm") refuseClassifiers(given);
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const unknown = set.map(([key]) => key).filter((key) => !Object.hasOwn(DEFAULTS, key));
-  if (unknown.length > 0) throw new ConfigError(`unknown option ${unknown.join(", ")}`);
+  for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
   const options: TrainOptions = { ...defaults, ...Object.fromEntries(set) };
+  checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean" });
   oneOf("mode", options.mode, MODES);
   oneOf("pooling", options.pooling, POOLINGS);
   oneOf("schedule", options.schedule, SCHEDULES);

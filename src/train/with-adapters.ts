@@ -1,13 +1,23 @@
 /** What a classifier and a language model have in common: named adapters on one base model. */
+import { checkArguments } from "../arguments.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { ConfigError } from "../errors.ts";
 import type { Adapters } from "./adapters.ts";
 import type { Weights } from "./weights.ts";
 
 export abstract class WithAdapters<E extends Weights> {
+  private isDestroyed = false;
+
   protected constructor(
-    protected readonly onDevice: Adapters<E>,
+    private readonly held: Adapters<E>,
     protected readonly tokenizer: Tokenizer,
   ) {}
+
+  /** Throws ConfigError where the model was destroyed. */
+  protected get onDevice(): Adapters<E> {
+    if (this.isDestroyed) throw new ConfigError("the model was destroyed", { hint: "destroy it at the end" });
+    return this.held;
+  }
 
   /** Names of the adapters that are loaded; the one that `load` was given is "default". */
   get adapters(): string[] {
@@ -24,12 +34,14 @@ export abstract class WithAdapters<E extends Weights> {
    * model stays on the device. Throws ConfigError for a name that is taken and for what does not fit, FormatError for a
    * damaged file.
    */
-  loadAdapter(directory: string, name: string): Promise<void> {
+  async loadAdapter(directory: string, name: string): Promise<void> {
+    checkArguments({ directory, name }, { directory: "text", name: "text" });
     return this.onDevice.load(directory, name);
   }
 
   /** Makes an adapter the active one, and enables it: only the adapter goes to the device. */
-  setAdapter(name: string): Promise<void> {
+  async setAdapter(name: string): Promise<void> {
+    checkArguments({ name }, { name: "text" });
     return this.alone(() => this.onDevice.set(name));
   }
 
@@ -44,12 +56,14 @@ export abstract class WithAdapters<E extends Weights> {
 
   /** Forgets an adapter that is not the active one. */
   deleteAdapter(name: string): void {
+    checkArguments({ name }, { name: "text" });
     this.onDevice.delete(name);
   }
 
   /** Frees the model's memory on the device. */
   destroy(): void {
-    this.onDevice.destroy();
+    this.isDestroyed = true;
+    this.held.destroy();
   }
 
   /** Swaps adapters while nothing else is at work. Throws ConfigError where something is. */

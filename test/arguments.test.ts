@@ -1,0 +1,346 @@
+/** What a program hands to the API wrongly is refused by the argument's name, and nothing is left open. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import * as browser from "../src/browser.ts";
+import { ConfigError, DeviceError } from "../src/errors.ts";
+import * as api from "../src/index.ts";
+import { temporaryFolder } from "./border.ts";
+import { afterAll, test } from "./harness.ts";
+import { messages, tinyData, tinyModel } from "./tiny.ts";
+
+const folder = temporaryFolder();
+const directory = tinyModel(join(folder, "model"));
+const saved = join(folder, "run");
+
+/** Good values to call the API with. */
+async function open() {
+  const device = await api.openDevice("wasm", { threads: 1 });
+  const model = await api.loadModel(directory);
+  const data = await tinyData(messages(8));
+  await (await api.fineTune({ device, model, data, rank: 1, epochs: 1 })).save(saved);
+  const [classifier, lm] = [
+    await api.Classifier.load(saved, { device }),
+    await api.LanguageModel.load(directory, { device }),
+  ];
+  const [adapter, tokenizer] = [await api.loadAdapter(saved, model), await api.Tokenizer.load()];
+  return { device, model, data, classifier, lm, adapter, tokenizer };
+}
+type World = Awaited<ReturnType<typeof open>>;
+let opened: Promise<World> | undefined;
+function world(): Promise<World> {
+  opened ??= open();
+  return opened;
+}
+afterAll(async () => {
+  const { model, device } = await world();
+  await model.close();
+  device.destroy();
+});
+
+type Call = (...args: never[]) => unknown;
+interface Entry {
+  call: Call;
+  /** A good value of each argument, by its name. */
+  good: Record<string, unknown>;
+  /** Arguments that may be left out. */
+  optional?: string[];
+  /** Arguments that are objects of options, and of each an option that has no default. */
+  options?: Record<string, string | undefined>;
+  /** Wrong values that are right here: a text where a list of texts may be one, null where there may be nothing. */
+  also?: Record<string, string[]>;
+}
+
+/** A list of what are no ids is refused by their places. */
+const OTHER_IDS = { ids: ["a list of texts", "a list of Promises"] };
+const TEXT_OR_TEXTS = ["the text", "a list of texts"];
+/** Every function and method of the API that has arguments. */
+const entriesOf = ({ device, model, data, classifier, lm, adapter, tokenizer }: World): Record<string, Entry> => ({
+  openDevice: {
+    call: api.openDevice as Call,
+    good: { name: "wasm", options: {} },
+    optional: ["name", "options"],
+    options: { options: undefined },
+  },
+  loadModel: {
+    call: api.loadModel as Call,
+    good: { nameOrDirectory: directory, options: {} },
+    optional: ["options"],
+    options: { options: undefined },
+  },
+  loadAdapter: { call: api.loadAdapter as Call, good: { directory: saved, checkpoint: model } },
+  loadDataset: {
+    call: api.loadDataset as Call,
+    good: { spec: { file: join(folder, "none.csv") }, options: {} },
+    optional: ["options"],
+    options: { options: undefined },
+  },
+  loadTexts: {
+    call: api.loadTexts as Call,
+    good: { spec: { file: join(folder, "none.txt") }, options: {} },
+    optional: ["options"],
+    options: { options: undefined },
+  },
+  fineTune: { call: api.fineTune as Call, good: { args: { device, model, data } }, options: { args: "model" } },
+  "Classifier.load": {
+    call: ((...args) => api.Classifier.load(...args)) as typeof api.Classifier.load as Call,
+    good: { directory: saved, options: { device } },
+    options: { options: "device" },
+  },
+  "Classifier.of": {
+    call: ((...args) => api.Classifier.of(...args)) as typeof api.Classifier.of as Call,
+    good: { adapter, checkpoint: model, device, dtype: "f32" },
+    optional: ["dtype"],
+  },
+  "Classifier.untrained": {
+    call: ((...args) => api.Classifier.untrained(...args)) as typeof api.Classifier.untrained as Call,
+    good: { meta: adapter.meta, seed: 1, checkpoint: model, device },
+  },
+  "classifier.classify": {
+    call: ((texts) => classifier.classify(texts)) as Call,
+    good: { texts: ["a"] },
+    also: { texts: TEXT_OR_TEXTS },
+  },
+  "classifier.logits": {
+    call: ((texts) => classifier.logits(texts)) as Call,
+    good: { texts: ["a"] },
+    also: { texts: TEXT_OR_TEXTS },
+  },
+  "classifier.update": { call: ((tensors) => classifier.update(tensors)) as Call, good: { tensors: new Map() } },
+  "classifier.loadAdapter": {
+    call: ((...args: [string, string]) => classifier.loadAdapter(...args)) as Call,
+    good: { directory: saved, name: "second" },
+  },
+  "classifier.setAdapter": { call: ((name) => classifier.setAdapter(name)) as Call, good: { name: "default" } },
+  "classifier.deleteAdapter": { call: ((name) => classifier.deleteAdapter(name)) as Call, good: { name: "second" } },
+  "LanguageModel.load": {
+    call: ((...args) => api.LanguageModel.load(...args)) as typeof api.LanguageModel.load as Call,
+    good: { modelOrRun: directory, options: { device } },
+    options: { options: "device" },
+  },
+  "LanguageModel.loadTrained": {
+    call: ((...args) => api.LanguageModel.loadTrained(...args)) as typeof api.LanguageModel.loadTrained as Call,
+    good: { directory: saved, options: { device } },
+    options: { options: "device" },
+  },
+  "LanguageModel.of": {
+    call: ((...args) => api.LanguageModel.of(...args)) as typeof api.LanguageModel.of as Call,
+    good: { checkpoint: model, adapter: null, options: { device } },
+    options: { options: "device" },
+    also: { adapter: ["null"] },
+  },
+  "lm.generate": {
+    call: (async (prompts, options) => {
+      for await (const _ of lm.generate(prompts, options));
+    }) as (...args: Parameters<typeof lm.generate>) => Promise<void> as Call,
+    good: { prompts: "a", options: { maxNewTokens: 1 } },
+    optional: ["options"],
+    options: { options: undefined },
+    also: { prompts: TEXT_OR_TEXTS },
+  },
+  "lm.complete": {
+    call: ((...args) => lm.complete(...args)) as typeof lm.complete as Call,
+    good: { prompts: "a", options: { maxNewTokens: 1 } },
+    optional: ["options"],
+    options: { options: undefined },
+    also: { prompts: TEXT_OR_TEXTS },
+  },
+  "lm.score": { call: ((text) => lm.score(text)) as Call, good: { text: "a" }, also: { text: ["the text"] } },
+  "tokenizer.encode": {
+    call: ((...args) => tokenizer.encode(...args)) as typeof tokenizer.encode as Call,
+    good: { text: "a", options: {} },
+    optional: ["options"],
+    options: { options: undefined },
+    also: { text: ["the text"] },
+  },
+  "tokenizer.encodeBytes": {
+    call: ((utf8) => tokenizer.encodeBytes(utf8)) as Call,
+    good: { utf8: new Uint8Array(1) },
+  },
+  "tokenizer.encodeBatch": {
+    call: ((texts) => tokenizer.encodeBatch(texts)) as Call,
+    good: { texts: ["a"] },
+    also: { texts: ["a list of texts"] },
+  },
+  "tokenizer.decode": { call: ((ids) => tokenizer.decode(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
+  "tokenizer.decodeBytes": { call: ((ids) => tokenizer.decodeBytes(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
+  registerFile: { call: browser.registerFile as Call, good: { path: "a", file: new Blob() } },
+  forgetFile: { call: browser.forgetFile as Call, good: { path: "a" }, also: { path: ["the text"] } },
+});
+/** What has no arguments that could be wrong, or only a person's own module. */
+const WITHOUT = [
+  ...["adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
+  ...["meta", "labels", "config", "batchSize", "decodeStream", "constructor"],
+  "Tokenizer.load",
+];
+/** What only the library itself calls. */
+const INTERNAL =
+  /^(onDevice|alone|engine|decoder|begin|logitsOf|encodeSpecial|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+
+test("every function, class and method of the API is in the table, in Node and in a page", async () => {
+  const ENTRIES = entriesOf(await world());
+  const owners = { classifier: api.Classifier, lm: api.LanguageModel, tokenizer: api.Tokenizer };
+  const names = new Set([...Object.keys(api), ...Object.keys(browser)]);
+  for (const name of names) {
+    const value = (api as Record<string, unknown>)[name] ?? (browser as Record<string, unknown>)[name];
+    if (typeof value !== "function" || /Error$|^RunFailed$/.test(name)) continue;
+    if (!Object.values(owners).includes(value as never)) assert.ok(name in ENTRIES, name);
+  }
+  for (const [owner, type] of Object.entries(owners)) {
+    const parent = Object.getPrototypeOf(type.prototype);
+    const methods = [type.prototype, ...(parent === Object.prototype ? [] : [parent])].flatMap((prototype) =>
+      Object.getOwnPropertyNames(prototype),
+    );
+    for (const method of methods) {
+      // Both have the adapters' methods: they are asked for on one of them.
+      const listed = [owner, "classifier"].some((one) => `${one}.${method}` in ENTRIES);
+      assert.ok(listed || WITHOUT.includes(method) || INTERNAL.test(method), `${owner}.${method}`);
+    }
+    for (const name of Object.getOwnPropertyNames(type))
+      if (typeof (type as unknown as Record<string, unknown>)[name] === "function") {
+        const full = `${type.name.replace("_", "")}.${name}`;
+        assert.ok(full in ENTRIES || WITHOUT.includes(full), full);
+      }
+  }
+});
+
+const WRONG: Record<string, () => unknown> = {
+  undefined: () => undefined,
+  null: () => null,
+  "a Promise": () => Promise.resolve("wasm"),
+  "a number": () => 7,
+  "the text": () => "no such word",
+  "a list of texts": () => ["a"],
+  "a list of Promises": () => [Promise.resolve("a")],
+  "a function": () => () => {},
+  "an object": () => ({ unheardOf: 1 }),
+  true: () => true,
+};
+
+/** The error of a call; fails where there is none. */
+async function errorOf(call: Call, args: readonly unknown[], what: string): Promise<Error> {
+  try {
+    await call(...(args as never[]));
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error(`${what} was taken`);
+}
+
+/** Values of the right type whose content is wrong: refused as such, elsewhere. */
+function isOfItsKind(good: unknown, wrong: unknown): boolean {
+  if (typeof good === "object")
+    return Array.isArray(good) && Array.isArray(wrong) && typeof good[0] === typeof wrong[0];
+  return typeof good === typeof wrong;
+}
+
+test("every wrong argument is a ConfigError with its name; a Promise asks for its await", async () => {
+  const ENTRIES = entriesOf(await world());
+  const open = readdirSync("/proc/self/fd").length;
+  for (const [name, { call, good, optional = [], also = {} }] of Object.entries(ENTRIES))
+    for (const [i, argument] of Object.keys(good).entries())
+      for (const [words, make] of Object.entries(WRONG)) {
+        const wrong = make();
+        if (also[argument]?.includes(words) || (wrong === undefined && optional.includes(argument))) continue;
+        if (isOfItsKind(good[argument], wrong)) continue;
+        const what = `${name}(${argument}: ${words})`;
+        const error = await errorOf(call, Object.values(good).with(i, wrong), what);
+        assert.instance(error, ConfigError, `${what}: ${error.stack}`);
+        // An object that could be options names what is odd in it.
+        const expected =
+          words === "an object"
+            ? new RegExp(`^(${argument}: |unknown option unheardOf)`)
+            : new RegExp(`^${argument}: `);
+        assert.match(error.message, expected, what);
+        if (words.startsWith("a Promise")) assert.match(error.message, "is an await missing?", what);
+      }
+  assert.is(readdirSync("/proc/self/fd").length, open);
+});
+
+test("every option is known by its name, the nearest is suggested, and one that must be there is missed", async () => {
+  const { device, model, data, lm } = await world();
+  const ENTRIES = entriesOf(await world());
+  for (const [name, { call, good, options = {} }] of Object.entries(ENTRIES))
+    for (const [argument, needed] of Object.entries(options)) {
+      const i = Object.keys(good).indexOf(argument);
+      const given = good[argument] as object;
+      const withOption = (more: object) => Object.values(good).with(i, { ...given, ...more });
+      const odd = await errorOf(call, withOption({ unheardOf: 1 }), name);
+      assert.instance(odd, ConfigError);
+      assert.match(odd.message, "unknown option unheardOf", name);
+      if (needed === undefined) continue;
+      for (const [words, value] of Object.entries({
+        undefined: undefined,
+        "a Promise; is an await missing?": Promise.resolve(1),
+      })) {
+        const missed = await errorOf(call, withOption({ [needed]: value }), name);
+        assert.instance(missed, ConfigError, missed.stack);
+        assert.ok(missed.message.startsWith(`${needed}: ${words}`), missed.message);
+      }
+    }
+  const near: [() => Promise<unknown>, string][] = [
+    [() => api.fineTune({ device, model, data, learningrate: 1, epoch: 2 } as never), "did you mean"],
+    [() => api.fineTune({ device, modle: model, data } as never), "did you mean model?"],
+    [() => api.openDevice("wasm", { thread: 1 } as never), "did you mean threads?"],
+    [() => lm.complete("a", { temprature: 1 } as never), "did you mean temperature?"],
+    [() => api.loadDataset({ file: "a.csv" }, { maxlength: 1 } as never), "did you mean maxLength?"],
+    [() => api.Classifier.load(saved, { device, onprogress: () => {} } as never), "did you mean onProgress?"],
+  ];
+  for (const [call, hint] of near) {
+    const error = await errorOf(call, [], hint);
+    assert.instance(error, ConfigError);
+    if (hint.includes("?")) assert.match(error.message, hint);
+  }
+});
+
+test("one text is a list of one, everywhere", async () => {
+  const { classifier, lm } = await world();
+  assert.equal(await classifier.classify("you have won"), await classifier.classify(["you have won"]));
+  assert.equal(await classifier.logits("you have won"), await classifier.logits(["you have won"]));
+  const options = { maxNewTokens: 2 };
+  assert.equal(await lm.complete("you", options), await lm.complete(["you"], options));
+});
+
+test("a closed model, a destroyed one, a released device, a deleted adapter: each says so", async () => {
+  const { device, model, data, classifier, adapter } = await world();
+  const closed = await api.loadModel(directory);
+  await closed.close();
+  await closed.close();
+  const says = async (
+    call: () => unknown,
+    words: string,
+    kind: typeof ConfigError | typeof DeviceError = ConfigError,
+  ) => {
+    const error = await errorOf(call as Call, [], words);
+    assert.instance(error, kind, error.stack);
+    assert.match(error.message, words);
+  };
+  await says(() => api.fineTune({ device, model: closed, data }), "the model was closed");
+  await says(() => api.Classifier.of(adapter, closed, device), "the model was closed");
+  const gone = await api.Classifier.of(adapter, model, device);
+  gone.destroy();
+  gone.destroy();
+  for (const call of [
+    () => gone.classify("a"),
+    () => gone.logits(["a"]),
+    () => gone.setAdapter("default"),
+    () => gone.loadAdapter(saved, "b"),
+    () => gone.disableAdapters(),
+    () => gone.adapters,
+    () => gone.update(new Map()),
+  ])
+    await says(call, "the model was destroyed");
+  const released = await api.LanguageModel.of(model, null, { device });
+  released.destroy();
+  for (const call of [() => released.complete("a"), () => released.score("a"), () => released.batchSize])
+    await says(call, "the model was destroyed");
+  const old = await api.openDevice("wasm", { threads: 1 });
+  const left = await api.Classifier.of(adapter, model, old);
+  old.destroy();
+  await says(() => api.fineTune({ device: old, model, data }), "the device was released", DeviceError);
+  await says(() => api.Classifier.of(adapter, model, old), "the device was released", DeviceError);
+  await says(() => left.classify("a"), "the device was released", DeviceError);
+  await classifier.loadAdapter(saved, "other");
+  classifier.deleteAdapter("other");
+  await says(() => classifier.setAdapter("other"), 'there is no adapter "other"');
+});
