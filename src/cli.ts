@@ -62,25 +62,39 @@ export function list(value: string): string[] {
     .filter(Boolean);
 }
 
+const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+/** Milliseconds within which a signal is the same one again: npm passes on a terminal's, and a closed terminal sends several. */
+const SAME_SIGNAL = 500;
+
 /**
- * Runs `work` until it is done or interrupted: by Ctrl-C, a closed terminal or a scheduler, upon which it gets a signal, and
- * the person at the keyboard `words`. A second Ctrl-C ends the process.
+ * What ends a run early and lets it save: Ctrl-C, a closed terminal, a scheduler. From `begin`, when there is something to save,
+ * the first signal aborts `signal` and the person at the keyboard gets `words`. Before, and from the second one on, the
+ * system ends the process at once, whatever it is at.
  */
-export async function interruptible<T>(words: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const abort = new AbortController();
-  const interrupt = (signal: NodeJS.Signals) => {
-    // A terminal that is closed sends several SIGHUP.
-    if (abort.signal.aborted && signal === "SIGINT") process.exit(130);
-    if (!abort.signal.aborted) console.error(`\n${words}`);
-    abort.abort();
-  };
-  const signals: NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
-  for (const signal of signals) process.on(signal, interrupt);
-  try {
-    return await work(abort.signal);
-  } finally {
-    for (const signal of signals) process.off(signal, interrupt);
+export class Interruption {
+  private readonly abort = new AbortController();
+  readonly signal = this.abort.signal;
+  private isListening = false;
+
+  constructor(private readonly words: string) {}
+
+  begin(): void {
+    if (this.isListening) return;
+    this.isListening = true;
+    for (const signal of SIGNALS) process.on(signal, this.interrupt);
   }
+
+  end(): void {
+    this.isListening = false;
+    for (const signal of SIGNALS) process.off(signal, this.interrupt);
+  }
+
+  private readonly interrupt = () => {
+    if (this.signal.aborted) return;
+    console.error(`\n${this.words}`);
+    this.abort.abort();
+    setTimeout(() => this.end(), SAME_SIGNAL).unref();
+  };
 }
 
 /** Lines of the standard input that are read before they are worked on together, and bytes of them. */

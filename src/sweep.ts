@@ -2,7 +2,7 @@
 
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes } from "#platform";
-import { choice, command, deviceFlag, interruptible, main, number, print, threadsFlag } from "./cli.ts";
+import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
 import { type DeviceName, type GPT2Config, parseLayers } from "./config.ts";
 import type { LoadedDataset } from "./data/datasets.ts";
 import { loadDataset } from "./data/datasets.ts";
@@ -242,7 +242,7 @@ async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promi
 
 /** Trials with what they learn, need and take, the time measured on a few steps of each shape. */
 async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
-  const backend = await openDevice(flags.device, flags);
+  const backend = await openDevice(flags.device, { threads: flags.threads });
   try {
     const rows: (Estimate & { trial: Trial })[] = [];
     const known = new Map<string, Estimate>();
@@ -314,16 +314,23 @@ await main(async () => {
 
 /** Runs the trials; the number of failed ones, or null where the sweep was interrupted. */
 async function runAll(flags: Flags, trials: readonly Trial[], data: LoadedDataset): Promise<number | null> {
-  const device = await openDevice(flags.device, flags);
+  const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new Printer();
-  const onEvent = (event: SweepEvent) => printer.event(event);
+  const interruption = new Interruption(
+    "stopping after a checkpoint; again to stop at once. The same command goes on.",
+  );
+  const { signal } = interruption;
+  const onEvent = (event: SweepEvent) => {
+    // Between two trials there is nothing to save.
+    if (event.type === "step") interruption.begin();
+    else interruption.end();
+    printer.event(event);
+  };
   try {
-    const words = "stopping after a checkpoint; again to stop at once. The same command goes on.";
-    return await interruptible(words, async (signal) => {
-      const failed = await runTrials({ out: flags.out, trials, device, data, signal, onEvent });
-      return signal.aborted ? null : failed;
-    });
+    const failed = await runTrials({ out: flags.out, trials, device, data, signal, onEvent });
+    return signal.aborted ? null : failed;
   } finally {
+    interruption.end();
     printer.stop();
     device.destroy();
   }

@@ -1,6 +1,6 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and leaves a run directory. */
 import { exists, joinPath, remove, withLock } from "#platform";
-import { choice, command, deviceFlag, interruptible, main, number, print, printNote, threadsFlag } from "./cli.ts";
+import { choice, command, deviceFlag, Interruption, main, number, print, printNote, threadsFlag } from "./cli.ts";
 import { OBJECTIVES } from "./config.ts";
 import type { TrainingData } from "./data/texts.ts";
 import { openDevice } from "./device.ts";
@@ -148,10 +148,12 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
   // A run that was killed goes on; where its interval is not given again it keeps none in between.
   const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
   let begun = resume !== undefined;
-  const device = await openDevice(flags.device, flags);
+  const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(job.modelName);
-  const keep = async (checkpoint: Checkpoint, signal: AbortSignal) => {
+  const interruption = new Interruption("stopping to save what was learned; again to stop at once and save nothing");
+  const { signal } = interruption;
+  const keep = async (checkpoint: Checkpoint) => {
     try {
       if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, device.info);
       begun = true;
@@ -169,36 +171,38 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
     signal.throwIfAborted();
   };
   try {
-    const words = "stopping after this step; again to stop at once and save nothing";
-    const result: TrainResult | null = await interruptible(words, (signal) =>
-      fineTune({
-        device,
-        model,
-        data,
-        ...options,
-        signal,
-        onEvent: (event) => printer.event(event),
-        ...(adapter === undefined ? {} : { adapter }),
-        ...(resume === undefined ? {} : { resume }),
-        ...(checkpoints
-          ? { checkpointEvery: flags.checkpointEvery ?? 0, onCheckpoint: (checkpoint) => keep(checkpoint, signal) }
-          : {}),
-      }).catch((error) => {
-        if (error !== signal.reason) throw error;
-        return null;
-      }),
-    );
+    const result: TrainResult | null = await fineTune({
+      device,
+      model,
+      data,
+      ...options,
+      signal,
+      onEvent: (event) => {
+        if (event.type === "step") interruption.begin();
+        printer.event(event);
+      },
+      ...(adapter === undefined ? {} : { adapter }),
+      ...(resume === undefined ? {} : { resume }),
+      ...(checkpoints ? { checkpointEvery: flags.checkpointEvery ?? 0, onCheckpoint: keep } : {}),
+    }).catch((error) => {
+      if (error !== signal.reason) throw error;
+      return null;
+    });
     if (!result) return 130;
     const replace = replaces || begun;
-    const files = [...runCharts(result), ...(config.trial ? [resultFile(resultOf(config.trial, result))] : [])];
+    const trial = config.trial && resultOf(config.trial, result);
+    const files = [...runCharts(result), ...(trial ? [resultFile(trial)] : [])];
     // What was learned is saved before anything is printed.
     const { saved, place, fault } = await saveSomewhere(out, (directory) =>
       saveRun(directory, config, result, files, replace),
-    ).finally(() => printer.result(result));
+    ).finally(() => {
+      interruption.end();
+      printer.result(result);
+    });
     if (begun && kept !== out && !fault) await remove(kept);
     printer.saved(place, result, saved);
     if (fault) throw fault;
-    return result.aborted ? 130 : 0;
+    return signal.aborted ? 130 : 0;
   } catch (error) {
     printer.stop();
     if (error instanceof RunFailed) {
@@ -212,6 +216,7 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
     }
     throw error;
   } finally {
+    interruption.end();
     device.destroy();
   }
 }

@@ -39,7 +39,9 @@ async function openTwin({ device, threads = 0 }: { device: DeviceName; threads?:
 await main(async () => {
   program.parse();
   const options = program.opts<{ device: DeviceName; threads?: number; bisect?: boolean; out?: string }>();
-  const device = options.bisect ? await openTwin(options) : await openDevice(options.device, options);
+  const device = options.bisect
+    ? await openTwin(options)
+    : await openDevice(options.device, { threads: options.threads });
   const worst = new Map<string, Comparison>();
   let bad = 0;
   try {

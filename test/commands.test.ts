@@ -346,7 +346,7 @@ test("SIGINT saves what was learned and exits 130", async () => {
     watch: (stdout, kill) => stdout.includes('"type":"step"') && kill("SIGINT"),
   });
   assertCode(finished, 130);
-  assert.match(finished.stderr, "stopping after this step");
+  assert.match(finished.stderr, "stopping to save what was learned");
   assert.equal(filesIn(join(folder, "stopped")), FILES);
   const events = jsonLines(finished.stdout);
   assert.is(events.find(({ type }) => type === "end").aborted, true);

@@ -56,7 +56,7 @@ for (const mode of ["lora", "all", "last_block"] as const)
   test(`mode ${mode} learns the text; stopped and gone on with through the disk, to the same bits`, async () => {
     const straight = await run({ mode });
     const { before, after, tensors, spec, predictions } = straight;
-    assert.ok(after.val.loss < before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
+    assert.ok(after!.val.loss < before!.val.loss, `${before!.val.loss} -> ${after!.val.loss}`);
     const learns = (name: string) =>
       ({ lora: name.startsWith("lora.h."), all: true, last_block: name.startsWith("h.1.") })[mode];
     assert.ok([...tensors.keys()].every(learns), [...tensors.keys()].join());
@@ -83,21 +83,21 @@ test("perplexity and bits per byte are those of the loss, and hang on no batch",
     await run({ epochs: 1, batchSize: 1, accumulate: 1 }),
   ];
   for (const name of ["val", "test"] as const) {
-    const { rows, loss, perplexity, bitsPerByte } = before[name];
+    const { rows, loss, perplexity, bitsPerByte } = before![name];
     const { tokens, bytes } = data[name].stats();
     assert.is(rows, tokens);
     assert.is(perplexity, Math.exp(loss));
     const bits = (loss * tokens) / Math.LN2 / bytes;
-    assertAllClose(name, [bitsPerByte!, alone[name].loss], [bits, loss], BATCHING);
+    assertAllClose(name, [bitsPerByte!, alone![name].loss], [bits, loss], BATCHING);
   }
   // A model of random values knows nothing, and is sure of some of it.
-  assert.ok(before.val.loss > Math.log(TINY.vocab_size), `${before.val.loss}`);
+  assert.ok(before!.val.loss > Math.log(TINY.vocab_size), `${before!.val.loss}`);
 });
 
 test("overlapping blocks predict the same tokens with more before them", async () => {
   const [apart, overlapping] = [await run({ epochs: 1 }), await run({ epochs: 1, data: await texts({ stride: 4 }) })];
-  assert.is(overlapping.before.val.rows, apart.before.val.rows);
-  assert.not.equal(overlapping.before.val.loss, apart.before.val.loss);
+  assert.is(overlapping.before!.val.rows, apart.before!.val.rows);
+  assert.not.equal(overlapping.before!.val.loss, apart.before!.val.loss);
 });
 
 test("what a completion follows is read and not learned", async () => {
@@ -108,8 +108,8 @@ test("what a completion follows is read and not learned", async () => {
   const data = await texts({}, "rows.jsonl", rows.map((row) => JSON.stringify(row)).join("\n"));
   const { before, after, steps } = await run({ data, mode: "all", epochs: 6 });
   const { tokens } = data.val.stats();
-  assert.equal([before.val.rows, tokens], [2 * data.val.size, 2 * data.val.size]);
-  assert.ok(after.val.loss < 0.5 * before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
+  assert.equal([before!.val.rows, tokens], [2 * data.val.size, 2 * data.val.size]);
+  assert.ok(after!.val.loss < 0.5 * before!.val.loss, `${before!.val.loss} -> ${after!.val.loss}`);
   assert.ok(steps.at(-1)!.accuracy >= 0.5, "of rows that do not count, none can be right");
 });
 

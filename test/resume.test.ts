@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { openWasm, type WasmBackend } from "../src/backend/wasm.ts";
 import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
@@ -67,6 +68,74 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
       assertSameRun(await run({ mode, resume: await lastCheckpoint(directory) }), straight);
     }
   });
+
+/**
+ * Aborts a run in the `piece`-th piece of work that the device's threads get once the first step has been read: every record is
+ * one, as if each took long. Returns the checkpoint and how many pieces there were by then.
+ */
+async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; pieces: number }> {
+  const device = (await openWasm({ threads: 1 })) as WasmBackend;
+  const { team } = device;
+  const abort = new AbortController();
+  let pieces = 0;
+  let [stepped, slow] = [false, 0];
+  const { now } = performance;
+  performance.now = () => now.call(performance) + slow;
+  const replay = team.run.bind(team);
+  team.run = async (...args) => {
+    slow += 1000;
+    if (stepped && ++pieces === piece) abort.abort();
+    return replay(...args);
+  };
+  let checkpoint: Checkpoint | undefined;
+  try {
+    await run({
+      device,
+      signal: abort.signal,
+      onEvent: ({ type }) => {
+        stepped ||= type === "step";
+      },
+      onCheckpoint: async (kept) => {
+        checkpoint = kept;
+      },
+    });
+  } finally {
+    performance.now = now;
+    device.destroy();
+  }
+  assert.ok(checkpoint, `no checkpoint in piece ${piece}`);
+  return { checkpoint, pieces };
+}
+
+test("stopped inside a step: before its update it is dropped, within it finished; both go on to the same bits", async () => {
+  const device = await openWasm({ threads: 1 });
+  try {
+    const straight = await run({ device });
+    // The first piece with which the second step is not dropped is that with which its update begins.
+    let [dropped, finished] = [1, 400];
+    while (finished - dropped > 1) {
+      const piece = (dropped + finished) >> 1;
+      const { checkpoint, pieces } = await stopInside(piece);
+      if (checkpoint.step > 1) finished = piece;
+      else {
+        dropped = piece;
+        assert.is(pieces, piece, "work after the abort");
+      }
+    }
+    for (const [piece, step] of [
+      [dropped >> 1, 1],
+      [dropped, 1],
+      [finished, 2],
+    ] as const) {
+      const { checkpoint, pieces } = await stopInside(piece);
+      assert.is(checkpoint.step, step);
+      assert.is(pieces > piece, step === 2, "an update is brought to its end, and nothing else");
+      assertSameRun(await run({ device, resume: checkpoint }), straight);
+    }
+  } finally {
+    device.destroy();
+  }
+});
 
 test("paused, then gone on with; a checkpoint after every evaluation and at the pause", async () => {
   const straight = await run();

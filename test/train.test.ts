@@ -11,8 +11,9 @@ import type { ModelPlan } from "../src/model/gpt2.ts";
 import { Classifier } from "../src/train/classifier.ts";
 import { type FineTuneRun, fineTune } from "../src/train/fine-tune.ts";
 import { RunFailed, type TrainEvent } from "../src/train/records.ts";
-import { scheduleFactor, warmupSteps } from "../src/train/schedule.ts";
+import { SCHEDULES, scheduleFactor, warmupSteps } from "../src/train/schedule.ts";
 import type { FineTuneArguments } from "../src/train/trainer.ts";
+import { SCHEDULE_NAMES } from "../src/web/fields.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
@@ -41,6 +42,11 @@ function usual() {
 
 async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
   return fineTune({ device: await testDevice(), ...(await usual()), ...SMALL, ...options });
+}
+
+/** A run that leaves everything as it was: its learning rate is 0 in f32. */
+function untouched(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+  return run({ ...options, epochs: 1, lr: Number.MIN_VALUE });
 }
 
 function assertSameTensors(actual: Tensors, expected: Tensors): void {
@@ -110,8 +116,8 @@ for (const mode of MODES)
           data.some((x) => x !== 0),
           name,
         );
-    assert.ok(after.train.loss < before.train.loss, `${before.train.loss} -> ${after.train.loss}`);
-    assert.equal(before, (await run({ mode, signal: AbortSignal.abort() })).after);
+    assert.ok(after!.train.loss < before!.train.loss, `${before!.train.loss} -> ${after!.train.loss}`);
+    assert.equal(before, (await untouched({ mode })).after);
   });
 
 test("schedules by value", () => {
@@ -163,8 +169,8 @@ test("steps, learning rates, evaluations and events of a run", async () => {
   assert.is(start!.train, undefined);
   const mean = (of: readonly number[]) => of.reduce((sum, x) => sum + x, 0) / of.length;
   assert.is(first!.train!.loss, mean(result.steps.slice(0, 3).map(({ loss }) => loss)));
-  assert.equal(result.evaluations.at(-1)!.val, result.after.val);
-  assert.equal(start!.val, result.before.val);
+  assert.equal(result.evaluations.at(-1)!.val, result.after!.val);
+  assert.equal(start!.val, result.before!.val);
   for (const event of events) {
     if (event.type === "start") assert.equal([event.steps, event.stepsPerEpoch], [8, 4]);
     if (event.type !== "step") continue;
@@ -175,10 +181,10 @@ test("steps, learning rates, evaluations and events of a run", async () => {
   }
   const last = events.at(-1)!;
   assert.ok(last.type === "end" && last.result.tensors === result.tensors);
-  const { rows } = result.after.test;
-  assert.equal([rows, result.predictions.length, result.after.train.rows], [data.test.size, rows, rows]);
+  const { rows } = result.after!.test;
+  assert.equal([rows, result.predictions.length, result.after!.train.rows], [data.test.size, rows, rows]);
   const right = result.predictions.filter(({ row, label }) => data.test.label(row) === label).length;
-  assert.is(right / rows, result.after.test.accuracy);
+  assert.is(right / rows, result.after!.test.accuracy);
   assert.equal(
     (await run({ ...options, evalEvery: 0 })).evaluations.map(({ step }) => step),
     [0, 2, 4, 6, 8],
@@ -214,6 +220,16 @@ test("clipping: none below the limit, to the limit above it", async () => {
   assert.ok(bias(narrow) > 0 && bias(narrow) < SMALL.lr / 5, `${bias(narrow)}`);
 });
 
+test("the page calls each schedule by what it does", () => {
+  for (const name of SCHEDULES) {
+    const factors = Array.from({ length: 9 }, (_, step) => scheduleFactor(name, step, 8, 0));
+    const falls = factors.slice(1).map((factor, i) => factors[i]! - factor);
+    const isEven = falls.every((fall) => Math.abs(fall - falls[0]!) < 1e-12);
+    const shape = !isEven ? "like a cosine" : falls[0] === 0 ? "not at all" : "in a line";
+    assert.is(SCHEDULE_NAMES[name], shape, name);
+  }
+});
+
 test("an AbortSignal stops the run; what was learned is usable", async () => {
   const abort = new AbortController();
   const aborted = await run({
@@ -222,14 +238,17 @@ test("an AbortSignal stops the run; what was learned is usable", async () => {
     onEvent: (event) => event.type === "step" && event.record.step === 3 && abort.abort(),
   });
   assert.is(aborted.aborted, true);
-  // Steps that the device had already are waited for; an epoch has 16.
+  // Steps that the device had already are waited for, or dropped; an epoch has 16.
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
-  assert.is(aborted.evaluations.at(-1)!.step, aborted.steps.length);
-  await assertReloads(aborted, "aborted");
-  const never = await run({ signal: AbortSignal.abort() });
-  assert.equal([never.aborted, never.steps.length], [true, 0]);
-  assert.equal(never.after, never.before);
-  await assertReloads(never, "never");
+  assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
+  assert.equal([aborted.before, aborted.after, aborted.predictions], [null, null, []]);
+  await aborted.save(`${folder}/runs/aborted`);
+  const classifier = await Classifier.load(`${folder}/runs/aborted`, { device: await testDevice() });
+  assert.is((await classifier.classify(["a"])).length, 1);
+  classifier.destroy();
+  const reason = new Error("enough");
+  const never = await run({ signal: AbortSignal.abort(reason) }).catch((error) => error);
+  assert.is(never, reason, "before the first step there is nothing to keep");
   assert.is((await run()).aborted, false);
 });
 
@@ -286,8 +305,8 @@ test("NaN in a frozen weight ends the run at step 1, with the weight's name and 
   const model = await loadModel(broken);
   const error = await failure({ model });
   assert.match(error.message, /h\.1\.mlp\.c_fc\.weight is not finite\n.*step 1 of 8/);
-  const untouched = await run({ model, signal: AbortSignal.abort() });
-  assertSameTensors(error.contents.tensors, untouched.tensors);
+  // Fresh adapters know nothing of the base model.
+  assertSameTensors(error.contents.tensors, (await untouched()).tensors);
   await model.close();
 });
 
@@ -297,7 +316,7 @@ test("gradients whose norm is not finite end the run, while the loss still is", 
   const error = await failure(options);
   assert.match(error.message, /the norm of the gradients is not finite\n.*step 1 of 8/);
   assert.match(error.message, /found: +loss \d+\.\d+, gradient norm (NaN|Infinity)/);
-  assertSameTensors(error.contents.tensors, (await run({ ...options, signal: AbortSignal.abort() })).tensors);
+  assertSameTensors(error.contents.tensors, (await untouched()).tensors);
 });
 
 for (const [name, options] of [
@@ -324,7 +343,7 @@ test("three classes", async () => {
   const data = await tinyData(messages(12, ["ham", "spam", "news"]));
   const result = await run({ data, epochs: 6 });
   assert.is(result.tensors.get("head.weight")!.shape[0], 3);
-  assert.ok(result.after.train.loss < result.before.train.loss);
+  assert.ok(result.after!.train.loss < result.before!.train.loss);
   await assertReloads(result, "three", data);
 });
 

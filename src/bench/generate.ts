@@ -63,7 +63,7 @@ const BLOCK = 1 << 18;
 /** Measures and prints. */
 export async function benchGenerate(options: GenerateBenchOptions): Promise<number> {
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
-  const device = await openDevice(options.device, options);
+  const device = await openDevice(options.device, { threads: options.threads });
   const { info } = device;
   try {
     const peer = torch && (await startTorch(torch, options));

@@ -98,7 +98,7 @@ function specOf({ model, mode, dtype }: StepBenchOptions): ModelSpec {
 export async function benchStep(options: StepBenchOptions): Promise<number> {
   const batches = await batchesOf(options);
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
-  const device = await openDevice(options.device, options);
+  const device = await openDevice(options.device, { threads: options.threads });
   const { info } = device;
   try {
     const peer = torch && (await startTorch(torch, options));

@@ -105,8 +105,8 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
         if (event.type === "step") onEvent({ ...event, trial });
       },
     });
-    if (result.aborted) return null;
     const summary = resultOf(trial, result);
+    if (!summary) return null;
     await saveRun(directory, config, result, [...runCharts(result), resultFile(summary)]);
     return summary;
   } finally {

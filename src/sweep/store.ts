@@ -66,10 +66,13 @@ export async function readBegun(out: string, trial: Trial): Promise<Checkpoint |
   return config && isTrialOf(config.options, trial) ? lastCheckpoint(directory).catch(() => undefined) : undefined;
 }
 
+/** What the report needs of a run that is done; null of one that was stopped before all was measured. */
 export function resultOf(
   { name, key, model }: Pick<Trial, "name" | "key" | "model">,
   result: TrainResult,
-): TrialResult {
+): TrialResult | null {
+  const { before, after } = result;
+  if (!before || !after) return null;
   return {
     name,
     key,
@@ -80,8 +83,8 @@ export function resultOf(
     memory: memoryOf(result),
     seconds: result.seconds,
     examples: result.steps.at(-1)?.examples ?? 0,
-    before: result.before,
-    after: result.after,
+    before,
+    after,
     evaluations: result.evaluations,
     said: result.predictions.map(({ label }) => label),
     probability: result.predictions.map(({ probability }) => probability),

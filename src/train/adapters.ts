@@ -174,7 +174,7 @@ async function fill<E extends Weights>(
   try {
     if ([...engine.plan.parameters.all.values()].some(isMissing)) {
       if (typeof base === "string") opened = await openGPT2(base);
-      await loadBase(engine, opened ?? (base as GPT2Checkpoint), isMissing);
+      await loadBase(engine, opened ?? (base as GPT2Checkpoint), { wanted: isMissing });
     }
     writeTrained(engine, tensors);
     return engine;

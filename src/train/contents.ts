@@ -16,6 +16,11 @@ import type { Weights } from "./weights.ts";
  */
 const LOAD_ELEMENTS = 1 << 18;
 
+export interface LoadOptions {
+  wanted?: (parameter: Parameter) => boolean;
+  signal?: AbortSignal | undefined;
+}
+
 const isNew = (name: string) => name.startsWith("lora.") || name.startsWith("head.");
 
 /** Whether a parameter is the base model's. */
@@ -26,11 +31,14 @@ export function isLent(parameter: Parameter, lender: Weights | undefined): boole
   return lender?.plan.parameters.all.get(parameter.name) === parameter;
 }
 
-/** Writes the base tensors of the checkpoint into the parameters: all of them, or those that are wanted. */
+/**
+ * Writes the base tensors of the checkpoint into the parameters: all of them, or those that are wanted. Rejects with the
+ * signal's reason once it aborts.
+ */
 export async function loadBase(
   engine: Weights,
   checkpoint: GPT2Checkpoint,
-  wanted: (parameter: Parameter) => boolean = () => true,
+  { wanted = () => true, signal }: LoadOptions = {},
 ): Promise<void> {
   for (const parameter of engine.plan.parameters.all.values()) {
     const { name, shape } = parameter;
@@ -41,6 +49,7 @@ export async function loadBase(
       const data = await checkpoint.read(name, first, Math.min(rows, first + step));
       engine.writeParameter(name, data, first);
       await engine.session.flush();
+      signal?.throwIfAborted();
     }
   }
 }

@@ -2,7 +2,7 @@
  * A model on a device, one batch at a time: contents of parameters in and out, forward passes, training steps. It knows
  * no data set and no schedule; the trainer and the classifier stand on it.
  */
-import type { Backend, Session } from "../backend/backend.ts";
+import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { type Batch, packBatch } from "../model/batch.ts";
 import { buildPlan, type Capacity, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
@@ -72,6 +72,30 @@ export class Engine extends Weights<ModelPlan> {
   static async create(backend: Backend, options: EngineOptions, lender?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, lender ? { ...options, lent: lender.frozen } : options);
     return new Engine(plan, await backend.prepare(plan, lender?.session), options.optimizer);
+  }
+
+  /**
+   * Runs `work`, which uses the engine. Once the signal aborts, what the device has to do is dropped, and where `work` fails by
+   * that this rejects with the signal's reason.
+   */
+  async until<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const drop = () => this.session.drop(true);
+    signal?.addEventListener("abort", drop);
+    try {
+      signal?.throwIfAborted();
+      return await work();
+    } catch (error) {
+      if (isDropped(error)) signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", drop);
+    }
+  }
+
+  /** Waits until the device has dropped what it could; afterwards it takes work again. */
+  async settle(): Promise<void> {
+    await this.session.flush();
+    this.session.drop(false);
   }
 
   /** Names of the parameters that learn, in the model's order. */

@@ -50,7 +50,10 @@ export function countedRows({ targets }: Pick<Batch, "targets">): number {
   return targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
 }
 
-/** Loss and accuracy over the first `rows` examples (default: all), and a classifier's predictions where asked for. */
+/**
+ * Loss and accuracy over the first `rows` examples (default: all), and a classifier's predictions where asked for. Rejects with
+ * the signal's reason once it aborts.
+ */
 export async function evaluate(
   engine: Engine,
   set: Dataset | Blocks,
@@ -59,9 +62,10 @@ export async function evaluate(
     trunk?: Trunk | undefined;
     rows?: number;
     keep?: (predictions: Prediction[]) => void;
+    signal?: AbortSignal | undefined;
   },
 ): Promise<Evaluation> {
-  const { pooling, trunk, keep } = options;
+  const { pooling, trunk, keep, signal } = options;
   const { num_labels: classes, objective } = engine.plan.spec.task;
   let loss = 0;
   let correct = 0;
@@ -76,6 +80,7 @@ export async function evaluate(
   const flying: Promise<void>[] = [];
   const examples: Examples<DatasetBatch | BlockBatch> = set;
   for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
+    signal?.throwIfAborted();
     const batch = modelBatch(packed, pooling, trunk?.of(set, packed.positions));
     const count = countedRows(batch);
     const taken = take(engine.forward(batch), count, rows);

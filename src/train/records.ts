@@ -81,12 +81,15 @@ export interface TrainResult {
   /** Number of values that learned. */
   trainable: number;
   stats: Pick<TrainingData["stats"], keyof Splits<unknown>>;
-  /** As the run began, and after the last step. Training accuracy is over at most as many rows as the test set has. */
-  before: Splits<Evaluation>;
-  after: Splits<Evaluation>;
+  /**
+   * As the run began, and after the last step; null where the run was aborted before that was measured. Training accuracy is over
+   * at most as many rows as the test set has.
+   */
+  before: Splits<Evaluation> | null;
+  after: Splits<Evaluation> | null;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
-  /** On the test set; none of a language model. */
+  /** On the test set; none of a language model, and none without `after`. */
   predictions: Prediction[];
   /** What test rows of each class were labelled; none of a language model. */
   confusions: Confusion[];
@@ -96,7 +99,7 @@ export interface TrainResult {
   finalNorm: FinalNorm;
   /** Seconds of training, evaluation included, loading not. */
   seconds: number;
-  /** Whether the run was ended by its AbortSignal. */
+  /** Whether the run was ended by its AbortSignal, after some of its steps. */
   aborted: boolean;
 }
 

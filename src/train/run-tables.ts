@@ -43,10 +43,10 @@ function settingsColumns({ options }: Measured) {
   };
 }
 
-function endColumns({ after, evaluations, examples, seconds }: Measured) {
+function endColumns({ evaluations, examples, seconds }: Measured) {
   return {
     train_loss_last: evaluations.at(-1)?.train?.loss ?? null,
-    val_loss_last: after.val.loss,
+    val_loss_last: evaluations.at(-1)?.val.loss,
     examples_seen: examples,
     minutes: seconds / 60,
   };
@@ -57,12 +57,12 @@ export function metricsRow(run: Measured): MetricsRow {
   const { before, after } = run;
   return {
     ...settingsColumns(run),
-    pre_train_acc: before.train.accuracy,
-    pre_val_acc: before.val.accuracy,
-    pre_test_acc: before.test.accuracy,
-    final_train_acc: after.train.accuracy,
-    final_val_acc: after.val.accuracy,
-    final_test_acc: after.test.accuracy,
+    pre_train_acc: before?.train.accuracy,
+    pre_val_acc: before?.val.accuracy,
+    pre_test_acc: before?.test.accuracy,
+    final_train_acc: after?.train.accuracy,
+    final_val_acc: after?.val.accuracy,
+    final_test_acc: after?.test.accuracy,
     ...endColumns(run),
   };
 }
@@ -71,14 +71,14 @@ function lmMetricsRow(run: Measured): LmMetricsRow {
   const { before, after } = run;
   return {
     ...settingsColumns(run),
-    pre_train_ppl: before.train.perplexity,
-    pre_val_ppl: before.val.perplexity,
-    pre_test_ppl: before.test.perplexity,
-    final_train_ppl: after.train.perplexity,
-    final_val_ppl: after.val.perplexity,
-    final_test_ppl: after.test.perplexity,
-    final_val_bpb: after.val.bitsPerByte,
-    final_test_bpb: after.test.bitsPerByte,
+    pre_train_ppl: before?.train.perplexity,
+    pre_val_ppl: before?.val.perplexity,
+    pre_test_ppl: before?.test.perplexity,
+    final_train_ppl: after?.train.perplexity,
+    final_val_ppl: after?.val.perplexity,
+    final_test_ppl: after?.test.perplexity,
+    final_val_bpb: after?.val.bitsPerByte,
+    final_test_bpb: after?.test.bitsPerByte,
     ...endColumns(run),
   };
 }

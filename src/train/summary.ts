@@ -143,10 +143,15 @@ function describeTrunk({ plan, bytes }: { plan: ModelPlan; bytes: number }): str
 
 /** Loss, and accuracy or perplexity, before and after; of a classifier the confusion matrix, and some messages of the test set. */
 export function describeResult(result: TrainResult, data: TrainingData, width?: number): string {
+  const examples = result.steps.at(-1)?.examples ?? 0;
+  const what = data.objective === "lm" ? "blocks" : "examples";
+  const effort = `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, evaluation included`;
+  const { before, after } = result;
+  if (!after) return [describeLast(result), effort].join("\n");
   const rows = (["train", "val", "test"] as const).map((name) => ({
     name: name === "val" ? "validation" : name,
-    before: result.before[name],
-    after: result.after[name],
+    before: before?.[name] ?? null,
+    after: after[name],
   }));
   const table = renderTable<(typeof rows)[number]>(
     [
@@ -163,19 +168,31 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
     rows,
     width,
   );
-  const examples = result.steps.at(-1)?.examples ?? 0;
-  const what = data.objective === "lm" ? "blocks" : "examples";
   return [
     titleOf(result.options),
     table,
     ...(data.objective === "lm" ? [] : [confusion(result, data, width), samples(result.predictions, data, width)]),
-    `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, evaluation included`,
+    effort,
   ].join("\n");
+}
+
+/** Of a run that was stopped: what was measured last. */
+function describeLast({ steps, evaluations }: TrainResult): string {
+  const { step, val } = evaluations.at(-1)!;
+  const reached =
+    val.perplexity === undefined
+      ? `accuracy ${(100 * val.accuracy).toFixed(1)} %`
+      : `perplexity ${val.perplexity.toFixed(2)}`;
+  return `stopped after step ${steps.length}; measured last after step ${step}: validation loss ${val.loss.toFixed(4)}, ${reached}`;
 }
 
 function beforeAndAfter(what: string, value: (evaluation: Evaluation) => string | number, digits = 0) {
   return [
-    { header: `${what} before`, value: ({ before }: { before: Evaluation }) => value(before), digits },
+    {
+      header: `${what} before`,
+      value: ({ before }: { before: Evaluation | null }) => before && value(before),
+      digits,
+    },
     { header: "after", value: ({ after }: { after: Evaluation }) => value(after), digits },
   ];
 }

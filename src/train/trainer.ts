@@ -2,19 +2,20 @@
  * Fine-tuning: batches through the engine, a learning-rate schedule, evaluation at intervals, events for hosts. Knows no
  * files and no terminal.
  */
+import { checkOptions, type Kind } from "../arguments.ts";
+import { isDropped } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
-import type { Parameter } from "../model/parameters.ts";
 import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
-import { initialize, loadBase, readTrained, writeTrained } from "./contents.ts";
+import { initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "./contents.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { Engine } from "./engine.ts";
 import { countedRows, type Evaluation, evaluate, IN_FLIGHT, modelBatch } from "./metrics.ts";
-import type { TrainOptions } from "./options.ts";
+import { DEFAULTS, type TrainOptions } from "./options.ts";
 import type { Prediction } from "./predictions.ts";
 import { type Pace, type PreparedRun, prepareRun, type RunArguments } from "./preparation.ts";
 import {
@@ -30,6 +31,10 @@ import { scheduleFactor } from "./schedule.ts";
 import { Trunk } from "./trunk.ts";
 
 export interface FineTuneArguments extends RunArguments {
+  /**
+   * Ends the run within about a second. After the first step it resolves, `aborted`, with what was learned by the last step that
+   * was finished, and what had not been measured by then is null; before, it rejects with the signal's reason.
+   */
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
   /** Where to go on from: with the same options, data and device the run ends with the same bits as one that never stopped. */
@@ -42,6 +47,23 @@ export interface FineTuneArguments extends RunArguments {
   pause?: () => Promise<void> | undefined;
 }
 
+const ARGUMENTS = {
+  device: "device",
+  model: "model",
+  data: "data",
+  adapter: "adapter?",
+  trunkBudget: "number?",
+  signal: "signal?",
+  onEvent: "function?",
+  resume: "checkpoint?",
+  checkpointEvery: "interval?",
+  onCheckpoint: "function?",
+  pause: "function?",
+} as const satisfies Record<Exclude<keyof FineTuneArguments, keyof TrainOptions>, Kind>;
+
+/** The options are checked where their defaults are filled in. */
+const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "any?"] as const));
+
 /**
  * Fine-tunes a model as a classifier or as a language model, as its data asks for. Deterministic: the same device, data and
  * options give the same bits.
@@ -49,15 +71,16 @@ export interface FineTuneArguments extends RunArguments {
  * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
  */
 export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
+  checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { device, model, data } = run;
   const prepared = prepareRun(run);
   const { options, spec, capacity, optimizer, plan, trainable } = prepared;
   onEvent?.({ type: "plan", plan, device: device.info, trainable, trunk: prepared.trunk });
-  const trunk = prepared.trunk ? await Trunk.make(device, model, data, { spec, capacity }) : undefined;
+  const trunk = prepared.trunk ? await Trunk.make(device, model, data, { spec, capacity }, signal) : undefined;
   const engine = await Engine.create(device, { spec, capacity, optimizer, ...(trunk ? { part: "top" } : {}) });
   try {
-    await writeStart(engine, args, options.seed);
+    await writeStart(engine, args, options.seed, { signal });
     const training = new Run(engine, trunk, args, prepared);
     if (resume) training.goOnFrom(resume);
     return await training.train({
@@ -78,11 +101,20 @@ async function writeStart(
   engine: Engine,
   { model, adapter }: RunArguments,
   seed: number,
-  wanted?: (parameter: Parameter) => boolean,
+  options: LoadOptions,
 ): Promise<void> {
-  await loadBase(engine, model, wanted);
+  await loadBase(engine, model, options);
   initialize(engine, seed);
   if (adapter) writeTrained(engine, adapter.tensors);
+}
+
+type Contents = Pick<TrainResult, "tensors" | "finalNorm">;
+
+/** What is measured when the last step is done: as in TrainResult. */
+interface Measured {
+  before: Splits<Evaluation> | null;
+  after: Splits<Evaluation> | null;
+  predictions: Prediction[];
 }
 
 class Run {
@@ -99,6 +131,10 @@ class Run {
   /** Seconds that count for no step: of evaluations, and of pauses. */
   private evaluating = 0;
   private paused = 0;
+  /** What was learned, once the start has been put in its place to be measured. */
+  private learned: Contents | undefined;
+  /** Whether `onCheckpoint` has ended the run. */
+  private isEnded = false;
   private readonly model: GPT2Checkpoint;
   private readonly data: TrainingData;
   private readonly signal: AbortSignal | undefined;
@@ -137,39 +173,27 @@ class Run {
     head: Pick<TrainResult, "options" | "spec" | "plan" | "trunk" | "device" | "trainable">,
   ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.pace;
-    const { objective, stats } = this.data;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
-    if (this.evaluations.length === 0) await this.evaluate();
+    const measured: Measured = { before: null, after: null, predictions: [] };
+    let aborted = false;
     try {
-      const first = Math.floor(this.steps.length / stepsPerEpoch);
-      for (let epoch = first; epoch < this.options.epochs && !this.signal?.aborted; epoch++) await this.epoch(epoch);
-      await this.landAll();
+      await this.engine.until(this.signal, () => this.work(measured));
     } catch (error) {
-      if (error instanceof TrainingError) throw new RunFailed(error, await this.contents());
-      throw error;
+      aborted = this.signal?.aborted === true && error === this.signal.reason && !this.isEnded;
+      if (!aborted) throw await this.failure(error);
+      await this.stop();
     }
-    if (this.signal?.aborted) await this.checkpoint();
-    if (this.evaluations.at(-1)!.step !== this.steps.length) await this.evaluate();
-    const predictions: Prediction[] = [];
-    const keep = (some: Prediction[]) => predictions.push(...some);
-    const after = await this.splits(this.evaluations.at(-1)!.val, objective === "classification" ? { keep } : {});
-    const contents = await this.contents();
-    // Last, so that a run takes its first step at once: what has learned is read, and gives way to what it was.
-    await writeStart(this.engine, this.args, this.options.seed, ({ grad }) => grad !== null);
-    const before = await this.splits(this.evaluations[0]!.val);
-    const { train, val, test } = stats;
+    const { train, val, test } = this.data.stats;
     const result: TrainResult = {
       ...head,
       stats: { train, val, test },
-      before,
-      after,
+      ...measured,
       steps: this.steps,
       evaluations: this.evaluations,
-      predictions,
-      confusions: this.confusions(predictions),
-      ...contents,
+      confusions: this.confusions(measured.predictions),
+      ...(this.learned ?? (await this.contents())),
       seconds: this.seconds(),
-      aborted: this.signal?.aborted ?? false,
+      aborted,
     };
     this.onEvent({ type: "end", result });
     return result;
@@ -182,6 +206,49 @@ class Run {
       predictions.map(({ row }) => test.label(row)),
       predictions.map(({ label }) => label),
     );
+  }
+
+  /** All steps, and what there is to measure around them. */
+  private async work(measured: Measured): Promise<void> {
+    const { stepsPerEpoch } = this.pace;
+    // At the start; or where the run goes on that was stopped in an evaluation.
+    if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
+    const first = Math.floor(this.steps.length / stepsPerEpoch);
+    for (let epoch = first; epoch < this.options.epochs; epoch++) await this.epoch(epoch);
+    await this.landAll();
+    if (this.evaluations.at(-1)!.step !== this.steps.length) await this.evaluate();
+    const predictions: Prediction[] = [];
+    const keep = (some: Prediction[]) => predictions.push(...some);
+    const { objective } = this.data;
+    const after = await this.splits(this.evaluations.at(-1)!.val, objective === "classification" ? { keep } : {});
+    Object.assign(measured, { after, predictions });
+    this.learned = await this.contents();
+    // Last, so that a run takes its first step at once: what has learned is read, and gives way to what it was.
+    const { signal } = this;
+    await writeStart(this.engine, this.args, this.options.seed, { wanted: ({ grad }) => grad !== null, signal });
+    measured.before = await this.splits(this.evaluations[0]!.val);
+  }
+
+  /** Ends an aborted run: steps that the device has finished count, and what it has dropped is forgotten. */
+  private async stop(): Promise<void> {
+    try {
+      await this.landAll();
+    } catch (error) {
+      if (!isDropped(error)) throw await this.failure(error);
+      this.flying.length = 0;
+    }
+    await this.engine.settle();
+    this.engine.steps = this.steps.length;
+    if (this.steps.length === 0) this.signal!.throwIfAborted();
+    if (this.learned) writeTrained(this.engine, this.learned.tensors);
+    await this.checkpoint();
+  }
+
+  /** What an error ends the run with: where numbers are no longer finite, with the last good state. */
+  private async failure(error: unknown): Promise<unknown> {
+    if (!(error instanceof TrainingError)) return error;
+    await this.engine.settle();
+    return new RunFailed(error, await this.contents());
   }
 
   private seconds(): number {
@@ -203,21 +270,29 @@ class Run {
       tensors.set(`v.${name}`, { shape, data: v });
     }
     const { steps, evaluations } = this;
-    await this.args.onCheckpoint({
-      step: steps.length,
-      seconds: this.seconds(),
-      steps: [...steps],
-      evaluations: [...evaluations],
-      tensors,
-    });
+    const checkpoint = { step: steps.length, seconds: this.seconds(), steps: [...steps], tensors };
+    try {
+      await this.args.onCheckpoint({ ...checkpoint, evaluations: [...evaluations] });
+    } catch (error) {
+      this.isEnded = true;
+      throw error;
+    }
+  }
+
+  private get evaluateEvery(): number {
+    return this.options.evalEvery || Math.ceil(this.pace.stepsPerEpoch / 2);
+  }
+
+  /** Whether an evaluation behind this step is yet to come, before the last one. */
+  private isDue(step: number): boolean {
+    return step % this.evaluateEvery === 0 && step < this.pace.total && this.evaluations.at(-1)!.step !== step;
   }
 
   private async epoch(epoch: number): Promise<void> {
     const { accumulate, lr, schedule, pooling } = this.options;
     const { stepsPerEpoch, total, warmup } = this.pace;
     const { checkpointEvery = 0, pause } = this.args;
-    const evaluateEvery = this.options.evalEvery || Math.ceil(stepsPerEpoch / 2);
-    const keepEvery = checkpointEvery === "evaluation" ? evaluateEvery : checkpointEvery;
+    const keepEvery = checkpointEvery === "evaluation" ? this.evaluateEvery : checkpointEvery;
     let group: Batch[] = [];
     // Not at its start where the run goes on from a checkpoint.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
@@ -226,13 +301,13 @@ class Run {
       if (group.length < accumulate) continue;
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);
-      if (this.signal?.aborted) return;
+      this.signal?.throwIfAborted();
       this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
       step++;
       group = [];
       // A batch's result must be read before its slot is used again.
       while (this.flying.length * accumulate > IN_FLIGHT) await this.land();
-      if (step % evaluateEvery === 0 && step < total) {
+      if (this.isDue(step)) {
         await this.landAll();
         await this.evaluate();
       }
@@ -293,7 +368,7 @@ class Run {
     this.onEvent({ type: "step", record, steps: total, examplesPerSecond, secondsLeft });
   }
 
-  private async contents(): Promise<Pick<TrainResult, "tensors" | "finalNorm">> {
+  private async contents(): Promise<Contents> {
     const { engine, model } = this;
     const [weight, bias] = await Promise.all([
       readTensor(engine, model, "ln_f.weight"),
@@ -306,7 +381,7 @@ class Run {
   private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
     const start = performance.now();
     const { pooling } = this.options;
-    const evaluation = await evaluate(this.engine, set, { pooling, trunk: this.trunk, ...more });
+    const evaluation = await evaluate(this.engine, set, { pooling, trunk: this.trunk, signal: this.signal, ...more });
     this.evaluating += (performance.now() - start) / 1000;
     return evaluation;
   }

@@ -47,20 +47,23 @@ export class Trunk {
     readonly seconds: number,
   ) {}
 
-  /** Runs the frozen part once over all examples and frees it. */
+  /** Runs the frozen part once over all examples and frees it. Rejects with the signal's reason once it aborts. */
   static async make(
     device: Backend,
     model: GPT2Checkpoint,
     data: Sets,
     { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
+    signal?: AbortSignal,
   ): Promise<Trunk> {
     const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "trunk" });
     try {
-      await loadBase(engine, model);
-      const start = performance.now();
-      const kept = new Map<ExampleSet, Float32Array[]>();
-      for (const set of setsOf(data)) kept.set(set, await examples(engine, set));
-      return new Trunk(kept, (performance.now() - start) / 1000);
+      return await engine.until(signal, async () => {
+        await loadBase(engine, model, { signal });
+        const start = performance.now();
+        const kept = new Map<ExampleSet, Float32Array[]>();
+        for (const set of setsOf(data)) kept.set(set, await examples(engine, set, signal));
+        return new Trunk(kept, (performance.now() - start) / 1000);
+      });
     } finally {
       engine.destroy();
     }
@@ -80,11 +83,16 @@ export class Trunk {
 }
 
 /** One array an example, as views of what the batches gave. */
-async function examples(engine: Engine, dataset: Examples<DatasetBatch | BlockBatch>): Promise<Float32Array[]> {
+async function examples(
+  engine: Engine,
+  dataset: Examples<DatasetBatch | BlockBatch>,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array[]> {
   const { cut, capacity, spec } = engine.plan;
   const { tensor, rows } = cut!;
   const all: Float32Array[] = [];
   for (const packed of evaluationBatches(dataset, capacity)) {
+    signal?.throwIfAborted();
     const values = await engine.trunk(modelBatch(packed, spec.task.pooling));
     const bounds = rows === "tokens" ? packed.starts : Uint32Array.from(packed.starts.keys());
     const width = tensor.shape[1]!;

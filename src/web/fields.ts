@@ -2,7 +2,7 @@
 import { INITS, MAX_ACCUMULATE, MODES, type Mode, POOLINGS, parseLayers, SCALINGS, TARGETS } from "../config.ts";
 import { BATCHINGS } from "../data/loader.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
-import { SCHEDULES } from "../train/schedule.ts";
+import { SCHEDULES, type ScheduleName } from "../train/schedule.ts";
 import { h } from "./dom.ts";
 import { type NumberField, numberField } from "./number-field.ts";
 import type { Settings } from "./protocol.ts";
@@ -27,6 +27,13 @@ const MODE_NAMES: Record<Mode, string> = {
   all: "everything (full fine-tuning)",
   last_block: "the last block and the head",
   last_layer: "the head alone",
+};
+
+/** What a learning rate does after its warm-up. */
+export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
+  constant: "not at all",
+  linear: "in a line",
+  cosine: "like a cosine",
 };
 
 const MAIN: readonly Field[] = [
@@ -75,9 +82,7 @@ const MORE: readonly Field[] = [
     key: "schedule",
     label: "Learning rate falls",
     kind: "choice",
-    choices: SCHEDULES.map(
-      (s) => [s, s === "constant" ? "not at all" : s === "linear" ? "in a line" : "like a cosine"] as const,
-    ),
+    choices: SCHEDULES.map((s) => [s, SCHEDULE_NAMES[s]] as const),
   },
   {
     key: "warmup",

@@ -176,7 +176,7 @@ function statusOf(run: RunRecord): string {
       if (run.step >= run.steps) return "Measuring what was learned …";
       return `Training.${reached}`;
     case "stopping":
-      return "Stopping: measuring what was learned …";
+      return "Stopping: keeping what was learned …";
     case "paused":
       return `Paused. Its state is kept, also if this page is closed.${reached}`;
     case "interrupted":

@@ -211,7 +211,9 @@ export class Training {
       });
       await this.finish(result);
     } catch (error) {
-      await this.fail(error);
+      // Stopped before the first step: there is nothing to keep, and it can begin anew.
+      if (error === this.abort.signal.reason) await this.end("stopped");
+      else await this.fail(error);
     }
     this.pace = null;
     this.tellNow();
@@ -284,18 +286,15 @@ export class Training {
   private async finish(result: TrainResult): Promise<void> {
     const { run } = this;
     const { data } = this.materials.source;
-    run.state = result.aborted ? "stopped" : "finished";
     run.before = result.before;
     run.after = result.after;
     run.seconds = result.seconds;
-    run.confusions = result.confusions;
+    run.confusions = result.after && result.confusions;
     run.mistakes = mistakesOf(result.predictions, data);
     const { reason } = await saveRun(resultOf(run.id), this.config, result);
     run.peftObstacle = reason ?? null;
     run.usable = true;
-    this.latest = undefined;
-    this.count();
-    await keepRun(run);
+    await this.end(result.aborted ? "stopped" : "finished");
     if (result.aborted) return;
     await remove(joinPath(folderOf(run.id), "checkpoint"));
     await dropData(folderOf(run.id));
@@ -312,9 +311,14 @@ export class Training {
       await saveFailedRun(resultOf(run.id), this.config, spec, error.contents, device.info, error.message);
       run.usable = true;
     }
+    await this.end("failed");
+  }
+
+  private async end(state: RunRecord["state"]): Promise<void> {
+    this.run.state = state;
     this.latest = undefined;
     this.count();
-    await keepRun(run);
+    await keepRun(this.run);
   }
 }
 
