@@ -83,7 +83,7 @@ function lmMetricsRow(run: Measured): LmMetricsRow {
   };
 }
 
-/** metrics.csv and losses.csv with the columns of the run's objective; confusion.csv of a classifier. */
+/** metrics.csv and losses.csv with the columns of the run's objective; confusion.csv of a classifier whose test set was measured. */
 export function runTables(result: TrainResult, labels: readonly string[]): [name: string, content: string][] {
   const run = { ...result, examples: result.steps.at(-1)?.examples ?? 0 };
   const { evaluations, confusions } = result;
@@ -96,6 +96,6 @@ export function runTables(result: TrainResult, labels: readonly string[]): [name
   return [
     ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(run)])],
     ["losses.csv", toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))],
-    ["confusion.csv", toCsv(CONFUSION_COLUMNS, named)],
+    ...(result.after ? [["confusion.csv", toCsv(CONFUSION_COLUMNS, named)] as [string, string]] : []),
   ];
 }
