@@ -23,6 +23,7 @@ export interface DownloadOptions extends FetchOptions {
 export const DOWNLOAD_OPTIONS = {
   signal: "signal?",
   retryDelay: "number?",
+  patience: "number?",
   onProgress: "function?",
 } as const satisfies Record<keyof DownloadOptions, Kind>;
 
