@@ -5,7 +5,7 @@ import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
-import type { PeftBase } from "./peft-import.ts";
+import { baseModelOf, type PeftBase } from "./peft-import.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
@@ -34,15 +34,7 @@ export async function openAdapter(
 
 /** Reads a run directory, its adapter/ directory, or one that PEFT wrote, over its base model. Throws as `openAdapter` does. */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
-  const adapter = await readAdapter(await placeOf(directory), { base: await baseOf(checkpoint) });
-  for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
-    if (checkpoint.config[key] !== adapter.meta.model[key])
-      throw new ConfigError("the adapter belongs to another base model", {
-        where: directory,
-        expected: `${key} = ${adapter.meta.model[key]} (${adapter.meta.base_model})`,
-        found: `${key} = ${checkpoint.config[key]} (${checkpoint.directory})`,
-      });
-  return adapter;
+  return readAdapter(await placeOf(directory), { base: await baseOf(checkpoint) });
 }
 
 /** One of these is in the directory of every adapter. */
@@ -85,17 +77,18 @@ export async function namedBase(directory: string): Promise<string | undefined> 
   ] as const) {
     const path = joinPath(directory, file);
     if (!(await exists(path))) continue;
-    return String((((await readJson(path)) ?? {}) as Record<string, unknown>)[key] ?? "");
+    return baseModelOf(await readJson(path), key, path);
   }
   return undefined;
 }
 
 async function baseOf(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
-  const { config, names } = checkpoint;
+  const { config, names, directory } = checkpoint;
   const tokenTable = () => checkpoint.read("wte.weight");
-  if (!names.includes("score.weight")) return { config, tokenTable };
+  if (!names.includes("score.weight")) return { config, directory, tokenTable };
   return {
     config,
+    directory,
     tokenTable,
     score: { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") },
   };
