@@ -34,11 +34,15 @@ export async function openAdapter(
 
 /** Reads a run directory, its adapter/ directory, or one that PEFT wrote, over its base model. Throws as `openAdapter` does. */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
-  return readAdapter(await placeOf(directory), { base: await baseOf(checkpoint) });
+  const place = await placeOf(directory);
+  // Beside an adapter of its own, PEFT's users keep the tokenizer that it was trained with.
+  if (!(await exists(joinPath(place, OURS)))) await (await import("./tokenizer-files.ts")).checkTokenizer(place);
+  return readAdapter(place, { base: await baseOf(checkpoint) });
 }
 
+const OURS = "lowrank.json";
 /** One of these is in the directory of every adapter. */
-const ADAPTER_FILES = ["lowrank.json", "adapter_config.json"];
+const ADAPTER_FILES = [OURS, "adapter_config.json"];
 
 async function placeOf(directory: string): Promise<string> {
   const places = [directory, joinPath(directory, "adapter")];
@@ -72,7 +76,7 @@ async function openBase(
 /** The base model that a directory names; undefined where it is no adapter's. */
 export async function namedBase(directory: string): Promise<string | undefined> {
   for (const [file, key] of [
-    ["lowrank.json", "base_model"],
+    [OURS, "base_model"],
     ["adapter_config.json", "base_model_name_or_path"],
   ] as const) {
     const path = joinPath(directory, file);

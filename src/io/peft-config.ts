@@ -104,7 +104,10 @@ export function parsePeftConfig(json: unknown, model: GPT2Config, where: string)
           expected: "an integer of 1 or more",
           found: show(r),
         });
-      return { name, r, scale: loraScale({ ...lora, r, lora_alpha: alphaOf(name) }) };
+      const scale = loraScale({ ...lora, r, lora_alpha: alphaOf(name) });
+      if (!Number.isFinite(Math.fround(scale)))
+        throw new FormatError(`the scale of ${name} is beyond all floats`, { where, found: show(scale) });
+      return { name, r, scale };
     });
   if (adapted.length === 0)
     throw new ConfigError("target_modules hits no matrix of the model", {
