@@ -89,7 +89,7 @@ class Parser {
   }
 
   #refuse(what: string): never {
-    throw new ExpressionError(`${what} (character ${this.#at + 1})`);
+    throw new ExpressionError(what);
   }
 
   /** Goes over `text` where it is next. */

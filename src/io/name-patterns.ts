@@ -22,7 +22,7 @@ function attempt<T>(pattern: string, { setting, where }: Place, body: () => T): 
     return body();
   } catch (cause) {
     if (!(cause instanceof ExpressionError)) throw cause;
-    throw new ConfigError(`${setting} is a regular expression that is not understood: ${cause.message}`, {
+    throw new ConfigError(`${setting} is a regular expression that cannot be used: ${cause.message}`, {
       where,
       expected: "names, or a plain expression of Python's: no lookaround, no references to groups",
       found: pattern,
