@@ -33,7 +33,8 @@ export interface FinalNorm {
 
 /** What every name of a tensor in PEFT's file begins with. */
 export const PREFIX = "base_model.model.";
-const SCORE = `${PREFIX}score.weight`;
+/** A classifier's head in PEFT's file. */
+export const SCORE = `${PREFIX}score.weight`;
 
 /** The module of PEFT's that holds a target's adapter, in block N under `transformer.h.N.`. */
 export const KINDS: Record<Target, string> = {

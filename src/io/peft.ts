@@ -19,6 +19,7 @@ import {
   peftConfig,
   peftObstacle,
   peftShapes,
+  SCORE,
   type Tensors,
   toPeft,
 } from "./peft-layout.ts";
@@ -115,7 +116,8 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   if (!(await has(PEFT_TENSORS))) return inOrder(meta, await readTensors(exact, shapes));
   await checkPeftConfig(joinPath(directory, PEFT_CONFIG), lora);
   const path = joinPath(directory, PEFT_TENSORS);
-  const peft = fromPeft(lora, await readTensors(path, peftShapes(lora)), path);
+  // The head that is folded for PEFT is not read back: it stands in our own file as it was trained.
+  const peft = fromPeft(lora, await readTensors(path, peftShapes(lora), (name) => name !== SCORE), path);
   const ours = new Map([...shapes].filter(([name]) => isOurs(name, lora)));
   const own = ours.size > 0 || (await has(EXACT)) ? await readTensors(exact, ours) : [];
   return inOrder(meta, new Map([...peft, ...own]));
@@ -187,12 +189,16 @@ function encode(tensors: Tensors): Uint8Array {
   return encodeSafetensors([...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })));
 }
 
-/** The tensors of a file, which must be of these names and shapes: its header tells, before any data is read. */
-async function readTensors(path: string, shapes: ReadonlyMap<string, Shape>): Promise<Tensors> {
+/** The wanted tensors of a file, which must have these names and shapes: its header tells, before any data is read. */
+async function readTensors(
+  path: string,
+  shapes: ReadonlyMap<string, Shape>,
+  isWanted: (name: string) => boolean = () => true,
+): Promise<Tensors> {
   return withFile(path, async (file) => {
     checkShapes(file.floatShapes(), shapes, path);
     const tensors: Tensors = new Map();
-    for (const name of shapes.keys()) tensors.set(name, await readTensor(file, name));
+    for (const name of shapes.keys()) if (isWanted(name)) tensors.set(name, await readTensor(file, name));
     return tensors;
   });
 }
