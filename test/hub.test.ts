@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { ConfigError, DownloadError, FormatError, type LowrankError } from "../src/errors.ts";
+import { ConfigError, DownloadError, FormatError, LowrankError } from "../src/errors.ts";
 import type { DownloadEvent } from "../src/io/download.ts";
 import { loadModel, resolveModel } from "../src/io/hf.ts";
 import { hubNameOf, snapshotOf } from "../src/io/hub.ts";
@@ -288,10 +288,10 @@ test("GPT-2's tokenizer in other words passes, another one does not", async () =
     directory({ "vocab.json": { ...vocabulary, "[PAD]": 50257 }, "merges.txt": merges.join("\r\n") }),
   );
   const model = { type: "BPE", vocab: vocabulary, merges };
-  await checkTokenizer(directory({ "tokenizer.json": { model } }));
-  await checkTokenizer(
-    directory({ "tokenizer.json": { model: { ...model, merges: merges.map((m) => m.split(" ")) } } }),
-  );
+  const pre_tokenizer = { type: "ByteLevel", add_prefix_space: false };
+  const pairs = merges.map((merge) => merge.split(" "));
+  await checkTokenizer(directory({ "tokenizer.json": { model, pre_tokenizer } }));
+  await checkTokenizer(directory({ "tokenizer.json": { model: { ...model, merges: pairs }, pre_tokenizer } }));
   const refused = (words: string[], contents: Record<string, unknown>) =>
     assertFails(ConfigError, ["another tokenizer", ...words], () => checkTokenizer(directory(contents)));
   await refused(['token "hello"', "found:    7"], { "vocab.json": { ...vocabulary, hello: 7 } });
@@ -300,5 +300,74 @@ test("GPT-2's tokenizer in other words passes, another one does not", async () =
   await refused(["50000 merges", "50001"], { "merges.txt": [...merges, "x y"].join("\n") });
   await refused(["found:    the end"], { "merges.txt": "" });
   await refused(["tokenizer.json"], { "tokenizer.json": { model: { vocab: {}, merges: [] } } });
+  await refused(["tokenizer.json", "no such token"], {
+    ...{ "vocab.json": vocabulary, "merges.txt": merges.join("\n") },
+    "tokenizer.json": { model: { vocab: {}, merges: [] } },
+  });
   await assertFails(FormatError, ["without merges"], () => checkTokenizer(directory({ "tokenizer.json": {} })));
+  await assertFails(FormatError, ["vocab", "an object"], () => checkTokenizer(directory({ "vocab.json": [] })));
+});
+
+test("a tokenizer that is set to give other ids than GPT-2's is refused, in both of its files", async () => {
+  const vocab = JSON.parse(micro("vocab.json").toString()) as Record<string, number>;
+  const merges = micro("merges.txt").toString().trimEnd().split("\n").slice(1);
+  /** As GPT2TokenizerFast.save_pretrained of transformers 5.24 writes them. */
+  const added = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const end = { id: 50256, content: "<|endoftext|>", ...added };
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const template = { type: "TemplateProcessing", single: [{ Sequence: { id: "A", type_id: 0 } }], special_tokens: {} };
+  const words = { continuing_subword_prefix: "", end_of_word_suffix: "", dropout: null, unk_token: null };
+  const model = { type: "BPE", ...words, fuse_unk: false, byte_fallback: false, ignore_merges: false, vocab, merges };
+  const fast = { version: "1.0", added_tokens: [end], normalizer: null, truncation: null, padding: null };
+  const good = { ...fast, pre_tokenizer: byteLevel, post_processor: template, decoder: byteLevel, model };
+  const settings = { add_prefix_space: false, tokenizer_class: "GPT2Tokenizer", pad_token: "<|endoftext|>" };
+  const path = join(folder, "tokenizer-settings");
+  mkdirSync(path);
+  const check = (json: object, config: object = settings) => {
+    writeFileSync(join(path, "tokenizer.json"), JSON.stringify({ ...good, ...json }));
+    writeFileSync(join(path, "tokenizer_config.json"), JSON.stringify(config));
+    return checkTokenizer(path);
+  };
+  const pad = { ...added, content: "[PAD]" };
+  await check({});
+  await check(
+    { added_tokens: [end, { id: 50257, ...pad }] },
+    { add_bos_token: false, added_tokens_decoder: { 50257: pad } },
+  );
+  // The tokenizer.json of the model gpt2 on the hub.
+  await check({ post_processor: { type: "ByteLevel", add_prefix_space: true, trim_offsets: false } });
+  const space = ["a space before every text", "add_prefix_space = false", "true"];
+  await assertFails(ConfigError, [...space, "tokenizer_config.json"], () => check({}, { add_prefix_space: true }));
+  await assertFails(ConfigError, [...space, "tokenizer.json"], () =>
+    check({ pre_tokenizer: { ...byteLevel, add_prefix_space: true } }),
+  );
+  const bos = { SpecialToken: { id: "<|endoftext|>", type_id: 0 } };
+  const stranger = { ...pad, special: false };
+  for (const [json, ...expected] of [
+    [{ normalizer: { type: "Lowercase" } }, "no normalizer", "Lowercase"],
+    [{ pre_tokenizer: null }, "ByteLevel", "null"],
+    [{ pre_tokenizer: { type: "Whitespace" } }, "ByteLevel", "Whitespace"],
+    [{ pre_tokenizer: { ...byteLevel, use_regex: false } }, "GPT-2's expression"],
+    [{ post_processor: { ...template, single: [bos, ...template.single] } }, "no tokens around a text"],
+    [{ post_processor: { type: "RobertaProcessing" } }, "no tokens around a text"],
+    [{ added_tokens: [end, { id: 50257, ...stranger }] }, "special, behind GPT-2's", "[PAD]"],
+    [{ added_tokens: [{ ...end, content: "hello" }] }, "special, behind GPT-2's", "hello"],
+    [{ model: { ...model, ignore_merges: true } }, "ignore_merges"],
+    [{ model: { ...model, end_of_word_suffix: "</w>" } }, "end_of_word_suffix"],
+  ] as [object, ...string[]][])
+    await assertFails(ConfigError, ["another tokenizer", "tokenizer.json", ...expected], () => check(json));
+  for (const [config, ...expected] of [
+    [{ add_bos_token: true }, "add_bos_token = false"],
+    [{ added_tokens_decoder: { 50257: stranger } }, "special, behind GPT-2's"],
+  ] as [object, ...string[]][])
+    await assertFails(ConfigError, ["another tokenizer", "tokenizer_config.json", ...expected], () =>
+      check({}, config),
+    );
+  // Any value of another type in any of their keys.
+  for (const bad of [5, "x", [], [5], { a: 1 }, true])
+    for (const key of Object.keys(good))
+      await check({ [key]: bad }).catch((error) => assert.instance(error, LowrankError, `${key}: ${error}`));
+  for (const bad of [5, "x", [], [5], { a: 1 }])
+    for (const key of ["add_prefix_space", "added_tokens_decoder", "add_bos_token"])
+      await check({}, { [key]: bad }).catch((error) => assert.instance(error, LowrankError, `${key}: ${error}`));
 });

@@ -1,13 +1,14 @@
 /** What writing and reading an adapter directory refuses. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { ConfigError, FormatError, LowrankError, ShapeError } from "../src/errors.ts";
 import { adapterShapes, encodeMeta, parseMeta } from "../src/io/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { lastCheckpoint } from "../src/train/checkpoint.ts";
 import { readRunConfig } from "../src/train/run-directory.ts";
-import { metaOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
+import { metaOf, model, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 
@@ -97,6 +98,107 @@ test("reading names what is missing, misnamed, extra, of the wrong shape or no l
       }),
     ),
   );
+});
+
+test("NaN in a tensor that was trained is refused by its name, whichever file it is in", async () => {
+  const cases: [file: string, name: string][] = [
+    ["adapter_model.safetensors", PEFT_A],
+    ["lowrank.safetensors", "head.weight"],
+  ];
+  for (const [i, [file, name]] of cases.entries())
+    await assertFails(
+      FormatError,
+      [`${name} is not finite`, file, "NaN at element 3 of"],
+      await damaged(`nan-${i}`, (directory) =>
+        rewrite(join(directory, file), (tensors) => tensors.get(name)!.data.fill(Number.NaN, 3, 4)),
+      ),
+    );
+  const directory = join(folder, "nan-all");
+  const meta = metaOf({}, { mode: "all", lora: null });
+  const tensors = tensorsOf(meta);
+  tensors.get("h.1.ln_1.bias")!.data[7] = Number.NEGATIVE_INFINITY;
+  await writeAdapter(directory, { meta, tensors });
+  await assertFails(FormatError, ["h.1.ln_1.bias is not finite", "-Infinity at element 7 of [8]"], () =>
+    readAdapter(directory),
+  );
+});
+
+/** A safetensors file whose one tensor of 3 GB takes no room on the disk. */
+function sparse(path: string, name: string, metadata: object = {}): void {
+  const size = 3 << 28;
+  const header = { __metadata__: metadata, [name]: { dtype: "F32", shape: [size], data_offsets: [0, 4 * size] } };
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  writeFileSync(path, Buffer.concat([length, text]));
+  truncateSync(path, 8 + text.length + 4 * size);
+}
+
+test("a file of 3 GB with a wrong name or shape is refused by its header: its data is never read", async () => {
+  const before = process.resourceUsage().maxRSS;
+  const started = performance.now();
+  for (const name of ["stranger", PEFT_A]) {
+    const config = { peft_type: "LORA", target_modules: ["c_attn"] };
+    const directory = join(folder, `sparse-${name}`);
+    mkdirSync(directory);
+    writeFileSync(join(directory, "adapter_config.json"), JSON.stringify(config));
+    sparse(join(directory, "adapter_model.safetensors"), name);
+    await assertFails(FormatError, ["lora_B", ...(name === PEFT_A ? [] : ["stranger"])], () =>
+      readAdapter(directory, { base: { config: model } }),
+    );
+    await assertFails(
+      LowrankError,
+      [name, "adapter_model.safetensors"],
+      await damaged(`sparse-${name}`, (place) => sparse(peftFile(place), name)),
+    );
+    await assertFails(
+      LowrankError,
+      [name, "lowrank.safetensors"],
+      await damaged(`own-${name}`, (place) => sparse(join(place, "lowrank.safetensors"), name)),
+    );
+  }
+  const state = JSON.stringify({ step: 1, seconds: 1, steps: [], evaluations: [] });
+  mkdirSync(join(folder, "sparse-run", "checkpoint"), { recursive: true });
+  const path = join(folder, "sparse-run", "checkpoint", "step-000000001.safetensors");
+  sparse(path, "head.weight", { format: "lowrank-checkpoint", version: "1", state });
+  await assertFails(FormatError, ["head.weight", "m.head.weight", path], () =>
+    lastCheckpoint(join(folder, "sparse-run")),
+  );
+  assert.ok(process.resourceUsage().maxRSS - before < 300_000, "more than 300 MB");
+  assert.ok(performance.now() - started < 10_000);
+});
+
+test("an adapter for a model of other dimensions is refused before its data is read", async () => {
+  const directory = join(folder, "other-base");
+  await writeAdapter(directory, { meta: metaOf(), tensors: tensorsOf(metaOf()) });
+  const base = { config: { ...model, n_layer: 3 }, directory: "some/base" };
+  await assertFails(ConfigError, ["another base model", "n_layer = 2", "n_layer = 3 (some/base)"], () =>
+    readAdapter(directory, { base }),
+  );
+});
+
+test("a checkpoint is refused by what its state and its tensors say", async () => {
+  const good = { format: "lowrank-checkpoint", version: "1" };
+  const state = { step: 1, seconds: 1, steps: [], evaluations: [] };
+  const three = (data: Float32Array) =>
+    ["x", "m.x", "v.x"].map((name) => ({ name, shape: [2], dtype: "F32" as const, data }));
+  const refuse = (words: string[], text: string, tensors = three(new Float32Array(2))) => {
+    const run = mkdtempSync(join(folder, "checkpoint-"));
+    mkdirSync(join(run, "checkpoint"));
+    const path = join(run, "checkpoint", "step-000000001.safetensors");
+    writeFileSync(path, encodeSafetensors(tensors, { ...good, state: text }));
+    return assertFails(FormatError, [path, ...words], () => lastCheckpoint(run));
+  };
+  await refuse(["JSON"], "{");
+  await refuse(["nested too deep"], `{"step":${"[".repeat(100)}${"]".repeat(100)}}`);
+  for (const bad of ["null", "[]", "5", '"x"']) await refuse(["an object"], bad);
+  for (const key of ["step", "seconds", "steps", "evaluations"])
+    for (const bad of [null, "x", -1, [5], {}]) await refuse([key], JSON.stringify({ ...state, [key]: bad }));
+  await refuse(["v.x is not finite", "element 1"], JSON.stringify(state), [
+    ...three(new Float32Array(2)).slice(0, 2),
+    { name: "v.x", shape: [2], dtype: "F32", data: Float32Array.of(0, Number.NaN) },
+  ]);
+  await refuse(["no v.x of its shape"], JSON.stringify(state), three(new Float32Array(2)).slice(0, 2));
 });
 
 test("reading refuses a configuration that was changed, is damaged, or is not there", async () => {

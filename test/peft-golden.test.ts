@@ -54,7 +54,9 @@ for (const name of names)
       const all: Tensors = new Map();
       for (const key of file.names.filter((one) => one.startsWith(`${kind}.`)))
         all.set(key.slice(kind.length + 1), { shape: file.info(key).shape, data: await file.readF32(key) });
-      return importPeft(config, all, { config: checkpoint.config, score }, place).tensors;
+      const shapes = new Map([...all].map(([key, { shape }]) => [key, shape]));
+      const { keys } = importPeft(config, shapes, { config: checkpoint.config, score }, place);
+      return new Map([...keys].map(([name, key]) => [name, all.get(key)!]));
     };
     const batch = await readBatch(file);
     const engine = await Engine.create(await testDevice(), {

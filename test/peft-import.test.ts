@@ -2,7 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { ConfigError, FormatError } from "../src/errors.ts";
+import { ConfigError, FormatError, LowrankError } from "../src/errors.ts";
+import type { GPT2Checkpoint } from "../src/io/hf.ts";
+import { loadAdapter, namedBase } from "../src/io/open-adapter.ts";
 import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { parsePeftConfig } from "../src/io/peft-config.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
@@ -170,6 +172,95 @@ test("variants that are not computed are refused by name", async () => {
   await refused({ target_modules: ["q_proj", "v_proj"] }, "hits no matrix", "q_proj");
   await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
   await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
+});
+
+test("values of every type in every setting: an error of ours, or a value like any other", async () => {
+  const keys = [
+    ...["peft_type", "task_type", "bias", "use_dora", "use_rslora", "init_lora_weights", "target_modules", "r"],
+    ...["exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save", "rank_pattern", "alpha_pattern"],
+    ...[
+      "lora_alpha",
+      "base_model_name_or_path",
+      "fan_in_fan_out",
+      "lora_dropout",
+      "__proto__",
+      "constructor",
+      "toString",
+    ],
+  ];
+  const values = [
+    "null",
+    '"x"',
+    '""',
+    "5",
+    "-1",
+    "-0",
+    "1.5",
+    "1e308",
+    "1e999",
+    "true",
+    "false",
+    "[]",
+    "[5]",
+    "[null]",
+  ];
+  values.push(
+    '[["c_attn"]]',
+    "{}",
+    '{"a": 1}',
+    '{"0": "c_attn"}',
+    '{"c_attn": null}',
+    '{"c_attn": 1e308}',
+    '{"__proto__": 3}',
+  );
+  for (const key of keys)
+    for (const value of values) {
+      const json = JSON.parse(
+        `{${JSON.stringify(BASICS).slice(1, -1)}, "target_modules": ["c_attn"], "${key}": ${value}}`,
+      );
+      try {
+        parsePeftConfig(json, model, "c.json");
+      } catch (error) {
+        if (!(error instanceof LowrankError)) throw new Error(`${key} = ${value}: ${error}`);
+        assert.match(error.message, "c.json", `${key} = ${value}`);
+      }
+    }
+  for (const [key, value] of [
+    ["target_modules", 5],
+    ["rank_pattern", []],
+    ["alpha_pattern", "x"],
+    ["layers_to_transform", { a: 1 }],
+    ["modules_to_save", { 0: "score" }],
+    ["exclude_modules", [5]],
+    ["r", 1.5],
+    ["lora_alpha", "16"],
+  ] as const)
+    await assertFails(FormatError, [key, "c.json"], () =>
+      parsePeftConfig({ ...BASICS, [key]: value }, model, "c.json"),
+    );
+  await assertFails(FormatError, ["scale of", "c.json"], () =>
+    parsePeftConfig({ ...BASICS, alpha_pattern: { c_attn: 1e300 } }, model, "c.json"),
+  );
+  for (const json of [null, 5, "x", []])
+    await assertFails(FormatError, ["not a JSON object"], () => parsePeftConfig(json, model, "c.json"));
+  await assertFails(FormatError, ["base_model_name_or_path", '{"a":1}'], () =>
+    readAdapter(foreign("named", { base_model_name_or_path: { a: 1 } }), { base }),
+  );
+  await assertFails(FormatError, ["base_model_name_or_path"], () => namedBase(join(folder, "named")));
+  await assertFails(ConfigError, ["layers_to_transform", "list of names"], () =>
+    parsePeftConfig({ ...BASICS, target_modules: ".*c_attn", layers_to_transform: [1] }, model, "c.json"),
+  );
+});
+
+test("a tokenizer that stands beside an adapter of PEFT is checked as a model's is", async () => {
+  const directory = foreign("with-tokenizer");
+  const checkpoint = { config: model, names: [], directory: "base" } as unknown as GPT2Checkpoint;
+  const write = (add_prefix_space: boolean) =>
+    writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ add_prefix_space }));
+  write(false);
+  assert.is((await loadAdapter(directory, checkpoint)).meta.task.num_labels, 3);
+  write(true);
+  await assertFails(ConfigError, ["a space before every text", directory], () => loadAdapter(directory, checkpoint));
 });
 
 const key = (layer: number, part: "A" | "B") =>

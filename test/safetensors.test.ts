@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { FormatError, ShapeError } from "../src/errors.ts";
 import { halfToFloat } from "../src/half.ts";
+import { LIMITS } from "../src/io/limits.ts";
 import { bfloatToFloat, encodeSafetensors, SafetensorsFile } from "../src/io/safetensors.ts";
 import { openFile } from "../src/platform/node.ts";
 import type { FileReader } from "../src/platform/reader.ts";
@@ -121,6 +122,42 @@ test("a data segment at every offset modulo 8", async () => {
     assert.equal(await file.readF32("x", 1), values.slice(2));
     assert.equal(await file.readF32("half"), Float32Array.of(1, -2));
   }
+});
+
+test("NaN and infinities are named with their place, in every type of floats", async () => {
+  for (const [dtype, nan, infinite, largest] of [
+    ["F32", 0x7fc00000, 0xff800000, 0x7f7fffff],
+    ["F16", 0x7e01, 0xfc00, 0x7bff],
+    ["BF16", 0xffc0, 0x7f80, 0xff7f],
+  ] as const)
+    for (const [found, word] of [
+      [nan, "NaN"],
+      [infinite, "Infinity"],
+      [largest, ""],
+    ] as const) {
+      const values = Uint32Array.of(0, 0, 0, 0, found, 0);
+      const data = new Uint8Array(dtype === "F32" ? values.buffer : Uint16Array.from(values).buffer);
+      const file = await open(assemble({ "a.b": entry(dtype, [2, 3], 0, data.length) }, data));
+      if (word === "") assert.is((await file.readFinite("a.b")).length, 6);
+      else
+        await assertFails(FormatError, ["a.b is not finite", "some/model", word, "element 4 of [2, 3]"], () =>
+          file.readFinite("a.b"),
+        );
+    }
+});
+
+test("a header is bounded: its bytes, tensors, names, dimensions, and products of sizes", async () => {
+  const long = "n".repeat(LIMITS.tensorName + 1);
+  const many = Object.fromEntries(Array.from({ length: LIMITS.tensors + 1 }, (_, i) => [i, entry("F32", [0], 0, 0)]));
+  await refused(assemble({ [long]: entry("F32", [0], 0, 0) }, 0), "the name is too long", "at most 1024");
+  await refused(assemble(many, 0), "too many tensors", String(LIMITS.tensors + 1));
+  await refused(assemble({ x: entry("F32", Array(9).fill(1), 0, 4) }, 4), "x: too many dimensions", "at most 8");
+  for (const shape of [[2 ** 53 - 1, 2 ** 53 - 1, 0], [0, 2 ** 40, 2 ** 40], [2 ** 51], Array(8).fill(2 ** 53 - 1)])
+    await refused(assemble({ x: entry("F32", shape, 0, 0) }, 0), "x: the shape is too large");
+  const reader = memory(assemble({}, LIMITS.safetensorsHeader + 1));
+  const bytes = await reader.read(0, reader.size);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(LIMITS.safetensorsHeader + 1), true);
+  await refused(bytes, "longer than the file", `at most ${LIMITS.safetensorsHeader} bytes`);
 });
 
 test("rows are read alone, from a file that is never read whole", async () => {

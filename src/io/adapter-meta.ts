@@ -2,6 +2,7 @@
 import {
   type GPT2Config,
   type LoraConfig,
+  loraScale,
   MODES,
   type Mode,
   OBJECTIVES,
@@ -100,6 +101,8 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     checkKinds(meta, { lora: "object" }, where);
     checkKinds(meta.lora, { target_modules: "texts", sites: "objects?", also: "texts?" }, where);
     validateLora(meta.lora, where);
+    if (!Number.isFinite(Math.fround(loraScale(meta.lora))))
+      refuse("the scale is beyond all floats", meta.lora.lora_alpha);
     checkSites(meta.lora, meta.model, where);
   }
   if (meta.labels.length !== num_labels) refuse(`labels does not name the ${num_labels} classes`, meta.labels);
@@ -118,13 +121,16 @@ function checkSites(
   const refuse = (summary: string, expected: string, found: unknown) => {
     throw new FormatError(summary, { where, expected, found: JSON.stringify(found) });
   };
+  if (new Set(sites.map(({ site }) => site)).size < sites.length)
+    refuse("an adapter stands beside a matrix twice", "every site once", sites);
   const last = layers_to_transform?.at(-1) ?? 0;
   if (last >= model.n_layer) refuse("the model has no such layer", `blocks from 0 to ${model.n_layer - 1}`, last);
   for (const { site, r, scale } of sites) {
     if (typeof site !== "string" || parseSite(site, model) === undefined)
       refuse("an adapter stands beside no matrix of the model", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);
     if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} makes no sense`, "an integer of 1 or more", r);
-    if (!Number.isFinite(scale)) refuse(`the scale of ${site} makes no sense`, "a number", scale);
+    if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
+      refuse(`the scale of ${site} makes no sense`, "a number", scale);
   }
   const shapes = baseShapes(model);
   for (const name of also) if (!shapes.has(name)) refuse("the model has no such tensor", "a GPT-2's tensor", name);

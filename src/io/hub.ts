@@ -23,7 +23,7 @@ const HUB = "https://huggingface.co";
 const BRANCH = "main";
 const NEEDED = ["config.json", "model.safetensors"] as const;
 /** Fetched where the repository has them: whether a model has GPT-2's tokenizer is seen before its weights are fetched. */
-const TOKENIZER = ["vocab.json", "merges.txt", "tokenizer.json"] as const;
+const TOKENIZER = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"] as const;
 const WANTED: readonly string[] = [...TOKENIZER, ...NEEDED];
 /** What tells why there is no model.safetensors. */
 const OTHERS = ["model.safetensors.index.json", "pytorch_model.bin", "adapter_config.json"] as const;

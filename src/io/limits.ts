@@ -20,6 +20,16 @@ export const LIMITS = {
   trials: 100_000,
   /** Lists and objects within each other, in JSON. */
   jsonDepth: 64,
+  /** Of a safetensors file: bytes of its header, tensors, characters of a name, dimensions. GPT-2 XL has 580 tensors. */
+  safetensorsHeader: 16 << 20,
+  tensors: 1 << 16,
+  tensorName: 1024,
+  dimensions: 8,
+  /** Names in one setting of an adapter. GPT-2 XL has 192 modules; models with experts have some 30,000. */
+  names: 1 << 17,
+  /** Regular expressions of an adapter: characters and states of all of them, and steps from state to state. */
+  expressionStates: 50_000,
+  expressionSteps: 4_000_000,
 } as const;
 
 /**

@@ -6,7 +6,7 @@ import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
-import type { PeftBase } from "./peft-import.ts";
+import { baseModelOf, type PeftBase } from "./peft-import.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
@@ -36,19 +36,15 @@ export async function openAdapter(
 /** Reads a run directory, its adapter/ directory, or one that PEFT wrote, over its base model. Throws as `openAdapter` does. */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
-  const adapter = await readAdapter(await placeOf(directory), { base: await baseOf(checkpoint) });
-  for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
-    if (checkpoint.config[key] !== adapter.meta.model[key])
-      throw new ConfigError("the adapter belongs to another base model", {
-        where: directory,
-        expected: `${key} = ${adapter.meta.model[key]} (${adapter.meta.base_model})`,
-        found: `${key} = ${checkpoint.config[key]} (${checkpoint.directory})`,
-      });
-  return adapter;
+  const place = await placeOf(directory);
+  // Beside an adapter of its own, PEFT's users keep the tokenizer that it was trained with.
+  if (!(await exists(joinPath(place, OURS)))) await (await import("./tokenizer-files.ts")).checkTokenizer(place);
+  return readAdapter(place, { base: await baseOf(checkpoint) });
 }
 
+const OURS = "lowrank.json";
 /** One of these is in the directory of every adapter. */
-const ADAPTER_FILES = ["lowrank.json", "adapter_config.json"];
+const ADAPTER_FILES = [OURS, "adapter_config.json"];
 
 async function placeOf(directory: string): Promise<string> {
   const places = [directory, joinPath(directory, "adapter")];
@@ -82,22 +78,23 @@ async function openBase(
 /** The base model that a directory names; undefined where it is no adapter's. */
 export async function namedBase(directory: string): Promise<string | undefined> {
   for (const [file, key] of [
-    ["lowrank.json", "base_model"],
+    [OURS, "base_model"],
     ["adapter_config.json", "base_model_name_or_path"],
   ] as const) {
     const path = joinPath(directory, file);
     if (!(await exists(path))) continue;
-    return String((((await readJson(path)) ?? {}) as Record<string, unknown>)[key] ?? "");
+    return baseModelOf(await readJson(path), key, path);
   }
   return undefined;
 }
 
 async function baseOf(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
-  const { config, names } = checkpoint;
+  const { config, names, directory } = checkpoint;
   const tokenTable = () => checkpoint.read("wte.weight");
-  if (!names.includes("score.weight")) return { config, tokenTable };
+  if (!names.includes("score.weight")) return { config, directory, tokenTable };
   return {
     config,
+    directory,
     tokenTable,
     score: { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") },
   };

@@ -4,6 +4,9 @@
  */
 import { type GPT2Config, INITS, type LoraConfig, loraScale } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import type { Effort } from "./expression.ts";
+import { LIMITS } from "./limits.ts";
+import { anyPart, endings, firstKey, layerOf, newEffort, suffixes, wholeName } from "./name-patterns.ts";
 
 /** A parsed adapter_config.json. */
 export type PeftConfig = Record<string, unknown>;
@@ -59,37 +62,52 @@ const isEmpty = (value: unknown) =>
 
 const show = (value: unknown) => JSON.stringify(value) ?? "nothing";
 
+/** A file's settings, with what their errors say and what their expressions may cost. */
+interface Source {
+  config: PeftConfig;
+  where: string;
+  effort: Effort;
+}
+
 /** Throws ConfigError for variants that are not computed here, FormatError for settings that are not PEFT's. */
 export function parsePeftConfig(json: unknown, model: GPT2Config, where: string): PeftPlan {
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new FormatError("an adapter's configuration is not a JSON object", { where, found: show(json) });
   const config = { ...DEFAULTS, ...withoutNull(json) };
+  const source: Source = { config, where, effort: newEffort() };
   refuseVariants(config, where);
   const task = (config.task_type ?? null) as PeftPlan["task"];
   const toSave = [
-    ...strings(config, "modules_to_save", where),
+    ...strings(source, "modules_to_save"),
     // PEFT saves a classifier's head whether it is named or not.
     ...(task === "SEQ_CLS" ? ["classifier", "score"] : []),
   ];
-  const saves = (module: string) =>
-    toSave.some((name) => matcher(`(?:^|.*\\.)${name}(?:$|\\..*)`, "modules_to_save", where).test(module));
+  const isSaved = endings(toSave);
+  // What is inside a module is saved with it.
+  const saves = (module: string) => outer(module).some(isSaved);
   const lora = {
     r: config.r as number,
     lora_alpha: config.lora_alpha as number,
     scaling: config.use_rslora === true ? "alpha/sqrt(r)" : "alpha/r",
     init: config.init_lora_weights === "gaussian" ? INITS[0] : INITS[1],
   } as const;
-  const isTarget = targetMatcher(config, saves, where);
+  const isTarget = targetMatcher(source, toSave);
+  const rankOf = numberOf(source, "rank_pattern", "r");
+  const alphaOf = numberOf(source, "alpha_pattern", "lora_alpha");
   const adapted = candidates(model, task)
     .filter(isTarget)
     .map((name): PeftModule => {
-      const r = pattern(config, "rank_pattern", name, "r", where);
-      const lora_alpha = pattern(config, "alpha_pattern", name, "lora_alpha", where);
+      const r = rankOf(name);
       if (!Number.isSafeInteger(r) || r < 1)
         throw new FormatError("the rank r makes no sense", {
           where,
           expected: "an integer of 1 or more",
           found: show(r),
         });
-      return { name, r, scale: loraScale({ ...lora, r, lora_alpha }) };
+      const scale = loraScale({ ...lora, r, lora_alpha: alphaOf(name) });
+      if (!Number.isFinite(Math.fround(scale)))
+        throw new FormatError(`the scale of ${name} is beyond all floats`, { where, found: show(scale) });
+      return { name, r, scale };
     });
   if (adapted.length === 0)
     throw new ConfigError("target_modules hits no matrix of the model", {
@@ -107,6 +125,12 @@ export function parsePeftConfig(json: unknown, model: GPT2Config, where: string)
       expected: "the token table and the head tied to each other",
     });
   return { task, adapted, biases: config.bias === "lora_only", saves, lora };
+}
+
+/** A module's name and those of the modules around it: `a.b.c`, `a.b`, `a`. */
+function outer(module: string): string[] {
+  const parts = module.split(".");
+  return parts.map((_, i) => parts.slice(0, parts.length - i).join("."));
 }
 
 /** Every module that an adapter can stand beside, in the order of the forward pass. */
@@ -140,75 +164,85 @@ function refuseVariants(config: PeftConfig, where: string): void {
 }
 
 /** PEFT's check_target_module_exists. */
-function targetMatcher(config: PeftConfig, saves: PeftPlan["saves"], where: string): (module: string) => boolean {
-  const bySuffix = (names: string[]) => (module: string) =>
-    names.some((name) => module === name || module.endsWith(`.${name}`));
-  const excluded = matches(config, "exclude_modules", bySuffix, where);
+function targetMatcher(source: Source, toSave: readonly string[]): (module: string) => boolean {
+  const { config, where, effort } = source;
+  const isExcluded = matcher(source, "exclude_modules");
+  const isInSaved = anyPart(toSave, { setting: "modules_to_save", where }, effort);
+  const isFree = (module: string) => !isExcluded(module) && !isInSaved(module);
   const { target_modules: targets } = config;
+  const layers = layerMatcher(source);
+  if (typeof targets === "string" && layers !== undefined)
+    throw new ConfigError("layers_to_transform beside a target_modules that is one expression", {
+      where,
+      expected: "target_modules as a list of names",
+      found: show(targets),
+      hint: "PEFT does not load such an adapter either",
+    });
   // All but the output layer.
-  if (targets === "all-linear")
-    return (module) => module.startsWith("transformer.h.") && !excluded(module) && !saves(module);
-  const hit = matches(config, "target_modules", bySuffix, where);
-  const inLayers = typeof targets === "string" ? () => true : layerMatcher(config, where);
+  if (typeof targets === "string" && targets.toLowerCase() === "all-linear")
+    return (module) => module.startsWith("transformer.h.") && isFree(module);
+  const isHit = matcher(source, "target_modules");
   // A module that is named in full is adapted whatever the layers.
-  const named = (module: string) => Array.isArray(targets) && targets.includes(module);
-  return (module) => !excluded(module) && !saves(module) && (named(module) || (hit(module) && inLayers(module)));
+  const named = new Set(Array.isArray(targets) ? targets : []);
+  return (module) => isFree(module) && (named.has(module) || (isHit(module) && (layers?.(module) ?? true)));
 }
 
 /** A setting that is a regular expression for whole names, or a list of names and suffixes. */
-function matches(
-  config: PeftConfig,
-  key: string,
-  bySuffix: (names: string[]) => (module: string) => boolean,
-  where: string,
-): (module: string) => boolean {
-  const value = config[key];
-  if (typeof value !== "string") return bySuffix(strings(config, key, where));
-  const expression = matcher(`^(?:${value})$`, key, where);
-  return (module) => expression.test(module);
+function matcher(source: Source, setting: string): (module: string) => boolean {
+  const { config, where, effort } = source;
+  const value = config[setting];
+  if (typeof value !== "string") return suffixes(strings(source, setting));
+  return value === "" ? () => false : wholeName(value, { setting, where }, effort);
 }
 
-function layerMatcher(config: PeftConfig, where: string): (module: string) => boolean {
+/** Whether a module is in one of the blocks with adapters; undefined where that is not said. */
+function layerMatcher(source: Source): ((module: string) => boolean) | undefined {
+  const { config, where, effort } = source;
   const { layers_to_transform: wanted, layers_pattern: named } = config;
-  const layers = typeof wanted === "number" ? [wanted] : ((wanted ?? []) as number[]);
+  const layers: unknown = typeof wanted === "number" ? [wanted] : (wanted ?? []);
   if (!Array.isArray(layers) || !layers.every(Number.isInteger))
     throw new FormatError("layers_to_transform is no list of layers", { where, found: show(wanted) });
-  if (layers.length === 0) return () => true;
-  const patterns = typeof named === "string" ? [named] : strings(config, "layers_pattern", where);
-  const used = patterns.filter((one) => one !== "");
-  const expressions = (used.length > 0 ? used : ["[^.]*"]).map((one) =>
-    matcher(`^(?:|.*?\\.)${one}\\.(\\d+)\\.`, "layers_pattern", where),
-  );
-  return (module) => {
-    const layer = expressions.map((expression) => expression.exec(module)?.[1]).find((found) => found !== undefined);
-    return layer !== undefined && layers.includes(Number(layer));
-  };
+  const patterns = typeof named === "string" ? (named === "" ? [] : [named]) : strings(source, "layers_pattern");
+  if (layers.length === 0) return undefined;
+  const indexOf = layerOf(patterns, { setting: "layers_pattern", where }, effort);
+  const chosen = new Set<number | undefined>(layers);
+  return (module) => chosen.has(indexOf(module) ?? Number.NaN);
 }
 
 /** The value of the first key of a pattern that matches a module's name, or the usual one. */
-function pattern(config: PeftConfig, key: string, module: string, usual: string, where: string): number {
-  const entries = Object.entries((config[key] ?? {}) as Record<string, unknown>);
-  const hit = entries.find(([expression]) => matcher(`^(?:.*\\.)?(?:${expression})$`, key, where).test(module));
-  const value = hit === undefined ? config[usual] : hit[1];
-  if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new FormatError(`${hit === undefined ? usual : key} gives no number for ${module}`, {
-    where,
-    expected: "a number",
-    found: show(value),
-  });
+function numberOf(source: Source, setting: string, usual: string): (module: string) => number {
+  const { config, where, effort } = source;
+  const pattern = config[setting] ?? {};
+  if (typeof pattern !== "object" || Array.isArray(pattern))
+    throw new FormatError(`${setting} does not map names to numbers`, { where, found: show(pattern) });
+  const values = new Map(Object.entries(pattern));
+  checkCount(setting, values.size, where);
+  const keyOf = firstKey([...values.keys()], { setting, where }, effort);
+  return (module) => {
+    const key = keyOf(module);
+    const value = key === undefined ? config[usual] : values.get(key);
+    if (typeof value === "number" && Number.isFinite(value)) return value;
+    throw new FormatError(`${key === undefined ? usual : setting} gives no number for ${module}`, {
+      where,
+      expected: "a number",
+      found: show(value),
+    });
+  };
 }
 
-function strings(config: PeftConfig, key: string, where: string): string[] {
-  const value = config[key] ?? [];
-  if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value;
-  throw new FormatError(`${key} is no list of names`, { where, found: show(value) });
+function strings({ config, where }: Source, setting: string): string[] {
+  const value = config[setting] ?? [];
+  if (!Array.isArray(value) || !value.every((one) => typeof one === "string"))
+    throw new FormatError(`${setting} is no list of names`, { where, found: show(value) });
+  checkCount(setting, value.length, where);
+  return value;
 }
 
-/** An expression of Python's, most of which mean the same here; throws ConfigError for those that do not. */
-function matcher(expression: string, key: string, where: string): RegExp {
-  try {
-    return new RegExp(expression);
-  } catch (cause) {
-    throw new ConfigError(`${key} is a regular expression that is not understood`, { where, found: expression, cause });
-  }
+function checkCount(setting: string, count: number, where: string): void {
+  if (count > LIMITS.names)
+    throw new FormatError(`${setting} has too many names`, {
+      where,
+      expected: `at most ${LIMITS.names}`,
+      found: String(count),
+    });
 }

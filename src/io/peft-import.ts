@@ -6,11 +6,13 @@ import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { list } from "./common.ts";
 import { type PeftModule, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
-import { KINDS, type NamedTensor, PREFIX, type Tensors } from "./peft-layout.ts";
+import { KINDS, type NamedTensor, PREFIX } from "./peft-layout.ts";
 
 /** What an adapter of PEFT stands on. */
 export interface PeftBase {
   config: GPT2Config;
+  /** Where it is, for errors. */
+  directory?: string;
   /** The base model's own score.weight, where an adapter of the head needs one. */
   score?: NamedTensor;
   /** Reads the base model's token table [V, C], to compare it with what an adapter of the head brings. */
@@ -24,23 +26,24 @@ interface Entry {
   shape?: Shape;
 }
 
+/** An adapter of PEFT before its data is read: the key of PEFT's for each tensor of ours. */
+export interface PeftImport {
+  meta: AdapterMeta;
+  keys: Map<string, string>;
+}
+
 /**
- * An adapter of PEFT, by its parsed adapter_config.json and its tensors. Throws ConfigError for variants of LoRA that are
- * not supported, FormatError with every key that is missing, not expected, or of a shape that does not fit the model.
+ * An adapter of PEFT, by its parsed adapter_config.json and the names and shapes of its tensors. Throws ConfigError for
+ * variants of LoRA that are not supported, FormatError with every key that is missing, not expected, or of a shape that does
+ * not fit the model.
  */
-export function importPeft(
-  json: unknown,
-  peft: Tensors,
-  base: PeftBase,
-  where: string,
-): { meta: AdapterMeta; tensors: Tensors } {
+export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): PeftImport {
   const plan = parsePeftConfig(json, base.config, where);
   const classifies = plan.task === null ? headOf(plan, base) === "score" : plan.task === "SEQ_CLS";
-  const score = classifies ? (peft.get(`${PREFIX}score.weight`) ?? base.score) : undefined;
-  const classes = score?.shape[0] ?? 0;
+  const score = classifies ? (peft.get(`${PREFIX}score.weight`) ?? base.score?.shape) : undefined;
+  const classes = score?.[0] ?? 0;
   const { entries, sites, also } = expectedEntries(plan, base, classes, classifies);
-  const tensors = take(peft, entries, where);
-  if (classifies && score !== undefined) tensors.set("head.weight", score);
+  const keys = take(peft, entries, where);
   const targets = new Set(sites.map(({ site }) => targetOf(site)));
   const lora: LoraConfig = {
     ...plan.lora,
@@ -49,7 +52,7 @@ export function importPeft(
     ...(also.length > 0 ? { also } : {}),
   };
   const meta: AdapterMeta = {
-    base_model: String((json as Record<string, unknown>).base_model_name_or_path ?? ""),
+    base_model: baseModelOf(json, "base_model_name_or_path", where),
     model: base.config,
     mode: "lora",
     lora,
@@ -63,7 +66,14 @@ export function importPeft(
     labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`),
     settings: {},
   };
-  return { meta, tensors };
+  return { meta, keys };
+}
+
+/** The base model that an adapter's JSON names under `key`; "" where it names none. */
+export function baseModelOf(json: unknown, key: string, where: string): string {
+  const name = (json as Record<string, unknown> | null)?.[key] ?? "";
+  if (typeof name === "string") return name;
+  throw new FormatError(`${key} is no name`, { where, found: JSON.stringify(name) });
 }
 
 /** Where there is no task type, the head that is adapted or saved tells it, or the one that the base model has. */
@@ -121,8 +131,8 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
   return { entries, sites, also };
 }
 
-/** The tensors under our names; throws FormatError with everything that is wrong at once. */
-function take(peft: Tensors, entries: Map<string, Entry>, where: string): Tensors {
+/** PEFT's keys by our names; throws FormatError with everything that is wrong at once. */
+function take(peft: ReadonlyMap<string, Shape>, entries: Map<string, Entry>, where: string): Map<string, string> {
   // Older versions of PEFT write a module's bias without the name of its wrapper.
   const plain = (key: string) => key.replace(".base_layer.bias", ".bias");
   const keyOf = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : plain(key), key]));
@@ -137,14 +147,14 @@ function take(peft: Tensors, entries: Map<string, Entry>, where: string): Tensor
       ...(hint === undefined ? {} : { hint }),
     });
   }
-  const out: Tensors = new Map();
+  const out = new Map<string, string>();
   const wrong: string[] = [];
   for (const [key, entry] of keyOf) {
-    const tensor = peft.get(key)!;
+    const found = peft.get(key)!;
     const { name, shape } = entries.get(entry)!;
-    if (shape !== undefined && !sameShape(tensor.shape, shape))
-      wrong.push(`${key} ${showShape(tensor.shape)} in place of ${showShape(shape)}`);
-    out.set(name, tensor);
+    if (shape !== undefined && !sameShape(found, shape))
+      wrong.push(`${key} ${showShape(found)} in place of ${showShape(shape)}`);
+    out.set(name, key);
   }
   if (wrong.length > 0)
     throw new FormatError("tensors of the adapter have shapes that do not fit its configuration and the base model", {

@@ -6,7 +6,7 @@
 import { type GPT2Config, type LoraConfig, loraScale, type Target, type TaskConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
-import { expectShape, type Shape } from "../tensor.ts";
+import type { Shape } from "../tensor.ts";
 import type { EncodableTensor } from "./safetensors.ts";
 
 export interface NamedTensor {
@@ -33,7 +33,8 @@ export interface FinalNorm {
 
 /** What every name of a tensor in PEFT's file begins with. */
 export const PREFIX = "base_model.model.";
-const SCORE = `${PREFIX}score.weight`;
+/** A classifier's head in PEFT's file. */
+export const SCORE = `${PREFIX}score.weight`;
 
 /** The module of PEFT's that holds a target's adapter, in block N under `transformer.h.N.`. */
 export const KINDS: Record<Target, string> = {
@@ -209,32 +210,31 @@ export function toPeft(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNo
   return out;
 }
 
-/** Reads PEFT's tensors back into ours, bit for bit: all but the head of a classifier. Errors name `where`. */
-export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tensors {
+/** Names and shapes of the tensors of PEFT's adapter_model.safetensors. */
+export function peftShapes(adapter: LoraModel): Map<string, Shape> {
   const { model, task } = adapter;
-  const left = new Map(peft);
-  const take = (name: string, shape: Shape): NamedTensor => {
-    const tensor = left.get(name);
-    if (tensor === undefined) throw new FormatError(`${name} is missing`, { where });
-    left.delete(name);
-    expectShape(name, tensor.shape, shape);
-    return tensor;
-  };
+  const shapes = new Map<string, Shape>();
+  for (const module of modulesOf(adapter)) {
+    shapes.set(`${PREFIX}${module.name}.lora_A.weight`, [module.r, module.in]);
+    shapes.set(`${PREFIX}${module.name}.lora_B.weight`, [module.out, module.r]);
+  }
+  const base = baseShapes(model);
+  for (const [name, key] of alsoKeys(adapter)) shapes.set(key, base.get(name)!);
+  if (task.objective === "classification") shapes.set(SCORE, [task.num_labels, model.n_embd]);
+  return shapes;
+}
+
+/**
+ * PEFT's tensors, of `peftShapes`, back into ours, bit for bit: all but the head of a classifier. Throws FormatError, naming
+ * `where`, for those that another program has trained.
+ */
+export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tensors {
   const out: Tensors = new Map();
   for (const module of modulesOf(adapter)) {
-    const name = `${PREFIX}${module.name}`;
-    const A = take(`${name}.lora_A.weight`, [module.r, module.in]);
-    const B = take(`${name}.lora_B.weight`, [module.out, module.r]);
-    split(module, A, B, out, where);
+    const [A, B] = ["A", "B"].map((part) => peft.get(`${PREFIX}${module.name}.lora_${part}.weight`)!);
+    split(module, A!, B!, out, where);
   }
-  const shapes = baseShapes(model);
-  for (const [name, key] of alsoKeys(adapter)) out.set(name, take(key, shapes.get(name)!));
-  if (task.objective === "classification") take(SCORE, [task.num_labels, model.n_embd]);
-  if (left.size > 0)
-    throw new FormatError("the adapter file has tensors that its configuration does not name", {
-      where,
-      found: [...left.keys()].join(", "),
-    });
+  for (const [name, key] of alsoKeys(adapter)) out.set(name, peft.get(key)!);
   return out;
 }
 

@@ -5,7 +5,7 @@
  */
 import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { expectShape, type Shape } from "../tensor.ts";
+import { expectShape, type Shape, sameShape, showShape, sizeOf } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta, parseMeta } from "./adapter-meta.ts";
 import { list, readJson } from "./common.ts";
 import { importPeft, type PeftBase } from "./peft-import.ts";
@@ -14,9 +14,12 @@ import {
   type FinalNorm,
   fromPeft,
   type LoraModel,
+  type NamedTensor,
   PREFIX,
   peftConfig,
   peftObstacle,
+  peftShapes,
+  SCORE,
   type Tensors,
   toPeft,
 } from "./peft-layout.ts";
@@ -54,7 +57,10 @@ export interface AdapterFiles {
 export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalNorm?: FinalNorm } = {}): AdapterFiles {
   const where = "the adapter";
   checkMeta(meta, where);
-  checkTensors(tensors, adapterShapes(meta), where);
+  const shapes = adapterShapes(meta);
+  checkShapes(new Map([...tensors].map(([name, { shape }]) => [name, shape])), shapes, where);
+  for (const [name, shape] of shapes)
+    expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [sizeOf(shape)]);
   const files: AdapterFiles["files"] = new Map();
   let result: Omit<AdapterFiles, "files"> = { peft: false, reason: `mode ${meta.mode} has no adapter` };
   const lora = asLora(meta);
@@ -102,21 +108,30 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   }
   const metaPath = joinPath(directory, META);
   const meta = parseMeta(await readJson(metaPath), metaPath);
+  if (base !== undefined) checkBase(meta, base, directory);
   const lora = asLora(meta);
-  const tensors: Tensors = new Map();
-  const add = (more: Tensors) => {
-    for (const [name, tensor] of more) tensors.set(name, tensor);
-  };
-  if (lora === undefined) add(await readAll(joinPath(directory, WEIGHTS)));
-  else {
-    if (await has(EXACT)) add(await readAll(joinPath(directory, EXACT)));
-    if (await has(PEFT_TENSORS)) {
-      await checkPeftConfig(joinPath(directory, PEFT_CONFIG), lora);
-      const path = joinPath(directory, PEFT_TENSORS);
-      add(fromPeft(lora, await readAll(path), path));
-    }
-  }
-  return inOrder(meta, tensors, directory);
+  const shapes = adapterShapes(meta);
+  if (lora === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes));
+  const exact = joinPath(directory, EXACT);
+  if (!(await has(PEFT_TENSORS))) return inOrder(meta, await readTensors(exact, shapes));
+  await checkPeftConfig(joinPath(directory, PEFT_CONFIG), lora);
+  const path = joinPath(directory, PEFT_TENSORS);
+  // The head that is folded for PEFT is not read back: it stands in our own file as it was trained.
+  const peft = fromPeft(lora, await readTensors(path, peftShapes(lora), (name) => name !== SCORE), path);
+  const ours = new Map([...shapes].filter(([name]) => isOurs(name, lora)));
+  const own = ours.size > 0 || (await has(EXACT)) ? await readTensors(exact, ours) : [];
+  return inOrder(meta, new Map([...peft, ...own]));
+}
+
+/** Throws ConfigError where an adapter belongs to a model of other dimensions. */
+function checkBase(meta: AdapterMeta, { config, directory = "this one" }: PeftBase, where: string): void {
+  for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
+    if (config[key] !== meta.model[key])
+      throw new ConfigError("the adapter belongs to another base model", {
+        where,
+        expected: `${key} = ${meta.model[key]} (${meta.base_model})`,
+        found: `${key} = ${config[key]} (${directory})`,
+      });
 }
 
 /** What a path holds, in words. */
@@ -127,33 +142,37 @@ async function contentsOf(path: string): Promise<string> {
 
 async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const path = joinPath(directory, PEFT_CONFIG);
-  const peft = await readAll(joinPath(directory, PEFT_TENSORS));
-  await dropHeadCopy(peft, base, path);
-  const { meta, tensors } = importPeft(await readJson(path), peft, base, path);
-  checkMeta(meta, path);
-  return inOrder(meta, tensors, directory);
+  const json = await readJson(path);
+  return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
+    const shapes = file.floatShapes();
+    // Beside an adapter of lm_head PEFT saves the base model's head as well.
+    const copied = shapes.has(HEAD_COPY) && base.tokenTable !== undefined && shapes.delete(HEAD_COPY);
+    const { meta, keys } = importPeft(json, shapes, base, path);
+    checkMeta(meta, path);
+    if (copied) await compareHead(file, base, path);
+    const tensors: Tensors = new Map();
+    for (const [name, key] of keys) tensors.set(name, await readTensor(file, key));
+    if (meta.task.objective === "classification" && !keys.has("head.weight")) tensors.set("head.weight", base.score!);
+    return inOrder(meta, tensors);
+  });
 }
 
-/** Beside an adapter of lm_head PEFT saves the base model's head as well. A copy says nothing; another one is not computed. */
-async function dropHeadCopy(peft: Tensors, { tokenTable }: PeftBase, where: string): Promise<void> {
-  const copy = peft.get(HEAD_COPY);
-  const table = copy && (await tokenTable?.());
-  if (!copy || !table) return;
-  if (copy.data.length !== table.length || copy.data.some((value, i) => value !== table[i]))
-    throw new FormatError("the adapter brings a head of its own", {
-      where,
-      expected: `${HEAD_COPY} as the base model has it`,
-      found: "other values",
-      hint: "was it trained on another base model, or saved in another type?",
-    });
-  peft.delete(HEAD_COPY);
+/** A copy of the base model's head says nothing; another head is not computed. */
+async function compareHead(file: SafetensorsFile, { config, tokenTable }: PeftBase, where: string): Promise<void> {
+  const fits = sameShape(file.info(HEAD_COPY).shape, [config.vocab_size, config.n_embd]);
+  const [copy, table] = fits ? [await file.readF32(HEAD_COPY), await tokenTable!()] : [];
+  if (copy?.every((value, i) => value === table![i])) return;
+  throw new FormatError("the adapter brings a head of its own", {
+    where,
+    expected: `${HEAD_COPY} as the base model has it`,
+    found: fits ? "other values" : `the shape ${showShape(file.info(HEAD_COPY).shape)}`,
+    hint: "was it trained on another base model, or saved in another type?",
+  });
 }
 
-/** The tensors in the order of their shapes, however the files sorted them, once they are known to be complete. */
-function inOrder(meta: AdapterMeta, tensors: Tensors, where: string): Adapter {
-  const shapes = adapterShapes(meta);
-  checkTensors(tensors, shapes, where);
-  return { meta, tensors: new Map([...shapes.keys()].map((name) => [name, tensors.get(name)!])) };
+/** The tensors in the order of their shapes, however the files sorted them. */
+function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
+  return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
 }
 
 /** What decides how an adapter looks in PEFT; undefined in the modes that have none. */
@@ -170,34 +189,45 @@ function encode(tensors: Tensors): Uint8Array {
   return encodeSafetensors([...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })));
 }
 
-async function readAll(path: string): Promise<Tensors> {
+/** The wanted tensors of a file, which must have these names and shapes: its header tells, before any data is read. */
+async function readTensors(
+  path: string,
+  shapes: ReadonlyMap<string, Shape>,
+  isWanted: (name: string) => boolean = () => true,
+): Promise<Tensors> {
+  return withFile(path, async (file) => {
+    checkShapes(file.floatShapes(), shapes, path);
+    const tensors: Tensors = new Map();
+    for (const name of shapes.keys()) if (isWanted(name)) tensors.set(name, await readTensor(file, name));
+    return tensors;
+  });
+}
+
+async function readTensor(file: SafetensorsFile, name: string): Promise<NamedTensor> {
+  return { shape: file.info(name).shape, data: await file.readFinite(name) };
+}
+
+async function withFile<T>(path: string, body: (file: SafetensorsFile) => Promise<T>): Promise<T> {
   if (!(await exists(path)))
     throw new FormatError("the directory of a trained model is incomplete", { expected: path });
   const reader = await openFile(path);
   try {
-    const file = await SafetensorsFile.open(reader);
-    const tensors: Tensors = new Map();
-    for (const name of file.names) tensors.set(name, { shape: file.info(name).shape, data: await file.readF32(name) });
-    return tensors;
+    return await body(await SafetensorsFile.open(reader));
   } finally {
     await reader.close();
   }
 }
 
-function checkTensors(tensors: Tensors, shapes: Map<string, Shape>, where: string): void {
-  const missing = [...shapes.keys()].filter((name) => !tensors.has(name));
-  const extra = [...tensors.keys()].filter((name) => !shapes.has(name));
+function checkShapes(found: ReadonlyMap<string, Shape>, expected: ReadonlyMap<string, Shape>, where: string): void {
+  const missing = [...expected.keys()].filter((name) => !found.has(name));
+  const extra = [...found.keys()].filter((name) => !expected.has(name));
   if (missing.length > 0 || extra.length > 0)
     throw new FormatError("these are not the tensors that the description asks for", {
       where,
       expected: missing.length > 0 ? `also ${list(missing)}` : "no others",
       found: extra.length > 0 ? `also ${list(extra)}` : "no others",
     });
-  for (const [name, shape] of shapes) {
-    const tensor = tensors.get(name)!;
-    expectShape(name, tensor.shape, shape);
-    expectShape(`the data of ${name}`, [tensor.data.length], [shape.reduce((product, n) => product * n, 1)]);
-  }
+  for (const [name, shape] of expected) expectShape(`${name} in ${where}`, found.get(name)!, shape);
 }
 
 const DECISIVE = [

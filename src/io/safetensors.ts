@@ -8,7 +8,7 @@ import { FormatError, ShapeError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type Shape, showShape, sizeOf } from "../tensor.ts";
-import { parseJson } from "./limits.ts";
+import { LIMITS, parseJson } from "./limits.ts";
 
 /** Bytes of one element of each element type of the format. */
 const BYTES = {
@@ -31,9 +31,6 @@ const BYTES = {
 export type Dtype = keyof typeof BYTES;
 /** The element types that are read as floats. */
 export const FLOATS = ["F32", "F16", "BF16"] as const satisfies Dtype[];
-
-/** The same limit as the reference library's: a longer header is an attack or not a header. */
-const MAX_HEADER_BYTES = 100_000_000;
 
 export interface TensorInfo {
   dtype: Dtype;
@@ -69,10 +66,10 @@ export class SafetensorsFile {
         hint: "was the download cut off?",
       });
     const length = new DataView((await reader.read(0, 8)).buffer).getBigUint64(0, true);
-    if (length > BigInt(reader.size - 8) || length > BigInt(MAX_HEADER_BYTES))
+    if (length > BigInt(reader.size - 8) || length > BigInt(LIMITS.safetensorsHeader))
       throw new FormatError("the safetensors header is longer than the file", {
         where,
-        expected: `at most ${Math.min(reader.size - 8, MAX_HEADER_BYTES)} bytes`,
+        expected: `at most ${Math.min(reader.size - 8, LIMITS.safetensorsHeader)} bytes`,
         found: `${length} bytes`,
         hint: "the file is cut off, or is not a safetensors file",
       });
@@ -84,6 +81,12 @@ export class SafetensorsFile {
   /** Tensor names, in the order of their data. */
   get names(): string[] {
     return [...this.#tensors.keys()];
+  }
+
+  /** Names and shapes. Throws FormatError where one of the tensors is not of F32, F16 or BF16. */
+  floatShapes(): Map<string, Shape> {
+    for (const [name, { dtype }] of this.#tensors) this.#expectType(name, dtype, FLOATS);
+    return new Map([...this.#tensors].map(([name, { shape }]) => [name, shape]));
   }
 
   has(name: string): boolean {
@@ -116,6 +119,21 @@ export class SafetensorsFile {
     }
   }
 
+  /** All values of a tensor of floats. Throws FormatError, with its place, for one that is NaN or infinite. */
+  async readFinite(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const values = await this.readF32(name);
+    for (let i = 0; i < values.length; i++)
+      // Of these, and of no number, the difference is NaN.
+      if (values[i]! - values[i]! !== 0)
+        throw new FormatError(`${name} is not finite`, {
+          where: this.#reader.name,
+          expected: "numbers",
+          found: `${values[i]} at element ${i} of ${showShape(this.info(name).shape)}`,
+          hint: "the training that wrote the file diverged, or the file is damaged: use one from before",
+        });
+    return values;
+  }
+
   /** Values of a tensor of I32, or of its rows [rowStart, rowEnd). Throws FormatError for another element type. */
   async readI32(name: string, rowStart = 0, rowEnd?: number): Promise<Int32Array<ArrayBuffer>> {
     return new Int32Array((await this.#readRows(name, ["I32"], rowStart, rowEnd)).buffer);
@@ -125,6 +143,15 @@ export class SafetensorsFile {
     return this.#reader.close();
   }
 
+  #expectType(name: string, found: Dtype, allowed: readonly Dtype[]): void {
+    if (!allowed.includes(found))
+      throw new FormatError(`${name} has the wrong element type`, {
+        where: this.#reader.name,
+        expected: allowed.join(", "),
+        found,
+      });
+  }
+
   async #readRows(
     name: string,
     allowed: readonly Dtype[],
@@ -132,12 +159,7 @@ export class SafetensorsFile {
     end?: number,
   ): Promise<Uint8Array<ArrayBuffer>> {
     const info = this.info(name);
-    if (!allowed.includes(info.dtype))
-      throw new FormatError(`${name} has the wrong element type`, {
-        where: this.#reader.name,
-        expected: allowed.join(", "),
-        found: info.dtype,
-      });
+    this.#expectType(name, info.dtype, allowed);
     const rows = info.shape[0] ?? 1;
     const rowEnd = end ?? rows;
     if (
@@ -165,6 +187,9 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Heade
   const { __metadata__: metadata = {}, ...entries } = json;
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
     throw new FormatError("__metadata__ of the safetensors header does not map strings to strings", { where });
+  const count = Object.keys(entries).length;
+  if (count > LIMITS.tensors)
+    throw new FormatError("too many tensors", { where, expected: `at most ${LIMITS.tensors}`, found: String(count) });
   const tensors = Object.entries(entries).map(([name, entry]): [string, TensorInfo] => [
     name,
     parseEntry(name, entry, dataBytes, where),
@@ -181,11 +206,14 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
       expected,
       found: typeof found === "string" ? found : JSON.stringify(found),
     });
+  if (name.length > LIMITS.tensorName)
+    throw wrong("the name is too long", `at most ${LIMITS.tensorName} characters`, `${name.length} characters`);
   if (!isObject(entry)) throw wrong("not a tensor's entry", "{ dtype, shape, data_offsets }", entry);
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== "string" || !Object.hasOwn(BYTES, dtype))
     throw wrong("unknown element type", Object.keys(BYTES).join(", "), dtype);
   if (!isSizes(shape)) throw wrong("not a shape", "a list of sizes", shape);
+  if (shape.length > LIMITS.dimensions) throw wrong("too many dimensions", `at most ${LIMITS.dimensions}`, shape);
   if (!isSizes(offsets) || offsets.length !== 2) throw wrong("not offsets", "data_offsets [begin, end]", offsets);
   const [begin, end] = offsets as [number, number];
   if (begin > end) throw wrong("the data ends before it begins", "begin <= end", offsets);
@@ -196,6 +224,9 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
       found: `bytes ${begin} to ${end}`,
       hint: "the file is cut off: was the download complete?",
     });
+  // A size of 0 hides no product that is too large to count with.
+  const largest = sizeOf(shape.filter((size) => size > 0)) * BYTES[dtype as Dtype];
+  if (!Number.isSafeInteger(largest)) throw wrong("the shape is too large", `at most ${dataBytes} bytes`, shape);
   const bytes = sizeOf(shape) * BYTES[dtype as Dtype];
   if (end - begin !== bytes)
     throw wrong(

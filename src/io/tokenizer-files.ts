@@ -1,7 +1,7 @@
 /** Whether a model was trained with GPT-2's tokenizer, the only one there is here: by the tokenizer files beside it. */
 import { exists, joinPath, packagePath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { readJson } from "./common.ts";
+import { checkKinds, readJson } from "./common.ts";
 import { hash } from "./download.ts";
 
 /** sha256 of GPT-2's own files. */
@@ -11,32 +11,89 @@ const GPT2_FILES = {
 } as const;
 
 /**
- * Throws ConfigError where a directory's vocab.json, merges.txt or, without these, tokenizer.json are another
- * tokenizer's than GPT-2's. They may be written in another way, and have tokens of their own behind GPT-2's; where there
- * are none nothing is said.
+ * Throws ConfigError where a directory's vocab.json, merges.txt, tokenizer.json or tokenizer_config.json are those of another
+ * tokenizer than GPT-2's, or set it to give other ids: the directory of a model, or of an adapter beside which PEFT's users
+ * keep a tokenizer. They may be written in another way, and have special tokens of their own behind GPT-2's; where there are
+ * none nothing is said.
  */
 export async function checkTokenizer(directory: string): Promise<void> {
-  const has = async (file: string) => exists(joinPath(directory, file));
-  const files = Object.keys(GPT2_FILES) as (keyof typeof GPT2_FILES)[];
-  const there = await Promise.all(files.map(has));
-  for (const [i, file] of files.entries()) {
-    const path = joinPath(directory, file);
-    if (!there[i] || (await hash(path, "sha256")) === GPT2_FILES[file]) continue;
-    if (file === "vocab.json") await compareVocabulary(await readJson(path), path);
-    else await compareMerges(linesOf(await readBytes(path)), path);
+  const path = (file: string) => joinPath(directory, file);
+  for (const [file, sha256] of Object.entries(GPT2_FILES)) {
+    if (!(await exists(path(file))) || (await hash(path(file), "sha256")) === sha256) continue;
+    if (file === "vocab.json") await compareVocabulary(await readJson(path(file)), path(file));
+    else await compareMerges(linesOf(await readBytes(path(file))), path(file));
   }
-  if (there.some(Boolean) || !(await has("tokenizer.json"))) return;
-  const path = joinPath(directory, "tokenizer.json");
-  const { model } = (await readJson(path)) as { model?: { vocab?: unknown; merges?: unknown } };
-  if (!Array.isArray(model?.merges)) throw new FormatError("a tokenizer without merges", { where: path });
-  await compareVocabulary(model.vocab, path);
+  if (await exists(path("tokenizer.json")))
+    await checkFast(await readObject(path("tokenizer.json")), path("tokenizer.json"));
+  if (await exists(path("tokenizer_config.json")))
+    checkSettings(await readObject(path("tokenizer_config.json")), path("tokenizer_config.json"));
+}
+
+type Json = Record<string, unknown>;
+
+async function readObject(path: string): Promise<Json> {
+  const json = await readJson(path);
+  checkKinds({ json }, { json: "object" }, path);
+  return json as Json;
+}
+
+/** A tokenizer.json: the tokens, the merges, and every step before and behind them. */
+async function checkFast(json: Json, where: string): Promise<void> {
+  checkKinds(json, { model: "object?", added_tokens: "objects?" }, where);
+  const { model = {}, added_tokens = [] } = json as { model?: Json; added_tokens?: Json[] };
+  if (!Array.isArray(model.merges)) throw new FormatError("a tokenizer without merges", { where });
+  await compareVocabulary(model.vocab, where);
   const merges = model.merges.map((pair: unknown) => (Array.isArray(pair) ? pair.join(" ") : String(pair)));
-  await compareMerges(merges, path);
+  await compareMerges(merges, where);
+  for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout", "byte_fallback", "ignore_merges"])
+    if (model[key]) refuse(where, `no ${key} of the model`, JSON.stringify(model[key]));
+  if (json.normalizer) refuse(where, "no normalizer", JSON.stringify(json.normalizer));
+  const before = (json.pre_tokenizer ?? {}) as Json;
+  if (before.type !== "ByteLevel" || before.use_regex === false)
+    refuse(where, "the pre_tokenizer ByteLevel, with GPT-2's expression", JSON.stringify(json.pre_tokenizer) ?? "none");
+  if (before.add_prefix_space !== false) refusePrefixSpace(where, JSON.stringify(before.add_prefix_space) ?? "nothing");
+  const behind = (json.post_processor ?? { type: "ByteLevel" }) as Json;
+  const adds = JSON.stringify(behind.single ?? "").includes("SpecialToken");
+  if (!["ByteLevel", "TemplateProcessing"].includes(behind.type as string) || adds)
+    refuse(where, "no tokens around a text", `post_processor ${JSON.stringify(behind)}`);
+  for (const token of added_tokens) checkAdded(token, where);
+}
+
+/** A tokenizer_config.json: what transformers sets of a tokenizer. */
+function checkSettings(json: Json, where: string): void {
+  checkKinds(json, { add_prefix_space: "boolean?", added_tokens_decoder: "object?" }, where);
+  if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
+  for (const key of ["add_bos_token", "add_eos_token"])
+    if (json[key]) refuse(where, `${key} = false`, JSON.stringify(json[key]));
+  for (const [id, token] of Object.entries(json.added_tokens_decoder ?? {})) {
+    checkKinds({ [id]: token }, { [id]: "object" }, where);
+    checkAdded({ ...(token as object), id: Number(id) }, where);
+  }
+}
+
+const END_OF_TEXT = { id: 50256, content: "<|endoftext|>" };
+
+/** A token that is cut out of texts before all else: a special one stands in none, any other one changes their ids. */
+function checkAdded(token: Json, where: string): void {
+  const { id, content, special } = token;
+  const isEnd = id === END_OF_TEXT.id && content === END_OF_TEXT.content;
+  if (!isEnd && !(special === true && Number(id) > END_OF_TEXT.id))
+    refuse(where, "added tokens that are special, behind GPT-2's", JSON.stringify(token));
+}
+
+function refusePrefixSpace(where: string, found: string): never {
+  throw new ConfigError("a tokenizer that puts a space before every text is not supported", {
+    where,
+    expected: "add_prefix_space = false",
+    found,
+    hint: "texts would get other tokens here than those that the model was trained with. If it was trained without: set it to false",
+  });
 }
 
 async function compareVocabulary(vocabulary: unknown, where: string): Promise<void> {
   const expected = (await readJson(packagePath("data/models/gpt2-micro/vocab.json"))) as Record<string, number>;
-  const found = (vocabulary ?? {}) as Record<string, unknown>;
+  checkKinds({ vocab: vocabulary }, { vocab: "object" }, where);
+  const found = vocabulary as Record<string, unknown>;
   const differs = Object.keys(expected).find((token) => found[token] !== expected[token]);
   if (differs !== undefined)
     refuse(where, `token ${JSON.stringify(differs)} = ${expected[differs]}`, String(found[differs] ?? "no such token"));

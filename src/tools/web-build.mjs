@@ -96,6 +96,7 @@ export async function buildWeb() {
     metafile: true,
   });
   copyLibrary(metafile.outputs, js);
+  dropMapNames(Object.keys(metafile.outputs));
   for (const asset of ASSETS) cpSync(asset, join(WEB, asset), { recursive: true });
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
   for (const file of pages) cpSync(join(PAGE, file), join(WEB, file));
@@ -118,6 +119,12 @@ function copyLibrary(outputs, js) {
   const wanted = new Set(Object.keys(LIBRARY_ENTRIES).map((name) => `${js}/${name}.js`));
   for (const file of wanted) for (const { path } of outputs[file].imports) if (outputs[path]) wanted.add(path);
   for (const file of [...wanted].flatMap((name) => [name, `${name}.map`])) cpSync(file, join(LIBRARY, basename(file)));
+}
+
+/** The name of its map in every script is 2 kB of what the page loads; the maps stay beside the scripts. */
+function dropMapNames(files) {
+  for (const file of files.filter((name) => name.endsWith(".js")))
+    writeFileSync(file, readFileSync(file, "utf8").replace(/\/\/# sourceMappingURL=\S*\s*$/, ""));
 }
 
 /** Keeps every file for a page without network, under a version that changes with any of them. */

@@ -1,7 +1,10 @@
 /** Checkpoints of a run on the disk: two generations, each whole or not there, so that a killed run goes on from the last. */
 import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
+import { checkKinds } from "../io/common.ts";
+import { parseJson } from "../io/limits.ts";
 import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
+import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { Checkpoint } from "./records.ts";
 
 /** The folder of a run directory that holds its checkpoints. */
@@ -26,11 +29,32 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
     const { format, version, state } = file.metadata;
     if (format !== "lowrank-checkpoint" || version !== String(VERSION) || state === undefined)
       throw new FormatError("not a checkpoint of this version", { where: path });
+    const rest = parseJson(new TextEncoder().encode(state), path) as Omit<Checkpoint, "tensors">;
+    checkKinds({ rest }, { rest: "object" }, path);
+    checkKinds(rest, { step: "count", seconds: "amount", steps: "objects", evaluations: "objects" }, path);
+    checkMoments(file.floatShapes(), path);
     const tensors: Checkpoint["tensors"] = new Map();
-    for (const name of file.names) tensors.set(name, { shape: file.info(name).shape, data: await file.readF32(name) });
-    return { ...(JSON.parse(state) as Omit<Checkpoint, "tensors">), tensors };
+    for (const name of file.names)
+      tensors.set(name, { shape: file.info(name).shape, data: await file.readFinite(name) });
+    return { ...rest, tensors };
   } finally {
     await reader.close();
+  }
+}
+
+/** What learns stands beside two moments of its shape; which tensors learn, only the run knows. */
+function checkMoments(shapes: Map<string, Shape>, where: string): void {
+  for (const [key, shape] of shapes) {
+    const name = key.replace(/^[mv]\./, "");
+    for (const twin of [name, `m.${name}`, `v.${name}`]) {
+      const found = shapes.get(twin);
+      if (found === undefined || !sameShape(found, shape))
+        throw new FormatError(`a checkpoint with ${key}, and no ${twin} of its shape`, {
+          where,
+          expected: showShape(shape),
+          found: found === undefined ? "none" : showShape(found),
+        });
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 import type { Backend } from "../backend/backend.ts";
 import type { LoraConfig, Mode, Objective, Scaling, Target } from "../config.ts";
 import { FormatError } from "../errors.ts";
+import { parseJson } from "../io/limits.ts";
 import type { SafetensorsFile } from "../io/safetensors.ts";
 import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -60,15 +61,8 @@ const ZERO_GRADIENT = 1e-6;
 export async function runGolden(file: SafetensorsFile, backend: Backend): Promise<GoldenResult> {
   const text = file.metadata.case;
   if (text === undefined) throw new FormatError("not a golden fixture", { expected: "metadata with an entry `case`" });
-  return new Golden(file, parseCase(text)).run(backend);
-}
-
-function parseCase(text: string): Case {
-  try {
-    return JSON.parse(text) as Case;
-  } catch (cause) {
-    throw new FormatError("the entry `case` of a golden fixture is not JSON", { cause, found: text.slice(0, 80) });
-  }
+  const summary = "the entry `case` of a golden fixture is not JSON";
+  return new Golden(file, parseJson(new TextEncoder().encode(text), "case", summary) as Case).run(backend);
 }
 
 class Golden {

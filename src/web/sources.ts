@@ -15,7 +15,8 @@ const PICKED = "picked";
 /** Where models that were picked are kept. */
 const MODELS = "models";
 /** The files of a model that anything here reads. */
-const MODEL_FILES = ["config.json", "model.safetensors", "vocab.json", "merges.txt", "tokenizer.json"];
+const TOKENIZER_FILES = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"];
+const MODEL_FILES = ["config.json", "model.safetensors", ...TOKENIZER_FILES];
 
 /** Picks of the visitor so far: a file of the same name may be another one. */
 let picks = 0;

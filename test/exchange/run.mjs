@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkLanguageModels } from "./language.mjs";
+import { checkNames } from "./names.mjs";
 import { checkTexts } from "./texts.mjs";
 
 const { values: flags } = parseArgs({
@@ -102,6 +103,7 @@ for (const { name, base, directory, logits } of theirs.jobs) {
   report(error <= TOLERANCE, `peft ${name} -> ours: ${error.toExponential(1)}`);
 }
 
+await checkNames(work, python, must, report);
 await checkTexts(work, micro, report, library);
 
 const rows = JSON.parse(readFileSync(join(work, "messages.json"), "utf8"));

@@ -1,0 +1,178 @@
+/**
+ * The names and patterns of adapter_config.json against the names of a model's modules, as PEFT matches them. The forms that
+ * PEFT writes (letters, digits, `_`, `-`, `.`, which stands for any character, and a `^` before them) are looked up; other
+ * ones are expressions of `expression.ts`.
+ */
+import { ConfigError } from "../errors.ts";
+import { type Effort, Expression, ExpressionError, spend } from "./expression.ts";
+import { LIMITS } from "./limits.ts";
+
+/** Tells what is wrong with a setting of a file. */
+export interface Place {
+  setting: string;
+  where: string;
+}
+
+/** What may be spent on the expressions of one file. */
+export const newEffort = (): Effort => ({ states: LIMITS.expressionStates, steps: LIMITS.expressionSteps });
+
+/** Runs `body` for a pattern of a file; throws ConfigError for one that is not understood, or takes too long. */
+function attempt<T>(pattern: string, { setting, where }: Place, body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    if (!(cause instanceof ExpressionError)) throw cause;
+    throw new ConfigError(`${setting} is a regular expression that cannot be used: ${cause.message}`, {
+      where,
+      expected: "names, or a plain expression of Python's: no lookaround, no references to groups",
+      found: pattern,
+      hint: `write ${setting} as a list of names, such as attn.c_attn or transformer.h.3.mlp.c_fc`,
+      cause,
+    });
+  }
+}
+
+/** `re.fullmatch(pattern, name)`. */
+export function wholeName(pattern: string, place: Place, effort: Effort): (name: string) => boolean {
+  const expression = attempt(pattern, place, () => new Expression(pattern, effort));
+  return (name) => attempt(pattern, place, () => expression.matchesAll(name));
+}
+
+/** A name, or what stands behind one of its dots. */
+export function suffixes(names: readonly string[]): (name: string) => boolean {
+  const all = new Set(names);
+  return (name) => starts(name).some((start) => all.has(name.slice(start)));
+}
+
+/** `name.endsWith(...)` of any of them, dot or none. */
+export function endings(names: readonly string[]): (name: string) => boolean {
+  const all = new Set(names);
+  return (name) => Array.from({ length: name.length + 1 }, (_, at) => name.slice(at)).some((end) => all.has(end));
+}
+
+/** PEFT's get_pattern_key: the first key that hits the end of a name, behind a dot or whole. */
+export function firstKey(keys: readonly string[], place: Place, effort: Effort): (name: string) => string | undefined {
+  return firstOf(keys, place, effort, {
+    around: (key) => `(.*\\.)?(${key})$`,
+    parts: (name) => [`^${name}`, ...starts(name).map((start) => name.slice(start))],
+  });
+}
+
+/** PEFT's test for modules_to_save: whether some parts of a name, one behind the other, are one of them. */
+export function anyPart(names: readonly string[], place: Place, effort: Effort): (name: string) => boolean {
+  const first = firstOf(names, place, effort, {
+    around: (one) => `(^|.*\\.)${one}($|\\..*)`,
+    parts: (name) => [
+      ...ends(name, 0).map((end) => `^${name.slice(0, end)}`),
+      ...starts(name).flatMap((start) => ends(name, start).map((end) => name.slice(start, end))),
+    ],
+  });
+  return (name) => first(name) !== undefined;
+}
+
+/** The number of the block that a module is in, by the first pattern that matches its name; undefined in none. */
+export function layerOf(
+  patterns: readonly string[],
+  place: Place,
+  effort: Effort,
+): (name: string) => number | undefined {
+  // PEFT's own expressions.
+  const sources =
+    patterns.length > 0
+      ? patterns.map((pattern) => [pattern, `(?:^|.*?\\.)${pattern}\\.(?P<idx>\\d+)\\.`] as const)
+      : [["", ".*?\\.[^.]*\\.(?P<idx>\\d+)\\."] as const];
+  const matchers = sources.map(([pattern, source]) => {
+    const expression = attempt(pattern, place, () => new Expression(source, effort));
+    return (name: string) => attempt(pattern, place, () => expression.match(name));
+  });
+  return (name) => {
+    for (const match of matchers) {
+      const index = match(name);
+      if (index !== undefined) return index === "" ? undefined : Number(index);
+    }
+    return undefined;
+  };
+}
+
+/** How PEFT looks for a pattern in a name: its expression, and what in the name a plain pattern can be. */
+interface Search {
+  around: (pattern: string) => string;
+  parts: (name: string) => string[];
+}
+
+/** Plain patterns of one length with their dots in the same places, and the order of each. */
+interface Alike {
+  dots: number[];
+  orders: Map<string, number>;
+}
+
+/** The first pattern that is found in a name. */
+function firstOf(
+  patterns: readonly string[],
+  place: Place,
+  effort: Effort,
+  { around, parts }: Search,
+): (name: string) => string | undefined {
+  const plain = groupAlike(patterns);
+  const others = [...patterns.entries()]
+    .filter(([, pattern]) => !isPlain(pattern))
+    .map(([order, pattern]) => {
+      const expression = attempt(pattern, place, () => new Expression(around(pattern), effort));
+      return { order, hits: (name: string) => attempt(pattern, place, () => expression.match(name)) !== undefined };
+    });
+  return (name) => {
+    let best = patterns.length;
+    for (const part of parts(name))
+      for (const { dots, orders } of plain.get(part.length) ?? []) {
+        attempt(name, place, () => spend(effort));
+        best = Math.min(best, orders.get(withDots(part, dots)) ?? best);
+      }
+    return patterns[others.find(({ order, hits }) => order < best && hits(name))?.order ?? best];
+  };
+}
+
+/** Of a module: a longer pattern hits none. */
+const LONGEST_NAME = 1000;
+
+const isPlain = (pattern: string) => /^\^?[\w.-]*$/.test(pattern);
+
+/** The plain patterns by their lengths. */
+function groupAlike(patterns: readonly string[]): Map<number, Alike[]> {
+  const groups = new Map<string, Alike>();
+  const lengths = new Map<number, Alike[]>();
+  for (const [order, pattern] of patterns.entries()) {
+    if (pattern.length > LONGEST_NAME || !isPlain(pattern)) continue;
+    const dots = starts(pattern).flatMap((start) => (start > 0 ? [start - 1] : []));
+    const form = `${pattern.length}: ${dots}`;
+    const group = groups.get(form) ?? { dots, orders: new Map() };
+    if (!groups.has(form)) {
+      groups.set(form, group);
+      if (lengths.has(pattern.length)) lengths.get(pattern.length)!.push(group);
+      else lengths.set(pattern.length, [group]);
+    }
+    if (!group.orders.has(pattern)) group.orders.set(pattern, order);
+  }
+  return lengths;
+}
+
+/** A part of a name as a pattern with these dots has it; `^` is no character that a dot stands for. */
+function withDots(part: string, dots: readonly number[]): string {
+  let masked = part;
+  for (const at of dots)
+    if (part[at] !== "." && part[at] !== "^") masked = `${masked.slice(0, at)}.${masked.slice(at + 1)}`;
+  return masked;
+}
+
+/** Where a name's parts begin: at 0 and behind every dot. */
+function starts(name: string): number[] {
+  const found = [0];
+  for (let at = name.indexOf("."); at >= 0; at = name.indexOf(".", at + 1)) found.push(at + 1);
+  return found;
+}
+
+/** Where parts end that begin at `start`: before every dot behind it, and at the end. */
+function ends(name: string, start: number): number[] {
+  const found: number[] = [];
+  for (let at = name.indexOf(".", start); at >= 0; at = name.indexOf(".", at + 1)) found.push(at);
+  return [...found, name.length];
+}
