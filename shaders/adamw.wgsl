@@ -13,20 +13,6 @@
 // step_size = lr / (1 - beta1^t) and correction2 = sqrt(1 - beta2^t) come from the host, in f64. clip = 0: no clipping.
 // Grid: flat over count. Reference: torch.optim.AdamW and torch.nn.utils.clip_grad_norm_.
 
-struct Dims {
-  count: u32, slot: u32, clip: f32,
-  beta1: f32, one_minus_beta1: f32, beta2: f32, one_minus_beta2: f32, epsilon: f32,
-  decay: f32, step_size: f32, correction2: f32,
-}
-
-@group(0) @binding(0) var<storage, read_write> param: array<f32>;
-@group(0) @binding(1) var<storage, read_write> m: array<f32>;
-@group(0) @binding(2) var<storage, read_write> v: array<f32>;
-@group(0) @binding(3) var<storage, read> grad: array<f32>;
-@group(0) @binding(4) var<storage, read> metrics: array<vec4f>;
-@group(0) @binding(5) var<storage, read> stopped: array<u32>;
-@group(0) @binding(6) var<uniform> dims: Dims;
-
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * groups.x * 256u + id.x;

@@ -12,16 +12,6 @@
 // online softmax over tiles; in the second half a lane has four of the head's numbers and every `groups`-th key.
 // Reference: Dao et al. 2023 (Flash-Decoding), without the split of a sequence over workgroups; Milakov and Gimelshein 2018.
 
-override head_size: u32;
-
-struct Dims { tokens: u32, heads: u32, positions: u32 }
-
-@group(0) @binding(0) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> cache: array<vec4f>;
-@group(0) @binding(3) var<storage, read> places: array<vec2u>;
-@group(0) @binding(4) var<uniform> dims: Dims;
-
 const LANES = 64u;
 const TILE = 1024u;
 const LOWEST = -3.0e38;

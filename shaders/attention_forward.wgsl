@@ -11,16 +11,6 @@
 // Grid: (ceil(tokens / 64), NH); one invocation a query. HS is a multiple of 4 and at most 128.
 // Reference: llm.c attention_forward; Milakov and Gimelshein 2018 for the online softmax.
 
-override head_size: u32;
-
-struct Dims { tokens: u32, heads: u32 }
-
-@group(0) @binding(0) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> lse: array<f32>;
-@group(0) @binding(2) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(3) var<storage, read> spans: array<vec2u>;
-@group(0) @binding(4) var<uniform> dims: Dims;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let n = id.x;

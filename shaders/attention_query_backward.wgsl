@@ -13,19 +13,6 @@
 //
 // Grid: (ceil(tokens / 64), NH); one invocation a query. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 
-override head_size: u32;
-
-struct Dims { tokens: u32, heads: u32 }
-
-@group(0) @binding(0) var<storage, read_write> dqkv: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(2) var<storage, read> dout: array<vec4f>;
-@group(0) @binding(3) var<storage, read> out: array<vec4f>;
-@group(0) @binding(4) var<storage, read> lse: array<f32>;
-@group(0) @binding(5) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(6) var<storage, read> spans: array<vec2u>;
-@group(0) @binding(7) var<uniform> dims: Dims;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let n = id.x;

@@ -8,13 +8,6 @@
 //
 // Grid: (ceil(C / 64), tokens). Reference: transformers DynamicCache.update, one tensor for keys and values.
 
-struct Dims { tokens: u32, heads: u32, head_size: u32, positions: u32 }
-
-@group(0) @binding(0) var<storage, read_write> cache: array<f32>;
-@group(0) @binding(1) var<storage, read> qkv: array<f32>;
-@group(0) @binding(2) var<storage, read> places: array<vec2u>;
-@group(0) @binding(3) var<uniform> dims: Dims;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) at: vec3u) {
   let width = dims.heads * dims.head_size;

@@ -9,14 +9,6 @@
 //
 // Grid: flat over rows * count. Reference: llm.c crossentropy_softmax_backward.
 
-struct Dims { rows: u32, count: u32, first: u32, loss_scale: f32 }
-
-@group(0) @binding(0) var<storage, read_write> dlogits: array<f32>;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> state: array<vec4f>;
-@group(0) @binding(3) var<storage, read> targets: array<i32>;
-@group(0) @binding(4) var<uniform> dims: Dims;
-
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * groups.x * 256u + id.x;

@@ -8,13 +8,6 @@
 //
 // Grid: (1, rows), one workgroup a row, sums by a fixed tree. Reference: PyTorch cross_entropy.
 
-struct Dims { rows: u32, count: u32, first: u32 }
-
-@group(0) @binding(0) var<storage, read_write> state: array<vec4f>;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> targets: array<i32>;
-@group(0) @binding(3) var<uniform> dims: Dims;
-
 const LANES = 64u;
 const LOWEST = -3.0e38;
 var<workgroup> partial: array<vec2f, LANES>;

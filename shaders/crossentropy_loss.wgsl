@@ -8,13 +8,6 @@
 //
 // Grid: 1 workgroup; sums by a fixed tree. loss_scale is 1 / number of rows that count. Reference: PyTorch cross_entropy.
 
-struct Dims { rows: u32, slot: u32, loss_scale: f32 }
-
-@group(0) @binding(0) var<storage, read_write> metrics: array<vec4f>;
-@group(0) @binding(1) var<storage, read> state: array<vec4f>;
-@group(0) @binding(2) var<storage, read> targets: array<i32>;
-@group(0) @binding(3) var<uniform> dims: Dims;
-
 const LANES = 64u;
 var<workgroup> partial: array<vec2f, LANES>;
 

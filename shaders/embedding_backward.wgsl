@@ -11,15 +11,6 @@
 //
 // Grid: (ceil(cols / 64), unique). Reference: llm.c encoder_backward.
 
-struct Dims { unique: u32, cols: u32, first: u32, count: u32 }
-
-@group(0) @binding(0) var<storage, read_write> dwte: array<f32>;
-@group(0) @binding(1) var<storage, read> dout: array<f32>;
-@group(0) @binding(2) var<storage, read> ids: array<u32>;
-@group(0) @binding(3) var<storage, read> sorted: array<u32>;
-@group(0) @binding(4) var<storage, read> groups: array<u32>;
-@group(0) @binding(5) var<uniform> dims: Dims;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) at: vec3u) {
   let col = at.x;

@@ -8,13 +8,6 @@
 //
 // Grid: (ceil(cols / 64), longest). Reference: llm.c encoder_backward.
 
-struct Dims { longest: u32, cols: u32, sequences: u32 }
-
-@group(0) @binding(0) var<storage, read_write> dwpe: array<f32>;
-@group(0) @binding(1) var<storage, read> dout: array<f32>;
-@group(0) @binding(2) var<storage, read> starts: array<u32>;
-@group(0) @binding(3) var<uniform> dims: Dims;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) at: vec3u) {
   let col = at.x;

@@ -8,13 +8,6 @@
 //
 // Grid: (ceil(cols / 64), tokens). Reference: PyTorch index_select's backward.
 
-struct Dims { tokens: u32, cols: u32 }
-
-@group(0) @binding(0) var<storage, read_write> dinp: array<f32>;
-@group(0) @binding(1) var<storage, read> dout: array<f32>;
-@group(0) @binding(2) var<storage, read> picked: array<u32>;
-@group(0) @binding(3) var<uniform> dims: Dims;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) at: vec3u) {
   if (at.x >= dims.cols || at.y >= dims.tokens) {

@@ -9,12 +9,6 @@
 // Grid: flat over rows * cols. 1 - s is made as exp(-2 u) * s: it must vanish where inp is large, since inp^3 multiplies
 // it. Reference: llm.c gelu_backward.
 
-struct Dims { rows: u32, cols: u32 }
-
-@group(0) @binding(0) var<storage, read_write> dinp: array<f32>;
-@group(0) @binding(1) var<storage, read> inp: array<f32>;
-@group(0) @binding(2) var<uniform> dims: Dims;
-
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * groups.x * 256u + id.x;

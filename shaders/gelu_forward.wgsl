@@ -8,12 +8,6 @@
 // Grid: flat over rows * cols. The argument of exp is clamped, so that it does not overflow; a driver's tanh is good to
 // about 1e-7 only, which large inputs multiply. Reference: llm.c gelu_forward.
 
-struct Dims { rows: u32, cols: u32 }
-
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@group(0) @binding(1) var<storage, read> inp: array<f32>;
-@group(0) @binding(2) var<uniform> dims: Dims;
-
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * groups.x * 256u + id.x;

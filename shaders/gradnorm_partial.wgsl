@@ -7,12 +7,6 @@
 //
 // Grid: a workgroup of 64 a chunk. Reference: torch.nn.utils.clip_grad_norm_.
 
-struct Dims { count: u32, first: u32, chunk: u32 }
-
-@group(0) @binding(0) var<storage, read_write> partial: array<f32>;
-@group(0) @binding(1) var<storage, read> grad: array<f32>;
-@group(0) @binding(2) var<uniform> dims: Dims;
-
 const LANES = 64u;
 
 @compute @workgroup_size(64)

@@ -9,13 +9,6 @@
 // Grid: 1 workgroup; sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no value is NaN.
 // Reference: torch.nn.utils.clip_grad_norm_.
 
-struct Dims { count: u32, slot: u32 }
-
-@group(0) @binding(0) var<storage, read_write> metrics: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> stopped: array<u32>;
-@group(0) @binding(2) var<storage, read> partial: array<f32>;
-@group(0) @binding(3) var<uniform> dims: Dims;
-
 const LANES = 64u;
 const EXPONENT = 0x7f800000u;
 var<workgroup> sums: array<f32, LANES>;

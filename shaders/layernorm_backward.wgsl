@@ -10,15 +10,6 @@
 //
 // Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: llm.c layernorm_backward.
 
-struct Dims { rows: u32, cols: u32, beta: f32 }
-
-@group(0) @binding(0) var<storage, read_write> dinp: array<f32>;
-@group(0) @binding(1) var<storage, read> dout: array<f32>;
-@group(0) @binding(2) var<storage, read> inp: array<f32>;
-@group(0) @binding(3) var<storage, read> stats: array<vec2f>;
-@group(0) @binding(4) var<storage, read> weight: array<f32>;
-@group(0) @binding(5) var<uniform> dims: Dims;
-
 const LANES = 32u;
 var<workgroup> partial: array<vec2f, LANES>;
 

@@ -10,15 +10,6 @@
 //
 // Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: llm.c layernorm_forward.
 
-struct Dims { rows: u32, cols: u32, epsilon: f32 }
-
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@group(0) @binding(1) var<storage, read_write> stats: array<vec2f>;
-@group(0) @binding(2) var<storage, read> inp: array<f32>;
-@group(0) @binding(3) var<storage, read> weight: array<f32>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<uniform> dims: Dims;
-
 const LANES = 32u;
 var<workgroup> sums: array<f32, LANES>;
 var<workgroup> squares: array<f32, LANES>;

@@ -7,12 +7,6 @@
 //
 // Grid: ceil(cols / 64); one invocation a column, rows in order. Reference: llm.c matmul_backward.
 
-struct Dims { rows: u32, cols: u32, dout_offset: u32, dout_row: u32 }
-
-@group(0) @binding(0) var<storage, read_write> dbias: array<f32>;
-@group(0) @binding(1) var<storage, read> dout: array<f32>;
-@group(0) @binding(2) var<uniform> dims: Dims;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let col = id.x;

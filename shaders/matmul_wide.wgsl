@@ -11,44 +11,6 @@
 // neighbouring columns. No workgroup memory: software drivers are twice as fast without, and the blocks are large
 // enough that caches serve the rest. Reference: BLAS gemm, with BLIS's row and column strides.
 
-struct Dims {
-  m: u32, n: u32, k: u32,
-  out_offset: u32, out_row: u32,
-  a_offset: u32, a_row: u32, a_col: u32,
-  b_offset: u32, b_row: u32, b_col: u32,
-  alpha: f32, beta: f32, has_bias: u32,
-}
-
-override b_half: u32;
-
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<u32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<uniform> dims: Dims;
-
-fn right(at: u32) -> f32 {
-  if (b_half != 0u) {
-    return unpack2x16float(b[at >> 1u])[at & 1u];
-  }
-  return bitcast<f32>(b[at]);
-}
-
-fn store(row: u32, col: u32, sum: f32) {
-  if (row >= dims.m || col >= dims.n) {
-    return;
-  }
-  let at = dims.out_offset + row * dims.out_row + col;
-  var value = dims.alpha * sum;
-  if (dims.has_bias != 0u) {
-    value += bias[col];
-  }
-  if (dims.beta != 0.0) {
-    value += dims.beta * out[at];
-  }
-  out[at] = value;
-}
-
 fn store_row(row: u32, col: u32, low: vec4f, high: vec4f) {
   store(row, col, low.x);
   store(row, col + 8u, low.y);
@@ -81,8 +43,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var high4 = vec4f(); var high5 = vec4f(); var high6 = vec4f(); var high7 = vec4f();
 
   for (var k = 0u; k < dims.k; k++) {
-    let x = vec4f(right(b_low.x), right(b_low.y), right(b_low.z), right(b_low.w));
-    let y = vec4f(right(b_high.x), right(b_high.y), right(b_high.z), right(b_high.w));
+    let x = vec4f(b_at(b_low.x), b_at(b_low.y), b_at(b_low.z), b_at(b_low.w));
+    let y = vec4f(b_at(b_high.x), b_at(b_high.y), b_at(b_high.z), b_at(b_high.w));
     let a0 = a[a_low.x];
     low0 += a0 * x; high0 += a0 * y;
     let a1 = a[a_low.y];

@@ -8,13 +8,6 @@
 //
 // Grid: flat over rows * cols. Reference: llm.c residual_forward.
 
-struct Dims { rows: u32, cols: u32 }
-
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@group(0) @binding(1) var<storage, read> inp1: array<f32>;
-@group(0) @binding(2) var<storage, read> inp2: array<f32>;
-@group(0) @binding(3) var<uniform> dims: Dims;
-
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * groups.x * 256u + id.x;

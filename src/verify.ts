@@ -3,9 +3,12 @@
 import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "./backend/backend.ts";
 import { Twin } from "./backend/twin.ts";
+import { shadersOf, wgslOf } from "./backend/webgpu-shaders.ts";
 import { command, deviceFlag, main, print, threadsFlag } from "./cli.ts";
 import { type DeviceName, openDevice } from "./device.ts";
+import { ConfigError } from "./errors.ts";
 import { encodeSafetensors, SafetensorsFile } from "./io/safetensors.ts";
+import { KERNELS } from "./ops/generated/kernels.ts";
 import { type Comparison, type GoldenResult, passes, runGolden } from "./train/golden.ts";
 
 const program = command(
@@ -14,11 +17,20 @@ const program = command(
     "Exits 1 where an error is beyond its tolerance.",
   "  verify test/golden/*.safetensors\n  verify --out actual test/golden/01_cls_lora_all_r4_last.safetensors",
 )
-  .argument("<file...>", "fixture files (test/golden/README.md tells what is in them)")
+  .argument("[file...]", "fixture files (test/golden/README.md tells what is in them)")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .option("--bisect", "replay every dispatch on WebGPU and on WASM, and name the first whose results differ")
+  .option("--wgsl <shader>", "print a shader as it is compiled, such as matmul_wide, and do nothing else")
   .option("--out <dir>", "write what was computed to DIR/<case>.actual.safetensors");
+
+interface VerifyFlags {
+  device: DeviceName;
+  threads?: number;
+  bisect?: boolean;
+  wgsl?: string;
+  out?: string;
+}
 
 function line({ name, measure, error, tolerance }: Comparison): string {
   const verdict = error <= tolerance ? "ok  " : "FAIL";
@@ -30,6 +42,16 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
   await writeFileAtomic(joinPath(directory, `${result.case}.actual.safetensors`), encodeSafetensors(tensors));
 }
 
+/** The text of a shader. Throws ConfigError for a name that none has. */
+function wgsl(shader: string): string {
+  const kernel = KERNELS.find((one) => shadersOf(one).includes(shader));
+  if (kernel) return wgslOf(kernel, shader);
+  throw new ConfigError("there is no such shader", {
+    expected: KERNELS.flatMap(shadersOf).join(", "),
+    found: shader,
+  });
+}
+
 /** Both backends, the one that was asked for second: it is the one in doubt. */
 async function openTwin({ device, threads = 0 }: { device: DeviceName; threads?: number }): Promise<Twin> {
   const [webgpu, wasm] = [await openDevice("webgpu"), await openDevice("wasm", { threads })];
@@ -38,7 +60,13 @@ async function openTwin({ device, threads = 0 }: { device: DeviceName; threads?:
 
 await main(async () => {
   program.parse();
-  const options = program.opts<{ device: DeviceName; threads?: number; bisect?: boolean; out?: string }>();
+  const options = program.opts<VerifyFlags>();
+  if (options.wgsl !== undefined) {
+    console.log(wgsl(options.wgsl));
+    return 0;
+  }
+  if (program.args.length === 0)
+    throw new ConfigError("no fixture file is named", { hint: "verify test/golden/*.safetensors" });
   const device = options.bisect
     ? await openTwin(options)
     : await openDevice(options.device, { threads: options.threads });

@@ -210,6 +210,8 @@ test("verify refuses what is no fixture", async () => {
   const before = filesIn(folder);
   const verify = (...args: string[]) => runCommand("verify", args, { cwd: folder });
   assertRefused(await verify("none.safetensors"), before, 2, ["none.safetensors", "no such file"]);
+  assertRefused(await verify(), before, 2, ["no fixture file is named"]);
+  assertRefused(await verify("--wgsl", "matmul"), before, 2, ["no such shader", "matmul_wide", "found:    matmul"]);
   assertRefused(await verify("good.csv"), before, 1, ["good.csv", "safetensors"]);
   assertRefused(await verify("model/model.safetensors"), before, 1, ["not a golden fixture", "`case`"]);
 });

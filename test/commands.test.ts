@@ -212,6 +212,19 @@ test("verify: a fixture passes, and --out writes what was computed", async () =>
   await Promise.all([golden.close(), actual.close()]);
 });
 
+test("verify --wgsl prints a shader with its declarations, its prelude and its code", async () => {
+  const { code, stdout } = await runCommand("verify", ["--wgsl", "matmul_gemv"], { cwd: folder });
+  assert.is(code, 0);
+  const parts = ["struct Dims {", "override b_half: u32;", "fn b_at(", "fn store(", "fn main("].map((part) =>
+    stdout.indexOf(part),
+  );
+  assert.equal(
+    parts,
+    [...parts].sort((a, b) => a - b),
+  );
+  assert.ok(parts[0]! >= 0, stdout);
+});
+
 test("verify: a damaged expectation is found and exits 1", async () => {
   const golden = await SafetensorsFile.open(await openFile(fixture));
   const tensors: EncodableTensor[] = [];

@@ -4,13 +4,11 @@ import { basename, dirname, join, normalize } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { PANEL } from "../src/backend/panels.ts";
-import { SHADERS } from "../src/backend/shaders.ts";
-import { hasRelaxedSimd } from "../src/backend/wasm.ts";
-import { OPERATIONS, RECORD_WORDS } from "../src/backend/wasm-list.ts";
+import { shadersOf, wgslOf } from "../src/backend/webgpu-shaders.ts";
 import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
+import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { LANES } from "../src/ops/gradnorm.ts";
 import type { Kernel } from "../src/ops/kernel.ts";
-import { KERNELS } from "../src/ops/kernels.ts";
 import { test } from "./harness.ts";
 
 const read = (path: string) => readFileSync(packagePath(path), "utf8");
@@ -21,67 +19,26 @@ const list = (folder: string, ending: string) =>
     .sort();
 
 /** Files of src/ops that describe kernels instead of being an op. */
-const NO_OPS = ["kernel.ts", "kernels.ts"];
-const OPS = list("src/ops", ".ts").filter((name) => !NO_OPS.includes(name));
+const OPS = list("src/ops", ".ts").filter((name) => name !== "kernel.ts" && !name.startsWith("generated"));
 
-test("every kernel has a shader and every shader a kernel, under one name", () => {
-  const names = KERNELS.map(({ name }) => name).sort();
+test("every kernel is named after its op, and every shader belongs to a kernel", () => {
+  const names = KERNELS.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length, "a name twice");
+  for (const name of names)
+    assert.ok(
+      OPS.some((file) => name === basename(file, ".ts") || name.startsWith(`${basename(file, ".ts")}_`)),
+      name,
+    );
+  const shaders = list("shaders", ".wgsl").filter((name) => !name.endsWith(".prelude.wgsl"));
   assert.equal(
-    list("shaders", ".wgsl").map((name) => basename(name, ".wgsl")),
-    names,
-  );
-  assert.equal(Object.keys(SHADERS).sort(), names);
-  for (const name of names) assert.is(SHADERS[name], read(`shaders/${name}.wgsl`), `SHADERS.${name} is another file`);
-});
-
-test("every kernel is defined in the file of its op, and every kernel that an op defines is in KERNELS", () => {
-  const defined = OPS.flatMap((file) => {
-    const op = basename(file, ".ts");
-    const names = [...read(`src/ops/${file}`).matchAll(/defineKernel\(\s*"(\w+)"/g)].map(([, name]) => name!);
-    for (const name of names) assert.ok(name === op || name.startsWith(`${op}_`), `${name} in ${file}`);
-    return names;
-  });
-  assert.equal(defined.sort(), KERNELS.map(({ name }) => name).sort());
-});
-
-/** The parameters of an exported AssemblyScript function, or the fields of the record that it takes, as [name, type]. */
-function wasmParameters(code: string, name: string): string[][] {
-  const list = new RegExp(`^export function ${name}\\(([^)]*)\\): void`, "m").exec(code)?.[1] ?? "";
-  const record = /^p: (\w+)$/.exec(list)?.[1];
-  const fields = record === undefined ? list : new RegExp(`^export class ${record} \\{([^}]*)\\}`, "m").exec(code)![1]!;
-  return [...fields.matchAll(/(\w+): (\w+)/g)].map(([, field, type]) => [field!, type!]);
-}
-
-test("every kernel has a WASM export in the file of its op, with the same arguments in the same order", () => {
-  for (const wasm of hasRelaxedSimd() ? ["kernels", "kernels-relaxed"] : ["kernels"]) {
-    const module = new WebAssembly.Module(readFileSync(packagePath(`dist/${wasm}.wasm`)));
-    const names = WebAssembly.Module.exports(module).map(({ name }) => name);
-    for (const { name } of KERNELS) assert.ok(names.includes(name), `kernels.wasm does not export ${name}`);
-  }
-  for (const { name, bindings, dims } of KERNELS) {
-    const op = OPS.map((file) => basename(file, ".ts")).find((file) => name === file || name.startsWith(`${file}_`));
-    const found = wasmParameters(read(`assembly/kernels/${op}.ts`), name);
-    const expected = [
-      ...Object.keys(bindings).map((binding) => [binding, "usize"]),
-      ...Object.entries(dims).map(([dim, type]) => [dim, type === "f32" ? "f32" : "u32"]),
-    ];
-    assert.equal(found, expected, name);
-  }
-});
-
-test("the interpreter in WASM numbers its operations as the host does", () => {
-  const cases = [...read("assembly/kernels/replay.ts").matchAll(/case (\d+):\s*return (\w+)\(/g)];
-  assert.equal(
-    cases.map(([, number, name]) => [Number(number), name]),
-    OPERATIONS.map((name, number) => [number, name]),
+    KERNELS.flatMap(shadersOf).sort(),
+    shaders.map((name) => basename(name, ".wgsl")),
   );
 });
 
 test("what kernels and host count in is one number", () => {
   const numbers = (path: string, pattern: RegExp) => [...read(path).matchAll(pattern)].map(([, n]) => Number(n));
   for (const [expected, path, pattern] of [
-    [RECORD_WORDS * 4, "assembly/kernels/replay.ts", /RECORD_BYTES: u32 = (\d+)/g],
     [PANEL, "assembly/kernels/panels.ts", /const PANEL: u32 = (\d+)/g],
     [LANES, "assembly/kernels/gradnorm.ts", /const LANES: u32 = (\d+)/g],
     [LANES, "shaders/gradnorm_partial.wgsl", /(?:LANES = |@workgroup_size\()(\d+)/g],
@@ -92,9 +49,6 @@ test("what kernels and host count in is one number", () => {
     const found = new Set(numbers(path, pattern));
     assert.equal([...found], [expected], path);
   }
-  // An argument more than a record holds would run into the next one.
-  for (const { name, bindings, dims } of KERNELS)
-    assert.ok(Object.keys(bindings).length + Object.keys(dims).length < RECORD_WORDS, name);
 });
 
 test("every op has its test", () => {
@@ -117,30 +71,13 @@ function documentedShapes(header: string, bindings: readonly string[]): string {
 
 const HEADER_WORDS = { read: /^read$/, write: /^write\b/, update: /^(updates|accumulates)\b|^write, read where/ };
 
-function checkShader({ name, bindings, dims, shapes }: Kernel): void {
+function checkShader(kernel: Kernel, name: string): void {
+  const { bindings, shapes } = kernel;
   const code = read(`shaders/${name}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
   assert.equal(entries, ["main"], `${name}: entry points`);
-
-  const struct = /struct Dims \{([^}]*)\}/.exec(code);
-  assert.ok(struct, `${name}: no struct Dims`);
-  const fields = [...struct[1]!.matchAll(/(\w+)\s*:\s*(\w+)/g)].map(([, field, type]) => [field, type]);
-  const inStruct = Object.entries(dims).filter(([, type]) => type !== "override");
-  assert.equal(fields, inStruct, `${name}: the fields of Dims`);
-  const overrides = [...code.matchAll(/^override (\w+)/gm)].map(([, constant]) => constant);
-  const constants = Object.keys(dims).filter((dim) => dims[dim] === "override");
-  assert.equal(overrides, constants, `${name}: pipeline constants`);
-
-  const declared = [
-    ...code.matchAll(/@group\(0\) @binding\((\d+)\) var<(storage, read_write|storage, read|uniform)> (\w+):/g),
-  ].map(([, number, space, binding]) => [Number(number), space, binding]);
-  const expected = Object.entries(bindings).map(([binding, access], i) => [
-    i,
-    access === "read" ? "storage, read" : "storage, read_write",
-    binding,
-  ]);
-  assert.equal(declared, [...expected, [expected.length, "uniform", "dims"]], `${name}: bindings`);
-  assert.is(code.match(/@binding/g)!.length, declared.length, `${name}: a binding that this test does not see`);
+  assert.not.match(code, /@binding|struct Dims|^override/m, `${name}: a declaration that follows from the kernel`);
+  assert.ok(wgslOf(kernel, name).endsWith(code), name);
 
   const header = code.slice(0, code.search(/^(?!\/\/)/m));
   for (const [binding, access] of Object.entries(bindings)) {
@@ -153,7 +90,9 @@ function checkShader({ name, bindings, dims, shapes }: Kernel): void {
   for (const part of ["Grid: ", "Reference: "]) assert.ok(header.includes(part), `${name}: no "${part}" in the header`);
 }
 
-for (const kernel of KERNELS) test(`shader ${kernel.name} is what its kernel says`, () => checkShader(kernel));
+for (const kernel of KERNELS)
+  for (const shader of shadersOf(kernel))
+    test(`the header of shader ${shader} says what its kernel says`, () => checkShader(kernel, shader));
 
 interface Source {
   /** From the package root: "src/ops/gelu.ts". */
@@ -237,7 +176,7 @@ test("Node, WGSL and the GPU are known to one file each", () => {
         imports.some((name) => name.startsWith("node:")),
         `${path} imports from Node`,
       );
-    if (path !== "src/backend/shaders.ts")
+    if (path !== "src/backend/generated/shaders.ts")
       assert.not.ok(
         imports.some((name) => name.endsWith(".wgsl")),
         `${path} imports a shader`,

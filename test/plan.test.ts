@@ -3,8 +3,8 @@ import { ConfigError, DeviceError } from "../src/errors.ts";
 import { buildDecoder } from "../src/model/decoder.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../src/model/gpt2.ts";
 import { parameterList } from "../src/model/trainable.ts";
+import { KERNELS } from "../src/ops/generated/kernels.ts";
 import type { Access, Dispatch } from "../src/ops/kernel.ts";
-import { KERNELS } from "../src/ops/kernels.ts";
 import { checkMemory, memoryTotals, planMemory, showBytes, withoutLent } from "../src/plan/memory.ts";
 import { type Program, printProgram, type SegmentName } from "../src/plan/plan.ts";
 import { sizeOf, type Tensor } from "../src/tensor.ts";
@@ -61,8 +61,7 @@ const DECODERS: Record<string, Program> = {
 
 const dispatchesOf = ({ segments }: Program) => segments.flatMap(({ dispatches }) => dispatches);
 const segment = (p: ModelPlan, name: SegmentName): Dispatch[] => p.segments.find((s) => s.name === name)!.dispatches;
-const bound = ({ kernel, tensors }: Dispatch): [Tensor, Access][] =>
-  Object.values(kernel.bindings).map((access, i) => [tensors[i]!, access]);
+const bound = ({ tensors, access }: Dispatch): [Tensor, Access][] => tensors.map((tensor, i) => [tensor, access[i]!]);
 const written = (dispatch: Dispatch) =>
   bound(dispatch)
     .filter(([, access]) => access !== "read")

@@ -97,7 +97,7 @@ for (const [device, dtype] of WASM.flatMap((name) => [[name, "f32"] as const, [n
       const tensor = (name: string, cols: number) => new Tensor(name, [m, cols], "output");
       const [x, y, dy, dx] = [tensor("x", k), tensor("y", n), tensor("dy", n), tensor("dx", k)];
       const dispatches = [
-        matmul({ out: y, a: x, b: weight, m, n, k, bias, alpha: 0.5, few: m < 4 }),
+        matmul({ out: y, a: x, b: weight, m, n, k, bias, alpha: 0.5 }),
         matmul({ out: dx, a: dy, b: weight, transB: true, m, n: k, k: n, beta: 2 }),
       ];
       const segments = [{ name: "forward" as const, clears: [], dispatches }];

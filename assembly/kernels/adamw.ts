@@ -1,4 +1,5 @@
 // One step of AdamW over a page of parameters, with clipping by the global norm. Reference: torch.optim.AdamW.
+import { Adamw } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part } from "./vector";
 
@@ -8,27 +9,23 @@ const LINE: u32 = 16;
  * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
  * param = param * decay - step_size * m / (sqrt(v) / correction2 + epsilon), for [count]; nothing where stopped[0] != 0.
  */
-export function adamw(
-  param: usize,
-  m: usize,
-  v: usize,
-  grad: usize,
-  metrics: usize,
-  stopped: usize,
-  count: u32,
-  slot: u32,
-  clip: f32,
-  beta1: f32,
-  one_minus_beta1: f32,
-  beta2: f32,
-  one_minus_beta2: f32,
-  epsilon: f32,
-  decay: f32,
-  step_size: f32,
-  correction2: f32,
-): void {
-  if (load<u32>(stopped) != 0) return;
-  const norm = load<f32>(metrics + (slot << 4), 8);
+export function adamw(p: Adamw): void {
+  const param = p.param;
+  const m = p.m;
+  const v = p.v;
+  const grad = p.grad;
+  const count = p.count;
+  const clip = p.clip;
+  const beta1 = p.beta1;
+  const one_minus_beta1 = p.one_minus_beta1;
+  const beta2 = p.beta2;
+  const one_minus_beta2 = p.one_minus_beta2;
+  const epsilon = p.epsilon;
+  const decay = p.decay;
+  const step_size = p.step_size;
+  const correction2 = p.correction2;
+  if (load<u32>(p.stopped) != 0) return;
+  const norm = load<f32>(p.metrics + (p.slot << 4), 8);
   const factor: f32 = clip > 0 ? min<f32>(1, clip / (norm + 1e-6)) : 1;
   const end = slice_end(count, LINE);
   for (let i = slice_begin(count, LINE); i < end; i += 4) {

@@ -1,7 +1,14 @@
 // Causal attention within the sequences of a packed batch. A thread takes (head, token) pairs in a row; the keys and values
 // of a head's sequence are first copied together, where they fill few cache lines and stay in cache for all its tokens.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
+
 import { sum_four } from "./dots";
+import {
+  AttentionCached,
+  AttentionForward,
+  AttentionKeyvalueBackward,
+  AttentionQueryBackward,
+} from "./generated/records";
 import { SCRATCH_BYTES, scratch_memory, slice_begin, slice_end } from "./threads";
 import { dot, exp, madd, max_lanes, sum_lanes } from "./vector";
 
@@ -108,15 +115,14 @@ function weighted_sum(
 }
 
 /** out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [tokens, 3C]. HS is a multiple of 4. */
-export function attention_forward(
-  out: usize,
-  lse: usize,
-  qkv: usize,
-  spans: usize,
-  tokens: u32,
-  heads: u32,
-  head_size: u32,
-): void {
+export function attention_forward(p: AttentionForward): void {
+  const out = p.out;
+  const lse = p.lse;
+  const qkv = p.qkv;
+  const spans = p.spans;
+  const tokens = p.tokens;
+  const heads = p.heads;
+  const head_size = p.head_size;
   const width: usize = (heads * head_size) << 2;
   const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
   const list = scratch_memory();
@@ -147,16 +153,15 @@ export function attention_forward(
  * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token against
  * its slot up to its position, by places [tokens, 2]. Rows of a head lie side by side there: nothing is copied together.
  */
-export function attention_cached(
-  out: usize,
-  qkv: usize,
-  cache: usize,
-  places: usize,
-  tokens: u32,
-  heads: u32,
-  head_size: u32,
-  positions: u32,
-): void {
+export function attention_cached(p: AttentionCached): void {
+  const out = p.out;
+  const qkv = p.qkv;
+  const cache = p.cache;
+  const places = p.places;
+  const tokens = p.tokens;
+  const heads = p.heads;
+  const head_size = p.head_size;
+  const positions = p.positions;
   const bytes: usize = head_size << 2;
   const width: usize = heads * bytes;
   const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
@@ -198,18 +203,17 @@ function sum_list(list: usize, count: u32): f32 {
  * The first third of dqkv [tokens, 3C], and delta [tokens, NH] = dout . out a head:
  * dq[n] = sum_j ds_j k[j] / sqrt(HS), ds_j = exp(s_j - lse[n]) * (dout[n] . v[j] - delta[n]).
  */
-export function attention_query_backward(
-  dqkv: usize,
-  delta: usize,
-  dout: usize,
-  out: usize,
-  lse: usize,
-  qkv: usize,
-  spans: usize,
-  tokens: u32,
-  heads: u32,
-  head_size: u32,
-): void {
+export function attention_query_backward(p: AttentionQueryBackward): void {
+  const dqkv = p.dqkv;
+  const delta = p.delta;
+  const dout = p.dout;
+  const out = p.out;
+  const lse = p.lse;
+  const qkv = p.qkv;
+  const spans = p.spans;
+  const tokens = p.tokens;
+  const heads = p.heads;
+  const head_size = p.head_size;
   const width: usize = (heads * head_size) << 2;
   const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
   const list = scratch_memory();
@@ -248,17 +252,16 @@ export function attention_query_backward(
  * The second and third thirds of dqkv [tokens, 3C]: dk[j] = sum_i ds_i q[i] / sqrt(HS), dv[j] = sum_i p_i dout[i] over the
  * queries j <= i < end of the sequence, p_i = exp(s_i - lse[i]), ds_i = p_i * (dout[i] . v[j] - delta[i]).
  */
-export function attention_keyvalue_backward(
-  dqkv: usize,
-  delta: usize,
-  dout: usize,
-  lse: usize,
-  qkv: usize,
-  spans: usize,
-  tokens: u32,
-  heads: u32,
-  head_size: u32,
-): void {
+export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void {
+  const dqkv = p.dqkv;
+  const delta = p.delta;
+  const dout = p.dout;
+  const lse = p.lse;
+  const qkv = p.qkv;
+  const spans = p.spans;
+  const tokens = p.tokens;
+  const heads = p.heads;
+  const head_size = p.head_size;
   const width: usize = (heads * head_size) << 2;
   const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
   const list = scratch_memory();

@@ -1,20 +1,19 @@
 // The cache of keys and values. Reference: transformers DynamicCache.update, one tensor for keys and values.
+import { CacheWrite } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 
 /**
  * Keys and values of qkv [tokens, 3C] into cache [slots, 2, heads, positions, head_size] at places [tokens, 2], a slot and a
  * position each.
  */
-export function cache_write(
-  cache: usize,
-  qkv: usize,
-  places: usize,
-  tokens: u32,
-  heads: u32,
-  head_size: u32,
-  positions: u32,
-): void {
-  const bytes: usize = head_size << 2;
+export function cache_write(p: CacheWrite): void {
+  const cache = p.cache;
+  const qkv = p.qkv;
+  const places = p.places;
+  const tokens = p.tokens;
+  const heads = p.heads;
+  const positions = p.positions;
+  const bytes: usize = p.head_size << 2;
   const width: usize = heads * bytes;
   const end = slice_end(tokens, 1);
   for (let n = slice_begin(tokens, 1); n < end; n++) {

@@ -1,4 +1,5 @@
 // Softmax cross-entropy with ignored rows, over logits that may come in pieces of classes. Reference: PyTorch cross_entropy.
+import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss } from "./generated/records";
 import { is_first, slice_begin, slice_end } from "./threads";
 import { exp, load_part, max_lanes, store_part, sum_lanes } from "./vector";
 
@@ -32,14 +33,13 @@ function sum_exp(x: usize, count: u32, largest: f32): f32 {
  * state [rows, 4] = (max, sum of exp(logits - max), logit of the target, -) over the classes seen so far; the piece with
  * first = 0 starts it. logits [rows, count] are classes first .. first + count.
  */
-export function crossentropy_forward(
-  state: usize,
-  logits: usize,
-  targets: usize,
-  rows: u32,
-  count: u32,
-  first: u32,
-): void {
+export function crossentropy_forward(p: CrossentropyForward): void {
+  const state = p.state;
+  const logits = p.logits;
+  const targets = p.targets;
+  const rows = p.rows;
+  const count = p.count;
+  const first = p.first;
   const end = slice_end(rows, 1);
   for (let row = slice_begin(rows, 1); row < end; row++) {
     const x = logits + <usize>((row * count) << 2);
@@ -64,14 +64,10 @@ export function crossentropy_forward(
 }
 
 /** metrics[slot] = (loss_scale * sum of (max - target + log(sum)), rows whose target is on top, 0, 0), rows in order. */
-export function crossentropy_loss(
-  metrics: usize,
-  state: usize,
-  targets: usize,
-  rows: u32,
-  slot: u32,
-  loss_scale: f32,
-): void {
+export function crossentropy_loss(p: CrossentropyLoss): void {
+  const state = p.state;
+  const targets = p.targets;
+  const rows = p.rows;
   if (!is_first()) return;
   let loss: f32 = 0;
   let correct: f32 = 0;
@@ -84,24 +80,23 @@ export function crossentropy_loss(
     loss += largest - target + Mathf.log(load<f32>(at, 4));
     if (target >= largest) correct += 1;
   }
-  const to = metrics + (slot << 4);
-  store<f32>(to, loss * loss_scale);
+  const to = p.metrics + (p.slot << 4);
+  store<f32>(to, loss * p.loss_scale);
   store<f32>(to, correct, 4);
   store<f32>(to, 0, 8);
   store<f32>(to, 0, 12);
 }
 
 /** dlogits [rows, count] = loss_scale * (exp(logits - max) / sum - [class = target]), 0 where the row is ignored. */
-export function crossentropy_backward(
-  dlogits: usize,
-  logits: usize,
-  state: usize,
-  targets: usize,
-  rows: u32,
-  count: u32,
-  first: u32,
-  loss_scale: f32,
-): void {
+export function crossentropy_backward(p: CrossentropyBackward): void {
+  const dlogits = p.dlogits;
+  const logits = p.logits;
+  const state = p.state;
+  const targets = p.targets;
+  const rows = p.rows;
+  const count = p.count;
+  const first = p.first;
+  const loss_scale = p.loss_scale;
   const end = slice_end(rows, 1);
   for (let row = slice_begin(rows, 1); row < end; row++) {
     const base: usize = (row * count) << 2;

@@ -1,4 +1,5 @@
 // Token and position embedding; the token table may come in pieces of rows. Reference: llm.c encoder_forward, encoder_backward.
+import { EmbeddingBackward, EmbeddingForward, EmbeddingPositionBackward } from "./generated/records";
 import { load_half, load_halves } from "./half";
 import { add_rows } from "./rows";
 import { slice_begin, slice_end } from "./threads";
@@ -7,19 +8,18 @@ import { slice_begin, slice_end } from "./threads";
  * out [tokens, cols] = wte[ids - first] + wpe[n - start], where the id lies in the piece first .. first + count; the tables
  * in f32 or f16.
  */
-export function embedding_forward(
-  out: usize,
-  wte: usize,
-  wpe: usize,
-  ids: usize,
-  spans: usize,
-  tokens: u32,
-  cols: u32,
-  first: u32,
-  count: u32,
-  wte_half: u32,
-  wpe_half: u32,
-): void {
+export function embedding_forward(p: EmbeddingForward): void {
+  const out = p.out;
+  const wte = p.wte;
+  const wpe = p.wpe;
+  const ids = p.ids;
+  const spans = p.spans;
+  const tokens = p.tokens;
+  const cols = p.cols;
+  const first = p.first;
+  const count = p.count;
+  const wte_half = p.wte_half;
+  const wpe_half = p.wpe_half;
   const wte_shift: usize = wte_half ? 1 : 2;
   const wpe_shift: usize = wpe_half ? 1 : 2;
   const end = slice_end(tokens, 1);
@@ -48,17 +48,16 @@ export function embedding_forward(
  * dwte [count, cols] += rows of dout [tokens, cols] by id: `sorted` orders tokens by id, groups [unique + 1] tells where
  * each id's run starts, so that every row has one writer and its sum a fixed order.
  */
-export function embedding_backward(
-  dwte: usize,
-  dout: usize,
-  ids: usize,
-  sorted: usize,
-  groups: usize,
-  unique: u32,
-  cols: u32,
-  first: u32,
-  count: u32,
-): void {
+export function embedding_backward(p: EmbeddingBackward): void {
+  const dwte = p.dwte;
+  const dout = p.dout;
+  const ids = p.ids;
+  const sorted = p.sorted;
+  const groups = p.groups;
+  const unique = p.unique;
+  const cols = p.cols;
+  const first = p.first;
+  const count = p.count;
   const bytes: usize = cols << 2;
   const end = slice_end(unique, 1);
   for (let group = slice_begin(unique, 1); group < end; group++) {
@@ -72,14 +71,13 @@ export function embedding_backward(
 }
 
 /** dwpe [positions, cols] += rows of dout [tokens, cols] by position, sequences in order. */
-export function embedding_position_backward(
-  dwpe: usize,
-  dout: usize,
-  starts: usize,
-  longest: u32,
-  cols: u32,
-  sequences: u32,
-): void {
+export function embedding_position_backward(p: EmbeddingPositionBackward): void {
+  const dwpe = p.dwpe;
+  const dout = p.dout;
+  const starts = p.starts;
+  const longest = p.longest;
+  const cols = p.cols;
+  const sequences = p.sequences;
   const bytes: usize = cols << 2;
   const end = slice_end(longest, 1);
   for (let position = slice_begin(longest, 1); position < end; position++) {

@@ -1,4 +1,5 @@
 // GELU in the tanh form of GPT-2, with tanh written as a sigmoid, as in shaders/gelu_*.wgsl. Reference: llm.c gelu_forward.
+import { GeluBackward, GeluForward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { exp, load_part, madd, store_part } from "./vector";
 
@@ -27,7 +28,11 @@ function gelu_slope(dout: v128, x: v128): v128 {
 }
 
 /** out [rows, cols] = gelu(inp). */
-export function gelu_forward(out: usize, inp: usize, rows: u32, cols: u32): void {
+export function gelu_forward(p: GeluForward): void {
+  const out = p.out;
+  const inp = p.inp;
+  const rows = p.rows;
+  const cols = p.cols;
   const end = slice_end(rows * cols, LINE);
   let i = slice_begin(rows * cols, LINE);
   for (; i + 4 <= end; i += 4) v128.store(out + (i << 2), gelu(v128.load(inp + (i << 2))));
@@ -35,7 +40,11 @@ export function gelu_forward(out: usize, inp: usize, rows: u32, cols: u32): void
 }
 
 /** dinp [rows, cols]: the gradient of the output before, of the input after. */
-export function gelu_backward(dinp: usize, inp: usize, rows: u32, cols: u32): void {
+export function gelu_backward(p: GeluBackward): void {
+  const dinp = p.dinp;
+  const inp = p.inp;
+  const rows = p.rows;
+  const cols = p.cols;
   const end = slice_end(rows * cols, LINE);
   let i = slice_begin(rows * cols, LINE);
   for (; i + 4 <= end; i += 4) {

@@ -1,4 +1,5 @@
 // The norm of all gradients, and the switch that stops updates. Reference: torch.nn.utils.clip_grad_norm_.
+import { GradnormPartial, GradnormTotal } from "./generated/records";
 import { is_first, slice_begin, slice_end } from "./threads";
 import { madd, sum_lanes } from "./vector";
 
@@ -9,7 +10,12 @@ const GROUP: u32 = 16;
 const EXPONENT: u32 = 0x7f800000;
 
 /** partial[first + 64 g + i] = sum of grad[j]^2 over j = g * chunk + i, + 64, ... < (g + 1) * chunk. */
-export function gradnorm_partial(partial: usize, grad: usize, count: u32, first: u32, chunk: u32): void {
+export function gradnorm_partial(p: GradnormPartial): void {
+  const partial = p.partial;
+  const grad = p.grad;
+  const count = p.count;
+  const first = p.first;
+  const chunk = p.chunk;
   const partials = ((count + chunk - 1) / chunk) * LANES;
   const end = slice_end(partials, GROUP);
   for (let i = slice_begin(partials, GROUP); i < end; i += GROUP) {
@@ -43,12 +49,15 @@ export function gradnorm_partial(partial: usize, grad: usize, count: u32, first:
  * metrics[slot].z = sqrt(sum of partial [count]); stopped [1] = 1 where that or the loss is not finite; metrics[slot].w is
  * 1 where updates go on.
  */
-export function gradnorm_total(metrics: usize, stopped: usize, partial: usize, count: u32, slot: u32): void {
+export function gradnorm_total(p: GradnormTotal): void {
+  const stopped = p.stopped;
+  const partial = p.partial;
+  const count = p.count;
   if (!is_first()) return;
   let sums = f32x4.splat(0);
   for (let i: u32 = 0; i < count; i += 4) sums = f32x4.add(sums, v128.load(partial + (i << 2)));
   const sum = sum_lanes(sums);
-  const at = metrics + (slot << 4);
+  const at = p.metrics + (p.slot << 4);
   const loss = load<u32>(at) & EXPONENT;
   if (loss == EXPONENT || (reinterpret<u32>(sum) & EXPONENT) == EXPONENT) store<u32>(stopped, 1);
   store<f32>(at, sqrt<f32>(sum), 8);

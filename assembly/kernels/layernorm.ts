@@ -1,4 +1,5 @@
 // Layer normalisation, variance in two passes. Reference: llm.c layernorm_forward, layernorm_backward.
+import { LayernormBackward, LayernormForward, LayernormParametersBackward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part, sum_lanes } from "./vector";
 
@@ -32,16 +33,15 @@ function sum_squares(x: usize, mean: f32, cols: u32): f32 {
 }
 
 /** mean and rstd into stats [rows, 2]; out [rows, cols] = (inp - mean) * rstd * weight + bias. */
-export function layernorm_forward(
-  out: usize,
-  stats: usize,
-  inp: usize,
-  weight: usize,
-  bias: usize,
-  rows: u32,
-  cols: u32,
-  epsilon: f32,
-): void {
+export function layernorm_forward(p: LayernormForward): void {
+  const out = p.out;
+  const stats = p.stats;
+  const inp = p.inp;
+  const weight = p.weight;
+  const bias = p.bias;
+  const rows = p.rows;
+  const cols = p.cols;
+  const epsilon = p.epsilon;
   const end = slice_end(rows, 1);
   for (let row = slice_begin(rows, 1); row < end; row++) {
     const x = inp + <usize>((row * cols) << 2);
@@ -67,16 +67,15 @@ export function layernorm_forward(
 }
 
 /** dinp [rows, cols] = beta * dinp + rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dout * weight. */
-export function layernorm_backward(
-  dinp: usize,
-  dout: usize,
-  inp: usize,
-  stats: usize,
-  weight: usize,
-  rows: u32,
-  cols: u32,
-  beta: f32,
-): void {
+export function layernorm_backward(p: LayernormBackward): void {
+  const dinp = p.dinp;
+  const dout = p.dout;
+  const inp = p.inp;
+  const stats = p.stats;
+  const weight = p.weight;
+  const rows = p.rows;
+  const cols = p.cols;
+  const beta = p.beta;
   const end = slice_end(rows, 1);
   for (let row = slice_begin(rows, 1); row < end; row++) {
     const base: usize = (row * cols) << 2;
@@ -132,15 +131,14 @@ function layernorm_row(
 }
 
 /** dweight [cols] += sum over rows of dout * xhat; dbias [cols] += sum over rows of dout; rows in order. */
-export function layernorm_parameters_backward(
-  dweight: usize,
-  dbias: usize,
-  dout: usize,
-  inp: usize,
-  stats: usize,
-  rows: u32,
-  cols: u32,
-): void {
+export function layernorm_parameters_backward(p: LayernormParametersBackward): void {
+  const dweight = p.dweight;
+  const dbias = p.dbias;
+  const dout = p.dout;
+  const inp = p.inp;
+  const stats = p.stats;
+  const rows = p.rows;
+  const cols = p.cols;
   const end = slice_end(cols, GROUP);
   for (let c = slice_begin(cols, GROUP); c < end; c += 4) {
     const rest = end - c;

@@ -5,7 +5,9 @@
 // frozen weight may be kept in panels for good (`matmul_panels`): x W reads them as the right matrix, dy W^T unpacks the
 // rows of the left one from them. Of a weight in f16 each block is made f32 first. Every result is one sum in the order of k,
 // in blocks of KC: the same bits for every slice, tile and size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+
 import { multiply_rows } from "./dots";
+import { Matmul, MatmulBiasBackward } from "./generated/records";
 import { widen_row, widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
@@ -51,31 +53,7 @@ let right_form: u32 = PANELS;
 let right_stride: usize = 0;
 let right_half: bool = false;
 
-/** The arguments of a product, as they lie in its record: operands, m, n and k, offsets and strides in elements. */
-@unmanaged
-export class Product {
-  out: usize;
-  a: usize;
-  b: usize;
-  bias: usize;
-  m: u32;
-  n: u32;
-  k: u32;
-  out_offset: u32;
-  out_row: u32;
-  a_offset: u32;
-  a_row: u32;
-  a_col: u32;
-  b_offset: u32;
-  b_row: u32;
-  b_col: u32;
-  alpha: f32;
-  beta: f32;
-  has_bias: u32;
-  b_half: u32;
-}
-
-export function matmul_wide(p: Product): void {
+export function matmul(p: Matmul): void {
   const a = set_output(p);
   const b = p.b + (p.b_offset << (p.b_half ? 1 : 2));
   // Transposed where b is larger than a and than the result: then these two are turned around, and b is read where it is.
@@ -91,14 +69,9 @@ export function matmul_wide(p: Product): void {
   }
 }
 
-/** The same: narrow results need no kernel of their own here. */
-export function matmul_tall(p: Product): void {
-  matmul_wide(p);
-}
-
 /** The same for a few rows: where the second factor lies transposed, it is read where it is, once for all rows. */
-export function matmul_few(p: Product): void {
-  if (p.b_row != 1 || p.b_col == 1 || p.a_col != 1) return matmul_wide(p);
+export function matmul_gemv(p: Matmul): void {
+  if (p.b_row != 1 || p.b_col == 1 || p.a_col != 1) return matmul(p);
   const shift = p.b_half ? 1 : 2;
   multiply_rows(
     p.out + (p.out_offset << 2),
@@ -121,7 +94,7 @@ export function matmul_few(p: Product): void {
 /**
  * The same with b a whole frozen weight that is kept in panels: [k, n] (b_col = 1) or, read transposed, [n, k] (b_row = 1).
  */
-export function matmul_panels(p: Product): void {
+export function matmul_panels(p: Matmul): void {
   const a = set_output(p);
   const panel: usize = p.b_half ? 16 : 32;
   if (p.b_col == 1) {
@@ -143,7 +116,7 @@ export function matmul_panels(p: Product): void {
 }
 
 /** Notes where the result goes and how; returns where a begins. */
-function set_output(p: Product): usize {
+function set_output(p: Matmul): usize {
   out_at = p.out + (p.out_offset << 2);
   out_line = p.out_row << 2;
   is_transposed = false;
@@ -326,14 +299,13 @@ function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first:
 }
 
 /** dbias [cols] += sum over rows of dout, element (i, j) at dout_offset + i * dout_row + j; rows in order. */
-export function matmul_bias_backward(
-  dbias: usize,
-  dout: usize,
-  rows: u32,
-  cols: u32,
-  dout_offset: u32,
-  dout_row: u32,
-): void {
+export function matmul_bias_backward(p: MatmulBiasBackward): void {
+  const dbias = p.dbias;
+  const dout = p.dout;
+  const rows = p.rows;
+  const cols = p.cols;
+  const dout_offset = p.dout_offset;
+  const dout_row = p.dout_row;
   const end = slice_end(cols, 16);
   for (let c = slice_begin(cols, 16); c < end; c += 4) {
     const rest = end - c;

@@ -2,24 +2,19 @@
  * Frozen weights [k, n] that only matrix products use are kept in the form in which the product's inner loop reads them:
  * panels of 8 columns, [n / 8][k][8], in place of the plain rows, so that no step packs them again.
  */
-import type { Dispatch } from "../ops/kernel.ts";
+import { type Dispatch, scalarOf, tensorAt } from "../ops/kernel.ts";
+import { matmulKernel } from "../ops/matmul.ts";
 import type { Program } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
 export const PANEL = 8;
-/** The place of b among the bindings of a product. */
-const B = 2;
 
-export function isProduct({ kernel }: Dispatch): boolean {
-  return /^matmul_(wide|tall|few)$/.test(kernel.name);
-}
-
-/** Whether a product reads the whole of b, as it is or transposed. */
+/** Whether a dispatch is a product that reads the whole of b, as it is or transposed. */
 function readsWhole(dispatch: Dispatch): boolean {
-  const [k, n] = dispatch.tensors[B]!.shape;
-  const names = Object.keys(dispatch.kernel.dims);
-  const dim = (name: string) => dispatch.scalars[names.indexOf(name)];
+  if (dispatch.kernel !== matmulKernel) return false;
+  const [k, n] = tensorAt(dispatch, "b").shape;
+  const dim = (name: string) => scalarOf(dispatch, name);
   if (dim("b_offset") !== 0) return false;
   if (dim("b_col") === 1) return dim("b_row") === n && dim("k") === k && dim("n") === n;
   return dim("b_row") === 1 && dim("b_col") === n && dim("k") === n && dim("n") === k;
@@ -30,12 +25,13 @@ export function panelTensors({ segments }: Program): Set<Tensor> {
   const found = new Set<Tensor>();
   const refused = new Set<Tensor>();
   for (const dispatch of segments.flatMap(({ dispatches }) => dispatches)) {
-    dispatch.tensors.forEach((tensor, i) => {
+    const b = readsWhole(dispatch) ? tensorAt(dispatch, "b") : null;
+    for (const tensor of dispatch.tensors) {
       const { root, shape, role } = tensor;
-      const fits = role === "weight" && root === tensor && shape.length === 2 && shape[1]! % PANEL === 0 && i === B;
-      if (fits && isProduct(dispatch) && readsWhole(dispatch)) found.add(tensor);
+      const fits = role === "weight" && root === tensor && shape.length === 2 && shape[1]! % PANEL === 0;
+      if (fits && tensor === b) found.add(tensor);
       else refused.add(root);
-    });
+    }
   }
   for (const tensor of refused) found.delete(tensor);
   return found;

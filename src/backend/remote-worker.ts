@@ -1,7 +1,7 @@
 /** The worker of a remote CPU backend: opens it, and does what the host asks for, one message after the other. */
 import { listenToHost } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
-import { KERNELS } from "../ops/kernels.ts";
+import { KERNELS } from "../ops/generated/kernels.ts";
 import type { Program } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Backend, Session } from "./backend.ts";
@@ -94,6 +94,7 @@ function programOf({ segments, buffers, place }: ProgramRecord, tensors: readonl
       dispatches: dispatches.map((dispatch) => ({
         kernel: kernel(dispatch.kernel),
         tensors: dispatch.tensors.map((number) => tensors[number]!),
+        access: dispatch.access,
         scalars: dispatch.scalars,
       })),
     })),

@@ -4,7 +4,7 @@
  */
 import { startWorker } from "#platform";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
-import type { Scalar, StepValues } from "../ops/kernel.ts";
+import type { Access, Scalar, StepValues } from "../ops/kernel.ts";
 import type { MemoryLimits, MemoryPlan, PlannedBuffer } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { DType, Role, Shape, Tensor } from "../tensor.ts";
@@ -27,7 +27,7 @@ export interface ProgramRecord {
   segments: {
     name: SegmentName;
     clears: number[];
-    dispatches: { kernel: string; tensors: number[]; scalars: readonly Scalar[] }[];
+    dispatches: { kernel: string; tensors: number[]; access: readonly Access[]; scalars: readonly Scalar[] }[];
   }[];
   buffers: PlannedBuffer[];
   place: [tensor: number, buffer: number][];
@@ -142,9 +142,10 @@ class RemoteSession implements Session {
       segments: segments.map(({ name, clears, dispatches }) => ({
         name,
         clears: clears.map((tensor) => this.number(tensor)),
-        dispatches: dispatches.map(({ kernel, tensors, scalars }) => ({
+        dispatches: dispatches.map(({ kernel, tensors, access, scalars }) => ({
           kernel: kernel.name,
           tensors: tensors.map((tensor) => this.number(tensor)),
+          access,
           scalars,
         })),
       })),

@@ -134,9 +134,9 @@ class TwinSession implements Session {
     });
   }
 
-  private async compare({ segment, number }: Single, { kernel, tensors }: Dispatch): Promise<void> {
-    for (const [i, [binding, access]] of Object.entries(kernel.bindings).entries()) {
-      if (access === "read") continue;
+  private async compare({ segment, number }: Single, { kernel, tensors, access }: Dispatch): Promise<void> {
+    for (const [i, binding] of Object.keys(kernel.bindings).entries()) {
+      if (access[i] === "read") continue;
       const tensor = tensors[i]!;
       const [a, b] = await Promise.all([this.first.read(tensor), this.second.read(tensor)]);
       const at = firstDifference(a, b, tensor.shape.at(-1)!);

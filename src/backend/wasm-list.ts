@@ -1,16 +1,9 @@
 /** A program as the list of records that the interpreter in kernels.wasm runs: assembly/kernels/replay.ts. */
 import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
-import { KERNELS } from "../ops/kernels.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { isProduct } from "./panels.ts";
-
-/** The interpreter's operations by number. */
-export const OPERATIONS: readonly string[] = ["clear", "matmul_panels", ...KERNELS.map(({ name }) => name)];
-
-/** Words of a record: the operation and up to 23 arguments. RECORD_BYTES in assembly/kernels/replay.ts. */
-export const RECORD_WORDS = 24;
+import { OPERATIONS, operationOf, RECORD_WORDS } from "./wasm-operations.ts";
 
 /** An argument that changes from step to step. */
 interface Patch {
@@ -84,7 +77,7 @@ export class RecordList {
 
   /** Begins a record; returns the place of its first argument. */
   private add(operation: string): number {
-    const number = OPERATIONS.indexOf(operation);
+    const number = OPERATIONS.findIndex(({ name }) => name === operation);
     if (number < 0) throw new DeviceError(`no WASM kernel ${operation}`);
     const word = this.names.length * RECORD_WORDS;
     this.words[word] = number;
@@ -94,8 +87,7 @@ export class RecordList {
 
   private encode(dispatch: Dispatch, patches: Patch[]): void {
     const { kernel, tensors, scalars } = dispatch;
-    const packed = isProduct(dispatch) && this.panels.has(tensors[2]!);
-    let word = this.add(packed ? "matmul_panels" : kernel.name);
+    let word = this.add(operationOf(dispatch, this.panels));
     for (const tensor of tensors) this.words[word++] = this.address(tensor);
     const types = Object.values(kernel.dims);
     scalars.forEach((scalar, i) => {

@@ -12,7 +12,8 @@ import type { Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
-import { RECORD_WORDS, RecordList } from "./wasm-list.ts";
+import { RecordList } from "./wasm-list.ts";
+import { RECORD_WORDS } from "./wasm-operations.ts";
 import { Alone, instantiate, type Team, type TeamMemory, Workers } from "./wasm-team.ts";
 
 /** The module's own data lie in the first page. */

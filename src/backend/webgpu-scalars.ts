@@ -1,6 +1,7 @@
 /** The scalars of a program's dispatches as one uniform buffer, of which a step changes a few. */
-import { type Dispatch, type Grid, type Kernel, NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import { type Dispatch, type Grid, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { resolveDims } from "../plan/plan.ts";
+import { type Shader, shaderOf } from "./webgpu-shaders.ts";
 
 /** Bytes from one dispatch's scalars to the next: WebGPU's largest alignment of a uniform binding. */
 const STRIDE = 256;
@@ -18,7 +19,7 @@ interface Change extends Place {
 
 /** The scalars of one dispatch, and the grid that follows from them, as of the last step. */
 export interface Scalars {
-  kernel: Kernel;
+  shader: Shader;
   /** Where they are in the buffer, and how many bytes. */
   offset: number;
   size: number;
@@ -51,7 +52,8 @@ export class ScalarList {
       if (typeof scalar === "string") changes.push({ ...place, name, value: scalar });
       byte += 4;
     }
-    return { kernel, offset, size: Math.ceil((byte - offset) / 16) * 16, dims, grid: kernel.grid(dims), changes };
+    const shader = shaderOf(dispatch);
+    return { shader, offset, size: Math.ceil((byte - offset) / 16) * 16, dims, grid: shader.grid(dims), changes };
   }
 
   /** Takes in a step's values; returns the range of bytes that they are in, empty where nothing changes. */
@@ -64,7 +66,7 @@ export class ScalarList {
         first = Math.min(first, change.byte);
         end = Math.max(end, change.byte + 4);
       }
-      one.grid = one.kernel.grid(one.dims);
+      one.grid = one.shader.grid(one.dims);
     }
     return { first, end };
   }

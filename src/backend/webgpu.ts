@@ -10,8 +10,8 @@ import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../pla
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
-import { SHADERS } from "./shaders.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
+import { shaderOf, wgslOf } from "./webgpu-shaders.ts";
 
 // The specification's values: Node has no globals for them.
 const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
@@ -71,9 +71,9 @@ function constantsOf(dispatch: Dispatch): Record<string, number> {
   return Object.fromEntries(dims.filter(([name]) => dispatch.kernel.dims[name] === "override"));
 }
 
-/** A kernel with its constants: one pipeline each. */
+/** A shader with its constants: one pipeline each. */
 function variantOf(dispatch: Dispatch): string {
-  return `${dispatch.kernel.name} ${JSON.stringify(constantsOf(dispatch))}`;
+  return `${shaderOf(dispatch).name} ${JSON.stringify(constantsOf(dispatch))}`;
 }
 
 class WebGPUBackend implements Backend {
@@ -151,11 +151,11 @@ class WebGPUBackend implements Backend {
     if (this.kernels.has(variant)) return;
     const { kernel } = dispatch;
     const { device } = this;
-    const code = SHADERS[kernel.name];
-    if (code === undefined) throw new DeviceError(`no shader for the kernel ${kernel.name}`);
+    const label = shaderOf(dispatch).name;
+    const code = wgslOf(kernel, label);
     const access = Object.values(kernel.bindings);
     const layout = device.createBindGroupLayout({
-      label: kernel.name,
+      label,
       entries: [
         ...access.map((kind, binding) => ({
           binding,
@@ -165,11 +165,11 @@ class WebGPUBackend implements Backend {
         { binding: access.length, visibility: COMPUTE_STAGE, buffer: { type: "uniform" as const } },
       ],
     });
-    const module = device.createShaderModule({ label: kernel.name, code });
+    const module = device.createShaderModule({ label, code });
     try {
       const pipeline = await device.createComputePipelineAsync({
-        label: kernel.name,
-        layout: device.createPipelineLayout({ label: kernel.name, bindGroupLayouts: [layout] }),
+        label,
+        layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
         compute: { module, entryPoint: "main", constants: constantsOf(dispatch) },
       });
       this.kernels.set(variant, { layout, pipeline });
@@ -178,8 +178,11 @@ class WebGPUBackend implements Backend {
       const faults = messages.filter(({ type }) => type === "error");
       if (faults.length === 0) this.check();
       const summary = faults.length > 0 ? "does not compile" : "compiles, but the device makes no pipeline of it";
-      throw new DeviceError(`shaders/${kernel.name}.wgsl ${summary}`, {
-        found: faults.map(({ lineNum, message }) => `line ${lineNum}: ${message}`).join("; ") || String(error),
+      const lines = code.split("\n");
+      throw new DeviceError(`shaders/${label}.wgsl ${summary}`, {
+        found:
+          faults.map(({ lineNum, message }) => `line ${lineNum}: ${message}: ${lines[lineNum - 1]}`).join("; ") ||
+          String(error),
         cause: error,
       });
     }
@@ -253,7 +256,7 @@ class WebGPUSession implements Session {
         const uniform = { buffer: this.uniforms, offset: scalars.offset, size: scalars.size };
         const resources = [...dispatch.tensors.map((tensor) => this.binding(tensor)), uniform];
         const group = this.backend.device.createBindGroup({
-          label: dispatch.kernel.name,
+          label: shaderOf(dispatch).name,
           layout,
           entries: resources.map((resource, binding) => ({ binding, resource })),
         });

@@ -9,6 +9,7 @@ import { openDevice } from "../device.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import { matmulKernel } from "../ops/matmul.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { renderTable } from "../report/tables.ts";
 import { Rng } from "../rng.ts";
@@ -205,7 +206,7 @@ function flopsOf({ plan }: Engine, tokens: number, sequences: number): number {
   const sizes: Record<string, number> = { tokens, sequences };
   let flops = 0;
   for (const { kernel, scalars } of plan.segments.flatMap(({ dispatches }) => dispatches)) {
-    if (!/^matmul_(wide|tall)$/.test(kernel.name)) continue;
+    if (kernel !== matmulKernel) continue;
     const [m, n, k] = scalars.map((scalar) => (typeof scalar === "string" ? sizes[scalar]! : scalar));
     flops += 2 * m! * n! * k!;
   }

@@ -66,8 +66,6 @@ export interface DecoderPlan extends Program {
 
 /** Logits of a prefill whose tokens are all scored come in pieces of at most this many bytes. */
 const LOGITS_BYTES = 16 << 20;
-/** Beyond as many sequences, products are those of any number of rows. */
-const FEW_ROWS = 16;
 
 export function buildDecoder(options: DecoderOptions): DecoderPlan {
   const { spec, capacity } = options;
@@ -79,6 +77,9 @@ export function buildDecoder(options: DecoderOptions): DecoderPlan {
     });
   return new Builder(options).build();
 }
+
+/** What a row of a list is: a token, or the one token that a sequence takes in. */
+type Rows = "tokens" | "slots";
 
 /** The residual stream before the last block's attention, and what its attention made. */
 interface Through {
@@ -96,7 +97,7 @@ class Builder {
   private readonly segments: Segment[] = [];
   private list: Dispatch[] = [];
   /** The rows that the list at hand works on. */
-  private rows: "tokens" | "sequences" = "tokens";
+  private rows: Rows = "tokens";
   private readonly C: number;
 
   constructor(private readonly options: DecoderOptions) {
@@ -123,15 +124,15 @@ class Builder {
     const { spec, capacity } = this.options;
     const { inputs, parameters, logits, losses } = this;
     const all = this.record("prefill", "tokens", () => this.blocks());
-    this.record("next", "sequences", () => this.head(this.last({ x: this.gather(all.x), att: this.gather(all.att) })));
+    this.record("next", "slots", () => this.head(this.last({ x: this.gather(all.x), att: this.gather(all.att) })));
     this.record("score", "tokens", () => this.score(this.last(all)));
-    this.record("decode", "sequences", () => this.head(this.last(this.blocks())));
+    this.record("decode", "slots", () => this.head(this.last(this.blocks())));
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
     const memory = planMemory(this.segments, [...weights, inputs.root]);
     return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses };
   }
 
-  private record<T>(name: Segment["name"], rows: "tokens" | "sequences", body: () => T): T {
+  private record<T>(name: Segment["name"], rows: Rows, body: () => T): T {
     this.rows = rows;
     this.list = [];
     this.segments.push({ name, clears: [], dispatches: this.list });
@@ -141,7 +142,7 @@ class Builder {
   /** The embedding and all blocks, the last one up to its attention. */
   private blocks(): Through {
     // A decode takes in one token a sequence: only so many rows of them.
-    const rows = this.options.capacity[this.rows];
+    const rows = this.capacity;
     const part = (t: Tensor) => t.view(t.name, [rows, ...t.shape.slice(1)], 0);
     const [ids, spans, places] = [part(this.inputs.ids), part(this.inputs.spans), part(this.inputs.places)];
     let x = this.rowsOf("embed", [this.C]);
@@ -209,11 +210,11 @@ class Builder {
   ): void {
     const [n, k] = weight.shape as [number, number];
     const place = { ldc: at.width, outOffset: at.column };
-    this.list.push(matmul({ out, a: norm, b: weight, transB: true, m: this.rows, n, k, ...place, few: this.few }));
+    this.list.push(matmul({ out, a: norm, b: weight, transB: true, m: this.rows, n, k, ...place }));
     if (!down) return;
     const r = down.shape[1]!;
     const B = this.tensor("lora.head.B").view(`lora.head.B+${first}`, [n, r], first * r);
-    this.list.push(loraUp(out, down, B, this.rows, this.scales.get("head")!, at, this.few));
+    this.list.push(loraUp(out, down, B, this.rows, this.scales.get("head")!, at));
   }
 
   /** y = x W + b, and every adapter beside W. */
@@ -221,21 +222,21 @@ class Builder {
     const name = `h.${l}.${stage}`;
     const y = this.rowsOf(name, [width]);
     const [b, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    this.list.push(matmul({ out: y, a: x, b, m: this.rows, n: width, k: x.shape[1]!, bias, few: this.few }));
+    this.list.push(matmul({ out: y, a: x, b, m: this.rows, n: width, k: x.shape[1]!, bias }));
     for (const [adapter, column] of ADAPTERS[stage]!) {
       const site = `h.${l}.${adapter}`;
       const A = this.parameters.all.get(`lora.${site}.A`);
       if (!A) continue;
       const B = this.tensor(`lora.${site}.B`);
       const at = { width, column: column * this.C };
-      this.list.push(loraUp(y, this.down(site, x, only(A)), B, this.rows, this.scales.get(site)!, at, this.few));
+      this.list.push(loraUp(y, this.down(site, x, only(A)), B, this.rows, this.scales.get(site)!, at));
     }
     return y;
   }
 
   private down(site: string, x: Tensor, A: Tensor): Tensor {
     const down = this.rowsOf(`lora.${site}.down`, [A.shape[0]!]);
-    this.list.push(loraDown(down, x, A, this.rows, this.few));
+    this.list.push(loraDown(down, x, A, this.rows));
     return down;
   }
 
@@ -260,13 +261,14 @@ class Builder {
     return out;
   }
 
-  /** Whether the list at hand never has more than a few rows. */
-  private get few(): boolean {
-    return this.rows === "sequences" && this.options.capacity.sequences <= FEW_ROWS;
+  /** The most rows that the list at hand can have. */
+  private get capacity(): number {
+    const { tokens, sequences } = this.options.capacity;
+    return this.rows === "tokens" ? tokens : sequences;
   }
 
   private rowsOf(name: string, shape: Shape): Tensor {
-    return new Tensor(name, [this.options.capacity[this.rows], ...shape], "activation");
+    return new Tensor(name, [this.capacity, ...shape], "activation");
   }
 
   private parameter(name: string): Parameter {

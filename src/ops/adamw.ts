@@ -3,7 +3,7 @@ import { type Dispatch, defineKernel, dispatch, flatGrid } from "./kernel.ts";
 
 export const adamwKernel = defineKernel(
   "adamw",
-  { param: "update", m: "update", v: "update", grad: "read", metrics: "read", stopped: "read" },
+  { param: "update", m: "update", v: "update", grad: "read", metrics: "read vec4f", stopped: "read u32" },
   {
     count: "u32",
     slot: "u32",

@@ -7,7 +7,7 @@ const grid = ({ tokens, heads }: Record<keyof typeof DIMS, number>) => [ceilDiv(
 
 export const attentionForwardKernel = defineKernel(
   "attention_forward",
-  { out: "write", lse: "write", qkv: "read", spans: "read" },
+  { out: "write vec4f", lse: "write", qkv: "read vec4f", spans: "read vec2u" },
   DIMS,
   grid,
   "tokens C, tokens heads, tokens 3C, tokens 2",
@@ -15,7 +15,15 @@ export const attentionForwardKernel = defineKernel(
 
 export const attentionQueryBackwardKernel = defineKernel(
   "attention_query_backward",
-  { dqkv: "write", delta: "write", dout: "read", out: "read", lse: "read", qkv: "read", spans: "read" },
+  {
+    dqkv: "write vec4f",
+    delta: "write",
+    dout: "read vec4f",
+    out: "read vec4f",
+    lse: "read",
+    qkv: "read vec4f",
+    spans: "read vec2u",
+  },
   DIMS,
   grid,
   "tokens 3C, tokens heads, tokens C, tokens C, tokens heads, tokens 3C, tokens 2",
@@ -23,7 +31,7 @@ export const attentionQueryBackwardKernel = defineKernel(
 
 export const attentionKeyvalueBackwardKernel = defineKernel(
   "attention_keyvalue_backward",
-  { dqkv: "update", delta: "read", dout: "read", lse: "read", qkv: "read", spans: "read" },
+  { dqkv: "update vec4f", delta: "read", dout: "read vec4f", lse: "read", qkv: "read vec4f", spans: "read vec2u" },
   DIMS,
   grid,
   "tokens 3C, tokens heads, tokens C, tokens heads, tokens 3C, tokens 2",
@@ -31,7 +39,7 @@ export const attentionKeyvalueBackwardKernel = defineKernel(
 
 export const attentionCachedKernel = defineKernel(
   "attention_cached",
-  { out: "write", qkv: "read", cache: "read", places: "read" },
+  { out: "write vec4f", qkv: "read vec4f", cache: "read vec4f", places: "read vec2u" },
   { tokens: "u32", heads: "u32", head_size: "override", positions: "u32" },
   ({ tokens, heads }) => [tokens, heads, 1],
   "tokens C, tokens 3C, slots 2 heads positions head_size, tokens 2",

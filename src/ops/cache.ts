@@ -4,7 +4,7 @@ import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 export const cacheWriteKernel = defineKernel(
   "cache_write",
-  { cache: "update", qkv: "read", places: "read" },
+  { cache: "update", qkv: "read", places: "read vec2u" },
   { tokens: "u32", heads: "u32", head_size: "u32", positions: "u32" },
   ({ tokens, heads, head_size }) => [ceilDiv(heads * head_size, 64), tokens, 1],
   "slots 2 heads positions head_size, tokens 3C, tokens 2",

@@ -7,7 +7,7 @@ export const IGNORE_INDEX = -100;
 
 export const crossentropyForwardKernel = defineKernel(
   "crossentropy_forward",
-  { state: "update", logits: "read", targets: "read" },
+  { state: "update vec4f", logits: "read", targets: "read i32" },
   { rows: "u32", count: "u32", first: "u32" },
   ({ rows }) => [1, rows, 1],
   "rows 4, rows count, rows",
@@ -15,7 +15,7 @@ export const crossentropyForwardKernel = defineKernel(
 
 export const crossentropyLossKernel = defineKernel(
   "crossentropy_loss",
-  { metrics: "update", state: "read", targets: "read" },
+  { metrics: "update vec4f", state: "read vec4f", targets: "read i32" },
   { rows: "u32", slot: "u32", loss_scale: "f32" },
   () => [1, 1, 1],
   "slots 4, rows 4, rows",
@@ -23,7 +23,7 @@ export const crossentropyLossKernel = defineKernel(
 
 export const crossentropyBackwardKernel = defineKernel(
   "crossentropy_backward",
-  { dlogits: "write", logits: "read", state: "read", targets: "read" },
+  { dlogits: "write", logits: "read", state: "read vec4f", targets: "read i32" },
   { rows: "u32", count: "u32", first: "u32", loss_scale: "f32" },
   ({ rows, count }) => flatGrid(rows * count, 256),
   "rows count, rows count, rows 4, rows",

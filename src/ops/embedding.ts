@@ -4,7 +4,7 @@ import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf } from "./kernel
 
 export const embeddingForwardKernel = defineKernel(
   "embedding_forward",
-  { out: "update", wte: "read", wpe: "read", ids: "read", spans: "read" },
+  { out: "update", wte: "read u32", wpe: "read u32", ids: "read u32", spans: "read vec2u" },
   { tokens: "u32", cols: "u32", first: "u32", count: "u32", wte_half: "override", wpe_half: "override" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, count cols, positions cols, tokens, tokens 2",
@@ -12,7 +12,7 @@ export const embeddingForwardKernel = defineKernel(
 
 export const embeddingBackwardKernel = defineKernel(
   "embedding_backward",
-  { dwte: "update", dout: "read", ids: "read", sorted: "read", groups: "read" },
+  { dwte: "update", dout: "read", ids: "read u32", sorted: "read u32", groups: "read u32" },
   { unique: "u32", cols: "u32", first: "u32", count: "u32" },
   ({ unique, cols }) => [ceilDiv(cols, 64), unique, 1],
   "count cols, tokens cols, tokens, tokens, unique+1",
@@ -20,7 +20,7 @@ export const embeddingBackwardKernel = defineKernel(
 
 export const embeddingPositionBackwardKernel = defineKernel(
   "embedding_position_backward",
-  { dwpe: "update", dout: "read", starts: "read" },
+  { dwpe: "update", dout: "read", starts: "read u32" },
   { longest: "u32", cols: "u32", sequences: "u32" },
   ({ longest, cols }) => [ceilDiv(cols, 64), longest, 1],
   "positions cols, tokens cols, sequences+1",

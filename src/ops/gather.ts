@@ -4,7 +4,7 @@ import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 export const gatherForwardKernel = defineKernel(
   "gather_forward",
-  { out: "write", inp: "read", rows: "read" },
+  { out: "write", inp: "read", rows: "read u32" },
   { sequences: "u32", cols: "u32" },
   ({ sequences, cols }) => [ceilDiv(cols, 64), sequences, 1],
   "sequences cols, tokens cols, sequences",
@@ -12,7 +12,7 @@ export const gatherForwardKernel = defineKernel(
 
 export const gatherBackwardKernel = defineKernel(
   "gather_backward",
-  { dinp: "write", dout: "read", picked: "read" },
+  { dinp: "write", dout: "read", picked: "read u32" },
   { tokens: "u32", cols: "u32" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, sequences cols, tokens",

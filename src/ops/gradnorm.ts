@@ -20,7 +20,7 @@ export const gradnormPartialKernel = defineKernel(
 
 export const gradnormTotalKernel = defineKernel(
   "gradnorm_total",
-  { metrics: "update", stopped: "update", partial: "read" },
+  { metrics: "update vec4f", stopped: "update u32", partial: "read" },
   { count: "u32", slot: "u32" },
   () => [1, 1, 1],
   "slots 4, 1, count",

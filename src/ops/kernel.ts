@@ -8,12 +8,20 @@ import { expectShape, type Tensor } from "../tensor.ts";
 /** write: every element that is used later is made here; update: what was there counts as well. */
 export type Access = "write" | "update" | "read";
 
+/** The type of a binding's elements in WGSL; a word that holds two halves is a u32. */
+export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f";
+
+/** How a kernel uses a tensor, and as elements of which type it sees it: f32 where nothing else is said. */
+export type Binding = Access | `${Access} ${Element}`;
+
 /** The values that change from step to step; everything else is known when the plan is built. */
 export interface StepValues {
   /** Tokens in the batch, N. */
   tokens: number;
   /** Sequences in the batch, B. */
   sequences: number;
+  /** Sequences that take in one token each: the rows of a step of decoding, of which there are never many. */
+  slots: number;
   /** Different ids in the batch. */
   unique: number;
   /** Tokens of the longest sequence, T. */
@@ -32,6 +40,7 @@ export interface StepValues {
 export const NO_VALUES: StepValues = {
   tokens: 0,
   sequences: 0,
+  slots: 0,
   unique: 0,
   longest: 0,
   loss_scale: 0,
@@ -55,9 +64,10 @@ export type Grid = readonly [x: number, y: number, z: number];
 export interface Kernel<B extends string = string, D extends string = string> {
   readonly name: string;
   readonly bindings: Readonly<Record<B, Access>>;
+  readonly elements: Readonly<Record<B, Element>>;
   readonly dims: Readonly<Record<D, DimType>>;
-  /** Workgroups for resolved scalars. */
-  readonly grid: (dims: Record<D, number>) => Grid;
+  /** Workgroups for resolved scalars; null where WebGPU has several shaders to choose from, with a grid each. */
+  readonly grid: ((dims: Record<D, number>) => Grid) | null;
   /**
    * The tensors' shapes as the shader's header has them: "rows 3C, unique+1". A letter is one number throughout; a scalar
    * is the size of its axis, or, where that is the first one, at most that. Absent where strides say what is read.
@@ -65,25 +75,39 @@ export interface Kernel<B extends string = string, D extends string = string> {
   readonly shapes: string | undefined;
 }
 
-/** One entry of the plan. `tensors` are in the order of the kernel's bindings, `scalars` in that of its dims. */
+/**
+ * One entry of the plan. `tensors`, and how they are used, are in the order of the kernel's bindings, `scalars` in that of its
+ * dims.
+ */
 export interface Dispatch {
   readonly kernel: Kernel;
   readonly tensors: readonly Tensor[];
+  readonly access: readonly Access[];
   readonly scalars: readonly Scalar[];
 }
 
 export function defineKernel<B extends string, D extends string>(
   name: string,
-  bindings: Record<B, Access>,
+  bindings: Record<B, Binding>,
   dims: Record<D, DimType>,
-  grid: (dims: Record<D, number>) => Grid,
+  grid: ((dims: Record<D, number>) => Grid) | null,
   shapes?: string,
 ): Kernel<B, D> {
-  return { name, bindings, dims, grid, shapes };
+  const part = <T>(at: number, usual?: T) =>
+    Object.fromEntries(Object.entries<Binding>(bindings).map(([key, how]) => [key, how.split(" ")[at] ?? usual]));
+  return {
+    name,
+    bindings: part(0) as Record<B, Access>,
+    elements: part(1, "f32") as Record<B, Element>,
+    dims,
+    grid,
+    shapes,
+  };
 }
 
 /** Throws ShapeError for the first tensor that has not the shape that the kernel says. */
-function checkShapes({ name, bindings, dims, shapes }: Kernel, { tensors, scalars }: Omit<Dispatch, "kernel">): void {
+function checkShapes({ kernel, tensors, scalars }: Dispatch): void {
+  const { name, bindings, dims, shapes } = kernel;
   const given = new Map(Object.keys(dims).map((dim, i) => [dim, scalars[i]!]));
   const sizes = new Map<string, number>();
   shapes?.split(", ").forEach((shape, i) => {
@@ -105,12 +129,14 @@ function checkShapes({ name, bindings, dims, shapes }: Kernel, { tensors, scalar
 
 /**
  * A dispatch over tensors by the names of the kernel's bindings. A binding that may be in f16 has a scalar `<binding>_half`.
- * Throws ShapeError where a kernel would read halves as floats, or beyond a tensor.
+ * `access` says where this dispatch uses a tensor in another way than the kernel says. Throws ShapeError where a kernel would
+ * read halves as floats, or beyond a tensor.
  */
 export function dispatch<B extends string, D extends string>(
   kernel: Kernel<B, D>,
   tensors: Record<B, Tensor>,
   dims: Record<D, Scalar>,
+  access: Partial<Record<B, Access>> = {},
 ): Dispatch {
   for (const name of Object.keys(kernel.bindings) as B[]) {
     const isHalf = (dims as Record<string, Scalar>)[`${name}_half`] === 1;
@@ -123,10 +149,21 @@ export function dispatch<B extends string, D extends string>(
   const made: Dispatch = {
     kernel: kernel as unknown as Kernel,
     tensors: (Object.keys(kernel.bindings) as B[]).map((name) => tensors[name]),
+    access: Object.values<Access>({ ...kernel.bindings, ...access }),
     scalars: (Object.keys(kernel.dims) as D[]).map((name) => dims[name]),
   };
-  checkShapes(made.kernel, made);
+  checkShapes(made);
   return made;
+}
+
+/** The tensor of a dispatch at a binding of its kernel. */
+export function tensorAt({ kernel, tensors }: Dispatch, binding: string): Tensor {
+  return tensors[Object.keys(kernel.bindings).indexOf(binding)]!;
+}
+
+/** A scalar of a dispatch by its name. */
+export function scalarOf({ kernel, scalars }: Dispatch, dim: string): Scalar {
+  return scalars[Object.keys(kernel.dims).indexOf(dim)]!;
 }
 
 /** What `<binding>_half` is for a tensor: a constant of the pipeline, 1 where it is in f16. */

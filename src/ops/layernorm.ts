@@ -3,7 +3,7 @@ import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar } from "./k
 
 export const layernormForwardKernel = defineKernel(
   "layernorm_forward",
-  { out: "write", stats: "write", inp: "read", weight: "read", bias: "read" },
+  { out: "write", stats: "write vec2f", inp: "read", weight: "read", bias: "read" },
   { rows: "u32", cols: "u32", epsilon: "f32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows 2, rows cols, cols, cols",
@@ -11,7 +11,7 @@ export const layernormForwardKernel = defineKernel(
 
 export const layernormBackwardKernel = defineKernel(
   "layernorm_backward",
-  { dinp: "update", dout: "read", inp: "read", stats: "read", weight: "read" },
+  { dinp: "update", dout: "read", inp: "read", stats: "read vec2f", weight: "read" },
   { rows: "u32", cols: "u32", beta: "f32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows cols, rows cols, rows 2, cols",
@@ -19,7 +19,7 @@ export const layernormBackwardKernel = defineKernel(
 
 export const layernormParametersBackwardKernel = defineKernel(
   "layernorm_parameters_backward",
-  { dweight: "update", dbias: "update", dout: "read", inp: "read", stats: "read" },
+  { dweight: "update", dbias: "update", dout: "read", inp: "read", stats: "read vec2f" },
   { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 64), 1, 1],
   "cols, cols, rows cols, rows cols, rows 2",

@@ -6,10 +6,10 @@ import type { Tensor } from "../tensor.ts";
 import type { Dispatch, Scalar } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
 
-/** down [rows, r] = x A^T. `few`: there are never more than a few rows. */
-export function loraDown(down: Tensor, x: Tensor, A: Tensor, rows: Scalar, few = false): Dispatch {
+/** down [rows, r] = x A^T. */
+export function loraDown(down: Tensor, x: Tensor, A: Tensor, rows: Scalar): Dispatch {
   const [r, input] = A.shape as [number, number];
-  return matmul({ out: down, a: x, b: A, transB: true, m: rows, n: r, k: input, few });
+  return matmul({ out: down, a: x, b: A, transB: true, m: rows, n: r, k: input });
 }
 
 /** Where an adapter writes: columns column .. column + out of y [rows, width] (q, k and v share a matrix). */
@@ -19,15 +19,7 @@ export interface Columns {
 }
 
 /** y[:, column .. column + out] += scale * down B^T. */
-export function loraUp(
-  y: Tensor,
-  down: Tensor,
-  B: Tensor,
-  rows: Scalar,
-  scale: number,
-  at: Columns,
-  few = false,
-): Dispatch {
+export function loraUp(y: Tensor, down: Tensor, B: Tensor, rows: Scalar, scale: number, at: Columns): Dispatch {
   const [out, r] = B.shape as [number, number];
   return matmul({
     out: y,
@@ -41,7 +33,6 @@ export function loraUp(
     outOffset: at.column,
     alpha: scale,
     beta: 1,
-    few,
   });
 }
 

@@ -1,53 +1,33 @@
 /**
  * The matrix products x W, x W^T and x^T W, as one kernel with a row and a column stride for each operand (BLIS's form
- * of BLAS gemm), in two shapes of register block and one for a few rows; and the gradient of the bias.
+ * of BLAS gemm), of which every backend has several variants and chooses by shape; and the gradient of the bias.
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf, type Scalar } from "./kernel.ts";
 
-const BINDINGS = { out: "update", a: "read", b: "read", bias: "read" } as const;
-const DIMS = {
-  m: "u32",
-  n: "u32",
-  k: "u32",
-  out_offset: "u32",
-  out_row: "u32",
-  a_offset: "u32",
-  a_row: "u32",
-  a_col: "u32",
-  b_offset: "u32",
-  b_row: "u32",
-  b_col: "u32",
-  alpha: "f32",
-  beta: "f32",
-  has_bias: "u32",
-  b_half: "override",
-} as const;
-
-export const matmulWideKernel = defineKernel("matmul_wide", BINDINGS, DIMS, ({ m, n }) => [
-  ceilDiv(n, 64),
-  ceilDiv(m, 64),
-  1,
-]);
-export const matmulTallKernel = defineKernel("matmul_tall", BINDINGS, DIMS, ({ m, n }) => [
-  ceilDiv(n, 8),
-  ceilDiv(m, 128),
-  1,
-]);
-export const matmulFewKernel = defineKernel("matmul_few", BINDINGS, DIMS, ({ m, n, b_col }) => [
-  ceilDiv(n, b_col === 1 ? 16 : 64),
-  ceilDiv(m, 4),
-  1,
-]);
-/** The same kernels where beta is 0: what was in `out` does not count. */
-const writing = { ...BINDINGS, out: "write" } as const;
-const matmulWideWrite = { ...matmulWideKernel, bindings: writing };
-const matmulTallWrite = { ...matmulTallKernel, bindings: writing };
-const matmulFewWrite = { ...matmulFewKernel, bindings: writing };
-
-/** Results of at most this many columns go to the kernel whose lanes lie along the rows. */
-const TALL_COLUMNS = 16;
+export const matmulKernel = defineKernel(
+  "matmul",
+  { out: "update", a: "read", b: "read u32", bias: "read" },
+  {
+    m: "u32",
+    n: "u32",
+    k: "u32",
+    out_offset: "u32",
+    out_row: "u32",
+    a_offset: "u32",
+    a_row: "u32",
+    a_col: "u32",
+    b_offset: "u32",
+    b_row: "u32",
+    b_col: "u32",
+    alpha: "f32",
+    beta: "f32",
+    has_bias: "u32",
+    b_half: "override",
+  },
+  null,
+);
 
 export interface MatmulArguments {
   /** [m, n], rows `ldc` apart (default n), from element `outOffset` on. */
@@ -72,8 +52,6 @@ export interface MatmulArguments {
   beta?: number;
   /** [n], added to every row. */
   bias?: Tensor;
-  /** Whether there are never more than a few rows, as where a text is written token by token. */
-  few?: boolean;
 }
 
 function leading(name: string, given: number | undefined, columns: Scalar): number {
@@ -105,7 +83,7 @@ function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
 
 /** out = beta * out + bias + alpha * op(a) op(b), named as in BLAS gemm, row-major. */
 export function matmul(args: MatmulArguments): Dispatch {
-  const { out, a, b, m, n, k, transA = false, transB = false, bias, beta = 0, few = false } = args;
+  const { out, a, b, m, n, k, transA = false, transB = false, bias, beta = 0 } = args;
   const lda = leading("lda", args.lda, transA ? m : k);
   const ldb = leading("ldb", args.ldb, transB ? k : n);
   const ldc = args.ldc ?? n;
@@ -115,13 +93,8 @@ export function matmul(args: MatmulArguments): Dispatch {
   expectRoom("b", b, transB ? n : k, transB ? k : n, ldb, args.bOffset);
   if (transA) expectSameRows(k, a, b);
   else expectSameRows(m, out, a);
-  const [adding, writes] = few
-    ? [matmulFewKernel, matmulFewWrite]
-    : n <= TALL_COLUMNS
-      ? [matmulTallKernel, matmulTallWrite]
-      : [matmulWideKernel, matmulWideWrite];
   return dispatch(
-    beta === 0 ? writes : adding,
+    matmulKernel,
     // A kernel has a fixed number of bindings: where there is no bias, a stands in and is not read as one.
     { out, a, b, bias: bias ?? a },
     {
@@ -141,6 +114,7 @@ export function matmul(args: MatmulArguments): Dispatch {
       has_bias: bias ? 1 : 0,
       b_half: halfOf(b),
     },
+    beta === 0 ? { out: "write" } : {},
   );
 }
 

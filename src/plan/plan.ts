@@ -38,8 +38,7 @@ export function printProgram({ segments, memory }: Program): string {
   for (const segment of segments) {
     lines.push(`${segment.name}: ${segment.dispatches.length} dispatches`);
     for (const tensor of segment.clears) lines.push(`      clear  ${tensor.name} ${showShape(tensor.shape)}`);
-    for (const { kernel, tensors, scalars } of segment.dispatches) {
-      const access = Object.values(kernel.bindings);
+    for (const { kernel, tensors, access, scalars } of segment.dispatches) {
       const mark = { write: ">", update: "+", read: "<" };
       const bound = tensors.map(
         (t, i) =>

@@ -7,6 +7,7 @@ import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
+import { generateKernels } from "./kernels.mjs";
 import { buildSpamAssassin } from "./spam-assassin.mjs";
 import { buildTokenizer } from "./tokenizer.mjs";
 import { buildWeb } from "./web-build.mjs";
@@ -55,6 +56,7 @@ const common = {
 };
 
 mkdirSync("build", { recursive: true });
+await generateKernels();
 for (const [entry, target] of [
   ["assembly/data/index.ts", "release"],
   ["assembly/kernels/index.ts", "kernels"],

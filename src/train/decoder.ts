@@ -5,7 +5,7 @@
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
-import type { StepValues } from "../ops/kernel.ts";
+import { NO_VALUES } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { Weights } from "./weights.ts";
@@ -16,9 +16,6 @@ export interface Stretch {
   position: number;
   ids: ArrayLike<number>;
 }
-
-/** Step values that a decoder has no use for. */
-const IDLE = { unique: 0, longest: 0, loss_scale: 0, slot: 0, decay: 1, step_size: 0, correction2: 1 };
 
 export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
@@ -134,7 +131,7 @@ export class Decoder extends Weights<DecoderPlan> {
     }
     more((tensor, values) => view(tensor).set(values));
     this.session.write(inputs.root, this.staging);
-    this.session.run(segments, { ...IDLE, tokens: n, sequences } satisfies StepValues);
+    this.session.run(segments, { ...NO_VALUES, tokens: n, sequences, slots: sequences });
   }
 
   /** Kernels do not check. */

@@ -8,7 +8,7 @@ import { type Batch, packBatch } from "../model/batch.ts";
 import { buildPlan, type Capacity, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
-import type { StepValues } from "../ops/kernel.ts";
+import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Piece } from "../tensor.ts";
 import { Weights } from "./weights.ts";
@@ -39,8 +39,6 @@ export interface BatchResult {
 }
 
 const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
-
-const IDLE: Pick<StepValues, "decay" | "step_size" | "correction2"> = { decay: 1, step_size: 0, correction2: 1 };
 
 /** What the losses of the rows that count are multiplied with; where none counts, the loss is 0 and not 0 / 0. */
 const meanOf = (counted: number) => 1 / Math.max(1, counted);
@@ -190,7 +188,7 @@ export class Engine extends Weights<ModelPlan> {
   private submit(
     segments: readonly SegmentName[],
     batch: Batch,
-    update: (typeof IDLE & { loss_scale: number }) | null,
+    update: Pick<StepValues, "loss_scale" | "decay" | "step_size" | "correction2"> | null,
   ): number {
     const { batch: inputs, capacity, spec, cut } = this.plan;
     const { counted, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
@@ -206,7 +204,7 @@ export class Engine extends Weights<ModelPlan> {
       this.session.write(cut.tensor, trunk);
     }
     this.slot = (this.slot + 1) % SLOTS;
-    this.session.run(segments, { ...values, ...IDLE, loss_scale: meanOf(counted), ...update, slot: this.slot });
+    this.session.run(segments, { ...NO_VALUES, ...values, loss_scale: meanOf(counted), ...update, slot: this.slot });
     return this.slot;
   }
 

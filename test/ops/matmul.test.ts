@@ -1,5 +1,7 @@
 import * as assert from "uvu/assert";
 import { ShapeError } from "../../src/errors.ts";
+import { floatToHalf } from "../../src/half.ts";
+import type { Scalar } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertSameBits } from "../border.ts";
@@ -30,12 +32,13 @@ test("the reference's gradients, which are products too, are those of its functi
   assertGradient("b", () => dot(product(), dout), b, db);
 });
 
-/** A product on the device and its twin in the reference. */
+/** A product on the device and its twin in the reference; `rows` says how the device is told the number of rows. */
 function compare(
   c: OpCase,
   name: string,
   args: Omit<MatmulArguments, "m" | "k"> & { m: number; k: number },
   tolerance = PRODUCT,
+  rows: Scalar = args.m,
 ): void {
   const { out, a, b, bias, ...rest } = args;
   const expected = gemm({
@@ -46,7 +49,7 @@ function compare(
     ...(bias ? { bias: c.data(bias) } : {}),
   });
   const { m, n, ldc = n, outOffset = 0 } = args;
-  c.run(matmul(args));
+  c.run(matmul({ ...args, m: rows }));
   c.expect(name, out, expected.subarray(0, outOffset + (m - 1) * ldc + n), tolerance);
 }
 
@@ -73,17 +76,19 @@ for (const { transA, transB } of TRANSPOSITIONS)
 
 for (const dtype of ["f32", "f16"])
   for (const transB of [false, true])
-    test(`a few rows, b${transB ? "^T" : ""} in ${dtype}; a row has the same bits in any number of them`, async () => {
-      const c = new OpCase(9);
-      const a = c.random("a", [11 * 400]);
-      const b = dtype === "f16" ? c.halves("b", [130 * 401]) : c.random("b", [130 * 401]);
-      const bias = c.random("bias", [130]);
+    test(`rows of slots, b${transB ? "^T" : ""} in ${dtype}; a row has the same bits in any number of them`, async () => {
       let at = 0;
-      const twins: [number, number, number, Tensor][] = [];
-      for (const m of [1, 2, 3, 4, 5, 9, 11])
+      for (const m of [1, 2, 3, 4, 5, 9, 11]) {
+        const [c, single] = [new OpCase(9), new OpCase(10)];
+        const b = dtype === "f16" ? c.halves("b", [130 * 401]) : c.random("b", [130 * 401]);
+        const sameB = dtype === "f16" ? floatToHalf(Float32Array.from(c.data(b))) : Float32Array.from(c.data(b));
+        const singleB = single.of("b", b.shape, sameB);
+        const bias = c.random("bias", [130]);
+        const [all, last]: [Tensor[], Tensor[]] = [[], []];
         for (const n of [1, 3, 8, 15, 16, 17, 65, 130]) {
           at++;
           const k = at % 9 === 0 ? 400 : SIZES[(5 * at) % SIZES.length]!;
+          const a = c.random("a", [m + 1, k], 1, m * k);
           const beta = at % 3 === 0 ? 1 : 0;
           // A part of wider rows, on both sides.
           const [ldc, outOffset] = at % 4 === 0 ? [n + 5, 3] : [n, 0];
@@ -91,41 +96,42 @@ for (const dtype of ["f32", "f16"])
           const out = beta || ldc > n ? c.random("out", size) : c.blank("out", size);
           const withBias = at % 2 === 0 ? { bias: bias.view("bias", [n], 0) } : {};
           const place = { ldc, outOffset, bOffset: at % 5 === 0 ? 4 : 0 };
-          const args = { out, a, b, m, n, k, transB, beta, alpha: 0.5, few: true, ...place, ...withBias };
-          compare(c, `${m} x ${n} x ${k}`, args);
-          const [all, last] = [c.blank("all", [m, n]), c.blank("last", [1, n])];
-          const same = { a, b, n, k, transB, few: true };
-          c.run(matmul({ ...same, out: all, m }), matmul({ ...same, out: last, m: 1, aOffset: (m - 1) * k }));
-          twins.push([m, n, k, all], [1, n, k, last]);
+          const args = { out, a, b, m, n, k, transB, beta, alpha: 0.5, ...place, ...withBias };
+          compare(c, `${m} x ${n} x ${k}`, args, PRODUCT, "slots");
+          all.push(c.blank("all", [m + 1, n]));
+          c.run(matmul({ a, b, n, k, transB, out: all.at(-1)!, m: "slots" }));
+          const row = single.of("a", [1, k], Float32Array.from(c.data(a).subarray((m - 1) * k, m * k)));
+          last.push(single.blank("last", [1, n]));
+          single.run(matmul({ a: row, b: singleB, n, k, transB, out: last.at(-1)!, m: "slots" }));
         }
-      await c.check();
-      for (const device of DEVICE_NAMES) {
-        const found = await c.results(
-          {},
-          twins.map(([, , , tensor]) => tensor),
-          device,
-        );
-        for (let i = 0; i < twins.length; i += 2) {
-          const [m, n, k] = twins[i]!;
-          assertSameBits(`${m} x ${n} x ${k} on ${device}`, found[i + 1]!, found[i]!.slice((m - 1) * n));
+        await c.check({ slots: m });
+        for (const device of DEVICE_NAMES) {
+          const [found, rows] = await Promise.all([
+            c.results({ slots: m }, all, device),
+            single.results({ slots: 1 }, last, device),
+          ]);
+          found.forEach((whole, i) => {
+            const n = rows[i]!.length;
+            assertSameBits(`${m} x ${n} on ${device}`, rows[i]!, whole.slice((m - 1) * n, m * n));
+          });
         }
       }
     });
 
-test("a few rows: b in f16 gives the bits of the same numbers in f32, whatever the depth", async () => {
+test("rows of slots: b in f16 gives the bits of the same numbers in f32, whatever the depth", async () => {
   const c = new OpCase(10);
-  const [a, half] = [c.random("a", [3 * 11]), c.halves("half", [7 * 11])];
+  const half = c.halves("half", [7 * 11]);
   const b = c.of("b", half.shape, Float32Array.from(c.data(half)));
   const pairs: Tensor[] = [];
   for (const transB of [false, true])
     for (let k = 1; k <= 11; k++) {
       const [one, two] = [c.blank(`${k}, ${transB}`, [3, 7]), c.blank("in f16", [3, 7])];
-      const rest = { a, m: 3, n: 7, k, transB, few: true };
+      const rest = { a: c.random("a", [3, k]), m: "slots", n: 7, k, transB } as const;
       c.run(matmul({ ...rest, out: one, b }), matmul({ ...rest, out: two, b: half }));
       pairs.push(one, two);
     }
   for (const device of DEVICE_NAMES) {
-    const found = await c.results({}, pairs, device);
+    const found = await c.results({ slots: 3 }, pairs, device);
     for (let i = 0; i < found.length; i += 2)
       assertSameBits(`${pairs[i]!.name} on ${device}`, found[i + 1]!, found[i]!);
   }

@@ -10,44 +10,6 @@
 // Grid: (ceil(n / 8), ceil(m / 128)). One invocation makes 4 rows x 8 columns in registers; neighbours in x own
 // neighbouring rows, so that a rank-8 adapter keeps every lane busy. Reference: BLAS gemm, with BLIS's strides.
 
-struct Dims {
-  m: u32, n: u32, k: u32,
-  out_offset: u32, out_row: u32,
-  a_offset: u32, a_row: u32, a_col: u32,
-  b_offset: u32, b_row: u32, b_col: u32,
-  alpha: f32, beta: f32, has_bias: u32,
-}
-
-override b_half: u32;
-
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<u32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<uniform> dims: Dims;
-
-fn right(at: u32) -> f32 {
-  if (b_half != 0u) {
-    return unpack2x16float(b[at >> 1u])[at & 1u];
-  }
-  return bitcast<f32>(b[at]);
-}
-
-fn store(row: u32, col: u32, sum: f32) {
-  if (row >= dims.m || col >= dims.n) {
-    return;
-  }
-  let at = dims.out_offset + row * dims.out_row + col;
-  var value = dims.alpha * sum;
-  if (dims.has_bias != 0u) {
-    value += bias[col];
-  }
-  if (dims.beta != 0.0) {
-    value += dims.beta * out[at];
-  }
-  out[at] = value;
-}
-
 fn store_row(row: u32, col: u32, low: vec4f, high: vec4f) {
   store(row, col, low.x);
   store(row, col + 1u, low.y);
@@ -76,8 +38,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var high0 = vec4f(); var high1 = vec4f(); var high2 = vec4f(); var high3 = vec4f();
 
   for (var k = 0u; k < dims.k; k++) {
-    let x = vec4f(right(b_low.x), right(b_low.y), right(b_low.z), right(b_low.w));
-    let y = vec4f(right(b_high.x), right(b_high.y), right(b_high.z), right(b_high.w));
+    let x = vec4f(b_at(b_low.x), b_at(b_low.y), b_at(b_low.z), b_at(b_low.w));
+    let y = vec4f(b_at(b_high.x), b_at(b_high.y), b_at(b_high.z), b_at(b_high.w));
     let a0 = a[a_at.x];
     low0 += a0 * x; high0 += a0 * y;
     let a1 = a[a_at.y];

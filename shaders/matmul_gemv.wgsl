@@ -13,22 +13,6 @@
 // times eight columns and 8 parts. Then a lane adds up the parts of a column: one barrier in all, of which a software driver
 // does not have many in a millisecond. A sum's order does not depend on m. Reference: BLAS gemv, with BLIS's strides.
 
-struct Dims {
-  m: u32, n: u32, k: u32,
-  out_offset: u32, out_row: u32,
-  a_offset: u32, a_row: u32, a_col: u32,
-  b_offset: u32, b_row: u32, b_col: u32,
-  alpha: f32, beta: f32, has_bias: u32,
-}
-
-override b_half: u32;
-
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<u32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<uniform> dims: Dims;
-
 const LANES = 64u;
 const ROWS = 4u;
 /** Lanes side by side where columns are. */
@@ -38,28 +22,6 @@ const PARTS = 8u;
 const OWN = 8u;
 /** Each lane's sums of four rows, a column behind the other. */
 var<workgroup> partial: array<vec4f, OWN * LANES>;
-
-fn right(at: u32) -> f32 {
-  if (b_half != 0u) {
-    return unpack2x16float(b[at >> 1u])[at & 1u];
-  }
-  return bitcast<f32>(b[at]);
-}
-
-fn store(row: u32, col: u32, sum: f32) {
-  if (row >= dims.m || col >= dims.n) {
-    return;
-  }
-  let at = dims.out_offset + row * dims.out_row + col;
-  var value = dims.alpha * sum;
-  if (dims.has_bias != 0u) {
-    value += bias[col];
-  }
-  if (dims.beta != 0.0) {
-    value += dims.beta * out[at];
-  }
-  out[at] = value;
-}
 
 fn store_rows(row: u32, col: u32, first: u32, parts: u32, next: u32) {
   var sum = partial[first];
@@ -79,12 +41,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let rows = dims.a_offset + min(row + vec4u(0u, 1u, 2u, 3u), vec4u(dims.m - 1u)) * dims.a_row;
   if (dims.b_col == 1u) {
     let col = group.x * COLUMNS + lane % COLUMNS;
-    let b_at = dims.b_offset + min(col, dims.n - 1u);
+    let b_column = dims.b_offset + min(col, dims.n - 1u);
     let parts = LANES / COLUMNS;
     var sum = vec4f();
     for (var k = lane / COLUMNS; k < dims.k; k += parts) {
       let x = rows + k * dims.a_col;
-      sum += right(b_at + k * dims.b_row) * vec4f(a[x.x], a[x.y], a[x.z], a[x.w]);
+      sum += b_at(b_column + k * dims.b_row) * vec4f(a[x.x], a[x.y], a[x.z], a[x.w]);
     }
     partial[lane] = sum;
     workgroupBarrier();
@@ -103,14 +65,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let x = rows + k * dims.a_col;
     let left = vec4f(a[x.x], a[x.y], a[x.z], a[x.w]);
     let b_row = k * dims.b_row;
-    sum0 += right(low.x + b_row) * left;
-    sum1 += right(low.y + b_row) * left;
-    sum2 += right(low.z + b_row) * left;
-    sum3 += right(low.w + b_row) * left;
-    sum4 += right(high.x + b_row) * left;
-    sum5 += right(high.y + b_row) * left;
-    sum6 += right(high.z + b_row) * left;
-    sum7 += right(high.w + b_row) * left;
+    sum0 += b_at(low.x + b_row) * left;
+    sum1 += b_at(low.y + b_row) * left;
+    sum2 += b_at(low.z + b_row) * left;
+    sum3 += b_at(low.w + b_row) * left;
+    sum4 += b_at(high.x + b_row) * left;
+    sum5 += b_at(high.y + b_row) * left;
+    sum6 += b_at(high.z + b_row) * left;
+    sum7 += b_at(high.w + b_row) * left;
   }
   partial[lane] = sum0;
   partial[LANES + lane] = sum1;
