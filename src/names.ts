@@ -49,6 +49,20 @@ const SITES = {
 /** The targets of a block, in the order of the forward pass. */
 const IN_BLOCK = Object.keys(SITES) as (keyof typeof SITES)[];
 
+/** The matrices of a block, in the order of the forward pass, and the adapters beside each: where, from which multiple of C on. */
+export const ADAPTERS = {
+  "attn.c_attn": [
+    ["attn.c_attn", 0],
+    ["attn.q", 0],
+    ["attn.k", 1],
+    ["attn.v", 2],
+  ],
+  "attn.c_proj": [["attn.o", 0]],
+  "mlp.c_fc": [["mlp.fc", 0]],
+  "mlp.c_proj": [["mlp.proj", 0]],
+} as const satisfies Record<string, readonly (readonly [site: string, column: number])[]>;
+export type Matrix = keyof typeof ADAPTERS;
+
 /** The site of a target: `h.3.attn.q`, or `head` (whatever the layer). Its tensors are `lora.<site>.A` and `.B`. */
 export function loraSite(target: Target, layer: number): string {
   return target === "head" ? "head" : `h.${layer}.${SITES[target]}`;

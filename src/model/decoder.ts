@@ -11,20 +11,15 @@ import { attentionCached } from "../ops/attention.ts";
 import { cacheShape, cacheWrite } from "../ops/cache.ts";
 import { crossentropyForward } from "../ops/crossentropy.ts";
 import { embeddingForward } from "../ops/embedding.ts";
-import { gatherForward } from "../ops/gather.ts";
-import { geluForward } from "../ops/gelu.ts";
-import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
-import { layernormForward } from "../ops/layernorm.ts";
-import { loraDown, loraUp } from "../ops/lora.ts";
-import { matmul } from "../ops/matmul.ts";
-import { residualForward } from "../ops/residual.ts";
+import { MAX_GROUPS } from "../ops/kernel.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
-import { type Shape, Tensor, VIEW_ALIGN } from "../tensor.ts";
+import { Tensor } from "../tensor.ts";
 import { inputViews } from "./batch.ts";
-import { ADAPTERS, type Capacity, type Stage } from "./gpt2.ts";
-import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
-import { type ModelSpec, scalesOf } from "./trainable.ts";
+import type { Capacity } from "./gpt2.ts";
+import { Layers, type Rows, rowsOf } from "./layers.ts";
+import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
+import type { ModelSpec } from "./trainable.ts";
 
 export interface DecoderOptions {
   /** Of a language model. */
@@ -78,9 +73,6 @@ export function buildDecoder(options: DecoderOptions): DecoderPlan {
   return new Builder(options).build();
 }
 
-/** What a row of a list is: a token, or the one token that a sequence takes in. */
-type Rows = "tokens" | "slots";
-
 /** The residual stream before the last block's attention, and what its attention made. */
 interface Through {
   x: Tensor;
@@ -89,15 +81,11 @@ interface Through {
 
 class Builder {
   private readonly parameters: Parameters;
-  private readonly scales: ReadonlyMap<string, number>;
   private readonly inputs: DecoderInputs;
   private readonly caches: Tensor[];
   private readonly logits: Tensor;
   private readonly losses: Tensor;
   private readonly segments: Segment[] = [];
-  private list: Dispatch[] = [];
-  /** The rows that the list at hand works on. */
-  private rows: Rows = "tokens";
   private readonly C: number;
 
   constructor(private readonly options: DecoderOptions) {
@@ -105,7 +93,6 @@ class Builder {
     const { n_embd, n_head, n_layer, n_positions, vocab_size } = spec.config;
     this.C = n_embd;
     this.parameters = makeParameters(spec, false, maxBinding, () => true, options.lent);
-    this.scales = scalesOf(spec);
     const { tokens, sequences } = capacity;
     this.inputs = inputViews({
       ids: [tokens],
@@ -123,159 +110,73 @@ class Builder {
   build(): DecoderPlan {
     const { spec, capacity } = this.options;
     const { inputs, parameters, logits, losses } = this;
-    const all = this.record("prefill", "tokens", () => this.blocks());
-    this.record("next", "slots", () => this.head(this.last({ x: this.gather(all.x), att: this.gather(all.att) })));
-    this.record("score", "tokens", () => this.score(this.last(all)));
-    this.record("decode", "slots", () => this.head(this.last(this.blocks())));
+    const tokens: Rows = { count: "tokens", capacity: capacity.tokens };
+    const slots: Rows = { count: "slots", capacity: capacity.sequences };
+    const [prefill, next] = [this.list("prefill"), this.list("next")];
+    const all = this.blocks(prefill, tokens);
+    const gather = (x: Tensor) => next.gather(x, inputs.rows, slots);
+    this.head(next, slots, this.last(next, slots, { x: gather(all.x), att: gather(all.att) }));
+    const score = this.list("score");
+    this.score(score, tokens, this.last(score, tokens, all));
+    const decode = this.list("decode");
+    this.head(decode, slots, this.last(decode, slots, this.blocks(decode, slots)));
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
     const memory = planMemory(this.segments, [...weights, inputs.root]);
     return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses };
   }
 
-  private record<T>(name: Segment["name"], rows: Rows, body: () => T): T {
-    this.rows = rows;
-    this.list = [];
-    this.segments.push({ name, clears: [], dispatches: this.list });
-    return body();
+  /** Layers of a segment of their own. */
+  private list(name: Segment["name"]): Layers {
+    const segment: Segment = { name, clears: [], dispatches: [] };
+    this.segments.push(segment);
+    return new Layers(this.options.spec, this.parameters, segment.dispatches);
   }
 
   /** The embedding and all blocks, the last one up to its attention. */
-  private blocks(): Through {
+  private blocks(f: Layers, rows: Rows): Through {
     // A decode takes in one token a sequence: only so many rows of them.
-    const rows = this.capacity;
-    const part = (t: Tensor) => t.view(t.name, [rows, ...t.shape.slice(1)], 0);
+    const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
     const [ids, spans, places] = [part(this.inputs.ids), part(this.inputs.spans), part(this.inputs.places)];
-    let x = this.rowsOf("embed", [this.C]);
-    this.list.push(...embeddingForward(x, this.parameter("wte.weight").pieces, this.tensor("wpe.weight"), ids, spans));
+    let x = rowsOf("embed", rows, [this.C]);
+    f.emit(...embeddingForward(x, f.parameter("wte.weight").pieces, f.tensor("wpe.weight"), ids, spans));
     for (let l = 0; ; l++) {
-      const qkv = this.linear(l, "attn.c_attn", this.layernorm(`h.${l}.ln_1`, x), 3 * this.C);
-      const att = this.rowsOf("att", [this.C]);
+      const qkv = f.linear(l, "attn.c_attn", f.layernorm(`h.${l}.ln_1`, x, rows).out, rows).out;
+      const att = rowsOf("att", rows, [this.C]);
       const cache = this.caches[l]!;
-      this.list.push(cacheWrite(cache, qkv, places), attentionCached(att, qkv, cache, places));
+      f.emit(cacheWrite(cache, qkv, places), attentionCached(att, qkv, cache, places));
       if (l === this.caches.length - 1) return { x, att };
-      x = this.behindAttention(l, { x, att });
+      x = this.behindAttention(f, rows, l, { x, att });
     }
   }
 
   /** The rest of the last block, and the final norm. */
-  private last(through: Through): Tensor {
-    return this.layernorm("ln_f", this.behindAttention(this.caches.length - 1, through));
+  private last(f: Layers, rows: Rows, through: Through): Tensor {
+    return f.layernorm("ln_f", this.behindAttention(f, rows, this.caches.length - 1, through), rows).out;
   }
 
-  private behindAttention(l: number, { x, att }: Through): Tensor {
-    const { C } = this;
-    const x1 = this.add(`x.${l}.mid`, x, this.linear(l, "attn.c_proj", att, C));
-    const fch = this.linear(l, "mlp.c_fc", this.layernorm(`h.${l}.ln_2`, x1), 4 * C);
-    const fcg = this.rowsOf("fcg", [4 * C]);
-    this.list.push(geluForward(fcg, fch, this.rows));
-    return this.add(`block.${l}`, x1, this.linear(l, "mlp.c_proj", fcg, C));
+  private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
+    const attProj = f.linear(l, "attn.c_proj", att, rows);
+    const x1 = f.residual(rowsOf(`x.${l}.mid`, rows, [this.C]), x, attProj.out, rows);
+    const fc = f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows);
+    const proj = f.linear(l, "mlp.c_proj", f.gelu(fc.out, rows), rows);
+    return f.residual(rowsOf(`block.${l}`, rows, [this.C]), x1, proj.out, rows);
   }
 
   /** Logits [S, V] from the final norm [S, C], by the pieces of the token table. */
-  private head(norm: Tensor): void {
-    const V = this.logits.shape[1]!;
-    const down = this.headDown(norm);
-    for (const { tensor, first } of this.parameter("wte.weight").pieces)
-      this.logitsOf(this.logits, norm, down, tensor, first, { width: V, column: first });
+  private head(f: Layers, rows: Rows, norm: Tensor): void {
+    const head = f.head(norm, rows);
+    const width = this.logits.shape[1]!;
+    for (const piece of f.headPieces(head, Infinity))
+      f.logits(head, piece, this.logits, { width, column: piece.first });
   }
 
   /** Losses [N, 4] from the final norm [N, C], by pieces of the vocabulary. */
-  private score(norm: Tensor): void {
-    const down = this.headDown(norm);
-    const most = Math.min(this.options.maxBinding, LOGITS_BYTES) / 4 / this.options.capacity.tokens;
-    const count = Math.max(VIEW_ALIGN, Math.floor(most / VIEW_ALIGN) * VIEW_ALIGN);
-    for (const { tensor, first } of this.parameter("wte.weight").pieces)
-      for (let row = 0; row < tensor.shape[0]!; row += count) {
-        const rows = Math.min(count, tensor.shape[0]! - row);
-        const weight = tensor.view(`${tensor.name}+${row}`, [rows, this.C], row * this.C);
-        const logits = this.rowsOf("logits", [rows]);
-        this.logitsOf(logits, norm, down, weight, first + row, { width: rows, column: 0 });
-        this.list.push(crossentropyForward(this.losses, logits, this.inputs.targets, this.rows, first + row));
-      }
-  }
-
-  private headDown(norm: Tensor): Tensor | null {
-    const A = this.parameters.all.get("lora.head.A");
-    return A ? this.down("head", norm, only(A)) : null;
-  }
-
-  /** Logits of the classes from `first` on, whose rows of the token table are `weight`. */
-  private logitsOf(
-    out: Tensor,
-    norm: Tensor,
-    down: Tensor | null,
-    weight: Tensor,
-    first: number,
-    at: { width: number; column: number },
-  ): void {
-    const [n, k] = weight.shape as [number, number];
-    const place = { ldc: at.width, outOffset: at.column };
-    this.list.push(matmul({ out, a: norm, b: weight, transB: true, m: this.rows, n, k, ...place }));
-    if (!down) return;
-    const r = down.shape[1]!;
-    const B = this.tensor("lora.head.B").view(`lora.head.B+${first}`, [n, r], first * r);
-    this.list.push(loraUp(out, down, B, this.rows, this.scales.get("head")!, at));
-  }
-
-  /** y = x W + b, and every adapter beside W. */
-  private linear(l: number, stage: Stage, x: Tensor, width: number): Tensor {
-    const name = `h.${l}.${stage}`;
-    const y = this.rowsOf(name, [width]);
-    const [b, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    this.list.push(matmul({ out: y, a: x, b, m: this.rows, n: width, k: x.shape[1]!, bias }));
-    for (const [adapter, column] of ADAPTERS[stage]!) {
-      const site = `h.${l}.${adapter}`;
-      const A = this.parameters.all.get(`lora.${site}.A`);
-      if (!A) continue;
-      const B = this.tensor(`lora.${site}.B`);
-      const at = { width, column: column * this.C };
-      this.list.push(loraUp(y, this.down(site, x, only(A)), B, this.rows, this.scales.get(site)!, at));
+  private score(f: Layers, rows: Rows, norm: Tensor): void {
+    const head = f.head(norm, rows);
+    for (const piece of f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES))) {
+      const logits = rowsOf("logits", rows, [piece.weight.shape[0]!]);
+      f.logits(head, piece, logits);
+      f.emit(crossentropyForward(this.losses, logits, this.inputs.targets, rows.count, piece.first));
     }
-    return y;
-  }
-
-  private down(site: string, x: Tensor, A: Tensor): Tensor {
-    const down = this.rowsOf(`lora.${site}.down`, [A.shape[0]!]);
-    this.list.push(loraDown(down, x, A, this.rows));
-    return down;
-  }
-
-  private layernorm(name: string, x: Tensor): Tensor {
-    const out = this.rowsOf(name, [this.C]);
-    const stats = this.rowsOf(`${name}.stats`, [2]);
-    const [weight, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    const { layer_norm_epsilon } = this.options.spec.config;
-    this.list.push(layernormForward(out, stats, x, weight, bias, this.rows, layer_norm_epsilon));
-    return out;
-  }
-
-  private add(name: string, a: Tensor, b: Tensor): Tensor {
-    const out = this.rowsOf(name, [this.C]);
-    this.list.push(residualForward(out, a, b, this.rows));
-    return out;
-  }
-
-  private gather(x: Tensor): Tensor {
-    const out = this.rowsOf(`${x.name}.picked`, [this.C]);
-    this.list.push(gatherForward(out, x, this.inputs.rows));
-    return out;
-  }
-
-  /** The most rows that the list at hand can have. */
-  private get capacity(): number {
-    const { tokens, sequences } = this.options.capacity;
-    return this.rows === "tokens" ? tokens : sequences;
-  }
-
-  private rowsOf(name: string, shape: Shape): Tensor {
-    return new Tensor(name, [this.capacity, ...shape], "activation");
-  }
-
-  private parameter(name: string): Parameter {
-    return this.parameters.all.get(name)!;
-  }
-
-  private tensor(name: string): Tensor {
-    return only(this.parameter(name));
   }
 }

@@ -1,7 +1,7 @@
 /** A model's tensors and which of them learn: the one place that knows the four modes. */
 import type { GPT2Config, LoraConfig, Mode, TaskConfig, WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { baseShapes, headShapes, loraShapes, loraSites } from "../names.ts";
+import { ADAPTERS, baseShapes, headShapes, loraShapes, loraSites } from "../names.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 
 /** Everything that decides which tensors a model has and which of them learn. */
@@ -75,4 +75,75 @@ export function trainableCount(spec: ModelSpec): number {
 /** The factor of each adapter, by its site. */
 export function scalesOf({ config, lora }: ModelSpec): Map<string, number> {
   return new Map((lora ? loraSites(config, lora) : []).map(({ site, scale }) => [site, scale]));
+}
+
+/** What learns in a block, in the order of the forward pass. */
+const STAGES = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
+
+/** The first stage of block l; that of block n_layer is ln_f. */
+const blockStage = (l: number) => 1 + l * STAGES.length;
+
+const headStage = ({ config }: ModelSpec) => blockStage(config.n_layer) + 1;
+
+/** The stage of a parameter in the order of the forward pass: 0 the embedding, then six a block, ln_f, the head. */
+function stageOf(name: string, spec: ModelSpec): number {
+  const head = headStage(spec);
+  const site = name.replace(/^lora\./, "");
+  if (site.startsWith("wte.") || site.startsWith("wpe.")) return 0;
+  if (site.startsWith("ln_f.")) return head - 1;
+  if (site.startsWith("head")) return head;
+  const [, block, rest] = /^h\.(\d+)\.(.*)$/.exec(site)!;
+  const adapters: Partial<Record<string, readonly (readonly [string, number])[]>> = ADAPTERS;
+  const stage = STAGES.findIndex(
+    (s) => rest!.startsWith(`${s}.`) || adapters[s]?.some(([adapter]) => rest!.startsWith(`${adapter}.`)),
+  );
+  return blockStage(Number(block)) + stage;
+}
+
+/** The lowest stage in which something learns. */
+function lowestStage(spec: ModelSpec): number {
+  const learning = parameterList(spec).filter(({ learns }) => learns);
+  return Math.min(...learning.map(({ name }) => stageOf(name, spec)));
+}
+
+/** Tells of a parameter whether something learns that the forward pass meets before it, so that gradients go on behind it. */
+export function learnsBefore(spec: ModelSpec): (name: string) => boolean {
+  const lowest = lowestStage(spec);
+  return (name) => lowest < stageOf(name, spec);
+}
+
+/**
+ * Number of blocks below the lowest thing that learns, all frozen: n_layer where nothing but the head of a classifier
+ * learns. 0 for a language model: its head is its embedding.
+ */
+export function frozenBlocks(spec: ModelSpec): number {
+  if (spec.task.objective === "lm") return 0;
+  const { n_layer } = spec.config;
+  const lowest = lowestStage(spec);
+  if (lowest >= headStage(spec)) return n_layer;
+  return Math.max(0, Math.min(n_layer - 1, Math.floor((lowest - 1) / STAGES.length)));
+}
+
+/** Half of a model whose frozenBlocks() are not 0, or all of it. */
+export interface Part {
+  /** Its blocks: `first` .. `end` - 1. A top without blocks begins at n_layer, with the head. */
+  first: number;
+  end: number;
+  /** The name of the tensor at which the model is cut; null where it is whole. */
+  cut: string | null;
+  has: (parameter: string) => boolean;
+}
+
+/** The trunk is everything below the lowest block that learns, or below the head; the top is the rest. */
+export function partOf(spec: ModelSpec, part?: "trunk" | "top"): Part {
+  const { n_layer } = spec.config;
+  if (!part) return { first: 0, end: n_layer, cut: null, has: () => true };
+  const frozen = frozenBlocks(spec);
+  const border = frozen === n_layer ? headStage(spec) : blockStage(frozen);
+  return {
+    first: part === "top" ? frozen : 0,
+    end: part === "trunk" ? frozen : n_layer,
+    cut: frozen === n_layer ? "final_norm" : `block.${frozen - 1}`,
+    has: (name) => stageOf(name, spec) < border === (part === "trunk"),
+  };
 }
