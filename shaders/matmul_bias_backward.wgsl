@@ -3,7 +3,7 @@
 //   dbias[j] += sum_i dout[i, j]
 //
 //   dbias  (accumulates)  [cols]
-//   dout   (read)         [rows, cols], element [i, j] at dout_offset + i * dout_row + j
+//   dout   (read)         [rows, cols]
 //
 // Grid: ceil(cols / 64); one invocation a column, rows in order. Reference: llm.c matmul_backward.
 
@@ -15,7 +15,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   var sum = 0.0;
   for (var row = 0u; row < dims.rows; row++) {
-    sum += dout[dims.dout_offset + row * dims.dout_row + col];
+    sum += dout[row * dims.cols + col];
   }
   dbias[col] += sum;
 }

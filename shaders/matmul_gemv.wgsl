@@ -5,7 +5,7 @@
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
 //   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col
-//   b     (read)  [k, n], element [k, j] at b_offset + k * b_row + j * b_col; two halves a word where b_half != 0
+//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
 // Grid: (ceil(n / 16), ceil(m / 4)) where b's columns lie side by side, else (ceil(n / 64), ceil(m / 4)). A workgroup makes 4
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let rows = dims.a_offset + min(row + vec4u(0u, 1u, 2u, 3u), vec4u(dims.m - 1u)) * dims.a_row;
   if (dims.b_col == 1u) {
     let col = group.x * COLUMNS + lane % COLUMNS;
-    let b_column = dims.b_offset + min(col, dims.n - 1u);
+    let b_column = min(col, dims.n - 1u);
     let parts = LANES / COLUMNS;
     var sum = vec4f();
     for (var k = lane / COLUMNS; k < dims.k; k += parts) {
@@ -57,8 +57,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   let col = group.x * LANES + lane / PARTS * OWN;
   let last = vec4u(dims.n - 1u);
-  let low = dims.b_offset + min(col + vec4u(0u, 1u, 2u, 3u), last) * dims.b_col;
-  let high = dims.b_offset + min(col + vec4u(4u, 5u, 6u, 7u), last) * dims.b_col;
+  let low = min(col + vec4u(0u, 1u, 2u, 3u), last) * dims.b_col;
+  let high = min(col + vec4u(4u, 5u, 6u, 7u), last) * dims.b_col;
   var sum0 = vec4f(); var sum1 = vec4f(); var sum2 = vec4f(); var sum3 = vec4f();
   var sum4 = vec4f(); var sum5 = vec4f(); var sum6 = vec4f(); var sum7 = vec4f();
   for (var k = lane % PARTS; k < dims.k; k += PARTS) {

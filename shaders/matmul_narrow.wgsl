@@ -4,7 +4,7 @@
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
 //   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col
-//   b     (read)  [k, n], element [k, j] at b_offset + k * b_row + j * b_col; two halves a word where b_half != 0
+//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
 // Grid: (ceil(n / 8), ceil(m / 128)). One invocation makes 4 rows x 8 columns in registers; neighbours in x own
@@ -31,8 +31,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   // Rows and columns beyond the edge repeat the last one: their sums are made and not stored.
   let last_col = vec4u(dims.n - 1u);
   var a_at = dims.a_offset + min(row + vec4u(0u, 32u, 64u, 96u), vec4u(dims.m - 1u)) * dims.a_row;
-  var b_low = dims.b_offset + min(col + vec4u(0u, 1u, 2u, 3u), last_col) * dims.b_col;
-  var b_high = dims.b_offset + min(col + vec4u(4u, 5u, 6u, 7u), last_col) * dims.b_col;
+  var b_low = min(col + vec4u(0u, 1u, 2u, 3u), last_col) * dims.b_col;
+  var b_high = min(col + vec4u(4u, 5u, 6u, 7u), last_col) * dims.b_col;
 
   var low0 = vec4f(); var low1 = vec4f(); var low2 = vec4f(); var low3 = vec4f();
   var high0 = vec4f(); var high1 = vec4f(); var high2 = vec4f(); var high3 = vec4f();

@@ -55,7 +55,7 @@ let right_half: bool = false;
 
 export function matmul(p: Matmul): void {
   const a = set_output(p);
-  const b = p.b + (p.b_offset << (p.b_half ? 1 : 2));
+  const b = p.b;
   // Transposed where b is larger than a and than the result: then these two are turned around, and b is read where it is.
   if (p.b_row == 1 && p.b_col != 1 && p.m < min(p.n, p.k)) {
     is_transposed = true;
@@ -78,7 +78,7 @@ export function matmul_gemv(p: Matmul): void {
     p.out_row << 2,
     p.a + (p.a_offset << 2),
     p.a_row << 2,
-    p.b + (p.b_offset << shift),
+    p.b,
     p.b_col << shift,
     p.has_bias ? p.bias : 0,
     p.m,
@@ -298,22 +298,20 @@ function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first:
   }
 }
 
-/** dbias [cols] += sum over rows of dout, element (i, j) at dout_offset + i * dout_row + j; rows in order. */
+/** dbias [cols] += sum over rows of dout; rows in order. */
 export function matmul_bias_backward(p: MatmulBiasBackward): void {
   const dbias = p.dbias;
   const dout = p.dout;
   const rows = p.rows;
   const cols = p.cols;
-  const dout_offset = p.dout_offset;
-  const dout_row = p.dout_row;
   const end = slice_end(cols, 16);
   for (let c = slice_begin(cols, 16); c < end; c += 4) {
     const rest = end - c;
-    let at = dout + ((dout_offset + c) << 2);
+    let at = dout + (c << 2);
     let sum = f32x4.splat(0);
     for (let row: u32 = 0; row < rows; row++) {
       sum = f32x4.add(sum, rest < 4 ? load_part(at, rest) : v128.load(at));
-      at += dout_row << 2;
+      at += cols << 2;
     }
     const to = dbias + (c << 2);
     if (rest < 4) store_part(to, f32x4.add(load_part(to, rest), sum), rest);

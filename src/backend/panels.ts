@@ -15,7 +15,6 @@ function readsWhole(dispatch: Dispatch): boolean {
   if (dispatch.kernel !== matmulKernel) return false;
   const [k, n] = tensorAt(dispatch, "b").shape;
   const dim = (name: string) => scalarOf(dispatch, name);
-  if (dim("b_offset") !== 0) return false;
   if (dim("b_col") === 1) return dim("b_row") === n && dim("k") === k && dim("n") === n;
   return dim("b_row") === 1 && dim("b_col") === n && dim("k") === n && dim("n") === k;
 }

@@ -18,7 +18,6 @@ export const matmulKernel = defineKernel(
     a_offset: "u32",
     a_row: "u32",
     a_col: "u32",
-    b_offset: "u32",
     b_row: "u32",
     b_col: "u32",
     alpha: "f32",
@@ -34,7 +33,7 @@ export interface MatmulArguments {
   out: Tensor;
   /** [m, k], or [k, m] where transA; rows `lda` apart (default: its number of columns), from element `aOffset` on. */
   a: Tensor;
-  /** [k, n], or [n, k] where transB; rows `ldb` apart, from element `bOffset` on. f32 or f16. */
+  /** [k, n], or [n, k] where transB, from its beginning. f32 or f16. */
   b: Tensor;
   m: Scalar;
   n: number;
@@ -42,11 +41,9 @@ export interface MatmulArguments {
   transA?: boolean;
   transB?: boolean;
   lda?: number;
-  ldb?: number;
   ldc?: number;
   outOffset?: number;
   aOffset?: number;
-  bOffset?: number;
   alpha?: number;
   /** out = beta * out + ...; default 0. */
   beta?: number;
@@ -85,12 +82,12 @@ function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
 export function matmul(args: MatmulArguments): Dispatch {
   const { out, a, b, m, n, k, transA = false, transB = false, bias, beta = 0 } = args;
   const lda = leading("lda", args.lda, transA ? m : k);
-  const ldb = leading("ldb", args.ldb, transB ? k : n);
+  const ldb = leading("k", undefined, transB ? k : n);
   const ldc = args.ldc ?? n;
   if (bias) expectShape(`matmul: bias (${bias.name})`, bias.shape, [n]);
   expectRoom("out", out, m, n, ldc, args.outOffset);
   expectRoom("a", a, transA ? k : m, transA ? m : k, lda, args.aOffset);
-  expectRoom("b", b, transB ? n : k, transB ? k : n, ldb, args.bOffset);
+  expectRoom("b", b, transB ? n : k, transB ? k : n, ldb);
   if (transA) expectSameRows(k, a, b);
   else expectSameRows(m, out, a);
   return dispatch(
@@ -106,7 +103,6 @@ export function matmul(args: MatmulArguments): Dispatch {
       a_offset: args.aOffset ?? 0,
       a_row: transA ? 1 : lda,
       a_col: transA ? lda : 1,
-      b_offset: args.bOffset ?? 0,
       b_row: transB ? 1 : ldb,
       b_col: transB ? ldb : 1,
       alpha: args.alpha ?? 1,
@@ -121,12 +117,12 @@ export function matmul(args: MatmulArguments): Dispatch {
 export const matmulBiasBackwardKernel = defineKernel(
   "matmul_bias_backward",
   { dbias: "update", dout: "read" },
-  { rows: "u32", cols: "u32", dout_offset: "u32", dout_row: "u32" },
+  { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 64), 1, 1],
   "cols, rows cols",
 );
 
 /** dbias [cols] += sum of the rows of dout [rows, cols]. */
 export function matmulBiasBackward(dbias: Tensor, dout: Tensor, rows: Scalar, cols: number): Dispatch {
-  return dispatch(matmulBiasBackwardKernel, { dbias, dout }, { rows, cols, dout_offset: 0, dout_row: cols });
+  return dispatch(matmulBiasBackwardKernel, { dbias, dout }, { rows, cols });
 }

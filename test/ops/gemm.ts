@@ -9,11 +9,9 @@ export interface Gemm {
   transA?: boolean;
   transB?: boolean;
   lda?: number;
-  ldb?: number;
   ldc?: number;
   outOffset?: number;
   aOffset?: number;
-  bOffset?: number;
   alpha?: number;
   beta?: number;
   bias?: Float64Array;
@@ -22,14 +20,14 @@ export interface Gemm {
 /** out = beta * out + bias + alpha * op(a) op(b), in place; returns `out`. */
 export function gemm(args: Gemm): Float64Array {
   const { out, a, b, m, n, k, transA = false, transB = false, alpha = 1, beta = 0, bias } = args;
-  const { aOffset = 0, bOffset = 0, outOffset = 0 } = args;
-  const { lda = transA ? m : k, ldb = transB ? k : n, ldc = n } = args;
+  const { aOffset = 0, outOffset = 0 } = args;
+  const { lda = transA ? m : k, ldc = n } = args;
   for (let i = 0; i < m; i++)
     for (let j = 0; j < n; j++) {
       let sum = 0;
       for (let l = 0; l < k; l++) {
         const x = a[aOffset + (transA ? l * lda + i : i * lda + l)]!;
-        const y = b[bOffset + (transB ? j * ldb + l : l * ldb + j)]!;
+        const y = b[transB ? j * k + l : l * n + j]!;
         sum += x * y;
       }
       const at = outOffset + i * ldc + j;

@@ -95,7 +95,7 @@ for (const dtype of ["f32", "f16"])
           const size = [m + 1, ldc] as const;
           const out = beta || ldc > n ? c.random("out", size) : c.blank("out", size);
           const withBias = at % 2 === 0 ? { bias: bias.view("bias", [n], 0) } : {};
-          const place = { ldc, outOffset, bOffset: at % 5 === 0 ? 4 : 0 };
+          const place = { ldc, outOffset };
           const args = { out, a, b, m, n, k, transB, beta, alpha: 0.5, ...place, ...withBias };
           compare(c, `${m} x ${n} x ${k}`, args, PRODUCT, "slots");
           all.push(c.blank("all", [m + 1, n]));
@@ -169,13 +169,6 @@ for (const transB of [false, true])
         const withBias = at % 2 === 0 ? { bias: bias.view("bias", [n], 0) } : {};
         compare(c, `${m} x ${n} x ${k}`, { out, a, b, m, n, k, transB, beta, alpha: 0.5, ...withBias });
       }
-    // A part of wider rows, from an odd number on, and up to where NaN begins.
-    const wide = c.halves("wide", [20, 41], 20 * 41 - 8);
-    for (const m of [1, 9, 65]) {
-      const [n, k] = transB ? [20, 33] : [33, 20];
-      compare(c, "part", { out: c.blank("out", [m, n]), a, b: wide, m, n, k, transB, ldb: 41, bOffset: 0 });
-      compare(c, "odd", { out: c.blank("out", [m, 9]), a, b: wide, m, n: 9, k: 7, transB, ldb: 41, bOffset: 43 });
-    }
     await c.check();
   });
 
@@ -217,22 +210,6 @@ test("rows of other lengths, offsets, alpha and beta: the thirds of q, k and v",
         beta: 1,
         ...at,
       });
-      // b in the second half of wider rows, in both orders.
-      const halves = c.random("halves", [C, 2 * C]);
-      const right = { ldb: 2 * C, bOffset: C };
-      for (const transB of [false, true])
-        compare(c, `b in half, ${transB}`, {
-          out: c.random("out", [m, C]),
-          a: source,
-          b: halves,
-          transB,
-          m,
-          n: C,
-          k: C,
-          beta: 0.5,
-          ...at,
-          ...right,
-        });
     }
   await c.check();
 });
