@@ -7,7 +7,7 @@ import { openRemote } from "../src/backend/remote.ts";
 import { Twin } from "../src/backend/twin.ts";
 import { openWasm, type WasmBackend } from "../src/backend/wasm.ts";
 import { Heap } from "../src/backend/wasm-heap.ts";
-import { OPERATIONS, RECORD_WORDS } from "../src/backend/wasm-list.ts";
+import { OPERATIONS, RECORD_WORDS } from "../src/backend/wasm-operations.ts";
 import { Workers } from "../src/backend/wasm-team.ts";
 import { openDevice } from "../src/device.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";

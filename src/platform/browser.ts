@@ -175,11 +175,7 @@ export async function withLock<T>(path: string, work: () => Promise<T>, refuse?:
 export async function createHasher(
   algorithm: "sha256" | "sha1",
 ): Promise<{ update(bytes: Uint8Array): void; digest(): string }> {
-  const [{ sha1 }, { sha256 }, { bytesToHex }] = await Promise.all([
-    import("@noble/hashes/legacy.js"),
-    import("@noble/hashes/sha2.js"),
-    import("@noble/hashes/utils.js"),
-  ]);
+  const { bytesToHex, sha1, sha256 } = await import("./hashes.ts");
   const hash = { sha256, sha1 }[algorithm].create();
   return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
 }

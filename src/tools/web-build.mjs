@@ -55,9 +55,9 @@ const headers = (hashes) => ({
 /** What a page need not load: the comments of shaders, and all of the hub's client but what is called. */
 function makeSmall({ onLoad, onResolve }) {
   onLoad({ filter: /\.wgsl$/ }, ({ path }) => {
-    const lines = readFileSync(path, "utf8").split("\n");
-    const code = lines.map((line) => line.replace(/\/\/.*/, "").trim()).filter((line) => line !== "");
-    return { contents: code.join("\n"), loader: "text" };
+    const code = readFileSync(path, "utf8").replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "");
+    // No space but between words, and beside a minus, which must not become a decrement.
+    return { contents: code.replace(/\s+/g, " ").replace(/ ?([^\w\s@-]) ?/g, "$1"), loader: "text" };
   });
   // As built, the client does not come apart; its sources do.
   onResolve({ filter: /^@huggingface\/hub$/ }, () => ({ path: "hub", namespace: "small" }));
