@@ -3,6 +3,7 @@ import { command, deviceFlag, dtypeFlag, inputLines, main, print, threadsFlag } 
 import type { WeightDtype } from "./config.ts";
 import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
+import { settle } from "./recovery.ts";
 import { downloadProgress } from "./report/download.ts";
 import { Classifier } from "./train/classifier.ts";
 
@@ -46,6 +47,7 @@ await main(async () => {
       expected: "texts on the command line, or lines on the standard input",
       hint: 'classify --run DIR "some text"',
     });
+  await settle(directory);
   const device = await openDevice(name, { threads });
   try {
     const classifier = await Classifier.load(directory, {

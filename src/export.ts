@@ -1,19 +1,19 @@
 /** export: hands what a run has learned to PEFT or transformers. */
-import { joinPath, writeDirectoryAtomic } from "#platform";
+import { joinPath, withLock, writeDirectoryAtomic } from "#platform";
 import { choice, command, main, print, printNote } from "./cli.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "./data/datasets.ts";
 import { DEVICES, type DeviceName, openDevice } from "./device.ts";
 import { ConfigError, LowrankError } from "./errors.ts";
 import { type OpenedAdapter, openAdapter } from "./io/open-adapter.ts";
+import { settle } from "./recovery.ts";
 import { downloadProgress } from "./report/download.ts";
 import { Classifier } from "./train/classifier.ts";
 import {
   describeChange,
-  EXPORT_ENTRIES,
   EXPORTS,
   type ExportKind,
   planExport,
-  refuseOthers,
+  replaceableExport,
   showLoss,
   withoutPadding,
 } from "./train/export.ts";
@@ -79,7 +79,9 @@ await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
   const { run, to, out, lossy = false, force = false } = flags;
-  await refuseOthers(out, force);
+  await settle(run);
+  await settle(out);
+  await replaceableExport(out, force);
   const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
     const plan = await planExport(to, opened, () => measurePooling(opened, flags));
@@ -90,7 +92,9 @@ await main(async () => {
         found: lost.join("\n            "),
         hint: "--lossy exports without it",
       });
-    await writeDirectoryAtomic(out, plan.files, force ? EXPORT_ENTRIES : undefined);
+    await withLock(out, async (check) =>
+      writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check }),
+    );
     for (const line of lost) printNote(`dropped: ${line}`);
     for (const note of plan.notes) printNote(`note: ${note}`);
     print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);

@@ -4,6 +4,7 @@ import { command, deviceFlag, dtypeFlag, inputLines, main, number, threadsFlag }
 import type { WeightDtype } from "./config.ts";
 import { type DeviceName, openDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
+import { settle } from "./recovery.ts";
 import { downloadProgress } from "./report/download.ts";
 import type { GenerateOptions } from "./train/generation.ts";
 import { LanguageModel } from "./train/language-model.ts";
@@ -109,6 +110,7 @@ await main(async () => {
     });
   const trained = run ?? adapter;
   const prompts = await promptsOf(program.args);
+  if (trained !== undefined) await settle(trained);
   const device = await openDevice(name, { threads });
   try {
     const loading = {

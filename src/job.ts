@@ -1,6 +1,6 @@
 /** What a run of train is made of: from flags, or from the run that is gone on with. */
 import type { Command } from "commander";
-import { absolutePath, exists, joinPath } from "#platform";
+import { absolutePath, joinPath } from "#platform";
 import type { DeviceName } from "./config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "./data/datasets.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "./data/texts.ts";
@@ -9,6 +9,7 @@ import { fingerprint } from "./io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 import { openAdapter } from "./io/open-adapter.ts";
 import type { Adapter } from "./io/peft.ts";
+import { settle } from "./recovery.ts";
 import { downloadProgress } from "./report/download.ts";
 import {
   datasetOptions,
@@ -23,7 +24,8 @@ import {
 import { lastCheckpoint } from "./train/checkpoint.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "./train/options.ts";
 import type { Checkpoint } from "./train/records.ts";
-import { type RunConfig, readRunConfig, refuseExisting, runConfig } from "./train/run-directory.ts";
+import { type RunConfig, readRunConfig, runConfig } from "./train/run-directory.ts";
+import { refuseExisting } from "./train/run-files.ts";
 
 export interface TrainFlags extends Settings {
   device: DeviceName;
@@ -61,14 +63,10 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const checked = trainOptions(settings);
   const source = objective === "lm" ? textsSpec(settings) : datasetSpec(settings);
   const out = pathWithName(flags.out ?? defaultOut());
-  await refuseExisting(out, flags.force ?? false);
-  const replaces = await exists(out);
+  await settle(out);
+  const replaces = await refuseExisting(out, flags.force ?? false);
   const kept = replaces ? `${out}${NEW}` : out;
-  if (flags.checkpointEvery !== undefined && replaces && (await exists(kept)))
-    throw new ConfigError("a run that was to replace this one was stopped", {
-      where: kept,
-      hint: `go on with --resume ${kept}, or remove it`,
-    });
+  if (replaces) await refuseStopped(kept, flags.checkpointEvery !== undefined);
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const options = adapter ? trainOptions(withAdapter(settings, adapter.meta, objective)) : checked;
@@ -98,6 +96,17 @@ async function closedOnFailure<T>(model: GPT2Checkpoint, make: () => Promise<T>)
 
 function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
+}
+
+/** Where a run that was to replace another one was stopped: it is in the way of the next one that keeps checkpoints there. */
+async function refuseStopped(kept: string, isNeeded: boolean): Promise<void> {
+  const isTaken = await refuseExisting(kept, true).catch((error) => {
+    if (isNeeded) throw error;
+    return false;
+  });
+  const [what, hint] = ["a run that was to replace this one was stopped", `go on with --resume ${kept}, or remove it`];
+  if (isTaken && isNeeded) throw new ConfigError(what, { where: kept, hint });
+  if (isTaken) console.error(`${kept}: ${what}; ${hint}`);
 }
 
 /** Ends the name of a run that replaces another one when it is done. */
@@ -138,7 +147,10 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
       expected: "--resume DIR alone, or with --device, --threads, --checkpoint-every and --json",
       found: refused.map(({ long }) => long).join(", "),
     });
+  await settle(directory);
   const { replaces = false, ...config } = await readRunConfig(directory);
+  const out = replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory;
+  if (out !== directory) await settle(out);
   const resume = await lastCheckpoint(directory);
   const { model, adapter } = await openModel(config.model, config);
   const data = await closedOnFailure(model, async () => {
@@ -159,7 +171,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     return data;
   });
   return {
-    out: replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory,
+    out,
     kept: directory,
     replaces: true,
     modelName: config.model,

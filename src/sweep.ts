@@ -1,7 +1,7 @@
 /** sweep: many training runs over a grid of settings, and a report of what they show. */
 
 import { parse as parseYaml } from "yaml";
-import { environment, joinPath, readBytes } from "#platform";
+import { environment, joinPath, readBytes, withLock } from "#platform";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
 import { type DeviceName, type GPT2Config, parseLayers } from "./config.ts";
 import type { LoadedDataset } from "./data/datasets.ts";
@@ -14,6 +14,7 @@ import { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 import { LIMITS } from "./io/limits.ts";
 import { parameterList } from "./model/trainable.ts";
 import { showBytes } from "./plan/memory.ts";
+import type { Check } from "./platform/replacing.ts";
 import { downloadProgress } from "./report/download.ts";
 import { showDuration } from "./report/duration.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
@@ -168,6 +169,9 @@ class Printer {
 
   event(event: SweepEvent): void {
     switch (event.type) {
+      case "recovered":
+        console.error(`what an interrupted process was saving is complete now: ${nameOf(event.trial)}`);
+        break;
       case "skip":
         console.log(`done before: ${line(event.trial, event.result)}`);
         break;
@@ -299,13 +303,14 @@ await main(async () => {
     return 0;
   }
   const { out } = flags;
-  return locked(out, shard, async () => {
-    if (flags.collect) console.log(`${await collect(out, flags.collect)} trials collected`);
-    const failed = await runAll(flags, trials, data);
+  return locked(out, shard, async (check) => {
+    if (flags.collect) console.log(`${await collect(out, flags.collect, check)} trials collected`);
+    const failed = await runAll(flags, trials, data, check);
     if (failed === null) return 130;
     const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
     if (results.length > 0) {
-      await writeReport(out, results, data);
+      // Shards that share the folder write it as well.
+      await withLock(joinPath(out, "report"), () => writeReport(out, results, data));
       print(`${results.length} of ${all.length} trials are in ${joinPath(out, "report.html")}`);
     }
     return failed > 0 ? 1 : 0;
@@ -313,7 +318,12 @@ await main(async () => {
 }, "files");
 
 /** Runs the trials; the number of failed ones, or null where the sweep was interrupted. */
-async function runAll(flags: Flags, trials: readonly Trial[], data: LoadedDataset): Promise<number | null> {
+async function runAll(
+  flags: Flags,
+  trials: readonly Trial[],
+  data: LoadedDataset,
+  check: Check,
+): Promise<number | null> {
   const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new Printer();
   const interruption = new Interruption(
@@ -327,7 +337,7 @@ async function runAll(flags: Flags, trials: readonly Trial[], data: LoadedDatase
     printer.event(event);
   };
   try {
-    const failed = await runTrials({ out: flags.out, trials, device, data, signal, onEvent });
+    const failed = await runTrials({ out: flags.out, trials, device, data, signal, check, onEvent });
     return signal.aborted ? null : failed;
   } finally {
     interruption.end();

@@ -1,11 +1,12 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and leaves a run directory. */
-import { exists, joinPath, remove, withLock } from "#platform";
+import { exists, joinPath, withLock } from "#platform";
 import { choice, command, deviceFlag, Interruption, main, number, print, printNote, threadsFlag } from "./cli.ts";
 import { OBJECTIVES } from "./config.ts";
 import type { TrainingData } from "./data/texts.ts";
 import { openDevice } from "./device.ts";
 import { ConfigError, LowrankError } from "./errors.ts";
 import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
+import type { Check } from "./platform/replacing.ts";
 import { createProgress, type Progress } from "./report/progress.ts";
 import { addSettings, PRESETS } from "./settings.ts";
 import { resultFile, resultOf } from "./sweep/store.ts";
@@ -13,7 +14,8 @@ import { keepCheckpoint } from "./train/checkpoint.ts";
 import { specOf } from "./train/preparation.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "./train/records.ts";
 import { runCharts } from "./train/run-charts.ts";
-import { beginRun, freePath, refuseExisting, saveFailedRun, saveRun, saveSomewhere } from "./train/run-directory.ts";
+import { beginRun, saveFailedRun, saveRun } from "./train/run-directory.ts";
+import { freePath, hasLearned, refuseExisting, removeRun, saveSomewhere } from "./train/run-files.ts";
 import { describeData, describePlan, describeResult } from "./train/summary.ts";
 import { fineTune } from "./train/trainer.ts";
 
@@ -142,8 +144,8 @@ function jsonEvent(event: TrainEvent): object {
   return { type: "end", options, stats, before, after, seconds, aborted };
 }
 
-/** Trains, and saves what was learned. Returns the exit code. */
-async function run(job: Job, flags: TrainFlags): Promise<number> {
+/** Trains, and saves what was learned, elsewhere where `check` says that the directory is lost. Returns the exit code. */
+async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, options, config, adapter, resume } = job;
   // A run that was killed goes on; where its interval is not given again it keeps none in between.
   const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
@@ -155,9 +157,9 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
   const { signal } = interruption;
   const keep = async (checkpoint: Checkpoint) => {
     try {
-      if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, device.info);
+      if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, device.info, check);
       begun = true;
-      await keepCheckpoint(kept, checkpoint);
+      await keepCheckpoint(kept, checkpoint, check);
     } catch (error) {
       // A disk that is full for now is no reason to lose the run.
       if (!(error instanceof LowrankError)) throw error;
@@ -194,12 +196,12 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
     const files = [...runCharts(result), ...(trial ? [resultFile(trial)] : [])];
     // What was learned is saved before anything is printed.
     const { saved, place, fault } = await saveSomewhere(out, (directory) =>
-      saveRun(directory, config, result, files, replace),
+      saveRun(directory, config, result, files, { replace, check: directory === out ? check : undefined }),
     ).finally(() => {
       interruption.end();
       printer.result(result);
     });
-    if (begun && kept !== out && !fault) await remove(kept);
+    if (kept !== out && !fault && (begun || !(await hasLearned(kept)))) await removeRun(kept);
     printer.saved(place, result, saved);
     if (fault) throw fault;
     return signal.aborted ? 130 : 0;
@@ -210,7 +212,9 @@ async function run(job: Job, flags: TrainFlags): Promise<number> {
       const free = (await exists(out)) ? await freePath(`${out}.failed`) : out;
       const spec = specOf(model, data, options, adapter);
       const { place } = await saveSomewhere(free, (directory) =>
-        saveFailedRun(directory, config, spec, error.contents, device.info, error.message),
+        saveFailedRun(directory, config, spec, error.contents, device.info, error.message, {
+          check: directory === out ? check : undefined,
+        }),
       );
       printNote(`what was learned before is in ${joinPath(place, "adapter")}`);
     }
@@ -231,10 +235,10 @@ await main(async () => {
       found: `${checkpointEvery}`,
     });
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
-  const work = async () => {
+  const work = async (check: Check) => {
     // Another run may have been here since.
     if (!job.replaces) await refuseExisting(job.out, false);
-    return run(job, flags);
+    return run(job, flags, check);
   };
   const refuse = () => {
     throw new ConfigError("another run is at work in this directory", {

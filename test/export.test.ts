@@ -13,7 +13,7 @@ import { encodeSafetensors } from "../src/io/safetensors.ts";
 import { baseShapes } from "../src/names.ts";
 import { loadBase, writeTrained } from "../src/train/contents.ts";
 import { Engine } from "../src/train/engine.ts";
-import { describeChange, type ExportKind, planExport, refuseOthers, withoutPadding } from "../src/train/export.ts";
+import { describeChange, type ExportKind, planExport, replaceableExport, withoutPadding } from "../src/train/export.ts";
 import { ALL, metaOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, numbers, temporaryFolder } from "./border.ts";
@@ -234,11 +234,12 @@ test("the effect of a change is counted in labels and logits", () => {
   );
 });
 
-test("only an earlier export is replaced", async () => {
-  await refuseOthers(join(folder, "nowhere"), false);
-  await assertFails(ConfigError, ["exists", "--force"], () => refuseOthers(baseDirectory, false));
-  await assertFails(ConfigError, ["no export", baseDirectory], () => refuseOthers(baseDirectory, true));
-  await refuseOthers(joinPath(folder, "merged"), true);
+test("only an earlier export is replaced, and of it only what it wrote", async () => {
+  assert.equal(await replaceableExport(join(folder, "nowhere"), false), []);
+  await assertFails(ConfigError, ["exists", "--force"], () => replaceableExport(baseDirectory, false));
+  await assertFails(ConfigError, ["no export", baseDirectory], () => replaceableExport(baseDirectory, true));
+  const merged = joinPath(folder, "merged");
+  assert.equal((await replaceableExport(merged, true)).toSorted(), readdirSync(merged).sort());
   assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
   await assertFails(ConfigError, ["no trained model"], () => readAdapter(join(folder, "merged")));
 });

@@ -168,10 +168,16 @@ test("ops, plan and model are pure: no Node, no platform, no GPU, no WebAssembly
   }
 });
 
+/** Node's side of the platform; its parts are seen through the first. */
+const NODE = ["src/platform/node.ts", "src/platform/node-disk.ts", "src/platform/node-lock.ts"];
+
 test("Node, WGSL and the GPU are known to one file each", () => {
-  for (const { path, code, imports } of SOURCES) {
+  for (const source of SOURCES) {
+    const { path, code, imports } = source;
+    const parts = within(source).filter((name) => NODE.includes(name));
+    assert.equal(NODE.includes(path) ? [] : parts, [], `${path} imports a part of Node's side`);
     // The benchmark starts processes and asks the machine: it has no other side in a page.
-    if (path !== "src/platform/node.ts" && folderOf(path) !== "bench")
+    if (!NODE.includes(path) && folderOf(path) !== "bench")
       assert.not.ok(
         imports.some((name) => name.startsWith("node:")),
         `${path} imports from Node`,

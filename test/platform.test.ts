@@ -1,12 +1,23 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { writeDirectoryAtomic } from "#platform";
+import { finishReplacing, writeDirectoryAtomic } from "#platform";
 import { LowrankError } from "../src/errors.ts";
 import { withoutLines } from "../src/platform/native-output.ts";
-import { saveSomewhere } from "../src/train/run-directory.ts";
+import { saveSomewhere } from "../src/train/run-files.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test, testIf } from "./harness.ts";
+import { filesIn } from "./spawn.ts";
 
 /** Names that a source file exports, types included. */
 function exportsOf(path: string): string[] {
@@ -40,17 +51,25 @@ test("the library for pages exports the names of the one for Node, and what give
   assert.equal(inPage, [...inNode, "forgetFile", "registerFile"].sort());
 });
 
-test("a directory is written whole; of one that is there its own entries are replaced, and others stay", async () => {
-  const directory = join(temporaryFolder(), "run");
-  const write = (names: string[], replaced?: string[]) =>
-    writeDirectoryAtomic(directory, new Map(names.map((name) => [name, name])), replaced);
-  const entries = () => readdirSync(directory).sort();
+test("a directory is written whole; of one that is there its own files are replaced, and others stay", async () => {
+  const folder = temporaryFolder();
+  const directory = join(folder, "run");
+  const write = (names: string[], own?: string[]) =>
+    writeDirectoryAtomic(directory, new Map(names.map((name) => [name, `new ${name}`])), own ? { own } : {});
   await write(["a", "b/c"]);
-  writeFileSync(join(directory, "thesis.txt"), "mine");
-  await assertFails(LowrankError, ["disk cannot be written to", directory, "other files"], () => write(["a"]));
-  assert.equal(entries(), ["a", "b", "thesis.txt"]);
-  await write(["a", "d"], ["a", "b", "d"]);
-  assert.equal(entries(), ["a", "d", "thesis.txt"]);
+  assert.equal(filesIn(directory), ["a", "b/c"]);
+  writeFileSync(join(directory, "b", "thesis.txt"), "mine");
+  for (const [names, own, found] of [
+    [["a"], [], "a"],
+    [["a", "b/thesis.txt"], ["a"], "b/thesis.txt"],
+    [["b"], ["b"], "b"],
+    [["a/d"], ["a"], "a"],
+  ] as const)
+    await assertFails(LowrankError, ["in the way", directory, `found:    ${found}`], () => write([...names], [...own]));
+  assert.equal(filesIn(directory), ["a", "b/c", "b/thesis.txt"]);
+  await write(["a", "d"], ["a", "b/c", "d", "e/f"]);
+  assert.equal(filesIn(directory), ["a", "b/thesis.txt", "d"]);
+  await write(["a"], ["a", "d"]);
   const broken = new Map([
     [
       "a",
@@ -60,9 +79,65 @@ test("a directory is written whole; of one that is there its own entries are rep
       })(),
     ],
   ]);
-  await assertFails(LowrankError, ["broken"], () => writeDirectoryAtomic(directory, broken, ["a", "d"]));
-  assert.equal(entries(), ["a", "d", "thesis.txt"]);
-  assert.equal(readdirSync(join(directory, "..")), ["run"]);
+  await assertFails(LowrankError, ["broken"], () => writeDirectoryAtomic(directory, broken, { own: ["a"] }));
+  const lost = async () => {
+    throw new LowrankError("lost");
+  };
+  await assertFails(LowrankError, ["lost"], () =>
+    writeDirectoryAtomic(directory, new Map([["a", "x"]]), { own: ["a"], check: lost }),
+  );
+  assert.equal(filesIn(directory), ["a", "b/thesis.txt"]);
+  assert.equal(readdirSync(folder), ["run"]);
+  assert.equal(readdirSync(directory).sort(), ["a", "b"]);
+  assert.is(readFileSync(join(directory, "b", "thesis.txt"), "utf8"), "mine");
+});
+
+test("links stay links: of the directory, of a folder in it, of a file; the files that they point to are replaced", async () => {
+  const folder = temporaryFolder();
+  const [directory, elsewhere] = [join(folder, "run"), join(folder, "elsewhere")];
+  const files = (word: string) => new Map(["a", "b/c", "d"].map((name) => [name, word]));
+  await writeDirectoryAtomic(join(elsewhere, "run"), files("old"));
+  renameSync(join(elsewhere, "run", "b"), join(elsewhere, "b"));
+  renameSync(join(elsewhere, "run", "a"), join(elsewhere, "a"));
+  symlinkSync(join(elsewhere, "run"), directory);
+  symlinkSync(join(elsewhere, "b"), join(directory, "b"));
+  symlinkSync(join(elsewhere, "a"), join(directory, "a"));
+  symlinkSync(join(elsewhere, "nothing"), join(elsewhere, "run", "e"));
+  writeFileSync(join(elsewhere, "b", "thesis.txt"), "mine");
+  await writeDirectoryAtomic(directory, files("new"), { own: ["a", "b/c", "d", "e"] });
+  for (const link of [directory, join(directory, "b"), join(directory, "a")])
+    assert.ok(lstatSync(link).isSymbolicLink(), link);
+  assert.equal(filesIn(elsewhere), ["a", "b/c", "b/thesis.txt", "run/a", "run/b/c", "run/b/thesis.txt", "run/d"]);
+  for (const name of ["a", "b/c", "run/d"]) assert.is(readFileSync(join(elsewhere, name), "utf8"), "new", name);
+  // Without one that has its name a link goes, and what it points to stays.
+  await writeDirectoryAtomic(directory, new Map(), { own: ["a", "b/c", "d"] });
+  assert.equal(filesIn(elsewhere), ["a", "b/thesis.txt", "run/b/thesis.txt"]);
+});
+
+test("the journal of a copied directory moves and deletes nothing", async () => {
+  const folder = temporaryFolder();
+  const directory = join(folder, "run");
+  mkdirSync(join(directory, ".lowrank-new"), { recursive: true });
+  for (const name of ["a", "b", ".lowrank-new/a"]) writeFileSync(join(directory, name), name);
+  const journal = (more: object) =>
+    writeFileSync(
+      join(directory, ".lowrank-new", "journal.json"),
+      JSON.stringify({ files: ["a"], gone: ["b"], ...more }),
+    );
+  journal({});
+  await assertFails(LowrankError, ["the copy of a directory", directory], () => finishReplacing(directory));
+  journal({ folder: String(statSync(directory).ino) });
+  await assertFails(LowrankError, ["the copy of a directory", directory], () => finishReplacing(directory));
+  const folderNumber = String(statSync(join(directory, ".lowrank-new")).ino);
+  for (const gone of ["../b", "/etc/passwd", "b/../../c", ""]) {
+    journal({ folder: folderNumber, gone: [gone] });
+    assert.is(await finishReplacing(directory), false);
+  }
+  assert.equal(filesIn(directory), [".lowrank-new/a", ".lowrank-new/journal.json", "a", "b"]);
+  journal({ folder: folderNumber });
+  assert.is(await finishReplacing(directory), true);
+  assert.equal(filesIn(directory), ["a"]);
+  assert.is(readFileSync(join(directory, "a"), "utf8"), ".lowrank-new/a");
 });
 
 test("what cannot be saved where it was asked for is saved beside it, under a name that is free", async () => {

@@ -143,7 +143,7 @@ async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Inf
     else if (++count === steps) abort.abort();
   };
   const device = await testDevice();
-  const failed = await runTrials({ ...sweep, device, data, signal: abort.signal, onEvent });
+  const failed = await runTrials({ ...sweep, device, data, signal: abort.signal, check: async () => {}, onEvent });
   seen.push(`${failed} failed`);
   return seen;
 }
@@ -171,6 +171,7 @@ test("a sweep that stopped goes on, and repeats nothing; shards make the same", 
     await collect(
       merged,
       shards.map(({ out }) => out),
+      async () => {},
     ),
     6,
   );
@@ -178,6 +179,7 @@ test("a sweep that stopped goes on, and repeats nothing; shards make the same", 
     await collect(
       merged,
       shards.map(({ out }) => out),
+      async () => {},
     ),
     0,
   );

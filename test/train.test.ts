@@ -347,11 +347,37 @@ test("three classes", async () => {
   await assertReloads(result, "three", data);
 });
 
-test("a save replaces a run and nothing else", async () => {
+test("a save replaces this run, with force another one, and nothing else", async () => {
   const result = await run({ epochs: 1 });
-  await result.save(`${folder}/runs/twice`);
-  await result.save(`${folder}/runs/twice`);
+  const directory = join(folder, "runs", "twice");
+  await result.save(directory);
+  await result.save(directory);
+  const other = await run({ epochs: 1, seed: 2 });
+  await assertFails(ConfigError, ["exists", "a run", "force: true"], () => other.save(directory));
+  writeFileSync(join(directory, "adapter", "thesis.txt"), "mine");
+  writeFileSync(join(directory, "notes.csv"), "mine");
+  await other.save(directory, { force: true });
+  assert.is(JSON.parse(readFileSync(join(directory, "config.json"), "utf8")).options.seed, 2);
+  for (const name of ["adapter/thesis.txt", "notes.csv"])
+    assert.is(readFileSync(join(directory, name), "utf8"), "mine", name);
   await assertFails(ConfigError, ["no run directory", "runs"], () => result.save(folder));
+  // Somebody else's files may have the names of a run's.
+  const foreign = join(folder, "foreign");
+  mkdirSync(foreign);
+  await result.save(foreign);
+  assert.ok(existsSync(join(foreign, "adapter", "lowrank.json")), "an empty directory is taken");
+  const package_ = JSON.stringify({ name: "thesis", version: "1.0.0" });
+  for (const [name, content] of [
+    ["config.json", package_],
+    ["config.json", JSON.stringify(TINY)],
+    ["metrics.csv", "a,b"],
+  ] as const) {
+    rmSync(foreign, { recursive: true });
+    mkdirSync(foreign);
+    writeFileSync(join(foreign, name), content);
+    await assertFails(ConfigError, ["no run directory", name], () => result.save(foreign, { force: true }));
+    assert.equal([readdirSync(foreign), readFileSync(join(foreign, name), "utf8")], [[name], content]);
+  }
 });
 
 test("refused before anything is allocated", async () => {

@@ -7,6 +7,7 @@ import type { DownloadOptions } from "./download.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
 import { baseModelOf, type PeftBase } from "./peft-import.ts";
+import { recover } from "./recover.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
@@ -47,6 +48,8 @@ const OURS = "lowrank.json";
 const ADAPTER_FILES = [OURS, "adapter_config.json"];
 
 async function placeOf(directory: string): Promise<string> {
+  await recover(directory);
+  if (/(^|[\\/])adapter[\\/]*$/.test(directory)) await recover(joinPath(directory, ".."));
   const places = [directory, joinPath(directory, "adapter")];
   for (const place of places) for (const file of ADAPTER_FILES) if (await exists(joinPath(place, file))) return place;
   return directory;

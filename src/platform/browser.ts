@@ -4,10 +4,21 @@
  * A path is one of four things: the path of a file that the visitor picked (`files.ts`), one in the package (`assets.ts`)
  * or a URL, which are fetched and read-only, or else a path in the origin private file system, the page's own disk.
  */
-import { ConfigError, LowrankError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
+import {
+  type Check,
+  encodeJournal,
+  foldersOf,
+  JOURNAL,
+  type Journal,
+  parseJournal,
+  type Replacing,
+  refuseInTheWay,
+  STAGING,
+} from "./replacing.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
@@ -95,31 +106,78 @@ export function absolutePath(path: string): string {
  * Writes a whole file or nothing: the browser keeps the old content until the new one is complete. For a moment then
  * another tab can read neither.
  */
-export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+export async function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
+  await check?.();
   const { folder, name } = split(path);
   await writeInto(await openDirectory(folder, true), name, content);
 }
 
 /**
- * Writes a directory of files (by name) or nothing. Of a directory that is there already the entries `replaced` are gone
- * then, and all others stay; without `replaced` there must be none, or an empty one. The file
- * system of a page renames no directories, so the last file is written last and the old one of its name goes first: a
- * directory without it is one that was cut off.
+ * Writes a directory of files (by name, "folder/name" for one in a folder) or nothing. Of a directory that is there already
+ * only the files `own` are replaced or deleted. The file system of a page renames nothing: the new files wait in a folder
+ * inside the directory until all are there, then they are copied to their places. Throws LowrankError where another file has
+ * the name of a new one, and what `check` throws.
  */
 export async function writeDirectoryAtomic(
   path: string,
   files: ReadonlyMap<string, FileContent>,
-  replaced?: readonly string[],
+  { own = [], check }: Replacing = {},
 ): Promise<void> {
+  await check?.();
+  await finishReplacing(path);
   const directory = await openDirectory(segments(path), true);
-  const last = [...files.keys()].at(-1);
-  const there = await names(directory);
-  if (!replaced && there.length > 0)
-    throw new LowrankError("this directory is not empty", { where: path, found: there.join(", ") });
-  const old = there.filter((name) => replaced?.includes(name));
-  for (const name of [...old.filter((file) => file === last), ...old.filter((file) => file !== last)])
-    await directory.removeEntry(name, { recursive: true });
-  for (const [name, content] of files) await writeInto(directory, name, content);
+  await dropStaging(directory);
+  const taken: string[] = [];
+  for (const name of files.keys()) if (!own.includes(name) && (await exists(joinPath(path, name)))) taken.push(name);
+  refuseInTheWay(path, taken);
+  try {
+    const staging = await directory.getDirectoryHandle(STAGING, { create: true });
+    for (const [name, content] of files) await writeInto(staging, name, content);
+    await check?.();
+    const gone = own.filter((name) => !files.has(name));
+    await writeInto(staging, JOURNAL, encodeJournal({ files: [...files.keys()], gone }));
+  } catch (error) {
+    await dropStaging(directory).catch(() => {});
+    throw error;
+  }
+  await finishReplacing(path);
+}
+
+/** Whether a page went away while it replaced files of this directory, and the new ones count. */
+export async function isReplacing(path: string): Promise<boolean> {
+  return (await readJournal(path)) !== undefined;
+}
+
+/** Completes a replacement whose new files count; returns whether there was one. May be done again and again. */
+export async function finishReplacing(path: string): Promise<boolean> {
+  const journal = await readJournal(path);
+  if (journal === undefined) return false;
+  const directory = await openDirectory(segments(path));
+  for (const name of journal.files) await writeInto(directory, name, await openBlob(joinPath(path, STAGING, name)));
+  for (const name of journal.gone) await remove(joinPath(path, name));
+  for (const folder of foldersOf(journal.gone).reverse()) await removeEmpty(joinPath(path, folder));
+  await dropStaging(directory);
+  return true;
+}
+
+async function readJournal(path: string): Promise<Journal | undefined> {
+  const journal = joinPath(path, STAGING, JOURNAL);
+  if (isUrl(path) || !(await exists(journal))) return undefined;
+  return parseJournal(await (await openBlob(journal)).text());
+}
+
+/** Without its journal what is left of it does not count. */
+async function dropStaging(directory: FileSystemDirectoryHandle): Promise<void> {
+  const staging = await directory.getDirectoryHandle(STAGING).catch(() => null);
+  if (staging === null) return;
+  await staging.removeEntry(JOURNAL).catch(() => {});
+  await directory.removeEntry(STAGING, { recursive: true });
+}
+
+/** Removes a folder that is empty; one that is not stays. */
+export async function removeEmpty(path: string): Promise<void> {
+  const { folder, name } = split(path);
+  if (await exists(path)) await (await openDirectory(folder)).removeEntry(name).catch(() => {});
 }
 
 async function writeInto(parent: FileSystemDirectoryHandle, path: string, content: FileContent | Blob) {
@@ -166,9 +224,15 @@ export async function linkFile(target: string, path: string): Promise<void> {
   await writeInto(await openDirectory(folder, true), name, await openBlob(target));
 }
 
-/** Runs `work` while no other page of this origin runs any under the same path; waits for one that does, or calls `refuse`. */
-export async function withLock<T>(path: string, work: () => Promise<T>, refuse?: () => never): Promise<T> {
-  return navigator.locks.request(path, { ifAvailable: refuse !== undefined }, (lock) => (lock ? work() : refuse!()));
+/**
+ * Runs `work` while no other page of this origin runs any under the same path; waits for one that does, or calls `refuse`.
+ * Nobody takes the lock of a page that lives: what `work` gets to check it has nothing to find.
+ */
+export async function withLock<T>(path: string, work: (check: Check) => Promise<T>, refuse?: () => never): Promise<T> {
+  const check = async () => {};
+  return navigator.locks.request(path, { ifAvailable: refuse !== undefined }, (lock) =>
+    lock ? work(check) : refuse!(),
+  );
 }
 
 /** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
@@ -249,7 +313,7 @@ async function openDirectory(folder: string[], create = false): Promise<FileSyst
 async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
   const found: string[] = [];
   // Chromium writes into a file beside the one that is meant, which stays where the tab is killed.
-  for await (const name of directory.keys()) if (!name.endsWith(".crswap")) found.push(name);
+  for await (const name of directory.keys()) if (!name.endsWith(".crswap") && name !== STAGING) found.push(name);
   return found.sort();
 }
 

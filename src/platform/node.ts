@@ -1,32 +1,17 @@
 /**
  * What differs between Node and a page, Node's side. `browser.ts` has the same exports.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { constants, existsSync, rmSync } from "node:fs";
-import {
-  access,
-  copyFile,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
-import { availableParallelism, freemem, homedir, hostname, tmpdir } from "node:os";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { createHash } from "node:crypto";
+import { constants, existsSync } from "node:fs";
+import { access, lstat, mkdir, open, readdir, stat } from "node:fs/promises";
+import { availableParallelism, freemem, homedir, tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort, Worker } from "node:worker_threads";
-import { lock } from "proper-lockfile";
-import signalExit from "signal-exit";
-import { ConfigError, LowrankError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { withoutLines } from "./native-output.ts";
-import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
+import { checkSize, type FileReader, type FileWriter } from "./reader.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = `Node ${process.version}`;
@@ -105,6 +90,11 @@ export async function exists(path: string): Promise<boolean> {
 
 /** Whether a file or directory of this path can be created: the nearest folder above that is there can be written to. */
 export async function canCreate(path: string): Promise<boolean> {
+  const isLink = await lstat(path).then(
+    (stats) => stats.isSymbolicLink(),
+    () => false,
+  );
+  if (isLink && !(await exists(path))) return false;
   const folder = dirname(resolve(path));
   const stats = await stat(folder).catch(() => undefined);
   if (stats === undefined) return folder !== dirname(folder) && canCreate(folder);
@@ -121,74 +111,19 @@ export async function listDirectory(path: string): Promise<string[]> {
   return (await readdir(path)).sort();
 }
 
-export async function makeDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
-}
-
-export async function remove(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true });
-}
-
+export {
+  finishReplacing,
+  isReplacing,
+  linkFile,
+  makeDirectory,
+  moveFile,
+  remove,
+  removeEmpty,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from "./node-disk.ts";
+export { withLock } from "./node-lock.ts";
 export { join as joinPath, resolve as absolutePath };
-
-/** Writes a whole file or nothing: to a temporary name beside it, then renamed. Throws LowrankError where the disk refuses. */
-export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  await atomically(path, async (temporary) => {
-    await writeFile(temporary, content);
-    await rename(temporary, path);
-  });
-}
-
-/**
- * Writes a directory of files (by name, "folder/name" for one in a folder) or nothing. Of a directory that is there already
- * the entries `replaced` are gone then, and all others stay; without `replaced` there must be none, or an empty one. Throws
- * LowrankError where the disk refuses.
- */
-export async function writeDirectoryAtomic(
-  path: string,
-  files: ReadonlyMap<string, FileContent>,
-  replaced?: readonly string[],
-): Promise<void> {
-  await atomically(path, async (temporary) => {
-    await mkdir(temporary);
-    for (const [name, content] of files) {
-      await mkdir(dirname(join(temporary, name)), { recursive: true });
-      await writeFile(join(temporary, name), content);
-    }
-    if (replaced && (await exists(path))) await replaceDirectory(path, temporary, replaced);
-    else await rename(temporary, path);
-  });
-}
-
-/** A directory cannot be renamed over one that is not empty: the old one steps aside, and back if that fails. */
-async function replaceDirectory(path: string, by: string, replaced: readonly string[]): Promise<void> {
-  const others = (await readdir(path)).filter((name) => !replaced.includes(name));
-  const old = temporaryName(path);
-  await rename(path, old);
-  try {
-    await rename(by, path);
-  } catch (error) {
-    await rename(old, path);
-    throw error;
-  }
-  for (const name of others) await rename(join(old, name), join(path, name));
-  await remove(old);
-}
-
-/** Runs what writes under a temporary name and renames that to `path`; nothing is left of it where it fails. */
-async function atomically(path: string, work: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = temporaryName(path);
-  try {
-    await mkdir(dirname(temporary), { recursive: true });
-    await work(temporary);
-  } catch (cause) {
-    await remove(temporary).catch(() => {});
-    const { code = "", message } = cause as NodeJS.ErrnoException;
-    if (!/^E[A-Z]+$/.test(code)) throw cause;
-    const found = { ENOTEMPTY: "other files, which are there already", ENOSPC: "no space left" }[code];
-    throw new LowrankError("the disk cannot be written to", { where: path, found: found ?? message, cause });
-  }
-}
 
 /** Opens a file to write behind what is in it; makes it, and its folder, where there is none. */
 export async function openAppend(path: string): Promise<FileWriter> {
@@ -203,93 +138,6 @@ export async function openAppend(path: string): Promise<FileWriter> {
     },
     close: () => handle.close(),
   };
-}
-
-/** Moves a file; one that was there before is gone then. */
-export async function moveFile(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true });
-  await rename(from, to);
-}
-
-/** Makes `path` another name of the file `target`: a relative link, or a copy where links are not allowed (Windows). */
-export async function linkFile(target: string, path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await rm(path, { force: true });
-  await symlink(relative(dirname(path), target), path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPERM") throw error;
-    return copyFile(target, path);
-  });
-}
-
-/**
- * proper-lockfile hears signals, to remove its locks. Then the system does not end the process by itself: not while it computes
- * and hears nothing. So it hears them only while there are locks.
- */
-signalExit.unload();
-let locks = 0;
-
-/** Milliseconds after which a lock that is not renewed is that of a process that was killed. */
-const STALE_LOCK = 10_000;
-
-/**
- * Runs `work` while no other process runs any under the same path. Waits for one that does; with `refuse`, which throws, no
- * longer than the lock of a killed process is kept. One that was killed on this machine holds no one up.
- */
-export async function withLock<T>(path: string, work: () => Promise<T>, refuse?: () => never): Promise<T> {
-  await mkdir(dirname(path), { recursive: true });
-  const note = `${path}.owner`;
-  const numbering = await processNumbering();
-  await dropDeadLock(path, note, numbering);
-  const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
-  const patience = refuse ? { maxRetryTime: STALE_LOCK + 2 * retries.maxTimeout } : {};
-  // A lock that is lost (its folder was moved, the machine slept) is no reason to lose the work.
-  const onCompromised = () => {};
-  const options = { realpath: false, stale: STALE_LOCK, retries: { ...retries, ...patience }, onCompromised };
-  const release = await lock(path, options).catch((error) => {
-    if (error.code === "ELOCKED") refuse?.();
-    throw error;
-  });
-  locks++;
-  const forget = signalExit(() => rmSync(note, { force: true }));
-  try {
-    // Without the note a lock is left for those ten seconds after a kill.
-    await writeFile(note, `${numbering}\n${process.pid}\n`).catch(() => {});
-    return await work();
-  } finally {
-    await rm(note, { force: true }).catch(() => {});
-    await release().catch(() => {});
-    forget();
-    if (--locks === 0) signalExit.unload();
-  }
-}
-
-/** Where a process number is one process: on this machine, and on Linux since this boot and in this namespace (a container's). */
-async function processNumbering(): Promise<string> {
-  const linux = ["/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"] as const;
-  const words = process.platform === "linux" ? [await readFile(linux[0], "utf8"), await readlink(linux[1])] : [];
-  return [hostname(), ...words].map((word) => word.trim()).join(" ");
-}
-
-/** Removes a lock whose owner can be seen to be dead. */
-async function dropDeadLock(path: string, note: string, numbering: string): Promise<void> {
-  const [where, pid] = (await readFile(note, "utf8").catch(() => "")).split("\n");
-  if (where !== numbering || isAlive(Number(pid))) return;
-  // Of several processes that see it, the one that takes the note away removes the lock.
-  const taken = temporaryName(note);
-  const isMine = await rename(note, taken).then(
-    () => true,
-    () => false,
-  );
-  if (isMine) for (const left of [`${path}.lock`, taken]) await rm(left, { recursive: true, force: true });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    // Another user's process is there, too.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
 
 /** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
@@ -319,11 +167,6 @@ export function systemCacheDirectory(): string {
   if (process.platform === "win32") return environment("LOCALAPPDATA") ?? join(homedir(), "AppData", "Local");
   if (process.platform === "darwin") return join(homedir(), "Library", "Caches");
   return environment("XDG_CACHE_HOME") ?? join(homedir(), ".cache");
-}
-
-function temporaryName(path: string): string {
-  const whole = resolve(path);
-  return join(dirname(whole), `.${basename(whole)}.${randomBytes(4).toString("hex")}.tmp`);
 }
 
 /** Dawn's entry: collected while its device is in use, it takes the process down. */

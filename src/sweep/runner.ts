@@ -1,9 +1,11 @@
 /** Runs the trials of a sweep one by one, on one device and one data set. */
+import { finishReplacing } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { loadModel } from "../io/hf.ts";
+import type { Check } from "../platform/replacing.ts";
 import { keepCheckpoint } from "../train/checkpoint.ts";
 import type { StepRecord } from "../train/records.ts";
 import { runCharts } from "../train/run-charts.ts";
@@ -25,6 +27,7 @@ import {
 const CHECKPOINT_STEPS = 200;
 
 export type SweepEvent =
+  | { type: "recovered"; trial: Trial }
   | { type: "skip"; trial: Trial; result: TrialResult }
   | { type: "trial"; trial: Trial; index: number; count: number }
   | { type: "step"; trial: Trial; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
@@ -37,6 +40,8 @@ export interface SweepArguments {
   device: Backend;
   data: LoadedDataset;
   signal: AbortSignal;
+  /** Throws where this process has lost the folder to another one: the sweep ends. */
+  check: Check;
   onEvent: (event: SweepEvent) => void;
 }
 
@@ -45,10 +50,11 @@ export interface SweepArguments {
  * stops after a checkpoint.
  */
 export async function runTrials(args: SweepArguments): Promise<number> {
-  const { out, trials, signal, onEvent } = args;
+  const { out, trials, signal, check, onEvent } = args;
   let failed = 0;
   for (const [index, trial] of trials.entries()) {
     if (signal.aborted) break;
+    if (await finishReplacing(trialDirectory(out, trial))) onEvent({ type: "recovered", trial });
     const finished = await readResult(out, trial);
     if (finished) {
       onEvent({ type: "skip", trial, result: finished });
@@ -64,6 +70,7 @@ export async function runTrials(args: SweepArguments): Promise<number> {
       if (signal.aborted && error === signal.reason) break;
       // What is no error of ours is a bug: it ends the sweep, which goes on from here when it is mended.
       if (!(error instanceof LowrankError)) throw error;
+      await check();
       failed++;
       await keepError(out, trial, error.message);
       onEvent({ type: "failed", trial, error });
@@ -74,7 +81,7 @@ export async function runTrials(args: SweepArguments): Promise<number> {
 
 /** One trial, from its checkpoint where it has one; null where it was aborted. */
 async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult | null> {
-  const { out, device, data, signal, onEvent } = args;
+  const { out, device, data, signal, check, onEvent } = args;
   const directory = trialDirectory(out, trial);
   const model = await loadModel(trial.model);
   try {
@@ -95,9 +102,9 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
       ...(resume === undefined ? {} : { resume }),
       checkpointEvery: CHECKPOINT_STEPS,
       onCheckpoint: async (checkpoint) => {
-        if (!begun) await beginRun(directory, config, device.info);
+        if (!begun) await beginRun(directory, config, device.info, check);
         begun = true;
-        await keepCheckpoint(directory, checkpoint);
+        await keepCheckpoint(directory, checkpoint, check);
         // An aborted trial goes on from here: nothing that is measured now would be kept.
         signal.throwIfAborted();
       },
@@ -107,7 +114,7 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
     });
     const summary = resultOf(trial, result);
     if (!summary) return null;
-    await saveRun(directory, config, result, [...runCharts(result), resultFile(summary)]);
+    await saveRun(directory, config, result, [...runCharts(result), resultFile(summary)], { check });
     return summary;
   } finally {
     await model.close();

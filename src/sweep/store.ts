@@ -12,12 +12,15 @@ import {
 import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
+import { recover } from "../io/recover.ts";
+import type { Check } from "../platform/replacing.ts";
 import { LISTED_CLASSES } from "../report/statistics.ts";
 import { lastCheckpoint } from "../train/checkpoint.ts";
 import type { Evaluation } from "../train/metrics.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { type Checkpoint, type EvaluationRecord, memoryOf, type Splits, type TrainResult } from "../train/records.ts";
-import { RUN_ENTRIES, readRunConfig } from "../train/run-directory.ts";
+import { readRunConfig } from "../train/run-directory.ts";
+import { ownFiles } from "../train/run-files.ts";
 import { isTrialOf, type Trial } from "./grid.ts";
 
 /** What the report needs of a finished trial: result.json in its run directory. */
@@ -109,7 +112,7 @@ export async function forgetError(out: string, trial: Trial): Promise<void> {
 }
 
 /** Runs `work` while this process alone has the folder (or its shard of it). Throws ConfigError where another has it. */
-export async function locked<T>(out: string, shard: string, work: () => Promise<T>): Promise<T> {
+export async function locked<T>(out: string, shard: string, work: (check: Check) => Promise<T>): Promise<T> {
   return withLock(joinPath(out, shard || "sweep"), work, () => {
     throw new ConfigError("another sweep is at work in this folder", {
       where: out,
@@ -119,8 +122,8 @@ export async function locked<T>(out: string, shard: string, work: () => Promise<
   });
 }
 
-/** Copies the finished trials of other folders into `out`. Returns how many came. */
-export async function collect(out: string, folders: readonly string[]): Promise<number> {
+/** Copies the finished trials of other folders into `out`. Returns how many came. Throws what `check` throws. */
+export async function collect(out: string, folders: readonly string[], check: Check): Promise<number> {
   let copied = 0;
   for (const folder of folders) {
     const from = joinPath(folder, TRIALS);
@@ -130,19 +133,14 @@ export async function collect(out: string, folders: readonly string[]): Promise<
     for (const name of (await listDirectory(from)).filter((entry) => !entry.startsWith("."))) {
       const source = joinPath(from, name);
       const target = joinPath(out, TRIALS, name);
+      await recover(source);
       if (!(await exists(joinPath(source, RESULT))) || (await exists(joinPath(target, RESULT)))) continue;
       const files = new Map<string, Uint8Array>();
-      for (const file of await filesUnder(source)) files.set(file, await readBytes(joinPath(source, file)));
-      await writeDirectoryAtomic(target, files, RUN_ENTRIES);
+      for (const file of await ownFiles(source))
+        if (await exists(joinPath(source, file))) files.set(file, await readBytes(joinPath(source, file)));
+      await writeDirectoryAtomic(target, files, { own: await ownFiles(target), check });
       copied++;
     }
   }
   return copied;
-}
-
-/** Files of a run directory, "adapter/..." among them. */
-async function filesUnder(directory: string): Promise<string[]> {
-  const names = await listDirectory(directory);
-  const inside = names.includes("adapter") ? await listDirectory(joinPath(directory, "adapter")) : [];
-  return [...names.filter((name) => name.includes(".")), ...inside.map((name) => `adapter/${name}`)];
 }

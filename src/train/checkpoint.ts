@@ -4,6 +4,7 @@ import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "../io/common.ts";
 import { parseJson } from "../io/limits.ts";
 import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
+import { type Check, TEMPORARY } from "../platform/replacing.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { Checkpoint } from "./records.ts";
 
@@ -58,17 +59,31 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
   }
 }
 
-/** Writes a checkpoint into a run directory and drops all but the last two. */
-export async function keepCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
+/** Writes a checkpoint into a run directory and drops all but the last two, and what is left of one that was not completed. */
+export async function keepCheckpoint(directory: string, checkpoint: Checkpoint, check?: Check): Promise<void> {
+  const path = joinPath(directory, FOLDER, nameOf(checkpoint.step));
+  await writeFileAtomic(path, encodeCheckpoint(checkpoint), check);
+  const kept = (await generations(directory)).slice(0, GENERATIONS);
+  for (const name of await checkpointFiles(directory))
+    if (!kept.includes(name)) await remove(joinPath(directory, name));
+}
+
+/** All that checkpoints have left in a run directory, the oldest first: also what is left of one that was not completed. */
+export async function checkpointFiles(directory: string): Promise<string[]> {
   const folder = joinPath(directory, FOLDER);
-  await writeFileAtomic(joinPath(folder, nameOf(checkpoint.step)), encodeCheckpoint(checkpoint));
-  for (const name of (await generations(folder)).slice(GENERATIONS)) await remove(joinPath(folder, name));
+  const names = (await exists(folder)) ? await listDirectory(folder) : [];
+  return names.filter(isCheckpoint).map((name) => `${FOLDER}/${name}`);
+}
+
+function isCheckpoint(name: string): boolean {
+  const whole = name.startsWith(".") && name.endsWith(TEMPORARY) ? name.slice(1, -TEMPORARY.length) : name;
+  return /^step-\d{9,}\.safetensors$/.test(whole);
 }
 
 /** The files of the checkpoints, the newest first. */
-async function generations(folder: string): Promise<string[]> {
-  const names = (await exists(folder)) ? await listDirectory(folder) : [];
-  return names.filter((name) => /^step-\d+\.safetensors$/.test(name)).sort((a, b) => (a < b ? 1 : -1));
+export async function generations(directory: string): Promise<string[]> {
+  const names = await checkpointFiles(directory);
+  return names.filter((name) => !name.endsWith(TEMPORARY)).sort((a, b) => (a < b ? 1 : -1));
 }
 
 /**
@@ -76,11 +91,10 @@ async function generations(folder: string): Promise<string[]> {
  * the newest where none can be read.
  */
 export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
-  const folder = joinPath(directory, FOLDER);
   let fault: unknown;
-  for (const name of await generations(folder)) {
+  for (const name of await generations(directory)) {
     try {
-      return await readCheckpoint(joinPath(folder, name));
+      return await readCheckpoint(joinPath(directory, name));
     } catch (error) {
       fault ??= error;
     }

@@ -2,7 +2,7 @@
  * A run for other tools: an adapter directory for PEFT, or a merged model directory for transformers. What the other side
  * cannot express is found out before anything is written.
  */
-import { exists, joinPath, readBytes } from "#platform";
+import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import { END_OF_TEXT_ID } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
@@ -65,7 +65,7 @@ export async function planExport(
       notes.push(`the base model's directory has no vocab.json and merges.txt: the tokenizer is GPT-2's`);
     files.set("model.safetensors", streamSafetensors(mergedTensors(checkpoint, adapter, finalNorm), { format: "pt" }));
   }
-  files.set(README, readme(kind, adapter, losses));
+  files.set(README, readme(kind, adapter, losses, [...files.keys()]));
   return { files, losses, notes };
 }
 
@@ -125,8 +125,8 @@ export function describeChange(before: Float32Array, after: Float32Array, labels
 
 const README = "README.md";
 
-/** What an export has, of either form: replacing an earlier one replaces these, and nothing else. */
-export const EXPORT_ENTRIES = [
+/** What an export may have, of either form. */
+const EXPORT_FILES = [
   README,
   "adapter_config.json",
   "adapter_model.safetensors",
@@ -139,14 +139,20 @@ export const EXPORT_ENTRIES = [
 ];
 
 const MARK = "Trained with Lowrank on ";
+const LISTED = "Written with this file: ";
 
-/** Throws ConfigError where the directory of an export is taken; with `force`, where it is taken by anything else. */
-export async function refuseOthers(directory: string, force: boolean): Promise<void> {
-  if (!(await exists(directory))) return;
+/**
+ * The files of the export in this directory: those that its README lists. Throws ConfigError where there is anything else, or
+ * an export that is not to be replaced (`force`).
+ */
+export async function replaceableExport(directory: string, force: boolean): Promise<string[]> {
+  if (!(await exists(directory))) return [];
+  const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !entry.startsWith("."));
+  if (entries.length === 0) return [];
   if (!force)
     throw new ConfigError("the output directory exists", {
       where: directory,
-      expected: "a path where nothing is yet",
+      expected: "a path where nothing is yet, or an empty directory",
       hint: "choose another --out, or give --force to replace an earlier export",
     });
   const path = joinPath(directory, README);
@@ -158,6 +164,11 @@ export async function refuseOthers(directory: string, force: boolean): Promise<v
       expected: `a ${README} with "${MARK}..."`,
       hint: "choose another --out",
     });
+  const [, listed] = text.split(LISTED);
+  // Exports that list none have some of these.
+  return listed === undefined
+    ? EXPORT_FILES
+    : EXPORT_FILES.filter((name) => name === README || listed.includes(`\`${name}\``));
 }
 
 /** Longest text in tokens: longer ones were cut in training. */
@@ -211,7 +222,7 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
   return files.set("tokenizer_config.json", json(config));
 }
 
-function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[]): string {
+function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[], files: string[]): string {
   const classifies = meta.task.objective === "classification";
   const auto = classifies ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
   const base = JSON.stringify(meta.base_model);
@@ -257,6 +268,8 @@ function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[]): string {
     ...(differences.length > 0
       ? ["", "It differs from the run in what could not be expressed:", "", ...differences]
       : []),
+    "",
+    `${LISTED}${files.map((name) => `\`${name}\``).join(", ")}.`,
     "",
   ].join("\n");
 }

@@ -1,13 +1,10 @@
 /** What a run leaves on the disk: settings, tables, the plan and the trained tensors. */
 import {
   absolutePath,
-  canCreate,
   exists,
   joinPath,
-  listDirectory,
   packagePath,
   platformName,
-  temporaryDirectory,
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "#platform";
@@ -17,14 +14,16 @@ import { OBJECTIVES, type Objective, oneOf } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { checkKinds, list, readJson } from "../io/common.ts";
+import { checkKinds, readJson } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { snapshotOf } from "../io/hub.ts";
-import { type Adapter, adapterFiles, type FinalNorm } from "../io/peft.ts";
+import { type Adapter, type AdapterFiles, adapterFiles, type FinalNorm } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/plan.ts";
+import type { Check } from "../platform/replacing.ts";
 import type { TrainOptions } from "./options.ts";
 import type { TrainResult } from "./records.ts";
+import { CONFIG, FORMAT, isRunConfig, RUN_FILES, replaceable } from "./run-files.ts";
 import { runTables } from "./run-tables.ts";
 
 /** Everything that is needed to repeat a run and to use what it learned: config.json. */
@@ -84,14 +83,17 @@ export async function runConfig(
 
 /** Reads the config of a run directory. Throws ConfigError where there is none. */
 export async function readRunConfig(directory: string): Promise<RunConfig> {
-  const path = joinPath(directory, "config.json");
-  if (!(await exists(path)))
+  const path = joinPath(directory, CONFIG);
+  const refuse = (found: string): never => {
     throw new ConfigError("this is no run directory", {
       where: directory,
-      expected: "config.json, as training writes it",
-      found: (await exists(directory)) ? "none" : "no such directory",
+      expected: `${CONFIG}, as training writes it`,
+      found,
     });
+  };
+  if (!(await exists(path))) refuse((await exists(directory)) ? "none" : "no such directory");
   const json = await readJson(path);
+  if (!isRunConfig(json)) refuse(`the ${CONFIG} of something else`);
   checkKinds({ json }, { json: "object" }, path);
   // Runs of before there were language models do not tell.
   const config = { objective: "classification", ...(json as object) } as RunConfig;
@@ -102,54 +104,8 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
 }
 
 /** Writes the config of a run that has just begun, where checkpoints are to be kept. */
-export async function beginRun(directory: string, config: RunConfig, device: DeviceInfo): Promise<void> {
-  await writeFileAtomic(joinPath(directory, "config.json"), settings(config, device));
-}
-
-/** What stands in a run directory; error.txt in that of a run that failed. A save replaces these, and nothing else. */
-export const RUN_ENTRIES = [
-  "accuracy.svg",
-  "adapter",
-  "checkpoint",
-  "config.json",
-  "confusion.csv",
-  "error.txt",
-  "loss.svg",
-  "losses.csv",
-  "metrics.csv",
-  "perplexity.svg",
-  "plan.txt",
-  "result.json",
-];
-
-/** Throws ConfigError where the directory of a run to come cannot be made, or is taken; with `force`, where it is taken by anything but a run. */
-export async function refuseExisting(directory: string, force: boolean): Promise<void> {
-  if (!(await canCreate(directory)))
-    throw new ConfigError("the output directory cannot be made", {
-      where: directory,
-      expected: "a path in a folder that can be written to",
-      found: "no such folder, or no permission to write",
-    });
-  if (!(await exists(directory))) return;
-  if (!force)
-    throw new ConfigError("the output directory exists", {
-      where: directory,
-      expected: "a path where nothing is yet",
-      hint: "choose another --out, or give --force to replace it when the run is done",
-    });
-  const entries = await listDirectory(directory).catch(() => null);
-  // What the system leaves in a folder that was looked at tells nothing.
-  const others = entries?.filter((entry) => !RUN_ENTRIES.includes(entry) && !/^(\.|Thumbs\.db$)/.test(entry)) ?? [
-    "a file",
-  ];
-  // A folder that was named by mistake is not to be filled.
-  if (others.length > 0)
-    throw new ConfigError("what is to be replaced is no run directory", {
-      where: directory,
-      expected: `nothing but what a run leaves: ${RUN_ENTRIES.join(", ")}`,
-      found: list(others),
-      hint: "choose another output directory",
-    });
+export async function beginRun(directory: string, config: RunConfig, device: DeviceInfo, check?: Check): Promise<void> {
+  await writeFileAtomic(joinPath(directory, CONFIG), settings(config, device, [CONFIG]), check);
 }
 
 /** "LoRA, rank 8, alpha 16" or "mode last_block". */
@@ -188,26 +144,33 @@ export function adapterOf(
   };
 }
 
+/** How a run is saved. */
+export interface Saving {
+  /** Whether a run that has learned something may be there already, which is replaced. */
+  replace?: boolean;
+  /** Throws where this process has lost the directory to another one. */
+  check?: Check | undefined;
+}
+
 /**
- * Writes a finished run, and `extra` files with it, whole or not at all. A run that is there already is replaced, and other
- * files stay; with `replace` false the directory must be new. Returns whether PEFT can load its adapter/, or why not.
+ * Writes a finished run, and `extra` files with it, whole or not at all; files that are not a run's stay. Returns whether PEFT
+ * can load its adapter/, or why not.
  */
 export async function saveRun(
   directory: string,
   config: RunConfig,
   result: TrainResult,
   extra: Iterable<[name: string, content: string]> = [],
-  replace = true,
+  saving: Saving = {},
 ): Promise<{ peft: boolean; reason?: string }> {
   const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
-  const files = new Map<string, string | Uint8Array>([
-    ["config.json", settings(config, result.device)],
-    ...runTables(result, config.labels),
-    ["plan.txt", printProgram(result.plan)],
-    ...extra,
-  ]);
-  for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
-  await writeDirectoryAtomic(directory, files, replace ? RUN_ENTRIES : undefined);
+  await writeRun(
+    directory,
+    [config, result.device],
+    [...runTables(result, config.labels), ["plan.txt", printProgram(result.plan)], ...extra],
+    adapter,
+    saving,
+  );
   return { peft: adapter.peft, ...(adapter.reason === undefined ? {} : { reason: adapter.reason }) };
 }
 
@@ -219,46 +182,30 @@ export async function saveFailedRun(
   contents: { tensors: TrainResult["tensors"]; finalNorm: FinalNorm },
   device: DeviceInfo,
   error: string,
+  saving: Saving = {},
 ): Promise<void> {
-  const { files } = adapterFiles(adapterOf(config, spec, contents.tensors), { finalNorm: contents.finalNorm });
-  await writeDirectoryAtomic(
-    directory,
-    new Map<string, string | Uint8Array>([
-      ["config.json", settings(config, device)],
-      ["error.txt", `${error}\n`],
-      ...[...files].map(([name, content]) => [joinPath("adapter", name), content] as const),
-    ]),
-    RUN_ENTRIES,
-  );
+  const adapter = adapterFiles(adapterOf(config, spec, contents.tensors), { finalNorm: contents.finalNorm });
+  await writeRun(directory, [config, device], [["error.txt", `${error}\n`]], adapter, saving);
 }
 
-/**
- * Saves in `directory`. Where that fails, what was learned is not lost: it is saved beside it, or else among the system's
- * temporary files. Returns where, and the `fault`; throws it where nothing can be saved anywhere.
- */
-export async function saveSomewhere<T>(
+async function writeRun(
   directory: string,
-  save: (directory: string) => Promise<T>,
-): Promise<{ saved: T; place: string; fault?: unknown }> {
-  let fault: unknown;
-  for (const other of ["", `${directory}.rescued`, joinPath(temporaryDirectory(), "lowrank.rescued")]) {
-    const place = other ? await freePath(other) : directory;
-    try {
-      return { saved: await save(place), place, ...(other ? { fault } : {}) };
-    } catch (error) {
-      fault ??= error;
-    }
-  }
-  throw fault;
+  described: [config: RunConfig, device: DeviceInfo],
+  about: readonly (readonly [name: string, content: string])[],
+  adapter: AdapterFiles,
+  { replace = true, check }: Saving,
+): Promise<void> {
+  const files = new Map<string, string | Uint8Array>(about);
+  for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
+  const names = [CONFIG, ...files.keys()].sort();
+  const unknown = names.filter((name) => !RUN_FILES.includes(name));
+  if (unknown.length > 0) throw new Error(`not among the files of a run: ${unknown.join(", ")}`);
+  files.set(CONFIG, settings(...described, names));
+  const own = await replaceable(directory, replace);
+  await writeDirectoryAtomic(directory, files, { own, ...(check ? { check } : {}) });
 }
 
-/** The path, with a number behind it where something is there already. */
-export async function freePath(path: string): Promise<string> {
-  let free = path;
-  for (let i = 2; await exists(free); i++) free = `${path}.${i}`;
-  return free;
-}
-
-function settings(config: RunConfig, device: DeviceInfo): string {
-  return `${JSON.stringify({ ...config, device, platform: platformName }, null, 2)}\n`;
+/** config.json: also says that this is a run, and which files are its own. */
+function settings(config: RunConfig, device: DeviceInfo, files: readonly string[]): string {
+  return `${JSON.stringify({ format: FORMAT, ...config, files, device, platform: platformName }, null, 2)}\n`;
 }

@@ -1,15 +1,25 @@
 /** A run for programs: the trainer, with its result ready to be saved. */
 
+import { absolutePath, withLock } from "#platform";
+import { ConfigError } from "../errors.ts";
+import { recover } from "../io/recover.ts";
 import type { TrainResult } from "./records.ts";
-import { refuseExisting, runConfig, saveRun } from "./run-directory.ts";
+import { runConfig, saveRun } from "./run-directory.ts";
+import { refuseExisting } from "./run-files.ts";
 import { type FineTuneArguments, fineTune as train } from "./trainer.ts";
+
+export interface SaveOptions {
+  /** Replaces another run in this directory. */
+  force?: boolean;
+}
 
 export interface FineTuneRun extends TrainResult {
   /**
-   * Writes a run directory, whole or not at all, which `Classifier.load` reads; a run that is there already is replaced,
-   * anything else refused. Returns whether PEFT can load its adapter/ directory, or why not.
+   * Writes a run directory, whole or not at all, which `Classifier.load` reads: a new one, an empty one, or one in which this
+   * run was saved before. With `force` another run is replaced; what is no run never is, and files that are not a run's
+   * stay. Throws ConfigError where something else is there. Returns whether PEFT can load its adapter/ directory, or why not.
    */
-  save(directory: string): Promise<{ peft: boolean; reason?: string }>;
+  save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
 }
 
 /** What draws a run's charts, as files of its directory. */
@@ -18,9 +28,21 @@ export type DrawCharts = (result: TrainResult) => Iterable<[name: string, conten
 /** Fine-tunes as `fineTune` does; the run is saved with what `draw` makes of it. */
 export async function fineTuneWith(draw: DrawCharts, args: FineTuneArguments): Promise<FineTuneRun> {
   const result = await train(args);
-  const save = async (directory: string) => {
-    await refuseExisting(directory, true);
-    return saveRun(directory, await runConfig(args.model, args.data, result.options), result, draw(result));
+  const savedIn = new Set<string>();
+  const save = async (directory: string, { force = false }: SaveOptions = {}) => {
+    const path = absolutePath(directory);
+    const config = await runConfig(args.model, args.data, result.options);
+    await recover(directory);
+    const replace = force || savedIn.has(path);
+    const work = async (check: () => Promise<void>) => {
+      await refuseExisting(directory, replace, "give { force: true } to replace it");
+      return saveRun(directory, config, result, draw(result), { replace, check });
+    };
+    const saved = await withLock(directory, work, () => {
+      throw new ConfigError("another run is at work in this directory", { where: directory });
+    });
+    savedIn.add(path);
+    return saved;
   };
   return { ...result, save };
 }

@@ -1,7 +1,7 @@
 /** Adapters and run directories as zip files, out of and into the page's own file system. */
 
 import { unzipSync, zipSync } from "fflate";
-import { joinPath, listDirectory, readBytes, writeDirectoryAtomic } from "#platform";
+import { finishReplacing, joinPath, listDirectory, readBytes, writeDirectoryAtomic } from "#platform";
 import { FormatError } from "../errors.ts";
 
 /** What a directory of ours holds, by relative path; folders are entered. */
@@ -15,6 +15,7 @@ export async function filesOf(directory: string): Promise<Map<string, Uint8Array
       else await enter(path);
     }
   };
+  await finishReplacing(directory);
   await enter("");
   return files;
 }
@@ -55,7 +56,7 @@ export async function unpackAdapter(picked: readonly File[], directory: string):
       where: picked.map(({ name }) => name).join(", "),
       expected: "a zip from this page, or adapter_config.json and adapter_model.safetensors as PEFT writes them",
     });
-  await writeDirectoryAtomic(directory, found, ADAPTER_FILES);
+  await writeDirectoryAtomic(directory, found, { own: ADAPTER_FILES });
 }
 
 function unzip(bytes: Uint8Array, where: string): Record<string, Uint8Array> {

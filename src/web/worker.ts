@@ -1,5 +1,5 @@
 /** The page's worker: reads, trains, labels and keeps, so that the page itself never waits. */
-import { exists, joinPath, writeDirectoryAtomic } from "#platform";
+import { exists, finishReplacing, joinPath, listDirectory, writeDirectoryAtomic } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { defaultThreads } from "../backend/wasm.ts";
 import type { Objective } from "../config.ts";
@@ -158,8 +158,11 @@ async function write(request: WriteRequest): Promise<WriteReport> {
 
 /** Keeps the adapter that a run begins with: that of the run that it is from may be deleted. */
 async function keepStart({ id, settings: { adapter } }: RunRecord): Promise<void> {
-  if (!adapter || (await exists(startOf(id)))) return;
-  await writeDirectoryAtomic(startOf(id), await filesOf(joinPath(resultOf(adapter.id), "adapter")));
+  if (!adapter) return;
+  const start = startOf(id);
+  await finishReplacing(start);
+  if ((await exists(start)) && (await listDirectory(start)).length > 0) return;
+  await writeDirectoryAtomic(start, await filesOf(joinPath(resultOf(adapter.id), "adapter")));
 }
 
 /** What a run has learned: from memory while it goes on, else from its files. */

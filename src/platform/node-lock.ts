@@ -1,0 +1,105 @@
+/** Locks between processes: a folder beside what is locked, renewed as long as its owner lives, and a note that says who that is. */
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname } from "node:path";
+import { lock } from "proper-lockfile";
+import { LowrankError } from "../errors.ts";
+import { onDisk, temporaryName } from "./node-disk.ts";
+import type { Check } from "./replacing.ts";
+
+/** Milliseconds after which a lock that is not renewed is that of a process that was killed. */
+const STALE_LOCK = 10_000;
+
+/**
+ * Runs `work` while no other process runs any under the same path. Waits for one that does; with `refuse`, which throws, no
+ * longer than the lock of a killed process is kept. One that was killed on this machine holds no one up. A process that
+ * stands still for longer (it was stopped, the machine slept, the clock jumped) loses its lock to the next one: `check`,
+ * which `work` calls before it writes, throws LowrankError then.
+ */
+export async function withLock<T>(
+  path: string,
+  work: (check: Check) => Promise<T>,
+  refuse?: () => never,
+  stale = STALE_LOCK,
+): Promise<T> {
+  const note = `${path}.owner`;
+  const mine = `${await processNumbering()}\n${process.pid}\n${randomBytes(8).toString("hex")}\n`;
+  const release = await onDisk(path, async () => {
+    await mkdir(dirname(path), { recursive: true });
+    await dropDeadLock(path, note);
+    const release = await acquire(path, stale, refuse);
+    try {
+      await writeFile(note, mine);
+      await rm(temporaryName(note), { force: true });
+    } catch (error) {
+      await release();
+      throw error;
+    }
+    return release;
+  });
+  // A disk that cannot be read says so when it is written to.
+  const isLost = async () =>
+    (await readFile(note, "utf8").catch(({ code }) => (code === "ENOENT" ? "" : mine))) !== mine;
+  const check = async () => {
+    if (await isLost())
+      throw new LowrankError("another process has taken over this directory", {
+        where: path,
+        found: `this process stood still for more than ${stale / 1000} seconds, and lost its lock`,
+      });
+  };
+  try {
+    return await work(check);
+  } finally {
+    // What another process has taken is its own to release.
+    if (!(await isLost())) {
+      await rm(note, { force: true }).catch(() => {});
+      await release().catch(() => {});
+    }
+  }
+}
+
+async function acquire(path: string, stale: number, refuse: (() => never) | undefined): Promise<() => Promise<void>> {
+  const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
+  const patience = refuse ? { maxRetryTime: stale + 2 * retries.maxTimeout } : {};
+  // The note tells of a lock that was lost when it matters: before the next write.
+  const onCompromised = () => {};
+  const options = { realpath: false, stale, retries: { ...retries, ...patience }, onCompromised };
+  return lock(path, options).catch((error) => {
+    if (error.code === "ELOCKED") refuse?.();
+    throw error;
+  });
+}
+
+/** Where a process number is one process: on this machine, and on Linux since this boot and in this namespace (a container's). */
+async function processNumbering(): Promise<string> {
+  const linux = ["/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"] as const;
+  const words = process.platform === "linux" ? [await readFile(linux[0], "utf8"), await readlink(linux[1])] : [];
+  return [hostname(), ...words].map((word) => word.trim()).join(" ");
+}
+
+/** Removes a lock whose owner can be seen to be dead. */
+async function dropDeadLock(path: string, note: string): Promise<void> {
+  const text = await readFile(note, "utf8").catch(() => "");
+  const [where, pid] = text.split("\n");
+  if (where !== (await processNumbering()) || isAlive(Number(pid))) return;
+  // Of several processes that see it, the one that takes the note away removes the lock.
+  const taken = temporaryName(note);
+  const isMine = await rename(note, taken).then(
+    () => true,
+    () => false,
+  );
+  if (!isMine) return;
+  // Another process was faster, and this is its note.
+  if ((await readFile(taken, "utf8")) !== text) return rename(taken, note);
+  for (const left of [`${path}.lock`, taken]) await rm(left, { recursive: true, force: true });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // Another user's process is there, too.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
