@@ -201,8 +201,8 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
       interruption.end();
       printer.result(result);
     });
-    if (kept !== out && !fault && (begun || !(await hasLearned(kept)))) await removeRun(kept);
     printer.saved(place, result, saved);
+    if (kept !== out && !fault && (begun || !(await hasLearned(kept)))) await removeRun(kept);
     if (fault) throw fault;
     return signal.aborted ? 130 : 0;
   } catch (error) {

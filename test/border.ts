@@ -1,14 +1,14 @@
 /** What the tests of the file formats share: folders of their own, seeded numbers, and errors by their words. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LowrankError } from "../src/errors.ts";
 import { sizeOf } from "../src/tensor.ts";
 import { afterAll } from "./harness.ts";
 
-/** A new folder, deleted after the file's last test. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "lowrank-"));
+/** A new folder, in `parent` where there is one, deleted after the file's last test. */
+export function temporaryFolder(parent = tmpdir()): string {
+  const folder = mkdtempSync(join(existsSync(parent) ? parent : tmpdir(), "lowrank-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }

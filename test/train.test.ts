@@ -1,4 +1,6 @@
 /** Whole runs through the trainer: what they leave, what they must not touch, and how they end. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend, Session } from "../src/backend/backend.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
@@ -18,7 +20,7 @@ import { assertAllClose } from "./allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { afterAll, test } from "./harness.ts";
-import { messages, tinyData, tinyModel } from "./tiny.ts";
+import { messages, TINY, tinyData, tinyModel } from "./tiny.ts";
 
 /** The same sums in another order, through some steps of AdamW. */
 const ROUNDING = { atol: 1e-5, rtol: 1e-5 };

@@ -126,7 +126,6 @@ export async function writeDirectoryAtomic(
   await check?.();
   await finishReplacing(path);
   const directory = await openDirectory(segments(path), true);
-  await dropStaging(directory);
   const taken: string[] = [];
   for (const name of files.keys()) if (!own.includes(name) && (await exists(joinPath(path, name)))) taken.push(name);
   refuseInTheWay(path, taken);
@@ -143,16 +142,26 @@ export async function writeDirectoryAtomic(
   await finishReplacing(path);
 }
 
-/** Whether a page went away while it replaced files of this directory, and the new ones count. */
-export async function isReplacing(path: string): Promise<boolean> {
-  return (await readJournal(path)) !== undefined;
+/** Whether a page replaces files of this directory, or went away while it did; "committed" where the new ones count. */
+export async function isReplacing(path: string): Promise<"committed" | boolean> {
+  if (isUrl(path)) return false;
+  const directory = await openDirectory(segments(path)).catch(() => null);
+  const staging = await directory?.getDirectoryHandle(STAGING).catch(() => null);
+  return staging ? (await readJournal(path)) === undefined || "committed" : false;
 }
 
-/** Completes a replacement whose new files count; returns whether there was one. May be done again and again. */
+/**
+ * Completes a replacement whose new files count, and drops any other; returns whether there was one to complete. May be done
+ * again and again, under the lock of the directory.
+ */
 export async function finishReplacing(path: string): Promise<boolean> {
+  const directory = await openDirectory(segments(path)).catch(() => null);
+  if (directory === null) return false;
   const journal = await readJournal(path);
-  if (journal === undefined) return false;
-  const directory = await openDirectory(segments(path));
+  if (journal === undefined) {
+    await dropStaging(directory);
+    return false;
+  }
   for (const name of journal.files) await writeInto(directory, name, await openBlob(joinPath(path, STAGING, name)));
   for (const name of journal.gone) await remove(joinPath(path, name));
   for (const folder of foldersOf(journal.gone).reverse()) await removeEmpty(joinPath(path, folder));
@@ -223,6 +232,9 @@ export async function linkFile(target: string, path: string): Promise<void> {
   const { folder, name } = split(path);
   await writeInto(await openDirectory(folder, true), name, await openBlob(target));
 }
+
+/** A browser releases the locks of a page that has gone. */
+export async function dropDeadLock(_path: string): Promise<void> {}
 
 /**
  * Runs `work` while no other page of this origin runs any under the same path; waits for one that does, or calls `refuse`.

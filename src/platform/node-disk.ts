@@ -80,7 +80,6 @@ async function replaceFiles(
   check: Check | undefined,
 ): Promise<void> {
   await finishReplacing(path);
-  await dropStaging(path);
   await refuseForeign(path, [...files.keys()], own);
   const staging = join(path, STAGING);
   const gone: string[] = [];
@@ -98,18 +97,22 @@ async function replaceFiles(
   await finishReplacing(path);
 }
 
-/** Whether a process ended while it replaced files of this directory, and the new ones count. */
-export async function isReplacing(path: string): Promise<boolean> {
-  return (await readJournal(path)) !== undefined;
+/** Whether a process replaces files of this directory, or ended while it did; "committed" where the new ones count. */
+export async function isReplacing(path: string): Promise<"committed" | boolean> {
+  return (await readJournal(path)) === undefined ? isThere(join(path, STAGING)) : "committed";
 }
 
 /**
- * Completes a replacement whose new files count; returns whether there was one. May be done again and again. Throws
- * LowrankError where the disk refuses, and for a copy, which may come from a stranger: its journal moves and deletes nothing.
+ * Completes a replacement whose new files count, and drops any other; returns whether there was one to complete. May be done
+ * again and again, under the lock of the directory. Throws LowrankError where the disk refuses, and for a copy, which may
+ * come from a stranger: its journal moves and deletes nothing.
  */
 export async function finishReplacing(path: string): Promise<boolean> {
   const journal = await readJournal(path);
-  if (journal === undefined) return false;
+  if (journal === undefined) {
+    await onDisk(path, () => dropStaging(path));
+    return false;
+  }
   const staging = join(path, STAGING);
   if (journal.folder !== (await numberOf(staging)))
     throw new LowrankError("this is the copy of a directory whose files were being replaced", {
@@ -125,22 +128,23 @@ export async function finishReplacing(path: string): Promise<boolean> {
 }
 
 async function swap(path: string, { files, gone }: Journal): Promise<void> {
-  const folders = new Set<string>([path]);
-  for (const name of files) folders.add(await install(join(path, STAGING, name), join(path, name)));
+  const changed = new Set<string>();
+  for (const folder of foldersOf(files)) await makeFolder(join(path, folder));
+  for (const name of files) changed.add(await install(join(path, STAGING, name), join(path, name)));
   for (const name of gone) {
     await rm(join(path, name), { force: true });
-    await syncFolder(dirname(join(path, name)));
+    changed.add(await behindLink(dirname(join(path, name))));
   }
+  // Where it is done again a folder that became empty is gone.
+  for (const folder of changed) if (await isThere(folder)) await syncFolder(folder);
   for (const folder of foldersOf(gone).reverse()) await removeEmpty(join(path, folder));
-  for (const folder of folders) await syncFolder(folder);
   await dropStaging(path);
 }
 
 /** Moves a file over another one, or over the file that a link points to; returns the folder in which it is then. */
 async function install(from: string, to: string): Promise<string> {
   const target = await behindLink(to);
-  await makeFolder(dirname(target));
-  await rm(temporaryName(target), { recursive: true, force: true });
+  await dropTemporary(target);
   // One that was moved before the process ended is not there.
   if (await isThere(from))
     await rename(from, target).catch(async (error: NodeJS.ErrnoException) => {
@@ -150,7 +154,7 @@ async function install(from: string, to: string): Promise<string> {
         await syncFile(temporary);
       });
     });
-  return dirname(target);
+  return behindLink(dirname(target));
 }
 
 /** Throws LowrankError where files of these names are none of `own`, or where something else stands in place of a folder. */
@@ -203,7 +207,7 @@ async function stage(folder: string, files: ReadonlyMap<string, FileContent>): P
  */
 async function viaTemporary(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryName(path);
-  await rm(temporary, { recursive: true, force: true });
+  await dropTemporary(path);
   try {
     await write(temporary);
     await rename(temporary, path);
@@ -212,6 +216,12 @@ async function viaTemporary(path: string, write: (temporary: string) => Promise<
     throw error;
   }
   await syncFolder(dirname(temporary));
+}
+
+/** Removes what a killed process left of a file or folder that it wrote. */
+async function dropTemporary(path: string): Promise<void> {
+  const temporary = temporaryName(path);
+  if (await isThere(temporary)) await rm(temporary, { recursive: true, force: true });
 }
 
 /** The name under which a file or folder is written until it is whole. */
@@ -267,6 +277,7 @@ async function syncFolder(path: string): Promise<void> {
 
 /** Makes a folder and those above it, so that they are there after a power cut. */
 async function makeFolder(path: string): Promise<void> {
+  if (await isThere(path)) return;
   const first = await mkdir(path, { recursive: true });
   if (first === undefined) return;
   const outermost = dirname(resolve(first));
@@ -277,18 +288,19 @@ async function makeFolder(path: string): Promise<void> {
 }
 
 export async function makeDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  await onDisk(path, () => mkdir(path, { recursive: true }));
 }
 
 export async function remove(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true });
+  await onDisk(path, () => rm(path, { recursive: true, force: true }));
 }
 
 /** Removes a folder that is empty; one that is not, a link or a file stays. */
 export async function removeEmpty(path: string): Promise<void> {
-  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
+  const removed = rmdir(path).catch((error: NodeJS.ErrnoException) => {
     if (!["ENOTEMPTY", "EEXIST", "ENOTDIR", "ENOENT"].includes(error.code ?? "")) throw error;
   });
+  await onDisk(path, () => removed);
 }
 
 /** Moves a file; one that was there before is gone then. */

@@ -1,6 +1,6 @@
 /** Locks between processes: a folder beside what is locked, renewed as long as its owner lives, and a note that says who that is. */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { lock } from "proper-lockfile";
@@ -23,11 +23,11 @@ export async function withLock<T>(
   refuse?: () => never,
   stale = STALE_LOCK,
 ): Promise<T> {
-  const note = `${path}.owner`;
+  const note = noteOf(path);
   const mine = `${await processNumbering()}\n${process.pid}\n${randomBytes(8).toString("hex")}\n`;
   const release = await onDisk(path, async () => {
     await mkdir(dirname(path), { recursive: true });
-    await dropDeadLock(path, note);
+    await dropDeadLock(path);
     const release = await acquire(path, stale, refuse);
     try {
       await writeFile(note, mine);
@@ -59,6 +59,11 @@ export async function withLock<T>(
   }
 }
 
+/** The note that says who has the lock. */
+function noteOf(path: string): string {
+  return `${path}.owner`;
+}
+
 async function acquire(path: string, stale: number, refuse: (() => never) | undefined): Promise<() => Promise<void>> {
   const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
   const patience = refuse ? { maxRetryTime: stale + 2 * retries.maxTimeout } : {};
@@ -78,12 +83,28 @@ async function processNumbering(): Promise<string> {
   return [hostname(), ...words].map((word) => word.trim()).join(" ");
 }
 
-/** Removes a lock whose owner can be seen to be dead. */
-async function dropDeadLock(path: string, note: string): Promise<void> {
-  const text = await readFile(note, "utf8").catch(() => "");
+/** Removes what a killed process left of a lock, where it can be seen to be that. */
+export async function dropDeadLock(path: string): Promise<void> {
+  const text = await readFile(noteOf(path), "utf8").catch(() => undefined);
+  if (text !== undefined) return dropLockOf(path, text);
+  // Whoever wrote no note, or had removed it, is dead when the lock is stale: then it is taken, and released.
+  const isThere = await access(`${path}.lock`).then(
+    () => true,
+    () => false,
+  );
+  if (isThere)
+    await lock(path, { realpath: false, stale: STALE_LOCK }).then(
+      (release) => release(),
+      () => {},
+    );
+}
+
+/** Removes a lock whose owner, by its note, can be seen to be dead. */
+async function dropLockOf(path: string, text: string): Promise<void> {
   const [where, pid] = text.split("\n");
   if (where !== (await processNumbering()) || isAlive(Number(pid))) return;
   // Of several processes that see it, the one that takes the note away removes the lock.
+  const note = noteOf(path);
   const taken = temporaryName(note);
   const isMine = await rename(note, taken).then(
     () => true,

@@ -122,7 +122,7 @@ export {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "./node-disk.ts";
-export { withLock } from "./node-lock.ts";
+export { dropDeadLock, withLock } from "./node-lock.ts";
 export { join as joinPath, resolve as absolutePath };
 
 /** Opens a file to write behind what is in it; makes it, and its folder, where there is none. */

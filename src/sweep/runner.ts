@@ -1,10 +1,11 @@
 /** Runs the trials of a sweep one by one, on one device and one data set. */
-import { finishReplacing } from "#platform";
+import { withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { loadModel } from "../io/hf.ts";
+import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/replacing.ts";
 import { keepCheckpoint } from "../train/checkpoint.ts";
 import type { StepRecord } from "../train/records.ts";
@@ -54,7 +55,7 @@ export async function runTrials(args: SweepArguments): Promise<number> {
   let failed = 0;
   for (const [index, trial] of trials.entries()) {
     if (signal.aborted) break;
-    if (await finishReplacing(trialDirectory(out, trial))) onEvent({ type: "recovered", trial });
+    if (await recover(trialDirectory(out, trial))) onEvent({ type: "recovered", trial });
     const finished = await readResult(out, trial);
     if (finished) {
       onEvent({ type: "skip", trial, result: finished });
@@ -114,7 +115,8 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
     });
     const summary = resultOf(trial, result);
     if (!summary) return null;
-    await saveRun(directory, config, result, [...runCharts(result), resultFile(summary)], { check });
+    const files = [...runCharts(result), resultFile(summary)];
+    await withLock(directory, () => saveRun(directory, config, result, files, { check }));
     return summary;
   } finally {
     await model.close();

@@ -20,7 +20,7 @@ import type { Evaluation } from "../train/metrics.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { type Checkpoint, type EvaluationRecord, memoryOf, type Splits, type TrainResult } from "../train/records.ts";
 import { readRunConfig } from "../train/run-directory.ts";
-import { ownFiles } from "../train/run-files.ts";
+import { ownFiles, replaceable } from "../train/run-files.ts";
 import { isTrialOf, type Trial } from "./grid.ts";
 
 /** What the report needs of a finished trial: result.json in its run directory. */
@@ -138,7 +138,9 @@ export async function collect(out: string, folders: readonly string[], check: Ch
       const files = new Map<string, Uint8Array>();
       for (const file of await ownFiles(source))
         if (await exists(joinPath(source, file))) files.set(file, await readBytes(joinPath(source, file)));
-      await writeDirectoryAtomic(target, files, { own: await ownFiles(target), check });
+      await withLock(target, async () =>
+        writeDirectoryAtomic(target, files, { own: await replaceable(target, true), check }),
+      );
       copied++;
     }
   }

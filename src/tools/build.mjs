@@ -40,7 +40,7 @@ function testFiles(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return testFiles(path);
-    return entry.name.endsWith(".test.ts") ? [path] : [];
+    return /\.(test|child)\.ts$/.test(entry.name) ? [path] : [];
   });
 }
 

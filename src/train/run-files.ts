@@ -39,6 +39,9 @@ export const RUN_FILES: readonly string[] = [
   "result.json",
 ];
 
+/** In the directory of every run that has ended. */
+const LEARNED = "adapter/lowrank.json";
+
 /** What every config.json of a run has, also of those that did not call themselves one yet. */
 const KEYS = ["version", "model", "data", "options", "labels", "counts"];
 
@@ -60,7 +63,6 @@ async function runConfigAt(directory: string): Promise<{ files?: unknown } | und
 
 /** The files of a run in this directory, there or not; none where there is no run. */
 export async function ownFiles(directory: string): Promise<string[]> {
-  await finishReplacing(directory);
   const config = await runConfigAt(directory);
   if (config === undefined) return [];
   // Runs that do not list their files have some of these.
@@ -71,7 +73,7 @@ export async function ownFiles(directory: string): Promise<string[]> {
 
 /** Whether a run has left something worth keeping: a checkpoint, or what it learned. */
 export async function hasLearned(directory: string): Promise<boolean> {
-  return (await generations(directory)).length > 0 || (await exists(joinPath(directory, "adapter/lowrank.json")));
+  return (await generations(directory)).length > 0 || (await exists(joinPath(directory, LEARNED)));
 }
 
 /** What the system leaves in a folder that was looked at. */
@@ -103,19 +105,23 @@ export async function refuseExisting(
       found: list(entries),
       hint: "choose another output directory",
     });
-  const learned = await hasLearned(directory);
-  if (learned && !force)
-    throw new ConfigError("the output directory exists", {
-      where: directory,
-      expected: "a path where nothing is yet",
-      found: "a run",
-      hint: `choose another output directory, or ${howToForce}`,
-    });
-  return learned;
+  if (!(await hasLearned(directory))) return false;
+  if (force) return true;
+  const isDone = await exists(joinPath(directory, LEARNED));
+  throw new ConfigError("the output directory exists", {
+    where: directory,
+    expected: "a path where nothing is yet",
+    found: isDone ? "a run" : "a run that was stopped or killed",
+    hint: `${isDone ? "" : `go on with --resume ${directory}, `}choose another output directory, or ${howToForce}`,
+  });
 }
 
-/** Files of a run that a new one at this place replaces: of one that may be replaced, or that has learned nothing. */
+/**
+ * Files of a run that a new one at this place replaces: of one that may be replaced, or that has learned nothing. Under the
+ * lock of the directory.
+ */
 export async function replaceable(directory: string, replace: boolean): Promise<string[]> {
+  await finishReplacing(directory);
   return replace || !(await hasLearned(directory)) ? ownFiles(directory) : [];
 }
 

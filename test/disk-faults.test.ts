@@ -1,0 +1,235 @@
+/**
+ * Every operation on the disk fails once, and the process is killed once at each: of saving, replacing, checkpoints, resuming,
+ * sweeps and exports. After each nothing of the user's has changed, the old run or the new one is whole, and the same command
+ * goes on or says what to do. With DISK_FAULTS_LIST=1 each operation is listed with what came of it.
+ */
+import { spawn } from "node:child_process";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { serialize } from "node:v8";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { ConfigError } from "../src/errors.ts";
+import { openGPT2 } from "../src/io/hf.ts";
+import { recover } from "../src/io/recover.ts";
+import { lastCheckpoint } from "../src/train/checkpoint.ts";
+import type { Checkpoint } from "../src/train/records.ts";
+import { runConfig } from "../src/train/run-directory.ts";
+import { fineTune } from "../src/train/trainer.ts";
+import { temporaryFolder } from "./border.ts";
+import { testDevice } from "./device.ts";
+import { COMMANDS, type Ended, type Learned, PREPARED } from "./disk-commands.ts";
+import { test } from "./harness.ts";
+import { messages, tinyData, tinyModel } from "./tiny.ts";
+
+/** Processes at a time. */
+const JOBS = 2;
+/** In memory, where the system has such a folder: there a sync takes no time. */
+const root = temporaryFolder("/dev/shm");
+
+test("what there is to save is learned once", async () => {
+  const model = await openGPT2(tinyModel(join(root, "model")));
+  const data = await tinyData(messages(12));
+  const device = await testDevice();
+  const checkpoints: Checkpoint[] = [];
+  const learn = async (options: object): Promise<Learned> => {
+    const result = await fineTune({
+      ...{ device, model, data, epochs: 1, batchSize: 4, ...options },
+      checkpointEvery: 1,
+      onCheckpoint: async (checkpoint) => void checkpoints.push(checkpoint),
+    });
+    const { memory } = result.plan;
+    // Kernels have functions; without dispatches the plan is data.
+    const plan = { segments: [], memory: { ...memory, place: new Map() } } as unknown as typeof result.plan;
+    return { config: await runConfig(model, data, result.options), result: { ...result, plan } };
+  };
+  const old = await learn({ rank: 2, alpha: 4 });
+  checkpoints.length = 0;
+  const next = await learn({ mode: "last_layer" });
+  assert.ok(checkpoints.length >= 3);
+  writeFileSync(join(root, PREPARED), serialize({ old, next, checkpoints: checkpoints.slice(0, 3) }));
+  await model.close();
+});
+
+/** Contents of all files below a folder; links as what they point to in words. */
+function contents(folder: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const path of readdirSync(folder, { recursive: true }).map(String).sort()) {
+    const stats = lstatSync(join(folder, path));
+    if (stats.isSymbolicLink()) found.set(path, "a link");
+    else if (stats.isFile()) found.set(path, readFileSync(join(folder, path)).toString("base64"));
+    else found.set(path, "a folder");
+  }
+  return found;
+}
+
+const isMine = ([path, content]: [string, string]) =>
+  path.includes("mine") || content === Buffer.from("mine").toString("base64");
+/** What is learned, or exported: of these there are the old files or the new ones. */
+const isLearned = ([path]: [string, string]) => /^(adapter\/(?!mine)|[^/]*\.safetensors$)/.test(path);
+
+/** Runs a command in folders; null where the process was killed. */
+function child(name: string, folders: readonly string[], fault = "@0"): Promise<Ended[] | null> {
+  const preload = packagePath("test/disk-preload.mjs");
+  const script = packagePath("build/test/disk-faults.child.js");
+  const running = spawn(process.execPath, ["--import", preload, script, name, ...folders], {
+    env: { ...process.env, DISK_FAULT: fault },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let output = "";
+  running.stdout.on("data", (chunk) => (output += chunk));
+  return new Promise((done) =>
+    running.on("close", (_, signal) => done(signal ? null : (JSON.parse(output) as Ended[]))),
+  );
+}
+
+async function prepare(name: string, folder: string): Promise<void> {
+  mkdirSync(join(folder, "tmp"), { recursive: true });
+  await COMMANDS[name]!.prepare(folder);
+}
+
+/** A lock whose note was not written yet is a killed process's when it is ten seconds old: as if they had passed. */
+function letTimePass(folder: string): void {
+  for (const path of readdirSync(folder, { recursive: true }).map(String))
+    if (path.endsWith(".lock")) utimesSync(join(folder, path), 1, 1);
+}
+
+/** The files of what is learned in a directory, once a replacement that was cut off is completed. */
+async function learnedIn(directory: string): Promise<Map<string, string>> {
+  await recover(directory);
+  const found = existsSync(directory) ? [...contents(directory)].filter(([, content]) => content !== "a folder") : [];
+  // A link to the folder of adapters is entered.
+  const linked = ["adapter"].filter((name) => existsSync(join(directory, name)));
+  for (const name of linked)
+    for (const file of readdirSync(join(directory, name)))
+      found.push([`${name}/${file}`, readFileSync(join(directory, name, file)).toString("base64")]);
+  return new Map(found.filter(isLearned).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+for (const [name, command] of Object.entries(COMMANDS))
+  test(`every operation of "${name}" fails, and the process is killed at each`, async () => {
+    const place = (title: string) => join(root, `${name}, ${title}`);
+    await prepare(name, place("before"));
+    const old = await learnedIn(join(place("before"), command.target));
+    await prepare(name, place("clean"));
+    const [clean] = (await child(name, [place("clean")]))!;
+    assert.is(clean!.code, 0, clean!.message);
+    assertSynced(clean!.trace);
+    const mine = [...contents(place("clean"))].filter(isMine);
+    const wanted = await learnedIn(join(place("clean"), command.target));
+    const end = [...contents(place("clean"))].map(([path]) => path);
+    const operations = clean!.trace.map((words) => words.join(" ").replaceAll(place("clean"), ""));
+
+    /** Judges what a fault has left in a folder, and what the next start makes of it. */
+    const judge = async (folder: string, where: string): Promise<string> => {
+      assert.equal([...contents(folder)].filter(isMine), mine, `the user's files, ${where}`);
+      letTimePass(folder);
+      const target = join(folder, command.target);
+      const isReplacing = existsSync(join(target, ".lowrank-new", "journal.json"));
+      const now = await learnedIn(target);
+      const is = (one: Map<string, string>) => JSON.stringify([...now]) === JSON.stringify([...one]);
+      assert.ok(is(wanted) || is(old), `neither the old run nor the new one is whole, ${where}`);
+      const places = [join(folder, `${command.target}.rescued`), join(folder, "tmp", "lowrank.rescued")];
+      const rescued = places.filter((path) => existsSync(path));
+      for (const path of rescued) {
+        assert.equal(await learnedIn(path), wanted, `the rescued run, ${where}`);
+        rmSync(path, { recursive: true });
+      }
+      const again = await goOn(name, folder, where);
+      assert.equal([...contents(folder)].filter(isMine), mine, `the user's files at the end, ${where}`);
+      assert.equal(await learnedIn(target), wanted, `the new run at the end, ${where}`);
+      assert.equal(
+        [...contents(folder)].map(([path]) => path),
+        end,
+        `what is there at the end, ${where}`,
+      );
+      rmSync(folder, { recursive: true });
+      const state = is(wanted) ? "new" : old.size > 0 ? "old" : "none";
+      const remarks = [
+        isReplacing ? ", completed by the next start" : "",
+        rescued.length > 0 ? ", saved beside it" : "",
+      ];
+      return `${state}${remarks.join("")}; then: ${again}`;
+    };
+
+    const outcomes: string[] = [];
+    const failing = operations.map((_, i) => place(`${i + 1} fails`));
+    for (const folder of failing) await prepare(name, folder);
+    for (const [i, { code, message }] of (await child(name, failing))!.entries()) {
+      const where = `operation ${i + 1} fails: ${operations[i]}\n${message}`;
+      assert.ok(code === 0 || code === 1, `exit code ${code}, ${where}`);
+      outcomes.push(`${name}: ${operations[i]}: fails: exit code ${code}, ${await judge(failing[i]!, where)}`);
+    }
+    const numbers = operations.map((_, i) => i + 1);
+    const killNext = async () => {
+      for (let at = numbers.shift(); at !== undefined; at = numbers.shift()) {
+        const folder = place(`killed at ${at}`);
+        await prepare(name, folder);
+        const where = `killed at operation ${at}: ${operations[at - 1]}`;
+        assert.is(await child(name, [folder], `KILL@${at}`), null, where);
+        outcomes.push(`${name}: ${operations[at - 1]}: killed: ${await judge(folder, where)}`);
+      }
+    };
+    await Promise.all(Array.from({ length: JOBS }, killNext));
+    if (process.env.DISK_FAULTS_LIST) console.log(outcomes.join("\n"));
+  });
+
+/** Runs the command again, as it says. */
+async function goOn(name: string, folder: string, where: string): Promise<string> {
+  const { act } = COMMANDS[name]!;
+  try {
+    await act(folder);
+    return "done";
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw new Error(`${where}\nthen ${(error as Error).stack}`);
+    const { hint = "" } = error.details;
+    // Its checkpoints are there to go on from, or it was done when the fault came.
+    if (hint.includes("--resume")) {
+      const { step } = await lastCheckpoint(join(folder, "run"));
+      assert.ok(step >= 1 && step <= 3, where);
+      await COMMANDS.resume!.act(folder);
+      return `goes on with --resume, from step ${step}`;
+    }
+    assert.match(hint, "--force", where);
+    return "says that it is there";
+  }
+}
+
+/** The path of a folder without links; one that is there no more as it was called. */
+function realFolder(path: string): string {
+  return existsSync(path) ? realpathSync(path) : path;
+}
+
+/** What gets its name by a rename has been synced before, files and folders, and its folder is synced after. */
+function assertSynced(trace: readonly string[][]): void {
+  const lasting = trace.filter(([, path]) => !/\.(owner|lock)/.test(path!));
+  assert.ok(
+    lasting.some(([name]) => name === "rename"),
+    "nothing was renamed",
+  );
+  lasting.forEach(([name, from, to], i) => {
+    if (name !== "rename") return;
+    const before = lasting.slice(0, i).filter(([, path]) => path === from || path!.startsWith(`${from}/`));
+    const last = (what: string, path: string) => before.findLastIndex(([did, of]) => did === what && of === path);
+    for (const path of new Set(before.filter(([did]) => did === "write" || did === "mkdir").map(([, path]) => path!)))
+      assert.ok(
+        last("fsync", path) > Math.max(last("write", path), last("mkdir", path)),
+        `${path} has its name before it is on the disk`,
+      );
+    const folder = realFolder(dirname(to!));
+    assert.ok(
+      lasting.slice(i).some(([did, path]) => did === "fsync" && realFolder(path!) === folder),
+      `the folder of ${basename(to!)} is not synced`,
+    );
+  });
+}
