@@ -1,5 +1,5 @@
 /** The commands as they are shipped, on small data and a small model: what they print, what they leave, how they end. */
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
@@ -302,6 +302,39 @@ test("what was learned is kept elsewhere where it cannot be saved", async () => 
   assert.is(type, "saved");
   assert.equal(filesIn(directory), FILES);
   rmSync(directory, { recursive: true });
+});
+
+test("a run that loses its lock to another process writes nothing there, and keeps elsewhere what it learned", async () => {
+  let taken = false;
+  const finished = await train([...LONGER, "--out", "lost", "--json", "--checkpoint-every", "100"], {
+    watch: (stdout) => {
+      if (taken || !stdout.includes('"type":"step"')) return;
+      taken = true;
+      writeFileSync(join(folder, "lost.owner"), "somebody else's");
+    },
+  });
+  assertCode(finished, 1);
+  assert.match(finished.stderr, "no checkpoint at step 100: another process has taken over this directory");
+  assert.match(finished.stderr, /LowrankError: another process has taken over this directory\n {2}where: {4}lost\n/);
+  assert.is(jsonLines(finished.stdout).at(-1).directory, "lost.rescued");
+  assert.equal(filesIn(join(folder, "lost.rescued")), FILES);
+  assert.not.ok(existsSync(join(folder, "lost")));
+  assert.is(read("lost.owner"), "somebody else's");
+});
+
+test("a run that was killed before its first checkpoint is simply started again, into an empty directory too", async () => {
+  mkdirSync(join(folder, "begun"));
+  const [out, more] = [join(folder, "begun"), ["--out", "begun", "--checkpoint-every", "100"]];
+  const killed = await train([...LONGER, ...more], { killWhen: () => existsSync(join(out, "config.json")) });
+  assert.is(killed.code, null);
+  rmSync(join(out, "checkpoint"), { recursive: true, force: true });
+  writeFileSync(join(out, "thesis.txt"), "years");
+  assertCode(await train([...RUN, ...more]), 0);
+  assert.equal(filesIn(out), [...FILES, "thesis.txt"]);
+  assert.equal(
+    readdirSync(folder).filter((name) => name.startsWith(".") || name.startsWith("begun.")),
+    [],
+  );
 });
 
 test("--force with checkpoints: the old run stays until the new one is done, which goes on from another folder", async () => {
