@@ -128,13 +128,16 @@ test("the journal of a copied directory moves and deletes nothing", async () => 
   await assertFails(LowrankError, ["the copy of a directory", directory], () => finishReplacing(directory));
   journal({ folder: String(statSync(directory).ino) });
   await assertFails(LowrankError, ["the copy of a directory", directory], () => finishReplacing(directory));
-  const folderNumber = String(statSync(join(directory, ".lowrank-new")).ino);
+  const staging = join(directory, ".lowrank-new");
+  const folderNumber = () => String(statSync(staging).ino);
   for (const gone of ["../b", "/etc/passwd", "b/../../c", ""]) {
-    journal({ folder: folderNumber, gone: [gone] });
+    journal({ folder: folderNumber(), gone: [gone] });
     assert.is(await finishReplacing(directory), false);
+    assert.equal(filesIn(directory), ["a", "b"], "a journal with other directories' files is none");
+    mkdirSync(staging);
+    writeFileSync(join(staging, "a"), ".lowrank-new/a");
   }
-  assert.equal(filesIn(directory), [".lowrank-new/a", ".lowrank-new/journal.json", "a", "b"]);
-  journal({ folder: folderNumber });
+  journal({ folder: folderNumber() });
   assert.is(await finishReplacing(directory), true);
   assert.equal(filesIn(directory), ["a"]);
   assert.is(readFileSync(join(directory, "a"), "utf8"), ".lowrank-new/a");
