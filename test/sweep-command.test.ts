@@ -22,7 +22,7 @@ const sweep = (out: string, args: readonly string[] = [], more: Partial<SpawnOpt
 function inTrials(out: string, pattern: RegExp): string[] {
   try {
     const paths = readdirSync(join(folder, out, "trials"), { recursive: true }).map(String);
-    return paths.filter((path) => pattern.test(path) && !path.startsWith("."));
+    return paths.filter((path) => pattern.test(path) && !/(^|\/)\./.test(path));
   } catch {
     return []; // not there yet, or changing as it is read
   }
