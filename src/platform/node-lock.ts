@@ -1,12 +1,21 @@
 /** Locks between processes: a folder beside what is locked, renewed as long as its owner lives, and a note that says who that is. */
 import { randomBytes } from "node:crypto";
+import { readFileSync, rmSync } from "node:fs";
 import { access, mkdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { lock } from "proper-lockfile";
+import signalExit from "signal-exit";
 import { LowrankError } from "../errors.ts";
 import { onDisk, temporaryName } from "./node-disk.ts";
 import type { Check } from "./replacing.ts";
+
+/**
+ * proper-lockfile hears signals, to remove its locks. Then the system does not end the process by itself: not while it computes
+ * and hears nothing. So it hears them only while there are locks.
+ */
+signalExit.unload();
+let locks = 0;
 
 /** Milliseconds after which a lock that is not renewed is that of a process that was killed. */
 const STALE_LOCK = 10_000;
@@ -48,15 +57,26 @@ export async function withLock<T>(
         found: `this process stood still for more than ${stale / 1000} seconds, and lost its lock`,
       });
   };
+  locks++;
+  const forget = signalExit(() => dropNote(note, mine));
   try {
     return await work(check);
   } finally {
+    forget();
+    if (--locks === 0) signalExit.unload();
     // What another process has taken is its own to release.
     if (!(await isLost())) {
       await rm(note, { force: true }).catch(() => {});
       await release().catch(() => {});
     }
   }
+}
+
+/** Removes the note of a process that ends, unless another one has the lock by now. */
+function dropNote(note: string, mine: string): void {
+  try {
+    if (readFileSync(note, "utf8") === mine) rmSync(note);
+  } catch {} // there is none
 }
 
 /** The note that says who has the lock. */
