@@ -62,13 +62,13 @@ export async function withLock<T>(
   try {
     return await work(check);
   } finally {
-    forget();
-    if (--locks === 0) signalExit.unload();
     // What another process has taken is its own to release.
     if (!(await isLost())) {
       await rm(note, { force: true }).catch(() => {});
       await release().catch(() => {});
     }
+    forget();
+    if (--locks === 0) signalExit.unload();
   }
 }
 
