@@ -67,7 +67,7 @@ async function trainInNode(directory: string): Promise<string> {
   const model = await loadModel("gpt2-micro");
   const file = bytesReader("picked.csv", new TextEncoder().encode(MESSAGES));
   const data = await loadDataset({ file }, { maxLength: 64 });
-  await (await fineTune({ device, model, data, ...OPTIONS })).save(directory);
+  await (await fineTune({ device, model, data, ...OPTIONS })).save(directory, { force: true });
   await model.close();
   return directory;
 }
