@@ -1,5 +1,5 @@
 /** A trained model as it is used: the adapter of a run, or of PEFT, with the base model that it belongs to. */
-import { exists, joinPath } from "#platform";
+import { exists, isReplacing, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
@@ -7,7 +7,6 @@ import type { DownloadOptions } from "./download.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
 import { baseModelOf, type PeftBase } from "./peft-import.ts";
-import { recover } from "./recover.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
@@ -48,8 +47,9 @@ const OURS = "lowrank.json";
 const ADAPTER_FILES = [OURS, "adapter_config.json"];
 
 async function placeOf(directory: string): Promise<string> {
-  await recover(directory);
-  if (/(^|[\\/])adapter[\\/]*$/.test(directory)) await recover(joinPath(directory, ".."));
+  const parents = /(^|[\\/])adapter[\\/]*$/.test(directory) ? [joinPath(directory, "..")] : [];
+  for (const place of [directory, ...parents])
+    if (await isReplacing(place)) await (await import("./recover.ts")).recover(place);
   const places = [directory, joinPath(directory, "adapter")];
   for (const place of places) for (const file of ADAPTER_FILES) if (await exists(joinPath(place, file))) return place;
   return directory;
