@@ -18,13 +18,14 @@ async function open() {
   const device = await api.openDevice("wasm", { threads: 1 });
   const model = await api.loadModel(directory);
   const data = await tinyData(messages(8));
-  await (await api.fineTune({ device, model, data, rank: 1, epochs: 1 })).save(saved);
+  const run = await api.fineTune({ device, model, data, rank: 1, epochs: 1 });
+  await run.save(saved);
   const [classifier, lm] = [
     await api.Classifier.load(saved, { device }),
     await api.LanguageModel.load(directory, { device }),
   ];
   const [adapter, tokenizer] = [await api.loadAdapter(saved, model), await api.Tokenizer.load()];
-  return { device, model, data, classifier, lm, adapter, tokenizer };
+  return { device, model, data, run, classifier, lm, adapter, tokenizer };
 }
 type World = Awaited<ReturnType<typeof open>>;
 let opened: Promise<World> | undefined;
@@ -55,7 +56,7 @@ interface Entry {
 const OTHER_IDS = { ids: ["a list of texts", "a list of Promises"] };
 const TEXT_OR_TEXTS = ["the text", "a list of texts"];
 /** Every function and method of the API that has arguments. */
-const entriesOf = ({ device, model, data, classifier, lm, adapter, tokenizer }: World): Record<string, Entry> => ({
+const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenizer }: World): Record<string, Entry> => ({
   openDevice: {
     call: api.openDevice as Call,
     good: { name: "wasm", options: {} },
@@ -82,6 +83,12 @@ const entriesOf = ({ device, model, data, classifier, lm, adapter, tokenizer }: 
     options: { options: undefined },
   },
   fineTune: { call: api.fineTune as Call, good: { args: { device, model, data } }, options: { args: "model" } },
+  "run.save": {
+    call: ((...args: [string]) => run.save(...args)) as Call,
+    good: { directory: saved, options: {} },
+    optional: ["options"],
+    options: { options: undefined },
+  },
   "Classifier.load": {
     call: ((...args) => api.Classifier.load(...args)) as typeof api.Classifier.load as Call,
     good: { directory: saved, options: { device } },

@@ -1,6 +1,7 @@
 /** A run for programs: the trainer, with its result ready to be saved. */
 
 import { absolutePath, withLock } from "#platform";
+import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
 import type { TrainResult } from "./records.ts";
@@ -29,7 +30,10 @@ export type DrawCharts = (result: TrainResult) => Iterable<[name: string, conten
 export async function fineTuneWith(draw: DrawCharts, args: FineTuneArguments): Promise<FineTuneRun> {
   const result = await train(args);
   const savedIn = new Set<string>();
-  const save = async (directory: string, { force = false }: SaveOptions = {}) => {
+  const save = async (directory: string, options: SaveOptions = {}) => {
+    checkArguments({ directory }, { directory: "text" });
+    checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, Kind>);
+    const { force = false } = options;
     const path = absolutePath(directory);
     const config = await runConfig(args.model, args.data, result.options);
     await recover(directory);
