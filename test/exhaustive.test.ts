@@ -3,7 +3,8 @@ import * as assert from "uvu/assert";
 import { bytesReader, Corpus } from "../src/data/corpus.ts";
 import { Tokenizer } from "../src/data/tokenizer.ts";
 import { DataModule } from "../src/data/wasm.ts";
-import { LowrankError } from "../src/errors.ts";
+import { FormatError, LowrankError } from "../src/errors.ts";
+import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
 
 const utf8 = new TextEncoder();
@@ -152,6 +153,17 @@ test("every prefix of a line of JSON is read as JSON.parse does, also where the 
         assert.equal(rows, [...known, ...expected].map(repaired), prefix);
       }
     }
+});
+
+test("an escape that the end of a line cuts is found at its first digit, whatever lies behind it in memory", async () => {
+  const whole = '{"label": "a", "text": "\\u00e9\\ud83d\\ude00"}';
+  for (const cut of ["\\u00e9", "\\ud83d", "\\ude00"]) {
+    const digits = whole.indexOf(cut) + 2;
+    for (let length = digits; length < digits + 4; length++) {
+      const content = utf8.encode(`${whole}\n${whole.slice(0, length)}`);
+      await assertFails(FormatError, [`a.jsonl:2:${digits + 1}\n`], () => read("a.jsonl", content));
+    }
+  }
 });
 
 /** Lone surrogates, of which a file knows nothing. */
