@@ -1,0 +1,229 @@
+/**
+ * Plants faults in the code and tells whether a test finds them: `npm run mutants -- --count N --seed S`.
+ *
+ *   --count N    how many faults (10), drawn by --seed S (1): a file weighted by its lines, a kind of fault, a place
+ *   --only PATH  draws from the files below PATH only; may be given several times, `!PATH` leaves files out
+ *   --seconds N  gives up on a fault after tests of N seconds
+ *   --list       only prints what would be planted
+ *
+ * Works on a copy of the tree in a temporary folder, one fault and one test file at a time. A fault that does not compile is
+ * drawn again. The tests that can see it run until one fails or takes three times as long as usual: first those of the
+ * file's own name, then the nearest by imports, those of the built commands and the page last. A test file's usual time is taken
+ * in a second copy without faults, where it must pass. (StrykerJS would run all tests for each fault: its command runner
+ * knows neither which test sees which file nor how to build only what changed. A hundred faults would take a night.)
+ */
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { bundleTests } from "../src/tools/bundles.mjs";
+import { buildWasm } from "../src/tools/wasm.mjs";
+import { faultsOf } from "./faults.mjs";
+import { endChild, runFile } from "./run-file.mjs";
+
+const { values: options } = parseArgs({
+  options: {
+    count: { type: "string", default: "10" },
+    seed: { type: "string", default: "1" },
+    only: { type: "string", multiple: true, default: [] },
+    seconds: { type: "string", default: "Infinity" },
+    list: { type: "boolean", default: false },
+  },
+});
+
+const FILES = /^(src\/(?!bench\/|tools\/).*(?<!\.d)\.ts|assembly\/(?!.*generated\/).*\.ts|shaders\/.*\.wgsl)$/;
+/** What a file loads, or has others load, by another way than an import. */
+const LOADED = [
+  [/^assembly\/data\//, "src/data/wasm.ts"],
+  [/^assembly\/kernels\//, "src/backend/wasm.ts"],
+  [/^src\/backend\/kernels-worker\.ts$/, "src/backend/wasm-team.ts"],
+  [/^src\/backend\/remote-worker\.ts$/, "src/backend/remote.ts"],
+];
+/** The tests of what is in dist/; they see every file. */
+const isOfBuilt = (test, near) => /^(browser\/|package|bench)/.test(test) || near.get("test/spawn.ts")?.has(test);
+const PATIENCE_MS = 20_000;
+
+/** Numbers in [0, 1) by a seed (mulberry32). */
+function randomNumbers(seed) {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Draws faults without end, none twice: {path, line, before, after, text, mutated}. */
+function* drawFaults(paths, seed) {
+  const random = randomNumbers(seed);
+  const pick = (list) => list[Math.floor(random() * list.length)];
+  const files = paths.map((path) => ({ path, text: readFileSync(path, "utf8") }));
+  const byLine = files.flatMap((file) => file.text.split("\n").map(() => file));
+  const drawn = new Set();
+  for (let tries = 0; tries < 1e5; tries++) {
+    const { path, text } = pick(byLine);
+    const faults = faultsOf(path, text);
+    const kind = pick([...new Set(faults.map((fault) => fault.kind))]);
+    const fault = pick(faults.filter((other) => other.kind === kind));
+    const name = JSON.stringify([path, fault]);
+    if (!fault || drawn.has(name)) continue;
+    drawn.add(name);
+    const { start, end, after } = fault;
+    const line = text.slice(0, start).split("\n").length;
+    yield {
+      path,
+      line,
+      before: text.slice(start, end),
+      after,
+      text,
+      mutated: text.slice(0, start) + after + text.slice(end),
+    };
+  }
+}
+
+const oneLine = (text) => text.replace(/\s+/g, " ").slice(0, 80) || "(nothing)";
+const inWords = ({ path, line, before, after }) => `${path}:${line}  ${oneLine(before)}  ->  ${oneLine(after)}`;
+
+const list = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" });
+const tree = list.stdout.trim().split("\n");
+const [without, within] = [0, 1].map((wanted) =>
+  options.only.filter((path) => Number(!path.startsWith("!")) === wanted),
+);
+const paths = tree
+  .filter((path) => FILES.test(path))
+  .filter((path) => within.length === 0 || within.some((start) => path.startsWith(start)))
+  .filter((path) => !without.some((start) => path.startsWith(start.slice(1))));
+if (paths.length === 0) throw new Error(`no file to plant faults in below ${options.only.join(" ")}`);
+const draws = drawFaults(paths, Number(options.seed));
+if (options.list) {
+  for (let i = 0; i < Number(options.count); i++) console.log(inWords(draws.next().value));
+  process.exit();
+}
+
+const folder = mkdtempSync(join(tmpdir(), "lowrank-mutants-"));
+const children = new Set();
+process.on("exit", () => {
+  for (const child of children) endChild(child, children);
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+
+/** Runs a script of the project `root`; whether it went well. */
+function run(root, ...script) {
+  return spawnSync(process.execPath, script, { cwd: root, stdio: "pipe" }).status === 0;
+}
+
+const CLEAN = join(folder, "clean");
+const FAULTY = join(folder, "faulty");
+/** Where tests may write what a fault makes them leave behind. */
+const env = { TMPDIR: join(folder, "tmp"), HOME: join(folder, "home") };
+for (const path of Object.values(env)) mkdirSync(path);
+for (const path of tree) cpSync(path, join(CLEAN, path), { recursive: true });
+symlinkSync(resolve("node_modules"), join(CLEAN, "node_modules"));
+if (!run(CLEAN, "src/tools/build.mjs", "--tests")) throw new Error("the tree does not build");
+cpSync(CLEAN, FAULTY, { recursive: true, verbatimSymlinks: true });
+const { inputs } = await bundleTests(CLEAN);
+
+/** For each file, the tests that import it, with the number of imports between. */
+function nearTests() {
+  const near = new Map();
+  for (const test of Object.keys(inputs).filter((path) => path.endsWith(".test.ts"))) {
+    const name = test.replace(/^test\/(.*)\.ts$/, "$1.js");
+    const distance = new Map([[test, 0]]);
+    for (const [path, steps] of distance) {
+      near.set(path, (near.get(path) ?? new Map()).set(name, steps));
+      for (const next of inputs[path]?.imports ?? []) if (!distance.has(next.path)) distance.set(next.path, steps + 1);
+    }
+  }
+  return near;
+}
+const near = nearTests();
+const tests = Object.keys(inputs)
+  .filter((path) => path.endsWith(".test.ts"))
+  .map((path) => path.replace(/^test\/(.*)\.ts$/, "$1.js"));
+const usual = new Map();
+
+/** The tests that can see a file, in the order in which they run. */
+function testsOf(path) {
+  const steps = near.get(LOADED.find(([pattern]) => pattern.test(path))?.[1] ?? path) ?? new Map();
+  const stem = basename(path).split(/[_.]/)[0];
+  const rank = (test) => [
+    isOfBuilt(test, near) ? 1 : 0,
+    basename(test).startsWith(stem) ? 0 : 1,
+    steps.get(test) ?? 100,
+    usual.get(test) ?? 5,
+  ];
+  const compare = (a, b) => a.map((value, i) => value - b[i]).find((difference) => difference !== 0) ?? 0;
+  const all = tests.filter((test) => steps.has(test) || isOfBuilt(test, near));
+  return all
+    .map((test) => ({ test, built: rank(test)[0] === 1, rank: rank(test) }))
+    .sort((a, b) => compare(a.rank, b.rank));
+}
+
+/** The usual seconds of a test file, or null where it fails without a fault. */
+async function usualTime(test) {
+  if (!usual.has(test)) {
+    const { faults, seconds } = await runFile(test, { root: CLEAN, timeout: 15 * 60_000, env, children });
+    if (faults.length > 0) console.log(`left out: ${test} fails without a fault (${faults.join("; ")})`);
+    usual.set(test, faults.length > 0 ? null : seconds);
+  }
+  return usual.get(test);
+}
+
+/** Builds what the tests need that import the planted file; whether it compiles. */
+async function build({ path }) {
+  const [, module] = /^assembly\/(\w+)\//.exec(path) ?? [];
+  if (module) {
+    if (!buildWasm(module, FAULTY, "pipe")) return false;
+    for (const name of ["data", "kernels", "kernels-relaxed"])
+      cpSync(join(FAULTY, `build/${name}.wasm`), join(FAULTY, `dist/${name}.wasm`));
+  } else if (path.startsWith("src/") && !run(FAULTY, "node_modules/typescript/bin/tsc", "--noEmit")) return false;
+  if (!module) await bundleTests(FAULTY);
+  return true;
+}
+
+/** Runs the tests that can see the fault; says which found it, or how many are left where the time is over. */
+async function search({ path }) {
+  const candidates = testsOf(path);
+  let isBuilt = false;
+  let taken = 0;
+  for (const [ran, { test, built }] of candidates.entries()) {
+    if (taken > Number(options.seconds)) return { ran, left: candidates.length - ran, seconds: taken };
+    const usualSeconds = await usualTime(test);
+    if (usualSeconds === null) continue;
+    if ((built || /-worker\.ts$/.test(path)) && !isBuilt) {
+      isBuilt = run(FAULTY, "src/tools/build.mjs", "--tests");
+      if (!isBuilt) return { by: "the build", seconds: taken };
+    }
+    const timeout = 3000 * usualSeconds + PATIENCE_MS;
+    const { faults, seconds } = await runFile(test, { root: FAULTY, timeout, env, children });
+    taken += seconds;
+    if (faults.length > 0) return { by: `${test.replace(/js$/, "ts")} (${faults[0]})`, seconds: taken };
+  }
+  return { ran: candidates.length, left: 0, seconds: taken };
+}
+
+const outcomes = [];
+while (outcomes.length < Number(options.count)) {
+  const { value: fault, done } = draws.next();
+  if (done) break;
+  mkdirSync(dirname(join(FAULTY, fault.path)), { recursive: true });
+  writeFileSync(join(FAULTY, fault.path), fault.mutated);
+  if (await build(fault)) {
+    const outcome = await search(fault);
+    outcomes.push(outcome);
+    const left = outcome.left > 0 ? `, ${outcome.left} left` : "";
+    const result = outcome.by ? `found by ${outcome.by}` : `NOT FOUND by ${outcome.ran} test files${left},`;
+    console.log(`${outcomes.length}. ${inWords(fault)}  ${result} in ${outcome.seconds.toFixed(0)} s`);
+  }
+  writeFileSync(join(FAULTY, fault.path), fault.text);
+  for (const built of ["dist", "build"]) {
+    rmSync(join(FAULTY, built), { recursive: true });
+    cpSync(join(CLEAN, built), join(FAULTY, built), { recursive: true });
+  }
+}
+const found = outcomes.filter(({ by }) => by).length;
+console.log(
+  `\n${outcomes.length} faults planted (seed ${options.seed}): ${found} found, ${outcomes.length - found} not`,
+);
