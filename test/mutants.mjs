@@ -2,9 +2,9 @@
  * Plants faults in the code and tells whether a test finds them: `npm run mutants -- --count N --seed S`.
  *
  *   --count N    how many faults (10), drawn by --seed S (1): a file weighted by its lines, a kind of fault, a place
- *   --only PATH  draws from the files below PATH only; may be given several times, `!PATH` leaves files out
+ *   --only PATH  draws from files whose path begins with PATH; --without PATH leaves such files out; both may be repeated
  *   --seconds N  gives up on a fault after tests of N seconds
- *   --list       only prints what would be planted
+ *   --list       only prints what would be planted, whether it compiles or not
  *
  * Works on a copy of the tree in a temporary folder, one fault and one test file at a time. A fault that does not compile is
  * drawn again. The tests that can see it run until one fails or takes three times as long as usual: first those of the
@@ -26,7 +26,8 @@ const { values: options } = parseArgs({
   options: {
     count: { type: "string", default: "10" },
     seed: { type: "string", default: "1" },
-    only: { type: "string", multiple: true, default: [] },
+    only: { type: "string", multiple: true, default: [""] },
+    without: { type: "string", multiple: true, default: [] },
     seconds: { type: "string", default: "Infinity" },
     list: { type: "boolean", default: false },
   },
@@ -87,14 +88,9 @@ const inWords = ({ path, line, before, after }) => `${path}:${line}  ${oneLine(b
 
 const list = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" });
 const tree = list.stdout.trim().split("\n");
-const [without, within] = [0, 1].map((wanted) =>
-  options.only.filter((path) => Number(!path.startsWith("!")) === wanted),
-);
-const paths = tree
-  .filter((path) => FILES.test(path))
-  .filter((path) => within.length === 0 || within.some((start) => path.startsWith(start)))
-  .filter((path) => !without.some((start) => path.startsWith(start.slice(1))));
-if (paths.length === 0) throw new Error(`no file to plant faults in below ${options.only.join(" ")}`);
+const isBelow = (path, starts) => starts.some((start) => path.startsWith(start));
+const paths = tree.filter((path) => FILES.test(path) && isBelow(path, options.only) && !isBelow(path, options.without));
+if (paths.length === 0) throw new Error("there is no file to plant faults in");
 const draws = drawFaults(paths, Number(options.seed));
 if (options.list) {
   for (let i = 0; i < Number(options.count); i++) console.log(inWords(draws.next().value));
