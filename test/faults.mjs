@@ -59,7 +59,7 @@ function isPassive({ type, callee }) {
   return /^TS(?!As|NonNull|Satisfies)|^Import(?!Expression)|^Export(All|Specifier)|^Decorator/.test(type);
 }
 
-const isProse = (text) => /\p{L},? \p{L}/u.test(text);
+const isProse = (text) => /\S\s+\S/.test(text);
 
 /** Another operator between two operands; texts are only ever added. */
 function swapOperator({ left, right, operator }, { add, source }) {

@@ -8,14 +8,14 @@
  *
  * Works on a copy of the tree in a temporary folder, one fault and one test file at a time. A fault that does not compile is
  * drawn again. The tests that can see it run until one fails or takes three times as long as usual: first those of the
- * file's own name, then the nearest by imports, those of the built commands and the page last. A test file's usual time is taken
- * in a second copy without faults, where it must pass. (StrykerJS would run all tests for each fault: its command runner
+ * file's own name, then the nearest by imports, those of the built commands and the page last. A test that fails must pass in a
+ * second copy, without the fault. (StrykerJS would run all tests for each fault: its command runner
  * knows neither which test sees which file nor how to build only what changed. A hundred faults would take a night.)
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { bundleTests } from "../src/tools/bundles.mjs";
 import { buildWasm } from "../src/tools/wasm.mjs";
@@ -44,6 +44,7 @@ const LOADED = [
 /** The tests of what is in dist/; they see every file. */
 const isOfBuilt = (test, near) => /^(browser\/|package|bench)/.test(test) || near.get("test/spawn.ts")?.has(test);
 const PATIENCE_MS = 20_000;
+const FIRST_TIMEOUT_MS = 5 * 60_000;
 
 /** Numbers in [0, 1) by a seed (mulberry32). */
 function randomNumbers(seed) {
@@ -97,11 +98,11 @@ if (options.list) {
   process.exit();
 }
 
-const folder = mkdtempSync(join(tmpdir(), "lowrank-mutants-"));
+const workspace = mkdtempSync(join(tmpdir(), "lowrank-mutants-"));
 const children = new Set();
 process.on("exit", () => {
   for (const child of children) endChild(child, children);
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  rmSync(workspace, { recursive: true, force: true, maxRetries: 5 });
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
 
@@ -110,10 +111,10 @@ function run(root, ...script) {
   return spawnSync(process.execPath, script, { cwd: root, stdio: "pipe" }).status === 0;
 }
 
-const CLEAN = join(folder, "clean");
-const FAULTY = join(folder, "faulty");
+const CLEAN = join(workspace, "clean");
+const FAULTY = join(workspace, "faulty");
 /** Where tests may write what a fault makes them leave behind. */
-const env = { TMPDIR: join(folder, "tmp"), HOME: join(folder, "home") };
+const env = { TMPDIR: join(workspace, "tmp"), HOME: join(workspace, "home") };
 for (const path of Object.values(env)) mkdirSync(path);
 for (const path of tree) cpSync(path, join(CLEAN, path), { recursive: true });
 symlinkSync(resolve("node_modules"), join(CLEAN, "node_modules"));
@@ -138,7 +139,10 @@ const near = nearTests();
 const tests = Object.keys(inputs)
   .filter((path) => path.endsWith(".test.ts"))
   .map((path) => path.replace(/^test\/(.*)\.ts$/, "$1.js"));
+/** Seconds that a test file took when it passed last. */
 const usual = new Map();
+/** Whether a test file passes without a fault. */
+const sound = new Map();
 
 /** The tests that can see a file, in the order in which they run. */
 function testsOf(path) {
@@ -157,25 +161,37 @@ function testsOf(path) {
     .sort((a, b) => compare(a.rank, b.rank));
 }
 
-/** The usual seconds of a test file, or null where it fails without a fault. */
-async function usualTime(test) {
-  if (!usual.has(test)) {
-    const { faults, seconds } = await runFile(test, { root: CLEAN, timeout: 15 * 60_000, env, children });
-    if (faults.length > 0) console.log(`left out: ${test} fails without a fault (${faults.join("; ")})`);
-    usual.set(test, faults.length > 0 ? null : seconds);
-  }
-  return usual.get(test);
+/** Runs a test file with a fault in the code, or without. */
+async function runTest(test, root) {
+  const timeout = usual.has(test) ? 3000 * usual.get(test) + PATIENCE_MS : FIRST_TIMEOUT_MS;
+  const { faults, seconds } = await runFile(test, { root, timeout, env, children });
+  if (faults.length === 0) usual.set(test, seconds);
+  return { faults, seconds };
 }
+
+/** A test file that fails without a fault as well finds nothing. */
+async function isSound(test) {
+  if (!sound.has(test)) {
+    const { faults } = await runTest(test, CLEAN);
+    sound.set(test, faults.length === 0);
+    if (faults.length > 0) console.log(`left out: ${test} fails without a fault (${faults.join("; ")})`);
+  }
+  return sound.get(test);
+}
+
+/** Whether FAULTY's dist/ was built with a fault. */
+let isDistFaulty = false;
 
 /** Builds what the tests need that import the planted file; whether it compiles. */
 async function build({ path }) {
   const [, module] = /^assembly\/(\w+)\//.exec(path) ?? [];
   if (module) {
     if (!buildWasm(module, FAULTY, "pipe")) return false;
-    for (const name of ["data", "kernels", "kernels-relaxed"])
-      cpSync(join(FAULTY, `build/${name}.wasm`), join(FAULTY, `dist/${name}.wasm`));
+    isDistFaulty = true;
+    for (const name of readdirSync(join(FAULTY, "build")).filter((file) => file.endsWith(".wasm")))
+      cpSync(join(FAULTY, "build", name), join(FAULTY, "dist", name));
   } else if (path.startsWith("src/") && !run(FAULTY, "node_modules/typescript/bin/tsc", "--noEmit")) return false;
-  if (!module) await bundleTests(FAULTY);
+  await bundleTests(FAULTY);
   return true;
 }
 
@@ -186,25 +202,35 @@ async function search({ path }) {
   let taken = 0;
   for (const [ran, { test, built }] of candidates.entries()) {
     if (taken > Number(options.seconds)) return { ran, left: candidates.length - ran, seconds: taken };
-    const usualSeconds = await usualTime(test);
-    if (usualSeconds === null) continue;
+    if (sound.get(test) === false) continue;
     if ((built || /-worker\.ts$/.test(path)) && !isBuilt) {
+      isDistFaulty = true;
       isBuilt = run(FAULTY, "src/tools/build.mjs", "--tests");
       if (!isBuilt) return { by: "the build", seconds: taken };
     }
-    const timeout = 3000 * usualSeconds + PATIENCE_MS;
-    const { faults, seconds } = await runFile(test, { root: FAULTY, timeout, env, children });
+    const { faults, seconds } = await runTest(test, FAULTY);
     taken += seconds;
-    if (faults.length > 0) return { by: `${test.replace(/js$/, "ts")} (${faults[0]})`, seconds: taken };
+    if (faults.length > 0 && (await isSound(test)))
+      return { by: `${test.replace(/js$/, "ts")} (${faults[0]})`, seconds: taken };
   }
   return { ran: candidates.length, left: 0, seconds: taken };
+}
+
+/** Takes the fault out again, and what was built of it beside the tests. */
+function restore({ path, text }) {
+  writeFileSync(join(FAULTY, path), text);
+  if (!isDistFaulty) return;
+  for (const folder of ["dist", "build"]) {
+    rmSync(join(FAULTY, folder), { recursive: true });
+    cpSync(join(CLEAN, folder), join(FAULTY, folder), { recursive: true });
+  }
+  isDistFaulty = false;
 }
 
 const outcomes = [];
 while (outcomes.length < Number(options.count)) {
   const { value: fault, done } = draws.next();
   if (done) break;
-  mkdirSync(dirname(join(FAULTY, fault.path)), { recursive: true });
   writeFileSync(join(FAULTY, fault.path), fault.mutated);
   if (await build(fault)) {
     const outcome = await search(fault);
@@ -213,11 +239,7 @@ while (outcomes.length < Number(options.count)) {
     const result = outcome.by ? `found by ${outcome.by}` : `NOT FOUND by ${outcome.ran} test files${left},`;
     console.log(`${outcomes.length}. ${inWords(fault)}  ${result} in ${outcome.seconds.toFixed(0)} s`);
   }
-  writeFileSync(join(FAULTY, fault.path), fault.text);
-  for (const built of ["dist", "build"]) {
-    rmSync(join(FAULTY, built), { recursive: true });
-    cpSync(join(CLEAN, built), join(FAULTY, built), { recursive: true });
-  }
+  restore(fault);
 }
 const found = outcomes.filter(({ by }) => by).length;
 console.log(
