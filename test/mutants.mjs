@@ -15,7 +15,7 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { bundleTests } from "../src/tools/bundles.mjs";
 import { buildWasm } from "../src/tools/wasm.mjs";
@@ -122,6 +122,18 @@ if (!run(CLEAN, "src/tools/build.mjs", "--tests")) throw new Error("the tree doe
 cpSync(CLEAN, FAULTY, { recursive: true, verbatimSymlinks: true });
 const { inputs } = await bundleTests(CLEAN);
 
+const IMPORT = /\bfrom "(\.[^"]*)"/g;
+/** The files of assembly/ that import this one; esbuild does not see them. */
+function importers(path) {
+  return tree.filter((other) => {
+    if (!path.startsWith("assembly/") || !other.startsWith("assembly/")) return false;
+    const names = [...readFileSync(other, "utf8").matchAll(IMPORT)].map(
+      ([, name]) => `${join(dirname(other), name)}.ts`,
+    );
+    return names.includes(path);
+  });
+}
+
 /** For each file, the tests that import it, with the number of imports between. */
 function nearTests() {
   const near = new Map();
@@ -147,10 +159,10 @@ const sound = new Map();
 /** The tests that can see a file, in the order in which they run. */
 function testsOf(path) {
   const steps = near.get(LOADED.find(([pattern]) => pattern.test(path))?.[1] ?? path) ?? new Map();
-  const stem = basename(path).split(/[_.]/)[0];
+  const stems = [[path], importers(path)].map((files) => files.map((file) => basename(file).split(/[_.]/)[0]));
   const rank = (test) => [
     isOfBuilt(test, near) ? 1 : 0,
-    basename(test).startsWith(stem) ? 0 : 1,
+    (stems.findIndex((names) => names.some((name) => basename(test).startsWith(name))) + 3) % 3,
     steps.get(test) ?? 100,
     usual.get(test) ?? 5,
   ];
