@@ -191,18 +191,27 @@ async function isSound(test) {
   return sound.get(test);
 }
 
-/** Whether FAULTY's dist/ was built with a fault. */
-let isDistFaulty = false;
+/** What a build makes, and whether in FAULTY it was made with a fault. */
+const BUILT = ["build", "dist", "src/ops/generated", "src/backend/generated", "assembly/kernels/generated"];
+let isBuiltFaulty = false;
+
+/** Builds all. */
+function buildAll() {
+  isBuiltFaulty = true;
+  return run(FAULTY, "src/tools/build.mjs", "--tests");
+}
 
 /** Builds what the tests need that import the planted file; whether it compiles. */
 async function build({ path }) {
   const [, module] = /^assembly\/(\w+)\//.exec(path) ?? [];
   if (module) {
+    isBuiltFaulty = true;
     if (!buildWasm(module, FAULTY, "pipe")) return false;
-    isDistFaulty = true;
     for (const name of readdirSync(join(FAULTY, "build")).filter((file) => file.endsWith(".wasm")))
       cpSync(join(FAULTY, "build", name), join(FAULTY, "dist", name));
   } else if (path.startsWith("src/") && !run(FAULTY, "node_modules/typescript/bin/tsc", "--noEmit")) return false;
+  // What is generated follows from the ops.
+  if (path.startsWith("src/ops/")) return buildAll();
   await bundleTests(FAULTY);
   return true;
 }
@@ -216,8 +225,7 @@ async function search({ path }) {
     if (taken > Number(options.seconds)) return { ran, left: candidates.length - ran, seconds: taken };
     if (sound.get(test) === false) continue;
     if ((built || /-worker\.ts$/.test(path)) && !isBuilt) {
-      isDistFaulty = true;
-      isBuilt = run(FAULTY, "src/tools/build.mjs", "--tests");
+      isBuilt = buildAll();
       if (!isBuilt) return { by: "the build", seconds: taken };
     }
     const { faults, seconds } = await runTest(test, FAULTY);
@@ -231,12 +239,12 @@ async function search({ path }) {
 /** Takes the fault out again, and what was built of it beside the tests. */
 function restore({ path, text }) {
   writeFileSync(join(FAULTY, path), text);
-  if (!isDistFaulty) return;
-  for (const folder of ["dist", "build"]) {
+  if (!isBuiltFaulty) return;
+  for (const folder of BUILT) {
     rmSync(join(FAULTY, folder), { recursive: true });
     cpSync(join(CLEAN, folder), join(FAULTY, folder), { recursive: true });
   }
-  isDistFaulty = false;
+  isBuiltFaulty = false;
 }
 
 const outcomes = [];
