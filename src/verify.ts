@@ -32,8 +32,9 @@ interface VerifyFlags {
   out?: string;
 }
 
-function line({ name, measure, error, tolerance }: Comparison): string {
-  const verdict = error <= tolerance ? "ok  " : "FAIL";
+function line(comparison: Comparison): string {
+  const { name, measure, error, tolerance } = comparison;
+  const verdict = passes(comparison) ? "ok  " : "FAIL";
   return `  ${verdict} ${name.padEnd(36)} ${error.toExponential(1).padStart(8)} of ${tolerance.toExponential(0)}  ${measure}`;
 }
 

@@ -186,6 +186,45 @@ test("a PEFT directory holds PEFT's files alone, and comes back", async () => {
   assert.equal(back.tensors, adapter.tensors);
 });
 
+test("the README of an export loads it in Python", async () => {
+  const lm = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const python = async (kind: ExportKind, meta: AdapterMeta) => {
+    const { out, checkpoint } = await exported(kind, meta, `python ${kind} ${meta.task.objective}`);
+    await checkpoint.close();
+    const readme = readFileSync(join(out, "README.md"), "utf8").replaceAll(baseDirectory, "BASE");
+    return /```python\n([^`]*)\n```/.exec(readme)![1]!.split("\n");
+  };
+  const batch = [
+    'batch = tokenizer(["some text"], padding=True, truncation=True, max_length=17, return_tensors="pt")',
+    "logits = model.eval()(**batch).logits",
+  ];
+  const merged = (auto: string) => [
+    `from transformers import AutoTokenizer, ${auto}`,
+    'tokenizer = AutoTokenizer.from_pretrained("THIS DIRECTORY")',
+    `model = ${auto}.from_pretrained("THIS DIRECTORY")`,
+  ];
+  const adapter = (auto: string, ...base: string[]) => [
+    "import torch",
+    "from peft import PeftModel",
+    `from transformers import AutoTokenizer, ${auto}`,
+    'tokenizer = AutoTokenizer.from_pretrained("BASE", pad_token="<|endoftext|>", padding_side="right")',
+    `base = ${auto}.from_pretrained("BASE", dtype=torch.float32${base[0]}`,
+    ...base.slice(1),
+    'model = PeftModel.from_pretrained(base, "THIS DIRECTORY")',
+  ];
+  const classifier = metaFor({}, { settings: { maxLength: 17 } });
+  const writer = metaFor({}, { task: lm, labels: [] });
+  const num = ", num_labels=2, pad_token_id=50256,";
+  const id2label = '    id2label={"0":"ham","1":"spam"})';
+  assert.equal(await python("merged", classifier), [...merged("AutoModelForSequenceClassification"), ...batch]);
+  assert.equal(await python("peft", classifier), [
+    ...adapter("AutoModelForSequenceClassification", num, id2label),
+    ...batch,
+  ]);
+  assert.equal(await python("merged", writer), merged("AutoModelForCausalLM"));
+  assert.equal(await python("peft", writer), adapter("AutoModelForCausalLM", ")"));
+});
+
 test("what PEFT or transformers cannot express is said before anything is written", async () => {
   const plan = async (kind: ExportKind, meta: AdapterMeta) => {
     const checkpoint = await openGPT2(baseDirectory);

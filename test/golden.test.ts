@@ -1,6 +1,7 @@
 /** The golden fixtures made by PyTorch: logits, loss, every gradient, AdamW steps and a training curve, in all modes. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { passes, runGolden } from "../src/train/golden.ts";
@@ -27,3 +28,8 @@ for (const [name, device] of files.flatMap((file) => DEVICE_NAMES.map((device) =
       await reader.close();
     }
   });
+
+test("a value passes up to its tolerance, which NaN never is", () => {
+  const verdict = (error: number) => passes({ name: "", kind: "", measure: "absolute", error, tolerance: 0.5 });
+  assert.equal([0, 0.5, 0.500001, Number.NaN, Infinity].map(verdict), [true, true, false, false, false]);
+});

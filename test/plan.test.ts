@@ -324,7 +324,22 @@ test("bytes add up, and sharing saves most of the activations", () => {
     const share = segments.every(({ dispatches }) => dispatches.length < 10) ? 1 : 0.8;
     assert.ok(byRole.get("activation")! <= share * apart, `${name}: ${byRole.get("activation")} of ${apart}`);
   }
-  assert.equal([640, 12_345, 12_345_678, 1_250_000_000].map(showBytes), ["640 bytes", "12.3 kB", "12.3 MB", "1.25 GB"]);
+});
+
+test("bytes are shown in the unit that fits", () => {
+  for (const [bytes, shown] of [
+    [640, "640 bytes"],
+    [9_999, "9999 bytes"],
+    [10_000, "10.0 kB"],
+    [12_345, "12.3 kB"],
+    [999_949, "999.9 kB"],
+    [1_000_000, "1.0 MB"],
+    [12_345_678, "12.3 MB"],
+    [999_950_500, "1000.0 MB"],
+    [1_000_000_000, "1.00 GB"],
+    [999_995_000_500, "1000.00 GB"],
+  ] as const)
+    assert.is(showBytes(bytes), shown);
 });
 
 test("what a plan has of another one is not allocated again", () => {

@@ -90,6 +90,14 @@ test("a trial goes on from another folder", async () => {
   assert.match(finished.stdout, /^done before/m);
 });
 
+test("a trial that fails is named, the others end, and the exit code is 1", async () => {
+  const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--batch-size", "4"];
+  const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });
+  assertCode(finished, 1);
+  assert.match(finished.stdout, "1 of 2 trials are in failing/report.html");
+  assert.match(`${finished.stdout}${finished.stderr}`, /not finite/);
+});
+
 test("another model in the same folder makes other trials", async () => {
   const weights = readFileSync(join(folder, "model", "model.safetensors"));
   tinyModel(join(folder, "model"), (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));

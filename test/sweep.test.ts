@@ -12,6 +12,7 @@ import { loadModel } from "../src/io/hf.ts";
 import { loraShapes } from "../src/names.ts";
 import { memoryTotals } from "../src/plan/memory.ts";
 import { type Block, toHtml, toMarkdown } from "../src/report/document.ts";
+import { PRESETS } from "../src/settings.ts";
 import { describeTrial, listTrials, SWEEPS, type SweepSpec, type Trial } from "../src/sweep/grid.ts";
 import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials, type SweepEvent } from "../src/sweep/runner.ts";
@@ -34,6 +35,14 @@ function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
 }
 
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
+
+test("presets: the published program's settings, and the quick start's", () => {
+  const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
+  const paper = { ...published, schedule: "constant", warmup: 0, model: "gpt2", dataset: "sms" };
+  assert.equal(PRESETS, { quickstart: { model: "gpt2-micro", dataset: "spam-assassin" }, paper });
+  assert.equal(SWEEPS.paper!.base, paper);
+  assert.equal(SWEEPS["paper-text"]!.base, { ...paper, scaling: "alpha/r", init: "gaussian" });
+});
 
 test("the published experiment has 19 different runs, and each question its own", async () => {
   const trials = await listTrials(presetFor("paper"), 1, () => ({}));

@@ -264,6 +264,28 @@ test("what a session has is not there for the next, what it released is", async 
   }
 });
 
+test("times are added up by kernel, in milliseconds", async () => {
+  const device = await openWasm({ threads: 2 });
+  const [a, b] = [new Tensor("a", [200, 200], "weight"), new Tensor("b", [200, 200], "weight")];
+  const out = new Tensor("out", [200, 200], "output");
+  const dispatches = [matmul({ out, a, b, m: 200, n: 200, k: 200 }), residualForward(out, a, b, 200)];
+  const segments = [{ name: "forward" as const, clears: [], dispatches }];
+  const session = await device.prepare({ segments, memory: planMemory(segments) });
+  const started = performance.now();
+  session.times = new Map();
+  session.run(["forward"], NO_VALUES);
+  await session.flush();
+  const once = new Map(session.times);
+  session.run(["forward"], NO_VALUES);
+  await session.flush();
+  const kernels = dispatches.map(({ kernel }) => kernel.name);
+  assert.equal([...session.times.keys()], kernels);
+  for (const name of kernels) assert.ok(session.times.get(name)! > once.get(name)! && once.get(name)! > 0, name);
+  const sum = [...session.times.values()].reduce((total, time) => total + time, 0);
+  assert.ok(sum <= performance.now() - started, `${sum} ms`);
+  device.destroy();
+});
+
 test("a thread that fails as it starts is told of", async () => {
   const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });

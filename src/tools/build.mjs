@@ -7,9 +7,11 @@ import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
+import { bundleTests, NODE_BUNDLE } from "./bundles.mjs";
 import { generateKernels } from "./kernels.mjs";
 import { buildSpamAssassin } from "./spam-assassin.mjs";
 import { buildTokenizer } from "./tokenizer.mjs";
+import { buildWasm } from "./wasm.mjs";
 import { buildWeb } from "./web-build.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -36,33 +38,9 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-function testFiles(folder) {
-  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) return testFiles(path);
-    return /\.(test|child)\.ts$/.test(entry.name) ? [path] : [];
-  });
-}
-
-const common = {
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  sourcemap: true,
-  packages: "external",
-  loader: { ".wgsl": "text", ".py": "text" },
-  logLevel: "warning",
-};
-
 mkdirSync("build", { recursive: true });
 await generateKernels();
-for (const [entry, target] of [
-  ["assembly/data/index.ts", "release"],
-  ["assembly/kernels/index.ts", "kernels"],
-  ["assembly/kernels/index.ts", "kernels-relaxed"],
-])
-  run("node_modules/assemblyscript/bin/asc.js", [entry, "--target", target]);
+for (const folder of ["data", "kernels"]) if (!buildWasm(folder, root)) process.exit(1);
 rmSync("dist", { recursive: true, force: true });
 mkdirSync("dist");
 for (const name of ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm"])
@@ -70,7 +48,7 @@ for (const name of ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm"])
 await buildSpamAssassin();
 buildTokenizer();
 await esbuild.build({
-  ...common,
+  ...NODE_BUNDLE,
   entryPoints: [
     ...COMMANDS.map((f) => ({ in: join("src", f), out: f.replace(/\.ts$/, "") })),
     { in: "src/backend/kernels-worker.ts", out: "kernels-worker" },
@@ -84,11 +62,5 @@ run("node_modules/typescript/bin/tsc", ["--project", "src/tools/tsconfig.types.j
 
 if (process.argv.includes("--tests")) {
   rmSync("build/test", { recursive: true, force: true });
-  await esbuild.build({
-    ...common,
-    entryPoints: testFiles("test"),
-    outdir: "build/test",
-    outbase: "test",
-    splitting: true,
-  });
+  await bundleTests(root);
 }
