@@ -257,9 +257,9 @@ function descriptors(): number {
 
 /** Whether no more are open than before; a socket takes a moment to go. */
 async function areClosed(before: number): Promise<boolean> {
-  for (let tries = 0; tries < 50; tries++) {
+  for (let tries = 0; tries < 100; tries++) {
     if (descriptors() <= before) return true;
-    await new Promise((later) => setTimeout(later, 20));
+    await new Promise((later) => setTimeout(later, Math.min(tries, 20)));
   }
   return false;
 }
