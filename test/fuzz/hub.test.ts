@@ -43,8 +43,8 @@ interface Answer {
 const NAME = "someone/small";
 const [, MODEL] = BASES as [unknown, ReadonlyMap<string, string | Uint8Array>];
 const FILES = new Map([...MODEL].map(([name, content]) => [name, new Uint8Array(Buffer.from(content as string))]));
-/** Milliseconds that a silent server is waited for, five times over: silence is rare below. */
-const PATIENCE = 100;
+/** A silent server is waited for five times as long as this: silence is rare below. */
+const IMPATIENT = { retryDelay: 1, patience: 100 };
 /** Bytes after which an endless answer counts as taken. */
 const FLOOD = 48 << 20;
 
@@ -302,7 +302,7 @@ fuzz<HubCase>({
     expected ??= expectedTensors();
     misbehave(some);
     try {
-      const tensors = await load({ retryDelay: 1, patience: PATIENCE });
+      const tensors = await load(IMPATIENT);
       return async () => {
         await checkModel(tensors);
         checkCache(join(folder, "hub"), true);

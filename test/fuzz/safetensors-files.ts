@@ -150,7 +150,7 @@ function written(rng: Rng, { tensors, metadata }: Contents): Uint8Array {
   const head = oneIn(rng, 4)
     ? writtenOddly(rng, text)
     : new TextEncoder().encode(text.padEnd(Math.ceil(text.length / 8) * 8));
-  return Buffer.concat([lengthOf(rng, head.length), head, data]);
+  return new Uint8Array(Buffer.concat([lengthOf(rng, head.length), head, data]));
 }
 
 /** Moves the data of one tensor on: into the next one, or behind a gap that is there or not. */
