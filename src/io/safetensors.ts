@@ -8,7 +8,7 @@ import { FormatError, ShapeError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type Shape, showShape, sizeOf } from "../tensor.ts";
-import { LIMITS, parseJson } from "./limits.ts";
+import { LIMITS, parseJson, refuseTwins } from "./limits.ts";
 
 /** Bytes of one element of each element type of the format. */
 const BYTES = {
@@ -183,7 +183,13 @@ interface Header {
 
 function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {
   const json = parseJson(bytes, where, "the safetensors header is not JSON");
-  if (!isObject(json)) throw new FormatError("the safetensors header is not a JSON object", { where });
+  // A byte order mark is no part of this format.
+  if (!isObject(json) || bytes[0] !== 0x7b)
+    throw new FormatError("the safetensors header is not a JSON object", {
+      where,
+      expected: "a header that begins with {",
+    });
+  refuseTwins(bytes, json, where);
   const { __metadata__: metadata = {}, ...entries } = json;
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
     throw new FormatError("__metadata__ of the safetensors header does not map strings to strings", { where });
