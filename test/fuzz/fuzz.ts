@@ -11,6 +11,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -176,7 +177,7 @@ async function work<C extends Case>(kind: Kind<C>): Promise<void> {
       await judge(kind, kind.make(new Rng(other)), folder);
       rmSync(folder, { recursive: true, force: true });
     }
-    const open = descriptors();
+    let open = descriptors();
     while (Atomics.load(shared, DONE) < count && faults < 4 * MOST_FAULTS) {
       const own = seed + Atomics.load(shared, DONE);
       const one = kind.make(new Rng(own));
@@ -191,9 +192,10 @@ async function work<C extends Case>(kind: Kind<C>): Promise<void> {
         (ms > LONGEST_CASE ? `it takes ${ms.toFixed(0)} ms` : undefined) ??
         (grown > MEMORY ? `it takes ${grown >> 20} MiB of memory` : undefined) ??
         leftIn(root, folder, one.files, kind.leaves) ??
-        ((await areClosed(open)) ? undefined : `${descriptors()} files and sockets are open, ${open} were before`);
+        (await leftOpen(open));
       if (fault !== undefined) {
         faults++;
+        open = descriptors();
         parentPort!.postMessage({ seed: own, what: fault });
       } else Atomics.add(shared, refused ? REFUSED : ACCEPTED, 1);
       rmSync(folder, { recursive: true, force: true });
@@ -250,18 +252,22 @@ function leftIn(root: string, folder: string, files: Files, leaves: RegExp | und
   return undefined;
 }
 
-/** Files, sockets and pipes that the process has open, where the system tells. */
-function descriptors(): number {
-  return existsSync("/proc/self/fd") ? readdirSync("/proc/self/fd").length : 0;
+/** Files, sockets and pipes that the process has open, by number, where the system tells. */
+function descriptors(): Map<string, string> {
+  const folder = "/proc/self/fd";
+  const numbers = existsSync(folder) ? readdirSync(folder) : [];
+  return new Map(numbers.flatMap((fd) => (existsSync(join(folder, fd)) ? [[fd, readlinkSync(join(folder, fd))]] : [])));
 }
 
-/** Whether no more are open than before; a socket takes a moment to go. */
-async function areClosed(before: number): Promise<boolean> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (descriptors() <= before) return true;
+/** What is open that was not before; a socket takes a moment to go. */
+async function leftOpen(before: Map<string, string>): Promise<string | undefined> {
+  for (let tries = 0; ; tries++) {
+    const now = descriptors();
+    if (now.size <= before.size) return undefined;
+    const more = [...now].filter(([fd, target]) => before.get(fd) !== target).map((one) => one.join(" is "));
+    if (tries === 100) return `it leaves open: ${more.join(", ")}`;
     await new Promise((later) => setTimeout(later, Math.min(tries, 20)));
   }
-  return false;
 }
 
 /** Writes files below a folder. */

@@ -212,6 +212,8 @@ function send({ status, headers, body, wire }: Answer, response: ServerResponse)
   if (wire === undefined) response.end(body);
   else if (wire === "cut") response.write(body, () => setTimeout(() => socket!.destroy(), 1));
   else if (wire === "silent") response.write(body);
+  // Node's fetch leaves a redirect's body unread, and its socket open while more of it comes.
+  else if (status >= 300 && status < 400) response.end(body);
   else flood(response);
 }
 
