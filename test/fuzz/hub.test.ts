@@ -190,8 +190,10 @@ function honest(request: IncomingMessage, done: (answer: Answer) => void): void 
     },
     end: (body: string | Uint8Array = "") => done({ ...answer, body: new Uint8Array(Buffer.from(body as string)) }),
   };
-  // After a redirect that makes a GET of it.
-  if (askedOf(request.url!) === "paths" && request.method !== "POST") recorder.writeHead(405, {}).end();
+  const asked = askedOf(request.url!);
+  // After a redirect to nowhere, or one that makes a GET of it.
+  const lost = asked === "storage" ? !FILES.has(request.url!.slice(5)) : asked === "paths" && request.method !== "POST";
+  if (lost) recorder.writeHead(404, {}).end();
   else answerAsHub(request, recorder as unknown as ServerResponse, FILES);
 }
 

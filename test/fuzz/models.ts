@@ -93,7 +93,10 @@ export const BASES: readonly Files[] = [
 
 const checkpoint = (step: number, meta: AdapterMeta): Checkpoint => {
   const steps = [{ step, epoch: 1, loss: 0.5, lr: 1e-3, gradNorm: 1 }] as unknown as Checkpoint["steps"];
-  return { step, seconds: 1.5, steps, evaluations: [], tensors: tensorsOf(meta) };
+  const tensors: Tensors = new Map();
+  for (const [name, tensor] of tensorsOf(meta))
+    for (const prefix of ["", "m.", "v."]) tensors.set(`${prefix}${name}`, tensor);
+  return { step, seconds: 1.5, steps, evaluations: [], tensors };
 };
 
 /** Folders with the checkpoints of a run: the second-last generation is there or not. */
