@@ -204,18 +204,20 @@ function send({ status, headers, body, wire }: Answer, response: ServerResponse)
     socket!.end(body);
     return;
   }
+  // Node's fetch leaves the body of a redirect that it follows unread, and its socket open while there is more of it.
+  const { location } = headers;
+  const given = location !== undefined && status >= 300 && status < 400 ? { location } : headers;
   // Node refuses what a hostile server would send.
   try {
-    response.writeHead(status, headers);
+    response.writeHead(status, given);
   } catch {
     socket!.destroy();
     return;
   }
-  if (wire === undefined) response.end(body);
+  if (given !== headers) response.end();
+  else if (wire === undefined) response.end(body);
   else if (wire === "cut") response.write(body, () => setTimeout(() => socket!.destroy(), 1));
   else if (wire === "silent") response.write(body);
-  // Node's fetch leaves a redirect's body unread, and its socket open while more of it comes.
-  else if (status >= 300 && status < 400) response.end(body);
   else flood(response);
 }
 
