@@ -291,7 +291,7 @@ function misbehave(some: Twist[]): void {
 
 fuzz<HubCase>({
   name: "hub",
-  count: 100,
+  count: 60,
   make(rng) {
     const kinds = Object.keys(HOW).filter((how) => how !== "silent") as Twist["how"][];
     const some = Array.from({ length: 1 + rng.below(3) }, (): Twist => {

@@ -215,9 +215,9 @@ const sources: Source[] = [
     files: PEFT,
     words: ADAPTER_WORDS,
     read: readPeft,
-    count: 300,
+    count: 200,
   },
-  { name: "lowrank-json", json: /^lowrank\.json$/, files: OURS, words: META_WORDS, read: readOurs, count: 400 },
+  { name: "lowrank-json", json: /^lowrank\.json$/, files: OURS, words: META_WORDS, read: readOurs, count: 250 },
   {
     name: "adapter-config-of-ours",
     json: /^adapter_config\.json$/,
@@ -226,14 +226,14 @@ const sources: Source[] = [
     read: readOurs,
     count: 200,
   },
-  { name: "model-config", json: /^config\.json$/, files: BASES, words: MODEL_WORDS, read: readBase, count: 400 },
+  { name: "model-config", json: /^config\.json$/, files: BASES, words: MODEL_WORDS, read: readBase, count: 250 },
   {
     name: "run-config",
     json: /^config\.json$/,
     files: [new Map([["config.json", JSON.stringify(RUN)]])],
     words: RUN_WORDS,
     read: readRun,
-    count: 500,
+    count: 250,
   },
   {
     name: "tokenizer-files",
@@ -241,7 +241,7 @@ const sources: Source[] = [
     files: TOKENIZERS,
     words: TOKENIZER_WORDS,
     read: readTokenizer,
-    count: 60,
+    count: 40,
   },
 ];
 

@@ -194,11 +194,11 @@ async function read({ files, name, options, chunkBytes }: RowsCase): Promise<() 
 
 const tables = (format: Format) => (rng: Rng) => caseOf(rng, format, table(rng, format));
 
-fuzz({ name: "csv", count: 250, make: tables("csv"), read });
-fuzz({ name: "tsv", count: 250, make: tables("tsv"), read });
+fuzz({ name: "csv", count: 200, make: tables("csv"), read });
+fuzz({ name: "tsv", count: 200, make: tables("tsv"), read });
 fuzz({
   name: "jsonl",
-  count: 250,
+  count: 200,
   make(rng) {
     const turned = oneIn(rng, 3);
     const rows = rowsOf(rng).map(([label, text]) => (turned ? { text, label } : { label, text, n: 1 }));

@@ -16,10 +16,10 @@ function changed(rng: Rng, sources: readonly Files[]): Case {
 }
 
 for (const [name, sources, read, count] of [
-  ["safetensors-ours", OURS, readOurs, 400],
-  ["safetensors-peft", PEFT, readPeft, 400],
-  ["safetensors-checkpoint", CHECKPOINTS, readCheckpoint, 400],
-  ["safetensors-base", BASES, readBase, 400],
+  ["safetensors-ours", OURS, readOurs, 250],
+  ["safetensors-peft", PEFT, readPeft, 250],
+  ["safetensors-checkpoint", CHECKPOINTS, readCheckpoint, 250],
+  ["safetensors-base", BASES, readBase, 250],
 ] as const)
   fuzz({
     name,
