@@ -69,20 +69,26 @@ interface Fault {
 /** What the worker counts where the watchdog sees it. */
 const [DONE, ACCEPTED, REFUSED] = [0, 1, 2];
 
-const kinds = new Map<string, Kind<Case>>();
-
-/** Declares the test of a kind. In a worker, waits for the kind that the worker was started for. */
+/** Declares the test of a kind. */
 export function fuzz<C extends Case>(kind: Kind<C>): void {
-  kinds.set(kind.name, kind as unknown as Kind<Case>);
-  if (isMainThread) {
-    const count = Number(process.env.LOWRANK_FUZZ ?? kind.count);
-    const seed = Number(process.env.LOWRANK_FUZZ_SEED ?? 1);
-    test(`${count} cases of ${kind.name} from seed ${seed} are read or refused`, () => watch(kind, seed, count));
-  } else if (workerData.name === kind.name) void work(kind);
+  const run = runner(kind);
+  if (!isMainThread) return;
+  const count = Number(process.env.LOWRANK_FUZZ ?? kind.count);
+  const seed = Number(process.env.LOWRANK_FUZZ_SEED ?? 1);
+  test(`${count} cases of ${kind.name} from seed ${seed} are read or refused`, () => run(seed, count));
 }
 
-/** Runs the cases in a worker, in a new one behind a case that ends it. Throws with every different fault. */
-async function watch<C extends Case>(kind: Kind<C>, seed: number, count: number): Promise<void> {
+/**
+ * What runs `count` cases from a seed on, and throws with every different fault; `hang` milliseconds without a new case are
+ * one. It starts workers of this very file, in which this call reads the cases.
+ */
+export function runner<C extends Case>(kind: Kind<C>, hang = HANG): (seed: number, count: number) => Promise<void> {
+  if (!isMainThread && workerData.name === kind.name) void work(kind);
+  return (seed, count) => watch(kind, seed, count, hang);
+}
+
+/** Runs the cases in a worker, in a new one behind a case that ends it. */
+async function watch<C extends Case>(kind: Kind<C>, seed: number, count: number, hang: number): Promise<void> {
   const started = Date.now();
   const shared = new Int32Array(new SharedArrayBuffer(12));
   const faults = new Map<string, Fault & { times: number }>();
@@ -98,7 +104,7 @@ async function watch<C extends Case>(kind: Kind<C>, seed: number, count: number)
     else faults.set(key, { seed, what, times: 1 });
   };
   while (shared[DONE]! < count && faults.size < MOST_FAULTS) {
-    const end = await runWorker({ name: kind.name, seed, count, shared }, note);
+    const end = await runWorker({ name: kind.name, seed, count, shared }, hang, note);
     if (end !== undefined) note({ seed: seed + Atomics.add(shared, DONE, 1), what: end });
   }
   const [done, accepted, refused] = shared as unknown as [number, number, number];
@@ -132,7 +138,7 @@ interface Orders {
 }
 
 /** Runs one worker; resolves when all is done, or with what ended it in the case that it was at. */
-function runWorker(orders: Orders, note: (fault: Fault) => void): Promise<string | undefined> {
+function runWorker(orders: Orders, hang: number, note: (fault: Fault) => void): Promise<string | undefined> {
   return new Promise((resolve) => {
     const worker = new Worker(process.argv[1]!, {
       workerData: orders,
@@ -144,8 +150,8 @@ function runWorker(orders: Orders, note: (fault: Fault) => void): Promise<string
     const timer = setInterval(() => {
       const now = Atomics.load(orders.shared, DONE);
       if (now !== at) [at, since] = [now, Date.now()];
-      else if (Date.now() - since > HANG) {
-        end = `it hangs: no end after ${HANG / 1000} s`;
+      else if (Date.now() - since > hang) {
+        end = `it hangs: no end after ${hang / 1000} s`;
         void worker.terminate();
       }
     }, 250);
