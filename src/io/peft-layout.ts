@@ -194,6 +194,14 @@ export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | 
   return undefined;
 }
 
+/** Why a classifier's head and its adapter are no one matrix of floats, or undefined where they are. */
+export function headObstacle(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
+  const folded = adapter.task.objective === "classification" && foldHead(adapter, tensors, finalNorm);
+  return folded && !folded.data.every(Number.isFinite)
+    ? "the head and its adapter add up to more than PEFT's float32 holds"
+    : undefined;
+}
+
 /** The tensors of PEFT's adapter_model.safetensors. */
 export function toPeft(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): EncodableTensor[] {
   const out: EncodableTensor[] = [];

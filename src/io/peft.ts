@@ -13,6 +13,7 @@ import {
   biasObstacle,
   type FinalNorm,
   fromPeft,
+  headObstacle,
   type LoraModel,
   type NamedTensor,
   PREFIX,
@@ -66,7 +67,7 @@ export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalN
   const lora = asLora(meta);
   if (lora === undefined) files.set(WEIGHTS, encode(tensors));
   else {
-    const reason = peftObstacle(lora) ?? biasObstacle(tensors, finalNorm);
+    const reason = peftObstacle(lora) ?? biasObstacle(tensors, finalNorm) ?? headObstacle(lora, tensors, finalNorm);
     result = reason === undefined ? { peft: true } : { peft: false, reason };
     if (result.peft) for (const [name, content] of peftFiles(lora, tensors, finalNorm)) files.set(name, content);
     const own = result.peft ? new Map([...tensors].filter(([name]) => isOurs(name, lora))) : tensors;
