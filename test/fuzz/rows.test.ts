@@ -27,6 +27,7 @@ const LABELS = [
   ["a", "b", "c", "d"],
   [" x ", "x", "é"],
   ["yes"],
+  ["__proto__", "constructor", "0"],
   ["", "a"],
 ];
 const HEADERS = [
@@ -116,12 +117,15 @@ function caseOf(rng: Rng, format: Format | "txt", text: string): RowsCase {
 let modules: Promise<[DataModule, DataModule]> | undefined;
 let tokenizer: Promise<Tokenizer> | undefined;
 
-/** What was read, as text: the rows of all sets in order, and what was counted. Or the error's. */
-async function outcome<T>(load: () => Promise<T>, describe: (loaded: T) => unknown): Promise<string> {
+/** What was read, or why not; and either as text. */
+async function outcome(
+  load: () => Promise<LoadedDataset>,
+): Promise<{ data?: LoadedDataset; error?: LowrankError; text: string }> {
   try {
-    return JSON.stringify(describe(await load()));
+    const data = await load();
+    return { data, text: JSON.stringify(contentsOf(data)) };
   } catch (error) {
-    if (error instanceof LowrankError) return error.message;
+    if (error instanceof LowrankError) return { error, text: error.message };
     throw error;
   }
 }
@@ -138,7 +142,7 @@ function contentsOf(data: LoadedDataset) {
 /** Sizes that fit each other, texts without what cannot be, batches of the rows' own tokens. */
 async function checkRows(data: LoadedDataset): Promise<void> {
   tokenizer ??= Tokenizer.load();
-  const { decode } = { decode: (ids: Uint32Array) => tokenizer!.then((one) => one.decode(ids)) };
+  const ours = await tokenizer;
   const used = SETS.reduce((sum, key) => sum + data[key].size, 0);
   const read = Object.values(data.stats.classesRead).reduce((a, b) => a + b, 0);
   if (read !== data.stats.rowsRead || used + data.stats.copies > read) throw new Error(JSON.stringify(data.stats));
@@ -150,7 +154,7 @@ async function checkRows(data: LoadedDataset): Promise<void> {
     for (let row = 0; row < set.size; row++) {
       const text = set.text(row);
       const own = ids.subarray(starts[row], starts[row]! + lengths[row]!);
-      const decoded = text === "" ? "" : await decode(own);
+      const decoded = text === "" ? "" : ours.decode(own);
       // A row that was cut may end within a character.
       if (!text.isWellFormed() || !text.startsWith(decoded.replace(/\ufffd+$/, "")))
         throw new Error(`${text} is ${decoded}`);
@@ -167,14 +171,13 @@ async function checkRoundTrip(data: LoadedDataset, module: DataModule): Promise<
   const lines = new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n"));
   if (new Set(rows.map(({ label }) => label)).size < 2) return;
   const options = { module, balance: false, maxLength: data.maxLength, fractions: [0.5, 0.25, 0.25] } as const;
-  const load = () => loadDataset({ file: bytesReader("again.jsonl", lines) }, options);
-  const found = await outcome(load, (again) =>
+  const again = await loadDataset({ file: bytesReader("again.jsonl", lines) }, options);
+  const [found, expected] = [again, data].map((one) =>
     SETS.flatMap((key) =>
-      [...again[key].positions()].map((row) => `${again.labels[again[key].label(row)]}\t${again[key].text(row)}`),
+      Array.from(one[key].positions(), (row) => `${one.labels[one[key].label(row)]}\t${one[key].text(row)}`),
     ).sort(),
   );
-  const expected = JSON.stringify(rows.map(({ label, text }) => `${label}\t${text}`).sort());
-  if (found !== expected) throw new Error(`written and read again: ${found.slice(0, 500)}`);
+  if (JSON.stringify(found) !== JSON.stringify(expected)) throw new Error(`written and read again: ${found}`);
 }
 
 async function read({ files, name, options, chunkBytes }: RowsCase): Promise<() => Promise<void>> {
@@ -182,10 +185,10 @@ async function read({ files, name, options, chunkBytes }: RowsCase): Promise<() 
   const [module, other] = await modules;
   const bytes = files.get(name) as Uint8Array;
   const load = (more: DatasetOptions) => loadDataset({ file: bytesReader(name, bytes) }, { ...options, ...more });
-  const inPieces = await outcome(() => load({ module: other, chunkBytes }), contentsOf);
-  const whole = await outcome(() => load({ module }), contentsOf);
-  if (inPieces !== whole) throw new Error(`${chunkBytes} bytes at a time: ${inPieces}\nin place of ${whole}`);
-  const data = await load({ module });
+  const inPieces = await outcome(() => load({ module: other, chunkBytes }));
+  const { data, error, text } = await outcome(() => load({ module }));
+  if (inPieces.text !== text) throw new Error(`${chunkBytes} bytes at a time: ${inPieces.text}\nin place of ${text}`);
+  if (!data) throw error;
   return async () => {
     await checkRows(data);
     await checkRoundTrip(data, other);
