@@ -28,7 +28,7 @@ import { test } from "../harness.ts";
 export type Files = ReadonlyMap<string, string | Uint8Array>;
 
 export interface Case {
-  /** What is read: written to a case's folder by `put`, kept for whoever repeats a fault. */
+  /** What is read: in the case's folder, and kept for whoever repeats a fault. */
   files: Files;
 }
 
@@ -40,11 +40,11 @@ export interface Kind<C extends Case> {
   /** Makes a case; of the same numbers the same. */
   make(rng: Rng): C;
   /**
-   * Reads a case in an empty folder, where it may throw an error of ours; returns what checks the result, where anything
+   * Reads a case in a folder with its files and nothing else, where it may throw an error of ours; returns what checks the result, where anything
    * thrown is a fault.
    */
   read(one: C, folder: string): Promise<() => unknown>;
-  /** Files that reading may leave in the folder, beside the case's own. */
+  /** Files that reading may add to the folder, change or remove. */
   leaves?: RegExp;
 }
 
@@ -219,7 +219,7 @@ async function judge<C extends Case>(
   one: C,
   folder: string,
 ): Promise<{ what?: string; refused: boolean }> {
-  mkdirSync(folder, { recursive: true });
+  put(folder, one.files);
   let check: () => unknown;
   try {
     check = await kind.read(one, folder);
@@ -255,7 +255,8 @@ function leftIn(root: string, folder: string, files: Files, leaves: RegExp | und
     if (content === undefined) return `it leaves ${name} in its folder`;
     if (!readFileSync(path).equals(Buffer.from(content as Uint8Array))) return `it changes ${name}`;
   }
-  return undefined;
+  const gone = [...files.keys()].find((name) => !leaves?.test(name) && !existsSync(join(folder, name)));
+  return gone === undefined ? undefined : `it removes ${gone}`;
 }
 
 /** Files, sockets and pipes that the process has open, by number, where the system tells. */

@@ -1,12 +1,18 @@
-/** The JSON files of adapters, models, runs and tokenizers, changed at random. */
+/** The JSON files of adapters, models, runs, their journals and tokenizers, changed at random. */
 
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { recover } from "../../src/io/recover.ts";
 import { checkTokenizer } from "../../src/io/tokenizer-files.ts";
+import { JOURNAL, STAGING } from "../../src/platform/replacing.ts";
 import type { Rng } from "../../src/rng.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
 import { readRunConfig } from "../../src/train/run-directory.ts";
-import { type Case, type Files, fuzz, put } from "./fuzz.ts";
+import { type Case, type Files, fuzz } from "./fuzz.ts";
 import { BASES, OURS, PEFT, readBase, readOurs, readPeft } from "./models.ts";
 import { mutateJson, pick, type Words } from "./mutate.ts";
+
+const INODE = "the number of its folder";
 
 const parse = (content: string | Uint8Array) =>
   JSON.parse(typeof content === "string" ? content : new TextDecoder().decode(content));
@@ -19,6 +25,7 @@ interface Source {
   words: Words;
   read: (folder: string) => Promise<() => unknown>;
   count: number;
+  leaves?: RegExp;
 }
 
 const MODULES = [
@@ -194,6 +201,51 @@ const TOKENIZER_WORDS: Words = {
   values: [true, "Sequence", "Metaspace", { type: "ByteLevel", add_prefix_space: true }, "GPT2TokenizerFast"],
 };
 
+/** A run that was being replaced when its process ended, beside a file that is none of its own. */
+const REPLACED: readonly Files[] = [
+  new Map([
+    ["victim.txt", "somebody's"],
+    ["run/config.json", "old"],
+    ["run/losses.csv", "old"],
+    [`run/${STAGING}/config.json`, "new"],
+    [`run/${STAGING}/adapter/lowrank.json`, "new"],
+    [
+      `run/${STAGING}/${JOURNAL}`,
+      JSON.stringify({ files: ["config.json", "adapter/lowrank.json"], gone: ["losses.csv"], folder: INODE }),
+    ],
+  ]),
+];
+const REPLACED_WORDS: Words = {
+  keys: ["files", "gone", "folder"],
+  values: [
+    "../victim.txt",
+    "adapter/../../victim.txt",
+    "..\\victim.txt",
+    ".",
+    "",
+    "/victim.txt",
+    "adapter",
+    "losses.csv/x",
+  ],
+};
+
+/** The journal's folder gets its own number, as only the process that made it can know it. */
+async function readReplaced(folder: string): Promise<() => Promise<void>> {
+  const staging = join(folder, "run", STAGING);
+  const journal = join(staging, JOURNAL);
+  writeFileSync(
+    journal,
+    readFileSync(journal, "latin1").replace(INODE, String(statSync(staging, { bigint: true }).ino)),
+    "latin1",
+  );
+  await recover(join(folder, "run"));
+  return async () => {
+    if (existsSync(staging)) throw new Error(`${STAGING} is left`);
+    if (await recover(join(folder, "run"))) throw new Error("there is more to recover");
+    if (!existsSync(join(folder, "run"))) throw new Error("the run is gone");
+  };
+}
+
 async function readTokenizer(folder: string): Promise<() => void> {
   await checkTokenizer(folder);
   return () => {};
@@ -236,6 +288,15 @@ const sources: Source[] = [
     count: 250,
   },
   {
+    name: "journal",
+    json: /journal/,
+    files: REPLACED,
+    words: REPLACED_WORDS,
+    read: readReplaced,
+    count: 200,
+    leaves: /^run/,
+  },
+  {
     name: "tokenizer-files",
     json: /^tokenizer/,
     files: TOKENIZERS,
@@ -245,7 +306,7 @@ const sources: Source[] = [
   },
 ];
 
-for (const { name, json, files: all, words, read, count } of sources) {
+for (const { name, json, files: all, words, read, count, leaves } of sources) {
   const valid = all.map((files) => {
     const path = [...files.keys()].find((file) => json.test(file))!;
     return { files, path, value: parse(files.get(path)!) };
@@ -257,9 +318,7 @@ for (const { name, json, files: all, words, read, count } of sources) {
       const { files, path, value } = pick(rng, valid);
       return { files: new Map(files).set(path, mutateJson(rng, value, words)) };
     },
-    read({ files }, folder) {
-      put(folder, files);
-      return read(folder);
-    },
+    read: (_, folder) => read(folder),
+    ...(leaves ? { leaves } : {}),
   });
 }

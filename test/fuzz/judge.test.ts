@@ -1,12 +1,12 @@
 /** Faults that are planted, to see that the judge of all fuzzing notices each. */
-import { openSync, writeFileSync } from "node:fs";
+import { openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import * as assert from "uvu/assert";
 import { FormatError } from "../../src/errors.ts";
 import { test } from "../harness.ts";
-import { type Kind, put, runner } from "./fuzz.ts";
+import { type Kind, runner } from "./fuzz.ts";
 
 type Read = Kind<{ files: Map<string, string> }>["read"];
 const good: Read = async () => () => {};
@@ -51,6 +51,13 @@ const PLANTED: Record<string, [read: Read, expected: RegExp | null]> = {
     },
     /it changes a\.txt/,
   ],
+  "a file that is removed": [
+    async (_, folder) => {
+      rmSync(join(folder, "a.txt"));
+      return () => {};
+    },
+    /it removes a\.txt/,
+  ],
   "a file that stays open": [
     async (_, folder) => {
       openSync(join(folder, "a.txt"), "r");
@@ -91,10 +98,7 @@ for (const [name, [read, expected]] of Object.entries(PLANTED)) {
       name: `planted ${name}`,
       count: 1,
       make: () => ({ files: new Map([["a.txt", "as it was"]]) }),
-      read(one, folder) {
-        put(folder, one.files);
-        return read(one, folder);
-      },
+      read,
     },
     name === "a loop without an end" ? 3000 : undefined,
   );
