@@ -194,12 +194,11 @@ export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | 
   return undefined;
 }
 
-/** Why a classifier's head and its adapter are no one matrix of floats, or undefined where they are. */
+/** Why a classifier's head cannot be one matrix of floats, or undefined where it can. */
 export function headObstacle(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
-  const folded = adapter.task.objective === "classification" && foldHead(adapter, tensors, finalNorm);
-  return folded && !folded.data.every(Number.isFinite)
-    ? "the head and its adapter add up to more than PEFT's float32 holds"
-    : undefined;
+  if (adapter.task.objective !== "classification") return undefined;
+  const fits = foldHead(adapter, tensors, finalNorm).data.every(Number.isFinite);
+  return fits ? undefined : "the head and its adapter overflow float32";
 }
 
 /** The tensors of PEFT's adapter_model.safetensors. */
