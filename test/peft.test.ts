@@ -6,7 +6,7 @@ import { FormatError } from "../src/errors.ts";
 import { adapterShapes, checkMeta } from "../src/io/adapter-meta.ts";
 import { type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { parsePeftConfig } from "../src/io/peft-config.ts";
-import { constantDirection } from "../src/io/peft-layout.ts";
+import { constantDirection } from "../src/io/peft-write.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { openFile } from "../src/platform/node.ts";
 import { sameShape } from "../src/tensor.ts";
