@@ -8,6 +8,7 @@ import { JOURNAL, STAGING } from "../../src/platform/replacing.ts";
 import type { Rng } from "../../src/rng.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
 import { readRunConfig } from "../../src/train/run-directory.ts";
+import { FORMAT } from "../../src/train/run-files.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
 import { BASES, OURS, PEFT, readBase, readOurs, readPeft } from "./models.ts";
 import { mutateJson, pick, type Words } from "./mutate.ts";
@@ -145,6 +146,7 @@ const MODEL_WORDS: Words = {
 };
 
 const RUN: Record<string, unknown> = {
+  format: FORMAT,
   version: "0.1.0",
   model: "gpt2-micro",
   objective: "classification",
