@@ -18,11 +18,12 @@ export function printable(text: string): string {
   );
 }
 
-/** A part of a message: printable, and without its middle where it is long. */
+/** A part of a message: printable (an escape is longer than what it stands for), then without its middle where it is long. */
 function brief(text: string): string {
+  const whole = printable(text);
   const half = LONGEST_PART / 2;
-  const left = text.length - LONGEST_PART;
-  return printable(left <= 0 ? text : `${text.slice(0, half)} [${left} characters left out] ${text.slice(-half)}`);
+  const left = whole.length - LONGEST_PART;
+  return left <= 0 ? whole : `${whole.slice(0, half)} [${left} characters left out] ${whole.slice(-half)}`;
 }
 
 /**

@@ -1,7 +1,8 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
 import { type GPT2Config, type LoraConfig, loraScale, type Target } from "../src/config.ts";
 import { adapterShapes } from "../src/io/adapter-meta.ts";
-import { type Adapter, type AdapterMeta, adapterFiles, type Tensors } from "../src/io/peft.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../src/io/peft.ts";
+import { adapterFiles } from "../src/io/peft-write.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { openFile, remove, writeDirectoryAtomic } from "../src/platform/node.ts";
 import { numbers } from "./border.ts";

@@ -216,6 +216,17 @@ test("redirects in a circle end", async () => {
   assert.ok(server.requests.length <= 25, `${server.requests.length} requests`);
 });
 
+test("the connection of a redirect that cannot be followed is closed, though its body was not read", async () => {
+  let closed = 0;
+  answer = (request, response) => {
+    request.socket.once("close", () => closed++);
+    response.writeHead(302, { location: "ftp://127.0.0.1/" }).end(Buffer.alloc(8 << 20));
+  };
+  await assertFails(DownloadError, ["cannot be reached"], () => fetchAgain(server.url, {}, options));
+  for (let waits = 0; waits < 200 && closed < 5; waits++) await new Promise((later) => setTimeout(later, 10));
+  assert.is(closed, 5);
+});
+
 test("a server that is silent, or trickles, is given up after five tries; one that goes on is gone on with", async () => {
   const silent: [what: string, send: (response: ServerResponse) => void][] = [
     ["no head", () => {}],

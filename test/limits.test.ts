@@ -48,6 +48,9 @@ test("a message has at most some 2 kB, and no control characters but line ends",
   assert.ok(message.length < 3000, String(message.length));
   assert.match(message, `[${1_000_000 - 480} characters left out]`);
   assert.is(details.found, long);
+  const bells = "\u0007".repeat(480);
+  const rung = new LowrankError(bells, { where: bells, expected: bells, found: bells, hint: bells });
+  assert.ok(rung.message.length < 3000, String(rung.message.length));
   const hostile = new LowrankError("a\u001b]0;title\u0007", { found: "b\n\tc\u0000\u009b\u202e\ud83d\ude00" });
   assert.is(hostile.message, "a\\u001b]0;title\\u0007\n  found:    b\n\tc\\u0000\\u009b\\u202e\ud83d\ude00");
 });

@@ -8,6 +8,7 @@ import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
 import { lastCheckpoint } from "../src/train/checkpoint.ts";
 import { readRunConfig } from "../src/train/run-directory.ts";
+import { FORMAT } from "../src/train/run-files.ts";
 import { metaOf, model, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
@@ -295,15 +296,18 @@ test("a config.json of a run with wrong values is refused by an error of ours", 
   const directory = join(folder, "run");
   mkdirSync(directory);
   const good = { model: "m", objective: "lm", data: {}, options: {}, padTo: 0, maxLength: 9, labels: [], counts: {} };
-  const write = (config: unknown) => writeFileSync(join(directory, "config.json"), JSON.stringify(config));
+  const put = (config: unknown) => writeFileSync(join(directory, "config.json"), JSON.stringify(config));
+  const write = (config: object) => put({ format: FORMAT, ...config });
   write(good);
-  assert.equal(await readRunConfig(directory), good);
+  assert.equal(await readRunConfig(directory), { format: FORMAT, ...good });
   for (const key of Object.keys(good))
     for (const bad of [null, 1.5, -1, [1], "x"])
       if (!(key === "model" && bad === "x")) {
         write({ ...good, [key]: bad });
         await assertFails(LowrankError, [key], () => readRunConfig(directory));
       }
-  write([]);
-  await assertFails(FormatError, ["an object"], () => readRunConfig(directory));
+  for (const other of [[], good]) {
+    put(other);
+    await assertFails(ConfigError, ["no run directory", "something else"], () => readRunConfig(directory));
+  }
 });

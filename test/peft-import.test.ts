@@ -254,7 +254,8 @@ test("values of every type in every setting: an error of ours, or a value like a
 
 test("a tokenizer that stands beside an adapter of PEFT is checked as a model's is", async () => {
   const directory = foreign("with-tokenizer");
-  const checkpoint = { config: model, names: [], directory: "base" } as unknown as GPT2Checkpoint;
+  const closed = { read: async () => new Float32Array(0), close: async () => {} };
+  const checkpoint = { ...closed, config: model, names: [], directory: "base" } as unknown as GPT2Checkpoint;
   const write = (add_prefix_space: boolean) =>
     writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ add_prefix_space }));
   write(false);

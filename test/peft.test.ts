@@ -6,7 +6,7 @@ import { FormatError } from "../src/errors.ts";
 import { adapterShapes, checkMeta } from "../src/io/adapter-meta.ts";
 import { type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { parsePeftConfig } from "../src/io/peft-config.ts";
-import { constantDirection } from "../src/io/peft-layout.ts";
+import { constantDirection } from "../src/io/peft-write.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { openFile } from "../src/platform/node.ts";
 import { sameShape } from "../src/tensor.ts";
@@ -201,6 +201,18 @@ for (const mode of ["all", "last_block", "last_layer"] as const)
   });
 
 const biased = metaOf({}, { task: { objective: "classification", num_labels: 2, pooling: "last", head_bias: true } });
+
+test("a head whose sum with its adapter is no float32: no PEFT files, and everything comes back", async () => {
+  const meta = metaOf();
+  const tensors = tensorsOf(meta);
+  for (const name of ["head.weight", "lora.head.A", "lora.head.B"]) tensors.get(name)!.data.fill(3.4e38);
+  const directory = join(folder, "overflow");
+  const { peft, reason } = await writeAdapter(directory, { meta, tensors });
+  assert.not.ok(peft);
+  assert.match(reason!, "float32");
+  for (const [name, { data }] of (await readAdapter(directory)).tensors)
+    assertSameBits(name, data, tensors.get(name)!.data);
+});
 
 test("a head bias: no PEFT files without the final norm, and everything still comes back", async () => {
   const directory = await assertRoundTrip("bias", biased);

@@ -239,6 +239,10 @@ test("files that are no safetensors files", async () => {
   await refused(assemble({}, 0).subarray(0, 9), "longer than the file", "at most 1 bytes");
   await refused(assemble("{nonsense", 0), "not JSON");
   await refused(assemble("[1]", 0), "not a JSON object");
+  await refused(assemble("\ufeff{}", 0), "not a JSON object");
+  const x = '"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}';
+  await refused(assemble(`{${x},${x}}`, 16), "a key twice");
+  await refused(assemble(`{${x.replace('"shape"', '"dtype":"I32","shape"')}}`, 16), "a key twice");
   const latin1 = assemble('{"x":"?"}', 0);
   latin1[8 + 6] = 0xff;
   await refused(latin1, "not JSON");

@@ -277,6 +277,12 @@ function textOf(row: Row, key: string, where: string): string {
   throw new DataError(`A line without a text at "${key}"`, {
     where,
     expected: "a string",
-    found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : JSON.stringify(value).slice(0, 40),
+    found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : kindOf(value),
   });
+}
+
+/** What a value is; a nested one may be too deep to be written. */
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
 }

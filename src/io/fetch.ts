@@ -121,7 +121,10 @@ async function send(
   const fault = (cause: unknown) => (stop.signal.aborted ? stop.signal.reason : new Broken(reasonOf(cause), { cause }));
   const response = await fetch(url, { ...init, signal: stop.signal }).catch((cause) => {
     end();
-    throw fault(cause);
+    const why = fault(cause);
+    // A redirect that cannot be followed leaves its connection open in Node, with its body unread.
+    stop.abort();
+    throw why;
   });
   came = LEAST_BYTES;
   async function* pieces() {

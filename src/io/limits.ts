@@ -37,7 +37,7 @@ export const LIMITS = {
  * `LIMITS.jsonDepth`.
  */
 export function parseJson(bytes: Uint8Array, where: string, summary = "not a JSON file"): unknown {
-  checkDepth(bytes, where);
+  countKeys(bytes, where);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
@@ -45,10 +45,16 @@ export function parseJson(bytes: Uint8Array, where: string, summary = "not a JSO
   }
 }
 
-const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, COLON] = [
+  0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d, 0x3a,
+];
 
-/** Whoever walks a value that is nested too deep (JSON.stringify does) runs out of stack. */
-function checkDepth(bytes: Uint8Array, where: string): void {
+/**
+ * The keys of all objects, one that an object has twice counted twice, in JSON that is not nested too deep: whoever walks such
+ * a value (JSON.stringify does) runs out of stack.
+ */
+export function countKeys(bytes: Uint8Array, where: string): number {
+  let keys = 0;
   let depth = 0;
   let inText = false;
   for (let at = 0; at < bytes.length; at++) {
@@ -57,6 +63,7 @@ function checkDepth(bytes: Uint8Array, where: string): void {
       if (sign === BACKSLASH) at++;
       else if (sign === QUOTE) inText = false;
     } else if (sign === QUOTE) inText = true;
+    else if (sign === COLON) keys++;
     else if (sign === CLOSE_LIST || sign === CLOSE_OBJECT) depth--;
     else if ((sign === OPEN_LIST || sign === OPEN_OBJECT) && ++depth > LIMITS.jsonDepth)
       throw new FormatError("JSON that is nested too deep", {
@@ -65,4 +72,5 @@ function checkDepth(bytes: Uint8Array, where: string): void {
         found: `one more at byte ${at}`,
       });
   }
+  return keys;
 }

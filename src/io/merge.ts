@@ -8,7 +8,8 @@ import { type Shape, sizeOf } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
-import { type FinalNorm, foldHead, KINDS, type NamedTensor, type Tensors } from "./peft-layout.ts";
+import { type FinalNorm, KINDS, type NamedTensor, type Tensors } from "./peft-layout.ts";
+import { foldHead } from "./peft-write.ts";
 import type { StreamedTensor } from "./safetensors.ts";
 
 /** Values of a weight that are in memory at a time. */

@@ -1,5 +1,5 @@
 /**
- * Adapter tensors in our names to and from PEFT's. q, k and v have adapters of their own here and one fused `c_attn`
+ * Adapter tensors in our names and in PEFT's. q, k and v have adapters of their own here and one fused `c_attn`
  * there: A' = [A_q; A_k; A_v] and B' block-diagonal, with the rank and alpha that keep the same product.
  * Modules that differ in rank or scale are told by patterns.
  */
@@ -7,7 +7,6 @@ import { type GPT2Config, type LoraConfig, loraScale, type Target, type TaskConf
 import { FormatError } from "../errors.ts";
 import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
-import type { EncodableTensor } from "./safetensors.ts";
 
 export interface NamedTensor {
   shape: Shape;
@@ -49,7 +48,7 @@ export const KINDS: Record<Target, string> = {
 };
 
 /** A module of PEFT's and the adapters of ours that it holds, in the order of their blocks. */
-interface Module {
+export interface Module {
   /** `transformer.h.3.attn.c_attn`, `lm_head`. */
   name: string;
   kind: string;
@@ -70,7 +69,7 @@ interface Part {
 }
 
 /** The modules that hold adapters. A classifier's head has none in PEFT: it is saved whole, as score.weight. */
-function modulesOf({ model, lora, task }: LoraModel): Module[] {
+export function modulesOf({ model, lora, task }: LoraModel): Module[] {
   const modules = new Map<string, Module>();
   for (const { site, r, scale } of loraSites(model, lora)) {
     const { target, layer } = parseSite(site, model)!;
@@ -165,49 +164,10 @@ function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[
 const baseName = (module: string) => module.replace(/^transformer\./, "");
 
 /** Names in PEFT's file of the base model's tensors that learned too, by their own. */
-function alsoKeys(adapter: LoraModel): Map<string, string> {
+export function alsoKeys(adapter: LoraModel): Map<string, string> {
   const { biases } = savedModules(adapter, modulesOf(adapter));
   const key = (name: string) => (biases.includes(name) ? name.replace(/bias$/, "base_layer.bias") : name);
   return new Map((adapter.lora.also ?? []).map((name) => [name, `${PREFIX}transformer.${key(name)}`]));
-}
-
-/** Why PEFT cannot hold these adapters, or undefined where it can. */
-export function peftObstacle(adapter: LoraModel): string | undefined {
-  const modules = modulesOf(adapter);
-  if (modules.length === 0) return "PEFT needs an adapter in the blocks, and only the head has one";
-  const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
-  if (uneven) return `the adapters of ${uneven.name} have several scales, and PEFT has one for all of them`;
-  return undefined;
-}
-
-/**
- * Why the bias of a head cannot be told to PEFT and transformers, whose heads have none, or undefined where it can:
- * `finalNorm` allows to fold it into the head's weight.
- */
-export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
-  const bias = tensors.get("head.bias")?.data;
-  if (bias === undefined || bias.every((value) => value === 0)) return undefined;
-  if (finalNorm === undefined)
-    return "PEFT and transformers keep no bias of the head: train without one (--no-head-bias)";
-  if (constantDirection(finalNorm) === undefined)
-    return "PEFT and transformers keep no bias of the head, and the final layer norm does not allow to fold it into the weight";
-  return undefined;
-}
-
-/** The tensors of PEFT's adapter_model.safetensors. */
-export function toPeft(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): EncodableTensor[] {
-  const out: EncodableTensor[] = [];
-  for (const module of modulesOf(adapter)) {
-    const { A, B } = fuse(module, tensors);
-    out.push(
-      { name: `${PREFIX}${module.name}.lora_A.weight`, dtype: "F32", ...A },
-      { name: `${PREFIX}${module.name}.lora_B.weight`, dtype: "F32", ...B },
-    );
-  }
-  for (const [name, key] of alsoKeys(adapter)) out.push({ name: key, dtype: "F32", ...tensors.get(name)! });
-  if (adapter.task.objective === "classification")
-    out.push({ name: SCORE, dtype: "F32", ...foldHead(adapter, tensors, finalNorm) });
-  return out;
 }
 
 /** Names and shapes of the tensors of PEFT's adapter_model.safetensors. */
@@ -238,21 +198,6 @@ export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tens
   return out;
 }
 
-/** A' = the parts' A one under the other, [r, in]; B' block-diagonal, [out, r]. */
-function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: NamedTensor; B: NamedTensor } {
-  const A = new Float32Array(r * width);
-  const B = new Float32Array(out * r);
-  let at = 0;
-  for (const part of parts) {
-    A.set(tensors.get(`lora.${part.site}.A`)!.data, at * width);
-    const from = tensors.get(`lora.${part.site}.B`)!.data;
-    for (let row = 0; row < part.out; row++)
-      B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
-    at += part.r;
-  }
-  return { A: { shape: [r, width], data: A }, B: { shape: [out, r], data: B } };
-}
-
 /** The inverse of `fuse`; throws FormatError where anything beside the diagonal blocks is not zero. */
 function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, where: string): void {
   const { name, parts, r, in: width, out } = module;
@@ -275,50 +220,4 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
     into.set(`lora.${site}.B`, { shape: [rows, rank], data });
     at += rank;
   }
-}
-
-/**
- * score.weight [num_labels, C], the head of PEFT and transformers: W + scale B A, and the bias folded in along the
- * direction in which every output of the final layer norm is 1. Sums in double precision.
- */
-export function foldHead(
-  { model, lora, task }: Pick<LoraModel, "model" | "task"> & { lora: LoraConfig | null },
-  tensors: Tensors,
-  finalNorm?: FinalNorm,
-): NamedTensor {
-  const C = model.n_embd;
-  const data = Float64Array.from(tensors.get("head.weight")!.data);
-  const site = lora && loraSites(model, lora).find((one) => one.site === "head");
-  if (site) {
-    const { r, scale } = site;
-    const A = tensors.get("lora.head.A")!.data;
-    const B = tensors.get("lora.head.B")!.data;
-    for (let label = 0; label < task.num_labels; label++)
-      for (let k = 0; k < r; k++) {
-        const factor = scale * B[label * r + k]!;
-        for (let c = 0; c < C; c++) data[label * C + c]! += factor * A[k * C + c]!;
-      }
-  }
-  const bias = tensors.get("head.bias")?.data;
-  const direction = finalNorm === undefined ? undefined : constantDirection(finalNorm);
-  if (bias !== undefined && direction !== undefined)
-    for (let label = 0; label < task.num_labels; label++)
-      for (let c = 0; c < C; c++) data[label * C + c]! += bias[label]! * direction[c]!;
-  return { shape: [task.num_labels, C], data: Float32Array.from(data) };
-}
-
-/** A fold may lose at most this factor in precision: 1e4 leaves about three digits of the bias in float32. */
-const MAX_AMPLIFICATION = 1e4;
-
-/**
- * u [C] with u . x = 1 for every output x = g n + b of the final layer norm. The normalised n sums to 0, hence
- * sum x_i / g_i = sum b_i / g_i for every x. Undefined where that sum is too near to 0 to divide by.
- */
-export function constantDirection({ weight, bias }: FinalNorm): Float64Array | undefined {
-  let sum = 0;
-  for (let i = 0; i < weight.length; i++) sum += bias[i]! / weight[i]!;
-  const u = Float64Array.from(weight, (g) => 1 / g / sum);
-  // The terms of u . x that cancel are about u_i g_i each, for n of standard deviation 1.
-  const amplification = Math.sqrt(weight.length) / Math.abs(sum);
-  return u.every(Number.isFinite) && amplification < MAX_AMPLIFICATION ? u : undefined;
 }

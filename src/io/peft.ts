@@ -5,25 +5,21 @@
  */
 import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { expectShape, type Shape, sameShape, showShape, sizeOf } from "../tensor.ts";
-import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta, parseMeta } from "./adapter-meta.ts";
+import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
+import { type AdapterMeta, adapterShapes, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { list, readJson } from "./common.ts";
 import { importPeft, type PeftBase } from "./peft-import.ts";
 import {
-  biasObstacle,
-  type FinalNorm,
   fromPeft,
   type LoraModel,
   type NamedTensor,
   PREFIX,
   peftConfig,
-  peftObstacle,
   peftShapes,
   SCORE,
   type Tensors,
-  toPeft,
 } from "./peft-layout.ts";
-import { encodeSafetensors, SafetensorsFile } from "./safetensors.ts";
+import { SafetensorsFile } from "./safetensors.ts";
 
 export type { AdapterMeta } from "./adapter-meta.ts";
 export type { FinalNorm, NamedTensor, Tensors } from "./peft-layout.ts";
@@ -34,55 +30,12 @@ export interface Adapter {
   tensors: Tensors;
 }
 
-const META = "lowrank.json";
-const EXACT = "lowrank.safetensors";
-const WEIGHTS = "weights.safetensors";
-const PEFT_CONFIG = "adapter_config.json";
-const PEFT_TENSORS = "adapter_model.safetensors";
+export const META = "lowrank.json";
+export const EXACT = "lowrank.safetensors";
+export const WEIGHTS = "weights.safetensors";
+export const PEFT_CONFIG = "adapter_config.json";
+export const PEFT_TENSORS = "adapter_model.safetensors";
 const HEAD_COPY = `${PREFIX}lm_head.base_layer.weight`;
-
-/** The files of an adapter directory, and whether PEFT can load it. */
-export interface AdapterFiles {
-  files: Map<string, string | Uint8Array>;
-  peft: boolean;
-  /** Why PEFT cannot: then all tensors are in our own file. */
-  reason?: string;
-}
-
-/**
- * An adapter as the files of its directory. With the base model's `finalNorm`, the last layer norm, a bias of the head can be
- * folded into PEFT's score.weight. Throws FormatError or ShapeError where the tensors are not those that `meta`
- * asks for.
- */
-export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalNorm?: FinalNorm } = {}): AdapterFiles {
-  const where = "the adapter";
-  checkMeta(meta, where);
-  const shapes = adapterShapes(meta);
-  checkShapes(new Map([...tensors].map(([name, { shape }]) => [name, shape])), shapes, where);
-  for (const [name, shape] of shapes)
-    expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [sizeOf(shape)]);
-  const files: AdapterFiles["files"] = new Map();
-  let result: Omit<AdapterFiles, "files"> = { peft: false, reason: `mode ${meta.mode} has no adapter` };
-  const lora = asLora(meta);
-  if (lora === undefined) files.set(WEIGHTS, encode(tensors));
-  else {
-    const reason = peftObstacle(lora) ?? biasObstacle(tensors, finalNorm);
-    result = reason === undefined ? { peft: true } : { peft: false, reason };
-    if (result.peft) for (const [name, content] of peftFiles(lora, tensors, finalNorm)) files.set(name, content);
-    const own = result.peft ? new Map([...tensors].filter(([name]) => isOurs(name, lora))) : tensors;
-    if (own.size > 0) files.set(EXACT, encode(own));
-  }
-  files.set(META, encodeMeta(meta));
-  return { files, ...result };
-}
-
-/** PEFT's two files. A bias of the head is folded where `finalNorm` allows it, and else left out. */
-export function peftFiles(lora: LoraModel, tensors: Tensors, finalNorm: FinalNorm | undefined): AdapterFiles["files"] {
-  return new Map<string, string | Uint8Array>([
-    [PEFT_CONFIG, `${JSON.stringify(sortKeys(peftConfig(lora)), null, 2)}\n`],
-    [PEFT_TENSORS, encodeSafetensors(toPeft(lora, tensors, finalNorm), { format: "pt" })],
-  ]);
-}
 
 export interface ReadOptions {
   /** The base model, whose dimensions an adapter that PEFT itself wrote does not tell. */
@@ -181,15 +134,10 @@ export function asLora(meta: AdapterMeta): LoraModel | undefined {
 }
 
 /** A classifier's head and its adapter are folded into one matrix in PEFT's file, so that we keep them ourselves. */
-function isOurs(name: string, { task }: LoraModel): boolean {
+export function isOurs(name: string, { task }: LoraModel): boolean {
   return task.objective === "classification" && (name.startsWith("head.") || name.startsWith("lora.head."));
 }
 
-function encode(tensors: Tensors): Uint8Array {
-  return encodeSafetensors([...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })));
-}
-
-/** The wanted tensors of a file, which must have these names and shapes: its header tells, before any data is read. */
 async function readTensors(
   path: string,
   shapes: ReadonlyMap<string, Shape>,
@@ -218,7 +166,11 @@ async function withFile<T>(path: string, body: (file: SafetensorsFile) => Promis
   }
 }
 
-function checkShapes(found: ReadonlyMap<string, Shape>, expected: ReadonlyMap<string, Shape>, where: string): void {
+export function checkShapes(
+  found: ReadonlyMap<string, Shape>,
+  expected: ReadonlyMap<string, Shape>,
+  where: string,
+): void {
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   const extra = [...found.keys()].filter((name) => !expected.has(name));
   if (missing.length > 0 || extra.length > 0)
@@ -247,8 +199,4 @@ async function checkPeftConfig(path: string, lora: LoraModel): Promise<void> {
         found: JSON.stringify(found?.[key]) ?? "nothing",
         hint: "one of the files was changed: restore it, or train again",
       });
-}
-
-function sortKeys(object: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

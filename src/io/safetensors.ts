@@ -8,7 +8,7 @@ import { FormatError, ShapeError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type Shape, showShape, sizeOf } from "../tensor.ts";
-import { LIMITS, parseJson } from "./limits.ts";
+import { countKeys, LIMITS, parseJson } from "./limits.ts";
 
 /** Bytes of one element of each element type of the format. */
 const BYTES = {
@@ -183,7 +183,9 @@ interface Header {
 
 function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {
   const json = parseJson(bytes, where, "the safetensors header is not JSON");
-  if (!isObject(json)) throw new FormatError("the safetensors header is not a JSON object", { where });
+  // A byte order mark is no part of this format.
+  if (!isObject(json) || bytes[0] !== 0x7b)
+    throw new FormatError("the safetensors header is not a JSON object", { where });
   const { __metadata__: metadata = {}, ...entries } = json;
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
     throw new FormatError("__metadata__ of the safetensors header does not map strings to strings", { where });
@@ -194,6 +196,9 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Heade
     name,
     parseEntry(name, entry, dataBytes, where),
   ]);
+  const keys = Object.values(json).reduce<number>((sum, entry) => sum + 1 + Object.keys(entry as object).length, 0);
+  if (countKeys(bytes, where) !== keys)
+    throw new FormatError("the safetensors header has a key twice, or one too deep", { where });
   tensors.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   checkContiguous(tensors, dataBytes, where);
   return { tensors: new Map(tensors), metadata: metadata as Record<string, string> };

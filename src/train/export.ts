@@ -10,8 +10,8 @@ import { readJson } from "../io/common.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
-import { type Adapter, type AdapterMeta, asLora, type FinalNorm, peftFiles } from "../io/peft.ts";
-import { biasObstacle, peftObstacle } from "../io/peft-layout.ts";
+import { type Adapter, type AdapterMeta, asLora, type FinalNorm } from "../io/peft.ts";
+import { biasObstacle, peftFiles, peftObstacle } from "../io/peft-write.ts";
 import { streamSafetensors } from "../io/safetensors.ts";
 import type { FileContent } from "../platform/reader.ts";
 

@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { checkFiles } from "./files.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkTexts } from "./texts.mjs";
@@ -105,6 +106,7 @@ for (const { name, base, directory, logits } of theirs.jobs) {
 
 await checkNames(work, python, must, report);
 await checkTexts(work, micro, report, library);
+await checkFiles(work, python, report);
 
 const rows = JSON.parse(readFileSync(join(work, "messages.json"), "utf8"));
 const madeUp = join(work, "messages.jsonl");

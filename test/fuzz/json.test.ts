@@ -1,0 +1,326 @@
+/** The JSON files of adapters, models, runs, their journals and tokenizers, changed at random. */
+
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { recover } from "../../src/io/recover.ts";
+import { checkTokenizer } from "../../src/io/tokenizer-files.ts";
+import { JOURNAL, STAGING } from "../../src/platform/replacing.ts";
+import type { Rng } from "../../src/rng.ts";
+import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
+import { readRunConfig } from "../../src/train/run-directory.ts";
+import { FORMAT } from "../../src/train/run-files.ts";
+import { type Case, type Files, fuzz } from "./fuzz.ts";
+import { BASES, OURS, PEFT, readBase, readOurs, readPeft } from "./models.ts";
+import { mutateJson, pick, type Words } from "./mutate.ts";
+
+const INODE = "the number of its folder";
+
+const parse = (content: string | Uint8Array) =>
+  JSON.parse(typeof content === "string" ? content : new TextDecoder().decode(content));
+
+/** Files of which one JSON file is changed. */
+interface Source {
+  name: string;
+  json: RegExp;
+  files: readonly Files[];
+  words: Words;
+  read: (folder: string) => Promise<() => unknown>;
+  count: number;
+  leaves?: RegExp;
+}
+
+const MODULES = [
+  "c_attn",
+  "attn.c_proj",
+  "h.0.mlp.c_fc",
+  "transformer.h.1.mlp.c_proj",
+  "lm_head",
+  "score",
+  "transformer.wte",
+  "ln_f",
+];
+const SITES = ["h.0.attn.q", "h.1.mlp.fc", "h.99.attn.o", "head", "h.0.attn.c_attn"];
+
+const ADAPTER_WORDS: Words = {
+  keys: [
+    ...[
+      "peft_type",
+      "task_type",
+      "r",
+      "lora_alpha",
+      "use_rslora",
+      "bias",
+      "target_modules",
+      "exclude_modules",
+      "rank_pattern",
+    ],
+    ...[
+      "alpha_pattern",
+      "layers_to_transform",
+      "layers_pattern",
+      "modules_to_save",
+      "base_model_name_or_path",
+      "fan_in_fan_out",
+    ],
+    ...["use_dora", "init_lora_weights", "layer_replication", "loftq_config", "lora_dropout", "__proto__", ...MODULES],
+  ],
+  values: [
+    ...[
+      "SEQ_CLS",
+      "CAUSAL_LM",
+      "LORA",
+      "lora_only",
+      "all-linear",
+      "gaussian",
+      "h",
+      "transformer.h",
+      "",
+      ...MODULES,
+      MODULES,
+      [0],
+      [1, 0],
+    ],
+    ...[
+      { c_attn: 8 },
+      { ".*c_attn": 2 },
+      { "(.*)*x": 1 },
+      { "^h.0": 1e9 },
+      { c_attn: -1 },
+      { __proto__: 1 },
+      [".*"],
+      ["(c_|"],
+      true,
+      3,
+    ],
+    ...["(?:.*\\.)*c_attn", "([a-z]+[0-9.]*)+$", "(c_attn|c_proj)", ".*\\.h\\.(0|1)\\..*c_\\w+", "[", "(?=c)c_attn"],
+  ],
+};
+
+const META_WORDS: Words = {
+  keys: [
+    "format",
+    "version",
+    "mode",
+    "model",
+    "lora",
+    "task",
+    "labels",
+    "settings",
+    "sites",
+    "also",
+    "layers_to_transform",
+    "dtype",
+  ],
+  values: [
+    "lora",
+    "all",
+    "last_block",
+    "last_layer",
+    "lm",
+    "classification",
+    "f16",
+    "last",
+    SITES,
+    [0, 1],
+    [1, 0],
+    { site: "h.0.attn.q", r: 1, scale: 1 },
+    ...SITES,
+  ],
+};
+
+const MODEL_WORDS: Words = {
+  keys: [
+    "model_type",
+    "n_layer",
+    "n_embd",
+    "n_head",
+    "n_inner",
+    "n_positions",
+    "n_ctx",
+    "vocab_size",
+    "activation_function",
+    "layer_norm_epsilon",
+    "tie_word_embeddings",
+  ],
+  values: ["gpt2", "llama", "gelu_new", "relu", 8, 12, 16, 32, 48, 1e-5],
+};
+
+const RUN: Record<string, unknown> = {
+  format: FORMAT,
+  version: "0.1.0",
+  model: "gpt2-micro",
+  objective: "classification",
+  data: { file: "messages.csv", labelColumn: "label", seed: 3, fractions: [0.7, 0.1, 0.2] },
+  options: DEFAULTS,
+  padTo: 0,
+  maxLength: 256,
+  labels: ["ham", "spam"],
+  counts: { rows: [7, 1, 2], tokens: [70, 10, 20], sha256: "00" },
+  device: { name: "wasm" },
+};
+const RUN_WORDS: Words = {
+  keys: [...Object.keys(RUN), "replaces", "adapter", "base", "revision", "trial", ...Object.keys(DEFAULTS)],
+  values: [
+    "lm",
+    "all",
+    "last",
+    "cosine",
+    "f16",
+    [0],
+    [3, 1],
+    ["q", "q"],
+    { train: "a.csv", val: "b.csv", test: "c.csv" },
+  ],
+};
+
+/** Every vocabulary but GPT-2's is refused, and these have a few tokens: what is read has none. */
+const TOKENIZERS: readonly Files[] = [
+  new Map([
+    [
+      "tokenizer.json",
+      JSON.stringify({
+        version: "1.0",
+        added_tokens: [{ id: 50256, content: "<|endoftext|>", special: true }],
+        pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true },
+        model: { type: "BPE", vocab: { "!": 0, '"': 1, "<|endoftext|>": 50256 }, merges: ["Ġ t", ["h", "e"]] },
+      }),
+    ],
+  ]),
+  new Map([
+    [
+      "tokenizer_config.json",
+      JSON.stringify({
+        model_max_length: 1024,
+        tokenizer_class: "GPT2Tokenizer",
+        add_prefix_space: false,
+        bos_token: { content: "<|endoftext|>" },
+      }),
+    ],
+  ]),
+];
+const TOKENIZER_WORDS: Words = {
+  keys: ["model", "vocab", "merges", "pre_tokenizer", "add_prefix_space", "type", "pretokenizers", "tokenizer_class"],
+  values: [true, "Sequence", "Metaspace", { type: "ByteLevel", add_prefix_space: true }, "GPT2TokenizerFast"],
+};
+
+/** A run that was being replaced when its process ended, beside a file that is none of its own. */
+const REPLACED: readonly Files[] = [
+  new Map([
+    ["victim.txt", "somebody's"],
+    ["run/config.json", "old"],
+    ["run/losses.csv", "old"],
+    [`run/${STAGING}/config.json`, "new"],
+    [`run/${STAGING}/adapter/lowrank.json`, "new"],
+    [
+      `run/${STAGING}/${JOURNAL}`,
+      JSON.stringify({ files: ["config.json", "adapter/lowrank.json"], gone: ["losses.csv"], folder: INODE }),
+    ],
+  ]),
+];
+const REPLACED_WORDS: Words = {
+  keys: ["files", "gone", "folder"],
+  values: [
+    "../victim.txt",
+    "adapter/../../victim.txt",
+    "..\\victim.txt",
+    ".",
+    "",
+    "/victim.txt",
+    "adapter",
+    "losses.csv/x",
+  ],
+};
+
+/** The journal's folder gets its own number, as only the process that made it can know it. */
+async function readReplaced(folder: string): Promise<() => Promise<void>> {
+  const staging = join(folder, "run", STAGING);
+  const journal = join(staging, JOURNAL);
+  writeFileSync(
+    journal,
+    readFileSync(journal, "latin1").replace(INODE, String(statSync(staging, { bigint: true }).ino)),
+    "latin1",
+  );
+  await recover(join(folder, "run"));
+  return async () => {
+    if (existsSync(staging)) throw new Error(`${STAGING} is left`);
+    if (await recover(join(folder, "run"))) throw new Error("there is more to recover");
+    if (!existsSync(join(folder, "run"))) throw new Error("the run is gone");
+  };
+}
+
+async function readTokenizer(folder: string): Promise<() => void> {
+  await checkTokenizer(folder);
+  return () => {};
+}
+
+async function readRun(folder: string): Promise<() => void> {
+  const config = await readRunConfig(folder);
+  const options = resolveOptions(config.options, config.objective);
+  return () => {
+    if (!Object.keys(DEFAULTS).every((key) => key in options)) throw new Error(`options ${JSON.stringify(options)}`);
+    if (typeof config.model !== "string" || !Array.isArray(config.labels)) throw new Error(JSON.stringify(config));
+  };
+}
+
+const sources: Source[] = [
+  {
+    name: "adapter-config",
+    json: /^adapter_config\.json$/,
+    files: PEFT,
+    words: ADAPTER_WORDS,
+    read: readPeft,
+    count: 200,
+  },
+  { name: "lowrank-json", json: /^lowrank\.json$/, files: OURS, words: META_WORDS, read: readOurs, count: 250 },
+  {
+    name: "adapter-config-of-ours",
+    json: /^adapter_config\.json$/,
+    files: OURS.filter((files) => files.has("adapter_config.json")),
+    words: ADAPTER_WORDS,
+    read: readOurs,
+    count: 200,
+  },
+  { name: "model-config", json: /^config\.json$/, files: BASES, words: MODEL_WORDS, read: readBase, count: 250 },
+  {
+    name: "run-config",
+    json: /^config\.json$/,
+    files: [new Map([["config.json", JSON.stringify(RUN)]])],
+    words: RUN_WORDS,
+    read: readRun,
+    count: 250,
+  },
+  {
+    name: "journal",
+    json: /journal/,
+    files: REPLACED,
+    words: REPLACED_WORDS,
+    read: readReplaced,
+    count: 200,
+    leaves: /^run/,
+  },
+  {
+    name: "tokenizer-files",
+    json: /^tokenizer/,
+    files: TOKENIZERS,
+    words: TOKENIZER_WORDS,
+    read: readTokenizer,
+    count: 40,
+  },
+];
+
+for (const { name, json, files: all, words, read, count, leaves } of sources) {
+  const valid = all.map((files) => {
+    const path = [...files.keys()].find((file) => json.test(file))!;
+    return { files, path, value: parse(files.get(path)!) };
+  });
+  fuzz({
+    name,
+    count,
+    make(rng: Rng): Case {
+      const { files, path, value } = pick(rng, valid);
+      return { files: new Map(files).set(path, mutateJson(rng, value, words)) };
+    },
+    read: (_, folder) => read(folder),
+    ...(leaves ? { leaves } : {}),
+  });
+}

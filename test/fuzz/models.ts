@@ -1,0 +1,187 @@
+/** Valid directories of adapters, checkpoints and base models in memory, and what reads them and checks what was read. */
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { packagePath } from "#platform";
+import { adapterShapes } from "../../src/io/adapter-meta.ts";
+import { openGPT2 } from "../../src/io/hf.ts";
+import { loadAdapter } from "../../src/io/open-adapter.ts";
+import { type Adapter, type AdapterMeta, readAdapter, type Tensors } from "../../src/io/peft.ts";
+import { adapterFiles } from "../../src/io/peft-write.ts";
+import { encodeSafetensors } from "../../src/io/safetensors.ts";
+import { baseShapes } from "../../src/names.ts";
+import { type Shape, sameShape, showShape } from "../../src/tensor.ts";
+import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/train/checkpoint.ts";
+import type { Checkpoint } from "../../src/train/records.ts";
+import { metaOf, model, tensorsOf } from "../adapters.ts";
+import { assertSameBits, numbers } from "../border.ts";
+import { type Files, put } from "./fuzz.ts";
+
+const text = (value: unknown) => JSON.stringify(value, null, 2);
+
+/** A folder of the repository's as files. */
+function filesOf(path: string): Map<string, string | Uint8Array> {
+  const names = readdirSync(path).filter((name) => /^(adapter_|config|model)/.test(name));
+  return new Map(names.map((name) => [name, Uint8Array.from(readFileSync(join(path, name)))]));
+}
+
+const golden = packagePath("test/golden/peft");
+export const BASE: Files = filesOf(join(golden, "base"));
+
+/** Adapters of PEFT's, each on BASE. */
+export const PEFT: readonly Files[] = readdirSync(golden)
+  .filter((name) => name !== "base" && name !== "README.md")
+  .map((name) => filesOf(join(golden, name)));
+
+const ours = (...args: Parameters<typeof metaOf>) => {
+  const meta = metaOf(...args);
+  return adapterFiles({ meta, tensors: tensorsOf(meta) }).files;
+};
+const words = {
+  task: { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false },
+  labels: [],
+} as const;
+const sites = [
+  { site: "h.0.attn.c_attn", r: 2, scale: 0.5 },
+  { site: "h.1.mlp.fc", r: 3, scale: 2 },
+];
+
+/** Adapters and other trained tensors of ours, in every mode and form. */
+export const OURS: readonly Files[] = [
+  ours(),
+  ours(
+    { target_modules: ["q", "v"], layers_to_transform: [1], scaling: "alpha/sqrt(r)" },
+    { settings: { maxLength: 9, padTo: 9 } },
+  ),
+  ours({ target_modules: ["c_attn", "fc"], sites, also: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
+  ours({ target_modules: ["c_attn", "head"], init: "gaussian" }, { ...words, labels: [] }),
+  ours({}, { mode: "last_layer", lora: null, task: { ...metaOf().task, head_bias: true } }),
+  ours({}, { mode: "all", lora: null, settings: { dtype: "f32" } }),
+  ours({}, { mode: "last_block", lora: null }),
+];
+
+const ones = (shape: Shape, name: string) => numbers(3)(shape).map((x) => 0.2 * x + (name.includes("ln_") ? 1 : 0));
+const stored = (name: string, shape: Shape) => ({ name, shape, dtype: "F32" as const, data: ones(shape, name) });
+const config = { model_type: "gpt2", ...model };
+
+/** Base models: as transformers writes a classifier and a bare model, and as old versions did, with what nobody needs. */
+export const BASES: readonly Files[] = [
+  BASE,
+  new Map<string, string | Uint8Array>([
+    [
+      "config.json",
+      text({ ...config, n_ctx: 10, activation_function: "gelu_new", architectures: ["GPT2LMHeadModel"] }),
+    ],
+    ["model.safetensors", encodeSafetensors([...baseShapes(model)].map(([name, shape]) => stored(name, shape)))],
+  ]),
+  new Map<string, string | Uint8Array>([
+    [
+      "config.json",
+      text({ ...config, n_inner: null, task_specific_params: { "text-generation": { do_sample: true } } }),
+    ],
+    [
+      "model.safetensors",
+      encodeSafetensors(
+        [
+          ...[...baseShapes(model)].map(([name, shape]) => stored(`transformer.${name}`, shape)),
+          stored("transformer.h.0.attn.bias", [1, 1, 10, 10]),
+          stored("lm_head.weight", [23, 8]),
+        ],
+        { format: "pt" },
+      ),
+    ],
+  ]),
+];
+
+const checkpoint = (step: number, meta: AdapterMeta): Checkpoint => {
+  const steps = [{ step, epoch: 1, loss: 0.5, lr: 1e-3, gradNorm: 1 }] as unknown as Checkpoint["steps"];
+  const tensors: Tensors = new Map();
+  for (const [name, tensor] of tensorsOf(meta))
+    for (const prefix of ["", "m.", "v."]) tensors.set(`${prefix}${name}`, tensor);
+  return { step, seconds: 1.5, steps, evaluations: [], tensors };
+};
+
+/** Folders with the checkpoints of a run: the second-last generation is there or not. */
+export const CHECKPOINTS: readonly Files[] = [
+  new Map([["checkpoint/step-000000004.safetensors", encodeCheckpoint(checkpoint(4, metaOf()))]]),
+  new Map([
+    ["checkpoint/step-000000002.safetensors", encodeCheckpoint(checkpoint(2, metaOf({ target_modules: ["v"] })))],
+    ["checkpoint/step-000000004.safetensors", encodeCheckpoint(checkpoint(4, metaOf({ target_modules: ["v"] })))],
+  ]),
+];
+
+function sameTensors(found: Tensors, expected: Tensors): void {
+  if (found.size !== expected.size) throw new Error(`${found.size} tensors, expected ${expected.size}`);
+  for (const [name, { shape, data }] of expected) {
+    const other = found.get(name);
+    if (!other || !sameShape(other.shape, shape)) throw new Error(`${name}: ${other && showShape(other.shape)}`);
+    assertSameBits(name, other.data, data);
+  }
+}
+
+function checkTensors(tensors: Tensors): void {
+  for (const [name, { shape, data }] of tensors) {
+    if (data.length !== shape.reduce((a, b) => a * b, 1)) throw new Error(`${name}: ${data.length} values, ${shape}`);
+    if (!data.every(Number.isFinite)) throw new Error(`${name} has values that are not finite`);
+  }
+}
+
+/** The tensors are those of the description, finite, and the same once they have been written and read again. */
+async function checkAdapter(adapter: Adapter, folder: string): Promise<void> {
+  const { meta, tensors } = adapter;
+  const shapes = adapterShapes(meta);
+  if ([...shapes.keys()].join() !== [...tensors.keys()].join()) throw new Error("other tensors than the description's");
+  for (const [name, shape] of shapes)
+    if (!sameShape(tensors.get(name)!.shape, shape))
+      throw new Error(`${name}: ${tensors.get(name)!.shape}, not ${shape}`);
+  checkTensors(tensors);
+  const again = join(folder, "again");
+  put(again, adapterFiles(adapter).files);
+  const back = await readAdapter(again);
+  sameTensors(back.tensors, tensors);
+  if (JSON.stringify(back.meta) !== JSON.stringify(meta)) throw new Error("another description when it is read again");
+  rmSync(again, { recursive: true });
+}
+
+/** Each of these reads what was put in a folder, as the commands do, and returns what checks it. */
+export async function readOurs(folder: string): Promise<() => Promise<void>> {
+  const adapter = await readAdapter(folder);
+  return () => checkAdapter(adapter, folder);
+}
+
+export async function readPeft(folder: string): Promise<() => Promise<void>> {
+  const base = await openGPT2(join(golden, "base"));
+  try {
+    const adapter = await loadAdapter(folder, base);
+    return () => checkAdapter(adapter, folder);
+  } finally {
+    await base.close();
+  }
+}
+
+export async function readBase(folder: string): Promise<() => Promise<void>> {
+  const found = await openGPT2(folder);
+  const shapes = new Map(found.names.map((name) => [name, found.shape(name)]));
+  const tensors: Tensors = new Map();
+  try {
+    for (const [name, shape] of shapes) tensors.set(name, { shape, data: await found.read(name) });
+  } finally {
+    await found.close();
+  }
+  return async () => {
+    for (const [name, shape] of baseShapes(found.config))
+      if (!sameShape(shapes.get(name)!, shape)) throw new Error(`${name}: ${shapes.get(name)}, not ${shape}`);
+    for (const [name, { shape, data }] of tensors)
+      if (data.length !== shape.reduce((a, b) => a * b, 1)) throw new Error(`${name}: ${data.length} values, ${shape}`);
+  };
+}
+
+export async function readCheckpoint(folder: string): Promise<() => Promise<void>> {
+  const found = await lastCheckpoint(folder);
+  return async () => {
+    checkTensors(found.tensors);
+    const again = join(folder, "again");
+    await keepCheckpoint(again, found);
+    sameTensors((await lastCheckpoint(again)).tensors, found.tensors);
+    rmSync(again, { recursive: true });
+  };
+}
