@@ -63,13 +63,15 @@ export interface Branch {
 }
 export type Entry = [key: string, value: Tree];
 
-export function treeOf(value: unknown): Tree {
+/** What is deeper than any reader takes (it was changed before) is cut: trees are walked by calls within calls. */
+export function treeOf(value: unknown, depth = 0): Tree {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  if (depth > 100) return "0";
   const isList = Array.isArray(value);
-  return {
-    isList,
-    entries: Object.entries(value).map(([key, one]) => [isList ? "" : JSON.stringify(key), treeOf(one)]),
-  };
+  const entries = Object.entries(value).map(
+    ([key, one]): Entry => [isList ? "" : JSON.stringify(key), treeOf(one, depth + 1)],
+  );
+  return { isList, entries };
 }
 
 export function textOf(tree: Tree): string {
