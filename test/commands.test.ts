@@ -266,8 +266,9 @@ test("--force replaces a run when the new one is done, and only then", async () 
   assert.match(failed.stderr, "forced.failed.2");
   assert.equal(snapshot(out), before);
   assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
+  // The last good state is finite, but its head and the head's adapter are not as one matrix: there are no files of PEFT's.
   assert.equal(filesIn(join(folder, "forced.failed.2")), [
-    ...FILES.filter((name) => name.startsWith("adapter/")),
+    ...FILES.filter((name) => name.startsWith("adapter/lowrank.")),
     "config.json",
     "error.txt",
   ]);

@@ -193,7 +193,7 @@ test('the data set "sms" is fetched from where it should be, and refuses another
   newCache();
   answers = (request, response) => sendBytes(request, response, zip);
   await assertFails(DownloadError, ['"sms" is not here yet', "203415 bytes", "deleted"], () =>
-    loadDataset({ name: "sms" }, options as object),
+    loadDataset({ name: "sms" }),
   );
   assert.equal(server.requests, ["GET /static/public/228/sms+spam+collection.zip"]);
   await assertFails(ConfigError, ['did you mean "sms"?'], () => loadDataset({ name: "smss" }));
