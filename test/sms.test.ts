@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { zipSync } from "fflate";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import sms from "../data/datasets/sms.json" with { type: "json" };
 import { bytesReader } from "../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
+import { openNamed } from "../src/data/named.ts";
 import { type CollectionDescription, openCollection, readAsPandas } from "../src/data/sms.ts";
 import { ConfigError, DataError, DownloadError } from "../src/errors.ts";
 import type { DownloadEvent } from "../src/io/download.ts";
@@ -99,6 +101,27 @@ test("as pandas reads it: quoted fields without their marks, over line ends", as
     ["ham", ""],
     ["spam", "x"],
   ]);
+});
+
+test("by its name: as pandas reads it for the experiment's split, line by line for another", async () => {
+  newCache();
+  answers = (request, response) => sendBytes(request, response, zip);
+  const real = { ...sms };
+  Object.assign(sms, { ...about, name: "sms" });
+  try {
+    for (const [asked, split] of [
+      [undefined, "experiment"],
+      ["experiment", "experiment"],
+      ["random", "random"],
+    ] as const) {
+      const opened = await openNamed("sms", { ...options, ...(asked ? { split: asked } : {}) });
+      const expected = await openCollection(split === "experiment", options, sms);
+      assert.is(opened.split, split);
+      assert.is(await textOf(opened.file as typeof expected), await textOf(expected));
+    }
+  } finally {
+    Object.assign(sms, real);
+  }
 });
 
 test("a connection that breaks is gone on with", async () => {
