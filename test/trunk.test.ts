@@ -98,8 +98,11 @@ test("where everything learns down to the first block, or memory is short, the w
   assert.is(trunkBytes(spec("last_block"), padded), rows * 40 * TINY.n_embd * 4);
   for (const mode of ["lora", "all"] as const) assert.is(trunkBytes(spec(mode), data), 0, mode);
   const signal = AbortSignal.abort();
-  for (const trunkBudget of [need, need - 1]) await run({ mode: "last_layer", signal, onEvent, trunkBudget });
-  await run({ mode: "lora", signal, onEvent });
+  // It ends where the plan is made, before it has learned anything.
+  const plan = async (settings: Parameters<typeof run>[0]) =>
+    assert.is(await run({ ...settings, signal, onEvent }).catch((reason) => reason), signal.reason);
+  for (const trunkBudget of [need, need - 1]) await plan({ mode: "last_layer", trunkBudget });
+  await plan({ mode: "lora" });
   assert.equal(plans, [true, false, false]);
 });
 
