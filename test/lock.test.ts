@@ -72,3 +72,24 @@ test("a lock that is lost stops what was being written before it counts", async 
   }
   assert.equal(readdirSync(folder), ["run"]);
 });
+
+test("who waits for a lock is let in when it is free, and ends with an error when its folder has gone", async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, "inside", "run");
+  const order: string[] = [];
+  let waiting: Promise<unknown> = Promise.resolve();
+  await withLock(path, async () => {
+    waiting = withLock(path, async () => void order.push("second"));
+    await new Promise((later) => setTimeout(later, 300));
+    order.push("first");
+  });
+  await waiting;
+  assert.equal(order, ["first", "second"]);
+  await withLock(path, async () => {
+    waiting = withLock(path, async () => void order.push("third")).catch((error) => error);
+    await new Promise((later) => setTimeout(later, 300));
+    rmSync(folder, { recursive: true });
+  });
+  assert.instance(await waiting, LowrankError);
+  assert.equal(order, ["first", "second"]);
+});

@@ -7,7 +7,7 @@ import { readdirSync } from "node:fs";
 import { runFile } from "./run-file.mjs";
 
 const JOBS = 2;
-const FILE_TIMEOUT_MS = 15 * 60_000;
+const FILE_TIMEOUT_MS = 6 * 60_000;
 const built = spawnSync(process.execPath, ["src/tools/build.mjs", "--tests"], { stdio: "inherit" });
 if (built.status !== 0) process.exit(1);
 

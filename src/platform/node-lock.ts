@@ -84,16 +84,24 @@ function noteOf(path: string): string {
   return `${path}.owner`;
 }
 
+/** Milliseconds between two tries for a lock: twice as long each time, at most the second. */
+const FIRST_WAIT = 100;
+const LONGEST_WAIT = 1000;
+
+/** Waits for the lock, and for nothing else: a folder that has gone does not come back. */
 async function acquire(path: string, stale: number, refuse: (() => never) | undefined): Promise<() => Promise<void>> {
-  const retries = { forever: true, minTimeout: 100, maxTimeout: 1000 };
-  const patience = refuse ? { maxRetryTime: stale + 2 * retries.maxTimeout } : {};
   // The note tells of a lock that was lost when it matters: before the next write.
-  const onCompromised = () => {};
-  const options = { realpath: false, stale, retries: { ...retries, ...patience }, onCompromised };
-  return lock(path, options).catch((error) => {
-    if (error.code === "ELOCKED") refuse?.();
-    throw error;
-  });
+  const options = { realpath: false, stale, onCompromised: () => {} };
+  const started = performance.now();
+  for (let wait = FIRST_WAIT; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
+    try {
+      return await lock(path, options);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ELOCKED") throw error;
+    }
+    if (performance.now() - started > stale + 2 * LONGEST_WAIT) refuse?.();
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
 }
 
 /** Where a process number is one process: on this machine, and on Linux since this boot and in this namespace (a container's). */
