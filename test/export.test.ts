@@ -145,10 +145,18 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
       torch_dtype: "float32",
     },
   );
-  assert.equal(
-    [json("tokenizer_config.json").model_max_length, json("tokenizer_config.json").padding_side],
-    [17, "right"],
-  );
+  const end = "<|endoftext|>";
+  assert.equal(json("tokenizer_config.json"), {
+    add_prefix_space: false,
+    bos_token: end,
+    eos_token: end,
+    model_max_length: 17,
+    pad_token: end,
+    padding_side: "right",
+    tokenizer_class: "GPT2Tokenizer",
+    truncation_side: "right",
+    unk_token: end,
+  });
   const tensors = await readAll(join(out, "model.safetensors"));
   const expected = [...baseShapes(SMALL).keys()].map((name) => `transformer.${name}`);
   assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());

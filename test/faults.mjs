@@ -82,7 +82,8 @@ function changeArguments(node, { add, source }) {
   const { callee, arguments: args } = node;
   const name = callee.property?.name ?? callee.name;
   const other = { min: "max", max: "min" }[name];
-  if (other) add("bound", callee.property ?? callee, other);
+  // The order of min's and max's arguments changes nothing.
+  if (other) return add("bound", callee.property ?? callee, other);
   if (/^(slice|subarray|substring)$/.test(name)) for (const arg of args) add("slice", arg, `${source(arg)} + 1`);
   for (const [i, first] of args.slice(0, -1).entries()) {
     const second = args[i + 1];

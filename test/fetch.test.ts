@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import { openFile, packagePath, withLock } from "#platform";
 import { bytesReader } from "../src/data/corpus.ts";
 import { DownloadError, LowrankError } from "../src/errors.ts";
-import { download, hash } from "../src/io/download.ts";
+import { download, hash, inTurn } from "../src/io/download.ts";
 import { fetchAgain, fetchAnswer, secondsOf } from "../src/io/fetch.ts";
 import { resolveModel } from "../src/io/hf.ts";
 import { LIMITS } from "../src/io/limits.ts";
@@ -423,4 +423,16 @@ test("a page's reader of URLs stops at the limit that it is given", async () => 
   assert.ok(await browser.exists(url));
   answer = (_, response) => response.writeHead(404).end();
   assert.not.ok(await browser.exists(url));
+});
+
+test("a signal that comes while one's own work runs does not end it: it is waited for", async () => {
+  const controller = new AbortController();
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+  const work = async () => {
+    await pause();
+    controller.abort();
+    await pause();
+    return "done";
+  };
+  assert.is(await inTurn(join(folder, "turn"), work, { signal: controller.signal }), "done");
 });

@@ -3,8 +3,11 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
-import { SafetensorsFile } from "../src/io/safetensors.ts";
+import { bytesReader } from "../src/data/corpus.ts";
+import { FormatError } from "../src/errors.ts";
+import { type EncodableTensor, encodeSafetensors, SafetensorsFile } from "../src/io/safetensors.ts";
 import { passes, runGolden } from "../src/train/golden.ts";
+import { assertFails } from "./border.ts";
 import { DEVICE_NAMES, testDevice } from "./device.ts";
 import { test } from "./harness.ts";
 
@@ -32,4 +35,27 @@ for (const [name, device] of files.flatMap((file) => DEVICE_NAMES.map((device) =
 test("a value passes up to its tolerance, which NaN never is", () => {
   const verdict = (error: number) => passes({ name: "", kind: "", measure: "absolute", error, tolerance: 0.5 });
   assert.equal([0, 0.5, 0.500001, Number.NaN, Infinity].map(verdict), [true, true, false, false, false]);
+});
+
+test("a fixture that lacks one of its expectations is refused by the name of it", async () => {
+  for (const name of files.slice(0, 2)) {
+    const golden = await SafetensorsFile.open(await openFile(join(folder, name)));
+    const tensors: EncodableTensor[] = [];
+    for (const key of golden.names) {
+      const { dtype, shape } = golden.info(key);
+      if (dtype === "I32") tensors.push({ name: key, shape, dtype, data: await golden.readI32(key) });
+      else tensors.push({ name: key, shape, dtype: "F32", data: await golden.readF32(key) });
+    }
+    const expected = golden.names.filter((key) => key.startsWith("expect."));
+    assert.ok(expected.length > 1, name);
+    for (const key of expected) {
+      const bytes = encodeSafetensors(
+        tensors.filter((tensor) => tensor.name !== key),
+        golden.metadata,
+      );
+      const damaged = await SafetensorsFile.open(bytesReader("damaged.safetensors", bytes));
+      await assertFails(FormatError, [key], async () => runGolden(damaged, await testDevice(DEVICE_NAMES[1]!)));
+    }
+    await golden.close();
+  }
 });

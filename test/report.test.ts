@@ -4,8 +4,10 @@ import { FormatError } from "../src/errors.ts";
 import { barChart } from "../src/report/bars.ts";
 import { accuracyChart, accuracyOption, type CurvePoint, lossChart, lossOption } from "../src/report/charts.ts";
 import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../src/report/csv.ts";
+import { type Block, toHtml } from "../src/report/document.ts";
 import { showDuration } from "../src/report/duration.ts";
 import { createProgress, type ProgressState } from "../src/report/progress.ts";
+import { accuracyOverSize } from "../src/report/sweep-charts.ts";
 import { renderTable } from "../src/report/tables.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
@@ -222,4 +224,43 @@ test("a bar chart names every bar, writes its value and says where nothing was m
   for (const text of ["Speed", "one machine", "theirs &amp; co", "first pass", "123", "5.7", "99.9", "not measured"])
     assert.ok(svg.includes(`>${text}<`), `${text} is missing`);
   assert.is(barChart(bars), svg);
+});
+
+test("accuracy over size: the axis begins at a whole number of fiftieths, half of one or more below the lowest", () => {
+  const ticks = (...accuracies: number[]) => {
+    const points = accuracies.map((accuracy, i) => ({ group: "g", trainable: 10 ** i, accuracy }));
+    const svg = accuracyOverSize("name", points);
+    assertWellFormed(svg);
+    return textsOf(svg);
+  };
+  for (const [lowest, from] of [
+    [0.95, "94.0"],
+    [0.93, "92.0"],
+    [0.925, "90.0"],
+    [0.5, "48.0"],
+    [0.001, "0.0"],
+  ] as const) {
+    const shown = ticks(lowest, 0.99);
+    assert.ok(shown.includes(from) && shown.includes("100.0"), `${lowest}: ${shown}`);
+  }
+});
+
+test("each kind of block as HTML, its elements closed", () => {
+  const blocks: Block[] = [
+    { kind: "heading", level: 2, text: "a < b" },
+    { kind: "text", text: "words" },
+    { kind: "table", header: ["name", "count"], rows: [["x", 1]] },
+    { kind: "figure", caption: "curve", svg: "<svg></svg>", name: "f" },
+  ];
+  const html = toHtml("title", blocks);
+  const body = html.slice(html.indexOf("<body>"), html.indexOf("</body>") + 7);
+  assertWellFormed(body);
+  for (const part of [
+    "<h2>a &lt; b</h2>",
+    "<p>words</p>",
+    '<thead><tr><th>name</th><th class="n">count</th></tr></thead>',
+    '<tr><td>x</td><td class="n">1</td></tr>',
+    '<figure role="img" aria-label="curve">\n<svg></svg>\n<figcaption>curve</figcaption>\n</figure>',
+  ])
+    assert.ok(body.includes(part), part);
 });
