@@ -29,7 +29,13 @@ export async function start(page: Page): Promise<void> {
 
 /** Waits until the run that is shown is in a state; fails at once where it has failed. */
 export async function waitForState(page: Page, state: string): Promise<void> {
-  await page.waitForSelector(`#training[data-state=${state}], #training[data-state=failed]`);
+  const wanted = `#training[data-state=${state}], #training[data-state=failed]`;
+  await page.waitForSelector(wanted).catch(async (cause) => {
+    const shown = await page.locator("#training, #runs").allInnerTexts();
+    throw new Error(`not ${state}: ${await page.getAttribute("#training", "data-state")}\n${shown.join("\n")}`, {
+      cause,
+    });
+  });
   const found = await page.getAttribute("#training", "data-state");
   if (found !== state) throw new Error(`${found}: ${await page.textContent("#run-fault")}`);
 }
