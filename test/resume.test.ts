@@ -7,7 +7,7 @@ import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import { keepCheckpoint, lastCheckpoint } from "../src/train/checkpoint.ts";
-import type { Checkpoint, TrainResult } from "../src/train/records.ts";
+import type { Checkpoint, TrainEvent, TrainResult } from "../src/train/records.ts";
 import { type FineTuneArguments, fineTune } from "../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
@@ -135,6 +135,31 @@ test("stopped inside a step: before its update it is dropped, within it finished
   } finally {
     device.destroy();
   }
+});
+
+test("the pace of a run that goes on is that of its own steps", async () => {
+  const checkpoint = await stopAfter(3);
+  const { now } = performance;
+  let clock = 0;
+  performance.now = () => clock;
+  const events: Extract<TrainEvent, { type: "step" }>[] = [];
+  try {
+    await run({
+      resume: checkpoint,
+      onEvent: (event) => {
+        if (event.type !== "step") return;
+        events.push(event);
+        // The first step takes no time, the next two seconds.
+        clock = 2000;
+      },
+    });
+  } finally {
+    performance.now = now;
+  }
+  const { record, steps, examplesPerSecond, secondsLeft } = events[1]!;
+  assert.is(record.step, 5);
+  assert.is(examplesPerSecond, (record.examples - checkpoint.steps.at(-1)!.examples) / 2);
+  assert.is(secondsLeft, (((steps - 5) / 5) * record.examples) / examplesPerSecond);
 });
 
 test("paused, then gone on with; a checkpoint after every evaluation and at the pause", async () => {
