@@ -93,17 +93,26 @@ export async function firstRows(name: string): Promise<string[][]> {
   }
 }
 
-let model: { name: string; checkpoint: GPT2Checkpoint } | undefined;
+let model: { name: string; checkpoint: Promise<GPT2Checkpoint> } | undefined;
 
-/** A model by name; the last one stays open. */
-export async function openModel(name: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+/**
+ * A model by name; the last one stays open. Calls at the same time share it. One that another takes the place of is not
+ * closed: a run may still be reading it, and a file of a page holds nothing that must be given back.
+ */
+export function openModel(name: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
   if (model?.name === name) return model.checkpoint;
-  const kept = joinPath(MODELS, name);
-  const isKept = name !== "" && (await exists(kept));
-  const checkpoint = isKept ? await openGPT2(kept) : await loadModel(name, options);
-  await model?.checkpoint.close();
+  const checkpoint = openKept(name, options);
   model = { name, checkpoint };
+  // What failed is opened again when it is asked for again.
+  checkpoint.catch(() => {
+    if (model?.checkpoint === checkpoint) model = undefined;
+  });
   return checkpoint;
+}
+
+async function openKept(name: string, options: DownloadOptions): Promise<GPT2Checkpoint> {
+  const kept = joinPath(MODELS, name);
+  return name !== "" && (await exists(kept)) ? openGPT2(kept) : loadModel(name, options);
 }
 
 /** Models that need no network. */
