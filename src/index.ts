@@ -1,58 +1,18 @@
 /** Lowrank's public API in Node; browser.ts is the same in a page. */
-export type { Backend, DeviceInfo } from "./backend/backend.ts";
-export type {
-  GPT2Config,
-  Init,
-  LoraConfig,
-  Mode,
-  Objective,
-  Pooling,
-  Scaling,
-  Target,
-  TaskConfig,
-  WeightDtype,
-} from "./config.ts";
-export type { BlockStats, Blocks } from "./data/blocks.ts";
-export type { LeftOut } from "./data/corpus.ts";
-export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
-export { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "./data/datasets.ts";
-export type { Split } from "./data/split.ts";
-export { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "./data/texts.ts";
-export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
-export { type DeviceName, type DeviceOptions, openDevice } from "./device.ts";
-export {
-  ConfigError,
-  DataError,
-  DeviceError,
-  DownloadError,
-  FormatError,
-  LowrankError,
-  ShapeError,
-  TrainingError,
-} from "./errors.ts";
-export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
-export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
-export { loadAdapter } from "./io/open-adapter.ts";
-export type { Adapter, AdapterMeta, Tensors } from "./io/peft.ts";
-export { type Classification, Classifier, type ClassifierOptions } from "./train/classifier.ts";
-export { type FineTuneRun, fineTune } from "./train/fine-tune.ts";
-export type { FinishReason, GenerateOptions, Piece } from "./train/generation.ts";
-export {
-  type Completion,
-  LanguageModel,
-  type LanguageModelOptions,
-  type TextScore,
-} from "./train/language-model.ts";
-export type { Evaluation } from "./train/metrics.ts";
-export type { TrainOptions } from "./train/options.ts";
-export type { Prediction } from "./train/predictions.ts";
-export {
-  type Checkpoint,
-  type EvaluationRecord,
-  RunFailed,
-  type Splits,
-  type StepRecord,
-  type TrainEvent,
-  type TrainResult,
-} from "./train/records.ts";
-export type { FineTuneArguments } from "./train/trainer.ts";
+import { runCharts } from "./run/charts.ts";
+import { type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
+import type { FineTuneArguments } from "./train/trainer.ts";
+
+export * from "./api.ts";
+export { loadDataset } from "./data/datasets.ts";
+export { loadTexts } from "./data/texts.ts";
+
+/**
+ * Fine-tunes a GPT-2: as a text classifier on what `loadDataset` gives, as a language model on what `loadTexts` gives.
+ * Deterministic: the same device, data and options give the same bits. A run is saved with its charts.
+ * Throws ConfigError or DataError before anything is allocated, DeviceError where the plan does not fit or the device
+ * fails, and RunFailed (a TrainingError that carries the last good tensors) where loss or gradients are not finite.
+ */
+export function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
+  return fineTuneWith(args, runCharts);
+}

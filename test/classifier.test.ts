@@ -2,8 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { Classifier } from "../src/infer/classifier.ts";
 import { openGPT2 } from "../src/io/hf.ts";
-import { Classifier } from "../src/train/classifier.ts";
 import { metaOf } from "./adapters.ts";
 import { assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";

@@ -202,7 +202,7 @@ test("generate refuses a classifier, what is no run, and settings that make no s
     ["writes no text", "CAUSAL_LM", "SEQ_CLS", "classify"],
   );
   await refused(["--run", "a", "--adapter", "b", "x"], ["--run DIR or --adapter DIR", "both"]);
-  await refused(["--model", "model", "--top-k", "3", "x"], ["without a temperature"]);
+  await refused(["--model", "model", "--top-k", "3", "x"], ["need a temperature"]);
   await refused(["--model", "model", "--temprature", "3", "x"], ["--temprature", "Did you mean --temperature?"]);
 });
 

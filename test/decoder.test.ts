@@ -1,12 +1,12 @@
 /** The decoder: what it makes token by token is what the whole model makes at once, whoever else is in the cache. */
 import * as assert from "uvu/assert";
+import { Decoder } from "../src/engine/decoder.ts";
+import { Engine } from "../src/engine/engine.ts";
 import { ConfigError, DeviceError, ShapeError } from "../src/errors.ts";
 import { buildDecoder } from "../src/model/decoder.ts";
 import type { ModelSpec } from "../src/model/trainable.ts";
 import { checkMemory, memoryTotals } from "../src/plan/memory.ts";
 import { Rng } from "../src/rng.ts";
-import { Decoder } from "../src/train/decoder.ts";
-import { Engine } from "../src/train/engine.ts";
 import { assertAllClose, relativeError } from "./allclose.ts";
 import { assertFails, assertSameBits } from "./border.ts";
 import { testDevice, testOnDevices } from "./device.ts";

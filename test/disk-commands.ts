@@ -5,12 +5,12 @@ import { deserialize } from "node:v8";
 import { withLock, writeDirectoryAtomic } from "#platform";
 import { ConfigError, LowrankError } from "../src/errors.ts";
 import { recover } from "../src/io/recover.ts";
+import { keepCheckpoint } from "../src/run/checkpoint.ts";
+import { beginRun, type RunConfig, saveRun } from "../src/run/directory.ts";
+import { replaceableExport } from "../src/run/export.ts";
+import { refuseExisting, removeRun, saveSomewhere } from "../src/run/files.ts";
 import { collect, forgetError, keepError, locked, resultFile } from "../src/sweep/store.ts";
-import { keepCheckpoint } from "../src/train/checkpoint.ts";
-import { replaceableExport } from "../src/train/export.ts";
 import type { Checkpoint, TrainResult } from "../src/train/records.ts";
-import { beginRun, type RunConfig, saveRun } from "../src/train/run-directory.ts";
-import { refuseExisting, removeRun, saveSomewhere } from "../src/train/run-files.ts";
 
 export interface Learned {
   config: RunConfig;

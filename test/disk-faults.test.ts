@@ -22,10 +22,10 @@ import { packagePath } from "#platform";
 import { ConfigError } from "../src/errors.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { recover } from "../src/io/recover.ts";
-import { lastCheckpoint } from "../src/train/checkpoint.ts";
+import { lastCheckpoint } from "../src/run/checkpoint.ts";
+import { runConfig } from "../src/run/directory.ts";
 import type { Checkpoint } from "../src/train/records.ts";
-import { runConfig } from "../src/train/run-directory.ts";
-import { fineTune } from "../src/train/trainer.ts";
+import { train } from "../src/train/trainer.ts";
 import { temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { COMMANDS, type Ended, type Learned, PREPARED } from "./disk-commands.ts";
@@ -43,7 +43,7 @@ test("what there is to save is learned once", async () => {
   const device = await testDevice();
   const checkpoints: Checkpoint[] = [];
   const learn = async (options: object): Promise<Learned> => {
-    const result = await fineTune({
+    const result = await train({
       ...{ device, model, data, epochs: 1, batchSize: 4, ...options },
       checkpointEvery: 1,
       onCheckpoint: async (checkpoint) => void checkpoints.push(checkpoint),

@@ -2,23 +2,23 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config, Mode, Objective, WeightDtype } from "../src/config.ts";
+import { Decoder } from "../src/engine/decoder.ts";
+import { Engine, type EngineOptions } from "../src/engine/engine.ts";
+import type { Weights } from "../src/engine/weights.ts";
 import { ConfigError } from "../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../src/half.ts";
+import { Classifier } from "../src/infer/classifier.ts";
+import { LanguageModel } from "../src/infer/language-model.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { openAdapter } from "../src/io/open-adapter.ts";
 import { readAdapter } from "../src/io/peft.ts";
 import { frozenBlocks, type ModelSpec, parameterList } from "../src/model/trainable.ts";
 import { memoryTotals } from "../src/plan/memory.ts";
-import { printProgram } from "../src/plan/plan.ts";
+import { printProgram } from "../src/plan/print.ts";
+import { fineTune } from "../src/run/fine-tune.ts";
 import { sizeOf } from "../src/tensor.ts";
-import { Classifier } from "../src/train/classifier.ts";
-import { Decoder } from "../src/train/decoder.ts";
-import { Engine, type EngineOptions } from "../src/train/engine.ts";
-import { LanguageModel } from "../src/train/language-model.ts";
 import type { TrainOptions } from "../src/train/options.ts";
-import { fineTuneWith } from "../src/train/saved-run.ts";
-import { fineTune } from "../src/train/trainer.ts";
-import type { Weights } from "../src/train/weights.ts";
+import { train } from "../src/train/trainer.ts";
 import { metaOf, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice, testOnDevices } from "./device.ts";
@@ -188,7 +188,7 @@ test("a weight that f16 cannot hold is refused with its name", async () => {
     const model = await openGPT2(directory);
     const args = { model, data: await tinyData(messages(12)), device: await testDevice() };
     const words = ["h.1.mlp.c_fc.weight", "65504", String(value)];
-    await assertFails(ConfigError, words, () => fineTune({ ...args, dtype: "f16" }));
+    await assertFails(ConfigError, words, () => train({ ...args, dtype: "f16" }));
     await model.close();
   }
 });
@@ -215,7 +215,7 @@ for (const options of [{}, { mode: "last_block" }, { layers: [1] }] as Pick<Part
     const { plain, rounded } = bases(options.mode ?? "lora");
     const run = async (directory: string, dtype: WeightDtype) => {
       const model = await openGPT2(directory);
-      const result = await fineTuneWith(() => [], { ...RUN, ...options, model, data, device, dtype });
+      const result = await fineTune({ ...RUN, ...options, model, data, device, dtype }, () => []);
       await model.close();
       return result;
     };

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { LanguageModel } from "../src/train/language-model.ts";
+import { LanguageModel } from "../src/infer/language-model.ts";
 import { assertAllClose } from "./allclose.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 

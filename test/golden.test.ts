@@ -6,7 +6,7 @@ import { openFile, packagePath } from "#platform";
 import { bytesReader } from "../src/data/corpus.ts";
 import { FormatError } from "../src/errors.ts";
 import { type EncodableTensor, encodeSafetensors, SafetensorsFile } from "../src/io/safetensors.ts";
-import { passes, runGolden } from "../src/train/golden.ts";
+import { passes, runGolden } from "../src/verify/golden.ts";
 import { assertFails } from "./border.ts";
 import { DEVICE_NAMES, testDevice } from "./device.ts";
 import { test } from "./harness.ts";

@@ -115,8 +115,12 @@ const SOURCES: Source[] = list("src", ".ts")
     return { path, code, imports: found.map(([, a, b, c]) => a ?? b ?? c!) };
   });
 
-/** The folder under src/ that a path lies in: "ops", or "" for files directly in src/. */
-const folderOf = (path: string) => /^src\/([^/]+)\//.exec(path)?.[1] ?? "";
+/** The public API: what others import, and nothing here does. */
+const API = ["src/api.ts", "src/index.ts", "src/browser.ts"];
+
+/** The room that a file is in: "ops"; "" for the ground floor, files directly in src/. */
+const roomOf = (path: string) =>
+  API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker)|[^/]+)\//.exec(path)?.[1] ?? "");
 
 /** The files under src/ that a source imports, by their paths. */
 const within = ({ path, imports }: Source) =>
@@ -125,40 +129,54 @@ const within = ({ path, imports }: Source) =>
     .map((name) => normalize(join(dirname(path), name)))
     .filter((name) => name.startsWith("src/"));
 
-/** A file directly in src/ is a foundation if it imports only such files; the others are commands and what they share. */
-const isCommand = (source: Source) =>
-  folderOf(source.path) === "" && within(source).some((path) => folderOf(path) !== "");
-const COMMANDS = new Set(SOURCES.filter(isCommand).map(({ path }) => path));
-/** Where commands that need more than one file have the others. */
-const COMMAND_FOLDERS = ["bench", "sweep", "web"];
+/** The rooms from the ground up: each imports from itself and from those before it. */
+const ROOMS = [
+  ["", "platform", "ops", "plan", "model", "backend", "io", "data", "report"],
+  // What runs a model on a device; what writes and classifies; what trains; what a run leaves, and what repeats runs.
+  ["engine", "infer", "train", "run", "sweep", "verify"],
+  ["bench", "commands", "web", "web/worker", "web/page", "api"],
+].flat();
 
-/** What each of the lower folders may import from; those above them may use everything but commands and the page. */
-const BELOW: Record<string, string[]> = {
-  "": [""],
-  platform: ["", "platform"],
-  ops: ["", "ops"],
-  plan: ["", "ops", "plan"],
-  model: ["", "ops", "plan", "model"],
-  backend: ["", "ops", "plan", "backend"],
+/** Rooms that use less than what is below them. */
+const ONLY: Record<string, string[]> = {
+  ops: [""],
+  plan: ["", "ops"],
+  model: ["", "ops", "plan"],
+  backend: ["", "ops", "plan"],
+  io: ["", "platform"],
+  api: ROOMS.slice(0, ROOMS.indexOf("sweep")),
 };
 
 test("imports point down", () => {
   assert.ok(SOURCES.length > 30, `only ${SOURCES.length} sources found`);
+  const faults: string[] = [];
   for (const source of SOURCES) {
-    if (COMMANDS.has(source.path)) continue;
-    const folder = folderOf(source.path);
-    for (const path of within(source)) {
-      const target = folderOf(path);
-      const fault = `${source.path} imports ${path}`;
-      assert.ok(COMMAND_FOLDERS.includes(folder) || (!COMMAND_FOLDERS.includes(target) && !COMMANDS.has(path)), fault);
-      if (folder in BELOW) assert.ok(BELOW[folder]!.includes(target), fault);
-    }
+    const room = roomOf(source.path);
+    assert.ok(ROOMS.includes(room), `${source.path} is in no known room`);
+    const allowed = [room, ...(ONLY[room] ?? ROOMS.slice(0, ROOMS.indexOf(room)))];
+    // The benchmarks are a command in a folder of their own; the page and its worker know each other by the protocol.
+    if (room === "web/page") allowed.splice(allowed.indexOf("web/worker"), 1);
+    for (const path of within(source))
+      if (!allowed.includes(roomOf(path))) faults.push(`${source.path} imports ${path}`);
   }
+  assert.equal(faults, []);
+});
+
+test("no file imports itself by way of others", () => {
+  const imports = new Map(SOURCES.map((source) => [source.path, within(source)]));
+  const done = new Set<string>();
+  const visit = (path: string, trail: string[]) => {
+    assert.not.ok(trail.includes(path), [...trail.slice(trail.indexOf(path)), path].join(" -> "));
+    if (done.has(path)) return;
+    for (const next of imports.get(path) ?? []) visit(next, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of imports.keys()) visit(path, []);
 });
 
 test("ops, plan and model are pure: no Node, no platform, no GPU, no WebAssembly", () => {
   for (const { path, code, imports } of SOURCES) {
-    if (!["ops", "plan", "model"].includes(folderOf(path))) continue;
+    if (!["ops", "plan", "model"].includes(roomOf(path))) continue;
     const outside = imports.filter((name) => !name.startsWith("."));
     assert.equal(outside, [], `${path} imports ${outside}`);
     const found = /\b(GPU[A-Z]\w*|navigator|WebAssembly|process|document|window|fetch)\b/.exec(
@@ -177,7 +195,7 @@ test("Node, WGSL and the GPU are known to one file each", () => {
     const parts = within(source).filter((name) => NODE.includes(name));
     assert.equal(NODE.includes(path) ? [] : parts, [], `${path} imports a part of Node's side`);
     // The benchmark starts processes and asks the machine: it has no other side in a page.
-    if (!NODE.includes(path) && folderOf(path) !== "bench")
+    if (!NODE.includes(path) && roomOf(path) !== "bench")
       assert.not.ok(
         imports.some((name) => name.startsWith("node:")),
         `${path} imports from Node`,

@@ -1,6 +1,6 @@
 /** The lines of the standard input: whatever the pieces, in linear time, and no longer than a row of a file may be. */
 import * as assert from "uvu/assert";
-import { inputLines } from "../src/cli.ts";
+import { inputLines } from "../src/commands/cli.ts";
 import { DataError } from "../src/errors.ts";
 import { LIMITS } from "../src/io/limits.ts";
 import { assertFails, temporaryFolder } from "./border.ts";

@@ -10,12 +10,12 @@ import { Blocks } from "../src/data/blocks.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { loadTexts } from "../src/data/texts.ts";
 import { Tokenizer } from "../src/data/tokenizer.ts";
+import { Engine } from "../src/engine/engine.ts";
+import { evaluate } from "../src/engine/evaluate.ts";
+import { loadBase } from "../src/engine/state.ts";
 import { loadModel } from "../src/io/hf.ts";
 import { loadAdapter } from "../src/io/open-adapter.ts";
-import { loadBase } from "../src/train/contents.ts";
-import { Engine } from "../src/train/engine.ts";
-import { evaluate } from "../src/train/metrics.ts";
-import { fineTune } from "../src/train/trainer.ts";
+import { train } from "../src/train/trainer.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
 
@@ -64,7 +64,7 @@ test("an adapter that PEFT began is trained as PyTorch trains it: every step, ev
   const sets = { train: part("train", 0, 0.8), val: part("val", 0.8, 0.9), test: part("test", 0.9, 1) };
   const model = await loadModel("gpt2-micro");
   try {
-    const result = await fineTune({
+    const result = await train({
       device: await testDevice("wasm 2 threads"),
       model,
       data: await loadTexts(sets, { maxLength: block }),

@@ -1,11 +1,11 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
 import type { GPT2Config, Mode, Objective, Target } from "../src/config.ts";
+import type { Weights } from "../src/engine/weights.ts";
 import type { Batch } from "../src/model/batch.ts";
 import type { ModelSpec } from "../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../src/ops/crossentropy.ts";
 import { Rng } from "../src/rng.ts";
 import { sizeOf } from "../src/tensor.ts";
-import type { Weights } from "../src/train/weights.ts";
 
 /** No size is a power of two or a multiple of another by chance: a shape that is mistaken for another shows. */
 export const SMALL: GPT2Config = {

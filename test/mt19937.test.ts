@@ -1,7 +1,7 @@
 /** NumPy's generator, against values of NumPy 2.4 and pandas 3.1. */
 import { createHash } from "node:crypto";
 import * as assert from "uvu/assert";
-import { RandomState } from "../src/mt19937.ts";
+import { RandomState } from "../src/data/mt19937.ts";
 import { test } from "./harness.ts";
 
 const digest = (words: Uint32Array) =>

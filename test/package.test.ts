@@ -74,7 +74,7 @@ async function bundle(source: string): Promise<{ bytes: number; later: string[] 
 }
 
 test("a bundler drops training from a page that classifies, and keeps it where it is used", async () => {
-  const isTraining = (path: string) => /saved-run-/.test(path);
+  const isTraining = (path: string) => /fine-tune-/.test(path);
   const classifying = await bundle('import { Classifier } from "lowrank/browser"; globalThis.c = Classifier;');
   assert.ok(classifying.bytes > 10_000, `${classifying.bytes} bytes`);
   assert.equal(classifying.later.filter(isTraining), []);

@@ -6,9 +6,9 @@ import { ConfigError, FormatError, LowrankError, ShapeError } from "../src/error
 import { adapterShapes, encodeMeta, parseMeta } from "../src/io/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
-import { lastCheckpoint } from "../src/train/checkpoint.ts";
-import { readRunConfig } from "../src/train/run-directory.ts";
-import { FORMAT } from "../src/train/run-files.ts";
+import { lastCheckpoint } from "../src/run/checkpoint.ts";
+import { readRunConfig } from "../src/run/directory.ts";
+import { FORMAT } from "../src/run/files.ts";
 import { metaOf, model, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";

@@ -6,14 +6,14 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
+import { Engine } from "../src/engine/engine.ts";
+import { loadBase, writeTrained } from "../src/engine/state.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { loadAdapter } from "../src/io/open-adapter.ts";
 import type { Tensors } from "../src/io/peft.ts";
 import { importPeft } from "../src/io/peft-import.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import type { Batch } from "../src/model/batch.ts";
-import { loadBase, writeTrained } from "../src/train/contents.ts";
-import { Engine } from "../src/train/engine.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
 

@@ -14,7 +14,7 @@ import * as assert from "uvu/assert";
 import { finishReplacing, writeDirectoryAtomic } from "#platform";
 import { LowrankError } from "../src/errors.ts";
 import { withoutLines } from "../src/platform/native-output.ts";
-import { saveSomewhere } from "../src/train/run-files.ts";
+import { saveSomewhere } from "../src/run/files.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test, testIf } from "./harness.ts";
 import { filesIn } from "./spawn.ts";
@@ -47,7 +47,7 @@ test("Node's side and the page's side export the same names", () => {
 test("the library for pages exports the names of the one for Node, and what gives a page's files a path", () => {
   const inNode = exportsOf("src/index.ts");
   const inPage = exportsOf("src/browser.ts");
-  assert.ok(inNode.length > 30, inNode.join(", "));
+  assert.ok(inNode.includes("fineTune"), inNode.join(", "));
   assert.equal(inPage, [...inNode, "forgetFile", "registerFile"].sort());
 });
 

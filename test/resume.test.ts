@@ -6,9 +6,9 @@ import { openWasm, type WasmBackend } from "../src/backend/wasm.ts";
 import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
-import { keepCheckpoint, lastCheckpoint } from "../src/train/checkpoint.ts";
+import { keepCheckpoint, lastCheckpoint } from "../src/run/checkpoint.ts";
 import type { Checkpoint, TrainEvent, TrainResult } from "../src/train/records.ts";
-import { type FineTuneArguments, fineTune } from "../src/train/trainer.ts";
+import { type FineTuneArguments, train } from "../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { afterAll, test } from "./harness.ts";
@@ -28,7 +28,7 @@ function base() {
 afterAll(async () => (await shared)?.model.close());
 
 async function run(more: Partial<FineTuneArguments> = {}): Promise<TrainResult> {
-  return fineTune({ device: await testDevice(), ...(await base()), ...OPTIONS, ...more });
+  return train({ device: await testDevice(), ...(await base()), ...OPTIONS, ...more });
 }
 
 /** Stops a run after `step` steps and returns its checkpoint. */

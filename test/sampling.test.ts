@@ -1,9 +1,9 @@
 /** Choosing tokens, against definitions written out one by one; and text that ends at a string. */
 import * as assert from "uvu/assert";
 import { ConfigError, DataError } from "../src/errors.ts";
+import { checkSampling, GREEDY, Sampler, type SamplingOptions } from "../src/infer/sampling.ts";
+import { StopStrings } from "../src/infer/stop-strings.ts";
 import { Rng } from "../src/rng.ts";
-import { checkSampling, GREEDY, Sampler, type SamplingOptions } from "../src/train/sampling.ts";
-import { StopStrings } from "../src/train/stop-strings.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
 
@@ -114,8 +114,8 @@ test("what is out of range is refused, and so are logits that are no numbers", a
     [{ temperature: 1, topP: 0 }, "topP"],
     [{ temperature: 1, topP: 1.1 }, "topP"],
     [{ repetitionPenalty: 0 }, "repetitionPenalty"],
-    [{ topK: 5 }, "without a temperature"],
-    [{ topP: 0.5 }, "without a temperature"],
+    [{ topK: 5 }, "need a temperature"],
+    [{ topP: 0.5 }, "need a temperature"],
   ];
   for (const [change, words] of wrong)
     await assertFails(ConfigError, [words], () => checkSampling({ ...GREEDY, ...change }));

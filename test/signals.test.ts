@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { Interruption } from "../src/cli.ts";
+import { Interruption } from "../src/commands/cli.ts";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { assertCode, runCommand } from "./spawn.ts";

@@ -1,7 +1,7 @@
 /** Where the page's worker has its models from: what it opens stays readable for whoever asked first. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { openModel } from "../src/web/sources.ts";
+import { openModel } from "../src/web/worker/sources.ts";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { tinyModel } from "./tiny.ts";
@@ -19,7 +19,10 @@ test("calls at the same time share one model, and it can be read while another o
 
 test("a model that could not be opened is opened again when it is asked for again", async () => {
   const directory = join(temporaryFolder(), "later");
-  await openModel(directory).then(assert.unreachable, () => {});
+  await openModel(directory).then(
+    () => assert.unreachable(),
+    () => {},
+  );
   tinyModel(directory);
   const model = await openModel(directory);
   assert.is(model.directory, directory);

@@ -3,15 +3,15 @@ import * as assert from "uvu/assert";
 import { labelDoubt } from "../src/data/columns.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
+import type { Prediction } from "../src/engine/predictions.ts";
 import { toCsv } from "../src/report/csv.ts";
 import { confusionsOf } from "../src/report/statistics.ts";
 import { renderTable } from "../src/report/tables.ts";
 import { oneLine } from "../src/report/text.ts";
+import { describeData, describeResult } from "../src/run/summary.ts";
+import { runTables } from "../src/run/tables.ts";
 import { DEFAULTS } from "../src/train/options.ts";
-import type { Prediction } from "../src/train/predictions.ts";
 import type { TrainResult } from "../src/train/records.ts";
-import { runTables } from "../src/train/run-tables.ts";
-import { describeData, describeResult } from "../src/train/summary.ts";
 import { test } from "./harness.ts";
 
 /** `rows` messages of classes with these names, in turns. */

@@ -134,7 +134,7 @@ test("a grid of too many trials, and a file that grows when it is read, are refu
       ["at most 100000", "100000000: "],
     ],
     [() => ["--grid", "rank=4,8", "--seeds", "1e9"], ["too many trials", "2000000000: 2 combinations"]],
-    [() => ["--grid", "rank=4,8", "--seeds", "1e300"], ["--seeds makes no sense"]],
+    [() => ["--grid", "rank=4,8", "--seeds", "1e300"], ["--seeds is invalid"]],
     [() => ["--grid", `rank=${Array(1001).fill(4)}`, "--seeds", "100"], ["too many trials", "100100"]],
     [() => ["--preset", "rank", "--seeds", "20000"], ["too many trials", "140000"]],
     [() => file(`arms: [{rank: [${values(1000)}], alpha: [${values(1000)}]}]`), ["too many trials", "1000000"]],

@@ -12,7 +12,7 @@ import { loadModel } from "../src/io/hf.ts";
 import { loraShapes } from "../src/names.ts";
 import { memoryTotals } from "../src/plan/memory.ts";
 import { type Block, toHtml, toMarkdown } from "../src/report/document.ts";
-import { PRESETS } from "../src/settings.ts";
+import { PRESETS } from "../src/run/settings.ts";
 import { describeTrial, listTrials, SWEEPS, type SweepSpec, type Trial } from "../src/sweep/grid.ts";
 import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials, type SweepEvent } from "../src/sweep/runner.ts";
@@ -20,7 +20,7 @@ import { collect, locked, readResult, type TrialResult } from "../src/sweep/stor
 import { sizeOf } from "../src/tensor.ts";
 import { loraConfig } from "../src/train/options.ts";
 import { memoryOf } from "../src/train/records.ts";
-import { fineTune } from "../src/train/trainer.ts";
+import { train } from "../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
@@ -349,7 +349,7 @@ test("the memory of a run whose lower blocks are frozen has them, and what they 
   const { options, model: name } = trials.find(({ options }) => options.mode === "last_layer")!;
   const model = await loadModel(name);
   const device = await testDevice();
-  const result = await fineTune({ device, model, data, ...options }).finally(() => model.close());
+  const result = await train({ device, model, data, ...options }).finally(() => model.close());
   assert.ok(result.trunk !== null && result.trunk.bytes > 0);
   const [top, lower] = [result.plan, result.trunk!.plan].map(({ memory }) => memoryTotals(memory).total);
   assert.ok(lower! > top!);

@@ -7,15 +7,15 @@ import { openWebGPU } from "../src/backend/webgpu.ts";
 import { MODES } from "../src/config.ts";
 import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, DataError, DeviceError, type LowrankError } from "../src/errors.ts";
+import { type FineTuneRun, fineTune } from "../src/index.ts";
+import { Classifier } from "../src/infer/classifier.ts";
 import { type GPT2Checkpoint, loadModel } from "../src/io/hf.ts";
 import type { Tensors } from "../src/io/peft.ts";
 import type { ModelPlan } from "../src/model/gpt2.ts";
-import { Classifier } from "../src/train/classifier.ts";
-import { type FineTuneRun, fineTune } from "../src/train/fine-tune.ts";
 import { RunFailed, type TrainEvent } from "../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../src/train/schedule.ts";
 import type { FineTuneArguments } from "../src/train/trainer.ts";
-import { SCHEDULE_NAMES } from "../src/web/fields.ts";
+import { SCHEDULE_NAMES } from "../src/web/page/fields.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
@@ -227,7 +227,7 @@ test("the page calls each schedule by what it does", () => {
     const factors = Array.from({ length: 9 }, (_, step) => scheduleFactor(name, step, 8, 0));
     const falls = factors.slice(1).map((factor, i) => factors[i]! - factor);
     const isEven = falls.every((fall) => Math.abs(fall - falls[0]!) < 1e-12);
-    const shape = !isEven ? "like a cosine" : falls[0] === 0 ? "not at all" : "in a line";
+    const shape = !isEven ? "cosine decay" : falls[0] === 0 ? "constant" : "linear decay";
     assert.is(SCHEDULE_NAMES[name], shape, name);
   }
 });

@@ -1,14 +1,14 @@
 /** Frozen lower blocks that run once an example: the same bits as the whole model in every batch, and nothing of it left. */
 import * as assert from "uvu/assert";
 import type { LoadedDataset } from "../src/data/datasets.ts";
+import { Engine } from "../src/engine/engine.ts";
+import { trunkBytes } from "../src/engine/frozen-prefix.ts";
 import { ShapeError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import type { ModelSpec } from "../src/model/trainable.ts";
 import { frozenBlocks } from "../src/model/trainable.ts";
-import { Engine } from "../src/train/engine.ts";
 import { type Checkpoint, RunFailed, type TrainResult } from "../src/train/records.ts";
-import { type FineTuneArguments, fineTune } from "../src/train/trainer.ts";
-import { trunkBytes } from "../src/train/trunk.ts";
+import { type FineTuneArguments, train } from "../src/train/trainer.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { DEVICE_NAMES, testDevice } from "./device.ts";
 import { afterAll, test } from "./harness.ts";
@@ -29,7 +29,7 @@ function base() {
 afterAll(async () => (await shared)?.model.close());
 
 async function run(options: Partial<FineTuneArguments>): Promise<TrainResult> {
-  return fineTune({ device: await testDevice(), ...(await base()), ...SMALL, ...options });
+  return train({ device: await testDevice(), ...(await base()), ...SMALL, ...options });
 }
 
 const WHOLE = { trunkBudget: 0 };

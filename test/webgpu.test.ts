@@ -1,8 +1,8 @@
 /** The WebGPU backend where a device fails, by a device that is none: what it reports, and what is left behind. */
 import * as assert from "uvu/assert";
 import { requestGPU } from "#platform";
+import { openDevice } from "../src/backend/device.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
-import { openDevice } from "../src/device.ts";
 import { DeviceError } from "../src/errors.ts";
 import { NO_VALUES, type Scalar } from "../src/ops/kernel.ts";
 import { residualForward } from "../src/ops/residual.ts";

@@ -68,3 +68,10 @@ export const DROPPED = "the work was dropped";
 export function isDropped(error: unknown): boolean {
   return error instanceof DeviceError && error.message === DROPPED;
 }
+
+export interface WasmOptions {
+  /** Threads; 0 or left out: one a core. One where the runtime shares no memory. */
+  threads?: number;
+  /** Fused multiply-add; left out: where the runtime has it. */
+  relaxed?: boolean;
+}

@@ -1,23 +1,8 @@
 /** A thread of the CPU backend: an instance of kernels.wasm that runs the lists that the host names. */
+
 import { listenToHost } from "#platform";
-import { instantiate, type KernelExports, replay, type Times } from "./wasm-team.ts";
-
-export type ToWorker =
-  | {
-      type: "start";
-      module: WebAssembly.Module;
-      memory: WebAssembly.Memory;
-      index: number;
-      threads: number;
-      scratch: number;
-      barrierState: number;
-    }
-  | { type: "run"; list: number; count: number; timed: boolean };
-
-export type FromWorker =
-  | { type: "ready" }
-  | { type: "done"; times: Times | null }
-  | { type: "failed"; message: string };
+import type { FromWorker, ToWorker } from "./wasm-team.ts";
+import { instantiate, type KernelExports, replay } from "./wasm-team.ts";
 
 let kernels: KernelExports;
 let index = 0;

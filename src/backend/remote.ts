@@ -5,11 +5,11 @@
 import { startWorker } from "#platform";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
 import type { Access, Scalar, StepValues } from "../ops/kernel.ts";
-import type { MemoryLimits, MemoryPlan, PlannedBuffer } from "../plan/memory.ts";
-import type { Program, SegmentName } from "../plan/plan.ts";
+import type { MemoryLimits } from "../plan/memory.ts";
+import type { MemoryPlan, PlannedBuffer, Program, SegmentName } from "../plan/plan.ts";
 import type { DType, Role, Shape, Tensor } from "../tensor.ts";
+import type { WasmOptions } from "./backend.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
-import type { WasmOptions } from "./wasm.ts";
 
 /** A tensor that the worker has not seen; its number is its place among all of its session. */
 export interface TensorRecord {

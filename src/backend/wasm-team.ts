@@ -4,7 +4,6 @@
  */
 import { nextTurn, startWorker } from "#platform";
 import { DeviceError } from "../errors.ts";
-import type { FromWorker, ToWorker } from "./kernels-worker.ts";
 
 /** What kernels.wasm exports to the host. */
 export interface KernelExports {
@@ -136,3 +135,20 @@ export class Workers implements Team {
     for (const worker of this.workers) worker.hold(busy);
   }
 }
+
+export type FromWorker =
+  | { type: "ready" }
+  | { type: "done"; times: Times | null }
+  | { type: "failed"; message: string };
+
+export type ToWorker =
+  | {
+      type: "start";
+      module: WebAssembly.Module;
+      memory: WebAssembly.Memory;
+      index: number;
+      threads: number;
+      scratch: number;
+      barrierState: number;
+    }
+  | { type: "run"; list: number; count: number; timed: boolean };

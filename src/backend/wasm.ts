@@ -2,6 +2,7 @@
  * Replays plans on the CPU, by the kernels of assembly/kernels. Buffers lie in one shared WebAssembly.Memory; a run writes
  * the scalars that changed and posts one message a thread. Work is done in the order in which it was asked for.
  */
+
 import { allowRelaxedSimd, availableMemory, isPageThread, parallelism, readAsset } from "#platform";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
@@ -9,6 +10,7 @@ import type { StepValues } from "../ops/kernel.ts";
 import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
+import type { WasmOptions } from "./backend.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
@@ -37,13 +39,6 @@ const RELAXED_PROBE = Uint8Array.from([
 export function hasRelaxedSimd(): boolean {
   if (!WebAssembly.validate(RELAXED_PROBE)) allowRelaxedSimd();
   return WebAssembly.validate(RELAXED_PROBE);
-}
-
-export interface WasmOptions {
-  /** Threads; 0 or left out: one a core. One where the runtime shares no memory. */
-  threads?: number;
-  /** Fused multiply-add; left out: where the runtime has it. */
-  relaxed?: boolean;
 }
 
 /** Threads where none are asked for: one a core where memory can be shared, else one. */

@@ -1,18 +1,18 @@
 /** `bench generate`: text from a GPT-2 with random weights, by model, batch and device; beside transformers where it is. */
 import { type Backend, describeDevice } from "../backend/backend.ts";
+import { openDevice } from "../backend/device.ts";
 import type { DeviceName, GPT2Config } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
-import { openDevice } from "../device.ts";
+import { Decoder } from "../engine/decoder.ts";
+import { loadBase } from "../engine/state.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
+import { generate } from "../infer/generation.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { baseShapes } from "../names.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { renderTable } from "../report/tables.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
-import { loadBase } from "../train/contents.ts";
-import { Decoder } from "../train/decoder.ts";
-import { generate } from "../train/generation.ts";
 import torchScript from "./generate_torch.py";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";

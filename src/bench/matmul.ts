@@ -1,8 +1,8 @@
 /** `bench matmul`: the products of a training step by shape, in GFLOP/s. */
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
+import { openDevice } from "../backend/device.ts";
 import { hasRelaxedSimd, openWasm } from "../backend/wasm.ts";
 import type { DeviceName } from "../config.ts";
-import { openDevice } from "../device.ts";
 import { NO_VALUES } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
 import { planMemory } from "../plan/memory.ts";

@@ -1,11 +1,13 @@
 /** `bench step`: one training step, by model, mode and device, on packed or padded batches; beside PyTorch where it is. */
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
+import { openDevice } from "../backend/device.ts";
 import type { DeviceName, GPT2Config, Mode, WeightDtype } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
-import { openDevice } from "../device.ts";
+import { classificationBatch } from "../engine/batches.ts";
+import { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -14,8 +16,6 @@ import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { renderTable } from "../report/tables.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
-import { Engine } from "../train/engine.ts";
-import { classificationBatch } from "../train/metrics.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
 import { spreadOf } from "./spread.ts";

@@ -1,8 +1,10 @@
 /** The tokenizers' measurements as tables and as a chart. */
+
 import { type BarPanel, barChart } from "../report/bars.ts";
 import { type Column, renderTable } from "../report/tables.ts";
+import type { Machine } from "./machine.ts";
 import type { Spread } from "./spread.ts";
-import type { PeerResult, TokenizerReport, WorkloadResult } from "./tokenizer.ts";
+import type { Workload } from "./texts.ts";
 
 const US = "lowrank";
 
@@ -121,4 +123,36 @@ export function speedChart({ workloads, peers, machine }: TokenizerReport): stri
     highlight: peers.findIndex(({ name }) => name === US),
     panels,
   });
+}
+
+export interface PeerResult {
+  name: string;
+  version: string;
+  init: number | null;
+  wireBytes: number | null;
+  /** By the workload's name. */
+  texts: Record<string, WorkloadResult>;
+  /** Best ms by "letters, 20000". */
+  words: Record<string, number>;
+  faults: string[];
+}
+
+export interface TokenizerReport {
+  machine: Machine;
+  /** Whose ids the others are compared with. */
+  reference: string;
+  rounds: number;
+  workloads: Omit<Workload, "texts">[];
+  peers: PeerResult[];
+}
+
+/** A peer on one workload. Times are ms. */
+export interface WorkloadResult {
+  /** Texts whose ids are not tiktoken's, and texts that do not come back; null where a process did not get that far. */
+  differ: number | null;
+  notDecoded: number | null;
+  first: Spread | null;
+  warm: Spread | null;
+  decode: Spread | null;
+  peakBytes: number | null;
 }

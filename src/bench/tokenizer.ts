@@ -1,17 +1,19 @@
 /** `bench tokenizer`: Lowrank's tokenizer beside others, the ids compared first. */
+
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packagePath, writeFileAtomic } from "#platform";
 import { Rng } from "../rng.ts";
 import type { Finding, Job } from "./jobs.ts";
-import { describeMachine, type Machine, machine } from "./machine.ts";
+import { describeMachine, machine } from "./machine.ts";
 import { PEERS } from "./peers.ts";
 import { prepare } from "./prepare.ts";
 import { type Outcome, runProcess, runSelf } from "./processes.ts";
-import { median, type Spread, spreadOf } from "./spread.ts";
+import { median, spreadOf } from "./spread.ts";
 import { bundledTexts, textsOf, type Workload } from "./texts.ts";
 import script from "./tiktoken.py";
+import type { PeerResult, TokenizerReport, WorkloadResult } from "./tokenizer-report.ts";
 import { speedChart, tables } from "./tokenizer-report.ts";
 import { wireBytes } from "./wire.ts";
 
@@ -21,38 +23,6 @@ export interface TokenizerOptions {
   svg?: string;
   rounds: number;
   limit: number;
-}
-
-/** A peer on one workload. Times are ms. */
-export interface WorkloadResult {
-  /** Texts whose ids are not tiktoken's, and texts that do not come back; null where a process did not get that far. */
-  differ: number | null;
-  notDecoded: number | null;
-  first: Spread | null;
-  warm: Spread | null;
-  decode: Spread | null;
-  peakBytes: number | null;
-}
-
-export interface PeerResult {
-  name: string;
-  version: string;
-  init: number | null;
-  wireBytes: number | null;
-  /** By the workload's name. */
-  texts: Record<string, WorkloadResult>;
-  /** Best ms by "letters, 20000". */
-  words: Record<string, number>;
-  faults: string[];
-}
-
-export interface TokenizerReport {
-  machine: Machine;
-  /** Whose ids the others are compared with. */
-  reference: string;
-  rounds: number;
-  workloads: Omit<Workload, "texts">[];
-  peers: PeerResult[];
 }
 
 const NATIVE = "tiktoken (native)";

@@ -1,8 +1,8 @@
 /** How one list of rows becomes a training, a validation and a test set. */
 import { ConfigError, DataError } from "../errors.ts";
-import { RandomState } from "../mt19937.ts";
 import { Rng } from "../rng.ts";
 import { type Dataset, partSizes } from "./dataset.ts";
+import { RandomState } from "./mt19937.ts";
 
 /**
  * `random`: shuffled by the seed and cut. `stratified`: every class cut by itself, so that all sets have the same shares of

@@ -2,7 +2,6 @@
 import { ShapeError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { alignView, type Shape, sizeOf, Tensor } from "../tensor.ts";
-import type { Capacity } from "./gpt2.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /** A packed batch: sequences one behind the other. */
@@ -170,4 +169,10 @@ function groupById(ids: Uint32Array, sorted: Uint32Array, groups: Uint32Array): 
   });
   groups[unique] = ids.length;
   return unique;
+}
+
+/** The most that one batch may hold. */
+export interface Capacity {
+  tokens: number;
+  sequences: number;
 }

@@ -6,6 +6,7 @@
  * runs on B rows (`gather`). And the outputs of layer norm and GELU are not kept for the backward pass but made again.
  * A classifier whose lower blocks are frozen can be cut in two: a trunk that runs once an example, and a top that learns.
  */
+
 import { MAX_ACCUMULATE } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type AdamWConfig, adamw } from "../ops/adamw.ts";
@@ -20,16 +21,11 @@ import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { type Piece, Tensor } from "../tensor.ts";
+import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs } from "./batch.ts";
 import { type Head, type HeadPiece, Layers, type Linear, type Norm, type Rows, rowsFrom, rowsOf } from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, type Part, partOf } from "./trainable.ts";
-
-/** The most that one batch may hold. */
-export interface Capacity {
-  tokens: number;
-  sequences: number;
-}
 
 export interface PlanOptions {
   spec: ModelSpec;

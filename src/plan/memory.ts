@@ -2,22 +2,10 @@
  * Memory of a plan: which buffers there are, how large, and which tensor lives where. Activations share buffers where
  * their lifetimes do not overlap; the byte count is known before anything is allocated.
  */
+
 import { DeviceError } from "../errors.ts";
 import type { Role, Tensor } from "../tensor.ts";
-import type { Segment } from "./plan.ts";
-
-/** What one device buffer is for. */
-export interface PlannedBuffer {
-  label: string;
-  role: Role;
-  bytes: number;
-}
-
-export interface MemoryPlan {
-  buffers: PlannedBuffer[];
-  /** The buffer of each root tensor, as an index; every root begins at offset 0 of its buffer. */
-  place: Map<Tensor, number>;
-}
+import type { MemoryPlan, PlannedBuffer, Segment } from "./plan.ts";
 
 export interface MemoryLimits {
   /** Largest part of a buffer that a kernel can see, in bytes. */

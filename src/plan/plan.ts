@@ -2,9 +2,9 @@
  * A plan: the ordered dispatches of a step as data, with the memory they need. It is built once for a model, a mode and a
  * capacity, prepared once by a backend, and replayed for every batch.
  */
+
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
-import { showShape, type Tensor } from "../tensor.ts";
-import { type MemoryPlan, showMemory } from "./memory.ts";
+import type { Role, Tensor } from "../tensor.ts";
 
 /**
  * zero: gradients to 0; forward: logits and loss; backward: gradients; update: norm, clipping and AdamW. Of a decoder:
@@ -31,27 +31,15 @@ export function resolveDims({ kernel, scalars }: Dispatch, values: StepValues): 
   return Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, numbers[i]!]));
 }
 
-/** The plan as a table: every dispatch with its tensors, their shapes and bytes, then the memory by kind. */
-export function printProgram({ segments, memory }: Program): string {
-  const lines: string[] = [];
-  let number = 0;
-  for (const segment of segments) {
-    lines.push(`${segment.name}: ${segment.dispatches.length} dispatches`);
-    for (const tensor of segment.clears) lines.push(`      clear  ${tensor.name} ${showShape(tensor.shape)}`);
-    for (const { kernel, tensors, access, scalars } of segment.dispatches) {
-      const mark = { write: ">", update: "+", read: "<" };
-      const bound = tensors.map(
-        (t, i) =>
-          `${mark[access[i]!]}${t.name}${showShape(t.shape)}${t.dtype === "f16" ? "f16" : ""}@${memory.place.get(t.root)}`,
-      );
-      const dims = Object.keys(kernel.dims).map((name, i) => `${name}=${scalars[i]}`);
-      lines.push(`${String(number++).padStart(5)}  ${kernel.name.padEnd(30)} ${bound.join(" ")}  ${dims.join(" ")}`);
-    }
-  }
-  lines.push("", "> writes, + updates, < reads; @ buffer", "", "buffers");
-  memory.buffers.forEach(({ label, role, bytes }, i) => {
-    lines.push(`${String(i).padStart(5)}  ${role.padEnd(11)}${String(bytes).padStart(12)} bytes  ${label}`);
-  });
-  lines.push("", showMemory(memory));
-  return `${lines.join("\n")}\n`;
+/** What one device buffer is for. */
+export interface PlannedBuffer {
+  label: string;
+  role: Role;
+  bytes: number;
+}
+
+export interface MemoryPlan {
+  buffers: PlannedBuffer[];
+  /** The buffer of each root tensor, as an index; every root begins at offset 0 of its buffer. */
+  place: Map<Tensor, number>;
 }

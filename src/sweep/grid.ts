@@ -1,18 +1,19 @@
 /** Which trials a sweep has: the product of the values of each arm, without those that would be the same run. */
 import { createHasher } from "#platform";
-import type { GPT2Config, Target } from "../config.ts";
+import { type GPT2Config, MODES, type Target } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
-import type { Settings } from "../settings.ts";
+import { checkNumber } from "../number-range.ts";
+import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
-import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS, PAPER, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /** Settings of an arm: a list is tried value by value, in every combination; `targets` and `layers` are lists of lists. */
 export type Arm = Record<string, unknown>;
 
 export interface SweepSpec {
   /** What every trial shares: data, model and training. */
-  base: Settings;
+  base: RunSettings;
   arms: Arm[];
 }
 
@@ -27,7 +28,7 @@ export interface Trial {
 
 /** A sweep that is known by name; its arms may depend on the model. */
 export interface SweepPreset {
-  base: Settings;
+  base: RunSettings;
   arms: Arm[] | ((model: GPT2Config) => Arm[]);
 }
 
@@ -100,8 +101,7 @@ function combinations(arm: Arm): Record<string, unknown>[] {
 
 /** Throws ConfigError, before any is made, where there would be more than `LIMITS.trials`. */
 export function checkCount(arms: readonly Arm[], seeds: number): void {
-  if (!Number.isSafeInteger(seeds) || seeds < 1)
-    throw new ConfigError("--seeds makes no sense", { expected: "a whole number of 1 or more", found: `${seeds}` });
+  checkNumber("--seeds", seeds, { min: 1, whole: true });
   const settings = arms.reduce((sum, arm) => sum + axes(arm).reduce((all, [, values]) => all * values.length, 1), 0);
   if (settings * seeds > LIMITS.trials)
     throw new ConfigError("the sweep has too many trials", {
@@ -110,13 +110,10 @@ export function checkCount(arms: readonly Arm[], seeds: number): void {
     });
 }
 
-/** What does not matter in a mode takes its default, so that the same run has the same key. */
+/** What does not count in a mode takes its default, so that the same run has the same key. */
 export function normalize(options: TrainOptions): TrainOptions {
-  const { rank, alpha, scaling, init, targets, layers, dtype } = DEFAULTS;
-  if (options.mode === "lora") return options;
-  // In mode all nothing is frozen.
-  const frozen = options.mode === "all" ? { dtype } : {};
-  return { ...options, rank, alpha, scaling, init, targets, layers, ...frozen };
+  const idle = SETTING_NAMES.filter((name) => !(SETTINGS[name].modes ?? MODES).includes(options.mode));
+  return { ...options, ...Object.fromEntries(idle.map((name) => [name, DEFAULTS[name]])) };
 }
 
 /**
@@ -141,9 +138,8 @@ export async function listTrials(
         });
       }
     for (const combination of combinations(arm)) {
-      const { model = "gpt2-micro", ...given } = { ...spec.base, ...combination } as Settings;
-      const known = Object.fromEntries(Object.entries(given).filter(([key]) => Object.hasOwn(DEFAULTS, key)));
-      const options = normalize(resolveOptions(known));
+      const { model = "gpt2-micro", ...given } = { ...spec.base, ...combination } as RunSettings;
+      const options = normalize(trainOptions(given));
       const identity = await identify(model);
       for (let i = 0; i < seeds; i++) {
         const trial = await nameTrial(model, { ...options, seed: options.seed + i }, identity);

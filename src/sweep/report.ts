@@ -21,8 +21,8 @@ import {
 } from "../report/statistics.ts";
 import { accuracyOverSize, heatMap, lossCurves } from "../report/sweep-charts.ts";
 import { oneLine } from "../report/text.ts";
+import { metricsRow } from "../run/tables.ts";
 import { PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
-import { metricsRow } from "../train/run-tables.ts";
 import { describeTrial, isTrialOf, normalize } from "./grid.ts";
 import type { TrialResult } from "./store.ts";
 

@@ -7,11 +7,11 @@ import { fingerprint } from "../io/fingerprint.ts";
 import { loadModel } from "../io/hf.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/replacing.ts";
-import { keepCheckpoint } from "../train/checkpoint.ts";
+import { runCharts } from "../run/charts.ts";
+import { keepCheckpoint } from "../run/checkpoint.ts";
+import { beginRun, runConfig, saveRun } from "../run/directory.ts";
 import type { StepRecord } from "../train/records.ts";
-import { runCharts } from "../train/run-charts.ts";
-import { beginRun, runConfig, saveRun } from "../train/run-directory.ts";
-import { fineTune } from "../train/trainer.ts";
+import { train } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
 import {
   forgetError,
@@ -94,7 +94,7 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
     };
     const resume = await readBegun(out, trial);
     let begun = resume !== undefined;
-    const result = await fineTune({
+    const result = await train({
       device,
       model,
       data,

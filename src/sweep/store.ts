@@ -9,18 +9,18 @@ import {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "#platform";
+import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/replacing.ts";
 import { LISTED_CLASSES } from "../report/statistics.ts";
-import { lastCheckpoint } from "../train/checkpoint.ts";
-import type { Evaluation } from "../train/metrics.ts";
+import { lastCheckpoint } from "../run/checkpoint.ts";
+import { readRunConfig } from "../run/directory.ts";
+import { ownFiles, replaceable } from "../run/files.ts";
 import type { TrainOptions } from "../train/options.ts";
 import { type Checkpoint, type EvaluationRecord, memoryOf, type Splits, type TrainResult } from "../train/records.ts";
-import { readRunConfig } from "../train/run-directory.ts";
-import { ownFiles, replaceable } from "../train/run-files.ts";
 import { isTrialOf, type Trial } from "./grid.ts";
 
 /** What the report needs of a finished trial: result.json in its run directory. */

@@ -3,7 +3,7 @@
  * `node src/tools/build.mjs [--tests]`: with --tests also bundles test/ into build/test/.
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
@@ -17,21 +17,8 @@ import { buildWeb } from "./web-build.mjs";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 
-/** The commands: one entry each, dist/<name>.js. */
-const COMMANDS = readdirSync("src").filter((f) => f.endsWith(".ts") && !f.endsWith(".d.ts") && isEntry(f));
-
-function isEntry(file) {
-  return [
-    "index.ts",
-    "train.ts",
-    "classify.ts",
-    "generate.ts",
-    "export.ts",
-    "verify.ts",
-    "sweep.ts",
-    "bench.ts",
-  ].includes(file);
-}
+/** The commands: dist/<name>.js each. */
+const COMMANDS = ["train", "classify", "generate", "export", "sweep", "verify", "bench"];
 
 function run(command, args) {
   const { status } = spawnSync(process.execPath, [command, ...args], { stdio: "inherit" });
@@ -50,7 +37,8 @@ buildTokenizer();
 await esbuild.build({
   ...NODE_BUNDLE,
   entryPoints: [
-    ...COMMANDS.map((f) => ({ in: join("src", f), out: f.replace(/\.ts$/, "") })),
+    { in: "src/index.ts", out: "index" },
+    ...COMMANDS.map((name) => ({ in: `src/commands/${name}.ts`, out: name })),
     { in: "src/backend/kernels-worker.ts", out: "kernels-worker" },
     { in: "src/backend/remote-worker.ts", out: "remote-worker" },
   ],

@@ -78,8 +78,8 @@ const common = {
   logLevel: "warning",
 };
 
-/** The page's own programs: every file of src/web that index.html or a page beside it loads, and its workers. */
-const PAGE_ENTRIES = ["main", "worker"];
+/** The page's own programs: what index.html loads, and its worker. */
+const PAGE_ENTRIES = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts` };
 
 export async function buildWeb() {
   const js = join(WEB, LIBRARY);
@@ -87,7 +87,7 @@ export async function buildWeb() {
     ...common,
     entryPoints: {
       ...LIBRARY_ENTRIES,
-      ...Object.fromEntries(PAGE_ENTRIES.map((name) => [name, join(PAGE, `${name}.ts`)])),
+      ...PAGE_ENTRIES,
       style: join(PAGE, "style.css"),
     },
     outdir: js,

@@ -1,9 +1,10 @@
 /** What went wrong where a loss or a gradient is not finite. */
+
+import type { Engine } from "../engine/engine.ts";
 import { TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Batch } from "../model/batch.ts";
 import { parameterList } from "../model/trainable.ts";
-import type { Engine } from "./engine.ts";
 import type { StepRecord } from "./records.ts";
 
 /** The step as the device gave it, how many there are, and its batches. */

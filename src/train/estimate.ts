@@ -2,7 +2,7 @@
 import type { Dataset } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { memoryOf } from "./records.ts";
-import { type FineTuneArguments, fineTune } from "./trainer.ts";
+import { type FineTuneArguments, train } from "./trainer.ts";
 
 /** Steps that are timed, after one that warms up. */
 const STEPS = 3;
@@ -23,7 +23,7 @@ export async function estimateTrial(args: FineTuneArguments & { data: LoadedData
   let steps = 0;
   let first = 0;
   const data = { ...args.data, val: few(args.data.val), test: few(args.data.test) };
-  await fineTune({
+  await train({
     ...args,
     data,
     signal: abort.signal,

@@ -23,6 +23,7 @@ import {
 import { BATCHINGS, type Batching } from "../data/loader.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft.ts";
+import { checkNumber, type NumberRange } from "../number-range.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
 export interface TrainOptions {
@@ -61,30 +62,90 @@ export interface TrainOptions {
   seed: number;
 }
 
-/** What trains gpt2-micro well on short messages: as fine-tuning with PEFT is usually set up. */
-export const DEFAULTS: TrainOptions = {
-  mode: "lora",
-  rank: 8,
-  alpha: 16,
-  scaling: "alpha/r",
-  init: "kaiming",
-  targets: TARGETS,
-  layers: null,
-  pooling: "last-token",
-  headBias: true,
-  dtype: "f32",
-  epochs: 3,
-  batchSize: 8,
-  batching: "random",
-  accumulate: 1,
-  lr: 1e-3,
-  schedule: "linear",
-  warmup: 0.05,
-  weightDecay: 0.1,
-  clip: 0,
-  evalEvery: 0,
-  seed: 1,
+/** What there is to know of a setting: its flag, its check and its field in the page follow from it. */
+export interface Setting<T> {
+  /** What trains gpt2-micro well on short messages: as fine-tuning with PEFT is usually set up. */
+  default: T;
+  /** A line of --help. */
+  help: string;
+  /** What stands for the value in --help: `<n>`. */
+  value?: string;
+  /** The words that it can be. */
+  choices?: readonly (T & string)[];
+  /** The numbers that it can be. */
+  number?: NumberRange;
+  /** Modes in which it counts; all where left out. */
+  modes?: readonly Mode[];
+}
+
+const ONE_OR_MORE = { min: 1, whole: true } as const;
+const LORA: readonly Mode[] = ["lora"];
+
+export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOptions[K]> } = {
+  mode: { default: "lora", help: "which parameters are trained", choices: MODES },
+  rank: { default: 8, help: "LoRA rank", value: "<r>", number: ONE_OR_MORE, modes: LORA },
+  alpha: { default: 16, help: "LoRA alpha", value: "<a>", number: { min: 0, above: true }, modes: LORA },
+  scaling: { default: "alpha/r", help: "factor of the adapters", choices: SCALINGS, modes: LORA },
+  init: { default: "kaiming", help: "initial values of A; those of B are 0", choices: INITS, modes: LORA },
+  targets: {
+    default: TARGETS,
+    help: `matrices with an adapter, of ${TARGETS.join(",")}; c_attn: one for q,k,v`,
+    value: "<list>",
+    modes: LORA,
+  },
+  layers: { default: null, help: "blocks with adapters, such as 0,5-8", value: "<list>", modes: LORA },
+  pooling: { default: "last-token", help: "the position at which a message is classified", choices: POOLINGS },
+  headBias: { default: true, help: "train the head without a bias, as PEFT and transformers have it" },
+  dtype: {
+    default: "f32",
+    help: "type of the frozen weights: f16 halves their memory; in mode all none is frozen",
+    choices: WEIGHT_DTYPES,
+    modes: MODES.filter((mode) => mode !== "all"),
+  },
+  epochs: { default: 3, help: "passes over the training set", value: "<n>", number: ONE_OR_MORE },
+  batchSize: { default: 8, help: "messages a batch", value: "<n>", number: ONE_OR_MORE },
+  batching: {
+    default: "random",
+    help: "which messages share a batch: any, or those of similar length",
+    choices: BATCHINGS,
+  },
+  accumulate: {
+    default: 1,
+    help: "batches a step (gradient accumulation)",
+    value: "<n>",
+    number: { min: 1, max: MAX_ACCUMULATE, whole: true },
+  },
+  lr: { default: 1e-3, help: "peak learning rate", value: "<rate>", number: { min: 0, above: true } },
+  schedule: { default: "linear", help: "learning rate after the warm-up", choices: SCHEDULES },
+  warmup: {
+    default: 0.05,
+    help: "warm-up in steps, or as a share of the run below 1",
+    value: "<n>",
+    number: { min: 0 },
+  },
+  weightDecay: { default: 0.1, help: "AdamW's decoupled weight decay", value: "<x>", number: { min: 0 } },
+  clip: { default: 0, help: "largest global gradient norm; 0: no clipping", value: "<x>", number: { min: 0 } },
+  evalEvery: {
+    default: 0,
+    help: "steps between evaluations; 0: twice an epoch",
+    value: "<n>",
+    number: { min: 0, whole: true },
+  },
+  seed: {
+    default: 1,
+    help: "seed of the split, the order and the initial values",
+    value: "<n>",
+    number: { min: 0, max: 2 ** 32 - 1, whole: true },
+  },
 };
+
+/** The names of the settings, in the order of --help. */
+export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
+
+/** What is not given; of a language model `targets` and `headBias` are others. */
+export const DEFAULTS = Object.fromEntries(
+  SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
+) as unknown as TrainOptions;
 
 /** A language model's head is its token table: it has no bias, and an adapter of it V rows, so that it has none unasked. */
 const LM_DEFAULTS: TrainOptions = {
@@ -112,32 +173,16 @@ export function resolveOptions(given: Partial<TrainOptions>, objective: Objectiv
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
   const options: TrainOptions = { ...defaults, ...Object.fromEntries(set) };
   checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean" });
-  oneOf("mode", options.mode, MODES);
-  oneOf("pooling", options.pooling, POOLINGS);
-  oneOf("schedule", options.schedule, SCHEDULES);
-  oneOf("batching", options.batching, BATCHINGS);
-  oneOf("scaling", options.scaling, SCALINGS);
-  oneOf("init", options.init, INITS);
-  oneOf("dtype", options.dtype, WEIGHT_DTYPES);
+  for (const name of SETTING_NAMES) checkSetting(name, options[name]);
   if (options.mode === "lora") validateLora(loraConfig(options));
-  const whole = (n: number) => Number.isSafeInteger(n);
-  const checks: [keyof TrainOptions, boolean, string][] = [
-    ["epochs", whole(options.epochs) && options.epochs >= 1, "a whole number of 1 or more"],
-    ["batchSize", whole(options.batchSize) && options.batchSize >= 1, "a whole number of 1 or more"],
-    [
-      "accumulate",
-      whole(options.accumulate) && options.accumulate >= 1 && options.accumulate <= MAX_ACCUMULATE,
-      `a whole number from 1 to ${MAX_ACCUMULATE}`,
-    ],
-    ["lr", Number.isFinite(options.lr) && options.lr > 0, "a number above 0"],
-    ["weightDecay", Number.isFinite(options.weightDecay) && options.weightDecay >= 0, "a number of 0 or more"],
-    ["clip", Number.isFinite(options.clip) && options.clip >= 0, "a number of 0 or more (0: no clipping)"],
-    ["evalEvery", whole(options.evalEvery) && options.evalEvery >= 0, "a whole number of 0 or more"],
-    ["seed", whole(options.seed) && options.seed >= 0 && options.seed < 2 ** 32, "a whole number from 0 to 2^32 - 1"],
-  ];
-  for (const [name, good, expected] of checks)
-    if (!good) throw new ConfigError(`${name} makes no sense`, { expected, found: String(options[name]) });
   return options;
+}
+
+function checkSetting(name: keyof TrainOptions, value: unknown): void {
+  const { choices, number, modes } = SETTINGS[name] as Setting<unknown>;
+  if (choices) oneOf(name, value, choices as readonly string[]);
+  // The settings of LoRA are checked together, and only in its mode.
+  if (number && !modes) checkNumber(name, value, number);
 }
 
 /** What only a classifier has must not be asked of a language model. */

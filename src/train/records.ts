@@ -1,15 +1,15 @@
 /** What a run tells: its steps, evaluations, events, result, and what it needs to go on. */
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
+import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import type { Confusion } from "../report/statistics.ts";
-import type { Evaluation } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
-import type { Prediction } from "./predictions.ts";
 
 /** One step, as it came back from the device. */
 export interface StepRecord {

@@ -5,19 +5,21 @@
 import { checkOptions, type Kind } from "../arguments.ts";
 import { isDropped } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
+import { countedRows, modelBatch } from "../engine/batches.ts";
+import { Engine } from "../engine/engine.ts";
+import { type Evaluation, evaluate, IN_FLIGHT } from "../engine/evaluate.ts";
+import { Trunk } from "../engine/frozen-prefix.ts";
+import type { Prediction } from "../engine/predictions.ts";
+import { initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
-import { initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "./contents.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
-import { Engine } from "./engine.ts";
-import { countedRows, type Evaluation, evaluate, IN_FLIGHT, modelBatch } from "./metrics.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
-import type { Prediction } from "./predictions.ts";
-import { type Pace, type PreparedRun, prepareRun, type RunArguments } from "./preparation.ts";
+import { type Pace, type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
@@ -28,7 +30,6 @@ import {
   type TrainResult,
 } from "./records.ts";
 import { scheduleFactor } from "./schedule.ts";
-import { Trunk } from "./trunk.ts";
 
 export interface FineTuneArguments extends RunArguments {
   /**
@@ -70,7 +71,7 @@ const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "a
  * Throws ConfigError or DataError before anything is allocated, DeviceError where the plan does not fit or the device
  * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
  */
-export async function fineTune(args: FineTuneArguments): Promise<TrainResult> {
+export async function train(args: FineTuneArguments): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { device, model, data } = run;

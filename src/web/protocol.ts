@@ -3,10 +3,10 @@ import type { DeviceName, GPT2Config, Objective } from "../config.ts";
 import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { Split } from "../data/split.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
+import type { Classification } from "../infer/classifier.ts";
+import type { GenerateOptions, Piece } from "../infer/generation.ts";
 import type { Confusion } from "../report/statistics.ts";
-import type { Classification } from "../train/classifier.ts";
-import type { GenerateOptions, Piece } from "../train/generation.ts";
-import type { Evaluation } from "../train/metrics.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, Splits } from "../train/records.ts";
 

@@ -40,7 +40,7 @@ test("a page that classifies loads at most 100 kB, and no code that trains or re
   assert.ok(bytes <= EMBED_BYTES, `${bytes} bytes`);
   const parts = sources(code);
   assert.ok(
-    parts.some((path) => path.endsWith("src/train/classifier.ts")),
+    parts.some((path) => path.endsWith("src/infer/classifier.ts")),
     "the classifier is not in it",
   );
   const training = parts.filter((path) =>

@@ -9,8 +9,8 @@ import { type Adapter, type AdapterMeta, readAdapter, type Tensors } from "../..
 import { adapterFiles } from "../../src/io/peft-write.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { baseShapes } from "../../src/names.ts";
+import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { type Shape, sameShape, showShape } from "../../src/tensor.ts";
-import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/train/checkpoint.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
 import { metaOf, model, tensorsOf } from "../adapters.ts";
 import { assertSameBits, numbers } from "../border.ts";

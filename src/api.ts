@@ -1,0 +1,58 @@
+/** The part of the public API that is the same in Node (index.ts) and in a page (browser.ts). */
+export type { Backend, DeviceInfo } from "./backend/backend.ts";
+export { type DeviceName, type DeviceOptions, openDevice } from "./backend/device.ts";
+export type {
+  GPT2Config,
+  Init,
+  LoraConfig,
+  Mode,
+  Objective,
+  Pooling,
+  Scaling,
+  Target,
+  TaskConfig,
+  WeightDtype,
+} from "./config.ts";
+export type { BlockStats, Blocks } from "./data/blocks.ts";
+export type { LeftOut } from "./data/corpus.ts";
+export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
+export type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+export type { Split } from "./data/split.ts";
+export type { LoadedTexts, TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
+export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
+export type { Evaluation } from "./engine/evaluate.ts";
+export type { Prediction } from "./engine/predictions.ts";
+export {
+  ConfigError,
+  DataError,
+  DeviceError,
+  DownloadError,
+  FormatError,
+  LowrankError,
+  ShapeError,
+  TrainingError,
+} from "./errors.ts";
+export { type Classification, Classifier, type ClassifierOptions } from "./infer/classifier.ts";
+export type { FinishReason, GenerateOptions, Piece } from "./infer/generation.ts";
+export {
+  type Completion,
+  LanguageModel,
+  type LanguageModelOptions,
+  type TextScore,
+} from "./infer/language-model.ts";
+export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
+export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
+export { loadAdapter } from "./io/open-adapter.ts";
+export type { Adapter, AdapterMeta, Tensors } from "./io/peft.ts";
+export type { FineTuneRun, SaveOptions } from "./run/fine-tune.ts";
+export type { TrainOptions } from "./train/options.ts";
+export {
+  type Checkpoint,
+  type EvaluationRecord,
+  RunFailed,
+  type Splits,
+  type StepRecord,
+  type TrainEvent,
+  type TrainResult,
+} from "./train/records.ts";
+export type { FineTuneArguments } from "./train/trainer.ts";

@@ -1,0 +1,76 @@
+/** classify: labels texts with a trained model. */
+
+import { type DeviceName, openDevice } from "../backend/device.ts";
+import type { WeightDtype } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import { Classifier } from "../infer/classifier.ts";
+import { downloadProgress } from "../report/download.ts";
+import { command, deviceFlag, dtypeFlag, inputLines, main, print, threadsFlag } from "./cli.ts";
+import { settle } from "./recovery.ts";
+
+const program = command(
+  "classify",
+  "Labels texts with what a run of train has learned, or with a classifier's LoRA adapter that PEFT wrote: " +
+    "texts on the command line, or the lines of the standard input.",
+  '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt\n' +
+    "  classify --adapter path/to/peft-adapter --model path/to/gpt2 'some text'",
+)
+  .argument("[text...]", "texts; without any, the lines of the standard input")
+  .option("--run <dir>", "a run directory, or its adapter/")
+  .option("--adapter <dir>", "the same, or a PEFT LoRA adapter of a classifier (SEQ_CLS)")
+  .option("--model <dir|name>", "the base model, where it is not where the run or the adapter says")
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
+  .addOption(dtypeFlag())
+  .option("--json", "print one JSON object a text: text, label, probability, probabilities");
+
+interface Flags {
+  run?: string;
+  adapter?: string;
+  model?: string;
+  device: DeviceName;
+  threads?: number;
+  dtype?: WeightDtype;
+  json?: boolean;
+}
+
+await main(async () => {
+  program.parse();
+  const { run, adapter, model, device: name, threads = 0, dtype, json } = program.opts<Flags>();
+  const directory = run ?? adapter;
+  if (directory === undefined || (run !== undefined && adapter !== undefined))
+    throw new ConfigError("it is not clear what to classify with", {
+      expected: "--run DIR or --adapter DIR",
+      found: directory === undefined ? "neither" : "both",
+    });
+  if (program.args.length === 0 && process.stdin.isTTY)
+    throw new ConfigError("nothing to classify", {
+      expected: "texts on the command line, or lines on the standard input",
+      hint: 'classify --run DIR "some text"',
+    });
+  await settle(directory);
+  const device = await openDevice(name, { threads });
+  try {
+    const classifier = await Classifier.load(directory, {
+      device,
+      onProgress: downloadProgress(process.stderr),
+      ...(model === undefined ? {} : { model }),
+      ...(dtype === undefined ? {} : { dtype }),
+    });
+    const classify = async (texts: string[]) => {
+      const results = await classifier.classify(texts);
+      results.forEach(({ label, probability, probabilities }, i) => {
+        const text = texts[i]!;
+        if (json) console.log(JSON.stringify({ text, label, probability, probabilities }));
+        // A line a text, with three fields.
+        else print([label, probability.toFixed(4), text].map((field) => field.replace(/[\t\n\r]/g, " ")).join("\t"));
+      });
+    };
+    if (program.args.length > 0) await classify(program.args);
+    else for await (const texts of inputLines()) await classify(texts);
+    classifier.destroy();
+  } finally {
+    device.destroy();
+  }
+  return 0;
+});

@@ -1,0 +1,105 @@
+/** export: hands what a run has learned to PEFT or transformers. */
+import { joinPath, withLock, writeDirectoryAtomic } from "#platform";
+import { DEVICES, type DeviceName, openDevice } from "../backend/device.ts";
+import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
+import { Classifier } from "../infer/classifier.ts";
+import { type OpenedAdapter, openAdapter } from "../io/open-adapter.ts";
+import { downloadProgress } from "../report/download.ts";
+import { readRunConfig } from "../run/directory.ts";
+import {
+  describeChange,
+  EXPORTS,
+  type ExportKind,
+  planExport,
+  replaceableExport,
+  showLoss,
+  withoutPadding,
+} from "../run/export.ts";
+import { choice, command, main, print, printNote } from "./cli.ts";
+import { settle } from "./recovery.ts";
+
+const program = command(
+  "export",
+  "Writes what a run of train has learned for other tools: a LoRA adapter that PEFT loads beside the base model, " +
+    "or one model for transformers with the adapters merged in. What the other side cannot express is refused " +
+    "with the reason and what dropping it would change; --lossy drops it.",
+  "  export --run runs/first --to peft --out exports/first-peft\n" +
+    "  export --run runs/first --to merged --out exports/first",
+)
+  .requiredOption("--run <dir>", "a run directory, or its adapter/")
+  .addOption(
+    choice("--to <form>", "peft: an adapter directory; merged: a Hugging Face model", EXPORTS).makeOptionMandatory(),
+  )
+  .requiredOption("--out <dir>", "directory to write, whole or not at all")
+  .option("--lossy", "drop what the other side cannot express")
+  .option("--force", "replace an earlier export")
+  .option("--model <dir|name>", "the base model, where it is not where the run says")
+  .addOption(choice("--device <name>", "where to measure what is dropped", DEVICES).default("auto"))
+  .allowExcessArguments(false);
+
+interface Flags {
+  run: string;
+  to: ExportKind;
+  out: string;
+  lossy?: boolean;
+  force?: boolean;
+  model?: string;
+  device: DeviceName;
+}
+
+/** Messages of the run's test set on which the effect of another pooling is measured. */
+const MEASURED = 50;
+
+/** What classifying at the text's last token does to messages from the run's test set. */
+async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Flags): Promise<string> {
+  try {
+    const { data } = await readRunConfig(flags.run);
+    const { test } = await loadDataset(data as unknown as DatasetSpec, data as DatasetOptions);
+    const texts = Array.from({ length: Math.min(MEASURED, test.size) }, (_, row) => test.text(row));
+    const device = await openDevice(flags.device);
+    try {
+      const logits: Float32Array[] = [];
+      for (const variant of [adapter, withoutPadding(adapter)]) {
+        const classifier = await Classifier.of(variant, checkpoint, device);
+        logits.push(await classifier.logits(texts));
+        classifier.destroy();
+      }
+      return describeChange(logits[0]!, logits[1]!, adapter.meta.labels.length);
+    } finally {
+      device.destroy();
+    }
+  } catch (error) {
+    if (!(error instanceof LowrankError)) throw error;
+    return `the effect could not be measured: ${error.message.split("\n")[0]}`;
+  }
+}
+
+await main(async () => {
+  program.parse();
+  const flags = program.opts<Flags>();
+  const { run, to, out, lossy = false, force = false } = flags;
+  await settle(run);
+  await settle(out);
+  await replaceableExport(out, force);
+  const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
+  try {
+    const plan = await planExport(to, opened, () => measurePooling(opened, flags));
+    const lost = plan.losses.map(showLoss);
+    if (lost.length > 0 && !lossy)
+      throw new ConfigError(`${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`, {
+        where: run,
+        found: lost.join("\n            "),
+        hint: "--lossy exports without it",
+      });
+    await withLock(out, async (check) =>
+      writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check }),
+    );
+    for (const line of lost) printNote(`dropped: ${line}`);
+    for (const note of plan.notes) printNote(`note: ${note}`);
+    print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
+  } finally {
+    await opened.checkpoint.close();
+  }
+  return 0;
+});

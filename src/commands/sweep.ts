@@ -1,0 +1,348 @@
+/** sweep: many training runs over a grid of settings, and a report of what they show. */
+
+import { parse as parseYaml } from "yaml";
+import { environment, joinPath, readBytes, withLock } from "#platform";
+import { openDevice } from "../backend/device.ts";
+import { type DeviceName, type GPT2Config, parseLayers } from "../config.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
+import { loadDataset } from "../data/datasets.ts";
+import { digestOf } from "../data/digest.ts";
+import { ConfigError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
+import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
+import { LIMITS } from "../io/limits.ts";
+import { parameterList } from "../model/trainable.ts";
+import { showBytes } from "../plan/memory.ts";
+import type { Check } from "../platform/replacing.ts";
+import { downloadProgress } from "../report/download.ts";
+import { showDuration } from "../report/duration.ts";
+import { createProgress, type Progress } from "../report/progress.ts";
+import { renderTable } from "../report/tables.ts";
+import { datasetOptions, datasetSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
+import { nearest } from "../suggest.ts";
+import {
+  type Arm,
+  checkCount,
+  describeTrial,
+  listTrials,
+  SWEEPS,
+  type SweepPreset,
+  type SweepSpec,
+  type Trial,
+} from "../sweep/grid.ts";
+import { writeReport } from "../sweep/report.ts";
+import { runTrials, type SweepEvent } from "../sweep/runner.ts";
+import { collect, locked, readResult, type TrialResult } from "../sweep/store.ts";
+import { type Estimate, estimateTrial } from "../train/estimate.ts";
+import { DEFAULTS } from "../train/options.ts";
+import { specOf } from "../train/prepare.ts";
+import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
+import { addSettings } from "./flags.ts";
+
+interface Flags extends RunSettings {
+  preset?: keyof typeof SWEEPS;
+  file?: string;
+  grid?: string[];
+  seeds: number;
+  shard?: string;
+  collect?: string[];
+  dryRun?: boolean;
+  out: string;
+  device: DeviceName;
+  threads?: number;
+}
+
+const program = command(
+  "sweep",
+  "Trains classifiers over a grid of settings and reports what the results show, and how surely. Killed anywhere, the same " +
+    "command goes on; a finished trial is not run again. Flags of train set what all trials share.",
+  "  sweep --preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv\n" +
+    "  sweep --grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run\n" +
+    "  sweep --file sweep.yaml --shard 1/4 --out shared\n" +
+    "  sweep --preset paper ... --collect shard1 shard2 --out all",
+);
+addSettings(program);
+/** What trials can share. */
+const SHARED = program.options.map((option) => option.attributeName());
+program
+  .addOption(
+    choice("--preset <name>", "a sweep: the published experiment, or one of the questions", Object.keys(SWEEPS)),
+  )
+  .option("--file <file>", "a sweep as JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }")
+  .option("--grid <key=v1,v2...>", "values of one setting; several --grid are combined", gather)
+  .option("--seeds <k>", "runs of every setting, with seeds from --seed on", number, 1)
+  .option("--shard <i/n>", "run only the i-th of n parts; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
+  .option("--collect <dirs...>", "take the finished trials of other folders in first, as shards leave them")
+  .option("--dry-run", "list the trials with what they need, and run none")
+  .option("--out <dir>", "folder of the sweep", "runs/sweep")
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
+  .allowExcessArguments(false);
+
+/** Downloads are told of on stderr. */
+const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
+
+function gather(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** "rank=4,8" as ["rank", [4, 8]]; targets and layers are lists joined by "+": "targets=q+v,all", "layers=0+5-8,all". */
+function gridEntry(text: string): [string, unknown[]] {
+  const [key, values] = text.split("=", 2);
+  if (!key || !values) throw new ConfigError("--grid makes no sense", { expected: "key=value,value", found: text });
+  const parse = (word: string): unknown => {
+    if (key === "targets") return word === "all" ? [...DEFAULTS.targets] : word.split("+");
+    if (key === "layers") return parseLayers(word.split("+"));
+    return word.trim() !== "" && Number.isFinite(Number(word)) ? Number(word) : word;
+  };
+  return [key, values.split(",").map(parse)];
+}
+
+async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
+  const given = [preset && "--preset", file && "--file", grid && "--grid"].filter(Boolean);
+  if (given.length !== 1)
+    throw new ConfigError("it is not clear what to sweep", {
+      expected: "one of --preset, --file and --grid",
+      found: given.join(", ") || "none of them",
+    });
+  if (preset) return SWEEPS[preset]!;
+  if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
+  const { base = {}, arms } = parseSpec(new TextDecoder().decode(await readBytes(file!, LIMITS.sweep)), file!);
+  const unknown = Object.keys(base).find((key) => !SHARED.includes(key));
+  if (unknown !== undefined) {
+    const near = nearest(unknown, SHARED);
+    const hint = near === undefined ? "a language model is trained by itself, with train" : `did you mean ${near}?`;
+    throw new ConfigError(`the trials of a sweep have no setting "${unknown}"`, {
+      where: file!,
+      expected: SHARED.join(", "),
+      ...(near !== undefined || unknown === "objective" ? { hint } : {}),
+    });
+  }
+  return { base, arms };
+}
+
+function parseSpec(text: string, file: string): Pick<SweepSpec, "arms"> & Partial<SweepSpec> {
+  try {
+    refuseDeep(text);
+    const { base, arms } = (parseYaml(text) ?? {}) as Partial<SweepSpec>;
+    const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+    if (!Array.isArray(arms) || !arms.every(isObject)) throw new Error("no list `arms` of objects");
+    if (base && !isObject(base)) throw new Error("`base` is no object");
+    return { arms, ...(base ? { base } : {}) };
+  } catch (error) {
+    throw new ConfigError("the sweep's file cannot be read", {
+      where: file,
+      expected: "JSON or YAML with `arms`, and `base` where trials share settings",
+      found: (error as Error).message,
+    });
+  }
+}
+
+/** The reader of YAML goes down by recursion, and takes the process with it where the stack ends in a regular expression. */
+function refuseDeep(text: string): void {
+  let depth = 0;
+  for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
+    depth += bracket === "[" || bracket === "{" ? 1 : -1;
+    if (depth > LIMITS.jsonDepth) throw new Error("lists and objects that are nested too deep");
+  }
+  // Every level of a block takes two columns, or a sign and a space.
+  if (/^[-?: \t]{256}/m.test(text)) throw new Error("lines that are indented too far");
+}
+
+/** The part of the trials that this process runs: all, or every n-th. */
+function shardOf(flag: string | undefined, trials: readonly Trial[]): { name: string; trials: readonly Trial[] } {
+  const index = environment("JOB_COMPLETION_INDEX") ?? environment("SLURM_ARRAY_TASK_ID");
+  const text = flag?.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
+  if (text === undefined) return { name: "", trials };
+  const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (!i || !n || Number(i) < 1 || Number(i) > Number(n))
+    throw new ConfigError("--shard makes no sense", {
+      expected: "i/n with i from 1 to n, or /n where the index comes from the environment",
+      found: text,
+    });
+  return { name: `${i}-of-${n}`, trials: trials.filter((_, j) => j % Number(n) === Number(i) - 1) };
+}
+
+class Printer {
+  private progress: Progress | undefined;
+  private readonly started = performance.now();
+  private done = 0;
+
+  event(event: SweepEvent): void {
+    switch (event.type) {
+      case "recovered":
+        console.error(`what an interrupted process was saving is complete now: ${nameOf(event.trial)}`);
+        break;
+      case "skip":
+        console.log(`done before: ${line(event.trial, event.result)}`);
+        break;
+      case "trial":
+        console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
+        break;
+      case "step": {
+        const { record, steps, examplesPerSecond, secondsLeft } = event;
+        if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
+        const { step, loss, accuracy } = record;
+        this.progress?.update({ step, epoch: Math.ceil(record.epoch), loss, accuracy, examplesPerSecond, secondsLeft });
+        break;
+      }
+      case "done": {
+        this.stop();
+        this.done++;
+        const each = (performance.now() - this.started) / 1000 / this.done;
+        const left = event.left > 0 ? `; ${showDuration(each * event.left)} left` : "";
+        console.log(`${line(event.trial, event.result)}${left}`);
+        break;
+      }
+      case "failed":
+        this.stop();
+        console.error(`failed: ${nameOf(event.trial)}\n${event.error.name}: ${event.error.message}`);
+    }
+  }
+
+  stop(): void {
+    this.progress?.stop();
+    this.progress = undefined;
+  }
+}
+
+const nameOf = (trial: Trial) => `${describeTrial(trial)}, seed ${trial.options.seed}`;
+
+function line(trial: Trial, { after, seconds }: TrialResult): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  return `${nameOf(trial)}: validation ${percent(after.val.accuracy)}, test ${percent(after.test.accuracy)}, ${showDuration(seconds)}`;
+}
+
+interface SweepModel {
+  config: GPT2Config;
+  fingerprint: string;
+}
+
+/** The models of a sweep by name, each read once. */
+const models = new Map<string, Promise<SweepModel>>();
+
+/** Throws what `loadModel` throws. */
+function modelOf(name: string): Promise<SweepModel> {
+  const known = models.get(name) ?? loadModel(name, DOWNLOADS).then(readModel);
+  models.set(name, known);
+  return known;
+}
+
+async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
+  try {
+    return { config: model.config, fingerprint: await fingerprint(model) };
+  } finally {
+    await model.close();
+  }
+}
+
+/** Throws ConfigError, before anything runs, where a trial's settings do not fit its model. */
+async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promise<void> {
+  for (const name of new Set(trials.map((trial) => trial.model))) {
+    const model = await modelOf(name);
+    for (const { options } of trials.filter((trial) => trial.model === name))
+      parameterList(specOf(model, data, options));
+  }
+}
+
+/** Trials with what they learn, need and take, the time measured on a few steps of each shape. */
+async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
+  const backend = await openDevice(flags.device, { threads: flags.threads });
+  try {
+    const rows: (Estimate & { trial: Trial })[] = [];
+    const known = new Map<string, Estimate>();
+    for (const trial of trials) {
+      const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
+      const key = JSON.stringify([trial.model, shape]);
+      let estimate = known.get(key);
+      if (!estimate) {
+        const model = await loadModel(trial.model, DOWNLOADS);
+        const options = { device: backend, model, data, ...trial.options };
+        estimate = await estimateTrial(options).finally(() => model.close());
+        known.set(key, estimate);
+      }
+      rows.push({ trial, ...estimate });
+    }
+    console.log(
+      renderTable<(typeof rows)[number]>(
+        [
+          { header: "trial", value: ({ trial }) => nameOf(trial) },
+          { header: "learns", value: ({ trainable }) => trainable },
+          { header: "memory", value: ({ bytes }) => showBytes(bytes) },
+          { header: "time, about", value: ({ seconds }) => showDuration(seconds) },
+        ],
+        rows,
+      ),
+    );
+    const total = rows.reduce((sum, { seconds }) => sum + seconds, 0);
+    console.log(`${rows.length} trials, about ${showDuration(total)} of training steps on ${backend.info.name}`);
+  } finally {
+    backend.destroy();
+  }
+}
+
+await main(async () => {
+  program.parse();
+  const flags = program.opts<Flags>();
+  const { base, arms } = await sweepSpec(flags);
+  checkCount(Array.isArray(arms) ? arms : [], flags.seeds);
+  // Flags over the sweep's base over the quickstart's model and data.
+  const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
+  const spec = datasetSpec(settings);
+  const { config } = await modelOf(settings.model!);
+  const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
+  const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config) : arms };
+  const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
+  // Data and models by their contents: a file that was moved is the same, one that was changed another.
+  const digest = await digestOf(data);
+  const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });
+  const all = await listTrials(sweep, flags.seeds, identify);
+  const { name: shard, trials } = shardOf(flags.shard, all);
+  await checkModels(trials, data);
+  if (flags.dryRun) {
+    await dryRun(trials, data, flags);
+    return 0;
+  }
+  const { out } = flags;
+  return locked(out, shard, async (check) => {
+    if (flags.collect) console.log(`${await collect(out, flags.collect, check)} trials collected`);
+    const failed = await runAll(flags, trials, data, check);
+    if (failed === null) return 130;
+    const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
+    if (results.length > 0) {
+      // Shards that share the folder write it as well.
+      await withLock(joinPath(out, "report"), () => writeReport(out, results, data));
+      print(`${results.length} of ${all.length} trials are in ${joinPath(out, "report.html")}`);
+    }
+    return failed > 0 ? 1 : 0;
+  });
+}, "files");
+
+/** Runs the trials; the number of failed ones, or null where the sweep was interrupted. */
+async function runAll(
+  flags: Flags,
+  trials: readonly Trial[],
+  data: LoadedDataset,
+  check: Check,
+): Promise<number | null> {
+  const device = await openDevice(flags.device, { threads: flags.threads });
+  const printer = new Printer();
+  const interruption = new Interruption(
+    "stopping after a checkpoint; again to stop at once. The same command goes on.",
+  );
+  const { signal } = interruption;
+  const onEvent = (event: SweepEvent) => {
+    // Between two trials there is nothing to save.
+    if (event.type === "step") interruption.begin();
+    else interruption.end();
+    printer.event(event);
+  };
+  try {
+    const failed = await runTrials({ out: flags.out, trials, device, data, signal, check, onEvent });
+    return signal.aborted ? null : failed;
+  } finally {
+    interruption.end();
+    printer.stop();
+    device.destroy();
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * A model on a device, one batch at a time: contents of parameters in and out, forward passes, training steps. It knows
+ * no data set and no schedule; the trainer and the classifier stand on it.
+ */
+import { type Backend, isDropped, type Session } from "../backend/backend.ts";
+import { ShapeError } from "../errors.ts";
+import { type Batch, type Capacity, packBatch } from "../model/batch.ts";
+import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
+import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import type { SegmentName } from "../plan/plan.ts";
+import type { Piece } from "../tensor.ts";
+import { Weights } from "./weights.ts";
+
+export interface EngineOptions {
+  spec: ModelSpec;
+  capacity: Capacity;
+  /** AdamW's settings; null for a model that only classifies. */
+  optimizer: AdamWConfig | null;
+  /** Half of the model alone, as in PlanOptions. */
+  part?: "trunk" | "top";
+  lent?: NonNullable<PlanOptions["lent"]>;
+  keepActivations?: boolean;
+  /** Cuts tensors into smaller pieces than the device asks for. For tests. */
+  maxBinding?: number;
+}
+
+/** What one batch gave. */
+export interface BatchResult {
+  /** Mean loss over the rows that count, times their share of the step where a step has several batches. */
+  loss: number;
+  /** Rows whose target has the largest logit. */
+  correct: number;
+  /** Global norm of the gradients before clipping; 0 where the batch did not end a step. */
+  norm: number;
+  /** Whether loss and gradients were finite, in this step and before. Only told by a batch that ended a step. */
+  finite: boolean;
+}
+
+const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
+
+/** What the losses of the rows that count are multiplied with; where none counts, the loss is 0 and not 0 / 0. */
+const meanOf = (counted: number) => 1 / Math.max(1, counted);
+
+export class Engine extends Weights<ModelPlan> {
+  private readonly staging: Uint32Array;
+  private slot = 0;
+  /** AdamW steps taken. */
+  steps = 0;
+
+  private constructor(
+    plan: ModelPlan,
+    session: Session,
+    private readonly optimizer: AdamWConfig | null,
+  ) {
+    super(plan, session);
+    this.staging = new Uint32Array(plan.batch.root.size);
+  }
+
+  /** The plan that `create` would prepare, to look at before anything is allocated. */
+  static plan(backend: Backend, options: EngineOptions): ModelPlan {
+    return buildPlan({ ...options, maxBinding: Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding) });
+  }
+
+  /**
+   * Builds the plan and prepares it. Every parameter is zero until it is written, but for the frozen ones that it has in
+   * common with `lender`.
+   */
+  static async create(backend: Backend, options: EngineOptions, lender?: Engine): Promise<Engine> {
+    const plan = Engine.plan(backend, lender ? { ...options, lent: lender.frozen } : options);
+    return new Engine(plan, await backend.prepare(plan, lender?.session), options.optimizer);
+  }
+
+  /**
+   * Runs `work`, which uses the engine. Once the signal aborts, what the device has to do is dropped, and where `work` fails by
+   * that this rejects with the signal's reason.
+   */
+  async until<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const drop = () => this.session.drop(true);
+    signal?.addEventListener("abort", drop);
+    try {
+      signal?.throwIfAborted();
+      return await work();
+    } catch (error) {
+      if (isDropped(error)) signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", drop);
+    }
+  }
+
+  /** Waits until the device has dropped what it could; afterwards it takes work again. */
+  async settle(): Promise<void> {
+    await this.session.flush();
+    this.session.drop(false);
+  }
+
+  /** Names of the parameters that learn, in the model's order. */
+  get learning(): string[] {
+    return [...this.plan.parameters.all.values()].filter(({ grad }) => grad).map(({ name }) => name);
+  }
+
+  /** The gradient that the last backward pass left, before clipping. */
+  readGradient(name: string): Promise<Float32Array> {
+    const { grad } = this.parameter(name);
+    if (!grad) throw new ShapeError(`${name} is frozen and has no gradient`);
+    return this.readPieces(grad);
+  }
+
+  /** AdamW's moments m and v of a parameter that learns, each in the parameter's shape. */
+  async readMoments(name: string): Promise<{ m: Float32Array; v: Float32Array }> {
+    const [m, v] = await Promise.all([
+      this.readPieces(this.moments(name, "m")),
+      this.readPieces(this.moments(name, "v")),
+    ]);
+    return { m, v };
+  }
+
+  /** Puts moments back, as `readMoments` gave them. */
+  writeMoments(name: string, { m, v }: { m: Float32Array; v: Float32Array }): void {
+    for (const [key, data] of [
+      ["m", m],
+      ["v", v],
+    ] as const) {
+      let at = 0;
+      for (const { tensor } of this.moments(name, key)) {
+        this.session.write(tensor, data.subarray(at, at + tensor.size));
+        at += tensor.size;
+      }
+    }
+  }
+
+  /** One forward pass with the mean loss; what it submits is read by `result` and `logits`. Returns the batch's slot. */
+  forward(batch: Batch): number {
+    return this.submit(["forward"], batch, null);
+  }
+
+  /** What the trunk of a model makes of a batch: [N, C] or [B, C], as its plan's cut says. */
+  async trunk(batch: Batch): Promise<Float32Array> {
+    const { tensor, rows } = this.plan.cut!;
+    this.forward(batch);
+    return this.session.read(tensor, 0, rowsOf(batch)[rows] * tensor.shape[1]!);
+  }
+
+  /** Forward and backward without an update, for tests and for naming the tensor that went wrong. */
+  gradients(batch: Batch): number {
+    return this.submit(["zero", "forward", "backward"], batch, null);
+  }
+
+  /**
+   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows that count.
+   * Returns the slots of the batches; that of the last one has the norm.
+   */
+  step(batches: readonly Batch[], lr: number): number[] {
+    const optimizer = this.optimizer;
+    if (!optimizer) throw new ShapeError("this plan only goes forward");
+    const update = adamwStepValues(optimizer, lr, this.steps + 1);
+    const counted = batches.reduce((sum, { targets }) => sum + targets.filter((t) => t >= 0).length, 0);
+    const slots = batches.map((batch, i) => {
+      const segments: SegmentName[] = ["forward", "backward"];
+      if (i === 0) segments.unshift("zero");
+      if (i === batches.length - 1) segments.push("update");
+      return this.submit(segments, batch, { ...update, loss_scale: meanOf(counted) });
+    });
+    this.steps++;
+    return slots;
+  }
+
+  /** What a slot's batch gave. At most SLOTS batches may be submitted between a batch and its result. */
+  async result(slot: number): Promise<BatchResult> {
+    const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, slot * 4, 4);
+    return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
+  }
+
+  /** Logits [rows, classes] of the last forward pass, of a model whose logits are in one piece. */
+  async logits(rows: number): Promise<Float32Array> {
+    const [piece, ...more] = this.plan.logits;
+    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are not kept: they come in pieces");
+    return this.session.read(piece.tensor, 0, rows * piece.tensor.shape[1]!);
+  }
+
+  /** Lets updates go on after loss or gradients were not finite. */
+  resume(): void {
+    if (this.plan.stopped) this.session.write(this.plan.stopped, new Uint32Array(1));
+  }
+
+  private submit(
+    segments: readonly SegmentName[],
+    batch: Batch,
+    update: Pick<StepValues, "loss_scale" | "decay" | "step_size" | "correction2"> | null,
+  ): number {
+    const { batch: inputs, capacity, spec, cut } = this.plan;
+    const { counted, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
+    this.session.write(inputs.root, this.staging);
+    if (cut?.tensor.role === "input") {
+      const { trunk = new Float32Array() } = batch;
+      const size = values[cut.rows] * cut.tensor.shape[1]!;
+      if (trunk.length !== size)
+        throw new ShapeError("the batch lacks what the trunk made of it", {
+          expected: `${size} elements for ${cut.tensor.name}`,
+          found: `${trunk.length}`,
+        });
+      this.session.write(cut.tensor, trunk);
+    }
+    this.slot = (this.slot + 1) % SLOTS;
+    this.session.run(segments, { ...NO_VALUES, ...values, loss_scale: meanOf(counted), ...update, slot: this.slot });
+    return this.slot;
+  }
+
+  /** Moments lie in their pages where the gradient lies in its own. */
+  private moments(name: string, key: "m" | "v"): Piece[] {
+    const { grad } = this.parameter(name);
+    if (!grad) throw new ShapeError(`${name} is frozen and has no moments`);
+    return grad.map(({ tensor, first }) => {
+      const page = this.plan.parameters.pages.find((candidate) => candidate.grad === tensor.root)!;
+      return { tensor: page[key].view(`${key} ${name}`, tensor.shape, tensor.offset), first };
+    });
+  }
+}

@@ -1,0 +1,76 @@
+/** Measuring a model on a data set. */
+
+import type { Pooling } from "../config.ts";
+import type { BlockBatch, Blocks } from "../data/blocks.ts";
+import type { Dataset, DatasetBatch } from "../data/dataset.ts";
+import { type Examples, evaluationBatches } from "../data/loader.ts";
+import { countedRows, modelBatch } from "./batches.ts";
+import type { Engine } from "./engine.ts";
+import type { Trunk } from "./frozen-prefix.ts";
+import { type Prediction, predictions } from "./predictions.ts";
+
+export interface Evaluation {
+  /** Messages, or tokens that a language model predicts. */
+  rows: number;
+  /** Mean cross-entropy, nats. */
+  loss: number;
+  /** Share of rows whose class, or whose token, has the largest logit. */
+  accuracy: number;
+  /** Of a language model: exp(loss). */
+  perplexity?: number;
+  /**
+   * Of a language model: the loss of all tokens, in bits, over the UTF-8 bytes of their text. <|endoftext|> is predicted, and
+   * has no bytes.
+   */
+  bitsPerByte?: number;
+}
+
+/** Batches in flight at a time: enough to keep a device busy, few enough for the slots of their results. */
+export const IN_FLIGHT = 4;
+
+/**
+ * Loss and accuracy over the first `rows` examples (default: all), and a classifier's predictions where asked for. Rejects with
+ * the signal's reason once it aborts.
+ */
+export async function evaluate(
+  engine: Engine,
+  set: Dataset | Blocks,
+  options: {
+    pooling: Pooling;
+    trunk?: Trunk | undefined;
+    rows?: number;
+    keep?: (predictions: Prediction[]) => void;
+    signal?: AbortSignal | undefined;
+  },
+): Promise<Evaluation> {
+  const { pooling, trunk, keep, signal } = options;
+  const { num_labels: classes, objective } = engine.plan.spec.task;
+  let loss = 0;
+  let correct = 0;
+  let rows = 0;
+  let bytes = 0;
+  const take = async (slot: number, count: number, first: number) => {
+    const [result, logits] = await Promise.all([engine.result(slot), keep && engine.logits(count)]);
+    loss += result.loss * count;
+    correct += result.correct;
+    if (logits) keep!(predictions(logits, classes, first));
+  };
+  const flying: Promise<void>[] = [];
+  const examples: Examples<DatasetBatch | BlockBatch> = set;
+  for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
+    signal?.throwIfAborted();
+    const batch = modelBatch(packed, pooling, trunk?.of(set, packed.positions));
+    const count = countedRows(batch);
+    const taken = take(engine.forward(batch), count, rows);
+    // A rejection is taken up where the batch is awaited, maybe some batches later.
+    taken.catch(() => {});
+    flying.push(taken);
+    rows += count;
+    if ("bytes" in packed) bytes += packed.bytes;
+    if (flying.length >= IN_FLIGHT) await flying.shift();
+  }
+  await Promise.all(flying);
+  const measured = { rows, loss: loss / rows, accuracy: correct / rows };
+  if (objective === "classification") return measured;
+  return { ...measured, perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes };
+}

@@ -1,0 +1,103 @@
+/**
+ * What the frozen lower part of a model makes of every example. Without dropout it is the same in every epoch, so it is made
+ * once and kept in the host's memory, and training and evaluation go on from there. A row's values do not depend on the
+ * batch that it is in, so a run that keeps them has the bits of one that does not.
+ */
+import { availableMemory } from "#platform";
+import type { Backend } from "../backend/backend.ts";
+import type { BlockBatch, Blocks } from "../data/blocks.ts";
+import type { Dataset, DatasetBatch } from "../data/dataset.ts";
+import { type Examples, evaluationBatches } from "../data/loader.ts";
+import type { TrainingData } from "../data/texts.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { frozenBlocks } from "../model/trainable.ts";
+import { modelBatch } from "./batches.ts";
+import { Engine, type EngineOptions } from "./engine.ts";
+import { loadBase } from "./state.ts";
+
+type Sets = Pick<TrainingData, "train" | "val" | "test">;
+type ExampleSet = Dataset | Blocks;
+
+const setsOf = ({ train, val, test }: Sets): ExampleSet[] => [train, val, test];
+
+/** The most that is kept unless more is asked for: a quarter of the memory that is free, and not above 1 GB. */
+function defaultBudget(): number {
+  return Math.min(1e9, (availableMemory() ?? Infinity) / 4);
+}
+
+/**
+ * Bytes of what the frozen blocks make of all examples: a row of n_embd an example where only the head learns, a row a token
+ * otherwise. 0 where no block is frozen, or where it would be more than `budget`: such a model is trained as a whole.
+ */
+export function trunkBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
+  const frozen = frozenBlocks(spec);
+  const { n_layer, n_embd } = spec.config;
+  const rowsOf = (set: ExampleSet) =>
+    frozen === n_layer ? set.size : set.padTo * set.size || set.lengths.reduce((a, b) => a + b, 0);
+  const bytes = setsOf(data).reduce((sum, set) => sum + rowsOf(set) * n_embd * 4, 0);
+  return frozen > 0 && bytes <= budget ? bytes : 0;
+}
+
+export class Trunk {
+  private constructor(
+    /** By data set and position: [tokens, C] or [1, C]. */
+    private readonly kept: ReadonlyMap<ExampleSet, readonly Float32Array[]>,
+    /** How long it took, without loading the model. */
+    readonly seconds: number,
+  ) {}
+
+  /** Runs the frozen part once over all examples and frees it. Rejects with the signal's reason once it aborts. */
+  static async make(
+    device: Backend,
+    model: GPT2Checkpoint,
+    data: Sets,
+    { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
+    signal?: AbortSignal,
+  ): Promise<Trunk> {
+    const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "trunk" });
+    try {
+      return await engine.until(signal, async () => {
+        await loadBase(engine, model, { signal });
+        const start = performance.now();
+        const kept = new Map<ExampleSet, Float32Array[]>();
+        for (const set of setsOf(data)) kept.set(set, await examples(engine, set, signal));
+        return new Trunk(kept, (performance.now() - start) / 1000);
+      });
+    } finally {
+      engine.destroy();
+    }
+  }
+
+  /** The examples at these positions, one behind the other: what the top of the model begins with. */
+  of(dataset: ExampleSet, positions: Uint32Array): Float32Array {
+    const examples = this.kept.get(dataset)!;
+    const whole = new Float32Array(positions.reduce((sum, i) => sum + examples[i]!.length, 0));
+    let at = 0;
+    for (const i of positions) {
+      whole.set(examples[i]!, at);
+      at += examples[i]!.length;
+    }
+    return whole;
+  }
+}
+
+/** One array an example, as views of what the batches gave. */
+async function examples(
+  engine: Engine,
+  dataset: Examples<DatasetBatch | BlockBatch>,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array[]> {
+  const { cut, capacity, spec } = engine.plan;
+  const { tensor, rows } = cut!;
+  const all: Float32Array[] = [];
+  for (const packed of evaluationBatches(dataset, capacity)) {
+    signal?.throwIfAborted();
+    const values = await engine.trunk(modelBatch(packed, spec.task.pooling));
+    const bounds = rows === "tokens" ? packed.starts : Uint32Array.from(packed.starts.keys());
+    const width = tensor.shape[1]!;
+    for (let b = 0; b < packed.starts.length - 1; b++)
+      all.push(values.subarray(bounds[b]! * width, bounds[b + 1]! * width));
+  }
+  return all;
+}

@@ -1,0 +1,215 @@
+/** A trained model that labels texts. */
+import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { GPT2Config, Pooling, WeightDtype } from "../config.ts";
+import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
+import { Adapters } from "../engine/adapters.ts";
+import { Engine } from "../engine/engine.ts";
+import { predictions } from "../engine/predictions.ts";
+import { initialize, writeTrained } from "../engine/state.ts";
+import { ConfigError } from "../errors.ts";
+import { dtypeOn } from "../io/adapter-meta.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { openAdapter } from "../io/open-adapter.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
+import type { Batch } from "../model/batch.ts";
+import { WithAdapters } from "./with-adapters.ts";
+
+export interface Classification {
+  label: string;
+  /** Probability of the label. */
+  probability: number;
+  /** Probability of every label. */
+  probabilities: Record<string, number>;
+}
+
+/** Texts that go to the device at a time. */
+const SEQUENCES = 16;
+
+/** `onProgress` hears of the base model's download, where it must be fetched. */
+export interface ClassifierOptions extends DownloadOptions {
+  device: Backend;
+  /** The base model, in place of the one that is named. */
+  model?: string;
+  /** What its frozen matrices are kept in; default: as in training. Of mode all nothing is frozen, and f16 is refused. */
+  dtype?: WeightDtype;
+}
+
+const OPTIONS = {
+  ...DOWNLOAD_OPTIONS,
+  device: "device",
+  model: "text?",
+  dtype: "text?",
+} as const satisfies Record<keyof ClassifierOptions, Kind>;
+
+export class Classifier extends WithAdapters<Engine> {
+  /** Calls that are labelling texts, and whether adapters are being swapped: never both. */
+  private working = 0;
+  private swapping = false;
+
+  /** Of the active adapter. */
+  get meta(): AdapterMeta {
+    return this.onDevice.meta;
+  }
+
+  /** Names of the classes. */
+  get labels(): readonly string[] {
+    return this.meta.labels;
+  }
+
+  /**
+   * Loads what `fineTune` saved: a run directory, or its adapter/ directory; or a classifier's adapter that PEFT wrote. The
+   * base model is the one that it names; `model` overrides it. Throws ConfigError where there is no adapter or no model,
+   * FormatError where a file is damaged.
+   */
+  static async load(directory: string, options: ClassifierOptions): Promise<Classifier> {
+    checkArguments({ directory }, { directory: "text" });
+    checkOptions("options", options, OPTIONS);
+    const { device, model, dtype, ...downloads } = options;
+    const { adapter, checkpoint } = await openAdapter(directory, model, downloads);
+    try {
+      return await Classifier.of(adapter, checkpoint, device, dtype);
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** A classifier from an adapter that has been read, and its base model. */
+  static async of(
+    adapter: Adapter,
+    checkpoint: GPT2Checkpoint,
+    device: Backend,
+    dtype?: WeightDtype,
+  ): Promise<Classifier> {
+    const kinds = { adapter: "adapter", checkpoint: "model", device: "device", dtype: "text?" } as const;
+    checkArguments({ adapter, checkpoint, device, dtype }, kinds);
+    const { config } = checkpoint;
+    const allocate = async ({ meta }: Adapter, lender?: Engine) => {
+      const { task, mode, lora } = meta;
+      if (task.objective !== "classification")
+        throw new ConfigError("a language model labels nothing", {
+          expected: "an adapter of a classifier (SEQ_CLS)",
+          hint: "it writes texts: use generate",
+        });
+      const weights = dtypeOn(meta, dtype, adapter.meta);
+      const spec = { config, task, mode, lora, train_head: true, dtype: weights } as const;
+      const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
+      return Engine.create(device, { spec, capacity, optimizer: null }, lender);
+    };
+    return new Classifier(await Adapters.load(checkpoint, adapter, allocate), await Tokenizer.load());
+  }
+
+  /** What training begins with: the base model with a head of chance. */
+  static async untrained(
+    meta: AdapterMeta,
+    seed: number,
+    checkpoint: GPT2Checkpoint,
+    device: Backend,
+  ): Promise<Classifier> {
+    checkArguments({ meta, seed, checkpoint }, { meta: "meta", seed: "number", checkpoint: "model" });
+    const classifier = await Classifier.of({ meta, tensors: new Map() }, checkpoint, device);
+    initialize(classifier.engine, seed);
+    return classifier;
+  }
+
+  /** Labels a text, or several in their order: one label each. Texts longer than the context are cut, as in training. */
+  async classify(texts: string | readonly string[]): Promise<Classification[]> {
+    const { labels } = this.meta;
+    return predictions(await this.logits(texts), labels.length).map(({ label, probability, probabilities }) => ({
+      label: labels[label]!,
+      probability,
+      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
+    }));
+  }
+
+  /** Logits [texts, labels]: what the probabilities come from. Throws ConfigError while adapters are swapped. */
+  async logits(texts: string | readonly string[]): Promise<Float32Array> {
+    checkArguments({ texts }, { texts: "text or texts" });
+    if (this.swapping)
+      throw new ConfigError("the classifier's adapters are being swapped", { hint: "wait for that first" });
+    this.working++;
+    try {
+      return await this.logitsOf([texts].flat());
+    } finally {
+      this.working--;
+    }
+  }
+
+  /** Puts other trained tensors in place: those of a later step of the same run. */
+  update(tensors: Tensors): void {
+    checkArguments({ tensors }, { tensors: "tensors" });
+    writeTrained(this.engine, tensors);
+  }
+
+  private get engine(): Engine {
+    return this.onDevice.engine;
+  }
+
+  /** Swaps adapters while nothing is labelled. */
+  protected async alone(work: () => Promise<void>): Promise<void> {
+    if (this.working > 0 || this.swapping)
+      throw new ConfigError("the classifier is at work", {
+        hint: "wait for what it labels before adapters are swapped",
+      });
+    this.swapping = true;
+    try {
+      await work();
+    } finally {
+      this.swapping = false;
+    }
+  }
+
+  private async logitsOf(texts: readonly string[]): Promise<Float32Array> {
+    const { padTo, longest } = lengthsOf(this.meta, this.engine.plan.spec.config);
+    const results = new Float32Array(texts.length * this.meta.labels.length);
+    const { capacity } = this.engine.plan;
+    let rows: Uint32Array[] = [];
+    let tokens = 0;
+    let at = 0;
+    const flush = async () => {
+      if (rows.length === 0) return;
+      const slot = this.engine.forward(packRows(rows, padTo, this.meta.task.pooling));
+      const logits = await this.engine.logits(rows.length);
+      await this.engine.result(slot);
+      results.set(logits, at);
+      at += logits.length;
+      rows = [];
+      tokens = 0;
+    };
+    for (const text of texts) {
+      const ids = this.tokenizer.encode(text).subarray(0, padTo || longest);
+      const row = ids.length > 0 ? ids : Uint32Array.of(END_OF_TEXT_ID);
+      const width = padTo || row.length;
+      if (rows.length === capacity.sequences || tokens + width > capacity.tokens) await flush();
+      rows.push(row);
+      tokens += width;
+    }
+    await flush();
+    return results;
+  }
+}
+
+/** Tokens to which every text is padded (0: none), and the longest text. */
+function lengthsOf({ settings }: AdapterMeta, { n_positions }: GPT2Config): { padTo: number; longest: number } {
+  const { maxLength = n_positions, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
+  return { padTo, longest: Math.min(maxLength, n_positions) };
+}
+
+/** Token rows as a packed batch; `padTo` > 0 fills them up with <|endoftext|>. */
+function packRows(rows: Uint32Array[], padTo: number, pooling: Pooling): Batch {
+  const starts = new Uint32Array(rows.length + 1);
+  rows.forEach((row, b) => {
+    starts[b + 1] = starts[b]! + (padTo || row.length);
+  });
+  const ids = new Uint32Array(starts[rows.length]!).fill(END_OF_TEXT_ID);
+  rows.forEach((row, b) => {
+    ids.set(row, starts[b]!);
+  });
+  return {
+    ids,
+    starts,
+    rows: Uint32Array.from(rows, (row, b) => (pooling === "last" ? starts[b + 1]! : starts[b]! + row.length) - 1),
+    targets: new Int32Array(rows.length),
+  };
+}

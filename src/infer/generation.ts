@@ -1,0 +1,192 @@
+/** Writing text: prompts take turns in the slots of a decoder, a token each a round. */
+
+import { checkOptions, type Kind } from "../arguments.ts";
+import { type DecodeStream, END_OF_TEXT_ID, type Tokenizer } from "../data/tokenizer.ts";
+import type { Decoder, Stretch } from "../engine/decoder.ts";
+import { ConfigError } from "../errors.ts";
+import { checkNumber } from "../number-range.ts";
+import { Rng } from "../rng.ts";
+import { checkSampling, GREEDY, Sampler, type SamplingOptions } from "./sampling.ts";
+import { StopStrings } from "./stop-strings.ts";
+
+export interface GenerateOptions extends Partial<SamplingOptions> {
+  /** The most tokens that are written behind each prompt; default 50. */
+  maxNewTokens?: number;
+  /** A text ends before the first of these that appears in it. */
+  stop?: string | readonly string[];
+  /** Of the draws; default 1. Prompt i draws by the seed and i, whoever else is written at the same time. */
+  seed?: number;
+  /** Ends the writing with its reason as the error. */
+  signal?: AbortSignal;
+}
+
+/** Why a text ends: <|endoftext|>, a stop string, or `maxNewTokens`. */
+export type FinishReason = "end" | "stop" | "length";
+
+/** What was written behind one prompt since its last piece. Never a part of a character. */
+export interface Piece {
+  /** Which prompt, from 0. */
+  prompt: number;
+  text: string;
+  /** The tokens that were chosen, with one that ended the text: more or fewer than `text` shows, as some is held back. */
+  ids: number[];
+  /** In the last piece of a prompt. */
+  finish?: FinishReason;
+  /** Where the context overflowed: how many of the oldest tokens are forgotten by now. */
+  forgotten?: number;
+}
+
+const MAX_NEW_TOKENS = 50;
+
+const OPTIONS = {
+  temperature: "number?",
+  topK: "number?",
+  topP: "number?",
+  repetitionPenalty: "number?",
+  maxNewTokens: "number?",
+  stop: "text or texts?",
+  seed: "number?",
+  signal: "signal?",
+} as const satisfies Record<keyof GenerateOptions, Kind>;
+
+interface Settings {
+  sampling: SamplingOptions;
+  maxNewTokens: number;
+  stop: readonly string[];
+  seed: number;
+}
+
+function settingsOf(options: GenerateOptions): Settings {
+  checkOptions("options", options, OPTIONS);
+  const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, signal: _, ...rest } = options;
+  const set = Object.entries(rest).filter(([, value]) => value !== undefined);
+  const sampling = { ...GREEDY, ...Object.fromEntries(set) };
+  checkSampling(sampling);
+  checkNumber("maxNewTokens", maxNewTokens, { min: 1, whole: true });
+  checkNumber("seed", seed, { min: 0, whole: true });
+  const strings = typeof stop === "string" ? [stop] : stop;
+  if (strings.includes("")) throw new ConfigError("a stop string is empty", { expected: "one character or more" });
+  return { sampling, maxNewTokens, stop: strings, seed };
+}
+
+/**
+ * Writes behind prompts and yields pieces as they come. A prompt takes a slot when one is free, so that there may be more of
+ * them than slots. Throws ConfigError for options that make no sense.
+ */
+export async function* generate(
+  decoder: Decoder,
+  tokenizer: Tokenizer,
+  prompts: readonly string[],
+  options: GenerateOptions = {},
+): AsyncGenerator<Piece, void, void> {
+  const settings = settingsOf(options);
+  const { capacity, spec } = decoder.plan;
+  const { vocab_size, n_positions } = spec.config;
+  const waiting = prompts.map(
+    (text, prompt) => new Writer(prompt, tokenizer.encode(text), tokenizer, n_positions, settings),
+  );
+  const slots: (Writer | undefined)[] = new Array(capacity.sequences).fill(undefined);
+  for (;;) {
+    for (let slot = 0; slot < slots.length; slot++) slots[slot] ??= waiting.shift();
+    const writers = [...slots.entries()].filter((entry): entry is [number, Writer] => entry[1] !== undefined);
+    if (writers.length === 0) return;
+    const [fresh, going] = [true, false].map((isFresh) => writers.filter(([, writer]) => writer.isFresh === isFresh));
+    for (const group of [fresh!, going!]) {
+      if (group.length === 0) continue;
+      options.signal?.throwIfAborted();
+      const stretches = group.map(([slot, writer]) => writer.stretch(slot));
+      const logits = await (group === fresh ? decoder.prefill(stretches) : decoder.decode(stretches));
+      for (const [i, [slot, writer]] of group.entries()) {
+        // Ids beyond the tokenizer's, where a table was padded, have no text.
+        const row = logits.subarray(i * vocab_size, i * vocab_size + Math.min(vocab_size, tokenizer.vocabSize));
+        const piece = writer.take(row);
+        if (piece?.finish !== undefined) slots[slot] = undefined;
+        if (piece) yield piece;
+      }
+    }
+  }
+}
+
+/** One prompt and what has been written behind it. */
+class Writer {
+  private readonly tokens: number[];
+  private readonly seen: Set<number>;
+  private readonly sampler: Sampler;
+  private readonly decoded: DecodeStream;
+  private readonly stops: StopStrings;
+  /** Tokens that the cache holds, and those that it takes in next. */
+  private position = 0;
+  private pending: number[] = [];
+  private forgotten = 0;
+  private count = 0;
+  /** What no piece has told yet. */
+  private unsaid: Pick<Piece, "ids" | "forgotten"> = { ids: [] };
+
+  constructor(
+    private readonly prompt: number,
+    ids: Uint32Array,
+    tokenizer: Tokenizer,
+    private readonly context: number,
+    private readonly settings: Settings,
+  ) {
+    // A text without a beginning begins as a document does.
+    this.tokens = ids.length > 0 ? [...ids] : [END_OF_TEXT_ID];
+    this.seen = new Set(this.tokens);
+    this.sampler = new Sampler(settings.sampling, new Rng(settings.seed ^ Math.imul(prompt, 0x85ebca6b)));
+    this.decoded = tokenizer.decodeStream();
+    this.stops = new StopStrings(settings.stop);
+    this.restart(context);
+  }
+
+  /** Whether nothing of it is in the cache. */
+  get isFresh(): boolean {
+    return this.position === 0;
+  }
+
+  /** What goes into the cache next. */
+  stretch(slot: number): Stretch {
+    const stretch = { slot, position: this.position, ids: this.pending };
+    this.position += this.pending.length;
+    return stretch;
+  }
+
+  /** Chooses the next token by its logits; returns what can be told, if anything. */
+  take(logits: Float32Array): Piece | null {
+    const id = this.sampler.pick(logits, this.seen);
+    this.tokens.push(id);
+    this.seen.add(id);
+    this.unsaid.ids.push(id);
+    this.count++;
+    let text = id === END_OF_TEXT_ID ? "" : this.stops.push(this.decoded.push(id));
+    const finish = this.finishOf(id);
+    if (finish === "end" || finish === "length") text += this.stops.push(this.decoded.end()) + this.stops.end();
+    else if (finish === undefined) this.advance(id);
+    if (text === "" && finish === undefined && this.unsaid.forgotten === undefined) return null;
+    const piece: Piece = { prompt: this.prompt, text, ...this.unsaid, ...(finish === undefined ? {} : { finish }) };
+    this.unsaid = { ids: [] };
+    return piece;
+  }
+
+  private finishOf(id: number): FinishReason | undefined {
+    if (id === END_OF_TEXT_ID) return "end";
+    if (this.stops.stopped) return "stop";
+    return this.count === this.settings.maxNewTokens ? "length" : undefined;
+  }
+
+  private advance(id: number): void {
+    if (this.position < this.context) this.pending = [id];
+    // The context is full. Positions are absolute: all that stays is taken in again, so half of it, not one token less.
+    else this.restart(Math.max(1, this.context >> 1));
+  }
+
+  /** Goes on from the last `keep` tokens, with an empty cache. */
+  private restart(keep: number): void {
+    this.position = 0;
+    this.pending = this.tokens.slice(-keep);
+    const forgotten = this.tokens.length - this.pending.length;
+    if (forgotten > this.forgotten) {
+      this.forgotten = forgotten;
+      this.unsaid.forgotten = forgotten;
+    }
+  }
+}

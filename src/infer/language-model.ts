@@ -1,0 +1,267 @@
+/** A language model as it is used: GPT-2, or what was trained from it with `objective` lm. It writes, and it scores. */
+import { exists, joinPath } from "#platform";
+import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { GPT2Config, WeightDtype } from "../config.ts";
+import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
+import { Adapters, NO_ADAPTERS } from "../engine/adapters.ts";
+import { Decoder } from "../engine/decoder.ts";
+import { ConfigError, DataError } from "../errors.ts";
+import { dtypeOn } from "../io/adapter-meta.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
+import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
+import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
+import type { Adapter, AdapterMeta } from "../io/peft.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { checkNumber } from "../number-range.ts";
+import { type FinishReason, type GenerateOptions, generate, type Piece } from "./generation.ts";
+import { WithAdapters } from "./with-adapters.ts";
+
+/** `onProgress` hears of the base model's download, where it must be fetched. */
+export interface LanguageModelOptions extends DownloadOptions {
+  device: Backend;
+  /** Directory of an adapter on the model: of a run, or one that PEFT wrote (CAUSAL_LM). */
+  adapter?: string;
+  /** The base model, in place of the one that a run or an adapter names. */
+  model?: string | undefined;
+  /** Texts that are written at the same time; default: as many as 256 MB of keys and values hold, at most 8. */
+  batchSize?: number | undefined;
+  /** What the matrices that were not trained are kept in; default: as in training, or f32. Of mode all there are none: f16 is refused. */
+  dtype?: WeightDtype | undefined;
+}
+
+const OPTIONS = {
+  ...DOWNLOAD_OPTIONS,
+  device: "device",
+  adapter: "text?",
+  model: "text?",
+  batchSize: "number?",
+  dtype: "text?",
+} as const satisfies Record<keyof LanguageModelOptions, Kind>;
+
+/** What was written behind a prompt. */
+export interface Completion {
+  text: string;
+  /** The tokens that were chosen, with one that ended the text. */
+  ids: number[];
+  finish: FinishReason;
+  /** How many of the oldest tokens were forgotten, where the context overflowed; else 0. */
+  forgotten: number;
+}
+
+/** How well a model predicts a text. */
+export interface TextScore {
+  /** Tokens of the text, all of them predicted: the first behind an <|endoftext|>. */
+  tokens: number;
+  /** Its UTF-8 bytes. */
+  bytes: number;
+  /** Mean cross-entropy of a token, nats. */
+  loss: number;
+  /** exp(loss). */
+  perplexity: number;
+  bitsPerByte: number;
+}
+
+/** Tokens of a prompt that are taken in at a time. */
+const PREFILL_TOKENS = 512;
+const CACHE_BYTES = 256e6;
+const MOST_TEXTS = 8;
+
+export class LanguageModel extends WithAdapters<Decoder> {
+  private busy = false;
+
+  private get decoder(): Decoder {
+    return this.onDevice.engine;
+  }
+
+  get config(): GPT2Config {
+    return this.decoder.plan.spec.config;
+  }
+
+  /** Texts that are written at the same time; of more prompts, the others wait until one is done. */
+  get batchSize(): number {
+    return this.decoder.plan.capacity.sequences;
+  }
+
+  /**
+   * Loads a model (by name or directory), with an adapter where one is given; or a run of `objective` lm, or the directory
+   * of an adapter, with the base model that it names. Throws ConfigError where there is none, or a classifier's,
+   * FormatError where a file is damaged, DeviceError where it does not fit into memory.
+   */
+  static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
+    checkArguments({ modelOrRun }, { modelOrRun: "text" });
+    checkOptions("options", options, OPTIONS);
+    const { device, adapter, model: _, batchSize, dtype, ...downloads } = options;
+    if (await isTrained(modelOrRun)) {
+      if (adapter !== undefined)
+        throw new ConfigError("two adapters for one model", { found: `${modelOrRun} and ${adapter}` });
+      return LanguageModel.loadTrained(modelOrRun, options);
+    }
+    const checkpoint = await loadModel(modelOrRun, downloads);
+    return closing(checkpoint, async () => {
+      const opened = adapter === undefined ? null : await loadAdapter(adapter, checkpoint);
+      return LanguageModel.of(checkpoint, opened, { device, batchSize, dtype });
+    });
+  }
+
+  /** Loads what was trained: a run of `objective` lm, or the directory of an adapter. Throws as `load` does. */
+  static async loadTrained(directory: string, options: Omit<LanguageModelOptions, "adapter">): Promise<LanguageModel> {
+    checkArguments({ directory }, { directory: "text" });
+    checkOptions("options", options, OPTIONS);
+    const { device, model, batchSize, dtype, ...downloads } = options;
+    const { adapter, checkpoint } = await openAdapter(directory, model, downloads);
+    return closing(checkpoint, () => LanguageModel.of(checkpoint, adapter, { device, batchSize, dtype }));
+  }
+
+  /** A language model from a checkpoint and, where there is one, an adapter that has been read. */
+  static async of(
+    checkpoint: GPT2Checkpoint,
+    adapter: Adapter | null,
+    options: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
+  ): Promise<LanguageModel> {
+    checkArguments({ checkpoint, adapter }, { checkpoint: "model", adapter: "adapter or null" });
+    checkOptions("options", options, OPTIONS);
+    const { device, batchSize, dtype } = options;
+    const { config } = checkpoint;
+    const first = adapter ?? noAdapter(checkpoint);
+    const sequences = batchSizeOf(config, batchSize);
+    const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
+    const allocate = async ({ meta }: Adapter, lender?: Decoder) =>
+      Decoder.create(
+        device,
+        { spec: specOf(config, meta, dtypeOn(meta, dtype, first.meta)), capacity: { tokens, sequences } },
+        lender,
+      );
+    const adapters = await Adapters.load(checkpoint, first, allocate, adapter === null);
+    return new LanguageModel(adapters, await Tokenizer.load());
+  }
+
+  /**
+   * Writes behind a prompt, or several at the same time, and yields what was written as it comes: whole characters, of one
+   * prompt each. An empty prompt begins a document. Past the context, and in prompts beyond it, the oldest tokens are
+   * forgotten: the last half of the context stays and is taken in anew, and a piece says so. Throws ConfigError for options
+   * that make no sense.
+   */
+  async *generate(
+    prompts: string | readonly string[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<Piece, void, void> {
+    checkArguments({ prompts }, { prompts: "text or texts" });
+    this.begin();
+    try {
+      yield* generate(this.decoder, this.tokenizer, [prompts].flat(), options);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  /** What `generate` writes, at the end, one of each prompt. */
+  async complete(prompts: string | readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
+    checkArguments({ prompts }, { prompts: "text or texts" });
+    const done = [prompts].flat().map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
+    for await (const { prompt, text, ids, finish, forgotten } of this.generate(prompts, options)) {
+      const completion = done[prompt]!;
+      completion.text += text;
+      completion.ids.push(...ids);
+      completion.finish = finish ?? completion.finish;
+      completion.forgotten = forgotten ?? completion.forgotten;
+    }
+    return done;
+  }
+
+  /**
+   * How well the model predicts a text, as `loadTexts` has a document: behind an <|endoftext|>, so that the first token is
+   * predicted as well, in blocks of the context, every token once, those at the start of a block from few before them. The
+   * end of the text is not predicted: more could follow. Throws DataError for an empty text.
+   */
+  async score(text: string): Promise<TextScore> {
+    checkArguments({ text }, { text: "text" });
+    const targets = this.tokenizer.encode(text);
+    const tokens = targets.length;
+    if (tokens === 0) throw new DataError("there is nothing to predict in the text", { found: "an empty text" });
+    const ids = new Uint32Array(tokens);
+    ids[0] = END_OF_TEXT_ID;
+    ids.set(targets.subarray(0, -1), 1);
+    const { n_positions } = this.config;
+    this.begin();
+    try {
+      let sum = 0;
+      for (let first = 0; first < tokens; first += n_positions) {
+        const end = Math.min(first + n_positions, tokens);
+        const stretch = { slot: 0, position: 0, ids: ids.subarray(first, end) };
+        const losses = await this.decoder.losses(stretch, targets.subarray(first, end));
+        sum += losses.reduce((total, loss) => total + loss, 0);
+      }
+      const bytes = this.tokenizer.decodeBytes(targets).length;
+      const loss = sum / tokens;
+      return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  protected async alone(work: () => Promise<void>): Promise<void> {
+    this.begin();
+    try {
+      await work();
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  /** One cache: one piece of work at a time. */
+  private begin(): void {
+    if (this.busy)
+      throw new ConfigError("the language model is at work already", {
+        hint: "take the pieces of one `generate` to their end, or leave its loop, before the next; or give it all prompts at once",
+      });
+    this.busy = true;
+  }
+}
+
+function batchSizeOf({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
+  if (given === undefined)
+    return Math.max(1, Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (n_layer * n_positions * 2 * n_embd * 4))));
+  checkNumber("batchSize", given, { min: 1, whole: true });
+  return given;
+}
+
+/** Whether a directory is a run's or an adapter's, not a model's. */
+async function isTrained(directory: string): Promise<boolean> {
+  for (const name of ["adapter", "lowrank.json", "adapter_config.json"])
+    if (await exists(joinPath(directory, name))) return true;
+  return false;
+}
+
+async function closing<T>(checkpoint: GPT2Checkpoint, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** The base model as an adapter that adds nothing. */
+function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const meta = {
+    base_model: directory,
+    model: config,
+    mode: "lora",
+    lora: NO_ADAPTERS,
+    task,
+    labels: [],
+    settings: {},
+  } as const;
+  return { meta: { ...meta, labels: [] }, tensors: new Map() };
+}
+
+function specOf(config: GPT2Config, { task, mode, lora }: AdapterMeta, dtype: WeightDtype): ModelSpec {
+  if (task.objective !== "lm")
+    throw new ConfigError("a classifier writes no text", {
+      expected: "an adapter of a language model (CAUSAL_LM)",
+      found: "an adapter of a classifier (SEQ_CLS)",
+      hint: "classify labels texts with it",
+    });
+  return { config, task, mode, lora, train_head: false, dtype };
+}

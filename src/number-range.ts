@@ -1,0 +1,29 @@
+/** Numbers that a setting can be: the check, the words for it, and the bounds of its field in the page. */
+import { ConfigError } from "./errors.ts";
+
+export interface NumberRange {
+  min: number;
+  max?: number;
+  whole?: true;
+  /** Whether `min` itself is not allowed. */
+  above?: true;
+}
+
+export function isWithin(value: unknown, { min, max = Infinity, whole, above }: NumberRange): value is number {
+  if (!(whole ? Number.isSafeInteger(value) : Number.isFinite(value))) return false;
+  const number = value as number;
+  return number <= max && (above ? number > min : number >= min);
+}
+
+/** "a whole number from 1 to 16", "a number above 0", "a number of 0 or more". */
+export function describeRange({ min, max, whole, above }: NumberRange): string {
+  const what = whole ? "a whole number" : "a number";
+  if (above) return `${what} above ${min}${max === undefined ? "" : `, at most ${max}`}`;
+  return max === undefined ? `${what} of ${min} or more` : `${what} from ${min} to ${max}`;
+}
+
+/** Throws ConfigError where a number is not in its range. */
+export function checkNumber(name: string, value: unknown, range: NumberRange): void {
+  if (!isWithin(value, range))
+    throw new ConfigError(`${name} is invalid`, { expected: describeRange(range), found: String(value) });
+}

@@ -1,0 +1,108 @@
+/** Checkpoints of a run on the disk: two generations, each whole or not there, so that a killed run goes on from the last. */
+import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
+import { ConfigError, FormatError } from "../errors.ts";
+import { checkKinds } from "../io/common.ts";
+import { parseJson } from "../io/limits.ts";
+import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
+import { type Check, TEMPORARY } from "../platform/replacing.ts";
+import { type Shape, sameShape, showShape } from "../tensor.ts";
+import type { Checkpoint } from "../train/records.ts";
+
+/** The folder of a run directory that holds its checkpoints. */
+const FOLDER = "checkpoint";
+const GENERATIONS = 2;
+const VERSION = 1;
+
+const nameOf = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
+
+/** A checkpoint as a safetensors file: tensors, and everything else as JSON in its metadata. */
+export function encodeCheckpoint({ tensors, ...rest }: Checkpoint): Uint8Array {
+  return encodeSafetensors(
+    [...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })),
+    { format: "lowrank-checkpoint", version: String(VERSION), state: JSON.stringify(rest) },
+  );
+}
+
+async function readCheckpoint(path: string): Promise<Checkpoint> {
+  const reader = await openFile(path);
+  try {
+    const file = await SafetensorsFile.open(reader);
+    const { format, version, state } = file.metadata;
+    if (format !== "lowrank-checkpoint" || version !== String(VERSION) || state === undefined)
+      throw new FormatError("not a checkpoint of this version", { where: path });
+    const rest = parseJson(new TextEncoder().encode(state), path) as Omit<Checkpoint, "tensors">;
+    checkKinds({ rest }, { rest: "object" }, path);
+    checkKinds(rest, { step: "count", seconds: "amount", steps: "objects", evaluations: "objects" }, path);
+    checkMoments(file.floatShapes(), path);
+    const tensors: Checkpoint["tensors"] = new Map();
+    for (const name of file.names)
+      tensors.set(name, { shape: file.info(name).shape, data: await file.readFinite(name) });
+    return { ...rest, tensors };
+  } finally {
+    await reader.close();
+  }
+}
+
+/** What learns stands beside two moments of its shape; which tensors learn, only the run knows. */
+function checkMoments(shapes: Map<string, Shape>, where: string): void {
+  for (const [key, shape] of shapes) {
+    const name = key.replace(/^[mv]\./, "");
+    for (const twin of [name, `m.${name}`, `v.${name}`]) {
+      const found = shapes.get(twin);
+      if (found === undefined || !sameShape(found, shape))
+        throw new FormatError(`a checkpoint with ${key}, and no ${twin} of its shape`, {
+          where,
+          expected: showShape(shape),
+          found: found === undefined ? "none" : showShape(found),
+        });
+    }
+  }
+}
+
+/** Writes a checkpoint into a run directory and drops all but the last two, and what is left of one that was not completed. */
+export async function keepCheckpoint(directory: string, checkpoint: Checkpoint, check?: Check): Promise<void> {
+  const path = joinPath(directory, FOLDER, nameOf(checkpoint.step));
+  await writeFileAtomic(path, encodeCheckpoint(checkpoint), check);
+  const kept = (await generations(directory)).slice(0, GENERATIONS);
+  for (const name of await checkpointFiles(directory))
+    if (!kept.includes(name)) await remove(joinPath(directory, name));
+}
+
+/** All that checkpoints have left in a run directory, the oldest first: also what is left of one that was not completed. */
+export async function checkpointFiles(directory: string): Promise<string[]> {
+  const folder = joinPath(directory, FOLDER);
+  const names = (await exists(folder)) ? await listDirectory(folder) : [];
+  return names.filter(isCheckpoint).map((name) => `${FOLDER}/${name}`);
+}
+
+function isCheckpoint(name: string): boolean {
+  const whole = name.startsWith(".") && name.endsWith(TEMPORARY) ? name.slice(1, -TEMPORARY.length) : name;
+  return /^step-\d{9,}\.safetensors$/.test(whole);
+}
+
+/** The files of the checkpoints, the newest first. */
+export async function generations(directory: string): Promise<string[]> {
+  const names = await checkpointFiles(directory);
+  return names.filter((name) => !name.endsWith(TEMPORARY)).sort((a, b) => (a < b ? 1 : -1));
+}
+
+/**
+ * The newest checkpoint of a run directory that can be read. Throws ConfigError where there is none, and what is wrong with
+ * the newest where none can be read.
+ */
+export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
+  let fault: unknown;
+  for (const name of await generations(directory)) {
+    try {
+      return await readCheckpoint(joinPath(directory, name));
+    } catch (error) {
+      fault ??= error;
+    }
+  }
+  if (fault) throw fault;
+  throw new ConfigError("there is no checkpoint to go on from", {
+    where: directory,
+    expected: `${FOLDER}/step-*.safetensors, as train --checkpoint-every leaves them`,
+    found: (await exists(joinPath(directory, "metrics.csv"))) ? "a finished run" : "none",
+  });
+}

@@ -1,0 +1,52 @@
+/** A run for programs: the trainer, with its result ready to be saved. */
+
+import { absolutePath, withLock } from "#platform";
+import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
+import { ConfigError } from "../errors.ts";
+import { recover } from "../io/recover.ts";
+import type { TrainResult } from "../train/records.ts";
+import { type FineTuneArguments, train } from "../train/trainer.ts";
+import { runConfig, saveRun } from "./directory.ts";
+import { refuseExisting } from "./files.ts";
+
+export interface SaveOptions {
+  /** Replaces another run in this directory. */
+  force?: boolean;
+}
+
+export interface FineTuneRun extends TrainResult {
+  /**
+   * Writes a run directory, whole or not at all, which `Classifier.load` reads: a new one, an empty one, or one in which this
+   * run was saved before. With `force` another run is replaced; what is no run never is, and files that are not a run's
+   * stay. Throws ConfigError where something else is there. Returns whether PEFT can load its adapter/ directory, or why not.
+   */
+  save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
+}
+
+/** Fine-tunes as `train` does. The run is saved with the files that `draw` makes of its result: its charts. */
+export async function fineTune(
+  args: FineTuneArguments,
+  draw: (result: TrainResult) => Iterable<[name: string, content: string]>,
+): Promise<FineTuneRun> {
+  const result = await train(args);
+  const savedIn = new Set<string>();
+  const save = async (directory: string, options: SaveOptions = {}) => {
+    checkArguments({ directory }, { directory: "text" });
+    checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, Kind>);
+    const { force = false } = options;
+    const path = absolutePath(directory);
+    const config = await runConfig(args.model, args.data, result.options);
+    await recover(directory);
+    const replace = force || savedIn.has(path);
+    const work = async (check: () => Promise<void>) => {
+      await refuseExisting(directory, replace, "give { force: true } to replace it");
+      return saveRun(directory, config, result, draw(result), { replace, check });
+    };
+    const saved = await withLock(directory, work, () => {
+      throw new ConfigError("another run is at work in this directory", { where: directory });
+    });
+    savedIn.add(path);
+    return saved;
+  };
+  return { ...result, save };
+}

@@ -1,0 +1,135 @@
+/** Everything that decides a run, as flags and files of sweeps give it, and what it says of the data and of training. */
+import type { Objective } from "../config.ts";
+import type { Padding } from "../data/dataset.ts";
+import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
+import type { Split } from "../data/split.ts";
+import type { TextsOptions, TextsSpec } from "../data/texts.ts";
+import { ConfigError } from "../errors.ts";
+import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
+
+/** What is left out comes from a preset, then from the defaults. */
+export interface RunSettings extends Partial<TrainOptions> {
+  objective?: Objective;
+  model?: string;
+  data?: Files;
+  train?: Files;
+  val?: Files;
+  test?: Files;
+  dataset?: string;
+  textColumn?: string;
+  labelColumn?: string;
+  split?: Split;
+  balance?: boolean;
+  dedupe?: boolean;
+  padding?: Padding;
+  maxLength?: number;
+  stride?: number;
+}
+
+/** A file; several where its flag was given several times. */
+export type Files = string | readonly string[];
+
+export const PRESETS = {
+  quickstart: { model: "gpt2-micro", dataset: "spam-assassin" },
+  paper: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
+} as const satisfies Record<string, RunSettings>;
+
+/** Flags over the preset; a source of data on the command line replaces the preset's. */
+export function settingsOf(flags: RunSettings, preset: RunSettings): RunSettings {
+  const { headBias, balance, ...given } = flags;
+  const settings: RunSettings = { ...preset, ...given };
+  // Commander sets true where --no-head-bias or --no-balance is absent: that is no wish.
+  if (headBias === false) settings.headBias = false;
+  if (balance === false) settings.balance = false;
+  const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
+  if ((hasFiles || given.objective === "lm") && given.dataset === undefined) delete settings.dataset;
+  return settings;
+}
+
+/** Where messages come from. */
+export function datasetSpec(settings: RunSettings): DatasetSpec {
+  const { dataset, stride } = settings;
+  if (stride !== undefined) throw new ConfigError("--stride is for texts", { expected: "--objective lm beside it" });
+  const sources = sourcesOf(settings, "--data FILE, --dataset NAME");
+  if (dataset !== undefined) return { name: dataset };
+  const one = (flag: keyof typeof sources) => {
+    const [file, ...more] = sources[flag]!;
+    if (more.length === 0) return file!;
+    throw new ConfigError(`--${flag} takes one file of messages`, { found: sources[flag]!.join(", ") });
+  };
+  if (sources.data) return { file: one("data") };
+  return { train: one("train"), val: one("val"), test: one("test") };
+}
+
+/** The flags that tell together where the data is. */
+const SOURCES = ["data", "dataset", "train,val,test"];
+
+/** What each flag of a source names. Throws ConfigError, naming the `single` flags of which one will do, unless it is one source. */
+function sourcesOf({ data, train, val, test, dataset }: RunSettings, single: string) {
+  const given = Object.entries({ data, train, val, test, dataset }).filter(([, named]) => named !== undefined);
+  const flags = given.map(([flag]) => flag);
+  if (!SOURCES.includes(flags.join()))
+    throw new ConfigError("it is not clear what to train on", {
+      expected: `one of ${single}, or all of --train, --val and --test`,
+      found: flags.map((flag) => `--${flag}`).join(", ") || "none of them",
+    });
+  const named = given.map(([flag, some]) => [flag, [some!].flat()]);
+  return Object.fromEntries(named) as Partial<Record<"data" | "train" | "val" | "test", string[]>>;
+}
+
+/** Where texts for a language model come from. Throws ConfigError for settings that only messages have. */
+export function textsSpec(settings: RunSettings): TextsSpec {
+  const { labelColumn, split, balance, dedupe, padding, dataset } = settings;
+  const refused = Object.entries({ labelColumn, split, balance, dedupe, padding, dataset }).filter(
+    ([, value]) => value !== undefined,
+  );
+  if (refused.length > 0)
+    throw new ConfigError("texts for a language model have no such settings", {
+      expected: "files, maxLength, stride, textColumn",
+      found: refused.map(([key]) => key).join(", "),
+    });
+  const { data, train, val, test } = sourcesOf(settings, "--data FILE");
+  return data ? { file: data } : { train: train!, val: val!, test: test! };
+}
+
+/** How texts are read. */
+export function textsOptions(settings: RunSettings, seed: number, context: number): TextsOptions {
+  const { textColumn, maxLength = context, stride } = settings;
+  checkContext("blocks", maxLength, context);
+  return {
+    seed,
+    maxLength,
+    ...(textColumn === undefined ? {} : { textColumn }),
+    ...(stride === undefined ? {} : { stride }),
+  };
+}
+
+/** How messages are read. */
+export function datasetOptions(settings: RunSettings, seed: number, context: number): DatasetOptions {
+  const { textColumn, labelColumn, split, balance, dedupe, maxLength = context, padding = "none" } = settings;
+  checkContext("messages", Math.max(maxLength, typeof padding === "number" ? padding : 0), context);
+  return {
+    seed,
+    maxLength,
+    padding,
+    ...(textColumn === undefined ? {} : { textColumn }),
+    ...(labelColumn === undefined ? {} : { labelColumn }),
+    ...(split === undefined ? {} : { split }),
+    ...(balance === undefined ? {} : { balance }),
+    ...(dedupe === undefined ? {} : { dedupe }),
+  };
+}
+
+function checkContext(what: string, longest: number, context: number): void {
+  if (longest > context)
+    throw new ConfigError(`${what} would be longer than the model's context`, {
+      expected: `at most ${context} tokens`,
+      found: `${longest}`,
+    });
+}
+
+/** The training options among the settings. */
+export function trainOptions(settings: RunSettings): TrainOptions {
+  const options = Object.fromEntries(Object.entries(settings).filter(([key]) => Object.hasOwn(DEFAULTS, key)));
+  return resolveOptions(options, settings.objective);
+}

@@ -1,0 +1,225 @@
+/** Messages: the bundled ones or a file, and what there is to know of them before training. */
+
+import type { ColumnReport, DataChoice, DataReport } from "../protocol.ts";
+import { faultOf, type Session } from "./client.ts";
+import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
+import { count, percent } from "./format.ts";
+import { showFault } from "./notice.ts";
+
+const BUNDLED = "spam-assassin";
+
+export class DataPanel {
+  /** What was chosen; null while there is no file, or its columns are not known. */
+  choice: DataChoice | null = { kind: "named", name: BUNDLED };
+  private file: { name: string; columns: ColumnReport } | null = null;
+  private readonly own = byId("own");
+  private readonly fault = byId("data-fault");
+  private readonly report = byId("data-report");
+  private readonly text = byId<HTMLSelectElement>("text-column");
+  private readonly label = byId<HTMLSelectElement>("label-column");
+
+  constructor(
+    private readonly session: Session,
+    private readonly changed: () => void,
+  ) {
+    for (const radio of document.querySelectorAll<HTMLInputElement>("input[name=source]"))
+      radio.addEventListener("input", () => this.choose());
+    const input = byId<HTMLInputElement>("file");
+    input.addEventListener("change", () => this.take(input.files?.[0]));
+    this.hearDrops();
+    for (const select of [this.text, this.label]) select.addEventListener("input", () => this.choose());
+  }
+
+  /** Shows what is known of the messages; a fault in its place. */
+  show(report: DataReport): void {
+    this.report.classList.remove("loading");
+    showFault(this.fault, null);
+    this.report.replaceChildren(...describe(report));
+  }
+
+  fail(error: unknown): void {
+    this.report.classList.remove("loading");
+    showFault(this.fault, faultOf(error));
+    this.report.replaceChildren();
+  }
+
+  /** A file can be dropped anywhere on the page. */
+  private hearDrops(): void {
+    const drop = byId("drop");
+    const over = (event: DragEvent, inside: boolean) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      drop.classList.toggle("over", inside);
+    };
+    document.addEventListener("dragover", (event) => over(event, true));
+    document.addEventListener("dragleave", (event) => over(event, false));
+    document.addEventListener("drop", (event) => {
+      over(event, false);
+      const file = event.dataTransfer?.files[0];
+      if (!file) return;
+      document.querySelector<HTMLInputElement>("input[name=source][value=file]")!.checked = true;
+      void this.take(file);
+    });
+  }
+
+  private async take(file: File | undefined): Promise<void> {
+    if (!file) return;
+    this.file = null;
+    this.report.replaceChildren();
+    try {
+      this.file = { name: file.name, columns: await this.session.pickData(file) };
+      showFault(this.fault, null);
+      this.fill(this.file.columns);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.choose();
+  }
+
+  private fill({ columns, text, label }: ColumnReport): void {
+    byId("columns").hidden = columns.length === 0;
+    for (const [select, chosen] of [
+      [this.text, text],
+      [this.label, label],
+    ] as const) {
+      const blank = chosen === null ? [h("option", { value: "" }, "choose")] : [];
+      select.replaceChildren(
+        ...blank,
+        ...columns.map((name) => h("option", { value: name, selected: name === chosen }, name)),
+      );
+    }
+  }
+
+  private choose(): void {
+    const isFile = document.querySelector<HTMLInputElement>("input[name=source]:checked")!.value === "file";
+    this.own.hidden = !isFile;
+    this.choice = isFile ? this.fileChoice() : { kind: "named", name: BUNDLED };
+    if (this.choice === null) this.report.replaceChildren();
+    if (!isFile) showFault(this.fault, null);
+    this.changed();
+  }
+
+  private fileChoice(): DataChoice | null {
+    if (!this.file) return null;
+    const { name, columns } = this.file;
+    if (columns.columns.length === 0) return { kind: "file", name };
+    const [textColumn, labelColumn] = [this.text.value, this.label.value];
+    if (textColumn === "" || labelColumn === "") {
+      showFault(this.fault, {
+        name: "DataError",
+        summary: "Which column is the text, and which the label?",
+        found: columns.columns.join(", "),
+        hint: "choose both above",
+      });
+      return null;
+    }
+    return { kind: "file", name, textColumn, labelColumn };
+  }
+}
+
+function describe(report: DataReport): HTMLElement[] {
+  const { rowsRead, stats, classes, lengths, preview, notes } = report;
+  const sets = [stats.train, stats.val, stats.test];
+  const rows = sets.reduce((sum, set) => sum + set.rows, 0);
+  return [
+    h(
+      "p",
+      { class: "lead" },
+      `${count(rowsRead)} messages, ${count(rows)} used: `,
+      `${count(stats.train.rows)} to train, ${count(stats.val.rows)} to validate, ${count(stats.test.rows)} to test.`,
+    ),
+    balance(classes, rowsRead),
+    histogram(lengths, stats.train.median, Math.max(...sets.map(({ max }) => max))),
+    ...(notes.length > 0
+      ? [
+          h(
+            "ul",
+            { class: "notes" },
+            notes.map((note) => h("li", {}, note)),
+          ),
+        ]
+      : []),
+    ...problemsOf(report),
+    h(
+      "details",
+      {},
+      h("summary", {}, "First messages"),
+      scrollArea(
+        "First messages",
+        table(
+          "The first messages of the training set",
+          ["Label", "Message"],
+          preview.map(({ text, label }) => [label, text]),
+        ),
+      ),
+    ),
+  ];
+}
+
+function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
+  if (problemCount === 0) return [];
+  const rows =
+    problemCount === 1 ? "1 row cannot be used and is" : `${count(problemCount)} rows cannot be used and are`;
+  const shown = problems.length < problemCount ? `The first ${problems.length} of them` : "By line";
+  return [
+    h(
+      "div",
+      { class: "fault mild" },
+      h("p", { class: "summary" }, `${rows} left out`),
+      h(
+        "details",
+        {},
+        h("summary", {}, shown),
+        scrollArea(
+          "Rows that are left out",
+          table(
+            "Rows that are left out",
+            ["Line", "Problem"],
+            problems.map(({ line, text }) => [line, text]),
+          ),
+          "tall",
+        ),
+      ),
+    ),
+  ];
+}
+
+/** Classes shown at most: a label column that was mistaken has thousands. */
+const CLASSES = 8;
+
+function balance(classes: Record<string, number>, rows: number): HTMLElement {
+  const entries = Object.entries(classes);
+  const largest = entries.reduce((most, [, n]) => Math.max(most, n), 0);
+  return h(
+    "div",
+    { class: "bars" },
+    entries
+      .slice(0, CLASSES)
+      .map(([name, n]) =>
+        h(
+          "div",
+          {},
+          h("span", { class: "name" }, name),
+          bar(n / largest),
+          h("span", { class: "n" }, `${count(n)} (${percent(n / rows, 0)})`),
+        ),
+      ),
+    entries.length > CLASSES ? h("p", { class: "help" }, `and ${entries.length - CLASSES} more classes`) : null,
+  );
+}
+
+function histogram(bins: DataReport["lengths"], median: number, longest: number): HTMLElement {
+  const top = Math.max(...bins.map(({ rows }) => rows));
+  const width = 100 / bins.length;
+  const picture = svg(
+    "svg",
+    { viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true", class: "histogram" },
+    ...bins.map(({ rows }, i) => {
+      const height = (rows / top) * 29;
+      return svg("rect", { x: i * width, y: 30 - height, width: width * 0.85, height });
+    }),
+  );
+  const caption = h("figcaption", {});
+  setText(caption, `Length in tokens: half of the messages have ${median} or fewer, the longest ${longest}.`);
+  return h("figure", { class: "lengths" }, picture as unknown as HTMLElement, caption);
+}

@@ -1,0 +1,294 @@
+/** The settings of a run as form fields: what each is called, what it takes, and when it matters. */
+import { MODES, type Mode, parseLayers, TARGETS } from "../../config.ts";
+import type { NumberRange } from "../../number-range.ts";
+import { DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
+import type { ScheduleName } from "../../train/schedule.ts";
+import type { Settings } from "../protocol.ts";
+import { h } from "./dom.ts";
+import { numberField } from "./number-field.ts";
+
+/** A field's value: of the training options, or of the settings beside them. */
+export type Values = TrainOptions & Pick<Settings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
+type Key = keyof Values;
+
+interface Field {
+  key: Key;
+  label: string;
+  help?: string;
+  kind: "number" | "choice" | "check" | "targets" | "layers";
+  choices?: readonly (readonly [value: string, label: string])[];
+  number?: NumberRange;
+}
+
+/** The field of a training option: `words` for its choices, or the numbers that it can be. */
+function optionField(
+  key: keyof TrainOptions,
+  label: string,
+  more: { help?: string; words?: Record<string, string>; kind?: "targets" | "layers" } = {},
+): Field {
+  const { choices, number } = SETTINGS[key] as Setting<unknown>;
+  const { words = {}, ...rest } = more;
+  if (number) return { key, label, kind: "number", number, ...rest };
+  if (!choices) return { key, label, kind: "check", ...rest };
+  return {
+    key,
+    label,
+    kind: "choice",
+    choices: (choices as string[]).map((value) => [value, words[value] ?? value]),
+    ...rest,
+  };
+}
+
+const MODE_NAMES: Record<Mode, string> = {
+  lora: "small adapters (LoRA)",
+  all: "everything (full fine-tuning)",
+  last_block: "the last block and the head",
+  last_layer: "the head alone",
+};
+
+/** What a learning rate does after its warm-up. */
+export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
+  constant: "constant",
+  linear: "linear decay",
+  cosine: "cosine decay",
+};
+
+const MAIN: readonly Field[] = [
+  optionField("mode", "What is trained", { words: MODE_NAMES }),
+  optionField("rank", "Rank"),
+  optionField("alpha", "Alpha"),
+  optionField("targets", "Matrices with an adapter", { kind: "targets" }),
+  optionField("epochs", "Epochs"),
+  optionField("lr", "Learning rate"),
+];
+
+const MORE: readonly Field[] = [
+  {
+    key: "device",
+    label: "Compute on",
+    kind: "choice",
+    choices: [
+      ["auto", "a GPU, else the CPU"],
+      ["webgpu", "WebGPU"],
+      ["wasm", "the CPU"],
+    ],
+  },
+  optionField("dtype", "Frozen weights", { words: { f32: "in 32 bits", f16: "in 16 bits" } }),
+  optionField("batchSize", "Batch size"),
+  optionField("accumulate", "Batches a step"),
+  optionField("batching", "Messages in a batch", { words: { random: "of any length", length: "of similar length" } }),
+  optionField("schedule", "Learning-rate schedule", { words: SCHEDULE_NAMES }),
+  optionField("warmup", "Warm-up", { help: "Steps, or a share of the run below 1" }),
+  optionField("weightDecay", "Weight decay"),
+  optionField("clip", "Largest gradient norm", { help: "0: no clipping" }),
+  optionField("layers", "Blocks with an adapter", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
+  optionField("scaling", "Adapter's factor"),
+  optionField("init", "Initial values of A"),
+  optionField("pooling", "A message is classified at", {
+    words: { last: "the end of its padding", "last-token": "its last token" },
+  }),
+  {
+    key: "maxLength",
+    label: "Longest message",
+    help: "In tokens; 0: the model's context",
+    kind: "number",
+    number: { min: 0, whole: true },
+  },
+  {
+    key: "split",
+    label: "Messages are split",
+    kind: "choice",
+    choices: [
+      ["random", "at random"],
+      ["stratified", "class by class"],
+    ],
+  },
+  optionField("evalEvery", "Steps between evaluations", { help: "0: twice an epoch" }),
+  optionField("seed", "Seed"),
+  { key: "balance", label: "Balance the classes", kind: "check" },
+  { key: "dedupe", label: "Drop near copies", kind: "check" },
+  optionField("headBias", "Head with a bias"),
+];
+
+const START: Values = { ...DEFAULTS, device: "auto", split: "random", balance: true, dedupe: false, maxLength: 0 };
+
+const TARGET_NAMES: Record<string, string> = {
+  q: "query",
+  k: "key",
+  v: "value",
+  o: "attention out",
+  fc: "MLP in",
+  proj: "MLP out",
+  head: "head",
+};
+
+/** What an adapter that training begins with decides. */
+const OF_ADAPTER: readonly (keyof TrainOptions)[] = [
+  "mode",
+  "rank",
+  "alpha",
+  "scaling",
+  "init",
+  "targets",
+  "layers",
+  "pooling",
+  "headBias",
+];
+
+const modesOf = (key: Key) => (key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES;
+const isOfAdapter = (key: Key) => (OF_ADAPTER as readonly Key[]).includes(key);
+
+/** Fields that change what the messages are, and not only what is done with them. */
+export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe"];
+
+export class Fields {
+  /** Of a field that holds something else: the last value that made sense. */
+  readonly values: Values = { ...START };
+  private readonly groups: { field: Field; group: HTMLElement }[] = [];
+  private readonly wrong = new Set<Key>();
+  private hasAdapter = false;
+
+  constructor(
+    main: HTMLElement,
+    more: HTMLElement,
+    private readonly changed: (key: Key) => void,
+  ) {
+    for (const [place, fields] of [
+      [main, MAIN],
+      [more, MORE],
+    ] as const)
+      for (const field of fields) {
+        const group = this.make(field);
+        this.groups.push({ field, group });
+        place.append(group);
+      }
+    this.showRelevant();
+  }
+
+  /** Whether every field that matters holds a value that makes sense. */
+  get valid(): boolean {
+    return this.groups.every(({ field, group }) => group.hidden || !this.wrong.has(field.key));
+  }
+
+  /** Hides what an adapter decides that training begins with. */
+  beginWith(hasAdapter: boolean): void {
+    this.hasAdapter = hasAdapter;
+    this.showRelevant();
+  }
+
+  /** The values but those that an adapter decides. */
+  get chosen(): Omit<Values, keyof TrainOptions> & Partial<TrainOptions> {
+    const chosen: Omit<Values, keyof TrainOptions> & Partial<TrainOptions> = { ...this.values };
+    if (this.hasAdapter) for (const key of OF_ADAPTER) delete chosen[key];
+    return chosen;
+  }
+
+  /** Puts a value into its field, as if it had been typed. */
+  set(key: "lr" | "batchSize", value: number): void {
+    const input = document.querySelector<HTMLInputElement>(`#field-${key}`)!;
+    input.value = String(value);
+    input.dispatchEvent(new Event("input"));
+    input.focus();
+  }
+
+  private showRelevant(): void {
+    for (const { field, group } of this.groups)
+      group.hidden = (this.hasAdapter && isOfAdapter(field.key)) || !modesOf(field.key).includes(this.values.mode);
+  }
+
+  private take(key: Key, value: unknown, isWrong = false): void {
+    if (isWrong) this.wrong.add(key);
+    else {
+      this.wrong.delete(key);
+      Object.assign(this.values, { [key]: value });
+    }
+    if (key === "mode") this.showRelevant();
+    this.changed(key);
+  }
+
+  private make(field: Field): HTMLElement {
+    switch (field.kind) {
+      case "number":
+        return this.makeNumber(field);
+      case "choice":
+        return this.makeChoice(field);
+      case "check":
+        return this.makeCheck(field);
+      case "targets":
+        return this.makeTargets(field);
+      case "layers":
+        return this.makeLayers(field);
+    }
+  }
+
+  private makeNumber({ key, label, help, number }: Field): HTMLElement {
+    const field = { label, ...(help ? { help } : {}), ...number! };
+    return numberField(`field-${key}`, START[key] as number, field, (value, isWrong) => {
+      this.take(key, value, isWrong);
+    });
+  }
+
+  private makeChoice({ key, label, choices = [] }: Field): HTMLElement {
+    const id = `field-${key}`;
+    const select = h(
+      "select",
+      { id },
+      choices.map(([value, text]) => h("option", { value, selected: value === START[key] }, text)),
+    );
+    select.addEventListener("input", () => this.take(key, select.value));
+    return h("div", { class: key === "mode" ? "field wide" : "field" }, h("label", { for: id }, label), select);
+  }
+
+  private makeCheck({ key, label }: Field): HTMLElement {
+    const input = h("input", { id: `field-${key}`, type: "checkbox", checked: START[key] === true });
+    input.addEventListener("input", () => this.take(key, input.checked));
+    return h("div", { class: "field check" }, h("label", {}, input, label));
+  }
+
+  private makeLayers({ key, label, help }: Field): HTMLElement {
+    const id = `field-${key}`;
+    const fault = h("p", { id: `${id}-fault`, class: "wrong" });
+    const input = h("input", { id, type: "text", "aria-describedby": `${id}-help ${fault.id}` });
+    const parse = (text: string) => {
+      try {
+        return parseLayers(text === "" ? ["all"] : text.split(","));
+      } catch {
+        return undefined;
+      }
+    };
+    input.addEventListener("input", () => {
+      const blocks = parse(input.value.replaceAll(" ", ""));
+      const isWrong = blocks === undefined;
+      input.setAttribute("aria-invalid", String(isWrong));
+      fault.textContent = isWrong ? "Blocks, counted from 0, and ranges of them" : "";
+      this.take(key, blocks, isWrong);
+    });
+    return h(
+      "div",
+      { class: "field" },
+      h("label", { for: id }, label),
+      input,
+      h("p", { id: `${id}-help`, class: "help" }, help),
+      fault,
+    );
+  }
+
+  private makeTargets({ key, label }: Field): HTMLElement {
+    const boxes = TARGETS.map((target) => h("input", { type: "checkbox", value: target, checked: true }));
+    const fault = h("p", { class: "wrong" });
+    const hear = () => {
+      const chosen = boxes.filter(({ checked }) => checked).map(({ value }) => value);
+      const isWrong = chosen.length === 0;
+      fault.textContent = isWrong ? "Choose at least one" : "";
+      this.take(key, chosen, isWrong);
+    };
+    for (const box of boxes) box.addEventListener("input", hear);
+    return h(
+      "fieldset",
+      { class: "field wide targets" },
+      h("legend", {}, label),
+      boxes.map((box) => h("label", {}, box, TARGET_NAMES[box.value])),
+      fault,
+    );
+  }
+}

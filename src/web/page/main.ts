@@ -1,0 +1,184 @@
+/** The page: what is set up on one side, runs on the other, and the worker behind both. */
+import { showBytes } from "../../plan/memory.ts";
+import type { Estimate, Settings } from "../protocol.ts";
+import { Beginning } from "./adapter-picker.ts";
+import { faultOf, openSession } from "./client.ts";
+import { DataPanel } from "./data-panel.ts";
+import { byId, setFigures, setText } from "./dom.ts";
+import { Fields, OF_DATA } from "./fields.ts";
+import { compact, count, percent } from "./format.ts";
+import { ModelPanel } from "./model-panel.ts";
+import { remedies, showFault } from "./notice.ts";
+import { keepForOffline } from "./offline.ts";
+import { Runs } from "./runs.ts";
+import { WritePanel } from "./write-panel.ts";
+
+/** Milliseconds without a key before fields are looked at. */
+const PAUSE = 150;
+
+const session = openSession();
+const start = byId<HTMLButtonElement>("start");
+const setup = byId<HTMLFormElement>("setup");
+
+const data = new DataPanel(session, () => changed(true));
+const model = new ModelPanel(session, () => {
+  changed(true);
+  offer();
+});
+const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key), PAUSE));
+const beginning = new Beginning(() => {
+  fields.beginWith(beginning.adapter !== null);
+  changed(false);
+});
+const runs = new Runs(session, fields, () => model.name);
+const write = new WritePanel(
+  session,
+  () => fields.values.device,
+  () => void runs.refresh(),
+);
+
+/** The settings as they stand; null while there is no file or no model. */
+function settingsNow(): Settings | null {
+  const [{ choice }, { name }, { adapter }] = [data, model, beginning];
+  if (choice === null || name === null) return null;
+  const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
+  return { data: choice, model: name, adapter, device, split, balance, dedupe, maxLength, options };
+}
+
+let timer = 0;
+let dataChanged = false;
+/** Counts changes: an answer about settings that are not the latest is not shown. */
+let version = 0;
+
+function changed(ofData: boolean, pause = 0): void {
+  dataChanged ||= ofData;
+  version++;
+  start.disabled = true;
+  clearTimeout(timer);
+  timer = window.setTimeout(look, pause);
+}
+
+/** Reads the messages where they are others, and says what a run would take. */
+async function look(): Promise<void> {
+  const settings = settingsNow();
+  const mine = version;
+  if (!settings) {
+    showEstimate(null);
+    return;
+  }
+  if (dataChanged) {
+    try {
+      const report = await session.readData(settings);
+      if (mine !== version) return;
+      dataChanged = false;
+      data.show(report);
+    } catch (error) {
+      if (mine !== version) return;
+      data.fail(error);
+      showEstimate(null);
+      return;
+    }
+  }
+  if (!fields.valid) {
+    showEstimate(null);
+    return;
+  }
+  try {
+    const estimate = await session.estimate(settings);
+    if (mine !== version) return;
+    showEstimate(estimate);
+    showFault(byId("start-fault"), null);
+    start.disabled = runs.isTraining;
+  } catch (error) {
+    if (mine !== version) return;
+    showEstimate(null);
+    const fault = faultOf(error);
+    showFault(
+      byId("start-fault"),
+      fault,
+      remedies(fault, (key, value) => fields.set(key, value)),
+    );
+  }
+}
+
+function showEstimate(estimate: Estimate | null): void {
+  const none = "–";
+  setFigures(byId("estimate"), [
+    [
+      "Learns",
+      estimate
+        ? `${count(estimate.trainable)} of ${compact(estimate.values)} values (${percent(estimate.trainable / estimate.values, 2)})`
+        : none,
+    ],
+    ["Steps", estimate ? `${count(estimate.steps)}, ${count(estimate.stepsPerEpoch)} an epoch` : none],
+    ["Memory", estimate ? showBytes(estimate.bytes) : none],
+  ]);
+}
+
+setup.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const settings = settingsNow();
+  if (!settings || start.disabled) return;
+  start.disabled = true;
+  try {
+    showFault(byId("start-fault"), null);
+    await runs.start(settings);
+  } catch (error) {
+    showFault(byId("start-fault"), faultOf(error));
+    start.disabled = false;
+  }
+});
+
+runs.onIdle = () => changed(false);
+runs.onList = offer;
+
+function offer(): void {
+  write.offer(model.name, runs.all);
+  beginning.offer(model.name, runs.all);
+}
+
+session.listen((event) => {
+  if (event.type === "busy")
+    setText(byId("busy"), event.share === null ? event.text : `${event.text}, ${percent(event.share, 0)}`);
+  if (event.type === "idle") setText(byId("busy"), "");
+});
+
+/** Whether the page has a file system of its own that it can write to. */
+async function hasStorage(): Promise<boolean> {
+  try {
+    await navigator.storage.getDirectory();
+    return "createWritable" in FileSystemFileHandle.prototype;
+  } catch {
+    return false;
+  }
+}
+
+async function begin(): Promise<void> {
+  if (!(await hasStorage())) {
+    const main = document.querySelector("main")!;
+    main.hidden = false;
+    document.querySelector(".skip")!.remove();
+    showFault(main, {
+      name: "ConfigError",
+      summary: "This browser gives the page no storage of its own",
+      expected: "files that a page can keep, as Chrome, Edge, Firefox and Safari from 26 on have them",
+      hint: "A private window, or a setting that blocks site data, can be the reason too.",
+    });
+    return;
+  }
+  showEstimate(null);
+  // Shown at once with all that is in it, so that nothing moves.
+  for (const part of document.querySelectorAll<HTMLElement>("main, footer")) part.hidden = false;
+  const { isolated, threads } = await session.machine();
+  setText(
+    byId("machine"),
+    isolated
+      ? `The CPU backend uses ${threads === 1 ? "one thread" : `${threads} threads`}.`
+      : "This server sends no headers that let a page share memory, so the CPU backend has one thread; `npm run web` sends them.",
+  );
+  await runs.begin();
+  await model.begin();
+  await keepForOffline();
+}
+
+void begin();

@@ -1,0 +1,110 @@
+/** The base model: the bundled one, one that this browser keeps, a folder, or one of the hub. */
+
+import { CallFailed, faultOf, type Session } from "./client.ts";
+import { byId, h, setText } from "./dom.ts";
+import { compact } from "./format.ts";
+import { showFault } from "./notice.ts";
+
+const BUNDLED = "gpt2-micro";
+const FROM_HUB = "from-hub";
+const FROM_FOLDER = "from-folder";
+
+export class ModelPanel {
+  /** What is open; null while there is none. */
+  name: string | null = BUNDLED;
+  private readonly select = byId<HTMLSelectElement>("model");
+  private readonly fault = byId("model-fault");
+
+  constructor(
+    private readonly session: Session,
+    private readonly changed: () => void,
+  ) {
+    this.select.addEventListener("input", () => this.choose());
+    byId("model-forget").addEventListener("click", () => this.forget());
+    byId("hub-open").addEventListener("click", () => this.open(byId<HTMLInputElement>("hub-name").value.trim()));
+    byId<HTMLInputElement>("hub-name").addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      void this.open(byId<HTMLInputElement>("hub-name").value.trim());
+    });
+    const files = byId<HTMLInputElement>("folder-files");
+    files.addEventListener("change", () => this.add([...(files.files ?? [])]));
+  }
+
+  private async forget(): Promise<void> {
+    try {
+      await this.session.forgetModel(this.select.value);
+      await this.open(BUNDLED);
+    } catch (error) {
+      showFault(this.fault, faultOf(error));
+    }
+  }
+
+  async begin(): Promise<void> {
+    await this.list(BUNDLED);
+    await this.open(BUNDLED);
+  }
+
+  private async list(chosen: string): Promise<void> {
+    const models = await this.session.models();
+    const names = models.map(({ name }) => name);
+    if (!names.includes(chosen)) names.push(chosen);
+    byId("model-forget").hidden = !models.some(({ name, kept }) => kept && name === chosen);
+    this.select.replaceChildren(
+      ...names.map((name) =>
+        h(
+          "option",
+          { value: name, selected: name === chosen },
+          name === BUNDLED ? `${name} (comes with the page)` : name,
+        ),
+      ),
+      h("option", { value: FROM_FOLDER }, "a folder on this machine …"),
+      h("option", { value: FROM_HUB }, "from the Hugging Face hub …"),
+    );
+  }
+
+  private choose(): void {
+    const { value } = this.select;
+    byId("hub").hidden = value !== FROM_HUB;
+    byId("folder").hidden = value !== FROM_FOLDER;
+    showFault(this.fault, null);
+    if (value !== FROM_HUB && value !== FROM_FOLDER) void this.open(value);
+    else this.close();
+  }
+
+  private close(): void {
+    this.name = null;
+    setText(byId("model-report"), "");
+    this.changed();
+  }
+
+  private async open(name: string): Promise<void> {
+    if (name === "") return;
+    this.close();
+    try {
+      const { config, values } = await this.session.openModel(name);
+      showFault(this.fault, null);
+      this.name = name;
+      const { n_layer, n_head, n_embd, n_positions } = config;
+      setText(
+        byId("model-report"),
+        `${compact(values)} values: ${n_layer} blocks, ${n_head} heads, width ${n_embd}; reads up to ${n_positions} tokens.`,
+      );
+      byId("hub").hidden = true;
+      byId("folder").hidden = true;
+      await this.list(name);
+    } catch (error) {
+      if (!(error instanceof CallFailed)) throw error;
+      showFault(this.fault, faultOf(error));
+    }
+    this.changed();
+  }
+
+  private async add(files: File[]): Promise<void> {
+    try {
+      await this.open(await this.session.addModel(files));
+    } catch (error) {
+      showFault(this.fault, faultOf(error));
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/** Errors where they arise: what happened, the details, and ways out. */
+import { showBytes } from "../../plan/memory.ts";
+import type { Fault } from "../protocol.ts";
+import { h } from "./dom.ts";
+
+export interface Way {
+  label: string;
+  take: () => void;
+}
+
+/** Settings that are known to help, to be taken with a click. */
+export function remedies({ remedy }: Fault, set: (key: "lr" | "batchSize", value: number) => void): Way[] {
+  switch (remedy?.kind) {
+    case "smaller-batch": {
+      const { batchSize, bytes } = remedy;
+      const label = `Set the batch size to ${batchSize} (needs ${showBytes(bytes)})`;
+      return [{ label, take: () => set("batchSize", batchSize) }];
+    }
+    case "smaller-rate": {
+      const { lr } = remedy;
+      return [{ label: `Set the learning rate to ${lr}`, take: () => set("lr", lr) }];
+    }
+    default:
+      return [];
+  }
+}
+
+/** Shows a fault in place of what was in `place`; without one, empties it. */
+export function showFault(place: HTMLElement, fault: Fault | null, ways: readonly Way[] = []): void {
+  if (!fault) {
+    place.replaceChildren();
+    return;
+  }
+  const details = (["where", "expected", "found"] as const).flatMap((key) =>
+    fault[key] === undefined ? [] : [h("div", {}, h("dt", {}, key), h("dd", {}, fault[key]))],
+  );
+  place.replaceChildren(
+    h(
+      "div",
+      { class: "fault" },
+      h("p", { class: "summary" }, capital(fault.summary)),
+      details.length > 0 ? h("dl", {}, details) : null,
+      fault.hint ? h("p", {}, `${capital(fault.hint)}.`.replace(/([.?!])\.$/, "$1")) : null,
+      ways.length > 0
+        ? h(
+            "div",
+            { class: "row" },
+            ways.map(({ label, take }) => h("button", { type: "button", onclick: take }, label)),
+          )
+        : null,
+    ),
+  );
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,44 @@
+/** A field for a number, which says what it takes where it holds something else. */
+import { describeRange, isWithin, type NumberRange } from "../../number-range.ts";
+import { h } from "./dom.ts";
+
+export interface NumberField extends NumberRange {
+  label: string;
+  help?: string;
+}
+
+/** The field `id`, which begins with `value`; `changed` hears every change, and whether it is invalid. */
+export function numberField(
+  id: string,
+  value: number,
+  field: NumberField,
+  changed: (value: number, isWrong: boolean) => void,
+): HTMLElement {
+  const { label, help, min, max, whole } = field;
+  const fault = h("p", { id: `${id}-fault`, class: "wrong" });
+  const input = h("input", {
+    id,
+    type: "number",
+    inputmode: whole ? "numeric" : "decimal",
+    value,
+    required: true,
+    min,
+    max,
+    step: whole ? 1 : "any",
+    "aria-describedby": [help ? `${id}-help` : "", fault.id].join(" ").trim(),
+  });
+  input.addEventListener("input", () => {
+    const isWrong = !isWithin(input.valueAsNumber, field);
+    input.setAttribute("aria-invalid", String(isWrong));
+    fault.textContent = isWrong ? `Enter ${describeRange(field)}.` : "";
+    changed(input.valueAsNumber, isWrong);
+  });
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: id }, label),
+    input,
+    help ? h("p", { id: `${id}-help`, class: "help" }, help) : null,
+    fault,
+  );
+}

@@ -1,0 +1,219 @@
+/** The run that is looked at: how far it is, how it learns, and what can be done with it. */
+import type { DeviceName } from "../../config.ts";
+import { showBytes } from "../../plan/memory.ts";
+import type { Pace, RunRecord } from "../protocol.ts";
+import { Chart, type Line } from "./chart.ts";
+import { byId, scrollArea, setFigures, setText, table } from "./dom.ts";
+import { count, duration, loss, percent } from "./format.ts";
+import { remedies, showFault, type Way } from "./notice.ts";
+
+const NONE = "–";
+
+/** What the buttons do. */
+export interface RunActions {
+  pause(): void;
+  goOn(): void;
+  stop(): void;
+  /** Goes on from the last state, on another device where one is named. */
+  resume(run: RunRecord, device?: DeviceName): void;
+  /** Puts a value into the settings' field. */
+  set(key: "lr" | "batchSize", value: number): void;
+}
+
+export class RunPanel {
+  private readonly lossChart = new Chart(byId("loss"), {
+    title: "Loss",
+    format: (value) => (value < 1e4 ? String(Number(value.toFixed(3))) : value.toExponential(0)),
+    range: (_, largest) => [0, largest * 1.05],
+  });
+  private readonly accuracyChart = new Chart(byId("accuracy"), {
+    title: "Accuracy",
+    format: (value) => `${Math.round(100 * value)} %`,
+    range: (smallest) => [Math.max(0, Math.floor(smallest * 10 - 1e-9) / 10), 1],
+  });
+  private run: RunRecord | null = null;
+
+  constructor(private readonly actions: RunActions) {
+    byId("pause").addEventListener("click", () => actions.pause());
+    byId("resume").addEventListener("click", () => {
+      if (this.run?.state === "paused") actions.goOn();
+      else if (this.run) actions.resume(this.run);
+    });
+    byId("stop").addEventListener("click", () => actions.stop());
+    this.figures(null, null);
+    setText(byId("status"), "Choose messages and settings, then start.");
+  }
+
+  /** Shows a run, and beside its curves those of others. */
+  show(run: RunRecord, pace: Pace | null, compared: readonly RunRecord[]): void {
+    this.run = run;
+    byId("training").dataset.state = run.state;
+    setText(byId("training-title"), run.title);
+    setText(byId("status"), statusOf(run));
+    const progress = byId<HTMLProgressElement>("progress");
+    progress.max = run.steps || 1;
+    progress.value = run.step;
+    showControls({
+      pause: run.state === "training",
+      resume: canGoOn(run),
+      stop: run.state === "training" || run.state === "paused",
+    });
+    this.figures(run, pace);
+    showFault(byId("run-fault"), run.fault ?? noteOf(run), this.waysOut(run));
+    this.charts(run, compared);
+    evaluations(run);
+  }
+
+  private figures(run: RunRecord | null, pace: Pace | null): void {
+    const last = run?.evaluations.at(-1);
+    setFigures(byId("figures"), [
+      ["Loss", pace ? loss(pace.loss) : last?.train ? loss(last.train.loss) : NONE, "Mean over the last 20 steps"],
+      ["Validation loss", last ? loss(last.val.loss) : NONE],
+      [
+        "Accuracy",
+        pace ? percent(pace.accuracy) : last?.train ? percent(last.train.accuracy) : NONE,
+        "Mean over the last 20 steps",
+      ],
+      ["Validation accuracy", last ? percent(last.val.accuracy) : NONE],
+      ["Examples a second", pace ? pace.examplesPerSecond.toFixed(pace.examplesPerSecond < 10 ? 1 : 0) : NONE],
+      ["Time left", pace && run?.state === "training" ? duration(pace.secondsLeft) : NONE],
+      ["Step", run ? `${count(run.step)} of ${count(run.steps)}` : NONE],
+      ["Memory", run ? showBytes(run.bytes) : NONE],
+      ["Computes on", run?.device || NONE],
+    ]);
+  }
+
+  private waysOut(run: RunRecord): Way[] {
+    if (!run.fault) return [];
+    const ways = remedies(run.fault, this.actions.set);
+    if (!canGoOn(run)) return ways;
+    ways.push({ label: run.usable ? "Go on from the last state" : "Try again", take: () => this.actions.resume(run) });
+    if (run.fault.name === "DeviceError" && run.device.includes("webgpu"))
+      ways.push({ label: "Go on on the CPU", take: () => this.actions.resume(run, "wasm") });
+    return ways;
+  }
+
+  private charts(run: RunRecord, compared: readonly RunRecord[]): void {
+    const runs = [run, ...compared.filter(({ id }) => id !== run.id)];
+    for (const [chart, key] of [
+      [this.lossChart, "loss"],
+      [this.accuracyChart, "accuracy"],
+    ] as const)
+      chart.show(linesOf(runs, key), describe(run, key));
+  }
+}
+
+/** Colours that lines can have. */
+const COLORS = 6;
+
+function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy"): Line[] {
+  const alone = runs.length === 1;
+  return runs.flatMap((run, i): Line[] => {
+    const color = (i % COLORS) + 1;
+    const training: Line = {
+      label: alone ? "training" : null,
+      color,
+      kind: "training",
+      examples: run.curve.examples,
+      values: run.curve[key],
+    };
+    const validation: Line = {
+      label: alone ? "validation" : nameOf(run),
+      color: alone ? 2 : color,
+      kind: "evaluation",
+      examples: run.evaluations.map(({ examples }) => examples),
+      values: run.evaluations.map(({ val }) => val[key]),
+    };
+    return [training, validation];
+  });
+}
+
+/** Shows the buttons that make sense. The focus goes from one that disappears to one that is there. */
+function showControls(wanted: Record<"pause" | "resume" | "stop", boolean>): void {
+  const focused = document.activeElement?.id ?? "";
+  for (const [id, isWanted] of Object.entries(wanted)) byId(id).hidden = !isWanted;
+  if (!(focused in wanted) || wanted[focused as "pause"]) return;
+  const next = Object.entries(wanted).find(([, isWanted]) => isWanted)?.[0] ?? "training";
+  byId(next).focus({ preventScroll: true });
+}
+
+function nameOf({ title, created }: RunRecord): string {
+  return `${title} (${new Date(created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
+}
+
+function describe(run: RunRecord, key: "loss" | "accuracy"): string {
+  const format = key === "loss" ? loss : (value: number) => percent(value);
+  const first = run.evaluations[0];
+  const last = run.evaluations.at(-1);
+  if (!first || !last) return "No curve yet.";
+  const training = last.train ? ` Training: ${format(last.train[key])}.` : "";
+  return `Validation: from ${format(first.val[key])} to ${format(last.val[key])} after ${count(last.examples)} examples.${training}`;
+}
+
+export function canGoOn({ state, fault }: RunRecord): boolean {
+  return (
+    state === "paused" ||
+    state === "stopped" ||
+    state === "interrupted" ||
+    (state === "failed" && fault?.name !== "TrainingError")
+  );
+}
+
+function noteOf(run: RunRecord) {
+  return run.note === null ? null : { name: "note", summary: run.note };
+}
+
+/** What a live region tells: it changes with the state and with evaluations, not with steps. */
+function statusOf(run: RunRecord): string {
+  const last = run.evaluations.at(-1);
+  const reached =
+    last && last.step > 0
+      ? ` Validation accuracy ${percent(last.val.accuracy)} after ${last.epoch.toFixed(1)} epochs.`
+      : "";
+  switch (run.state) {
+    case "training":
+      if (!last) return "Measuring the model before training …";
+      if (run.step >= run.steps) return "Measuring what was learned …";
+      return `Training.${reached}`;
+    case "stopping":
+      return "Stopping: keeping what was learned …";
+    case "paused":
+      return `Paused. Its state is kept, also if this page is closed.${reached}`;
+    case "interrupted":
+      return `Interrupted: the page was closed or reloaded. It can go on from its last state.${reached}`;
+    case "elsewhere":
+      return "Trains in another tab of this page.";
+    case "stopped":
+      return `Stopped before its end.${reached}`;
+    case "finished":
+      return `Finished in ${duration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages right.`;
+    case "failed":
+      return `It could not go on.${reached}`;
+    case "loaded":
+      return "An adapter that was loaded from a file.";
+  }
+}
+
+function evaluations(run: RunRecord): void {
+  const place = byId("curve-table").lastElementChild!;
+  if (place.getAttribute("data-of") === `${run.id} ${run.evaluations.length}`) return;
+  place.setAttribute("data-of", `${run.id} ${run.evaluations.length}`);
+  const header = ["Epoch", "Examples", "Training loss", "Validation loss", "Training accuracy", "Validation accuracy"];
+  place.replaceChildren(
+    scrollArea(
+      "Evaluations",
+      table(
+        `Evaluations of ${run.title}`,
+        header,
+        run.evaluations.map(({ epoch, examples, train, val }) => [
+          epoch.toFixed(2),
+          count(examples),
+          train ? loss(train.loss) : NONE,
+          loss(val.loss),
+          train ? percent(train.accuracy) : NONE,
+          percent(val.accuracy),
+        ]),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,146 @@
+/** All runs that this browser keeps: to look at, to compare, to take along, to forget. */
+
+import { isUnderWay, type RunRecord, type RunState } from "../protocol.ts";
+import { byId, h, scrollArea } from "./dom.ts";
+import { percent, when } from "./format.ts";
+
+const STATES: Record<RunState, string> = {
+  training: "training",
+  paused: "paused",
+  stopping: "stopping",
+  interrupted: "interrupted",
+  elsewhere: "in another tab",
+  stopped: "stopped",
+  finished: "finished",
+  failed: "failed",
+  loaded: "loaded",
+};
+
+const NO_RUNS = h("p", { class: "help" }, "Runs are kept in this browser until you delete them.");
+
+const HEADER = ["Chart", "Run", "State", "Accuracy", "Download", "Delete"];
+
+export interface RunsActions {
+  show(run: RunRecord): void;
+  compare(run: RunRecord, on: boolean): void;
+  download(run: RunRecord, what: "adapter" | "run"): void;
+  forget(run: RunRecord): void;
+}
+
+export class RunsPanel {
+  /** What the rows show, and the rows, by their run. */
+  private rows = new Map<string, { drawn: string; row: HTMLElement }>();
+
+  constructor(private readonly actions: RunsActions) {
+    byId("runs-body").replaceChildren(NO_RUNS);
+  }
+
+  show(runs: readonly RunRecord[], shown: string | null, compared: ReadonlySet<string>): void {
+    const place = byId("runs-body");
+    const focus = document.activeElement?.getAttribute("data-focus");
+    const before = this.rows;
+    this.rows = new Map();
+    for (const run of runs) {
+      const { id, state, usable, after, evaluations } = run;
+      const look = [id === shown, compared.has(id), state, usable, after?.test.accuracy, evaluations.length];
+      const drawn = JSON.stringify(look);
+      const old = before.get(id);
+      // A button that is made anew loses the focus, and a click on it: only what changed is worth that.
+      const row = old?.drawn === drawn ? old.row : this.row(run, shown, compared);
+      if (row !== old?.row) old?.row.replaceWith(row);
+      this.rows.set(id, { drawn, row });
+    }
+    if (runs.length === 0) place.replaceChildren(NO_RUNS);
+    else if (!isSame([...before.keys()], [...this.rows.keys()]))
+      place.replaceChildren(tableOf([...this.rows.values()].map(({ row }) => row)));
+    if (focus && document.activeElement?.getAttribute("data-focus") !== focus)
+      place.querySelector<HTMLElement>(`[data-focus="${focus}"]`)?.focus();
+  }
+
+  private row(run: RunRecord, shown: string | null, compared: ReadonlySet<string>): HTMLElement {
+    const { actions } = this;
+    const { id, title, state } = run;
+    const name = `${title}, ${when(run.created)}`;
+    const best = run.after?.test.accuracy ?? run.evaluations.at(-1)?.val.accuracy;
+    const mine = isUnderWay(run) || state === "elsewhere";
+    const finished = run.usable && !mine && state !== "interrupted";
+    const isShown = id === shown;
+    const box = h("input", {
+      type: "checkbox",
+      "aria-label": `Draw ${name}`,
+      "data-focus": `draw-${id}`,
+      checked: isShown || compared.has(id),
+      disabled: isShown || run.evaluations.length === 0,
+    });
+    box.addEventListener("input", () => actions.compare(run, box.checked));
+    const button = (label: string, words: string, take: () => void) =>
+      h(
+        "button",
+        { type: "button", "aria-label": `${words}: ${name}`, "data-focus": `${words}-${id}`, onclick: take },
+        label,
+      );
+    return h(
+      "tr",
+      isShown ? { "aria-current": "true" } : {},
+      h("td", {}, box),
+      h(
+        "th",
+        { scope: "row" },
+        h(
+          "button",
+          { type: "button", class: "link", "data-focus": `show-${id}`, onclick: () => actions.show(run) },
+          title,
+        ),
+        h("small", {}, aboutOf(run)),
+      ),
+      h("td", {}, STATES[state]),
+      h(
+        "td",
+        {},
+        best === undefined ? "–" : percent(best),
+        best !== undefined && !run.after ? h("small", {}, "validation") : null,
+      ),
+      h(
+        "td",
+        {},
+        finished
+          ? h(
+              "span",
+              { class: "row" },
+              button("Adapter", "Download the adapter", () => actions.download(run, "adapter")),
+              state === "loaded" || state === "failed"
+                ? null
+                : button("Files", "Download all files", () => actions.download(run, "run")),
+            )
+          : null,
+      ),
+      h("td", {}, mine ? null : button("Delete", "Delete", () => actions.forget(run))),
+    );
+  }
+}
+
+/** What a run was made of, as far as its title does not say it. */
+function aboutOf({ dataName, settings, created }: RunRecord): string {
+  const { epochs, lr } = settings.options;
+  const from = settings.adapter ? [`from ${settings.adapter.title}`] : [];
+  const pace = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `rate ${lr}`];
+  return [dataName, settings.model, ...from, ...pace, when(created)].join(", ");
+}
+
+function tableOf(rows: readonly HTMLElement[]): HTMLElement {
+  const header = HEADER.map((name) => h("th", { scope: "col" }, name));
+  return scrollArea(
+    "All runs",
+    h(
+      "table",
+      { class: "runs" },
+      h("caption", { class: "hidden" }, "All runs, the newest first"),
+      h("thead", {}, h("tr", {}, header)),
+      h("tbody", {}, rows),
+    ),
+  );
+}
+
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((id, i) => id === b[i]);
+}

@@ -1,0 +1,176 @@
+/** What the page knows of runs: which there are, which one is looked at, and what happens to them. */
+import { showBytes } from "../../plan/memory.ts";
+import { isUnderWay, type Pace, type RunRecord, type Settings } from "../protocol.ts";
+import { faultOf, type Session } from "./client.ts";
+import { byId, h, setText } from "./dom.ts";
+import type { Fields } from "./fields.ts";
+import { showFault } from "./notice.ts";
+import { showOutcome } from "./outcome.ts";
+import { RunPanel } from "./run-panel.ts";
+import { RunsPanel } from "./runs-panel.ts";
+import { TryPanel } from "./try-panel.ts";
+
+/** Under this name the tab remembers which run it trains, as long as it does. */
+const TRAINED_HERE = "lowrank-trains";
+
+export class Runs {
+  private readonly runs = new Map<string, RunRecord>();
+  private readonly compared = new Set<string>();
+  private shown: string | null = null;
+  private pace: Pace | null = null;
+  /** The run that a reload of this tab cut off, until it goes on: as long as the worker of before has not ended, it is elsewhere. */
+  private cutOff = sessionStorage.getItem(TRAINED_HERE);
+  private readonly panel: RunPanel;
+  private readonly list: RunsPanel;
+  private readonly tryPanel: TryPanel;
+  /** Called when the run of this page has ended. */
+  onIdle = () => {};
+  /** Called when there are others than before, or when one has another state. */
+  onList = () => {};
+
+  constructor(
+    private readonly session: Session,
+    fields: Fields,
+    /** The base model that is chosen. */
+    private readonly model: () => string | null,
+  ) {
+    this.panel = new RunPanel({
+      pause: () => this.attempt(session.pause()),
+      goOn: () => this.attempt(session.goOn()),
+      stop: () => this.attempt(session.stop()),
+      resume: (run, device) => this.attempt(session.resume(run.id, device)),
+      set: (key, value) => fields.set(key, value),
+    });
+    this.list = new RunsPanel({
+      show: (run) => this.look(run),
+      compare: (run, on) => {
+        if (on) this.compared.add(run.id);
+        else this.compared.delete(run.id);
+        this.draw();
+      },
+      download: (run, what) => this.attempt(this.download(run, what)),
+      forget: (run) => this.attempt(this.forget(run)),
+    });
+    this.tryPanel = new TryPanel(session);
+    const files = byId<HTMLInputElement>("adapter-files");
+    files.addEventListener("change", () => this.attempt(this.load(files)));
+    session.listen((event) => {
+      if (event.type === "run") this.hear(event.run, event.pace);
+      if (event.type === "runs") this.attempt(this.refresh());
+    });
+  }
+
+  get isTraining(): boolean {
+    return [...this.runs.values()].some(isUnderWay);
+  }
+
+  /** Finds the runs of before; one that this tab trained when it was reloaded goes on by itself. */
+  async begin(): Promise<void> {
+    await this.refresh();
+    const [latest] = this.runs.values();
+    if (latest) this.look(latest);
+    else this.draw();
+  }
+
+  private goOn(): void {
+    const run = this.cutOff === null ? undefined : this.runs.get(this.cutOff);
+    if (run?.state === "elsewhere") return;
+    this.cutOff = null;
+    if (run?.state === "interrupted") this.attempt(this.session.resume(run.id));
+  }
+
+  async start(settings: Settings): Promise<void> {
+    this.shown = await this.session.start(settings);
+    void navigator.storage.persist();
+    byId("training").focus({ preventScroll: true });
+    byId("training").scrollIntoView({ block: "nearest" });
+  }
+
+  /** The newest first. */
+  get all(): RunRecord[] {
+    return [...this.runs.values()].sort((a, b) => b.created - a.created);
+  }
+
+  async refresh(): Promise<void> {
+    const runs = await this.session.runs();
+    this.runs.clear();
+    for (const run of runs) this.runs.set(run.id, run);
+    this.onList();
+    if (this.shown !== null && !this.runs.has(this.shown)) this.shown = runs[0]?.id ?? null;
+    this.draw();
+    this.goOn();
+    await this.tellStorage();
+  }
+
+  private async tellStorage(): Promise<void> {
+    const { usage = 0 } = await navigator.storage.estimate();
+    const what = "itself for use without a network, models and runs";
+    setText(byId("storage"), `This page keeps ${showBytes(usage)} in this browser: ${what}.`);
+  }
+
+  private hear(run: RunRecord, pace: Pace | null): void {
+    const isNew = !this.runs.has(run.id);
+    const before = this.runs.get(run.id)?.state;
+    this.runs.set(run.id, run);
+    this.pace = pace;
+    if (run.state === "training") sessionStorage.setItem(TRAINED_HERE, run.id);
+    else sessionStorage.removeItem(TRAINED_HERE);
+    if (before !== run.state) this.onList();
+    if (isNew || (before !== run.state && run.state === "training")) this.shown = run.id;
+    this.draw();
+    if (this.isTraining || before === run.state) return;
+    this.onIdle();
+    void this.tellStorage();
+  }
+
+  private look(run: RunRecord): void {
+    this.shown = run.id;
+    this.compared.delete(run.id);
+    this.draw();
+  }
+
+  private draw(): void {
+    const { all } = this;
+    const run = all.find(({ id }) => id === this.shown);
+    this.list.show(all, this.shown, this.compared);
+    this.tryPanel.use(run ?? null);
+    if (!run) return;
+    const isLive = run.state === "training";
+    this.panel.show(
+      run,
+      isLive ? this.pace : null,
+      all.filter(({ id }) => this.compared.has(id)),
+    );
+    showOutcome(run);
+    document.title = isLive ? `${Math.floor((100 * run.step) / run.steps)} % – Lowrank` : "Lowrank";
+  }
+
+  private async download(run: RunRecord, what: "adapter" | "run"): Promise<void> {
+    const url = URL.createObjectURL(await this.session.download(run.id, what));
+    h("a", { href: url, download: `${what === "adapter" ? "adapter" : "lowrank-run"}-${run.id}.zip` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
+  private async load(input: HTMLInputElement): Promise<void> {
+    const files = [...(input.files ?? [])];
+    input.value = "";
+    if (files.length === 0) return;
+    this.shown = await this.session.loadAdapter(files, this.model() ?? "gpt2-micro");
+    await this.refresh();
+  }
+
+  private async forget(run: RunRecord): Promise<void> {
+    await this.session.forget(run.id);
+    this.compared.delete(run.id);
+    await this.refresh();
+  }
+
+  /** Shows what goes wrong with a run beside the runs. */
+  private attempt(work: Promise<unknown>): void {
+    const place = byId("runs-fault");
+    work.then(
+      () => showFault(place, null),
+      (error) => showFault(place, faultOf(error)),
+    );
+  }
+}

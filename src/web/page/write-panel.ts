@@ -1,0 +1,219 @@
+/** Text behind prompts, as it is written: by the base model, or by an adapter of a language model on it. */
+import type { DeviceName } from "../../config.ts";
+import { SAMPLING_RANGES } from "../../infer/sampling.ts";
+import type { Event, RunRecord, WriteRequest } from "../protocol.ts";
+import { faultOf, type Session } from "./client.ts";
+import { byId, h, scrollArea, setFigures, setText } from "./dom.ts";
+import { count } from "./format.ts";
+import { showFault } from "./notice.ts";
+import { type NumberField, numberField } from "./number-field.ts";
+
+/** Drawn, as the likeliest tokens of a small model repeat themselves. */
+const START = { maxNewTokens: 100, temperature: 0.8, topK: 0, topP: 0.95, repetitionPenalty: 1, seed: 1 };
+type Key = keyof typeof START;
+
+const FIELDS: Record<Key, NumberField> = {
+  maxNewTokens: { label: "New tokens at most", min: 1, whole: true },
+  temperature: { label: "Temperature", help: "0: always the likeliest token", ...SAMPLING_RANGES.temperature },
+  topK: { label: "Top-k", help: "Draws from so many of the likeliest; 0: all", ...SAMPLING_RANGES.topK },
+  topP: { label: "Top-p", help: "From the likeliest with this share together; 1: all", ...SAMPLING_RANGES.topP },
+  repetitionPenalty: {
+    label: "Repetition penalty",
+    help: "Above 1: repeats less",
+    ...SAMPLING_RANGES.repetitionPenalty,
+  },
+  seed: { label: "Seed", help: "Of the draws", min: 0, whole: true },
+};
+/** What matters where tokens are drawn. */
+const OF_DRAWS: readonly Key[] = ["topK", "topP", "seed"];
+
+/** Milliseconds between two tellings of the pace. */
+const TELL_EVERY = 200;
+const NONE = "–";
+
+type Written = Extract<Event, { type: "written" }>;
+
+/** What is written behind one prompt, on the page. */
+interface Text {
+  prose: HTMLElement;
+  note: HTMLElement;
+  forgotten: number;
+}
+
+export class WritePanel {
+  private readonly values = { ...START };
+  private readonly wrong = new Set<Key>();
+  private readonly groups = new Map<Key, HTMLElement>();
+  private readonly writer = byId<HTMLSelectElement>("writer");
+  private readonly prompt = byId<HTMLTextAreaElement>("prompt");
+  private readonly fault = byId("write-fault");
+  private readonly written = h("div", { class: "texts" });
+  private readonly place = scrollArea("Written text", this.written, "written");
+  /** The base model that is chosen; null while there is none. */
+  private model: string | null = null;
+  private busy = false;
+  private texts: Text[] = [];
+  private tokens = 0;
+  private toldAt = 0;
+
+  constructor(
+    private readonly session: Session,
+    private readonly device: () => DeviceName,
+    /** Called when an adapter was taken in. */
+    private readonly loaded: () => void,
+  ) {
+    for (const key of Object.keys(FIELDS) as Key[]) {
+      const group = numberField(`write-${key}`, START[key], FIELDS[key], (value, isWrong) =>
+        this.take(key, value, isWrong),
+      );
+      this.groups.set(key, group);
+      byId("write-fields").append(group);
+    }
+    byId("write-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.write();
+    });
+    byId("write-stop").addEventListener("click", () => void session.stopWriting());
+    const files = byId<HTMLInputElement>("writer-files");
+    files.addEventListener("change", () => void this.load(files));
+    session.listen((event) => {
+      if (event.type === "written") this.hear(event);
+    });
+    byId("written").append(this.place);
+    this.figures(null);
+  }
+
+  /** Offers the base model and the adapters that write. */
+  offer(model: string | null, runs: readonly RunRecord[]): void {
+    this.model = model;
+    const { value } = this.writer;
+    const adapters = runs.filter(({ objective }) => objective === "lm");
+    this.writer.replaceChildren(
+      h("option", { value: "" }, model === null ? "the base model" : `${model}, the base model`),
+      ...adapters.map(({ id, title, dataName, settings }) =>
+        h("option", { value: id, selected: id === value }, `${title}: ${dataName}, on ${settings.model}`),
+      ),
+    );
+    this.enable();
+  }
+
+  private take(key: Key, value: number, isWrong: boolean): void {
+    this.values[key] = value;
+    if (isWrong) this.wrong.add(key);
+    else this.wrong.delete(key);
+    if (key === "temperature") for (const other of OF_DRAWS) this.groups.get(other)!.hidden = value === 0;
+    this.enable();
+  }
+
+  /** The keys of the fields that matter. */
+  private get keys(): Key[] {
+    return [...this.groups].filter(([, group]) => !group.hidden).map(([key]) => key);
+  }
+
+  private enable(): void {
+    const canWrite = this.writer.value !== "" || this.model !== null;
+    byId<HTMLButtonElement>("write-start").disabled = !canWrite || this.keys.some((key) => this.wrong.has(key));
+  }
+
+  private get request(): WriteRequest {
+    const text = this.prompt.value;
+    const lines = text.replace(/\n$/, "").split("\n");
+    const stop = byId<HTMLTextAreaElement>("stop-strings").value.split("\n");
+    return {
+      model: this.model ?? "",
+      adapter: this.writer.value || null,
+      device: this.device(),
+      prompts: byId<HTMLInputElement>("prompt-lines").checked ? lines : [text],
+      options: {
+        ...Object.fromEntries(this.keys.map((key) => [key, this.values[key]])),
+        stop: stop.filter((line) => line !== "").map((line) => line.replaceAll("\\n", "\n")),
+      },
+    };
+  }
+
+  private async write(): Promise<void> {
+    if (this.busy) return;
+    const { request } = this;
+    this.begin(request.prompts);
+    try {
+      const { seconds, stopped } = await this.session.write(request);
+      this.figures(seconds);
+      const forgotten = this.texts.some((text) => text.forgotten > 0)
+        ? " The oldest tokens were forgotten on the way."
+        : "";
+      setText(byId("write-status"), `${stopped ? "Stopped" : "Done"}: ${count(this.tokens)} tokens.${forgotten}`);
+    } catch (error) {
+      setText(byId("write-status"), "");
+      showFault(this.fault, faultOf(error));
+    } finally {
+      this.show(false);
+    }
+  }
+
+  private begin(prompts: readonly string[]): void {
+    this.tokens = 0;
+    this.texts = prompts.map((prompt) => ({
+      prose: h("p", { class: "prose" }, h("span", { class: "prompt" }, prompt)),
+      note: h("small"),
+      forgotten: 0,
+    }));
+    this.written.replaceChildren(...this.texts.map(({ prose, note }) => h("div", { class: "text" }, prose, note)));
+    showFault(this.fault, null);
+    this.figures(null);
+    setText(byId("write-status"), "Writing …");
+    this.show(true);
+  }
+
+  /** The button that makes sense; it takes over the focus. */
+  private show(busy: boolean): void {
+    this.busy = busy;
+    const [start, stop] = [byId("write-start"), byId("write-stop")];
+    const hadFocus = document.activeElement === (busy ? start : stop);
+    start.hidden = busy;
+    stop.hidden = !busy;
+    if (hadFocus) (busy ? stop : start).focus({ preventScroll: true });
+  }
+
+  private hear({ piece, seconds }: Written): void {
+    const { prompt, text, ids, finish, forgotten } = piece;
+    const of = this.texts[prompt]!;
+    const { place } = this;
+    const atEnd = place.scrollTop + place.clientHeight >= place.scrollHeight - 8;
+    of.prose.append(text);
+    of.forgotten = forgotten ?? of.forgotten;
+    const notes = [
+      of.forgotten > 0 ? `Beyond the model's context: its oldest ${count(of.forgotten)} tokens are forgotten.` : "",
+      finish === "length" ? "As many tokens as were asked for." : "",
+      finish === "stop" ? "Ended by a stop text." : "",
+      finish === "end" ? "Ended by the model itself." : "",
+    ];
+    setText(of.note, notes.join(" ").trim());
+    if (atEnd) place.scrollTop = place.scrollHeight;
+    this.tokens += ids.length;
+    if (performance.now() - this.toldAt > TELL_EVERY) this.figures(seconds);
+  }
+
+  private figures(seconds: number | null): void {
+    this.toldAt = performance.now();
+    const pace = seconds === null || seconds === 0 ? NONE : (this.tokens / seconds).toFixed(1);
+    setFigures(byId("write-figures"), [
+      ["Tokens", seconds === null ? NONE : count(this.tokens)],
+      ["Tokens a second", pace],
+    ]);
+  }
+
+  private async load(input: HTMLInputElement): Promise<void> {
+    const files = [...(input.files ?? [])];
+    input.value = "";
+    if (files.length === 0) return;
+    try {
+      const id = await this.session.loadAdapter(files, this.model ?? "gpt2-micro", "lm");
+      showFault(this.fault, null);
+      // Chosen when it is offered.
+      this.writer.append(h("option", { value: id, selected: true }));
+      this.loaded();
+    } catch (error) {
+      showFault(this.fault, faultOf(error));
+    }
+  }
+}

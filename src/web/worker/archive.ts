@@ -1,0 +1,68 @@
+/** Adapters and run directories as zip files, out of and into the page's own file system. */
+
+import { unzipSync, zipSync } from "fflate";
+import { finishReplacing, joinPath, listDirectory, readBytes, writeDirectoryAtomic } from "#platform";
+import { FormatError } from "../../errors.ts";
+
+/** What a directory of ours holds, by relative path; folders are entered. */
+export async function filesOf(directory: string): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  const enter = async (inside: string) => {
+    for (const name of await listDirectory(joinPath(directory, inside))) {
+      const path = joinPath(inside, name);
+      // Every file that a run leaves has an extension, and no folder has.
+      if (name.includes(".")) files.set(path, await readBytes(joinPath(directory, path)));
+      else await enter(path);
+    }
+  };
+  await finishReplacing(directory);
+  await enter("");
+  return files;
+}
+
+/** A zip of a directory's files, in a folder of their own. */
+export async function zipDirectory(directory: string, folder: string): Promise<Blob> {
+  const files = [...(await filesOf(directory))].map(([path, bytes]) => [`${folder}/${path}`, bytes] as const);
+  // Weights hardly shrink.
+  const zip = zipSync(
+    Object.fromEntries(files.map(([path, bytes]) => [path, [bytes, { level: path.endsWith(".safetensors") ? 0 : 6 }]])),
+  );
+  return new Blob([zip as Uint8Array<ArrayBuffer>], { type: "application/zip" });
+}
+
+const ADAPTER_FILES = [
+  "lowrank.json",
+  "lowrank.safetensors",
+  "weights.safetensors",
+  "adapter_config.json",
+  "adapter_model.safetensors",
+];
+
+/** Writes the adapter among picked files, or in a picked zip, into a directory. */
+export async function unpackAdapter(picked: readonly File[], directory: string): Promise<void> {
+  const found = new Map<string, Uint8Array>();
+  const add = (path: string, bytes: Uint8Array) => {
+    const name = path.split("/").at(-1)!;
+    if (ADAPTER_FILES.includes(name)) found.set(name, bytes);
+  };
+  for (const file of picked) {
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    if (file.name.endsWith(".zip"))
+      for (const [path, content] of Object.entries(unzip(bytes, file.name))) add(path, content);
+    else add(file.name, bytes);
+  }
+  if (!found.has("lowrank.json") && !found.has("adapter_config.json"))
+    throw new FormatError("There is no adapter in these files", {
+      where: picked.map(({ name }) => name).join(", "),
+      expected: "a zip from this page, or adapter_config.json and adapter_model.safetensors as PEFT writes them",
+    });
+  await writeDirectoryAtomic(directory, found, { own: ADAPTER_FILES });
+}
+
+function unzip(bytes: Uint8Array, where: string): Record<string, Uint8Array> {
+  try {
+    return unzipSync(bytes);
+  } catch (cause) {
+    throw new FormatError("This zip file cannot be read", { where, found: (cause as Error).message, cause });
+  }
+}

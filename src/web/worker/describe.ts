@@ -1,0 +1,99 @@
+/** A data set in figures and words, for the page. */
+
+import { findColumns, findKeys, labelDoubt } from "../../data/columns.ts";
+import { formatOf } from "../../data/corpus.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
+import { LowrankError } from "../../errors.ts";
+import type { Bin, ColumnReport, DataReport } from "../protocol.ts";
+
+const PREVIEW_ROWS = 6;
+const BINS = 24;
+/** A preview shows the beginning of a message. */
+const PREVIEW_CHARACTERS = 240;
+
+/** Which columns a file has, and which of them are text and label as far as they are recognised. */
+export function columnsOf(sample: string[][], file: string): ColumnReport {
+  const json = formatOf(file) === "jsonl";
+  try {
+    if (json) {
+      const { textName, labelName } = findKeys(sample, {}, file);
+      return { columns: keysOf(sample), text: textName, label: labelName };
+    }
+    const found = findColumns(sample, {}, file);
+    if (!found.header) return { columns: [], text: found.textName, label: found.labelName };
+    return { columns: sample[0]!, text: found.textName, label: found.labelName };
+  } catch (error) {
+    const columns = json ? keysOf(sample) : (sample[0] ?? []);
+    // With two columns or more the visitor can say which is which.
+    if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, label: null };
+    throw error;
+  }
+}
+
+function keysOf(sample: string[][]): string[] {
+  return (sample[0] ?? []).filter((_, i) => i % 2 === 0);
+}
+
+export function describeData(data: LoadedDataset, columns: ColumnReport): DataReport {
+  const { labels, stats, source, train } = data;
+  return {
+    source,
+    columns: columns.columns,
+    text: columns.text ?? "",
+    label: columns.label ?? "",
+    preview: Array.from({ length: Math.min(PREVIEW_ROWS, train.size) }, (_, i) => ({
+      text: train.text(i).slice(0, PREVIEW_CHARACTERS),
+      label: labels[train.label(i)]!,
+    })),
+    labels,
+    classes: stats.classesRead,
+    rowsRead: stats.rowsRead,
+    stats: { train: stats.train, val: stats.val, test: stats.test },
+    lengths: histogram(data),
+    notes: notesOf(data),
+    problems: stats.leftOut.faults.map(problemOf),
+    problemCount: stats.leftOut.rows,
+  };
+}
+
+/** "A row has the wrong number of fields (expected 2 fields, as in the first row; found 3)", with its line. */
+function problemOf({ message, details }: LowrankError): { line: number; text: string } {
+  const { where = "", expected, found } = details;
+  const why = [expected && `expected ${expected}`, found && `found ${found}`].filter(Boolean).join("; ");
+  return { line: Number(where.match(/:(\d+)(:\d+)?$/)?.[1]), text: `${message.split("\n")[0]}${why && ` (${why})`}` };
+}
+
+/** Rows by their length in tokens; the last bin has all that are longer. */
+function histogram({ train, val, test, stats }: LoadedDataset): Bin[] {
+  const longest = Math.max(stats.train.max, stats.val.max, stats.test.max);
+  const width = Math.max(1, Math.ceil(longest / BINS));
+  const bins = Array.from({ length: Math.ceil(longest / width) }, (_, i): Bin => {
+    return { from: i * width + 1, to: (i + 1) * width + 1, rows: 0 };
+  });
+  for (const set of [train, val, test]) for (const length of set.lengths) bins[Math.ceil(length / width) - 1]!.rows++;
+  return bins;
+}
+
+function notesOf({ stats, maxLength }: LoadedDataset): string[] {
+  const sets = [stats.train, stats.val, stats.test];
+  const sum = (of: (set: (typeof sets)[number]) => number) => sets.reduce((total, set) => total + of(set), 0);
+  const notes: [number, string][] = [
+    [sum((set) => set.cut), `messages are longer than ${maxLength} tokens and are cut`],
+    [sum((set) => set.empty), "messages are empty"],
+    [stats.copies, "near copies of earlier messages were dropped"],
+    [
+      (stats.leaks?.val ?? 0) + (stats.leaks?.test ?? 0),
+      "messages of the validation and test sets have a near copy in the sets before them, which flatters the accuracy",
+    ],
+    [stats.invalidUtf8, "places are not valid UTF-8 and became �"],
+  ];
+  const kept = sum((set) => set.rows) + stats.copies;
+  const doubt = labelDoubt(Object.keys(stats.classesRead));
+  const balanced =
+    kept < stats.rowsRead ? [`Balanced: ${stats.rowsRead - kept} rows of the larger classes are left out`] : [];
+  return [
+    ...(doubt === null ? [] : [doubt]),
+    ...balanced,
+    ...notes.filter(([count]) => count > 0).map(([count, what]) => `${count.toLocaleString("en-US")} ${what}`),
+  ];
+}

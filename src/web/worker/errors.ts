@@ -1,0 +1,83 @@
+/** Errors as the page tells them: in words of the page, without flags of a command line. */
+import { LowrankError, TrainingError } from "../../errors.ts";
+import { checkMemory, memoryTotals } from "../../plan/memory.ts";
+import { DEFAULTS } from "../../train/options.ts";
+import { prepareRun, type RunArguments } from "../../train/prepare.ts";
+import { RunFailed } from "../../train/records.ts";
+import type { Fault } from "../protocol.ts";
+
+/** Flags that hints name, by what the page calls them. */
+const NAMES: Readonly<Record<string, string>> = {
+  "batch-size": "batch size",
+  "max-length": "longest message",
+  "text-column": "text column",
+  "label-column": "label column",
+  lr: "learning rate",
+  warmup: "warm-up",
+  clip: "gradient clipping",
+  dedupe: "“drop near copies”",
+  split: "the split",
+  model: "the model",
+  data: "the messages",
+  device: "the device",
+};
+
+function inWords(text: string): string {
+  return text
+    .replaceAll(PRIVATE_FOLDERS, "")
+    .replaceAll(" (there is no directory of that name either)", "")
+    .replaceAll("set HF_TOKEN to a token that may read it", "download its files and choose their folder")
+    .replaceAll(/--device wasm needs no driver\..*/gs, "the CPU needs no driver")
+    .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
+}
+
+/** Where the page keeps files that the visitor knows by their names. */
+const PRIVATE_FOLDERS = /\b(picked|runs\/[^/]+\/data|picked\/model)\//g;
+
+/** What a run's model went wrong with, instead of that its run failed. */
+const causeOf = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
+
+export function asFault(thrown: unknown): Fault {
+  const error = causeOf(thrown);
+  if (!(error instanceof LowrankError)) {
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    if (name === "QuotaExceededError")
+      return { name, summary: "The browser's storage is full", hint: "delete runs or models that you no longer need" };
+    return { name, summary: message || name };
+  }
+  const fault: Fault = { name: error.name, summary: inWords(error.message.split("\n")[0]!) };
+  const { where, expected, found, hint } = error.details;
+  for (const [key, value] of Object.entries({ where, expected, found, hint }))
+    if (value !== undefined) fault[key as "where"] = inWords(value);
+  return fault;
+}
+
+/** A fault of a run, with a setting that is known to help. */
+export function faultOfRun(error: unknown, run: RunArguments): Fault {
+  const fault = asFault(error);
+  if (error instanceof TrainingError) {
+    const { lr } = run;
+    if (lr !== undefined)
+      fault.remedy = { kind: "smaller-rate", lr: lr > 0.01 ? DEFAULTS.lr : Number((lr / 4).toPrecision(2)) };
+  }
+  const isTooLarge = error instanceof LowrankError && error.details.hint?.includes("--batch-size");
+  if (isTooLarge && !fault.summary.includes("lost")) {
+    const smaller = smallerBatch(run);
+    if (smaller) fault.remedy = smaller;
+  }
+  return fault;
+}
+
+/** Half of the batch, or less where that is still too large; undefined where no batch is small enough. */
+function smallerBatch(run: RunArguments): Fault["remedy"] {
+  for (let batchSize = (run.batchSize ?? DEFAULTS.batchSize) >> 1; batchSize >= 1; batchSize >>= 1) {
+    try {
+      const { plan } = prepareRun({ ...run, batchSize });
+      checkMemory(plan.memory, run.device.limits);
+      return { kind: "smaller-batch", batchSize, bytes: memoryTotals(plan.memory).total };
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,53 @@
+/** Labels what is typed: with what a run has learned so far, and with the base model beside it. */
+import type { Backend } from "../../backend/backend.ts";
+import { Classifier } from "../../infer/classifier.ts";
+import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { AdapterMeta, Tensors } from "../../io/peft.ts";
+import type { Verdict } from "../protocol.ts";
+
+/** A trained state: whose, and its tensors. */
+export interface Trained {
+  id: string;
+  meta: AdapterMeta;
+  tensors: Tensors;
+  seed: number;
+  model: GPT2Checkpoint;
+  device: Backend;
+}
+
+export class Tester {
+  private open: { trained: Trained; adapter: Classifier; base: Classifier } | undefined;
+
+  async classify(trained: Trained, text: string): Promise<Verdict> {
+    const { adapter, base } = await this.prepare(trained);
+    const [[said], [before]] = [await adapter.classify([text]), await base.classify([text])];
+    return { adapter: said!, base: before! };
+  }
+
+  close(): void {
+    this.open?.adapter.destroy();
+    this.open?.base.destroy();
+    this.open = undefined;
+  }
+
+  /** The classifiers stay while it is the same run on the same device; tensors are written anew where they are others. */
+  private async prepare(trained: Trained) {
+    const { open } = this;
+    if (open?.trained.id === trained.id && open.trained.device === trained.device) {
+      if (open.trained.tensors !== trained.tensors) open.adapter.update(trained.tensors);
+      open.trained = trained;
+      return open;
+    }
+    this.close();
+    const { meta, tensors, seed, model, device } = trained;
+    const adapter = await Classifier.of({ meta, tensors }, model, device);
+    try {
+      const base = await Classifier.untrained(meta, seed, model, device);
+      this.open = { trained, adapter, base };
+    } catch (error) {
+      adapter.destroy();
+      throw error;
+    }
+    return this.open;
+  }
+}

@@ -1,0 +1,337 @@
+/** One run in the worker: from its start, or its last state, to its end, told as records and kept as it goes. */
+import { joinPath, remove } from "#platform";
+import type { Backend } from "../../backend/backend.ts";
+import { describeDevice } from "../../backend/backend.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
+import type { Prediction } from "../../engine/predictions.ts";
+import { ConfigError } from "../../errors.ts";
+import { fingerprint } from "../../io/fingerprint.ts";
+import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
+import { parameterList } from "../../model/trainable.ts";
+import { memoryTotals } from "../../plan/memory.ts";
+import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
+import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
+import { sizeOf } from "../../tensor.ts";
+import { DEFAULTS } from "../../train/options.ts";
+import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
+import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
+import { train } from "../../train/trainer.ts";
+import type { Mistake, Pace, RunRecord, Settings } from "../protocol.ts";
+import { curveOf, recentOf } from "./curve.ts";
+import { asFault, faultOfRun } from "./errors.ts";
+import { dropData, type Source } from "./sources.ts";
+import { folderOf, keepRun, newId, resultOf, startOf } from "./store.ts";
+
+/** Milliseconds between two tellings of a run's steps. */
+const TELL_EVERY = 200;
+/** Messages that were labelled wrong and are shown. */
+const MISTAKES = 100;
+
+export type Tell = (run: RunRecord, pace: Pace | null) => void;
+
+/** What a run is made of. */
+export interface Materials {
+  device: Backend;
+  model: GPT2Checkpoint;
+  source: Source;
+  /** What training begins with, in place of a fresh one. */
+  adapter?: Adapter | undefined;
+}
+
+/** Everything that decides what a run computes. */
+export function argumentsOf({ device, model, source, adapter }: Materials, { options }: Settings): RunArguments {
+  return { device, model, data: source.data, ...options, ...(adapter ? { adapter } : {}) };
+}
+
+export function valuesOf({ spec }: PreparedRun): number {
+  return parameterList(spec).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+}
+
+/** Bytes on the device: of the larger of the two plans where frozen blocks run first, and of what they make. */
+export function bytesOf({ plan, trunk }: PreparedRun): number {
+  const total = memoryTotals(plan.memory).total;
+  return trunk ? Math.max(total, memoryTotals(trunk.plan.memory).total) + trunk.bytes : total;
+}
+
+/** What every record begins with. */
+const BLANK = {
+  objective: "classification",
+  device: "",
+  trainable: 0,
+  values: 0,
+  bytes: 0,
+  step: 0,
+  steps: 0,
+  epoch: 0,
+  examples: 0,
+  examplesPerEpoch: 0,
+  seconds: 0,
+  before: null,
+  after: null,
+  evaluations: [],
+  curve: { examples: [], loss: [], accuracy: [] },
+  confusions: null,
+  mistakes: [],
+  peftObstacle: null,
+  note: null,
+  usable: false,
+  fault: null,
+} satisfies Partial<RunRecord>;
+
+/** The record of a run that is about to begin. Throws what `prepareRun` throws. */
+export function newRun(settings: Settings, materials: Materials): RunRecord {
+  const prepared = prepareRun(argumentsOf(materials, settings));
+  const { batchSize, accumulate } = prepared.options;
+  return {
+    ...BLANK,
+    evaluations: [],
+    id: newId(),
+    title: titleOf(prepared.options),
+    state: "training",
+    created: Date.now(),
+    settings,
+    dataName: settings.data.name,
+    labels: materials.source.data.labels,
+    device: describeDevice(materials.device.info),
+    trainable: prepared.trainable,
+    values: valuesOf(prepared),
+    bytes: bytesOf(prepared),
+    steps: prepared.pace.total,
+    examplesPerEpoch: prepared.pace.stepsPerEpoch * batchSize * accumulate,
+  };
+}
+
+/** The record of an adapter that was loaded from a file. */
+export function loadedRun(id: string, model: string, file: string, meta: AdapterMeta): RunRecord {
+  const { mode, lora, labels, task } = meta;
+  const options = { mode, ...(lora ? { rank: lora.r, alpha: lora.lora_alpha } : {}) };
+  return {
+    ...BLANK,
+    id,
+    title: titleOf({ ...DEFAULTS, ...options }),
+    state: "loaded",
+    objective: task.objective,
+    created: Date.now(),
+    settings: {
+      data: { kind: "file", name: file },
+      model,
+      device: "auto",
+      split: "random",
+      balance: true,
+      dedupe: false,
+      maxLength: 0,
+      options,
+    },
+    dataName: file,
+    labels,
+    usable: true,
+  };
+}
+
+export class Training {
+  private readonly abort = new AbortController();
+  private steps: StepRecord[] = [];
+  private pace: Pace | null = null;
+  private paused: { until: Promise<void>; end: () => void } | undefined;
+  private toldAt = 0;
+  /** The trained tensors as they were at the last state that was kept: to try while the run goes on. */
+  latest: Tensors | undefined;
+
+  private constructor(
+    readonly run: RunRecord,
+    private readonly materials: Materials,
+    private readonly tell: Tell,
+    private readonly args: RunArguments,
+    private readonly prepared: PreparedRun,
+    private readonly config: RunConfig,
+  ) {}
+
+  static async prepare(run: RunRecord, materials: Materials, tell: Tell): Promise<Training> {
+    const { model, source } = materials;
+    const args = argumentsOf(materials, run.settings);
+    const prepared = prepareRun(args);
+    const named = { ...source.spec, ...source.options } as Record<string, unknown>;
+    const config = await runConfig(model, source.data, prepared.options, named);
+    if (run.settings.adapter) config.adapter = run.settings.adapter.id;
+    config.base = await fingerprint(model);
+    run.base ??= config.base;
+    if (run.base !== config.base)
+      throw new ConfigError("The model is another one than when this run began", {
+        where: run.settings.model,
+        hint: "choose the folder of the model of before again",
+      });
+    return new Training(run, materials, tell, args, prepared, config);
+  }
+
+  get meta(): AdapterMeta {
+    return this.adapter(new Map()).meta;
+  }
+
+  private adapter(tensors: Tensors): Adapter {
+    return adapterOf(this.config, this.prepared.spec, tensors);
+  }
+
+  pause(): void {
+    if (this.paused) return;
+    let end = () => {};
+    const until = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.paused = { until, end };
+  }
+
+  goOn(): void {
+    this.endPause("training");
+  }
+
+  stop(): void {
+    this.abort.abort();
+    this.endPause("stopping");
+  }
+
+  /** Trains to the end. What goes wrong is told in the record. */
+  async work(): Promise<void> {
+    const { run } = this;
+    try {
+      const resume = await this.lastState();
+      run.state = "training";
+      run.fault = null;
+      run.device = describeDevice(this.materials.device.info);
+      await keepRun(run);
+      this.tellNow();
+      const result = await train({
+        ...this.args,
+        signal: this.abort.signal,
+        onEvent: (event) => this.hear(event),
+        checkpointEvery: "evaluation",
+        onCheckpoint: (checkpoint) => this.keep(checkpoint),
+        pause: () => this.paused?.until,
+        ...(resume ? { resume } : {}),
+      });
+      await this.finish(result);
+    } catch (error) {
+      // Stopped before the first step: there is nothing to keep, and it can begin anew.
+      if (error === this.abort.signal.reason) await this.end("stopped");
+      else await this.fail(error);
+    }
+    this.pace = null;
+    this.tellNow();
+  }
+
+  private async lastState(): Promise<Checkpoint | undefined> {
+    // None yet, or a page that went away while it wrote the first one: then the run begins anew.
+    const checkpoint = await lastCheckpoint(folderOf(this.run.id)).catch(() => undefined);
+    this.steps = [...(checkpoint?.steps ?? [])];
+    this.run.evaluations = [...(checkpoint?.evaluations ?? [])];
+    this.count();
+    return checkpoint;
+  }
+
+  private hear(event: TrainEvent): void {
+    const { run } = this;
+    if (event.type === "evaluation") run.evaluations.push(event.record);
+    if (event.type === "step") {
+      this.steps.push(event.record);
+      const { examplesPerSecond, secondsLeft } = event;
+      this.pace = { ...recentOf(this.steps), examplesPerSecond, secondsLeft };
+      // The first one at once: it is what is waited for.
+      if (this.steps.length > 1 && performance.now() - this.toldAt < TELL_EVERY) return;
+    }
+    this.tellNow();
+  }
+
+  /** Brings the record up to the steps taken. */
+  private count(): void {
+    const { run, steps } = this;
+    const last = steps.at(-1);
+    run.step = last?.step ?? 0;
+    run.epoch = last?.epoch ?? 0;
+    run.examples = last?.examples ?? 0;
+    run.curve = curveOf(steps);
+  }
+
+  private tellNow(): void {
+    this.toldAt = performance.now();
+    this.count();
+    this.tell(this.run, this.pace);
+  }
+
+  private endPause(state: "training" | "stopping"): void {
+    this.paused?.end();
+    this.paused = undefined;
+    this.run.state = state;
+    this.tellNow();
+  }
+
+  private async keep(checkpoint: Checkpoint): Promise<void> {
+    const { run } = this;
+    this.latest = new Map([...checkpoint.tensors].filter(([name]) => !/^[mv]\./.test(name)));
+    run.seconds = checkpoint.seconds;
+    run.usable = true;
+    if (this.paused && !this.abort.signal.aborted) run.state = "paused";
+    this.count();
+    try {
+      await keepCheckpoint(folderOf(run.id), checkpoint);
+      run.note = null;
+      await keepRun(run);
+    } catch (error) {
+      // What has been learned so far is worth more than a state of it.
+      const { summary } = asFault(error);
+      run.note = `${summary}: the run goes on, but a reload would lose what it did since its last state.`;
+    }
+    this.tellNow();
+  }
+
+  private async finish(result: TrainResult): Promise<void> {
+    const { run } = this;
+    const { data } = this.materials.source;
+    run.before = result.before;
+    run.after = result.after;
+    run.seconds = result.seconds;
+    run.confusions = result.after && result.confusions;
+    run.mistakes = mistakesOf(result.predictions, data);
+    const { reason } = await saveRun(resultOf(run.id), this.config, result);
+    run.peftObstacle = reason ?? null;
+    run.usable = true;
+    await this.end(result.aborted ? "stopped" : "finished");
+    if (result.aborted) return;
+    await remove(joinPath(folderOf(run.id), "checkpoint"));
+    await dropData(folderOf(run.id));
+    await remove(startOf(run.id));
+  }
+
+  private async fail(error: unknown): Promise<void> {
+    const { run } = this;
+    run.state = "failed";
+    run.fault = faultOfRun(error, this.args);
+    if (error instanceof RunFailed) {
+      const { spec } = this.prepared;
+      const { device } = this.materials;
+      await saveFailedRun(resultOf(run.id), this.config, spec, error.contents, device.info, error.message);
+      run.usable = true;
+    }
+    await this.end("failed");
+  }
+
+  private async end(state: RunRecord["state"]): Promise<void> {
+    this.run.state = state;
+    this.latest = undefined;
+    this.count();
+    await keepRun(this.run);
+  }
+}
+
+/** The surest first. */
+function mistakesOf(predictions: readonly Prediction[], { labels, test }: LoadedDataset): Mistake[] {
+  return predictions
+    .filter(({ row, label }) => label !== test.label(row))
+    .toSorted((a, b) => b.probability - a.probability)
+    .slice(0, MISTAKES)
+    .map(({ row, label, probability }) => ({
+      text: test.text(row),
+      truth: labels[test.label(row)]!,
+      said: labels[label]!,
+      probability,
+    }));
+}

@@ -1,0 +1,304 @@
+/** The page's worker: reads, trains, labels and keeps, so that the page itself never waits. */
+import { exists, finishReplacing, joinPath, listDirectory, writeDirectoryAtomic } from "#platform";
+import { type Backend, describeDevice } from "../../backend/backend.ts";
+import { defaultThreads } from "../../backend/wasm.ts";
+import type { Objective } from "../../config.ts";
+import { ConfigError, DeviceError } from "../../errors.ts";
+import type { DownloadEvent } from "../../io/download.ts";
+import type { GPT2Checkpoint } from "../../io/hf.ts";
+import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
+import { baseShapes } from "../../names.ts";
+import { checkMemory } from "../../plan/memory.ts";
+import { sizeOf } from "../../tensor.ts";
+import { type PreparedRun, prepareRun } from "../../train/prepare.ts";
+import type {
+  Answer,
+  Api,
+  Call,
+  DeviceReport,
+  Event,
+  Fault,
+  RunRecord,
+  Settings,
+  WriteReport,
+  WriteRequest,
+} from "../protocol.ts";
+import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
+import { columnsOf, describeData } from "./describe.ts";
+import { deviceOf, dropDevice } from "./devices.ts";
+import { asFault, faultOfRun } from "./errors.ts";
+import { addModel, firstRows, forgetModel, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
+import {
+  folderOf,
+  forgetRun,
+  keepRun,
+  listRuns,
+  newId,
+  onRunsChanged,
+  readRun,
+  resultOf,
+  startOf,
+  untilNobodyTrains,
+  whileOnlyTrainer,
+} from "./store.ts";
+import { Tester, type Trained } from "./tester.ts";
+import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
+import type { Writer } from "./writer.ts";
+
+/** A refusal that says what would help. */
+class Refused extends Error {
+  constructor(readonly fault: Fault) {
+    super(fault.summary);
+  }
+}
+
+const tell = (event: Event) => self.postMessage(event);
+
+let training: Training | undefined;
+const tester = new Tester();
+let writer: Writer | undefined;
+let writing = new AbortController();
+/** Whether a run is under way or about to begin. */
+let taken = false;
+
+function reportOf({ info }: Backend): DeviceReport {
+  return { kind: info.kind, text: describeDevice(info) };
+}
+
+function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
+  if (status === "done") tell({ type: "idle" });
+  else tell({ type: "busy", text: `Fetching ${name}: ${file}`, share: total ? loaded / total : null });
+}
+
+/** Opens a model, which is fetched first where it must be. */
+async function fetchModel(name: string): Promise<GPT2Checkpoint> {
+  try {
+    return await openModel(name, { onProgress: downloads });
+  } catch (error) {
+    tell({ type: "idle" });
+    throw error;
+  }
+}
+
+/** What a run is made of, on a device; from its folder where it is the run `id` of before. */
+async function materialsOf(backend: Backend, settings: Settings, id: string | null = null): Promise<Materials> {
+  const model = await fetchModel(settings.model);
+  const source = await openData(settings, model.config.n_positions, id === null ? null : folderOf(id));
+  const { adapter: beginning } = settings;
+  if (!beginning) return { device: backend, model, source };
+  const place = id === null ? resultOf(beginning.id) : startOf(id);
+  return { device: backend, model, source, adapter: await loadAdapter(place, model) };
+}
+
+/** Begins the run that `make` makes; it is told of by events. Resolves when it has begun. */
+async function begin(settings: Settings, make: (backend: Backend) => Promise<[RunRecord, Materials]>): Promise<string> {
+  if (taken) throw new ConfigError("A run is under way", { hint: "stop it first, or wait until it ends" });
+  taken = true;
+  try {
+    const [run, materials] = await make(await deviceOf(settings.device));
+    return await train(run, materials);
+  } catch (error) {
+    taken = false;
+    throw error;
+  }
+}
+
+/** Trains while no other tab does; resolves when the run has begun. */
+function train(run: RunRecord, materials: Materials): Promise<string> {
+  return new Promise((resolve, reject) => {
+    whileOnlyTrainer(async () => {
+      try {
+        await keepData(run.settings.data, folderOf(run.id));
+        await keepStart(run);
+        training = await Training.prepare(run, materials, (record, pace) => tell({ type: "run", run: record, pace }));
+        resolve(run.id);
+        await training.work();
+      } finally {
+        training = undefined;
+        taken = false;
+        if (run.fault?.name === "DeviceError") await giveUp(materials.device);
+      }
+      return true;
+    }).then((done) => {
+      if (done) return;
+      reject(
+        new ConfigError("Another tab of this page is training", { hint: "stop the run there, or wait until it ends" }),
+      );
+    }, reject);
+  });
+}
+
+/** Closes a device that has failed, with all that is on it. */
+async function giveUp(device: Backend): Promise<void> {
+  tester.close();
+  writer?.close();
+  await dropDevice(device);
+}
+
+/** Writes text. Its code is loaded when it is first asked for. */
+async function write(request: WriteRequest): Promise<WriteReport> {
+  writing = new AbortController();
+  const { signal } = writing;
+  const { adapter: id } = request;
+  const adapter = id === null ? null : { name: id, directory: resultOf(id) };
+  const name = id === null ? request.model : (await readRun(id)).settings.model;
+  const device = await deviceOf(request.device);
+  const model = await fetchModel(name);
+  writer ??= new (await import("./writer.ts")).Writer();
+  try {
+    return await writer.write({ device, model, adapter }, request, signal, (piece, seconds) =>
+      tell({ type: "written", piece, seconds }),
+    );
+  } catch (error) {
+    // A run on it gives it up itself.
+    if (error instanceof DeviceError && !taken) await giveUp(device);
+    throw error;
+  }
+}
+
+/** Keeps the adapter that a run begins with: that of the run that it is from may be deleted. */
+async function keepStart({ id, settings: { adapter } }: RunRecord): Promise<void> {
+  if (!adapter) return;
+  const start = startOf(id);
+  await finishReplacing(start);
+  if ((await exists(start)) && (await listDirectory(start)).length > 0) return;
+  await writeDirectoryAtomic(start, await filesOf(joinPath(resultOf(adapter.id), "adapter")));
+}
+
+/** What a run has learned: from memory while it goes on, else from its files. */
+async function trainedOf(id: string): Promise<Trained> {
+  if (training?.run.id === id) {
+    const { latest, meta, run } = training;
+    if (!latest) throw new ConfigError("This run has learned nothing yet", { hint: "wait for its first evaluation" });
+    return { ...(await partsOf(run)), meta, tensors: latest };
+  }
+  const run = await readRun(id);
+  const parts = await partsOf(run);
+  if (loaded?.id !== id) loaded = { id, adapter: await loadAdapter(resultOf(id), parts.model) };
+  return { ...parts, ...loaded.adapter };
+}
+/** The adapter that was read last. */
+let loaded: { id: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
+
+async function partsOf({ id, settings }: RunRecord) {
+  const backend = await deviceOf(settings.device);
+  return { id, seed: settings.options.seed ?? 1, model: await openModel(settings.model), device: backend };
+}
+
+/** Keeps an adapter from outside as a run that can be tried; over the base model that it names where that is here. */
+async function takeAdapter(files: File[], fallback: string, objective?: Objective): Promise<string> {
+  const id = newId();
+  try {
+    await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
+    const named = await namedBase(joinPath(resultOf(id), "adapter"));
+    const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
+    const { meta } = await loadAdapter(resultOf(id), await openModel(name));
+    if (objective !== undefined && meta.task.objective !== objective)
+      throw new ConfigError("This adapter labels messages and writes no text", {
+        expected: "an adapter of a language model (CAUSAL_LM)",
+        found: "one of a classifier (SEQ_CLS)",
+        hint: "load it under Runs",
+      });
+    await keepRun(loadedRun(id, name, files[0]!.name, meta));
+  } catch (error) {
+    await forgetRun(id);
+    throw error;
+  }
+  return id;
+}
+
+const api: Api = {
+  machine: async () => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
+  openDevice: async (name) => reportOf(await deviceOf(name)),
+  async openModel(name) {
+    const { config } = await fetchModel(name);
+    return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + sizeOf(shape), 0) };
+  },
+  async addModel(files) {
+    try {
+      return await addModel(files, (share) => tell({ type: "busy", text: "Keeping the model in this browser", share }));
+    } finally {
+      tell({ type: "idle" });
+    }
+  },
+  models: listModels,
+  async forgetModel(name) {
+    if (training?.run.settings.model === name)
+      throw new ConfigError("This model is being trained", { hint: "stop the run first, or wait until it ends" });
+    await forgetModel(name);
+  },
+  async pickData(file) {
+    pickData(file);
+    return columnsOf(await firstRows(file.name), file.name);
+  },
+  async readData(settings) {
+    const { data } = settings;
+    const model = await fetchModel(settings.model);
+    const source = await openData(settings, model.config.n_positions);
+    const columns =
+      data.kind === "file"
+        ? columnsOf(await firstRows(data.name), data.name)
+        : { columns: [], text: null, label: null };
+    return describeData(source.data, columns);
+  },
+  async estimate(settings) {
+    const backend = await deviceOf(settings.device);
+    const run = argumentsOf(await materialsOf(backend, settings), settings);
+    let prepared: PreparedRun;
+    try {
+      prepared = prepareRun(run);
+      checkMemory(prepared.plan.memory, backend.limits);
+    } catch (error) {
+      throw new Refused(faultOfRun(error, run));
+    }
+    const { total: steps, stepsPerEpoch } = prepared.pace;
+    return {
+      trainable: prepared.trainable,
+      values: valuesOf(prepared),
+      bytes: bytesOf(prepared),
+      steps,
+      stepsPerEpoch,
+    };
+  },
+  async runs() {
+    const runs = await listRuns();
+    if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => tell({ type: "runs" }));
+    return runs.map((run) => (run.id === training?.run.id ? training.run : run));
+  },
+  start: (settings) =>
+    begin(settings, async (backend) => {
+      const materials = await materialsOf(backend, settings);
+      return [newRun(settings, materials), materials];
+    }),
+  async resume(id, name) {
+    const run = await readRun(id);
+    if (name) run.settings.device = name;
+    await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, id)]);
+  },
+  pause: async () => training?.pause(),
+  goOn: async () => training?.goOn(),
+  stop: async () => training?.stop(),
+  classify: async (id, text) => tester.classify(await trainedOf(id), text),
+  async download(id, what) {
+    const directory = what === "run" ? resultOf(id) : joinPath(resultOf(id), "adapter");
+    return zipDirectory(directory, what === "run" ? `lowrank-${id}` : "adapter");
+  },
+  loadAdapter: takeAdapter,
+  write,
+  stopWriting: async () => writing.abort(),
+  async forget(id) {
+    if (training?.run.id === id) throw new ConfigError("This run is under way", { hint: "stop it first" });
+    await forgetRun(id);
+  },
+};
+
+self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
+  try {
+    const value = await (api[method] as (...args: unknown[]) => Promise<unknown>)(...args);
+    self.postMessage({ id, value } satisfies Answer);
+  } catch (error) {
+    self.postMessage({ id, fault: error instanceof Refused ? error.fault : asFault(error) } satisfies Answer);
+  }
+};
+
+onRunsChanged(() => tell({ type: "runs" }));

@@ -1,0 +1,55 @@
+/** Writes text: with a base model that stays on its device, and with adapters of language models on it. */
+import type { Backend } from "../../backend/backend.ts";
+import type { Piece } from "../../infer/generation.ts";
+import { LanguageModel } from "../../infer/language-model.ts";
+import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { WriteReport, WriteRequest } from "../protocol.ts";
+
+/** What writes. */
+export interface Pen {
+  device: Backend;
+  model: GPT2Checkpoint;
+  /** The adapter's name and directory; null: the base model alone. */
+  adapter: { name: string; directory: string } | null;
+}
+
+export class Writer {
+  private open: (Pick<Pen, "device" | "model"> & { lm: LanguageModel }) | undefined;
+
+  /** Writes behind prompts, piece by piece, until all are done or the signal ends it. */
+  async write(
+    pen: Pen,
+    { prompts, options }: WriteRequest,
+    signal: AbortSignal,
+    tell: (piece: Piece, seconds: number) => void,
+  ): Promise<WriteReport> {
+    const lm = await this.prepare(pen);
+    const started = performance.now();
+    const seconds = () => (performance.now() - started) / 1000;
+    try {
+      for await (const piece of lm.generate(prompts, { ...options, signal })) tell(piece, seconds());
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+    return { seconds: seconds(), stopped: signal.aborted };
+  }
+
+  close(): void {
+    this.open?.lm.destroy();
+    this.open = undefined;
+  }
+
+  private async prepare({ device, model, adapter }: Pen): Promise<LanguageModel> {
+    if (this.open?.device !== device || this.open.model !== model) {
+      this.close();
+      this.open = { device, model, lm: await LanguageModel.of(model, null, { device }) };
+    }
+    const { lm } = this.open;
+    if (adapter === null) await lm.disableAdapters();
+    else {
+      if (!lm.adapters.includes(adapter.name)) await lm.loadAdapter(adapter.directory, adapter.name);
+      await lm.setAdapter(adapter.name);
+    }
+    return lm;
+  }
+}
