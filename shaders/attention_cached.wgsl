@@ -6,7 +6,7 @@
 //   out     (write)  [tokens, C]
 //   qkv     (read)   [tokens, 3C]: q, k, v, each [NH, HS]; only q is used
 //   cache   (read)   [slots, 2, heads, positions, head_size]: keys and values
-//   places  (read)   [tokens, 2]: the token's slot and its position in it
+//   slots  (read)   [tokens, 2]: the token's slot and its position in it
 //
 // Grid: (tokens, NH), one workgroup a query and head: one token alone keeps a device busy. Keys come in tiles, with an
 // online softmax over tiles; in the second half a lane has four of the head's numbers and every `groups`-th key.
@@ -25,11 +25,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let n = group.x;
   let head = group.y;
   let size = head_size / 4u;
-  let place = places[n];
-  let count = place.y + 1u;
+  let at_slot = slots[n];
+  let count = at_slot.y + 1u;
   let scale = 1.0 / sqrt(f32(head_size));
   let q_at = n * 3u * dims.heads * size + head * size;
-  let k_at = (place.x * 2u * dims.heads + head) * dims.positions * size;
+  let k_at = (at_slot.x * 2u * dims.heads + head) * dims.positions * size;
   let v_at = k_at + dims.heads * dims.positions * size;
   let groups = LANES / size;
   let mine = lane / size;

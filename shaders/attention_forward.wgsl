@@ -6,7 +6,7 @@
 //   out    (write)  [tokens, C]
 //   lse    (write)  [tokens, heads], saved for the backward pass
 //   qkv    (read)   [tokens, 3C]: q, k, v, each [NH, HS]
-//   spans  (read)   [tokens, 2]: where the token's sequence starts and ends
+//   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(tokens / 64), NH); one invocation a query. HS is a multiple of 4 and at most 128.
 // Reference: llm.c attention_forward; Milakov and Gimelshein 2018 for the online softmax.
@@ -30,7 +30,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   var largest = -3.0e38;
   var total = 0.0;
-  for (var j = spans[n].x; j <= n; j++) {
+  for (var j = bounds[n].x; j <= n; j++) {
     let k_at = j * 3u * width + width + head * size;
     let v_at = k_at + width;
     var score = 0.0;

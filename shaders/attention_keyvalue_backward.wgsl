@@ -8,7 +8,7 @@
 //   dout   (read)     [tokens, C]
 //   lse    (read)     [tokens, heads]
 //   qkv    (read)     [tokens, 3C]
-//   spans  (read)     [tokens, 2]: where the token's sequence starts and ends
+//   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(tokens / 64), NH); one invocation a key. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 
@@ -34,7 +34,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     dk[c] = vec4f();
     dv[c] = vec4f();
   }
-  let end = spans[j].y;
+  let end = bounds[j].y;
   for (var i = j; i < end; i++) {
     let q_at = i * 3u * width + head * size;
     let out_at = i * width + head * size;

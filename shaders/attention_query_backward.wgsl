@@ -9,7 +9,7 @@
 //   out    (read)   [tokens, C]
 //   lse    (read)   [tokens, heads]
 //   qkv    (read)   [tokens, 3C]
-//   spans  (read)   [tokens, 2]: where the token's sequence starts and ends
+//   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(tokens / 64), NH); one invocation a query. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 
@@ -37,7 +37,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   delta[n * dims.heads + head] = d;
   let log_sum = lse[n * dims.heads + head];
-  for (var j = spans[n].x; j <= n; j++) {
+  for (var j = bounds[n].x; j <= n; j++) {
     let k_at = j * 3u * width + width + head * size;
     let v_at = k_at + width;
     var score = 0.0;

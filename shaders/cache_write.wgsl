@@ -2,9 +2,9 @@
 //
 //   cache[slot(n), 0, h, position(n), i] = k[n, h, i],  cache[slot(n), 1, h, position(n), i] = v[n, h, i]
 //
-//   cache   (updates)  [slots, 2, heads, positions, head_size]; other places stay as they are
+//   cache   (updates)  [slots, 2, heads, positions, head_size]; other positions stay as they are
 //   qkv     (read)     [tokens, 3C]: q, k, v, each [heads, head_size]
-//   places  (read)     [tokens, 2]: the token's slot and its position in it
+//   slots  (read)     [tokens, 2]: the token's slot and its position in it
 //
 // Grid: (ceil(C / 64), tokens). Reference: transformers DynamicCache.update, one tensor for keys and values.
 
@@ -14,9 +14,9 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
   if (at.x >= width || at.y >= dims.tokens) {
     return;
   }
-  let place = places[at.y];
+  let at_slot = slots[at.y];
   let head = at.x / dims.head_size;
-  let row = (place.x * 2u * dims.heads + head) * dims.positions + place.y;
+  let row = (at_slot.x * 2u * dims.heads + head) * dims.positions + at_slot.y;
   let to = row * dims.head_size + at.x % dims.head_size;
   let k_at = at.y * 3u * width + width + at.x;
   cache[to] = qkv[k_at];

@@ -1,12 +1,12 @@
 // Token and position embedding, for the tokens whose id lies in one piece of the table.
 //
-//   out[n, c] = wte[ids[n] - first, c] + wpe[n - spans[n].start, c]   where first <= ids[n] < first + count
+//   out[n, c] = wte[ids[n] - first, c] + wpe[n - bounds[n].start, c]   where first <= ids[n] < first + count
 //
 //   out    (updates)  [tokens, cols]; rows of other pieces stay as they are
 //   wte    (read)     [count, cols], rows first .. first + count of the token table; two halves a word where wte_half != 0
 //   wpe    (read)     [positions, cols]; two halves a word where wpe_half != 0
 //   ids    (read)     [tokens]
-//   spans  (read)     [tokens, 2]: where the token's sequence starts and ends in the packed batch
+//   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends in the packed batch
 //
 // Grid: (ceil(cols / 64), tokens). Reference: llm.c encoder_forward.
 
@@ -21,6 +21,6 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
   if (id < dims.first || id - dims.first >= dims.count) {
     return;
   }
-  let position = n - spans[n].x;
+  let position = n - bounds[n].x;
   out[n * dims.cols + col] = wte_at((id - dims.first) * dims.cols + col) + wpe_at(position * dims.cols + col);
 }

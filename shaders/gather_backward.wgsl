@@ -1,10 +1,10 @@
-// Puts the gradient of the picked rows back in place; every other row gets none.
+// Puts the gradient of the selected rows back in place; every other row gets none.
 //
-//   dinp[rows[b], c] = dout[b, c];  dinp[n, c] = 0 for the rows that were not picked
+//   dinp[rows[b], c] = dout[b, c];  dinp[n, c] = 0 for the rows that were not selected
 //
 //   dinp    (write)  [tokens, cols]
 //   dout    (read)   [sequences, cols]
-//   picked  (read)   [tokens]: b + 1 where the row was picked for sequence b, else 0
+//   selected  (read)   [tokens]: b + 1 where the row was selected for sequence b, else 0
 //
 // Grid: (ceil(cols / 64), tokens). Reference: PyTorch index_select's backward.
 
@@ -14,7 +14,7 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
     return;
   }
   var value = 0.0;
-  let b = picked[at.y];
+  let b = selected[at.y];
   if (b > 0u) {
     value = dout[(b - 1u) * dims.cols + at.x];
   }

@@ -119,7 +119,7 @@ export function attention_forward(p: AttentionForward): void {
   const out = p.out;
   const lse = p.lse;
   const qkv = p.qkv;
-  const spans = p.spans;
+  const bounds = p.bounds;
   const tokens = p.tokens;
   const heads = p.heads;
   const head_size = p.head_size;
@@ -131,11 +131,11 @@ export function attention_forward(p: AttentionForward): void {
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
     const head = pair / tokens;
     const n = pair % tokens;
-    const start = load<u32>(spans + (n << 3));
+    const start = load<u32>(bounds + (n << 3));
     const q = qkv + n * 3 * width + <usize>((head * head_size) << 2);
     if (pair >= ready) {
       // The rest of the sequence, or of the slice where that ends first.
-      const stop = min<u32>(load<u32>(spans + (n << 3), 4), n + (end - pair));
+      const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
       const k = q - (n - start) * 3 * width + width;
       use_rows(k, 3 * width, k + width, 3 * width, stop - start, head_size);
       ready = pair + (stop - n);
@@ -151,13 +151,13 @@ export function attention_forward(p: AttentionForward): void {
 
 /**
  * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token against
- * its slot up to its position, by places [tokens, 2]. Rows of a head lie side by side there: nothing is copied together.
+ * its slot up to its position, by slots [tokens, 2]. Rows of a head lie side by side there: nothing is copied together.
  */
 export function attention_cached(p: AttentionCached): void {
   const out = p.out;
   const qkv = p.qkv;
   const cache = p.cache;
-  const places = p.places;
+  const slots = p.slots;
   const tokens = p.tokens;
   const heads = p.heads;
   const head_size = p.head_size;
@@ -170,8 +170,8 @@ export function attention_cached(p: AttentionCached): void {
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
     const n = pair / heads;
     const head = pair % heads;
-    const count = load<u32>(places + (n << 3), 4) + 1;
-    const k = cache + (load<u32>(places + (n << 3)) * 2 * heads + head) * positions * bytes;
+    const count = load<u32>(slots + (n << 3), 4) + 1;
+    const k = cache + (load<u32>(slots + (n << 3)) * 2 * heads + head) * positions * bytes;
     scores(list, qkv + n * 3 * width + head * bytes, k, bytes, count, head_size, scale);
     softmax(list, count);
     const total = sum_list(list, count);
@@ -210,7 +210,7 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
   const out = p.out;
   const lse = p.lse;
   const qkv = p.qkv;
-  const spans = p.spans;
+  const bounds = p.bounds;
   const tokens = p.tokens;
   const heads = p.heads;
   const head_size = p.head_size;
@@ -224,10 +224,10 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
     const head = pair / tokens;
     const n = pair % tokens;
     const column: usize = (head * head_size) << 2;
-    const start = load<u32>(spans + (n << 3));
+    const start = load<u32>(bounds + (n << 3));
     const q = qkv + n * 3 * width + column;
     if (pair >= ready) {
-      const stop = min<u32>(load<u32>(spans + (n << 3), 4), n + (end - pair));
+      const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
       const k = q - (n - start) * 3 * width + width;
       use_rows(k, 3 * width, k + width, 3 * width, stop - start, head_size);
       ready = pair + (stop - n);
@@ -258,7 +258,7 @@ export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void 
   const dout = p.dout;
   const lse = p.lse;
   const qkv = p.qkv;
-  const spans = p.spans;
+  const bounds = p.bounds;
   const tokens = p.tokens;
   const heads = p.heads;
   const head_size = p.head_size;
@@ -273,7 +273,7 @@ export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void 
     const head = pair / tokens;
     const j = pair % tokens;
     const column: usize = (head * head_size) << 2;
-    const stop = load<u32>(spans + (j << 3), 4);
+    const stop = load<u32>(bounds + (j << 3), 4);
     const q = qkv + j * 3 * width + column;
     const g = dout + j * width + column;
     if (pair >= ready) {

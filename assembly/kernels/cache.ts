@@ -3,13 +3,13 @@ import { CacheWrite } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 
 /**
- * Keys and values of qkv [tokens, 3C] into cache [slots, 2, heads, positions, head_size] at places [tokens, 2], a slot and a
+ * Keys and values of qkv [tokens, 3C] into cache [slots, 2, heads, positions, head_size] at slots [tokens, 2], a slot and a
  * position each.
  */
 export function cache_write(p: CacheWrite): void {
   const cache = p.cache;
   const qkv = p.qkv;
-  const places = p.places;
+  const slots = p.slots;
   const tokens = p.tokens;
   const heads = p.heads;
   const positions = p.positions;
@@ -17,8 +17,8 @@ export function cache_write(p: CacheWrite): void {
   const width: usize = heads * bytes;
   const end = slice_end(tokens, 1);
   for (let n = slice_begin(tokens, 1); n < end; n++) {
-    const slot = load<u32>(places + (n << 3));
-    const position = load<u32>(places + (n << 3), 4);
+    const slot = load<u32>(slots + (n << 3));
+    const position = load<u32>(slots + (n << 3), 4);
     let from = qkv + n * 3 * width + width;
     let to = cache + (slot * 2 * heads * positions + position) * bytes;
     for (let row: u32 = 0; row < 2 * heads; row++) {

@@ -13,7 +13,7 @@ export function embedding_forward(p: EmbeddingForward): void {
   const wte = p.wte;
   const wpe = p.wpe;
   const ids = p.ids;
-  const spans = p.spans;
+  const bounds = p.bounds;
   const tokens = p.tokens;
   const cols = p.cols;
   const first = p.first;
@@ -26,7 +26,7 @@ export function embedding_forward(p: EmbeddingForward): void {
   for (let n = slice_begin(tokens, 1); n < end; n++) {
     const id = load<u32>(ids + (n << 2));
     if (id < first || id - first >= count) continue;
-    const position = n - load<u32>(spans + (n << 3));
+    const position = n - load<u32>(bounds + (n << 3));
     const to = out + ((n * cols) << 2);
     const token = wte + (((id - first) * cols) << wte_shift);
     const place = wpe + ((position * cols) << wpe_shift);

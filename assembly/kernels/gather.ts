@@ -11,16 +11,16 @@ export function gather_forward(p: GatherForward): void {
     memory.copy(p.out + b * bytes, p.inp + load<u32>(p.rows + (b << 2)) * bytes, bytes);
 }
 
-/** dinp [tokens, cols] = dout at the row of sequence picked - 1, 0 where picked [tokens] is 0. */
+/** dinp [tokens, cols] = dout at the row of sequence selected - 1, 0 where selected [tokens] is 0. */
 export function gather_backward(p: GatherBackward): void {
   const dinp = p.dinp;
   const dout = p.dout;
-  const picked = p.picked;
+  const selected = p.selected;
   const tokens = p.tokens;
   const bytes: usize = p.cols << 2;
   const end = slice_end(tokens, 1);
   for (let n = slice_begin(tokens, 1); n < end; n++) {
-    const b = load<u32>(picked + (n << 2));
+    const b = load<u32>(selected + (n << 2));
     if (b > 0) memory.copy(dinp + n * bytes, dout + (b - 1) * bytes, bytes);
     else memory.fill(dinp + n * bytes, 0, bytes);
   }

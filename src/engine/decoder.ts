@@ -115,7 +115,7 @@ export class Decoder extends Weights<DecoderPlan> {
   ): void {
     const { inputs } = this.plan;
     const view = ({ offset, size }: Tensor) => this.staging.subarray(offset, offset + size);
-    const [ids, spans, places] = [view(inputs.ids), view(inputs.spans), view(inputs.places)];
+    const [ids, bounds, slots] = [view(inputs.ids), view(inputs.bounds), view(inputs.slots)];
     let n = 0;
     for (const stretch of stretches) {
       this.check(stretch);
@@ -123,10 +123,10 @@ export class Decoder extends Weights<DecoderPlan> {
       const [start, end] = [n - position, n + some.length];
       for (let i = 0; i < some.length; i++, n++) {
         ids[n] = some[i]!;
-        spans[2 * n] = start;
-        spans[2 * n + 1] = end;
-        places[2 * n] = slot;
-        places[2 * n + 1] = position + i;
+        bounds[2 * n] = start;
+        bounds[2 * n + 1] = end;
+        slots[2 * n] = slot;
+        slots[2 * n + 1] = position + i;
       }
     }
     more((tensor, values) => view(tensor).set(values));

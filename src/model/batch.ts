@@ -23,11 +23,11 @@ export interface BatchInputs {
   root: Tensor;
   ids: Tensor;
   /** [N, 2]: where each token's sequence starts and ends. */
-  spans: Tensor;
+  bounds: Tensor;
   starts: Tensor;
   rows: Tensor;
   /** [N]: 1 + the sequence that is classified at this row, or 0. */
-  picked: Tensor;
+  selected: Tensor;
   targets: Tensor;
   /** Token numbers by id [N], and where each id's run starts [U + 1]; null where the token table has no gradient. */
   byId: { sorted: Tensor; groups: Tensor } | null;
@@ -50,10 +50,10 @@ export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N
 export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity, byId: boolean): BatchInputs {
   const { sorted, groups, ...views } = inputViews({
     ids: [tokens],
-    spans: [tokens, 2],
+    bounds: [tokens, 2],
     starts: [sequences + 1],
     rows: [sequences],
-    picked: [tokens],
+    selected: [tokens],
     targets: [task.objective === "lm" ? tokens : sequences],
     sorted: [byId ? tokens : 0],
     groups: [byId ? tokens + 1 : 0],
@@ -140,19 +140,19 @@ export function packBatch(
   part(inputs.starts).set(batch.starts);
   part(inputs.rows).set(batch.rows);
   new Int32Array(into.buffer, into.byteOffset + inputs.targets.offset * 4, inputs.targets.size).set(batch.targets);
-  const spans = part(inputs.spans);
-  const picked = part(inputs.picked).fill(0);
+  const bounds = part(inputs.bounds);
+  const selected = part(inputs.selected).fill(0);
   let longest = 0;
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [batch.starts[b]!, batch.starts[b + 1]!];
     longest = Math.max(longest, end - start);
     for (let n = start; n < end; n++) {
-      spans[2 * n] = start;
-      spans[2 * n + 1] = end;
+      bounds[2 * n] = start;
+      bounds[2 * n + 1] = end;
     }
   }
   batch.rows.forEach((row, b) => {
-    picked[row] = b + 1;
+    selected[row] = b + 1;
   });
   const unique = inputs.byId ? groupById(batch.ids, part(inputs.byId.sorted), part(inputs.byId.groups)) : 0;
   const counted = batch.targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);

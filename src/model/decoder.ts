@@ -40,9 +40,9 @@ export interface DecoderInputs {
    * [N, 2]: from which row on the token's sequence would begin if all of it were in the batch, and its end. Without those
    * that are in the cache already, that can be below 0: the numbers wrap, as does the subtraction that uses them.
    */
-  spans: Tensor;
+  bounds: Tensor;
   /** [N, 2]: the token's slot and its position in it. */
-  places: Tensor;
+  slots: Tensor;
   /** [S]: the rows whose logits are made after a prefill. */
   rows: Tensor;
   targets: Tensor;
@@ -96,8 +96,8 @@ class Builder {
     const { tokens, sequences } = capacity;
     this.inputs = inputViews({
       ids: [tokens],
-      spans: [tokens, 2],
-      places: [tokens, 2],
+      bounds: [tokens, 2],
+      slots: [tokens, 2],
       rows: [sequences],
       targets: [tokens],
     });
@@ -136,14 +136,14 @@ class Builder {
   private blocks(f: Layers, rows: Rows): Through {
     // A decode takes in one token a sequence: only so many rows of them.
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
-    const [ids, spans, places] = [part(this.inputs.ids), part(this.inputs.spans), part(this.inputs.places)];
+    const [ids, bounds, slots] = [part(this.inputs.ids), part(this.inputs.bounds), part(this.inputs.slots)];
     let x = rowsOf("embed", rows, [this.C]);
-    f.emit(...embeddingForward(x, f.parameter("wte.weight").pieces, f.tensor("wpe.weight"), ids, spans));
+    f.emit(...embeddingForward(x, f.parameter("wte.weight").pieces, f.tensor("wpe.weight"), ids, bounds));
     for (let l = 0; ; l++) {
       const qkv = f.linear(l, "attn.c_attn", f.layernorm(`h.${l}.ln_1`, x, rows).out, rows).out;
       const att = rowsOf("att", rows, [this.C]);
       const cache = this.caches[l]!;
-      f.emit(cacheWrite(cache, qkv, places), attentionCached(att, qkv, cache, places));
+      f.emit(cacheWrite(cache, qkv, slots), attentionCached(att, qkv, cache, slots));
       if (l === this.caches.length - 1) return { x, att };
       x = this.behindAttention(f, rows, l, { x, att });
     }

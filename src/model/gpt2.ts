@@ -201,7 +201,7 @@ class Builder {
       return { x: this.cut.tensor, rows };
     }
     const x = this.keep("embed", this.tokens);
-    f.emit(...embeddingForward(x, f.parameter("wte.weight").pieces, f.tensor("wpe.weight"), batch.ids, batch.spans));
+    f.emit(...embeddingForward(x, f.parameter("wte.weight").pieces, f.tensor("wpe.weight"), batch.ids, batch.bounds));
     return { x, rows: this.tokens };
   }
 
@@ -211,7 +211,7 @@ class Builder {
     const ln1 = f.layernorm(`h.${l}.ln_1`, x, rows);
     const qkv = f.linear(l, "attn.c_attn", ln1.out, rows);
     const [att, lse] = [rowsOf("att", rows, [C]), rowsOf("lse", rows, [n_head])];
-    f.emit(attentionForward(att, lse, qkv.out, batch.spans, n_head));
+    f.emit(attentionForward(att, lse, qkv.out, batch.bounds, n_head));
     const isGathered = l === n_layer - 1 && this.classification && !this.options.keepActivations;
     const behind = isGathered ? this.sequences : rows;
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
@@ -285,7 +285,7 @@ class Builder {
     if (adapter && ddown)
       b.emit(...loraDownBackward(only(adapter.A.grad!), dout, ddown, inp, only(adapter.A), rows.count));
     if (!dout || !final.norm) return null;
-    const dnorm = final.norm.rows === rows ? dout : b.scatter(dout, this.batch.picked, final.norm.rows);
+    const dnorm = final.norm.rows === rows ? dout : b.scatter(dout, this.batch.selected, final.norm.rows);
     return b.layernormBackward(final.norm, dnorm);
   }
 
@@ -304,11 +304,11 @@ class Builder {
     const dread = b.linearBackward(attProj, dx, () => read);
     if (!dread) return null;
     const isGathered = attProj.rows !== qkv.rows;
-    const datt = isGathered ? b.scatter(dread, batch.picked, qkv.rows) : dread;
-    const dx0 = isGathered && b.learnsBefore(`${ln1.name}.weight`) ? b.scatter(dx, batch.picked, qkv.rows) : dx;
+    const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
+    const dx0 = isGathered && b.learnsBefore(`${ln1.name}.weight`) ? b.scatter(dx, batch.selected, qkv.rows) : dx;
     const dqkv = rowsOf("dqkv", qkv.rows, [3 * this.C]);
     const delta = rowsOf("delta", qkv.rows, [n_head]);
-    b.emit(...attentionBackward(dqkv, delta, datt, att, lse, qkv.out, batch.spans, n_head));
+    b.emit(...attentionBackward(dqkv, delta, datt, att, lse, qkv.out, batch.bounds, n_head));
     const dln1 = b.linearBackward(qkv, dqkv, () => b.layernormAgain(ln1));
     return dln1 && b.layernormBackward(ln1, dln1, dx0);
   }

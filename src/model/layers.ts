@@ -194,15 +194,15 @@ export class Layers {
 
   /** The rows of x that are listed in `at`. */
   gather(x: Tensor, at: Tensor, rows: Rows): Tensor {
-    const out = rowsOf(`${x.name}.picked`, rows, [this.C]);
+    const out = rowsOf(`${x.name}.selected`, rows, [this.C]);
     this.emit(gatherForward(out, x, at));
     return out;
   }
 
   /** Its backward pass: from the gathered rows to all of them, the others 0. */
-  scatter(dout: Tensor, picked: Tensor, rows: Rows): Tensor {
+  scatter(dout: Tensor, selected: Tensor, rows: Rows): Tensor {
     const dinp = rowsOf(`${dout.name}.all`, rows, [this.C]);
-    this.emit(gatherBackward(dinp, dout, picked));
+    this.emit(gatherBackward(dinp, dout, selected));
     return dinp;
   }
 

@@ -7,7 +7,7 @@ const grid = ({ tokens, heads }: Record<keyof typeof DIMS, number>) => [ceilDiv(
 
 export const attentionForwardKernel = defineKernel(
   "attention_forward",
-  { out: "write vec4f", lse: "write", qkv: "read vec4f", spans: "read vec2u" },
+  { out: "write vec4f", lse: "write", qkv: "read vec4f", bounds: "read vec2u" },
   DIMS,
   grid,
   "tokens C, tokens heads, tokens 3C, tokens 2",
@@ -22,7 +22,7 @@ export const attentionQueryBackwardKernel = defineKernel(
     out: "read vec4f",
     lse: "read",
     qkv: "read vec4f",
-    spans: "read vec2u",
+    bounds: "read vec2u",
   },
   DIMS,
   grid,
@@ -31,7 +31,7 @@ export const attentionQueryBackwardKernel = defineKernel(
 
 export const attentionKeyvalueBackwardKernel = defineKernel(
   "attention_keyvalue_backward",
-  { dqkv: "update vec4f", delta: "read", dout: "read vec4f", lse: "read", qkv: "read vec4f", spans: "read vec2u" },
+  { dqkv: "update vec4f", delta: "read", dout: "read vec4f", lse: "read", qkv: "read vec4f", bounds: "read vec2u" },
   DIMS,
   grid,
   "tokens 3C, tokens heads, tokens C, tokens heads, tokens 3C, tokens 2",
@@ -39,7 +39,7 @@ export const attentionKeyvalueBackwardKernel = defineKernel(
 
 export const attentionCachedKernel = defineKernel(
   "attention_cached",
-  { out: "write vec4f", qkv: "read vec4f", cache: "read vec4f", places: "read vec2u" },
+  { out: "write vec4f", qkv: "read vec4f", cache: "read vec4f", slots: "read vec2u" },
   { tokens: "u32", heads: "u32", head_size: "override", positions: "u32" },
   ({ tokens, heads }) => [tokens, heads, 1],
   "tokens C, tokens 3C, slots 2 heads positions head_size, tokens 2",
@@ -58,9 +58,9 @@ function dims(out: Tensor, heads: number) {
   return { tokens: "tokens", heads, head_size: headSize } as const;
 }
 
-/** out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences that `spans` [N, 2] tells. */
-export function attentionForward(out: Tensor, lse: Tensor, qkv: Tensor, spans: Tensor, heads: number): Dispatch {
-  return dispatch(attentionForwardKernel, { out, lse, qkv, spans }, dims(out, heads));
+/** out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences that `bounds` [N, 2] tells. */
+export function attentionForward(out: Tensor, lse: Tensor, qkv: Tensor, bounds: Tensor, heads: number): Dispatch {
+  return dispatch(attentionForwardKernel, { out, lse, qkv, bounds }, dims(out, heads));
 }
 
 /** dqkv [N, 3C] from dout [N, C] and what the forward pass saved; delta [N, NH] is scratch. */
@@ -71,20 +71,20 @@ export function attentionBackward(
   out: Tensor,
   lse: Tensor,
   qkv: Tensor,
-  spans: Tensor,
+  bounds: Tensor,
   heads: number,
 ): Dispatch[] {
   return [
-    dispatch(attentionQueryBackwardKernel, { dqkv, delta, dout, out, lse, qkv, spans }, dims(out, heads)),
-    dispatch(attentionKeyvalueBackwardKernel, { dqkv, delta, dout, lse, qkv, spans }, dims(out, heads)),
+    dispatch(attentionQueryBackwardKernel, { dqkv, delta, dout, out, lse, qkv, bounds }, dims(out, heads)),
+    dispatch(attentionKeyvalueBackwardKernel, { dqkv, delta, dout, lse, qkv, bounds }, dims(out, heads)),
   ];
 }
 
 /**
  * out [N, C] from the queries in qkv [N, 3C] and cache [S, 2, NH, T, HS], each token against its slot up to its position, by
- * places [N, 2].
+ * slots [N, 2].
  */
-export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, places: Tensor): Dispatch {
+export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, slots: Tensor): Dispatch {
   const [, , heads, positions] = cache.shape as [number, number, number, number];
-  return dispatch(attentionCachedKernel, { out, qkv, cache, places }, { ...dims(out, heads), positions });
+  return dispatch(attentionCachedKernel, { out, qkv, cache, slots }, { ...dims(out, heads), positions });
 }

@@ -4,7 +4,7 @@ import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf } from "./kernel
 
 export const embeddingForwardKernel = defineKernel(
   "embedding_forward",
-  { out: "update", wte: "read u32", wpe: "read u32", ids: "read u32", spans: "read vec2u" },
+  { out: "update", wte: "read u32", wpe: "read u32", ids: "read u32", bounds: "read vec2u" },
   { tokens: "u32", cols: "u32", first: "u32", count: "u32", wte_half: "override", wpe_half: "override" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, count cols, positions cols, tokens, tokens 2",
@@ -27,12 +27,12 @@ export const embeddingPositionBackwardKernel = defineKernel(
 );
 
 /** out [N, C] = wte[ids] + wpe[position in the sequence]; the tables in f32 or f16. */
-export function embeddingForward(out: Tensor, wte: Piece[], wpe: Tensor, ids: Tensor, spans: Tensor): Dispatch[] {
+export function embeddingForward(out: Tensor, wte: Piece[], wpe: Tensor, ids: Tensor, bounds: Tensor): Dispatch[] {
   const cols = out.shape[1]!;
   return wte.map(({ tensor, first }) =>
     dispatch(
       embeddingForwardKernel,
-      { out, wte: tensor, wpe, ids, spans },
+      { out, wte: tensor, wpe, ids, bounds },
       {
         tokens: "tokens",
         cols,

@@ -12,7 +12,7 @@ export const gatherForwardKernel = defineKernel(
 
 export const gatherBackwardKernel = defineKernel(
   "gather_backward",
-  { dinp: "write", dout: "read", picked: "read u32" },
+  { dinp: "write", dout: "read", selected: "read u32" },
   { tokens: "u32", cols: "u32" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, sequences cols, tokens",
@@ -23,7 +23,7 @@ export function gatherForward(out: Tensor, inp: Tensor, rows: Tensor): Dispatch 
   return dispatch(gatherForwardKernel, { out, inp, rows }, { sequences: "sequences", cols: inp.shape[1]! });
 }
 
-/** dinp [N, C] = dout [B, C] at the picked rows, 0 elsewhere; picked [N] is 1 + the sequence, or 0. */
-export function gatherBackward(dinp: Tensor, dout: Tensor, picked: Tensor): Dispatch {
-  return dispatch(gatherBackwardKernel, { dinp, dout, picked }, { tokens: "tokens", cols: dinp.shape[1]! });
+/** dinp [N, C] = dout [B, C] at the selected rows, 0 elsewhere; selected [N] is 1 + the sequence, or 0. */
+export function gatherBackward(dinp: Tensor, dout: Tensor, selected: Tensor): Dispatch {
+  return dispatch(gatherBackwardKernel, { dinp, dout, selected }, { tokens: "tokens", cols: dinp.shape[1]! });
 }

@@ -104,15 +104,15 @@ async function compare(shape: Shape, scale: number, tolerances: (typeof FORWARD)
   if (spoil >= 0) inputs.fill(Number.NaN, starts[spoil]! * 3 * C, starts[spoil + 1]! * 3 * C);
   const qkv = c.of("qkv", [N + 1, 3 * C], inputs);
   const spanOf = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!]));
-  const spans = c.of("spans", [N + 1, 2], Uint32Array.from([...spanOf.flat(), 0, 0]));
+  const bounds = c.of("bounds", [N + 1, 2], Uint32Array.from([...spanOf.flat(), 0, 0]));
   const dout = c.random("dout", [N + 1, C], 1, N * C);
   const out = c.blank("out", [N + 1, C]);
   const lse = c.blank("lse", [N + 1, heads]);
   const dqkv = c.blank("dqkv", [N + 1, 3 * C]);
   const delta = c.blank("delta", [N + 1, heads]);
   c.run(
-    attentionForward(out, lse, qkv, spans, heads),
-    ...attentionBackward(dqkv, delta, dout, out, lse, qkv, spans, heads),
+    attentionForward(out, lse, qkv, bounds, heads),
+    ...attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, heads),
   );
   const forward = attention(c.data(qkv), shape);
   const name = `${lengths} ${heads} x ${size}`;
@@ -142,9 +142,9 @@ test("NaN in one sequence stays there", () =>
 test("heads that the kernels can't hold are refused", () => {
   for (const width of [6, MAX_HEAD_SIZE + 4]) {
     const c = new OpCase(1);
-    const [out, lse, qkv, spans] = [width, 1, 3 * width, 2].map((n) => c.blank("t", [1, n]));
+    const [out, lse, qkv, bounds] = [width, 1, 3 * width, 2].map((n) => c.blank("t", [1, n]));
     assert.throws(
-      () => attentionForward(out!, lse!, qkv!, spans!, 1),
+      () => attentionForward(out!, lse!, qkv!, bounds!, 1),
       (error: unknown) => error instanceof ShapeError && error.message.includes(String(width)),
     );
   }
@@ -153,60 +153,60 @@ test("heads that the kernels can't hold are refused", () => {
 /** The same sums as FORWARD's, over up to 1100 keys. */
 const CACHED = { atol: 1e-6, rtol: 4e-6 };
 
-for (const { places, slots, heads, size, positions, scale = 1 } of [
-  { places: [[0, 0]], slots: 1, heads: 1, size: 4, positions: 1 },
+for (const { slots, sequences, heads, size, positions, scale = 1 } of [
+  { slots: [[0, 0]], sequences: 1, heads: 1, size: 4, positions: 1 },
   {
-    places: [
+    slots: [
       [2, 6],
       [0, 0],
       [1, 3],
       [1, 2],
     ],
-    slots: 3,
+    sequences: 3,
     heads: 3,
     size: 12,
     positions: 7,
   },
   {
-    places: [
+    slots: [
       [1, 66],
       [0, 129],
     ],
-    slots: 2,
+    sequences: 2,
     heads: 2,
     size: 20,
     positions: 130,
   },
-  { places: [[0, 63]], slots: 1, heads: 2, size: MAX_HEAD_SIZE, positions: 64, scale: 0.3 },
+  { slots: [[0, 63]], sequences: 1, heads: 2, size: MAX_HEAD_SIZE, positions: 64, scale: 0.3 },
   // More keys than a tile of the shader has.
-  { places: [[0, 1098]], slots: 1, heads: 2, size: 64, positions: 1100, scale: 0.5 },
+  { slots: [[0, 1098]], sequences: 1, heads: 2, size: 64, positions: 1100, scale: 0.5 },
 ])
-  test(`${places.length} tokens against the cache: ${slots} slots of ${positions}, ${heads} heads of ${size}`, async () => {
-    const c = new OpCase(places.length + size);
+  test(`${slots.length} tokens against the cache: ${sequences} sequences of ${positions}, ${heads} heads of ${size}`, async () => {
+    const c = new OpCase(slots.length + size);
     const C = heads * size;
-    const shape = cacheShape(slots, heads, positions, size);
+    const shape = cacheShape(sequences, heads, positions, size);
     // Only what lies up to the last token of a slot may be read.
     const row = (slot: number, part: number, h: number) => ((slot * 2 + part) * heads + h) * positions * size;
-    const held = new Float32Array(2 * slots * positions * C).fill(Number.NaN);
-    for (let slot = 0; slot < slots; slot++) {
-      const last = Math.max(-1, ...places.filter((place) => place[0] === slot).map((place) => place[1]!));
+    const held = new Float32Array(2 * sequences * positions * C).fill(Number.NaN);
+    for (let slot = 0; slot < sequences; slot++) {
+      const last = Math.max(-1, ...slots.filter((pair) => pair[0] === slot).map((pair) => pair[1]!));
       for (const part of [0, 1])
         for (let h = 0; h < heads; h++) held.set(c.normals((last + 1) * size, scale), row(slot, part, h));
     }
     const cache = c.of("cache", shape, held);
-    const qkv = c.random("qkv", [places.length + 1, 3 * C], scale, places.length * 3 * C);
-    const out = c.blank("out", [places.length + 1, C]);
+    const qkv = c.random("qkv", [slots.length + 1, 3 * C], scale, slots.length * 3 * C);
+    const out = c.blank("out", [slots.length + 1, C]);
     c.run(
       attentionCached(
         out,
         qkv,
         cache,
-        c.of("places", [places.length + 1, 2], Uint32Array.from([...places.flat(), 0, 0])),
+        c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0])),
       ),
     );
     const [from, query] = [c.data(cache), c.data(qkv)];
-    const expected = new Float64Array(places.length * C);
-    places.forEach(([slot, position], n) => {
+    const expected = new Float64Array(slots.length * C);
+    slots.forEach(([slot, position], n) => {
       for (let h = 0; h < heads; h++) {
         // A sequence of its own, as the reference has it; the token's own key and value are in the cache.
         const alone = new Float64Array((position! + 1) * 3 * size);
@@ -221,26 +221,26 @@ for (const { places, slots, heads, size, positions, scale = 1 } of [
       }
     });
     c.expect("cached", out, expected, CACHED);
-    await c.check({ tokens: places.length });
+    await c.check({ tokens: slots.length });
   });
 
-test("operands of other shapes are refused, but for slots and positions", () => {
+test("operands of other shapes are refused, but for sequences and positions", () => {
   const [rows, heads, qkv, pairs] = [
     [5, 12],
     [5, 3],
     [5, 36],
     [5, 2],
   ] as const;
-  assertShapes({ out: rows, lse: heads, qkv, spans: pairs }, ({ out, lse, qkv, spans }) =>
-    attentionForward(out, lse, qkv, spans, 3),
+  assertShapes({ out: rows, lse: heads, qkv, bounds: pairs }, ({ out, lse, qkv, bounds }) =>
+    attentionForward(out, lse, qkv, bounds, 3),
   );
   assertShapes(
-    { dqkv: qkv, delta: heads, dout: rows, out: rows, lse: heads, qkv, spans: pairs },
-    ({ dqkv, delta, dout, out, lse, qkv, spans }) => attentionBackward(dqkv, delta, dout, out, lse, qkv, spans, 3),
+    { dqkv: qkv, delta: heads, dout: rows, out: rows, lse: heads, qkv, bounds: pairs },
+    ({ dqkv, delta, dout, out, lse, qkv, bounds }) => attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, 3),
   );
   assertShapes(
-    { out: rows, qkv, cache: cacheShape(2, 3, 7, 4), places: pairs },
-    ({ out, qkv, cache, places }) => attentionCached(out, qkv, cache, places),
+    { out: rows, qkv, cache: cacheShape(2, 3, 7, 4), slots: pairs },
+    ({ out, qkv, cache, slots }) => attentionCached(out, qkv, cache, slots),
     ["cache.0", "cache.3"],
   );
 });

@@ -77,11 +77,11 @@ for (const { lengths, V, C, rows } of [
     const edges = [0, rows - 1, rows, 2 * rows - 1, 2 * rows, V - 1].filter((id) => id < V);
     const ids = Array.from({ length: N }, () => (rng.below(2) ? rng.below(V) : edges[rng.below(edges.length)]!));
     const idsTensor = c.of("ids", [N + 1], Uint32Array.from([...ids, 0]));
-    const spans = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!])).flat();
+    const bounds = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!])).flat();
     const wte = c.normals(V * C);
     const wpe = c.random("wpe", [80, C]);
     const table = cut(c, "wte", wte, C, rows);
-    const spansTensor = c.of("spans", [N + 1, 2], Uint32Array.from([...spans, 0, 0]));
+    const boundsTensor = c.of("bounds", [N + 1, 2], Uint32Array.from([...bounds, 0, 0]));
     const halves = floatToHalf(wte);
     const halfTable = cut(c, "wte in f16", halves, C, rows);
     const halfWpe = c.halves("wpe in f16", [80, C]);
@@ -94,7 +94,7 @@ for (const { lengths, V, C, rows } of [
       [halfToFloat(halves), halfTable, wpe],
     ] as const) {
       const out = c.blank("out", [N + 1, C]);
-      c.run(...embeddingForward(out, [...order], places, idsTensor, spansTensor));
+      c.run(...embeddingForward(out, [...order], places, idsTensor, boundsTensor));
       c.expect(
         "forward",
         out,
@@ -128,10 +128,10 @@ for (const { lengths, V, C, rows } of [
   });
 
 test("operands of other shapes are refused, but for the numbers of ids, positions and sequences", () => {
-  const [table, rows, ids, spans] = [[9, 4], [3, 4], [3], [3, 2]] as const;
+  const [table, rows, ids, bounds] = [[9, 4], [3, 4], [3], [3, 2]] as const;
   assertShapes(
-    { out: rows, wte: table, wpe: table, ids, spans },
-    ({ out, wte, wpe, ids, spans }) => embeddingForward(out, [{ tensor: wte, first: 0 }], wpe, ids, spans),
+    { out: rows, wte: table, wpe: table, ids, bounds },
+    ({ out, wte, wpe, ids, bounds }) => embeddingForward(out, [{ tensor: wte, first: 0 }], wpe, ids, bounds),
     ["wte.0", "wpe.0"],
   );
   assertShapes(

@@ -37,13 +37,13 @@ for (const { tokens, cols, rows } of [
     const out = c.blank("out", [rows.length + 2, cols]);
     const dout = c.random("dout", [rows.length + 2, cols], 1, rows.length * cols);
     const dinp = c.blank("dinp", [tokens + 1, cols]);
-    const picked = new Uint32Array(tokens + 1);
+    const selected = new Uint32Array(tokens + 1);
     rows.forEach((row, b) => {
-      picked[row] = b + 1;
+      selected[row] = b + 1;
     });
     c.run(
       gatherForward(out, inp, c.of("rows", [rows.length + 2], Uint32Array.from([...rows, 0, 0]))),
-      gatherBackward(dinp, dout, c.of("picked", [tokens + 1], picked)),
+      gatherBackward(dinp, dout, c.of("selected", [tokens + 1], selected)),
     );
     c.expect("forward", out, gather(c.data(inp), rows, cols), EXACT);
     c.expect("backward", dinp, scatter(c.data(dout), rows, tokens, cols), EXACT);
@@ -56,7 +56,7 @@ test("operands of other shapes are refused, but for the number of rows on the ot
     [3, 4],
   ] as const;
   assertShapes({ out: few, inp: many, rows: [2] }, ({ out, inp, rows }) => gatherForward(out, inp, rows), ["inp.0"]);
-  assertShapes({ dinp: many, dout: few, picked: [3] }, ({ dinp, dout, picked }) => gatherBackward(dinp, dout, picked), [
+  assertShapes({ dinp: many, dout: few, selected: [3] }, ({ dinp, dout, selected }) => gatherBackward(dinp, dout, selected), [
     "dout.0",
   ]);
 });
