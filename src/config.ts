@@ -75,7 +75,7 @@ export interface LoraConfig {
   /** An adapter that PEFT wrote: every site with its own rank and scale, in place of what the settings above lead to. */
   sites?: LoraSite[];
   /** Tensors of the base model that learn beside the adapters (PEFT's bias="lora_only" and modules_to_save). */
-  also?: string[];
+  modulesToSave?: string[];
 }
 
 export interface TaskConfig {

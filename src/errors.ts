@@ -74,3 +74,10 @@ export class DownloadError extends LowrankError {
 export class TrainingError extends LowrankError {
   override name = "TrainingError";
 }
+
+/** "a, b and 7 more": names for a message, at most twelve of at most 100 characters. */
+export function nameList(names: readonly string[]): string {
+  const shown = names.slice(0, 12).map((name) => (name.length > 100 ? `${name.slice(0, 100)}…` : name));
+  const more = names.length > 12 ? ` and ${names.length - 12} more` : "";
+  return names.length > 0 ? shown.join(", ") + more : "nothing";
+}

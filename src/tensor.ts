@@ -21,7 +21,7 @@ export function alignView(elements: number): number {
 }
 
 /** Rows `first` .. `first + tensor.shape[0]` of a larger whole. */
-export interface Piece {
+export interface TensorPiece {
   tensor: Tensor;
   first: number;
 }

@@ -45,7 +45,7 @@ const NO_LORA = { lora: null } as const;
 const CLASSIFIERS = {
   small: () => adapter("small", CLASSES, { r: 2 }),
   fused: () => adapter("fused", CLASSES, { r: 4, target_modules: ["c_attn", "fc"], scaling: "alpha/sqrt(r)" }),
-  biased: () => adapter("biased", CLASSES, { also: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
+  biased: () => adapter("biased", CLASSES, { modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
   three: () => adapter("three", { ...CLASSES, num_labels: 3 }, { target_modules: ["q", "v", "head"] }),
   layer: () => adapter("layer", CLASSES, {}, { mode: "last_layer", ...NO_LORA }),
   block: () => adapter("block", CLASSES, {}, { mode: "last_block", ...NO_LORA }),
@@ -66,8 +66,8 @@ async function counting() {
     info: device.info,
     limits: device.limits,
     destroy() {},
-    async prepare(program, lender) {
-      const session = await device.prepare(program, lender && inner.get(lender));
+    async prepare(program, sharedFrom) {
+      const session = await device.prepare(program, sharedFrom && inner.get(sharedFrom));
       state.sessions++;
       const watched = Object.create(session, {
         write: {

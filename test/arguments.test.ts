@@ -277,7 +277,7 @@ test("every option is known by its name, the nearest is suggested, and one that 
       assert.match(odd.message, "unknown option unheardOf", name);
       if (needed === undefined) continue;
       for (const [words, value] of Object.entries({
-        undefined: undefined,
+        undefined,
         "a Promise; is an await missing?": Promise.resolve(1),
       })) {
         const missed = await errorOf(call, withOption({ [needed]: value }), name);

@@ -23,10 +23,10 @@ testOnDevices("a borrowed tensor has the lender's contents, views of it too, and
   const device = await testDevice();
   const one = sum();
   const two = sum(one.weight);
-  const lender = await device.prepare(one.program);
-  lender.write(one.weight, eights(3));
-  const borrower = await device.prepare(two.program, lender);
-  lender.destroy();
+  const sharedFrom = await device.prepare(one.program);
+  sharedFrom.write(one.weight, eights(3));
+  const borrower = await device.prepare(two.program, sharedFrom);
+  sharedFrom.destroy();
   borrower.write(two.x, eights(4));
   borrower.write(one.weight.view("half", [4], 4), eights(5).subarray(4));
   borrower.run(["forward"], NO_VALUES);

@@ -474,7 +474,7 @@ test("fuzz: damaged files are read, or fail with a line of theirs", async () => 
 /** Lines and first lines of what was left out. */
 async function leftOut(name: string, content: Content, chunkBytes = 1 << 16) {
   const { corpus, rows } = await read(name, content, { skipFaulty: true, chunkBytes });
-  const faults = corpus.leftOut.faults.map(({ message, details }) => [details.where, message.split("\n")[0]]);
+  const faults = corpus.leftOut.rowErrors.map(({ message, details }) => [details.where, message.split("\n")[0]]);
   return { rows, count: corpus.leftOut.rows, faults };
 }
 

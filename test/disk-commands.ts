@@ -75,7 +75,7 @@ async function train({ config, result }: Learned, run: Run): Promise<void> {
       } catch (error) {
         if (!(error instanceof LowrankError)) throw error;
       }
-    const { fault } = await saveSomewhere(out, (directory) =>
+    const { failure: fault } = await saveSomewhere(out, (directory) =>
       saveRun(directory, config, result, [], {
         replace: replaces || begun,
         check: directory === out ? check : undefined,

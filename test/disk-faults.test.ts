@@ -51,7 +51,7 @@ test("what there is to save is learned once", async () => {
     const { memory } = result.plan;
     // Kernels have functions; without dispatches the plan is data.
     const plan = { segments: [], memory: { ...memory, place: new Map() } } as unknown as typeof result.plan;
-    return { config: await runConfig(model, data, result.options), result: { ...result, plan, trunk: null } };
+    return { config: await runConfig(model, data, result.options), result: { ...result, plan, prefix: null } };
   };
   const old = await learn({ rank: 2, alpha: 4 });
   checkpoints.length = 0;

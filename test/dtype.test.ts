@@ -72,7 +72,7 @@ for (const [name, spec] of Object.entries({
       for (const engine of [half, plain]) await engine.result(engine.gradients(batch));
       const rows = spec.task.objective === "lm" ? 23 : 3;
       assertSameBits("logits", await half.logits(rows), await plain.logits(rows));
-      for (const parameter of half.learning)
+      for (const parameter of half.trainableNames)
         assertSameBits(`d${parameter}`, await half.readGradient(parameter), await plain.readGradient(parameter));
       const results = [];
       for (const engine of [half, plain]) {
@@ -225,7 +225,7 @@ for (const options of [{}, { mode: "last_block" }, { layers: [1] }] as Pick<Part
     for (const [name, { data: values }] of other.tensors) assertSameBits(name, half.tensors.get(name)!.data, values);
     assert.not.equal(half.steps.at(-1)!.loss, unrounded.steps.at(-1)!.loss, "the rounding changed nothing");
     const isCut = frozenBlocks(half.spec) > 0;
-    assert.is(half.plan.cut !== null, isCut);
+    assert.is(half.plan.boundary !== null, isCut);
 
     const directory = join(folder, `run ${JSON.stringify(options)}`);
     await half.save(directory);

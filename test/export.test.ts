@@ -98,7 +98,7 @@ for (const [name, meta] of Object.entries({
   "q and v": metaFor({ target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }),
   "mixed ranks, biases and the final norm": metaFor({
     ...sites,
-    also: ["h.0.attn.c_attn.bias", "h.1.attn.c_proj.bias", "h.1.mlp.c_proj.bias", "ln_f.weight", "ln_f.bias"],
+    modulesToSave: ["h.0.attn.c_attn.bias", "h.1.attn.c_proj.bias", "h.1.mlp.c_proj.bias", "ln_f.weight", "ln_f.bias"],
   }),
   "a bias of the head": metaFor({}, { task: { ...metaOf().task, head_bias: true } }),
   all: metaFor(null, { mode: "all" }),

@@ -6,7 +6,7 @@ import { END_OF_TEXT_ID, Tokenizer } from "../src/data/tokenizer.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { loadBase } from "../src/engine/state.ts";
 import { ConfigError, DataError } from "../src/errors.ts";
-import type { GenerateOptions, Piece } from "../src/infer/generation.ts";
+import type { GenerateOptions, GenerationChunk } from "../src/infer/generation.ts";
 import { LanguageModel } from "../src/infer/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
@@ -121,7 +121,7 @@ test("a single token beyond the context is forgotten, and said to be; none is wh
   for (const over of [0, 1, 2]) {
     const prompt = " the".repeat(T + over);
     assert.is(tokenizer.encode(prompt).length, T + over);
-    const pieces: Piece[] = [];
+    const pieces: GenerationChunk[] = [];
     await withModel(model, async (lm) => {
       for await (const piece of lm.generate(prompt, { maxNewTokens: 1 })) pieces.push(piece);
     });
@@ -159,7 +159,7 @@ async function scripted(name: string, text: string, end = true): Promise<string>
   return directory;
 }
 
-async function piecesOf(directory: string, options: GenerateOptions = {}): Promise<Piece[]> {
+async function piecesOf(directory: string, options: GenerateOptions = {}): Promise<GenerationChunk[]> {
   return withModel(directory, async (lm) => {
     const pieces = [];
     for await (const piece of lm.generate("A", { maxNewTokens: 60, ...options })) pieces.push(piece);
@@ -167,7 +167,7 @@ async function piecesOf(directory: string, options: GenerateOptions = {}): Promi
   });
 }
 
-const textOf = (pieces: Piece[]) => pieces.map(({ text }) => text).join("");
+const textOf = (pieces: GenerationChunk[]) => pieces.map(({ text }) => text).join("");
 
 test("pieces are whole characters, however many tokens one has", async () => {
   const text = "Hi 👩‍👩‍👧 naïve 你好, 🏴‍☠️𝒳!";

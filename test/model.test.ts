@@ -52,7 +52,7 @@ async function readAll(names: Iterable<string>, read: (name: string) => Promise<
 
 const parametersOf = (engine: Engine) =>
   readAll(engine.plan.parameters.all.keys(), (name) => engine.readParameter(name));
-const gradientsOf = (engine: Engine) => readAll(engine.learning, (name) => engine.readGradient(name));
+const gradientsOf = (engine: Engine) => readAll(engine.trainableNames, (name) => engine.readGradient(name));
 
 function assertNear(what: string, actual: Values, expected: Values, tolerance: number): void {
   assert.equal([...actual.keys()], [...expected.keys()], what);
@@ -211,7 +211,7 @@ for (const spec of [
         withEngine(spec, async (engine) => {
           const before = await parametersOf(engine);
           for (let step = 0; step < 3; step++) engine.step([randomBatch(spec, LENGTHS, 5 + step)], LR);
-          return { before, after: await parametersOf(engine), learning: engine.learning };
+          return { before, after: await parametersOf(engine), learning: engine.trainableNames };
         });
       const { before, after, learning } = await run();
       assert.equal(changed(before, after), learning);
@@ -264,7 +264,7 @@ testOnDevices("NaN in a parameter stops updates, until it is resumed", async () 
     assert.equal(changed(before, await parametersOf(engine)), []);
     engine.resume();
     assert.is((await engine.result(engine.step([batch], LR)[0]!)).finite, true);
-    assert.equal(changed(before, await parametersOf(engine)), engine.learning);
+    assert.equal(changed(before, await parametersOf(engine)), engine.trainableNames);
   });
 });
 
@@ -361,7 +361,7 @@ testOnDevices("a step that is refused for one of its batches counts for nothing"
       if (isRefused) assert.throws(() => engine.step([good, randomBatch(spec, [], 1)], 0.01), /0 tokens/);
       engine.step([good], 0.01);
       assert.is(engine.steps, 2);
-      learned.push(await Promise.all(engine.learning.map((name) => engine.readParameter(name))));
+      learned.push(await Promise.all(engine.trainableNames.map((name) => engine.readParameter(name))));
     });
   learned[0]!.forEach((values, i) => {
     assert.ok(sameBits(values, learned[1]![i]!), String(i));

@@ -262,11 +262,11 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
 test("every key of lowrank.json with every wrong value: refused by an error of ours, or a value like any other", () => {
   const sites = [{ site: "h.0.attn.q", r: 2, scale: 0.5 }];
   const settings = { maxLength: 9, padTo: 9, dtype: "f16" };
-  const good = metaOf({ layers_to_transform: [0, 1], sites, also: ["ln_f.bias"] }, { settings });
+  const good = metaOf({ layers_to_transform: [0, 1], sites, modulesToSave: ["ln_f.bias"] }, { settings });
   const text = encodeMeta(good);
   /** Values of the right kind, where all of them are good. */
   const free =
-    /base_model="x"$|labels\.\d="x"$|(lora_alpha|epsilon|scale)=1\.5$|scale=-1$|(sites|also)=\[\]$|settings=\{\}$/;
+    /base_model="x"$|labels\.\d="x"$|(lora_alpha|epsilon|scale)=1\.5$|scale=-1$|(sites|modulesToSave)=\[\]$|settings=\{\}$/;
   const wrong = [null, "x", -1, 1.5, [], {}];
   const accepted: string[] = [];
   const visit = (path: string[], value: unknown) => {

@@ -109,7 +109,7 @@ test("patterns, some layers only, biases and saved modules come in and go out", 
     { site: "h.1.mlp.fc", r: 5, scale: 4 / 5 },
     { site: "h.1.mlp.proj", r: 3, scale: 4 / 3 },
   ]);
-  assert.equal(meta.lora!.also!.length, 7);
+  assert.equal(meta.lora!.modulesToSave!.length, 7);
   const copy = join(folder, "patterns-copy");
   assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
   assert.equal(await readAdapter(copy), { meta, tensors });

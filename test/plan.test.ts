@@ -5,7 +5,7 @@ import { buildPlan, type ModelPlan, type PlanOptions } from "../src/model/gpt2.t
 import { parameterList } from "../src/model/trainable.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
 import type { Access, Dispatch } from "../src/ops/kernel.ts";
-import { checkMemory, memoryTotals, planMemory, showBytes, withoutLent } from "../src/plan/memory.ts";
+import { checkMemory, memoryTotals, planMemory, showBytes, withoutShared } from "../src/plan/memory.ts";
 import type { Program, SegmentName } from "../src/plan/plan.ts";
 import { printProgram } from "../src/plan/print.ts";
 import { sizeOf, type Tensor } from "../src/tensor.ts";
@@ -41,13 +41,13 @@ const PLANS: Record<string, ModelPlan> = {
   "lm all in pieces": plan(smallSpec("all", lm), { maxBinding: 4096 }),
   "lora forward": plan(smallSpec("lora"), { optimizer: null }),
   "all forward": plan(smallSpec("all"), { optimizer: null }),
-  "last_block, trunk": plan(smallSpec("last_block"), { optimizer: null, part: "trunk" }),
-  "last_block, top": plan(smallSpec("last_block"), { part: "top" }),
-  "last_layer, trunk": plan(smallSpec("last_layer"), { optimizer: null, part: "trunk" }),
-  "last_layer, top": plan(smallSpec("last_layer"), { part: "top" }),
-  "lora, upper block, trunk": plan(smallSpec("lora", { layers: [1] }), { optimizer: null, part: "trunk" }),
-  "lora, upper block, top": plan(smallSpec("lora", { layers: [1] }), { part: "top" }),
-  "lora, head, top": plan(smallSpec("lora", { targets: ["head"] }), { part: "top" }),
+  "last_block, prefix": plan(smallSpec("last_block"), { optimizer: null, part: "prefix" }),
+  "last_block, suffix": plan(smallSpec("last_block"), { part: "suffix" }),
+  "last_layer, prefix": plan(smallSpec("last_layer"), { optimizer: null, part: "prefix" }),
+  "last_layer, suffix": plan(smallSpec("last_layer"), { part: "suffix" }),
+  "lora, upper block, prefix": plan(smallSpec("lora", { layers: [1] }), { optimizer: null, part: "prefix" }),
+  "lora, upper block, suffix": plan(smallSpec("lora", { layers: [1] }), { part: "suffix" }),
+  "lora, head, suffix": plan(smallSpec("lora", { targets: ["head"] }), { part: "suffix" }),
   "lm forward in pieces": plan(smallSpec("lora", lm), { optimizer: null, maxBinding: 4096 }),
 };
 
@@ -80,7 +80,7 @@ function checkSharing(name: string, { segments, memory }: Program): void {
   const uses = new Map([...roots].map((root) => [root, lists.flatMap((tensors, i) => (tensors.has(root) ? [i] : []))]));
   for (const a of roots)
     for (const b of roots) {
-      if (a === b || memory.place.get(a) !== memory.place.get(b)) continue;
+      if (a === b || memory.bufferOf.get(a) !== memory.bufferOf.get(b)) continue;
       assert.is(a.role, "activation", `${name}: ${a.name} (${a.role}) shares a buffer with ${b.name}`);
       const [inA, inB] = [uses.get(a)!, uses.get(b)!];
       const apart = inA.at(-1)! < inB[0]! || inB.at(-1)! < inA[0]!;
@@ -90,7 +90,7 @@ function checkSharing(name: string, { segments, memory }: Program): void {
 
 /** Plays the plan: every dispatch must find in each buffer the tensor that it reads. */
 function checkContents(name: string, p: Program): void {
-  const { place, buffers } = p.memory;
+  const { bufferOf: place, buffers } = p.memory;
   const holds = new Map<number, Tensor>();
   const made = new Set<Tensor>();
   for (const dispatch of dispatchesOf(p)) {
@@ -117,7 +117,7 @@ function checkBindings(name: string, p: Program): void {
     list.forEach(([a, accessA], i) => {
       assert.is(a.offset % 64, 0, `${name}: ${a.name} starts in the middle of 256 bytes`);
       for (const [b, accessB] of list.slice(i + 1)) {
-        if (p.memory.place.get(a.root) !== p.memory.place.get(b.root)) continue;
+        if (p.memory.bufferOf.get(a.root) !== p.memory.bufferOf.get(b.root)) continue;
         if (accessA === "read" && accessB === "read") continue;
         const apart = a.offset + a.size <= b.offset || b.offset + b.size <= a.offset;
         const bothWritten = accessA !== "read" && accessB !== "read";
@@ -137,7 +137,7 @@ for (const [name, p] of Object.entries({ ...PLANS, ...DECODERS }))
 for (const [name, p] of Object.entries(PLANS)) {
   test(`${name}: only what learns has a gradient, and only AdamW writes parameters`, () => {
     const training = p.segments.length > 1;
-    const learning = parameterList(p.spec).filter(({ learns }) => learns && training);
+    const learning = parameterList(p.spec).filter(({ isTrained: learns }) => learns && training);
     for (const { name: parameter, grad, pieces } of p.parameters.all.values()) {
       const learns = learning.some((other) => other.name === parameter);
       assert.is(grad !== null, learns, parameter);
@@ -227,29 +227,32 @@ test("a classifier runs on one row a sequence after the last attention", () => {
   assert.is(wide(PLANS["lora, activations kept"]!).filter((kernel) => kernel === "gelu_forward").length, 2);
 });
 
-test("trunk and top share nothing and are the whole model, in its order", () => {
+test("prefix and suffix share nothing and are the whole model, in its order", () => {
   for (const mode of ["last_block", "last_layer", "lora, upper block"]) {
-    const [whole, trunk, top] = [PLANS[mode]!, PLANS[`${mode}, trunk`]!, PLANS[`${mode}, top`]!];
+    const [whole, prefix, suffix] = [PLANS[mode]!, PLANS[`${mode}, prefix`]!, PLANS[`${mode}, suffix`]!];
     const names = (p: ModelPlan) => [...p.parameters.all.keys()];
     const below = mode === "last_layer" ? /^(wte|wpe|h\.\d|ln_f)\./ : /^(wte|wpe|h\.0)\./;
     assert.equal(
-      names(trunk),
+      names(prefix),
       names(whole).filter((name) => below.test(name)),
     );
     assert.equal(
-      names(top),
+      names(suffix),
       names(whole).filter((name) => !below.test(name)),
     );
     const kernels = (p: ModelPlan) => segment(p, "forward").map(({ kernel }) => kernel.name);
-    assert.equal([...kernels(trunk), ...kernels(top)], kernels(whole));
+    assert.equal([...kernels(prefix), ...kernels(suffix)], kernels(whole));
     for (const name of ["backward", "update"] as const)
       assert.equal(
-        segment(top, name).map(({ kernel }) => kernel.name),
+        segment(suffix, name).map(({ kernel }) => kernel.name),
         segment(whole, name).map(({ kernel }) => kernel.name),
       );
-    assert.equal([trunk.cut!.tensor.role, top.cut!.tensor.role, whole.cut], ["output", "input", null]);
     assert.equal(
-      [trunk.cut!, top.cut!].map(({ tensor, rows }) => [tensor.name, tensor.shape, rows]),
+      [prefix.boundary!.tensor.role, suffix.boundary!.tensor.role, whole.boundary],
+      ["output", "input", null],
+    );
+    assert.equal(
+      [prefix.boundary!, suffix.boundary!].map(({ tensor, rows }) => [tensor.name, tensor.shape, rows]),
       Array(2).fill(mode === "last_layer" ? ["final_norm", [4, 12], "sequences"] : ["block.0", [50, 12], "tokens"]),
     );
   }
@@ -279,7 +282,7 @@ test("pieces of logits are not kept: no two of them live at the same time", () =
   const logits = new Set(used.filter(({ name }) => name === "logits"));
   assert.is(logits.size, 2 * 3);
   // Six tensors; alive at once are at most one of them and what the dispatches around it use.
-  assert.ok(new Set([...logits].map((tensor) => memory.place.get(tensor))).size <= 2);
+  assert.ok(new Set([...logits].map((tensor) => memory.bufferOf.get(tensor))).size <= 2);
 });
 
 test("more tokens than a grid can have workgroups are refused", () => {
@@ -344,13 +347,13 @@ test("bytes are shown in the unit that fits", () => {
 });
 
 test("what a plan has of another one is not allocated again", () => {
-  const lender = plan(smallSpec("lora"), { optimizer: null });
+  const sharedFrom = plan(smallSpec("lora"), { optimizer: null });
   const isAdapter = (name: string) => /^(lora|head)\./.test(name);
-  const lent = new Map([...lender.parameters.all].filter(([name]) => !isAdapter(name)));
-  const next = plan(smallSpec("lora", { r: 5 }), { optimizer: null, lent });
+  const shared = new Map([...sharedFrom.parameters.all].filter(([name]) => !isAdapter(name)));
+  const next = plan(smallSpec("lora", { r: 5 }), { optimizer: null, shared });
   const own = [...next.parameters.all.values()].filter(({ name }) => isAdapter(name));
   const bytes = own.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-  assert.is(memoryTotals(withoutLent(next, lender)).byRole.get("weight"), bytes);
+  assert.is(memoryTotals(withoutShared(next, sharedFrom)).byRole.get("weight"), bytes);
   assert.ok(memoryTotals(next.memory).byRole.get("weight")! > bytes);
 });
 

@@ -151,7 +151,7 @@ test("what cannot be saved where it was asked for is saved beside it, under a na
     if (place.endsWith("run")) throw new Error("full");
     saved.push(place);
   };
-  const { place, fault } = await saveSomewhere(join(folder, "run"), save);
+  const { place, failure: fault } = await saveSomewhere(join(folder, "run"), save);
   assert.equal(saved, [place]);
   assert.equal([place, (fault as Error).message], [join(folder, "run.rescued.2"), "full"]);
 });

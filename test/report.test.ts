@@ -192,8 +192,8 @@ function run(total: number, isTTY: boolean): string {
 test("progress without a terminal: plain lines, few of them, the last among them", () => {
   const lines = run(1000, false).trimEnd().split("\n");
   assert.is(lines.length, 21);
-  assert.is(lines[0], "step 1/1000  epoch 2  42 examples/s  1:15 left");
-  assert.is(lines.at(-1), "step 1000/1000  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1:15 left");
+  assert.is(lines[0], "step 1/1000  epoch 2  42 examples/s  1 min 15 s left");
+  assert.is(lines.at(-1), "step 1000/1000  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1 min 15 s left");
   assert.not.match(lines.join(""), "\u001b");
   assert.is(run(3, false).trimEnd().split("\n").length, 3);
 });
@@ -201,12 +201,19 @@ test("progress without a terminal: plain lines, few of them, the last among them
 test("progress in a terminal: one live line, with the last state left to be seen", () => {
   const output = run(50, true);
   assert.match(output, "█".repeat(24));
-  assert.match(output, "50/50  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1:15 left");
+  assert.match(output, "50/50  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1 min 15 s left");
   assert.is(output.trimEnd().split("\n").length, 1);
 });
 
 test("durations", () => {
-  assert.equal([0, 7.4, 59.6, 750, 3723, -1].map(showDuration), ["0:00", "0:07", "1:00", "12:30", "1:02:03", "0:00"]);
+  assert.equal([0, 7.4, 59.6, 750, 3723, -1].map(showDuration), [
+    "0 s",
+    "7 s",
+    "1 min 00 s",
+    "12 min 30 s",
+    "1 h 02 min",
+    "0 s",
+  ]);
 });
 
 test("a bar chart names every bar, writes its value and says where nothing was measured; the same bytes again", () => {

@@ -75,7 +75,7 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
  */
 async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; pieces: number }> {
   const device = (await openWasm({ threads: 1 })) as WasmBackend;
-  const { team } = device;
+  const { executor: team } = device;
   const abort = new AbortController();
   let pieces = 0;
   let [stepped, slow] = [false, 0];

@@ -60,10 +60,10 @@ const MCNEMAR_400_460 = 0.04416954819458901;
 test("confusions, the most frequent mistakes, precision, recall and F1 of a worked example", () => {
   const confusions = confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]);
   assert.equal(confusions, [
-    { truth: 0, said: 0, rows: 2 },
-    { truth: 0, said: 1, rows: 1 },
-    { truth: 1, said: 0, rows: 1 },
-    { truth: 1, said: 1, rows: 3 },
+    { truth: 0, predicted: 0, rows: 2 },
+    { truth: 0, predicted: 1, rows: 1 },
+    { truth: 1, predicted: 0, rows: 1 },
+    { truth: 1, predicted: 1, rows: 3 },
   ]);
   const cell = cellsOf(confusions);
   assert.equal([cell(1, 1), cell(0, 1), cell(2, 0)], [3, 1, 0]);
@@ -77,8 +77,8 @@ test("confusions, the most frequent mistakes, precision, recall and F1 of a work
   assert.equal(classMeasures(silent, 2)[1], { precision: 0, recall: 0, f1: 0 });
   const many = confusionsOf([4, 4, 9, 9, 9, 1], [9, 9, 4, 4, 4, 1]);
   assert.equal(mistakesOf(many), [
-    { truth: 9, said: 4, rows: 3 },
-    { truth: 4, said: 9, rows: 2 },
+    { truth: 9, predicted: 4, rows: 3 },
+    { truth: 4, predicted: 9, rows: 2 },
   ]);
 });
 

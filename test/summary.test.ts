@@ -79,7 +79,7 @@ test("1,500 classes: what is printed takes a moment and fits a screen; the CSV f
   const [, , [name, csv]] = inTime(() => runTables(result, data.labels)) as [unknown, unknown, [string, string]];
   assert.is(name, "confusion.csv");
   const [head, ...rows] = csv.trimEnd().split("\r\n");
-  assert.is(head, "truth,said,rows");
+  assert.is(head, "truth,predicted,rows");
   assert.is(
     rows.reduce((sum, row) => sum + Number(row.split(",")[2]), 0),
     900,
@@ -93,7 +93,7 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
     data,
     80,
   );
-  assert.match(told, /│ test set: truth │ said ham │ said news │ said spam │/);
+  assert.match(told, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
   assert.match(told, /│ news +│ +\d+ │ +0 │ +0 │/);
   const described = describeData(data, "gpt2-micro", 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));

@@ -291,7 +291,7 @@ test("the report tells of near copies in the test set, and the accuracy without 
     val: file("val.csv", ["ham,see you at 10", "spam,free"]),
     test: file("test.csv", ["ham,see YOU at 7", "ham,quite new", "spam,FREE!", "spam,another"]),
   });
-  const blocks = reportBlocks([{ ...result, said: [0, 1, 1, 1] }], leaking);
+  const blocks = reportBlocks([{ ...result, predicted: [0, 1, 1, 1] }], leaking);
   assert.match(toMarkdown(blocks), /2 of the 4 test messages \(50\.0 %\).* 1 of the 2 validation messages/);
   const settings = blocks.find((block) => block.kind === "table" && block.header.includes("seeds")) as {
     header: string[];
@@ -333,7 +333,7 @@ test("of an even number of seeds, a row that half of them have right is left out
   const wrong = truth.map((label) => 1 - label);
   // Of the last setting one seed has all rows right, the other none.
   const last = await Promise.all(trials.slice(4).map(async (trial) => (await readResult(out, trial))!));
-  const results = [a, b, { ...last[0]!, said: truth }, { ...last[1]!, said: wrong }];
+  const results = [a, b, { ...last[0]!, predicted: truth }, { ...last[1]!, predicted: wrong }];
   const blocks = reportBlocks(results, data);
   assert.match(toMarkdown(blocks), /half of a setting's seeds have right is undecided/);
   const table = blocks.find((block) => block.kind === "table" && block.header.includes("undecided")) as {
@@ -350,11 +350,11 @@ test("the memory of a run whose lower blocks are frozen has them, and what they 
   const model = await loadModel(name);
   const device = await testDevice();
   const result = await train({ device, model, data, ...options }).finally(() => model.close());
-  assert.ok(result.trunk !== null && result.trunk.bytes > 0);
-  const [top, lower] = [result.plan, result.trunk!.plan].map(({ memory }) => memoryTotals(memory).total);
+  assert.ok(result.prefix !== null && result.prefix.bytes > 0);
+  const [top, lower] = [result.plan, result.prefix!.plan].map(({ memory }) => memoryTotals(memory).total);
   assert.ok(lower! > top!);
-  assert.is(memoryOf(result), lower! + result.trunk!.bytes);
-  assert.is(memoryOf({ ...result, trunk: null }), top);
+  assert.is(memoryOf(result), lower! + result.prefix!.bytes);
+  assert.is(memoryOf({ ...result, prefix: null }), top);
 });
 
 test("a report on hundreds of classes and on long labels is bounded", async () => {
@@ -373,7 +373,7 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
   const said = truth.map((label) => (label + 1) % 800);
   const probability = said.map((_, i) => i / said.length);
   const begun = performance.now();
-  const blocks = reportBlocks([{ ...result, said, probability, probabilities: null }], data);
+  const blocks = reportBlocks([{ ...result, predicted: said, probability, probabilities: null }], data);
   const [markdown, html] = [toMarkdown(blocks), toHtml("t", blocks)];
   assert.ok(performance.now() - begun < 5000);
   assert.ok(markdown.length < 150_000, `${markdown.length} characters`);

@@ -3,13 +3,13 @@
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
 import type { Backend, Session } from "../src/backend/backend.ts";
-import { Twin } from "../src/backend/compare.ts";
+import { CompareBackend } from "../src/backend/compare.ts";
 import { openDevice } from "../src/backend/device.ts";
 import { openRemote } from "../src/backend/remote.ts";
 import { openWasm, type WasmBackend } from "../src/backend/wasm.ts";
 import { Heap } from "../src/backend/wasm-heap.ts";
 import { OPERATIONS, RECORD_WORDS } from "../src/backend/wasm-operations.ts";
-import { Workers } from "../src/backend/wasm-team.ts";
+import { ThreadPool } from "../src/backend/wasm-team.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../src/half.ts";
@@ -181,7 +181,7 @@ for (const mode of ["lora", "all"] as const)
       const engine = await Engine.create(device, { spec, capacity: { tokens: 60, sequences: 5 }, optimizer });
       fillRandom(engine, 3);
       for (let step = 0; step < 5; step++) engine.step([randomBatch(spec, [7, 1, 20, 13], step)], 1e-2);
-      const tensors = await Promise.all(engine.learning.map((name) => engine.readParameter(name)));
+      const tensors = await Promise.all(engine.trainableNames.map((name) => engine.readParameter(name)));
       learned.push(tensors.map(({ buffer }) => Buffer.from(buffer).toString("base64")).join(" "));
       engine.destroy();
       device.destroy();
@@ -289,7 +289,7 @@ test("times are added up by kernel, in milliseconds", async () => {
 test("a thread that fails as it starts is told of", async () => {
   const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-  const started = rejection(Workers.start(empty, { memory, scratch: [0, 0], barrierState: 0 }));
+  const started = rejection(ThreadPool.start(empty, { memory, scratch: [0, 0], barrierState: 0 }));
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise((resolve) => {
     timer = setTimeout(() => resolve("it hangs"), 5000);
@@ -309,20 +309,24 @@ test("a team whose kernel fails ends every call that waits, the first as well, a
     const late = new Promise((resolve) => {
       timer = setTimeout(() => resolve("it hangs"), 5000);
     });
-    for (const call of [device.team.run(at, 1, false), device.team.run(at, 1, false), device.team.run(at, 1, false)]) {
+    for (const call of [
+      device.executor.run(at, 1, false),
+      device.executor.run(at, 1, false),
+      device.executor.run(at, 1, false),
+    ]) {
       const error = await Promise.race([rejection(call), late]);
       assert.instance(error, DeviceError, `${error}`);
       assert.match((error as Error).message, "a kernel failed");
     }
     clearTimeout(timer);
-    assert.match(String(await rejection(device.team.run(at, 1, false))), "a kernel failed");
+    assert.match(String(await rejection(device.executor.run(at, 1, false))), "a kernel failed");
     device.destroy();
   }
 });
 
 test("a device that is released ends every call that waits", async () => {
   const device = (await openWasm({ threads: 2 })) as WasmBackend;
-  const calls = [1, 2, 3].map(() => rejection(device.team.run(0, 0, false)));
+  const calls = [1, 2, 3].map(() => rejection(device.executor.run(0, 0, false)));
   device.destroy();
   for (const error of await Promise.all(calls)) assert.match(String(error), "the device was released");
 });
@@ -353,14 +357,14 @@ test("two backends side by side: no difference in a fixture, and the first dispa
   const reader = await openFile(packagePath("test/golden/06_cls_lora_all_t1_b1.safetensors"));
   const file = await SafetensorsFile.open(reader);
   const [one, two] = [await testDevice("webgpu"), await testDevice("wasm 2 threads")];
-  const twin = new Twin(one, two);
+  const twin = new CompareBackend(one, two);
   await runGolden(file, twin);
   assert.ok(twin.compared > 100, `${twin.compared} dispatches`);
   const spec = smallSpec("lora");
   const options = { spec, capacity: { tokens: 30, sequences: 3 }, optimizer: null };
   const { kernel, tensors } = Engine.plan(two, options).segments[0]!.dispatches[4]!;
   let written: Tensor | undefined;
-  const bad = new Twin(
+  const bad = new CompareBackend(
     one,
     faulty(two, 4, () => written!),
   );
@@ -395,10 +399,10 @@ test("two backends side by side: what one refuses is not left on the other, and 
   };
   const program = { segments: [], memory: planMemory([], [new Tensor("x", [4], "output")]) };
   const refusing: Backend = { ...watched, prepare: () => Promise.reject(new DeviceError("no room")) };
-  assert.match(((await rejection(new Twin(watched, refusing).prepare(program))) as Error).message, "no room");
+  assert.match(((await rejection(new CompareBackend(watched, refusing).prepare(program))) as Error).message, "no room");
   assert.is(left, 0);
-  const [x] = program.memory.place.keys();
-  const session = await new Twin(watched, two).prepare(program);
+  const [x] = program.memory.bufferOf.keys();
+  const session = await new CompareBackend(watched, two).prepare(program);
   session.write(x!, Float32Array.of(1, 2, 3, 4));
   const flushed = session.flush();
   session.destroy();
@@ -416,7 +420,7 @@ test("two backends side by side: a difference in a row of small numbers is seen 
     [1.005, true],
     [1.00005, false],
   ] as const) {
-    const twin = new Twin(
+    const twin = new CompareBackend(
       device,
       faulty(await testDevice("wasm 2 threads"), 0, () => out, value),
     );

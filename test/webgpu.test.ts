@@ -112,9 +112,9 @@ testFake(
 testFake("a plan that makes no sense leaves no buffer and no error scope", async (device) => {
   const backend = await openWebGPU();
   const { segments, memory } = sum(8);
-  const place = new Map([...memory.place].slice(0, 2));
+  const place = new Map([...memory.bufferOf].slice(0, 2));
   await assertFails(DeviceError, ["b 8 is not part of the plan"], () =>
-    backend.prepare({ segments, memory: { ...memory, place } }),
+    backend.prepare({ segments, memory: { ...memory, bufferOf: place } }),
   );
   assert.equal([device.buffers, device.scopes], [[], []]);
 });

@@ -1,7 +1,8 @@
 // CSV by RFC 4180, as a machine that can stop between any two bytes: quotes, doubled quotes, line ends within quotes;
 // rows end with CRLF, LF or CR. A quote within an unquoted field is text. Blank lines are no rows.
-import { FAULT_AFTER_QUOTE, FAULT_OPEN_QUOTE, FAULT_ROW_SIZE, FAULT_TOO_LARGE, fail, MAX_ROW_BYTES } from "./fault";
+
 import { end_field, field_count, push_bytes, row_memory } from "./fields";
+import { ERROR_AFTER_QUOTE, ERROR_OPEN_QUOTE, ERROR_ROW_SIZE, ERROR_TOO_LARGE, fail, MAX_ROW_BYTES } from "./row-error";
 
 const LF: u8 = 10;
 const CR: u8 = 13;
@@ -60,8 +61,8 @@ function count_line(c: u8): bool {
 
 /** Appends bytes to the open field within the limits. */
 function push(source: usize, length: i32): bool {
-  if (row_memory() + length > MAX_ROW_BYTES) return fail(FAULT_ROW_SIZE, first_line, MAX_ROW_BYTES, 0);
-  if (!push_bytes(source, length)) return fail(FAULT_TOO_LARGE, first_line, 0, 0);
+  if (row_memory() + length > MAX_ROW_BYTES) return fail(ERROR_ROW_SIZE, first_line, MAX_ROW_BYTES, 0);
+  if (!push_bytes(source, length)) return fail(ERROR_TOO_LARGE, first_line, 0, 0);
   return true;
 }
 
@@ -73,7 +74,7 @@ function end_row(): void {
   else first_line = line;
 }
 
-/** Reads the byte at `at`, which is no part of a run; false on a fault. */
+/** Reads the byte at `at`, which is no part of a run; false on an error. */
 function step(at: usize): bool {
   const c = load<u8>(at);
   const second = count_line(c);
@@ -83,11 +84,11 @@ function step(at: usize): bool {
   } else if (c == LF || c == CR) {
     if (!second) end_row();
   } else if (c == COMMA) {
-    if (row_memory() > MAX_ROW_BYTES) return fail(FAULT_ROW_SIZE, first_line, MAX_ROW_BYTES, 0);
+    if (row_memory() > MAX_ROW_BYTES) return fail(ERROR_ROW_SIZE, first_line, MAX_ROW_BYTES, 0);
     end_field();
     state = FIELD_START;
   } else if (state == CLOSED) {
-    if (c != QUOTE) return fail(FAULT_AFTER_QUOTE, first_line, field_count() + 1, c);
+    if (c != QUOTE) return fail(ERROR_AFTER_QUOTE, first_line, field_count() + 1, c);
     state = QUOTED;
     return push(at, 1);
   } else {
@@ -98,7 +99,7 @@ function step(at: usize): bool {
   return true;
 }
 
-/** Reads bytes until a row has ended, a fault came or the bytes are over; returns the address behind the last one read. */
+/** Reads bytes until a row has ended, an error came or the bytes are over; returns the address behind the last one read. */
 export function csv_scan(at: usize, end: usize): usize {
   ended = false;
   while (at < end && !ended) {
@@ -118,6 +119,6 @@ export function csv_scan(at: usize, end: usize): usize {
 /** Ends the file: a last row needs no line end. */
 export function csv_finish(): void {
   ended = false;
-  if (state == QUOTED) fail(FAULT_OPEN_QUOTE, first_line, quote_line, 0);
+  if (state == QUOTED) fail(ERROR_OPEN_QUOTE, first_line, quote_line, 0);
   else end_row();
 }

@@ -2,19 +2,19 @@
 
 export { batch_tokens, pack, row_table } from "./batch";
 export { encode } from "./bpe";
-export {
-  fault_code,
-  fault_first,
-  fault_line,
-  fault_second,
-  left_out_count,
-  left_out_faults,
-  left_out_words,
-} from "./fault";
 export { fields_bytes, fields_ends } from "./fields";
 export { label_bytes, label_count, label_name } from "./labels";
 export { alloc, free } from "./memory";
 export { feed, finish, read_begin, read_keys, read_sample, read_settings, sample_count, sample_rows } from "./reader";
+export {
+  error_code,
+  error_first,
+  error_line,
+  error_second,
+  left_out_count,
+  left_out_errors,
+  left_out_words,
+} from "./row-error";
 export { invalid_count, row_count, row_text, row_text_bytes, rows_clear, settle_labels } from "./rows";
 export { balance, shuffle } from "./split";
 export { decode, decoded_length, load_tables } from "./vocabulary";

@@ -1,8 +1,9 @@
 // JSON lines: one object a line. Its keys and values become fields in turn: strings with their escapes resolved, numbers
 // and booleans as they are written, null and nested values empty. Stricter readers also refuse control characters in
 // strings; those are text here. What is nested is only skipped, not checked.
-import { FAULT_JSON, fail_row } from "./fault";
+
 import { end_field, push_byte, push_bytes } from "./fields";
+import { ERROR_JSON, fail_row } from "./row-error";
 import { put_code_point } from "./utf8";
 import { VEC_HEADER, vec_data, vec_push_u8, vec_resize, vec_size } from "./vec";
 
@@ -35,7 +36,7 @@ export function member_count(): i32 {
   return vec_size(kinds);
 }
 
-/** Reads the object in the line; false for a blank line and, with a fault noted, for one that is no object. */
+/** Reads the object in the line; false for a blank line and, with an error noted, for one that is no object. */
 export function jsonl_read(address: usize, length: i32, number: i32): bool {
   start = address;
   at = address;
@@ -70,7 +71,7 @@ function read_members(): bool {
 }
 
 function unexpected(): bool {
-  return fail_row(FAULT_JSON, line, <i32>(at - start) + 1, at < end ? load<u8>(at) : -1);
+  return fail_row(ERROR_JSON, line, <i32>(at - start) + 1, at < end ? load<u8>(at) : -1);
 }
 
 function expect(c: u8): bool {

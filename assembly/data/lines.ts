@@ -1,5 +1,5 @@
 // Lines, for the formats where a row is a line: they end with LF or CRLF, the last one with the file.
-import { FAULT_ROW_SIZE, FAULT_TOO_LARGE, fail, MAX_ROW_BYTES } from "./fault";
+import { ERROR_ROW_SIZE, ERROR_TOO_LARGE, fail, MAX_ROW_BYTES } from "./row-error";
 import { VEC_HEADER, vec_append, vec_data, vec_resize, vec_size } from "./vec";
 
 const LF: u8 = 10;
@@ -15,7 +15,7 @@ export function lines_begin(): void {
   ended = false;
 }
 
-/** Reads bytes until a line has ended, a fault came or the bytes are over; returns the address behind the last one read. */
+/** Reads bytes until a line has ended, an error came or the bytes are over; returns the address behind the last one read. */
 export function lines_scan(at: usize, end: usize): usize {
   if (ended) vec_resize(buffer, 0);
   ended = false;
@@ -23,11 +23,11 @@ export function lines_scan(at: usize, end: usize): usize {
   while (stop < end && load<u8>(stop) != LF) stop++;
   const length = <i32>(stop - at);
   if (vec_size(buffer) + length > MAX_ROW_BYTES) {
-    fail(FAULT_ROW_SIZE, number + 1, MAX_ROW_BYTES, 0);
+    fail(ERROR_ROW_SIZE, number + 1, MAX_ROW_BYTES, 0);
     return end;
   }
   if (!vec_append(buffer, at, length)) {
-    fail(FAULT_TOO_LARGE, number + 1, 0, 0);
+    fail(ERROR_TOO_LARGE, number + 1, 0, 0);
     return end;
   }
   if (stop == end) return end;

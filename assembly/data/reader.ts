@@ -1,10 +1,10 @@
 // Reads a file that is fed in pieces: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a
 // time; its rows are added to those of the files before it. Memory: the rows, and one row more.
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
-import { clear_fault, FAULT_FIELD_COUNT, FAULT_NO_KEY, FAULT_VALUE, fail_row, fault_code, tolerate } from "./fault";
 import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
 import { has_text, jsonl_read, member_count } from "./jsonl";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
+import { clear_error, ERROR_FIELD_COUNT, ERROR_NO_KEY, ERROR_VALUE, error_code, fail_row, tolerate } from "./row-error";
 import { add_row } from "./rows";
 import { tsv_split } from "./tsv";
 import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
@@ -42,7 +42,7 @@ export function read_begin(kind: i32): void {
   format = kind;
   mark_seen = 0;
   store<u32>(mark, BYTE_ORDER_MARK);
-  clear_fault();
+  clear_error();
   csv_begin();
   lines_begin();
   fields_clear();
@@ -59,7 +59,7 @@ export function read_sample(count: i32): void {
 /**
  * The rows are added: each has `fields` fields, of which text and label are taken, and the first `skipped` rows are none.
  * In JSON text and label are named by `read_keys` instead. `fresh` and `tolerant` are 0 or 1: learn new
- * labels; leave out rows with a fault of their own.
+ * labels; leave out rows with an error of their own.
  */
 export function read_settings(
   fields: i32,
@@ -86,7 +86,7 @@ export function read_keys(names: usize, text_bytes: i32, label_bytes: i32): void
   text_key_bytes = text_bytes;
 }
 
-/** Takes bytes; returns 1 where more can come, 0 where a sample is complete or a fault was noted. */
+/** Takes bytes; returns 1 where more can come, 0 where a sample is complete or an error was noted. */
 export function feed(bytes: usize, length: i32): i32 {
   let at = bytes;
   const end = bytes + length;
@@ -99,13 +99,13 @@ export function feed(bytes: usize, length: i32): i32 {
     at++;
   }
   scan(at, end);
-  return fault_code() == 0 && wanted != 0 ? 1 : 0;
+  return error_code() == 0 && wanted != 0 ? 1 : 0;
 }
 
 /** Ends the file. */
 export function finish(): void {
   if (mark_seen < 3) end_mark();
-  if (fault_code() != 0 || wanted == 0) return;
+  if (error_code() != 0 || wanted == 0) return;
   if (format == CSV) csv_finish();
   else lines_finish();
   take();
@@ -119,7 +119,7 @@ function end_mark(): void {
 }
 
 function scan(at: usize, end: usize): void {
-  while (at < end && fault_code() == 0 && wanted != 0) {
+  while (at < end && error_code() == 0 && wanted != 0) {
     at = format == CSV ? csv_scan(at, end) : lines_scan(at, end);
     take();
   }
@@ -127,7 +127,7 @@ function scan(at: usize, end: usize): void {
 
 /** Takes the row that the scanner has ended, if it has. */
 function take(): void {
-  if (fault_code() != 0) return;
+  if (error_code() != 0) return;
   if (format == CSV) {
     if (csv_row_ended()) take_fields(csv_take_line());
   } else if (line_ended()) {
@@ -154,15 +154,15 @@ function take_fields(line: i32): void {
 }
 
 function take_columns(line: i32): void {
-  if (field_count() != width) fail_row(FAULT_FIELD_COUNT, line, width, field_count());
+  if (field_count() != width) fail_row(ERROR_FIELD_COUNT, line, width, field_count());
   else take_row(text_field, label_field, line);
 }
 
 function take_members(line: i32): void {
   const text = find_key(vec_data(keys), text_key_bytes);
   const label = find_key(vec_data(keys) + text_key_bytes, vec_size(keys) - text_key_bytes);
-  if (text < 0 || label < 0) fail_row(FAULT_NO_KEY, line, text < 0 ? 0 : 1, 0);
-  else if (!has_text(text) || !has_text(label)) fail_row(FAULT_VALUE, line, has_text(text) ? 1 : 0, 0);
+  if (text < 0 || label < 0) fail_row(ERROR_NO_KEY, line, text < 0 ? 0 : 1, 0);
+  else if (!has_text(text) || !has_text(label)) fail_row(ERROR_VALUE, line, has_text(text) ? 1 : 0, 0);
   else take_row(2 * text + 1, 2 * label + 1, line);
 }
 

@@ -4,9 +4,9 @@
 //
 // No text is kept: its ids give it back byte for byte, in less than half of its memory. GPT-2's 50257 ids fit into 16 bits.
 import { encode } from "./bpe";
-import { FAULT_EMPTY_LABEL, FAULT_LABEL, FAULT_TOO_LARGE, fail, fail_row } from "./fault";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
+import { ERROR_EMPTY_LABEL, ERROR_LABEL, ERROR_TOO_LARGE, fail, fail_row } from "./row-error";
 import { utf8_faults, utf8_repair } from "./utf8";
 import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
 import { decode, decoded_length } from "./vocabulary";
@@ -100,11 +100,11 @@ let valid_bytes: i32 = 0;
 
 /** Replaces and counts invalid UTF-8. */
 function valid(text: usize, length: i32): bool {
-  const faults = utf8_faults(text, length);
+  const errors = utf8_faults(text, length);
   valid_address = text;
   valid_bytes = length;
-  if (faults == 0) return true;
-  invalid += faults;
+  if (errors == 0) return true;
+  invalid += errors;
   vec_resize(repaired, 0);
   if (!vec_reserve(repaired, 3 * length)) return false;
   valid_address = vec_data(repaired);
@@ -116,7 +116,7 @@ function is_space(c: u8): bool {
   return c == 32 || (c >= 9 && c <= 13);
 }
 
-/** The class of a label, white space around it aside; -1 with a fault noted. Adds it where it is new and `learn` holds. */
+/** The class of a label, white space around it aside; -1 with an error noted. Adds it where it is new and `learn` holds. */
 function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
   while (length > 0 && is_space(load<u8>(label))) {
     label++;
@@ -124,18 +124,18 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
   }
   while (length > 0 && is_space(load<u8>(label + length - 1))) length--;
   if (length == 0) {
-    fail_row(FAULT_EMPTY_LABEL, line, 0, 0);
+    fail_row(ERROR_EMPTY_LABEL, line, 0, 0);
     return -1;
   }
   const fits = valid(label, length);
   const id = !fits ? -1 : learn ? label_add(valid_address, valid_bytes) : label_id(valid_address, valid_bytes);
-  if (id < 0) fail(learn ? FAULT_TOO_LARGE : FAULT_LABEL, line, <i32>valid_address, valid_bytes);
+  if (id < 0) fail(learn ? ERROR_TOO_LARGE : ERROR_LABEL, line, <i32>valid_address, valid_bytes);
   return id;
 }
 
 /**
  * Adds a row: tokenizes the text, of which batches have the first `max_length` ids, and finds its label's class. False with
- * a fault noted: an empty label, one that is unknown where `learn` does not hold, or rows beyond what memory holds.
+ * an error noted: an empty label, one that is unknown where `learn` does not hold, or rows beyond what memory holds.
  */
 export function add_row(
   text: usize,
@@ -148,15 +148,15 @@ export function add_row(
 ): bool {
   const id = class_of(label, label_length, learn, line);
   if (id < 0) return false;
-  if (!valid(text, text_length)) return fail(FAULT_TOO_LARGE, line, 0, 0);
+  if (!valid(text, text_length)) return fail(ERROR_TOO_LARGE, line, 0, 0);
   vec_resize(encoded, 0);
-  if (!vec_reserve(encoded, 4 * valid_bytes + 4)) return fail(FAULT_TOO_LARGE, line, 0, 0);
+  if (!vec_reserve(encoded, 4 * valid_bytes + 4)) return fail(ERROR_TOO_LARGE, line, 0, 0);
   const source = vec_data(encoded);
   const full = encode(valid_address, valid_bytes, source);
   if (full == 0) store<u32>(source, END_OF_TEXT);
   const count = max(full, 1);
   const row = pile_put(records, RECORD_BYTES + ((<u32>count) << 1));
-  if (row == 0) return fail(FAULT_TOO_LARGE, line, 0, 0);
+  if (row == 0) return fail(ERROR_TOO_LARGE, line, 0, 0);
   store<i32>(row, id);
   store<i32>(row, min(count, max_length), 4);
   store<i32>(row, full, 8);

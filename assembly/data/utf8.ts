@@ -43,14 +43,14 @@ function sequence(text: usize, length: i32): i32 {
 
 /** The number of invalid sequences in `length` bytes at `text`; 0 says that the text is UTF-8. */
 export function utf8_faults(text: usize, length: i32): i32 {
-  let faults = 0;
+  let errors = 0;
   let i = 0;
   while (i < length) {
     const step = sequence(text + i, length - i);
-    if (step < 0) faults++;
+    if (step < 0) errors++;
     i += abs(step);
   }
-  return faults;
+  return errors;
 }
 
 /** Writes the text with U+FFFD for each invalid sequence to `out` (room for 3 * length bytes); returns the bytes written. */

@@ -32,7 +32,7 @@ export interface Backend {
    * the lender's are the lender's, contents and all; they are freed with the last session that has them. Throws DeviceError,
    * with nothing left behind.
    */
-  prepare(program: Program, lender?: Session): Promise<Session>;
+  prepare(program: Program, sharedFrom?: Session): Promise<Session>;
   /** Releases the device. Sessions can't be used afterwards. */
   destroy(): void;
 }

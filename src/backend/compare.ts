@@ -11,7 +11,7 @@ import { showShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 
 /** Largest difference, as a share of the largest number in the row that the dispatch wrote: sums of a few thousand. */
-export const TWIN_TOLERANCE = 1e-4;
+export const TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
 
 /** A segment of a single dispatch, with what is cleared before it. */
@@ -39,7 +39,7 @@ function singles(segments: readonly Segment[]): Single[] {
   ]);
 }
 
-export class Twin implements Backend {
+export class CompareBackend implements Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
   /** Dispatches that were compared. */
@@ -57,18 +57,18 @@ export class Twin implements Backend {
     };
   }
 
-  async prepare(program: Program, lender?: TwinSession): Promise<Session> {
+  async prepare(program: Program, sharedFrom?: CompareSession): Promise<Session> {
     const list = singles(program.segments);
     const single: Program = {
       memory: program.memory,
       segments: list.map(({ name, dispatch, clears }) => ({ name, clears, dispatches: dispatch ? [dispatch] : [] })),
     };
-    const first = await this.first.prepare(single, lender?.first);
-    const second = await this.second.prepare(single, lender?.second).catch((error) => {
+    const first = await this.first.prepare(single, sharedFrom?.first);
+    const second = await this.second.prepare(single, sharedFrom?.second).catch((error) => {
       first.destroy();
       throw error;
     });
-    return new TwinSession(this, list, first, second);
+    return new CompareSession(this, list, first, second);
   }
 
   destroy(): void {
@@ -77,12 +77,12 @@ export class Twin implements Backend {
   }
 }
 
-class TwinSession implements Session {
+class CompareSession implements Session {
   private work: Promise<void> = Promise.resolve();
-  private fault: unknown;
+  private failure: unknown;
 
   constructor(
-    private readonly twin: Twin,
+    private readonly backend: CompareBackend,
     private readonly list: Single[],
     readonly first: Session,
     readonly second: Session,
@@ -98,7 +98,7 @@ class TwinSession implements Session {
 
   async flush(): Promise<void> {
     await this.work;
-    if (this.fault) throw this.fault;
+    if (this.failure) throw this.failure;
     await Promise.all([this.first.flush(), this.second.flush()]);
   }
 
@@ -130,7 +130,7 @@ class TwinSession implements Session {
 
   private enqueue(work: () => Promise<void>): void {
     this.work = this.work.then(work).catch((error) => {
-      this.fault ??= error;
+      this.failure ??= error;
     });
   }
 
@@ -143,12 +143,12 @@ class TwinSession implements Session {
       if (at >= 0)
         throw new DeviceError(`${kernel.name} gives different results`, {
           where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
-          expected: `${a[at]} (${this.twin.first.info.name})`,
-          found: `${b[at]} (${this.twin.second.info.name})`,
+          expected: `${a[at]} (${this.backend.first.info.name})`,
+          found: `${b[at]} (${this.backend.second.info.name})`,
         });
       this.second.write(tensor, new Uint32Array(a.buffer));
     }
-    this.twin.compared++;
+    this.backend.compared++;
   }
 }
 
@@ -168,6 +168,6 @@ function firstDifference(a: Float32Array, b: Float32Array, columns: number): num
   });
   return a.findIndex((value, i) => {
     const scale = Math.max(scales[group(i)]!, SMALLEST_SCALE * largest);
-    return !Object.is(value, b[i]!) && !(Math.abs(value - b[i]!) <= TWIN_TOLERANCE * scale);
+    return !Object.is(value, b[i]!) && !(Math.abs(value - b[i]!) <= TOLERANCE * scale);
   });
 }

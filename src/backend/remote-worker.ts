@@ -16,7 +16,7 @@ interface Opened {
 let backend: Backend;
 const sessions = new Map<number, Opened>();
 /** What a message without an answer failed with: the next that has one brings it. */
-let fault: unknown;
+let failure: unknown;
 let work = Promise.resolve();
 
 const post = listenToHost((data) => {
@@ -31,13 +31,13 @@ type InTurn = Exclude<ToRemote, { type: "drop" }>;
 async function handle(message: InTurn): Promise<void> {
   const isAsked = ["open", "prepare", "flush", "read"].includes(message.type);
   try {
-    const value = fault === undefined ? await answer(message) : null;
+    const value = failure === undefined ? await answer(message) : null;
     if (!isAsked) return;
-    if (fault !== undefined) throw fault;
+    if (failure !== undefined) throw failure;
     post({ value } satisfies FromRemote);
   } catch (error) {
-    if (isAsked) post({ fault: describe(error) } satisfies FromRemote);
-    else fault = error;
+    if (isAsked) post({ failure: describe(error) } satisfies FromRemote);
+    else failure = error;
   }
 }
 
@@ -47,11 +47,11 @@ async function answer(message: InTurn): Promise<Extract<FromRemote, { value: unk
     return { info: backend.info, limits: backend.limits };
   }
   if (message.type === "prepare") {
-    const lender = message.lender && sessions.get(message.lender.session)!;
+    const sharedFrom = message.sharedFrom && sessions.get(message.sharedFrom.session)!;
     // A backend knows what is lent by the tensors themselves.
-    const tensors = message.lender?.tensors.map((number) => lender!.tensors[number]!) ?? [];
+    const tensors = message.sharedFrom?.tensors.map((number) => sharedFrom!.tensors[number]!) ?? [];
     add(tensors, message.tensors);
-    const session = await backend.prepare(programOf(message.program, tensors), lender?.session);
+    const session = await backend.prepare(programOf(message.program, tensors), sharedFrom?.session);
     sessions.set(message.session, { session, tensors });
     return null;
   }
@@ -81,7 +81,7 @@ function add(tensors: Tensor[], records: readonly TensorRecord[]): void {
     tensors.push(new Tensor(name, shape, role, dtype, root === null ? undefined : tensors[root], offset));
 }
 
-function programOf({ segments, buffers, place }: ProgramRecord, tensors: readonly Tensor[]): Program {
+function programOf({ segments, buffers, bufferOf }: ProgramRecord, tensors: readonly Tensor[]): Program {
   const kernel = (name: string) => {
     const found = KERNELS.find((other) => other.name === name);
     if (found === undefined) throw new DeviceError(`no kernel ${name}`);
@@ -98,11 +98,11 @@ function programOf({ segments, buffers, place }: ProgramRecord, tensors: readonl
         scalars: dispatch.scalars,
       })),
     })),
-    memory: { buffers, place: new Map(place.map(([number, buffer]) => [tensors[number]!, buffer])) },
+    memory: { buffers, bufferOf: new Map(bufferOf.map(([number, buffer]) => [tensors[number]!, buffer])) },
   };
 }
 
-function describe(error: unknown): Extract<FromRemote, { fault: unknown }>["fault"] {
+function describe(error: unknown): Extract<FromRemote, { failure: unknown }>["failure"] {
   const { message } = error as Error;
   const { cause: _, ...details } = error instanceof LowrankError ? error.details : {};
   return { summary: message.split("\n")[0]!, details };

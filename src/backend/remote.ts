@@ -30,18 +30,24 @@ export interface ProgramRecord {
     dispatches: { kernel: string; tensors: number[]; access: readonly Access[]; scalars: readonly Scalar[] }[];
   }[];
   buffers: PlannedBuffer[];
-  place: [tensor: number, buffer: number][];
+  bufferOf: [tensor: number, buffer: number][];
 }
 
 /** What a program takes from another session: its tensors by their numbers there. They are the first ones here. */
-export interface Loan {
+export interface SharedTensors {
   session: number;
   tensors: number[];
 }
 
 export type ToRemote =
   | { type: "open"; options: WasmOptions }
-  | { type: "prepare"; session: number; lender: Loan | null; tensors: TensorRecord[]; program: ProgramRecord }
+  | {
+      type: "prepare";
+      session: number;
+      sharedFrom: SharedTensors | null;
+      tensors: TensorRecord[];
+      program: ProgramRecord;
+    }
   | { type: "write"; session: number; tensors: TensorRecord[]; tensor: number; data: TensorData; offset: number }
   | { type: "flush"; session: number }
   | { type: "read"; session: number; tensors: TensorRecord[]; tensor: number; offset: number; count: number }
@@ -52,7 +58,7 @@ export type ToRemote =
 /** The answer to the oldest open, prepare, flush or read that has none; the others have none. */
 export type FromRemote =
   | { value: { info: DeviceInfo; limits: MemoryLimits } | Float32Array | null }
-  | { fault: { summary: string; details: Omit<ErrorDetails, "cause"> } };
+  | { failure: { summary: string; details: Omit<ErrorDetails, "cause"> } };
 
 type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void };
 
@@ -66,21 +72,21 @@ export async function openRemote(options: WasmOptions): Promise<Backend> {
 /** The messages to a worker and their answers, which come in the order of the questions. */
 class Link {
   private readonly waiting: Waiting[] = [];
-  fault: Error | undefined;
+  failure: Error | undefined;
   private readonly worker = startWorker(
     "remote-worker.js",
     (message) => this.take(message as FromRemote),
     (error) => this.fail(new DeviceError("a worker failed", { found: error.message, cause: error })),
   );
 
-  tell(message: ToRemote): void {
-    if (this.fault) throw this.fault;
+  send(message: ToRemote): void {
+    if (this.failure) throw this.failure;
     this.worker.post(message);
   }
 
   ask<T>(message: ToRemote): Promise<T> {
-    if (this.fault) return Promise.reject(this.fault);
-    this.worker.hold(true);
+    if (this.failure) return Promise.reject(this.failure);
+    this.worker.keepAlive(true);
     return new Promise<T>((resolve, reject) => {
       this.waiting.push({ resolve, reject });
       this.worker.post(message);
@@ -88,9 +94,9 @@ class Link {
   }
 
   fail(error: Error): void {
-    this.fault ??= error;
+    this.failure ??= error;
     this.worker.terminate();
-    for (const { reject } of this.waiting.splice(0)) reject(this.fault);
+    for (const { reject } of this.waiting.splice(0)) reject(this.failure);
   }
 
   private take(answer: FromRemote): void {
@@ -98,8 +104,8 @@ class Link {
     // After a fault an answer that was on its way may still come.
     if (!waiting) return;
     const { resolve, reject } = waiting;
-    if (this.waiting.length === 0) this.worker.hold(false);
-    if ("fault" in answer) reject(new DeviceError(answer.fault.summary, answer.fault.details));
+    if (this.waiting.length === 0) this.worker.keepAlive(false);
+    if ("failure" in answer) reject(new DeviceError(answer.failure.summary, answer.failure.details));
     else resolve(answer.value as never);
   }
 }
@@ -113,9 +119,9 @@ class RemoteBackend implements Backend {
     readonly limits: MemoryLimits,
   ) {}
 
-  async prepare(program: Program, lender?: RemoteSession): Promise<Session> {
+  async prepare(program: Program, sharedFrom?: RemoteSession): Promise<Session> {
     const session = new RemoteSession(this.link, this.sessions++);
-    await session.prepare(program, lender);
+    await session.prepare(program, sharedFrom);
     return session;
   }
 
@@ -135,9 +141,9 @@ class RemoteSession implements Session {
     private readonly session: number,
   ) {}
 
-  async prepare({ segments, memory }: Program, lender?: RemoteSession): Promise<void> {
-    lender?.check();
-    const loan = lender ? { session: lender.session, tensors: this.borrow(memory, lender) } : null;
+  async prepare({ segments, memory }: Program, sharedFrom?: RemoteSession): Promise<void> {
+    sharedFrom?.check();
+    const shared = sharedFrom ? { session: sharedFrom.session, tensors: this.borrow(memory, sharedFrom) } : null;
     const program: ProgramRecord = {
       segments: segments.map(({ name, clears, dispatches }) => ({
         name,
@@ -150,16 +156,16 @@ class RemoteSession implements Session {
         })),
       })),
       buffers: memory.buffers,
-      place: [...memory.place].map(([tensor, buffer]) => [this.number(tensor), buffer]),
+      bufferOf: [...memory.bufferOf].map(([tensor, buffer]) => [this.number(tensor), buffer]),
     };
-    await this.link.ask({ type: "prepare", session: this.session, lender: loan, tensors: this.news(), program });
+    await this.link.ask({ type: "prepare", session: this.session, sharedFrom: shared, tensors: this.news(), program });
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.check();
     const number = this.number(tensor);
     // A copy: of a view, all that lies behind it would be sent.
-    this.link.tell({
+    this.link.send({
       type: "write",
       session: this.session,
       tensors: this.news(),
@@ -182,21 +188,21 @@ class RemoteSession implements Session {
 
   run(segments: readonly SegmentName[], values: StepValues): void {
     this.check();
-    this.link.tell({ type: "run", session: this.session, segments, values });
+    this.link.send({ type: "run", session: this.session, segments, values });
   }
 
   drop(isOn: boolean): void {
-    this.tellWhileThere({ type: "drop", session: this.session, isOn });
+    this.sendUnlessGone({ type: "drop", session: this.session, isOn });
   }
 
   destroy(): void {
-    this.tellWhileThere({ type: "destroy", session: this.session });
+    this.sendUnlessGone({ type: "destroy", session: this.session });
     this.released = true;
   }
 
   /** With the worker its memory is gone, and its work. */
-  private tellWhileThere(message: ToRemote): void {
-    if (!this.released && this.link.fault === undefined) this.link.tell(message);
+  private sendUnlessGone(message: ToRemote): void {
+    if (!this.released && this.link.failure === undefined) this.link.send(message);
   }
 
   private check(): void {
@@ -204,10 +210,10 @@ class RemoteSession implements Session {
   }
 
   /** Gives the tensors that both programs place the first numbers here; returns the lender's. */
-  private borrow({ place }: MemoryPlan, lender: RemoteSession): number[] {
-    const shared = [...place.keys()].filter((root) => lender.numbers.has(root));
+  private borrow({ bufferOf }: MemoryPlan, sharedFrom: RemoteSession): number[] {
+    const shared = [...bufferOf.keys()].filter((root) => sharedFrom.numbers.has(root));
     for (const root of shared) this.numbers.set(root, this.numbers.size);
-    return shared.map((root) => lender.numbers.get(root)!);
+    return shared.map((root) => sharedFrom.numbers.get(root)!);
   }
 
   private number(tensor: Tensor): number {

@@ -19,7 +19,7 @@ export async function instantiate(module: WebAssembly.Module, memory: WebAssembl
   return exports as unknown as KernelExports;
 }
 
-export interface TeamMemory {
+export interface ExecutorMemory {
   memory: WebAssembly.Memory;
   /** Scratch memory of each thread. */
   scratch: number[];
@@ -30,7 +30,7 @@ export interface TeamMemory {
 /** Milliseconds of each record of a list. */
 export type Times = Float64Array;
 
-export interface Team {
+export interface Executor {
   readonly threads: number;
   /** Runs `count` records from the address `list` on; with `timed`, tells how long each took. */
   run(list: number, count: number, timed: boolean): Promise<Times | null>;
@@ -38,12 +38,12 @@ export interface Team {
 }
 
 /** One instance in the caller's thread. */
-export class Alone implements Team {
+export class SingleThread implements Executor {
   readonly threads = 1;
 
   constructor(
     private readonly kernels: KernelExports,
-    { scratch, barrierState }: TeamMemory,
+    { scratch, barrierState }: ExecutorMemory,
   ) {
     kernels.configure(0, 1, scratch[0]!, barrierState);
   }
@@ -71,51 +71,54 @@ export function replay(kernels: KernelExports, list: number, count: number, time
   });
 }
 
-export class Workers implements Team {
+export class ThreadPool implements Executor {
   private readonly workers: ReturnType<typeof startWorker>[] = [];
   private readonly waiting: { resolve: (times: Times | null) => void; reject: (error: Error) => void }[] = [];
-  private fault: Error | undefined;
+  private failure: Error | undefined;
 
   private constructor(readonly threads: number) {}
 
-  static async start(module: WebAssembly.Module, { memory, scratch, barrierState }: TeamMemory): Promise<Workers> {
-    const team = new Workers(scratch.length);
+  static async start(
+    module: WebAssembly.Module,
+    { memory, scratch, barrierState }: ExecutorMemory,
+  ): Promise<ThreadPool> {
+    const executor = new ThreadPool(scratch.length);
     const ready = scratch.map(
       (at, index) =>
         new Promise<void>((resolve, reject) => {
           const fail = (summary: string, found: string, cause?: Error) => {
             const error = new DeviceError(summary, { found, cause });
             reject(error);
-            team.fail(error);
+            executor.fail(error);
           };
           const worker = startWorker(
             "kernels-worker.js",
             (message) => {
               const answer = message as FromWorker;
               if (answer.type === "ready") resolve();
-              else if (answer.type === "done") team.waiting.shift()?.resolve(answer.times);
+              else if (answer.type === "done") executor.waiting.shift()?.resolve(answer.times);
               else fail("a kernel failed", answer.message);
             },
             (error) => fail("a worker failed", error.message, error),
           );
-          team.workers.push(worker);
+          executor.workers.push(worker);
           const threads = scratch.length;
           worker.post({ type: "start", module, memory, index, threads, scratch: at, barrierState } satisfies ToWorker);
         }),
     );
     await Promise.all(ready);
-    team.hold(false);
-    return team;
+    executor.keepAlive(false);
+    return executor;
   }
 
   run(list: number, count: number, timed: boolean): Promise<Times | null> {
-    if (this.fault) return Promise.reject(this.fault);
-    this.hold(true);
+    if (this.failure) return Promise.reject(this.failure);
+    this.keepAlive(true);
     return new Promise<Times | null>((resolve, reject) => {
       this.waiting.push({ resolve, reject });
       for (const worker of this.workers) worker.post({ type: "run", list, count, timed } satisfies ToWorker);
     }).finally(() => {
-      if (this.waiting.length === 0) this.hold(false);
+      if (this.waiting.length === 0) this.keepAlive(false);
     });
   }
 
@@ -125,14 +128,14 @@ export class Workers implements Team {
 
   /** A thread that is gone never comes to the barrier: all others are ended as well. */
   private fail(error: Error): void {
-    this.fault ??= error;
+    this.failure ??= error;
     for (const worker of this.workers) worker.terminate();
-    for (const { reject } of this.waiting.splice(0)) reject(this.fault);
+    for (const { reject } of this.waiting.splice(0)) reject(this.failure);
   }
 
   /** Whether the workers keep the process alive. */
-  private hold(busy: boolean): void {
-    for (const worker of this.workers) worker.hold(busy);
+  private keepAlive(busy: boolean): void {
+    for (const worker of this.workers) worker.keepAlive(busy);
   }
 }
 

@@ -7,7 +7,7 @@ import { allowRelaxedSimd, availableMemory, isPageThread, parallelism, readAsset
 import { ConfigError, DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
-import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
+import { checkMemory, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import type { WasmOptions } from "./backend.ts";
@@ -16,7 +16,7 @@ import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
 import { RecordList } from "./wasm-list.ts";
 import { RECORD_WORDS } from "./wasm-operations.ts";
-import { Alone, instantiate, type Team, type TeamMemory, Workers } from "./wasm-team.ts";
+import { type Executor, type ExecutorMemory, instantiate, SingleThread, ThreadPool } from "./wasm-team.ts";
 
 /** The module's own data lie in the first page. */
 const FIRST_ADDRESS = 1 << 16;
@@ -63,9 +63,9 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const heap = new Heap(memory, FIRST_ADDRESS);
   const kernels = await instantiate(module, memory);
   const scratch = Array.from({ length: count }, () => heap.alloc(kernels.scratch_bytes()));
-  const shared: TeamMemory = { memory, scratch, barrierState: heap.alloc(8) };
-  const team = canShare() ? await Workers.start(module, shared) : new Alone(kernels, shared);
-  return new WasmBackend(team, heap, fused);
+  const shared: ExecutorMemory = { memory, scratch, barrierState: heap.alloc(8) };
+  const executor = canShare() ? await ThreadPool.start(module, shared) : new SingleThread(kernels, shared);
+  return new WasmBackend(executor, heap, fused);
 }
 
 export class WasmBackend implements Backend {
@@ -73,34 +73,34 @@ export class WasmBackend implements Backend {
   readonly limits: MemoryLimits = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31, total: MAX_BYTES };
   private readonly queue: (() => Promise<void> | void)[] = [];
   private busy = false;
-  private fault: Error | undefined;
+  private failure: Error | undefined;
 
   constructor(
-    readonly team: Team,
+    readonly executor: Executor,
     readonly heap: Heap,
     fused: boolean,
   ) {
-    const threads = team.threads === 1 ? "1 thread" : `${team.threads} threads`;
+    const threads = executor.threads === 1 ? "1 thread" : `${executor.threads} threads`;
     this.info = { kind: "wasm", name: `CPU, ${threads}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true };
   }
 
-  async prepare(program: Program, lender?: WasmSession): Promise<Session> {
+  async prepare(program: Program, sharedFrom?: WasmSession): Promise<Session> {
     this.check();
     // What was released is this process's already: it is used again before memory grows.
     const { freeBytes, usedBytes } = this.heap;
     const total = Math.min((availableMemory() ?? MAX_BYTES) + freeBytes, MAX_BYTES - usedBytes);
-    checkMemory(withoutLent(program, lender?.program), { ...this.limits, total });
-    return new WasmSession(this, program, lender);
+    checkMemory(withoutShared(program, sharedFrom?.program), { ...this.limits, total });
+    return new WasmSession(this, program, sharedFrom);
   }
 
   destroy(): void {
-    this.fault ??= new DeviceError("the device was released");
-    this.team.destroy();
+    this.failure ??= new DeviceError("the device was released");
+    this.executor.destroy();
   }
 
   /** Throws what went wrong, if anything. */
   check(): void {
-    if (this.fault) throw this.fault;
+    if (this.failure) throw this.failure;
   }
 
   /** Whether nothing is under way, so that the next piece of work runs at once. */
@@ -121,7 +121,7 @@ export class WasmBackend implements Backend {
         const pending = work();
         if (pending) await pending;
       } catch (error) {
-        this.fault ??= error as Error;
+        this.failure ??= error as Error;
       }
     }
     this.busy = false;
@@ -144,20 +144,20 @@ class WasmSession implements Session {
   constructor(
     private readonly backend: WasmBackend,
     readonly program: Program,
-    lender?: WasmSession,
+    sharedFrom?: WasmSession,
   ) {
-    lender?.check();
+    sharedFrom?.check();
     const { heap } = backend;
     const panels = panelTensors(program);
-    const lent = lentBuffers(program, lender?.program);
-    for (const root of lent.values())
-      if (panels.has(root) !== lender!.panels.has(root))
+    const shared = sharedBuffers(program, sharedFrom?.program);
+    for (const root of shared.values())
+      if (panels.has(root) !== sharedFrom!.panels.has(root))
         throw new DeviceError(`${root.name} is used in another way than where it comes from`);
     this.panels = panels;
     try {
       for (const [i, { bytes }] of program.memory.buffers.entries()) {
-        const root = lent.get(i);
-        const at = root ? lender!.addressOf(root) : heap.alloc(bytes);
+        const root = shared.get(i);
+        const at = root ? sharedFrom!.addressOf(root) : heap.alloc(bytes);
         if (root) heap.share(at);
         this.buffers.push(at);
       }
@@ -239,7 +239,7 @@ class WasmSession implements Session {
 
   private async replay(first: number, count: number): Promise<void> {
     const started = performance.now();
-    const times = await this.backend.team.run(this.listAt + first * RECORD_WORDS * 4, count, this.times !== null);
+    const times = await this.backend.executor.run(this.listAt + first * RECORD_WORDS * 4, count, this.times !== null);
     const milliseconds = performance.now() - started;
     if (milliseconds > PIECE_MS) this.piece = Math.max(1, count >> 1);
     else if (count === this.piece && milliseconds < PIECE_MS / 2) this.piece *= 2;
@@ -271,7 +271,7 @@ class WasmSession implements Session {
   }
 
   private addressOf(tensor: Tensor): number {
-    const index = this.program.memory.place.get(tensor.root);
+    const index = this.program.memory.bufferOf.get(tensor.root);
     if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
     return this.buffers[index]! + tensor.byteOffset;
   }

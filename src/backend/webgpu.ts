@@ -6,7 +6,7 @@ import { availableMemory, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { checkMemory, lentBuffers, type MemoryLimits, withoutLent } from "../plan/memory.ts";
+import { checkMemory, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
@@ -83,7 +83,7 @@ class WebGPUBackend implements Backend {
   /** Sessions that have a buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
   /** The first fault that the device reported out of turn. */
-  fault: DeviceError | null = null;
+  failure: DeviceError | null = null;
   private destroyed = false;
 
   constructor(
@@ -95,22 +95,25 @@ class WebGPUBackend implements Backend {
     this.limits = { maxBinding: maxStorageBufferBindingSize, maxBuffer: maxBufferSize };
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
-      this.fault ??= new DeviceError("the device refused an operation", { found: event.error.message });
+      this.failure ??= new DeviceError("the device refused an operation", { found: event.error.message });
     });
     device.lost.then(({ reason, message }) => {
       if (this.destroyed) return;
-      this.fault ??= new DeviceError("the device was lost", {
+      this.failure ??= new DeviceError("the device was lost", {
         found: message || reason || "no reason given",
         hint: "the driver may have been restarted or run out of memory: try again, or with a smaller --batch-size",
       });
     });
   }
 
-  async prepare(program: Program, lender?: WebGPUSession): Promise<Session> {
+  async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
     this.check();
     // A software driver takes the memory of this machine; what a graphics card has, WebGPU does not tell.
     const total = this.info.software ? availableMemory() : undefined;
-    checkMemory(withoutLent(program, lender?.program), total === undefined ? this.limits : { ...this.limits, total });
+    checkMemory(
+      withoutShared(program, sharedFrom?.program),
+      total === undefined ? this.limits : { ...this.limits, total },
+    );
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
     const variants = new Map(used.map((dispatch) => [variantOf(dispatch), dispatch]));
     await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
@@ -119,7 +122,7 @@ class WebGPUBackend implements Backend {
     this.device.pushErrorScope("out-of-memory");
     this.device.pushErrorScope("validation");
     try {
-      session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!, lender);
+      session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!, sharedFrom);
     } finally {
       // Both in this turn: scopes are one stack, and the next program may push its own in the next.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
@@ -138,13 +141,13 @@ class WebGPUBackend implements Backend {
 
   destroy(): void {
     this.destroyed = true;
-    this.fault ??= new DeviceError("the device was released");
+    this.failure ??= new DeviceError("the device was released");
     this.device.destroy();
   }
 
   /** Throws what the device reported, if anything. */
   check(): void {
-    if (this.fault) throw this.fault;
+    if (this.failure) throw this.failure;
   }
 
   private async compile(variant: string, dispatch: Dispatch): Promise<void> {
@@ -175,13 +178,13 @@ class WebGPUBackend implements Backend {
       this.kernels.set(variant, { layout, pipeline });
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
-      const faults = messages.filter(({ type }) => type === "error");
-      if (faults.length === 0) this.check();
-      const summary = faults.length > 0 ? "does not compile" : "compiles, but the device makes no pipeline of it";
+      const failures = messages.filter(({ type }) => type === "error");
+      if (failures.length === 0) this.check();
+      const summary = failures.length > 0 ? "does not compile" : "compiles, but the device makes no pipeline of it";
       const lines = code.split("\n");
       throw new DeviceError(`shaders/${label}.wgsl ${summary}`, {
         found:
-          faults.map(({ lineNum, message }) => `line ${lineNum}: ${message}: ${lines[lineNum - 1]}`).join("; ") ||
+          failures.map(({ lineNum, message }) => `line ${lineNum}: ${message}: ${lines[lineNum - 1]}`).join("; ") ||
           String(error),
         cause: error,
       });
@@ -214,9 +217,9 @@ class WebGPUSession implements Session {
     private readonly backend: WebGPUBackend,
     readonly program: Program,
     compiled: (dispatch: Dispatch) => Compiled,
-    lender?: WebGPUSession,
+    sharedFrom?: WebGPUSession,
   ) {
-    lender?.check();
+    sharedFrom?.check();
     const count = program.segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
     this.scalars = new ScalarList(count);
     this.uniforms = backend.device.createBuffer({
@@ -225,7 +228,7 @@ class WebGPUSession implements Session {
       usage: BUFFER.UNIFORM | BUFFER.COPY_DST,
     });
     try {
-      this.allocate(lender);
+      this.allocate(sharedFrom);
       this.bind(compiled);
     } catch (error) {
       this.destroy();
@@ -233,15 +236,15 @@ class WebGPUSession implements Session {
     }
   }
 
-  private allocate(lender: WebGPUSession | undefined): void {
+  private allocate(sharedFrom: WebGPUSession | undefined): void {
     const { device, users } = this.backend;
     const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
     // Bindings have at least 16 bytes: also those of views at the end of a buffer, which start at multiples of 256.
-    const lent = lentBuffers(this.program, lender?.program);
+    const shared = sharedBuffers(this.program, sharedFrom?.program);
     for (const [i, { label, bytes }] of this.program.memory.buffers.entries()) {
-      const root = lent.get(i);
+      const root = shared.get(i);
       const buffer = root
-        ? lender!.bufferOf(root)
+        ? sharedFrom!.bufferOf(root)
         : device.createBuffer({ label, size: Math.ceil(bytes / 16) * 16, usage });
       users.set(buffer, (users.get(buffer) ?? 0) + 1);
       this.buffers.push(buffer);
@@ -366,7 +369,7 @@ class WebGPUSession implements Session {
   }
 
   private bufferOf(tensor: Tensor): GPUBuffer {
-    const index = this.program.memory.place.get(tensor.root);
+    const index = this.program.memory.bufferOf.get(tensor.root);
     if (index === undefined) throw new DeviceError(`${tensor.name} is not part of the plan`);
     return this.buffers[index]!;
   }

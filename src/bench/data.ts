@@ -49,9 +49,9 @@ export async function benchData({ rows, json }: DataBenchOptions): Promise<numbe
       const path = join(folder, `${count}.csv`);
       process.stderr.write(`\r\x1b[K${count} rows`);
       const fileBytes = await writeRows(path, count, messages);
-      const { said, fault } = await runSelf<Found>(["rows", path], LIMIT_SECONDS);
-      if (!said[0]) throw new Error(`${count} rows: ${fault}`);
-      results.push({ rows: count, fileBytes, ...said[0] });
+      const { lines, failure } = await runSelf<Found>(["rows", path], LIMIT_SECONDS);
+      if (!lines[0]) throw new Error(`${count} rows: ${failure}`);
+      results.push({ rows: count, fileBytes, ...lines[0] });
       await rm(path);
     }
   } finally {

@@ -5,8 +5,8 @@ import { LowrankError } from "../errors.ts";
 
 /** What a process said, a JSON object a line, and why it ended early, if it did. */
 export interface Outcome<T> {
-  said: T[];
-  fault: string | null;
+  lines: T[];
+  failure: string | null;
 }
 
 /** Runs a program until it ends or `limitSeconds` have gone; what it said by then counts. */
@@ -26,11 +26,11 @@ export function runProcess<T>(program: string, args: readonly string[], limitSec
     child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
       errors += chunk;
     });
-    const finish = (fault: string | null) => {
+    const finish = (failure: string | null) => {
       clearTimeout(timer);
       // The last line is whole only if it ends.
-      const said = output.split("\n").slice(0, -1);
-      done({ said: said.map((line) => JSON.parse(line) as T), fault });
+      const lines = output.split("\n").slice(0, -1);
+      done({ lines: lines.map((line) => JSON.parse(line) as T), failure });
     };
     child.on("error", (error) => finish(error.message));
     child.on("close", (code) => {

@@ -48,7 +48,7 @@ export function tables(report: TokenizerReport): string {
   }
   parts.push("\none word of n letters: ms, best of 5 (-: over the time limit)", renderTable(wordColumns(), peers));
   if (first) parts.push(`\n${ratios(report)}`);
-  for (const { name, faults } of peers) if (faults.length > 0) parts.push(`${name}: ${faults.join("; ")}`);
+  for (const { name, failures } of peers) if (failures.length > 0) parts.push(`${name}: ${failures.join("; ")}`);
   return parts.join("\n");
 }
 
@@ -134,7 +134,7 @@ export interface PeerResult {
   texts: Record<string, WorkloadResult>;
   /** Best ms by "letters, 20000". */
   words: Record<string, number>;
-  faults: string[];
+  failures: string[];
 }
 
 export interface TokenizerReport {

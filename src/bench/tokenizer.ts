@@ -88,7 +88,7 @@ async function measure(workloads: Workload[], folder: string, options: Tokenizer
       }
   process.stderr.write("\r\x1b[K");
 
-  const installed = [...runs].filter(([, of]) => [...of.values()].flat().some(({ said }) => said.length > 0));
+  const installed = [...runs].filter(([, of]) => [...of.values()].flat().some(({ lines }) => lines.length > 0));
   const names = installed.map(([name]) => name);
   const reference = [NATIVE, "tiktoken (WASM)"].find((name) => names.includes(name)) ?? names[0]!;
   const peers = await Promise.all(
@@ -107,7 +107,7 @@ async function measure(workloads: Workload[], folder: string, options: Tokenizer
           ]),
         ),
         words: wordsResult(of.get("")!),
-        faults: [...new Set(all.map(({ fault }) => fault).filter((fault) => fault !== null))],
+        failures: [...new Set(all.map(({ failure }) => failure).filter((failure) => failure !== null))],
       };
     }),
   );
@@ -122,7 +122,7 @@ function start(peer: string, job: string, limit: number): Promise<Run> {
 /** All values of one kind of finding. */
 function find<K extends string>(runs: readonly Run[], key: K): Extract<Finding, Record<K, unknown>>[K][] {
   type Found = Extract<Finding, Record<K, unknown>>;
-  return runs.flatMap(({ said }) => said.filter((finding): finding is Found => key in finding).map((f) => f[key]));
+  return runs.flatMap(({ lines }) => lines.filter((finding): finding is Found => key in finding).map((f) => f[key]));
 }
 
 function workloadResult({ texts }: Workload, runs: readonly Run[], reference: readonly Run[]): WorkloadResult {
@@ -141,7 +141,7 @@ function workloadResult({ texts }: Workload, runs: readonly Run[], reference: re
 
 function wordsResult(runs: readonly Run[]): Record<string, number> {
   const times = new Map<string, number[]>();
-  for (const finding of runs.flatMap(({ said }) => said))
+  for (const finding of runs.flatMap(({ lines }) => lines))
     if ("word" in finding) times.set(finding.name, [...(times.get(finding.name) ?? []), finding.word]);
   return Object.fromEntries([...times].map(([name, values]) => [name, Math.min(...values)]));
 }

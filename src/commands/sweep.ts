@@ -33,7 +33,7 @@ import {
 import { writeReport } from "../sweep/report.ts";
 import { runTrials, type SweepEvent } from "../sweep/runner.ts";
 import { collect, locked, readResult, type TrialResult } from "../sweep/store.ts";
-import { type Estimate, estimateTrial } from "../train/estimate.ts";
+import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { specOf } from "../train/prepare.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
@@ -249,8 +249,8 @@ async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promi
 async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
   try {
-    const rows: (Estimate & { trial: Trial })[] = [];
-    const known = new Map<string, Estimate>();
+    const rows: (TrialEstimate & { trial: Trial })[] = [];
+    const known = new Map<string, TrialEstimate>();
     for (const trial of trials) {
       const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
       const key = JSON.stringify([trial.model, shape]);

@@ -10,7 +10,7 @@ import { createProgress, type Progress } from "../report/progress.ts";
 import { runCharts } from "../run/charts.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, saveFailedRun, saveRun } from "../run/directory.ts";
-import { freePath, hasLearned, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
+import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
 import { PRESETS } from "../run/settings.ts";
 import { describeData, describePlan, describeResult } from "../run/summary.ts";
 import { resultFile, resultOf } from "../sweep/store.ts";
@@ -197,15 +197,15 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     const trial = config.trial && resultOf(config.trial, result);
     const files = [...runCharts(result), ...(trial ? [resultFile(trial)] : [])];
     // What was learned is saved before anything is printed.
-    const { saved, place, fault } = await saveSomewhere(out, (directory) =>
+    const { saved, place, failure } = await saveSomewhere(out, (directory) =>
       saveRun(directory, config, result, files, { replace, check: directory === out ? check : undefined }),
     ).finally(() => {
       interruption.end();
       printer.result(result);
     });
     printer.saved(place, result, saved);
-    if (kept !== out && !fault && (begun || !(await hasLearned(kept)))) await removeRun(kept);
-    if (fault) throw fault;
+    if (kept !== out && !failure && (begun || !(await hasResult(kept)))) await removeRun(kept);
+    if (failure) throw failure;
     return signal.aborted ? 130 : 0;
   } catch (error) {
     printer.stop();

@@ -2,7 +2,7 @@
 
 import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
-import { Twin } from "../backend/compare.ts";
+import { CompareBackend } from "../backend/compare.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import { shadersOf, wgslOf } from "../backend/webgpu-shaders.ts";
 import { ConfigError } from "../errors.ts";
@@ -54,9 +54,9 @@ function wgsl(shader: string): string {
 }
 
 /** Both backends, the one that was asked for second: it is the one in doubt. */
-async function openTwin({ device, threads = 0 }: { device: DeviceName; threads?: number }): Promise<Twin> {
+async function openBoth({ device, threads = 0 }: { device: DeviceName; threads?: number }): Promise<CompareBackend> {
   const [webgpu, wasm] = [await openDevice("webgpu"), await openDevice("wasm", { threads })];
-  return device === "webgpu" ? new Twin(wasm, webgpu) : new Twin(webgpu, wasm);
+  return device === "webgpu" ? new CompareBackend(wasm, webgpu) : new CompareBackend(webgpu, wasm);
 }
 
 await main(async () => {
@@ -69,7 +69,7 @@ await main(async () => {
   if (program.args.length === 0)
     throw new ConfigError("no fixture file is named", { hint: "verify test/golden/*.safetensors" });
   const device = options.bisect
-    ? await openTwin(options)
+    ? await openBoth(options)
     : await openDevice(options.device, { threads: options.threads });
   const worst = new Map<string, Comparison>();
   let bad = 0;
@@ -92,7 +92,8 @@ await main(async () => {
         await reader.close();
       }
     }
-    if (device instanceof Twin) console.log(`${device.compared} dispatches give the same results on both devices`);
+    if (device instanceof CompareBackend)
+      console.log(`${device.compared} dispatches give the same results on both devices`);
   } finally {
     device.destroy();
   }

@@ -1,7 +1,6 @@
 /** Which columns of a file are the text and the label, from their names or from the first rows. */
-import { DataError } from "../errors.ts";
+import { DataError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
-import { nameList } from "./faults.ts";
 
 /** Usual names, the likeliest first; compared without regard to case and to white space around them. */
 export const TEXT_NAMES = ["text", "message", "sms", "content", "body", "v2", "sentence"];

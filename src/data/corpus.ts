@@ -3,7 +3,7 @@
 import { DataError, FormatError, type LowrankError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type ColumnChoice, findColumns, findKeys } from "./columns.ts";
-import { type Fault, faultError, UNKNOWN_LABEL } from "./faults.ts";
+import { errorOf, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
 /** What data.wasm exports for the pipeline; see assembly/data/. Addresses are bytes, lists are u32. */
@@ -31,12 +31,12 @@ interface PipelineExports extends DataExports {
   read_keys(names: number, textBytes: number, labelBytes: number): void;
   feed(bytes: number, length: number): number;
   finish(): void;
-  fault_code(): number;
-  fault_line(): number;
-  fault_first(): number;
-  fault_second(): number;
+  error_code(): number;
+  error_line(): number;
+  error_first(): number;
+  error_second(): number;
   left_out_count(): number;
-  left_out_faults(): number;
+  left_out_errors(): number;
   left_out_words(): number;
   sample_count(): number;
   sample_rows(): number;
@@ -75,7 +75,7 @@ export interface ReadOptions extends ColumnChoice {
 export interface LeftOut {
   rows: number;
   /** What is wrong with each of the first of them; `where` is FILE:LINE. */
-  faults: LowrankError[];
+  rowErrors: LowrankError[];
 }
 
 /** N packed tokens of B sequences. */
@@ -124,7 +124,7 @@ export class Corpus {
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   /** Class names by class id. */
   labels: string[] = [];
-  readonly leftOut: LeftOut = { rows: 0, faults: [] };
+  readonly leftOut: LeftOut = { rows: 0, rowErrors: [] };
 
   constructor(private readonly module: DataModule) {
     this.wasm = module.exports as PipelineExports;
@@ -145,10 +145,10 @@ export class Corpus {
     const learn = this.labels.length === 0;
     const names = await this.prepare(file, format, options, learn);
     await this.feed(file, options.chunkBytes);
-    if (wasm.fault_code() !== 0) throw this.fault(file.name, names);
+    if (wasm.error_code() !== 0) throw this.rowError(file.name, names);
     this.noteLeftOut(file.name, names);
     const count = wasm.row_count() - first;
-    if (count === 0 && this.leftOut.faults[0]) throw this.leftOut.faults[0];
+    if (count === 0 && this.leftOut.rowErrors[0]) throw this.leftOut.rowErrors[0];
     if (count === 0) throw new DataError("No rows", { where: file.name, found: "a header and nothing below it" });
     if (learn) {
       wasm.settle_labels();
@@ -277,7 +277,7 @@ export class Corpus {
     const sample = this.sample();
     if (sample.length > 0) return sample;
     // A fault beyond the first rows comes again when the file is read as a whole, with the columns' names then known.
-    if (wasm.fault_code() !== 0) throw this.fault(file.name, { textName: "text", labelName: "label" });
+    if (wasm.error_code() !== 0) throw this.rowError(file.name, { textName: "text", labelName: "label" });
     throw new DataError("An empty file", { where: file.name, expected: "rows with a text and a label" });
   }
 
@@ -296,10 +296,10 @@ export class Corpus {
   }
 
   /** The fault that ended the reading. */
-  private fault(file: string, names: { textName: string; labelName: string }): LowrankError {
+  private rowError(file: string, names: { textName: string; labelName: string }): LowrankError {
     const { wasm } = this;
-    const [code, line] = [wasm.fault_code(), wasm.fault_line()];
-    return this.asError({ code, line, first: wasm.fault_first(), second: wasm.fault_second(), file }, names);
+    const [code, line] = [wasm.error_code(), wasm.error_line()];
+    return this.asError({ code, line, first: wasm.error_first(), second: wasm.error_second(), file }, names);
   }
 
   /** Adds the rows of the file that were left out. */
@@ -307,16 +307,16 @@ export class Corpus {
     const { wasm, leftOut } = this;
     leftOut.rows += wasm.left_out_count();
     // The numbers are signed: -1 stands for the end of a line.
-    const words = new Int32Array(this.module.words(wasm.left_out_faults() >>> 0, wasm.left_out_words()));
+    const words = new Int32Array(this.module.words(wasm.left_out_errors() >>> 0, wasm.left_out_words()));
     for (let i = 0; i < words.length; i += 4) {
       const [code, line, first, second] = words.subarray(i, i + 4) as unknown as [number, number, number, number];
-      leftOut.faults.push(this.asError({ code, line, first, second, file }, names));
+      leftOut.rowErrors.push(this.asError({ code, line, first, second, file }, names));
     }
   }
 
-  private asError(fault: Fault, { textName, labelName }: { textName: string; labelName: string }): LowrankError {
-    const unknownLabel = fault.code === UNKNOWN_LABEL ? this.decode(fault.first >>> 0, fault.second) : "";
-    return faultError(fault, { textColumn: textName, labelColumn: labelName, labels: this.labels, unknownLabel });
+  private asError(rowError: RowError, { textName, labelName }: { textName: string; labelName: string }): LowrankError {
+    const unknownLabel = rowError.code === UNKNOWN_LABEL ? this.decode(rowError.first >>> 0, rowError.second) : "";
+    return errorOf(rowError, { textColumn: textName, labelColumn: labelName, labels: this.labels, unknownLabel });
   }
 
   private decode(address: number, length: number): string {

@@ -265,13 +265,13 @@ async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions)
   try {
     const learned = corpus.labels.length > 0;
     const rows = await corpus.read(file, read);
-    const { rows: left, faults } = corpus.leftOut;
+    const { rows: left, rowErrors } = corpus.leftOut;
     if (corpus.labels.length < 2 && !learned) {
       throw new DataError("One class only", {
         where: file.name,
         expected: "rows of at least two classes",
         found: `"${corpus.labels[0]}" in all of ${rows.length} rows`,
-        ...(left > 0 ? { hint: `${left} rows were left out, the first is ${faults[0]!.details.where}` } : {}),
+        ...(left > 0 ? { hint: `${left} rows were left out, the first is ${rowErrors[0]!.details.where}` } : {}),
       });
     }
     return new Dataset(corpus, rows);

@@ -19,7 +19,7 @@ export interface Examples<Batch> {
   batch(order: ArrayLike<number>): Batch;
 }
 
-/** Which rows come into a batch together: any, or some of like length. */
+/** Which rows share a batch: any, or rows of similar length. */
 export const BATCHINGS = ["random", "length"] as const;
 export type Batching = (typeof BATCHINGS)[number];
 
@@ -34,15 +34,14 @@ export interface LoaderOptions {
   batchSize: number;
   /** Seed of the epochs' orders. */
   seed: number;
-  /** Whether each epoch has an order of its own (default), or the data set's order. */
-  shuffle?: boolean;
-  /** Default "random". "length" needs `shuffle`: rows of like length in a batch, the batches in random order. */
+  /** Default "random". "length": rows of similar length in a batch, the batches in random order. */
   batching?: Batching;
-  /** Whether an incomplete last batch is left out (default), as in the paper. */
-  dropLast?: boolean;
 }
 
-/** Training batches. The batches of an epoch depend on the seed and the epoch's number alone, so a run can resume anywhere. */
+/**
+ * Training batches. An incomplete last batch is dropped, as in the paper. The batches of an epoch depend only on the seed and
+ * the epoch, so that a run can resume anywhere.
+ */
 export class Loader<Batch> {
   readonly batchesPerEpoch: number;
   private readonly options: Required<LoaderOptions>;
@@ -52,10 +51,9 @@ export class Loader<Batch> {
     readonly dataset: Examples<Batch>,
     options: LoaderOptions,
   ) {
-    this.options = { shuffle: true, batching: "random", dropLast: true, ...options };
-    const { batchSize, dropLast } = this.options;
-    const batches = dataset.size / batchSize;
-    this.batchesPerEpoch = dropLast ? Math.floor(batches) : Math.ceil(batches);
+    this.options = { batching: "random", ...options };
+    const { batchSize } = this.options;
+    this.batchesPerEpoch = Math.floor(dataset.size / batchSize);
     if (!Number.isInteger(batchSize) || batchSize < 1 || this.batchesPerEpoch === 0) {
       throw new ConfigError("A batch size that gives no batches", {
         expected: `1 to ${dataset.size}, the rows of the training set`,
@@ -66,7 +64,6 @@ export class Loader<Batch> {
 
   /** The positions of the rows in the order of epoch `epoch` (from 0), those of dropped batches included. */
   order(epoch: number): Uint32Array<ArrayBuffer> {
-    if (!this.options.shuffle) return this.dataset.positions();
     // Stream 0 is the order of `Dataset.shuffle` with the same seed.
     const order = this.dataset.order(this.options.seed, epoch + 1);
     return this.options.batching === "length" ? this.byLength(order, epoch) : order;

@@ -1,7 +1,8 @@
 /** Texts for a language model: plain text files and JSON lines, read, split and cut into blocks. */
+
 import { exists, openFile } from "#platform";
 import type { Kind } from "../arguments.ts";
-import { ConfigError, DataError, FormatError } from "../errors.ts";
+import { ConfigError, DataError, FormatError, nameList } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
@@ -10,7 +11,6 @@ import { findUsual, TEXT_NAMES } from "./columns.ts";
 import { refuseUtf16 } from "./corpus.ts";
 import { partSizes } from "./dataset.ts";
 import { type DataSource, type LoadedDataset, type Origin, originOf } from "./datasets.ts";
-import { nameList } from "./faults.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** Files to split, or files that are split already: each one file or several. */

@@ -10,7 +10,7 @@ import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { nearest } from "../suggest.ts";
-import { isBase, isLent, loadBase, writeTrained } from "./state.ts";
+import { isBase, isShared, loadBase, writeTrained } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
 /** The name of an adapter that was given none. */
@@ -27,7 +27,7 @@ export const NO_ADAPTERS: LoraConfig = {
 };
 
 /** Allocates what an adapter needs beside the frozen tensors of `lender`. */
-export type Allocate<E extends Weights> = (adapter: Adapter, lender?: E) => Promise<E>;
+export type Allocate<E extends Weights> = (adapter: Adapter, sharedFrom?: E) => Promise<E>;
 
 export class Adapters<E extends Weights> {
   /** Every adapter's description, by its name. */
@@ -166,10 +166,10 @@ async function fill<E extends Weights>(
   engine: E,
   { tensors }: Adapter,
   base: GPT2Checkpoint | string,
-  lender?: E,
+  sharedFrom?: E,
 ): Promise<E> {
   const isMissing = (parameter: Parameter) =>
-    isBase(parameter) && !isLent(parameter, lender) && !tensors.has(parameter.name);
+    isBase(parameter) && !isShared(parameter, sharedFrom) && !tensors.has(parameter.name);
   let opened: GPT2Checkpoint | undefined;
   try {
     if ([...engine.plan.parameters.all.values()].some(isMissing)) {

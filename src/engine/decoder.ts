@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor.ts";
 import { Weights } from "./weights.ts";
 
 /** Tokens of a sequence, one behind the other, from a position on. */
-export interface Stretch {
+export interface Chunk {
   slot: number;
   position: number;
   ids: ArrayLike<number>;
@@ -32,20 +32,20 @@ export class Decoder extends Weights<DecoderPlan> {
   static async create(
     backend: Backend,
     options: Omit<DecoderOptions, "maxBinding" | "lent"> & { maxBinding?: number },
-    lender?: Decoder,
+    sharedFrom?: Decoder,
   ) {
     const maxBinding = Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding);
-    const plan = buildDecoder({ ...options, maxBinding, ...(lender ? { lent: lender.frozen } : {}) });
-    return new Decoder(plan, await backend.prepare(plan, lender?.session));
+    const plan = buildDecoder({ ...options, maxBinding, ...(sharedFrom ? { shared: sharedFrom.frozen } : {}) });
+    return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session));
   }
 
   /** Takes in stretches of any length; returns the logits [stretches, V] behind the last token of each. */
-  async prefill(stretches: readonly Stretch[]): Promise<Float32Array> {
+  async prefill(chunks: readonly Chunk[]): Promise<Float32Array> {
     const { sequences } = this.plan.capacity;
     const V = this.plan.spec.config.vocab_size;
-    const logits = new Float32Array(stretches.length * V);
+    const logits = new Float32Array(chunks.length * V);
     let done = 0;
-    for (const { parts, ended } of this.chunks(stretches)) {
+    for (const { parts, ended } of this.batches(chunks)) {
       const rows = ended.length;
       if (rows > sequences) throw tooMany(rows, sequences);
       this.run(rows > 0 ? ["prefill", "next"] : ["prefill"], parts, rows, (words) =>
@@ -58,20 +58,20 @@ export class Decoder extends Weights<DecoderPlan> {
   }
 
   /** Takes in one token of each sequence; returns the logits [tokens, V] behind them. */
-  async decode(stretches: readonly Stretch[]): Promise<Float32Array> {
+  async decode(chunks: readonly Chunk[]): Promise<Float32Array> {
     const { capacity, logits, spec } = this.plan;
-    const count = stretches.length;
-    if (count > capacity.sequences || stretches.some(({ ids }) => ids.length !== 1))
+    const count = chunks.length;
+    if (count > capacity.sequences || chunks.some(({ ids }) => ids.length !== 1))
       throw tooMany(count, capacity.sequences);
-    this.run(["decode"], stretches, count);
+    this.run(["decode"], chunks, count);
     return this.session.read(logits, 0, count * spec.config.vocab_size);
   }
 
   /** Takes in a stretch; returns the cross-entropy of each of its tokens against `targets`, in nats. */
-  async losses(stretch: Stretch, targets: ArrayLike<number>): Promise<Float64Array> {
-    const losses = new Float64Array(stretch.ids.length);
+  async losses(chunk: Chunk, targets: ArrayLike<number>): Promise<Float64Array> {
+    const losses = new Float64Array(chunk.ids.length);
     let done = 0;
-    for (const { parts } of this.chunks([stretch])) {
+    for (const { parts } of this.batches([chunk])) {
       const count = parts[0]!.ids.length;
       const wanted = Array.from({ length: count }, (_, i) => targets[done + i]!);
       this.run(["prefill", "score"], parts, 0, (words) => words(this.plan.inputs.targets, wanted));
@@ -86,12 +86,12 @@ export class Decoder extends Weights<DecoderPlan> {
   }
 
   /** Stretches cut where a prefill is full, in their order; with the rows at which one ends. */
-  private *chunks(stretches: readonly Stretch[]): Generator<{ parts: Stretch[]; ended: number[] }> {
+  private *batches(chunks: readonly Chunk[]): Generator<{ parts: Chunk[]; ended: number[] }> {
     const { tokens, sequences } = this.plan.capacity;
-    let parts: Stretch[] = [];
+    let parts: Chunk[] = [];
     let ended: number[] = [];
     let room = tokens;
-    for (const { slot, position, ids } of stretches) {
+    for (const { slot, position, ids } of chunks) {
       for (let from = 0; from < ids.length; ) {
         const count = Math.min(room, ids.length - from);
         const some = Array.from({ length: count }, (_, i) => ids[from + i]!);
@@ -109,7 +109,7 @@ export class Decoder extends Weights<DecoderPlan> {
 
   private run(
     segments: readonly SegmentName[],
-    stretches: readonly Stretch[],
+    chunks: readonly Chunk[],
     sequences: number,
     more: (words: (tensor: Tensor, values: readonly number[]) => void) => void = () => {},
   ): void {
@@ -117,9 +117,9 @@ export class Decoder extends Weights<DecoderPlan> {
     const view = ({ offset, size }: Tensor) => this.staging.subarray(offset, offset + size);
     const [ids, bounds, slots] = [view(inputs.ids), view(inputs.bounds), view(inputs.slots)];
     let n = 0;
-    for (const stretch of stretches) {
-      this.check(stretch);
-      const { slot, position, ids: some } = stretch;
+    for (const chunk of chunks) {
+      this.check(chunk);
+      const { slot, position, ids: some } = chunk;
       const [start, end] = [n - position, n + some.length];
       for (let i = 0; i < some.length; i++, n++) {
         ids[n] = some[i]!;
@@ -135,7 +135,7 @@ export class Decoder extends Weights<DecoderPlan> {
   }
 
   /** Kernels do not check. */
-  private check({ slot, position, ids }: Stretch): void {
+  private check({ slot, position, ids }: Chunk): void {
     const { capacity, spec } = this.plan;
     const { n_positions, vocab_size } = spec.config;
     if (!(slot >= 0 && slot < capacity.sequences) || !(position >= 0 && position + ids.length <= n_positions))

@@ -4,13 +4,13 @@
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
-import { type Batch, type Capacity, packBatch } from "../model/batch.ts";
+import { type Batch, type Capacity, countedRows, packBatch } from "../model/batch.ts";
 import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
-import type { Piece } from "../tensor.ts";
+import type { TensorPiece } from "../tensor.ts";
 import { Weights } from "./weights.ts";
 
 export interface EngineOptions {
@@ -18,9 +18,9 @@ export interface EngineOptions {
   capacity: Capacity;
   /** AdamW's settings; null for a model that only classifies. */
   optimizer: AdamWConfig | null;
-  /** Half of the model alone, as in PlanOptions. */
-  part?: "trunk" | "top";
-  lent?: NonNullable<PlanOptions["lent"]>;
+  /** The frozen prefix or the suffix alone, as in PlanOptions. */
+  part?: "prefix" | "suffix";
+  shared?: NonNullable<PlanOptions["shared"]>;
   keepActivations?: boolean;
   /** Cuts tensors into smaller pieces than the device asks for. For tests. */
   maxBinding?: number;
@@ -67,9 +67,9 @@ export class Engine extends Weights<ModelPlan> {
    * Builds the plan and prepares it. Every parameter is zero until it is written, but for the frozen ones that it has in
    * common with `lender`.
    */
-  static async create(backend: Backend, options: EngineOptions, lender?: Engine): Promise<Engine> {
-    const plan = Engine.plan(backend, lender ? { ...options, lent: lender.frozen } : options);
-    return new Engine(plan, await backend.prepare(plan, lender?.session), options.optimizer);
+  static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
+    const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
+    return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), options.optimizer);
   }
 
   /**
@@ -97,7 +97,7 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /** Names of the parameters that learn, in the model's order. */
-  get learning(): string[] {
+  get trainableNames(): string[] {
     return [...this.plan.parameters.all.values()].filter(({ grad }) => grad).map(({ name }) => name);
   }
 
@@ -136,9 +136,9 @@ export class Engine extends Weights<ModelPlan> {
     return this.submit(["forward"], batch, null);
   }
 
-  /** What the trunk of a model makes of a batch: [N, C] or [B, C], as its plan's cut says. */
-  async trunk(batch: Batch): Promise<Float32Array> {
-    const { tensor, rows } = this.plan.cut!;
+  /** The output of a frozen prefix for a batch: [N, C] or [B, C], as its plan's boundary. */
+  async computePrefix(batch: Batch): Promise<Float32Array> {
+    const { tensor, rows } = this.plan.boundary!;
     this.forward(batch);
     return this.session.read(tensor, 0, rowsOf(batch)[rows] * tensor.shape[1]!);
   }
@@ -156,7 +156,7 @@ export class Engine extends Weights<ModelPlan> {
     const optimizer = this.optimizer;
     if (!optimizer) throw new ShapeError("this plan only goes forward");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
-    const counted = batches.reduce((sum, { targets }) => sum + targets.filter((t) => t >= 0).length, 0);
+    const counted = batches.reduce((sum, batch) => sum + countedRows(batch), 0);
     const slots = batches.map((batch, i) => {
       const segments: SegmentName[] = ["forward", "backward"];
       if (i === 0) segments.unshift("zero");
@@ -190,18 +190,18 @@ export class Engine extends Weights<ModelPlan> {
     batch: Batch,
     update: Pick<StepValues, "loss_scale" | "decay" | "step_size" | "correction2"> | null,
   ): number {
-    const { batch: inputs, capacity, spec, cut } = this.plan;
+    const { batch: inputs, capacity, spec, boundary } = this.plan;
     const { counted, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
     this.session.write(inputs.root, this.staging);
-    if (cut?.tensor.role === "input") {
-      const { trunk = new Float32Array() } = batch;
-      const size = values[cut.rows] * cut.tensor.shape[1]!;
-      if (trunk.length !== size)
-        throw new ShapeError("the batch lacks what the trunk made of it", {
-          expected: `${size} elements for ${cut.tensor.name}`,
-          found: `${trunk.length}`,
+    if (boundary?.tensor.role === "input") {
+      const { prefix = new Float32Array() } = batch;
+      const size = values[boundary.rows] * boundary.tensor.shape[1]!;
+      if (prefix.length !== size)
+        throw new ShapeError("the batch lacks the output of the frozen prefix", {
+          expected: `${size} elements for ${boundary.tensor.name}`,
+          found: `${prefix.length}`,
         });
-      this.session.write(cut.tensor, trunk);
+      this.session.write(boundary.tensor, prefix);
     }
     this.slot = (this.slot + 1) % SLOTS;
     this.session.run(segments, { ...NO_VALUES, ...values, loss_scale: meanOf(counted), ...update, slot: this.slot });
@@ -209,7 +209,7 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /** Moments lie in their pages where the gradient lies in its own. */
-  private moments(name: string, key: "m" | "v"): Piece[] {
+  private moments(name: string, key: "m" | "v"): TensorPiece[] {
     const { grad } = this.parameter(name);
     if (!grad) throw new ShapeError(`${name} is frozen and has no moments`);
     return grad.map(({ tensor, first }) => {

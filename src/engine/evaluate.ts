@@ -4,9 +4,10 @@ import type { Pooling } from "../config.ts";
 import type { BlockBatch, Blocks } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
-import { countedRows, modelBatch } from "./batches.ts";
+import { countedRows } from "../model/batch.ts";
+import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
-import type { Trunk } from "./frozen-prefix.ts";
+import type { FrozenPrefix } from "./frozen-prefix.ts";
 import { type Prediction, predictions } from "./predictions.ts";
 
 export interface Evaluation {
@@ -37,13 +38,13 @@ export async function evaluate(
   set: Dataset | Blocks,
   options: {
     pooling: Pooling;
-    trunk?: Trunk | undefined;
+    prefix?: FrozenPrefix | undefined;
     rows?: number;
     keep?: (predictions: Prediction[]) => void;
     signal?: AbortSignal | undefined;
   },
 ): Promise<Evaluation> {
-  const { pooling, trunk, keep, signal } = options;
+  const { pooling, prefix, keep, signal } = options;
   const { num_labels: classes, objective } = engine.plan.spec.task;
   let loss = 0;
   let correct = 0;
@@ -55,21 +56,21 @@ export async function evaluate(
     correct += result.correct;
     if (logits) keep!(predictions(logits, classes, first));
   };
-  const flying: Promise<void>[] = [];
+  const inFlight: Promise<void>[] = [];
   const examples: Examples<DatasetBatch | BlockBatch> = set;
   for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
     signal?.throwIfAborted();
-    const batch = modelBatch(packed, pooling, trunk?.of(set, packed.positions));
+    const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions));
     const count = countedRows(batch);
     const taken = take(engine.forward(batch), count, rows);
     // A rejection is taken up where the batch is awaited, maybe some batches later.
     taken.catch(() => {});
-    flying.push(taken);
+    inFlight.push(taken);
     rows += count;
     if ("bytes" in packed) bytes += packed.bytes;
-    if (flying.length >= IN_FLIGHT) await flying.shift();
+    if (inFlight.length >= IN_FLIGHT) await inFlight.shift();
   }
-  await Promise.all(flying);
+  await Promise.all(inFlight);
   const measured = { rows, loss: loss / rows, accuracy: correct / rows };
   if (objective === "classification") return measured;
   return { ...measured, perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes };

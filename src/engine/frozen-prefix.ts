@@ -30,7 +30,7 @@ function defaultBudget(): number {
  * Bytes of what the frozen blocks make of all examples: a row of n_embd an example where only the head learns, a row a token
  * otherwise. 0 where no block is frozen, or where it would be more than `budget`: such a model is trained as a whole.
  */
-export function trunkBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
+export function prefixBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);
   const { n_layer, n_embd } = spec.config;
   const rowsOf = (set: ExampleSet) =>
@@ -39,7 +39,7 @@ export function trunkBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()
   return frozen > 0 && bytes <= budget ? bytes : 0;
 }
 
-export class Trunk {
+export class FrozenPrefix {
   private constructor(
     /** By data set and position: [tokens, C] or [1, C]. */
     private readonly kept: ReadonlyMap<ExampleSet, readonly Float32Array[]>,
@@ -54,15 +54,15 @@ export class Trunk {
     data: Sets,
     { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
     signal?: AbortSignal,
-  ): Promise<Trunk> {
-    const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "trunk" });
+  ): Promise<FrozenPrefix> {
+    const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "prefix" });
     try {
       return await engine.until(signal, async () => {
         await loadBase(engine, model, { signal });
         const start = performance.now();
         const kept = new Map<ExampleSet, Float32Array[]>();
         for (const set of setsOf(data)) kept.set(set, await examples(engine, set, signal));
-        return new Trunk(kept, (performance.now() - start) / 1000);
+        return new FrozenPrefix(kept, (performance.now() - start) / 1000);
       });
     } finally {
       engine.destroy();
@@ -88,12 +88,12 @@ async function examples(
   dataset: Examples<DatasetBatch | BlockBatch>,
   signal: AbortSignal | undefined,
 ): Promise<Float32Array[]> {
-  const { cut, capacity, spec } = engine.plan;
-  const { tensor, rows } = cut!;
+  const { boundary, capacity, spec } = engine.plan;
+  const { tensor, rows } = boundary!;
   const all: Float32Array[] = [];
   for (const packed of evaluationBatches(dataset, capacity)) {
     signal?.throwIfAborted();
-    const values = await engine.trunk(modelBatch(packed, spec.task.pooling));
+    const values = await engine.computePrefix(modelBatch(packed, spec.task.pooling));
     const bounds = rows === "tokens" ? packed.starts : Uint32Array.from(packed.starts.keys());
     const width = tensor.shape[1]!;
     for (let b = 0; b < packed.starts.length - 1; b++)

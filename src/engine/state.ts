@@ -27,8 +27,8 @@ const isNew = (name: string) => name.startsWith("lora.") || name.startsWith("hea
 export const isBase = ({ name }: Pick<Parameter, "name">): boolean => !isNew(name);
 
 /** Whether a parameter lies where the lender has it. */
-export function isLent(parameter: Parameter, lender: Weights | undefined): boolean {
-  return lender?.plan.parameters.all.get(parameter.name) === parameter;
+export function isShared(parameter: Parameter, sharedFrom: Weights | undefined): boolean {
+  return sharedFrom?.plan.parameters.all.get(parameter.name) === parameter;
 }
 
 /**
@@ -91,9 +91,9 @@ function drawA(rng: Rng, { init }: LoraConfig, r: number, input: number): () => 
 
 /** Names of the tensors that make a trained model out of its base: what was trained, and the head. */
 export function trainedNames(engine: Engine, spec: ModelSpec): string[] {
-  const learns = new Set(engine.learning);
+  const isTrained = new Set(engine.trainableNames);
   return [...engine.plan.parameters.all.keys()].filter(
-    (name) => learns.has(name) || (spec.task.objective === "classification" && name.startsWith("head.")),
+    (name) => isTrained.has(name) || (spec.task.objective === "classification" && name.startsWith("head.")),
   );
 }
 

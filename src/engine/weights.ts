@@ -5,7 +5,7 @@ import { floatToHalf } from "../half.ts";
 import type { Parameter, Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
-import { type Piece, sizeOf } from "../tensor.ts";
+import { sizeOf, type TensorPiece } from "../tensor.ts";
 
 /** A program over a model's parameters. */
 export interface ParameterPlan extends Program {
@@ -40,7 +40,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
 
   /** The parameters of the base model as it is: what another plan can have in common with this one. */
   get frozen(): Map<string, Parameter> {
-    const names = parameterList(this.plan.spec).filter(({ learns }) => !learns);
+    const names = parameterList(this.plan.spec).filter(({ isTrained }) => !isTrained);
     return new Map(names.map(({ name }) => [name, this.parameter(name)]));
   }
 
@@ -71,7 +71,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     this.session.destroy();
   }
 
-  protected async readPieces(pieces: Piece[]): Promise<Float32Array> {
+  protected async readPieces(pieces: TensorPiece[]): Promise<Float32Array> {
     const parts = await Promise.all(pieces.map(({ tensor }) => this.session.read(tensor)));
     if (parts.length === 1) return parts[0]!;
     const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));

@@ -85,7 +85,7 @@ export class Classifier extends WithAdapters<Engine> {
     const kinds = { adapter: "adapter", checkpoint: "model", device: "device", dtype: "text?" } as const;
     checkArguments({ adapter, checkpoint, device, dtype }, kinds);
     const { config } = checkpoint;
-    const allocate = async ({ meta }: Adapter, lender?: Engine) => {
+    const allocate = async ({ meta }: Adapter, sharedFrom?: Engine) => {
       const { task, mode, lora } = meta;
       if (task.objective !== "classification")
         throw new ConfigError("a language model labels nothing", {
@@ -95,7 +95,7 @@ export class Classifier extends WithAdapters<Engine> {
       const weights = dtypeOn(meta, dtype, adapter.meta);
       const spec = { config, task, mode, lora, train_head: true, dtype: weights } as const;
       const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
-      return Engine.create(device, { spec, capacity, optimizer: null }, lender);
+      return Engine.create(device, { spec, capacity, optimizer: null }, sharedFrom);
     };
     return new Classifier(await Adapters.load(checkpoint, adapter, allocate), await Tokenizer.load());
   }

@@ -2,7 +2,7 @@
 
 import { checkOptions, type Kind } from "../arguments.ts";
 import { type DecodeStream, END_OF_TEXT_ID, type Tokenizer } from "../data/tokenizer.ts";
-import type { Decoder, Stretch } from "../engine/decoder.ts";
+import type { Chunk, Decoder } from "../engine/decoder.ts";
 import { ConfigError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
 import { Rng } from "../rng.ts";
@@ -24,7 +24,7 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
 export type FinishReason = "end" | "stop" | "length";
 
 /** What was written behind one prompt since its last piece. Never a part of a character. */
-export interface Piece {
+export interface GenerationChunk {
   /** Which prompt, from 0. */
   prompt: number;
   text: string;
@@ -49,14 +49,14 @@ const OPTIONS = {
   signal: "signal?",
 } as const satisfies Record<keyof GenerateOptions, Kind>;
 
-interface Settings {
+interface GenerationSettings {
   sampling: SamplingOptions;
   maxNewTokens: number;
   stop: readonly string[];
   seed: number;
 }
 
-function settingsOf(options: GenerateOptions): Settings {
+function settingsOf(options: GenerateOptions): GenerationSettings {
   checkOptions("options", options, OPTIONS);
   const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, signal: _, ...rest } = options;
   const set = Object.entries(rest).filter(([, value]) => value !== undefined);
@@ -78,37 +78,39 @@ export async function* generate(
   tokenizer: Tokenizer,
   prompts: readonly string[],
   options: GenerateOptions = {},
-): AsyncGenerator<Piece, void, void> {
+): AsyncGenerator<GenerationChunk, void, void> {
   const settings = settingsOf(options);
   const { capacity, spec } = decoder.plan;
   const { vocab_size, n_positions } = spec.config;
   const waiting = prompts.map(
-    (text, prompt) => new Writer(prompt, tokenizer.encode(text), tokenizer, n_positions, settings),
+    (text, prompt) => new Sequence(prompt, tokenizer.encode(text), tokenizer, n_positions, settings),
   );
-  const slots: (Writer | undefined)[] = new Array(capacity.sequences).fill(undefined);
+  const slots: (Sequence | undefined)[] = new Array(capacity.sequences).fill(undefined);
   for (;;) {
     for (let slot = 0; slot < slots.length; slot++) slots[slot] ??= waiting.shift();
-    const writers = [...slots.entries()].filter((entry): entry is [number, Writer] => entry[1] !== undefined);
-    if (writers.length === 0) return;
-    const [fresh, going] = [true, false].map((isFresh) => writers.filter(([, writer]) => writer.isFresh === isFresh));
+    const sequences = [...slots.entries()].filter((entry): entry is [number, Sequence] => entry[1] !== undefined);
+    if (sequences.length === 0) return;
+    const [fresh, going] = [true, false].map((isFresh) =>
+      sequences.filter(([, sequence]) => sequence.isFresh === isFresh),
+    );
     for (const group of [fresh!, going!]) {
       if (group.length === 0) continue;
       options.signal?.throwIfAborted();
-      const stretches = group.map(([slot, writer]) => writer.stretch(slot));
-      const logits = await (group === fresh ? decoder.prefill(stretches) : decoder.decode(stretches));
-      for (const [i, [slot, writer]] of group.entries()) {
+      const chunks = group.map(([slot, sequence]) => sequence.nextChunk(slot));
+      const logits = await (group === fresh ? decoder.prefill(chunks) : decoder.decode(chunks));
+      for (const [i, [slot, sequence]] of group.entries()) {
         // Ids beyond the tokenizer's, where a table was padded, have no text.
         const row = logits.subarray(i * vocab_size, i * vocab_size + Math.min(vocab_size, tokenizer.vocabSize));
-        const piece = writer.take(row);
-        if (piece?.finish !== undefined) slots[slot] = undefined;
-        if (piece) yield piece;
+        const chunk = sequence.take(row);
+        if (chunk?.finish !== undefined) slots[slot] = undefined;
+        if (chunk) yield chunk;
       }
     }
   }
 }
 
 /** One prompt and what has been written behind it. */
-class Writer {
+class Sequence {
   private readonly tokens: number[];
   private readonly seen: Set<number>;
   private readonly sampler: Sampler;
@@ -120,14 +122,14 @@ class Writer {
   private forgotten = 0;
   private count = 0;
   /** What no piece has told yet. */
-  private unsaid: Pick<Piece, "ids" | "forgotten"> = { ids: [] };
+  private pending_: Pick<GenerationChunk, "ids" | "forgotten"> = { ids: [] };
 
   constructor(
     private readonly prompt: number,
     ids: Uint32Array,
     tokenizer: Tokenizer,
     private readonly context: number,
-    private readonly settings: Settings,
+    private readonly settings: GenerationSettings,
   ) {
     // A text without a beginning begins as a document does.
     this.tokens = ids.length > 0 ? [...ids] : [END_OF_TEXT_ID];
@@ -144,27 +146,32 @@ class Writer {
   }
 
   /** What goes into the cache next. */
-  stretch(slot: number): Stretch {
+  nextChunk(slot: number): Chunk {
     const stretch = { slot, position: this.position, ids: this.pending };
     this.position += this.pending.length;
     return stretch;
   }
 
   /** Chooses the next token by its logits; returns what can be told, if anything. */
-  take(logits: Float32Array): Piece | null {
+  take(logits: Float32Array): GenerationChunk | null {
     const id = this.sampler.pick(logits, this.seen);
     this.tokens.push(id);
     this.seen.add(id);
-    this.unsaid.ids.push(id);
+    this.pending_.ids.push(id);
     this.count++;
     let text = id === END_OF_TEXT_ID ? "" : this.stops.push(this.decoded.push(id));
     const finish = this.finishOf(id);
     if (finish === "end" || finish === "length") text += this.stops.push(this.decoded.end()) + this.stops.end();
     else if (finish === undefined) this.advance(id);
-    if (text === "" && finish === undefined && this.unsaid.forgotten === undefined) return null;
-    const piece: Piece = { prompt: this.prompt, text, ...this.unsaid, ...(finish === undefined ? {} : { finish }) };
-    this.unsaid = { ids: [] };
-    return piece;
+    if (text === "" && finish === undefined && this.pending_.forgotten === undefined) return null;
+    const chunk: GenerationChunk = {
+      prompt: this.prompt,
+      text,
+      ...this.pending_,
+      ...(finish === undefined ? {} : { finish }),
+    };
+    this.pending_ = { ids: [] };
+    return chunk;
   }
 
   private finishOf(id: number): FinishReason | undefined {
@@ -186,7 +193,7 @@ class Writer {
     const forgotten = this.tokens.length - this.pending.length;
     if (forgotten > this.forgotten) {
       this.forgotten = forgotten;
-      this.unsaid.forgotten = forgotten;
+      this.pending_.forgotten = forgotten;
     }
   }
 }

@@ -14,7 +14,7 @@ import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
-import { type FinishReason, type GenerateOptions, generate, type Piece } from "./generation.ts";
+import { type FinishReason, type GenerateOptions, type GenerationChunk, generate } from "./generation.ts";
 import { WithAdapters } from "./with-adapters.ts";
 
 /** `onProgress` hears of the base model's download, where it must be fetched. */
@@ -126,11 +126,11 @@ export class LanguageModel extends WithAdapters<Decoder> {
     const first = adapter ?? noAdapter(checkpoint);
     const sequences = batchSizeOf(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
-    const allocate = async ({ meta }: Adapter, lender?: Decoder) =>
+    const allocate = async ({ meta }: Adapter, sharedFrom?: Decoder) =>
       Decoder.create(
         device,
         { spec: specOf(config, meta, dtypeOn(meta, dtype, first.meta)), capacity: { tokens, sequences } },
-        lender,
+        sharedFrom,
       );
     const adapters = await Adapters.load(checkpoint, first, allocate, adapter === null);
     return new LanguageModel(adapters, await Tokenizer.load());
@@ -145,7 +145,7 @@ export class LanguageModel extends WithAdapters<Decoder> {
   async *generate(
     prompts: string | readonly string[],
     options: GenerateOptions = {},
-  ): AsyncGenerator<Piece, void, void> {
+  ): AsyncGenerator<GenerationChunk, void, void> {
     checkArguments({ prompts }, { prompts: "text or texts" });
     this.begin();
     try {
@@ -188,8 +188,8 @@ export class LanguageModel extends WithAdapters<Decoder> {
       let sum = 0;
       for (let first = 0; first < tokens; first += n_positions) {
         const end = Math.min(first + n_positions, tokens);
-        const stretch = { slot: 0, position: 0, ids: ids.subarray(first, end) };
-        const losses = await this.decoder.losses(stretch, targets.subarray(first, end));
+        const chunk = { slot: 0, position: 0, ids: ids.subarray(first, end) };
+        const losses = await this.decoder.losses(chunk, targets.subarray(first, end));
         sum += losses.reduce((total, loss) => total + loss, 0);
       }
       const bytes = this.tokenizer.decodeBytes(targets).length;

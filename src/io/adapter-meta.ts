@@ -44,8 +44,8 @@ export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightD
  * What one adapter's frozen matrices are kept in on a base that others share: as `wished`, which mode all refuses where it is
  * f16, or as the `first` adapter was trained, but for mode all, which has none.
  */
-export function dtypeOn({ mode }: AdapterMeta, wished: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
-  if (wished !== undefined) return oneOf("dtype", wished, WEIGHT_DTYPES);
+export function dtypeOn({ mode }: AdapterMeta, requested: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
+  if (requested !== undefined) return oneOf("dtype", requested, WEIGHT_DTYPES);
   return mode === "all" ? "f32" : baseDtype(first);
 }
 
@@ -99,7 +99,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   if (meta.mode !== "lora" && meta.lora !== null) refuse(`mode ${meta.mode} has no adapters`, meta.lora);
   if (meta.lora !== null) {
     checkKinds(meta, { lora: "object" }, where);
-    checkKinds(meta.lora, { target_modules: "texts", sites: "objects?", also: "texts?" }, where);
+    checkKinds(meta.lora, { target_modules: "texts", sites: "objects?", modulesToSave: "texts?" }, where);
     validateLora(meta.lora, where);
     if (!Number.isFinite(Math.fround(loraScale(meta.lora))))
       refuse("the scale is beyond all floats", meta.lora.lora_alpha);
@@ -114,7 +114,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
 
 /** The sites of an adapter that came from PEFT must be this model's, and what learns beside them its tensors. */
 function checkSites(
-  { sites = [], also = [], layers_to_transform }: LoraConfig,
+  { sites = [], modulesToSave = [], layers_to_transform }: LoraConfig,
   model: GPT2Config,
   where: string,
 ): void {
@@ -133,7 +133,8 @@ function checkSites(
       refuse(`the scale of ${site} makes no sense`, "a number", scale);
   }
   const shapes = baseShapes(model);
-  for (const name of also) if (!shapes.has(name)) refuse("the model has no such tensor", "a GPT-2's tensor", name);
+  for (const name of modulesToSave)
+    if (!shapes.has(name)) refuse("the model has no such tensor", "a GPT-2's tensor", name);
 }
 
 /** Names and shapes of the tensors that such a directory holds: what was trained, and the classification head. */
@@ -145,7 +146,7 @@ export function adapterShapes({ mode, model, lora, task }: AdapterMeta): Map<str
     case "lora":
       return new Map([
         ...loraShapes(model, lora!, classifies ? task.num_labels : model.vocab_size),
-        ...base.filter(([name]) => lora!.also?.includes(name)),
+        ...base.filter(([name]) => lora!.modulesToSave?.includes(name)),
         ...head,
       ]);
     case "all":

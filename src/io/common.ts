@@ -40,9 +40,3 @@ export function checkKinds(object: object, kinds: Record<string, Kind | `${Kind}
 export function count(names: readonly string[], what: string): string {
   return `${names.length} ${what}${names.length === 1 ? "" : "s"}`;
 }
-
-/** At most ten names, and how many more there are. */
-export function list(names: readonly string[]): string {
-  const shown = names.slice(0, 10).join(", ");
-  return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown || "nothing";
-}

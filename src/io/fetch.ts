@@ -118,10 +118,11 @@ async function send(
     signal?.removeEventListener("abort", abort);
   };
   /** What a failure is: the reason for which it was stopped, or else a connection that broke. */
-  const fault = (cause: unknown) => (stop.signal.aborted ? stop.signal.reason : new Broken(reasonOf(cause), { cause }));
+  const failure = (cause: unknown) =>
+    stop.signal.aborted ? stop.signal.reason : new Broken(reasonOf(cause), { cause });
   const response = await fetch(url, { ...init, signal: stop.signal }).catch((cause) => {
     end();
-    const why = fault(cause);
+    const why = failure(cause);
     // A redirect that cannot be followed leaves its connection open in Node, with its body unread.
     stop.abort();
     throw why;
@@ -137,7 +138,7 @@ async function send(
         yield value;
       }
     } catch (cause) {
-      throw fault(cause);
+      throw failure(cause);
     } finally {
       end();
       await reader?.cancel().catch(() => {});

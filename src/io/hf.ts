@@ -1,11 +1,12 @@
 /** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json and model.safetensors. */
+
 import { absolutePath, exists, joinPath, openFile, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { type GPT2Config, parseConfig } from "../config.ts";
-import { ConfigError, FormatError } from "../errors.ts";
+import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { count, list, readJson } from "./common.ts";
+import { count, readJson } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
 
@@ -128,15 +129,15 @@ function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string):
   if (missing.length > 0)
     throw new FormatError(`the model file lacks ${count(missing, "tensor")}`, {
       where,
-      expected: list(missing),
-      found: list([...inFile.keys()]),
+      expected: nameList(missing),
+      found: nameList([...inFile.keys()]),
     });
   const extra = [...inFile.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
   if (extra.length > 0)
     throw new FormatError(`the model file has ${count(extra, "tensor")} that no GPT-2 of this config has`, {
       where,
       expected: `n_layer = ${config.n_layer} blocks`,
-      found: list(extra),
+      found: nameList(extra),
       hint: "does the config.json belong to this file?",
     });
   const stored = new Map<string, string>();

@@ -2,10 +2,11 @@
  * Models of the Hugging Face hub, in the cache that Python's huggingface_hub shares: models--owner--name/ with refs/main,
  * blobs/<etag> and snapshots/<revision>/<file>, links to blobs.
  */
+
 import { environment, exists, joinPath, linkFile, readBytes, writeFileAtomic } from "#platform";
-import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
+import { ConfigError, DownloadError, LowrankError, nameList } from "../errors.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";
-import { list } from "./common.ts";
+
 import { type Digest, type DownloadOptions, download, inTurn, writing } from "./download.ts";
 import { fetchAnswer } from "./fetch.ts";
 import { LIMITS } from "./limits.ts";
@@ -208,7 +209,7 @@ function requireNeeded(name: string, files: readonly string[]): void {
   throw new ConfigError(`the model ${name} lacks ${missing.join(" and ")}`, {
     where: name,
     expected: NEEDED.join(" and "),
-    found: list(files),
+    found: nameList(files),
     hint,
   });
 }

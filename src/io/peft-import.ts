@@ -1,10 +1,11 @@
 /** Adapters that PEFT itself has trained: every module keeps its rank and scale, and c_attn its one adapter. */
+
 import { type GPT2Config, type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
-import { ConfigError, FormatError } from "../errors.ts";
+import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, loraDims, loraSite } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { list } from "./common.ts";
+
 import { type PeftModule, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
 import { KINDS, type NamedTensor, PREFIX } from "./peft-layout.ts";
 
@@ -42,14 +43,14 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
   const classifies = plan.task === null ? headOf(plan, base) === "score" : plan.task === "SEQ_CLS";
   const score = classifies ? (peft.get(`${PREFIX}score.weight`) ?? base.score?.shape) : undefined;
   const classes = score?.[0] ?? 0;
-  const { entries, sites, also } = expectedEntries(plan, base, classes, classifies);
+  const { entries, sites, modulesToSave } = expectedEntries(plan, base, classes, classifies);
   const keys = take(peft, entries, where);
   const targets = new Set(sites.map(({ site }) => targetOf(site)));
   const lora: LoraConfig = {
     ...plan.lora,
     target_modules: (["c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
     sites,
-    ...(also.length > 0 ? { also } : {}),
+    ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
   };
   const meta: AdapterMeta = {
     base_model: baseModelOf(json, "base_model_name_or_path", where),
@@ -101,7 +102,7 @@ function siteOf({ name }: PeftModule): { target: Target; site: string } {
 function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: number, classifies: boolean) {
   const entries = new Map<string, Entry>();
   const sites: LoraSite[] = [];
-  const also: string[] = [];
+  const modulesToSave: string[] = [];
   for (const module of plan.adapted) {
     const { target, site } = siteOf(module);
     const { r, scale, name } = module;
@@ -111,12 +112,12 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
     entries.set(`${PREFIX}${name}.lora_B.weight`, { name: `lora.${site}.B`, shape: [dims.out, r] });
     if (!plan.biases || target === "head") continue;
     const bias = name.replace("transformer.", "");
-    also.push(`${bias}.bias`);
+    modulesToSave.push(`${bias}.bias`);
     entries.set(`${PREFIX}${name}.base_layer.bias`, { name: `${bias}.bias`, shape: [dims.out] });
   }
   for (const [name, shape] of baseShapes(config)) {
     if (!plan.saves(`transformer.${name.replace(/\.(weight|bias)$/, "")}`)) continue;
-    also.push(name);
+    modulesToSave.push(name);
     entries.set(`${PREFIX}transformer.${name}`, { name, shape });
   }
   if (classifies && score === undefined && !plan.saves("score"))
@@ -128,7 +129,7 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
       name: "head.weight",
       ...(classes > 0 ? { shape: [classes, config.n_embd] } : {}),
     });
-  return { entries, sites, also };
+  return { entries, sites, modulesToSave };
 }
 
 /** PEFT's keys by our names; throws FormatError with everything that is wrong at once. */
@@ -142,8 +143,8 @@ function take(peft: ReadonlyMap<string, Shape>, entries: Map<string, Entry>, whe
     const hint = hintFor(missing, extra);
     throw new FormatError("the adapter's tensors are not those that its configuration leads to", {
       where,
-      expected: missing.length > 0 ? `also ${list(missing)}` : "no others",
-      found: extra.length > 0 ? `also ${list(extra)}` : peft.size > 0 ? "no others" : "no tensors",
+      expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
+      found: extra.length > 0 ? `also ${nameList(extra)}` : peft.size > 0 ? "no others" : "no tensors",
       ...(hint === undefined ? {} : { hint }),
     });
   }
@@ -159,7 +160,7 @@ function take(peft: ReadonlyMap<string, Shape>, entries: Map<string, Entry>, whe
   if (wrong.length > 0)
     throw new FormatError("tensors of the adapter have shapes that do not fit its configuration and the base model", {
       where,
-      found: list(wrong),
+      found: nameList(wrong),
       hint: "r and rank_pattern give the rank; was the adapter trained on a model of another size?",
     });
   return out;

@@ -154,20 +154,20 @@ function patternOf(modules: Module[], value: (module: Module) => number, usual: 
  * those learned, and the others as modules_to_save.
  */
 function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
-  const also = lora.also ?? [];
+  const modulesToSave = lora.modulesToSave ?? [];
   const all = modules.filter(({ kind }) => kind !== KINDS.head).map(({ name }) => `${baseName(name)}.bias`);
-  const biases = all.every((name) => also.includes(name)) ? all : [];
-  const others = also.filter((name) => !biases.includes(name));
+  const biases = all.every((name) => modulesToSave.includes(name)) ? all : [];
+  const others = modulesToSave.filter((name) => !biases.includes(name));
   return { biases, saved: [...new Set(others.map((name) => `transformer.${name.replace(/\.(weight|bias)$/, "")}`))] };
 }
 
 const baseName = (module: string) => module.replace(/^transformer\./, "");
 
 /** Names in PEFT's file of the base model's tensors that learned too, by their own. */
-export function alsoKeys(adapter: LoraModel): Map<string, string> {
+export function modulesToSaveKeys(adapter: LoraModel): Map<string, string> {
   const { biases } = savedModules(adapter, modulesOf(adapter));
   const key = (name: string) => (biases.includes(name) ? name.replace(/bias$/, "base_layer.bias") : name);
-  return new Map((adapter.lora.also ?? []).map((name) => [name, `${PREFIX}transformer.${key(name)}`]));
+  return new Map((adapter.lora.modulesToSave ?? []).map((name) => [name, `${PREFIX}transformer.${key(name)}`]));
 }
 
 /** Names and shapes of the tensors of PEFT's adapter_model.safetensors. */
@@ -179,7 +179,7 @@ export function peftShapes(adapter: LoraModel): Map<string, Shape> {
     shapes.set(`${PREFIX}${module.name}.lora_B.weight`, [module.out, module.r]);
   }
   const base = baseShapes(model);
-  for (const [name, key] of alsoKeys(adapter)) shapes.set(key, base.get(name)!);
+  for (const [name, key] of modulesToSaveKeys(adapter)) shapes.set(key, base.get(name)!);
   if (task.objective === "classification") shapes.set(SCORE, [task.num_labels, model.n_embd]);
   return shapes;
 }
@@ -194,7 +194,7 @@ export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tens
     const [A, B] = ["A", "B"].map((part) => peft.get(`${PREFIX}${module.name}.lora_${part}.weight`)!);
     split(module, A!, B!, out, where);
   }
-  for (const [name, key] of alsoKeys(adapter)) out.set(name, peft.get(key)!);
+  for (const [name, key] of modulesToSaveKeys(adapter)) out.set(name, peft.get(key)!);
   return out;
 }
 

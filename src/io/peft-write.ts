@@ -5,11 +5,11 @@ import { expectShape, sizeOf } from "../tensor.ts";
 import { adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
 import { type Adapter, asLora, checkShapes, EXACT, isOurs, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "./peft.ts";
 import {
-  alsoKeys,
   type FinalNorm,
   type LoraModel,
   type Module,
   modulesOf,
+  modulesToSaveKeys,
   type NamedTensor,
   PREFIX,
   peftConfig,
@@ -111,7 +111,7 @@ export function toPeft(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNo
       { name: `${PREFIX}${module.name}.lora_B.weight`, dtype: "F32", ...B },
     );
   }
-  for (const [name, key] of alsoKeys(adapter)) out.push({ name: key, dtype: "F32", ...tensors.get(name)! });
+  for (const [name, key] of modulesToSaveKeys(adapter)) out.push({ name: key, dtype: "F32", ...tensors.get(name)! });
   if (adapter.task.objective === "classification")
     out.push({ name: SCORE, dtype: "F32", ...foldHead(adapter, tensors, finalNorm) });
   return out;

@@ -3,11 +3,12 @@
  * adapter_model.safetensors) with two files of ours: lowrank.json, what PEFT cannot say, and lowrank.safetensors, the
  * tensors that PEFT's file does not give back exactly. In the other modes lowrank.json and weights.safetensors.
  */
+
 import { exists, joinPath, listDirectory, openFile } from "#platform";
-import { ConfigError, FormatError } from "../errors.ts";
+import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, parseMeta } from "./adapter-meta.ts";
-import { list, readJson } from "./common.ts";
+import { readJson } from "./common.ts";
 import { importPeft, type PeftBase } from "./peft-import.ts";
 import {
   fromPeft,
@@ -90,7 +91,7 @@ function checkBase(meta: AdapterMeta, { config, directory = "this one" }: PeftBa
 /** What a path holds, in words. */
 async function contentsOf(path: string): Promise<string> {
   const names = await listDirectory(path).catch(() => null);
-  return names === null ? "a file" : list(names.filter((name) => !name.startsWith(".")));
+  return names === null ? "a file" : nameList(names.filter((name) => !name.startsWith(".")));
 }
 
 async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
@@ -176,8 +177,8 @@ export function checkShapes(
   if (missing.length > 0 || extra.length > 0)
     throw new FormatError("these are not the tensors that the description asks for", {
       where,
-      expected: missing.length > 0 ? `also ${list(missing)}` : "no others",
-      found: extra.length > 0 ? `also ${list(extra)}` : "no others",
+      expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
+      found: extra.length > 0 ? `also ${nameList(extra)}` : "no others",
     });
   for (const [name, shape] of expected) expectShape(`${name} in ${where}`, found.get(name)!, shape);
 }

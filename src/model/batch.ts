@@ -14,8 +14,8 @@ export interface Batch {
   rows: Uint32Array;
   /** Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 does not count. */
   targets: Int32Array;
-  /** What the trunk left of the batch, [N, C] or [B, C] as the plan's cut: for the top of a model alone. */
-  trunk?: Float32Array | undefined;
+  /** The output of the frozen prefix, [N, C] or [B, C] as the plan's boundary: for the suffix of a model alone. */
+  prefix?: Float32Array | undefined;
 }
 
 /** The batch as tensors: views of one buffer, so that a step writes once. */
@@ -155,8 +155,7 @@ export function packBatch(
     selected[row] = b + 1;
   });
   const unique = inputs.byId ? groupById(batch.ids, part(inputs.byId.sorted), part(inputs.byId.groups)) : 0;
-  const counted = batch.targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
-  return { tokens, sequences, unique, longest, counted };
+  return { tokens, sequences, unique, longest, counted: countedRows(batch) };
 }
 
 /** Fills the tables of the token table's gradient; returns how many different ids there are. */
@@ -175,4 +174,9 @@ function groupById(ids: Uint32Array, sorted: Uint32Array, groups: Uint32Array): 
 export interface Capacity {
   tokens: number;
   sequences: number;
+}
+
+/** Rows of a batch that have a target. */
+export function countedRows({ targets }: Pick<Batch, "targets">): number {
+  return targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
 }

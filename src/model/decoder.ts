@@ -29,7 +29,7 @@ export interface DecoderOptions {
   /** Largest binding in bytes; a larger token table comes in pieces. */
   maxBinding: number;
   /** Frozen parameters of another plan, to use in place of new ones. */
-  lent?: ReadonlyMap<string, Parameter>;
+  shared?: ReadonlyMap<string, Parameter>;
 }
 
 /** What a step writes: views of one buffer. */
@@ -92,7 +92,7 @@ class Builder {
     const { spec, capacity, maxBinding } = options;
     const { n_embd, n_head, n_layer, n_positions, vocab_size } = spec.config;
     this.C = n_embd;
-    this.parameters = makeParameters(spec, false, maxBinding, () => true, options.lent);
+    this.parameters = makeParameters(spec, false, maxBinding, () => true, options.shared);
     const { tokens, sequences } = capacity;
     this.inputs = inputViews({
       ids: [tokens],

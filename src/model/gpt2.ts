@@ -4,7 +4,7 @@
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things are saved against
  * the plain order. For a classifier only one row a sequence is needed after the last attention, so everything behind it
  * runs on B rows (`gather`). And the outputs of layer norm and GELU are not kept for the backward pass but made again.
- * A classifier whose lower blocks are frozen can be cut in two: a trunk that runs once an example, and a top that learns.
+ * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once an example, and a suffix.
  */
 
 import { MAX_ACCUMULATE } from "../config.ts";
@@ -20,7 +20,7 @@ import { loraDownBackward, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
-import { type Piece, Tensor } from "../tensor.ts";
+import { Tensor, type TensorPiece } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs } from "./batch.ts";
 import { type Head, type HeadPiece, Layers, type Linear, type Norm, type Rows, rowsFrom, rowsOf } from "./layers.ts";
@@ -35,18 +35,18 @@ export interface PlanOptions {
   /** AdamW's settings; null for a plan that only goes forward. */
   optimizer: AdamWConfig | null;
   /**
-   * Half of a model whose frozenBlocks() are not 0, with the parameters of that half alone: the trunk (forward only) is
+   * Half of a model whose frozenBlocks() are not 0, with the parameters of that half alone: the frozen prefix (forward only) is
    * everything below the lowest block that learns, or below the head; the top is the rest. Default: the whole model.
    */
-  part?: "trunk" | "top";
+  part?: "prefix" | "suffix";
   /** Frozen parameters of another plan, to use in place of new ones. */
-  lent?: ReadonlyMap<string, Parameter>;
+  shared?: ReadonlyMap<string, Parameter>;
   /** Keeps the embedding, every block's output and the final norm for reading, on all N rows. For tests. */
   keepActivations?: boolean;
 }
 
-/** Where a model is cut: the trunk leaves the tensor, the top begins with it. */
-export interface Cut {
+/** Between the frozen prefix and the suffix: the tensor that the one writes and the other reads. */
+export interface Boundary {
   /** [N, C], the residual stream before a block, or [B, C], the final norm on the rows that the head classifies. */
   tensor: Tensor;
   rows: "tokens" | "sequences";
@@ -61,10 +61,10 @@ export interface ModelPlan extends Program {
   metrics: Tensor;
   /** [1]: not 0 once loss or gradients were not finite. Null where nothing is trained. */
   stopped: Tensor | null;
-  /** In a trunk an output, in a top an input; null in a whole model. */
-  cut: Cut | null;
+  /** Of a frozen prefix an output, of a suffix an input; null in a whole model. */
+  boundary: Boundary | null;
   /** Logits in pieces of classes [rows, count], readable after a forward pass where there is one piece. */
-  logits: Piece[];
+  logits: TensorPiece[];
   /** Kept activations by the reference's names: embed, block.N, final_norm. */
   activations: Map<string, Tensor>;
 }
@@ -136,12 +136,12 @@ class Builder {
   private readonly b: Layers;
   private readonly activations = new Map<string, Tensor>();
   private readonly metrics = new Tensor("metrics", [SLOTS, 4], "output");
-  private cut: Cut | null = null;
+  private boundary: Boundary | null = null;
 
   constructor(private readonly options: PlanOptions) {
-    const { spec, capacity, optimizer, maxBinding, part, lent } = options;
+    const { spec, capacity, optimizer, maxBinding, part, shared } = options;
     this.part = partOf(spec, part);
-    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, this.part.has, lent);
+    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, this.part.has, shared);
     this.batch = makeBatchInputs(spec, capacity, !!this.parameters.all.get("wte.weight")?.grad);
     this.tokens = { count: "tokens", capacity: capacity.tokens };
     this.sequences = { count: "sequences", capacity: capacity.sequences };
@@ -158,7 +158,7 @@ class Builder {
     let stream = this.begin();
     for (let l = this.part.first; l < this.part.end; l++) stream = this.block(l, stream, blocks);
     const final = this.finalNorm(stream);
-    const loss = part === "trunk" ? null : this.loss(final);
+    const loss = part === "prefix" ? null : this.loss(final);
     let stopped: Tensor | null = null;
     const segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.lists.forward }];
     if (optimizer && loss) {
@@ -174,7 +174,7 @@ class Builder {
     }
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
     const memory = planMemory(segments, [...weights, batch.root]);
-    const logits = loss?.pieces.map(({ logits, first }): Piece => ({ tensor: logits, first })) ?? [];
+    const logits = loss?.pieces.map(({ logits, first }): TensorPiece => ({ tensor: logits, first })) ?? [];
     return {
       spec,
       capacity,
@@ -184,7 +184,7 @@ class Builder {
       batch,
       metrics,
       stopped,
-      cut: this.cut,
+      boundary: this.boundary,
       logits,
       activations,
     };
@@ -192,13 +192,13 @@ class Builder {
 
   // ---------------------------------------------------------------------------------------------- forward
 
-  /** What the first block reads, or the head of a top without blocks: the embedding, or what the trunk left. */
+  /** What the first block reads, or the head of a suffix without blocks: the embedding, or the output of the frozen prefix. */
   private begin(): Stream {
     const { f, batch, part } = this;
-    if (this.options.part === "top") {
+    if (this.options.part === "suffix") {
       const rows = part.first === part.end ? this.sequences : this.tokens;
-      this.cut = { tensor: rowsOf(part.cut!, rows, [this.C], "input"), rows: rows.count as Cut["rows"] };
-      return { x: this.cut.tensor, rows };
+      this.boundary = { tensor: rowsOf(part.boundary!, rows, [this.C], "input"), rows: rows.count as Boundary["rows"] };
+      return { x: this.boundary.tensor, rows };
     }
     const x = this.keep("embed", this.tokens);
     f.emit(...embeddingForward(x, f.parameter("wte.weight").pieces, f.tensor("wpe.weight"), batch.ids, batch.bounds));
@@ -258,7 +258,7 @@ class Builder {
     const { b, C } = this;
     const { rows, inp, adapter } = head;
     const bias = b.headBias?.grad;
-    const dout = b.learnsBefore("head") ? rowsOf("dhead", rows, [C]) : null;
+    const dout = b.trainsBelow("head") ? rowsOf("dhead", rows, [C]) : null;
     const ddown = adapter?.A.grad ? rowsOf("dhead.down", rows, [adapter.A.shape[0]!]) : null;
     for (const [i, piece] of pieces.entries()) {
       const beta = i === 0 ? 0 : 1;
@@ -305,7 +305,7 @@ class Builder {
     if (!dread) return null;
     const isGathered = attProj.rows !== qkv.rows;
     const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
-    const dx0 = isGathered && b.learnsBefore(`${ln1.name}.weight`) ? b.scatter(dx, batch.selected, qkv.rows) : dx;
+    const dx0 = isGathered && b.trainsBelow(`${ln1.name}.weight`) ? b.scatter(dx, batch.selected, qkv.rows) : dx;
     const dqkv = rowsOf("dqkv", qkv.rows, [3 * this.C]);
     const delta = rowsOf("delta", qkv.rows, [n_head]);
     b.emit(...attentionBackward(dqkv, delta, datt, att, lse, qkv.out, batch.bounds, n_head));
@@ -334,10 +334,10 @@ class Builder {
 
   /** A tensor [rows, C] of the residual stream, which may be one that is read, or where the model is cut. */
   private keep(name: string, rows: Rows): Tensor {
-    const isCut = name === this.part.cut;
-    if (!isCut && !this.options.keepActivations) return rowsOf(name, rows, [this.C]);
+    const hasBoundary = name === this.part.boundary;
+    if (!hasBoundary && !this.options.keepActivations) return rowsOf(name, rows, [this.C]);
     const tensor = rowsOf(name, rows, [this.C], "output");
-    if (isCut) this.cut = { tensor, rows: rows.count as Cut["rows"] };
+    if (hasBoundary) this.boundary = { tensor, rows: rows.count as Boundary["rows"] };
     else this.activations.set(name, tensor);
     return tensor;
   }

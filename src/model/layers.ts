@@ -12,9 +12,9 @@ import { layernormBackward, layernormForward, layernormParametersBackward } from
 import { type Columns, loraDown, loraDownBackward, loraUp, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { residualForward } from "../ops/residual.ts";
-import { type Piece, type Role, type Shape, Tensor, VIEW_ALIGN } from "../tensor.ts";
+import { type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
-import { learnsBefore, type ModelSpec, scalesOf } from "./trainable.ts";
+import { type ModelSpec, scalesOf, trainsBelow } from "./trainable.ts";
 
 /** What the rows of a tensor are, how many a batch has, and how many at most. */
 export interface Rows {
@@ -71,7 +71,7 @@ export interface HeadPiece {
 export class Layers {
   private readonly scales: ReadonlyMap<string, number>;
   /** Whether something learns before a parameter. */
-  readonly learnsBefore: (parameter: string) => boolean;
+  readonly trainsBelow: (parameter: string) => boolean;
   private readonly C: number;
 
   constructor(
@@ -80,7 +80,7 @@ export class Layers {
     private readonly list: Dispatch[],
   ) {
     this.scales = scalesOf(spec);
-    this.learnsBefore = learnsBefore(spec);
+    this.trainsBelow = trainsBelow(spec);
     this.C = spec.config.n_embd;
   }
 
@@ -114,18 +114,18 @@ export class Layers {
   linearBackward({ name, rows, adapters }: Linear, dy: Tensor, input: () => Tensor): Tensor | null {
     const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
     const [k, n] = weight.shape as [number, number];
-    const learning = adapters.filter(({ A }) => A.grad);
-    const x = weight.grad || learning.length > 0 ? input() : null;
+    const trained = adapters.filter(({ A }) => A.grad);
+    const x = weight.grad || trained.length > 0 ? input() : null;
     const m = rows.count;
     if (weight.grad && x)
       this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
     if (bias.grad) this.emit(matmulBiasBackward(only(bias.grad), dy, m, n));
     let dx: Tensor | null = null;
-    if (this.learnsBefore(weight.name)) {
+    if (this.trainsBelow(weight.name)) {
       dx = rowsOf(`d${name}.input`, rows, [k]);
       this.emit(matmul({ out: dx, a: dy, b: only(weight), transB: true, m, n: k, k: n }));
     }
-    for (const { A, B, scale, column, down } of learning) {
+    for (const { A, B, scale, column, down } of trained) {
       const ddown = rowsOf("ddown", rows, [A.shape[0]!]);
       this.emit(
         ...loraUpBackward(only(B.grad!), ddown, dy, down, only(B), m, scale, { width: n, column }),
@@ -173,7 +173,7 @@ export class Layers {
     const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
     if (weight.grad && bias.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
-    if (!this.learnsBefore(weight.name)) return null;
+    if (!this.trainsBelow(weight.name)) return null;
     const into = dx ?? rowsOf("dresidual", rows, [this.C]);
     this.emit(layernormBackward(into, dout, inp, stats, only(weight), rows.count, dx ? 1 : 0));
     return into;
@@ -264,7 +264,7 @@ export class Layers {
 }
 
 /** The rows of an adapter's B, or of its gradient, that belong to a piece of the head. */
-export function rowsFrom(pieces: Piece[], { first, weight }: Pick<HeadPiece, "first" | "weight">): Tensor {
+export function rowsFrom(pieces: TensorPiece[], { first, weight }: Pick<HeadPiece, "first" | "weight">): Tensor {
   const whole = only(pieces);
   const r = whole.shape[1]!;
   return whole.view(`${whole.name}+${first}`, [weight.shape[0]!, r], first * r);

@@ -4,16 +4,16 @@
  */
 import { DeviceError } from "../errors.ts";
 import { showBytes } from "../plan/memory.ts";
-import { alignView, type Piece, type Role, type Shape, sizeOf, Tensor, VIEW_ALIGN } from "../tensor.ts";
+import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import { type ModelSpec, parameterList } from "./trainable.ts";
 
 export interface Parameter {
   name: string;
   shape: Shape;
   /** Only the token table ever has more than one. */
-  pieces: Piece[];
+  pieces: TensorPiece[];
   /** The gradient in the same pieces; null where the parameter is frozen. */
-  grad: Piece[] | null;
+  grad: TensorPiece[] | null;
 }
 
 /** Parameters that learn, with their gradients and AdamW's moments, in the same places of four buffers. */
@@ -58,20 +58,20 @@ export function makeParameters(
   training: boolean,
   maxBinding: number,
   isWanted: (name: string) => boolean,
-  lent: ReadonlyMap<string, Parameter> = new Map(),
+  shared: ReadonlyMap<string, Parameter> = new Map(),
 ): Parameters {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: number[] = [];
-  for (const { name, shape, learns, dtype } of parameterList(spec)) {
+  for (const { name, shape, isTrained, dtype } of parameterList(spec)) {
     if (!isWanted(name)) continue;
-    const known = learns ? undefined : lent.get(name);
+    const known = isTrained ? undefined : shared.get(name);
     if (known) {
       all.set(name, known);
       continue;
     }
     const rows = rowsPerPiece(new Tensor(name, shape, "weight", dtype), maxBinding);
-    const parameter: Parameter = { name, shape, pieces: [], grad: learns && training ? [] : null };
+    const parameter: Parameter = { name, shape, pieces: [], grad: isTrained && training ? [] : null };
     all.set(name, parameter);
     for (let first = 0; first < shape[0]!; first += rows) {
       const pieceShape = [Math.min(rows, shape[0]! - first), ...shape.slice(1)];
@@ -107,6 +107,6 @@ export function makeParameters(
 }
 
 /** The tensor of a parameter, or of pieces, of which there is one. */
-export function only(parameter: Parameter | Piece[]): Tensor {
+export function only(parameter: Parameter | TensorPiece[]): Tensor {
   return (Array.isArray(parameter) ? parameter : parameter.pieces)[0]!.tensor;
 }

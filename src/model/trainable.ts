@@ -21,7 +21,7 @@ export interface ModelSpec {
 interface Description {
   name: string;
   shape: Shape;
-  learns: boolean;
+  isTrained: boolean;
   dtype: WeightDtype;
 }
 
@@ -53,23 +53,24 @@ export function parameterList(spec: ModelSpec): Description[] {
   ]);
   const last = `h.${config.n_layer - 1}.`;
   const isHead = (name: string) => name.startsWith("head.");
-  const learns: Record<Mode, (name: string) => boolean> = {
-    lora: (name) => name.startsWith("lora.") || (spec.train_head && isHead(name)) || (lora?.also ?? []).includes(name),
+  const isTrained: Record<Mode, (name: string) => boolean> = {
+    lora: (name) =>
+      name.startsWith("lora.") || (spec.train_head && isHead(name)) || (lora?.modulesToSave ?? []).includes(name),
     all: () => true,
     // The final layer norm stays frozen, as in the paper's program.
     last_block: (name) => name.startsWith(last) || isHead(name),
     last_layer: isHead,
   };
   return [...shapes].map(([name, shape]) => {
-    const learning = learns[mode](name);
-    const isFrozenMatrix = !learning && shape.length === 2 && base.has(name);
-    return { name, shape, learns: learning, dtype: isFrozenMatrix ? dtype : "f32" };
+    const trained = isTrained[mode](name);
+    const isFrozenMatrix = !trained && shape.length === 2 && base.has(name);
+    return { name, shape, isTrained: trained, dtype: isFrozenMatrix ? dtype : "f32" };
   });
 }
 
 /** Number of values that learn. */
 export function trainableCount(spec: ModelSpec): number {
-  return parameterList(spec).reduce((sum, { shape, learns }) => sum + (learns ? sizeOf(shape) : 0), 0);
+  return parameterList(spec).reduce((sum, { shape, isTrained }) => sum + (isTrained ? sizeOf(shape) : 0), 0);
 }
 
 /** The factor of each adapter, by its site. */
@@ -102,12 +103,12 @@ function stageOf(name: string, spec: ModelSpec): number {
 
 /** The lowest stage in which something learns. */
 function lowestStage(spec: ModelSpec): number {
-  const learning = parameterList(spec).filter(({ learns }) => learns);
-  return Math.min(...learning.map(({ name }) => stageOf(name, spec)));
+  const trained = parameterList(spec).filter(({ isTrained }) => isTrained);
+  return Math.min(...trained.map(({ name }) => stageOf(name, spec)));
 }
 
 /** Tells of a parameter whether something learns that the forward pass meets before it, so that gradients go on behind it. */
-export function learnsBefore(spec: ModelSpec): (name: string) => boolean {
+export function trainsBelow(spec: ModelSpec): (name: string) => boolean {
   const lowest = lowestStage(spec);
   return (name) => lowest < stageOf(name, spec);
 }
@@ -124,26 +125,26 @@ export function frozenBlocks(spec: ModelSpec): number {
   return Math.max(0, Math.min(n_layer - 1, Math.floor((lowest - 1) / STAGES.length)));
 }
 
-/** Half of a model whose frozenBlocks() are not 0, or all of it. */
+/** The frozen prefix or the suffix of a model whose frozenBlocks() are not 0, or all of it. */
 export interface Part {
-  /** Its blocks: `first` .. `end` - 1. A top without blocks begins at n_layer, with the head. */
+  /** Its blocks: `first` .. `end` - 1. A suffix without blocks begins at n_layer, with the head. */
   first: number;
   end: number;
   /** The name of the tensor at which the model is cut; null where it is whole. */
-  cut: string | null;
+  boundary: string | null;
   has: (parameter: string) => boolean;
 }
 
-/** The trunk is everything below the lowest block that learns, or below the head; the top is the rest. */
-export function partOf(spec: ModelSpec, part?: "trunk" | "top"): Part {
+/** The frozen prefix is everything below the lowest block that is trained, or below the head; the suffix is the rest. */
+export function partOf(spec: ModelSpec, part?: "prefix" | "suffix"): Part {
   const { n_layer } = spec.config;
-  if (!part) return { first: 0, end: n_layer, cut: null, has: () => true };
+  if (!part) return { first: 0, end: n_layer, boundary: null, has: () => true };
   const frozen = frozenBlocks(spec);
   const border = frozen === n_layer ? headStage(spec) : blockStage(frozen);
   return {
-    first: part === "top" ? frozen : 0,
-    end: part === "trunk" ? frozen : n_layer,
-    cut: frozen === n_layer ? "final_norm" : `block.${frozen - 1}`,
-    has: (name) => stageOf(name, spec) < border === (part === "trunk"),
+    first: part === "suffix" ? frozen : 0,
+    end: part === "prefix" ? frozen : n_layer,
+    boundary: frozen === n_layer ? "final_norm" : `block.${frozen - 1}`,
+    has: (name) => stageOf(name, spec) < border === (part === "prefix"),
   };
 }

@@ -1,5 +1,5 @@
 /** Token and position embedding. The token table may come in pieces of rows, each with a dispatch of its own. */
-import type { Piece, Tensor } from "../tensor.ts";
+import type { Tensor, TensorPiece } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf } from "./kernel.ts";
 
 export const embeddingForwardKernel = defineKernel(
@@ -27,7 +27,13 @@ export const embeddingPositionBackwardKernel = defineKernel(
 );
 
 /** out [N, C] = wte[ids] + wpe[position in the sequence]; the tables in f32 or f16. */
-export function embeddingForward(out: Tensor, wte: Piece[], wpe: Tensor, ids: Tensor, bounds: Tensor): Dispatch[] {
+export function embeddingForward(
+  out: Tensor,
+  wte: TensorPiece[],
+  wpe: Tensor,
+  ids: Tensor,
+  bounds: Tensor,
+): Dispatch[] {
   const cols = out.shape[1]!;
   return wte.map(({ tensor, first }) =>
     dispatch(
@@ -47,7 +53,7 @@ export function embeddingForward(out: Tensor, wte: Piece[], wpe: Tensor, ids: Te
 
 /** dwte [V, C] += the rows of dout [N, C] by id. `sorted` and `groups` order the tokens by id. */
 export function embeddingBackward(
-  dwte: Piece[],
+  dwte: TensorPiece[],
   dout: Tensor,
   ids: Tensor,
   sorted: Tensor,

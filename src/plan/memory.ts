@@ -42,7 +42,7 @@ function lifetimes(segments: readonly Segment[]): Map<Tensor, Life> {
 }
 
 /** Activations into shared buffers, the largest first, each into the smallest buffer that is free all its life. */
-function shareBuffers(lives: Life[]): { bytes: number; lives: Life[] }[] {
+function reuseBuffers(lives: Life[]): { bytes: number; lives: Life[] }[] {
   const shared: { bytes: number; lives: Life[] }[] = [];
   for (const life of [...lives].sort((a, b) => b.tensor.bytes - a.tensor.bytes)) {
     const free = shared
@@ -69,11 +69,11 @@ export function planMemory(segments: readonly Segment[], extra: readonly Tensor[
     place.set(life.tensor, buffers.length);
     buffers.push({ label: life.tensor.name, role: life.tensor.role, bytes: life.tensor.bytes });
   }
-  for (const shared of shareBuffers(activations)) {
+  for (const shared of reuseBuffers(activations)) {
     for (const { tensor } of shared.lives) place.set(tensor, buffers.length);
     buffers.push({ label: `activations ${buffers.length}`, role: "activation", bytes: shared.bytes });
   }
-  return { buffers, place };
+  return { buffers, bufferOf: place };
 }
 
 interface Placed {
@@ -81,16 +81,16 @@ interface Placed {
 }
 
 /** The buffers of a program that hold a tensor of the lender's program, by their index, with that tensor. */
-export function lentBuffers({ memory }: Placed, lender?: Placed): Map<number, Tensor> {
-  const lent = new Map<number, Tensor>();
-  for (const [root, index] of memory.place) if (lender?.memory.place.has(root)) lent.set(index, root);
-  return lent;
+export function sharedBuffers({ memory }: Placed, sharedFrom?: Placed): Map<number, Tensor> {
+  const shared = new Map<number, Tensor>();
+  for (const [root, index] of memory.bufferOf) if (sharedFrom?.memory.bufferOf.has(root)) shared.set(index, root);
+  return shared;
 }
 
 /** What is left to allocate of a program. */
-export function withoutLent(program: Placed, lender?: Placed): MemoryPlan {
-  const lent = lentBuffers(program, lender);
-  return { ...program.memory, buffers: program.memory.buffers.filter((_, i) => !lent.has(i)) };
+export function withoutShared(program: Placed, sharedFrom?: Placed): MemoryPlan {
+  const shared = sharedBuffers(program, sharedFrom);
+  return { ...program.memory, buffers: program.memory.buffers.filter((_, i) => !shared.has(i)) };
 }
 
 /** Bytes by role, and in all. */

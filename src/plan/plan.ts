@@ -41,5 +41,5 @@ export interface PlannedBuffer {
 export interface MemoryPlan {
   buffers: PlannedBuffer[];
   /** The buffer of each root tensor, as an index; every root begins at offset 0 of its buffer. */
-  place: Map<Tensor, number>;
+  bufferOf: Map<Tensor, number>;
 }

@@ -400,7 +400,7 @@ export function startWorker(
   worker.onerror = ({ message }) => onError(new Error(message));
   return {
     post: (message) => worker.postMessage(message),
-    hold: () => {}, // a page lives as long as its visitor wants
+    keepAlive: () => {}, // a page lives as long as its visitor wants
     terminate: () => worker.terminate(),
   };
 }

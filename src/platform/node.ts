@@ -235,7 +235,7 @@ export function startWorker(
   worker.on("error", onError);
   return {
     post: (message) => worker.postMessage(message),
-    hold: (busy) => (busy ? worker.ref() : worker.unref()),
+    keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
     terminate: () => void worker.terminate(),
   };
 }

@@ -2,6 +2,6 @@
 export interface WorkerHandle {
   post(message: unknown): void;
   /** Whether the worker keeps the process alive. */
-  hold(busy: boolean): void;
+  keepAlive(busy: boolean): void;
   terminate(): void;
 }

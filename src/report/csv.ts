@@ -80,7 +80,7 @@ export const LM_LOSSES_COLUMNS = [
 export type LmLossesRow = Record<(typeof LM_LOSSES_COLUMNS)[number], Field>;
 
 /** One row a pair of classes that occurs on the test set, confusion.csv. */
-export const CONFUSION_COLUMNS = ["truth", "said", "rows"] as const;
+export const CONFUSION_COLUMNS = ["truth", "predicted", "rows"] as const;
 
 /**
  * A header line and one line a row, ended by CRLF. Everything reads back as it was: numbers are written in full,

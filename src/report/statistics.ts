@@ -75,33 +75,33 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
 /** Classes that are listed one by one, in a matrix too; of more, those that are confused most are shown. */
 export const LISTED_CLASSES = 12;
 
-/** So many rows of the class `truth` were labelled `said`. */
+/** So many rows of the class `truth` were labelled `predicted`. */
 export interface Confusion {
   truth: number;
-  said: number;
+  predicted: number;
   rows: number;
 }
 
-/** The confusion matrix without its zeros, which are nearly all of it where there are many classes: by truth, then by what was said. */
-export function confusionsOf(truth: readonly number[], said: readonly number[]): Confusion[] {
+/** The confusion matrix without its zeros, which are nearly all of it where there are many classes: by truth, then by what was predicted. */
+export function confusionsOf(truth: readonly number[], predicted: readonly number[]): Confusion[] {
   const counts = new Map<number, Map<number, number>>();
   truth.forEach((t, i) => {
     const row = counts.get(t) ?? new Map<number, number>();
-    counts.set(t, row.set(said[i]!, (row.get(said[i]!) ?? 0) + 1));
+    counts.set(t, row.set(predicted[i]!, (row.get(predicted[i]!) ?? 0) + 1));
   });
   const sorted = <T>(map: ReadonlyMap<number, T>) => [...map].sort(([a], [b]) => a - b);
-  return sorted(counts).flatMap(([t, row]) => sorted(row).map(([s, rows]) => ({ truth: t, said: s, rows })));
+  return sorted(counts).flatMap(([t, row]) => sorted(row).map(([s, rows]) => ({ truth: t, predicted: s, rows })));
 }
 
-/** A cell [truth][said] of the whole matrix. */
-export function cellsOf(confusions: readonly Confusion[]): (truth: number, said: number) => number {
-  const cells = new Map(confusions.map(({ truth, said, rows }) => [`${truth} ${said}`, rows]));
-  return (truth, said) => cells.get(`${truth} ${said}`) ?? 0;
+/** A cell [truth][predicted] of the whole matrix. */
+export function cellsOf(confusions: readonly Confusion[]): (truth: number, predicted: number) => number {
+  const cells = new Map(confusions.map(({ truth, predicted, rows }) => [`${truth} ${predicted}`, rows]));
+  return (truth, predicted) => cells.get(`${truth} ${predicted}`) ?? 0;
 }
 
 /** Classes taken for others, the most rows first; those with as many rows as they came. */
 export function mistakesOf(confusions: readonly Confusion[]): Confusion[] {
-  return confusions.filter(({ truth, said }) => truth !== said).sort((a, b) => b.rows - a.rows);
+  return confusions.filter(({ truth, predicted }) => truth !== predicted).sort((a, b) => b.rows - a.rows);
 }
 
 export interface ClassMeasures {
@@ -110,14 +110,14 @@ export interface ClassMeasures {
   f1: number;
 }
 
-/** Precision, recall and F1 of every class; 0 where nothing was said or nothing is there, as scikit-learn has it. */
+/** Precision, recall and F1 of every class; 0 where nothing was predicted or nothing is there, as scikit-learn has it. */
 export function classMeasures(confusions: readonly Confusion[], classes: number): ClassMeasures[] {
   const zeros = () => new Array<number>(classes).fill(0);
   const [there, named, right] = [zeros(), zeros(), zeros()];
-  for (const { truth, said, rows } of confusions) {
+  for (const { truth, predicted, rows } of confusions) {
     there[truth]! += rows;
-    named[said]! += rows;
-    if (truth === said) right[truth]! += rows;
+    named[predicted]! += rows;
+    if (truth === predicted) right[truth]! += rows;
   }
   return right.map((hits, i) => {
     const precision = named[i] === 0 ? 0 : hits / named[i]!;

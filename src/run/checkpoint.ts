@@ -91,15 +91,15 @@ export async function generations(directory: string): Promise<string[]> {
  * the newest where none can be read.
  */
 export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
-  let fault: unknown;
+  let failure: unknown;
   for (const name of await generations(directory)) {
     try {
       return await readCheckpoint(joinPath(directory, name));
     } catch (error) {
-      fault ??= error;
+      failure ??= error;
     }
   }
-  if (fault) throw fault;
+  if (failure) throw failure;
   throw new ConfigError("there is no checkpoint to go on from", {
     where: directory,
     expected: `${FOLDER}/step-*.safetensors, as train --checkpoint-every leaves them`,

@@ -2,6 +2,7 @@
  * Which files of a directory are a run's: its config.json says that it is one, and what was written with it. All others are the
  * user's: they are never moved, replaced or deleted.
  */
+
 import {
   canCreate,
   exists,
@@ -12,8 +13,8 @@ import {
   removeEmpty,
   temporaryDirectory,
 } from "#platform";
-import { ConfigError, LowrankError } from "../errors.ts";
-import { list, readJson } from "../io/common.ts";
+import { ConfigError, LowrankError, nameList } from "../errors.ts";
+import { readJson } from "../io/common.ts";
 import { checkpointFiles, generations } from "./checkpoint.ts";
 
 /** What a run's config.json calls itself. */
@@ -72,7 +73,7 @@ export async function ownFiles(directory: string): Promise<string[]> {
 }
 
 /** Whether a run has left something worth keeping: a checkpoint, or what it learned. */
-export async function hasLearned(directory: string): Promise<boolean> {
+export async function hasResult(directory: string): Promise<boolean> {
   return (await generations(directory)).length > 0 || (await exists(joinPath(directory, LEARNED)));
 }
 
@@ -102,10 +103,10 @@ export async function refuseExisting(
     throw new ConfigError("the output directory exists and is no run directory", {
       where: directory,
       expected: `an empty directory, or one with the ${CONFIG} of a run`,
-      found: list(entries),
+      found: nameList(entries),
       hint: "choose another output directory",
     });
-  if (!(await hasLearned(directory))) return false;
+  if (!(await hasResult(directory))) return false;
   if (force) return true;
   const isDone = await exists(joinPath(directory, LEARNED));
   throw new ConfigError("the output directory exists", {
@@ -122,7 +123,7 @@ export async function refuseExisting(
  */
 export async function replaceable(directory: string, replace: boolean): Promise<string[]> {
   await finishReplacing(directory);
-  return replace || !(await hasLearned(directory)) ? ownFiles(directory) : [];
+  return replace || !(await hasResult(directory)) ? ownFiles(directory) : [];
 }
 
 /** Deletes a run's files, what says that it is one last, and its folder where nothing else is in it. */
@@ -140,17 +141,17 @@ export async function removeRun(directory: string): Promise<void> {
 export async function saveSomewhere<T>(
   directory: string,
   save: (directory: string) => Promise<T>,
-): Promise<{ saved: T; place: string; fault?: unknown }> {
-  let fault: unknown;
+): Promise<{ saved: T; place: string; failure?: unknown }> {
+  let failure: unknown;
   for (const other of ["", `${directory}.rescued`, joinPath(temporaryDirectory(), "lowrank.rescued")]) {
     const place = other ? await freePath(other) : directory;
     try {
-      return { saved: await save(place), place, ...(other ? { fault } : {}) };
+      return { saved: await save(place), place, ...(other ? { failure } : {}) };
     } catch (error) {
-      fault ??= error;
+      failure ??= error;
     }
   }
-  throw fault;
+  throw failure;
 }
 
 /** The path, with a number behind it where something is there already. */

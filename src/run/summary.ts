@@ -46,12 +46,12 @@ function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string,
     [cut, `completions are, with their prompts, longer than ${maxLength} tokens and were cut`],
     [stats.empty, "documents are empty and were left out"],
   ] as const;
-  const said = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
+  const predicted = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
   return [
     `model: ${named(model)}`,
     `data:  ${named(source)}, in blocks of at most ${maxLength} tokens`,
     table,
-    ...said,
+    ...predicted,
   ].join("\n");
 }
 
@@ -79,14 +79,14 @@ function describeMessages({ source, labels, split, stats }: LoadedDataset, model
     [stats.leaks.test, "test messages have a near copy in the sets before (--dedupe drops them)"],
     [stats.invalidUtf8, "places are not valid UTF-8 and became U+FFFD"],
   ] as const;
-  const said = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
+  const predicted = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
   const doubt = labelDoubt(labels);
   return [
     `model: ${named(model)}`,
     `data:  ${named(source)}${split === "given" ? "" : `, split: ${split}`}`,
     table,
     describeClasses(labels, stats, width),
-    ...said,
+    ...predicted,
     ...(doubt === null ? [] : [`note: ${printable(doubt)}`]),
   ].join("\n");
 }
@@ -119,20 +119,20 @@ function describeClasses(
 
 /** The device, what learns, and the memory that is about to be allocated. */
 export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan: ModelPlan): string {
-  const { device, trainable, trunk } = event;
+  const { device, trainable, prefix } = event;
   const all = parameterList(plan.spec).reduce((total, { shape }) => total + sizeOf(shape), 0);
   const share = ((100 * trainable) / all).toFixed(2);
   return [
     `device: ${describeDevice(device)}`,
     `learns: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} values (${share} %), mode ${plan.spec.mode}`,
-    ...(trunk ? [describeTrunk(trunk)] : []),
+    ...(prefix ? [describePrefix(prefix)] : []),
     `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
     showMemory(plan.memory),
   ].join("\n");
 }
 
 /** What runs once before the training, on the device, and what it leaves with the host. */
-function describeTrunk({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
+function describePrefix({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
   const blocks = frozenBlocks(plan.spec);
   const { total } = memoryTotals(plan.memory);
   return (
@@ -207,7 +207,10 @@ function confusion(
     const cell = cellsOf(confusions);
     const columns: Column<number>[] = [
       { header: "test set: truth", value: (truth) => labels[truth]! },
-      ...labels.map((label, said) => ({ header: `said ${label}`, value: (truth: number) => cell(truth, said) })),
+      ...labels.map((label, predicted) => ({
+        header: `predicted ${label}`,
+        value: (truth: number) => cell(truth, predicted),
+      })),
     ];
     const table = renderTable(columns, [...labels.keys()], width);
     // The first line has no characters but those that take one column.
@@ -222,7 +225,7 @@ function confusion(
   const table = renderTable<Confusion>(
     [
       { header: "test set: truth", value: ({ truth }) => labels[truth]! },
-      { header: "said", value: ({ said }) => labels[said]! },
+      { header: "predicted", value: ({ predicted }) => labels[predicted]! },
       { header: "rows", value: ({ rows }) => rows },
     ],
     shown,
@@ -248,7 +251,7 @@ function samples(predictions: readonly Prediction[], { labels, test }: LoadedDat
     [
       { header: "message", value: ({ row }) => test.text(row) },
       { header: "truth", value: ({ row }) => labels[test.label(row)]! },
-      { header: "said", value: ({ label }) => labels[label]! },
+      { header: "predicted", value: ({ label }) => labels[label]! },
       { header: "probability", value: ({ probability }) => probability, digits: 3 },
     ],
     [...shown, ...wrong.slice(0, SHOWN)],

@@ -92,7 +92,11 @@ export function runTables(result: TrainResult, labels: readonly string[]): [name
       ["metrics.csv", toCsv(LM_METRICS_COLUMNS, [lmMetricsRow(run)])],
       ["losses.csv", toCsv(LM_LOSSES_COLUMNS, evaluations.map(lmLossesRow))],
     ];
-  const named = confusions.map(({ truth, said, rows }) => ({ truth: labels[truth]!, said: labels[said]!, rows }));
+  const named = confusions.map(({ truth, predicted, rows }) => ({
+    truth: labels[truth]!,
+    predicted: labels[predicted]!,
+    rows,
+  }));
   return [
     ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(run)])],
     ["losses.csv", toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))],

@@ -85,7 +85,7 @@ function bestOf(cells: readonly Cell[]): Cell | undefined {
 /** Whether each test row was right: by most of the seeds; undecided where as many have it wrong. */
 function verdictsOf({ trials }: Cell, truth: readonly number[]): Verdict[] {
   return truth.map((label, row) => {
-    const right = trials.filter(({ said }) => said[row] === label).length;
+    const right = trials.filter(({ predicted }) => predicted[row] === label).length;
     return 2 * right === trials.length ? null : 2 * right > trials.length;
   });
 }
@@ -224,7 +224,8 @@ function grid(lora: readonly Cell[], data: LoadedDataset): Block[] {
 function allCells(cells: readonly Cell[], data: LoadedDataset, truth: readonly number[], leaks: Uint32Array): Block[] {
   const leaked = new Set(leaks);
   const clean = [...truth.keys()].filter((row) => !leaked.has(row));
-  const accuracyOnClean = ({ said }: TrialResult) => mean(clean.map((row) => (said[row] === truth[row] ? 1 : 0)));
+  const accuracyOnClean = ({ predicted }: TrialResult) =>
+    mean(clean.map((row) => (predicted[row] === truth[row] ? 1 : 0)));
   const anyPublished = cells.some((cell) => publishedOf(cell, data) !== undefined);
   const show = (cell: Cell) => {
     const other = publishedOf(cell, data);
@@ -332,14 +333,14 @@ const SHOWN_ROWS = 100;
 /** Confusion, precision, recall, F1, ROC-AUC and the mistakes of the best run's first seed. */
 function details(best: Cell, { labels, test }: LoadedDataset, truth: readonly number[]): Block[] {
   const trial = best.trials[0]!;
-  const { said, probability } = trial;
+  const { predicted, probability } = trial;
   const names = labels.map((label) => oneLine(label, LONGEST_NAME));
   const sure = truth
-    .flatMap((label, row) => (said[row] === label ? [] : [row]))
+    .flatMap((label, row) => (predicted[row] === label ? [] : [row]))
     .sort((a, b) => probability[b]! - probability[a]!);
   const shown = sure.slice(0, SHOWN_ROWS).map((row) => {
     const text = oneLine(test.text(row), LONGEST_MESSAGE);
-    return [names[truth[row]!]!, names[said[row]!]!, probability[row]!.toFixed(3), text];
+    return [names[truth[row]!]!, names[predicted[row]!]!, probability[row]!.toFixed(3), text];
   });
   const count = sure.length > shown.length ? `; the ${shown.length} surest` : "";
   return [
@@ -347,14 +348,18 @@ function details(best: Cell, { labels, test }: LoadedDataset, truth: readonly nu
     ...(labels.length > LISTED_CLASSES ? manyClasses(trial, names, truth) : fewClasses(trial, names, truth)),
     { kind: "text", text: `${sure.length} of ${truth.length} test messages are labelled wrong${count}:` },
     ...(shown.length > 0
-      ? [{ kind: "table" as const, header: ["truth", "said", "probability", "message"], rows: shown }]
+      ? [{ kind: "table" as const, header: ["truth", "predicted", "probability", "message"], rows: shown }]
       : []),
   ];
 }
 
 /** The whole confusion matrix and the measures of every class. */
-function fewClasses({ said, probabilities }: TrialResult, names: readonly string[], truth: readonly number[]): Block[] {
-  const confusions = confusionsOf(truth, said);
+function fewClasses(
+  { predicted, probabilities }: TrialResult,
+  names: readonly string[],
+  truth: readonly number[],
+): Block[] {
+  const confusions = confusionsOf(truth, predicted);
   const cell = cellsOf(confusions);
   const measures = classMeasures(confusions, names.length).map(({ precision, recall, f1 }, positive) => {
     const auc = rocAuc(
@@ -366,7 +371,7 @@ function fewClasses({ said, probabilities }: TrialResult, names: readonly string
   return [
     {
       kind: "table",
-      header: ["truth", ...names.map((name) => `said ${name}`)],
+      header: ["truth", ...names.map((name) => `predicted ${name}`)],
       rows: names.map((name, label) => [name, ...names.map((_, other) => cell(label, other))]),
     },
     { kind: "table", header: ["class", "precision %", "recall %", "F1 %", "ROC-AUC"], rows: measures },
@@ -374,8 +379,8 @@ function fewClasses({ said, probabilities }: TrialResult, names: readonly string
 }
 
 /** What is confused most, and the classes with the lowest F1; all is in confusion.csv. */
-function manyClasses({ name, said }: TrialResult, names: readonly string[], truth: readonly number[]): Block[] {
-  const confusions = confusionsOf(truth, said);
+function manyClasses({ name, predicted }: TrialResult, names: readonly string[], truth: readonly number[]): Block[] {
+  const confusions = confusionsOf(truth, predicted);
   const mistakes = mistakesOf(confusions).slice(0, LISTED_CLASSES);
   const measures = classMeasures(confusions, names.length);
   const present = [...new Set(truth)].sort((a, b) => measures[a]!.f1 - measures[b]!.f1);
@@ -392,8 +397,8 @@ function manyClasses({ name, said }: TrialResult, names: readonly string[], trut
     },
     {
       kind: "table",
-      header: ["truth", "said", "rows"],
-      rows: mistakes.map((one) => [names[one.truth]!, names[one.said]!, one.rows]),
+      header: ["truth", "predicted", "rows"],
+      rows: mistakes.map((one) => [names[one.truth]!, names[one.predicted]!, one.rows]),
     },
     { kind: "table", header: ["class", "precision %", "recall %", "F1 %"], rows: worst },
   ];

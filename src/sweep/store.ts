@@ -38,8 +38,8 @@ export interface TrialResult {
   before: Splits<Evaluation>;
   after: Splits<Evaluation>;
   evaluations: EvaluationRecord[];
-  /** By row of the test set: the class that was said, and its probability. */
-  said: number[];
+  /** By row of the test set: the class that was predicted, and its probability. */
+  predicted: number[];
   probability: number[];
   /** By row of the test set the probability of each class; null where there are more than `LISTED_CLASSES`. */
   probabilities: number[][] | null;
@@ -58,7 +58,7 @@ export async function readResult(out: string, trial: Trial): Promise<TrialResult
   if (!(await exists(path))) return null;
   const result = (await readJson(path, LIMITS.ownJson)) as TrialResult;
   // Results of before had the probabilities of all classes alone.
-  result.probability ??= result.said.map((label, row) => result.probabilities![row]![label]!);
+  result.probability ??= result.predicted.map((label, row) => result.probabilities![row]![label]!);
   return result.key === trial.key && isTrialOf(result.options, trial) ? result : null;
 }
 
@@ -89,7 +89,7 @@ export function resultOf(
     before,
     after,
     evaluations: result.evaluations,
-    said: result.predictions.map(({ label }) => label),
+    predicted: result.predictions.map(({ label }) => label),
     probability: result.predictions.map(({ probability }) => probability),
     probabilities:
       result.spec.task.num_labels > LISTED_CLASSES

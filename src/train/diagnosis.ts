@@ -31,7 +31,7 @@ export async function diagnose(engine: Engine, model: GPT2Checkpoint, bad: BadSt
 async function firstGradient(engine: Engine, batches: readonly Batch[]): Promise<string | undefined> {
   for (const batch of batches) {
     await engine.result(engine.gradients(batch));
-    for (const name of engine.learning.toReversed())
+    for (const name of engine.trainableNames.toReversed())
       if (!(await engine.readGradient(name)).every(Number.isFinite)) return `the gradient of ${name}`;
   }
   return undefined;
@@ -44,7 +44,7 @@ async function firstParameter(engine: Engine, model: GPT2Checkpoint): Promise<st
   return undefined;
 }
 
-/** A parameter as it is now: from the device, or from the base model where it belongs to a trunk. */
+/** A parameter as it is now: from the device, or from the base model where it belongs to the frozen prefix. */
 export function readTensor(engine: Engine, model: GPT2Checkpoint, name: string): Promise<Float32Array> {
   return engine.plan.parameters.all.has(name) ? engine.readParameter(name) : model.read(name);
 }

@@ -7,7 +7,7 @@ import { type FineTuneArguments, train } from "./trainer.ts";
 /** Steps that are timed, after one that warms up. */
 const STEPS = 3;
 
-export interface Estimate {
+export interface TrialEstimate {
   trainable: number;
   bytes: number;
   /** Of the whole run: what comes before its first step, and all steps at the pace of those that were timed. */
@@ -15,9 +15,9 @@ export interface Estimate {
 }
 
 /** Times the first steps of a run, with few rows to evaluate on. */
-export async function estimateTrial(args: FineTuneArguments & { data: LoadedDataset }): Promise<Estimate> {
+export async function estimateTrial(args: FineTuneArguments & { data: LoadedDataset }): Promise<TrialEstimate> {
   const abort = new AbortController();
-  const estimate: Estimate = { trainable: 0, bytes: 0, seconds: 0 };
+  const estimate: TrialEstimate = { trainable: 0, bytes: 0, seconds: 0 };
   const begun = performance.now();
   let before = 0;
   let steps = 0;

@@ -235,11 +235,11 @@ export function withAdapter<T extends Partial<TrainOptions>>(
     headBias: task.head_bias,
   };
   for (const [key, value] of Object.entries(decided)) {
-    const wish = given[key as keyof TrainOptions];
-    if (wish !== undefined && JSON.stringify(wish) !== JSON.stringify(value))
+    const requested = given[key as keyof TrainOptions];
+    if (requested !== undefined && JSON.stringify(requested) !== JSON.stringify(value))
       throw new ConfigError(`${key} is decided by the adapter that training begins with`, {
         expected: String(value),
-        found: String(wish),
+        found: String(requested),
         hint: "leave it out",
       });
   }

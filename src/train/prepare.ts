@@ -5,7 +5,7 @@ import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, Loader, maxBatchTokens } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { Engine } from "../engine/engine.ts";
-import { trunkBytes } from "../engine/frozen-prefix.ts";
+import { prefixBytes } from "../engine/frozen-prefix.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
@@ -14,7 +14,7 @@ import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
-import type { TrunkPlan } from "./records.ts";
+import type { PrefixPlan } from "./records.ts";
 import { warmupSteps } from "./schedule.ts";
 
 /** What a run is made of. */
@@ -29,7 +29,7 @@ export interface RunArguments extends Partial<TrainOptions> {
    * Bytes of the host's memory for what frozen lower blocks make of the examples, so that they run once an example; where
    * they would take more, the whole model runs every time, to the same bits. Default: a quarter of what is free, at most 1 GB.
    */
-  trunkBudget?: number;
+  prefixBudget?: number;
 }
 
 export interface PreparedRun {
@@ -38,17 +38,17 @@ export interface PreparedRun {
   capacity: Capacity;
   optimizer: AdamWConfig;
   loader: Loader<DatasetBatch | BlockBatch>;
-  pace: Pace;
-  /** The plan of a step: of the whole model, or of what is above the trunk. */
+  stepCounts: StepCounts;
+  /** The plan of a step: of the whole model, or of the suffix where the frozen prefix runs first. */
   plan: ModelPlan;
-  trunk: TrunkPlan | null;
+  prefix: PrefixPlan | null;
   /** Number of values that learn. */
   trainable: number;
 }
 
 /** Throws ConfigError or DataError where settings, model, data and adapter do not go together. */
 export function prepareRun(args: RunArguments): PreparedRun {
-  const { device, model, data, adapter, trunkBudget, ...given } = args;
+  const { device, model, data, adapter, prefixBudget, ...given } = args;
   const { objective } = data;
   const options = resolveOptions(adapter ? withAdapter(given, adapter.meta, objective) : given, objective);
   if (adapter) checkLabels(adapter, data);
@@ -63,17 +63,17 @@ export function prepareRun(args: RunArguments): PreparedRun {
   const { batchSize, batching, seed } = options;
   const examples: Examples<DatasetBatch | BlockBatch> = data.train;
   const loader = new Loader(examples, { batchSize, batching, seed });
-  const pace = paceOf(loader, options);
+  const stepCounts = countSteps(loader, options);
   const longest = [data.train, data.val, data.test].map((set) => maxBatchTokens(set, 1));
   const capacity = {
     tokens: Math.max(maxBatchTokens(data.train, batchSize), ...longest),
     sequences: Math.max(batchSize, EVALUATION_SEQUENCES),
   };
-  const bytes = trunkBytes(spec, data, trunkBudget);
-  const plan = Engine.plan(device, { spec, capacity, optimizer, ...(bytes > 0 ? { part: "top" } : {}) });
-  const trunk =
-    bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "trunk" }), bytes } : null;
-  return { options, spec, capacity, optimizer, loader, pace, plan, trunk, trainable: trainableCount(spec) };
+  const bytes = prefixBytes(spec, data, prefixBudget);
+  const plan = Engine.plan(device, { spec, capacity, optimizer, ...(bytes > 0 ? { part: "suffix" } : {}) });
+  const prefix =
+    bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "prefix" }), bytes } : null;
+  return { options, spec, capacity, optimizer, loader, stepCounts, plan, prefix, trainable: trainableCount(spec) };
 }
 
 /** What the model of a run looks like, from its settings and its data. */
@@ -125,14 +125,14 @@ function checkLengths(data: TrainingData, model: GPT2Checkpoint): void {
 }
 
 /** How many steps a run has. */
-export interface Pace {
+export interface StepCounts {
   stepsPerEpoch: number;
   total: number;
   /** Steps of the warm-up. */
   warmup: number;
 }
 
-function paceOf({ batchesPerEpoch }: Loader<unknown>, { accumulate, epochs, warmup }: TrainOptions): Pace {
+function countSteps({ batchesPerEpoch }: Loader<unknown>, { accumulate, epochs, warmup }: TrainOptions): StepCounts {
   const stepsPerEpoch = Math.floor(batchesPerEpoch / accumulate);
   if (stepsPerEpoch === 0)
     throw new ConfigError("accumulate gives no steps", {

@@ -39,18 +39,18 @@ export interface EvaluationRecord {
 }
 
 /** Where frozen lower blocks run once a message, before the first step: their plan, and the bytes that they leave with the host. */
-export interface TrunkPlan {
+export interface PrefixPlan {
   plan: ModelPlan;
   bytes: number;
 }
 
 /** The most bytes that a run takes at a time. */
-export function memoryOf({ plan, trunk }: { plan: ModelPlan; trunk: TrunkPlan | null }): number {
-  const [own, before] = [plan, trunk?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
+export function memoryOf({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan | null }): number {
+  const [own, before] = [plan, prefix?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
     number,
     number,
   ];
-  return Math.max(own, before) + (trunk?.bytes ?? 0);
+  return Math.max(own, before) + (prefix?.bytes ?? 0);
 }
 
 export type TrainEvent =
@@ -59,7 +59,7 @@ export type TrainEvent =
       plan: ModelPlan;
       device: DeviceInfo;
       trainable: number;
-      trunk: TrunkPlan | null;
+      prefix: PrefixPlan | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
   | { type: "step"; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
@@ -76,7 +76,7 @@ export interface TrainResult {
   options: TrainOptions;
   spec: ModelSpec;
   plan: ModelPlan;
-  trunk: TrunkPlan | null;
+  prefix: PrefixPlan | null;
   device: DeviceInfo;
   /** Number of values that learned. */
   trainable: number;

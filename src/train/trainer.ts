@@ -2,24 +2,26 @@
  * Fine-tuning: batches through the engine, a learning-rate schedule, evaluation at intervals, events for hosts. Knows no
  * files and no terminal.
  */
+
 import { checkOptions, type Kind } from "../arguments.ts";
 import { isDropped } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { countedRows, modelBatch } from "../engine/batches.ts";
+import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, IN_FLIGHT } from "../engine/evaluate.ts";
-import { Trunk } from "../engine/frozen-prefix.ts";
+import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
+import { countedRows } from "../model/batch.ts";
 import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
-import { type Pace, type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
+import { type PreparedRun, prepareRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
@@ -53,7 +55,7 @@ const ARGUMENTS = {
   model: "model",
   data: "data",
   adapter: "adapter?",
-  trunkBudget: "number?",
+  prefixBudget: "number?",
   signal: "signal?",
   onEvent: "function?",
   resume: "checkpoint?",
@@ -77,18 +79,18 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
   const { device, model, data } = run;
   const prepared = prepareRun(run);
   const { options, spec, capacity, optimizer, plan, trainable } = prepared;
-  onEvent?.({ type: "plan", plan, device: device.info, trainable, trunk: prepared.trunk });
-  const trunk = prepared.trunk ? await Trunk.make(device, model, data, { spec, capacity }, signal) : undefined;
-  const engine = await Engine.create(device, { spec, capacity, optimizer, ...(trunk ? { part: "top" } : {}) });
+  onEvent?.({ type: "plan", plan, device: device.info, trainable, prefix: prepared.prefix });
+  const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
+  const engine = await Engine.create(device, { spec, capacity, optimizer, ...(prefix ? { part: "suffix" } : {}) });
   try {
     await writeStart(engine, args, options.seed, { signal });
-    const training = new Run(engine, trunk, args, prepared);
-    if (resume) training.goOnFrom(resume);
+    const training = new Run(engine, prefix, args, prepared);
+    if (resume) training.restore(resume);
     return await training.train({
       options,
       spec,
       plan: engine.plan,
-      trunk: prepared.trunk,
+      prefix: prepared.prefix,
       device: device.info,
       trainable,
     });
@@ -109,7 +111,7 @@ async function writeStart(
   if (adapter) writeTrained(engine, adapter.tensors);
 }
 
-type Contents = Pick<TrainResult, "tensors" | "finalNorm">;
+type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
 
 /** What is measured when the last step is done: as in TrainResult. */
 interface Measured {
@@ -122,40 +124,40 @@ class Run {
   private readonly steps: StepRecord[] = [];
   private readonly evaluations: EvaluationRecord[] = [];
   private readonly started = performance.now();
-  /** Seconds of the trunk, and of the run before it went on from a checkpoint; examples that it had seen by then. */
+  /** Seconds of the frozen prefix, and of the run before it was restored from a checkpoint; examples that it had seen by then. */
   private secondsBefore: number;
   private examplesBefore = 0;
   /** Steps submitted whose result has not been read, with their batches: to look at where something went wrong. */
-  private readonly flying: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
+  private readonly inFlight: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
   /** Steps of the running mean since the last evaluation. */
   private since = 0;
   /** Seconds that count for no step: of evaluations, and of pauses. */
   private evaluating = 0;
   private paused = 0;
   /** What was learned, once the start has been put in its place to be measured. */
-  private learned: Contents | undefined;
+  private trained: TrainedState | undefined;
   /** Whether `onCheckpoint` has ended the run. */
   private isEnded = false;
   private readonly model: GPT2Checkpoint;
   private readonly data: TrainingData;
   private readonly signal: AbortSignal | undefined;
   private readonly options: TrainOptions;
-  private readonly pace: Pace;
+  private readonly stepCounts: StepCounts;
 
   constructor(
     private readonly engine: Engine,
-    private readonly trunk: Trunk | undefined,
+    private readonly prefix: FrozenPrefix | undefined,
     private readonly args: FineTuneArguments,
     private readonly prepared: PreparedRun,
   ) {
     ({ model: this.model, data: this.data, signal: this.signal } = args);
-    ({ options: this.options, pace: this.pace } = prepared);
-    this.secondsBefore = trunk?.seconds ?? 0;
+    ({ options: this.options, stepCounts: this.stepCounts } = prepared);
+    this.secondsBefore = prefix?.seconds ?? 0;
   }
 
   /** Puts the state of a checkpoint in place of the start. Throws ConfigError where it is not of this model. */
-  goOnFrom({ step, seconds, steps, evaluations, tensors }: Checkpoint): void {
-    for (const name of this.engine.learning) {
+  restore({ step, seconds, steps, evaluations, tensors }: Checkpoint): void {
+    for (const name of this.engine.trainableNames) {
       const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
       if (!value || !m || !v || value.length !== sizeOf(this.engine.parameter(name).shape))
         throw new ConfigError("the checkpoint does not belong to this run", { expected: `${name} with its moments` });
@@ -171,9 +173,9 @@ class Run {
   }
 
   async train(
-    head: Pick<TrainResult, "options" | "spec" | "plan" | "trunk" | "device" | "trainable">,
+    head: Pick<TrainResult, "options" | "spec" | "plan" | "prefix" | "device" | "trainable">,
   ): Promise<TrainResult> {
-    const { total, stepsPerEpoch } = this.pace;
+    const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
     const measured: Measured = { before: null, after: null, predictions: [] };
     let aborted = false;
@@ -192,7 +194,7 @@ class Run {
       steps: this.steps,
       evaluations: this.evaluations,
       confusions: this.confusions(measured.predictions),
-      ...(this.learned ?? (await this.contents())),
+      ...(this.trained ?? (await this.trainedState())),
       seconds: this.seconds(),
       aborted,
     };
@@ -211,19 +213,19 @@ class Run {
 
   /** All steps, and what there is to measure around them. */
   private async work(measured: Measured): Promise<void> {
-    const { stepsPerEpoch } = this.pace;
+    const { stepsPerEpoch } = this.stepCounts;
     // At the start; or where the run goes on that was stopped in an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const first = Math.floor(this.steps.length / stepsPerEpoch);
     for (let epoch = first; epoch < this.options.epochs; epoch++) await this.epoch(epoch);
-    await this.landAll();
+    await this.drain();
     if (this.evaluations.at(-1)!.step !== this.steps.length) await this.evaluate();
     const predictions: Prediction[] = [];
     const keep = (some: Prediction[]) => predictions.push(...some);
     const { objective } = this.data;
     const after = await this.splits(this.evaluations.at(-1)!.val, objective === "classification" ? { keep } : {});
     Object.assign(measured, { after, predictions });
-    this.learned = await this.contents();
+    this.trained = await this.trainedState();
     // Last, so that a run takes its first step at once: what has learned is read, and gives way to what it was.
     const { signal } = this;
     await writeStart(this.engine, this.args, this.options.seed, { wanted: ({ grad }) => grad !== null, signal });
@@ -233,15 +235,15 @@ class Run {
   /** Ends an aborted run: steps that the device has finished count, and what it has dropped is forgotten. */
   private async stop(): Promise<void> {
     try {
-      await this.landAll();
+      await this.drain();
     } catch (error) {
       if (!isDropped(error)) throw await this.failure(error);
-      this.flying.length = 0;
+      this.inFlight.length = 0;
     }
     await this.engine.settle();
     this.engine.steps = this.steps.length;
     if (this.steps.length === 0) this.signal!.throwIfAborted();
-    if (this.learned) writeTrained(this.engine, this.learned.tensors);
+    if (this.trained) writeTrained(this.engine, this.trained.tensors);
     await this.checkpoint();
   }
 
@@ -249,7 +251,7 @@ class Run {
   private async failure(error: unknown): Promise<unknown> {
     if (!(error instanceof TrainingError)) return error;
     await this.engine.settle();
-    return new RunFailed(error, await this.contents());
+    return new RunFailed(error, await this.trainedState());
   }
 
   private seconds(): number {
@@ -263,7 +265,7 @@ class Run {
   private async checkpoint(): Promise<void> {
     if (!this.args.onCheckpoint) return;
     const tensors: Tensors = new Map();
-    for (const name of this.engine.learning) {
+    for (const name of this.engine.trainableNames) {
       const { shape } = this.engine.parameter(name);
       const { m, v } = await this.engine.readMoments(name);
       tensors.set(name, { shape, data: await this.engine.readParameter(name) });
@@ -281,24 +283,24 @@ class Run {
   }
 
   private get evaluateEvery(): number {
-    return this.options.evalEvery || Math.ceil(this.pace.stepsPerEpoch / 2);
+    return this.options.evalEvery || Math.ceil(this.stepCounts.stepsPerEpoch / 2);
   }
 
   /** Whether an evaluation behind this step is yet to come, before the last one. */
   private isDue(step: number): boolean {
-    return step % this.evaluateEvery === 0 && step < this.pace.total && this.evaluations.at(-1)!.step !== step;
+    return step % this.evaluateEvery === 0 && step < this.stepCounts.total && this.evaluations.at(-1)!.step !== step;
   }
 
   private async epoch(epoch: number): Promise<void> {
     const { accumulate, lr, schedule, pooling } = this.options;
-    const { stepsPerEpoch, total, warmup } = this.pace;
+    const { stepsPerEpoch, total, warmup } = this.stepCounts;
     const { checkpointEvery = 0, pause } = this.args;
     const keepEvery = checkpointEvery === "evaluation" ? this.evaluateEvery : checkpointEvery;
     let group: Batch[] = [];
     // Not at its start where the run goes on from a checkpoint.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
     for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
-      group.push(modelBatch(packed, pooling, this.trunk?.of(this.data.train, packed.positions)));
+      group.push(modelBatch(packed, pooling, this.prefix?.of(this.data.train, packed.positions)));
       if (group.length < accumulate) continue;
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);
@@ -307,13 +309,13 @@ class Run {
       step++;
       group = [];
       // A batch's result must be read before its slot is used again.
-      while (this.flying.length * accumulate > IN_FLIGHT) await this.land();
+      while (this.inFlight.length * accumulate > IN_FLIGHT) await this.drainOne();
       if (this.isDue(step)) {
-        await this.landAll();
+        await this.drain();
         await this.evaluate();
       }
       if (keepEvery > 0 && step % keepEvery === 0 && step < total) {
-        await this.landAll();
+        await this.drain();
         await this.checkpoint();
       }
       if (step === (epoch + 1) * stepsPerEpoch) return;
@@ -322,7 +324,7 @@ class Run {
 
   /** Keeps what the run has done so far and waits. */
   private async pauseFor(pausing: Promise<void>): Promise<void> {
-    await this.landAll();
+    await this.drain();
     await this.checkpoint();
     const start = performance.now();
     await pausing;
@@ -337,7 +339,7 @@ class Run {
       const rows = batches.reduce((sum, batch) => sum + countedRows(batch), 0);
       return {
         step: index + 1,
-        epoch: (index + 1) / this.pace.stepsPerEpoch,
+        epoch: (index + 1) / this.stepCounts.stepsPerEpoch,
         examples,
         lr,
         loss: results.reduce((sum, { loss }) => sum + loss, 0),
@@ -348,28 +350,28 @@ class Run {
     });
     // A rejection is taken up where the result is awaited, maybe some steps later.
     result.catch(() => {});
-    this.flying.push({ result, batches });
+    this.inFlight.push({ result, batches });
   }
 
-  private async landAll(): Promise<void> {
-    while (this.flying.length > 0) await this.land();
+  private async drain(): Promise<void> {
+    while (this.inFlight.length > 0) await this.drainOne();
   }
 
   /** Waits for the oldest step in flight. */
-  private async land(): Promise<void> {
-    const { result, batches } = this.flying.shift()!;
+  private async drainOne(): Promise<void> {
+    const { result, batches } = this.inFlight.shift()!;
     const record = await result;
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
-      throw await diagnose(this.engine, this.model, { record, total: this.pace.total, batches });
+      throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
     this.steps.push(record);
     const seconds = (performance.now() - this.started) / 1000 - this.evaluating - this.paused;
     const examplesPerSecond = (record.examples - this.examplesBefore) / seconds;
-    const { total } = this.pace;
+    const { total } = this.stepCounts;
     const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
     this.onEvent({ type: "step", record, steps: total, examplesPerSecond, secondsLeft });
   }
 
-  private async contents(): Promise<Contents> {
+  private async trainedState(): Promise<TrainedState> {
     const { engine, model } = this;
     const [weight, bias] = await Promise.all([
       readTensor(engine, model, "ln_f.weight"),
@@ -382,7 +384,7 @@ class Run {
   private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
     const start = performance.now();
     const { pooling } = this.options;
-    const evaluation = await evaluate(this.engine, set, { pooling, trunk: this.trunk, signal: this.signal, ...more });
+    const evaluation = await evaluate(this.engine, set, { pooling, prefix: this.prefix, signal: this.signal, ...more });
     this.evaluating += (performance.now() - start) / 1000;
     return evaluation;
   }

@@ -140,7 +140,7 @@ class Golden {
     for (const [name, tensor] of engine.plan.activations)
       await this.close(`act.${name}`, "act", await engine.session.read(tensor), TOLERANCE.act);
     const gradients = new Map<string, Float32Array>();
-    for (const name of engine.learning) {
+    for (const name of engine.trainableNames) {
       const gradient = await engine.readGradient(name);
       gradients.set(name, gradient);
       await this.gradient(name, gradient);
@@ -150,7 +150,7 @@ class Golden {
       const [slot] = engine.step([batch], this.c.optim.lr);
       losses.push((await engine.result(slot!)).loss);
       if (step !== 2)
-        for (const name of engine.learning)
+        for (const name of engine.trainableNames)
           await this.update(
             `step${step}.${name}`,
             name,
@@ -181,7 +181,7 @@ class Golden {
       await engine.logits(everything.targets.length),
       TOLERANCE.curve,
     );
-    for (const name of engine.learning)
+    for (const name of engine.trainableNames)
       await this.update(`final.${name}`, name, await engine.readParameter(name), TOLERANCE.curve);
   }
 

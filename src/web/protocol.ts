@@ -5,7 +5,7 @@ import type { DatasetStats } from "../data/dataset.ts";
 import type { Split } from "../data/split.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Classification } from "../infer/classifier.ts";
-import type { GenerateOptions, Piece } from "../infer/generation.ts";
+import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Confusion } from "../report/statistics.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, Splits } from "../train/records.ts";
@@ -14,7 +14,7 @@ import type { EvaluationRecord, Splits } from "../train/records.ts";
 export type DataChoice = { kind: "named"; name: string } | ({ kind: "file"; name: string } & ColumnChoice);
 
 /** Everything that decides a run. */
-export interface Settings {
+export interface PageSettings {
   data: DataChoice;
   /** Shipped, stored, or of the hub: what `loadModel` takes. */
   model: string;
@@ -86,7 +86,7 @@ export interface ModelReport {
 }
 
 /** What a run would take. */
-export interface Estimate {
+export interface RunEstimate {
   trainable: number;
   values: number;
   bytes: number;
@@ -120,7 +120,7 @@ export interface Curve {
 export interface Mistake {
   text: string;
   truth: string;
-  said: string;
+  predicted: string;
   probability: number;
 }
 
@@ -133,7 +133,7 @@ export interface RunRecord {
   objective: Objective;
   /** Milliseconds since 1970. */
   created: number;
-  settings: Settings;
+  settings: PageSettings;
   dataName: string;
   /** `fingerprint` of the model; there since it began. */
   base?: string;
@@ -161,11 +161,11 @@ export interface RunRecord {
   note: string | null;
   /** Whether there is something to classify with and to download. */
   usable: boolean;
-  fault: Fault | null;
+  error: ErrorReport | null;
 }
 
 /** How fast a run goes, while it does. */
-export interface Pace {
+export interface Speed {
   /** Means over the last steps. */
   loss: number;
   accuracy: number;
@@ -174,7 +174,7 @@ export interface Pace {
 }
 
 /** An error in plain words. */
-export interface Fault {
+export interface ErrorReport {
   name: string;
   summary: string;
   where?: string;
@@ -222,15 +222,15 @@ export interface Api {
   models(): Promise<{ name: string; kept: boolean }[]>;
   /** Takes a picked file in. */
   pickData(file: File): Promise<ColumnReport>;
-  readData(settings: Settings): Promise<DataReport>;
-  estimate(settings: Settings): Promise<Estimate>;
+  readData(settings: PageSettings): Promise<DataReport>;
+  estimate(settings: PageSettings): Promise<RunEstimate>;
   runs(): Promise<RunRecord[]>;
   /** Begins a run; it is told of by events. Resolves when it has begun. */
-  start(settings: Settings): Promise<string>;
+  start(settings: PageSettings): Promise<string>;
   /** Goes on with a run from its last state; on another device, from then on with other last bits. */
   resume(id: string, device?: DeviceName): Promise<void>;
   pause(): Promise<void>;
-  goOn(): Promise<void>;
+  unpause(): Promise<void>;
   stop(): Promise<void>;
   classify(id: string, text: string): Promise<Verdict>;
   /** A zip of the adapter, or of the whole run directory. */
@@ -254,13 +254,13 @@ export interface Call<M extends Method = Method> {
   args: Parameters<Api[M]>;
 }
 
-export type Answer = { id: number; value: unknown } | { id: number; fault: Fault };
+export type Answer = { id: number; value: unknown } | { id: number; error: ErrorReport };
 
 /** What the worker tells unasked. */
 export type Event =
-  | { type: "run"; run: RunRecord; pace: Pace | null }
+  | { type: "run"; run: RunRecord; speed: Speed | null }
   | { type: "busy"; text: string; share: number | null }
   | { type: "idle" }
-  | { type: "written"; piece: Piece; seconds: number }
+  | { type: "written"; chunk: GenerationChunk; seconds: number }
   /** Runs have changed in another tab. */
   | { type: "runs" };

@@ -83,7 +83,7 @@ test("fetched from the hub, gone on with where it broke off, kept; a name that i
   assert.equal(requests, [], "it was kept");
 
   await open("someone/else");
-  const fault = page.locator("#model-fault");
+  const fault = page.locator("#model-error");
   await fault.locator('text=The model "someone/else" is not here yet: the hub has none of that name').waitFor();
   assert.not.match((await fault.textContent())!, /HF_TOKEN|directory/);
   assert.ok(await page.isDisabled("#start"));

@@ -226,7 +226,7 @@ test("an adapter is trained on: from where it ended, through a reload, also when
   await page.selectOption("#beginning", { index: 1 });
   assert.ok(await page.isHidden("#field-rank"), "the adapter decides it");
   await pickFile(page, messages(20, ["ham", "spam", "news"]));
-  await page.locator("#start-fault >> text=The adapter knows other classes than the data has").waitFor();
+  await page.locator("#start-error >> text=The adapter knows other classes than the data has").waitFor();
   await pickFile(page);
   await set(page, { epochs: ENDLESS });
   await start(page);
@@ -250,7 +250,7 @@ test("an adapter is trained on: from where it ended, through a reload, also when
 test("a bad file is told of where it was picked, by its line; a good one mends it", async () => {
   const { page, faults, context } = await freshPage();
   await pickFile(page, 'label,text\nham,hello\nspam,"open\n');
-  const fault = page.locator("#data-fault");
+  const fault = page.locator("#data-error");
   await fault.locator("text=messages.csv:3").waitFor();
   assert.ok(await page.isDisabled("#start"));
   await assertAccessible(page);
@@ -291,7 +291,7 @@ test("two tabs: one trains, the other says so and can start when it has ended", 
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await start(other.page);
-  await other.page.waitForSelector("#start-fault >> text=Another tab of this page is training");
+  await other.page.waitForSelector("#start-error >> text=Another tab of this page is training");
   await page.click("#stop");
   await waitForState(page, "stopped");
   await start(other.page);
@@ -310,7 +310,7 @@ test("a model from a folder is kept in the browser, and can be deleted", async (
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await page.click("#model-forget");
-  await page.locator("#model-fault >> text=This model is being trained").waitFor();
+  await page.locator("#model-error >> text=This model is being trained").waitFor();
   await page.click("#stop");
   await waitForState(page, "stopped");
   await page.reload();
@@ -322,7 +322,7 @@ test("a model from a folder is kept in the browser, and can be deleted", async (
   writeFileSync(join(directory, "model.safetensors"), weights.subarray(0, -4));
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", directory);
-  await page.locator("#model-fault >> text=model.safetensors").waitFor();
+  await page.locator("#model-error >> text=model.safetensors").waitFor();
   await page.selectOption("#model", "tiny");
   await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor();
   const option = (name: string) => page.locator(`#model option[value="${name}"]`).count();
@@ -343,13 +343,13 @@ test("a model from a folder is kept in the browser, and can be deleted", async (
   assert.is(await option("tiny"), 0);
   await addFolder();
   await page.click("#resume");
-  await page.locator("#runs-fault >> text=The model is another one than when this run began").waitFor();
+  await page.locator("#runs-error >> text=The model is another one than when this run began").waitFor();
   // Files that are none.
   await page.selectOption("#model", "from-folder");
   const other = temporaryFolder();
   writeFileSync(join(other, "config.json"), "{}");
   await page.setInputFiles("#folder-files", other);
-  await page.locator("#model-fault >> text=These files are no GPT-2 model").waitFor();
+  await page.locator("#model-error >> text=These files are no GPT-2 model").waitFor();
   assert.equal(faults, []);
   await context.close();
 });
@@ -366,15 +366,15 @@ test("what does not fit is told of with the numbers, and with a setting that doe
     all,
   );
   await set(page, { layers: "4" });
-  await page.locator("#start-fault >> text=The model has no such layer").waitFor();
+  await page.locator("#start-error >> text=The model has no such layer").waitFor();
   await set(page, { layers: "x" });
-  await page.locator("#field-layers-fault >> text=counted from 0").waitFor();
+  await page.locator("#field-layers-error >> text=counted from 0").waitFor();
   await set(page, { layers: "" });
   await set(page, { mode: "all", batchSize: 2200, device: "wasm" });
-  await page.click("#start-fault >> text=Set the batch size to 1100");
+  await page.click("#start-error >> text=Set the batch size to 1100");
   assert.is(await page.inputValue("#field-batchSize"), "1100");
   await page.waitForSelector("#start:not([disabled])");
-  assert.is(await page.textContent("#start-fault"), "");
+  assert.is(await page.textContent("#start-error"), "");
   assert.equal(faults, []);
   await context.close();
 });
@@ -382,7 +382,7 @@ test("what does not fit is told of with the numbers, and with a setting that doe
 test("a rate that blows the loss up: the run ends with the reason and a smaller rate", async () => {
   const { page, faults, context } = await freshPage();
   await begin(page, { ...SETTINGS, lr: 1e9 });
-  await page.click("#run-fault >> text=Set the learning rate to 0.001");
+  await page.click("#run-error >> text=Set the learning rate to 0.001");
   assert.is(await page.inputValue("#field-lr"), "0.001");
   assert.ok(await page.isHidden("#resume"));
   assert.equal(faults, []);
@@ -394,7 +394,7 @@ test("on WebGPU, until the device is lost; then from the last state on the CPU",
   await begin(page, { ...SETTINGS, device: "webgpu", epochs: 8 });
   await waitForStep(page, 5);
   await killGpuProcess(context.browser()!);
-  await page.locator("#run-fault >> text=The device was lost").waitFor();
+  await page.locator("#run-error >> text=The device was lost").waitFor();
   await page.click("text=Go on on the CPU");
   await page.waitForSelector("#training[data-state=finished]");
   assert.match((await page.textContent("#figures"))!, /Step56 of 56.*CPU/);

@@ -37,7 +37,7 @@ export async function waitForState(page: Page, state: string): Promise<void> {
     });
   });
   const found = await page.getAttribute("#training", "data-state");
-  if (found !== state) throw new Error(`${found}: ${await page.textContent("#run-fault")}`);
+  if (found !== state) throw new Error(`${found}: ${await page.textContent("#run-error")}`);
 }
 
 /**

@@ -100,7 +100,7 @@ test("stopped, it keeps what is written, and writes anew", async () => {
   await setWriting(page, { maxNewTokens: 2 });
   assert.ok((await write(page))[0]!.startsWith("Once upon a time"));
   await setWriting(page, { temperature: 1, topP: 0 });
-  assert.match((await page.textContent("#write-topP-fault"))!, "Enter a number above 0, at most 1.");
+  assert.match((await page.textContent("#write-topP-error"))!, "Enter a number above 0, at most 1.");
   assert.ok(await page.isDisabled("#write-start"));
   assert.equal(faults, []);
   await context.close();
@@ -135,7 +135,7 @@ test("past the context it says what is forgotten; an adapter writes its own text
     "Done: 70 tokens. The oldest tokens were forgotten on the way.",
   );
 
-  const fault = page.locator("#write-fault");
+  const fault = page.locator("#write-error");
   await page.setInputFiles("#writer-files", await adapterFiles("labels", TASKS.classification));
   await fault.locator("text=This adapter labels messages and writes no text").waitFor();
   const damaged = await adapterFiles("damaged", TASKS.lm);

@@ -107,7 +107,7 @@ const META_WORDS: Words = {
     "labels",
     "settings",
     "sites",
-    "also",
+    "modulesToSave",
     "layers_to_transform",
     "dtype",
   ],

@@ -52,7 +52,7 @@ export const OURS: readonly Files[] = [
     { target_modules: ["q", "v"], layers_to_transform: [1], scaling: "alpha/sqrt(r)" },
     { settings: { maxLength: 9, padTo: 9 } },
   ),
-  ours({ target_modules: ["c_attn", "fc"], sites, also: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
+  ours({ target_modules: ["c_attn", "fc"], sites, modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
   ours({ target_modules: ["c_attn", "head"], init: "gaussian" }, { ...words, labels: [] }),
   ours({}, { mode: "last_layer", lora: null, task: { ...metaOf().task, head_bias: true } }),
   ours({}, { mode: "all", lora: null, settings: { dtype: "f32" } }),

@@ -136,7 +136,7 @@ function contentsOf(data: LoadedDataset) {
   const sets = SETS.map((key) => data[key].positions());
   const rows = SETS.map((key, i) => [...sets[i]!].map((row) => [data[key].label(row), data[key].text(row)]));
   const { leftOut, ...stats } = data.stats;
-  return { rows, labels: data.labels, stats, leftOut: [leftOut.rows, leftOut.faults.map(({ message }) => message)] };
+  return { rows, labels: data.labels, stats, leftOut: [leftOut.rows, leftOut.rowErrors.map(({ message }) => message)] };
 }
 
 /** Sizes that fit each other, texts without what cannot be, batches of the rows' own tokens. */

@@ -197,12 +197,7 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
     const qkv = c.random("qkv", [slots.length + 1, 3 * C], scale, slots.length * 3 * C);
     const out = c.blank("out", [slots.length + 1, C]);
     c.run(
-      attentionCached(
-        out,
-        qkv,
-        cache,
-        c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0])),
-      ),
+      attentionCached(out, qkv, cache, c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]))),
     );
     const [from, query] = [c.data(cache), c.data(qkv)];
     const expected = new Float64Array(slots.length * C);

@@ -1,7 +1,7 @@
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../../src/ops/embedding.ts";
 import { Rng } from "../../src/rng.ts";
-import type { Piece } from "../../src/tensor.ts";
+import type { TensorPiece } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { assertShapes, EXACT, OpCase, startsOf } from "./case.ts";
@@ -50,7 +50,7 @@ test("the reference's gradient is that of its function", () => {
 });
 
 /** A table [V, C] as separate tensors of `rows` rows. */
-function cut(c: OpCase, name: string, whole: Float32Array | Uint16Array, C: number, rows: number): Piece[] {
+function cut(c: OpCase, name: string, whole: Float32Array | Uint16Array, C: number, rows: number): TensorPiece[] {
   const V = whole.length / C;
   return Array.from({ length: Math.ceil(V / rows) }, (_, i) => {
     const first = i * rows;

@@ -56,7 +56,9 @@ test("operands of other shapes are refused, but for the number of rows on the ot
     [3, 4],
   ] as const;
   assertShapes({ out: few, inp: many, rows: [2] }, ({ out, inp, rows }) => gatherForward(out, inp, rows), ["inp.0"]);
-  assertShapes({ dinp: many, dout: few, selected: [3] }, ({ dinp, dout, selected }) => gatherBackward(dinp, dout, selected), [
-    "dout.0",
-  ]);
+  assertShapes(
+    { dinp: many, dout: few, selected: [3] },
+    ({ dinp, dout, selected }) => gatherBackward(dinp, dout, selected),
+    ["dout.0"],
+  );
 });

@@ -1,12 +1,12 @@
 /** What training begins with: a fresh adapter, or what a run or a loaded adapter has learned. */
 
-import { isUnderWay, type RunRecord, type Settings } from "../protocol.ts";
+import { isUnderWay, type PageSettings, type RunRecord } from "../protocol.ts";
 import { byId, h } from "./dom.ts";
 import { when } from "./format.ts";
 
-export class Beginning {
+export class AdapterPicker {
   /** null: a fresh adapter. */
-  adapter: NonNullable<Settings["adapter"]> | null = null;
+  adapter: NonNullable<PageSettings["adapter"]> | null = null;
   private readonly select = byId<HTMLSelectElement>("beginning");
   private runs: readonly RunRecord[] = [];
 

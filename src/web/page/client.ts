@@ -1,31 +1,31 @@
 /** The page's side of its worker: calls that answer, and events. */
-import type { Answer, Api, Call, Event, Fault, Method } from "../protocol.ts";
+import type { Answer, Api, Call, ErrorReport, Event, Method } from "../protocol.ts";
 
 /** What the worker answered in place of a value. */
 export class CallFailed extends Error {
-  constructor(readonly fault: Fault) {
-    super(fault.summary);
+  constructor(readonly report: ErrorReport) {
+    super(report.summary);
   }
 }
 
-export type Session = Api & {
+export type WorkerClient = Api & {
   /** Hears what the worker tells unasked. */
-  listen(hear: (event: Event) => void): void;
+  listen(listener: (event: Event) => void): void;
 };
 
-export function openSession(): Session {
+export function openClient(): WorkerClient {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   const listeners: ((event: Event) => void)[] = [];
   let last = 0;
   worker.onmessage = ({ data }: MessageEvent<Answer | Event>) => {
     if ("type" in data) {
-      for (const hear of listeners) hear(data);
+      for (const listener of listeners) listener(data);
       return;
     }
     const call = waiting.get(data.id);
     waiting.delete(data.id);
-    if ("fault" in data) call?.reject(new CallFailed(data.fault));
+    if ("error" in data) call?.reject(new CallFailed(data.error));
     else call?.resolve(data.value);
   };
   worker.onerror = ({ message }) => {
@@ -42,16 +42,16 @@ export function openSession(): Session {
       waiting.set(++last, { resolve, reject });
       worker.postMessage({ id: last, method, args } as Call);
     });
-  return new Proxy({} as Session, {
+  return new Proxy({} as WorkerClient, {
     get: (_, name: string) => {
-      if (name === "listen") return (hear: (event: Event) => void) => listeners.push(hear);
+      if (name === "listen") return (listener: (event: Event) => void) => listeners.push(listener);
       return (...args: unknown[]) => call(name as Method, args);
     },
   });
 }
 
-/** The fault of a failed call; what is no such failure goes on. */
-export function faultOf(error: unknown): Fault {
-  if (error instanceof CallFailed) return error.fault;
+/** The error of a failed call; what is no such failure goes on. */
+export function reportOf(error: unknown): ErrorReport {
+  if (error instanceof CallFailed) return error.report;
   throw error;
 }

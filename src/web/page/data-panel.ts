@@ -1,10 +1,10 @@
 /** Messages: the bundled ones or a file, and what there is to know of them before training. */
 
 import type { ColumnReport, DataChoice, DataReport } from "../protocol.ts";
-import { faultOf, type Session } from "./client.ts";
+import { reportOf, type WorkerClient } from "./client.ts";
 import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
 import { count, percent } from "./format.ts";
-import { showFault } from "./notice.ts";
+import { showError } from "./notice.ts";
 
 const BUNDLED = "spam-assassin";
 
@@ -13,38 +13,38 @@ export class DataPanel {
   choice: DataChoice | null = { kind: "named", name: BUNDLED };
   private file: { name: string; columns: ColumnReport } | null = null;
   private readonly own = byId("own");
-  private readonly fault = byId("data-fault");
+  private readonly error = byId("data-error");
   private readonly report = byId("data-report");
   private readonly text = byId<HTMLSelectElement>("text-column");
   private readonly label = byId<HTMLSelectElement>("label-column");
 
   constructor(
-    private readonly session: Session,
+    private readonly client: WorkerClient,
     private readonly changed: () => void,
   ) {
     for (const radio of document.querySelectorAll<HTMLInputElement>("input[name=source]"))
       radio.addEventListener("input", () => this.choose());
     const input = byId<HTMLInputElement>("file");
     input.addEventListener("change", () => this.take(input.files?.[0]));
-    this.hearDrops();
+    this.acceptDrops();
     for (const select of [this.text, this.label]) select.addEventListener("input", () => this.choose());
   }
 
-  /** Shows what is known of the messages; a fault in its place. */
+  /** Shows what is known of the messages; a error in its place. */
   show(report: DataReport): void {
     this.report.classList.remove("loading");
-    showFault(this.fault, null);
+    showError(this.error, null);
     this.report.replaceChildren(...describe(report));
   }
 
   fail(error: unknown): void {
     this.report.classList.remove("loading");
-    showFault(this.fault, faultOf(error));
+    showError(this.error, reportOf(error));
     this.report.replaceChildren();
   }
 
   /** A file can be dropped anywhere on the page. */
-  private hearDrops(): void {
+  private acceptDrops(): void {
     const drop = byId("drop");
     const over = (event: DragEvent, inside: boolean) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
@@ -67,8 +67,8 @@ export class DataPanel {
     this.file = null;
     this.report.replaceChildren();
     try {
-      this.file = { name: file.name, columns: await this.session.pickData(file) };
-      showFault(this.fault, null);
+      this.file = { name: file.name, columns: await this.client.pickData(file) };
+      showError(this.error, null);
       this.fill(this.file.columns);
     } catch (error) {
       this.fail(error);
@@ -95,7 +95,7 @@ export class DataPanel {
     this.own.hidden = !isFile;
     this.choice = isFile ? this.fileChoice() : { kind: "named", name: BUNDLED };
     if (this.choice === null) this.report.replaceChildren();
-    if (!isFile) showFault(this.fault, null);
+    if (!isFile) showError(this.error, null);
     this.changed();
   }
 
@@ -105,7 +105,7 @@ export class DataPanel {
     if (columns.columns.length === 0) return { kind: "file", name };
     const [textColumn, labelColumn] = [this.text.value, this.label.value];
     if (textColumn === "" || labelColumn === "") {
-      showFault(this.fault, {
+      showError(this.error, {
         name: "DataError",
         summary: "Which column is the text, and which the label?",
         found: columns.columns.join(", "),
@@ -164,7 +164,7 @@ function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
   return [
     h(
       "div",
-      { class: "fault mild" },
+      { class: "error mild" },
       h("p", { class: "summary" }, `${rows} left out`),
       h(
         "details",

@@ -3,12 +3,12 @@ import { MODES, type Mode, parseLayers, TARGETS } from "../../config.ts";
 import type { NumberRange } from "../../number-range.ts";
 import { DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
-import type { Settings } from "../protocol.ts";
+import type { PageSettings } from "../protocol.ts";
 import { h } from "./dom.ts";
 import { numberField } from "./number-field.ts";
 
 /** A field's value: of the training options, or of the settings beside them. */
-export type Values = TrainOptions & Pick<Settings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
+export type Values = TrainOptions & Pick<PageSettings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
 type Key = keyof Values;
 
 interface Field {
@@ -247,8 +247,8 @@ export class Fields {
 
   private makeLayers({ key, label, help }: Field): HTMLElement {
     const id = `field-${key}`;
-    const fault = h("p", { id: `${id}-fault`, class: "wrong" });
-    const input = h("input", { id, type: "text", "aria-describedby": `${id}-help ${fault.id}` });
+    const message = h("p", { id: `${id}-error`, class: "wrong" });
+    const input = h("input", { id, type: "text", "aria-describedby": `${id}-help ${message.id}` });
     const parse = (text: string) => {
       try {
         return parseLayers(text === "" ? ["all"] : text.split(","));
@@ -260,7 +260,7 @@ export class Fields {
       const blocks = parse(input.value.replaceAll(" ", ""));
       const isWrong = blocks === undefined;
       input.setAttribute("aria-invalid", String(isWrong));
-      fault.textContent = isWrong ? "Blocks, counted from 0, and ranges of them" : "";
+      message.textContent = isWrong ? "Blocks, counted from 0, and ranges of them" : "";
       this.take(key, blocks, isWrong);
     });
     return h(
@@ -269,26 +269,26 @@ export class Fields {
       h("label", { for: id }, label),
       input,
       h("p", { id: `${id}-help`, class: "help" }, help),
-      fault,
+      message,
     );
   }
 
   private makeTargets({ key, label }: Field): HTMLElement {
     const boxes = TARGETS.map((target) => h("input", { type: "checkbox", value: target, checked: true }));
-    const fault = h("p", { class: "wrong" });
-    const hear = () => {
+    const message = h("p", { class: "wrong" });
+    const update = () => {
       const chosen = boxes.filter(({ checked }) => checked).map(({ value }) => value);
       const isWrong = chosen.length === 0;
-      fault.textContent = isWrong ? "Choose at least one" : "";
+      message.textContent = isWrong ? "Choose at least one" : "";
       this.take(key, chosen, isWrong);
     };
-    for (const box of boxes) box.addEventListener("input", hear);
+    for (const box of boxes) box.addEventListener("input", update);
     return h(
       "fieldset",
       { class: "field wide targets" },
       h("legend", {}, label),
       boxes.map((box) => h("label", {}, box, TARGET_NAMES[box.value])),
-      fault,
+      message,
     );
   }
 }

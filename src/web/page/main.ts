@@ -1,14 +1,14 @@
 /** The page: what is set up on one side, runs on the other, and the worker behind both. */
 import { showBytes } from "../../plan/memory.ts";
-import type { Estimate, Settings } from "../protocol.ts";
-import { Beginning } from "./adapter-picker.ts";
-import { faultOf, openSession } from "./client.ts";
+import type { PageSettings, RunEstimate } from "../protocol.ts";
+import { AdapterPicker } from "./adapter-picker.ts";
+import { openClient, reportOf } from "./client.ts";
 import { DataPanel } from "./data-panel.ts";
 import { byId, setFigures, setText } from "./dom.ts";
 import { Fields, OF_DATA } from "./fields.ts";
 import { compact, count, percent } from "./format.ts";
 import { ModelPanel } from "./model-panel.ts";
-import { remedies, showFault } from "./notice.ts";
+import { remedies, showError } from "./notice.ts";
 import { keepForOffline } from "./offline.ts";
 import { Runs } from "./runs.ts";
 import { WritePanel } from "./write-panel.ts";
@@ -16,30 +16,30 @@ import { WritePanel } from "./write-panel.ts";
 /** Milliseconds without a key before fields are looked at. */
 const PAUSE = 150;
 
-const session = openSession();
+const client = openClient();
 const start = byId<HTMLButtonElement>("start");
 const setup = byId<HTMLFormElement>("setup");
 
-const data = new DataPanel(session, () => changed(true));
-const model = new ModelPanel(session, () => {
+const data = new DataPanel(client, () => changed(true));
+const model = new ModelPanel(client, () => {
   changed(true);
   offer();
 });
 const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key), PAUSE));
-const beginning = new Beginning(() => {
-  fields.beginWith(beginning.adapter !== null);
+const adapterPicker = new AdapterPicker(() => {
+  fields.beginWith(adapterPicker.adapter !== null);
   changed(false);
 });
-const runs = new Runs(session, fields, () => model.name);
+const runs = new Runs(client, fields, () => model.name);
 const write = new WritePanel(
-  session,
+  client,
   () => fields.values.device,
   () => void runs.refresh(),
 );
 
 /** The settings as they stand; null while there is no file or no model. */
-function settingsNow(): Settings | null {
-  const [{ choice }, { name }, { adapter }] = [data, model, beginning];
+function settingsNow(): PageSettings | null {
+  const [{ choice }, { name }, { adapter }] = [data, model, adapterPicker];
   if (choice === null || name === null) return null;
   const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
   return { data: choice, model: name, adapter, device, split, balance, dedupe, maxLength, options };
@@ -68,7 +68,7 @@ async function look(): Promise<void> {
   }
   if (dataChanged) {
     try {
-      const report = await session.readData(settings);
+      const report = await client.readData(settings);
       if (mine !== version) return;
       dataChanged = false;
       data.show(report);
@@ -84,24 +84,24 @@ async function look(): Promise<void> {
     return;
   }
   try {
-    const estimate = await session.estimate(settings);
+    const estimate = await client.estimate(settings);
     if (mine !== version) return;
     showEstimate(estimate);
-    showFault(byId("start-fault"), null);
+    showError(byId("start-error"), null);
     start.disabled = runs.isTraining;
   } catch (error) {
     if (mine !== version) return;
     showEstimate(null);
-    const fault = faultOf(error);
-    showFault(
-      byId("start-fault"),
-      fault,
-      remedies(fault, (key, value) => fields.set(key, value)),
+    const report = reportOf(error);
+    showError(
+      byId("start-error"),
+      report,
+      remedies(report, (key, value) => fields.set(key, value)),
     );
   }
 }
 
-function showEstimate(estimate: Estimate | null): void {
+function showEstimate(estimate: RunEstimate | null): void {
   const none = "–";
   setFigures(byId("estimate"), [
     [
@@ -121,10 +121,10 @@ setup.addEventListener("submit", async (event) => {
   if (!settings || start.disabled) return;
   start.disabled = true;
   try {
-    showFault(byId("start-fault"), null);
+    showError(byId("start-error"), null);
     await runs.start(settings);
   } catch (error) {
-    showFault(byId("start-fault"), faultOf(error));
+    showError(byId("start-error"), reportOf(error));
     start.disabled = false;
   }
 });
@@ -134,10 +134,10 @@ runs.onList = offer;
 
 function offer(): void {
   write.offer(model.name, runs.all);
-  beginning.offer(model.name, runs.all);
+  adapterPicker.offer(model.name, runs.all);
 }
 
-session.listen((event) => {
+client.listen((event) => {
   if (event.type === "busy")
     setText(byId("busy"), event.share === null ? event.text : `${event.text}, ${percent(event.share, 0)}`);
   if (event.type === "idle") setText(byId("busy"), "");
@@ -158,7 +158,7 @@ async function begin(): Promise<void> {
     const main = document.querySelector("main")!;
     main.hidden = false;
     document.querySelector(".skip")!.remove();
-    showFault(main, {
+    showError(main, {
       name: "ConfigError",
       summary: "This browser gives the page no storage of its own",
       expected: "files that a page can keep, as Chrome, Edge, Firefox and Safari from 26 on have them",
@@ -169,7 +169,7 @@ async function begin(): Promise<void> {
   showEstimate(null);
   // Shown at once with all that is in it, so that nothing moves.
   for (const part of document.querySelectorAll<HTMLElement>("main, footer")) part.hidden = false;
-  const { isolated, threads } = await session.machine();
+  const { isolated, threads } = await client.machine();
   setText(
     byId("machine"),
     isolated

@@ -1,9 +1,9 @@
 /** The base model: the bundled one, one that this browser keeps, a folder, or one of the hub. */
 
-import { CallFailed, faultOf, type Session } from "./client.ts";
+import { CallFailed, reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, setText } from "./dom.ts";
 import { compact } from "./format.ts";
-import { showFault } from "./notice.ts";
+import { showError } from "./notice.ts";
 
 const BUNDLED = "gpt2-micro";
 const FROM_HUB = "from-hub";
@@ -13,10 +13,10 @@ export class ModelPanel {
   /** What is open; null while there is none. */
   name: string | null = BUNDLED;
   private readonly select = byId<HTMLSelectElement>("model");
-  private readonly fault = byId("model-fault");
+  private readonly error = byId("model-error");
 
   constructor(
-    private readonly session: Session,
+    private readonly client: WorkerClient,
     private readonly changed: () => void,
   ) {
     this.select.addEventListener("input", () => this.choose());
@@ -33,10 +33,10 @@ export class ModelPanel {
 
   private async forget(): Promise<void> {
     try {
-      await this.session.forgetModel(this.select.value);
+      await this.client.forgetModel(this.select.value);
       await this.open(BUNDLED);
     } catch (error) {
-      showFault(this.fault, faultOf(error));
+      showError(this.error, reportOf(error));
     }
   }
 
@@ -46,7 +46,7 @@ export class ModelPanel {
   }
 
   private async list(chosen: string): Promise<void> {
-    const models = await this.session.models();
+    const models = await this.client.models();
     const names = models.map(({ name }) => name);
     if (!names.includes(chosen)) names.push(chosen);
     byId("model-forget").hidden = !models.some(({ name, kept }) => kept && name === chosen);
@@ -67,7 +67,7 @@ export class ModelPanel {
     const { value } = this.select;
     byId("hub").hidden = value !== FROM_HUB;
     byId("folder").hidden = value !== FROM_FOLDER;
-    showFault(this.fault, null);
+    showError(this.error, null);
     if (value !== FROM_HUB && value !== FROM_FOLDER) void this.open(value);
     else this.close();
   }
@@ -82,8 +82,8 @@ export class ModelPanel {
     if (name === "") return;
     this.close();
     try {
-      const { config, values } = await this.session.openModel(name);
-      showFault(this.fault, null);
+      const { config, values } = await this.client.openModel(name);
+      showError(this.error, null);
       this.name = name;
       const { n_layer, n_head, n_embd, n_positions } = config;
       setText(
@@ -95,16 +95,16 @@ export class ModelPanel {
       await this.list(name);
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
-      showFault(this.fault, faultOf(error));
+      showError(this.error, reportOf(error));
     }
     this.changed();
   }
 
   private async add(files: File[]): Promise<void> {
     try {
-      await this.open(await this.session.addModel(files));
+      await this.open(await this.client.addModel(files));
     } catch (error) {
-      showFault(this.fault, faultOf(error));
+      showError(this.error, reportOf(error));
     }
   }
 }

@@ -1,15 +1,15 @@
 /** Errors where they arise: what happened, the details, and ways out. */
 import { showBytes } from "../../plan/memory.ts";
-import type { Fault } from "../protocol.ts";
+import type { ErrorReport } from "../protocol.ts";
 import { h } from "./dom.ts";
 
-export interface Way {
+export interface Remedy {
   label: string;
   take: () => void;
 }
 
 /** Settings that are known to help, to be taken with a click. */
-export function remedies({ remedy }: Fault, set: (key: "lr" | "batchSize", value: number) => void): Way[] {
+export function remedies({ remedy }: ErrorReport, set: (key: "lr" | "batchSize", value: number) => void): Remedy[] {
   switch (remedy?.kind) {
     case "smaller-batch": {
       const { batchSize, bytes } = remedy;
@@ -25,22 +25,22 @@ export function remedies({ remedy }: Fault, set: (key: "lr" | "batchSize", value
   }
 }
 
-/** Shows a fault in place of what was in `place`; without one, empties it. */
-export function showFault(place: HTMLElement, fault: Fault | null, ways: readonly Way[] = []): void {
-  if (!fault) {
+/** Shows a error in place of what was in `place`; without one, empties it. */
+export function showError(place: HTMLElement, report: ErrorReport | null, ways: readonly Remedy[] = []): void {
+  if (!report) {
     place.replaceChildren();
     return;
   }
   const details = (["where", "expected", "found"] as const).flatMap((key) =>
-    fault[key] === undefined ? [] : [h("div", {}, h("dt", {}, key), h("dd", {}, fault[key]))],
+    report[key] === undefined ? [] : [h("div", {}, h("dt", {}, key), h("dd", {}, report[key]))],
   );
   place.replaceChildren(
     h(
       "div",
-      { class: "fault" },
-      h("p", { class: "summary" }, capital(fault.summary)),
+      { class: "error" },
+      h("p", { class: "summary" }, capital(report.summary)),
       details.length > 0 ? h("dl", {}, details) : null,
-      fault.hint ? h("p", {}, `${capital(fault.hint)}.`.replace(/([.?!])\.$/, "$1")) : null,
+      report.hint ? h("p", {}, `${capital(report.hint)}.`.replace(/([.?!])\.$/, "$1")) : null,
       ways.length > 0
         ? h(
             "div",

@@ -15,7 +15,7 @@ export function numberField(
   changed: (value: number, isWrong: boolean) => void,
 ): HTMLElement {
   const { label, help, min, max, whole } = field;
-  const fault = h("p", { id: `${id}-fault`, class: "wrong" });
+  const message = h("p", { id: `${id}-error`, class: "wrong" });
   const input = h("input", {
     id,
     type: "number",
@@ -25,12 +25,12 @@ export function numberField(
     min,
     max,
     step: whole ? 1 : "any",
-    "aria-describedby": [help ? `${id}-help` : "", fault.id].join(" ").trim(),
+    "aria-describedby": [help ? `${id}-help` : "", message.id].join(" ").trim(),
   });
   input.addEventListener("input", () => {
     const isWrong = !isWithin(input.valueAsNumber, field);
     input.setAttribute("aria-invalid", String(isWrong));
-    fault.textContent = isWrong ? `Enter ${describeRange(field)}.` : "";
+    message.textContent = isWrong ? `Enter ${describeRange(field)}.` : "";
     changed(input.valueAsNumber, isWrong);
   });
   return h(
@@ -39,6 +39,6 @@ export function numberField(
     h("label", { for: id }, label),
     input,
     help ? h("p", { id: `${id}-help`, class: "help" }, help) : null,
-    fault,
+    message,
   );
 }

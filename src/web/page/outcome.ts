@@ -11,7 +11,7 @@ const NONE = "–";
  * when the run begins, so that nothing moves when it ends.
  */
 export function showOutcome(run: RunRecord): void {
-  byId("outcome").hidden = run.state === "loaded" || (run.fault !== null && run.after === null);
+  byId("outcome").hidden = run.state === "loaded" || (run.error !== null && run.after === null);
   const body = byId("outcome-body");
   const key = [run.id, run.evaluations.length > 0, run.after !== null].join(" ");
   if (body.getAttribute("data-of") === key) return;
@@ -53,24 +53,24 @@ function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
     if (!confusions)
       return h("p", { class: "help" }, `${labels.length} classes: the most frequent mistakes stand here at the end.`);
     const mistaken = mistakesOf(confusions).slice(0, LISTED_CLASSES);
-    const rows = mistaken.map(({ truth, said, rows }) => [labels[truth]!, labels[said]!, count(rows)]);
+    const rows = mistaken.map(({ truth, predicted, rows }) => [labels[truth]!, labels[predicted]!, count(rows)]);
     const title = `${caption}: the most frequent mistakes among ${labels.length} classes`;
-    return scrollArea("Most frequent mistakes", table(title, ["Truth", "said", "Messages"], rows));
+    return scrollArea("Most frequent mistakes", table(title, ["Truth", "predicted", "Messages"], rows));
   }
   const of = cellsOf(confusions ?? []);
-  const cell = (truth: number, said: number): HTMLElement => {
+  const cell = (truth: number, predicted: number): HTMLElement => {
     if (!confusions) return h("span", {}, NONE, h("small", {}, NONE));
-    const n = of(truth, said);
+    const n = of(truth, predicted);
     const sum = labels.reduce((total, _, other) => total + of(truth, other), 0);
-    const kind = said === truth ? "right" : n > 0 ? "mistaken" : "";
+    const kind = predicted === truth ? "right" : n > 0 ? "mistaken" : "";
     return h("span", { class: kind }, count(n), h("small", {}, sum > 0 ? percent(n / sum) : NONE));
   };
   return scrollArea(
     "Confusion matrix",
     table(
       caption,
-      ["Truth", ...labels.map((label) => `said ${label}`)],
-      labels.map((label, truth) => [label, ...labels.map((_, said) => cell(truth, said))]),
+      ["Truth", ...labels.map((label) => `predicted ${label}`)],
+      labels.map((label, truth) => [label, ...labels.map((_, predicted) => cell(truth, predicted))]),
     ),
     "confusion",
   );
@@ -91,7 +91,7 @@ function mistakes({ mistakes: wrong, confusions }: RunRecord): HTMLElement {
       table(
         "Messages labelled wrong, the surest first",
         ["Truth", "Said", "Probability", "Message"],
-        wrong.map(({ text, truth, said, probability }) => [truth, said, percent(probability), text]),
+        wrong.map(({ text, truth, predicted, probability }) => [truth, predicted, percent(probability), text]),
       ),
       "tall",
     ),

@@ -1,18 +1,20 @@
 /** The run that is looked at: how far it is, how it learns, and what can be done with it. */
+
 import type { DeviceName } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
-import type { Pace, RunRecord } from "../protocol.ts";
+import { showDuration } from "../../report/duration.ts";
+import type { RunRecord, Speed } from "../protocol.ts";
 import { Chart, type Line } from "./chart.ts";
 import { byId, scrollArea, setFigures, setText, table } from "./dom.ts";
-import { count, duration, loss, percent } from "./format.ts";
-import { remedies, showFault, type Way } from "./notice.ts";
+import { count, loss, percent } from "./format.ts";
+import { type Remedy, remedies, showError } from "./notice.ts";
 
 const NONE = "–";
 
 /** What the buttons do. */
 export interface RunActions {
   pause(): void;
-  goOn(): void;
+  unpause(): void;
   stop(): void;
   /** Goes on from the last state, on another device where one is named. */
   resume(run: RunRecord, device?: DeviceName): void;
@@ -36,7 +38,7 @@ export class RunPanel {
   constructor(private readonly actions: RunActions) {
     byId("pause").addEventListener("click", () => actions.pause());
     byId("resume").addEventListener("click", () => {
-      if (this.run?.state === "paused") actions.goOn();
+      if (this.run?.state === "paused") actions.unpause();
       else if (this.run) actions.resume(this.run);
     });
     byId("stop").addEventListener("click", () => actions.stop());
@@ -45,7 +47,7 @@ export class RunPanel {
   }
 
   /** Shows a run, and beside its curves those of others. */
-  show(run: RunRecord, pace: Pace | null, compared: readonly RunRecord[]): void {
+  show(run: RunRecord, speed: Speed | null, compared: readonly RunRecord[]): void {
     this.run = run;
     byId("training").dataset.state = run.state;
     setText(byId("training-title"), run.title);
@@ -55,42 +57,45 @@ export class RunPanel {
     progress.value = run.step;
     showControls({
       pause: run.state === "training",
-      resume: canGoOn(run),
+      resume: canResume(run),
       stop: run.state === "training" || run.state === "paused",
     });
-    this.figures(run, pace);
-    showFault(byId("run-fault"), run.fault ?? noteOf(run), this.waysOut(run));
+    this.figures(run, speed);
+    showError(byId("run-error"), run.error ?? noteOf(run), this.remediesOf(run));
     this.charts(run, compared);
     evaluations(run);
   }
 
-  private figures(run: RunRecord | null, pace: Pace | null): void {
+  private figures(run: RunRecord | null, speed: Speed | null): void {
     const last = run?.evaluations.at(-1);
     setFigures(byId("figures"), [
-      ["Loss", pace ? loss(pace.loss) : last?.train ? loss(last.train.loss) : NONE, "Mean over the last 20 steps"],
+      ["Loss", speed ? loss(speed.loss) : last?.train ? loss(last.train.loss) : NONE, "Mean over the last 20 steps"],
       ["Validation loss", last ? loss(last.val.loss) : NONE],
       [
         "Accuracy",
-        pace ? percent(pace.accuracy) : last?.train ? percent(last.train.accuracy) : NONE,
+        speed ? percent(speed.accuracy) : last?.train ? percent(last.train.accuracy) : NONE,
         "Mean over the last 20 steps",
       ],
       ["Validation accuracy", last ? percent(last.val.accuracy) : NONE],
-      ["Examples a second", pace ? pace.examplesPerSecond.toFixed(pace.examplesPerSecond < 10 ? 1 : 0) : NONE],
-      ["Time left", pace && run?.state === "training" ? duration(pace.secondsLeft) : NONE],
+      ["Examples a second", speed ? speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0) : NONE],
+      ["Time left", speed && run?.state === "training" ? showDuration(speed.secondsLeft) : NONE],
       ["Step", run ? `${count(run.step)} of ${count(run.steps)}` : NONE],
       ["Memory", run ? showBytes(run.bytes) : NONE],
       ["Computes on", run?.device || NONE],
     ]);
   }
 
-  private waysOut(run: RunRecord): Way[] {
-    if (!run.fault) return [];
-    const ways = remedies(run.fault, this.actions.set);
-    if (!canGoOn(run)) return ways;
-    ways.push({ label: run.usable ? "Go on from the last state" : "Try again", take: () => this.actions.resume(run) });
-    if (run.fault.name === "DeviceError" && run.device.includes("webgpu"))
-      ways.push({ label: "Go on on the CPU", take: () => this.actions.resume(run, "wasm") });
-    return ways;
+  private remediesOf(run: RunRecord): Remedy[] {
+    if (!run.error) return [];
+    const found = remedies(run.error, this.actions.set);
+    if (!canResume(run)) return found;
+    found.push({
+      label: run.usable ? "Go on from the last state" : "Try again",
+      take: () => this.actions.resume(run),
+    });
+    if (run.error.name === "DeviceError" && run.device.includes("webgpu"))
+      found.push({ label: "Go on on the CPU", take: () => this.actions.resume(run, "wasm") });
+    return found;
   }
 
   private charts(run: RunRecord, compared: readonly RunRecord[]): void {
@@ -150,12 +155,12 @@ function describe(run: RunRecord, key: "loss" | "accuracy"): string {
   return `Validation: from ${format(first.val[key])} to ${format(last.val[key])} after ${count(last.examples)} examples.${training}`;
 }
 
-export function canGoOn({ state, fault }: RunRecord): boolean {
+export function canResume({ state, error: report }: RunRecord): boolean {
   return (
     state === "paused" ||
     state === "stopped" ||
     state === "interrupted" ||
-    (state === "failed" && fault?.name !== "TrainingError")
+    (state === "failed" && report?.name !== "TrainingError")
   );
 }
 
@@ -186,7 +191,7 @@ function statusOf(run: RunRecord): string {
     case "stopped":
       return `Stopped before its end.${reached}`;
     case "finished":
-      return `Finished in ${duration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages right.`;
+      return `Finished in ${showDuration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages right.`;
     case "failed":
       return `It could not go on.${reached}`;
     case "loaded":

@@ -123,8 +123,8 @@ export class RunsPanel {
 function aboutOf({ dataName, settings, created }: RunRecord): string {
   const { epochs, lr } = settings.options;
   const from = settings.adapter ? [`from ${settings.adapter.title}`] : [];
-  const pace = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `rate ${lr}`];
-  return [dataName, settings.model, ...from, ...pace, when(created)].join(", ");
+  const speed = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `rate ${lr}`];
+  return [dataName, settings.model, ...from, ...speed, when(created)].join(", ");
 }
 
 function tableOf(rows: readonly HTMLElement[]): HTMLElement {

@@ -1,10 +1,10 @@
 /** What the page knows of runs: which there are, which one is looked at, and what happens to them. */
 import { showBytes } from "../../plan/memory.ts";
-import { isUnderWay, type Pace, type RunRecord, type Settings } from "../protocol.ts";
-import { faultOf, type Session } from "./client.ts";
+import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
+import { reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
-import { showFault } from "./notice.ts";
+import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
@@ -17,7 +17,7 @@ export class Runs {
   private readonly runs = new Map<string, RunRecord>();
   private readonly compared = new Set<string>();
   private shown: string | null = null;
-  private pace: Pace | null = null;
+  private speed: Speed | null = null;
   /** The run that a reload of this tab cut off, until it goes on: as long as the worker of before has not ended, it is elsewhere. */
   private cutOff = sessionStorage.getItem(TRAINED_HERE);
   private readonly panel: RunPanel;
@@ -29,16 +29,16 @@ export class Runs {
   onList = () => {};
 
   constructor(
-    private readonly session: Session,
+    private readonly client: WorkerClient,
     fields: Fields,
     /** The base model that is chosen. */
     private readonly model: () => string | null,
   ) {
     this.panel = new RunPanel({
-      pause: () => this.attempt(session.pause()),
-      goOn: () => this.attempt(session.goOn()),
-      stop: () => this.attempt(session.stop()),
-      resume: (run, device) => this.attempt(session.resume(run.id, device)),
+      pause: () => this.attempt(client.pause()),
+      unpause: () => this.attempt(client.unpause()),
+      stop: () => this.attempt(client.stop()),
+      resume: (run, device) => this.attempt(client.resume(run.id, device)),
       set: (key, value) => fields.set(key, value),
     });
     this.list = new RunsPanel({
@@ -51,11 +51,11 @@ export class Runs {
       download: (run, what) => this.attempt(this.download(run, what)),
       forget: (run) => this.attempt(this.forget(run)),
     });
-    this.tryPanel = new TryPanel(session);
+    this.tryPanel = new TryPanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
-    session.listen((event) => {
-      if (event.type === "run") this.hear(event.run, event.pace);
+    client.listen((event) => {
+      if (event.type === "run") this.onRun(event.run, event.speed);
       if (event.type === "runs") this.attempt(this.refresh());
     });
   }
@@ -72,15 +72,15 @@ export class Runs {
     else this.draw();
   }
 
-  private goOn(): void {
+  private resumeCutOff(): void {
     const run = this.cutOff === null ? undefined : this.runs.get(this.cutOff);
     if (run?.state === "elsewhere") return;
     this.cutOff = null;
-    if (run?.state === "interrupted") this.attempt(this.session.resume(run.id));
+    if (run?.state === "interrupted") this.attempt(this.client.resume(run.id));
   }
 
-  async start(settings: Settings): Promise<void> {
-    this.shown = await this.session.start(settings);
+  async start(settings: PageSettings): Promise<void> {
+    this.shown = await this.client.start(settings);
     void navigator.storage.persist();
     byId("training").focus({ preventScroll: true });
     byId("training").scrollIntoView({ block: "nearest" });
@@ -92,27 +92,27 @@ export class Runs {
   }
 
   async refresh(): Promise<void> {
-    const runs = await this.session.runs();
+    const runs = await this.client.runs();
     this.runs.clear();
     for (const run of runs) this.runs.set(run.id, run);
     this.onList();
     if (this.shown !== null && !this.runs.has(this.shown)) this.shown = runs[0]?.id ?? null;
     this.draw();
-    this.goOn();
-    await this.tellStorage();
+    this.resumeCutOff();
+    await this.showStorage();
   }
 
-  private async tellStorage(): Promise<void> {
+  private async showStorage(): Promise<void> {
     const { usage = 0 } = await navigator.storage.estimate();
     const what = "itself for use without a network, models and runs";
     setText(byId("storage"), `This page keeps ${showBytes(usage)} in this browser: ${what}.`);
   }
 
-  private hear(run: RunRecord, pace: Pace | null): void {
+  private onRun(run: RunRecord, speed: Speed | null): void {
     const isNew = !this.runs.has(run.id);
     const before = this.runs.get(run.id)?.state;
     this.runs.set(run.id, run);
-    this.pace = pace;
+    this.speed = speed;
     if (run.state === "training") sessionStorage.setItem(TRAINED_HERE, run.id);
     else sessionStorage.removeItem(TRAINED_HERE);
     if (before !== run.state) this.onList();
@@ -120,7 +120,7 @@ export class Runs {
     this.draw();
     if (this.isTraining || before === run.state) return;
     this.onIdle();
-    void this.tellStorage();
+    void this.showStorage();
   }
 
   private look(run: RunRecord): void {
@@ -138,7 +138,7 @@ export class Runs {
     const isLive = run.state === "training";
     this.panel.show(
       run,
-      isLive ? this.pace : null,
+      isLive ? this.speed : null,
       all.filter(({ id }) => this.compared.has(id)),
     );
     showOutcome(run);
@@ -146,7 +146,7 @@ export class Runs {
   }
 
   private async download(run: RunRecord, what: "adapter" | "run"): Promise<void> {
-    const url = URL.createObjectURL(await this.session.download(run.id, what));
+    const url = URL.createObjectURL(await this.client.download(run.id, what));
     h("a", { href: url, download: `${what === "adapter" ? "adapter" : "lowrank-run"}-${run.id}.zip` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
@@ -155,22 +155,22 @@ export class Runs {
     const files = [...(input.files ?? [])];
     input.value = "";
     if (files.length === 0) return;
-    this.shown = await this.session.loadAdapter(files, this.model() ?? "gpt2-micro");
+    this.shown = await this.client.loadAdapter(files, this.model() ?? "gpt2-micro");
     await this.refresh();
   }
 
   private async forget(run: RunRecord): Promise<void> {
-    await this.session.forget(run.id);
+    await this.client.forget(run.id);
     this.compared.delete(run.id);
     await this.refresh();
   }
 
   /** Shows what goes wrong with a run beside the runs. */
   private attempt(work: Promise<unknown>): void {
-    const place = byId("runs-fault");
+    const place = byId("runs-error");
     work.then(
-      () => showFault(place, null),
-      (error) => showFault(place, faultOf(error)),
+      () => showError(place, null),
+      (error) => showError(place, reportOf(error)),
     );
   }
 }

@@ -1,10 +1,10 @@
 /** A message as it is typed: its label by what was learned, and by the base model beside it. */
 
 import type { RunRecord, Verdict } from "../protocol.ts";
-import { CallFailed, type Session } from "./client.ts";
+import { CallFailed, type WorkerClient } from "./client.ts";
 import { bar, byId, h, setText } from "./dom.ts";
 import { percent } from "./format.ts";
-import { showFault } from "./notice.ts";
+import { showError } from "./notice.ts";
 
 /** Milliseconds without a key before a message is labelled. */
 const PAUSE = 120;
@@ -19,7 +19,7 @@ export class TryPanel {
   private readonly message = byId<HTMLTextAreaElement>("message");
   private readonly place = byId("verdict");
 
-  constructor(private readonly session: Session) {
+  constructor(private readonly client: WorkerClient) {
     this.message.placeholder = EXAMPLE;
     this.message.addEventListener("input", () => this.soon());
     this.use(null);
@@ -66,10 +66,10 @@ export class TryPanel {
     }
     this.busy = true;
     try {
-      this.show(await this.session.classify(run.id, text));
+      this.show(await this.client.classify(run.id, text));
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
-      showFault(this.place, error.fault);
+      showError(this.place, error.report);
     } finally {
       this.busy = false;
       if (this.again) {
@@ -92,7 +92,7 @@ function side(title: string, { label, probability, probabilities }: Verdict["ada
     "div",
     { class: `side ${kind}` },
     h("h3", {}, title),
-    h("p", { class: "said" }, h("strong", {}, label), ` ${percent(probability)}`),
+    h("p", { class: "predicted" }, h("strong", {}, label), ` ${percent(probability)}`),
     h(
       "div",
       { class: "bars", "aria-hidden": "true" },

@@ -2,10 +2,10 @@
 import type { DeviceName } from "../../config.ts";
 import { SAMPLING_RANGES } from "../../infer/sampling.ts";
 import type { Event, RunRecord, WriteRequest } from "../protocol.ts";
-import { faultOf, type Session } from "./client.ts";
+import { reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, scrollArea, setFigures, setText } from "./dom.ts";
 import { count } from "./format.ts";
-import { showFault } from "./notice.ts";
+import { showError } from "./notice.ts";
 import { type NumberField, numberField } from "./number-field.ts";
 
 /** Drawn, as the likeliest tokens of a small model repeat themselves. */
@@ -28,7 +28,7 @@ const FIELDS: Record<Key, NumberField> = {
 const OF_DRAWS: readonly Key[] = ["topK", "topP", "seed"];
 
 /** Milliseconds between two tellings of the pace. */
-const TELL_EVERY = 200;
+const SHOW_EVERY = 200;
 const NONE = "–";
 
 type Written = Extract<Event, { type: "written" }>;
@@ -46,7 +46,7 @@ export class WritePanel {
   private readonly groups = new Map<Key, HTMLElement>();
   private readonly writer = byId<HTMLSelectElement>("writer");
   private readonly prompt = byId<HTMLTextAreaElement>("prompt");
-  private readonly fault = byId("write-fault");
+  private readonly error = byId("write-error");
   private readonly written = h("div", { class: "texts" });
   private readonly place = scrollArea("Written text", this.written, "written");
   /** The base model that is chosen; null while there is none. */
@@ -54,10 +54,10 @@ export class WritePanel {
   private busy = false;
   private texts: Text[] = [];
   private tokens = 0;
-  private toldAt = 0;
+  private shownAt = 0;
 
   constructor(
-    private readonly session: Session,
+    private readonly client: WorkerClient,
     private readonly device: () => DeviceName,
     /** Called when an adapter was taken in. */
     private readonly loaded: () => void,
@@ -73,11 +73,11 @@ export class WritePanel {
       event.preventDefault();
       void this.write();
     });
-    byId("write-stop").addEventListener("click", () => void session.stopWriting());
+    byId("write-stop").addEventListener("click", () => void client.stopWriting());
     const files = byId<HTMLInputElement>("writer-files");
     files.addEventListener("change", () => void this.load(files));
-    session.listen((event) => {
-      if (event.type === "written") this.hear(event);
+    client.listen((event) => {
+      if (event.type === "written") this.onWritten(event);
     });
     byId("written").append(this.place);
     this.figures(null);
@@ -136,7 +136,7 @@ export class WritePanel {
     const { request } = this;
     this.begin(request.prompts);
     try {
-      const { seconds, stopped } = await this.session.write(request);
+      const { seconds, stopped } = await this.client.write(request);
       this.figures(seconds);
       const forgotten = this.texts.some((text) => text.forgotten > 0)
         ? " The oldest tokens were forgotten on the way."
@@ -144,7 +144,7 @@ export class WritePanel {
       setText(byId("write-status"), `${stopped ? "Stopped" : "Done"}: ${count(this.tokens)} tokens.${forgotten}`);
     } catch (error) {
       setText(byId("write-status"), "");
-      showFault(this.fault, faultOf(error));
+      showError(this.error, reportOf(error));
     } finally {
       this.show(false);
     }
@@ -158,7 +158,7 @@ export class WritePanel {
       forgotten: 0,
     }));
     this.written.replaceChildren(...this.texts.map(({ prose, note }) => h("div", { class: "text" }, prose, note)));
-    showFault(this.fault, null);
+    showError(this.error, null);
     this.figures(null);
     setText(byId("write-status"), "Writing …");
     this.show(true);
@@ -174,8 +174,8 @@ export class WritePanel {
     if (hadFocus) (busy ? stop : start).focus({ preventScroll: true });
   }
 
-  private hear({ piece, seconds }: Written): void {
-    const { prompt, text, ids, finish, forgotten } = piece;
+  private onWritten({ chunk, seconds }: Written): void {
+    const { prompt, text, ids, finish, forgotten } = chunk;
     const of = this.texts[prompt]!;
     const { place } = this;
     const atEnd = place.scrollTop + place.clientHeight >= place.scrollHeight - 8;
@@ -190,15 +190,15 @@ export class WritePanel {
     setText(of.note, notes.join(" ").trim());
     if (atEnd) place.scrollTop = place.scrollHeight;
     this.tokens += ids.length;
-    if (performance.now() - this.toldAt > TELL_EVERY) this.figures(seconds);
+    if (performance.now() - this.shownAt > SHOW_EVERY) this.figures(seconds);
   }
 
   private figures(seconds: number | null): void {
-    this.toldAt = performance.now();
-    const pace = seconds === null || seconds === 0 ? NONE : (this.tokens / seconds).toFixed(1);
+    this.shownAt = performance.now();
+    const speed = seconds === null || seconds === 0 ? NONE : (this.tokens / seconds).toFixed(1);
     setFigures(byId("write-figures"), [
       ["Tokens", seconds === null ? NONE : count(this.tokens)],
-      ["Tokens a second", pace],
+      ["Tokens a second", speed],
     ]);
   }
 
@@ -207,13 +207,13 @@ export class WritePanel {
     input.value = "";
     if (files.length === 0) return;
     try {
-      const id = await this.session.loadAdapter(files, this.model ?? "gpt2-micro", "lm");
-      showFault(this.fault, null);
+      const id = await this.client.loadAdapter(files, this.model ?? "gpt2-micro", "lm");
+      showError(this.error, null);
       // Chosen when it is offered.
       this.writer.append(h("option", { value: id, selected: true }));
       this.loaded();
     } catch (error) {
-      showFault(this.fault, faultOf(error));
+      showError(this.error, reportOf(error));
     }
   }
 }

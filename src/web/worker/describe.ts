@@ -51,7 +51,7 @@ export function describeData(data: LoadedDataset, columns: ColumnReport): DataRe
     stats: { train: stats.train, val: stats.val, test: stats.test },
     lengths: histogram(data),
     notes: notesOf(data),
-    problems: stats.leftOut.faults.map(problemOf),
+    problems: stats.leftOut.rowErrors.map(problemOf),
     problemCount: stats.leftOut.rows,
   };
 }

@@ -4,7 +4,7 @@ import { checkMemory, memoryTotals } from "../../plan/memory.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
-import type { Fault } from "../protocol.ts";
+import type { ErrorReport } from "../protocol.ts";
 
 /** Flags that hints name, by what the page calls them. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -37,7 +37,7 @@ const PRIVATE_FOLDERS = /\b(picked|runs\/[^/]+\/data|picked\/model)\//g;
 /** What a run's model went wrong with, instead of that its run failed. */
 const causeOf = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
 
-export function asFault(thrown: unknown): Fault {
+export function reportOf(thrown: unknown): ErrorReport {
   const error = causeOf(thrown);
   if (!(error instanceof LowrankError)) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
@@ -45,31 +45,31 @@ export function asFault(thrown: unknown): Fault {
       return { name, summary: "The browser's storage is full", hint: "delete runs or models that you no longer need" };
     return { name, summary: message || name };
   }
-  const fault: Fault = { name: error.name, summary: inWords(error.message.split("\n")[0]!) };
+  const report: ErrorReport = { name: error.name, summary: inWords(error.message.split("\n")[0]!) };
   const { where, expected, found, hint } = error.details;
   for (const [key, value] of Object.entries({ where, expected, found, hint }))
-    if (value !== undefined) fault[key as "where"] = inWords(value);
-  return fault;
+    if (value !== undefined) report[key as "where"] = inWords(value);
+  return report;
 }
 
-/** A fault of a run, with a setting that is known to help. */
-export function faultOfRun(error: unknown, run: RunArguments): Fault {
-  const fault = asFault(error);
+/** A error of a run, with a setting that is known to help. */
+export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
+  const report = reportOf(error);
   if (error instanceof TrainingError) {
     const { lr } = run;
     if (lr !== undefined)
-      fault.remedy = { kind: "smaller-rate", lr: lr > 0.01 ? DEFAULTS.lr : Number((lr / 4).toPrecision(2)) };
+      report.remedy = { kind: "smaller-rate", lr: lr > 0.01 ? DEFAULTS.lr : Number((lr / 4).toPrecision(2)) };
   }
   const isTooLarge = error instanceof LowrankError && error.details.hint?.includes("--batch-size");
-  if (isTooLarge && !fault.summary.includes("lost")) {
+  if (isTooLarge && !report.summary.includes("lost")) {
     const smaller = smallerBatch(run);
-    if (smaller) fault.remedy = smaller;
+    if (smaller) report.remedy = smaller;
   }
-  return fault;
+  return report;
 }
 
 /** Half of the batch, or less where that is still too large; undefined where no batch is small enough. */
-function smallerBatch(run: RunArguments): Fault["remedy"] {
+function smallerBatch(run: RunArguments): ErrorReport["remedy"] {
   for (let batchSize = (run.batchSize ?? DEFAULTS.batchSize) >> 1; batchSize >= 1; batchSize >>= 1) {
     try {
       const { plan } = prepareRun({ ...run, batchSize });

@@ -8,7 +8,7 @@ import type { DownloadOptions } from "../../io/download.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../io/hf.ts";
 import { registerFile } from "../../platform/files.ts";
-import type { DataChoice, Settings } from "../protocol.ts";
+import type { DataChoice, PageSettings } from "../protocol.ts";
 
 /** What picked files are called until they are kept. */
 const PICKED = "picked";
@@ -55,7 +55,7 @@ export interface Source {
 let last: { key: string; source: Promise<Source> } | undefined;
 
 /** The messages as settings want them; of a run where `folder` is its folder. */
-export async function openData(settings: Settings, context: number, folder: string | null = null): Promise<Source> {
+export async function openData(settings: PageSettings, context: number, folder: string | null = null): Promise<Source> {
   const { data: choice, balance, dedupe, split, options: training } = settings;
   const options: DatasetOptions = {
     balance,
@@ -127,7 +127,7 @@ export async function forgetModel(name: string): Promise<void> {
 }
 
 /** Keeps the files of a model's folder, once they are known to be one; returns its name. */
-export async function addModel(files: readonly File[], tell: (share: number) => void): Promise<string> {
+export async function addModel(files: readonly File[], emit: (share: number) => void): Promise<string> {
   const wanted = files.filter(({ name }) => MODEL_FILES.includes(name));
   const folder = wanted[0]?.webkitRelativePath.split("/").at(-2) || "my-gpt2";
   if (!wanted.some(({ name }) => name === "config.json") || !wanted.some(({ name }) => name === "model.safetensors"))
@@ -143,7 +143,7 @@ export async function addModel(files: readonly File[], tell: (share: number) => 
   for (const file of wanted) registerFile(joinPath(picked, file.name), file);
   try {
     const { name, isKept } = await nameFor(await openGPT2(picked), folder);
-    if (!isKept) await copyFiles(picked, joinPath(MODELS, name), wanted, tell);
+    if (!isKept) await copyFiles(picked, joinPath(MODELS, name), wanted, emit);
     return name;
   } finally {
     await remove(picked);
@@ -169,13 +169,13 @@ async function copyFiles(
   from: string,
   to: string,
   files: readonly File[],
-  tell: (share: number) => void,
+  emit: (share: number) => void,
 ): Promise<void> {
   const total = files.reduce((sum, { size }) => sum + size, 0);
   let done = 0;
   try {
     for (const { name, size } of files) {
-      tell(done / total);
+      emit(done / total);
       await linkFile(joinPath(from, name), joinPath(to, name));
       done += size;
     }

@@ -17,8 +17,8 @@ const TRAINING_LOCK = "lowrank-training";
 /** Tells other tabs that runs have changed. */
 const channel = new BroadcastChannel("lowrank-runs");
 
-export function onRunsChanged(hear: () => void): void {
-  channel.onmessage = hear;
+export function onRunsChanged(listener: () => void): void {
+  channel.onmessage = listener;
 }
 
 export function folderOf(id: string): string {

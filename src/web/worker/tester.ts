@@ -20,8 +20,8 @@ export class Tester {
 
   async classify(trained: Trained, text: string): Promise<Verdict> {
     const { adapter, base } = await this.prepare(trained);
-    const [[said], [before]] = [await adapter.classify([text]), await base.classify([text])];
-    return { adapter: said!, base: before! };
+    const [[predicted], [before]] = [await adapter.classify([text]), await base.classify([text])];
+    return { adapter: predicted!, base: before! };
   }
 
   close(): void {

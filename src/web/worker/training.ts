@@ -17,18 +17,18 @@ import { DEFAULTS } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
 import { train } from "../../train/trainer.ts";
-import type { Mistake, Pace, RunRecord, Settings } from "../protocol.ts";
+import type { Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
 import { curveOf, recentOf } from "./curve.ts";
-import { asFault, faultOfRun } from "./errors.ts";
+import { reportOf, reportOfRun } from "./errors.ts";
 import { dropData, type Source } from "./sources.ts";
 import { folderOf, keepRun, newId, resultOf, startOf } from "./store.ts";
 
 /** Milliseconds between two tellings of a run's steps. */
-const TELL_EVERY = 200;
+const EMIT_EVERY = 200;
 /** Messages that were labelled wrong and are shown. */
 const MISTAKES = 100;
 
-export type Tell = (run: RunRecord, pace: Pace | null) => void;
+export type Emit = (run: RunRecord, speed: Speed | null) => void;
 
 /** What a run is made of. */
 export interface Materials {
@@ -40,7 +40,7 @@ export interface Materials {
 }
 
 /** Everything that decides what a run computes. */
-export function argumentsOf({ device, model, source, adapter }: Materials, { options }: Settings): RunArguments {
+export function argumentsOf({ device, model, source, adapter }: Materials, { options }: PageSettings): RunArguments {
   return { device, model, data: source.data, ...options, ...(adapter ? { adapter } : {}) };
 }
 
@@ -49,9 +49,9 @@ export function valuesOf({ spec }: PreparedRun): number {
 }
 
 /** Bytes on the device: of the larger of the two plans where frozen blocks run first, and of what they make. */
-export function bytesOf({ plan, trunk }: PreparedRun): number {
+export function bytesOf({ plan, prefix }: PreparedRun): number {
   const total = memoryTotals(plan.memory).total;
-  return trunk ? Math.max(total, memoryTotals(trunk.plan.memory).total) + trunk.bytes : total;
+  return prefix ? Math.max(total, memoryTotals(prefix.plan.memory).total) + prefix.bytes : total;
 }
 
 /** What every record begins with. */
@@ -76,11 +76,11 @@ const BLANK = {
   peftObstacle: null,
   note: null,
   usable: false,
-  fault: null,
+  error: null,
 } satisfies Partial<RunRecord>;
 
 /** The record of a run that is about to begin. Throws what `prepareRun` throws. */
-export function newRun(settings: Settings, materials: Materials): RunRecord {
+export function newRun(settings: PageSettings, materials: Materials): RunRecord {
   const prepared = prepareRun(argumentsOf(materials, settings));
   const { batchSize, accumulate } = prepared.options;
   return {
@@ -97,8 +97,8 @@ export function newRun(settings: Settings, materials: Materials): RunRecord {
     trainable: prepared.trainable,
     values: valuesOf(prepared),
     bytes: bytesOf(prepared),
-    steps: prepared.pace.total,
-    examplesPerEpoch: prepared.pace.stepsPerEpoch * batchSize * accumulate,
+    steps: prepared.stepCounts.total,
+    examplesPerEpoch: prepared.stepCounts.stepsPerEpoch * batchSize * accumulate,
   };
 }
 
@@ -132,22 +132,22 @@ export function loadedRun(id: string, model: string, file: string, meta: Adapter
 export class Training {
   private readonly abort = new AbortController();
   private steps: StepRecord[] = [];
-  private pace: Pace | null = null;
+  private speed: Speed | null = null;
   private paused: { until: Promise<void>; end: () => void } | undefined;
-  private toldAt = 0;
+  private emittedAt = 0;
   /** The trained tensors as they were at the last state that was kept: to try while the run goes on. */
   latest: Tensors | undefined;
 
   private constructor(
     readonly run: RunRecord,
     private readonly materials: Materials,
-    private readonly tell: Tell,
+    private readonly emit: Emit,
     private readonly args: RunArguments,
     private readonly prepared: PreparedRun,
     private readonly config: RunConfig,
   ) {}
 
-  static async prepare(run: RunRecord, materials: Materials, tell: Tell): Promise<Training> {
+  static async prepare(run: RunRecord, materials: Materials, emit: Emit): Promise<Training> {
     const { model, source } = materials;
     const args = argumentsOf(materials, run.settings);
     const prepared = prepareRun(args);
@@ -161,7 +161,7 @@ export class Training {
         where: run.settings.model,
         hint: "choose the folder of the model of before again",
       });
-    return new Training(run, materials, tell, args, prepared, config);
+    return new Training(run, materials, emit, args, prepared, config);
   }
 
   get meta(): AdapterMeta {
@@ -181,7 +181,7 @@ export class Training {
     this.paused = { until, end };
   }
 
-  goOn(): void {
+  unpause(): void {
     this.endPause("training");
   }
 
@@ -196,14 +196,14 @@ export class Training {
     try {
       const resume = await this.lastState();
       run.state = "training";
-      run.fault = null;
+      run.error = null;
       run.device = describeDevice(this.materials.device.info);
       await keepRun(run);
-      this.tellNow();
+      this.emitNow();
       const result = await train({
         ...this.args,
         signal: this.abort.signal,
-        onEvent: (event) => this.hear(event),
+        onEvent: (event) => this.onTrainEvent(event),
         checkpointEvery: "evaluation",
         onCheckpoint: (checkpoint) => this.keep(checkpoint),
         pause: () => this.paused?.until,
@@ -215,8 +215,8 @@ export class Training {
       if (error === this.abort.signal.reason) await this.end("stopped");
       else await this.fail(error);
     }
-    this.pace = null;
-    this.tellNow();
+    this.speed = null;
+    this.emitNow();
   }
 
   private async lastState(): Promise<Checkpoint | undefined> {
@@ -228,17 +228,17 @@ export class Training {
     return checkpoint;
   }
 
-  private hear(event: TrainEvent): void {
+  private onTrainEvent(event: TrainEvent): void {
     const { run } = this;
     if (event.type === "evaluation") run.evaluations.push(event.record);
     if (event.type === "step") {
       this.steps.push(event.record);
       const { examplesPerSecond, secondsLeft } = event;
-      this.pace = { ...recentOf(this.steps), examplesPerSecond, secondsLeft };
+      this.speed = { ...recentOf(this.steps), examplesPerSecond, secondsLeft };
       // The first one at once: it is what is waited for.
-      if (this.steps.length > 1 && performance.now() - this.toldAt < TELL_EVERY) return;
+      if (this.steps.length > 1 && performance.now() - this.emittedAt < EMIT_EVERY) return;
     }
-    this.tellNow();
+    this.emitNow();
   }
 
   /** Brings the record up to the steps taken. */
@@ -251,17 +251,17 @@ export class Training {
     run.curve = curveOf(steps);
   }
 
-  private tellNow(): void {
-    this.toldAt = performance.now();
+  private emitNow(): void {
+    this.emittedAt = performance.now();
     this.count();
-    this.tell(this.run, this.pace);
+    this.emit(this.run, this.speed);
   }
 
   private endPause(state: "training" | "stopping"): void {
     this.paused?.end();
     this.paused = undefined;
     this.run.state = state;
-    this.tellNow();
+    this.emitNow();
   }
 
   private async keep(checkpoint: Checkpoint): Promise<void> {
@@ -277,10 +277,10 @@ export class Training {
       await keepRun(run);
     } catch (error) {
       // What has been learned so far is worth more than a state of it.
-      const { summary } = asFault(error);
+      const { summary } = reportOf(error);
       run.note = `${summary}: the run goes on, but a reload would lose what it did since its last state.`;
     }
-    this.tellNow();
+    this.emitNow();
   }
 
   private async finish(result: TrainResult): Promise<void> {
@@ -304,7 +304,7 @@ export class Training {
   private async fail(error: unknown): Promise<void> {
     const { run } = this;
     run.state = "failed";
-    run.fault = faultOfRun(error, this.args);
+    run.error = reportOfRun(error, this.args);
     if (error instanceof RunFailed) {
       const { spec } = this.prepared;
       const { device } = this.materials;
@@ -331,7 +331,7 @@ function mistakesOf(predictions: readonly Prediction[], { labels, test }: Loaded
     .map(({ row, label, probability }) => ({
       text: test.text(row),
       truth: labels[test.label(row)]!,
-      said: labels[label]!,
+      predicted: labels[label]!,
       probability,
     }));
 }

@@ -16,17 +16,17 @@ import type {
   Api,
   Call,
   DeviceReport,
+  ErrorReport,
   Event,
-  Fault,
+  PageSettings,
   RunRecord,
-  Settings,
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
 import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
-import { asFault, faultOfRun } from "./errors.ts";
+import { reportOf, reportOfRun } from "./errors.ts";
 import { addModel, firstRows, forgetModel, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
 import {
   folderOf,
@@ -47,12 +47,12 @@ import type { Writer } from "./writer.ts";
 
 /** A refusal that says what would help. */
 class Refused extends Error {
-  constructor(readonly fault: Fault) {
-    super(fault.summary);
+  constructor(readonly report: ErrorReport) {
+    super(report.summary);
   }
 }
 
-const tell = (event: Event) => self.postMessage(event);
+const emit = (event: Event) => self.postMessage(event);
 
 let training: Training | undefined;
 const tester = new Tester();
@@ -61,13 +61,13 @@ let writing = new AbortController();
 /** Whether a run is under way or about to begin. */
 let taken = false;
 
-function reportOf({ info }: Backend): DeviceReport {
+function deviceReport({ info }: Backend): DeviceReport {
   return { kind: info.kind, text: describeDevice(info) };
 }
 
 function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
-  if (status === "done") tell({ type: "idle" });
-  else tell({ type: "busy", text: `Fetching ${name}: ${file}`, share: total ? loaded / total : null });
+  if (status === "done") emit({ type: "idle" });
+  else emit({ type: "busy", text: `Fetching ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
 /** Opens a model, which is fetched first where it must be. */
@@ -75,23 +75,26 @@ async function fetchModel(name: string): Promise<GPT2Checkpoint> {
   try {
     return await openModel(name, { onProgress: downloads });
   } catch (error) {
-    tell({ type: "idle" });
+    emit({ type: "idle" });
     throw error;
   }
 }
 
 /** What a run is made of, on a device; from its folder where it is the run `id` of before. */
-async function materialsOf(backend: Backend, settings: Settings, id: string | null = null): Promise<Materials> {
+async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
   const source = await openData(settings, model.config.n_positions, id === null ? null : folderOf(id));
-  const { adapter: beginning } = settings;
-  if (!beginning) return { device: backend, model, source };
-  const place = id === null ? resultOf(beginning.id) : startOf(id);
+  const { adapter: start } = settings;
+  if (!start) return { device: backend, model, source };
+  const place = id === null ? resultOf(start.id) : startOf(id);
   return { device: backend, model, source, adapter: await loadAdapter(place, model) };
 }
 
 /** Begins the run that `make` makes; it is told of by events. Resolves when it has begun. */
-async function begin(settings: Settings, make: (backend: Backend) => Promise<[RunRecord, Materials]>): Promise<string> {
+async function begin(
+  settings: PageSettings,
+  make: (backend: Backend) => Promise<[RunRecord, Materials]>,
+): Promise<string> {
   if (taken) throw new ConfigError("A run is under way", { hint: "stop it first, or wait until it ends" });
   taken = true;
   try {
@@ -110,13 +113,13 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
       try {
         await keepData(run.settings.data, folderOf(run.id));
         await keepStart(run);
-        training = await Training.prepare(run, materials, (record, pace) => tell({ type: "run", run: record, pace }));
+        training = await Training.prepare(run, materials, (record, speed) => emit({ type: "run", run: record, speed }));
         resolve(run.id);
         await training.work();
       } finally {
         training = undefined;
         taken = false;
-        if (run.fault?.name === "DeviceError") await giveUp(materials.device);
+        if (run.error?.name === "DeviceError") await giveUp(materials.device);
       }
       return true;
     }).then((done) => {
@@ -146,8 +149,8 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   const model = await fetchModel(name);
   writer ??= new (await import("./writer.ts")).Writer();
   try {
-    return await writer.write({ device, model, adapter }, request, signal, (piece, seconds) =>
-      tell({ type: "written", piece, seconds }),
+    return await writer.write({ device, model, adapter }, request, signal, (chunk, seconds) =>
+      emit({ type: "written", chunk, seconds }),
     );
   } catch (error) {
     // A run on it gives it up itself.
@@ -209,16 +212,16 @@ async function takeAdapter(files: File[], fallback: string, objective?: Objectiv
 
 const api: Api = {
   machine: async () => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
-  openDevice: async (name) => reportOf(await deviceOf(name)),
+  openDevice: async (name) => deviceReport(await deviceOf(name)),
   async openModel(name) {
     const { config } = await fetchModel(name);
     return { name, config, values: [...baseShapes(config).values()].reduce((sum, shape) => sum + sizeOf(shape), 0) };
   },
   async addModel(files) {
     try {
-      return await addModel(files, (share) => tell({ type: "busy", text: "Keeping the model in this browser", share }));
+      return await addModel(files, (share) => emit({ type: "busy", text: "Keeping the model in this browser", share }));
     } finally {
-      tell({ type: "idle" });
+      emit({ type: "idle" });
     }
   },
   models: listModels,
@@ -249,9 +252,9 @@ const api: Api = {
       prepared = prepareRun(run);
       checkMemory(prepared.plan.memory, backend.limits);
     } catch (error) {
-      throw new Refused(faultOfRun(error, run));
+      throw new Refused(reportOfRun(error, run));
     }
-    const { total: steps, stepsPerEpoch } = prepared.pace;
+    const { total: steps, stepsPerEpoch } = prepared.stepCounts;
     return {
       trainable: prepared.trainable,
       values: valuesOf(prepared),
@@ -262,7 +265,7 @@ const api: Api = {
   },
   async runs() {
     const runs = await listRuns();
-    if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => tell({ type: "runs" }));
+    if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => emit({ type: "runs" }));
     return runs.map((run) => (run.id === training?.run.id ? training.run : run));
   },
   start: (settings) =>
@@ -276,7 +279,7 @@ const api: Api = {
     await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, id)]);
   },
   pause: async () => training?.pause(),
-  goOn: async () => training?.goOn(),
+  unpause: async () => training?.unpause(),
   stop: async () => training?.stop(),
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
   async download(id, what) {
@@ -297,8 +300,8 @@ self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
     const value = await (api[method] as (...args: unknown[]) => Promise<unknown>)(...args);
     self.postMessage({ id, value } satisfies Answer);
   } catch (error) {
-    self.postMessage({ id, fault: error instanceof Refused ? error.fault : asFault(error) } satisfies Answer);
+    self.postMessage({ id, error: error instanceof Refused ? error.report : reportOf(error) } satisfies Answer);
   }
 };
 
-onRunsChanged(() => tell({ type: "runs" }));
+onRunsChanged(() => emit({ type: "runs" }));

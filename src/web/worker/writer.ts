@@ -1,12 +1,12 @@
 /** Writes text: with a base model that stays on its device, and with adapters of language models on it. */
 import type { Backend } from "../../backend/backend.ts";
-import type { Piece } from "../../infer/generation.ts";
+import type { GenerationChunk } from "../../infer/generation.ts";
 import { LanguageModel } from "../../infer/language-model.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { WriteReport, WriteRequest } from "../protocol.ts";
 
 /** What writes. */
-export interface Pen {
+export interface WriteTarget {
   device: Backend;
   model: GPT2Checkpoint;
   /** The adapter's name and directory; null: the base model alone. */
@@ -14,20 +14,20 @@ export interface Pen {
 }
 
 export class Writer {
-  private open: (Pick<Pen, "device" | "model"> & { lm: LanguageModel }) | undefined;
+  private open: (Pick<WriteTarget, "device" | "model"> & { lm: LanguageModel }) | undefined;
 
   /** Writes behind prompts, piece by piece, until all are done or the signal ends it. */
   async write(
-    pen: Pen,
+    target: WriteTarget,
     { prompts, options }: WriteRequest,
     signal: AbortSignal,
-    tell: (piece: Piece, seconds: number) => void,
+    emit: (chunk: GenerationChunk, seconds: number) => void,
   ): Promise<WriteReport> {
-    const lm = await this.prepare(pen);
+    const lm = await this.prepare(target);
     const started = performance.now();
     const seconds = () => (performance.now() - started) / 1000;
     try {
-      for await (const piece of lm.generate(prompts, { ...options, signal })) tell(piece, seconds());
+      for await (const chunk of lm.generate(prompts, { ...options, signal })) emit(chunk, seconds());
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -39,7 +39,7 @@ export class Writer {
     this.open = undefined;
   }
 
-  private async prepare({ device, model, adapter }: Pen): Promise<LanguageModel> {
+  private async prepare({ device, model, adapter }: WriteTarget): Promise<LanguageModel> {
     if (this.open?.device !== device || this.open.model !== model) {
       this.close();
       this.open = { device, model, lm: await LanguageModel.of(model, null, { device }) };

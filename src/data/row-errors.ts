@@ -1,5 +1,5 @@
-/** The faults that the readers in data.wasm note, as errors for people. The codes are those of assembly/data/fault.ts. */
-import { DataError, FormatError, type LowrankError } from "../errors.ts";
+/** The faults that the readers in data.wasm note, as errors for people. The codes are those of assembly/data/row-error.ts. */
+import { DataError, FormatError, type LowrankError, nameList } from "../errors.ts";
 
 const FIELD_COUNT = 1;
 const OPEN_QUOTE = 2;
@@ -12,7 +12,7 @@ export const UNKNOWN_LABEL = 8;
 const EMPTY_LABEL = 9;
 
 /** A fault: its code, the line (from 1), two numbers whose meaning hangs on the code, and the file. */
-export interface Fault {
+export interface RowError {
   code: number;
   line: number;
   first: number;
@@ -21,7 +21,7 @@ export interface Fault {
 }
 
 /** What the messages name besides: the columns that were read, the labels that are known, the label that is not. */
-export interface FaultContext {
+export interface RowErrorContext {
   textColumn: string;
   labelColumn: string;
   labels: readonly string[];
@@ -33,18 +33,12 @@ function byteName(byte: number): string {
   return byte > 32 && byte < 127 ? `"${String.fromCharCode(byte)}"` : `byte 0x${byte.toString(16).padStart(2, "0")}`;
 }
 
-/** "a, b and 7 more": names for a message, at most twelve. */
-export function nameList(names: readonly string[]): string {
-  const shown = names.slice(0, 12).map((name) => (name.length > 40 ? `${name.slice(0, 40)}…` : name));
-  return shown.join(", ") + (names.length > 12 ? ` and ${names.length - 12} more` : "");
-}
-
 /** The error for a fault. */
-export function faultError(fault: Fault, context: FaultContext): LowrankError {
-  const { first, second } = fault;
-  const where = `${fault.file}:${fault.line}`;
+export function errorOf(rowError: RowError, context: RowErrorContext): LowrankError {
+  const { first, second } = rowError;
+  const where = `${rowError.file}:${rowError.line}`;
   const column = first === 0 ? context.textColumn : context.labelColumn;
-  switch (fault.code) {
+  switch (rowError.code) {
     case FIELD_COUNT:
       return new FormatError("A row has the wrong number of fields", {
         where,

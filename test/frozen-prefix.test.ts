@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import type { LoadedDataset } from "../src/data/datasets.ts";
 import { Engine } from "../src/engine/engine.ts";
-import { trunkBytes } from "../src/engine/frozen-prefix.ts";
+import { prefixBytes } from "../src/engine/frozen-prefix.ts";
 import { ShapeError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import type { ModelSpec } from "../src/model/trainable.ts";
@@ -32,7 +32,7 @@ async function run(options: Partial<FineTuneArguments>): Promise<TrainResult> {
   return train({ device: await testDevice(), ...(await base()), ...SMALL, ...options });
 }
 
-const WHOLE = { trunkBudget: 0 };
+const WHOLE = { prefixBudget: 0 };
 
 function assertSameRun(got: TrainResult, want: TrainResult): void {
   for (const key of ["steps", "evaluations", "before", "after", "predictions"] as const)
@@ -56,22 +56,22 @@ const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "l
 
 for (const device of DEVICE_NAMES)
   for (const mode of ["last_block", "last_layer"] as const)
-    test(`the same run with and without a trunk, bit for bit: ${mode} on ${device}`, async () => {
+    test(`the same run with and without a prefix, bit for bit: ${mode} on ${device}`, async () => {
       const options = { mode, device: await testDevice(device) };
       assertSameRun(await run(options), await run({ ...options, ...WHOLE }));
     });
 
 for (const [name, options, padding] of VARIANTS)
-  test(`the same run with and without a trunk, bit for bit: ${name}`, async () => {
+  test(`the same run with and without a prefix, bit for bit: ${name}`, async () => {
     const more = padding ? { ...options, data: await tinyData(messages(12), { padding }) } : options;
     const [cut, whole] = [await run(more), await run({ ...more, ...WHOLE })];
-    assert.is(whole.plan.cut, null);
-    assert.ok(cut.plan.cut !== null && !cut.plan.parameters.all.has("wte.weight"), "it ran as a whole");
+    assert.is(whole.plan.boundary, null);
+    assert.ok(cut.plan.boundary !== null && !cut.plan.parameters.all.has("wte.weight"), "it ran as a whole");
     assertSameRun(cut, whole);
   });
 
 for (const mode of ["last_block", "last_layer"] as const)
-  test(`${mode}: a run that stopped as a whole goes on with a trunk`, async () => {
+  test(`${mode}: a run that stopped as a whole goes on with a prefix`, async () => {
     const straight = await run({ mode, ...WHOLE });
     const abort = new AbortController();
     const kept: Checkpoint[] = [];
@@ -86,22 +86,22 @@ for (const mode of ["last_block", "last_layer"] as const)
 
 test("where everything learns down to the first block, or memory is short, the whole model runs", async () => {
   const plans: boolean[] = [];
-  const onEvent: FineTuneArguments["onEvent"] = (event) => event.type === "plan" && plans.push(event.trunk !== null);
+  const onEvent: FineTuneArguments["onEvent"] = (event) => event.type === "plan" && plans.push(event.prefix !== null);
   const spec = (mode: ModelSpec["mode"]) => ({ ...smallSpec(mode), config: TINY });
   const { data } = await base();
   const rows = data.train.size + data.val.size + data.test.size;
-  const need = trunkBytes(spec("last_layer"), data);
+  const need = prefixBytes(spec("last_layer"), data);
   assert.is(need, rows * TINY.n_embd * 4);
   const tokens = [data.train, data.val, data.test].flatMap(({ lengths }) => [...lengths]).reduce((a, b) => a + b, 0);
-  assert.is(trunkBytes(spec("last_block"), data), tokens * TINY.n_embd * 4);
+  assert.is(prefixBytes(spec("last_block"), data), tokens * TINY.n_embd * 4);
   const padded = await tinyData(messages(12), { padding: 40 });
-  assert.is(trunkBytes(spec("last_block"), padded), rows * 40 * TINY.n_embd * 4);
-  for (const mode of ["lora", "all"] as const) assert.is(trunkBytes(spec(mode), data), 0, mode);
+  assert.is(prefixBytes(spec("last_block"), padded), rows * 40 * TINY.n_embd * 4);
+  for (const mode of ["lora", "all"] as const) assert.is(prefixBytes(spec(mode), data), 0, mode);
   const signal = AbortSignal.abort();
   // It ends where the plan is made, before it has learned anything.
   const plan = async (settings: Parameters<typeof run>[0]) =>
     assert.is(await run({ ...settings, signal, onEvent }).catch((reason) => reason), signal.reason);
-  for (const trunkBudget of [need, need - 1]) await plan({ mode: "last_layer", trunkBudget });
+  for (const prefixBudget of [need, need - 1]) await plan({ mode: "last_layer", prefixBudget });
   await plan({ mode: "lora" });
   assert.equal(plans, [true, false, false]);
 });
@@ -119,24 +119,24 @@ test("frozen blocks end below the lowest thing that learns", () => {
   assert.is(blocks("last_block", { config: { n_layer: 5 } }), 4);
 });
 
-test("the top of a model refuses a batch without what the trunk made of it", async () => {
+test("the suffix of a model refuses a batch without what the prefix made of it", async () => {
   for (const [mode, size] of [
     ["last_block", 8 * 12],
     ["last_layer", 2 * 12],
   ] as const) {
     const spec = smallSpec(mode);
-    const options = { spec, capacity: { tokens: 20, sequences: 3 }, optimizer: null, part: "top" } as const;
+    const options = { spec, capacity: { tokens: 20, sequences: 3 }, optimizer: null, part: "suffix" } as const;
     const engine = await Engine.create(await testDevice(), options);
     const batch = randomBatch(spec, [3, 5], 1);
     const words = [`${size} elements`, mode === "last_block" ? "block.0" : "final_norm"];
     await assertFails(ShapeError, words, () => engine.forward(batch));
-    await assertFails(ShapeError, words, () => engine.forward({ ...batch, trunk: new Float32Array(size + 12) }));
-    await engine.result(engine.forward({ ...batch, trunk: new Float32Array(size) }));
+    await assertFails(ShapeError, words, () => engine.forward({ ...batch, prefix: new Float32Array(size + 12) }));
+    await engine.result(engine.forward({ ...batch, prefix: new Float32Array(size) }));
     engine.destroy();
   }
 });
 
-test("NaN in a weight of the trunk ends the run at step 1, with the weight's name", async () => {
+test("NaN in a weight of the prefix ends the run at step 1, with the weight's name", async () => {
   for (const [mode, name] of [
     ["last_block", "h.0.mlp.c_fc.weight"],
     ["last_layer", "h.1.ln_1.bias"],

@@ -1,0 +1,98 @@
+// The first error of a file, or those of rows that are left out: a code, the line where it is and two numbers. The host
+// makes the message.
+import { VEC_HEADER, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
+
+/** Codes of errors; src/data/row-errors.ts names them again. What the two numbers are stands behind each. */
+export const ERROR_FIELD_COUNT: i32 = 1; // expected, found
+export const ERROR_OPEN_QUOTE: i32 = 2; // line of the opening quote, -
+export const ERROR_AFTER_QUOTE: i32 = 3; // field (from 1), byte after the closing quote
+export const ERROR_ROW_SIZE: i32 = 4; // largest number of bytes, -
+export const ERROR_JSON: i32 = 5; // byte of the line (from 1), byte found or -1 at the end of the line
+export const ERROR_NO_KEY: i32 = 6; // 0 text, 1 label; -
+export const ERROR_VALUE: i32 = 7; // 0 text, 1 label; -
+export const ERROR_LABEL: i32 = 8; // address and bytes of an unknown label
+export const ERROR_EMPTY_LABEL: i32 = 9; // -
+export const ERROR_TOO_LARGE: i32 = 10; // -
+
+/** Longest row in bytes: an unclosed quote must not swallow a file into memory. */
+export const MAX_ROW_BYTES: i32 = 16 << 20;
+
+/** Rows that are left out and told of one by one. */
+const MAX_NOTED: i32 = 100;
+
+let tolerant: bool = false;
+let left_out: i32 = 0;
+const noted = memory.data(VEC_HEADER);
+
+let code: i32 = 0;
+let line: i32 = 0;
+let first: i32 = 0;
+let second: i32 = 0;
+
+/** Notes an error where there is none yet; returns false, so that a caller can return the call. */
+export function fail(error: i32, where: i32, a: i32, b: i32): bool {
+  if (code == 0) {
+    code = error;
+    line = where;
+    first = a;
+    second = b;
+  }
+  return false;
+}
+
+/** An error of one row alone: where such rows may be left out, this one is, and the reader goes on. */
+export function fail_row(error: i32, where: i32, a: i32, b: i32): bool {
+  if (!tolerant) return fail(error, where, a, b);
+  if (left_out++ < MAX_NOTED) {
+    vec_push_u32(noted, error);
+    vec_push_u32(noted, where);
+    vec_push_u32(noted, a);
+    vec_push_u32(noted, b);
+  }
+  return false;
+}
+
+export function clear_error(): void {
+  code = 0;
+  tolerate(false);
+}
+
+/** Whether rows may be left out from now on; forgets those that were. */
+export function tolerate(on: bool): void {
+  tolerant = on;
+  left_out = 0;
+  vec_resize(noted, 0);
+}
+
+/** Rows that were left out. */
+export function left_out_count(): i32 {
+  return left_out;
+}
+
+/** Code, line and two numbers of each of the first of them, as u32; how many words these are. */
+export function left_out_errors(): usize {
+  return vec_data(noted);
+}
+export function left_out_words(): i32 {
+  return vec_size(noted) >> 2;
+}
+
+/** The code of the error, 0 where there is none. */
+export function error_code(): i32 {
+  return code;
+}
+
+/** The line of the error, from 1. */
+export function error_line(): i32 {
+  return line;
+}
+
+/** The error's first number. */
+export function error_first(): i32 {
+  return first;
+}
+
+/** The error's second number. */
+export function error_second(): i32 {
+  return second;
+}
