@@ -236,7 +236,7 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     await classifier.loadAdapter(fused, "fused");
     const lm = await MODELS.tales();
     await assertFails(ConfigError, ["another task", "classification", "lm"], () => classifier.loadAdapter(lm, "tales"));
-    await assertFails(ConfigError, ['"fused" already'], () => classifier.loadAdapter(lm, "fused"));
+    await assertFails(ConfigError, ['"fused" is already loaded'], () => classifier.loadAdapter(lm, "fused"));
     await assertFails(ConfigError, ["needs a name"], () => classifier.loadAdapter(lm, ""));
     await assertFails(ConfigError, ['no adapter "fusd"', "default, fused", "did you mean fused"], () =>
       classifier.setAdapter("fusd"),

@@ -182,7 +182,7 @@ const WITHOUT = [
 ];
 /** What only the library itself calls. */
 const INTERNAL =
-  /^(onDevice|alone|engine|decoder|begin|logitsOf|encodeSpecial|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|begin|logitsOf|encodeSpecial|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = entriesOf(await world());

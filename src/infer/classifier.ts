@@ -3,7 +3,6 @@ import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config, Pooling, WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
-import { Adapters } from "../engine/adapters.ts";
 import { Engine } from "../engine/engine.ts";
 import { predictions } from "../engine/predictions.ts";
 import { initialize, writeTrained } from "../engine/state.ts";
@@ -14,7 +13,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
-import { WithAdapters } from "./with-adapters.ts";
+import { AdapterModel, loadModelWith } from "./adapter-model.ts";
 
 export interface Classification {
   label: string;
@@ -43,15 +42,10 @@ const OPTIONS = {
   dtype: "text?",
 } as const satisfies Record<keyof ClassifierOptions, Kind>;
 
-export class Classifier extends WithAdapters<Engine> {
+export class Classifier extends AdapterModel<Engine> {
   /** Calls that are labelling texts, and whether adapters are being swapped: never both. */
   private working = 0;
   private swapping = false;
-
-  /** Of the active adapter. */
-  get meta(): AdapterMeta {
-    return this.onDevice.meta;
-  }
 
   /** Names of the classes. */
   get labels(): readonly string[] {
@@ -97,7 +91,7 @@ export class Classifier extends WithAdapters<Engine> {
       const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
       return Engine.create(device, { spec, capacity, optimizer: null }, sharedFrom);
     };
-    return new Classifier(await Adapters.load(checkpoint, adapter, allocate), await Tokenizer.load());
+    return new Classifier(await loadModelWith(checkpoint, adapter, allocate), await Tokenizer.load());
   }
 
   /** What training begins with: the base model with a head of chance. */
@@ -140,10 +134,6 @@ export class Classifier extends WithAdapters<Engine> {
   update(tensors: Tensors): void {
     checkArguments({ tensors }, { tensors: "tensors" });
     writeTrained(this.engine, tensors);
-  }
-
-  private get engine(): Engine {
-    return this.onDevice.engine;
   }
 
   /** Swaps adapters while nothing is labelled. */

@@ -4,7 +4,6 @@ import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config, WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
-import { Adapters, NO_ADAPTERS } from "../engine/adapters.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn } from "../io/adapter-meta.ts";
@@ -14,8 +13,8 @@ import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
+import { AdapterModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
 import { type FinishReason, type GenerateOptions, type GenerationChunk, generate } from "./generation.ts";
-import { WithAdapters } from "./with-adapters.ts";
 
 /** `onProgress` hears of the base model's download, where it must be fetched. */
 export interface LanguageModelOptions extends DownloadOptions {
@@ -67,20 +66,16 @@ const PREFILL_TOKENS = 512;
 const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
-export class LanguageModel extends WithAdapters<Decoder> {
+export class LanguageModel extends AdapterModel<Decoder> {
   private busy = false;
 
-  private get decoder(): Decoder {
-    return this.onDevice.engine;
-  }
-
   get config(): GPT2Config {
-    return this.decoder.plan.spec.config;
+    return this.engine.plan.spec.config;
   }
 
   /** Texts that are written at the same time; of more prompts, the others wait until one is done. */
   get batchSize(): number {
-    return this.decoder.plan.capacity.sequences;
+    return this.engine.plan.capacity.sequences;
   }
 
   /**
@@ -132,8 +127,8 @@ export class LanguageModel extends WithAdapters<Decoder> {
         { spec: specOf(config, meta, dtypeOn(meta, dtype, first.meta)), capacity: { tokens, sequences } },
         sharedFrom,
       );
-    const adapters = await Adapters.load(checkpoint, first, allocate, adapter === null);
-    return new LanguageModel(adapters, await Tokenizer.load());
+    const loaded = await loadModelWith(checkpoint, first, allocate, adapter === null);
+    return new LanguageModel(loaded, await Tokenizer.load());
   }
 
   /**
@@ -149,7 +144,7 @@ export class LanguageModel extends WithAdapters<Decoder> {
     checkArguments({ prompts }, { prompts: "text or texts" });
     this.begin();
     try {
-      yield* generate(this.decoder, this.tokenizer, [prompts].flat(), options);
+      yield* generate(this.engine, this.tokenizer, [prompts].flat(), options);
     } finally {
       this.busy = false;
     }
@@ -189,7 +184,7 @@ export class LanguageModel extends WithAdapters<Decoder> {
       for (let first = 0; first < tokens; first += n_positions) {
         const end = Math.min(first + n_positions, tokens);
         const chunk = { slot: 0, position: 0, ids: ids.subarray(first, end) };
-        const losses = await this.decoder.losses(chunk, targets.subarray(first, end));
+        const losses = await this.engine.losses(chunk, targets.subarray(first, end));
         sum += losses.reduce((total, loss) => total + loss, 0);
       }
       const bytes = this.tokenizer.decodeBytes(targets).length;

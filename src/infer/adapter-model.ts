@@ -1,0 +1,251 @@
+/**
+ * Named adapters on one base model, with PEFT's method names: what Classifier and LanguageModel have in common. The base model
+ * stays on the device; one adapter is active, or none, and the others wait in the host's memory. To swap, the plan of the next
+ * adapter is built around the base tensors that are there, and only the adapter is uploaded.
+ */
+import { checkArguments } from "../arguments.ts";
+import type { LoraConfig } from "../config.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { isBase, isShared, loadBase, writeTrained } from "../engine/state.ts";
+import type { Weights } from "../engine/weights.ts";
+import { ConfigError } from "../errors.ts";
+import { adapterShapes } from "../io/adapter-meta.ts";
+import { type GPT2Checkpoint, openGPT2 } from "../io/hf.ts";
+import { loadAdapter } from "../io/open-adapter.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
+import type { Parameter } from "../model/parameters.ts";
+import { nearest } from "../suggest.ts";
+
+/** The name of the adapter that a model is loaded with. */
+const DEFAULT = "default";
+
+/** Mode lora without a single adapter: the base model, and the head where there is one. */
+export const NO_ADAPTERS: LoraConfig = {
+  r: 1,
+  lora_alpha: 1,
+  scaling: "alpha/r",
+  init: "kaiming",
+  target_modules: [],
+  sites: [],
+};
+
+/** Allocates what an adapter needs beside the frozen tensors of `sharedFrom`. */
+export type Allocate<E extends Weights> = (adapter: Adapter, sharedFrom?: E) => Promise<E>;
+
+/** A base model with its first adapter, on a device. */
+export interface LoadedModel<E extends Weights> {
+  /** Directory of the base model. */
+  directory: string;
+  allocate: Allocate<E>;
+  engine: E;
+  /** The description of the active adapter, also while it is disabled; of the base model alone if there is none. */
+  meta: AdapterMeta;
+  /** The name of the active adapter; null: the base model alone. */
+  name: string | null;
+}
+
+/** Loads a base model with an adapter; `isAlone`: the adapter is NO_ADAPTERS and gets no name. */
+export async function loadModelWith<E extends Weights>(
+  checkpoint: GPT2Checkpoint,
+  adapter: Adapter,
+  allocate: Allocate<E>,
+  isAlone = false,
+): Promise<LoadedModel<E>> {
+  const engine = await fill(await allocate(adapter), adapter, checkpoint);
+  const { directory } = checkpoint;
+  return { directory, allocate, engine, meta: adapter.meta, name: isAlone ? null : DEFAULT };
+}
+
+export abstract class AdapterModel<E extends Weights> {
+  /** Every adapter's description, by its name. */
+  private readonly metas = new Map<string, AdapterMeta>();
+  /** The adapters that are not on the device. */
+  private readonly waiting = new Map<string, Adapter>();
+  private isEnabled = true;
+  private isDestroyed = false;
+
+  protected constructor(
+    private readonly loaded: LoadedModel<E>,
+    protected readonly tokenizer: Tokenizer,
+  ) {
+    if (loaded.name !== null) this.metas.set(loaded.name, loaded.meta);
+  }
+
+  /** The description of the active adapter, also while adapters are disabled. */
+  get meta(): AdapterMeta {
+    this.checkAlive();
+    return this.loaded.meta;
+  }
+
+  /** Names of the loaded adapters; the one that `load` was given is "default". */
+  get adapters(): string[] {
+    this.checkAlive();
+    return [...this.metas.keys()];
+  }
+
+  /** The active adapter; null if there is none, or while adapters are disabled. */
+  get activeAdapter(): string | null {
+    this.checkAlive();
+    return this.isEnabled ? this.loaded.name : null;
+  }
+
+  /**
+   * Loads another adapter for the same base model, a run's or PEFT's, under a name; `setAdapter` makes it active. Throws
+   * ConfigError for a name in use and for an adapter that does not fit, FormatError for a damaged file.
+   */
+  async loadAdapter(directory: string, name: string): Promise<void> {
+    checkArguments({ directory, name }, { directory: "text", name: "text" });
+    this.checkAlive();
+    if (name === "") throw new ConfigError("an adapter needs a name", { found: "an empty one" });
+    this.checkUnused(name);
+    const checkpoint = await openGPT2(this.loaded.directory);
+    try {
+      const adapter = await loadAdapter(directory, checkpoint);
+      const [expected, found] = [this.loaded.meta, adapter.meta].map(({ task }) => task.objective);
+      if (found !== expected)
+        throw new ConfigError("the adapter is for another task", {
+          where: directory,
+          expected: `objective ${expected}`,
+          found: `${found}`,
+        });
+      // Another call may have taken the name meanwhile.
+      this.checkUnused(name);
+      this.metas.set(name, adapter.meta);
+      this.waiting.set(name, adapter);
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** Makes an adapter active, and enables adapters. Only the adapter is uploaded. */
+  async setAdapter(name: string): Promise<void> {
+    checkArguments({ name }, { name: "text" });
+    this.checkAlive();
+    return this.alone(() => this.activate(name));
+  }
+
+  /** Leaves the base model alone (a classifier keeps the active adapter's head) until `enableAdapters` or `setAdapter`. */
+  async disableAdapters(): Promise<void> {
+    this.checkAlive();
+    return this.alone(async () => {
+      if (this.activeAdapter !== null) await this.swap(withoutAdapters(await this.readActive()));
+      this.isEnabled = false;
+    });
+  }
+
+  async enableAdapters(): Promise<void> {
+    this.checkAlive();
+    return this.alone(async () => {
+      const { name } = this.loaded;
+      if (!this.isEnabled && name !== null) await this.activate(name);
+      this.isEnabled = true;
+    });
+  }
+
+  /** Forgets an adapter that is not active. */
+  deleteAdapter(name: string): void {
+    checkArguments({ name }, { name: "text" });
+    this.checkAlive();
+    this.checkLoaded(name);
+    if (name === this.loaded.name)
+      throw new ConfigError(`"${name}" is the active adapter`, { hint: "make another adapter active first" });
+    this.metas.delete(name);
+    this.waiting.delete(name);
+  }
+
+  /** Frees the model's memory on the device. */
+  destroy(): void {
+    this.isDestroyed = true;
+    this.loaded.engine.destroy();
+  }
+
+  /** The model on the device. Throws ConfigError after `destroy`. */
+  protected get engine(): E {
+    this.checkAlive();
+    return this.loaded.engine;
+  }
+
+  /** Swaps adapters while the model does nothing else. Throws ConfigError if it is busy. */
+  protected abstract alone(work: () => Promise<void>): Promise<void>;
+
+  private async activate(name: string): Promise<void> {
+    this.checkLoaded(name);
+    if (this.activeAdapter !== name) await this.swap(this.waiting.get(name)!);
+    this.waiting.delete(name);
+    this.loaded.name = name;
+    this.loaded.meta = this.metas.get(name)!;
+    this.isEnabled = true;
+  }
+
+  /** The old model is destroyed once the new one is there: if that fails, nothing has changed. */
+  private async swap(adapter: Adapter): Promise<void> {
+    const { engine: old, allocate, directory } = this.loaded;
+    const name = this.activeAdapter;
+    const kept = name === null ? null : await this.readActive();
+    this.loaded.engine = await fill(await allocate(adapter, old), adapter, directory, old);
+    if (kept) this.waiting.set(name!, kept);
+    old.destroy();
+  }
+
+  /** Reads the active adapter back from the device. */
+  private async readActive(): Promise<Adapter> {
+    const { meta, engine } = this.loaded;
+    const tensors: Tensors = new Map();
+    for (const [name, shape] of adapterShapes(meta))
+      tensors.set(name, { shape, data: await engine.readParameter(name) });
+    return { meta, tensors };
+  }
+
+  private checkAlive(): void {
+    if (this.isDestroyed) throw new ConfigError("the model was destroyed", { hint: "destroy it at the end" });
+  }
+
+  private checkUnused(name: string): void {
+    if (!this.metas.has(name)) return;
+    throw new ConfigError(`an adapter "${name}" is already loaded`, {
+      hint: "delete it first, or choose another name",
+    });
+  }
+
+  private checkLoaded(name: string): void {
+    if (this.metas.has(name)) return;
+    const near = nearest(name, [...this.metas.keys()]);
+    throw new ConfigError(`there is no adapter "${name}"`, {
+      expected: [...this.metas.keys()].join(", ") || "none is loaded",
+      ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
+    });
+  }
+}
+
+/**
+ * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint or a
+ * directory, and the adapter's. Destroys the engine if that fails.
+ */
+async function fill<E extends Weights>(
+  engine: E,
+  { tensors }: Adapter,
+  base: GPT2Checkpoint | string,
+  sharedFrom?: E,
+): Promise<E> {
+  const isMissing = (parameter: Parameter) =>
+    isBase(parameter) && !isShared(parameter, sharedFrom) && !tensors.has(parameter.name);
+  let opened: GPT2Checkpoint | undefined;
+  try {
+    if ([...engine.plan.parameters.all.values()].some(isMissing)) {
+      if (typeof base === "string") opened = await openGPT2(base);
+      await loadBase(engine, opened ?? (base as GPT2Checkpoint), { wanted: isMissing });
+    }
+    writeTrained(engine, tensors);
+    return engine;
+  } catch (error) {
+    engine.destroy();
+    throw error;
+  } finally {
+    await opened?.close();
+  }
+}
+
+function withoutAdapters({ meta, tensors }: Adapter): Adapter {
+  const head = [...tensors].filter(([name]) => name.startsWith("head."));
+  return { meta: { ...meta, mode: "lora", lora: NO_ADAPTERS }, tensors: new Map(head) };
+}
