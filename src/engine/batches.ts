@@ -1,10 +1,11 @@
+/** Packed batches of data sets, as the model reads them. */
 import type { Pooling } from "../config.ts";
 import type { BlockBatch } from "../data/blocks.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import type { Batch } from "../model/batch.ts";
 
-/** A batch of any set as the model reads it, with the output of the frozen prefix where there is one. */
+/** A batch of any data set as the model reads it, with the output of the frozen prefix where there is one. */
 export function modelBatch(packed: DatasetBatch | BlockBatch, pooling: Pooling, prefix?: Float32Array): Batch {
   if ("labels" in packed) return classificationBatch(packed, pooling, prefix);
   const { ids, starts, targets } = packed;

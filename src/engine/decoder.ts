@@ -1,6 +1,6 @@
 /**
- * A language model on a device that writes: tokens go in, what comes behind them comes out as logits. What is in a slot of
- * the cache is the caller's business: a stretch may go on from any position whose tokens before it are there.
+ * A language model on a device that generates: tokens go in, the logits of the next token come out. The caller keeps track of the
+ * cache: a chunk may start at any position of a slot if all tokens before it have been written there.
  */
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
@@ -10,7 +10,7 @@ import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { Weights } from "./weights.ts";
 
-/** Tokens of a sequence, one behind the other, from a position on. */
+/** Consecutive tokens of a sequence, from a position on. */
 export interface Chunk {
   slot: number;
   position: number;
@@ -26,8 +26,8 @@ export class Decoder extends Weights<DecoderPlan> {
   }
 
   /**
-   * Builds the plan and prepares it. Every parameter is zero until it is written, but for the frozen ones that it has in
-   * common with `lender`. Throws DeviceError where it is too large.
+   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until they are
+   * written. Throws DeviceError if the plan does not fit.
    */
   static async create(
     backend: Backend,
@@ -39,7 +39,7 @@ export class Decoder extends Weights<DecoderPlan> {
     return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session));
   }
 
-  /** Takes in stretches of any length; returns the logits [stretches, V] behind the last token of each. */
+  /** Writes chunks of any length into the cache; returns the logits [chunks, V] after the last token of each. */
   async prefill(chunks: readonly Chunk[]): Promise<Float32Array> {
     const { sequences } = this.plan.capacity;
     const V = this.plan.spec.config.vocab_size;
@@ -57,7 +57,7 @@ export class Decoder extends Weights<DecoderPlan> {
     return logits;
   }
 
-  /** Takes in one token of each sequence; returns the logits [tokens, V] behind them. */
+  /** Writes one token of each sequence into the cache; returns the logits [tokens, V] after them. */
   async decode(chunks: readonly Chunk[]): Promise<Float32Array> {
     const { capacity, logits, spec } = this.plan;
     const count = chunks.length;
@@ -67,7 +67,7 @@ export class Decoder extends Weights<DecoderPlan> {
     return this.session.read(logits, 0, count * spec.config.vocab_size);
   }
 
-  /** Takes in a stretch; returns the cross-entropy of each of its tokens against `targets`, in nats. */
+  /** Writes a chunk into the cache; returns the cross-entropy of each of its tokens against `targets`, in nats. */
   async losses(chunk: Chunk, targets: ArrayLike<number>): Promise<Float64Array> {
     const losses = new Float64Array(chunk.ids.length);
     let done = 0;
@@ -85,7 +85,7 @@ export class Decoder extends Weights<DecoderPlan> {
     return losses;
   }
 
-  /** Stretches cut where a prefill is full, in their order; with the rows at which one ends. */
+  /** Chunks split to fit a prefill, in order, with the rows at which a chunk ends. */
   private *batches(chunks: readonly Chunk[]): Generator<{ parts: Chunk[]; ended: number[] }> {
     const { tokens, sequences } = this.plan.capacity;
     let parts: Chunk[] = [];
@@ -134,7 +134,7 @@ export class Decoder extends Weights<DecoderPlan> {
     this.session.run(segments, { ...NO_VALUES, tokens: n, sequences, slots: sequences });
   }
 
-  /** Kernels do not check. */
+  /** Throws ShapeError: the kernels do not check. */
   private check({ slot, position, ids }: Chunk): void {
     const { capacity, spec } = this.plan;
     const { n_positions, vocab_size } = spec.config;

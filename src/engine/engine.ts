@@ -1,6 +1,6 @@
 /**
- * A model on a device, one batch at a time: contents of parameters in and out, forward passes, training steps. It knows
- * no data set and no schedule; the trainer and the classifier stand on it.
+ * A model on a device, one batch at a time: reads and writes parameters, runs forward passes and training steps. The trainer and
+ * the classifier are built on it.
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
@@ -16,31 +16,31 @@ import { Weights } from "./weights.ts";
 export interface EngineOptions {
   spec: ModelSpec;
   capacity: Capacity;
-  /** AdamW's settings; null for a model that only classifies. */
+  /** AdamW's settings; null for inference. */
   optimizer: AdamWConfig | null;
   /** The frozen prefix or the suffix alone, as in PlanOptions. */
   part?: "prefix" | "suffix";
   shared?: NonNullable<PlanOptions["shared"]>;
   keepActivations?: boolean;
-  /** Cuts tensors into smaller pieces than the device asks for. For tests. */
+  /** Splits tensors into pieces of at most so many bytes, where the device allows more. For tests. */
   maxBinding?: number;
 }
 
-/** What one batch gave. */
+/** The result of one batch. */
 export interface BatchResult {
-  /** Mean loss over the rows that count, times their share of the step where a step has several batches. */
+  /** Mean loss over the rows with a target; with several batches a step, times this batch's share of those rows. */
   loss: number;
   /** Rows whose target has the largest logit. */
   correct: number;
-  /** Global norm of the gradients before clipping; 0 where the batch did not end a step. */
+  /** Global norm of the gradients before clipping; 0 unless the batch is the last of its step. */
   norm: number;
-  /** Whether loss and gradients were finite, in this step and before. Only told by a batch that ended a step. */
+  /** Whether loss and gradients were finite, in this step and all before. Only set for the last batch of a step. */
   finite: boolean;
 }
 
 const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
 
-/** What the losses of the rows that count are multiplied with; where none counts, the loss is 0 and not 0 / 0. */
+/** The factor of the loss of a row with a target; if there is none, the loss is 0 and not 0 / 0. */
 const meanOf = (counted: number) => 1 / Math.max(1, counted);
 
 export class Engine extends Weights<ModelPlan> {
@@ -58,14 +58,14 @@ export class Engine extends Weights<ModelPlan> {
     this.staging = new Uint32Array(plan.batch.root.size);
   }
 
-  /** The plan that `create` would prepare, to look at before anything is allocated. */
+  /** The plan that `create` would prepare. Allocates nothing. */
   static plan(backend: Backend, options: EngineOptions): ModelPlan {
     return buildPlan({ ...options, maxBinding: Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding) });
   }
 
   /**
-   * Builds the plan and prepares it. Every parameter is zero until it is written, but for the frozen ones that it has in
-   * common with `lender`.
+   * Builds the plan and prepares it. Frozen parameters that `sharedFrom` has too are shared; all others are zero until they are
+   * written.
    */
   static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
@@ -73,8 +73,8 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /**
-   * Runs `work`, which uses the engine. Once the signal aborts, what the device has to do is dropped, and where `work` fails by
-   * that this rejects with the signal's reason.
+   * Runs `work`, which uses the engine. When the signal aborts, the device drops its pending work; if `work` fails because of that,
+   * this rejects with the signal's reason.
    */
   async until<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     const drop = () => this.session.drop(true);
@@ -90,25 +90,25 @@ export class Engine extends Weights<ModelPlan> {
     }
   }
 
-  /** Waits until the device has dropped what it could; afterwards it takes work again. */
+  /** Waits until the device has dropped its pending work; afterwards it accepts work again. */
   async settle(): Promise<void> {
     await this.session.flush();
     this.session.drop(false);
   }
 
-  /** Names of the parameters that learn, in the model's order. */
+  /** Names of the trainable parameters, in the model's order. */
   get trainableNames(): string[] {
     return [...this.plan.parameters.all.values()].filter(({ grad }) => grad).map(({ name }) => name);
   }
 
-  /** The gradient that the last backward pass left, before clipping. */
+  /** The gradient from the last backward pass, before clipping. */
   readGradient(name: string): Promise<Float32Array> {
     const { grad } = this.parameter(name);
     if (!grad) throw new ShapeError(`${name} is frozen and has no gradient`);
     return this.readPieces(grad);
   }
 
-  /** AdamW's moments m and v of a parameter that learns, each in the parameter's shape. */
+  /** AdamW's moments m and v of a trainable parameter, each in the parameter's shape. */
   async readMoments(name: string): Promise<{ m: Float32Array; v: Float32Array }> {
     const [m, v] = await Promise.all([
       this.readPieces(this.moments(name, "m")),
@@ -117,7 +117,7 @@ export class Engine extends Weights<ModelPlan> {
     return { m, v };
   }
 
-  /** Puts moments back, as `readMoments` gave them. */
+  /** Writes moments as `readMoments` returns them. */
   writeMoments(name: string, { m, v }: { m: Float32Array; v: Float32Array }): void {
     for (const [key, data] of [
       ["m", m],
@@ -131,7 +131,7 @@ export class Engine extends Weights<ModelPlan> {
     }
   }
 
-  /** One forward pass with the mean loss; what it submits is read by `result` and `logits`. Returns the batch's slot. */
+  /** Submits a forward pass with the mean loss; `result` and `logits` read what it computed. Returns the batch's slot. */
   forward(batch: Batch): number {
     return this.submit(["forward"], batch, null);
   }
@@ -143,14 +143,14 @@ export class Engine extends Weights<ModelPlan> {
     return this.session.read(tensor, 0, rowsOf(batch)[rows] * tensor.shape[1]!);
   }
 
-  /** Forward and backward without an update, for tests and for naming the tensor that went wrong. */
+  /** Forward and backward without an update, for tests and for diagnosis. */
   gradients(batch: Batch): number {
     return this.submit(["zero", "forward", "backward"], batch, null);
   }
 
   /**
-   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows that count.
-   * Returns the slots of the batches; that of the last one has the norm.
+   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows with a target.
+   * Returns the slots of the batches; the last one's has the norm.
    */
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;
@@ -167,20 +167,20 @@ export class Engine extends Weights<ModelPlan> {
     return slots;
   }
 
-  /** What a slot's batch gave. At most SLOTS batches may be submitted between a batch and its result. */
+  /** The result of the batch in a slot. At most SLOTS batches may be submitted between a batch and its result. */
   async result(slot: number): Promise<BatchResult> {
     const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, slot * 4, 4);
     return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
   }
 
-  /** Logits [rows, classes] of the last forward pass, of a model whose logits are in one piece. */
+  /** Logits [rows, classes] of the last forward pass. Throws ShapeError for a model whose logits are split into pieces. */
   async logits(rows: number): Promise<Float32Array> {
     const [piece, ...more] = this.plan.logits;
     if (!piece || more.length > 0) throw new ShapeError("the logits of this model are not kept: they come in pieces");
     return this.session.read(piece.tensor, 0, rows * piece.tensor.shape[1]!);
   }
 
-  /** Lets updates go on after loss or gradients were not finite. */
+  /** Allows updates again after a loss or a gradient that was not finite. */
   resume(): void {
     if (this.plan.stopped) this.session.write(this.plan.stopped, new Uint32Array(1));
   }
@@ -208,7 +208,7 @@ export class Engine extends Weights<ModelPlan> {
     return this.slot;
   }
 
-  /** Moments lie in their pages where the gradient lies in its own. */
+  /** A parameter's moments are at the offset of its gradient, each in its own page. */
   private moments(name: string, key: "m" | "v"): TensorPiece[] {
     const { grad } = this.parameter(name);
     if (!grad) throw new ShapeError(`${name} is frozen and has no moments`);

@@ -1,4 +1,4 @@
-/** Measuring a model on a data set. */
+/** Evaluation of a model on a data set. */
 
 import type { Pooling } from "../config.ts";
 import type { BlockBatch, Blocks } from "../data/blocks.ts";
@@ -20,18 +20,18 @@ export interface Evaluation {
   /** Of a language model: exp(loss). */
   perplexity?: number;
   /**
-   * Of a language model: the loss of all tokens, in bits, over the UTF-8 bytes of their text. <|endoftext|> is predicted, and
-   * has no bytes.
+   * Of a language model: the loss of all tokens, in bits, divided by the UTF-8 bytes of their text; <|endoftext|> has a loss and
+   * no bytes.
    */
   bitsPerByte?: number;
 }
 
-/** Batches in flight at a time: enough to keep a device busy, few enough for the slots of their results. */
+/** Batches in flight at a time: enough to keep a device busy, and fewer than there are slots for results. */
 export const IN_FLIGHT = 4;
 
 /**
- * Loss and accuracy over the first `rows` examples (default: all), and a classifier's predictions where asked for. Rejects with
- * the signal's reason once it aborts.
+ * Loss and accuracy over the first `rows` examples (default: all), and a classifier's predictions if `keep` is given. Rejects with
+ * the signal's reason when it aborts.
  */
 export async function evaluate(
   engine: Engine,
@@ -63,7 +63,7 @@ export async function evaluate(
     const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions));
     const count = countedRows(batch);
     const taken = take(engine.forward(batch), count, rows);
-    // A rejection is taken up where the batch is awaited, maybe some batches later.
+    // A rejection is handled where the batch is awaited, maybe some batches later.
     taken.catch(() => {});
     inFlight.push(taken);
     rows += count;

@@ -1,7 +1,7 @@
 /**
- * What the frozen lower part of a model makes of every example. Without dropout it is the same in every epoch, so it is made
- * once and kept in the host's memory, and training and evaluation go on from there. A row's values do not depend on the
- * batch that it is in, so a run that keeps them has the bits of one that does not.
+ * The output of a model's frozen lower blocks for every example. There is no dropout, so that it is the same in every epoch: it is
+ * computed once and cached in the host's memory, and training and evaluation start from it. A row's output does not depend on
+ * its batch, so that a run has the same bits with and without the cache.
  */
 import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
@@ -21,14 +21,14 @@ type ExampleSet = Dataset | Blocks;
 
 const setsOf = ({ train, val, test }: Sets): ExampleSet[] => [train, val, test];
 
-/** The most that is kept unless more is asked for: a quarter of the memory that is free, and not above 1 GB. */
+/** The default limit of the cache: a quarter of the free memory, at most 1 GB. */
 function defaultBudget(): number {
   return Math.min(1e9, (availableMemory() ?? Infinity) / 4);
 }
 
 /**
- * Bytes of what the frozen blocks make of all examples: a row of n_embd an example where only the head learns, a row a token
- * otherwise. 0 where no block is frozen, or where it would be more than `budget`: such a model is trained as a whole.
+ * Bytes of the cached output: n_embd floats an example if only the head is trained, else n_embd floats a token. 0 if no block is
+ * frozen, or if the cache would exceed `budget`: then the whole model runs.
  */
 export function prefixBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);
@@ -41,13 +41,13 @@ export function prefixBytes(spec: ModelSpec, data: Sets, budget = defaultBudget(
 
 export class FrozenPrefix {
   private constructor(
-    /** By data set and position: [tokens, C] or [1, C]. */
+    /** By data set and position: the output [tokens, C] or [1, C]. */
     private readonly kept: ReadonlyMap<ExampleSet, readonly Float32Array[]>,
-    /** How long it took, without loading the model. */
+    /** Seconds of computing it, without loading the model. */
     readonly seconds: number,
   ) {}
 
-  /** Runs the frozen part once over all examples and frees it. Rejects with the signal's reason once it aborts. */
+  /** Runs the frozen prefix once over all examples and frees it. Rejects with the signal's reason when it aborts. */
   static async make(
     device: Backend,
     model: GPT2Checkpoint,
@@ -69,7 +69,7 @@ export class FrozenPrefix {
     }
   }
 
-  /** The examples at these positions, one behind the other: what the top of the model begins with. */
+  /** The output for the examples at these positions, concatenated: the input of the suffix. */
   of(dataset: ExampleSet, positions: Uint32Array): Float32Array {
     const examples = this.kept.get(dataset)!;
     const whole = new Float32Array(positions.reduce((sum, i) => sum + examples[i]!.length, 0));
@@ -82,7 +82,7 @@ export class FrozenPrefix {
   }
 }
 
-/** One array an example, as views of what the batches gave. */
+/** One array an example, as views of the batches' outputs. */
 async function examples(
   engine: Engine,
   dataset: Examples<DatasetBatch | BlockBatch>,

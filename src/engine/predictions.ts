@@ -1,4 +1,4 @@
-/** What logits say of classes. */
+/** Logits as classes and probabilities. */
 
 export interface Prediction {
   /** Position in the data set. */
@@ -9,7 +9,7 @@ export interface Prediction {
   probabilities: Float64Array;
 }
 
-/** Softmax in f64. Loops: on a test set with thousands of classes this is most of what an evaluation takes. */
+/** Softmax in f64. Plain loops: with thousands of classes this is most of an evaluation's time. */
 export function softmax(logits: ArrayLike<number>): Float64Array {
   const shares = new Float64Array(logits.length);
   let largest = -Infinity;

@@ -1,4 +1,4 @@
-/** What the parameters hold: the base model's values at the start, fresh adapters and heads, trained tensors at the end. */
+/** Loads, initialises, reads and writes a model's parameters. */
 import type { LoraConfig } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -11,8 +11,8 @@ import type { Engine } from "./engine.ts";
 import type { Weights } from "./weights.ts";
 
 /**
- * Values that are read, converted and sent to the device at a time: the whole model is never in the host's memory, and a
- * page's thread is never held up for long.
+ * Elements that are read, converted and uploaded at a time: the host never holds the whole model, and a page's thread is never
+ * blocked for long.
  */
 const LOAD_ELEMENTS = 1 << 18;
 
@@ -23,17 +23,17 @@ export interface LoadOptions {
 
 const isNew = (name: string) => name.startsWith("lora.") || name.startsWith("head.");
 
-/** Whether a parameter is the base model's. */
+/** Whether a parameter belongs to the base model. */
 export const isBase = ({ name }: Pick<Parameter, "name">): boolean => !isNew(name);
 
-/** Whether a parameter lies where the lender has it. */
+/** Whether a parameter is shared with `sharedFrom`. */
 export function isShared(parameter: Parameter, sharedFrom: Weights | undefined): boolean {
   return sharedFrom?.plan.parameters.all.get(parameter.name) === parameter;
 }
 
 /**
- * Writes the base tensors of the checkpoint into the parameters: all of them, or those that are wanted. Rejects with the
- * signal's reason once it aborts.
+ * Writes the checkpoint's tensors into the parameters: all, or those for which `wanted` is true. Rejects with the signal's reason
+ * when it aborts.
  */
 export async function loadBase(
   engine: Weights,
@@ -55,8 +55,8 @@ export async function loadBase(
 }
 
 /**
- * Fresh adapters and head from the seed: B is 0, A as `init` says, the head's weight U(+-1/sqrt(C)) as nn.Linear's, its
- * bias 0. The numbers depend on the seed, the tensors' order and shapes, and on nothing else.
+ * Initialises adapters and head: B is 0, A as `init` says, the head's weight U(+-1/sqrt(C)) as in nn.Linear, its bias 0. The numbers
+ * depend only on the seed and on the order and shapes of the tensors.
  */
 export function initialize(engine: Engine, seed: number): void {
   const rng = new Rng(seed);
@@ -89,7 +89,7 @@ function drawA(rng: Rng, { init }: LoraConfig, r: number, input: number): () => 
   }
 }
 
-/** Names of the tensors that make a trained model out of its base: what was trained, and the head. */
+/** Names of the tensors that a trained model has in addition to its base: the trained ones, and the head. */
 export function trainedNames(engine: Engine, spec: ModelSpec): string[] {
   const isTrained = new Set(engine.trainableNames);
   return [...engine.plan.parameters.all.keys()].filter(

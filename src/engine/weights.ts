@@ -1,4 +1,4 @@
-/** A plan's parameters on a device: their contents in and out. */
+/** A plan's parameters on a device, to read and to write. */
 import type { Session } from "../backend/backend.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
@@ -13,7 +13,7 @@ export interface ParameterPlan extends Program {
   parameters: Parameters;
 }
 
-/** Rounded to f16. Numbers beyond its range are an error: a weight that large is no rounding matter. */
+/** Rounds to f16. Throws ConfigError for a number beyond its range. */
 function toHalves(name: string, values: Float32Array): Uint16Array {
   const halves = floatToHalf(values);
   for (let i = 0; i < halves.length; i++)
@@ -38,7 +38,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     return parameter;
   }
 
-  /** The parameters of the base model as it is: what another plan can have in common with this one. */
+  /** The frozen parameters: another plan can share them. */
   get frozen(): Map<string, Parameter> {
     const names = parameterList(this.plan.spec).filter(({ isTrained }) => !isTrained);
     return new Map(names.map(({ name }) => [name, this.parameter(name)]));

@@ -1,4 +1,4 @@
-/** A trained model that labels texts. */
+/** A trained classifier. */
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { GPT2Config, Pooling, WeightDtype } from "../config.ts";
@@ -17,21 +17,21 @@ import { AdapterModel, loadModelWith } from "./adapter-model.ts";
 
 export interface Classification {
   label: string;
-  /** Probability of the label. */
+  /** Probability of the predicted label. */
   probability: number;
   /** Probability of every label. */
   probabilities: Record<string, number>;
 }
 
-/** Texts that go to the device at a time. */
+/** Texts a batch. */
 const SEQUENCES = 16;
 
-/** `onProgress` hears of the base model's download, where it must be fetched. */
+/** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
   device: Backend;
-  /** The base model, in place of the one that is named. */
+  /** The base model, in place of the one that the adapter names. */
   model?: string;
-  /** What its frozen matrices are kept in; default: as in training. Of mode all nothing is frozen, and f16 is refused. */
+  /** Type of the frozen matrices; default: as in training. After full fine-tuning nothing is frozen: f16 throws ConfigError. */
   dtype?: WeightDtype;
 }
 
@@ -43,7 +43,7 @@ const OPTIONS = {
 } as const satisfies Record<keyof ClassifierOptions, Kind>;
 
 export class Classifier extends AdapterModel<Engine> {
-  /** Calls that are labelling texts, and whether adapters are being swapped: never both. */
+  /** Number of running calls, and whether adapters are being swapped: never both. */
   private working = 0;
   private swapping = false;
 
@@ -53,9 +53,8 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Loads what `fineTune` saved: a run directory, or its adapter/ directory; or a classifier's adapter that PEFT wrote. The
-   * base model is the one that it names; `model` overrides it. Throws ConfigError where there is no adapter or no model,
-   * FormatError where a file is damaged.
+   * Loads a run directory that `fineTune` saved, its adapter/ directory, or a classifier's adapter that PEFT wrote. `model` overrides
+   * the base model that the adapter names. Throws ConfigError if there is no adapter or no model, FormatError if a file is damaged.
    */
   static async load(directory: string, options: ClassifierOptions): Promise<Classifier> {
     checkArguments({ directory }, { directory: "text" });
@@ -69,7 +68,7 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  /** A classifier from an adapter that has been read, and its base model. */
+  /** A classifier from an adapter in memory and its base model. */
   static async of(
     adapter: Adapter,
     checkpoint: GPT2Checkpoint,
@@ -94,7 +93,7 @@ export class Classifier extends AdapterModel<Engine> {
     return new Classifier(await loadModelWith(checkpoint, adapter, allocate), await Tokenizer.load());
   }
 
-  /** What training begins with: the base model with a head of chance. */
+  /** The model before training: the base model with a random head. */
   static async untrained(
     meta: AdapterMeta,
     seed: number,
@@ -107,7 +106,7 @@ export class Classifier extends AdapterModel<Engine> {
     return classifier;
   }
 
-  /** Labels a text, or several in their order: one label each. Texts longer than the context are cut, as in training. */
+  /** Classifies a text, or several, in order. Texts longer than the context are cut, as in training. */
   async classify(texts: string | readonly string[]): Promise<Classification[]> {
     const { labels } = this.meta;
     return predictions(await this.logits(texts), labels.length).map(({ label, probability, probabilities }) => ({
@@ -117,7 +116,7 @@ export class Classifier extends AdapterModel<Engine> {
     }));
   }
 
-  /** Logits [texts, labels]: what the probabilities come from. Throws ConfigError while adapters are swapped. */
+  /** Logits [texts, labels]. Throws ConfigError while adapters are being swapped. */
   async logits(texts: string | readonly string[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: "text or texts" });
     if (this.swapping)
@@ -130,13 +129,13 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  /** Puts other trained tensors in place: those of a later step of the same run. */
+  /** Replaces the trained tensors by those of a later step of the same run. */
   update(tensors: Tensors): void {
     checkArguments({ tensors }, { tensors: "tensors" });
     writeTrained(this.engine, tensors);
   }
 
-  /** Swaps adapters while nothing is labelled. */
+  /** Throws ConfigError while texts are being classified. */
   protected async alone(work: () => Promise<void>): Promise<void> {
     if (this.working > 0 || this.swapping)
       throw new ConfigError("the classifier is at work", {
@@ -180,7 +179,7 @@ export class Classifier extends AdapterModel<Engine> {
   }
 }
 
-/** Tokens to which every text is padded (0: none), and the longest text. */
+/** Tokens to which every text is padded (0: none), and the longest text in tokens. */
 function lengthsOf({ settings }: AdapterMeta, { n_positions }: GPT2Config): { padTo: number; longest: number } {
   const { maxLength = n_positions, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
   return { padTo, longest: Math.min(maxLength, n_positions) };

@@ -1,4 +1,4 @@
-/** Writing text: prompts take turns in the slots of a decoder, a token each a round. */
+/** Text generation: prompts share the slots of a decoder; each round adds a token to every sequence. */
 
 import { checkOptions, type Kind } from "../arguments.ts";
 import { type DecodeStream, END_OF_TEXT_ID, type Tokenizer } from "../data/tokenizer.ts";
@@ -10,29 +10,29 @@ import { checkSampling, GREEDY, Sampler, type SamplingOptions } from "./sampling
 import { StopStrings } from "./stop-strings.ts";
 
 export interface GenerateOptions extends Partial<SamplingOptions> {
-  /** The most tokens that are written behind each prompt; default 50. */
+  /** The most new tokens for each prompt; default 50. */
   maxNewTokens?: number;
-  /** A text ends before the first of these that appears in it. */
+  /** The text ends before the first of these strings. */
   stop?: string | readonly string[];
-  /** Of the draws; default 1. Prompt i draws by the seed and i, whoever else is written at the same time. */
+  /** Seed of the sampling; default 1. Prompt i's numbers depend on the seed and i alone, not on the other prompts. */
   seed?: number;
-  /** Ends the writing with its reason as the error. */
+  /** Ends the generation with its reason as the error. */
   signal?: AbortSignal;
 }
 
 /** Why a text ends: <|endoftext|>, a stop string, or `maxNewTokens`. */
 export type FinishReason = "end" | "stop" | "length";
 
-/** What was written behind one prompt since its last piece. Never a part of a character. */
+/** The new text of one prompt since its last chunk: whole characters. */
 export interface GenerationChunk {
-  /** Which prompt, from 0. */
+  /** Index of the prompt, from 0. */
   prompt: number;
   text: string;
-  /** The tokens that were chosen, with one that ended the text: more or fewer than `text` shows, as some is held back. */
+  /** The new tokens, with the one that ended the text. `text` may show more or fewer of them, as some text is held back. */
   ids: number[];
-  /** In the last piece of a prompt. */
+  /** In the last chunk of a prompt. */
   finish?: FinishReason;
-  /** Where the context overflowed: how many of the oldest tokens are forgotten by now. */
+  /** After the context overflowed: how many of the oldest tokens have been dropped so far. */
   forgotten?: number;
 }
 
@@ -70,8 +70,8 @@ function settingsOf(options: GenerateOptions): GenerationSettings {
 }
 
 /**
- * Writes behind prompts and yields pieces as they come. A prompt takes a slot when one is free, so that there may be more of
- * them than slots. Throws ConfigError for options that make no sense.
+ * Generates text for prompts and yields it in chunks. A prompt waits until a slot is free, so that there may be more prompts than
+ * slots. Throws ConfigError for invalid options.
  */
 export async function* generate(
   decoder: Decoder,
@@ -99,7 +99,7 @@ export async function* generate(
       const chunks = group.map(([slot, sequence]) => sequence.nextChunk(slot));
       const logits = await (group === fresh ? decoder.prefill(chunks) : decoder.decode(chunks));
       for (const [i, [slot, sequence]] of group.entries()) {
-        // Ids beyond the tokenizer's, where a table was padded, have no text.
+        // A padded token table has ids beyond the tokenizer's, which have no text.
         const row = logits.subarray(i * vocab_size, i * vocab_size + Math.min(vocab_size, tokenizer.vocabSize));
         const chunk = sequence.take(row);
         if (chunk?.finish !== undefined) slots[slot] = undefined;
@@ -109,19 +109,19 @@ export async function* generate(
   }
 }
 
-/** One prompt and what has been written behind it. */
+/** One prompt and its new tokens. */
 class Sequence {
   private readonly tokens: number[];
   private readonly seen: Set<number>;
   private readonly sampler: Sampler;
   private readonly decoded: DecodeStream;
   private readonly stops: StopStrings;
-  /** Tokens that the cache holds, and those that it takes in next. */
+  /** Tokens in the cache, and those to be written next. */
   private position = 0;
   private pending: number[] = [];
   private forgotten = 0;
   private count = 0;
-  /** What no piece has told yet. */
+  /** New since the last chunk. */
   private pending_: Pick<GenerationChunk, "ids" | "forgotten"> = { ids: [] };
 
   constructor(
@@ -131,7 +131,7 @@ class Sequence {
     private readonly context: number,
     private readonly settings: GenerationSettings,
   ) {
-    // A text without a beginning begins as a document does.
+    // An empty prompt starts as a document does.
     this.tokens = ids.length > 0 ? [...ids] : [END_OF_TEXT_ID];
     this.seen = new Set(this.tokens);
     this.sampler = new Sampler(settings.sampling, new Rng(settings.seed ^ Math.imul(prompt, 0x85ebca6b)));
@@ -140,19 +140,19 @@ class Sequence {
     this.restart(context);
   }
 
-  /** Whether nothing of it is in the cache. */
+  /** Whether none of its tokens are in the cache. */
   get isFresh(): boolean {
     return this.position === 0;
   }
 
-  /** What goes into the cache next. */
+  /** The tokens to write into the cache next. */
   nextChunk(slot: number): Chunk {
     const stretch = { slot, position: this.position, ids: this.pending };
     this.position += this.pending.length;
     return stretch;
   }
 
-  /** Chooses the next token by its logits; returns what can be told, if anything. */
+  /** Chooses the next token from logits; returns a chunk if there is new text to report. */
   take(logits: Float32Array): GenerationChunk | null {
     const id = this.sampler.pick(logits, this.seen);
     this.tokens.push(id);
@@ -182,11 +182,11 @@ class Sequence {
 
   private advance(id: number): void {
     if (this.position < this.context) this.pending = [id];
-    // The context is full. Positions are absolute: all that stays is taken in again, so half of it, not one token less.
+    // The context is full. Positions are absolute, so that all tokens that stay are computed again: half of them, not all but one.
     else this.restart(Math.max(1, this.context >> 1));
   }
 
-  /** Goes on from the last `keep` tokens, with an empty cache. */
+  /** Continues from the last `keep` tokens, with an empty cache. */
   private restart(keep: number): void {
     this.position = 0;
     this.pending = this.tokens.slice(-keep);

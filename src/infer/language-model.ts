@@ -1,4 +1,4 @@
-/** A language model as it is used: GPT-2, or what was trained from it with `objective` lm. It writes, and it scores. */
+/** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
 import { exists, joinPath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
@@ -16,16 +16,16 @@ import { checkNumber } from "../number-range.ts";
 import { AdapterModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
 import { type FinishReason, type GenerateOptions, type GenerationChunk, generate } from "./generation.ts";
 
-/** `onProgress` hears of the base model's download, where it must be fetched. */
+/** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface LanguageModelOptions extends DownloadOptions {
   device: Backend;
-  /** Directory of an adapter on the model: of a run, or one that PEFT wrote (CAUSAL_LM). */
+  /** Directory of an adapter for the model: a run's, or one that PEFT wrote (CAUSAL_LM). */
   adapter?: string;
   /** The base model, in place of the one that a run or an adapter names. */
   model?: string | undefined;
-  /** Texts that are written at the same time; default: as many as 256 MB of keys and values hold, at most 8. */
+  /** Texts generated at the same time; default: as many as fit 256 MB of keys and values, at most 8. */
   batchSize?: number | undefined;
-  /** What the matrices that were not trained are kept in; default: as in training, or f32. Of mode all there are none: f16 is refused. */
+  /** Type of the frozen matrices; default: as in training, or f32. After full fine-tuning nothing is frozen: f16 throws ConfigError. */
   dtype?: WeightDtype | undefined;
 }
 
@@ -38,30 +38,30 @@ const OPTIONS = {
   dtype: "text?",
 } as const satisfies Record<keyof LanguageModelOptions, Kind>;
 
-/** What was written behind a prompt. */
+/** The generated text of a prompt. */
 export interface Completion {
   text: string;
-  /** The tokens that were chosen, with one that ended the text. */
+  /** The new tokens, with the one that ended the text. */
   ids: number[];
   finish: FinishReason;
-  /** How many of the oldest tokens were forgotten, where the context overflowed; else 0. */
+  /** How many of the oldest tokens were dropped because the context overflowed; 0: none. */
   forgotten: number;
 }
 
 /** How well a model predicts a text. */
 export interface TextScore {
-  /** Tokens of the text, all of them predicted: the first behind an <|endoftext|>. */
+  /** Tokens of the text; all are predicted, the first one after an <|endoftext|>. */
   tokens: number;
   /** Its UTF-8 bytes. */
   bytes: number;
-  /** Mean cross-entropy of a token, nats. */
+  /** Mean cross-entropy per token, nats. */
   loss: number;
   /** exp(loss). */
   perplexity: number;
   bitsPerByte: number;
 }
 
-/** Tokens of a prompt that are taken in at a time. */
+/** Tokens of prompts in a prefill. */
 const PREFILL_TOKENS = 512;
 const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
@@ -73,15 +73,15 @@ export class LanguageModel extends AdapterModel<Decoder> {
     return this.engine.plan.spec.config;
   }
 
-  /** Texts that are written at the same time; of more prompts, the others wait until one is done. */
+  /** Texts generated at the same time; further prompts wait until one is done. */
   get batchSize(): number {
     return this.engine.plan.capacity.sequences;
   }
 
   /**
-   * Loads a model (by name or directory), with an adapter where one is given; or a run of `objective` lm, or the directory
-   * of an adapter, with the base model that it names. Throws ConfigError where there is none, or a classifier's,
-   * FormatError where a file is damaged, DeviceError where it does not fit into memory.
+   * Loads a model by name or directory, with `adapter` if it is given; or a run of `objective` lm or an adapter's directory, with the
+   * base model that it names. Throws ConfigError if there is none, or only a classifier, FormatError if a file is damaged,
+   * DeviceError if it does not fit into memory.
    */
   static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
     checkArguments({ modelOrRun }, { modelOrRun: "text" });
@@ -99,7 +99,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     });
   }
 
-  /** Loads what was trained: a run of `objective` lm, or the directory of an adapter. Throws as `load` does. */
+  /** Loads a run of `objective` lm, or an adapter's directory. Throws as `load` does. */
   static async loadTrained(directory: string, options: Omit<LanguageModelOptions, "adapter">): Promise<LanguageModel> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
@@ -108,7 +108,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     return closing(checkpoint, () => LanguageModel.of(checkpoint, adapter, { device, batchSize, dtype }));
   }
 
-  /** A language model from a checkpoint and, where there is one, an adapter that has been read. */
+  /** A language model from a checkpoint and an adapter in memory; null: the base model alone. */
   static async of(
     checkpoint: GPT2Checkpoint,
     adapter: Adapter | null,
@@ -132,10 +132,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * Writes behind a prompt, or several at the same time, and yields what was written as it comes: whole characters, of one
-   * prompt each. An empty prompt begins a document. Past the context, and in prompts beyond it, the oldest tokens are
-   * forgotten: the last half of the context stays and is taken in anew, and a piece says so. Throws ConfigError for options
-   * that make no sense.
+   * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt each. An empty
+   * prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are dropped: generation continues
+   * from the last half of the context, and a chunk reports it. Throws ConfigError for invalid options.
    */
   async *generate(
     prompts: string | readonly string[],
@@ -150,7 +149,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     }
   }
 
-  /** What `generate` writes, at the end, one of each prompt. */
+  /** The complete texts of `generate`, one for each prompt. */
   async complete(prompts: string | readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
     checkArguments({ prompts }, { prompts: "text or texts" });
     const done = [prompts].flat().map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
@@ -165,9 +164,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * How well the model predicts a text, as `loadTexts` has a document: behind an <|endoftext|>, so that the first token is
-   * predicted as well, in blocks of the context, every token once, those at the start of a block from few before them. The
-   * end of the text is not predicted: more could follow. Throws DataError for an empty text.
+   * Scores a text as `loadTexts` reads a document: after an <|endoftext|>, so that the first token is predicted too, and in blocks of
+   * the context, so that tokens at the start of a block have little context. The end of the text is not predicted. Throws
+   * DataError for an empty text.
    */
   async score(text: string): Promise<TextScore> {
     checkArguments({ text }, { text: "text" });
@@ -204,7 +203,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     }
   }
 
-  /** One cache: one piece of work at a time. */
+  /** There is one cache: one call at a time. */
   private begin(): void {
     if (this.busy)
       throw new ConfigError("the language model is at work already", {
@@ -221,7 +220,7 @@ function batchSizeOf({ n_layer, n_positions, n_embd }: GPT2Config, given: number
   return given;
 }
 
-/** Whether a directory is a run's or an adapter's, not a model's. */
+/** Whether a directory is a run or an adapter, and not a model. */
 async function isTrained(directory: string): Promise<boolean> {
   for (const name of ["adapter", "lowrank.json", "adapter_config.json"])
     if (await exists(joinPath(directory, name))) return true;

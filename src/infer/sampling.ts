@@ -1,7 +1,6 @@
 /**
  * Choosing the next token from logits. Definitions and order are those of transformers (generation/logits_process.py and
- * GenerationMixin._get_logits_processor, 5.x): repetition penalty; then, unless the choice is greedy, temperature, top-k,
- * top-p, and a draw.
+ * GenerationMixin._get_logits_processor, 5.x): repetition penalty; then, unless the choice is greedy, temperature, top-k, top-p and sampling.
  */
 
 import { ConfigError, DataError } from "../errors.ts";
@@ -10,19 +9,19 @@ import { checkNumber } from "../number-range.ts";
 import type { Rng } from "../rng.ts";
 
 export interface SamplingOptions {
-  /** What logits are divided by; 0: greedy, the largest logit is taken (the first of equals). */
+  /** Divides the logits; 0: greedy, the largest logit wins (the first of equals). */
   temperature: number;
-  /** Only the k largest logits, and what equals the last of them, are drawn from; 0: all. */
+  /** Samples from the k largest logits and those equal to the last of them; 0: all. */
   topK: number;
-  /** Only the likeliest tokens are drawn from: as few as have this share of the probability together; 1: all. */
+  /** Samples from the fewest most likely tokens whose probabilities add up to this; 1: all. */
   topP: number;
-  /** Logits of tokens that are there already are divided by this where above 0, and multiplied where below; 1: none. */
+  /** Divides positive logits of tokens that are in the text, and multiplies negative ones; 1: off. */
   repetitionPenalty: number;
 }
 
 export const GREEDY: SamplingOptions = { temperature: 0, topK: 0, topP: 1, repetitionPenalty: 1 };
 
-/** What each of them can be. temperature 0: always the likeliest token; topK 0 and topP 1: all tokens. */
+/** The range of each option. temperature 0: always the most likely token; topK 0 and topP 1: all tokens. */
 export const SAMPLING_RANGES: Readonly<Record<keyof SamplingOptions, NumberRange>> = {
   temperature: { min: 0 },
   topK: { min: 0, whole: true },
@@ -90,7 +89,7 @@ function penalize(logits: Float32Array, seen: Iterable<number>, penalty: number)
   }
 }
 
-/** The place of the largest number. Throws DataError where it is not finite, or one is NaN. */
+/** Index of the largest number. Throws DataError if it is not finite, or if one is NaN. */
 function largest(logits: Float32Array): number {
   let best = 0;
   for (let id = 0; id < logits.length; id++) {
@@ -136,7 +135,7 @@ function nthLargest(numbers: Float32Array, n: number): number {
  */
 function cutTail(weights: Float64Array, topP: number): void {
   const limit = (1 - topP) * weights.reduce((sum, weight) => sum + weight, 0);
-  // All that are below the limit's share of one token go in any case: only the others need an order.
+  // Weights below the limit divided by their number are dropped in any case: only the others need sorting.
   const heavy: number[] = [];
   let cut = 0;
   for (let id = 0; id < weights.length; id++) {

@@ -1,19 +1,19 @@
-/** Text that ends where one of some strings appears, whatever pieces it comes in. */
+/** Text that ends where one of some strings appears, however it is split into chunks. */
 export class StopStrings {
   private held = "";
-  /** Whether one of the strings has appeared; what comes later is not looked at. */
+  /** Whether one of the strings has appeared; later text is ignored. */
   stopped = false;
 
   /** The strings are not empty. */
   constructor(private readonly strings: readonly string[]) {}
 
-  /** The text that is surely before a stop string; what may be the start of one is held back. */
+  /** The text that cannot be part of a stop string; the possible start of one is held back. */
   push(text: string): string {
     const all = this.held + text;
     const found = this.strings
       .map((string) => ({ at: all.indexOf(string), length: string.length }))
       .filter(({ at }) => at >= 0)
-      // The first that is complete, as if every character came by itself; of several the longest.
+      // The first string to be complete if characters came one by one; of several the longest.
       .sort((a, b) => a.at + a.length - (b.at + b.length) || a.at - b.at);
     if (found[0]) {
       this.stopped = true;
@@ -25,7 +25,7 @@ export class StopStrings {
     return all.slice(0, all.length - keep);
   }
 
-  /** What was held back and turned out to be text. */
+  /** The text that was held back, at the end. */
   end(): string {
     const rest = this.held;
     this.held = "";
@@ -33,7 +33,7 @@ export class StopStrings {
   }
 }
 
-/** Units at the end of a text that are the start of a string. */
+/** Number of UTF-16 units at the end of a text that are the start of a string. */
 function overlap(text: string, string: string): number {
   for (let count = Math.min(text.length, string.length - 1); count > 0; count--)
     if (text.endsWith(string.slice(0, count))) return count;

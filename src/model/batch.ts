@@ -1,18 +1,18 @@
-/** What a batch looks like to the kernels: a packed batch, and the tables that go with it, in one buffer. */
+/** A packed batch with its tables, as tensors in one buffer. */
 import { ShapeError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { alignView, type Shape, sizeOf, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
 
-/** A packed batch: sequences one behind the other. */
+/** A packed batch: sequences concatenated, without padding. */
 export interface Batch {
   /** Token ids [N]. */
   ids: Uint32Array;
-  /** Where the sequences start, and N at the end: [B + 1]. */
+  /** The sequence bounds (cu_seqlens): where each sequence starts, and N: [B + 1]. */
   starts: Uint32Array;
   /** Classification: the row at which each sequence is classified [B]. */
   rows: Uint32Array;
-  /** Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 does not count. */
+  /** Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 is ignored. */
   targets: Int32Array;
   /** The output of the frozen prefix, [N, C] or [B, C] as the plan's boundary: for the suffix of a model alone. */
   prefix?: Float32Array | undefined;
@@ -22,14 +22,14 @@ export interface Batch {
 export interface BatchInputs {
   root: Tensor;
   ids: Tensor;
-  /** [N, 2]: where each token's sequence starts and ends. */
+  /** [N, 2]: start and end of each token's sequence. */
   bounds: Tensor;
   starts: Tensor;
   rows: Tensor;
-  /** [N]: 1 + the sequence that is classified at this row, or 0. */
+  /** [N]: b + 1 where the row is the one that sequence b is classified at, else 0. */
   selected: Tensor;
   targets: Tensor;
-  /** Token numbers by id [N], and where each id's run starts [U + 1]; null where the token table has no gradient. */
+  /** Token numbers sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;
 }
 
@@ -46,7 +46,7 @@ export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N
   return views;
 }
 
-/** Room for batches of `capacity`; `byId`: with what the gradient of the token table needs. */
+/** Tensors for batches of `capacity`; `byId`: with the tables for the token table's gradient. */
 export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity, byId: boolean): BatchInputs {
   const { sorted, groups, ...views } = inputViews({
     ids: [tokens],
@@ -61,17 +61,17 @@ export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capa
   return { ...views, byId: byId ? { sorted, groups } : null };
 }
 
-/** The numbers that change with the batch. */
+/** The step values of a batch. */
 export interface BatchValues {
   tokens: number;
   sequences: number;
   unique: number;
   longest: number;
-  /** Rows whose target counts. */
+  /** Rows with a target. */
   counted: number;
 }
 
-/** Throws ShapeError unless the batch is whole, in range and no larger than the plan's capacity: kernels do not check. */
+/** Throws ShapeError unless the batch is complete, in range and within the plan's capacity: the kernels do not check. */
 function checkBatch({ ids, starts, rows, targets }: Batch, capacity: Capacity, { config, task }: ModelSpec): void {
   const tokens = ids.length;
   const sequences = starts.length - 1;
@@ -118,13 +118,13 @@ function checkBatch({ ids, starts, rows, targets }: Batch, capacity: Capacity, {
   const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
   if (i >= 0)
     throw new ShapeError("a target is no class", {
-      expected: `0 to ${classes - 1}, or ${IGNORE_INDEX} where the row does not count`,
+      expected: `0 to ${classes - 1}, or ${IGNORE_INDEX} where the row is ignored`,
       found: String(targets[i]),
       where: `target ${i}`,
     });
 }
 
-/** Fills `into` [inputs.root.size] with the batch and its tables. Throws ShapeError where the batch makes no sense. */
+/** Fills `into` [inputs.root.size] with the batch and its tables. Throws ShapeError if the batch is invalid. */
 export function packBatch(
   batch: Batch,
   inputs: BatchInputs,
@@ -158,7 +158,7 @@ export function packBatch(
   return { tokens, sequences, unique, longest, counted: countedRows(batch) };
 }
 
-/** Fills the tables of the token table's gradient; returns how many different ids there are. */
+/** Fills the tables for the token table's gradient; returns the number of different ids. */
 function groupById(ids: Uint32Array, sorted: Uint32Array, groups: Uint32Array): number {
   const order = Uint32Array.from(ids.keys()).sort((a, b) => ids[a]! - ids[b]! || a - b);
   sorted.set(order);

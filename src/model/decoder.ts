@@ -1,8 +1,8 @@
 /**
- * GPT-2 that writes, as a plan: forward only, with keys and values of every sequence kept in a cache. Four lists share the
- * weights and the cache. `prefill` takes in any number of tokens of several sequences, up to the last attention; behind it
- * `next` makes the logits of each sequence's last token, or `score` the loss of every token. `decode` takes in one token a
- * sequence and makes its logits.
+ * Text generation with GPT-2 as a plan: forward only, with a cache of keys and values. Four lists share the weights and the cache.
+ * `prefill` processes any number of tokens of several sequences, up to the last attention; after it, `next` computes the logits
+ * of each sequence's last token, or `score` the loss of every token. `decode` processes one token of each sequence and computes
+ * its logits.
  *
  * Letters: S slots (sequences in the cache), N tokens of a prefill, T positions, C n_embd, V vocabulary.
  */
@@ -22,28 +22,28 @@ import { makeParameters, type Parameter, type Parameters } from "./parameters.ts
 import type { ModelSpec } from "./trainable.ts";
 
 export interface DecoderOptions {
-  /** Of a language model. */
+  /** The spec of a language model. */
   spec: ModelSpec;
   /** Tokens of a prefill, and slots of the cache. */
   capacity: Capacity;
-  /** Largest binding in bytes; a larger token table comes in pieces. */
+  /** Largest binding in bytes; a larger token table is split into pieces. */
   maxBinding: number;
-  /** Frozen parameters of another plan, to use in place of new ones. */
+  /** Frozen parameters of another plan, to share. */
   shared?: ReadonlyMap<string, Parameter>;
 }
 
-/** What a step writes: views of one buffer. */
+/** The inputs of a step: views of one buffer. */
 export interface DecoderInputs {
   root: Tensor;
   ids: Tensor;
   /**
-   * [N, 2]: from which row on the token's sequence would begin if all of it were in the batch, and its end. Without those
-   * that are in the cache already, that can be below 0: the numbers wrap, as does the subtraction that uses them.
+   * [N, 2]: the row at which the token's sequence would start if all of it were in the batch, and its end. The start is negative
+   * where earlier tokens are in the cache: the u32 wraps, and so does the subtraction that uses it.
    */
   bounds: Tensor;
   /** [N, 2]: the token's slot and its position in it. */
   slots: Tensor;
-  /** [S]: the rows whose logits are made after a prefill. */
+  /** [S]: the rows whose logits `next` computes. */
   rows: Tensor;
   targets: Tensor;
 }
@@ -59,21 +59,21 @@ export interface DecoderPlan extends Program {
   losses: Tensor;
 }
 
-/** Logits of a prefill whose tokens are all scored come in pieces of at most this many bytes. */
+/** The logits of `score` are split into pieces of at most this many bytes. */
 const LOGITS_BYTES = 16 << 20;
 
 export function buildDecoder(options: DecoderOptions): DecoderPlan {
   const { spec, capacity } = options;
   if (spec.task.objective !== "lm") throw new ConfigError("a classifier writes no text", { expected: "objective lm" });
   if (capacity.tokens > MAX_GROUPS || capacity.sequences > capacity.tokens)
-    throw new ConfigError("a decoder of this capacity makes no sense", {
+    throw new ConfigError("the decoder's capacity is invalid", {
       expected: `at most ${MAX_GROUPS} tokens, and no more sequences than tokens`,
       found: `${capacity.tokens} tokens, ${capacity.sequences} sequences`,
     });
   return new Builder(options).build();
 }
 
-/** The residual stream before the last block's attention, and what its attention made. */
+/** The residual stream before the last block's attention, and the attention's output. */
 interface Through {
   x: Tensor;
   att: Tensor;
@@ -125,7 +125,7 @@ class Builder {
     return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses };
   }
 
-  /** Layers of a segment of their own. */
+  /** Layers that emit into a segment. */
   private list(name: Segment["name"]): Layers {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
@@ -134,7 +134,7 @@ class Builder {
 
   /** The embedding and all blocks, the last one up to its attention. */
   private blocks(f: Layers, rows: Rows): Through {
-    // A decode takes in one token a sequence: only so many rows of them.
+    // A decode has one token a sequence.
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
     const [ids, bounds, slots] = [part(this.inputs.ids), part(this.inputs.bounds), part(this.inputs.slots)];
     let x = rowsOf("embed", rows, [this.C]);
@@ -149,7 +149,7 @@ class Builder {
     }
   }
 
-  /** The rest of the last block, and the final norm. */
+  /** The last block after its attention, and the final norm. */
   private last(f: Layers, rows: Rows, through: Through): Tensor {
     return f.layernorm("ln_f", this.behindAttention(f, rows, this.caches.length - 1, through), rows).out;
   }
@@ -162,7 +162,7 @@ class Builder {
     return f.residual(rowsOf(`block.${l}`, rows, [this.C]), x1, proj.out, rows);
   }
 
-  /** Logits [S, V] from the final norm [S, C], by the pieces of the token table. */
+  /** Logits [S, V] from the final norm [S, C], one piece of the token table at a time. */
   private head(f: Layers, rows: Rows, norm: Tensor): void {
     const head = f.head(norm, rows);
     const width = this.logits.shape[1]!;
@@ -170,7 +170,7 @@ class Builder {
       f.logits(head, piece, this.logits, { width, column: piece.first });
   }
 
-  /** Losses [N, 4] from the final norm [N, C], by pieces of the vocabulary. */
+  /** Losses [N, 4] from the final norm [N, C], one piece of the vocabulary at a time. */
   private score(f: Layers, rows: Rows, norm: Tensor): void {
     const head = f.head(norm, rows);
     for (const piece of f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES))) {

@@ -1,9 +1,9 @@
 /**
- * GPT-2 with LoRA as a plan: the forward list and its mirror, the backward list, in llm.c's manner.
+ * GPT-2 with LoRA as a plan: the forward list and the backward list, which mirrors it, as in llm.c.
  *
- * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things are saved against
- * the plain order. For a classifier only one row a sequence is needed after the last attention, so everything behind it
- * runs on B rows (`gather`). And the outputs of layer norm and GELU are not kept for the backward pass but made again.
+ * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
+ * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows (`gather`);
+ * and the outputs of layer norm and GELU are recomputed in the backward pass.
  * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once an example, and a suffix.
  */
 
@@ -30,18 +30,18 @@ import { type ModelSpec, type Part, partOf } from "./trainable.ts";
 export interface PlanOptions {
   spec: ModelSpec;
   capacity: Capacity;
-  /** Largest binding in bytes; larger token tables and logits come in pieces. */
+  /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
-  /** AdamW's settings; null for a plan that only goes forward. */
+  /** AdamW's settings; null for a forward-only plan. */
   optimizer: AdamWConfig | null;
   /**
-   * Half of a model whose frozenBlocks() are not 0, with the parameters of that half alone: the frozen prefix (forward only) is
-   * everything below the lowest block that learns, or below the head; the top is the rest. Default: the whole model.
+   * One part of a model with frozenBlocks() > 0, with its parameters alone: the frozen prefix (forward only) is everything below the
+   * lowest trained block, or below the head; the suffix is the rest. Default: the whole model.
    */
   part?: "prefix" | "suffix";
-  /** Frozen parameters of another plan, to use in place of new ones. */
+  /** Frozen parameters of another plan, to share. */
   shared?: ReadonlyMap<string, Parameter>;
-  /** Keeps the embedding, every block's output and the final norm for reading, on all N rows. For tests. */
+  /** Keeps the embedding, every block's output and the final norm readable, on all N rows. For tests. */
   keepActivations?: boolean;
 }
 
@@ -59,20 +59,20 @@ export interface ModelPlan extends Program {
   batch: BatchInputs;
   /** [SLOTS, 4]: loss, correct rows, gradient norm, 1 where all is finite. */
   metrics: Tensor;
-  /** [1]: not 0 once loss or gradients were not finite. Null where nothing is trained. */
+  /** [1]: not 0 once loss or gradients were not finite. Null in a forward-only plan. */
   stopped: Tensor | null;
-  /** Of a frozen prefix an output, of a suffix an input; null in a whole model. */
+  /** The output of a frozen prefix, the input of a suffix; null in a whole model. */
   boundary: Boundary | null;
-  /** Logits in pieces of classes [rows, count], readable after a forward pass where there is one piece. */
+  /** Logits in pieces of classes [rows, count]; readable after a forward pass if there is only one piece. */
   logits: TensorPiece[];
   /** Kept activations by the reference's names: embed, block.N, final_norm. */
   activations: Map<string, Tensor>;
 }
 
-/** Rows of `metrics`: batches in flight before the host has read their loss. */
+/** Rows of `metrics`: the most batches in flight before the host reads their loss. */
 export const SLOTS = MAX_ACCUMULATE;
 
-/** Logits of a language model come in pieces of at most this many bytes. */
+/** The logits of a language model are split into pieces of at most this many bytes. */
 const LOGITS_BYTES = 32 << 20;
 
 /** The residual stream between two blocks. */
@@ -81,13 +81,13 @@ interface Stream {
   rows: Rows;
 }
 
-/** What the forward pass of a block leaves for its backward pass. */
+/** What a block's forward pass saves for its backward pass. */
 interface Block {
   ln1: Norm;
   qkv: Linear;
   att: Tensor;
   lse: Tensor;
-  /** What the attention's c_proj read: the attention output, or, where only they are needed, some of its rows. */
+  /** The input of the attention's c_proj: the attention output, or the rows of it that are needed. */
   read: Tensor;
   attProj: Linear;
   ln2: Norm;
@@ -95,7 +95,7 @@ interface Block {
   proj: Linear;
 }
 
-/** The final norm, null where it is not in this part of the model, and the rows of it that become logits. */
+/** The final norm (null if it is not in this part of the model), and the rows of it that the head reads. */
 interface Final {
   norm: Norm | null;
   out: Tensor;
@@ -192,7 +192,7 @@ class Builder {
 
   // ---------------------------------------------------------------------------------------------- forward
 
-  /** What the first block reads, or the head of a suffix without blocks: the embedding, or the output of the frozen prefix. */
+  /** The input of the first block, or of the head in a suffix without blocks: the embedding, or the output of the frozen prefix. */
   private begin(): Stream {
     const { f, batch, part } = this;
     if (this.options.part === "suffix") {
@@ -233,7 +233,7 @@ class Builder {
     return { norm, out: this.f.gather(norm.out, this.batch.rows, this.sequences), rows: this.sequences };
   }
 
-  /** Logits and loss; the logits of a language model in pieces of the vocabulary. */
+  /** Logits and loss, one piece of the classes or of the vocabulary at a time. */
   private loss(final: Final): Loss {
     const { f, batch } = this;
     const { out, rows } = final;
@@ -266,7 +266,7 @@ class Builder {
       const n = piece.weight.shape[0]!;
       let { logits } = piece;
       if (pieces.length > 1) {
-        // Made again in a tensor of its own: the forward pass's would live until here, all pieces at once.
+        // Recomputed into a new tensor: the forward pass's logits would otherwise stay in memory, all pieces at once.
         logits = rowsOf("logits", rows, [n]);
         b.logits(head, piece, logits);
       }
@@ -289,7 +289,7 @@ class Builder {
     return b.layernormBackward(final.norm, dnorm);
   }
 
-  /** Gradients of a block from dx, that of its output; returns the gradient of its input, or null where none is needed. */
+  /** Gradients of a block from dx, the gradient of its output; returns the gradient of its input, or null if none is needed. */
   private blockBackward({ ln1, qkv, att, lse, read, attProj, ln2, fc, proj }: Block, dx: Tensor): Tensor | null {
     const { b, batch } = this;
     const { n_head } = this.options.spec.config;
@@ -332,7 +332,7 @@ class Builder {
     for (const page of pages) this.lists.update.push(adamw(page, this.metrics, stopped, optimizer));
   }
 
-  /** A tensor [rows, C] of the residual stream, which may be one that is read, or where the model is cut. */
+  /** A tensor [rows, C] of the residual stream; an output if it is the boundary or an activation to keep. */
   private keep(name: string, rows: Rows): Tensor {
     const hasBoundary = name === this.part.boundary;
     if (!hasBoundary && !this.options.keepActivations) return rowsOf(name, rows, [this.C]);

@@ -1,6 +1,6 @@
 /**
- * The layers of GPT-2, written into a list of dispatches: matrices with the adapters beside them, layer norm, the head by
- * pieces of the vocabulary. A layer that is gone back through returns what its backward pass needs.
+ * The layers of GPT-2, which emit dispatches: matrices with their adapters, layer norm, the head in pieces of the vocabulary. A
+ * layer's forward method returns what its backward method needs.
  *
  * Letters: C n_embd, V vocabulary, R rank.
  */
@@ -16,18 +16,18 @@ import { type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../
 import { only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, scalesOf, trainsBelow } from "./trainable.ts";
 
-/** What the rows of a tensor are, how many a batch has, and how many at most. */
+/** The rows of a tensor: the step value that counts them, and the most there can be. */
 export interface Rows {
   count: "tokens" | "sequences" | "slots";
   capacity: number;
 }
 
-/** A new tensor of rows. */
+/** A new tensor with these rows. */
 export function rowsOf(name: string, { capacity }: Rows, shape: Shape, role: Role = "activation"): Tensor {
   return new Tensor(name, [capacity, ...shape], role);
 }
 
-/** An adapter where it was used: A [R, in], B [out, R], x A^T [rows, R], and the first column that it writes. */
+/** An adapter as applied: A [R, in], B [out, R], x A^T [rows, R], and the first column that it writes. */
 interface Adapter {
   A: Parameter;
   B: Parameter;
@@ -36,7 +36,7 @@ interface Adapter {
   down: Tensor;
 }
 
-/** y = x W + b, and every adapter beside W. */
+/** y = x W + b, with the adapters of W. */
 export interface Linear {
   name: string;
   rows: Rows;
@@ -53,7 +53,7 @@ export interface Norm {
   out: Tensor;
 }
 
-/** What logits are made of, and the adapter of the head. */
+/** The input of the head, and the head's adapter. */
 export interface Head {
   rows: Rows;
   /** [rows, C]. */
@@ -61,7 +61,7 @@ export interface Head {
   adapter: Adapter | null;
 }
 
-/** Classes `first` and on: their rows of the head, or of the token table, and of its gradient. */
+/** A piece of the classes, from `first` on: its rows of the head or the token table, and of the gradient. */
 export interface HeadPiece {
   first: number;
   weight: Tensor;
@@ -70,7 +70,7 @@ export interface HeadPiece {
 
 export class Layers {
   private readonly scales: ReadonlyMap<string, number>;
-  /** Whether something learns before a parameter. */
+  /** Whether a parameter before this one is trained. */
   readonly trainsBelow: (parameter: string) => boolean;
   private readonly C: number;
 
@@ -108,8 +108,8 @@ export class Layers {
   }
 
   /**
-   * The gradients of a matrix, its bias and its adapters from dy; returns the gradient of x [rows, k], or null where nothing
-   * before it learns. `input` gives x, made again where it was not kept, and is called only where x is needed.
+   * The gradients of a matrix, its bias and its adapters from dy; returns the gradient of x [rows, k], or null if nothing before it
+   * is trained. `input` returns x, recomputed if it was not saved, and is only called if x is needed.
    */
   linearBackward({ name, rows, adapters }: Linear, dy: Tensor, input: () => Tensor): Tensor | null {
     const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
@@ -135,7 +135,7 @@ export class Layers {
     return dx;
   }
 
-  /** The adapter at a site, with x A^T; null where there is none. */
+  /** The adapter at a site, with x A^T; null if there is none. */
   private adapter(site: string, x: Tensor, rows: Rows, column: number): Adapter | null {
     const A = this.parameters.all.get(`lora.${site}.A`);
     const B = this.parameters.all.get(`lora.${site}.B`);
@@ -153,7 +153,7 @@ export class Layers {
     return norm;
   }
 
-  /** The output of a norm, which was not kept. The statistics are written again, with the same values: one kernel. */
+  /** Recomputes the output of a norm. The kernel writes the statistics again, with the same values. */
   layernormAgain(norm: Norm): Tensor {
     const out = rowsOf(norm.name, norm.rows, [this.C]);
     this.normalise(norm, out);
@@ -166,8 +166,8 @@ export class Layers {
   }
 
   /**
-   * The gradients of a norm's parameters, and of its input: added to `dx`, or, without it, a tensor of its own. Returns the
-   * input's, or null where nothing before it learns.
+   * The gradients of a norm's parameters, and of its input: added to `dx` if it is given, else in a new tensor. Returns the input's,
+   * or null if nothing before the norm is trained.
    */
   layernormBackward({ name, rows, inp, stats }: Norm, dout: Tensor, dx?: Tensor): Tensor | null {
     const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
@@ -192,14 +192,14 @@ export class Layers {
     return out;
   }
 
-  /** The rows of x that are listed in `at`. */
+  /** The rows `at` of x. */
   gather(x: Tensor, at: Tensor, rows: Rows): Tensor {
     const out = rowsOf(`${x.name}.selected`, rows, [this.C]);
     this.emit(gatherForward(out, x, at));
     return out;
   }
 
-  /** Its backward pass: from the gathered rows to all of them, the others 0. */
+  /** The backward pass of `gather`: the gathered rows in their places, 0 elsewhere. */
   scatter(dout: Tensor, selected: Tensor, rows: Rows): Tensor {
     const dinp = rowsOf(`${dout.name}.all`, rows, [this.C]);
     this.emit(gatherBackward(dinp, dout, selected));
@@ -212,7 +212,7 @@ export class Layers {
     return { rows, inp, adapter: this.adapter("head", inp, rows, 0) };
   }
 
-  /** The head, or the token table, in pieces for which logits [rows, classes] have at most `bytes`. */
+  /** The head, or the token table, in pieces whose logits [rows, classes] have at most `bytes`. */
   headPieces({ rows }: Head, bytes: number): HeadPiece[] {
     const { pieces, grad } = this.headWeight;
     const most = Math.floor(bytes / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
@@ -227,7 +227,7 @@ export class Layers {
     });
   }
 
-  /** The head's own weight, or, of a language model, the token table. */
+  /** The head's weight; of a language model the token table. */
   get headWeight(): Parameter {
     return this.parameter(this.spec.task.objective === "lm" ? "wte.weight" : "head.weight");
   }
@@ -236,7 +236,7 @@ export class Layers {
     return this.parameters.all.get("head.bias");
   }
 
-  /** The logits of a piece, into its columns of `out`: by default all of them. */
+  /** The logits of a piece, into its columns of `out`; by default `out` has only these columns. */
   logits(
     { rows, inp, adapter }: Head,
     { weight, first }: HeadPiece,
@@ -263,7 +263,7 @@ export class Layers {
   }
 }
 
-/** The rows of an adapter's B, or of its gradient, that belong to a piece of the head. */
+/** The rows of an adapter's B, or of its gradient, for a piece of the head. */
 export function rowsFrom(pieces: TensorPiece[], { first, weight }: Pick<HeadPiece, "first" | "weight">): Tensor {
   const whole = only(pieces);
   const r = whole.shape[1]!;

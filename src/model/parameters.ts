@@ -1,6 +1,6 @@
 /**
- * The parameters of a model as tensors of a plan. A parameter learns if it has a gradient. Those that learn lie one behind
- * the other in pages, as do their gradients and moments, so that AdamW and the norm are one dispatch a page.
+ * The parameters of a model as tensors of a plan. A parameter is trained if it has a gradient. Trained parameters are stored in
+ * pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
  */
 import { DeviceError } from "../errors.ts";
 import { showBytes } from "../plan/memory.ts";
@@ -10,13 +10,13 @@ import { type ModelSpec, parameterList } from "./trainable.ts";
 export interface Parameter {
   name: string;
   shape: Shape;
-  /** Only the token table ever has more than one. */
+  /** Only the token table can have more than one piece. */
   pieces: TensorPiece[];
-  /** The gradient in the same pieces; null where the parameter is frozen. */
+  /** The gradient in the same pieces; null if the parameter is frozen. */
   grad: TensorPiece[] | null;
 }
 
-/** Parameters that learn, with their gradients and AdamW's moments, in the same places of four buffers. */
+/** Trained parameters, their gradients and AdamW's moments, at the same offsets of four buffers. */
 export interface Page {
   param: Tensor;
   grad: Tensor;
@@ -29,7 +29,7 @@ export interface Parameters {
   pages: Page[];
 }
 
-/** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN rows where it has to be split. */
+/** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN if the tensor has to be split. */
 function rowsPerPiece({ name, bytes, shape }: Tensor, maxBinding: number): number {
   if (bytes <= maxBinding) return shape[0]!;
   const rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
@@ -50,8 +50,8 @@ interface Slot {
 }
 
 /**
- * Makes the tensors of every parameter that `isWanted`. Without `training` nothing has a gradient, and what was trained is
- * a weight like the others. What is frozen in `lent` and here is taken from there. `maxBinding` is in bytes.
+ * Creates the tensors of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen
+ * parameters that are also in `shared` are taken from there. `maxBinding` is in bytes.
  */
 export function makeParameters(
   spec: ModelSpec,
@@ -106,7 +106,7 @@ export function makeParameters(
   return { all, pages };
 }
 
-/** The tensor of a parameter, or of pieces, of which there is one. */
+/** The tensor of a parameter that is in one piece. */
 export function only(parameter: Parameter | TensorPiece[]): Tensor {
   return (Array.isArray(parameter) ? parameter : parameter.pieces)[0]!.tensor;
 }

@@ -1,23 +1,23 @@
-/** A model's tensors and which of them learn: the one place that knows the four modes. */
+/** A model's tensors and which of them are trained: the only file that distinguishes the modes. */
 import type { GPT2Config, LoraConfig, Mode, TaskConfig, WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { ADAPTERS, baseShapes, headShapes, loraShapes, loraSites } from "../names.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 
-/** Everything that decides which tensors a model has and which of them learn. */
+/** Everything that determines which tensors a model has and which of them are trained. */
 export interface ModelSpec {
   config: GPT2Config;
   task: TaskConfig;
   mode: Mode;
   /** Set in mode lora, null in the others. */
   lora: LoraConfig | null;
-  /** In mode lora: whether the classification head learns beside its adapter. */
+  /** In mode lora: whether the classification head is trained in addition to its adapter. */
   train_head: boolean;
-  /** What the base model's matrices that do not learn are kept in; default f32. */
+  /** Type of the base model's frozen matrices; default f32. */
   dtype?: WeightDtype;
 }
 
-/** What is known of a tensor before there is a plan. */
+/** A tensor of the model, before there is a plan. */
 interface Description {
   name: string;
   shape: Shape;
@@ -25,12 +25,12 @@ interface Description {
   dtype: WeightDtype;
 }
 
-/** Every tensor of the model with its shape, and whether it learns. */
+/** Every tensor of the model with its shape, and whether it is trained. */
 export function parameterList(spec: ModelSpec): Description[] {
   const { config, task, mode, lora, dtype = "f32" } = spec;
   if (dtype === "f16" && mode === "all")
     throw new ConfigError("nothing is frozen in mode all", {
-      expected: "weights in f32: what learns, or was trained, is never rounded to f16",
+      expected: "f32: trained parameters are never rounded to f16",
       found: "f16",
     });
   if ((lora !== null) !== (mode === "lora"))
@@ -39,7 +39,7 @@ export function parameterList(spec: ModelSpec): Description[] {
       found: `mode ${mode} ${lora ? "with" : "without"} LoRA settings`,
     });
   if (task.objective === "lm" && mode === "last_layer")
-    throw new ConfigError("mode last_layer makes no sense for a language model", {
+    throw new ConfigError("a language model has no mode last_layer", {
       expected: "lora, all or last_block",
       hint: "its last layer is the token table, not a tensor of its own",
     });
@@ -68,7 +68,7 @@ export function parameterList(spec: ModelSpec): Description[] {
   });
 }
 
-/** Number of values that learn. */
+/** Number of trainable parameters. */
 export function trainableCount(spec: ModelSpec): number {
   return parameterList(spec).reduce((sum, { shape, isTrained }) => sum + (isTrained ? sizeOf(shape) : 0), 0);
 }
@@ -78,7 +78,7 @@ export function scalesOf({ config, lora }: ModelSpec): Map<string, number> {
   return new Map((lora ? loraSites(config, lora) : []).map(({ site, scale }) => [site, scale]));
 }
 
-/** What learns in a block, in the order of the forward pass. */
+/** The parts of a block that can be trained, in the order of the forward pass. */
 const STAGES = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
 
 /** The first stage of block l; that of block n_layer is ln_f. */
@@ -101,21 +101,21 @@ function stageOf(name: string, spec: ModelSpec): number {
   return blockStage(Number(block)) + stage;
 }
 
-/** The lowest stage in which something learns. */
+/** The lowest stage with a trained parameter. */
 function lowestStage(spec: ModelSpec): number {
   const trained = parameterList(spec).filter(({ isTrained }) => isTrained);
   return Math.min(...trained.map(({ name }) => stageOf(name, spec)));
 }
 
-/** Tells of a parameter whether something learns that the forward pass meets before it, so that gradients go on behind it. */
+/** Returns whether an earlier stage than the parameter's is trained, so that gradients must flow further back. */
 export function trainsBelow(spec: ModelSpec): (name: string) => boolean {
   const lowest = lowestStage(spec);
   return (name) => lowest < stageOf(name, spec);
 }
 
 /**
- * Number of blocks below the lowest thing that learns, all frozen: n_layer where nothing but the head of a classifier
- * learns. 0 for a language model: its head is its embedding.
+ * Number of frozen blocks below the lowest trained parameter: n_layer if only the head of a classifier is trained. 0 for a language
+ * model: its head is its embedding.
  */
 export function frozenBlocks(spec: ModelSpec): number {
   if (spec.task.objective === "lm") return 0;
@@ -130,7 +130,7 @@ export interface Part {
   /** Its blocks: `first` .. `end` - 1. A suffix without blocks begins at n_layer, with the head. */
   first: number;
   end: number;
-  /** The name of the tensor at which the model is cut; null where it is whole. */
+  /** The name of the tensor between the two parts; null in a whole model. */
   boundary: string | null;
   has: (parameter: string) => boolean;
 }

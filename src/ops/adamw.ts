@@ -29,7 +29,7 @@ export interface AdamWConfig {
   clip: number;
 }
 
-/** One AdamW step over a page: param, m, v [count] from grad [count], nothing where stopped [1] is set. */
+/** One AdamW step over a page: param, m, v [count] from grad [count], or nothing if stopped [1] is set. */
 export function adamw(
   page: { param: Tensor; m: Tensor; v: Tensor; grad: Tensor },
   metrics: Tensor,

@@ -45,7 +45,7 @@ export const attentionCachedKernel = defineKernel(
   "tokens C, tokens 3C, slots 2 heads positions head_size, tokens 2",
 );
 
-/** The widest head that the kernels hold in registers. */
+/** The widest head: the kernels hold a row of it in registers. */
 export const MAX_HEAD_SIZE = 128;
 
 function dims(out: Tensor, heads: number) {
@@ -58,12 +58,12 @@ function dims(out: Tensor, heads: number) {
   return { tokens: "tokens", heads, head_size: headSize } as const;
 }
 
-/** out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences that `bounds` [N, 2] tells. */
+/** out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences given by `bounds` [N, 2]. */
 export function attentionForward(out: Tensor, lse: Tensor, qkv: Tensor, bounds: Tensor, heads: number): Dispatch {
   return dispatch(attentionForwardKernel, { out, lse, qkv, bounds }, dims(out, heads));
 }
 
-/** dqkv [N, 3C] from dout [N, C] and what the forward pass saved; delta [N, NH] is scratch. */
+/** dqkv [N, 3C] from dout [N, C] and the forward pass's saved tensors; delta [N, NH] is scratch. */
 export function attentionBackward(
   dqkv: Tensor,
   delta: Tensor,

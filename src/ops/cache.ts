@@ -1,4 +1,4 @@
-/** The cache of keys and values, with which a token that comes later is held against those that were there. */
+/** The cache of keys and values of earlier tokens. */
 import { expectShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
@@ -15,7 +15,7 @@ export function cacheShape(slots: number, heads: number, positions: number, head
   return [slots, 2, heads, positions, headSize] as const;
 }
 
-/** Keys and values of qkv [N, 3C] into cache [S, 2, NH, T, HS] at slots [N, 2], a slot and a position each. */
+/** Keys and values of qkv [N, 3C] into cache [S, 2, NH, T, HS] at slots [N, 2]: a slot and a position in it. */
 export function cacheWrite(cache: Tensor, qkv: Tensor, slots: Tensor): Dispatch {
   const [, , heads, positions, head_size] = cache.shape as ReturnType<typeof cacheShape>;
   expectShape(`cache_write: qkv (${qkv.name})`, qkv.shape, [qkv.shape[0]!, 3 * heads * head_size]);

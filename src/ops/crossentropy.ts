@@ -1,8 +1,8 @@
-/** Softmax cross-entropy with ignored rows, over logits that may come in pieces of classes. */
+/** Softmax cross-entropy with ignored rows, over logits that may be split into pieces of classes. */
 import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 
-/** The target of a row that does not count, as in PyTorch. */
+/** The target of an ignored row, as in PyTorch. */
 export const IGNORE_INDEX = -100;
 
 export const crossentropyForwardKernel = defineKernel(
@@ -29,7 +29,7 @@ export const crossentropyBackwardKernel = defineKernel(
   "rows count, rows count, rows 4, rows",
 );
 
-/** state [rows, 4] takes in logits [rows, count] of the classes from `first` on; the piece with first = 0 comes first. */
+/** Updates state [rows, 4] with logits [rows, count] of the classes from `first` on; the piece with first = 0 comes first. */
 export function crossentropyForward(
   state: Tensor,
   logits: Tensor,

@@ -1,4 +1,4 @@
-/** Token and position embedding. The token table may come in pieces of rows, each with a dispatch of its own. */
+/** Token and position embedding. The token table may be split into pieces of rows, with a dispatch each. */
 import type { Tensor, TensorPiece } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf } from "./kernel.ts";
 

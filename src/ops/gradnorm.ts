@@ -4,10 +4,10 @@ import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 /** Partial sums of a chunk: the invocations of a workgroup. */
 export const LANES = 64;
 
-/** Gradients of a chunk: enough to be worth a workgroup, and so many that there are at most 1024 chunks. */
+/** Gradients in a chunk: enough to be worth a workgroup, and enough that there are at most 1024 chunks. */
 const chunkOf = (count: number) => Math.max(4096, LANES * ceilDiv(count, 1024 * LANES));
 
-/** Partial sums that one page of gradients makes. */
+/** Number of partial sums of a page of gradients. */
 export const partialsOf = ({ size }: Tensor) => LANES * ceilDiv(size, chunkOf(size));
 
 export const gradnormPartialKernel = defineKernel(
@@ -27,7 +27,7 @@ export const gradnormTotalKernel = defineKernel(
 );
 
 /**
- * metrics[slot].z = the norm of all gradient pages; stopped [1] becomes 1 where it or the loss is not finite.
+ * metrics[slot].z = the norm of all gradient pages; stopped [1] becomes 1 if it or the loss is not finite.
  * partial [sum of partialsOf(page)] is scratch.
  */
 export function gradnorm(metrics: Tensor, stopped: Tensor, partial: Tensor, pages: Tensor[]): Dispatch[] {

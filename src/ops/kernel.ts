@@ -1,17 +1,17 @@
 /**
- * How a kernel is described, once for all backends: its name (that of the WGSL file, the pipeline and the timing label),
- * its tensors in binding order, its scalars in the order of the uniform struct, and its grid.
+ * Kernel definitions, common to all backends: the name (also of the WGSL file, the pipeline and the timing label), the tensors in
+ * binding order, the scalars in the order of the uniform struct, and the grid.
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 
-/** write: every element that is used later is made here; update: what was there counts as well. */
+/** write: every element that is used later is written; update: earlier contents are used too. */
 export type Access = "write" | "update" | "read";
 
-/** The type of a binding's elements in WGSL; a word that holds two halves is a u32. */
+/** The type of a binding's elements in WGSL; two f16 are read as one u32. */
 export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f";
 
-/** How a kernel uses a tensor, and as elements of which type it sees it: f32 where nothing else is said. */
+/** How a kernel uses a tensor, and the type of its elements: f32 by default. */
 export type Binding = Access | `${Access} ${Element}`;
 
 /** The values that change from step to step; everything else is known when the plan is built. */
@@ -20,13 +20,13 @@ export interface StepValues {
   tokens: number;
   /** Sequences in the batch, B. */
   sequences: number;
-  /** Sequences that take in one token each: the rows of a step of decoding, of which there are never many. */
+  /** Sequences with one token each: the rows of a decoding step, which are few. */
   slots: number;
   /** Different ids in the batch. */
   unique: number;
   /** Tokens of the longest sequence, T. */
   longest: number;
-  /** 1 / number of rows that count, over all batches that make one step. */
+  /** 1 / number of rows with a target, over all batches of a step. */
   loss_scale: number;
   /** The row of `metrics` that this batch writes. */
   slot: number;
@@ -36,7 +36,7 @@ export interface StepValues {
   correction2: number;
 }
 
-/** Nothing in the batch, nothing to update: for lists that no step value reaches. */
+/** An empty batch and no update: the defaults. */
 export const NO_VALUES: StepValues = {
   tokens: 0,
   sequences: 0,
@@ -51,12 +51,12 @@ export const NO_VALUES: StepValues = {
 };
 
 /**
- * How a scalar reaches the kernel: in the uniform struct, or, where loops are unrolled by it, as a pipeline constant (an
- * `override` of the same name), which must be known when the plan is built.
+ * How a kernel gets a scalar: from the uniform struct, or as a pipeline constant (an `override` of the same name), which must be
+ * known when the plan is built, so that loops can be unrolled.
  */
 export type DimType = "u32" | "f32" | "override";
 
-/** A scalar of a dispatch: known now, or the name of a step value. */
+/** A scalar of a dispatch: a number, or the name of a step value. */
 export type Scalar = number | keyof StepValues;
 
 export type Grid = readonly [x: number, y: number, z: number];
@@ -66,11 +66,11 @@ export interface Kernel<B extends string = string, D extends string = string> {
   readonly bindings: Readonly<Record<B, Access>>;
   readonly elements: Readonly<Record<B, Element>>;
   readonly dims: Readonly<Record<D, DimType>>;
-  /** Workgroups for resolved scalars; null where WebGPU has several shaders to choose from, with a grid each. */
+  /** Workgroups for resolved scalars; null if WebGPU chooses among several shaders, each with its own grid. */
   readonly grid: ((dims: Record<D, number>) => Grid) | null;
   /**
-   * The tensors' shapes as the shader's header has them: "rows 3C, unique+1". A letter is one number throughout; a scalar
-   * is the size of its axis, or, where that is the first one, at most that. Absent where strides say what is read.
+   * The tensors' shapes as in the shader's header: "rows 3C, unique+1". A letter is the same number everywhere; a scalar is the size
+   * of its axis, or at most that for the first axis. Absent if strides determine what is read.
    */
   readonly shapes: string | undefined;
 }
@@ -105,7 +105,7 @@ export function defineKernel<B extends string, D extends string>(
   };
 }
 
-/** Throws ShapeError for the first tensor that has not the shape that the kernel says. */
+/** Throws ShapeError for the first tensor whose shape does not match the kernel's. */
 function checkShapes({ kernel, tensors, scalars }: Dispatch): void {
   const { name, bindings, dims, shapes } = kernel;
   const given = new Map(Object.keys(dims).map((dim, i) => [dim, scalars[i]!]));
@@ -129,8 +129,7 @@ function checkShapes({ kernel, tensors, scalars }: Dispatch): void {
 
 /**
  * A dispatch over tensors by the names of the kernel's bindings. A binding that may be in f16 has a scalar `<binding>_half`.
- * `access` says where this dispatch uses a tensor in another way than the kernel says. Throws ShapeError where a kernel would
- * read halves as floats, or beyond a tensor.
+ * `access` overrides how this dispatch uses a tensor. Throws ShapeError if a kernel would read f16 as f32, or beyond a tensor.
  */
 export function dispatch<B extends string, D extends string>(
   kernel: Kernel<B, D>,
@@ -166,7 +165,7 @@ export function scalarOf({ kernel, scalars }: Dispatch, dim: string): Scalar {
   return scalars[Object.keys(kernel.dims).indexOf(dim)]!;
 }
 
-/** What `<binding>_half` is for a tensor: a constant of the pipeline, 1 where it is in f16. */
+/** The value of `<binding>_half` for a tensor: a pipeline constant, 1 for f16. */
 export const halfOf = ({ dtype }: Tensor) => (dtype === "f16" ? 1 : 0);
 
 export function ceilDiv(n: number, by: number): number {
@@ -176,7 +175,7 @@ export function ceilDiv(n: number, by: number): number {
 /** WebGPU's default limit of workgroups in one dimension. */
 export const MAX_GROUPS = 65535;
 
-/** The grid of a kernel that walks `count` elements, `size` a workgroup: y takes over where x is full. */
+/** The grid of a kernel over `count` elements, `size` a workgroup; a second dimension where the first is full. */
 export function flatGrid(count: number, size: number): Grid {
   const groups = ceilDiv(count, size);
   return groups <= MAX_GROUPS ? [groups, 1, 1] : [MAX_GROUPS, ceilDiv(groups, MAX_GROUPS), 1];

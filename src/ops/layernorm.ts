@@ -25,7 +25,7 @@ export const layernormParametersBackwardKernel = defineKernel(
   "cols, cols, rows cols, rows cols, rows 2",
 );
 
-/** out [rows, C] = layer norm of inp; stats [rows, 2] keeps mean and rstd. */
+/** out [rows, C] = layer norm of inp; stats [rows, 2] = mean and rstd. */
 export function layernormForward(
   out: Tensor,
   stats: Tensor,

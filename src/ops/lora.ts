@@ -1,6 +1,5 @@
 /**
- * LoRA beside a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]. W + B A is never formed. The pieces are
- * matrix products; this op has no kernel of its own. Formulas: Hu et al. 2021, section 4.1.
+ * LoRA beside a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]. W + B A is never formed. The op consists of matrix products and has no kernel. Formulas: Hu et al. 2021, section 4.1.
  */
 import type { Tensor } from "../tensor.ts";
 import type { Dispatch, Scalar } from "./kernel.ts";
@@ -12,7 +11,7 @@ export function loraDown(down: Tensor, x: Tensor, A: Tensor, rows: Scalar): Disp
   return matmul({ out: down, a: x, b: A, transB: true, m: rows, n: r, k: input });
 }
 
-/** Where an adapter writes: columns column .. column + out of y [rows, width] (q, k and v share a matrix). */
+/** The columns that an adapter writes: column .. column + out of y [rows, width] (q, k and v share a matrix). */
 export interface Columns {
   width: number;
   column: number;
@@ -56,7 +55,7 @@ export function loraUpBackward(
   ];
 }
 
-/** dA [r, in] += ddown^T x; dx [rows, in] += ddown A where something earlier learns (dx is null where nothing does). */
+/** dA [r, in] += ddown^T x; dx [rows, in] += ddown A if an earlier parameter is trained (else dx is null). */
 export function loraDownBackward(
   dA: Tensor,
   dx: Tensor | null,

@@ -1,6 +1,6 @@
 /**
  * The matrix products x W, x W^T and x^T W, as one kernel with a row and a column stride for each operand (BLIS's form
- * of BLAS gemm), of which every backend has several variants and chooses by shape; and the gradient of the bias.
+ * of BLAS gemm), of which each backend has several variants, chosen by shape; and the gradient of the bias.
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
@@ -57,7 +57,7 @@ function leading(name: string, given: number | undefined, columns: Scalar): numb
   throw new ShapeError(`matmul: ${name} is needed where its number of columns changes from step to step`);
 }
 
-/** Throws ShapeError unless rows x columns elements, the rows `stride` apart, lie in a tensor from element `offset` on. */
+/** Throws ShapeError unless rows x columns elements, with rows `stride` apart, are in a tensor from element `offset` on. */
 function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar, stride: number, offset = 0): void {
   const { shape, size } = tensor;
   const [r, c] = [rows, columns].map((n, axis) => (typeof n === "number" ? n : shape[axis]!)) as [number, number];
@@ -69,7 +69,7 @@ function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar,
     });
 }
 
-/** Throws ShapeError unless both tensors have room for as many rows, where their number changes from step to step. */
+/** Throws ShapeError unless both tensors have the same capacity, if the number of rows changes from step to step. */
 function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
   if (typeof rows === "string" && a.shape[0] !== b.shape[0])
     throw new ShapeError(`matmul: ${a.name} and ${b.name} have other numbers of ${rows}`, {
@@ -92,7 +92,7 @@ export function matmul(args: MatmulArguments): Dispatch {
   else expectSameRows(m, out, a);
   return dispatch(
     matmulKernel,
-    // A kernel has a fixed number of bindings: where there is no bias, a stands in and is not read as one.
+    // The number of bindings is fixed: without a bias, `a` is bound in its place and not read.
     { out, a, b, bias: bias ?? a },
     {
       m,

@@ -1,6 +1,6 @@
 /**
- * Memory of a plan: which buffers there are, how large, and which tensor lives where. Activations share buffers where
- * their lifetimes do not overlap; the byte count is known before anything is allocated.
+ * Memory of a plan: its buffers, their sizes, and which tensor is in which. Activations whose lifetimes do not overlap use the same
+ * buffer. The byte count is known before anything is allocated.
  */
 
 import { DeviceError } from "../errors.ts";
@@ -12,7 +12,7 @@ export interface MemoryLimits {
   maxBinding: number;
   /** Largest buffer, in bytes. */
   maxBuffer: number;
-  /** Bytes that may be allocated in all; absent where nobody can tell. */
+  /** Bytes that may be allocated in all; absent if unknown. */
   total?: number;
 }
 
@@ -41,7 +41,7 @@ function lifetimes(segments: readonly Segment[]): Map<Tensor, Life> {
   return lives;
 }
 
-/** Activations into shared buffers, the largest first, each into the smallest buffer that is free all its life. */
+/** Assigns activations to buffers, the largest first, each to the smallest buffer that is free during its lifetime. */
 function reuseBuffers(lives: Life[]): { bytes: number; lives: Life[] }[] {
   const shared: { bytes: number; lives: Life[] }[] = [];
   for (const life of [...lives].sort((a, b) => b.tensor.bytes - a.tensor.bytes)) {
@@ -54,7 +54,7 @@ function reuseBuffers(lives: Life[]): { bytes: number; lives: Life[] }[] {
   return shared;
 }
 
-/** Places every tensor that the segments touch, and those in `extra` that no dispatch touches. */
+/** Assigns buffers to all tensors that the segments use, and to those in `extra`, which no dispatch uses. */
 export function planMemory(segments: readonly Segment[], extra: readonly Tensor[] = []): MemoryPlan {
   const lives = lifetimes(segments);
   for (const { root } of extra) if (!lives.has(root)) lives.set(root, { tensor: root, first: 0, last: 0 });
@@ -80,14 +80,14 @@ interface Placed {
   memory: MemoryPlan;
 }
 
-/** The buffers of a program that hold a tensor of the lender's program, by their index, with that tensor. */
+/** The buffers that a program shares with `sharedFrom`, by index, with the tensor in each. */
 export function sharedBuffers({ memory }: Placed, sharedFrom?: Placed): Map<number, Tensor> {
   const shared = new Map<number, Tensor>();
   for (const [root, index] of memory.bufferOf) if (sharedFrom?.memory.bufferOf.has(root)) shared.set(index, root);
   return shared;
 }
 
-/** What is left to allocate of a program. */
+/** The memory of a program without its shared buffers. */
 export function withoutShared(program: Placed, sharedFrom?: Placed): MemoryPlan {
   const shared = sharedBuffers(program, sharedFrom);
   return { ...program.memory, buffers: program.memory.buffers.filter((_, i) => !shared.has(i)) };
@@ -119,16 +119,16 @@ const NAMES: Record<Role, string> = {
   cache: "keys and values",
 };
 
-/** How to need less of the kinds whose bytes grow with the batch; the others grow with the model. */
+/** Hints for the kinds whose bytes grow with the batch; the others grow with the model. */
 const SMALLER_BATCH = "use a smaller --batch-size or --max-length";
 const HINTS: Partial<Record<Role, string>> = {
   input: SMALLER_BATCH,
   activation: SMALLER_BATCH,
   output: SMALLER_BATCH,
-  cache: "write fewer texts at a time: a smaller --batch-size",
+  cache: "generate fewer texts at a time: use a smaller --batch-size",
 };
 
-/** One line a kind of memory, largest first, and the sum. */
+/** A line for each kind of memory, largest first, and the sum. */
 export function showMemory(plan: MemoryPlan): string {
   const { total, byRole } = memoryTotals(plan);
   const lines = [...byRole].sort((a, b) => b[1] - a[1]).map(([role, bytes]) => [NAMES[role], bytes] as const);
@@ -137,7 +137,7 @@ export function showMemory(plan: MemoryPlan): string {
     .join("\n");
 }
 
-/** Throws DeviceError, saying how many bytes of which kind are missing, where the plan does not fit the limits. */
+/** Throws DeviceError, with the bytes of each kind, if the plan exceeds the limits. */
 export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   for (const { label, role, bytes } of plan.buffers) {
     const limit = Math.min(limits.maxBinding, limits.maxBuffer);

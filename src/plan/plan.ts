@@ -1,6 +1,6 @@
 /**
- * A plan: the ordered dispatches of a step as data, with the memory they need. It is built once for a model, a mode and a
- * capacity, prepared once by a backend, and replayed for every batch.
+ * A plan is data: the ordered dispatches of a step and the memory they need. It is built once for a model, a mode and a capacity,
+ * prepared once by a backend, and replayed for every batch.
  */
 
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
@@ -8,7 +8,7 @@ import type { Role, Tensor } from "../tensor.ts";
 
 /**
  * zero: gradients to 0; forward: logits and loss; backward: gradients; update: norm, clipping and AdamW. Of a decoder:
- * prefill: tokens into the cache; next: logits behind them; score: losses of all of them; decode: one token a sequence.
+ * prefill: tokens into the cache; next: logits after them; score: losses of all of them; decode: one token a sequence.
  */
 export type SegmentName = "zero" | "forward" | "backward" | "update" | "prefill" | "next" | "score" | "decode";
 
@@ -25,7 +25,7 @@ export interface Program {
   memory: MemoryPlan;
 }
 
-/** The scalars of a dispatch by name, as numbers: those of this step where they change. */
+/** The scalars of a dispatch by name, as numbers; step values replace their names. */
 export function resolveDims({ kernel, scalars }: Dispatch, values: StepValues): Record<string, number> {
   const numbers = scalars.map((scalar) => (typeof scalar === "number" ? scalar : values[scalar]));
   return Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, numbers[i]!]));
@@ -40,6 +40,6 @@ export interface PlannedBuffer {
 
 export interface MemoryPlan {
   buffers: PlannedBuffer[];
-  /** The buffer of each root tensor, as an index; every root begins at offset 0 of its buffer. */
+  /** The buffer of each root tensor, as an index; every root starts at offset 0 of its buffer. */
   bufferOf: Map<Tensor, number>;
 }

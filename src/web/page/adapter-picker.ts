@@ -1,11 +1,11 @@
-/** What training begins with: a fresh adapter, or what a run or a loaded adapter has learned. */
+/** The choice of the adapter that training starts from: a new one, or one of an earlier run or of a file. */
 
 import { isUnderWay, type PageSettings, type RunRecord } from "../protocol.ts";
 import { byId, h } from "./dom.ts";
 import { when } from "./format.ts";
 
 export class AdapterPicker {
-  /** null: a fresh adapter. */
+  /** null: a new adapter. */
   adapter: NonNullable<PageSettings["adapter"]> | null = null;
   private readonly select = byId<HTMLSelectElement>("beginning");
   private runs: readonly RunRecord[] = [];
@@ -14,12 +14,12 @@ export class AdapterPicker {
     this.select.addEventListener("input", () => this.choose());
   }
 
-  /** Offers the adapters of a base model that label messages. */
+  /** Lists the classification adapters of a base model. */
   offer(model: string | null, all: readonly RunRecord[]): void {
-    this.runs = all.filter((run) => run.settings.model === model && canBegin(run));
+    this.runs = all.filter((run) => run.settings.model === model && canStartFrom(run));
     byId("beginning-field").hidden = this.runs.length === 0;
     this.select.replaceChildren(
-      h("option", { value: "" }, "a fresh adapter"),
+      h("option", { value: "" }, "a new adapter"),
       ...this.runs.map(({ id, title, dataName, created }) =>
         h("option", { value: id, selected: id === this.adapter?.id }, `${title}: ${dataName}, ${when(created)}`),
       ),
@@ -34,7 +34,7 @@ export class AdapterPicker {
   }
 }
 
-function canBegin(run: RunRecord): boolean {
+function canStartFrom(run: RunRecord): boolean {
   const { state, usable, objective, settings } = run;
   const isDone = usable && !isUnderWay(run) && state !== "elsewhere" && state !== "interrupted";
   return isDone && objective !== "lm" && (settings.options.mode ?? "lora") === "lora";

@@ -1,28 +1,28 @@
-/** Lines over the training examples seen, on a canvas, with a legend and a description beside it. */
+/** A line chart over the number of training examples, with a legend and a text description. */
 import uPlot from "uplot";
 import { h } from "./dom.ts";
 
 export interface Line {
-  /** In the legend; null for a line that another one's entry speaks for. */
+  /** Legend entry; null: none, another line's entry covers it. */
   label: string | null;
   /** Colour 1 to 6 of the style sheet. */
   color: number;
   examples: readonly number[];
   values: readonly number[];
-  /** A training curve is drawn faintly, an evaluation with its points. */
+  /** `training` is drawn faint and dashed, `evaluation` with its points. */
   kind: "training" | "evaluation";
 }
 
 export interface ChartOptions {
   title: string;
   format: (value: number) => string;
-  /** Lower and upper end of the vertical axis for the values that there are. */
+  /** Limits of the vertical axis, given the smallest and largest value. */
   range: (smallest: number, largest: number) => [number, number];
 }
 
 const HEIGHT = 220;
 
-/** Digits of the axis of examples: "2.5k". */
+/** Tick label of the horizontal axis: "12.5k". */
 function thousands(value: number): string {
   return value >= 10_000 ? `${value / 1000}k` : value.toLocaleString("en-US");
 }
@@ -44,10 +44,10 @@ export class Chart {
       this.shape = "";
       this.draw();
     });
-    this.show([], "No curve yet.");
+    this.show([], "No data yet.");
   }
 
-  /** Draws lines; `description` is what they show, in words. */
+  /** Draws lines; `description` is their text alternative. */
   show(lines: readonly Line[], description: string): void {
     this.lines = lines;
     this.plot.setAttribute("aria-label", `${this.options.title}. ${description}`);

@@ -1,7 +1,7 @@
-/** The page's side of its worker: calls that answer, and events. */
+/** The page's interface to its worker: asynchronous calls and events. */
 import type { Answer, Api, Call, ErrorReport, Event, Method } from "../protocol.ts";
 
-/** What the worker answered in place of a value. */
+/** The error that the worker returned for a call. */
 export class CallFailed extends Error {
   constructor(readonly report: ErrorReport) {
     super(report.summary);
@@ -9,7 +9,7 @@ export class CallFailed extends Error {
 }
 
 export type WorkerClient = Api & {
-  /** Hears what the worker tells unasked. */
+  /** Adds a listener for the worker's events. */
   listen(listener: (event: Event) => void): void;
 };
 
@@ -32,7 +32,7 @@ export function openClient(): WorkerClient {
     const error = new CallFailed({
       name: "Error",
       summary: message,
-      hint: "reload the page: a run goes on from its last state",
+      hint: "reload the page: a run resumes from its last checkpoint",
     });
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
@@ -50,7 +50,7 @@ export function openClient(): WorkerClient {
   });
 }
 
-/** The error of a failed call; what is no such failure goes on. */
+/** The report of a failed call. Rethrows any other error. */
 export function reportOf(error: unknown): ErrorReport {
   if (error instanceof CallFailed) return error.report;
   throw error;

@@ -1,4 +1,4 @@
-/** Messages: the bundled ones or a file, and what there is to know of them before training. */
+/** The choice of the messages, bundled or from a file, and their statistics. */
 
 import type { ColumnReport, DataChoice, DataReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
@@ -9,7 +9,7 @@ import { showError } from "./notice.ts";
 const BUNDLED = "spam-assassin";
 
 export class DataPanel {
-  /** What was chosen; null while there is no file, or its columns are not known. */
+  /** The selected data; null while no file is selected or its columns are unknown. */
   choice: DataChoice | null = { kind: "named", name: BUNDLED };
   private file: { name: string; columns: ColumnReport } | null = null;
   private readonly own = byId("own");
@@ -30,7 +30,7 @@ export class DataPanel {
     for (const select of [this.text, this.label]) select.addEventListener("input", () => this.choose());
   }
 
-  /** Shows what is known of the messages; a error in its place. */
+  /** Shows the statistics and clears the error. */
   show(report: DataReport): void {
     this.report.classList.remove("loading");
     showError(this.error, null);
@@ -107,9 +107,9 @@ export class DataPanel {
     if (textColumn === "" || labelColumn === "") {
       showError(this.error, {
         name: "DataError",
-        summary: "Which column is the text, and which the label?",
+        summary: "The text and label columns were not recognised",
         found: columns.columns.join(", "),
-        hint: "choose both above",
+        hint: "choose both columns above",
       });
       return null;
     }
@@ -126,7 +126,7 @@ function describe(report: DataReport): HTMLElement[] {
       "p",
       { class: "lead" },
       `${count(rowsRead)} messages, ${count(rows)} used: `,
-      `${count(stats.train.rows)} to train, ${count(stats.val.rows)} to validate, ${count(stats.test.rows)} to test.`,
+      `${count(stats.train.rows)} training, ${count(stats.val.rows)} validation, ${count(stats.test.rows)} test.`,
     ),
     balance(classes, rowsRead),
     histogram(lengths, stats.train.median, Math.max(...sets.map(({ max }) => max))),
@@ -158,22 +158,21 @@ function describe(report: DataReport): HTMLElement[] {
 
 function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
   if (problemCount === 0) return [];
-  const rows =
-    problemCount === 1 ? "1 row cannot be used and is" : `${count(problemCount)} rows cannot be used and are`;
-  const shown = problems.length < problemCount ? `The first ${problems.length} of them` : "By line";
+  const rows = problemCount === 1 ? "1 invalid row was" : `${count(problemCount)} invalid rows were`;
+  const shown = problems.length < problemCount ? `First ${problems.length}` : "Details";
   return [
     h(
       "div",
       { class: "error mild" },
-      h("p", { class: "summary" }, `${rows} left out`),
+      h("p", { class: "summary" }, `${rows} skipped`),
       h(
         "details",
         {},
         h("summary", {}, shown),
         scrollArea(
-          "Rows that are left out",
+          "Skipped rows",
           table(
-            "Rows that are left out",
+            "Skipped rows",
             ["Line", "Problem"],
             problems.map(({ line, text }) => [line, text]),
           ),
@@ -184,7 +183,7 @@ function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
   ];
 }
 
-/** Classes shown at most: a label column that was mistaken has thousands. */
+/** Maximum number of classes shown: a wrong label column can have thousands. */
 const CLASSES = 8;
 
 function balance(classes: Record<string, number>, rows: number): HTMLElement {
@@ -220,6 +219,6 @@ function histogram(bins: DataReport["lengths"], median: number, longest: number)
     }),
   );
   const caption = h("figcaption", {});
-  setText(caption, `Length in tokens: half of the messages have ${median} or fewer, the longest ${longest}.`);
+  setText(caption, `Length in tokens: median ${median}, maximum ${longest}.`);
   return h("figure", { class: "lengths" }, picture as unknown as HTMLElement, caption);
 }

@@ -1,11 +1,11 @@
-/** Making and finding elements. */
+/** Creates and finds elements. */
 
 type Content = Node | string | number | null | undefined;
 
-/** Attributes; `on...` are listeners, true stands for an empty one, and false, null and undefined for none. */
+/** `on...` adds a listener; true sets an empty attribute; false, null and undefined set none. */
 type Attributes = Record<string, string | number | boolean | null | undefined | ((event: Event) => void)>;
 
-/** An element with attributes and what is in it. */
+/** Creates an HTML element. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},
@@ -22,7 +22,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** The same for SVG. */
+/** Creates an SVG element. */
 export function svg(tag: string, attributes: Attributes = {}, ...content: readonly Node[]): SVGElement {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   setAttributes(element, attributes);
@@ -41,14 +41,14 @@ function asNode(part: Node | string | number): Node {
   return part instanceof Node ? part : document.createTextNode(String(part));
 }
 
-/** The element with an id of index.html. */
+/** The element with an id of index.html; throws if there is none. */
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);
   if (element === null) throw new Error(`no element #${id}`);
   return element as T;
 }
 
-/** A share as a bar; the figure beside it says the same. */
+/** A bar for a share, hidden from screen readers: the number beside it says the same. */
 export function bar(share: number): SVGElement {
   return svg(
     "svg",
@@ -58,7 +58,7 @@ export function bar(share: number): SVGElement {
   );
 }
 
-/** Pairs of a term and its value, in the order given; elements that are there are reused, so that nothing jumps. */
+/** Shows pairs of a term and a value. Existing elements are reused, so that the layout does not shift. */
 export function setFigures(
   list: HTMLElement,
   figures: readonly (readonly [term: string, value: string, hint?: string])[],
@@ -74,12 +74,12 @@ export function setFigures(
   for (const group of groups.slice(figures.length)) group.remove();
 }
 
-/** Sets a text only where it changes: a live region tells every change. */
+/** Sets a text only if it differs: a live region announces every change. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A table with a header row; cells that are numbers are aligned to the right. */
+/** A table with a header row and, in the first column, row headers. */
 export function table(
   caption: string,
   header: readonly string[],
@@ -112,7 +112,7 @@ export function table(
   );
 }
 
-/** A part that scrolls by itself, which the keyboard must reach. */
+/** A scrollable region that is focusable, so that the keyboard can scroll it. */
 export function scrollArea(label: string, content: Node, kind = ""): HTMLElement {
   return h("div", { class: `scroll ${kind}`.trim(), tabindex: 0, role: "region", "aria-label": label }, content);
 }

@@ -1,4 +1,4 @@
-/** The settings of a run as form fields: what each is called, what it takes, and when it matters. */
+/** The settings of a run as form fields: their labels, their valid values, and the modes that they apply to. */
 import { MODES, type Mode, parseLayers, TARGETS } from "../../config.ts";
 import type { NumberRange } from "../../number-range.ts";
 import { DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
@@ -7,7 +7,7 @@ import type { PageSettings } from "../protocol.ts";
 import { h } from "./dom.ts";
 import { numberField } from "./number-field.ts";
 
-/** A field's value: of the training options, or of the settings beside them. */
+/** The values of all fields: the training options and the page's other settings. */
 export type Values = TrainOptions & Pick<PageSettings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
 type Key = keyof Values;
 
@@ -20,7 +20,7 @@ interface Field {
   number?: NumberRange;
 }
 
-/** The field of a training option: `words` for its choices, or the numbers that it can be. */
+/** The field of a training option, as `SETTINGS` defines it; `words` are labels of its choices. */
 function optionField(
   key: keyof TrainOptions,
   label: string,
@@ -40,13 +40,13 @@ function optionField(
 }
 
 const MODE_NAMES: Record<Mode, string> = {
-  lora: "small adapters (LoRA)",
-  all: "everything (full fine-tuning)",
-  last_block: "the last block and the head",
-  last_layer: "the head alone",
+  lora: "LoRA adapters",
+  all: "full fine-tuning (all parameters)",
+  last_block: "last block and head",
+  last_layer: "head only",
 };
 
-/** What a learning rate does after its warm-up. */
+/** Labels of the schedules: the learning rate after the warm-up. */
 export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
   constant: "constant",
   linear: "linear decay",
@@ -54,10 +54,10 @@ export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
 };
 
 const MAIN: readonly Field[] = [
-  optionField("mode", "What is trained", { words: MODE_NAMES }),
+  optionField("mode", "Trainable parameters", { words: MODE_NAMES }),
   optionField("rank", "Rank"),
   optionField("alpha", "Alpha"),
-  optionField("targets", "Matrices with an adapter", { kind: "targets" }),
+  optionField("targets", "Target matrices", { kind: "targets" }),
   optionField("epochs", "Epochs"),
   optionField("lr", "Learning rate"),
 ];
@@ -65,49 +65,47 @@ const MAIN: readonly Field[] = [
 const MORE: readonly Field[] = [
   {
     key: "device",
-    label: "Compute on",
+    label: "Device",
     kind: "choice",
     choices: [
-      ["auto", "a GPU, else the CPU"],
+      ["auto", "GPU, else CPU"],
       ["webgpu", "WebGPU"],
-      ["wasm", "the CPU"],
+      ["wasm", "CPU"],
     ],
   },
-  optionField("dtype", "Frozen weights", { words: { f32: "in 32 bits", f16: "in 16 bits" } }),
+  optionField("dtype", "Frozen weights", { words: { f32: "float32", f16: "float16" } }),
   optionField("batchSize", "Batch size"),
-  optionField("accumulate", "Batches a step"),
-  optionField("batching", "Messages in a batch", { words: { random: "of any length", length: "of similar length" } }),
+  optionField("accumulate", "Gradient accumulation", { help: "Batches per step" }),
+  optionField("batching", "Batching", { words: { random: "random", length: "by similar length" } }),
   optionField("schedule", "Learning-rate schedule", { words: SCHEDULE_NAMES }),
-  optionField("warmup", "Warm-up", { help: "Steps, or a share of the run below 1" }),
+  optionField("warmup", "Warm-up", { help: "Steps; below 1: fraction of the run" }),
   optionField("weightDecay", "Weight decay"),
-  optionField("clip", "Largest gradient norm", { help: "0: no clipping" }),
-  optionField("layers", "Blocks with an adapter", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
-  optionField("scaling", "Adapter's factor"),
+  optionField("clip", "Gradient clipping", { help: "Maximum norm; 0: off" }),
+  optionField("layers", "Blocks with adapters", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
+  optionField("scaling", "Adapter scaling"),
   optionField("init", "Initial values of A"),
-  optionField("pooling", "A message is classified at", {
-    words: { last: "the end of its padding", "last-token": "its last token" },
-  }),
+  optionField("pooling", "Pooling", { words: { last: "last position (padding)", "last-token": "last token" } }),
   {
     key: "maxLength",
-    label: "Longest message",
+    label: "Maximum length",
     help: "In tokens; 0: the model's context",
     kind: "number",
     number: { min: 0, whole: true },
   },
   {
     key: "split",
-    label: "Messages are split",
+    label: "Data split",
     kind: "choice",
     choices: [
-      ["random", "at random"],
-      ["stratified", "class by class"],
+      ["random", "random"],
+      ["stratified", "stratified by class"],
     ],
   },
-  optionField("evalEvery", "Steps between evaluations", { help: "0: twice an epoch" }),
+  optionField("evalEvery", "Steps between evaluations", { help: "0: twice per epoch" }),
   optionField("seed", "Seed"),
-  { key: "balance", label: "Balance the classes", kind: "check" },
-  { key: "dedupe", label: "Drop near copies", kind: "check" },
-  optionField("headBias", "Head with a bias"),
+  { key: "balance", label: "Balance classes", kind: "check" },
+  { key: "dedupe", label: "Drop near-duplicates", kind: "check" },
+  optionField("headBias", "Head bias"),
 ];
 
 const START: Values = { ...DEFAULTS, device: "auto", split: "random", balance: true, dedupe: false, maxLength: 0 };
@@ -122,7 +120,7 @@ const TARGET_NAMES: Record<string, string> = {
   head: "head",
 };
 
-/** What an adapter that training begins with decides. */
+/** Settings that an existing adapter determines. */
 const OF_ADAPTER: readonly (keyof TrainOptions)[] = [
   "mode",
   "rank",
@@ -138,11 +136,11 @@ const OF_ADAPTER: readonly (keyof TrainOptions)[] = [
 const modesOf = (key: Key) => (key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES;
 const isOfAdapter = (key: Key) => (OF_ADAPTER as readonly Key[]).includes(key);
 
-/** Fields that change what the messages are, and not only what is done with them. */
+/** Fields that change the data set. */
 export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe"];
 
 export class Fields {
-  /** Of a field that holds something else: the last value that made sense. */
+  /** The last valid value of each field. */
   readonly values: Values = { ...START };
   private readonly groups: { field: Field; group: HTMLElement }[] = [];
   private readonly wrong = new Set<Key>();
@@ -165,25 +163,25 @@ export class Fields {
     this.showRelevant();
   }
 
-  /** Whether every field that matters holds a value that makes sense. */
+  /** Whether every visible field is valid. */
   get valid(): boolean {
     return this.groups.every(({ field, group }) => group.hidden || !this.wrong.has(field.key));
   }
 
-  /** Hides what an adapter decides that training begins with. */
+  /** Hides the settings that an existing adapter determines. */
   beginWith(hasAdapter: boolean): void {
     this.hasAdapter = hasAdapter;
     this.showRelevant();
   }
 
-  /** The values but those that an adapter decides. */
+  /** The values, without those that an existing adapter determines. */
   get chosen(): Omit<Values, keyof TrainOptions> & Partial<TrainOptions> {
     const chosen: Omit<Values, keyof TrainOptions> & Partial<TrainOptions> = { ...this.values };
     if (this.hasAdapter) for (const key of OF_ADAPTER) delete chosen[key];
     return chosen;
   }
 
-  /** Puts a value into its field, as if it had been typed. */
+  /** Sets a field as if the value had been typed. */
   set(key: "lr" | "batchSize", value: number): void {
     const input = document.querySelector<HTMLInputElement>(`#field-${key}`)!;
     input.value = String(value);
@@ -260,7 +258,7 @@ export class Fields {
       const blocks = parse(input.value.replaceAll(" ", ""));
       const isWrong = blocks === undefined;
       input.setAttribute("aria-invalid", String(isWrong));
-      message.textContent = isWrong ? "Blocks, counted from 0, and ranges of them" : "";
+      message.textContent = isWrong ? "Enter block numbers or ranges, counted from 0" : "";
       this.take(key, blocks, isWrong);
     });
     return h(

@@ -1,4 +1,4 @@
-/** Figures as people read them. */
+/** Formats numbers and times for display. */
 
 export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 export const count = (n: number) => n.toLocaleString("en-US");

@@ -1,4 +1,4 @@
-/** The page: what is set up on one side, runs on the other, and the worker behind both. */
+/** The page: connects the settings, the runs and the worker. */
 import { showBytes } from "../../plan/memory.ts";
 import type { PageSettings, RunEstimate } from "../protocol.ts";
 import { AdapterPicker } from "./adapter-picker.ts";
@@ -13,7 +13,7 @@ import { keepForOffline } from "./offline.ts";
 import { Runs } from "./runs.ts";
 import { WritePanel } from "./write-panel.ts";
 
-/** Milliseconds without a key before fields are looked at. */
+/** Milliseconds without input before the settings are checked. */
 const PAUSE = 150;
 
 const client = openClient();
@@ -37,7 +37,7 @@ const write = new WritePanel(
   () => void runs.refresh(),
 );
 
-/** The settings as they stand; null while there is no file or no model. */
+/** The current settings; null while no file or no model is selected. */
 function settingsNow(): PageSettings | null {
   const [{ choice }, { name }, { adapter }] = [data, model, adapterPicker];
   if (choice === null || name === null) return null;
@@ -47,7 +47,7 @@ function settingsNow(): PageSettings | null {
 
 let timer = 0;
 let dataChanged = false;
-/** Counts changes: an answer about settings that are not the latest is not shown. */
+/** Counts changes, so that answers for outdated settings are dropped. */
 let version = 0;
 
 function changed(ofData: boolean, pause = 0): void {
@@ -55,11 +55,11 @@ function changed(ofData: boolean, pause = 0): void {
   version++;
   start.disabled = true;
   clearTimeout(timer);
-  timer = window.setTimeout(look, pause);
+  timer = window.setTimeout(update, pause);
 }
 
-/** Reads the messages where they are others, and says what a run would take. */
-async function look(): Promise<void> {
+/** Reads the messages if they changed, and estimates the run. */
+async function update(): Promise<void> {
   const settings = settingsNow();
   const mine = version;
   if (!settings) {
@@ -105,12 +105,12 @@ function showEstimate(estimate: RunEstimate | null): void {
   const none = "–";
   setFigures(byId("estimate"), [
     [
-      "Learns",
+      "Trainable",
       estimate
-        ? `${count(estimate.trainable)} of ${compact(estimate.values)} values (${percent(estimate.trainable / estimate.values, 2)})`
+        ? `${count(estimate.trainable)} of ${compact(estimate.values)} parameters (${percent(estimate.trainable / estimate.values, 2)})`
         : none,
     ],
-    ["Steps", estimate ? `${count(estimate.steps)}, ${count(estimate.stepsPerEpoch)} an epoch` : none],
+    ["Steps", estimate ? `${count(estimate.steps)}, ${count(estimate.stepsPerEpoch)} per epoch` : none],
     ["Memory", estimate ? showBytes(estimate.bytes) : none],
   ]);
 }
@@ -143,7 +143,7 @@ client.listen((event) => {
   if (event.type === "idle") setText(byId("busy"), "");
 });
 
-/** Whether the page has a file system of its own that it can write to. */
+/** Whether the page can write files to its origin's private file system. */
 async function hasStorage(): Promise<boolean> {
   try {
     await navigator.storage.getDirectory();
@@ -160,21 +160,21 @@ async function begin(): Promise<void> {
     document.querySelector(".skip")!.remove();
     showError(main, {
       name: "ConfigError",
-      summary: "This browser gives the page no storage of its own",
-      expected: "files that a page can keep, as Chrome, Edge, Firefox and Safari from 26 on have them",
-      hint: "A private window, or a setting that blocks site data, can be the reason too.",
+      summary: "This browser does not let the page store files",
+      expected: "a writable private file system: Chrome, Edge, Firefox, or Safari 26 or later",
+      hint: "private windows and settings that block site data can also cause this",
     });
     return;
   }
   showEstimate(null);
-  // Shown at once with all that is in it, so that nothing moves.
+  // All parts are shown at once, so that the layout does not shift.
   for (const part of document.querySelectorAll<HTMLElement>("main, footer")) part.hidden = false;
   const { isolated, threads } = await client.machine();
   setText(
     byId("machine"),
     isolated
       ? `The CPU backend uses ${threads === 1 ? "one thread" : `${threads} threads`}.`
-      : "This server sends no headers that let a page share memory, so the CPU backend has one thread; `npm run web` sends them.",
+      : "The CPU backend uses one thread: this server does not send the headers for shared memory. `npm run web` does.",
   );
   await runs.begin();
   await model.begin();

@@ -1,4 +1,4 @@
-/** The base model: the bundled one, one that this browser keeps, a folder, or one of the hub. */
+/** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
 import { CallFailed, reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, setText } from "./dom.ts";
@@ -10,7 +10,7 @@ const FROM_HUB = "from-hub";
 const FROM_FOLDER = "from-folder";
 
 export class ModelPanel {
-  /** What is open; null while there is none. */
+  /** The open model; null while there is none. */
   name: string | null = BUNDLED;
   private readonly select = byId<HTMLSelectElement>("model");
   private readonly error = byId("model-error");
@@ -52,14 +52,10 @@ export class ModelPanel {
     byId("model-forget").hidden = !models.some(({ name, kept }) => kept && name === chosen);
     this.select.replaceChildren(
       ...names.map((name) =>
-        h(
-          "option",
-          { value: name, selected: name === chosen },
-          name === BUNDLED ? `${name} (comes with the page)` : name,
-        ),
+        h("option", { value: name, selected: name === chosen }, name === BUNDLED ? `${name} (bundled)` : name),
       ),
-      h("option", { value: FROM_FOLDER }, "a folder on this machine …"),
-      h("option", { value: FROM_HUB }, "from the Hugging Face hub …"),
+      h("option", { value: FROM_FOLDER }, "from a local folder …"),
+      h("option", { value: FROM_HUB }, "from the Hugging Face Hub …"),
     );
   }
 
@@ -88,7 +84,7 @@ export class ModelPanel {
       const { n_layer, n_head, n_embd, n_positions } = config;
       setText(
         byId("model-report"),
-        `${compact(values)} values: ${n_layer} blocks, ${n_head} heads, width ${n_embd}; reads up to ${n_positions} tokens.`,
+        `${compact(values)} parameters: ${n_layer} blocks, ${n_head} heads, width ${n_embd}, context ${n_positions} tokens.`,
       );
       byId("hub").hidden = true;
       byId("folder").hidden = true;

@@ -1,4 +1,4 @@
-/** Errors where they arise: what happened, the details, and ways out. */
+/** Shows errors in place: summary, details, hint, and buttons that fix them. */
 import { showBytes } from "../../plan/memory.ts";
 import type { ErrorReport } from "../protocol.ts";
 import { h } from "./dom.ts";
@@ -8,7 +8,7 @@ export interface Remedy {
   take: () => void;
 }
 
-/** Settings that are known to help, to be taken with a click. */
+/** Buttons that apply a setting known to fix the error. */
 export function remedies({ remedy }: ErrorReport, set: (key: "lr" | "batchSize", value: number) => void): Remedy[] {
   switch (remedy?.kind) {
     case "smaller-batch": {
@@ -25,7 +25,7 @@ export function remedies({ remedy }: ErrorReport, set: (key: "lr" | "batchSize",
   }
 }
 
-/** Shows a error in place of what was in `place`; without one, empties it. */
+/** Replaces the content of `place` with an error; null clears it. */
 export function showError(place: HTMLElement, report: ErrorReport | null, ways: readonly Remedy[] = []): void {
   if (!report) {
     place.replaceChildren();

@@ -1,4 +1,4 @@
-/** A field for a number, which says what it takes where it holds something else. */
+/** A number input that shows its valid range when its value is invalid. */
 import { describeRange, isWithin, type NumberRange } from "../../number-range.ts";
 import { h } from "./dom.ts";
 
@@ -7,7 +7,7 @@ export interface NumberField extends NumberRange {
   help?: string;
 }
 
-/** The field `id`, which begins with `value`; `changed` hears every change, and whether it is invalid. */
+/** Creates the field `id` with an initial value; `changed` receives every change and whether it is invalid. */
 export function numberField(
   id: string,
   value: number,

@@ -1,6 +1,6 @@
-/** Registers the service worker, and changes to a newer build where that disturbs nobody. */
+/** Registers the service worker, and switches to a newer build if no other tab is open. */
 
-/** Call it once, when nothing is under way in the page. */
+/** Call it once, while no run is active. */
 export async function keepForOffline(): Promise<void> {
   if (!("serviceWorker" in navigator)) return;
   const container = navigator.serviceWorker;
@@ -9,7 +9,7 @@ export async function keepForOffline(): Promise<void> {
     container.addEventListener("controllerchange", () => location.reload(), { once: true });
     registration.waiting.postMessage("take over");
   } else {
-    // Looks for a newer build, for the next visit. Without a network there is none to be found.
+    // Fetches a newer build for the next visit; fails without a network.
     await registration.update().catch(() => {});
   }
 }

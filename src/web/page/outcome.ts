@@ -1,4 +1,4 @@
-/** What a run has reached. */
+/** The result of a run. */
 import { cellsOf, LISTED_CLASSES, mistakesOf } from "../../report/statistics.ts";
 import type { RunRecord } from "../protocol.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
@@ -7,8 +7,8 @@ import { count, loss, percent } from "./format.ts";
 const NONE = "–";
 
 /**
- * A run's result: before and after, what is taken for what, and the messages that were labelled wrong. Its place is laid out
- * when the run begins, so that nothing moves when it ends.
+ * Shows the metrics before and after training, the confusion matrix and the misclassified messages. The layout is the same from
+ * the start of the run, so that nothing shifts at its end.
  */
 export function showOutcome(run: RunRecord): void {
   byId("outcome").hidden = run.state === "loaded" || (run.error !== null && run.after === null);
@@ -20,7 +20,7 @@ export function showOutcome(run: RunRecord): void {
 }
 
 function beforeAndAfter({ before, after, evaluations }: RunRecord): HTMLElement {
-  // The other sets are measured at the end.
+  // Until the run ends, only the validation set has been evaluated.
   const measured = before ?? { train: undefined, val: evaluations[0]?.val, test: undefined };
   const sets = [
     ["Training", "train"],
@@ -48,14 +48,17 @@ function beforeAndAfter({ before, after, evaluations }: RunRecord): HTMLElement 
 }
 
 function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
-  const caption = "Test messages: what they are, and what the model says";
   if (labels.length > LISTED_CLASSES) {
     if (!confusions)
-      return h("p", { class: "help" }, `${labels.length} classes: the most frequent mistakes stand here at the end.`);
+      return h(
+        "p",
+        { class: "help" },
+        `${labels.length} classes: the most frequent errors are listed here at the end.`,
+      );
     const mistaken = mistakesOf(confusions).slice(0, LISTED_CLASSES);
     const rows = mistaken.map(({ truth, predicted, rows }) => [labels[truth]!, labels[predicted]!, count(rows)]);
-    const title = `${caption}: the most frequent mistakes among ${labels.length} classes`;
-    return scrollArea("Most frequent mistakes", table(title, ["Truth", "predicted", "Messages"], rows));
+    const title = `Test set: most frequent errors among ${labels.length} classes`;
+    return scrollArea("Most frequent errors", table(title, ["True", "Predicted", "Messages"], rows));
   }
   const of = cellsOf(confusions ?? []);
   const cell = (truth: number, predicted: number): HTMLElement => {
@@ -68,8 +71,8 @@ function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
   return scrollArea(
     "Confusion matrix",
     table(
-      caption,
-      ["Truth", ...labels.map((label) => `predicted ${label}`)],
+      "Confusion matrix of the test set",
+      ["True", ...labels.map((label) => `Predicted ${label}`)],
       labels.map((label, truth) => [label, ...labels.map((_, predicted) => cell(truth, predicted))]),
     ),
     "confusion",
@@ -78,19 +81,19 @@ function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
 
 function mistakes({ mistakes: wrong, confusions }: RunRecord): HTMLElement {
   const note = (text: string) => h("p", { class: "note" }, text);
-  if (!confusions) return note("Messages that are labelled wrong are listed here at the end.");
+  if (!confusions) return note("Misclassified messages are listed here at the end.");
   const all = mistakesOf(confusions).reduce((sum, { rows }) => sum + rows, 0);
-  if (all === 0) return note("No test message was labelled wrong.");
-  const shown = wrong.length < all ? `, the ${wrong.length} surest` : "";
+  if (all === 0) return note("No test message was misclassified.");
+  const shown = wrong.length < all ? `, ${wrong.length} most confident` : "";
   return h(
     "details",
     {},
-    h("summary", {}, `Labelled wrong: ${count(all)} test messages${shown}`),
+    h("summary", {}, `Misclassified: ${count(all)} test messages${shown}`),
     scrollArea(
-      "Messages labelled wrong",
+      "Misclassified messages",
       table(
-        "Messages labelled wrong, the surest first",
-        ["Truth", "Said", "Probability", "Message"],
+        "Misclassified messages, most confident first",
+        ["True", "Predicted", "Probability", "Message"],
         wrong.map(({ text, truth, predicted, probability }) => [truth, predicted, percent(probability), text]),
       ),
       "tall",

@@ -1,4 +1,4 @@
-/** The run that is looked at: how far it is, how it learns, and what can be done with it. */
+/** The selected run: its progress, its curves and its controls. */
 
 import type { DeviceName } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
@@ -11,14 +11,14 @@ import { type Remedy, remedies, showError } from "./notice.ts";
 
 const NONE = "–";
 
-/** What the buttons do. */
+/** The actions of the buttons. */
 export interface RunActions {
   pause(): void;
   unpause(): void;
   stop(): void;
-  /** Goes on from the last state, on another device where one is named. */
+  /** Resumes from the last checkpoint; on `device` if given. */
   resume(run: RunRecord, device?: DeviceName): void;
-  /** Puts a value into the settings' field. */
+  /** Sets a settings field. */
   set(key: "lr" | "batchSize", value: number): void;
 }
 
@@ -46,7 +46,7 @@ export class RunPanel {
     setText(byId("status"), "Choose messages and settings, then start.");
   }
 
-  /** Shows a run, and beside its curves those of others. */
+  /** Shows a run, with the curves of the compared runs. */
   show(run: RunRecord, speed: Speed | null, compared: readonly RunRecord[]): void {
     this.run = run;
     byId("training").dataset.state = run.state;
@@ -77,11 +77,11 @@ export class RunPanel {
         "Mean over the last 20 steps",
       ],
       ["Validation accuracy", last ? percent(last.val.accuracy) : NONE],
-      ["Examples a second", speed ? speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0) : NONE],
+      ["Examples per second", speed ? speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0) : NONE],
       ["Time left", speed && run?.state === "training" ? showDuration(speed.secondsLeft) : NONE],
       ["Step", run ? `${count(run.step)} of ${count(run.steps)}` : NONE],
       ["Memory", run ? showBytes(run.bytes) : NONE],
-      ["Computes on", run?.device || NONE],
+      ["Device", run?.device || NONE],
     ]);
   }
 
@@ -90,11 +90,11 @@ export class RunPanel {
     const found = remedies(run.error, this.actions.set);
     if (!canResume(run)) return found;
     found.push({
-      label: run.usable ? "Go on from the last state" : "Try again",
+      label: run.usable ? "Resume from the last checkpoint" : "Try again",
       take: () => this.actions.resume(run),
     });
     if (run.error.name === "DeviceError" && run.device.includes("webgpu"))
-      found.push({ label: "Go on on the CPU", take: () => this.actions.resume(run, "wasm") });
+      found.push({ label: "Resume on the CPU", take: () => this.actions.resume(run, "wasm") });
     return found;
   }
 
@@ -108,7 +108,7 @@ export class RunPanel {
   }
 }
 
-/** Colours that lines can have. */
+/** Number of line colours. */
 const COLORS = 6;
 
 function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy"): Line[] {
@@ -133,7 +133,7 @@ function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy"): Line[] {
   });
 }
 
-/** Shows the buttons that make sense. The focus goes from one that disappears to one that is there. */
+/** Shows the buttons that apply. The focus moves from a hidden button to a visible one. */
 function showControls(wanted: Record<"pause" | "resume" | "stop", boolean>): void {
   const focused = document.activeElement?.id ?? "";
   for (const [id, isWanted] of Object.entries(wanted)) byId(id).hidden = !isWanted;
@@ -150,7 +150,7 @@ function describe(run: RunRecord, key: "loss" | "accuracy"): string {
   const format = key === "loss" ? loss : (value: number) => percent(value);
   const first = run.evaluations[0];
   const last = run.evaluations.at(-1);
-  if (!first || !last) return "No curve yet.";
+  if (!first || !last) return "No data yet.";
   const training = last.train ? ` Training: ${format(last.train[key])}.` : "";
   return `Validation: from ${format(first.val[key])} to ${format(last.val[key])} after ${count(last.examples)} examples.${training}`;
 }
@@ -168,7 +168,7 @@ function noteOf(run: RunRecord) {
   return run.note === null ? null : { name: "note", summary: run.note };
 }
 
-/** What a live region tells: it changes with the state and with evaluations, not with steps. */
+/** The text of a live region: it changes with the state and with evaluations, not with steps. */
 function statusOf(run: RunRecord): string {
   const last = run.evaluations.at(-1);
   const reached =
@@ -177,25 +177,25 @@ function statusOf(run: RunRecord): string {
       : "";
   switch (run.state) {
     case "training":
-      if (!last) return "Measuring the model before training …";
-      if (run.step >= run.steps) return "Measuring what was learned …";
+      if (!last) return "Evaluating the model before training …";
+      if (run.step >= run.steps) return "Evaluating the trained model …";
       return `Training.${reached}`;
     case "stopping":
-      return "Stopping: keeping what was learned …";
+      return "Stopping: saving the adapter …";
     case "paused":
-      return `Paused. Its state is kept, also if this page is closed.${reached}`;
+      return `Paused. The checkpoint stays when you close this page.${reached}`;
     case "interrupted":
-      return `Interrupted: the page was closed or reloaded. It can go on from its last state.${reached}`;
+      return `Interrupted: the page was closed or reloaded.${reached}`;
     case "elsewhere":
-      return "Trains in another tab of this page.";
+      return "Training in another tab of this page.";
     case "stopped":
-      return `Stopped before its end.${reached}`;
+      return `Stopped early.${reached}`;
     case "finished":
-      return `Finished in ${showDuration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages right.`;
+      return `Finished in ${showDuration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages correct.`;
     case "failed":
-      return `It could not go on.${reached}`;
+      return `Training failed.${reached}`;
     case "loaded":
-      return "An adapter that was loaded from a file.";
+      return "An adapter loaded from a file.";
   }
 }
 

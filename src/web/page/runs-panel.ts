@@ -1,4 +1,4 @@
-/** All runs that this browser keeps: to look at, to compare, to take along, to forget. */
+/** The list of the runs stored in this browser: select, compare, download, delete. */
 
 import { isUnderWay, type RunRecord, type RunState } from "../protocol.ts";
 import { byId, h, scrollArea } from "./dom.ts";
@@ -16,7 +16,7 @@ const STATES: Record<RunState, string> = {
   loaded: "loaded",
 };
 
-const NO_RUNS = h("p", { class: "help" }, "Runs are kept in this browser until you delete them.");
+const NO_RUNS = h("p", { class: "help" }, "Runs are stored in this browser until you delete them.");
 
 const HEADER = ["Chart", "Run", "State", "Accuracy", "Download", "Delete"];
 
@@ -28,7 +28,7 @@ export interface RunsActions {
 }
 
 export class RunsPanel {
-  /** What the rows show, and the rows, by their run. */
+  /** The table rows by run id, each with the values that it shows. */
   private rows = new Map<string, { drawn: string; row: HTMLElement }>();
 
   constructor(private readonly actions: RunsActions) {
@@ -45,7 +45,7 @@ export class RunsPanel {
       const look = [id === shown, compared.has(id), state, usable, after?.test.accuracy, evaluations.length];
       const drawn = JSON.stringify(look);
       const old = before.get(id);
-      // A button that is made anew loses the focus, and a click on it: only what changed is worth that.
+      // Replacing a row loses the focus and a click in progress, so only changed rows are replaced.
       const row = old?.drawn === drawn ? old.row : this.row(run, shown, compared);
       if (row !== old?.row) old?.row.replaceWith(row);
       this.rows.set(id, { drawn, row });
@@ -67,7 +67,7 @@ export class RunsPanel {
     const isShown = id === shown;
     const box = h("input", {
       type: "checkbox",
-      "aria-label": `Draw ${name}`,
+      "aria-label": `Plot ${name}`,
       "data-focus": `draw-${id}`,
       checked: isShown || compared.has(id),
       disabled: isShown || run.evaluations.length === 0,
@@ -119,11 +119,11 @@ export class RunsPanel {
   }
 }
 
-/** What a run was made of, as far as its title does not say it. */
+/** The data, model and settings of a run that its title does not name. */
 function aboutOf({ dataName, settings, created }: RunRecord): string {
   const { epochs, lr } = settings.options;
   const from = settings.adapter ? [`from ${settings.adapter.title}`] : [];
-  const speed = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `rate ${lr}`];
+  const speed = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `lr ${lr}`];
   return [dataName, settings.model, ...from, ...speed, when(created)].join(", ");
 }
 
@@ -134,7 +134,7 @@ function tableOf(rows: readonly HTMLElement[]): HTMLElement {
     h(
       "table",
       { class: "runs" },
-      h("caption", { class: "hidden" }, "All runs, the newest first"),
+      h("caption", { class: "hidden" }, "All runs, newest first"),
       h("thead", {}, h("tr", {}, header)),
       h("tbody", {}, rows),
     ),

@@ -1,4 +1,4 @@
-/** What the page knows of runs: which there are, which one is looked at, and what happens to them. */
+/** The page's runs: the list, the selected one, and the actions on them. */
 import { showBytes } from "../../plan/memory.ts";
 import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
@@ -10,7 +10,7 @@ import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
 import { TryPanel } from "./try-panel.ts";
 
-/** Under this name the tab remembers which run it trains, as long as it does. */
+/** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
 
 export class Runs {
@@ -18,20 +18,20 @@ export class Runs {
   private readonly compared = new Set<string>();
   private shown: string | null = null;
   private speed: Speed | null = null;
-  /** The run that a reload of this tab cut off, until it goes on: as long as the worker of before has not ended, it is elsewhere. */
+  /** The run that a reload of this tab interrupted, until it resumes. It is `elsewhere` until the previous worker has ended. */
   private cutOff = sessionStorage.getItem(TRAINED_HERE);
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
-  /** Called when there are others than before, or when one has another state. */
+  /** Called when the list or a run's state has changed. */
   onList = () => {};
 
   constructor(
     private readonly client: WorkerClient,
     fields: Fields,
-    /** The base model that is chosen. */
+    /** The selected base model. */
     private readonly model: () => string | null,
   ) {
     this.panel = new RunPanel({
@@ -64,7 +64,7 @@ export class Runs {
     return [...this.runs.values()].some(isUnderWay);
   }
 
-  /** Finds the runs of before; one that this tab trained when it was reloaded goes on by itself. */
+  /** Lists the stored runs. A run that this tab was training when it was reloaded resumes automatically. */
   async begin(): Promise<void> {
     await this.refresh();
     const [latest] = this.runs.values();
@@ -86,7 +86,7 @@ export class Runs {
     byId("training").scrollIntoView({ block: "nearest" });
   }
 
-  /** The newest first. */
+  /** Newest first. */
   get all(): RunRecord[] {
     return [...this.runs.values()].sort((a, b) => b.created - a.created);
   }
@@ -104,8 +104,8 @@ export class Runs {
 
   private async showStorage(): Promise<void> {
     const { usage = 0 } = await navigator.storage.estimate();
-    const what = "itself for use without a network, models and runs";
-    setText(byId("storage"), `This page keeps ${showBytes(usage)} in this browser: ${what}.`);
+    const text = `Stored in this browser: ${showBytes(usage)} (this page for offline use, models and runs).`;
+    setText(byId("storage"), text);
   }
 
   private onRun(run: RunRecord, speed: Speed | null): void {
@@ -165,7 +165,7 @@ export class Runs {
     await this.refresh();
   }
 
-  /** Shows what goes wrong with a run beside the runs. */
+  /** Shows the error of an action on a run. */
   private attempt(work: Promise<unknown>): void {
     const place = byId("runs-error");
     work.then(

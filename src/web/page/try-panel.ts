@@ -1,4 +1,4 @@
-/** A message as it is typed: its label by what was learned, and by the base model beside it. */
+/** Classifies a message while it is typed, with the trained adapter and with the base model. */
 
 import type { RunRecord, Verdict } from "../protocol.ts";
 import { CallFailed, type WorkerClient } from "./client.ts";
@@ -6,14 +6,14 @@ import { bar, byId, h, setText } from "./dom.ts";
 import { percent } from "./format.ts";
 import { showError } from "./notice.ts";
 
-/** Milliseconds without a key before a message is labelled. */
+/** Milliseconds without input before a message is classified. */
 const PAUSE = 120;
 const EXAMPLE = "Congratulations! You have won a free cruise. Reply now to claim your prize.";
 
 export class TryPanel {
   private run: RunRecord | null = null;
   private timer = 0;
-  /** Whether a message is being labelled, and whether another one waits. */
+  /** Whether a message is being classified, and whether a newer one is pending. */
   private busy = false;
   private again = false;
   private readonly message = byId<HTMLTextAreaElement>("message");
@@ -25,24 +25,24 @@ export class TryPanel {
     this.use(null);
   }
 
-  /** Labels with a run from now on. */
+  /** Selects the run that classifies. */
   use(run: RunRecord | null): void {
-    const writes = run?.objective === "lm";
-    const usable = run?.usable && !writes ? run : null;
+    const generates = run?.objective === "lm";
+    const usable = run?.usable && !generates ? run : null;
     const changed =
       usable?.id !== this.run?.id ||
       usable?.evaluations.length !== this.run?.evaluations.length ||
       usable?.state !== this.run?.state;
-    // The record of a run that goes on is changed in place.
+    // The record of an active run is changed in place.
     this.run = usable && { ...usable, evaluations: [...usable.evaluations] };
     this.message.disabled = usable === null;
     setText(
       byId("try-help"),
-      writes
-        ? "This adapter labels nothing: it writes, below."
+      generates
+        ? "This is a language-model adapter: use it to generate text below."
         : usable === null
-          ? "Once a run has learned something, type a message here: it is labelled as you type."
-          : `With ${usable.title}${usable.state === "training" ? ", as it stands at its last evaluation" : ""}.`,
+          ? "After a run's first evaluation, messages are classified here as you type."
+          : `Model: ${usable.title}${usable.state === "training" ? ", at its last evaluation" : ""}.`,
     );
     if (usable === null) this.place.replaceChildren();
     else if (changed) this.soon();
@@ -50,10 +50,10 @@ export class TryPanel {
 
   private soon(): void {
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => this.label(), PAUSE);
+    this.timer = window.setTimeout(() => this.classify(), PAUSE);
   }
 
-  private async label(): Promise<void> {
+  private async classify(): Promise<void> {
     const { run, message } = this;
     const text = message.value.trim();
     if (!run || text === "") {
@@ -74,15 +74,15 @@ export class TryPanel {
       this.busy = false;
       if (this.again) {
         this.again = false;
-        void this.label();
+        void this.classify();
       }
     }
   }
 
   private show({ adapter, base }: Verdict): void {
     this.place.replaceChildren(
-      side("After training", adapter, "learned"),
-      side("Base model, its head untrained", base, "base"),
+      side("Fine-tuned model", adapter, "learned"),
+      side("Base model, untrained head", base, "base"),
     );
   }
 }

@@ -1,4 +1,4 @@
-/** Text behind prompts, as it is written: by the base model, or by an adapter of a language model on it. */
+/** Text generation, shown as it is generated: with the base model, or with a language-model adapter. */
 import type { DeviceName } from "../../config.ts";
 import { SAMPLING_RANGES } from "../../infer/sampling.ts";
 import type { Event, RunRecord, WriteRequest } from "../protocol.ts";
@@ -8,32 +8,32 @@ import { count } from "./format.ts";
 import { showError } from "./notice.ts";
 import { type NumberField, numberField } from "./number-field.ts";
 
-/** Drawn, as the likeliest tokens of a small model repeat themselves. */
+/** Sampling: greedy decoding of a small model repeats itself. */
 const START = { maxNewTokens: 100, temperature: 0.8, topK: 0, topP: 0.95, repetitionPenalty: 1, seed: 1 };
 type Key = keyof typeof START;
 
 const FIELDS: Record<Key, NumberField> = {
-  maxNewTokens: { label: "New tokens at most", min: 1, whole: true },
-  temperature: { label: "Temperature", help: "0: always the likeliest token", ...SAMPLING_RANGES.temperature },
-  topK: { label: "Top-k", help: "Draws from so many of the likeliest; 0: all", ...SAMPLING_RANGES.topK },
-  topP: { label: "Top-p", help: "From the likeliest with this share together; 1: all", ...SAMPLING_RANGES.topP },
+  maxNewTokens: { label: "Maximum new tokens", min: 1, whole: true },
+  temperature: { label: "Temperature", help: "0: greedy decoding", ...SAMPLING_RANGES.temperature },
+  topK: { label: "Top-k", help: "Samples from the k most likely; 0: all", ...SAMPLING_RANGES.topK },
+  topP: { label: "Top-p", help: "Samples from this cumulative probability; 1: all", ...SAMPLING_RANGES.topP },
   repetitionPenalty: {
     label: "Repetition penalty",
-    help: "Above 1: repeats less",
+    help: "Above 1: less repetition",
     ...SAMPLING_RANGES.repetitionPenalty,
   },
-  seed: { label: "Seed", help: "Of the draws", min: 0, whole: true },
+  seed: { label: "Seed", help: "For sampling", min: 0, whole: true },
 };
-/** What matters where tokens are drawn. */
-const OF_DRAWS: readonly Key[] = ["topK", "topP", "seed"];
+/** Fields that apply to sampling only. */
+const OF_SAMPLING: readonly Key[] = ["topK", "topP", "seed"];
 
-/** Milliseconds between two tellings of the pace. */
+/** Milliseconds between updates of the speed. */
 const SHOW_EVERY = 200;
 const NONE = "–";
 
 type Written = Extract<Event, { type: "written" }>;
 
-/** What is written behind one prompt, on the page. */
+/** The elements of one prompt's text. */
 interface Text {
   prose: HTMLElement;
   note: HTMLElement;
@@ -49,7 +49,7 @@ export class WritePanel {
   private readonly error = byId("write-error");
   private readonly written = h("div", { class: "texts" });
   private readonly place = scrollArea("Written text", this.written, "written");
-  /** The base model that is chosen; null while there is none. */
+  /** The selected base model; null while there is none. */
   private model: string | null = null;
   private busy = false;
   private texts: Text[] = [];
@@ -59,7 +59,7 @@ export class WritePanel {
   constructor(
     private readonly client: WorkerClient,
     private readonly device: () => DeviceName,
-    /** Called when an adapter was taken in. */
+    /** Called when an adapter has been loaded. */
     private readonly loaded: () => void,
   ) {
     for (const key of Object.keys(FIELDS) as Key[]) {
@@ -83,13 +83,13 @@ export class WritePanel {
     this.figures(null);
   }
 
-  /** Offers the base model and the adapters that write. */
+  /** Lists the base model and the language-model adapters. */
   offer(model: string | null, runs: readonly RunRecord[]): void {
     this.model = model;
     const { value } = this.writer;
     const adapters = runs.filter(({ objective }) => objective === "lm");
     this.writer.replaceChildren(
-      h("option", { value: "" }, model === null ? "the base model" : `${model}, the base model`),
+      h("option", { value: "" }, model === null ? "base model" : `${model}, base model`),
       ...adapters.map(({ id, title, dataName, settings }) =>
         h("option", { value: id, selected: id === value }, `${title}: ${dataName}, on ${settings.model}`),
       ),
@@ -101,11 +101,11 @@ export class WritePanel {
     this.values[key] = value;
     if (isWrong) this.wrong.add(key);
     else this.wrong.delete(key);
-    if (key === "temperature") for (const other of OF_DRAWS) this.groups.get(other)!.hidden = value === 0;
+    if (key === "temperature") for (const other of OF_SAMPLING) this.groups.get(other)!.hidden = value === 0;
     this.enable();
   }
 
-  /** The keys of the fields that matter. */
+  /** The keys of the visible fields. */
   private get keys(): Key[] {
     return [...this.groups].filter(([, group]) => !group.hidden).map(([key]) => key);
   }
@@ -138,9 +138,7 @@ export class WritePanel {
     try {
       const { seconds, stopped } = await this.client.write(request);
       this.figures(seconds);
-      const forgotten = this.texts.some((text) => text.forgotten > 0)
-        ? " The oldest tokens were forgotten on the way."
-        : "";
+      const forgotten = this.texts.some((text) => text.forgotten > 0) ? " The oldest tokens were dropped." : "";
       setText(byId("write-status"), `${stopped ? "Stopped" : "Done"}: ${count(this.tokens)} tokens.${forgotten}`);
     } catch (error) {
       setText(byId("write-status"), "");
@@ -160,11 +158,11 @@ export class WritePanel {
     this.written.replaceChildren(...this.texts.map(({ prose, note }) => h("div", { class: "text" }, prose, note)));
     showError(this.error, null);
     this.figures(null);
-    setText(byId("write-status"), "Writing …");
+    setText(byId("write-status"), "Generating …");
     this.show(true);
   }
 
-  /** The button that makes sense; it takes over the focus. */
+  /** Shows the button that applies and moves the focus to it. */
   private show(busy: boolean): void {
     this.busy = busy;
     const [start, stop] = [byId("write-start"), byId("write-stop")];
@@ -182,10 +180,10 @@ export class WritePanel {
     of.prose.append(text);
     of.forgotten = forgotten ?? of.forgotten;
     const notes = [
-      of.forgotten > 0 ? `Beyond the model's context: its oldest ${count(of.forgotten)} tokens are forgotten.` : "",
-      finish === "length" ? "As many tokens as were asked for." : "",
-      finish === "stop" ? "Ended by a stop text." : "",
-      finish === "end" ? "Ended by the model itself." : "",
+      of.forgotten > 0 ? `Longer than the model's context: the oldest ${count(of.forgotten)} tokens were dropped.` : "",
+      finish === "length" ? "Maximum length reached." : "",
+      finish === "stop" ? "Ended at a stop string." : "",
+      finish === "end" ? "Ended by the model." : "",
     ];
     setText(of.note, notes.join(" ").trim());
     if (atEnd) place.scrollTop = place.scrollHeight;
@@ -198,7 +196,7 @@ export class WritePanel {
     const speed = seconds === null || seconds === 0 ? NONE : (this.tokens / seconds).toFixed(1);
     setFigures(byId("write-figures"), [
       ["Tokens", seconds === null ? NONE : count(this.tokens)],
-      ["Tokens a second", speed],
+      ["Tokens per second", speed],
     ]);
   }
 
@@ -209,7 +207,7 @@ export class WritePanel {
     try {
       const id = await this.client.loadAdapter(files, this.model ?? "gpt2-micro", "lm");
       showError(this.error, null);
-      // Chosen when it is offered.
+      // A placeholder that keeps the selection until `offer` lists the adapter.
       this.writer.append(h("option", { value: id, selected: true }));
       this.loaded();
     } catch (error) {
