@@ -16,6 +16,7 @@ const ROOM = 1000;
 
 /** As much of a GPUDevice as the backend uses; it computes nothing. */
 class FakeDevice {
+  readonly features = new Set<string>();
   readonly limits = { maxStorageBufferBindingSize: 1 << 20, maxBufferSize: 1 << 20 };
   readonly lost = new Promise<never>(() => {});
   readonly scopes: { kind: GPUErrorFilter; error: GPUError | null }[] = [];
@@ -62,8 +63,8 @@ class FakeDevice {
 /** Runs `body` where `requestDevice` is all that the system's hardware adapter does. */
 async function withAdapter(requestDevice: () => Promise<unknown>, body: () => Promise<void>): Promise<void> {
   const gpu = (await requestGPU())!;
-  const { limits } = new FakeDevice();
-  const adapter = { info: { description: "a graphics card" }, limits, requestDevice };
+  const { limits, features } = new FakeDevice();
+  const adapter = { info: { description: "a graphics card" }, limits, features, requestDevice };
   Object.defineProperty(gpu, "requestAdapter", { value: async () => adapter, configurable: true });
   await body().finally(() => Reflect.deleteProperty(gpu, "requestAdapter"));
 }
@@ -146,4 +147,29 @@ testFake("a step uploads the scalars that change, and no others", async (device)
     assert.equal(device.writes.splice(0), uploads);
     session.destroy();
   }
+});
+
+test("while times are asked for, each kernel's milliseconds are added up, and results stay the same", async () => {
+  const device = await openWebGPU();
+  const program = sum(8);
+  const [out, a, b] = program.segments[0]!.dispatches[0]!.tensors as [Tensor, Tensor, Tensor];
+  const session = await device.prepare(program);
+  session.write(
+    a,
+    Float32Array.from({ length: 8 }, (_, i) => i),
+  );
+  session.write(b, new Float32Array(8).fill(0.5));
+  const times = new Map<string, number>();
+  session.times = times;
+  for (let i = 0; i < 3; i++) session.run(["forward"], NO_VALUES);
+  assert.equal([...(await session.read(out))], [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5]);
+  assert.equal([...times.keys()], ["residual_forward"]);
+  const ms = times.get("residual_forward")!;
+  assert.ok(ms >= 0 && ms < 10_000, `${ms} ms`);
+  session.times = null;
+  session.run(["forward"], NO_VALUES);
+  await session.flush();
+  assert.is(times.get("residual_forward"), ms);
+  session.destroy();
+  device.destroy();
 });

@@ -12,6 +12,7 @@ import type { Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { shaderOf, wgslOf } from "./webgpu-shaders.ts";
+import { DispatchTimer, TIMESTAMPS } from "./webgpu-timer.ts";
 
 // The specification's values: Node has no globals for them.
 const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
@@ -56,7 +57,8 @@ export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
     throw new DeviceError("no hardware GPU", { found: `only ${nameOf(adapter.info)}, a software driver` });
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
-  const device = await adapter.requestDevice({ label: "lowrank", requiredLimits }).catch(refuse);
+  const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
+  const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(refuse);
   return new WebGPUBackend(device, adapter.info);
 }
 
@@ -193,6 +195,8 @@ class WebGPUBackend implements Backend {
 }
 
 interface Step {
+  /** The shader's name. */
+  label: string;
   pipeline: GPUComputePipeline;
   group: GPUBindGroup;
   scalars: Scalars;
@@ -212,6 +216,9 @@ class WebGPUSession implements Session {
   private readonly segments = new Map<SegmentName, Recorded>();
   private readonly staging: GPUBuffer[] = [];
   private released = false;
+  times: Map<string, number> | null = null;
+  /** Resolves when the times of all runs so far have been added. */
+  private timed: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly backend: WebGPUBackend,
@@ -258,12 +265,13 @@ class WebGPUSession implements Session {
         const scalars = this.scalars.add(dispatch);
         const uniform = { buffer: this.uniforms, offset: scalars.offset, size: scalars.size };
         const resources = [...dispatch.tensors.map((tensor) => this.binding(tensor)), uniform];
+        const label = shaderOf(dispatch).name;
         const group = this.backend.device.createBindGroup({
-          label: shaderOf(dispatch).name,
+          label,
           layout,
           entries: resources.map((resource, binding) => ({ binding, resource })),
         });
-        return { pipeline, group, scalars };
+        return { label, pipeline, group, scalars };
       });
       const changing = steps.map(({ scalars }) => scalars).filter(({ changes }) => changes.length > 0);
       this.segments.set(name, { clears, steps, changing });
@@ -297,6 +305,7 @@ class WebGPUSession implements Session {
     this.check();
     this.backend.device.queue.submit([]);
     await this.backend.device.queue.onSubmittedWorkDone();
+    await this.timed;
     this.backend.check();
   }
 
@@ -321,6 +330,7 @@ class WebGPUSession implements Session {
       this.backend.check();
       throw new DeviceError(`reading ${tensor.name} failed`, { cause: error, found: String(error) });
     }
+    await this.timed;
     this.backend.check();
     const copy = staging!.getMappedRange(0, bytes).slice(0);
     staging!.unmap();
@@ -334,20 +344,32 @@ class WebGPUSession implements Session {
     this.check();
     const { device } = this.backend;
     const encoder = device.createCommandEncoder({ label: names.join("+") });
+    const { times } = this;
+    const count = names.reduce((sum, name) => sum + this.segments.get(name)!.steps.length, 0);
+    const timer = times && device.features.has(TIMESTAMPS) ? new DispatchTimer(device, count) : null;
     for (const name of names) {
       const { clears, steps, changing } = this.segments.get(name)!;
       const { first, end } = this.scalars.update(changing, values);
       this.upload(first, end);
       for (const tensor of clears) encoder.clearBuffer(this.bufferOf(tensor), tensor.byteOffset, tensor.bytes);
-      const pass = encoder.beginComputePass();
-      for (const { pipeline, group, scalars } of steps) {
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(...scalars.grid);
+      let pass = timer ? null : encoder.beginComputePass();
+      for (const { label, pipeline, group, scalars } of steps) {
+        if (timer) pass = timer.pass(encoder, label);
+        pass!.setPipeline(pipeline);
+        pass!.setBindGroup(0, group);
+        pass!.dispatchWorkgroups(...scalars.grid);
+        if (timer) pass!.end();
       }
-      pass.end();
+      if (!timer) pass!.end();
     }
-    device.queue.submit([encoder.finish()]);
+    if (!timer) {
+      device.queue.submit([encoder.finish()]);
+      return;
+    }
+    const added = timer.submit(encoder, times!);
+    this.timed = this.timed.then(() => added);
+    // A failure is reported where the times are waited for.
+    this.timed.catch(() => {});
   }
 
   /** What a queue has, it runs. */

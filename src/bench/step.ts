@@ -55,6 +55,8 @@ interface StepResult {
   flops: number;
   /** Bytes by the plan, and the largest resident set of this process. */
   planned: number;
+  /** Dispatches a step. */
+  dispatches: number;
   peak: number;
   /** Milliseconds by kernel, where the device tells. */
   kernels: [string, number][];
@@ -180,6 +182,7 @@ async function measure(
     tokens: mean,
     flops: flopsOf(engine, mean, options.batchSize),
     planned: memoryTotals(engine.plan.memory).total,
+    dispatches: engine.plan.segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0),
     peak: process.resourceUsage().maxRSS * 1024,
     kernels: [...kernels].sort((a, b) => b[1] - a[1]),
   };
@@ -242,6 +245,7 @@ function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult 
       `${ours.tokens.toFixed(0)} tokens a step`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
       `${ours.cpu.toFixed(1)} ms of processor time`,
+    `plan:   ${ours.dispatches} dispatches a step`,
     `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in products`,
     `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} largest resident set`,
   ];
