@@ -131,7 +131,7 @@ function loaded(page: Page, pattern: RegExp): Promise<string[]> {
   );
 }
 
-test("an adapter that a page trains on WebGPU gives the same logits in Node", async () => {
+test("an adapter that a page trains on WebGPU gives logits within 1e-4 in Node", async () => {
   const { page, faults } = await openLibrary(await openBrowser({ webgpu: true }));
   const run = await trainInPage(page, "webgpu");
   const logits = await logitsInNode(write(join(folder, "webgpu"), run.files), DEVICE);

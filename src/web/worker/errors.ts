@@ -15,7 +15,7 @@ const NAMES: Readonly<Record<string, string>> = {
   lr: "learning rate",
   warmup: "warm-up",
   clip: "gradient clipping",
-  dedupe: "“drop near-duplicates”",
+  dedupe: "“deduplicate”",
   split: "the split",
   model: "the model",
   data: "the messages",
