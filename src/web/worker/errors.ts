@@ -26,7 +26,7 @@ function inWords(text: string): string {
   return text
     .replaceAll(PRIVATE_FOLDERS, "")
     .replaceAll(" (there is no directory of that name either)", "")
-    .replaceAll("set HF_TOKEN to a token that may read it", "download its files and choose their folder")
+    .replaceAll(/set HF_TOKEN to a token[\w ]*/g, "download its files and choose their folder")
     .replaceAll(/--device wasm needs no driver\..*/gs, "the CPU needs no driver")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
 }
