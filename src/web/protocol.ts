@@ -1,4 +1,4 @@
-/** What the page and its worker say to each other. Plain data, so that it can be posted and kept. */
+/** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceName, GPT2Config, Objective } from "../config.ts";
 import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
@@ -10,69 +10,69 @@ import type { Confusion } from "../report/statistics.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, Splits } from "../train/records.ts";
 
-/** Where messages come from: a data set by its name, or the file that the visitor picked last. */
+/** The source of the messages: a data set by name, or the file that the visitor selected last. */
 export type DataChoice = { kind: "named"; name: string } | ({ kind: "file"; name: string } & ColumnChoice);
 
-/** Everything that decides a run. */
+/** Everything that determines a run. */
 export interface PageSettings {
   data: DataChoice;
-  /** Shipped, stored, or of the hub: what `loadModel` takes. */
+  /** Name of a bundled or stored model, or of one from the hub. */
   model: string;
-  /** The record of the adapter that training begins with; null, or left out in records of before: a fresh one. */
+  /** The record of the adapter that training starts from. Null, or missing in old records: a new adapter. */
   adapter?: { id: string; title: string } | null;
   device: DeviceName;
   split: Split;
   balance: boolean;
   dedupe: boolean;
-  /** Longest message in tokens; 0: the model's context. */
+  /** Maximum length of a message in tokens; 0: the model's context. */
   maxLength: number;
   options: Partial<TrainOptions>;
 }
 
-/** What this browser offers. */
+/** The capabilities of this browser. */
 export interface Machine {
-  /** Whether memory can be shared between threads; without, the CPU backend has one. */
+  /** Whether threads can share memory; if not, the CPU backend has one. */
   isolated: boolean;
-  /** Of the CPU backend. */
+  /** Threads of the CPU backend. */
   threads: number;
 }
 
 export interface DeviceReport {
   kind: "webgpu" | "wasm";
-  /** In words, with the reason where it was not asked for. */
+  /** Description, with the reason if it is not the requested kind. */
   text: string;
 }
 
-/** Rows that hold at least `from` and fewer than `to` tokens. */
+/** Number of rows with at least `from` and fewer than `to` tokens. */
 export interface Bin {
   from: number;
   to: number;
   rows: number;
 }
 
-/** What there is to know of the messages before training. */
+/** Statistics of the messages. */
 export interface DataReport {
   source: string;
-  /** Columns to choose from; empty where the format names none, or for a data set by name. */
+  /** Columns to choose from; empty if the file has no header, or for a data set by name. */
   columns: string[];
   text: string;
   label: string;
-  /** The first rows as text and label. */
+  /** The first rows. */
   preview: { text: string; label: string }[];
   labels: readonly string[];
-  /** Rows by class as they stand in the file. */
+  /** Rows by class, as read from the file. */
   classes: Record<string, number>;
   rowsRead: number;
   stats: Splits<DatasetStats>;
   lengths: Bin[];
-  /** What was found that is worth a look, in words. */
+  /** Messages about the data. */
   notes: string[];
-  /** Rows that cannot be used, by line, and how many there are in all. */
+  /** Invalid rows, by line; `problemCount` counts them all. */
   problems: { line: number; text: string }[];
   problemCount: number;
 }
 
-/** What a picked file shows before its columns are known. */
+/** The columns of a selected file; null where the text or label column was not recognised. */
 export interface ColumnReport {
   columns: string[];
   text: string | null;
@@ -85,7 +85,7 @@ export interface ModelReport {
   values: number;
 }
 
-/** What a run would take. */
+/** The parameters, memory and steps of a run. */
 export interface RunEstimate {
   trainable: number;
   values: number;
@@ -94,7 +94,10 @@ export interface RunEstimate {
   stepsPerEpoch: number;
 }
 
-/** `stopping`: measuring what was learned; `interrupted`: under way when its page went away; `elsewhere`: it trains in another tab; `loaded`: an adapter from outside. */
+/**
+ * `stopping`: evaluating and saving the trained parameters; `interrupted`: the page was closed during the run; `elsewhere`:
+ * training in another tab; `loaded`: an adapter loaded from a file.
+ */
 export type RunState =
   | "training"
   | "paused"
@@ -106,11 +109,11 @@ export type RunState =
   | "failed"
   | "loaded";
 
-/** Whether a run is under way. */
+/** Whether a run is active: training, paused or stopping. */
 export const isUnderWay = ({ state }: Pick<RunRecord, "state">): boolean =>
   state === "training" || state === "paused" || state === "stopping";
 
-/** Means over stretches of steps: the training curve as it is drawn. */
+/** The plotted training curve: means over groups of steps. */
 export interface Curve {
   examples: number[];
   loss: number[];
@@ -124,18 +127,18 @@ export interface Mistake {
   probability: number;
 }
 
-/** A run as the page shows it and as it is kept beside its state. */
+/** A run, as it is shown and stored. */
 export interface RunRecord {
   id: string;
   title: string;
   state: RunState;
-  /** `lm`: an adapter from outside that writes texts; all others label. */
+  /** `lm`: a loaded language-model adapter; all other runs classify. */
   objective: Objective;
   /** Milliseconds since 1970. */
   created: number;
   settings: PageSettings;
   dataName: string;
-  /** `fingerprint` of the model; there since it began. */
+  /** `fingerprint` of the model when the run began. */
   base?: string;
   labels: readonly string[];
   device: string;
@@ -155,16 +158,16 @@ export interface RunRecord {
   /** Of the test set. */
   confusions: Confusion[] | null;
   mistakes: Mistake[];
-  /** Where PEFT cannot load the adapter: why. */
+  /** The reason if PEFT cannot load the adapter. */
   peftObstacle: string | null;
-  /** Something that the visitor should know, in words. */
+  /** A message for the visitor. */
   note: string | null;
-  /** Whether there is something to classify with and to download. */
+  /** Whether there are trained parameters to classify with and to download. */
   usable: boolean;
   error: ErrorReport | null;
 }
 
-/** How fast a run goes, while it does. */
+/** Current loss and speed of a run that is training. */
 export interface Speed {
   /** Means over the last steps. */
   loss: number;
@@ -173,7 +176,7 @@ export interface Speed {
   secondsLeft: number;
 }
 
-/** An error in plain words. */
+/** An error as the page shows it. */
 export interface ErrorReport {
   name: string;
   summary: string;
@@ -181,21 +184,21 @@ export interface ErrorReport {
   expected?: string;
   found?: string;
   hint?: string;
-  /** What is known to help, to be offered. */
+  /** A setting that fixes the error. */
   remedy?: { kind: "smaller-batch"; batchSize: number; bytes: number } | { kind: "smaller-rate"; lr: number };
 }
 
 export interface Verdict {
   adapter: Classification;
-  /** The base model with the head that training began with. */
+  /** The base model with the initial head. */
   base: Classification;
 }
 
-/** What is to be written, and with what. */
+/** The arguments of a text generation. */
 export interface WriteRequest {
-  /** The base model; beside an adapter its own. */
+  /** The base model; ignored with an adapter, which has its own. */
   model: string;
-  /** The record of the adapter that writes; null: the base model alone. */
+  /** The id of the adapter's record; null: the base model alone. */
   adapter: string | null;
   device: DeviceName;
   prompts: string[];
@@ -203,31 +206,31 @@ export interface WriteRequest {
 }
 
 export interface WriteReport {
-  /** Of writing, without loading. */
+  /** Duration of the generation, without loading. */
   seconds: number;
-  /** Whether it was ended by `stopWriting`. */
+  /** Whether `stopWriting` ended it. */
   stopped: boolean;
 }
 
-/** What the worker does for the page. */
+/** The worker's methods. */
 export interface Api {
   machine(): Promise<Machine>;
-  /** Opens the device that settings name, unless it is open. */
+  /** Opens the device, unless it is open. */
   openDevice(name: DeviceName): Promise<DeviceReport>;
   openModel(name: string): Promise<ModelReport>;
-  /** Keeps a model's files; returns the name by which it is opened. */
+  /** Stores a model's files; returns the name for `openModel`. */
   addModel(files: File[]): Promise<string>;
   forgetModel(name: string): Promise<void>;
-  /** Models that need no network, and which of them are kept in this browser. */
+  /** Models that are available offline; `kept`: stored in this browser, and not bundled. */
   models(): Promise<{ name: string; kept: boolean }[]>;
-  /** Takes a picked file in. */
+  /** Registers a selected file and returns its columns. */
   pickData(file: File): Promise<ColumnReport>;
   readData(settings: PageSettings): Promise<DataReport>;
   estimate(settings: PageSettings): Promise<RunEstimate>;
   runs(): Promise<RunRecord[]>;
-  /** Begins a run; it is told of by events. Resolves when it has begun. */
+  /** Begins a run; progress is reported by events. Resolves with its id when it has begun. */
   start(settings: PageSettings): Promise<string>;
-  /** Goes on with a run from its last state; on another device, from then on with other last bits. */
+  /** Resumes a run from its last checkpoint. On another device the results are no longer bit-identical. */
   resume(id: string, device?: DeviceName): Promise<void>;
   pause(): Promise<void>;
   unpause(): Promise<void>;
@@ -236,11 +239,11 @@ export interface Api {
   /** A zip of the adapter, or of the whole run directory. */
   download(id: string, what: "adapter" | "run"): Promise<Blob>;
   /**
-   * Takes an adapter in, of one objective where it is named; `model` is its base where the one that it names is not here.
-   * Returns the id of its record.
+   * Stores an adapter from files and returns the id of its record. `model` is its base model if the one that it names is not
+   * available. Fails if it is not of the `objective`, where one is given.
    */
   loadAdapter(files: File[], model: string, objective?: Objective): Promise<string>;
-  /** Writes text, told of by events. Resolves when all is written, or stopped. */
+  /** Generates text, which is reported by events. Resolves when it is complete or stopped. */
   write(request: WriteRequest): Promise<WriteReport>;
   stopWriting(): Promise<void>;
   forget(id: string): Promise<void>;
@@ -256,7 +259,7 @@ export interface Call<M extends Method = Method> {
 
 export type Answer = { id: number; value: unknown } | { id: number; error: ErrorReport };
 
-/** What the worker tells unasked. */
+/** Notifications of the worker. */
 export type Event =
   | { type: "run"; run: RunRecord; speed: Speed | null }
   | { type: "busy"; text: string; share: number | null }

@@ -1,10 +1,10 @@
 /**
- * Makes the page work without a network: keeps every file of one build, and answers from these alone. A newer build waits,
- * with files of its own, until no page of the older one is open, or until the only one that is asks for it (`offline.ts`).
+ * Makes the page work offline: caches every file of one build and serves these files. A newer build has its own cache and waits
+ * until no page of the older build is open, or until the only open page requests it (`offline.ts`).
  */
 declare const self: ServiceWorkerGlobalScope;
 
-/** Set by the build: every file of the page, and a hash over them all. */
+/** Set by the build: the files of the page, and a hash over all of them. */
 declare const FILES: readonly string[];
 declare const VERSION: string;
 
@@ -21,7 +21,7 @@ self.addEventListener("fetch", (event) => {
 
 async function keepFiles(): Promise<void> {
   const cache = await caches.open(CACHE);
-  // "./" is index.html under its other name. Not from the browser's own cache, which may hold files of an older build.
+  // "./" is index.html as well. `no-cache`: the browser's HTTP cache may hold files of an older build.
   await cache.addAll(["./", ...FILES].map((file) => new Request(file, { cache: "no-cache" })));
 }
 

@@ -1,6 +1,6 @@
 /**
- * Pages in a real Chromium: the server that `npm run web` starts, one browser a test file, and pages of which everything that
- * goes wrong is kept: errors, messages on the console, requests to other origins.
+ * Pages in Chromium: the server of `npm run web`, one browser per test file, and pages that record errors, console messages and
+ * requests to other origins.
  */
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
@@ -10,10 +10,10 @@ import sirv from "sirv";
 import { packagePath } from "#platform";
 import { afterAll } from "../harness.ts";
 
-/** A page is waited for: on a machine with much else to do it takes its time. */
+/** Generous, because a busy machine is slow. */
 const TIMEOUT_MS = 180_000;
 
-/** Without a sandbox, which root has none of; without what the browser does by itself in the network. */
+/** No sandbox, which root cannot use; no background network traffic of the browser. */
 const FLAGS = [
   "--no-sandbox",
   "--disable-quic",
@@ -22,7 +22,7 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
-/** WebGPU on SwiftShader, a software driver that comes with Chromium. */
+/** WebGPU on SwiftShader, Chromium's software driver. */
 const WEBGPU_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
 export interface BrowserOptions {
@@ -32,13 +32,13 @@ export interface BrowserOptions {
 
 export interface TestPage {
   page: Page;
-  /** What went wrong so far: uncaught errors, errors and warnings of the console, requests to other origins. */
+  /** Uncaught errors, console errors and warnings, and requests to other origins so far. */
   faults: string[];
 }
 
 let server: Promise<string> | undefined;
 
-/** The address of the page's folder, as `npm run web` serves it, without a slash at the end. */
+/** The address at which `npm run web` serves the page, without a trailing slash. */
 export function webServer(): Promise<string> {
   server ??= startServer();
   return server;
@@ -63,7 +63,7 @@ function startServer(): Promise<string> {
   });
 }
 
-/** Serves a folder as any host of static files does, without headers of its own; returns its address, and how to stop. */
+/** Serves a folder as a plain static host does, without extra headers; returns its address and a function that stops it. */
 export async function plainServer(folder: string): Promise<{ url: string; stop: () => void }> {
   const server = createServer(sirv(folder, { dev: true, etag: true }));
   await new Promise<void>((ready) => server.listen(0, "localhost", ready));
@@ -75,7 +75,7 @@ export async function plainServer(folder: string): Promise<{ url: string; stop: 
   return { url: `http://localhost:${(server.address() as AddressInfo).port}`, stop };
 }
 
-/** Opens a browser with a profile of its own, which ends after the file's last test. */
+/** Opens a browser with a new profile; it is closed after the file's last test. */
 export async function openBrowser({ webgpu = false, flags = [] }: BrowserOptions = {}): Promise<BrowserContext> {
   const executablePath = process.env.CHROMIUM;
   if (!executablePath) throw new Error("no Chromium: `npm run driver` installs it, or names it");
@@ -107,7 +107,7 @@ export async function openPage(context: BrowserContext, url: string): Promise<Te
 
 const shared = new Map<boolean, Promise<BrowserContext>>();
 
-/** The page of `npm run web`, with storage of its own, in one browser for all of a test file; one more with WebGPU. */
+/** Opens the page of `npm run web` with empty storage. A test file has one browser, and one more with WebGPU. */
 export async function freshPage(webgpu = false): Promise<TestPage & { context: BrowserContext }> {
   const browser = shared.get(webgpu) ?? openBrowser({ webgpu });
   shared.set(webgpu, browser);

@@ -1,7 +1,7 @@
-/** A certificate for a server of a test, which nobody but a browser that takes any will trust. */
+/** A self-signed certificate for a test server; the browser must be set to ignore certificate errors. */
 import { generateKeyPairSync, sign } from "node:crypto";
 
-/** A value of ASN.1 in its distinguished encoding (X.690). */
+/** An ASN.1 value in DER (X.690). */
 function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {
   const content = Buffer.concat(parts);
   const n = content.length;

@@ -1,4 +1,4 @@
-/** The page's folder on a host of static files: without headers, without network, and replaced by a newer build. */
+/** The page on a static host: without headers, offline, and replaced by a newer build. */
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -15,21 +15,21 @@ import { openBrowser, openPage, plainServer, webServer } from "./browser.ts";
 const TEXTS = ["you have won a prize, call now", "see you at lunch"];
 const DEVICE = "wasm relaxed 2 threads";
 
-/** The page's folder, to be changed. */
+/** A copy of the page's folder that a test can change. */
 function copyOfPage(): string {
   const folder = temporaryFolder();
   cpSync(packagePath("dist/web"), folder, { recursive: true });
   return folder;
 }
 
-/** What the page says of the machine, once it has begun; its service worker has all files by then. */
+/** Waits until the page has started and its service worker has all files; returns the page's text about the machine. */
 async function begin(page: Page): Promise<string> {
   await page.waitForFunction(() => /thread/.test(document.querySelector("#machine")!.textContent!));
   await page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
   return (await page.textContent("#machine"))!;
 }
 
-/** Logits of a classifier that is loaded from a folder of the page's server, in the page's own thread. */
+/** Logits of a classifier that the page's main thread loads from a folder of the page's server. */
 function logitsInPage(page: Page, adapter: string): Promise<{ name: string; logits: number[] }> {
   return page.evaluate(
     async ([adapter, texts]) => {
@@ -45,7 +45,7 @@ function logitsInPage(page: Page, adapter: string): Promise<{ name: string; logi
   );
 }
 
-test("without the headers: one thread, said so, and the same logits from an adapter that is a URL", async () => {
+test("without the headers the page reports one thread, and an adapter from a URL gives the same logits", async () => {
   const folder = copyOfPage();
   const device = await testDevice(DEVICE);
   const model = await loadModel("gpt2-micro");
@@ -61,7 +61,7 @@ test("without the headers: one thread, said so, and the same logits from an adap
   assert.match(found.name, /^CPU, 1 thread, /);
   assert.ok(
     workers.some((url) => url.endsWith("/remote-worker.js")),
-    "the page's own thread has computed",
+    "the page's main thread has computed",
   );
   const classifier = await Classifier.load(join(folder, "run"), { device });
   assertSameBits("logits", Float32Array.from(found.logits), await classifier.logits(TEXTS));
@@ -69,7 +69,7 @@ test("without the headers: one thread, said so, and the same logits from an adap
   assert.equal(faults, []);
 });
 
-test("after the first visit the page needs no network, and still has its threads", async () => {
+test("after the first visit the page works offline, with all threads", async () => {
   const context = await openBrowser();
   const { page, faults } = await openPage(context, await webServer());
   await begin(page);
@@ -85,7 +85,7 @@ test("after the first visit the page needs no network, and still has its threads
   assert.equal(faults, []);
 });
 
-test("a newer build replaces the older one as a whole, at the second visit after it", async () => {
+test("a newer build replaces the older one completely, at the second visit", async () => {
   const folder = copyOfPage();
   const { url } = await plainServer(folder);
   const { page, faults } = await openPage(await openBrowser(), url);
@@ -98,7 +98,7 @@ test("a newer build replaces the older one as a whole, at the second visit after
   };
   change("index.html", /<title>.*<\/title>/, "<title>Newer</title>");
   change("service-worker.js", /"[0-9a-f]{16}"/, '"newer"');
-  // This visit is still the older build's, and fetches the newer one beside it.
+  // This visit still uses the older build, and downloads the newer one.
   await page.reload();
   await begin(page);
   assert.is.not(await page.title(), "Newer");
@@ -110,7 +110,7 @@ test("a newer build replaces the older one as a whole, at the second visit after
   assert.equal(faults, []);
 });
 
-test("what has not changed comes with all headers again: without, Safari refuses a worker out of its cache", async () => {
+test("a 304 response has all headers: without them Safari refuses a cached worker", async () => {
   const url = `${await webServer()}/dist/browser/worker.js`;
   const first = await fetch(url);
   const again = await fetch(url, { headers: { "if-none-match": first.headers.get("etag")! } });

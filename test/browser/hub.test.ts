@@ -1,4 +1,4 @@
-/** A model by its name on the hub, in the page: from a server that stands in for huggingface.co, and for what it redirects to. */
+/** A model from the hub in the page, with a server that replaces huggingface.co and the storage it redirects to. */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -17,10 +17,10 @@ const STORAGE = "https://cas-bridge.xethub.hf.co";
 const directory = tinyModel(join(temporaryFolder(), "tiny"));
 const files = new Map(["config.json", "model.safetensors"].map((name) => [name, readFileSync(join(directory, name))]));
 
-/** "METHOD host/path [range]" of every request so far. */
+/** All requests so far: "METHOD host/path [range]". */
 const requests: string[] = [];
 
-/** With the headers that let a page of any origin read it; small files compressed, and the big one broken off at first. */
+/** The server sends CORS headers, compresses small files, and breaks off the first download of the weights. */
 async function startHub(): Promise<number> {
   let cuts = 1;
   const server = createServer(selfSigned(), (request, response) => {
@@ -40,7 +40,7 @@ async function startHub(): Promise<number> {
     } else if (url!.startsWith("/cdn/") && cuts-- > 0) {
       const bytes = files.get("model.safetensors")!;
       response.writeHead(200, { "content-length": bytes.length });
-      // What a browser has not read when the connection breaks is lost to it.
+      // A browser loses bytes that it has not read when the connection breaks.
       response.write(bytes.subarray(0, bytes.length >> 1), () => setTimeout(() => response.destroy(), 1000));
     } else if (url!.includes(NAME) || url!.startsWith("/cdn/")) answerAsHub(request, response, files, STORAGE);
     else response.writeHead(401).end("{}");
@@ -53,7 +53,7 @@ async function startHub(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-test("fetched from the hub, gone on with where it broke off, kept; a name that is none is told of", async () => {
+test("a hub download resumes where it broke off and is stored; an unknown name is reported", async () => {
   const port = await startHub();
   const hosts = ["huggingface.co", "*.hf.co"].map((host) => `MAP ${host}:443 127.0.0.1:${port}`);
   const context = await openBrowser({
@@ -67,7 +67,7 @@ test("fetched from the hub, gone on with where it broke off, kept; a name that i
     await page.press("#hub-name", "Enter");
   };
   await open(NAME);
-  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16; reads up to 64 tokens").waitFor();
+  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens").waitFor();
   await page.waitForSelector("#start:not([disabled])");
   const [first, second, ...more] = requests.filter((request) => request.includes("/cdn/"));
   const place = `GET ${new URL(STORAGE).host}/cdn/model.safetensors`;
@@ -80,14 +80,14 @@ test("fetched from the hub, gone on with where it broke off, kept; a name that i
   await page.waitForSelector("#start:not([disabled])");
   await open(NAME);
   await page.locator("#model-report >> text=width 16").waitFor();
-  assert.equal(requests, [], "it was kept");
+  assert.equal(requests, [], "the model was not stored");
 
   await open("someone/else");
   const fault = page.locator("#model-error");
   await fault.locator('text=The model "someone/else" is not here yet: the hub has none of that name').waitFor();
   assert.not.match((await fault.textContent())!, /HF_TOKEN|directory/);
   assert.ok(await page.isDisabled("#start"));
-  // What a browser writes on the console of a connection that broke off and of a name that is none.
+  // The browser's console messages about the broken connection and the unknown name.
   const expected =
     /^request: https:..(huggingface|cas-bridge\.xethub\.hf)\.co\/|ERR_CONTENT_LENGTH_MISMATCH|status of 401/;
   const others = faults.filter((line) => !expected.test(line));

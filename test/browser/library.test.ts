@@ -1,4 +1,4 @@
-/** `lowrank/browser` in Chromium, as the built files that ship, beside the same in Node. */
+/** `lowrank/browser` in Chromium, from the built files that ship, compared with Node. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
@@ -16,19 +16,19 @@ import { openBrowser, openPage, type TestPage, webServer } from "./browser.ts";
 const folder = temporaryFolder();
 const MESSAGES = messages(24);
 const TEXTS = ["you have won a prize, call now", "see you at lunch", ""];
-/** The same on both sides, so that threads and fused multiply-add are the same as well. */
+/** The same in Node and in the page: number of threads and fused multiply-add. */
 const DEVICE = "wasm relaxed 2 threads";
 const OPTIONS = { batchSize: 8, epochs: 2, rank: 4, alpha: 8, schedule: "cosine", init: "gaussian", seed: 5 } as const;
 
-/** What a page tells of a run: its device, the files that it saved and how it then answers. */
-interface Told {
+/** A run of a page: its device, its saved files, and the logits of the saved adapter. */
+interface PageRun {
   device: string;
   files: Record<string, number[]>;
   logits: number[];
 }
 
-/** Trains in the page's own thread, through the public API alone. */
-function trainInPage(page: Page, device: Lowrank.DeviceName): Promise<Told> {
+/** Trains in the page's main thread, with the public API only. */
+function trainInPage(page: Page, device: Lowrank.DeviceName): Promise<PageRun> {
   return page.evaluate(
     async ([name, csv, texts, options]) => {
       const { Classifier, fineTune, loadDataset, loadModel, openDevice, registerFile }: typeof Lowrank = await import(
@@ -41,7 +41,7 @@ function trainInPage(page: Page, device: Lowrank.DeviceName): Promise<Told> {
       const run = await fineTune({ device, model, data, ...options });
       await run.save("run");
       const classifier = await Classifier.load("run", { device });
-      const files: Told["files"] = {};
+      const files: PageRun["files"] = {};
       const root = await navigator.storage.getDirectory();
       const adapter = await (await root.getDirectoryHandle("run")).getDirectoryHandle("adapter");
       for await (const [file, handle] of adapter.entries()) {
@@ -54,7 +54,7 @@ function trainInPage(page: Page, device: Lowrank.DeviceName): Promise<Told> {
   );
 }
 
-function write(directory: string, files: Told["files"]): string {
+function write(directory: string, files: PageRun["files"]): string {
   for (const [name, bytes] of Object.entries(files)) {
     mkdirSync(dirname(join(directory, name)), { recursive: true });
     writeFileSync(join(directory, name), Uint8Array.from(bytes));
@@ -79,7 +79,7 @@ async function logitsInNode(directory: string, device: string): Promise<Float32A
   return logits;
 }
 
-/** Something of the server's that is no page of ours, and runs nothing. */
+/** Opens a file of the server that runs no code. */
 async function openLibrary(context: BrowserContext): Promise<TestPage> {
   await context.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
   return openPage(context, `${await webServer()}/data/models/gpt2-micro/config.json`);
@@ -87,18 +87,18 @@ async function openLibrary(context: BrowserContext): Promise<TestPage> {
 
 test("on WASM the same settings give the same adapter in Node and in a page, bit for bit", async () => {
   const { page, faults } = await openLibrary(await openBrowser());
-  const told = await trainInPage(page, "wasm");
+  const run = await trainInPage(page, "wasm");
   const trained = await trainInNode(join(folder, "node"));
-  assert.is(told.device, (await testDevice(DEVICE)).info.name, "the devices are not alike");
-  assert.equal(Object.keys(told.files).sort(), filesIn(join(trained, "adapter")));
-  for (const [name, bytes] of Object.entries(told.files))
-    assert.ok(readFileSync(join(trained, "adapter", name)).equals(Uint8Array.from(bytes)), `${name} is another`);
-  const copy = write(join(folder, "page"), told.files);
-  assertSameBits("logits", await logitsInNode(copy, DEVICE), Float32Array.from(told.logits));
+  assert.is(run.device, (await testDevice(DEVICE)).info.name, "the devices differ");
+  assert.equal(Object.keys(run.files).sort(), filesIn(join(trained, "adapter")));
+  for (const [name, bytes] of Object.entries(run.files))
+    assert.ok(readFileSync(join(trained, "adapter", name)).equals(Uint8Array.from(bytes)), `${name} differs`);
+  const copy = write(join(folder, "page"), run.files);
+  assertSameBits("logits", await logitsInNode(copy, DEVICE), Float32Array.from(run.logits));
   assert.equal(faults, []);
 });
 
-test("an adapter of Node labels the same in a page, bit for bit", async () => {
+test("an adapter from Node gives the same logits in a page, bit for bit", async () => {
   const trained = join(await trainInNode(join(folder, "node")), "adapter");
   const files = filesIn(trained).map((name) => [name, [...readFileSync(join(trained, name))]] as const);
   const { page, faults } = await openLibrary(await openBrowser());
@@ -119,7 +119,7 @@ test("an adapter of Node labels the same in a page, bit for bit", async () => {
   assert.equal(faults, []);
 });
 
-/** Addresses that a page has fetched and that match. */
+/** Addresses that a page has loaded and that match. */
 function loaded(page: Page, pattern: RegExp): Promise<string[]> {
   return page.evaluate(
     (source) =>
@@ -131,17 +131,17 @@ function loaded(page: Page, pattern: RegExp): Promise<string[]> {
   );
 }
 
-test("on WebGPU a page trains an adapter that answers in Node as it does there", async () => {
+test("an adapter that a page trains on WebGPU gives logits within 1e-4 in Node", async () => {
   const { page, faults } = await openLibrary(await openBrowser({ webgpu: true }));
-  const told = await trainInPage(page, "webgpu");
-  const logits = await logitsInNode(write(join(folder, "webgpu"), told.files), DEVICE);
+  const run = await trainInPage(page, "webgpu");
+  const logits = await logitsInNode(write(join(folder, "webgpu"), run.files), DEVICE);
   logits.forEach((logit, i) => {
-    assert.ok(Math.abs(logit - told.logits[i]!) < 1e-4, `logit ${i}: ${logit} in Node, ${told.logits[i]} in the page`);
+    assert.ok(Math.abs(logit - run.logits[i]!) < 1e-4, `logit ${i}: ${logit} in Node, ${run.logits[i]} in the page`);
   });
   assert.equal(faults, []);
 });
 
-test("the embed example learns once, and labels what is typed", async () => {
+test("the embed example trains once, and classifies typed text", async () => {
   const context = await openBrowser();
   await context.route("**/spam-assassin.csv", (route) => route.fulfill({ body: messages(40) }));
   const { page, faults } = await openPage(context, `${await webServer()}/embed.html`);
@@ -157,7 +157,7 @@ test("the embed example learns once, and labels what is typed", async () => {
   assert.equal(withoutAdapters(faults), []);
 });
 
-test("where a server sends a page in place of the package's file, the error says so", async () => {
+test("an HTML page in place of a package file is reported", async () => {
   const context = await openBrowser();
   await context.route("**/data.wasm", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
   const { page } = await openLibrary(context);
@@ -171,7 +171,7 @@ test("where a server sends a page in place of the package's file, the error says
   assert.match(message, /not where its code looks for it[\s\S]*\/dist\/data\.wasm[\s\S]*optimizeDeps/);
 });
 
-/** `auto` asks for a GPU, and Chromium itself says on the console that this machine has none. */
+/** `auto` requests a GPU, and Chromium warns on the console if the machine has none. */
 function withoutAdapters(faults: string[]): string[] {
   return faults.filter((fault) => fault !== "warning: No available adapters.");
 }

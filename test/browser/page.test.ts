@@ -28,16 +28,16 @@ for (const [device, computesOn] of [
   ["wasm", "CPU, \\d+ threads"],
   ["webgpu", "swiftshader \\(webgpu, software driver\\)"],
 ] as const)
-  test(`a run on ${device} from a file to its end: figures, curves, result, words that are typed`, async () => {
+  test(`a run on ${device} from a file to its end: figures, curves, result, typed messages`, async () => {
     const { page, faults, context } = await freshPage(device === "webgpu");
     await page.waitForSelector("#start:not([disabled])");
     await assertAccessible(page);
     await pickFile(page);
-    await page.waitForSelector("text=80 messages, 80 used: 56 to train, 8 to validate, 16 to test.");
+    await page.waitForSelector("text=80 messages, 80 used: 56 training, 8 validation, 16 test.");
     await set(page, { ...SETTINGS, device });
     await start(page);
     await waitForState(page, "finished");
-    assert.match((await page.textContent("#status"))!, /Finished in \d+ s: \d+\.\d % of 16 test messages right\./);
+    assert.match((await page.textContent("#status"))!, /Finished in \d+ s: \d+\.\d % of 16 test messages correct\./);
     assert.match((await page.textContent("#figures"))!, new RegExp(`Step14 of 14.*${computesOn}`));
     // Before the first step, at steps 4, 8 and 12, and at the end.
     assert.is(await page.locator("#curve-table tbody tr").count(), 5);
@@ -50,19 +50,19 @@ for (const [device, computesOn] of [
     await context.close();
   });
 
-/** Settings of a run that is long enough to be interrupted by the page itself, and short enough to wait for. */
+/** Settings of a run that is long enough to be interrupted, and short enough to wait for. */
 const LONGER = { ...SETTINGS, epochs: 12 };
-/** Epochs of a run that does not end before a test stops it. */
+/** Epochs of a run that a test stops. */
 const ENDLESS = 1000;
 
-/** The tensors' files of the adapter of the run that is shown. */
+/** The files of the selected run's adapter. */
 async function adapterOf(page: Page): Promise<Record<string, Uint8Array>> {
   return (await download(page, "tr[aria-current] >> text=Adapter")).files;
 }
 
 let straight: Promise<Record<string, Uint8Array>> | undefined;
 
-/** The adapter of a run with the longer settings that nothing disturbs. */
+/** The adapter of an uninterrupted run with the longer settings. */
 function straightAdapter() {
   straight ??= (async () => {
     const { page, context } = await freshPage();
@@ -85,7 +85,7 @@ async function waitForStep(page: Page, step: number): Promise<void> {
   await page.waitForFunction((n) => document.querySelector<HTMLProgressElement>("#progress")!.value >= n, step);
 }
 
-test("paused, it waits; gone on with, it ends with the adapter of a straight run", async () => {
+test("a paused run waits; resumed, it ends with the adapter of a straight run", async () => {
   const { page, faults, context } = await freshPage();
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
@@ -100,27 +100,27 @@ test("paused, it waits; gone on with, it ends with the adapter of a straight run
   await context.close();
 });
 
-test("reloaded in the middle, it goes on from its last state to the adapter of a straight run", async () => {
+test("a reloaded run resumes from its last checkpoint and ends with the adapter of a straight run", async () => {
   const { page, faults, context } = await freshPage();
   await keepStates(page);
   await begin(page, LONGER);
   await atStep(page, 9, "reload");
   await waitForState(page, "finished");
-  const wentOn = (await statesOf(page)).find(({ state }) => state === "training");
-  assert.ok(wentOn && wentOn.step >= 8, "it began anew");
+  const resumed = (await statesOf(page)).find(({ state }) => state === "training");
+  assert.ok(resumed && resumed.step >= 8, "it started from the beginning");
   assert.equal(await adapterOf(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
 });
 
-test("reloaded while its worker of before still holds on, it waits for that, and goes on", async () => {
+test("a reloaded run waits until its previous worker has released the lock, and resumes", async () => {
   const { page, context } = await freshPage();
   const other = await openPage(context, `${await webServer()}/icon.svg`);
   await keepStates(page);
   await begin(page, LONGER);
   await atStep(page, 1, "pause");
   await waitForState(page, "paused");
-  // The next one in line for the lock that a worker holds while it trains takes it as soon as the page is gone.
+  // This request is the next in line for the worker's training lock, and gets it when the page is closed.
   await other.page.evaluate(() => {
     void navigator.locks.request("lowrank-training", () => new Promise((end) => Object.assign(window, { end })));
   });
@@ -133,7 +133,7 @@ test("reloaded while its worker of before still holds on, it waits for that, and
   await context.close();
 });
 
-test("paused and reloaded, it goes on when it is told to", async () => {
+test("a run that was paused and reloaded resumes only on request", async () => {
   const { page, context } = await freshPage();
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
@@ -141,7 +141,7 @@ test("paused and reloaded, it goes on when it is told to", async () => {
   const steps = await stepsTaken(page);
   await page.reload();
   await waitForState(page, "interrupted");
-  // Where it went on by itself, it did so in less than that.
+  // An automatic resume would take less time.
   await page.waitForTimeout(1000);
   await waitForState(page, "interrupted");
   assert.is(await stepsTaken(page), steps);
@@ -151,7 +151,7 @@ test("paused and reloaded, it goes on when it is told to", async () => {
   await context.close();
 });
 
-test("gone away while its first state was written, it begins anew", async () => {
+test("a run with an incomplete first checkpoint starts from the beginning", async () => {
   const { page, context } = await freshPage();
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
@@ -171,7 +171,7 @@ test("gone away while its first state was written, it begins anew", async () => 
   await context.close();
 });
 
-test("stopped, it keeps what it has learned, and can go on to the same end", async () => {
+test("a stopped run has an adapter, and resumes to the same end", async () => {
   const { page, context } = await freshPage();
   await begin(page, LONGER);
   await atStep(page, 5, "stop");
@@ -183,16 +183,16 @@ test("stopped, it keeps what it has learned, and can go on to the same end", asy
   await context.close();
 });
 
-test("the adapter goes into Node, and back into a page, with the same answers", async () => {
+test("an adapter gives the same predictions in the page, in Node, and loaded into the page again", async () => {
   const { page, faults, context } = await freshPage();
   await begin(page, SETTINGS);
   await waitForState(page, "finished");
   const { path, files } = await download(page, "tr[aria-current] >> text=Adapter");
-  const said = async () => {
+  const predicted = async () => {
     await page.fill("#message", "see you at lunch, friend");
     return page.textContent("#verdict .learned");
   };
-  const before = await said();
+  const before = await predicted();
 
   const directory = temporaryFolder();
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(directory, basename(name)), bytes);
@@ -209,22 +209,22 @@ test("the adapter goes into Node, and back into a page, with the same answers", 
     buffer: readFileSync(path),
   });
   await waitForState(page, "loaded");
-  assert.is(await said(), before);
+  assert.is(await predicted(), before);
   assert.equal(await adapterOf(page), files);
   assert.equal(faults, []);
   await context.close();
 });
 
-test("an adapter is trained on: from where it ended, through a reload, also when it is deleted meanwhile", async () => {
+test("training continues from an adapter, through a reload, even if the original is deleted", async () => {
   const { page, faults, context } = await freshPage();
   await page.waitForSelector("#start:not([disabled])");
-  assert.ok(await page.isHidden("#beginning"), "there is nothing to begin with");
+  assert.ok(await page.isHidden("#beginning"), "there is no adapter to start from");
   await begin(page, { ...SETTINGS, rank: 4 });
   await waitForState(page, "finished");
   const lossOf = (row: string) => page.locator(`#curve-table tbody tr:${row} td:nth-child(4)`).textContent();
   const reached = await lossOf("last-child");
   await page.selectOption("#beginning", { index: 1 });
-  assert.ok(await page.isHidden("#field-rank"), "the adapter decides it");
+  assert.ok(await page.isHidden("#field-rank"), "the adapter determines it");
   await pickFile(page, messages(20, ["ham", "spam", "news"]));
   await page.locator("#start-error >> text=The adapter knows other classes than the data has").waitFor();
   await pickFile(page);
@@ -247,7 +247,7 @@ test("an adapter is trained on: from where it ended, through a reload, also when
   await context.close();
 });
 
-test("a bad file is told of where it was picked, by its line; a good one mends it", async () => {
+test("an invalid file is reported with its line, next to the input; a valid file clears the error", async () => {
   const { page, faults, context } = await freshPage();
   await pickFile(page, 'label,text\nham,hello\nspam,"open\n');
   const fault = page.locator("#data-error");
@@ -255,8 +255,8 @@ test("a bad file is told of where it was picked, by its line; a good one mends i
   assert.ok(await page.isDisabled("#start"));
   await assertAccessible(page);
   await pickFile(page, "a,b,c\nfirst,1,x\nsecond,2,y\n", "unclear.csv");
-  await fault.locator("text=Which column is the text").waitFor();
-  // A field that makes no sense keeps nobody from seeing what is in the file.
+  await fault.locator("text=The text and label columns were not recognised").waitFor();
+  // An invalid field does not hide the statistics of the file.
   await set(page, { rank: 0 });
   await pickFile(page, `${messages(40)}spam\nham,too,many\n`);
   await page.waitForSelector("#data-report >> text=80 used");
@@ -264,26 +264,23 @@ test("a bad file is told of where it was picked, by its line; a good one mends i
   await set(page, { rank: 8 });
   await page.waitForSelector("#start:not([disabled])");
   assert.is(await fault.textContent(), "");
-  assert.match(
-    (await page.textContent("#data-report"))!,
-    /2 rows cannot be used and are left out.*82A row has the wrong/,
-  );
+  assert.match((await page.textContent("#data-report"))!, /2 invalid rows were skipped.*82A row has the wrong/);
   assert.equal(faults, []);
   await context.close();
 });
 
-test("without files of its own, as in an older browser, the page says so", async () => {
+test("a browser without a writable file system is reported", async () => {
   const { page, faults, context } = await freshPage();
   await page.addInitScript(() => Reflect.deleteProperty(FileSystemFileHandle.prototype, "createWritable"));
   await page.reload();
-  await page.locator("main >> text=This browser gives the page no storage of its own").waitFor();
+  await page.locator("main >> text=This browser does not let the page store files").waitFor();
   assert.is(await page.locator("#start").count(), 0);
   await assertAccessible(page);
   assert.equal(faults, []);
   await context.close();
 });
 
-test("two tabs: one trains, the other says so and can start when it has ended", async () => {
+test("two tabs: while one trains, the other reports it; it can start afterwards", async () => {
   const { page, context } = await freshPage();
   const other = await openPage(context, await webServer());
   await pickFile(other.page);
@@ -300,17 +297,17 @@ test("two tabs: one trains, the other says so and can start when it has ended", 
   await context.close();
 });
 
-test("a model from a folder is kept in the browser, and can be deleted", async () => {
+test("a model from a folder is stored in the browser, and can be deleted", async () => {
   const { page, faults, context } = await freshPage();
   await page.waitForSelector("#start:not([disabled])");
   const directory = tinyModel(join(temporaryFolder(), "tiny"));
   await page.selectOption("#model", "from-folder");
   await page.setInputFiles("#folder-files", directory);
-  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16; reads up to 64 tokens").waitFor();
+  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens").waitFor();
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
   await waitForStep(page, 1);
   await page.click("#model-forget");
-  await page.locator("#model-error >> text=This model is being trained").waitFor();
+  await page.locator("#model-error >> text=This model is in use by a run").waitFor();
   await page.click("#stop");
   await waitForState(page, "stopped");
   await page.reload();
@@ -343,23 +340,23 @@ test("a model from a folder is kept in the browser, and can be deleted", async (
   assert.is(await option("tiny"), 0);
   await addFolder();
   await page.click("#resume");
-  await page.locator("#runs-error >> text=The model is another one than when this run began").waitFor();
-  // Files that are none.
+  await page.locator("#runs-error >> text=The model has changed since this run began").waitFor();
+  // A folder without weights.
   await page.selectOption("#model", "from-folder");
   const other = temporaryFolder();
   writeFileSync(join(other, "config.json"), "{}");
   await page.setInputFiles("#folder-files", other);
-  await page.locator("#model-error >> text=These files are no GPT-2 model").waitFor();
+  await page.locator("#model-error >> text=These files are not a GPT-2 model").waitFor();
   assert.equal(faults, []);
   await context.close();
 });
 
-test("what does not fit is told of with the numbers, and with a setting that does", async () => {
+test("a run that does not fit is refused with the numbers, and with a setting that fits", async () => {
   const { page, faults, context } = await freshPage();
-  // Of gpt2-micro's four blocks, the adapters of one; and of one that it does not have.
-  const learns = page.locator("#estimate dd >> nth=0");
+  // gpt2-micro has four blocks: adapters in one of them, and in one that does not exist.
+  const trainable = page.locator("#estimate dd >> nth=0");
   await page.waitForSelector("#start:not([disabled])");
-  const all = Number((await learns.textContent())!.replace(/ of.*|,/g, ""));
+  const all = Number((await trainable.textContent())!.replace(/ of.*|,/g, ""));
   await set(page, { layers: "3" });
   await page.waitForFunction(
     (n) => Number(document.querySelector("#estimate dd")!.textContent!.replace(/ of.*|,/g, "")) < n / 3,
@@ -379,7 +376,7 @@ test("what does not fit is told of with the numbers, and with a setting that doe
   await context.close();
 });
 
-test("a rate that blows the loss up: the run ends with the reason and a smaller rate", async () => {
+test("a learning rate that diverges ends the run, with the reason and a smaller rate", async () => {
   const { page, faults, context } = await freshPage();
   await begin(page, { ...SETTINGS, lr: 1e9 });
   await page.click("#run-error >> text=Set the learning rate to 0.001");
@@ -389,13 +386,13 @@ test("a rate that blows the loss up: the run ends with the reason and a smaller 
   await context.close();
 });
 
-test("on WebGPU, until the device is lost; then from the last state on the CPU", async () => {
+test("a run whose WebGPU device is lost resumes from the last checkpoint on the CPU", async () => {
   const { page, context } = await freshPage(true);
   await begin(page, { ...SETTINGS, device: "webgpu", epochs: 8 });
   await waitForStep(page, 5);
   await killGpuProcess(context.browser()!);
   await page.locator("#run-error >> text=The device was lost").waitFor();
-  await page.click("text=Go on on the CPU");
+  await page.click("text=Resume on the CPU");
   await page.waitForSelector("#training[data-state=finished]");
   assert.match((await page.textContent("#figures"))!, /Step56 of 56.*CPU/);
   await context.close();

@@ -1,4 +1,4 @@
-/** The page as its visitors use it: choosing, training, typing, downloading. */
+/** Actions of a visitor: selecting files, setting fields, training, downloading. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { unzipSync } from "fflate";
@@ -6,13 +6,13 @@ import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { messages } from "../tiny.ts";
 
-/** Opens "A file of your own" with this file. */
+/** Selects "Your own file" with this file. */
 export async function pickFile(page: Page, content = messages(40), name = "messages.csv"): Promise<void> {
   await page.check("input[name=source][value=file]");
   await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content) });
 }
 
-/** Puts values into fields, those behind "Advanced" too. */
+/** Sets fields, including those under "Advanced". */
 export async function set(page: Page, values: Record<string, string | number>): Promise<void> {
   if (!(await page.isVisible("#more-fields"))) await page.click("#advanced summary");
   for (const [key, value] of Object.entries(values)) {
@@ -22,12 +22,12 @@ export async function set(page: Page, values: Record<string, string | number>): 
   }
 }
 
-/** Starts a run as soon as the page is ready for it. */
+/** Starts a run when the button is enabled. */
 export async function start(page: Page): Promise<void> {
   await page.click("#start:not([disabled])");
 }
 
-/** Waits until the run that is shown is in a state; fails at once where it has failed. */
+/** Waits until the selected run is in a state; fails at once if the run has failed. */
 export async function waitForState(page: Page, state: string): Promise<void> {
   const wanted = `#training[data-state=${state}], #training[data-state=failed]`;
   await page.waitForSelector(wanted).catch(async (cause) => {
@@ -41,8 +41,8 @@ export async function waitForState(page: Page, state: string): Promise<void> {
 }
 
 /**
- * Presses a button, or reloads, once the run has taken `step` steps. The page does it by itself as soon as it shows the
- * step: runs of one or two seconds do not wait for a test, which on a busy machine comes too late.
+ * Presses a button or reloads once the run has taken `step` steps. Code in the page does it, because a test on a busy machine
+ * would be too late for runs of one or two seconds.
  */
 export async function atStep(page: Page, step: number, act: "pause" | "stop" | "reload"): Promise<void> {
   const loaded = act === "reload" ? page.waitForEvent("load") : null;
@@ -65,7 +65,7 @@ export async function atStep(page: Page, step: number, act: "pause" | "stop" | "
   await loaded;
 }
 
-/** From the next load on, the page keeps what states of runs it shows and at which steps, however short. */
+/** From the next load on, the page records every state that it shows, with its step. */
 export async function keepStates(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const states: ShownState[] = [];
@@ -82,7 +82,7 @@ export async function keepStates(page: Page): Promise<void> {
   });
 }
 
-/** What `keepStates` has kept since the page was loaded. */
+/** The states that `keepStates` has recorded since the page was loaded. */
 export async function statesOf(page: Page): Promise<ShownState[]> {
   return page.evaluate(() => (window as unknown as { states: ShownState[] }).states);
 }
@@ -92,12 +92,12 @@ interface ShownState {
   step: number;
 }
 
-/** The steps that the run has taken. */
+/** The number of steps of the selected run. */
 export async function stepsTaken(page: Page): Promise<number> {
   return Number(await page.$eval("#progress", (element) => (element as HTMLProgressElement).value));
 }
 
-/** What a button downloads, as files by their path in the zip. */
+/** The files that a button downloads, by their path in the zip. */
 export async function download(
   page: Page,
   button: string,

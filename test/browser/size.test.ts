@@ -1,4 +1,4 @@
-/** What a page has to load, of the built files as they ship: code and WASM after gzip, without models and tables. */
+/** The size of the built files that a page loads: code and WASM after gzip, without models and tables. */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -7,7 +7,7 @@ import { packagePath } from "#platform";
 import { test } from "../harness.ts";
 
 const KB = 1000;
-/** What a page may load at most that classifies; and the whole page of this project. */
+/** Limits of a page that classifies, and of this project's whole page. */
 const EMBED_BYTES = 100 * KB;
 const PAGE_BYTES = 200 * KB;
 
@@ -17,7 +17,7 @@ const WASM = ["dist/data.wasm", "dist/kernels.wasm", "dist/kernels-relaxed.wasm"
 const zipped = (paths: readonly string[]) =>
   paths.reduce((sum, path) => sum + gzipSync(readFileSync(path), { level: 9 }).length, 0);
 
-/** A module and all that it imports before it runs. */
+/** A module and its static imports, transitively. */
 function closure(entry: string, found = new Set<string>()): Set<string> {
   if (found.has(entry)) return found;
   found.add(entry);
@@ -26,7 +26,7 @@ function closure(entry: string, found = new Set<string>()): Set<string> {
   return found;
 }
 
-/** The source files that built ones are made of. */
+/** The source files of built files. */
 function sources(paths: Iterable<string>): string[] {
   return [...paths].flatMap(
     (path) => (JSON.parse(readFileSync(`${path}.map`, "utf8")) as { sources: string[] }).sources,
@@ -41,7 +41,7 @@ test("a page that classifies loads at most 100 kB, and no code that trains or re
   const parts = sources(code);
   assert.ok(
     parts.some((path) => path.endsWith("src/infer/classifier.ts")),
-    "the classifier is not in it",
+    "the classifier is missing",
   );
   const training = parts.filter((path) => /src\/(train\/(?!records)|run\/)|src\/data\/(corpus|loader)/.test(path));
   assert.equal(training, []);
@@ -54,8 +54,8 @@ test("the whole page loads at most 200 kB", () => {
   assert.ok(bytes <= PAGE_BYTES, `${bytes} bytes`);
 });
 
-test("what is imported does nothing by itself: no module of the library asks for anything", async () => {
-  // A module with effects would fail here, in Node: there is no location, no navigator.gpu, no Worker of a page.
+test("importing the library has no side effects", async () => {
+  // A module with side effects would fail in Node, which has no location, navigator.gpu or Worker.
   const before = Object.keys(globalThis).sort();
   const library = (await import(`${LIBRARY}/index.js`)) as Record<string, unknown>;
   assert.type(library.fineTune, "function");

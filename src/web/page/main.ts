@@ -105,12 +105,12 @@ function showEstimate(estimate: RunEstimate | null): void {
   const none = "–";
   setFigures(byId("estimate"), [
     [
-      "Trainable",
+      "Trainable parameters",
       estimate
-        ? `${count(estimate.trainable)} of ${compact(estimate.values)} parameters (${percent(estimate.trainable / estimate.values, 2)})`
+        ? `${count(estimate.trainable)} of ${compact(estimate.values)} (${percent(estimate.trainable / estimate.values, 2)})`
         : none,
     ],
-    ["Steps", estimate ? `${count(estimate.steps)}, ${count(estimate.stepsPerEpoch)} per epoch` : none],
+    ["Steps", estimate ? `${count(estimate.steps)}, ${count(estimate.stepsPerEpoch)}/epoch` : none],
     ["Memory", estimate ? showBytes(estimate.bytes) : none],
   ]);
 }

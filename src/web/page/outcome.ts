@@ -58,7 +58,7 @@ function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
     const mistaken = mistakesOf(confusions).slice(0, LISTED_CLASSES);
     const rows = mistaken.map(({ truth, predicted, rows }) => [labels[truth]!, labels[predicted]!, count(rows)]);
     const title = `Test set: most frequent errors among ${labels.length} classes`;
-    return scrollArea("Most frequent errors", table(title, ["True", "Predicted", "Messages"], rows));
+    return scrollArea("Most frequent errors", table(title, ["True label", "Predicted", "Messages"], rows));
   }
   const of = cellsOf(confusions ?? []);
   const cell = (truth: number, predicted: number): HTMLElement => {
@@ -72,7 +72,7 @@ function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
     "Confusion matrix",
     table(
       "Confusion matrix of the test set",
-      ["True", ...labels.map((label) => `Predicted ${label}`)],
+      ["True label", ...labels.map((label) => `Predicted ${label}`)],
       labels.map((label, truth) => [label, ...labels.map((_, predicted) => cell(truth, predicted))]),
     ),
     "confusion",
@@ -93,7 +93,7 @@ function mistakes({ mistakes: wrong, confusions }: RunRecord): HTMLElement {
       "Misclassified messages",
       table(
         "Misclassified messages, most confident first",
-        ["True", "Predicted", "Probability", "Message"],
+        ["True label", "Predicted", "Probability", "Message"],
         wrong.map(({ text, truth, predicted, probability }) => [truth, predicted, percent(probability), text]),
       ),
       "tall",

@@ -181,11 +181,11 @@ function statusOf(run: RunRecord): string {
       if (run.step >= run.steps) return "Evaluating the trained model …";
       return `Training.${reached}`;
     case "stopping":
-      return "Stopping: saving the adapter …";
+      return "Stopping: saving the trained parameters …";
     case "paused":
       return `Paused. The checkpoint stays when you close this page.${reached}`;
     case "interrupted":
-      return `Interrupted: the page was closed or reloaded.${reached}`;
+      return `Interrupted: the page was closed or reloaded. Resume it from the last checkpoint.${reached}`;
     case "elsewhere":
       return "Training in another tab of this page.";
     case "stopped":

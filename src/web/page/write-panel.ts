@@ -15,8 +15,8 @@ type Key = keyof typeof START;
 const FIELDS: Record<Key, NumberField> = {
   maxNewTokens: { label: "Maximum new tokens", min: 1, whole: true },
   temperature: { label: "Temperature", help: "0: greedy decoding", ...SAMPLING_RANGES.temperature },
-  topK: { label: "Top-k", help: "Samples from the k most likely; 0: all", ...SAMPLING_RANGES.topK },
-  topP: { label: "Top-p", help: "Samples from this cumulative probability; 1: all", ...SAMPLING_RANGES.topP },
+  topK: { label: "Top-k", help: "0: all tokens", ...SAMPLING_RANGES.topK },
+  topP: { label: "Top-p", help: "1: all tokens", ...SAMPLING_RANGES.topP },
   repetitionPenalty: {
     label: "Repetition penalty",
     help: "Above 1: less repetition",

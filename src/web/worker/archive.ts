@@ -1,16 +1,16 @@
-/** Adapters and run directories as zip files, out of and into the page's own file system. */
+/** Zips adapters and run directories, and unpacks adapters into the page's private file system. */
 
 import { unzipSync, zipSync } from "fflate";
 import { finishReplacing, joinPath, listDirectory, readBytes, writeDirectoryAtomic } from "#platform";
 import { FormatError } from "../../errors.ts";
 
-/** What a directory of ours holds, by relative path; folders are entered. */
+/** The files of a directory and its subdirectories, by relative path. */
 export async function filesOf(directory: string): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   const enter = async (inside: string) => {
     for (const name of await listDirectory(joinPath(directory, inside))) {
       const path = joinPath(inside, name);
-      // Every file that a run leaves has an extension, and no folder has.
+      // Every file of a run has an extension, and no folder has one.
       if (name.includes(".")) files.set(path, await readBytes(joinPath(directory, path)));
       else await enter(path);
     }
@@ -20,10 +20,10 @@ export async function filesOf(directory: string): Promise<Map<string, Uint8Array
   return files;
 }
 
-/** A zip of a directory's files, in a folder of their own. */
+/** Zips the files of a directory, in a folder with the given name. */
 export async function zipDirectory(directory: string, folder: string): Promise<Blob> {
   const files = [...(await filesOf(directory))].map(([path, bytes]) => [`${folder}/${path}`, bytes] as const);
-  // Weights hardly shrink.
+  // Weights hardly compress.
   const zip = zipSync(
     Object.fromEntries(files.map(([path, bytes]) => [path, [bytes, { level: path.endsWith(".safetensors") ? 0 : 6 }]])),
   );
@@ -38,23 +38,23 @@ const ADAPTER_FILES = [
   "adapter_model.safetensors",
 ];
 
-/** Writes the adapter among picked files, or in a picked zip, into a directory. */
-export async function unpackAdapter(picked: readonly File[], directory: string): Promise<void> {
+/** Writes the adapter from selected files, or from a zip file among them, into a directory. Throws FormatError if there is none. */
+export async function unpackAdapter(selected: readonly File[], directory: string): Promise<void> {
   const found = new Map<string, Uint8Array>();
   const add = (path: string, bytes: Uint8Array) => {
     const name = path.split("/").at(-1)!;
     if (ADAPTER_FILES.includes(name)) found.set(name, bytes);
   };
-  for (const file of picked) {
+  for (const file of selected) {
     const bytes = new Uint8Array(await file.arrayBuffer());
     if (file.name.endsWith(".zip"))
       for (const [path, content] of Object.entries(unzip(bytes, file.name))) add(path, content);
     else add(file.name, bytes);
   }
   if (!found.has("lowrank.json") && !found.has("adapter_config.json"))
-    throw new FormatError("There is no adapter in these files", {
-      where: picked.map(({ name }) => name).join(", "),
-      expected: "a zip from this page, or adapter_config.json and adapter_model.safetensors as PEFT writes them",
+    throw new FormatError("These files contain no adapter", {
+      where: selected.map(({ name }) => name).join(", "),
+      expected: "a zip file from this page, or PEFT's adapter_config.json and adapter_model.safetensors",
     });
   await writeDirectoryAtomic(directory, found, { own: ADAPTER_FILES });
 }

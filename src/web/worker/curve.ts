@@ -1,20 +1,20 @@
-/** The training curve as it is drawn: single steps of a few messages are noise, so stretches of them are averaged. */
+/** The plotted training curve. Single steps of a few messages are noisy, so groups of steps are averaged. */
 import type { StepRecord } from "../../train/records.ts";
 import type { Curve } from "../protocol.ts";
 
-/** Points of a curve at most. */
+/** Maximum number of points of a curve. */
 const POINTS = 60;
-/** Steps whose mean stands for "now". */
+/** Number of last steps in the current mean. */
 const RECENT = 20;
 
-/** Means over stretches of equally many steps, each at its stretch's end. */
+/** Means over groups of equally many steps, each at the last step of its group. */
 export function curveOf(steps: readonly StepRecord[]): Curve {
-  const stretch = Math.ceil(steps.length / POINTS);
+  const groupSize = Math.ceil(steps.length / POINTS);
   const curve: Curve = { examples: [], loss: [], accuracy: [] };
-  for (let start = 0; start < steps.length; start += stretch) {
-    const some = steps.slice(start, start + stretch);
-    // The last stretch is not yet full while a run goes on: it would jump.
-    if (some.length < stretch && curve.examples.length > 0) break;
+  for (let start = 0; start < steps.length; start += groupSize) {
+    const some = steps.slice(start, start + groupSize);
+    // During a run the last group is incomplete, and its mean would jump.
+    if (some.length < groupSize && curve.examples.length > 0) break;
     curve.examples.push(some.at(-1)!.examples);
     curve.loss.push(mean(some, "loss"));
     curve.accuracy.push(mean(some, "accuracy"));

@@ -1,4 +1,4 @@
-/** A data set in figures and words, for the page. */
+/** Describes a data set for the page: statistics, a preview and notes. */
 
 import { findColumns, findKeys, labelDoubt } from "../../data/columns.ts";
 import { formatOf } from "../../data/corpus.ts";
@@ -8,10 +8,10 @@ import type { Bin, ColumnReport, DataReport } from "../protocol.ts";
 
 const PREVIEW_ROWS = 6;
 const BINS = 24;
-/** A preview shows the beginning of a message. */
+/** Characters of a message shown in the preview. */
 const PREVIEW_CHARACTERS = 240;
 
-/** Which columns a file has, and which of them are text and label as far as they are recognised. */
+/** The columns of a file, and the recognised text and label columns. */
 export function columnsOf(sample: string[][], file: string): ColumnReport {
   const json = formatOf(file) === "jsonl";
   try {
@@ -24,7 +24,7 @@ export function columnsOf(sample: string[][], file: string): ColumnReport {
     return { columns: sample[0]!, text: found.textName, label: found.labelName };
   } catch (error) {
     const columns = json ? keysOf(sample) : (sample[0] ?? []);
-    // With two columns or more the visitor can say which is which.
+    // With two or more columns the visitor can choose them.
     if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, label: null };
     throw error;
   }
@@ -63,7 +63,7 @@ function problemOf({ message, details }: LowrankError): { line: number; text: st
   return { line: Number(where.match(/:(\d+)(:\d+)?$/)?.[1]), text: `${message.split("\n")[0]}${why && ` (${why})`}` };
 }
 
-/** Rows by their length in tokens; the last bin has all that are longer. */
+/** A histogram of the rows' lengths in tokens. */
 function histogram({ train, val, test, stats }: LoadedDataset): Bin[] {
   const longest = Math.max(stats.train.max, stats.val.max, stats.test.max);
   const width = Math.max(1, Math.ceil(longest / BINS));
@@ -78,19 +78,19 @@ function notesOf({ stats, maxLength }: LoadedDataset): string[] {
   const sets = [stats.train, stats.val, stats.test];
   const sum = (of: (set: (typeof sets)[number]) => number) => sets.reduce((total, set) => total + of(set), 0);
   const notes: [number, string][] = [
-    [sum((set) => set.cut), `messages are longer than ${maxLength} tokens and are cut`],
+    [sum((set) => set.cut), `messages are longer than ${maxLength} tokens and are truncated`],
     [sum((set) => set.empty), "messages are empty"],
-    [stats.copies, "near copies of earlier messages were dropped"],
+    [stats.copies, "near-duplicates of earlier messages were dropped"],
     [
       (stats.leaks?.val ?? 0) + (stats.leaks?.test ?? 0),
-      "messages of the validation and test sets have a near copy in the sets before them, which flatters the accuracy",
+      "validation and test messages have near-duplicates in the preceding sets, which inflates the accuracy",
     ],
-    [stats.invalidUtf8, "places are not valid UTF-8 and became �"],
+    [stats.invalidUtf8, "invalid UTF-8 sequences were replaced by �"],
   ];
-  const kept = sum((set) => set.rows) + stats.copies;
+  const used = sum((set) => set.rows) + stats.copies;
   const doubt = labelDoubt(Object.keys(stats.classesRead));
   const balanced =
-    kept < stats.rowsRead ? [`Balanced: ${stats.rowsRead - kept} rows of the larger classes are left out`] : [];
+    used < stats.rowsRead ? [`Balanced: ${stats.rowsRead - used} rows of the larger classes were dropped`] : [];
   return [
     ...(doubt === null ? [] : [doubt]),
     ...balanced,

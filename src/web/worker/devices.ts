@@ -1,6 +1,6 @@
 /**
- * The devices of the worker, by the names they were asked for. One that is open stays: a run, a message that is typed and a
- * look at other settings may each be at work on theirs.
+ * The worker's open devices, by requested name. A device stays open, because a run, a classification and an estimate may each
+ * be using theirs.
  */
 import type { Backend } from "../../backend/backend.ts";
 import { openDevice } from "../../backend/device.ts";
@@ -17,13 +17,13 @@ export function deviceOf(name: DeviceName): Promise<Backend> {
   return opening;
 }
 
-/** What `auto` has found serves its own name as well. */
+/** Opens a device, or returns the one that `auto` has opened if it is of this kind. */
 async function find(name: DeviceName): Promise<Backend> {
   const found = await open.get("auto")?.catch(() => undefined);
   return found?.info.kind === name ? found : openDevice(name);
 }
 
-/** Closes a device that has failed: it would fail from then on. */
+/** Closes a device that has failed, so that the next call opens a new one. */
 export async function dropDevice(failed: Backend): Promise<void> {
   for (const [name, opening] of [...open]) if ((await opening.catch(() => undefined)) === failed) open.delete(name);
   failed.destroy();

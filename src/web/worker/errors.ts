@@ -1,4 +1,4 @@
-/** Errors as the page tells them: in words of the page, without flags of a command line. */
+/** Error reports for the page: names of the page's fields replace command-line flags. */
 import { LowrankError, TrainingError } from "../../errors.ts";
 import { checkMemory, memoryTotals } from "../../plan/memory.ts";
 import { DEFAULTS } from "../../train/options.ts";
@@ -6,16 +6,16 @@ import { prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
 import type { ErrorReport } from "../protocol.ts";
 
-/** Flags that hints name, by what the page calls them. */
+/** Command-line flags in hints, and their names in the page. */
 const NAMES: Readonly<Record<string, string>> = {
   "batch-size": "batch size",
-  "max-length": "longest message",
+  "max-length": "maximum length",
   "text-column": "text column",
   "label-column": "label column",
   lr: "learning rate",
   warmup: "warm-up",
   clip: "gradient clipping",
-  dedupe: "“drop near copies”",
+  dedupe: "“deduplicate”",
   split: "the split",
   model: "the model",
   data: "the messages",
@@ -26,15 +26,15 @@ function inWords(text: string): string {
   return text
     .replaceAll(PRIVATE_FOLDERS, "")
     .replaceAll(" (there is no directory of that name either)", "")
-    .replaceAll("set HF_TOKEN to a token that may read it", "download its files and choose their folder")
+    .replaceAll(/set HF_TOKEN to a token[\w ]*/g, "download its files and choose their folder")
     .replaceAll(/--device wasm needs no driver\..*/gs, "the CPU needs no driver")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
 }
 
-/** Where the page keeps files that the visitor knows by their names. */
+/** Internal folders of the page; the visitor sees file names only. */
 const PRIVATE_FOLDERS = /\b(picked|runs\/[^/]+\/data|picked\/model)\//g;
 
-/** What a run's model went wrong with, instead of that its run failed. */
+/** The cause of a failed run in place of its RunFailed. */
 const causeOf = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
 
 export function reportOf(thrown: unknown): ErrorReport {
@@ -52,7 +52,7 @@ export function reportOf(thrown: unknown): ErrorReport {
   return report;
 }
 
-/** A error of a run, with a setting that is known to help. */
+/** The report of a run's error, with a setting that fixes it where one is known. */
 export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
   const report = reportOf(error);
   if (error instanceof TrainingError) {
@@ -68,7 +68,7 @@ export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
   return report;
 }
 
-/** Half of the batch, or less where that is still too large; undefined where no batch is small enough. */
+/** The batch size, halved until the plan fits; undefined if none fits. */
 function smallerBatch(run: RunArguments): ErrorReport["remedy"] {
   for (let batchSize = (run.batchSize ?? DEFAULTS.batchSize) >> 1; batchSize >= 1; batchSize >>= 1) {
     try {

@@ -1,4 +1,4 @@
-/** Where a run's messages and its base model come from, in a page: shipped, picked by the visitor, kept, or of the hub. */
+/** The messages and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
 import { Corpus } from "../../data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "../../data/datasets.ts";
@@ -10,15 +10,15 @@ import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../
 import { registerFile } from "../../platform/files.ts";
 import type { DataChoice, PageSettings } from "../protocol.ts";
 
-/** What picked files are called until they are kept. */
+/** The folder of selected files that are not stored yet. */
 const PICKED = "picked";
-/** Where models that were picked are kept. */
+/** The folder of stored models. */
 const MODELS = "models";
-/** The files of a model that anything here reads. */
+/** The files of a model that are read. */
 const TOKENIZER_FILES = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"];
 const MODEL_FILES = ["config.json", "model.safetensors", ...TOKENIZER_FILES];
 
-/** Picks of the visitor so far: a file of the same name may be another one. */
+/** Number of files selected so far: part of the cache key, because a file of the same name may have other content. */
 let picks = 0;
 
 export function pickData(file: File): string {
@@ -28,17 +28,17 @@ export function pickData(file: File): string {
   return path;
 }
 
-/** The path of a run's messages: in its folder where they are kept there. */
+/** The path of a run's messages: in the run's folder if they are stored there. */
 async function pathOf(choice: Extract<DataChoice, { kind: "file" }>, folder: string | null): Promise<string> {
-  const kept = folder === null ? "" : joinPath(folder, "data", choice.name);
-  return folder !== null && (await exists(kept)) ? kept : joinPath(PICKED, choice.name);
+  const stored = folder === null ? "" : joinPath(folder, "data", choice.name);
+  return folder !== null && (await exists(stored)) ? stored : joinPath(PICKED, choice.name);
 }
 
-/** Keeps the messages of a run beside it, so that it can go on when the page has forgotten the file. */
+/** Stores the messages of a run in its folder, so that it can resume after a reload. */
 export async function keepData(choice: DataChoice, folder: string): Promise<void> {
   if (choice.kind !== "file") return;
-  const kept = joinPath(folder, "data", choice.name);
-  if (!(await exists(kept))) await linkFile(joinPath(PICKED, choice.name), kept);
+  const stored = joinPath(folder, "data", choice.name);
+  if (!(await exists(stored))) await linkFile(joinPath(PICKED, choice.name), stored);
 }
 
 export async function dropData(folder: string): Promise<void> {
@@ -51,10 +51,10 @@ export interface Source {
   options: DatasetOptions;
 }
 
-/** The last data set: it is looked at, estimated with and trained on without being read again. */
+/** The last data set, cached for the preview, the estimate and the training. */
 let last: { key: string; source: Promise<Source> } | undefined;
 
-/** The messages as settings want them; of a run where `folder` is its folder. */
+/** Loads the messages for the settings; those of a run if `folder` is its folder. */
 export async function openData(settings: PageSettings, context: number, folder: string | null = null): Promise<Source> {
   const { data: choice, balance, dedupe, split, options: training } = settings;
   const options: DatasetOptions = {
@@ -75,7 +75,7 @@ export async function openData(settings: PageSettings, context: number, folder: 
   if (last?.key !== key) {
     const source = loadDataset(spec, options).then((data) => ({ data, spec, options }));
     last = { key, source };
-    // What failed is read again when it is asked for again.
+    // A failed load is not cached.
     source.catch(() => {
       if (last?.source === source) last = undefined;
     });
@@ -83,7 +83,7 @@ export async function openData(settings: PageSettings, context: number, folder: 
   return last.source;
 }
 
-/** The first rows of the picked file: fields, or key, value, key, value, ... */
+/** The first rows of the selected file: fields, or key, value, key, value, ... */
 export async function firstRows(name: string): Promise<string[][]> {
   const file = await openFile(joinPath(PICKED, name));
   try {
@@ -96,14 +96,14 @@ export async function firstRows(name: string): Promise<string[][]> {
 let model: { name: string; checkpoint: Promise<GPT2Checkpoint> } | undefined;
 
 /**
- * A model by name; the last one stays open. Calls at the same time share it. One that another takes the place of is not
- * closed: a run may still be reading it, and a file of a page holds nothing that must be given back.
+ * Opens a model by name. The last one stays open, and concurrent calls share it. A replaced model is not closed: a run may
+ * still be reading it, and files of a page hold no resources that must be released.
  */
 export function openModel(name: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
   if (model?.name === name) return model.checkpoint;
   const checkpoint = openKept(name, options);
   model = { name, checkpoint };
-  // What failed is opened again when it is asked for again.
+  // A failed open is not cached.
   checkpoint.catch(() => {
     if (model?.checkpoint === checkpoint) model = undefined;
   });
@@ -111,14 +111,14 @@ export function openModel(name: string, options: DownloadOptions = {}): Promise<
 }
 
 async function openKept(name: string, options: DownloadOptions): Promise<GPT2Checkpoint> {
-  const kept = joinPath(MODELS, name);
-  return name !== "" && (await exists(kept)) ? openGPT2(kept) : loadModel(name, options);
+  const stored = joinPath(MODELS, name);
+  return name !== "" && (await exists(stored)) ? openGPT2(stored) : loadModel(name, options);
 }
 
-/** Models that need no network. */
+/** Models that are available offline. */
 export async function listModels(): Promise<{ name: string; kept: boolean }[]> {
-  const kept = (await exists(MODELS)) ? await listDirectory(MODELS) : [];
-  return [...SHIPPED_MODELS.map((name) => ({ name, kept: false })), ...kept.map((name) => ({ name, kept: true }))];
+  const stored = (await exists(MODELS)) ? await listDirectory(MODELS) : [];
+  return [...SHIPPED_MODELS.map((name) => ({ name, kept: false })), ...stored.map((name) => ({ name, kept: true }))];
 }
 
 export async function forgetModel(name: string): Promise<void> {
@@ -126,13 +126,13 @@ export async function forgetModel(name: string): Promise<void> {
   await remove(joinPath(MODELS, name));
 }
 
-/** Keeps the files of a model's folder, once they are known to be one; returns its name. */
+/** Validates and stores the files of a model's folder; returns the model's name. Throws ConfigError if a file is missing. */
 export async function addModel(files: readonly File[], emit: (share: number) => void): Promise<string> {
   const wanted = files.filter(({ name }) => MODEL_FILES.includes(name));
   const folder = wanted[0]?.webkitRelativePath.split("/").at(-2) || "my-gpt2";
   if (!wanted.some(({ name }) => name === "config.json") || !wanted.some(({ name }) => name === "model.safetensors"))
-    throw new ConfigError("These files are no GPT-2 model", {
-      expected: "config.json and model.safetensors, as Hugging Face lays them out",
+    throw new ConfigError("These files are not a GPT-2 model", {
+      expected: "config.json and model.safetensors in Hugging Face's format",
       found:
         files
           .map(({ name }) => name)
@@ -150,13 +150,13 @@ export async function addModel(files: readonly File[], emit: (share: number) => 
   }
 }
 
-/** The name of a folder, with a number where another model has it: runs know theirs by its name. */
+/** The name of the folder, with a number if another model has that name: runs refer to models by name. */
 async function nameFor(added: GPT2Checkpoint, folder: string): Promise<{ name: string; isKept: boolean }> {
   const print = await fingerprint(added);
   const taken = (await listModels()).map(({ name }) => name);
   let name = folder;
   for (let i = 2; taken.includes(name); i++) {
-    // Null: its files were not all there when the page went away.
+    // Null: incomplete, because the page was closed while it was stored.
     const other = await openModel(name).then(fingerprint, () => null);
     if (other === null || other === print) return { name, isKept: other !== null };
     name = `${folder} ${i}`;
@@ -164,7 +164,7 @@ async function nameFor(added: GPT2Checkpoint, folder: string): Promise<{ name: s
   return { name, isKept: false };
 }
 
-/** Copies all files, or leaves nothing. */
+/** Copies all files; removes the copies if one fails. */
 async function copyFiles(
   from: string,
   to: string,

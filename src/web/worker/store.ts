@@ -1,7 +1,7 @@
 /**
- * What this browser keeps of runs: of each a folder in the page's own file system, with its data, checkpoints and in result/
- * what it left, and a record in a database. Records are rewritten while other tabs, or this one after a reload, read them:
- * a file that is being replaced cannot be opened for a moment, a record of a database always can.
+ * The runs stored in this browser. A run has a folder in the page's private file system, with its data, its checkpoints and its
+ * files in result/, and a record in IndexedDB. Records are rewritten while other tabs, or this tab after a reload, read them:
+ * unlike a file that is being replaced, a database record can always be read.
  */
 import { createStore, del, get, set, values } from "idb-keyval";
 import { joinPath, remove } from "#platform";
@@ -11,10 +11,10 @@ import { isUnderWay, type RunRecord } from "../protocol.ts";
 const FOLDER = "runs";
 const records = createStore("lowrank", "runs");
 
-/** Held by the tab that trains: two at a time would take each other's processor and could write into the same run. */
+/** Held by the tab that trains: two would compete for the processor and could write into the same run. */
 const TRAINING_LOCK = "lowrank-training";
 
-/** Tells other tabs that runs have changed. */
+/** Notifies other tabs of changed runs. */
 const channel = new BroadcastChannel("lowrank-runs");
 
 export function onRunsChanged(listener: () => void): void {
@@ -25,17 +25,17 @@ export function folderOf(id: string): string {
   return joinPath(FOLDER, id);
 }
 
-/** Where a run's finished files are: a run directory as Node's. */
+/** The run directory with a run's results, as Node writes it. */
 export function resultOf(id: string): string {
   return joinPath(FOLDER, id, "result");
 }
 
-/** Where the adapter is kept that a run begins with: it is needed again after a reload. */
+/** The folder of the adapter that a run starts from: it is needed again after a reload. */
 export function startOf(id: string): string {
   return joinPath(FOLDER, id, "start");
 }
 
-/** A name for a run that sorts by time. */
+/** A new run id; ids sort by time. */
 export function newId(): string {
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");
   return `${time}-${crypto.randomUUID().slice(0, 4)}`;
@@ -48,11 +48,11 @@ export async function keepRun(run: RunRecord): Promise<void> {
 
 export async function readRun(id: string): Promise<RunRecord> {
   const run = await get<RunRecord>(id, records);
-  if (run === undefined) throw new ConfigError("This run is not there any more", { hint: "reload the page" });
+  if (run === undefined) throw new ConfigError("This run no longer exists", { hint: "reload the page" });
   return run;
 }
 
-/** All runs, the newest first. What was training when no tab is, was interrupted. */
+/** All runs, newest first. An active run is `elsewhere` if a tab is training, and `interrupted` if none is. */
 export async function listRuns(): Promise<RunRecord[]> {
   const runs = await values<RunRecord>(records);
   const { held = [] } = await navigator.locks.query();
@@ -67,7 +67,7 @@ export async function forgetRun(id: string): Promise<void> {
   channel.postMessage(id);
 }
 
-/** Does `work` as the only tab that trains; undefined, with nothing done, where another one does. */
+/** Runs `work` as the only tab that trains; returns undefined without running it if another tab trains. */
 export function whileOnlyTrainer<T>(work: () => Promise<T>): Promise<T | undefined> {
   return navigator.locks.request(TRAINING_LOCK, { ifAvailable: true }, async (lock) => (lock ? work() : undefined));
 }

@@ -1,11 +1,11 @@
-/** Labels what is typed: with what a run has learned so far, and with the base model beside it. */
+/** Classifies typed messages with the trained parameters of a run, and with the base model for comparison. */
 import type { Backend } from "../../backend/backend.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { AdapterMeta, Tensors } from "../../io/peft.ts";
 import type { Verdict } from "../protocol.ts";
 
-/** A trained state: whose, and its tensors. */
+/** The trained parameters of a run. */
 export interface Trained {
   id: string;
   meta: AdapterMeta;
@@ -30,7 +30,7 @@ export class Tester {
     this.open = undefined;
   }
 
-  /** The classifiers stay while it is the same run on the same device; tensors are written anew where they are others. */
+  /** Reuses the classifiers for the same run on the same device; writes the tensors again if they have changed. */
   private async prepare(trained: Trained) {
     const { open } = this;
     if (open?.trained.id === trained.id && open.trained.device === trained.device) {

@@ -1,4 +1,4 @@
-/** One run in the worker: from its start, or its last state, to its end, told as records and kept as it goes. */
+/** One run in the worker, from its start or its last checkpoint to its end. It is reported and stored as a RunRecord. */
 import { joinPath, remove } from "#platform";
 import type { Backend } from "../../backend/backend.ts";
 import { describeDevice } from "../../backend/backend.ts";
@@ -23,23 +23,23 @@ import { reportOf, reportOfRun } from "./errors.ts";
 import { dropData, type Source } from "./sources.ts";
 import { folderOf, keepRun, newId, resultOf, startOf } from "./store.ts";
 
-/** Milliseconds between two tellings of a run's steps. */
+/** Milliseconds between two reports of a run's steps. */
 const EMIT_EVERY = 200;
-/** Messages that were labelled wrong and are shown. */
+/** Maximum number of misclassified messages in a record. */
 const MISTAKES = 100;
 
 export type Emit = (run: RunRecord, speed: Speed | null) => void;
 
-/** What a run is made of. */
+/** The opened device, model and data of a run. */
 export interface Materials {
   device: Backend;
   model: GPT2Checkpoint;
   source: Source;
-  /** What training begins with, in place of a fresh one. */
+  /** The adapter that training starts from, in place of a new one. */
   adapter?: Adapter | undefined;
 }
 
-/** Everything that decides what a run computes. */
+/** The arguments of `prepareRun`: everything that determines the results of a run. */
 export function argumentsOf({ device, model, source, adapter }: Materials, { options }: PageSettings): RunArguments {
   return { device, model, data: source.data, ...options, ...(adapter ? { adapter } : {}) };
 }
@@ -48,13 +48,13 @@ export function valuesOf({ spec }: PreparedRun): number {
   return parameterList(spec).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** Bytes on the device: of the larger of the two plans where frozen blocks run first, and of what they make. */
+/** Bytes on the device. With a frozen prefix: those of the larger of the two plans, and of the prefix's output. */
 export function bytesOf({ plan, prefix }: PreparedRun): number {
   const total = memoryTotals(plan.memory).total;
   return prefix ? Math.max(total, memoryTotals(prefix.plan.memory).total) + prefix.bytes : total;
 }
 
-/** What every record begins with. */
+/** Initial values of a record. */
 const BLANK = {
   objective: "classification",
   device: "",
@@ -79,7 +79,7 @@ const BLANK = {
   error: null,
 } satisfies Partial<RunRecord>;
 
-/** The record of a run that is about to begin. Throws what `prepareRun` throws. */
+/** The record of a new run. Throws the errors of `prepareRun`. */
 export function newRun(settings: PageSettings, materials: Materials): RunRecord {
   const prepared = prepareRun(argumentsOf(materials, settings));
   const { batchSize, accumulate } = prepared.options;
@@ -135,7 +135,7 @@ export class Training {
   private speed: Speed | null = null;
   private paused: { until: Promise<void>; end: () => void } | undefined;
   private emittedAt = 0;
-  /** The trained tensors as they were at the last state that was kept: to try while the run goes on. */
+  /** The trained tensors of the last checkpoint, for classification during the run. */
   latest: Tensors | undefined;
 
   private constructor(
@@ -157,9 +157,9 @@ export class Training {
     config.base = await fingerprint(model);
     run.base ??= config.base;
     if (run.base !== config.base)
-      throw new ConfigError("The model is another one than when this run began", {
+      throw new ConfigError("The model has changed since this run began", {
         where: run.settings.model,
-        hint: "choose the folder of the model of before again",
+        hint: "choose the folder of the original model again",
       });
     return new Training(run, materials, emit, args, prepared, config);
   }
@@ -190,11 +190,11 @@ export class Training {
     this.endPause("stopping");
   }
 
-  /** Trains to the end. What goes wrong is told in the record. */
+  /** Trains to the end. Errors are reported in the record. */
   async work(): Promise<void> {
     const { run } = this;
     try {
-      const resume = await this.lastState();
+      const resume = await this.restore();
       run.state = "training";
       run.error = null;
       run.device = describeDevice(this.materials.device.info);
@@ -211,7 +211,7 @@ export class Training {
       });
       await this.finish(result);
     } catch (error) {
-      // Stopped before the first step: there is nothing to keep, and it can begin anew.
+      // Stopped before the first step: there is nothing to save, and the run can start again.
       if (error === this.abort.signal.reason) await this.end("stopped");
       else await this.fail(error);
     }
@@ -219,8 +219,8 @@ export class Training {
     this.emitNow();
   }
 
-  private async lastState(): Promise<Checkpoint | undefined> {
-    // None yet, or a page that went away while it wrote the first one: then the run begins anew.
+  private async restore(): Promise<Checkpoint | undefined> {
+    // Without a checkpoint, or with an incomplete first one, the run starts from the beginning.
     const checkpoint = await lastCheckpoint(folderOf(this.run.id)).catch(() => undefined);
     this.steps = [...(checkpoint?.steps ?? [])];
     this.run.evaluations = [...(checkpoint?.evaluations ?? [])];
@@ -235,13 +235,13 @@ export class Training {
       this.steps.push(event.record);
       const { examplesPerSecond, secondsLeft } = event;
       this.speed = { ...recentOf(this.steps), examplesPerSecond, secondsLeft };
-      // The first one at once: it is what is waited for.
+      // The first step is reported at once.
       if (this.steps.length > 1 && performance.now() - this.emittedAt < EMIT_EVERY) return;
     }
     this.emitNow();
   }
 
-  /** Brings the record up to the steps taken. */
+  /** Updates the record from the completed steps. */
   private count(): void {
     const { run, steps } = this;
     const last = steps.at(-1);
@@ -276,9 +276,9 @@ export class Training {
       run.note = null;
       await keepRun(run);
     } catch (error) {
-      // What has been learned so far is worth more than a state of it.
+      // A checkpoint that cannot be stored does not end the run.
       const { summary } = reportOf(error);
-      run.note = `${summary}: the run goes on, but a reload would lose what it did since its last state.`;
+      run.note = `${summary}: the run continues, but a reload would lose the progress since the last checkpoint.`;
     }
     this.emitNow();
   }
@@ -322,7 +322,7 @@ export class Training {
   }
 }
 
-/** The surest first. */
+/** Misclassified test messages, most confident first. */
 function mistakesOf(predictions: readonly Prediction[], { labels, test }: LoadedDataset): Mistake[] {
   return predictions
     .filter(({ row, label }) => label !== test.label(row))

@@ -1,4 +1,4 @@
-/** The page's worker: reads, trains, labels and keeps, so that the page itself never waits. */
+/** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
 import { exists, finishReplacing, joinPath, listDirectory, writeDirectoryAtomic } from "#platform";
 import { type Backend, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
@@ -45,7 +45,7 @@ import { Tester, type Trained } from "./tester.ts";
 import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
-/** A refusal that says what would help. */
+/** An error with a report that has a remedy. */
 class Refused extends Error {
   constructor(readonly report: ErrorReport) {
     super(report.summary);
@@ -58,7 +58,7 @@ let training: Training | undefined;
 const tester = new Tester();
 let writer: Writer | undefined;
 let writing = new AbortController();
-/** Whether a run is under way or about to begin. */
+/** Whether a run is active or about to begin. */
 let taken = false;
 
 function deviceReport({ info }: Backend): DeviceReport {
@@ -67,10 +67,10 @@ function deviceReport({ info }: Backend): DeviceReport {
 
 function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
   if (status === "done") emit({ type: "idle" });
-  else emit({ type: "busy", text: `Fetching ${name}: ${file}`, share: total ? loaded / total : null });
+  else emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
-/** Opens a model, which is fetched first where it must be. */
+/** Opens a model, and downloads it first if necessary. */
 async function fetchModel(name: string): Promise<GPT2Checkpoint> {
   try {
     return await openModel(name, { onProgress: downloads });
@@ -80,7 +80,7 @@ async function fetchModel(name: string): Promise<GPT2Checkpoint> {
   }
 }
 
-/** What a run is made of, on a device; from its folder where it is the run `id` of before. */
+/** Opens the materials of a run; those of the stored run `id` come from its folder. */
 async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
   const source = await openData(settings, model.config.n_positions, id === null ? null : folderOf(id));
@@ -90,12 +90,12 @@ async function materialsOf(backend: Backend, settings: PageSettings, id: string 
   return { device: backend, model, source, adapter: await loadAdapter(place, model) };
 }
 
-/** Begins the run that `make` makes; it is told of by events. Resolves when it has begun. */
+/** Begins the run that `make` returns. Progress is reported by events. Resolves when the run has begun. */
 async function begin(
   settings: PageSettings,
   make: (backend: Backend) => Promise<[RunRecord, Materials]>,
 ): Promise<string> {
-  if (taken) throw new ConfigError("A run is under way", { hint: "stop it first, or wait until it ends" });
+  if (taken) throw new ConfigError("A run is already active", { hint: "stop it first, or wait until it ends" });
   taken = true;
   try {
     const [run, materials] = await make(await deviceOf(settings.device));
@@ -106,7 +106,7 @@ async function begin(
   }
 }
 
-/** Trains while no other tab does; resolves when the run has begun. */
+/** Trains if no other tab does; resolves when the run has begun. */
 function train(run: RunRecord, materials: Materials): Promise<string> {
   return new Promise((resolve, reject) => {
     whileOnlyTrainer(async () => {
@@ -131,14 +131,14 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
   });
 }
 
-/** Closes a device that has failed, with all that is on it. */
+/** Closes a device that has failed, and the models on it. */
 async function giveUp(device: Backend): Promise<void> {
   tester.close();
   writer?.close();
   await dropDevice(device);
 }
 
-/** Writes text. Its code is loaded when it is first asked for. */
+/** Generates text. The code is loaded at the first call. */
 async function write(request: WriteRequest): Promise<WriteReport> {
   writing = new AbortController();
   const { signal } = writing;
@@ -153,13 +153,13 @@ async function write(request: WriteRequest): Promise<WriteReport> {
       emit({ type: "written", chunk, seconds }),
     );
   } catch (error) {
-    // A run on it gives it up itself.
+    // A run closes its failed device in `train`.
     if (error instanceof DeviceError && !taken) await giveUp(device);
     throw error;
   }
 }
 
-/** Keeps the adapter that a run begins with: that of the run that it is from may be deleted. */
+/** Copies the adapter that a run starts from into its folder, because the original may be deleted. */
 async function keepStart({ id, settings: { adapter } }: RunRecord): Promise<void> {
   if (!adapter) return;
   const start = startOf(id);
@@ -168,11 +168,12 @@ async function keepStart({ id, settings: { adapter } }: RunRecord): Promise<void
   await writeDirectoryAtomic(start, await filesOf(joinPath(resultOf(adapter.id), "adapter")));
 }
 
-/** What a run has learned: from memory while it goes on, else from its files. */
+/** The trained parameters of a run: from memory while it trains, else from its files. */
 async function trainedOf(id: string): Promise<Trained> {
   if (training?.run.id === id) {
     const { latest, meta, run } = training;
-    if (!latest) throw new ConfigError("This run has learned nothing yet", { hint: "wait for its first evaluation" });
+    if (!latest)
+      throw new ConfigError("This run has no trained parameters yet", { hint: "wait for its first evaluation" });
     return { ...(await partsOf(run)), meta, tensors: latest };
   }
   const run = await readRun(id);
@@ -180,7 +181,7 @@ async function trainedOf(id: string): Promise<Trained> {
   if (loaded?.id !== id) loaded = { id, adapter: await loadAdapter(resultOf(id), parts.model) };
   return { ...parts, ...loaded.adapter };
 }
-/** The adapter that was read last. */
+/** The adapter that was loaded last. */
 let loaded: { id: string; adapter: Awaited<ReturnType<typeof loadAdapter>> } | undefined;
 
 async function partsOf({ id, settings }: RunRecord) {
@@ -188,7 +189,7 @@ async function partsOf({ id, settings }: RunRecord) {
   return { id, seed: settings.options.seed ?? 1, model: await openModel(settings.model), device: backend };
 }
 
-/** Keeps an adapter from outside as a run that can be tried; over the base model that it names where that is here. */
+/** Stores an adapter from files as a run, with the base model that it names if that is available, else with `fallback`. */
 async function takeAdapter(files: File[], fallback: string, objective?: Objective): Promise<string> {
   const id = newId();
   try {
@@ -197,9 +198,9 @@ async function takeAdapter(files: File[], fallback: string, objective?: Objectiv
     const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
     const { meta } = await loadAdapter(resultOf(id), await openModel(name));
     if (objective !== undefined && meta.task.objective !== objective)
-      throw new ConfigError("This adapter labels messages and writes no text", {
-        expected: "an adapter of a language model (CAUSAL_LM)",
-        found: "one of a classifier (SEQ_CLS)",
+      throw new ConfigError("This adapter classifies messages and cannot generate text", {
+        expected: "a language-model adapter (CAUSAL_LM)",
+        found: "a classifier adapter (SEQ_CLS)",
         hint: "load it under Runs",
       });
     await keepRun(loadedRun(id, name, files[0]!.name, meta));
@@ -219,7 +220,7 @@ const api: Api = {
   },
   async addModel(files) {
     try {
-      return await addModel(files, (share) => emit({ type: "busy", text: "Keeping the model in this browser", share }));
+      return await addModel(files, (share) => emit({ type: "busy", text: "Storing the model in this browser", share }));
     } finally {
       emit({ type: "idle" });
     }
@@ -227,7 +228,7 @@ const api: Api = {
   models: listModels,
   async forgetModel(name) {
     if (training?.run.settings.model === name)
-      throw new ConfigError("This model is being trained", { hint: "stop the run first, or wait until it ends" });
+      throw new ConfigError("This model is in use by a run", { hint: "stop the run first, or wait until it ends" });
     await forgetModel(name);
   },
   async pickData(file) {
@@ -290,7 +291,7 @@ const api: Api = {
   write,
   stopWriting: async () => writing.abort(),
   async forget(id) {
-    if (training?.run.id === id) throw new ConfigError("This run is under way", { hint: "stop it first" });
+    if (training?.run.id === id) throw new ConfigError("This run is active", { hint: "stop it first" });
     await forgetRun(id);
   },
 };

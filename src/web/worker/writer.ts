@@ -1,11 +1,11 @@
-/** Writes text: with a base model that stays on its device, and with adapters of language models on it. */
+/** Generates text with a base model, which stays on its device, and with language-model adapters on it. */
 import type { Backend } from "../../backend/backend.ts";
 import type { GenerationChunk } from "../../infer/generation.ts";
 import { LanguageModel } from "../../infer/language-model.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { WriteReport, WriteRequest } from "../protocol.ts";
 
-/** What writes. */
+/** The model that generates. */
 export interface WriteTarget {
   device: Backend;
   model: GPT2Checkpoint;
@@ -16,7 +16,7 @@ export interface WriteTarget {
 export class Writer {
   private open: (Pick<WriteTarget, "device" | "model"> & { lm: LanguageModel }) | undefined;
 
-  /** Writes behind prompts, piece by piece, until all are done or the signal ends it. */
+  /** Continues the prompts, and emits the text in chunks, until all are done or the signal aborts. */
   async write(
     target: WriteTarget,
     { prompts, options }: WriteRequest,
