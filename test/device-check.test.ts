@@ -2,14 +2,17 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../src/backend/backend.ts";
+import { openWasm } from "../src/backend/wasm.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { loadTexts } from "../src/data/texts.ts";
 import { modelBatch } from "../src/engine/batches.ts";
 import { loadModel } from "../src/io/hf.ts";
+import type { Tensors } from "../src/io/peft.ts";
 import type { Dispatch } from "../src/ops/kernel.ts";
 import { checkDevice, type Mismatch } from "../src/train/device-check.ts";
 import type { TrainOptions } from "../src/train/options.ts";
 import { prepareRun } from "../src/train/prepare.ts";
+import { train } from "../src/train/trainer.ts";
 import { temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
@@ -27,14 +30,9 @@ async function check(device: Backend, options: Partial<TrainOptions>, isTexts = 
     const prepared = prepareRun({ device, model, data, ...options });
     const [packed] = prepared.loader.epoch(0);
     const batch = modelBatch(packed!, prepared.options.pooling);
-    return await checkDevice(
-      device,
-      await testDevice("wasm 2 threads"),
-      model,
-      prepared.spec,
-      prepared.optimizer,
-      batch,
-    );
+    const { spec, optimizer } = prepared;
+    const cpu = await testDevice("wasm 2 threads");
+    return (await checkDevice(device, cpu, model, spec, optimizer, batch)).mismatch;
   } finally {
     await model.close();
   }
@@ -91,3 +89,75 @@ for (const [name, words] of [
     assert.ok(found && found.error > 1e-3, JSON.stringify(found));
     assert.match(found.what, words);
   });
+
+/** A short run on a device. */
+async function trained(device: Backend) {
+  const model = await loadModel(directory);
+  try {
+    return await train({ device, model, data: await tinyData(messages(20)), rank: 2, epochs: 1 });
+  } finally {
+    await model.close();
+  }
+}
+
+/** The CPU under the name of a graphics card. */
+async function graphicsCard(why?: string): Promise<Backend> {
+  const device = await testDevice("wasm 1 thread");
+  const info = {
+    kind: "webgpu",
+    name: "a graphics card",
+    software: false,
+    ...(why === undefined ? {} : { why }),
+  } as const;
+  return { info, limits: device.limits, destroy() {}, prepare: device.prepare.bind(device) };
+}
+
+const bitsOf = ({ tensors }: { tensors: Tensors }) => [...tensors].map(([name, { data }]) => [name, [...data]]);
+
+test("a run on a device that computes wrongly ends on the CPU, with the CPU's bits, and says why", async () => {
+  const device = miscompiling(await graphicsCard(), ({ tensors }) => tensors[0]!.name === "h.1.mlp.c_fc");
+  const result = await trained(device);
+  assert.is(result.device.kind, "wasm");
+  assert.match(
+    result.device.why!,
+    /^a graphics card computes wrongly: (loss|logits|the gradient of \S+) differs from the CPU's by \d/,
+  );
+  const cpu = await openWasm({});
+  assert.equal(bitsOf(result), bitsOf(await trained(cpu)));
+  cpu.destroy();
+});
+
+test("a device that computes rightly is used; the check is made once for a kind of plan", async () => {
+  const card = await graphicsCard();
+  let prepared = 0;
+  const counting = {
+    ...card,
+    prepare(...args: Parameters<Backend["prepare"]>) {
+      prepared++;
+      return card.prepare(...args);
+    },
+  };
+  assert.is((await trained(counting)).device.name, "a graphics card");
+  assert.is(prepared, 2);
+  await trained(counting);
+  assert.is(prepared, 3);
+});
+
+test("of a device that was chosen automatically the faster one is taken, and both times are named", async () => {
+  const card = await graphicsCard("a hardware GPU");
+  const slow: Backend = {
+    ...card,
+    async prepare(...args) {
+      const session = await card.prepare(...args);
+      const read = session.read.bind(session);
+      session.read = async (...what) => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return read(...what);
+      };
+      return session;
+    },
+  };
+  const result = await trained(slow);
+  assert.is(result.device.kind, "wasm");
+  assert.match(result.device.why!, /^faster than a graphics card: \d+\.\d ms for two blocks, not \d+\.\d ms$/);
+});

@@ -1,9 +1,12 @@
 /**
  * Checks a WebGPU device before a run trusts it: drivers do miscompile. Two blocks of the run's own model, with the first tokens of
- * its own data, go forward and backward on the device and on the CPU; logits, loss and every gradient must agree.
+ * its own data, go forward and backward on the device and on the CPU; logits, loss and every gradient must agree. If the device
+ * was chosen automatically, it must also be the faster one.
  */
 import type { Backend } from "../backend/backend.ts";
+import { openWasm } from "../backend/wasm.ts";
 import type { LoraConfig } from "../config.ts";
+import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
 import { initialize, loadBase } from "../engine/state.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -13,6 +16,7 @@ import { loraSites } from "../names.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
+import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
 
 /** Tokens of the check. */
 const TOKENS = 256;
@@ -24,6 +28,58 @@ const TOLERANCE = 1e-3;
 /** Standard deviation of the adapters' B, whose zeros would hide products. */
 const SPREAD = 0.02;
 
+/** Timed repetitions; the fastest counts. */
+const TRIALS = 3;
+
+/** Devices with the plans for which they were checked. */
+const checked = new WeakMap<Backend, Set<string>>();
+
+export interface DeviceChoice {
+  prepared: PreparedRun;
+  device: Backend;
+  /** Releases the CPU where it replaces the device. */
+  release(): void;
+}
+
+/**
+ * The device for a run: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically and is slower.
+ * `info.why` of the device says which. A device is checked once for a kind of plan. Throws what `prepareRun` throws.
+ */
+export async function chooseDevice(run: RunArguments): Promise<DeviceChoice> {
+  const { device, model } = run;
+  const prepared = prepareRun(run);
+  const keep = { prepared, device, release: () => {} };
+  if (device.info.kind !== "webgpu") return keep;
+  const { spec, options, optimizer } = prepared;
+  const seen = checked.get(device) ?? new Set();
+  checked.set(device, seen);
+  const key = JSON.stringify({ ...spec, lora: spec.lora && { ...spec.lora, lora_alpha: 0 } });
+  if (seen.has(key)) return keep;
+  const [first] = prepared.loader.epoch(0);
+  const cpu = await openWasm({});
+  try {
+    const batch = modelBatch(first!, options.pooling);
+    const { mismatch, ms } = await checkDevice(device, cpu, model, spec, optimizer, batch);
+    const { name, why } = device.info;
+    if (mismatch) {
+      const { what, error } = mismatch;
+      cpu.info.why = `${name} computes wrongly: ${what} differs from the CPU's by ${error.toExponential(1)} of its size`;
+    } else if (why !== undefined && ms.cpu < ms.device) {
+      cpu.info.why = `faster than ${name}: ${ms.cpu.toFixed(1)} ms for two blocks, not ${ms.device.toFixed(1)} ms`;
+    } else {
+      if (why !== undefined)
+        device.info.why = `a hardware GPU: ${ms.device.toFixed(1)} ms for two blocks, the CPU ${ms.cpu.toFixed(1)} ms`;
+      seen.add(key);
+      cpu.destroy();
+      return keep;
+    }
+    return { prepared: prepareRun({ ...run, device: cpu }), device: cpu, release: () => cpu.destroy() };
+  } catch (error) {
+    cpu.destroy();
+    throw error;
+  }
+}
+
 /** What the device computed wrongly. */
 export interface Mismatch {
   /** "logits", "loss", or "the gradient of NAME". */
@@ -31,7 +87,14 @@ export interface Mismatch {
   error: number;
 }
 
-/** Compares a device with the CPU; null if they agree. `batch` is one of the run's batches. */
+export interface CheckResult {
+  /** Null if device and CPU agree. */
+  mismatch: Mismatch | null;
+  /** Milliseconds of a forward and a backward pass. */
+  ms: { device: number; cpu: number };
+}
+
+/** Compares a device with the CPU. `batch` is one of the run's batches. */
 export async function checkDevice(
   device: Backend,
   cpu: Backend,
@@ -39,7 +102,7 @@ export async function checkDevice(
   spec: ModelSpec,
   optimizer: AdamWConfig,
   batch: Batch,
-): Promise<Mismatch | null> {
+): Promise<CheckResult> {
   const part = firstTokens(batch, TOKENS);
   const { ids, excerpt } = excerptOf(model, spec, part);
   const small = { ...part, ids: part.ids.map((id) => ids.indexOf(id)), ...targetsOf(part, spec, ids) };
@@ -50,20 +113,21 @@ export async function checkDevice(
   };
   const reference = await run(cpu, excerpt.checkpoint, options, small);
   const found = await run(device, excerpt.checkpoint, options, small);
-  for (const [what, expected] of reference) {
-    const error = relativeError(found.get(what)!, expected);
-    if (!(error <= TOLERANCE)) return { what, error };
+  const ms = { device: found.ms, cpu: reference.ms };
+  for (const [what, expected] of reference.results) {
+    const error = relativeError(found.results.get(what)!, expected);
+    if (!(error <= TOLERANCE)) return { mismatch: { what, error }, ms };
   }
-  return null;
+  return { mismatch: null, ms };
 }
 
-/** Logits, loss and gradients of one batch, by what they are. */
+/** Logits, loss and gradients of one batch, by name, and the milliseconds of the fastest pass. */
 async function run(
   backend: Backend,
   checkpoint: GPT2Checkpoint,
   options: Parameters<typeof Engine.create>[1],
   batch: Batch,
-): Promise<Map<string, Float32Array>> {
+): Promise<{ results: Map<string, Float32Array>; ms: number }> {
   const engine = await Engine.create(backend, options);
   try {
     await loadBase(engine, checkpoint);
@@ -79,7 +143,13 @@ async function run(
     const results = new Map<string, Float32Array>([["loss", Float32Array.of(loss)]]);
     if (engine.plan.logits.length === 1) results.set("logits", await engine.logits(batch.targets.length));
     for (const name of engine.trainableNames) results.set(`the gradient of ${name}`, await engine.readGradient(name));
-    return results;
+    let ms = Infinity;
+    for (let i = 0; i < TRIALS; i++) {
+      const start = performance.now();
+      await engine.result(engine.gradients(batch));
+      ms = Math.min(ms, performance.now() - start);
+    }
+    return { results, ms };
   } finally {
     engine.destroy();
   }
@@ -158,12 +228,14 @@ function targetsOf({ targets }: Batch, { task }: ModelSpec, ids: readonly number
   return { targets: task.objective === "lm" ? targets.map((id) => (id < 0 ? id : ids.indexOf(id))) : targets };
 }
 
-/** ||found - expected|| / ||expected||; NaN if a number of `found` is not finite. */
+/** ||found - expected|| / ||expected||; numbers that are finite in neither count as equal, in one alone as an infinite error. */
 function relativeError(found: Float32Array, expected: Float32Array): number {
   let [difference, norm] = [0, 0];
   for (let i = 0; i < expected.length; i++) {
+    if (!Number.isFinite(found[i]) && !Number.isFinite(expected[i])) continue;
     difference += (found[i]! - expected[i]!) ** 2;
     norm += expected[i]! ** 2;
   }
+  if (!Number.isFinite(difference) || !Number.isFinite(norm)) return Infinity;
   return difference === 0 ? 0 : Math.sqrt(difference / norm);
 }

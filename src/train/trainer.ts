@@ -4,7 +4,7 @@
  */
 
 import { checkOptions, type Kind } from "../arguments.ts";
-import { isDropped } from "../backend/backend.ts";
+import { type Backend, isDropped } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
@@ -19,9 +19,10 @@ import type { Batch } from "../model/batch.ts";
 import { countedRows } from "../model/batch.ts";
 import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
+import { chooseDevice } from "./device-check.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
-import { type PreparedRun, prepareRun, type RunArguments, type StepCounts } from "./prepare.ts";
+import type { PreparedRun, RunArguments, StepCounts } from "./prepare.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
@@ -76,8 +77,16 @@ const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "a
 export async function train(args: FineTuneArguments): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
-  const { device, model, data } = run;
-  const prepared = prepareRun(run);
+  const choice = await chooseDevice(run);
+  try {
+    return await trainOn(choice.device, choice.prepared, args);
+  } finally {
+    choice.release();
+  }
+}
+
+async function trainOn(device: Backend, prepared: PreparedRun, args: FineTuneArguments): Promise<TrainResult> {
+  const { signal, onEvent, resume, model, data } = args;
   const { options, spec, capacity, optimizer, plan, trainable } = prepared;
   onEvent?.({ type: "plan", plan, device: device.info, trainable, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
