@@ -232,7 +232,8 @@ function confusion(
     shown,
     width,
   );
-  const part = sum(shown) < wrong ? `; the table shows the most frequent ${sum(shown)}, confusion.csv has all` : "";
+  const part =
+    sum(shown) < wrong ? `; the table lists ${sum(shown)} of them, most frequent first; confusion.csv has all` : "";
   return `${table}\n${all}${part}`;
 }
 
