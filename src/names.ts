@@ -101,7 +101,7 @@ export function loraSites(config: GPT2Config, lora: LoraConfig): readonly LoraSi
   const layers = lora.layers_to_transform ?? Array.from({ length: config.n_layer }, (_, layer) => layer);
   const last = layers.at(-1)!;
   if (last >= config.n_layer)
-    throw new ConfigError("the model has no layer with this number", {
+    throw new ConfigError("the model has no such layer", {
       expected: `blocks from 0 to ${config.n_layer - 1}`,
       found: String(last),
     });

@@ -48,13 +48,13 @@ interface Entry {
   optional?: string[];
   /** Arguments that are objects of options, and of each an option that has no default. */
   options?: Record<string, string | undefined>;
-  /** Wrong values that are right here: a text where a list of texts may be one, null where there may be nothing. */
+  /** Wrong values that are valid here, such as a string where an array of strings can be a single one, or null. */
   also?: Record<string, string[]>;
 }
 
 /** A list of what are no ids is refused by their places. */
-const OTHER_IDS = { ids: ["a list of texts", "a list of Promises"] };
-const TEXT_OR_TEXTS = ["the text", "a list of texts"];
+const OTHER_IDS = { ids: ["an array of strings", "an array of Promises"] };
+const TEXT_OR_TEXTS = ["the string", "an array of strings"];
 /** Every function and method of the API that has arguments. */
 const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenizer }: World): Record<string, Entry> => ({
   openDevice: {
@@ -152,13 +152,13 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
     options: { options: undefined },
     also: { prompts: TEXT_OR_TEXTS },
   },
-  "lm.score": { call: ((text) => lm.score(text)) as Call, good: { text: "a" }, also: { text: ["the text"] } },
+  "lm.score": { call: ((text) => lm.score(text)) as Call, good: { text: "a" }, also: { text: ["the string"] } },
   "tokenizer.encode": {
     call: ((...args) => tokenizer.encode(...args)) as typeof tokenizer.encode as Call,
     good: { text: "a", options: {} },
     optional: ["options"],
     options: { options: undefined },
-    also: { text: ["the text"] },
+    also: { text: ["the string"] },
   },
   "tokenizer.encodeBytes": {
     call: ((utf8) => tokenizer.encodeBytes(utf8)) as Call,
@@ -167,12 +167,12 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
   "tokenizer.encodeBatch": {
     call: ((texts) => tokenizer.encodeBatch(texts)) as Call,
     good: { texts: ["a"] },
-    also: { texts: ["a list of texts"] },
+    also: { texts: ["an array of strings"] },
   },
   "tokenizer.decode": { call: ((ids) => tokenizer.decode(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
   "tokenizer.decodeBytes": { call: ((ids) => tokenizer.decodeBytes(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
   registerFile: { call: browser.registerFile as Call, good: { path: "a", file: new Blob() } },
-  forgetFile: { call: browser.forgetFile as Call, good: { path: "a" }, also: { path: ["the text"] } },
+  forgetFile: { call: browser.forgetFile as Call, good: { path: "a" }, also: { path: ["the string"] } },
 });
 /** What has no arguments that could be wrong, or only a person's own module. */
 const WITHOUT = [
@@ -216,9 +216,9 @@ const WRONG: Record<string, () => unknown> = {
   null: () => null,
   "a Promise": () => Promise.resolve("wasm"),
   "a number": () => 7,
-  "the text": () => "no such word",
-  "a list of texts": () => ["a"],
-  "a list of Promises": () => [Promise.resolve("a")],
+  "the string": () => "no such word",
+  "an array of strings": () => ["a"],
+  "an array of Promises": () => [Promise.resolve("a")],
   "a function": () => () => {},
   "an object": () => ({ unheardOf: 1 }),
   true: () => true,
@@ -264,7 +264,7 @@ test("every wrong argument is a ConfigError with its name; a Promise asks for it
   assert.is(readdirSync("/proc/self/fd").length, open);
 });
 
-test("every option is known by its name, the nearest is suggested, and one that must be there is missed", async () => {
+test("unknown options are refused with a suggestion, and missing required options are reported", async () => {
   const { device, model, data, lm } = await world();
   const ENTRIES = entriesOf(await world());
   for (const [name, { call, good, options = {} }] of Object.entries(ENTRIES))
@@ -300,7 +300,7 @@ test("every option is known by its name, the nearest is suggested, and one that 
   }
 });
 
-test("one text is a list of one, everywhere", async () => {
+test("a string is accepted as an array of one", async () => {
   const { classifier, lm } = await world();
   assert.equal(await classifier.classify("you have won"), await classifier.classify(["you have won"]));
   assert.equal(await classifier.logits("you have won"), await classifier.logits(["you have won"]));
@@ -308,7 +308,7 @@ test("one text is a list of one, everywhere", async () => {
   assert.equal(await lm.complete("you", options), await lm.complete(["you"], options));
 });
 
-test("a closed model, a destroyed one, a released device, a deleted adapter: each says so", async () => {
+test("a closed model, a destroyed one, a released device, a deleted adapter: each is reported", async () => {
   const { device, model, data, classifier, adapter } = await world();
   const closed = await api.loadModel(directory);
   await closed.close();

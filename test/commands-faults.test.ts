@@ -46,7 +46,7 @@ const FLAGS: Fault[] = [
   ["an unknown target", [...GOOD, "--targets", "q,fcc"], 2, ["target module", '"fcc"', "did you mean fc?"]],
   ["a list of layers with holes", [...GOOD, "--layers", "0,3-1"], 2, ["layers", "0,5-8", "0,3-1"]],
   ["a layer that the model has not", [...GOOD, "--layers", "0-2"], 2, ["no such layer", "0 to 1", "found:    2"]],
-  ["layers of the head", [...GOOD, "--layers", "1", "--targets", "head"], 2, ["no target is in a block"]],
+  ["layers of the head", [...GOOD, "--layers", "1", "--targets", "head"], 2, ["no target is part of a block"]],
   ["f16 where all learns", [...GOOD, "--mode", "all", "--dtype", "f16"], 2, ["nothing is frozen in mode all"]],
   ["an unknown dtype", [...GOOD, "--dtype", "f8"], 2, ["'f8'", "f32, f16"]],
   ["no epochs", [...GOOD, "--epochs", "0"], 2, ["epochs", "1 or more", "found:    0"]],
@@ -93,10 +93,10 @@ const FILES: Fault[] = [
 for (const [what, args, code, words] of [...FLAGS, ...FILES])
   test(`train refuses ${what}`, () => refuses(args, code, words));
 
-test("train refuses an output directory that cannot be made, before the work is done", async () => {
+test("train refuses an output directory that cannot be created, before training", async () => {
   const before = filesIn(folder);
   const finished = await runCommand("train", [...GOOD, "--out", "good.csv/run"], { cwd: folder });
-  assertRefused(finished, before, 2, ["output directory cannot be made", "good.csv/run"]);
+  assertRefused(finished, before, 2, ["output directory cannot be created", "good.csv/run"]);
 });
 
 /** A model directory whose safetensors file is `change` of the good one's header and data. */
@@ -177,7 +177,7 @@ test("train refuses a config.json without its keys, or that is none", async () =
   await refused(["not a JSON file", "keys/config.json"]);
 });
 
-test("classify refuses what is no run, and an unknown flag", async () => {
+test("classify refuses a directory that is not a run, and an unknown flag", async () => {
   mkdirSync(join(folder, "notes"));
   write("notes/todo.txt", "");
   const before = filesIn(folder);
@@ -190,7 +190,7 @@ test("classify refuses what is no run, and an unknown flag", async () => {
   assertRefused(await classify("--run", "notes", "--jsno", "x"), before, 2, ["--jsno", "Did you mean --json?"]);
 });
 
-test("generate refuses a classifier, what is no run, and settings that make no sense", async () => {
+test("generate refuses a classifier, a directory that is not a run, and invalid settings", async () => {
   const before = filesIn(folder);
   const generate = (...args: string[]) => runCommand("generate", args, { cwd: folder });
   const classifier = packagePath("test/golden/peft/c_attn");
@@ -201,22 +201,25 @@ test("generate refuses a classifier, what is no run, and settings that make no s
     ["--adapter", classifier, "--model", base, "x"],
     ["writes no text", "CAUSAL_LM", "SEQ_CLS", "classify"],
   );
-  await refused(["--run", "a", "--adapter", "b", "x"], ["--run DIR or --adapter DIR", "both"]);
+  await refused(
+    ["--run", "a", "--adapter", "b", "x"],
+    ["--run and --adapter exclude each other", "--run DIR or --adapter DIR", "both"],
+  );
   await refused(["--model", "model", "--top-k", "3", "x"], ["need a temperature"]);
   await refused(["--model", "model", "--temprature", "3", "x"], ["--temprature", "Did you mean --temperature?"]);
 });
 
-test("verify refuses what is no fixture", async () => {
+test("verify refuses files that are not fixtures", async () => {
   const before = filesIn(folder);
   const verify = (...args: string[]) => runCommand("verify", args, { cwd: folder });
   assertRefused(await verify("none.safetensors"), before, 2, ["none.safetensors", "no such file"]);
-  assertRefused(await verify(), before, 2, ["no fixture file is named"]);
-  assertRefused(await verify("--wgsl", "matmul"), before, 2, ["no such shader", "matmul_wide", "found:    matmul"]);
+  assertRefused(await verify(), before, 2, ["no fixture file is given"]);
+  assertRefused(await verify("--wgsl", "matmul"), before, 2, ["unknown shader", "matmul_wide", "found:    matmul"]);
   assertRefused(await verify("good.csv"), before, 1, ["good.csv", "safetensors"]);
   assertRefused(await verify("model/model.safetensors"), before, 1, ["not a golden fixture", "`case`"]);
 });
 
-test("invalid UTF-8 and long texts: replaced and cut, counted, said once", async () => {
+test("invalid UTF-8 is replaced and long texts are truncated; both are counted and reported once", async () => {
   const invalid = Buffer.concat([Buffer.from("ham,caf"), Buffer.from([0xe9]), Buffer.from(" bar\nspam,prize ")]);
   const rows = Buffer.from(messages(20));
   const long = `ham,${"word ".repeat(100)}\nspam,${"prize ".repeat(100)}\n`;
@@ -225,9 +228,9 @@ test("invalid UTF-8 and long texts: replaced and cut, counted, said once", async
   const args = [...DATA, "odd.csv", "--epochs", "1", "--out"];
   const finished = await runCommand("train", [...args, out], { cwd: folder });
   assertCode(finished, 0);
-  const said = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
-  said(/2 places are not valid UTF-8 and became U\+FFFD/g);
-  said(/2 messages are longer than the longest length and were cut/g);
+  const reported = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
+  reported(/2 invalid UTF-8 sequences were replaced with U\+FFFD/g);
+  reported(/2 messages exceed the maximum length and were truncated/g);
   const json = await runCommand("train", [...args, `${out}-json`, "--json"], { cwd: folder });
   const { stats } = JSON.parse(json.stdout.split("\n")[0]!);
   assert.is(stats.invalidUtf8, 2);

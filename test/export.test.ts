@@ -233,7 +233,7 @@ test("the README of an export loads it in Python", async () => {
   assert.equal(await python("peft", writer), adapter("AutoModelForCausalLM", ")"));
 });
 
-test("what PEFT or transformers cannot express is said before anything is written", async () => {
+test("what PEFT or transformers cannot express is reported before anything is written", async () => {
   const plan = async (kind: ExportKind, meta: AdapterMeta) => {
     const checkpoint = await openGPT2(baseDirectory);
     try {
@@ -255,7 +255,7 @@ test("what PEFT or transformers cannot express is said before anything is writte
   const padded = metaFor({}, { task: { ...metaOf().task, pooling: "last" }, settings: { padTo: 9, maxLength: 9 } });
   const { losses, files } = await plan("merged", padded);
   assert.equal(
-    losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 rows")]),
+    losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 positions")]),
     [["pooling", true]],
   );
   assert.ok(String(files.get("README.md")).includes("differs from the run"));
@@ -273,18 +273,18 @@ test("what PEFT or transformers cannot express is said before anything is writte
   assert.ok(found[0]!.effect!.includes("[0.250, -0.500]") && found[0]!.effect!.includes("up to 0.750"));
 });
 
-test("the effect of a change is counted in labels and logits", () => {
+test("the effect of a change is described in labels and logits", () => {
   const before = Float32Array.of(1, 0, 0, 1, 2, 1);
   assert.is(
     describeChange(before, Float32Array.of(1, 0, 0, -1, 2, 1), 2),
-    "1 of 3 messages of the test set change their label, logits move by up to 2.00",
+    "the predicted label changes for 1 of 3 test messages, and logits change by up to 2.00",
   );
 });
 
-test("only an earlier export is replaced, and of it only what it wrote", async () => {
+test("only an earlier export's own files are replaced", async () => {
   assert.equal(await replaceableExport(join(folder, "nowhere"), false), []);
   await assertFails(ConfigError, ["exists", "--force"], () => replaceableExport(baseDirectory, false));
-  await assertFails(ConfigError, ["no export", baseDirectory], () => replaceableExport(baseDirectory, true));
+  await assertFails(ConfigError, ["not an export", baseDirectory], () => replaceableExport(baseDirectory, true));
   const merged = joinPath(folder, "merged");
   assert.equal((await replaceableExport(merged, true)).toSorted(), readdirSync(merged).sort());
   assert.ok(existsSync(join(folder, "merged", "model.safetensors")));

@@ -124,9 +124,9 @@ test("a run directory holds an adapter of PEFT's for language models, which is t
     const { rank: _, alpha: __, ...settings } = SMALL;
     const on = await fineTune({ device: await device(), ...(await usual()), ...settings, adapter });
     assert.equal(on.before, first.after);
-    await assertFails(ConfigError, ["rank", "decided by the adapter"], () => run({ adapter, rank: 3 }));
+    await assertFails(ConfigError, ["rank differs from the adapter"], () => run({ adapter, rank: 3 }));
     const classes = await tinyData(messages(12));
-    await assertFails(ConfigError, ["no adapter of a classifier", "--objective lm"], () =>
+    await assertFails(ConfigError, ["not a LoRA adapter of a classifier", "--objective lm"], () =>
       run({ adapter, data: classes }),
     );
     await assertFails(ConfigError, ["language model", "generate"], async () =>
@@ -142,12 +142,12 @@ test("the adapter of a classifier is none of a language model", async () => {
   await save(join(folder, "classifier"));
   const { adapter, checkpoint } = await openAdapter(join(folder, "classifier"));
   await checkpoint.close();
-  await assertFails(ConfigError, ["no adapter of a language model", "--objective classification"], () =>
+  await assertFails(ConfigError, ["not a LoRA adapter of a language model", "--objective classification"], () =>
     run({ adapter }),
   );
 });
 
-test("what makes no sense for a language model is refused", async () => {
+test("settings that are invalid for a language model are refused", async () => {
   await assertFails(ConfigError, ["last_layer", "last_block", "token table"], () => run({ mode: "last_layer" }));
   await assertFails(ConfigError, ["headBias", "language model"], () => run({ headBias: true }));
   await assertFails(ConfigError, ["pooling", "language model"], () => run({ pooling: "last" }));

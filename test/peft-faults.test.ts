@@ -308,6 +308,6 @@ test("a config.json of a run with wrong values is refused by an error of ours", 
       }
   for (const other of [[], good]) {
     put(other);
-    await assertFails(ConfigError, ["no run directory", "something else"], () => readRunConfig(directory));
+    await assertFails(ConfigError, ["not a run directory", "another format"], () => readRunConfig(directory));
   }
 });

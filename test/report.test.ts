@@ -198,7 +198,7 @@ test("progress without a terminal: plain lines, few of them, the last among them
   assert.is(run(3, false).trimEnd().split("\n").length, 3);
 });
 
-test("progress in a terminal: one live line, with the last state left to be seen", () => {
+test("progress on a terminal: one live line, with the last state left visible", () => {
   const output = run(50, true);
   assert.match(output, "█".repeat(24));
   assert.match(output, "50/50  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1 min 15 s left");
@@ -216,7 +216,7 @@ test("durations", () => {
   ]);
 });
 
-test("a bar chart names every bar, writes its value and says where nothing was measured; the same bytes again", () => {
+test("a bar chart shows every name and value, and missing values; the same data gives the same bytes", () => {
   const bars = {
     title: "Speed",
     note: "one machine",

@@ -68,7 +68,7 @@ test("1,500 classes: what is printed takes a moment and fits a screen; the CSV f
   assert.match(described, /1500 classes, decimal numbers .*no regression/);
   assert.match(described, /and 1494 more classes/);
   const wrong = result.predictions.filter(({ row, label }) => label !== data.test.label(row)).length;
-  assert.match(told, `${wrong} of 900 test messages, of 1500 classes, are labelled wrong`);
+  assert.match(told, `${wrong} of 900 test messages (1500 classes) are misclassified`);
   const counts = [...told.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
   assert.is(counts.length, 12);
   assert.equal(

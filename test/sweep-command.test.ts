@@ -42,7 +42,7 @@ function findings(out: string): unknown {
 test("a sweep in one go", async () => {
   const finished = await sweep("whole");
   assertCode(finished, 0);
-  assert.match(finished.stdout, "4 of 4 trials are in whole/report.html");
+  assert.match(finished.stdout, "report of 4 of 4 trials: whole/report.html");
   findings("whole");
 });
 
@@ -55,7 +55,7 @@ test("killed within a trial and started again, it ends with the same bits", asyn
   for (const killWhen of kills) assert.is((await sweep("killed", [], { killWhen })).code, null);
   const finished = await sweep("killed");
   assertCode(finished, 0);
-  assert.is(finished.stdout.match(/^done before/gm)!.length, 1);
+  assert.is(finished.stdout.match(/^already finished/gm)!.length, 1);
   assert.equal(findings("killed"), findings("whole"));
 });
 
@@ -65,12 +65,12 @@ test("parts by processes of their own: with a shared folder, and collected", asy
   for (const finished of [...shared, ...apart]) assertCode(finished, 0);
   const merged = await sweep("merged", ["--collect", "part-1", "part-2"]);
   assertCode(merged, 0);
-  assert.match(merged.stdout, /^4 trials collected\n(done before.*\n){4}/);
+  assert.match(merged.stdout, /^4 trials collected\n(already finished.*\n){4}/);
   assertCode(await sweep("shared"), 0);
   for (const out of ["shared", "merged"]) assert.equal(findings(out), findings("whole"), out);
 });
 
-test("a trial goes on from another folder", async () => {
+test("a trial can be resumed from another directory", async () => {
   assert.is(
     (await sweep("trial", [], { killWhen: () => inTrials("trial", /checkpoint\/step-/).length > 0 })).code,
     null,
@@ -87,14 +87,14 @@ test("a trial goes on from another folder", async () => {
   assert.equal(result("trial"), result("whole"));
   const finished = await sweep("trial", ["--shard", "1/4"]);
   assertCode(finished, 0);
-  assert.match(finished.stdout, /^done before/m);
+  assert.match(finished.stdout, /^already finished/m);
 });
 
 test("a trial that fails is named, the others end, and the exit code is 1", async () => {
   const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--batch-size", "4"];
   const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });
   assertCode(finished, 1);
-  assert.match(finished.stdout, "1 of 2 trials are in failing/report.html");
+  assert.match(finished.stdout, "report of 1 of 2 trials: failing/report.html");
   assert.match(`${finished.stdout}${finished.stderr}`, /not finite/);
 });
 
@@ -104,13 +104,13 @@ test("another model in the same folder makes other trials", async () => {
   const finished = await sweep("whole", ["--shard", "1/4"]);
   writeFileSync(join(folder, "model", "model.safetensors"), weights);
   assertCode(finished, 0);
-  assert.not.match(finished.stdout, /^done before/m);
+  assert.not.match(finished.stdout, /^already finished/m);
 });
 
 test("a file with a setting that trials cannot share is refused by its name", async () => {
   for (const [base, words] of [
     [{ rnak: 4 }, ['"rnak"', "did you mean rank?"]],
-    [{ objective: "lm" }, ['"objective"', "by itself, with train"]],
+    [{ objective: "lm" }, ['"objective"', "use train for language models"]],
     [{ out: "elsewhere" }, ['"out"']],
   ] as const) {
     writeFileSync(join(folder, "sweep.yaml"), JSON.stringify({ base, arms: [{ rank: 4 }] }));
@@ -138,11 +138,11 @@ test("a grid of too many trials, and a file that grows when it is read, are refu
     [() => ["--grid", `rank=${Array(1001).fill(4)}`, "--seeds", "100"], ["too many trials", "100100"]],
     [() => ["--preset", "rank", "--seeds", "20000"], ["too many trials", "140000"]],
     [() => file(`arms: [{rank: [${values(1000)}], alpha: [${values(1000)}]}]`), ["too many trials", "1000000"]],
-    [() => file(`${laughs.join("\n")}\narms: [{rank: *j}]`), ["cannot be read", "Excessive alias count"]],
-    [() => file("[".repeat(60_000)), ["cannot be read", "nested too deep"]],
-    [() => file(`${"- ".repeat(30_000)}x`), ["cannot be read", "indented too far"]],
-    [() => file("arms: [null]"), ["cannot be read", "no list `arms` of objects"]],
-    [() => file("arms: [{rank: 4}]\nbase: [1]"), ["cannot be read", "`base` is no object"]],
+    [() => file(`${laughs.join("\n")}\narms: [{rank: *j}]`), ["sweep file is invalid", "Excessive alias count"]],
+    [() => file("[".repeat(60_000)), ["sweep file is invalid", "nested too deeply"]],
+    [() => file(`${"- ".repeat(30_000)}x`), ["sweep file is invalid", "indented too far"]],
+    [() => file("arms: [null]"), ["sweep file is invalid", "`arms` is not a list of objects"]],
+    [() => file("arms: [{rank: 4}]\nbase: [1]"), ["sweep file is invalid", "`base` is not an object"]],
     [() => file(`# ${"x".repeat(1 << 16)}\narms: [{rank: 4}]`), ["too large", "at most 65536 bytes"]],
   ];
   for (const [args, words] of cases) {

@@ -190,11 +190,11 @@ test("steps, learning rates, evaluations and events of a run", async () => {
   assert.equal(
     (await run({ ...options, evalEvery: 0 })).evaluations.map(({ step }) => step),
     [0, 2, 4, 6, 8],
-    "0: twice an epoch",
+    "0: twice per epoch",
   );
 });
 
-test("two batches of 2 a step are one batch of 4; what is left over of an epoch is dropped", async () => {
+test("two batches of 2 per step equal one batch of 4; an incomplete step at the end of an epoch is dropped", async () => {
   const [whole, halves] = [await run(), await run({ batchSize: 2, accumulate: 2 })];
   for (const key of ["loss", "norm", "accuracy", "examples", "epoch", "lr"] as const)
     assertAllClose(
@@ -232,7 +232,7 @@ test("the page calls each schedule by what it does", () => {
   }
 });
 
-test("an AbortSignal stops the run; what was learned is usable", async () => {
+test("an AbortSignal stops the run; the trained parameters can be used", async () => {
   const abort = new AbortController();
   const aborted = await run({
     batchSize: 1,
@@ -349,20 +349,20 @@ test("three classes", async () => {
   await assertReloads(result, "three", data);
 });
 
-test("a save replaces this run, with force another one, and nothing else", async () => {
+test("save replaces only this run, or with force another run", async () => {
   const result = await run({ epochs: 1 });
   const directory = join(folder, "runs", "twice");
   await result.save(directory);
   await result.save(directory);
   const other = await run({ epochs: 1, seed: 2 });
-  await assertFails(ConfigError, ["exists", "a run", "force: true"], () => other.save(directory));
+  await assertFails(ConfigError, ["already exists", "a finished run", "force: true"], () => other.save(directory));
   writeFileSync(join(directory, "adapter", "thesis.txt"), "mine");
   writeFileSync(join(directory, "notes.csv"), "mine");
   await other.save(directory, { force: true });
   assert.is(JSON.parse(readFileSync(join(directory, "config.json"), "utf8")).options.seed, 2);
   for (const name of ["adapter/thesis.txt", "notes.csv"])
     assert.is(readFileSync(join(directory, name), "utf8"), "mine", name);
-  await assertFails(ConfigError, ["no run directory", "runs"], () => result.save(folder));
+  await assertFails(ConfigError, ["not a run directory", "runs"], () => result.save(folder));
   // Somebody else's files may have the names of a run's.
   const foreign = join(folder, "foreign");
   mkdirSync(foreign);
@@ -377,7 +377,7 @@ test("a save replaces this run, with force another one, and nothing else", async
     rmSync(foreign, { recursive: true });
     mkdirSync(foreign);
     writeFileSync(join(foreign, name), content);
-    await assertFails(ConfigError, ["no run directory", name], () => result.save(foreign, { force: true }));
+    await assertFails(ConfigError, ["not a run directory", name], () => result.save(foreign, { force: true }));
     assert.equal([readdirSync(foreign), readFileSync(join(foreign, name), "utf8")], [[name], content]);
   }
 });
@@ -415,7 +415,7 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   return Promise.race([settled, late]).finally(() => clearTimeout(timer));
 }
 
-test("an evaluation takes up the failure of each of its batches", async () => {
+test("an evaluation handles the failure of each of its batches", async () => {
   const device = await testDevice();
   let fails = false;
   const read: Session["read"] = () => Promise.reject(new DeviceError("reading failed"));

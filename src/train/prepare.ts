@@ -38,7 +38,7 @@ export interface PreparedRun {
   optimizer: AdamWConfig;
   loader: Loader<DatasetBatch | BlockBatch>;
   stepCounts: StepCounts;
-  /** The plan of a step: of the whole model, or of the suffix where the frozen prefix runs first. */
+  /** The plan of a step: of the whole model, or of the suffix if the frozen prefix runs first. */
   plan: ModelPlan;
   prefix: PrefixPlan | null;
   /** Number of trainable parameters. */

@@ -226,7 +226,7 @@ test("an adapter is trained on: from where it ended, through a reload, also when
   await page.selectOption("#beginning", { index: 1 });
   assert.ok(await page.isHidden("#field-rank"), "the adapter decides it");
   await pickFile(page, messages(20, ["ham", "spam", "news"]));
-  await page.locator("#start-error >> text=The adapter knows other classes than the data has").waitFor();
+  await page.locator("#start-error >> text=The classes of the adapter and the data differ").waitFor();
   await pickFile(page);
   await set(page, { epochs: ENDLESS });
   await start(page);
