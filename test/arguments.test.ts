@@ -1,4 +1,4 @@
-/** What a program hands to the API wrongly is refused by the argument's name, and nothing is left open. */
+/** Invalid arguments of the API are refused with the argument's name, and no file is left open. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -13,7 +13,7 @@ const folder = temporaryFolder();
 const directory = tinyModel(join(folder, "model"));
 const saved = join(folder, "run");
 
-/** Good values to call the API with. */
+/** Valid values for the API. */
 async function open() {
   const device = await api.openDevice("wasm", { threads: 1 });
   const model = await api.loadModel(directory);
@@ -42,20 +42,20 @@ afterAll(async () => {
 type Call = (...args: never[]) => unknown;
 interface Entry {
   call: Call;
-  /** A good value of each argument, by its name. */
+  /** A valid value for each argument, by name. */
   good: Record<string, unknown>;
-  /** Arguments that may be left out. */
+  /** Optional arguments. */
   optional?: string[];
-  /** Arguments that are objects of options, and of each an option that has no default. */
+  /** Arguments that are objects of options, each with a required option. */
   options?: Record<string, string | undefined>;
   /** Wrong values that are valid here, such as a string where an array of strings can be a single one, or null. */
   also?: Record<string, string[]>;
 }
 
-/** A list of what are no ids is refused by their places. */
+/** An array that does not contain ids is refused elsewhere, with the index. */
 const OTHER_IDS = { ids: ["an array of strings", "an array of Promises"] };
 const TEXT_OR_TEXTS = ["the string", "an array of strings"];
-/** Every function and method of the API that has arguments. */
+/** All functions and methods of the API with arguments. */
 const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenizer }: World): Record<string, Entry> => ({
   openDevice: {
     call: api.openDevice as Call,
@@ -174,13 +174,13 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
   registerFile: { call: browser.registerFile as Call, good: { path: "a", file: new Blob() } },
   forgetFile: { call: browser.forgetFile as Call, good: { path: "a" }, also: { path: ["the string"] } },
 });
-/** What has no arguments that could be wrong, or only a person's own module. */
+/** Functions without arguments that could be invalid. */
 const WITHOUT = [
   ...["adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
   ...["meta", "labels", "config", "batchSize", "decodeStream", "constructor"],
   "Tokenizer.load",
 ];
-/** What only the library itself calls. */
+/** Functions that only the library itself calls. */
 const INTERNAL =
   /^(onDevice|alone|engine|decoder|begin|logitsOf|encodeSpecial|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
@@ -199,7 +199,7 @@ test("every function, class and method of the API is in the table, in Node and i
       Object.getOwnPropertyNames(prototype),
     );
     for (const method of methods) {
-      // Both have the adapters' methods: they are asked for on one of them.
+      // Both classes have the adapter methods; they are tested on one of them.
       const listed = [owner, "classifier"].some((one) => `${one}.${method}` in ENTRIES);
       assert.ok(listed || WITHOUT.includes(method) || INTERNAL.test(method), `${owner}.${method}`);
     }
@@ -224,7 +224,7 @@ const WRONG: Record<string, () => unknown> = {
   true: () => true,
 };
 
-/** The error of a call; fails where there is none. */
+/** The error of a call; throws if it succeeds. */
 async function errorOf(call: Call, args: readonly unknown[], what: string): Promise<Error> {
   try {
     await call(...(args as never[]));
@@ -234,14 +234,14 @@ async function errorOf(call: Call, args: readonly unknown[], what: string): Prom
   throw new Error(`${what} was taken`);
 }
 
-/** Values of the right type whose content is wrong: refused as such, elsewhere. */
+/** Values of the right type with invalid content, which other checks refuse. */
 function isOfItsKind(good: unknown, wrong: unknown): boolean {
   if (typeof good === "object")
     return Array.isArray(good) && Array.isArray(wrong) && typeof good[0] === typeof wrong[0];
   return typeof good === typeof wrong;
 }
 
-test("every wrong argument is a ConfigError with its name; a Promise asks for its await", async () => {
+test("every invalid argument is a ConfigError with its name; for a Promise it asks about a missing await", async () => {
   const ENTRIES = entriesOf(await world());
   const open = readdirSync("/proc/self/fd").length;
   for (const [name, { call, good, optional = [], also = {} }] of Object.entries(ENTRIES))
@@ -253,7 +253,7 @@ test("every wrong argument is a ConfigError with its name; a Promise asks for it
         const what = `${name}(${argument}: ${words})`;
         const error = await errorOf(call, Object.values(good).with(i, wrong), what);
         assert.instance(error, ConfigError, `${what}: ${error.stack}`);
-        // An object that could be options names what is odd in it.
+        // For an object of options, the unknown option can be reported instead.
         const expected =
           words === "an object"
             ? new RegExp(`^(${argument}: |unknown option unheardOf)`)

@@ -1,4 +1,4 @@
-/** What the commands refuse: the exit code, what was expected and what came, and nothing written. */
+/** Invalid input to the commands: the exit code, the error with what was expected and found, and no file written. */
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -18,7 +18,7 @@ const train = (args: readonly string[]) => runCommand("train", [...args, "--out"
 const DATA = ["--model", "model", "--data"];
 const GOOD = [...DATA, "good.csv"];
 
-/** Throws unless a command ended with `code`, wrote every one of `words` as an error, and no file anywhere. */
+/** Throws unless a command ended with `code`, printed all `words` as an error, and wrote no file. */
 function assertRefused(finished: Finished, before: string[], code: 1 | 2, words: readonly string[]): void {
   assertCode(finished, code);
   for (const word of words)
@@ -32,7 +32,7 @@ async function refuses(args: readonly string[], code: 1 | 2, words: readonly str
   assertRefused(await train(args), before, code, words);
 }
 
-/** One refusal of train: what is wrong, its flags, the exit code, and words of the message. */
+/** An invalid call of train: its description, flags, exit code, and words of the message. */
 type Fault = [what: string, args: readonly string[], code: 1 | 2, words: readonly string[]];
 
 const FLAGS: Fault[] = [
@@ -40,14 +40,14 @@ const FLAGS: Fault[] = [
   ["a stray argument", [...GOOD, "more"], 2, ["too many arguments"]],
   ["an unknown mode", [...GOOD, "--mode", "lorra"], 2, ["'lorra'", "lora, all, last_block, last_layer"]],
   ["rank 0", [...GOOD, "--rank", "0"], 2, ["rank", "expected: an integer of 1 or more", "found:    0"]],
-  ["a rank that is no number", [...GOOD, "--rank", "four"], 2, ["--rank", "Expected a number", '"four"']],
+  ["a rank that is not a number", [...GOOD, "--rank", "four"], 2, ["--rank", "Expected a number", '"four"']],
   ["alpha NaN", [...GOOD, "--alpha", "NaN"], 2, ["--alpha", "Expected a number", '"NaN"']],
   ["alpha Infinity", [...GOOD, "--alpha", "Infinity"], 2, ["lora_alpha", "a number above 0", "Infinity"]],
   ["an unknown target", [...GOOD, "--targets", "q,fcc"], 2, ["target module", '"fcc"', "did you mean fc?"]],
   ["a list of layers with holes", [...GOOD, "--layers", "0,3-1"], 2, ["layers", "0,5-8", "0,3-1"]],
-  ["a layer that the model has not", [...GOOD, "--layers", "0-2"], 2, ["no such layer", "0 to 1", "found:    2"]],
+  ["a layer that the model does not have", [...GOOD, "--layers", "0-2"], 2, ["no such layer", "0 to 1", "found:    2"]],
   ["layers of the head", [...GOOD, "--layers", "1", "--targets", "head"], 2, ["no target is part of a block"]],
-  ["f16 where all learns", [...GOOD, "--mode", "all", "--dtype", "f16"], 2, ["nothing is frozen in mode all"]],
+  ["f16 with full fine-tuning", [...GOOD, "--mode", "all", "--dtype", "f16"], 2, ["nothing is frozen in mode all"]],
   ["an unknown dtype", [...GOOD, "--dtype", "f8"], 2, ["'f8'", "f32, f16"]],
   ["no epochs", [...GOOD, "--epochs", "0"], 2, ["epochs", "1 or more", "found:    0"]],
   ["a large batch", [...GOOD, "--batch-size", "29"], 2, ["batch size", "1 to 28", "29"]],
@@ -99,7 +99,7 @@ test("train refuses an output directory that cannot be created, before training"
   assertRefused(finished, before, 2, ["output directory cannot be created", "good.csv/run"]);
 });
 
-/** A model directory whose safetensors file is `change` of the good one's header and data. */
+/** Makes a model directory whose safetensors file is the good one with `change` applied to its header and data. */
 function damagedModel(name: string, change: (header: Header, data: Uint8Array) => Uint8Array): string {
   mkdirSync(join(folder, name));
   copyFileSync(join(model, "config.json"), join(folder, name, "config.json"));
@@ -118,7 +118,7 @@ function encoded(header: Header, data: Uint8Array, length?: number): Uint8Array 
   return Buffer.concat([size, text, data]);
 }
 
-/** A model directory with the good model's tensors after `change`. */
+/** Makes a model directory with the good model's tensors after `change`. */
 function otherModel(name: string, change: (tensors: StoredTensors) => void): string {
   tinyModel(join(folder, name), change);
   return name;
@@ -167,7 +167,7 @@ test("train refuses damaged models, with the tensor's name", async () => {
     await refuses(["--model", directory, "--data", "good.csv"], 1, [join(directory, "model.safetensors"), ...words]);
 });
 
-test("train refuses a config.json without its keys, or that is none", async () => {
+test("train refuses a config.json without the required keys, and one that is not JSON", async () => {
   const directory = otherModel("keys", () => {});
   const { n_head: _, vocab_size: __, ...rest } = TINY;
   write("keys/config.json", JSON.stringify(rest));

@@ -18,7 +18,7 @@ for (const [name, count] of Object.entries({ train: 12, val: 4, test: 6 }))
 
 const QUICK = ["--model", "model", "--epochs", "2", "--batch-size", "4", "--lr", "0.01"];
 const RUN = [...QUICK, "--data", "messages.csv"];
-/** Of more steps, so that what a test does after the first ones comes before the end. */
+/** With more steps, so that the run is still in progress when a test acts after the first ones. */
 const LONGER = [...RUN, "--epochs", "20"];
 const FILES = [
   "accuracy.svg",
@@ -47,7 +47,7 @@ const jsonLines = (text: string) =>
     .split("\n")
     .map((line) => JSON.parse(line));
 
-test("train leaves a run directory with what the README promises", async () => {
+test("train writes a run directory with the files that the README lists", async () => {
   const { stdout, stderr, ...rest } = await train([...RUN, "--rank", "4", "--alpha", "8", "--out", "first"]);
   assertCode({ stdout, stderr, ...rest }, 0);
   assert.equal(filesIn(join(folder, "first")), FILES);
@@ -95,7 +95,7 @@ test("the progress output shows means over recent steps", async () => {
   );
 });
 
-test("train --json prints JSON lines and nothing else", async () => {
+test("train --json prints only JSON lines", async () => {
   const finished = await train([...RUN, "--json", "--out", "json", "--mode", "last_layer"]);
   assertCode(finished, 0);
   const events = jsonLines(finished.stdout);

@@ -31,7 +31,7 @@ test("parseConfig ignores keys that do not change the computation", () => {
   assert.equal(parseConfig({ ...GPT2, n_inner: 3072 }, "config.json"), GPT2);
 });
 
-test("every missing key is named, with the file", async () => {
+test("every missing key is reported, with the file", async () => {
   for (const key of Object.keys(GPT2)) {
     const { [key as keyof typeof GPT2]: _, ...rest } = GPT2;
     await assertFails(FormatError, [`lacks ${key}`, "some/config.json"], () => parseConfig(rest, "some/config.json"));
@@ -39,7 +39,7 @@ test("every missing key is named, with the file", async () => {
   await assertFails(FormatError, ["lacks vocab_size, n_positions, n_layer"], () => parseConfig({}, "c"));
 });
 
-test("wrong types and sizes are named, with the value", async () => {
+test("wrong types and sizes are reported, with the value", async () => {
   for (const key of ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"])
     for (const value of ["12", 0, -4, 1.5, null, [12], true])
       await assertFails(FormatError, [key, JSON.stringify(value)], () => parseConfig({ ...GPT2, [key]: value }, "c"));

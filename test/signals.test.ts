@@ -132,7 +132,7 @@ test("during a step", async () => {
 
 test("during an evaluation between two steps", async () => {
   const args = [...SLOW, ...setsOf("few", "many", "few"), "--eval-every", "2", "--out", "between"];
-  // The first evaluation is one of many messages, too: here it is short.
+  // The first evaluation uses the same large set; a smaller rank makes it short.
   await assertKept("between", await interrupt("SIGTERM", [...args, "--rank", "64"], says('"step":2,')));
 });
 

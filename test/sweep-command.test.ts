@@ -1,4 +1,4 @@
-/** The sweep as it is shipped: killed and started again, in parts by several processes, merged. */
+/** The sweep command as shipped: killed and restarted, split between processes, merged. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -11,14 +11,14 @@ const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "messages.csv"), messages(20));
 
-/** Four trials, each of them longer than the 200 steps after which a trial keeps a checkpoint. */
+/** Four trials, each longer than the 200 steps after which a trial saves a checkpoint. */
 const GRID = ["--grid", "mode=lora,last_layer", "--seeds", "2", "--rank", "2", "--alpha", "4"];
 const SWEEP = [...GRID, "--model", "model", "--data", "messages.csv", "--epochs", "80", "--batch-size", "4"];
 
 const sweep = (out: string, args: readonly string[] = [], more: Partial<SpawnOptions> = {}) =>
   runCommand("sweep", [...SWEEP, "--out", out, ...args], { cwd: folder, ...more });
 
-/** Paths that match, among those of a sweep's trials; what is being written or replaced has a name with a dot before it. */
+/** The matching paths in a sweep's trials, except temporary files, whose names start with a dot. */
 function inTrials(out: string, pattern: RegExp): string[] {
   try {
     const paths = readdirSync(join(folder, out, "trials"), { recursive: true }).map(String);
@@ -28,7 +28,7 @@ function inTrials(out: string, pattern: RegExp): string[] {
   }
 }
 
-/** What a sweep found: every adapter's bytes, and its tables without the last column, the minutes. */
+/** The results of a sweep: every adapter's bytes, and the tables without the last column, the minutes. */
 function findings(out: string): unknown {
   const trials = join(folder, out, "trials");
   const adapters = [...snapshot(trials)].filter(([path]) => /^[^.].*\/adapter\//.test(path));
@@ -39,14 +39,14 @@ function findings(out: string): unknown {
   return { adapters, tables };
 }
 
-test("a sweep in one go", async () => {
+test("an uninterrupted sweep", async () => {
   const finished = await sweep("whole");
   assertCode(finished, 0);
   assert.match(finished.stdout, "report of 4 of 4 trials: whole/report.html");
   findings("whole");
 });
 
-test("killed within a trial and started again, it ends with the same bits", async () => {
+test("killed within a trial and restarted, it has the same bits", async () => {
   const checkpoint = /checkpoint\/step-/;
   const kills = [
     () => inTrials("killed", checkpoint).length > 0,
@@ -59,7 +59,7 @@ test("killed within a trial and started again, it ends with the same bits", asyn
   assert.equal(findings("killed"), findings("whole"));
 });
 
-test("parts by processes of their own: with a shared folder, and collected", async () => {
+test("shards in separate processes: with a shared directory, and collected", async () => {
   const shared = await Promise.all([1, 2].map((i) => sweep("shared", ["--shard", `${i}/2`])));
   const apart = await Promise.all([1, 2].map((i) => sweep(`part-${i}`, ["--shard", `${i}/2`])));
   for (const finished of [...shared, ...apart]) assertCode(finished, 0);
@@ -79,7 +79,7 @@ test("a trial can be resumed from another directory", async () => {
   const trial = join(folder, "trial", "trials", name);
   assertCode(await runCommand("train", ["--resume", trial], { cwd: join(folder, "model") }), 0);
   assert.equal(snapshot(join(trial, "adapter")), snapshot(join(folder, "whole", "trials", name, "adapter")));
-  // The sweep takes it for done, with the result that it would have had.
+  // The sweep accepts the trial as finished, with the same result.
   const result = (out: string) => {
     const { seconds: _, ...rest } = JSON.parse(readFileSync(join(folder, out, "trials", name, "result.json"), "utf8"));
     return rest;
@@ -90,7 +90,7 @@ test("a trial can be resumed from another directory", async () => {
   assert.match(finished.stdout, /^already finished/m);
 });
 
-test("a trial that fails is named, the others end, and the exit code is 1", async () => {
+test("a failed trial is reported, the others finish, and the exit code is 1", async () => {
   const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--batch-size", "4"];
   const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });
   assertCode(finished, 1);
@@ -98,7 +98,7 @@ test("a trial that fails is named, the others end, and the exit code is 1", asyn
   assert.match(`${finished.stdout}${finished.stderr}`, /not finite/);
 });
 
-test("another model in the same folder makes other trials", async () => {
+test("another model in the same directory creates other trials", async () => {
   const weights = readFileSync(join(folder, "model", "model.safetensors"));
   tinyModel(join(folder, "model"), (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
   const finished = await sweep("whole", ["--shard", "1/4"]);
@@ -107,7 +107,7 @@ test("another model in the same folder makes other trials", async () => {
   assert.not.match(finished.stdout, /^already finished/m);
 });
 
-test("a file with a setting that trials cannot share is refused by its name", async () => {
+test("an unknown setting in a sweep file is reported by name", async () => {
   for (const [base, words] of [
     [{ rnak: 4 }, ['"rnak"', "did you mean rank?"]],
     [{ objective: "lm" }, ['"objective"', "use train for language models"]],
@@ -120,7 +120,7 @@ test("a file with a setting that trials cannot share is refused by its name", as
   }
 });
 
-test("a grid of too many trials, and a file that grows when it is read, are refused before anything is made", async () => {
+test("too many trials, and a file that expands when it is parsed, are refused before anything is created", async () => {
   const values = (count: number) => Array.from({ length: count }, (_, i) => i + 1).join(",");
   const nine = (name: string) => Array(9).fill(name).join(",");
   const laughs = ["a: &a [x]", ..."bcdefghij".split("").map((c, i) => `${c}: &${c} [${nine(`*${"abcdefghij"[i]}`)}]`)];

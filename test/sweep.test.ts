@@ -1,4 +1,4 @@
-/** Sweeps: which trials there are, that they go on where they stopped, shards, locks, and what the report says. */
+/** Sweeps: the list of trials, resuming, shards, locks, and the report. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
@@ -36,7 +36,7 @@ function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
 
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
-test("presets: the published program's settings, and the quick start's", () => {
+test("presets: the published program's settings, and the quickstart's", () => {
   const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
   const paper = { ...published, schedule: "constant", warmup: 0, model: "gpt2", dataset: "sms" };
   assert.equal(PRESETS, { quickstart: { model: "gpt2-micro", dataset: "spam-assassin" }, paper });
@@ -44,7 +44,7 @@ test("presets: the published program's settings, and the quick start's", () => {
   assert.equal(SWEEPS["paper-text"]!.base, { ...paper, scaling: "alpha/r", init: "gaussian" });
 });
 
-test("the published experiment has 19 different runs, and each question its own", async () => {
+test("the published experiment has 19 distinct trials; the other presets have their own", async () => {
   const trials = await listTrials(presetFor("paper"), 1, () => ({}));
   assert.is(trials.length, 19);
   assert.is(new Set(trials.map(({ name }) => name)).size, 19);
@@ -56,7 +56,7 @@ test("the published experiment has 19 different runs, and each question its own"
     assert.ok((await listTrials(presetFor(name), 2, () => ({}))).length % 2 === 0, name);
 });
 
-test("which blocks: all, the halves and each alone, at an equal number of values", async () => {
+test("layers preset: all blocks, each half and each block, with an equal number of parameters", async () => {
   const valuesOf = ({ options }: Trial) => {
     const shapes = loraShapes(GPT2, loraConfig(options), 2);
     return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
@@ -71,12 +71,12 @@ test("which blocks: all, the halves and each alone, at an equal number of values
   const counts = [1, 2, 3].map((n_layer) => listTrials(presetFor("layers", { ...GPT2, n_layer }), 1, () => ({})));
   assert.equal(
     (await Promise.all(counts)).map(({ length }) => length),
-    // Of three blocks the upper half is the last one.
+    // With three blocks, the upper half equals the last block.
     [1, 3, 5],
   );
 });
 
-test("targets and layers are one value as a list, and several as a list of lists", async () => {
+test("targets and layers: a list is one value, a list of lists is several", async () => {
   const labels = async (arm: Record<string, unknown>) =>
     (await listTrials({ base: {}, arms: [arm] }, 1, () => ({}))).map((trial) => describeTrial(trial).slice(22));
   assert.equal(await labels({ layers: [0, 1, 4] }), [", in blocks 0-1,4"]);
@@ -117,7 +117,7 @@ test("a trial is finished only with its own options; a missing option has its de
   for (const [options, isDone] of [
     [result.options, true],
     [older, true],
-    // The default has changed since: the key is the same.
+    // As if the default had changed since: the key is the same.
     [{ ...result.options, epochs: 7 }, false],
   ] as const) {
     writeFileSync(path, JSON.stringify({ ...result, options }));
@@ -141,7 +141,7 @@ async function tinySweep(name: string) {
   return { out: join(folder, name), data, trials: await listTrials(spec, 2, () => ({})) };
 }
 
-/** Runs trials; stops after `steps` steps where that is given. Returns the events' types with their trials' names. */
+/** Runs trials, and stops after `steps` steps. Returns the events' types with the trials' names. */
 async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Infinity): Promise<string[]> {
   const { data } = await tinySweep("unused");
   const abort = new AbortController();
@@ -197,7 +197,7 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
     const want = (await readResult(whole.out, trial))!;
     for (const out of [stopped.out, merged]) {
       const got = (await readResult(out, trial))!;
-      // Everything but how long it took.
+      // Everything except the time.
       assert.equal({ ...got, seconds: 0 }, { ...want, seconds: 0 });
       const adapter = (of: string) => readFileSync(join(of, "trials", trial.name, "adapter", "lowrank.json"), "utf8");
       assert.is(adapter(out), adapter(whole.out));
@@ -331,7 +331,7 @@ test("with an even number of seeds, a row that half of them classify correctly i
   const [a, b] = (await Promise.all(trials.map((trial) => readResult(out, trial)))) as [TrialResult, TrialResult];
   const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   const wrong = truth.map((label) => 1 - label);
-  // Of the last setting one seed has all rows right, the other none.
+  // For the last setting, one seed classifies all rows correctly, the other none.
   const last = await Promise.all(trials.slice(4).map(async (trial) => (await readResult(out, trial))!));
   const results = [a, b, { ...last[0]!, predicted: truth }, { ...last[1]!, predicted: wrong }];
   const blocks = reportBlocks(results, data);
@@ -383,7 +383,7 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
   assert.match(markdown, /480 of 480 test messages are misclassified; the 100 with the highest probability:/);
 });
 
-test("names in paragraphs, headings and captions of a report stay text as in its tables", () => {
+test("names in paragraphs, headings and captions of a report are escaped, as in its tables", () => {
   const name = "1. *a* _b_ [x](y) `c` <img> $d$ &amp; e\u001b[2J\n# f";
   const blocks: Block[] = [
     { kind: "heading", level: 1, text: name },
@@ -407,7 +407,7 @@ test("names in paragraphs, headings and captions of a report stay text as in its
   assert.is(html.split("&lt;img&gt;").length - 1, 8);
 });
 
-test("text in a report stays text", () => {
+test("text in the tables of a report is escaped", () => {
   const blocks = [{ kind: "table" as const, header: ["message"], rows: [["<b>a|b</b>\n& [x](y)"]] }];
   assert.match(toHtml("t", blocks), /&lt;b&gt;a\|b&lt;\/b&gt;\n&amp;/);
   assert.match(toMarkdown(blocks), /\\<b\\>a\\\|b\\<\/b\\> \\& \\\[x\\\]/);

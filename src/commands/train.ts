@@ -24,7 +24,7 @@ import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
 const program = command(
   "train",
   "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
-    "Without flags, the bundled gpt2-micro learns to tell spam from ham on the bundled mail corpus, in about a minute.\n" +
+    "Without flags, trains the bundled gpt2-micro to distinguish spam from ham in the bundled mail corpus, in about a minute.\n" +
     "With --objective lm, GPT-2 is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
     '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
@@ -48,8 +48,13 @@ addSettings(program)
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
   .option("--checkpoint-every <n>", "save a checkpoint every n steps; the last two are stored", number)
-  .option("--resume <dir>", "resume a run from its last checkpoint with its settings; the result is bit-identical")
-  .addOption(choice("--preset <name>", "initial settings", Object.keys(PRESETS)).default("quickstart"))
+  .option(
+    "--resume <dir>",
+    "resume a run from its last checkpoint with its settings; the result is that of an uninterrupted run, bit for bit",
+  )
+  .addOption(
+    choice("--preset <name>", "base settings, which other flags override", Object.keys(PRESETS)).default("quickstart"),
+  )
   .option("--json", "print only events on stdout, as JSON, one per line")
   .allowExcessArguments(false);
 
