@@ -183,7 +183,7 @@ function aboutLeaks(leaks: Uint32Array, { stats, test }: LoadedDataset): Block[]
       text:
         `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)} %) have a near copy in the ` +
         `training or validation set, and ${stats.leaks.val} of the ${stats.val.rows} validation messages have one in the training set. ` +
-        "Near copies differ only in numbers, punctuation, white space and case. The test accuracy therefore overestimates the accuracy " +
+        "Near copies differ only in numbers, punctuation, white space and case. The test accuracy can therefore overestimate the accuracy " +
         "on new messages; Table 3 also reports it without these messages. --dedupe drops near copies before splitting.",
     },
   ];
