@@ -1,4 +1,4 @@
-/** The part of the public API that is the same in Node (index.ts) and in a page (browser.ts). */
+/** The public API that is common to Node (index.ts) and pages (browser.ts). */
 export type { Backend, DeviceInfo } from "./backend/backend.ts";
 export { type DeviceName, type DeviceOptions, openDevice } from "./backend/device.ts";
 export type {

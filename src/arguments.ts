@@ -1,4 +1,4 @@
-/** Checks of what programs hand to the API, at its edge: a slip is named by its argument, not by what fails on it later. */
+/** Checks the arguments of the API at its boundary, so that an error names the invalid argument. */
 import { ConfigError } from "./errors.ts";
 import { nearest } from "./suggest.ts";
 
@@ -19,39 +19,39 @@ const isSource = (value: unknown) => isText(value) || isFile(value);
 const isMeta = (value: unknown) => isObject(value) && isObject(value.task);
 const isAdapter = (value: unknown) => isObject(value) && isMeta(value.meta) && value.tensors instanceof Map;
 
-/** What an argument can be asked to be. */
+/** The kinds of arguments. */
 const KINDS = {
   any: ["anything", () => true],
-  text: ["a text", isText],
-  texts: ["a list of texts", (value: unknown) => isList(value, isText)],
-  "text or texts": ["a text, or a list of texts", (value: unknown) => isText(value) || isList(value, isText)],
+  text: ["a string", isText],
+  texts: ["an array of strings", (value: unknown) => isList(value, isText)],
+  "text or texts": ["a string, or an array of strings", (value: unknown) => isText(value) || isList(value, isText)],
   number: ["a number", isNumber],
-  numbers: ["a list of numbers", (value: unknown) => isList(value, isNumber)],
-  "numbers or null": ["a list of numbers, or null", (value: unknown) => value === null || isList(value, isNumber)],
+  numbers: ["an array of numbers", (value: unknown) => isList(value, isNumber)],
+  "numbers or null": ["an array of numbers, or null", (value: unknown) => value === null || isList(value, isNumber)],
   boolean: ["true or false", (value: unknown) => typeof value === "boolean"],
   function: ["a function", isFunction],
   object: ["an object", (value: unknown) => isObject(value) && !Array.isArray(value)],
   signal: ["an AbortSignal", can("throwIfAborted")],
   bytes: ["a Uint8Array", (value: unknown) => value instanceof Uint8Array],
   blob: ["a File or a Blob", can("slice", "arrayBuffer")],
-  ids: ["a list of token ids", (value: unknown) => isObject(value) && isNumber(value.length)],
+  ids: ["an array of token ids", (value: unknown) => isObject(value) && isNumber(value.length)],
   source: ["a path, or an opened file", isSource],
   sources: [
-    "a path, an opened file, or a list of them",
+    "a path, an opened file, or an array of these",
     (value: unknown) => isSource(value) || isList(value, isSource),
   ],
-  device: ["a device: what openDevice gives", can("prepare", "destroy")],
-  model: ["a model: what loadModel gives", (value: unknown) => isFile(value) && "config" in (value as object)],
+  device: ["a device, from openDevice", can("prepare", "destroy")],
+  model: ["a model, from loadModel", (value: unknown) => isFile(value) && "config" in (value as object)],
   data: [
-    "data: what loadDataset or loadTexts gives",
+    "data, from loadDataset or loadTexts",
     (value: unknown) => isObject(value) && ["objective", "train", "val", "test"].every((key) => key in value),
   ],
-  adapter: ["an adapter: what loadAdapter gives", isAdapter],
+  adapter: ["an adapter, from loadAdapter", isAdapter],
   "adapter or null": ["an adapter, or null", (value: unknown) => value === null || isAdapter(value)],
-  meta: ["an adapter's description: its meta", isMeta],
+  meta: ["the `meta` of an adapter", isMeta],
   tensors: ["a Map of tensors", (value: unknown) => value instanceof Map],
   checkpoint: [
-    "what onCheckpoint was given",
+    "a checkpoint, from onCheckpoint",
     (value: unknown) => isObject(value) && Array.isArray(value.steps) && value.tensors instanceof Map,
   ],
   interval: [
@@ -62,7 +62,7 @@ const KINDS = {
 
 export type Kind = keyof typeof KINDS | `${keyof typeof KINDS}?`;
 
-/** Throws ConfigError, with the argument's name, unless all are of their kinds; those of a kind with "?" may be undefined. */
+/** Throws ConfigError, with the argument's name, if a value is not of its kind. Values of a kind with "?" may be undefined. */
 export function checkArguments(given: object, kinds: Readonly<Record<string, Kind>>): void {
   for (const [name, kind] of Object.entries(kinds)) {
     const value = (given as Record<string, unknown>)[name];
@@ -72,7 +72,7 @@ export function checkArguments(given: object, kinds: Readonly<Record<string, Kin
   }
 }
 
-/** The same of an argument that is an object of options: what it has beside them is refused, with the nearest that there is. */
+/** Checks an argument that is an object of options. For an unknown option, the error suggests the nearest known one. */
 export function checkOptions(name: string, options: unknown, kinds: Readonly<Record<string, Kind>>): void {
   checkArguments({ [name]: options }, { [name]: "object" });
   for (const [key, value] of Object.entries(options as object))
@@ -92,11 +92,11 @@ function inWords(value: unknown): string {
   if (isPromise(value)) return "a Promise; is an await missing?";
   if (Array.isArray(value)) {
     const odd = value.find((item) => typeof item !== typeof value[0]) ?? value[0];
-    return value.length === 0 ? "an empty list" : `a list, with ${inWords(odd)} in it`;
+    return value.length === 0 ? "an empty array" : `an array that contains ${inWords(odd)}`;
   }
   if (isFunction(value)) return "a function";
-  if (isText(value)) return `the text ${JSON.stringify(value)}`;
+  if (isText(value)) return `the string ${JSON.stringify(value)}`;
   if (!isObject(value)) return String(value);
   const keys = Object.keys(value);
-  return keys.length > 0 ? `an object with ${keys.slice(0, 8).join(", ")}` : "an object";
+  return keys.length > 0 ? `an object with ${keys.slice(0, 8).join(", ")}` : "an object without keys";
 }

@@ -1,6 +1,6 @@
 /**
- * Lowrank's public API in a page: what index.ts is in Node. Training and the reading of data are loaded when they are first
- * asked for, so that a page that classifies carries neither.
+ * Lowrank's public API in a page. The code for training and for reading data is imported on demand, so that a page that only
+ * classifies does not load it.
  */
 import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
@@ -20,7 +20,7 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
   return (await import("./data/texts.ts")).loadTexts(spec, options);
 }
 
-/** Fine-tunes a GPT-2, as in Node; a run is saved without charts. */
+/** Fine-tunes GPT-2 as in Node. `save` writes no charts. */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   return (await import("./run/fine-tune.ts")).fineTune(args, () => []);
 }

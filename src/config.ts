@@ -1,4 +1,4 @@
-/** What a model, an adapter and a task are made of, with outside names kept: nanoGPT's and PEFT's keys. */
+/** The configuration of models, adapters and tasks, with the keys of Hugging Face and PEFT. */
 import { ConfigError, FormatError } from "./errors.ts";
 import { nearest } from "./suggest.ts";
 
@@ -17,46 +17,54 @@ export interface GPT2Config {
   layer_norm_epsilon: number;
 }
 
-/** What an adapter can stand beside: the matrices of a block, and the head. */
+/** The matrices that can have an adapter: those of a block, and the head. */
 export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const;
-/** The same, and `c_attn`: one adapter for q, k and v together, as PEFT has it. */
+/** `TARGETS`, and `c_attn`: one adapter for q, k and v together, as in PEFT. */
 export const ALL_TARGETS = [...TARGETS, "c_attn"] as const;
 export type Target = (typeof ALL_TARGETS)[number];
 
-/** Which tensors learn. */
+/** Which tensors are trained. */
 export const MODES = ["lora", "all", "last_block", "last_layer"] as const;
 export type Mode = (typeof MODES)[number];
 
-/** Where to compute. */
+/** The modes as they are shown to people. */
+export const MODE_TITLES = {
+  lora: "LoRA",
+  all: "full fine-tuning",
+  last_block: "last block",
+  last_layer: "last layer",
+} as const satisfies Record<Mode, string>;
+
+/** Compute devices. */
 export const DEVICES = ["auto", "webgpu", "wasm"] as const;
 export type DeviceName = (typeof DEVICES)[number];
 
-/** What the frozen matrices are kept in. Everything that learns, and all arithmetic, is in f32. */
+/** Data type of the frozen matrices. Trainable parameters and all arithmetic are in f32. */
 export const WEIGHT_DTYPES = ["f32", "f16"] as const;
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
-/** The most batches that make a step: their results wait on the device until the host reads them. */
+/** Maximum number of batches per step: their results stay on the device until the host reads them. */
 export const MAX_ACCUMULATE = 16;
 
-/** What B A x is multiplied with. */
+/** The factor of B A x. */
 export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
 export type Scaling = (typeof SCALINGS)[number];
 
 /**
- * How A begins (B is always 0): `gaussian` N(0, (1/r)^2) as PEFT's "gaussian", `kaiming` U(+-1/sqrt(in)) as PEFT's
- * default, `paper` U(+-1/sqrt(r)) as the paper's program.
+ * Initialization of A (B is initialized to 0): `gaussian` N(0, (1/r)^2) as PEFT's "gaussian", `kaiming` U(+-1/sqrt(in)) as
+ * PEFT's default, `paper` U(+-1/sqrt(r)) as the paper's program.
  */
 export const INITS = ["gaussian", "kaiming", "paper"] as const;
 export type Init = (typeof INITS)[number];
 
-/** Where a classifier reads its logits: at the last token of the message, or at the last position of the row. */
+/** The position of a classifier's logits: the last token of the message, or the last position of the padded row. */
 export const POOLINGS = ["last-token", "last"] as const;
 export type Pooling = (typeof POOLINGS)[number];
 
 export const OBJECTIVES = ["classification", "lm"] as const;
 export type Objective = (typeof OBJECTIVES)[number];
 
-/** One adapter: where it stands (`h.3.attn.q`, `head`), its rank, and what B A x is multiplied with. */
+/** One adapter: its site (`h.3.attn.q`, `head`), its rank, and the factor of B A x. */
 export interface LoraSite {
   site: string;
   r: number;
@@ -70,11 +78,11 @@ export interface LoraConfig {
   scaling: Scaling;
   init: Init;
   target_modules: Target[];
-  /** The blocks that have adapters, in ascending order; left out: all. The head's adapter is in none. */
+  /** The blocks that have adapters, in ascending order; default: all. Does not apply to the head. */
   layers_to_transform?: number[];
-  /** An adapter that PEFT wrote: every site with its own rank and scale, in place of what the settings above lead to. */
+  /** Set for adapters written by PEFT: each site with its own rank and scale. Overrides the settings above. */
   sites?: LoraSite[];
-  /** Tensors of the base model that learn beside the adapters (PEFT's bias="lora_only" and modules_to_save). */
+  /** Tensors of the base model that are trained too (PEFT's bias="lora_only" and modules_to_save). */
   modulesToSave?: string[];
 }
 
@@ -87,7 +95,7 @@ export interface TaskConfig {
   head_bias: boolean;
 }
 
-/** The number that B A x is multiplied with. */
+/** The factor of B A x. */
 export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lora_alpha" | "scaling">): number {
   switch (scaling) {
     case "alpha/r":
@@ -99,7 +107,7 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
   }
 }
 
-/** `word` as one of `allowed`; throws ConfigError with the nearest of them. */
+/** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */
 export function oneOf<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
   const found = allowed.find((candidate) => candidate === word);
   if (found !== undefined) return found;
@@ -112,15 +120,15 @@ export function oneOf<T extends string>(what: string, word: unknown, allowed: re
   });
 }
 
-/** Blocks and ranges of them, such as ["0", "5-8"], in ascending order; null for "all". */
+/** Parses block numbers and ranges, such as ["0", "5-8"]. Returns them in ascending order, or null for "all". */
 export function parseLayers(words: readonly string[]): number[] | null {
   if (words.length === 1 && words[0] === "all") return null;
   const blocks = words.flatMap((word) => {
     const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
     const count = Number(last) - Number(first) + 1;
     if (!(count >= 1 && Number(last) < MAX_LAYERS))
-      throw new ConfigError("a list of layers makes no sense", {
-        expected: "blocks, counted from 0, and ranges of them: 0,5-8",
+      throw new ConfigError("the list of layers is invalid", {
+        expected: "block numbers, from 0, and ranges: 0,5-8",
         found: words.join(","),
       });
     return Array.from({ length: count }, (_, i) => Number(first) + i);
@@ -128,65 +136,71 @@ export function parseLayers(words: readonly string[]): number[] | null {
   return blocks.sort((a, b) => a - b);
 }
 
-/** Throws ConfigError unless an adapter can be built from `config`. `where` says where its values come from. */
+/** Throws ConfigError if `config` is invalid. `where` is the source of its values. */
 export function validateLora(config: LoraConfig, where?: string): void {
   const place = where === undefined ? {} : { where };
   if (!isPositiveInteger(config.r))
-    throw new ConfigError("the LoRA rank r makes no sense", {
+    throw new ConfigError("the LoRA rank r is invalid", {
       ...place,
       expected: "an integer of 1 or more",
       found: show(config.r),
-      hint: "4, 8, 16 and 32 are usual ranks",
+      hint: "common ranks are 4, 8, 16 and 32",
     });
   if (!isPositive(config.lora_alpha))
-    throw new ConfigError("lora_alpha makes no sense", {
+    throw new ConfigError("lora_alpha is invalid", {
       ...place,
       expected: "a number above 0",
       found: show(config.lora_alpha),
-      hint: "lora_alpha is usually between r and 2 r",
+      hint: "use a value between r and 2 r",
     });
   oneOf("scaling", config.scaling, SCALINGS, where);
   oneOf("init", config.init, INITS, where);
   for (const target of config.target_modules) oneOf("target module", target, ALL_TARGETS, where);
   if (config.target_modules.length === 0)
-    throw new ConfigError("target_modules is empty", { ...place, expected: `some of ${ALL_TARGETS.join(", ")}` });
+    throw new ConfigError("target_modules is empty", {
+      ...place,
+      expected: `one or more of ${ALL_TARGETS.join(", ")}`,
+    });
   if (new Set(config.target_modules).size !== config.target_modules.length)
-    throw new ConfigError("target_modules names a target twice", { ...place, found: config.target_modules.join(", ") });
+    throw new ConfigError("target_modules has duplicates", { ...place, found: config.target_modules.join(", ") });
   const apart = config.target_modules.filter((target) => target === "q" || target === "k" || target === "v");
   if (config.target_modules.includes("c_attn") && apart.length > 0)
     throw new ConfigError("target_modules names a matrix twice", {
       ...place,
-      expected: "c_attn, or q, k and v apart",
+      expected: "either c_attn, or any of q, k and v",
       found: config.target_modules.join(", "),
     });
   if (config.layers_to_transform !== undefined)
     validateLayers(config.layers_to_transform, config.target_modules, place);
 }
 
-/** Whether the model has so many blocks is seen where the adapters' places are listed. */
+/** `loraSites` checks the layers against the number of blocks. */
 function validateLayers(layers: readonly number[], targets: readonly Target[], place: { where?: string }): void {
   const good = Array.isArray(layers) && layers.every((layer) => Number.isSafeInteger(layer) && layer >= 0);
   if (!good || layers.length === 0)
-    throw new ConfigError("the layers with adapters make no sense", {
+    throw new ConfigError("the layers with adapters are invalid", {
       ...place,
-      expected: "a list of blocks, counted from 0",
+      expected: "a list of block numbers, from 0",
       found: show(layers),
     });
   if (layers.some((layer, i) => i > 0 && layer <= layers[i - 1]!))
-    throw new ConfigError("the layers with adapters are not in ascending order, or one is there twice", {
+    throw new ConfigError("the layers with adapters are not in strictly ascending order", {
       ...place,
       found: layers.join(", "),
     });
   if (targets.every((target) => target === "head"))
-    throw new ConfigError("layers are given, but no target is in a block", { ...place, found: targets.join(", ") });
+    throw new ConfigError("layers are given, but no target is part of a block", {
+      ...place,
+      found: targets.join(", "),
+    });
 }
 
-/** Blocks of the deepest model: what a file or a flag has beyond is no number of blocks. GPT-2 XL has 48. */
+/** Maximum number of blocks that is accepted from a file or a flag. GPT-2 XL has 48. */
 export const MAX_LAYERS = 1024;
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
 
-/** Keys that change what a GPT-2 computes, with the only value that is supported; absent means that value too. */
+/** Keys that change the computation, with the only supported value, which is also the default. */
 const FIXED: Record<string, unknown> = {
   model_type: "gpt2",
   activation_function: "gelu_new",
@@ -198,37 +212,37 @@ const FIXED: Record<string, unknown> = {
 };
 
 /**
- * Reads the parsed text of a Hugging Face config.json. `where` names the file in errors.
- * Throws FormatError for missing keys and wrong types, ConfigError for a model that is well described but unsupported.
+ * Reads the parsed text of a Hugging Face config.json. `where` is the file name for errors.
+ * Throws FormatError for missing keys and wrong types, ConfigError for an unsupported model.
  */
 export function parseConfig(json: unknown, where: string): GPT2Config {
   if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw new FormatError("a model's config is not a JSON object", { where, found: show(json) });
+    throw new FormatError("the model config is not a JSON object", { where, found: show(json) });
   const values = json as Record<string, unknown>;
   const required = [...SIZES, "layer_norm_epsilon"];
   const missing = required.filter((key) => values[key] === undefined);
   if (missing.length > 0)
-    throw new FormatError(`a model's config lacks ${missing.join(", ")}`, {
+    throw new FormatError(`the model config lacks ${missing.join(", ")}`, {
       where,
       expected: required.join(", "),
       found: Object.keys(values).join(", ") || "no keys",
-      hint: "is this the config.json of a GPT-2 model in Hugging Face's layout?",
+      hint: "give the config.json of a GPT-2 model in Hugging Face format",
     });
   for (const key of SIZES)
     if (!isPositiveInteger(values[key]))
-      throw new FormatError(`${key} is not a size`, {
+      throw new FormatError(`${key} is invalid`, {
         where,
         expected: "an integer of 1 or more",
         found: show(values[key]),
       });
   if ((values.n_layer as number) > MAX_LAYERS)
-    throw new FormatError("n_layer is beyond all models", {
+    throw new FormatError("n_layer is too large", {
       where,
       expected: `at most ${MAX_LAYERS}`,
       found: show(values.n_layer),
     });
   if (!isPositive(values.layer_norm_epsilon))
-    throw new FormatError("layer_norm_epsilon is not usable", {
+    throw new FormatError("layer_norm_epsilon is invalid", {
       where,
       expected: "a number above 0",
       found: show(values.layer_norm_epsilon),
@@ -261,7 +275,7 @@ function checkWidths({ n_embd, n_head }: GPT2Config, where: string): void {
       expected: `a multiple of ${n_head}`,
       found: String(n_embd),
     });
-  // The kernels read four floats at a time, along the width and along a head.
+  // The kernels read four floats at a time along the model width and the head width.
   for (const [what, width] of [
     ["n_embd", n_embd],
     ["the width of a head (n_embd / n_head)", n_embd / n_head],
@@ -271,7 +285,7 @@ function checkWidths({ n_embd, n_head }: GPT2Config, where: string): void {
         where,
         expected: "a multiple of 4",
         found: String(width),
-        hint: "the kernels work on four values at a time",
+        hint: "use a model of another width: the kernels process four values at a time",
       });
 }
 
@@ -283,7 +297,7 @@ function isPositive(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value) && value > 0;
 }
 
-/** A value as it stands in a message: NaN stays NaN, strings are quoted. */
+/** A value for an error message: NaN stays NaN, strings are quoted. */
 function show(value: unknown): string {
   return typeof value === "number" || value === undefined ? String(value) : JSON.stringify(value);
 }

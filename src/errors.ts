@@ -1,4 +1,4 @@
-/** What a person needs to mend a fault: what was expected, what came, where, and a hint. */
+/** The details of an error: what was expected, what was found, where, and a hint. */
 export interface ErrorDetails {
   expected?: string;
   found?: string;
@@ -7,10 +7,10 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
-/** Most characters of one part of a message: a file's contents are quoted, not copied. */
+/** Maximum characters of one part of a message, which may quote the contents of a file. */
 const LONGEST_PART = 480;
 
-/** Text from outside as a terminal may be given it: control characters, which a terminal obeys, as escapes; line ends and tabs stay. */
+/** Makes text from outside safe for a terminal: escapes control characters, except line ends and tabs. */
 export function printable(text: string): string {
   return text.replace(
     /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
@@ -18,7 +18,7 @@ export function printable(text: string): string {
   );
 }
 
-/** A part of a message: printable (an escape is longer than what it stands for), then without its middle where it is long. */
+/** A part of a message: made printable first, because escapes lengthen it, then shortened in the middle. */
 function brief(text: string): string {
   const whole = printable(text);
   const half = LONGEST_PART / 2;
@@ -27,11 +27,10 @@ function brief(text: string): string {
 }
 
 /**
- * Base of every error that Lowrank raises on purpose; its message is meant to be read by the person at the keyboard, and has
- * at most some 2 kB.
+ * Base class of all errors that Lowrank throws intentionally. The message is written for the user and has at most about 2 kB.
  */
 export class LowrankError extends Error {
-  // Written out: a page's bundle shortens the names of classes.
+  // A literal, because minified bundles shorten class names.
   override name = "LowrankError";
   readonly details: ErrorDetails;
 
@@ -46,36 +45,36 @@ export class LowrankError extends Error {
   }
 }
 
-/** Tensor shapes that do not fit each other. */
+/** Tensor shapes do not match. */
 export class ShapeError extends LowrankError {
   override name = "ShapeError";
 }
-/** A file that is not what its format says. */
+/** A file does not conform to its format. */
 export class FormatError extends LowrankError {
   override name = "FormatError";
 }
-/** No device, a device that was lost, or one that is too small. */
+/** No device is available, the device was lost, or its memory is too small. */
 export class DeviceError extends LowrankError {
   override name = "DeviceError";
 }
-/** A setting or flag that makes no sense. */
+/** A setting, flag or argument is invalid. */
 export class ConfigError extends LowrankError {
   override name = "ConfigError";
 }
-/** Training data that cannot be used. */
+/** Training data cannot be used. */
 export class DataError extends LowrankError {
   override name = "DataError";
 }
-/** Something that could not be fetched, or is not what it should be. */
+/** A download failed, or its contents are not as expected. */
 export class DownloadError extends LowrankError {
   override name = "DownloadError";
 }
-/** Loss or gradients that are no longer finite. */
+/** Loss or gradients are not finite. */
 export class TrainingError extends LowrankError {
   override name = "TrainingError";
 }
 
-/** "a, b and 7 more": names for a message, at most twelve of at most 100 characters. */
+/** Names for a message, such as "a, b and 7 more": at most twelve, each of at most 100 characters. */
 export function nameList(names: readonly string[]): string {
   const shown = names.slice(0, 12).map((name) => (name.length > 100 ? `${name.slice(0, 100)}…` : name));
   const more = names.length > 12 ? ` and ${names.length - 12} more` : "";

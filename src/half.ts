@@ -1,6 +1,6 @@
-/** IEEE half precision (f16) by its bits: what frozen weights may be kept in. */
+/** Conversion between f32 and IEEE half precision (f16), the optional data type of frozen weights. */
 
-/** Exactly: every half is a float. NaN keeps its payload. */
+/** Converts exactly. NaN keeps its payload. */
 export function halfToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
   const out = new Float32Array(halves.length);
   const bits = new Uint32Array(out.buffer);
@@ -11,17 +11,17 @@ export function halfToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
     const mantissa = half & 0x3ff;
     if (exponent === 0x1f) bits[i] = sign | 0x7f800000 | (mantissa << 13);
     else if (exponent !== 0) bits[i] = sign | ((exponent + 112) << 23) | (mantissa << 13);
-    // Zero and the subnormal halves, mantissa * 2^-24, which are normal floats.
+    // Zero and subnormal halves, mantissa * 2^-24, are normal floats.
     else out[i] = (sign === 0 ? mantissa : -mantissa) * 2 ** -24;
   }
   return out;
 }
 
-/** 65520, the smallest number that rounds to infinity, and 2^-14, the smallest normal half, as floats' bits. */
+/** The f32 bits of 65520, the smallest number that rounds to infinity, and of 2^-14, the smallest normal half. */
 const OVERFLOW = 0x477ff000;
 const NORMAL = 0x38800000;
 
-/** Rounded to the nearest half, to the even one of two. What lies beyond 65504 becomes infinity, NaN stays one. */
+/** Rounds to the nearest half, ties to even. Magnitudes of 65520 and above become infinity; NaN stays NaN. */
 export function floatToHalf(floats: Float32Array): Uint16Array<ArrayBuffer> {
   const out = new Uint16Array(floats.length);
   const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
@@ -32,7 +32,7 @@ export function floatToHalf(floats: Float32Array): Uint16Array<ArrayBuffer> {
     const magnitude = bits[i]! & 0x7fffffff;
     if (magnitude >= OVERFLOW) out[i] = sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
     else if (magnitude < NORMAL) {
-      // Added to 0.5 the last bit of a float stands for 2^-24, as that of a subnormal half does.
+      // In the sum with 0.5 the last bit of the float has the value 2^-24, as in a subnormal half.
       sum[0] = Math.abs(floats[i]!) + 0.5;
       out[i] = sign | (sumBits[0]! - 0x3f000000);
     } else out[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);

@@ -1,4 +1,4 @@
-/** Lowrank's public API in Node; browser.ts is the same in a page. */
+/** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
 import { runCharts } from "./run/charts.ts";
 import { type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
@@ -8,10 +8,10 @@ export { loadDataset } from "./data/datasets.ts";
 export { loadTexts } from "./data/texts.ts";
 
 /**
- * Fine-tunes a GPT-2: as a text classifier on what `loadDataset` gives, as a language model on what `loadTexts` gives.
- * Deterministic: the same device, data and options give the same bits. A run is saved with its charts.
- * Throws ConfigError or DataError before anything is allocated, DeviceError where the plan does not fit or the device
- * fails, and RunFailed (a TrainingError that carries the last good tensors) where loss or gradients are not finite.
+ * Fine-tunes GPT-2: as a text classifier on data from `loadDataset`, as a language model on data from `loadTexts`.
+ * Deterministic: the same device, data and options give the same bits. `save` also writes charts.
+ * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
+ * and RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  */
 export function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   return fineTuneWith(args, runCharts);

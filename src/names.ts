@@ -1,4 +1,4 @@
-/** The names and shapes of every tensor, in one place: the model, the planner and the file formats agree on these. */
+/** The names and shapes of all tensors, shared by the model, the planner and the file formats. */
 import { type GPT2Config, type LoraConfig, type LoraSite, loraScale, type Target } from "./config.ts";
 import { ConfigError } from "./errors.ts";
 import type { Shape } from "./tensor.ts";
@@ -28,14 +28,14 @@ export function baseShapes({ vocab_size, n_positions, n_layer, n_embd: C }: GPT2
   return shapes;
 }
 
-/** The classification head, laid out as nn.Linear: [out, in]. */
+/** The classification head, with the layout of nn.Linear: [out, in]. */
 export function headShapes({ n_embd }: GPT2Config, numLabels: number, bias: boolean): Map<string, Shape> {
   const shapes = new Map<string, Shape>([["head.weight", [numLabels, n_embd]]]);
   if (bias) shapes.set("head.bias", [numLabels]);
   return shapes;
 }
 
-/** Where in block N a target's adapter stands: `h.N.<site>`. */
+/** The site of a target's adapter in block N: `h.N.<site>`. */
 const SITES = {
   q: "attn.q",
   k: "attn.k",
@@ -49,7 +49,7 @@ const SITES = {
 /** The targets of a block, in the order of the forward pass. */
 const IN_BLOCK = Object.keys(SITES) as (keyof typeof SITES)[];
 
-/** The matrices of a block, in the order of the forward pass, and the adapters beside each: where, from which multiple of C on. */
+/** The matrices of a block, in the order of the forward pass, and their adapters: site, and first output column in units of C. */
 export const ADAPTERS = {
   "attn.c_attn": [
     ["attn.c_attn", 0],
@@ -63,12 +63,12 @@ export const ADAPTERS = {
 } as const satisfies Record<string, readonly (readonly [site: string, column: number])[]>;
 export type Matrix = keyof typeof ADAPTERS;
 
-/** The site of a target: `h.3.attn.q`, or `head` (whatever the layer). Its tensors are `lora.<site>.A` and `.B`. */
+/** The site of a target: `h.3.attn.q`, or `head` for any layer. Its tensors are `lora.<site>.A` and `.B`. */
 export function loraSite(target: Target, layer: number): string {
   return target === "head" ? "head" : `h.${layer}.${SITES[target]}`;
 }
 
-/** The target and the layer of a site (0 for the head), or undefined for what is no site of this model. */
+/** The target and the layer of a site (0 for the head), or undefined if the model has no such site. */
 export function parseSite(site: string, { n_layer }: GPT2Config): { target: Target; layer: number } | undefined {
   if (site === "head") return { target: "head", layer: 0 };
   const layer = Number(/^h\.(\d+)\./.exec(site)?.[1] ?? Number.NaN);
@@ -76,7 +76,7 @@ export function parseSite(site: string, { n_layer }: GPT2Config): { target: Targ
   return target !== undefined && layer < n_layer ? { target, layer } : undefined;
 }
 
-/** Inputs and outputs of the matrix that an adapter stands beside. `headOut`: classes, or V for the tied LM head. */
+/** Input and output sizes of an adapted matrix. `headOut`: number of classes, or V for the tied LM head. */
 export function loraDims(target: Target, { n_embd: C }: GPT2Config, headOut: number): { in: number; out: number } {
   switch (target) {
     case "c_attn":
@@ -92,7 +92,7 @@ export function loraDims(target: Target, { n_embd: C }: GPT2Config, headOut: num
   }
 }
 
-/** Every adapter of a model, block by block, the head last. Throws ConfigError for layers that the model does not have. */
+/** All adapters of a model, block by block, the head last. Throws ConfigError for a layer that the model does not have. */
 export function loraSites(config: GPT2Config, lora: LoraConfig): readonly LoraSite[] {
   if (lora.sites) return lora.sites;
   const { r, target_modules: targets } = lora;
@@ -117,7 +117,7 @@ export function loraShapes(config: GPT2Config, lora: LoraConfig, headOut: number
   const shapes = new Map<string, Shape>();
   for (const { site, r } of loraSites(config, lora)) {
     const place = parseSite(site, config);
-    if (!place) throw new ConfigError(`there is no place for an adapter at ${site}`, { hint: "h.0.attn.q, ..., head" });
+    if (!place) throw new ConfigError(`the model has no adapter site ${site}`, { expected: "h.0.attn.q, ..., head" });
     const dims = loraDims(place.target, config, headOut);
     shapes.set(`lora.${site}.A`, [r, dims.in]);
     shapes.set(`lora.${site}.B`, [dims.out, r]);

@@ -1,11 +1,11 @@
-/** Numbers that a setting can be: the check, the words for it, and the bounds of its field in the page. */
+/** The allowed numbers of a setting: the check, its description, and the bounds of the field in the page. */
 import { ConfigError } from "./errors.ts";
 
 export interface NumberRange {
   min: number;
   max?: number;
   whole?: true;
-  /** Whether `min` itself is not allowed. */
+  /** Whether `min` itself is excluded. */
   above?: true;
 }
 
@@ -22,7 +22,7 @@ export function describeRange({ min, max, whole, above }: NumberRange): string {
   return max === undefined ? `${what} of ${min} or more` : `${what} from ${min} to ${max}`;
 }
 
-/** Throws ConfigError where a number is not in its range. */
+/** Throws ConfigError if a number is out of range. */
 export function checkNumber(name: string, value: unknown, range: NumberRange): void {
   if (!isWithin(value, range))
     throw new ConfigError(`${name} is invalid`, { expected: describeRange(range), found: String(value) });

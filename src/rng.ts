@@ -1,6 +1,6 @@
 /**
- * A seeded generator: xoshiro128** (Blackman and Vigna, 2018), its state filled by SplitMix32 from the seed.
- * The same seed gives the same numbers on every platform that follows ECMAScript's Math for log, cos and sqrt.
+ * A seeded generator: xoshiro128** (Blackman and Vigna, 2018), with its state initialized by SplitMix32 from the seed.
+ * The same seed gives the same numbers on all platforms with the same Math.log, cos and sin.
  */
 export class Rng {
   private readonly s = new Uint32Array(4);
@@ -32,12 +32,12 @@ export class Rng {
     return result;
   }
 
-  /** Uniform in [0, 1), with 32 bits. */
+  /** Uniform in [0, 1), with 32 random bits. */
   uniform(): number {
     return this.next() / 4294967296;
   }
 
-  /** Standard normal, by Box and Muller. */
+  /** Standard normal (Box and Muller). */
   normal(): number {
     if (this.spare !== undefined) {
       const value = this.spare;

@@ -1,6 +1,6 @@
-/** "Did you mean ...?" for words that a person typed. */
+/** "Did you mean ...?" suggestions for mistyped words. */
 
-/** Number of single-character insertions, deletions, substitutions and swaps of neighbours from `a` to `b`. */
+/** Number of single-character insertions, deletions, substitutions and adjacent transpositions from `a` to `b`. */
 export function editDistance(a: string, b: string): number {
   const rows: number[][] = [];
   for (let i = 0; i <= a.length; i++) {
@@ -22,8 +22,8 @@ export function editDistance(a: string, b: string): number {
 }
 
 /**
- * The candidate nearest to `word`, upper and lower case alike; the first of equals. Undefined where none is near enough
- * to be a slip of the finger: at most a third of the longer word, and one letter of a very short one.
+ * The candidate nearest to `word`, ignoring case; the first one in case of a tie. Undefined if none is within an edit
+ * distance of a third of the longer word (at least 1).
  */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
@@ -32,7 +32,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     const limit = Math.max(1, Math.floor(Math.max(word.length, candidate.length) / 3));
     if (distance > limit || distance >= least) continue;
-    // A single letter is one edit from any other: only the same letter is a suggestion.
+    // Any two single letters are one edit apart.
     if (distance > 0 && word.length === 1 && candidate.length === 1) continue;
     best = candidate;
     least = distance;

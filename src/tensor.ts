@@ -1,21 +1,20 @@
 import { ShapeError } from "./errors.ts";
 
 export type Shape = readonly number[];
-/** f16 is for frozen weights alone. */
+/** f16 is used only for frozen weights. */
 export type DType = "f32" | "f16" | "u32" | "i32";
 
 /**
- * What a tensor is for, which decides where it lives and what it costs:
- * weight (frozen), trained (a parameter that learns), gradient, moment (AdamW's m and v), input (written by the host
- * before a step), activation (lives between its first and last use), output (an activation that the host may read), cache
- * (keys and values that stay from step to step).
+ * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter), gradient,
+ * moment (AdamW's m and v), input (written by the host before a step), activation (live between its first and last use),
+ * output (an activation that the host may read), cache (keys and values, which persist across steps).
  */
 export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output" | "cache";
 
-/** Views begin at multiples of so many elements: a binding starts at a multiple of 256 bytes. */
+/** Alignment of views in elements: a binding starts at a multiple of 256 bytes. */
 export const VIEW_ALIGN = 64;
 
-/** The least multiple of VIEW_ALIGN that is not below `elements`. */
+/** Rounds `elements` up to a multiple of VIEW_ALIGN. */
 export function alignView(elements: number): number {
   return Math.ceil(elements / VIEW_ALIGN) * VIEW_ALIGN;
 }
@@ -27,8 +26,8 @@ export interface TensorPiece {
 }
 
 /**
- * A tensor of the plan: a name, a shape and a place, no data. A view is a contiguous part of another tensor, from
- * `offset` elements on; `root` is the tensor that owns the memory (itself where it is not a view).
+ * A tensor of the plan: name, shape and location, without data. A view is a contiguous part of another tensor, starting at
+ * `offset` elements. `root` is the tensor that owns the memory, which is the tensor itself if it is not a view.
  */
 export class Tensor {
   readonly root: Tensor;
@@ -45,7 +44,7 @@ export class Tensor {
     this.root = root ?? this;
     this.size = sizeOf(shape);
     if (root && offset + this.size > root.size)
-      throw new ShapeError(`${name} reaches beyond ${root.name}`, {
+      throw new ShapeError(`${name} exceeds ${root.name}`, {
         expected: `at most ${root.size} elements`,
         found: `${offset} + ${this.size}`,
       });
@@ -55,17 +54,17 @@ export class Tensor {
     return this.dtype === "f16" ? 2 : 4;
   }
 
-  /** Bytes, in whole words. */
+  /** Size in bytes, rounded up to a multiple of 4. */
   get bytes(): number {
     return Math.ceil((this.size * this.elementBytes) / 4) * 4;
   }
 
-  /** Where the tensor begins in its root, in bytes. */
+  /** Offset in the root tensor, in bytes. */
   get byteOffset(): number {
     return this.offset * this.elementBytes;
   }
 
-  /** The part of this tensor from `offset` elements on, with a shape of its own. */
+  /** A view of this tensor with another shape, starting at `offset` elements. */
   view(name: string, shape: Shape, offset: number): Tensor {
     return new Tensor(name, shape, this.role, this.dtype, this.root, this.offset + offset);
   }
@@ -84,7 +83,7 @@ export function showShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }
 
-/** Throws ShapeError, naming the tensor, unless `found` is `expected`. */
+/** Throws ShapeError, with the tensor's name, if the shapes differ. */
 export function expectShape(name: string, found: Shape, expected: Shape): void {
   if (!sameShape(found, expected))
     throw new ShapeError(`${name} has the wrong shape`, { expected: showShape(expected), found: showShape(found) });

@@ -1,4 +1,4 @@
-/** What a program hands to the API wrongly is refused by the argument's name, and nothing is left open. */
+/** Invalid arguments of the API are refused with the argument's name, and no file is left open. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -13,7 +13,7 @@ const folder = temporaryFolder();
 const directory = tinyModel(join(folder, "model"));
 const saved = join(folder, "run");
 
-/** Good values to call the API with. */
+/** Valid values for the API. */
 async function open() {
   const device = await api.openDevice("wasm", { threads: 1 });
   const model = await api.loadModel(directory);
@@ -42,20 +42,20 @@ afterAll(async () => {
 type Call = (...args: never[]) => unknown;
 interface Entry {
   call: Call;
-  /** A good value of each argument, by its name. */
+  /** A valid value for each argument, by name. */
   good: Record<string, unknown>;
-  /** Arguments that may be left out. */
+  /** Optional arguments. */
   optional?: string[];
-  /** Arguments that are objects of options, and of each an option that has no default. */
+  /** Arguments that are objects of options, each with a required option. */
   options?: Record<string, string | undefined>;
-  /** Wrong values that are right here: a text where a list of texts may be one, null where there may be nothing. */
+  /** Wrong values that are valid here, such as a string where an array of strings can be a single one, or null. */
   also?: Record<string, string[]>;
 }
 
-/** A list of what are no ids is refused by their places. */
-const OTHER_IDS = { ids: ["a list of texts", "a list of Promises"] };
-const TEXT_OR_TEXTS = ["the text", "a list of texts"];
-/** Every function and method of the API that has arguments. */
+/** An array that does not contain ids is refused elsewhere, with the index. */
+const OTHER_IDS = { ids: ["an array of strings", "an array of Promises"] };
+const TEXT_OR_TEXTS = ["the string", "an array of strings"];
+/** All functions and methods of the API with arguments. */
 const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenizer }: World): Record<string, Entry> => ({
   openDevice: {
     call: api.openDevice as Call,
@@ -152,13 +152,13 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
     options: { options: undefined },
     also: { prompts: TEXT_OR_TEXTS },
   },
-  "lm.score": { call: ((text) => lm.score(text)) as Call, good: { text: "a" }, also: { text: ["the text"] } },
+  "lm.score": { call: ((text) => lm.score(text)) as Call, good: { text: "a" }, also: { text: ["the string"] } },
   "tokenizer.encode": {
     call: ((...args) => tokenizer.encode(...args)) as typeof tokenizer.encode as Call,
     good: { text: "a", options: {} },
     optional: ["options"],
     options: { options: undefined },
-    also: { text: ["the text"] },
+    also: { text: ["the string"] },
   },
   "tokenizer.encodeBytes": {
     call: ((utf8) => tokenizer.encodeBytes(utf8)) as Call,
@@ -167,20 +167,20 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
   "tokenizer.encodeBatch": {
     call: ((texts) => tokenizer.encodeBatch(texts)) as Call,
     good: { texts: ["a"] },
-    also: { texts: ["a list of texts"] },
+    also: { texts: ["an array of strings"] },
   },
   "tokenizer.decode": { call: ((ids) => tokenizer.decode(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
   "tokenizer.decodeBytes": { call: ((ids) => tokenizer.decodeBytes(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
   registerFile: { call: browser.registerFile as Call, good: { path: "a", file: new Blob() } },
-  forgetFile: { call: browser.forgetFile as Call, good: { path: "a" }, also: { path: ["the text"] } },
+  forgetFile: { call: browser.forgetFile as Call, good: { path: "a" }, also: { path: ["the string"] } },
 });
-/** What has no arguments that could be wrong, or only a person's own module. */
+/** Functions without arguments that could be invalid. */
 const WITHOUT = [
   ...["adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
   ...["meta", "labels", "config", "batchSize", "decodeStream", "constructor"],
   "Tokenizer.load",
 ];
-/** What only the library itself calls. */
+/** Functions that only the library itself calls. */
 const INTERNAL =
   /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|begin|logitsOf|encodeSpecial|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
@@ -199,7 +199,7 @@ test("every function, class and method of the API is in the table, in Node and i
       Object.getOwnPropertyNames(prototype),
     );
     for (const method of methods) {
-      // Both have the adapters' methods: they are asked for on one of them.
+      // Both classes have the adapter methods; they are tested on one of them.
       const listed = [owner, "classifier"].some((one) => `${one}.${method}` in ENTRIES);
       assert.ok(listed || WITHOUT.includes(method) || INTERNAL.test(method), `${owner}.${method}`);
     }
@@ -216,15 +216,15 @@ const WRONG: Record<string, () => unknown> = {
   null: () => null,
   "a Promise": () => Promise.resolve("wasm"),
   "a number": () => 7,
-  "the text": () => "no such word",
-  "a list of texts": () => ["a"],
-  "a list of Promises": () => [Promise.resolve("a")],
+  "the string": () => "no such word",
+  "an array of strings": () => ["a"],
+  "an array of Promises": () => [Promise.resolve("a")],
   "a function": () => () => {},
   "an object": () => ({ unheardOf: 1 }),
   true: () => true,
 };
 
-/** The error of a call; fails where there is none. */
+/** The error of a call; throws if it succeeds. */
 async function errorOf(call: Call, args: readonly unknown[], what: string): Promise<Error> {
   try {
     await call(...(args as never[]));
@@ -234,14 +234,14 @@ async function errorOf(call: Call, args: readonly unknown[], what: string): Prom
   throw new Error(`${what} was taken`);
 }
 
-/** Values of the right type whose content is wrong: refused as such, elsewhere. */
+/** Values of the right type with invalid content, which other checks refuse. */
 function isOfItsKind(good: unknown, wrong: unknown): boolean {
   if (typeof good === "object")
     return Array.isArray(good) && Array.isArray(wrong) && typeof good[0] === typeof wrong[0];
   return typeof good === typeof wrong;
 }
 
-test("every wrong argument is a ConfigError with its name; a Promise asks for its await", async () => {
+test("every invalid argument is a ConfigError with its name; for a Promise it asks about a missing await", async () => {
   const ENTRIES = entriesOf(await world());
   const open = readdirSync("/proc/self/fd").length;
   for (const [name, { call, good, optional = [], also = {} }] of Object.entries(ENTRIES))
@@ -253,7 +253,7 @@ test("every wrong argument is a ConfigError with its name; a Promise asks for it
         const what = `${name}(${argument}: ${words})`;
         const error = await errorOf(call, Object.values(good).with(i, wrong), what);
         assert.instance(error, ConfigError, `${what}: ${error.stack}`);
-        // An object that could be options names what is odd in it.
+        // For an object of options, the unknown option can be reported instead.
         const expected =
           words === "an object"
             ? new RegExp(`^(${argument}: |unknown option unheardOf)`)
@@ -264,7 +264,7 @@ test("every wrong argument is a ConfigError with its name; a Promise asks for it
   assert.is(readdirSync("/proc/self/fd").length, open);
 });
 
-test("every option is known by its name, the nearest is suggested, and one that must be there is missed", async () => {
+test("unknown options are refused with a suggestion, and missing required options are reported", async () => {
   const { device, model, data, lm } = await world();
   const ENTRIES = entriesOf(await world());
   for (const [name, { call, good, options = {} }] of Object.entries(ENTRIES))
@@ -300,7 +300,7 @@ test("every option is known by its name, the nearest is suggested, and one that 
   }
 });
 
-test("one text is a list of one, everywhere", async () => {
+test("a string is accepted as an array of one", async () => {
   const { classifier, lm } = await world();
   assert.equal(await classifier.classify("you have won"), await classifier.classify(["you have won"]));
   assert.equal(await classifier.logits("you have won"), await classifier.logits(["you have won"]));
@@ -308,7 +308,7 @@ test("one text is a list of one, everywhere", async () => {
   assert.equal(await lm.complete("you", options), await lm.complete(["you"], options));
 });
 
-test("a closed model, a destroyed one, a released device, a deleted adapter: each says so", async () => {
+test("a closed model, a destroyed one, a released device, a deleted adapter: each is reported", async () => {
   const { device, model, data, classifier, adapter } = await world();
   const closed = await api.loadModel(directory);
   await closed.close();

@@ -1,4 +1,4 @@
-/** Exports and PEFT's adapters through the commands as they are shipped, on small data and a small model. */
+/** Exports and PEFT adapters with the commands as shipped, on small data and a small model. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -34,7 +34,7 @@ const classified = (output: string) =>
     .map((line) => JSON.parse(line).probabilities as Record<string, number>)
     .map((probabilities) => Object.values(probabilities));
 
-test("a run becomes PEFT's adapter, which classifies the same and can be trained on", async () => {
+test("a run exported to PEFT classifies the same and can be trained further", async () => {
   await succeeds("train", "--model", "model", ...QUICK, "--no-head-bias", "--out", "first");
   await succeeds("export", "--run", "first", "--to", "peft", "--out", "peft");
   assert.equal(readdirSync(join(folder, "peft")).sort(), [
@@ -50,19 +50,19 @@ test("a run becomes PEFT's adapter, which classifies the same and can be trained
   await succeeds("train", "--adapter", "peft", ...QUICK, "--out", "second");
   const config = JSON.parse(readFileSync(join(folder, "second", "config.json"), "utf8"));
   assert.equal([config.adapter, config.options.targets[0]], [join(folder, "peft"), "c_attn"]);
-  await refused(["rank is decided", "leave it out"], "train", "--adapter", "peft", ...QUICK, "--rank", "3");
+  await refused(["rank differs from the adapter", "omit rank"], "train", "--adapter", "peft", ...QUICK, "--rank", "3");
 });
 
-test("what cannot be expressed is refused with its measured effect; --lossy drops it", async () => {
+test("an export that would lose something is refused with the measured effect; --lossy drops it", async () => {
   const padded = ["--padding", "longest", "--pooling", "last", "--no-head-bias"];
   await succeeds("train", "--model", "model", ...QUICK, ...padded, "--out", "padded");
   const args = ["--run", "padded", "--to", "merged", "--out", "merged"];
-  await refused(["padding included", "messages of the test set", "logits move", "--lossy"], "export", ...args);
+  await refused(["including padding", "test messages", "logits change", "--lossy"], "export", ...args);
   assert.not.ok(existsSync(join(folder, "merged")));
   await succeeds("export", ...args, "--lossy");
-  assert.ok(readFileSync(join(folder, "merged", "README.md"), "utf8").includes("logits move"));
+  assert.ok(readFileSync(join(folder, "merged", "README.md"), "utf8").includes("logits change"));
   await refused(["exists"], "export", ...args);
-  // Only what an export has is replaced.
+  // Only the export's own files are replaced.
   writeFileSync(join(folder, "merged", "notes.txt"), "mine");
   await refused(["cannot express", "--lossy"], "export", ...args, "--force");
   await succeeds("export", ...args.with(3, "peft"), "--lossy", "--force");
@@ -72,6 +72,6 @@ test("what cannot be expressed is refused with its measured effect; --lossy drop
     "adapter_model.safetensors",
     "notes.txt",
   ]);
-  await refused(["no export"], "export", ...args.slice(0, -1), "model", "--force");
+  await refused(["not an export"], "export", ...args.slice(0, -1), "model", "--force");
   assert.ok(existsSync(join(folder, "model", "model.safetensors")));
 });

@@ -1,4 +1,4 @@
-/** What the commands refuse: the exit code, what was expected and what came, and nothing written. */
+/** Invalid input to the commands: the exit code, the error with what was expected and found, and no file written. */
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -18,7 +18,7 @@ const train = (args: readonly string[]) => runCommand("train", [...args, "--out"
 const DATA = ["--model", "model", "--data"];
 const GOOD = [...DATA, "good.csv"];
 
-/** Throws unless a command ended with `code`, wrote every one of `words` as an error, and no file anywhere. */
+/** Throws unless a command ended with `code`, printed all `words` as an error, and wrote no file. */
 function assertRefused(finished: Finished, before: string[], code: 1 | 2, words: readonly string[]): void {
   assertCode(finished, code);
   for (const word of words)
@@ -32,7 +32,7 @@ async function refuses(args: readonly string[], code: 1 | 2, words: readonly str
   assertRefused(await train(args), before, code, words);
 }
 
-/** One refusal of train: what is wrong, its flags, the exit code, and words of the message. */
+/** An invalid call of train: its description, flags, exit code, and words of the message. */
 type Fault = [what: string, args: readonly string[], code: 1 | 2, words: readonly string[]];
 
 const FLAGS: Fault[] = [
@@ -40,14 +40,14 @@ const FLAGS: Fault[] = [
   ["a stray argument", [...GOOD, "more"], 2, ["too many arguments"]],
   ["an unknown mode", [...GOOD, "--mode", "lorra"], 2, ["'lorra'", "lora, all, last_block, last_layer"]],
   ["rank 0", [...GOOD, "--rank", "0"], 2, ["rank", "expected: an integer of 1 or more", "found:    0"]],
-  ["a rank that is no number", [...GOOD, "--rank", "four"], 2, ["--rank", "Expected a number", '"four"']],
+  ["a rank that is not a number", [...GOOD, "--rank", "four"], 2, ["--rank", "Expected a number", '"four"']],
   ["alpha NaN", [...GOOD, "--alpha", "NaN"], 2, ["--alpha", "Expected a number", '"NaN"']],
   ["alpha Infinity", [...GOOD, "--alpha", "Infinity"], 2, ["lora_alpha", "a number above 0", "Infinity"]],
   ["an unknown target", [...GOOD, "--targets", "q,fcc"], 2, ["target module", '"fcc"', "did you mean fc?"]],
   ["a list of layers with holes", [...GOOD, "--layers", "0,3-1"], 2, ["layers", "0,5-8", "0,3-1"]],
-  ["a layer that the model has not", [...GOOD, "--layers", "0-2"], 2, ["no such layer", "0 to 1", "found:    2"]],
-  ["layers of the head", [...GOOD, "--layers", "1", "--targets", "head"], 2, ["no target is in a block"]],
-  ["f16 where all learns", [...GOOD, "--mode", "all", "--dtype", "f16"], 2, ["nothing is frozen in mode all"]],
+  ["a layer that the model does not have", [...GOOD, "--layers", "0-2"], 2, ["no such layer", "0 to 1", "found:    2"]],
+  ["layers of the head", [...GOOD, "--layers", "1", "--targets", "head"], 2, ["no target is part of a block"]],
+  ["f16 with full fine-tuning", [...GOOD, "--mode", "all", "--dtype", "f16"], 2, ["nothing is frozen in mode all"]],
   ["an unknown dtype", [...GOOD, "--dtype", "f8"], 2, ["'f8'", "f32, f16"]],
   ["no epochs", [...GOOD, "--epochs", "0"], 2, ["epochs", "1 or more", "found:    0"]],
   ["a large batch", [...GOOD, "--batch-size", "29"], 2, ["batch size", "1 to 28", "29"]],
@@ -93,13 +93,13 @@ const FILES: Fault[] = [
 for (const [what, args, code, words] of [...FLAGS, ...FILES])
   test(`train refuses ${what}`, () => refuses(args, code, words));
 
-test("train refuses an output directory that cannot be made, before the work is done", async () => {
+test("train refuses an output directory that cannot be created, before training", async () => {
   const before = filesIn(folder);
   const finished = await runCommand("train", [...GOOD, "--out", "good.csv/run"], { cwd: folder });
-  assertRefused(finished, before, 2, ["output directory cannot be made", "good.csv/run"]);
+  assertRefused(finished, before, 2, ["output directory cannot be created", "good.csv/run"]);
 });
 
-/** A model directory whose safetensors file is `change` of the good one's header and data. */
+/** Makes a model directory whose safetensors file is the good one with `change` applied to its header and data. */
 function damagedModel(name: string, change: (header: Header, data: Uint8Array) => Uint8Array): string {
   mkdirSync(join(folder, name));
   copyFileSync(join(model, "config.json"), join(folder, name, "config.json"));
@@ -118,7 +118,7 @@ function encoded(header: Header, data: Uint8Array, length?: number): Uint8Array 
   return Buffer.concat([size, text, data]);
 }
 
-/** A model directory with the good model's tensors after `change`. */
+/** Makes a model directory with the good model's tensors after `change`. */
 function otherModel(name: string, change: (tensors: StoredTensors) => void): string {
   tinyModel(join(folder, name), change);
   return name;
@@ -167,7 +167,7 @@ test("train refuses damaged models, with the tensor's name", async () => {
     await refuses(["--model", directory, "--data", "good.csv"], 1, [join(directory, "model.safetensors"), ...words]);
 });
 
-test("train refuses a config.json without its keys, or that is none", async () => {
+test("train refuses a config.json without the required keys, and one that is not JSON", async () => {
   const directory = otherModel("keys", () => {});
   const { n_head: _, vocab_size: __, ...rest } = TINY;
   write("keys/config.json", JSON.stringify(rest));
@@ -177,7 +177,7 @@ test("train refuses a config.json without its keys, or that is none", async () =
   await refused(["not a JSON file", "keys/config.json"]);
 });
 
-test("classify refuses what is no run, and an unknown flag", async () => {
+test("classify refuses a directory that is not a run, and an unknown flag", async () => {
   mkdirSync(join(folder, "notes"));
   write("notes/todo.txt", "");
   const before = filesIn(folder);
@@ -190,7 +190,7 @@ test("classify refuses what is no run, and an unknown flag", async () => {
   assertRefused(await classify("--run", "notes", "--jsno", "x"), before, 2, ["--jsno", "Did you mean --json?"]);
 });
 
-test("generate refuses a classifier, what is no run, and settings that make no sense", async () => {
+test("generate refuses a classifier, a directory that is not a run, and invalid settings", async () => {
   const before = filesIn(folder);
   const generate = (...args: string[]) => runCommand("generate", args, { cwd: folder });
   const classifier = packagePath("test/golden/peft/c_attn");
@@ -201,22 +201,25 @@ test("generate refuses a classifier, what is no run, and settings that make no s
     ["--adapter", classifier, "--model", base, "x"],
     ["writes no text", "CAUSAL_LM", "SEQ_CLS", "classify"],
   );
-  await refused(["--run", "a", "--adapter", "b", "x"], ["--run DIR or --adapter DIR", "both"]);
+  await refused(
+    ["--run", "a", "--adapter", "b", "x"],
+    ["--run and --adapter exclude each other", "--run DIR or --adapter DIR", "both"],
+  );
   await refused(["--model", "model", "--top-k", "3", "x"], ["need a temperature"]);
   await refused(["--model", "model", "--temprature", "3", "x"], ["--temprature", "Did you mean --temperature?"]);
 });
 
-test("verify refuses what is no fixture", async () => {
+test("verify refuses files that are not fixtures", async () => {
   const before = filesIn(folder);
   const verify = (...args: string[]) => runCommand("verify", args, { cwd: folder });
   assertRefused(await verify("none.safetensors"), before, 2, ["none.safetensors", "no such file"]);
-  assertRefused(await verify(), before, 2, ["no fixture file is named"]);
-  assertRefused(await verify("--wgsl", "matmul"), before, 2, ["no such shader", "matmul_wide", "found:    matmul"]);
+  assertRefused(await verify(), before, 2, ["no fixture file is given"]);
+  assertRefused(await verify("--wgsl", "matmul"), before, 2, ["unknown shader", "matmul_wide", "found:    matmul"]);
   assertRefused(await verify("good.csv"), before, 1, ["good.csv", "safetensors"]);
   assertRefused(await verify("model/model.safetensors"), before, 1, ["not a golden fixture", "`case`"]);
 });
 
-test("invalid UTF-8 and long texts: replaced and cut, counted, said once", async () => {
+test("invalid UTF-8 is replaced and long texts are truncated; both are counted and reported once", async () => {
   const invalid = Buffer.concat([Buffer.from("ham,caf"), Buffer.from([0xe9]), Buffer.from(" bar\nspam,prize ")]);
   const rows = Buffer.from(messages(20));
   const long = `ham,${"word ".repeat(100)}\nspam,${"prize ".repeat(100)}\n`;
@@ -225,9 +228,9 @@ test("invalid UTF-8 and long texts: replaced and cut, counted, said once", async
   const args = [...DATA, "odd.csv", "--epochs", "1", "--out"];
   const finished = await runCommand("train", [...args, out], { cwd: folder });
   assertCode(finished, 0);
-  const said = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
-  said(/2 places are not valid UTF-8 and became U\+FFFD/g);
-  said(/2 messages are longer than the longest length and were cut/g);
+  const reported = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
+  reported(/2 invalid UTF-8 sequences were replaced with U\+FFFD/g);
+  reported(/2 messages exceed the maximum length and were truncated/g);
   const json = await runCommand("train", [...args, `${out}-json`, "--json"], { cwd: folder });
   const { stats } = JSON.parse(json.stdout.split("\n")[0]!);
   assert.is(stats.invalidUtf8, 2);

@@ -1,4 +1,4 @@
-/** train --objective lm as it is shipped: what it prints, what it leaves, what it refuses. */
+/** train --objective lm as shipped: its output, its files, its errors. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -25,7 +25,7 @@ const table = (...path: string[]) =>
     .split("\r\n")
     .map((line) => line.split(","));
 
-test("a run directory with perplexity in place of accuracy, gone on with to the same bits", async () => {
+test("a run directory has perplexity instead of accuracy; a resumed run has the same bits", async () => {
   const finished = await train([...RUN, "--out", "first"]);
   assertCode(finished, 0);
   assert.equal(filesIn(join(folder, "first")), [
@@ -69,7 +69,7 @@ test("a run directory with perplexity in place of accuracy, gone on with to the 
     assert.is(read("second", file), read("first", file), file);
 });
 
-test("what makes no sense for texts, or without them, is refused by name", async () => {
+test("flags that are invalid for texts, or only valid for texts, are refused by name", async () => {
   const refuses = async (words: string[], args: string[], code = 2) => {
     const finished = await train([...args, "--out", "refused"]);
     assertCode(finished, code);
@@ -78,10 +78,10 @@ test("what makes no sense for texts, or without them, is refused by name", async
   await refuses(["balance", "split"], [...RUN, "--no-balance", "--split", "stratified"]);
   await refuses(["dataset"], [...LM, "--dataset", "sms"]);
   await refuses(["--data FILE", "none of them"], LM);
-  await refuses(["blocks would be longer", "at most 64"], [...RUN, "--max-length", "65"]);
+  await refuses(["maximum length of blocks exceeds", "at most 64"], [...RUN, "--max-length", "65"]);
   await refuses(["stride", "1 to 16"], [...RUN, "--stride", "17"]);
   await refuses(["last_layer", "token table"], [...RUN, "--mode", "last_layer"]);
   await refuses(["--stride", "--objective lm"], ["--model", "model", "--data", "messages.csv", "--stride", "4"]);
-  await refuses(["one file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
+  await refuses(["a single file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
   await refuses(["A table is no text"], [...LM, "--data", "messages.csv"], 1);
 });

@@ -1,4 +1,4 @@
-/** The commands as they are shipped, on small data and a small model: what they print, what they leave, how they end. */
+/** The commands as shipped, on small data and a small model: output, files, exit codes. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -18,7 +18,7 @@ for (const [name, count] of Object.entries({ train: 12, val: 4, test: 6 }))
 
 const QUICK = ["--model", "model", "--epochs", "2", "--batch-size", "4", "--lr", "0.01"];
 const RUN = [...QUICK, "--data", "messages.csv"];
-/** Of more steps, so that what a test does after the first ones comes before the end. */
+/** With more steps, so that the run is still in progress when a test acts after the first ones. */
 const LONGER = [...RUN, "--epochs", "20"];
 const FILES = [
   "accuracy.svg",
@@ -47,7 +47,7 @@ const jsonLines = (text: string) =>
     .split("\n")
     .map((line) => JSON.parse(line));
 
-test("train leaves a run directory with what the README promises", async () => {
+test("train writes a run directory with the files that the README lists", async () => {
   const { stdout, stderr, ...rest } = await train([...RUN, "--rank", "4", "--alpha", "8", "--out", "first"]);
   assertCode({ stdout, stderr, ...rest }, 0);
   assert.equal(filesIn(join(folder, "first")), FILES);
@@ -78,15 +78,15 @@ test("train leaves a run directory with what the README promises", async () => {
   );
   for (const name of ["loss", "accuracy"]) assert.match(read("first", `${name}.svg`), /^<svg .*LoRA, rank 4, alpha 8/s);
   assert.match(read("first", "plan.txt"), "lora");
-  assert.match(stdout, /learns: .* mode lora\nmemory.*\n(.* bytes\n)+/);
-  assert.match(stdout, "saved in first\nPEFT can load its adapter/\n");
+  assert.match(stdout, /trainable: .* parameters .*, LoRA\nmemory.*\n(.* bytes\n)+/);
+  assert.match(stdout, "saved to first\nPEFT can load its adapter/\n");
   assert.match(stderr, /step 14\/14 {2}epoch 2 {2}loss \d\.\d+ {2}accuracy \d+\.\d %/);
   assert.not.match(stdout + stderr, /undefined|NaN|\[object/);
 });
 
-test("the progress shows means over recent steps, not single ones", async () => {
+test("the progress output shows means over recent steps", async () => {
   const { stderr } = await train([...RUN, "--out", "mean", "--lr", "1e-9", "--batch-size", "1"]);
-  // Of one message a step, an accuracy is 0 or 100 %; that of several is in between.
+  // With one message per step, the accuracy of a step is 0 or 100 %; means are in between.
   const shown = [...stderr.matchAll(/accuracy (\d+\.\d) %/g)].map(([, value]) => Number(value));
   assert.ok(shown.length >= 10);
   assert.ok(
@@ -95,7 +95,7 @@ test("the progress shows means over recent steps, not single ones", async () => 
   );
 });
 
-test("train --json prints JSON lines and nothing else", async () => {
+test("train --json prints only JSON lines", async () => {
   const finished = await train([...RUN, "--json", "--out", "json", "--mode", "last_layer"]);
   assertCode(finished, 0);
   const events = jsonLines(finished.stdout);
@@ -111,7 +111,7 @@ test("train --json prints JSON lines and nothing else", async () => {
   );
 });
 
-test("the same command gives the same adapter, wherever its output goes; given splits are taken as they are", async () => {
+test("the same command gives the same adapter, even if its output fails; given splits are not changed", async () => {
   const files = ["--train", "train.csv", "--val", "val.csv", "--test", "test.csv"];
   assertCode(await train([...QUICK, ...files, "--out", "splits"], { stdout: "closed" }), 0);
   const unprinted = await train([...QUICK, ...files, "--out", "again"], { stdout: "full" });
@@ -122,7 +122,7 @@ test("the same command gives the same adapter, wherever its output goes; given s
   assert.is(JSON.parse(read("splits", "config.json")).data.val, join(folder, "val.csv"));
 });
 
-test("classify: arguments, lines of the standard input, JSON", async () => {
+test("classify: arguments, lines of standard input, JSON", async () => {
   const classify = (args: string[], input?: string) =>
     runCommand("classify", ["--run", "first", ...args], { cwd: folder, ...(input === undefined ? {} : { input }) });
   const texts = ["you have won a prize, call now, code 3", "see you at lunch, friend, table 3", ""];
@@ -152,7 +152,7 @@ test("classify: arguments, lines of the standard input, JSON", async () => {
   );
 });
 
-test("what was learned is saved before anything of it is printed", async () => {
+test("the run is saved before the result is printed", async () => {
   let files: string[] | undefined;
   const watch = (stdout: string) => {
     if (stdout.includes("loss before")) files ??= filesIn(join(folder, "saved"));
@@ -161,14 +161,14 @@ test("what was learned is saved before anything of it is printed", async () => {
   assert.equal(files, FILES);
 });
 
-test("a run on WebGPU prints its own lines on the standard error, and the driver's library none", async () => {
+test("on WebGPU, standard error has only the run's own lines, none of the driver's", async () => {
   const finished = await train([...RUN, "--device", "webgpu", "--out", "webgpu"]);
   assertCode(finished, 0);
   assert.match(finished.stdout, "(webgpu");
   for (const line of finished.stderr.trimEnd().split("\n")) assert.match(line, /^step \d+\/\d+ {2}epoch \d/);
 });
 
-test("generate: arguments, lines of the standard input, JSON, what is said of a context that overflows", async () => {
+test("generate: arguments, lines of standard input, JSON, the note on dropped tokens", async () => {
   const generate = (args: string[], input?: string) =>
     runCommand("generate", ["--model", "model", "--max-new-tokens", "9", ...args], {
       cwd: folder,
@@ -177,8 +177,11 @@ test("generate: arguments, lines of the standard input, JSON, what is said of a 
   const prompts = ["Once upon a time", "x", "word ".repeat(70)];
   const plain = await generate(["--batch-size", "2", ...prompts]);
   assertCode(plain, 0);
-  assert.match(plain.stderr, /^prompt 3: beyond the context of 64 tokens, the oldest \d+ are forgotten$/m);
-  assert.match(plain.stderr, /^27 tokens, \d+\.\d a second, on /m);
+  assert.match(
+    plain.stderr,
+    /^prompt 3: the text is longer than the context of 64 tokens; the oldest \d+ were dropped$/m,
+  );
+  assert.match(plain.stderr, /^27 tokens, \d+\.\d tokens\/s, on /m);
   const json = jsonLines((await generate(["--json", ...prompts])).stdout);
   for (const [i, { prompt, text, tokens, finish, forgotten, ...rest }] of json.entries()) {
     assert.equal([prompt, tokens, finish, forgotten > 0, rest], [prompts[i], 9, "length", i === 2, {}]);
@@ -194,7 +197,7 @@ test("generate: arguments, lines of the standard input, JSON, what is said of a 
 const FIXTURE = "08_cls_last_layer_4_labels";
 const fixture = packagePath(`test/golden/${FIXTURE}.safetensors`);
 
-test("verify: a fixture passes, and --out writes what was computed", async () => {
+test("verify: a fixture passes, and --out writes the computed tensors", async () => {
   const finished = await runCommand("verify", ["--out", "actual", fixture], { cwd: folder });
   assertCode(finished, 0);
   assert.match(finished.stdout, "1 files, all within tolerance");
@@ -225,7 +228,7 @@ test("verify --wgsl prints a shader with its declarations, its prelude and its c
   assert.ok(parts[0]! >= 0, stdout);
 });
 
-test("verify: a damaged expectation is found and exits 1", async () => {
+test("verify: a damaged expectation is detected, with exit code 1", async () => {
   const golden = await SafetensorsFile.open(await openFile(fixture));
   const tensors: EncodableTensor[] = [];
   for (const name of golden.names) {
@@ -244,19 +247,19 @@ test("verify: a damaged expectation is found and exits 1", async () => {
     const finished = await runCommand("verify", ["damaged.safetensors", fixture], { cwd: folder });
     assertCode(finished, 1);
     assert.match(finished.stdout, words);
-    assert.match(finished.stdout, "1 values are beyond tolerance");
+    assert.match(finished.stdout, "1 values exceed their tolerance");
     assert.is(finished.stdout.match(/FAIL/g)!.length, 1);
   }
 });
 
-test("--force replaces a run when the new one is done, and only then", async () => {
+test("--force replaces a run only when the new one is finished", async () => {
   const out = join(folder, "forced");
   cpSync(join(folder, "first"), out, { recursive: true });
   const before = snapshot(out);
   const again = [...RUN, "--out", "forced"];
   const refused = await train(again);
   assertCode(refused, 2);
-  for (const word of ["the output directory exists", "forced", "--force"]) assert.match(refused.stderr, word);
+  for (const word of ["the output directory already exists", "forced", "--force"]) assert.match(refused.stderr, word);
   assertCode(await train([...QUICK, "--data", "none.csv", "--out", "forced", "--force"]), 2);
   mkdirSync(join(folder, "forced.failed"));
   writeFileSync(join(folder, "forced.failed", "thesis.txt"), "years");
@@ -266,7 +269,7 @@ test("--force replaces a run when the new one is done, and only then", async () 
   assert.match(failed.stderr, "forced.failed.2");
   assert.equal(snapshot(out), before);
   assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
-  // The last good state is finite, but its head and the head's adapter are not as one matrix: there are no files of PEFT's.
+  // The last good state is finite, but the head merged with its adapter is not: PEFT's files are not written.
   assert.equal(filesIn(join(folder, "forced.failed.2")), [
     ...FILES.filter((name) => name.startsWith("adapter/lowrank.")),
     "config.json",
@@ -281,13 +284,13 @@ test("--force replaces a run when the new one is done, and only then", async () 
   assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
 });
 
-test("of two runs into one directory one is refused", async () => {
+test("two runs into one directory: one is refused", async () => {
   const both = await Promise.all([1, 2].map(() => train([...RUN, "--out", "one"])));
   assert.equal(both.map(({ code }) => code).sort(), [0, 2]);
-  assert.match(both.find(({ code }) => code === 2)!.stderr, "the output directory exists");
+  assert.match(both.find(({ code }) => code === 2)!.stderr, "the output directory already exists");
 });
 
-test("what was learned is kept elsewhere where it cannot be saved", async () => {
+test("a run that cannot be saved in its directory is saved elsewhere", async () => {
   let moved = false;
   const finished = await train([...LONGER, "--out", "gone/run", "--json", "--checkpoint-every", "100"], {
     watch: () => {
@@ -298,14 +301,14 @@ test("what was learned is kept elsewhere where it cannot be saved", async () => 
   });
   assertCode(finished, 1);
   assert.match(finished.stderr, /LowrankError: the disk cannot be written to\n {2}where: {4}gone\/run\n/);
-  assert.match(finished.stderr, "no checkpoint at step 100: the disk cannot be written to");
+  assert.match(finished.stderr, "the checkpoint of step 100 could not be saved: the disk cannot be written to");
   const { type, directory } = jsonLines(finished.stdout).at(-1);
   assert.is(type, "saved");
   assert.equal(filesIn(directory), FILES);
   rmSync(directory, { recursive: true });
 });
 
-test("a run that loses its lock to another process writes nothing there, and keeps elsewhere what it learned", async () => {
+test("a run that loses its lock to another process does not write there, and is saved elsewhere", async () => {
   let taken = false;
   const finished = await train([...LONGER, "--out", "lost", "--json", "--checkpoint-every", "100"], {
     watch: (stdout) => {
@@ -315,7 +318,10 @@ test("a run that loses its lock to another process writes nothing there, and kee
     },
   });
   assertCode(finished, 1);
-  assert.match(finished.stderr, "no checkpoint at step 100: another process has taken over this directory");
+  assert.match(
+    finished.stderr,
+    "the checkpoint of step 100 could not be saved: another process has taken over this directory",
+  );
   assert.match(finished.stderr, /LowrankError: another process has taken over this directory\n {2}where: {4}lost\n/);
   assert.is(jsonLines(finished.stdout).at(-1).directory, "lost.rescued");
   assert.equal(filesIn(join(folder, "lost.rescued")), FILES);
@@ -323,7 +329,7 @@ test("a run that loses its lock to another process writes nothing there, and kee
   assert.is(read("lost.owner"), "somebody else's");
 });
 
-test("a run that was killed before its first checkpoint is simply started again, into an empty directory too", async () => {
+test("a run that was killed before its first checkpoint can be started again without --force", async () => {
   mkdirSync(join(folder, "begun"));
   const [out, more] = [join(folder, "begun"), ["--out", "begun", "--checkpoint-every", "100"]];
   const killed = await train([...LONGER, ...more], { killWhen: () => existsSync(join(out, "config.json")) });
@@ -338,10 +344,10 @@ test("a run that was killed before its first checkpoint is simply started again,
   );
 });
 
-test("--force with checkpoints: the old run stays until the new one is done, which goes on from another folder", async () => {
+test("--force with checkpoints: the old run stays until the new one is finished, which can be resumed", async () => {
   cpSync(join(folder, "first"), join(folder, "old"), { recursive: true });
   const before = snapshot(join(folder, "old"));
-  // As a shell completes it; a system's own file is none to refuse, and stays.
+  // With a trailing slash, as a shell completes it. Files of the operating system are ignored and stay.
   const again = [...LONGER, "--out", "old/", "--force", "--checkpoint-every", "3", "--seed", "3"];
   writeFileSync(join(folder, "old", ".DS_Store"), "");
   const stopped = await train([...again, "--json"], {
@@ -359,15 +365,15 @@ test("--force with checkpoints: the old run stays until the new one is done, whi
   writeFileSync(join(folder, "messages.csv"), swapped);
   const changed = await train(["--resume", kept]);
   assertCode(changed, 2);
-  assert.match(changed.stderr, "has changed since the run began");
+  assert.match(changed.stderr, "has changed since the run started");
   writeFileSync(join(folder, "messages.csv"), messages(20));
   const weights = readFileSync(join(folder, "model", "model.safetensors"));
   tinyModel(join(folder, "model"), (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
   const other = await train(["--resume", kept]);
   assertCode(other, 2);
-  assert.match(other.stderr, "has changed since the run began");
+  assert.match(other.stderr, "has changed since the run started");
   writeFileSync(join(folder, "model", "model.safetensors"), weights);
-  // What comes into the directory of a run meanwhile is nothing to lose either of them for.
+  // A file that was added to the directory in the meantime is kept, and does not stop the run.
   writeFileSync(join(folder, "old", "log.txt"), "");
   assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);
   assert.equal(filesIn(join(folder, "old")), FILES.toSpliced(-2, 0, "log.txt").sort());
@@ -380,7 +386,7 @@ test("--force with checkpoints: the old run stays until the new one is done, whi
   assert.not.ok(existsSync(kept));
 });
 
-test("a run that fails keeps what it learned before", async () => {
+test("a failed run saves its last good parameters", async () => {
   const failed = await train([...RUN, "--out", "diverged", "--lr", "1e30", "--warmup", "0"]);
   assertCode(failed, 1);
   assert.match(read("diverged", "error.txt"), /is not finite\n.*step \d+ of 14/);
@@ -388,13 +394,13 @@ test("a run that fails keeps what it learned before", async () => {
   assertCode(labelled, 0);
 });
 
-test("SIGINT saves what was learned and exits 130", async () => {
+test("SIGINT saves the run and exits 130", async () => {
   const finished = await train([...RUN, "--out", "stopped", "--epochs", "5000", "--json"], {
     watch: (stdout, kill) => stdout.includes('"type":"step"') && kill("SIGINT"),
   });
   assertCode(finished, 130);
-  assert.match(finished.stderr, "stopping to save what was learned");
-  // The test set was not measured.
+  assert.match(finished.stderr, "stopping to save the run");
+  // The test set was not evaluated.
   assert.equal(
     filesIn(join(folder, "stopped")),
     FILES.filter((name) => name !== "confusion.csv"),

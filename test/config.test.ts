@@ -25,13 +25,13 @@ const GPT2 = {
 };
 const LORA: LoraConfig = { r: 8, lora_alpha: 16, scaling: "alpha/r", init: "gaussian", target_modules: ["q", "v"] };
 
-test("parseConfig takes what it needs and ignores what does not change the arithmetic", () => {
+test("parseConfig ignores keys that do not change the computation", () => {
   const extra = { model_type: "gpt2", activation_function: "gelu_new", n_ctx: 1024, n_inner: null, resid_pdrop: 0.1 };
   assert.equal(parseConfig({ ...GPT2, ...extra }, "config.json"), GPT2);
   assert.equal(parseConfig({ ...GPT2, n_inner: 3072 }, "config.json"), GPT2);
 });
 
-test("every missing key is named, with the file", async () => {
+test("every missing key is reported, with the file", async () => {
   for (const key of Object.keys(GPT2)) {
     const { [key as keyof typeof GPT2]: _, ...rest } = GPT2;
     await assertFails(FormatError, [`lacks ${key}`, "some/config.json"], () => parseConfig(rest, "some/config.json"));
@@ -39,7 +39,7 @@ test("every missing key is named, with the file", async () => {
   await assertFails(FormatError, ["lacks vocab_size, n_positions, n_layer"], () => parseConfig({}, "c"));
 });
 
-test("wrong types and sizes are named, with the value", async () => {
+test("wrong types and sizes are reported, with the value", async () => {
   for (const key of ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"])
     for (const value of ["12", 0, -4, 1.5, null, [12], true])
       await assertFails(FormatError, [key, JSON.stringify(value)], () => parseConfig({ ...GPT2, [key]: value }, "c"));
@@ -51,7 +51,7 @@ test("wrong types and sizes are named, with the value", async () => {
     await assertFails(FormatError, ["object"], () => parseConfig(json, "c"));
 });
 
-test("widths that the kernels cannot take", async () => {
+test("widths that the kernels do not support", async () => {
   const parse = (n_embd: number, n_head: number) => () => parseConfig({ ...GPT2, n_embd, n_head }, "c");
   await assertFails(ConfigError, ["n_embd is not a multiple of n_head", "multiple of 7", "768"], parse(768, 7));
   await assertFails(ConfigError, ["n_embd is not a multiple of 4", "30"], parse(30, 5));
@@ -81,7 +81,7 @@ test("loraScale", () => {
   assert.equal(scales, [1.5, 6, 3]);
 });
 
-test("ranks, alphas and targets that make no sense", async () => {
+test("invalid ranks, alphas and targets", async () => {
   validateLora(LORA);
   for (const init of INITS) validateLora({ ...LORA, init, lora_alpha: 0.5, target_modules: [...TARGETS] });
   for (const r of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])
@@ -95,7 +95,7 @@ test("ranks, alphas and targets that make no sense", async () => {
   for (const word of TARGETS) assert.ok(message.includes(word));
   assert.not.match(await assertFails(ConfigError, ['"x"'], () => validateLora(target("x"))), "did you mean");
   await assertFails(ConfigError, ["empty"], () => validateLora(target()));
-  await assertFails(ConfigError, ["twice"], () => validateLora(target("q", "q")));
+  await assertFails(ConfigError, ["duplicates"], () => validateLora(target("q", "q")));
   await assertFails(ConfigError, ["scaling", "did you mean alpha/r?"], () =>
     validateLora({ ...LORA, scaling: "alpha\\r" as "alpha/r" }),
   );
@@ -104,20 +104,20 @@ test("ranks, alphas and targets that make no sense", async () => {
   );
 });
 
-test("layers that make no sense; those that the model has not are named with the model's", async () => {
+test("invalid layers; the error for a layer that the model lacks has the valid range", async () => {
   const layers = (...layers_to_transform: unknown[]) => ({
     ...LORA,
     layers_to_transform: layers_to_transform as number[],
   });
   validateLora(layers(0, 3, 11));
   for (const bad of [[], [-1], [0.5], ["1"], [Number.NaN]])
-    await assertFails(ConfigError, ["layers", "counted from 0"], () => validateLora(layers(...bad)));
+    await assertFails(ConfigError, ["layers", "block numbers, from 0"], () => validateLora(layers(...bad)));
   for (const bad of [
     [1, 1],
     [2, 1],
   ])
     await assertFails(ConfigError, ["ascending", bad.join(", ")], () => validateLora(layers(...bad)));
-  await assertFails(ConfigError, ["no target is in a block"], () =>
+  await assertFails(ConfigError, ["no target is part of a block"], () =>
     validateLora({ ...layers(1), target_modules: ["head"] }),
   );
   await assertFails(ConfigError, ["no such layer", "0 to 11", "12"], () => loraSites(GPT2, layers(3, 12)));
@@ -128,7 +128,7 @@ test("layers that make no sense; those that the model has not are named with the
   );
 });
 
-test("layers as a flag has them", async () => {
+test("parsing of layers", async () => {
   const cases: [string, number[] | null][] = [
     ["all", null],
     ["0", [0]],

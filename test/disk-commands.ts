@@ -85,7 +85,7 @@ async function train({ config, result }: Learned, run: Run): Promise<void> {
     if (fault) throw fault;
   };
   await withLock(out, work, () => {
-    throw new ConfigError("another run is at work in this directory");
+    throw new ConfigError("another run is using this directory");
   });
 }
 

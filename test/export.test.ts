@@ -1,4 +1,4 @@
-/** Exports: the merged model by value, and what is refused. What real PEFT and transformers say is in test/exchange. */
+/** Exports: the merged model by value, and errors. test/exchange compares with PEFT and transformers themselves. */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -22,7 +22,7 @@ import { test } from "./harness.ts";
 import { randomBatch, SMALL } from "./models.ts";
 
 const folder = temporaryFolder();
-/** float32 forward passes that sum in different orders. */
+/** Tolerance for float32 forward passes that sum in different orders. */
 const LOGITS = { atol: 2e-5, rtol: 1e-4 };
 
 const baseDirectory = join(folder, "base");
@@ -56,7 +56,7 @@ async function exported(kind: ExportKind, meta: AdapterMeta, name: string) {
   return { ...opened, ...plan, out };
 }
 
-/** Trained tensors that leave logits of ordinary size. */
+/** Trained tensors that give logits of ordinary size. */
 function small(meta: AdapterMeta): Adapter["tensors"] {
   const tensors = tensorsOf(meta);
   for (const [name, { data }] of tensors)
@@ -164,7 +164,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
   await checkpoint.close();
 });
 
-test("a language model: its tied head stays tied, or gets a head of its own where it has an adapter", async () => {
+test("a language model: the head stays tied, or is untied if it has an adapter", async () => {
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const meta = metaFor({ target_modules: ["c_attn", "head"] }, { task, labels: [] });
   const { out, adapter } = await exported("merged", meta, "lm");
@@ -186,7 +186,7 @@ test("a language model: its tied head stays tied, or gets a head of its own wher
   assert.is(JSON.parse(readFileSync(join(peft.out, "adapter_config.json"), "utf8")).task_type, "CAUSAL_LM");
 });
 
-test("a PEFT directory holds PEFT's files alone, and comes back", async () => {
+test("a PEFT directory has only PEFT's files, and can be loaded again", async () => {
   const { out, checkpoint, adapter } = await exported("peft", metaFor(sites), "peft");
   assert.equal(readdirSync(out).sort(), ["README.md", "adapter_config.json", "adapter_model.safetensors"]);
   const back = await loadAdapter(out, checkpoint);
@@ -194,7 +194,7 @@ test("a PEFT directory holds PEFT's files alone, and comes back", async () => {
   assert.equal(back.tensors, adapter.tensors);
 });
 
-test("the README of an export loads it in Python", async () => {
+test("the README of an export has the Python code to load it", async () => {
   const lm = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const python = async (kind: ExportKind, meta: AdapterMeta) => {
     const { out, checkpoint } = await exported(kind, meta, `python ${kind} ${meta.task.objective}`);
@@ -233,7 +233,7 @@ test("the README of an export loads it in Python", async () => {
   assert.equal(await python("peft", writer), adapter("AutoModelForCausalLM", ")"));
 });
 
-test("what PEFT or transformers cannot express is said before anything is written", async () => {
+test("what PEFT or transformers cannot express is reported before anything is written", async () => {
   const plan = async (kind: ExportKind, meta: AdapterMeta) => {
     const checkpoint = await openGPT2(baseDirectory);
     try {
@@ -255,13 +255,13 @@ test("what PEFT or transformers cannot express is said before anything is writte
   const padded = metaFor({}, { task: { ...metaOf().task, pooling: "last" }, settings: { padTo: 9, maxLength: 9 } });
   const { losses, files } = await plan("merged", padded);
   assert.equal(
-    losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 rows")]),
+    losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 positions")]),
     [["pooling", true]],
   );
   assert.ok(String(files.get("README.md")).includes("differs from the run"));
   const { meta } = withoutPadding({ meta: padded, tensors: new Map() });
   assert.equal([meta.task.pooling, meta.settings], ["last-token", { maxLength: 9 }]);
-  // Without a bias of its own, the final norm leaves no direction along which the head's could be folded.
+  // If the final norm's bias is zero, the head's bias cannot be folded into it.
   const flat = small(metaFor(null, { mode: "all", task: { ...metaOf().task, head_bias: true } }));
   flat.get("ln_f.bias")!.data.fill(0);
   flat.get("head.bias")!.data.set([0.25, -0.5]);
@@ -273,18 +273,18 @@ test("what PEFT or transformers cannot express is said before anything is writte
   assert.ok(found[0]!.effect!.includes("[0.250, -0.500]") && found[0]!.effect!.includes("up to 0.750"));
 });
 
-test("the effect of a change is counted in labels and logits", () => {
+test("the effect of a change is described in labels and logits", () => {
   const before = Float32Array.of(1, 0, 0, 1, 2, 1);
   assert.is(
     describeChange(before, Float32Array.of(1, 0, 0, -1, 2, 1), 2),
-    "1 of 3 messages of the test set change their label, logits move by up to 2.00",
+    "the predicted label changes for 1 of 3 test messages, and logits change by up to 2.00",
   );
 });
 
-test("only an earlier export is replaced, and of it only what it wrote", async () => {
+test("only an earlier export's own files are replaced", async () => {
   assert.equal(await replaceableExport(join(folder, "nowhere"), false), []);
   await assertFails(ConfigError, ["exists", "--force"], () => replaceableExport(baseDirectory, false));
-  await assertFails(ConfigError, ["no export", baseDirectory], () => replaceableExport(baseDirectory, true));
+  await assertFails(ConfigError, ["not an export", baseDirectory], () => replaceableExport(baseDirectory, true));
   const merged = joinPath(folder, "merged");
   assert.equal((await replaceableExport(merged, true)).toSorted(), readdirSync(merged).sort());
   assert.ok(existsSync(join(folder, "merged", "model.safetensors")));

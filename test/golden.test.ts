@@ -1,4 +1,4 @@
-/** The golden fixtures made by PyTorch: logits, loss, every gradient, AdamW steps and a training curve, in all modes. */
+/** The golden fixtures from PyTorch: logits, loss, every gradient, AdamW steps and a training curve, in all modes. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -14,7 +14,7 @@ import { test } from "./harness.ts";
 const folder = packagePath("test/golden");
 const files = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
 
-test("all 13 fixtures are here", () => {
+test("there are 13 fixtures", () => {
   if (files.length !== 13) throw new Error(`${files.length} fixture files`);
 });
 
@@ -32,12 +32,12 @@ for (const [name, device] of files.flatMap((file) => DEVICE_NAMES.map((device) =
     }
   });
 
-test("a value passes up to its tolerance, which NaN never is", () => {
+test("an error passes up to its tolerance; NaN never passes", () => {
   const verdict = (error: number) => passes({ name: "", kind: "", measure: "absolute", error, tolerance: 0.5 });
   assert.equal([0, 0.5, 0.500001, Number.NaN, Infinity].map(verdict), [true, true, false, false, false]);
 });
 
-test("a fixture that lacks one of its expectations is refused by the name of it", async () => {
+test("a missing expectation of a fixture is reported by name", async () => {
   for (const name of files.slice(0, 2)) {
     const golden = await SafetensorsFile.open(await openFile(join(folder, name)));
     const tensors: EncodableTensor[] = [];

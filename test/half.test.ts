@@ -1,4 +1,4 @@
-/** f16 by its bits: the nearest half of every kind of float, and back. */
+/** Conversion between f32 and f16, by bits. */
 import * as assert from "uvu/assert";
 import { floatToHalf, halfToFloat } from "../src/half.ts";
 import { Rng } from "../src/rng.ts";
@@ -7,7 +7,7 @@ import { test } from "./harness.ts";
 const ALL = Uint16Array.from({ length: 65536 }, (_, i) => i);
 const isNaNHalf = (half: number) => (half & 0x7fff) > 0x7c00;
 
-test("every half comes back as it was", () => {
+test("every half is preserved by a round trip", () => {
   const back = floatToHalf(halfToFloat(ALL));
   for (const half of ALL)
     assert.ok(isNaNHalf(half) ? isNaNHalf(back[half]!) : back[half] === half, `${half.toString(16)} ${back[half]}`);
@@ -16,7 +16,7 @@ test("every half comes back as it was", () => {
 /** The finite halves of either sign, in ascending order. */
 const FINITE = [...halfToFloat(ALL.filter((half) => (half & 0x7c00) !== 0x7c00))].sort((a, b) => a - b);
 
-/** By search: the nearest finite half, of two the one whose last bit is 0. */
+/** The nearest finite half by search; ties to even. */
 function nearest(x: number): number {
   let [low, high] = [0, FINITE.length - 1];
   while (low < high) {
@@ -29,7 +29,7 @@ function nearest(x: number): number {
   return (floatToHalf(Float32Array.of(below))[0]! & 1) === 0 ? below : above;
 }
 
-test("floats of every size become the nearest half; the middle between two the even one", () => {
+test("floats of every magnitude are rounded to the nearest half, ties to even", () => {
   const rng = new Rng(1);
   const values: number[] = [0, 65504, 65519.99, -65519.99, 2 ** -25, -(2 ** -26), 2 ** -149, 6.1e-5];
   for (let i = 0; i < 20000; i++) values.push((rng.uniform() * 2 - 1) * 2 ** (rng.below(44) - 28));
@@ -46,7 +46,7 @@ test("floats of every size become the nearest half; the middle between two the e
   });
 });
 
-test("what lies beyond is infinite, NaN is NaN, -0 keeps its sign; a part of an array is read from where it begins", () => {
+test("overflow gives infinity, NaN stays NaN, -0 keeps its sign; subarrays are read at their offset", () => {
   const floats = Float32Array.of(65520, -7e4, 1e30, Infinity, -Infinity, Number.NaN, -0);
   assert.equal([...floatToHalf(floats)], [0x7c00, 0xfc00, 0x7c00, 0x7c00, 0xfc00, 0x7e00, 0x8000]);
   assert.equal([...floatToHalf(Float32Array.of(9, 1, 2, 9).subarray(1, 3))], [0x3c00, 0x4000]);

@@ -1,4 +1,4 @@
-/** The lines of the standard input: whatever the pieces, in linear time, and no longer than a row of a file may be. */
+/** Lines of standard input: in pieces of any size, in linear time, with a maximum length. */
 import * as assert from "uvu/assert";
 import { inputLines } from "../src/commands/cli.ts";
 import { DataError } from "../src/errors.ts";
@@ -44,12 +44,12 @@ test("line ends, a byte order mark, null bytes, invalid UTF-8, no line end at th
   assert.equal(await linesOf(many.join("\n"), 7), many);
 });
 
-test("a line as long as it may be is read in linear time; a longer one is refused by its number", async () => {
+test("a line of the maximum length is read in linear time; a longer one is refused with its number", async () => {
   const bytes = new Uint8Array(LIMITS.line + 3).fill(97);
   bytes[0] = 10;
   bytes[LIMITS.line + 1] = 10;
   const started = performance.now();
-  // 16 MB in pieces as pipes have them: joined and split again for each it took a minute.
+  // 16 MB in pieces of a pipe's size: joining all pieces for each new one took a minute.
   const lines = await linesOf(bytes, 1 << 12);
   assert.equal(
     lines.map(({ length }) => length),
@@ -60,20 +60,20 @@ test("a line as long as it may be is read in linear time; a longer one is refuse
   await assertFails(DataError, ["too long", "standard input, line 2", `at most ${LIMITS.line} bytes`], () =>
     linesOf(bytes),
   );
-  // An endless line is left there.
+  // Reading an endless line ends at the maximum length.
   async function* endless() {
     for (;;) yield bytes.subarray(1, 1 << 16);
   }
   await assertFails(DataError, ["too long", "line 1"], () => inputLines(endless()).next());
 });
 
-test("generate, as built: a line of 32 MB on the standard input is refused within seconds", async () => {
+test("generate, as built: a line of 32 MB on standard input is refused within seconds", async () => {
   const cwd = temporaryFolder();
   tinyModel(`${cwd}/model`);
   const started = performance.now();
   const input = `short\n${"x".repeat(32 << 20)}\n`;
   const finished = await runCommand("generate", ["--model", "model", "--device", "wasm"], { cwd, input });
   assertCode(finished, 1);
-  assert.match(finished.stderr, /DataError: a line is too long\n {2}where: {4}standard input, line 2\n/);
+  assert.match(finished.stderr, /DataError: the line is too long\n {2}where: {4}standard input, line 2\n/);
   assert.ok(performance.now() - started < 20_000);
 });

@@ -1,4 +1,4 @@
-/** Language models through the trainer: the same path as classifiers, with blocks of text in place of messages. */
+/** Training of language models: as for classifiers, with blocks of text instead of messages. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../src/data/corpus.ts";
@@ -17,7 +17,7 @@ import { testDevice } from "./device.ts";
 import { afterAll, test } from "./harness.ts";
 import { messages, TINY, tinyData, tinyModel } from "./tiny.ts";
 
-/** The same sums, in batches of other sizes. */
+/** Tolerance for the same sums in batches of other sizes. */
 const BATCHING = { atol: 0, rtol: 1e-6 };
 
 const folder = temporaryFolder();
@@ -36,7 +36,7 @@ function usual() {
   return shared;
 }
 
-/** A vocabulary of 50,257 takes a software GPU long; that devices agree is tested elsewhere, on smaller ones. */
+/** Only on the CPU: a vocabulary of 50,257 is slow on a software GPU. Other tests compare devices, with smaller ones. */
 const device = () => testDevice("wasm 2 threads");
 
 async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
@@ -53,7 +53,7 @@ function assertSameRun(got: FineTuneRun, want: FineTuneRun): void {
 }
 
 for (const mode of ["lora", "all", "last_block"] as const)
-  test(`mode ${mode} learns the text; stopped and gone on with through the disk, to the same bits`, async () => {
+  test(`mode ${mode} learns the text; stopped and resumed from disk, with the same bits`, async () => {
     const straight = await run({ mode });
     const { before, after, tensors, spec, predictions } = straight;
     assert.ok(after!.val.loss < before!.val.loss, `${before!.val.loss} -> ${after!.val.loss}`);
@@ -76,7 +76,7 @@ for (const mode of ["lora", "all", "last_block"] as const)
     assertSameRun(await run({ mode, resume: await lastCheckpoint(join(folder, mode)) }), straight);
   });
 
-test("perplexity and bits per byte are those of the loss, and hang on no batch", async () => {
+test("perplexity and bits per byte follow from the loss, and do not depend on the batches", async () => {
   const { data } = await usual();
   const [{ before }, { before: alone }] = [
     await run({ epochs: 1 }),
@@ -90,17 +90,17 @@ test("perplexity and bits per byte are those of the loss, and hang on no batch",
     const bits = (loss * tokens) / Math.LN2 / bytes;
     assertAllClose(name, [bitsPerByte!, alone![name].loss], [bits, loss], BATCHING);
   }
-  // A model of random values knows nothing, and is sure of some of it.
+  // A model with random weights is worse than uniform guessing.
   assert.ok(before!.val.loss > Math.log(TINY.vocab_size), `${before!.val.loss}`);
 });
 
-test("overlapping blocks predict the same tokens with more before them", async () => {
+test("overlapping blocks predict the same tokens with more context", async () => {
   const [apart, overlapping] = [await run({ epochs: 1 }), await run({ epochs: 1, data: await texts({ stride: 4 }) })];
   assert.is(overlapping.before!.val.rows, apart.before!.val.rows);
   assert.not.equal(overlapping.before!.val.loss, apart.before!.val.loss);
 });
 
-test("what a completion follows is read and not learned", async () => {
+test("prompts of completions are context and do not contribute to the loss", async () => {
   const rows = Array.from({ length: 40 }, (_, i) => ({
     prompt: `${"what is it ".repeat(i % 3)}:`,
     completion: " nothing",
@@ -113,7 +113,7 @@ test("what a completion follows is read and not learned", async () => {
   assert.ok(steps.at(-1)!.accuracy >= 0.5, "of rows that do not count, none can be right");
 });
 
-test("a run directory holds an adapter of PEFT's for language models, which is trained on", async () => {
+test("a run directory has a PEFT adapter of a language model, which can be trained further", async () => {
   const first = await run();
   const directory = join(folder, "run");
   assert.equal(await first.save(directory), { peft: true });
@@ -124,9 +124,9 @@ test("a run directory holds an adapter of PEFT's for language models, which is t
     const { rank: _, alpha: __, ...settings } = SMALL;
     const on = await fineTune({ device: await device(), ...(await usual()), ...settings, adapter });
     assert.equal(on.before, first.after);
-    await assertFails(ConfigError, ["rank", "decided by the adapter"], () => run({ adapter, rank: 3 }));
+    await assertFails(ConfigError, ["rank differs from the adapter"], () => run({ adapter, rank: 3 }));
     const classes = await tinyData(messages(12));
-    await assertFails(ConfigError, ["no adapter of a classifier", "--objective lm"], () =>
+    await assertFails(ConfigError, ["not a LoRA adapter of a classifier", "--objective lm"], () =>
       run({ adapter, data: classes }),
     );
     await assertFails(ConfigError, ["language model", "generate"], async () =>
@@ -137,17 +137,17 @@ test("a run directory holds an adapter of PEFT's for language models, which is t
   }
 });
 
-test("the adapter of a classifier is none of a language model", async () => {
+test("an adapter of a classifier is refused for a language model", async () => {
   const { save } = await run({ data: await tinyData(messages(12)), accumulate: 1 });
   await save(join(folder, "classifier"));
   const { adapter, checkpoint } = await openAdapter(join(folder, "classifier"));
   await checkpoint.close();
-  await assertFails(ConfigError, ["no adapter of a language model", "--objective classification"], () =>
+  await assertFails(ConfigError, ["not a LoRA adapter of a language model", "--objective classification"], () =>
     run({ adapter }),
   );
 });
 
-test("what makes no sense for a language model is refused", async () => {
+test("settings that are invalid for a language model are refused", async () => {
   await assertFails(ConfigError, ["last_layer", "last_block", "token table"], () => run({ mode: "last_layer" }));
   await assertFails(ConfigError, ["headBias", "language model"], () => run({ headBias: true }));
   await assertFails(ConfigError, ["pooling", "language model"], () => run({ pooling: "last" }));

@@ -199,7 +199,7 @@ test("a checkpoint is refused by what its state and its tensors say", async () =
     ...three(new Float32Array(2)).slice(0, 2),
     { name: "v.x", shape: [2], dtype: "F32", data: Float32Array.of(0, Number.NaN) },
   ]);
-  await refuse(["no v.x of its shape"], JSON.stringify(state), three(new Float32Array(2)).slice(0, 2));
+  await refuse(["no v.x of the same shape"], JSON.stringify(state), three(new Float32Array(2)).slice(0, 2));
 });
 
 test("reading refuses a configuration that was changed, is damaged, or is not there", async () => {
@@ -308,6 +308,6 @@ test("a config.json of a run with wrong values is refused by an error of ours", 
       }
   for (const other of [[], good]) {
     put(other);
-    await assertFails(ConfigError, ["no run directory", "something else"], () => readRunConfig(directory));
+    await assertFails(ConfigError, ["not a run directory", "another format"], () => readRunConfig(directory));
   }
 });

@@ -12,7 +12,7 @@ import { renderTable } from "../src/report/tables.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
 
-test("CSV: RFC 4180 quoting, line ends, empty fields, numbers in full", () => {
+test("CSV: RFC 4180 quoting, line ends, empty fields, numbers with full precision", () => {
   const rows = [
     { a: 'say "hi", then', "b,c": 0.1 + 0.2 },
     { a: "two\nlines", "b,c": null },
@@ -48,7 +48,7 @@ test("metrics.csv and losses.csv have the experiment's columns", () => {
   assert.is(LOSSES_COLUMNS.join(), "step,epoch,examples_seen,lr,train_loss,val_loss,train_acc,val_acc,grad_norm");
 });
 
-test("a table: numbers to the right, digits, a dash for nothing, wide characters", () => {
+test("a table: right-aligned numbers, digits, a dash for null, wide characters", () => {
   interface Row {
     mode: string;
     rank: number | null;
@@ -94,10 +94,10 @@ const curvesOf = (count: number, end: number) => ({
   examplesPerEpoch: 1040,
 });
 
-/** Texts of an SVG, in its order. */
+/** The texts of an SVG, in document order. */
 const textsOf = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
 
-/** Elements must be closed in the order of their opening, and text be escaped. */
+/** Checks that elements are nested correctly and text is escaped. */
 function assertWellFormed(svg: string): void {
   const open: string[] = [];
   for (const [, close, name, rest] of svg.matchAll(/<(\/?)([a-z]+)([^<>]*)>/gi)) {
@@ -127,12 +127,12 @@ test("the loss chart: title, both axes with their names, legend, lines of the ri
     "0.7",
   ])
     assert.ok(texts.includes(text), `${text} is not among ${texts.join(" | ")}`);
-  // The end of the lower axis, 20,800, has no number: it would touch 20,000.
+  // The end of the lower axis, 20,800, has no label: it would overlap with 20,000.
   assert.not.ok(texts.includes("20,800"));
   for (const color of ["#0072b2", "#d55e00"]) assert.match(svg, color);
 });
 
-test("marks on few points, none on many; a long run and a short one both have whole epochs", () => {
+test("marks with few points, none with many; the epoch axis has whole numbers for long and short runs", () => {
   const marks = (svg: string) => (svg.match(/<path[^>]*fill="#d55e00"/g) ?? []).length;
   assert.is(marks(lossChart(curvesOf(5, 4160))), 6);
   assert.is(marks(lossChart(curvesOf(200, 20800))), 1);
@@ -154,13 +154,13 @@ test("the accuracy chart counts in percent, up to 100", () => {
   assert.equal([1, 0.95, 0.5, 0.04, 0].map(low), [0.9, 0.9, 0.4, 0, 0]);
 });
 
-test("the same data gives the same bytes, another size another picture", () => {
+test("the same data gives the same bytes; another size gives another picture", () => {
   const curves = curvesOf(21, 20800);
   assert.is(lossChart(curves), lossChart(curves));
   assert.match(lossChart(curves, { width: 400, height: 300 }), '<svg width="400" height="300"');
 });
 
-test("values that are not finite leave a gap; no points, and one point, still draw", () => {
+test("values that are not finite leave a gap; charts without points, or with one, are valid", () => {
   const train = curve(5, 400, (part) => (part === 0.5 ? Number.NaN : part));
   const svg = lossChart({ title: "gap", train, validation: [], examplesPerEpoch: 100 });
   assert.not.match(svg, /NaN|undefined|Infinity/);
@@ -189,7 +189,7 @@ function run(total: number, isTTY: boolean): string {
   return String(stream.read());
 }
 
-test("progress without a terminal: plain lines, few of them, the last among them", () => {
+test("progress without a terminal: few plain lines, including the last step", () => {
   const lines = run(1000, false).trimEnd().split("\n");
   assert.is(lines.length, 21);
   assert.is(lines[0], "step 1/1000  epoch 2  42 examples/s  1 min 15 s left");
@@ -198,7 +198,7 @@ test("progress without a terminal: plain lines, few of them, the last among them
   assert.is(run(3, false).trimEnd().split("\n").length, 3);
 });
 
-test("progress in a terminal: one live line, with the last state left to be seen", () => {
+test("progress on a terminal: one live line, with the last state left visible", () => {
   const output = run(50, true);
   assert.match(output, "█".repeat(24));
   assert.match(output, "50/50  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1 min 15 s left");
@@ -216,7 +216,7 @@ test("durations", () => {
   ]);
 });
 
-test("a bar chart names every bar, writes its value and says where nothing was measured; the same bytes again", () => {
+test("a bar chart shows every name and value, and missing values; the same data gives the same bytes", () => {
   const bars = {
     title: "Speed",
     note: "one machine",
@@ -233,7 +233,7 @@ test("a bar chart names every bar, writes its value and says where nothing was m
   assert.is(barChart(bars), svg);
 });
 
-test("accuracy over size: the axis begins at a whole number of fiftieths, half of one or more below the lowest", () => {
+test("accuracy over size: the axis starts at a multiple of 0.02, at least 0.01 below the lowest value", () => {
   const ticks = (...accuracies: number[]) => {
     const points = accuracies.map((accuracy, i) => ({ group: "g", trainable: 10 ** i, accuracy }));
     const svg = accuracyOverSize("name", points);
@@ -252,7 +252,7 @@ test("accuracy over size: the axis begins at a whole number of fiftieths, half o
   }
 });
 
-test("each kind of block as HTML, its elements closed", () => {
+test("each kind of block as well-formed HTML", () => {
   const blocks: Block[] = [
     { kind: "heading", level: 2, text: "a < b" },
     { kind: "text", text: "words" },

@@ -1,4 +1,4 @@
-/** A run that stops and goes on ends with the bits of one that never stopped. */
+/** A resumed run has the same bits as an uninterrupted one. */
 import { existsSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -58,7 +58,7 @@ function assertSameRun(got: TrainResult, want: TrainResult): void {
 }
 
 for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
-  test(`${mode}: stopped anywhere and gone on with, through the disk`, async () => {
+  test(`${mode}: stopped at any step and resumed from disk`, async () => {
     const straight = await run({ mode });
     assert.ok(straight.steps.length > 8, "too few steps to stop between");
     // At an evaluation, between two, at an epoch's end, and one step before the last.
@@ -70,8 +70,8 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
   });
 
 /**
- * Aborts a run in the `piece`-th piece of work that the device's threads get once the first step has been read: every record is
- * one, as if each took long. Returns the checkpoint and how many pieces there were by then.
+ * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record is a
+ * piece, because the clock makes each appear slow. Returns the checkpoint and the number of pieces so far.
  */
 async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; pieces: number }> {
   const device = (await openWasm({ threads: 1 })) as WasmBackend;
@@ -107,11 +107,11 @@ async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; piec
   return { checkpoint, pieces };
 }
 
-test("stopped inside a step: before its update it is dropped, within it finished; both go on to the same bits", async () => {
+test("stopped inside a step: dropped before its update, finished during it; both resume with the same bits", async () => {
   const device = await openWasm({ threads: 1 });
   try {
     const straight = await run({ device });
-    // The first piece with which the second step is not dropped is that with which its update begins.
+    // The first piece for which the second step is not dropped is the start of its update.
     let [dropped, finished] = [1, 400];
     while (finished - dropped > 1) {
       const piece = (dropped + finished) >> 1;
@@ -129,7 +129,7 @@ test("stopped inside a step: before its update it is dropped, within it finished
     ] as const) {
       const { checkpoint, pieces } = await stopInside(piece);
       assert.is(checkpoint.step, step);
-      assert.is(pieces > piece, step === 2, "an update is brought to its end, and nothing else");
+      assert.is(pieces > piece, step === 2, "only an update is finished after the abort");
       assertSameRun(await run({ device, resume: checkpoint }), straight);
     }
   } finally {
@@ -137,7 +137,7 @@ test("stopped inside a step: before its update it is dropped, within it finished
   }
 });
 
-test("the pace of a run that goes on is that of its own steps", async () => {
+test("the speed of a resumed run is measured from its own steps", async () => {
   const checkpoint = await stopAfter(3);
   const { now } = performance;
   let clock = 0;
@@ -162,16 +162,16 @@ test("the pace of a run that goes on is that of its own steps", async () => {
   assert.is(secondsLeft, (((steps - 5) / 5) * record.examples) / examplesPerSecond);
 });
 
-test("paused, then gone on with; a checkpoint after every evaluation and at the pause", async () => {
+test("paused and resumed; a checkpoint after every evaluation and at the pause", async () => {
   const straight = await run();
   const kept: number[] = [];
   const evaluated: number[] = [];
   let asked = 0;
-  let goOn: (() => void) | undefined;
+  let proceed: (() => void) | undefined;
   const pause = () => {
     if (++asked !== 4) return undefined;
     return new Promise<void>((resolve) => {
-      goOn = resolve;
+      proceed = resolve;
     });
   };
   const result = await run({
@@ -179,8 +179,8 @@ test("paused, then gone on with; a checkpoint after every evaluation and at the 
     checkpointEvery: "evaluation",
     onCheckpoint: async ({ step }) => {
       kept.push(step);
-      // The state is kept before the run waits, or it would wait for ever.
-      goOn?.();
+      // The checkpoint is emitted before the run waits; otherwise it would wait forever.
+      proceed?.();
     },
     onEvent: (event) => {
       if (event.type === "evaluation") evaluated.push(event.record.step);
@@ -191,7 +191,7 @@ test("paused, then gone on with; a checkpoint after every evaluation and at the 
   assert.equal(kept, [...between.slice(0, 1), 3, ...between.slice(1)]);
 });
 
-test("two generations are kept; a damaged one falls back to the one before", async () => {
+test("two checkpoints are stored; if the last is damaged, the previous one is used", async () => {
   const directory = join(folder, "generations");
   const checkpoints: Checkpoint[] = [];
   await run({ checkpointEvery: 2, onCheckpoint: async (checkpoint) => void checkpoints.push(checkpoint) });

@@ -1,9 +1,9 @@
-/** The seeded generator: its numbers, and no bias at the edges. */
+/** The seeded generator: its numbers, and the absence of bias. */
 import * as assert from "uvu/assert";
 import { Rng } from "../src/rng.ts";
 import { test } from "./harness.ts";
 
-/** Gives these words instead of random ones. */
+/** A generator that returns these words. */
 class Scripted extends Rng {
   constructor(private readonly words: number[]) {
     super(0);
@@ -14,7 +14,7 @@ class Scripted extends Rng {
   }
 }
 
-test("below(n) takes each word under the largest multiple of n, and no other", () => {
+test("below(n) accepts exactly the words below the largest multiple of n", () => {
   for (const n of [1, 2, 3, 5, 7, 1000, 2 ** 31, 2 ** 31 + 1, 2 ** 32 - 1, 2 ** 32]) {
     const limit = Math.floor(2 ** 32 / n) * n;
     assert.is(new Scripted([limit - 1]).below(n), n - 1, `${n}: the last word that counts`);
@@ -25,7 +25,7 @@ test("below(n) takes each word under the largest multiple of n, and no other", (
 /** The generator's four words. */
 const stateOf = (rng: Rng) => (rng as unknown as { s: Uint32Array }).s;
 
-test("the numbers of xoshiro128** from the state 1, 2, 3, 4, as Python makes them by its definition", () => {
+test("xoshiro128** from the state 1, 2, 3, 4, against a reference in Python", () => {
   const rng = new Rng(0);
   stateOf(rng).set([1, 2, 3, 4]);
   const words = [11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804];
@@ -35,7 +35,7 @@ test("the numbers of xoshiro128** from the state 1, 2, 3, 4, as Python makes the
   );
 });
 
-test("a seed fills the state by SplitMix32", () => {
+test("the state is initialized from the seed by SplitMix32", () => {
   const mask = 0xffffffffn;
   for (const seed of [0, 1, 12, -1, 2 ** 31, 2 ** 32 - 1]) {
     const expected = [1n, 2n, 3n, 4n].map((i) => {
@@ -48,7 +48,7 @@ test("a seed fills the state by SplitMix32", () => {
   }
 });
 
-test("uniform, normal and shuffled: by the next words", () => {
+test("uniform, normal and shuffle use the next words", () => {
   const [half, quarter] = [2 ** 31, 2 ** 30];
   assert.is(new Scripted([quarter]).uniform(), 0.25);
   const rng = new Scripted([half, quarter, quarter, 0]);

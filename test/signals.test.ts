@@ -1,4 +1,4 @@
-/** Signals end a command within moments, whatever it is at, and what was learned by then is kept. */
+/** Signals end a command within moments at any time; the trained parameters are saved. */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "few.csv"), messages(16));
 writeFileSync(join(folder, "many.csv"), messages(400));
 
-/** What is left to do when the signal comes takes minutes; a loaded machine is given this long to end. */
+/** The remaining work when the signal arrives takes minutes; even a loaded machine must end within this time. */
 const LIMIT_MS = 10_000;
 
 interface Ended {
@@ -67,17 +67,17 @@ function metricsOf(run: string): Record<string, string> {
   return Object.fromEntries(names!.split(",").map((name, i) => [name, values!.split(",")[i]!]));
 }
 
-/** What a run that was stopped leaves: it can be used, and says what was measured last. */
+/** Checks a stopped run: it can be used, and has the figures of the last evaluation. */
 async function assertKept(run: string, { code, stdout, stderr }: Ended): Promise<void> {
   assertCode({ code, stdout, stderr }, 130);
-  assert.match(stderr, "stopping to save what was learned");
+  assert.match(stderr, "stopping to save the run");
   const { final_test_acc, val_loss_last, examples_seen } = metricsOf(run);
   assert.is(final_test_acc, "");
   assert.ok(Number(val_loss_last) > 0 && Number(examples_seen) > 0);
   assertCode(await runCommand("classify", ["--run", run, "x"], { cwd: folder }), 0);
 }
 
-test("while there is nothing to save nobody listens to signals: not the library, nor after a lock", async () => {
+test("without anything to save there are no signal handlers, neither in the library nor after a lock", async () => {
   const code = `
     const before = process.listenerCount("SIGTERM") + process.listenerCount("SIGHUP") + process.listenerCount("SIGINT");
     await import(${JSON.stringify(packagePath("dist/index.js"))});
@@ -88,7 +88,7 @@ test("while there is nothing to save nobody listens to signals: not the library,
   assert.is(stdout.trim(), "0 0");
 });
 
-test("the first signal aborts; from the second on the system ends the process", async () => {
+test("the first signal aborts; from the second signal on, the system ends the process", async () => {
   const interruption = new Interruption("stopping");
   const listeners = () => process.listenerCount("SIGHUP") + process.listenerCount("SIGTERM");
   interruption.begin();
@@ -118,7 +118,7 @@ test("while a file is read, and while standard input is waited for", async () =>
   assert.equal([generating.signal, generating.stdout], ["SIGHUP", ""]);
 });
 
-test("during the first evaluation: there is nothing to save, and nothing is left", async () => {
+test("during the first evaluation: there is nothing to save, and no file is left", async () => {
   const before = readdirSync(folder);
   const args = [...SLOW, ...setsOf("few", "many", "few"), "--out", "first"];
   assert.is((await interrupt("SIGTERM", args, says('"type":"start"'))).signal, "SIGTERM");
@@ -132,11 +132,11 @@ test("during a step", async () => {
 
 test("during an evaluation between two steps", async () => {
   const args = [...SLOW, ...setsOf("few", "many", "few"), "--eval-every", "2", "--out", "between"];
-  // The first evaluation is one of many messages, too: here it is short.
+  // The first evaluation uses the same large set; a smaller rank makes it short.
   await assertKept("between", await interrupt("SIGTERM", [...args, "--rank", "64"], says('"step":2,')));
 });
 
-test("during the last evaluation; with checkpoints the run goes on", async () => {
+test("during the last evaluation; with checkpoints the run can be resumed", async () => {
   const args = [...SLOW, ...setsOf("few", "few", "many"), "--epochs", "1"];
   const last = says('"record":{"step":8,"epoch":1,"examples":32,"lr":');
   const isMeasured = (ended: Ended) => last(ended) && ended.stdout.split('"type":"evaluation"').length === 4;
@@ -145,11 +145,11 @@ test("during the last evaluation; with checkpoints the run goes on", async () =>
   assert.match(ended.stdout, '"before":null,"after":null');
   const kept = await interrupt("SIGHUP", [...args, "--out", "kept", "--checkpoint-every", "100"], isMeasured);
   assertCode({ ...kept }, 130);
-  assert.match(kept.stderr, "stopped after step 8; go on with:");
+  assert.match(kept.stderr, "stopped after step 8; resume with:");
   assert.ok(existsSync(join(folder, "kept", "checkpoint")));
 });
 
-test("while a run is saved: it is saved, whole", async () => {
+test("while a run is saved: it is saved completely", async () => {
   mkdirSync(join(folder, "runs"));
   const args = [...SLOW, ...setsOf("few", "few", "few"), "--epochs", "1", "--out", join("runs", "saved")];
   const saving = () => readdirSync(join(folder, "runs")).some((name) => name.endsWith(".tmp"));
@@ -159,7 +159,7 @@ test("while a run is saved: it is saved, whole", async () => {
   assertCode(await runCommand("classify", ["--run", "runs/saved", "x"], { cwd: folder }), 0);
 });
 
-test("while text is written", async () => {
+test("while text is generated", async () => {
   const args = ["generate", "--max-new-tokens", "100000", "--device", "wasm", "--threads", "1", "Once"];
   const { signal } = await interrupt("SIGTERM", args, ({ stdout }) => stdout.length > 20);
   assert.is(signal, "SIGTERM");

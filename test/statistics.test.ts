@@ -32,14 +32,14 @@ test("mean and sample standard deviation", () => {
   near(sd, Math.sqrt(32 / 7));
 });
 
-/** Two classifiers with so many rows right alone, and some rows alike. */
+/** Two classifiers, given the rows that only one of them classifies correctly, with some rows in common. */
 function pair(onlyFirst: number, onlySecond: number): [boolean[], boolean[]] {
   const first = [true, false, ...new Array(onlyFirst).fill(true), ...new Array(onlySecond).fill(false)];
   const second = [true, false, ...new Array(onlyFirst).fill(false), ...new Array(onlySecond).fill(true)];
   return [first, second];
 }
 
-test("McNemar's exact test against figures computed with whole binomials", () => {
+test("McNemar's exact test against figures computed with exact binomials", () => {
   for (const [b, c, p] of [
     [3, 9, 0.14599609375],
     [5, 5, 1],
@@ -72,7 +72,7 @@ test("confusions, the most frequent mistakes, precision, recall and F1 of a work
   near(second!.precision, 3 / 4);
   near(second!.recall, 3 / 4);
   near(second!.f1, 3 / 4);
-  // Nobody said the second class.
+  // The second class is never predicted.
   const silent = confusionsOf([0, 0, 1], [0, 0, 0]);
   assert.equal(classMeasures(silent, 2)[1], { precision: 0, recall: 0, f1: 0 });
   const many = confusionsOf([4, 4, 9, 9, 9, 1], [9, 9, 4, 4, 4, 1]);
@@ -82,7 +82,7 @@ test("confusions, the most frequent mistakes, precision, recall and F1 of a work
   ]);
 });
 
-test("McNemar's test leaves out rows that either side has not decided, whichever comes first", () => {
+test("McNemar's test excludes rows that are undecided on either side, and is symmetric", () => {
   const [first, second] = pair(3, 9);
   const halves = [null, null, true, false] as const;
   const others = [true, false, null, null] as const;
@@ -94,7 +94,7 @@ test("McNemar's test leaves out rows that either side has not decided, whichever
   assert.is(one.p, two.p);
 });
 
-test("the area under the ROC curve is the share of pairs in order", () => {
+test("the area under the ROC curve is the fraction of correctly ordered pairs", () => {
   const rng = new Rng(5);
   const positive = Array.from({ length: 60 }, () => rng.uniform() < 0.4);
   const scores = positive.map((yes) => Math.round(10 * (rng.uniform() + (yes ? 0.3 : 0))) / 10);

@@ -1,4 +1,4 @@
-/** What is printed of data and results with many classes, long labels and signs that a terminal would obey. */
+/** The printed summaries of data and results, with many classes, long labels and control characters. */
 import * as assert from "uvu/assert";
 import { labelDoubt } from "../src/data/columns.ts";
 import { bytesReader } from "../src/data/corpus.ts";
@@ -14,14 +14,14 @@ import { DEFAULTS } from "../src/train/options.ts";
 import type { TrainResult } from "../src/train/records.ts";
 import { test } from "./harness.ts";
 
-/** `rows` messages of classes with these names, in turns. */
+/** `rows` messages of classes with these names, alternating. */
 function dataOf(labels: readonly string[], rows: number): Promise<LoadedDataset> {
   const lines = Array.from({ length: rows }, (_, i) => ({ text: `message ${i}`, label: labels[i % labels.length]! }));
   const csv = toCsv(["text", "label"], lines);
   return loadDataset({ file: bytesReader("a\u001b[31m.csv", new TextEncoder().encode(csv)) }, { balance: false });
 }
 
-/** A result in which every message of the test set is labelled as `say` has it. */
+/** A result in which `say` maps the true class of each test message to the predicted one. */
 function resultOf({ labels, test: set, stats }: LoadedDataset, say: (truth: number) => number): TrainResult {
   const truth = Array.from({ length: set.size }, (_, row) => set.label(row));
   const predictions: Prediction[] = truth.map((label, row) => {
@@ -48,28 +48,28 @@ function inTime<T>(work: () => T): T {
   return value;
 }
 
-/** Tables do; a sentence may be broken by the terminal. */
+/** Checks the width of tables; the terminal can wrap sentences. */
 function assertFits(text: string, width: number): void {
   for (const line of text.split("\n").filter((one) => /^[│┌├└]/.test(one)))
     assert.ok(line.length <= width, `${line.length}: ${line}`);
 }
 
-test("1,500 classes: what is printed takes a moment and fits a screen; the CSV file has everything", async () => {
+test("1,500 classes: the summary is fast and fits a screen; the CSV file is complete", async () => {
   const labels = Array.from({ length: 1500 }, (_, i) => (i / 7).toFixed(3));
   const data = await dataOf(labels, 4500);
-  // A third of the classes is taken for the one before it.
+  // A third of the classes is misclassified as the preceding class.
   const result = resultOf(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
   const described = inTime(() => describeData(data, "gpt2-micro", 80));
-  const told = inTime(() => describeResult(result, data, 80));
-  for (const text of [described, told]) {
+  const resultText = inTime(() => describeResult(result, data, 80));
+  for (const text of [described, resultText]) {
     assert.ok(text.split("\n").length < 50, text);
     assertFits(text, 80);
   }
   assert.match(described, /1500 classes, decimal numbers .*no regression/);
   assert.match(described, /and 1494 more classes/);
   const wrong = result.predictions.filter(({ row, label }) => label !== data.test.label(row)).length;
-  assert.match(told, `${wrong} of 900 test messages, of 1500 classes, are labelled wrong`);
-  const counts = [...told.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
+  assert.match(resultText, `${wrong} of 900 test messages (1500 classes) are misclassified`);
+  const counts = [...resultText.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
   assert.is(counts.length, 12);
   assert.equal(
     counts,
@@ -88,19 +88,19 @@ test("1,500 classes: what is printed takes a moment and fits a screen; the CSV f
 
 test("few classes: every class with its rows, and the whole matrix", async () => {
   const data = await dataOf(["ham", "spam", "news"], 300);
-  const told = describeResult(
+  const resultText = describeResult(
     resultOf(data, (truth) => (truth === 1 ? 0 : truth)),
     data,
     80,
   );
-  assert.match(told, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
-  assert.match(told, /│ news +│ +\d+ │ +0 │ +0 │/);
+  assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
+  assert.match(resultText, /│ news +│ +\d+ │ +0 │ +0 │/);
   const described = describeData(data, "gpt2-micro", 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
   assert.not.match(described, "label column");
 });
 
-test("labels and file names: one line, cut, without control characters", async () => {
+test("labels and file names: one line, truncated, without control characters", async () => {
   const labels = ["\u001b[2Jham", `spam ${"x".repeat(10_000)}`, "two\nlines", "\u202egnp.exe"];
   const data = await dataOf(labels, 400);
   for (const width of [80, 200]) {
@@ -120,7 +120,7 @@ test("labels and file names: one line, cut, without control characters", async (
   }
 });
 
-test("a table: thousands of rows or columns in linear time; the widest texts give way, numbers never", () => {
+test("a table: thousands of rows or columns in linear time; the widest texts are truncated, numbers are not", () => {
   const rows = Array.from({ length: 5000 }, (_, i) => i);
   const long = inTime(() => renderTable<number>([{ header: "n", value: (i) => `row ${i}` }], rows));
   assert.is(long.split("\n").length, 5004);
@@ -139,7 +139,7 @@ test("a table: thousands of rows or columns in linear time; the widest texts giv
   assert.match(table, "…");
 });
 
-test("one line: cut by columns, with wide signs and marks", () => {
+test("one line: truncated by columns, with wide characters and combining marks", () => {
   assert.is(oneLine("a\t b\n c", 10), "a b c");
   assert.is(oneLine("abcdef", 6), "abcdef");
   assert.is(oneLine("abcdefg", 6), "abcde…");
@@ -148,7 +148,7 @@ test("one line: cut by columns, with wide signs and marks", () => {
   assert.is(oneLine("\u001b[0m", 20), "\\u001b[0m");
 });
 
-test("many labels are doubted, decimal numbers most", () => {
+test("a warning for many labels, and for decimal numbers", () => {
   const some = (count: number, name: (i: number) => string) =>
     labelDoubt(Array.from({ length: count }, (_, i) => name(i)));
   assert.is(some(20, String), null);

@@ -1,4 +1,4 @@
-/** The sweep as it is shipped: killed and started again, in parts by several processes, merged. */
+/** The sweep command as shipped: killed and restarted, split between processes, merged. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -11,14 +11,14 @@ const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "messages.csv"), messages(20));
 
-/** Four trials, each of them longer than the 200 steps after which a trial keeps a checkpoint. */
+/** Four trials, each longer than the 200 steps after which a trial saves a checkpoint. */
 const GRID = ["--grid", "mode=lora,last_layer", "--seeds", "2", "--rank", "2", "--alpha", "4"];
 const SWEEP = [...GRID, "--model", "model", "--data", "messages.csv", "--epochs", "80", "--batch-size", "4"];
 
 const sweep = (out: string, args: readonly string[] = [], more: Partial<SpawnOptions> = {}) =>
   runCommand("sweep", [...SWEEP, "--out", out, ...args], { cwd: folder, ...more });
 
-/** Paths that match, among those of a sweep's trials; what is being written or replaced has a name with a dot before it. */
+/** The matching paths in a sweep's trials, except temporary files, whose names start with a dot. */
 function inTrials(out: string, pattern: RegExp): string[] {
   try {
     const paths = readdirSync(join(folder, out, "trials"), { recursive: true }).map(String);
@@ -28,7 +28,7 @@ function inTrials(out: string, pattern: RegExp): string[] {
   }
 }
 
-/** What a sweep found: every adapter's bytes, and its tables without the last column, the minutes. */
+/** The results of a sweep: every adapter's bytes, and the tables without the last column, the minutes. */
 function findings(out: string): unknown {
   const trials = join(folder, out, "trials");
   const adapters = [...snapshot(trials)].filter(([path]) => /^[^.].*\/adapter\//.test(path));
@@ -39,14 +39,14 @@ function findings(out: string): unknown {
   return { adapters, tables };
 }
 
-test("a sweep in one go", async () => {
+test("an uninterrupted sweep", async () => {
   const finished = await sweep("whole");
   assertCode(finished, 0);
-  assert.match(finished.stdout, "4 of 4 trials are in whole/report.html");
+  assert.match(finished.stdout, "report of 4 of 4 trials: whole/report.html");
   findings("whole");
 });
 
-test("killed within a trial and started again, it ends with the same bits", async () => {
+test("killed within a trial and restarted, it has the same bits", async () => {
   const checkpoint = /checkpoint\/step-/;
   const kills = [
     () => inTrials("killed", checkpoint).length > 0,
@@ -55,22 +55,22 @@ test("killed within a trial and started again, it ends with the same bits", asyn
   for (const killWhen of kills) assert.is((await sweep("killed", [], { killWhen })).code, null);
   const finished = await sweep("killed");
   assertCode(finished, 0);
-  assert.is(finished.stdout.match(/^done before/gm)!.length, 1);
+  assert.is(finished.stdout.match(/^already finished/gm)!.length, 1);
   assert.equal(findings("killed"), findings("whole"));
 });
 
-test("parts by processes of their own: with a shared folder, and collected", async () => {
+test("shards in separate processes: with a shared directory, and collected", async () => {
   const shared = await Promise.all([1, 2].map((i) => sweep("shared", ["--shard", `${i}/2`])));
   const apart = await Promise.all([1, 2].map((i) => sweep(`part-${i}`, ["--shard", `${i}/2`])));
   for (const finished of [...shared, ...apart]) assertCode(finished, 0);
   const merged = await sweep("merged", ["--collect", "part-1", "part-2"]);
   assertCode(merged, 0);
-  assert.match(merged.stdout, /^4 trials collected\n(done before.*\n){4}/);
+  assert.match(merged.stdout, /^4 trials collected\n(already finished.*\n){4}/);
   assertCode(await sweep("shared"), 0);
   for (const out of ["shared", "merged"]) assert.equal(findings(out), findings("whole"), out);
 });
 
-test("a trial goes on from another folder", async () => {
+test("a trial can be resumed from another directory", async () => {
   assert.is(
     (await sweep("trial", [], { killWhen: () => inTrials("trial", /checkpoint\/step-/).length > 0 })).code,
     null,
@@ -79,7 +79,7 @@ test("a trial goes on from another folder", async () => {
   const trial = join(folder, "trial", "trials", name);
   assertCode(await runCommand("train", ["--resume", trial], { cwd: join(folder, "model") }), 0);
   assert.equal(snapshot(join(trial, "adapter")), snapshot(join(folder, "whole", "trials", name, "adapter")));
-  // The sweep takes it for done, with the result that it would have had.
+  // The sweep accepts the trial as finished, with the same result.
   const result = (out: string) => {
     const { seconds: _, ...rest } = JSON.parse(readFileSync(join(folder, out, "trials", name, "result.json"), "utf8"));
     return rest;
@@ -87,30 +87,30 @@ test("a trial goes on from another folder", async () => {
   assert.equal(result("trial"), result("whole"));
   const finished = await sweep("trial", ["--shard", "1/4"]);
   assertCode(finished, 0);
-  assert.match(finished.stdout, /^done before/m);
+  assert.match(finished.stdout, /^already finished/m);
 });
 
-test("a trial that fails is named, the others end, and the exit code is 1", async () => {
+test("a failed trial is reported, the others finish, and the exit code is 1", async () => {
   const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--batch-size", "4"];
   const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });
   assertCode(finished, 1);
-  assert.match(finished.stdout, "1 of 2 trials are in failing/report.html");
+  assert.match(finished.stdout, "report of 1 of 2 trials: failing/report.html");
   assert.match(`${finished.stdout}${finished.stderr}`, /not finite/);
 });
 
-test("another model in the same folder makes other trials", async () => {
+test("another model in the same directory creates other trials", async () => {
   const weights = readFileSync(join(folder, "model", "model.safetensors"));
   tinyModel(join(folder, "model"), (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
   const finished = await sweep("whole", ["--shard", "1/4"]);
   writeFileSync(join(folder, "model", "model.safetensors"), weights);
   assertCode(finished, 0);
-  assert.not.match(finished.stdout, /^done before/m);
+  assert.not.match(finished.stdout, /^already finished/m);
 });
 
-test("a file with a setting that trials cannot share is refused by its name", async () => {
+test("an unknown setting in a sweep file is reported by name", async () => {
   for (const [base, words] of [
     [{ rnak: 4 }, ['"rnak"', "did you mean rank?"]],
-    [{ objective: "lm" }, ['"objective"', "by itself, with train"]],
+    [{ objective: "lm" }, ['"objective"', "use train for language models"]],
     [{ out: "elsewhere" }, ['"out"']],
   ] as const) {
     writeFileSync(join(folder, "sweep.yaml"), JSON.stringify({ base, arms: [{ rank: 4 }] }));
@@ -120,7 +120,7 @@ test("a file with a setting that trials cannot share is refused by its name", as
   }
 });
 
-test("a grid of too many trials, and a file that grows when it is read, are refused before anything is made", async () => {
+test("too many trials, and a file that expands when it is parsed, are refused before anything is created", async () => {
   const values = (count: number) => Array.from({ length: count }, (_, i) => i + 1).join(",");
   const nine = (name: string) => Array(9).fill(name).join(",");
   const laughs = ["a: &a [x]", ..."bcdefghij".split("").map((c, i) => `${c}: &${c} [${nine(`*${"abcdefghij"[i]}`)}]`)];
@@ -138,11 +138,11 @@ test("a grid of too many trials, and a file that grows when it is read, are refu
     [() => ["--grid", `rank=${Array(1001).fill(4)}`, "--seeds", "100"], ["too many trials", "100100"]],
     [() => ["--preset", "rank", "--seeds", "20000"], ["too many trials", "140000"]],
     [() => file(`arms: [{rank: [${values(1000)}], alpha: [${values(1000)}]}]`), ["too many trials", "1000000"]],
-    [() => file(`${laughs.join("\n")}\narms: [{rank: *j}]`), ["cannot be read", "Excessive alias count"]],
-    [() => file("[".repeat(60_000)), ["cannot be read", "nested too deep"]],
-    [() => file(`${"- ".repeat(30_000)}x`), ["cannot be read", "indented too far"]],
-    [() => file("arms: [null]"), ["cannot be read", "no list `arms` of objects"]],
-    [() => file("arms: [{rank: 4}]\nbase: [1]"), ["cannot be read", "`base` is no object"]],
+    [() => file(`${laughs.join("\n")}\narms: [{rank: *j}]`), ["sweep file is invalid", "Excessive alias count"]],
+    [() => file("[".repeat(60_000)), ["sweep file is invalid", "nested too deeply"]],
+    [() => file(`${"- ".repeat(30_000)}x`), ["sweep file is invalid", "indented too far"]],
+    [() => file("arms: [null]"), ["sweep file is invalid", "`arms` is not a list of objects"]],
+    [() => file("arms: [{rank: 4}]\nbase: [1]"), ["sweep file is invalid", "`base` is not an object"]],
     [() => file(`# ${"x".repeat(1 << 16)}\narms: [{rank: 4}]`), ["too large", "at most 65536 bytes"]],
   ];
   for (const [args, words] of cases) {

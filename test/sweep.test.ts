@@ -1,4 +1,4 @@
-/** Sweeps: which trials there are, that they go on where they stopped, shards, locks, and what the report says. */
+/** Sweeps: the list of trials, resuming, shards, locks, and the report. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
@@ -36,7 +36,7 @@ function presetFor(name: string, model: GPT2Config = GPT2): SweepSpec {
 
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
-test("presets: the published program's settings, and the quick start's", () => {
+test("presets: the published program's settings, and the quickstart's", () => {
   const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
   const paper = { ...published, schedule: "constant", warmup: 0, model: "gpt2", dataset: "sms" };
   assert.equal(PRESETS, { quickstart: { model: "gpt2-micro", dataset: "spam-assassin" }, paper });
@@ -44,7 +44,7 @@ test("presets: the published program's settings, and the quick start's", () => {
   assert.equal(SWEEPS["paper-text"]!.base, { ...paper, scaling: "alpha/r", init: "gaussian" });
 });
 
-test("the published experiment has 19 different runs, and each question its own", async () => {
+test("the published experiment has 19 distinct trials; the other presets have their own", async () => {
   const trials = await listTrials(presetFor("paper"), 1, () => ({}));
   assert.is(trials.length, 19);
   assert.is(new Set(trials.map(({ name }) => name)).size, 19);
@@ -56,7 +56,7 @@ test("the published experiment has 19 different runs, and each question its own"
     assert.ok((await listTrials(presetFor(name), 2, () => ({}))).length % 2 === 0, name);
 });
 
-test("which blocks: all, the halves and each alone, at an equal number of values", async () => {
+test("layers preset: all blocks, each half and each block, with an equal number of parameters", async () => {
   const valuesOf = ({ options }: Trial) => {
     const shapes = loraShapes(GPT2, loraConfig(options), 2);
     return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
@@ -71,12 +71,12 @@ test("which blocks: all, the halves and each alone, at an equal number of values
   const counts = [1, 2, 3].map((n_layer) => listTrials(presetFor("layers", { ...GPT2, n_layer }), 1, () => ({})));
   assert.equal(
     (await Promise.all(counts)).map(({ length }) => length),
-    // Of three blocks the upper half is the last one.
+    // With three blocks, the upper half equals the last block.
     [1, 3, 5],
   );
 });
 
-test("targets and layers are one value as a list, and several as a list of lists", async () => {
+test("targets and layers: a list is one value, a list of lists is several", async () => {
   const labels = async (arm: Record<string, unknown>) =>
     (await listTrials({ base: {}, arms: [arm] }, 1, () => ({}))).map((trial) => describeTrial(trial).slice(22));
   assert.equal(await labels({ layers: [0, 1, 4] }), [", in blocks 0-1,4"]);
@@ -88,7 +88,7 @@ test("targets and layers are one value as a list, and several as a list of lists
   assert.equal((await listTrials({ base: {}, arms: [{ mode: "all", layers: [[3], null] }] }, 1, () => ({}))).length, 1);
 });
 
-test("what does not matter in a mode makes no second run; other data or another model make others", async () => {
+test("settings without effect in a mode create no further trials; other data or another model do", async () => {
   const spec = { base: {}, arms: [{ mode: ["last_layer"], rank: [4, 8], alpha: [8, 16] }] };
   const [only, ...more] = await listTrials(spec, 1, () => ({ name: "a" }));
   assert.is(more.length, 0);
@@ -97,7 +97,7 @@ test("what does not matter in a mode makes no second run; other data or another 
   assert.is((await listTrials(spec, 3, () => ({}))).length, 3);
 });
 
-test("a key is of what differs from the defaults, so that an option to come changes none", async () => {
+test("a key depends only on non-default options, so that new options do not change it", async () => {
   const [plain] = await listTrials({ base: { model: "m" }, arms: [{ mode: "lora" }] }, 1, () => ({ name: "a" }));
   const [other] = await listTrials({ base: { model: "m" }, arms: [{ rank: 4 }] }, 1, () => ({ name: "a" }));
   const hash = (options: object) =>
@@ -107,7 +107,7 @@ test("a key is of what differs from the defaults, so that an option to come chan
   assert.equal([plain!.key, other!.key], [hash({}), hash({ rank: 4 })]);
 });
 
-test("a trial is done with its own options alone: one that it does not know had its default", async () => {
+test("a trial is finished only with its own options; a missing option has its default", async () => {
   const sweep = await tinySweep("options");
   const [trial] = sweep.trials;
   await run({ ...sweep, trials: [trial!] });
@@ -117,7 +117,7 @@ test("a trial is done with its own options alone: one that it does not know had 
   for (const [options, isDone] of [
     [result.options, true],
     [older, true],
-    // The default has changed since: the key is the same.
+    // As if the default had changed since: the key is the same.
     [{ ...result.options, epochs: 7 }, false],
   ] as const) {
     writeFileSync(path, JSON.stringify({ ...result, options }));
@@ -125,7 +125,7 @@ test("a trial is done with its own options alone: one that it does not know had 
   }
 });
 
-test("an impossible value is named before anything runs", async () => {
+test("an invalid value is reported before anything runs", async () => {
   const list = (arm: Record<string, unknown>) => () => listTrials({ base: {}, arms: [arm] }, 1, () => ({}));
   await assertFails(ConfigError, ["rank"], list({ mode: "lora", rank: [4, 0] }));
   await assertFails(ConfigError, ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
@@ -141,7 +141,7 @@ async function tinySweep(name: string) {
   return { out: join(folder, name), data, trials: await listTrials(spec, 2, () => ({})) };
 }
 
-/** Runs trials; stops after `steps` steps where that is given. Returns the events' types with their trials' names. */
+/** Runs trials, and stops after `steps` steps. Returns the events' types with the trials' names. */
 async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Infinity): Promise<string[]> {
   const { data } = await tinySweep("unused");
   const abort = new AbortController();
@@ -157,7 +157,7 @@ async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Inf
   return seen;
 }
 
-test("a sweep that stopped goes on, and repeats nothing; shards make the same", async () => {
+test("a stopped sweep resumes without repeating trials; shards give the same results", async () => {
   const whole = await tinySweep("whole");
   assert.is(whole.trials.length, 6);
   await run(whole);
@@ -197,7 +197,7 @@ test("a sweep that stopped goes on, and repeats nothing; shards make the same", 
     const want = (await readResult(whole.out, trial))!;
     for (const out of [stopped.out, merged]) {
       const got = (await readResult(out, trial))!;
-      // Everything but how long it took.
+      // Everything except the time.
       assert.equal({ ...got, seconds: 0 }, { ...want, seconds: 0 });
       const adapter = (of: string) => readFileSync(join(of, "trials", trial.name, "adapter", "lowrank.json"), "utf8");
       assert.is(adapter(out), adapter(whole.out));
@@ -205,7 +205,7 @@ test("a sweep that stopped goes on, and repeats nothing; shards make the same", 
   }
 });
 
-test("a trial that fails is recorded, and the rest goes on", async () => {
+test("a failed trial is recorded, and the sweep continues", async () => {
   const sweep = await tinySweep("failing");
   const bad = sweep.trials.map((trial, i) => (i === 1 ? { ...trial, options: { ...trial.options, lr: 1e30 } } : trial));
   const seen = await run({ ...sweep, trials: bad.slice(0, 3) });
@@ -215,7 +215,7 @@ test("a trial that fails is recorded, and the rest goes on", async () => {
   assert.not.ok(await readResult(sweep.out, bad[1]!));
 });
 
-test("one sweep a folder; a lock that a kill left holds no one up for long", async () => {
+test("one sweep per directory; a lock left by a killed process expires", async () => {
   const out = join(folder, "locked");
   await locked(out, "", async () => {
     await locked(out, "1-of-2", async () => {});
@@ -229,7 +229,7 @@ test("one sweep a folder; a lock that a kill left holds no one up for long", asy
   assert.not.ok(existsSync(left));
 });
 
-test("a lock whose owner is dead holds no one up; one of another machine's process, or of one that lives, is kept", async () => {
+test("a lock whose owner is dead is ignored; one of a live process, or of another machine, is respected", async () => {
   const dead = spawnSync(process.execPath, ["-e", ""]).pid;
   /** A folder with a lock that does not become stale. */
   const leave = async (name: string, numbering: (mine: string) => string, pid: number) => {
@@ -258,11 +258,11 @@ test("a lock whose owner is dead holds no one up; one of another machine's proce
   );
 });
 
-test("the report: tables, figures, comparisons, mistakes; Markdown and HTML of the same", async () => {
+test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML", async () => {
   const { out, data, trials } = await tinySweep("whole");
   const results = (await Promise.all(trials.map((trial) => readResult(out, trial)))).filter((r) => r !== null);
   const markdown = await writeReport(out, results, data);
-  for (const words of ["Table 3", "McNemar", "LoRA, rank 2, alpha 4", "last\\_layer", "ROC-AUC", "95 % interval"])
+  for (const words of ["Table 3", "McNemar", "LoRA, rank 2, alpha 4", "last layer", "ROC-AUC", "95 % interval"])
     assert.ok(markdown.includes(words), `no "${words}" in the report`);
   for (const file of ["report.html", "metrics.csv", "metrics-lora.csv", "metrics-last_layer.csv", "figures/loss.svg"])
     assert.ok(existsSync(join(out, file)), `no ${file}`);
@@ -281,7 +281,7 @@ test("the report: tables, figures, comparisons, mistakes; Markdown and HTML of t
   for (const { header, rows } of tables) for (const row of rows) assert.is(row.length, header.length);
 });
 
-test("the report tells of near copies in the test set, and the accuracy without them", async () => {
+test("the report warns of near copies in the test set, and has the accuracy without them", async () => {
   const { out, data, trials } = await tinySweep("whole");
   const result = (await readResult(out, trials[0]!))!;
   const file = (name: string, rows: string[]) =>
@@ -303,7 +303,7 @@ test("the report tells of near copies in the test set, and the accuracy without 
   assert.not.match(toMarkdown(none), /leaks|no copies/);
 });
 
-test("published figures stand beside the experiment's own rows, model and settings, and nowhere else", async () => {
+test("published figures are shown only for the experiment's own rows, model and settings", async () => {
   const { out, data, trials } = await tinySweep("whole");
   const result = (await readResult(out, trials[0]!))!;
   const [own] = await listTrials(presetFor("paper"), 1, () => ({}));
@@ -312,7 +312,7 @@ test("published figures stand beside the experiment's own rows, model and settin
   const rows: LoadedDataset = { ...padded, origin: { name: "sms", split: "experiment" }, split: "experiment" };
   const text = (of: Partial<TrialResult>, on: Partial<LoadedDataset> = {}) =>
     toMarkdown(reportBlocks([{ ...theirs, ...of }], { ...rows, ...on }));
-  assert.match(text({}), /Published figures are of GPT-2 124M on the SMS Spam Collection/);
+  assert.match(text({}), /Published figures are from GPT-2 124M on the SMS Spam Collection/);
   assert.match(text({}), /\| published \|.*\| LoRA, rank 4, alpha 4 \|.*\| 95\.3 \|/s);
   const others: [Partial<TrialResult>, Partial<LoadedDataset>][] = [
     [{ model: "gpt2-micro" }, {}],
@@ -326,16 +326,16 @@ test("published figures stand beside the experiment's own rows, model and settin
   for (const [of, on] of others) assert.not.match(text(of, on), /published/i);
 });
 
-test("of an even number of seeds, a row that half of them have right is left out, and the report says so", async () => {
+test("with an even number of seeds, a row that half of them classify correctly is excluded, and reported", async () => {
   const { out, data, trials } = await tinySweep("whole");
   const [a, b] = (await Promise.all(trials.map((trial) => readResult(out, trial)))) as [TrialResult, TrialResult];
   const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   const wrong = truth.map((label) => 1 - label);
-  // Of the last setting one seed has all rows right, the other none.
+  // For the last setting, one seed classifies all rows correctly, the other none.
   const last = await Promise.all(trials.slice(4).map(async (trial) => (await readResult(out, trial))!));
   const results = [a, b, { ...last[0]!, predicted: truth }, { ...last[1]!, predicted: wrong }];
   const blocks = reportBlocks(results, data);
-  assert.match(toMarkdown(blocks), /half of a setting's seeds have right is undecided/);
+  assert.match(toMarkdown(blocks), /half of a setting's seeds classify correctly is undecided/);
   const table = blocks.find((block) => block.kind === "table" && block.header.includes("undecided")) as {
     header: string[];
     rows: unknown[][];
@@ -344,7 +344,7 @@ test("of an even number of seeds, a row that half of them have right is left out
   assert.not.match(toMarkdown(reportBlocks([a, last[0]!], data)), "undecided");
 });
 
-test("the memory of a run whose lower blocks are frozen has them, and what they leave, in it", async () => {
+test("the memory of a run with a frozen prefix includes the prefix and its outputs", async () => {
   const { data, trials } = await tinySweep("whole");
   const { options, model: name } = trials.find(({ options }) => options.mode === "last_layer")!;
   const model = await loadModel(name);
@@ -380,10 +380,10 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
   assert.ok(html.length < 250_000, `${html.length} characters`);
   assert.match(markdown, /800 classes, \d+ of them in the test set, with a mean F1 of 0\.0 %/);
   assert.match(markdown, `trials/${result.name}/confusion.csv has every pair`);
-  assert.match(markdown, /480 of 480 test messages are labelled wrong; the 100 surest:/);
+  assert.match(markdown, /480 of 480 test messages are misclassified; the 100 with the highest probability:/);
 });
 
-test("names in paragraphs, headings and captions of a report stay text as in its tables", () => {
+test("names in paragraphs, headings and captions of a report are escaped, as in its tables", () => {
   const name = "1. *a* _b_ [x](y) `c` <img> $d$ &amp; e\u001b[2J\n# f";
   const blocks: Block[] = [
     { kind: "heading", level: 1, text: name },
@@ -407,7 +407,7 @@ test("names in paragraphs, headings and captions of a report stay text as in its
   assert.is(html.split("&lt;img&gt;").length - 1, 8);
 });
 
-test("text in a report stays text", () => {
+test("text in the tables of a report is escaped", () => {
   const blocks = [{ kind: "table" as const, header: ["message"], rows: [["<b>a|b</b>\n& [x](y)"]] }];
   assert.match(toHtml("t", blocks), /&lt;b&gt;a\|b&lt;\/b&gt;\n&amp;/);
   assert.match(toMarkdown(blocks), /\\<b\\>a\\\|b\\<\/b\\> \\& \\\[x\\\]/);

@@ -1,4 +1,4 @@
-/** Whole runs through the trainer: what they leave, what they must not touch, and how they end. */
+/** Complete training runs: results, unchanged tensors, and errors. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -24,7 +24,7 @@ import { messages, TINY, tinyData, tinyModel } from "./tiny.ts";
 
 /** The same sums in another order, through some steps of AdamW. */
 const ROUNDING = { atol: 1e-5, rtol: 1e-5 };
-/** The same message among others: sums over it alone, in the same order. */
+/** The same message in another batch: the order of its sums is the same. */
 const PACKING = { atol: 1e-6, rtol: 1e-6 };
 
 const folder = temporaryFolder();
@@ -33,7 +33,7 @@ const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4 } as const;
 let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
 afterAll(async () => (await shared)?.model.close());
 
-/** The model and the data set of most tests: 24 rows, of which 16 train. */
+/** The model and the data set of most tests: 24 rows, of which 16 are the training set. */
 function usual() {
   shared ??= (async () => ({
     model: await loadModel(tinyModel(`${folder}/model`)),
@@ -46,7 +46,7 @@ async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRu
   return fineTune({ device: await testDevice(), ...(await usual()), ...SMALL, ...options });
 }
 
-/** A run that leaves everything as it was: its learning rate is 0 in f32. */
+/** A run that changes nothing: its learning rate is 0 in f32. */
 function untouched(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
   return run({ ...options, epochs: 1, lr: Number.MIN_VALUE });
 }
@@ -67,7 +67,7 @@ test("one seed gives the same bits, another seed others", async () => {
     assert.not(sameBits(other.tensors.get(name)!.data, data), `${name} is the same with another seed`);
 });
 
-/** A device on which all parameters of a run can be read, as they are behind what it has submitted so far. */
+/** A device that allows reading all parameters of a run, after the work submitted so far. */
 async function openedDevice() {
   const device = await testDevice();
   let session: Session;
@@ -91,13 +91,13 @@ async function openedDevice() {
 }
 
 for (const mode of MODES)
-  test(`mode ${mode} trains its tensors and leaves all others as they were, bit for bit`, async () => {
+  test(`mode ${mode} trains its tensors and does not change any other bit`, async () => {
     const { model } = await usual();
     const { backend, read } = await openedDevice();
     let left: ReturnType<typeof read> = [];
     const { tensors, after, before } = await run({
       ...{ device: backend, mode, epochs: 6 },
-      // At last behind the last step: a run ends with its start put back, to measure it.
+      // Read after the last step, because a run then restores its initial parameters to evaluate them.
       onEvent: ({ type }) => {
         if (type === "evaluation") left = read();
       },
@@ -111,7 +111,7 @@ for (const mode of MODES)
       if (tensors.has(name)) assertSameBits(name, tensors.get(name)!.data, values);
       if (model.names.includes(name)) assert.is(sameBits(values, await model.read(name)), !learns(name), name);
     }
-    // B began at zero.
+    // B is initialized to zero.
     for (const [name, { data }] of tensors)
       if (name.endsWith(".B"))
         assert.ok(
@@ -137,7 +137,7 @@ test("schedules by value", () => {
   close(factors("linear", 3, 3), rise);
 });
 
-test("warm-up: shares round down, whole numbers are steps", async () => {
+test("warm-up: fractions are rounded down, whole numbers are steps", async () => {
   const steps = (warmup: number, of: number) => warmupSteps(warmup, of);
   assert.equal([steps(0, 10), steps(0.05, 60), steps(0.05, 59), steps(0.29, 100)], [0, 3, 2, 29]);
   assert.equal([steps(1, 10), steps(10, 10), steps(0.999, 10)], [1, 10, 9]);
@@ -190,11 +190,11 @@ test("steps, learning rates, evaluations and events of a run", async () => {
   assert.equal(
     (await run({ ...options, evalEvery: 0 })).evaluations.map(({ step }) => step),
     [0, 2, 4, 6, 8],
-    "0: twice an epoch",
+    "0: twice per epoch",
   );
 });
 
-test("two batches of 2 a step are one batch of 4; what is left over of an epoch is dropped", async () => {
+test("two batches of 2 per step equal one batch of 4; an incomplete step at the end of an epoch is dropped", async () => {
   const [whole, halves] = [await run(), await run({ batchSize: 2, accumulate: 2 })];
   for (const key of ["loss", "norm", "accuracy", "examples", "epoch", "lr"] as const)
     assertAllClose(
@@ -222,7 +222,7 @@ test("clipping: none below the limit, to the limit above it", async () => {
   assert.ok(bias(narrow) > 0 && bias(narrow) < SMALL.lr / 5, `${bias(narrow)}`);
 });
 
-test("the page calls each schedule by what it does", () => {
+test("the page has a name for each schedule", () => {
   for (const name of SCHEDULES) {
     const factors = Array.from({ length: 9 }, (_, step) => scheduleFactor(name, step, 8, 0));
     const falls = factors.slice(1).map((factor, i) => factors[i]! - factor);
@@ -232,7 +232,7 @@ test("the page calls each schedule by what it does", () => {
   }
 });
 
-test("an AbortSignal stops the run; what was learned is usable", async () => {
+test("an AbortSignal stops the run; the trained parameters can be used", async () => {
   const abort = new AbortController();
   const aborted = await run({
     batchSize: 1,
@@ -240,7 +240,7 @@ test("an AbortSignal stops the run; what was learned is usable", async () => {
     onEvent: (event) => event.type === "step" && event.record.step === 3 && abort.abort(),
   });
   assert.is(aborted.aborted, true);
-  // Steps that the device had already are waited for, or dropped; an epoch has 16.
+  // Submitted steps are finished or dropped; an epoch has 16.
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
   assert.equal([aborted.before, aborted.after, aborted.predictions], [null, null, []]);
@@ -254,7 +254,7 @@ test("an AbortSignal stops the run; what was learned is usable", async () => {
   assert.is((await run()).aborted, false);
 });
 
-/** Saves a run and loads it twice: it must label its test set as the run itself did. */
+/** Saves a run and loads it twice: its predictions for the test set must be those of the run. */
 async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDataset): Promise<void> {
   const { test, labels } = data ?? (await usual()).data;
   const device = await testDevice();
@@ -279,7 +279,7 @@ async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDat
   assert.equal(await classify(), loaded, "a second time the same bits");
 }
 
-/** The error of a run that must fail for numbers that are not finite. */
+/** The error of a run that must fail because numbers are not finite. */
 async function failure(options: Partial<FineTuneArguments>): Promise<RunFailed> {
   try {
     await run(options);
@@ -290,8 +290,8 @@ async function failure(options: Partial<FineTuneArguments>): Promise<RunFailed> 
   throw new Error("the run did not fail");
 }
 
-test("a learning rate of 1e30 ends the run at a named step, with the state before it", async () => {
-  // An epoch is a step, so that a run of one epoch less ends right before the bad one.
+test("a learning rate of 1e30 ends the run; the error has the step and the state before it", async () => {
+  // An epoch is one step, so that a run with one epoch less ends right before the failed step.
   const options = { lr: 1e30, batchSize: 16, schedule: "constant", warmup: 0 } as const;
   const error = await failure({ ...options, epochs: 9 });
   const [, step] = /the loss is not finite\n.*step (\d) of 9 .*1e\+30/.exec(error.message) ?? [];
@@ -300,20 +300,20 @@ test("a learning rate of 1e30 ends the run at a named step, with the state befor
   assertSameTensors(error.contents.tensors, good.tensors);
 });
 
-test("NaN in a frozen weight ends the run at step 1, with the weight's name and nothing changed", async () => {
+test("NaN in a frozen weight ends the run at step 1, with the weight's name and no parameter changed", async () => {
   const broken = tinyModel(`${folder}/broken`, (tensors) =>
     tensors.get("h.1.mlp.c_fc.weight")!.data.fill(Number.NaN, 3, 4),
   );
   const model = await loadModel(broken);
   const error = await failure({ model });
   assert.match(error.message, /h\.1\.mlp\.c_fc\.weight is not finite\n.*step 1 of 8/);
-  // Fresh adapters know nothing of the base model.
+  // New adapters do not depend on the base model.
   assertSameTensors(error.contents.tensors, (await untouched()).tensors);
   await model.close();
 });
 
-test("gradients whose norm is not finite end the run, while the loss still is", async () => {
-  // B is 0, so that the factor shows in its gradient alone: squares of 1e29 are beyond f32.
+test("gradients whose norm is not finite end the run, even with a finite loss", async () => {
+  // B is 0, so that the factor affects only its gradient: squares of 1e29 overflow f32.
   const options = { alpha: 1e30, scaling: "alpha" } as const;
   const error = await failure(options);
   assert.match(error.message, /the norm of the gradients is not finite\n.*step 1 of 8/);
@@ -349,21 +349,21 @@ test("three classes", async () => {
   await assertReloads(result, "three", data);
 });
 
-test("a save replaces this run, with force another one, and nothing else", async () => {
+test("save replaces only this run, or with force another run", async () => {
   const result = await run({ epochs: 1 });
   const directory = join(folder, "runs", "twice");
   await result.save(directory);
   await result.save(directory);
   const other = await run({ epochs: 1, seed: 2 });
-  await assertFails(ConfigError, ["exists", "a run", "force: true"], () => other.save(directory));
+  await assertFails(ConfigError, ["already exists", "a finished run", "force: true"], () => other.save(directory));
   writeFileSync(join(directory, "adapter", "thesis.txt"), "mine");
   writeFileSync(join(directory, "notes.csv"), "mine");
   await other.save(directory, { force: true });
   assert.is(JSON.parse(readFileSync(join(directory, "config.json"), "utf8")).options.seed, 2);
   for (const name of ["adapter/thesis.txt", "notes.csv"])
     assert.is(readFileSync(join(directory, name), "utf8"), "mine", name);
-  await assertFails(ConfigError, ["no run directory", "runs"], () => result.save(folder));
-  // Somebody else's files may have the names of a run's.
+  await assertFails(ConfigError, ["not a run directory", "runs"], () => result.save(folder));
+  // Other programs' files can have the same names as a run's.
   const foreign = join(folder, "foreign");
   mkdirSync(foreign);
   await result.save(foreign);
@@ -377,7 +377,7 @@ test("a save replaces this run, with force another one, and nothing else", async
     rmSync(foreign, { recursive: true });
     mkdirSync(foreign);
     writeFileSync(join(foreign, name), content);
-    await assertFails(ConfigError, ["no run directory", name], () => result.save(foreign, { force: true }));
+    await assertFails(ConfigError, ["not a run directory", name], () => result.save(foreign, { force: true }));
     assert.equal([readdirSync(foreign), readFileSync(join(foreign, name), "utf8")], [[name], content]);
   }
 });
@@ -402,7 +402,7 @@ test("refused before anything is allocated", async () => {
   await refused(["unknown option", "learningRate"], { learningRate: 1 } as Partial<FineTuneArguments>);
 });
 
-/** What a promise was rejected with; an error where it is not settled in time. */
+/** The error of a rejected promise, or an error if it is not rejected in time. */
 async function rejection(promise: Promise<unknown>): Promise<unknown> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise((resolve) => {
@@ -415,7 +415,7 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   return Promise.race([settled, late]).finally(() => clearTimeout(timer));
 }
 
-test("an evaluation takes up the failure of each of its batches", async () => {
+test("an evaluation handles the failure of each of its batches", async () => {
   const device = await testDevice();
   let fails = false;
   const read: Session["read"] = () => Promise.reject(new DeviceError("reading failed"));
@@ -428,13 +428,13 @@ test("an evaluation takes up the failure of each of its batches", async () => {
       return Object.create(session, { read: { get: () => (fails ? read : session.read) } }) as Session;
     },
   };
-  // Many more rows than a batch of this size holds: several are on their way. One that nobody hears ends the process.
+  // Many more rows than a batch holds, so that several batches are in flight. An unhandled rejection ends the process.
   const data = await tinyData(messages(60));
   const onEvent = ({ type }: TrainEvent) => {
     fails ||= type === "plan";
   };
   await assertFails(DeviceError, ["reading failed"], () => run({ data, device: failing, batchSize: 2, onEvent }));
-  // Rejections that are not taken up are reported after this turn.
+  // Unhandled rejections are reported after this turn of the event loop.
   await new Promise((resolve) => setTimeout(resolve));
 });
 

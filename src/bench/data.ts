@@ -1,4 +1,4 @@
-/** `bench data`: the pipeline from a file to packed batches, at three sizes, in time and memory. */
+/** `bench data`: time and memory of the pipeline from a file to packed batches. */
 
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
@@ -19,13 +19,13 @@ export interface DataBenchOptions {
 }
 
 interface Found {
-  /** Seconds from the file to data sets as train makes them by default, and to hand out all batches of an epoch. */
+  /** Seconds to load the file into data sets with train's defaults, and to produce all batches of an epoch. */
   load: number;
   epoch: number;
-  /** Tokens of the rows of all sets, and rows in the epoch's batches. */
+  /** Tokens of all sets, and rows in the epoch's batches. */
   tokens: number;
   batched: number;
-  /** Bytes: the largest resident set, and what of it was there before anything was loaded. */
+  /** Bytes: the peak resident set size, and its size before loading. */
   peak: number;
   before: number;
 }
@@ -35,11 +35,10 @@ interface DataResult extends Found {
   fileBytes: number;
 }
 
-/** Bytes of a token in the packed rows: ids of GPT-2 fit into 16 bits. */
+/** Bytes per token in the packed rows: GPT-2's ids fit into 16 bits. */
 const TOKEN_BYTES = 2;
 const LIMIT_SECONDS = 600;
 
-/** Measures and prints. */
 export async function benchData({ rows, json }: DataBenchOptions): Promise<number> {
   const messages = await bundledMessages();
   const folder = await mkdtemp(join(tmpdir(), "lowrank-bench-"));
@@ -63,7 +62,7 @@ export async function benchData({ rows, json }: DataBenchOptions): Promise<numbe
   return 0;
 }
 
-/** Writes `count` rows, each of two halves of messages of one class, drawn by seed; returns the file's bytes. */
+/** Writes `count` rows, each made of the first halves of two random messages, with a fixed seed. Returns the file's size. */
 async function writeRows(path: string, count: number, messages: readonly string[]): Promise<number> {
   const rng = new Rng(1);
   const file = createWriteStream(path);
@@ -83,7 +82,7 @@ async function writeRows(path: string, count: number, messages: readonly string[
   return file.bytesWritten;
 }
 
-/** One measurement, in a process of its own: prints a `Found`. */
+/** Makes one measurement in this process and prints a `Found`. */
 export async function measureRows(path: string): Promise<void> {
   const before = process.memoryUsage().rss;
   const started = performance.now();
@@ -109,12 +108,12 @@ function table(results: readonly DataResult[]): string {
     [
       { header: "rows", value: ({ rows }) => rows },
       { header: "file MB", value: ({ fileBytes }) => mega(fileBytes), digits: 1 },
-      { header: "rows/s read", value: ({ rows, load }) => rows / load, digits: 0 },
-      { header: "MB/s read", value: ({ fileBytes, load }) => mega(fileBytes / load), digits: 1 },
+      { header: "rows/s loaded", value: ({ rows, load }) => rows / load, digits: 0 },
+      { header: "MB/s loaded", value: ({ fileBytes, load }) => mega(fileBytes / load), digits: 1 },
       { header: "rows/s batched", value: ({ batched, epoch }) => batched / epoch, digits: 0 },
       { header: "tokens MB", value: ({ tokens }) => mega(TOKEN_BYTES * tokens), digits: 1 },
       { header: "peak MB", value: ({ peak }) => mega(peak), digits: 0 },
-      { header: "less Node's", value: ({ peak, before }) => mega(peak - before), digits: 0 },
+      { header: "without Node", value: ({ peak, before }) => mega(peak - before), digits: 0 },
       { header: "x tokens", value: (r) => (r.peak - r.before) / (TOKEN_BYTES * r.tokens), digits: 2 },
     ],
     results,

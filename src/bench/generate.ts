@@ -1,4 +1,4 @@
-/** `bench generate`: text from a GPT-2 with random weights, by model, batch and device; beside transformers where it is. */
+/** `bench generate`: generation with a GPT-2 with random weights, optionally compared with transformers. */
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import type { DeviceName, GPT2Config } from "../config.ts";
@@ -31,25 +31,25 @@ export interface GenerateBenchOptions {
   json?: boolean;
 }
 
-/** Milliseconds of a round. */
+/** Times of a round in milliseconds. */
 interface Round {
-  /** Until each prompt has one token. */
+  /** Until each prompt has one new token. */
   first: number;
-  /** Until each has all of its tokens. */
+  /** Until each prompt has all new tokens. */
   time: number;
-  /** Processor time of all tokens, all threads together: what a busy machine does not stretch. */
+  /** CPU time of all threads, which other load on the machine affects less than wall time. */
   cpu: number;
 }
 
 interface Result {
   rounds: Round[];
-  /** Bytes by the plan. */
+  /** Bytes in the plan. */
   planned: number;
-  /** Milliseconds by kernel, where the device tells. */
+  /** Milliseconds by kernel, if the device reports them. */
   kernels: [string, number][];
 }
 
-/** The same rounds in transformers. */
+/** The results of transformers. */
 interface Peer {
   version: string;
   /** PyTorch's version. */
@@ -57,10 +57,9 @@ interface Peer {
   rounds: Round[];
 }
 
-/** Numbers of a weight, again and again. */
+/** Size of the block of random numbers that is repeated in the weights. */
 const BLOCK = 1 << 18;
 
-/** Measures and prints. */
 export async function benchGenerate(options: GenerateBenchOptions): Promise<number> {
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
   const device = await openDevice(options.device, { threads: options.threads });
@@ -79,7 +78,7 @@ export async function benchGenerate(options: GenerateBenchOptions): Promise<numb
   return 0;
 }
 
-/** A checkpoint of small normal numbers; 1 as the weight of norms. */
+/** A checkpoint of small normal random numbers; weights of norms are 1. */
 function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
   const shapes = baseShapes(config);
   const rng = new Rng(1);
@@ -100,7 +99,7 @@ function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
   };
 }
 
-/** Rounds, behind each of them one of another program. */
+/** Measures rounds, alternating with `otherRound`. */
 async function measure(
   device: Backend,
   options: GenerateBenchOptions,
@@ -114,13 +113,13 @@ async function measure(
   });
   await loadBase(decoder, randomCheckpoint(config));
   const tokenizer = await Tokenizer.load();
-  // A token each: no piece of the tokenizer reaches over a space.
+  // " word" is one token.
   const prompts = Array.from({ length: options.prompts }, () => " word".repeat(options.length));
   const write = async (maxNewTokens: number) => {
     const [started, before] = [performance.now(), process.cpuUsage()];
     let count = 0;
     for await (const { ids } of generate(decoder, tokenizer, prompts, { maxNewTokens })) count += ids.length;
-    if (count !== options.prompts * maxNewTokens) throw new Error(`${count} tokens: a text has ended early`);
+    if (count !== options.prompts * maxNewTokens) throw new Error(`${count} tokens: a text ended early`);
     const { user, system } = process.cpuUsage(before);
     return { time: performance.now() - started, cpu: (user + system) / 1000 };
   };
@@ -131,7 +130,7 @@ async function measure(
     rounds.push({ first, ...(await write(options.tokens)) });
     await otherRound();
   }
-  // Apart from the times: a clock between dispatches costs some of them.
+  // In a separate round: timing each dispatch slows it down.
   const kernels = new Map<string, number>();
   decoder.session.times = kernels;
   await write(options.tokens);
@@ -142,7 +141,7 @@ async function measure(
   };
 }
 
-/** The same sizes in transformers, greedy with its cache, on as many threads. */
+/** Starts transformers with the same sizes and number of threads, greedy decoding and its cache. */
 async function startTorch(
   torch: Dialogue,
   { model, prompts, length, tokens, threads }: GenerateBenchOptions,
@@ -150,17 +149,17 @@ async function startTorch(
   const job = { ...CONFIGS[model], prompts, length, tokens, threads: threads || machine().cores };
   const about = await torch.ask<Omit<Peer, "rounds">>(job).catch((cause: LowrankError) => {
     const { found = cause.message } = cause.details;
-    throw new ConfigError("transformers do not run", {
-      expected: "a python3 that has torch and transformers",
+    throw new ConfigError("transformers cannot be run", {
+      expected: "python3 with torch and transformers",
       found,
-      hint: "leave --peer out",
+      hint: "omit --peer",
       cause,
     });
   });
   return { ...about, rounds: [] };
 }
 
-/** The rounds in words: milliseconds to the first token, tokens a second behind it, processor time a token. */
+/** Summarizes rounds: milliseconds to the first token, tokens/s after it, CPU time per token. */
 function inWords(rounds: Round[], { prompts, tokens }: GenerateBenchOptions) {
   const first = spreadOf(rounds.map((round) => round.first)).median;
   const later = spreadOf(rounds.map(({ time, first: begun }) => (1000 * prompts * (tokens - 1)) / (time - begun)));
@@ -171,7 +170,7 @@ function inWords(rounds: Round[], { prompts, tokens }: GenerateBenchOptions) {
     cpu,
     words:
       `first token after ${first.toFixed(1)} ms, then ${later.median.toFixed(1)} tokens/s ` +
-      `(${later.low.toFixed(1)} to ${later.high.toFixed(1)}), ${cpu.toFixed(2)} ms of processor time a token`,
+      `(${later.low.toFixed(1)} to ${later.high.toFixed(1)}), ${cpu.toFixed(2)} ms CPU time per token`,
   };
 }
 
@@ -180,17 +179,17 @@ function report(options: GenerateBenchOptions, ours: Result, torch: Peer | null)
   const mine = inWords(ours.rounds, options);
   const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
   const lines = [
-    `${model}, ${prompts === 1 ? "1 prompt" : `${prompts} prompts`} of ${length} tokens at a time, ${tokens} new tokens each, greedy`,
+    `${model}, ${prompts === 1 ? "1 prompt" : `${prompts} prompts`} of ${length} tokens per batch, ${tokens} new tokens each, greedy`,
     `lowrank:      ${mine.words}`,
     `memory:       ${showBytes(ours.planned)} planned`,
   ];
   if (torch) {
     const peer = inWords(torch.rounds, options);
     lines.push(
-      `in turns with transformers ${torch.version} on PyTorch ${torch.torch}:`,
+      `alternating with transformers ${torch.version} on PyTorch ${torch.torch}:`,
       `transformers: ${peer.words}`,
-      `ours is ${(mine.speed / peer.speed).toFixed(2)} times as fast, with ${(mine.cpu / peer.cpu).toFixed(2)} of the processor ` +
-        `time, and has its first token in ${(mine.first / peer.first).toFixed(2)} of the time`,
+      `ratio:        ${(mine.speed / peer.speed).toFixed(2)} x the speed, ${(mine.cpu / peer.cpu).toFixed(2)} x the CPU time, ` +
+        `${(mine.first / peer.first).toFixed(2)} x the time to the first token`,
     );
   }
   if (total > 0)

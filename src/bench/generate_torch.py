@@ -1,6 +1,6 @@
-# Greedy writing by transformers with random weights: prompts of one length, some new tokens. The first line of its input is the
-# job; it says its version, then behind each further line {"first", "time", "cpu"} in milliseconds of a round: the first
-# token of each prompt, all tokens, and processor time of all.
+# Greedy generation with transformers and random weights, for prompts of equal length. The first line of standard input is the
+# job, which is answered with the versions. Each further line runs a round and is answered with {"first", "time", "cpu"} in
+# milliseconds: time to the first token of each prompt, time to all tokens, and CPU time of all tokens.
 import json
 import sys
 import time
@@ -32,7 +32,7 @@ def write(tokens):
     return 1000 * (time.perf_counter() - started), 1000 * (time.process_time() - before)
 
 
-write(job["tokens"])  # warms up
+write(job["tokens"])  # warm-up
 print(json.dumps({"version": transformers.__version__, "torch": torch.__version__}), flush=True)
 for _ in sys.stdin:
     first, _ = write(1)

@@ -1,13 +1,13 @@
-/** What the benchmark asks a process of a tokenizer to measure, and what it says. */
+/** The protocol between the tokenizer benchmark and its processes: jobs and findings. */
 
 /** A job is a JSON file; `folder` holds the files of `prepare`. */
 export type Job = { folder: string } & (TextsJob | WordsJob);
 
-/** Encodes and decodes texts, each by a call of its own. */
+/** Encodes and decodes texts, one call per text. */
 export interface TextsJob {
   kind: "texts";
   texts: string[];
-  /** How long to repeat, and at least and at most how often. */
+  /** How long to repeat, and the minimum and maximum number of repetitions. */
   seconds: number;
   least: number;
   most: number;
@@ -19,7 +19,7 @@ export interface WordsJob {
   words: { name: string; word: string }[];
 }
 
-/** One finding, a line of JSON on stdout: what was found before a time limit ended the process stays. Times are ms. */
+/** One finding, written as a line of JSON to stdout. Findings from before a time limit are used. Times are in ms. */
 export type Finding =
   | { version: string }
   | { init: number }
@@ -29,5 +29,5 @@ export type Finding =
   | { warm: number[] }
   | { decode: number[]; decoded: number }
   | { name: string; word: number }
-  /** Bytes: the largest resident set since before the tokenizer was loaded. */
+  /** Bytes: the growth of the peak resident set size since before the tokenizer was loaded. */
   | { peak: number };

@@ -1,4 +1,4 @@
-/** What a measurement was made on. */
+/** The machine of a measurement. */
 import { arch, cpus, platform, release, totalmem } from "node:os";
 
 export interface Machine {

@@ -1,4 +1,4 @@
-/** `bench matmul`: the products of a training step by shape, in GFLOP/s. */
+/** `bench matmul`: the matrix products of a training step in GFLOP/s, by shape. */
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { hasRelaxedSimd, openWasm } from "../backend/wasm.ts";
@@ -25,34 +25,34 @@ interface Product {
   k: number;
   transB?: boolean;
   transA?: boolean;
-  /** Whether b is a frozen weight, which a device may keep in a form of its own. */
+  /** Whether b is a frozen weight, which a device may store in a layout of its own. */
   frozen?: boolean;
   beta?: number;
 }
 
-/** 960 tokens: 8 messages of 120, as the paper pads; 240: what is real of them; 8: the rows that are classified. */
+/** 960 tokens: 8 messages padded to 120, as in the paper; 240: without padding; 8: one row per message, for classification. */
 const PRODUCTS: readonly Product[] = [
   { name: "x W", m: 960, n: 768, k: 768 },
   { name: "x W, frozen", m: 960, n: 768, k: 768, frozen: true },
   { name: "dy W^T, frozen", m: 960, n: 768, k: 768, transB: true, frozen: true },
   { name: "dW = x^T dy", m: 768, n: 768, k: 960, transA: true, beta: 1 },
   { name: "c_fc, packed batch", m: 240, n: 3072, k: 768, frozen: true },
-  { name: "c_fc, one row a message", m: 8, n: 3072, k: 768, frozen: true },
+  { name: "c_fc, one row per message", m: 8, n: 3072, k: 768, frozen: true },
   { name: "LoRA x A^T", m: 240, n: 8, k: 768, transB: true },
   { name: "LoRA down B^T", m: 240, n: 768, k: 8, transB: true, beta: 1 },
 ];
 
-/** Floating-point operations of one measurement, at least: short enough that a quiet moment is found among the rounds. */
+/** Floating-point operations of one measurement: short enough that some rounds are undisturbed. */
 const WORK = 1e9;
-/** The largest number of products in a measurement. */
+/** Maximum number of products in a measurement. */
 const MOST = 100;
 
 interface Result extends Product {
-  /** The best of all rounds, by device. */
+  /** The best of all rounds, per device. */
   gflops: number[];
 }
 
-/** Measures and prints. Without a GPU both builds of the CPU backend, where the runtime has relaxed SIMD. */
+/** Measures and prints. On the CPU, measures both builds of the backend if the runtime has relaxed SIMD. */
 export async function benchMatmul(options: MatmulBenchOptions): Promise<number> {
   const { threads = 0 } = options;
   const devices = [await openDevice(options.device, { threads })];
@@ -60,7 +60,7 @@ export async function benchMatmul(options: MatmulBenchOptions): Promise<number> 
   try {
     const results = PRODUCTS.map((product): Result => ({ ...product, gflops: devices.map(() => 0) }));
     const runs = await Promise.all(results.map((product) => Promise.all(devices.map((one) => prepare(one, product)))));
-    // All shapes in turn: a busy neighbour slows down all of them alike.
+    // Shapes alternate, so that other load on the machine affects all of them equally.
     for (let round = 0; round < options.rounds; round++)
       for (const [i, { gflops }] of results.entries())
         for (const [d, run] of runs[i]!.entries()) gflops[d] = Math.max(gflops[d]!, await run());
@@ -73,7 +73,7 @@ export async function benchMatmul(options: MatmulBenchOptions): Promise<number> 
   return 0;
 }
 
-/** A product on the device; the function runs it often enough and tells its GFLOP/s. */
+/** Prepares a product on the device. The returned function runs it repeatedly and returns its GFLOP/s. */
 async function prepare(device: Backend, product: Product): Promise<() => Promise<number>> {
   const { m, n, k, transA = false, transB = false, frozen = false, beta = 0 } = product;
   const out = new Tensor("out", [m, n], "output");

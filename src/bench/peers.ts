@@ -1,8 +1,8 @@
-/** The tokenizers that are compared: Lowrank's and its peers from npm, each as it is fastest and smallest to ship. */
+/** The compared tokenizers: Lowrank's and its peers from npm, each in its fastest and smallest configuration. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** One tokenizer, ready. */
+/** A loaded tokenizer. */
 export interface Encoder {
   encode(text: string): ArrayLike<number>;
   decode(ids: ArrayLike<number>): string;
@@ -10,18 +10,18 @@ export interface Encoder {
 
 export interface Peer {
   name: string;
-  /** Its package on npm; null for Lowrank itself. */
+  /** The npm package; null for Lowrank itself. */
   package: string | null;
-  /** Loads it, from nothing to ready; `folder` holds the files of `prepare`. */
+  /** Loads the tokenizer. `folder` holds the files of `prepare`. */
   open(folder: string): Promise<Encoder>;
-  /** A module whose bundle is what a page has to load, and the data files that go with it. */
+  /** The source of the module that a page would load, and its data files. */
   wire: { source: string; files: readonly WireFile[] };
 }
 
-/** A file of the package at hand (dist/, node_modules/), or one that was prepared for the benchmark. */
+/** A file of the installed package (dist/, node_modules/), or one that was prepared for the benchmark. */
 export type WireFile = { shipped: string } | { prepared: string };
 
-/** kitoken's own format, made of GPT-2's files beforehand: reading it is the quickest way that kitoken starts. */
+/** kitoken's own format, which it loads fastest, converted from GPT-2's files. */
 const KIT = "gpt2.kit";
 /** tiktoken's format, for the Python package. */
 export const RANKS = "gpt2.tiktoken";

@@ -1,16 +1,16 @@
-/** Files that some peers need, made of GPT-2's published ones in data/models/gpt2-micro before anything is measured. */
+/** Converts GPT-2's published files in data/models/gpt2-micro to the formats of some peers, before anything is measured. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { packagePath } from "#platform";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { RANKS } from "./peers.ts";
 
-/** Writes them into `folder`; one whose package is not installed is left out. */
+/** Writes the files into `folder`, except those whose package is not installed. */
 export async function prepare(folder: string): Promise<void> {
   await Promise.all([writeRanks(join(folder, RANKS)), writeKit(join(folder, "gpt2.kit"))]);
 }
 
-/** "<token in base64> <id>" a line. */
+/** Lines of "<token in base64> <id>". */
 async function writeRanks(path: string): Promise<void> {
   const tokenizer = await Tokenizer.load();
   const lines = Array.from({ length: tokenizer.vocabSize - 1 }, (_, id) => {
@@ -19,7 +19,7 @@ async function writeRanks(path: string): Promise<void> {
   await writeFile(path, lines.join(""));
 }
 
-/** kitoken's definition, by way of the one that it takes from Hugging Face's tokenizers. */
+/** kitoken's definition, converted from the format of Hugging Face's tokenizers. */
 async function writeKit(path: string): Promise<void> {
   const kitoken = await import("kitoken/node").catch(() => null);
   if (!kitoken) return;

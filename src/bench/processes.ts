@@ -1,15 +1,15 @@
-/** Runs measurements in processes of their own. */
+/** Runs measurements in separate processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { LowrankError } from "../errors.ts";
 
-/** What a process said, a JSON object a line, and why it ended early, if it did. */
+/** The output of a process, one JSON object per line, and the reason if it ended early. */
 export interface Outcome<T> {
   lines: T[];
   failure: string | null;
 }
 
-/** Runs a program until it ends or `limitSeconds` have gone; what it said by then counts. */
+/** Runs a program, for at most `limitSeconds`. The output until then is used. */
 export function runProcess<T>(program: string, args: readonly string[], limitSeconds: number): Promise<Outcome<T>> {
   return new Promise((done) => {
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
@@ -28,7 +28,7 @@ export function runProcess<T>(program: string, args: readonly string[], limitSec
     });
     const finish = (failure: string | null) => {
       clearTimeout(timer);
-      // The last line is whole only if it ends.
+      // Drops an incomplete last line.
       const lines = output.split("\n").slice(0, -1);
       done({ lines: lines.map((line) => JSON.parse(line) as T), failure });
     };
@@ -39,7 +39,7 @@ export function runProcess<T>(program: string, args: readonly string[], limitSec
   });
 }
 
-/** The last line that says something: of Python's errors the one that names it. */
+/** The last line with a word: for Python, the line that names the exception. */
 function lastLine(errors: string): string | undefined {
   return errors
     .trim()
@@ -47,7 +47,7 @@ function lastLine(errors: string): string | undefined {
     .findLast((line) => /\w/.test(line));
 }
 
-/** A program that answers each line with one, JSON both ways, and ends with its input. */
+/** A program that answers each line of JSON with one, and ends when its input ends. */
 export class Dialogue {
   private readonly child: ChildProcess;
   private readonly answers: AsyncIterator<string>;
@@ -64,18 +64,18 @@ export class Dialogue {
     child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
       errors += chunk;
     });
-    child.stdin.on("error", () => {}); // of a program that is gone: told by how it ended
+    child.stdin.on("error", () => {}); // the program has ended; `ask` reports the reason
     this.ended = new Promise((done) => {
       child.on("error", (error) => done(error.message));
       child.on("close", (code) => done(lastLine(errors) ?? `exit code ${code}`));
     });
   }
 
-  /** Says one thing and waits for the answer; throws what the program said last where it ended instead. */
+  /** Sends a line and waits for the answer. Throws LowrankError, with the program's last error line, if it ended instead. */
   async ask<T>(question: unknown): Promise<T> {
     this.child.stdin?.write(`${JSON.stringify(question)}\n`);
     const { value, done } = await this.answers.next();
-    if (done) throw new LowrankError(`${this.program} ended`, { found: await this.ended });
+    if (done) throw new LowrankError(`${this.program} ended unexpectedly`, { found: await this.ended });
     return JSON.parse(value) as T;
   }
 
@@ -84,7 +84,7 @@ export class Dialogue {
   }
 }
 
-/** Runs a hidden subcommand of this program in a process of its own. */
+/** Runs a hidden subcommand of this program in a separate process. */
 export function runSelf<T>(args: readonly string[], limitSeconds: number): Promise<Outcome<T>> {
   return runProcess(process.execPath, [process.argv[1]!, ...args], limitSeconds);
 }

@@ -1,4 +1,4 @@
-/** The middle of repeated times, how far they are spread, and the best: what a busy machine disturbs least. */
+/** Statistics of repeated measurements. The best is least affected by other load on the machine. */
 export interface Spread {
   median: number;
   /** Quartiles. */

@@ -1,8 +1,8 @@
-/** `bench step`: one training step, by model, mode and device, on packed or padded batches; beside PyTorch where it is. */
+/** `bench step`: one training step, by model, mode and device, on packed or padded batches, optionally compared with PyTorch. */
 import type { Backend } from "../backend/backend.ts";
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, GPT2Config, Mode, WeightDtype } from "../config.ts";
+import { type DeviceName, type GPT2Config, MODE_TITLES, type Mode, type WeightDtype } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
@@ -48,30 +48,30 @@ export interface StepBenchOptions {
 interface StepResult {
   /** Milliseconds of each step. */
   times: number[];
-  /** Milliseconds of processor time a step, all threads together: what a busy machine does not stretch. */
+  /** CPU time per step in milliseconds, over all threads; other load on the machine affects it less than wall time. */
   cpu: number;
-  /** Tokens of a step, mean. */
+  /** Mean tokens per step. */
   tokens: number;
   flops: number;
-  /** Bytes by the plan, and the largest resident set of this process. */
+  /** Bytes in the plan, and the peak resident set size of this process. */
   planned: number;
   /** Dispatches a step. */
   dispatches: number;
   peak: number;
-  /** Milliseconds by kernel, where the device tells. */
+  /** Milliseconds by kernel, if the device reports them. */
   kernels: [string, number][];
 }
 
-/** The same steps in PyTorch. */
+/** The results of PyTorch. */
 interface TorchResult {
   version: string;
   blas: string;
   threads: number;
   /** Milliseconds of each step. */
   times: number[];
-  /** Milliseconds of processor time a step. */
+  /** CPU time per step in milliseconds. */
   cpu: number;
-  /** The largest resident set of its process, in bytes. */
+  /** Peak resident set size of its process, in bytes. */
   peak: number;
 }
 
@@ -97,7 +97,6 @@ function specOf({ model, mode, dtype }: StepBenchOptions): ModelSpec {
   };
 }
 
-/** Measures and prints. */
 export async function benchStep(options: StepBenchOptions): Promise<number> {
   const batches = await batchesOf(options);
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
@@ -117,7 +116,7 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
   return 0;
 }
 
-/** The first batches of an epoch. */
+/** The first batches of training; further epochs if one is not enough. */
 async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBenchOptions): Promise<PackedBatch[]> {
   const spec = data === undefined ? { name: "spam-assassin" } : { file: data };
   const { train } = await loadDataset(spec, { padding: padding ?? "none", maxLength });
@@ -127,12 +126,12 @@ async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBen
   return batches.slice(0, steps);
 }
 
-/** A turn ends with the first step beyond so many milliseconds. */
+/** A turn ends after the first step that exceeds this time. */
 const TURN_MS = 500;
 
 /**
- * Steps over all batches, in turns: as in a training, steps follow one another, and threads are awake. Behind each turn the other
- * side takes its own, of as many steps.
+ * Measures steps over all batches in turns of consecutive steps, so that, as in training, threads stay awake. After each turn,
+ * `otherTurn` runs as many steps.
  */
 async function measure(
   device: Backend,
@@ -153,7 +152,7 @@ async function measure(
     await engine.result(engine.step([batch], LR)[0]!);
     return performance.now() - started;
   };
-  await step(batches[0]!); // compiles, warms caches
+  await step(batches[0]!); // warm-up: compilation, caches
   const times: number[] = [];
   let cpu = 0;
   let turn = { steps: 0, ms: 0 };
@@ -169,7 +168,7 @@ async function measure(
       turn = { steps: 0, ms: 0 };
     }
   }
-  // Apart from the times: a clock between dispatches costs some of them.
+  // In a separate step: timing each dispatch slows it down.
   const { session } = engine;
   const kernels = new Map<string, number>();
   session.times = kernels;
@@ -188,7 +187,7 @@ async function measure(
   };
 }
 
-/** Small normal numbers everywhere, a block of them again and again; 1 as the weight of norms. */
+/** Fills parameters with a repeated block of small normal random numbers; weights of norms with 1. */
 async function fill(engine: Engine): Promise<void> {
   const rng = new Rng(1);
   const block = Float32Array.from({ length: 1 << 18 }, () => rng.normal() * 0.02);
@@ -204,7 +203,7 @@ async function fill(engine: Engine): Promise<void> {
   await engine.session.flush();
 }
 
-/** Multiplications and additions in the products of a step. */
+/** Multiplications and additions in the matrix products of a step. */
 function flopsOf({ plan }: Engine, tokens: number, sequences: number): number {
   const sizes: Record<string, number> = { tokens, sequences };
   let flops = 0;
@@ -216,7 +215,7 @@ function flopsOf({ plan }: Engine, tokens: number, sequences: number): number {
   return flops;
 }
 
-/** The same model and batch size in PyTorch, rows padded to the longest length, as the paper's program does. */
+/** Starts PyTorch with the same model and batch size, with rows padded to the maximum length, as in the paper's program. */
 async function startTorch(
   torch: Dialogue,
   { model, mode, maxLength, batchSize }: StepBenchOptions,
@@ -224,8 +223,8 @@ async function startTorch(
   const job = { ...CONFIGS[model], mode, r: 8, alpha: 16, rows: batchSize, length: maxLength };
   const about = await torch.ask<Omit<TorchResult, "times" | "cpu" | "peak">>(job).catch((cause: LowrankError) => {
     const { found = cause.message } = cause.details;
-    const hint = "leave --peer out";
-    throw new ConfigError("PyTorch does not run", { expected: "a python3 that has torch", found, hint, cause });
+    const hint = "omit --peer";
+    throw new ConfigError("PyTorch cannot be run", { expected: "python3 with torch", found, hint, cause });
   });
   return { ...about, times: [], cpu: 0, peak: 0 };
 }
@@ -241,13 +240,13 @@ function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult 
   const { median, low, high, best } = spreadOf(ours.times);
   const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
   const lines = [
-    `${model}, mode ${mode}${dtype === "f16" ? ", base in f16" : ""}, ${batchSize} messages a step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
-      `${ours.tokens.toFixed(0)} tokens a step`,
+    `${model}, ${MODE_TITLES[mode]}${dtype === "f16" ? ", base model in f16" : ""}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
+      `${ours.tokens.toFixed(0)} tokens per step`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
-      `${ours.cpu.toFixed(1)} ms of processor time`,
-    `plan:   ${ours.dispatches} dispatches a step`,
-    `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in products`,
-    `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} largest resident set`,
+      `${ours.cpu.toFixed(1)} ms CPU time`,
+    `plan:   ${ours.dispatches} dispatches per step`,
+    `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in matrix products`,
+    `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} peak resident set size`,
   ];
   if (torch) lines.push(...compare(options, ours, torch));
   if (total > 0)
@@ -269,11 +268,11 @@ function compare({ maxLength }: StepBenchOptions, ours: StepResult, torch: Torch
   const us = spreadOf(ours.times);
   const threads = torch.threads === 1 ? "1 thread" : `${torch.threads} threads`;
   return [
-    `in turn with PyTorch ${torch.version} (${torch.blas}, ${threads}), padded to ${maxLength}:`,
+    `alternating with PyTorch ${torch.version} (${torch.blas}, ${threads}), padded to ${maxLength}:`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
-      `${torch.cpu.toFixed(1)} ms of processor time`,
-    `memory: ${showBytes(torch.peak)} largest resident set`,
-    `ratio:  ours takes ${(us.median / median).toFixed(2)} of it, best by best ${(us.best / best).toFixed(2)}, ` +
-      `by processor time ${(ours.cpu / torch.cpu).toFixed(2)}`,
+      `${torch.cpu.toFixed(1)} ms CPU time`,
+    `memory: ${showBytes(torch.peak)} peak resident set size`,
+    `ratio:  ${(us.median / median).toFixed(2)} x PyTorch's median time, ${(us.best / best).toFixed(2)} x its best, ` +
+      `${(ours.cpu / torch.cpu).toFixed(2)} x its CPU time`,
   ];
 }

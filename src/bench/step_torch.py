@@ -1,5 +1,5 @@
-# Training steps of GPT-2 with LoRA in PyTorch, on rows padded to one length. Its first line of input is the job, which it
-# answers with what it runs on; each further line is one step, answered with {"time": ms, "cpu": ms, "peak": bytes}.
+# Training steps of GPT-2 with LoRA in PyTorch, on rows padded to one length. The first line of standard input is the job, which
+# is answered with versions and threads. Each further line runs a step and is answered with {"time": ms, "cpu": ms, "peak": bytes}.
 import json
 import math
 import re
@@ -17,7 +17,7 @@ torch.manual_seed(1)
 
 
 class LoraLinear(nn.Module):
-    """y = x W + b + scale * (x A^T) B^T for each adapter, which writes its own columns of y."""
+    """y = x W + b + scale * (x A^T) B^T for each adapter; each adapter covers its own columns of y."""
 
     def __init__(self, inputs, outputs, adapters):
         super().__init__()
@@ -73,14 +73,14 @@ class Model(nn.Module):
 
 model = Model()
 last = f"blocks.{LAYERS - 1}."
-learns = {
+is_trained = {
     "lora": lambda name: ".A." in name or ".B." in name or name.startswith("head."),
     "all": lambda name: True,
     "last_block": lambda name: name.startswith((last, "head.")),
     "last_layer": lambda name: name.startswith("head."),
 }[job["mode"]]
 for name, parameter in model.named_parameters():
-    parameter.requires_grad_(learns(name))
+    parameter.requires_grad_(is_trained(name))
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-5, weight_decay=0.1)
 
 
@@ -95,7 +95,7 @@ def step():
 
 
 def blas():
-    """What multiplies matrices: what PyTorch was built with, or, where the system chooses, the library that is loaded."""
+    """The BLAS library: the one that PyTorch was built with, or, for a generic build, the one that is loaded."""
     built = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
     if built and built[1] != "generic":
         return built[1]
@@ -107,7 +107,7 @@ def blas():
     return loaded[1] if loaded else "unknown BLAS"
 
 
-step()  # warms up
+step()  # warm-up
 print(json.dumps({"version": torch.__version__, "blas": blas(), "threads": torch.get_num_threads()}), flush=True)
 for _ in sys.stdin:
     times = step()

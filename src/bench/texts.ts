@@ -1,4 +1,4 @@
-/** What is tokenized: short messages, one call each, and one long text. */
+/** The texts of the tokenizer benchmark: short messages, one call each, and one long text. */
 import { readAsset, readBytes } from "#platform";
 import { bytesReader, Corpus } from "../data/corpus.ts";
 import { DataModule } from "../data/wasm.ts";
@@ -6,7 +6,7 @@ import { Rng } from "../rng.ts";
 
 export interface Workload {
   name: string;
-  /** Where the texts are from. */
+  /** The origin of the texts. */
   source: string;
   texts: string[];
   /** Bytes of UTF-8. */
@@ -16,7 +16,7 @@ export interface Workload {
 const PROSE_BYTES = 5_000_000;
 const BUNDLED = "datasets/spam-assassin.csv";
 
-/** Texts of the rows of data files. */
+/** The texts of the rows of data files. */
 async function messagesOf(files: readonly { name: string; bytes: Uint8Array }[]): Promise<string[]> {
   const corpus = new Corpus(await DataModule.load());
   const texts: string[] = [];
@@ -31,7 +31,7 @@ function workload(name: string, source: string, texts: string[]): Workload {
   return { name, source, texts, bytes: texts.reduce((n, text) => n + Buffer.byteLength(text), 0) };
 }
 
-/** The messages of the bundled corpus, and the same in ever new orders as one text of 5 MB. */
+/** The messages of the bundled corpus, and a text of 5 MB made of them, shuffled repeatedly. */
 export async function bundledTexts(): Promise<Workload[]> {
   const messages = await messagesOf([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
   const rng = new Rng(1);
@@ -43,19 +43,19 @@ export async function bundledTexts(): Promise<Workload[]> {
       bytes += Buffer.byteLength(text) + 1;
     }
   return [
-    workload("messages", "bundled SpamAssassin corpus, one call a message", messages),
-    workload("prose", "the same messages shuffled again and again, in one string", [parts.join("\n")]),
+    workload("messages", "bundled SpamAssassin corpus, one call per message", messages),
+    workload("prose", "the same messages, shuffled repeatedly, in one string", [parts.join("\n")]),
   ];
 }
 
-/** Data files (.csv, .tsv, .jsonl, .ndjson) together are messages; every other file is one text. */
+/** Reads data files (.csv, .tsv, .jsonl, .ndjson) as one set of messages, and each other file as one text. */
 export async function textsOf(paths: readonly string[]): Promise<Workload[]> {
   const isData = (path: string) => /\.(csv|tsv|jsonl|ndjson)$/i.test(path);
   const data = paths.filter(isData);
   const workloads: Workload[] = [];
   if (data.length > 0) {
     const files = await Promise.all(data.map(async (name) => ({ name, bytes: await readBytes(name) })));
-    workloads.push(workload("messages", `${data.join(", ")}, one call a message`, await messagesOf(files)));
+    workloads.push(workload("messages", `${data.join(", ")}, one call per message`, await messagesOf(files)));
   }
   for (const path of paths.filter((p) => !isData(p))) {
     const text = new TextDecoder().decode(await readBytes(path));
@@ -64,7 +64,7 @@ export async function textsOf(paths: readonly string[]): Promise<Workload[]> {
   return workloads;
 }
 
-/** The texts of the bundled corpus, to make synthetic rows of. */
+/** The texts of the bundled corpus, the source of synthetic rows. */
 export async function bundledMessages(): Promise<string[]> {
   return messagesOf([{ name: BUNDLED, bytes: await readAsset(BUNDLED) }]);
 }

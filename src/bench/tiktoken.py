@@ -1,4 +1,4 @@
-"""Measures the Python package tiktoken (native Rust) as src/bench/worker.ts measures the others. Arguments: the job."""
+"""Measures the Python package tiktoken (native Rust), as src/bench/worker.ts does for the others. Argument: the job's path."""
 import array, base64, hashlib, json, resource, sys, time
 
 job = json.load(open(sys.argv[1], encoding="utf8"))

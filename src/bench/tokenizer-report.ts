@@ -1,4 +1,4 @@
-/** The tokenizers' measurements as tables and as a chart. */
+/** The results of the tokenizer benchmark as tables and as a chart. */
 
 import { type BarPanel, barChart } from "../report/bars.ts";
 import { type Column, renderTable } from "../report/tables.ts";
@@ -8,7 +8,7 @@ import type { Workload } from "./texts.ts";
 
 const US = "lowrank";
 
-/** MB of UTF-8 a second. */
+/** MB of UTF-8 per second. */
 function speed(bytes: number, spread: Spread | null | undefined, of: "median" | "best" = "median"): number | null {
   return spread ? bytes / 1000 / spread[of] : null;
 }
@@ -24,11 +24,11 @@ function exactness({ texts }: PeerResult): string {
   return differ.map(([name, { differ }]) => `${name}: ${differ === null ? "unknown" : `${differ} differ`}`).join("; ");
 }
 
-/** What was measured, in tables, and Lowrank's ratios to the others. */
+/** The measurements as tables, and the ratios between Lowrank and the others. */
 export function tables(report: TokenizerReport): string {
   const { workloads, peers } = report;
   const [first] = workloads;
-  const parts = [`\nids: compared with ${report.reference}, before anything is timed`];
+  const parts = [`\ntoken ids are compared with ${report.reference} before anything is timed`];
   const columns: Column<PeerResult>[] = [
     { header: "", value: ({ name }) => name },
     { header: "version", value: ({ version }) => version },
@@ -58,7 +58,7 @@ function bytesOrNull(result: WorkloadResult | undefined): number | null {
 
 function speedColumns(workload: string, bytes: number): Column<PeerResult>[] {
   const of = ({ texts }: PeerResult) => texts[workload];
-  // From the slow quartile to the fast one.
+  // From the slower to the faster quartile.
   const range = (spread: Spread | null | undefined) =>
     spread ? `${(bytes / 1000 / spread.high).toFixed(1)}-${(bytes / 1000 / spread.low).toFixed(1)}` : null;
   return [
@@ -88,7 +88,7 @@ function wordColumns(): Column<PeerResult>[] {
   ];
 }
 
-/** How many times as fast as gpt-tokenizer and as the fastest exact peer Lowrank is, by the medians and by the bests. */
+/** The speed of Lowrank relative to gpt-tokenizer and to the fastest exact peer, for medians and bests. */
 function ratios({ workloads, peers }: TokenizerReport): string {
   const us = peers.find(({ name }) => name === US);
   const others = peers.filter((peer) => peer.name !== US && isExact(peer));
@@ -101,14 +101,14 @@ function ratios({ workloads, peers }: TokenizerReport): string {
         const times = (peer: PeerResult) =>
           `${(of(us, "median") / of(peer, "median")).toFixed(1)} x (bests: ${(of(us, "best") / of(peer, "best")).toFixed(1)} x)`;
         const fastest = others.reduce((best, peer) => (of(peer, "median") > of(best, "median") ? peer : best));
-        const beside = known && known !== fastest ? `, ${times(known)} gpt-tokenizer` : "";
-        return `${name}, ${kind}: ${times(fastest)} the fastest exact peer, ${fastest.name}${beside}`;
+        const beside = known && known !== fastest ? `, ${times(known)} the speed of gpt-tokenizer` : "";
+        return `${name}, ${kind}: ${times(fastest)} the speed of the fastest exact peer, ${fastest.name}${beside}`;
       }),
     )
     .join("\n");
 }
 
-/** Encoding speed as bars, a panel a workload, first pass and warm. */
+/** Encoding speed as bars, with two panels per workload: first pass and warm. */
 export function speedChart({ workloads, peers, machine }: TokenizerReport): string {
   const panels = workloads.flatMap(({ name, bytes }): BarPanel[] =>
     (["first", "warm"] as const).map((kind) => ({
@@ -117,8 +117,8 @@ export function speedChart({ workloads, peers, machine }: TokenizerReport): stri
     })),
   );
   return barChart({
-    title: "GPT-2 tokenizers: MB of text a second",
-    note: `${machine.cpu}, Node ${machine.node}; an asterisk: not the reference's ids`,
+    title: "GPT-2 tokenizers: MB of text per second",
+    note: `${machine.cpu}, Node ${machine.node}; *: token ids differ from the reference`,
     names: peers.map((peer) => (isExact(peer) ? peer.name : `${peer.name} *`)),
     highlight: peers.findIndex(({ name }) => name === US),
     panels,
@@ -130,7 +130,7 @@ export interface PeerResult {
   version: string;
   init: number | null;
   wireBytes: number | null;
-  /** By the workload's name. */
+  /** By workload name. */
   texts: Record<string, WorkloadResult>;
   /** Best ms by "letters, 20000". */
   words: Record<string, number>;
@@ -139,16 +139,16 @@ export interface PeerResult {
 
 export interface TokenizerReport {
   machine: Machine;
-  /** Whose ids the others are compared with. */
+  /** The tokenizer whose ids the others are compared with. */
   reference: string;
   rounds: number;
   workloads: Omit<Workload, "texts">[];
   peers: PeerResult[];
 }
 
-/** A peer on one workload. Times are ms. */
+/** The results of a peer on one workload. Times are in ms. */
 export interface WorkloadResult {
-  /** Texts whose ids are not tiktoken's, and texts that do not come back; null where a process did not get that far. */
+  /** Texts whose ids differ from the reference, and texts that do not round-trip; null if the process ended before. */
   differ: number | null;
   notDecoded: number | null;
   first: Spread | null;

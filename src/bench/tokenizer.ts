@@ -1,4 +1,4 @@
-/** `bench tokenizer`: Lowrank's tokenizer beside others, the ids compared first. */
+/** `bench tokenizer`: compares Lowrank's tokenizer with others: token ids, then speed. */
 
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ const NATIVE = "tiktoken (native)";
 const LENGTHS = [5_000, 10_000, 20_000, 40_000, 80_000];
 const WORDS_EACH = 5;
 
-/** One letter again and again, and random letters; each word a little longer than the last, so that no cache knows it. */
+/** Words of one repeated letter, and of random letters. No word occurs twice, so that caches have no effect. */
 function wordsJob(): Pick<Job & { kind: "words" }, "kind" | "words"> {
   const rng = new Rng(5);
   const random = (length: number) => Array.from({ length }, () => String.fromCharCode(97 + rng.below(26))).join("");
@@ -42,7 +42,6 @@ function wordsJob(): Pick<Job & { kind: "words" }, "kind" | "words"> {
   return { kind: "words", words };
 }
 
-/** Measures and prints. */
 export async function benchTokenizer(options: TokenizerOptions): Promise<number> {
   const workloads = options.texts ? await textsOf(options.texts) : await bundledTexts();
   const folder = await mkdtemp(join(tmpdir(), "lowrank-bench-"));
@@ -77,7 +76,7 @@ async function measure(workloads: Workload[], folder: string, options: Tokenizer
   await add("", wordsJob(), 1);
 
   const runs = new Map<string, Map<string, Run[]>>();
-  // Rounds outside, peers inside: what else the machine does falls on all of them.
+  // Peers alternate within a round, so that other load on the machine affects all of them equally.
   for (let round = 0; round < options.rounds; round++)
     for (const job of jobs.filter(({ rounds }) => round < rounds))
       for (const peer of [...PEERS.map(({ name }) => name), NATIVE]) {
@@ -119,7 +118,7 @@ function start(peer: string, job: string, limit: number): Promise<Run> {
   return peer === NATIVE ? runProcess("python3", ["-c", script, job], limit) : runSelf(["peer", peer, job], limit);
 }
 
-/** All values of one kind of finding. */
+/** The values of all findings of one kind. */
 function find<K extends string>(runs: readonly Run[], key: K): Extract<Finding, Record<K, unknown>>[K][] {
   type Found = Extract<Finding, Record<K, unknown>>;
   return runs.flatMap(({ lines }) => lines.filter((finding): finding is Found => key in finding).map((f) => f[key]));

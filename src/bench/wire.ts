@@ -1,11 +1,11 @@
-/** What a page has to load for a tokenizer: its code, minified, and its data, compressed. */
+/** The download size of a tokenizer in a page: minified code and data, compressed. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { packagePath } from "#platform";
 import type { Peer } from "./peers.ts";
 
-/** Bytes after gzip at its best; null where the sources or esbuild are not at hand (an installed package). */
+/** Bytes after gzip at level 9; null if the sources or esbuild are missing (an installed package). */
 export async function wireBytes({ wire }: Peer, folder: string): Promise<number | null> {
   try {
     const esbuild = await import("esbuild");

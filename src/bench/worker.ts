@@ -1,10 +1,10 @@
-/** Measures one tokenizer in a process of its own. */
+/** Measures one tokenizer in this process. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Finding, Job, TextsJob, WordsJob } from "./jobs.ts";
 import { type Encoder, PEERS } from "./peers.ts";
 
-/** Does the job at `path` with the peer of that name and prints findings as they come. */
+/** Runs the job at `path` with the peer `name`, and prints findings as they are made. */
 export async function work(name: string, path: string): Promise<void> {
   const job: Job = JSON.parse(await readFile(path, "utf8"));
   const peer = PEERS.find((p) => p.name === name)!;
@@ -55,14 +55,14 @@ function measureTexts(encoder: Encoder, job: TextsJob): void {
   say({ decode: repeat(decodeAll, job), decoded });
 }
 
-/** As src/bench/tiktoken.py makes it: the ids as u32, little-endian. */
+/** SHA-1 of the ids as little-endian u32, as in src/bench/tiktoken.py. */
 function hash(ids: ArrayLike<number>): string {
   return createHash("sha1")
     .update(new Uint8Array(Uint32Array.from(ids).buffer))
     .digest("hex");
 }
 
-/** Times words of each name until that took a second. */
+/** Times words of each name, for about a second per name. */
 function measureWords(encoder: Encoder, { words }: WordsJob): void {
   const spent = new Map<string, number>();
   for (const { name, word } of words) {

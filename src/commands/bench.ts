@@ -1,16 +1,16 @@
-/** bench: measures what is claimed. Every subcommand is loaded when it is asked for, so that none weighs on another. */
+/** bench: measures speed, memory and size. Each subcommand is imported on demand, so that it does not affect the others' figures. */
 
 import { MODES, WEIGHT_DTYPES } from "../config.ts";
 import { choice, command, deviceFlag, list, main, number, threadsFlag } from "./cli.ts";
 
 const program = command(
   "bench",
-  "Measures speed, memory and size, and compares them with others.",
+  "Measures speed, memory and size, and compares them with other libraries.",
   "  bench tokenizer\n  bench tokenizer --texts sms.csv --texts book.txt --svg tokenizers.svg\n  bench data --json",
 );
 let code = 0;
 
-/** The shapes that `bench step` and `bench generate` know. */
+/** Model shapes of `bench step` and `bench generate`. */
 const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium"];
 
 /** A comma-separated list of numbers. */
@@ -20,15 +20,15 @@ function counts(value: string): number[] {
 
 program
   .command("tokenizer")
-  .description("the tokenizer beside gpt-tokenizer, tiktoken, kitoken and js-tiktoken: ids first, then speed")
+  .description("compare the tokenizer with gpt-tokenizer, tiktoken, kitoken and js-tiktoken: token ids, then speed")
   .option(
     "--texts <files...>",
-    "data files (csv, tsv, jsonl) as messages, other files as one text each (default: the bundled corpus)",
+    "csv, tsv and jsonl files are read as messages, any other file as one text (default: the bundled corpus)",
   )
   .option("--json", "print one JSON object instead of tables")
   .option("--svg <file>", "write a bar chart of the encoding speeds")
   .option("--rounds <n>", "fresh processes for each tokenizer and text", number, 3)
-  .option("--limit <seconds>", "most time for one process", number, 60)
+  .option("--limit <seconds>", "time limit of one process", number, 60)
   .action(async (options) => {
     const { benchTokenizer } = await import("../bench/tokenizer.ts");
     code = await benchTokenizer(options);
@@ -36,7 +36,7 @@ program
 
 program
   .command("peer <name> <job>", { hidden: true })
-  .description("one tokenizer of `bench tokenizer`, in a process of its own")
+  .description("measure one tokenizer of `bench tokenizer` in a separate process")
   .action(async (name, job) => {
     const { work } = await import("../bench/worker.ts");
     await work(name, job);
@@ -44,8 +44,8 @@ program
 
 program
   .command("data")
-  .description("the data pipeline: rows and bytes a second, peak memory against the bytes of the packed tokens")
-  .option("--rows <counts>", "rows of the synthetic files", counts, [10_000, 100_000, 1_000_000])
+  .description("measure the data pipeline: rows/s, bytes/s, and peak memory relative to the packed tokens")
+  .option("--rows <counts>", "row counts of the synthetic files", counts, [10_000, 100_000, 1_000_000])
   .option("--json", "print one JSON object instead of a table")
   .action(async (options) => {
     const { benchData } = await import("../bench/data.ts");
@@ -54,7 +54,7 @@ program
 
 program
   .command("rows <file>", { hidden: true })
-  .description("one measurement of `bench data`, in a process of its own")
+  .description("make one measurement of `bench data` in a separate process")
   .action(async (file) => {
     const { measureRows } = await import("../bench/data.ts");
     await measureRows(file);
@@ -63,19 +63,19 @@ program
 program
   .command("step")
   .description(
-    "one training step of a GPT-2 with random weights: time, tokens/s, GFLOP/s, memory, share of each kernel",
+    "measure a training step of a GPT-2 with random weights: time, tokens/s, GFLOP/s, memory, share of each kernel",
   )
   .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
-  .addOption(choice("--mode <mode>", "what learns", MODES).default("lora"))
+  .addOption(choice("--mode <mode>", "which parameters are trained", MODES).default("lora"))
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .addOption(choice("--dtype <type>", "what frozen weights are kept in", WEIGHT_DTYPES).default("f32"))
-  .option("--data <file>", "messages (CSV, TSV, JSON lines; default: the bundled corpus)")
+  .addOption(choice("--dtype <type>", "data type of the frozen weights", WEIGHT_DTYPES).default("f32"))
+  .option("--data <file>", "messages as CSV, TSV or JSON lines (default: the bundled corpus)")
   .option("--padding <n>", "pad every message to n tokens (default: packed)", number)
-  .option("--max-length <n>", "longest message in tokens", number, 120)
-  .option("--batch-size <n>", "messages a step", number, 8)
-  .option("--steps <n>", "steps, a batch of its own each", number, 10)
-  .addOption(choice("--peer <name>", "the same step in PyTorch, on rows padded to --max-length", ["torch"]))
+  .option("--max-length <n>", "maximum message length in tokens", number, 120)
+  .option("--batch-size <n>", "messages per step", number, 8)
+  .option("--steps <n>", "number of steps, each with a different batch", number, 10)
+  .addOption(choice("--peer <name>", "also measure PyTorch, on rows padded to --max-length", ["torch"]))
   .option("--json", "print one JSON object instead of a report")
   .action(async (options) => {
     const { benchStep } = await import("../bench/step.ts");
@@ -84,15 +84,15 @@ program
 
 program
   .command("generate")
-  .description("text from a GPT-2 with random weights: time to the first token, tokens/s, share of each kernel")
+  .description("measure generation with random weights: time to first token, tokens/s, share of each kernel")
   .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .option("--prompts <n>", "prompts at a time", number, 1)
-  .option("--length <n>", "tokens of a prompt", number, 32)
-  .option("--tokens <n>", "new tokens behind each", number, 64)
-  .option("--rounds <n>", "measurements", number, 5)
-  .addOption(choice("--peer <name>", "the same with transformers on PyTorch", ["torch"]))
+  .option("--prompts <n>", "prompts per batch", number, 1)
+  .option("--length <n>", "tokens per prompt", number, 32)
+  .option("--tokens <n>", "new tokens per prompt", number, 64)
+  .option("--rounds <n>", "number of measurements", number, 5)
+  .addOption(choice("--peer <name>", "also measure transformers on PyTorch", ["torch"]))
   .option("--json", "print one JSON object instead of a report")
   .action(async (options) => {
     const { benchGenerate } = await import("../bench/generate.ts");
@@ -101,10 +101,10 @@ program
 
 program
   .command("matmul")
-  .description("the matrix products of a training step, by shape: GFLOP/s")
+  .description("measure the matrix products of a training step in GFLOP/s, by shape")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .option("--rounds <n>", "measurements of each; the best counts", number, 20)
+  .option("--rounds <n>", "measurements of each product; the best one is reported", number, 20)
   .option("--json", "print one JSON object instead of a table")
   .action(async (options) => {
     const { benchMatmul } = await import("../bench/matmul.ts");

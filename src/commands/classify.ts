@@ -1,4 +1,4 @@
-/** classify: labels texts with a trained model. */
+/** classify: classifies texts with a trained model. */
 
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
@@ -10,19 +10,19 @@ import { settle } from "./recovery.ts";
 
 const program = command(
   "classify",
-  "Labels texts with what a run of train has learned, or with a classifier's LoRA adapter that PEFT wrote: " +
-    "texts on the command line, or the lines of the standard input.",
+  "Classifies texts with a model trained by `train`, or with a PEFT LoRA adapter for sequence classification. " +
+    "Texts are read from the command line, or from standard input, one per line.",
   '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt\n' +
     "  classify --adapter path/to/peft-adapter --model path/to/gpt2 'some text'",
 )
-  .argument("[text...]", "texts; without any, the lines of the standard input")
+  .argument("[text...]", "texts to classify (default: the lines of standard input)")
   .option("--run <dir>", "a run directory, or its adapter/")
-  .option("--adapter <dir>", "the same, or a PEFT LoRA adapter of a classifier (SEQ_CLS)")
-  .option("--model <dir|name>", "the base model, where it is not where the run or the adapter says")
+  .option("--adapter <dir>", "a PEFT LoRA adapter of a classifier (SEQ_CLS); also accepts what --run accepts")
+  .option("--model <dir|name>", "base model (default: the one that the run or the adapter names)")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .addOption(dtypeFlag())
-  .option("--json", "print one JSON object a text: text, label, probability, probabilities");
+  .option("--json", "print one JSON object per text: text, label, probability, probabilities");
 
 interface Flags {
   run?: string;
@@ -39,13 +39,13 @@ await main(async () => {
   const { run, adapter, model, device: name, threads = 0, dtype, json } = program.opts<Flags>();
   const directory = run ?? adapter;
   if (directory === undefined || (run !== undefined && adapter !== undefined))
-    throw new ConfigError("it is not clear what to classify with", {
+    throw new ConfigError("exactly one of --run and --adapter is required", {
       expected: "--run DIR or --adapter DIR",
       found: directory === undefined ? "neither" : "both",
     });
   if (program.args.length === 0 && process.stdin.isTTY)
-    throw new ConfigError("nothing to classify", {
-      expected: "texts on the command line, or lines on the standard input",
+    throw new ConfigError("there is no text to classify", {
+      expected: "texts on the command line, or lines on standard input",
       hint: 'classify --run DIR "some text"',
     });
   await settle(directory);
@@ -62,7 +62,7 @@ await main(async () => {
       results.forEach(({ label, probability, probabilities }, i) => {
         const text = texts[i]!;
         if (json) console.log(JSON.stringify({ text, label, probability, probabilities }));
-        // A line a text, with three fields.
+        // One line per text with three tab-separated fields.
         else print([label, probability.toFixed(4), text].map((field) => field.replace(/[\t\n\r]/g, " ")).join("\t"));
       });
     };

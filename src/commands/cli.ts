@@ -1,53 +1,54 @@
-/** What the commands share: options through commander, errors as a person reads them, exit codes. */
+/** Shared by the commands: option parsing with commander, error output, exit codes. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 
-/** A command with its name, what it does and examples; unknown flags are errors that suggest the nearest. */
+/** A command with its description and examples. Unknown flags are errors that suggest the nearest flag. */
 export function command(name: string, description: string, examples: string): Command {
   return new Command(name)
     .description(description)
     .version(manifest.version)
-    .showHelpAfterError("(--help lists the flags)")
+    .showHelpAfterError("(use --help to list the flags)")
     .addHelpText("after", `\nExamples:\n${examples}`)
     .configureHelp({ helpWidth: 110 })
     .exitOverride();
 }
 
-/** Prints on stdout what has names from outside in it: a terminal obeys their control characters. */
+/** Prints to stdout with control characters escaped: names from outside could otherwise control the terminal. */
 export function print(text: string): void {
   console.log(printable(text));
 }
 
-/** The same on stderr. */
+/** As `print`, to stderr. */
 export function printNote(text: string): void {
   console.error(printable(text));
 }
 
-/** A flag whose value is one of a few words. */
+/** A flag that takes one of `words`. */
 export function choice(flags: string, description: string, words: readonly string[]): Option {
   return new Option(flags, description).choices(words);
 }
 
-/** Where to compute. */
 export function deviceFlag(): Option {
-  return choice("--device <name>", "where to compute; auto: a hardware GPU, else wasm", DEVICES).default("auto");
+  return choice("--device <name>", "compute device; auto: a hardware GPU if available, else wasm", DEVICES).default(
+    "auto",
+  );
 }
 
-/** How many threads the device wasm has. */
 export function threadsFlag(): Option {
-  return new Option("--threads <n>", "threads of the device wasm (default: one a core)").argParser(number);
+  return new Option("--threads <n>", "threads of the wasm device (default: one per core)").argParser(number);
 }
 
-/** What the frozen weights of a trained model are kept in. */
+/** The data type of the frozen weights when a trained model is used. */
 export function dtypeFlag(): Option {
-  const description = "what frozen weights are kept in; nothing is frozen in mode all (default: as in training)";
+  const description =
+    "data type of the frozen weights (default: as in training); no weights are frozen after full fine-tuning";
   return choice("--dtype <type>", description, WEIGHT_DTYPES);
 }
 
-/** A flag's value as a number. */
+/** Parses a flag's value as a number. */
 export function number(value: string): number {
   const parsed = value.trim() === "" ? Number.NaN : Number(value);
   if (Number.isNaN(parsed)) throw new InvalidArgumentError(`Expected a number, found "${value}".`);
@@ -63,13 +64,13 @@ export function list(value: string): string[] {
 }
 
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
-/** Milliseconds within which a signal is the same one again: npm passes on a terminal's, and a closed terminal sends several. */
+/** Signals within this many milliseconds count as one: npm forwards the terminal's signal, and a closed terminal sends several. */
 const SAME_SIGNAL = 500;
 
 /**
- * What ends a run early and lets it save: Ctrl-C, a closed terminal, a scheduler. From `begin`, when there is something to save,
- * the first signal aborts `signal` and the person at the keyboard gets `words`. Before, and from the second one on, the
- * system ends the process at once, whatever it is at.
+ * Ends a run early and lets it save: on Ctrl-C, a closed terminal, or a scheduler's signal. After `begin`, which is called once
+ * there is something to save, the first signal aborts `signal` and prints `words`. Before `begin`, and from the second signal
+ * on, the system ends the process immediately.
  */
 export class Interruption {
   private readonly abort = new AbortController();
@@ -97,25 +98,25 @@ export class Interruption {
   };
 }
 
-/** Lines of the standard input that are read before they are worked on together, and bytes of them. */
+/** Maximum lines and bytes of standard input that are yielded together. */
 const LINES = 64;
 const LINES_BYTES = 1 << 20;
 
 const LINE_FEED = 10;
 
-/** The lines of the standard input, some at a time. Throws DataError where one is longer than `LIMITS.line`. */
+/** Yields the lines of standard input in groups. Throws DataError if a line is longer than `LIMITS.line`. */
 export async function* inputLines(input: AsyncIterable<Uint8Array> = process.stdin): AsyncGenerator<string[]> {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   let number = 1;
   let ready: string[] = [];
   let readyBytes = 0;
-  // The line that has not ended yet, in pieces.
+  // The current line, in pieces, and its bytes.
   let line: Uint8Array[] = [];
   let size = 0;
   const add = (piece: Uint8Array) => {
     size += piece.length;
     if (size > LIMITS.line)
-      throw new DataError("a line is too long", {
+      throw new DataError("the line is too long", {
         where: `standard input, line ${number}`,
         expected: `at most ${LIMITS.line} bytes`,
       });
@@ -123,7 +124,7 @@ export async function* inputLines(input: AsyncIterable<Uint8Array> = process.std
   };
   const end = () => {
     const text = decoder.decode(Buffer.concat(line)).replace(/\r$/, "");
-    // A byte order mark is no part of a line.
+    // Drops a byte order mark.
     ready.push(number === 1 ? text.replace(/^\uFEFF/, "") : text);
     readyBytes += size;
     number++;
@@ -148,14 +149,13 @@ export async function* inputLines(input: AsyncIterable<Uint8Array> = process.std
 }
 
 /**
- * Runs a command, whose work is what it prints or what it `leaves` on the disk. Exit codes: 0 done, 1 the work failed, 2 the
- * command line or a setting makes no sense. Errors of our own are printed as they are, others with their stack: those
- * are bugs.
+ * Runs a command. `leaves` is its result: what it prints, or files. Exit codes: 0 success, 1 failure, 2 invalid command line
+ * or setting. A LowrankError is printed as its message; any other error is a bug and is printed with its stack.
  */
 export async function main(work: () => Promise<number>, leaves: "output" | "files" = "output"): Promise<void> {
   let unprinted = 0;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    // A closed pipe (head, less) is one that has had enough.
+    // EPIPE: the reader (head, less) has closed the pipe, which is not an error.
     if (error.code !== "EPIPE" && unprinted === 0) {
       console.error(`cannot write the output: ${error.message}`);
       unprinted = 1;

@@ -1,4 +1,4 @@
-/** export: hands what a run has learned to PEFT or transformers. */
+/** export: converts a trained model for PEFT or transformers. */
 import { joinPath, withLock, writeDirectoryAtomic } from "#platform";
 import { DEVICES, type DeviceName, openDevice } from "../backend/device.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
@@ -21,9 +21,9 @@ import { settle } from "./recovery.ts";
 
 const program = command(
   "export",
-  "Writes what a run of train has learned for other tools: a LoRA adapter that PEFT loads beside the base model, " +
-    "or one model for transformers with the adapters merged in. What the other side cannot express is refused " +
-    "with the reason and what dropping it would change; --lossy drops it.",
+  "Exports a run of `train` to other tools: a LoRA adapter that PEFT loads beside the base model, or a model for " +
+    "transformers with the adapters merged in. If the target format cannot express a part of the model, the export " +
+    "fails and reports the reason and the effect of dropping that part; --lossy drops it.",
   "  export --run runs/first --to peft --out exports/first-peft\n" +
     "  export --run runs/first --to merged --out exports/first",
 )
@@ -31,11 +31,11 @@ const program = command(
   .addOption(
     choice("--to <form>", "peft: an adapter directory; merged: a Hugging Face model", EXPORTS).makeOptionMandatory(),
   )
-  .requiredOption("--out <dir>", "directory to write, whole or not at all")
-  .option("--lossy", "drop what the other side cannot express")
+  .requiredOption("--out <dir>", "output directory, written atomically")
+  .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
-  .option("--model <dir|name>", "the base model, where it is not where the run says")
-  .addOption(choice("--device <name>", "where to measure what is dropped", DEVICES).default("auto"))
+  .option("--model <dir|name>", "base model (default: the one that the run names)")
+  .addOption(choice("--device <name>", "compute device for measuring the effect of a loss", DEVICES).default("auto"))
   .allowExcessArguments(false);
 
 interface Flags {
@@ -48,10 +48,10 @@ interface Flags {
   device: DeviceName;
 }
 
-/** Messages of the run's test set on which the effect of another pooling is measured. */
+/** Number of test messages on which the effect of a different pooling is measured. */
 const MEASURED = 50;
 
-/** What classifying at the text's last token does to messages from the run's test set. */
+/** Describes how classifying at the text's last token changes the results for messages of the run's test set. */
 async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Flags): Promise<string> {
   try {
     const { data } = await readRunConfig(flags.run);
@@ -90,7 +90,7 @@ await main(async () => {
       throw new ConfigError(`${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`, {
         where: run,
         found: lost.join("\n            "),
-        hint: "--lossy exports without it",
+        hint: "give --lossy to export without it",
       });
     await withLock(out, async (check) =>
       writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check }),

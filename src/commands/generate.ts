@@ -1,4 +1,4 @@
-/** generate: writes text behind prompts. */
+/** generate: generates text from prompts. */
 import { describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
@@ -11,30 +11,35 @@ import { settle } from "./recovery.ts";
 
 const program = command(
   "generate",
-  "Writes text behind prompts, on the command line or the lines of the standard input, with a GPT-2, or with what was\n" +
-    "trained from it as a language model. Past the context the oldest tokens are forgotten, and the command says so.",
+  "Generates text from prompts with a GPT-2 model, or with a language model trained from it.\n" +
+    "Prompts are read from the command line, or from standard input, one per line. Beyond the model's context the oldest " +
+    "tokens are dropped, which is reported.",
   '  generate "Once upon a time"\n  generate --run runs/tales --temperature 0.8 --top-p 0.95 "Once upon a time"\n' +
     "  generate --model gpt2 --adapter path/to/peft-adapter --stop 'Q:' --json < questions.txt",
 )
-  .argument("[prompt...]", "prompts; without any, the lines of the standard input")
+  .argument("[prompt...]", "prompts (default: the lines of standard input)")
   .option(
     "--model <dir|name>",
-    "the model, or the base model where it is not where the run or the adapter says (default: gpt2-micro)",
+    "model, or base model of --run or --adapter (default: gpt2-micro, or the one that the run or the adapter names)",
   )
   .option("--run <dir>", "a run directory of train --objective lm")
-  .option("--adapter <dir>", "its adapter/, or a PEFT LoRA adapter of a language model (CAUSAL_LM)")
-  .option("--max-new-tokens <n>", "the most tokens behind each prompt", number, 50)
-  .option("--temperature <x>", "0: the likeliest token; above: drawn, the more freely the higher", number, 0)
-  .option("--top-k <n>", "draw only from the n likeliest tokens (default: all)", number)
-  .option("--top-p <x>", "draw only from the likeliest tokens that have the share x together (default: 1, all)", number)
-  .option("--repetition-penalty <x>", "above 1: makes tokens that are there already less likely (default: 1)", number)
-  .option("--stop <texts...>", "end a text before the first of these")
-  .option("--seed <n>", "of the draws", number, 1)
-  .option("--batch-size <n>", "prompts at a time (default: as memory allows, at most 8)", number)
+  .option("--adapter <dir>", "the adapter/ of a run, or a PEFT LoRA adapter of a language model (CAUSAL_LM)")
+  .option("--max-new-tokens <n>", "maximum number of new tokens per prompt", number, 50)
+  .option("--temperature <x>", "0: greedy decoding; above 0: sampling temperature", number, 0)
+  .option("--top-k <n>", "sample from the n most likely tokens (default: all)", number)
+  .option(
+    "--top-p <x>",
+    "sample from the most likely tokens with a cumulative probability of x (default: 1, all)",
+    number,
+  )
+  .option("--repetition-penalty <x>", "values above 1 make tokens of the text so far less likely (default: 1)", number)
+  .option("--stop <texts...>", "stop strings: a text ends before the first of them")
+  .option("--seed <n>", "random seed for sampling", number, 1)
+  .option("--batch-size <n>", "prompts per batch (default: as many as fit in memory, at most 8)", number)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .addOption(dtypeFlag())
-  .option("--json", "print one JSON object a prompt: prompt, text, tokens, finish, forgotten");
+  .option("--json", "print one JSON object per prompt: prompt, text, tokens, finish, forgotten");
 
 interface Flags extends GenerateOptions {
   run?: string;
@@ -47,20 +52,20 @@ interface Flags extends GenerateOptions {
   json?: boolean;
 }
 
-/** The prompts, all of them: they are written together. */
+/** All prompts: they are generated together. */
 async function promptsOf(given: readonly string[]): Promise<readonly string[]> {
   if (given.length > 0) return given;
   if (process.stdin.isTTY)
-    throw new ConfigError("there is nothing to write behind", {
-      expected: "prompts on the command line, or lines on the standard input",
-      hint: 'generate "Once upon a time"; an empty prompt, "", begins a document',
+    throw new ConfigError("there is no prompt", {
+      expected: "prompts on the command line, or lines on standard input",
+      hint: 'generate "Once upon a time"; an empty prompt, "", starts a new document',
     });
   const lines: string[] = [];
   for await (const some of inputLines()) lines.push(...some);
   return lines;
 }
 
-/** Writes behind all prompts and prints their texts in order, the first that is not done as it comes. Returns how many tokens. */
+/** Generates all texts and prints them in prompt order, streaming the first unfinished one. Returns the number of new tokens. */
 async function write(lm: LanguageModel, prompts: readonly string[], options: GenerateOptions, json: boolean) {
   const texts = prompts.map(() => ({ text: "", tokens: 0, finish: "", forgotten: 0 }));
   let current = 0;
@@ -74,7 +79,7 @@ async function write(lm: LanguageModel, prompts: readonly string[], options: Gen
       of.forgotten = forgotten;
       const which = prompts.length > 1 ? `prompt ${prompt + 1}: ` : "";
       console.error(
-        `${which}beyond the context of ${lm.config.n_positions} tokens, the oldest ${forgotten} are forgotten`,
+        `${which}the text is longer than the context of ${lm.config.n_positions} tokens; the oldest ${forgotten} were dropped`,
       );
     }
     for (; current < prompts.length; current++, shown = 0) {
@@ -104,7 +109,7 @@ await main(async () => {
     ...options
   } = program.opts<Flags>();
   if (run !== undefined && adapter !== undefined)
-    throw new ConfigError("it is not clear what to write with", {
+    throw new ConfigError("--run and --adapter exclude each other", {
       expected: "--run DIR or --adapter DIR",
       found: "both",
     });
@@ -127,7 +132,7 @@ await main(async () => {
     const tokens = await write(lm, prompts, options, json);
     const seconds = (performance.now() - started) / 1000;
     if (!json)
-      console.error(`${tokens} tokens, ${(tokens / seconds).toFixed(1)} a second, on ${describeDevice(device.info)}`);
+      console.error(`${tokens} tokens, ${(tokens / seconds).toFixed(1)} tokens/s, on ${describeDevice(device.info)}`);
     lm.destroy();
   } finally {
     device.destroy();

@@ -1,4 +1,4 @@
-/** What a run of train is made of: from flags, or from the run that is gone on with. */
+/** Prepares a run of train, from flags or from a run to resume. */
 import type { Command } from "commander";
 import { absolutePath, joinPath } from "#platform";
 import type { DeviceName } from "../config.ts";
@@ -41,9 +41,9 @@ export interface TrainFlags extends RunSettings {
 
 export interface Job {
   out: string;
-  /** Where it keeps its checkpoints until it is done: `out`, or beside a run that it replaces then. */
+  /** Where checkpoints are stored until the run is finished: `out`, or a directory beside the run that it will replace. */
   kept: string;
-  /** Whether `out` is to be replaced: what was there when the run began, or what it left there itself. */
+  /** Whether `out` is replaced: an earlier run, or this run's own checkpoints. */
   replaces: boolean;
   modelName: string;
   model: GPT2Checkpoint;
@@ -54,7 +54,7 @@ export interface Job {
   resume?: Checkpoint;
 }
 
-/** Downloads are told of on stderr. */
+/** Downloads are reported on stderr. */
 const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 
 export async function newJob(flags: TrainFlags): Promise<Job> {
@@ -84,7 +84,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   });
 }
 
-/** What is made of a model; where that fails, the model is closed. */
+/** Returns what `make` returns; closes the model if it throws. */
 async function closedOnFailure<T>(model: GPT2Checkpoint, make: () => Promise<T>): Promise<T> {
   try {
     return await make();
@@ -98,26 +98,26 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
-/** Where a run that was to replace another one was stopped: it is in the way of the next one that keeps checkpoints there. */
+/** An interrupted run that was to replace another one blocks the next run that stores checkpoints in the same place. */
 async function refuseStopped(kept: string, isNeeded: boolean): Promise<void> {
   const isTaken = await refuseExisting(kept, true).catch((error) => {
     if (isNeeded) throw error;
     return false;
   });
-  const [what, hint] = ["a run that was to replace this one was stopped", `go on with --resume ${kept}, or remove it`];
+  const [what, hint] = ["an interrupted run exists at this path", `resume it with --resume ${kept}, or remove it`];
   if (isTaken && isNeeded) throw new ConfigError(what, { where: kept, hint });
   if (isTaken) console.error(`${kept}: ${what}; ${hint}`);
 }
 
-/** Ends the name of a run that replaces another one when it is done. */
+/** Suffix of a run that replaces another one when it is finished. */
 const NEW = ".new";
 
-/** A path to whose name something can be added: in full where it ends in a separator, "." or "..". */
+/** The path in a form to which a suffix can be added: absolute if it ends in a separator, "." or "..". */
 function pathWithName(path: string): string {
   return /(^|[\\/])\.{0,2}[\\/]*$/.test(path) ? absolutePath(path) : path;
 }
 
-/** The base model, and the adapter to go on from: that names its base model, unless a flag does. */
+/** Opens the base model, and the adapter to continue from. The adapter names its base model, unless --model is given. */
 async function openModel(
   name: string,
   { adapter: directory, model: given }: { adapter?: string; model?: string },
@@ -127,14 +127,14 @@ async function openModel(
   return { model: checkpoint, adapter };
 }
 
-/** The data that a run's config tells of: both what is read and how. */
+/** Loads the data described in a run's config. */
 function loadData({ objective, data }: Pick<RunConfig, "objective" | "data">): Promise<TrainingData> {
   return objective === "lm"
     ? loadTexts(data as unknown as TextsSpec, data as TextsOptions)
     : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), ...DOWNLOADS });
 }
 
-/** Flags that make sense beside --resume: how to compute and print, not what. */
+/** Flags that are valid with --resume: they do not change the result. */
 const BESIDE_RESUME = ["resume", "device", "threads", "json", "checkpointEvery"];
 
 export async function resumedJob(flag: string, program: Command): Promise<Job> {
@@ -143,8 +143,8 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
     .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
   if (refused.length > 0)
-    throw new ConfigError("a run goes on with the settings that it began with", {
-      expected: "--resume DIR alone, or with --device, --threads, --checkpoint-every and --json",
+    throw new ConfigError("a resumed run keeps its settings", {
+      expected: "--resume DIR with no other flags than --device, --threads, --checkpoint-every and --json",
       found: refused.map(({ long }) => long).join(", "),
     });
   await settle(directory);
@@ -157,13 +157,13 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     const data = await loadData(config);
     const { counts, revision } = await runConfig(model, data, config.options);
     const base = await fingerprint(model);
-    // Runs of before do not tell their base.
+    // Configs of older versions have no `base`.
     const [found, expected] = [
       { revision, base, ...counts },
       { revision: config.revision, base: config.base ?? base, ...config.counts },
     ].map((one) => JSON.stringify(one));
     if (found !== expected)
-      throw new ConfigError("the data, or the base model, has changed since the run began", {
+      throw new ConfigError("the data or the base model has changed since the run started", {
         where: directory,
         expected: expected!,
         found: found!,

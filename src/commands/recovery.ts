@@ -1,8 +1,7 @@
-/** What the commands say of what a killed process left. */
+/** Recovery from an interrupted process. */
 import { recover } from "../io/recover.ts";
 
-/** Completes the replacement of a directory's files that a killed process began, and says so. */
+/** Completes a replacement of a directory's files that was interrupted, and reports it on stderr. */
 export async function settle(directory: string): Promise<void> {
-  if (await recover(directory))
-    console.error(`${directory}: what an interrupted process was saving there is complete now`);
+  if (await recover(directory)) console.error(`${directory}: recovered files that an interrupted process was saving`);
 }

@@ -1,4 +1,4 @@
-/** sweep: many training runs over a grid of settings, and a report of what they show. */
+/** sweep: trains over a grid of settings and writes a report. */
 
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
@@ -54,42 +54,43 @@ interface Flags extends RunSettings {
 
 const program = command(
   "sweep",
-  "Trains classifiers over a grid of settings and reports what the results show, and how surely. Killed anywhere, the same " +
-    "command goes on; a finished trial is not run again. Flags of train set what all trials share.",
+  "Trains classifiers over a grid of settings and reports the results with confidence intervals. If the sweep is " +
+    "interrupted, run the same command again to resume it; finished trials are not repeated. Flags of train apply to " +
+    "all trials.",
   "  sweep --preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv\n" +
     "  sweep --grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run\n" +
     "  sweep --file sweep.yaml --shard 1/4 --out shared\n" +
     "  sweep --preset paper ... --collect shard1 shard2 --out all",
 );
 addSettings(program);
-/** What trials can share. */
+/** Settings that all trials can share. */
 const SHARED = program.options.map((option) => option.attributeName());
 program
   .addOption(
-    choice("--preset <name>", "a sweep: the published experiment, or one of the questions", Object.keys(SWEEPS)),
+    choice("--preset <name>", "a predefined sweep: the published experiment, or a follow-up", Object.keys(SWEEPS)),
   )
-  .option("--file <file>", "a sweep as JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }")
-  .option("--grid <key=v1,v2...>", "values of one setting; several --grid are combined", gather)
-  .option("--seeds <k>", "runs of every setting, with seeds from --seed on", number, 1)
-  .option("--shard <i/n>", "run only the i-th of n parts; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
-  .option("--collect <dirs...>", "take the finished trials of other folders in first, as shards leave them")
-  .option("--dry-run", "list the trials with what they need, and run none")
-  .option("--out <dir>", "folder of the sweep", "runs/sweep")
+  .option("--file <file>", "a sweep in JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }")
+  .option("--grid <key=v1,v2...>", "values of a setting; repeat --grid to combine settings", gather)
+  .option("--seeds <k>", "number of runs per setting, with consecutive seeds starting at --seed", number, 1)
+  .option("--shard <i/n>", "run only part i of n; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
+  .option("--collect <dirs...>", "first copy the finished trials from the output directories of other shards")
+  .option("--dry-run", "list the trials with their estimated memory and time, without running them")
+  .option("--out <dir>", "output directory of the sweep", "runs/sweep")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .allowExcessArguments(false);
 
-/** Downloads are told of on stderr. */
+/** Downloads are reported on stderr. */
 const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 
 function gather(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
-/** "rank=4,8" as ["rank", [4, 8]]; targets and layers are lists joined by "+": "targets=q+v,all", "layers=0+5-8,all". */
+/** Parses "rank=4,8" as ["rank", [4, 8]]. Items of targets and layers are joined by "+": "targets=q+v,all", "layers=0+5-8,all". */
 function gridEntry(text: string): [string, unknown[]] {
   const [key, values] = text.split("=", 2);
-  if (!key || !values) throw new ConfigError("--grid makes no sense", { expected: "key=value,value", found: text });
+  if (!key || !values) throw new ConfigError("--grid is invalid", { expected: "key=value,value", found: text });
   const parse = (word: string): unknown => {
     if (key === "targets") return word === "all" ? [...DEFAULTS.targets] : word.split("+");
     if (key === "layers") return parseLayers(word.split("+"));
@@ -101,7 +102,7 @@ function gridEntry(text: string): [string, unknown[]] {
 async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
   const given = [preset && "--preset", file && "--file", grid && "--grid"].filter(Boolean);
   if (given.length !== 1)
-    throw new ConfigError("it is not clear what to sweep", {
+    throw new ConfigError("exactly one of --preset, --file and --grid is required", {
       expected: "one of --preset, --file and --grid",
       found: given.join(", ") || "none of them",
     });
@@ -111,8 +112,9 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
   const unknown = Object.keys(base).find((key) => !SHARED.includes(key));
   if (unknown !== undefined) {
     const near = nearest(unknown, SHARED);
-    const hint = near === undefined ? "a language model is trained by itself, with train" : `did you mean ${near}?`;
-    throw new ConfigError(`the trials of a sweep have no setting "${unknown}"`, {
+    const hint =
+      near === undefined ? "use train for language models: a sweep trains classifiers" : `did you mean ${near}?`;
+    throw new ConfigError(`unknown setting "${unknown}" in the base of a sweep`, {
       where: file!,
       expected: SHARED.join(", "),
       ...(near !== undefined || unknown === "objective" ? { hint } : {}),
@@ -126,38 +128,38 @@ function parseSpec(text: string, file: string): Pick<SweepSpec, "arms"> & Partia
     refuseDeep(text);
     const { base, arms } = (parseYaml(text) ?? {}) as Partial<SweepSpec>;
     const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
-    if (!Array.isArray(arms) || !arms.every(isObject)) throw new Error("no list `arms` of objects");
-    if (base && !isObject(base)) throw new Error("`base` is no object");
+    if (!Array.isArray(arms) || !arms.every(isObject)) throw new Error("`arms` is not a list of objects");
+    if (base && !isObject(base)) throw new Error("`base` is not an object");
     return { arms, ...(base ? { base } : {}) };
   } catch (error) {
-    throw new ConfigError("the sweep's file cannot be read", {
+    throw new ConfigError("the sweep file is invalid", {
       where: file,
-      expected: "JSON or YAML with `arms`, and `base` where trials share settings",
+      expected: "JSON or YAML with `arms`, and optionally `base` for shared settings",
       found: (error as Error).message,
     });
   }
 }
 
-/** The reader of YAML goes down by recursion, and takes the process with it where the stack ends in a regular expression. */
+/** The YAML parser is recursive; a stack overflow inside one of its regular expressions would end the process. */
 function refuseDeep(text: string): void {
   let depth = 0;
   for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
     depth += bracket === "[" || bracket === "{" ? 1 : -1;
-    if (depth > LIMITS.jsonDepth) throw new Error("lists and objects that are nested too deep");
+    if (depth > LIMITS.jsonDepth) throw new Error("lists and objects are nested too deeply");
   }
-  // Every level of a block takes two columns, or a sign and a space.
-  if (/^[-?: \t]{256}/m.test(text)) throw new Error("lines that are indented too far");
+  // Each level of a block takes at least two columns.
+  if (/^[-?: \t]{256}/m.test(text)) throw new Error("a line is indented too far");
 }
 
-/** The part of the trials that this process runs: all, or every n-th. */
+/** The trials that this process runs: all, or every n-th. */
 function shardOf(flag: string | undefined, trials: readonly Trial[]): { name: string; trials: readonly Trial[] } {
   const index = environment("JOB_COMPLETION_INDEX") ?? environment("SLURM_ARRAY_TASK_ID");
   const text = flag?.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
   if (text === undefined) return { name: "", trials };
   const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
   if (!i || !n || Number(i) < 1 || Number(i) > Number(n))
-    throw new ConfigError("--shard makes no sense", {
-      expected: "i/n with i from 1 to n, or /n where the index comes from the environment",
+    throw new ConfigError("--shard is invalid", {
+      expected: "i/n with i from 1 to n, or /n if the environment sets the index",
       found: text,
     });
   return { name: `${i}-of-${n}`, trials: trials.filter((_, j) => j % Number(n) === Number(i) - 1) };
@@ -171,10 +173,10 @@ class Printer {
   event(event: SweepEvent): void {
     switch (event.type) {
       case "recovered":
-        console.error(`what an interrupted process was saving is complete now: ${nameOf(event.trial)}`);
+        console.error(`recovered files that an interrupted process was saving: ${nameOf(event.trial)}`);
         break;
       case "skip":
-        console.log(`done before: ${line(event.trial, event.result)}`);
+        console.log(`already finished: ${line(event.trial, event.result)}`);
         break;
       case "trial":
         console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
@@ -218,10 +220,10 @@ interface SweepModel {
   fingerprint: string;
 }
 
-/** The models of a sweep by name, each read once. */
+/** The models of the sweep by name; each is read once. */
 const models = new Map<string, Promise<SweepModel>>();
 
-/** Throws what `loadModel` throws. */
+/** Throws the errors of `loadModel`. */
 function modelOf(name: string): Promise<SweepModel> {
   const known = models.get(name) ?? loadModel(name, DOWNLOADS).then(readModel);
   models.set(name, known);
@@ -236,7 +238,7 @@ async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
   }
 }
 
-/** Throws ConfigError, before anything runs, where a trial's settings do not fit its model. */
+/** Throws ConfigError, before anything runs, if a trial's settings do not fit its model. */
 async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promise<void> {
   for (const name of new Set(trials.map((trial) => trial.model))) {
     const model = await modelOf(name);
@@ -245,7 +247,7 @@ async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promi
   }
 }
 
-/** Trials with what they learn, need and take, the time measured on a few steps of each shape. */
+/** Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape. */
 async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
   try {
@@ -267,7 +269,7 @@ async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flag
       renderTable<(typeof rows)[number]>(
         [
           { header: "trial", value: ({ trial }) => nameOf(trial) },
-          { header: "learns", value: ({ trainable }) => trainable },
+          { header: "trainable", value: ({ trainable }) => trainable },
           { header: "memory", value: ({ bytes }) => showBytes(bytes) },
           { header: "time, about", value: ({ seconds }) => showDuration(seconds) },
         ],
@@ -286,14 +288,14 @@ await main(async () => {
   const flags = program.opts<Flags>();
   const { base, arms } = await sweepSpec(flags);
   checkCount(Array.isArray(arms) ? arms : [], flags.seeds);
-  // Flags over the sweep's base over the quickstart's model and data.
+  // Flags take precedence over the sweep's base, and that over the quickstart's model and data.
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
   const spec = datasetSpec(settings);
   const { config } = await modelOf(settings.model!);
   const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config) : arms };
   const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
-  // Data and models by their contents: a file that was moved is the same, one that was changed another.
+  // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const digest = await digestOf(data);
   const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });
   const all = await listTrials(sweep, flags.seeds, identify);
@@ -310,15 +312,15 @@ await main(async () => {
     if (failed === null) return 130;
     const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
     if (results.length > 0) {
-      // Shards that share the folder write it as well.
+      // Shards with the same output directory write the same report.
       await withLock(joinPath(out, "report"), () => writeReport(out, results, data));
-      print(`${results.length} of ${all.length} trials are in ${joinPath(out, "report.html")}`);
+      print(`report of ${results.length} of ${all.length} trials: ${joinPath(out, "report.html")}`);
     }
     return failed > 0 ? 1 : 0;
   });
 }, "files");
 
-/** Runs the trials; the number of failed ones, or null where the sweep was interrupted. */
+/** Runs the trials. Returns the number of failed trials, or null if the sweep was interrupted. */
 async function runAll(
   flags: Flags,
   trials: readonly Trial[],
@@ -328,11 +330,11 @@ async function runAll(
   const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new Printer();
   const interruption = new Interruption(
-    "stopping after a checkpoint; again to stop at once. The same command goes on.",
+    "stopping after a checkpoint; interrupt again to stop immediately. The same command resumes the sweep.",
   );
   const { signal } = interruption;
   const onEvent = (event: SweepEvent) => {
-    // Between two trials there is nothing to save.
+    // There is nothing to save between two trials.
     if (event.type === "step") interruption.begin();
     else interruption.end();
     printer.event(event);

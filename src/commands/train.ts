@@ -1,4 +1,4 @@
-/** train: fine-tunes GPT-2 as a text classifier or as a language model and leaves a run directory. */
+/** train: fine-tunes GPT-2 as a text classifier or as a language model and writes a run directory. */
 import { exists, joinPath, withLock } from "#platform";
 import { openDevice } from "../backend/device.ts";
 import { OBJECTIVES } from "../config.ts";
@@ -23,10 +23,11 @@ import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
 
 const program = command(
   "train",
-  "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or its last block or layer.\n" +
-    "Without flags: the bundled gpt2-micro on the bundled mail corpus, spam against ham, in about a minute.\n" +
-    "With --objective lm it goes on as a language model, on plain text files (each one document, cut 80/10/10 at line " +
-    'ends) or JSON lines (.jsonl: {"text"} or {"prompt", "completion"} a line, shuffled and split), in blocks of --max-length.',
+  "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
+    "Without flags, trains the bundled gpt2-micro to distinguish spam from ham in the bundled mail corpus, in about a minute.\n" +
+    "With --objective lm, GPT-2 is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
+    "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
+    '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
   "  train\n" +
     "  train --data messages.csv --rank 16 --alpha 32 --out runs/r16\n" +
     "  train --train train.csv --val val.csv --test test.csv --mode last_block --epochs 10\n" +
@@ -38,21 +39,29 @@ const program = command(
 addSettings(program)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .addOption(choice("--objective <o>", "what is learned (default: classification)", OBJECTIVES))
-  .option("--stride <n>", "lm: tokens between the beginnings of two blocks (default: --max-length)", number)
-  .option("--adapter <dir>", "go on from an adapter: of a run, or a PEFT LoRA adapter (SEQ_CLS, or CAUSAL_LM with lm)")
+  .addOption(choice("--objective <o>", "training objective (default: classification)", OBJECTIVES))
+  .option("--stride <n>", "lm: tokens between the starts of two blocks (default: --max-length)", number)
+  .option(
+    "--adapter <dir>",
+    "continue from an adapter: of a run, or a PEFT LoRA adapter (SEQ_CLS, or CAUSAL_LM with --objective lm)",
+  )
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
-  .option("--checkpoint-every <n>", "keep the last two checkpoints of a run in its directory, n steps apart", number)
-  .option("--resume <dir>", "go on with a run from its last checkpoint, with its settings, to the same bits")
-  .addOption(choice("--preset <name>", "settings to start from", Object.keys(PRESETS)).default("quickstart"))
-  .option("--json", "print events as JSON, one a line, and nothing else on stdout")
+  .option("--checkpoint-every <n>", "save a checkpoint every n steps; the last two are stored", number)
+  .option(
+    "--resume <dir>",
+    "resume a run from its last checkpoint with its settings; the result is that of an uninterrupted run, bit for bit",
+  )
+  .addOption(
+    choice("--preset <name>", "base settings, which other flags override", Object.keys(PRESETS)).default("quickstart"),
+  )
+  .option("--json", "print only events on stdout, as JSON, one per line")
   .allowExcessArguments(false);
 
-/** Steps over which the progress shows means: a single one has too few messages to tell anything. */
+/** Steps over which the progress output is averaged: the figures of a single batch are too noisy. */
 const RECENT_STEPS = 20;
 
-/** Prints a run as it goes: for people on a terminal, plain lines elsewhere, or JSON. */
+/** Prints the progress of a run: a live bar on a terminal, plain lines elsewhere, or JSON. */
 class Printer {
   private progress: Progress | undefined;
   private recent: StepRecord[] = [];
@@ -99,7 +108,7 @@ class Printer {
     }
   }
 
-  /** What came of the run. */
+  /** Prints the result of the run. */
   result(result: TrainResult): void {
     console.log(
       this.json ? JSON.stringify(jsonEvent({ type: "end", result })) : describeResult(result, this.data, screenWidth()),
@@ -115,7 +124,7 @@ class Printer {
       console.log(JSON.stringify({ type: "saved", directory, peft, reason }));
       return;
     }
-    print(`saved in ${directory}${aborted ? ", stopped early" : ""}`);
+    print(`saved to ${directory}${aborted ? " (stopped early)" : ""}`);
     if (options.mode === "lora")
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
     const use = { classification: ["classify", "You have won a prize, call now"], lm: ["generate", "The"] } as const;
@@ -133,12 +142,12 @@ class Printer {
   }
 }
 
-/** Columns of the terminal; undefined where the output goes elsewhere. */
+/** Columns of the terminal; undefined if the output is not a terminal. */
 function screenWidth(): number | undefined {
   return process.stdout.columns;
 }
 
-/** An event without what is large: tensors, the plan, single predictions. */
+/** An event without its large parts: tensors, the plan, predictions. */
 function jsonEvent(event: TrainEvent): object {
   if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
   if (event.type !== "end") return event;
@@ -146,16 +155,16 @@ function jsonEvent(event: TrainEvent): object {
   return { type: "end", options, stats, before, after, seconds, aborted };
 }
 
-/** Trains, and saves what was learned, elsewhere where `check` says that the directory is lost. Returns the exit code. */
+/** Trains and saves the run; to another directory if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, options, config, adapter, resume } = job;
-  // A run that was killed goes on; where its interval is not given again it keeps none in between.
+  // A resumed run without --checkpoint-every saves a checkpoint only if it is interrupted.
   const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
   let begun = resume !== undefined;
   const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(job.modelName);
-  const interruption = new Interruption("stopping to save what was learned; again to stop at once and save nothing");
+  const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
   const keep = async (checkpoint: Checkpoint) => {
     try {
@@ -163,15 +172,15 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
       begun = true;
       await keepCheckpoint(kept, checkpoint, check);
     } catch (error) {
-      // A disk that is full for now is no reason to lose the run.
+      // A failed checkpoint (such as a full disk) must not end the run.
       if (!(error instanceof LowrankError)) throw error;
-      console.error(`no checkpoint at step ${checkpoint.step}: ${error.message}`);
+      console.error(`the checkpoint of step ${checkpoint.step} could not be saved: ${error.message}`);
       return;
     }
     if (!signal.aborted) return;
     printer.stop();
-    // The run goes on from here: nothing that is measured now would be kept.
-    printNote(`stopped after step ${checkpoint.step}; go on with:  node dist/train.js --resume ${kept}`);
+    // The run resumes from this checkpoint: an evaluation now would be discarded.
+    printNote(`stopped after step ${checkpoint.step}; resume with:  node dist/train.js --resume ${kept}`);
     signal.throwIfAborted();
   };
   try {
@@ -196,7 +205,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     const replace = replaces || begun;
     const trial = config.trial && resultOf(config.trial, result);
     const files = [...runCharts(result), ...(trial ? [resultFile(trial)] : [])];
-    // What was learned is saved before anything is printed.
+    // Saved before anything is printed: printing may fail.
     const { saved, place, failure } = await saveSomewhere(out, (directory) =>
       saveRun(directory, config, result, files, { replace, check: directory === out ? check : undefined }),
     ).finally(() => {
@@ -210,7 +219,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   } catch (error) {
     printer.stop();
     if (error instanceof RunFailed) {
-      // A run that is there already is only replaced by one that is done.
+      // An existing run is replaced only by a finished one.
       const free = (await exists(out)) ? await freePath(`${out}.failed`) : out;
       const spec = specOf(model, data, options, adapter);
       const { place } = await saveSomewhere(free, (directory) =>
@@ -218,7 +227,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
           check: directory === out ? check : undefined,
         }),
       );
-      printNote(`what was learned before is in ${joinPath(place, "adapter")}`);
+      printNote(`the last good parameters are saved in ${joinPath(place, "adapter")}`);
     }
     throw error;
   } finally {
@@ -234,14 +243,14 @@ await main(async () => {
   checkNumber("--checkpoint-every", checkpointEvery, { min: 0, whole: true });
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
   const work = async (check: Check) => {
-    // Another run may have been here since.
+    // Another run may have written here before the lock was taken.
     if (!job.replaces) await refuseExisting(job.out, false);
     return run(job, flags, check);
   };
   const refuse = () => {
-    throw new ConfigError("another run is at work in this directory", {
+    throw new ConfigError("another run is using this directory", {
       where: job.out,
-      hint: "wait for it, or give another --out",
+      hint: "wait for it to finish, or choose another --out",
     });
   };
   return withLock(job.out, work, refuse).finally(() => job.model.close());

@@ -1,4 +1,4 @@
-/** verify: runs golden fixtures and compares every tensor with what PyTorch computed. */
+/** verify: runs golden fixtures and compares every tensor with PyTorch's. */
 
 import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
@@ -13,16 +13,16 @@ import { command, deviceFlag, main, print, threadsFlag } from "./cli.ts";
 
 const program = command(
   "verify",
-  "Runs golden fixture files and prints one line a tensor: its error against PyTorch, and the tolerance.\n" +
-    "Exits 1 where an error is beyond its tolerance.",
+  "Runs golden fixture files and prints one line per tensor: its error relative to PyTorch, and the tolerance.\n" +
+    "The exit code is 1 if an error exceeds its tolerance.",
   "  verify test/golden/*.safetensors\n  verify --out actual test/golden/01_cls_lora_all_r4_last.safetensors",
 )
-  .argument("[file...]", "fixture files (test/golden/README.md tells what is in them)")
+  .argument("[file...]", "fixture files (described in test/golden/README.md)")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .option("--bisect", "replay every dispatch on WebGPU and on WASM, and name the first whose results differ")
-  .option("--wgsl <shader>", "print a shader as it is compiled, such as matmul_wide, and do nothing else")
-  .option("--out <dir>", "write what was computed to DIR/<case>.actual.safetensors");
+  .option("--bisect", "run every dispatch on WebGPU and WASM, and report the first whose results differ")
+  .option("--wgsl <shader>", "print the compiled source of a shader, such as matmul_wide, and exit")
+  .option("--out <dir>", "write the computed tensors to DIR/<case>.actual.safetensors");
 
 interface VerifyFlags {
   device: DeviceName;
@@ -43,17 +43,17 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
   await writeFileAtomic(joinPath(directory, `${result.case}.actual.safetensors`), encodeSafetensors(tensors));
 }
 
-/** The text of a shader. Throws ConfigError for a name that none has. */
+/** The source of a shader. Throws ConfigError for an unknown name. */
 function wgsl(shader: string): string {
   const kernel = KERNELS.find((one) => shadersOf(one).includes(shader));
   if (kernel) return wgslOf(kernel, shader);
-  throw new ConfigError("there is no such shader", {
+  throw new ConfigError("unknown shader", {
     expected: KERNELS.flatMap(shadersOf).join(", "),
     found: shader,
   });
 }
 
-/** Both backends, the one that was asked for second: it is the one in doubt. */
+/** Opens both backends; the requested one is compared with the other. */
 async function openBoth({ device, threads = 0 }: { device: DeviceName; threads?: number }): Promise<CompareBackend> {
   const [webgpu, wasm] = [await openDevice("webgpu"), await openDevice("wasm", { threads })];
   return device === "webgpu" ? new CompareBackend(wasm, webgpu) : new CompareBackend(webgpu, wasm);
@@ -67,7 +67,7 @@ await main(async () => {
     return 0;
   }
   if (program.args.length === 0)
-    throw new ConfigError("no fixture file is named", { hint: "verify test/golden/*.safetensors" });
+    throw new ConfigError("no fixture file is given", { hint: "verify test/golden/*.safetensors" });
   const device = options.bisect
     ? await openBoth(options)
     : await openDevice(options.device, { threads: options.threads });
@@ -93,13 +93,15 @@ await main(async () => {
       }
     }
     if (device instanceof CompareBackend)
-      console.log(`${device.compared} dispatches give the same results on both devices`);
+      console.log(`${device.compared} dispatches have the same results on both devices`);
   } finally {
     device.destroy();
   }
-  console.log("worst error of each kind");
+  console.log("largest error of each kind");
   for (const [kind, { error, tolerance, name }] of worst)
     print(`  ${kind.padEnd(36)} ${error.toExponential(1)} of ${tolerance.toExponential(0)}  (${name})`);
-  console.log(bad === 0 ? `${program.args.length} files, all within tolerance` : `${bad} values are beyond tolerance`);
+  console.log(
+    bad === 0 ? `${program.args.length} files, all within tolerance` : `${bad} values exceed their tolerance`,
+  );
   return bad === 0 ? 0 : 1;
 });

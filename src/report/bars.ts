@@ -1,4 +1,4 @@
-/** Measurements as horizontal bars: panels of one quantity each, the same names in all. */
+/** Horizontal bar charts: one panel per quantity, with the same names in all panels. */
 import { BarChart } from "echarts/charts";
 import * as echarts from "echarts/core";
 import { type ChartOption, FAINT, FONT, INK, renderSvg } from "./charts.ts";
@@ -7,7 +7,7 @@ echarts.use([BarChart]);
 
 export interface BarPanel {
   title: string;
-  /** A value a name; null: nothing was measured. */
+  /** One value per name; null: not measured. */
   values: readonly (number | null)[];
 }
 
@@ -16,7 +16,7 @@ export interface Bars {
   /** A line below the title: machine, units. */
   note: string;
   names: readonly string[];
-  /** The place of the name that stands out, -1 for none. */
+  /** Index of the highlighted name; -1: none. */
   highlight: number;
   panels: readonly BarPanel[];
 }
@@ -29,11 +29,11 @@ const HEAD = 84;
 const PANEL_HEAD = 34;
 const NAME_WIDTH = 128;
 const MARGIN = 24;
-/** Room behind the longest bar for its value. */
+/** Space to the right of the longest bar for its value. */
 const VALUE_WIDTH = 52;
 const COLUMNS = 2;
 
-/** An SVG document. Every panel has a scale of its own, from 0; the values stand behind the bars. */
+/** An SVG document. Each panel has its own scale, starting at 0. Values are shown to the right of the bars. */
 export function barChart(bars: Bars): string {
   const panelHeight = PANEL_HEAD + bars.names.length * BAR_PITCH + 16;
   const rows = Math.ceil(bars.panels.length / COLUMNS);

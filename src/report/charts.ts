@@ -1,4 +1,4 @@
-/** Loss, and accuracy or perplexity, over a run as line charts: the options, which a page can draw too, and their SVG. */
+/** Line charts of loss, accuracy and perplexity over a run: ECharts options, which the page also uses, and SVG. */
 import { type BarSeriesOption, LineChart, type LineSeriesOption } from "echarts/charts";
 import {
   GridComponent,
@@ -24,18 +24,18 @@ export type ChartOption = echarts.ComposeOption<
   | TooltipComponentOption
 >;
 
-/** One measurement; one that is not finite leaves a gap in its line. */
+/** One measurement. A value that is not finite leaves a gap in the line. */
 export interface CurvePoint {
   examples_seen: number;
   value: number;
 }
 
 export interface Curves {
-  /** What was trained: "LoRA, rank 8, alpha 16". */
+  /** The trained setting: "LoRA, rank 8, alpha 16". */
   title: string;
   train: readonly CurvePoint[];
   validation: readonly CurvePoint[];
-  /** Training examples in one epoch, for the upper axis. */
+  /** Training examples per epoch, for the upper axis. */
   examplesPerEpoch: number;
 }
 
@@ -46,12 +46,12 @@ export interface ChartSize {
 }
 
 const SIZE: ChartSize = { width: 860, height: 500 };
-/** Okabe and Ito's blue and vermilion: told apart by everyone, and by their marks in print. */
+/** Okabe and Ito's blue and vermilion, which are safe for colour blindness; the marks differ too, for print. */
 const LOOKS = [
   { color: "#0072b2", symbol: "circle" },
   { color: "#d55e00", symbol: "diamond" },
 ] as const;
-/** Pixels that a title may take beside the legend, in the standard size. */
+/** Maximum width of a title beside the legend at the default size, in pixels. */
 const TITLE_WIDTH = 600;
 export const INK = "#1f2933";
 export const FAINT = "#5f6b7a";
@@ -59,7 +59,7 @@ const LINES = "#e4e7eb";
 export const FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
 const AXIS_TEXT = { color: FAINT, fontSize: 12, fontFamily: FONT };
 const AXIS_NAME = { nameLocation: "middle", nameTextStyle: { ...AXIS_TEXT, color: INK, fontSize: 13 } } as const;
-/** More points than this, and their marks would hide the line. */
+/** With more points, their marks would hide the line. */
 const MAX_MARKS = 40;
 
 /** Loss (mean cross-entropy, nats) of train and validation. */
@@ -74,7 +74,7 @@ export function lossOption(curves: Curves): ChartOption {
 /** Accuracy, values within [0, 1], of train and validation. */
 export function accuracyOption(curves: Curves): ChartOption {
   const values = [...curves.train, ...curves.validation].map(({ value }) => value).filter(Number.isFinite);
-  // From the ten below the worst value up to 100 %, so that the upper end, where runs differ, has room.
+  // Starts at the multiple of 10 % below the lowest value, so that the upper range, where runs differ, is readable.
   const min = Math.max(0, Math.min(0.9, Math.floor(Math.min(...values, 1) * 10 - 1e-9) / 10));
   return curveOption(`Accuracy: ${curves.title}`, curves, {
     name: "accuracy",
@@ -101,12 +101,12 @@ export function perplexityChart(curves: Curves, size?: ChartSize): string {
   return renderSvg(perplexityOption(curves), size);
 }
 
-/** An SVG document; the same option gives the same bytes. */
+/** An SVG document. The same option gives the same bytes. */
 export function renderSvg(option: echarts.EChartsCoreOption, { width, height }: ChartSize = SIZE): string {
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
   try {
     chart.setOption(option);
-    // What differs between two charts of one process: its numbers in ids, and the styles for a mouse over the page.
+    // Removes what differs between two charts of one process: running numbers in ids, and hover styles.
     return chart
       .renderToSVGString()
       .replace(/<style[\s\S]*?<\/style>\s*/g, "")
@@ -124,7 +124,7 @@ interface ValueAxis {
   format: (value: number) => string;
 }
 
-/** The one builder of both charts: examples seen below, epochs above. */
+/** Builds all three charts: examples seen on the lower axis, epochs on the upper axis. */
 function curveOption(title: string, { train, validation, examplesPerEpoch }: Curves, axis: ValueAxis): ChartOption {
   const seen = [...train, ...validation].map(({ examples_seen }) => examples_seen);
   const end = Math.max(...seen, 1);
@@ -185,16 +185,16 @@ function curveOption(title: string, { train, validation, examplesPerEpoch }: Cur
       symbolSize: LOOKS[i]!.symbol === "diamond" ? 9 : 7,
       lineStyle: { width: points.length <= MAX_MARKS ? 2.25 : 1.75 },
       itemStyle: { color: LOOKS[i]!.color },
-      // A line may reach 0 or 100 %, the edge: half of its width would be cut off.
+      // At 0 or 100 %, the edge of the grid, clipping would cut off half of the line's width.
       clip: false,
     })),
   };
 }
 
-/** What the two horizontal axes share: from 0 to `max` in at most `parts` steps. */
+/** The common options of the two horizontal axes: from 0 to `max` in at most `parts` steps. */
 function scaleTo(max: number, parts: number, format: (value: number) => string) {
   const interval = niceStep(max, parts);
-  // An axis ends where the data does; its end has a number only where a step falls on it, or the numbers would touch.
+  // The axis ends at `max`, which has a label only if it is a multiple of the step: labels could overlap otherwise.
   const showMaxLabel = Math.abs(max / interval - Math.round(max / interval)) < 1e-6;
   return {
     type: "value",
@@ -210,8 +210,8 @@ function scaleTo(max: number, parts: number, format: (value: number) => string) 
 }
 
 /**
- * A step of 1, 2, 2.5 or 5 times a power of ten that divides `range` into at most `most` parts; a whole number, as
- * epochs and examples are, unless the range is below 2.
+ * A step of 1, 2, 2.5 or 5 times a power of ten that divides `range` into at most `most` parts; a whole number unless the range
+ * is below 2.
  */
 function niceStep(range: number, most: number): number {
   const power = 10 ** Math.floor(Math.log10(range / most));
@@ -223,7 +223,7 @@ function thousands(value: number): string {
   return value.toLocaleString("en-US");
 }
 
-/** At most four digits after the point, without zeros at the end. */
+/** At most four decimal places, without trailing zeros. */
 function tidy(value: number): string {
   return String(Number(value.toFixed(4)));
 }

@@ -1,10 +1,10 @@
-/** Tables as RFC 4180 text, and the columns of the files that a run writes. */
+/** CSV (RFC 4180), and the columns of a run's CSV files. */
 import { FormatError } from "../errors.ts";
 
-/** A field: null and undefined are empty. */
+/** A field; null and undefined are written as empty. */
 export type Field = string | number | boolean | null | undefined;
 
-/** One row an experiment, metrics.csv. The columns are those of the published results. */
+/** metrics.csv: one row per experiment. The columns are those of the published results. */
 export const METRICS_COLUMNS = [
   "rank",
   "alpha",
@@ -23,10 +23,10 @@ export const METRICS_COLUMNS = [
   "examples_seen",
   "minutes",
 ] as const;
-/** Accuracies are within [0, 1]; rank and alpha are null where there is no LoRA. */
+/** Accuracies are within [0, 1]; rank and alpha are null without LoRA. */
 export type MetricsRow = Record<(typeof METRICS_COLUMNS)[number], Field>;
 
-/** One row an evaluation, losses.csv. */
+/** losses.csv: one row per evaluation. */
 export const LOSSES_COLUMNS = [
   "step",
   "epoch",
@@ -38,7 +38,7 @@ export const LOSSES_COLUMNS = [
   "val_acc",
   "grad_norm",
 ] as const;
-/** `epoch` counts whole and part epochs (1.5 is half of the second); what was not measured is null. */
+/** `epoch` is fractional (1.5: in the middle of the second epoch); values that were not measured are null. */
 export type LossesRow = Record<(typeof LOSSES_COLUMNS)[number], Field>;
 
 /** metrics.csv of a language model: perplexities (ppl), and bits per byte (bpb). */
@@ -79,13 +79,13 @@ export const LM_LOSSES_COLUMNS = [
 ] as const;
 export type LmLossesRow = Record<(typeof LM_LOSSES_COLUMNS)[number], Field>;
 
-/** One row a pair of classes that occurs on the test set, confusion.csv. */
+/** confusion.csv: one row per pair of classes that occurs on the test set. */
 export const CONFUSION_COLUMNS = ["truth", "predicted", "rows"] as const;
 
 /**
- * A header line and one line a row, ended by CRLF. Everything reads back as it was: numbers are written in full,
- * and a label stays as it is where a spreadsheet would take it for a formula.
- * Throws FormatError where a row has a key that is no column, or lacks one.
+ * A header line and one line per row, with CRLF line ends. Lossless: numbers are written with full precision, and labels that a
+ * spreadsheet would interpret as formulas are not changed.
+ * Throws FormatError if the keys of a row are not exactly the columns.
  */
 export function toCsv<C extends string>(columns: readonly C[], rows: readonly Readonly<Record<C, Field>>[]): string {
   const lines = [columns.map(quote).join(",")];
@@ -98,7 +98,7 @@ export function toCsv<C extends string>(columns: readonly C[], rows: readonly Re
     if (odd.length > 0)
       throw new FormatError(`row ${i + 1} does not fit the columns`, {
         expected: columns.join(", "),
-        found: `${odd.join(", ")} missing or not among them`,
+        found: `missing or unknown: ${odd.join(", ")}`,
       });
     lines.push(columns.map((column) => quote(row[column])).join(","));
   }

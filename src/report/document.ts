@@ -1,4 +1,4 @@
-/** A report as blocks, written once and rendered as Markdown and as one HTML file. */
+/** A report as a list of blocks, rendered as Markdown or as a single HTML file. */
 import { printable } from "../errors.ts";
 
 export type Block =
@@ -14,7 +14,7 @@ export function toMarkdown(blocks: readonly Block[]): string {
   return `${blocks.map(blockToMarkdown).join("\n\n")}\n`;
 }
 
-/** Text as Markdown that shows it as it is, in one line: a line end would end a cell. */
+/** Escapes text for Markdown and joins its lines: a line end would end a table cell. */
 function escapeMarkdown(text: string | number): string {
   return printable(String(text))
     .replaceAll(/\s+/g, " ")
@@ -26,7 +26,7 @@ function blockToMarkdown(block: Block): string {
     case "heading":
       return `${"#".repeat(block.level)} ${escapeMarkdown(block.text)}`;
     case "text":
-      // A paragraph that begins like a list or a heading would be one.
+      // Escapes markers of lists and headings at the start of a paragraph.
       return escapeMarkdown(block.text.trim()).replace(/^(\d*)([-+#=.)])/, "$1\\$2");
     case "table": {
       const line = (cells: readonly (string | number)[]) => `| ${cells.map(escapeMarkdown).join(" | ")} |`;
@@ -59,7 +59,7 @@ figure svg { max-width: 100%; height: auto; }
 figcaption { color: #888; }
 `;
 
-/** Characters beyond which a cell may be broken anywhere. */
+/** Longer cells can be broken anywhere. */
 const LONG_CELL = 40;
 
 function blockToHtml(block: Block): string {
@@ -83,7 +83,7 @@ function blockToHtml(block: Block): string {
   }
 }
 
-/** One HTML file with everything in it: no script, no other file. */
+/** A self-contained HTML file without scripts. */
 export function toHtml(title: string, blocks: readonly Block[]): string {
   return `<!doctype html>
 <html lang="en">

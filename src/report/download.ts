@@ -1,16 +1,16 @@
-/** How far a download is: a live bar in a terminal, a line a tenth elsewhere. */
+/** Download progress: a live bar on a terminal, otherwise a line per 10 %. */
 import cliProgress from "cli-progress";
 import type { DownloadEvent } from "../io/download.ts";
 import { oneLine } from "./text.ts";
 
-/** Columns that a name takes at most. */
+/** Maximum width of a name, in columns. */
 const LONGEST_NAME = 60;
-/** Files below this many bytes get no bar, and one line. */
+/** Smaller files have no bar and a single line. */
 const SMALL_BYTES = 2 << 20;
-/** Lines a file, where there is no terminal. */
+/** Lines per file without a terminal. */
 const LINES = 10;
 
-/** Shows downloads as their events come, one file after the other. */
+/** Returns an event handler that shows downloads, one file at a time. */
 export function downloadProgress(stream: NodeJS.WritableStream & { isTTY?: boolean }): (event: DownloadEvent) => void {
   return stream.isTTY === true ? liveBars(stream) : plainLines(stream);
 }
@@ -42,7 +42,9 @@ function plainLines(stream: NodeJS.WritableStream): (event: DownloadEvent) => vo
   return ({ status, name, file, loaded, total }) => {
     if (status === "initiate") printed = 0;
     if (status === "download" && printed === 0)
-      stream.write(`fetching ${labelOf(name, file, total)}${loaded > 0 ? `, from ${megabytes(loaded)} on` : ""}\n`);
+      stream.write(
+        `downloading ${labelOf(name, file, total)}${loaded > 0 ? `, resuming at ${megabytes(loaded)}` : ""}\n`,
+      );
     const part = isShown(total) ? Math.floor((loaded / total) * LINES) : 0;
     if (part <= printed) return;
     printed = part;

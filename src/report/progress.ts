@@ -1,14 +1,14 @@
-/** How far a run is: a live bar in a terminal, plain lines now and then elsewhere (a log file, a pipe). */
+/** The progress of a run: a live bar on a terminal, otherwise (a log file, a pipe) occasional lines. */
 import cliProgress from "cli-progress";
 import { showDuration } from "./duration.ts";
 
 export interface ProgressState {
-  /** Steps done, of `total`. */
+  /** Finished steps, of `total`. */
   step: number;
   epoch: number;
-  /** Latest training loss; null before there is one. */
+  /** Recent training loss; null if unknown. */
   loss: number | null;
-  /** Latest accuracy, within [0, 1]; null before there is one. */
+  /** Recent accuracy, within [0, 1]; null if unknown. */
   accuracy: number | null;
   examplesPerSecond: number;
   secondsLeft: number;
@@ -16,11 +16,11 @@ export interface ProgressState {
 
 export interface Progress {
   update(state: ProgressState): void;
-  /** Ends the bar, leaving its last state to be seen. */
+  /** Ends the bar and leaves its last state visible. */
   stop(): void;
 }
 
-/** Lines that a run prints where there is no terminal, at most: one each twentieth, and the last. */
+/** Without a terminal, one line is printed per twentieth of the run, including the last step. */
 const LINES = 20;
 
 export function createProgress({

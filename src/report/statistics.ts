@@ -1,6 +1,6 @@
-/** What a handful of test rows can tell: intervals, paired comparisons, and the measures of a classifier. */
+/** Statistics for small test sets: confidence intervals, paired comparisons, and classification metrics. */
 
-/** An interval of a share, within [0, 1]. */
+/** A confidence interval of a proportion, within [0, 1]. */
 export interface Interval {
   low: number;
   high: number;
@@ -9,7 +9,7 @@ export interface Interval {
 /** The 97.5 % point of the standard normal distribution. */
 const Z95 = 1.959963984540054;
 
-/** Wilson's 95 % interval of a share of `successes` among `n` (Wilson 1927, without continuity correction). */
+/** Wilson's 95 % interval of the proportion `successes` / `n` (Wilson 1927, without continuity correction). */
 export function wilson(successes: number, n: number): Interval {
   if (n === 0) return { low: 0, high: 1 };
   const p = successes / n;
@@ -34,21 +34,21 @@ export function summarize(values: readonly number[]): Summary {
 }
 
 export interface McNemar {
-  /** Rows that only the first classifier has right, and only the second. */
+  /** Rows that only the first, or only the second, classifies correctly. */
   onlyFirst: number;
   onlySecond: number;
-  /** Rows that one of the two has neither right nor wrong. */
+  /** Rows that are undecided for at least one of the two. */
   undecided: number;
   /** Two-sided p-value of the exact binomial test. */
   p: number;
 }
 
-/** Whether a row is right; null where that is undecided. */
+/** Whether a row is classified correctly; null: undecided. */
 export type Verdict = boolean | null;
 
 /**
- * McNemar's test of two classifiers on the same rows (McNemar 1947), in its exact form: under the null hypothesis each of
- * the rows on which they differ is a fair coin. A row that is undecided with either of them is left out.
+ * McNemar's exact test of two classifiers on the same rows (McNemar 1947): under the null hypothesis, each row on which they
+ * differ is a fair coin flip. Undecided rows are excluded. Throws RangeError if the lengths differ.
  */
 export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): McNemar {
   if (first.length !== second.length) throw new RangeError(`${first.length} rows against ${second.length}`);
@@ -62,7 +62,7 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
   });
   const n = onlyFirst + onlySecond;
   const smaller = Math.min(onlyFirst, onlySecond);
-  // 2 * P(X <= smaller), X ~ Binomial(n, 1/2), summed in logarithms so that no factorial overflows.
+  // 2 * P(X <= smaller), X ~ Binomial(n, 1/2), with logarithms of the binomial coefficients to avoid overflow.
   let logChoose = 0;
   let tail = 0;
   for (let k = 0; k <= smaller; k++) {
@@ -72,17 +72,17 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
   return { onlyFirst, onlySecond, undecided, p: Math.min(1, 2 * tail) };
 }
 
-/** Classes that are listed one by one, in a matrix too; of more, those that are confused most are shown. */
+/** Maximum number of classes that are listed individually and as a matrix; with more, the most frequent mistakes are shown. */
 export const LISTED_CLASSES = 12;
 
-/** So many rows of the class `truth` were labelled `predicted`. */
+/** The number of rows of class `truth` that were classified as `predicted`. */
 export interface Confusion {
   truth: number;
   predicted: number;
   rows: number;
 }
 
-/** The confusion matrix without its zeros, which are nearly all of it where there are many classes: by truth, then by what was predicted. */
+/** The confusion matrix in sparse form: its nonzero entries, sorted by truth, then by prediction. */
 export function confusionsOf(truth: readonly number[], predicted: readonly number[]): Confusion[] {
   const counts = new Map<number, Map<number, number>>();
   truth.forEach((t, i) => {
@@ -93,13 +93,13 @@ export function confusionsOf(truth: readonly number[], predicted: readonly numbe
   return sorted(counts).flatMap(([t, row]) => sorted(row).map(([s, rows]) => ({ truth: t, predicted: s, rows })));
 }
 
-/** A cell [truth][predicted] of the whole matrix. */
+/** A lookup of the matrix entry [truth][predicted]. */
 export function cellsOf(confusions: readonly Confusion[]): (truth: number, predicted: number) => number {
   const cells = new Map(confusions.map(({ truth, predicted, rows }) => [`${truth} ${predicted}`, rows]));
   return (truth, predicted) => cells.get(`${truth} ${predicted}`) ?? 0;
 }
 
-/** Classes taken for others, the most rows first; those with as many rows as they came. */
+/** The entries off the diagonal, by descending number of rows; the sort is stable. */
 export function mistakesOf(confusions: readonly Confusion[]): Confusion[] {
   return confusions.filter(({ truth, predicted }) => truth !== predicted).sort((a, b) => b.rows - a.rows);
 }
@@ -110,7 +110,7 @@ export interface ClassMeasures {
   f1: number;
 }
 
-/** Precision, recall and F1 of every class; 0 where nothing was predicted or nothing is there, as scikit-learn has it. */
+/** Precision, recall and F1 of each class; 0 if the denominator is 0, as in scikit-learn. */
 export function classMeasures(confusions: readonly Confusion[], classes: number): ClassMeasures[] {
   const zeros = () => new Array<number>(classes).fill(0);
   const [there, named, right] = [zeros(), zeros(), zeros()];
@@ -127,8 +127,8 @@ export function classMeasures(confusions: readonly Confusion[], classes: number)
 }
 
 /**
- * Area under the ROC curve: the share of (positive, negative) pairs that the score orders right, ties counting half
- * (Mann and Whitney's U). NaN where one of the two is absent.
+ * Area under the ROC curve: the fraction of (positive, negative) pairs that the score orders correctly, with ties counted as
+ * one half (Mann-Whitney U). NaN if there are no positives or no negatives.
  */
 export function rocAuc(positive: readonly boolean[], scores: readonly number[]): number {
   const order = scores.map((_, i) => i).sort((a, b) => scores[a]! - scores[b]!);
@@ -136,7 +136,7 @@ export function rocAuc(positive: readonly boolean[], scores: readonly number[]):
   for (let start = 0; start < order.length; ) {
     let end = start;
     while (end < order.length && scores[order[end]!] === scores[order[start]!]) end++;
-    // Ranks start + 1 .. end, each tied row has their mean.
+    // Tied rows share the mean of ranks start + 1 .. end.
     const rank = (start + 1 + end) / 2;
     for (let i = start; i < end; i++) if (positive[order[i]!]) rankSum += rank;
     start = end;

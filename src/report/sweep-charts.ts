@@ -1,4 +1,4 @@
-/** The figures of a sweep: a heat map over rank and alpha, loss curves of several runs, accuracy over size. */
+/** The figures of a sweep: a heat map over rank and alpha, loss curves, accuracy over trainable parameters. */
 import { HeatmapChart, type HeatmapSeriesOption, ScatterChart, type ScatterSeriesOption } from "echarts/charts";
 import { VisualMapComponent, type VisualMapComponentOption } from "echarts/components";
 import * as echarts from "echarts/core";
@@ -15,7 +15,7 @@ const INK = "#1f2933";
 const FAINT = "#5f6b7a";
 const FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
 const TEXT = { fontFamily: FONT, color: INK };
-/** Okabe and Ito's colours, which everyone can tell apart. */
+/** Okabe and Ito's colours, which are safe for colour blindness. */
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 
 const title = (text: string) => ({ text, left: 16, top: 12, textStyle: { ...TEXT, fontSize: 17, fontWeight: 600 } });
@@ -74,7 +74,7 @@ export interface NamedCurve {
   points: readonly { examples_seen: number; value: number }[];
 }
 
-/** Validation loss (nats) over examples seen, one line a run. */
+/** Validation loss (nats) over examples seen, one line per run. */
 export function lossCurves(name: string, curves: readonly NamedCurve[]): string {
   const option: SweepOption = {
     animation: false,
@@ -110,14 +110,14 @@ export function lossCurves(name: string, curves: readonly NamedCurve[]): string 
 }
 
 export interface SizedPoint {
-  /** The kind of run, which gives the colour. */
+  /** The kind of run, which determines the colour. */
   group: string;
-  /** Values that learn. */
+  /** Number of trainable parameters. */
   trainable: number;
   accuracy: number;
 }
 
-/** Test accuracy over the number of values that learn, on a logarithmic axis. */
+/** Test accuracy over the number of trainable parameters, on a logarithmic axis. */
 export function accuracyOverSize(name: string, points: readonly SizedPoint[]): string {
   const groups = [...new Set(points.map(({ group }) => group))];
   const low = Math.floor(Math.min(...points.map(({ accuracy }) => accuracy)) * 50 - 0.5) / 50;
@@ -128,7 +128,13 @@ export function accuracyOverSize(name: string, points: readonly SizedPoint[]): s
     title: title(name),
     legend: { top: 44, left: 16, itemGap: 28, textStyle: TEXT },
     grid: { left: 76, right: 40, top: 90, bottom: 64 },
-    xAxis: { type: "log", name: "values that learn", nameGap: 34, ...axisName, axisLabel: { ...TEXT, color: FAINT } },
+    xAxis: {
+      type: "log",
+      name: "trainable parameters",
+      nameGap: 34,
+      ...axisName,
+      axisLabel: { ...TEXT, color: FAINT },
+    },
     yAxis: {
       type: "value",
       min: Math.max(0, low),

@@ -1,22 +1,22 @@
-/** Aligned tables for a terminal, in a time that grows as their cells do. */
+/** Aligned tables for a terminal, in time linear in the number of cells. */
 import stringWidth from "string-width";
 import { oneLine } from "./text.ts";
 
 export interface Column<Row> {
   header: string;
-  /** What to show: numbers stand to the right, everything else to the left; null is shown as a dash. */
+  /** The cell's value. Numbers are right-aligned, everything else left-aligned; null is shown as a dash. */
   value: (row: Row) => string | number | null;
-  /** Digits after the point, for numbers; as many as they have where it is left out. */
+  /** Decimal places of numbers; default: as many as needed. */
   digits?: number;
 }
 
-/** Columns of a terminal that a cell takes at most, and at least where its table has to be narrower. */
+/** Maximum width of a cell, and its minimum width in a table that has to be narrowed, in terminal columns. */
 const LONGEST_CELL = 60;
 const SHORTEST_CELL = 12;
 
 /**
- * A table with one line a row, without colours, ready to print (no line break at its end). Texts are cut so that it has at
- * most `width` columns where that can be: the widest column first.
+ * A table with one line per row, without colours and without a line break at its end. Texts are truncated, in the widest column
+ * first, so that the table fits into `width` columns if possible.
  */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width = 120): string {
   const values = rows.map((row) => columns.map(({ value }) => value(row)));
@@ -26,7 +26,7 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     ...values.map((row) => row.map((value, i) => show(value, columns[i]!.digits))),
   ];
   const widths = columns.map((_, i) => widest(cells, i));
-  // A number is never cut, only the head above it.
+  // Numbers are never truncated, only their headers.
   const least = columns.map((_, i) => Math.max(SHORTEST_CELL, numeric[i] ? widest(cells.slice(1), i) : 0));
   for (let over = widthOf(widths) - width; over > 0; over--) {
     const spare = widths.map((of, i) => (of > least[i]! ? of : 0));
@@ -51,7 +51,7 @@ function widest(rows: readonly (readonly string[])[], column: number): number {
   return rows.reduce((most, row) => Math.max(most, stringWidth(row[column]!)), 0);
 }
 
-/** Columns that a table takes, with its frame. */
+/** The width of a table with its frame. */
 function widthOf(widths: readonly number[]): number {
   return widths.reduce((sum, width) => sum + width + 3, 1);
 }

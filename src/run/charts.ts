@@ -1,4 +1,4 @@
-/** The charts of a run directory. Apart from its other files: what draws them is larger than all the rest. */
+/** The charts of a run directory. In a module of their own, because the chart library is large. */
 import { accuracyChart, type CurvePoint, type Curves, lossChart, perplexityChart } from "../report/charts.ts";
 import type { StepRecord, TrainResult } from "../train/records.ts";
 import { titleOf } from "./directory.ts";
@@ -6,8 +6,7 @@ import { titleOf } from "./directory.ts";
 type Key = "loss" | "accuracy" | "perplexity";
 
 /**
- * Loss, and accuracy or a language model's perplexity, of train and validation over the run, as the files loss.svg, and
- * accuracy.svg or perplexity.svg.
+ * Training and validation curves as files: loss.svg, and accuracy.svg, or for a language model perplexity.svg.
  */
 export function runCharts(result: TrainResult): [name: string, content: string][] {
   const curves = (key: Key): Curves => ({
@@ -24,14 +23,14 @@ export function runCharts(result: TrainResult): [name: string, content: string][
   ];
 }
 
-/** Points of a training curve at most: single steps of a few messages are noise. */
+/** Maximum points of a training curve: single steps are noisy. */
 const CURVE_POINTS = 40;
 
-/** Means over stretches of equally many steps, each at its stretch's middle; a perplexity is that of the mean loss. */
+/** Means over chunks of equally many steps, each at the chunk's centre. Perplexity is computed from the mean loss. */
 function trainingCurve(steps: StepRecord[], key: Key): CurvePoint[] {
-  const stretch = Math.ceil(steps.length / CURVE_POINTS);
-  return Array.from({ length: Math.ceil(steps.length / stretch) || 0 }, (_, i) => {
-    const some = steps.slice(i * stretch, (i + 1) * stretch);
+  const chunk = Math.ceil(steps.length / CURVE_POINTS);
+  return Array.from({ length: Math.ceil(steps.length / chunk) || 0 }, (_, i) => {
+    const some = steps.slice(i * chunk, (i + 1) * chunk);
     const mean = (of: (record: StepRecord) => number) => some.reduce((sum, r) => sum + of(r), 0) / some.length;
     const value = key === "perplexity" ? Math.exp(mean((r) => r.loss)) : mean((r) => r[key]);
     return { examples_seen: mean((r) => r.examples), value };

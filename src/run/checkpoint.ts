@@ -1,4 +1,4 @@
-/** Checkpoints of a run on the disk: two generations, each whole or not there, so that a killed run goes on from the last. */
+/** Checkpoints of a run on disk. The last two are stored, each written atomically, so that a killed run can be resumed. */
 import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "../io/common.ts";
@@ -15,7 +15,7 @@ const VERSION = 1;
 
 const nameOf = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
 
-/** A checkpoint as a safetensors file: tensors, and everything else as JSON in its metadata. */
+/** A checkpoint as a safetensors file: tensors, with everything else as JSON in the metadata. */
 export function encodeCheckpoint({ tensors, ...rest }: Checkpoint): Uint8Array {
   return encodeSafetensors(
     [...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })),
@@ -43,14 +43,14 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
   }
 }
 
-/** What learns stands beside two moments of its shape; which tensors learn, only the run knows. */
+/** Checks that each trained tensor has two moments of its shape. `restore` checks which tensors are trained. */
 function checkMoments(shapes: Map<string, Shape>, where: string): void {
   for (const [key, shape] of shapes) {
     const name = key.replace(/^[mv]\./, "");
-    for (const twin of [name, `m.${name}`, `v.${name}`]) {
-      const found = shapes.get(twin);
+    for (const partner of [name, `m.${name}`, `v.${name}`]) {
+      const found = shapes.get(partner);
       if (found === undefined || !sameShape(found, shape))
-        throw new FormatError(`a checkpoint with ${key}, and no ${twin} of its shape`, {
+        throw new FormatError(`the checkpoint has ${key}, but no ${partner} of the same shape`, {
           where,
           expected: showShape(shape),
           found: found === undefined ? "none" : showShape(found),
@@ -59,7 +59,7 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
   }
 }
 
-/** Writes a checkpoint into a run directory and drops all but the last two, and what is left of one that was not completed. */
+/** Writes a checkpoint into a run directory. Deletes all but the last two, and temporary files of incomplete ones. */
 export async function keepCheckpoint(directory: string, checkpoint: Checkpoint, check?: Check): Promise<void> {
   const path = joinPath(directory, FOLDER, nameOf(checkpoint.step));
   await writeFileAtomic(path, encodeCheckpoint(checkpoint), check);
@@ -68,7 +68,7 @@ export async function keepCheckpoint(directory: string, checkpoint: Checkpoint, 
     if (!kept.includes(name)) await remove(joinPath(directory, name));
 }
 
-/** All that checkpoints have left in a run directory, the oldest first: also what is left of one that was not completed. */
+/** All checkpoint files in a run directory, oldest first, with the temporary files of incomplete ones. */
 export async function checkpointFiles(directory: string): Promise<string[]> {
   const folder = joinPath(directory, FOLDER);
   const names = (await exists(folder)) ? await listDirectory(folder) : [];
@@ -80,15 +80,15 @@ function isCheckpoint(name: string): boolean {
   return /^step-\d{9,}\.safetensors$/.test(whole);
 }
 
-/** The files of the checkpoints, the newest first. */
+/** The files of the complete checkpoints, newest first. */
 export async function generations(directory: string): Promise<string[]> {
   const names = await checkpointFiles(directory);
   return names.filter((name) => !name.endsWith(TEMPORARY)).sort((a, b) => (a < b ? 1 : -1));
 }
 
 /**
- * The newest checkpoint of a run directory that can be read. Throws ConfigError where there is none, and what is wrong with
- * the newest where none can be read.
+ * The newest readable checkpoint of a run directory. Throws ConfigError if there is none, or the error of the newest one if
+ * none is readable.
  */
 export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
   let failure: unknown;
@@ -100,9 +100,9 @@ export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
     }
   }
   if (failure) throw failure;
-  throw new ConfigError("there is no checkpoint to go on from", {
+  throw new ConfigError("there is no checkpoint to resume from", {
     where: directory,
-    expected: `${FOLDER}/step-*.safetensors, as train --checkpoint-every leaves them`,
+    expected: `${FOLDER}/step-*.safetensors, as written by train --checkpoint-every`,
     found: (await exists(joinPath(directory, "metrics.csv"))) ? "a finished run" : "none",
   });
 }

@@ -1,4 +1,4 @@
-/** What a run leaves on the disk: settings, tables, the plan and the trained tensors. */
+/** The run directory: settings, tables, the plan and the trained tensors. */
 import {
   absolutePath,
   exists,
@@ -10,7 +10,7 @@ import {
 } from "#platform";
 import manifest from "../../package.json" with { type: "json" };
 import type { DeviceInfo } from "../backend/backend.ts";
-import { OBJECTIVES, type Objective, oneOf } from "../config.ts";
+import { MODE_TITLES, OBJECTIVES, type Objective, oneOf } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
@@ -27,35 +27,35 @@ import type { TrainResult } from "../train/records.ts";
 import { CONFIG, FORMAT, isRunConfig, RUN_FILES, replaceable } from "./files.ts";
 import { runTables } from "./tables.ts";
 
-/** Everything that is needed to repeat a run and to use what it learned: config.json. */
+/** Everything that is needed to repeat a run and to use the trained model: config.json. */
 export interface RunConfig {
   version: string;
   /** Name or directory of the base model. */
   model: string;
   /** The revision of a base model from the hub. */
   revision?: string;
-  /** `fingerprint` of the base model: a run goes on only with the one that it began with. */
+  /** `fingerprint` of the base model: a run can only be resumed with the same model. */
   base?: string;
   objective: Objective;
-  /** The run replaces another one when it is done: this is DIR.new, and that DIR. */
+  /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
   replaces?: true;
-  /** Where the data came from and how it was read. */
+  /** The source of the data, and the options it was read with. */
   data: Record<string, unknown>;
   options: TrainOptions;
-  /** The adapter that training began with. */
+  /** The adapter that training started from. */
   adapter?: string;
-  /** Of which trial of a sweep this is the run: with its result.json the sweep takes it for done. */
+  /** The trial of a sweep that this run belongs to. With a result.json, the sweep considers the trial finished. */
   trial?: { name: string; key: string; model: string };
   /** Tokens to which every row is padded; 0: packed. */
   padTo: number;
-  /** Longest row in tokens; longer ones were cut, texts into blocks. */
+  /** Maximum row length in tokens. Longer messages were truncated, texts were split into blocks. */
   maxLength: number;
   labels: readonly string[];
-  /** Rows and tokens of train, val and test, and `digestOf` them: a run goes on only with the data that it began with. */
+  /** Rows and tokens of train, val and test, and their `digestOf`: a run can only be resumed with the same data. */
   counts: { rows: number[]; tokens: number[]; sha256: string };
 }
 
-/** The config of a run; `source` says where the data came from, where the data set does not know it. */
+/** The config of a run. `source` overrides the origin that the data set reports. */
 export async function runConfig(
   model: GPT2Checkpoint,
   data: TrainingData,
@@ -82,21 +82,21 @@ export async function runConfig(
   };
 }
 
-/** Reads the config of a run directory. Throws ConfigError where there is none. */
+/** Reads the config of a run directory. Throws ConfigError if there is none. */
 export async function readRunConfig(directory: string): Promise<RunConfig> {
   const path = joinPath(directory, CONFIG);
   const refuse = (found: string): never => {
-    throw new ConfigError("this is no run directory", {
+    throw new ConfigError("not a run directory", {
       where: directory,
-      expected: `${CONFIG}, as training writes it`,
+      expected: `a ${CONFIG} written by train`,
       found,
     });
   };
-  if (!(await exists(path))) refuse((await exists(directory)) ? "none" : "no such directory");
+  if (!(await exists(path))) refuse((await exists(directory)) ? `no ${CONFIG}` : "no such directory");
   const json = await readJson(path);
-  if (!isRunConfig(json)) refuse(`the ${CONFIG} of something else`);
+  if (!isRunConfig(json)) refuse(`a ${CONFIG} of another format`);
   checkKinds({ json }, { json: "object" }, path);
-  // Runs of before there were language models do not tell.
+  // Configs from before language models were supported have no objective.
   const config = { objective: "classification", ...(json as object) } as RunConfig;
   oneOf("objective", config.objective, OBJECTIVES, path);
   const kinds = { model: "text", data: "object", options: "object", labels: "texts", counts: "object" } as const;
@@ -104,24 +104,24 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
   return config;
 }
 
-/** Writes the config of a run that has just begun, where checkpoints are to be kept. */
+/** Writes the config of a run that has just started, before its first checkpoint. */
 export async function beginRun(directory: string, config: RunConfig, device: DeviceInfo, check?: Check): Promise<void> {
   await writeFileAtomic(joinPath(directory, CONFIG), settings(config, device, [CONFIG]), check);
 }
 
-/** "LoRA, rank 8, alpha 16" or "mode last_block". */
+/** "LoRA, rank 8, alpha 16" or "last block". */
 export function titleOf({ mode, rank, alpha }: TrainOptions): string {
-  return mode === "lora" ? `LoRA, rank ${rank}, alpha ${alpha}` : `mode ${mode}`;
+  return mode === "lora" ? `LoRA, rank ${rank}, alpha ${alpha}` : MODE_TITLES[mode];
 }
 
-/** The name of a base model as it is kept in files: a shipped one or one of the hub by its name, another by its full path. */
+/** The name of a base model as stored in files: its name if it is bundled or from the hub, otherwise its absolute path. */
 function baseModelName(directory: string): string {
   const path = absolutePath(directory);
   const shipped = SHIPPED_MODELS.find((name) => absolutePath(packagePath(`data/models/${name}`)) === path);
   return shipped ?? snapshotOf(path)?.name ?? path;
 }
 
-/** Trained tensors with what is needed to use them. */
+/** The trained tensors with the metadata that is needed to use them. */
 export function adapterOf(
   config: Pick<RunConfig, "model" | "labels" | "maxLength" | "padTo">,
   spec: ModelSpec,
@@ -147,15 +147,15 @@ export function adapterOf(
 
 /** How a run is saved. */
 export interface Saving {
-  /** Whether a run that has learned something may be there already, which is replaced. */
+  /** Whether an existing run with results is replaced. */
   replace?: boolean;
-  /** Throws where this process has lost the directory to another one. */
+  /** Throws if another process has taken over the directory. */
   check?: Check | undefined;
 }
 
 /**
- * Writes a finished run, and `extra` files with it, whole or not at all; files that are not a run's stay. Returns whether PEFT
- * can load its adapter/, or why not.
+ * Writes a finished run, with `extra` files, atomically. Files that do not belong to a run are not touched. Returns whether
+ * PEFT can load its adapter/, or the reason why it cannot.
  */
 export async function saveRun(
   directory: string,
@@ -175,7 +175,7 @@ export async function saveRun(
   return { peft: adapter.peft, ...(adapter.reason === undefined ? {} : { reason: adapter.reason }) };
 }
 
-/** Writes what is left of a run that failed: its settings, the error, and the last good state of what was trained. */
+/** Writes a failed run: its settings, the error, and the last good trained tensors. */
 export async function saveFailedRun(
   directory: string,
   config: RunConfig,
@@ -200,13 +200,13 @@ async function writeRun(
   for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
   const names = [CONFIG, ...files.keys()].sort();
   const unknown = names.filter((name) => !RUN_FILES.includes(name));
-  if (unknown.length > 0) throw new Error(`not among the files of a run: ${unknown.join(", ")}`);
+  if (unknown.length > 0) throw new Error(`not listed in RUN_FILES: ${unknown.join(", ")}`);
   files.set(CONFIG, settings(...described, names));
   const own = await replaceable(directory, replace);
   await writeDirectoryAtomic(directory, files, { own, ...(check ? { check } : {}) });
 }
 
-/** config.json: also says that this is a run, and which files are its own. */
+/** The text of config.json, which also marks the directory as a run and lists its files. */
 function settings(config: RunConfig, device: DeviceInfo, files: readonly string[]): string {
   return `${JSON.stringify({ format: FORMAT, ...config, files, device, platform: platformName }, null, 2)}\n`;
 }

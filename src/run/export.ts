@@ -1,8 +1,9 @@
 /**
- * A run for other tools: an adapter directory for PEFT, or a merged model directory for transformers. What the other side
- * cannot express is found out before anything is written.
+ * Exports a run to other tools: an adapter directory for PEFT, or a merged model directory for transformers. What the target
+ * format cannot express is detected before anything is written.
  */
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
+import { MODE_TITLES } from "../config.ts";
 import { END_OF_TEXT_ID } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
@@ -18,25 +19,25 @@ import type { FileContent } from "../platform/reader.ts";
 export const EXPORTS = ["peft", "merged"] as const;
 export type ExportKind = (typeof EXPORTS)[number];
 
-/** Something that the exported model does otherwise than the run's. */
+/** A difference between the exported model and the run's. */
 export interface Loss {
   kind: "bias" | "pooling";
   reason: string;
-  /** What dropping it does. */
+  /** The effect of dropping it. */
   effect?: string;
 }
 
 export interface ExportPlan {
   files: Map<string, FileContent>;
   losses: Loss[];
-  /** Remarks for the person who exports. */
+  /** Notes for the user. */
   notes: string[];
 }
 
 /**
- * The files of an export, made when they are written. `measurePooling` says what classifying at the text's last token does;
- * it is called only where that is another row. Throws ConfigError where the form does not fit the
- * run at all.
+ * The files of an export; their contents are created when they are written. `measurePooling` describes the effect of
+ * classifying at the text's last token; it is called only if the run classifies at another position. Throws ConfigError if
+ * the run cannot be exported in this form.
  */
 export async function planExport(
   kind: ExportKind,
@@ -51,18 +52,20 @@ export async function planExport(
   const files: ExportPlan["files"] = new Map();
   if (kind === "peft") {
     const lora = asLora(meta);
-    const obstacle = lora ? peftObstacle(lora) : `mode ${meta.mode} has no adapters`;
+    const obstacle = lora ? peftObstacle(lora) : `${MODE_TITLES[meta.mode]} (--mode ${meta.mode}), without adapters`;
     if (!lora || obstacle !== undefined)
-      throw new ConfigError("PEFT cannot hold this model", { found: obstacle!, hint: "use --to merged" });
+      throw new ConfigError("PEFT cannot express this model", { found: obstacle!, hint: "use --to merged" });
     for (const [name, content] of peftFiles(lora, tensors, finalNorm)) files.set(name, content);
     if (baseDtype(meta) === "f16")
-      notes.push("the run kept the base model in f16; beside one in float32 logits differ by that rounding");
+      notes.push(
+        "the adapter was trained with the base model in f16; with a float32 base model, logits differ by rounding",
+      );
   } else {
     files.set("config.json", await mergedConfig(adapter, checkpoint));
     const tokenizer = await tokenizerFiles(meta, checkpoint);
     for (const [name, content] of tokenizer) files.set(name, content);
     if (!tokenizer.has("vocab.json"))
-      notes.push(`the base model's directory has no vocab.json and merges.txt: the tokenizer is GPT-2's`);
+      notes.push("the base model's directory has no vocab.json and merges.txt: use GPT-2's tokenizer");
     files.set("model.safetensors", streamSafetensors(mergedTensors(checkpoint, adapter, finalNorm), { format: "pt" }));
   }
   files.set(README, readme(kind, adapter, losses, [...files.keys()]));
@@ -80,19 +83,19 @@ function lossesOf({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined):
   if (bias !== undefined) {
     const values = [...tensors.get("head.bias")!.data];
     const spread = Math.max(...values) - Math.min(...values);
-    const effect = `the bias is [${values.map((value) => value.toPrecision(3)).join(", ")}]: differences of logits move by up to ${spread.toPrecision(3)}`;
+    const effect = `the bias is [${values.map((value) => value.toPrecision(3)).join(", ")}]: differences of logits change by up to ${spread.toPrecision(3)}`;
     losses.push({ kind: "bias", reason: bias, effect });
   }
   const { padTo = 0 } = meta.settings as { padTo?: number };
   if (meta.task.pooling === "last" && padTo > 0)
     losses.push({
       kind: "pooling",
-      reason: `the run classifies at the last of ${padTo} rows, padding included; transformers at the last token of the text`,
+      reason: `the run classifies at the last of ${padTo} positions, including padding; transformers classifies at the last token of the text`,
     });
   return losses;
 }
 
-/** The adapter as the exported model computes it: classified at the last token, nothing padded. */
+/** The adapter as the exported model computes it: classification at the last token, without padding. */
 export function withoutPadding({ meta, tensors }: Adapter): Adapter {
   const { padTo = 0, ...settings } = meta.settings as { padTo?: number; maxLength?: number };
   const maxLength = padTo || settings.maxLength;
@@ -106,12 +109,12 @@ export function withoutPadding({ meta, tensors }: Adapter): Adapter {
   };
 }
 
-/** A loss in words. */
+/** Describes a loss. */
 export function showLoss({ reason, effect }: Loss): string {
   return effect === undefined ? reason : `${reason}; ${effect}`;
 }
 
-/** How logits [messages, labels] of the same messages differ. */
+/** Describes how two sets of logits [messages, labels] of the same messages differ. */
 export function describeChange(before: Float32Array, after: Float32Array, labels: number): string {
   const best = (logits: Float32Array, row: number) => {
     const some = logits.subarray(row * labels, (row + 1) * labels);
@@ -120,12 +123,12 @@ export function describeChange(before: Float32Array, after: Float32Array, labels
   const rows = before.length / labels;
   const changed = Array.from({ length: rows }, (_, row) => row).filter((row) => best(before, row) !== best(after, row));
   const furthest = before.reduce((most, value, i) => Math.max(most, Math.abs(value - after[i]!)), 0);
-  return `${changed.length} of ${rows} messages of the test set change their label, logits move by up to ${furthest.toPrecision(3)}`;
+  return `the predicted label changes for ${changed.length} of ${rows} test messages, and logits change by up to ${furthest.toPrecision(3)}`;
 }
 
 const README = "README.md";
 
-/** What an export may have, of either form. */
+/** The files that an export of either form can have. */
 const EXPORT_FILES = [
   README,
   "adapter_config.json",
@@ -142,36 +145,36 @@ const MARK = "Trained with Lowrank on ";
 const LISTED = "Written with this file: ";
 
 /**
- * The files of the export in this directory: those that its README lists. Throws ConfigError where there is anything else, or
- * an export that is not to be replaced (`force`).
+ * The files of the export in this directory, as listed in its README. Throws ConfigError if the directory holds anything else,
+ * or if it holds an export and `force` is not set.
  */
 export async function replaceableExport(directory: string, force: boolean): Promise<string[]> {
   if (!(await exists(directory))) return [];
   const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !entry.startsWith("."));
   if (entries.length === 0) return [];
   if (!force)
-    throw new ConfigError("the output directory exists", {
+    throw new ConfigError("the output directory already exists", {
       where: directory,
-      expected: "a path where nothing is yet, or an empty directory",
+      expected: "a new path, or an empty directory",
       hint: "choose another --out, or give --force to replace an earlier export",
     });
   const path = joinPath(directory, README);
   const text = (await exists(path)) ? new TextDecoder().decode(await readBytes(path)) : "";
-  // Replacing deletes files of these names: a base model that was named by mistake is not to be lost.
+  // Replacing deletes files of these names: this must not happen to a base model that was given by mistake.
   if (!text.includes(MARK))
-    throw new ConfigError("what is to be replaced is no export", {
+    throw new ConfigError("the output directory is not an export", {
       where: directory,
       expected: `a ${README} with "${MARK}..."`,
       hint: "choose another --out",
     });
   const [, listed] = text.split(LISTED);
-  // Exports that list none have some of these.
+  // Exports of older versions do not list their files.
   return listed === undefined
     ? EXPORT_FILES
     : EXPORT_FILES.filter((name) => name === README || listed.includes(`\`${name}\``));
 }
 
-/** Longest text in tokens: longer ones were cut in training. */
+/** Maximum text length in tokens: longer texts were truncated in training. */
 function longest({ settings, model }: AdapterMeta): number {
   const { padTo = 0, maxLength = model.n_positions } = settings as { padTo?: number; maxLength?: number };
   return Math.min(padTo || maxLength, model.n_positions);
@@ -179,7 +182,7 @@ function longest({ settings, model }: AdapterMeta): number {
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
-/** The base model's config.json with what changes. */
+/** The base model's config.json with the changes of the merged model. */
 async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<string> {
   const base = (await readJson(joinPath(checkpoint.directory, "config.json"))) as Record<string, unknown>;
   const config: Record<string, unknown> = { ...base, model_type: "gpt2", torch_dtype: "float32" };
@@ -194,7 +197,7 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
     num_labels: meta.labels.length,
     id2label: Object.fromEntries(meta.labels.map((label, i) => [i, label])),
     label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),
-    // Only compared, never looked up: no text has this id, so the last token that is not padding is the text's last.
+    // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last token.
     pad_token_id: END_OF_TEXT_ID,
     problem_type: "single_label_classification",
   });
@@ -213,7 +216,7 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
     eos_token: end,
     model_max_length: longest(meta),
     pad_token: end,
-    // On the left, GPT-2 would give the text other positions than it was trained with.
+    // Padding on the left would shift the position embeddings.
     padding_side: "right",
     tokenizer_class: "GPT2Tokenizer",
     truncation_side: "right",
@@ -250,15 +253,15 @@ function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[], files: stri
     );
   const remarks = classifies
     ? [
-        `transformers reads the logits at the last token that is not \`pad_token_id\`: ${END_OF_TEXT_ID}, <|endoftext|>, which no text`,
-        "has. Pad on the right. Texts of any lengths may share a batch; an empty text is one <|endoftext|>.",
+        `transformers reads the logits at the last token that is not \`pad_token_id\`: ${END_OF_TEXT_ID}, <|endoftext|>, which does not`,
+        "occur in texts. Pad on the right. Texts of different lengths can share a batch. Encode an empty text as one <|endoftext|>.",
       ]
     : [];
   const differences = losses.map((loss) => `- ${showLoss(loss)}`);
   return [
     kind === "merged" ? "# A fine-tuned GPT-2" : "# A LoRA adapter for GPT-2",
     "",
-    `${MARK}${meta.base_model}, mode ${meta.mode}.`,
+    `${MARK}${meta.base_model}: ${MODE_TITLES[meta.mode]}.`,
     "",
     "```python",
     ...lines,
@@ -266,7 +269,7 @@ function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[], files: stri
     "",
     ...remarks,
     ...(differences.length > 0
-      ? ["", "It differs from the run in what could not be expressed:", "", ...differences]
+      ? ["", "It differs from the run, because the format cannot express:", "", ...differences]
       : []),
     "",
     `${LISTED}${files.map((name) => `\`${name}\``).join(", ")}.`,

@@ -1,6 +1,6 @@
 /**
- * Which files of a directory are a run's: its config.json says that it is one, and what was written with it. All others are the
- * user's: they are never moved, replaced or deleted.
+ * Determines which files of a directory belong to a run: config.json identifies the run and lists its files. All other files
+ * are the user's; they are never moved, replaced or deleted.
  */
 
 import {
@@ -17,11 +17,11 @@ import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { checkpointFiles, generations } from "./checkpoint.ts";
 
-/** What a run's config.json calls itself. */
+/** The `format` entry of a run's config.json. */
 export const FORMAT = "lowrank-run";
 export const CONFIG = "config.json";
 
-/** The files that a run may leave, but for its checkpoints; error.txt is that of a run that failed. */
+/** The files that a run can write, except checkpoints. error.txt is written by a failed run. */
 export const RUN_FILES: readonly string[] = [
   "accuracy.svg",
   "adapter/adapter_config.json",
@@ -40,10 +40,10 @@ export const RUN_FILES: readonly string[] = [
   "result.json",
 ];
 
-/** In the directory of every run that has ended. */
-const LEARNED = "adapter/lowrank.json";
+/** Present in the directory of every run that has ended. */
+const ADAPTER = "adapter/lowrank.json";
 
-/** What every config.json of a run has, also of those that did not call themselves one yet. */
+/** The keys of every run's config.json, including older versions without `format`. */
 const KEYS = ["version", "model", "data", "options", "labels", "counts"];
 
 /** Whether the contents of a config.json are a run's. */
@@ -62,45 +62,45 @@ async function runConfigAt(directory: string): Promise<{ files?: unknown } | und
   return isRunConfig(json) ? json : undefined;
 }
 
-/** The files of a run in this directory, there or not; none where there is no run. */
+/** The files of the run in this directory, whether they exist or not. Empty if there is no run. */
 export async function ownFiles(directory: string): Promise<string[]> {
   const config = await runConfigAt(directory);
   if (config === undefined) return [];
-  // Runs that do not list their files have some of these.
+  // Runs of older versions do not list their files.
   const { files = RUN_FILES } = config;
   const written = RUN_FILES.filter((name) => Array.isArray(files) && files.includes(name));
   return [...(await checkpointFiles(directory)), ...written];
 }
 
-/** Whether a run has left something worth keeping: a checkpoint, or what it learned. */
+/** Whether a run has results: a checkpoint or trained parameters. */
 export async function hasResult(directory: string): Promise<boolean> {
-  return (await generations(directory)).length > 0 || (await exists(joinPath(directory, LEARNED)));
+  return (await generations(directory)).length > 0 || (await exists(joinPath(directory, ADAPTER)));
 }
 
-/** What the system leaves in a folder that was looked at. */
+/** Files that the operating system creates in a folder. */
 const isSystems = (entry: string) => /^(\.|Thumbs\.db$)/.test(entry);
 
 /**
- * Throws ConfigError where the directory of a run to come cannot be made, or is taken: by a run that has learned something,
- * unless it is to be replaced (`force`), or by anything else. Returns whether there is a run to replace: an empty directory
- * and a run that was killed before its first checkpoint are none.
+ * Throws ConfigError if the directory of a new run cannot be created, holds a run with results and `force` is not set, or holds
+ * anything else. Returns whether there is a run to replace: false for an empty directory, and for a run that was killed
+ * before its first checkpoint.
  */
 export async function refuseExisting(
   directory: string,
   force: boolean,
-  howToForce = "give --force to replace it when the new one is done",
+  howToForce = "give --force to replace it when the new run is finished",
 ): Promise<boolean> {
   if (!(await canCreate(directory)))
-    throw new ConfigError("the output directory cannot be made", {
+    throw new ConfigError("the output directory cannot be created", {
       where: directory,
-      expected: "a path in a folder that can be written to",
-      found: "no such folder, or no permission to write",
+      expected: "a path in a writable directory",
+      found: "no such directory, or no write permission",
     });
   if (!(await exists(directory))) return false;
   const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !isSystems(entry));
   if (entries.length === 0) return false;
   if ((await runConfigAt(directory)) === undefined)
-    throw new ConfigError("the output directory exists and is no run directory", {
+    throw new ConfigError("the output directory already exists and is not a run directory", {
       where: directory,
       expected: `an empty directory, or one with the ${CONFIG} of a run`,
       found: nameList(entries),
@@ -108,25 +108,25 @@ export async function refuseExisting(
     });
   if (!(await hasResult(directory))) return false;
   if (force) return true;
-  const isDone = await exists(joinPath(directory, LEARNED));
-  throw new ConfigError("the output directory exists", {
+  const isDone = await exists(joinPath(directory, ADAPTER));
+  throw new ConfigError("the output directory already exists", {
     where: directory,
-    expected: "a path where nothing is yet",
-    found: isDone ? "a run" : "a run that was stopped or killed",
-    hint: `${isDone ? "" : `go on with --resume ${directory}, `}choose another output directory, or ${howToForce}`,
+    expected: "a new path",
+    found: isDone ? "a finished run" : "an interrupted run",
+    hint: `${isDone ? "" : `resume it with --resume ${directory}, `}choose another output directory, or ${howToForce}`,
   });
 }
 
 /**
- * Files of a run that a new one at this place replaces: of one that may be replaced, or that has learned nothing. Under the
- * lock of the directory.
+ * The files of an existing run that a new one replaces: those of a run without results, or of any run if `replace` is set. The
+ * caller holds the directory's lock.
  */
 export async function replaceable(directory: string, replace: boolean): Promise<string[]> {
   await finishReplacing(directory);
   return replace || !(await hasResult(directory)) ? ownFiles(directory) : [];
 }
 
-/** Deletes a run's files, what says that it is one last, and its folder where nothing else is in it. */
+/** Deletes a run's files, config.json last because it identifies the run, and then its directory if it is empty. */
 export async function removeRun(directory: string): Promise<void> {
   const files = await ownFiles(directory);
   for (const name of files.toSorted((a, b) => Number(a === CONFIG) - Number(b === CONFIG)))
@@ -135,8 +135,8 @@ export async function removeRun(directory: string): Promise<void> {
 }
 
 /**
- * Saves in `directory`. Where that fails, what was learned is not lost: it is saved beside it, or else among the system's
- * temporary files. Returns where, and the `fault`; throws it where nothing can be saved anywhere.
+ * Saves in `directory`. If that fails, saves beside it, or in the system's temporary directory. Returns the directory that was
+ * used, and the first failure; throws that failure if saving fails everywhere.
  */
 export async function saveSomewhere<T>(
   directory: string,
@@ -154,7 +154,7 @@ export async function saveSomewhere<T>(
   throw failure;
 }
 
-/** The path, with a number behind it where something is there already. */
+/** The path, with a number appended if it exists. */
 export async function freePath(path: string): Promise<string> {
   let free = path;
   for (let i = 2; await exists(free); i++) free = `${path}.${i}`;

@@ -1,4 +1,4 @@
-/** A run for programs: the trainer, with its result ready to be saved. */
+/** The API of training: the trainer, with a result that can be saved. */
 
 import { absolutePath, withLock } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
@@ -16,14 +16,15 @@ export interface SaveOptions {
 
 export interface FineTuneRun extends TrainResult {
   /**
-   * Writes a run directory, whole or not at all, which `Classifier.load` reads: a new one, an empty one, or one in which this
-   * run was saved before. With `force` another run is replaced; what is no run never is, and files that are not a run's
-   * stay. Throws ConfigError where something else is there. Returns whether PEFT can load its adapter/ directory, or why not.
+   * Writes a run directory atomically, for `Classifier.load` and `LanguageModel.load`. The directory must not exist, must be
+   * empty, or must hold this run from an earlier `save`. With `force`, another run is replaced. Files that do not belong to a
+   * run are not touched. Throws ConfigError if the directory holds anything else. Returns whether PEFT can load its adapter/
+   * directory, or the reason why it cannot.
    */
   save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
 }
 
-/** Fine-tunes as `train` does. The run is saved with the files that `draw` makes of its result: its charts. */
+/** Fine-tunes as `train` does. `draw` returns additional files to save with the run: its charts. */
 export async function fineTune(
   args: FineTuneArguments,
   draw: (result: TrainResult) => Iterable<[name: string, content: string]>,
@@ -43,7 +44,7 @@ export async function fineTune(
       return saveRun(directory, config, result, draw(result), { replace, check });
     };
     const saved = await withLock(directory, work, () => {
-      throw new ConfigError("another run is at work in this directory", { where: directory });
+      throw new ConfigError("another run is using this directory", { where: directory });
     });
     savedIn.add(path);
     return saved;

@@ -1,4 +1,4 @@
-/** Everything that decides a run, as flags and files of sweeps give it, and what it says of the data and of training. */
+/** The settings of a run, from flags and sweep files, and their conversion to data and training options. */
 import type { Objective } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
@@ -7,7 +7,7 @@ import type { TextsOptions, TextsSpec } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
 
-/** What is left out comes from a preset, then from the defaults. */
+/** Missing settings are taken from a preset, then from the defaults. */
 export interface RunSettings extends Partial<TrainOptions> {
   objective?: Objective;
   model?: string;
@@ -26,7 +26,7 @@ export interface RunSettings extends Partial<TrainOptions> {
   stride?: number;
 }
 
-/** A file; several where its flag was given several times. */
+/** A file, or several if the flag is repeated. */
 export type Files = string | readonly string[];
 
 export const PRESETS = {
@@ -34,11 +34,11 @@ export const PRESETS = {
   paper: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
 } as const satisfies Record<string, RunSettings>;
 
-/** Flags over the preset; a source of data on the command line replaces the preset's. */
+/** Merges flags with a preset. A data source among the flags replaces the preset's. */
 export function settingsOf(flags: RunSettings, preset: RunSettings): RunSettings {
   const { headBias, balance, ...given } = flags;
   const settings: RunSettings = { ...preset, ...given };
-  // Commander sets true where --no-head-bias or --no-balance is absent: that is no wish.
+  // Commander sets true if --no-head-bias or --no-balance is absent.
   if (headBias === false) settings.headBias = false;
   if (balance === false) settings.balance = false;
   const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
@@ -46,30 +46,31 @@ export function settingsOf(flags: RunSettings, preset: RunSettings): RunSettings
   return settings;
 }
 
-/** Where messages come from. */
+/** The source of messages. */
 export function datasetSpec(settings: RunSettings): DatasetSpec {
   const { dataset, stride } = settings;
-  if (stride !== undefined) throw new ConfigError("--stride is for texts", { expected: "--objective lm beside it" });
+  if (stride !== undefined)
+    throw new ConfigError("--stride is invalid for a classifier", { expected: "--objective lm" });
   const sources = sourcesOf(settings, "--data FILE, --dataset NAME");
   if (dataset !== undefined) return { name: dataset };
   const one = (flag: keyof typeof sources) => {
     const [file, ...more] = sources[flag]!;
     if (more.length === 0) return file!;
-    throw new ConfigError(`--${flag} takes one file of messages`, { found: sources[flag]!.join(", ") });
+    throw new ConfigError(`--${flag} accepts a single file of messages`, { found: sources[flag]!.join(", ") });
   };
   if (sources.data) return { file: one("data") };
   return { train: one("train"), val: one("val"), test: one("test") };
 }
 
-/** The flags that tell together where the data is. */
+/** The combinations of flags that make up one data source. */
 const SOURCES = ["data", "dataset", "train,val,test"];
 
-/** What each flag of a source names. Throws ConfigError, naming the `single` flags of which one will do, unless it is one source. */
+/** The files of each source flag. Throws ConfigError, which lists the `single` flags, unless there is exactly one source. */
 function sourcesOf({ data, train, val, test, dataset }: RunSettings, single: string) {
   const given = Object.entries({ data, train, val, test, dataset }).filter(([, named]) => named !== undefined);
   const flags = given.map(([flag]) => flag);
   if (!SOURCES.includes(flags.join()))
-    throw new ConfigError("it is not clear what to train on", {
+    throw new ConfigError("exactly one data source is required", {
       expected: `one of ${single}, or all of --train, --val and --test`,
       found: flags.map((flag) => `--${flag}`).join(", ") || "none of them",
     });
@@ -77,14 +78,14 @@ function sourcesOf({ data, train, val, test, dataset }: RunSettings, single: str
   return Object.fromEntries(named) as Partial<Record<"data" | "train" | "val" | "test", string[]>>;
 }
 
-/** Where texts for a language model come from. Throws ConfigError for settings that only messages have. */
+/** The source of texts for a language model. Throws ConfigError for settings that are valid only for messages. */
 export function textsSpec(settings: RunSettings): TextsSpec {
   const { labelColumn, split, balance, dedupe, padding, dataset } = settings;
   const refused = Object.entries({ labelColumn, split, balance, dedupe, padding, dataset }).filter(
     ([, value]) => value !== undefined,
   );
   if (refused.length > 0)
-    throw new ConfigError("texts for a language model have no such settings", {
+    throw new ConfigError("these settings are invalid for a language model", {
       expected: "files, maxLength, stride, textColumn",
       found: refused.map(([key]) => key).join(", "),
     });
@@ -92,7 +93,7 @@ export function textsSpec(settings: RunSettings): TextsSpec {
   return data ? { file: data } : { train: train!, val: val!, test: test! };
 }
 
-/** How texts are read. */
+/** The options for reading texts. */
 export function textsOptions(settings: RunSettings, seed: number, context: number): TextsOptions {
   const { textColumn, maxLength = context, stride } = settings;
   checkContext("blocks", maxLength, context);
@@ -104,7 +105,7 @@ export function textsOptions(settings: RunSettings, seed: number, context: numbe
   };
 }
 
-/** How messages are read. */
+/** The options for reading messages. */
 export function datasetOptions(settings: RunSettings, seed: number, context: number): DatasetOptions {
   const { textColumn, labelColumn, split, balance, dedupe, maxLength = context, padding = "none" } = settings;
   checkContext("messages", Math.max(maxLength, typeof padding === "number" ? padding : 0), context);
@@ -122,7 +123,7 @@ export function datasetOptions(settings: RunSettings, seed: number, context: num
 
 function checkContext(what: string, longest: number, context: number): void {
   if (longest > context)
-    throw new ConfigError(`${what} would be longer than the model's context`, {
+    throw new ConfigError(`the maximum length of ${what} exceeds the model's context`, {
       expected: `at most ${context} tokens`,
       found: `${longest}`,
     });

@@ -1,5 +1,6 @@
-/** A run in words and tables, for a terminal. */
+/** Describes a run in text and tables for the terminal. */
 import { describeDevice } from "../backend/backend.ts";
+import { MODE_TITLES } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
 import { labelDoubt } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
@@ -19,11 +20,11 @@ import { sizeOf } from "../tensor.ts";
 import type { Splits, TrainEvent, TrainResult } from "../train/records.ts";
 import { titleOf } from "./directory.ts";
 
-/** Columns that a line of text from outside may have. */
+/** Maximum width of a name, in columns. */
 const LONGEST_NAME = 400;
 const named = (name: string) => oneLine(name, LONGEST_NAME);
 
-/** The three sets: rows and lengths, classes or bytes; what was cut or replaced is said once. Tables have at most `width` columns. */
+/** Describes the three sets, with notes on truncated and replaced text. Tables are at most `width` columns wide. */
 export function describeData(data: TrainingData, model: string, width?: number): string {
   return data.objective === "lm" ? describeTexts(data, model, width) : describeMessages(data, model, width);
 }
@@ -43,13 +44,13 @@ function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string,
   );
   const cut = sets.reduce((sum, [, s]) => sum + s.cut, 0);
   const notes = [
-    [cut, `completions are, with their prompts, longer than ${maxLength} tokens and were cut`],
-    [stats.empty, "documents are empty and were left out"],
+    [cut, `completions were truncated: with their prompts they exceed ${maxLength} tokens`],
+    [stats.empty, "empty documents were skipped"],
   ] as const;
   const predicted = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
   return [
     `model: ${named(model)}`,
-    `data:  ${named(source)}, in blocks of at most ${maxLength} tokens`,
+    `data:  ${named(source)}, blocks of at most ${maxLength} tokens`,
     table,
     ...predicted,
   ].join("\n");
@@ -65,19 +66,19 @@ function describeMessages({ source, labels, split, stats }: LoadedDataset, model
       { header: "median", value: ([, s]) => s.median },
       { header: "95 %", value: ([, s]) => s.p95 },
       { header: "longest", value: ([, s]) => s.max },
-      { header: "cut", value: ([, s]) => s.cut },
+      { header: "truncated", value: ([, s]) => s.cut },
     ],
     sets,
     width,
   );
   const sum = (of: (s: DatasetStats) => number) => sets.reduce((total, [, s]) => total + of(s), 0);
   const notes = [
-    [sum((s) => s.cut), "messages are longer than the longest length and were cut"],
-    [sum((s) => s.empty), "messages are empty and stand as <|endoftext|>"],
-    [stats.copies, "messages were near copies of one before them and were dropped"],
+    [sum((s) => s.cut), "messages exceed the maximum length and were truncated"],
+    [sum((s) => s.empty), "messages are empty and were replaced with <|endoftext|>"],
+    [stats.copies, "messages were dropped as near copies of an earlier message"],
     [stats.leaks.val, "validation messages have a near copy in the training set (--dedupe drops them)"],
-    [stats.leaks.test, "test messages have a near copy in the sets before (--dedupe drops them)"],
-    [stats.invalidUtf8, "places are not valid UTF-8 and became U+FFFD"],
+    [stats.leaks.test, "test messages have a near copy in the training or validation set (--dedupe drops them)"],
+    [stats.invalidUtf8, "invalid UTF-8 sequences were replaced with U+FFFD"],
   ] as const;
   const predicted = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
   const doubt = labelDoubt(labels);
@@ -91,7 +92,7 @@ function describeMessages({ source, labels, split, stats }: LoadedDataset, model
   ].join("\n");
 }
 
-/** The rows of each class, or of the largest where there are many. */
+/** The number of rows per class, or of the largest classes if there are many. */
 function describeClasses(
   labels: readonly string[],
   { train, val, test }: Splits<DatasetStats>,
@@ -114,38 +115,38 @@ function describeClasses(
   if (!many) return table;
   const fewest = labels.reduce((least, label) => Math.min(least, rows(label)), Number.POSITIVE_INFINITY);
   const more = labels.length - shown.length;
-  return `${table}\nand ${more} more classes; the smallest of all ${labels.length} has ${fewest} rows`;
+  return `${table}\nand ${more} more classes; the smallest of ${labels.length} classes has ${fewest} rows`;
 }
 
-/** The device, what learns, and the memory that is about to be allocated. */
+/** Describes the device, the trainable parameters, and the memory that will be allocated. */
 export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan: ModelPlan): string {
   const { device, trainable, prefix } = event;
   const all = parameterList(plan.spec).reduce((total, { shape }) => total + sizeOf(shape), 0);
   const share = ((100 * trainable) / all).toFixed(2);
   return [
     `device: ${describeDevice(device)}`,
-    `learns: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} values (${share} %), mode ${plan.spec.mode}`,
+    `trainable: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} parameters (${share} %), ${MODE_TITLES[plan.spec.mode]}`,
     ...(prefix ? [describePrefix(prefix)] : []),
     `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
     showMemory(plan.memory),
   ].join("\n");
 }
 
-/** What runs once before the training, on the device, and what it leaves with the host. */
+/** Describes the frozen prefix, which runs once before training, and its stored outputs. */
 function describePrefix({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
   const blocks = frozenBlocks(plan.spec);
   const { total } = memoryTotals(plan.memory);
   return (
-    `frozen: the lowest ${blocks} of ${plan.spec.config.n_layer} blocks run once a message, in ${showBytes(total)}, and are freed; ` +
-    `what they make is kept: ${showBytes(bytes)}`
+    `frozen: the lowest ${blocks} of ${plan.spec.config.n_layer} blocks run once per message before training (${showBytes(total)}, then freed); ` +
+    `their outputs are stored (${showBytes(bytes)})`
   );
 }
 
-/** Loss, and accuracy or perplexity, before and after; of a classifier the confusion matrix, and some messages of the test set. */
+/** Describes loss, and accuracy or perplexity, before and after training; for a classifier, the confusion matrix and some test messages. */
 export function describeResult(result: TrainResult, data: TrainingData, width?: number): string {
   const examples = result.steps.at(-1)?.examples ?? 0;
   const what = data.objective === "lm" ? "blocks" : "examples";
-  const effort = `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, evaluation included`;
+  const effort = `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, including evaluation`;
   const { before, after } = result;
   if (!after) return [describeLast(result), effort].join("\n");
   const rows = (["train", "val", "test"] as const).map((name) => ({
@@ -176,14 +177,14 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
   ].join("\n");
 }
 
-/** Of a run that was stopped: what was measured last. */
+/** Describes the last evaluation of a run that was stopped. */
 function describeLast({ steps, evaluations }: TrainResult): string {
   const { step, val } = evaluations.at(-1)!;
   const reached =
     val.perplexity === undefined
       ? `accuracy ${(100 * val.accuracy).toFixed(1)} %`
       : `perplexity ${val.perplexity.toFixed(2)}`;
-  return `stopped after step ${steps.length}; measured last after step ${step}: validation loss ${val.loss.toFixed(4)}, ${reached}`;
+  return `stopped after step ${steps.length}; last evaluation after step ${step}: validation loss ${val.loss.toFixed(4)}, ${reached}`;
 }
 
 function beforeAndAfter(what: string, value: (evaluation: Evaluation) => string | number, digits = 0) {
@@ -197,7 +198,7 @@ function beforeAndAfter(what: string, value: (evaluation: Evaluation) => string 
   ];
 }
 
-/** The confusion matrix, or, of many classes, those that are taken for others most. */
+/** The confusion matrix, or the most frequent mistakes if there are many classes. */
 function confusion(
   { confusions }: Pick<TrainResult, "confusions">,
   { labels, test }: LoadedDataset,
@@ -213,14 +214,14 @@ function confusion(
       })),
     ];
     const table = renderTable(columns, [...labels.keys()], width);
-    // The first line has no characters but those that take one column.
+    // The first line has only characters of one column.
     if (table.indexOf("\n") <= width) return table;
   }
   const mistakes = mistakesOf(confusions);
   const shown = mistakes.slice(0, LISTED_CLASSES);
   const sum = (some: readonly Confusion[]) => some.reduce((total, { rows }) => total + rows, 0);
   const wrong = sum(mistakes);
-  const all = `${wrong} of ${test.size} test messages, of ${labels.length} classes, are labelled wrong`;
+  const all = `${wrong} of ${test.size} test messages (${labels.length} classes) are misclassified`;
   if (wrong === 0) return all;
   const table = renderTable<Confusion>(
     [
@@ -232,11 +233,11 @@ function confusion(
     width,
   );
   const part =
-    sum(shown) < wrong ? `; these are ${sum(shown)} of them, the most frequent first: confusion.csv has all` : "";
+    sum(shown) < wrong ? `; the table lists ${sum(shown)} of them, most frequent first; confusion.csv has all` : "";
   return `${table}\n${all}${part}`;
 }
 
-/** Messages that are shown: some that were labelled right, the first of a few classes, and some that were not. */
+/** Number of correctly classified and of misclassified messages that are shown. */
 const SHOWN = 3;
 
 function samples(predictions: readonly Prediction[], { labels, test }: LoadedDataset, width?: number): string {

@@ -1,4 +1,4 @@
-/** The tables of a run, as the files of its directory. */
+/** The CSV files of a run directory. */
 import {
   CONFUSION_COLUMNS,
   LM_LOSSES_COLUMNS,
@@ -30,7 +30,7 @@ function lmLossesRow({ step, epoch, examples, lr, train, val }: EvaluationRecord
 
 type Measured = Pick<TrainResult, "options" | "before" | "after" | "evaluations" | "seconds"> & { examples: number };
 
-/** What both objectives' rows begin and end with. */
+/** The first columns of both objectives' metrics. */
 function settingsColumns({ options }: Measured) {
   const lora = options.mode === "lora";
   return {
@@ -52,7 +52,7 @@ function endColumns({ evaluations, examples, seconds }: Measured) {
   };
 }
 
-/** One row with the columns of the published results. */
+/** A row with the columns of the published results. */
 export function metricsRow(run: Measured): MetricsRow {
   const { before, after } = run;
   return {
@@ -83,7 +83,7 @@ function lmMetricsRow(run: Measured): LmMetricsRow {
   };
 }
 
-/** metrics.csv and losses.csv with the columns of the run's objective; confusion.csv of a classifier whose test set was measured. */
+/** metrics.csv and losses.csv for the run's objective; confusion.csv for a classifier that was evaluated on the test set. */
 export function runTables(result: TrainResult, labels: readonly string[]): [name: string, content: string][] {
   const run = { ...result, examples: result.steps.at(-1)?.examples ?? 0 };
   const { evaluations, confusions } = result;

@@ -1,6 +1,6 @@
-/** Which trials a sweep has: the product of the values of each arm, without those that would be the same run. */
+/** The trials of a sweep: the product of the values of each arm, without duplicates. */
 import { createHasher } from "#platform";
-import { type GPT2Config, MODES, type Target } from "../config.ts";
+import { type GPT2Config, MODE_TITLES, MODES, type Target } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
@@ -8,25 +8,25 @@ import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
 import { DEFAULTS, PAPER, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
-/** Settings of an arm: a list is tried value by value, in every combination; `targets` and `layers` are lists of lists. */
+/** Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. */
 export type Arm = Record<string, unknown>;
 
 export interface SweepSpec {
-  /** What every trial shares: data, model and training. */
+  /** Settings shared by all trials: data, model and training. */
   base: RunSettings;
   arms: Arm[];
 }
 
 export interface Trial {
-  /** A name that tells it apart in this sweep and in the file system: "lora-r8-a16-s1-1f3c9a20". */
+  /** Unique in the sweep, and a directory name: "lora-r8-a16-s1-1f3c9a20". */
   name: string;
-  /** SHA-256 of everything that decides its result: of the options, those that differ from their defaults. */
+  /** SHA-256 of everything that determines the result, with only the options that differ from their defaults. */
   key: string;
   model: string;
   options: TrainOptions;
 }
 
-/** A sweep that is known by name; its arms may depend on the model. */
+/** A predefined sweep; its arms may depend on the model. */
 export interface SweepPreset {
   base: RunSettings;
   arms: Arm[] | ((model: GPT2Config) => Arm[]);
@@ -38,8 +38,8 @@ const BASELINES = { mode: ["all", "last_block", "last_layer"] };
 const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
 
 /**
- * Matrices to adapt at an equal budget: per block and unit of rank q, k, v and o have 2 C values each, fc and proj 5 C; 72 C
- * in all, which is rank 4 on all six.
+ * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C parameters
+ * each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
  */
 const EQUAL_BUDGET: Arm[] = [
   { targets: [["v"]], rank: 36 },
@@ -50,7 +50,7 @@ const EQUAL_BUDGET: Arm[] = [
   { targets: [IN_BLOCKS], rank: 4 },
 ].map((arm) => ({ ...arm, mode: "lora", alpha: 2 * arm.rank }));
 
-/** Blocks to adapt at an equal budget, as near as whole ranks come: all at rank 4, each half, and each block alone. */
+/** Which blocks to adapt with a nearly equal number of parameters (ranks are whole): all with rank 4, each half, each block. */
 function whichLayers({ n_layer }: GPT2Config): Arm[] {
   const all = Array.from({ length: n_layer }, (_, layer) => layer);
   const half = Math.ceil(n_layer / 2);
@@ -61,7 +61,7 @@ function whichLayers({ n_layer }: GPT2Config): Arm[] {
   });
 }
 
-/** The published experiment and the questions behind it. */
+/** The published experiment, and sweeps over targets, layers and rank. */
 export const SWEEPS: Record<string, SweepPreset> = {
   paper: {
     base: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
@@ -76,10 +76,10 @@ export const SWEEPS: Record<string, SweepPreset> = {
   rank: { base: {}, arms: [1, 2, 4, 8, 16, 32, 64].map((rank) => ({ mode: "lora", rank, alpha: 2 * rank })) },
 };
 
-/** Keys that an arm may vary. */
+/** Keys that an arm can set. */
 const KEYS = ["model", ...Object.keys(DEFAULTS)];
 
-/** Keys whose values are lists themselves (or null: all). */
+/** Keys whose values are themselves lists (or null: all). */
 const SETS = ["targets", "layers"];
 
 /** The values of each setting of an arm. */
@@ -99,7 +99,7 @@ function combinations(arm: Arm): Record<string, unknown>[] {
   );
 }
 
-/** Throws ConfigError, before any is made, where there would be more than `LIMITS.trials`. */
+/** Throws ConfigError if there are more than `LIMITS.trials`. Counts them without creating them. */
 export function checkCount(arms: readonly Arm[], seeds: number): void {
   checkNumber("--seeds", seeds, { min: 1, whole: true });
   const settings = arms.reduce((sum, arm) => sum + axes(arm).reduce((all, [, values]) => all * values.length, 1), 0);
@@ -110,15 +110,15 @@ export function checkCount(arms: readonly Arm[], seeds: number): void {
     });
 }
 
-/** What does not count in a mode takes its default, so that the same run has the same key. */
+/** Resets the options that have no effect in the mode to their defaults, so that equal runs have equal keys. */
 export function normalize(options: TrainOptions): TrainOptions {
   const idle = SETTING_NAMES.filter((name) => !(SETTINGS[name].modes ?? MODES).includes(options.mode));
   return { ...options, ...Object.fromEntries(idle.map((name) => [name, DEFAULTS[name]])) };
 }
 
 /**
- * The trials of a sweep, each once, over `seeds` seeds from the base's on. `identify` gives everything else that decides the
- * results with a model: its contents, and the data. Throws ConfigError, before anything runs, where a value is impossible.
+ * The distinct trials of a sweep, with `seeds` consecutive seeds starting at the base's. `identify` returns everything else that
+ * determines the results with a model: its contents and the data. Throws ConfigError if a value is invalid.
  */
 export async function listTrials(
   spec: SweepSpec,
@@ -132,7 +132,7 @@ export async function listTrials(
     for (const key of Object.keys(arm))
       if (!KEYS.includes(key)) {
         const near = nearest(key, KEYS);
-        throw new ConfigError(`a sweep cannot vary "${key}"`, {
+        throw new ConfigError(`unknown setting "${key}" in an arm of a sweep`, {
           expected: KEYS.join(", "),
           ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
         });
@@ -151,7 +151,7 @@ export async function listTrials(
 }
 
 async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
-  // An option that comes to be later has its default in all trials of before, and changes no key.
+  // Only non-default options are hashed, so that options added in later versions do not change existing keys.
   const special = Object.entries(options).filter(([name, value]) => !isDefault(name as keyof TrainOptions, value));
   const sorted = Object.fromEntries(special.sort(([a], [b]) => (a < b ? -1 : 1)));
   const hash = await createHasher("sha256");
@@ -165,7 +165,7 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
 const isDefault = (name: keyof TrainOptions, value: unknown) =>
   JSON.stringify(value) === JSON.stringify(DEFAULTS[name]);
 
-/** Whether a trial was begun with these options; one that is missing was not known then, and had its default. */
+/** Whether a trial was started with these options. A missing option did not exist at the time and has its default. */
 export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial, "options">): boolean {
   const all = { ...DEFAULTS, ...begun };
   return (Object.keys(options) as (keyof TrainOptions)[]).every(
@@ -173,13 +173,13 @@ export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial,
   );
 }
 
-/** "LoRA, rank 8, alpha 16", with the targets and the blocks where they are not all, and the base's type. */
+/** "LoRA, rank 8, alpha 16", with targets and blocks unless they are all, and the base model's type unless it is f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, rank, alpha, targets, layers, dtype } = options;
-  const kept = dtype === "f16" ? ", base in f16" : "";
-  if (mode !== "lora") return mode + kept;
+  const base = dtype === "f16" ? ", base model in f16" : "";
+  if (mode !== "lora") return MODE_TITLES[mode] + base;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
-  return `LoRA, rank ${rank}, alpha ${alpha}${some}${layers ? `, in ${showLayers(layers)}` : ""}${kept}`;
+  return `LoRA, rank ${rank}, alpha ${alpha}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;
 }
 
 /** "block 3" or "blocks 0-2,5". */

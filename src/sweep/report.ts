@@ -1,6 +1,7 @@
-/** What a sweep found, with how surely: report.md, report.html, CSV files, figures. */
+/** The report of a sweep, with confidence intervals: report.md, report.html, CSV files, figures. */
 import { joinPath, writeFileAtomic } from "#platform";
 import published from "../../data/published/sms-lora.json" with { type: "json" };
+import { MODE_TITLES, type Mode } from "../config.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { findLeaks } from "../data/duplicates.ts";
 import { METRICS_COLUMNS, toCsv } from "../report/csv.ts";
@@ -26,25 +27,25 @@ import { PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
 import { describeTrial, isTrialOf, normalize } from "./grid.ts";
 import type { TrialResult } from "./store.ts";
 
-/** Trials that differ in their seed alone. */
+/** Trials that differ only in their seed. */
 interface Cell {
   label: string;
-  mode: string;
+  mode: Mode;
   rank: number;
   alpha: number;
   trials: TrialResult[];
   val: Summary;
   test: Summary;
-  /** 95 % of the mean test accuracy, for so many test rows: seeds do not add rows. */
+  /** 95 % interval of the mean test accuracy, for the number of test rows: more seeds do not narrow it. */
   interval: Interval;
   minutes: number;
 }
 
-/** Columns that names and labels, and messages, take at most. */
+/** Maximum width of names and labels, and of messages, in columns. */
 const LONGEST_NAME = 60;
 const LONGEST_MESSAGE = 400;
 
-/** Below this a difference is called one. */
+/** Significance level of the comparisons. */
 const SIGNIFICANT = 0.05;
 
 const percent = (share: number) => (100 * share).toFixed(1);
@@ -76,13 +77,13 @@ function toCells(results: readonly TrialResult[], rows: number): Cell[] {
   });
 }
 
-/** The best cell by validation accuracy, then by validation loss: the test set chooses nothing. */
+/** The best cell by validation accuracy, then by validation loss. The test set is not used for selection. */
 function bestOf(cells: readonly Cell[]): Cell | undefined {
   const loss = (cell: Cell) => mean(cell.trials.map(({ after }) => after.val.loss));
   return [...cells].sort((a, b) => b.val.mean - a.val.mean || loss(a) - loss(b))[0];
 }
 
-/** Whether each test row was right: by most of the seeds; undecided where as many have it wrong. */
+/** Whether each test row is classified correctly by the majority of the seeds; undecided in case of a tie. */
 function verdictsOf({ trials }: Cell, truth: readonly number[]): Verdict[] {
   return truth.map((label, row) => {
     const right = trials.filter(({ predicted }) => predicted[row] === label).length;
@@ -90,12 +91,12 @@ function verdictsOf({ trials }: Cell, truth: readonly number[]): Verdict[] {
   });
 }
 
-/** Settings that the published figures name, or that change no result. */
+/** Settings that the published figures vary, or that do not affect the result. */
 const FREE = ["mode", "rank", "alpha", "seed", "evalEvery"] as const satisfies (keyof TrainOptions)[];
 
 /**
- * The published test accuracy of a setting; undefined where there is none: it is of the experiment's own rows of the SMS
- * collection, padded to the longest, and of GPT-2 124M with the published program's settings.
+ * The published test accuracy of a setting, or undefined. It applies only to the experiment's rows of the SMS collection, padded
+ * to the longest, and to GPT-2 124M with the published program's settings.
  */
 function publishedOf({ mode, rank, alpha, trials: [trial] }: Cell, data: LoadedDataset): number | undefined {
   const { origin, split, train, stats } = data;
@@ -110,7 +111,7 @@ function publishedOf({ mode, rank, alpha, trials: [trial] }: Cell, data: LoadedD
     : published.baselines.find((baseline) => baseline.mode === mode)?.test;
 }
 
-/** Writes the report of finished trials into the sweep's folder. Returns its text for the terminal. */
+/** Writes the report of finished trials into the sweep's directory. Returns it as Markdown. */
 export async function writeReport(out: string, results: readonly TrialResult[], data: LoadedDataset): Promise<string> {
   const blocks = reportBlocks(results, data);
   for (const block of blocks)
@@ -123,7 +124,7 @@ export async function writeReport(out: string, results: readonly TrialResult[], 
   }
   const markdown = toMarkdown(blocks);
   await writeFileAtomic(joinPath(out, "report.md"), markdown);
-  await writeFileAtomic(joinPath(out, "report.html"), toHtml("LoRA on GPT-2: a sweep", blocks));
+  await writeFileAtomic(joinPath(out, "report.html"), toHtml("LoRA on GPT-2: sweep report", blocks));
   return markdown;
 }
 
@@ -134,7 +135,7 @@ export function reportBlocks(results: readonly TrialResult[], data: LoadedDatase
   const best = bestOf(lora);
   const leaks = findLeaks([data.train, data.val, data.test])[2]!;
   return [
-    { kind: "heading", level: 1, text: "LoRA on GPT-2: a sweep" },
+    { kind: "heading", level: 1, text: "LoRA on GPT-2: sweep report" },
     { kind: "text", text: about(results, data) },
     ...aboutPublished(cells, data),
     ...aboutLeaks(leaks, data),
@@ -150,7 +151,7 @@ function about(results: readonly TrialResult[], { source, stats }: LoadedDataset
   const values = (some: readonly TrialResult[], of: (result: TrialResult) => unknown) =>
     [...new Set(some.map(of).map(String))].join(", ");
   const distinct = (of: (result: TrialResult) => unknown) => values(results, of);
-  // Only adapters have a scaling and an init.
+  // Scaling and init apply only to LoRA.
   const lora = results.filter(({ options }) => options.mode === "lora");
   const adapters =
     lora.length > 0
@@ -158,37 +159,37 @@ function about(results: readonly TrialResult[], { source, stats }: LoadedDataset
       : "";
   const sizes = [stats.train, stats.val, stats.test].map(({ rows }) => rows).join(" / ");
   return (
-    `${results.length} runs of ${distinct(({ model }) => model)} on ${source} (${sizes} rows to train, validate and test); ` +
+    `${results.length} runs of ${distinct(({ model }) => model)} on ${source} (${sizes} rows in the training, validation and test sets); ` +
     `seeds ${distinct(({ options }) => options.seed)}; learning rate ${distinct(({ options }) => options.lr)}, ` +
-    `${distinct(({ options }) => options.schedule)}, ${distinct(({ options }) => options.epochs)} epochs of batches of ` +
-    `${distinct(({ options }) => options.batchSize)}; ${adapters}classified at ${distinct(({ options }) => options.pooling)}; ` +
-    `device ${distinct(({ device }) => device)}. Intervals are Wilson's, 95 %, for ${stats.test.rows} test rows: one row is ` +
-    `${percent(1 / stats.test.rows)} points; ± and sd are over the seeds.`
+    `schedule ${distinct(({ options }) => options.schedule)}, ${distinct(({ options }) => options.epochs)} epochs, batch size ` +
+    `${distinct(({ options }) => options.batchSize)}; ${adapters}pooling ${distinct(({ options }) => options.pooling)}; ` +
+    `device ${distinct(({ device }) => device)}. Intervals are 95 % Wilson intervals for ${stats.test.rows} test rows; one row is ` +
+    `${percent(1 / stats.test.rows)} percentage points. ± and sd are standard deviations over the seeds.`
   );
 }
 
 function aboutPublished(cells: readonly Cell[], data: LoadedDataset): Block[] {
   if (cells.every((cell) => publishedOf(cell, data) === undefined)) return [];
-  const text = `Published figures are of ${published.of}: one seed each, the same ${published.rows} test rows and the same settings as here.`;
+  const text = `Published figures are from ${published.of}: one seed each, with the same ${published.rows} test rows and the same settings.`;
   return [{ kind: "text", text }];
 }
 
-/** What is wrong with the data itself, for whoever reads the accuracies. */
+/** A warning if messages of the test set have near copies in the other sets. */
 function aboutLeaks(leaks: Uint32Array, { stats, test }: LoadedDataset): Block[] {
   if (leaks.length === 0) return [];
   return [
     {
       kind: "text",
       text:
-        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)} %) have a near copy, ` +
-        "the same but for numbers, punctuation, white space and case, in the training or validation set, and " +
-        `${stats.leaks.val} of the ${stats.val.rows} validation messages have one in the training set. Test accuracy tells less of new messages ` +
-        "than it seems to; Table 3 gives it without those messages too. --dedupe splits without near copies.",
+        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)} %) have a near copy in the ` +
+        `training or validation set, and ${stats.leaks.val} of the ${stats.val.rows} validation messages have one in the training set. ` +
+        "Near copies differ only in numbers, punctuation, white space and case. The test accuracy can therefore overestimate the accuracy " +
+        "on new messages; Table 3 also reports it without these messages. --dedupe drops near copies before splitting.",
     },
   ];
 }
 
-/** Test accuracy over rank and alpha, where the sweep has more than one of each, beside the published table. */
+/** Test accuracy over rank and alpha, with the published figures, if the sweep has a full grid with several of each. */
 function grid(lora: readonly Cell[], data: LoadedDataset): Block[] {
   const unique = (of: (cell: Cell) => number) => [...new Set(lora.map(of))].sort((a, b) => a - b);
   const ranks = unique(({ rank }) => rank);
@@ -251,13 +252,13 @@ function allCells(cells: readonly Cell[], data: LoadedDataset, truth: readonly n
         ...["run", "seeds", "validation %", "test %", "sd", "95 % interval"],
         ...(leaked.size > 0 ? ["test %, no copies"] : []),
         ...(anyPublished ? ["published"] : []),
-        ...["learns", "minutes", "MB"],
+        ...["trainable", "minutes", "MB"],
       ],
       rows: cells.map(show),
     },
     {
       kind: "text",
-      text: "MB is the most memory that a run takes at a time, with the blocks that run once a message before it and what they leave.",
+      text: "MB is the peak memory of a run, including the frozen blocks that run once per message before training, and their stored outputs.",
     },
   ];
 }
@@ -277,17 +278,18 @@ function comparisons(best: Cell, cells: readonly Cell[], truth: readonly number[
     {
       kind: "text",
       text:
-        `The best LoRA setting by validation accuracy is ${best.label}. McNemar's exact test on the same test rows` +
-        `${best.trials.length > 1 ? ", each decided by most of the seeds" : ""}` +
-        `${splits ? "; a row that half of a setting's seeds have right is undecided, and left out of its comparisons" : ""}; differences with p of ${SIGNIFICANT} or more are not distinguishable from chance. ` +
-        `p is that of each comparison alone: of 20 comparisons of equals one is expected below ${SIGNIFICANT}.`,
+        `The best LoRA setting by validation accuracy is ${best.label}. It is compared with McNemar's exact test on the same test rows. ` +
+        `${best.trials.length > 1 ? "Each row is decided by the majority of the seeds. " : ""}` +
+        `${splits ? "A row that exactly half of a setting's seeds classify correctly is undecided and excluded from its comparisons. " : ""}` +
+        `Differences with p of ${SIGNIFICANT} or more are not distinguishable from chance. ` +
+        `p is not corrected for multiple comparisons: one of 20 comparisons of equal settings is expected below ${SIGNIFICANT}.`,
     },
     {
       kind: "table",
       header: [
         "against",
-        "only the best right",
-        "only the other right",
+        "only the best correct",
+        "only the other correct",
         ...(splits ? ["undecided"] : []),
         "p",
         "verdict",
@@ -318,16 +320,20 @@ function figures(cells: readonly Cell[], best: Cell | undefined): Block[] {
     {
       kind: "figure",
       name: "size",
-      caption: "Test accuracy over the number of values that learn",
+      caption: "Test accuracy over the number of trainable parameters",
       svg: accuracyOverSize(
-        "Accuracy over what learns",
-        cells.map(({ mode, trials, test }) => ({ group: mode, trainable: trials[0]!.trainable, accuracy: test.mean })),
+        "Accuracy over trainable parameters",
+        cells.map(({ mode, trials, test }) => ({
+          group: MODE_TITLES[mode],
+          trainable: trials[0]!.trainable,
+          accuracy: test.mean,
+        })),
       ),
     },
   ];
 }
 
-/** Rows of a table that would have more. */
+/** Maximum rows of the table of mistakes. */
 const SHOWN_ROWS = 100;
 
 /** Confusion, precision, recall, F1, ROC-AUC and the mistakes of the best run's first seed. */
@@ -342,11 +348,11 @@ function details(best: Cell, { labels, test }: LoadedDataset, truth: readonly nu
     const text = oneLine(test.text(row), LONGEST_MESSAGE);
     return [names[truth[row]!]!, names[predicted[row]!]!, probability[row]!.toFixed(3), text];
   });
-  const count = sure.length > shown.length ? `; the ${shown.length} surest` : "";
+  const count = sure.length > shown.length ? `; the ${shown.length} with the highest probability` : "";
   return [
     { kind: "heading", level: 2, text: `The best run: ${best.label}, seed ${trial.options.seed}` },
     ...(labels.length > LISTED_CLASSES ? manyClasses(trial, names, truth) : fewClasses(trial, names, truth)),
-    { kind: "text", text: `${sure.length} of ${truth.length} test messages are labelled wrong${count}:` },
+    { kind: "text", text: `${sure.length} of ${truth.length} test messages are misclassified${count}:` },
     ...(shown.length > 0
       ? [{ kind: "table" as const, header: ["truth", "predicted", "probability", "message"], rows: shown }]
       : []),
@@ -378,7 +384,7 @@ function fewClasses(
   ];
 }
 
-/** What is confused most, and the classes with the lowest F1; all is in confusion.csv. */
+/** The most frequent mistakes and the classes with the lowest F1; confusion.csv has the whole matrix. */
 function manyClasses({ name, predicted }: TrialResult, names: readonly string[], truth: readonly number[]): Block[] {
   const confusions = confusionsOf(truth, predicted);
   const mistakes = mistakesOf(confusions).slice(0, LISTED_CLASSES);

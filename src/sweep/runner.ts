@@ -1,4 +1,4 @@
-/** Runs the trials of a sweep one by one, on one device and one data set. */
+/** Runs the trials of a sweep in sequence, on one device and one data set. */
 import { withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
@@ -24,7 +24,7 @@ import {
   trialDirectory,
 } from "./store.ts";
 
-/** Steps between the checkpoints of a trial: what a kill costs at most. */
+/** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
 const CHECKPOINT_STEPS = 200;
 
 export type SweepEvent =
@@ -41,14 +41,14 @@ export interface SweepArguments {
   device: Backend;
   data: LoadedDataset;
   signal: AbortSignal;
-  /** Throws where this process has lost the folder to another one: the sweep ends. */
+  /** Throws if another process has taken over the directory; the sweep then ends. */
   check: Check;
   onEvent: (event: SweepEvent) => void;
 }
 
 /**
- * Runs what is not done yet. A trial that fails is recorded and the rest goes on. Returns how many failed; an aborted sweep
- * stops after a checkpoint.
+ * Runs the unfinished trials. If a trial fails, its error is recorded and the sweep continues. An aborted sweep stops after a
+ * checkpoint. Returns the number of failed trials.
  */
 export async function runTrials(args: SweepArguments): Promise<number> {
   const { out, trials, signal, check, onEvent } = args;
@@ -69,7 +69,7 @@ export async function runTrials(args: SweepArguments): Promise<number> {
       onEvent({ type: "done", trial, result, left: trials.length - index - 1 });
     } catch (error) {
       if (signal.aborted && error === signal.reason) break;
-      // What is no error of ours is a bug: it ends the sweep, which goes on from here when it is mended.
+      // Any other error is a bug and ends the sweep, which can be resumed.
       if (!(error instanceof LowrankError)) throw error;
       await check();
       failed++;
@@ -80,7 +80,7 @@ export async function runTrials(args: SweepArguments): Promise<number> {
   return failed;
 }
 
-/** One trial, from its checkpoint where it has one; null where it was aborted. */
+/** Runs one trial, from its checkpoint if there is one. Returns null if it was aborted. */
 async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult | null> {
   const { out, device, data, signal, check, onEvent } = args;
   const directory = trialDirectory(out, trial);
@@ -106,7 +106,7 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
         if (!begun) await beginRun(directory, config, device.info, check);
         begun = true;
         await keepCheckpoint(directory, checkpoint, check);
-        // An aborted trial goes on from here: nothing that is measured now would be kept.
+        // An aborted trial resumes from this checkpoint: an evaluation now would be discarded.
         signal.throwIfAborted();
       },
       onEvent: (event) => {

@@ -1,4 +1,4 @@
-/** A sweep on the disk: one run directory a trial, whole or not there; a lock; collecting shards. */
+/** A sweep on disk: one run directory per trial, written atomically; a lock; collecting shards. */
 import {
   exists,
   joinPath,
@@ -23,7 +23,7 @@ import type { TrainOptions } from "../train/options.ts";
 import { type Checkpoint, type EvaluationRecord, memoryOf, type Splits, type TrainResult } from "../train/records.ts";
 import { isTrialOf, type Trial } from "./grid.ts";
 
-/** What the report needs of a finished trial: result.json in its run directory. */
+/** The results of a finished trial, for the report: result.json in its run directory. */
 export interface TrialResult {
   name: string;
   key: string;
@@ -38,10 +38,10 @@ export interface TrialResult {
   before: Splits<Evaluation>;
   after: Splits<Evaluation>;
   evaluations: EvaluationRecord[];
-  /** By row of the test set: the class that was predicted, and its probability. */
+  /** The predicted class and its probability, for each row of the test set. */
   predicted: number[];
   probability: number[];
-  /** By row of the test set the probability of each class; null where there are more than `LISTED_CLASSES`. */
+  /** The probability of each class, for each row of the test set; null with more than `LISTED_CLASSES` classes. */
   probabilities: number[][] | null;
 }
 
@@ -52,24 +52,24 @@ export function trialDirectory(out: string, { name }: Pick<Trial, "name">): stri
   return joinPath(out, TRIALS, name);
 }
 
-/** The result of a trial that is done, or null. One whose settings have changed has another name, or, where a default has, other options. */
+/** The result of a finished trial, or null. The key and the options are checked: a default may have changed since. */
 export async function readResult(out: string, trial: Trial): Promise<TrialResult | null> {
   const path = joinPath(trialDirectory(out, trial), RESULT);
   if (!(await exists(path))) return null;
   const result = (await readJson(path, LIMITS.ownJson)) as TrialResult;
-  // Results of before had the probabilities of all classes alone.
+  // Older versions stored only the probabilities of all classes.
   result.probability ??= result.predicted.map((label, row) => result.probabilities![row]![label]!);
   return result.key === trial.key && isTrialOf(result.options, trial) ? result : null;
 }
 
-/** The last checkpoint of a trial that was begun with these settings; undefined where there is none that can be read. */
+/** The last checkpoint of a trial that was started with these settings; undefined if none can be read. */
 export async function readBegun(out: string, trial: Trial): Promise<Checkpoint | undefined> {
   const directory = trialDirectory(out, trial);
   const config = await readRunConfig(directory).catch(() => null);
   return config && isTrialOf(config.options, trial) ? lastCheckpoint(directory).catch(() => undefined) : undefined;
 }
 
-/** What the report needs of a run that is done; null of one that was stopped before all was measured. */
+/** The results of a finished run, for the report; null if it was stopped before the final evaluation. */
 export function resultOf(
   { name, key, model }: Pick<Trial, "name" | "key" | "model">,
   result: TrainResult,
@@ -98,7 +98,7 @@ export function resultOf(
   };
 }
 
-/** The extra file of a trial's run directory. */
+/** The additional file in a trial's run directory. */
 export function resultFile(result: TrialResult): [string, string] {
   return [RESULT, `${JSON.stringify(result)}\n`];
 }
@@ -111,25 +111,28 @@ export async function forgetError(out: string, trial: Trial): Promise<void> {
   await remove(joinPath(out, TRIALS, `${trial.name}.error.txt`));
 }
 
-/** Runs `work` while this process alone has the folder (or its shard of it). Throws ConfigError where another has it. */
+/** Runs `work` with exclusive access to the directory, or to its shard. Throws ConfigError if another process holds the lock. */
 export async function locked<T>(out: string, shard: string, work: (check: Check) => Promise<T>): Promise<T> {
   return withLock(joinPath(out, shard || "sweep"), work, () => {
-    throw new ConfigError("another sweep is at work in this folder", {
+    throw new ConfigError("another sweep is using this directory", {
       where: out,
-      expected: "one sweep, or shards of one, each by itself",
-      hint: "wait for it, or give another --out",
+      expected: "one sweep, or one process per shard",
+      hint: "wait for it to finish, or choose another --out",
     });
   });
 }
 
-/** Copies the finished trials of other folders into `out`. Returns how many came. Throws what `check` throws. */
+/** Copies the finished trials of other sweep directories into `out`. Returns their number. Throws the errors of `check`. */
 export async function collect(out: string, folders: readonly string[], check: Check): Promise<number> {
   let copied = 0;
   for (const folder of folders) {
     const from = joinPath(folder, TRIALS);
     if (!(await exists(from)))
-      throw new ConfigError("this is no folder of a sweep", { where: folder, expected: `a folder ${TRIALS}` });
-    // Names with a dot in front are of directories that a kill left half-written.
+      throw new ConfigError("not a sweep directory", {
+        where: folder,
+        expected: `a directory with a ${TRIALS} folder`,
+      });
+    // Names that start with a dot are incomplete directories of a killed process.
     for (const name of (await listDirectory(from)).filter((entry) => !entry.startsWith("."))) {
       const source = joinPath(from, name);
       const target = joinPath(out, TRIALS, name);

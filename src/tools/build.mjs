@@ -1,6 +1,6 @@
 /**
- * Builds everything under build/ and dist/: WASM (asc), the data files that are made at build time, and the bundles.
- * `node src/tools/build.mjs [--tests]`: with --tests also bundles test/ into build/test/.
+ * Builds build/ and dist/: WASM (asc), generated data files, and the bundles.
+ * `node src/tools/build.mjs [--tests]`: --tests also bundles test/ into build/test/.
  */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
@@ -17,7 +17,7 @@ import { buildWeb } from "./web-build.mjs";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 
-/** The commands: dist/<name>.js each. */
+/** The commands, built as dist/<name>.js. */
 const COMMANDS = ["train", "classify", "generate", "export", "sweep", "verify", "bench"];
 
 function run(command, args) {

@@ -1,4 +1,4 @@
-/** How what runs in Node is bundled. */
+/** esbuild options for Node. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
@@ -14,7 +14,7 @@ export const NODE_BUNDLE = {
   logLevel: "warning",
 };
 
-/** Bundles all test files of the project in `root`, and what they run beside them, into build/test/; returns esbuild's metafile. */
+/** Bundles the test files of the project in `root`, and the programs that they spawn, into build/test/. Returns esbuild's metafile. */
 export async function bundleTests(root) {
   const tests = readdirSync(join(root, "test"), { recursive: true }).map(String);
   const { metafile } = await esbuild.build({

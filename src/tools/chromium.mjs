@@ -1,4 +1,4 @@
-/** Finds the browser that the tests drive. */
+/** Finds the browser for the tests. */
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
@@ -9,7 +9,7 @@ const ELSEWHERE = [
   "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
 ];
 
-/** The path of a Chromium: the variable CHROMIUM, one in PATH, or one where its installer puts it; null for none. */
+/** The path of Chromium: from the variable CHROMIUM, from PATH, or from an installer's default location; null if there is none. */
 export function findChromium() {
   if (process.env.CHROMIUM) return existsSync(process.env.CHROMIUM) ? process.env.CHROMIUM : null;
   const folders = (process.env.PATH ?? "").split(delimiter);

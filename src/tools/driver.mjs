@@ -1,13 +1,13 @@
 /**
- * Looks for what `npm test` needs of the system: a WebGPU adapter, and Chromium. Where one is missing on Debian (or a system
- * like it) and this is root, Mesa's software Vulkan driver or the package chromium is installed; elsewhere they are named,
- * and the exit code is 1.
+ * Checks the system requirements of `npm test`: a WebGPU adapter, and Chromium. If one is missing, it is installed (Mesa's
+ * software Vulkan driver, or the package chromium) on Debian and its derivatives when run as root. Otherwise the command to
+ * install it is printed, and the exit code is 1.
  */
 import { spawnSync } from "node:child_process";
 import { findChromium } from "./chromium.mjs";
 import { install, installCommand } from "./install.mjs";
 
-// A process of its own each time: the Vulkan loader looks for drivers once.
+// Each probe runs in a new process: the Vulkan loader searches for drivers only once.
 const PROBE = `
   import { create } from "webgpu";
   const gpu = create([]);
@@ -50,7 +50,7 @@ const NEEDED = [
       arch: "sudo pacman -S chromium",
       alpine: "apk add chromium",
       suse: "sudo zypper install chromium",
-      "": "Chromium or Google Chrome; the variable CHROMIUM tells where it is",
+      "": "Chromium or Google Chrome; set the variable CHROMIUM to its path if it is not found",
     },
   },
 ];
@@ -60,7 +60,7 @@ for (const { name, find, packages, commands } of NEEDED) {
   if (!found && install(`no ${name}`, packages)) found = find();
   if (found) console.log(`${name}: ${found}`);
   else {
-    console.error(`no ${name}. Install one with:\n  ${installCommand(commands)}`);
+    console.error(`no ${name} found. To install one:\n  ${installCommand(commands)}`);
     process.exitCode = 1;
   }
 }

@@ -1,4 +1,4 @@
-/** What the tests need of the system: installed on Debian (or a system like it) as root, named elsewhere. */
+/** Installation of system packages for the tests: automatic on Debian and its derivatives as root, otherwise instructions. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 
@@ -6,7 +6,7 @@ function isDebianRoot() {
   return process.platform === "linux" && process.getuid?.() === 0 && existsSync("/etc/debian_version");
 }
 
-/** Installs packages where this may be done; returns whether it was. */
+/** Installs packages if permitted. Returns whether they were installed. */
 export function install(why, packages) {
   if (!isDebianRoot()) return false;
   console.log(`${why}: installing ${packages.join(", ")}`);
@@ -16,7 +16,7 @@ export function install(why, packages) {
   return apt("update") && apt("install", "--no-install-recommends", "-y", ...packages);
 }
 
-/** The command that installs something on this system: `commands` by family, the last (of the key "") for all others. */
+/** The install command for this system: `commands` by distribution family; the last, with the key "", is for all others. */
 export function installCommand(commands) {
   const release =
     process.platform === "linux" && existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";

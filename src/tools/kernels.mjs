@@ -1,6 +1,6 @@
 /**
- * Writes what follows from the kernels' definitions in src/ops (`defineKernel`): the list of all kernels, the index of the
- * shaders, and the CPU's records and table of operations. Nothing of it is kept in git.
+ * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, the index of the shaders,
+ * and the CPU's records and table of operations. The output is not committed.
  */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -15,7 +15,7 @@ function write(path, lines) {
   writeFileSync(join(ROOT, path), `${HEADER}${lines.join("\n")}\n`);
 }
 
-/** What a TypeScript source exports. */
+/** The exports of a TypeScript source. */
 async function load(contents) {
   const outfile = join(ROOT, "build/kernels.mjs");
   const stdin = { contents, resolveDir: ROOT, loader: "ts" };
@@ -23,7 +23,7 @@ async function load(contents) {
   return import(`${pathToFileURL(outfile)}?${performance.now()}`);
 }
 
-/** Every kernel with the op that defines it and the name under which it exports it, sorted by the kernel's name. */
+/** All kernels, each with the op that defines it and the name of its export, sorted by the kernel's name. */
 async function findKernels() {
   const ops = readdirSync(join(ROOT, "src/ops"), { withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -44,7 +44,7 @@ function writeList(found) {
     'import type { Kernel } from "../kernel.ts";',
     ...found.map(({ op, exported }) => `import { ${exported} } from "../${op}.ts";`),
     "",
-    "/** Every kernel, sorted by name. */",
+    "/** All kernels, sorted by name. */",
     "export const KERNELS = [",
     ...found.map(({ exported }) => `  ${exported},`),
     "] as unknown as readonly Kernel[];",
@@ -59,7 +59,7 @@ function writeShaders() {
   write("src/backend/generated/shaders.ts", [
     ...names.map((name, i) => `import wgsl${i} from "../../../shaders/${name}.wgsl";`),
     "",
-    "/** The files of shaders/ by their names. */",
+    "/** The files of shaders/ by name. */",
     "export const SHADERS: Readonly<Record<string, string>> = {",
     ...names.map((name, i) => `  ${JSON.stringify(name)}: wgsl${i},`),
     "};",
@@ -68,7 +68,7 @@ function writeShaders() {
 
 const className = (kernel) => kernel.replace(/(^|_)(\w)/g, (_, __, letter) => letter.toUpperCase());
 
-/** The arguments of every kernel as they lie in its record, and the call of each operation by its number. */
+/** The record of each kernel's arguments, and the dispatch from operation numbers to calls. */
 async function writeCpu(found) {
   const { OPERATIONS, RECORD_WORDS } = await load('export * from "./src/backend/wasm-operations.ts";');
   const clear = { op: "clear", kernel: { name: "clear", bindings: { tensor: "write" }, dims: { count: "u32" } } };
@@ -107,7 +107,6 @@ async function writeCpu(found) {
   ]);
 }
 
-/** Writes everything. */
 export async function generateKernels() {
   const found = await findKernels();
   writeList(found);

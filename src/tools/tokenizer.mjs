@@ -1,7 +1,7 @@
 /**
- * Makes dist/gpt2.tokenizer.bin out of GPT-2's published vocab.json and merges.txt (1.5 MB of text): 200 KB that are
- * loaded without parsing. In GPT-2 the token of merge number i has id 256 + i, so the ids of the pairs in the order of
- * the merges hold the whole vocabulary; the format is described in assembly/data/vocabulary.ts.
+ * Generates dist/gpt2.tokenizer.bin from GPT-2's published vocab.json and merges.txt (1.5 MB of text): 200 KB that are loaded
+ * without parsing. In GPT-2, merge number i produces token id 256 + i, so that the token pairs in merge order define the
+ * whole vocabulary. The format is described in assembly/data/vocabulary.ts.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -23,7 +23,7 @@ function readSource(name) {
   return bytes.toString("utf8");
 }
 
-/** The letters that stand for the 256 bytes in GPT-2's files: itself where it is printable, else one from U+0100 on. */
+/** The characters that represent the 256 bytes in GPT-2's files: the byte itself if it is printable, otherwise one from U+0100 on. */
 function letterOfByte() {
   let unprintable = 0;
   return Array.from({ length: 256 }, (_, byte) => {
@@ -32,7 +32,7 @@ function letterOfByte() {
   });
 }
 
-/** The tables as bytes; throws where the sources do not have the regularity that the format relies on. */
+/** The tables as bytes. Throws if the sources lack the regularity that the format relies on. */
 export function tokenizerTables() {
   const vocabulary = JSON.parse(readSource("vocab.json"));
   const merges = readSource("merges.txt").split("\n").slice(1, -1);
@@ -46,7 +46,7 @@ export function tokenizerTables() {
   }
   for (const [i, merge] of merges.entries()) {
     const [left, right] = merge.split(" ");
-    if (vocabulary[left + right] !== 256 + i) throw new Error(`merge ${i} (${merge}) does not make id ${256 + i}`);
+    if (vocabulary[left + right] !== 256 + i) throw new Error(`merge ${i} (${merge}) does not produce id ${256 + i}`);
     out.writeUInt16LE(vocabulary[left], 8 + 256 + 2 * i);
     out.writeUInt16LE(vocabulary[right], 8 + 256 + 2 * merges.length + 2 * i);
   }

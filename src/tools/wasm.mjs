@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 
 const TARGETS = { data: ["release"], kernels: ["kernels", "kernels-relaxed"] };
 
-/** Whether all modules of a folder of assembly/ compile; `root` is the project's folder. */
+/** Compiles all modules of a folder of assembly/. `root` is the project's directory. Returns whether all compiled. */
 export function buildWasm(folder, root, stdio = "inherit") {
   return TARGETS[folder].every((target) => {
     const asc = "node_modules/assemblyscript/bin/asc.js";

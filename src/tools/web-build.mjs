@@ -1,6 +1,6 @@
 /**
- * Builds what runs in a page. dist/browser/ is the library `lowrank/browser`; dist/web/ is the page, complete: it mirrors the
- * package (dist/browser/, data/models/, ...), so that files find each other in both alike.
+ * Builds the browser bundles. dist/browser/ is the library `lowrank/browser`; dist/web/ is the complete page. It mirrors the
+ * package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import * as esbuild from "esbuild";
 const PAGE = "src/web";
 const WEB = "dist/web";
 const LIBRARY = "dist/browser";
-/** What ships of the library; everything else in its folder is the page's. */
+/** The entry points of the library; all other bundles in its folder belong to the page. */
 const LIBRARY_ENTRIES = {
   index: "src/browser.ts",
   "kernels-worker": "src/backend/kernels-worker.ts",
@@ -26,8 +26,8 @@ const ASSETS = [
 ];
 
 /**
- * Everything from this origin but models that the visitor asks for by their name on the hub; of scripts inside a page, those
- * of these hashes.
+ * Allows resources from this origin, and models that the visitor requests from the Hugging Face Hub. Inline scripts are allowed
+ * by their hashes.
  */
 const contentSecurityPolicy = (hashes) => [
   "default-src 'none'",
@@ -42,7 +42,7 @@ const contentSecurityPolicy = (hashes) => [
   "frame-ancestors 'none'",
 ];
 
-/** Sent with every file; the first two let a page share memory between threads. */
+/** Sent with every file. The first two headers enable shared memory between threads. */
 const headers = (hashes) => ({
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
@@ -52,14 +52,14 @@ const headers = (hashes) => ({
   "Referrer-Policy": "no-referrer",
 });
 
-/** What a page need not load: the comments of shaders, and all of the hub's client but what is called. */
+/** Reduces the bundle size: drops the comments of shaders, and the unused parts of the hub's client. */
 function makeSmall({ onLoad, onResolve }) {
   onLoad({ filter: /\.wgsl$/ }, ({ path }) => {
     const code = readFileSync(path, "utf8").replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "");
-    // No space but between words, and beside a minus, which must not become a decrement.
+    // Keeps spaces between words, and around a minus sign, which could become a decrement.
     return { contents: code.replace(/\s+/g, " ").replace(/ ?([^\w\s@-]) ?/g, "$1"), loader: "text" };
   });
-  // As built, the client does not come apart; its sources do.
+  // The client's build is not tree-shakable, its sources are.
   onResolve({ filter: /^@huggingface\/hub$/ }, () => ({ path: "hub", namespace: "small" }));
   onLoad({ filter: /^hub$/, namespace: "small" }, () => ({
     contents: ["model-info", "paths-info"].map((name) => `export * from "./${name}.ts";`).join("\n"),
@@ -78,7 +78,7 @@ const common = {
   logLevel: "warning",
 };
 
-/** The page's own programs: what index.html loads, and its worker. */
+/** The page's entry points: the script of index.html, and its worker. */
 const PAGE_ENTRIES = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts` };
 
 export async function buildWeb() {
@@ -106,13 +106,13 @@ export async function buildWeb() {
   writeFileSync(join(WEB, "_headers"), `/*\n${lines.join("\n")}\n`);
 }
 
-/** The hashes of the scripts inside a page, as its policy names them. */
+/** The hashes of a page's inline scripts, in the format of the content security policy. */
 function inlineScripts(file) {
   const scripts = readFileSync(file, "utf8").matchAll(/<script\b(?![^>]*\ssrc=)[^>]*>([\s\S]*?)<\/script>/g);
   return [...scripts].map(([, code]) => `'sha256-${createHash("sha256").update(code).digest("base64")}'`);
 }
 
-/** Copies what the library's entries load, at once or later, out of the page's folder. */
+/** Copies the library's entry points, with their static and dynamic imports, from the page's folder. */
 function copyLibrary(outputs, js) {
   rmSync(LIBRARY, { recursive: true, force: true });
   mkdirSync(LIBRARY, { recursive: true });
@@ -121,13 +121,13 @@ function copyLibrary(outputs, js) {
   for (const file of [...wanted].flatMap((name) => [name, `${name}.map`])) cpSync(file, join(LIBRARY, basename(file)));
 }
 
-/** The name of its map in every script is 2 kB of what the page loads; the maps stay beside the scripts. */
+/** Drops the source map references, 2 kB in total, from all scripts. The map files stay beside the scripts. */
 function dropMapNames(files) {
   for (const file of files.filter((name) => name.endsWith(".js")))
     writeFileSync(file, readFileSync(file, "utf8").replace(/\/\/# sourceMappingURL=\S*\s*$/, ""));
 }
 
-/** Keeps every file for a page without network, under a version that changes with any of them. */
+/** Builds the service worker, which caches every file for offline use under a version that depends on all their contents. */
 async function buildServiceWorker() {
   const files = readdirSync(WEB, { recursive: true })
     .map((name) => String(name).replaceAll("\\", "/"))

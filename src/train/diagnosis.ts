@@ -1,4 +1,4 @@
-/** What went wrong where a loss or a gradient is not finite. */
+/** Finds the cause of a loss or gradient that is not finite. */
 
 import type { Engine } from "../engine/engine.ts";
 import { TrainingError } from "../errors.ts";
@@ -7,14 +7,14 @@ import type { Batch } from "../model/batch.ts";
 import { parameterList } from "../model/trainable.ts";
 import type { StepRecord } from "./records.ts";
 
-/** The step as the device gave it, how many there are, and its batches. */
+/** The step as reported by the device, the total number of steps, and the step's batches. */
 export interface BadStep {
   record: StepRecord;
   total: number;
   batches: readonly Batch[];
 }
 
-/** Names the tensor that went wrong. Parameters have not changed since, so the same batches give the same values. */
+/** Names the first tensor that is not finite. The parameters are unchanged since the step, so its batches give the same values. */
 export async function diagnose(engine: Engine, model: GPT2Checkpoint, bad: BadStep): Promise<TrainingError> {
   const { step, epoch, lr, loss, norm } = bad.record;
   const culprit = Number.isFinite(loss)
@@ -23,11 +23,11 @@ export async function diagnose(engine: Engine, model: GPT2Checkpoint, bad: BadSt
   return new TrainingError(`${culprit} is not finite`, {
     where: `step ${step} of ${bad.total} (epoch ${epoch.toFixed(2)}), learning rate ${lr}`,
     found: `loss ${loss}, gradient norm ${norm}`,
-    hint: "use a smaller --lr, a longer --warmup or --clip 1; what was learned before this step is kept",
+    hint: "use a smaller --lr, a longer --warmup or --clip 1; the parameters from before this step are saved",
   });
 }
 
-/** The gradient nearest to the loss that is not finite. */
+/** The first gradient in the backward pass that is not finite. */
 async function firstGradient(engine: Engine, batches: readonly Batch[]): Promise<string | undefined> {
   for (const batch of batches) {
     await engine.result(engine.gradients(batch));
@@ -37,14 +37,14 @@ async function firstGradient(engine: Engine, batches: readonly Batch[]): Promise
   return undefined;
 }
 
-/** The first parameter that is not finite, of the base model or of what was trained. */
+/** The first parameter that is not finite, frozen or trained. */
 async function firstParameter(engine: Engine, model: GPT2Checkpoint): Promise<string | undefined> {
   for (const { name } of parameterList(engine.plan.spec))
     if (!(await readTensor(engine, model, name)).every(Number.isFinite)) return name;
   return undefined;
 }
 
-/** A parameter as it is now: from the device, or from the base model where it belongs to the frozen prefix. */
+/** The current values of a parameter: from the device, or from the base model if it belongs to the frozen prefix. */
 export function readTensor(engine: Engine, model: GPT2Checkpoint, name: string): Promise<Float32Array> {
   return engine.plan.parameters.all.has(name) ? engine.readParameter(name) : model.read(name);
 }

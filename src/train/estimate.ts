@@ -1,20 +1,20 @@
-/** What a run would need, without running it: its plan, and the time of a few of its steps. */
+/** Estimates the memory and time of a run, from its plan and a few steps. */
 import type { Dataset } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { memoryOf } from "./records.ts";
 import { type FineTuneArguments, train } from "./trainer.ts";
 
-/** Steps that are timed, after one that warms up. */
+/** Timed steps, after one warm-up step. */
 const STEPS = 3;
 
 export interface TrialEstimate {
   trainable: number;
   bytes: number;
-  /** Of the whole run: what comes before its first step, and all steps at the pace of those that were timed. */
+  /** Estimated seconds of the whole run: the time before its first step, and all steps at the speed of the timed ones. */
   seconds: number;
 }
 
-/** Times the first steps of a run, with few rows to evaluate on. */
+/** Times the first steps of a run, with small validation and test sets. */
 export async function estimateTrial(args: FineTuneArguments & { data: LoadedDataset }): Promise<TrialEstimate> {
   const abort = new AbortController();
   const estimate: TrialEstimate = { trainable: 0, bytes: 0, seconds: 0 };
@@ -45,7 +45,7 @@ export async function estimateTrial(args: FineTuneArguments & { data: LoadedData
   return estimate;
 }
 
-/** Rows of a set that an estimate evaluates on. */
+/** Number of rows to evaluate on. */
 const ROWS = 8;
 
 function few(set: Dataset): Dataset {

@@ -1,4 +1,4 @@
-/** The settings of a run: their defaults, presets and checks. */
+/** The training settings: defaults, presets and checks. */
 
 import { checkArguments, refuseUnknown } from "../arguments.ts";
 import {
@@ -6,6 +6,7 @@ import {
   type Init,
   type LoraConfig,
   MAX_ACCUMULATE,
+  MODE_TITLES,
   MODES,
   type Mode,
   type Objective,
@@ -27,54 +28,54 @@ import { checkNumber, type NumberRange } from "../number-range.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
 export interface TrainOptions {
-  /** Which tensors learn. */
+  /** Which tensors are trained. */
   mode: Mode;
   rank: number;
   alpha: number;
   scaling: Scaling;
   init: Init;
   targets: readonly Target[];
-  /** The blocks that have adapters, counted from 0; null: all. The head's adapter is in none. */
+  /** The blocks that have adapters, numbered from 0; null: all. Does not apply to the head. */
   layers: readonly number[] | null;
-  /** Where a message is classified: its last token, or the last row of its padding. */
+  /** The position at which a message is classified: its last token, or the last position including padding. */
   pooling: Pooling;
   /** Whether the classification head has a bias. */
   headBias: boolean;
-  /** What the frozen matrices are kept in. */
+  /** Data type of the frozen matrices. */
   dtype: WeightDtype;
   epochs: number;
-  /** Messages, or blocks of text, a batch. */
+  /** Messages, or blocks of text, per batch. */
   batchSize: number;
-  /** Which of them are together in a batch: any, or some of like length. */
+  /** Which of them share a batch: any, or those of similar length. */
   batching: Batching;
-  /** Batches a step (gradient accumulation). */
+  /** Batches per step (gradient accumulation). */
   accumulate: number;
   /** Peak learning rate. */
   lr: number;
   schedule: ScheduleName;
-  /** Steps, or a share of the run below 1. */
+  /** Warm-up steps; below 1, a fraction of all steps. */
   warmup: number;
   weightDecay: number;
-  /** Largest global gradient norm; 0 turns clipping off. */
+  /** Maximum global gradient norm; 0: no clipping. */
   clip: number;
   /** Steps between evaluations on the validation set; 0: twice an epoch. */
   evalEvery: number;
   seed: number;
 }
 
-/** What there is to know of a setting: its flag, its check and its field in the page follow from it. */
+/** The definition of a setting. Its flag, its check and its field in the page are derived from it. */
 export interface Setting<T> {
-  /** What trains gpt2-micro well on short messages: as fine-tuning with PEFT is usually set up. */
+  /** The defaults train gpt2-micro well on short messages and follow common PEFT configurations. */
   default: T;
-  /** A line of --help. */
+  /** The text in --help. */
   help: string;
-  /** What stands for the value in --help: `<n>`. */
+  /** The placeholder of the value in --help: `<n>`. */
   value?: string;
-  /** The words that it can be. */
+  /** The allowed words. */
   choices?: readonly (T & string)[];
-  /** The numbers that it can be. */
+  /** The allowed numbers. */
   number?: NumberRange;
-  /** Modes in which it counts; all where left out. */
+  /** The modes in which it has an effect; default: all. */
   modes?: readonly Mode[];
 }
 
@@ -85,25 +86,25 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   mode: { default: "lora", help: "which parameters are trained", choices: MODES },
   rank: { default: 8, help: "LoRA rank", value: "<r>", number: ONE_OR_MORE, modes: LORA },
   alpha: { default: 16, help: "LoRA alpha", value: "<a>", number: { min: 0, above: true }, modes: LORA },
-  scaling: { default: "alpha/r", help: "factor of the adapters", choices: SCALINGS, modes: LORA },
-  init: { default: "kaiming", help: "initial values of A; those of B are 0", choices: INITS, modes: LORA },
+  scaling: { default: "alpha/r", help: "scaling factor of the adapters", choices: SCALINGS, modes: LORA },
+  init: { default: "kaiming", help: "initialization of A; B is initialized to 0", choices: INITS, modes: LORA },
   targets: {
     default: TARGETS,
-    help: `matrices with an adapter, of ${TARGETS.join(",")}; c_attn: one for q,k,v`,
+    help: `matrices with adapters: ${TARGETS.join(",")}; c_attn: one adapter for q,k,v`,
     value: "<list>",
     modes: LORA,
   },
   layers: { default: null, help: "blocks with adapters, such as 0,5-8", value: "<list>", modes: LORA },
-  pooling: { default: "last-token", help: "the position at which a message is classified", choices: POOLINGS },
-  headBias: { default: true, help: "train the head without a bias, as PEFT and transformers have it" },
+  pooling: { default: "last-token", help: "position at which a message is classified", choices: POOLINGS },
+  headBias: { default: true, help: "train the head without a bias, as PEFT and transformers do" },
   dtype: {
     default: "f32",
-    help: "type of the frozen weights: f16 halves their memory; in mode all none is frozen",
+    help: "data type of the frozen weights; f16 halves their memory. Invalid for --mode all",
     choices: WEIGHT_DTYPES,
     modes: MODES.filter((mode) => mode !== "all"),
   },
   epochs: { default: 3, help: "passes over the training set", value: "<n>", number: ONE_OR_MORE },
-  batchSize: { default: 8, help: "messages a batch", value: "<n>", number: ONE_OR_MORE },
+  batchSize: { default: 8, help: "messages per batch", value: "<n>", number: ONE_OR_MORE },
   batching: {
     default: "random",
     help: "which messages share a batch: any, or those of similar length",
@@ -111,29 +112,29 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   },
   accumulate: {
     default: 1,
-    help: "batches a step (gradient accumulation)",
+    help: "batches per step (gradient accumulation)",
     value: "<n>",
     number: { min: 1, max: MAX_ACCUMULATE, whole: true },
   },
   lr: { default: 1e-3, help: "peak learning rate", value: "<rate>", number: { min: 0, above: true } },
-  schedule: { default: "linear", help: "learning rate after the warm-up", choices: SCHEDULES },
+  schedule: { default: "linear", help: "learning rate schedule after the warm-up", choices: SCHEDULES },
   warmup: {
     default: 0.05,
-    help: "warm-up in steps, or as a share of the run below 1",
+    help: "warm-up steps; below 1, a fraction of all steps",
     value: "<n>",
     number: { min: 0 },
   },
   weightDecay: { default: 0.1, help: "AdamW's decoupled weight decay", value: "<x>", number: { min: 0 } },
-  clip: { default: 0, help: "largest global gradient norm; 0: no clipping", value: "<x>", number: { min: 0 } },
+  clip: { default: 0, help: "maximum global gradient norm; 0: no clipping", value: "<x>", number: { min: 0 } },
   evalEvery: {
     default: 0,
-    help: "steps between evaluations; 0: twice an epoch",
+    help: "steps between evaluations; 0: twice per epoch",
     value: "<n>",
     number: { min: 0, whole: true },
   },
   seed: {
     default: 1,
-    help: "seed of the split, the order and the initial values",
+    help: "random seed of the split, the batch order and the initialization",
     value: "<n>",
     number: { min: 0, max: 2 ** 32 - 1, whole: true },
   },
@@ -142,19 +143,19 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
 /** The names of the settings, in the order of --help. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
 
-/** What is not given; of a language model `targets` and `headBias` are others. */
+/** The defaults for a classifier; `LM_DEFAULTS` differ in `targets` and `headBias`. */
 export const DEFAULTS = Object.fromEntries(
   SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
 ) as unknown as TrainOptions;
 
-/** A language model's head is its token table: it has no bias, and an adapter of it V rows, so that it has none unasked. */
+/** A language model's head is the token table. It has no bias, and by default no adapter, which would have V rows. */
 const LM_DEFAULTS: TrainOptions = {
   ...DEFAULTS,
   targets: TARGETS.filter((target) => target !== "head"),
   headBias: false,
 };
 
-/** The published program's settings (data padded to the longest message; see the data set's option `padding`). */
+/** The published program's settings. Its data is padded to the longest message: see the data set's option `padding`. */
 export const PAPER: Partial<TrainOptions> = {
   scaling: "alpha",
   init: "paper",
@@ -165,7 +166,7 @@ export const PAPER: Partial<TrainOptions> = {
   warmup: 0,
 };
 
-/** Fills in the objective's defaults and checks everything; throws ConfigError with what was expected. */
+/** Fills in the objective's defaults. Throws ConfigError for unknown options and invalid values. */
 export function resolveOptions(given: Partial<TrainOptions>, objective: Objective = "classification"): TrainOptions {
   if (objective === "lm") refuseClassifiers(given);
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
@@ -181,21 +182,21 @@ export function resolveOptions(given: Partial<TrainOptions>, objective: Objectiv
 function checkSetting(name: keyof TrainOptions, value: unknown): void {
   const { choices, number, modes } = SETTINGS[name] as Setting<unknown>;
   if (choices) oneOf(name, value, choices as readonly string[]);
-  // The settings of LoRA are checked together, and only in its mode.
+  // `validateLora` checks the LoRA settings, only in that mode.
   if (number && !modes) checkNumber(name, value, number);
 }
 
-/** What only a classifier has must not be asked of a language model. */
+/** Throws ConfigError for options that are valid only for a classifier. */
 function refuseClassifiers({ pooling, headBias }: Partial<TrainOptions>): void {
   const refused: [boolean, string, string][] = [
-    [pooling === "last", "pooling last", "none: every token is predicted"],
-    [headBias === true, "headBias", "none: a language model's head is its token table"],
+    [pooling === "last", "pooling last", "no pooling: every token is predicted"],
+    [headBias === true, "headBias", "no headBias: a language model's head is its token table"],
   ];
   for (const [found, what, expected] of refused)
-    if (found) throw new ConfigError(`${what} makes no sense for a language model`, { expected });
+    if (found) throw new ConfigError(`${what} is invalid for a language model`, { expected });
 }
 
-/** PEFT's view of the adapter settings. */
+/** The adapter settings with PEFT's keys. */
 export function loraConfig({ rank, alpha, scaling, init, targets, layers }: TrainOptions): LoraConfig {
   return {
     r: rank,
@@ -208,8 +209,8 @@ export function loraConfig({ rank, alpha, scaling, init, targets, layers }: Trai
 }
 
 /**
- * Settings with those that an adapter to go on from decides. Throws ConfigError where one was given with another value, or
- * where the directory holds no adapter with this objective.
+ * Settings with those that the adapter to continue from determines. Throws ConfigError if one is given with another value, or if
+ * the adapter is not a LoRA adapter with this objective.
  */
 export function withAdapter<T extends Partial<TrainOptions>>(
   given: T,
@@ -218,9 +219,9 @@ export function withAdapter<T extends Partial<TrainOptions>>(
 ): T {
   const names = { classification: "a classifier", lm: "a language model" };
   if (lora === null || task.objective !== objective)
-    throw new ConfigError(`this is no adapter of ${names[objective]} to go on from`, {
-      expected: `mode lora, of ${names[objective]}`,
-      found: `mode ${mode}, of ${names[task.objective]}`,
+    throw new ConfigError(`not a LoRA adapter of ${names[objective]}`, {
+      expected: `${MODE_TITLES.lora}, ${names[objective]}`,
+      found: `${MODE_TITLES[mode]}, ${names[task.objective]}`,
       ...(task.objective === objective ? {} : { hint: `train with --objective ${task.objective}` }),
     });
   const decided: Partial<TrainOptions> = {
@@ -237,10 +238,10 @@ export function withAdapter<T extends Partial<TrainOptions>>(
   for (const [key, value] of Object.entries(decided)) {
     const requested = given[key as keyof TrainOptions];
     if (requested !== undefined && JSON.stringify(requested) !== JSON.stringify(value))
-      throw new ConfigError(`${key} is decided by the adapter that training begins with`, {
+      throw new ConfigError(`${key} differs from the adapter to continue from`, {
         expected: String(value),
         found: String(requested),
-        hint: "leave it out",
+        hint: `omit ${key}: the adapter determines it`,
       });
   }
   return { ...given, ...decided };

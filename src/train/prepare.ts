@@ -1,4 +1,4 @@
-/** What is known of a run before anything is allocated: its settings, its steps and its plans, and what is wrong with them. */
+/** Prepares a run before anything is allocated: checks its settings, counts its steps and makes its plans. */
 import type { Backend } from "../backend/backend.ts";
 import type { BlockBatch } from "../data/blocks.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
@@ -17,17 +17,16 @@ import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./op
 import type { PrefixPlan } from "./records.ts";
 import { warmupSteps } from "./schedule.ts";
 
-/** What a run is made of. */
 export interface RunArguments extends Partial<TrainOptions> {
   device: Backend;
   model: GPT2Checkpoint;
-  /** What is learned: to label messages (`loadDataset`), or to go on with texts (`loadTexts`). */
+  /** The training data. It determines the objective: classification (`loadDataset`) or language modeling (`loadTexts`). */
   data: TrainingData;
-  /** An adapter of this model to go on from, in place of a fresh one: it decides rank, targets, head and pooling. */
+  /** An adapter of this model to continue from. It determines rank, targets, head and pooling. */
   adapter?: Adapter;
   /**
-   * Bytes of the host's memory for what frozen lower blocks make of the examples, so that they run once an example; where
-   * they would take more, the whole model runs every time, to the same bits. Default: a quarter of what is free, at most 1 GB.
+   * Bytes of host memory for the outputs of the frozen lower blocks, which then run only once per example. If the outputs do
+   * not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free memory, at most 1 GB.
    */
   prefixBudget?: number;
 }
@@ -39,14 +38,14 @@ export interface PreparedRun {
   optimizer: AdamWConfig;
   loader: Loader<DatasetBatch | BlockBatch>;
   stepCounts: StepCounts;
-  /** The plan of a step: of the whole model, or of the suffix where the frozen prefix runs first. */
+  /** The plan of a step: of the whole model, or of the suffix if the frozen prefix runs first. */
   plan: ModelPlan;
   prefix: PrefixPlan | null;
-  /** Number of values that learn. */
+  /** Number of trainable parameters. */
   trainable: number;
 }
 
-/** Throws ConfigError or DataError where settings, model, data and adapter do not go together. */
+/** Throws ConfigError or DataError if settings, model, data and adapter do not match. */
 export function prepareRun(args: RunArguments): PreparedRun {
   const { device, model, data, adapter, prefixBudget, ...given } = args;
   const { objective } = data;
@@ -76,7 +75,7 @@ export function prepareRun(args: RunArguments): PreparedRun {
   return { options, spec, capacity, optimizer, loader, stepCounts, plan, prefix, trainable: trainableCount(spec) };
 }
 
-/** What the model of a run looks like, from its settings and its data. */
+/** The model specification of a run, from its settings and data. */
 export function specOf(
   { config }: Pick<GPT2Checkpoint, "config">,
   data: TrainingData,
@@ -98,14 +97,14 @@ export function specOf(
   };
 }
 
-/** Sequences that an evaluation batch may hold where they are short; its tokens are those of a training batch. */
+/** Maximum sequences of an evaluation batch, within the token capacity of a training batch. */
 const EVALUATION_SEQUENCES = 32;
 
-/** The rows of the adapter's head must be the classes of the data. PEFT's adapters do not tell names. */
+/** The rows of the adapter's head must be the classes of the data. PEFT's adapters have no class names. */
 function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
   const nameless = labels.every((label, i) => label === `LABEL_${i}`) && labels.length === data.labels.length;
   if (!nameless && labels.join("\n") !== data.labels.join("\n"))
-    throw new ConfigError("the adapter knows other classes than the data has", {
+    throw new ConfigError("the classes of the adapter and the data differ", {
       expected: labels.join(", "),
       found: data.labels.join(", "),
     });
@@ -119,12 +118,12 @@ function checkLengths(data: TrainingData, model: GPT2Checkpoint): void {
       throw new DataError(`an example of the ${name} set is longer than the model's context`, {
         expected: `at most ${n_positions} tokens`,
         found: `${longest}`,
-        hint: `load the data with maxLength ${n_positions}`,
+        hint: `load the data with maxLength ${n_positions} or less`,
       });
   }
 }
 
-/** How many steps a run has. */
+/** The step counts of a run. */
 export interface StepCounts {
   stepsPerEpoch: number;
   total: number;
@@ -135,8 +134,8 @@ export interface StepCounts {
 function countSteps({ batchesPerEpoch }: Loader<unknown>, { accumulate, epochs, warmup }: TrainOptions): StepCounts {
   const stepsPerEpoch = Math.floor(batchesPerEpoch / accumulate);
   if (stepsPerEpoch === 0)
-    throw new ConfigError("accumulate gives no steps", {
-      expected: `at most ${batchesPerEpoch}, the batches of an epoch`,
+    throw new ConfigError("accumulate exceeds the number of batches per epoch", {
+      expected: `at most ${batchesPerEpoch}`,
       found: String(accumulate),
     });
   const total = stepsPerEpoch * epochs;

@@ -1,4 +1,4 @@
-/** What a run tells: its steps, evaluations, events, result, and what it needs to go on. */
+/** The output of a run: steps, evaluations, events, result and checkpoints. */
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
@@ -11,23 +11,23 @@ import { memoryTotals } from "../plan/memory.ts";
 import type { Confusion } from "../report/statistics.ts";
 import type { TrainOptions } from "./options.ts";
 
-/** One step, as it came back from the device. */
+/** The results of one step. */
 export interface StepRecord {
   /** From 1. */
   step: number;
-  /** Epochs done, as a fraction. */
+  /** Epochs finished, as a fraction. */
   epoch: number;
-  /** Messages, or blocks of text, that the model has been trained on. */
+  /** Messages, or blocks of text, trained on so far. */
   examples: number;
   lr: number;
   loss: number;
-  /** Share of the step's messages that were classified right before the update; of a language model, of its tokens. */
+  /** Fraction of the step's messages classified correctly before the update; for a language model, of its tokens. */
   accuracy: number;
   /** Global gradient norm before clipping. */
   norm: number;
 }
 
-/** The state of a run at an evaluation: training figures are means over the steps since the last one. */
+/** The state of a run at an evaluation. Training figures are means over the steps since the previous evaluation. */
 export interface EvaluationRecord {
   step: number;
   epoch: number;
@@ -38,13 +38,13 @@ export interface EvaluationRecord {
   val: Evaluation;
 }
 
-/** Where frozen lower blocks run once a message, before the first step: their plan, and the bytes that they leave with the host. */
+/** The frozen prefix, which runs once per message before the first step: its plan, and the bytes of its stored outputs. */
 export interface PrefixPlan {
   plan: ModelPlan;
   bytes: number;
 }
 
-/** The most bytes that a run takes at a time. */
+/** The peak memory of a run, in bytes. */
 export function memoryOf({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan | null }): number {
   const [own, before] = [plan, prefix?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
     number,
@@ -78,45 +78,45 @@ export interface TrainResult {
   plan: ModelPlan;
   prefix: PrefixPlan | null;
   device: DeviceInfo;
-  /** Number of values that learned. */
+  /** Number of trainable parameters. */
   trainable: number;
   stats: Pick<TrainingData["stats"], keyof Splits<unknown>>;
   /**
-   * As the run began, and after the last step; null where the run was aborted before that was measured. Training accuracy is over
-   * at most as many rows as the test set has.
+   * Before the first step, and after the last one; null if the run was aborted before the evaluation. Training accuracy is
+   * measured on at most as many rows as the test set has.
    */
   before: Splits<Evaluation> | null;
   after: Splits<Evaluation> | null;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
-  /** On the test set; none of a language model, and none without `after`. */
+  /** Predictions for the test set; empty for a language model, or if `after` is null. */
   predictions: Prediction[];
-  /** What test rows of each class were labelled; none of a language model. */
+  /** The confusion matrix of the test set; empty for a language model. */
   confusions: Confusion[];
   /** The trained tensors and the head. */
   tensors: Tensors;
-  /** The final layer norm [C], through which a bias of the head can be told to PEFT. */
+  /** The final layer norm [C]: a bias of the head is folded into it for PEFT. */
   finalNorm: FinalNorm;
-  /** Seconds of training, evaluation included, loading not. */
+  /** Seconds of training, including evaluation, excluding loading. */
   seconds: number;
-  /** Whether the run was ended by its AbortSignal, after some of its steps. */
+  /** Whether the run was ended by its AbortSignal before the last step. */
   aborted: boolean;
 }
 
-/** A run between two steps: everything that the rest of it depends on, beside its options, its data and its base model. */
+/** The complete state of a run between two steps, except options, data and base model. */
 export interface Checkpoint {
-  /** Steps done. */
+  /** Steps finished. */
   step: number;
   /** Seconds of training so far. */
   seconds: number;
   steps: StepRecord[];
-  /** From the one before the first step on. */
+  /** Including the one before the first step. */
   evaluations: EvaluationRecord[];
-  /** What learns, and AdamW's moments of it as `m.<name>` and `v.<name>`. */
+  /** The trained tensors, and AdamW's moments as `m.<name>` and `v.<name>`. */
   tensors: Tensors;
 }
 
-/** A run that ended before its time, with the last good state of what was trained. */
+/** Thrown by a run that fails during training, with the last good trained tensors. */
 export class RunFailed extends TrainingError {
   constructor(
     error: TrainingError,

@@ -1,13 +1,13 @@
-/** Learning rates over a run. */
+/** Learning rate schedules. */
 import { ConfigError } from "../errors.ts";
 
 export const SCHEDULES = ["constant", "linear", "cosine"] as const;
 export type ScheduleName = (typeof SCHEDULES)[number];
 
 /**
- * The factor of the learning rate at `step` (from 0) of `steps`: a linear rise over the first `warmup` steps, then
- * constant, linear to 0, or half a cosine to 0. After the warm-up these are transformers' get_*_schedule_with_warmup; in it
- * the rise is (step + 1) / (warmup + 1) instead of step / warmup, so that no step is spent at a rate of 0.
+ * The factor of the learning rate at `step` (from 0) of `steps`: linear warm-up over the first `warmup` steps, then constant,
+ * linear decay to 0, or cosine decay to 0. As transformers' get_*_schedule_with_warmup, except that the warm-up is
+ * (step + 1) / (warmup + 1) instead of step / warmup, so that the first step has a learning rate above 0.
  */
 export function scheduleFactor(name: ScheduleName, step: number, steps: number, warmup: number): number {
   const rise = Math.min(1, (step + 1) / (warmup + 1));
@@ -22,13 +22,13 @@ export function scheduleFactor(name: ScheduleName, step: number, steps: number, 
   }
 }
 
-/** Warm-up in steps: a number below 1 is a share of all steps. Throws ConfigError where it makes no sense. */
+/** Warm-up in steps; a number below 1 is a fraction of all steps. Throws ConfigError if it is out of range. */
 export function warmupSteps(warmup: number, steps: number): number {
   if (!(warmup >= 0 && warmup <= steps) || (warmup >= 1 && !Number.isInteger(warmup)))
-    throw new ConfigError("the warm-up makes no sense", {
-      expected: `a share of the run below 1, or a whole number of steps up to ${steps}`,
+    throw new ConfigError("the warm-up is invalid", {
+      expected: `a fraction of all steps below 1, or a whole number of steps up to ${steps}`,
       found: String(warmup),
     });
-  // The small sum makes 0.29 of 100 steps 29 in binary too.
+  // 1e-9 compensates for rounding: 0.29 * 100 is below 29 in binary.
   return warmup < 1 ? Math.floor(warmup * steps + 1e-9) : warmup;
 }

@@ -1,6 +1,5 @@
 /**
- * Fine-tuning: batches through the engine, a learning-rate schedule, evaluation at intervals, events for hosts. Knows no
- * files and no terminal.
+ * The training loop: steps, learning rate schedule, evaluation at intervals, events. Independent of files and the terminal.
  */
 
 import { checkOptions, type Kind } from "../arguments.ts";
@@ -36,18 +35,18 @@ import { scheduleFactor } from "./schedule.ts";
 
 export interface FineTuneArguments extends RunArguments {
   /**
-   * Ends the run within about a second. After the first step it resolves, `aborted`, with what was learned by the last step that
-   * was finished, and what had not been measured by then is null; before, it rejects with the signal's reason.
+   * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of the last
+   * finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
    */
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
-  /** Where to go on from: with the same options, data and device the run ends with the same bits as one that never stopped. */
+  /** The checkpoint to resume from. With the same options, data and device the result is bit-identical to an uninterrupted run's. */
   resume?: Checkpoint;
-  /** Steps between checkpoints, or `evaluation`: after each; 0 (default): only where the run is aborted. */
+  /** Steps between checkpoints, or `evaluation`: one after each evaluation; 0 (default): only if the run is aborted. */
   checkpointEvery?: number | "evaluation";
-  /** Keeps a checkpoint. The run waits for it. */
+  /** Stores a checkpoint. The run waits for it. */
   onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
-  /** Asked before every step: for a promise the run keeps a checkpoint and waits. The time does not count. */
+  /** Called before every step. If it returns a promise, the run emits a checkpoint and waits; this time is not counted. */
   pause?: () => Promise<void> | undefined;
 }
 
@@ -65,14 +64,14 @@ const ARGUMENTS = {
   pause: "function?",
 } as const satisfies Record<Exclude<keyof FineTuneArguments, keyof TrainOptions>, Kind>;
 
-/** The options are checked where their defaults are filled in. */
+/** `resolveOptions` checks the options. */
 const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "any?"] as const));
 
 /**
- * Fine-tunes a model as a classifier or as a language model, as its data asks for. Deterministic: the same device, data and
+ * Fine-tunes a model as a classifier or as a language model, depending on the data. Deterministic: the same device, data and
  * options give the same bits.
- * Throws ConfigError or DataError before anything is allocated, DeviceError where the plan does not fit or the device
- * fails, RunFailed (a TrainingError with the last good tensors) where loss or gradients are not finite.
+ * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
+ * RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  */
 export async function train(args: FineTuneArguments): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
@@ -108,7 +107,7 @@ async function trainOn(device: Backend, prepared: PreparedRun, args: FineTuneArg
   }
 }
 
-/** Writes what a run begins with into the parameters; of the base model all of them, or those that are wanted. */
+/** Writes the initial parameters: the base model's (those that `options.wanted` selects), the initialization and the adapter's. */
 async function writeStart(
   engine: Engine,
   { model, adapter }: RunArguments,
@@ -122,7 +121,7 @@ async function writeStart(
 
 type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
 
-/** What is measured when the last step is done: as in TrainResult. */
+/** The evaluations after the last step: see TrainResult. */
 interface Measured {
   before: Splits<Evaluation> | null;
   after: Splits<Evaluation> | null;
@@ -133,19 +132,19 @@ class Run {
   private readonly steps: StepRecord[] = [];
   private readonly evaluations: EvaluationRecord[] = [];
   private readonly started = performance.now();
-  /** Seconds of the frozen prefix, and of the run before it was restored from a checkpoint; examples that it had seen by then. */
+  /** Seconds of the frozen prefix and of the run before its checkpoint, and examples before its checkpoint. */
   private secondsBefore: number;
   private examplesBefore = 0;
-  /** Steps submitted whose result has not been read, with their batches: to look at where something went wrong. */
+  /** Submitted steps whose results have not been read, with their batches for the diagnosis of errors. */
   private readonly inFlight: { result: Promise<StepRecord>; batches: Batch[] }[] = [];
-  /** Steps of the running mean since the last evaluation. */
+  /** Index of the first step after the last evaluation. */
   private since = 0;
-  /** Seconds that count for no step: of evaluations, and of pauses. */
+  /** Seconds of evaluations and pauses, which do not count as step time. */
   private evaluating = 0;
   private paused = 0;
-  /** What was learned, once the start has been put in its place to be measured. */
+  /** The trained tensors, set before the initial parameters are restored for evaluation. */
   private trained: TrainedState | undefined;
-  /** Whether `onCheckpoint` has ended the run. */
+  /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;
   private readonly model: GPT2Checkpoint;
   private readonly data: TrainingData;
@@ -164,7 +163,7 @@ class Run {
     this.secondsBefore = prefix?.seconds ?? 0;
   }
 
-  /** Puts the state of a checkpoint in place of the start. Throws ConfigError where it is not of this model. */
+  /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
   restore({ step, seconds, steps, evaluations, tensors }: Checkpoint): void {
     for (const name of this.engine.trainableNames) {
       const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
@@ -220,10 +219,10 @@ class Run {
     );
   }
 
-  /** All steps, and what there is to measure around them. */
+  /** Runs all steps and evaluations. */
   private async work(measured: Measured): Promise<void> {
     const { stepsPerEpoch } = this.stepCounts;
-    // At the start; or where the run goes on that was stopped in an evaluation.
+    // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const first = Math.floor(this.steps.length / stepsPerEpoch);
     for (let epoch = first; epoch < this.options.epochs; epoch++) await this.epoch(epoch);
@@ -235,13 +234,13 @@ class Run {
     const after = await this.splits(this.evaluations.at(-1)!.val, objective === "classification" ? { keep } : {});
     Object.assign(measured, { after, predictions });
     this.trained = await this.trainedState();
-    // Last, so that a run takes its first step at once: what has learned is read, and gives way to what it was.
+    // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await writeStart(this.engine, this.args, this.options.seed, { wanted: ({ grad }) => grad !== null, signal });
     measured.before = await this.splits(this.evaluations[0]!.val);
   }
 
-  /** Ends an aborted run: steps that the device has finished count, and what it has dropped is forgotten. */
+  /** Ends an aborted run: steps that the device has finished count, dropped ones are discarded. */
   private async stop(): Promise<void> {
     try {
       await this.drain();
@@ -256,7 +255,7 @@ class Run {
     await this.checkpoint();
   }
 
-  /** What an error ends the run with: where numbers are no longer finite, with the last good state. */
+  /** The error to throw: a TrainingError becomes a RunFailed with the last good state. */
   private async failure(error: unknown): Promise<unknown> {
     if (!(error instanceof TrainingError)) return error;
     await this.engine.settle();
@@ -295,7 +294,7 @@ class Run {
     return this.options.evalEvery || Math.ceil(this.stepCounts.stepsPerEpoch / 2);
   }
 
-  /** Whether an evaluation behind this step is yet to come, before the last one. */
+  /** Whether an evaluation other than the final one is due after this step. */
   private isDue(step: number): boolean {
     return step % this.evaluateEvery === 0 && step < this.stepCounts.total && this.evaluations.at(-1)!.step !== step;
   }
@@ -306,7 +305,7 @@ class Run {
     const { checkpointEvery = 0, pause } = this.args;
     const keepEvery = checkpointEvery === "evaluation" ? this.evaluateEvery : checkpointEvery;
     let group: Batch[] = [];
-    // Not at its start where the run goes on from a checkpoint.
+    // A resumed run starts within an epoch.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
     for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
       group.push(modelBatch(packed, pooling, this.prefix?.of(this.data.train, packed.positions)));
@@ -317,7 +316,7 @@ class Run {
       this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
       step++;
       group = [];
-      // A batch's result must be read before its slot is used again.
+      // A batch's result must be read before its slot is reused.
       while (this.inFlight.length * accumulate > IN_FLIGHT) await this.drainOne();
       if (this.isDue(step)) {
         await this.drain();
@@ -331,7 +330,7 @@ class Run {
     }
   }
 
-  /** Keeps what the run has done so far and waits. */
+  /** Emits a checkpoint and waits. */
   private async pauseFor(pausing: Promise<void>): Promise<void> {
     await this.drain();
     await this.checkpoint();
@@ -353,11 +352,11 @@ class Run {
         lr,
         loss: results.reduce((sum, { loss }) => sum + loss, 0),
         accuracy: results.reduce((sum, { correct }) => sum + correct, 0) / rows,
-        // The device stops updating by itself; NaN here tells the host.
+        // The device stops updating automatically; NaN reports it to the host.
         norm: last.finite ? last.norm : Number.NaN,
       };
     });
-    // A rejection is taken up where the result is awaited, maybe some steps later.
+    // A rejection is handled where the result is awaited, possibly some steps later.
     result.catch(() => {});
     this.inFlight.push({ result, batches });
   }
@@ -389,7 +388,7 @@ class Run {
     return { tensors: await readTrained(engine), finalNorm: { weight, bias } };
   }
 
-  /** Loss and accuracy as the model stands. The time is no step's. */
+  /** Evaluates the current parameters. The time does not count as step time. */
   private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
     const start = performance.now();
     const { pooling } = this.options;
@@ -402,7 +401,7 @@ class Run {
     this.record(await this.measure(this.data.val));
   }
 
-  /** All three sets, the validation set as it has been measured. */
+  /** Evaluates the training and test sets; `val` is the existing evaluation of the validation set. */
   private async splits(val: Evaluation, more = {}): Promise<Splits<Evaluation>> {
     const { train, test } = this.data;
     return { train: await this.measure(train, { rows: test.size }), val, test: await this.measure(test, more) };

@@ -1,5 +1,5 @@
 /**
- * Golden fixtures: runs the case that a file describes and compares every tensor with what PyTorch computed.
+ * Golden fixtures: runs the case described in a file and compares every tensor with PyTorch's.
  * Format and tolerances: test/golden/README.md.
  */
 import type { Backend } from "../backend/backend.ts";
@@ -12,7 +12,7 @@ import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 
-/** The `case` entry of a fixture's metadata, as far as it is used. */
+/** The entries of a fixture's `case` metadata that are used. */
 interface Case {
   name: string;
   objective: Objective;
@@ -26,7 +26,7 @@ interface Case {
   curve?: unknown;
 }
 
-/** A value of a fixture beside what was computed. */
+/** The comparison of a fixture's tensor with the computed one. */
 export interface Comparison {
   name: string;
   /** logits, act, grad, loss, step1, step3, curve: the kinds of the README's table. */
@@ -39,11 +39,11 @@ export interface Comparison {
 export interface GoldenResult {
   case: string;
   comparisons: Comparison[];
-  /** Everything that was computed, by the names that `verify --out` writes. */
+  /** All computed tensors, by the names that `verify --out` writes. */
   actual: Map<string, { shape: number[]; data: Float32Array }>;
 }
 
-/** What a float32 engine is held to (test/golden/README.md); PyTorch in float32 stays 20 to 1000 times below. */
+/** Tolerances for float32 (test/golden/README.md). The errors of PyTorch in float32 are 20 to 1000 times smaller. */
 const TOLERANCE = {
   logits: 1e-4,
   act: 1e-4,
@@ -54,7 +54,7 @@ const TOLERANCE = {
   curveLoss: 2e-4,
   curve: 1e-3,
 };
-/** Where a whole gradient is zero, every element must be below this. */
+/** If the expected gradient is all zeros, every element must be below this. */
 const ZERO_GRADIENT = 1e-6;
 
 /** Runs one fixture file on a device. */
@@ -112,7 +112,7 @@ class Golden {
     return { case: this.c.name, comparisons: this.comparisons, actual: this.actual };
   }
 
-  /** Rows of a padded table as a packed batch in which padding counts as text, as the reference computes it. */
+  /** Rows of a padded table as a packed batch. Padding is treated as text, as in the reference. */
   private async batch(prefix: string, targets: string, rows?: number[]): Promise<Batch> {
     const [all, length] = this.file.info(`${prefix}.ids`).shape as [number, number];
     const ids = await this.file.readI32(`${prefix}.ids`);
@@ -220,7 +220,7 @@ class Golden {
       });
   }
 
-  /** Compares the change of a parameter since the start; for single steps over the steady elements only. */
+  /** Compares the total update of a parameter; for single steps, only its steady elements. */
   private async update(stored: string, name: string, got: Float32Array, tolerance: number): Promise<void> {
     const want = await this.file.readF32(stored);
     const start = await this.file.readF32(`param.${name}`);
@@ -242,8 +242,9 @@ class Golden {
 }
 
 /**
- * The elements of an updated tensor that can be compared. Adam divides a gradient by its own size: where it is far below
- * the rest of its tensor, a rounding error decides the update, and the key bias has no true gradient at all.
+ * The elements of an updated tensor that can be compared. Adam normalizes each gradient element by its magnitude, so that
+ * rounding errors dominate the update of elements with a gradient far below the tensor's RMS. The exact gradient of the key
+ * bias is zero.
  */
 function steadyElements(name: string, gradient: Float32Array, width: number): (i: number) => boolean {
   const rms = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / gradient.length);
@@ -252,7 +253,7 @@ function steadyElements(name: string, gradient: Float32Array, width: number): (i
     (gradient[i] === 0 || Math.abs(gradient[i]!) >= 0.01 * rms) && !(keyBias && i >= width && i < 2 * width);
 }
 
-/** ||got - want|| / ||want||; 0 where they are equal, NaN where lengths differ or a value is NaN. */
+/** ||got - want|| / ||want||; 0 if they are equal, NaN if lengths differ or a value is NaN. */
 function relativeError(got: Float32Array, want: Float32Array): number {
   if (got.length !== want.length) return Number.NaN;
   let difference = 0;
@@ -264,7 +265,7 @@ function relativeError(got: Float32Array, want: Float32Array): number {
   return difference === 0 ? 0 : Math.sqrt(difference / norm);
 }
 
-/** Math.max that lets NaN through. */
+/** The larger number; NaN if either is NaN. */
 function larger(a: number, b: number): number {
   return b > a || Number.isNaN(b) ? b : a;
 }

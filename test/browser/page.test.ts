@@ -226,7 +226,7 @@ test("training continues from an adapter, through a reload, even if the original
   await page.selectOption("#beginning", { index: 1 });
   assert.ok(await page.isHidden("#field-rank"), "the adapter determines it");
   await pickFile(page, messages(20, ["ham", "spam", "news"]));
-  await page.locator("#start-error >> text=The adapter knows other classes than the data has").waitFor();
+  await page.locator("#start-error >> text=The classes of the adapter and the data differ").waitFor();
   await pickFile(page);
   await set(page, { epochs: ENDLESS });
   await start(page);
