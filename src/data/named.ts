@@ -53,7 +53,7 @@ export async function openNamed(name: string, options: DownloadOptions & { split
     throw new ConfigError(`There is no data set "${name}"`, {
       expected: names.join(", "),
       found: name,
-      hint: `${near === undefined ? "" : `did you mean "${near}"? `}For a file of your own, use --data with its full name`,
+      hint: `${near === undefined ? "" : `did you mean "${near}"? `}For a file of your own, use --data, including the extension`,
     });
   }
   const { columns, title } = found.description;
