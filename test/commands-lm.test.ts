@@ -83,5 +83,5 @@ test("what makes no sense for texts, or without them, is refused by name", async
   await refuses(["last_layer", "token table"], [...RUN, "--mode", "last_layer"]);
   await refuses(["--stride", "--objective lm"], ["--model", "model", "--data", "messages.csv", "--stride", "4"]);
   await refuses(["one file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
-  await refuses(["A table is no text"], [...LM, "--data", "messages.csv"], 1);
+  await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
 });

@@ -285,7 +285,7 @@ async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions)
 
 async function open(path: string): Promise<FileReader> {
   if (await exists(path)) return openFile(path);
-  throw new ConfigError("The file does not exist", {
+  throw new ConfigError("There is no such file", {
     where: path,
     hint: "give the path of a .csv, .tsv, .txt or .jsonl file",
   });

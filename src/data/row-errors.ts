@@ -81,7 +81,7 @@ export function errorOf(rowError: RowError, context: RowErrorContext): LowrankEr
         found: "null, an array or an object",
       });
     case UNKNOWN_LABEL:
-      return new DataError("A label that the training set does not have", {
+      return new DataError("The label is not in the training set", {
         where,
         expected: nameList(context.labels),
         found: context.unknownLabel,

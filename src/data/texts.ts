@@ -193,7 +193,7 @@ const isJsonLines = (name: string) => /\.(jsonl|ndjson)$/i.test(name);
 
 async function contents(source: DataSource): Promise<{ name: string; bytes: Uint8Array }> {
   if (typeof source === "string" && !(await exists(source)))
-    throw new ConfigError("The file does not exist", {
+    throw new ConfigError("There is no such file", {
       where: source,
       hint: "give the path of a text or JSON lines file",
     });

@@ -109,7 +109,7 @@ async function requireFiles(directory: string): Promise<void> {
     hint = "sharded models are not supported: save the model as one file, with a larger max_shard_size";
   else if (await has("pytorch_model.bin"))
     hint = "only safetensors are supported: save the model with safe_serialization=True";
-  throw new ConfigError(`the model directory has no ${missing.join(" and no ")}`, { where: directory, hint });
+  throw new ConfigError(`the model directory lacks ${missing.join(" and ")}`, { where: directory, hint });
 }
 
 /** Redundant tensors of some checkpoints: the causal mask, and the head tied to wte. */
@@ -129,14 +129,14 @@ function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string):
   const expected = baseShapes(config);
   const missing = [...expected.keys()].filter((name) => !inFile.has(name));
   if (missing.length > 0)
-    throw new FormatError(`${count(missing, "tensor")} missing in the model file`, {
+    throw new FormatError(`the model file lacks ${count(missing, "tensor")}`, {
       where,
       expected: nameList(missing),
       found: nameList([...inFile.keys()]),
     });
   const extra = [...inFile.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
   if (extra.length > 0)
-    throw new FormatError(`${count(extra, "unexpected tensor")} in the model file`, {
+    throw new FormatError(`the model file has ${count(extra, "unexpected tensor")}`, {
       where,
       expected: `n_layer = ${config.n_layer} blocks`,
       found: nameList(extra),

@@ -207,7 +207,7 @@ function requireNeeded(name: string, files: readonly string[]): void {
   else if (files.includes("model.safetensors.index.json")) hint = "sharded models are not supported";
   else if (files.includes("pytorch_model.bin"))
     hint = "only safetensors are supported: save the model with safe_serialization=True";
-  throw new ConfigError(`the model ${name} has no ${missing.join(" and no ")}`, {
+  throw new ConfigError(`the model ${name} lacks ${missing.join(" and ")}`, {
     where: name,
     expected: NEEDED.join(" and "),
     found: nameList(files),

@@ -84,7 +84,7 @@ test("fetched from the hub, gone on with where it broke off, kept; a name that i
 
   await open("someone/else");
   const fault = page.locator("#model-error");
-  await fault.locator('text=The model "someone/else" is not here yet: the hub has none of that name').waitFor();
+  await fault.locator('text=Cannot download the model "someone/else": there is no such model on the hub').waitFor();
   assert.not.match((await fault.textContent())!, /HF_TOKEN|directory/);
   assert.ok(await page.isDisabled("#start"));
   // What a browser writes on the console of a connection that broke off and of a name that is none.
