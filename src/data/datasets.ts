@@ -123,7 +123,7 @@ export function originOf(
   const given = spec as Record<string, DataSource | readonly DataSource[]>;
   const keys = SPECS.find((some) => some.every((key) => given[key] !== undefined));
   if (!keys)
-    throw new ConfigError("the spec names no data to load", {
+    throw new ConfigError("spec: it names no data to load", {
       expected: "{ file }, { train, val, test } or { name }",
       found: Object.keys(spec).join(", ") || "nothing",
     });
