@@ -91,7 +91,7 @@ const FILES: Fault[] = [
   ["an unknown column", [...GOOD, "--text-column", "txet"], 1, ['"txet"', "label, text", 'did you mean "text"?']],
   ["an unknown label column", [...GOOD, "--label-column", "lable"], 1, ['"lable"', 'did you mean "label"?']],
   ["a row with more fields", [...DATA, "fields.csv"], 1, ["fields.csv:10", "expected: 2 fields", "found:    3"]],
-  ["an open quote", [...DATA, "quote.csv"], 1, ["quote.csv", "opened in line 6", "the end of the file"]],
+  ["an open quote", [...DATA, "quote.csv"], 1, ["quote.csv", "opened on line 6", "the end of the file"]],
   ["another format", [...DATA, "data.xlsx"], 1, ["data.xlsx", ".csv, .tsv"]],
 ];
 
