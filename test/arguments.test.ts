@@ -322,8 +322,8 @@ test("a closed model, a destroyed one, a released device, a deleted adapter: eac
     assert.instance(error, kind, error.stack);
     assert.match(error.message, words);
   };
-  await says(() => api.fineTune({ device, model: closed, data }), "the model was closed");
-  await says(() => api.Classifier.of(adapter, closed, device), "the model was closed");
+  await says(() => api.fineTune({ device, model: closed, data }), "the model is closed");
+  await says(() => api.Classifier.of(adapter, closed, device), "the model is closed");
   const gone = await api.Classifier.of(adapter, model, device);
   gone.destroy();
   gone.destroy();

@@ -60,8 +60,8 @@ test("usual names: the likeliest of each pair, in any case and between blanks; e
       );
       for (const name of usual.slice(i + 1)) assert.is(found(named(name, likelier, other))[at], likelier);
     }
-  await assertFails(DataError, ["to be the text", "--text-column"], () => found(named("a", "b", "label")));
-  await assertFails(DataError, ["to be the label", "--label-column"], () => found(named("text", "b", "c")));
+  await assertFails(DataError, ["recognized as the text", "--text-column"], () => found(named("a", "b", "label")));
+  await assertFails(DataError, ["recognized as the label", "--label-column"], () => found(named("text", "b", "c")));
   await assertFails(DataError, ["two columns"], () => found([["text"]]));
 });
 
@@ -73,7 +73,9 @@ test("two columns without usual names: the label has fewer values, or shorter on
   assert.equal(found([names, ["l", "longer"], ["m", "text"]]), ["b", "a", true]);
   assert.equal(found([names, ["l", "t"]]), ["b", "a", true]);
   assert.equal(found([names, ["t", "l".repeat(64)], ["u", "l".repeat(64)]]), ["a", "b", true]);
-  await assertFails(DataError, ["to be the text"], () => found([names, ["t", "l".repeat(65)], ["u", "l".repeat(65)]]));
+  await assertFails(DataError, ["recognized as the text"], () =>
+    found([names, ["t", "l".repeat(65)], ["u", "l".repeat(65)]]),
+  );
 });
 
 test("no header: the first row's label comes again, or its text has four words", () => {
@@ -124,7 +126,7 @@ test("keys of JSON lines: usual ones, else by their values", async () => {
 test("a doubt about the label: more than 20 classes, decimal ones in other words", () => {
   const classes = (count: number, write = (i: number) => `c${i}`) => Array.from({ length: count }, (_, i) => write(i));
   assert.is(labelDoubt(classes(20)), null);
-  assert.match(labelDoubt(classes(21))!, /^21 classes: .*right label column/);
+  assert.match(labelDoubt(classes(21))!, /^21 classes: .*label column is the right one/);
   assert.match(labelDoubt(classes(21, (i) => `${i / 2}`))!, /^21 classes, decimal numbers/);
   assert.match(labelDoubt(classes(21, (i) => `${i}`))!, /^21 classes: /);
   // Nine tenths of them are not enough, more are.

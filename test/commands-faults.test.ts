@@ -79,14 +79,19 @@ const SPLITS = ["--model", "model", "--train", "good.csv", "--test", "good.csv",
 
 const FILES: Fault[] = [
   ["a missing file", [...DATA, "none.csv"], 2, ["no such file", "none.csv"]],
-  ["an empty file", [...DATA, "empty.csv"], 1, ["empty file", "empty.csv", "rows with a text and a label"]],
-  ["a header only", [...DATA, "header.csv"], 1, ["No rows", "header.csv", "nothing below it"]],
-  ["one class only", [...DATA, "single.csv"], 1, ["One class only", "at least two classes", '"ham" in all of 2 rows']],
+  ["an empty file", [...DATA, "empty.csv"], 1, ["file is empty", "empty.csv", "rows with a text and a label"]],
+  ["a header only", [...DATA, "header.csv"], 1, ["has no rows", "header.csv", "only a header"]],
+  [
+    "one class only",
+    [...DATA, "single.csv"],
+    1,
+    ["All rows have the same class", "at least two classes", '"ham" in all of 2 rows'],
+  ],
   ["an unknown label", [...SPLITS, "eggs.csv"], 1, ["eggs.csv:6", "expected: ham, spam", "found:    eggs"]],
   ["an unknown column", [...GOOD, "--text-column", "txet"], 1, ['"txet"', "label, text", 'did you mean "text"?']],
   ["an unknown label column", [...GOOD, "--label-column", "lable"], 1, ['"lable"', 'did you mean "label"?']],
   ["a row with more fields", [...DATA, "fields.csv"], 1, ["fields.csv:10", "expected: 2 fields", "found:    3"]],
-  ["an open quote", [...DATA, "quote.csv"], 1, ["quote.csv", "opened in line 6", "the end of the file"]],
+  ["an open quote", [...DATA, "quote.csv"], 1, ["quote.csv", "opened on line 6", "the end of the file"]],
   ["another format", [...DATA, "data.xlsx"], 1, ["data.xlsx", ".csv, .tsv"]],
 ];
 
@@ -129,7 +134,7 @@ test("train refuses damaged models, with the tensor's name", async () => {
   const faults: [directory: string, words: string[]][] = [
     [
       damagedModel("truncated", (header, data) => encoded(header, data.subarray(0, -100))),
-      ["the data lies beyond the end of the file", "wte.weight", "cut off"],
+      ["the data extends beyond the end of the file", "wte.weight", "truncated"],
     ],
     [
       damagedModel("overlap", (header, data) => {

@@ -83,5 +83,5 @@ test("flags that are invalid for texts, or only valid for texts, are refused by 
   await refuses(["last_layer", "token table"], [...RUN, "--mode", "last_layer"]);
   await refuses(["--stride", "--objective lm"], ["--model", "model", "--data", "messages.csv", "--stride", "4"]);
   await refuses(["a single file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
-  await refuses(["A table is no text"], [...LM, "--data", "messages.csv"], 1);
+  await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
 });

@@ -239,10 +239,10 @@ test("faults name the line: CSV and TSV", async () => {
   await fails("a.csv", "label,text\nham,one\n\nham,a,b\n", "a.csv:4", ["expected: 2 fields", "found:    3"]);
   await fails("a.csv", 'label,text\nham,"one\ntwo\nthree"\nham\n', "a.csv:5", ["found:    1"]);
   await fails("a.csv", 'label,text\r\nham,"one\r\ntwo"\r\nham\r\n', "a.csv:4", ["found:    1"]);
-  await fails("a.csv", 'label,text\nham,one\nham,"x\n\nspam,two\n', "a.csv:3", ["not closed", "opened in line 3"]);
-  await fails("a.csv", 'label,text\n"ham\n","x\n\nspam,two\n', "a.csv:2", ["not closed", "opened in line 3"]);
-  await fails("a.csv", 'label,text\nham,"one"x\n', "a.csv:2", ["behind field 2", 'found:    "x"']);
-  await fails("a.csv", "label,text\nham,one\n  ,two\n", "a.csv:3", ["without a label"]);
+  await fails("a.csv", 'label,text\nham,one\nham,"x\n\nspam,two\n', "a.csv:3", ["not closed", "opened on line 3"]);
+  await fails("a.csv", 'label,text\n"ham\n","x\n\nspam,two\n', "a.csv:2", ["not closed", "opened on line 3"]);
+  await fails("a.csv", 'label,text\nham,"one"x\n', "a.csv:2", ["after field 2", 'found:    "x"']);
+  await fails("a.csv", "label,text\nham,one\n  ,two\n", "a.csv:3", ["has no label"]);
   await fails("a.tsv", "label\ttext\nham\tone\nham two\n", "a.tsv:3", ["found:    1"]);
 });
 
@@ -267,15 +267,15 @@ test("faults name the line: JSON lines", async () => {
     ['{"text":{"a":[}', 16],
   ];
   for (const [line, column] of bad) {
-    await fails("a.jsonl", `${good}${line}\n${good}`, `a.jsonl:2:${column}`, ["not a JSON object"]);
+    await fails("a.jsonl", `${good}${line}\n${good}`, `a.jsonl:2:${column}`, ["not a valid JSON object"]);
   }
 });
 
 test("faults of the whole file: empty, header only, columns that are not there", async () => {
-  await fails("a.csv", "", "a.csv", ["empty file"]);
-  await fails("a.csv", "\n\n", "a.csv", ["empty file"]);
-  await fails("a.jsonl", "", "a.jsonl", ["empty file"]);
-  await fails("a.csv", "label,text\n", "a.csv", ["No rows"]);
+  await fails("a.csv", "", "a.csv", ["file is empty"]);
+  await fails("a.csv", "\n\n", "a.csv", ["file is empty"]);
+  await fails("a.jsonl", "", "a.jsonl", ["file is empty"]);
+  await fails("a.csv", "label,text\n", "a.csv", ["has no rows"]);
   await fails("a.csv", "label;text\nham;one\n", "a.csv", ["two columns", "label;text", ".tsv"]);
   await fails("a.csv", "a,b,c\n1,2,3\n", "a.csv", ["text", "a, b, c", "--text-column"]);
   const choice = { textColumn: "massage" };
@@ -495,9 +495,9 @@ test("rows with a fault of their own can be left out, and are told of by line", 
       ["ham", "six"],
     ]);
     assert.equal(inCsv.faults, [
-      ["a.csv:3", "A row has the wrong number of fields"],
-      ["a.csv:6", "A row without a label"],
-      ["a.csv:7", "A row has the wrong number of fields"],
+      ["a.csv:3", "The row has the wrong number of fields"],
+      ["a.csv:6", "The row has no label"],
+      ["a.csv:7", "The row has the wrong number of fields"],
     ]);
     const inJson = await leftOut("a.jsonl", jsonl, chunkBytes);
     assert.equal(inJson.rows, [
@@ -505,8 +505,8 @@ test("rows with a fault of their own can be left out, and are told of by line", 
       ["spam", "two"],
     ]);
     assert.equal(inJson.faults, [
-      ["a.jsonl:2:31", "A line is not a JSON object"],
-      ["a.jsonl:3", 'An object has no "text"'],
+      ["a.jsonl:2:31", "The line is not a valid JSON object"],
+      ["a.jsonl:3", 'The object has no "text"'],
       ["a.jsonl:4", '"text" has no text'],
     ]);
   }
@@ -544,7 +544,7 @@ test("a file of 5 GB without a line end is left after the longest row", async ()
 test("a million columns are read, or refused, like two", async () => {
   const names = Array.from({ length: 1_000_000 }, (_, i) => `c${i}`).join(",");
   const started = performance.now();
-  await fails("a.csv", `${names}\n1,2\n`, "a.csv", ["No column is known", "and 999988 more"]);
+  await fails("a.csv", `${names}\n1,2\n`, "a.csv", ["No column is recognized", "and 999988 more"]);
   const wide = `label,text${",".repeat(1_000_000)}`;
   assert.equal(await rowsOf("a.csv", `${wide}\na,b${",".repeat(1_000_000)}\nc,d${",".repeat(1_000_000)}\n`), [
     ["a", "b"],

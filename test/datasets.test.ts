@@ -123,9 +123,13 @@ test("what cannot be loaded says why", async () => {
   await fails({ name: "spam-asassin" }, ConfigError, ['did you mean "spam-assassin"']);
   await fails({ file: "no/such/file.csv" }, ConfigError, ["no such file", "no/such/file.csv"]);
   await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["{ train, val, test }", "train, source"]);
-  await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, ["One class only", '"ham"', "2 rows"]);
+  await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, [
+    "All rows have the same class",
+    '"ham"',
+    "2 rows",
+  ]);
   await fails({ file: mails(2, 2) }, DataError, ["Too few rows"]);
-  await fails({ file: mails(20, 20) }, ConfigError, ["longest length"], { maxLength: 0 });
+  await fails({ file: mails(20, 20) }, ConfigError, ["maxLength is invalid"], { maxLength: 0 });
   await fails({ file: mails(20, 20) }, DataError, ['no column "txt"', 'did you mean "text"'], { textColumn: "txt" });
   const bad = bytesReader(
     "a.csv",
@@ -189,7 +193,7 @@ test("stratified: every set has its share of every class, drawn by the seed", as
   assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
   const even = await load({ file: mails(100, 40) }, { split: "stratified" });
   assert.equal(even.val.stats().classes, { ham: 4, spam: 4 });
-  await fails({ file: mails(100, 5) }, DataError, ["Too few rows of a class", '"spam"', "5 rows"], options);
+  await fails({ file: mails(100, 5) }, DataError, ["A class has too few rows", '"spam"', "5 rows"], options);
 });
 
 test("the experiment's split is pandas', whatever the seed", async () => {

@@ -249,7 +249,7 @@ test("what PEFT or transformers cannot express is reported before anything is wr
     plan("peft", metaFor({ target_modules: ["head"] })),
   );
   const scales = [0.5, 1].map((scale, i) => ({ site: `h.0.attn.${"qk"[i]}`, r: 2, scale }));
-  await assertFails(ConfigError, ["h.0.attn.c_attn", "several scales"], () =>
+  await assertFails(ConfigError, ["h.0.attn.c_attn", "different scales"], () =>
     plan("peft", metaFor({ target_modules: ["q", "k"], sites: scales })),
   );
   const padded = metaFor({}, { task: { ...metaOf().task, pooling: "last" }, settings: { padTo: 9, maxLength: 9 } });

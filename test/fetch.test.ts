@@ -95,7 +95,7 @@ for (const [what, send] of endlessFiles)
     answer = (request, response) =>
       request.url!.endsWith("/config.json") ? send(response) : answerAsHub(request, response, FILES);
     const size = FILES.get("config.json")!.length;
-    const words = [`"${NAME}" is not here yet`, `expected: ${size} bytes`, "found:    more", "deleted"];
+    const words = [`cannot download the model "${NAME}"`, `expected: ${size} bytes`, "found:    more", "deleted"];
     await assertFails(DownloadError, words, () => resolveModel(NAME, options));
     assert.not.ok(readdirSync(blobs).some((file) => file.startsWith(gitHash(FILES.get("config.json")!))));
     assert.ok(sent < 32 << 20, `${sent} bytes sent`);
@@ -158,8 +158,10 @@ test("an endless answer of the hub's API takes neither memory nor time", async (
   for (const [, send] of answers) {
     sent = 0;
     answer = (_, response) => send(response);
-    await assertFails(DownloadError, [`"${NAME}" is not here yet`, "too large", `at most ${LIMITS.answer} bytes`], () =>
-      resolveModel(NAME, options),
+    await assertFails(
+      DownloadError,
+      [`cannot download the model "${NAME}"`, "too large", `at most ${LIMITS.answer} bytes`],
+      () => resolveModel(NAME, options),
     );
     assert.ok(sent < 32 << 20, `${sent} bytes sent`);
   }
@@ -169,7 +171,7 @@ test("an endless answer of the hub's API takes neither memory nor time", async (
     response.writeHead(503);
     endless(response, Buffer.alloc(1 << 16));
   };
-  await assertFails(LowrankError, [`"${NAME}" is not here yet`], () => resolveModel(NAME, options));
+  await assertFails(LowrankError, [`cannot download the model "${NAME}"`], () => resolveModel(NAME, options));
   assert.ok(sent < 64 << 20, `${sent} bytes sent`);
 });
 
@@ -186,19 +188,19 @@ test("what the API tells is taken only where it can be", async () => {
   const deep = JSON.parse(`${"[".repeat(20_000)}1${"]".repeat(20_000)}`) as unknown;
   const text = (value: unknown) => (value === deep ? `{"sha": ${"[".repeat(20_000)}${"]".repeat(20_000)}}` : "");
   for (const [info, paths, words] of [
-    [{ ...sha, sha: 5 }, [], "does not tell a revision"],
-    [{ ...sha, sha: `${REVISION}\n` }, [], "does not tell a revision"],
-    [sha, null, "none of a Hugging Face hub"],
-    [sha, [null], "none of a Hugging Face hub"],
-    [sha, { path: 5 }, "none of a Hugging Face hub"],
-    [sha, config({ oid: "../../../x" }), "does not tell a file's hash"],
-    [sha, config({ oid: "a".repeat(5000) }), "does not tell a file's hash"],
-    [sha, config({ oid: ["a"] }), "does not tell a file's hash"],
-    [sha, config({ lfs: { oid: "0".repeat(40) } }), "does not tell a file's hash"],
+    [{ ...sha, sha: 5 }, [], "reports no valid revision"],
+    [{ ...sha, sha: `${REVISION}\n` }, [], "reports no valid revision"],
+    [sha, null, "not a Hugging Face hub"],
+    [sha, [null], "not a Hugging Face hub"],
+    [sha, { path: 5 }, "not a Hugging Face hub"],
+    [sha, config({ oid: "../../../x" }), "reports no valid hash"],
+    [sha, config({ oid: "a".repeat(5000) }), "reports no valid hash"],
+    [sha, config({ oid: ["a"] }), "reports no valid hash"],
+    [sha, config({ lfs: { oid: "0".repeat(40) } }), "reports no valid hash"],
     [sha, config({ size: LIMITS.json + 1 }), `at most ${LIMITS.json} bytes`],
-    [sha, config({ size: -1 }), "cannot be of this size"],
-    [sha, config({ size: "523" }), "cannot be of this size"],
-    [sha, config({ size: 1e300 }), "cannot be of this size"],
+    [sha, config({ size: -1 }), "invalid file size"],
+    [sha, config({ size: "523" }), "invalid file size"],
+    [sha, config({ size: 1e300 }), "invalid file size"],
   ] as const) {
     told(info, paths);
     await assertFails(DownloadError, [words], () => resolveModel(NAME, options));
@@ -206,7 +208,7 @@ test("what the API tells is taken only where it can be", async () => {
   }
   start();
   answer = (_, response) => response.end(text(deep));
-  await assertFails(DownloadError, ["does not tell a revision"], () => resolveModel(NAME, options));
+  await assertFails(DownloadError, ["reports no valid revision"], () => resolveModel(NAME, options));
 });
 
 test("redirects in a circle end", async () => {

@@ -83,7 +83,7 @@ test("missing, extra, doubled and misshapen tensors are named", async () => {
     tensors.delete("wpe.weight");
     tensors.delete("h.1.mlp.c_fc.bias");
   });
-  await refused("extra", ["1 tensor that", "n_layer = 2", "h.2.ln_1.bias"], (tensors) =>
+  await refused("extra", ["1 unexpected tensor", "n_layer = 2", "h.2.ln_1.bias"], (tensors) =>
     tensors.set("h.2.ln_1.bias", zeros(8)),
   );
   await refused("doubled", ["ln_f.bias", "transformer.ln_f.bias"], (tensors) =>
@@ -98,7 +98,9 @@ test("missing, extra, doubled and misshapen tensors are named", async () => {
 });
 
 test("a directory that is not there, or lacks files, or holds something else", async () => {
-  await assertFails(ConfigError, ["no such model directory", "/no/where", "gpt2-micro"], () => openGPT2("/no/where"));
+  await assertFails(ConfigError, ["the model directory does not exist", "/no/where", "gpt2-micro"], () =>
+    openGPT2("/no/where"),
+  );
   const make = (name: string, ...files: string[]) => {
     mkdirSync(join(folder, name));
     for (const file of files) writeFileSync(join(folder, name, file), "{}");
@@ -108,7 +110,7 @@ test("a directory that is not there, or lacks files, or holds something else", a
     [make("empty"), ["lacks config.json and model.safetensors"]],
     [make("adapter", "adapter_config.json"), ["trained adapter"]],
     [make("ours", "lowrank.json"), ["trained adapter"]],
-    [make("sharded", "config.json", "model.safetensors.index.json"), ["lacks model.safetensors", "several files"]],
+    [make("sharded", "config.json", "model.safetensors.index.json"), ["lacks model.safetensors", "sharded models"]],
     [make("pickled", "config.json", "pytorch_model.bin"), ["lacks model.safetensors", "safe_serialization"]],
   ];
   for (const [directory, words] of cases)

@@ -32,7 +32,7 @@ test("a process that was stopped (SIGSTOP) loses its lock, and writes nothing wh
       child.kill("SIGCONT");
       child.stdin.end("write\n");
       await ended;
-      assert.match(output, /^locked\nanother process has taken over this directory\n.*run\n.*stood still/);
+      assert.match(output, /^locked\nanother process has taken over this directory\n.*run\n.*was suspended/);
       await writeFileAtomic(`${path}.txt`, "mine", check);
       assert.equal(readdirSync(folder).sort(), ["run.lock", "run.owner", "run.txt"]);
     },

@@ -102,7 +102,7 @@ const PEFT: [config: object, hits: string][] = [
 test("patterns hit what they hit in PEFT", async () => {
   for (const [config, expected] of PEFT)
     if (expected !== "") assert.is(hits(config), expected, JSON.stringify(config));
-    else await assertFails(ConfigError, ["hits no matrix"], () => hits(config));
+    else await assertFails(ConfigError, ["matches no matrix"], () => hits(config));
 });
 
 test("modules_to_save saves by the endings of names, as PEFT does, and never by an expression", () => {
@@ -120,19 +120,19 @@ test("what a linear matcher cannot do, and what Python refuses, is refused by se
     ["(?>x)", ...supported],
     ["c(?i)x", ...supported],
     ["(.)\\1", "\\1"],
-    ["(?P<a>.)(?P<a>.)", "name of a group"],
+    ["(?P<a>.)(?P<a>.)", "duplicate group name"],
     ["a++", "possessive"],
     ["a**", "repetition of a repetition"],
     ["a{1}{2}", "repetition of a repetition"],
     ["^*", "nothing to repeat"],
-    ["a{3,2}", "wrong way around"],
-    ["[a", "ends too early"],
+    ["a{3,2}", "whose minimum is above its maximum"],
+    ["[a", "incomplete"],
     ["[z-a]", "range"],
     ["[\\d-z]", "range"],
     ["\\q", "\\q"],
-    ["(a", "does not end"],
+    ["(a", "not closed"],
     ["a)", "unbalanced"],
-    ["\u00e9(", "no module's name"],
+    ["\u00e9(", "not ASCII"],
   ];
   for (const [pattern, ...words] of wrong)
     for (const config of [
@@ -211,11 +211,11 @@ test("an adapter whose pattern never ends in PEFT loads or is refused at once, b
     writeFileSync(join(directory, "adapter_config.json"), JSON.stringify({ peft_type: "LORA", target_modules }));
     writeFileSync(join(directory, "adapter_model.safetensors"), encodeSafetensors([]));
     const started = performance.now();
-    await assertFails(ConfigError, ["hits no matrix", target_modules], () => loadAdapter(directory, checkpoint));
+    await assertFails(ConfigError, ["matches no matrix", target_modules], () => loadAdapter(directory, checkpoint));
     const args = ["--adapter", directory, "--model", base, "x"];
     const finished = await runCommand("classify", args, { cwd: folder });
     assertCode(finished, 2);
-    assert.match(finished.stderr, "hits no matrix");
+    assert.match(finished.stderr, "matches no matrix");
     assert.ok(performance.now() - started < 20_000);
   }
   await checkpoint.close();

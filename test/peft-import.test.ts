@@ -169,7 +169,7 @@ test("variants that are not computed are refused by name", async () => {
   const refused = (config: object, ...words: string[]) =>
     assertFails(ConfigError, words, () => parsePeftConfig({ ...BASICS, ...config }, model, "c.json"));
   await refused({ target_modules: ["c_attn", "wte"] }, "transformer.wte", "not supported");
-  await refused({ target_modules: ["q_proj", "v_proj"] }, "hits no matrix", "q_proj");
+  await refused({ target_modules: ["q_proj", "v_proj"] }, "matches no matrix", "q_proj");
   await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
   await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
 });
@@ -261,7 +261,9 @@ test("a tokenizer that stands beside an adapter of PEFT is checked as a model's 
   write(false);
   assert.is((await loadAdapter(directory, checkpoint)).meta.task.num_labels, 3);
   write(true);
-  await assertFails(ConfigError, ["a space before every text", directory], () => loadAdapter(directory, checkpoint));
+  await assertFails(ConfigError, ["a tokenizer with add_prefix_space", directory], () =>
+    loadAdapter(directory, checkpoint),
+  );
 });
 
 const key = (layer: number, part: "A" | "B") =>
@@ -279,21 +281,21 @@ test("a damaged directory is named for what is wrong with it", async () => {
     ["layer", [key(1, "A"), key(1, "B")], {}, (t) => [key(1, "A"), key(1, "B")].map((one) => t.delete(one))],
     ["extra", ["found:    also", "score.bias"], {}, (_, add) => add("base_model.model.score.bias", 3)],
     ["no-score", ["base_model.model.score.weight"], {}, (tensors) => tensors.delete("base_model.model.score.weight")],
-    ["prefix", [key(0, "A"), "untrained"], {}, rename(key(0, "A"), key(0, "A").slice("base_model.model.".length))],
+    ["prefix", [key(0, "A"), "PEFT ignores"], {}, rename(key(0, "A"), key(0, "A").slice("base_model.model.".length))],
     ["name", ["state dict"], {}, rename(key(0, "A"), key(0, "A").replace(".weight", ".default.weight"))],
     ["other-targets", ["mlp.c_fc.lora_A", "compare target_modules"], { target_modules: ["c_fc"] }],
-    ["rank", ["[2, 8] in place of [3, 8]", "rank_pattern"], { r: 3 }],
+    ["rank", ["[2, 8] instead of [3, 8]", "rank_pattern"], { r: 3 }],
     [
       "turned",
-      ["[2, 24] in place of [24, 2]"],
+      ["[2, 24] instead of [24, 2]"],
       {},
       (t) => t.set(key(0, "B"), { ...t.get(key(0, "B"))!, shape: [2, 24] }),
     ],
     ["biases", ["c_attn.base_layer.bias"], { bias: "lora_only" }],
     ["empty", ["no tensors"], {}, (tensors) => tensors.clear()],
-    ["no-rank", ["r gives no number", '"four"'], { r: "four" }],
+    ["no-rank", ["r has no number", '"four"'], { r: "four" }],
     ["rank-0", ["rank r", "1 or more"], { rank_pattern: { c_attn: 0 } }],
-    ["alpha", ["alpha_pattern gives no number", '"big"'], { alpha_pattern: { c_attn: "big" } }],
+    ["alpha", ["alpha_pattern has no number", '"big"'], { alpha_pattern: { c_attn: "big" } }],
   ];
   for (const [name, words, config, change] of cases) {
     const directory = foreign(`damaged-${name}`, config, change ? { change } : {});
@@ -302,7 +304,9 @@ test("a damaged directory is named for what is wrong with it", async () => {
   const cut = foreign("damaged-cut");
   writeFileSync(join(cut, "adapter_model.safetensors"), encodeSafetensors([]).subarray(0, 5));
   await assertFails(FormatError, ["too short", "adapter_model.safetensors"], () => readAdapter(cut, { base }));
-  await assertFails(ConfigError, ["adapter_config.json", "name that too"], () => readAdapter(foreign("no-model")));
+  await assertFails(ConfigError, ["adapter_config.json", "give its base model as well"], () =>
+    readAdapter(foreign("no-model")),
+  );
 });
 
 test("the copy of the head that PEFT saves with an adapter of lm_head is read over, and another head is refused", async () => {
@@ -325,7 +329,7 @@ test("the copy of the head that PEFT saves with an adapter of lm_head is read ov
   const { meta, tensors } = await readAdapter(directory("head", table), withTable);
   assert.equal([meta.task.objective, tensors.get("lora.head.B")!.shape], ["lm", [model.vocab_size, 2]]);
   const other = table.map((value, i) => (i === 7 ? value + 1 : value));
-  await assertFails(FormatError, ["head of its own", key], () =>
+  await assertFails(FormatError, ["the head in the adapter differs", key], () =>
     readAdapter(directory("other-head", other), withTable),
   );
 });

@@ -197,7 +197,7 @@ test("split parts are disjoint, complete and of the paper's sizes", async () => 
     ten.split([0.7, 0.1, 0.2]).map((part) => part.size),
     [7, 1, 2],
   );
-  await throws(DataError, () => ten.split([0.5, 0.2]), "sum 1");
+  await throws(DataError, () => ten.split([0.5, 0.2]), "add up to 1");
   await throws(DataError, () => ten.split([0.05, 0.95]), "Too few rows");
 });
 
@@ -325,7 +325,7 @@ test("rows that do not exist and rows of another load are errors", async () => {
   ]);
   for (const i of [-1, 2, 0.5, Number.NaN]) await throws(DataError, () => dataset.label(i), "No such row");
   await numbered(3);
-  await throws(DataError, () => dataset.batch([0]), "These rows are gone");
+  await throws(DataError, () => dataset.batch([0]), "no longer in memory");
 });
 
 test("memory does not grow with batches and orders", async () => {

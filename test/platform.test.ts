@@ -125,9 +125,9 @@ test("the journal of a copied directory moves and deletes nothing", async () => 
       JSON.stringify({ files: ["a"], gone: ["b"], ...more }),
     );
   journal({});
-  await assertFails(LowrankError, ["the copy of a directory", directory], () => finishReplacing(directory));
+  await assertFails(LowrankError, ["the directory was copied", directory], () => finishReplacing(directory));
   journal({ folder: String(statSync(directory).ino) });
-  await assertFails(LowrankError, ["the copy of a directory", directory], () => finishReplacing(directory));
+  await assertFails(LowrankError, ["the directory was copied", directory], () => finishReplacing(directory));
   const staging = join(directory, ".lowrank-new");
   const folderNumber = () => String(statSync(staging).ino);
   for (const gone of ["../b", "/etc/passwd", "b/../../c", ""]) {

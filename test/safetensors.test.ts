@@ -241,8 +241,8 @@ test("files that are no safetensors files", async () => {
   await refused(assemble("[1]", 0), "not a JSON object");
   await refused(assemble("\ufeff{}", 0), "not a JSON object");
   const x = '"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}';
-  await refused(assemble(`{${x},${x}}`, 16), "a key twice");
-  await refused(assemble(`{${x.replace('"shape"', '"dtype":"I32","shape"')}}`, 16), "a key twice");
+  await refused(assemble(`{${x},${x}}`, 16), "a duplicate or nested key");
+  await refused(assemble(`{${x.replace('"shape"', '"dtype":"I32","shape"')}}`, 16), "a duplicate or nested key");
   const latin1 = assemble('{"x":"?"}', 0);
   latin1[8 + 6] = 0xff;
   await refused(latin1, "not JSON");
@@ -255,15 +255,15 @@ test("an entry that is wrong is named, with what was expected and what came", as
   await refused(x(entry("F33", [4], 0, 16)), "x: unknown element type", "F32", "F33");
   await refused(x({ shape: [4], data_offsets: [0, 16] }), "x: unknown element type");
   await refused(x(entry("toString", [4], 0, 16)), "x: unknown element type", "toString");
-  await refused(x(entry("F32", [2.5], 0, 16)), "x: not a shape", "[2.5]");
-  await refused(x(entry("F32", [-4], 0, 16)), "x: not a shape", "[-4]");
-  await refused(x(entry("F32", 4, 0, 16)), "x: not a shape");
-  await refused(x({ dtype: "F32", shape: [4], data_offsets: [0] }), "x: not offsets");
-  await refused(x(entry("F32", [4], -16, 0)), "x: not offsets");
+  await refused(x(entry("F32", [2.5], 0, 16)), "x: invalid shape", "[2.5]");
+  await refused(x(entry("F32", [-4], 0, 16)), "x: invalid shape", "[-4]");
+  await refused(x(entry("F32", 4, 0, 16)), "x: invalid shape");
+  await refused(x({ dtype: "F32", shape: [4], data_offsets: [0] }), "x: invalid offsets");
+  await refused(x(entry("F32", [4], -16, 0)), "x: invalid offsets");
   await refused(x(entry("F32", [4], 16, 0)), "x: the data ends before it begins", "[16,0]");
   await refused(x(entry("F32", [2, 3], 0, 16)), "x: the size", "24 bytes for F32 [2, 3]", "16 bytes");
   await refused(x(entry("F16", [4], 0, 16)), "x: the size", "8 bytes for F16 [4]", "16 bytes");
-  await refused(x(entry("F32", [8], 0, 32)), "x: the data lies beyond the end", "at most 16 bytes", "0 to 32");
+  await refused(x(entry("F32", [8], 0, 32)), "x: the data extends beyond the end", "at most 16 bytes", "0 to 32");
 });
 
 test("data that is cut off, overlaps, has gaps or a tail", async () => {
@@ -271,14 +271,14 @@ test("data that is cut off, overlaps, has gaps or a tail", async () => {
     { name: "a", shape: [4], dtype: "F32", data: new Float32Array(4) },
     { name: "b", shape: [4], dtype: "F32", data: new Float32Array(4) },
   ]);
-  await refused(good.subarray(0, -1), "b: the data lies beyond the end", "cut off");
+  await refused(good.subarray(0, -1), "b: the data extends beyond the end", "truncated");
   const two = (begin: number, size: number) =>
     assemble({ a: entry("F32", [4], 0, 16), b: entry("F32", [4], begin, begin + 16) }, size);
   await open(two(16, 32));
   await refused(two(12, 28), "b and a overlap", "byte 16", "byte 12");
   await refused(two(0, 16), "overlap");
   await refused(two(20, 36), "a gap between a and b", "byte 16", "byte 20");
-  await refused(two(16, 40), "longer than the tensors", "32 bytes", "40 bytes");
+  await refused(two(16, 40), "data after the last tensor", "32 bytes", "40 bytes");
   await refused(assemble({ a: entry("F32", [1], 4, 8) }, 8), "a gap between the header and a");
 });
 

@@ -137,13 +137,13 @@ test("what cannot be fetched, or is not what it should be, is said and not kept"
   const cache = newCache();
   const refused = async (words: string[], answer: typeof answers, description = about) => {
     answers = answer;
-    await assertFails(DownloadError, ['"made-up" is not here yet', ...words], () =>
+    await assertFails(DownloadError, ['cannot download the data set "made-up"', ...words], () =>
       openCollection(false, options, description),
     );
     const path = join(cache, "datasets/made-up");
     assert.equal(existsSync(path) ? readdirSync(path) : [], []);
   };
-  await refused(["404", "there is no such file", join(cache, "datasets/made-up/SMSSpamCollection")], (_, response) =>
+  await refused(["404", "no such file", join(cache, "datasets/made-up/SMSSpamCollection")], (_, response) =>
     response.writeHead(404).end(),
   );
   await refused(["503", "try again later"], (_, response) => response.writeHead(503).end());
@@ -162,7 +162,7 @@ test("what cannot be fetched, or is not what it should be, is said and not kept"
     archive,
   });
   await refused(
-    ["another file", about.entry.sha256.replace(/^../, "00")],
+    ["not the expected one", about.entry.sha256.replace(/^../, "00")],
     (request, response) => sendBytes(request, response, zip),
     {
       ...about,
@@ -184,14 +184,21 @@ test("an entry of another size is not unpacked, and one that says a wrong size t
   for (let at = lying.indexOf(size(64 << 20)); at >= 0; at = lying.indexOf(size(64 << 20)))
     size(CONTENT.length).copy(lying, at);
   for (const [archive, words] of [
-    [bomb, ["another SMSSpamCollection", `expected: ${CONTENT.length} bytes`, `found:    ${64 << 20} bytes`]],
+    [
+      bomb,
+      [
+        "SMSSpamCollection in the archive has the wrong size",
+        `expected: ${CONTENT.length} bytes`,
+        `found:    ${64 << 20} bytes`,
+      ],
+    ],
     [lying, ["archive"]],
     [zipSync({ "../SMSSpamCollection": CONTENT }), ["has no SMSSpamCollection"]],
   ] as const) {
     answers = (request, response) => sendBytes(request, response, archive);
     const before = process.memoryUsage().arrayBuffers;
     const fetched = { ...about.archive, bytes: archive.length, sha256: sha256(archive) };
-    await assertFails(DownloadError, ['"made-up" is not here yet', ...words], () =>
+    await assertFails(DownloadError, ['cannot download the data set "made-up"', ...words], () =>
       openCollection(false, options, { ...about, archive: fetched }),
     );
     assert.ok(process.memoryUsage().arrayBuffers - before < 16 << 20);
@@ -202,7 +209,7 @@ test("without a network it says where the file belongs; a file put there is enou
   const cache = newCache();
   setEnvironment({ LOWRANK_UCI_ENDPOINT: await nowhere() });
   const path = join(cache, "datasets/made-up/SMSSpamCollection");
-  await assertFails(DownloadError, ["cannot be reached", "ECONNREFUSED", "put the collection's file", path], () =>
+  await assertFails(DownloadError, ["cannot be reached", "ECONNREFUSED", "copy the collection's file", path], () =>
     openCollection(false, options, about),
   );
   mkdirSync(join(cache, "datasets/made-up"), { recursive: true });
@@ -215,7 +222,7 @@ test("without a network it says where the file belongs; a file put there is enou
 test('the data set "sms" is fetched from where it should be, and refuses another archive', async () => {
   newCache();
   answers = (request, response) => sendBytes(request, response, zip);
-  await assertFails(DownloadError, ['"sms" is not here yet', "203415 bytes", "deleted"], () =>
+  await assertFails(DownloadError, ['cannot download the data set "sms"', "203415 bytes", "deleted"], () =>
     loadDataset({ name: "sms" }),
   );
   assert.equal(server.requests, ["GET /static/public/228/sms+spam+collection.zip"]);

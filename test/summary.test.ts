@@ -65,7 +65,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
     assert.ok(text.split("\n").length < 50, text);
     assertFits(text, 80);
   }
-  assert.match(described, /1500 classes, decimal numbers .*no regression/);
+  assert.match(described, /1500 classes, decimal numbers .*Regression is not supported/);
   assert.match(described, /and 1494 more classes/);
   const wrong = result.predictions.filter(({ row, label }) => label !== data.test.label(row)).length;
   assert.match(resultText, `${wrong} of 900 test messages (1500 classes) are misclassified`);
@@ -152,8 +152,8 @@ test("a warning for many labels, and for decimal numbers", () => {
   const some = (count: number, name: (i: number) => string) =>
     labelDoubt(Array.from({ length: count }, (_, i) => name(i)));
   assert.is(some(20, String), null);
-  assert.match(some(77, String)!, /^77 classes: 0, 1,.*right label column/);
-  assert.match(some(300, (i) => `${i / 4}`)!, /decimal numbers.*no regression/);
+  assert.match(some(77, String)!, /^77 classes: 0, 1,.*label column is the right one/);
+  assert.match(some(300, (i) => `${i / 4}`)!, /decimal numbers.*Regression is not supported/);
   assert.match(some(300, (i) => `-${i},5`)!, /decimal numbers/);
-  assert.match(some(300, (i) => `class ${i}.5`)!, /right label column/);
+  assert.match(some(300, (i) => `class ${i}.5`)!, /label column is the right one/);
 });

@@ -220,9 +220,9 @@ test("what is wrong is named with its place", async () => {
   await assertFails(ConfigError, ["no such file", "nowhere.txt"], () => load({ file: "nowhere.txt" }));
   await assertFails(FormatError, ["table", "a.csv", "jsonl"], () => one("a.csv", "text\nx"));
   await assertFails(FormatError, ["UTF-16"], () => one("a.txt", Uint8Array.of(0xff, 0xfe, 97, 0)));
-  await assertFails(FormatError, ["no text", "a.txt"], () => one("a.txt", Uint8Array.of(1, 2, 0)));
+  await assertFails(FormatError, ["not text", "a.txt"], () => one("a.txt", Uint8Array.of(1, 2, 0)));
   await assertFails(FormatError, ["not JSON", "a.jsonl:2"], () => one("a.jsonl", '{"text": "x"}\n{"text": \n'));
-  await assertFails(FormatError, ["no JSON object", "a.jsonl:1"], () => one("a.jsonl", '["x"]'));
+  await assertFails(FormatError, ["not a JSON object", "a.jsonl:1"], () => one("a.jsonl", '["x"]'));
   await assertFails(DataError, ["prompt", "instruction, output", "--text-column"], () =>
     one("a.jsonl", '{"instruction": "x", "output": "y"}'),
   );
@@ -233,7 +233,7 @@ test("what is wrong is named with its place", async () => {
   await assertFails(DataError, ["training set", "--train, --val and --test"], () => one("a.jsonl", '{"text": "x"}'));
   await assertFails(ConfigError, ["{ file }", "source"], () => load({ source: "x" } as never));
   await assertFails(DataError, ["Too little text"], () => one("a.txt", ""));
-  await assertFails(DataError, ["Texts and completions"], () =>
+  await assertFails(DataError, ["mixes texts and completions"], () =>
     load({
       train: [file("a.txt", "x"), file("b.jsonl", '{"prompt": "x", "completion": "y"}')],
       val: file("v.txt", "v"),
@@ -241,7 +241,7 @@ test("what is wrong is named with its place", async () => {
     }),
   );
   await assertFails(ConfigError, ["stride", "1 to 8"], () => one("a.txt", "x", { stride: 9 }));
-  await assertFails(ConfigError, ["longest block"], () => one("a.txt", "x", { maxLength: 0 }));
+  await assertFails(ConfigError, ["maxLength is invalid"], () => one("a.txt", "x", { maxLength: 0 }));
 });
 
 test("a file of more documents than a call has arguments", async () => {

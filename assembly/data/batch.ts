@@ -1,7 +1,7 @@
-// Packed batches: the rows' ids one behind the other.
+// Packed batches: the concatenated ids of rows.
 import { END_OF_TEXT, row_class, row_full_length, row_ids, row_length } from "./rows";
 
-/** Real tokens of a row in a batch, where `pad_to` = 0 keeps all and another value pads and cuts to it. */
+/** Tokens of a row in a batch, without padding. `pad_to` > 0 truncates the row to that length; 0 does not. */
 function real_tokens(row: i32, pad_to: i32): i32 {
   const length = row_length(row);
   return pad_to == 0 ? length : min(length, pad_to);
@@ -16,8 +16,8 @@ export function batch_tokens(rows: usize, count: i32, pad_to: i32): i32 {
 }
 
 /**
- * Packs the `count` = B rows at `rows`. Writes u32: ids [N] (N = batch_tokens), starts [B+1], labels [B], and lengths [B],
- * the real tokens; tokens of padding are END_OF_TEXT.
+ * Packs the `count` = B rows at `rows`. Writes u32: ids [N] (N = batch_tokens), starts [B+1], labels [B], and lengths [B]
+ * without padding. The padding token is END_OF_TEXT.
  */
 export function pack(
   ids: usize,
@@ -44,7 +44,7 @@ export function pack(
   store<i32>(starts + ((<usize>count) << 2), n);
 }
 
-/** Writes u32 [count] each: the rows' tokens in a batch, their tokens before any cut (0: empty text), their classes. */
+/** Writes u32 [count] each: the rows' tokens in a batch, their tokens before truncation (0: empty text), their classes. */
 export function row_table(
   lengths: usize,
   full_lengths: usize,

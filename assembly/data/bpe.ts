@@ -1,30 +1,30 @@
-// Byte-level BPE, exact: within each piece of the splitting pattern the pair with the lowest rank merges first, the
-// leftmost of equal ones. Three ways to the same ids: frequent pieces come from a cache, short ones are merged by
-// scanning, long ones through a heap, so that a "word" of a million letters costs n log n and not n squared.
+// Byte-level BPE, exact: in each piece of the splitting pattern the pair with the lowest rank merges first, the leftmost of
+// equal ones. Frequent pieces come from a cache, short ones are merged by scanning, and long ones with a heap, so that a
+// "word" of n letters takes n log n steps instead of n squared.
 
 import { piece_end } from "./pretokenize";
 import { byte_id, NO_PAIR, pair_id } from "./vocabulary";
 
-/** Pieces up to this many bytes are merged by scanning; their pairs' ids wait in `short_pairs`. */
+/** Pieces of up to this many bytes are merged by scanning; the ids of their pairs are in `short_pairs`. */
 const SHORT_BYTES: usize = 48;
 const short_pairs: usize = memory.data(192, 4);
 
 /**
- * The cache: slots of 32 bytes, {u64 low, u64 high (the piece, zeros behind it), u8 bytes, u8 ids, u16 id[7]}. A slot
- * holds the latest piece that hashed to it; one with 0 bytes is empty.
+ * The cache: slots of 32 bytes, {u64 low, u64 high (the piece, padded with zeros), u8 bytes, u8 ids, u16 id[7]}. A slot holds
+ * the last piece with its hash; bytes = 0: empty.
  */
 const CACHE_SLOT_BITS: u64 = 15;
 const CACHED_BYTES: usize = 16;
 const CACHED_IDS: usize = 7;
 let cache: usize = 0;
 
-/** Scratch of the long pieces, grown when a longer one comes: u32 next, previous and pair per byte, then the heap. */
+/** Scratch memory for long pieces, grown on demand: u32 next, previous and pair per byte, then the heap. */
 let scratch: usize = 0;
 let scratch_bytes: usize = 0;
 let queue: usize = 0;
 let queued: usize = 0;
 
-/** Merges the `length` bytes (1 to SHORT_BYTES) at `text` into ids at `out`; returns how many. */
+/** Merges the `length` bytes (1 to SHORT_BYTES) at `text` into ids at `out`; returns their number. */
 function merge_short(text: usize, length: usize, out: usize): usize {
   let count = length;
   for (let i: usize = 0; i < count; i++) store<u32>(out + (i << 2), byte_id(load<u8>(text + i)));
@@ -57,7 +57,7 @@ function merge_short(text: usize, length: usize, out: usize): usize {
   return count;
 }
 
-/** Adds an entry, id << 32 | index, to the heap, whose least entry is its first; entry i is above 4 i + 1 to 4 i + 4. */
+/** Adds an entry, id << 32 | index, to the heap, a 4-ary min-heap: the children of entry i are 4 i + 1 to 4 i + 4. */
 function push(entry: u64): void {
   let at = queued++;
   while (at > 0) {
@@ -70,7 +70,7 @@ function push(entry: u64): void {
   store<u64>(queue + (at << 3), entry);
 }
 
-/** Takes the least entry out of the heap, which is not empty. */
+/** Removes the smallest entry from the heap, which must not be empty. */
 function pop(): u64 {
   const least = load<u64>(queue);
   const entry = load<u64>(queue + (--queued << 3));
@@ -101,16 +101,16 @@ function set_pair(pairs: usize, index: usize, id: u32): void {
 }
 
 /**
- * As `merge_short` for any length. Symbols keep the index of their first byte and are linked; an entry of the heap is
- * out of date when the pair at its index is no longer the one it names.
+ * Same as `merge_short` for any length. Symbols are identified by the index of their first byte and linked. A heap entry is
+ * stale if the pair at its index has changed.
  */
 function merge_long(text: usize, length: usize, out: usize): usize {
-  // A heap of at most one entry a byte at first and one more net a merge. Longer pieces would make the product wrap; the
-  // allocator refuses this one, being above its limit of 1 GiB.
+  // The heap has at most one entry per byte initially, and one more net per merge. For longer pieces the product would wrap
+  // around; the allocator refuses this one, which is above its limit of 1 GiB.
   const need = min<usize>(length, 1 << 27) * (3 * 4 + 2 * 8);
   if (scratch_bytes < need) {
     if (scratch != 0) heap.free(scratch);
-    scratch = 0; // stays so where the allocation traps
+    scratch = 0; // in case the allocation traps
     scratch_bytes = 0;
     scratch = heap.alloc(need);
     scratch_bytes = need;
@@ -158,14 +158,14 @@ function merge_long(text: usize, length: usize, out: usize): usize {
   return count;
 }
 
-/** Up to 8 bytes at `from` as a little-endian number. */
+/** Reads up to 8 bytes at `from` as a little-endian number. */
 function load_few(from: usize, length: usize): u64 {
   let value: u64 = 0;
   for (let i: usize = 0; i < length; i++) value |= (<u64>load<u8>(from + i)) << (i << 3);
   return value;
 }
 
-/** Encodes a piece of 1 to CACHED_BYTES bytes through the cache; up to `end` memory may be read. */
+/** Encodes a piece of 1 to CACHED_BYTES bytes with the cache; memory before `end` may be read. */
 function encode_cached(text: usize, length: usize, end: usize, out: usize): usize {
   let low: u64;
   let high: u64 = 0;
@@ -196,9 +196,8 @@ function encode_cached(text: usize, length: usize, end: usize, out: usize): usiz
 }
 
 /**
- * Encodes the `length` UTF-8 bytes at `text` and writes u32 ids to `out`, which has room for `length` of them; returns
- * how many were written. `<|endoftext|>` is text like any other. Bytes that are not UTF-8 are encoded as they are.
- * Needs `load_tables` first.
+ * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `length` ids; returns their number.
+ * `<|endoftext|>` is encoded like any other text, and invalid UTF-8 byte by byte. Call `load_tables` first.
  */
 export function encode(text: usize, length: i32, out: usize): i32 {
   if (cache == 0) {

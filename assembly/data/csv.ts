@@ -1,5 +1,5 @@
-// CSV by RFC 4180, as a machine that can stop between any two bytes: quotes, doubled quotes, line ends within quotes;
-// rows end with CRLF, LF or CR. A quote within an unquoted field is text. Blank lines are no rows.
+// CSV by RFC 4180, as a state machine that can stop between any two bytes. Supports quotes, doubled quotes and line ends within
+// quotes; rows end with CRLF, LF or CR. A quote in an unquoted field is text. Blank lines are skipped.
 
 import { end_field, field_count, push_bytes, row_memory } from "./fields";
 import { ERROR_AFTER_QUOTE, ERROR_OPEN_QUOTE, ERROR_ROW_SIZE, ERROR_TOO_LARGE, fail, MAX_ROW_BYTES } from "./row-error";
@@ -28,19 +28,19 @@ export function csv_begin(): void {
   first_line = 1;
 }
 
-/** Whether the last call ended a row, which then lies in the fields. */
+/** Whether the last call completed a row, which is then in the fields. */
 export function csv_row_ended(): bool {
   return ended;
 }
 
-/** The line where the row that ended began; the next row begins at the machine's line. */
+/** The line where the completed row began; the next row begins at the current line. */
 export function csv_take_line(): i32 {
   const taken = first_line;
   first_line = line;
   return taken;
 }
 
-/** Where the run of ordinary bytes from `at` on ends in the state PLAIN or QUOTED. */
+/** The end of the run of ordinary bytes at `at`, in state PLAIN or QUOTED. */
 function run_end(at: usize, end: usize): usize {
   const quoted = state == QUOTED;
   while (at < end) {
@@ -51,7 +51,7 @@ function run_end(at: usize, end: usize): usize {
   return at;
 }
 
-/** Counts the lines; true for the LF of a CRLF. */
+/** Counts lines; true for the LF of a CRLF. */
 function count_line(c: u8): bool {
   const second = after_cr && c == LF;
   after_cr = c == CR;
@@ -59,14 +59,14 @@ function count_line(c: u8): bool {
   return second;
 }
 
-/** Appends bytes to the open field within the limits. */
+/** Appends bytes to the open field, within the limits. */
 function push(source: usize, length: i32): bool {
   if (row_memory() + length > MAX_ROW_BYTES) return fail(ERROR_ROW_SIZE, first_line, MAX_ROW_BYTES, 0);
   if (!push_bytes(source, length)) return fail(ERROR_TOO_LARGE, first_line, 0, 0);
   return true;
 }
 
-/** Ends the row; a blank line is none. */
+/** Ends the row; skips a blank line. */
 function end_row(): void {
   ended = state != FIELD_START || field_count() > 0;
   state = FIELD_START;
@@ -74,7 +74,7 @@ function end_row(): void {
   else first_line = line;
 }
 
-/** Reads the byte at `at`, which is no part of a run; false on an error. */
+/** Reads the byte at `at`, which is not part of a run; false on an error. */
 function step(at: usize): bool {
   const c = load<u8>(at);
   const second = count_line(c);
@@ -99,7 +99,7 @@ function step(at: usize): bool {
   return true;
 }
 
-/** Reads bytes until a row has ended, an error came or the bytes are over; returns the address behind the last one read. */
+/** Reads bytes up to the end of a row, an error or the end of the bytes; returns the address after the last byte read. */
 export function csv_scan(at: usize, end: usize): usize {
   ended = false;
   while (at < end && !ended) {
@@ -116,7 +116,7 @@ export function csv_scan(at: usize, end: usize): usize {
   return at;
 }
 
-/** Ends the file: a last row needs no line end. */
+/** Ends the file: the last row needs no line end. */
 export function csv_finish(): void {
   ended = false;
   if (state == QUOTED) fail(ERROR_OPEN_QUOTE, first_line, quote_line, 0);

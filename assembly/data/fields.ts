@@ -1,15 +1,15 @@
-// The row being read: its fields' bytes, one behind the other, and where each ends. In a row of JSON, keys and values
-// take turns as fields.
+// The current row: the concatenated bytes of its fields, and where each ends. In a row of JSON, fields are alternately keys and
+// values.
 import { VEC_HEADER, vec_append, vec_data, vec_push_u8, vec_push_u32, vec_resize, vec_size, vec_u32 } from "./vec";
 
 const bytes = memory.data(VEC_HEADER);
 const ends = memory.data(VEC_HEADER);
 
-/** The first field of the row in `ends`, and where its bytes begin: not 0 only while rows are collected as a sample. */
+/** The first field of the row in `ends`, and where its bytes begin: nonzero only while rows are collected as a sample. */
 let first: i32 = 0;
 let origin: i32 = 0;
 
-/** Forgets all rows. */
+/** Clears all rows. */
 export function fields_clear(): void {
   vec_resize(bytes, 0);
   vec_resize(ends, 0);
@@ -17,23 +17,23 @@ export function fields_clear(): void {
   origin = 0;
 }
 
-/** Keeps the row and begins another behind it. */
+/** Keeps the row and begins a new one after it. */
 export function fields_keep(): void {
   first = vec_size(ends) >> 2;
   origin = vec_size(bytes);
 }
 
-/** Fields of the row that have ended. */
+/** The number of completed fields of the row. */
 export function field_count(): i32 {
   return (vec_size(ends) >> 2) - first;
 }
 
-/** All fields, those of kept rows included. */
+/** The number of all fields, including those of kept rows. */
 export function field_total(): i32 {
   return vec_size(ends) >> 2;
 }
 
-/** Bytes of memory that the row takes so far. */
+/** Bytes of memory used by the row so far. */
 export function row_memory(): i32 {
   return vec_size(bytes) - origin + (field_count() << 2);
 }
@@ -50,7 +50,7 @@ export function end_field(): bool {
   return vec_push_u32(ends, vec_size(bytes));
 }
 
-/** Where field `index` of the row begins and how many bytes it has; the address is good until a byte is added. */
+/** The address and length in bytes of field `index` of the row; the address is valid until a byte is added. */
 export function field_address(index: i32): usize {
   return vec_data(bytes) + start_of(first + index);
 }
@@ -62,7 +62,7 @@ function start_of(field: i32): i32 {
   return field == 0 ? 0 : <i32>vec_u32(ends, field - 1);
 }
 
-/** Address of all bytes and of all ends, for the host to read a sample. */
+/** The addresses of all bytes and of all ends, for the host to read a sample. */
 export function fields_bytes(): usize {
   return vec_data(bytes);
 }

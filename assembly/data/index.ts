@@ -1,4 +1,4 @@
-// data.wasm, the tokenizer and the data pipeline: what the host can call. One line a file.
+// data.wasm, the tokenizer and the data pipeline: the exports for the host, one line per file.
 
 export { batch_tokens, pack, row_table } from "./batch";
 export { encode } from "./bpe";

@@ -1,6 +1,6 @@
-// JSON lines: one object a line. Its keys and values become fields in turn: strings with their escapes resolved, numbers
-// and booleans as they are written, null and nested values empty. Stricter readers also refuse control characters in
-// strings; those are text here. What is nested is only skipped, not checked.
+// JSON lines: one object per line. Its keys and values become alternate fields: strings with escapes resolved, numbers and
+// booleans as written, null and nested values empty. Unlike in strict JSON, control characters in strings are allowed. Nested
+// values are skipped without validation.
 
 import { end_field, push_byte, push_bytes } from "./fields";
 import { ERROR_JSON, fail_row } from "./row-error";
@@ -26,17 +26,17 @@ let at: usize = 0;
 let end: usize = 0;
 let line: i32 = 0;
 
-/** Whether member `index` of the object has a string, a number or a boolean as its value. */
+/** Whether the value of member `index` is a string, a number or a boolean. */
 export function has_text(index: i32): bool {
   return load<u8>(vec_data(kinds) + index) == TEXT;
 }
 
-/** The members of the object read last. */
+/** The number of members of the last object. */
 export function member_count(): i32 {
   return vec_size(kinds);
 }
 
-/** Reads the object in the line; false for a blank line and, with an error noted, for one that is no object. */
+/** Reads the object in the line; false for a blank line and, with an error set, for a line that is not an object. */
 export function jsonl_read(address: usize, length: i32, number: i32): bool {
   start = address;
   at = address;
@@ -53,7 +53,7 @@ export function jsonl_read(address: usize, length: i32, number: i32): bool {
   return at == end || unexpected();
 }
 
-/** Reads members and the brace that closes the object. */
+/** Reads the members and the closing brace. */
 function read_members(): bool {
   while (true) {
     skip_space();
@@ -111,7 +111,7 @@ function read_value(): bool {
   return good;
 }
 
-/** Goes over four letters, given as a little-endian number. */
+/** Skips four letters, given as a little-endian number. */
 function skip_word(letters: u32): bool {
   for (let i = 0; i < 4; i++) {
     if (!expect(<u8>(letters >> (i << 3)))) return false;
@@ -127,7 +127,7 @@ function is_digit(): bool {
   return at < end && load<u8>(at) - 48 < 10;
 }
 
-/** Goes over at least one digit. */
+/** Skips one or more digits. */
 function skip_digits(): bool {
   if (!is_digit()) return unexpected();
   while (is_digit()) at++;
@@ -151,7 +151,7 @@ function read_number(): bool {
   return push_bytes(from, <i32>(at - from));
 }
 
-/** Goes over an array or object by counting brackets outside of strings. */
+/** Skips an array or object by counting brackets outside of strings. */
 function skip_nested(): bool {
   let depth = 0;
   do {
@@ -164,7 +164,7 @@ function skip_nested(): bool {
   return true;
 }
 
-/** Goes over a string whose quote was read. */
+/** Skips a string after its opening quote. */
 function skip_string(): bool {
   while (at < end) {
     const c = load<u8>(at++);
@@ -186,7 +186,7 @@ function read_string(): bool {
   }
 }
 
-/** Reads what stands behind a backslash. */
+/** Reads an escape sequence after the backslash. */
 function read_escape(): bool {
   const c: u8 = at < end ? load<u8>(at) : 0;
   let plain: u8 = 0;
@@ -201,7 +201,7 @@ function read_escape(): bool {
   return c == 117 ? read_unicode() : push_byte(plain);
 }
 
-/** The number that four hexadecimal digits at `p` make, -1 where they are none. */
+/** The value of the four hexadecimal digits at `p`, -1 if they are invalid. */
 function hex4(p: usize): i32 {
   if (p + 4 > end) return -1;
   let value = 0;
@@ -216,7 +216,7 @@ function hex4(p: usize): i32 {
   return value;
 }
 
-/** Reads the digits of a \u escape, and a second escape where both make a surrogate pair. */
+/** Reads the digits of a \u escape, and a second escape if both form a surrogate pair. */
 function read_unicode(): bool {
   let code = hex4(at);
   if (code < 0) return unexpected();

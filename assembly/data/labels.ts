@@ -1,14 +1,14 @@
-// Labels: names to class ids. Names get ids in the order of their coming; `labels_settle` puts them into the final order.
+// Maps label names to class ids. Ids are assigned in the order of first occurrence; `labels_settle` sorts them.
 import { VEC_HEADER, vec_append, vec_data, vec_free, vec_push_u32, vec_set_u32, vec_size, vec_u32 } from "./vec";
 
 const names = memory.data(VEC_HEADER);
 const ends = memory.data(VEC_HEADER);
 
-/** Open addressing: u32 slots of id + 1, 0 where empty; a power of two, at most half full. */
+/** Hash table with open addressing: u32 slots of id + 1, 0 if empty; a power of two, at most half full. */
 let slots: usize = 0;
 let slot_count: i32 = 0;
 
-/** Forgets all labels. */
+/** Clears all labels. */
 export function labels_clear(): void {
   vec_free(names);
   vec_free(ends);
@@ -22,7 +22,7 @@ export function label_count(): i32 {
   return vec_size(ends) >> 2;
 }
 
-/** Address and bytes of the name of label `id`. */
+/** The address and length in bytes of the name of label `id`. */
 export function label_name(id: i32): usize {
   return vec_data(names) + start_of(id);
 }
@@ -34,14 +34,14 @@ function start_of(id: i32): i32 {
   return id == 0 ? 0 : <i32>vec_u32(ends, id - 1);
 }
 
-/** FNV-1a with a last mix, as the table uses the low bits. */
+/** FNV-1a with a final mix, because the table uses the low bits. */
 function hash(name: usize, length: i32): i32 {
   let h: u32 = 0x811c9dc5;
   for (let i = 0; i < length; i++) h = (h ^ <u32>load<u8>(name + i)) * 0x01000193;
   return h ^ (h >> 15);
 }
 
-/** The slot with the name, or the empty one where it belongs. */
+/** The slot of the name, or the empty slot for it. */
 function find_slot(name: usize, length: i32): usize {
   const mask = slot_count - 1;
   let i = hash(name, length) & mask;
@@ -54,12 +54,12 @@ function find_slot(name: usize, length: i32): usize {
   }
 }
 
-/** The id of a label, -1 where there is none of that name. */
+/** The id of a label, -1 if it is unknown. */
 export function label_id(name: usize, length: i32): i32 {
   return slot_count == 0 ? -1 : load<i32>(find_slot(name, length)) - 1;
 }
 
-/** The id of a label, which is added where it is new; -1 where there are too many. The name must not lie in the table. */
+/** The id of a label, which is added if it is new; -1 if there are too many. The name must not be in the table's memory. */
 export function label_add(name: usize, length: i32): i32 {
   if (2 * (label_count() + 1) > slot_count) fill_table(max(16, 2 * slot_count));
   const slot = find_slot(name, length);
@@ -70,7 +70,7 @@ export function label_add(name: usize, length: i32): i32 {
   return load<i32>(slot) - 1;
 }
 
-/** Makes a table of `count` slots with all labels in it. */
+/** Rebuilds the table with `count` slots. */
 function fill_table(count: i32): void {
   if (slots != 0) heap.free(slots);
   slots = heap.alloc((<usize>count) << 2);
@@ -79,7 +79,7 @@ function fill_table(count: i32): void {
   for (let id = 0; id < label_count(); id++) store<i32>(find_slot(label_name(id), label_bytes(id)), id + 1);
 }
 
-/** The number that a name writes in decimal without leading zeros, -1 where it is none below `limit`. */
+/** The value of a name that is a decimal number below `limit` without leading zeros, otherwise -1. */
 function integer(id: i32, limit: i32): i32 {
   const name = label_name(id);
   const length = label_bytes(id);
@@ -93,9 +93,9 @@ function integer(id: i32, limit: i32): i32 {
   return value < limit ? value : -1;
 }
 
-/** Puts ids at `order` such that the labels 0 to K-1 stand in their order; false where the labels are others. */
+/** Writes the ids of the labels 0 to K-1, in this order, to `order`; false if the labels are different. */
 function order_integers(order: usize, count: i32): bool {
-  // K different integers below K are all of them.
+  // K distinct integers below K are exactly 0 to K-1.
   for (let id = 0; id < count; id++) {
     const value = integer(id, count);
     if (value < 0) return false;
@@ -104,7 +104,7 @@ function order_integers(order: usize, count: i32): bool {
   return true;
 }
 
-/** Whether label `a` stands before label `b`, byte by byte. */
+/** Whether label `a` sorts before label `b`, byte by byte. */
 function before(a: i32, b: i32): bool {
   const length_a = label_bytes(a);
   const length_b = label_bytes(b);
@@ -112,7 +112,7 @@ function before(a: i32, b: i32): bool {
   return c < 0 || (c == 0 && length_a < length_b);
 }
 
-/** Lets the id at `root` sink to its place in the heap of `count` ids at `order`, the last name on top. */
+/** Sifts the id at `root` down in the heap of `count` ids at `order`, whose root has the last name. */
 function sink(order: usize, root: i32, count: i32): void {
   const id = load<i32>(order + ((<usize>root) << 2));
   let i = root;
@@ -129,7 +129,7 @@ function sink(order: usize, root: i32, count: i32): void {
   store<i32>(order + ((<usize>i) << 2), id);
 }
 
-/** Puts ids at `order` sorted by name (heap sort: no recursion, no extra memory). */
+/** Writes the ids, sorted by name, to `order` (heap sort: no recursion, no extra memory). */
 function order_names(order: usize, count: i32): void {
   for (let id = 0; id < count; id++) store<i32>(order + ((<usize>id) << 2), id);
   for (let root = (count >> 1) - 1; root >= 0; root--) sink(order, root, count);
@@ -143,8 +143,8 @@ function order_names(order: usize, count: i32): void {
 }
 
 /**
- * Puts the labels into their final order: integers 0 to K-1 as they are, all others by name, byte by byte. Returns a block
- * of u32, the new id of each old one, which the caller frees; 0 where there are no labels.
+ * Sorts the labels: integers 0 to K-1 by value, any others by name, byte by byte. Returns a block of u32, the new id of each old
+ * one, which the caller frees; 0 if there are no labels.
  */
 export function labels_settle(): usize {
   const count = label_count();

@@ -1,4 +1,4 @@
-// Lines, for the formats where a row is a line: they end with LF or CRLF, the last one with the file.
+// Lines, for formats with one row per line. They end with LF or CRLF; the last one may end with the file.
 import { ERROR_ROW_SIZE, ERROR_TOO_LARGE, fail, MAX_ROW_BYTES } from "./row-error";
 import { VEC_HEADER, vec_append, vec_data, vec_resize, vec_size } from "./vec";
 
@@ -15,7 +15,7 @@ export function lines_begin(): void {
   ended = false;
 }
 
-/** Reads bytes until a line has ended, an error came or the bytes are over; returns the address behind the last one read. */
+/** Reads bytes up to the end of a line, an error or the end of the bytes; returns the address after the last byte read. */
 export function lines_scan(at: usize, end: usize): usize {
   if (ended) vec_resize(buffer, 0);
   ended = false;
@@ -49,12 +49,12 @@ function end_line(): void {
   if (size > 0 && load<u8>(vec_data(buffer) + size - 1) == CR) vec_resize(buffer, size - 1);
 }
 
-/** Whether the last call ended a line. */
+/** Whether the last call completed a line. */
 export function line_ended(): bool {
   return ended;
 }
 
-/** The number of the line that ended, from 1, and its bytes without the line end. */
+/** The number of the completed line, from 1, and its bytes without the line end. */
 export function line_number(): i32 {
   return number;
 }

@@ -1,18 +1,18 @@
-// Append-only memory in pages that stay where they are: growth copies nothing and reserves little ahead, so that a
-// million rows take what they hold and not up to three times that. A pile is a header of PILE_HEADER bytes in static
-// memory (`memory.data`): the vector of its pages, where the free part of the last page begins and ends, bytes put so far.
+// Append-only memory in pages that never move: growing copies nothing and reserves little, unlike a vector, which takes up to
+// three times the size of its contents. A pile is a header of PILE_HEADER bytes in static memory (`memory.data`): the vector of
+// its pages, the bounds of the free part of the last page, and the bytes used.
 import { VEC_HEADER, vec_free, vec_push_u32, vec_size, vec_u32 } from "./vec";
 
 /** Bytes of a header. */
 export const PILE_HEADER: i32 = VEC_HEADER + 12;
 
-/** A page. Larger pieces than a quarter of it get a block of their own, so that less than that is lost at its end. */
+/** Bytes of a page. Pieces larger than a quarter get a separate block, so that less than that is wasted at the end of a page. */
 const PAGE_BYTES: u32 = 1 << 20;
 const PIECE_BYTES: u32 = PAGE_BYTES >> 2;
-/** Half of what WASM memory can be. */
+/** Half of the largest WASM memory. */
 const MAX_BYTES: u32 = 2048 << 20;
 
-/** The address of `bytes` new bytes, aligned to 4, that stays good until `pile_free`; 0 where the pile would be too large. */
+/** The address of `bytes` new bytes, aligned to 4 and valid until `pile_free`; 0 if the pile would be too large. */
 export function pile_put(pile: usize, bytes: u32): usize {
   const size = (bytes + 3) & ~3;
   const total = <u64>load<u32>(pile, VEC_HEADER + 8) + <u64>size;
@@ -34,7 +34,7 @@ function new_page(pile: usize, bytes: u32): usize {
   return page;
 }
 
-/** Gives the memory back. */
+/** Frees the memory. */
 export function pile_free(pile: usize): void {
   const pages = vec_size(pile) >> 2;
   for (let i = 0; i < pages; i++) heap.free(<usize>vec_u32(pile, i));

@@ -1,10 +1,10 @@
-// GPT-2's splitting pattern as a scanner over UTF-8 bytes, for there is no regular expression engine here and a general
-// one would be many times slower:
+// GPT-2's splitting pattern as a hand-written scanner over UTF-8 bytes, which is many times faster than a regular expression
+// engine:
 //
 //     '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //
-// White space is Unicode White_Space (U+0085 is in it, U+FEFF is not), as in tiktoken and unlike JavaScript's \s.
-// A byte that is not part of well-formed UTF-8 counts as one character that is no letter, number or white space.
+// White space is Unicode White_Space (with U+0085, without U+FEFF), as in tiktoken and unlike JavaScript's \s. A byte that is
+// not part of well-formed UTF-8 is one character of class OTHER.
 
 import { BYTE_CLASS, PAGE_COUNT, PAGE_INDEX, PAGES } from "./generated/unicode";
 
@@ -25,7 +25,7 @@ function continues(at: usize): bool {
   return (load<u8>(at) & 0xc0) == 0x80;
 }
 
-/** The character of several bytes at `at`: its class in the low two bits, its length in bytes above them. */
+/** The multibyte character at `at`: its class in the low two bits, its length in bytes above them. */
 function multibyte_at(at: usize, end: usize): u32 {
   const lead = <u32>load<u8>(at);
   const room = end - at;
@@ -36,7 +36,7 @@ function multibyte_at(at: usize, end: usize): u32 {
   if (lead < 0xf0) {
     if (room < 3 || !continues(at + 1) || !continues(at + 2)) return OTHER | (1 << 2);
     const point = ((lead & 0x0f) << 12) | ((<u32>(load<u8>(at, 1) & 0x3f)) << 6) | (load<u8>(at, 2) & 0x3f);
-    if (point < 0x800 || point >> 11 == 0x1b) return OTHER | (1 << 2); // too long a form, or a surrogate
+    if (point < 0x800 || point >> 11 == 0x1b) return OTHER | (1 << 2); // an overlong form, or a surrogate
     return code_point_class(point) | (3 << 2);
   }
   if (room < 4 || !continues(at + 1) || !continues(at + 2) || !continues(at + 3)) return OTHER | (1 << 2);
@@ -55,7 +55,7 @@ function character_at(at: usize, end: usize): u32 {
   return kind == MULTIBYTE ? multibyte_at(at, end) : kind | (1 << 2);
 }
 
-/** The end of the run of characters of class `kind` that goes on at `at`. */
+/** The end of the run of characters of class `kind` at `at`. */
 function run_end(at: usize, end: usize, kind: u32): usize {
   while (at < end) {
     const byte_kind = <u32>load<u8>(BYTE_CLASS + load<u8>(at));
@@ -72,7 +72,7 @@ function run_end(at: usize, end: usize, kind: u32): usize {
   return at;
 }
 
-/** The length of the English ending ('s 'd 'm 't 'll 've 're) whose apostrophe stands at `at`, 0 if there is none. */
+/** The length of the English contraction ('s 'd 'm 't 'll 've 're) at `at`, 0 if there is none. */
 function ending_length(at: usize, end: usize): usize {
   if (end - at < 2) return 0;
   const first = load<u8>(at, 1);
@@ -84,7 +84,7 @@ function ending_length(at: usize, end: usize): usize {
   return 0;
 }
 
-/** The end of white space from `at`; its last character is left for the word that follows, if it is not the only one. */
+/** The end of the white space at `at`. If there are several characters, the last is left to the following word. */
 function white_space_end(at: usize, end: usize, first_length: usize): usize {
   let last = at;
   let pos = at + first_length;
@@ -97,7 +97,7 @@ function white_space_end(at: usize, end: usize, first_length: usize): usize {
   return end;
 }
 
-/** Where the piece that begins at `start` ends. `start` < `end`, and a piece begins there. */
+/** The end of the piece that begins at `start` < `end`. */
 export function piece_end(start: usize, end: usize): usize {
   const byte = load<u8>(start);
   if (byte == 0x27) {

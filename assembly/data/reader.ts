@@ -1,5 +1,5 @@
-// Reads a file that is fed in pieces: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a
-// time; its rows are added to those of the files before it. Memory: the rows, and one row more.
+// Reads a file that is fed in chunks: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a time;
+// its rows are added to those of earlier files. Memory: the rows, and one current row.
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
 import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
 import { has_text, jsonl_read, member_count } from "./jsonl";
@@ -12,7 +12,7 @@ import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } 
 const CSV: i32 = 0;
 const TSV: i32 = 1;
 
-/** A sample ends at this many bytes of rows, however few they are. */
+/** A sample ends after this many bytes, even if it has too few rows. */
 const SAMPLE_BYTES: i32 = 1 << 20;
 
 const BYTE_ORDER_MARK: u32 = 0xbfbbef;
@@ -28,11 +28,11 @@ let skip: i32 = 0;
 let max_length: i32 = 0;
 let learn: bool = false;
 
-/** The keys of text and label in JSON, one behind the other. */
+/** The keys of text and label in JSON, concatenated. */
 const keys = memory.data(VEC_HEADER);
 let text_key_bytes: i32 = 0;
 
-/** Rows still wanted for a sample, -1 where rows are added; u32 a row of the sample: its fields and those before. */
+/** Rows still needed for a sample, -1 if rows are added; u32 per row of the sample: its fields and those of earlier rows. */
 let wanted: i32 = -1;
 let sampled_bytes: i32 = 0;
 const sample_ends = memory.data(VEC_HEADER);
@@ -51,15 +51,14 @@ export function read_begin(kind: i32): void {
   wanted = -1;
 }
 
-/** The rows are a sample of at most `count`, which the host reads; `feed` takes no more bytes when it is complete. */
+/** Collects a sample of at most `count` rows for the host; `feed` returns 0 when it is complete. */
 export function read_sample(count: i32): void {
   wanted = count;
 }
 
 /**
- * The rows are added: each has `fields` fields, of which text and label are taken, and the first `skipped` rows are none.
- * In JSON text and label are named by `read_keys` instead. `fresh` and `tolerant` are 0 or 1: learn new
- * labels; leave out rows with an error of their own.
+ * Adds the rows, except the first `skipped` ones: each has `fields` fields, two of which are text and label. In JSON, `read_keys`
+ * names text and label instead. `fresh` and `tolerant` are 0 or 1: accept new labels; skip invalid rows.
  */
 export function read_settings(
   fields: i32,
@@ -79,14 +78,14 @@ export function read_settings(
   tolerate(tolerant != 0);
 }
 
-/** Names the keys of text and label: `text_bytes` + `label_bytes` bytes at `names`. */
+/** Sets the keys of text and label: `text_bytes` + `label_bytes` bytes at `names`. */
 export function read_keys(names: usize, text_bytes: i32, label_bytes: i32): void {
   vec_resize(keys, 0);
   vec_append(keys, names, text_bytes + label_bytes);
   text_key_bytes = text_bytes;
 }
 
-/** Takes bytes; returns 1 where more can come, 0 where a sample is complete or an error was noted. */
+/** Reads bytes; returns 1 to continue, 0 if a sample is complete or an error is set. */
 export function feed(bytes: usize, length: i32): i32 {
   let at = bytes;
   const end = bytes + length;
@@ -111,7 +110,7 @@ export function finish(): void {
   take();
 }
 
-/** The file does not begin with a byte order mark: gives what looked like one to the scanner. */
+/** The file does not begin with a byte order mark: passes the bytes that looked like one to the scanner. */
 function end_mark(): void {
   const seen = mark_seen;
   mark_seen = 3;
@@ -125,7 +124,7 @@ function scan(at: usize, end: usize): void {
   }
 }
 
-/** Takes the row that the scanner has ended, if it has. */
+/** Processes the row that the scanner has completed, if any. */
 function take(): void {
   if (error_code() != 0) return;
   if (format == CSV) {
@@ -166,7 +165,7 @@ function take_members(line: i32): void {
   else take_row(2 * text + 1, 2 * label + 1, line);
 }
 
-/** The member with a key, the last where there are several, as JSON readers have it; -1 where there is none. */
+/** The index of the member with a key, the last of duplicates, as in other JSON readers; -1 if there is none. */
 function find_key(key: usize, length: i32): i32 {
   for (let i = member_count() - 1; i >= 0; i--) {
     if (field_length(2 * i) == length && memory.compare(field_address(2 * i), key, length) == 0) return i;
@@ -178,7 +177,7 @@ function take_row(text: i32, label: i32, line: i32): void {
   add_row(field_address(text), field_length(text), field_address(label), field_length(label), line, max_length, learn);
 }
 
-/** The rows of the sample, and the address of u32 a row: its fields and those of the rows before. */
+/** The number of rows in the sample, and the address of u32 per row: its fields and those of earlier rows. */
 export function sample_count(): i32 {
   return vec_size(sample_ends) >> 2;
 }

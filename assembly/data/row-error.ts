@@ -1,8 +1,7 @@
-// The first error of a file, or those of rows that are left out: a code, the line where it is and two numbers. The host
-// makes the message.
+// The error of a file, or those of skipped rows: a code, the line and two numbers. The host composes the message.
 import { VEC_HEADER, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
-/** Codes of errors; src/data/row-errors.ts names them again. What the two numbers are stands behind each. */
+/** Error codes, also defined in src/data/row-errors.ts. Each comment gives the meaning of the two numbers. */
 export const ERROR_FIELD_COUNT: i32 = 1; // expected, found
 export const ERROR_OPEN_QUOTE: i32 = 2; // line of the opening quote, -
 export const ERROR_AFTER_QUOTE: i32 = 3; // field (from 1), byte after the closing quote
@@ -14,10 +13,10 @@ export const ERROR_LABEL: i32 = 8; // address and bytes of an unknown label
 export const ERROR_EMPTY_LABEL: i32 = 9; // -
 export const ERROR_TOO_LARGE: i32 = 10; // -
 
-/** Longest row in bytes: an unclosed quote must not swallow a file into memory. */
+/** Longest row in bytes: an unclosed quote must not load a whole file into memory. */
 export const MAX_ROW_BYTES: i32 = 16 << 20;
 
-/** Rows that are left out and told of one by one. */
+/** Most skipped rows that are reported individually. */
 const MAX_NOTED: i32 = 100;
 
 let tolerant: bool = false;
@@ -29,7 +28,7 @@ let line: i32 = 0;
 let first: i32 = 0;
 let second: i32 = 0;
 
-/** Notes an error where there is none yet; returns false, so that a caller can return the call. */
+/** Sets the error unless one is set already; returns false, for the caller to return. */
 export function fail(error: i32, where: i32, a: i32, b: i32): bool {
   if (code == 0) {
     code = error;
@@ -40,7 +39,7 @@ export function fail(error: i32, where: i32, a: i32, b: i32): bool {
   return false;
 }
 
-/** An error of one row alone: where such rows may be left out, this one is, and the reader goes on. */
+/** Reports an error that affects only one row: if invalid rows are skipped, the reader continues. */
 export function fail_row(error: i32, where: i32, a: i32, b: i32): bool {
   if (!tolerant) return fail(error, where, a, b);
   if (left_out++ < MAX_NOTED) {
@@ -57,19 +56,19 @@ export function clear_error(): void {
   tolerate(false);
 }
 
-/** Whether rows may be left out from now on; forgets those that were. */
+/** Sets whether invalid rows are skipped; clears the list of skipped rows. */
 export function tolerate(on: bool): void {
   tolerant = on;
   left_out = 0;
   vec_resize(noted, 0);
 }
 
-/** Rows that were left out. */
+/** The number of skipped rows. */
 export function left_out_count(): i32 {
   return left_out;
 }
 
-/** Code, line and two numbers of each of the first of them, as u32; how many words these are. */
+/** Code, line and two numbers for each of the first skipped rows, as u32; and the number of words. */
 export function left_out_errors(): usize {
   return vec_data(noted);
 }
@@ -77,7 +76,7 @@ export function left_out_words(): i32 {
   return vec_size(noted) >> 2;
 }
 
-/** The code of the error, 0 where there is none. */
+/** The code of the error, 0 if there is none. */
 export function error_code(): i32 {
   return code;
 }

@@ -1,8 +1,8 @@
-// The rows that were read: token ids, class and lengths. A row is a record in a pile,
+// The rows read: token ids, class and lengths. A row is a record in a pile,
 //
 //     u32 class | u32 ids kept | u32 ids of the text, n (0: empty text) | u16 id[max(n, 1)]
 //
-// No text is kept: its ids give it back byte for byte, in less than half of its memory. GPT-2's 50257 ids fit into 16 bits.
+// Texts are not stored: the ids restore them byte for byte and take less than half the memory. GPT-2's 50257 ids fit into 16 bits.
 import { encode } from "./bpe";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
@@ -11,25 +11,25 @@ import { utf8_faults, utf8_repair } from "./utf8";
 import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
 import { decode, decoded_length } from "./vocabulary";
 
-/** GPT-2's <|endoftext|>: stands for an empty text, and fills padded rows. */
+/** GPT-2's <|endoftext|>: replaces an empty text, and is the padding token. */
 export const END_OF_TEXT: u16 = 50256;
 
 /** Bytes of a record before its ids. */
 const RECORD_BYTES: u32 = 12;
 
 const records = memory.data(PILE_HEADER);
-/** The records by row number: blocks of 2^BLOCK_BITS u32 addresses, and the vector of the blocks. */
+/** Addresses of the records by row number: blocks of 2^BLOCK_BITS u32, and the vector of the blocks. */
 const BLOCK_BITS: i32 = 16;
 const blocks = memory.data(VEC_HEADER);
 let rows: i32 = 0;
 
-/** Scratch: a text or label with its invalid UTF-8 replaced, or a text made again; and the u32 ids of a text. */
+/** Scratch memory: a text or label with invalid UTF-8 replaced, or a decoded text; and the u32 ids of a text. */
 const repaired = memory.data(VEC_HEADER);
 const encoded = memory.data(VEC_HEADER);
 
 let invalid: i32 = 0;
 
-/** Forgets all rows and labels and gives their memory back. */
+/** Clears all rows and labels and frees their memory. */
 export function rows_clear(): void {
   pile_free(records);
   const count = vec_size(blocks) >> 2;
@@ -57,7 +57,7 @@ function record(row: i32): usize {
   return <usize>load<u32>(block + ((<usize>(row & ((1 << BLOCK_BITS) - 1))) << 2));
 }
 
-/** Where the ids of `row` stand, and how many of them are kept. */
+/** The address of the ids of `row`, and the number of ids kept. */
 export function row_ids(row: i32): usize {
   return record(row) + RECORD_BYTES;
 }
@@ -70,18 +70,18 @@ export function row_class(row: i32): i32 {
   return load<i32>(record(row));
 }
 
-/** Tokens of `row` before it was cut; 0 where its text was empty. */
+/** Tokens of `row` before truncation; 0 if its text was empty. */
 export function row_full_length(row: i32): i32 {
   return load<i32>(record(row), 8);
 }
 
-/** Makes the text of `row` again: the address of its UTF-8 bytes, good until the next text. `row_text_bytes` says how many. */
+/** Decodes the text of `row`; returns the address of its UTF-8 bytes, valid until the next call. `row_text_bytes` is its length. */
 export function row_text(row: i32): usize {
   const count = row_full_length(row);
   const source = row_ids(row);
   vec_resize(encoded, 0);
   vec_resize(repaired, 0);
-  // Both were as large when the row was added.
+  // Both buffers were large enough when the row was added.
   vec_reserve(encoded, (<u32>count) << 2);
   const ids = vec_data(encoded);
   for (let i = 0; i < count; i++) store<u32>(ids + ((<usize>i) << 2), load<u16>(source + ((<usize>i) << 1)));
@@ -94,7 +94,7 @@ export function row_text_bytes(): i32 {
   return vec_size(repaired);
 }
 
-// What `valid` found: address and bytes of the text, itself or its repaired copy.
+// The result of `valid`: address and length of the text or its repaired copy.
 let valid_address: usize = 0;
 let valid_bytes: i32 = 0;
 
@@ -116,7 +116,7 @@ function is_space(c: u8): bool {
   return c == 32 || (c >= 9 && c <= 13);
 }
 
-/** The class of a label, white space around it aside; -1 with an error noted. Adds it where it is new and `learn` holds. */
+/** The class of a label, without surrounding white space; -1 with an error set. Adds a new label if `learn` is set. */
 function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
   while (length > 0 && is_space(load<u8>(label))) {
     label++;
@@ -134,8 +134,8 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
 }
 
 /**
- * Adds a row: tokenizes the text, of which batches have the first `max_length` ids, and finds its label's class. False with
- * an error noted: an empty label, one that is unknown where `learn` does not hold, or rows beyond what memory holds.
+ * Adds a row: tokenizes the text, truncated to `max_length` ids in batches, and finds the class of its label. Returns false with
+ * an error set for an empty label, for an unknown one unless `learn` is set, and if memory is exhausted.
  */
 export function add_row(
   text: usize,
@@ -166,7 +166,7 @@ export function add_row(
   return true;
 }
 
-/** Gives the next row's number to a record. */
+/** Appends a record as the next row. */
 function number(row: usize): void {
   const place = rows & ((1 << BLOCK_BITS) - 1);
   if (place == 0) vec_push_u32(blocks, <u32>heap.alloc(4 << BLOCK_BITS));
@@ -174,7 +174,7 @@ function number(row: usize): void {
   rows++;
 }
 
-/** Puts the labels into their final order and renames the rows' classes. */
+/** Sorts the labels and updates the rows' classes. */
 export function settle_labels(): void {
   const ranks = labels_settle();
   if (ranks == 0) return;

@@ -1,8 +1,8 @@
-// Orders of rows: seeded shuffle and down-sampling, on lists of row numbers that the host owns.
+// Seeded shuffling and down-sampling of lists of row numbers, which the host owns.
 import { label_count } from "./labels";
 import { row_class } from "./rows";
 
-// xoshiro128** (Blackman and Vigna, 2018), filled by SplitMix32: the generator of src/rng.ts.
+// xoshiro128** (Blackman and Vigna, 2018), seeded by SplitMix32: the generator of src/rng.ts.
 let s0: u32 = 0;
 let s1: u32 = 0;
 let s2: u32 = 0;
@@ -42,8 +42,8 @@ function below(n: u32): u32 {
 }
 
 /**
- * Shuffles `count` numbers at `rows` in place (Fisher and Yates). The order depends on `seed` and `stream` alone: stream 0
- * is the plain seed, others (an epoch's number) start from the seed's first draw.
+ * Shuffles `count` numbers at `rows` in place (Fisher and Yates). The order depends only on `seed` and `stream`: stream 0 uses the
+ * seed itself, other streams (epoch numbers) are derived from its first draw.
  */
 export function shuffle(rows: usize, count: i32, seed: u32, stream: u32): void {
   seed_rng(seed);
@@ -58,8 +58,8 @@ export function shuffle(rows: usize, count: i32, seed: u32, stream: u32): void {
 }
 
 /**
- * Keeps as many of `count` rows of each class as the smallest class has (classes without rows aside), drawn by `seed`, in
- * their order, at the front of `rows`; returns how many are kept.
+ * Down-samples `count` rows, by `seed`, so that every class has as many as the smallest (classes without rows are ignored). The
+ * rows kept are moved to the front of `rows`, in their order; returns their number.
  */
 export function balance(rows: usize, count: i32, seed: u32): i32 {
   const classes = label_count();

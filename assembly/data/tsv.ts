@@ -1,12 +1,12 @@
-// Tab-separated values: a row is a line and a field has no tab in it. The format knows no quotes, but spreadsheets write
-// them: a field is unquoted where it begins with a quote and the quote that closes it stands before a tab or the line's
-// end. Any other quote is text, so that a message with a lonely quote cannot swallow the rows behind it.
+// Tab-separated values: a row is a line, and a field contains no tab. The format has no quotes, but spreadsheets write them: a
+// field is unquoted if it begins with a quote and its closing quote is followed by a tab or the line end. Any other quote is
+// text, so that a single quote in a message cannot absorb the following rows.
 import { end_field, push_bytes } from "./fields";
 
 const TAB: u8 = 9;
 const QUOTE: u8 = 34;
 
-/** Where the quoted field that begins at `at` closes, 0 where it does not close before a tab or the line's end. */
+/** The closing quote of the field that begins at `at`, 0 if none is followed by a tab or the line end. */
 function closing_quote(at: usize, end: usize): usize {
   let p = at + 1;
   while (p < end) {
@@ -23,7 +23,7 @@ function closing_quote(at: usize, end: usize): usize {
   return 0;
 }
 
-/** Appends the bytes up to `end`, each doubled quote as one. */
+/** Appends the bytes up to `end`, with doubled quotes as one. */
 function push_unquoted(at: usize, end: usize): void {
   while (at < end) {
     let stop = at;

@@ -1,11 +1,11 @@
-// UTF-8 as the WHATWG Encoding Standard decodes it: each maximal part of an invalid sequence becomes one U+FFFD.
+// UTF-8 decoding by the WHATWG Encoding Standard: each maximal part of an invalid sequence becomes one U+FFFD.
 
-// What the byte after a lead byte has to lie in, and how many continuation bytes follow; set by `read_lead`.
+// The valid range of the byte after a lead byte, and the number of continuation bytes; set by `read_lead`.
 let needed: i32 = 0;
 let lower: u32 = 0x80;
 let upper: u32 = 0xbf;
 
-/** Reads a lead byte >= 0x80; false where no sequence can begin with it. */
+/** Reads a lead byte >= 0x80; false if no sequence can begin with it. */
 function read_lead(byte: u32): bool {
   lower = 0x80;
   upper = 0xbf;
@@ -25,7 +25,7 @@ function read_lead(byte: u32): bool {
   return true;
 }
 
-/** Bytes of the sequence at `text`, or minus the bytes of the invalid part there; `length` >= 1 bytes are left. */
+/** The length of the sequence at `text`, or minus the length of an invalid part; `length` >= 1 bytes are left. */
 function sequence(text: usize, length: i32): i32 {
   const lead = <u32>load<u8>(text);
   if (lead < 0x80) return 1;
@@ -41,7 +41,7 @@ function sequence(text: usize, length: i32): i32 {
   return whole;
 }
 
-/** The number of invalid sequences in `length` bytes at `text`; 0 says that the text is UTF-8. */
+/** The number of invalid sequences in `length` bytes at `text`; 0: valid UTF-8. */
 export function utf8_faults(text: usize, length: i32): i32 {
   let errors = 0;
   let i = 0;
@@ -53,7 +53,7 @@ export function utf8_faults(text: usize, length: i32): i32 {
   return errors;
 }
 
-/** Writes the text with U+FFFD for each invalid sequence to `out` (room for 3 * length bytes); returns the bytes written. */
+/** Writes the text, with U+FFFD for each invalid sequence, to `out` (of 3 * length bytes); returns the bytes written. */
 export function utf8_repair(text: usize, length: i32, out: usize): i32 {
   let i = 0;
   let o = 0;
@@ -71,7 +71,7 @@ export function utf8_repair(text: usize, length: i32, out: usize): i32 {
   return o;
 }
 
-/** Writes a code point that is no surrogate as UTF-8; returns its 1 to 4 bytes. */
+/** Writes a code point, not a surrogate, as UTF-8; returns its length, 1 to 4. */
 export function put_code_point(out: usize, code: u32): i32 {
   if (code < 0x80) {
     store<u8>(out, code);

@@ -1,10 +1,10 @@
-// Growing arrays of bytes. A vector is a header of VEC_HEADER bytes in static memory (`memory.data`): address of the
-// contents, bytes used, bytes reserved. Addresses of contents are good until the vector grows.
+// Growable arrays of bytes. A vector is a header of VEC_HEADER bytes in static memory (`memory.data`): address of the contents,
+// bytes used, bytes reserved. Addresses of contents are valid until the vector grows.
 
 /** Bytes of a header. */
 export const VEC_HEADER: i32 = 12;
 
-/** No block of the allocator may reach 1 GiB. */
+/** Blocks of the allocator must be smaller than 1 GiB. */
 const MAX_BYTES: u32 = 960 << 20;
 const MIN_BYTES: u32 = 256;
 
@@ -18,12 +18,12 @@ export function vec_size(vec: usize): i32 {
   return load<i32>(vec, 4);
 }
 
-/** Sets the bytes used, which must not exceed what is reserved; 0 empties the vector and keeps its memory. */
+/** Sets the bytes used, at most the bytes reserved; 0 empties the vector and keeps its memory. */
 export function vec_resize(vec: usize, bytes: i32): void {
   store<i32>(vec, bytes, 4);
 }
 
-/** Makes room for `bytes` more bytes behind those used; false where the vector would be too large. */
+/** Reserves `bytes` more bytes; false if the vector would be too large. */
 export function vec_reserve(vec: usize, bytes: u32): bool {
   const reserved = load<u32>(vec, 8);
   const needed = <u64>load<u32>(vec, 4) + <u64>bytes;
@@ -38,7 +38,7 @@ export function vec_reserve(vec: usize, bytes: u32): bool {
   return true;
 }
 
-/** Appends a byte; false where the vector would be too large. */
+/** Appends a byte; false if the vector would be too large. */
 export function vec_push_u8(vec: usize, value: u8): bool {
   const used = load<u32>(vec, 4);
   if (used == load<u32>(vec, 8) && !vec_reserve(vec, 1)) return false;
@@ -47,7 +47,7 @@ export function vec_push_u8(vec: usize, value: u8): bool {
   return true;
 }
 
-/** Appends a 32-bit number; false where the vector would be too large. */
+/** Appends a 32-bit number; false if the vector would be too large. */
 export function vec_push_u32(vec: usize, value: u32): bool {
   if (!vec_reserve(vec, 4)) return false;
   const used = load<u32>(vec, 4);
@@ -56,7 +56,7 @@ export function vec_push_u32(vec: usize, value: u32): bool {
   return true;
 }
 
-/** Appends `bytes` bytes from `source`, which must not lie in the vector; false where the vector would be too large. */
+/** Appends `bytes` bytes from `source`, which must not be in the vector; false if the vector would be too large. */
 export function vec_append(vec: usize, source: usize, bytes: i32): bool {
   if (!vec_reserve(vec, <u32>bytes)) return false;
   const used = load<u32>(vec, 4);
@@ -75,7 +75,7 @@ export function vec_set_u32(vec: usize, index: i32, value: u32): void {
   store<u32>(load<usize>(vec) + ((<usize>index) << 2), value);
 }
 
-/** Gives the memory back. */
+/** Frees the memory. */
 export function vec_free(vec: usize): void {
   const data = load<usize>(vec);
   if (data != 0) heap.free(data);

@@ -1,16 +1,16 @@
-// The vocabulary: which pair of ids merges into which id, and the bytes of every id. It comes as a compact binary made by
-// src/tools/tokenizer.mjs; in GPT-2 the id of a merged pair is 256 plus the rank of the merge, so an id is also a
-// priority, and the ids of the pairs in the order of the merges say everything:
+// The vocabulary: the id of every merged pair, and the bytes of every id. It is loaded from a binary built by
+// src/tools/tokenizer.mjs. In GPT-2 the id of a merged pair is 256 plus the rank of the merge; an id is therefore also a
+// priority, and the pairs in the order of the merges are sufficient:
 //
 //     u32 magic "LRT1" | u32 merges | u8 byte[256] (of ids 0-255) | u16 left[merges] | u16 right[merges]
 //
-// The last id, 256 + merges, is the text <|endoftext|>, which no merge makes.
+// The last id, 256 + merges, is the text <|endoftext|>, which no merge produces.
 
 const MAGIC: u32 = 0x3154524c;
 const HEADER_BYTES: usize = 8 + 256;
-/** Ids are kept in 16 bits. */
+/** Ids are stored in 16 bits. */
 const MAX_MERGES: u32 = 0xffff - 257;
-/** Far above GPT-2's longest (128); bounds what damaged tables can ask for. */
+/** Far above GPT-2's longest (128); limits the memory that damaged tables can request. */
 const MAX_TOKEN_BYTES: u32 = 1024;
 const END_OF_TEXT: usize = memory.data<u8>([60, 124, 101, 110, 100, 111, 102, 116, 101, 120, 116, 124, 62]);
 const END_OF_TEXT_BYTES: u32 = 13;
@@ -20,10 +20,10 @@ const PAIR_SLOT_BITS: u32 = 17;
 const PAIR_SLOTS: u32 = 1 << PAIR_SLOT_BITS;
 const NO_KEY: u32 = 0xffffffff;
 
-/** What `pair_id` says of a pair that does not merge; larger than any id. */
+/** The result of `pair_id` for a pair that does not merge; larger than any id. */
 export const NO_PAIR: u32 = 0xffffffff;
 
-/** Bytes that `decode` copies at once; so many may be read behind the last token. */
+/** Bytes that `decode` copies at once; it may read this many after the last token. */
 const VECTOR_BYTES: u32 = 16;
 
 const byte_ids: usize = memory.data(256);
@@ -66,7 +66,7 @@ function token_length(id: u32): u32 {
   return load<u32>(at, 4) - load<u32>(at);
 }
 
-/** Fills `offsets`; returns whether every merge joins ids that are made before it, and no token is too long. */
+/** Fills `offsets`; returns whether every merge joins earlier ids, and no token is too long. */
 function measure(left: usize, right: usize, merges: u32): bool {
   for (let id: u32 = 0; id <= 256; id++) store<u32>(offsets + ((<usize>id) << 2), id);
   for (let i: u32 = 0; i < merges; i++) {
@@ -91,8 +91,8 @@ function copy_token(id: u32, out: usize): u32 {
 }
 
 /**
- * Installs the tables at `ptr` (see the head of this file); they are copied. Returns the number of ids, or -1 where the
- * bytes are not such tables. To be called once, before anything else here.
+ * Loads a copy of the tables at `ptr` (format: top of this file). Returns the number of ids, or -1 if the format is invalid. Must
+ * be called once, before any other function of this file.
  */
 export function load_tables(ptr: usize, length: i32): i32 {
   if (length < <i32>HEADER_BYTES || load<u32>(ptr) != MAGIC) return -1;
@@ -126,8 +126,8 @@ export function load_tables(ptr: usize, length: i32): i32 {
 }
 
 /**
- * How many bytes the `count` u32 ids at `ids` decode to, at most i32.MAX_VALUE (then it is too much for one call), or
- * -(index + 1) of the first id that is not in the vocabulary.
+ * The number of bytes that the `count` u32 ids at `ids` decode to, at most i32.MAX_VALUE (too many for one call), or -(index + 1)
+ * of the first id that is not in the vocabulary.
  */
 export function decoded_length(ids: usize, count: i32): i32 {
   let total: u64 = 0;
@@ -140,8 +140,8 @@ export function decoded_length(ids: usize, count: i32): i32 {
 }
 
 /**
- * Writes the bytes of the `count` u32 ids at `ids` to `out` and returns how many, or -(index + 1) of the first id that
- * is not in the vocabulary or whose bytes do not fit in `capacity` (as `decoded_length` gives it, all fit).
+ * Writes the bytes of the `count` u32 ids at `ids` to `out`. Returns their number, or -(index + 1) of the first id that is not in
+ * the vocabulary or whose bytes exceed `capacity` (`decoded_length` is always sufficient).
  */
 export function decode(ids: usize, count: i32, out: usize, capacity: i32): i32 {
   let done: u32 = 0;
@@ -152,7 +152,7 @@ export function decode(ids: usize, count: i32, out: usize, capacity: i32): i32 {
     const from = load<u32>(at);
     const length = load<u32>(at, 4) - from;
     if (length <= VECTOR_BYTES && done + VECTOR_BYTES <= <u32>capacity) {
-      // Nearly every token: one vector, the end of which the next token writes over.
+      // Most tokens fit into one vector; the next token overwrites its unused end.
       v128.store(out + done, v128.load(token_bytes + from));
       done += length;
     } else {

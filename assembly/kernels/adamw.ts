@@ -7,7 +7,7 @@ const LINE: u32 = 16;
 
 /**
  * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
- * param = param * decay - step_size * m / (sqrt(v) / correction2 + epsilon), for [count]; nothing where stopped[0] != 0.
+ * param = param * decay - step_size * m / (sqrt(v) / correction2 + epsilon), for [count]; skipped if stopped[0] != 0.
  */
 export function adamw(p: Adamw): void {
   const param = p.param;

@@ -1,5 +1,5 @@
-// Causal attention within the sequences of a packed batch. A thread takes (head, token) pairs in a row; the keys and values
-// of a head's sequence are first copied together, where they fill few cache lines and stay in cache for all its tokens.
+// Causal attention within the sequences of a packed batch. A thread processes consecutive (head, token) pairs. The keys and
+// values of a head's sequence are first copied to contiguous memory, so that they stay in cache for all its tokens.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
 
 import { sum_four } from "./dots";
@@ -12,18 +12,18 @@ import {
 import { SCRATCH_BYTES, scratch_memory, slice_begin, slice_end } from "./threads";
 import { dot, exp, madd, max_lanes, sum_lanes } from "./vector";
 
-/** Bytes of scratch memory for each of the two lists of scores of a token: sequences of up to 65532 tokens. */
+/** Bytes of scratch memory for each of a token's two lists of scores: enough for sequences of up to 65532 tokens. */
 const SCORES_BYTES: u32 = 1 << 18;
 const ROWS_BYTES: u32 = SCRATCH_BYTES - 2 * SCORES_BYTES;
 const LOWEST: f32 = -3.0e38;
 
-/** The two sets of rows that a token is held against (keys and values, or queries and dout), and their strides in bytes. */
+/** The two sets of rows that a token is combined with (keys and values, or queries and dout), and their strides in bytes. */
 let rows1: usize = 0;
 let rows2: usize = 0;
 let stride1: usize = 0;
 let stride2: usize = 0;
 
-/** Takes rows [count, size] from two places, copied together where scratch memory holds them. */
+/** Sets the rows [count, size], copied to contiguous scratch memory if they fit. */
 function use_rows(from1: usize, from_stride1: usize, from2: usize, from_stride2: usize, count: u32, size: u32): void {
   const bytes: usize = size << 2;
   rows1 = from1;
@@ -42,8 +42,8 @@ function use_rows(from1: usize, from_stride1: usize, from2: usize, from_stride2:
 }
 
 /**
- * to[i] = scale * x . rows[i] for i < count, [size] each, four at a time; up to three numbers more are written, the last
- * score again.
+ * to[i] = scale * x . rows[i] for i < count, rows of [size], four at a time. Up to three more elements are written, copies of the
+ * last score.
  */
 function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, size: u32, scale: f32): void {
   const factor = f32x4.splat(scale);
@@ -72,7 +72,7 @@ function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, siz
   }
 }
 
-/** to [size] = sum of weights[i] * rows[i] for i < count, over `divisor`. */
+/** to [size] = sum of weights[i] * rows[i] for i < count, divided by `divisor`. */
 function weighted_sum(
   to: usize,
   weights: usize,
@@ -134,7 +134,7 @@ export function attention_forward(p: AttentionForward): void {
     const start = load<u32>(bounds + (n << 3));
     const q = qkv + n * 3 * width + <usize>((head * head_size) << 2);
     if (pair >= ready) {
-      // The rest of the sequence, or of the slice where that ends first.
+      // The rest of the sequence or of the slice, whichever ends first.
       const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
       const k = q - (n - start) * 3 * width + width;
       use_rows(k, 3 * width, k + width, 3 * width, stop - start, head_size);
@@ -150,8 +150,8 @@ export function attention_forward(p: AttentionForward): void {
 }
 
 /**
- * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token against
- * its slot up to its position, by slots [tokens, 2]. Rows of a head lie side by side there: nothing is copied together.
+ * out [tokens, C] from the queries in qkv [tokens, 3C] and cache [slots, 2, heads, positions, head_size]: each token attends to
+ * its slot up to its position, by slots [tokens, 2]. The rows of a head are contiguous in the cache, so that nothing is copied.
  */
 export function attention_cached(p: AttentionCached): void {
   const out = p.out;
@@ -179,7 +179,7 @@ export function attention_cached(p: AttentionCached): void {
   }
 }
 
-/** list[i] = exp(list[i] - largest) for i < count, 0 up to the next multiple of four; returns the largest. */
+/** list[i] = exp(list[i] - largest) for i < count, padded with 0 to a multiple of four; returns the largest. */
 function softmax(list: usize, count: u32): f32 {
   const last = list + (count << 2);
   for (let i: u32 = count; (i & 3) != 0; i++) store<f32>(list + (i << 2), LOWEST);
@@ -192,7 +192,7 @@ function softmax(list: usize, count: u32): f32 {
   return largest;
 }
 
-/** Sum of a list whose numbers beyond `count` are 0 up to the next multiple of four. */
+/** Sum of a list of `count` numbers, padded with 0 to a multiple of four. */
 function sum_list(list: usize, count: u32): f32 {
   let sums = f32x4.splat(0);
   for (let at = list; at < list + (count << 2); at += 16) sums = f32x4.add(sums, v128.load(at));
@@ -200,7 +200,7 @@ function sum_list(list: usize, count: u32): f32 {
 }
 
 /**
- * The first third of dqkv [tokens, 3C], and delta [tokens, NH] = dout . out a head:
+ * The first third of dqkv [tokens, 3C], and delta [tokens, NH] = dout . out per head:
  * dq[n] = sum_j ds_j k[j] / sqrt(HS), ds_j = exp(s_j - lse[n]) * (dout[n] . v[j] - delta[n]).
  */
 export function attention_query_backward(p: AttentionQueryBackward): void {
@@ -300,7 +300,7 @@ export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void 
   }
 }
 
-/** Numbers of four tokens from n on, of one head, from [tokens, heads]; tokens beyond `last` repeat it. */
+/** Values of one head for the tokens n to n + 3, from [tokens, heads]; tokens after `last` repeat its value. */
 function every_head(from: usize, n: u32, last: u32, head: u32, heads: u32): v128 {
   const stride = heads << 2;
   const at = from + (head << 2);

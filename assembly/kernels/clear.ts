@@ -1,4 +1,4 @@
-// Zeros before a segment's dispatches.
+// Clears tensors before a segment's dispatches.
 import { Clear } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 

@@ -3,7 +3,7 @@ import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss } from "./g
 import { is_first, slice_begin, slice_end } from "./threads";
 import { exp, load_part, max_lanes, store_part, sum_lanes } from "./vector";
 
-/** Below every logit. */
+/** Less than any logit. */
 const LOWEST: f32 = -3.0e38;
 
 function exp_of(x: f32): f32 {
@@ -30,8 +30,8 @@ function sum_exp(x: usize, count: u32, largest: f32): f32 {
 }
 
 /**
- * state [rows, 4] = (max, sum of exp(logits - max), logit of the target, -) over the classes seen so far; the piece with
- * first = 0 starts it. logits [rows, count] are classes first .. first + count.
+ * state [rows, 4] = (max, sum of exp(logits - max), logit of the target, unused) over the classes so far; the piece with
+ * first = 0 initializes it. logits [rows, count] are those of classes first .. first + count.
  */
 export function crossentropy_forward(p: CrossentropyForward): void {
   const state = p.state;
@@ -63,7 +63,7 @@ export function crossentropy_forward(p: CrossentropyForward): void {
   }
 }
 
-/** metrics[slot] = (loss_scale * sum of (max - target + log(sum)), rows whose target is on top, 0, 0), rows in order. */
+/** metrics[slot] = (loss_scale * sum of (max - target + log(sum)), rows whose target has the largest logit, 0, 0), rows in order. */
 export function crossentropy_loss(p: CrossentropyLoss): void {
   const state = p.state;
   const targets = p.targets;
@@ -76,7 +76,7 @@ export function crossentropy_loss(p: CrossentropyLoss): void {
     const at = state + (row << 4);
     const largest = load<f32>(at);
     const target = load<f32>(at, 8);
-    // The large numbers first: their difference is exact, and the logarithm may be small beside them.
+    // Subtract the large numbers first: their difference is exact, and the logarithm may be small in comparison.
     loss += largest - target + Mathf.log(load<f32>(at, 4));
     if (target >= largest) correct += 1;
   }
@@ -123,7 +123,7 @@ export function crossentropy_backward(p: CrossentropyBackward): void {
   }
 }
 
-/** The target's own gradient: 1 is taken off before the scale, so that a sure and right row gets exactly what is left. */
+/** The gradient of the target: 1 is subtracted before scaling, so that it stays exact for a confident, correct row. */
 function store_target(to: usize, logit: usize, row: u32, state: usize, loss_scale: f32): void {
   const p = exp_of(load<f32>(logit) - load<f32>(state + (row << 4))) / load<f32>(state + (row << 4), 4);
   store<f32>(to, (p - 1) * loss_scale);

@@ -1,9 +1,9 @@
-// Products of a few rows with the rows of a matrix that lie side by side: nothing is packed, every row of the matrix is read
-// once. Reference: BLAS gemv.
+// Products of a few rows with a matrix whose rows are contiguous: nothing is packed, and every row of the matrix is read once.
+// Reference: BLAS gemv.
 import { load_halves, load_part_halves } from "./half";
 import { load_part, madd, store_part } from "./vector";
 
-/** Sums over the lanes of four vectors, as a transposed addition. */
+/** The sums over the lanes of four vectors, by a transposed addition. */
 export function sum_four(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
   const low01 = v128.shuffle<f32>(s0, s1, 0, 4, 1, 5);
   const high01 = v128.shuffle<f32>(s0, s1, 2, 6, 3, 7);
@@ -65,8 +65,8 @@ function dots_half(x: usize, row0: usize, row1: usize, row2: usize, row3: usize,
 }
 
 /**
- * out[i, j] = beta * out[i, j] + bias[j] + alpha * a[i] . b[j] for i < m, begin <= j < end: rows of k numbers, strides in
- * bytes, bias 0 where there is none. Four rows of b stay in the first-level cache while those of a pass by.
+ * out[i, j] = beta * out[i, j] + bias[j] + alpha * a[i] . b[j] for i < m, begin <= j < end: rows of k elements, strides in
+ * bytes, bias = 0: none. Four rows of b stay in the L1 cache while all rows of a are processed.
  */
 export function multiply_rows(
   out: usize,

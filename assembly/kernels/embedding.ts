@@ -5,8 +5,8 @@ import { add_rows } from "./rows";
 import { slice_begin, slice_end } from "./threads";
 
 /**
- * out [tokens, cols] = wte[ids - first] + wpe[n - start], where the id lies in the piece first .. first + count; the tables
- * in f32 or f16.
+ * out [tokens, cols] = wte[ids - first] + wpe[n - start], for ids in the piece first .. first + count. The tables are f32 or
+ * f16.
  */
 export function embedding_forward(p: EmbeddingForward): void {
   const out = p.out;
@@ -45,8 +45,8 @@ export function embedding_forward(p: EmbeddingForward): void {
 }
 
 /**
- * dwte [count, cols] += rows of dout [tokens, cols] by id: `sorted` orders tokens by id, groups [unique + 1] tells where
- * each id's run starts, so that every row has one writer and its sum a fixed order.
+ * dwte [count, cols] += rows of dout [tokens, cols] by id. `sorted` orders tokens by id, groups [unique + 1] is where each id's
+ * run starts, so that every row has one writer and a fixed order of summation.
  */
 export function embedding_backward(p: EmbeddingBackward): void {
   const dwte = p.dwte;

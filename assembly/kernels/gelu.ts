@@ -6,7 +6,7 @@ import { exp, load_part, madd, store_part } from "./vector";
 /** 2 sqrt(2 / pi) and the cubic's factor. */
 const SCALE: f32 = 1.5957691216057308;
 const CUBIC: f32 = 0.044715;
-/** Results of a thread lie on cache lines of their own. */
+/** Threads write to separate cache lines. */
 const LINE: u32 = 16;
 
 /** e^(-2 u), u = sqrt(2 / pi) (x + 0.044715 x^3), clamped by `exp` so that nothing overflows. */
@@ -18,7 +18,7 @@ function gelu(x: v128): v128 {
   return f32x4.div(x, f32x4.add(f32x4.splat(1), decay(x, f32x4.mul(x, x))));
 }
 
-/** dout * (s + x s (1 - s) 2 u'), s the sigmoid; 1 - s is made as e * s, since it must vanish where x is large. */
+/** dout * (s + x s (1 - s) 2 u'), s the sigmoid. 1 - s is computed as e * s, which does not cancel for large x. */
 function gelu_slope(dout: v128, x: v128): v128 {
   const square = f32x4.mul(x, x);
   const e = decay(x, square);
@@ -39,7 +39,7 @@ export function gelu_forward(p: GeluForward): void {
   if (i < end) store_part(out + (i << 2), gelu(load_part(inp + (i << 2), end - i)), end - i);
 }
 
-/** dinp [rows, cols]: the gradient of the output before, of the input after. */
+/** dinp [rows, cols], in place: the gradient of the output becomes that of the input. */
 export function gelu_backward(p: GeluBackward): void {
   const dinp = p.dinp;
   const inp = p.inp;

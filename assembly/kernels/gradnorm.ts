@@ -1,11 +1,11 @@
-// The norm of all gradients, and the switch that stops updates. Reference: torch.nn.utils.clip_grad_norm_.
+// The norm of all gradients, and the flag that stops updates. Reference: torch.nn.utils.clip_grad_norm_.
 import { GradnormPartial, GradnormTotal } from "./generated/records";
 import { is_first, slice_begin, slice_end } from "./threads";
 import { madd, sum_lanes } from "./vector";
 
-/** Partial sums of a chunk; number i takes every 64th gradient from i on. */
+/** Partial sums of a chunk; sum i adds every 64th gradient, starting at i. */
 const LANES: u32 = 64;
-/** Partial sums that are made together. */
+/** Partial sums that are computed together. */
 const GROUP: u32 = 16;
 const EXPONENT: u32 = 0x7f800000;
 
@@ -46,8 +46,8 @@ export function gradnorm_partial(p: GradnormPartial): void {
 }
 
 /**
- * metrics[slot].z = sqrt(sum of partial [count]); stopped [1] = 1 where that or the loss is not finite; metrics[slot].w is
- * 1 where updates go on.
+ * metrics[slot].z = sqrt(sum of partial [count]); stopped [1] = 1 if that or the loss is not finite; metrics[slot].w = 1 if
+ * updates continue.
  */
 export function gradnorm_total(p: GradnormTotal): void {
   const stopped = p.stopped;

@@ -1,11 +1,11 @@
-// Halves (f16) as floats, exactly, subnormal ones too. Finite ones only: weights are checked when they are loaded.
+// Converts halves (f16) to floats, exactly, including subnormal ones. Only for finite halves: weights are checked when loaded.
 
-/** 2^112: what a half's exponent is short of a float's. */
+/** 2^112, the difference between the exponent biases of f32 and f16. */
 const SCALE: f32 = reinterpret<f32>(0x77800000);
 
 /**
- * Four halves, each as a signed word, as floats: the shift brings exponent and fraction to their places and copies of the
- * sign above them, of which the first stays.
+ * Converts four halves, each sign-extended to a word: the shift moves exponent and fraction to their places; of the sign's
+ * copies only the first is kept.
  */
 function widen(halves: v128): v128 {
   const bits = v128.and(i32x4.shl(halves, 13), i32x4.splat(0x8fffffff));
@@ -16,7 +16,7 @@ export function load_halves(at: usize): v128 {
   return widen(v128.load_ext<i16>(at));
 }
 
-/** The first `count` of four halves, 1 to 3, and 0. */
+/** Loads `count` halves, 1 to 3, followed by 0. */
 export function load_part_halves(at: usize, count: u32): v128 {
   let halves = i32x4.replace_lane(i32x4.splat(0), 0, load<i16>(at));
   if (count > 1) halves = i32x4.replace_lane(halves, 1, load<i16>(at, 2));
@@ -28,14 +28,14 @@ export function load_half(at: usize): f32 {
   return f32x4.extract_lane(widen(i32x4.splat(load<i16>(at))), 0);
 }
 
-/** `count` floats at `to` from as many halves. */
+/** Converts `count` halves to floats at `to`. */
 export function widen_row(to: usize, from: usize, count: u32): void {
   let i: u32 = 0;
   for (; i + 4 <= count; i += 4) v128.store(to + (i << 2), load_halves(from + (i << 1)));
   for (; i < count; i++) store<f32>(to + (i << 2), load_half(from + (i << 1)));
 }
 
-/** Rows of `count` halves, `from_stride` bytes apart, as rows of floats `to_stride` bytes apart. */
+/** Converts rows of `count` halves, `from_stride` bytes apart, to rows of floats `to_stride` bytes apart. */
 export function widen_rows(to: usize, to_stride: usize, from: usize, from_stride: usize, rows: u32, count: u32): void {
   for (let i: u32 = 0; i < rows; i++) widen_row(to + i * to_stride, from + i * from_stride, count);
 }

@@ -3,10 +3,10 @@ import { LayernormBackward, LayernormForward, LayernormParametersBackward } from
 import { slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part, sum_lanes } from "./vector";
 
-/** Columns that are summed together over all rows. */
+/** Columns that are summed together. */
 const GROUP: u32 = 16;
 
-/** Sum of x[i], in four lanes that are added up at the end. */
+/** Sum of x[i], in four lanes that are added at the end. */
 function sum(x: usize, cols: u32): f32 {
   let total = f32x4.splat(0);
   let c: u32 = 0;
@@ -106,7 +106,7 @@ function layernorm_row(
     const d = part ? load_part(dout + at, rest) : v128.load(dout + at);
     const g = f32x4.mul(d, part ? load_part(weight + at, rest) : v128.load(weight + at));
     const x = part ? load_part(inp + at, rest) : v128.load(inp + at);
-    // Lanes beyond the row have g = 0 and count in neither sum.
+    // Lanes beyond the row have g = 0 and add nothing to the sums.
     sums = f32x4.add(sums, g);
     products = madd(g, f32x4.mul(f32x4.sub(x, middle), scale), products);
   }

@@ -1,10 +1,10 @@
 // Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias.
 //
-// One loop serves every case: rows of a left matrix, read where they are, against panels of eight columns of a right matrix,
-// packed. Where the second factor lies transposed, out^T = b^T a^T is made instead, and only the store turns around. A
-// frozen weight may be kept in panels for good (`matmul_panels`): x W reads them as the right matrix, dy W^T unpacks the
-// rows of the left one from them. Of a weight in f16 each block is made f32 first. Every result is one sum in the order of k,
-// in blocks of KC: the same bits for every slice, tile and size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+// One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right matrix. If
+// the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen weights may be stored
+// in panels (`matmul_panels`): x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from them. Blocks
+// of an f16 weight are converted to f32 first. Every result is one sum in the order of k, in blocks of KC: its bits depend on no
+// slice, tile or size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 
 import { multiply_rows } from "./dots";
 import { Matmul, MatmulBiasBackward } from "./generated/records";
@@ -14,19 +14,19 @@ import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads"
 import { multiply, multiply_one, ROWS, TILE_BYTES, tile_rows } from "./tile";
 import { load_part, load_some, madd, store_part, store_some } from "./vector";
 
-/** Depth of a block: a panel of 12 KiB and six rows of 9 KiB stay in the first-level cache. A multiple of 8. */
+/** Depth of a block: a panel of 12 KiB and six rows of 9 KiB fit into the L1 cache. A multiple of 8. */
 const KC: u32 = 384;
-/** Rows of a block of the left matrix, which stays in the second-level cache. */
+/** Rows of a block of the left matrix, which fits into the L2 cache. */
 const MC: u32 = 252;
 /** Columns of a block of the right matrix. */
 const NC: u32 = 512;
 
-/** Bytes from row to row of a packed block: an odd number of cache lines, so that rows do not push each other out. */
+/** Stride of a packed block's rows in bytes: an odd number of cache lines, so that rows do not evict each other. */
 const LEFT_ROW: u32 = KC * 4 + 64;
 const LEFT_BYTES: u32 = MC * LEFT_ROW;
 const RIGHT_BYTES: u32 = NC * KC * 4;
 
-/** Where the product at hand is written: strides in bytes, the bias's address (0: none) and whether it lies along rows. */
+/** The output of the current product: strides in bytes, the bias's address (0: none) and whether it runs along rows. */
 let out_at: usize = 0;
 let out_line: usize = 0;
 let is_transposed: bool = false;
@@ -34,20 +34,20 @@ let bias_at: usize = 0;
 let alpha_now: f32 = 1;
 let beta_now: f32 = 0;
 
-/** How the numbers of an operand lie: in panels, or the rows or the columns of a matrix side by side. */
+/** The layout of an operand: panels, or a matrix with contiguous rows or columns. */
 const PANELS: u32 = 0;
 const BY_ROWS: u32 = 1;
 const BY_COLUMNS: u32 = 2;
 
 /**
- * The left matrix, bytes from a row, a column or a row of panels to the next, and whether it is in f16. Unless it lies by rows
- * and in f32, blocks of it are packed so.
+ * The left matrix: its stride in bytes (of rows, columns or rows of panels), and whether it is f16. Unless it is f32 with
+ * contiguous rows, blocks of it are packed to that layout.
  */
 let left: usize = 0;
 let left_form: u32 = BY_ROWS;
 let left_stride: usize = 0;
 let left_half: bool = false;
-/** The right matrix, bytes from a row, a column or a panel to the next. Unless it lies in panels and in f32, it is packed. */
+/** The right matrix: its stride in bytes (of rows, columns or panels). Unless it is f32 in panels, it is packed. */
 let right: usize = 0;
 let right_form: u32 = PANELS;
 let right_stride: usize = 0;
@@ -56,7 +56,7 @@ let right_half: bool = false;
 export function matmul(p: Matmul): void {
   const a = set_output(p);
   const b = p.b;
-  // Transposed where b is larger than a and than the result: then these two are turned around, and b is read where it is.
+  // b is transposed and larger than a and the result: transpose these two instead, and read b in place.
   if (p.b_row == 1 && p.b_col != 1 && p.m < min(p.n, p.k)) {
     is_transposed = true;
     set_left(b, p.b_col, 1, p.b_half);
@@ -69,7 +69,7 @@ export function matmul(p: Matmul): void {
   }
 }
 
-/** The same for a few rows: where the second factor lies transposed, it is read where it is, once for all rows. */
+/** The same for a few rows: a transposed second factor is read in place, once for all rows. */
 export function matmul_gemv(p: Matmul): void {
   if (p.b_row != 1 || p.b_col == 1 || p.a_col != 1) return matmul(p);
   const shift = p.b_half ? 1 : 2;
@@ -92,7 +92,7 @@ export function matmul_gemv(p: Matmul): void {
 }
 
 /**
- * The same with b a whole frozen weight that is kept in panels: [k, n] (b_col = 1) or, read transposed, [n, k] (b_row = 1).
+ * The same with b a whole frozen weight stored in panels: [k, n] (b_col = 1) or, read transposed, [n, k] (b_row = 1).
  */
 export function matmul_panels(p: Matmul): void {
   const a = set_output(p);
@@ -115,7 +115,7 @@ export function matmul_panels(p: Matmul): void {
   }
 }
 
-/** Notes where the result goes and how; returns where a begins. */
+/** Sets the output; returns the address of a. */
 function set_output(p: Matmul): usize {
   out_at = p.out + (p.out_offset << 2);
   out_line = p.out_row << 2;
@@ -126,7 +126,7 @@ function set_output(p: Matmul): usize {
   return p.a + (p.a_offset << 2);
 }
 
-/** Strides in elements: from row to row, and along k, which is 1 for halves. */
+/** Strides in elements: of rows, and along k, which is 1 for halves. */
 function set_left(at: usize, row: u32, depth: u32, half: u32): void {
   left = at;
   left_form = depth == 1 ? BY_ROWS : BY_COLUMNS;
@@ -134,7 +134,7 @@ function set_left(at: usize, row: u32, depth: u32, half: u32): void {
   left_half = half != 0;
 }
 
-/** Strides in elements: along k, and from column to column. */
+/** Strides in elements: along k, and of columns. */
 function set_right(at: usize, depth: u32, col: u32, half: u32): void {
   right = at;
   right_form = col == 1 ? BY_ROWS : BY_COLUMNS;
@@ -142,12 +142,12 @@ function set_right(at: usize, depth: u32, col: u32, half: u32): void {
   right_half = half != 0;
 }
 
-/** This thread's slice of the product: of its columns or of its rows, whichever costs less with what each has to pack. */
+/** This thread's slice of the product: of its columns or its rows, whichever is cheaper including the packing. */
 function product(m: u32, n: u32, k: u32): void {
   const threads = thread_count();
   const columns = ((n + PANEL * threads - 1) / (PANEL * threads)) * PANEL;
   const rows = ((m + ROWS * threads - 1) / (ROWS * threads)) * ROWS;
-  // In multiply-adds a step of k; to pack a number costs about as much as eight.
+  // Cost per step of k in multiply-adds; packing an element costs about eight.
   const left_cost: u32 = (left_form != BY_ROWS ? 8 : 0) + (left_half ? 4 : 0);
   const right_cost: u32 = (right_form != PANELS ? 8 : 0) + (right_half ? 4 : 0);
   const by_columns: u64 = <u64>m * columns + left_cost * m + right_cost * columns;
@@ -156,7 +156,7 @@ function product(m: u32, n: u32, k: u32): void {
   else blocks(slice_begin(m, ROWS), slice_end(m, ROWS), 0, n, k);
 }
 
-/** Rows i0 .. i1 and columns j0 .. j1 of the product, in blocks that fit the caches. */
+/** Computes rows i0 .. i1 and columns j0 .. j1 of the product, in blocks that fit into the caches. */
 function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
   if (i0 >= i1 || j0 >= j1) return;
   const left_block = scratch_memory() + 2 * TILE_BYTES;
@@ -189,7 +189,7 @@ function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
   } while (depth < k);
 }
 
-/** Rows ic .. ic + mc of the left matrix, depth .. depth + kc, as rows of f32, LEFT_ROW bytes apart. */
+/** Packs rows ic .. ic + mc of the left matrix, depth .. depth + kc, as rows of f32, LEFT_ROW bytes apart. */
 function pack_left(rows: usize, ic: u32, mc: u32, depth: u32, kc: u32): void {
   if (left_form == BY_COLUMNS) {
     transpose_block(rows, LEFT_ROW, left + depth * left_stride + (ic << 2), left_stride, kc, mc);
@@ -201,7 +201,7 @@ function pack_left(rows: usize, ic: u32, mc: u32, depth: u32, kc: u32): void {
   }
 }
 
-/** Columns jc .. jc + nc of the right matrix, depth .. depth + kc, as panels of f32. */
+/** Packs columns jc .. jc + nc of the right matrix, depth .. depth + kc, as panels of f32. */
 function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void {
   const by_rows = right_form == BY_ROWS;
   const shift: u32 = right_half ? 1 : 2;
@@ -218,7 +218,7 @@ function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void 
   else pack_columns(panels, from, stride, kc, nc);
 }
 
-/** One block: every panel stays in the first-level cache while the rows pass by. */
+/** Computes one block: a panel stays in the L1 cache while all rows are processed. */
 function block(
   rows: usize,
   row: usize,
@@ -233,7 +233,7 @@ function block(
 ): void {
   const tile = scratch_memory();
   const turned = tile + TILE_BYTES;
-  // Halves in panels are made f32 here, a panel at a time; others were when they were packed.
+  // Panels of f16 are converted here, one at a time; other operands were converted when packed.
   const is_half = right_form == PANELS && right_half;
   let j: u32 = 0;
   if (m == 1 && !is_transposed) {
@@ -269,8 +269,8 @@ function block(
 }
 
 /**
- * out[i + r][j + c] = tile[r][c] * alpha + bias[c], plus beta times what was there, for r < rows and c < cols. The first block
- * of k brings beta and the bias.
+ * out[i + r][j + c] = tile[r][c] * alpha + bias[c] + beta * out[i + r][j + c], for r < rows and c < cols. beta and the bias are
+ * applied in the first block of k.
  */
 function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool): void {
   const alpha = f32x4.splat(alpha_now);

@@ -1,11 +1,11 @@
-// Packing for the matrix product. A panel is 8 columns of a matrix, row after row: [k][8]. Reference: BLIS (Van Zee and van
-// de Geijn 2015).
+// Packing for the matrix product. A panel is 8 columns of a matrix, stored by rows: [k][8]. Reference: BLIS (Van Zee and van de
+// Geijn 2015).
 import { load_halves } from "./half";
 
 /** Columns of a panel. */
 export const PANEL: u32 = 8;
 
-/** Rows r0 .. r3 of four numbers each become columns: written to `to`, `stride` bytes from one to the next. */
+/** Transposes the rows r0 .. r3 of four elements; the result's rows are written to `to`, `stride` bytes apart. */
 function transpose(r0: v128, r1: v128, r2: v128, r3: v128, to: usize, stride: usize): void {
   const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
   const high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
@@ -18,8 +18,8 @@ function transpose(r0: v128, r1: v128, r2: v128, r3: v128, to: usize, stride: us
 }
 
 /**
- * to[j][i] = from[i][j] for i < rows, j < cols; the numbers of a row of `from` lie side by side, rows `from_stride` bytes
- * apart, those of `to` `to_stride`.
+ * to[j][i] = from[i][j] for i < rows, j < cols. Rows are contiguous; those of `from` are `from_stride` bytes apart, those of
+ * `to` `to_stride`.
  */
 export function transpose_block(
   to: usize,
@@ -61,10 +61,10 @@ export function transpose_block(
       store<f32>(to + (i << 2) + j * to_stride, load<f32>(from + i * from_stride + (j << 2)));
 }
 
-/** Panels [k][8] one behind the other from a matrix [k, cols] whose rows lie side by side; missing columns are 0. */
+/** Packs consecutive panels [k][8] from a matrix [k, cols] with contiguous rows; missing columns are 0. */
 export function pack_rows(to: usize, from: usize, stride: usize, k: u32, cols: u32): void {
   const panel: usize = k << 5;
-  // Eight rows at a time: reads follow the rows, writes fill whole cache lines.
+  // Eight rows at a time: reads are sequential, writes fill whole cache lines.
   for (let first: u32 = 0; first < k; first += 8) {
     const last = min<u32>(first + 8, k);
     let c: u32 = 0;
@@ -88,7 +88,7 @@ function pack_edge(to: usize, from: usize, stride: usize, rows: u32, cols: u32):
     for (let j: u32 = 0; j < cols; j++) store<f32>(to + (i << 5) + (j << 2), load<f32>(from + i * stride + (j << 2)));
 }
 
-/** The same panels from a matrix [k, cols] whose columns lie side by side, `stride` bytes from one to the next. */
+/** Packs the same panels from a matrix [k, cols] with contiguous columns, `stride` bytes apart. */
 export function pack_columns(to: usize, from: usize, stride: usize, k: u32, cols: u32): void {
   const panel: usize = k << 5;
   for (let c: u32 = 0; c < cols; c += PANEL) {
@@ -100,8 +100,8 @@ export function pack_columns(to: usize, from: usize, stride: usize, k: u32, cols
 }
 
 /**
- * Rows of `k` floats, `to_stride` bytes apart, from panels of eight numbers a row, [k / 8][rows][8], `stride` bytes apart;
- * `half`: from panels of f16.
+ * Unpacks rows of `k` floats, `to_stride` bytes apart, from panels [k / 8][rows][8], `stride` bytes apart; with `half`, from
+ * panels of f16.
  */
 export function unpack_rows(
   to: usize,

@@ -1,12 +1,12 @@
-// Which part of every dispatch this instance does, and how instances wait for each other. All instances share one memory and
-// run the same list; globals are an instance's own.
+// The slice of every dispatch that this instance computes, and the barrier between instances. All instances share one memory
+// and run the same list; each has its own globals.
 //
-// A slice never decides how a number is made: slices are whole blocks of results, and every result is one thread's work, in
-// an order that does not depend on the slice. So results are the same bits for any number of threads.
+// Slices are whole blocks of results, and every result is computed by one thread, in an order that does not depend on the slice.
+// Results therefore have the same bits for any number of threads.
 
 /**
- * Turns around the barrier before a thread goes to sleep, some 100 microseconds: to wake one that sleeps costs all threads more
- * than most dispatches take. Where the turns were in vain, because the processor is busy with others, half as many follow.
+ * Spins before a thread sleeps, about 100 microseconds: waking a thread takes longer than most dispatches. If spinning did not
+ * help, because the cores are busy with other processes, the number is halved.
  */
 const MOST_TURNS: i32 = 100000;
 const FEWEST_TURNS: i32 = 1000;
@@ -16,13 +16,13 @@ let turns: i32 = MOST_TURNS;
 let thread: u32 = 0;
 let threads: u32 = 1;
 let scratch: usize = 0;
-/** Two words in shared memory: threads that have arrived, and the barrier's turn. */
+/** Two words in shared memory: the number of threads that have arrived, and the barrier's generation. */
 let barrier_state: usize = 0;
 
-/** Scratch memory of each thread, in bytes; the host sets it aside. */
+/** Bytes of scratch memory per thread, allocated by the host. */
 export const SCRATCH_BYTES: u32 = 2 << 20;
 
-/** Tells an instance its number, how many there are, its scratch memory, and the barrier's two words (zero at first). */
+/** Sets the index of this instance, the number of instances, its scratch memory, and the barrier's two words (initially 0). */
 export function configure(index: u32, count: u32, scratch_at: usize, barrier_at: usize): void {
   thread = index;
   threads = count;
@@ -30,12 +30,12 @@ export function configure(index: u32, count: u32, scratch_at: usize, barrier_at:
   barrier_state = barrier_at;
 }
 
-/** How many bytes of scratch memory `configure` must be given. */
+/** Bytes of scratch memory that `configure` needs. */
 export function scratch_bytes(): u32 {
   return SCRATCH_BYTES;
 }
 
-/** SCRATCH_BYTES of this thread's own, aligned to 64. */
+/** This thread's SCRATCH_BYTES, aligned to 64. */
 export function scratch_memory(): usize {
   return scratch;
 }
@@ -44,17 +44,17 @@ export function thread_count(): u32 {
   return threads;
 }
 
-/** Whether this is the thread that does what is too small to be shared. */
+/** Whether this is the thread that does work too small to split. */
 export function is_first(): bool {
   return thread == 0;
 }
 
-/** Where this thread's slice of `count` units begins; slices are whole blocks of `block` units. */
+/** The start of this thread's slice of `count` units; slices are whole blocks of `block` units. */
 export function slice_begin(count: u32, block: u32): u32 {
   return slice_at(thread, count, block);
 }
 
-/** Where this thread's slice ends. */
+/** The end of this thread's slice. */
 export function slice_end(count: u32, block: u32): u32 {
   return slice_at(thread + 1, count, block);
 }
@@ -64,7 +64,7 @@ function slice_at(index: u32, count: u32, block: u32): u32 {
   return min<u32>(count, <u32>((blocks * index) / threads) * block);
 }
 
-/** Returns once every thread has come here, with everything that they wrote visible. */
+/** Waits until every thread has arrived; all their writes are then visible. */
 export function barrier(): void {
   if (threads == 1) return;
   const turn = atomic.load<i32>(barrier_state, 4);

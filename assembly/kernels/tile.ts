@@ -1,25 +1,25 @@
 // The inner loops of the matrix product: a tile of a few rows of the left matrix times one panel of the right one, in registers.
-// Every number of a tile is one sum in the order of k, whatever tile it is in.
+// Every element of a tile is one sum in the order of k, whatever the tile's size.
 import { load_halves } from "./half";
 import { PANEL } from "./panels";
 import { madd } from "./vector";
 
 /**
- * Rows of the left matrix that the inner loop takes at a time. Twelve accumulators hide the latency of a fused multiply-add
- * and just fit the registers; where products and sums are apart, each needs a register more, and eight are best.
+ * Rows of the left matrix per iteration of the inner loop. Twelve accumulators hide the latency of a fused multiply-add and just
+ * fit into the registers. Separate products and sums need an extra register each, and eight accumulators are best.
  */
 export const ROWS: u32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
-/** Eight rows of eight numbers, the last ones not used. */
+/** Eight rows of eight elements; the last rows are unused. */
 export const TILE_BYTES: u32 = 256;
 
-/** Rows of the next tile where `rest` are left: eight make two tiles of four. */
+/** Rows of the next tile if `rest` are left: eight become two tiles of four. */
 export function tile_rows(rest: u32): u32 {
   return min<u32>(rest == 7 || rest == 8 ? 4 : ROWS, rest);
 }
 
 /**
- * tile [rows, 8] = rows of the left matrix, `row` bytes apart, times a panel [k][8]. Called in two places, so that it stays a
- * function: V8 unrolls loops that lie within others, and then runs out of registers.
+ * tile [rows, 8] = rows of the left matrix, `row` bytes apart, times a panel [k][8]. It is called in two places to prevent
+ * inlining: V8 unrolls nested loops, and then runs out of registers.
  */
 export function multiply(tile: usize, a: usize, row: usize, rows: u32, panel: usize, k: u32): void {
   if (ASC_FEATURE_RELAXED_SIMD && rows > 4) multiply_six(tile, a, row, rows, panel, k);
@@ -39,15 +39,15 @@ function multiply_last(tile: usize, a: usize, row: usize, rows: u32, panel: usiz
   }
 }
 
-/** Four numbers of a panel, in the lower or the upper half of its row. */
+/** Four elements of a panel, the lower or the upper half of a row. */
 function load_four<T>(at: usize, upper: bool): v128 {
   if (sizeof<T>() == 2) return load_halves(at + (upper ? 8 : 0));
   return v128.load(at + (upper ? 16 : 0));
 }
 
 /**
- * One row times four panels of T, f32 or halves (u16), `panel` bytes apart: as many accumulators, and numbers of the panels
- * are read as they come.
+ * One row times four panels of T, f32 or halves (u16), `panel` bytes apart: four panels give enough accumulators, and are read
+ * sequentially.
  */
 export function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usize, k: u32): void {
   let p0 = panels;
@@ -91,8 +91,8 @@ export function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usi
 }
 
 /**
- * Up to four rows, of fewer the last is used again; k is even. Two steps a turn: with eight accumulators there are registers
- * left, unless the last step of an odd k is in this function as well.
+ * Up to four rows; if there are fewer, the last is repeated. k is even: two steps per iteration use the registers that eight
+ * accumulators leave, which would not suffice if the last step of an odd k were in this function.
  */
 function multiply_four(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
   let a1 = a0 + (rows > 1 ? row : 0);

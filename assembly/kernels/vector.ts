@@ -1,6 +1,6 @@
-// What the kernels share: multiply-add, sums over lanes, exp, and rows whose length is no multiple of four.
+// Helpers of the kernels: multiply-add, sums over lanes, exp, and rows whose length is not a multiple of four.
 
-/** a * b + c: fused in the build with relaxed SIMD, else rounded twice. */
+/** a * b + c: fused in the build with relaxed SIMD, otherwise rounded twice. */
 export function madd(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
 }
@@ -10,7 +10,7 @@ export function sum_lanes(v: v128): f32 {
   return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
-/** The largest lane; NaN where one is. */
+/** The largest lane; NaN if any is NaN. */
 export function max_lanes(v: v128): f32 {
   return max<f32>(
     max<f32>(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)),
@@ -18,14 +18,14 @@ export function max_lanes(v: v128): f32 {
   );
 }
 
-/** `count` of 1 to 3 numbers in the first lanes, 0 in the others. */
+/** Loads `count` numbers, 1 to 3, into the first lanes; the others are 0. */
 export function load_part(at: usize, count: u32): v128 {
   if (count == 1) return v128.load_zero<f32>(at);
   const v = v128.load_zero<f64>(at);
   return count == 2 ? v : v128.load_lane<f32>(at, v, 2, 8);
 }
 
-/** Writes the first `count` of 1 to 3 lanes. */
+/** Writes the first `count` lanes, 1 to 3. */
 export function store_part(at: usize, v: v128, count: u32): void {
   if (count == 1) {
     v128.store_lane<f32>(at, v, 0);
@@ -35,18 +35,18 @@ export function store_part(at: usize, v: v128, count: u32): void {
   if (count == 3) v128.store_lane<f32>(at, v, 2, 8);
 }
 
-/** `count` of 1 to 4 numbers in the first lanes, 0 in the others. */
+/** Loads `count` numbers, 1 to 4, into the first lanes; the others are 0. */
 export function load_some(at: usize, count: u32): v128 {
   return count == 4 ? v128.load(at) : load_part(at, count);
 }
 
-/** Writes the first `count` of 1 to 4 lanes. */
+/** Writes the first `count` lanes, 1 to 4. */
 export function store_some(at: usize, v: v128, count: u32): void {
   if (count == 4) v128.store(at, v);
   else store_part(at, v, count);
 }
 
-/** 1.5 * 2^23: added to a small number it leaves the nearest integer in the low bits. */
+/** 1.5 * 2^23: adding it to a small number leaves the nearest integer in the low bits. */
 const ROUND: f32 = 12582912;
 
 /**
@@ -54,7 +54,7 @@ const ROUND: f32 = 12582912;
  * x = n ln 2 + r with |r| <= ln 2 / 2, e^r by a polynomial of degree 7. Reference: Cephes, expf (Moshier 1992).
  */
 export function exp(x: v128): v128 {
-  // pmin and pmax are one instruction each, and keep a NaN in the first place.
+  // pmin and pmax are one instruction each, and propagate a NaN in the first operand.
   const y = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-87.3)), f32x4.splat(88));
   const rounded = madd(y, f32x4.splat(1.44269504088896341), f32x4.splat(ROUND));
   const n = f32x4.sub(rounded, f32x4.splat(ROUND));
@@ -66,11 +66,11 @@ export function exp(x: v128): v128 {
   p = madd(p, r, f32x4.splat(1.6666665459e-1));
   p = madd(p, r, f32x4.splat(5.0000001201e-1));
   p = f32x4.add(madd(p, f32x4.mul(r, r), r), f32x4.splat(1));
-  // The integer's bits move into the exponent; what was above them is shifted out.
+  // The integer's bits move into the exponent; the bits above them are shifted out.
   return f32x4.mul(p, i32x4.add(i32x4.shl(rounded, 23), i32x4.splat(0x3f800000)));
 }
 
-/** Sum of x[i] * y[i], in four lanes that are added up at the end. */
+/** Sum of x[i] * y[i], in four lanes that are added at the end. */
 export function dot(x: usize, y: usize, count: u32): f32 {
   let sum = f32x4.splat(0);
   let i: u32 = 0;

@@ -1,7 +1,6 @@
 /**
- * Finds the first dispatch on which two backends disagree: a backend that replays every plan on both, one dispatch at a
- * time, and compares what each dispatch wrote. Afterwards both go on with the first one's numbers, so that every dispatch
- * is judged by itself.
+ * Finds the first dispatch on which two backends disagree: a backend that runs every plan on both, one dispatch at a time, and
+ * compares what each dispatch wrote. Both continue with the first one's results, so that every dispatch is tested separately.
  */
 import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
@@ -10,21 +9,21 @@ import type { Program, Segment, SegmentName } from "../plan/plan.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 
-/** Largest difference, as a share of the largest number in the row that the dispatch wrote: sums of a few thousand. */
+/** Largest difference relative to the largest number in the row: kernels add a few thousand terms. */
 export const TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
 
-/** A segment of a single dispatch, with what is cleared before it. */
+/** A segment of a single dispatch, or of the tensors to clear. */
 interface Single {
   segment: SegmentName;
   name: SegmentName;
   number: number;
-  /** Null where there are only tensors to clear. */
+  /** Null if there are only tensors to clear. */
   dispatch: Dispatch | null;
   clears: Tensor[];
 }
 
-/** The segments' dispatches one by one. The names are the plan's numbers: backends only look them up. */
+/** The segments' dispatches, each as a segment named by its number: backends only look names up. */
 function singles(segments: readonly Segment[]): Single[] {
   let number = 0;
   return segments.flatMap(({ name: segment, clears, dispatches }) => [
@@ -42,7 +41,7 @@ function singles(segments: readonly Segment[]): Single[] {
 export class CompareBackend implements Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
-  /** Dispatches that were compared. */
+  /** The number of compared dispatches. */
   compared = 0;
 
   constructor(
@@ -118,7 +117,7 @@ class CompareSession implements Session {
     });
   }
 
-  /** For tests: all is run. */
+  /** Nothing is dropped. */
   drop(): void {}
 
   destroy(): void {
@@ -153,9 +152,9 @@ class CompareSession implements Session {
 }
 
 /**
- * The first place where numbers differ beyond TWIN_TOLERANCE, or where one is no number and the other is; -1: nowhere. Each
- * row has a scale of its own, or each column where there are at most 4: those of statistics and metrics mean different
- * things. No scale is below SMALLEST_SCALE of the largest: such a row may be what is left of large numbers.
+ * The first index where the numbers differ by more than TOLERANCE, or only one is NaN; -1 if there is none. The scale is that
+ * of the row, or of the column if there are at most 4: the columns of statistics and metrics have different meanings. A scale
+ * is at least SMALLEST_SCALE of the largest: small rows may result from the cancellation of large numbers.
  */
 function firstDifference(a: Float32Array, b: Float32Array, columns: number): number {
   const group = (i: number) => (columns <= 4 ? i % columns : Math.floor(i / columns));

@@ -1,4 +1,4 @@
-/** Choosing a device. */
+/** Selects and opens a device. */
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { DEVICES, type DeviceName, oneOf } from "../config.ts";
 import { DeviceError } from "../errors.ts";
@@ -9,14 +9,14 @@ import { openWebGPU } from "./webgpu.ts";
 export { DEVICES, type DeviceName };
 
 export interface DeviceOptions {
-  /** Threads of the device `wasm`; 0 or left out: one a core. */
+  /** Threads of the device `wasm`. Default 0: one per core. */
   threads?: number | undefined;
 }
 
 /**
- * Opens a device. `webgpu` is the system's WebGPU adapter, a software driver included; `wasm` computes on the CPU and is
- * always there; `auto` takes a hardware GPU where there is one, else `wasm`. Throws DeviceError, with what to install, where
- * there is none. Release it with `destroy()`.
+ * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `wasm` computes on the CPU and is always
+ * available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Throws DeviceError, with installation hints, if
+ * there is no device. Release it with `destroy()`.
  */
 export async function openDevice(name: DeviceName = "auto", options: DeviceOptions = {}): Promise<Backend> {
   checkArguments({ name }, { name: "text" });

@@ -1,4 +1,4 @@
-/** A thread of the CPU backend: an instance of kernels.wasm that runs the lists that the host names. */
+/** A thread of the CPU backend: an instance of kernels.wasm that runs the host's lists. */
 
 import { listenToHost } from "#platform";
 import type { FromWorker, ToWorker } from "./wasm-team.ts";
@@ -18,7 +18,7 @@ const post = listenToHost(async (data) => {
       return;
     }
     const times = replay(kernels, message.list, message.count, message.timed);
-    // All threads have passed the last barrier when one has.
+    // The list ends with a barrier: when one thread is done, all are.
     if (index === 0) post({ type: "done", times } satisfies FromWorker);
   } catch (error) {
     post({ type: "failed", message: String(error) } satisfies FromWorker);

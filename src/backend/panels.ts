@@ -1,6 +1,6 @@
 /**
- * Frozen weights [k, n] that only matrix products use are kept in the form in which the product's inner loop reads them:
- * panels of 8 columns, [n / 8][k][8], in place of the plain rows, so that no step packs them again.
+ * Frozen weights [k, n] that only matrix products use are stored in the layout that the product's inner loop reads: panels of
+ * 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
  */
 import { type Dispatch, scalarOf, tensorAt } from "../ops/kernel.ts";
 import { matmulKernel } from "../ops/matmul.ts";
@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor.ts";
 /** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
 export const PANEL = 8;
 
-/** Whether a dispatch is a product that reads the whole of b, as it is or transposed. */
+/** Whether a dispatch is a product that reads all of b, as it is or transposed. */
 function readsWhole(dispatch: Dispatch): boolean {
   if (dispatch.kernel !== matmulKernel) return false;
   const [k, n] = tensorAt(dispatch, "b").shape;
@@ -19,7 +19,7 @@ function readsWhole(dispatch: Dispatch): boolean {
   return dim("b_row") === 1 && dim("b_col") === n && dim("k") === n && dim("n") === k;
 }
 
-/** The weights of a program that can live in panels. */
+/** The weights of a program that can be stored in panels. */
 export function panelTensors({ segments }: Program): Set<Tensor> {
   const found = new Set<Tensor>();
   const refused = new Set<Tensor>();
@@ -36,10 +36,10 @@ export function panelTensors({ segments }: Program): Set<Tensor> {
   return found;
 }
 
-/** Numbers by their bits: floats, or halves. */
+/** The bits of floats or halves. */
 export type Bits = Uint32Array | Uint16Array;
 
-/** Calls `copy` for every run of numbers that lie side by side in both forms: plain place, place in panels, count. */
+/** Calls `copy` for every run of elements that are contiguous in both layouts: plain index, index in panels, count. */
 function eachRun(
   shape: readonly number[],
   offset: number,
@@ -56,14 +56,14 @@ function eachRun(
   }
 }
 
-/** Writes plain numbers, from element `offset` on, into a weight that is kept in panels; all by their bits. */
+/** Writes elements, starting at element `offset`, into a weight in panels. */
 export function writePanels(into: Bits, shape: readonly number[], data: Bits, offset: number): void {
   eachRun(shape, offset, data.length, (plain, packed, count) => {
     for (let i = 0; i < count; i++) into[packed + i] = data[plain - offset + i]!;
   });
 }
 
-/** Reads plain numbers, from element `offset` on, out of a weight that is kept in panels; all by their bits. */
+/** Reads elements, starting at element `offset`, from a weight in panels. */
 export function readPanels(from: Bits, shape: readonly number[], data: Bits, offset: number): void {
   eachRun(shape, offset, data.length, (plain, packed, count) => {
     for (let i = 0; i < count; i++) data[plain - offset + i] = from[packed + i]!;

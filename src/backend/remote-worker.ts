@@ -1,4 +1,4 @@
-/** The worker of a remote CPU backend: opens it, and does what the host asks for, one message after the other. */
+/** The worker of a remote CPU backend: opens it, and handles the host's messages in order. */
 import { listenToHost } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { KERNELS } from "../ops/generated/kernels.ts";
@@ -15,13 +15,13 @@ interface Opened {
 
 let backend: Backend;
 const sessions = new Map<number, Opened>();
-/** What a message without an answer failed with: the next that has one brings it. */
+/** The error of a message without an answer; reported by the next answer. */
 let failure: unknown;
 let work = Promise.resolve();
 
 const post = listenToHost((data) => {
   const message = data as ToRemote;
-  // Not in its turn: it is about what is waiting.
+  // Handled at once, ahead of the queue that it affects.
   if (message.type === "drop") sessions.get(message.session)?.session.drop(message.isOn);
   else work = work.then(() => handle(message));
 });
@@ -29,14 +29,14 @@ const post = listenToHost((data) => {
 type InTurn = Exclude<ToRemote, { type: "drop" }>;
 
 async function handle(message: InTurn): Promise<void> {
-  const isAsked = ["open", "prepare", "flush", "read"].includes(message.type);
+  const hasAnswer = ["open", "prepare", "flush", "read"].includes(message.type);
   try {
     const value = failure === undefined ? await answer(message) : null;
-    if (!isAsked) return;
+    if (!hasAnswer) return;
     if (failure !== undefined) throw failure;
     post({ value } satisfies FromRemote);
   } catch (error) {
-    if (isAsked) post({ failure: describe(error) } satisfies FromRemote);
+    if (hasAnswer) post({ failure: describe(error) } satisfies FromRemote);
     else failure = error;
   }
 }
@@ -48,7 +48,7 @@ async function answer(message: InTurn): Promise<Extract<FromRemote, { value: unk
   }
   if (message.type === "prepare") {
     const sharedFrom = message.sharedFrom && sessions.get(message.sharedFrom.session)!;
-    // A backend knows what is lent by the tensors themselves.
+    // Backends detect shared tensors by identity.
     const tensors = message.sharedFrom?.tensors.map((number) => sharedFrom!.tensors[number]!) ?? [];
     add(tensors, message.tensors);
     const session = await backend.prepare(programOf(message.program, tensors), sharedFrom?.session);

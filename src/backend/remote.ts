@@ -1,6 +1,6 @@
 /**
- * A CPU backend in a worker, for where the caller's thread must not be held up and memory cannot be shared: programs, data and
- * results are copied between both. remote-worker.ts is the other side.
+ * A CPU backend in a worker, for callers that must not be blocked where memory cannot be shared. Programs, data and results are
+ * copied between the two threads. remote-worker.ts is the other side.
  */
 import { startWorker } from "#platform";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
@@ -11,18 +11,18 @@ import type { DType, Role, Shape, Tensor } from "../tensor.ts";
 import type { WasmOptions } from "./backend.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 
-/** A tensor that the worker has not seen; its number is its place among all of its session. */
+/** A tensor that is new to the worker. Tensors of a session are numbered in the order in which they are sent. */
 export interface TensorRecord {
   name: string;
   shape: Shape;
   role: Role;
   dtype: DType;
-  /** The number of its root; null where it is its own. */
+  /** The number of its root; null if it is a root. */
   root: number | null;
   offset: number;
 }
 
-/** A program with numbers for tensors and names for kernels. */
+/** A serialized program: tensors by number, kernels by name. */
 export interface ProgramRecord {
   segments: {
     name: SegmentName;
@@ -33,7 +33,7 @@ export interface ProgramRecord {
   bufferOf: [tensor: number, buffer: number][];
 }
 
-/** What a program takes from another session: its tensors by their numbers there. They are the first ones here. */
+/** The tensors shared from another session, by their numbers there. They get the first numbers in the new session. */
 export interface SharedTensors {
   session: number;
   tensors: number[];
@@ -55,21 +55,21 @@ export type ToRemote =
   | { type: "drop"; session: number; isOn: boolean }
   | { type: "destroy"; session: number };
 
-/** The answer to the oldest open, prepare, flush or read that has none; the others have none. */
+/** The answer to the oldest pending open, prepare, flush or read. Other messages have no answer. */
 export type FromRemote =
   | { value: { info: DeviceInfo; limits: MemoryLimits } | Float32Array | null }
   | { failure: { summary: string; details: Omit<ErrorDetails, "cause"> } };
 
 type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void };
 
-/** Opens the CPU backend in a worker of its own, where it has one thread. */
+/** Opens the CPU backend in a worker, with one thread. */
 export async function openRemote(options: WasmOptions): Promise<Backend> {
   const link = new Link();
   const { info, limits } = await link.ask<{ info: DeviceInfo; limits: MemoryLimits }>({ type: "open", options });
   return new RemoteBackend(link, info, limits);
 }
 
-/** The messages to a worker and their answers, which come in the order of the questions. */
+/** A connection to a worker. Answers arrive in the order of the requests. */
 class Link {
   private readonly waiting: Waiting[] = [];
   failure: Error | undefined;
@@ -101,7 +101,7 @@ class Link {
 
   private take(answer: FromRemote): void {
     const waiting = this.waiting.shift();
-    // After a fault an answer that was on its way may still come.
+    // After a failure an answer in flight may still arrive.
     if (!waiting) return;
     const { resolve, reject } = waiting;
     if (this.waiting.length === 0) this.worker.keepAlive(false);
@@ -132,7 +132,7 @@ class RemoteBackend implements Backend {
 
 class RemoteSession implements Session {
   private readonly numbers = new Map<Tensor, number>();
-  /** Tensors that the worker has yet to hear of. */
+  /** Tensors that have not been sent yet. */
   private fresh: TensorRecord[] = [];
   private released = false;
 
@@ -143,7 +143,7 @@ class RemoteSession implements Session {
 
   async prepare({ segments, memory }: Program, sharedFrom?: RemoteSession): Promise<void> {
     sharedFrom?.check();
-    const shared = sharedFrom ? { session: sharedFrom.session, tensors: this.borrow(memory, sharedFrom) } : null;
+    const shared = sharedFrom ? { session: sharedFrom.session, tensors: this.share(memory, sharedFrom) } : null;
     const program: ProgramRecord = {
       segments: segments.map(({ name, clears, dispatches }) => ({
         name,
@@ -164,7 +164,7 @@ class RemoteSession implements Session {
   write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.check();
     const number = this.number(tensor);
-    // A copy: of a view, all that lies behind it would be sent.
+    // Copied, because posting a view would send its whole buffer.
     this.link.send({
       type: "write",
       session: this.session,
@@ -200,7 +200,7 @@ class RemoteSession implements Session {
     this.released = true;
   }
 
-  /** With the worker its memory is gone, and its work. */
+  /** Sends a message unless the session or the worker has ended. */
   private sendUnlessGone(message: ToRemote): void {
     if (!this.released && this.link.failure === undefined) this.link.send(message);
   }
@@ -209,8 +209,8 @@ class RemoteSession implements Session {
     if (this.released) throw new DeviceError(RELEASED);
   }
 
-  /** Gives the tensors that both programs place the first numbers here; returns the lender's. */
-  private borrow({ bufferOf }: MemoryPlan, sharedFrom: RemoteSession): number[] {
+  /** Gives the shared tensors the first numbers; returns their numbers in the other session. */
+  private share({ bufferOf }: MemoryPlan, sharedFrom: RemoteSession): number[] {
     const shared = [...bufferOf.keys()].filter((root) => sharedFrom.numbers.has(root));
     for (const root of shared) this.numbers.set(root, this.numbers.size);
     return shared.map((root) => sharedFrom.numbers.get(root)!);

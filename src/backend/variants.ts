@@ -1,9 +1,9 @@
-/** What decides, on every backend, which variant of a kernel a dispatch takes. */
+/** Selection of kernel variants that all backends share. */
 import { type Dispatch, scalarOf, tensorAt } from "../ops/kernel.ts";
 
 /**
- * Whether a product has one row for each sequence that is being written, and never many of them. Batches of any size have other
- * kernels, so that a row's bits do not depend on how many there are.
+ * Whether a product has one row per generated sequence, and never many rows. The choice does not depend on the actual number of
+ * rows, so that a row's bits do not either.
  */
 export function isGemv(dispatch: Dispatch): boolean {
   return scalarOf(dispatch, "m") === "slots" && tensorAt(dispatch, "out").shape[0]! <= 16;

@@ -1,9 +1,9 @@
-/** Allocation in a WebAssembly.Memory, from the host: large blocks, first fit, neighbours joined when they are released. */
+/** A host-side allocator for a WebAssembly.Memory: large blocks, first fit, adjacent free blocks are merged. */
 import { DeviceError } from "../errors.ts";
 import { showBytes } from "../plan/memory.ts";
 
 const PAGE_BYTES = 1 << 16;
-/** Blocks begin and end on cache lines. */
+/** Blocks are aligned to cache lines. */
 const ALIGN = 64;
 
 interface Block {
@@ -12,7 +12,7 @@ interface Block {
 }
 
 export class Heap {
-  /** Released blocks, by address. */
+  /** Free blocks, sorted by address. */
   private readonly free: Block[] = [];
   private readonly used = new Map<number, { bytes: number; users: number }>();
   /** Memory from here on has never been used, so it is zero. */
@@ -26,7 +26,7 @@ export class Heap {
     this.top = first;
   }
 
-  /** Bytes that were released. */
+  /** Bytes in free blocks. */
   get freeBytes(): number {
     return this.free.reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -35,7 +35,7 @@ export class Heap {
     return this.top - this.first - this.freeBytes;
   }
 
-  /** The address of a block of zeros, a multiple of 64. Throws DeviceError where memory cannot grow. */
+  /** The address of a block of zeros, aligned to 64. Throws DeviceError if memory cannot grow. */
   alloc(size: number): number {
     const bytes = Math.ceil(Math.max(1, size) / ALIGN) * ALIGN;
     const index = this.free.findIndex((block) => block.bytes >= bytes);
@@ -54,7 +54,7 @@ export class Heap {
     return at;
   }
 
-  /** One more user of a block: it is free once each has released it. */
+  /** Adds a user to a block, which is freed when all users have released it. */
   share(at: number): void {
     this.used.get(at)!.users++;
   }
@@ -85,7 +85,7 @@ export class Heap {
       this.memory.grow(missing);
     } catch (error) {
       throw new DeviceError("WebAssembly memory cannot grow", {
-        expected: "at most 4 GiB in all",
+        expected: "at most 4 GiB in total",
         found: showBytes(end),
         hint: "use a smaller --batch-size or --max-length",
         cause: error,

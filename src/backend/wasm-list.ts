@@ -1,4 +1,4 @@
-/** A program as the list of records that the interpreter in kernels.wasm runs: assembly/kernels/replay.ts. */
+/** Encodes a program as the records that the interpreter in kernels.wasm (assembly/kernels/replay.ts) runs. */
 import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
@@ -29,7 +29,7 @@ export class RecordList {
   readonly names: string[] = [];
   private readonly parts = new Map<SegmentName, Part>();
 
-  /** `address` tells where a tensor begins, `panels` which weights are kept in panels. */
+  /** `address` returns the address of a tensor; `panels` are the weights stored in panels. */
   constructor(
     program: Program,
     private readonly address: (tensor: Tensor) => number,
@@ -51,8 +51,8 @@ export class RecordList {
   }
 
   /**
-   * The ranges of records that make these segments, neighbours joined; `into` is the list in the module's memory, where
-   * what changes is written.
+   * The ranges of records of these segments, with adjacent ranges merged. Step values are written to `into`, the list in the
+   * module's memory.
    */
   select(names: readonly SegmentName[], values: StepValues, into: Uint32Array): Range[] {
     const floats = new Float32Array(into.buffer, into.byteOffset, into.length);
@@ -75,7 +75,7 @@ export class RecordList {
     return this.parts.get(name)!.first;
   }
 
-  /** Begins a record; returns the place of its first argument. */
+  /** Begins a record; returns the index of its first argument. */
   private add(operation: string): number {
     const number = OPERATIONS.findIndex(({ name }) => name === operation);
     if (number < 0) throw new DeviceError(`no WASM kernel ${operation}`);

@@ -1,11 +1,11 @@
 /**
- * The threads that run kernels.wasm: workers over one shared memory. The host only posts messages, so that its thread
- * never waits; where memory cannot be shared, the list runs in the caller's thread.
+ * The thread pool that runs kernels.wasm: workers with one shared memory. The host only posts messages, so that its thread
+ * never blocks. If memory cannot be shared, lists run in the caller's thread.
  */
 import { nextTurn, startWorker } from "#platform";
 import { DeviceError } from "../errors.ts";
 
-/** What kernels.wasm exports to the host. */
+/** The exports of kernels.wasm. */
 export interface KernelExports {
   configure(index: number, count: number, scratch: number, barrierState: number): void;
   scratch_bytes(): number;
@@ -13,7 +13,7 @@ export interface KernelExports {
   replay(list: number, count: number): void;
 }
 
-/** Starts an instance over the shared memory; its kernels do slice `index` of `threads`. */
+/** Creates an instance with the shared memory; `configure` assigns its slice. */
 export async function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<KernelExports> {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
   return exports as unknown as KernelExports;
@@ -32,7 +32,7 @@ export type Times = Float64Array;
 
 export interface Executor {
   readonly threads: number;
-  /** Runs `count` records from the address `list` on; with `timed`, tells how long each took. */
+  /** Runs `count` records at the address `list`; with `timed`, returns the time of each. */
   run(list: number, count: number, timed: boolean): Promise<Times | null>;
   destroy(): void;
 }
@@ -48,7 +48,7 @@ export class SingleThread implements Executor {
     kernels.configure(0, 1, scratch[0]!, barrierState);
   }
 
-  /** Hears what else there is to hear before it computes: promises alone would keep a page's thread to themselves. */
+  /** Yields to the event loop first: chained promises alone would block a page's thread. */
   async run(list: number, count: number, timed: boolean): Promise<Times | null> {
     await nextTurn();
     return replay(this.kernels, list, count, timed);
@@ -57,7 +57,7 @@ export class SingleThread implements Executor {
   destroy(): void {}
 }
 
-/** Runs records at once, or, timed, one by one. */
+/** Runs the records in one call, or, timed, one by one. */
 export function replay(kernels: KernelExports, list: number, count: number, timed: boolean): Times | null {
   if (!timed) {
     kernels.replay(list, count);
@@ -126,7 +126,7 @@ export class ThreadPool implements Executor {
     this.fail(new DeviceError("the device was released"));
   }
 
-  /** A thread that is gone never comes to the barrier: all others are ended as well. */
+  /** Terminates all threads: the others would wait at the barrier for the failed one. */
   private fail(error: Error): void {
     this.failure ??= error;
     for (const worker of this.workers) worker.terminate();

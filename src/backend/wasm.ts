@@ -1,6 +1,6 @@
 /**
- * Replays plans on the CPU, by the kernels of assembly/kernels. Buffers lie in one shared WebAssembly.Memory; a run writes
- * the scalars that changed and posts one message a thread. Work is done in the order in which it was asked for.
+ * Runs plans on the CPU with the kernels of assembly/kernels. All buffers are in one shared WebAssembly.Memory. A run writes
+ * the scalars that changed and posts one message per thread. Work is done in the order of the calls.
  */
 
 import { allowRelaxedSimd, availableMemory, isPageThread, parallelism, readAsset } from "#platform";
@@ -18,19 +18,19 @@ import { RecordList } from "./wasm-list.ts";
 import { RECORD_WORDS } from "./wasm-operations.ts";
 import { type Executor, type ExecutorMemory, instantiate, SingleThread, ThreadPool } from "./wasm-team.ts";
 
-/** The module's own data lie in the first page. */
+/** The first page holds the module's own data. */
 const FIRST_ADDRESS = 1 << 16;
 const MAX_PAGES = 1 << 16;
 const MAX_BYTES = 2 ** 32 - FIRST_ADDRESS;
-/** More threads than this wait for each other longer than they work. */
+/** With more threads, synchronization takes longer than the work. */
 const MAX_THREADS = 16;
 
-/** Milliseconds for which threads are given work at a time: what is dropped, or heard beside it, waits no longer. */
+/** Milliseconds of work per message to the threads: the longest delay of `drop` and of other events. */
 const PIECE_MS = 100;
-/** Records of a session's first piece. */
+/** Records in a session's first message. */
 const FIRST_PIECE = 16;
 
-/** A module with one relaxed instruction (i8x16.relaxed_swizzle): valid where the runtime knows relaxed SIMD. */
+/** A module with one relaxed instruction (i8x16.relaxed_swizzle): valid if the runtime supports relaxed SIMD. */
 const RELAXED_PROBE = Uint8Array.from([
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
   253, 128, 2, 11,
@@ -41,7 +41,7 @@ export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(RELAXED_PROBE);
 }
 
-/** Threads where none are asked for: one a core where memory can be shared, else one. */
+/** The default number of threads: one per core if memory can be shared, otherwise one. */
 export function defaultThreads(): number {
   return canShare() ? Math.min(MAX_THREADS, parallelism()) : 1;
 }
@@ -49,13 +49,13 @@ export function defaultThreads(): number {
 const canShare = () => typeof SharedArrayBuffer !== "undefined";
 
 /**
- * Opens the CPU backend: on several threads beside the caller's where memory can be shared, else on the caller's own; that of a
- * page is left alone, and one worker computes.
+ * Opens the CPU backend. It runs on worker threads if memory can be shared, otherwise on the caller's thread, or, if that is a
+ * page's main thread, in one worker.
  */
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0, relaxed: fused = hasRelaxedSimd() } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 64)
-    throw new ConfigError("threads make no sense", { expected: "0 to 64", found: String(threads) });
+    throw new ConfigError("the number of threads is invalid", { expected: "0 to 64", found: String(threads) });
   if (!canShare() && isPageThread()) return (await import("./remote.ts")).openRemote(options);
   const count = (canShare() && threads) || defaultThreads();
   const module = await WebAssembly.compile(await readAsset(fused ? "kernels-relaxed.wasm" : "kernels.wasm"));
@@ -86,7 +86,7 @@ export class WasmBackend implements Backend {
 
   async prepare(program: Program, sharedFrom?: WasmSession): Promise<Session> {
     this.check();
-    // What was released is this process's already: it is used again before memory grows.
+    // Free blocks already belong to this process and are used before memory grows.
     const { freeBytes, usedBytes } = this.heap;
     const total = Math.min((availableMemory() ?? MAX_BYTES) + freeBytes, MAX_BYTES - usedBytes);
     checkMemory(withoutShared(program, sharedFrom?.program), { ...this.limits, total });
@@ -98,17 +98,17 @@ export class WasmBackend implements Backend {
     this.executor.destroy();
   }
 
-  /** Throws what went wrong, if anything. */
+  /** Throws the error of earlier work, if any. */
   check(): void {
     if (this.failure) throw this.failure;
   }
 
-  /** Whether nothing is under way, so that the next piece of work runs at once. */
+  /** Whether no work is in flight, so that the next `enqueue` runs at once. */
   get isIdle(): boolean {
     return !this.busy;
   }
 
-  /** Runs `work` once all earlier work is done; at once where nothing is under way. */
+  /** Runs `work` after all earlier work; at once if none is in flight. */
   enqueue(work: () => Promise<void> | void): void {
     this.queue.push(work);
     if (!this.busy) void this.drain();
@@ -134,10 +134,10 @@ class WasmSession implements Session {
   private readonly list: RecordList;
   private readonly listAt: number;
   private released = false;
-  /** Records that make a piece, by how long the last ones took. */
+  /** Records per message, adapted to the measured time. */
   private piece = FIRST_PIECE;
   private dropping = false;
-  /** Whether anything has been dropped since. */
+  /** Whether work has been dropped since the last `drop(false)`. */
   private hasDropped = false;
   times: Map<string, number> | null = null;
 
@@ -152,7 +152,7 @@ class WasmSession implements Session {
     const shared = sharedBuffers(program, sharedFrom?.program);
     for (const root of shared.values())
       if (panels.has(root) !== sharedFrom!.panels.has(root))
-        throw new DeviceError(`${root.name} is used in another way than where it comes from`);
+        throw new DeviceError(`${root.name} is stored in another layout in the session that it is shared from`);
     this.panels = panels;
     try {
       for (const [i, { bytes }] of program.memory.buffers.entries()) {
@@ -178,7 +178,7 @@ class WasmSession implements Session {
         expected: `at most ${tensor.size} elements`,
         found: `${offset} + ${data.length}`,
       });
-    // What is written later must not change what was asked for now.
+    // Copied if the write is deferred: the caller may change its array meanwhile.
     const view = bitsOf(tensor, data.buffer, data.byteOffset, data.length);
     const bits = this.backend.isIdle ? view : view.slice();
     this.backend.enqueue(() => {
@@ -195,7 +195,7 @@ class WasmSession implements Session {
   }
 
   read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
-    // Copied in its turn: once a promise has been waited for, the next run may be writing already.
+    // Copied inside the queue: after an await the next run could already overwrite the data.
     return new Promise((resolve, reject) => {
       this.check();
       const copy = () => {
@@ -213,7 +213,7 @@ class WasmSession implements Session {
       const update = names.includes("update") ? this.list.first("update") : Infinity;
       for (const { first, count } of ranges)
         for (let at = first, end = first + count; at < end; ) {
-          // An update that has begun is brought to its end.
+          // An update that has begun is completed.
           if (this.dropping && at <= update) {
             this.hasDropped = true;
             return;
@@ -280,13 +280,13 @@ class WasmSession implements Session {
     return new Uint32Array(this.backend.heap.memory.buffer, at, count);
   }
 
-  /** A tensor in the module's memory, as it lies there. */
+  /** A view of a tensor in the module's memory, in its stored layout. */
   private bits(tensor: Tensor): Bits {
     return bitsOf(tensor, this.backend.heap.memory.buffer, this.addressOf(tensor), tensor.size);
   }
 }
 
-/** Elements of a tensor by their bits, whatever they mean. */
+/** A view of a tensor's elements as bits. */
 function bitsOf({ dtype }: Tensor, buffer: ArrayBufferLike, at: number, count: number): Bits {
   return dtype === "f16" ? new Uint16Array(buffer, at, count) : new Uint32Array(buffer, at, count);
 }

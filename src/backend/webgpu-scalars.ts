@@ -1,9 +1,9 @@
-/** The scalars of a program's dispatches as one uniform buffer, of which a step changes a few. */
+/** The scalars of a program's dispatches in one uniform buffer; a step changes a few of them. */
 import { type Dispatch, type Grid, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { resolveDims } from "../plan/plan.ts";
 import { type Shader, shaderOf } from "./webgpu-shaders.ts";
 
-/** Bytes from one dispatch's scalars to the next: WebGPU's largest alignment of a uniform binding. */
+/** Bytes per dispatch: WebGPU's largest alignment of a uniform binding. */
 const STRIDE = 256;
 
 interface Place {
@@ -17,10 +17,10 @@ interface Change extends Place {
   value: keyof StepValues;
 }
 
-/** The scalars of one dispatch, and the grid that follows from them, as of the last step. */
+/** The current scalars of one dispatch, and the grid that follows from them. */
 export interface Scalars {
   shader: Shader;
-  /** Where they are in the buffer, and how many bytes. */
+  /** Their range in the buffer, in bytes. */
   offset: number;
   size: number;
   dims: Record<string, number>;
@@ -33,7 +33,7 @@ export class ScalarList {
   readonly bytes: DataView<ArrayBuffer>;
   private length = 0;
 
-  /** Room for the scalars of `count` dispatches. */
+  /** Allocates the scalars of `count` dispatches. */
   constructor(count: number) {
     this.bytes = new DataView(new ArrayBuffer(Math.max(1, count) * STRIDE));
   }
@@ -56,7 +56,7 @@ export class ScalarList {
     return { shader, offset, size: Math.ceil((byte - offset) / 16) * 16, dims, grid: shader.grid(dims), changes };
   }
 
-  /** Takes in a step's values; returns the range of bytes that they are in, empty where nothing changes. */
+  /** Writes a step's values; returns the range of bytes that changed, empty if none did. */
   update(list: readonly Scalars[], values: StepValues): { first: number; end: number } {
     let [first, end] = [this.bytes.byteLength, 0];
     for (const one of list) {

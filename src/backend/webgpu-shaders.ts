@@ -1,17 +1,17 @@
-/** The WGSL of every kernel: which shader a dispatch takes, its grid, and its text as it is compiled. */
+/** The WGSL of every kernel: the shader for a dispatch, its grid, and its source as compiled. */
 import { ceilDiv, type Dispatch, type Grid, type Kernel, scalarOf } from "../ops/kernel.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import { isGemv } from "./variants.ts";
 
 type Dims = Record<string, number>;
 
-/** A shader of shaders/, and the workgroups that it needs. */
+/** A shader of shaders/ and its grid of workgroups. */
 export interface Shader {
   name: string;
   grid: (dims: Dims) => Grid;
 }
 
-/** Products of any shape; with results of few columns, so that lanes lie along the rows; with few rows. */
+/** Products of any shape (wide); with few columns, whose lanes run along the rows (narrow); with few rows (gemv). */
 const MATMUL = {
   wide: { name: "matmul_wide", grid: ({ m, n }: Dims) => [ceilDiv(n!, 64), ceilDiv(m!, 64), 1] },
   narrow: { name: "matmul_narrow", grid: ({ m, n }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, 128), 1] },
@@ -21,7 +21,7 @@ const MATMUL = {
   },
 } as const satisfies Record<string, Shader>;
 
-/** Results of at most this many columns are narrow. */
+/** Largest number of columns for `narrow`. */
 const NARROW = 16;
 
 export function shaderOf(dispatch: Dispatch): Shader {
@@ -31,17 +31,17 @@ export function shaderOf(dispatch: Dispatch): Shader {
   return (scalarOf(dispatch, "n") as number) <= NARROW ? MATMUL.narrow : MATMUL.wide;
 }
 
-/** The text of a shader: what follows from the kernel's definition, what its variants share, its own code. */
+/** The source of a shader: declarations from the kernel's definition, the prelude that its variants share, its own code. */
 export function wgslOf(kernel: Kernel, shader: string): string {
   return [declarations(kernel), SHADERS[`${kernel.name}.prelude`] ?? "", SHADERS[shader]!].join("\n");
 }
 
-/** Every shader of a kernel by its name. */
+/** The names of all shaders of a kernel. */
 export function shadersOf({ name, grid }: Kernel): string[] {
   return grid ? [name] : Object.values(MATMUL).map((shader) => shader.name);
 }
 
-/** Scalars, constants and bindings; of a binding that may be in f16 a function `<binding>_at` that reads an element. */
+/** Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element. */
 function declarations({ bindings, elements, dims }: Kernel): string {
   const names = Object.keys(dims);
   const fields = names.filter((dim) => dims[dim] !== "override").map((dim) => `  ${dim}: ${dims[dim]},`);

@@ -1,6 +1,6 @@
 /**
- * Replays plans on WebGPU. Pipelines, bind groups and buffers are made in `prepare`; a run writes the scalars that
- * changed, encodes the list and submits once.
+ * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed, encodes
+ * the list and submits once.
  */
 import { availableMemory, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
@@ -14,37 +14,37 @@ import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { shaderOf, wgslOf } from "./webgpu-shaders.ts";
 import { DispatchTimer, TIMESTAMPS } from "./webgpu-timer.ts";
 
-// The specification's values: Node has no globals for them.
+// Values from the specification: Node has no globals for them.
 const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
 const MAP_READ_MODE = 1;
 const COMPUTE_STAGE = 4;
 
-/** Uploads are cut into pieces of this many bytes. */
+/** Uploads are split into chunks of this many bytes. */
 const WRITE_BYTES = 16 << 20;
 
 const INSTALL_HINT =
-  "--device wasm needs no driver. Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); Fedora: dnf install mesa-vulkan-drivers; " +
-  "Arch: pacman -S vulkan-swrast; macOS and Windows bring a driver of their own; " +
-  "Chromium: a page needs WebGPU switched on";
+  "use --device wasm, which needs no driver, or install one. Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); " +
+  "Fedora: dnf install mesa-vulkan-drivers; Arch: pacman -S vulkan-swrast; macOS and Windows include a driver; " +
+  "Chromium: enable WebGPU";
 
-/** What an adapter is called; a page is only told the maker and the architecture. */
+/** The name of an adapter; a page only gets the vendor and the architecture. */
 const nameOf = ({ vendor, architecture, device, description }: GPUAdapterInfo) =>
   description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
 
-/** Whether an adapter is a driver that computes on the CPU. */
+/** Whether an adapter is a software driver. */
 function isSoftware(info: GPUAdapterInfo): boolean {
   const words = [nameOf(info), info.vendor, info.architecture].join(" ");
   return /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
 }
 
 /**
- * Opens the system's WebGPU adapter, a hardware one where there is one. Throws DeviceError where there is none, or, with
- * `hardware`, none but a software driver.
+ * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with `hardware`, only a
+ * software driver.
  */
 export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
   const gpu = await requestGPU();
   const refuse = (error: unknown): never => {
-    throw new DeviceError("WebGPU gives no device", { found: (error as Error).message, cause: error });
+    throw new DeviceError("WebGPU did not provide a device", { found: (error as Error).message, cause: error });
   };
   const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(refuse);
   if (!adapter)
@@ -73,7 +73,7 @@ function constantsOf(dispatch: Dispatch): Record<string, number> {
   return Object.fromEntries(dims.filter(([name]) => dispatch.kernel.dims[name] === "override"));
 }
 
-/** A shader with its constants: one pipeline each. */
+/** The key of a pipeline: a shader with its constants. */
 function variantOf(dispatch: Dispatch): string {
   return `${shaderOf(dispatch).name} ${JSON.stringify(constantsOf(dispatch))}`;
 }
@@ -82,9 +82,9 @@ class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
   private readonly kernels = new Map<string, Compiled>();
-  /** Sessions that have a buffer. */
+  /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
-  /** The first fault that the device reported out of turn. */
+  /** The first error that the device reported asynchronously. */
   failure: DeviceError | null = null;
   private destroyed = false;
 
@@ -103,14 +103,14 @@ class WebGPUBackend implements Backend {
       if (this.destroyed) return;
       this.failure ??= new DeviceError("the device was lost", {
         found: message || reason || "no reason given",
-        hint: "the driver may have been restarted or run out of memory: try again, or with a smaller --batch-size",
+        hint: "try again, or use a smaller --batch-size: the driver may have been restarted or run out of memory",
       });
     });
   }
 
   async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
     this.check();
-    // A software driver takes the memory of this machine; what a graphics card has, WebGPU does not tell.
+    // A software driver uses main memory. WebGPU does not report the memory of a graphics card.
     const total = this.info.software ? availableMemory() : undefined;
     checkMemory(
       withoutShared(program, sharedFrom?.program),
@@ -126,7 +126,7 @@ class WebGPUBackend implements Backend {
     try {
       session = new WebGPUSession(this, program, (dispatch) => this.kernels.get(variantOf(dispatch))!, sharedFrom);
     } finally {
-      // Both in this turn: scopes are one stack, and the next program may push its own in the next.
+      // Pop both synchronously: scopes form one stack, and another `prepare` may push its own later.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
     }
     const [invalid, memory] = await reported;
@@ -147,7 +147,7 @@ class WebGPUBackend implements Backend {
     this.device.destroy();
   }
 
-  /** Throws what the device reported, if anything. */
+  /** Throws the error that the device reported, if any. */
   check(): void {
     if (this.failure) throw this.failure;
   }
@@ -182,7 +182,7 @@ class WebGPUBackend implements Backend {
       const { messages } = await module.getCompilationInfo();
       const failures = messages.filter(({ type }) => type === "error");
       if (failures.length === 0) this.check();
-      const summary = failures.length > 0 ? "does not compile" : "compiles, but the device makes no pipeline of it";
+      const summary = failures.length > 0 ? "does not compile" : "compiles, but the device cannot create its pipeline";
       const lines = code.split("\n");
       throw new DeviceError(`shaders/${label}.wgsl ${summary}`, {
         found:
@@ -205,7 +205,7 @@ interface Step {
 interface Recorded {
   clears: Tensor[];
   steps: Step[];
-  /** Those of the steps that have any that change. */
+  /** The scalars of steps that change. */
   changing: Scalars[];
 }
 
@@ -246,7 +246,7 @@ class WebGPUSession implements Session {
   private allocate(sharedFrom: WebGPUSession | undefined): void {
     const { device, users } = this.backend;
     const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
-    // Bindings have at least 16 bytes: also those of views at the end of a buffer, which start at multiples of 256.
+    // Bindings have at least 16 bytes, including those of views at the end of a buffer, which start at multiples of 256.
     const shared = sharedBuffers(this.program, sharedFrom?.program);
     for (const [i, { label, bytes }] of this.program.memory.buffers.entries()) {
       const root = shared.get(i);
@@ -313,7 +313,7 @@ class WebGPUSession implements Session {
     this.check();
     const { device } = this.backend;
     const start = tensor.byteOffset + offset * tensor.elementBytes;
-    // Copies are in whole words: of halves there may be one before and one behind.
+    // Copies are in whole words, which may include an extra half before and after.
     const before = start % 4;
     const bytes = Math.ceil((before + count * tensor.elementBytes) / 4) * 4;
     const spare = this.staging.findIndex(({ size }) => size >= bytes && size <= 4 * bytes + 1024);
@@ -334,7 +334,7 @@ class WebGPUSession implements Session {
     this.backend.check();
     const copy = staging!.getMappedRange(0, bytes).slice(0);
     staging!.unmap();
-    // Small buffers are kept: the loss is read every step. Large ones are for checkpoints and go back.
+    // Small buffers are reused: the loss is read every step. Large ones serve checkpoints and are freed.
     if (bytes <= 1 << 16 && !this.released) this.staging.push(staging!);
     else staging!.destroy();
     return tensor.dtype === "f16" ? halfToFloat(new Uint16Array(copy, before, count)) : new Float32Array(copy);
@@ -372,7 +372,7 @@ class WebGPUSession implements Session {
     this.timed.catch(() => {});
   }
 
-  /** What a queue has, it runs. */
+  /** WebGPU cannot drop submitted work. */
   drop(): void {}
 
   destroy(): void {
@@ -401,7 +401,7 @@ class WebGPUSession implements Session {
   }
 }
 
-/** The same, with a 0 behind an odd number of halves: the last word of a tensor. */
+/** The data, padded with a 0 after an odd number of halves to a whole word. */
 function wholeWords(data: TensorData): TensorData {
   if (data.byteLength % 4 === 0) return data;
   const padded = new Uint16Array(data.length + 1);

@@ -1,6 +1,6 @@
 /**
- * What a language model learns from: blocks of tokens, each with the tokens that it predicts. A text becomes blocks that
- * follow each other, a prompt with its completion becomes one.
+ * Training data of a language model: blocks of tokens with their targets. A text is split into consecutive blocks; a prompt
+ * with its completion is one block.
  */
 import { DataError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
@@ -9,13 +9,13 @@ import { END_OF_TEXT_ID, type Tokenizer } from "./tokenizer.ts";
 
 /** Blocks as a packed batch. */
 export interface BlockBatch {
-  /** [N] token ids, one block behind the other. */
+  /** [N] token ids of the concatenated blocks. */
   ids: Uint32Array<ArrayBuffer>;
   /** [B + 1] where each block begins, and N. */
   starts: Uint32Array<ArrayBuffer>;
-  /** [N] the token that follows each; -100 where it does not count. */
+  /** [N] the next token of each; -100 where it is not a target. */
   targets: Int32Array<ArrayBuffer>;
-  /** UTF-8 bytes of the text of all tokens that count. */
+  /** UTF-8 bytes of the text of all targets. */
   bytes: number;
   /** [B] positions of the blocks in their set. */
   positions: Uint32Array;
@@ -26,15 +26,15 @@ export interface BlockStats {
   rows: number;
   /** Documents, or prompts with their completions. */
   documents: number;
-  /** Tokens that are predicted, <|endoftext|> included. */
+  /** Targets, including <|endoftext|>. */
   tokens: number;
   /** UTF-8 bytes of the text of these tokens; <|endoftext|> has none. */
   bytes: number;
-  /** Completions that lost tokens, of their prompt or of their own, to the longest length allowed. */
+  /** Completions that were truncated, in the prompt or in the completion, to maxLength. */
   cut: number;
 }
 
-/** A stretch of tokens; the model reads all but the last and predicts those from the `from`-th on, the first being 1. */
+/** Consecutive tokens: the model reads all but the last; `tokens[from]` and later ones are targets, with `from` >= 1. */
 interface Block {
   tokens: Uint32Array<ArrayBuffer>;
   from: number;
@@ -44,12 +44,12 @@ interface Block {
 export interface BlockOptions {
   /** The longest block, in tokens that the model reads. */
   length: number;
-  /** Tokens between the beginnings of two blocks of a text: 1 to `length`. */
+  /** Tokens between the starts of two blocks of a text: 1 to `length`. */
   stride: number;
   tokenizer: Tokenizer;
 }
 
-/** A prompt, which is read, and what follows it, which is learned; as token ids. */
+/** Token ids of a prompt, which is only read, and its completion, which is the target. */
 export interface Completion {
   prompt: Uint32Array;
   completion: Uint32Array;
@@ -71,9 +71,9 @@ export class Blocks {
   }
 
   /**
-   * Documents packed into one stream, <|endoftext|> before each and behind the last, cut into blocks of `length` that begin
-   * `stride` tokens apart. Every token but the first is predicted once: in the first block that reads what is before it, so
-   * that behind the first block each has at least `length - stride` tokens before it.
+   * Packs documents into one stream, with <|endoftext|> before each and after the last, and splits it into blocks of `length`
+   * that start `stride` tokens apart. Every token but the first is a target once, in the first block that contains the token
+   * before it. After the first block every target therefore has at least `length - stride` tokens of context.
    */
   static pack(documents: readonly Uint32Array[], { length, stride, tokenizer }: BlockOptions): Blocks {
     const stream = new Uint32Array(documents.reduce((sum, ids) => sum + ids.length + 1, 1)).fill(END_OF_TEXT_ID);
@@ -93,8 +93,8 @@ export class Blocks {
   }
 
   /**
-   * A block for each prompt with its completion and an <|endoftext|>; the prompt is not predicted. An empty prompt stands as
-   * <|endoftext|>. Where both are longer than `length`, the prompt loses its first tokens, and then the completion its last.
+   * One block for each prompt with its completion and an <|endoftext|>; the prompt is not a target. An empty prompt is replaced
+   * by <|endoftext|>. If both together exceed `length`, the prompt loses its first tokens, then the completion its last.
    */
   static complete(rows: readonly Completion[], { length, tokenizer }: Omit<BlockOptions, "stride">): Blocks {
     let cut = 0;
@@ -115,7 +115,7 @@ export class Blocks {
     return this.lengths[i]!;
   }
 
-  /** Positions 0 to size - 1 shuffled; the order depends on `seed` and `stream` (an epoch) alone. */
+  /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
   order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
     return new Rng(new Rng(seed).next() ^ stream).shuffle(this.positions());
   }

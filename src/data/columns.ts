@@ -1,41 +1,41 @@
-/** Which columns of a file are the text and the label, from their names or from the first rows. */
+/** Finds the text and label columns of a file, by their names or by the first rows. */
 import { DataError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 
-/** Usual names, the likeliest first; compared without regard to case and to white space around them. */
+/** Common names, the most likely first. Case and surrounding white space are ignored. */
 export const TEXT_NAMES = ["text", "message", "sms", "content", "body", "v2", "sentence"];
 const LABEL_NAMES = ["label", "class", "category", "target", "v1", "spam"];
 
-/** Bytes beyond which a value is no label. */
+/** A longer value is not a label. */
 const LONGEST_LABEL = 64;
 
-/** Words that make a cell of the first row a text and not a column's name. */
+/** A cell of the first row with at least this many words is a text, not a column name. */
 const WORDS_OF_A_TEXT = 4;
 
-/** Columns as asked for; those left out are guessed. */
+/** The requested columns; the others are chosen automatically. */
 export interface ColumnChoice {
   textColumn?: string;
   labelColumn?: string;
 }
 
-/** Where text and label stand (from 0), what to call them, and whether the first row is a header. */
+/** The indices (from 0) and names of the text and label columns, and whether the first row is a header. */
 export interface Columns {
   text: number;
   label: number;
   textName: string;
   labelName: string;
   header: boolean;
-  /** Fields of a row. */
+  /** Fields per row. */
   width: number;
 }
 
 /**
- * Finds the columns of a CSV or TSV file from its first rows (`sample`, the first row included).
+ * Finds the columns of a CSV or TSV file by its first rows (`sample`, including the first row).
  *
- * A file of two columns has no header when no name is asked for and its first row looks like data: the value that this
- * row has in the label column (the one with fewer distinct values below, none of them long) comes again further down, as
- * "ham" does in `ham<TAB>text`; or no cell is a usual name and the text has WORDS_OF_A_TEXT words or more. Every other
- * file has a header. Throws DataError where a column is missing or unclear.
+ * A file of two columns has no header if no column is requested by name and its first row looks like data. The row looks like
+ * data if its value in the label column (the column with fewer distinct values, none of them long) occurs again in a later row,
+ * like "ham" in `ham<TAB>text`; or if no cell is a common name and the text has at least WORDS_OF_A_TEXT words. Every other
+ * file has a header. Throws DataError if a column is missing or ambiguous.
  */
 export function findColumns(sample: string[][], choice: ColumnChoice, file: string): Columns {
   const [names = [], ...rows] = sample;
@@ -45,7 +45,7 @@ export function findColumns(sample: string[][], choice: ColumnChoice, file: stri
     throw new DataError("Text and label need two columns", {
       where: file,
       found: nameList(names),
-      hint: "is it the right separator? .csv has commas, .tsv and .txt have tabs",
+      hint: "check the separator: .csv has commas, .tsv and .txt have tabs",
     });
   }
   const guess = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
@@ -61,7 +61,7 @@ function looksLikeData(first: string[], rows: string[][], label: number): boolea
   return !usual && (first[1 - label] ?? "").trim().split(/\s+/).length >= WORDS_OF_A_TEXT;
 }
 
-/** Finds the keys of text and label in a JSON-lines file from its first objects, given as key, value, key, value, ... */
+/** Finds the text and label keys of a JSON-lines file by its first objects, given as key, value, key, value, ... */
 export function findKeys(
   sample: string[][],
   choice: ColumnChoice,
@@ -75,7 +75,7 @@ export function findKeys(
   return { textName, labelName };
 }
 
-/** Of two columns the one with fewer distinct values, or shorter ones where they have the same; -1 if its values are long. */
+/** The one of two columns with fewer distinct values, on a tie with shorter ones; -1 if its values are long. */
 function likelyLabel(rows: string[][]): number {
   const columns = [0, 1].map((column) => {
     const values = rows.map((row) => row[column] ?? "");
@@ -99,18 +99,18 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
   let label = choice.labelColumn === undefined ? -1 : findAsked(names, choice.labelColumn, file);
   if (text < 0) text = findUsual(names, TEXT_NAMES, label);
   if (label < 0) label = findUsual(names, LABEL_NAMES, text);
-  // Of two columns the other one, or the one that looks like it.
+  // With two columns, use the remaining one, or the one that looks like labels.
   if (names.length === 2) {
     if (text < 0 && label < 0) label = guess;
     if (text < 0 && label >= 0) text = 1 - label;
     if (label < 0 && text >= 0) label = 1 - text;
   }
   if (text < 0 || label < 0) {
-    throw new DataError(`No column is known to be the ${text < 0 ? "text" : "label"}`, {
+    throw new DataError(`No column is recognized as the ${text < 0 ? "text" : "label"}`, {
       where: file,
       expected: `one of ${(text < 0 ? TEXT_NAMES : LABEL_NAMES).join(", ")}`,
       found: nameList(names),
-      hint: `name it with --${text < 0 ? "text" : "label"}-column`,
+      hint: `give its name with --${text < 0 ? "text" : "label"}-column`,
     });
   }
   if (text === label) {
@@ -119,21 +119,20 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
   return { text, label, textName: names[text] ?? "", labelName: names[label] ?? "" };
 }
 
-/** More classes than these are rarely meant. */
+/** More classes than this are usually a mistake. */
 const MANY_CLASSES = 20;
 
-/** What lets one doubt that the label column is the right one, for people; null where nothing does. */
+/** A warning if the label column is probably the wrong one, otherwise null. */
 export function labelDoubt(labels: readonly string[]): string | null {
   const count = labels.length;
   if (count <= MANY_CLASSES) return null;
   const numbers = labels.filter((label) => /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i.test(label));
   if (numbers.length > 0.9 * count && numbers.some((label) => /[.,]/.test(label)))
     return (
-      `${count} classes, decimal numbers (${nameList(numbers.slice(0, 3))}): every number is a class of its own, near ones as ` +
-      "different as far ones. Numbers cannot be predicted (no regression): sort them into a few classes, such as low and high, " +
-      "or take another column as the label"
+      `${count} classes, decimal numbers (${nameList(numbers.slice(0, 3))}): every number becomes a separate class. ` +
+      "Regression is not supported: group the numbers into a few classes, such as low and high, or use another label column"
     );
-  return `${count} classes: ${nameList(labels)}. Is it the right label column?`;
+  return `${count} classes: ${nameList(labels)}. Check that the label column is the right one`;
 }
 
 function plain(name: string): string {

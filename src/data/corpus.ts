@@ -6,7 +6,7 @@ import { type ColumnChoice, findColumns, findKeys } from "./columns.ts";
 import { errorOf, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
-/** What data.wasm exports for the pipeline; see assembly/data/. Addresses are bytes, lists are u32. */
+/** The exports of data.wasm for the pipeline; see assembly/data/. Addresses are byte offsets, lists are u32. */
 interface PipelineExports extends DataExports {
   rows_clear(): void;
   row_count(): number;
@@ -49,13 +49,13 @@ interface PipelineExports extends DataExports {
   row_table(lengths: number, full: number, labels: number, rows: number, count: number, padTo: number): void;
 }
 
-/** The formats of files, by the number that data.wasm knows them by. */
+/** File formats and their numbers in data.wasm. */
 const FORMATS = { csv: 0, tsv: 1, jsonl: 2 } as const;
 export type DataFormat = keyof typeof FORMATS;
 
 const EXTENSIONS: Record<string, DataFormat> = { csv: "csv", tsv: "tsv", txt: "tsv", jsonl: "jsonl", ndjson: "jsonl" };
 
-/** Rows that are looked at to find the columns. */
+/** Rows from which the columns are found. */
 const SAMPLE_ROWS = 200;
 
 /** Bytes that are read at a time. */
@@ -63,38 +63,38 @@ export const CHUNK_BYTES = 1 << 18;
 
 /** How a file is read. */
 export interface ReadOptions extends ColumnChoice {
-  /** The longest row in tokens; of longer ones batches have the first. */
+  /** The longest row in tokens; longer rows are truncated at the end. */
   maxLength: number;
   /** Bytes that are read at a time. */
   chunkBytes: number;
-  /** Whether rows with a fault of their own are left out, and noted in `leftOut`. */
+  /** Whether invalid rows are skipped and reported in `leftOut`. */
   skipFaulty?: boolean;
 }
 
-/** Rows of the files that could not be used. */
+/** Invalid rows that were skipped. */
 export interface LeftOut {
   rows: number;
-  /** What is wrong with each of the first of them; `where` is FILE:LINE. */
+  /** The errors of the first of them; `where` is FILE:LINE. */
   rowErrors: LowrankError[];
 }
 
 /** N packed tokens of B sequences. */
 export interface PackedBatch {
-  /** [N] token ids, one sequence behind the other. */
+  /** [N] token ids of the concatenated sequences. */
   ids: Uint32Array<ArrayBuffer>;
   /** [B + 1] where each sequence begins, and N. */
   starts: Uint32Array<ArrayBuffer>;
   /** [B] class ids. */
   labels: Int32Array<ArrayBuffer>;
-  /** [B] tokens of each sequence that are no padding. */
+  /** [B] tokens of each sequence, padding not counted. */
   lengths: Uint32Array<ArrayBuffer>;
 }
 
-/** The format of a file by its name's extension; FormatError for another one. */
+/** The format of a file by its extension. Throws FormatError for an unknown one. */
 export function formatOf(file: string): DataFormat {
   const format = EXTENSIONS[/\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase() ?? ""];
   if (format) return format;
-  throw new FormatError("Data in an unknown format", {
+  throw new FormatError("The data format is unknown", {
     where: file,
     expected: "a name that ends in .csv, .tsv, .txt (tabs), .jsonl or .ndjson",
   });
@@ -115,8 +115,8 @@ export function bytesReader(name: string, bytes: Uint8Array): FileReader {
 }
 
 /**
- * Owns the rows of one module: a module holds one corpus, and a second one on the same module closes the first. The rows'
- * memory goes with the module. Files are read one after the other, the training set first, as it teaches the labels.
+ * Owns the rows in one module. A module holds one corpus: creating a second one invalidates the first. The memory of the rows
+ * is freed with the module. Read the training set first: the first file defines the labels.
  */
 export class Corpus {
   private static readonly owners = new WeakMap<DataModule, Corpus>();
@@ -132,12 +132,12 @@ export class Corpus {
     this.wasm.rows_clear();
   }
 
-  /** Invalid UTF-8 sequences that were replaced so far. */
+  /** Invalid UTF-8 sequences replaced so far. */
   get invalidUtf8(): number {
     return this.open().invalid_count();
   }
 
-  /** Reads a file; returns its row numbers. The first file teaches the labels, further ones must not have others. */
+  /** Reads a file; returns its row numbers. The first file defines the labels; later files must not have others. */
   async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
     const format = formatOf(file.name);
     const wasm = this.open();
@@ -149,7 +149,7 @@ export class Corpus {
     this.noteLeftOut(file.name, names);
     const count = wasm.row_count() - first;
     if (count === 0 && this.leftOut.rowErrors[0]) throw this.leftOut.rowErrors[0];
-    if (count === 0) throw new DataError("No rows", { where: file.name, found: "a header and nothing below it" });
+    if (count === 0) throw new DataError("The file has no rows", { where: file.name, found: "only a header" });
     if (learn) {
       wasm.settle_labels();
       this.labels = Array.from({ length: wasm.label_count() }, (_, id) =>
@@ -159,14 +159,14 @@ export class Corpus {
     return Uint32Array.from({ length: count }, (_, i) => first + i);
   }
 
-  /** The whole text of a row, made of its tokens; invalid UTF-8 was replaced. */
+  /** The whole text of a row, decoded from its tokens; invalid UTF-8 is replaced. */
   text(row: number): string {
     const wasm = this.open();
     const address = wasm.row_text(row);
     return this.decode(address, wasm.row_text_bytes());
   }
 
-  /** A shuffled copy of `rows`; the order depends on `seed` and `stream` alone. */
+  /** A shuffled copy of `rows`; the order depends only on `seed` and `stream`. */
   shuffled(rows: Uint32Array, seed: number, stream = 0): Uint32Array<ArrayBuffer> {
     const wasm = this.open();
     return this.withWords(rows, 0, (address) => {
@@ -175,7 +175,7 @@ export class Corpus {
     });
   }
 
-  /** As many of `rows` of each class as the smallest class has, drawn by `seed`, in their order. */
+  /** A random subset of `rows`, by `seed`, with as many rows of each class as the smallest has. The order stays. */
   balanced(rows: Uint32Array, seed: number): Uint32Array<ArrayBuffer> {
     const wasm = this.open();
     return this.withWords(rows, 0, (address) => {
@@ -184,7 +184,7 @@ export class Corpus {
     });
   }
 
-  /** [rows] tokens in a batch, tokens before any cut (0: empty text) and class ids. */
+  /** Per row: tokens in a batch, tokens before truncation (0: empty text) and class id. */
   table(rows: Uint32Array, padTo: number) {
     const wasm = this.open();
     const n = rows.length;
@@ -199,7 +199,7 @@ export class Corpus {
     });
   }
 
-  /** Packs rows; `padTo` = 0 keeps each row's length, another value pads or cuts every row to it. */
+  /** Packs rows. `padTo` > 0 pads or truncates every row to that length; 0: neither. */
   pack(rows: Uint32Array, padTo: number): PackedBatch {
     const wasm = this.open();
     const b = rows.length;
@@ -219,7 +219,7 @@ export class Corpus {
     });
   }
 
-  /** Runs `use` with the address of a block that begins with `rows` and has room for `more` words behind them. */
+  /** Runs `use` with the address of a block that contains `rows`, followed by space for `more` words. */
   private withWords<T>(rows: Uint32Array, more: number, use: (address: number) => T): T {
     const address = this.wasm.alloc(4 * (rows.length + more)) >>> 0;
     try {
@@ -230,7 +230,7 @@ export class Corpus {
     }
   }
 
-  /** Finds the file's columns and tells the module how to read it. */
+  /** Finds the file's columns and configures the module to read them. */
   private async prepare(file: FileReader, format: DataFormat, options: ReadOptions, learn: boolean) {
     const { wasm } = this;
     const sample = await this.sampleOf(file, options.chunkBytes);
@@ -250,7 +250,7 @@ export class Corpus {
     return columns;
   }
 
-  /** Feeds the file in chunks until it ends or the module wants no more. */
+  /** Feeds the file to the module in chunks, until it ends or the module stops. */
   private async feed(file: FileReader, chunkBytes: number): Promise<void> {
     const { wasm } = this;
     const buffer = wasm.alloc(chunkBytes) >>> 0;
@@ -268,7 +268,7 @@ export class Corpus {
     }
   }
 
-  /** Fields of the first rows, a header's included; of JSON lines key, value, key, value, ... */
+  /** Fields of the first rows, including a header; for JSON lines key, value, key, value, ... */
   async sampleOf(file: FileReader, chunkBytes = CHUNK_BYTES): Promise<string[][]> {
     const wasm = this.open();
     wasm.read_begin(FORMATS[formatOf(file.name)]);
@@ -276,9 +276,9 @@ export class Corpus {
     await this.feed(file, chunkBytes);
     const sample = this.sample();
     if (sample.length > 0) return sample;
-    // A fault beyond the first rows comes again when the file is read as a whole, with the columns' names then known.
+    // An error after the first rows is found again when the whole file is read, with the names of the columns.
     if (wasm.error_code() !== 0) throw this.rowError(file.name, { textName: "text", labelName: "label" });
-    throw new DataError("An empty file", { where: file.name, expected: "rows with a text and a label" });
+    throw new DataError("The file is empty", { where: file.name, expected: "rows with a text and a label" });
   }
 
   /** The fields of the sample's rows. */
@@ -295,14 +295,14 @@ export class Corpus {
     return Array.from(rowEnds, (end, i) => texts.slice(i === 0 ? 0 : rowEnds[i - 1], end));
   }
 
-  /** The fault that ended the reading. */
+  /** The error that stopped the reading. */
   private rowError(file: string, names: { textName: string; labelName: string }): LowrankError {
     const { wasm } = this;
     const [code, line] = [wasm.error_code(), wasm.error_line()];
     return this.asError({ code, line, first: wasm.error_first(), second: wasm.error_second(), file }, names);
   }
 
-  /** Adds the rows of the file that were left out. */
+  /** Adds the skipped rows of the file to `leftOut`. */
   private noteLeftOut(file: string, names: { textName: string; labelName: string }): void {
     const { wasm, leftOut } = this;
     leftOut.rows += wasm.left_out_count();
@@ -323,12 +323,12 @@ export class Corpus {
     return this.decoder.decode(this.module.bytes(address >>> 0, length));
   }
 
-  /** The exports, where the module still holds this corpus. */
+  /** The exports. Throws DataError if another corpus has taken over the module. */
   private open(): PipelineExports {
     if (Corpus.owners.get(this.module) === this) return this.wasm;
-    throw new DataError("These rows are gone", {
+    throw new DataError("The rows are no longer in memory", {
       found: "another data set was loaded into the same module",
-      hint: "load every data set that is used at the same time with a module of its own",
+      hint: "use a separate module for every data set",
     });
   }
 }
@@ -336,6 +336,6 @@ export class Corpus {
 export function refuseUtf16(start: Uint8Array, file: string): void {
   const [a, b] = start;
   if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff)) {
-    throw new FormatError("Text that is not UTF-8", { where: `${file}:1`, found: "UTF-16", hint: "save it as UTF-8" });
+    throw new FormatError("The text is not UTF-8", { where: `${file}:1`, found: "UTF-16", hint: "save it as UTF-8" });
   }
 }

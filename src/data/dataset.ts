@@ -2,10 +2,10 @@
 import { DataError } from "../errors.ts";
 import type { Corpus, PackedBatch } from "./corpus.ts";
 
-/** How rows are filled up: not at all, to the longest row of the training set (the paper's way), or to a number of tokens. */
+/** How rows are padded: not at all, to the longest row of the training set (as in the paper), or to a number of tokens. */
 export type Padding = "none" | "longest" | number;
 
-/** Tokens a row are counted as they are trained on, <|endoftext|> for an empty text included, padding not. */
+/** Statistics of a set. Tokens per row are as in training: <|endoftext|> for an empty text counts, padding does not. */
 export interface DatasetStats {
   rows: number;
   tokens: number;
@@ -13,7 +13,7 @@ export interface DatasetStats {
   median: number;
   p95: number;
   max: number;
-  /** Rows that lost tokens to the longest length allowed, and their share of all rows. */
+  /** Rows that were truncated to maxLength, and their share of all rows. */
   cut: number;
   cutShare: number;
   /** Rows with an empty text. */
@@ -28,15 +28,15 @@ export interface DatasetBatch extends PackedBatch {
   positions: Uint32Array;
 }
 
-/** Rows of a corpus in an order of their own. Never changes: `balance`, `shuffle` and `split` return others. */
+/** Rows of a corpus in a certain order. Immutable: `balance`, `shuffle` and `split` return new sets. */
 export class Dataset {
   readonly size: number;
   /** Class names by class id. */
   readonly labels: readonly string[];
-  /** Made when it is first asked for: most sets are only steps on the way to others. */
+  /** Built on first use: most sets are intermediate results. */
   private made: ReturnType<Corpus["table"]> | undefined;
 
-  /** `rows` are row numbers of `corpus`; `padTo` = 0 packs rows as they are, another value pads or cuts them to it. */
+  /** `rows` are row numbers of `corpus`. `padTo` > 0 pads or truncates rows to that length in batches; 0: neither. */
   constructor(
     private readonly corpus: Corpus,
     private readonly rows: Uint32Array<ArrayBuffer>,
@@ -71,24 +71,24 @@ export class Dataset {
     return this.table.labels[this.checked(i)]!;
   }
 
-  /** The text of row `i` as it was read, whole where the row was cut; invalid UTF-8 was replaced. */
+  /** The text of row `i` as it was read, not truncated; invalid UTF-8 is replaced. */
   text(i: number): string {
     return this.corpus.text(this.rows[this.checked(i)]!);
   }
 
-  /** Drops rows by chance until every class has as many as the smallest; the order stays. */
+  /** Drops random rows until every class is as large as the smallest. The order stays. */
   balance(seed: number): Dataset {
     return this.with(this.corpus.balanced(this.rows, seed));
   }
 
-  /** The same rows in an order that depends on `seed` alone. */
+  /** The same rows in an order that depends only on `seed`. */
   shuffle(seed: number): Dataset {
     return this.with(this.corpus.shuffled(this.rows, seed));
   }
 
   /**
-   * Cuts the rows, in their order, into one part a fraction: each takes floor(size * fraction) rows, the last one all that
-   * are left. DataError where fractions do not add up to 1 or a part would be empty.
+   * Splits the rows, in their order, into one part per fraction of floor(size * fraction) rows; the last part gets the rest.
+   * Throws DataError if the fractions do not add up to 1, or a part would be empty.
    */
   split(fractions: readonly number[]): Dataset[] {
     let start = 0;
@@ -108,7 +108,7 @@ export class Dataset {
     return this.with(Uint32Array.from(positions, (i) => this.rows[this.checked(i)]!));
   }
 
-  /** The same rows, padded or cut to `padTo` tokens in batches; 0: neither. */
+  /** The same rows, padded or truncated to `padTo` tokens in batches; 0: neither. */
   padded(padTo: number): Dataset {
     return new Dataset(this.corpus, this.rows, padTo);
   }
@@ -119,7 +119,7 @@ export class Dataset {
     return { ...this.corpus.pack(rows, this.padTo), positions: Uint32Array.from(order) };
   }
 
-  /** Positions 0 to size - 1 shuffled; the order depends on `seed` and `stream` (an epoch) alone. */
+  /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
   order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
     return this.corpus.shuffled(this.positions(), seed, stream);
   }
@@ -168,16 +168,19 @@ export class Dataset {
   }
 }
 
-/** Rows in each part of `size`: floor(size * fraction), the last part all that are left. DataError unless the sum is 1. */
+/**
+ * The rows in each part of `size`: floor(size * fraction); the last part gets the rest. Throws DataError unless the fractions
+ * add up to 1.
+ */
 export function partSizes(size: number, fractions: readonly number[]): number[] {
   const sum = fractions.reduce((a, b) => a + b, 0);
   if (fractions.length === 0 || fractions.some((f) => !(f > 0)) || Math.abs(sum - 1) > 1e-6) {
-    throw new DataError("A split that does not add up", {
-      expected: "fractions above 0 with the sum 1",
+    throw new DataError("The fractions of the split are invalid", {
+      expected: "fractions above 0 that add up to 1",
       found: fractions.join(", "),
     });
   }
-  // The small sum makes 0.7 * 10 seven rows in binary too.
+  // The small addend corrects rounding: 0.7 * 10 must give 7 rows.
   const sizes = fractions.slice(0, -1).map((fraction) => Math.floor(size * fraction + 1e-6));
   return [...sizes, size - sizes.reduce((a, b) => a + b, 0)];
 }

@@ -22,16 +22,16 @@ export type DatasetSpec =
   | { name: string };
 
 export interface DatasetOptions {
-  /** Columns (keys in JSON lines); guessed from usual names or from the values where left out. */
+  /** Columns (keys in JSON lines). Default: chosen by their names or values. */
   textColumn?: string;
   labelColumn?: string;
-  /** Drop rows until all classes have as many as the smallest. Default: for one file or a name yes, for given splits no. */
+  /** Drop rows until all classes are as large as the smallest. Default: true for one file or a name, false for given splits. */
   balance?: boolean;
-  /** The longest row in tokens; longer ones keep their first. Default 1024, GPT-2's context. */
+  /** The longest row in tokens; longer rows are truncated at the end. Default 1024, GPT-2's context. */
   maxLength?: number;
-  /** How one file or a named data set is split. Default: a named one's own, "random" for a file. */
+  /** How to split one file or a named data set. Default: "random" for a file, the data set's own for a name. */
   split?: Split;
-  /** Drop rows with a near copy before them (`stats.leaks`), before anything is balanced and split. Default false. */
+  /** Drop rows that have an earlier near copy (see `stats.leaks`), before balancing and splitting. Default false. */
   dedupe?: boolean;
   /** Default "none". */
   padding?: Padding;
@@ -39,15 +39,15 @@ export interface DatasetOptions {
   seed?: number;
   /** Shares of train, val and test. Default 0.7, 0.1, 0.2. */
   fractions?: readonly [number, number, number];
-  /** Leave out rows that have a fault of their own, and note them in `stats.leftOut`, in place of an error. Default false. */
+  /** Skip invalid rows and report them in `stats.leftOut` instead of throwing. Default false. */
   skipFaulty?: boolean;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
-  /** Hears of the download of a named data set. */
+  /** Receives the events of the download of a named data set. */
   onProgress?: (event: DownloadEvent) => void;
-  /** Breaks a download off. */
+  /** Aborts the download. */
   signal?: AbortSignal;
-  /** The module to hold the rows; a new one where left out. What it held before is gone. */
+  /** The module that stores the rows; rows stored in it before are lost. Default: a new one. */
   module?: DataModule;
 }
 
@@ -83,35 +83,35 @@ export interface LoadedDataset {
     rowsRead: number;
     classesRead: Record<string, number>;
     leftOut: LeftOut;
-    /** Rows that were dropped as near copies of one before them. */
+    /** Rows that were dropped as near copies of an earlier row. */
     copies: number;
     /**
-     * Rows of val with a near copy in train, and of test with one in train or val: the same text but for numbers,
+     * Rows of val with a near copy in train, and rows of test with one in train or val: the texts differ only in numbers,
      * punctuation, white space and case.
      */
     leaks: { val: number; test: number };
-    /** Invalid UTF-8 sequences that became U+FFFD. */
+    /** Invalid UTF-8 sequences, each replaced by U+FFFD. */
     invalidUtf8: number;
   };
-  /** How it was split; "given" where it was split already. */
+  /** How the data was split; "given" if by separate files. */
   split: Split | "given";
   /** The longest row allowed, in tokens. */
   maxLength: number;
-  /** Where the rows came from, for people. */
+  /** Where the rows came from, to print. */
   source: string;
-  /** The same for programs, with how they were read, as `loadDataset` takes it. */
+  /** The same with the options, as arguments for `loadDataset`. */
   origin: Origin;
 }
 
-/** A spec and options as a run keeps them: files by their full paths, those that were opened by their names. */
+/** A spec and options as a run stores them: files by absolute path, open files by name. */
 export type Origin = Record<string, unknown>;
 
-/** What a spec consists of. */
+/** The keys of each form of a spec. */
 const SPECS = [["file"], ["train", "val", "test"], ["name"]];
 
 /**
- * Throws ConfigError for a spec that names no data, and for what is none of the options in `kinds`, nor of the spec: an origin is
- * both.
+ * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an option
+ * in `kinds` nor part of a spec; an origin, which has both, is valid for either argument.
  */
 export function originOf(
   spec: object,
@@ -123,7 +123,7 @@ export function originOf(
   const given = spec as Record<string, DataSource | readonly DataSource[]>;
   const keys = SPECS.find((some) => some.every((key) => given[key] !== undefined));
   if (!keys)
-    throw new ConfigError("spec: it is not clear what to load", {
+    throw new ConfigError("spec: it names no data to load", {
       expected: "{ file }, { train, val, test } or { name }",
       found: Object.keys(spec).join(", ") || "nothing",
     });
@@ -136,20 +136,23 @@ export function originOf(
     const some = given[key] as DataSource | readonly DataSource[];
     return [key, key === "name" ? some : Array.isArray(some) ? some.map(path) : path(some as DataSource)];
   });
-  // A module, a signal or a listener is nothing to keep.
+  // Modules, signals and callbacks cannot be stored.
   const plain = Object.entries(options).filter(
     ([, value]) => Array.isArray(value) || !/object|function/.test(typeof value),
   );
   return { ...Object.fromEntries(plain), ...Object.fromEntries(named) };
 }
 
-/** Loads a data set. DataError, FormatError and ConfigError say what is wrong with the data, a file or an option. */
+/** Loads a data set. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid. */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
   const origin = originOf(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? 1024;
   if (!Number.isInteger(maxLength) || maxLength < 1) {
-    throw new ConfigError("No such longest length", { expected: "a whole number of tokens", found: String(maxLength) });
+    throw new ConfigError("maxLength is invalid", {
+      expected: "a whole number of tokens, 1 or more",
+      found: String(maxLength),
+    });
   }
   const corpus = new Corpus(options.module ?? (await DataModule.load()));
   const read: ReadOptions = {
@@ -209,10 +212,10 @@ async function readSplits(
   seed: number,
 ): Promise<Loaded> {
   if (options.split !== undefined)
-    throw new ConfigError("these files are split already", {
-      expected: "no other way to split them",
+    throw new ConfigError("a split is invalid for files that are split already", {
+      expected: "no split",
       found: `split ${options.split}`,
-      hint: "--split goes with --data or --dataset",
+      hint: "use --split only with --data or --dataset",
     });
   const sources = [spec.train, spec.val, spec.test];
   const sets: Dataset[] = [];
@@ -220,9 +223,9 @@ async function readSplits(
   const kept = (options.dedupe ? dropCopies(...(sets as Parts)) : sets) as Parts;
   for (const [i, set] of kept.entries())
     if (set.size === 0)
-      throw new DataError("Nothing is left but copies", {
+      throw new DataError("A set has only near copies of earlier rows", {
         where: sourceName(sources[i]!),
-        found: `${sets[i]!.size} rows, each with a near copy before it`,
+        found: `${sets[i]!.size} rows, each with an earlier near copy`,
       });
   return {
     parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
@@ -251,7 +254,7 @@ async function readAndSplit(
   return { parts, ...counts([all], [kept]), source, split };
 }
 
-/** Rows before, those of each class, and copies dropped. */
+/** Rows read, rows of each class, and copies dropped. */
 function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
   const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
   const classes = new Map<string, number>();
@@ -263,15 +266,15 @@ function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
 async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Dataset> {
   const file = typeof source === "string" ? await open(source) : source;
   try {
-    const learned = corpus.labels.length > 0;
+    const hadLabels = corpus.labels.length > 0;
     const rows = await corpus.read(file, read);
     const { rows: left, rowErrors } = corpus.leftOut;
-    if (corpus.labels.length < 2 && !learned) {
-      throw new DataError("One class only", {
+    if (corpus.labels.length < 2 && !hadLabels) {
+      throw new DataError("All rows have the same class", {
         where: file.name,
         expected: "rows of at least two classes",
         found: `"${corpus.labels[0]}" in all of ${rows.length} rows`,
-        ...(left > 0 ? { hint: `${left} rows were left out, the first is ${rowErrors[0]!.details.where}` } : {}),
+        ...(left > 0 ? { hint: `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}` } : {}),
       });
     }
     return new Dataset(corpus, rows);
@@ -292,12 +295,12 @@ function sourceName(source: DataSource): string {
   return typeof source === "string" ? source : source.name;
 }
 
-/** The length that rows are padded to, 0 for none; a number may be at most the longest length allowed. */
+/** The length to which rows are padded; 0: no padding. Throws ConfigError for a number above `maxLength`. */
 function paddedLength(padding: Padding, train: Dataset, maxLength: number): number {
   if (padding === "none") return 0;
   if (padding === "longest") return train.stats().max;
   if (Number.isInteger(padding) && padding >= 1 && padding <= maxLength) return padding;
-  throw new ConfigError("No such padding", {
+  throw new ConfigError("The padding is invalid", {
     expected: `"none", "longest" or a whole number of tokens from 1 to ${maxLength}`,
     found: String(padding),
   });

@@ -1,4 +1,4 @@
-/** What a data set is, told from what it was: by its contents, whatever its files are called. */
+/** Identifies a data set by its contents rather than its files. */
 import { createHasher } from "#platform";
 import type { TrainingData } from "./texts.ts";
 
@@ -6,8 +6,8 @@ import type { TrainingData } from "./texts.ts";
 const ROWS = 1024;
 
 /**
- * SHA-256 of what a model learns and is measured on: of every row of the three sets, in their order, the tokens as they are
- * in a batch, and the class or the targets.
+ * SHA-256 of the training and evaluation data: for every row of the three sets, in their order, the tokens as in a batch, and
+ * the class or the targets.
  */
 export async function digestOf({ train, val, test, labels }: TrainingData): Promise<string> {
   const hash = await createHasher("sha256");

@@ -1,9 +1,9 @@
-/** Messages that are the same but for numbers, punctuation, white space and case: in two sets, they leak from one to the other. */
+/** Near copies: messages that differ only in numbers, punctuation, white space and case. Across sets they are leaks. */
 import type { Dataset } from "./dataset.ts";
 
 const BETWEEN_WORDS = /[\s\p{P}\p{S}]/u;
 
-/** By code point, whether it stands between words: 0 not asked yet, 1 yes, 2 no. */
+/** Whether a code point separates words: 0 not tested yet, 1 yes, 2 no. */
 const kinds = new Uint8Array(0x110000);
 
 function isBetweenWords(code: number): boolean {
@@ -17,8 +17,8 @@ let units = new Uint16Array(1 << 12);
 const decoder = new TextDecoder("utf-16le");
 
 /**
- * What is compared: lower case, a run of digits as 0, white space, punctuation and signs between words as one space; of a
- * text of signs alone, itself. One pass, as every row of a data set goes through it.
+ * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and symbols
+ * between words by one space. A text of symbols alone is only trimmed. A single pass: every row of a data set is normalized.
  */
 export function normalized(text: string): string {
   const lower = text.toLowerCase();
@@ -40,7 +40,7 @@ export function normalized(text: string): string {
   return n === 0 ? text.trim() : decoder.decode(units.subarray(0, n));
 }
 
-/** The positions in each set of rows with a near copy in a set before it: none in train, then those of val and of test. */
+/** For each set, the positions of rows with a near copy in an earlier set: none for train, then those of val and test. */
 export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
   const firsts = firstCopies(sets);
   let start = 0;
@@ -51,7 +51,7 @@ export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
   });
 }
 
-/** The sets without the rows that have a near copy before them, in their own set or in an earlier one. */
+/** The sets without the rows that have an earlier near copy, in their own set or in an earlier one. */
 export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: Dataset } {
   const firsts = firstCopies(sets);
   let start = 0;
@@ -63,8 +63,8 @@ export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: D
 }
 
 /**
- * For each row of the sets, numbered one set behind the other, the first row that is a copy of it, or itself. Texts are
- * made again where they are compared, so that a million rows take 20 bytes each and not a million strings.
+ * For each row, numbered across the sets, the first row that is a near copy of it, or itself. Texts are normalized again when
+ * they are compared, so that a row takes 20 bytes of memory instead of a string.
  */
 function firstCopies(sets: readonly Dataset[]): Uint32Array {
   const starts: number[] = [];
@@ -77,7 +77,7 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
     const set = starts.findLastIndex((start) => start <= row);
     return normalized(sets[set]!.text(row - starts[set]!));
   };
-  // Open addressing, at most half full; a slot is {hash, row + 1}, 0 in the second where it is free.
+  // Open addressing, at most half full. A slot is {hash, row + 1}; row + 1 is 0 in a free slot.
   const mask = 2 ** Math.ceil(Math.log2(2 * size + 1)) - 1;
   const slots = new Uint32Array(2 * (mask + 1));
   return Uint32Array.from({ length: size }, (_, row) => {

@@ -1,17 +1,17 @@
-/** Orders of rows and batches: training epochs, evaluation by capacity. */
+/** Makes the batches of training epochs and of evaluation. */
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
 
-/** What is trained on, in an order of its own: messages with their classes (`Dataset`), or blocks of text (`Blocks`). */
+/** An ordered set of examples: messages with classes (`Dataset`), or blocks of text (`Blocks`). */
 export interface Examples<Batch> {
   readonly size: number;
   /** [size] tokens of each example, padding not counted. */
   readonly lengths: Uint32Array<ArrayBuffer>;
-  /** Tokens that every example is padded to; 0: none. */
+  /** Length to which every example is padded; 0: no padding. */
   readonly padTo: number;
   /** Tokens that example `i` takes in a batch, padding included. */
   batchTokenCount(i: number): number;
-  /** Positions 0 to size - 1 shuffled; the order depends on `seed` and `stream` (an epoch) alone. */
+  /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
   order(seed: number, stream: number): Uint32Array<ArrayBuffer>;
   /** Positions 0 to size - 1. */
   positions(): Uint32Array<ArrayBuffer>;
@@ -24,29 +24,29 @@ export const BATCHINGS = ["random", "length"] as const;
 export type Batching = (typeof BATCHINGS)[number];
 
 /**
- * With "length" so many batches of rows are sorted by length at a time: batches are nearly as even as if all rows were
- * sorted, and still not the same ones in every epoch.
+ * With "length", chunks of this many batches are sorted by length. The lengths in a batch are almost as even as if all rows
+ * were sorted, but the batches differ between epochs.
  */
 const SORTED_BATCHES = 64;
 
 export interface LoaderOptions {
-  /** Sequences a batch. */
+  /** Sequences per batch. */
   batchSize: number;
   /** Seed of the epochs' orders. */
   seed: number;
-  /** Default "random". "length": rows of similar length in a batch, the batches in random order. */
+  /** Default "random". "length": rows of similar length share a batch; the batches are in random order. */
   batching?: Batching;
 }
 
 /**
  * Training batches. An incomplete last batch is dropped, as in the paper. The batches of an epoch depend only on the seed and
- * the epoch, so that a run can resume anywhere.
+ * the epoch, so that a run can resume at any step.
  */
 export class Loader<Batch> {
   readonly batchesPerEpoch: number;
   private readonly options: Required<LoaderOptions>;
 
-  /** Throws ConfigError where there would be no batch. */
+  /** Throws ConfigError if there would be no batch. */
   constructor(
     readonly dataset: Examples<Batch>,
     options: LoaderOptions,
@@ -55,39 +55,39 @@ export class Loader<Batch> {
     const { batchSize } = this.options;
     this.batchesPerEpoch = Math.floor(dataset.size / batchSize);
     if (!Number.isInteger(batchSize) || batchSize < 1 || this.batchesPerEpoch === 0) {
-      throw new ConfigError("A batch size that gives no batches", {
+      throw new ConfigError("The batch size is invalid", {
         expected: `1 to ${dataset.size}, the rows of the training set`,
         found: String(batchSize),
       });
     }
   }
 
-  /** The positions of the rows in the order of epoch `epoch` (from 0), those of dropped batches included. */
+  /** The positions of the rows in the order of epoch `epoch` (from 0), including those of a dropped batch. */
   order(epoch: number): Uint32Array<ArrayBuffer> {
     // Stream 0 is the order of `Dataset.shuffle` with the same seed.
     const order = this.dataset.order(this.options.seed, epoch + 1);
     return this.options.batching === "length" ? this.byLength(order, epoch) : order;
   }
 
-  /** The rows of a random order, sorted by length a stretch at a time and cut into batches, which are shuffled. */
+  /** Sorts a random order by length in chunks, then shuffles the batches. */
   private byLength(order: Uint32Array<ArrayBuffer>, epoch: number): Uint32Array<ArrayBuffer> {
     const { batchSize, seed } = this.options;
     const complete = Math.floor(order.length / batchSize);
     const { lengths } = this.dataset;
     for (let start = 0; start < complete; start += SORTED_BATCHES) {
       const stop = Math.min(start + SORTED_BATCHES, complete);
-      // Rows of one length stay in their random order.
+      // The sort is stable: rows of equal length stay in random order.
       order.subarray(start * batchSize, stop * batchSize).sort((a, b) => lengths[a]! - lengths[b]!);
     }
     const rng = new Rng(new Rng(seed).next() ^ (epoch + 1));
     const batches = rng.shuffle(Array.from({ length: complete }, (_, i) => i));
-    const result = order.slice(); // rows behind the last complete batch stay where they are
+    const result = order.slice(); // rows after the last complete batch stay in place
     for (const [to, from] of batches.entries())
       result.set(order.subarray(from * batchSize, (from + 1) * batchSize), to * batchSize);
     return result;
   }
 
-  /** The batches of epoch `epoch` (from 0), from batch `first` on. */
+  /** The batches of epoch `epoch` (from 0), starting at batch `first`. */
   *epoch(epoch: number, first = 0): Generator<Batch> {
     const order = this.order(epoch);
     const { batchSize } = this.options;
@@ -97,7 +97,7 @@ export class Loader<Batch> {
   }
 }
 
-/** What one batch may hold at most. */
+/** The limits of one batch. */
 export interface BatchCapacity {
   /** Tokens, padding included. */
   tokens: number;
@@ -105,8 +105,8 @@ export interface BatchCapacity {
 }
 
 /**
- * All rows (or the first `rows`) in order, as many a batch as the capacity holds. ConfigError where a single row does not
- * fit.
+ * All rows (or the first `rows`) in order, in batches as large as the capacity allows. Throws ConfigError if a single row does
+ * not fit.
  */
 export function* evaluationBatches<Batch>(
   dataset: Examples<Batch>,
@@ -124,10 +124,10 @@ export function* evaluationBatches<Batch>(
       stop++;
     }
     if (stop === start) {
-      throw new ConfigError("A row does not fit into a batch", {
+      throw new ConfigError("The row does not fit into a batch", {
         expected: `at most ${capacity.tokens} tokens and at least one sequence`,
         found: `${dataset.batchTokenCount(start)} tokens, ${capacity.sequences} sequences`,
-        hint: "give evaluation a larger capacity or set a smaller longest length",
+        hint: "use a larger evaluation capacity or a smaller maxLength",
       });
     }
     yield dataset.batch(Uint32Array.from({ length: stop - start }, (_, i) => start + i));
@@ -135,7 +135,7 @@ export function* evaluationBatches<Batch>(
   }
 }
 
-/** The most tokens that a batch of `batchSize` rows of the data set can have: the sum of its longest rows. */
+/** The largest number of tokens in a batch of `batchSize` rows: the sum of the longest rows. */
 export function maxBatchTokens(dataset: Examples<unknown>, batchSize: number): number {
   const count = Math.min(batchSize, dataset.size);
   if (dataset.padTo !== 0) return count * dataset.padTo;

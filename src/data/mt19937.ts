@@ -1,6 +1,6 @@
 /**
- * NumPy's RandomState as far as pandas needs it to shuffle and to sample: the Mersenne Twister (Matsumoto and Nishimura,
- * 1998) seeded by one number, and integers below a bound by masks. The published experiment drew its rows with it.
+ * The part of NumPy's RandomState that pandas uses to shuffle and to sample: the Mersenne Twister (Matsumoto and Nishimura,
+ * 1998) seeded by one number, and bounded integers by masked rejection. The published experiment sampled its rows with it.
  */
 const N = 624;
 const M = 397;
@@ -9,7 +9,7 @@ export class RandomState {
   private readonly words = new Uint32Array(N);
   private at = N;
 
-  /** As `numpy.random.RandomState(seed)`: `seed` is a whole number from 0 to 2^32 - 1. */
+  /** Same as `numpy.random.RandomState(seed)`: `seed` is a whole number from 0 to 2^32 - 1. */
   constructor(seed: number) {
     const { words } = this;
     words[0] = seed;
@@ -29,7 +29,7 @@ export class RandomState {
     return (x ^ (x >>> 18)) >>> 0;
   }
 
-  /** Uniform in [0, limit], as NumPy draws it for a shuffle: bits beyond the limit's are masked away, too large draws too. */
+  /** Uniform in [0, limit], as in NumPy's shuffle: draws are masked to the bits of `limit` and rejected if too large. */
   upTo(limit: number): number {
     if (limit === 0) return 0;
     const mask = 0xffffffff >>> Math.clz32(limit);
@@ -38,7 +38,7 @@ export class RandomState {
     return x;
   }
 
-  /** The numbers 0 to n - 1 in the order of `permutation(n)`, which is that of pandas' `sample(frac=1)`. */
+  /** The numbers 0 to n - 1 in the order of NumPy's `permutation(n)`, which pandas' `sample(frac=1)` uses. */
   permutation(n: number): Uint32Array<ArrayBuffer> {
     const order = Uint32Array.from({ length: n }, (_, i) => i);
     for (let i = n - 1; i > 0; i--) {
@@ -50,7 +50,7 @@ export class RandomState {
     return order;
   }
 
-  /** `size` of the numbers 0 to n - 1, none twice, as pandas' `sample(size)` draws them. */
+  /** `size` distinct numbers from 0 to n - 1, as pandas' `sample(size)` draws them. */
   sample(n: number, size: number): Uint32Array<ArrayBuffer> {
     return this.permutation(n).slice(0, size);
   }

@@ -1,4 +1,4 @@
-/** Data sets by name: those that come with the program, and those that are fetched. */
+/** Data sets by name: bundled ones, and ones that are downloaded. */
 import { packagePath } from "#platform";
 import sms from "../../data/datasets/sms.json" with { type: "json" };
 import spamAssassin from "../../data/datasets/spam-assassin.json" with { type: "json" };
@@ -9,7 +9,7 @@ import { nearest } from "../suggest.ts";
 import { openCollection } from "./sms.ts";
 import type { Split } from "./split.ts";
 
-/** What data/datasets/<name>.json tells of every data set. */
+/** The fields of every data/datasets/<name>.json. */
 export interface DatasetDescription {
   name: string;
   title: string;
@@ -22,9 +22,9 @@ export interface DatasetDescription {
 
 interface Named {
   description: DatasetDescription;
-  /** The split that is its own. */
+  /** The default split. */
   split: Split;
-  /** The path of its file, or the file. */
+  /** Returns the path of its file, or the open file. */
   open(split: Split, options: DownloadOptions): Promise<string | FileReader>;
 }
 
@@ -44,7 +44,7 @@ const NAMED: readonly Named[] = [
 /** Names of the data sets. */
 export const DATASETS: readonly DatasetDescription[] = NAMED.map(({ description }) => description);
 
-/** Opens a data set, fetching it where it must be; ConfigError with the nearest name where there is none of this name. */
+/** Opens a data set, downloading it if needed. Throws ConfigError, with the nearest name, for an unknown name. */
 export async function openNamed(name: string, options: DownloadOptions & { split?: Split }) {
   const found = NAMED.find(({ description }) => description.name === name);
   if (!found) {
@@ -53,7 +53,7 @@ export async function openNamed(name: string, options: DownloadOptions & { split
     throw new ConfigError(`There is no data set "${name}"`, {
       expected: names.join(", "),
       found: name,
-      hint: `${near === undefined ? "" : `did you mean "${near}"? `}A file of your own is given by --data, with its extension`,
+      hint: `${near === undefined ? "" : `did you mean "${near}"? `}For a file of your own, use --data, including the extension`,
     });
   }
   const { columns, title } = found.description;

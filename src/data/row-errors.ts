@@ -1,4 +1,4 @@
-/** The faults that the readers in data.wasm note, as errors for people. The codes are those of assembly/data/row-error.ts. */
+/** Converts the errors of the readers in data.wasm. The codes are those of assembly/data/row-error.ts. */
 import { DataError, FormatError, type LowrankError, nameList } from "../errors.ts";
 
 const FIELD_COUNT = 1;
@@ -11,7 +11,7 @@ const VALUE = 7;
 export const UNKNOWN_LABEL = 8;
 const EMPTY_LABEL = 9;
 
-/** A fault: its code, the line (from 1), two numbers whose meaning hangs on the code, and the file. */
+/** An error: its code, the line (from 1), two numbers whose meaning depends on the code, and the file. */
 export interface RowError {
   code: number;
   line: number;
@@ -20,7 +20,7 @@ export interface RowError {
   file: string;
 }
 
-/** What the messages name besides: the columns that were read, the labels that are known, the label that is not. */
+/** Names for the messages: the columns, the known labels, and the unknown label. */
 export interface RowErrorContext {
   textColumn: string;
   labelColumn: string;
@@ -33,47 +33,47 @@ function byteName(byte: number): string {
   return byte > 32 && byte < 127 ? `"${String.fromCharCode(byte)}"` : `byte 0x${byte.toString(16).padStart(2, "0")}`;
 }
 
-/** The error for a fault. */
+/** The error for a row error of data.wasm. */
 export function errorOf(rowError: RowError, context: RowErrorContext): LowrankError {
   const { first, second } = rowError;
   const where = `${rowError.file}:${rowError.line}`;
   const column = first === 0 ? context.textColumn : context.labelColumn;
   switch (rowError.code) {
     case FIELD_COUNT:
-      return new FormatError("A row has the wrong number of fields", {
+      return new FormatError("The row has the wrong number of fields", {
         where,
         expected: `${first} fields, as in the first row`,
         found: `${second}`,
-        hint: "put fields that contain the separator or a line end in quotes",
+        hint: "quote fields that contain the separator or a line end",
       });
     case OPEN_QUOTE:
       return new FormatError("A quoted field is not closed", {
         where,
-        expected: `a quote that closes the field opened in line ${first}`,
+        expected: `a quote that closes the field opened on line ${first}`,
         found: "the end of the file",
         hint: 'write a quote within a quoted field as ""',
       });
     case AFTER_QUOTE:
-      return new FormatError("Text behind the quote that closes a field", {
+      return new FormatError("There is text after the closing quote of a field", {
         where,
-        expected: `a comma or a line end behind field ${first}`,
+        expected: `a comma or a line end after field ${first}`,
         found: byteName(second),
         hint: 'write a quote within a quoted field as ""',
       });
     case ROW_SIZE:
-      return new FormatError("A row is too long", {
+      return new FormatError("The row is too long", {
         where,
         expected: `at most ${first / 2 ** 20} MiB`,
         hint: "look for a quote that is not closed",
       });
     case JSON_SYNTAX:
-      return new FormatError("A line is not a JSON object", {
+      return new FormatError("The line is not a valid JSON object", {
         where: `${where}:${first}`,
-        expected: "one object a line: strings, numbers, true, false",
+        expected: "one object per line: strings, numbers, true, false",
         found: byteName(second),
       });
     case NO_KEY:
-      return new FormatError(`An object has no "${column}"`, { where, expected: `the key "${column}" in every line` });
+      return new FormatError(`The object has no "${column}"`, { where, expected: `the key "${column}" in every line` });
     case VALUE:
       return new FormatError(`"${column}" has no text`, {
         where,
@@ -81,15 +81,15 @@ export function errorOf(rowError: RowError, context: RowErrorContext): LowrankEr
         found: "null, an array or an object",
       });
     case UNKNOWN_LABEL:
-      return new DataError("A label that the training set does not have", {
+      return new DataError("The label is not in the training set", {
         where,
         expected: nameList(context.labels),
         found: context.unknownLabel,
       });
     case EMPTY_LABEL:
-      return new DataError("A row without a label", { where, expected: `a value in "${context.labelColumn}"` });
+      return new DataError("The row has no label", { where, expected: `a value in "${context.labelColumn}"` });
     default:
-      return new DataError("The data do not fit in memory", {
+      return new DataError("The data does not fit in memory", {
         where,
         expected: "less than 2 GiB of tokens, 2 bytes each, and texts below 240 MiB",
         hint: "use fewer rows",

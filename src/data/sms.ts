@@ -1,4 +1,4 @@
-/** The SMS Spam Collection: fetched from the UCI repository at first use, checked, kept in the user's cache directory. */
+/** The SMS Spam Collection: downloaded from the UCI repository on first use, verified, and stored in the cache directory. */
 
 import { type UnzipFileInfo, unzipSync } from "fflate";
 import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } from "#platform";
@@ -8,7 +8,7 @@ import { cacheDirectory } from "../io/cache.ts";
 import { type DownloadOptions, download, hash, inTurn, sizeOf, writing } from "../io/download.ts";
 import { bytesReader } from "./corpus.ts";
 
-/** What data/datasets/sms.json tells. */
+/** The fields of data/datasets/sms.json that are used here. */
 export type CollectionDescription = Pick<
   typeof description,
   "name" | "archive" | "entry" | "rows" | "labels" | "experiment"
@@ -20,8 +20,8 @@ const UCI = "https://archive.ics.uci.edu";
 type Row = [label: string, text: string];
 
 /**
- * The collection as a CSV file in memory. `asExperiment`: as the published program read it, 5572 messages; otherwise a
- * message a line, 5574. Throws DownloadError where it is neither in the cache nor to be had.
+ * The collection as a CSV file in memory. `asExperiment`: as the published program read it, 5572 messages; otherwise one
+ * message per line, 5574. Throws DownloadError if it is not in the cache and cannot be downloaded.
  */
 export async function openCollection(
   asExperiment: boolean,
@@ -37,7 +37,7 @@ export async function openCollection(
   return bytesReader(`${about.name}.csv`, new TextEncoder().encode(`label,text\n${csv}`));
 }
 
-/** The path of the collection's file, which is fetched where the cache does not have it, or has another one. */
+/** The path of the collection's file, which is downloaded unless the cache has it with the right digest. */
 export async function fetchCollection(about: CollectionDescription, options: DownloadOptions = {}): Promise<string> {
   const folder = joinPath(cacheDirectory(), "datasets", about.name);
   const path = joinPath(folder, about.entry.name);
@@ -50,9 +50,9 @@ export async function fetchCollection(about: CollectionDescription, options: Dow
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");
-    throw new DownloadError(`the data set "${about.name}" is not here yet: ${summary}`, {
+    throw new DownloadError(`cannot download the data set "${about.name}": ${summary}`, {
       ...error.details,
-      hint: `${error.details.hint ?? "try again later"}; or put the collection's file, ${about.entry.name}, at ${path}`,
+      hint: `${error.details.hint ?? "try again later"}; or copy the collection's file, ${about.entry.name}, to ${path}`,
       cause: error,
     });
   }
@@ -72,14 +72,14 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
   }
   if (await isWhole(path, about)) return;
   await remove(path);
-  throw new DownloadError("the archive holds another file than it should", {
+  throw new DownloadError("the file in the archive is not the expected one", {
     where: url,
     expected: `${entry.name} of ${entry.bytes} bytes, sha256 ${entry.sha256}`,
-    hint: "it was deleted",
+    hint: "try again: the file was deleted",
   });
 }
 
-/** One file of an archive, which must be as large as is known: what it says, and what it comes to, takes no more memory. */
+/** One file of an archive. Its size must be `bytes`, which bounds the memory that decompression takes. */
 function unzip(archive: Uint8Array, { name, bytes }: { name: string; bytes: number }, where: string): Uint8Array {
   let found: UnzipFileInfo | undefined;
   let files: Record<string, Uint8Array>;
@@ -96,14 +96,14 @@ function unzip(archive: Uint8Array, { name, bytes }: { name: string; bytes: numb
   if (files[name]) return files[name];
   if (!found) throw new DownloadError(`the archive has no ${name}`, { where });
   const sizes = { expected: `${bytes} bytes`, found: `${found.originalSize} bytes` };
-  throw new DownloadError(`the archive has another ${name}`, { where, ...sizes });
+  throw new DownloadError(`${name} in the archive has the wrong size`, { where, ...sizes });
 }
 
 async function isWhole(path: string, { entry }: CollectionDescription): Promise<boolean> {
   return (await exists(path)) && (await sizeOf(path)) === entry.bytes && (await hash(path, "sha256")) === entry.sha256;
 }
 
-/** A message a line: label, tab, text. */
+/** One message per line: label, tab, text. */
 function readLines(text: string): Row[] {
   return text
     .split("\n")
@@ -115,9 +115,9 @@ function readLines(text: string): Row[] {
 }
 
 /**
- * The same file as pandas.read_csv(sep="\t", header=None) reads it: a field that begins with a quotation mark goes on,
- * over tabs and line ends, to the next mark that is not doubled; what follows that one up to a tab or line end belongs to
- * it.
+ * Reads the same file like pandas.read_csv(sep="\t", header=None): a field that begins with a quotation mark extends, across
+ * tabs and line ends, to the next mark that is not doubled. Text after that mark, up to a tab or line end, is part of the
+ * field.
  */
 export function readAsPandas(text: string): Row[] {
   const rows: Row[] = [];
@@ -156,7 +156,7 @@ function checkRows(
   const counts = { ham: 0, spam: 0 };
   for (const [label] of rows) if (label === "ham" || label === "spam") counts[label]++;
   if (rows.length === count && counts.ham === labels.ham && counts.spam === labels.spam) return;
-  throw new DataError("this is not the collection that is described", {
+  throw new DataError("the file is not the SMS Spam Collection", {
     where,
     expected: `${count} messages: ${labels.ham} ham, ${labels.spam} spam`,
     found: `${rows.length} messages: ${counts.ham} ham, ${counts.spam} spam`,

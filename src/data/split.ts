@@ -1,12 +1,12 @@
-/** How one list of rows becomes a training, a validation and a test set. */
+/** Splits rows into a training, a validation and a test set. */
 import { ConfigError, DataError } from "../errors.ts";
 import { Rng } from "../rng.ts";
 import { type Dataset, partSizes } from "./dataset.ts";
 import { RandomState } from "./mt19937.ts";
 
 /**
- * `random`: shuffled by the seed and cut. `stratified`: every class cut by itself, so that all sets have the same shares of
- * classes. `experiment`: the rows and the order of the published experiment, whatever the seed.
+ * `random`: shuffled by the seed, then split. `stratified`: every class is split separately, so that all sets have the same
+ * class proportions. `experiment`: the rows and the order of the published experiment; the seed has no effect.
  */
 export const SPLITS = ["random", "stratified", "experiment"] as const;
 export type Split = (typeof SPLITS)[number];
@@ -18,17 +18,17 @@ const EXPERIMENT_SEED = 42;
 
 export interface SplitOptions {
   split: Split;
-  /** Whether larger classes lose rows until all have as many as the smallest; the experiment always does. */
+  /** Whether to drop rows until all classes are as large as the smallest; required by "experiment". */
   balance: boolean;
   fractions: readonly [number, number, number];
   seed: number;
 }
 
-/** Splits the rows in three. DataError where there are too few of them. */
+/** Splits the rows in three. Throws DataError if there are too few rows, ConfigError for "experiment" without `balance`. */
 export function splitDataset(all: Dataset, { split, balance, fractions, seed }: SplitOptions): Parts {
   if (split === "experiment") {
     if (!balance)
-      throw new ConfigError("the experiment's split is a balanced one", {
+      throw new ConfigError("the split experiment needs balanced classes", {
         expected: "--split random or --split stratified, to keep all rows of every class",
       });
     return all.select(experimentOrder(all)).split(fractions) as Parts;
@@ -38,8 +38,8 @@ export function splitDataset(all: Dataset, { split, balance, fractions, seed }: 
 }
 
 /**
- * The rows that the published program keeps, in its order: `pandas.concat([ham.sample(n, random_state=42), spam])` and
- * `.sample(frac=1, random_state=42)`, where n is the size of the smallest class, which is left as it is.
+ * The rows that the published program uses, in its order: `pandas.concat([ham.sample(n, random_state=42), spam])` and
+ * `.sample(frac=1, random_state=42)`, where n is the size of the smallest class, which keeps all rows.
  */
 export function experimentOrder(all: Dataset): Uint32Array<ArrayBuffer> {
   const classes = positionsByClass(all);
@@ -52,7 +52,7 @@ export function experimentOrder(all: Dataset): Uint32Array<ArrayBuffer> {
   return pick(joined, new RandomState(EXPERIMENT_SEED).permutation(joined.length));
 }
 
-/** Each class shuffled and cut by itself, then each set shuffled. */
+/** Shuffles and splits each class separately, then shuffles each set. */
 function stratified(all: Dataset, fractions: readonly number[], seed: number): Parts {
   const rng = new Rng(seed);
   const sets: number[][] = fractions.map(() => []);
@@ -61,11 +61,11 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): P
     let start = 0;
     for (const [i, count] of partSizes(rows.length, fractions).entries()) {
       if (count === 0)
-        throw new DataError("Too few rows of a class to have some in every set", {
+        throw new DataError("A class has too few rows for a stratified split", {
           where: `"${all.labels[all.label(rows[0]!)]}"`,
           expected: `at least one row in each of ${fractions.join(", ")}`,
           found: `${rows.length} rows`,
-          hint: "split at random instead: --split random",
+          hint: "use --split random",
         });
       for (const row of shuffled.subarray(start, start + count)) sets[i]!.push(row);
       start += count;
@@ -74,7 +74,7 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): P
   return sets.map((rows) => all.select(rng.shuffle(Uint32Array.from(rows)))) as Parts;
 }
 
-/** The positions of each class's rows, in their order; classes without rows are left out. */
+/** The positions of each class's rows, in their order; classes without rows are omitted. */
 function positionsByClass(all: Dataset): Uint32Array[] {
   const lists: number[][] = all.labels.map(() => []);
   for (let i = 0; i < all.size; i++) lists[all.label(i)]!.push(i);

@@ -1,4 +1,4 @@
-/** Texts for a language model: plain text files and JSON lines, read, split and cut into blocks. */
+/** Texts for a language model: reads plain text files and JSON lines, and splits them into sets and blocks. */
 
 import { exists, openFile } from "#platform";
 import type { Kind } from "../arguments.ts";
@@ -13,17 +13,17 @@ import { partSizes } from "./dataset.ts";
 import { type DataSource, type LoadedDataset, type Origin, originOf } from "./datasets.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
-/** Files to split, or files that are split already: each one file or several. */
+/** Files to split, or files that are split already; one file or several for each. */
 export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }
   | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>;
 
 export interface TextsOptions {
-  /** The key of the texts in JSON lines; "text" or another usual name where left out. */
+  /** The key of the texts in JSON lines. Default: "text" or another common name. */
   textColumn?: string;
   /** The longest block, in tokens. Default 1024, GPT-2's context. */
   maxLength?: number;
-  /** Tokens between the beginnings of two blocks. Default: `maxLength`, blocks that do not overlap. */
+  /** Tokens between the starts of two blocks. Default: `maxLength`, so that blocks do not overlap. */
   stride?: number;
   /** Seed of the split of JSON lines. Default 1. */
   seed?: number;
@@ -44,42 +44,42 @@ export interface LoadedTexts {
   train: Blocks;
   val: Blocks;
   test: Blocks;
-  /** None: what is predicted are tokens. */
+  /** Empty: tokens are predicted, not classes. */
   labels: readonly string[];
   stats: {
     train: BlockStats;
     val: BlockStats;
     test: BlockStats;
-    /** Documents without a single token, which were left out. */
+    /** Empty documents, which were skipped. */
     empty: number;
   };
   /** The longest block, in tokens. */
   maxLength: number;
-  /** Where the texts came from, for people. */
+  /** Where the texts came from, to print. */
   source: string;
-  /** The same for programs, with how they were read, as `loadTexts` takes it. */
+  /** The same with the options, as arguments for `loadTexts`. */
   origin: Origin;
 }
 
-/** What a model can be trained on: messages with their classes, or texts. */
+/** Data for training: messages with classes, or texts. */
 export type TrainingData = LoadedDataset | LoadedTexts;
 
 type Parts<T> = [train: T, val: T, test: T];
 
-/** What one row of JSON lines holds, or one file of plain text. */
+/** A row of JSON lines, or a file of plain text. */
 type Document = Uint32Array | Completion;
 
 /**
- * Loads texts for a language model. A plain text file is one document; with one `file` or several each is cut at line ends
- * into its train, val and test parts, in its order. JSON lines (.jsonl, .ndjson) are a document a line, with the key `text`,
- * or a `prompt` and a `completion`; they are shuffled by the seed and then split. DataError, FormatError and ConfigError say
- * what is wrong with the texts, a file or an option.
+ * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into train, val
+ * and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line, with the key `text`, or with
+ * `prompt` and `completion`; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the
+ * texts, a file or an option are invalid.
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
   const origin = originOf(spec, options, "sources", OPTIONS);
   const { maxLength = 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
-  checkLength("longest block", maxLength, Number.MAX_SAFE_INTEGER);
+  checkLength("maxLength", maxLength, Number.MAX_SAFE_INTEGER);
   checkLength("stride", stride, maxLength);
   const tokenizer = await Tokenizer.load();
   const reader = new TextsReader(tokenizer, options.textColumn);
@@ -109,7 +109,7 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
 
 function checkLength(what: string, value: number, most: number): void {
   if (Number.isSafeInteger(value) && value >= 1 && value <= most) return;
-  throw new ConfigError(`No such ${what}`, {
+  throw new ConfigError(`${what} is invalid`, {
     expected: `a whole number of tokens${most < Number.MAX_SAFE_INTEGER ? ` from 1 to ${most}` : ""}`,
     found: String(value),
   });
@@ -124,21 +124,21 @@ function blocksOf(documents: readonly Document[], set: string, options: BlockOpt
   const completions = documents.filter((document): document is Completion => "prompt" in document);
   const texts = documents.filter((document): document is Uint32Array => !("prompt" in document));
   if (documents.length === 0)
-    throw new DataError(`Too little text: nothing is left for the ${set} set`, {
+    throw new DataError(`Too little text: the ${set} set is empty`, {
       expected: "at least one document, or some lines of a text, in each of the three sets",
-      hint: "give more, or the sets apart: --train, --val and --test",
+      hint: "give more text, or separate files: --train, --val and --test",
     });
   if (completions.length > 0 && texts.length > 0)
-    throw new DataError("Texts and completions in one set", {
-      expected: "files of text alone, or of prompts and completions alone",
+    throw new DataError("A set mixes texts and completions", {
+      expected: "only texts, or only prompts with completions",
       found: `${texts.length} texts and ${completions.length} completions in the ${set} set`,
     });
   return texts.length > 0 ? Blocks.pack(texts, options) : Blocks.complete(completions, options);
 }
 
-/** Reads files one by one. */
+/** Reads files into documents. */
 class TextsReader {
-  /** Documents that were left out because they are empty. */
+  /** Empty documents that were skipped. */
   empty = 0;
 
   constructor(
@@ -152,7 +152,7 @@ class TextsReader {
     return isJsonLines(name) ? this.lines(name, bytes) : this.texts([bytes]);
   }
 
-  /** The documents of a file in three parts: lines shuffled and split, a text cut. */
+  /** The documents of a file in three parts: JSON lines are shuffled first, a plain text is split by `cutText`. */
   async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Parts<Document[]>> {
     const { name, bytes } = await contents(source);
     if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part])) as Parts<Document[]>;
@@ -193,7 +193,10 @@ const isJsonLines = (name: string) => /\.(jsonl|ndjson)$/i.test(name);
 
 async function contents(source: DataSource): Promise<{ name: string; bytes: Uint8Array }> {
   if (typeof source === "string" && !(await exists(source)))
-    throw new ConfigError("There is no such file", { where: source, hint: "give the path of a text or of JSON lines" });
+    throw new ConfigError("There is no such file", {
+      where: source,
+      hint: "give the path of a text or JSON lines file",
+    });
   const file = typeof source === "string" ? await openFile(source) : source;
   try {
     return { name: file.name, bytes: await readText(file) };
@@ -205,20 +208,20 @@ async function contents(source: DataSource): Promise<{ name: string; bytes: Uint
 /** The bytes of a file without a byte order mark. */
 async function readText(file: FileReader): Promise<Uint8Array> {
   if (/\.(csv|tsv)$/i.test(file.name))
-    throw new FormatError("A table is no text", {
+    throw new FormatError("A language model needs text, not a table", {
       where: file.name,
       expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",
-      hint: "for rows of texts write .jsonl",
+      hint: "convert the table to .jsonl",
     });
   checkSize(file, LIMITS.text);
   const bytes = await file.read(0, file.size);
   refuseUtf16(bytes, file.name);
   if (bytes.includes(0))
-    throw new FormatError("This is no text", { where: file.name, found: `a zero byte at ${bytes.indexOf(0)}` });
+    throw new FormatError("The file is not text", { where: file.name, found: `a zero byte at ${bytes.indexOf(0)}` });
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
-/** A text in parts of about these shares of its bytes, each cut behind a line end where there is one before the next cut. */
+/** Splits a text into parts of about these fractions of its bytes, after a line end if the part has one. */
 function cutText(bytes: Uint8Array, fractions: readonly number[]): Uint8Array[] {
   const ends = partSizes(bytes.length, fractions).map(
     (
@@ -232,7 +235,7 @@ function cutText(bytes: Uint8Array, fractions: readonly number[]): Uint8Array[] 
     if (i < ends.length - 1) {
       const line = bytes.indexOf(LINE_FEED, Math.max(0, end - 1)) + 1;
       if (line > 0 && line < ends[i + 1]!) cut = line;
-      // Not inside a character.
+      // Do not split a character.
       else while (cut < bytes.length && (bytes[cut]! & 0xc0) === 0x80) cut++;
     }
     const part = bytes.subarray(start, cut);
@@ -251,10 +254,14 @@ function parseRow(line: string, where: string): Row {
   try {
     row = JSON.parse(line);
   } catch (cause) {
-    throw new FormatError("A line is not JSON", { where, found: (cause as Error).message, cause });
+    throw new FormatError("The line is not JSON", { where, found: (cause as Error).message, cause });
   }
   if (typeof row === "object" && row !== null && !Array.isArray(row)) return row as Row;
-  throw new FormatError("A line is no JSON object", { where, expected: '{"text": "..."}', found: line.slice(0, 40) });
+  throw new FormatError("The line is not a JSON object", {
+    where,
+    expected: '{"text": "..."}',
+    found: line.slice(0, 40),
+  });
 }
 
 function keysOf(row: Row, asked: string | undefined, where: string): Keys {
@@ -263,25 +270,25 @@ function keysOf(row: Row, asked: string | undefined, where: string): Keys {
   if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
   const found = findUsual(names, TEXT_NAMES, -1);
   if (found >= 0) return [names[found]!];
-  throw new DataError("It is not clear where the text is", {
+  throw new DataError("No key is recognized as the text", {
     where,
     expected: 'the key "text", or "prompt" and "completion"',
     found: nameList(names),
-    hint: "name the text's key with --text-column",
+    hint: "give the key with --text-column",
   });
 }
 
 function textOf(row: Row, key: string, where: string): string {
   const value = row[key];
   if (typeof value === "string") return value;
-  throw new DataError(`A line without a text at "${key}"`, {
+  throw new DataError(`"${key}" is not a string`, {
     where,
     expected: "a string",
     found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : kindOf(value),
   });
 }
 
-/** What a value is; a nested one may be too deep to be written. */
+/** Describes a value without serializing it: it may be nested too deeply. */
 function kindOf(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   return typeof value === "object" && value !== null ? "an object" : String(value);

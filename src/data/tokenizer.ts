@@ -1,7 +1,6 @@
 /**
- * GPT-2's byte-level BPE tokenizer, the ids of tiktoken's "gpt2". The work is done in WASM (assembly/data/bpe.ts); here
- * text goes in and ids come out. Everything is synchronous once loaded. Letters, numbers and white space are those of
- * Unicode 16.0, as in tiktoken 0.14.
+ * GPT-2's byte-level BPE tokenizer, with the ids of tiktoken's "gpt2". It runs in WASM (assembly/data/bpe.ts). All methods are
+ * synchronous once it is loaded. Letters, numbers and white space are those of Unicode 16.0, as in tiktoken 0.14.
  */
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { DataError } from "../errors.ts";
@@ -11,22 +10,22 @@ import { DataModule, Scratch } from "./wasm.ts";
 export const END_OF_TEXT = "<|endoftext|>";
 export const END_OF_TEXT_ID = 50256;
 
-/** Long texts are encoded so many bytes at a time, which bounds the memory that they take in WASM. */
+/** Long texts are encoded in chunks of this many bytes, which bounds the memory that they take in WASM. */
 const CHUNK_BYTES = 1 << 18;
-/** The most bytes of UTF-8 that a UTF-16 unit takes. */
+/** Most bytes of UTF-8 per UTF-16 unit. */
 const BYTES_PER_UNIT = 3;
-/** Texts of up to this many units surely fit into a chunk: they take the short way, without views or copies of their own. */
+/** Texts of up to this many units always fit into a chunk. They take the fast path, without new views or copies. */
 const SHORT_UNITS = Math.floor(CHUNK_BYTES / BYTES_PER_UNIT);
-/** The longest token in bytes; up to SHORT_IDS ids surely decode into a chunk's ids' memory. */
+/** The longest token in bytes. Up to SHORT_IDS ids always decode into the memory of a chunk's ids. */
 const LONGEST_TOKEN = 128;
 const SHORT_IDS = Math.floor((4 * CHUNK_BYTES) / LONGEST_TOKEN);
 
 export interface EncodeOptions {
-  /** Whether `<|endoftext|>` in the text becomes its one id, 50256. By default it is text like any other. */
+  /** Whether `<|endoftext|>` in the text becomes the id 50256. Default false: it is encoded like any other text. */
   allowSpecial?: boolean;
 }
 
-/** The ids of many texts, one behind the other: those of text i are `ids.subarray(offsets[i], offsets[i + 1])`. */
+/** The concatenated ids of several texts: those of text i are `ids.subarray(offsets[i], offsets[i + 1])`. */
 export interface EncodedBatch {
   ids: Uint32Array;
   offsets: Uint32Array;
@@ -40,13 +39,13 @@ export class Tokenizer {
   private readonly output: Scratch;
   private readonly encoder = new TextEncoder();
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  /** Where ids are gathered; the first `count` are those of the call under way. */
+  /** Buffer for ids; the first `count` belong to the current call. */
   private gathered = new Uint32Array(1024);
   private count = 0;
-  /** Blocks that never move, for what is short: CHUNK_BYTES of text, and the ids that they can become. */
+  /** Fixed blocks for the fast path: CHUNK_BYTES of text, and its ids. */
   private readonly textBlock: number;
   private readonly idBlock: number;
-  /** Views of them, each as bytes and as words; empty once memory has grown, to be made anew. */
+  /** Views of them as bytes and as words. They become empty when memory grows, and are then created again. */
   private textView = new Uint8Array(0);
   private idView = new Uint32Array(0);
   private byteView = new Uint8Array(0);
@@ -61,7 +60,7 @@ export class Tokenizer {
     this.idBlock = module.exports.alloc(4 * CHUNK_BYTES) >>> 0;
   }
 
-  /** Loads the tokenizer, into `module` where one is given; FormatError where its tables are damaged. */
+  /** Loads the tokenizer, into `module` if given. Throws FormatError if its tables are damaged. */
   static async load(module?: DataModule): Promise<Tokenizer> {
     return new Tokenizer(module ?? (await DataModule.load()));
   }
@@ -80,7 +79,7 @@ export class Tokenizer {
     return this.gathered.slice(0, this.count);
   }
 
-  /** The ids of UTF-8 bytes. Bytes that are not UTF-8 are kept: `decodeBytes` gives every input back as it was. */
+  /** The ids of UTF-8 bytes. Invalid UTF-8 is preserved: `decodeBytes` restores any input exactly. */
   encodeBytes(utf8: Uint8Array): Uint32Array {
     checkArguments({ utf8 }, { utf8: "bytes" });
     this.count = 0;
@@ -92,12 +91,12 @@ export class Tokenizer {
     return this.gathered.slice(0, this.count);
   }
 
-  /** The ids of each text, as by `encode`. */
+  /** The ids of each text, as from `encode`. */
   encodeBatch(texts: readonly string[]): EncodedBatch {
     checkArguments({ texts }, { texts: "texts" });
     this.count = 0;
     const offsets = new Uint32Array(texts.length + 1);
-    // Ids of short texts wait in the id block until it may be full.
+    // Ids of short texts stay in the id block until it may be full.
     let waiting = 0;
     const flush = () => {
       if (waiting > 0) this.gather(this.ids().subarray(0, waiting));
@@ -118,12 +117,12 @@ export class Tokenizer {
     return this.decoder.decode(this.decodeView(ids));
   }
 
-  /** The bytes of ids. DataError where an id is not in the vocabulary. */
+  /** The bytes of ids. Throws DataError if an id is not in the vocabulary. */
   decodeBytes(ids: ArrayLike<number>): Uint8Array {
     return this.decodeView(ids).slice();
   }
 
-  /** Decodes ids that come bit by bit, as from a model that writes: see `DecodeStream`. */
+  /** Decodes ids incrementally, as during generation: see `DecodeStream`. */
   decodeStream(): DecodeStream {
     return new DecodeStream((ids) => this.decodeView(ids));
   }
@@ -137,7 +136,7 @@ export class Tokenizer {
     return this.gathered.slice(0, this.count);
   }
 
-  /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns how many. */
+  /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns their number. */
   private encodeShort(text: string, out: number): number {
     if (this.textView.length === 0) this.textView = this.module.bytes(this.textBlock, CHUNK_BYTES);
     const { written } = this.encoder.encodeInto(text, this.textView);
@@ -165,9 +164,9 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes a source of `length` units, each at most `bytesPerUnit` bytes: `fill` writes UTF-8 from unit `from` on until
-   * the target is full. A full target is cut where a piece ends whatever follows, so the ids are those of the whole; the
-   * rest is kept for the next.
+   * Encodes a source of `length` units of at most `bytesPerUnit` bytes: `fill` writes UTF-8, starting at unit `from`, until the
+   * target is full. A full target is split where a pretoken ends whatever follows, so that the ids are those of the whole text;
+   * the rest is carried over to the next chunk.
    */
   private encodeChunks(
     fill: (target: Uint8Array, from: number) => { read: number; written: number },
@@ -191,7 +190,7 @@ export class Tokenizer {
     }
   }
 
-  /** Encodes `length` bytes that stand at `address` in WASM. */
+  /** Encodes `length` bytes at `address` in WASM. */
   private encodeAt(address: number, length: number): void {
     const out = this.output.reserve(4 * length);
     const count = this.module.exports.encode(address, length, out);
@@ -228,7 +227,7 @@ export class Tokenizer {
     return this.module.bytes(out, length);
   }
 
-  /** Writes ids as u32; what is no u32 is refused here, what is beyond the vocabulary in WASM. */
+  /** Writes ids as u32. Throws DataError for a value that is not a u32; WASM checks the vocabulary. */
   private write(ids: ArrayLike<number>, words: Uint32Array): void {
     if (ids instanceof Uint32Array) {
       words.set(ids);
@@ -242,7 +241,7 @@ export class Tokenizer {
   }
 
   private unknownId(id: number, position: number): DataError {
-    return new DataError("An id is not in the tokenizer's vocabulary", {
+    return new DataError("The id is not in the tokenizer's vocabulary", {
       where: `position ${position}`,
       expected: `a whole number from 0 to ${this.vocabSize - 1}`,
       found: `${id}`,
@@ -251,28 +250,28 @@ export class Tokenizer {
 }
 
 /**
- * Text from ids that come bit by bit. A character whose bytes are spread over several ids comes out with its last one, so
- * that all pieces together are the text that `Tokenizer.decode` gives for all ids.
+ * Decodes ids incrementally. A character whose bytes are spread over several ids is emitted with the last one, so that the
+ * concatenated pieces equal the text that `Tokenizer.decode` returns for all ids.
  */
 export class DecodeStream {
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
   constructor(private readonly bytes: (ids: ArrayLike<number>) => Uint8Array<ArrayBuffer>) {}
 
-  /** The text that `ids` complete. DataError where one is not in the vocabulary; the stream then goes on without them. */
+  /** The text that `ids` complete. Throws DataError if one is not in the vocabulary; the stream then ignores these ids. */
   push(...ids: number[]): string {
     return this.decoder.decode(this.bytes(ids), { stream: true });
   }
 
-  /** The rest: U+FFFD for a character that was begun and not completed. The stream can then be used anew. */
+  /** The rest: U+FFFD for an incomplete character. The stream can then be used again. */
   end(): string {
     return this.decoder.decode();
   }
 }
 
 /**
- * The last place in the first `length` bytes of a text where a piece ends whatever comes behind: before ASCII white space
- * and after a character that is surely none. Multibyte white space ends in bytes below 0xb0. 0 where there is no such place.
+ * The last position in the first `length` bytes of a text where a pretoken ends whatever follows: before ASCII white space and
+ * after a character that cannot be white space. Multibyte white space ends in bytes below 0xb0. 0 if there is none.
  */
 function lastCut(bytes: Uint8Array, length: number): number {
   for (let i = length - 1; i > 0; i--) {

@@ -1,11 +1,11 @@
 /**
- * The host's side of data.wasm, the tokenizer and the data pipeline. Only addresses and numbers cross the border; the
- * host writes bytes into memory that it allocated there and copies results out.
+ * The host's side of data.wasm, the tokenizer and the data pipeline. Calls pass only addresses and numbers: the host writes
+ * bytes into memory that it allocated there, and copies results out.
  */
 import { readAsset } from "#platform";
 import { DataError, FormatError } from "../errors.ts";
 
-/** What data.wasm exports; addresses are bytes from the start of `memory`. */
+/** The exports of data.wasm. Addresses are byte offsets into `memory`. */
 export interface DataExports {
   readonly memory: WebAssembly.Memory;
   alloc(bytes: number): number;
@@ -16,12 +16,12 @@ export interface DataExports {
   decode(ids: number, count: number, out: number, capacity: number): number;
 }
 
-/** The tables of the tokenizer, as src/tools/tokenizer.mjs builds them. */
+/** The tokenizer's tables, built by src/tools/tokenizer.mjs. */
 const TABLES = "gpt2.tokenizer.bin";
 
 /**
- * One instance of data.wasm with the tokenizer's tables in it. Memory grows and every growth detaches all views, so views
- * are made anew by `bytes` and `words` and must not be kept across a call that may allocate (`alloc`, `encode`, ...).
+ * One instance of data.wasm with the tokenizer's tables loaded. When memory grows, all views are detached: get them from
+ * `bytes` and `words`, and do not keep them across a call that may allocate (`alloc`, `encode`, ...).
  */
 export class DataModule {
   readonly exports: DataExports;
@@ -33,7 +33,7 @@ export class DataModule {
     this.vocabSize = vocabSize;
   }
 
-  /** Instantiates the module and installs the tokenizer's tables; FormatError where those are damaged. */
+  /** Instantiates the module and loads the tokenizer's tables. Throws FormatError if they are damaged. */
   static async load(): Promise<DataModule> {
     const [wasm, tables] = await Promise.all([readAsset("data.wasm"), readAsset(TABLES)]);
     const { instance } = await WebAssembly.instantiate(wasm, { env: { abort } });
@@ -45,7 +45,7 @@ export class DataModule {
     if (vocabSize < 0)
       throw new FormatError("The tokenizer's tables are damaged", {
         where: TABLES,
-        found: `${tables.length} bytes that are not such tables`,
+        found: `${tables.length} bytes in an invalid format`,
         hint: "install or build the program again",
       });
     return new DataModule(exports, vocabSize);
@@ -61,7 +61,7 @@ export class DataModule {
     return new Uint32Array(this.exports.memory.buffer as ArrayBuffer, address, count);
   }
 
-  /** Copies `data` into a block of its own and returns the block's address; `exports.free` gives it back. */
+  /** Copies `data` into a new block and returns its address; free it with `exports.free`. */
   write(data: Uint8Array): number {
     const address = this.exports.alloc(data.length) >>> 0;
     this.bytes(address, data.length).set(data);
@@ -69,10 +69,10 @@ export class DataModule {
   }
 }
 
-/** Scratch grows to multiples of this, so that texts of slowly growing length do not each move it. */
+/** Scratch grows in multiples of this, so that slowly growing texts do not reallocate it each time. */
 const GRAIN_BYTES = 1 << 16;
 
-/** A block of a module's memory that is replaced by a larger one when more is asked for; its contents are then lost. */
+/** A block of a module's memory that is reallocated when more is requested; its contents are then lost. */
 export class Scratch {
   private readonly exports: DataExports;
   private address = 0;
@@ -82,12 +82,12 @@ export class Scratch {
     this.exports = module.exports;
   }
 
-  /** The address of at least `bytes` bytes, aligned to 16; the last `reserve` made is the only one that is valid. */
+  /** The address of at least `bytes` bytes, aligned to 16. Invalidates the addresses of earlier calls. */
   reserve(bytes: number): number {
     if (bytes > this.size) {
       const size = Math.ceil(bytes / GRAIN_BYTES) * GRAIN_BYTES;
       this.exports.free(this.address);
-      this.address = 0; // stays so where the allocation fails
+      this.address = 0; // in case the allocation fails
       this.size = 0;
       this.address = this.exports.alloc(size) >>> 0;
       this.size = size;
@@ -96,11 +96,11 @@ export class Scratch {
   }
 }
 
-/** What data.wasm calls where it cannot go on: an allocation above its allocator's limit of 1 GiB. */
+/** Called by data.wasm when an allocation exceeds the allocator's limit of 1 GiB. */
 function abort(_message: number, _file: number, line: number): never {
-  throw new DataError("The data is too much for one piece of WASM memory", {
+  throw new DataError("The data is too large for one block of WASM memory", {
     where: `data.wasm, line ${line}`,
-    expected: "at most 1 GiB in a block; a word without white space takes 28 times its length",
-    hint: "give the text in parts",
+    expected: "at most 1 GiB per block; a word without white space takes 28 times its length",
+    hint: "split the text into parts",
   });
 }

@@ -1,4 +1,4 @@
-/** lowrank.json: what PEFT's adapter_config.json cannot say. */
+/** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 import {
   type GPT2Config,
   type LoraConfig,
@@ -19,11 +19,11 @@ import { baseShapes, headShapes, loraShapes, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 
-/** What a directory of trained tensors says about itself. */
+/** Description of a directory of trained tensors. */
 export interface AdapterMeta {
   /** Name or directory of the base model. */
   base_model: string;
-  /** The base model's dimensions; an adapter fits no other. */
+  /** The base model's dimensions, which an adapter requires. */
   model: GPT2Config;
   mode: Mode;
   /** In mode "lora" only; null in the others. */
@@ -31,18 +31,18 @@ export interface AdapterMeta {
   task: TaskConfig;
   /** Names of the classes, in the order of the head's rows; empty for a language model. */
   labels: string[];
-  /** Whatever else is needed to use the model as it was trained (padding, longest row, ...), kept as it is: JSON. */
+  /** Further settings that inference needs (padding, longest row, ...), stored as JSON. */
   settings: Record<string, unknown>;
 }
 
-/** What the run kept the frozen matrices of the base model in. */
+/** The element type in which the run stored the frozen matrices of the base model. */
 export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightDtype {
   return oneOf("dtype of the base model", dtype, WEIGHT_DTYPES);
 }
 
 /**
- * What one adapter's frozen matrices are kept in on a base that others share: as `wished`, which mode all refuses where it is
- * f16, or as the `first` adapter was trained, but for mode all, which has none.
+ * The element type of the frozen matrices for an adapter on a shared base model: `requested` if given, otherwise that of the
+ * `first` adapter. Mode "all" has no frozen matrices and defaults to f32.
  */
 export function dtypeOn({ mode }: AdapterMeta, requested: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
   if (requested !== undefined) return oneOf("dtype", requested, WEIGHT_DTYPES);
@@ -55,13 +55,13 @@ export function encodeMeta(meta: AdapterMeta): string {
   return `${JSON.stringify({ format: "lowrank-adapter", version: VERSION, ...meta }, null, 2)}\n`;
 }
 
-/** Reads the parsed text of a lowrank.json; throws FormatError or ConfigError, naming `where`. */
+/** Checks a parsed lowrank.json. Throws FormatError or ConfigError, naming `where`. */
 export function parseMeta(json: unknown, where: string): AdapterMeta {
   const values = (typeof json === "object" ? json : null) as Record<string, unknown> | null;
   if (values?.format !== "lowrank-adapter")
-    throw new FormatError("not the description of an adapter", { where, expected: '"format": "lowrank-adapter"' });
+    throw new FormatError("the file does not describe an adapter", { where, expected: '"format": "lowrank-adapter"' });
   if (values.version !== VERSION)
-    throw new FormatError("the adapter was written by another version", {
+    throw new FormatError("the adapter was written by another version of Lowrank", {
       where,
       expected: `"version": ${VERSION}`,
       found: String(values.version),
@@ -71,7 +71,7 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
   const missing = keys.filter((key) => rest[key] === undefined);
   const extra = Object.keys(rest).filter((key) => !keys.includes(key));
   if (missing.length > 0 || extra.length > 0)
-    throw new FormatError("the description of an adapter has other keys than expected", {
+    throw new FormatError("the adapter's description has missing or unexpected keys", {
       where,
       expected: keys.join(", "),
       found: [...missing.map((key) => `no ${key}`), ...extra].join(", "),
@@ -82,7 +82,7 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
   return meta;
 }
 
-/** Throws ConfigError or FormatError unless the parts of `meta` make sense, each and together. */
+/** Throws ConfigError or FormatError unless the values of `meta` are valid and consistent. */
 export function checkMeta(meta: AdapterMeta, where: string): void {
   checkKinds(meta, { base_model: "text", labels: "texts", settings: "object", task: "object" }, where);
   checkKinds(meta.settings, { maxLength: "size?", padTo: "count?" }, where);
@@ -102,17 +102,20 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     checkKinds(meta.lora, { target_modules: "texts", sites: "objects?", modulesToSave: "texts?" }, where);
     validateLora(meta.lora, where);
     if (!Number.isFinite(Math.fround(loraScale(meta.lora))))
-      refuse("the scale is beyond all floats", meta.lora.lora_alpha);
+      refuse("the scale overflows float32", meta.lora.lora_alpha);
     checkSites(meta.lora, meta.model, where);
   }
-  if (meta.labels.length !== num_labels) refuse(`labels does not name the ${num_labels} classes`, meta.labels);
+  if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
   if (objective === "classification") {
-    if (num_labels < 2) refuse("num_labels is not a number of 2 or more", num_labels);
+    if (num_labels < 2) refuse("num_labels must be 2 or more", num_labels);
   } else if (meta.mode === "last_layer")
-    refuse("the head of a language model is tied to the embedding: use mode lora, all or last_block", meta.mode);
+    refuse(
+      "mode last_layer is invalid for a language model, whose head is tied to the embedding: use lora, all or last_block",
+      meta.mode,
+    );
 }
 
-/** The sites of an adapter that came from PEFT must be this model's, and what learns beside them its tensors. */
+/** Checks that the sites and saved modules of an adapter imported from PEFT exist in the model. */
 function checkSites(
   { sites = [], modulesToSave = [], layers_to_transform }: LoraConfig,
   model: GPT2Config,
@@ -122,22 +125,22 @@ function checkSites(
     throw new FormatError(summary, { where, expected, found: JSON.stringify(found) });
   };
   if (new Set(sites.map(({ site }) => site)).size < sites.length)
-    refuse("an adapter stands beside a matrix twice", "every site once", sites);
+    refuse("a matrix has two adapters", "every site once", sites);
   const last = layers_to_transform?.at(-1) ?? 0;
   if (last >= model.n_layer) refuse("the model has no such layer", `blocks from 0 to ${model.n_layer - 1}`, last);
   for (const { site, r, scale } of sites) {
     if (typeof site !== "string" || parseSite(site, model) === undefined)
-      refuse("an adapter stands beside no matrix of the model", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);
-    if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} makes no sense`, "an integer of 1 or more", r);
+      refuse("the model has no matrix for an adapter", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);
+    if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} is invalid`, "an integer of 1 or more", r);
     if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
-      refuse(`the scale of ${site} makes no sense`, "a number", scale);
+      refuse(`the scale of ${site} is invalid`, "a finite float32", scale);
   }
   const shapes = baseShapes(model);
   for (const name of modulesToSave)
-    if (!shapes.has(name)) refuse("the model has no such tensor", "a GPT-2's tensor", name);
+    if (!shapes.has(name)) refuse("the model has no such tensor", "a tensor of GPT-2", name);
 }
 
-/** Names and shapes of the tensors that such a directory holds: what was trained, and the classification head. */
+/** Names and shapes of the tensors in such a directory: the trained ones and the classification head. */
 export function adapterShapes({ mode, model, lora, task }: AdapterMeta): Map<string, Shape> {
   const classifies = task.objective === "classification";
   const head = classifies ? headShapes(model, task.num_labels, task.head_bias) : [];

@@ -1,7 +1,7 @@
-/** Where what was fetched is kept. */
+/** Directories of the download caches. */
 import { environment, homeDirectory, joinPath, systemCacheDirectory } from "#platform";
 
-/** Lowrank's own cache: LOWRANK_CACHE, or a folder in the system's place for such. */
+/** Lowrank's own cache: LOWRANK_CACHE, or a directory in the system's cache directory. */
 export function cacheDirectory(): string {
   return withHome(environment("LOWRANK_CACHE")) ?? joinPath(systemCacheDirectory(), "lowrank");
 }
@@ -12,12 +12,12 @@ export function hubHome(): string {
   return withHome(environment("HF_HOME")) ?? joinPath(cache, "huggingface");
 }
 
-/** The hub's cache, which Python's huggingface_hub shares. */
+/** The hub's cache, shared with Python's huggingface_hub. */
 export function hubCacheDirectory(): string {
   return withHome(environment("HF_HUB_CACHE") ?? environment("HUGGINGFACE_HUB_CACHE")) ?? joinPath(hubHome(), "hub");
 }
 
-/** A path in which a leading ~ is the home directory. */
+/** Expands a leading ~ to the home directory. */
 function withHome(path: string | undefined): string | undefined {
   return path?.replace(/^~(?=$|[\\/])/, () => homeDirectory());
 }

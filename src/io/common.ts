@@ -1,9 +1,9 @@
-/** What the readers of several formats share. */
+/** Helpers shared by the readers of several formats. */
 import { readBytes } from "#platform";
 import { FormatError } from "../errors.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 
-/** Parses a JSON file of at most `limit` bytes; throws FormatError with its path, ConfigError where it cannot be read. */
+/** Parses a JSON file of at most `limit` bytes. Throws FormatError if it is invalid, ConfigError if it cannot be read. */
 export async function readJson(path: string, limit: number = LIMITS.json): Promise<unknown> {
   return parseJson(await readBytes(path, limit), path);
 }
@@ -11,10 +11,10 @@ export async function readJson(path: string, limit: number = LIMITS.json): Promi
 const isText = (value: unknown) => typeof value === "string";
 const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** What a value of a JSON file can be asked to be. */
+/** The kinds of JSON values that `checkKinds` tests for. */
 const KINDS = {
-  text: ["a text", isText],
-  texts: ["a list of texts", (value: unknown) => Array.isArray(value) && value.every(isText)],
+  text: ["a string", isText],
+  texts: ["a list of strings", (value: unknown) => Array.isArray(value) && value.every(isText)],
   object: ["an object", isObject],
   objects: ["a list of objects", (value: unknown) => Array.isArray(value) && value.every(isObject)],
   boolean: ["true or false", (value: unknown) => typeof value === "boolean"],
@@ -25,14 +25,14 @@ const KINDS = {
 
 type Kind = keyof typeof KINDS;
 
-/** Throws FormatError unless `object` has values of these kinds; those of a kind with "?" may be left out. */
+/** Throws FormatError unless `object` has values of these kinds. Kinds with "?" are optional. */
 export function checkKinds(object: object, kinds: Record<string, Kind | `${Kind}?`>, where: string): void {
   for (const [key, kind] of Object.entries(kinds)) {
     const value = (object as Record<string, unknown>)[key];
     if (value === undefined && kind.endsWith("?")) continue;
     const [expected, is] = KINDS[kind.replace("?", "") as Kind];
     if (!is(value))
-      throw new FormatError(`${key} makes no sense`, { where, expected, found: JSON.stringify(value) ?? "nothing" });
+      throw new FormatError(`${key} is invalid`, { where, expected, found: JSON.stringify(value) ?? "nothing" });
   }
 }
 

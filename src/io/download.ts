@@ -1,16 +1,16 @@
-/** Downloads: gone on with where they broke off, and checked before the file gets its name. */
+/** Downloads that resume, and are verified before the file gets its final name. */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, withLock } from "#platform";
 import type { Kind } from "../arguments.ts";
 import { DownloadError, LowrankError } from "../errors.ts";
 import { type Answer, Broken, type FetchOptions, fetchAgain, LEAST_BYTES, TRIES, wait } from "./fetch.ts";
 
-/** What a download is at, in the words of transformers.js. */
+/** Progress of a download, with the status values of transformers.js. */
 export interface DownloadEvent {
   status: "initiate" | "download" | "progress" | "done";
-  /** What is being fetched: a model or a data set. */
+  /** The model or data set. */
   name: string;
   file: string;
-  /** Bytes that are there. */
+  /** Bytes received. */
   loaded: number;
   /** Bytes of the whole file. */
   total: number;
@@ -27,7 +27,7 @@ export const DOWNLOAD_OPTIONS = {
   onProgress: "function?",
 } as const satisfies Record<keyof DownloadOptions, Kind>;
 
-/** A file to fetch, and what it must be. */
+/** A file to download, with its expected size and digest. */
 export interface Wanted {
   url: string;
   headers?: Record<string, string>;
@@ -38,22 +38,22 @@ export interface Wanted {
   digest: Digest;
 }
 
-/** A file's sha256, or the sha1 by which Git knows it (of a header and the contents). */
+/** A file's sha256, or its sha1 as a Git blob (of a header and the contents). */
 export interface Digest {
   kind: "sha256" | "git-sha1";
   hex: string;
 }
 
-/** Milliseconds after which a download that still goes on, however slowly, is given up: what came is kept. */
+/** Milliseconds after which even a download that makes progress is stopped. The part received stays. */
 const LONGEST = 24 * 3600_000;
 /** Bytes that are hashed at a time. */
 const HASH_BYTES = 4 << 20;
-/** Events of a file's progress, at most. */
+/** Most progress events per file. */
 const PROGRESS_STEPS = 200;
 
 /**
- * Fetches a file to `path`: into `path`.incomplete, which a later call goes on with, then checked, then renamed. Throws
- * DownloadError; what is not as wanted is deleted.
+ * Downloads a file to `path`.incomplete, which a later call resumes, verifies it and renames it to `path`. Throws
+ * DownloadError; a file of the wrong size or digest is deleted.
  */
 export async function download(path: string, wanted: Wanted, options: DownloadOptions = {}): Promise<void> {
   const part = `${path}.incomplete`;
@@ -67,7 +67,7 @@ export async function download(path: string, wanted: Wanted, options: DownloadOp
 
 type Report = (status: DownloadEvent["status"], loaded: number) => void;
 
-/** Tells of a download, of its progress now and then. */
+/** Emits the events of a download; progress at most PROGRESS_STEPS times. */
 function reporter({ name, file, size: total }: Wanted, { onProgress }: DownloadOptions): Report {
   let last = 0;
   return (status, loaded) => {
@@ -77,7 +77,7 @@ function reporter({ name, file, size: total }: Wanted, { onProgress }: DownloadO
   };
 }
 
-/** Fetches until the file is as large as it should be. Only tries that bring nothing count as failures. */
+/** Fetches until the file is complete. Only attempts without progress count as failures. */
 async function fetchWhole(part: string, wanted: Wanted, report: Report, options: DownloadOptions): Promise<void> {
   const { url, size } = wanted;
   const until = performance.now() + LONGEST;
@@ -92,10 +92,10 @@ async function fetchWhole(part: string, wanted: Wanted, report: Report, options:
       failures = has >= most + LEAST_BYTES ? 0 : failures + 1;
       most = Math.max(most, has);
       if (failures === TRIES || performance.now() > until)
-        throw new DownloadError("the download broke off again and again", {
+        throw new DownloadError("the download was interrupted repeatedly", {
           where: url,
           found: `${has} bytes of ${size}, then: ${error.message}`,
-          hint: "what came is kept: the same command goes on from there",
+          hint: "run the same command again: it resumes the download",
           cause: error.cause,
         });
       await wait(failures, options);
@@ -116,25 +116,25 @@ async function fetchRest(
     await remove(part);
     start = 0;
   }
-  // Were it compressed on the way, ranges would not be the file's.
+  // A compressed response would make the byte ranges wrong.
   const headers: Record<string, string> = { ...wanted.headers, "accept-encoding": "identity" };
   if (start > 0) headers.range = `bytes=${start}-`;
   const answer = await fetchAgain(url, { headers }, options);
-  const { ok, status, headers: told, type } = answer.response;
-  const goesOn = status === 206 && Number(/^bytes (\d+)-/.exec(told.get("content-range") ?? "")?.[1]) === start;
-  if (!goesOn && start > 0 && (ok || status === 416)) await remove(part);
-  if (status === 416 || (status === 206 && !goesOn)) {
+  const { ok, status, headers: received, type } = answer.response;
+  const resumes = status === 206 && Number(/^bytes (\d+)-/.exec(received.get("content-range") ?? "")?.[1]) === start;
+  if (!resumes && start > 0 && (ok || status === 416)) await remove(part);
+  if (status === 416 || (status === 206 && !resumes)) {
     await answer.cancel();
-    throw new Broken(`answer ${status} where the file should go on from byte ${start}`);
+    throw new Broken(`status ${status} for a request to resume at byte ${start}`);
   }
   if (!ok) {
     await answer.cancel();
     throw refusal(status, url);
   }
-  // Of another origin a page sees the length, which is that of what was compressed, and not whether it was.
-  const mayBeCompressed = told.has("content-encoding") || type === "cors";
-  const length = mayBeCompressed ? null : told.get("content-length");
-  const total = length === null ? size : (goesOn ? start : 0) + Number(length);
+  // In a cross-origin response a page sees the compressed length, but not the content-encoding header.
+  const mayBeCompressed = received.has("content-encoding") || type === "cors";
+  const length = mayBeCompressed ? null : received.get("content-length");
+  const total = length === null ? size : (resumes ? start : 0) + Number(length);
   if (total !== size) {
     await answer.cancel();
     return refuse(part, wanted, `${size} bytes`, `${total} bytes`);
@@ -144,7 +144,7 @@ async function fetchRest(
   if (loaded < size) throw new Broken(`the connection ended after ${loaded} of ${size} bytes`);
 }
 
-/** Appends what comes to the file, while that is not larger than `size`; returns its size, with what was too much. */
+/** Appends the response to the file up to `size` bytes. Returns the bytes received, which may be more than `size`. */
 async function receive(
   { pieces }: Answer,
   part: string,
@@ -159,7 +159,7 @@ async function receive(
     for await (const piece of pieces) {
       loaded += piece.length;
       if (loaded > size) break;
-      if (performance.now() > until) throw new Broken("too slow to be waited for");
+      if (performance.now() > until) throw new Broken("the time limit for a download was exceeded");
       await writing(part, () => writer.write(piece), signal);
       report("progress", loaded);
     }
@@ -169,7 +169,7 @@ async function receive(
   }
 }
 
-/** Throws DownloadError, and deletes the file, unless it is what was wanted. */
+/** Deletes the file and throws DownloadError unless its digest is the expected one. */
 async function check(path: string, wanted: Wanted): Promise<void> {
   const { kind, hex } = wanted.digest;
   const found = await hash(path, kind);
@@ -178,15 +178,15 @@ async function check(path: string, wanted: Wanted): Promise<void> {
 
 async function refuse(path: string, { url }: Wanted, expected: string, found: string): Promise<never> {
   await remove(path);
-  throw new DownloadError("the download is damaged, or is another file than it was", {
+  throw new DownloadError("the downloaded file is damaged or has changed on the server", {
     where: url,
     expected,
     found,
-    hint: "it was deleted: try again",
+    hint: "try again: the damaged file was deleted",
   });
 }
 
-/** The digest of a file, read piece by piece. */
+/** The digest of a file, read in chunks. */
 export async function hash(path: string, kind: Digest["kind"]): Promise<string> {
   const file = await openFile(path);
   try {
@@ -200,19 +200,19 @@ export async function hash(path: string, kind: Digest["kind"]): Promise<string> 
   }
 }
 
-/** The error for an answer that is no file. */
+/** The error for an HTTP status other than success. */
 function refusal(status: number, url: string): DownloadError {
   const meaning: Record<number, string> = {
-    401: "no access without a token",
+    401: "access needs a token",
     403: "no access",
-    404: "there is no such file",
+    404: "no such file",
     429: "too many requests: try again later",
   };
-  const found = meaning[status] ?? (status >= 500 ? "the server has a fault: try again later" : "an unexpected answer");
-  return new DownloadError("the server does not give the file", { where: url, found: `${status}: ${found}` });
+  const found = meaning[status] ?? (status >= 500 ? "server error: try again later" : "an unexpected response");
+  return new DownloadError("the server refused the file", { where: url, found: `${status}: ${found}` });
 }
 
-/** Runs what writes to the disk; throws DownloadError where that cannot be written to, and what the signal says. */
+/** Runs `work`, which writes to the disk. Throws DownloadError if writing fails, and the signal's reason if it was aborted. */
 export async function writing<T>(path: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   try {
     return await work();
@@ -221,13 +221,13 @@ export async function writing<T>(path: string, work: () => Promise<T>, signal?: 
     throw new DownloadError("the download cannot be written to the disk", {
       where: path,
       found: (cause as Error).message,
-      hint: "make room, or name another folder by LOWRANK_CACHE or HF_HOME",
+      hint: "free some space, or set LOWRANK_CACHE or HF_HOME to another directory",
       cause,
     });
   }
 }
 
-/** Runs `work` while no other process runs any under the same path; the signal ends the wait for one that does. */
+/** Runs `work` under the lock of `path`, one process at a time; the signal ends the wait for the lock. */
 export async function inTurn<T>(path: string, work: () => Promise<T>, { signal }: FetchOptions): Promise<T> {
   signal?.throwIfAborted();
   let mine = false;
@@ -244,7 +244,7 @@ export async function inTurn<T>(path: string, work: () => Promise<T>, { signal }
   return Promise.race([whole, stopped]).finally(() => signal?.removeEventListener("abort", stopWaiting));
 }
 
-/** The size of a file, 0 where there is none. */
+/** The size of a file; 0 if it does not exist. */
 export async function sizeOf(path: string): Promise<number> {
   if (!(await exists(path))) return 0;
   const file = await openFile(path);

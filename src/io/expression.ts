@@ -1,19 +1,19 @@
 /**
- * Regular expressions of Python's, as files bring them, in a time that grows with the expression times the text, whatever
- * they say: a list of states goes through the text once (Thompson, Pike), and nothing is tried twice. Python's syntax and
- * results; what such a list cannot do throws ExpressionError. Texts are names of modules: ASCII, without line ends.
+ * Python regular expressions from untrusted files, matched without backtracking: an automaton (Thompson, Pike) reads the text
+ * once, in time proportional to the size of the expression times the length of the text. Syntax and results are Python's;
+ * features that an automaton cannot support throw ExpressionError. Texts are module names: ASCII, without line ends.
  */
 
-/** An expression that is not understood, or asks for too much, and why. */
+/** The reason why an expression is not supported, or too expensive. */
 export class ExpressionError extends Error {}
 
-/** What may still be spent on the expressions of one file: on building states, and on steps from one to another. */
+/** The remaining budget for the expressions of one file: states to build, and transitions to take. */
 export interface Effort {
   states: number;
   steps: number;
 }
 
-/** Takes one step. */
+/** Counts one transition. */
 export function spend(effort: Effort): void {
   if (--effort.steps < 0) throw new ExpressionError("the expressions take too long to match");
 }
@@ -33,14 +33,14 @@ type Node =
 type State =
   | { kind: "codes"; codes: Codes }
   | { kind: "assert"; holds: Assertion }
-  /** Goes on in each of these states, best in the first. */
+  /** Continues in each of these states, in order of preference. */
   | { kind: "jump"; to: number[] }
   | { kind: "begin" | "end" | "match" };
 
 const ASCII = 128;
-/** Groups within each other: more is no one's expression, and a stack of calls. */
+/** Largest nesting depth of groups: the parser is recursive. */
 const DEEPEST = 100;
-/** The group that is read out, as PEFT names it. */
+/** The name of the captured group in PEFT's expressions. */
 const INDEX = "idx";
 
 const codesOf = (accepts: (sign: string) => boolean): Codes =>
@@ -92,7 +92,7 @@ class Parser {
     throw new ExpressionError(what);
   }
 
-  /** Goes over `text` where it is next. */
+  /** Consumes `text` if it comes next. */
   #take(text: string): boolean {
     const there = this.#source.startsWith(text, this.#at);
     if (there) this.#at += text.length;
@@ -101,14 +101,14 @@ class Parser {
 
   #next(): string {
     const sign = this.#source.charAt(this.#at);
-    if (sign === "") this.#refuse("it ends too early");
-    if (sign.charCodeAt(0) >= ASCII) this.#refuse("a character that is in no module's name");
+    if (sign === "") this.#refuse("the expression is incomplete");
+    if (sign.charCodeAt(0) >= ASCII) this.#refuse("a character that is not ASCII");
     this.#at++;
     return sign;
   }
 
   #choice(): Node {
-    if (++this.#depth > DEEPEST) this.#refuse(`more than ${DEEPEST} groups within each other`);
+    if (++this.#depth > DEEPEST) this.#refuse(`more than ${DEEPEST} nested groups`);
     const options = [this.#sequence()];
     while (this.#take("|")) options.push(this.#sequence());
     this.#depth--;
@@ -127,7 +127,7 @@ class Parser {
     if (count === undefined) return body;
     const [min, max] = count;
     if (body.kind === "assert") this.#refuse("nothing to repeat");
-    if (max < min) this.#refuse("the counts are the wrong way around");
+    if (max < min) this.#refuse("a repetition whose minimum is above its maximum");
     const lazy = this.#take("?");
     if (this.#take("+")) this.#refuse("possessive repetition is not supported");
     if (this.#count()) this.#refuse("a repetition of a repetition");
@@ -162,18 +162,18 @@ class Parser {
   #group(): Node {
     const named = this.#take("?P<");
     if (!named && !this.#take("?:") && this.#take("?"))
-      this.#refuse("of the groups that begin with (? only (?:, (?P<name> and, at the beginning, (?i) are supported");
+      this.#refuse("the only supported groups with (? are (?:, (?P<name> and, at the start, (?i)");
     let name = "";
     if (named) while (!this.#take(">")) name += this.#next();
     if (named && (!/^[a-zA-Z_]\w*$/.test(name) || this.#names.has(name)))
-      this.#refuse(`${name || "nothing"} is no name of a group, or that of two`);
+      this.#refuse(`invalid or duplicate group name ${JSON.stringify(name)}`);
     this.#names.add(name);
     const body = this.#choice();
-    if (!this.#take(")")) this.#refuse("a group that does not end");
+    if (!this.#take(")")) this.#refuse("a group that is not closed");
     return name === INDEX ? { kind: "index", body } : { kind: "sequence", parts: [body] };
   }
 
-  /** The character that a sign, or a backslash and a sign, stands for, or the class. */
+  /** The character or class that a character, or a backslash and a character, stands for. */
   #meaning(word: string): string | Codes {
     const named = CLASSES[word.slice(1)];
     if (!named && /^\\[a-zA-Z0-9]/.test(word)) this.#refuse(`${word} is not supported`);
@@ -186,7 +186,7 @@ class Parser {
     const add = (more: Codes) => {
       codes = codes.map((is, code) => is | more[code]!);
     };
-    const turned = this.#take("^");
+    const negated = this.#take("^");
     for (let first = true; first || !this.#take("]"); first = false) {
       const from = this.#member();
       const range = this.#source.charAt(this.#at) === "-" && this.#source.charAt(this.#at + 1) !== "]";
@@ -195,9 +195,9 @@ class Parser {
       if (!range) add(asCodes(from));
       else if (typeof from === "string" && typeof to === "string" && from <= to)
         add(codesOf((sign) => from <= sign && sign <= to));
-      else this.#refuse("a range that ends before it begins, or is one of classes");
+      else this.#refuse("a range that is reversed, or that contains a class");
     }
-    return this.#folded(codes).map((is) => (turned ? 1 - is : is));
+    return this.#folded(codes).map((is) => (negated ? 1 - is : is));
   }
 
   #member(): string | Codes {
@@ -211,7 +211,7 @@ class Parser {
   }
 }
 
-/** Adds the states of a node, which lead on to the state behind them. */
+/** Appends the states of a node; they lead to the state after them. */
 function build(node: Node, states: State[], effort: Effort): void {
   if (--effort.states < 0) throw new ExpressionError("the expressions are too large");
   if (node.kind === "sequence") for (const part of node.parts) build(part, states, effort);
@@ -250,7 +250,7 @@ function buildRepeat(node: Node & { kind: "repeat" }, states: State[], effort: E
   for (const to of forks) lazy ? to.unshift(states.length) : to.push(states.length);
 }
 
-/** Where the group that is read out begins and ends, on one way through the states. */
+/** Where the captured group begins and ends, on one path through the states. */
 interface Span {
   begin: number;
   end: number;
@@ -263,10 +263,10 @@ export class Expression {
   readonly #reached: Uint32Array;
   #round = 0;
 
-  /** Throws ExpressionError for what is not understood, or too large. */
+  /** Throws ExpressionError if `source` is not supported, or too large. */
   constructor(source: string, effort: Effort) {
     this.#effort = effort;
-    // Reading it costs too.
+    // Parsing counts as well.
     effort.states -= source.length;
     if (effort.states < 0) throw new ExpressionError("the expressions are too long");
     build(new Parser(source).parse(), this.#states, effort);
@@ -279,13 +279,13 @@ export class Expression {
     return this.#run(text, true) !== undefined;
   }
 
-  /** Python's `re.match`: the group `idx`, "" where the match went without it; undefined where there is none. */
+  /** Python's `re.match`: the group `idx`, "" if it did not take part in the match; undefined if there is no match. */
   match(text: string): string | undefined {
     const span = this.#run(text, false);
     return span && text.slice(span.begin, span.end);
   }
 
-  /** The match that Python prefers: states stand in the order in which it would try them, each with the way to it. */
+  /** The match that Python prefers: states are kept in the order in which Python would try them, each with its span. */
   #run(text: string, whole: boolean): Span | undefined {
     let found: Span | undefined;
     let [states, spans]: [number[], Span[]] = [[0], [{ begin: 0, end: 0 }]];
@@ -310,7 +310,7 @@ export class Expression {
         } else if (state.kind === "match") {
           if (whole && at < text.length) continue;
           found = span;
-          // What is left is second choice.
+          // The remaining states have lower priority.
           states.length = 0;
         } else if (state.kind !== "assert" || state.holds(text, at)) {
           states.push(id + 1);

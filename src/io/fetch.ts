@@ -1,37 +1,37 @@
-/** Requests to servers that may be far, slow, broken or hostile: tried again, timed out, and read within a limit. */
+/** HTTP requests with retries, timeouts and a size limit. */
 import { DownloadError } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
 
 export interface FetchOptions {
   signal?: AbortSignal;
-  /** Milliseconds before the first new try; each further one waits twice as long. Default 500. */
+  /** Milliseconds before the first retry; doubled for each further one. Default 500. */
   retryDelay?: number;
-  /** Milliseconds that a server has to answer, and then for at least 8 KiB at a time. Default 30,000. */
+  /** Timeout in milliseconds for the response headers, and then for every 8 KiB of the body. Default 30,000. */
   patience?: number;
 }
 
-/** Tries that bring nothing, before it is given up. */
+/** Most attempts without progress. */
 export const TRIES = 5;
-/** Bytes below which what came in a time, or by a try, counts as nothing. */
+/** Fewer bytes than this, in one timeout or by one attempt, do not count as progress. */
 export const LEAST_BYTES = 8 << 10;
 const PATIENCE = 30_000;
-/** The longest that a server may ask to wait, in seconds. */
+/** The longest Retry-After that is respected, in seconds. */
 const LONGEST_WAIT = 60;
 
-/** A try that brought no answer, or one that ended too early. */
+/** A failed attempt: no response, or one that ended too early. */
 export class Broken extends Error {}
 
-/** An answer, of which only the head is there. Its pieces are read to the end or left in between, or else it is cancelled. */
+/** A response whose body has not been read. Iterate over `pieces`, which may be left early, or call `cancel`. */
 export interface Answer {
   response: Response;
-  /** The body as it comes. Throws Broken where the connection breaks, falls silent or trickles, and what the signal says. */
+  /** The body. Throws Broken if the connection breaks, stalls or is too slow, and the signal's reason if it was aborted. */
   pieces: AsyncIterable<Uint8Array<ArrayBuffer>>;
   cancel(): Promise<void>;
 }
 
 /**
- * Sends a request, again where there is no answer, or one that says to come later (429, 5xx). Returns any other answer, good
- * or bad. Throws DownloadError where the server cannot be reached.
+ * Sends a request and retries it if there is no response, or its status is 429 or 5xx. Returns any other response, successful
+ * or not. Throws DownloadError if the server cannot be reached.
  */
 export async function fetchAgain(
   url: string | URL,
@@ -52,7 +52,7 @@ export async function fetchAgain(
         throw new DownloadError(`${/^\w+:\/\/([^/?]+)/.exec(String(url))?.[1] ?? "the server"} cannot be reached`, {
           where: String(url).replace(/\?.*/, ""),
           found: reasonOf(cause),
-          hint: "is this machine connected to the network?",
+          hint: "check the network connection",
           cause,
         });
     }
@@ -60,7 +60,7 @@ export async function fetchAgain(
   }
 }
 
-/** `fetch` as libraries know it, patient, and with an answer of at most `LIMITS.answer` bytes, which is read whole. */
+/** Like `fetch`, with retries and timeouts. The whole body, at most `LIMITS.answer` bytes, is read at once. */
 export async function fetchAnswer(url: string | URL, init: RequestInit, options: FetchOptions): Promise<Response> {
   for (let failures = 1; ; failures++) {
     const answer = await fetchAgain(url, init, options);
@@ -71,7 +71,7 @@ export async function fetchAnswer(url: string | URL, init: RequestInit, options:
     } catch (error) {
       if (!(error instanceof Broken)) throw error;
       if (failures === TRIES)
-        throw new DownloadError("the answer broke off again and again", {
+        throw new DownloadError("the response was interrupted repeatedly", {
           where: String(url).replace(/\?.*/, ""),
           found: error.message,
           hint: "try again later",
@@ -88,7 +88,7 @@ async function wholeBody({ pieces }: Answer, url: string): Promise<Uint8Array<Ar
   for await (const piece of pieces) {
     size += piece.length;
     if (size > LIMITS.answer)
-      throw new DownloadError("the server's answer is too large", {
+      throw new DownloadError("the response is too large", {
         where: url.replace(/\?.*/, ""),
         expected: `at most ${LIMITS.answer} bytes`,
         found: "more",
@@ -98,7 +98,7 @@ async function wholeBody({ pieces }: Answer, url: string): Promise<Uint8Array<Ar
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** One request. Its head must come within `patience`, and of its body LEAST_BYTES in each such time. */
+/** Sends one request. The headers must arrive within `patience`, and LEAST_BYTES of the body in each such interval. */
 async function send(
   url: string | URL,
   init: RequestInit,
@@ -108,33 +108,33 @@ async function send(
   const stop = new AbortController();
   const abort = () => stop.abort(signal!.reason);
   signal?.addEventListener("abort", abort);
-  let came = 0;
+  let received = 0;
   const timer = setInterval(() => {
-    if (came < LEAST_BYTES) stop.abort(new Broken(`${came} bytes in ${patience / 1000} s`));
-    came = 0;
+    if (received < LEAST_BYTES) stop.abort(new Broken(`only ${received} bytes in ${patience / 1000} s`));
+    received = 0;
   }, patience);
   const end = () => {
     clearInterval(timer);
     signal?.removeEventListener("abort", abort);
   };
-  /** What a failure is: the reason for which it was stopped, or else a connection that broke. */
+  /** The error of a failed request: the reason of the abort, or else Broken. */
   const failure = (cause: unknown) =>
     stop.signal.aborted ? stop.signal.reason : new Broken(reasonOf(cause), { cause });
   const response = await fetch(url, { ...init, signal: stop.signal }).catch((cause) => {
     end();
     const why = failure(cause);
-    // A redirect that cannot be followed leaves its connection open in Node, with its body unread.
+    // After a redirect that cannot be followed Node leaves the connection open, with its body unread.
     stop.abort();
     throw why;
   });
-  came = LEAST_BYTES;
+  received = LEAST_BYTES;
   async function* pieces() {
     const reader = response.body?.getReader();
     try {
       for (;;) {
         const { done, value } = (await reader?.read()) ?? { done: true };
         if (done) return;
-        came += value.length;
+        received += value.length;
         yield value;
       }
     } catch (cause) {
@@ -151,7 +151,7 @@ async function send(
   return { response, pieces: pieces(), cancel };
 }
 
-/** Waits before a new try: longer each time, and as long as the server asked for. The signal ends it. */
+/** Waits before a retry: exponential backoff, at least as long as the server requested. The signal ends the wait. */
 export async function wait(
   failures: number,
   { retryDelay = 500, signal }: FetchOptions,
@@ -171,14 +171,14 @@ export async function wait(
   signal?.throwIfAborted();
 }
 
-/** What Retry-After asks for, in seconds from 0 to LONGEST_WAIT: it is a number of them, or a date. */
+/** A Retry-After header (seconds or a date), in seconds from 0 to LONGEST_WAIT. */
 export function secondsOf(retryAfter: string | null, now = Date.now()): number {
   if (retryAfter === null) return 0;
   const seconds = /^\s*\d+\s*$/.test(retryAfter) ? Number(retryAfter) : (Date.parse(retryAfter) - now) / 1000;
   return seconds > 0 ? Math.min(seconds, LONGEST_WAIT) : 0;
 }
 
-/** Faults that a new try in a moment does not mend: no such host, no network, nobody listens, round in circles. */
+/** Errors that are not retried: unknown host, no network, connection refused, redirect loop. */
 function isFinal(error: unknown): boolean {
   const codes = ["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"];
   return codes.includes(codeOf(error)) || /redirect count exceeded/.test(reasonOf(error));
@@ -190,7 +190,7 @@ function codeOf(error: unknown): string {
   return (cause ? codeOf(cause) : "") || code;
 }
 
-/** What is behind fetch's "fetch failed" and "terminated". */
+/** The message with that of its cause, which explains fetch's "fetch failed" and "terminated". */
 function reasonOf(error: unknown): string {
   const { message, cause } = error as { message: string; cause?: Error };
   return cause?.message && !message.includes(cause.message) ? `${message} (${cause.message})` : message;

@@ -1,10 +1,10 @@
-/** Which model it is, told by its contents: whatever its folder is called, and whatever was put there since. */
+/** Identifies a model by its contents rather than its path. */
 import { createHasher } from "#platform";
 import type { GPT2Checkpoint } from "./hf.ts";
 
 /**
- * SHA-256 of a model's config, and of every tensor's name, shape and values, of a matrix the first row: training changes some of
- * these, whatever it trains, and they are read in a moment where all values of a large model are not.
+ * SHA-256 of a model's config, and of every tensor's name, shape and values; only the first row of a matrix. Any training
+ * changes some of these, and reading all values of a large model would take long.
  */
 export async function fingerprint(model: GPT2Checkpoint): Promise<string> {
   const hash = await createHasher("sha256");

@@ -10,14 +10,14 @@ import { count, readJson } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
 
-/** Models that are shipped in data/models. */
+/** Models that ship with the package, in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
 
-/** A checkpoint whose files have been found and checked; its tensors are read from the disk when asked for. */
+/** A checkpoint whose files have been found and checked. Its tensors are read from disk on request. */
 export interface GPT2Checkpoint {
   readonly directory: string;
   readonly config: GPT2Config;
-  /** Canonical names (without `transformer.`), in the order of `baseShapes`; then `score.weight` where there is one. */
+  /** Canonical names (without `transformer.`), in the order of `baseShapes`; then `score.weight` if the file has one. */
   readonly names: readonly string[];
   shape(name: string): Shape;
   /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
@@ -26,26 +26,26 @@ export interface GPT2Checkpoint {
 }
 
 /**
- * The directory of a model, by the first of these that there is: a model that is shipped with the package, a directory, a
- * model of the Hugging Face hub in the local cache, one that is fetched into it.
- * Throws ConfigError, with what there is, for a name that can be none of them, DownloadError for what cannot be fetched.
+ * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a model
+ * of the Hugging Face hub, which is downloaded into the local cache unless it is there.
+ * Throws ConfigError, listing the known names, for any other name, DownloadError if the download fails.
  */
 export async function resolveModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<string> {
   if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
     return packagePath(`data/models/${nameOrDirectory}`);
-  // A folder that is a URL is there if its files are.
+  // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
-  // Few pages need what asks the hub.
+  // Imported on demand: few pages use the hub.
   return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options);
 }
 
-/** Whether a directory is that of a model that is shipped: by whatever name it was asked for, its files are known. */
+/** Whether a directory is that of a model that ships with the package; its tokenizer need not be checked. */
 function isShipped(directory: string): boolean {
   return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
 }
 
-/** Opens a model by directory or by name, fetching it where it must be. Close it when nothing more is trained from it. */
+/** Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used. */
 export async function loadModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
   checkArguments({ nameOrDirectory }, { nameOrDirectory: "text" });
   checkOptions("options", options, DOWNLOAD_OPTIONS);
@@ -53,8 +53,8 @@ export async function loadModel(nameOrDirectory: string, options: DownloadOption
 }
 
 /**
- * Opens a checkpoint and checks that every tensor is there with the shape that its config asks for.
- * Throws ConfigError where files are missing or the model is unsupported, FormatError where they are wrong.
+ * Opens a checkpoint and checks that it has every tensor of its config, with the right shape.
+ * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
 export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
   await requireFiles(directory);
@@ -77,7 +77,8 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
       names: [...stored.keys()],
       shape: (name) => file.info(find(name)).shape,
       read: async (name, rowStart, rowEnd) => {
-        if (isClosed) throw new ConfigError("the model was closed", { where: directory, hint: "close it at the end" });
+        if (isClosed)
+          throw new ConfigError("the model is closed", { where: directory, hint: "close it after its last use" });
         return file.readF32(find(name), rowStart, rowEnd);
       },
       close: async () => {
@@ -97,31 +98,32 @@ async function requireFiles(directory: string): Promise<void> {
   for (const file of ["config.json", "model.safetensors"]) if (!(await has(file))) missing.push(file);
   if (missing.length === 0) return;
   if (!(await exists(directory)))
-    throw new ConfigError("there is no such model directory", {
+    throw new ConfigError("the model directory does not exist", {
       where: directory,
       hint: `shipped models: ${SHIPPED_MODELS.join(", ")}`,
     });
-  let hint = "download the model's files in Hugging Face's layout into that directory";
+  let hint = "download the model's files, in Hugging Face's layout, into that directory";
   if ((await has("adapter_config.json")) || (await has("lowrank.json")))
     hint = "this is a trained adapter: give the directory of its base model instead";
   else if (await has("model.safetensors.index.json"))
-    hint = "the model is stored in several files: save it again as one (max_shard_size)";
+    hint = "sharded models are not supported: save the model as one file, with a larger max_shard_size";
   else if (await has("pytorch_model.bin"))
-    hint = "only safetensors are read: save the model again with safe_serialization";
+    hint = "only safetensors are supported: save the model with safe_serialization=True";
   throw new ConfigError(`the model directory lacks ${missing.join(" and ")}`, { where: directory, hint });
 }
 
-/** Buffers and copies that some checkpoints carry and nothing needs: the causal mask, and the head tied to wte. */
+/** Redundant tensors of some checkpoints: the causal mask, and the head tied to wte. */
 const IGNORED = /^(h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight)$/;
 const HEAD = "score.weight";
 
-/** Canonical name to the name in the file, for every tensor of the model; throws FormatError. */
+/** Maps the canonical name of every tensor to its name in the file. Throws FormatError. */
 function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string): Map<string, string> {
   const inFile = new Map<string, string>();
   for (const stored of file.names) {
     const name = stored.replace(/^transformer\./, "");
-    const twin = inFile.get(name);
-    if (twin !== undefined) throw new FormatError(`${name} is there twice`, { where, found: `${twin} and ${stored}` });
+    const other = inFile.get(name);
+    if (other !== undefined)
+      throw new FormatError(`duplicate tensor ${name}`, { where, found: `${other} and ${stored}` });
     inFile.set(name, stored);
   }
   const expected = baseShapes(config);
@@ -134,11 +136,11 @@ function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string):
     });
   const extra = [...inFile.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
   if (extra.length > 0)
-    throw new FormatError(`the model file has ${count(extra, "tensor")} that no GPT-2 of this config has`, {
+    throw new FormatError(`the model file has ${count(extra, "unexpected tensor")}`, {
       where,
       expected: `n_layer = ${config.n_layer} blocks`,
       found: nameList(extra),
-      hint: "does the config.json belong to this file?",
+      hint: "check that the config.json belongs to this file",
     });
   const stored = new Map<string, string>();
   for (const [name, shape] of expected) {
@@ -159,13 +161,13 @@ function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string):
 
 function checkShape(name: string, found: Shape, expected: Shape, where: string): void {
   if (sameShape(found, expected)) return;
-  const turned = expected.length === 2 && sameShape([...found].reverse(), expected);
+  const isTransposed = expected.length === 2 && sameShape([...found].reverse(), expected);
   throw new FormatError(`${name} has the wrong shape`, {
     where,
     expected: showShape(expected),
     found: showShape(found),
-    hint: turned
-      ? "the weights of GPT-2's Conv1D are stored [in, out]; this file has them the other way around"
-      : "does the config.json belong to this file?",
+    hint: isTransposed
+      ? "transpose it: the weights of GPT-2's Conv1D are stored as [in, out]"
+      : "check that the config.json belongs to this file",
   });
 }

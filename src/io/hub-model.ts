@@ -1,4 +1,4 @@
-/** Models that are neither shipped nor a directory: of the hub's cache, or fetched into it. */
+/** Models of the Hugging Face hub: from the local cache, or downloaded into it. */
 import { joinPath } from "#platform";
 import { parseConfig } from "../config.ts";
 import { ConfigError, DownloadError } from "../errors.ts";
@@ -9,7 +9,7 @@ import type { DownloadOptions } from "./download.ts";
 import { cachedSnapshot, downloadSnapshot, HUB_MODELS, hubNameOf, isOffline } from "./hub.ts";
 import { checkTokenizer } from "./tokenizer-files.ts";
 
-/** The directory of a model of the hub; throws as `resolveModel` does, which knows what is `shipped`. */
+/** The directory of a model of the hub. `shipped` names are listed in errors. Throws as `resolveModel` does. */
 export async function resolveHubModel(
   nameOrDirectory: string,
   shipped: readonly string[],
@@ -20,16 +20,16 @@ export async function resolveHubModel(
   const cached = await cachedSnapshot(hubName);
   if (cached !== undefined) return cached;
   if (isOffline())
-    throw new DownloadError(`the model "${nameOrDirectory}" is not here, and HF_HUB_OFFLINE forbids to fetch it`, {
+    throw new DownloadError(`the model "${nameOrDirectory}" is not in the cache, and HF_HUB_OFFLINE is set`, {
       where: hubCacheDirectory(),
       expected: `a directory of that name, or ${hubName} in the hub's cache`,
       found: "neither",
-      hint: "unset HF_HUB_OFFLINE once, or fetch it on another machine and copy the cache",
+      hint: "unset HF_HUB_OFFLINE to download it, or copy the cache from another machine",
     });
   return downloadSnapshot(hubName, checkSmallFiles, options);
 }
 
-/** What can be said of a model before its weights are there. */
+/** Checks a model's config and tokenizer before its weights are downloaded. */
 async function checkSmallFiles(directory: string): Promise<void> {
   const path = joinPath(directory, "config.json");
   parseConfig(await readJson(path), path);
@@ -41,7 +41,7 @@ function unknownModel(name: string, shipped: readonly string[]): ConfigError {
   const near = nearest(name, known);
   return new ConfigError(`there is no model "${name}"`, {
     expected: `a directory with config.json and model.safetensors, owner/name on the hub, or one of: ${known.join(", ")}`,
-    found: "no directory and no known model of that name",
+    found: "no directory and no known model with that name",
     ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
   });
 }

@@ -11,7 +11,7 @@ import { type Digest, type DownloadOptions, download, inTurn, writing } from "./
 import { fetchAnswer } from "./fetch.ts";
 import { LIMITS } from "./limits.ts";
 
-/** Models by the short names that transformers knows. */
+/** The short names that transformers accepts, and the repositories they stand for. */
 export const HUB_MODELS: Readonly<Record<string, string>> = {
   gpt2: "openai-community/gpt2",
   "gpt2-medium": "openai-community/gpt2-medium",
@@ -23,53 +23,53 @@ export const HUB_MODELS: Readonly<Record<string, string>> = {
 const HUB = "https://huggingface.co";
 const BRANCH = "main";
 const NEEDED = ["config.json", "model.safetensors"] as const;
-/** Fetched where the repository has them: whether a model has GPT-2's tokenizer is seen before its weights are fetched. */
+/** Optional files. They are fetched first: a model with another tokenizer is refused before its weights are downloaded. */
 const TOKENIZER = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"] as const;
 const WANTED: readonly string[] = [...TOKENIZER, ...NEEDED];
-/** What tells why there is no model.safetensors. */
+/** Files that explain why model.safetensors is missing. */
 const OTHERS = ["model.safetensors.index.json", "pytorch_model.bin", "adapter_config.json"] as const;
 
-/** sha256 of files that are known whatever a server says. */
+/** Pinned sha256 hashes, checked in addition to the hash that the server reports. */
 const KNOWN: Readonly<Record<string, string>> = {
   "openai-community/gpt2/model.safetensors": "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
 };
 
-/** "owner/name" of a model on the hub; undefined for what can be none, like most paths. */
+/** "owner/name" of a model on the hub; undefined if `name` cannot be one, like most paths. */
 export function hubNameOf(name: string): string | undefined {
   if (Object.hasOwn(HUB_MODELS, name)) return HUB_MODELS[name];
   return /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name) && !/\.\.|--/.test(name) ? name : undefined;
 }
 
-/** The repository and revision that a directory is a snapshot of; undefined where it is none. */
+/** The repository and revision of a snapshot directory; undefined for any other directory. */
 export function snapshotOf(directory: string): { name: string; revision: string } | undefined {
   const match = /[\\/]models--([^\\/]+)[\\/]snapshots[\\/]([^\\/]+)[\\/]?$/.exec(directory);
   return match ? { name: match[1]!.replace("--", "/"), revision: match[2]! } : undefined;
 }
 
-/** The snapshot of a model's main branch in the cache, with all that is needed; undefined where there is none. */
+/** The cached snapshot of a model's main branch; undefined if none is complete. */
 export async function cachedSnapshot(name: string): Promise<string | undefined> {
-  // Caches of before the hub gave every model an owner know it by its short name.
+  // Old caches use the short name: models had no owner then.
   const short = Object.keys(HUB_MODELS).filter((key) => HUB_MODELS[key] === name);
-  for (const known of [name, ...short]) {
-    const ref = joinPath(repositoryFolder(known), "refs", BRANCH);
+  for (const repository of [name, ...short]) {
+    const ref = joinPath(repositoryFolder(repository), "refs", BRANCH);
     if (!(await exists(ref))) continue;
     const revision = new TextDecoder().decode(await readBytes(ref)).trim();
-    const snapshot = joinPath(repositoryFolder(known), "snapshots", revision);
-    const there = await Promise.all(NEEDED.map((file) => exists(joinPath(snapshot, file))));
-    if (there.every(Boolean)) return snapshot;
+    const snapshot = joinPath(repositoryFolder(repository), "snapshots", revision);
+    const found = await Promise.all(NEEDED.map((file) => exists(joinPath(snapshot, file))));
+    if (found.every(Boolean)) return snapshot;
   }
   return undefined;
 }
 
-/** Whether the hub must not be asked: HF_HUB_OFFLINE. */
+/** Whether HF_HUB_OFFLINE forbids requests to the hub. */
 export function isOffline(): boolean {
   return /^(1|on|yes|true)$/i.test(environment("HF_HUB_OFFLINE") ?? "");
 }
 
 /**
- * Fetches a model into the cache, a broken download from where it broke off; returns its snapshot. `checkSmallFiles`
- * looks at the snapshot before the weights are fetched. Throws DownloadError with what the hub says, ConfigError where the
- * repository has no such model.
+ * Downloads a model into the cache, resuming an interrupted download, and returns its snapshot. `checkSmallFiles` is called
+ * before the weights are downloaded. Throws DownloadError if the download fails, ConfigError if the repository has no such
+ * model.
  */
 export async function downloadSnapshot(
   name: string,
@@ -79,7 +79,7 @@ export async function downloadSnapshot(
   const folder = repositoryFolder(name);
   const lock = joinPath(hubCacheDirectory(), ".locks", `lowrank--${name.replace("/", "--")}`);
   const fetchAll = async () => {
-    // Another process may have fetched it while this one waited.
+    // Another process may have downloaded it while this one waited for the lock.
     const cached = await cachedSnapshot(name);
     if (cached !== undefined) return cached;
     const access = await hubAccess(options);
@@ -98,7 +98,7 @@ export async function downloadSnapshot(
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");
-    throw new DownloadError(`the model "${name}" is not here yet: ${summary}`, { ...error.details, cause: error });
+    throw new DownloadError(`cannot download the model "${name}": ${summary}`, { ...error.details, cause: error });
   }
 }
 
@@ -106,7 +106,7 @@ function repositoryFolder(name: string): string {
   return joinPath(hubCacheDirectory(), `models--${name.replace("/", "--")}`);
 }
 
-/** How to ask the hub. */
+/** Parameters of every request to the hub. */
 interface HubAccess {
   hubUrl: string;
   accessToken?: string;
@@ -116,9 +116,9 @@ interface HubAccess {
 async function hubAccess(options: DownloadOptions): Promise<HubAccess> {
   const token = await accessToken();
   if (token !== undefined && !token.startsWith("hf_"))
-    throw new ConfigError("the hub's access token is none", {
+    throw new ConfigError("the access token of the hub is invalid", {
       where: "HF_TOKEN, or the file token in HF_HOME",
-      expected: "a token that begins with hf_",
+      expected: "a token that starts with hf_",
       found: `${token.length} other characters`,
     });
   return {
@@ -128,7 +128,7 @@ async function hubAccess(options: DownloadOptions): Promise<HubAccess> {
   };
 }
 
-/** HF_TOKEN, or what `hf auth login` left. */
+/** HF_TOKEN, or the token that `hf auth login` stored. */
 async function accessToken(): Promise<string | undefined> {
   const token = environment("HF_TOKEN") ?? environment("HUGGING_FACE_HUB_TOKEN");
   if (token !== undefined) return token.trim();
@@ -141,18 +141,18 @@ async function accessToken(): Promise<string | undefined> {
 interface HubFile {
   path: string;
   size: number;
-  /** The name of its blob in the cache: the sha256 of big files, else Git's sha1. */
+  /** The name of its blob in the cache: sha256 for files in LFS, Git's sha1 for others. */
   etag: string;
   digest: Digest;
 }
 
-/** The revision of the main branch and the files there that matter. */
+/** The revision of the main branch and its files that are needed. */
 async function describe(name: string, access: HubAccess, options: DownloadOptions) {
   const { modelInfo, pathsInfo } = await import("@huggingface/hub");
   try {
     const { sha: revision } = await modelInfo({ ...access, name, revision: BRANCH, additionalFields: ["sha"] });
     if (typeof revision !== "string" || !/^[0-9a-f]{40}$/.test(revision))
-      throw new DownloadError("the hub does not tell a revision", { where: name, found: show(revision) });
+      throw new DownloadError("the hub reports no valid revision", { where: name, found: show(revision) });
     const paths = [...WANTED, ...OTHERS];
     const infos = await pathsInfo({ ...access, repo: { type: "model", name }, revision, paths });
     requireNeeded(
@@ -167,7 +167,7 @@ async function describe(name: string, access: HubAccess, options: DownloadOption
   }
 }
 
-/** A value of an answer, for a message. */
+/** A value of a response, for a message. */
 const show = (value: unknown) => (typeof value === "object" ? "an object" : String(value));
 
 function hubFile(name: string, info: { path: string; size: number; oid?: string; lfs?: { oid: string } }): HubFile {
@@ -176,25 +176,25 @@ function hubFile(name: string, info: { path: string; size: number; oid?: string;
   const where = `${name}/${path}`;
   const digits = lfs ? 64 : 40;
   if (typeof hex !== "string" || hex.length !== digits || !/^[0-9a-f]+$/.test(hex))
-    throw new DownloadError("the hub does not tell a file's hash", {
+    throw new DownloadError("the hub reports no valid hash for a file", {
       where,
       expected: `${digits} hexadecimal digits`,
       found: show(hex),
     });
   const most = path.endsWith(".safetensors") ? LIMITS.weights : LIMITS.json;
   if (!(Number.isSafeInteger(size) && size >= 0 && size <= most))
-    throw new DownloadError("the hub's file cannot be of this size", {
+    throw new DownloadError("the hub reports an invalid file size", {
       where,
       expected: `at most ${most} bytes`,
       found: show(size),
     });
   const known = KNOWN[`${name}/${path}`];
   if (known !== undefined && known !== hex)
-    throw new DownloadError("the hub offers another file than the known one", {
+    throw new DownloadError("the file on the hub differs from the known one", {
       where,
       expected: `sha256 ${known}`,
       found: `sha256 ${hex}`,
-      hint: "is HF_ENDPOINT a mirror to be trusted?",
+      hint: "check that HF_ENDPOINT is a mirror that you trust",
     });
   return { path, size, etag: hex, digest: { kind: lfs ? "sha256" : "git-sha1", hex } };
 }
@@ -202,10 +202,11 @@ function hubFile(name: string, info: { path: string; size: number; oid?: string;
 function requireNeeded(name: string, files: readonly string[]): void {
   const missing = NEEDED.filter((file) => !files.includes(file));
   if (missing.length === 0) return;
-  let hint = "is it a GPT-2 in the layout of transformers?";
+  let hint = "check that this is a GPT-2 model in the layout of transformers";
   if (files.includes("adapter_config.json")) hint = "this is an adapter: give its base model";
-  else if (files.includes("model.safetensors.index.json")) hint = "it is stored in several files, which are not read";
-  else if (files.includes("pytorch_model.bin")) hint = "only safetensors are read: convert it, with safe_serialization";
+  else if (files.includes("model.safetensors.index.json")) hint = "sharded models are not supported";
+  else if (files.includes("pytorch_model.bin"))
+    hint = "only safetensors are supported: save the model with safe_serialization=True";
   throw new ConfigError(`the model ${name} lacks ${missing.join(" and ")}`, {
     where: name,
     expected: NEEDED.join(" and "),
@@ -214,7 +215,7 @@ function requireNeeded(name: string, files: readonly string[]): void {
   });
 }
 
-/** Fetches a file into the cache, unless its blob is there, and links it into the snapshot. */
+/** Downloads a file into the cache, unless its blob is there, and links it into the snapshot. */
 async function fetchFile(
   name: string,
   revision: string,
@@ -231,31 +232,32 @@ async function fetchFile(
   await linkFile(blob, joinPath(repositoryFolder(name), "snapshots", revision, path));
 }
 
-/** What an answer of the hub means. */
+/** The error for a failed request to the hub. */
 function hubError(name: string, { hubUrl, accessToken: token }: HubAccess, cause: unknown): unknown {
   if (cause instanceof LowrankError) return cause;
   const status = (cause as { statusCode?: number }).statusCode;
   const where = `${hubUrl}/${name}`;
   if (status === undefined)
-    return new DownloadError("the answer is none of a Hugging Face hub", {
+    return new DownloadError("the server is not a Hugging Face hub", {
       where,
       found: (cause as Error).message,
-      hint: "is HF_ENDPOINT the address of one?",
+      hint: "check HF_ENDPOINT",
       cause,
     });
-  const login = "set HF_TOKEN to a token that may read it";
-  // Without a token the hub answers 401 for what does not exist, too.
+  const login = "set HF_TOKEN to a token with read access";
+  // Without a token the hub also answers 401 for a model that does not exist.
   if (status === 401 || status === 404)
-    return new DownloadError("the hub has none of that name, or does not show it", {
+    return new DownloadError("there is no such model on the hub, or no access to it", {
       where,
-      found: `answer ${status}`,
-      hint: `check the name (there is no directory of that name either)${token === undefined ? `; for a private model ${login}` : "; is HF_TOKEN of the right account?"}`,
+      found: `status ${status}`,
+      hint: `check the name (there is no directory of that name either)${token === undefined ? `; for a private model ${login}` : "; check the account of HF_TOKEN"}`,
       cause,
     });
-  if (status === 403) return new DownloadError("it is gated", { where, found: "answer 403", hint: login, cause });
-  return new DownloadError("the hub does not answer as it should", {
+  if (status === 403)
+    return new DownloadError("the model is gated", { where, found: "status 403", hint: login, cause });
+  return new DownloadError("the request to the hub failed", {
     where,
-    found: `answer ${status}${status === 429 ? ": too many requests" : ""}`,
+    found: `status ${status}${status === 429 ? ": too many requests" : ""}`,
     hint: "try again later",
     cause,
   });

@@ -1,39 +1,39 @@
-/** Budgets: how much of anything the readers of bytes from outside take, before they look at what it says. */
+/** Limits of untrusted input. Readers check them before they parse anything. */
 import { FormatError } from "../errors.ts";
 
 export const LIMITS = {
   /** Bytes of a JSON file. The largest in use, a tokenizer.json with 250,000 tokens, has some 20 MB. */
   json: 32 << 20,
-  /** Bytes of a JSON file that this program wrote: a sweep keeps the probabilities of every test row. */
+  /** Bytes of a JSON file that Lowrank wrote: a sweep stores the probabilities of every test row. */
   ownJson: 512 << 20,
-  /** Bytes of a model's weights. GPT-2 XL has 6.4 GB of them. */
+  /** Bytes of a model's weights. GPT-2 XL has 6.4 GB. */
   weights: 64 * 2 ** 30,
-  /** Bytes of a file of texts, which is read whole: as JSON lines it is one string, of which engines have up to 512 MB. */
+  /** Bytes of a text file. It is read whole; JSON lines become one string, and engines limit strings to 512 MB. */
   text: 480 << 20,
-  /** Bytes of a server's answer that is no file. */
+  /** Bytes of a server's response that is not a file. */
   answer: 4 << 20,
-  /** Bytes of a line of the standard input: as many as a row of a file may have. */
+  /** Bytes of a line of standard input: the same as for a row of a file. */
   line: 16 << 20,
   /** Bytes of a sweep's file. */
   sweep: 64 << 10,
   /** Trials of a sweep. */
   trials: 100_000,
-  /** Lists and objects within each other, in JSON. */
+  /** Nesting depth of JSON. */
   jsonDepth: 64,
-  /** Of a safetensors file: bytes of its header, tensors, characters of a name, dimensions. GPT-2 XL has 580 tensors. */
+  /** Safetensors files: bytes of the header, tensors, characters of a name, dimensions. GPT-2 XL has 580 tensors. */
   safetensorsHeader: 16 << 20,
   tensors: 1 << 16,
   tensorName: 1024,
   dimensions: 8,
-  /** Names in one setting of an adapter. GPT-2 XL has 192 modules; models with experts have some 30,000. */
+  /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */
   names: 1 << 17,
-  /** Regular expressions of an adapter: characters and states of all of them, and steps from state to state. */
+  /** Regular expressions of an adapter: their characters and states in total, and the transitions taken. */
   expressionStates: 50_000,
   expressionSteps: 4_000_000,
 } as const;
 
 /**
- * Parses JSON in UTF-8. Throws FormatError, with `summary`, for anything else, and for what is nested deeper than
+ * Parses JSON in UTF-8. Throws FormatError: with `summary` if it is not JSON, and if it is nested deeper than
  * `LIMITS.jsonDepth`.
  */
 export function parseJson(bytes: Uint8Array, where: string, summary = "not a JSON file"): unknown {
@@ -50,8 +50,8 @@ const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, COLON
 ];
 
 /**
- * The keys of all objects, one that an object has twice counted twice, in JSON that is not nested too deep: whoever walks such
- * a value (JSON.stringify does) runs out of stack.
+ * The number of keys in all objects; duplicates count twice. Throws FormatError for JSON that is nested too deeply: code that
+ * recurses over such a value (JSON.stringify does) overflows the stack.
  */
 export function countKeys(bytes: Uint8Array, where: string): number {
   let keys = 0;
@@ -66,9 +66,9 @@ export function countKeys(bytes: Uint8Array, where: string): number {
     else if (sign === COLON) keys++;
     else if (sign === CLOSE_LIST || sign === CLOSE_OBJECT) depth--;
     else if ((sign === OPEN_LIST || sign === OPEN_OBJECT) && ++depth > LIMITS.jsonDepth)
-      throw new FormatError("JSON that is nested too deep", {
+      throw new FormatError("the JSON is nested too deeply", {
         where,
-        expected: `at most ${LIMITS.jsonDepth} lists and objects within each other`,
+        expected: `at most ${LIMITS.jsonDepth} nested lists and objects`,
         found: `one more at byte ${at}`,
       });
   }

@@ -1,6 +1,6 @@
 /**
- * A trained model as one: base weights with the products of their adapters added, piece by piece, so that a model of any
- * size is never in memory. Sums in double precision, rounded once.
+ * Merges a trained model: adds the adapters' products to the base weights. Works in chunks, so that the model is never in
+ * memory as a whole. Sums are computed in double precision and rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
 import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
@@ -12,10 +12,10 @@ import { type FinalNorm, KINDS, type NamedTensor, type Tensors } from "./peft-la
 import { foldHead } from "./peft-write.ts";
 import type { StreamedTensor } from "./safetensors.ts";
 
-/** Values of a weight that are in memory at a time. */
+/** Elements of a weight that are in memory at a time. */
 const PIECE_ELEMENTS = 1 << 20;
 
-/** scale * B A beside the rows of a matrix: row i gets sum over k of scale * left(i, k) * right[k], from a column on. */
+/** scale * B A, as added to a matrix: row i gets the sum over k of scale * left(i, k) * right[k], starting at `column`. */
 interface Product {
   r: number;
   scale: number;
@@ -27,8 +27,8 @@ interface Product {
 }
 
 /**
- * The tensors of a merged model by the names that transformers gives them; a bias of the head is folded into score.weight
- * where `finalNorm` allows it, and else left out. A language model whose tied head has an adapter gets a head of its own.
+ * The tensors of a merged model, with their names in transformers. A bias of the head is folded into score.weight if
+ * `finalNorm` allows it, and otherwise dropped. A language model with an adapter on its tied head gets a separate head.
  */
 export function mergedTensors(
   checkpoint: GPT2Checkpoint,
@@ -37,7 +37,7 @@ export function mergedTensors(
 ): StreamedTensor[] {
   const products = productsOf({ meta, tensors });
   const { config } = checkpoint;
-  // The model is the run's: with the matrices that did not learn as the run kept them.
+  // Frozen matrices are rounded to the type that the run stored them in.
   const isHalf = (name: string) => baseDtype(meta) === "f16" && baseShapes(config).get(name)!.length === 2;
   const rows = (name: string, from: number, to: number): Promise<Float32Array> => {
     const trained = tensors.get(name);
@@ -77,7 +77,7 @@ function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
   };
 }
 
-/** What is added to each matrix, by its name in the base model (`head` for the tied head of a language model). */
+/** The products to add to each matrix, by its name in the base model (`head` for the tied head of a language model). */
 function productsOf({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
   const { model, lora, task } = meta;
   const products = new Map<string, Product[]>();
@@ -87,12 +87,12 @@ function productsOf({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors
     const B = tensors.get(`lora.${site}.B`)!.data;
     const dims = loraDims(target, model, model.vocab_size);
     if (target === "head") {
-      // A classifier's is folded with its head. nn.Linear: [out, in].
+      // The adapter of a classifier's head is folded by `foldHead`. nn.Linear: [out, in].
       if (task.objective === "lm")
         products.set("head", [{ r, scale, left: (row, k) => B[row * r + k]!, right: A, width: dims.in, column: 0 }]);
       continue;
     }
-    // Conv1D: [in, out], the other way around.
+    // Conv1D: [in, out], transposed.
     const name = `h.${layer}.${KINDS[target]}.weight`;
     const column = Math.max(0, ["q", "k", "v"].indexOf(target)) * dims.out;
     const left = (row: number, k: number) => A[k * dims.in + row]!;
@@ -124,7 +124,7 @@ async function* pieces(
   }
 }
 
-/** Adds every product's part of one row. */
+/** Adds the products to one row. */
 function add(row: Float32Array, index: number, products: Product[]): void {
   const sum = Float64Array.from(row);
   for (const { r, scale, left, right, width, column } of products)

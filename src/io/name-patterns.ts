@@ -1,30 +1,30 @@
 /**
- * The names and patterns of adapter_config.json against the names of a model's modules, as PEFT matches them. The forms that
- * PEFT writes (letters, digits, `_`, `-`, `.`, which stands for any character, and a `^` before them) are looked up; other
- * ones are expressions of `expression.ts`.
+ * Matches the names and patterns of adapter_config.json against module names, as PEFT does. Patterns of the form that PEFT
+ * writes (letters, digits, `_`, `-`, `.` for any character, and a leading `^`) are looked up; any other pattern is a regular
+ * expression of `expression.ts`.
  */
 import { ConfigError } from "../errors.ts";
 import { type Effort, Expression, ExpressionError, spend } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 
-/** Tells what is wrong with a setting of a file. */
+/** The setting of a file that an error names. */
 export interface Place {
   setting: string;
   where: string;
 }
 
-/** What may be spent on the expressions of one file. */
+/** The budget for the regular expressions of one file. */
 export const newEffort = (): Effort => ({ states: LIMITS.expressionStates, steps: LIMITS.expressionSteps });
 
-/** Runs `body` for a pattern of a file; throws ConfigError for one that is not understood, or takes too long. */
+/** Runs `body` for a pattern of a file. Throws ConfigError if the pattern is not supported, or takes too long. */
 function attempt<T>(pattern: string, { setting, where }: Place, body: () => T): T {
   try {
     return body();
   } catch (cause) {
     if (!(cause instanceof ExpressionError)) throw cause;
-    throw new ConfigError(`${setting} is a regular expression that cannot be used: ${cause.message}`, {
+    throw new ConfigError(`unsupported regular expression in ${setting}: ${cause.message}`, {
       where,
-      expected: "names, or a plain expression of Python's: no lookaround, no references to groups",
+      expected: "names, or a Python regular expression without lookaround and backreferences",
       found: pattern,
       hint: `write ${setting} as a list of names, such as attn.c_attn or transformer.h.3.mlp.c_fc`,
       cause,
@@ -38,19 +38,19 @@ export function wholeName(pattern: string, place: Place, effort: Effort): (name:
   return (name) => attempt(pattern, place, () => expression.matchesAll(name));
 }
 
-/** A name, or what stands behind one of its dots. */
+/** Matches a whole name, or the part after one of its dots. */
 export function suffixes(names: readonly string[]): (name: string) => boolean {
   const all = new Set(names);
   return (name) => starts(name).some((start) => all.has(name.slice(start)));
 }
 
-/** `name.endsWith(...)` of any of them, dot or none. */
+/** Matches any end of a name, with or without a dot before it. */
 export function endings(names: readonly string[]): (name: string) => boolean {
   const all = new Set(names);
   return (name) => Array.from({ length: name.length + 1 }, (_, at) => name.slice(at)).some((end) => all.has(end));
 }
 
-/** PEFT's get_pattern_key: the first key that hits the end of a name, behind a dot or whole. */
+/** PEFT's get_pattern_key: the first key that matches a whole name, or the part after one of its dots. */
 export function firstKey(keys: readonly string[], place: Place, effort: Effort): (name: string) => string | undefined {
   return firstOf(keys, place, effort, {
     around: (key) => `(.*\\.)?(${key})$`,
@@ -58,7 +58,7 @@ export function firstKey(keys: readonly string[], place: Place, effort: Effort):
   });
 }
 
-/** PEFT's test for modules_to_save: whether some parts of a name, one behind the other, are one of them. */
+/** PEFT's test for modules_to_save: whether some consecutive parts of a name match one of them. */
 export function anyPart(names: readonly string[], place: Place, effort: Effort): (name: string) => boolean {
   const first = firstOf(names, place, effort, {
     around: (one) => `(^|.*\\.)${one}($|\\..*)`,
@@ -70,13 +70,13 @@ export function anyPart(names: readonly string[], place: Place, effort: Effort):
   return (name) => first(name) !== undefined;
 }
 
-/** The number of the block that a module is in, by the first pattern that matches its name; undefined in none. */
+/** The index of the block that a module is in, by the first pattern that matches its name; undefined if none does. */
 export function layerOf(
   patterns: readonly string[],
   place: Place,
   effort: Effort,
 ): (name: string) => number | undefined {
-  // PEFT's own expressions.
+  // These are PEFT's own expressions.
   const sources =
     patterns.length > 0
       ? patterns.map((pattern) => [pattern, `(?:^|.*?\\.)${pattern}\\.(?P<idx>\\d+)\\.`] as const)
@@ -94,19 +94,19 @@ export function layerOf(
   };
 }
 
-/** How PEFT looks for a pattern in a name: its expression, and what in the name a plain pattern can be. */
+/** How PEFT searches for a pattern: its regular expression, and the parts of a name that a plain pattern can match. */
 interface Search {
   around: (pattern: string) => string;
   parts: (name: string) => string[];
 }
 
-/** Plain patterns of one length with their dots in the same places, and the order of each. */
+/** Plain patterns with equal length and dots at the same positions, and the rank of each in the list. */
 interface Alike {
   dots: number[];
   orders: Map<string, number>;
 }
 
-/** The first pattern that is found in a name. */
+/** The first pattern that matches a name. */
 function firstOf(
   patterns: readonly string[],
   place: Place,
@@ -131,12 +131,12 @@ function firstOf(
   };
 }
 
-/** Of a module: a longer pattern hits none. */
+/** Longest module name: a longer pattern matches none. */
 const LONGEST_NAME = 1000;
 
 const isPlain = (pattern: string) => /^\^?[\w.-]*$/.test(pattern);
 
-/** The plain patterns by their lengths. */
+/** The plain patterns, grouped by length. */
 function groupAlike(patterns: readonly string[]): Map<number, Alike[]> {
   const groups = new Map<string, Alike>();
   const lengths = new Map<number, Alike[]>();
@@ -155,7 +155,7 @@ function groupAlike(patterns: readonly string[]): Map<number, Alike[]> {
   return lengths;
 }
 
-/** A part of a name as a pattern with these dots has it; `^` is no character that a dot stands for. */
+/** Replaces the characters at these positions by dots. A dot of a pattern does not match the `^`. */
 function withDots(part: string, dots: readonly number[]): string {
   let masked = part;
   for (const at of dots)
@@ -163,14 +163,14 @@ function withDots(part: string, dots: readonly number[]): string {
   return masked;
 }
 
-/** Where a name's parts begin: at 0 and behind every dot. */
+/** The offsets where a name's parts begin: 0 and after every dot. */
 function starts(name: string): number[] {
   const found = [0];
   for (let at = name.indexOf("."); at >= 0; at = name.indexOf(".", at + 1)) found.push(at + 1);
   return found;
 }
 
-/** Where parts end that begin at `start`: before every dot behind it, and at the end. */
+/** The offsets where the parts that begin at `start` end: before every later dot, and at the end of the name. */
 function ends(name: string, start: number): number[] {
   const found: number[] = [];
   for (let at = name.indexOf(".", start); at >= 0; at = name.indexOf(".", at + 1)) found.push(at);

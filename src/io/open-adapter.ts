@@ -1,4 +1,4 @@
-/** A trained model as it is used: the adapter of a run, or of PEFT, with the base model that it belongs to. */
+/** Opens the adapter of a run, or one written by PEFT, together with its base model. */
 import { exists, isReplacing, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
@@ -10,14 +10,14 @@ import { baseModelOf, type PeftBase } from "./peft-import.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
-  /** The base model; close it when nothing more is read from it. */
+  /** The base model; the caller closes it. */
   checkpoint: GPT2Checkpoint;
 }
 
 /**
- * Opens a run directory, its adapter/ directory, or one that PEFT wrote, and the base model that it names (`model`
- * overrides it), fetching that where it must be. Throws ConfigError where there is no adapter or no model, or where they do
- * not belong together, FormatError where a file is damaged.
+ * Opens a run directory, its adapter/ directory, or an adapter written by PEFT, and the base model that it names (`model`
+ * overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the model does not exist, or they do not
+ * belong together, FormatError if a file is damaged.
  */
 export async function openAdapter(
   directory: string,
@@ -33,17 +33,17 @@ export async function openAdapter(
   }
 }
 
-/** Reads a run directory, its adapter/ directory, or one that PEFT wrote, over its base model. Throws as `openAdapter` does. */
+/** Reads an adapter as `openAdapter` does, for a base model that is open already. Throws as `openAdapter` does. */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
   const place = await placeOf(directory);
-  // Beside an adapter of its own, PEFT's users keep the tokenizer that it was trained with.
+  // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, OURS)))) await (await import("./tokenizer-files.ts")).checkTokenizer(place);
   return readAdapter(place, { base: await baseOf(checkpoint) });
 }
 
 const OURS = "lowrank.json";
-/** One of these is in the directory of every adapter. */
+/** Every adapter's directory has one of these. */
 const ADAPTER_FILES = [OURS, "adapter_config.json"];
 
 async function placeOf(directory: string): Promise<string> {
@@ -62,23 +62,23 @@ async function openBase(
 ): Promise<GPT2Checkpoint> {
   if (model !== undefined) return loadModel(model, options);
   const named = await namedBase(directory);
-  // Says what is wrong with a directory that holds no adapter.
+  // Throws the error for a directory without an adapter.
   if (named === undefined) await readAdapter(directory);
   try {
     return await loadModel(named ?? "", options);
   } catch (cause) {
     if (!(cause instanceof ConfigError)) throw cause;
-    throw new ConfigError("the base model that the adapter names is not here", {
+    throw new ConfigError("the base model of the adapter was not found", {
       where: directory,
-      expected: `a directory of a GPT-2 at ${named || "the path in the adapter's configuration, which is empty"}`,
+      expected: `a GPT-2 model at ${named || "the path in the adapter's configuration, which is empty"}`,
       found: cause.message.split("\n")[0]!,
-      hint: "say where it is: --model DIR",
+      hint: "give its directory: --model DIR",
       cause,
     });
   }
 }
 
-/** The base model that a directory names; undefined where it is no adapter's. */
+/** The base model that an adapter's directory names; undefined for any other directory. */
 export async function namedBase(directory: string): Promise<string | undefined> {
   for (const [file, key] of [
     [OURS, "base_model"],

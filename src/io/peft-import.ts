@@ -1,4 +1,4 @@
-/** Adapters that PEFT itself has trained: every module keeps its rank and scale, and c_attn its one adapter. */
+/** Imports adapters trained with PEFT: every module has its own rank and scale, and c_attn a single adapter. */
 
 import { type GPT2Config, type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
@@ -9,34 +9,34 @@ import type { AdapterMeta } from "./adapter-meta.ts";
 import { type PeftModule, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
 import { KINDS, type NamedTensor, PREFIX } from "./peft-layout.ts";
 
-/** What an adapter of PEFT stands on. */
+/** The base model of a PEFT adapter. */
 export interface PeftBase {
   config: GPT2Config;
-  /** Where it is, for errors. */
+  /** Its directory, for errors. */
   directory?: string;
-  /** The base model's own score.weight, where an adapter of the head needs one. */
+  /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
-  /** Reads the base model's token table [V, C], to compare it with what an adapter of the head brings. */
+  /** Reads the base model's token table [V, C], to compare it with the copy that PEFT saves with an adapter of the head. */
   tokenTable?: () => Promise<Float32Array>;
 }
 
-/** What one key of PEFT's file is here. */
+/** Our name and shape for a key of PEFT's file. */
 interface Entry {
   name: string;
   /** Undefined for score.weight, whose number of rows is the number of classes. */
   shape?: Shape;
 }
 
-/** An adapter of PEFT before its data is read: the key of PEFT's for each tensor of ours. */
+/** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 export interface PeftImport {
   meta: AdapterMeta;
   keys: Map<string, string>;
 }
 
 /**
- * An adapter of PEFT, by its parsed adapter_config.json and the names and shapes of its tensors. Throws ConfigError for
- * variants of LoRA that are not supported, FormatError with every key that is missing, not expected, or of a shape that does
- * not fit the model.
+ * Imports a PEFT adapter from its parsed adapter_config.json and the names and shapes of its tensors. Throws ConfigError for
+ * variants of LoRA that are not supported, FormatError listing every key that is missing, unexpected, or of a shape that does
+ * not match the model.
  */
 export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): PeftImport {
   const plan = parsePeftConfig(json, base.config, where);
@@ -57,7 +57,7 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
     model: base.config,
     mode: "lora",
     lora,
-    // transformers reads a classifier's logits at the last token that is no padding, and its head has no bias.
+    // transformers reads a classifier's logits at the last token that is not padding, and its head has no bias.
     task: {
       objective: classifies ? "classification" : "lm",
       num_labels: classes,
@@ -70,14 +70,14 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
   return { meta, keys };
 }
 
-/** The base model that an adapter's JSON names under `key`; "" where it names none. */
+/** The base model that an adapter's JSON names under `key`; "" if it names none. */
 export function baseModelOf(json: unknown, key: string, where: string): string {
   const name = (json as Record<string, unknown> | null)?.[key] ?? "";
   if (typeof name === "string") return name;
-  throw new FormatError(`${key} is no name`, { where, found: JSON.stringify(name) });
+  throw new FormatError(`${key} is not a string`, { where, found: JSON.stringify(name) });
 }
 
-/** Where there is no task type, the head that is adapted or saved tells it, or the one that the base model has. */
+/** The head of an adapter without a task type: the one that is adapted or saved, otherwise the base model's. */
 function headOf({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" | "lm_head" {
   const named = (["score", "lm_head"] as const).find(
     (head) => saves(head) || adapted.some(({ name }) => name === head),
@@ -88,17 +88,17 @@ function headOf({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" | "l
 const targetOf = (site: string): Target =>
   site === "head" ? "head" : SITE_TARGETS.find((target) => site.endsWith(`.${loraSite(target, 0).slice(4)}`))!;
 
-/** Our target for each module of PEFT's. */
+/** Our targets for PEFT's modules. */
 const SITE_TARGETS = ["c_attn", "o", "fc", "proj"] as const;
 
-/** Our site for a module of PEFT's. */
+/** Our site for one of PEFT's modules. */
 function siteOf({ name }: PeftModule): { target: Target; site: string } {
   const [, layer, kind] = /^transformer\.h\.(\d+)\.(.*)$/.exec(name) ?? [];
   const target = SITE_TARGETS.find((one) => KINDS[one] === kind) ?? "head";
   return { target, site: loraSite(target, Number(layer)) };
 }
 
-/** Every key that the configuration leads to, with our name and the shape. */
+/** Every key that the configuration requires, with our name and the shape. */
 function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: number, classifies: boolean) {
   const entries = new Map<string, Entry>();
   const sites: LoraSite[] = [];
@@ -121,8 +121,8 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
     entries.set(`${PREFIX}transformer.${name}`, { name, shape });
   }
   if (classifies && score === undefined && !plan.saves("score"))
-    throw new ConfigError("the adapter of score stands beside a score.weight that the base model does not have", {
-      hint: "name the model that the adapter was trained on",
+    throw new ConfigError("the adapter of score needs a score.weight, which the base model does not have", {
+      hint: "give the model that the adapter was trained on",
     });
   if (classifies && plan.saves("score"))
     entries.set(`${PREFIX}score.weight`, {
@@ -132,16 +132,16 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
   return { entries, sites, modulesToSave };
 }
 
-/** PEFT's keys by our names; throws FormatError with everything that is wrong at once. */
+/** Maps our names to PEFT's keys. Throws one FormatError that lists all mismatches. */
 function take(peft: ReadonlyMap<string, Shape>, entries: Map<string, Entry>, where: string): Map<string, string> {
-  // Older versions of PEFT write a module's bias without the name of its wrapper.
+  // Older versions of PEFT omit the wrapper's name in the key of a bias.
   const plain = (key: string) => key.replace(".base_layer.bias", ".bias");
   const keyOf = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : plain(key), key]));
   const missing = [...keyOf].filter(([key]) => !peft.has(key)).map(([, key]) => key);
   const extra = [...peft.keys()].filter((key) => !keyOf.has(key));
   if (missing.length > 0 || extra.length > 0) {
     const hint = hintFor(missing, extra);
-    throw new FormatError("the adapter's tensors are not those that its configuration leads to", {
+    throw new FormatError("the adapter's tensors do not match its configuration", {
       where,
       expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
       found: extra.length > 0 ? `also ${nameList(extra)}` : peft.size > 0 ? "no others" : "no tensors",
@@ -154,24 +154,24 @@ function take(peft: ReadonlyMap<string, Shape>, entries: Map<string, Entry>, whe
     const found = peft.get(key)!;
     const { name, shape } = entries.get(entry)!;
     if (shape !== undefined && !sameShape(found, shape))
-      wrong.push(`${key} ${showShape(found)} in place of ${showShape(shape)}`);
+      wrong.push(`${key} ${showShape(found)} instead of ${showShape(shape)}`);
     out.set(name, key);
   }
   if (wrong.length > 0)
-    throw new FormatError("tensors of the adapter have shapes that do not fit its configuration and the base model", {
+    throw new FormatError("the shapes of the adapter's tensors do not match its configuration and the base model", {
       where,
       found: nameList(wrong),
-      hint: "r and rank_pattern give the rank; was the adapter trained on a model of another size?",
+      hint: "check r and rank_pattern, and that the base model has the right size",
     });
   return out;
 }
 
-/** What usually is behind keys of other names. */
+/** The usual cause of unexpected keys. */
 function hintFor(missing: string[], extra: string[]): string | undefined {
   if (extra.some((key) => !key.startsWith(PREFIX) && missing.some((wanted) => wanted.endsWith(key))))
-    return `names in PEFT's file begin with ${PREFIX}: without it PEFT itself leaves the adapter untrained`;
+    return `add the prefix ${PREFIX} to the names: PEFT ignores tensors without it`;
   if (extra.some((key) => /\.lora_[AB]\.\w+\.weight$/.test(key)))
-    return "the adapter's name stands in the keys: this is a state dict, save with save_pretrained instead";
+    return "use save_pretrained: this is a state dict, whose keys contain the adapter's name";
   if (missing.length > 0 && extra.length > 0) return "compare target_modules of adapter_config.json with the names";
   return undefined;
 }

@@ -1,7 +1,7 @@
 /**
- * Adapter tensors in our names and in PEFT's. q, k and v have adapters of their own here and one fused `c_attn`
- * there: A' = [A_q; A_k; A_v] and B' block-diagonal, with the rank and alpha that keep the same product.
- * Modules that differ in rank or scale are told by patterns.
+ * Converts adapter tensors between our layout and PEFT's. Ours has separate adapters for q, k and v, PEFT's one fused
+ * `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
+ * Modules that differ in rank or scale are written as patterns.
  */
 import { type GPT2Config, type LoraConfig, loraScale, type Target, type TaskConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
@@ -16,7 +16,7 @@ export interface NamedTensor {
 /** Tensors by the names of `names.ts`: `lora.h.0.attn.q.A`, `head.weight`, `h.0.ln_1.weight`. */
 export type Tensors = Map<string, NamedTensor>;
 
-/** What decides how an adapter looks in PEFT. */
+/** The settings that determine an adapter's form in PEFT. */
 export interface LoraModel {
   base_model: string;
   model: GPT2Config;
@@ -30,12 +30,12 @@ export interface FinalNorm {
   bias: Float32Array;
 }
 
-/** What every name of a tensor in PEFT's file begins with. */
+/** Prefix of every tensor name in PEFT's file. */
 export const PREFIX = "base_model.model.";
 /** A classifier's head in PEFT's file. */
 export const SCORE = `${PREFIX}score.weight`;
 
-/** The module of PEFT's that holds a target's adapter, in block N under `transformer.h.N.`. */
+/** PEFT's module for each target; in block N with the prefix `transformer.h.N.`. */
 export const KINDS: Record<Target, string> = {
   q: "attn.c_attn",
   k: "attn.c_attn",
@@ -47,7 +47,7 @@ export const KINDS: Record<Target, string> = {
   head: "lm_head",
 };
 
-/** A module of PEFT's and the adapters of ours that it holds, in the order of their blocks. */
+/** One of PEFT's modules and the adapters of ours that it contains, in the order of their blocks. */
 export interface Module {
   /** `transformer.h.3.attn.c_attn`, `lm_head`. */
   name: string;
@@ -68,7 +68,7 @@ interface Part {
   out: number;
 }
 
-/** The modules that hold adapters. A classifier's head has none in PEFT: it is saved whole, as score.weight. */
+/** PEFT's modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
 export function modulesOf({ model, lora, task }: LoraModel): Module[] {
   const modules = new Map<string, Module>();
   for (const { site, r, scale } of loraSites(model, lora)) {
@@ -87,7 +87,7 @@ export function modulesOf({ model, lora, task }: LoraModel): Module[] {
   return [...modules.values()];
 }
 
-/** PEFT's alpha for a scale: the shortest number that leads back to it. */
+/** PEFT's alpha for a scale: the shortest number that gives exactly this scale. */
 function alphaOf(scale: number, r: number, rslora: boolean): number {
   const divisor = rslora ? Math.sqrt(r) : r;
   const short = Number((scale * divisor).toPrecision(12));
@@ -95,8 +95,8 @@ function alphaOf(scale: number, r: number, rslora: boolean): number {
 }
 
 /**
- * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora: lora_alpha is written so
- * that the product is ours.
+ * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora; lora_alpha is chosen so that the
+ * scale is ours.
  */
 export function peftConfig(adapter: LoraModel): Record<string, unknown> {
   const { base_model, lora, task } = adapter;
@@ -127,7 +127,7 @@ export function peftConfig(adapter: LoraModel): Record<string, unknown> {
   };
 }
 
-/** Suffixes where every block has the same modules, or every one in layers_to_transform, else full names. */
+/** Suffixes if every block (of layers_to_transform) has the same modules, otherwise full names. */
 function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] {
   const kinds = [...new Set(modules.map(({ kind }) => kind))];
   if (lora.layers_to_transform) return kinds;
@@ -137,7 +137,7 @@ function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] 
   return everywhere ? kinds : modules.map(({ name }) => name);
 }
 
-/** The modules whose value is not the usual one: by suffix where all of a kind agree, else one by one. */
+/** The modules whose value is not `usual`: by suffix if all modules of a kind agree, otherwise one by one. */
 function patternOf(modules: Module[], value: (module: Module) => number, usual: number): Record<string, number> {
   const pattern: Record<string, number> = {};
   for (const kind of new Set(modules.map((module) => module.kind))) {
@@ -150,8 +150,8 @@ function patternOf(modules: Module[], value: (module: Module) => number, usual: 
 }
 
 /**
- * The base model's tensors that learned too: as the biases of the adapted modules (PEFT's bias="lora_only") where all of
- * those learned, and the others as modules_to_save.
+ * The base model's tensors that were trained as well. The biases of the adapted modules become PEFT's bias="lora_only" if all
+ * of them were trained; the others become modules_to_save.
  */
 function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[]; saved: string[] } {
   const modulesToSave = lora.modulesToSave ?? [];
@@ -163,14 +163,14 @@ function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[
 
 const baseName = (module: string) => module.replace(/^transformer\./, "");
 
-/** Names in PEFT's file of the base model's tensors that learned too, by their own. */
+/** Maps the base model's tensors that were trained as well to their names in PEFT's file. */
 export function modulesToSaveKeys(adapter: LoraModel): Map<string, string> {
   const { biases } = savedModules(adapter, modulesOf(adapter));
   const key = (name: string) => (biases.includes(name) ? name.replace(/bias$/, "base_layer.bias") : name);
   return new Map((adapter.lora.modulesToSave ?? []).map((name) => [name, `${PREFIX}transformer.${key(name)}`]));
 }
 
-/** Names and shapes of the tensors of PEFT's adapter_model.safetensors. */
+/** Names and shapes of the tensors in PEFT's adapter_model.safetensors. */
 export function peftShapes(adapter: LoraModel): Map<string, Shape> {
   const { model, task } = adapter;
   const shapes = new Map<string, Shape>();
@@ -185,8 +185,8 @@ export function peftShapes(adapter: LoraModel): Map<string, Shape> {
 }
 
 /**
- * PEFT's tensors, of `peftShapes`, back into ours, bit for bit: all but the head of a classifier. Throws FormatError, naming
- * `where`, for those that another program has trained.
+ * Converts PEFT's tensors, of `peftShapes`, back into ours, bit for bit, except the head of a classifier. Throws FormatError,
+ * naming `where`, for tensors that were trained further with another program.
  */
 export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tensors {
   const out: Tensors = new Map();
@@ -198,7 +198,7 @@ export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tens
   return out;
 }
 
-/** The inverse of `fuse`; throws FormatError where anything beside the diagonal blocks is not zero. */
+/** The inverse of `fuse`. Throws FormatError for a nonzero element outside the diagonal blocks. */
 function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, where: string): void {
   const { name, parts, r, in: width, out } = module;
   let at = 0;
@@ -211,9 +211,9 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
         else if (value !== 0)
           throw new FormatError(`${PREFIX}${name}.lora_B.weight is not block-diagonal`, {
             where,
-            expected: `0 at row ${i}, column ${at + k}: q, k and v have adapters of their own`,
+            expected: `0 at row ${i}, column ${at + k}: q, k and v have separate adapters`,
             found: String(value),
-            hint: "was the adapter trained further in PEFT? It cannot be split into q, k and v again",
+            hint: "restore the original file: an adapter that was trained further with PEFT cannot be split into q, k and v",
           });
       }
     into.set(`lora.${site}.A`, { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) });

@@ -1,4 +1,4 @@
-/** Directories of trained tensors as they are written. What reads them is apart: a page that classifies loads none of this. */
+/** Writes directories of trained tensors. Separate from the reader, so that a page that only classifies does not load it. */
 import type { LoraConfig } from "../config.ts";
 import { loraSites } from "../names.ts";
 import { expectShape, sizeOf } from "../tensor.ts";
@@ -22,14 +22,13 @@ import { type EncodableTensor, encodeSafetensors } from "./safetensors.ts";
 export interface AdapterFiles {
   files: Map<string, string | Uint8Array>;
   peft: boolean;
-  /** Why PEFT cannot: then all tensors are in our own file. */
+  /** Why PEFT cannot load it; all tensors are then in our own file. */
   reason?: string;
 }
 
 /**
- * An adapter as the files of its directory. With the base model's `finalNorm`, the last layer norm, a bias of the head can be
- * folded into PEFT's score.weight. Throws FormatError or ShapeError where the tensors are not those that `meta`
- * asks for.
+ * An adapter as the files of its directory. With `finalNorm`, the base model's last layer norm, a bias of the head can be
+ * folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
  */
 export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalNorm?: FinalNorm } = {}): AdapterFiles {
   const where = "the adapter";
@@ -53,7 +52,7 @@ export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalN
   return { files, ...result };
 }
 
-/** PEFT's two files. A bias of the head is folded where `finalNorm` allows it, and else left out. */
+/** PEFT's two files. A bias of the head is folded if `finalNorm` allows it, and otherwise dropped. */
 export function peftFiles(lora: LoraModel, tensors: Tensors, finalNorm: FinalNorm | undefined): AdapterFiles["files"] {
   return new Map<string, string | Uint8Array>([
     [PEFT_CONFIG, `${JSON.stringify(sortKeys(peftConfig(lora)), null, 2)}\n`],
@@ -65,36 +64,34 @@ function encode(tensors: Tensors): Uint8Array {
   return encodeSafetensors([...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })));
 }
 
-/** The wanted tensors of a file, which must have these names and shapes: its header tells, before any data is read. */
-
 function sortKeys(object: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Why PEFT cannot hold these adapters, or undefined where it can. */
+/** Why PEFT cannot represent these adapters; undefined if it can. */
 export function peftObstacle(adapter: LoraModel): string | undefined {
   const modules = modulesOf(adapter);
-  if (modules.length === 0) return "PEFT needs an adapter in the blocks, and only the head has one";
+  if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
   const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
-  if (uneven) return `the adapters of ${uneven.name} have several scales, and PEFT has one for all of them`;
+  if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
   return undefined;
 }
 
 /**
- * Why the bias of a head cannot be told to PEFT and transformers, whose heads have none, or undefined where it can:
- * `finalNorm` allows to fold it into the head's weight.
+ * Why the bias of a head cannot be exported to PEFT and transformers, whose heads have none; undefined if it can be folded
+ * into the head's weight, by `finalNorm`.
  */
 export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
   const bias = tensors.get("head.bias")?.data;
   if (bias === undefined || bias.every((value) => value === 0)) return undefined;
   if (finalNorm === undefined)
-    return "PEFT and transformers keep no bias of the head: train without one (--no-head-bias)";
+    return "PEFT and transformers do not support a bias of the head: train without one (--no-head-bias)";
   if (constantDirection(finalNorm) === undefined)
-    return "PEFT and transformers keep no bias of the head, and the final layer norm does not allow to fold it into the weight";
+    return "PEFT and transformers do not support a bias of the head, and with this final layer norm it cannot be folded into the weight";
   return undefined;
 }
 
-/** Why a classifier's head cannot be one matrix of floats, or undefined where it can. */
+/** Why a classifier's head cannot be folded into one matrix; undefined if it can. */
 export function headObstacle(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
   if (adapter.task.objective !== "classification") return undefined;
   const fits = foldHead(adapter, tensors, finalNorm).data.every(Number.isFinite);
@@ -117,7 +114,7 @@ export function toPeft(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNo
   return out;
 }
 
-/** A' = the parts' A one under the other, [r, in]; B' block-diagonal, [out, r]. */
+/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */
 function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: NamedTensor; B: NamedTensor } {
   const A = new Float32Array(r * width);
   const B = new Float32Array(out * r);
@@ -162,12 +159,12 @@ export function foldHead(
   return { shape: [task.num_labels, C], data: Float32Array.from(data) };
 }
 
-/** A fold may lose at most this factor in precision: 1e4 leaves about three digits of the bias in float32. */
+/** Largest loss of precision by folding: a factor of 1e4 leaves about three digits of the bias in float32. */
 const MAX_AMPLIFICATION = 1e4;
 
 /**
  * u [C] with u . x = 1 for every output x = g n + b of the final layer norm. The normalised n sums to 0, hence
- * sum x_i / g_i = sum b_i / g_i for every x. Undefined where that sum is too near to 0 to divide by.
+ * sum x_i / g_i = sum b_i / g_i for every x. Undefined if that sum is too close to 0 to divide by.
  */
 export function constantDirection({ weight, bias }: FinalNorm): Float64Array | undefined {
   let sum = 0;

@@ -1,7 +1,8 @@
 /**
  * Directories of trained tensors. In mode "lora" they are PEFT adapters (adapter_config.json and
- * adapter_model.safetensors) with two files of ours: lowrank.json, what PEFT cannot say, and lowrank.safetensors, the
- * tensors that PEFT's file does not give back exactly. In the other modes lowrank.json and weights.safetensors.
+ * adapter_model.safetensors) with two files of our own: lowrank.json, the settings that PEFT cannot express, and
+ * lowrank.safetensors, the tensors that PEFT's file does not store exactly. In the other modes they hold lowrank.json and
+ * weights.safetensors.
  */
 
 import { exists, joinPath, listDirectory, openFile } from "#platform";
@@ -27,7 +28,7 @@ export type { FinalNorm, NamedTensor, Tensors } from "./peft-layout.ts";
 
 export interface Adapter {
   meta: AdapterMeta;
-  /** Every tensor that was trained, and the classification head, by the names of `names.ts`. */
+  /** Every trained tensor, and the classification head, by the names of `names.ts`. */
   tensors: Tensors;
 }
 
@@ -39,14 +40,14 @@ export const PEFT_TENSORS = "adapter_model.safetensors";
 const HEAD_COPY = `${PREFIX}lm_head.base_layer.weight`;
 
 export interface ReadOptions {
-  /** The base model, whose dimensions an adapter that PEFT itself wrote does not tell. */
+  /** The base model; needed for adapters written by PEFT, which do not store its dimensions. */
   base?: PeftBase;
 }
 
 /**
- * Reads a directory of `adapterFiles`, bit for bit; with `base`, also one that PEFT wrote. Throws ConfigError
- * where there is none, FormatError or ShapeError (naming the tensors) where a file is damaged, lacks tensors or has
- * others, or was changed in PEFT.
+ * Reads a directory of `adapterFiles`, bit for bit; with `base`, also one written by PEFT. Throws ConfigError if there is
+ * none, FormatError or ShapeError (naming the tensors) if a file is damaged, has missing or unexpected tensors, or was changed
+ * with PEFT.
  */
 export async function readAdapter(directory: string, { base }: ReadOptions = {}): Promise<Adapter> {
   const has = (file: string) => exists(joinPath(directory, file));
@@ -55,9 +56,9 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
     if (peft && base !== undefined) return readPeft(directory, base);
     throw new ConfigError("there is no trained model in this directory", {
       where: directory,
-      expected: `${META}, as training writes it`,
+      expected: `${META}, which training writes`,
       found: (await exists(directory)) ? await contentsOf(directory) : "no such directory",
-      ...(peft ? { hint: "an adapter that PEFT wrote is read beside its base model: name that too" } : {}),
+      ...(peft ? { hint: "this adapter was written by PEFT: give its base model as well" } : {}),
     });
   }
   const metaPath = joinPath(directory, META);
@@ -70,15 +71,15 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   if (!(await has(PEFT_TENSORS))) return inOrder(meta, await readTensors(exact, shapes));
   await checkPeftConfig(joinPath(directory, PEFT_CONFIG), lora);
   const path = joinPath(directory, PEFT_TENSORS);
-  // The head that is folded for PEFT is not read back: it stands in our own file as it was trained.
+  // PEFT's file has the folded head; our own file has the head as it was trained.
   const peft = fromPeft(lora, await readTensors(path, peftShapes(lora), (name) => name !== SCORE), path);
   const ours = new Map([...shapes].filter(([name]) => isOurs(name, lora)));
   const own = ours.size > 0 || (await has(EXACT)) ? await readTensors(exact, ours) : [];
   return inOrder(meta, new Map([...peft, ...own]));
 }
 
-/** Throws ConfigError where an adapter belongs to a model of other dimensions. */
-function checkBase(meta: AdapterMeta, { config, directory = "this one" }: PeftBase, where: string): void {
+/** Throws ConfigError if the base model has other dimensions than the adapter's. */
+function checkBase(meta: AdapterMeta, { config, directory = "the given base model" }: PeftBase, where: string): void {
   for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
     if (config[key] !== meta.model[key])
       throw new ConfigError("the adapter belongs to another base model", {
@@ -88,7 +89,7 @@ function checkBase(meta: AdapterMeta, { config, directory = "this one" }: PeftBa
       });
 }
 
-/** What a path holds, in words. */
+/** The contents of a path, in words. */
 async function contentsOf(path: string): Promise<string> {
   const names = await listDirectory(path).catch(() => null);
   return names === null ? "a file" : nameList(names.filter((name) => !name.startsWith(".")));
@@ -99,7 +100,7 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const json = await readJson(path);
   return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
     const shapes = file.floatShapes();
-    // Beside an adapter of lm_head PEFT saves the base model's head as well.
+    // With an adapter of lm_head PEFT also saves the base model's head.
     const copied = shapes.has(HEAD_COPY) && base.tokenTable !== undefined && shapes.delete(HEAD_COPY);
     const { meta, keys } = importPeft(json, shapes, base, path);
     checkMeta(meta, path);
@@ -111,30 +112,30 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   });
 }
 
-/** A copy of the base model's head says nothing; another head is not computed. */
+/** Throws FormatError unless the adapter's copy of the head equals the base model's: another head is not supported. */
 async function compareHead(file: SafetensorsFile, { config, tokenTable }: PeftBase, where: string): Promise<void> {
   const fits = sameShape(file.info(HEAD_COPY).shape, [config.vocab_size, config.n_embd]);
   const [copy, table] = fits ? [await file.readF32(HEAD_COPY), await tokenTable!()] : [];
   if (copy?.every((value, i) => value === table![i])) return;
-  throw new FormatError("the adapter brings a head of its own", {
+  throw new FormatError("the head in the adapter differs from the base model's", {
     where,
-    expected: `${HEAD_COPY} as the base model has it`,
+    expected: `${HEAD_COPY} equal to the base model's token table`,
     found: fits ? "other values" : `the shape ${showShape(file.info(HEAD_COPY).shape)}`,
-    hint: "was it trained on another base model, or saved in another type?",
+    hint: "check that the adapter belongs to this base model, and was saved in the same element type",
   });
 }
 
-/** The tensors in the order of their shapes, however the files sorted them. */
+/** The tensors in the order of `adapterShapes`. */
 function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
   return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
 }
 
-/** What decides how an adapter looks in PEFT; undefined in the modes that have none. */
+/** The settings that determine an adapter's form in PEFT; undefined in modes other than "lora". */
 export function asLora(meta: AdapterMeta): LoraModel | undefined {
   return meta.lora === null ? undefined : { ...meta, lora: meta.lora };
 }
 
-/** A classifier's head and its adapter are folded into one matrix in PEFT's file, so that we keep them ourselves. */
+/** Whether a tensor is stored in our own file: PEFT's file has a classifier's head and its adapter folded into one matrix. */
 export function isOurs(name: string, { task }: LoraModel): boolean {
   return task.objective === "classification" && (name.startsWith("head.") || name.startsWith("lora.head."));
 }
@@ -157,8 +158,7 @@ async function readTensor(file: SafetensorsFile, name: string): Promise<NamedTen
 }
 
 async function withFile<T>(path: string, body: (file: SafetensorsFile) => Promise<T>): Promise<T> {
-  if (!(await exists(path)))
-    throw new FormatError("the directory of a trained model is incomplete", { expected: path });
+  if (!(await exists(path))) throw new FormatError("a file of the trained model is missing", { expected: path });
   const reader = await openFile(path);
   try {
     return await body(await SafetensorsFile.open(reader));
@@ -175,7 +175,7 @@ export function checkShapes(
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   const extra = [...found.keys()].filter((name) => !expected.has(name));
   if (missing.length > 0 || extra.length > 0)
-    throw new FormatError("these are not the tensors that the description asks for", {
+    throw new FormatError("the tensors do not match the configuration", {
       where,
       expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
       found: extra.length > 0 ? `also ${nameList(extra)}` : "no others",
@@ -188,7 +188,7 @@ const DECISIVE = [
   ...["target_modules", "layers_to_transform", "bias"],
 ];
 
-/** The keys of adapter_config.json that decide the product must be those that lowrank.json leads to. */
+/** Throws FormatError unless the keys of adapter_config.json that affect the results agree with lowrank.json. */
 async function checkPeftConfig(path: string, lora: LoraModel): Promise<void> {
   const found = (await readJson(path)) as Record<string, unknown>;
   const expected = peftConfig(lora);
@@ -198,6 +198,6 @@ async function checkPeftConfig(path: string, lora: LoraModel): Promise<void> {
         where: path,
         expected: JSON.stringify(expected[key]),
         found: JSON.stringify(found?.[key]) ?? "nothing",
-        hint: "one of the files was changed: restore it, or train again",
+        hint: "restore the file that was changed, or train again",
       });
 }

@@ -1,16 +1,16 @@
-/** What a killed process left: a lock, or files that it had begun to replace. */
+/** Cleanup after a killed process: a stale lock, or a replacement of files that was interrupted. */
 import { dropDeadLock, finishReplacing, isReplacing, withLock } from "#platform";
 import { ConfigError } from "../errors.ts";
 
 /**
- * Removes the lock of a killed process, completes the replacement of a directory's files where the new ones counted already,
- * and drops it where they did not; returns whether there was one to complete.
+ * Removes the lock of a killed process. Completes an interrupted replacement of a directory's files if it was committed,
+ * otherwise rolls it back. Returns whether one was completed.
  */
 export async function recover(directory: string): Promise<boolean> {
   await dropDeadLock(directory);
   const found = await isReplacing(directory);
   if (found === false) return false;
-  const busy = new ConfigError("another process replaces the files of this directory", {
+  const busy = new ConfigError("another process is replacing the files of this directory", {
     where: directory,
     hint: "try again in a moment",
   });
@@ -18,7 +18,7 @@ export async function recover(directory: string): Promise<boolean> {
     throw busy;
   };
   return withLock(directory, () => finishReplacing(directory), refuse).catch((error) => {
-    // Files that do not count yet, of a process that lives.
+    // A running process has not committed its files yet: the old ones are valid.
     if (error === busy && found !== "committed") return false;
     throw error;
   });

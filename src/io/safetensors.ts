@@ -1,7 +1,6 @@
 /**
- * safetensors: u64 little-endian N, N bytes of JSON, the data. A file is read through a FileReader piece by piece, so
- * that one of any size is never held in memory. Typed arrays are little-endian on every machine that Node and browsers
- * run on here, as the format demands.
+ * safetensors: u64 little-endian N, N bytes of JSON, the data. Files are read in parts through a FileReader and never held in
+ * memory as a whole. The format is little-endian, as are typed arrays on every platform that Node and browsers run on.
  */
 
 import { FormatError, ShapeError } from "../errors.ts";
@@ -29,7 +28,7 @@ const BYTES = {
   U64: 8,
 } as const;
 export type Dtype = keyof typeof BYTES;
-/** The element types that are read as floats. */
+/** The element types that can be read as floats. */
 export const FLOATS = ["F32", "F16", "BF16"] as const satisfies Dtype[];
 
 export interface TensorInfo {
@@ -45,7 +44,7 @@ export class SafetensorsFile {
   readonly #reader: FileReader;
   readonly #tensors: Map<string, TensorInfo>;
   readonly #dataStart: number;
-  /** The file's `__metadata__`, empty where it has none. */
+  /** The file's `__metadata__`; empty if it has none. */
   readonly metadata: Readonly<Record<string, string>>;
 
   private constructor(reader: FileReader, dataStart: number, header: Header) {
@@ -55,15 +54,15 @@ export class SafetensorsFile {
     this.metadata = header.metadata;
   }
 
-  /** Reads and checks the header; throws FormatError. The reader stays the caller's to close if this throws. */
+  /** Reads and checks the header. Throws FormatError; the caller then closes the reader. */
   static async open(reader: FileReader): Promise<SafetensorsFile> {
     const where = reader.name;
     if (reader.size < 8)
-      throw new FormatError("too short for a safetensors file", {
+      throw new FormatError("the file is too short for a safetensors file", {
         where,
         expected: "8 bytes or more",
         found: `${reader.size} bytes`,
-        hint: "was the download cut off?",
+        hint: "download the file again: it may be truncated",
       });
     const length = new DataView((await reader.read(0, 8)).buffer).getBigUint64(0, true);
     if (length > BigInt(reader.size - 8) || length > BigInt(LIMITS.safetensorsHeader))
@@ -71,7 +70,7 @@ export class SafetensorsFile {
         where,
         expected: `at most ${Math.min(reader.size - 8, LIMITS.safetensorsHeader)} bytes`,
         found: `${length} bytes`,
-        hint: "the file is cut off, or is not a safetensors file",
+        hint: "check that it is a safetensors file, and download it again: it may be truncated",
       });
     const dataStart = 8 + Number(length);
     const header = parseHeader(await reader.read(8, Number(length)), reader.size - dataStart, where);
@@ -83,7 +82,7 @@ export class SafetensorsFile {
     return [...this.#tensors.keys()];
   }
 
-  /** Names and shapes. Throws FormatError where one of the tensors is not of F32, F16 or BF16. */
+  /** Names and shapes. Throws FormatError for a tensor that is not F32, F16 or BF16. */
   floatShapes(): Map<string, Shape> {
     for (const [name, { dtype }] of this.#tensors) this.#expectType(name, dtype, FLOATS);
     return new Map([...this.#tensors].map(([name, { shape }]) => [name, shape]));
@@ -104,8 +103,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Values of a tensor of F32, F16 or BF16, or of its rows [rowStart, rowEnd) along the first dimension, so that a big
-   * one can be read in pieces. Throws FormatError for another element type.
+   * Values of a tensor of F32, F16 or BF16, or of its rows [rowStart, rowEnd) along the first dimension, so that a large one
+   * can be read in parts. Throws FormatError for another element type.
    */
   async readF32(name: string, rowStart = 0, rowEnd?: number): Promise<Float32Array<ArrayBuffer>> {
     const bytes = await this.#readRows(name, FLOATS, rowStart, rowEnd);
@@ -119,17 +118,17 @@ export class SafetensorsFile {
     }
   }
 
-  /** All values of a tensor of floats. Throws FormatError, with its place, for one that is NaN or infinite. */
+  /** All values of a tensor of floats. Throws FormatError, with the position, if one is NaN or infinite. */
   async readFinite(name: string): Promise<Float32Array<ArrayBuffer>> {
     const values = await this.readF32(name);
     for (let i = 0; i < values.length; i++)
-      // Of these, and of no number, the difference is NaN.
+      // x - x is NaN for NaN and infinities only.
       if (values[i]! - values[i]! !== 0)
         throw new FormatError(`${name} is not finite`, {
           where: this.#reader.name,
-          expected: "numbers",
+          expected: "finite numbers",
           found: `${values[i]} at element ${i} of ${showShape(this.info(name).shape)}`,
-          hint: "the training that wrote the file diverged, or the file is damaged: use one from before",
+          hint: "use an earlier file: the training diverged, or the file is damaged",
         });
     return values;
   }
@@ -171,7 +170,7 @@ export class SafetensorsFile {
         found: `[${rowStart}, ${rowEnd})`,
       });
     const rowBytes = rows === 0 ? 0 : (info.end - info.begin) / rows;
-    // The reader returns memory of its own, so that the unaligned data segment is no matter here.
+    // The reader returns a copy that is aligned, even though the data in the file is not.
     return this.#reader.read(this.#dataStart + info.begin + rowStart * rowBytes, (rowEnd - rowStart) * rowBytes);
   }
 }
@@ -183,12 +182,12 @@ interface Header {
 
 function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {
   const json = parseJson(bytes, where, "the safetensors header is not JSON");
-  // A byte order mark is no part of this format.
+  // The format does not allow a byte order mark.
   if (!isObject(json) || bytes[0] !== 0x7b)
     throw new FormatError("the safetensors header is not a JSON object", { where });
   const { __metadata__: metadata = {}, ...entries } = json;
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
-    throw new FormatError("__metadata__ of the safetensors header does not map strings to strings", { where });
+    throw new FormatError("__metadata__ of the safetensors header is not an object of strings", { where });
   const count = Object.keys(entries).length;
   if (count > LIMITS.tensors)
     throw new FormatError("too many tensors", { where, expected: `at most ${LIMITS.tensors}`, found: String(count) });
@@ -198,7 +197,7 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Heade
   ]);
   const keys = Object.values(json).reduce<number>((sum, entry) => sum + 1 + Object.keys(entry as object).length, 0);
   if (countKeys(bytes, where) !== keys)
-    throw new FormatError("the safetensors header has a key twice, or one too deep", { where });
+    throw new FormatError("the safetensors header has a duplicate or nested key", { where });
   tensors.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   checkContiguous(tensors, dataBytes, where);
   return { tensors: new Map(tensors), metadata: metadata as Record<string, string> };
@@ -213,29 +212,29 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
     });
   if (name.length > LIMITS.tensorName)
     throw wrong("the name is too long", `at most ${LIMITS.tensorName} characters`, `${name.length} characters`);
-  if (!isObject(entry)) throw wrong("not a tensor's entry", "{ dtype, shape, data_offsets }", entry);
+  if (!isObject(entry)) throw wrong("the entry is not an object", "{ dtype, shape, data_offsets }", entry);
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== "string" || !Object.hasOwn(BYTES, dtype))
     throw wrong("unknown element type", Object.keys(BYTES).join(", "), dtype);
-  if (!isSizes(shape)) throw wrong("not a shape", "a list of sizes", shape);
+  if (!isSizes(shape)) throw wrong("invalid shape", "a list of sizes", shape);
   if (shape.length > LIMITS.dimensions) throw wrong("too many dimensions", `at most ${LIMITS.dimensions}`, shape);
-  if (!isSizes(offsets) || offsets.length !== 2) throw wrong("not offsets", "data_offsets [begin, end]", offsets);
+  if (!isSizes(offsets) || offsets.length !== 2) throw wrong("invalid offsets", "data_offsets [begin, end]", offsets);
   const [begin, end] = offsets as [number, number];
   if (begin > end) throw wrong("the data ends before it begins", "begin <= end", offsets);
   if (end > dataBytes)
-    throw new FormatError(`${name}: the data lies beyond the end of the file`, {
+    throw new FormatError(`${name}: the data extends beyond the end of the file`, {
       where,
       expected: `at most ${dataBytes} bytes of data`,
       found: `bytes ${begin} to ${end}`,
-      hint: "the file is cut off: was the download complete?",
+      hint: "download the file again: it may be truncated",
     });
-  // A size of 0 hides no product that is too large to count with.
+  // Sizes of 0 are left out, as they would hide an overflow of the others.
   const largest = sizeOf(shape.filter((size) => size > 0)) * BYTES[dtype as Dtype];
   if (!Number.isSafeInteger(largest)) throw wrong("the shape is too large", `at most ${dataBytes} bytes`, shape);
   const bytes = sizeOf(shape) * BYTES[dtype as Dtype];
   if (end - begin !== bytes)
     throw wrong(
-      "the size of the data does not fit the shape",
+      "the size of the data does not match the shape",
       `${bytes} bytes for ${dtype} ${showShape(shape)}`,
       `${end - begin} bytes`,
     );
@@ -260,14 +259,14 @@ function checkContiguous(tensors: [string, TensorInfo][], dataBytes: number, whe
     before = name;
   }
   if (at !== dataBytes)
-    throw new FormatError("the data is longer than the tensors in it", {
+    throw new FormatError("there is data after the last tensor", {
       where,
       expected: `${at} bytes, the end of ${before}`,
       found: `${dataBytes} bytes`,
     });
 }
 
-/** bfloat16 is the upper half of a float. */
+/** Converts bfloat16, the upper half of a float. */
 export function bfloatToFloat(halves: Uint16Array): Float32Array<ArrayBuffer> {
   const bits = new Uint32Array(halves.length);
   for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
@@ -278,7 +277,7 @@ export type EncodableTensor =
   | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }
   | { name: string; shape: Shape; dtype: "I32"; data: Int32Array };
 
-/** What a header tells of a tensor. */
+/** A tensor's entry in the header. */
 interface HeaderEntry {
   name: string;
   shape: Shape;
@@ -286,9 +285,9 @@ interface HeaderEntry {
 }
 
 /**
- * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They stand as the
- * reference library sorts them, by element type (F32 before I32) and name, so that the same tensors in any order give the
- * same bytes; the header is padded so that data is aligned to 8. Throws FormatError for a name given twice.
+ * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They are sorted as in the
+ * reference library, by element type (F32 before I32) and name, so that the file does not depend on the order of `tensors`.
+ * The header is padded to align the data to 8 bytes. Throws FormatError for a duplicate name.
  */
 function encodeHeader<T extends HeaderEntry>(
   tensors: readonly T[],
@@ -317,7 +316,7 @@ function encodeHeader<T extends HeaderEntry>(
 }
 
 function sizeError(name: string, shape: Shape, found: number): ShapeError {
-  return new ShapeError(`${name}: the data does not fit the shape`, {
+  return new ShapeError(`${name}: the data does not match the shape`, {
     expected: `${sizeOf(shape)} elements for ${showShape(shape)}`,
     found: `${found} elements`,
   });
@@ -326,7 +325,7 @@ function sizeError(name: string, shape: Shape, found: number): ShapeError {
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
-/** The bytes of a safetensors file. Throws ShapeError where data does not fit its shape, FormatError for a name given twice. */
+/** The bytes of a safetensors file. Throws ShapeError if data does not match its shape, FormatError for a duplicate name. */
 export function encodeSafetensors(
   tensors: readonly EncodableTensor[],
   metadata: Readonly<Record<string, string>> = {},
@@ -344,14 +343,14 @@ export function encodeSafetensors(
   return file;
 }
 
-/** A tensor of F32 whose values are made piece by piece, when they are written. */
+/** A tensor of F32 whose values are computed in chunks when they are written. */
 export interface StreamedTensor {
   name: string;
   shape: Shape;
   pieces: () => AsyncIterable<Float32Array>;
 }
 
-/** The bytes of a safetensors file, piece by piece: a big model is never in memory. Throws as `encodeSafetensors` does. */
+/** The bytes of a safetensors file in chunks, so that a model is never in memory. Throws as `encodeSafetensors` does. */
 export async function* streamSafetensors(
   tensors: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>> = {},

@@ -1,20 +1,19 @@
-/** Whether a model was trained with GPT-2's tokenizer, the only one there is here: by the tokenizer files beside it. */
+/** Checks by its tokenizer files that a model uses GPT-2's tokenizer, the only one that is supported. */
 import { exists, joinPath, packagePath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds, readJson } from "./common.ts";
 import { hash } from "./download.ts";
 
-/** sha256 of GPT-2's own files. */
+/** sha256 of GPT-2's original files. */
 const GPT2_FILES = {
   "vocab.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
   "merges.txt": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
 } as const;
 
 /**
- * Throws ConfigError where a directory's vocab.json, merges.txt, tokenizer.json or tokenizer_config.json are those of another
- * tokenizer than GPT-2's, or set it to give other ids: the directory of a model, or of an adapter beside which PEFT's users
- * keep a tokenizer. They may be written in another way, and have special tokens of their own behind GPT-2's; where there are
- * none nothing is said.
+ * Throws ConfigError if the vocab.json, merges.txt, tokenizer.json or tokenizer_config.json in the directory of a model or an
+ * adapter are not GPT-2's, or contain settings that change token ids. Their formatting may differ, and they may add special
+ * tokens after GPT-2's. A directory without these files passes.
  */
 export async function checkTokenizer(directory: string): Promise<void> {
   const path = (file: string) => joinPath(directory, file);
@@ -37,29 +36,29 @@ async function readObject(path: string): Promise<Json> {
   return json as Json;
 }
 
-/** A tokenizer.json: the tokens, the merges, and every step before and behind them. */
+/** Checks a tokenizer.json: the tokens, the merges, and every step before and after them. */
 async function checkFast(json: Json, where: string): Promise<void> {
   checkKinds(json, { model: "object?", added_tokens: "objects?" }, where);
   const { model = {}, added_tokens = [] } = json as { model?: Json; added_tokens?: Json[] };
-  if (!Array.isArray(model.merges)) throw new FormatError("a tokenizer without merges", { where });
+  if (!Array.isArray(model.merges)) throw new FormatError("the tokenizer has no merges", { where });
   await compareVocabulary(model.vocab, where);
   const merges = model.merges.map((pair: unknown) => (Array.isArray(pair) ? pair.join(" ") : String(pair)));
   await compareMerges(merges, where);
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout", "byte_fallback", "ignore_merges"])
-    if (model[key]) refuse(where, `no ${key} of the model`, JSON.stringify(model[key]));
+    if (model[key]) refuse(where, `no ${key} in the model`, JSON.stringify(model[key]));
   if (json.normalizer) refuse(where, "no normalizer", JSON.stringify(json.normalizer));
   const before = (json.pre_tokenizer ?? {}) as Json;
   if (before.type !== "ByteLevel" || before.use_regex === false)
-    refuse(where, "the pre_tokenizer ByteLevel, with GPT-2's expression", JSON.stringify(json.pre_tokenizer) ?? "none");
+    refuse(where, "the pre_tokenizer ByteLevel, with use_regex", JSON.stringify(json.pre_tokenizer) ?? "none");
   if (before.add_prefix_space !== false) refusePrefixSpace(where, JSON.stringify(before.add_prefix_space) ?? "nothing");
-  const behind = (json.post_processor ?? { type: "ByteLevel" }) as Json;
-  const adds = JSON.stringify(behind.single ?? "").includes("SpecialToken");
-  if (!["ByteLevel", "TemplateProcessing"].includes(behind.type as string) || adds)
-    refuse(where, "no tokens around a text", `post_processor ${JSON.stringify(behind)}`);
+  const after = (json.post_processor ?? { type: "ByteLevel" }) as Json;
+  const addsTokens = JSON.stringify(after.single ?? "").includes("SpecialToken");
+  if (!["ByteLevel", "TemplateProcessing"].includes(after.type as string) || addsTokens)
+    refuse(where, "a post_processor that adds no tokens", `post_processor ${JSON.stringify(after)}`);
   for (const token of added_tokens) checkAdded(token, where);
 }
 
-/** A tokenizer_config.json: what transformers sets of a tokenizer. */
+/** Checks a tokenizer_config.json, the settings of transformers. */
 function checkSettings(json: Json, where: string): void {
   checkKinds(json, { add_prefix_space: "boolean?", added_tokens_decoder: "object?" }, where);
   if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
@@ -73,20 +72,20 @@ function checkSettings(json: Json, where: string): void {
 
 const END_OF_TEXT = { id: 50256, content: "<|endoftext|>" };
 
-/** A token that is cut out of texts before all else: a special one stands in none, any other one changes their ids. */
+/** Refuses added tokens that are not special: they are matched in texts before the merges, and so change the ids. */
 function checkAdded(token: Json, where: string): void {
   const { id, content, special } = token;
   const isEnd = id === END_OF_TEXT.id && content === END_OF_TEXT.content;
   if (!isEnd && !(special === true && Number(id) > END_OF_TEXT.id))
-    refuse(where, "added tokens that are special, behind GPT-2's", JSON.stringify(token));
+    refuse(where, "only special added tokens, with ids after GPT-2's", JSON.stringify(token));
 }
 
 function refusePrefixSpace(where: string, found: string): never {
-  throw new ConfigError("a tokenizer that puts a space before every text is not supported", {
+  throw new ConfigError("a tokenizer with add_prefix_space is not supported", {
     where,
     expected: "add_prefix_space = false",
     found,
-    hint: "texts would get other tokens here than those that the model was trained with. If it was trained without: set it to false",
+    hint: "set it to false if the model was trained without it; otherwise token ids would differ from those in training",
   });
 }
 
@@ -98,9 +97,9 @@ async function compareVocabulary(vocabulary: unknown, where: string): Promise<vo
   if (differs !== undefined)
     refuse(where, `token ${JSON.stringify(differs)} = ${expected[differs]}`, String(found[differs] ?? "no such token"));
   const size = Object.keys(expected).length;
-  const within = Object.keys(found).find((token) => !Object.hasOwn(expected, token) && Number(found[token]) < size);
-  if (within !== undefined)
-    refuse(where, `GPT-2's ${size} tokens`, `token ${JSON.stringify(within)} = ${found[within]}`);
+  const unknown = Object.keys(found).find((token) => !Object.hasOwn(expected, token) && Number(found[token]) < size);
+  if (unknown !== undefined)
+    refuse(where, `GPT-2's ${size} tokens`, `token ${JSON.stringify(unknown)} = ${found[unknown]}`);
 }
 
 async function compareMerges(found: string[], where: string): Promise<void> {
@@ -110,17 +109,17 @@ async function compareMerges(found: string[], where: string): Promise<void> {
   if (found.length > expected.length) refuse(where, `${expected.length} merges`, `${found.length}`);
 }
 
-/** The merges of a merges.txt, without its first line, which names a version. */
+/** The merges of a merges.txt, without the version in its first line. */
 function linesOf(bytes: Uint8Array): string[] {
   const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
   return lines.filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
 }
 
 function refuse(where: string, expected: string, found: string): never {
-  throw new ConfigError("the model has another tokenizer than GPT-2's", {
+  throw new ConfigError("the model's tokenizer is not GPT-2's", {
     where,
     expected,
     found,
-    hint: "only models with GPT-2's own vocabulary and merges can be trained here",
+    hint: "use a model with GPT-2's vocabulary and merges: no other tokenizer is supported",
   });
 }

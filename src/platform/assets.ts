@@ -1,9 +1,9 @@
 /**
- * What ships with the package, as a page finds it: beside the built files in dist/browser/, by the same names from the
- * package's root as in Node. Every URL is written out, as bundlers find and copy no others.
+ * URLs of the package's files in a page, relative to the built files in dist/browser/. Paths are relative to the package's
+ * root, as in Node. Every URL is a literal: bundlers do not find and copy others.
  */
 
-/** URLs by path from the package's root. */
+/** URLs by path. */
 const ASSETS: Readonly<Record<string, () => URL>> = {
   "dist/data.wasm": () => new URL("../data.wasm", import.meta.url),
   "dist/kernels.wasm": () => new URL("../kernels.wasm", import.meta.url),
@@ -17,7 +17,7 @@ const ASSETS: Readonly<Record<string, () => URL>> = {
   "data/models/gpt2-micro/merges.txt": () => new URL("../../data/models/gpt2-micro/merges.txt", import.meta.url),
 };
 
-/** Workers by their file in dist/browser/. */
+/** Workers by their file name in dist/browser/. */
 const WORKERS: Readonly<Record<string, () => Worker>> = {
   "kernels-worker.js": () => new Worker(new URL("./kernels-worker.js", import.meta.url), { type: "module" }),
   "remote-worker.js": () => new Worker(new URL("./remote-worker.js", import.meta.url), { type: "module" }),
@@ -25,7 +25,7 @@ const WORKERS: Readonly<Record<string, () => Worker>> = {
 
 const PACKAGE = "package:";
 
-/** A path that means a file or folder of the package, whatever its URL is. */
+/** A path that stands for a file or folder of the package. */
 export function packagePath(name: string): string {
   return PACKAGE + name;
 }
@@ -34,12 +34,12 @@ export function isPackagePath(path: string): boolean {
   return path.startsWith(PACKAGE);
 }
 
-/** Files of the package by their paths. */
+/** The paths of all files of the package. */
 export function packageFiles(): string[] {
   return Object.keys(ASSETS).map(packagePath);
 }
 
-/** The URL of a package's file; undefined where there is none. */
+/** The URL of a file of the package; undefined if there is none. */
 export function assetUrl(path: string): string | undefined {
   return ASSETS[path.slice(PACKAGE.length)]?.().href;
 }

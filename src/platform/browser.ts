@@ -1,8 +1,8 @@
 /**
- * What differs between Node and a page, the page's side. `node.ts` has the same exports.
+ * The platform layer for pages. `node.ts` has the same exports.
  *
- * A path is one of four things: the path of a file that the visitor picked (`files.ts`), one in the package (`assets.ts`)
- * or a URL, which are fetched and read-only, or else a path in the origin private file system, the page's own disk.
+ * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a URL,
+ * which are fetched and read-only; otherwise a path in the origin private file system.
  */
 import { ConfigError } from "../errors.ts";
 import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
@@ -23,11 +23,11 @@ import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
 
-/** Milliseconds that a server may take to say whether it has a file. */
+/** Timeout in milliseconds for a request whether a file exists. */
 const LONGEST_ANSWER = 60_000;
 
 export async function openFile(path: string): Promise<FileReader> {
-  // A blob is kept by the browser, on disk where it is big: a slice of it is read when asked for.
+  // The browser stores the blob, on disk if it is large; slices are read on request.
   const blob = await openBlob(path);
   return {
     name: path,
@@ -46,7 +46,7 @@ export async function readBytes(path: string, limit = Infinity): Promise<Uint8Ar
   return new Uint8Array(await blob.arrayBuffer());
 }
 
-/** A file that was built with the program, by its path inside `dist/` (read-only, always there). */
+/** Reads a file that was built with the program, by its path inside `dist/`. */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return readBytes(packagePath(`dist/${name}`));
 }
@@ -67,7 +67,7 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** Whether a file or directory of this path can be created: a page's storage is all its own. */
+/** Whether a file or directory of this path can be created: always, in the page's own storage. */
 export async function canCreate(_path: string): Promise<boolean> {
   return true;
 }
@@ -90,21 +90,21 @@ export async function remove(path: string): Promise<void> {
   if (await exists(path)) await (await openDirectory(folder)).removeEntry(name, { recursive: true });
 }
 
-/** Joins the parts of a path or URL, without "." and empty parts; ".." goes up. */
+/** Joins the parts of a path or URL. Removes "." and empty parts, and resolves "..". */
 export function joinPath(...parts: string[]): string {
   const joined = parts.filter((part) => part !== "").join("/");
   const origin = joined.match(/^[a-z][a-z0-9+.-]*:\/\/[^/]*\/?|^\//i)?.[0] ?? "";
   return origin + segments(joined.slice(origin.length)).join("/");
 }
 
-/** A page has no working directory: a path is the same from everywhere. */
+/** A page has no working directory: every path is absolute. */
 export function absolutePath(path: string): string {
   return joinPath(path);
 }
 
 /**
- * Writes a whole file or nothing: the browser keeps the old content until the new one is complete. For a moment then
- * another tab can read neither.
+ * Writes a file atomically: the browser keeps the old content until the new one is complete. For a moment another tab can read
+ * neither.
  */
 export async function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
   await check?.();
@@ -113,10 +113,9 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
 }
 
 /**
- * Writes a directory of files (by name, "folder/name" for one in a folder) or nothing. Of a directory that is there already
- * only the files `own` are replaced or deleted. The file system of a page renames nothing: the new files wait in a folder
- * inside the directory until all are there, then they are copied to their places. Throws LowrankError where another file has
- * the name of a new one, and what `check` throws.
+ * Writes a directory of files ("name" or "folder/name") atomically. In an existing directory only the files `own` are replaced
+ * or deleted. A page's file system cannot rename: the new files are staged in a folder inside the directory, and copied to
+ * their places when all are complete. Throws LowrankError if another file has the name of a new one, and what `check` throws.
  */
 export async function writeDirectoryAtomic(
   path: string,
@@ -142,7 +141,7 @@ export async function writeDirectoryAtomic(
   await finishReplacing(path);
 }
 
-/** Whether a page replaces files of this directory, or went away while it did; "committed" where the new ones count. */
+/** Whether a replacement of this directory's files is in progress or was interrupted; "committed" if the new ones are valid. */
 export async function isReplacing(path: string): Promise<"committed" | boolean> {
   if (isUrl(path)) return false;
   const directory = await openDirectory(segments(path)).catch(() => null);
@@ -151,8 +150,8 @@ export async function isReplacing(path: string): Promise<"committed" | boolean> 
 }
 
 /**
- * Completes a replacement whose new files count, and drops any other; returns whether there was one to complete. May be done
- * again and again, under the lock of the directory.
+ * Completes a replacement that is committed, and rolls back any other. Returns whether one was completed. May be repeated; the
+ * caller holds the lock of the directory.
  */
 export async function finishReplacing(path: string): Promise<boolean> {
   const directory = await openDirectory(segments(path)).catch(() => null);
@@ -175,7 +174,7 @@ async function readJournal(path: string): Promise<Journal | undefined> {
   return parseJournal(await (await openBlob(journal)).text());
 }
 
-/** Without its journal what is left of it does not count. */
+/** Deletes the journal first: the staged files are invalid without it. */
 async function dropStaging(directory: FileSystemDirectoryHandle): Promise<void> {
   const staging = await directory.getDirectoryHandle(STAGING).catch(() => null);
   if (staging === null) return;
@@ -183,7 +182,7 @@ async function dropStaging(directory: FileSystemDirectoryHandle): Promise<void> 
   await directory.removeEntry(STAGING, { recursive: true });
 }
 
-/** Removes a folder that is empty; one that is not stays. */
+/** Removes a folder if it is empty. */
 export async function removeEmpty(path: string): Promise<void> {
   const { folder, name } = split(path);
   if (await exists(path)) await (await openDirectory(folder)).removeEntry(name).catch(() => {});
@@ -207,7 +206,7 @@ async function writeInto(parent: FileSystemDirectoryHandle, path: string, conten
   }
 }
 
-/** Opens a file to write behind what is in it; makes it, and its folder, where there is none. */
+/** Opens a file for appending; creates it and its folder if needed. */
 export async function openAppend(path: string): Promise<FileWriter> {
   const { folder, name } = split(path);
   const handle = await (await openDirectory(folder, true)).getFileHandle(name, { create: true });
@@ -221,24 +220,24 @@ export async function openAppend(path: string): Promise<FileWriter> {
   };
 }
 
-/** Moves a file; one that was there before is gone then. */
+/** Moves a file; replaces an existing one. */
 export async function moveFile(from: string, to: string): Promise<void> {
   await linkFile(from, to);
   await remove(from);
 }
 
-/** Makes `path` another name of the file `target`: a copy, as a page's file system knows no links. */
+/** Makes `path` another name of the file `target`: a copy, as a page's file system has no links. */
 export async function linkFile(target: string, path: string): Promise<void> {
   const { folder, name } = split(path);
   await writeInto(await openDirectory(folder, true), name, await openBlob(target));
 }
 
-/** A browser releases the locks of a page that has gone. */
+/** Does nothing: a browser releases the locks of a closed page. */
 export async function dropDeadLock(_path: string): Promise<void> {}
 
 /**
- * Runs `work` while no other page of this origin runs any under the same path; waits for one that does, or calls `refuse`.
- * Nobody takes the lock of a page that lives: what `work` gets to check it has nothing to find.
+ * Runs `work` under the lock of `path`, shared by all pages of this origin. Waits if the lock is taken, or calls `refuse`. The
+ * `check` that `work` receives does nothing: a page never loses its lock.
  */
 export async function withLock<T>(path: string, work: (check: Check) => Promise<T>, refuse?: () => never): Promise<T> {
   const check = async () => {};
@@ -247,7 +246,7 @@ export async function withLock<T>(path: string, work: (check: Check) => Promise<
   );
 }
 
-/** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
+/** An incremental hash; `digest` returns it in hexadecimal. */
 export async function createHasher(
   algorithm: "sha256" | "sha1",
 ): Promise<{ update(bytes: Uint8Array): void; digest(): string }> {
@@ -256,7 +255,7 @@ export async function createHasher(
   return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
 }
 
-/** A page has no environment. */
+/** Always undefined: a page has no environment variables. */
 export function environment(_name: string): string | undefined {
   return undefined;
 }
@@ -265,17 +264,17 @@ export function homeDirectory(): string {
   return "";
 }
 
-/** Where the page keeps what is not to last. */
+/** The folder for temporary files. */
 export function temporaryDirectory(): string {
   return "temporary";
 }
 
-/** Where the page keeps what can be fetched again. */
+/** The folder for caches. */
 export function systemCacheDirectory(): string {
   return "cache";
 }
 
-/** A file of at most `limit` bytes; of a larger one no more is read. */
+/** Opens a file of at most `limit` bytes; throws ConfigError for a larger one, without reading all of it. */
 async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   const file = pickedFile(path);
   const blob = file ?? (isUrl(path) ? await fetchBlob(path, limit) : await openStored(path));
@@ -292,13 +291,13 @@ async function fetchBlob(path: string, limit: number): Promise<Blob> {
   const url = isPackagePath(path) ? assetUrl(path) : path;
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
   const response = await fetch(url);
-  // Servers of single pages answer with the page where there is no such file.
+  // Servers of single-page applications answer with the page if a file does not exist.
   const isPage = response.headers.get("content-type")?.startsWith("text/html");
   if (isPackagePath(path) && (!response.ok || isPage))
-    throw new ConfigError("a file of the package is not where its code looks for it", {
+    throw new ConfigError("a file of the package was not found", {
       where: url,
-      found: isPage ? "a page" : `${response.status} ${response.statusText}`,
-      hint: "copy the package's folders as they are; Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
+      found: isPage ? "an HTML page" : `${response.status} ${response.statusText}`,
+      hint: "copy the package's folders unchanged; Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
     });
   if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
   if (limit === Infinity) return response.blob();
@@ -324,12 +323,12 @@ async function openDirectory(folder: string[], create = false): Promise<FileSyst
 
 async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
   const found: string[] = [];
-  // Chromium writes into a file beside the one that is meant, which stays where the tab is killed.
+  // Chromium writes to a temporary .crswap file, which remains if the tab is killed.
   for await (const name of directory.keys()) if (!name.endsWith(".crswap") && name !== STAGING) found.push(name);
   return found.sort();
 }
 
-/** Whether a file is the one of that path or in the folder of that path. */
+/** Whether a file has this path, or is in the folder of this path. */
 function isWithin(file: string, path: string): boolean {
   return file === path || file.startsWith(`${joinPath(path)}/`);
 }
@@ -353,32 +352,32 @@ function split(path: string): { folder: string[]; name: string } {
   return { folder: all.slice(0, -1), name: all.at(-1) ?? "" };
 }
 
-/** WebGPU's entry, or null where this browser has none. */
+/** The GPU object, or null if this browser does not support WebGPU. */
 export async function requestGPU(): Promise<GPU | null> {
   return navigator.gpu ?? null;
 }
 
-/** Bytes that this page may still allocate: no browser tells. */
+/** Bytes that this page may still allocate: unknown in browsers. */
 export function availableMemory(): number | undefined {
   return undefined;
 }
 
-/** Threads that run at the same time on this machine. */
+/** Hardware threads of this machine. */
 export function parallelism(): number {
   return navigator.hardwareConcurrency || 1;
 }
 
-/** Whether this is the thread that draws a page and hears its visitor: nothing long may run in it. */
+/** Whether this is a page's main thread, which long tasks would block. */
 export function isPageThread(): boolean {
   return typeof document !== "undefined";
 }
 
-/** Nothing to allow: a browser offers relaxed SIMD or does not have it. */
+/** Does nothing: a browser enables relaxed SIMD if it supports it. */
 export function allowRelaxedSimd(): void {}
 
-/** Waits until what else has happened has been heard: messages, timers. */
+/** Yields to the event loop, so that pending messages and timers are handled. */
 export function nextTurn(): Promise<void> {
-  // A timer would wait for 4 ms.
+  // setTimeout would wait for 4 ms.
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
@@ -389,7 +388,7 @@ export function nextTurn(): Promise<void> {
   });
 }
 
-/** Starts a worker from a file beside the built ones. */
+/** Starts a worker from a file next to the built ones. */
 export function startWorker(
   name: string,
   onMessage: (message: unknown) => void,
@@ -400,12 +399,12 @@ export function startWorker(
   worker.onerror = ({ message }) => onError(new Error(message));
   return {
     post: (message) => worker.postMessage(message),
-    keepAlive: () => {}, // a page lives as long as its visitor wants
+    keepAlive: () => {}, // workers do not keep a page open
     terminate: () => worker.terminate(),
   };
 }
 
-/** In a worker: hears what the host posts; returns how to answer. */
+/** In a worker: receives the host's messages; returns the function that posts answers. */
 export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
   self.onmessage = ({ data }) => onMessage(data);
   return (message) => self.postMessage(message);

@@ -1,9 +1,9 @@
 import { checkArguments } from "../arguments.ts";
 
-/** Files that the page's visitor has picked, by the paths under which `openFile` and `readBytes` find them. */
+/** Files that the user of the page selected, by the paths that `openFile` and `readBytes` accept. */
 const picked = new Map<string, Blob>();
 
-/** Gives a picked file a path: "base/model.safetensors". */
+/** Registers a selected file under a path: "base/model.safetensors". */
 export function registerFile(path: string, file: Blob): void {
   checkArguments({ path, file }, { path: "text", file: "blob" });
   picked.set(path, file);

@@ -1,10 +1,10 @@
-/** What native code prints in Node: it knows no stream of the host, only the process's file descriptor 2. */
+/** Filters output that native code prints in Node: it bypasses process.stderr and writes to file descriptor 2. */
 const STDERR = 2;
 const SEEK_END = 2;
 
 /**
- * Does `work` and leaves out, of what is printed on the standard error meanwhile, the lines that match; all others follow when
- * it is done. On Linux, where the drivers are that need it; elsewhere, and where koffi is not installed, all is printed at once.
+ * Runs `work` and removes lines that match `noise` from its standard error; the other lines are printed at the end. Works only
+ * on Linux, whose drivers need it, and with koffi installed; otherwise everything is printed at once.
  */
 export async function withoutLines<T>(noise: RegExp, work: () => T): Promise<T> {
   const libc = await loadLibc().catch(() => null);

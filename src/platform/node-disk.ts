@@ -1,6 +1,6 @@
 /**
- * Node's disk: files and directories that are written whole or not at all, whatever ends the process. What counts has reached
- * the disk (fsync) before it does: a file before it gets its name, a folder before anything relies on what it lists.
+ * Atomic writes of files and directories in Node, safe against crashes and power failures. Everything is synced to the disk
+ * (fsync) before it is relied on: a file before it is renamed, a folder before anything depends on its entries.
  */
 import {
   copyFile,
@@ -32,12 +32,12 @@ import {
   TEMPORARY,
 } from "./replacing.ts";
 
-/** Bytes; ours have some hundreds. */
+/** Bytes; Lowrank's journals have a few hundred. */
 const LARGEST_JOURNAL = 1 << 20;
 
 /**
- * Writes a whole file or nothing: to a temporary name beside it, then renamed. A link stays one, and the file that it points
- * to is replaced. Throws LowrankError where the disk refuses, and what `check` throws.
+ * Writes a file atomically: to a temporary name next to it, which is then renamed. A link stays a link; its target is replaced.
+ * Throws LowrankError if writing fails, and what `check` throws.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
   return onDisk(path, async () => {
@@ -52,9 +52,9 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, chec
 }
 
 /**
- * Writes a directory of files (by name, "folder/name" for one in a folder) or nothing. Of a directory that is there already
- * only the files `own` are replaced or deleted; links stay links. Throws LowrankError where the disk refuses, or where
- * another file has the name of a new one; what `check` throws.
+ * Writes a directory of files ("name" or "folder/name") atomically. In an existing directory only the files `own` are replaced
+ * or deleted; links stay links. Throws LowrankError if writing fails or another file has the name of a new one, and what
+ * `check` throws.
  */
 export function writeDirectoryAtomic(
   path: string,
@@ -72,7 +72,7 @@ export function writeDirectoryAtomic(
   });
 }
 
-/** The new files wait in a folder inside the directory (it may be a link, or a disk of its own) until all are there. */
+/** Stages the new files in a folder inside the directory, which may be a link or a mount point, and then moves them. */
 async function replaceFiles(
   path: string,
   files: ReadonlyMap<string, FileContent>,
@@ -97,15 +97,15 @@ async function replaceFiles(
   await finishReplacing(path);
 }
 
-/** Whether a process replaces files of this directory, or ended while it did; "committed" where the new ones count. */
+/** Whether a replacement of this directory's files is in progress or was interrupted; "committed" if the new ones are valid. */
 export async function isReplacing(path: string): Promise<"committed" | boolean> {
   return (await readJournal(path)) === undefined ? isThere(join(path, STAGING)) : "committed";
 }
 
 /**
- * Completes a replacement whose new files count, and drops any other; returns whether there was one to complete. May be done
- * again and again, under the lock of the directory. Throws LowrankError where the disk refuses, and for a copy, which may
- * come from a stranger: its journal moves and deletes nothing.
+ * Completes a replacement that is committed, and rolls back any other. Returns whether one was completed. May be repeated; the
+ * caller holds the lock of the directory. Throws LowrankError if writing fails, and for a copied directory: its journal is not
+ * trusted, and nothing is moved or deleted.
  */
 export async function finishReplacing(path: string): Promise<boolean> {
   const journal = await readJournal(path);
@@ -115,14 +115,14 @@ export async function finishReplacing(path: string): Promise<boolean> {
   }
   const staging = join(path, STAGING);
   if (journal.folder !== (await numberOf(staging)))
-    throw new LowrankError("this is the copy of a directory whose files were being replaced", {
+    throw new LowrankError("the directory was copied while its files were being replaced", {
       where: path,
       expected: `a directory without ${STAGING}`,
-      hint: `copy it again when that is done, or move the files of ${staging} to where they belong and remove it`,
+      hint: `copy it again, or move the files in ${staging} to their places and remove that folder`,
     });
   await onDisk(path, () => swap(path, journal)).catch((cause: LowrankError) => {
-    const hint = `the new files are in ${join(path, STAGING)}: the next command that opens the directory tries again`;
-    throw new LowrankError("files could not be replaced", { ...cause.details, hint, cause });
+    const hint = `run a command on the directory to try again; the new files are in ${join(path, STAGING)}`;
+    throw new LowrankError("the files could not be replaced", { ...cause.details, hint, cause });
   });
   return true;
 }
@@ -135,17 +135,17 @@ async function swap(path: string, { files, gone }: Journal): Promise<void> {
     await rm(join(path, name), { force: true });
     changed.add(await behindLink(dirname(join(path, name))));
   }
-  // Where it is done again a folder that became empty is gone.
+  // In a repeated call an empty folder may have been removed already.
   for (const folder of changed) if (await isThere(folder)) await syncFolder(folder);
   for (const folder of foldersOf(gone).reverse()) await removeEmpty(join(path, folder));
   await dropStaging(path);
 }
 
-/** Moves a file over another one, or over the file that a link points to; returns the folder in which it is then. */
+/** Moves a file over another one, or over the target of a link; returns the folder that then contains it. */
 async function install(from: string, to: string): Promise<string> {
   const target = await behindLink(to);
   await dropTemporary(target);
-  // One that was moved before the process ended is not there.
+  // It is missing if an interrupted call has moved it already.
   if (await isThere(from))
     await rename(from, target).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "EXDEV") throw error;
@@ -157,7 +157,7 @@ async function install(from: string, to: string): Promise<string> {
   return behindLink(dirname(target));
 }
 
-/** Throws LowrankError where files of these names are none of `own`, or where something else stands in place of a folder. */
+/** Throws LowrankError if a file with one of these names is not in `own`, or something else is in place of a folder. */
 async function refuseForeign(path: string, names: readonly string[], own: readonly string[]): Promise<void> {
   const found: string[] = [];
   for (const name of names) {
@@ -177,12 +177,12 @@ async function readJournal(path: string): Promise<Journal | undefined> {
   return stats?.isFile() && stats.size <= LARGEST_JOURNAL ? parseJournal(await readFile(journal, "utf8")) : undefined;
 }
 
-/** What tells a folder from any copy of it. */
+/** The inode of a folder, which differs in a copy. */
 async function numberOf(folder: string): Promise<string> {
   return String((await stat(folder, { bigint: true })).ino);
 }
 
-/** Without its journal what is left of it does not count. */
+/** Deletes the journal first: the staged files are invalid without it. */
 async function dropStaging(path: string): Promise<void> {
   const staging = join(path, STAGING);
   if (!(await isThere(staging))) return;
@@ -192,7 +192,6 @@ async function dropStaging(path: string): Promise<void> {
   await syncFolder(path);
 }
 
-/** Writes a folder of files. */
 async function stage(folder: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
   await mkdir(folder);
   for (const inside of foldersOf(files.keys())) await mkdir(join(folder, inside));
@@ -202,8 +201,8 @@ async function stage(folder: string, files: ReadonlyMap<string, FileContent>): P
 }
 
 /**
- * Runs what writes a file or folder under a temporary name, which is then renamed to `path`; nothing is left of it where that
- * fails. The name is always the same: what a killed process left under it goes when the next one writes.
+ * Runs `write` with a temporary name, which is then renamed to `path`, or removed on failure. The temporary name depends only on
+ * `path`, so that the next call removes what a killed process left.
  */
 async function viaTemporary(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryName(path);
@@ -218,26 +217,26 @@ async function viaTemporary(path: string, write: (temporary: string) => Promise<
   await syncFolder(dirname(temporary));
 }
 
-/** Removes what a killed process left of a file or folder that it wrote. */
+/** Removes the temporary file or folder of a killed process. */
 async function dropTemporary(path: string): Promise<void> {
   const temporary = temporaryName(path);
   if (await isThere(temporary)) await rm(temporary, { recursive: true, force: true });
 }
 
-/** The name under which a file or folder is written until it is whole. */
+/** The temporary name under which `path` is written. */
 export function temporaryName(path: string): string {
   const whole = resolve(path);
   return join(dirname(whole), `.${basename(whole)}${TEMPORARY}`);
 }
 
-/** Runs what writes; throws LowrankError where the disk refuses. */
+/** Runs `work`; converts system errors to LowrankError. */
 export async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
     const { code = "", message } = cause as NodeJS.ErrnoException;
     if (!/^E[A-Z]+$/.test(code)) throw cause;
-    const found = { ENOTEMPTY: "other files, which are there already", ENOSPC: "no space left" }[code];
+    const found = { ENOTEMPTY: "existing files", ENOSPC: "no space left" }[code];
     throw new LowrankError("the disk cannot be written to", { where: path, found: found ?? message, cause });
   }
 }
@@ -253,7 +252,7 @@ async function writeSynced(path: string, content: FileContent): Promise<void> {
 }
 
 async function syncFile(path: string): Promise<void> {
-  // Windows syncs what is open for writing.
+  // Windows syncs only files that are open for writing.
   const handle = await open(path, "r+");
   try {
     await handle.sync();
@@ -262,7 +261,7 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
-/** Brings what a folder lists to the disk, where the system can: Windows opens no folders, some network disks sync none. */
+/** Syncs a folder's entries, if supported: Windows cannot open folders, some network file systems cannot sync them. */
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(path, "r");
@@ -275,7 +274,7 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Makes a folder and those above it, so that they are there after a power cut. */
+/** Creates a folder and its parents, and syncs them. */
 async function makeFolder(path: string): Promise<void> {
   if (await isThere(path)) return;
   const first = await mkdir(path, { recursive: true });
@@ -295,7 +294,7 @@ export async function remove(path: string): Promise<void> {
   await onDisk(path, () => rm(path, { recursive: true, force: true }));
 }
 
-/** Removes a folder that is empty; one that is not, a link or a file stays. */
+/** Removes a folder if it is empty; links and files stay. */
 export async function removeEmpty(path: string): Promise<void> {
   const removed = rmdir(path).catch((error: NodeJS.ErrnoException) => {
     if (!["ENOTEMPTY", "EEXIST", "ENOTDIR", "ENOENT"].includes(error.code ?? "")) throw error;
@@ -303,7 +302,7 @@ export async function removeEmpty(path: string): Promise<void> {
   await onDisk(path, () => removed);
 }
 
-/** Moves a file; one that was there before is gone then. */
+/** Moves a file; replaces an existing one. */
 export async function moveFile(from: string, to: string): Promise<void> {
   await makeFolder(dirname(to));
   await syncFile(from);
@@ -323,17 +322,17 @@ export async function linkFile(target: string, path: string): Promise<void> {
   await syncFolder(dirname(path));
 }
 
-/** The file that a link points to; the path itself where it is none, or where there is no such file. */
+/** The target of a link; the path itself if it is not a link, or does not exist. */
 async function behindLink(path: string): Promise<string> {
   return realpath(path).catch(() => path);
 }
 
-/** Whether anything has this name, be it a link to nothing. */
+/** Whether the path exists; a dangling link counts. */
 async function isThere(path: string): Promise<boolean> {
   return (await lstat(path).catch(() => undefined)) !== undefined;
 }
 
-/** Whether this is a file or a link, to whatever. */
+/** Whether the path is a file or any link. */
 async function isFile(path: string): Promise<boolean> {
   const stats = await lstat(path).catch(() => undefined);
   return stats !== undefined && !stats.isDirectory();

@@ -1,4 +1,4 @@
-/** Locks between processes: a folder beside what is locked, renewed as long as its owner lives, and a note that says who that is. */
+/** Locks between processes: a folder next to the locked path, refreshed by its owner, and a note that identifies the owner. */
 import { randomBytes } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { access, mkdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
@@ -11,20 +11,20 @@ import { onDisk, temporaryName } from "./node-disk.ts";
 import type { Check } from "./replacing.ts";
 
 /**
- * proper-lockfile hears signals, to remove its locks. Then the system does not end the process by itself: not while it computes
- * and hears nothing. So it hears them only while there are locks.
+ * proper-lockfile installs signal handlers to remove its locks. With a handler, a signal does not end the process while it is
+ * busy computing. Handlers are therefore installed only while there are locks.
  */
 signalExit.unload();
 let locks = 0;
 
-/** Milliseconds after which a lock that is not renewed is that of a process that was killed. */
+/** Milliseconds without a refresh after which a lock is stale. */
 const STALE_LOCK = 10_000;
 
 /**
- * Runs `work` while no other process runs any under the same path. Waits for one that does; with `refuse`, which throws, no
- * longer than the lock of a killed process is kept. One that was killed on this machine holds no one up. A process that
- * stands still for longer (it was stopped, the machine slept, the clock jumped) loses its lock to the next one: `check`,
- * which `work` calls before it writes, throws LowrankError then.
+ * Runs `work` under the lock of `path`. Waits if another process holds it; with `refuse`, which throws, only until a stale lock
+ * would have expired. The lock of a process that was killed on this machine is removed at once. A process that is suspended
+ * for longer than `stale` (stopped, sleeping machine, clock change) can lose its lock: `check`, which `work` calls before it
+ * writes, then throws LowrankError.
  */
 export async function withLock<T>(
   path: string,
@@ -47,14 +47,14 @@ export async function withLock<T>(
     }
     return release;
   });
-  // A disk that cannot be read says so when it is written to.
+  // A read error does not mean that the lock is lost; the next write reports a failing disk.
   const isLost = async () =>
     (await readFile(note, "utf8").catch(({ code }) => (code === "ENOENT" ? "" : mine))) !== mine;
   const check = async () => {
     if (await isLost())
       throw new LowrankError("another process has taken over this directory", {
         where: path,
-        found: `this process stood still for more than ${stale / 1000} seconds, and lost its lock`,
+        found: `this process was suspended for more than ${stale / 1000} seconds and lost its lock`,
       });
   };
   locks++;
@@ -62,7 +62,7 @@ export async function withLock<T>(
   try {
     return await work(check);
   } finally {
-    // What another process has taken is its own to release.
+    // If the lock is lost, its new owner releases it.
     if (!(await isLost())) {
       await rm(note, { force: true }).catch(() => {});
       await release().catch(() => {});
@@ -72,25 +72,25 @@ export async function withLock<T>(
   }
 }
 
-/** Removes the note of a process that ends, unless another one has the lock by now. */
+/** Removes the note when the process ends, unless another process has taken the lock. */
 function dropNote(note: string, mine: string): void {
   try {
     if (readFileSync(note, "utf8") === mine) rmSync(note);
   } catch {} // there is none
 }
 
-/** The note that says who has the lock. */
+/** The path of the note that identifies the owner of a lock. */
 function noteOf(path: string): string {
   return `${path}.owner`;
 }
 
-/** Milliseconds between two tries for a lock: twice as long each time, at most the second. */
+/** Milliseconds between two attempts: FIRST_WAIT, doubled each time up to LONGEST_WAIT. */
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 1000;
 
-/** Waits for the lock, and for nothing else: a folder that has gone does not come back. */
+/** Waits for the lock. Errors other than a taken lock are thrown at once. */
 async function acquire(path: string, stale: number, refuse: (() => never) | undefined): Promise<() => Promise<void>> {
-  // The note tells of a lock that was lost when it matters: before the next write.
+  // A lost lock is detected by its note, before the next write.
   const options = { realpath: false, stale, onCompromised: () => {} };
   const started = performance.now();
   for (let wait = FIRST_WAIT; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
@@ -104,18 +104,18 @@ async function acquire(path: string, stale: number, refuse: (() => never) | unde
   }
 }
 
-/** Where a process number is one process: on this machine, and on Linux since this boot and in this namespace (a container's). */
+/** The scope in which a process id is unique: this machine, and on Linux also this boot and this PID namespace (container). */
 async function processNumbering(): Promise<string> {
   const linux = ["/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"] as const;
   const words = process.platform === "linux" ? [await readFile(linux[0], "utf8"), await readlink(linux[1])] : [];
   return [hostname(), ...words].map((word) => word.trim()).join(" ");
 }
 
-/** Removes what a killed process left of a lock, where it can be seen to be that. */
+/** Removes the lock of a killed process, if its owner is provably dead. */
 export async function dropDeadLock(path: string): Promise<void> {
   const text = await readFile(noteOf(path), "utf8").catch(() => undefined);
   if (text !== undefined) return dropLockOf(path, text);
-  // Whoever wrote no note, or had removed it, is dead when the lock is stale: then it is taken, and released.
+  // There is no note, only a lock: if it is stale, it can be acquired, and is then released.
   const isThere = await access(`${path}.lock`).then(
     () => true,
     () => false,
@@ -127,11 +127,11 @@ export async function dropDeadLock(path: string): Promise<void> {
     );
 }
 
-/** Removes a lock whose owner, by its note, can be seen to be dead. */
+/** Removes a lock whose owner, according to its note, is dead. */
 async function dropLockOf(path: string, text: string): Promise<void> {
   const [where, pid] = text.split("\n");
   if (where !== (await processNumbering()) || isAlive(Number(pid))) return;
-  // Of several processes that see it, the one that takes the note away removes the lock.
+  // Of several processes that get here, the one that renames the note removes the lock.
   const note = noteOf(path);
   const taken = temporaryName(note);
   const isMine = await rename(note, taken).then(
@@ -139,7 +139,7 @@ async function dropLockOf(path: string, text: string): Promise<void> {
     () => false,
   );
   if (!isMine) return;
-  // Another process was faster, and this is its note.
+  // Another process has acquired the lock meanwhile, and this is its note.
   if ((await readFile(taken, "utf8")) !== text) return rename(taken, note);
   for (const left of [`${path}.lock`, taken]) await rm(left, { recursive: true, force: true });
 }
@@ -148,7 +148,7 @@ function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    // Another user's process is there, too.
+    // The process belongs to another user, but it is running.
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

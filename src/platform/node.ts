@@ -1,5 +1,5 @@
 /**
- * What differs between Node and a page, Node's side. `browser.ts` has the same exports.
+ * The platform layer for Node. `browser.ts` has the same exports.
  */
 import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
@@ -16,10 +16,10 @@ import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = `Node ${process.version}`;
 
-/** Opening a pipe that nobody writes to waits for ever, unless it is told not to. */
+/** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
 const { O_RDONLY, O_NONBLOCK = 0 } = constants;
 
-/** Opens a file; throws ConfigError where there is none, or none that can be read. */
+/** Opens a file. Throws ConfigError if it does not exist or cannot be read. */
 export async function openFile(path: string): Promise<FileReader> {
   const handle = await open(path, O_RDONLY | O_NONBLOCK).catch((error) => unreadable(path, error));
   const stats = await handle.stat();
@@ -46,7 +46,7 @@ export async function openFile(path: string): Promise<FileReader> {
   };
 }
 
-/** A whole file of at most `limit` bytes; throws ConfigError where there is none, none that can be read, or a larger one. */
+/** Reads a whole file. Throws ConfigError if it does not exist, cannot be read or has more than `limit` bytes. */
 export async function readBytes(path: string, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
   const file = await openFile(path);
   try {
@@ -62,17 +62,17 @@ function unreadable(path: string, error: NodeJS.ErrnoException): never {
   throw new ConfigError(`cannot read ${path}`, { expected: "a file", found: found ?? error.message, cause: error });
 }
 
-/** A file that was built with the program, by its path inside `dist/` (read-only, always there). */
+/** Reads a file that was built with the program, by its path inside `dist/`. */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return readBytes(packagePath(`dist/${name}`));
 }
 
-/** The path of a file or folder that is shipped with the package, from its root: "data/models/gpt2-micro". */
+/** The path of a file or folder of the package, given relative to its root: "data/models/gpt2-micro". */
 export function packagePath(name: string): string {
   return join(packageRoot, name);
 }
 
-/** The nearest folder above this file with a package.json, so that it is found from dist/ and from build/test/ alike. */
+/** The nearest folder above this file with a package.json: works from dist/ and from build/test/. */
 const packageRoot = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
 
 function findPackageRoot(folder: string): string {
@@ -88,7 +88,7 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Whether a file or directory of this path can be created: the nearest folder above that is there can be written to. */
+/** Whether a file or directory of this path can be created: the nearest existing folder above it is writable. */
 export async function canCreate(path: string): Promise<boolean> {
   const isLink = await lstat(path).then(
     (stats) => stats.isSymbolicLink(),
@@ -125,7 +125,7 @@ export {
 export { dropDeadLock, withLock } from "./node-lock.ts";
 export { join as joinPath, resolve as absolutePath };
 
-/** Opens a file to write behind what is in it; makes it, and its folder, where there is none. */
+/** Opens a file for appending; creates it and its folder if needed. */
 export async function openAppend(path: string): Promise<FileWriter> {
   await mkdir(dirname(path), { recursive: true });
   const handle = await open(path, "a");
@@ -140,7 +140,7 @@ export async function openAppend(path: string): Promise<FileWriter> {
   };
 }
 
-/** A hash of bytes that come in pieces; `digest` ends it, in hexadecimal digits. */
+/** An incremental hash; `digest` returns it in hexadecimal. */
 export async function createHasher(
   algorithm: "sha256" | "sha1",
 ): Promise<{ update(bytes: Uint8Array): void; digest(): string }> {
@@ -148,7 +148,7 @@ export async function createHasher(
   return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest("hex") };
 }
 
-/** A setting of the environment; undefined where it is not set, or empty. */
+/** An environment variable; undefined if it is not set or empty. */
 export function environment(name: string): string | undefined {
   return process.env[name] || undefined;
 }
@@ -157,22 +157,22 @@ export function homeDirectory(): string {
   return homedir();
 }
 
-/** Where this system's programs keep what is not to last. */
+/** The system's directory for temporary files. */
 export function temporaryDirectory(): string {
   return tmpdir();
 }
 
-/** Where this system's programs keep what can be fetched again. */
+/** The system's directory for caches. */
 export function systemCacheDirectory(): string {
   if (process.platform === "win32") return environment("LOCALAPPDATA") ?? join(homedir(), "AppData", "Local");
   if (process.platform === "darwin") return join(homedir(), "Library", "Caches");
   return environment("XDG_CACHE_HOME") ?? join(homedir(), ".cache");
 }
 
-/** Dawn's entry: collected while its device is in use, it takes the process down. */
+/** Dawn's GPU object. It is kept because the process crashes if it is garbage-collected while its device is in use. */
 let dawn: Promise<GPU | null> | undefined;
 
-/** WebGPU's entry, or null where this runtime has none. */
+/** The GPU object, or null if WebGPU is not available. */
 export function requestGPU(): Promise<GPU | null> {
   dawn ??= openDawn();
   return dawn;
@@ -182,9 +182,9 @@ async function openDawn(): Promise<GPU | null> {
   try {
     const { create } = await import("webgpu");
     const gpu = create([]);
-    // Dawn asks the drivers once, here, and prints a warning for every limit of theirs that is above its own.
+    // Dawn queries the drivers once, here, and prints a warning for every limit of theirs above its own.
     await withoutLines(/^Warning: max\w+ artificially reduced from/, () => {
-      // Whoever asks next gets the fault.
+      // The next caller gets the error.
       gpu.requestAdapter().catch(() => {});
     });
     return gpu;
@@ -198,28 +198,27 @@ export function availableMemory(): number | undefined {
   return process.availableMemory?.() ?? freemem();
 }
 
-/** Threads that run at the same time on this machine. */
+/** Hardware threads of this machine. */
 export function parallelism(): number {
   return availableParallelism();
 }
 
 /**
- * Lets the runtime compile relaxed SIMD where it has it but does not offer it. Node 20 ships V8 11.3, the last version before
- * the one that has it without a flag. The flag takes effect at once, in every thread, and changes nothing but which
- * modules are valid; with it Node 20 computes the same bits as Node 22 and Chromium.
+ * Enables relaxed SIMD in Node 20, whose V8 11.3 supports it only behind a flag. The flag takes effect at once, in every
+ * thread, and only affects which modules are valid. With it Node 20 computes the same bits as Node 22 and Chromium.
  */
 export function allowRelaxedSimd(): void {
   setFlagsFromString("--experimental-wasm-relaxed-simd");
 }
 
-/** Waits until what else has happened has been heard: messages, timers. */
+/** Yields to the event loop, so that pending messages and timers are handled. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
 }
 
-/** There is no page. */
+/** Always false: there is no page. */
 export function isPageThread(): boolean {
   return false;
 }
@@ -240,7 +239,7 @@ export function startWorker(
   };
 }
 
-/** In a worker: hears what the host posts; returns how to answer. */
+/** In a worker: receives the host's messages; returns the function that posts answers. */
 export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
   parentPort?.on("message", onMessage);
   return (message) => parentPort?.postMessage(message);

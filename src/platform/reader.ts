@@ -4,17 +4,17 @@ import { ConfigError } from "../errors.ts";
 export interface FileReader {
   readonly name: string;
   readonly size: number;
-  /** The bytes of [offset, offset + length), in memory of their own (aligned to 8). */
+  /** A copy of the bytes [offset, offset + length), aligned to 8. */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;
 }
 
-/** What is written into a file: whole, or piece by piece as it is made. */
+/** The content of a file to write: as a whole, or in chunks. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 
-/** A file opened to be written from its end on. */
+/** A file opened for appending. */
 export interface FileWriter {
-  /** Bytes that it had when it was opened. */
+  /** Its size in bytes when it was opened. */
   readonly size: number;
   write(bytes: Uint8Array): Promise<void>;
   close(): Promise<void>;

@@ -1,29 +1,29 @@
-/** How the files of a directory are replaced: what Node's side and the page's side share. */
+/** Replacing the files of a directory atomically: the parts that Node and pages share. */
 import { LowrankError } from "../errors.ts";
 
 export interface Replacing {
-  /** Files of the directory ("name" or "folder/name") that are replaced or, where no new one has their name, deleted. No other is touched. */
+  /** Existing files ("name" or "folder/name") that may be replaced; those without a new version are deleted. No others are touched. */
   own?: readonly string[];
-  /** Called before anything is written, and again before what was written counts; throws where it must not. */
+  /** Called before anything is written, and again before the commit; throws to abort. */
   check?: Check;
 }
 
 export type Check = () => Promise<void>;
 
-/** The folder in a directory in which new files wait until all of them are there. */
+/** The folder inside a directory in which new files are staged. */
 export const STAGING = ".lowrank-new";
-/** Written into it last. From then on the new files count, and whoever finds it completes the replacement. */
+/** The commit record, written to STAGING last. Any process that finds it completes the replacement. */
 export const JOURNAL = "journal.json";
 
-/** Ends the name under which a file or folder is written until it is whole, in Node. */
+/** Suffix of the temporary names under which Node writes files and folders. */
 export const TEMPORARY = ".lowrank.tmp";
 
 export interface Journal {
   /** The new files. */
   files: string[];
-  /** The old files that none of them replaces. */
+  /** The old files to delete. */
   gone: string[];
-  /** The folder's own number: in a copy, which may come from a stranger, it is another one. */
+  /** The inode of the staging folder. It differs in a copy, which is not trusted. */
   folder?: string;
 }
 
@@ -31,7 +31,7 @@ export function encodeJournal(journal: Journal): string {
   return `${JSON.stringify(journal)}\n`;
 }
 
-/** A journal; undefined for a file that was cut off while it was written, and for one that names files outside the directory. */
+/** Parses a journal. Returns undefined for a truncated one, and for one that names files outside the directory. */
 export function parseJournal(text: string): Journal | undefined {
   try {
     const { files, gone, folder } = JSON.parse(text) as Journal;
@@ -47,7 +47,7 @@ function isInside(name: string): boolean {
   return name.split(/[\\/]/).every((part) => !["", ".", ".."].includes(part)) && !/^[a-z]:/i.test(name);
 }
 
-/** Folders of these files, from the outermost on. */
+/** The folders of these files, outermost first. */
 export function foldersOf(names: Iterable<string>): string[] {
   const folders = [...names].flatMap((name) => {
     const parts = name.split("/").slice(0, -1);
@@ -56,12 +56,12 @@ export function foldersOf(names: Iterable<string>): string[] {
   return [...new Set(folders)];
 }
 
-/** Throws LowrankError where there are files that new ones of their names must not replace. */
+/** Throws LowrankError if `names`, the files that must not be replaced, is not empty. */
 export function refuseInTheWay(path: string, names: readonly string[]): void {
   if (names.length === 0) return;
   throw new LowrankError("other files are in the way", {
     where: path,
-    expected: "no files of these names but those that are to be replaced",
+    expected: "no other files with the names of the new ones",
     found: names.join(", "),
   });
 }

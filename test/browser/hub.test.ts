@@ -84,7 +84,7 @@ test("a hub download resumes where it broke off and is stored; an unknown name i
 
   await open("someone/else");
   const fault = page.locator("#model-error");
-  await fault.locator('text=The model "someone/else" is not here yet: the hub has none of that name').waitFor();
+  await fault.locator('text=Cannot download the model "someone/else": there is no such model on the hub').waitFor();
   assert.not.match((await fault.textContent())!, /HF_TOKEN|directory/);
   assert.ok(await page.isDisabled("#start"));
   // The browser's console messages about the broken connection and the unknown name.

@@ -12,12 +12,12 @@ const COUNT = Number(process.env.LOWRANK_FUZZ ?? 5000);
 /** What only one of the two refuses, by its message, and why that is meant. */
 const DIFFERENCES = [
   { ours: /unknown element type/, why: "types of later versions (F4, F8_E8M0, C64, ...): no GPT-2 has them" },
-  { ours: /a key twice/, why: "the format forbids a name given twice; the library keeps the last" },
+  { ours: /a duplicate or nested key/, why: "the format forbids a name given twice; the library keeps the last" },
   {
     ours: /not a JSON object/,
     why: "the format demands a header that begins with {; the library skips white space",
   },
-  { ours: /nested too deep/, why: "lists within lists, in a key that nobody reads" },
+  { ours: /nested too deeply/, why: "lists within lists, in a key that nobody reads" },
   {
     theirs: /number out of range|hex escape/,
     why: "1e400 and half a surrogate pair are JSON, in a key that nobody reads",

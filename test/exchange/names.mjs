@@ -13,7 +13,7 @@ function ours(parsePeftConfig, settings) {
     const config = { peft_type: "LORA", task_type: "SEQ_CLS", ...settings };
     return parsePeftConfig(config, model, "").adapted.map(({ name, r }) => [name, r]);
   } catch (error) {
-    if (error.message.includes("hits no matrix")) return [];
+    if (error.message.includes("matches no matrix")) return [];
     if (error.name === "ConfigError") return undefined;
     throw error;
   }

@@ -26,8 +26,8 @@ function inWords(text: string): string {
   return text
     .replaceAll(PRIVATE_FOLDERS, "")
     .replaceAll(" (there is no directory of that name either)", "")
-    .replaceAll(/set HF_TOKEN to a token[\w ]*/g, "download its files and choose their folder")
-    .replaceAll(/--device wasm needs no driver\..*/gs, "the CPU needs no driver")
+    .replaceAll("set HF_TOKEN to a token with read access", "download its files and choose their folder")
+    .replaceAll(/use --device wasm, which needs no driver,.*/gs, "use the CPU, which needs no driver")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
 }
 
