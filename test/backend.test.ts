@@ -1,4 +1,4 @@
-/** What every backend does with sessions: what is lent, what is released, what comes too late. */
+/** What every backend does with sessions: what is shared, what is released, what comes too late. */
 import * as assert from "uvu/assert";
 import { openRemote } from "../src/backend/remote.ts";
 import { DeviceError } from "../src/errors.ts";
@@ -10,7 +10,7 @@ import { assertFails } from "./border.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
 
-/** out = weight + x, with the weight of `lender` where there is one. */
+/** out = weight + x, with the weight of `sharedFrom` where there is one. */
 function sum(weight = new Tensor("weight", [1, 8], "weight")) {
   const [out, x] = [new Tensor("out", [1, 8], "output"), new Tensor("x", [1, 8], "output")];
   const segments = [{ name: "forward" as const, clears: [], dispatches: [residualForward(out, weight, x, 1)] }];
@@ -19,20 +19,23 @@ function sum(weight = new Tensor("weight", [1, 8], "weight")) {
 
 const eights = (value: number) => new Float32Array(8).fill(value);
 
-testOnDevices("a borrowed tensor has the lender's contents, views of it too, and outlives the lender", async () => {
-  const device = await testDevice();
-  const one = sum();
-  const two = sum(one.weight);
-  const sharedFrom = await device.prepare(one.program);
-  sharedFrom.write(one.weight, eights(3));
-  const borrower = await device.prepare(two.program, sharedFrom);
-  sharedFrom.destroy();
-  borrower.write(two.x, eights(4));
-  borrower.write(one.weight.view("half", [4], 4), eights(5).subarray(4));
-  borrower.run(["forward"], NO_VALUES);
-  assert.equal([...(await borrower.read(two.out))], [7, 7, 7, 7, 9, 9, 9, 9]);
-  borrower.destroy();
-});
+testOnDevices(
+  "a shared tensor has the contents of the session it is from, views of it too, and outlives that session",
+  async () => {
+    const device = await testDevice();
+    const one = sum();
+    const two = sum(one.weight);
+    const sharedFrom = await device.prepare(one.program);
+    sharedFrom.write(one.weight, eights(3));
+    const borrower = await device.prepare(two.program, sharedFrom);
+    sharedFrom.destroy();
+    borrower.write(two.x, eights(4));
+    borrower.write(one.weight.view("half", [4], 4), eights(5).subarray(4));
+    borrower.run(["forward"], NO_VALUES);
+    assert.equal([...(await borrower.read(two.out))], [7, 7, 7, 7, 9, 9, 9, 9]);
+    borrower.destroy();
+  },
+);
 
 testOnDevices("a released session refuses everything and harms no other", async () => {
   const device = await testDevice();

@@ -213,7 +213,7 @@ test("the experiment's split is pandas', whatever the seed", async () => {
   await fails(files, ConfigError, ["split already"], { split: "random" });
 });
 
-test("near copies between sets are counted, and dropped on demand", async () => {
+test("near-duplicates between sets are counted, and dropped on demand", async () => {
   const files = {
     train: fileOf("label,text\nspam,Win 100 now!\nham,See you\nham,see  YOU!!\n", "train.csv"),
     val: fileOf("label,text\nspam,win 9 NOW\nham,other\n", "val.csv"),
@@ -235,7 +235,7 @@ test("near copies between sets are counted, and dropped on demand", async () => 
   assert.is(one.stats.leaks.test, one.test.size, "numbers are no difference");
 });
 
-test("what is compared of near copies is what the regular expressions of its definition say", () => {
+test("what is compared of near-duplicates is what the regular expressions of its definition say", () => {
   const defined = (text: string) => {
     const words = text
       .toLowerCase()

@@ -193,12 +193,12 @@ async function goOn(name: string, folder: string, where: string): Promise<string
   } catch (error) {
     if (!(error instanceof ConfigError)) throw new Error(`${where}\nthen ${(error as Error).stack}`);
     const { hint = "" } = error.details;
-    // Its checkpoints are there to go on from, or it was done when the fault came.
+    // Its checkpoints are there to resume from, or it was done when the fault came.
     if (hint.includes("--resume")) {
       const { step } = await lastCheckpoint(join(folder, "run"));
       assert.ok(step >= 1 && step <= 3, where);
       await COMMANDS.resume!.act(folder);
-      return `goes on with --resume, from step ${step}`;
+      return `resumes with --resume, from step ${step}`;
     }
     assert.match(hint, "--force", where);
     return "says that it is there";

@@ -1,4 +1,4 @@
-/** A base model in f16: what rounded weights in f32 give, to the bit; half the bytes; what learns is not rounded. */
+/** A base model in f16: what rounded weights in f32 give, to the bit; half the bytes; trained parameters are not rounded. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config, Mode, Objective, WeightDtype } from "../src/config.ts";
@@ -106,7 +106,7 @@ testOnDevices("a decoder's logits and losses are those of the same weights in f3
   }
 });
 
-test("frozen matrices have half the bytes, and the plan says so; what learns, norms and biases stay in f32", () => {
+test("frozen matrices have half the bytes, and the plan says so; trained parameters, norms and biases stay in f32", () => {
   for (const [mode, expected] of [
     ["lora", /^(wte|wpe|h\.\d\..*(c_attn|c_proj|c_fc))\.weight$/],
     ["last_block", /^(wte|wpe|h\.0\..*(c_attn|c_proj|c_fc))\.weight$/],

@@ -285,7 +285,7 @@ function beginAnswer({ headers }: IncomingMessage, response: ServerResponse): nu
   return from;
 }
 
-test("Retry-After: seconds or a date, at most a minute; what makes no sense is nothing", () => {
+test("Retry-After: seconds or a date, at most a minute; what is invalid is nothing", () => {
   const now = Date.parse("Wed, 21 Oct 2015 07:28:00 GMT");
   for (const [text, expected] of [
     [null, 0],

@@ -71,7 +71,7 @@ for (const [name, options, padding] of VARIANTS)
   });
 
 for (const mode of ["last_block", "last_layer"] as const)
-  test(`${mode}: a run that stopped as a whole goes on with a prefix`, async () => {
+  test(`${mode}: a run that stopped as a whole resumes with a prefix`, async () => {
     const straight = await run({ mode, ...WHOLE });
     const abort = new AbortController();
     const kept: Checkpoint[] = [];

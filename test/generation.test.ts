@@ -234,7 +234,7 @@ test("leaving the loop frees the model; two texts at once are refused", async ()
   });
 });
 
-test("options that make no sense are refused before anything is written", async () => {
+test("options that are invalid are refused before anything is written", async () => {
   await withModel(model, async (lm) => {
     const wrong: [object, string][] = [
       [{ maxNewTokens: 0 }, "maxNewTokens"],

@@ -205,7 +205,7 @@ for (const spec of [
 ]) {
   const { target_modules } = spec.lora ?? {};
   testOnDevices(
-    `3 steps change what learns and nothing else: ${spec.task.objective}, ${spec.mode} ${target_modules ?? ""}`,
+    `3 steps change the trained parameters and nothing else: ${spec.task.objective}, ${spec.mode} ${target_modules ?? ""}`,
     async () => {
       const run = () =>
         withEngine(spec, async (engine) => {
@@ -317,7 +317,7 @@ testOnDevices("parameters are written and read by rows, across the borders of pi
   );
 });
 
-testOnDevices("batches that make no sense are refused, with what was found", async () => {
+testOnDevices("batches that are invalid are refused, with what was found", async () => {
   const classifier = smallSpec("lora");
   const language = smallSpec("lora", lm);
   const wrong: [name: string, spec: ModelSpec, batch: (good: Batch) => Batch, found: string][] = [

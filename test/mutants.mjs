@@ -38,7 +38,7 @@ const FILES = /^(src\/(?!bench\/|tools\/).*(?<!\.d)\.ts|assembly\/(?!.*generated
 const LOADED = [
   [/^assembly\/data\//, "src/data/wasm.ts"],
   [/^assembly\/kernels\//, "src/backend/wasm.ts"],
-  [/^src\/backend\/kernels-worker\.ts$/, "src/backend/wasm-team.ts"],
+  [/^src\/backend\/kernels-worker\.ts$/, "src/backend/wasm-threads.ts"],
   [/^src\/backend\/remote-worker\.ts$/, "src/backend/remote.ts"],
 ];
 /** The tests of what is in dist/; they see every file. */

@@ -135,7 +135,7 @@ for (const [name, p] of Object.entries({ ...PLANS, ...DECODERS }))
   });
 
 for (const [name, p] of Object.entries(PLANS)) {
-  test(`${name}: only what learns has a gradient, and only AdamW writes parameters`, () => {
+  test(`${name}: only trained parameters have a gradient, and only AdamW writes parameters`, () => {
     const training = p.segments.length > 1;
     const learning = parameterList(p.spec).filter(({ isTrained: learns }) => learns && training);
     for (const { name: parameter, grad, pieces } of p.parameters.all.values()) {

@@ -281,7 +281,7 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
   for (const { header, rows } of tables) for (const row of rows) assert.is(row.length, header.length);
 });
 
-test("the report warns of near copies in the test set, and has the accuracy without them", async () => {
+test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {
   const { out, data, trials } = await tinySweep("whole");
   const result = (await readResult(out, trials[0]!))!;
   const file = (name: string, rows: string[]) =>

@@ -9,7 +9,7 @@ import { openRemote } from "../src/backend/remote.ts";
 import { openWasm, type WasmBackend } from "../src/backend/wasm.ts";
 import { Heap } from "../src/backend/wasm-heap.ts";
 import { OPERATIONS, RECORD_WORDS } from "../src/backend/wasm-operations.ts";
-import { ThreadPool } from "../src/backend/wasm-team.ts";
+import { ThreadPool } from "../src/backend/wasm-threads.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../src/half.ts";
@@ -54,7 +54,7 @@ test("every Node since 20 computes with fused multiply-add, as browsers do", asy
   device.destroy();
 });
 
-test("numbers of threads that make no sense are refused", async () => {
+test("numbers of threads that are invalid are refused", async () => {
   for (const threads of [-1, 1.5, 65, Number.NaN])
     assert.instance(await rejection(openDevice("wasm", { threads })), ConfigError);
 });
@@ -286,7 +286,7 @@ test("times are added up by kernel, in milliseconds", async () => {
   device.destroy();
 });
 
-test("a thread that fails as it starts is told of", async () => {
+test("a thread that fails as it starts is reported", async () => {
   const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const started = rejection(ThreadPool.start(empty, { memory, scratch: [0, 0], barrierState: 0 }));
@@ -357,9 +357,9 @@ test("two backends side by side: no difference in a fixture, and the first dispa
   const reader = await openFile(packagePath("test/golden/06_cls_lora_all_t1_b1.safetensors"));
   const file = await SafetensorsFile.open(reader);
   const [one, two] = [await testDevice("webgpu"), await testDevice("wasm 2 threads")];
-  const twin = new CompareBackend(one, two);
-  await runGolden(file, twin);
-  assert.ok(twin.compared > 100, `${twin.compared} dispatches`);
+  const both = new CompareBackend(one, two);
+  await runGolden(file, both);
+  assert.ok(both.compared > 100, `${both.compared} dispatches`);
   const spec = smallSpec("lora");
   const options = { spec, capacity: { tokens: 30, sequences: 3 }, optimizer: null };
   const { kernel, tensors } = Engine.plan(two, options).segments[0]!.dispatches[4]!;
@@ -420,11 +420,11 @@ test("two backends side by side: a difference in a row of small numbers is seen 
     [1.005, true],
     [1.00005, false],
   ] as const) {
-    const twin = new CompareBackend(
+    const both = new CompareBackend(
       device,
       faulty(await testDevice("wasm 2 threads"), 0, () => out, value),
     );
-    const session = await twin.prepare({ segments, memory: planMemory(segments) });
+    const session = await both.prepare({ segments, memory: planMemory(segments) });
     session.write(x, new Float32Array(16).fill(1, 0, 8).fill(100, 8));
     session.run(["forward"], NO_VALUES);
     if (isSeen) assert.match(((await rejection(session.flush())) as Error).message, "element 0");

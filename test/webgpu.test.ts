@@ -110,7 +110,7 @@ testFake(
   },
 );
 
-testFake("a plan that makes no sense leaves no buffer and no error scope", async (device) => {
+testFake("a plan that is invalid leaves no buffer and no error scope", async (device) => {
   const backend = await openWebGPU();
   const { segments, memory } = sum(8);
   const place = new Map([...memory.bufferOf].slice(0, 2));

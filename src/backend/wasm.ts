@@ -16,7 +16,7 @@ import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
 import { RecordList } from "./wasm-list.ts";
 import { RECORD_WORDS } from "./wasm-operations.ts";
-import { type Executor, type ExecutorMemory, instantiate, SingleThread, ThreadPool } from "./wasm-team.ts";
+import { type Executor, type ExecutorMemory, instantiate, SingleThread, ThreadPool } from "./wasm-threads.ts";
 
 /** The first page holds the module's own data. */
 const FIRST_ADDRESS = 1 << 16;

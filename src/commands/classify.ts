@@ -5,8 +5,7 @@ import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { downloadProgress } from "../report/download.ts";
-import { command, deviceFlag, dtypeFlag, inputLines, main, print, threadsFlag } from "./cli.ts";
-import { settle } from "./recovery.ts";
+import { command, deviceFlag, dtypeFlag, inputLines, main, print, settle, threadsFlag } from "./cli.ts";
 
 const program = command(
   "classify",

@@ -4,6 +4,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
+import { recover } from "../io/recover.ts";
 
 /** A command with its description and examples. Unknown flags are errors that suggest the nearest flag. */
 export function command(name: string, description: string, examples: string): Command {
@@ -174,4 +175,9 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
     console.error(known ? `${error.name}: ${error.message}` : error);
     process.exitCode = error instanceof ConfigError ? 2 : 1;
   }
+}
+
+/** Completes a replacement of a directory's files that was interrupted, and reports it on stderr. */
+export async function settle(directory: string): Promise<void> {
+  if (await recover(directory)) console.error(`${directory}: recovered files that an interrupted process was saving`);
 }

@@ -16,8 +16,7 @@ import {
   showLoss,
   withoutPadding,
 } from "../run/export.ts";
-import { choice, command, main, print, printNote } from "./cli.ts";
-import { settle } from "./recovery.ts";
+import { choice, command, main, print, printNote, settle } from "./cli.ts";
 
 const program = command(
   "export",

@@ -6,8 +6,7 @@ import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
 import { downloadProgress } from "../report/download.ts";
-import { command, deviceFlag, dtypeFlag, inputLines, main, number, threadsFlag } from "./cli.ts";
-import { settle } from "./recovery.ts";
+import { command, deviceFlag, dtypeFlag, inputLines, main, number, settle, threadsFlag } from "./cli.ts";
 
 const program = command(
   "generate",

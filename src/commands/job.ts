@@ -1,4 +1,5 @@
 /** Prepares a run of train, from flags or from a run to resume. */
+
 import type { Command } from "commander";
 import { absolutePath, joinPath } from "#platform";
 import type { DeviceName } from "../config.ts";
@@ -25,7 +26,7 @@ import {
 } from "../run/settings.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
-import { settle } from "./recovery.ts";
+import { settle } from "./cli.ts";
 
 export interface TrainFlags extends RunSettings {
   device: DeviceName;

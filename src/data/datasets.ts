@@ -31,7 +31,7 @@ export interface DatasetOptions {
   maxLength?: number;
   /** How to split one file or a named data set. Default: "random" for a file, the data set's own for a name. */
   split?: Split;
-  /** Drop rows that have an earlier near copy (see `stats.leaks`), before balancing and splitting. Default false. */
+  /** Drop rows that have an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
   dedupe?: boolean;
   /** Default "none". */
   padding?: Padding;
@@ -83,10 +83,10 @@ export interface LoadedDataset {
     rowsRead: number;
     classesRead: Record<string, number>;
     leftOut: LeftOut;
-    /** Rows that were dropped as near copies of an earlier row. */
+    /** Rows that were dropped as near-duplicates of an earlier row. */
     copies: number;
     /**
-     * Rows of val with a near copy in train, and rows of test with one in train or val: the texts differ only in numbers,
+     * Rows of val with a near-duplicate in train, and rows of test with one in train or val: the texts differ only in numbers,
      * punctuation, white space and case.
      */
     leaks: { val: number; test: number };
@@ -223,9 +223,9 @@ async function readSplits(
   const kept = (options.dedupe ? dropCopies(...(sets as Parts)) : sets) as Parts;
   for (const [i, set] of kept.entries())
     if (set.size === 0)
-      throw new DataError("A set has only near copies of earlier rows", {
+      throw new DataError("A set has only near-duplicates of earlier rows", {
         where: sourceName(sources[i]!),
-        found: `${sets[i]!.size} rows, each with an earlier near copy`,
+        found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
       });
   return {
     parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,

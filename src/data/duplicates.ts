@@ -1,4 +1,4 @@
-/** Near copies: messages that differ only in numbers, punctuation, white space and case. Across sets they are leaks. */
+/** Near-duplicates: messages that differ only in numbers, punctuation, white space and case. Across sets they are leaks. */
 import type { Dataset } from "./dataset.ts";
 
 const BETWEEN_WORDS = /[\s\p{P}\p{S}]/u;
@@ -40,7 +40,7 @@ export function normalized(text: string): string {
   return n === 0 ? text.trim() : decoder.decode(units.subarray(0, n));
 }
 
-/** For each set, the positions of rows with a near copy in an earlier set: none for train, then those of val and test. */
+/** For each set, the positions of rows with a near-duplicate in an earlier set: none for train, then those of val and test. */
 export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
   const firsts = firstCopies(sets);
   let start = 0;
@@ -51,7 +51,7 @@ export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
   });
 }
 
-/** The sets without the rows that have an earlier near copy, in their own set or in an earlier one. */
+/** The sets without the rows that have an earlier near-duplicate, in their own set or in an earlier one. */
 export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: Dataset } {
   const firsts = firstCopies(sets);
   let start = 0;
@@ -63,7 +63,7 @@ export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: D
 }
 
 /**
- * For each row, numbered across the sets, the first row that is a near copy of it, or itself. Texts are normalized again when
+ * For each row, numbered across the sets, the first row that is a near-duplicate of it, or itself. Texts are normalized again when
  * they are compared, so that a row takes 20 bytes of memory instead of a string.
  */
 function firstCopies(sets: readonly Dataset[]): Uint32Array {

@@ -31,7 +31,7 @@ export class Decoder extends Weights<DecoderPlan> {
    */
   static async create(
     backend: Backend,
-    options: Omit<DecoderOptions, "maxBinding" | "lent"> & { maxBinding?: number },
+    options: Omit<DecoderOptions, "maxBinding" | "shared"> & { maxBinding?: number },
     sharedFrom?: Decoder,
   ) {
     const maxBinding = Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding);

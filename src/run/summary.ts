@@ -75,9 +75,9 @@ function describeMessages({ source, labels, split, stats }: LoadedDataset, model
   const notes = [
     [sum((s) => s.cut), "messages exceed the maximum length and were truncated"],
     [sum((s) => s.empty), "messages are empty and were replaced with <|endoftext|>"],
-    [stats.copies, "messages were dropped as near copies of an earlier message"],
-    [stats.leaks.val, "validation messages have a near copy in the training set (--dedupe drops them)"],
-    [stats.leaks.test, "test messages have a near copy in the training or validation set (--dedupe drops them)"],
+    [stats.copies, "messages were dropped as near-duplicates of an earlier message"],
+    [stats.leaks.val, "validation messages have a near-duplicate in the training set (--dedupe drops them)"],
+    [stats.leaks.test, "test messages have a near-duplicate in the training or validation set (--dedupe drops them)"],
     [stats.invalidUtf8, "invalid UTF-8 sequences were replaced with U+FFFD"],
   ] as const;
   const predicted = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);

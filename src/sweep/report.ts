@@ -174,17 +174,17 @@ function aboutPublished(cells: readonly Cell[], data: LoadedDataset): Block[] {
   return [{ kind: "text", text }];
 }
 
-/** A warning if messages of the test set have near copies in the other sets. */
+/** A warning if messages of the test set have near-duplicates in the other sets. */
 function aboutLeaks(leaks: Uint32Array, { stats, test }: LoadedDataset): Block[] {
   if (leaks.length === 0) return [];
   return [
     {
       kind: "text",
       text:
-        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)} %) have a near copy in the ` +
+        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)} %) have a near-duplicate in the ` +
         `training or validation set, and ${stats.leaks.val} of the ${stats.val.rows} validation messages have one in the training set. ` +
-        "Near copies differ only in numbers, punctuation, white space and case. The test accuracy can therefore overestimate the accuracy " +
-        "on new messages; Table 3 also reports it without these messages. --dedupe drops near copies before splitting.",
+        "Near-duplicates differ only in numbers, punctuation, white space and case. The test accuracy can therefore overestimate the accuracy " +
+        "on new messages; Table 3 also reports it without these messages. --dedupe drops near-duplicates before splitting.",
     },
   ];
 }

@@ -32,7 +32,7 @@ test("the reference's gradients, which are products too, are those of its functi
   assertGradient("b", () => dot(product(), dout), b, db);
 });
 
-/** A product on the device and its twin in the reference; `rows` says how the device is told the number of rows. */
+/** A product on the device and its both in the reference; `rows` says how the device is told the number of rows. */
 function compare(
   c: OpCase,
   name: string,
