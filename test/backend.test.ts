@@ -19,25 +19,22 @@ function sum(weight = new Tensor("weight", [1, 8], "weight")) {
 
 const eights = (value: number) => new Float32Array(8).fill(value);
 
-testOnDevices(
-  "a shared tensor has the contents of the session it is from, views of it too, and outlives that session",
-  async () => {
-    const device = await testDevice();
-    const one = sum();
-    const two = sum(one.weight);
-    const sharedFrom = await device.prepare(one.program);
-    sharedFrom.write(one.weight, eights(3));
-    const borrower = await device.prepare(two.program, sharedFrom);
-    sharedFrom.destroy();
-    borrower.write(two.x, eights(4));
-    borrower.write(one.weight.view("half", [4], 4), eights(5).subarray(4));
-    borrower.run(["forward"], NO_VALUES);
-    assert.equal([...(await borrower.read(two.out))], [7, 7, 7, 7, 9, 9, 9, 9]);
-    borrower.destroy();
-  },
-);
+testOnDevices("a shared tensor and its views have the contents of the first session, and outlive it", async () => {
+  const device = await testDevice();
+  const one = sum();
+  const two = sum(one.weight);
+  const sharedFrom = await device.prepare(one.program);
+  sharedFrom.write(one.weight, eights(3));
+  const borrower = await device.prepare(two.program, sharedFrom);
+  sharedFrom.destroy();
+  borrower.write(two.x, eights(4));
+  borrower.write(one.weight.view("half", [4], 4), eights(5).subarray(4));
+  borrower.run(["forward"], NO_VALUES);
+  assert.equal([...(await borrower.read(two.out))], [7, 7, 7, 7, 9, 9, 9, 9]);
+  borrower.destroy();
+});
 
-testOnDevices("a released session refuses everything and harms no other", async () => {
+testOnDevices("a released session refuses all calls and does not affect others", async () => {
   const device = await testDevice();
   const [dead, alive] = [sum(), sum()];
   const session = await device.prepare(dead.program);

@@ -17,7 +17,7 @@ function found(sample: string[][], choice: ColumnChoice = {}): [string, string, 
 /** These columns, and a row that says nothing. */
 const named = (...names: string[]) => [names, names.map((_, i) => `${i}`)];
 
-test("asked for: the exact name before another case of it, and another case before nothing", () => {
+test("requested columns: an exact match is preferred to a match in another case", () => {
   const sample = named("Text", "text", "Label", "label");
   for (const textColumn of ["Text", "text"])
     for (const labelColumn of ["Label", "label"])
@@ -30,7 +30,7 @@ test("asked for: the exact name before another case of it, and another case befo
   ]);
 });
 
-test("asked for one of two: the other is the other one; what is asked for is not taken for both", async () => {
+test("one of two columns requested: the other one is the other column; a column is not used twice", async () => {
   assert.equal(found(named("a", "b"), { textColumn: "a" }), ["a", "b", true]);
   assert.equal(found(named("a", "b"), { textColumn: "b" }), ["b", "a", true]);
   assert.equal(found(named("a", "b"), { labelColumn: "a" }), ["b", "a", true]);
@@ -44,7 +44,7 @@ test("asked for one of two: the other is the other one; what is asked for is not
   );
 });
 
-test("usual names: the likeliest of each pair, in any case and between blanks; else what to ask for", async () => {
+test("common names: the most likely of each pair, in any case, with surrounding spaces; otherwise a hint", async () => {
   const texts = ["text", "message", "sms", "content", "body", "v2", "sentence"];
   const labels = ["label", "class", "category", "target", "v1", "spam"];
   for (const [usual, other, at] of [
@@ -65,7 +65,7 @@ test("usual names: the likeliest of each pair, in any case and between blanks; e
   await assertFails(DataError, ["two columns"], () => found([["text"]]));
 });
 
-test("two columns without usual names: the label has fewer values, or shorter ones; none is longer than 64", async () => {
+test("two columns without common names: the label has fewer or shorter values, of at most 64 characters", async () => {
   const names = ["a", "b"];
   assert.equal(found([names, ["one", "x"], ["two", "x"]]), ["a", "b", true]);
   assert.equal(found([names, ["x", "one"], ["x", "two"]]), ["b", "a", true]);
@@ -78,7 +78,7 @@ test("two columns without usual names: the label has fewer values, or shorter on
   );
 });
 
-test("no header: the first row's label comes again, or its text has four words", () => {
+test("no header: the first row's label occurs again, or its text has four words", () => {
   const below = [
     ["ham ", "see you"],
     ["spam", "win"],
@@ -113,7 +113,7 @@ test("no header: the first row's label comes again, or its text has four words",
   assert.equal(found([["ham", "hello"], ...below], { textColumn: "hello" }), ["hello", "ham", true]);
 });
 
-test("keys of JSON lines: usual ones, else by their values", async () => {
+test("keys of JSON lines: common names, otherwise by their values", async () => {
   assert.equal(findKeys([["text", "a", "label", "b"]], {}, "a.jsonl"), { textName: "text", labelName: "label" });
   const sample = [
     ["a", "ham", "b", "some words"],
@@ -123,7 +123,7 @@ test("keys of JSON lines: usual ones, else by their values", async () => {
   await assertFails(DataError, ["two keys"], () => findKeys([["a", "1"]], {}, "a.jsonl"));
 });
 
-test("a doubt about the label: more than 20 classes, decimal ones in other words", () => {
+test("a warning about the label column: more than 20 classes, with another text for decimal numbers", () => {
   const classes = (count: number, write = (i: number) => `c${i}`) => Array.from({ length: count }, (_, i) => write(i));
   assert.is(labelDoubt(classes(20)), null);
   assert.match(labelDoubt(classes(21))!, /^21 classes: .*label column is the right one/);

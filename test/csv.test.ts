@@ -70,7 +70,7 @@ test("RFC 4180: quotes, doubled quotes, separators and line ends within quotes",
   ]);
 });
 
-test("line ends: LF, CRLF, CR, none at the end; blank lines are no rows", async () => {
+test("line ends: LF, CRLF, CR, none at the end; blank lines are skipped", async () => {
   const expected: Row[] = [
     ["ham", "one"],
     ["spam", "two"],
@@ -153,7 +153,7 @@ test("JSON lines: escapes, surrogates, numbers, booleans, nested values aside", 
   ]);
 });
 
-test("columns: by name, by usual names in any case, of two columns the other one", async () => {
+test("columns: by requested name, by common names in any case, the other one of two", async () => {
   const wide = 'id,Category,Message,note\n1,ham,"one",x\n2,spam,two,y\n';
   const expected: Row[] = [
     ["ham", "one"],
@@ -184,7 +184,7 @@ test("columns: by name, by usual names in any case, of two columns the other one
   );
 });
 
-test("files without a header: the first row's label comes again, or its text has many words", async () => {
+test("files without a header: the first row's label occurs again, or its text has many words", async () => {
   const rows: Row[] = [
     ["spam", "win"],
     ["ham", "hello"],
@@ -235,7 +235,7 @@ test("invalid UTF-8 is replaced as TextDecoder does it, and counted", async () =
   }
 });
 
-test("faults name the line: CSV and TSV", async () => {
+test("errors name the line: CSV and TSV", async () => {
   await fails("a.csv", "label,text\nham,one\n\nham,a,b\n", "a.csv:4", ["expected: 2 fields", "found:    3"]);
   await fails("a.csv", 'label,text\nham,"one\ntwo\nthree"\nham\n', "a.csv:5", ["found:    1"]);
   await fails("a.csv", 'label,text\r\nham,"one\r\ntwo"\r\nham\r\n', "a.csv:4", ["found:    1"]);
@@ -246,7 +246,7 @@ test("faults name the line: CSV and TSV", async () => {
   await fails("a.tsv", "label\ttext\nham\tone\nham two\n", "a.tsv:3", ["found:    1"]);
 });
 
-test("faults name the line: JSON lines", async () => {
+test("errors name the line: JSON lines", async () => {
   const good = '{"text":"a","label":"b"}\n';
   await fails("a.jsonl", `${good}\n{"text":"a"}\n`, "a.jsonl:3", ['no "label"']);
   await fails("a.jsonl", `${good}{"label":"a"}\n`, "a.jsonl:2", ['no "text"']);
@@ -271,7 +271,7 @@ test("faults name the line: JSON lines", async () => {
   }
 });
 
-test("faults of the whole file: empty, header only, columns that are not there", async () => {
+test("errors of the whole file: empty, only a header, missing columns", async () => {
   await fails("a.csv", "", "a.csv", ["file is empty"]);
   await fails("a.csv", "\n\n", "a.csv", ["file is empty"]);
   await fails("a.jsonl", "", "a.jsonl", ["file is empty"]);
@@ -441,7 +441,7 @@ function damaged(rng: Rng, bytes: Uint8Array, safe: number): Uint8Array {
   return Uint8Array.from(out);
 }
 
-test("fuzz: damaged files are read, or fail with a line of theirs", async () => {
+test("fuzz: damaged files are read, or fail with a line number", async () => {
   const rng = new Rng(14);
   const text = () => randomText(rng, 12).replace(/[\t\r\n]/g, " ");
   const writers = {
@@ -478,7 +478,7 @@ async function leftOut(name: string, content: Content, chunkBytes = 1 << 16) {
   return { rows, count: corpus.leftOut.rows, faults };
 }
 
-test("rows with a fault of their own can be left out, and are told of by line", async () => {
+test("invalid rows can be skipped, and are reported by line", async () => {
   const csv = 'label,text\nham,one\nspam\nspam,"two\nlines"\n ,three\nspam,four,five\nham,six\n';
   const jsonl = [
     '{"label":"ham","text":"one"}',
@@ -512,7 +512,7 @@ test("rows with a fault of their own can be left out, and are told of by line", 
   }
 });
 
-test("many rows are left out: all are counted, the first are named; none is left: the first fault is the error", async () => {
+test("many skipped rows: all are counted, the first are reported; if no row is left, the first error is thrown", async () => {
   const bad = Array.from({ length: 250 }, () => "spam\n").join("");
   const { rows, count, faults } = await leftOut("a.csv", `label,text\nham,one\n${bad}spam,two\n`);
   assert.equal([rows.length, count, faults.length, faults[99]![0]], [2, 250, 100, "a.csv:102"]);
@@ -521,7 +521,7 @@ test("many rows are left out: all are counted, the first are named; none is left
   await fails("a.csv", 'label,text\nham,one\nham,"open\n', "a.csv:3", ["not closed"], { skipFaulty: true });
 });
 
-test("a file of 5 GB without a line end is left after the longest row", async () => {
+test("reading a file of 5 GB without a line end stops after the longest row", async () => {
   module ??= await DataModule.load();
   for (const name of ["a.csv", "a.tsv", "a.jsonl"]) {
     let asked = 0;

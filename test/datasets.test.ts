@@ -119,7 +119,7 @@ test("padding to the longest training row cuts longer rows of the other sets", a
   for (const padding of [0, 5, 1.5]) await fails(files, ConfigError, ["padding", "1 to 4"], { padding, maxLength: 4 });
 });
 
-test("what cannot be loaded says why", async () => {
+test("data that cannot be loaded is reported", async () => {
   await fails({ name: "spam-asassin" }, ConfigError, ['did you mean "spam-assassin"']);
   await fails({ file: "no/such/file.csv" }, ConfigError, ["no such file", "no/such/file.csv"]);
   await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["{ train, val, test }", "train, source"]);
@@ -139,7 +139,7 @@ test("what cannot be loaded says why", async () => {
   assert.is(stats.invalidUtf8, 1);
 });
 
-test("two loads at a time, each in a module of its own", async () => {
+test("two concurrent loads use separate modules", async () => {
   const [a, b] = await Promise.all([
     loadDataset({ file: mails(60, 40) }, { chunkBytes: 9 }),
     loadDataset({ file: mails(30, 30) }, { chunkBytes: 9 }),
@@ -171,7 +171,7 @@ test("spam-assassin is the file that its description promises", async () => {
   assert.match(source, /^spam-assassin: /);
 });
 
-test("stratified: every set has its share of every class, drawn by the seed", async () => {
+test("stratified: every set has its fraction of every class, chosen by the seed", async () => {
   const options: DatasetOptions = { split: "stratified", balance: false };
   const { train, val, test, split } = await load({ file: mails(100, 40) }, options);
   const sets = [train, val, test];
@@ -235,7 +235,7 @@ test("near-duplicates between sets are counted, and dropped on demand", async ()
   assert.is(one.stats.leaks.test, one.test.size, "numbers are no difference");
 });
 
-test("what is compared of near-duplicates is what the regular expressions of its definition say", () => {
+test("texts are normalized as the regular expressions of the definition say", () => {
   const defined = (text: string) => {
     const words = text
       .toLowerCase()
@@ -288,7 +288,7 @@ test("a class may have any name, that of an object's own methods too", async () 
   assert.equal(stats.classesRead, { constructor: 20, spam: 20 });
 });
 
-test("a data set tells where it came from and how it was read, so that it can be read again", async () => {
+test("a data set stores its origin, with which it can be loaded again", async () => {
   const folder = temporaryFolder();
   const path = join(folder, "m.csv");
   writeFileSync(path, messages(20));

@@ -37,7 +37,7 @@ const JOBS = 2;
 /** In memory, where the system has such a folder: there a sync takes no time. */
 const root = temporaryFolder("/dev/shm");
 
-test("what there is to save is learned once", async () => {
+test("one run is trained for all tests", async () => {
   const model = await openGPT2(tinyModel(join(root, "model")));
   const data = await tinyData(messages(12));
   const device = await testDevice();

@@ -107,7 +107,7 @@ for (const [what, send] of endlessFiles)
     assert.ok(sent < 32 << 20, `${sent} bytes sent`);
   });
 
-test("a declared length that is another one is refused before a byte is kept", async () => {
+test("a wrong content length is refused before anything is stored", async () => {
   const path = newPath();
   answer = (_, response) => {
     response.writeHead(200, { "content-length": 2 ** 40 });
@@ -119,7 +119,7 @@ test("a declared length that is another one is refused before a byte is kept", a
   assert.not.ok(existsSync(`${path}.incomplete`));
 });
 
-test("what lies there incomplete and larger than the file is fetched anew", async () => {
+test("an incomplete file that is larger than the whole is downloaded again", async () => {
   const path = newPath();
   answer = (request, response) => sendBytes(request, response, BYTES);
   for (const size of [BYTES.length + 1, 2 ** 40]) {
@@ -136,7 +136,7 @@ test("what lies there incomplete and larger than the file is fetched anew", asyn
   await download(path, wanted(), options);
 });
 
-test("an endless answer of the hub's API takes neither memory nor time", async () => {
+test("an endless response of the hub's API takes bounded memory and time", async () => {
   start();
   const answers = [
     ["200", (response: ServerResponse) => endless(response, `{"sha": "${"a".repeat(1 << 16)}`)],
@@ -175,7 +175,7 @@ test("an endless answer of the hub's API takes neither memory nor time", async (
   assert.ok(sent < 64 << 20, `${sent} bytes sent`);
 });
 
-test("what the API tells is taken only where it can be", async () => {
+test("invalid responses of the hub's API are refused", async () => {
   const sha = { sha: REVISION, id: NAME, lastModified: "2024-01-01" };
   const told = (info: unknown, paths: unknown) => {
     start();
@@ -211,7 +211,7 @@ test("what the API tells is taken only where it can be", async () => {
   await assertFails(DownloadError, ["reports no valid revision"], () => resolveModel(NAME, options));
 });
 
-test("redirects in a circle end", async () => {
+test("a redirect loop ends", async () => {
   answer = (_, response) => response.writeHead(302, { location: "/again" }).end();
   server.requests.length = 0;
   await assertFails(DownloadError, ["cannot be reached", "redirect"], () => download(newPath(), wanted(), options));
@@ -229,7 +229,7 @@ test("the connection of a redirect that cannot be followed is closed, though its
   assert.is(closed, 5);
 });
 
-test("a server that is silent, or trickles, is given up after five tries; one that goes on is gone on with", async () => {
+test("a stalled or very slow server fails after five attempts; a download with progress resumes", async () => {
   const silent: [what: string, send: (response: ServerResponse) => void][] = [
     ["no head", () => {}],
     ["a head alone", (response) => response.writeHead(200, { "content-length": BYTES.length }).flushHeaders()],
@@ -259,7 +259,7 @@ test("a server that is silent, or trickles, is given up after five tries; one th
   );
 });
 
-test("slow, but not too slow: a download that takes longer than the patience", async () => {
+test("a slow download may take longer than the timeout", async () => {
   answer = (request, response) => {
     let at = beginAnswer(request, response);
     const timer = setInterval(() => {
@@ -285,7 +285,7 @@ function beginAnswer({ headers }: IncomingMessage, response: ServerResponse): nu
   return from;
 }
 
-test("Retry-After: seconds or a date, at most a minute; what is invalid is nothing", () => {
+test("Retry-After: seconds or a date, at most a minute; invalid values are ignored", () => {
   const now = Date.parse("Wed, 21 Oct 2015 07:28:00 GMT");
   for (const [text, expected] of [
     [null, 0],
@@ -307,7 +307,7 @@ test("Retry-After: seconds or a date, at most a minute; what is invalid is nothi
     assert.is(secondsOf(text, now), expected, String(text));
 });
 
-test("whatever Retry-After says, there is a wait between two tries, and a longer one each time", async () => {
+test("the wait between attempts grows, whatever Retry-After says", async () => {
   for (const retryAfter of ["0", "-1", "NaN", "Thu, 01 Jan 1970 00:00:00 GMT", undefined]) {
     const times: number[] = [];
     answer = (_, response) => {
@@ -328,7 +328,7 @@ test("whatever Retry-After says, there is a wait between two tries, and a longer
   assert.ok(took >= 0.99, `${took} s`);
 });
 
-test("a signal ends a download at once, whatever it waits for", async () => {
+test("a signal ends a download at once, in any state", async () => {
   const aborted = async (what: string, send: typeof answer, work: (signal: AbortSignal) => Promise<unknown>) => {
     answer = send;
     const reason = new Error("enough");
@@ -361,7 +361,7 @@ test("a signal ends a download at once, whatever it waits for", async () => {
   await withLock(lock, () => aborted("another process's turn", () => {}, model));
 });
 
-test("readers of files give what is asked for, and say so where it is not there", async () => {
+test("file readers return the requested bytes, and report missing ones", async () => {
   const path = newPath();
   const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i & 255);
   writeFileSync(path, bytes);
@@ -400,7 +400,7 @@ test("readers of files give what is asked for, and say so where it is not there"
   for (const reader of readers) await reader.close();
 });
 
-test("a hash is of the whole file, wherever its last piece ends", async () => {
+test("a hash covers the whole file, for any size of the last chunk", async () => {
   for (const size of [0, 1, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, (8 << 20) + 5]) {
     const path = newPath();
     const bytes = Buffer.alloc(size, "lowrank");
@@ -410,7 +410,7 @@ test("a hash is of the whole file, wherever its last piece ends", async () => {
   }
 });
 
-test("a page's reader of URLs stops at the limit that it is given", async () => {
+test("a page stops reading a URL at the limit", async () => {
   const url = `${server.url}/big.json`;
   answer = (request, response) => sendBytes(request, response, BYTES);
   assert.equal(await browser.readBytes(url, BYTES.length), new Uint8Array(BYTES));
@@ -427,7 +427,7 @@ test("a page's reader of URLs stops at the limit that it is given", async () => 
   assert.not.ok(await browser.exists(url));
 });
 
-test("a signal that comes while one's own work runs does not end it: it is waited for", async () => {
+test("inTurn waits for its own work after a signal", async () => {
   const controller = new AbortController();
   const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
   const work = async () => {

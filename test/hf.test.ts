@@ -38,7 +38,7 @@ function modelDirectory(
 
 const zeros = (...shape: number[]) => ({ shape, data: new Float32Array(shape.reduce((product, n) => product * n, 1)) });
 
-test("names with and without prefix, mask buffers and a tied head beside them", async () => {
+test("tensor names with and without prefix, with mask buffers and a tied head", async () => {
   const plain = modelDirectory("plain", (tensors) => {
     tensors.set("h.0.attn.bias", zeros(1, 1, 6, 6));
     tensors.set("h.1.attn.masked_bias", zeros());
@@ -64,7 +64,7 @@ test("names with and without prefix, mask buffers and a tied head beside them", 
   }
 });
 
-test("a classifier's score.weight is given too", async () => {
+test("a classifier's score.weight is loaded", async () => {
   const score = { shape: [3, 8], data: random([3, 8]) };
   const model = await openGPT2(modelDirectory("score", (tensors) => tensors.set("score.weight", score)));
   assert.is(model.names.at(-1), "score.weight");
@@ -74,7 +74,7 @@ test("a classifier's score.weight is given too", async () => {
   await assertFails(FormatError, ["score.weight", "[3, 8]", "[3, 9]"], () => openGPT2(wide));
 });
 
-test("missing, extra, doubled and misshapen tensors are named", async () => {
+test("missing, unexpected and duplicate tensors and wrong shapes are reported", async () => {
   const refused = async (name: string, words: string[], change: Parameters<typeof modelDirectory>[1]) => {
     const directory = modelDirectory(name, change);
     await assertFails(FormatError, [directory, ...words], () => openGPT2(directory));
@@ -97,7 +97,7 @@ test("missing, extra, doubled and misshapen tensors are named", async () => {
   );
 });
 
-test("a directory that is not there, or lacks files, or holds something else", async () => {
+test("a missing directory, missing files, and other contents are reported", async () => {
   await assertFails(ConfigError, ["the model directory does not exist", "/no/where", "gpt2-micro"], () =>
     openGPT2("/no/where"),
   );
@@ -126,7 +126,7 @@ test("a directory that is not there, or lacks files, or holds something else", a
   await assertFails(FormatError, ["model.safetensors", "longer than the file"], () => openGPT2(text));
 });
 
-test("the shipped model loads by its name, and its F16 values are sound", async () => {
+test("the shipped model loads by its name, with valid F16 values", async () => {
   const directory = await resolveModel("gpt2-micro");
   const model = await openGPT2(directory);
   assert.equal(model.config, parseConfig({ ...model.config, n_layer: 4, n_head: 4, n_embd: 128 }, "here"));
@@ -144,7 +144,7 @@ test("the shipped model loads by its name, and its F16 values are sound", async 
   await model.close();
 });
 
-test("resolveModel takes a directory, and says what there is otherwise", async () => {
+test("resolveModel accepts a directory, and lists the known names otherwise", async () => {
   assert.is(await resolveModel(folder), folder);
   await assertFails(ConfigError, ['"gpt2-mirco"', "did you mean gpt2-micro?"], () => resolveModel("gpt2-mirco"));
   await assertFails(ConfigError, ['"llama"', "gpt2-micro"], () => resolveModel("llama"));

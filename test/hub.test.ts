@@ -65,7 +65,7 @@ test("names", () => {
   assert.is(snapshotOf("/x/models/snapshots"), undefined);
 });
 
-test("fetched into the hub's layout, with its events; the second time nothing is asked", async () => {
+test("a model is downloaded into the hub's layout, with events; the second call sends no requests", async () => {
   const place = start();
   const events: DownloadEvent[] = [];
   const model = await loadModel(NAME, { ...options, onProgress: (event) => events.push(event) });
@@ -100,7 +100,7 @@ test("fetched into the hub's layout, with its events; the second time nothing is
   assert.equal(server.requests, []);
 });
 
-test("a cache of Python's is used, under the short name too; HF_HUB_CACHE comes before HF_HOME", async () => {
+test("Python's cache is used, also by short names; HF_HUB_CACHE takes precedence over HF_HOME", async () => {
   start({ HF_HUB_OFFLINE: "1", HF_HUB_CACHE: join(folder, "cache") });
   const snapshot = join(folder, "cache/models--gpt2/snapshots/abc");
   mkdirSync(snapshot, { recursive: true });
@@ -115,7 +115,7 @@ test("a cache of Python's is used, under the short name too; HF_HUB_CACHE comes 
   assert.is(await resolveModel("openai-community/gpt2"), snapshot);
 });
 
-test("a broken download goes on where it broke, in the same call and in a later one", async () => {
+test("an interrupted download resumes, in the same call and in a later one", async () => {
   const place = start();
   let cuts = 0;
   answers = (request, response) => {
@@ -149,7 +149,7 @@ test("a broken download goes on where it broke, in the same call and in a later 
   assert.equal(readFileSync(later), readFileSync(blob));
 });
 
-test("aborted, it ends at once and keeps what came", async () => {
+test("an aborted download ends at once and keeps the part received", async () => {
   start();
   const abort = new AbortController();
   const onProgress = ({ status, file }: DownloadEvent) => {
@@ -164,7 +164,7 @@ test("aborted, it ends at once and keeps what came", async () => {
   await resolveModel(NAME, options);
 });
 
-test("wrong contents are deleted, said and not taken", async () => {
+test("a file with wrong contents is reported and deleted", async () => {
   const place = start();
   const other = Uint8Array.from(WEIGHTS);
   other[5_000_000]! ^= 1;
@@ -185,7 +185,7 @@ test("wrong contents are deleted, said and not taken", async () => {
   );
 });
 
-test("what the hub refuses, or cannot do", async () => {
+test("errors of the hub are reported", async () => {
   const refused = async (kind: typeof LowrankError, status: number, words: string[], extra = {}) => {
     start(extra);
     answers = (_, response) => {
@@ -219,7 +219,7 @@ test("what the hub refuses, or cannot do", async () => {
   assert.not.match(message, "secret");
 });
 
-test("the token goes to the hub, from HF_TOKEN or the file that a login leaves", async () => {
+test("the token is sent to the hub, from HF_TOKEN or the file of a login", async () => {
   start();
   const seen: (string | undefined)[] = [];
   answers = (request) => {
@@ -240,7 +240,7 @@ test("the token goes to the hub, from HF_TOKEN or the file that a login leaves",
   assert.equal(new Set(seen), new Set(["Bearer hf_set"]));
 });
 
-test("what is no model for this program is refused before its weights are fetched", async () => {
+test("an unsupported model is refused before its weights are downloaded", async () => {
   const refused = async (words: string[], change: (files: Map<string, Uint8Array>) => void) => {
     start();
     change(files);
@@ -269,13 +269,13 @@ test("what is no model for this program is refused before its weights are fetche
   );
 });
 
-test("two at the same time fetch it once", async () => {
+test("two concurrent calls download a model once", async () => {
   start();
   await Promise.all([resolveModel(NAME, options), resolveModel(NAME, options)]);
   assert.is(server.requests.filter((request) => request.includes("/cdn/")).length, 1);
 });
 
-test("GPT-2's tokenizer in other words passes, another one does not", async () => {
+test("GPT-2's tokenizer in another format passes, another tokenizer does not", async () => {
   const vocabulary = JSON.parse(micro("vocab.json").toString()) as Record<string, number>;
   const merges = micro("merges.txt").toString().trimEnd().split("\n").slice(1);
   let made = 0;
@@ -311,7 +311,7 @@ test("GPT-2's tokenizer in other words passes, another one does not", async () =
   await assertFails(FormatError, ["vocab", "an object"], () => checkTokenizer(directory({ "vocab.json": [] })));
 });
 
-test("a tokenizer that is set to give other ids than GPT-2's is refused, in both of its files", async () => {
+test("tokenizer settings that change GPT-2's ids are refused, in both files", async () => {
   const vocab = JSON.parse(micro("vocab.json").toString()) as Record<string, number>;
   const merges = micro("merges.txt").toString().trimEnd().split("\n").slice(1);
   /** As GPT2TokenizerFast.save_pretrained of transformers 5.24 writes them. */

@@ -13,7 +13,7 @@ import { test, testIf } from "./harness.ts";
 const bytes = (text: string) => new TextEncoder().encode(text);
 const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
 
-test("JSON may be nested as deep as the limit says, and no deeper; brackets in texts do not count", async () => {
+test("JSON may be nested up to the limit; brackets in strings do not count", async () => {
   const { jsonDepth } = LIMITS;
   const text = `{"${"[".repeat(100)}\\"${"{".repeat(100)}": ${nested(jsonDepth - 1)}, "b": ${nested(jsonDepth - 1)}}`;
   assert.equal(parseJson(bytes(text), "a"), JSON.parse(text));

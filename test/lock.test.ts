@@ -11,7 +11,7 @@ import { test } from "./harness.ts";
 /** The shortest time in which a lock can become stale. */
 const STALE = 2000;
 
-test("a process that was stopped (SIGSTOP) loses its lock, and writes nothing when it goes on", async () => {
+test("a process that was stopped (SIGSTOP) loses its lock, and writes nothing when it continues", async () => {
   const folder = temporaryFolder();
   const path = join(folder, "run");
   const child = spawn(process.execPath, [packagePath("build/test/lock.child.js"), path, `${STALE}`], {
@@ -43,7 +43,7 @@ test("a process that was stopped (SIGSTOP) loses its lock, and writes nothing wh
   assert.is(readFileSync(`${path}.txt`, "utf8"), "mine");
 });
 
-test("a lock that is lost stops what was being written before it counts", async () => {
+test("a lost lock aborts a write before it is committed", async () => {
   const folder = temporaryFolder();
   const path = join(folder, "run");
   const lost = async (write: (check: () => Promise<void>) => Promise<void>, lose: () => void) => {
@@ -73,7 +73,7 @@ test("a lock that is lost stops what was being written before it counts", async 
   assert.equal(readdirSync(folder), ["run"]);
 });
 
-test("who waits for a lock is let in when it is free, and ends with an error when its folder has gone", async () => {
+test("a waiting process gets the lock when it is free, and fails if the folder was deleted", async () => {
   const folder = temporaryFolder();
   const path = join(folder, "inside", "run");
   const order: string[] = [];

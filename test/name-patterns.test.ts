@@ -99,7 +99,7 @@ const PEFT: [config: object, hits: string][] = [
   ],
 ];
 
-test("patterns hit what they hit in PEFT", async () => {
+test("patterns match the same modules as in PEFT", async () => {
   for (const [config, expected] of PEFT)
     if (expected !== "") assert.is(hits(config), expected, JSON.stringify(config));
     else await assertFails(ConfigError, ["matches no matrix"], () => hits(config));
@@ -112,7 +112,7 @@ test("modules_to_save saves by the endings of names, as PEFT does, and never by 
   assert.ok(parse({ modules_to_save: ["_f"] }).saves("transformer.ln_f"), "a part of a name");
 });
 
-test("what a linear matcher cannot do, and what Python refuses, is refused by setting and expression", async () => {
+test("unsupported and invalid expressions are refused with setting and expression", async () => {
   const supported = ["(?i)", "only"];
   const wrong: [string, ...string[]][] = [
     ["c_attn(?=x)", ...supported],
@@ -167,7 +167,7 @@ const HOSTILE = [
   "a!".repeat(4_000_000),
 ];
 
-test("hostile patterns are answered or refused in milliseconds, in every setting", () => {
+test("hostile patterns are matched or refused within milliseconds, in every setting", () => {
   for (const pattern of HOSTILE)
     for (const config of [
       { target_modules: pattern },

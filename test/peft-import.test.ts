@@ -252,7 +252,7 @@ test("values of every type in every setting: an error of ours, or a value like a
   );
 });
 
-test("a tokenizer that stands beside an adapter of PEFT is checked as a model's is", async () => {
+test("the tokenizer in the directory of a PEFT adapter is checked like a model's", async () => {
   const directory = foreign("with-tokenizer");
   const closed = { read: async () => new Float32Array(0), close: async () => {} };
   const checkpoint = { ...closed, config: model, names: [], directory: "base" } as unknown as GPT2Checkpoint;
@@ -275,7 +275,7 @@ const rename = (from: string, to: string) => (tensors: Tensors) => {
   tensors.delete(from);
 };
 
-test("a damaged directory is named for what is wrong with it", async () => {
+test("damage of an adapter directory is reported", async () => {
   const cases: [string, string[], object, Foreign["change"]?][] = [
     ["missing", ["expected: also", key(1, "B")], {}, (tensors) => tensors.delete(key(1, "B"))],
     ["layer", [key(1, "A"), key(1, "B")], {}, (t) => [key(1, "A"), key(1, "B")].map((one) => t.delete(one))],
@@ -309,7 +309,7 @@ test("a damaged directory is named for what is wrong with it", async () => {
   );
 });
 
-test("the copy of the head that PEFT saves with an adapter of lm_head is read over, and another head is refused", async () => {
+test("PEFT's copy of the head with an adapter of lm_head is ignored, and another head is refused", async () => {
   const key = "base_model.model.lm_head.base_layer.weight";
   const table = numbers(5)([model.vocab_size, 8]);
   const directory = (name: string, head: Float32Array) =>

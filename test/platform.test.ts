@@ -44,14 +44,14 @@ test("Node's side and the page's side export the same names", () => {
   assert.equal(exportsOf("src/platform/browser.ts"), node);
 });
 
-test("the library for pages exports the names of the one for Node, and what gives a page's files a path", () => {
+test("the library for pages exports the same names as for Node, and the functions to register files", () => {
   const inNode = exportsOf("src/index.ts");
   const inPage = exportsOf("src/browser.ts");
   assert.ok(inNode.includes("fineTune"), inNode.join(", "));
   assert.equal(inPage, [...inNode, "forgetFile", "registerFile"].sort());
 });
 
-test("a directory is written whole; of one that is there its own files are replaced, and others stay", async () => {
+test("a directory is written atomically; in an existing one only the own files are replaced", async () => {
   const folder = temporaryFolder();
   const directory = join(folder, "run");
   const write = (names: string[], own?: string[]) =>
@@ -143,7 +143,7 @@ test("the journal of a copied directory moves and deletes nothing", async () => 
   assert.is(readFileSync(join(directory, "a"), "utf8"), ".lowrank-new/a");
 });
 
-test("what cannot be saved where it was asked for is saved beside it, under a name that is free", async () => {
+test("if the requested directory cannot be written, a free name next to it is used", async () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "run.rescued"));
   const saved: string[] = [];

@@ -49,7 +49,7 @@ async function refused(bytes: Uint8Array, ...words: string[]): Promise<void> {
   await assertFails(FormatError, ["some/model.safetensors", ...words], () => open(bytes));
 }
 
-test("what was written comes back by its bits: F32, I32, metadata, empty and scalar tensors", async () => {
+test("round trips are bit-exact: F32, I32, metadata, empty and scalar tensors", async () => {
   const random = numbers(3);
   const a = random([5, 7]);
   a.set([-0, Number.NaN, Number.POSITIVE_INFINITY, 1e-45]);
@@ -93,7 +93,7 @@ test("the bytes are those of the reference library, whatever the order of the te
   assert.equal(bytes, assemble(padded, data));
 });
 
-test("encoding refuses data that does not fit its shape, and a name given twice", async () => {
+test("encoding refuses data that does not match its shape, and duplicate names", async () => {
   const one = { name: "x", shape: [2, 2], dtype: "F32", data: new Float32Array(4) } as const;
   await assertFails(ShapeError, ["x", "4 elements", "3 elements"], () =>
     encodeSafetensors([{ ...one, data: new Float32Array(3) }]),
@@ -229,7 +229,7 @@ test("BF16 is read from a file as floats", async () => {
   assert.equal(await file.readF32("x"), Float32Array.of(1, -3, Number.POSITIVE_INFINITY));
 });
 
-test("files that are no safetensors files", async () => {
+test("files that are not safetensors files", async () => {
   await refused(new Uint8Array(0), "too short");
   await refused(new Uint8Array(7), "too short");
   await refused(new TextEncoder().encode("<!DOCTYPE html><html>"), "header is longer than the file");
@@ -249,7 +249,7 @@ test("files that are no safetensors files", async () => {
   await refused(assemble({ __metadata__: { a: 1 } }, 0), "__metadata__");
 });
 
-test("an entry that is wrong is named, with what was expected and what came", async () => {
+test("an invalid entry is reported, with the expected and the found value", async () => {
   const x = (value: unknown, data = 16) => assemble({ x: value }, data);
   await refused(x("text"), "x", "dtype");
   await refused(x(entry("F33", [4], 0, 16)), "x: unknown element type", "F32", "F33");
@@ -266,7 +266,7 @@ test("an entry that is wrong is named, with what was expected and what came", as
   await refused(x(entry("F32", [8], 0, 32)), "x: the data extends beyond the end", "at most 16 bytes", "0 to 32");
 });
 
-test("data that is cut off, overlaps, has gaps or a tail", async () => {
+test("data that is truncated, overlaps, has gaps or a tail", async () => {
   const good = encodeSafetensors([
     { name: "a", shape: [4], dtype: "F32", data: new Float32Array(4) },
     { name: "b", shape: [4], dtype: "F32", data: new Float32Array(4) },
@@ -282,7 +282,7 @@ test("data that is cut off, overlaps, has gaps or a tail", async () => {
   await refused(assemble({ a: entry("F32", [1], 4, 8) }, 8), "a gap between the header and a");
 });
 
-test("a wrong element type or a name that is not there", async () => {
+test("a wrong element type or an unknown name", async () => {
   const file = await open(assemble({ ids: entry("I64", [2], 0, 16) }, 16));
   await assertFails(FormatError, ["ids", "F32, F16, BF16", "I64"], () => file.readF32("ids"));
   await assertFails(FormatError, ["ids", "expected: I32", "I64"], () => file.readI32("ids"));

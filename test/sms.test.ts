@@ -61,7 +61,7 @@ async function textOf(file: { size: number; read(offset: number, length: number)
   return new TextDecoder().decode(await file.read(0, file.size));
 }
 
-test("fetched behind a redirect, unzipped, checked, kept; the second time nothing is asked", async () => {
+test("downloaded through a redirect, unzipped, verified and stored; the second call sends no requests", async () => {
   const cache = newCache();
   answers = (request, response) => {
     if (request.url === `/${about.archive.path}`) response.writeHead(302, { location: "/elsewhere" }).end();
@@ -124,7 +124,7 @@ test("by its name: as pandas reads it for the experiment's split, line by line f
   }
 });
 
-test("a connection that breaks is gone on with", async () => {
+test("an interrupted download resumes", async () => {
   newCache();
   answers = (request, response) =>
     sendBytes(request, response, zip, request.headers.range ? {} : { cutAt: Math.floor(zip.length / 2) });
@@ -133,7 +133,7 @@ test("a connection that breaks is gone on with", async () => {
   assert.equal(server.requests, [path, `${path} bytes=${Math.floor(zip.length / 2)}-`]);
 });
 
-test("what cannot be fetched, or is not what it should be, is said and not kept", async () => {
+test("failed downloads and wrong files are reported and not stored", async () => {
   const cache = newCache();
   const refused = async (words: string[], answer: typeof answers, description = about) => {
     answers = answer;
@@ -176,7 +176,7 @@ test("what cannot be fetched, or is not what it should be, is said and not kept"
   assert.is(server.requests.filter((request) => request.endsWith(about.archive.path)).length > 0, true);
 });
 
-test("an entry of another size is not unpacked, and one that says a wrong size takes no more memory than that", async () => {
+test("an entry of another size is not unpacked, and a wrong declared size takes no more memory", async () => {
   newCache();
   const bomb = zipSync({ SMSSpamCollection: new Uint8Array(64 << 20) }, { mtime: "2020-01-01" });
   const lying = Buffer.from(bomb);
@@ -205,7 +205,7 @@ test("an entry of another size is not unpacked, and one that says a wrong size t
   }
 });
 
-test("without a network it says where the file belongs; a file put there is enough", async () => {
+test("without a network the error says where to copy the file, which is then used", async () => {
   const cache = newCache();
   setEnvironment({ LOWRANK_UCI_ENDPOINT: await nowhere() });
   const path = join(cache, "datasets/made-up/SMSSpamCollection");
@@ -219,7 +219,7 @@ test("without a network it says where the file belongs; a file put there is enou
   await assertFails(DownloadError, ["cannot be reached"], () => openCollection(false, options, about));
 });
 
-test('the data set "sms" is fetched from where it should be, and refuses another archive', async () => {
+test('the data set "sms" is downloaded from UCI, and another archive is refused', async () => {
   newCache();
   answers = (request, response) => sendBytes(request, response, zip);
   await assertFails(DownloadError, ['cannot download the data set "sms"', "203415 bytes", "deleted"], () =>

@@ -24,7 +24,7 @@ function rowsOf(blocks: Blocks): [ids: number[], targets: number[]][] {
   ]);
 }
 
-test("documents are packed behind one another, an end of text before each and behind the last", async () => {
+test("documents are concatenated, with an end of text before each and after the last", async () => {
   const blocks = Blocks.pack([ids(1, 2, 3), ids(4), ids(5, 6)], { length: 4, stride: 4, tokenizer: await tokenizer });
   assert.equal(rowsOf(blocks), [
     [
@@ -40,7 +40,7 @@ test("documents are packed behind one another, an end of text before each and be
   assert.equal([...blocks.lengths], [4, 4, 1]);
 });
 
-test("blocks that overlap predict every token once, behind at least length - stride others", async () => {
+test("overlapping blocks predict every token once, after at least length - stride others", async () => {
   const blocks = Blocks.pack([ids(1, 2, 3, 4, 5, 6, 7)], { length: 4, stride: 3, tokenizer: await tokenizer });
   assert.equal(rowsOf(blocks), [
     [
@@ -71,7 +71,7 @@ test("blocks that overlap predict every token once, behind at least length - str
   }
 });
 
-test("of a completion all is predicted and of its prompt nothing", async () => {
+test("a completion is predicted as a whole, its prompt not at all", async () => {
   const options = { length: 6, tokenizer: await tokenizer };
   const blocks = Blocks.complete(
     [
@@ -104,7 +104,7 @@ test("of a completion all is predicted and of its prompt nothing", async () => {
   assert.equal([blocks.stats().cut, blocks.stats().documents], [2, 4]);
 });
 
-test("bytes are those of the text that is predicted, whatever the blocks cut", async () => {
+test("bytes are those of the predicted text, for any block length", async () => {
   const texts = ["A naïve text — with 😀 and 漢字, cut anywhere.", " x"];
   const documents = await Promise.all(texts.map(encode));
   const bytes = texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0);
@@ -120,7 +120,7 @@ test("bytes are those of the text that is predicted, whatever the blocks cut", a
   assert.is(Blocks.complete([long], { length: 20, tokenizer: await tokenizer }).stats().cut, 1);
 });
 
-test("the order of an epoch hangs on seed and epoch alone", async () => {
+test("the order of an epoch depends only on seed and epoch", async () => {
   const document = ids(...Array.from({ length: 30 }, (_, i) => i));
   const blocks = Blocks.pack([document], { length: 1, stride: 1, tokenizer: await tokenizer });
   const orders = [blocks.order(1, 1), blocks.order(1, 2), blocks.order(2, 1), blocks.order(1, 1)].map((o) => o.join());
@@ -140,7 +140,7 @@ async function textOf(blocks: Blocks): Promise<string> {
   return (await tokenizer).decode(predicted);
 }
 
-test("a text is cut at line ends, several each by itself, and not shuffled", async () => {
+test("every text is split at line ends, separately and in order", async () => {
   const lines = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${name} ${i}\n`).join("");
   const { train, val, test, stats, source } = await load({
     file: [file("a.txt", `\uFEFF${lines("a", 100)}`), file("b.md", lines("b", 10))],
@@ -160,7 +160,7 @@ test("a text is cut at line ends, several each by itself, and not shuffled", asy
   assert.is(bytes, lines("a", 100).length + lines("b", 10).length);
 });
 
-test("a text without line ends is cut between characters", async () => {
+test("a text without line ends is split between characters", async () => {
   const text = "😀".repeat(50);
   const { train, val, test } = await load({ file: file("a.txt", text) });
   const parts = await Promise.all([train, val, test].map(textOf));
@@ -208,13 +208,13 @@ test("prompts and completions, given sets, another key, empty documents", async 
   assert.is(stories.stats.empty, 1);
 });
 
-test("bytes that are no UTF-8 are kept as they are", async () => {
+test("bytes that are not UTF-8 are preserved", async () => {
   const bytes = Uint8Array.of(97, 0xff, 98, 10, 99, 10, 100, 10, 101);
   const { stats } = await load({ file: file("a.txt", bytes) }, { fractions: [0.5, 0.25, 0.25] });
   assert.is(stats.train.bytes + stats.val.bytes + stats.test.bytes, bytes.length);
 });
 
-test("what is wrong is named with its place", async () => {
+test("errors name their place", async () => {
   const one = (name: string, content: string | Uint8Array, options: TextsOptions = {}) =>
     load({ file: file(name, content) }, options);
   await assertFails(ConfigError, ["no such file", "nowhere.txt"], () => load({ file: "nowhere.txt" }));

@@ -62,7 +62,7 @@ test("every id decodes to its token's bytes", () => {
   assert.is(at, bytes.length);
 });
 
-test("every token that is text encodes by the definition, nearly all of them to their own id", () => {
+test("every token that is valid text encodes as defined, almost all to their own id", () => {
   let whole = 0;
   for (let id = 0; id < 50256; id++) {
     const bytes = reference.bytes(id);
@@ -158,7 +158,7 @@ test("texts longer than a chunk have the ids of their parts", () => {
   assertIds("unbroken", tokenizer.encode(unbroken), tokenizer.encodeBytes(utf8.encode(unbroken)));
 });
 
-test("bytes that are not UTF-8 are kept", () => {
+test("bytes that are not UTF-8 are preserved", () => {
   const rng = new Rng(5);
   const starts = [0xc0, 0xc2, 0xe0, 0xe2, 0xed, 0xf0, 0xf4, 0xf5, 0xff];
   for (let i = 0; i < 5000; i++) {
@@ -173,7 +173,7 @@ test("bytes that are not UTF-8 are kept", () => {
   }
 });
 
-test("ids outside the vocabulary are refused by name and position", () => {
+test("ids outside the vocabulary are refused with value and position", () => {
   for (const [ids, found] of [
     [[1, 2, 50257], "50257"],
     [[1, 2, -1], "-1"],
@@ -192,7 +192,7 @@ test("ids outside the vocabulary are refused by name and position", () => {
   assert.is(tokenizer.decode([39, 72]), "Hi"); // and the tokenizer still works
 });
 
-test("a stream gives the text of all ids, whatever comes at once, and holds back a character that is not whole", () => {
+test("a stream returns the text of all ids in any grouping, and holds back incomplete characters", () => {
   const rng = new Rng(17);
   for (let round = 0; round < 1000; round++) {
     const ids =

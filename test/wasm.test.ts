@@ -38,7 +38,7 @@ async function rejection(work: Promise<unknown>): Promise<unknown> {
   );
 }
 
-test("auto takes WASM where the adapter is a software driver or missing, and says why", async () => {
+test("auto selects WASM if the adapter is missing or a software driver, and gives the reason", async () => {
   const device = await openDevice("auto", { threads: 2 });
   const { kind, software, why, name } = device.info;
   device.destroy();
@@ -54,12 +54,12 @@ test("every Node since 20 computes with fused multiply-add, as browsers do", asy
   device.destroy();
 });
 
-test("numbers of threads that are invalid are refused", async () => {
+test("invalid numbers of threads are refused", async () => {
   for (const threads of [-1, 1.5, 65, Number.NaN])
     assert.instance(await rejection(openDevice("wasm", { threads })), ConfigError);
 });
 
-test("the heap gives zeros, joins what is released, and says when memory is full", () => {
+test("the heap returns zeros, merges free blocks, and reports when memory is full", () => {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 4, shared: true });
   const heap = new Heap(memory, 1 << 16);
   const [a, b, c] = [heap.alloc(1000), heap.alloc(1), heap.alloc(64)];
@@ -224,7 +224,7 @@ for (const [name, open] of Object.entries({ threads: openWasm, worker: openRemot
     session.destroy();
   });
 
-test("a device in a worker tells what it cannot do, in the words of the device", async () => {
+test("a device in a worker reports the errors of the device", async () => {
   const device = await openRemote({ threads: 1, relaxed: false });
   assert.match(device.info.name, "CPU, 1 thread, SIMD");
   const huge = [new Tensor("huge", [1 << 29], "output"), new Tensor("huge too", [1 << 29], "output")];
@@ -239,7 +239,7 @@ test("a device in a worker tells what it cannot do, in the words of the device",
   device.destroy();
 });
 
-test("what a session has is not there for the next, what it released is", async () => {
+test("a session's memory is not available to the next one until it is released", async () => {
   const device = await openWasm({ threads: 1 });
   const planOf = (...sizes: number[]) => {
     const tensors = sizes.map((bytes, i) => new Tensor(`part ${i}`, [bytes / 4], "output"));
@@ -286,7 +286,7 @@ test("times are added up by kernel, in milliseconds", async () => {
   device.destroy();
 });
 
-test("a thread that fails as it starts is reported", async () => {
+test("a thread that fails to start is reported", async () => {
   const empty = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const started = rejection(ThreadPool.start(empty, { memory, scratch: [0, 0], barrierState: 0 }));
@@ -300,7 +300,7 @@ test("a thread that fails as it starts is reported", async () => {
   assert.match((error as Error).message, "a kernel failed");
 });
 
-test("a team whose kernel fails ends every call that waits, the first as well, and all that come later", async () => {
+test("after a kernel fails, all pending and later calls of the pool are rejected", async () => {
   for (const threads of [1, 2]) {
     const device = (await openWasm({ threads })) as WasmBackend;
     const at = device.heap.alloc(4 * RECORD_WORDS);
@@ -324,7 +324,7 @@ test("a team whose kernel fails ends every call that waits, the first as well, a
   }
 });
 
-test("a device that is released ends every call that waits", async () => {
+test("releasing a device rejects all pending calls", async () => {
   const device = (await openWasm({ threads: 2 })) as WasmBackend;
   const calls = [1, 2, 3].map(() => rejection(device.executor.run(0, 0, false)));
   device.destroy();
@@ -353,7 +353,7 @@ function faulty(backend: Backend, number: number, tensorOf: () => Tensor, value 
   return { info: backend.info, limits: backend.limits, prepare, destroy: () => backend.destroy() };
 }
 
-test("two backends side by side: no difference in a fixture, and the first dispatch that differs is named", async () => {
+test("compare: no difference in a fixture, and the first dispatch that differs is reported", async () => {
   const reader = await openFile(packagePath("test/golden/06_cls_lora_all_t1_b1.safetensors"));
   const file = await SafetensorsFile.open(reader);
   const [one, two] = [await testDevice("webgpu"), await testDevice("wasm 2 threads")];
@@ -381,7 +381,7 @@ test("two backends side by side: no difference in a fixture, and the first dispa
   await reader.close();
 });
 
-test("two backends side by side: what one refuses is not left on the other, and work is done before it is released", async () => {
+test("compare: a session that one backend refuses is released on the other, after its work", async () => {
   const [one, two] = [await testDevice("wasm 1 thread"), await testDevice("wasm 2 threads")];
   let left = 0;
   const watched: Backend = {
@@ -411,7 +411,7 @@ test("two backends side by side: what one refuses is not left on the other, and 
   assert.is(left, 0);
 });
 
-test("two backends side by side: a difference in a row of small numbers is seen beside large ones", async () => {
+test("compare: a difference in a row of small numbers is detected next to large ones", async () => {
   const tensor = (name: string) => new Tensor(name, [2, 8], "output");
   const [out, x, zero] = [tensor("out"), tensor("x"), tensor("zero")];
   const segments = [{ name: "forward" as const, clears: [], dispatches: [residualForward(out, x, zero, 2)] }];

@@ -85,7 +85,7 @@ function sum(elements: number, rows: Scalar = 1) {
   return { segments, memory: planMemory(segments) };
 }
 
-test("auto computes on the CPU where a hardware adapter gives no device, and says why", async () => {
+test("auto selects the CPU if a hardware adapter provides no device, and gives the reason", async () => {
   const refuse = () => Promise.reject(new Error("a limit is too large"));
   await withAdapter(refuse, async () => {
     const device = await openDevice("auto", { threads: 1 });
@@ -96,21 +96,18 @@ test("auto computes on the CPU where a hardware adapter gives no device, and say
   });
 });
 
-testFake(
-  "of two programs at the same time the one without room is refused, and nothing of it stays",
-  async (device) => {
-    const backend = await openWebGPU();
-    (await backend.prepare(sum(8))).destroy();
-    assert.equal(device.buffers, []);
-    const [large, small] = await Promise.allSettled([backend.prepare(sum(ROOM)), backend.prepare(sum(8))]);
-    assert.is(small.status, "fulfilled");
-    assert.is(large.status, "rejected");
-    assert.match((large as PromiseRejectedResult).reason.message, /out of memory\n {2}found: {4}no room for out 1000/);
-    assert.equal(device.buffers.sort(), ["a 8", "b 8", "out 8", "scalars"]);
-  },
-);
+testFake("of two concurrent programs the one that does not fit is refused, and its memory is freed", async (device) => {
+  const backend = await openWebGPU();
+  (await backend.prepare(sum(8))).destroy();
+  assert.equal(device.buffers, []);
+  const [large, small] = await Promise.allSettled([backend.prepare(sum(ROOM)), backend.prepare(sum(8))]);
+  assert.is(small.status, "fulfilled");
+  assert.is(large.status, "rejected");
+  assert.match((large as PromiseRejectedResult).reason.message, /out of memory\n {2}found: {4}no room for out 1000/);
+  assert.equal(device.buffers.sort(), ["a 8", "b 8", "out 8", "scalars"]);
+});
 
-testFake("a plan that is invalid leaves no buffer and no error scope", async (device) => {
+testFake("an invalid plan leaves no buffer and no error scope", async (device) => {
   const backend = await openWebGPU();
   const { segments, memory } = sum(8);
   const place = new Map([...memory.bufferOf].slice(0, 2));
@@ -120,7 +117,7 @@ testFake("a plan that is invalid leaves no buffer and no error scope", async (de
   assert.equal([device.buffers, device.scopes], [[], []]);
 });
 
-testFake("a pipeline that the device does not make is no fault of the shader, unless it has one", async (device) => {
+testFake("a pipeline that the device cannot create is not reported as a shader error", async (device) => {
   const backend = await openWebGPU();
   device.pipeline = () => Promise.reject(new Error("internal"));
   device.messages = [{ type: "warning", lineNum: 1, message: "slow" }];
@@ -135,7 +132,7 @@ testFake("a pipeline that the device does not make is no fault of the shader, un
   await assertFails(DeviceError, ["the device was released"], () => backend.prepare(sum(8)));
 });
 
-testFake("a step uploads the scalars that change, and no others", async (device) => {
+testFake("a step uploads only the scalars that change", async (device) => {
   const backend = await openWebGPU();
   for (const [rows, uploads] of [
     [1, []],
