@@ -258,7 +258,7 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     await classifier.loadAdapter(await CLASSIFIERS.biased(), "biased");
     await classifier.setAdapter("biased");
     renameSync(base, `${base}.away`);
-    await assertFails(ConfigError, ["no such model"], () => classifier.setAdapter("fused"));
+    await assertFails(ConfigError, ["the model directory does not exist"], () => classifier.setAdapter("fused"));
     renameSync(`${base}.away`, base);
     assert.equal([classifier.activeAdapter, state.sessions], ["biased", 1]);
     await classifier.setAdapter("default");

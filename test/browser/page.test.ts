@@ -264,7 +264,7 @@ test("an invalid file is reported with its line, next to the input; a valid file
   await set(page, { rank: 8 });
   await page.waitForSelector("#start:not([disabled])");
   assert.is(await fault.textContent(), "");
-  assert.match((await page.textContent("#data-report"))!, /2 invalid rows were skipped.*82A row has the wrong/);
+  assert.match((await page.textContent("#data-report"))!, /2 invalid rows were skipped.*82The row has the wrong/);
   assert.equal(faults, []);
   await context.close();
 });
