@@ -168,7 +168,7 @@ test("an HTML page in place of a package file is reported", async () => {
       (error: Error) => error.message,
     );
   });
-  assert.match(message, /not where its code looks for it[\s\S]*\/dist\/data\.wasm[\s\S]*optimizeDeps/);
+  assert.match(message, /a file of the package was not found[\s\S]*\/dist\/data\.wasm[\s\S]*optimizeDeps/);
 });
 
 /** `auto` requests a GPU, and Chromium warns on the console if the machine has none. */
