@@ -2,7 +2,7 @@
  * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed, encodes
  * the list and submits once.
  */
-import { availableMemory, requestGPU } from "#platform";
+import { availableMemory, platformName, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
@@ -22,6 +22,7 @@ const COMPUTE_STAGE = 4;
 /** Uploads are split into chunks of this many bytes. */
 const WRITE_BYTES = 16 << 20;
 
+const INSTALL_HINT_PAGE = "use the CPU, which needs no driver, or enable WebGPU in the browser";
 const INSTALL_HINT =
   "use --device wasm, which needs no driver, or install one. Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); " +
   "Fedora: dnf install mesa-vulkan-drivers; Arch: pacman -S vulkan-swrast; macOS and Windows include a driver; " +
@@ -51,7 +52,7 @@ export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
     throw new DeviceError("no WebGPU adapter", {
       expected: "a Vulkan, Metal or Direct3D 12 driver",
       found: gpu ? "none" : "no WebGPU in this runtime",
-      hint: INSTALL_HINT,
+      hint: platformName === "browser" ? INSTALL_HINT_PAGE : INSTALL_HINT,
     });
   if (hardware && isSoftware(adapter.info))
     throw new DeviceError("no hardware GPU", { found: `only ${nameOf(adapter.info)}, a software driver` });
@@ -135,7 +136,7 @@ class WebGPUBackend implements Backend {
       session.destroy();
       throw new DeviceError(memory ? "the device is out of memory" : "the device refused the plan", {
         found: error.message,
-        ...(memory ? { hint: "use a smaller --batch-size or --max-length" } : {}),
+        ...(memory ? { hint: "use a smaller --batch-size or --max-length", remedy: "smaller-batch" } : {}),
       });
     }
     return session;

@@ -3,7 +3,7 @@
  * blobs/<etag> and snapshots/<revision>/<file>, links to blobs.
  */
 
-import { environment, exists, joinPath, linkFile, readBytes, writeFileAtomic } from "#platform";
+import { environment, exists, joinPath, linkFile, platformName, readBytes, writeFileAtomic } from "#platform";
 import { ConfigError, DownloadError, LowrankError, nameList } from "../errors.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";
 
@@ -244,13 +244,16 @@ function hubError(name: string, { hubUrl, accessToken: token }: HubAccess, cause
       hint: "check HF_ENDPOINT",
       cause,
     });
-  const login = "set HF_TOKEN to a token with read access";
+  const isPage = platformName === "browser";
+  const login = isPage ? "download its files and choose their folder" : "set HF_TOKEN to a token with read access";
   // Without a token the hub also answers 401 for a model that does not exist.
   if (status === 401 || status === 404)
     return new DownloadError("there is no such model on the hub, or no access to it", {
       where,
       found: `status ${status}`,
-      hint: `check the name (there is no directory of that name either)${token === undefined ? `; for a private model ${login}` : "; check the account of HF_TOKEN"}`,
+      hint:
+        `check the name${isPage ? "" : " (there is no directory of that name either)"}; ` +
+        (token === undefined ? `for a private model ${login}` : "check the account of HF_TOKEN"),
       cause,
     });
   if (status === 403)

@@ -25,9 +25,6 @@ const NAMES: Readonly<Record<string, string>> = {
 function inWords(text: string): string {
   return text
     .replaceAll(PRIVATE_FOLDERS, "")
-    .replaceAll(" (there is no directory of that name either)", "")
-    .replaceAll("set HF_TOKEN to a token with read access", "download its files and choose their folder")
-    .replaceAll(/use --device wasm, which needs no driver,.*/gs, "use the CPU, which needs no driver")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
 }
 
@@ -60,8 +57,7 @@ export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
     if (lr !== undefined)
       report.remedy = { kind: "smaller-rate", lr: lr > 0.01 ? DEFAULTS.lr : Number((lr / 4).toPrecision(2)) };
   }
-  const isTooLarge = error instanceof LowrankError && error.details.hint?.includes("--batch-size");
-  if (isTooLarge && !report.summary.includes("lost")) {
+  if (error instanceof LowrankError && error.details.remedy === "smaller-batch") {
     const smaller = smallerBatch(run);
     if (smaller) report.remedy = smaller;
   }
