@@ -8,21 +8,31 @@
 //   inp      (read)         [rows, cols]
 //   stats    (read)         [rows, 2]: mean and rstd of the forward pass
 //
-// Grid: ceil(cols / 64); one invocation a column, rows in order. Reference: llm.c layernorm_backward.
+// Grid: ceil(cols / 16). A workgroup sums 16 columns: 16 lanes share the rows of a column, whose parts are then added in order.
+// Reference: llm.c layernorm_backward.
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let col = id.x;
-  if (col >= dims.cols) {
-    return;
+const COLUMNS = 16u;
+const PARTS = 16u;
+var<workgroup> partial: array<vec2f, COLUMNS * PARTS>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let col = group.x * COLUMNS + lane % COLUMNS;
+  let own = min(col, dims.cols - 1u);
+  var sums = vec2f();
+  for (var row = lane / COLUMNS; row < dims.rows; row += PARTS) {
+    let at = row * dims.cols + own;
+    let s = stats[row];
+    sums += vec2f(dout[at] * (inp[at] - s.x) * s.y, dout[at]);
   }
-  var weight_sum = 0.0;
-  var bias_sum = 0.0;
-  for (var row = 0u; row < dims.rows; row++) {
-    let at = row * dims.cols + col;
-    weight_sum += dout[at] * (inp[at] - stats[row].x) * stats[row].y;
-    bias_sum += dout[at];
+  partial[lane] = sums;
+  workgroupBarrier();
+  if (lane < COLUMNS && col < dims.cols) {
+    var total = vec2f();
+    for (var part = 0u; part < PARTS; part++) {
+      total += partial[part * COLUMNS + lane % COLUMNS];
+    }
+    dweight[col] += total.x;
+    dbias[col] += total.y;
   }
-  dweight[col] += weight_sum;
-  dbias[col] += bias_sum;
 }

@@ -21,7 +21,7 @@ export const layernormParametersBackwardKernel = defineKernel(
   "layernorm_parameters_backward",
   { dweight: "update", dbias: "update", dout: "read", inp: "read", stats: "read vec2f" },
   { rows: "u32", cols: "u32" },
-  ({ cols }) => [ceilDiv(cols, 64), 1, 1],
+  ({ cols }) => [ceilDiv(cols, 16), 1, 1],
   "cols, cols, rows cols, rows cols, rows 2",
 );
 
