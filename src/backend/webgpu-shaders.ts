@@ -1,5 +1,5 @@
 /** The WGSL of every kernel: which shader a dispatch takes, its grid, and its text as it is compiled. */
-import { ceilDiv, type Dispatch, type Grid, type Kernel, scalarOf } from "../ops/kernel.ts";
+import { ceilDiv, type Dispatch, type Grid, type Kernel, scalarOf, tensorAt } from "../ops/kernel.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import { isGemv } from "./variants.ts";
 
@@ -7,52 +7,115 @@ type Dims = Record<string, number>;
 
 /** A shader of shaders/, and the workgroups that it needs. */
 export interface Shader {
+  /** The file's name; with SCALAR behind it where it reads element by element. */
   name: string;
   grid: (dims: Dims) => Grid;
 }
 
-/** Products of any shape; with results of few columns, so that lanes lie along the rows; with few rows. */
-const MATMUL = {
-  wide: { name: "matmul_wide", grid: ({ m, n }: Dims) => [ceilDiv(n!, 64), ceilDiv(m!, 64), 1] },
-  narrow: { name: "matmul_narrow", grid: ({ m, n }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, 128), 1] },
+/** A shader of a product; it reads four elements at once where it has preludes that know how to read. */
+interface Product extends Shader {
+  preludes: readonly string[];
+}
+
+/** Behind the name of a shader that reads four elements at once where it must read them one by one. */
+const SCALAR = ".scalar";
+
+const tiles = (name: string, side: number): Product => ({
+  name,
+  preludes: ["matmul_blocks", "matmul_tile"],
+  grid: ({ m, n }) => [ceilDiv(n!, side), ceilDiv(m!, side), 1],
+});
+
+const split = (name: string, grid: Shader["grid"]): Product => ({
+  name,
+  preludes: ["matmul_blocks", "matmul_split"],
+  grid,
+});
+
+/** Products by tiles, large ones and small ones; with results of few columns, and of few rows; with few rows in every step. */
+const PRODUCTS = {
+  wide: tiles("matmul_wide", 64),
+  middle: tiles("matmul_middle", 32),
+  narrow: split("matmul_narrow", ({ m, n, a_col }) => [ceilDiv(n!, 8), ceilDiv(m!, a_col === 1 ? 4 : 16), 1]),
+  flat: split("matmul_flat", ({ m, n, b_row }) => [ceilDiv(n!, b_row === 1 ? 4 : 16), ceilDiv(m!, 8), 1]),
   gemv: {
     name: "matmul_gemv",
-    grid: ({ m, n, b_col }: Dims) => [ceilDiv(n!, b_col === 1 ? 16 : 64), ceilDiv(m!, 4), 1],
+    preludes: [],
+    grid: ({ m, n, b_col }) => [ceilDiv(n!, b_col === 1 ? 16 : 64), ceilDiv(m!, 4), 1],
   },
-} as const satisfies Record<string, Shader>;
+} as const satisfies Record<string, Product>;
 
-/** Results of at most this many columns are narrow. */
-const NARROW = 16;
+/** Results of at most this many columns, or rows where their number is fixed, have too few tiles: the lanes share the depth. */
+const NARROW = 32;
+
+/** Large tiles where there are at least so many of them; both kinds give the same bits. */
+const MANY_TILES = 512;
+
+/** The shader of a product. The order of its sums follows from what is the same for every batch, not from the number of rows. */
+function productOf(dispatch: Dispatch): Product {
+  if (isGemv(dispatch)) return PRODUCTS.gemv;
+  const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
+  if (n <= NARROW) return PRODUCTS.narrow;
+  if (typeof m === "number" && m <= NARROW) return PRODUCTS.flat;
+  const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]!;
+  return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
+}
+
+/** Whether four neighbouring elements of a and b can be read at once: rows, offsets and sizes are multiples of 4, of 8 in f16. */
+function readsFour(dispatch: Dispatch): boolean {
+  const [a, b] = [tensorAt(dispatch, "a"), tensorAt(dispatch, "b")];
+  const scalar = (name: string) => scalarOf(dispatch, name) as number;
+  const strideOf = (along: number, other: number) => (along === 1 ? other : along);
+  return [
+    scalar("a_offset"),
+    strideOf(scalar("a_col"), scalar("a_row")),
+    strideOf(scalar("b_row"), scalar("b_col")),
+    a.size,
+    b.dtype === "f16" ? b.size / 2 : b.size,
+  ].every((count) => count % 4 === 0);
+}
 
 export function shaderOf(dispatch: Dispatch): Shader {
   const { name, grid } = dispatch.kernel;
   if (grid) return { name, grid };
-  if (isGemv(dispatch)) return MATMUL.gemv;
-  return (scalarOf(dispatch, "n") as number) <= NARROW ? MATMUL.narrow : MATMUL.wide;
+  const product = productOf(dispatch);
+  return product.preludes.length === 0 || readsFour(dispatch) ? product : { ...product, name: product.name + SCALAR };
 }
 
 /** The text of a shader: what follows from the kernel's definition, what its variants share, its own code. */
 export function wgslOf(kernel: Kernel, shader: string): string {
-  return [declarations(kernel), SHADERS[`${kernel.name}.prelude`] ?? "", SHADERS[shader]!].join("\n");
+  const file = shader.replace(SCALAR, "");
+  const preludes = Object.values<Product>(PRODUCTS).find(({ name }) => name === file)?.preludes ?? [];
+  const isScalar = preludes.length === 0 || file !== shader;
+  const reading = preludes.length === 0 ? [] : [isScalar ? "matmul_scalar" : "matmul_vec4"];
+  return [
+    declarations(kernel, isScalar ? {} : { a: "vec4f", b: "vec4u" }),
+    ...[kernel.name, ...reading, ...preludes].map((name) => SHADERS[`${name}.prelude`] ?? ""),
+    SHADERS[file]!,
+  ].join("\n");
 }
 
 /** Every shader of a kernel by its name. */
 export function shadersOf({ name, grid }: Kernel): string[] {
-  return grid ? [name] : Object.values(MATMUL).map((shader) => shader.name);
+  return grid ? [name] : Object.values(PRODUCTS).map((shader) => shader.name);
 }
 
-/** Scalars, constants and bindings; of a binding that may be in f16 a function `<binding>_at` that reads an element. */
-function declarations({ bindings, elements, dims }: Kernel): string {
+/**
+ * Scalars, constants and bindings, some as elements of another type than the kernel's; of a binding that may be in f16 and is read
+ * as words a function `<binding>_at` that reads an element.
+ */
+function declarations({ bindings, elements, dims }: Kernel, types: Record<string, string>): string {
   const names = Object.keys(dims);
   const fields = names.filter((dim) => dims[dim] !== "override").map((dim) => `  ${dim}: ${dims[dim]},`);
   const overrides = names.filter((dim) => dims[dim] === "override").map((dim) => `override ${dim}: u32;`);
   const buffers = Object.entries(bindings).map(([name, access], i) => {
     const space = access === "read" ? "storage, read" : "storage, read_write";
-    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${elements[name]}>;`;
+    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${types[name] ?? elements[name]}>;`;
   });
   const uniform = `@group(0) @binding(${buffers.length}) var<uniform> dims: Dims;`;
-  const halves = names.filter((dim) => dim.endsWith("_half")).map((dim) => readHalf(dim.replace(/_half$/, "")));
-  return ["struct Dims {", ...fields, "}", ...overrides, ...buffers, uniform, ...halves].join("\n");
+  const halves = names.filter((dim) => dim.endsWith("_half")).map((dim) => dim.replace(/_half$/, ""));
+  const readers = halves.filter((name) => !types[name]).map(readHalf);
+  return ["struct Dims {", ...fields, "}", ...overrides, ...buffers, uniform, ...readers].join("\n");
 }
 
 const readHalf = (name: string) => `fn ${name}_at(i: u32) -> f32 {
