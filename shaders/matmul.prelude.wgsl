@@ -15,25 +15,29 @@ fn store(row: u32, col: u32, sum: f32) {
   out[at] = value;
 }
 
-/// Four elements of a row. Inside the edges their loads go out together.
-fn store_row(row: u32, col: u32, sum: vec4f) {
-  if (row >= dims.m || col + 4u > dims.n) {
-    store(row, col, sum.x);
-    store(row, col + 1u, sum.y);
-    store(row, col + 2u, sum.z);
-    store(row, col + 3u, sum.w);
+/// Four elements of a column. What they need is read together, at rows inside the edge.
+fn store_rows(rows: vec4u, col: u32, sums: vec4f) {
+  if (col >= dims.n) {
     return;
   }
-  let at = dims.out_offset + row * dims.out_row + col;
-  var value = dims.alpha * sum;
+  let at = dims.out_offset + min(rows, vec4u(dims.m - 1u)) * dims.out_row + col;
+  var values = dims.alpha * sums;
   if (dims.has_bias != 0u) {
-    value += vec4f(bias[col], bias[col + 1u], bias[col + 2u], bias[col + 3u]);
+    values += bias[col];
   }
   if (dims.beta != 0.0) {
-    value += dims.beta * vec4f(out[at], out[at + 1u], out[at + 2u], out[at + 3u]);
+    values += dims.beta * vec4f(out[at.x], out[at.y], out[at.z], out[at.w]);
   }
-  out[at] = value.x;
-  out[at + 1u] = value.y;
-  out[at + 2u] = value.z;
-  out[at + 3u] = value.w;
+  if (rows.x < dims.m) {
+    out[at.x] = values.x;
+  }
+  if (rows.y < dims.m) {
+    out[at.y] = values.y;
+  }
+  if (rows.z < dims.m) {
+    out[at.z] = values.z;
+  }
+  if (rows.w < dims.m) {
+    out[at.w] = values.w;
+  }
 }

@@ -15,10 +15,3 @@ fn add_outer(sum: mat4x4f, x: vec4f, y: vec4f) -> mat4x4f {
 fn a_block(at: u32, next: u32) -> mat4x4f {
   return mat4x4f(load_a(at), load_a(at + next), load_a(at + 2u * next), load_a(at + 3u * next));
 }
-
-fn store_block(row: u32, col: u32, sum: mat4x4f) {
-  store_row(row, col, sum[0]);
-  store_row(row + 1u, col, sum[1]);
-  store_row(row + 2u, col, sum[2]);
-  store_row(row + 3u, col, sum[3]);
-}

@@ -17,10 +17,14 @@ fn sums_of(own: Place, row: u32, col: u32, a_along: bool, b_along: bool) -> Sums
   let step = LANES / own.sides * 4u;
   var sums: Sums;
   for (var k = own.part * 4u; k < dims.k; k += step) {
-    let left = dims.k - k;
-    let low = by_depth(a_block(a_at, a_next), a_along, left);
-    let high = by_depth(a_block(a_at + 4u * dims.a_row, a_next), a_along, left);
-    let y = by_depth(b_block(b_at, b_next), b_along, left);
+    var low = turn(a_block(a_at, a_next), a_along);
+    var high = turn(a_block(a_at + 4u * dims.a_row, a_next), a_along);
+    var y = turn(b_block(b_at, b_next), b_along);
+    if (k + 4u > dims.k) {
+      low = cut(low, dims.k - k);
+      high = cut(high, dims.k - k);
+      y = cut(y, dims.k - k);
+    }
     sums.low = add_block(sums.low, low, y);
     sums.high = add_block(sums.high, high, y);
     a_at += step * dims.a_col;
@@ -37,19 +41,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let row = group.y * 8u;
   let col = (group.x * own.sides + own.side) * 4u;
   var sums: Sums;
-  // A loop for each way to lie, so that none moves registers to transpose a block.
-  if (a_along && b_along) {
-    sums = sums_of(own, row, col, true, true);
-  } else if (a_along) {
-    sums = sums_of(own, row, col, true, false);
-  } else if (b_along) {
-    sums = sums_of(own, row, col, false, true);
+  // A loop of its own for weight gradients: with constants, nothing is transposed.
+  if (a_along || b_along) {
+    sums = sums_of(own, row, col, a_along, b_along);
   } else {
     sums = sums_of(own, row, col, false, false);
   }
   let sum = total(sums, lane, own.sides);
   let vector = lane / own.sides;
   if (vector < 8u) {
-    store_row(row + vector, col, sum);
+    store_four(row + vector, col, sum);
   }
 }

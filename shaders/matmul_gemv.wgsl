@@ -23,15 +23,12 @@ const OWN = 8u;
 /** Each lane's sums of four rows, a column behind the other. */
 var<workgroup> partial: array<vec4f, OWN * LANES>;
 
-fn store_rows(row: u32, col: u32, first: u32, parts: u32, next: u32) {
+fn finish(row: u32, col: u32, first: u32, parts: u32, next: u32) {
   var sum = partial[first];
   for (var p = 1u; p < parts; p++) {
     sum += partial[first + p * next];
   }
-  store(row, col, sum.x);
-  store(row + 1u, col, sum.y);
-  store(row + 2u, col, sum.z);
-  store(row + 3u, col, sum.w);
+  store_rows(row + vec4u(0u, 1u, 2u, 3u), col, sum);
 }
 
 @compute @workgroup_size(64)
@@ -51,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     partial[lane] = sum;
     workgroupBarrier();
     if (lane < COLUMNS) {
-      store_rows(row, col, lane, parts, COLUMNS);
+      finish(row, col, lane, parts, COLUMNS);
     }
     return;
   }
@@ -83,5 +80,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   partial[6u * LANES + lane] = sum6;
   partial[7u * LANES + lane] = sum7;
   workgroupBarrier();
-  store_rows(row, group.x * LANES + lane, lane % OWN * LANES + lane / OWN * PARTS, PARTS, 1u);
+  finish(row, group.x * LANES + lane, lane % OWN * LANES + lane / OWN * PARTS, PARTS, 1u);
 }

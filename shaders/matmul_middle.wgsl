@@ -54,13 +54,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     // Steps of the last tile that make no four.
     let y = full % PARTS * SIDE + (own_row ^ (full * SWIZZLE)) % 8u;
     let x = full % PARTS * SIDE + (own_col ^ (full * SWIZZLE)) % 8u;
-    for (var i = 0u; i < 3u; i++) {
-      if (i == depth % 4u) {
-        break;
-      }
-      sums = add_outer(sums, tile_a[y + i * BLOCKS], tile_b[x + i * BLOCKS]);
+    for (var i = 0u; i < depth % 4u; i++) {
+      sums = add_outer(sums, tile_a[y + i % 4u * BLOCKS], tile_b[x + i % 4u * BLOCKS]);
     }
     workgroupBarrier();
   }
-  store_block(row + own_row * 4u, col + own_col * 4u, sums);
+  store_tile(lane, row, col, sums);
 }

@@ -17,10 +17,14 @@ fn sums_of(own: Place, row: u32, col: u32, a_along: bool, b_along: bool) -> Sums
   let step = LANES / own.sides * 4u;
   var sums: Sums;
   for (var k = own.part * 4u; k < dims.k; k += step) {
-    let left = dims.k - k;
-    let x = by_depth(a_block(a_at, a_next), a_along, left);
-    let low = by_depth(b_block(b_at, b_next), b_along, left);
-    let high = by_depth(b_block(b_at + 4u * dims.b_col, b_next), b_along, left);
+    var x = turn(a_block(a_at, a_next), a_along);
+    var low = turn(b_block(b_at, b_next), b_along);
+    var high = turn(b_block(b_at + 4u * dims.b_col, b_next), b_along);
+    if (k + 4u > dims.k) {
+      x = cut(x, dims.k - k);
+      low = cut(low, dims.k - k);
+      high = cut(high, dims.k - k);
+    }
     sums.low = add_block(sums.low, x, low);
     sums.high = add_block(sums.high, x, high);
     a_at += step * dims.a_col;
@@ -37,19 +41,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let row = (group.y * own.sides + own.side) * 4u;
   let col = group.x * 8u;
   var sums: Sums;
-  // A loop for each way to lie, so that none moves registers to transpose a block.
+  // A loop for each way to lie that is frequent: with constants, transposing a block moves nothing.
   if (a_along && b_along) {
     sums = sums_of(own, row, col, true, true);
   } else if (a_along) {
     sums = sums_of(own, row, col, true, false);
-  } else if (b_along) {
-    sums = sums_of(own, row, col, false, true);
   } else {
-    sums = sums_of(own, row, col, false, false);
+    sums = sums_of(own, row, col, false, b_along);
   }
   let sum = total(sums, lane, own.sides);
   let vector = lane / own.sides;
   if (vector < 8u) {
-    store_row(row + vector % 4u, col + vector / 4u * 4u, sum);
+    store_four(row + vector % 4u, col + vector / 4u * 4u, sum);
   }
 }

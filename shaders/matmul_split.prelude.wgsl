@@ -20,18 +20,18 @@ fn b_block(at: u32, next: u32) -> mat4x4f {
   );
 }
 
-/// A block with the depth as its columns: transposed where it was read along the depth, and 0 beyond `left` steps.
-fn by_depth(block: mat4x4f, along: bool, left: u32) -> mat4x4f {
-  var x = block;
+/// A block with the depth as its columns: transposed where it was read along the depth.
+fn turn(block: mat4x4f, along: bool) -> mat4x4f {
   if (along) {
-    x = transpose(x);
+    return transpose(block);
   }
-  if (left < 4u) {
-    x[1] = select(vec4f(), x[1], left > 1u);
-    x[2] = select(vec4f(), x[2], left > 2u);
-    x[3] = vec4f();
-  }
-  return x;
+  return block;
+}
+
+/// The first one, two or three steps of a block; 0 for the others.
+fn cut(block: mat4x4f, steps: u32) -> mat4x4f {
+  let zero = vec4f();
+  return mat4x4f(block[0], select(zero, block[1], steps > 1u), select(zero, block[2], steps > 2u), zero);
 }
 
 /// The products of two blocks, step by step of the depth.
@@ -86,4 +86,11 @@ fn total(sums: Sums, index: u32, sides: u32) -> vec4f {
     sum += partial[vector + (lane % sides + i * sides) % 8u];
   }
   return sum;
+}
+
+fn store_four(row: u32, col: u32, sums: vec4f) {
+  store(row, col, sums.x);
+  store(row, col + 1u, sums.y);
+  store(row, col + 2u, sums.z);
+  store(row, col + 3u, sums.w);
 }

@@ -81,3 +81,26 @@ fn put_b(own: Source, along: bool, raw: Raw) {
     tile_b[at + 3u * BLOCKS] = x[3];
   }
 }
+
+/// Stores 32 x 32 sums, of which a lane has 4 x 4, by way of workgroup memory: so that neighbouring lanes write neighbours.
+fn store_tile(index: u32, row: u32, col: u32, sums: mat4x4f) {
+  let lane = index % LANES;
+  let own = lane / 8u * 32u + lane % 8u;
+  tile_a[own] = sums[0];
+  tile_a[own + 8u] = sums[1];
+  tile_a[own + 16u] = sums[2];
+  tile_a[own + 24u] = sums[3];
+  workgroupBarrier();
+  for (var i = 0u; i < 4u; i++) {
+    let rows = lane / 32u + 8u * i;
+    let at = rows * 8u + lane % 32u / 4u;
+    let four = vec4f(
+      tile_a[at][lane % 4u],
+      tile_a[at + 16u][lane % 4u],
+      tile_a[at + 32u][lane % 4u],
+      tile_a[at + 48u][lane % 4u],
+    );
+    store_rows(row + rows + vec4u(0u, 2u, 4u, 6u), col + lane % 32u, four);
+  }
+  workgroupBarrier();
+}

@@ -76,24 +76,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     // Steps of the last tile that make no four.
     let y = full % PARTS * SIDE + (own_row ^ (full * SWIZZLE)) % 8u;
     let x = full % PARTS * SIDE + (own_col ^ (full * SWIZZLE)) % 8u;
-    for (var i = 0u; i < 3u; i++) {
-      if (i == depth % 4u) {
-        break;
-      }
+    for (var i = 0u; i < depth % 4u; i++) {
       add(
         &sums,
-        tile_a[y + i * BLOCKS],
-        tile_a[y + i * BLOCKS + 8u],
-        tile_b[x + i * BLOCKS],
-        tile_b[x + i * BLOCKS + 8u],
+        tile_a[y + i % 4u * BLOCKS],
+        tile_a[y + i % 4u * BLOCKS + 8u],
+        tile_b[x + i % 4u * BLOCKS],
+        tile_b[x + i % 4u * BLOCKS + 8u],
       );
     }
     workgroupBarrier();
   }
-  let out_row = row + own_row * 4u;
-  let out_col = col + own_col * 4u;
-  store_block(out_row, out_col, sums.s00);
-  store_block(out_row, out_col + 32u, sums.s01);
-  store_block(out_row + 32u, out_col, sums.s10);
-  store_block(out_row + 32u, out_col + 32u, sums.s11);
+  store_tile(lane, row, col, sums.s00);
+  store_tile(lane, row, col + 32u, sums.s01);
+  store_tile(lane, row + 32u, col, sums.s10);
+  store_tile(lane, row + 32u, col + 32u, sums.s11);
 }
