@@ -13,5 +13,5 @@ fn add_outer(sum: mat4x4f, x: vec4f, y: vec4f) -> mat4x4f {
 
 /// Four vectors of a from element `at` on, `next` apart.
 fn a_block(at: u32, next: u32) -> mat4x4f {
-  return mat4x4f(load_a(at), load_a(at + next), load_a(at + 2u * next), load_a(at + 3u * next));
+  return mat4x4f(a_at(at), a_at(at + next), a_at(at + 2u * next), a_at(at + 3u * next));
 }

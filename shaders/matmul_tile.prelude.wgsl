@@ -44,10 +44,10 @@ struct Raw {
 
 fn fetch_b(own: Source) -> Raw {
   return Raw(
-    load_b(own.at),
-    load_b(own.at + own.next),
-    load_b(own.at + 2u * own.next),
-    load_b(own.at + 3u * own.next),
+    b_at(own.at),
+    b_at(own.at + own.next),
+    b_at(own.at + 2u * own.next),
+    b_at(own.at + 3u * own.next),
   );
 }
 

@@ -1,12 +1,12 @@
 // Four neighbouring elements of a or b in one load: where strides, offsets and sizes are multiples of 4 (of 8 for b in f16).
 // What lies beyond an edge is not used: an index beyond the end reads something.
 
-fn load_a(at: u32) -> vec4f {
+fn a_at(at: u32) -> vec4f {
   return a[min(at >> 2u, arrayLength(&a) - 1u)];
 }
 
 /// As they lie there; halves in x and y. They are widened where they are used, so that nothing waits for the load before.
-fn load_b(at: u32) -> vec4u {
+fn b_at(at: u32) -> vec4u {
   if (b_half != 0u) {
     let word = min(at >> 3u, arrayLength(&b) - 1u);
     let first = (at >> 1u) & 2u;

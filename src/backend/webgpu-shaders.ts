@@ -12,36 +12,40 @@ export interface Shader {
   grid: (dims: Dims) => Grid;
 }
 
-/** A shader of a product; it reads four elements at once where it has preludes that know how to read. */
+/** A shader of a product, and the preludes that it has in common with others. */
 interface Product extends Shader {
   preludes: readonly string[];
 }
 
-/** Behind the name of a shader that reads four elements at once where it must read them one by one. */
+/** Behind the name of a shader that reads elements one by one, where four at once are not aligned. */
 const SCALAR = ".scalar";
 
-const tiles = (name: string, side: number): Product => ({
-  name,
-  preludes: ["matmul_blocks", "matmul_tile"],
-  grid: ({ m, n }) => [ceilDiv(n!, side), ceilDiv(m!, side), 1],
-});
-
-const split = (name: string, grid: Shader["grid"]): Product => ({
-  name,
-  preludes: ["matmul_blocks", "matmul_split"],
-  grid,
-});
-
-/** Products by tiles, large ones and small ones; with results of few columns, and of few rows; with few rows in every step. */
+/** Products by large tiles and by small ones; with results of few columns, and of few rows; with few rows in every step. */
 const PRODUCTS = {
-  wide: tiles("matmul_wide", 64),
-  middle: tiles("matmul_middle", 32),
-  narrow: split("matmul_narrow", ({ m, n, a_col }) => [ceilDiv(n!, 8), ceilDiv(m!, a_col === 1 ? 4 : 16), 1]),
-  flat: split("matmul_flat", ({ m, n, b_row }) => [ceilDiv(n!, b_row === 1 ? 4 : 16), ceilDiv(m!, 8), 1]),
+  wide: {
+    name: "matmul_wide",
+    preludes: ["matmul_tile"],
+    grid: ({ m, n }: Dims) => [ceilDiv(n!, 64), ceilDiv(m!, 64), 1],
+  },
+  middle: {
+    name: "matmul_middle",
+    preludes: ["matmul_tile"],
+    grid: ({ m, n }: Dims) => [ceilDiv(n!, 32), ceilDiv(m!, 32), 1],
+  },
+  narrow: {
+    name: "matmul_narrow",
+    preludes: ["matmul_split", "matmul_parts"],
+    grid: ({ m, n, a_col }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, a_col === 1 ? 4 : 16), 1],
+  },
+  flat: {
+    name: "matmul_flat",
+    preludes: ["matmul_split", "matmul_parts"],
+    grid: ({ m, n, b_row }: Dims) => [ceilDiv(n!, b_row === 1 ? 4 : 16), ceilDiv(m!, 8), 1],
+  },
   gemv: {
     name: "matmul_gemv",
-    preludes: [],
-    grid: ({ m, n, b_col }) => [ceilDiv(n!, b_col === 1 ? 16 : 64), ceilDiv(m!, 4), 1],
+    preludes: ["matmul_split"],
+    grid: ({ m, n }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), 1],
   },
 } as const satisfies Record<string, Product>;
 
@@ -79,21 +83,23 @@ export function shaderOf(dispatch: Dispatch): Shader {
   const { name, grid } = dispatch.kernel;
   if (grid) return { name, grid };
   const product = productOf(dispatch);
-  return product.preludes.length === 0 || readsFour(dispatch) ? product : { ...product, name: product.name + SCALAR };
+  return readsFour(dispatch) ? product : { name: product.name + SCALAR, grid: product.grid };
 }
 
 /** The text of a shader: what follows from the kernel's definition, what its variants share, its own code. */
 export function wgslOf(kernel: Kernel, shader: string): string {
   const file = shader.replace(SCALAR, "");
-  const preludes = Object.values<Product>(PRODUCTS).find(({ name }) => name === file)?.preludes ?? [];
-  const isScalar = preludes.length === 0 || file !== shader;
-  const reading = preludes.length === 0 ? [] : [isScalar ? "matmul_scalar" : "matmul_vec4"];
-  return [
-    declarations(kernel, isScalar ? {} : { a: "vec4f", b: "vec4u" }),
-    ...[kernel.name, ...reading, ...preludes].map((name) => SHADERS[`${name}.prelude`] ?? ""),
-    SHADERS[file]!,
-  ].join("\n");
+  const product = Object.values<Product>(PRODUCTS).find(({ name }) => name === file);
+  if (!product) return [declarations(kernel), SHADERS[file]!].join("\n");
+  const [reading, types] = shader === file ? ["matmul_vec4", FOUR] : ["matmul_scalar", {}];
+  const preludes = [reading, "matmul", "matmul_blocks", ...product.preludes];
+  return [declarations(kernel, types), ...preludes.map((name) => SHADERS[`${name}.prelude`]!), SHADERS[file]!].join(
+    "\n",
+  );
 }
+
+/** The elements of a and b where four are read at once. */
+const FOUR = { a: "vec4f", b: "vec4u" };
 
 /** Every shader of a kernel by its name. */
 export function shadersOf({ name, grid }: Kernel): string[] {
@@ -101,20 +107,20 @@ export function shadersOf({ name, grid }: Kernel): string[] {
 }
 
 /**
- * Scalars, constants and bindings, some as elements of another type than the kernel's; of a binding that may be in f16 and is read
- * as words a function `<binding>_at` that reads an element.
+ * Scalars, constants and bindings; of a binding that may be in f16 a function `<binding>_at` that reads an element. With `types`,
+ * bindings have elements of another type than the kernel's, and the shader reads them by itself.
  */
-function declarations({ bindings, elements, dims }: Kernel, types: Record<string, string>): string {
+function declarations({ bindings, elements, dims }: Kernel, types?: Record<string, string>): string {
   const names = Object.keys(dims);
   const fields = names.filter((dim) => dims[dim] !== "override").map((dim) => `  ${dim}: ${dims[dim]},`);
   const overrides = names.filter((dim) => dims[dim] === "override").map((dim) => `override ${dim}: u32;`);
   const buffers = Object.entries(bindings).map(([name, access], i) => {
     const space = access === "read" ? "storage, read" : "storage, read_write";
-    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${types[name] ?? elements[name]}>;`;
+    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${types?.[name] ?? elements[name]}>;`;
   });
   const uniform = `@group(0) @binding(${buffers.length}) var<uniform> dims: Dims;`;
   const halves = names.filter((dim) => dim.endsWith("_half")).map((dim) => dim.replace(/_half$/, ""));
-  const readers = halves.filter((name) => !types[name]).map(readHalf);
+  const readers = types ? [] : halves.map(readHalf);
   return ["struct Dims {", ...fields, "}", ...overrides, ...buffers, uniform, ...readers].join("\n");
 }
 
