@@ -17,6 +17,9 @@ interface Product extends Shader {
   preludes: readonly string[];
 }
 
+/** The elements of a and b where four are read at once. */
+const FOUR = { a: "vec4f", b: "vec4u" };
+
 /** Behind the name of a shader that reads elements one by one, where four at once are not aligned. */
 const SCALAR = ".scalar";
 
@@ -52,8 +55,11 @@ const PRODUCTS = {
 /** Results of at most this many columns, or rows where their number is fixed, have too few tiles: the lanes share the depth. */
 const NARROW = 32;
 
-/** Large tiles where there are at least so many of them; both kinds give the same bits. */
-const MANY_TILES = 512;
+/**
+ * Large tiles where there are at least so many of them for the most rows that a batch can have: a quarter of the rows, as is usual
+ * in a packed batch, still fills a card. Both kinds of tiles give the same bits.
+ */
+const MANY_TILES = 1024;
 
 /** The shader of a product. The order of its sums follows from what is the same for every batch, not from the number of rows. */
 function productOf(dispatch: Dispatch): Product {
@@ -90,16 +96,11 @@ export function shaderOf(dispatch: Dispatch): Shader {
 export function wgslOf(kernel: Kernel, shader: string): string {
   const file = shader.replace(SCALAR, "");
   const product = Object.values<Product>(PRODUCTS).find(({ name }) => name === file);
-  if (!product) return [declarations(kernel), SHADERS[file]!].join("\n");
-  const [reading, types] = shader === file ? ["matmul_vec4", FOUR] : ["matmul_scalar", {}];
-  const preludes = [reading, "matmul", "matmul_blocks", ...product.preludes];
-  return [declarations(kernel, types), ...preludes.map((name) => SHADERS[`${name}.prelude`]!), SHADERS[file]!].join(
-    "\n",
-  );
+  const [reading, types] = file === shader ? ["matmul_vec4", FOUR] : ["matmul_scalar", {}];
+  const preludes = product ? [reading, "matmul", "matmul_blocks", ...product.preludes] : [kernel.name];
+  const shared = preludes.map((name) => SHADERS[`${name}.prelude`] ?? "");
+  return [declarations(kernel, product && types), ...shared, SHADERS[file]!].join("\n");
 }
-
-/** The elements of a and b where four are read at once. */
-const FOUR = { a: "vec4f", b: "vec4u" };
 
 /** Every shader of a kernel by its name. */
 export function shadersOf({ name, grid }: Kernel): string[] {
