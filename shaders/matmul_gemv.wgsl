@@ -4,84 +4,70 @@
 //   out[i, j] = beta * out[i, j] + bias[j] + alpha * sum_k a[i, k] * b[k, j]
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
-//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col
-//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col; two halves a word where b_half != 0
+//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
+//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
-// Grid: (ceil(n / 16), ceil(m / 4)) where b's columns lie side by side, else (ceil(n / 64), ceil(m / 4)). A workgroup makes 4
-// rows; its lanes share the depth, neighbours along what lies side by side in b: 16 columns and 4 parts of the depth, or eight
-// times eight columns and 8 parts. Then a lane adds up the parts of a column: one barrier in all, of which a software driver
-// does not have many in a millisecond. A sum's order does not depend on m. Reference: BLAS gemv, with BLIS's strides.
+// Grid: (ceil(n / 16), ceil(m / 4)). A lane makes 4 x 4 elements of a part of the depth: 4 lanes lie along the columns, 32 along
+// the depth, neighbours along what lies side by side in b. Then half of the lanes add up the parts of an element each, in an order
+// that does not depend on m. Reference: BLAS gemv, with BLIS's strides.
 
-const LANES = 64u;
-const ROWS = 4u;
-/** Lanes side by side where columns are. */
-const COLUMNS = 16u;
-/** Lanes side by side where the depth is, and columns of each. */
-const PARTS = 8u;
-const OWN = 8u;
-/** Each lane's sums of four rows, a column behind the other. */
-var<workgroup> partial: array<vec4f, OWN * LANES>;
+const LANES = 128u;
+const SIDES = 4u;
+const PARTS = LANES / SIDES;
+const STEP = PARTS * 4u;
 
-fn store_rows(row: u32, col: u32, first: u32, parts: u32, next: u32) {
-  var sum = partial[first];
-  for (var p = 1u; p < parts; p++) {
-    sum += partial[first + p * next];
+/// Each lane's four rows: a row of all lanes behind the other, a part behind the other in a row.
+var<workgroup> partial: array<vec4f, 4u * LANES>;
+
+fn sums_of(row: u32, col: u32, part: u32, a_along: bool, b_along: bool) -> mat4x4f {
+  var at_a = dims.a_offset + row * dims.a_row + part * 4u * dims.a_col;
+  var at_b = col * dims.b_col + part * 4u * dims.b_row;
+  let a_next = select(dims.a_col, dims.a_row, a_along);
+  let b_next = select(dims.b_row, dims.b_col, b_along);
+  var sums: mat4x4f;
+  for (var k = part * 4u; k < dims.k; k += STEP) {
+    var x = turn(a_block(at_a, a_next), a_along);
+    var y = turn(b_block(at_b, b_next), b_along);
+    if (k + 4u > dims.k) {
+      x = cut(x, dims.k - k);
+      y = cut(y, dims.k - k);
+    }
+    sums = add_block(sums, x, y);
+    at_a += STEP * dims.a_col;
+    at_b += STEP * dims.b_row;
   }
-  store(row, col, sum.x);
-  store(row + 1u, col, sum.y);
-  store(row + 2u, col, sum.z);
-  store(row + 3u, col, sum.w);
+  return sums;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * ROWS;
-  // Rows and columns beyond the edge repeat the last one: their sums are made and not stored.
-  let rows = dims.a_offset + min(row + vec4u(0u, 1u, 2u, 3u), vec4u(dims.m - 1u)) * dims.a_row;
-  if (dims.b_col == 1u) {
-    let col = group.x * COLUMNS + lane % COLUMNS;
-    let b_column = min(col, dims.n - 1u);
-    let parts = LANES / COLUMNS;
-    var sum = vec4f();
-    for (var k = lane / COLUMNS; k < dims.k; k += parts) {
-      let x = rows + k * dims.a_col;
-      sum += b_at(b_column + k * dims.b_row) * vec4f(a[x.x], a[x.y], a[x.z], a[x.w]);
-    }
-    partial[lane] = sum;
-    workgroupBarrier();
-    if (lane < COLUMNS) {
-      store_rows(row, col, lane, parts, COLUMNS);
-    }
-    return;
+  let b_along = dims.b_row == 1u;
+  let side = select(lane % SIDES, lane / PARTS, b_along);
+  let part = select(lane / SIDES, lane % PARTS, b_along);
+  let row = group.y * 4u;
+  let col = group.x * 4u * SIDES;
+  var sums: mat4x4f;
+  // A loop for each way to lie that is frequent: with constants, transposing a block moves nothing.
+  if (dims.a_col != 1u) {
+    sums = sums_of(row, col + side * 4u, part, false, b_along);
+  } else if (b_along) {
+    sums = sums_of(row, col + side * 4u, part, true, true);
+  } else {
+    sums = sums_of(row, col + side * 4u, part, true, false);
   }
-  let col = group.x * LANES + lane / PARTS * OWN;
-  let last = vec4u(dims.n - 1u);
-  let low = min(col + vec4u(0u, 1u, 2u, 3u), last) * dims.b_col;
-  let high = min(col + vec4u(4u, 5u, 6u, 7u), last) * dims.b_col;
-  var sum0 = vec4f(); var sum1 = vec4f(); var sum2 = vec4f(); var sum3 = vec4f();
-  var sum4 = vec4f(); var sum5 = vec4f(); var sum6 = vec4f(); var sum7 = vec4f();
-  for (var k = lane % PARTS; k < dims.k; k += PARTS) {
-    let x = rows + k * dims.a_col;
-    let left = vec4f(a[x.x], a[x.y], a[x.z], a[x.w]);
-    let b_row = k * dims.b_row;
-    sum0 += b_at(low.x + b_row) * left;
-    sum1 += b_at(low.y + b_row) * left;
-    sum2 += b_at(low.z + b_row) * left;
-    sum3 += b_at(low.w + b_row) * left;
-    sum4 += b_at(high.x + b_row) * left;
-    sum5 += b_at(high.y + b_row) * left;
-    sum6 += b_at(high.z + b_row) * left;
-    sum7 += b_at(high.w + b_row) * left;
-  }
-  partial[lane] = sum0;
-  partial[LANES + lane] = sum1;
-  partial[2u * LANES + lane] = sum2;
-  partial[3u * LANES + lane] = sum3;
-  partial[4u * LANES + lane] = sum4;
-  partial[5u * LANES + lane] = sum5;
-  partial[6u * LANES + lane] = sum6;
-  partial[7u * LANES + lane] = sum7;
+  let own = part % PARTS * SIDES + side % SIDES;
+  partial[own] = sums[0];
+  partial[own + LANES] = sums[1];
+  partial[own + 2u * LANES] = sums[2];
+  partial[own + 3u * LANES] = sums[3];
   workgroupBarrier();
-  store_rows(row, group.x * LANES + lane, lane % OWN * LANES + lane / OWN * PARTS, PARTS, 1u);
+  if (lane < 64u) {
+    let first = lane / 16u % 4u * LANES + lane % 16u / 4u;
+    var sum = 0.0;
+    for (var i = 0u; i < PARTS; i++) {
+      sum += partial[first + i * SIDES][lane % 4u];
+    }
+    store(row + lane / 16u, col + lane % 16u, sum);
+  }
 }

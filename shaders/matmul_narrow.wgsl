@@ -1,60 +1,57 @@
-// Matrix product of general strides, for results of at most 16 columns: out = beta * out + bias + alpha * a b.
+// Matrix product for results of few columns, as an adapter's A gives: out = beta * out + bias + alpha * a b.
 //
 //   out[i, j] = beta * out[i, j] + bias[j] + alpha * sum_k a[i, k] * b[k, j]
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
-//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col
-//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col; two halves a word where b_half != 0
+//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
+//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
-// Grid: (ceil(n / 8), ceil(m / 128)). One invocation makes 4 rows x 8 columns in registers; neighbours in x own
-// neighbouring rows, so that a rank-8 adapter keeps every lane busy. Reference: BLAS gemm, with BLIS's strides.
+// Grid: (ceil(n / 8), ceil(m / 4)), with all lanes along the depth, where a's columns lie side by side, else (ceil(n / 8), ceil(m / 16)). Reference: BLAS gemm, with BLIS's row and column strides.
 
-fn store_row(row: u32, col: u32, low: vec4f, high: vec4f) {
-  store(row, col, low.x);
-  store(row, col + 1u, low.y);
-  store(row, col + 2u, low.z);
-  store(row, col + 3u, low.w);
-  store(row, col + 4u, high.x);
-  store(row, col + 5u, high.y);
-  store(row, col + 6u, high.z);
-  store(row, col + 7u, high.w);
+fn sums_of(own: Place, row: u32, col: u32, a_along: bool, b_along: bool) -> Sums {
+  var a_at = dims.a_offset + row * dims.a_row + own.part * 4u * dims.a_col;
+  var b_at = col * dims.b_col + own.part * 4u * dims.b_row;
+  let a_next = select(dims.a_col, dims.a_row, a_along);
+  let b_next = select(dims.b_row, dims.b_col, b_along);
+  let step = LANES / own.sides * 4u;
+  var sums: Sums;
+  for (var k = own.part * 4u; k < dims.k; k += step) {
+    var x = turn(a_block(a_at, a_next), a_along);
+    var low = turn(b_block(b_at, b_next), b_along);
+    var high = turn(b_block(b_at + 4u * dims.b_col, b_next), b_along);
+    if (k + 4u > dims.k) {
+      x = cut(x, dims.k - k);
+      low = cut(low, dims.k - k);
+      high = cut(high, dims.k - k);
+    }
+    sums.low = add_block(sums.low, x, low);
+    sums.high = add_block(sums.high, x, high);
+    a_at += step * dims.a_col;
+    b_at += step * dims.b_row;
+  }
+  return sums;
 }
 
-@compute @workgroup_size(32)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  let row = group.y * 128u + local.x;
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let a_along = dims.a_col == 1u;
+  let b_along = dims.b_row == 1u;
+  let own = place(lane, a_along);
+  let row = (group.y * own.sides + own.side) * 4u;
   let col = group.x * 8u;
-  if (row >= dims.m) {
-    return;
+  var sums: Sums;
+  // A loop for each way to lie that is frequent: with constants, transposing a block moves nothing.
+  if (a_along && b_along) {
+    sums = sums_of(own, row, col, true, true);
+  } else if (a_along) {
+    sums = sums_of(own, row, col, true, false);
+  } else {
+    sums = sums_of(own, row, col, false, b_along);
   }
-  // Rows and columns beyond the edge repeat the last one: their sums are made and not stored.
-  let last_col = vec4u(dims.n - 1u);
-  var a_at = dims.a_offset + min(row + vec4u(0u, 32u, 64u, 96u), vec4u(dims.m - 1u)) * dims.a_row;
-  var b_low = min(col + vec4u(0u, 1u, 2u, 3u), last_col) * dims.b_col;
-  var b_high = min(col + vec4u(4u, 5u, 6u, 7u), last_col) * dims.b_col;
-
-  var low0 = vec4f(); var low1 = vec4f(); var low2 = vec4f(); var low3 = vec4f();
-  var high0 = vec4f(); var high1 = vec4f(); var high2 = vec4f(); var high3 = vec4f();
-
-  for (var k = 0u; k < dims.k; k++) {
-    let x = vec4f(b_at(b_low.x), b_at(b_low.y), b_at(b_low.z), b_at(b_low.w));
-    let y = vec4f(b_at(b_high.x), b_at(b_high.y), b_at(b_high.z), b_at(b_high.w));
-    let a0 = a[a_at.x];
-    low0 += a0 * x; high0 += a0 * y;
-    let a1 = a[a_at.y];
-    low1 += a1 * x; high1 += a1 * y;
-    let a2 = a[a_at.z];
-    low2 += a2 * x; high2 += a2 * y;
-    let a3 = a[a_at.w];
-    low3 += a3 * x; high3 += a3 * y;
-    a_at += vec4u(dims.a_col);
-    b_low += vec4u(dims.b_row);
-    b_high += vec4u(dims.b_row);
+  let sum = total(sums, lane, own.sides);
+  let vector = lane / own.sides;
+  if (vector < 8u) {
+    store_four(row + vector % 4u, col + vector / 4u * 4u, sum);
   }
-
-  store_row(row, col, low0, high0);
-  store_row(row + 32u, col, low1, high1);
-  store_row(row + 64u, col, low2, high2);
-  store_row(row + 96u, col, low3, high3);
 }

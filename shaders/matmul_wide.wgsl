@@ -1,78 +1,94 @@
-// Matrix product of general strides, for results wider than 16 columns: out = beta * out + bias + alpha * a b.
+// Matrix product by tiles of 64 x 64: out = beta * out + bias + alpha * a b.
 //
 //   out[i, j] = beta * out[i, j] + bias[j] + alpha * sum_k a[i, k] * b[k, j]
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
-//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col
-//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col; two halves a word where b_half != 0
+//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
+//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
-// Grid: (ceil(n / 64), ceil(m / 64)). One invocation makes 8 rows x 8 columns in registers; neighbours in x own
-// neighbouring columns. No workgroup memory: software drivers are twice as fast without, and the blocks are large
-// enough that caches serve the rest. Reference: BLAS gemm, with BLIS's row and column strides.
+// Grid: (ceil(n / 64), ceil(m / 64)). A lane makes 8 x 8 elements, in blocks of 4 x 4 that lie 32 apart, so
+// that neighbouring lanes read neighbouring vectors. The depth is added up in its order. Reference: BLAS gemm, with BLIS's
+// row and column strides.
 
-fn store_row(row: u32, col: u32, low: vec4f, high: vec4f) {
-  store(row, col, low.x);
-  store(row, col + 8u, low.y);
-  store(row, col + 16u, low.z);
-  store(row, col + 24u, low.w);
-  store(row, col + 32u, high.x);
-  store(row, col + 40u, high.y);
-  store(row, col + 48u, high.z);
-  store(row, col + 56u, high.w);
+const SIDE = 64u;
+const DEPTH = 16u;
+
+/// Rows own_row * 4 and 32 further, columns likewise.
+struct Sums {
+  s00: mat4x4f,
+  s01: mat4x4f,
+  s10: mat4x4f,
+  s11: mat4x4f,
 }
 
-@compute @workgroup_size(8, 8)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  let row = group.y * 64u + local.y * 8u;
-  let col = group.x * 64u + local.x;
-  if (row >= dims.m || col >= dims.n) {
-    return;
+fn add(sums: ptr<function, Sums>, a0: vec4f, a1: vec4f, b0: vec4f, b1: vec4f) {
+  (*sums).s00 = add_outer((*sums).s00, a0, b0);
+  (*sums).s01 = add_outer((*sums).s01, a0, b1);
+  (*sums).s10 = add_outer((*sums).s10, a1, b0);
+  (*sums).s11 = add_outer((*sums).s11, a1, b1);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.y * SIDE;
+  let col = group.x * SIDE;
+  let a_along = dims.a_col == 1u;
+  let b_along = dims.b_row == 1u;
+  var from_a = source(lane, a_along, row, dims.a_row, dims.a_col);
+  var from_b = source(lane, b_along, col, dims.b_col, dims.b_row);
+  from_a.at += dims.a_offset;
+  var for_a = fetch_a(from_a);
+  var for_b = fetch_b(from_b);
+  let own_row = lane / 8u;
+  let own_col = lane % 8u;
+  var sums: Sums;
+  for (var first = 0u; first < dims.k; first += DEPTH) {
+    put_a(from_a, a_along, for_a);
+    put_b(from_b, b_along, for_b);
+    workgroupBarrier();
+    let left = dims.k - first;
+    // The next blocks are on their way while these are used.
+    if (left > DEPTH) {
+      from_a.at += DEPTH * dims.a_col;
+      from_b.at += DEPTH * dims.b_row;
+      for_a = fetch_a(from_a);
+      for_b = fetch_b(from_b);
+    }
+    let depth = min(left, DEPTH);
+    let full = depth / 4u;
+    for (var part = 0u; part < PARTS; part++) {
+      if (part == full) {
+        break;
+      }
+      let y = part * SIDE + (own_row ^ (part * SWIZZLE)) % 8u;
+      let x = part * SIDE + (own_col ^ (part * SWIZZLE)) % 8u;
+      for (var i = 0u; i < 4u; i++) {
+        add(
+          &sums,
+          tile_a[y + i * BLOCKS],
+          tile_a[y + i * BLOCKS + 8u],
+          tile_b[x + i * BLOCKS],
+          tile_b[x + i * BLOCKS + 8u],
+        );
+      }
+    }
+    // Steps of the last tile that make no four.
+    let y = full % PARTS * SIDE + (own_row ^ (full * SWIZZLE)) % 8u;
+    let x = full % PARTS * SIDE + (own_col ^ (full * SWIZZLE)) % 8u;
+    for (var i = 0u; i < depth % 4u; i++) {
+      add(
+        &sums,
+        tile_a[y + i % 4u * BLOCKS],
+        tile_a[y + i % 4u * BLOCKS + 8u],
+        tile_b[x + i % 4u * BLOCKS],
+        tile_b[x + i % 4u * BLOCKS + 8u],
+      );
+    }
+    workgroupBarrier();
   }
-  // Rows and columns beyond the edge repeat the last one: their sums are made and not stored.
-  let last_row = vec4u(dims.m - 1u);
-  let last_col = vec4u(dims.n - 1u);
-  var a_low = dims.a_offset + min(row + vec4u(0u, 1u, 2u, 3u), last_row) * dims.a_row;
-  var a_high = dims.a_offset + min(row + vec4u(4u, 5u, 6u, 7u), last_row) * dims.a_row;
-  var b_low = min(col + vec4u(0u, 8u, 16u, 24u), last_col) * dims.b_col;
-  var b_high = min(col + vec4u(32u, 40u, 48u, 56u), last_col) * dims.b_col;
-
-  var low0 = vec4f(); var low1 = vec4f(); var low2 = vec4f(); var low3 = vec4f();
-  var low4 = vec4f(); var low5 = vec4f(); var low6 = vec4f(); var low7 = vec4f();
-  var high0 = vec4f(); var high1 = vec4f(); var high2 = vec4f(); var high3 = vec4f();
-  var high4 = vec4f(); var high5 = vec4f(); var high6 = vec4f(); var high7 = vec4f();
-
-  for (var k = 0u; k < dims.k; k++) {
-    let x = vec4f(b_at(b_low.x), b_at(b_low.y), b_at(b_low.z), b_at(b_low.w));
-    let y = vec4f(b_at(b_high.x), b_at(b_high.y), b_at(b_high.z), b_at(b_high.w));
-    let a0 = a[a_low.x];
-    low0 += a0 * x; high0 += a0 * y;
-    let a1 = a[a_low.y];
-    low1 += a1 * x; high1 += a1 * y;
-    let a2 = a[a_low.z];
-    low2 += a2 * x; high2 += a2 * y;
-    let a3 = a[a_low.w];
-    low3 += a3 * x; high3 += a3 * y;
-    let a4 = a[a_high.x];
-    low4 += a4 * x; high4 += a4 * y;
-    let a5 = a[a_high.y];
-    low5 += a5 * x; high5 += a5 * y;
-    let a6 = a[a_high.z];
-    low6 += a6 * x; high6 += a6 * y;
-    let a7 = a[a_high.w];
-    low7 += a7 * x; high7 += a7 * y;
-    a_low += vec4u(dims.a_col);
-    a_high += vec4u(dims.a_col);
-    b_low += vec4u(dims.b_row);
-    b_high += vec4u(dims.b_row);
-  }
-
-  store_row(row, col, low0, high0);
-  store_row(row + 1u, col, low1, high1);
-  store_row(row + 2u, col, low2, high2);
-  store_row(row + 3u, col, low3, high3);
-  store_row(row + 4u, col, low4, high4);
-  store_row(row + 5u, col, low5, high5);
-  store_row(row + 6u, col, low6, high6);
-  store_row(row + 7u, col, low7, high7);
+  store_tile(lane, row, col, sums.s00);
+  store_tile(lane, row, col + 32u, sums.s01);
+  store_tile(lane, row + 32u, col, sums.s10);
+  store_tile(lane, row + 32u, col + 32u, sums.s11);
 }

@@ -1,9 +1,11 @@
 import * as assert from "uvu/assert";
+import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf } from "../../src/half.ts";
-import type { Scalar } from "../../src/ops/kernel.ts";
+import { type Scalar, tensorAt } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
 import type { Tensor } from "../../src/tensor.ts";
+import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
@@ -17,8 +19,8 @@ const PRODUCT = { atol: 2e-5, rtol: 2e-6 };
 /** Sums of up to 390 products. */
 const LONG_PRODUCT = { atol: 5e-5, rtol: 5e-6 };
 
-/** Both sides of the borders of the register blocks (8), the workgroups (64, 128) and of the two kernels (16). */
-const SIZES = [1, 7, 8, 9, 16, 17, 63, 64, 65, 127, 129, 130];
+/** Both sides of the borders of the blocks (4, 8), the tiles and the kernels (16, 32, 64), in multiples of 4 and not. */
+const SIZES = [1, 3, 4, 5, 8, 9, 16, 17, 31, 32, 33, 36, 64, 65, 100, 130];
 const TRANSPOSITIONS = [false, true].flatMap((transA) => [false, true].map((transB) => ({ transA, transB })));
 
 test("the reference's gradients, which are products too, are those of its function", () => {
@@ -63,7 +65,7 @@ for (const { transA, transB } of TRANSPOSITIONS)
     for (const m of SIZES)
       for (const n of SIZES) {
         at++;
-        const k = SIZES[(5 * at) % SIZES.length]!;
+        const k = SIZES[(5 * at + m) % SIZES.length]!;
         // With beta 0, over NaN, that must not come through; a row beyond the result must stay what it was.
         const beta = at % 3 === 0 ? 1 : 0;
         const out = beta ? c.random("out", [m + 1, n]) : c.blank("out", [m + 1, n]);
@@ -80,12 +82,12 @@ for (const dtype of ["f32", "f16"])
       let at = 0;
       for (const m of [1, 2, 3, 4, 5, 9, 11]) {
         const [c, single] = [new OpCase(9), new OpCase(10)];
-        const b = dtype === "f16" ? c.halves("b", [130 * 401]) : c.random("b", [130 * 401]);
+        const b = dtype === "f16" ? c.halves("b", [130 * 408]) : c.random("b", [130 * 408]);
         const sameB = dtype === "f16" ? floatToHalf(Float32Array.from(c.data(b))) : Float32Array.from(c.data(b));
         const singleB = single.of("b", b.shape, sameB);
         const bias = c.random("bias", [130]);
         const [all, last]: [Tensor[], Tensor[]] = [[], []];
-        for (const n of [1, 3, 8, 15, 16, 17, 65, 130]) {
+        for (const n of [1, 3, 8, 15, 16, 17, 36, 65, 130]) {
           at++;
           const k = at % 9 === 0 ? 400 : SIZES[(5 * at) % SIZES.length]!;
           const a = c.random("a", [m + 1, k], 1, m * k);
@@ -143,6 +145,7 @@ test("products of several cache blocks", async () => {
   for (const [m, n, k] of [
     [260, 13, 390],
     [13, 520, 390],
+    [36, 68, 392],
   ] as const)
     for (const { transA, transB } of TRANSPOSITIONS) {
       const out = c.random("out", [m + 1, n]);
@@ -160,8 +163,8 @@ for (const transB of [false, true])
     const b = c.halves("b", [130 * 400]);
     const bias = c.random("bias", [130]);
     let at = 0;
-    for (const m of [1, 8, 9, 65, 130])
-      for (const n of [1, 7, 8, 17, 65, 130]) {
+    for (const m of [1, 8, 9, 33, 65, 130])
+      for (const n of [1, 7, 8, 17, 36, 65, 100, 130]) {
         at++;
         const k = at % 9 === 0 ? 400 : SIZES[(5 * at) % SIZES.length]!;
         const beta = at % 3 === 0 ? 1 : 0;
@@ -174,8 +177,14 @@ for (const transB of [false, true])
 
 test("rows of other lengths, offsets, alpha and beta: the thirds of q, k and v", async () => {
   const c = new OpCase(2);
-  const C = 20;
-  for (const m of [1, 17, 65])
+  for (const [m, C] of [
+    [1, 20],
+    [17, 20],
+    [65, 20],
+    [17, 21],
+    [35, 50],
+    [36, 36],
+  ] as const)
     for (const third of [0, 1, 2]) {
       const wide = c.random("wide", [m + 1, 3 * C]);
       const down = c.random("down", [m, 3]);
@@ -220,13 +229,69 @@ test("contents beyond the edges of a and b are not used", async () => {
     [9, 7, 5],
     [65, 17, 9],
     [129, 66, 1],
+    [33, 36, 7],
+    [5, 40, 6],
+    [40, 8, 6],
   ] as const) {
     const a = c.random("a", [m + 1, k], 1, m * k);
     const b = c.random("b", [k + 1, n], 1, k * n);
     compare(c, `${m} x ${n} x ${k}`, { out: c.blank("out", [m, n]), a, b, m, n, k });
+    // Behind each row of a, and of a^T: NaN up to a multiple of 4, so that four are read at once.
+    for (const transA of [false, true]) {
+      const [rows, columns] = transA ? [k, m] : [m, k];
+      const lda = 4 * Math.ceil((columns + 1) / 4);
+      const inside = (i: number) => i >= 4 && (i - 4) % lda < columns && i < 4 + rows * lda;
+      const padded = c.normals(4 + (rows + 1) * lda).map((x, i) => (inside(i) ? x : Number.NaN));
+      const args = { a: c.of("a", [padded.length], padded), b, m, n, k, transA, lda, aOffset: 4 };
+      compare(c, `${m} x ${n} x ${k}, rows ${lda} apart, ${transA}`, { out: c.blank("out", [m, n]), ...args });
+    }
   }
   await c.check();
 });
+
+for (const dtype of ["f32", "f16"])
+  for (const transB of [false, true])
+    test(`large and small tiles, b${transB ? "^T" : ""} in ${dtype}: the same bits for any number of rows`, async () => {
+      for (const [n, k] of [
+        [2180, 36],
+        [2179, 21],
+      ] as const) {
+        const c = new OpCase(11);
+        const b = dtype === "f16" ? c.halves("b", [8 * Math.ceil((n * k) / 8)]) : c.random("b", [n * k]);
+        const values = c.normals(130 * k);
+        const products = [1984, 130].map((capacity) => {
+          const data = new Float32Array(capacity * k).fill(Number.NaN);
+          data.set(values);
+          const [out, a] = [c.blank("out", [capacity, n]), c.of("a", [capacity, k], data)];
+          return matmul({ out, a, b, m: "tokens", n, k, transB });
+        });
+        c.run(...products);
+        const reading = k % 4 ? ".scalar" : "";
+        assert.equal(
+          products.map((product) => shaderOf(product).name),
+          [`matmul_wide${reading}`, `matmul_middle${reading}`],
+        );
+        const expected = gemm({
+          out: new Float64Array(130 * n),
+          a: Float64Array.from(values),
+          b: c.data(b),
+          m: 130,
+          n,
+          k,
+          transB,
+        });
+        let first: Float32Array | null = null;
+        for (const tokens of [130, 64, 33, 1]) {
+          const outs = products.map((product) => tensorAt(product, "out"));
+          const [one, two] = await c.results({ tokens }, outs, "webgpu");
+          const used = tokens * n;
+          assertAllClose(`${tokens} rows`, one!.subarray(0, used), expected.subarray(0, used), PRODUCT);
+          assertSameBits(`${tokens} rows, by both`, two!.slice(0, used), one!.slice(0, used));
+          first ??= one!;
+          assertSameBits(`${tokens} rows of 130`, one!.slice(0, used), first.slice(0, used));
+        }
+      }
+    });
 
 test("sizes that are step values", async () => {
   const c = new OpCase(4);

@@ -1,0 +1,65 @@
+// Results with a short side: a lane makes 4 elements along the long side and 8 along the short one, of its part of the depth;
+// then the workgroup adds the parts up, in an order that does not depend on the number of rows. Where the long side's operand
+// has neighbours along the depth, all lanes lie along it; else SIDES of them lie along the long side: 64 bytes in a row.
+
+const LANES = 64u;
+const SIDES = 4u;
+
+/// A lane's eight vectors, one vector of all lanes behind the other.
+var<workgroup> partial: array<vec4f, 8u * LANES>;
+
+/// Where a workgroup's lane is: `sides` lanes lie along the long side, 64 / sides along the depth.
+struct Place {
+  sides: u32,
+  side: u32,
+  part: u32,
+}
+
+fn place(lane: u32, along: bool) -> Place {
+  let sides = select(SIDES, 1u, along);
+  return Place(sides, lane % sides, lane / sides);
+}
+
+/// A lane's eight vectors of sums.
+struct Sums {
+  low: mat4x4f,
+  high: mat4x4f,
+}
+
+/// Adds up the parts of the depth. The lanes below 8 * sides get the sum of vector lane / sides, of their side.
+fn total(sums: Sums, index: u32, sides: u32) -> vec4f {
+  let lane = index % LANES;
+  partial[lane] = sums.low[0];
+  partial[LANES + lane] = sums.low[1];
+  partial[2u * LANES + lane] = sums.low[2];
+  partial[3u * LANES + lane] = sums.low[3];
+  partial[4u * LANES + lane] = sums.high[0];
+  partial[5u * LANES + lane] = sums.high[1];
+  partial[6u * LANES + lane] = sums.high[2];
+  partial[7u * LANES + lane] = sums.high[3];
+  workgroupBarrier();
+  // Every eighth lane's, by all lanes; then what is left of a vector by one.
+  let own = lane / 8u * LANES + lane % 8u;
+  var sum = partial[own];
+  for (var i = 1u; i < 8u; i++) {
+    sum += partial[own + 8u * i];
+  }
+  partial[own] = sum;
+  workgroupBarrier();
+  let vector = lane / sides % 8u * LANES;
+  sum = partial[vector + lane % sides % 8u];
+  for (var i = 1u; i < 8u; i++) {
+    if (i * sides >= 8u) {
+      break;
+    }
+    sum += partial[vector + (lane % sides + i * sides) % 8u];
+  }
+  return sum;
+}
+
+fn store_four(row: u32, col: u32, sums: vec4f) {
+  store(row, col, sums.x);
+  store(row, col + 1u, sums.y);
+  store(row, col + 2u, sums.z);
+  store(row, col + 3u, sums.w);
+}

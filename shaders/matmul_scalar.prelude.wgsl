@@ -1,0 +1,24 @@
+// Four neighbouring elements of a or b one by one: for any strides, offsets and sizes. What lies beyond an edge is not used:
+// an index beyond the end reads something.
+
+fn a_at(at: u32) -> vec4f {
+  let i = min(at + vec4u(0u, 1u, 2u, 3u), vec4u(arrayLength(&a) - 1u));
+  return vec4f(a[i.x], a[i.y], a[i.z], a[i.w]);
+}
+
+fn b_at(at: u32) -> vec4u {
+  let i = min(at + vec4u(0u, 1u, 2u, 3u), vec4u((arrayLength(&b) << b_half) - 1u));
+  return vec4u(b_word(i.x), b_word(i.y), b_word(i.z), b_word(i.w));
+}
+
+/// The bits of an element, in f32.
+fn b_word(i: u32) -> u32 {
+  if (b_half != 0u) {
+    return bitcast<u32>(unpack2x16float(b[i >> 1u])[i & 1u]);
+  }
+  return b[i];
+}
+
+fn widen_b(four: vec4u) -> vec4f {
+  return bitcast<vec4f>(four);
+}

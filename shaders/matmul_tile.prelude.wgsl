@@ -1,0 +1,106 @@
+// Tiles of a and of b in workgroup memory, SIDE x DEPTH elements each: what the shaders that make SIDE x SIDE elements of out
+// in a workgroup share. All of them add up the depth in its order, in one sum an element: they give the same bits.
+//
+// A tile is kept in vectors of four rows (of b: columns), BLOCKS of them for each step of the depth. A lane brings one block of
+// 4 x 4 to each tile. Vectors are swizzled, so that neither the lanes that write nor those that read meet in a bank. Indices are
+// written where they are used, of lane, loop counters and constants, with % for a range: then they are known to be inside.
+
+const LANES = 64u;
+/// Blocks along a side and along the depth of a tile; BLOCKS * PARTS = LANES.
+const BLOCKS = SIDE / 4u;
+const PARTS = DEPTH / 4u;
+const SWIZZLE = 8u / PARTS;
+
+var<workgroup> tile_a: array<vec4f, SIDE * PARTS>;
+var<workgroup> tile_b: array<vec4f, SIDE * PARTS>;
+
+/// The block that a lane brings to a tile: which one it is, where its first vector is in the operand, and how far the next.
+struct Source {
+  block: u32,
+  part: u32,
+  at: u32,
+  next: u32,
+}
+
+/// `along`: whether neighbours along the depth lie side by side, so that neighbouring lanes read along it.
+fn source(lane: u32, along: bool, first: u32, stride: u32, depth_stride: u32) -> Source {
+  let block = select(lane % BLOCKS, lane / PARTS, along);
+  let part = select(lane / BLOCKS, lane % PARTS, along);
+  let at = (first + block * 4u) * stride + part * 4u * depth_stride;
+  return Source(block, part, at, select(depth_stride, stride, along));
+}
+
+fn fetch_a(own: Source) -> mat4x4f {
+  return a_block(own.at, own.next);
+}
+
+/// A block of b as it lies there.
+struct Raw {
+  v0: vec4u,
+  v1: vec4u,
+  v2: vec4u,
+  v3: vec4u,
+}
+
+fn fetch_b(own: Source) -> Raw {
+  return Raw(
+    b_at(own.at),
+    b_at(own.at + own.next),
+    b_at(own.at + 2u * own.next),
+    b_at(own.at + 3u * own.next),
+  );
+}
+
+fn put_a(own: Source, along: bool, x: mat4x4f) {
+  let at = own.part % PARTS * SIDE + (own.block ^ (own.part * SWIZZLE)) % BLOCKS;
+  if (along) {
+    tile_a[at] = vec4f(x[0].x, x[1].x, x[2].x, x[3].x);
+    tile_a[at + BLOCKS] = vec4f(x[0].y, x[1].y, x[2].y, x[3].y);
+    tile_a[at + 2u * BLOCKS] = vec4f(x[0].z, x[1].z, x[2].z, x[3].z);
+    tile_a[at + 3u * BLOCKS] = vec4f(x[0].w, x[1].w, x[2].w, x[3].w);
+  } else {
+    tile_a[at] = x[0];
+    tile_a[at + BLOCKS] = x[1];
+    tile_a[at + 2u * BLOCKS] = x[2];
+    tile_a[at + 3u * BLOCKS] = x[3];
+  }
+}
+
+fn put_b(own: Source, along: bool, raw: Raw) {
+  let at = own.part % PARTS * SIDE + (own.block ^ (own.part * SWIZZLE)) % BLOCKS;
+  let x = mat4x4f(widen_b(raw.v0), widen_b(raw.v1), widen_b(raw.v2), widen_b(raw.v3));
+  if (along) {
+    tile_b[at] = vec4f(x[0].x, x[1].x, x[2].x, x[3].x);
+    tile_b[at + BLOCKS] = vec4f(x[0].y, x[1].y, x[2].y, x[3].y);
+    tile_b[at + 2u * BLOCKS] = vec4f(x[0].z, x[1].z, x[2].z, x[3].z);
+    tile_b[at + 3u * BLOCKS] = vec4f(x[0].w, x[1].w, x[2].w, x[3].w);
+  } else {
+    tile_b[at] = x[0];
+    tile_b[at + BLOCKS] = x[1];
+    tile_b[at + 2u * BLOCKS] = x[2];
+    tile_b[at + 3u * BLOCKS] = x[3];
+  }
+}
+
+/// Stores 32 x 32 sums, of which a lane has 4 x 4, by way of workgroup memory: so that neighbouring lanes write neighbours.
+fn store_tile(index: u32, row: u32, col: u32, sums: mat4x4f) {
+  let lane = index % LANES;
+  let own = lane / 8u * 32u + lane % 8u;
+  tile_a[own] = sums[0];
+  tile_a[own + 8u] = sums[1];
+  tile_a[own + 16u] = sums[2];
+  tile_a[own + 24u] = sums[3];
+  workgroupBarrier();
+  for (var i = 0u; i < 4u; i++) {
+    let rows = lane / 32u + 8u * i;
+    let at = rows * 8u + lane % 32u / 4u;
+    let four = vec4f(
+      tile_a[at][lane % 4u],
+      tile_a[at + 16u][lane % 4u],
+      tile_a[at + 32u][lane % 4u],
+      tile_a[at + 48u][lane % 4u],
+    );
+    store_rows(row + rows + vec4u(0u, 2u, 4u, 6u), col + lane % 32u, four);
+  }
+  workgroupBarrier();
+}
