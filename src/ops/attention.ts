@@ -3,7 +3,7 @@ import type { Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 const DIMS = { tokens: "u32", heads: "u32", head_size: "override" } as const;
-const grid = ({ tokens, heads }: Record<keyof typeof DIMS, number>) => [ceilDiv(tokens, 64), heads, 1] as const;
+const grid = ({ tokens, heads }: Record<keyof typeof DIMS, number>) => [ceilDiv(tokens, 32), heads, 1] as const;
 
 export const attentionForwardKernel = defineKernel(
   "attention_forward",
