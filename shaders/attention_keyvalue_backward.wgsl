@@ -10,26 +10,23 @@
 //   qkv    (read)     [tokens, 3C]
 //   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends
 //
-// Grid: (ceil(tokens / 32), NH), one workgroup for 32 keys of a head. It takes the sequences in its rows one by one, and their
-// queries in tiles of 32 from the first key on; p and ds are 0 for the queries before a key, so that its sums do not depend
-// on where a tile begins. Lanes are those of attention_forward, with keys and queries exchanged.
+// Grid: (ceil(tokens / 32), NH), one workgroup for 32 keys of a head. It takes the sequences in its rows one by one, and
+// their queries in tiles of 32 from the first key on; p and ds are 0 for the queries before a key, so that its sums do not
+// depend on where a tile begins. Lanes are those of attention_forward, with keys and queries exchanged.
 // Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 
 const LANES = 64u;
 const TILE = 32u;
 const DEPTH = 8u;
 
-// Row 4 g + j lies in plane j. A plane has 64 vec4: an index serves four reads. Keys and queries (or values and dout), then p and dout, then ds and queries.
+// Row 4 g + j lies in plane j, so that one index serves four reads. Keys and queries, values and dout, then p and
+// dout, ds and queries.
 var<workgroup> left: array<array<vec4f, 64>, 4>;
 var<workgroup> right: array<array<vec4f, 64>, 4>;
 
 // Where in its plane a row's vec4 lies: lanes that differ in either number find different banks.
 fn place(row: u32, column: u32) -> u32 {
   return (column * 9u) ^ (row / 4u);
-}
-
-fn left_rows(at: u32) -> mat4x4f {
-  return mat4x4f(left[0][at], left[1][at], left[2][at], left[3][at]);
 }
 
 fn right_rows(at: u32) -> mat4x4f {
@@ -40,13 +37,18 @@ fn add_row(sum: vec4f, by: vec4f, m: mat4x4f) -> vec4f {
   return sum + by.x * m[0] + by.y * m[1] + by.z * m[2] + by.w * m[3];
 }
 
-// sum + m by, each column in the order of m's columns.
-fn add(sum: mat4x4f, by: mat4x4f, m: mat4x4f) -> mat4x4f {
-  return mat4x4f(add_row(sum[0], by[0], m), add_row(sum[1], by[1], m), add_row(sum[2], by[2], m), add_row(sum[3], by[3], m));
+// sum[i] + m by[i], in the order of m's columns; by: four rows of `left`, read one by one to keep registers free.
+fn add(sum: mat4x4f, at: u32, m: mat4x4f) -> mat4x4f {
+  var s = sum;
+  s[0] = add_row(s[0], left[0][at], m);
+  s[1] = add_row(s[1], left[1][at], m);
+  s[2] = add_row(s[2], left[2][at], m);
+  s[3] = add_row(s[3], left[3][at], m);
+  return s;
 }
 
-// Where row n begins: part 0 for the queries, part 1 for dout.
-fn other(part: u32, n: u32, column: u32) -> vec4f {
+// A vec4 of the queries (part 0) or of dout (part 1).
+fn query_row(part: u32, n: u32, column: u32) -> vec4f {
   let width = dims.heads * (head_size / 4u);
   if (part == 0u) {
     return qkv[n * 3u * width + column];
@@ -65,15 +67,14 @@ fn products(part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, n
       let row = i / DEPTH;
       let column = i % DEPTH;
       let source = head * size + min(c + column, size - 1u);
-      let x = qkv[(clamp(top + row, first, next - 1u) * 3u + 1u + part) * width + source];
-      let y = other(part, min(at + row, end - 1u), source);
-      left[row % 4u][place(row, column)] = x;
-      right[row % 4u][place(row, column)] = y;
+      let key = clamp(top + row, first, next - 1u);
+      left[row % 4u][place(row, column)] = qkv[(key * 3u + 1u + part) * width + source];
+      right[row % 4u][place(row, column)] = query_row(part, min(at + row, end - 1u), source);
     }
     workgroupBarrier();
     if (busy) {
       for (var d = 0u; d < min(DEPTH, size - c); d++) {
-        s = add(s, left_rows(place(lane / 8u * 4u, d)), transpose(right_rows(place(lane % 8u * 4u, d))));
+        s = add(s, place(lane / 8u * 4u, d), transpose(right_rows(place(lane % 8u * 4u, d))));
       }
     }
   }
@@ -81,7 +82,9 @@ fn products(part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, n
 }
 
 // sums += by times rows at .. at + 31: of the queries (part 0) or of dout (part 1).
-fn accumulate(sums: ptr<function, array<mat4x4f, 4>>, part: u32, busy: bool, by: mat4x4f, lane: u32, head: u32, at: u32, end: u32) {
+fn accumulate(
+  sums: ptr<function, array<mat4x4f, 4>>, part: u32, busy: bool, by: mat4x4f, lane: u32, head: u32, at: u32, end: u32,
+) {
   let size = head_size / 4u;
   // The rows that `right` holds.
   let held = min(TILE, 256u / size / 4u * 4u);
@@ -95,14 +98,15 @@ fn accumulate(sums: ptr<function, array<mat4x4f, 4>>, part: u32, busy: bool, by:
     workgroupBarrier();
     for (var i = lane; i < held * size; i += LANES) {
       let row = i / size;
-      right[row % 4u][row / 4u * size + i % size] = other(part, min(at + j + row, end - 1u), head * size + i % size);
+      let n = min(at + j + row, end - 1u);
+      right[row % 4u][row / 4u * size + i % size] = query_row(part, n, head * size + i % size);
     }
     workgroupBarrier();
     if (busy) {
       for (var i = 0u; i < min(held, TILE - j); i += 4u) {
-        let weights = left_rows(place(4u * down, (j + i) / 4u));
+        let weights = place(4u * down, (j + i) / 4u);
         for (var c = 0u; c < (size + 7u) / 8u; c++) {
-          (*sums)[c] = add((*sums)[c], weights, right_rows(i / 4u * size + c * 8u + along));
+          (*sums)[c] = add((*sums)[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
         }
       }
     }
@@ -141,9 +145,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       var log_sum: vec4f;
       var sum_d: vec4f;
       for (var i = 0u; i < 4u; i++) {
-        let place = min(n[i], end - 1u) * dims.heads + head;
-        log_sum[i] = lse[place];
-        sum_d[i] = delta[place];
+        let row = min(n[i], end - 1u) * dims.heads + head;
+        log_sum[i] = lse[row];
+        sum_d[i] = delta[row];
       }
       var p: mat4x4f;
       var ds: mat4x4f;

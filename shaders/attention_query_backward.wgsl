@@ -18,17 +18,13 @@ const LANES = 64u;
 const TILE = 32u;
 const DEPTH = 8u;
 
-// Row 4 g + j lies in plane j. A plane has 64 vec4: an index serves four reads. Queries and keys (or dout and values), then ds and keys.
+// Row 4 g + j lies in plane j, so that one index serves four reads. Queries and keys, dout and values, then ds and keys.
 var<workgroup> left: array<array<vec4f, 64>, 4>;
 var<workgroup> right: array<array<vec4f, 64>, 4>;
 
 // Where in its plane a row's vec4 lies: lanes that differ in either number find different banks.
 fn place(row: u32, column: u32) -> u32 {
   return (column * 9u) ^ (row / 4u);
-}
-
-fn left_rows(at: u32) -> mat4x4f {
-  return mat4x4f(left[0][at], left[1][at], left[2][at], left[3][at]);
 }
 
 fn right_rows(at: u32) -> mat4x4f {
@@ -39,9 +35,23 @@ fn add_row(sum: vec4f, by: vec4f, m: mat4x4f) -> vec4f {
   return sum + by.x * m[0] + by.y * m[1] + by.z * m[2] + by.w * m[3];
 }
 
-// sum + m by, each column in the order of m's columns.
-fn add(sum: mat4x4f, by: mat4x4f, m: mat4x4f) -> mat4x4f {
-  return mat4x4f(add_row(sum[0], by[0], m), add_row(sum[1], by[1], m), add_row(sum[2], by[2], m), add_row(sum[3], by[3], m));
+// sum[i] + m by[i], in the order of m's columns; by: four rows of `left`, read one by one to keep registers free.
+fn add(sum: mat4x4f, at: u32, m: mat4x4f) -> mat4x4f {
+  var s = sum;
+  s[0] = add_row(s[0], left[0][at], m);
+  s[1] = add_row(s[1], left[1][at], m);
+  s[2] = add_row(s[2], left[2][at], m);
+  s[3] = add_row(s[3], left[3][at], m);
+  return s;
+}
+
+// A vec4 of the queries (part 0) or of dout (part 1).
+fn query_row(part: u32, n: u32, column: u32) -> vec4f {
+  let width = dims.heads * (head_size / 4u);
+  if (part == 0u) {
+    return qkv[n * 3u * width + column];
+  }
+  return dout[n * width + column];
 }
 
 // Part 0: the scores of the lane's four queries and four keys; part 1: the products of dout and values.
@@ -56,20 +66,13 @@ fn products(part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, n
       let column = i % DEPTH;
       let source = head * size + min(c + column, size - 1u);
       let n = clamp(top + row, first, next - 1u);
-      var x: vec4f;
-      if (part == 0u) {
-        x = qkv[n * 3u * width + source];
-      } else {
-        x = dout[n * width + source];
-      }
-      let y = qkv[(min(at + row, next - 1u) * 3u + 1u + part) * width + source];
-      left[row % 4u][place(row, column)] = x;
-      right[row % 4u][place(row, column)] = y;
+      left[row % 4u][place(row, column)] = query_row(part, n, source);
+      right[row % 4u][place(row, column)] = qkv[(min(at + row, next - 1u) * 3u + 1u + part) * width + source];
     }
     workgroupBarrier();
     if (busy) {
       for (var d = 0u; d < min(DEPTH, size - c); d++) {
-        s = add(s, left_rows(place(lane / 8u * 4u, d)), transpose(right_rows(place(lane % 8u * 4u, d))));
+        s = add(s, place(lane / 8u * 4u, d), transpose(right_rows(place(lane % 8u * 4u, d))));
       }
     }
   }
@@ -145,9 +148,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         workgroupBarrier();
         if (busy) {
           for (var i = 0u; i < min(held, TILE - j); i += 4u) {
-            let by = left_rows(place(4u * down, (j + i) / 4u));
+            let weights = place(4u * down, (j + i) / 4u);
             for (var c = 0u; c < columns; c++) {
-              sums[c] = add(sums[c], by, right_rows(i / 4u * size + c * 8u + along));
+              sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
             }
           }
         }

@@ -45,7 +45,7 @@ export const attentionCachedKernel = defineKernel(
   "tokens C, tokens 3C, slots 2 heads positions head_size, tokens 2",
 );
 
-/** The widest head: the kernels hold a row of it in registers. */
+/** The widest head: lanes hold the sums of four rows in registers. */
 export const MAX_HEAD_SIZE = 128;
 
 function dims(out: Tensor, heads: number) {
