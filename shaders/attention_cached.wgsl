@@ -8,19 +8,58 @@
 //   cache   (read)   [slots, 2, heads, positions, head_size]: keys and values
 //   slots  (read)   [tokens, 2]: the token's slot and its position in it
 //
-// Grid: (tokens, NH), one workgroup a query and head: one token alone keeps a device busy. Keys come in tiles, with an
-// online softmax over tiles; in the second half a lane has four of the head's numbers and every `groups`-th key.
+// Grid: (tokens, NH), one workgroup a query and head: one token alone keeps a device busy. Keys come in tiles of 256, with an
+// online softmax over tiles. For the scores four lanes share a key, so that they read its row together; then a lane has a
+// key's weight; then it has four of the head's numbers and every `groups`-th key. HS is a multiple of 4 and at most 128.
 // Reference: Dao et al. 2023 (Flash-Decoding), without the split of a sequence over workgroups; Milakov and Gimelshein 2018.
 
-const LANES = 64u;
-const TILE = 1024u;
+const LANES = 256u;
 const LOWEST = -3.0e38;
 
-var<workgroup> weights: array<f32, TILE>;
-var<workgroup> partial: array<f32, LANES>;
+// Four parts of each score; rows are longer than a tile, so that the lanes of a key find different banks.
+var<workgroup> parts: array<array<f32, 264>, 4>;
+var<workgroup> weights: array<f32, LANES>;
+var<workgroup> each: array<f32, LANES>;
+var<workgroup> sixteenths: array<f32, 16>;
 var<workgroup> sums: array<vec4f, LANES>;
 
-@compute @workgroup_size(64)
+fn largest_of(lane: u32, x: f32) -> f32 {
+  each[lane] = x;
+  workgroupBarrier();
+  if (lane < 16u) {
+    var most = LOWEST;
+    for (var i = 0u; i < 16u; i++) {
+      most = max(most, each[lane * 16u + i]);
+    }
+    sixteenths[lane] = most;
+  }
+  workgroupBarrier();
+  var most = LOWEST;
+  for (var i = 0u; i < 16u; i++) {
+    most = max(most, sixteenths[i]);
+  }
+  return most;
+}
+
+fn sum_of(lane: u32, x: f32) -> f32 {
+  each[lane] = x;
+  workgroupBarrier();
+  if (lane < 16u) {
+    var sum = 0.0;
+    for (var i = 0u; i < 16u; i++) {
+      sum += each[lane * 16u + i];
+    }
+    sixteenths[lane] = sum;
+  }
+  workgroupBarrier();
+  var sum = 0.0;
+  for (var i = 0u; i < 16u; i++) {
+    sum += sixteenths[i];
+  }
+  return sum;
+}
+
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = group.x;
   let head = group.y;
@@ -31,51 +70,54 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let q_at = n * 3u * dims.heads * size + head * size;
   let k_at = (at_slot.x * 2u * dims.heads + head) * dims.positions * size;
   let v_at = k_at + dims.heads * dims.positions * size;
+  let part = lane % 4u;
+  let columns = (size + 3u) / 4u;
   let groups = LANES / size;
   let mine = lane / size;
   let column = lane % size;
+  var q: array<vec4f, 8>;
+  for (var c = 0u; c < columns; c++) {
+    let at = 4u * c + part;
+    q[c] = select(vec4f(), qkv[q_at + min(at, size - 1u)], at < size);
+  }
   var sum = vec4f();
   var largest = LOWEST;
   var total = 0.0;
-  for (var first = 0u; first < count; first += TILE) {
-    let keys = min(TILE, count - first);
-    var top = LOWEST;
-    for (var j = lane; j < keys; j += LANES) {
+  for (var first = 0u; first < count; first += LANES) {
+    let keys = min(LANES, count - first);
+    for (var j = lane / 4u; j < keys; j += LANES / 4u) {
       var score = 0.0;
-      for (var c = 0u; c < size; c++) {
-        score += dot(qkv[q_at + c], cache[k_at + (first + j) * size + c]);
+      for (var c = 0u; c < columns; c++) {
+        score += dot(q[c], cache[k_at + (first + j) * size + min(4u * c + part, size - 1u)]);
       }
-      weights[j] = score * scale;
-      top = max(top, score * scale);
+      parts[part][j] = score;
     }
-    partial[lane] = top;
     workgroupBarrier();
+    var score = LOWEST;
+    if (lane < keys) {
+      score = ((parts[0][lane] + parts[1][lane]) + (parts[2][lane] + parts[3][lane])) * scale;
+    }
     let before = largest;
-    for (var i = 0u; i < LANES; i++) {
-      largest = max(largest, partial[i]);
-    }
-    workgroupBarrier();
-    var mass = 0.0;
-    for (var j = lane; j < keys; j += LANES) {
-      let p = exp(weights[j] - largest);
-      weights[j] = p;
-      mass += p;
-    }
-    partial[lane] = mass;
-    workgroupBarrier();
+    largest = max(before, largest_of(lane, score));
+    let p = select(0.0, exp(score - largest), lane < keys);
     let shrink = exp(before - largest);
-    total *= shrink;
-    for (var i = 0u; i < LANES; i++) {
-      total += partial[i];
-    }
+    total = total * shrink + p;
+    weights[lane] = p;
+    workgroupBarrier();
     sum *= shrink;
     if (mine < groups) {
-      for (var j = mine; j < keys; j += groups) {
-        sum += weights[j] * cache[v_at + (first + j) * size + column];
+      // Four loads at a time are on their way; a key beyond the last one is the last one with weight 0.
+      for (var j = mine; j < keys; j += 4u * groups) {
+        for (var i = 0u; i < 4u; i++) {
+          let key = j + i * groups;
+          let weight = select(0.0, weights[min(key, LANES - 1u)], key < keys);
+          sum += weight * cache[v_at + (first + min(key, keys - 1u)) * size + column];
+        }
       }
     }
     workgroupBarrier();
   }
+  total = sum_of(lane, total);
   sums[lane] = sum;
   workgroupBarrier();
   if (mine == 0u) {

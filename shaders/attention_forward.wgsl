@@ -8,52 +8,149 @@
 //   qkv    (read)   [tokens, 3C]: q, k, v, each [NH, HS]
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
-// Grid: (ceil(tokens / 64), NH); one invocation a query. HS is a multiple of 4 and at most 128.
-// Reference: llm.c attention_forward; Milakov and Gimelshein 2018 for the online softmax.
+// Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. It takes the sequences in its rows one by one: their
+// keys come in tiles of 32, counted from the start of the sequence, so that a row's sums do not depend on where in the batch
+// it lies, and no number of another sequence enters them. Lanes are 8 x 8: `down` has four queries, `along` four keys or
+// every eighth vec4 of the head. HS is a multiple of 4 and at most 128.
+// Reference: Dao et al. 2022 (FlashAttention), algorithm 1; Milakov and Gimelshein 2018 for the online softmax.
+
+const LANES = 64u;
+const TILE = 32u;
+const DEPTH = 8u;
+const LOWEST = -3.0e38;
+
+// Row 4 g + j lies in plane j, so that one index serves four reads. Queries and keys, then weights and values.
+var<workgroup> left: array<array<vec4f, 64>, 4>;
+var<workgroup> right: array<array<vec4f, 64>, 4>;
+
+// Where in its plane a row's vec4 lies: lanes that differ in either number find different banks.
+fn place(row: u32, column: u32) -> u32 {
+  return (column * 9u) ^ (row / 4u);
+}
+
+fn right_rows(at: u32) -> mat4x4f {
+  return mat4x4f(right[0][at], right[1][at], right[2][at], right[3][at]);
+}
+
+fn add_row(sum: vec4f, by: vec4f, m: mat4x4f) -> vec4f {
+  return sum + by.x * m[0] + by.y * m[1] + by.z * m[2] + by.w * m[3];
+}
+
+// sum[i] + m by[i], in the order of m's columns; by: four rows of `left`, read one by one to keep registers free.
+fn add(sum: mat4x4f, at: u32, m: mat4x4f) -> mat4x4f {
+  var s = sum;
+  s[0] = add_row(s[0], left[0][at], m);
+  s[1] = add_row(s[1], left[1][at], m);
+  s[2] = add_row(s[2], left[2][at], m);
+  s[3] = add_row(s[3], left[3][at], m);
+  return s;
+}
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let n = id.x;
-  let head = id.y;
-  if (n >= dims.tokens) {
-    return;
-  }
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let size = head_size / 4u;
   let width = dims.heads * size;
+  let head = group.y * size;
   let scale = 1.0 / sqrt(f32(head_size));
-  let q_at = n * 3u * width + head * size;
-  var q: array<vec4f, 32>;
-  var sum: array<vec4f, 32>;
-  for (var c = 0u; c < size; c++) {
-    q[c] = qkv[q_at + c] * scale;
-    sum[c] = vec4f();
-  }
-  var largest = -3.0e38;
-  var total = 0.0;
-  for (var j = bounds[n].x; j <= n; j++) {
-    let k_at = j * 3u * width + width + head * size;
-    let v_at = k_at + width;
-    var score = 0.0;
-    for (var c = 0u; c < size; c++) {
-      score += dot(q[c], qkv[k_at + c]);
+  // The rows of values that `right` holds.
+  let held = min(TILE, 256u / size / 4u * 4u);
+  let columns = (size + 7u) / 8u;
+  let down = lane / 8u;
+  let along = lane % 8u;
+  let top = group.x * TILE;
+  let bottom = min(top + TILE, dims.tokens);
+  let n = vec4u(top + 4u * down) + vec4u(0u, 1u, 2u, 3u);
+
+  var next = top;
+  for (var first = top; first < bottom; first = next) {
+    let start = bounds[first].x;
+    next = min(bounds[first].y, bottom);
+    var sums: array<mat4x4f, 4>;
+    for (var c = 0u; c < columns; c++) {
+      sums[c] = mat4x4f();
     }
-    if (score > largest) {
-      let shrink = exp(largest - score);
-      total *= shrink;
-      for (var c = 0u; c < size; c++) {
-        sum[c] *= shrink;
+    var largest = vec4f(LOWEST);
+    var total = vec4f();
+    for (var at = start; at < next; at += TILE) {
+      // Lanes whose queries are all in another sequence, or before these keys, only help to load.
+      let busy = n.x < next && n.w >= max(first, at);
+      var s = mat4x4f();
+      for (var c = 0u; c < size; c += DEPTH) {
+        workgroupBarrier();
+        for (var i = lane; i < TILE * DEPTH; i += LANES) {
+          let row = i / DEPTH;
+          let column = i % DEPTH;
+          let source = head + min(c + column, size - 1u);
+          let n = clamp(top + row, first, next - 1u);
+          left[row % 4u][place(row, column)] = qkv[n * 3u * width + source];
+          right[row % 4u][place(row, column)] = qkv[(min(at + row, next - 1u) * 3u + 1u) * width + source];
+        }
+        workgroupBarrier();
+        if (busy) {
+          for (var d = 0u; d < min(DEPTH, size - c); d++) {
+            s = add(s, place(4u * down, d), transpose(right_rows(place(4u * along, d))));
+          }
+        }
       }
-      largest = score;
+      let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
+      for (var i = 0u; i < 4u; i++) {
+        s[i] = select(vec4f(LOWEST), s[i] * scale, key <= vec4u(n[i]));
+      }
+      let by_key = transpose(s);
+      workgroupBarrier();
+      right[0][lane] = max(max(by_key[0], by_key[1]), max(by_key[2], by_key[3]));
+      workgroupBarrier();
+      let before = largest;
+      for (var i = 0u; i < 8u; i++) {
+        largest = max(largest, right[0][down * 8u + i]);
+      }
+      // Where nothing changed, exp(0) need not be 1 to the last bit.
+      let shrink = select(exp(before - largest), vec4f(1.0), before == largest);
+      let p = mat4x4f(exp(s[0] - largest.x), exp(s[1] - largest.y), exp(s[2] - largest.z), exp(s[3] - largest.w));
+      let mass = transpose(p);
+      total = total * shrink + (((mass[0] + mass[1]) + mass[2]) + mass[3]);
+      for (var c = 0u; c < columns; c++) {
+        sums[c] = mat4x4f(sums[c][0] * shrink.x, sums[c][1] * shrink.y, sums[c][2] * shrink.z, sums[c][3] * shrink.w);
+      }
+      for (var i = 0u; i < 4u; i++) {
+        left[i][place(4u * down, along)] = p[i];
+      }
+      for (var j = 0u; j < TILE; j += held) {
+        workgroupBarrier();
+        for (var i = lane; i < held * size; i += LANES) {
+          let row = i / size;
+          let v = qkv[(min(at + j + row, next - 1u) * 3u + 2u) * width + head + i % size];
+          right[row % 4u][row / 4u * size + i % size] = v;
+        }
+        workgroupBarrier();
+        if (busy) {
+          for (var i = 0u; i < min(held, TILE - j); i += 4u) {
+            let weights = place(4u * down, (j + i) / 4u);
+            for (var c = 0u; c < columns; c++) {
+              sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+            }
+          }
+        }
+      }
     }
-    let p = exp(score - largest);
-    total += p;
-    for (var c = 0u; c < size; c++) {
-      sum[c] += p * qkv[v_at + c];
+    workgroupBarrier();
+    right[0][lane] = total;
+    workgroupBarrier();
+    total = vec4f();
+    for (var i = 0u; i < 8u; i++) {
+      total += right[0][down * 8u + i];
+    }
+    for (var i = 0u; i < 4u; i++) {
+      if (n[i] >= first && n[i] < next) {
+        for (var c = 0u; c < columns; c++) {
+          if (c * 8u + along < size) {
+            out[n[i] * width + head + c * 8u + along] = sums[c][i] / total[i];
+          }
+        }
+        if (along == 0u) {
+          lse[n[i] * dims.heads + group.y] = largest[i] + log(total[i]);
+        }
+      }
     }
   }
-  let out_at = n * width + head * size;
-  for (var c = 0u; c < size; c++) {
-    out[out_at + c] = sum[c] / total;
-  }
-  lse[n * dims.heads + head] = largest + log(total);
 }

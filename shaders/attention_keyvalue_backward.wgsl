@@ -10,49 +10,165 @@
 //   qkv    (read)     [tokens, 3C]
 //   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends
 //
-// Grid: (ceil(tokens / 64), NH); one invocation a key. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
+// Grid: (ceil(tokens / 32), NH), one workgroup for 32 keys of a head. It takes the sequences in its rows one by one, and
+// their queries in tiles of 32 from the first key on; p and ds are 0 for the queries before a key, so that its sums do not
+// depend on where a tile begins. Lanes are those of attention_forward, with keys and queries exchanged.
+// Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let j = id.x;
-  let head = id.y;
-  if (j >= dims.tokens) {
-    return;
+const LANES = 64u;
+const TILE = 32u;
+const DEPTH = 8u;
+
+// Row 4 g + j lies in plane j, so that one index serves four reads. Keys and queries, values and dout, then p and
+// dout, ds and queries.
+var<workgroup> left: array<array<vec4f, 64>, 4>;
+var<workgroup> right: array<array<vec4f, 64>, 4>;
+
+// Where in its plane a row's vec4 lies: lanes that differ in either number find different banks.
+fn place(row: u32, column: u32) -> u32 {
+  return (column * 9u) ^ (row / 4u);
+}
+
+fn right_rows(at: u32) -> mat4x4f {
+  return mat4x4f(right[0][at], right[1][at], right[2][at], right[3][at]);
+}
+
+fn add_row(sum: vec4f, by: vec4f, m: mat4x4f) -> vec4f {
+  return sum + by.x * m[0] + by.y * m[1] + by.z * m[2] + by.w * m[3];
+}
+
+// sum[i] + m by[i], in the order of m's columns; by: four rows of `left`, read one by one to keep registers free.
+fn add(sum: mat4x4f, at: u32, m: mat4x4f) -> mat4x4f {
+  var s = sum;
+  s[0] = add_row(s[0], left[0][at], m);
+  s[1] = add_row(s[1], left[1][at], m);
+  s[2] = add_row(s[2], left[2][at], m);
+  s[3] = add_row(s[3], left[3][at], m);
+  return s;
+}
+
+// A vec4 of the queries (part 0) or of dout (part 1).
+fn query_row(part: u32, n: u32, column: u32) -> vec4f {
+  let width = dims.heads * (head_size / 4u);
+  if (part == 0u) {
+    return qkv[n * 3u * width + column];
   }
+  return dout[n * width + column];
+}
+
+// Part 0: q . k for the lane's four keys and four queries; part 1: dout . v.
+fn products(part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, next: u32, at: u32, end: u32) -> mat4x4f {
   let size = head_size / 4u;
   let width = dims.heads * size;
+  var s = mat4x4f();
+  for (var c = 0u; c < size; c += DEPTH) {
+    workgroupBarrier();
+    for (var i = lane; i < TILE * DEPTH; i += LANES) {
+      let row = i / DEPTH;
+      let column = i % DEPTH;
+      let source = head * size + min(c + column, size - 1u);
+      let key = clamp(top + row, first, next - 1u);
+      left[row % 4u][place(row, column)] = qkv[(key * 3u + 1u + part) * width + source];
+      right[row % 4u][place(row, column)] = query_row(part, min(at + row, end - 1u), source);
+    }
+    workgroupBarrier();
+    if (busy) {
+      for (var d = 0u; d < min(DEPTH, size - c); d++) {
+        s = add(s, place(lane / 8u * 4u, d), transpose(right_rows(place(lane % 8u * 4u, d))));
+      }
+    }
+  }
+  return s;
+}
+
+// sums += by times rows at .. at + 31: of the queries (part 0) or of dout (part 1).
+fn accumulate(
+  sums: ptr<function, array<mat4x4f, 4>>, part: u32, busy: bool, by: mat4x4f, lane: u32, head: u32, at: u32, end: u32,
+) {
+  let size = head_size / 4u;
+  // The rows that `right` holds.
+  let held = min(TILE, 256u / size / 4u * 4u);
+  let down = lane / 8u;
+  let along = lane % 8u;
+  workgroupBarrier();
+  for (var i = 0u; i < 4u; i++) {
+    left[i][place(4u * down, along)] = by[i];
+  }
+  for (var j = 0u; j < TILE; j += held) {
+    workgroupBarrier();
+    for (var i = lane; i < held * size; i += LANES) {
+      let row = i / size;
+      let n = min(at + j + row, end - 1u);
+      right[row % 4u][row / 4u * size + i % size] = query_row(part, n, head * size + i % size);
+    }
+    workgroupBarrier();
+    if (busy) {
+      for (var i = 0u; i < min(held, TILE - j); i += 4u) {
+        let weights = place(4u * down, (j + i) / 4u);
+        for (var c = 0u; c < (size + 7u) / 8u; c++) {
+          (*sums)[c] = add((*sums)[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+        }
+      }
+    }
+  }
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let size = head_size / 4u;
+  let width = dims.heads * size;
+  let head = group.y;
   let scale = 1.0 / sqrt(f32(head_size));
-  let k_at = j * 3u * width + width + head * size;
-  let v_at = k_at + width;
-  var k: array<vec4f, 32>;
-  var v: array<vec4f, 32>;
-  var dk: array<vec4f, 32>;
-  var dv: array<vec4f, 32>;
-  for (var c = 0u; c < size; c++) {
-    k[c] = qkv[k_at + c] * scale;
-    v[c] = qkv[v_at + c];
-    dk[c] = vec4f();
-    dv[c] = vec4f();
-  }
-  let end = bounds[j].y;
-  for (var i = j; i < end; i++) {
-    let q_at = i * 3u * width + head * size;
-    let out_at = i * width + head * size;
-    var score = 0.0;
-    var dp = 0.0;
-    for (var c = 0u; c < size; c++) {
-      score += dot(k[c], qkv[q_at + c]);
-      dp += dot(v[c], dout[out_at + c]);
+  let columns = (size + 7u) / 8u;
+  let down = lane / 8u;
+  let along = lane % 8u;
+  let top = group.x * TILE;
+  let bottom = min(top + TILE, dims.tokens);
+  let key = vec4u(top + 4u * down) + vec4u(0u, 1u, 2u, 3u);
+
+  var next = top;
+  for (var first = top; first < bottom; first = next) {
+    let end = bounds[first].y;
+    next = min(end, bottom);
+    var dk: array<mat4x4f, 4>;
+    var dv: array<mat4x4f, 4>;
+    for (var c = 0u; c < columns; c++) {
+      dk[c] = mat4x4f();
+      dv[c] = mat4x4f();
     }
-    let p = exp(score - lse[i * dims.heads + head]);
-    let ds = p * (dp - delta[i * dims.heads + head]) * scale;
-    for (var c = 0u; c < size; c++) {
-      dk[c] += ds * qkv[q_at + c];
-      dv[c] += p * dout[out_at + c];
+    for (var at = first; at < end; at += TILE) {
+      // Lanes whose keys are all in another sequence, or behind these queries, only help to load.
+      let busy = key.w >= first && key.x < min(next, at + TILE);
+      let s = products(0u, busy, lane, head, top, first, next, at, end);
+      let dp = products(1u, busy, lane, head, top, first, next, at, end);
+      let n = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
+      var log_sum: vec4f;
+      var sum_d: vec4f;
+      for (var i = 0u; i < 4u; i++) {
+        let row = min(n[i], end - 1u) * dims.heads + head;
+        log_sum[i] = lse[row];
+        sum_d[i] = delta[row];
+      }
+      var p: mat4x4f;
+      var ds: mat4x4f;
+      for (var i = 0u; i < 4u; i++) {
+        let counts = (n >= vec4u(key[i])) & (n < vec4u(end));
+        p[i] = select(vec4f(), exp(s[i] * scale - log_sum), counts);
+        ds[i] = select(vec4f(), p[i] * (dp[i] - sum_d) * scale, counts);
+      }
+      accumulate(&dv, 1u, busy, p, lane, head, at, end);
+      accumulate(&dk, 0u, busy, ds, lane, head, at, end);
     }
-  }
-  for (var c = 0u; c < size; c++) {
-    dqkv[k_at + c] = dk[c];
-    dqkv[v_at + c] = dv[c];
+    for (var i = 0u; i < 4u; i++) {
+      if (key[i] >= first && key[i] < next) {
+        for (var c = 0u; c < columns; c++) {
+          if (c * 8u + along < size) {
+            let to = (key[i] * 3u + 1u) * width + head * size + c * 8u + along;
+            dqkv[to] = dk[c][i];
+            dqkv[to + width] = dv[c][i];
+          }
+        }
+      }
+    }
   }
 }

@@ -11,47 +11,159 @@
 //   qkv    (read)   [tokens, 3C]
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
-// Grid: (ceil(tokens / 64), NH); one invocation a query. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
+// Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. Tiles, lanes and the order of sums are those of
+// attention_forward. Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let n = id.x;
-  let head = id.y;
-  if (n >= dims.tokens) {
-    return;
+const LANES = 64u;
+const TILE = 32u;
+const DEPTH = 8u;
+
+// Row 4 g + j lies in plane j, so that one index serves four reads. Queries and keys, dout and values, then ds and keys.
+var<workgroup> left: array<array<vec4f, 64>, 4>;
+var<workgroup> right: array<array<vec4f, 64>, 4>;
+
+// Where in its plane a row's vec4 lies: lanes that differ in either number find different banks.
+fn place(row: u32, column: u32) -> u32 {
+  return (column * 9u) ^ (row / 4u);
+}
+
+fn right_rows(at: u32) -> mat4x4f {
+  return mat4x4f(right[0][at], right[1][at], right[2][at], right[3][at]);
+}
+
+fn add_row(sum: vec4f, by: vec4f, m: mat4x4f) -> vec4f {
+  return sum + by.x * m[0] + by.y * m[1] + by.z * m[2] + by.w * m[3];
+}
+
+// sum[i] + m by[i], in the order of m's columns; by: four rows of `left`, read one by one to keep registers free.
+fn add(sum: mat4x4f, at: u32, m: mat4x4f) -> mat4x4f {
+  var s = sum;
+  s[0] = add_row(s[0], left[0][at], m);
+  s[1] = add_row(s[1], left[1][at], m);
+  s[2] = add_row(s[2], left[2][at], m);
+  s[3] = add_row(s[3], left[3][at], m);
+  return s;
+}
+
+// A vec4 of the queries (part 0) or of dout (part 1).
+fn query_row(part: u32, n: u32, column: u32) -> vec4f {
+  let width = dims.heads * (head_size / 4u);
+  if (part == 0u) {
+    return qkv[n * 3u * width + column];
   }
+  return dout[n * width + column];
+}
+
+// Part 0: the scores of the lane's four queries and four keys; part 1: the products of dout and values.
+fn products(part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, next: u32, at: u32) -> mat4x4f {
   let size = head_size / 4u;
   let width = dims.heads * size;
+  var s = mat4x4f();
+  for (var c = 0u; c < size; c += DEPTH) {
+    workgroupBarrier();
+    for (var i = lane; i < TILE * DEPTH; i += LANES) {
+      let row = i / DEPTH;
+      let column = i % DEPTH;
+      let source = head * size + min(c + column, size - 1u);
+      let n = clamp(top + row, first, next - 1u);
+      left[row % 4u][place(row, column)] = query_row(part, n, source);
+      right[row % 4u][place(row, column)] = qkv[(min(at + row, next - 1u) * 3u + 1u + part) * width + source];
+    }
+    workgroupBarrier();
+    if (busy) {
+      for (var d = 0u; d < min(DEPTH, size - c); d++) {
+        s = add(s, place(lane / 8u * 4u, d), transpose(right_rows(place(lane % 8u * 4u, d))));
+      }
+    }
+  }
+  return s;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let size = head_size / 4u;
+  let width = dims.heads * size;
+  let head = group.y;
   let scale = 1.0 / sqrt(f32(head_size));
-  let q_at = n * 3u * width + head * size;
-  let out_at = n * width + head * size;
-  var q: array<vec4f, 32>;
-  var g: array<vec4f, 32>;
-  var sum: array<vec4f, 32>;
-  var d = 0.0;
-  for (var c = 0u; c < size; c++) {
-    q[c] = qkv[q_at + c] * scale;
-    g[c] = dout[out_at + c];
-    sum[c] = vec4f();
-    d += dot(g[c], out[out_at + c]);
-  }
-  delta[n * dims.heads + head] = d;
-  let log_sum = lse[n * dims.heads + head];
-  for (var j = bounds[n].x; j <= n; j++) {
-    let k_at = j * 3u * width + width + head * size;
-    let v_at = k_at + width;
-    var score = 0.0;
-    var dp = 0.0;
+  // The rows of keys that `right` holds.
+  let held = min(TILE, 256u / size / 4u * 4u);
+  let columns = (size + 7u) / 8u;
+  let down = lane / 8u;
+  let along = lane % 8u;
+  let top = group.x * TILE;
+  let bottom = min(top + TILE, dims.tokens);
+  let n = vec4u(top + 4u * down) + vec4u(0u, 1u, 2u, 3u);
+
+  // Summed in the order of dout . v: where a query has one key, their difference is 0, as the gradient is.
+  if (along < 4u) {
+    let row = min(n.x + along, bottom - 1u);
+    var sum = 0.0;
     for (var c = 0u; c < size; c++) {
-      score += dot(q[c], qkv[k_at + c]);
-      dp += dot(g[c], qkv[v_at + c]);
+      let x = dout[row * width + head * size + c];
+      let y = out[row * width + head * size + c];
+      sum = sum + x.x * y.x + x.y * y.y + x.z * y.z + x.w * y.w;
     }
-    let ds = exp(score - log_sum) * (dp - d) * scale;
-    for (var c = 0u; c < size; c++) {
-      sum[c] += ds * qkv[k_at + c];
+    if (n.x + along < bottom) {
+      delta[row * dims.heads + head] = sum;
     }
+    left[along][down] = vec4f(sum);
   }
-  for (var c = 0u; c < size; c++) {
-    dqkv[q_at + c] = sum[c];
+  workgroupBarrier();
+  let sum_d = vec4f(left[0][down].x, left[1][down].x, left[2][down].x, left[3][down].x);
+  var log_sum: vec4f;
+  for (var i = 0u; i < 4u; i++) {
+    log_sum[i] = lse[min(n[i], bottom - 1u) * dims.heads + head];
+  }
+
+  var next = top;
+  for (var first = top; first < bottom; first = next) {
+    let start = bounds[first].x;
+    next = min(bounds[first].y, bottom);
+    var sums: array<mat4x4f, 4>;
+    for (var c = 0u; c < columns; c++) {
+      sums[c] = mat4x4f();
+    }
+    for (var at = start; at < next; at += TILE) {
+      // Lanes whose queries are all in another sequence, or before these keys, only help to load.
+      let busy = n.x < next && n.w >= max(first, at);
+      let s = products(0u, busy, lane, head, top, first, next, at);
+      let dp = products(1u, busy, lane, head, top, first, next, at);
+      let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
+      var ds: mat4x4f;
+      for (var i = 0u; i < 4u; i++) {
+        let slope = exp(s[i] * scale - log_sum[i]) * (dp[i] - sum_d[i]) * scale;
+        ds[i] = select(vec4f(), slope, key <= vec4u(n[i]));
+      }
+      workgroupBarrier();
+      for (var i = 0u; i < 4u; i++) {
+        left[i][place(4u * down, along)] = ds[i];
+      }
+      for (var j = 0u; j < TILE; j += held) {
+        workgroupBarrier();
+        for (var i = lane; i < held * size; i += LANES) {
+          let row = i / size;
+          let k = qkv[(min(at + j + row, next - 1u) * 3u + 1u) * width + head * size + i % size];
+          right[row % 4u][row / 4u * size + i % size] = k;
+        }
+        workgroupBarrier();
+        if (busy) {
+          for (var i = 0u; i < min(held, TILE - j); i += 4u) {
+            let weights = place(4u * down, (j + i) / 4u);
+            for (var c = 0u; c < columns; c++) {
+              sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
+            }
+          }
+        }
+      }
+    }
+    for (var i = 0u; i < 4u; i++) {
+      if (n[i] >= first && n[i] < next) {
+        for (var c = 0u; c < columns; c++) {
+          if (c * 8u + along < size) {
+            dqkv[n[i] * 3u * width + head * size + c * 8u + along] = sums[c][i];
+          }
+        }
+      }
+    }
   }
 }

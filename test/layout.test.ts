@@ -43,7 +43,7 @@ test("what kernels and host count in is one number", () => {
     [LANES, "assembly/kernels/gradnorm.ts", /const LANES: u32 = (\d+)/g],
     [LANES, "shaders/gradnorm_partial.wgsl", /(?:LANES = |@workgroup_size\()(\d+)/g],
     ...["forward", "query_backward", "keyvalue_backward"].map(
-      (name) => [MAX_HEAD_SIZE / 4, `shaders/attention_${name}.wgsl`, /array<vec4f, (\d+)>/g] as const,
+      (name) => [MAX_HEAD_SIZE / 32, `shaders/attention_${name}.wgsl`, /array<mat4x4f, (\d+)>/g] as const,
     ),
   ] as const) {
     const found = new Set(numbers(path, pattern));

@@ -3,7 +3,7 @@ import type { Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 const DIMS = { tokens: "u32", heads: "u32", head_size: "override" } as const;
-const grid = ({ tokens, heads }: Record<keyof typeof DIMS, number>) => [ceilDiv(tokens, 64), heads, 1] as const;
+const grid = ({ tokens, heads }: Record<keyof typeof DIMS, number>) => [ceilDiv(tokens, 32), heads, 1] as const;
 
 export const attentionForwardKernel = defineKernel(
   "attention_forward",
@@ -45,7 +45,7 @@ export const attentionCachedKernel = defineKernel(
   "tokens C, tokens 3C, slots 2 heads positions head_size, tokens 2",
 );
 
-/** The widest head: the kernels hold a row of it in registers. */
+/** The widest head: lanes hold the sums of four rows in registers. */
 export const MAX_HEAD_SIZE = 128;
 
 function dims(out: Tensor, heads: number) {

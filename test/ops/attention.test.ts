@@ -2,6 +2,7 @@ import * as assert from "uvu/assert";
 import { ShapeError } from "../../src/errors.ts";
 import { attentionBackward, attentionCached, attentionForward, MAX_HEAD_SIZE } from "../../src/ops/attention.ts";
 import { cacheShape } from "../../src/ops/cache.ts";
+import { DEVICE_NAMES } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { assertShapes, OpCase, startsOf } from "./case.ts";
@@ -129,6 +130,10 @@ for (const shape of [
   { lengths: [1, 1, 1], heads: 1, size: 32 },
   { lengths: [64, 1, 65], heads: 3, size: 32 },
   { lengths: [3, 1, 20], heads: 1, size: 128 },
+  // Sequences that begin and end at, before and behind the edges of tiles, several in one; columns that fill no tile.
+  { lengths: [31, 32, 33], heads: 2, size: 36 },
+  { lengths: [7, 2, 40, 1, 1, 44, 5], heads: 2, size: 36 },
+  { lengths: [33, 63], heads: 2, size: 80 },
   { lengths: [130], heads: 3, size: 128 },
 ])
   test(`sequences of ${shape.lengths}, ${shape.heads} heads of ${shape.size}`, () =>
@@ -136,8 +141,58 @@ for (const shape of [
 
 test("scores up to 155 and more", () => compare({ lengths: [40, 1, 7], heads: 3, size: 8 }, 60, [LARGE, LARGE]));
 
-test("NaN in one sequence stays there", () =>
-  compare({ lengths: [5, 3, 9], heads: 1, size: 8 }, 1, [FORWARD, BACKWARD], 1));
+for (const lengths of [
+  [5, 3, 9],
+  [20, 30, 20],
+])
+  test(`NaN in the second sequence of ${lengths} stays there`, () =>
+    compare({ lengths, heads: 1, size: 8 }, 1, [FORWARD, BACKWARD], 1));
+
+test("a sequence has the same bits wherever in a batch it lies", async () => {
+  const [heads, size, length] = [2, 36, 70];
+  const C = heads * size;
+  const own = new OpCase(1);
+  const [ownQkv, ownDout] = [own.normals(length * 3 * C), own.normals(length * C)];
+  /** Results of the sequence between others of these lengths: out, lse, dqkv. */
+  const between = async (device: string, before: number[], after: number[]) => {
+    const starts = startsOf([...before, length, ...after]);
+    const [N, start] = [starts.at(-1)!, starts[before.length]!];
+    const c = new OpCase(N);
+    const [qkv, dout] = [c.normals(N * 3 * C), c.normals(N * C)];
+    qkv.set(ownQkv, start * 3 * C);
+    dout.set(ownDout, start * C);
+    const spans = starts
+      .slice(1)
+      .flatMap((end, b) => Array.from({ length: end - starts[b]! }, () => [starts[b]!, end]));
+    const bounds = c.of("bounds", [N, 2], Uint32Array.from(spans.flat()));
+    const [out, lse, dqkv, delta] = [C, heads, 3 * C, heads].map((width, i) => c.blank(String(i), [N, width]));
+    const inputs = c.of("qkv", [N, 3 * C], qkv);
+    c.run(
+      attentionForward(out!, lse!, inputs, bounds, heads),
+      ...attentionBackward(dqkv!, delta!, c.of("dout", [N, C], dout), out!, lse!, inputs, bounds, heads),
+    );
+    const results = await c.results({ tokens: N }, [out!, lse!, dqkv!], device);
+    return results.map((all, i) => {
+      const width = [C, heads, 3 * C][i]!;
+      return Buffer.from(all.slice(start * width, (start + length) * width).buffer);
+    });
+  };
+  for (const device of DEVICE_NAMES) {
+    const alone = await between(device, [], []);
+    for (const [before, after] of [
+      [[], [3]],
+      [[5], [40, 2]],
+      [[31, 1], []],
+      [[20, 13], [33]],
+    ] as const)
+      (await between(device, [...before], [...after])).forEach((found, i) => {
+        assert.ok(
+          found.equals(alone[i]!),
+          `${["out", "lse", "dqkv"][i]} on ${device}, behind ${before}, before ${after}`,
+        );
+      });
+  }
+});
 
 test("heads that the kernels can't hold are refused", () => {
   for (const width of [6, MAX_HEAD_SIZE + 4]) {
@@ -178,7 +233,17 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
     positions: 130,
   },
   { slots: [[0, 63]], sequences: 1, heads: 2, size: MAX_HEAD_SIZE, positions: 64, scale: 0.3 },
-  // More keys than a tile of the shader has.
+  // A tile of the shader has 256 keys.
+  {
+    slots: [
+      [0, 255],
+      [0, 256],
+    ],
+    sequences: 1,
+    heads: 1,
+    size: 80,
+    positions: 257,
+  },
   { slots: [[0, 1098]], sequences: 1, heads: 2, size: 64, positions: 1100, scale: 0.5 },
 ])
   test(`${slots.length} tokens against the cache: ${sequences} sequences of ${positions}, ${heads} heads of ${size}`, async () => {
