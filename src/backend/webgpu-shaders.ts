@@ -52,26 +52,26 @@ const PRODUCTS = {
   },
 } as const satisfies Record<string, Product>;
 
-/** Results of at most this many columns, or rows where their number is fixed, have too few tiles: the lanes share the depth. */
+/** Results of at most so many columns, or rows where their number is fixed, have too few tiles: the lanes share the depth. */
 const NARROW = 32;
 
 /**
- * Large tiles where there are at least so many of them for the most rows that a batch can have: a quarter of the rows, as is usual
- * in a packed batch, still fills a card. Both kinds of tiles give the same bits.
+ * Large tiles where there are at least so many of them; of the most rows that a batch can have, a quarter counts, as is usual in a
+ * packed batch. Both kinds of tiles give the same bits.
  */
-const MANY_TILES = 1024;
+const MANY_TILES = 256;
 
-/** The shader of a product. The order of its sums follows from what is the same for every batch, not from the number of rows. */
+/** The shader of a product. The order of its sums follows from what is the same for every batch, not from the rows. */
 function productOf(dispatch: Dispatch): Product {
   if (isGemv(dispatch)) return PRODUCTS.gemv;
   const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
   if (n <= NARROW) return PRODUCTS.narrow;
   if (typeof m === "number" && m <= NARROW) return PRODUCTS.flat;
-  const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]!;
+  const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
 }
 
-/** Whether four neighbouring elements of a and b can be read at once: rows, offsets and sizes are multiples of 4, of 8 in f16. */
+/** Whether four neighbours in a and b can be read at once: rows, offsets and sizes are multiples of 4, sizes in f16 of 8. */
 function readsFour(dispatch: Dispatch): boolean {
   const [a, b] = [tensorAt(dispatch, "a"), tensorAt(dispatch, "b")];
   const scalar = (name: string) => scalarOf(dispatch, name) as number;
