@@ -7,7 +7,8 @@
 //   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
-// Grid: (ceil(n / 4), ceil(m / 8)), with all lanes along the depth, where b's rows lie side by side, else (ceil(n / 16), ceil(m / 8)). Reference: BLAS gemm, with BLIS's row and column strides.
+// Grid: (ceil(n / 4), ceil(m / 8)), with all lanes along the depth, where b is read along its columns, else
+// (ceil(n / 16), ceil(m / 8)). Reference: BLAS gemm, with BLIS's row and column strides.
 
 fn sums_of(own: Place, row: u32, col: u32, a_along: bool, b_along: bool) -> Sums {
   var a_at = dims.a_offset + row * dims.a_row + own.part * 4u * dims.a_col;

@@ -8,9 +8,9 @@
 //   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
-// Grid: (ceil(n / 16), ceil(m / 4)). A lane makes 4 x 4 elements of a part of the depth: 4 lanes lie along the columns, 32 along
-// the depth, neighbours along what lies side by side in b. Then half of the lanes add up the parts of an element each, in an order
-// that does not depend on m. Reference: BLAS gemv, with BLIS's strides.
+// Grid: (ceil(n / 16), ceil(m / 4)). A lane makes 4 x 4 elements of a part of the depth: 4 lanes lie along the columns, 32
+// along the depth, neighbours along what lies side by side in b. Then half of the lanes add up the parts of an element each, in
+// an order that does not depend on m. Reference: BLAS gemv, with BLIS's strides.
 
 const LANES = 128u;
 const SIDES = 4u;

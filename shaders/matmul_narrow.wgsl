@@ -7,7 +7,8 @@
 //   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)  [n], used where has_bias != 0
 //
-// Grid: (ceil(n / 8), ceil(m / 4)), with all lanes along the depth, where a's columns lie side by side, else (ceil(n / 8), ceil(m / 16)). Reference: BLAS gemm, with BLIS's row and column strides.
+// Grid: (ceil(n / 8), ceil(m / 4)), with all lanes along the depth, where a's columns lie side by side, else
+// (ceil(n / 8), ceil(m / 16)). Reference: BLAS gemm, with BLIS's row and column strides.
 
 fn sums_of(own: Place, row: u32, col: u32, a_along: bool, b_along: bool) -> Sums {
   var a_at = dims.a_offset + row * dims.a_row + own.part * 4u * dims.a_col;

@@ -1,9 +1,10 @@
 // Tiles of a and of b in workgroup memory, SIDE x DEPTH elements each: what the shaders that make SIDE x SIDE elements of out
 // in a workgroup share. All of them add up the depth in its order, in one sum an element: they give the same bits.
 //
-// A tile is kept in vectors of four rows (of b: columns), BLOCKS of them for each step of the depth. A lane brings one block of
-// 4 x 4 to each tile. Vectors are swizzled, so that neither the lanes that write nor those that read meet in a bank. Indices are
-// written where they are used, of lane, loop counters and constants, with % for a range: then they are known to be inside.
+// A tile is kept in vectors of four rows (of b: columns), BLOCKS of them for each step of the depth. A lane brings one block
+// of 4 x 4 to each tile. Vectors are swizzled, so that neither the lanes that write nor those that read meet in a bank. Dawn
+// clamps indices that it cannot prove to be inside: these are made of %, loop counters and constants in one function, which it
+// can.
 
 const LANES = 64u;
 /// Blocks along a side and along the depth of a tile; BLOCKS * PARTS = LANES.

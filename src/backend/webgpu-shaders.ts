@@ -56,10 +56,10 @@ const PRODUCTS = {
 const NARROW = 32;
 
 /**
- * Large tiles are used if a batch of the plan's capacity has at least so many: then a quarter of the rows, as is usual in a packed
- * batch, still fills a card. Both sizes give the same bits.
+ * Large tiles are used if there are at least so many. If the number of rows changes from batch to batch, a quarter of the plan's
+ * capacity counts, as is usual in a packed batch. Both sizes give the same bits.
  */
-const MANY_TILES = 1024;
+const MANY_TILES = 256;
 
 /** The shader of a product. The order of its sums does not depend on the number of rows in the batch. */
 function productOf(dispatch: Dispatch): Product {
@@ -67,7 +67,7 @@ function productOf(dispatch: Dispatch): Product {
   const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
   if (n <= NARROW) return PRODUCTS.narrow;
   if (typeof m === "number" && m <= NARROW) return PRODUCTS.flat;
-  const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]!;
+  const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
 }
 
