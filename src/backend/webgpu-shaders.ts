@@ -102,9 +102,15 @@ export function wgslOf(kernel: Kernel, shader: string): string {
   return [declarations(kernel, product && types), ...shared, SHADERS[file]!].join("\n");
 }
 
-/** The names of all shaders of a kernel. */
+/** The files of a kernel's shaders. */
 export function shadersOf({ name, grid }: Kernel): string[] {
   return grid ? [name] : Object.values(PRODUCTS).map((shader) => shader.name);
+}
+
+/** The names of all shaders of a kernel that `wgslOf` prints. */
+export function variantsOf(kernel: Kernel): string[] {
+  const files = shadersOf(kernel);
+  return kernel.grid ? files : files.flatMap((name) => [name, name + SCALAR]);
 }
 
 /**

@@ -4,7 +4,7 @@ import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import { CompareBackend } from "../backend/compare.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
-import { shadersOf, wgslOf } from "../backend/webgpu-shaders.ts";
+import { variantsOf, wgslOf } from "../backend/webgpu-shaders.ts";
 import { ConfigError } from "../errors.ts";
 import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
 import { KERNELS } from "../ops/generated/kernels.ts";
@@ -45,10 +45,10 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
 
 /** The source of a shader. Throws ConfigError for an unknown name. */
 function wgsl(shader: string): string {
-  const kernel = KERNELS.find((one) => shadersOf(one).includes(shader));
+  const kernel = KERNELS.find((one) => variantsOf(one).includes(shader));
   if (kernel) return wgslOf(kernel, shader);
   throw new ConfigError("unknown shader", {
-    expected: KERNELS.flatMap(shadersOf).join(", "),
+    expected: KERNELS.flatMap(variantsOf).join(", "),
     found: shader,
   });
 }
