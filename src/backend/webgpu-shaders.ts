@@ -93,13 +93,14 @@ export function shaderOf(dispatch: Dispatch): Shader {
 }
 
 /** The source of a shader: declarations from the kernel's definition, the preludes that its variants share, its own code. */
-export function wgslOf(kernel: Kernel, shader: string): string {
+export async function wgslOf(kernel: Kernel, shader: string): Promise<string> {
   const file = shader.replace(SCALAR, "");
   const product = Object.values<Product>(PRODUCTS).find(({ name }) => name === file);
   const [reading, types] = file === shader ? ["matmul_vec4", FOUR] : ["matmul_scalar", {}];
   const preludes = product ? [reading, "matmul", "matmul_blocks", ...product.preludes] : [kernel.name];
+  const code = SHADERS[file] ?? (await import("./generated/later-shaders.ts")).SHADERS[file]!;
   const shared = preludes.map((name) => SHADERS[`${name}.prelude`] ?? "");
-  return [declarations(kernel, product && types), ...shared, SHADERS[file]!].join("\n");
+  return [declarations(kernel, product && types), ...shared, code].join("\n");
 }
 
 /** The files of a kernel's shaders. */

@@ -44,7 +44,7 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
 }
 
 /** The source of a shader. Throws ConfigError for an unknown name. */
-function wgsl(shader: string): string {
+function wgsl(shader: string): Promise<string> {
   const kernel = KERNELS.find((one) => variantsOf(one).includes(shader));
   if (kernel) return wgslOf(kernel, shader);
   throw new ConfigError("unknown shader", {
@@ -63,7 +63,7 @@ await main(async () => {
   program.parse();
   const options = program.opts<VerifyFlags>();
   if (options.wgsl !== undefined) {
-    console.log(wgsl(options.wgsl));
+    console.log(await wgsl(options.wgsl));
     return 0;
   }
   if (program.args.length === 0)

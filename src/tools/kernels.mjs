@@ -51,15 +51,29 @@ function writeList(found) {
   ]);
 }
 
+/** Shaders of training and of text generation alone: a page that classifies does not load them. */
+const LATER = /_backward$|^(adamw|gradnorm_|crossentropy_|matmul_flat|matmul_gemv|attention_cached|cache_write)/;
+
 function writeShaders() {
   const names = readdirSync(join(ROOT, "shaders"))
     .filter((file) => file.endsWith(".wgsl"))
     .map((file) => basename(file, ".wgsl"))
     .sort();
-  write("src/backend/generated/shaders.ts", [
+  writeShaderFile(
+    "shaders",
+    names.filter((name) => !LATER.test(name)),
+  );
+  writeShaderFile(
+    "later-shaders",
+    names.filter((name) => LATER.test(name)),
+  );
+}
+
+function writeShaderFile(file, names) {
+  write(`src/backend/generated/${file}.ts`, [
     ...names.map((name, i) => `import wgsl${i} from "../../../shaders/${name}.wgsl";`),
     "",
-    "/** The files of shaders/ by name. */",
+    "/** Files of shaders/ by name. */",
     "export const SHADERS: Readonly<Record<string, string>> = {",
     ...names.map((name, i) => `  ${JSON.stringify(name)}: wgsl${i},`),
     "};",

@@ -9,7 +9,7 @@ import { test } from "../harness.ts";
 const KB = 1000;
 /** Limits of a page that classifies, and of this project's whole page. */
 const EMBED_BYTES = 100 * KB;
-const PAGE_BYTES = 200 * KB;
+const PAGE_BYTES = 210 * KB;
 
 const LIBRARY = packagePath("dist/browser");
 const WASM = ["dist/data.wasm", "dist/kernels.wasm", "dist/kernels-relaxed.wasm"].map((name) => packagePath(name));
@@ -47,7 +47,7 @@ test("a page that classifies loads at most 100 kB, and no code that trains or re
   assert.equal(training, []);
 });
 
-test("the whole page loads at most 200 kB", () => {
+test("the whole page loads at most 210 kB", () => {
   const folder = packagePath("dist/web/dist/browser");
   const code = readdirSync(folder).filter((name) => /\.(js|css)$/.test(name));
   const bytes = zipped([...code.map((name) => join(folder, name)), ...WASM]);
