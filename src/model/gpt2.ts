@@ -119,6 +119,7 @@ export function buildPlan(options: PlanOptions): ModelPlan {
       expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
       found: String(capacity.tokens),
       hint: "use a smaller --batch-size or --max-length",
+      remedy: "smaller-batch",
     });
   return new Builder(options).build();
 }
