@@ -21,8 +21,6 @@ export function runFile(file, { root = ".", timeout, env = {}, children }) {
         FORCE_COLOR: "0",
         HF_HUB_OFFLINE: "1",
         HF_HOME: resolve(root, "build/test/no-hub"),
-        // Mesa's software driver: shaders run for milliseconds, and optimising them takes seconds.
-        GALLIVM_PERF: "nopt",
         ...env,
       },
       detached: children !== undefined,
