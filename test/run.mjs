@@ -6,8 +6,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { runFile } from "./run-file.mjs";
 
-/** More than the cores of a small machine: a third of the time a test waits, for a page, a server or a process. */
-const JOBS = 3;
+const JOBS = 2;
 const FILE_TIMEOUT_MS = 6 * 60_000;
 const built = spawnSync(process.execPath, ["src/tools/build.mjs", "--tests"], { stdio: "inherit" });
 if (built.status !== 0) process.exit(1);
