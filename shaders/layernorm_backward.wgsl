@@ -1,12 +1,16 @@
-// Gradient of layer normalisation with respect to its input.
+// Gradient of layer normalisation with respect to its input, and its output, made again.
 //
-//   xhat = (inp - mean) * rstd;  g = dout * weight;  dinp = beta * dinp + rstd * (g - mean(g) - xhat * mean(g * xhat))
+//   xhat = (inp - mean) * rstd;  g = dout * weight;  dinp = add + rstd * (g - mean(g) - xhat * mean(g * xhat))
+//   out = xhat * weight + bias
 //
-//   dinp    (updates)  [rows, cols]; beta = 0 overwrites it
-//   dout    (read)     [rows, cols]
-//   inp     (read)     [rows, cols]
-//   stats   (read)     [rows, 2]: mean and rstd of the forward pass
-//   weight  (read)     [cols]
+//   dinp    (write)  [rows, cols]
+//   out     (write)  [rows, cols]
+//   dout    (read)   [rows, cols]
+//   inp     (read)   [rows, cols]
+//   stats   (read)   [rows, 2]: mean and rstd of the forward pass
+//   weight  (read)   [cols]
+//   bias    (read)   [cols]
+//   add     (read)   [rows, cols], used where has_add != 0
 //
 // Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: llm.c layernorm_backward.
 
@@ -34,9 +38,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var c = lane; c < dims.cols; c += LANES) {
     let xhat = (inp[base + c] - mean) * rstd;
     var value = rstd * (dout[base + c] * weight[c] - means.x - xhat * means.y);
-    if (dims.beta != 0.0) {
-      value += dims.beta * dinp[base + c];
+    if (dims.has_add != 0u) {
+      value += add[base + c];
     }
     dinp[base + c] = value;
+    out[base + c] = xhat * weight[c] + bias[c];
   }
 }

@@ -1,10 +1,48 @@
-// What the shaders of a matrix product share: how sums become elements of out, inside its edges.
+// How the operands of a matrix product lie, and how sums become elements of out, inside its edges:
+// out = beta * out + bias + alpha * a b. Product number `batch` of several, which lie out_batch, a_batch and b_batch apart.
+//
+//   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
+//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
+//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
+//   bias  (read)  [n], used where has_bias != 0
 
-fn store(row: u32, col: u32, sum: f32) {
+/// An operand: where its first element is, and how far the next along its side and along the depth.
+struct Layout {
+  at: u32,
+  side: u32,
+  depth: u32,
+}
+
+fn layout_a(batch: u32) -> Layout {
+  return Layout(dims.a_offset + batch * dims.a_batch, dims.a_row, dims.a_col);
+}
+
+fn layout_b(batch: u32) -> Layout {
+  return Layout(batch * dims.b_batch, dims.b_col, dims.b_row);
+}
+
+/// No adapters: see linear.prelude.wgsl.
+fn adapter_depth() -> u32 {
+  return 0u;
+}
+
+fn adapter_a(row: u32, depth: u32) -> mat4x4f {
+  return mat4x4f();
+}
+
+fn adapter_b(col: u32, depth: u32) -> mat4x4f {
+  return mat4x4f();
+}
+
+fn adapter_sum(row: u32, col: u32) -> f32 {
+  return 0.0;
+}
+
+fn store(batch: u32, row: u32, col: u32, sum: f32) {
   if (row >= dims.m || col >= dims.n) {
     return;
   }
-  let at = dims.out_offset + row * dims.out_row + col;
+  let at = dims.out_offset + batch * dims.out_batch + row * dims.out_row + col;
   var value = dims.alpha * sum;
   if (dims.has_bias != 0u) {
     value += bias[col];
@@ -15,12 +53,20 @@ fn store(row: u32, col: u32, sum: f32) {
   out[at] = value;
 }
 
+/// Four elements of a row.
+fn store_four(batch: u32, row: u32, col: u32, sums: vec4f) {
+  store(batch, row, col, sums.x);
+  store(batch, row, col + 1u, sums.y);
+  store(batch, row, col + 2u, sums.z);
+  store(batch, row, col + 3u, sums.w);
+}
+
 /// Four elements of a column. What they need is read together, at rows inside the edge.
-fn store_rows(rows: vec4u, col: u32, sums: vec4f) {
+fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
   if (col >= dims.n) {
     return;
   }
-  let at = dims.out_offset + min(rows, vec4u(dims.m - 1u)) * dims.out_row + col;
+  let at = dims.out_offset + batch * dims.out_batch + min(rows, vec4u(dims.m - 1u)) * dims.out_row + col;
   var values = dims.alpha * sums;
   if (dims.has_bias != 0u) {
     values += bias[col];

@@ -24,11 +24,12 @@ struct Source {
 }
 
 /// `along`: whether neighbours along the depth lie side by side, so that neighbouring lanes read along it.
-fn source(lane: u32, along: bool, first: u32, stride: u32, depth_stride: u32) -> Source {
+fn source(lane: u32, operand: Layout, first: u32) -> Source {
+  let along = operand.depth == 1u;
   let block = select(lane % BLOCKS, lane / PARTS, along);
   let part = select(lane / BLOCKS, lane % PARTS, along);
-  let at = (first + block * 4u) * stride + part * 4u * depth_stride;
-  return Source(block, part, at, select(depth_stride, stride, along));
+  let at = operand.at + (first + block * 4u) * operand.side + part * 4u * operand.depth;
+  return Source(block, part, at, select(operand.depth, operand.side, along));
 }
 
 fn fetch_a(own: Source) -> mat4x4f {
@@ -52,39 +53,42 @@ fn fetch_b(own: Source) -> Raw {
   );
 }
 
-fn put_a(own: Source, along: bool, x: mat4x4f) {
-  let at = own.part % PARTS * SIDE + (own.block ^ (own.part * SWIZZLE)) % BLOCKS;
-  if (along) {
-    tile_a[at] = vec4f(x[0].x, x[1].x, x[2].x, x[3].x);
-    tile_a[at + BLOCKS] = vec4f(x[0].y, x[1].y, x[2].y, x[3].y);
-    tile_a[at + 2u * BLOCKS] = vec4f(x[0].z, x[1].z, x[2].z, x[3].z);
-    tile_a[at + 3u * BLOCKS] = vec4f(x[0].w, x[1].w, x[2].w, x[3].w);
-  } else {
-    tile_a[at] = x[0];
-    tile_a[at + BLOCKS] = x[1];
-    tile_a[at + 2u * BLOCKS] = x[2];
-    tile_a[at + 3u * BLOCKS] = x[3];
-  }
+/// The same of the adapters, in f32.
+fn fetch_adapter_b(own: Source, along: bool, col: u32, depth: u32) -> Raw {
+  let block = turn(adapter_b(col + own.block * 4u, depth + own.part * 4u), along);
+  return Raw(bitcast<vec4u>(block[0]), bitcast<vec4u>(block[1]), bitcast<vec4u>(block[2]), bitcast<vec4u>(block[3]));
 }
 
-fn put_b(own: Source, along: bool, raw: Raw) {
-  let at = own.part % PARTS * SIDE + (own.block ^ (own.part * SWIZZLE)) % BLOCKS;
-  let x = mat4x4f(widen_b(raw.v0), widen_b(raw.v1), widen_b(raw.v2), widen_b(raw.v3));
-  if (along) {
-    tile_b[at] = vec4f(x[0].x, x[1].x, x[2].x, x[3].x);
-    tile_b[at + BLOCKS] = vec4f(x[0].y, x[1].y, x[2].y, x[3].y);
-    tile_b[at + 2u * BLOCKS] = vec4f(x[0].z, x[1].z, x[2].z, x[3].z);
-    tile_b[at + 3u * BLOCKS] = vec4f(x[0].w, x[1].w, x[2].w, x[3].w);
-  } else {
-    tile_b[at] = x[0];
-    tile_b[at + BLOCKS] = x[1];
-    tile_b[at + 2u * BLOCKS] = x[2];
-    tile_b[at + 3u * BLOCKS] = x[3];
+fn widen(four: vec4u, is_float: bool) -> vec4f {
+  if (is_float) {
+    return bitcast<vec4f>(four);
   }
+  return widen_b(four);
+}
+
+fn put_a(own: Source, along: bool, block: mat4x4f) {
+  let at = own.part % PARTS * SIDE + (own.block ^ (own.part * SWIZZLE)) % BLOCKS;
+  let x = turn(block, along);
+  tile_a[at] = x[0];
+  tile_a[at + BLOCKS] = x[1];
+  tile_a[at + 2u * BLOCKS] = x[2];
+  tile_a[at + 3u * BLOCKS] = x[3];
+}
+
+fn put_b(own: Source, along: bool, raw: Raw, is_float: bool) {
+  let at = own.part % PARTS * SIDE + (own.block ^ (own.part * SWIZZLE)) % BLOCKS;
+  let x = turn(
+    mat4x4f(widen(raw.v0, is_float), widen(raw.v1, is_float), widen(raw.v2, is_float), widen(raw.v3, is_float)),
+    along,
+  );
+  tile_b[at] = x[0];
+  tile_b[at + BLOCKS] = x[1];
+  tile_b[at + 2u * BLOCKS] = x[2];
+  tile_b[at + 3u * BLOCKS] = x[3];
 }
 
 /// Stores 32 x 32 sums, of which a lane has 4 x 4, by way of workgroup memory: so that neighbouring lanes write neighbours.
-fn store_tile(index: u32, row: u32, col: u32, sums: mat4x4f) {
+fn store_tile(index: u32, batch: u32, row: u32, col: u32, sums: mat4x4f) {
   let lane = index % LANES;
   let own = lane / 8u * 32u + lane % 8u;
   tile_a[own] = sums[0];
@@ -101,7 +105,7 @@ fn store_tile(index: u32, row: u32, col: u32, sums: mat4x4f) {
       tile_a[at + 32u][lane % 4u],
       tile_a[at + 48u][lane % 4u],
     );
-    store_rows(row + rows + vec4u(0u, 2u, 4u, 6u), col + lane % 32u, four);
+    store_rows(batch, row + rows + vec4u(0u, 2u, 4u, 6u), col + lane % 32u, four);
   }
   workgroupBarrier();
 }

@@ -1,13 +1,6 @@
-// Matrix product by tiles of 64 x 64: out = beta * out + bias + alpha * a b.
+// Matrix product by tiles of 64 x 64. What the operands are is in the preludes matmul and linear.
 //
-//   out[i, j] = beta * out[i, j] + bias[j] + alpha * sum_k a[i, k] * b[k, j]
-//
-//   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
-//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
-//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
-//   bias  (read)  [n], used where has_bias != 0
-//
-// Grid: (ceil(n / 64), ceil(m / 64)). A lane makes 8 x 8 elements, in blocks of 4 x 4 that lie 32 apart, so
+// Grid: (ceil(n / 64), ceil(m / 64), batch). A lane makes 8 x 8 elements, in blocks of 4 x 4 that lie 32 apart, so
 // that neighbouring lanes read neighbouring vectors. The depth is added up in its order. Reference: BLAS gemm, with BLIS's
 // row and column strides.
 
@@ -33,29 +26,37 @@ fn add(sums: ptr<function, Sums>, a0: vec4f, a1: vec4f, b0: vec4f, b1: vec4f) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.y * SIDE;
   let col = group.x * SIDE;
-  let a_along = dims.a_col == 1u;
-  let b_along = dims.b_row == 1u;
-  var from_a = source(lane, a_along, row, dims.a_row, dims.a_col);
-  var from_b = source(lane, b_along, col, dims.b_col, dims.b_row);
-  from_a.at += dims.a_offset;
+  let left = layout_a(group.z);
+  let right = layout_b(group.z);
+  let a_along = left.depth == 1u;
+  let b_along = right.depth == 1u;
+  var from_a = source(lane, left, row);
+  var from_b = source(lane, right, col);
   var for_a = fetch_a(from_a);
   var for_b = fetch_b(from_b);
   let own_row = lane / 8u;
   let own_col = lane % 8u;
+  // The tiles of the product itself, then those of its adapters.
+  let own_tiles = (dims.k + DEPTH - 1u) / DEPTH;
+  let tiles = own_tiles + (adapter_depth() + DEPTH - 1u) / DEPTH;
   var sums: Sums;
-  for (var first = 0u; first < dims.k; first += DEPTH) {
+  for (var tile = 0u; tile < tiles; tile++) {
     put_a(from_a, a_along, for_a);
-    put_b(from_b, b_along, for_b);
+    put_b(from_b, b_along, for_b, tile >= own_tiles);
     workgroupBarrier();
-    let left = dims.k - first;
     // The next blocks are on their way while these are used.
-    if (left > DEPTH) {
-      from_a.at += DEPTH * dims.a_col;
-      from_b.at += DEPTH * dims.b_row;
+    let next = tile + 1u;
+    if (next < own_tiles) {
+      from_a.at += DEPTH * left.depth;
+      from_b.at += DEPTH * right.depth;
       for_a = fetch_a(from_a);
       for_b = fetch_b(from_b);
+    } else if (next < tiles) {
+      let first = (next - own_tiles) * DEPTH;
+      for_a = adapter_a(row + from_a.block * 4u, first + from_a.part * 4u);
+      for_b = fetch_adapter_b(from_b, b_along, col, first);
     }
-    let depth = min(left, DEPTH);
+    let depth = min(select(dims.k - tile * DEPTH, adapter_depth() - (tile - own_tiles) * DEPTH, tile >= own_tiles), DEPTH);
     let full = depth / 4u;
     for (var part = 0u; part < PARTS; part++) {
       if (part == full) {
@@ -87,8 +88,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
-  store_tile(lane, row, col, sums.s00);
-  store_tile(lane, row, col + 32u, sums.s01);
-  store_tile(lane, row + 32u, col, sums.s10);
-  store_tile(lane, row + 32u, col + 32u, sums.s11);
+  store_tile(lane, group.z, row, col, sums.s00);
+  store_tile(lane, group.z, row, col + 32u, sums.s01);
+  store_tile(lane, group.z, row + 32u, col, sums.s10);
+  store_tile(lane, group.z, row + 32u, col + 32u, sums.s11);
 }

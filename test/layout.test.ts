@@ -4,7 +4,7 @@ import { basename, dirname, join, normalize } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { PANEL } from "../src/backend/panels.ts";
-import { shadersOf, wgslOf } from "../src/backend/webgpu-shaders.ts";
+import { filesOf, variantsOf, wgslOf } from "../src/backend/webgpu-shaders.ts";
 import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { LANES } from "../src/ops/gradnorm.ts";
@@ -31,7 +31,7 @@ test("every kernel is named after its op, and every shader belongs to a kernel",
     );
   const shaders = list("shaders", ".wgsl").filter((name) => !name.endsWith(".prelude.wgsl"));
   assert.equal(
-    KERNELS.flatMap(shadersOf).sort(),
+    [...new Set(KERNELS.flatMap(filesOf))].sort(),
     shaders.map((name) => basename(name, ".wgsl")),
   );
 });
@@ -73,13 +73,21 @@ const HEADER_WORDS = { read: /^read$/, write: /^write\b/, update: /^(updates|acc
 
 async function checkShader(kernel: Kernel, name: string): Promise<void> {
   const { bindings, shapes } = kernel;
-  const code = read(`shaders/${name}.wgsl`);
+  const whole = await wgslOf(kernel, name);
+  const file = filesOf(kernel).find(
+    (one) => one.replace(/^matmul_/, "") === name.replace(/\.scalar$|^(matmul|linear)_/g, ""),
+  );
+  const code = read(`shaders/${file}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
   assert.equal(entries, ["main"], `${name}: entry points`);
   assert.not.match(code, /@binding|struct Dims|^override/m, `${name}: a declaration that follows from the kernel`);
-  assert.ok((await wgslOf(kernel, name)).endsWith(code), name);
+  assert.ok(whole.endsWith(code), name);
 
-  const header = code.slice(0, code.search(/^(?!\/\/)/m));
+  // The bindings of a product are described in its kernel's prelude.
+  const header = whole
+    .split("\n")
+    .filter((line) => line.startsWith("//"))
+    .join("\n");
   for (const [binding, access] of Object.entries(bindings)) {
     const word = documented(header, binding);
     assert.ok(word !== undefined, `${name}: the header does not tell of ${binding}`);
@@ -91,7 +99,7 @@ async function checkShader(kernel: Kernel, name: string): Promise<void> {
 }
 
 for (const kernel of KERNELS)
-  for (const shader of shadersOf(kernel))
+  for (const shader of variantsOf(kernel))
     test(`the header of shader ${shader} says what its kernel says`, () => checkShader(kernel, shader));
 
 interface Source {

@@ -5,7 +5,7 @@ import { openDevice } from "../src/backend/device.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
 import { DeviceError } from "../src/errors.ts";
 import { NO_VALUES, type Scalar } from "../src/ops/kernel.ts";
-import { residualForward } from "../src/ops/residual.ts";
+import { matmul } from "../src/ops/matmul.ts";
 import { planMemory } from "../src/plan/memory.ts";
 import { Tensor } from "../src/tensor.ts";
 import { assertFails } from "./border.ts";
@@ -79,9 +79,11 @@ function testFake(name: string, body: (device: FakeDevice) => Promise<void>): vo
   );
 }
 
-function sum(elements: number, rows: Scalar = 1) {
-  const [out, a, b] = ["out", "a", "b"].map((name) => new Tensor(`${name} ${elements}`, [1, elements], "output"));
-  const segments = [{ name: "forward" as const, clears: [], dispatches: [residualForward(out!, a!, b!, rows)] }];
+/** out = a b, with a single row and a single step of the depth. */
+function product(elements: number, rows: Scalar = 1) {
+  const tensor = (name: string, n = elements) => new Tensor(`${name} ${elements}`, [1, n], "output");
+  const args = { out: tensor("out"), a: tensor("a", 1), b: tensor("b"), m: rows, n: elements, k: 1 };
+  const segments = [{ name: "forward" as const, clears: [], dispatches: [matmul(args)] }];
   return { segments, memory: planMemory(segments) };
 }
 
@@ -98,9 +100,9 @@ test("auto selects the CPU if a hardware adapter provides no device, and gives t
 
 testFake("of two concurrent programs the one that does not fit is refused, and its memory is freed", async (device) => {
   const backend = await openWebGPU();
-  (await backend.prepare(sum(8))).destroy();
+  (await backend.prepare(product(8))).destroy();
   assert.equal(device.buffers, []);
-  const [large, small] = await Promise.allSettled([backend.prepare(sum(ROOM)), backend.prepare(sum(8))]);
+  const [large, small] = await Promise.allSettled([backend.prepare(product(ROOM)), backend.prepare(product(8))]);
   assert.is(small.status, "fulfilled");
   assert.is(large.status, "rejected");
   assert.match((large as PromiseRejectedResult).reason.message, /out of memory\n {2}found: {4}no room for out 1000/);
@@ -109,7 +111,7 @@ testFake("of two concurrent programs the one that does not fit is refused, and i
 
 testFake("an invalid plan leaves no buffer and no error scope", async (device) => {
   const backend = await openWebGPU();
-  const { segments, memory } = sum(8);
+  const { segments, memory } = product(8);
   const place = new Map([...memory.bufferOf].slice(0, 2));
   await assertFails(DeviceError, ["b 8 is not part of the plan"], () =>
     backend.prepare({ segments, memory: { ...memory, bufferOf: place } }),
@@ -121,15 +123,15 @@ testFake("a pipeline that the device cannot create is not reported as a shader e
   const backend = await openWebGPU();
   device.pipeline = () => Promise.reject(new Error("internal"));
   device.messages = [{ type: "warning", lineNum: 1, message: "slow" }];
-  await assertFails(DeviceError, ["residual_forward.wgsl compiles, but", "internal"], () => backend.prepare(sum(8)));
+  await assertFails(DeviceError, ["matmul_narrow.scalar compiles, but", "internal"], () => backend.prepare(product(8)));
   device.messages.push({ type: "error", lineNum: 7, message: "no type" });
-  await assertFails(DeviceError, ["does not compile", "line 7: no type"], () => backend.prepare(sum(8)));
+  await assertFails(DeviceError, ["does not compile", "line 7: no type"], () => backend.prepare(product(8)));
   device.messages = [];
   device.pipeline = () => {
     backend.destroy();
     return Promise.reject(new Error("internal"));
   };
-  await assertFails(DeviceError, ["the device was released"], () => backend.prepare(sum(8)));
+  await assertFails(DeviceError, ["the device was released"], () => backend.prepare(product(8)));
 });
 
 testFake("a step uploads only the scalars that change", async (device) => {
@@ -138,7 +140,7 @@ testFake("a step uploads only the scalars that change", async (device) => {
     [1, []],
     ["tokens", [["scalars", 0, 4]]],
   ] as const) {
-    const session = await backend.prepare(sum(8, rows));
+    const session = await backend.prepare(product(8, rows));
     assert.equal(device.writes.splice(0), [["scalars", 0, 256]]);
     session.run(["forward"], { ...NO_VALUES, tokens: 1 });
     assert.equal(device.writes.splice(0), uploads);
@@ -148,25 +150,25 @@ testFake("a step uploads only the scalars that change", async (device) => {
 
 test("while times are asked for, each kernel's milliseconds are added up, and results stay the same", async () => {
   const device = await openWebGPU();
-  const program = sum(8);
+  const program = product(8);
   const [out, a, b] = program.segments[0]!.dispatches[0]!.tensors as [Tensor, Tensor, Tensor];
   const session = await device.prepare(program);
+  session.write(a, Float32Array.of(0.5));
   session.write(
-    a,
+    b,
     Float32Array.from({ length: 8 }, (_, i) => i),
   );
-  session.write(b, new Float32Array(8).fill(0.5));
   const times = new Map<string, number>();
   session.times = times;
   for (let i = 0; i < 3; i++) session.run(["forward"], NO_VALUES);
-  assert.equal([...(await session.read(out))], [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5]);
-  assert.equal([...times.keys()], ["residual_forward"]);
-  const ms = times.get("residual_forward")!;
+  assert.equal([...(await session.read(out))], [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]);
+  assert.equal([...times.keys()], ["matmul_narrow.scalar"]);
+  const ms = times.get("matmul_narrow.scalar")!;
   assert.ok(ms >= 0 && ms < 10_000, `${ms} ms`);
   session.times = null;
   session.run(["forward"], NO_VALUES);
   await session.flush();
-  assert.is(times.get("residual_forward"), ms);
+  assert.is(times.get("matmul_narrow.scalar"), ms);
   session.destroy();
   device.destroy();
 });

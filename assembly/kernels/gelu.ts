@@ -1,5 +1,6 @@
-// GELU in the tanh form of GPT-2, with tanh written as a sigmoid, as in shaders/gelu_*.wgsl. Reference: llm.c gelu_forward.
-import { GeluBackward, GeluForward } from "./generated/records";
+// GELU in the tanh form of GPT-2, with tanh written as a sigmoid, as in shaders/gelu.prelude.wgsl. References: llm.c gelu_forward,
+// gelu_backward.
+import { GeluForward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { exp, load_part, madd, store_part } from "./vector";
 
@@ -14,12 +15,12 @@ function decay(x: v128, square: v128): v128 {
   return exp(f32x4.mul(f32x4.mul(f32x4.splat(-SCALE), x), madd(f32x4.splat(CUBIC), square, f32x4.splat(1))));
 }
 
-function gelu(x: v128): v128 {
+export function gelu(x: v128): v128 {
   return f32x4.div(x, f32x4.add(f32x4.splat(1), decay(x, f32x4.mul(x, x))));
 }
 
 /** dout * (s + x s (1 - s) 2 u'), s the sigmoid. 1 - s is computed as e * s, which does not cancel for large x. */
-function gelu_slope(dout: v128, x: v128): v128 {
+export function gelu_slope(dout: v128, x: v128): v128 {
   const square = f32x4.mul(x, x);
   const e = decay(x, square);
   const s = f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), e));
@@ -37,22 +38,4 @@ export function gelu_forward(p: GeluForward): void {
   let i = slice_begin(rows * cols, LINE);
   for (; i + 4 <= end; i += 4) v128.store(out + (i << 2), gelu(v128.load(inp + (i << 2))));
   if (i < end) store_part(out + (i << 2), gelu(load_part(inp + (i << 2), end - i)), end - i);
-}
-
-/** dinp [rows, cols], in place: the gradient of the output becomes that of the input. */
-export function gelu_backward(p: GeluBackward): void {
-  const dinp = p.dinp;
-  const inp = p.inp;
-  const rows = p.rows;
-  const cols = p.cols;
-  const end = slice_end(rows * cols, LINE);
-  let i = slice_begin(rows * cols, LINE);
-  for (; i + 4 <= end; i += 4) {
-    const at = dinp + (i << 2);
-    v128.store(at, gelu_slope(v128.load(at), v128.load(inp + (i << 2))));
-  }
-  if (i < end) {
-    const at = dinp + (i << 2);
-    store_part(at, gelu_slope(load_part(at, end - i), load_part(inp + (i << 2), end - i)), end - i);
-  }
 }

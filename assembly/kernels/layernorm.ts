@@ -66,34 +66,44 @@ export function layernorm_forward(p: LayernormForward): void {
   }
 }
 
-/** dinp [rows, cols] = beta * dinp + rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dout * weight. */
+/**
+ * dinp [rows, cols] = add + rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dout * weight; out [rows, cols], the norm's output.
+ */
 export function layernorm_backward(p: LayernormBackward): void {
-  const dinp = p.dinp;
-  const dout = p.dout;
-  const inp = p.inp;
   const stats = p.stats;
-  const weight = p.weight;
   const rows = p.rows;
   const cols = p.cols;
-  const beta = p.beta;
   const end = slice_end(rows, 1);
   for (let row = slice_begin(rows, 1); row < end; row++) {
     const base: usize = (row * cols) << 2;
     const mean = load<f32>(stats + (row << 3));
     const rstd = load<f32>(stats + (row << 3), 4);
-    layernorm_row(dinp + base, dout + base, inp + base, weight, mean, rstd, cols, beta);
+    layernorm_row(
+      p.dinp + base,
+      p.out + base,
+      p.dout + base,
+      p.inp + base,
+      p.weight,
+      p.bias,
+      p.has_add ? p.add + base : 0,
+      mean,
+      rstd,
+      cols,
+    );
   }
 }
 
 function layernorm_row(
   dinp: usize,
+  out: usize,
   dout: usize,
   inp: usize,
   weight: usize,
+  bias: usize,
+  add: usize,
   mean: f32,
   rstd: f32,
   cols: u32,
-  beta: f32,
 ): void {
   const middle = f32x4.splat(mean);
   const scale = f32x4.splat(rstd);
@@ -117,16 +127,20 @@ function layernorm_row(
     const rest = cols - c;
     const part = rest < 4;
     const d = part ? load_part(dout + at, rest) : v128.load(dout + at);
-    const g = f32x4.mul(d, part ? load_part(weight + at, rest) : v128.load(weight + at));
+    const w = part ? load_part(weight + at, rest) : v128.load(weight + at);
+    const g = f32x4.mul(d, w);
     const x = part ? load_part(inp + at, rest) : v128.load(inp + at);
     const hat = f32x4.mul(f32x4.sub(x, middle), scale);
+    const again = madd(hat, w, part ? load_part(bias + at, rest) : v128.load(bias + at));
     let value = f32x4.mul(scale, f32x4.sub(f32x4.sub(g, mean_g), f32x4.mul(hat, mean_product)));
-    if (beta != 0) {
-      const before = part ? load_part(dinp + at, rest) : v128.load(dinp + at);
-      value = madd(f32x4.splat(beta), before, value);
+    if (add != 0) value = f32x4.add(part ? load_part(add + at, rest) : v128.load(add + at), value);
+    if (part) {
+      store_part(out + at, again, rest);
+      store_part(dinp + at, value, rest);
+    } else {
+      v128.store(out + at, again);
+      v128.store(dinp + at, value);
     }
-    if (part) store_part(dinp + at, value, rest);
-    else v128.store(dinp + at, value);
   }
 }
 

@@ -1,71 +1,29 @@
-// Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias.
-//
-// One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right matrix. If
-// the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen weights may be stored
-// in panels (`matmul_panels`): x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from them. Blocks
-// of an f16 weight are converted to f32 first. Every result is one sum in the order of k, in blocks of KC: its bits depend on no
-// slice, tile or size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+// Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias. The loops are in
+// product.ts.
 
 import { multiply_rows } from "./dots";
 import { Matmul, MatmulBiasBackward } from "./generated/records";
-import { widen_row, widen_rows } from "./half";
-import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
-import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
-import { multiply, multiply_one, ROWS, TILE_BYTES, tile_rows } from "./tile";
-import { load_part, load_some, madd, store_part, store_some } from "./vector";
+import { multiply_any, multiply_panels, set_output } from "./product";
+import { slice_begin, slice_end } from "./threads";
+import { load_part, store_part } from "./vector";
 
-/** Depth of a block: a panel of 12 KiB and six rows of 9 KiB fit into the L1 cache. A multiple of 8. */
-const KC: u32 = 384;
-/** Rows of a block of the left matrix, which fits into the L2 cache. */
-const MC: u32 = 252;
-/** Columns of a block of the right matrix. */
-const NC: u32 = 512;
+/** The address of a, of product `i` of a batch. */
+function a_of(p: Matmul, i: u32): usize {
+  return p.a + ((p.a_offset + i * p.a_batch) << 2);
+}
 
-/** Stride of a packed block's rows in bytes: an odd number of cache lines, so that rows do not evict each other. */
-const LEFT_ROW: u32 = KC * 4 + 64;
-const LEFT_BYTES: u32 = MC * LEFT_ROW;
-const RIGHT_BYTES: u32 = NC * KC * 4;
+function b_of(p: Matmul, i: u32): usize {
+  return p.b + ((i * p.b_batch) << (p.b_half ? 1 : 2));
+}
 
-/** The output of the current product: strides in bytes, the bias's address (0: none) and whether it runs along rows. */
-let out_at: usize = 0;
-let out_line: usize = 0;
-let is_transposed: bool = false;
-let bias_at: usize = 0;
-let alpha_now: f32 = 1;
-let beta_now: f32 = 0;
-
-/** The layout of an operand: panels, or a matrix with contiguous rows or columns. */
-const PANELS: u32 = 0;
-const BY_ROWS: u32 = 1;
-const BY_COLUMNS: u32 = 2;
-
-/**
- * The left matrix: its stride in bytes (of rows, columns or rows of panels), and whether it is f16. Unless it is f32 with
- * contiguous rows, blocks of it are packed to that layout.
- */
-let left: usize = 0;
-let left_form: u32 = BY_ROWS;
-let left_stride: usize = 0;
-let left_half: bool = false;
-/** The right matrix: its stride in bytes (of rows, columns or panels). Unless it is f32 in panels, it is packed. */
-let right: usize = 0;
-let right_form: u32 = PANELS;
-let right_stride: usize = 0;
-let right_half: bool = false;
+function out_of(p: Matmul, i: u32): usize {
+  return p.out + ((p.out_offset + i * p.out_batch) << 2);
+}
 
 export function matmul(p: Matmul): void {
-  const a = set_output(p);
-  const b = p.b;
-  // b is transposed and larger than a and the result: transpose these two instead, and read b in place.
-  if (p.b_row == 1 && p.b_col != 1 && p.m < min(p.n, p.k)) {
-    is_transposed = true;
-    set_left(b, p.b_col, 1, p.b_half);
-    set_right(a, p.a_col, p.a_row, 0);
-    product(p.n, p.m, p.k);
-  } else {
-    set_left(a, p.a_row, p.a_col, 0);
-    set_right(b, p.b_row, p.b_col, p.b_half);
-    product(p.m, p.n, p.k);
+  for (let i: u32 = 0; i < p.batch; i++) {
+    set_output(out_of(p, i), p.out_row << 2, p.has_bias ? p.bias : 0, p.alpha, p.beta);
+    multiply_any(a_of(p, i), p.a_row, p.a_col, b_of(p, i), p.b_row, p.b_col, p.b_half, p.m, p.n, p.k);
   }
 }
 
@@ -73,229 +31,29 @@ export function matmul(p: Matmul): void {
 export function matmul_gemv(p: Matmul): void {
   if (p.b_row != 1 || p.b_col == 1 || p.a_col != 1) return matmul(p);
   const shift = p.b_half ? 1 : 2;
-  multiply_rows(
-    p.out + (p.out_offset << 2),
-    p.out_row << 2,
-    p.a + (p.a_offset << 2),
-    p.a_row << 2,
-    p.b,
-    p.b_col << shift,
-    p.has_bias ? p.bias : 0,
-    p.m,
-    slice_begin(p.n, 16),
-    slice_end(p.n, 16),
-    p.k,
-    p.alpha,
-    p.beta,
-    p.b_half,
-  );
+  for (let i: u32 = 0; i < p.batch; i++)
+    multiply_rows(
+      out_of(p, i),
+      p.out_row << 2,
+      a_of(p, i),
+      p.a_row << 2,
+      b_of(p, i),
+      p.b_col << shift,
+      p.has_bias ? p.bias : 0,
+      p.m,
+      slice_begin(p.n, 16),
+      slice_end(p.n, 16),
+      p.k,
+      p.alpha,
+      p.beta,
+      p.b_half,
+    );
 }
 
-/**
- * The same with b a whole frozen weight stored in panels: [k, n] (b_col = 1) or, read transposed, [n, k] (b_row = 1).
- */
+/** The same with b a frozen weight in panels. */
 export function matmul_panels(p: Matmul): void {
-  const a = set_output(p);
-  const panel: usize = p.b_half ? 16 : 32;
-  if (p.b_col == 1) {
-    set_left(a, p.a_row, p.a_col, 0);
-    right = p.b;
-    right_form = PANELS;
-    right_stride = p.k * panel;
-    right_half = p.b_half != 0;
-    product(p.m, p.n, p.k);
-  } else {
-    is_transposed = true;
-    left = p.b;
-    left_form = PANELS;
-    left_stride = p.n * panel;
-    left_half = p.b_half != 0;
-    set_right(a, p.a_col, p.a_row, 0);
-    product(p.n, p.m, p.k);
-  }
-}
-
-/** Sets the output; returns the address of a. */
-function set_output(p: Matmul): usize {
-  out_at = p.out + (p.out_offset << 2);
-  out_line = p.out_row << 2;
-  is_transposed = false;
-  bias_at = p.has_bias ? p.bias : 0;
-  alpha_now = p.alpha;
-  beta_now = p.beta;
-  return p.a + (p.a_offset << 2);
-}
-
-/** Strides in elements: of rows, and along k, which is 1 for halves. */
-function set_left(at: usize, row: u32, depth: u32, half: u32): void {
-  left = at;
-  left_form = depth == 1 ? BY_ROWS : BY_COLUMNS;
-  left_stride = (depth == 1 ? row : depth) << (half ? 1 : 2);
-  left_half = half != 0;
-}
-
-/** Strides in elements: along k, and of columns. */
-function set_right(at: usize, depth: u32, col: u32, half: u32): void {
-  right = at;
-  right_form = col == 1 ? BY_ROWS : BY_COLUMNS;
-  right_stride = (col == 1 ? depth : col) << (half ? 1 : 2);
-  right_half = half != 0;
-}
-
-/** This thread's slice of the product: of its columns or its rows, whichever is cheaper including the packing. */
-function product(m: u32, n: u32, k: u32): void {
-  const threads = thread_count();
-  const columns = ((n + PANEL * threads - 1) / (PANEL * threads)) * PANEL;
-  const rows = ((m + ROWS * threads - 1) / (ROWS * threads)) * ROWS;
-  // Cost per step of k in multiply-adds; packing an element costs about eight.
-  const left_cost: u32 = (left_form != BY_ROWS ? 8 : 0) + (left_half ? 4 : 0);
-  const right_cost: u32 = (right_form != PANELS ? 8 : 0) + (right_half ? 4 : 0);
-  const by_columns: u64 = <u64>m * columns + left_cost * m + right_cost * columns;
-  const by_rows: u64 = <u64>rows * n + left_cost * rows + right_cost * n;
-  if (by_columns <= by_rows) blocks(0, m, slice_begin(n, PANEL), slice_end(n, PANEL), k);
-  else blocks(slice_begin(m, ROWS), slice_end(m, ROWS), 0, n, k);
-}
-
-/** Computes rows i0 .. i1 and columns j0 .. j1 of the product, in blocks that fit into the caches. */
-function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
-  if (i0 >= i1 || j0 >= j1) return;
-  const left_block = scratch_memory() + 2 * TILE_BYTES;
-  const right_block = left_block + LEFT_BYTES;
-  let depth: u32 = 0;
-  do {
-    const kc = min<u32>(KC, k - depth);
-    for (let jc = j0; jc < j1; jc += NC) {
-      const nc = min<u32>(NC, j1 - jc);
-      let panels = right + (jc / PANEL) * right_stride + (depth << (right_half ? 4 : 5));
-      let panel = right_stride;
-      if (right_form != PANELS) {
-        panels = right_block;
-        panel = kc << 5;
-        pack_right(panels, jc, nc, depth, kc);
-      }
-      for (let ic = i0; ic < i1; ic += MC) {
-        const mc = min<u32>(MC, i1 - ic);
-        let rows = left + ic * left_stride + (depth << 2);
-        let row = left_stride;
-        if (left_form != BY_ROWS || left_half) {
-          rows = left_block;
-          row = LEFT_ROW;
-          pack_left(rows, ic, mc, depth, kc);
-        }
-        block(rows, row, panels, panel, ic, mc, jc, nc, kc, depth == 0);
-      }
-    }
-    depth += KC;
-  } while (depth < k);
-}
-
-/** Packs rows ic .. ic + mc of the left matrix, depth .. depth + kc, as rows of f32, LEFT_ROW bytes apart. */
-function pack_left(rows: usize, ic: u32, mc: u32, depth: u32, kc: u32): void {
-  if (left_form == BY_COLUMNS) {
-    transpose_block(rows, LEFT_ROW, left + depth * left_stride + (ic << 2), left_stride, kc, mc);
-  } else if (left_form == PANELS) {
-    const from = left + (depth / PANEL) * left_stride + (ic << (left_half ? 4 : 5));
-    unpack_rows(rows, LEFT_ROW, from, left_stride, left_half, kc, mc);
-  } else {
-    widen_rows(rows, LEFT_ROW, left + ic * left_stride + (depth << 1), left_stride, mc, kc);
-  }
-}
-
-/** Packs columns jc .. jc + nc of the right matrix, depth .. depth + kc, as panels of f32. */
-function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void {
-  const by_rows = right_form == BY_ROWS;
-  const shift: u32 = right_half ? 1 : 2;
-  let from = right + (by_rows ? depth * right_stride + (jc << shift) : jc * right_stride + (depth << shift));
-  let stride = right_stride;
-  if (right_half) {
-    const floats = panels + RIGHT_BYTES;
-    const count = by_rows ? nc : kc;
-    stride = count << 2;
-    widen_rows(floats, stride, from, right_stride, by_rows ? kc : nc, count);
-    from = floats;
-  }
-  if (by_rows) pack_rows(panels, from, stride, kc, nc);
-  else pack_columns(panels, from, stride, kc, nc);
-}
-
-/** Computes one block: a panel stays in the L1 cache while all rows are processed. */
-function block(
-  rows: usize,
-  row: usize,
-  panels: usize,
-  panel: usize,
-  i0: u32,
-  m: u32,
-  j0: u32,
-  n: u32,
-  k: u32,
-  is_first: bool,
-): void {
-  const tile = scratch_memory();
-  const turned = tile + TILE_BYTES;
-  // Panels of f16 are converted here, one at a time; other operands were converted when packed.
-  const is_half = right_form == PANELS && right_half;
-  let j: u32 = 0;
-  if (m == 1 && !is_transposed) {
-    for (; j + 4 * PANEL <= n; j += 4 * PANEL) {
-      const p = panels + (j / PANEL) * panel;
-      if (is_half) multiply_one<u16>(tile, rows, p, panel, k);
-      else multiply_one<f32>(tile, rows, p, panel, k);
-      for (let q: u32 = 0; q < 4; q++) store_tile(tile + (q << 5), i0, 1, j0 + j + q * PANEL, PANEL, is_first);
-    }
-  }
-  for (; j < n; j += PANEL) {
-    let p = panels + (j / PANEL) * panel;
-    if (is_half) {
-      const floats = tile + 2 * TILE_BYTES + LEFT_BYTES;
-      widen_row(floats, p, k << 3);
-      p = floats;
-    }
-    const cols = min<u32>(PANEL, n - j);
-    for (let i: u32 = 0; i < m; ) {
-      const rest = m - i;
-      const count = tile_rows(rest);
-      if (is_transposed) {
-        multiply(tile, rows + i * row, row, count, p, k);
-        transpose_block(turned, 32, tile, 32, 8, PANEL);
-        store_tile(turned, j0 + j, cols, i0 + i, count, is_first);
-      } else {
-        multiply(tile, rows + i * row, row, count, p, k);
-        store_tile(tile, i0 + i, count, j0 + j, cols, is_first);
-      }
-      i += count;
-    }
-  }
-}
-
-/**
- * out[i + r][j + c] = tile[r][c] * alpha + bias[c] + beta * out[i + r][j + c], for r < rows and c < cols. beta and the bias are
- * applied in the first block of k.
- */
-function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool): void {
-  const alpha = f32x4.splat(alpha_now);
-  const factor: f32 = is_first ? beta_now : 1;
-  const beta = f32x4.splat(factor);
-  const low = min<u32>(cols, 4);
-  const high = cols - low;
-  let bias0 = f32x4.splat(0);
-  let bias1 = bias0;
-  if (is_first && bias_at != 0) {
-    bias0 = load_some(bias_at + (j << 2), low);
-    if (high > 0) bias1 = load_some(bias_at + (j << 2) + 16, high);
-  }
-  let to = out_at + i * out_line + (j << 2);
-  for (const end = tile + (rows << 5); tile < end; tile += 32) {
-    let v = madd(v128.load(tile), alpha, bias0);
-    if (factor != 0) v = madd(beta, load_some(to, low), v);
-    store_some(to, v, low);
-    if (high > 0) {
-      v = madd(v128.load(tile, 16), alpha, bias1);
-      if (factor != 0) v = madd(beta, load_some(to + 16, high), v);
-      store_some(to + 16, v, high);
-    }
-    to += out_line;
-  }
+  set_output(out_of(p, 0), p.out_row << 2, p.has_bias ? p.bias : 0, p.alpha, p.beta);
+  multiply_panels(a_of(p, 0), p.a_row, p.a_col, p.b, p.b_col, p.b_half, p.m, p.n, p.k);
 }
 
 /** dbias [cols] += sum over rows of dout; rows in order. */

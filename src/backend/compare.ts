@@ -135,7 +135,7 @@ class CompareSession implements Session {
 
   private async compare({ segment, number }: Single, { kernel, tensors, access }: Dispatch): Promise<void> {
     for (const [i, binding] of Object.keys(kernel.bindings).entries()) {
-      if (access[i] === "read") continue;
+      if (access[i] === "read" || access[i] === "none") continue;
       const tensor = tensors[i]!;
       const [a, b] = await Promise.all([this.first.read(tensor), this.second.read(tensor)]);
       const at = firstDifference(a, b, tensor.shape.at(-1)!);

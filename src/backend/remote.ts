@@ -4,7 +4,7 @@
  */
 import { startWorker } from "#platform";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
-import type { Access, Scalar, StepValues } from "../ops/kernel.ts";
+import type { Scalar, StepValues, Use } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { MemoryPlan, PlannedBuffer, Program, SegmentName } from "../plan/plan.ts";
 import type { DType, Role, Shape, Tensor } from "../tensor.ts";
@@ -27,7 +27,7 @@ export interface ProgramRecord {
   segments: {
     name: SegmentName;
     clears: number[];
-    dispatches: { kernel: string; tensors: number[]; access: readonly Access[]; scalars: readonly Scalar[] }[];
+    dispatches: { kernel: string; tensors: number[]; access: readonly Use[]; scalars: readonly Scalar[] }[];
   }[];
   buffers: PlannedBuffer[];
   bufferOf: [tensor: number, buffer: number][];

@@ -2,6 +2,7 @@
 
 import { KERNELS } from "../ops/generated/kernels.ts";
 import { type Dispatch, tensorAt } from "../ops/kernel.ts";
+import { linearKernel } from "../ops/linear.ts";
 import { matmulKernel } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
 import { isGemv } from "./variants.ts";
@@ -14,7 +15,10 @@ interface Operation {
 }
 
 /** Further functions for a kernel: a product with few rows, and one with b in panels. */
-const VARIANTS: Readonly<Record<string, readonly string[]>> = { matmul: ["matmul_gemv", "matmul_panels"] };
+const VARIANTS: Readonly<Record<string, readonly string[]>> = {
+  matmul: ["matmul_gemv", "matmul_panels"],
+  linear: ["linear_panels"],
+};
 
 /** Indexed by operation number. */
 export const OPERATIONS: readonly Operation[] = [
@@ -28,7 +32,8 @@ export const RECORD_WORDS =
 
 /** The name of the operation for a dispatch; `panels` are the weights stored in panels. */
 export function operationOf(dispatch: Dispatch, panels: ReadonlySet<Tensor>): string {
-  if (dispatch.kernel !== matmulKernel) return dispatch.kernel.name;
-  if (panels.has(tensorAt(dispatch, "b"))) return "matmul_panels";
-  return isGemv(dispatch) ? "matmul_gemv" : "matmul";
+  const { kernel } = dispatch;
+  if (kernel !== matmulKernel && kernel !== linearKernel) return kernel.name;
+  if (panels.has(tensorAt(dispatch, "b"))) return `${kernel.name}_panels`;
+  return kernel === matmulKernel && isGemv(dispatch) ? "matmul_gemv" : kernel.name;
 }

@@ -12,9 +12,11 @@ export interface Shader {
   grid: (dims: Dims) => Grid;
 }
 
-/** A shader of a matrix product, and the preludes that it shares with others. */
-interface Product extends Shader {
+/** A shader of matrix products: shaders/matmul_<variant>.wgsl, and the preludes that it needs besides those of its kernel. */
+interface Product {
+  variant: string;
   preludes: readonly string[];
+  grid: (dims: Dims) => Grid;
 }
 
 /** The element types of a and b if four elements are read at once. */
@@ -26,31 +28,43 @@ const SCALAR = ".scalar";
 /** Large tiles; small tiles; results with few columns; with few rows; a decoding step's few rows. */
 const PRODUCTS = {
   wide: {
-    name: "matmul_wide",
+    variant: "wide",
     preludes: ["matmul_tile"],
-    grid: ({ m, n }: Dims) => [ceilDiv(n!, 64), ceilDiv(m!, 64), 1],
+    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 64), ceilDiv(m!, 64), batch ?? 1],
   },
   middle: {
-    name: "matmul_middle",
+    variant: "middle",
     preludes: ["matmul_tile"],
-    grid: ({ m, n }: Dims) => [ceilDiv(n!, 32), ceilDiv(m!, 32), 1],
+    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 32), ceilDiv(m!, 32), batch ?? 1],
   },
   narrow: {
-    name: "matmul_narrow",
-    preludes: ["matmul_split", "matmul_parts"],
-    grid: ({ m, n, a_col }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, a_col === 1 ? 4 : 16), 1],
+    variant: "narrow",
+    preludes: ["parts"],
+    grid: ({ m, n, a_col, batch }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, a_col === 1 ? 4 : 16), batch!],
   },
   flat: {
-    name: "matmul_flat",
-    preludes: ["matmul_split", "matmul_parts"],
-    grid: ({ m, n, b_row }: Dims) => [ceilDiv(n!, b_row === 1 ? 4 : 16), ceilDiv(m!, 8), 1],
+    variant: "flat",
+    preludes: ["parts"],
+    grid: ({ m, n, b_row, batch }: Dims) => [ceilDiv(n!, b_row === 1 ? 4 : 16), ceilDiv(m!, 8), batch!],
   },
   gemv: {
-    name: "matmul_gemv",
-    preludes: ["matmul_split"],
-    grid: ({ m, n }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), 1],
+    variant: "gemv",
+    preludes: [],
+    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), batch ?? 1],
   },
 } as const satisfies Record<string, Product>;
+
+/** The kernels that are matrix products: the variants of each, and the preludes with its operands and its stores. */
+const FAMILIES: Readonly<Record<string, { variants: readonly Product[]; preludes: readonly string[] }>> = {
+  matmul: { variants: Object.values(PRODUCTS), preludes: ["matmul"] },
+  linear: { variants: [PRODUCTS.wide, PRODUCTS.middle, PRODUCTS.gemv], preludes: ["gelu", "linear"] },
+};
+
+/** What the shaders of other kernels share. */
+const PRELUDES: Readonly<Record<string, readonly string[]>> = {
+  gelu_forward: ["gelu"],
+  lora_backward: ["blocks", "parts"],
+};
 
 /** Results with at most this many columns, or a fixed number of at most so many rows, have too few tiles: lanes share the depth. */
 const NARROW = 32;
@@ -65,8 +79,10 @@ const MANY_TILES = 256;
 function productOf(dispatch: Dispatch): Product {
   if (isGemv(dispatch)) return PRODUCTS.gemv;
   const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
-  if (n <= NARROW) return PRODUCTS.narrow;
-  if (typeof m === "number" && m <= NARROW) return PRODUCTS.flat;
+  if (dispatch.kernel.name === "matmul") {
+    if (n <= NARROW) return PRODUCTS.narrow;
+    if (typeof m === "number" && m <= NARROW) return PRODUCTS.flat;
+  }
   const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
 }
@@ -76,42 +92,46 @@ function readsFour(dispatch: Dispatch): boolean {
   const [a, b] = [tensorAt(dispatch, "a"), tensorAt(dispatch, "b")];
   const scalar = (name: string) => scalarOf(dispatch, name) as number;
   const strideOf = (along: number, other: number) => (along === 1 ? other : along);
-  return [
-    scalar("a_offset"),
-    strideOf(scalar("a_col"), scalar("a_row")),
-    strideOf(scalar("b_row"), scalar("b_col")),
-    a.size,
-    b.dtype === "f16" ? b.size / 2 : b.size,
-  ].every((count) => count % 4 === 0);
+  const counts = [strideOf(scalar("b_row"), scalar("b_col")), a.size, b.dtype === "f16" ? b.size / 2 : b.size];
+  if (dispatch.kernel.name === "linear") counts.push(scalar("k"));
+  else counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar), strideOf(scalar("a_col"), scalar("a_row")));
+  return counts.every((count) => count % 4 === 0);
 }
 
 export function shaderOf(dispatch: Dispatch): Shader {
   const { name, grid } = dispatch.kernel;
   if (grid) return { name, grid };
   const product = productOf(dispatch);
-  return readsFour(dispatch) ? product : { name: product.name + SCALAR, grid: product.grid };
+  return { name: `${name}_${product.variant}${readsFour(dispatch) ? "" : SCALAR}`, grid: product.grid };
 }
 
-/** The source of a shader: declarations from the kernel's definition, the preludes that its variants share, its own code. */
+/** The source of a shader: declarations from the kernel's definition, the preludes that shaders share, its own code. */
 export async function wgslOf(kernel: Kernel, shader: string): Promise<string> {
-  const file = shader.replace(SCALAR, "");
-  const product = Object.values<Product>(PRODUCTS).find(({ name }) => name === file);
-  const [reading, types] = file === shader ? ["matmul_vec4", FOUR] : ["matmul_scalar", {}];
-  const preludes = product ? [reading, "matmul", "matmul_blocks", ...product.preludes] : [kernel.name];
-  const code = SHADERS[file] ?? (await import("./generated/later-shaders.ts")).SHADERS[file]!;
-  const shared = preludes.map((name) => SHADERS[`${name}.prelude`] ?? "");
-  return [declarations(kernel, product && types), ...shared, code].join("\n");
+  const family = FAMILIES[kernel.name];
+  const isScalar = shader.endsWith(SCALAR);
+  const product = family?.variants.find(({ variant }) => shader.replace(SCALAR, "") === `${kernel.name}_${variant}`);
+  const preludes =
+    family && product
+      ? [isScalar ? "matmul_scalar" : "matmul_vec4", "blocks", "matmul_blocks", ...family.preludes, ...product.preludes]
+      : (PRELUDES[kernel.name] ?? []);
+  const file = product ? `matmul_${product.variant}` : shader;
+  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(sourceOf));
+  return [declarations(kernel, product && (isScalar ? {} : FOUR)), ...parts].join("\n");
 }
 
-/** The files of a kernel's shaders. */
-export function shadersOf({ name, grid }: Kernel): string[] {
-  return grid ? [name] : Object.values(PRODUCTS).map((shader) => shader.name);
+async function sourceOf(file: string): Promise<string> {
+  return SHADERS[file] ?? (await import("./generated/later-shaders.ts")).SHADERS[file]!;
+}
+
+/** The files of a kernel's shaders, without their preludes. */
+export function filesOf({ name }: Kernel): string[] {
+  return FAMILIES[name]?.variants.map(({ variant }) => `matmul_${variant}`) ?? [name];
 }
 
 /** The names of all shaders of a kernel that `wgslOf` prints. */
-export function variantsOf(kernel: Kernel): string[] {
-  const files = shadersOf(kernel);
-  return kernel.grid ? files : files.flatMap((name) => [name, name + SCALAR]);
+export function variantsOf({ name }: Kernel): string[] {
+  const variants = FAMILIES[name]?.variants.map(({ variant }) => `${name}_${variant}`);
+  return variants ? variants.flatMap((shader) => [shader, shader + SCALAR]) : [name];
 }
 
 /**

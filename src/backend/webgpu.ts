@@ -185,7 +185,7 @@ class WebGPUBackend implements Backend {
       if (failures.length === 0) this.check();
       const summary = failures.length > 0 ? "does not compile" : "compiles, but the device cannot create its pipeline";
       const lines = code.split("\n");
-      throw new DeviceError(`shaders/${label}.wgsl ${summary}`, {
+      throw new DeviceError(`the shader ${label} ${summary}`, {
         found:
           failures.map(({ lineNum, message }) => `line ${lineNum}: ${message}: ${lines[lineNum - 1]}`).join("; ") ||
           String(error),

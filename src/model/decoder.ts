@@ -155,11 +155,14 @@ class Builder {
   }
 
   private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
-    const attProj = f.linear(l, "attn.c_proj", att, rows);
-    const x1 = f.residual(rowsOf(`x.${l}.mid`, rows, [this.C]), x, attProj.out, rows);
-    const fc = f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows);
-    const proj = f.linear(l, "mlp.c_proj", f.gelu(fc.out, rows), rows);
-    return f.residual(rowsOf(`block.${l}`, rows, [this.C]), x1, proj.out, rows);
+    const C = [this.C];
+    const x1 = rowsOf(`x.${l}.mid`, rows, C);
+    f.linear(l, "attn.c_proj", att, rows, { out: x1, residual: x });
+    const fcg = rowsOf("fcg", rows, [4 * this.C]);
+    f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { act: fcg });
+    const x2 = rowsOf(`block.${l}`, rows, C);
+    f.linear(l, "mlp.c_proj", fcg, rows, { out: x2, residual: x1 });
+    return x2;
   }
 
   /** Logits [S, V] from the final norm [S, C], one piece of the token table at a time. */

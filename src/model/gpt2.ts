@@ -13,10 +13,8 @@ import { type AdamWConfig, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
 import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
-import { geluBackward } from "../ops/gelu.ts";
 import { gradnorm, partialsOf } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
-import { loraDownBackward, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
@@ -217,12 +215,13 @@ class Builder {
     const behind = isGathered ? this.sequences : rows;
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
     const read = isGathered ? f.gather(att, batch.rows, behind) : att;
-    const attProj = f.linear(l, "attn.c_proj", read, behind);
-    const x1 = f.residual(rowsOf(`x.${l}.mid`, behind, [C]), x0, attProj.out, behind);
+    const x1 = rowsOf(`x.${l}.mid`, behind, [C]);
+    const attProj = f.linear(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
     const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
-    const fc = f.linear(l, "mlp.c_fc", ln2.out, behind);
-    const proj = f.linear(l, "mlp.c_proj", f.gelu(fc.out, behind), behind);
-    const x2 = f.residual(this.keep(`block.${l}`, behind), x1, proj.out, behind);
+    const fcg = rowsOf("fcg", behind, [4 * C]);
+    const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, { act: fcg });
+    const x2 = this.keep(`block.${l}`, behind);
+    const proj = f.linear(l, "mlp.c_proj", fcg, behind, { out: x2, residual: x1 });
     blocks.push({ ln1, qkv, att, lse, read, attProj, ln2, fc, proj });
     return { x: x2, rows: behind };
   }
@@ -258,12 +257,12 @@ class Builder {
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
     const { b, C } = this;
     const { rows, inp, adapter } = head;
+    const m = rows.count;
     const bias = b.headBias?.grad;
     const dout = b.trainsBelow("head") ? rowsOf("dhead", rows, [C]) : null;
-    const ddown = adapter?.A.grad ? rowsOf("dhead.down", rows, [adapter.A.shape[0]!]) : null;
+    const trained = adapter?.grad ? adapter : null;
     for (const [i, piece] of pieces.entries()) {
       const beta = i === 0 ? 0 : 1;
-      const m = rows.count;
       const n = piece.weight.shape[0]!;
       let { logits } = piece;
       if (pieces.length > 1) {
@@ -277,17 +276,24 @@ class Builder {
         b.emit(matmul({ out: piece.grad, a: dlogits, b: inp, transA: true, m: n, n: C, k: m, lda: n, beta: 1 }));
       if (bias) b.emit(matmulBiasBackward(only(bias), dlogits, m, n));
       if (dout) b.emit(matmul({ out: dout, a: dlogits, b: piece.weight, m, n: C, k: n, beta }));
-      if (adapter && ddown) {
-        const [B, dB] = [rowsFrom(adapter.B.pieces, piece), rowsFrom(adapter.B.grad!, piece)];
-        const at = { width: n, column: 0 };
-        b.emit(...loraUpBackward(dB, ddown, dlogits, adapter.down, B, m, adapter.scale, at, beta));
+      if (trained) {
+        const { down, ddown, group } = trained;
+        const dB = rowsFrom(b.parameter("lora.head.B").grad!, piece);
+        const B = b.headUp(piece);
+        b.emit(matmul({ out: dB, a: dlogits, b: down, transA: true, m: n, n: group.r, k: m, lda: n, beta: 1 }));
+        b.emit(matmul({ out: ddown, a: dlogits, b: B, m, n: group.r, k: n, alpha: group.scale, beta }));
       }
     }
-    if (adapter && ddown)
-      b.emit(...loraDownBackward(only(adapter.A.grad!), dout, ddown, inp, only(adapter.A), rows.count));
+    if (trained) {
+      const { ddown, group } = trained;
+      const { grad, pieces: A } = b.parameter("lora.head.A");
+      const [r, k] = [group.r, m];
+      b.emit(matmul({ out: only(grad!), a: ddown, b: inp, transA: true, m: r, n: C, k, lda: r, beta: 1 }));
+      if (dout) b.emit(matmul({ out: dout, a: ddown, b: only(A), m, n: C, k: r, beta: 1 }));
+    }
     if (!dout || !final.norm) return null;
     const dnorm = final.norm.rows === rows ? dout : b.scatter(dout, this.batch.selected, final.norm.rows);
-    return b.layernormBackward(final.norm, dnorm);
+    return b.layernormBackward(final.norm, dnorm).dx;
   }
 
   /** Gradients of a block from dx, the gradient of its output; returns the gradient of its input, or null if none is needed. */
@@ -295,23 +301,33 @@ class Builder {
     const { b, batch } = this;
     const { n_head } = this.options.spec.config;
     // mlp: x2 = x1 + proj(gelu(fc(ln_2(x1))))
-    const dfcg = b.linearBackward(proj, dx, () => b.gelu(fc.out, fc.rows));
-    if (dfcg) {
-      b.emit(geluBackward(dfcg, fc.out, fc.rows.count));
-      const dln2 = b.linearBackward(fc, dfcg, () => b.layernormAgain(ln2));
-      if (dln2) b.layernormBackward(ln2, dln2, dx);
+    const fcg = rowsOf("fcg", fc.rows, fc.out.shape.slice(1));
+    const dfc = b.linearBackward(proj, dx, { inp: fc.out, act: fcg });
+    if (!dfc) {
+      b.gradients({ of: proj, x: b.gelu(fc.out, fcg, fc.rows), dy: dx });
+      return null;
     }
+    const dln2 = b.linearBackward(fc, dfc);
+    const norm2 = dln2 ? b.layernormBackward(ln2, dln2, dx) : { dx: null, out: b.layernormAgain(ln2) };
+    b.gradients({ of: proj, x: fcg, dy: dx }, { of: fc, x: norm2.out, dy: dfc });
     // attention: x1 = x + c_proj(attention(c_attn(ln_1(x))))
-    const dread = b.linearBackward(attProj, dx, () => read);
-    if (!dread) return null;
+    const dx1 = norm2.dx;
+    const dread = dx1 && b.linearBackward(attProj, dx1);
+    if (!dx1) return null;
+    if (!dread) {
+      b.gradients({ of: attProj, x: read, dy: dx1 });
+      return null;
+    }
     const isGathered = attProj.rows !== qkv.rows;
     const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
-    const dx0 = isGathered && b.trainsBelow(`${ln1.name}.weight`) ? b.scatter(dx, batch.selected, qkv.rows) : dx;
+    const dx0 = isGathered && b.trainsBelow(`${ln1.name}.weight`) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
     const dqkv = rowsOf("dqkv", qkv.rows, [3 * this.C]);
     const delta = rowsOf("delta", qkv.rows, [n_head]);
     b.emit(...attentionBackward(dqkv, delta, datt, att, lse, qkv.out, batch.bounds, n_head));
-    const dln1 = b.linearBackward(qkv, dqkv, () => b.layernormAgain(ln1));
-    return dln1 && b.layernormBackward(ln1, dln1, dx0);
+    const dln1 = b.linearBackward(qkv, dqkv);
+    const norm1 = dln1 ? b.layernormBackward(ln1, dln1, dx0) : { dx: null, out: b.layernormAgain(ln1) };
+    b.gradients({ of: attProj, x: read, dy: dx1 }, { of: qkv, x: norm1.out, dy: dqkv });
+    return norm1.dx;
   }
 
   private embeddingBackward(dx: Tensor): void {

@@ -9,10 +9,10 @@ import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import { geluForward } from "../ops/gelu.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { type Columns, loraDown, loraDownBackward, loraUp, loraUpBackward } from "../ops/lora.ts";
+import { linearBackward, linearForward } from "../ops/linear.ts";
+import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
-import { residualForward } from "../ops/residual.ts";
-import { type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
+import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, scalesOf, trainsBelow } from "./trainable.ts";
 
@@ -27,13 +27,14 @@ export function rowsOf(name: string, { capacity }: Rows, shape: Shape, role: Rol
   return new Tensor(name, [capacity, ...shape], role);
 }
 
-/** An adapter as applied: A [R, in], B [out, R], x A^T [rows, R], and the first column that it writes. */
-interface Adapter {
-  A: Parameter;
-  B: Parameter;
-  scale: number;
-  column: number;
+/** Adapters of a matrix that are handled together. */
+interface Adapters {
+  group: AdapterGroup;
+  /** scale * x A^T [rows, count r], and its gradient. */
   down: Tensor;
+  ddown: Tensor;
+  /** The buffer of their gradients, if they are trained. */
+  grad: Tensor | null;
 }
 
 /** y = x W + b, with the adapters of W. */
@@ -41,7 +42,15 @@ export interface Linear {
   name: string;
   rows: Rows;
   out: Tensor;
-  adapters: Adapter[];
+  /** The first are part of the product; there are others only if ranks or scales of q, k and v differ. */
+  adapters: Adapters[];
+}
+
+/** What the gradients of a matrix, its bias and its adapters are made of. */
+interface Gradients {
+  of: Linear;
+  x: Tensor;
+  dy: Tensor;
 }
 
 /** A layer norm with its statistics [rows, 2]. */
@@ -58,7 +67,7 @@ export interface Head {
   rows: Rows;
   /** [rows, C]. */
   inp: Tensor;
-  adapter: Adapter | null;
+  adapter: Adapters | null;
 }
 
 /** A piece of the classes, from `first` on: its rows of the head or the token table, and of the gradient. */
@@ -73,6 +82,8 @@ export class Layers {
   /** Whether a parameter before this one is trained. */
   readonly trainsBelow: (parameter: string) => boolean;
   private readonly C: number;
+  /** The buffers for `down` of the current block or head, and how much of them is used. */
+  private downs: { owner: string; down: Tensor; ddown: Tensor; at: number } | null = null;
 
   constructor(
     private readonly spec: ModelSpec,
@@ -90,59 +101,107 @@ export class Layers {
 
   // ---------------------------------------------------------------------------------------------- matrices
 
-  linear(l: number, matrix: Matrix, x: Tensor, rows: Rows): Linear {
+  /**
+   * x W + b with the adapters of W. A `residual` [rows, out] is added to the result; `act` [rows, out] becomes gelu(result).
+   */
+  linear(
+    l: number,
+    matrix: Matrix,
+    x: Tensor,
+    rows: Rows,
+    { out, ...next }: { out?: Tensor; residual?: Tensor; act?: Tensor } = {},
+  ): Linear {
     const name = `h.${l}.${matrix}`;
     const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
-    const [k, n] = W.shape as [number, number];
-    const out = rowsOf(name, rows, [n]);
-    this.emit(matmul({ out, a: x, b: W, m: rows.count, n, k, bias }));
-    const adapters: Adapter[] = [];
-    for (const [site, third] of ADAPTERS[matrix]) {
-      const adapter = this.adapter(`h.${l}.${site}`, x, rows, third * this.C);
-      if (!adapter) continue;
-      const { B, down, scale, column } = adapter;
-      this.emit(loraUp(out, down, only(B), rows.count, scale, { width: n, column }));
-      adapters.push(adapter);
-    }
-    return { name, rows, out, adapters };
+    const result = out ?? rowsOf(name, rows, [W.shape[1]!]);
+    const adapters = this.adapters(l, matrix, rows);
+    for (const { group, down } of adapters) this.emit(loraDown(down, x, group, rows.count));
+    const [first, ...others] = adapters;
+    this.emit(linearForward({ out: result, x, W, bias, rows: rows.count, adapters: first, ...next }));
+    for (const { group, down } of others)
+      for (let i = 0; i < group.count; i++) this.emit(addUp(result, down, group, i, rows));
+    return { name, rows, out: result, adapters };
   }
 
   /**
-   * The gradients of a matrix, its bias and its adapters from dy; returns the gradient of x [rows, k], or null if nothing before it
-   * is trained. `input` returns x, recomputed if it was not saved, and is only called if x is needed.
+   * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = gelu(inp), it is the gradient of
+   * inp, and x is written to `act`.
    */
-  linearBackward({ name, rows, adapters }: Linear, dy: Tensor, input: () => Tensor): Tensor | null {
-    const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
-    const [k, n] = weight.shape as [number, number];
-    const trained = adapters.filter(({ A }) => A.grad);
-    const x = weight.grad || trained.length > 0 ? input() : null;
-    const m = rows.count;
-    if (weight.grad && x)
-      this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
-    if (bias.grad) this.emit(matmulBiasBackward(only(bias.grad), dy, m, n));
-    let dx: Tensor | null = null;
-    if (this.trainsBelow(weight.name)) {
-      dx = rowsOf(`d${name}.input`, rows, [k]);
-      this.emit(matmul({ out: dx, a: dy, b: only(weight), transB: true, m, n: k, k: n }));
-    }
-    for (const { A, B, scale, column, down } of trained) {
-      const ddown = rowsOf("ddown", rows, [A.shape[0]!]);
-      this.emit(
-        ...loraUpBackward(only(B.grad!), ddown, dy, down, only(B), m, scale, { width: n, column }),
-        ...loraDownBackward(only(A.grad!), dx, ddown, x!, only(A), m),
-      );
-    }
+  linearBackward({ name, rows, adapters }: Linear, dy: Tensor, gelu?: { inp: Tensor; act: Tensor }): Tensor | null {
+    for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dy, group, rows.count));
+    if (!this.trainsBelow(`${name}.weight`)) return null;
+    const W = this.tensor(`${name}.weight`);
+    const dx = rowsOf(`d${name}.input`, rows, [W.shape[0]!]);
+    const [first, ...others] = adapters.map(({ group, ddown }) => ({ group, down: ddown }));
+    this.emit(linearBackward({ dx, dy, W, rows: rows.count, adapters: first, gelu }));
+    for (const { group, down } of others)
+      for (let i = 0; i < group.count; i++) this.emit(addDown(dx, down, group, i, rows));
     return dx;
   }
 
-  /** The adapter at a site, with x A^T; null if there is none. */
-  private adapter(site: string, x: Tensor, rows: Rows, column: number): Adapter | null {
+  /** The gradients of matrices, their biases and their adapters. The adapters of two matrices take one dispatch. */
+  gradients(...list: Gradients[]): void {
+    const jobs: LoraJob[] = [];
+    for (const {
+      of: { name, rows, adapters },
+      x,
+      dy,
+    } of list) {
+      const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
+      const [k, n] = weight.shape as [number, number];
+      const m = rows.count;
+      if (weight.grad)
+        this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
+      if (bias.grad) this.emit(matmulBiasBackward(only(bias.grad), dy, m, n));
+      for (const { grad, ...rest } of adapters) if (grad) jobs.push({ ...rest, rows: m, x, dy, grad });
+    }
+    for (let next = jobs.shift(); next; next = jobs.shift()) {
+      const other = jobs[0] && fitTogether(next, jobs[0]) ? jobs.shift() : undefined;
+      this.emit(loraBackward(next, other));
+    }
+  }
+
+  /** The adapters of a matrix in groups: neighbours in their buffer and in the result, of the same rank and scale. */
+  private adapters(l: number, matrix: Matrix, rows: Rows): Adapters[] {
+    const groups: AdapterGroup[] = [];
+    const grads: (Tensor | null)[] = [];
+    for (const [site, third] of ADAPTERS[matrix]) {
+      const one = this.adapterGroup(`h.${l}.${site}`, third * this.C);
+      if (!one) continue;
+      const last = groups.at(-1);
+      if (last && append(last, one.group)) continue;
+      groups.push(one.group);
+      grads.push(one.grad);
+    }
+    return groups.map((group, i) => this.withRows(`h.${l}.`, group, grads[i]!, rows));
+  }
+
+  /** A group of the adapter at a site alone, or null if there is none. */
+  private adapterGroup(site: string, column: number): { group: AdapterGroup; grad: Tensor | null } | null {
     const A = this.parameters.all.get(`lora.${site}.A`);
     const B = this.parameters.all.get(`lora.${site}.B`);
     if (!A || !B) return null;
-    const down = rowsOf(`lora.${site}.down`, rows, [A.shape[0]!]);
-    this.emit(loraDown(down, x, only(A), rows.count));
-    return { A, B, scale: this.scales.get(site)!, column, down };
+    const [r, input] = A.shape as [number, number];
+    const flat = (tensor: Tensor) => tensor.view(tensor.name, [tensor.size], 0);
+    const place = { count: 1, column, step: 0, stride: 0, width: B.shape[0]! };
+    const group = { r, input, scale: this.scales.get(site)!, ...place, A: flat(only(A)), B: flat(only(B)) };
+    return { group, grad: A.grad && only(A.grad).root };
+  }
+
+  /** Room for the `down` of a group: those of a block are in one buffer, their gradients in another, as a dispatch has few bindings. */
+  private withRows(owner: string, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
+    const shape = [rows.capacity, group.count * group.r];
+    if (this.downs?.owner !== owner) {
+      const sites = [...this.scales.keys()].filter((site) => site.startsWith(owner));
+      const ranks = sites.map((site) => this.parameter(`lora.${site}.A`).shape[0]!);
+      const size = ranks.reduce((sum, r) => sum + alignView(rows.capacity * r), 0);
+      const root = (name: string) => new Tensor(`${owner}${name}`, [size], "activation");
+      this.downs = { owner, down: root("down"), ddown: root("ddown"), at: 0 };
+    }
+    const { down, ddown, at } = this.downs;
+    this.downs.at += alignView(sizeOf(shape));
+    const view = (tensor: Tensor) => tensor.view(tensor.name, shape, at);
+    return { group, grad, down: view(down), ddown: view(ddown) };
   }
 
   // ------------------------------------------------------------------------------------------------- norms
@@ -166,29 +225,25 @@ export class Layers {
   }
 
   /**
-   * The gradients of a norm's parameters, and of its input: added to `dx` if it is given, else in a new tensor. Returns the input's,
-   * or null if nothing before the norm is trained.
+   * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the residual stream, or
+   * null if nothing before the norm is trained. `out`: the norm's output, made again.
    */
-  layernormBackward({ name, rows, inp, stats }: Norm, dout: Tensor, dx?: Tensor): Tensor | null {
+  layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: Tensor } {
+    const { name, rows, inp, stats } = norm;
     const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
     if (weight.grad && bias.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
-    if (!this.trainsBelow(weight.name)) return null;
-    const into = dx ?? rowsOf("dresidual", rows, [this.C]);
-    this.emit(layernormBackward(into, dout, inp, stats, only(weight), rows.count, dx ? 1 : 0));
-    return into;
+    if (!this.trainsBelow(weight.name)) return { dx: null, out: this.layernormAgain(norm) };
+    const [dx, out] = [rowsOf("dresidual", rows, [this.C]), rowsOf(name, rows, [this.C])];
+    const parts = { inp, stats, weight: only(weight), bias: only(bias) };
+    this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
+    return { dx, out };
   }
 
   // -------------------------------------------------------------------------------------------- in between
 
-  gelu(inp: Tensor, rows: Rows): Tensor {
-    const out = rowsOf("fcg", rows, inp.shape.slice(1));
+  gelu(inp: Tensor, out: Tensor, rows: Rows): Tensor {
     this.emit(geluForward(out, inp, rows.count));
-    return out;
-  }
-
-  residual(out: Tensor, a: Tensor, b: Tensor, rows: Rows): Tensor {
-    this.emit(residualForward(out, a, b, rows.count));
     return out;
   }
 
@@ -209,7 +264,10 @@ export class Layers {
   // -------------------------------------------------------------------------------------------------- head
 
   head(inp: Tensor, rows: Rows): Head {
-    return { rows, inp, adapter: this.adapter("head", inp, rows, 0) };
+    const found = this.adapterGroup("head", 0);
+    const adapter = found && this.withRows("head", found.group, found.grad, rows);
+    if (adapter) this.emit(loraDown(adapter.down, inp, adapter.group, rows.count));
+    return { rows, inp, adapter };
   }
 
   /** The head, or the token table, in pieces whose logits [rows, classes] have at most `bytes`. */
@@ -236,20 +294,25 @@ export class Layers {
     return this.parameters.all.get("head.bias");
   }
 
-  /** The logits of a piece, into its columns of `out`; by default `out` has only these columns. */
+  /** The logits of a piece, in columns of `out` [rows, width] from `column` on; by default `out` has only these columns. */
   logits(
     { rows, inp, adapter }: Head,
-    { weight, first }: HeadPiece,
+    piece: HeadPiece,
     out: Tensor,
-    at: Columns = { width: weight.shape[0]!, column: 0 },
+    at = { width: piece.weight.shape[0]!, column: 0 },
   ): void {
-    const [n, k] = weight.shape as [number, number];
+    const [n, k] = piece.weight.shape as [number, number];
     const bias = this.headBias;
-    const place = { ldc: at.width, outOffset: at.column, ...(bias ? { bias: only(bias) } : {}) };
-    this.emit(matmul({ out, a: inp, b: weight, transB: true, m: rows.count, n, k, ...place }));
+    const place = { ldc: at.width, outOffset: at.column, m: rows.count, n, transB: true };
+    this.emit(matmul({ out, a: inp, b: piece.weight, k, ...place, ...(bias ? { bias: only(bias) } : {}) }));
     if (!adapter) return;
-    const B = rowsFrom(adapter.B.pieces, { weight, first });
-    this.emit(loraUp(out, adapter.down, B, rows.count, adapter.scale, at));
+    const { down, group } = adapter;
+    this.emit(matmul({ out, a: down, b: this.headUp(piece), k: group.r, beta: 1, ...place }));
+  }
+
+  /** The rows of the head's B for a piece. */
+  headUp(piece: HeadPiece): Tensor {
+    return rowsFrom(this.parameter("lora.head.B").pieces, piece);
   }
 
   // ------------------------------------------------------------------------------------------- parameters
@@ -261,6 +324,50 @@ export class Layers {
   tensor(name: string): Tensor {
     return only(this.parameter(name));
   }
+}
+
+/** Adds an adapter to a group if it is the next one in its buffer and in the result, and has the same rank and scale. */
+function append(group: AdapterGroup, next: AdapterGroup): boolean {
+  const { count, r, scale, width } = group;
+  const [stride, step] = [next.A.offset - group.A.offset, next.column - group.column];
+  const isSame = next.r === r && next.scale === scale && next.width === width && next.A.root === group.A.root;
+  const isNext = count === 1 ? stride > 0 && step > 0 : stride === count * group.stride && step === count * group.step;
+  if (!isSame || !isNext) return false;
+  group.count++;
+  if (count === 1) Object.assign(group, { stride, step });
+  // Up to the end of the last one.
+  for (const name of ["A", "B"] as const)
+    group[name] = group[name].view(group[name].name, [next[name].offset + next[name].size - group[name].offset], 0);
+  return true;
+}
+
+/** out += down B^T for adapter i of a group that is not part of the product. */
+function addUp(out: Tensor, down: Tensor, group: AdapterGroup, i: number, rows: Rows): Dispatch {
+  const { count, r, width, column, step } = group;
+  const place = { lda: count * r, aOffset: i * r, ldc: out.shape[1]!, outOffset: column + i * step };
+  return matmul({
+    out,
+    a: down,
+    b: part(group, "B", i),
+    transB: true,
+    m: rows.count,
+    n: width,
+    k: r,
+    beta: 1,
+    ...place,
+  });
+}
+
+/** dx += ddown A for adapter i of such a group. */
+function addDown(dx: Tensor, ddown: Tensor, group: AdapterGroup, i: number, rows: Rows): Dispatch {
+  const { count, r, input } = group;
+  const place = { lda: count * r, aOffset: i * r };
+  return matmul({ out: dx, a: ddown, b: part(group, "A", i), m: rows.count, n: input, k: r, beta: 1, ...place });
+}
+
+/** A or B of one adapter of a group. */
+function part({ stride, r, input, width, ...group }: AdapterGroup, name: "A" | "B", i: number): Tensor {
+  return group[name].view(group[name].name, name === "A" ? [r, input] : [width, r], i * stride);
 }
 
 /** The rows of an adapter's B, or of its gradient, for a piece of the head. */

@@ -49,9 +49,12 @@ interface Slot {
   offset: number;
 }
 
+const isAdapter = (name: string) => name.startsWith("lora.");
+
 /**
  * Creates the tensors of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen
- * parameters that are also in `shared` are taken from there. `maxBinding` is in bytes.
+ * parameters that are also in `shared` are taken from there. `maxBinding` is in bytes. Adapters are in pages without training, too:
+ * one dispatch handles those of q, k and v, which must therefore be in one buffer.
  */
 export function makeParameters(
   spec: ModelSpec,
@@ -63,8 +66,8 @@ export function makeParameters(
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: number[] = [];
-  for (const { name, shape, isTrained, dtype } of parameterList(spec)) {
-    if (!isWanted(name)) continue;
+  const list = parameterList(spec).filter(({ name }) => isWanted(name));
+  for (const [i, { name, shape, isTrained, dtype }] of list.entries()) {
     const known = isTrained ? undefined : shared.get(name);
     if (known) {
       all.set(name, known);
@@ -76,34 +79,30 @@ export function makeParameters(
     for (let first = 0; first < shape[0]!; first += rows) {
       const pieceShape = [Math.min(rows, shape[0]! - first), ...shape.slice(1)];
       const pieceName = rows === shape[0] ? name : `${name}[${first}:${first + pieceShape[0]!}]`;
-      if (!parameter.grad) {
+      if (!isTrained || !(training || isAdapter(name))) {
         parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
       const size = alignView(sizeOf(pieceShape));
+      // A and B of an adapter are in the same page.
+      const together = isAdapter(name) && name.endsWith(".A") ? size + alignView(sizeOf(list[i + 1]!.shape)) : size;
       const open = pageSizes.length - 1;
-      if (open < 0 || (pageSizes[open]! + size) * 4 > maxBinding) pageSizes.push(0);
+      if (open < 0 || (pageSizes[open]! + together) * 4 > maxBinding) pageSizes.push(0);
       const page = pageSizes.length - 1;
       slots.push({ name: pieceName, shape: pieceShape, first, page, offset: pageSizes[page]! });
       pageSizes[page]! += size;
     }
   }
-  const pages = pageSizes.map((size, i) => {
-    const make = (name: string, role: Role) => new Tensor(`${name} page ${i}`, [size], role);
-    return {
-      param: make("trained", "trained"),
-      grad: make("gradient", "gradient"),
-      m: make("m", "moment"),
-      v: make("v", "moment"),
-    };
-  });
+  const make = (name: string, role: Role) => pageSizes.map((size, i) => new Tensor(`${name} page ${i}`, [size], role));
+  const params = make("trained", training ? "trained" : "weight");
+  const grads = training ? make("gradient", "gradient") : [];
+  const [m, v] = [make("m", "moment"), make("v", "moment")];
   for (const { name, shape, first, page, offset } of slots) {
     const parameter = all.get(name.replace(/\[.*/, ""))!;
-    const { param, grad } = pages[page]!;
-    parameter.pieces.push({ tensor: param.view(name, shape, offset), first });
-    parameter.grad!.push({ tensor: grad.view(`d${name}`, shape, offset), first });
+    parameter.pieces.push({ tensor: params[page]!.view(name, shape, offset), first });
+    parameter.grad?.push({ tensor: grads[page]!.view(`d${name}`, shape, offset), first });
   }
-  return { all, pages };
+  return { all, pages: grads.map((grad, i) => ({ param: params[i]!, grad, m: m[i]!, v: v[i]! })) };
 }
 
 /** The tensor of a parameter that is in one piece. */

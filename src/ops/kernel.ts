@@ -8,6 +8,9 @@ import { expectShape, type Tensor } from "../tensor.ts";
 /** write: every element that is used later is written; update: earlier contents are used too. */
 export type Access = "write" | "update" | "read";
 
+/** How a dispatch uses a tensor; none: it takes the place of an absent one, because the number of bindings is fixed. */
+export type Use = Access | "none";
+
 /** The type of a binding's elements in WGSL; two f16 are read as one u32. */
 export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f";
 
@@ -82,7 +85,7 @@ export interface Kernel<B extends string = string, D extends string = string> {
 export interface Dispatch {
   readonly kernel: Kernel;
   readonly tensors: readonly Tensor[];
-  readonly access: readonly Access[];
+  readonly access: readonly Use[];
   readonly scalars: readonly Scalar[];
 }
 
@@ -135,7 +138,7 @@ export function dispatch<B extends string, D extends string>(
   kernel: Kernel<B, D>,
   tensors: Record<B, Tensor>,
   dims: Record<D, Scalar>,
-  access: Partial<Record<B, Access>> = {},
+  access: Partial<Record<B, Use>> = {},
 ): Dispatch {
   for (const name of Object.keys(kernel.bindings) as B[]) {
     const isHalf = (dims as Record<string, Scalar>)[`${name}_half`] === 1;
@@ -148,7 +151,7 @@ export function dispatch<B extends string, D extends string>(
   const made: Dispatch = {
     kernel: kernel as unknown as Kernel,
     tensors: (Object.keys(kernel.bindings) as B[]).map((name) => tensors[name]),
-    access: Object.values<Access>({ ...kernel.bindings, ...access }),
+    access: Object.values<Use>({ ...kernel.bindings, ...access }),
     scalars: (Object.keys(kernel.dims) as D[]).map((name) => dims[name]),
   };
   checkShapes(made);

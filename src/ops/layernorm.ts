@@ -11,10 +11,19 @@ export const layernormForwardKernel = defineKernel(
 
 export const layernormBackwardKernel = defineKernel(
   "layernorm_backward",
-  { dinp: "update", dout: "read", inp: "read", stats: "read vec2f", weight: "read" },
-  { rows: "u32", cols: "u32", beta: "f32" },
+  {
+    dinp: "write",
+    out: "write",
+    dout: "read",
+    inp: "read",
+    stats: "read vec2f",
+    weight: "read",
+    bias: "read",
+    add: "read",
+  },
+  { rows: "u32", cols: "u32", has_add: "u32" },
   ({ rows }) => [1, rows, 1],
-  "rows cols, rows cols, rows cols, rows 2, cols",
+  "rows cols, rows cols, rows cols, rows cols, rows 2, cols, cols, rows cols",
 );
 
 export const layernormParametersBackwardKernel = defineKernel(
@@ -38,17 +47,23 @@ export function layernormForward(
   return dispatch(layernormForwardKernel, { out, stats, inp, weight, bias }, { rows, cols: weight.size, epsilon });
 }
 
-/** dinp [rows, C] = beta * dinp + the gradient of the input. */
+/**
+ * dinp [rows, C] = the gradient of the input, plus `add` [rows, C] if given: that of the residual stream. The norm's output, which
+ * the gradients of the matrix behind it need, is made again in `out` [rows, C].
+ */
 export function layernormBackward(
   dinp: Tensor,
+  out: Tensor,
   dout: Tensor,
-  inp: Tensor,
-  stats: Tensor,
-  weight: Tensor,
+  norm: { inp: Tensor; stats: Tensor; weight: Tensor; bias: Tensor },
   rows: Scalar,
-  beta: 0 | 1,
+  add?: Tensor,
 ): Dispatch {
-  return dispatch(layernormBackwardKernel, { dinp, dout, inp, stats, weight }, { rows, cols: weight.size, beta });
+  return dispatch(
+    layernormBackwardKernel,
+    { dinp, out, dout, ...norm, add: add ?? dout },
+    { rows, cols: norm.weight.size, has_add: add ? 1 : 0 },
+  );
 }
 
 /** dweight [C], dbias [C] += the gradients of weight and bias. */

@@ -23,6 +23,10 @@ export const matmulKernel = defineKernel(
     alpha: "f32",
     beta: "f32",
     has_bias: "u32",
+    batch: "u32",
+    out_batch: "u32",
+    a_batch: "u32",
+    b_batch: "u32",
     b_half: "override",
   },
   null,
@@ -49,6 +53,8 @@ export interface MatmulArguments {
   beta?: number;
   /** [n], added to every row. */
   bias?: Tensor;
+  /** `count` products, whose out, a and b lie so many elements apart (BLAS gemm_strided_batched). */
+  batch?: { count: number; out: number; a: number; b: number };
 }
 
 function leading(name: string, given: number | undefined, columns: Scalar): number {
@@ -85,9 +91,12 @@ export function matmul(args: MatmulArguments): Dispatch {
   const ldb = leading("k", undefined, transB ? k : n);
   const ldc = args.ldc ?? n;
   if (bias) expectShape(`matmul: bias (${bias.name})`, bias.shape, [n]);
-  expectRoom("out", out, m, n, ldc, args.outOffset);
-  expectRoom("a", a, transA ? k : m, transA ? m : k, lda, args.aOffset);
-  expectRoom("b", b, transB ? n : k, transB ? k : n, ldb);
+  const batch = args.batch ?? { count: 1, out: 0, a: 0, b: 0 };
+  const last = batch.count - 1;
+  const [outOffset, aOffset] = [args.outOffset ?? 0, args.aOffset ?? 0];
+  expectRoom("out", out, m, n, ldc, outOffset + last * batch.out);
+  expectRoom("a", a, transA ? k : m, transA ? m : k, lda, aOffset + last * batch.a);
+  expectRoom("b", b, transB ? n : k, transB ? k : n, ldb, last * batch.b);
   if (transA) expectSameRows(k, a, b);
   else expectSameRows(m, out, a);
   return dispatch(
@@ -98,9 +107,9 @@ export function matmul(args: MatmulArguments): Dispatch {
       m,
       n,
       k,
-      out_offset: args.outOffset ?? 0,
+      out_offset: outOffset,
       out_row: ldc,
-      a_offset: args.aOffset ?? 0,
+      a_offset: aOffset,
       a_row: transA ? 1 : lda,
       a_col: transA ? lda : 1,
       b_row: transB ? 1 : ldb,
@@ -108,6 +117,10 @@ export function matmul(args: MatmulArguments): Dispatch {
       alpha: args.alpha ?? 1,
       beta,
       has_bias: bias ? 1 : 0,
+      batch: batch.count,
+      out_batch: batch.out,
+      a_batch: batch.a,
+      b_batch: batch.b,
       b_half: halfOf(b),
     },
     beta === 0 ? { out: "write" } : {},

@@ -10,7 +10,7 @@ export function printProgram({ segments, memory }: Program): string {
     lines.push(`${segment.name}: ${segment.dispatches.length} dispatches`);
     for (const tensor of segment.clears) lines.push(`      clear  ${tensor.name} ${showShape(tensor.shape)}`);
     for (const { kernel, tensors, access, scalars } of segment.dispatches) {
-      const mark = { write: ">", update: "+", read: "<" };
+      const mark = { write: ">", update: "+", read: "<", none: "-" };
       const bound = tensors.map(
         (t, i) =>
           `${mark[access[i]!]}${t.name}${showShape(t.shape)}${t.dtype === "f16" ? "f16" : ""}@${memory.bufferOf.get(t.root)}`,
@@ -19,7 +19,7 @@ export function printProgram({ segments, memory }: Program): string {
       lines.push(`${String(number++).padStart(5)}  ${kernel.name.padEnd(30)} ${bound.join(" ")}  ${dims.join(" ")}`);
     }
   }
-  lines.push("", "> writes, + updates, < reads; @ buffer", "", "buffers");
+  lines.push("", "> writes, + updates, < reads, - unused; @ buffer", "", "buffers");
   memory.buffers.forEach(({ label, role, bytes }, i) => {
     lines.push(`${String(i).padStart(5)}  ${role.padEnd(11)}${String(bytes).padStart(12)} bytes  ${label}`);
   });

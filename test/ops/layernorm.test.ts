@@ -66,7 +66,7 @@ const SHAPES = [
   [5, 768],
 ] as const;
 
-test("odd shapes: forward, and backward over and onto what is there", async () => {
+test("odd shapes: forward; backward with and without the gradient of the residual stream", async () => {
   const c = new OpCase(1);
   for (const [rows, cols] of SHAPES) {
     const name = `${rows} x ${cols}`;
@@ -76,25 +76,29 @@ test("odd shapes: forward, and backward over and onto what is there", async () =
     const bias = c.random("bias", [cols]);
     const out = c.blank("out", [rows + 1, cols]);
     const stats = c.blank("stats", [rows + 1, 2]);
-    const over = c.blank("dinp", [rows + 1, cols]);
-    const onto = c.random("dinp onto", [rows + 1, cols]);
+    const [over, onto] = [c.blank("dinp", [rows + 1, cols]), c.blank("dinp with add", [rows + 1, cols])];
+    const [again, other] = [c.blank("again", [rows + 1, cols]), c.blank("other", [rows + 1, cols])];
+    const residual = c.random("add", [rows + 1, cols], 1, rows * cols);
+    const parts = { inp, stats, weight, bias };
     const dweight = c.random("dweight", [cols]);
     const dbias = c.random("dbias", [cols]);
     c.run(
       layernormForward(out, stats, inp, weight, bias, rows, EPS),
-      layernormBackward(over, dout, inp, stats, weight, rows, 0),
-      layernormBackward(onto, dout, inp, stats, weight, rows, 1),
+      layernormBackward(over, again, dout, parts, rows),
+      layernormBackward(onto, other, dout, parts, rows, residual),
       layernormParametersBackward(dweight, dbias, dout, inp, stats, rows),
     );
     const [x, w] = [c.data(inp), c.data(weight)];
     const forward = norm(x, w, c.data(bias), rows, cols);
     const backward = normBackward(c.data(dout), x, w, rows, cols);
-    const before = { onto: c.data(onto), dweight: c.data(dweight), dbias: c.data(dbias) };
+    const before = { add: c.data(residual), dweight: c.data(dweight), dbias: c.data(dbias) };
     const add = (a: Float64Array, b: Float64Array) => a.map((v, i) => v + b[i]!);
     c.expect(name, out, forward.out, NORM);
     c.expect(name, stats, forward.stats, NORM);
     c.expect(name, over, backward.dinp, NORM);
-    c.expect(name, onto, add(backward.dinp, before.onto), NORM);
+    c.expect(name, again, forward.out, NORM);
+    c.expect(name, other, forward.out, NORM);
+    c.expect(name, onto, add(backward.dinp, before.add), NORM);
     c.expect(name, dweight, add(backward.dweight, before.dweight), PARAMETERS);
     c.expect(name, dbias, add(backward.dbias, before.dbias), PARAMETERS);
   }
@@ -122,8 +126,9 @@ test("operands of other shapes are refused", () => {
   assertShapes({ out: rows, stats, inp: rows, weight: row, bias: row }, ({ out, stats, inp, weight, bias }) =>
     layernormForward(out, stats, inp, weight, bias, "tokens", EPS),
   );
-  assertShapes({ dinp: rows, dout: rows, inp: rows, stats, weight: row }, ({ dinp, dout, inp, stats, weight }) =>
-    layernormBackward(dinp, dout, inp, stats, weight, "tokens", 0),
+  assertShapes(
+    { dinp: rows, out: rows, dout: rows, inp: rows, stats, weight: row, bias: row, add: rows },
+    ({ dinp, out, dout, add, ...parts }) => layernormBackward(dinp, out, dout, parts, "tokens", add),
   );
   assertShapes({ dweight: row, dbias: row, dout: rows, inp: rows, stats }, ({ dweight, dbias, dout, inp, stats }) =>
     layernormParametersBackward(dweight, dbias, dout, inp, stats, "tokens"),

@@ -1,7 +1,10 @@
-import { loraDown, loraDownBackward, loraUp, loraUpBackward } from "../../src/ops/lora.ts";
-import { Tensor } from "../../src/tensor.ts";
+import * as assert from "uvu/assert";
+import { ShapeError } from "../../src/errors.ts";
+import { type LoraJob, loraBackward, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
+import { alignView, type Tensor } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
+import { makeGroup, oneOf, type Place } from "./adapters.ts";
 import { assertShapes, OpCase } from "./case.ts";
 import { gemm } from "./gemm.ts";
 
@@ -19,16 +22,8 @@ interface Sizes {
 /** y = x (scale B A)^T with the matrix B A formed, which the ops never do. */
 function adapter(x: Float64Array, A: Float64Array, B: Float64Array, { rows, input, out, r, scale }: Sizes) {
   const BA = gemm({ out: new Float64Array(out * input), a: B, b: A, m: out, n: input, k: r });
-  return gemm({
-    out: new Float64Array(rows * out),
-    a: x,
-    b: BA,
-    transB: true,
-    m: rows,
-    n: out,
-    k: input,
-    alpha: scale,
-  });
+  const product = { a: x, b: BA, transB: true, m: rows, n: out, k: input, alpha: scale };
+  return gemm({ ...product, out: new Float64Array(rows * out) });
 }
 
 /** The gradients by way of that of B A, which the ops never form either. */
@@ -39,19 +34,9 @@ function adapterBackward(
   B: Float64Array,
   { rows, input, out, r, scale }: Sizes,
 ) {
-  const BA = gemm({ out: new Float64Array(out * input), a: B, b: A, m: out, n: input, k: r });
-  const dBA = gemm({
-    out: new Float64Array(out * input),
-    a: dy,
-    b: x,
-    transA: true,
-    m: out,
-    n: input,
-    k: rows,
-    alpha: scale,
-  });
+  const product = { a: dy, b: x, transA: true, m: out, n: input, k: rows, alpha: scale };
+  const dBA = gemm({ ...product, out: new Float64Array(out * input) });
   return {
-    dx: gemm({ out: new Float64Array(rows * input), a: dy, b: BA, m: rows, n: input, k: out, alpha: scale }),
     dA: gemm({ out: new Float64Array(r * input), a: B, b: dBA, transA: true, m: r, n: input, k: out }),
     dB: gemm({ out: new Float64Array(out * r), a: dBA, b: A, transB: true, m: out, n: r, k: input }),
   };
@@ -61,110 +46,131 @@ test("the reference's gradients are those of its function", () => {
   const sizes = { rows: 3, input: 4, out: 5, r: 2, scale: 0.5 };
   const make = (n: number) => Float64Array.from({ length: n }, (_, i) => Math.sin(n + i * i));
   const [x, A, B, dy] = [make(12), make(8), make(10), make(15)] as const;
-  const { dx, dA, dB } = adapterBackward(dy, x, A, B, sizes);
+  const { dA, dB } = adapterBackward(dy, x, A, B, sizes);
   const loss = () => dot(adapter(x, A, B, sizes), dy);
-  assertGradient("x", loss, x, dx);
   assertGradient("A", loss, A, dA);
   assertGradient("B", loss, B, dB);
 });
 
-const add = (a: Float64Array, b: Float64Array) => a.map((value, i) => value + b[i]!);
+/** The columns of an adapter. */
+const columnsOf = (y: Float64Array, rows: number, n: number, first: number, width: number) =>
+  Float64Array.from({ length: rows * width }, (_, i) => y[Math.floor(i / width) * n + first + (i % width)]!);
 
-for (const [r, rows, input, out, thirds, third] of [
-  [1, 1, 4, 4, 1, 0],
-  [1, 17, 20, 68, 1, 0],
-  [3, 17, 20, 20, 3, 1],
-  [8, 65, 68, 68, 3, 2],
-  [8, 130, 132, 33, 1, 0],
-  [3, 5, 132, 2, 1, 0],
-  [32, 17, 68, 20, 3, 0],
-] as const)
-  test(`rank ${r}: ${rows} rows of ${input} to ${out}${thirds > 1 ? `, third ${third} of a matrix` : ""}`, async () => {
-    const c = new OpCase(r * rows * input);
-    const sizes = { rows, input, out, r, scale: 16 / r / 8 };
-    const at = { width: thirds * out, column: third * out };
-    const x = c.random("x", [rows + 1, input], 1, rows * input);
-    const A = c.random("A", [r, input]);
-    const B = c.random("B", [out, r]);
-    const y = c.random("y", [rows + 1, at.width]);
-    const dy = c.random("dy", [rows + 1, at.width], 1, rows * at.width);
-    const down = c.blank("down", [rows + 1, r]);
-    const ddown = c.blank("ddown", [rows + 1, r]);
-    const dA = c.random("dA", [r, input]);
-    const dB = c.random("dB", [out, r]);
-    const dx = c.random("dx", [rows + 1, input]);
-    c.run(
-      loraDown(down, x, A, rows),
-      loraUp(y, down, B, rows, sizes.scale, at),
-      ...loraUpBackward(dB, ddown, dy, down, B, rows, sizes.scale, at),
-      ...loraDownBackward(dA, dx, ddown, x, A, rows),
-    );
-    const [xs, As, Bs] = [c.data(x), c.data(A), c.data(B)];
-    const dense = adapter(xs, As, Bs, sizes);
-    const expectedY = c.data(y).map((value, i) => {
-      const [row, col] = [Math.floor(i / at.width), (i % at.width) - at.column];
-      return row < rows && col >= 0 && col < out ? value + dense[row * out + col]! : value;
-    });
-    const dys = c.data(dy);
-    const columns = Float64Array.from(
-      { length: rows * out },
-      (_, i) => dys[Math.floor(i / out) * at.width + at.column + (i % out)]!,
-    );
-    const gradients = adapterBackward(columns, xs, As, Bs, sizes);
-    c.expect("forward", y, expectedY, TWO_SUMS);
-    c.expect("backward", dA, add(gradients.dA, c.data(dA)), TWO_SUMS);
-    c.expect("backward", dB, add(gradients.dB, c.data(dB)), TWO_SUMS);
-    c.expect("backward", dx, add(gradients.dx, c.data(dx)), TWO_SUMS);
+type Matrix = Place & { rows: number; n: number };
+
+function check(c: OpCase, { rows, n, ...place }: Matrix): void {
+  const { group, page } = makeGroup(c, 0.5, place);
+  const { count, r, input, width, column, step, stride, scale, A, B } = group;
+  const grad = c.random("grad", page.shape);
+  const x = c.random("x", [rows + 1, input], 1, rows * input);
+  const dy = c.random("dy", [rows + 1, n], 1, rows * n);
+  const [down, ddown] = [c.blank("down", [rows + 1, count * r]), c.blank("ddown", [rows + 1, count * r])];
+  c.run(
+    loraDown(down, x, group, rows),
+    loraUpBackward(ddown, dy, group, rows),
+    loraBackward({ group, rows, x, dy, down, ddown, grad }),
+  );
+  const expected = c.data(grad);
+  for (let i = 0; i < count; i++) {
+    const one = oneOf(c, group, i);
+    const columns = columnsOf(c.data(dy), rows, n, column + i * step, width);
+    const { dA, dB } = adapterBackward(columns, c.data(x), one.A, one.B, { rows, input, out: width, r, scale });
+    for (const [from, gradient] of [
+      [A.offset, dA],
+      [B.offset, dB],
+    ] as const)
+      for (const [j, value] of gradient.entries()) expected[from + i * stride + j]! += value;
+  }
+  c.expect("gradients", grad, expected, TWO_SUMS);
+}
+
+const single = (rows: number, r: number, input: number, width: number): Matrix => ({
+  rows,
+  n: width,
+  count: 1,
+  r,
+  input,
+  width,
+  column: 0,
+  step: 0,
+});
+
+for (const [name, matrix] of [
+  ["one row of rank 1", single(1, 1, 4, 4)],
+  ["rank 3", single(17, 3, 20, 68)],
+  ["q, k and v", { ...single(65, 8, 68, 68), n: 204, count: 3, step: 68 }],
+  ["q and v", { ...single(65, 4, 20, 20), n: 60, count: 2, step: 40 }],
+  ["k and v of odd rank", { ...single(130, 5, 36, 36), n: 108, count: 2, column: 36, step: 36 }],
+  ["a rank above a tile", single(17, 40, 68, 20)],
+] as const satisfies readonly (readonly [string, Matrix])[])
+  test(`gradients of ${name}`, async () => {
+    const c = new OpCase(name.length);
+    check(c, matrix);
     await c.check();
   });
 
-test("without a gradient of x, and onto a ddown of earlier pieces", async () => {
-  const c = new OpCase(9);
-  const [rows, input, out, r] = [5, 20, 12, 3];
-  const x = c.random("x", [rows, input]);
-  // Only its shape counts: its contents are for dx.
-  const A = new Tensor("A", [r, input], "weight");
-  const down = c.random("down", [rows, r]);
-  const dA = c.random("dA", [r, input]);
-  const total = c.data(dA);
-  const ddown = c.blank("ddown", [rows, r]);
-  const summed = new Float64Array(rows * r);
-  for (const beta of [0, 1] as const) {
-    const B = c.random("B", [out, r]);
-    const dB = c.random("dB", [out, r]);
-    const dy = c.random("dy", [rows, out]);
-    c.run(...loraUpBackward(dB, ddown, dy, down, B, rows, 2, { width: out, column: 0 }, beta));
-    gemm({ out: summed, a: c.data(dy), b: c.data(B), m: rows, n: r, k: out, alpha: 2, beta });
-  }
-  const list = loraDownBackward(dA, null, ddown, x, A, rows);
-  if (list.length !== 1) throw new Error(`${list.length} dispatches, expected that of dA alone`);
-  c.run(...list);
-  gemm({ out: total, a: summed, b: c.data(x), transA: true, m: r, n: input, k: rows, beta: 1 });
-  c.expect("pieces", ddown, summed, TWO_SUMS);
-  c.expect("pieces", dA, total, TWO_SUMS);
+test("the adapters of two matrices in one dispatch", async () => {
+  const c = new OpCase(12);
+  const [rows, r] = [70, 8];
+  const [fc, proj] = [single(rows, r, 20, 80), single(33, 3, 80, 20)];
+  // Both groups in one buffer, with gradients at the same places.
+  const page = c.random("page", [64 * 80], 0.3);
+  const grad = c.random("grad", page.shape);
+  const sizes = [fc, proj].map((one) => alignView((one.rows + 1) * one.r));
+  const [downs, ddowns] = [c.blank("downs", [sizes[0]! + sizes[1]!]), c.blank("ddowns", [sizes[0]! + sizes[1]!])];
+  let used = 0;
+  const take = (count: number) => {
+    const tensor = page.view("part", [count], used);
+    used += alignView(count);
+    return tensor;
+  };
+  const expected = c.data(grad);
+  const jobs = [fc, proj].map((one, i): LoraJob => {
+    const { n, ...place } = one;
+    const group = { ...place, scale: 2, stride: 0, A: take(one.r * one.input), B: take(one.width * one.r) };
+    const view = (tensor: Tensor) => tensor.view(tensor.name, [one.rows + 1, one.r], i * sizes[0]!);
+    const x = c.random("x", [one.rows + 1, one.input], 1, one.rows * one.input);
+    const dy = c.random("dy", [one.rows + 1, n], 1, one.rows * n);
+    const size = { rows: one.rows, input: one.input, out: one.width, r: one.r, scale: 2 };
+    const { dA, dB } = adapterBackward(c.data(dy), c.data(x), c.data(group.A), c.data(group.B), size);
+    dA.forEach((value, j) => {
+      expected[group.A.offset + j]! += value;
+    });
+    dB.forEach((value, j) => {
+      expected[group.B.offset + j]! += value;
+    });
+    return { group, rows: one.rows, x, dy, down: view(downs), ddown: view(ddowns), grad };
+  });
+  for (const { group, rows, x, dy, down, ddown } of jobs)
+    c.run(loraDown(down, x, group, rows), loraUpBackward(ddown, dy, group, rows));
+  c.run(loraBackward(jobs[0]!, jobs[1]));
+  c.expect("gradients", grad, expected, TWO_SUMS);
   await c.check();
 });
 
-test("operands of other shapes are refused; a gradient may have room for more rows", () => {
-  const [x, down, y, A, B] = [
-    [3, 5],
-    [3, 2],
+test("operands of other shapes, and matrices of other buffers, are refused", () => {
+  const c = new OpCase(5);
+  const { group, page } = makeGroup(c, 1, { count: 2, r: 2, input: 4, width: 4, column: 0, step: 4 });
+  const [down, x, dy] = [
+    [3, 4],
+    [3, 4],
     [3, 8],
-    [2, 5],
-    [4, 2],
   ] as const;
-  // The right half of y.
-  const at = { width: 8, column: 4 };
-  assertShapes({ down, x, A }, ({ down, x, A }) => loraDown(down, x, A, "tokens"));
-  assertShapes({ y, down, B }, ({ y, down, B }) => loraUp(y, down, B, "tokens", 1, at));
-  assertShapes(
-    { dB: B, ddown: down, dy: y, down, B },
-    ({ dB, ddown, dy, down, B }) => loraUpBackward(dB, ddown, dy, down, B, "tokens", 1, at),
-    ["dB.0"],
-  );
-  assertShapes(
-    { dA: A, dx: x, ddown: down, x, A },
-    ({ dA, dx, ddown, x, A }) => loraDownBackward(dA, dx, ddown, x, A, "tokens"),
-    ["dA.0"],
+  assertShapes({ down, x }, ({ down, x }) => loraDown(down, x, group, "tokens"));
+  // dy may be wider: other adapters write there.
+  assertShapes({ ddown: down, dy }, ({ ddown, dy }) => loraUpBackward(ddown, dy, group, "tokens"), ["dy.1"]);
+  const grad = c.blank("grad", page.shape);
+  const job = (tensors: Record<"down" | "ddown" | "x" | "dy", Tensor>): LoraJob => ({
+    ...tensors,
+    group,
+    rows: "tokens",
+    grad,
+  });
+  assertShapes({ down, ddown: down, x, dy }, (tensors) => loraBackward(job(tensors)));
+  const make = () =>
+    job({ down: c.blank("down", down), ddown: c.blank("ddown", down), x: c.blank("x", x), dy: c.blank("dy", dy) });
+  assert.throws(
+    () => loraBackward(make(), make()),
+    (error: unknown) => error instanceof ShapeError,
   );
 });

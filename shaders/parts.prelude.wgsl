@@ -56,10 +56,3 @@ fn total(sums: Sums, index: u32, sides: u32) -> vec4f {
   }
   return sum;
 }
-
-fn store_four(row: u32, col: u32, sums: vec4f) {
-  store(row, col, sums.x);
-  store(row, col + 1u, sums.y);
-  store(row, col + 2u, sums.z);
-  store(row, col + 3u, sums.w);
-}

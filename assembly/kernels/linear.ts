@@ -1,0 +1,21 @@
+// A linear layer with its adapters, and what follows it: out = a b + bias + down up, then a residual or GELU.
+import { set_adapters } from "./adapters";
+import { Linear } from "./generated/records";
+import { multiply_any, multiply_panels, set_epilogue, set_output } from "./product";
+
+function begin(p: Linear): void {
+  set_output(p.out, p.n << 2, p.has_bias ? p.bias : 0, 1, 0);
+  set_epilogue(p.epilogue, p.act, p.inp);
+  set_adapters(p);
+}
+
+export function linear(p: Linear): void {
+  begin(p);
+  multiply_any(p.a, p.k, 1, p.b, p.b_row, p.b_col, p.b_half, p.m, p.n, p.k);
+}
+
+/** The same with b a frozen weight in panels. */
+export function linear_panels(p: Linear): void {
+  begin(p);
+  multiply_panels(p.a, p.k, 1, p.b, p.b_col, p.b_half, p.m, p.n, p.k);
+}

@@ -1,0 +1,368 @@
+// The matrix product that `matmul`, `linear` and the gradients of adapters share: out = beta * out + bias + alpha * a b.
+//
+// One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right matrix. If
+// the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen weights may be stored
+// in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from them. Blocks of an f16 weight are
+// converted to f32 first. Every result is one sum in the order of k, in blocks of KC, and one of the adapters' steps: its bits depend
+// on no slice, tile or size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+
+import {
+  adapter_depth,
+  add_adapters,
+  clear_adapters,
+  pack_down_panel,
+  pack_up_panel,
+  pack_up_rows,
+  use_down_rows,
+} from "./adapters";
+import { gelu, gelu_slope } from "./gelu";
+import { widen_row, widen_rows } from "./half";
+import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
+import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
+import { multiply, multiply_one, ROWS, TILE_BYTES, tile_rows } from "./tile";
+import { load_some, madd, store_some } from "./vector";
+
+/** Depth of a block: a panel of 12 KiB and six rows of 9 KiB fit into the L1 cache. A multiple of 8. */
+const KC: u32 = 384;
+/** Rows of a block of the left matrix, which fits into the L2 cache. */
+const MC: u32 = 252;
+/** Columns of a block of the right matrix. */
+const NC: u32 = 512;
+
+/** Stride of a packed block's rows in bytes: an odd number of cache lines, so that rows do not evict each other. */
+const LEFT_ROW: u32 = KC * 4 + 64;
+const LEFT_BYTES: u32 = MC * LEFT_ROW;
+const RIGHT_BYTES: u32 = NC * KC * 4;
+
+/** The adapters' scratch memory, behind that of the product: a tile and a panel, then rows of the left matrix. */
+const SPARE: u32 = 2 * TILE_BYTES + LEFT_BYTES + 2 * RIGHT_BYTES;
+const SPARE_PANEL: u32 = TILE_BYTES + KC * 32;
+
+/** The output of the current product: strides in bytes, the bias's address (0: none) and whether it runs along rows. */
+let out_at: usize = 0;
+let out_line: usize = 0;
+let is_transposed: bool = false;
+let bias_at: usize = 0;
+let alpha_now: f32 = 1;
+let beta_now: f32 = 0;
+
+/** The layout of an operand: panels, or a matrix with contiguous rows or columns. */
+const PANELS: u32 = 0;
+const BY_ROWS: u32 = 1;
+const BY_COLUMNS: u32 = 2;
+
+/**
+ * The left matrix: its stride in bytes (of rows, columns or rows of panels), and whether it is f16. Unless it is f32 with
+ * contiguous rows, blocks of it are packed to that layout.
+ */
+let left: usize = 0;
+let left_form: u32 = BY_ROWS;
+let left_stride: usize = 0;
+let left_half: bool = false;
+/** The right matrix: its stride in bytes (of rows, columns or panels). Unless it is f32 in panels, it is packed. */
+let right: usize = 0;
+let right_form: u32 = PANELS;
+let right_stride: usize = 0;
+let right_half: bool = false;
+
+/** What follows the product, as in src/ops/linear.ts. */
+const NONE: u32 = 0;
+const ADD: u32 = 1;
+const GELU: u32 = 2;
+let epilogue: u32 = NONE;
+/** The addresses of act and inp, with the layout of out. */
+let act_at: usize = 0;
+let inp_at: usize = 0;
+
+/** Sets the output of a plain product: strides in bytes; `bias` is 0 if there is none. */
+export function set_output(out: usize, line: usize, bias: usize, alpha: f32, beta: f32): void {
+  out_at = out;
+  out_line = line;
+  bias_at = bias;
+  alpha_now = alpha;
+  beta_now = beta;
+  epilogue = NONE;
+  clear_adapters();
+}
+
+/** Sets what follows the product. */
+export function set_epilogue(kind: u32, act: usize, inp: usize): void {
+  epilogue = kind;
+  act_at = act;
+  inp_at = inp;
+}
+
+/** a b with any strides; those in elements. */
+export function multiply_any(
+  a: usize,
+  a_row: u32,
+  a_col: u32,
+  b: usize,
+  b_row: u32,
+  b_col: u32,
+  half: u32,
+  m: u32,
+  n: u32,
+  k: u32,
+): void {
+  // b is transposed and larger than a and the result: transpose these two instead, and read b in place.
+  is_transposed = b_row == 1 && b_col != 1 && m < min(n, k);
+  if (is_transposed) {
+    set_left(b, b_col, 1, half);
+    set_right(a, a_col, a_row, 0);
+    product(n, m, k);
+  } else {
+    set_left(a, a_row, a_col, 0);
+    set_right(b, b_row, b_col, half);
+    product(m, n, k);
+  }
+}
+
+/**
+ * The same with b a whole frozen weight stored in panels: [k, n] (b_col = 1) or, read transposed, [n, k] (b_row = 1).
+ */
+export function multiply_panels(
+  a: usize,
+  a_row: u32,
+  a_col: u32,
+  b: usize,
+  b_col: u32,
+  half: u32,
+  m: u32,
+  n: u32,
+  k: u32,
+): void {
+  const panel: usize = half ? 16 : 32;
+  is_transposed = b_col != 1;
+  if (is_transposed) {
+    left = b;
+    left_form = PANELS;
+    left_stride = n * panel;
+    left_half = half != 0;
+    set_right(a, a_col, a_row, 0);
+    product(n, m, k);
+  } else {
+    set_left(a, a_row, a_col, 0);
+    right = b;
+    right_form = PANELS;
+    right_stride = k * panel;
+    right_half = half != 0;
+    product(m, n, k);
+  }
+}
+
+/** Strides in elements: of rows, and along k, which is 1 for halves. */
+function set_left(at: usize, row: u32, depth: u32, half: u32): void {
+  left = at;
+  left_form = depth == 1 ? BY_ROWS : BY_COLUMNS;
+  left_stride = (depth == 1 ? row : depth) << (half ? 1 : 2);
+  left_half = half != 0;
+}
+
+/** Strides in elements: along k, and of columns. */
+function set_right(at: usize, depth: u32, col: u32, half: u32): void {
+  right = at;
+  right_form = col == 1 ? BY_ROWS : BY_COLUMNS;
+  right_stride = (col == 1 ? depth : col) << (half ? 1 : 2);
+  right_half = half != 0;
+}
+
+/** This thread's slice of the product: of its columns or its rows, whichever is cheaper including the packing. */
+function product(m: u32, n: u32, k: u32): void {
+  const threads = thread_count();
+  const columns = ((n + PANEL * threads - 1) / (PANEL * threads)) * PANEL;
+  const rows = ((m + ROWS * threads - 1) / (ROWS * threads)) * ROWS;
+  // Cost per step of k in multiply-adds; packing an element costs about eight.
+  const left_cost: u32 = (left_form != BY_ROWS ? 8 : 0) + (left_half ? 4 : 0);
+  const right_cost: u32 = (right_form != PANELS ? 8 : 0) + (right_half ? 4 : 0);
+  const by_columns: u64 = <u64>m * columns + left_cost * m + right_cost * columns;
+  const by_rows: u64 = <u64>rows * n + left_cost * rows + right_cost * n;
+  if (by_columns <= by_rows) blocks(0, m, slice_begin(n, PANEL), slice_end(n, PANEL), k);
+  else blocks(slice_begin(m, ROWS), slice_end(m, ROWS), 0, n, k);
+}
+
+/** Computes rows i0 .. i1 and columns j0 .. j1 of the product, in blocks that fit into the caches. */
+function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
+  if (i0 >= i1 || j0 >= j1) return;
+  const left_block = scratch_memory() + 2 * TILE_BYTES;
+  const right_block = left_block + LEFT_BYTES;
+  const longest = max(k, adapter_depth());
+  let depth: u32 = 0;
+  do {
+    const kc = depth < k ? min<u32>(KC, k - depth) : 0;
+    const steps = depth < adapter_depth() ? min<u32>(KC, adapter_depth() - depth) : 0;
+    for (let jc = j0; jc < j1; jc += NC) {
+      const nc = min<u32>(NC, j1 - jc);
+      let panels = right + (jc / PANEL) * right_stride + (depth << (right_half ? 4 : 5));
+      let panel = right_stride;
+      if (right_form != PANELS) {
+        panels = right_block;
+        panel = kc << 5;
+        pack_right(panels, jc, nc, depth, kc);
+      }
+      for (let ic = i0; ic < i1; ic += MC) {
+        const mc = min<u32>(MC, i1 - ic);
+        let rows = left + ic * left_stride + (depth << 2);
+        let row = left_stride;
+        if (left_form != BY_ROWS || left_half) {
+          rows = left_block;
+          row = LEFT_ROW;
+          pack_left(rows, ic, mc, depth, kc);
+        }
+        if (steps > 0) {
+          if (is_transposed) pack_up_rows(scratch_memory() + SPARE + SPARE_PANEL, LEFT_ROW, ic, mc, depth, steps);
+          else use_down_rows(ic, depth);
+        }
+        block(rows, row, panels, panel, ic, mc, jc, nc, kc, depth, steps, depth + KC >= longest);
+      }
+    }
+    depth += KC;
+  } while (depth < longest);
+}
+
+/** Packs rows ic .. ic + mc of the left matrix, depth .. depth + kc, as rows of f32, LEFT_ROW bytes apart. */
+function pack_left(rows: usize, ic: u32, mc: u32, depth: u32, kc: u32): void {
+  if (left_form == BY_COLUMNS) {
+    transpose_block(rows, LEFT_ROW, left + depth * left_stride + (ic << 2), left_stride, kc, mc);
+  } else if (left_form == PANELS) {
+    const from = left + (depth / PANEL) * left_stride + (ic << (left_half ? 4 : 5));
+    unpack_rows(rows, LEFT_ROW, from, left_stride, left_half, kc, mc);
+  } else {
+    widen_rows(rows, LEFT_ROW, left + ic * left_stride + (depth << 1), left_stride, mc, kc);
+  }
+}
+
+/** Packs columns jc .. jc + nc of the right matrix, depth .. depth + kc, as panels of f32. */
+function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void {
+  const by_rows = right_form == BY_ROWS;
+  const shift: u32 = right_half ? 1 : 2;
+  let from = right + (by_rows ? depth * right_stride + (jc << shift) : jc * right_stride + (depth << shift));
+  let stride = right_stride;
+  if (right_half) {
+    const floats = panels + RIGHT_BYTES;
+    const count = by_rows ? nc : kc;
+    stride = count << 2;
+    widen_rows(floats, stride, from, right_stride, by_rows ? kc : nc, count);
+    from = floats;
+  }
+  if (by_rows) pack_rows(panels, from, stride, kc, nc);
+  else pack_columns(panels, from, stride, kc, nc);
+}
+
+/** Computes one block: a panel stays in the L1 cache while all rows are processed. `steps` of the adapters belong to it. */
+function block(
+  rows: usize,
+  row: usize,
+  panels: usize,
+  panel: usize,
+  i0: u32,
+  m: u32,
+  j0: u32,
+  n: u32,
+  k: u32,
+  depth: u32,
+  steps: u32,
+  is_last: bool,
+): void {
+  const tile = scratch_memory();
+  const turned = tile + TILE_BYTES;
+  const spare = tile + SPARE;
+  const is_first = depth == 0;
+  // Panels of f16 are converted here, one at a time; other operands were converted when packed.
+  const is_half = right_form == PANELS && right_half;
+  let j: u32 = 0;
+  if (m == 1 && !is_transposed) {
+    for (; j + 4 * PANEL <= n; j += 4 * PANEL) {
+      const p = panels + (j / PANEL) * panel;
+      if (is_half) multiply_one<u16>(tile, rows, p, panel, k);
+      else multiply_one<f32>(tile, rows, p, panel, k);
+      for (let q: u32 = 0; q < 4; q++) {
+        const at = tile + (q << 5);
+        const column = j0 + j + q * PANEL;
+        if (steps > 0) {
+          pack_up_panel(spare + TILE_BYTES, column, PANEL, depth, steps);
+          add_adapters(at, spare, 0, 1);
+        }
+        store_tile(at, i0, 1, column, PANEL, is_first, is_last);
+      }
+    }
+  }
+  for (; j < n; j += PANEL) {
+    let p = panels + (j / PANEL) * panel;
+    if (is_half) {
+      const floats = tile + 2 * TILE_BYTES + LEFT_BYTES;
+      widen_row(floats, p, k << 3);
+      p = floats;
+    }
+    const cols = min<u32>(PANEL, n - j);
+    if (steps > 0) {
+      if (is_transposed) pack_down_panel(spare + TILE_BYTES, j0 + j, cols, depth, steps);
+      else pack_up_panel(spare + TILE_BYTES, j0 + j, cols, depth, steps);
+    }
+    for (let i: u32 = 0; i < m; ) {
+      const rest = m - i;
+      const count = tile_rows(rest);
+      multiply(tile, rows + i * row, row, count, p, k);
+      if (steps > 0) add_adapters(tile, spare, i, count);
+      if (is_transposed) {
+        transpose_block(turned, 32, tile, 32, 8, PANEL);
+        store_tile(turned, j0 + j, cols, i0 + i, count, is_first, is_last);
+      } else {
+        store_tile(tile, i0 + i, count, j0 + j, cols, is_first, is_last);
+      }
+      i += count;
+    }
+  }
+}
+
+/**
+ * out[i + r][j + c] = tile[r][c] * alpha + bias[c] + beta * out[i + r][j + c], for r < rows and c < cols. beta and the bias are
+ * applied in the first block of the depth, the epilogue in the last.
+ */
+function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool, is_last: bool): void {
+  const alpha = f32x4.splat(alpha_now);
+  const factor: f32 = is_first ? beta_now : 1;
+  const beta = f32x4.splat(factor);
+  const low = min<u32>(cols, 4);
+  const high = cols - low;
+  let bias0 = f32x4.splat(0);
+  let bias1 = bias0;
+  if (is_first && bias_at != 0) {
+    bias0 = load_some(bias_at + (j << 2), low);
+    if (high > 0) bias1 = load_some(bias_at + (j << 2) + 16, high);
+  }
+  const first = i * out_line + (j << 2);
+  let to = out_at + first;
+  for (const end = tile + (rows << 5); tile < end; tile += 32) {
+    let v = madd(v128.load(tile), alpha, bias0);
+    if (factor != 0) v = madd(beta, load_some(to, low), v);
+    store_some(to, v, low);
+    if (high > 0) {
+      v = madd(v128.load(tile, 16), alpha, bias1);
+      if (factor != 0) v = madd(beta, load_some(to + 16, high), v);
+      store_some(to + 16, v, high);
+    }
+    to += out_line;
+  }
+  if (!is_last || epilogue == NONE) return;
+  for (let row: u32 = 0; row < rows; row++) {
+    finish(first + row * out_line, low);
+    if (high > 0) finish(first + row * out_line + 16, high);
+  }
+}
+
+/** The epilogue of `count` neighbours, `at` bytes from the beginning of out. */
+function finish(at: usize, count: u32): void {
+  const v = load_some(out_at + at, count);
+  if (epilogue == GELU) {
+    store_some(act_at + at, gelu(v), count);
+    return;
+  }
+  const inp = load_some(inp_at + at, count);
+  if (epilogue == ADD) {
+    store_some(out_at + at, f32x4.add(v, inp), count);
+    return;
+  }
+  store_some(act_at + at, gelu(inp), count);
+  store_some(out_at + at, gelu_slope(v, inp), count);
+}

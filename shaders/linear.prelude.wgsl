@@ -1,0 +1,108 @@
+// A matrix product with adapters and with what follows it: out = a b + bias + down up, then a residual or GELU.
+//
+//   out   (write)  [m, n]
+//   act   (write)  [m, n], written by the epilogues gelu and gelu_backward
+//   a     (read)   [m, k]
+//   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
+//   bias  (read)   [n], used where has_bias != 0
+//   down  (read)   [m, count * r]
+//   up    (read)   step d of adapter i, column j: at i * stride + d * up_row + c * up_col, c = j - column - i * step < width; else 0
+//   inp   (read)   [m, n]: the residual of epilogue add, the input of GELU of gelu_backward
+//
+// Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 gelu, act = gelu(out); 3 gelu_backward, act = gelu(inp) and
+// out *= gelu'(inp).
+
+/// An operand: where its first element is, and how far the next along its side and along the depth.
+struct Layout {
+  at: u32,
+  side: u32,
+  depth: u32,
+}
+
+fn layout_a(batch: u32) -> Layout {
+  return Layout(0u, dims.k, 1u);
+}
+
+fn layout_b(batch: u32) -> Layout {
+  return Layout(0u, dims.b_col, dims.b_row);
+}
+
+/// The adapters' part of the depth.
+fn adapter_depth() -> u32 {
+  return dims.count * dims.r;
+}
+
+/// A block of `down`: four rows, each with four steps of the depth; 0 beyond the last step.
+fn adapter_a(row: u32, depth: u32) -> mat4x4f {
+  return mat4x4f(down_at(row, depth), down_at(row + 1u, depth), down_at(row + 2u, depth), down_at(row + 3u, depth));
+}
+
+fn down_at(row: u32, depth: u32) -> vec4f {
+  let steps = depth + vec4u(0u, 1u, 2u, 3u);
+  let last = adapter_depth() - 1u;
+  let at = min(row, dims.m - 1u) * adapter_depth() + min(steps, vec4u(last));
+  return select(vec4f(), vec4f(down[at.x], down[at.y], down[at.z], down[at.w]), steps <= vec4u(last));
+}
+
+/// A block of `up`: four steps of the depth, each with four columns.
+fn adapter_b(col: u32, depth: u32) -> mat4x4f {
+  return mat4x4f(up_at(col, depth), up_at(col, depth + 1u), up_at(col, depth + 2u), up_at(col, depth + 3u));
+}
+
+fn up_at(col: u32, depth: u32) -> vec4f {
+  let i = depth / dims.r;
+  // Columns before the adapter's wrap, and are beyond its width.
+  let columns = col + vec4u(0u, 1u, 2u, 3u) - (dims.column + i * dims.step);
+  let inside = (columns < vec4u(dims.width)) & vec4<bool>(depth < adapter_depth());
+  let at = i * dims.stride + depth % dims.r * dims.up_row + columns * dims.up_col;
+  let safe = select(vec4u(), at, inside);
+  return select(vec4f(), vec4f(up[safe.x], up[safe.y], up[safe.z], up[safe.w]), inside);
+}
+
+/// The adapters' part of one element.
+fn adapter_sum(row: u32, col: u32) -> f32 {
+  var sum = 0.0;
+  for (var depth = 0u; depth < adapter_depth(); depth += 4u) {
+    let block = adapter_b(col, depth);
+    sum += dot(down_at(row, depth), vec4f(block[0].x, block[1].x, block[2].x, block[3].x));
+  }
+  return sum;
+}
+
+fn store(batch: u32, row: u32, col: u32, sum: f32) {
+  if (row < dims.m) {
+    store_rows(batch, vec4u(row, vec3u(dims.m)), col, vec4f(sum));
+  }
+}
+
+/// Four elements of a column. What they need is read together, at rows inside the edge.
+fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
+  if (col >= dims.n) {
+    return;
+  }
+  let at = min(rows, vec4u(dims.m - 1u)) * dims.n + col;
+  var values = sums;
+  if (dims.has_bias != 0u) {
+    values += bias[col];
+  }
+  var activated = vec4f();
+  if (dims.epilogue == 2u) {
+    activated = gelu(values);
+  } else if (dims.epilogue != 0u) {
+    let beside = vec4f(inp[at.x], inp[at.y], inp[at.z], inp[at.w]);
+    if (dims.epilogue == 1u) {
+      values += beside;
+    } else {
+      activated = gelu(beside);
+      values *= gelu_slope(beside);
+    }
+  }
+  for (var i = 0u; i < 4u; i++) {
+    if (rows[i] < dims.m) {
+      out[at[i]] = values[i];
+      if (dims.epilogue >= 2u) {
+        act[at[i]] = activated[i];
+      }
+    }
+  }
+}

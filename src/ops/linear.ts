@@ -1,0 +1,156 @@
+/**
+ * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual or GELU. The
+ * gradient of x has the same form: dx = dy W^T + ddown A, then GELU's derivative.
+ */
+import { expectShape, type Shape, Tensor } from "../tensor.ts";
+import { type Dispatch, defineKernel, dispatch, halfOf, type Scalar } from "./kernel.ts";
+import type { AdapterGroup } from "./lora.ts";
+
+/**
+ * What follows the product. add: out += inp. gelu: act = gelu(out). gelu_backward: act = gelu(inp), out *= gelu'(inp).
+ */
+export const EPILOGUES = { none: 0, add: 1, gelu: 2, gelu_backward: 3 } as const;
+
+export const linearKernel = defineKernel(
+  "linear",
+  {
+    out: "write",
+    act: "write",
+    a: "read",
+    b: "read u32",
+    bias: "read",
+    down: "read",
+    up: "read",
+    inp: "read",
+  },
+  {
+    m: "u32",
+    n: "u32",
+    k: "u32",
+    b_row: "u32",
+    b_col: "u32",
+    has_bias: "u32",
+    // The adapters' part of the depth is count * r: step d of adapter i and column j is at i * stride + d * up_row + (j - its first
+    // column) * up_col of `up`.
+    count: "u32",
+    r: "u32",
+    stride: "u32",
+    up_row: "u32",
+    up_col: "u32",
+    column: "u32",
+    step: "u32",
+    width: "u32",
+    epilogue: "u32",
+    b_half: "override",
+  },
+  null,
+);
+
+interface Product {
+  out: Tensor;
+  /** [rows, k]. */
+  a: Tensor;
+  /** The weight [in, out]: f32 or f16. */
+  W: Tensor;
+  transposed: boolean;
+  rows: Scalar;
+  bias?: Tensor;
+  /** `down`, or its gradient [rows, count r]. */
+  adapters?: { group: AdapterGroup; down: Tensor } | undefined;
+  epilogue: keyof typeof EPILOGUES;
+  act?: Tensor;
+  inp?: Tensor;
+}
+
+function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, inp }: Product): Dispatch {
+  const [n, k] = (transposed ? W.shape : [...W.shape].reverse()) as [number, number];
+  const room = out.shape[0]!;
+  const expect = (name: string, tensor: Tensor | undefined, shape: Shape) =>
+    tensor && expectShape(`linear: ${name} (${tensor.name})`, tensor.shape, shape);
+  expect("out", out, [room, n]);
+  expect("a", a, [room, k]);
+  expect("bias", bias, [n]);
+  expect("act", act, [room, n]);
+  expect("inp", inp, [room, n]);
+  const { group, down } = adapters ?? {};
+  if (group) expect("down", down, [room, group.count * group.r]);
+  // In the backward pass every column has all adapters.
+  const up = transposed
+    ? { up_row: n, up_col: 1, column: 0, step: 0, width: n }
+    : {
+        up_row: 1,
+        up_col: group?.r ?? 0,
+        column: group?.column ?? 0,
+        step: group?.step ?? 0,
+        width: group?.width ?? n,
+      };
+  return dispatch(
+    linearKernel,
+    // The number of bindings is fixed: what is absent is replaced by `a`, or by a tensor that is not used, and not read.
+    {
+      out,
+      act: act ?? new Tensor("unused", [1], "activation"),
+      a,
+      b: W,
+      bias: bias ?? a,
+      down: down ?? a,
+      up: (transposed ? group?.A : group?.B) ?? a,
+      inp: inp ?? a,
+    },
+    {
+      m: rows,
+      n,
+      k,
+      b_row: transposed ? 1 : n,
+      b_col: transposed ? k : 1,
+      has_bias: bias ? 1 : 0,
+      count: group?.count ?? 0,
+      r: group?.r ?? 0,
+      stride: group?.stride ?? 0,
+      ...up,
+      epilogue: EPILOGUES[epilogue],
+      b_half: halfOf(W),
+    },
+    act ? {} : { act: "none" },
+  );
+}
+
+export interface LinearForward {
+  /** [rows, out]. */
+  out: Tensor;
+  /** [rows, in]. */
+  x: Tensor;
+  W: Tensor;
+  bias: Tensor;
+  rows: Scalar;
+  adapters?: { group: AdapterGroup; down: Tensor } | undefined;
+  /** [rows, out], added to the result. */
+  residual?: Tensor | undefined;
+  /** [rows, out]: gelu(out) is written here. Not together with a residual. */
+  act?: Tensor | undefined;
+}
+
+/** out = x W + bias + down B^T [+ residual]; act = gelu(out). */
+export function linearForward({ x, residual, act, ...rest }: LinearForward): Dispatch {
+  if (act) return linear({ ...rest, a: x, transposed: false, epilogue: "gelu", act });
+  if (residual) return linear({ ...rest, a: x, transposed: false, epilogue: "add", inp: residual });
+  return linear({ ...rest, a: x, transposed: false, epilogue: "none" });
+}
+
+export interface LinearBackward {
+  /** [rows, in]. */
+  dx: Tensor;
+  /** [rows, out]. */
+  dy: Tensor;
+  W: Tensor;
+  rows: Scalar;
+  adapters?: { group: AdapterGroup; down: Tensor } | undefined;
+  /** Where x = gelu(inp): dx is the gradient of inp [rows, in], and x is written to `act` [rows, in]. */
+  gelu?: { inp: Tensor; act: Tensor } | undefined;
+}
+
+/** dx = dy W^T + ddown A, or the gradient of GELU's input. */
+export function linearBackward({ dx, dy, W, rows, adapters, gelu }: LinearBackward): Dispatch {
+  const product = { out: dx, a: dy, W, rows, adapters, transposed: true };
+  return linear(gelu ? { ...product, epilogue: "gelu_backward", ...gelu } : { ...product, epilogue: "none" });
+}

@@ -1,0 +1,191 @@
+import * as assert from "uvu/assert";
+import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
+import { linearBackward, linearForward } from "../../src/ops/linear.ts";
+import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
+import { assertSameBits } from "../border.ts";
+import { DEVICE_NAMES } from "../device.ts";
+import { assertGradient, dot } from "../gradient.ts";
+import { test } from "../harness.ts";
+import { dense, makeGroup, type Place } from "./adapters.ts";
+import { assertShapes, OpCase } from "./case.ts";
+import { EXTREMES, gelu, slope } from "./gelu.ts";
+import { gemm } from "./gemm.ts";
+
+/** Two sums of up to 132 products of normal numbers behind each other, then GELU. */
+const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
+/** The derivative of GELU multiplies such a sum. */
+const GELU = { atol: 1e-4, rtol: 1e-5 };
+
+const add = (a: Float64Array, b: Float64Array) => a.map((value, i) => value + b[i]!);
+const times = (a: Float64Array, b: Float64Array) => a.map((value, i) => value * b[i]!);
+
+/** x (W + dW) + bias. */
+function layer(
+  x: Float64Array,
+  W: Float64Array,
+  dW: Float64Array,
+  bias: Float64Array,
+  m: number,
+  n: number,
+  k: number,
+) {
+  return gemm({ out: new Float64Array(m * n), a: x, b: add(W, dW), m, n, k, bias });
+}
+
+test("the reference's gradient is that of its function, through GELU", () => {
+  const [m, n, k] = [3, 5, 4];
+  const make = (count: number) => Float64Array.from({ length: count }, (_, i) => Math.sin(count + i * i));
+  const [inp, W, bias, dy] = [make(m * k), make(k * n), new Float64Array(n), make(m * n)] as const;
+  const none = new Float64Array(k * n);
+  const dx = gemm({ out: new Float64Array(m * k), a: dy, b: W, transB: true, m, n: k, k: n });
+  const loss = () => dot(layer(inp.map(gelu), W, none, bias, m, n, k), dy);
+  assertGradient("inp", loss, inp, times(dx, inp.map(slope)));
+});
+
+interface Sizes {
+  rows: number;
+  input: number;
+  out: number;
+  place: Omit<Place, "input"> | null;
+  half?: boolean;
+}
+
+const one = (r: number, width: number): Sizes["place"] => ({ count: 1, r, width, column: 0, step: 0 });
+const thirds = (count: number, r: number, width: number, column = 0, step = width): Sizes["place"] => ({
+  count,
+  r,
+  width,
+  column,
+  step,
+});
+
+/** Ranks below, at and above a tile's depth; columns of several adapters that end inside a tile or a panel; one block of the CPU's caches. */
+const CASES: Sizes[] = [
+  { rows: 1, input: 4, out: 4, place: one(1, 4) },
+  { rows: 17, input: 20, out: 68, place: one(3, 68) },
+  { rows: 33, input: 36, out: 60, place: thirds(3, 8, 20) },
+  { rows: 65, input: 68, out: 108, place: thirds(3, 5, 36) },
+  { rows: 65, input: 68, out: 108, place: thirds(2, 4, 36, 0, 72) },
+  { rows: 34, input: 21, out: 39, place: thirds(2, 2, 13, 13) },
+  { rows: 130, input: 132, out: 33, place: one(40, 33) },
+  { rows: 9, input: 12, out: 36, place: thirds(3, 140, 12) },
+  { rows: 260, input: 390, out: 13, place: one(8, 13) },
+  { rows: 5, input: 132, out: 520, place: null },
+  { rows: 40, input: 24, out: 72, place: thirds(3, 8, 24), half: true },
+  { rows: 7, input: 21, out: 8, place: one(3, 8), half: true },
+];
+
+for (const count of ["tokens", "slots"] as const)
+  for (const { rows, input, out, place, half } of CASES.filter((one) => count === "tokens" || one.rows < 20))
+    test(`${count}: ${rows} rows of ${input} to ${out}, ${place ? `${place.count} of rank ${place.r}` : "no adapter"}${half ? ", f16" : ""}`, async () => {
+      const c = new OpCase(rows * input + out);
+      const room = rows + 1;
+      const x = c.random("x", [room, input], 1, rows * input);
+      const W = half ? c.halves("W", [input, out]) : c.random("W", [input, out], 0.3);
+      const bias = c.random("bias", [out]);
+      const made = place && makeGroup(c, 0.5, { ...place, input });
+      const adapters = (name: string) =>
+        made ? { group: made.group, down: c.blank(name, [room, made.group.count * made.group.r]) } : undefined;
+      const [forward, backward] = [adapters("down"), adapters("ddown")];
+      const [plain, sum, h] = ["plain", "sum", "h"].map((name) => c.blank(name, [room, out]));
+      const [act, again] = [c.blank("act", [room, out]), c.blank("again", [room, input])];
+      const residual = c.random("residual", [room, out], 1, rows * out);
+      const dy = c.random("dy", [room, out], 1, rows * out);
+      const [dx, dh] = [c.blank("dx", [room, input]), c.blank("dh", [room, input])];
+      if (forward) c.run(loraDown(forward.down, x, forward.group, count));
+      if (backward) c.run(loraUpBackward(backward.down, dy, backward.group, count));
+      const args = { x, W, bias, rows: count, adapters: forward };
+      c.run(
+        linearForward({ ...args, out: plain! }),
+        linearForward({ ...args, out: sum!, residual }),
+        linearForward({ ...args, out: h!, act }),
+        linearBackward({ dx, dy, W, rows: count, adapters: backward }),
+        linearBackward({ dx: dh, dy, W, rows: count, adapters: backward, gelu: { inp: x, act: again } }),
+      );
+      const used = (tensor: typeof x, n: number) => c.data(tensor).subarray(0, rows * n);
+      const dW = made ? dense(c, made.group, out) : new Float64Array(input * out);
+      const expected = layer(used(x, input), c.data(W), dW, c.data(bias), rows, out, input);
+      const whole = add(c.data(W), dW);
+      const dxs = gemm({
+        out: new Float64Array(rows * input),
+        a: used(dy, out),
+        b: whole,
+        transB: true,
+        m: rows,
+        n: input,
+        k: out,
+      });
+      const xs = used(x, input);
+      c.expect("plain", plain!, expected, TWO_SUMS);
+      c.expect("residual", sum!, add(expected, used(residual, out)), TWO_SUMS);
+      c.expect("gelu", h!, expected, TWO_SUMS);
+      c.expect("gelu", act, expected.map(gelu), GELU);
+      c.expect("backward", dx, dxs, TWO_SUMS);
+      c.expect("backward of gelu", dh, times(dxs, xs.map(slope)), GELU);
+      c.expect("backward of gelu", again, xs.map(gelu), GELU);
+      await c.check({ [count]: rows });
+    });
+
+test("GELU's input may be large, small or zero", async () => {
+  const c = new OpCase(2);
+  const n = EXTREMES.length;
+  const inp = c.of("inp", [1, n], Float32Array.from(EXTREMES));
+  const [dx, act] = [c.blank("dx", [1, n]), c.blank("act", [1, n])];
+  const [dy, W] = [c.of("dy", [1, 1], Float32Array.of(1)), c.of("W", [n, 1], new Float32Array(n).fill(1))];
+  c.run(linearBackward({ dx, dy, W, rows: 1, gelu: { inp, act } }));
+  c.expect("large", act, c.data(inp).map(gelu), { atol: 2e-7, rtol: 1e-6 });
+  c.expect("large", dx, c.data(inp).map(slope), { atol: 2e-7, rtol: 1e-6 });
+  await c.check();
+});
+
+test("large and small tiles give the same bits, for any number of rows", async () => {
+  const [input, out, most] = [36, 2196, 130];
+  const c = new OpCase(11);
+  const W = c.random("W", [input, out]);
+  const bias = c.random("bias", [out]);
+  const { group } = makeGroup(c, 1, { count: 3, r: 8, input, width: 732, column: 0, step: 732 });
+  const values = c.normals(most * input);
+  const lists = [1984, most].map((capacity) => {
+    const padded = new Float32Array(capacity * input).fill(Number.NaN);
+    padded.set(values);
+    const x = c.of("x", [capacity, input], padded);
+    const [down, y] = [c.blank("down", [capacity, 24]), c.blank("out", [capacity, out])];
+    const rows = "tokens";
+    return {
+      y,
+      list: [loraDown(down, x, group, rows), linearForward({ out: y, x, W, bias, rows, adapters: { group, down } })],
+    };
+  });
+  for (const { list } of lists) c.run(...list);
+  assert.equal(
+    lists.map(({ list }) => shaderOf(list[1]!).name),
+    ["linear_wide", "linear_middle"],
+  );
+  const whole = new Map<string, Float32Array>();
+  for (const tokens of [most, 33, 1])
+    for (const device of DEVICE_NAMES) {
+      const found = await c.results(
+        { tokens },
+        lists.map(({ y }) => y),
+        device,
+      );
+      const [wide, middle] = found.map((one) => one.slice(0, tokens * out));
+      assertSameBits(`${tokens} rows on ${device}`, middle!, wide!);
+      if (!whole.has(device)) whole.set(device, wide!);
+      assertSameBits(`${tokens} of ${most} rows on ${device}`, wide!, whole.get(device)!.slice(0, tokens * out));
+    }
+});
+
+test("operands of other shapes are refused", () => {
+  const c = new OpCase(3);
+  const { group } = makeGroup(c, 1, { count: 1, r: 2, input: 4, width: 5, column: 0, step: 0 });
+  const [wide, slim] = [
+    [3, 5],
+    [3, 4],
+  ] as const;
+  const shapes = { out: wide, x: slim, W: [4, 5], bias: [5], down: [3, 2], residual: wide } as const;
+  assertShapes(shapes, ({ down, ...rest }) => linearForward({ ...rest, rows: "tokens", adapters: { group, down } }));
+  assertShapes({ dx: slim, dy: wide, W: [4, 5], inp: slim, act: slim }, ({ inp, act, ...rest }) =>
+    linearBackward({ ...rest, rows: "tokens", gelu: { inp, act } }),
+  );
+});
