@@ -2,7 +2,7 @@
 // from column + i * step on, `width` of them. It is added to each tile of the product, in blocks of the depth like the product's.
 import { Linear } from "./generated/records";
 import { PANEL, transpose_block } from "./panels";
-import { multiply, TILE_BYTES } from "./tile";
+import { multiply } from "./tile";
 
 let down: usize = 0;
 let up: usize = 0;
@@ -106,13 +106,8 @@ function pack(to: usize, from: usize, cols: u32, steps: u32): void {
   for (let d: u32 = 0; d < steps; d++) memory.copy(to + (d << 5), from + ((d * up_row) << 2), cols << 2);
 }
 
-/** Adds the adapters' part to a tile of `rows` rows of the block, from row i on. `spare` has room for another tile. */
-export function add_adapters(tile: usize, spare: usize, i: u32, rows: u32): void {
+/** Adds the adapters' part to a tile of `rows` rows of the block, from row i on. */
+export function add_adapters(tile: usize, i: u32, rows: u32): void {
   if (panel_steps == 0) return;
-  multiply(spare, rows_at + i * rows_stride + (panel_first << 2), rows_stride, rows, panel, panel_steps);
-  for (const end = tile + (rows << 5); tile < end; tile += 32) {
-    v128.store(tile, f32x4.add(v128.load(tile), v128.load(spare)));
-    v128.store(tile, f32x4.add(v128.load(tile, 16), v128.load(spare, 16)), 16);
-    spare += 32;
-  }
+  multiply(tile, tile, rows_at + i * rows_stride + (panel_first << 2), rows_stride, rows, panel, panel_steps);
 }

@@ -2,7 +2,7 @@
 // gelu_backward.
 import { GeluForward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
-import { exp, load_part, madd, store_part } from "./vector";
+import { exp, load_part, load_some, madd, store_part, store_some } from "./vector";
 
 /** 2 sqrt(2 / pi) and the cubic's factor. */
 const SCALE: f32 = 1.5957691216057308;
@@ -15,27 +15,51 @@ function decay(x: v128, square: v128): v128 {
   return exp(f32x4.mul(f32x4.mul(f32x4.splat(-SCALE), x), madd(f32x4.splat(CUBIC), square, f32x4.splat(1))));
 }
 
-export function gelu(x: v128): v128 {
-  return f32x4.div(x, f32x4.add(f32x4.splat(1), decay(x, f32x4.mul(x, x))));
+/** out = gelu(inp) for rows of `cols` elements, `line` bytes apart. */
+export function gelu_rows(out: usize, inp: usize, line: usize, rows: u32, cols: u32): void {
+  const gap = line - (cols << 2);
+  for (let row: u32 = 0; row < rows; row++) {
+    let rest = cols;
+    for (; rest >= 4; rest -= 4) {
+      const x = v128.load(inp);
+      v128.store(out, f32x4.div(x, f32x4.add(f32x4.splat(1), decay(x, f32x4.mul(x, x)))));
+      inp += 16;
+      out += 16;
+    }
+    if (rest > 0) {
+      const x = load_part(inp, rest);
+      store_part(out, f32x4.div(x, f32x4.add(f32x4.splat(1), decay(x, f32x4.mul(x, x)))), rest);
+    }
+    inp += gap + (rest << 2);
+    out += gap + (rest << 2);
+  }
 }
 
-/** dout * (s + x s (1 - s) 2 u'), s the sigmoid. 1 - s is computed as e * s, which does not cancel for large x. */
-export function gelu_slope(dout: v128, x: v128): v128 {
-  const square = f32x4.mul(x, x);
-  const e = decay(x, square);
-  const s = f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), e));
-  const slope = madd(f32x4.splat(SCALE * 3 * CUBIC), square, f32x4.splat(SCALE));
-  return f32x4.mul(dout, madd(f32x4.mul(f32x4.mul(x, s), f32x4.mul(e, s)), slope, s));
+/**
+ * out *= s + x s (1 - s) 2 u', the derivative of GELU at inp, s the sigmoid, and act = gelu(inp); rows as above. 1 - s is computed as
+ * e * s, which does not cancel for large x.
+ */
+export function gelu_backward_rows(out: usize, act: usize, inp: usize, line: usize, rows: u32, cols: u32): void {
+  for (let row: u32 = 0; row < rows; row++) {
+    for (let c: u32 = 0; c < cols; c += 4) {
+      const at = row * line + (c << 2);
+      const rest = min<u32>(4, cols - c);
+      const x = load_some(inp + at, rest);
+      const square = f32x4.mul(x, x);
+      const e = decay(x, square);
+      const sum = f32x4.add(f32x4.splat(1), e);
+      const s = f32x4.div(f32x4.splat(1), sum);
+      const slope = madd(f32x4.splat(SCALE * 3 * CUBIC), square, f32x4.splat(SCALE));
+      const derivative = madd(f32x4.mul(f32x4.mul(x, s), f32x4.mul(e, s)), slope, s);
+      store_some(act + at, f32x4.div(x, sum), rest);
+      store_some(out + at, f32x4.mul(load_some(out + at, rest), derivative), rest);
+    }
+  }
 }
 
 /** out [rows, cols] = gelu(inp). */
 export function gelu_forward(p: GeluForward): void {
-  const out = p.out;
-  const inp = p.inp;
-  const rows = p.rows;
-  const cols = p.cols;
-  const end = slice_end(rows * cols, LINE);
-  let i = slice_begin(rows * cols, LINE);
-  for (; i + 4 <= end; i += 4) v128.store(out + (i << 2), gelu(v128.load(inp + (i << 2))));
-  if (i < end) store_part(out + (i << 2), gelu(load_part(inp + (i << 2), end - i)), end - i);
+  const begin = slice_begin(p.rows * p.cols, LINE);
+  const at: usize = begin << 2;
+  gelu_rows(p.out + at, p.inp + at, 0, 1, slice_end(p.rows * p.cols, LINE) - begin);
 }

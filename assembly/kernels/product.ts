@@ -15,9 +15,10 @@ import {
   pack_up_rows,
   use_down_rows,
 } from "./adapters";
-import { gelu, gelu_slope } from "./gelu";
+import { gelu_backward_rows, gelu_rows } from "./gelu";
 import { widen_row, widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
+import { add_rows } from "./rows";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
 import { multiply, multiply_one, ROWS, TILE_BYTES, tile_rows } from "./tile";
 import { load_some, madd, store_some } from "./vector";
@@ -34,7 +35,7 @@ const LEFT_ROW: u32 = KC * 4 + 64;
 const LEFT_BYTES: u32 = MC * LEFT_ROW;
 const RIGHT_BYTES: u32 = NC * KC * 4;
 
-/** The adapters' scratch memory, behind that of the product: a tile and a panel, then rows of the left matrix. */
+/** Behind the product's scratch memory: a tile of zeros; then the adapters' panel, and rows of their left matrix. */
 const SPARE: u32 = 2 * TILE_BYTES + LEFT_BYTES + 2 * RIGHT_BYTES;
 const SPARE_PANEL: u32 = TILE_BYTES + KC * 32;
 
@@ -67,8 +68,8 @@ let right_half: bool = false;
 
 /** What follows the product, as in src/ops/linear.ts. */
 const NONE: u32 = 0;
-const ADD: u32 = 1;
 const GELU: u32 = 2;
+const GELU_BACKWARD: u32 = 3;
 let epilogue: u32 = NONE;
 /** The addresses of act and inp, with the layout of out. */
 let act_at: usize = 0;
@@ -187,6 +188,7 @@ function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
   const left_block = scratch_memory() + 2 * TILE_BYTES;
   const right_block = left_block + LEFT_BYTES;
   const longest = max(k, adapter_depth());
+  memory.fill(scratch_memory() + SPARE, 0, TILE_BYTES);
   let depth: u32 = 0;
   do {
     const kc = depth < k ? min<u32>(KC, k - depth) : 0;
@@ -213,7 +215,11 @@ function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
           if (is_transposed) pack_up_rows(scratch_memory() + SPARE + SPARE_PANEL, LEFT_ROW, ic, mc, depth, steps);
           else use_down_rows(ic, depth);
         }
-        block(rows, row, panels, panel, ic, mc, jc, nc, kc, depth, steps, depth + KC >= longest);
+        block(rows, row, panels, panel, ic, mc, jc, nc, kc, depth, steps);
+        if (epilogue == NONE || depth + KC < longest) continue;
+        // For the block as a whole: a tile's few columns would touch every cache line several times.
+        if (is_transposed) finish(jc, nc, ic, mc);
+        else finish(ic, mc, jc, nc);
       }
     }
     depth += KC;
@@ -262,7 +268,6 @@ function block(
   k: u32,
   depth: u32,
   steps: u32,
-  is_last: bool,
 ): void {
   const tile = scratch_memory();
   const turned = tile + TILE_BYTES;
@@ -277,13 +282,16 @@ function block(
       if (is_half) multiply_one<u16>(tile, rows, p, panel, k);
       else multiply_one<f32>(tile, rows, p, panel, k);
       for (let q: u32 = 0; q < 4; q++) {
-        const at = tile + (q << 5);
+        let at = tile + (q << 5);
         const column = j0 + j + q * PANEL;
         if (steps > 0) {
+          // Moved, because rows that are not used are written, too.
+          memory.copy(turned, at, 32);
+          at = turned;
           pack_up_panel(spare + TILE_BYTES, column, PANEL, depth, steps);
-          add_adapters(at, spare, 0, 1);
+          add_adapters(at, 0, 1);
         }
-        store_tile(at, i0, 1, column, PANEL, is_first, is_last);
+        store_tile(at, i0, 1, column, PANEL, is_first);
       }
     }
   }
@@ -302,13 +310,13 @@ function block(
     for (let i: u32 = 0; i < m; ) {
       const rest = m - i;
       const count = tile_rows(rest);
-      multiply(tile, rows + i * row, row, count, p, k);
-      if (steps > 0) add_adapters(tile, spare, i, count);
+      multiply(tile, spare, rows + i * row, row, count, p, k);
+      if (steps > 0) add_adapters(tile, i, count);
       if (is_transposed) {
         transpose_block(turned, 32, tile, 32, 8, PANEL);
-        store_tile(turned, j0 + j, cols, i0 + i, count, is_first, is_last);
+        store_tile(turned, j0 + j, cols, i0 + i, count, is_first);
       } else {
-        store_tile(tile, i0 + i, count, j0 + j, cols, is_first, is_last);
+        store_tile(tile, i0 + i, count, j0 + j, cols, is_first);
       }
       i += count;
     }
@@ -317,9 +325,9 @@ function block(
 
 /**
  * out[i + r][j + c] = tile[r][c] * alpha + bias[c] + beta * out[i + r][j + c], for r < rows and c < cols. beta and the bias are
- * applied in the first block of the depth, the epilogue in the last.
+ * applied in the first block of the depth.
  */
-function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool, is_last: bool): void {
+function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first: bool): void {
   const alpha = f32x4.splat(alpha_now);
   const factor: f32 = is_first ? beta_now : 1;
   const beta = f32x4.splat(factor);
@@ -331,8 +339,7 @@ function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first:
     bias0 = load_some(bias_at + (j << 2), low);
     if (high > 0) bias1 = load_some(bias_at + (j << 2) + 16, high);
   }
-  const first = i * out_line + (j << 2);
-  let to = out_at + first;
+  let to = out_at + i * out_line + (j << 2);
   for (const end = tile + (rows << 5); tile < end; tile += 32) {
     let v = madd(v128.load(tile), alpha, bias0);
     if (factor != 0) v = madd(beta, load_some(to, low), v);
@@ -344,25 +351,14 @@ function store_tile(tile: usize, i: u32, rows: u32, j: u32, cols: u32, is_first:
     }
     to += out_line;
   }
-  if (!is_last || epilogue == NONE) return;
-  for (let row: u32 = 0; row < rows; row++) {
-    finish(first + row * out_line, low);
-    if (high > 0) finish(first + row * out_line + 16, high);
-  }
 }
 
-/** The epilogue of `count` neighbours, `at` bytes from the beginning of out. */
-function finish(at: usize, count: u32): void {
-  const v = load_some(out_at + at, count);
-  if (epilogue == GELU) {
-    store_some(act_at + at, gelu(v), count);
-    return;
-  }
-  const inp = load_some(inp_at + at, count);
-  if (epilogue == ADD) {
-    store_some(out_at + at, f32x4.add(v, inp), count);
-    return;
-  }
-  store_some(act_at + at, gelu(inp), count);
-  store_some(out_at + at, gelu_slope(v, inp), count);
+/** The epilogue for rows i .. i + rows and columns j .. j + cols of out. */
+function finish(i: u32, rows: u32, j: u32, cols: u32): void {
+  const at = i * out_line + (j << 2);
+  const out = out_at + at;
+  const inp = inp_at + at;
+  if (epilogue == GELU) gelu_rows(act_at + at, out, out_line, rows, cols);
+  else if (epilogue == GELU_BACKWARD) gelu_backward_rows(out, act_at + at, inp, out_line, rows, cols);
+  else for (let row: usize = 0; row < rows * out_line; row += out_line) add_rows(out + row, out + row, inp + row, cols);
 }

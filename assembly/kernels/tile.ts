@@ -18,13 +18,13 @@ export function tile_rows(rest: u32): u32 {
 }
 
 /**
- * tile [rows, 8] = rows of the left matrix, `row` bytes apart, times a panel [k][8]. It is called in two places to prevent
- * inlining: V8 unrolls nested loops, and then runs out of registers.
+ * tile [rows, 8] = the tile at `start` + rows of the left matrix, `row` bytes apart, times a panel [k][8]. It is called in two places
+ * to prevent inlining: V8 unrolls nested loops, and then runs out of registers.
  */
-export function multiply(tile: usize, a: usize, row: usize, rows: u32, panel: usize, k: u32): void {
-  if (ASC_FEATURE_RELAXED_SIMD && rows > 4) multiply_six(tile, a, row, rows, panel, k);
+export function multiply(tile: usize, start: usize, a: usize, row: usize, rows: u32, panel: usize, k: u32): void {
+  if (ASC_FEATURE_RELAXED_SIMD && rows > 4) multiply_six(tile, start, a, row, rows, panel, k);
   else {
-    multiply_four(tile, a, row, rows, panel, k & ~1);
+    multiply_four(tile, start, a, row, rows, panel, k & ~1);
     if (k & 1) multiply_last(tile, a + ((k - 1) << 2), row, rows, panel + ((k - 1) << 5));
   }
 }
@@ -94,20 +94,20 @@ export function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usi
  * Up to four rows; if there are fewer, the last is repeated. k is even: two steps per iteration use the registers that eight
  * accumulators leave, which would not suffice if the last step of an odd k were in this function.
  */
-function multiply_four(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
+function multiply_four(tile: usize, start: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
   let a1 = a0 + (rows > 1 ? row : 0);
   let a2 = a1 + (rows > 2 ? row : 0);
   let a3 = a2 + (rows > 3 ? row : 0);
   const last = panel + (k << 5);
   let p = panel;
-  let c00 = f32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
+  let c00 = v128.load(start);
+  let c01 = v128.load(start, 16);
+  let c10 = v128.load(start, 32);
+  let c11 = v128.load(start, 48);
+  let c20 = v128.load(start, 64);
+  let c21 = v128.load(start, 80);
+  let c30 = v128.load(start, 96);
+  let c31 = v128.load(start, 112);
   for (; p < last; p += 64) {
     const b0 = v128.load(p);
     const b1 = v128.load(p, 16);
@@ -153,7 +153,7 @@ function multiply_four(tile: usize, a0: usize, row: usize, rows: u32, panel: usi
 }
 
 /** Five or six rows. */
-function multiply_six(tile: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
+function multiply_six(tile: usize, start: usize, a0: usize, row: usize, rows: u32, panel: usize, k: u32): void {
   let a1 = a0 + row;
   let a2 = a1 + row;
   let a3 = a2 + row;
@@ -161,18 +161,18 @@ function multiply_six(tile: usize, a0: usize, row: usize, rows: u32, panel: usiz
   let a5 = a4 + (rows > 5 ? row : 0);
   const last = panel + (k << 5);
   let p = panel;
-  let c00 = f32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
-  let c40 = c00;
-  let c41 = c00;
-  let c50 = c00;
-  let c51 = c00;
+  let c00 = v128.load(start);
+  let c01 = v128.load(start, 16);
+  let c10 = v128.load(start, 32);
+  let c11 = v128.load(start, 48);
+  let c20 = v128.load(start, 64);
+  let c21 = v128.load(start, 80);
+  let c30 = v128.load(start, 96);
+  let c31 = v128.load(start, 112);
+  let c40 = v128.load(start, 128);
+  let c41 = v128.load(start, 144);
+  let c50 = v128.load(start, 160);
+  let c51 = v128.load(start, 176);
   for (; p < last; p += 32) {
     const b0 = v128.load(p);
     const b1 = v128.load(p, 16);
