@@ -1,7 +1,7 @@
 // A matrix product with adapters and with what follows it: out = a b + bias + down up, then a residual or GELU.
 //
 //   out   (write)  [m, n]
-//   act   (write)  [m, n], written by the epilogues gelu and gelu_backward
+//   act   (write)  [m, n], written by the epilogues gelu_saved and gelu_backward
 //   a     (read)   [m, k]
 //   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)   [n], used where has_bias != 0
@@ -9,8 +9,8 @@
 //   up    (read)   step d of adapter i, column j: at i * stride + d * up_row + c * up_col, c = j - column - i * step < width; else 0
 //   inp   (read)   [m, n]: the residual of epilogue add, the input of GELU of gelu_backward
 //
-// Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 gelu, act = gelu(out); 3 gelu_backward, act = gelu(inp) and
-// out *= gelu'(inp).
+// Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 gelu, out = gelu(out); 3 gelu_saved, act = gelu(out); 4 gelu_backward,
+// act = gelu(inp) and out *= gelu'(inp).
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
 struct Layout {
@@ -87,6 +87,8 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
   }
   var activated = vec4f();
   if (dims.epilogue == 2u) {
+    values = gelu(values);
+  } else if (dims.epilogue == 3u) {
     activated = gelu(values);
   } else if (dims.epilogue != 0u) {
     let beside = vec4f(inp[at.x], inp[at.y], inp[at.z], inp[at.w]);
@@ -100,7 +102,7 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
   for (var i = 0u; i < 4u; i++) {
     if (rows[i] < dims.m) {
       out[at[i]] = values[i];
-      if (dims.epilogue >= 2u) {
+      if (dims.epilogue >= 3u) {
         act[at[i]] = activated[i];
       }
     }

@@ -69,7 +69,8 @@ let right_half: bool = false;
 /** What follows the product, as in src/ops/linear.ts. */
 const NONE: u32 = 0;
 const GELU: u32 = 2;
-const GELU_BACKWARD: u32 = 3;
+const GELU_SAVED: u32 = 3;
+const GELU_BACKWARD: u32 = 4;
 let epilogue: u32 = NONE;
 /** The addresses of act and inp, with the layout of out. */
 let act_at: usize = 0;
@@ -358,7 +359,8 @@ function finish(i: u32, rows: u32, j: u32, cols: u32): void {
   const at = i * out_line + (j << 2);
   const out = out_at + at;
   const inp = inp_at + at;
-  if (epilogue == GELU) gelu_rows(act_at + at, out, out_line, rows, cols);
+  if (epilogue == GELU) gelu_rows(out, out, out_line, rows, cols);
+  else if (epilogue == GELU_SAVED) gelu_rows(act_at + at, out, out_line, rows, cols);
   else if (epilogue == GELU_BACKWARD) gelu_backward_rows(out, act_at + at, inp, out_line, rows, cols);
   else for (let row: usize = 0; row < rows * out_line; row += out_line) add_rows(out + row, out + row, inp + row, cols);
 }

@@ -159,7 +159,7 @@ class Builder {
     const x1 = rowsOf(`x.${l}.mid`, rows, C);
     f.linear(l, "attn.c_proj", att, rows, { out: x1, residual: x });
     const fcg = rowsOf("fcg", rows, [4 * this.C]);
-    f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { act: fcg });
+    f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, gelu: "in place" });
     const x2 = rowsOf(`block.${l}`, rows, C);
     f.linear(l, "mlp.c_proj", fcg, rows, { out: x2, residual: x1 });
     return x2;

@@ -219,7 +219,9 @@ class Builder {
     const attProj = f.linear(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
     const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
     const fcg = rowsOf("fcg", behind, [4 * C]);
-    const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, { act: fcg });
+    // The backward pass needs GELU's input.
+    const gelu = this.options.optimizer ? { gelu: fcg } : { gelu: "in place" as const, out: fcg };
+    const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, gelu);
     const x2 = this.keep(`block.${l}`, behind);
     const proj = f.linear(l, "mlp.c_proj", fcg, behind, { out: x2, residual: x1 });
     blocks.push({ ln1, qkv, att, lse, read, attProj, ln2, fc, proj });

@@ -102,14 +102,14 @@ export class Layers {
   // ---------------------------------------------------------------------------------------------- matrices
 
   /**
-   * x W + b with the adapters of W. A `residual` [rows, out] is added to the result; `act` [rows, out] becomes gelu(result).
+   * x W + b with the adapters of W. A `residual` [rows, out] is added to the result; GELU replaces it, or is written to a tensor.
    */
   linear(
     l: number,
     matrix: Matrix,
     x: Tensor,
     rows: Rows,
-    { out, ...next }: { out?: Tensor; residual?: Tensor; act?: Tensor } = {},
+    { out, ...next }: { out?: Tensor; residual?: Tensor; gelu?: "in place" | Tensor } = {},
   ): Linear {
     const name = `h.${l}.${matrix}`;
     const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];

@@ -7,9 +7,10 @@ import { type Dispatch, defineKernel, dispatch, halfOf, type Scalar } from "./ke
 import type { AdapterGroup } from "./lora.ts";
 
 /**
- * What follows the product. add: out += inp. gelu: act = gelu(out). gelu_backward: act = gelu(inp), out *= gelu'(inp).
+ * What follows the product. add: out += inp. gelu: out = gelu(out). gelu_saved: act = gelu(out). gelu_backward: act = gelu(inp),
+ * out *= gelu'(inp).
  */
-export const EPILOGUES = { none: 0, add: 1, gelu: 2, gelu_backward: 3 } as const;
+export const EPILOGUES = { none: 0, add: 1, gelu: 2, gelu_saved: 3, gelu_backward: 4 } as const;
 
 export const linearKernel = defineKernel(
   "linear",
@@ -126,15 +127,16 @@ export interface LinearForward {
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
-  /** [rows, out]: gelu(out) is written here. Not together with a residual. */
-  act?: Tensor | undefined;
+  /** The result is replaced by its GELU, or its GELU is written here [rows, out]. Not together with a residual. */
+  gelu?: "in place" | Tensor | undefined;
 }
 
-/** out = x W + bias + down B^T [+ residual]; act = gelu(out). */
-export function linearForward({ x, residual, act, ...rest }: LinearForward): Dispatch {
-  if (act) return linear({ ...rest, a: x, transposed: false, epilogue: "gelu", act });
-  if (residual) return linear({ ...rest, a: x, transposed: false, epilogue: "add", inp: residual });
-  return linear({ ...rest, a: x, transposed: false, epilogue: "none" });
+/** out = x W + bias + down B^T [+ residual], and GELU. */
+export function linearForward({ x, residual, gelu, ...rest }: LinearForward): Dispatch {
+  const product = { ...rest, a: x, transposed: false };
+  if (gelu === "in place") return linear({ ...product, epilogue: "gelu" });
+  if (gelu) return linear({ ...product, epilogue: "gelu_saved", act: gelu });
+  return linear(residual ? { ...product, epilogue: "add", inp: residual } : { ...product, epilogue: "none" });
 }
 
 export interface LinearBackward {

@@ -88,6 +88,7 @@ for (const count of ["tokens", "slots"] as const)
         made ? { group: made.group, down: c.blank(name, [room, made.group.count * made.group.r]) } : undefined;
       const [forward, backward] = [adapters("down"), adapters("ddown")];
       const [plain, sum, h] = ["plain", "sum", "h"].map((name) => c.blank(name, [room, out]));
+      const active = c.blank("active", [room, out]);
       const [act, again] = [c.blank("act", [room, out]), c.blank("again", [room, input])];
       const residual = c.random("residual", [room, out], 1, rows * out);
       const dy = c.random("dy", [room, out], 1, rows * out);
@@ -98,7 +99,8 @@ for (const count of ["tokens", "slots"] as const)
       c.run(
         linearForward({ ...args, out: plain! }),
         linearForward({ ...args, out: sum!, residual }),
-        linearForward({ ...args, out: h!, act }),
+        linearForward({ ...args, out: active, gelu: "in place" }),
+        linearForward({ ...args, out: h!, gelu: act }),
         linearBackward({ dx, dy, W, rows: count, adapters: backward }),
         linearBackward({ dx: dh, dy, W, rows: count, adapters: backward, gelu: { inp: x, act: again } }),
       );
@@ -118,8 +120,9 @@ for (const count of ["tokens", "slots"] as const)
       const xs = used(x, input);
       c.expect("plain", plain!, expected, TWO_SUMS);
       c.expect("residual", sum!, add(expected, used(residual, out)), TWO_SUMS);
-      c.expect("gelu", h!, expected, TWO_SUMS);
-      c.expect("gelu", act, expected.map(gelu), GELU);
+      c.expect("gelu", active, expected.map(gelu), GELU);
+      c.expect("gelu, saved", h!, expected, TWO_SUMS);
+      c.expect("gelu, saved", act, expected.map(gelu), GELU);
       c.expect("backward", dx, dxs, TWO_SUMS);
       c.expect("backward of gelu", dh, times(dxs, xs.map(slope)), GELU);
       c.expect("backward of gelu", again, xs.map(gelu), GELU);
