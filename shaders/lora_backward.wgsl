@@ -99,11 +99,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (group.x * 4u * SIDES >= length || group.y * 8u >= job.r) {
     return;
   }
-  let own = place(lane, false);
-  let column = (group.x * SIDES + own.side) * 4u;
+  let part = lane / SIDES;
+  let column = (group.x * SIDES + lane % SIDES) * 4u;
   let row_size = select(job.input, job.dy_row, is_b);
   let source = 2u * u32(is_second) + u32(is_b);
-  var at = own.part * 4u * row_size + column + select(0u, job.column + adapter * job.step, is_b);
+  var at = part * 4u * row_size + column + select(0u, job.column + adapter * job.step, is_b);
   let rank = group.y * 8u;
   // A lane brings row `lane` of the short side.
   let short_row = job.count * job.r;
@@ -133,12 +133,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       long_at(source, at + 3u * row_size),
     );
     workgroupBarrier();
-    let steps = first + own.part * 4u;
+    let steps = first + part * 4u;
     if (steps + 4u > job.rows) {
       block = cut(block, job.rows - min(steps, job.rows));
       block[0] = select(vec4f(), block[0], steps < job.rows);
     }
-    let step = own.part % 16u * 4u;
+    let step = part % 16u * 4u;
     sums.low = add_block(sums.low, block, mat4x4f(beside[step], beside[step + 1u], beside[step + 2u], beside[step + 3u]));
     sums.high = add_block(
       sums.high,

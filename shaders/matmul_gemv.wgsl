@@ -1,4 +1,4 @@
-// Matrix product of general strides, for a few rows, as where a text is written token by token.
+// Matrix product for a few rows, as where a text is written token by token. The columns of a lie side by side.
 //
 // Grid: (ceil(n / 16), ceil(m / 4), batch). A lane makes 4 x 4 elements of a part of the depth: 4 lanes lie along the columns, 32
 // along the depth, neighbours along what lies side by side in b. Then half of the lanes add up the parts of an element each, in
@@ -12,23 +12,22 @@ const STEP = PARTS * 4u;
 /// Each lane's four rows: a row of all lanes behind the other, a part behind the other in a row.
 var<workgroup> partial: array<vec4f, 4u * LANES>;
 
-fn sums_of(batch: u32, row: u32, col: u32, part: u32, a_along: bool, b_along: bool) -> mat4x4f {
+fn sums_of(batch: u32, row: u32, col: u32, part: u32, b_along: bool) -> mat4x4f {
   let left = layout_a(batch);
   let right = layout_b(batch);
-  var at_a = left.at + row * left.side + part * 4u * left.depth;
+  var at_a = left.at + row * left.side + part * 4u;
   var at_b = right.at + col * right.side + part * 4u * right.depth;
-  let a_next = select(left.depth, left.side, a_along);
   let b_next = select(right.depth, right.side, b_along);
   var sums: mat4x4f;
   for (var k = part * 4u; k < dims.k; k += STEP) {
-    var x = turn(a_block(at_a, a_next), a_along);
+    var x = transpose(a_block(at_a, left.side));
     var y = turn(b_block(at_b, b_next), b_along);
     if (k + 4u > dims.k) {
       x = cut(x, dims.k - k);
       y = cut(y, dims.k - k);
     }
     sums = add_block(sums, x, y);
-    at_a += STEP * left.depth;
+    at_a += STEP;
     at_b += STEP * right.depth;
   }
   return sums;
@@ -42,13 +41,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let row = group.y * 4u;
   let col = group.x * 4u * SIDES;
   var sums: mat4x4f;
-  // A loop for each way to lie that is frequent: with constants, transposing a block moves nothing.
-  if (layout_a(0u).depth != 1u) {
-    sums = sums_of(group.z, row, col + side * 4u, part, false, b_along);
-  } else if (b_along) {
-    sums = sums_of(group.z, row, col + side * 4u, part, true, true);
+  // A loop for each way that b may lie: with constants, transposing a block moves nothing.
+  if (b_along) {
+    sums = sums_of(group.z, row, col + side * 4u, part, true);
   } else {
-    sums = sums_of(group.z, row, col + side * 4u, part, true, false);
+    sums = sums_of(group.z, row, col + side * 4u, part, false);
   }
   let own = part % PARTS * SIDES + side % SIDES;
   partial[own] = sums[0];

@@ -88,8 +88,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
-  store_tile(lane, group.z, row, col, sums.s00);
-  store_tile(lane, group.z, row, col + 32u, sums.s01);
-  store_tile(lane, group.z, row + 32u, col, sums.s10);
-  store_tile(lane, group.z, row + 32u, col + 32u, sums.s11);
+  // One call in a loop: four copies of what follows a product would take a compiler as long as all the rest.
+  for (var i = 0u; i < 4u; i++) {
+    var quarter = sums.s00;
+    if (i == 1u) {
+      quarter = sums.s01;
+    } else if (i == 2u) {
+      quarter = sums.s10;
+    } else if (i == 3u) {
+      quarter = sums.s11;
+    }
+    store_tile(lane, group.z, row + i / 2u * 32u, col + i % 2u * 32u, quarter);
+  }
 }

@@ -1,24 +1,12 @@
 // Results with a short side: a lane makes 4 elements along the long side and 8 along the short one, of its part of the depth;
-// then the workgroup adds the parts up, in an order that does not depend on the number of rows. Where the long side's operand
-// has neighbours along the depth, all lanes lie along it; else SIDES of them lie along the long side: 64 bytes in a row.
+// then the workgroup adds the parts up, in an order that does not depend on the number of rows. Of its lanes, 1 or SIDES lie along
+// the long side (64 bytes in a row), the others along the depth.
 
 const LANES = 64u;
 const SIDES = 4u;
 
 /// A lane's eight vectors, one vector of all lanes behind the other.
 var<workgroup> partial: array<vec4f, 8u * LANES>;
-
-/// Where a workgroup's lane is: `sides` lanes lie along the long side, 64 / sides along the depth.
-struct Place {
-  sides: u32,
-  side: u32,
-  part: u32,
-}
-
-fn place(lane: u32, along: bool) -> Place {
-  let sides = select(SIDES, 1u, along);
-  return Place(sides, lane % sides, lane / sides);
-}
 
 /// A lane's eight vectors of sums.
 struct Sums {

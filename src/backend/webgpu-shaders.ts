@@ -40,12 +40,12 @@ const PRODUCTS = {
   narrow: {
     variant: "narrow",
     preludes: ["parts"],
-    grid: ({ m, n, a_col, batch }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, a_col === 1 ? 4 : 16), batch!],
+    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, 4), batch!],
   },
   flat: {
     variant: "flat",
     preludes: ["parts"],
-    grid: ({ m, n, b_row, batch }: Dims) => [ceilDiv(n!, b_row === 1 ? 4 : 16), ceilDiv(m!, 8), batch!],
+    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 8), batch!],
   },
   gemv: {
     variant: "gemv",
@@ -77,12 +77,12 @@ const MANY_TILES = 256;
 
 /** The shader of a product. The order of its sums does not depend on the number of rows in the batch. */
 function productOf(dispatch: Dispatch): Product {
-  if (isGemv(dispatch)) return PRODUCTS.gemv;
   const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
-  if (dispatch.kernel.name === "matmul") {
-    if (n <= NARROW) return PRODUCTS.narrow;
-    if (typeof m === "number" && m <= NARROW) return PRODUCTS.flat;
-  }
+  const isMatmul = dispatch.kernel.name === "matmul";
+  const isAlong = !isMatmul || scalarOf(dispatch, "a_col") === 1;
+  if (isGemv(dispatch) && isAlong) return PRODUCTS.gemv;
+  if (isMatmul && isAlong && n <= NARROW) return PRODUCTS.narrow;
+  if (!isAlong && scalarOf(dispatch, "b_col") === 1 && typeof m === "number" && m <= NARROW) return PRODUCTS.flat;
   const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
 }
