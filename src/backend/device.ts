@@ -23,10 +23,10 @@ export async function openDevice(name: DeviceName = "auto", options: DeviceOptio
   checkOptions("options", options, { threads: "number?" });
   const { threads = 0 } = options;
   oneOf("device", name, DEVICES);
-  if (name === "webgpu") return openWebGPU();
+  if (name === "webgpu") return openWebGPU({ threads });
   if (name === "wasm") return openWasm({ threads });
   try {
-    const device = await openWebGPU({ hardware: true });
+    const device = await openWebGPU({ hardware: true, threads });
     device.info.why = "a hardware GPU";
     return device;
   } catch (error) {

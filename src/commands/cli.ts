@@ -1,6 +1,6 @@
 /** Shared by the commands: option parsing with commander, error output, exit codes. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import manifest from "../../package.json" with { type: "json" };
+import { version } from "../../package.json";
 import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -10,7 +10,7 @@ import { recover } from "../io/recover.ts";
 export function command(name: string, description: string, examples: string): Command {
   return new Command(name)
     .description(description)
-    .version(manifest.version)
+    .version(version)
     .showHelpAfterError("(use --help to list the flags)")
     .addHelpText("after", `\nExamples:\n${examples}`)
     .configureHelp({ helpWidth: 110 })
