@@ -33,9 +33,9 @@ export function choice(flags: string, description: string, words: readonly strin
 }
 
 export function deviceFlag(): Option {
-  return choice("--device <name>", "compute device; auto: a hardware GPU if available, else wasm", DEVICES).default(
-    "auto",
-  );
+  const description =
+    "compute device; auto: a hardware GPU if available (and faster, for training and inference), else wasm";
+  return choice("--device <name>", description, DEVICES).default("auto");
 }
 
 export function threadsFlag(): Option {

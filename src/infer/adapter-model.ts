@@ -17,6 +17,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { nearest } from "../suggest.ts";
+import { chooseForInference } from "./device.ts";
 
 /** The name of the adapter that a model is loaded with. */
 const DEFAULT = "default";
@@ -64,10 +65,7 @@ export async function loadModelWith<E extends Weights>(
   { specOf, create }: ModelKind<E>,
   isAlone = false,
 ): Promise<LoadedModel<E>> {
-  let choice = { device, info: device.info };
-  // The code of the check is loaded only where there is something to check.
-  if (device.info.kind === "webgpu")
-    choice = await (await import("./device.ts")).chooseForInference(device, checkpoint, specOf(adapter.meta));
+  const choice = await chooseForInference(device, checkpoint, specOf(adapter.meta));
   const allocate: Allocate<E> = ({ meta }, sharedFrom) => create(choice.device, specOf(meta), meta, sharedFrom);
   const engine = await fill(await allocate(adapter), adapter, checkpoint);
   const { directory } = checkpoint;
