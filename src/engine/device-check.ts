@@ -214,7 +214,6 @@ async function compute<E extends Weights>(
           Float32Array.from({ length: sizeOf(shape) }, () => SPREAD * rng.normal()),
         );
     const results = new Map(await work.pass(engine));
-    signal?.throwIfAborted();
     for (const [what, values] of (await work.rest?.(engine)) ?? []) results.set(what, values);
     let ms = Infinity;
     for (let i = 0; isTimed && i < TRIALS; i++) {
@@ -222,7 +221,6 @@ async function compute<E extends Weights>(
       await work.pass(engine);
       ms = Math.min(ms, performance.now() - start);
     }
-    signal?.throwIfAborted();
     return { results, ms };
   } finally {
     engine.destroy();
