@@ -223,6 +223,8 @@ export class Training {
   private async restore(): Promise<Checkpoint | undefined> {
     // Without a checkpoint, or with an incomplete first one, the run starts from the beginning.
     const checkpoint = await lastCheckpoint(folderOf(this.run.id)).catch(() => undefined);
+    // A device that the visitor has chosen takes precedence over the checkpoint's.
+    if (this.run.settings.device !== "auto") delete checkpoint?.device;
     this.steps = [...(checkpoint?.steps ?? [])];
     this.run.evaluations = [...(checkpoint?.evaluations ?? [])];
     this.count();
