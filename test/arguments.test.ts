@@ -176,7 +176,7 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
 });
 /** Functions without arguments that could be invalid. */
 const WITHOUT = [
-  ...["adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
+  ...["device", "adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
   ...["meta", "labels", "config", "batchSize", "decodeStream", "constructor"],
   "Tokenizer.load",
 ];

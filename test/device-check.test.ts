@@ -1,22 +1,37 @@
 /** A device is compared with the CPU before it is trusted: right ones pass, a single wrong tile does not. */
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../src/backend/backend.ts";
 import { openWasm } from "../src/backend/wasm.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { loadTexts } from "../src/data/texts.ts";
-import { modelBatch } from "../src/engine/batches.ts";
+import { checkDevice, type Mismatch } from "../src/engine/device-check.ts";
+import { keepTimes, keptTimes } from "../src/engine/device-times.ts";
+import { DeviceError } from "../src/errors.ts";
+import { Classifier } from "../src/infer/classifier.ts";
+import { LanguageModel } from "../src/infer/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
 import type { Tensors } from "../src/io/peft.ts";
 import type { Dispatch } from "../src/ops/kernel.ts";
-import { checkDevice, type Mismatch } from "../src/train/device-check.ts";
-import type { TrainOptions } from "../src/train/options.ts";
-import { prepareRun } from "../src/train/prepare.ts";
-import { train } from "../src/train/trainer.ts";
-import { temporaryFolder } from "./border.ts";
+import type { SegmentName } from "../src/plan/plan.ts";
+import { keepCheckpoint, lastCheckpoint } from "../src/run/checkpoint.ts";
+import { adapterOf } from "../src/run/directory.ts";
+import { trainingOf } from "../src/train/device.ts";
+import { resolveOptions, type TrainOptions } from "../src/train/options.ts";
+import { prepareRun, specOf } from "../src/train/prepare.ts";
+import type { Checkpoint } from "../src/train/records.ts";
+import { type FineTuneArguments, train } from "../src/train/trainer.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
-import { test } from "./harness.ts";
+import { afterAll, test } from "./harness.ts";
+import { setEnvironment } from "./http.ts";
+import { assertCode, type Finished, runCommand } from "./spawn.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
+
+/** The user's cache directory. */
+const cache = temporaryFolder();
+setEnvironment({ LOWRANK_CACHE: cache });
 
 const directory = tinyModel(join(temporaryFolder(), "model"));
 
@@ -27,21 +42,18 @@ async function check(device: Backend, options: Partial<TrainOptions>, isTexts = 
     const text = "The quick brown fox jumps over the lazy dog. ".repeat(40);
     const file = bytesReader("book.txt", new TextEncoder().encode(text));
     const data = isTexts ? await loadTexts({ file }, { maxLength: 32 }) : await tinyData(messages(20));
-    const prepared = prepareRun({ device, model, data, ...options });
-    const [packed] = prepared.loader.epoch(0);
-    const batch = modelBatch(packed!, prepared.options.pooling);
-    const { spec, optimizer } = prepared;
+    const run = { device, model, data, ...options };
     const cpu = await testDevice("wasm 2 threads");
-    return (await checkDevice(device, cpu, model, spec, optimizer, batch)).mismatch;
+    return (await checkDevice(device, cpu, trainingOf(run, prepareRun(run)), { isTimed: false })).mismatch;
   } finally {
     await model.close();
   }
 }
 
 /** A device whose driver leaves out the last 4 columns of every product that `isHit`. */
-function miscompiling(device: Backend, isHit: (dispatch: Dispatch) => boolean): Backend {
-  const spoil = (dispatch: Dispatch): Dispatch => {
-    if (dispatch.kernel.name !== "matmul" || !isHit(dispatch)) return dispatch;
+function miscompiling(device: Backend, isHit: (dispatch: Dispatch, segment: SegmentName) => boolean): Backend {
+  const spoil = (dispatch: Dispatch, segment: SegmentName): Dispatch => {
+    if (dispatch.kernel.name !== "matmul" || !isHit(dispatch, segment)) return dispatch;
     const n = Object.keys(dispatch.kernel.dims).indexOf("n");
     return { ...dispatch, scalars: dispatch.scalars.map((scalar, i) => (i === n ? (scalar as number) - 4 : scalar)) };
   };
@@ -50,7 +62,10 @@ function miscompiling(device: Backend, isHit: (dispatch: Dispatch) => boolean): 
     limits: device.limits,
     destroy() {},
     prepare: (program, sharedFrom) => {
-      const segments = program.segments.map((one) => ({ ...one, dispatches: one.dispatches.map(spoil) }));
+      const segments = program.segments.map((one) => ({
+        ...one,
+        dispatches: one.dispatches.map((dispatch) => spoil(dispatch, one.name)),
+      }));
       return device.prepare({ ...program, segments }, sharedFrom);
     },
   };
@@ -91,31 +106,67 @@ for (const [name, words] of [
   });
 
 /** A short run on a device. */
-async function trained(device: Backend) {
+async function trained(device: Backend, more: Partial<FineTuneArguments> = {}) {
   const model = await loadModel(directory);
   try {
-    return await train({ device, model, data: await tinyData(messages(20)), rank: 2, epochs: 1 });
+    return await train({ device, model, data: await tinyData(messages(20)), rank: 2, epochs: 1, ...more });
   } finally {
     await model.close();
   }
 }
 
-/** The CPU under the name of a graphics card. */
-async function graphicsCard(why?: string): Promise<Backend> {
-  const device = await testDevice("wasm 1 thread");
-  const info = {
-    kind: "webgpu",
-    name: "a graphics card",
-    software: false,
-    ...(why === undefined ? {} : { why }),
-  } as const;
-  return { info, limits: device.limits, destroy() {}, prepare: device.prepare.bind(device) };
+interface Card extends Backend {
+  /** Programs that were prepared on it. */
+  prepared: number;
+  /** Milliseconds that each reading of a loss takes longer. */
+  delay: number;
 }
+
+const cards: Backend[] = [];
+afterAll(async () => {
+  for (const { standIn } of cards) (await standIn)?.destroy();
+});
+
+/** The CPU under the name of a graphics card; `why`: it was chosen automatically. */
+async function graphicsCard(why?: string, more: Partial<Card> = {}): Promise<Card> {
+  const { limits, prepare } = await testDevice("wasm 1 thread").then((device) => ({
+    limits: device.limits,
+    prepare: device.prepare.bind(device),
+  }));
+  const info = { kind: "webgpu", name: "a graphics card", software: false } as const;
+  const card: Card = {
+    info: { ...info, ...(why === undefined ? {} : { why }) },
+    limits,
+    prepared: 0,
+    delay: 0,
+    destroy() {},
+    async prepare(...args) {
+      card.prepared++;
+      const session = await prepare(...args);
+      const read = session.read.bind(session);
+      session.read = async (...what) => {
+        if (card.delay > 0 && what[0].name === "metrics")
+          await new Promise((resolve) => setTimeout(resolve, card.delay));
+        return read(...what);
+      };
+      return session;
+    },
+    ...more,
+  };
+  cards.push(card);
+  return card;
+}
+
+/** Whether a dispatch computes the tensor of this name. */
+const isOf =
+  (name: string) =>
+  ({ tensors }: Dispatch) =>
+    tensors[0]!.name === name;
 
 const bitsOf = ({ tensors }: { tensors: Tensors }) => [...tensors].map(([name, { data }]) => [name, [...data]]);
 
 test("a run on a device that computes wrongly ends on the CPU, with the CPU's bits, and says why", async () => {
-  const device = miscompiling(await graphicsCard(), ({ tensors }) => tensors[0]!.name === "h.1.mlp.c_fc");
+  const device = miscompiling(await graphicsCard(), isOf("h.1.mlp.c_fc"));
   const result = await trained(device);
   assert.is(result.device.kind, "wasm");
   assert.match(
@@ -127,37 +178,228 @@ test("a run on a device that computes wrongly ends on the CPU, with the CPU's bi
   cpu.destroy();
 });
 
-test("a device that computes rightly is used; the check is made once for a kind of plan", async () => {
+test("a device that was found wrong is used for nothing more; one CPU with the given threads replaces it", async () => {
   const card = await graphicsCard();
-  let prepared = 0;
-  const counting = {
-    ...card,
-    prepare(...args: Parameters<Backend["prepare"]>) {
-      prepared++;
-      return card.prepare(...args);
-    },
-  };
-  assert.is((await trained(counting)).device.name, "a graphics card");
-  assert.is(prepared, 2);
-  await trained(counting);
-  assert.is(prepared, 3);
+  const device: Backend = { ...miscompiling(card, isOf("h.1.mlp.c_fc")), threads: 3 };
+  cards.push(device);
+  assert.match((await trained(device)).device.name, "3 threads");
+  const { prepared } = card;
+  const first = await device.standIn;
+  for (const options of [{}, { rank: 4 }, { mode: "all" } as const]) {
+    const { kind, why } = (await trained(device, options)).device;
+    assert.is(kind, "wasm");
+    assert.match(why!, "computes wrongly");
+  }
+  const { lm, classifier } = await inferring(device);
+  assert.equal([lm.device.kind, classifier.device.kind], ["wasm", "wasm"]);
+  assert.is(card.prepared, prepared);
+  assert.is(await device.standIn, first);
 });
 
-test("of a device that was chosen automatically the faster one is taken, and both times are named", async () => {
-  const card = await graphicsCard("a hardware GPU");
-  const slow: Backend = {
-    ...card,
-    async prepare(...args) {
-      const session = await card.prepare(...args);
-      const read = session.read.bind(session);
-      session.read = async (...what) => {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        return read(...what);
-      };
-      return session;
+/** What a device says of a text, and behind it. */
+async function inferring(device: Backend) {
+  const model = await loadModel(directory);
+  try {
+    const meta = adapterOf(
+      { model: directory, labels: ["ham", "spam"], maxLength: 32, padTo: 0 },
+      specOf(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
+      new Map(),
+    );
+    const classifier = await Classifier.untrained(meta.meta, 1, model, device);
+    const lm = await LanguageModel.of(model, null, { device });
+    const logits = await classifier.logits("you have won a prize");
+    const [completion] = await lm.complete("see you", { maxNewTokens: 4 });
+    return { classifier, lm, logits: [...logits], ids: completion!.ids };
+  } finally {
+    await model.close();
+  }
+}
+
+test("a device is checked before it classifies or generates", async () => {
+  const cpu = await testDevice("wasm 1 thread");
+  const right = await inferring(cpu);
+  const same = await inferring(await testDevice("webgpu"));
+  assert.equal([same.classifier.device.kind, same.lm.device.kind, same.ids], ["webgpu", "webgpu", right.ids]);
+  const wrong = await inferring(miscompiling(await graphicsCard(), isOf("h.1.mlp.c_proj")));
+  for (const { device } of [wrong.classifier, wrong.lm]) {
+    assert.is(device.kind, "wasm");
+    assert.match(device.why!, /^a graphics card computes wrongly: /);
+  }
+  assert.equal(wrong.ids, right.ids);
+  // The kernels of a single token are others than those of a prompt.
+  const decoding = miscompiling(await graphicsCard(), (_, segment) => segment === "decode");
+  const model = await loadModel(directory);
+  const { device } = await LanguageModel.of(model, null, { device: decoding });
+  await model.close();
+  assert.match(device.why!, "the result of the next token differs");
+});
+
+test("a device that computes rightly is used; the check is made once for a kind of plan", async () => {
+  const card = await graphicsCard();
+  assert.is((await trained(card)).device.name, "a graphics card");
+  assert.is(card.prepared, 2);
+  await trained(card, { alpha: 7 });
+  assert.is(card.prepared, 3);
+  await trained(card, { rank: 3 });
+  assert.is(card.prepared, 5);
+});
+
+/** Far more milliseconds than two small blocks take on a busy machine. */
+const SLOW = 150;
+/** The file in which times are kept. */
+const TIMES = join(cache, "device-times.json");
+const SLOWER = /^faster than a graphics card: \d+\.\d ms for two blocks, not \d+\.\d ms$/;
+const FASTER = /^a hardware GPU: \d+\.\d ms for two blocks, the CPU \d+\.\d ms$/;
+
+test("of a device that was chosen automatically the faster one is taken, and both times are named and kept", async () => {
+  rmSync(TIMES, { force: true });
+  const card = await graphicsCard("a hardware GPU", { delay: SLOW });
+  const { kind, why } = (await trained(card)).device;
+  assert.is(kind, "wasm");
+  assert.match(why!, SLOWER);
+  const { prepared } = card;
+  assert.equal((await trained(card)).device.why, why);
+  assert.is(card.prepared, prepared, "measured again");
+
+  // The next process: the card is faster now, but a repeated run has the same bits.
+  const next = await graphicsCard("a hardware GPU");
+  assert.is((await trained(next)).device.why, `${why}, as measured earlier`);
+  assert.is(next.prepared, 0);
+  // Another card and another size are measured.
+  const other = await graphicsCard("a hardware GPU", { delay: SLOW });
+  other.info.name = "another card";
+  assert.match((await trained(other)).device.why!, /^faster than another card: .* ms$/);
+  assert.match((await trained(await graphicsCard("a hardware GPU", { delay: SLOW }), { rank: 3 })).device.why!, SLOWER);
+});
+
+test("a faster device is used; its times are kept, and it is still checked", async () => {
+  rmSync(TIMES, { force: true });
+  const slow = await graphicsCard(undefined, { delay: SLOW });
+  const standIn = Promise.resolve<Backend>(slow);
+  const first = await trained(await graphicsCard("a hardware GPU", { standIn }));
+  assert.is(first.device.kind, "webgpu");
+  assert.match(first.device.why!, FASTER);
+  const again = await graphicsCard("a hardware GPU", { standIn });
+  assert.is((await trained(again)).device.why, `${first.device.why}, as measured earlier`);
+  assert.is(again.prepared, 2);
+  const wrong = { ...miscompiling(await graphicsCard("a hardware GPU"), isOf("h.1.mlp.c_fc")), standIn };
+  assert.match((await trained(wrong)).device.why!, "computes wrongly");
+});
+
+test("the newest times are kept; a damaged file is replaced", async () => {
+  rmSync(TIMES, { force: true });
+  for (let i = 0; i < 110; i++) await keepTimes(`${i}`, { device: i + 1, cpu: 1 });
+  await keepTimes("50", { device: 3, cpu: 4 });
+  assert.equal(await keptTimes("50"), { device: 3, cpu: 4 });
+  assert.equal(await keptTimes("9"), undefined);
+  assert.equal(await keptTimes("10"), { device: 11, cpu: 1 });
+  const whole = readFileSync(TIMES, "utf8");
+  assert.is(JSON.parse(whole).length, 100);
+  const damaged = [
+    "",
+    "[[",
+    "null",
+    '{"50":1}',
+    '[null,[1,2],["50"],["50",{"device":"3","cpu":4}]]',
+    whole.slice(0, 999),
+  ];
+  for (const text of damaged) {
+    writeFileSync(TIMES, text);
+    assert.is(await keptTimes("50"), undefined);
+    await keepTimes("50", { device: 3, cpu: 4 });
+    assert.equal(await keptTimes("50"), { device: 3, cpu: 4 });
+  }
+  // It cannot be written: a folder is in its place.
+  rmSync(TIMES);
+  mkdirSync(TIMES);
+  await keepTimes("50", { device: 3, cpu: 4 });
+  assert.is(await keptTimes("50"), undefined);
+  rmSync(TIMES, { recursive: true });
+});
+
+/** A run that is stopped after its second step; returns its checkpoint from disk. */
+async function stopped(device: Backend): Promise<Checkpoint> {
+  const abort = new AbortController();
+  const folder = temporaryFolder();
+  await trained(device, {
+    signal: abort.signal,
+    checkpointEvery: 2,
+    onCheckpoint: async (checkpoint) => {
+      await keepCheckpoint(folder, checkpoint);
+      abort.abort();
     },
+  });
+  return lastCheckpoint(folder);
+}
+
+test("a resumed run continues on its kind of device, whichever is faster now", async () => {
+  rmSync(TIMES, { force: true });
+  const auto = "a hardware GPU";
+  const onCPU = await stopped(await graphicsCard(auto, { delay: SLOW }));
+  const onCard = await stopped(await graphicsCard());
+  assert.equal([onCPU.device, onCard.device], ["wasm", "webgpu"]);
+  const card = await graphicsCard(auto);
+  const resumed = await trained(card, { resume: onCPU });
+  assert.equal([resumed.device.kind, resumed.device.why, card.prepared], ["wasm", "the run began on the CPU", 0]);
+  const cpu = await openWasm({});
+  assert.equal(bitsOf(resumed), bitsOf(await trained(cpu)));
+  // The CPU was faster when it was measured.
+  assert.is((await trained(card, { resume: onCard })).device.kind, "webgpu");
+
+  // A device that was not chosen automatically is taken as it is.
+  assert.is((await trained(await graphicsCard(), { resume: onCPU })).device.kind, "webgpu");
+  assert.is((await trained(cpu, { resume: onCard })).device.kind, "wasm");
+  cpu.info.why = "no hardware GPU: none";
+  await assertFails(DeviceError, ["the run began on WebGPU", "no hardware GPU", "--device wasm"], () =>
+    trained(cpu, { resume: onCard }),
+  );
+  cpu.destroy();
+});
+
+test("train --resume continues on the kind of device that computed the checkpoint, unless --device is given", async () => {
+  const cwd = temporaryFolder();
+  writeFileSync(join(cwd, "messages.csv"), messages(20));
+  const run = ["--model", directory, "--data", "messages.csv", "--rank", "2", "--epochs", "9", "--json"];
+  const planOf = ({ stdout }: Finished) => JSON.parse(stdout.split("\n").find((line) => line.includes('"plan"'))!);
+  const stopped = await runCommand(
+    "train",
+    [...run, "--device", "webgpu", "--out", "first", "--checkpoint-every", "2"],
+    { cwd, watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGTERM") },
+  );
+  assertCode(stopped, 130);
+  assert.is(JSON.parse(readFileSync(join(cwd, "first", "config.json"), "utf8")).device.kind, "webgpu");
+  cpSync(join(cwd, "first"), join(cwd, "second"), { recursive: true });
+  for (const [out, args, kind] of [
+    ["first", [], "webgpu"],
+    ["second", ["--device", "auto"], "wasm"],
+  ] as const) {
+    const resumed = await runCommand("train", ["--resume", out, "--json", ...args], { cwd });
+    assertCode(resumed, 0);
+    assert.is(planOf(resumed).device.kind, kind);
+  }
+});
+
+test("an abort ends the check at once, and the next run makes it again", async () => {
+  rmSync(TIMES, { force: true });
+  const abort = new AbortController();
+  const reason = new Error("enough");
+  const card = await graphicsCard("a hardware GPU", { delay: 1 });
+  let reads = 0;
+  const prepare = card.prepare.bind(card);
+  card.prepare = async (...args) => {
+    const session = await prepare(...args);
+    const read = session.read.bind(session);
+    session.read = async (...what) => {
+      reads++;
+      abort.abort(reason);
+      return read(...what);
+    };
+    return session;
   };
-  const result = await trained(slow);
-  assert.is(result.device.kind, "wasm");
-  assert.match(result.device.why!, /^faster than a graphics card: \d+\.\d ms for two blocks, not \d+\.\d ms$/);
+  const error = await trained(card, { signal: abort.signal }).catch((error) => error);
+  assert.is(error, reason);
+  assert.is(reads, 1);
+  assert.is(card.standIn, undefined);
+  await trained(card);
+  assert.ok(reads > 10, "no second check");
 });

@@ -11,7 +11,9 @@ export interface DeviceInfo {
   name: string;
   /** Whether it computes on the CPU: WASM, or a software driver. */
   software: boolean;
-  /** Why this device was selected automatically. */
+  /** WebGPU's words for the adapter: vendor, architecture, device and driver. */
+  adapter?: string;
+  /** Why this device was selected: automatically, or in place of another one. */
   why?: string;
 }
 
@@ -27,6 +29,10 @@ export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 export interface Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
+  /** Threads of the CPU that checks this device; default: one per core. */
+  readonly threads?: number;
+  /** The CPU in place of this device, once it was found wrong or slower. It is released with the device. */
+  standIn?: Promise<Backend>;
   /**
    * Allocates the program's buffers, filled with zeros, and compiles its kernels. Tensors that are also part of `sharedFrom`'s
    * program use the same buffers and keep their contents; a buffer is freed with the last session that uses it. Throws

@@ -9,13 +9,14 @@ import { openWebGPU } from "./webgpu.ts";
 export { DEVICES, type DeviceName };
 
 export interface DeviceOptions {
-  /** Threads of the device `wasm`. Default 0: one per core. */
+  /** Threads of the device `wasm`, and of the CPU where it replaces another device. Default 0: one per core. */
   threads?: number | undefined;
 }
 
 /**
  * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `wasm` computes on the CPU and is always
- * available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Throws DeviceError, with installation hints, if
+ * available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU, its results are compared
+ * with the CPU's, which replaces it if they differ, or if `auto` finds that it is faster. Throws DeviceError, with installation hints, if
  * there is no device. Release it with `destroy()`.
  */
 export async function openDevice(name: DeviceName = "auto", options: DeviceOptions = {}): Promise<Backend> {
@@ -23,10 +24,10 @@ export async function openDevice(name: DeviceName = "auto", options: DeviceOptio
   checkOptions("options", options, { threads: "number?" });
   const { threads = 0 } = options;
   oneOf("device", name, DEVICES);
-  if (name === "webgpu") return openWebGPU();
+  if (name === "webgpu") return openWebGPU({ threads });
   if (name === "wasm") return openWasm({ threads });
   try {
-    const device = await openWebGPU({ hardware: true });
+    const device = await openWebGPU({ hardware: true, threads });
     device.info.why = "a hardware GPU";
     return device;
   } catch (error) {

@@ -42,7 +42,7 @@ function isSoftware(info: GPUAdapterInfo): boolean {
  * Opens the system's WebGPU adapter, preferably a hardware one. Throws DeviceError if there is none, or, with `hardware`, only a
  * software driver.
  */
-export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
+export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promise<Backend> {
   const gpu = await requestGPU();
   const refuse = (error: unknown): never => {
     throw new DeviceError("WebGPU did not provide a device", { found: (error as Error).message, cause: error });
@@ -60,7 +60,7 @@ export async function openWebGPU({ hardware = false } = {}): Promise<Backend> {
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
   const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(refuse);
-  return new WebGPUBackend(device, adapter.info);
+  return new WebGPUBackend(device, adapter.info, threads);
 }
 
 interface Compiled {
@@ -88,12 +88,16 @@ class WebGPUBackend implements Backend {
   /** The first error that the device reported asynchronously. */
   failure: DeviceError | null = null;
   private destroyed = false;
+  standIn?: Promise<Backend>;
 
   constructor(
     readonly device: GPUDevice,
     info: GPUAdapterInfo,
+    readonly threads: number,
   ) {
-    this.info = { kind: "webgpu", name: nameOf(info), software: isSoftware(info) };
+    const { vendor, architecture, device: model, description } = info;
+    const adapter = [vendor, architecture, model, description].join(" ");
+    this.info = { kind: "webgpu", name: nameOf(info), software: isSoftware(info), adapter };
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     this.limits = { maxBinding: maxStorageBufferBindingSize, maxBuffer: maxBufferSize };
     device.addEventListener("uncapturederror", (event) => {
@@ -146,6 +150,10 @@ class WebGPUBackend implements Backend {
     this.destroyed = true;
     this.failure ??= new DeviceError("the device was released");
     this.device.destroy();
+    this.standIn?.then(
+      (cpu) => cpu.destroy(),
+      () => {},
+    );
   }
 
   /** Throws the error that the device reported, if any. */

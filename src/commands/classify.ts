@@ -1,11 +1,12 @@
 /** classify: classifies texts with a trained model. */
 
+import { describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { downloadProgress } from "../report/download.ts";
-import { command, deviceFlag, dtypeFlag, inputLines, main, print, settle, threadsFlag } from "./cli.ts";
+import { command, deviceFlag, dtypeFlag, inputLines, main, print, printNote, settle, threadsFlag } from "./cli.ts";
 
 const program = command(
   "classify",
@@ -56,6 +57,7 @@ await main(async () => {
       ...(model === undefined ? {} : { model }),
       ...(dtype === undefined ? {} : { dtype }),
     });
+    if (classifier.device.kind !== device.info.kind) printNote(`device: ${describeDevice(classifier.device)}`);
     const classify = async (texts: string[]) => {
       const results = await classifier.classify(texts);
       results.forEach(({ label, probability, probabilities }, i) => {

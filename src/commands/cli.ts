@@ -1,6 +1,6 @@
 /** Shared by the commands: option parsing with commander, error output, exit codes. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import manifest from "../../package.json" with { type: "json" };
+import { version } from "../../package.json";
 import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -10,7 +10,7 @@ import { recover } from "../io/recover.ts";
 export function command(name: string, description: string, examples: string): Command {
   return new Command(name)
     .description(description)
-    .version(manifest.version)
+    .version(version)
     .showHelpAfterError("(use --help to list the flags)")
     .addHelpText("after", `\nExamples:\n${examples}`)
     .configureHelp({ helpWidth: 110 })
@@ -33,9 +33,9 @@ export function choice(flags: string, description: string, words: readonly strin
 }
 
 export function deviceFlag(): Option {
-  return choice("--device <name>", "compute device; auto: a hardware GPU if available, else wasm", DEVICES).default(
-    "auto",
-  );
+  const description =
+    "compute device; auto: a hardware GPU if available (and faster, for training and inference), else wasm";
+  return choice("--device <name>", description, DEVICES).default("auto");
 }
 
 export function threadsFlag(): Option {

@@ -131,7 +131,7 @@ await main(async () => {
     const tokens = await write(lm, prompts, options, json);
     const seconds = (performance.now() - started) / 1000;
     if (!json)
-      console.error(`${tokens} tokens, ${(tokens / seconds).toFixed(1)} tokens/s, on ${describeDevice(device.info)}`);
+      console.error(`${tokens} tokens, ${(tokens / seconds).toFixed(1)} tokens/s, on ${describeDevice(lm.device)}`);
     lm.destroy();
   } finally {
     device.destroy();

@@ -135,7 +135,7 @@ function loadData({ objective, data }: Pick<RunConfig, "objective" | "data">): P
     : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), ...DOWNLOADS });
 }
 
-/** Flags that are valid with --resume: they do not change the result. */
+/** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
 const BESIDE_RESUME = ["resume", "device", "threads", "json", "checkpointEvery"];
 
 export async function resumedJob(flag: string, program: Command): Promise<Job> {
@@ -153,6 +153,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const out = replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory;
   if (out !== directory) await settle(out);
   const resume = await lastCheckpoint(directory);
+  if (program.getOptionValueSource("device") === "cli") delete resume.device;
   const { model, adapter } = await openModel(config.model, config);
   const data = await closedOnFailure(model, async () => {
     const data = await loadData(config);

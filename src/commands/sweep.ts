@@ -277,7 +277,8 @@ async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flag
       ),
     );
     const total = rows.reduce((sum, { seconds }) => sum + seconds, 0);
-    console.log(`${rows.length} trials, about ${showDuration(total)} of training steps on ${backend.info.name}`);
+    const devices = [...new Set(rows.map(({ device }) => device))].join(" and ");
+    console.log(`${rows.length} trials, about ${showDuration(total)} of training steps on ${devices}`);
   } finally {
     backend.destroy();
   }

@@ -1,9 +1,11 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and writes a run directory. */
 import { exists, joinPath, withLock } from "#platform";
+import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { OBJECTIVES } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { ConfigError, LowrankError } from "../errors.ts";
+import { notOnWebGPU } from "../engine/device-check.ts";
+import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/replacing.ts";
 import { createProgress, type Progress } from "../report/progress.ts";
@@ -155,20 +157,30 @@ function jsonEvent(event: TrainEvent): object {
   return { type: "end", options, stats, before, after, seconds, aborted };
 }
 
+/** Opens the device that the checkpoint or the flag names. */
+async function openJobDevice({ device, threads }: TrainFlags, began = device): Promise<Backend> {
+  try {
+    return await openDevice(began, { threads });
+  } catch (error) {
+    throw error instanceof DeviceError && began !== device ? notOnWebGPU(error) : error;
+  }
+}
+
 /** Trains and saves the run; to another directory if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, options, config, adapter, resume } = job;
   // A resumed run without --checkpoint-every saves a checkpoint only if it is interrupted.
   const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
   let begun = resume !== undefined;
-  const device = await openDevice(flags.device, { threads: flags.threads });
+  const device = await openJobDevice(flags, resume?.device);
+  let { info } = device;
   const printer = new Printer(flags.json ?? false, data);
   printer.begin(job.modelName);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
   const keep = async (checkpoint: Checkpoint) => {
     try {
-      if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, device.info, check);
+      if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, info, check);
       begun = true;
       await keepCheckpoint(kept, checkpoint, check);
     } catch (error) {
@@ -191,6 +203,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
       ...options,
       signal,
       onEvent: (event) => {
+        if (event.type === "plan") info = event.device;
         if (event.type === "step") interruption.begin();
         printer.event(event);
       },
@@ -223,7 +236,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
       const free = (await exists(out)) ? await freePath(`${out}.failed`) : out;
       const spec = specOf(model, data, options, adapter);
       const { place } = await saveSomewhere(free, (directory) =>
-        saveFailedRun(directory, config, spec, error.contents, device.info, error.message, {
+        saveFailedRun(directory, config, spec, error.contents, info, error.message, {
           check: directory === out ? check : undefined,
         }),
       );

@@ -58,7 +58,7 @@ export async function loadBase(
  * Initialises adapters and head: B is 0, A as `init` says, the head's weight U(+-1/sqrt(C)) as in nn.Linear, its bias 0. The numbers
  * depend only on the seed and on the order and shapes of the tensors.
  */
-export function initialize(engine: Engine, seed: number): void {
+export function initialize(engine: Weights, seed: number): void {
   const rng = new Rng(seed);
   const { lora } = engine.plan.spec;
   for (const { name, shape } of engine.plan.parameters.all.values()) {

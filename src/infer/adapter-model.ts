@@ -4,6 +4,7 @@
  * adapter is built around the base tensors that are there, and only the adapter is uploaded.
  */
 import { checkArguments } from "../arguments.ts";
+import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import type { LoraConfig } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { isBase, isShared, loadBase, writeTrained } from "../engine/state.ts";
@@ -14,7 +15,9 @@ import { type GPT2Checkpoint, openGPT2 } from "../io/hf.ts";
 import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
+import type { ModelSpec } from "../model/trainable.ts";
 import { nearest } from "../suggest.ts";
+import { chooseForInference } from "./device.ts";
 
 /** The name of the adapter that a model is loaded with. */
 const DEFAULT = "default";
@@ -30,7 +33,13 @@ export const NO_ADAPTERS: LoraConfig = {
 };
 
 /** Allocates what an adapter needs beside the frozen tensors of `sharedFrom`. */
-export type Allocate<E extends Weights> = (adapter: Adapter, sharedFrom?: E) => Promise<E>;
+type Allocate<E extends Weights> = (adapter: Adapter, sharedFrom?: E) => Promise<E>;
+
+/** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
+export interface ModelKind<E extends Weights> {
+  specOf(meta: AdapterMeta): ModelSpec;
+  create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
+}
 
 /** A base model with its first adapter, on a device. */
 export interface LoadedModel<E extends Weights> {
@@ -38,22 +47,29 @@ export interface LoadedModel<E extends Weights> {
   directory: string;
   allocate: Allocate<E>;
   engine: E;
+  device: DeviceInfo;
   /** The description of the active adapter, also while it is disabled; of the base model alone if there is none. */
   meta: AdapterMeta;
   /** The name of the active adapter; null: the base model alone. */
   name: string | null;
 }
 
-/** Loads a base model with an adapter; `isAlone`: the adapter is NO_ADAPTERS and gets no name. */
+/**
+ * Loads a base model with an adapter on the device, or on the CPU if that replaces it; `isAlone`: the adapter is NO_ADAPTERS and
+ * gets no name.
+ */
 export async function loadModelWith<E extends Weights>(
+  device: Backend,
   checkpoint: GPT2Checkpoint,
   adapter: Adapter,
-  allocate: Allocate<E>,
+  { specOf, create }: ModelKind<E>,
   isAlone = false,
 ): Promise<LoadedModel<E>> {
+  const choice = await chooseForInference(device, checkpoint, specOf(adapter.meta));
+  const allocate: Allocate<E> = ({ meta }, sharedFrom) => create(choice.device, specOf(meta), meta, sharedFrom);
   const engine = await fill(await allocate(adapter), adapter, checkpoint);
   const { directory } = checkpoint;
-  return { directory, allocate, engine, meta: adapter.meta, name: isAlone ? null : DEFAULT };
+  return { directory, allocate, engine, device: choice.info, meta: adapter.meta, name: isAlone ? null : DEFAULT };
 }
 
 export abstract class AdapterModel<E extends Weights> {
@@ -69,6 +85,11 @@ export abstract class AdapterModel<E extends Weights> {
     protected readonly tokenizer: Tokenizer,
   ) {
     if (loaded.name !== null) this.metas.set(loaded.name, loaded.meta);
+  }
+
+  /** The device that computes: the CPU, if the given one computes wrongly or was chosen automatically and is slower. */
+  get device(): DeviceInfo {
+    return this.loaded.device;
   }
 
   /** The description of the active adapter, also while adapters are disabled. */

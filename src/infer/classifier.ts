@@ -13,7 +13,8 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
-import { AdapterModel, loadModelWith } from "./adapter-model.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { AdapterModel, loadModelWith, type ModelKind } from "./adapter-model.ts";
 
 export interface Classification {
   label: string;
@@ -78,7 +79,7 @@ export class Classifier extends AdapterModel<Engine> {
     const kinds = { adapter: "adapter", checkpoint: "model", device: "device", dtype: "text?" } as const;
     checkArguments({ adapter, checkpoint, device, dtype }, kinds);
     const { config } = checkpoint;
-    const allocate = async ({ meta }: Adapter, sharedFrom?: Engine) => {
+    const specOf = (meta: AdapterMeta): ModelSpec => {
       const { task, mode, lora } = meta;
       if (task.objective !== "classification")
         throw new ConfigError("a language model labels nothing", {
@@ -86,11 +87,14 @@ export class Classifier extends AdapterModel<Engine> {
           hint: "it writes texts: use generate",
         });
       const weights = dtypeOn(meta, dtype, adapter.meta);
-      const spec = { config, task, mode, lora, train_head: true, dtype: weights } as const;
-      const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
-      return Engine.create(device, { spec, capacity, optimizer: null }, sharedFrom);
+      return { config, task, mode, lora, train_head: true, dtype: weights };
     };
-    return new Classifier(await loadModelWith(checkpoint, adapter, allocate), await Tokenizer.load());
+    const create: ModelKind<Engine>["create"] = (on, spec, meta, sharedFrom) => {
+      const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
+      return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
+    };
+    const loaded = await loadModelWith(device, checkpoint, adapter, { specOf, create });
+    return new Classifier(loaded, await Tokenizer.load());
   }
 
   /** The model before training: the base model with a random head. */

@@ -13,7 +13,7 @@ import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
-import { AdapterModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
+import { AdapterModel, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
 import { type FinishReason, type GenerateOptions, type GenerationChunk, generate } from "./generation.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
@@ -121,13 +121,11 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const first = adapter ?? noAdapter(checkpoint);
     const sequences = batchSizeOf(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
-    const allocate = async ({ meta }: Adapter, sharedFrom?: Decoder) =>
-      Decoder.create(
-        device,
-        { spec: specOf(config, meta, dtypeOn(meta, dtype, first.meta)), capacity: { tokens, sequences } },
-        sharedFrom,
-      );
-    const loaded = await loadModelWith(checkpoint, first, allocate, adapter === null);
+    const kind: ModelKind<Decoder> = {
+      specOf: (meta) => specOf(config, meta, dtypeOn(meta, dtype, first.meta)),
+      create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
+    };
+    const loaded = await loadModelWith(device, checkpoint, first, kind, adapter === null);
     return new LanguageModel(loaded, await Tokenizer.load());
   }
 

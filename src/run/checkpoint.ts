@@ -32,7 +32,11 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
       throw new FormatError("not a checkpoint of this version", { where: path });
     const rest = parseJson(new TextEncoder().encode(state), path) as Omit<Checkpoint, "tensors">;
     checkKinds({ rest }, { rest: "object" }, path);
-    checkKinds(rest, { step: "count", seconds: "amount", steps: "objects", evaluations: "objects" }, path);
+    checkKinds(
+      rest,
+      { step: "count", seconds: "amount", device: "text?", steps: "objects", evaluations: "objects" },
+      path,
+    );
     checkMoments(file.floatShapes(), path);
     const tensors: Checkpoint["tensors"] = new Map();
     for (const name of file.names)

@@ -8,7 +8,7 @@ import {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "#platform";
-import manifest from "../../package.json" with { type: "json" };
+import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { MODE_TITLES, OBJECTIVES, type Objective, oneOf } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
@@ -65,7 +65,7 @@ export async function runConfig(
   const sets = [data.stats.train, data.stats.val, data.stats.test];
   const revision = snapshotOf(model.directory)?.revision;
   return {
-    version: manifest.version,
+    version,
     model: baseModelName(model.directory),
     ...(revision === undefined ? {} : { revision }),
     objective: data.objective,

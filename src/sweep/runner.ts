@@ -94,6 +94,7 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
     };
     const resume = await readBegun(out, trial);
     let begun = resume !== undefined;
+    let { info } = device;
     const result = await train({
       device,
       model,
@@ -103,13 +104,14 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
       ...(resume === undefined ? {} : { resume }),
       checkpointEvery: CHECKPOINT_STEPS,
       onCheckpoint: async (checkpoint) => {
-        if (!begun) await beginRun(directory, config, device.info, check);
+        if (!begun) await beginRun(directory, config, info, check);
         begun = true;
         await keepCheckpoint(directory, checkpoint, check);
         // An aborted trial resumes from this checkpoint: an evaluation now would be discarded.
         signal.throwIfAborted();
       },
       onEvent: (event) => {
+        if (event.type === "plan") info = event.device;
         if (event.type === "step") onEvent({ ...event, trial });
       },
     });

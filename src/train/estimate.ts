@@ -8,6 +8,8 @@ import { type FineTuneArguments, train } from "./trainer.ts";
 const STEPS = 3;
 
 export interface TrialEstimate {
+  /** The name of the device that was chosen. */
+  device: string;
   trainable: number;
   bytes: number;
   /** Estimated seconds of the whole run: the time before its first step, and all steps at the speed of the timed ones. */
@@ -17,7 +19,7 @@ export interface TrialEstimate {
 /** Times the first steps of a run, with small validation and test sets. */
 export async function estimateTrial(args: FineTuneArguments & { data: LoadedDataset }): Promise<TrialEstimate> {
   const abort = new AbortController();
-  const estimate: TrialEstimate = { trainable: 0, bytes: 0, seconds: 0 };
+  const estimate: TrialEstimate = { device: "", trainable: 0, bytes: 0, seconds: 0 };
   const begun = performance.now();
   let before = 0;
   let steps = 0;
@@ -30,6 +32,7 @@ export async function estimateTrial(args: FineTuneArguments & { data: LoadedData
     onEvent(event) {
       const now = performance.now();
       if (event.type === "plan") {
+        estimate.device = event.device.name;
         estimate.trainable = event.trainable;
         estimate.bytes = memoryOf(event);
       }

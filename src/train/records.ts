@@ -109,6 +109,8 @@ export interface Checkpoint {
   step: number;
   /** Seconds of training so far. */
   seconds: number;
+  /** The kind of device that computed it. Older versions did not store it. */
+  device?: DeviceInfo["kind"];
   steps: StepRecord[];
   /** Including the one before the first step. */
   evaluations: EvaluationRecord[];

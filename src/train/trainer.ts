@@ -3,7 +3,7 @@
  */
 
 import { checkOptions, type Kind } from "../arguments.ts";
-import { type Backend, isDropped } from "../backend/backend.ts";
+import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
@@ -18,7 +18,7 @@ import type { Batch } from "../model/batch.ts";
 import { countedRows } from "../model/batch.ts";
 import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
-import { chooseDevice } from "./device-check.ts";
+import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import type { PreparedRun, RunArguments, StepCounts } from "./prepare.ts";
@@ -40,7 +40,10 @@ export interface FineTuneArguments extends RunArguments {
    */
   signal?: AbortSignal;
   onEvent?: (event: TrainEvent) => void;
-  /** The checkpoint to resume from. With the same options, data and device the result is bit-identical to an uninterrupted run's. */
+  /**
+   * The checkpoint to resume from. With the same options, data and kind of device the result is bit-identical to an uninterrupted run's.
+   * A device that was opened as `auto` is replaced by the checkpoint's kind; DeviceError if that is WebGPU and not available.
+   */
   resume?: Checkpoint;
   /** Steps between checkpoints, or `evaluation`: one after each evaluation; 0 (default): only if the run is aborted. */
   checkpointEvery?: number | "evaluation";
@@ -76,30 +79,22 @@ const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "a
 export async function train(args: FineTuneArguments): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
-  const choice = await chooseDevice(run);
-  try {
-    return await trainOn(choice.device, choice.prepared, args);
-  } finally {
-    choice.release();
-  }
-}
-
-async function trainOn(device: Backend, prepared: PreparedRun, args: FineTuneArguments): Promise<TrainResult> {
-  const { signal, onEvent, resume, model, data } = args;
+  const { device, info, prepared } = await prepareOnDevice(run, { signal, began: resume?.device });
+  const { model, data } = args;
   const { options, spec, capacity, optimizer, plan, trainable } = prepared;
-  onEvent?.({ type: "plan", plan, device: device.info, trainable, prefix: prepared.prefix });
+  onEvent?.({ type: "plan", plan, device: info, trainable, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
   const engine = await Engine.create(device, { spec, capacity, optimizer, ...(prefix ? { part: "suffix" } : {}) });
   try {
     await writeStart(engine, args, options.seed, { signal });
-    const training = new Run(engine, prefix, args, prepared);
+    const training = new Run(engine, prefix, args, prepared, info.kind);
     if (resume) training.restore(resume);
     return await training.train({
       options,
       spec,
       plan: engine.plan,
       prefix: prepared.prefix,
-      device: device.info,
+      device: info,
       trainable,
     });
   } finally {
@@ -157,6 +152,7 @@ class Run {
     private readonly prefix: FrozenPrefix | undefined,
     private readonly args: FineTuneArguments,
     private readonly prepared: PreparedRun,
+    private readonly device: DeviceInfo["kind"],
   ) {
     ({ model: this.model, data: this.data, signal: this.signal } = args);
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
@@ -280,8 +276,8 @@ class Run {
       tensors.set(`m.${name}`, { shape, data: m });
       tensors.set(`v.${name}`, { shape, data: v });
     }
-    const { steps, evaluations } = this;
-    const checkpoint = { step: steps.length, seconds: this.seconds(), steps: [...steps], tensors };
+    const { steps, evaluations, device } = this;
+    const checkpoint = { step: steps.length, seconds: this.seconds(), device, steps: [...steps], tensors };
     try {
       await this.args.onCheckpoint({ ...checkpoint, evaluations: [...evaluations] });
     } catch (error) {

@@ -8,7 +8,7 @@ import { test } from "../harness.ts";
 
 const KB = 1000;
 /** Limits of a page that classifies, and of this project's whole page. */
-const EMBED_BYTES = 100 * KB;
+const EMBED_BYTES = 102 * KB;
 const PAGE_BYTES = 210 * KB;
 
 const LIBRARY = packagePath("dist/browser");
@@ -33,7 +33,7 @@ function sources(paths: Iterable<string>): string[] {
   );
 }
 
-test("a page that classifies loads at most 100 kB, and no code that trains or reads data sets", () => {
+test("a page that classifies loads at most 102 kB, and no code that trains or reads data sets", () => {
   const code = closure(join(LIBRARY, "index.js"));
   const worker = closure(join(LIBRARY, "kernels-worker.js"));
   const bytes = zipped([...new Set([...code, ...worker]), ...WASM]);

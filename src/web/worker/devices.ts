@@ -17,9 +17,9 @@ export function deviceOf(name: DeviceName): Promise<Backend> {
   return opening;
 }
 
-/** Opens a device, or returns the one that `auto` has opened if it is of this kind. */
+/** Opens a device, or returns the CPU if `auto` has opened it. A GPU that is asked for by name is not replaced by a faster CPU. */
 async function find(name: DeviceName): Promise<Backend> {
-  const found = await open.get("auto")?.catch(() => undefined);
+  const found = name === "wasm" ? await open.get("auto")?.catch(() => undefined) : undefined;
   return found?.info.kind === name ? found : openDevice(name);
 }
 

@@ -1,7 +1,6 @@
 /** One run in the worker, from its start or its last checkpoint to its end. It is reported and stored as a RunRecord. */
 import { joinPath, remove } from "#platform";
-import type { Backend } from "../../backend/backend.ts";
-import { describeDevice } from "../../backend/backend.ts";
+import { type Backend, type DeviceInfo, describeDevice } from "../../backend/backend.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { Prediction } from "../../engine/predictions.ts";
 import { ConfigError } from "../../errors.ts";
@@ -135,6 +134,7 @@ export class Training {
   private speed: Speed | null = null;
   private paused: { until: Promise<void>; end: () => void } | undefined;
   private emittedAt = 0;
+  private device: DeviceInfo;
   /** The trained tensors of the last checkpoint, for classification during the run. */
   latest: Tensors | undefined;
 
@@ -145,7 +145,9 @@ export class Training {
     private readonly args: RunArguments,
     private readonly prepared: PreparedRun,
     private readonly config: RunConfig,
-  ) {}
+  ) {
+    this.device = materials.device.info;
+  }
 
   static async prepare(run: RunRecord, materials: Materials, emit: Emit): Promise<Training> {
     const { model, source } = materials;
@@ -197,7 +199,6 @@ export class Training {
       const resume = await this.restore();
       run.state = "training";
       run.error = null;
-      run.device = describeDevice(this.materials.device.info);
       await keepRun(run);
       this.emitNow();
       const result = await train({
@@ -222,6 +223,8 @@ export class Training {
   private async restore(): Promise<Checkpoint | undefined> {
     // Without a checkpoint, or with an incomplete first one, the run starts from the beginning.
     const checkpoint = await lastCheckpoint(folderOf(this.run.id)).catch(() => undefined);
+    // A device that the visitor has chosen takes precedence over the checkpoint's.
+    if (this.run.settings.device !== "auto") delete checkpoint?.device;
     this.steps = [...(checkpoint?.steps ?? [])];
     this.run.evaluations = [...(checkpoint?.evaluations ?? [])];
     this.count();
@@ -230,6 +233,10 @@ export class Training {
 
   private onTrainEvent(event: TrainEvent): void {
     const { run } = this;
+    if (event.type === "plan") {
+      this.device = event.device;
+      run.device = describeDevice(event.device);
+    }
     if (event.type === "evaluation") run.evaluations.push(event.record);
     if (event.type === "step") {
       this.steps.push(event.record);
@@ -307,8 +314,7 @@ export class Training {
     run.error = reportOfRun(error, this.args);
     if (error instanceof RunFailed) {
       const { spec } = this.prepared;
-      const { device } = this.materials;
-      await saveFailedRun(resultOf(run.id), this.config, spec, error.contents, device.info, error.message);
+      await saveFailedRun(resultOf(run.id), this.config, spec, error.contents, this.device, error.message);
       run.usable = true;
     }
     await this.end("failed");

@@ -1,0 +1,287 @@
+/**
+ * Checks a WebGPU device before it is trusted: drivers do miscompile. Two blocks of the model that is to run compute on the device
+ * and on the CPU, and the results must agree. If the device was chosen automatically, it must also be the faster one.
+ */
+import { version } from "../../package.json";
+import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
+import { openWasm } from "../backend/wasm.ts";
+import type { LoraConfig } from "../config.ts";
+import { DeviceError } from "../errors.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { loraSites } from "../names.ts";
+import { Rng } from "../rng.ts";
+import { sizeOf } from "../tensor.ts";
+import { keepTimes, keptTimes, type Times } from "./device-times.ts";
+import { initialize, loadBase } from "./state.ts";
+import type { Weights } from "./weights.ts";
+
+/**
+ * Largest error of a tensor, ||device - cpu|| / ||cpu||. Rounding gives some 1e-6, another order of a long sum 1e-5; a wrong tile
+ * of 32 x 32 in a product of 256 x 768 gives 7e-2.
+ */
+const TOLERANCE = 1e-3;
+/** Standard deviation of the adapters' B, whose zeros would hide products. */
+const SPREAD = 0.02;
+
+/** Timed repetitions; the fastest counts. */
+const TRIALS = 3;
+
+type Results = [what: string, values: Float32Array][];
+
+/** What a device is to do with a model, in small. */
+export interface Work<E extends Weights> {
+  /** "training", "classification" or "generation". */
+  name: string;
+  model: GPT2Checkpoint;
+  spec: ModelSpec;
+  /** The token ids in use. The small model has no others: to a pass, a token is an index into them. */
+  vocabulary: readonly number[];
+  /** Tokens of a pass, about: works that are otherwise alike share a check. */
+  tokens: number;
+  create(backend: Backend, spec: ModelSpec): Promise<E>;
+  /** Computes once. */
+  pass(engine: E): Promise<Results>;
+  /** Further results of the last pass. */
+  rest?(engine: E): Promise<Results>;
+}
+
+export interface CheckOptions {
+  /** Ends the check, which rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** The kind of device that a resumed work has used so far. A device that was chosen automatically must be of this kind. */
+  began?: DeviceInfo["kind"] | undefined;
+}
+
+export interface Choice {
+  device: Backend;
+  /** The device's, with the reason why it was chosen. */
+  info: DeviceInfo;
+}
+
+/** Whether the CPU replaces a device. */
+interface Verdict {
+  isReplaced: boolean;
+  why?: string;
+}
+
+/** The verdicts on a device: by the kind of work, and one for all once it has computed wrongly. */
+interface Known {
+  wrong?: Verdict;
+  byWork: Map<string, Verdict>;
+}
+
+const checked = new WeakMap<Backend, Known>();
+
+/**
+ * The device for a work: the given one, or the CPU if a WebGPU device computes wrongly, or was chosen automatically and is slower.
+ * A device is checked once for a kind of work. Throws DeviceError if a resumed work cannot continue on its kind of device.
+ */
+export async function chooseDevice<E extends Weights>(
+  device: Backend,
+  work: Work<E>,
+  { signal, began }: CheckOptions = {},
+): Promise<Choice> {
+  const { kind, why } = device.info;
+  const isAutomatic = why !== undefined;
+  if (kind !== "webgpu") {
+    if (isAutomatic && began === "webgpu") throw notOnWebGPU(device);
+    return { device, info: device.info };
+  }
+  if (isAutomatic && began === "wasm") return choiceOf(device, { isReplaced: true, why: "the run began on the CPU" });
+  const isTimed = isAutomatic && began === undefined;
+  const known: Known = checked.get(device) ?? { byWork: new Map() };
+  checked.set(device, known);
+  const key = keyOf(work, isTimed);
+  const before = known.wrong ?? known.byWork.get(key);
+  if (before) return choiceOf(device, before);
+  const cpu = await (device.standIn ?? openWasm({ threads: device.threads ?? 0 }));
+  try {
+    const { isWrong, ...verdict } = await judge(device, cpu, work, isTimed ? key : null, signal);
+    if (isWrong) known.wrong = verdict;
+    known.byWork.set(key, verdict);
+    if (verdict.isReplaced) device.standIn ??= Promise.resolve(cpu);
+    return await choiceOf(device, verdict);
+  } finally {
+    if ((await device.standIn) !== cpu) cpu.destroy();
+  }
+}
+
+async function choiceOf(device: Backend, { isReplaced, why }: Verdict): Promise<Choice> {
+  if (isReplaced) device.standIn ??= openWasm({ threads: device.threads ?? 0 });
+  const chosen = isReplaced ? await device.standIn! : device;
+  return { device: chosen, info: why === undefined ? chosen.info : { ...chosen.info, why } };
+}
+
+/** The error of a run that began on WebGPU, if only another device can be opened, or none. */
+export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
+  const [found] = "info" in instead ? [describeDevice(instead.info)] : instead.message.split("\n");
+  return new DeviceError("the run began on WebGPU, which is not available", {
+    expected: "the same kind of device: on another one the results are not bit-identical",
+    found: found!,
+    hint: "use --device webgpu for a software driver, or --device wasm to continue on the CPU",
+  });
+}
+
+/** Identifies a kind of work by its size and by everything in the two blocks on which kernels depend. */
+function keyOf<E extends Weights>(work: Work<E>, isTimed: boolean): string {
+  const { name, tokens, spec } = work;
+  const values = ["lora_alpha", "scale", "vocab_size"];
+  return JSON.stringify([name, isTimed, tokens, spec.config.n_layer, excerptOf(work).spec], (key, value) =>
+    values.includes(key) ? undefined : value,
+  );
+}
+
+/** Checks a device, and compares the times, which are kept by `timesOf`; null: times do not matter. */
+async function judge<E extends Weights>(
+  device: Backend,
+  cpu: Backend,
+  work: Work<E>,
+  timesOf: string | null,
+  signal: AbortSignal | undefined,
+): Promise<Verdict & { isWrong: boolean }> {
+  const { name, adapter = name } = device.info;
+  const key = JSON.stringify([version, adapter, cpu.info.name, timesOf]);
+  const earlier = timesOf === null ? undefined : await keptTimes(key);
+  // A device that is not used needs no check.
+  if (earlier && earlier.cpu < earlier.device) return compareTimes(name, earlier, EARLIER);
+  const { mismatch, times } = await checkDevice(device, cpu, work, {
+    isTimed: timesOf !== null && !earlier,
+    signal,
+  });
+  if (mismatch) {
+    const how = `${mismatch.what} differs from the CPU's by ${mismatch.error.toExponential(1)} of its size`;
+    return { isWrong: true, isReplaced: true, why: `${name} computes wrongly: ${how}` };
+  }
+  if (earlier) return compareTimes(name, earlier, EARLIER);
+  if (timesOf === null) return { isWrong: false, isReplaced: false };
+  await keepTimes(key, times);
+  return compareTimes(name, times);
+}
+
+const EARLIER = ", as measured earlier";
+
+function compareTimes(name: string, { device, cpu }: Times, when = ""): Verdict & { isWrong: boolean } {
+  const isReplaced = cpu < device;
+  const [cpuMs, deviceMs] = [cpu, device].map((ms) => `${ms.toFixed(1)} ms`);
+  const why = isReplaced
+    ? `faster than ${name}: ${cpuMs} for two blocks, not ${deviceMs}`
+    : `a hardware GPU: ${deviceMs} for two blocks, the CPU ${cpuMs}`;
+  return { isWrong: false, isReplaced, why: why + when };
+}
+
+/** What the device computed wrongly. */
+export interface Mismatch {
+  /** "logits", "loss", or "the gradient of NAME". */
+  what: string;
+  error: number;
+}
+
+/** Compares a device with the CPU. Without `isTimed` a pass is not repeated, and its time is of no use. */
+export async function checkDevice<E extends Weights>(
+  device: Backend,
+  cpu: Backend,
+  work: Work<E>,
+  { isTimed, signal }: { isTimed: boolean; signal?: AbortSignal | undefined },
+): Promise<{ mismatch: Mismatch | null; times: Times }> {
+  const reference = await compute(cpu, work, isTimed, signal);
+  const found = await compute(device, work, isTimed, signal);
+  const times = { device: found.ms, cpu: reference.ms };
+  for (const [what, expected] of reference.results) {
+    const error = relativeError(found.results.get(what)!, expected);
+    if (!(error <= TOLERANCE)) return { mismatch: { what, error }, times };
+  }
+  return { mismatch: null, times };
+}
+
+/** The results of a pass, by name, and the milliseconds of the fastest one. */
+async function compute<E extends Weights>(
+  backend: Backend,
+  work: Work<E>,
+  isTimed: boolean,
+  signal: AbortSignal | undefined,
+): Promise<{ results: Map<string, Float32Array>; ms: number }> {
+  const { spec, checkpoint } = excerptOf(work);
+  const engine = await work.create(backend, spec);
+  try {
+    await loadBase(engine, checkpoint, { signal });
+    initialize(engine, 1);
+    const rng = new Rng(2);
+    for (const [name, { shape }] of engine.plan.parameters.all)
+      if (name.endsWith(".B"))
+        engine.writeParameter(
+          name,
+          Float32Array.from({ length: sizeOf(shape) }, () => SPREAD * rng.normal()),
+        );
+    const results = new Map(await work.pass(engine));
+    for (const [what, values] of (await work.rest?.(engine)) ?? []) results.set(what, values);
+    let ms = Infinity;
+    for (let i = 0; isTimed && i < TRIALS; i++) {
+      const start = performance.now();
+      await work.pass(engine);
+      ms = Math.min(ms, performance.now() - start);
+    }
+    return { results, ms };
+  } finally {
+    engine.destroy();
+  }
+}
+
+/** Two blocks of the model, with the rows of the vocabulary alone, so that the check takes little time and memory. */
+function excerptOf<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
+  const { config } = spec;
+  const layers = layersOf(spec);
+  const original = (name: string) =>
+    name.replace(/^(lora\.)?h\.(\d+)\./, (_, lora = "", l) => `${lora}h.${layers[l]}.`);
+  const excerpt: ModelSpec = {
+    ...spec,
+    config: { ...config, n_layer: layers.length, vocab_size: vocabulary.length },
+    lora: spec.lora && loraOf(spec.lora, spec, layers),
+  };
+  const checkpoint: GPT2Checkpoint = {
+    ...model,
+    config: excerpt.config,
+    async read(name, start = 0, end) {
+      if (name !== "wte.weight") return model.read(original(name), start, end);
+      const rows = await Promise.all(vocabulary.slice(start, end).map((id) => model.read(name, id, id + 1)));
+      return Float32Array.from(rows.flatMap((row) => [...row]));
+    },
+  };
+  return { spec: excerpt, checkpoint };
+}
+
+/** The blocks to check: one on all tokens, one on the rows that are classified. They have adapters if two blocks have any. */
+function layersOf({ config, lora }: ModelSpec): number[] {
+  const { n_layer } = config;
+  if (n_layer === 1) return [0];
+  const adapted = lora ? loraSites(config, lora).flatMap(({ site }) => /^h\.(\d+)\./.exec(site)?.slice(1) ?? []) : [];
+  const first = Number(adapted[0] ?? 0);
+  return [Math.min(first, n_layer - 2), n_layer - 1];
+}
+
+/** The adapters of these blocks, and that of the head. */
+function loraOf(lora: LoraConfig, { config }: ModelSpec, layers: readonly number[]): LoraConfig {
+  const renamed = (name: string): string[] => {
+    const l = /^h\.(\d+)\./.exec(name)?.[1];
+    if (l === undefined) return [name];
+    return layers.flatMap((layer, i) => (layer === Number(l) ? [name.replace(/^h\.\d+/, `h.${i}`)] : []));
+  };
+  const { layers_to_transform: _, ...rest } = lora;
+  return {
+    ...rest,
+    sites: loraSites(config, lora).flatMap((one) => renamed(one.site).map((site) => ({ ...one, site }))),
+    ...(lora.modulesToSave ? { modulesToSave: lora.modulesToSave.flatMap(renamed) } : {}),
+  };
+}
+
+/** ||found - expected|| / ||expected||; numbers that are finite in neither count as equal, in one alone as an infinite error. */
+function relativeError(found: Float32Array, expected: Float32Array): number {
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    if (!Number.isFinite(found[i]) && !Number.isFinite(expected[i])) continue;
+    difference += (found[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  if (!Number.isFinite(difference) || !Number.isFinite(norm)) return Infinity;
+  return difference === 0 ? 0 : Math.sqrt(difference / norm);
+}
