@@ -178,10 +178,13 @@ export function requestGPU(): Promise<GPU | null> {
   return dawn;
 }
 
+/** Dawn rounds timestamps to 65 us, because a page could measure other tabs with finer ones. Most kernels take less. */
+const DAWN_OPTIONS = ["disable-dawn-features=timestamp_quantization"];
+
 async function openDawn(): Promise<GPU | null> {
   try {
     const { create } = await import("webgpu");
-    const gpu = create([]);
+    const gpu = create(DAWN_OPTIONS);
     // Dawn queries the drivers once, here, and prints a warning for every limit of theirs above its own.
     await withoutLines(/^Warning: max\w+ artificially reduced from/, () => {
       // The next caller gets the error.
