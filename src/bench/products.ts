@@ -44,12 +44,14 @@ export const PRODUCTS: readonly Product[] = [
   ),
 ];
 
-/** Operations of a product that a software driver computes in a tenth of a second. */
-const SMALL_FLOPS = 3e8;
+/** A software driver is slow, and its speed tells nothing: it gets little to do. */
+export const isSoftwareDriver = ({ kind, software }: DeviceInfo) => kind === "webgpu" && software;
 
-/** The products to measure on a device: of a software driver, whose speed tells nothing, only the small ones. */
-export function productsFor({ kind, software }: DeviceInfo): readonly Product[] {
-  return kind === "webgpu" && software ? PRODUCTS.filter((one) => flopsOf(one) <= SMALL_FLOPS) : PRODUCTS;
+/** Operations of the largest product for a software driver. */
+const SMALL_FLOPS = 5e7;
+
+export function productsFor(device: DeviceInfo): readonly Product[] {
+  return isSoftwareDriver(device) ? PRODUCTS.filter((one) => flopsOf(one) <= SMALL_FLOPS) : PRODUCTS;
 }
 
 /** GFLOP/s of a product on a device. */
@@ -67,7 +69,7 @@ export async function measureProduct(devices: readonly Backend[], product: Produ
   return rates.map((values, i) => ({ ...rateSpread(values), clock: watches[i]!.clock }));
 }
 
-/** A segment has so many copies of a small product that it takes milliseconds. */
+/** On the CPU, a segment has so many copies of a small product that it takes milliseconds. */
 const RUN_FLOPS = 2e8;
 const MOST_COPIES = 64;
 
@@ -84,7 +86,7 @@ async function prepare(device: Backend, product: Product): Promise<Stopwatch & {
   const out = new Tensor("out", [m, n], "output");
   const a = new Tensor("a", transA ? [k, m] : [m, k], "output");
   const b = new Tensor("b", transB ? [n, k] : [k, n], frozen ? "weight" : "output");
-  const copies = Math.min(MOST_COPIES, Math.ceil(RUN_FLOPS / flopsOf(product)));
+  const copies = device.info.kind === "wasm" ? Math.min(MOST_COPIES, Math.ceil(RUN_FLOPS / flopsOf(product))) : 1;
   const work = await prepareDispatch(device, matmul({ out, a, b, m, n, k, transA, transB, beta }), out, copies);
   const rng = new Rng(1);
   const [left, right] = [a, b].map((tensor) => {

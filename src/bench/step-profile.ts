@@ -48,10 +48,10 @@ export function stepEngine(device: Backend, spec: ModelSpec, tokens: number, seq
 /** Lengths of the messages of a batch as the experiment has it: 239 tokens. */
 const LENGTHS = [12, 24, 61, 18, 33, 42, 9, 40];
 
-/** A batch of messages with these lengths, of random tokens: a step's time depends on their number alone. */
-export function exampleBatch(vocabulary: number): Batch {
+/** A batch of so many of these messages, of random tokens: a step's time depends on their number alone. */
+export function exampleBatch(messages: number, vocabulary: number): Batch {
   const rng = new Rng(1);
-  const ends = LENGTHS.map((_, b) => LENGTHS.slice(0, b + 1).reduce((sum, length) => sum + length));
+  const ends = LENGTHS.slice(0, messages).map((_, b) => LENGTHS.slice(0, b + 1).reduce((sum, length) => sum + length));
   return {
     ids: Uint32Array.from({ length: ends.at(-1)! }, () => rng.below(vocabulary)),
     starts: Uint32Array.from([0, ...ends]),
