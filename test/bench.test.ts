@@ -4,9 +4,11 @@ import { delimiter, join } from "node:path";
 import * as assert from "uvu/assert";
 import { type Product, wrongRow } from "../src/bench/products.ts";
 import { workOf } from "../src/bench/work.ts";
+import { geluForward } from "../src/ops/gelu.ts";
 import { NO_VALUES } from "../src/ops/kernel.ts";
+import { linearForward } from "../src/ops/linear.ts";
+import { loraBackward } from "../src/ops/lora.ts";
 import { matmul } from "../src/ops/matmul.ts";
-import { residualForward } from "../src/ops/residual.ts";
 import { Rng } from "../src/rng.ts";
 import { Tensor } from "../src/tensor.ts";
 import { temporaryFolder } from "./border.ts";
@@ -98,9 +100,23 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   assert.equal(workOf(product, values), { flops: 2 * 10 * 6 * 8, bytes: 4 * 10 * 8 + 2 * 8 * 6 + 4 * 10 * 6 });
   const added = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8, beta: 1 });
   assert.is(workOf(added, values).bytes! - workOf(product, values).bytes!, 4 * 10 * 6);
-  const { flops, bytes } = workOf(residualForward(tensor([20, 8]), x, tensor([20, 8]), 20), values);
+  const { flops, bytes } = workOf(geluForward(tensor([20, 8]), x, 20), values);
   assert.is(flops, null);
-  assert.is(bytes, 3 * 4 * 20 * 8);
+  assert.is(bytes, 2 * 4 * 20 * 8);
+  // Two adapters of rank 3, each for four of the eight columns, and a residual.
+  const place = { count: 2, r: 3, scale: 1, input: 8, width: 4, column: 0, step: 4, stride: 64 };
+  const group = { ...place, A: tensor([88]), B: tensor([88]) };
+  const [down, ddown, dy] = [tensor([20, 6]), tensor([20, 6]), tensor([20, 8])];
+  const layer = { out: tensor([20, 8]), x, W: tensor([8, 8]), bias: tensor([8]), rows: "tokens" as const };
+  assert.equal(workOf(linearForward({ ...layer, adapters: { group, down }, residual: dy }), values), {
+    flops: 2 * 10 * 8 * (8 + 3),
+    bytes: 4 * 10 * (8 + 6 + 2 * 8) + 4 * 8 * 8 + 4 * 2 * 3 * 4,
+  });
+  const job = { group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
+  assert.equal(workOf(loraBackward(job), values), {
+    flops: 2 * 10 * 6 * (8 + 4),
+    bytes: 4 * 10 * (8 + 8 + 12) + 8 * 6 * (8 + 4),
+  });
 });
 
 test("products and a step on a software driver: positive rates, shares that add up to 1", async () => {
