@@ -146,8 +146,8 @@ class Builder {
     this.sequences = { count: "sequences", capacity: capacity.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    this.f = new Layers(spec, this.parameters, this.lists.forward);
-    this.b = new Layers(spec, this.parameters, this.lists.backward);
+    this.f = new Layers(spec, this.parameters, this.lists.forward, capacity);
+    this.b = new Layers(spec, this.parameters, this.lists.backward, capacity);
   }
 
   build(): ModelPlan {
