@@ -25,7 +25,10 @@ export function addSettings(program: Command): Command {
     .option("--train <file>", "training set; requires --val and --test. The three sets are not balanced", files)
     .option("--val <file>", "validation set", files)
     .option("--test <file>", "test set", files)
-    .option("--dataset <name>", "spam-assassin (bundled), or sms, the published experiment's data (downloaded once)")
+    .option(
+      "--dataset <name>",
+      "spam (bundled mails and short messages), or sms, the published experiment's data (downloaded once)",
+    )
     .addOption(
       choice("--split <how>", "how --data or --dataset is split (default: experiment for sms, else random)", SPLITS),
     )

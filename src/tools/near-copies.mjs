@@ -6,22 +6,29 @@
 /** Two texts are near copies if the Jaccard similarity of their sets of trigrams, |a and b| / |a or b|, is at least this. */
 export const SIMILARITY = 0.7;
 
+const ROUNDING = 1e-9;
+
 /** The trigrams of a text's letters, in lower case, with a space for whatever is between words; of a text without letters, itself. */
 export function trigramsOf(text) {
-  const words = text.toLowerCase().replace(/[^\p{L}]+/gu, " ").trim();
+  const words = text
+    .toLowerCase()
+    .replace(/[^\p{L}]+/gu, " ")
+    .trim();
   if (words === "") return new Set([text.trim()]);
   return new Set(Array.from(words, (_, i) => ` ${words} `.slice(i, i + 3)));
 }
 
-/** The similarity of two sets of numbers in ascending order. */
-function similarity(a, b) {
+/** Whether two sets of numbers, in ascending order, are similar. Ends as soon as too few numbers are left. */
+function areSimilar(a, b) {
+  const enough = Math.ceil((SIMILARITY / (1 + SIMILARITY)) * (a.length + b.length) - ROUNDING);
   let shared = 0;
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+  for (let i = 0, j = 0; shared + Math.min(a.length - i, b.length - j) >= enough; ) {
+    if (i === a.length || j === b.length) return true;
     if (a[i] === b[j]) shared++;
     if (a[i] <= b[j]) i++;
     else j++;
   }
-  return shared / (a.length + b.length - shared);
+  return false;
 }
 
 /**
@@ -38,15 +45,14 @@ export function nearCopies(texts) {
   /** The texts so far with this one among their rarest. */
   const seen = byFrequency.map(() => []);
   return ranks.map((own, i) => {
-    const rarest = own.subarray(0, own.length - Math.ceil(SIMILARITY * own.length) + 1);
+    const rarest = own.subarray(0, own.length - Math.ceil(SIMILARITY * own.length - ROUNDING) + 1);
     let first = -1;
     const compared = new Set();
     for (const trigram of rarest) {
       for (const other of seen[trigram]) {
         if ((first !== -1 && other > first) || compared.has(other)) continue;
         compared.add(other);
-        const [shorter, longer] = [own.length, ranks[other].length].sort((a, b) => a - b);
-        if (shorter >= SIMILARITY * longer && similarity(own, ranks[other]) >= SIMILARITY) first = other;
+        if (areSimilar(own, ranks[other])) first = other;
       }
       seen[trigram].push(i);
     }
