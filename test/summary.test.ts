@@ -114,7 +114,7 @@ test("the parts of a data set have rows of their own", async () => {
   ];
   const text = describeResult({ ...result, parts }, data, 100);
   const row = (name: string, rows: number, accuracy: number) =>
-    new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ +${accuracy.toFixed(1)} % │`);
+    new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
   assert.match(text, row("one", first.length, 100));
   assert.match(text, row("other", second.length + 1, 100 / (second.length + 1)));
 });
