@@ -27,6 +27,9 @@ const GROUPS = [
   ["spam-2", "spam"],
 ];
 
+/** How many ham mails are taken: about as many rows as spam has, with the short messages. */
+const HAM_MAILS = 1500;
+
 /** Maximum text length in UTF-16 code units, and how far before it the text may be cut at a word boundary. */
 const MAX_CHARACTERS = 180;
 const WORD_REACH = 20;
@@ -150,8 +153,8 @@ function evenly(rows, count) {
 }
 
 /**
- * The CSV and its counts. A mail that is a near copy of an earlier one is left out, so that none has its copy in another set, and of the
- * ham as many mails as there are spam mails are taken. Throws if a short message is a near copy.
+ * The CSV and its counts. A mail that is a near copy of an earlier one is left out, so that none has its copy in another set, and of
+ * the ham only some are taken. Throws if a short message is a near copy.
  */
 async function makeDataset() {
   const { rows, leftOut } = await readMails();
@@ -162,7 +165,7 @@ async function makeDataset() {
   if (again.length > 0) throw new Error(`near copies in ${MESSAGES}: ${JSON.stringify(again, null, 1)}`);
   const distinct = rows.filter((_, i) => copies[i] < 0);
   const [ham, spam] = ["ham", "spam"].map((label) => distinct.filter((row) => row.label === label));
-  const mails = [...evenly(ham, spam.length), ...spam];
+  const mails = [...evenly(ham, HAM_MAILS), ...spam];
   const lines = [...mails, ...messages].map(({ label, text }) => `${label},${quote(text)}\n`);
   const counts = [mails, messages].map((part) => ({
     rows: part.length,
@@ -171,7 +174,7 @@ async function makeDataset() {
       spam: part.filter(({ label }) => label === "spam").length,
     },
   }));
-  Object.assign(leftOut, { nearCopies: rows.length - distinct.length, notDrawn: ham.length - spam.length });
+  Object.assign(leftOut, { nearCopies: rows.length - distinct.length, hamNotTaken: ham.length - HAM_MAILS });
   return { csv: `label,text\n${lines.join("")}`, counts, leftOut };
 }
 
