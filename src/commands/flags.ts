@@ -32,7 +32,7 @@ export function addSettings(program: Command): Command {
     .addOption(
       choice("--split <how>", "how --data or --dataset is split (default: experiment for sms, else random)", SPLITS),
     )
-    .option("--no-balance", "keep all rows of the larger classes of --data or --dataset")
+    .option("--no-balance", "keep all rows of the larger classes of --data or --dataset (spam is kept whole)")
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")
     .option("--text-column <name>", "text column (default: detected)")
     .option("--label-column <name>", "label column (default: detected)")
