@@ -147,6 +147,10 @@ function readMessages() {
   });
 }
 
+function linesOf(rows) {
+  return rows.map(({ label, text }) => `${label},${quote(text)}\n`).join("");
+}
+
 /** `count` of the rows, evenly spaced. */
 function evenly(rows, count) {
   return Array.from({ length: count }, (_, i) => rows[Math.floor((i * rows.length) / count)]);
@@ -166,7 +170,6 @@ async function makeDataset() {
   const distinct = rows.filter((_, i) => copies[i] < 0);
   const [ham, spam] = ["ham", "spam"].map((label) => distinct.filter((row) => row.label === label));
   const mails = [...evenly(ham, HAM_MAILS), ...spam];
-  const lines = [...mails, ...messages].map(({ label, text }) => `${label},${quote(text)}\n`);
   const counts = [mails, messages].map((part) => ({
     rows: part.length,
     labels: {
@@ -175,7 +178,7 @@ async function makeDataset() {
     },
   }));
   Object.assign(leftOut, { nearCopies: rows.length - distinct.length, hamNotTaken: ham.length - HAM_MAILS });
-  return { csv: `label,text\n${lines.join("")}`, counts, leftOut };
+  return { csv: `label,text\n${linesOf(mails)}${linesOf(messages)}`, counts, leftOut };
 }
 
 function sha256(text) {
@@ -188,14 +191,14 @@ function write(path, text) {
 }
 
 /**
- * Writes the data set to dist/, from the cache in build/ if its hash matches. Paths are relative to the working directory, the
+ * Writes the data set to dist/, from the cache in build/ if that is it. Paths are relative to the working directory, the
  * package root. Throws if the hash of the result differs from the description's.
  */
 export async function buildSpam() {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
   if (existsSync(CACHE)) {
     const cached = readFileSync(CACHE, "utf8");
-    if (sha256(cached) === expected) return write(OUTPUT, cached);
+    if (sha256(cached) === expected && cached.endsWith(linesOf(readMessages()))) return write(OUTPUT, cached);
   }
   const { csv, counts, leftOut } = await makeDataset();
   const found = sha256(csv);
