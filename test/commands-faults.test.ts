@@ -54,10 +54,10 @@ const FLAGS: Fault[] = [
   ["a long warm-up", [...GOOD, "--warmup", "99"], 2, ["warm-up", "up to 9", "99"]],
   ["a length beyond the context", [...GOOD, "--max-length", "65"], 2, ["context", "at most 64", "65"]],
   ["padding beyond the context", [...GOOD, "--padding", "65"], 2, ["context", "at most 64", "65"]],
-  ["--data with --dataset", [...GOOD, "--dataset", "spam-assassin"], 2, ["one of", "found:    --data, --dataset"]],
+  ["--data with --dataset", [...GOOD, "--dataset", "spam"], 2, ["one of", "found:    --data, --dataset"]],
   ["--train without --val", ["--train", "good.csv"], 2, ["--train, --val and --test", "found:    --train"]],
   ["--val alone", ["--val", "good.csv"], 2, ["--train, --val and --test", "found:    --val\n"]],
-  ["an unknown data set", ["--dataset", "spam-asassin"], 2, ["spam-asassin", 'did you mean "spam-assassin"']],
+  ["an unknown data set", ["--dataset", "spma"], 2, ["spma", 'did you mean "spam"']],
   [
     "a negative interval of checkpoints",
     [...DATA, "none.csv", "--checkpoint-every", "-1"],

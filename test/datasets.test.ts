@@ -1,10 +1,10 @@
 /** Data sets by file and by name, as a command loads them. */
 import { createHash } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath, readAsset } from "#platform";
-import description from "../data/datasets/spam-assassin.json" with { type: "json" };
+import description from "../data/datasets/spam.json" with { type: "json" };
 import { bytesReader } from "../src/data/corpus.ts";
 import type { Dataset } from "../src/data/dataset.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../src/data/datasets.ts";
@@ -14,6 +14,7 @@ import { loadTexts } from "../src/data/texts.ts";
 import { DataModule } from "../src/data/wasm.ts";
 import { ConfigError, DataError, LowrankError } from "../src/errors.ts";
 import { Rng } from "../src/rng.ts";
+import { nearCopies } from "../src/tools/near-copies.mjs";
 import { temporaryFolder } from "./border.ts";
 import { test, testIf } from "./harness.ts";
 import { randomText } from "./random-text.ts";
@@ -120,7 +121,7 @@ test("padding to the longest training row cuts longer rows of the other sets", a
 });
 
 test("data that cannot be loaded is reported", async () => {
-  await fails({ name: "spam-asassin" }, ConfigError, ['did you mean "spam-assassin"']);
+  await fails({ name: "spma" }, ConfigError, ['did you mean "spam"']);
   await fails({ file: "no/such/file.csv" }, ConfigError, ["no such file", "no/such/file.csv"]);
   await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["{ train, val, test }", "train, source"]);
   await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, [
@@ -148,27 +149,76 @@ test("two concurrent loads use separate modules", async () => {
   assert.match(a.train.text(0), /^mail number \d+$/);
 });
 
-test("spam-assassin is the file that its description promises", async () => {
+test("spam is the file that its description promises, with no near copy", async () => {
   const bytes = await readAsset(description.file);
   assert.is(createHash("sha256").update(bytes).digest("hex"), description.sha256);
-  const { train, val, test, labels, stats, source } = await load({ name: "spam-assassin" }, { maxLength: 256 });
+  const { train, val, test, labels, stats, source } = await load({ name: "spam" }, { maxLength: 256 });
   assert.equal([...labels], ["ham", "spam"]);
-  assert.is(stats.rowsRead, description.rows);
-  assert.is(stats.invalidUtf8, 0);
-  const spam = description.labels.spam;
+  assert.equal([stats.rowsRead, stats.classesRead, stats.invalidUtf8], [description.rows, description.labels, 0]);
   const sets = [train, val, test];
-  assert.equal(
-    sets.map((set) => set.size),
-    [
-      Math.floor(2 * spam * 0.7),
-      Math.floor(2 * spam * 0.1),
-      2 * spam - Math.floor(1.4 * spam) - Math.floor(0.2 * spam),
-    ],
+  assert.is(
+    sets.reduce((sum, set) => sum + set.size, 0),
+    description.rows,
+    "no row is dropped",
   );
-  for (const set of sets) assert.ok(Math.abs(set.stats().classes.spam! / set.size - 0.5) < 0.06);
-  assert.is(new Set(sets.flatMap(textsOf)).size, 2 * spam, "no text stands in two sets");
+  assert.equal(stats.leaks, { val: 0, test: 0 });
+  const copies = nearCopies(sets.flatMap(textsOf));
+  assert.is(
+    copies.findIndex((first: number) => first >= 0),
+    -1,
+  );
   assert.is(stats.train.cut + stats.val.cut + stats.test.cut, 0, "every row fits into 256 tokens");
-  assert.match(source, /^spam-assassin: /);
+  assert.match(source, /^spam: /);
+});
+
+test("the parts of spam: their rows, and those of the test set", async () => {
+  const { parts } = description;
+  assert.is(
+    parts.reduce((sum, { rows }) => sum + rows, 0),
+    description.rows,
+  );
+  const { test, testParts } = await load({ name: "spam" }, { maxLength: 256 });
+  assert.equal(
+    testParts.map(({ name }) => name),
+    parts.map(({ name }) => name),
+  );
+  const lines = new Set(
+    readdirSync("data/messages").flatMap((file) => readFileSync(join("data/messages", file), "utf8").split("\n")),
+  );
+  const isShort = Array.from({ length: test.size }, (_, i) => lines.has(test.text(i)));
+  assert.equal(
+    testParts.map(({ positions }) => [...positions]),
+    [false, true].map((short) => [...isShort.keys()].filter((i) => isShort[i] === short)),
+  );
+  assert.equal((await load({ file: mails(40, 40) })).testParts, []);
+});
+
+test("near copies share most of their trigrams; the first of them stays", () => {
+  const texts = [
+    "Your parcel is waiting, pay the fee of 2.99 here",
+    "See you at noon",
+    "your parcel is waiting: pay a fee of 1.50 here!",
+    "See you at home",
+    "...",
+    "👍",
+    "SEE YOU AT NOON :)",
+    "...",
+  ];
+  assert.equal(nearCopies(texts), [-1, -1, 0, -1, -1, -1, 1, 4]);
+  const rng = new Rng(3);
+  const words = Array.from({ length: 300 }, () =>
+    Array.from({ length: 6 }, () => "abcdefgh"[rng.below(8)]!).join(" x"),
+  );
+  const grams = (text: string) => new Set(Array.from(text, (_, i) => ` ${text} `.slice(i, i + 3)));
+  const sets = words.map(grams);
+  const expected = sets.map((set, i) =>
+    sets.slice(0, i).findIndex((other) => {
+      const shared = [...set].filter((gram) => other.has(gram)).length;
+      return shared / (set.size + other.size - shared) >= 0.7;
+    }),
+  );
+  assert.ok(expected.some((first) => first >= 0));
+  assert.equal(nearCopies(words), expected, "as all pairs compared");
 });
 
 test("stratified: every set has its fraction of every class, chosen by the seed", async () => {

@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { labelDoubt } from "../src/data/columns.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
+import { evaluationOf } from "../src/engine/evaluate.ts";
 import type { Prediction } from "../src/engine/predictions.ts";
 import { toCsv } from "../src/report/csv.ts";
 import { confusionsOf } from "../src/report/statistics.ts";
@@ -25,14 +26,14 @@ function dataOf(labels: readonly string[], rows: number): Promise<LoadedDataset>
 function resultOf({ labels, test: set, stats }: LoadedDataset, say: (truth: number) => number): TrainResult {
   const truth = Array.from({ length: set.size }, (_, row) => set.label(row));
   const predictions: Prediction[] = truth.map((label, row) => {
-    return { row, label: say(label), probability: 0.5, probabilities: new Float64Array() };
+    return { row, label: say(label), probability: 0.5, probabilities: new Float64Array(labels.length).fill(0.5) };
   });
   const evaluation = { rows: set.size, loss: 1, accuracy: 0.5 };
   const splits = { train: evaluation, val: evaluation, test: evaluation };
   const task = { objective: "classification", num_labels: labels.length };
   return {
     ...{ options: DEFAULTS, stats, before: splits, after: splits, steps: [], evaluations: [], seconds: 1, predictions },
-    ...{ aborted: false, trainable: 1, spec: { task } },
+    ...{ aborted: false, trainable: 1, spec: { task }, parts: [] },
     confusions: confusionsOf(truth, truth.map(say)),
   } as unknown as TrainResult;
 }
@@ -98,6 +99,24 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
   const described = describeData(data, "gpt2-micro", 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
   assert.not.match(described, "label column");
+});
+
+test("the parts of a data set have rows of their own", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  // The first class is always predicted, each with a probability of a half.
+  const result = resultOf(data, () => 0);
+  const truth = (row: number) => data.test.label(row);
+  const isFirst = ({ row }: Prediction) => truth(row) === 0;
+  const [first, second] = [result.predictions.filter(isFirst), result.predictions.filter((one) => !isFirst(one))];
+  const parts = [
+    { name: "one", ...evaluationOf(first, truth) },
+    { name: "other", ...evaluationOf([...second, first[0]!], truth) },
+  ];
+  const text = describeResult({ ...result, parts }, data, 100);
+  const row = (name: string, rows: number, accuracy: number) =>
+    new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
+  assert.match(text, row("one", first.length, 100));
+  assert.match(text, row("other", second.length + 1, 100 / (second.length + 1)));
 });
 
 test("labels and file names: one line, truncated, without control characters", async () => {

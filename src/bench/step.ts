@@ -104,7 +104,7 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
 
 /** The first batches of training; further epochs if one is not enough. */
 async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBenchOptions): Promise<PackedBatch[]> {
-  const spec = data === undefined ? { name: "spam-assassin" } : { file: data };
+  const spec = data === undefined ? { name: "spam" } : { file: data };
   const { train } = await loadDataset(spec, { padding: padding ?? "none", maxLength });
   const loader = new Loader(train, { batchSize, seed: 1 });
   const batches: PackedBatch[] = [];

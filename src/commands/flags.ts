@@ -25,11 +25,14 @@ export function addSettings(program: Command): Command {
     .option("--train <file>", "training set; requires --val and --test. The three sets are not balanced", files)
     .option("--val <file>", "validation set", files)
     .option("--test <file>", "test set", files)
-    .option("--dataset <name>", "spam-assassin (bundled), or sms, the published experiment's data (downloaded once)")
+    .option(
+      "--dataset <name>",
+      "spam (bundled mails and short messages), or sms, the published experiment's data (downloaded once)",
+    )
     .addOption(
       choice("--split <how>", "how --data or --dataset is split (default: experiment for sms, else random)", SPLITS),
     )
-    .option("--no-balance", "keep all rows of the larger classes of --data or --dataset")
+    .option("--no-balance", "keep all rows of the larger classes of --data or --dataset (spam is kept whole)")
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")
     .option("--text-column <name>", "text column (default: detected)")
     .option("--label-column <name>", "label column (default: detected)")

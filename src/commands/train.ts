@@ -26,7 +26,7 @@ import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
 const program = command(
   "train",
   "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
-    "Without flags, trains the bundled gpt2-micro to distinguish spam from ham in the bundled mail corpus, in about a minute.\n" +
+    "Without flags, trains the bundled gpt2-micro to distinguish spam from ham in bundled mails and short messages, in about a minute.\n" +
     "With --objective lm, GPT-2 is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
     '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
@@ -153,8 +153,8 @@ function screenWidth(): number | undefined {
 function jsonEvent(event: TrainEvent): object {
   if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
   if (event.type !== "end") return event;
-  const { options, stats, before, after, seconds, aborted } = event.result;
-  return { type: "end", options, stats, before, after, seconds, aborted };
+  const { options, stats, before, after, parts, seconds, aborted } = event.result;
+  return { type: "end", options, stats, before, after, parts, seconds, aborted };
 }
 
 /** Opens the device that the checkpoint or the flag names. */

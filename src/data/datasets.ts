@@ -25,7 +25,10 @@ export interface DatasetOptions {
   /** Columns (keys in JSON lines). Default: chosen by their names or values. */
   textColumn?: string;
   labelColumn?: string;
-  /** Drop rows until all classes are as large as the smallest. Default: true for one file or a name, false for given splits. */
+  /**
+   * Drop rows until all classes are as large as the smallest. Default: true for one file, false for given splits, the data set's own
+   * for a name.
+   */
   balance?: boolean;
   /** The longest row in tokens; longer rows are truncated at the end. Default 1024, GPT-2's context. */
   maxLength?: number;
@@ -93,6 +96,8 @@ export interface LoadedDataset {
     /** Invalid UTF-8 sequences, each replaced by U+FFFD. */
     invalidUtf8: number;
   };
+  /** The test rows of each part of a named data set that has several. */
+  testParts: readonly { name: string; positions: Uint32Array }[];
   /** How the data was split; "given" if by separate files. */
   split: Split | "given";
   /** The longest row allowed, in tokens. */
@@ -167,7 +172,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
       : await readAndSplit(corpus, spec, read, options, seed);
-  const { parts, rowsRead, classesRead, copies, source, split } = loaded;
+  const { parts, testParts, rowsRead, classesRead, copies, source, split } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
@@ -188,6 +193,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
       invalidUtf8: corpus.invalidUtf8,
     },
+    testParts,
     split,
     maxLength,
     source,
@@ -197,6 +203,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
 
 interface Loaded {
   parts: Parts;
+  testParts: LoadedDataset["testParts"];
   rowsRead: number;
   classesRead: Record<string, number>;
   copies: number;
@@ -229,6 +236,7 @@ async function readSplits(
       });
   return {
     parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
+    testParts: [],
     ...counts(sets, kept),
     source: sources.map(sourceName).join(", "),
     split: "given",
@@ -243,15 +251,32 @@ async function readAndSplit(
   seed: number,
 ): Promise<Loaded> {
   if (options.split !== undefined) oneOf("split", options.split, SPLITS);
-  const { file, columns, source, split } =
+  const { file, columns, source, split, ...named } =
     "name" in spec
       ? await openNamed(spec.name, options)
-      : { ...spec, columns: {}, source: sourceName(spec.file), split: options.split ?? "random" };
+      : {
+          ...spec,
+          columns: {},
+          source: sourceName(spec.file),
+          split: options.split ?? "random",
+          balance: true,
+          parts: [],
+        };
   const all = await readSource(corpus, file, { ...read, ...columns });
   const [kept] = options.dedupe ? dropCopies(all) : [all];
-  const { balance = true, fractions = [0.7, 0.1, 0.2] } = options;
+  const { balance = named.balance, fractions = [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
-  return { parts, ...counts([all], [kept]), source, split };
+  return { parts, testParts: partsOf(parts[2], named.parts), ...counts([all], [kept]), source, split };
+}
+
+/** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */
+function partsOf(set: Dataset, parts: readonly { name: string; rows: number }[]): LoadedDataset["testParts"] {
+  let end = 0;
+  return parts.map(({ name, rows }) => {
+    const start = end;
+    end += rows;
+    return { name, positions: set.positions().filter((i) => start <= set.place(i) && set.place(i) < end) };
+  });
 }
 
 /** Rows read, rows of each class, and copies dropped. */

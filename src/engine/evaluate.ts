@@ -26,6 +26,16 @@ export interface Evaluation {
   bitsPerByte?: number;
 }
 
+/** The evaluation of some rows, from their predictions. */
+export function evaluationOf(some: readonly Prediction[], truth: (row: number) => number): Evaluation {
+  const mean = (of: (one: Prediction) => number) => some.reduce((sum, one) => sum + of(one), 0) / some.length;
+  return {
+    rows: some.length,
+    loss: mean(({ row, probabilities }) => -Math.log(probabilities[truth(row)]!)),
+    accuracy: mean(({ row, label }) => Number(label === truth(row))),
+  };
+}
+
 /** Batches in flight at a time: enough to keep a device busy, and fewer than there are slots for results. */
 export const IN_FLIGHT = 4;
 

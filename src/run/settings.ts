@@ -30,7 +30,7 @@ export interface RunSettings extends Partial<TrainOptions> {
 export type Files = string | readonly string[];
 
 export const PRESETS = {
-  quickstart: { model: "gpt2-micro", dataset: "spam-assassin" },
+  quickstart: { model: "gpt2-micro", dataset: "spam" },
   paper: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
 } as const satisfies Record<string, RunSettings>;
 

@@ -149,11 +149,17 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
   const effort = `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, including evaluation`;
   const { before, after } = result;
   if (!after) return [describeLast(result), effort].join("\n");
-  const rows = (["train", "val", "test"] as const).map((name) => ({
+  const sets = (["train", "val", "test"] as const).map((name) => ({
     name: name === "val" ? "validation" : name,
     before: before?.[name] ?? null,
     after: after[name],
   }));
+  const parts = result.parts.map(({ name, ...evaluation }) => ({
+    name: `test: ${name}`,
+    before: null,
+    after: evaluation,
+  }));
+  const rows = [...sets, ...parts];
   const table = renderTable<(typeof rows)[number]>(
     [
       { header: "set", value: ({ name }) => name },

@@ -7,7 +7,7 @@ import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Evaluation, evaluate, IN_FLIGHT } from "../engine/evaluate.ts";
+import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
@@ -25,6 +25,7 @@ import type { PreparedRun, RunArguments, StepCounts } from "./prepare.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
+  type PartEvaluation,
   RunFailed,
   type Splits,
   type StepRecord,
@@ -197,6 +198,7 @@ class Run {
       ...measured,
       steps: this.steps,
       evaluations: this.evaluations,
+      parts: this.parts(measured.predictions),
       confusions: this.confusions(measured.predictions),
       ...(this.trained ?? (await this.trainedState())),
       seconds: this.seconds(),
@@ -204,6 +206,15 @@ class Run {
     };
     this.onEvent({ type: "end", result });
     return result;
+  }
+
+  private parts(predictions: readonly Prediction[]): PartEvaluation[] {
+    if (this.data.objective === "lm" || predictions.length === 0) return [];
+    const { test, testParts } = this.data;
+    return testParts.map(({ name, positions }) => {
+      const chosen = [...positions].map((row) => predictions[row]!);
+      return { name, ...evaluationOf(chosen, (row) => test.label(row)) };
+    });
   }
 
   private confusions(predictions: readonly Prediction[]): Confusion[] {

@@ -8,7 +8,7 @@ import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Confusion } from "../report/statistics.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { EvaluationRecord, Splits } from "../train/records.ts";
+import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
 /** The source of the messages: a data set by name, or the file that the visitor selected last. */
 export type DataChoice = { kind: "named"; name: string } | ({ kind: "file"; name: string } & ColumnChoice);
@@ -153,6 +153,8 @@ export interface RunRecord {
   seconds: number;
   before: Splits<Evaluation> | null;
   after: Splits<Evaluation> | null;
+  /** The parts of the test set after training; null before its end. */
+  parts: PartEvaluation[] | null;
   evaluations: EvaluationRecord[];
   curve: Curve;
   /** Of the test set. */

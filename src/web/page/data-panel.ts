@@ -6,7 +6,7 @@ import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
 import { count, percent } from "./format.ts";
 import { showError } from "./notice.ts";
 
-const BUNDLED = "spam-assassin";
+const BUNDLED = "spam";
 
 export class DataPanel {
   /** The selected data; null while no file is selected or its columns are unknown. */

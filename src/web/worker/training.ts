@@ -68,6 +68,7 @@ const BLANK = {
   seconds: 0,
   before: null,
   after: null,
+  parts: null,
   evaluations: [],
   curve: { examples: [], loss: [], accuracy: [] },
   confusions: null,
@@ -295,6 +296,7 @@ export class Training {
     const { data } = this.materials.source;
     run.before = result.before;
     run.after = result.after;
+    run.parts = result.parts;
     run.seconds = result.seconds;
     run.confusions = result.after && result.confusions;
     run.mistakes = mistakesOf(result.predictions, data);
