@@ -12,7 +12,7 @@ import { digestOf } from "../src/data/digest.ts";
 import { normalized } from "../src/data/duplicates.ts";
 import { loadTexts } from "../src/data/texts.ts";
 import { DataModule } from "../src/data/wasm.ts";
-import { ConfigError, DataError, LowrankError } from "../src/errors.ts";
+import { ConfigError, DataError, FormatError, LowrankError } from "../src/errors.ts";
 import { Rng } from "../src/rng.ts";
 import { nearCopies } from "../src/tools/near-copies.mjs";
 import { temporaryFolder } from "./border.ts";
@@ -136,8 +136,60 @@ test("data that cannot be loaded is reported", async () => {
     "a.csv",
     new Uint8Array([...new TextEncoder().encode("label,text\nham,a\nspam,caf"), 0xe9, 10]),
   );
-  const { stats } = await load({ train: bad, val: mails(1, 1), test: mails(1, 1) });
-  assert.is(stats.invalidUtf8, 1);
+  const split = { train: bad, val: mails(1, 1), test: mails(1, 1) };
+  await fails(split, FormatError, ["not UTF-8", "a.csv:3", 'byte 0xe9 in "text"', "--encoding windows-1252"]);
+  const { train } = await load(split, { encoding: "windows-1252" });
+  assert.is(train.text(1), "café");
+  await fails(split, ConfigError, ["encoding is unknown", "utf-9"], { encoding: "utf-9" });
+});
+
+/** A CSV file with these labels, each with a text of its own. */
+const labelled = (labels: readonly string[]) =>
+  fileOf(`label,text\n${labels.map((label, i) => `${label},mail number ${i} of some`).join("\n")}\n`);
+const times = (count: number, label: (i: number) => string) => Array.from({ length: count }, (_, i) => label(i));
+
+test("labels that are not classes are refused, with their lines", async () => {
+  const two = times(40, (i) => (i % 2 === 0 ? "ham" : "spam"));
+  await fails({ file: labelled([...two, "spma", ...two, "eggs"]) }, DataError, [
+    "Some classes have only one row",
+    "a.csv:42",
+    '"spma" (line 42), "eggs" (line 83)',
+  ]);
+  // A set of its own may have one row of a class.
+  await load({ train: labelled([...two, "eggs"]), val: mails(1, 1), test: mails(1, 1) });
+  await fails({ file: labelled(times(5, (i) => `c${i}`)) }, DataError, [
+    'All labels in "label" are different',
+    '5 labels in 5 rows: "c0" (line 2)',
+  ]);
+  const score = ["this looks like a score", "into a few classes"];
+  await fails({ file: labelled(times(60, (i) => `${i / 2}`)) }, DataError, score);
+  await fails({ file: labelled(times(400, (i) => `${3 * (i % 100)}`)) }, DataError, [
+    "100 different numbers",
+    ...score,
+  ]);
+  // Twenty numbers, and the numbers of classes, are classes.
+  for (const [count, label] of [
+    [20, (i: number) => `${(i % 20) / 2}`],
+    [77, (i: number) => `${i % 77}`],
+    [77, (i: number) => `${1 + (i % 77)}`],
+  ] as const)
+    assert.is((await load({ file: labelled(times(4 * count, label)) })).labels.length, count);
+});
+
+test("a text column of numbers is refused", async () => {
+  const rows = times(30, (i) => `${i % 2 ? "ham" : "spam"},${i * 7},mail ${i}`).join("\n");
+  const file = () => fileOf(`label,body,words\n${rows}\n`);
+  await fails({ file: file() }, DataError, ['"body" has only numbers', "0, 7, 14", "--text-column"]);
+  assert.is((await load({ file: file() }, { textColumn: "words" })).labels.length, 2);
+  const lines = times(30, (i) => JSON.stringify({ label: i % 2 ? "ham" : "spam", text: i })).join("\n");
+  await fails({ file: fileOf(lines, "a.jsonl") }, DataError, ['"text" has only numbers']);
+});
+
+test("white space around labels is counted", async () => {
+  const labels = times(40, (i) => [" ham", "spam", "ham", "spam "][i % 4]!);
+  const { labels: classes, stats } = await load({ file: labelled(labels) });
+  assert.equal([...classes], ["ham", "spam"]);
+  assert.is(stats.trimmedLabels, 20);
 });
 
 test("two concurrent loads use separate modules", async () => {
@@ -154,7 +206,7 @@ test("spam is the file that its description promises, with no near copy", async 
   assert.is(createHash("sha256").update(bytes).digest("hex"), description.sha256);
   const { train, val, test, labels, stats, source } = await load({ name: "spam" }, { maxLength: 256 });
   assert.equal([...labels], ["ham", "spam"]);
-  assert.equal([stats.rowsRead, stats.classesRead, stats.invalidUtf8], [description.rows, description.labels, 0]);
+  assert.equal([stats.rowsRead, stats.classesRead, stats.leftOut.rows], [description.rows, description.labels, 0]);
   const sets = [train, val, test];
   assert.is(
     sets.reduce((sum, set) => sum + set.size, 0),

@@ -1,6 +1,5 @@
 /** The printed summaries of data and results, with many classes, long labels and control characters. */
 import * as assert from "uvu/assert";
-import { labelDoubt } from "../src/data/columns.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
 import { evaluationOf } from "../src/engine/evaluate.ts";
@@ -165,14 +164,4 @@ test("one line: truncated by columns, with wide characters and combining marks",
   assert.is(oneLine("最後最後", 6), "最後…");
   assert.is(oneLine(`e${"\u0301".repeat(1000)}`, 6).length < 30, true);
   assert.is(oneLine("\u001b[0m", 20), "\\u001b[0m");
-});
-
-test("a warning for many labels, and for decimal numbers", () => {
-  const some = (count: number, name: (i: number) => string) =>
-    labelDoubt(Array.from({ length: count }, (_, i) => name(i)));
-  assert.is(some(20, String), null);
-  assert.match(some(77, String)!, /^77 classes: 0, 1,.*label column is the right one/);
-  assert.match(some(300, (i) => `${i / 4}`)!, /decimal numbers.*Regression is not supported/);
-  assert.match(some(300, (i) => `-${i},5`)!, /decimal numbers/);
-  assert.match(some(300, (i) => `class ${i}.5`)!, /label column is the right one/);
 });

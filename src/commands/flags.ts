@@ -21,7 +21,11 @@ export function addSettings(program: Command): Command {
       "--model <dir|name>",
       "GPT-2 model: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, or owner/name on the Hugging Face Hub",
     )
-    .option("--data <file>", "CSV, TSV or JSON lines file; rows are balanced and split 70/10/20", files)
+    .option(
+      "--data <file>",
+      "CSV (with commas, semicolons or tabs), JSON lines or a JSON array; rows are balanced and split 70/10/20",
+      files,
+    )
     .option("--train <file>", "training set; requires --val and --test. The three sets are not balanced", files)
     .option("--val <file>", "validation set", files)
     .option("--test <file>", "test set", files)
@@ -36,6 +40,11 @@ export function addSettings(program: Command): Command {
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")
     .option("--text-column <name>", "text column (default: detected)")
     .option("--label-column <name>", "label column (default: detected)")
+    .option(
+      "--encoding <name>",
+      "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",
+    )
+    .option("--skip-faulty", "skip invalid rows and report them")
     .option(
       "--max-length <n>",
       "maximum message length in tokens; longer messages are truncated (default: the model's context)",

@@ -2,12 +2,14 @@
 import { absolutePath, exists, openFile } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
-import { ConfigError, DataError } from "../errors.ts";
+import { ConfigError, DataError, nameList } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
+import { refuseScores } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
+import { checkEncoding } from "./encoding.ts";
 import { openNamed } from "./named.ts";
 import { type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
@@ -44,6 +46,8 @@ export interface DatasetOptions {
   fractions?: readonly [number, number, number];
   /** Skip invalid rows and report them in `stats.leftOut` instead of throwing. Default false. */
   skipFaulty?: boolean;
+  /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
+  encoding?: string;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
   /** Receives the events of the download of a named data set. */
@@ -65,6 +69,7 @@ const OPTIONS = {
   seed: "number?",
   fractions: "numbers?",
   skipFaulty: "boolean?",
+  encoding: "text?",
   chunkBytes: "number?",
   onProgress: DOWNLOAD_OPTIONS.onProgress,
   signal: DOWNLOAD_OPTIONS.signal,
@@ -93,8 +98,8 @@ export interface LoadedDataset {
      * punctuation, white space and case.
      */
     leaks: { val: number; test: number };
-    /** Invalid UTF-8 sequences, each replaced by U+FFFD. */
-    invalidUtf8: number;
+    /** Labels with white space around them, which was dropped. */
+    trimmedLabels: number;
   };
   /** The test rows of each part of a named data set that has several. */
   testParts: readonly { name: string; positions: Uint32Array }[];
@@ -164,7 +169,9 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     maxLength,
     chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
     skipFaulty: options.skipFaulty ?? false,
+    encoding: options.encoding,
   };
+  if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
 
@@ -191,7 +198,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       leftOut: corpus.leftOut,
       copies,
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
-      invalidUtf8: corpus.invalidUtf8,
+      trimmedLabels: corpus.trimmedLabels,
     },
     testParts,
     split,
@@ -263,6 +270,7 @@ async function readAndSplit(
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
+  if ("file" in spec) refuseSingles(corpus, all.classes(), source);
   const [kept] = options.dedupe ? dropCopies(all) : [all];
   const { balance = named.balance, fractions = [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
@@ -293,26 +301,52 @@ async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions)
   try {
     const hadLabels = corpus.labels.length > 0;
     const rows = await corpus.read(file, read);
-    const { rows: left, rowErrors } = corpus.leftOut;
-    if (corpus.labels.length < 2 && !hadLabels) {
-      throw new DataError("All rows have the same class", {
-        where: file.name,
-        expected: "rows of at least two classes",
-        found: `"${corpus.labels[0]}" in all of ${rows.length} rows`,
-        ...(left > 0 ? { hint: `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}` } : {}),
-      });
-    }
+    if (!hadLabels) checkLabels(corpus, rows.length, file.name);
     return new Dataset(corpus, rows);
   } finally {
     if (typeof source === "string") await file.close();
   }
 }
 
+/** Throws DataError if the labels of a training set are not classes to learn. */
+function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
+  if (labels.length < 2) {
+    const { rows: left, rowErrors } = leftOut;
+    throw new DataError("All rows have the same class", {
+      where: file,
+      expected: "rows of at least two classes",
+      found: `"${labels[0]}" in all of ${rows} rows`,
+      ...(left > 0 ? { hint: `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}` } : {}),
+    });
+  }
+  refuseScores(labels, labelColumn, file);
+  if (labels.length === rows && rows > 2)
+    throw new DataError(`All labels in "${labelColumn}" are different`, {
+      where: file,
+      expected: "classes with several rows each",
+      found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
+      hint: "give another --label-column",
+    });
+}
+
+/** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
+function refuseSingles({ labels, labelLines }: Corpus, counts: Record<string, number>, file: string): void {
+  const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
+  if (singles.length === 0) return;
+  const [first] = singles.sort((a, b) => a.line - b.line);
+  throw new DataError(singles.length === 1 ? "A class has only one row" : "Some classes have only one row", {
+    where: `${file}:${first!.line}`,
+    expected: "several rows of each class, to train and to test it",
+    found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
+    hint: "check the spelling of the label; add rows of the class, or leave the row out",
+  });
+}
+
 async function open(path: string): Promise<FileReader> {
   if (await exists(path)) return openFile(path);
   throw new ConfigError("There is no such file", {
     where: path,
-    hint: "give the path of a .csv, .tsv, .txt or .jsonl file",
+    hint: "give the path of a .csv, .tsv, .txt, .jsonl or .json file",
   });
 }
 

@@ -18,6 +18,8 @@ export interface RunSettings extends Partial<TrainOptions> {
   dataset?: string;
   textColumn?: string;
   labelColumn?: string;
+  encoding?: string;
+  skipFaulty?: boolean;
   split?: Split;
   balance?: boolean;
   dedupe?: boolean;
@@ -80,13 +82,13 @@ function sourcesOf({ data, train, val, test, dataset }: RunSettings, single: str
 
 /** The source of texts for a language model. Throws ConfigError for settings that are valid only for messages. */
 export function textsSpec(settings: RunSettings): TextsSpec {
-  const { labelColumn, split, balance, dedupe, padding, dataset } = settings;
-  const refused = Object.entries({ labelColumn, split, balance, dedupe, padding, dataset }).filter(
+  const { labelColumn, skipFaulty, split, balance, dedupe, padding, dataset } = settings;
+  const refused = Object.entries({ labelColumn, skipFaulty, split, balance, dedupe, padding, dataset }).filter(
     ([, value]) => value !== undefined,
   );
   if (refused.length > 0)
     throw new ConfigError("these settings are invalid for a language model", {
-      expected: "files, maxLength, stride, textColumn",
+      expected: "files, maxLength, stride, textColumn, encoding",
       found: refused.map(([key]) => key).join(", "),
     });
   const { data, train, val, test } = sourcesOf(settings, "--data FILE");
@@ -95,19 +97,21 @@ export function textsSpec(settings: RunSettings): TextsSpec {
 
 /** The options for reading texts. */
 export function textsOptions(settings: RunSettings, seed: number, context: number): TextsOptions {
-  const { textColumn, maxLength = context, stride } = settings;
+  const { textColumn, encoding, maxLength = context, stride } = settings;
   checkContext("blocks", maxLength, context);
   return {
     seed,
     maxLength,
     ...(textColumn === undefined ? {} : { textColumn }),
+    ...(encoding === undefined ? {} : { encoding }),
     ...(stride === undefined ? {} : { stride }),
   };
 }
 
 /** The options for reading messages. */
 export function datasetOptions(settings: RunSettings, seed: number, context: number): DatasetOptions {
-  const { textColumn, labelColumn, split, balance, dedupe, maxLength = context, padding = "none" } = settings;
+  const { textColumn, labelColumn, encoding, skipFaulty, split, balance, dedupe } = settings;
+  const { maxLength = context, padding = "none" } = settings;
   checkContext("messages", Math.max(maxLength, typeof padding === "number" ? padding : 0), context);
   return {
     seed,
@@ -115,6 +119,8 @@ export function datasetOptions(settings: RunSettings, seed: number, context: num
     padding,
     ...(textColumn === undefined ? {} : { textColumn }),
     ...(labelColumn === undefined ? {} : { labelColumn }),
+    ...(encoding === undefined ? {} : { encoding }),
+    ...(skipFaulty === undefined ? {} : { skipFaulty }),
     ...(split === undefined ? {} : { split }),
     ...(balance === undefined ? {} : { balance }),
     ...(dedupe === undefined ? {} : { dedupe }),

@@ -2,13 +2,13 @@
 import { describeDevice } from "../backend/backend.ts";
 import { MODE_TITLES } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
-import { labelDoubt } from "../data/columns.ts";
+import { labelNotes } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import { printable } from "../errors.ts";
+import { type LowrankError, printable } from "../errors.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
@@ -78,18 +78,27 @@ function describeMessages({ source, labels, split, stats }: LoadedDataset, model
     [stats.copies, "messages were dropped as near-duplicates of an earlier message"],
     [stats.leaks.val, "validation messages have a near-duplicate in the training set (--dedupe drops them)"],
     [stats.leaks.test, "test messages have a near-duplicate in the training or validation set (--dedupe drops them)"],
-    [stats.invalidUtf8, "invalid UTF-8 sequences were replaced with U+FFFD"],
+    [stats.trimmedLabels, "labels had white space around them, which was dropped"],
+    [stats.leftOut.rows, "invalid rows were skipped"],
   ] as const;
   const predicted = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
-  const doubt = labelDoubt(labels);
   return [
     `model: ${named(model)}`,
     `data:  ${named(source)}${split === "given" ? "" : `, split: ${split}`}`,
     table,
     describeClasses(labels, stats, width),
     ...predicted,
-    ...(doubt === null ? [] : [`note: ${printable(doubt)}`]),
+    ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped),
+    ...labelNotes(stats.classesRead).map((note) => `note: ${printable(note)}`),
   ].join("\n");
+}
+
+/** Skipped rows that are listed. */
+const LISTED_ERRORS = 3;
+
+/** "  messages.csv:17: The row has the wrong number of fields". */
+function skipped({ message, details }: LowrankError): string {
+  return `  ${printable(details.where ?? "")}: ${message.split("\n")[0]}`;
 }
 
 /** The number of rows per class, or of the largest classes if there are many. */

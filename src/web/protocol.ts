@@ -11,7 +11,9 @@ import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
 /** The source of the messages: a data set by name, or the file that the visitor selected last. */
-export type DataChoice = { kind: "named"; name: string } | ({ kind: "file"; name: string } & ColumnChoice);
+export type DataChoice =
+  | { kind: "named"; name: string }
+  | ({ kind: "file"; name: string; encoding?: string } & ColumnChoice);
 
 /** Everything that determines a run. */
 export interface PageSettings {
@@ -226,7 +228,7 @@ export interface Api {
   /** Models that are available offline; `kept`: stored in this browser, and not bundled. */
   models(): Promise<{ name: string; kept: boolean }[]>;
   /** Registers a selected file and returns its columns. */
-  pickData(file: File): Promise<ColumnReport>;
+  pickData(file: File, encoding: string): Promise<ColumnReport>;
   readData(settings: PageSettings): Promise<DataReport>;
   estimate(settings: PageSettings): Promise<RunEstimate>;
   runs(): Promise<RunRecord[]>;
