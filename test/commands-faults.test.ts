@@ -234,14 +234,14 @@ test("invalid rows are refused or skipped, long texts are truncated; both are co
   const before = filesIn(folder);
   assertRefused(await runCommand("train", [...args, out], { cwd: folder }), before, 1, [
     "not UTF-8",
-    "odd.csv:22",
+    "odd.csv:42",
     "--encoding windows-1252",
   ]);
   const finished = await runCommand("train", [...args, out, "--skip-faulty"], { cwd: folder });
   assertCode(finished, 0);
   const reported = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
   reported(/2 invalid rows were skipped/g);
-  reported(/odd\.csv:22: The text is not UTF-8/g);
+  reported(/odd\.csv:42: The text is not UTF-8/g);
   reported(/2 messages exceed the maximum length and were truncated/g);
   const json = await runCommand("train", [...args, `${out}-json`, "--json", "--encoding", "windows-1252"], {
     cwd: folder,

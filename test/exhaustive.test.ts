@@ -60,20 +60,11 @@ test("every code point to the tokenizer, as a string and as bytes", async () => 
   }
 });
 
-/** Leads with every byte behind them, and further ones on both sides of what may follow. */
+/** Leads with every byte behind them, and with bytes on both sides of what may follow. */
 function allSequences(): Uint8Array[] {
-  const tails = [
-    [],
-    [0x7f],
-    [0x80],
-    [0xbf],
-    [0xc0],
-    [0x80, 0x7f],
-    [0x80, 0x80],
-    [0x80, 0xbf],
-    [0x80, 0xc0],
-    [0xbf, 0xbf],
-  ];
+  const tails = [[], [0x80], [0x80, 0x80]];
+  const edges = [0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff];
+  const otherTails = [[0x7f], [0xbf], [0xc0], [0x80, 0x7f], [0x80, 0xbf], [0x80, 0xc0], [0xbf, 0xbf]];
   const rows: Uint8Array[] = [];
   for (let lead = 0x80; lead < 0x100; lead++) {
     // At the end of the text, too.
@@ -81,6 +72,7 @@ function allSequences(): Uint8Array[] {
     for (const tail of tails)
       for (let second = 0; second < 0x100; second++)
         if (![9, 10, 13].includes(second)) rows.push(Uint8Array.of(0x78, lead, second, ...tail));
+    for (const tail of otherTails) for (const second of edges) rows.push(Uint8Array.of(0x78, lead, second, ...tail));
   }
   return rows;
 }

@@ -136,7 +136,7 @@ export function refuseNumbers(texts: readonly string[], column: string, file: st
   throw new DataError(`The text column "${column}" has only numbers`, {
     where: file,
     expected: "messages",
-    found: `${nameList(filled)} in the first ${texts.length} rows`,
+    found: `${nameList(filled)}: rows 1 to ${texts.length}`,
     hint: "give the column of the messages with --text-column",
   });
 }
@@ -148,14 +148,14 @@ const MANY_CLASSES = 20;
  * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap, from 0 or 1,
  * are the numbers of classes.
  */
-export function refuseScores(labels: readonly string[], column: string, file: string): void {
+export function refuseScores(labels: readonly string[], column: string, where: string): void {
   const numbers = labels.filter(isNumber);
   if (labels.length <= MANY_CLASSES || numbers.length <= 0.9 * labels.length) return;
   const values = new Set(numbers.map(Number));
   const first = values.has(0) ? 0 : 1;
   if (labels.every((_, i) => values.has(first + i))) return;
   throw new DataError(`The label column "${column}" has ${numbers.length} different numbers: this looks like a score`, {
-    where: file,
+    where,
     expected: `classes, or at most ${MANY_CLASSES} different numbers`,
     found: nameList(numbers),
     hint:

@@ -315,11 +315,11 @@ function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows:
     throw new DataError("All rows have the same class", {
       where: file,
       expected: "rows of at least two classes",
-      found: `"${labels[0]}" in all of ${rows} rows`,
+      found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
       ...(left > 0 ? { hint: `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}` } : {}),
     });
   }
-  refuseScores(labels, labelColumn, file);
+  refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
   if (labels.length === rows && rows > 2)
     throw new DataError(`All labels in "${labelColumn}" are different`, {
       where: file,

@@ -65,7 +65,7 @@ export async function openNamed(name: string, options: DownloadOptions & { split
   const split = options.split ?? found.split;
   return {
     file: await found.open(split, options),
-    columns: { textColumn: columns.text, labelColumn: columns.label },
+    columns: { textColumn: columns.text, labelColumn: columns.label, encoding: "utf-8" },
     source: `${name}: ${title}`,
     split,
     balance: found.balance,
