@@ -64,7 +64,7 @@ const program = command(
 );
 addSettings(program);
 /** Settings that all trials can share. */
-const SHARED = program.options.map((option) => option.attributeName());
+const SHARED = [...new Set(program.options.map((option) => option.attributeName()))];
 program
   .addOption(
     choice("--preset <name>", "a predefined sweep: the published experiment, or a follow-up", Object.keys(SWEEPS)),
