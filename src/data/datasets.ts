@@ -25,7 +25,7 @@ export interface DatasetOptions {
   /** Columns (keys in JSON lines). Default: chosen by their names or values. */
   textColumn?: string;
   labelColumn?: string;
-  /** Drop rows until all classes are as large as the smallest. Default: true for a name, false for files. */
+  /** Drop rows until all classes are as large as the smallest. Default: true for a name and for the split "experiment", otherwise false. */
   balance?: boolean;
   /** The longest row in tokens; longer rows are truncated at the end. Default 1024, GPT-2's context. */
   maxLength?: number;
@@ -95,8 +95,6 @@ export interface LoadedDataset {
   };
   /** How the data was split; "given" if by separate files. */
   split: Split | "given";
-  /** Whether rows of the larger classes were dropped, so that all classes are as large as the smallest. */
-  balanced: boolean;
   /** The longest row allowed, in tokens. */
   maxLength: number;
   /** Where the rows came from, to print. */
@@ -169,7 +167,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
       : await readAndSplit(corpus, spec, read, options, seed);
-  const { parts, rowsRead, classesRead, copies, source, split, balanced } = loaded;
+  const { parts, rowsRead, classesRead, copies, source, split } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
@@ -191,10 +189,9 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       invalidUtf8: corpus.invalidUtf8,
     },
     split,
-    balanced,
     maxLength,
     source,
-    origin: split === "given" ? origin : { ...origin, split, balance: balanced },
+    origin: split === "given" ? origin : { ...origin, split },
   };
 }
 
@@ -205,7 +202,6 @@ interface Loaded {
   copies: number;
   source: string;
   split: Split | "given";
-  balanced: boolean;
 }
 
 async function readSplits(
@@ -231,13 +227,11 @@ async function readSplits(
         where: sourceName(sources[i]!),
         found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
       });
-  const { balance = false } = options;
   return {
-    parts: (balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
+    parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
     ...counts(sets, kept),
     source: sources.map(sourceName).join(", "),
     split: "given",
-    balanced: balance,
   };
 }
 
@@ -255,9 +249,9 @@ async function readAndSplit(
       : { ...spec, columns: {}, source: sourceName(spec.file), split: options.split ?? "random" };
   const all = await readSource(corpus, file, { ...read, ...columns });
   const [kept] = options.dedupe ? dropCopies(all) : [all];
-  const { balance = "name" in spec, fractions = [0.7, 0.1, 0.2] } = options;
+  const { balance = "name" in spec || split === "experiment", fractions = [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
-  return { parts, ...counts([all], [kept]), source, split, balanced: balance };
+  return { parts, ...counts([all], [kept]), source, split };
 }
 
 /** Rows read, rows of each class, and copies dropped. */

@@ -100,13 +100,15 @@ function describeMessages(data: LoadedDataset, model: string, how: ClassWeights,
 
 /** One line: the rows read, those left out and why, and the weights of the classes. */
 function describeRows(data: LoadedDataset, how: ClassWeights): string {
-  const { labels, balanced, stats } = data;
+  const { labels, stats } = data;
   const { rowsRead, classesRead, copies, train, val, test } = stats;
   const show = (count: number) => count.toLocaleString("en-US");
   const dropped = rowsRead - copies - train.rows - val.rows - test.rows;
   const leftOut = [
     ...(copies > 0 ? [`${show(copies)} near-duplicates of earlier rows left out (--dedupe)`] : []),
-    ...(dropped > 0 ? [`${show(dropped)} rows of the larger classes left out (--no-balance keeps them)`] : []),
+    ...(dropped > 0
+      ? [`${show(dropped)} rows of the larger classes left out to balance them (--no-balance keeps them)`]
+      : []),
   ];
   const weights = classWeightsOf(data, how);
   const weighted = isUnequal(data)
@@ -114,7 +116,7 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
     : null;
   return [
     `rows:  ${show(rowsRead)} read (${byClass(labels, (_, label) => classesRead[label]!)})`,
-    ...(leftOut.length > 0 ? leftOut : [`all kept${balanced ? ", as many of each class" : ""}`]),
+    ...(leftOut.length > 0 ? leftOut : ["all kept"]),
     weights ? `loss weighted by class (${byClass(labels, (i) => Number(weights[i]!.toPrecision(3)))})` : weighted,
   ]
     .filter((part) => part !== null)
