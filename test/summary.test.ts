@@ -59,7 +59,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   const data = await dataOf(labels, 4500);
   // A third of the classes is misclassified as the preceding class.
   const result = resultOf(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
-  const described = inTime(() => describeData(data, "gpt2-micro", 80));
+  const described = inTime(() => describeData(data, "gpt2-micro", "auto", 80));
   const resultText = inTime(() => describeResult(result, data, 80));
   for (const text of [described, resultText]) {
     assert.ok(text.split("\n").length < 50, text);
@@ -95,7 +95,7 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
   );
   assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
   assert.match(resultText, /│ news +│ +\d+ │ +0 │ +0 │/);
-  const described = describeData(data, "gpt2-micro", 80);
+  const described = describeData(data, "gpt2-micro", "auto", 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
   assert.not.match(described, "label column");
 });
@@ -123,7 +123,7 @@ test("labels and file names: one line, truncated, without control characters", a
   const data = await dataOf(labels, 400);
   for (const width of [80, 200]) {
     const text = [
-      describeData(data, "m\u0007", width),
+      describeData(data, "m\u0007", "auto", width),
       describeResult(
         resultOf(data, () => 0),
         data,

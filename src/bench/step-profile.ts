@@ -109,10 +109,10 @@ export async function profileStep(
 ): Promise<StepProfile> {
   const { plan, session } = engine;
   const staging = new Uint32Array(plan.batch.root.size);
-  const { counted, ...sizes } = packBatch(batch, plan.batch, staging, plan.capacity, plan.spec);
+  const { weight, ...sizes } = packBatch(batch, plan.batch, staging, plan.capacity, plan.spec);
   session.write(plan.batch.root, staging);
   // AdamW runs, but with a step size of 0, so that every step is the same.
-  const values = { ...NO_VALUES, ...sizes, loss_scale: 1 / counted };
+  const values = { ...NO_VALUES, ...sizes, loss_scale: 1 / weight };
   const work: Work = { session, segments: STEP, values, result: plan.metrics, copies: 1 };
   const dispatches = dispatchesOf(plan.segments);
 

@@ -23,10 +23,10 @@ export function addSettings(program: Command): Command {
     )
     .option(
       "--data <file>",
-      "CSV (with commas, semicolons or tabs), JSON lines or a JSON array; rows are balanced and split 70/10/20",
+      "CSV (with commas, semicolons or tabs), JSON lines or a JSON array; rows are split 70/10/20",
       files,
     )
-    .option("--train <file>", "training set; requires --val and --test. The three sets are not balanced", files)
+    .option("--train <file>", "training set; requires --val and --test", files)
     .option("--val <file>", "validation set", files)
     .option("--test <file>", "test set", files)
     .option(
@@ -36,7 +36,11 @@ export function addSettings(program: Command): Command {
     .addOption(
       choice("--split <how>", "how --data or --dataset is split (default: experiment for sms, else random)", SPLITS),
     )
-    .option("--no-balance", "keep all rows of the larger classes of --data or --dataset (spam is kept whole)")
+    .option(
+      "--balance",
+      "drop rows of the larger classes, as the published experiment (default: only for --dataset sms)",
+    )
+    .option("--no-balance", "keep all rows of --dataset sms")
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")
     .option("--text-column <name>", "text column (default: detected)")
     .option("--label-column <name>", "label column (default: detected)")

@@ -16,6 +16,7 @@ import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from ".
 import { PRESETS } from "../run/settings.ts";
 import { describeData, describePlan, describeResult } from "../run/summary.ts";
 import { resultFile, resultOf } from "../sweep/store.ts";
+import type { ClassWeights } from "../train/class-weights.ts";
 import { specOf } from "../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
@@ -71,6 +72,7 @@ class Printer {
   constructor(
     private readonly json: boolean,
     private readonly data: TrainingData,
+    private readonly classWeights: ClassWeights,
   ) {}
 
   begin(model: string): void {
@@ -78,7 +80,7 @@ class Printer {
     console.log(
       this.json
         ? JSON.stringify({ type: "data", model, source, labels, stats })
-        : describeData(this.data, model, screenWidth()),
+        : describeData(this.data, model, this.classWeights, screenWidth()),
     );
   }
 
@@ -174,7 +176,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   let begun = resume !== undefined;
   const device = await openJobDevice(flags, resume?.device);
   let { info } = device;
-  const printer = new Printer(flags.json ?? false, data);
+  const printer = new Printer(flags.json ?? false, data, options.classWeights);
   printer.begin(job.modelName);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;

@@ -28,8 +28,8 @@ export interface DatasetOptions {
   textColumn?: string;
   labelColumn?: string;
   /**
-   * Drop rows until all classes are as large as the smallest. Default: true for one file, false for given splits, the data set's own
-   * for a name.
+   * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, true for the split "experiment",
+   * otherwise false.
    */
   balance?: boolean;
   /** The longest row in tokens; longer rows are truncated at the end. Default 1024, GPT-2's context. */
@@ -266,7 +266,7 @@ async function readAndSplit(
           columns: {},
           source: sourceName(spec.file),
           split: options.split ?? "random",
-          balance: true,
+          balance: options.split === "experiment",
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });

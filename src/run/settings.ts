@@ -33,16 +33,17 @@ export type Files = string | readonly string[];
 
 export const PRESETS = {
   quickstart: { model: "gpt2-micro", dataset: "spam" },
-  paper: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
+  paper: { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" },
 } as const satisfies Record<string, RunSettings>;
 
 /** Merges flags with a preset. A data source among the flags replaces the preset's. */
 export function settingsOf(flags: RunSettings, preset: RunSettings): RunSettings {
-  const { headBias, balance, ...given } = flags;
+  const { headBias, ...given } = flags;
   const settings: RunSettings = { ...preset, ...given };
-  // Commander sets true if --no-head-bias or --no-balance is absent.
+  // Commander sets true if --no-head-bias is absent.
   if (headBias === false) settings.headBias = false;
-  if (balance === false) settings.balance = false;
+  // The published program draws its rows before it splits them.
+  if (given.train !== undefined && given.balance === undefined) delete settings.balance;
   const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
   if ((hasFiles || given.objective === "lm") && given.dataset === undefined) delete settings.dataset;
   return settings;

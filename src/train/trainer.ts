@@ -315,7 +315,8 @@ class Run {
     // A resumed run starts within an epoch.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
     for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
-      group.push(modelBatch(packed, pooling, this.prefix?.of(this.data.train, packed.positions)));
+      const prefix = this.prefix?.of(this.data.train, packed.positions);
+      group.push(modelBatch(packed, pooling, prefix, this.prepared.classWeights));
       if (group.length < accumulate) continue;
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);
@@ -398,8 +399,10 @@ class Run {
   /** Evaluates the current parameters. The time does not count as step time. */
   private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
     const start = performance.now();
+    const { engine, prefix, signal } = this;
     const { pooling } = this.options;
-    const evaluation = await evaluate(this.engine, set, { pooling, prefix: this.prefix, signal: this.signal, ...more });
+    const { classWeights } = this.prepared;
+    const evaluation = await evaluate(engine, set, { pooling, prefix, classWeights, signal, ...more });
     this.evaluating += (performance.now() - start) / 1000;
     return evaluation;
   }

@@ -24,6 +24,7 @@ export interface PageSettings {
   adapter?: { id: string; title: string } | null;
   device: DeviceName;
   split: Split;
+  /** Whether an own file is balanced; a bundled data set always is. */
   balance: boolean;
   dedupe: boolean;
   /** Maximum length of a message in tokens; 0: the model's context. */
@@ -143,6 +144,8 @@ export interface RunRecord {
   /** `fingerprint` of the model when the run began. */
   base?: string;
   labels: readonly string[];
+  /** Whether macro F1 is shown: see `isUnequal`. */
+  unequal: boolean;
   device: string;
   trainable: number;
   values: number;

@@ -19,7 +19,7 @@ export function showOutcome(run: RunRecord): void {
   body.replaceChildren(beforeAndAfter(run), confusionTable(run), mistakes(run));
 }
 
-function beforeAndAfter({ before, after, parts, evaluations }: RunRecord): HTMLElement {
+function beforeAndAfter({ before, after, parts, evaluations, unequal }: RunRecord): HTMLElement {
   // Until the run ends, only the validation set has been evaluated.
   const measured = before ?? { train: undefined, val: evaluations[0]?.val, test: undefined };
   const sets = [
@@ -35,7 +35,15 @@ function beforeAndAfter({ before, after, parts, evaluations }: RunRecord): HTMLE
     "Before and after",
     table(
       "Before and after",
-      ["Set", "Rows", "Loss before", "after", "Accuracy before", "after"],
+      [
+        "Set",
+        "Rows",
+        "Loss before",
+        "after",
+        "Accuracy before",
+        "after",
+        ...(unequal ? ["Macro F1 before", "after"] : []),
+      ],
       rows.map(([name, a, b]) => {
         return [
           name,
@@ -44,6 +52,7 @@ function beforeAndAfter({ before, after, parts, evaluations }: RunRecord): HTMLE
           b ? loss(b.loss) : NONE,
           a ? percent(a.accuracy) : NONE,
           b ? percent(b.accuracy) : NONE,
+          ...(unequal ? [a, b].map((one) => (one ? percent(one.macroF1!) : NONE)) : []),
         ];
       }),
     ),

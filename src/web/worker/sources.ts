@@ -58,7 +58,7 @@ let last: { key: string; source: Promise<Source> } | undefined;
 export async function openData(settings: PageSettings, context: number, folder: string | null = null): Promise<Source> {
   const { data: choice, balance, dedupe, split, options: training } = settings;
   const options: DatasetOptions = {
-    balance,
+    balance: choice.kind === "named" || balance,
     dedupe,
     skipFaulty: true,
     split,

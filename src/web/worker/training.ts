@@ -12,6 +12,7 @@ import { memoryTotals } from "../../plan/memory.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
 import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
 import { sizeOf } from "../../tensor.ts";
+import { isUnequal } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
@@ -70,6 +71,7 @@ const BLANK = {
   after: null,
   parts: null,
   evaluations: [],
+  unequal: false,
   curve: { examples: [], loss: [], accuracy: [] },
   confusions: null,
   mistakes: [],
@@ -93,6 +95,7 @@ export function newRun(settings: PageSettings, materials: Materials): RunRecord 
     settings,
     dataName: settings.data.name,
     labels: materials.source.data.labels,
+    unequal: isUnequal(materials.source.data),
     device: describeDevice(materials.device.info),
     trainable: prepared.trainable,
     values: valuesOf(prepared),
