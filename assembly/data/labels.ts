@@ -75,7 +75,8 @@ export function label_add(name: usize, length: i32, line: i32): i32 {
   if (2 * (label_count() + 1) > slot_count) fill_table(max(16, 2 * slot_count));
   const slot = find_slot(name, length);
   if (load<i32>(slot) == 0) {
-    if (!vec_append(names, name, length) || !vec_push_u32(ends, vec_size(names)) || !vec_push_u32(lines, line)) return -1;
+    if (!vec_append(names, name, length) || !vec_push_u32(ends, vec_size(names)) || !vec_push_u32(lines, line))
+      return -1;
     store<i32>(slot, label_count());
   }
   return load<i32>(slot) - 1;

@@ -12,8 +12,8 @@ import {
 } from "./array";
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
 import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
-import { has_text, member_count, object_read } from "./object";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
+import { has_text, member_count, object_read } from "./object";
 import { clear_error, ERROR_FIELD_COUNT, ERROR_NO_KEY, ERROR_VALUE, error_code, fail_row, tolerate } from "./row-error";
 import { add_row } from "./rows";
 import { tsv_split } from "./tsv";
