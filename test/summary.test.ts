@@ -32,7 +32,11 @@ function resultOf({ labels, test: set, stats }: LoadedDataset, say: (truth: numb
   const task = { objective: "classification", num_labels: labels.length };
   return {
     ...{ options: DEFAULTS, stats, before: splits, after: splits, steps: [], evaluations: [], seconds: 1, predictions },
-    ...{ aborted: false, trainable: 1, spec: { task } },
+    ...{ aborted: false, trainable: 1, spec: { task }, keptStep: 0, valPredictions: [] },
+    baselines: [
+      { name: "bag of words", predicted: truth },
+      { name: "always ham", predicted: truth.map(() => 0) },
+    ],
     confusions: confusionsOf(truth, truth.map(say)),
   } as unknown as TrainResult;
 }
@@ -76,7 +80,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
     counts.toSorted((a, b) => b - a),
   );
 
-  const [, , [name, csv]] = inTime(() => runTables(result, data.labels)) as [unknown, unknown, [string, string]];
+  const [, , [name, csv]] = inTime(() => runTables(result, data)) as [unknown, unknown, [string, string]];
   assert.is(name, "confusion.csv");
   const [head, ...rows] = csv.trimEnd().split("\r\n");
   assert.is(head, "truth,predicted,rows");

@@ -24,7 +24,7 @@ import {
   textsSpec,
   trainOptions,
 } from "../run/settings.ts";
-import { resolveOptions, type TrainOptions, withAdapter } from "../train/options.ts";
+import { FORMER, resolveOptions, type TrainOptions, withAdapter } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { settle } from "./cli.ts";
 
@@ -179,7 +179,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     modelName: config.model,
     model,
     data,
-    options: resolveOptions(config.options, config.objective),
+    options: resolveOptions({ ...FORMER, ...config.options }, config.objective),
     config,
     resume,
     ...(adapter ? { adapter } : {}),

@@ -71,6 +71,11 @@ export class Dataset {
     return this.table.labels[this.checked(i)]!;
   }
 
+  /** The number of row `i` among the rows that were read, from 1; those of several files are numbered in one sequence. */
+  rowRead(i: number): number {
+    return this.rows[this.checked(i)]! + 1;
+  }
+
   /** The text of row `i` as it was read, not truncated; invalid UTF-8 is replaced. */
   text(i: number): string {
     return this.corpus.text(this.rows[this.checked(i)]!);

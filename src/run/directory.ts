@@ -21,6 +21,7 @@ import type { Adapter, FinalNorm } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
+import type { FileContent } from "../platform/reader.ts";
 import type { Check } from "../platform/replacing.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { TrainResult } from "../train/records.ts";
@@ -161,6 +162,7 @@ export async function saveRun(
   directory: string,
   config: RunConfig,
   result: TrainResult,
+  data: TrainingData,
   extra: Iterable<[name: string, content: string]> = [],
   saving: Saving = {},
 ): Promise<{ peft: boolean; reason?: string }> {
@@ -168,7 +170,7 @@ export async function saveRun(
   await writeRun(
     directory,
     [config, result.device],
-    [...runTables(result, config.labels), ["plan.txt", printProgram(result.plan)], ...extra],
+    [...runTables(result, data), ["plan.txt", printProgram(result.plan)], ...extra],
     adapter,
     saving,
   );
@@ -192,11 +194,11 @@ export async function saveFailedRun(
 async function writeRun(
   directory: string,
   described: [config: RunConfig, device: DeviceInfo],
-  about: readonly (readonly [name: string, content: string])[],
+  about: readonly (readonly [name: string, content: FileContent])[],
   adapter: AdapterFiles,
   { replace = true, check }: Saving,
 ): Promise<void> {
-  const files = new Map<string, string | Uint8Array>(about);
+  const files = new Map<string, FileContent>(about);
   for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
   const names = [CONFIG, ...files.keys()].sort();
   const unknown = names.filter((name) => !RUN_FILES.includes(name));

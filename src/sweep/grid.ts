@@ -6,7 +6,7 @@ import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
-import { DEFAULTS, PAPER, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS, FORMER, PAPER, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /** Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. */
 export type Arm = Record<string, unknown>;
@@ -165,9 +165,9 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
 const isDefault = (name: keyof TrainOptions, value: unknown) =>
   JSON.stringify(value) === JSON.stringify(DEFAULTS[name]);
 
-/** Whether a trial was started with these options. A missing option did not exist at the time and has its default. */
+/** Whether a trial was started with these options. A missing option did not exist at the time. */
 export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial, "options">): boolean {
-  const all = { ...DEFAULTS, ...begun };
+  const all = { ...DEFAULTS, ...FORMER, ...begun };
   return (Object.keys(options) as (keyof TrainOptions)[]).every(
     (name) => JSON.stringify(all[name]) === JSON.stringify(options[name]),
   );

@@ -27,6 +27,9 @@ import type { AdapterMeta } from "../io/peft.ts";
 import { checkNumber, type NumberRange } from "../number-range.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
+export const KEEPS = ["best", "last"] as const;
+export type Keep = (typeof KEEPS)[number];
+
 export interface TrainOptions {
   /** Which tensors are trained. */
   mode: Mode;
@@ -60,6 +63,10 @@ export interface TrainOptions {
   clip: number;
   /** Steps between evaluations on the validation set; 0: twice an epoch. */
   evalEvery: number;
+  /** Ends the run after so many evaluations in a row without a lower validation loss; 0: never. */
+  patience: number;
+  /** What is saved: the parameters of the evaluation with the lowest validation loss, or those after the last step. */
+  keep: Keep;
   seed: number;
 }
 
@@ -132,6 +139,17 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
     value: "<n>",
     number: { min: 0, whole: true },
   },
+  patience: {
+    default: 0,
+    help: "stop after n evaluations in a row without a lower validation loss; 0: never",
+    value: "<n>",
+    number: { min: 0, whole: true },
+  },
+  keep: {
+    default: "best",
+    help: "what is saved: the evaluation with the lowest validation loss, or the last",
+    choices: KEEPS,
+  },
   seed: {
     default: 1,
     help: "random seed of the split, the batch order and the initialization",
@@ -147,6 +165,9 @@ export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
 export const DEFAULTS = Object.fromEntries(
   SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
 ) as unknown as TrainOptions;
+
+/** Settings that older versions did not have, where their runs did not follow today's default. */
+export const FORMER: Partial<TrainOptions> = { keep: "last" };
 
 /** A language model's head is the token table. It has no bias, and by default no adapter, which would have V rows. */
 const LM_DEFAULTS: TrainOptions = {
@@ -164,6 +185,7 @@ export const PAPER: Partial<TrainOptions> = {
   lr: 5e-5,
   schedule: "constant",
   warmup: 0,
+  keep: "last",
 };
 
 /** Fills in the objective's defaults. Throws ConfigError for unknown options and invalid values. */

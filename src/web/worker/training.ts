@@ -273,7 +273,7 @@ export class Training {
 
   private async keep(checkpoint: Checkpoint): Promise<void> {
     const { run } = this;
-    this.latest = new Map([...checkpoint.tensors].filter(([name]) => !/^[mv]\./.test(name)));
+    this.latest = new Map([...checkpoint.tensors].filter(([name]) => !/^([mv]|best)\./.test(name)));
     run.seconds = checkpoint.seconds;
     run.usable = true;
     if (this.paused && !this.abort.signal.aborted) run.state = "paused";
@@ -298,7 +298,7 @@ export class Training {
     run.seconds = result.seconds;
     run.confusions = result.after && result.confusions;
     run.mistakes = mistakesOf(result.predictions, data);
-    const { reason } = await saveRun(resultOf(run.id), this.config, result);
+    const { reason } = await saveRun(resultOf(run.id), this.config, result, data);
     run.peftObstacle = reason ?? null;
     run.usable = true;
     await this.end(result.aborted ? "stopped" : "finished");
