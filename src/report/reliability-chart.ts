@@ -41,7 +41,7 @@ function reliabilityOption(title: string, { bins, error }: Reliability): ChartOp
     legend: {
       top: 66,
       left: 70,
-      itemGap: 20,
+      itemGap: 28,
       itemWidth: 28,
       textStyle: { fontFamily: FONT, fontSize: 13, color: INK },
       data: ["accuracy, 95 % interval", "perfect calibration"],
@@ -52,7 +52,15 @@ function reliabilityOption(title: string, { bins, error }: Reliability): ChartOp
     ],
     xAxis: [
       { ...shares, ...grid, gridIndex: 0 },
-      { ...shares, ...grid, gridIndex: 1, name: "probability of the predicted class", nameGap: 34 },
+      // Otherwise the axis would be longer than the one above it, by half a bar at each end.
+      {
+        ...shares,
+        ...grid,
+        gridIndex: 1,
+        name: "probability of the predicted class",
+        nameGap: 34,
+        containShape: false,
+      },
     ],
     yAxis: [
       { ...shares, ...grid, gridIndex: 0, name: "accuracy", nameGap: 50 },
@@ -66,7 +74,7 @@ function reliabilityOption(title: string, { bins, error }: Reliability): ChartOp
           [0, 0],
           [1, 1],
         ],
-        showSymbol: false,
+        symbol: "none",
         lineStyle: { color: FAINT, width: 1.5, type: "dashed" },
         itemStyle: { color: FAINT },
       },

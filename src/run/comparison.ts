@@ -18,7 +18,7 @@ export interface Compared {
   accuracy: number;
   /** Wilson's interval of the accuracy. */
   interval: Interval;
-  /** The mean of the classes' F1. */
+  /** The mean of F1 over the classes that occur, as scikit-learn computes it. */
   macroF1: number;
   /** McNemar's exact test against the run; null for the run itself. */
   p: number | null;
@@ -45,8 +45,9 @@ export function comparison(
   const compare = (name: string, predicted: readonly number[], p: number | null): Compared => {
     const rows = truth.length;
     const correct = verdicts(predicted).filter(Boolean).length;
-    const measures = classMeasures(confusionsOf(truth, predicted), labels.length);
-    const macroF1 = measures.reduce((sum, { f1 }) => sum + f1, 0) / labels.length;
+    const all = classMeasures(confusionsOf(truth, predicted), labels.length);
+    const measures = all.filter((of) => of.rows > 0 || of.predicted > 0);
+    const macroF1 = measures.reduce((sum, { f1 }) => sum + f1, 0) / measures.length;
     return { name, rows, correct, accuracy: correct / rows, interval: wilson(correct, rows), macroF1, p };
   };
   return [

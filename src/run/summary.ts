@@ -14,6 +14,7 @@ import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
 import { showDuration } from "../report/duration.ts";
 import {
+  type ClassMeasures,
   type Confusion,
   cellsOf,
   classMeasures,
@@ -278,25 +279,17 @@ function confusion(
   return `${table}\n${all}${part}`;
 }
 
-/** Precision, recall and F1 of each class, with Wilson's intervals; of many classes, those with the lowest F1. */
+/** Precision, recall and F1 of each class, with Wilson's intervals. */
 function measures({ confusions }: TrainResult, { labels }: LoadedDataset, width?: number): string {
-  const all = classMeasures(confusions, labels.length).map((of, i) => ({ label: labels[i]!, ...of }));
-  const many = labels.length > LISTED_CLASSES;
-  const shown = many ? all.sort((a, b) => a.f1 - b.f1).slice(0, LISTED_CLASSES / 2) : all;
-  const columns = (["precision", "recall", "f1"] as const).flatMap((key): Column<(typeof all)[number]>[] => [
-    { header: key === "f1" ? "F1" : key, value: (of) => 100 * of[key], digits: 1 },
-    { header: "95 %", value: ({ intervals }) => between(intervals[key]) },
-  ]);
-  const table = renderTable<(typeof all)[number]>(
-    [
-      { header: many ? "lowest F1" : "class", value: ({ label }) => label },
-      { header: "rows", value: ({ rows }) => rows },
-      ...columns,
-    ],
-    shown,
-    width,
-  );
-  return many ? `${table}\nclasses.csv has all ${labels.length} classes` : table;
+  if (labels.length > LISTED_CLASSES) return "classes.csv has precision, recall and F1 of each class";
+  const column = (key: "precision" | "recall" | "f1", header: string): Column<ClassMeasures> => ({
+    header: `${header} % (95 %)`,
+    value: (of) => `${(100 * of[key]).toFixed(1)} (${between(of.intervals[key])})`,
+  });
+  const all = classMeasures(confusions, labels.length);
+  const label = { header: "class", value: (of: ClassMeasures) => labels[all.indexOf(of)]! };
+  const columns = [column("precision", "precision"), column("recall", "recall"), column("f1", "F1")];
+  return renderTable([label, { header: "rows", value: ({ rows }) => rows }, ...columns], all, width);
 }
 
 /** The run beside the baselines on the test set, and what to try if it is not better. */
@@ -305,8 +298,10 @@ function baselines(result: TrainResult, data: LoadedDataset, width?: number): st
   const table = renderTable<Compared>(
     [
       { header: "test set", value: ({ name }) => name },
-      { header: "accuracy %", value: ({ accuracy }) => 100 * accuracy, digits: 1 },
-      { header: "95 %", value: ({ interval }) => between(interval) },
+      {
+        header: "accuracy % (95 %)",
+        value: ({ accuracy, interval }) => `${(100 * accuracy).toFixed(1)} (${between(interval)})`,
+      },
       { header: "macro F1 %", value: ({ macroF1 }) => 100 * macroF1, digits: 1 },
     ],
     [own, ...others],
@@ -315,7 +310,7 @@ function baselines(result: TrainResult, data: LoadedDataset, width?: number): st
   const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
   if (best === null || best.correct < own.correct) return table;
   const chance = best.p! >= 0.05 ? ", which can be chance" : "";
-  const comparedWith = `${percent(best.accuracy)} against ${percent(own.accuracy)} (McNemar's test: p = ${best.p!.toFixed(3)}${chance})`;
+  const comparedWith = `${percent(best.accuracy)} against ${percent(own.accuracy)} (McNemar's test: p ${best.p! < 0.001 ? "< 0.001" : `= ${best.p!.toFixed(3)}`}${chance})`;
   const kind = best.correct > own.correct ? "is better than this run" : "is as good as this run";
   const { mode } = result.options;
   const tries = [

@@ -10,6 +10,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
 import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
+import { comparison } from "../../run/comparison.ts";
 import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
 import { sizeOf } from "../../tensor.ts";
 import { DEFAULTS } from "../../train/options.ts";
@@ -298,6 +299,7 @@ export class Training {
     run.seconds = result.seconds;
     run.confusions = result.after && result.confusions;
     run.mistakes = mistakesOf(result.predictions, data);
+    run.baselines = comparison(result, data).slice(1);
     const { reason } = await saveRun(resultOf(run.id), this.config, result, data);
     run.peftObstacle = reason ?? null;
     run.usable = true;
