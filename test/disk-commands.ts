@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 
 import { dirname, join } from "node:path";
 import { deserialize } from "node:v8";
 import { withLock, writeDirectoryAtomic } from "#platform";
+import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, LowrankError } from "../src/errors.ts";
 import { recover } from "../src/io/recover.ts";
 import { keepCheckpoint } from "../src/run/checkpoint.ts";
@@ -41,6 +42,10 @@ export interface DiskCommand {
   target: string;
 }
 
+const SET = { label: () => 0, text: (row: number) => `message ${row}`, place: (row: number) => row };
+/** In place of the rows of the training, which cannot be stored. */
+const DATA = { objective: "classification", labels: ["ham", "spam"], val: SET, test: SET } as unknown as LoadedDataset;
+
 function prepared(folder: string): Prepared {
   return deserialize(readFileSync(join(dirname(folder), PREPARED)));
 }
@@ -76,7 +81,7 @@ async function train({ config, result }: Learned, run: Run): Promise<void> {
         if (!(error instanceof LowrankError)) throw error;
       }
     const { failure: fault } = await saveSomewhere(out, (directory) =>
-      saveRun(directory, config, result, [], {
+      saveRun(directory, config, result, DATA, [], {
         replace: replaces || begun,
         check: directory === out ? check : undefined,
       }),
@@ -106,7 +111,7 @@ async function sweep(folder: string): Promise<void> {
   await locked(part, "", async (check) => {
     await recover(directory);
     const extra = resultFile({ ...TRIAL, options: next.result.options } as Parameters<typeof resultFile>[0]);
-    await withLock(directory, () => saveRun(directory, next.config, next.result, [extra], { check }));
+    await withLock(directory, () => saveRun(directory, next.config, next.result, DATA, [extra], { check }));
     await forgetError(part, trial);
   });
   await locked(all, "", (check) => collect(all, [part], check));
@@ -135,7 +140,7 @@ export const COMMANDS: Readonly<Record<string, DiskCommand>> = {
     async prepare(folder) {
       const { old } = prepared(folder);
       const out = join(folder, "run");
-      await saveRun(out, old.config, old.result);
+      await saveRun(out, old.config, old.result, DATA);
       // The adapter is on a larger disk, the table in a folder that is shared.
       mkdirSync(join(folder, "elsewhere"));
       for (const name of ["adapter", "metrics.csv"]) {
@@ -170,7 +175,7 @@ export const COMMANDS: Readonly<Record<string, DiskCommand>> = {
   "resume DIR.new": {
     async prepare(folder) {
       const { old, next, checkpoints } = prepared(folder);
-      await saveRun(join(folder, "run"), old.config, old.result);
+      await saveRun(join(folder, "run"), old.config, old.result, DATA);
       await begin(join(folder, "run.new"), { ...next, config: { ...next.config, replaces: true } }, checkpoints);
       for (const directory of ["run", "run.new"]) mine(folder, directory, "mine.txt");
     },

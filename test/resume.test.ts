@@ -7,7 +7,8 @@ import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import { keepCheckpoint, lastCheckpoint } from "../src/run/checkpoint.ts";
-import type { Checkpoint, TrainEvent, TrainResult } from "../src/train/records.ts";
+import { datasetSpec } from "../src/run/settings.ts";
+import { bestOf, type Checkpoint, type TrainEvent, type TrainResult } from "../src/train/records.ts";
 import { type FineTuneArguments, train } from "../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
@@ -53,6 +54,7 @@ function assertSameRun(got: TrainResult, want: TrainResult): void {
   assert.equal(got.evaluations, want.evaluations);
   assert.equal(got.before, want.before);
   assert.equal(got.after, want.after);
+  assert.equal([got.keptStep, got.valPredictions], [want.keptStep, want.valPredictions]);
   assert.equal([...got.tensors.keys()], [...want.tensors.keys()]);
   for (const [name, { data }] of want.tensors) assert.equal(got.tensors.get(name)!.data, data, name);
 }
@@ -68,6 +70,92 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
       assertSameRun(await run({ mode, resume: await lastCheckpoint(directory) }), straight);
     }
   });
+
+/** Data whose validation set contradicts the training set: the validation loss rises. */
+async function contradiction(): Promise<LoadedDataset> {
+  const { data } = await base();
+  const wrong = messages(8).replaceAll("ham,", "other,").replaceAll("spam,", "ham,").replaceAll("other,", "spam,");
+  return { ...data, val: (await tinyData(wrong)).train };
+}
+
+test("keep: the parameters of the best evaluation, or of the last", async () => {
+  const data = await contradiction();
+  const at = new Map<number, Checkpoint["tensors"]>();
+  const keepAll = async ({ step, tensors }: Checkpoint) => void at.set(step, tensors);
+  const last = await run({ data, keep: "last", checkpointEvery: "evaluation", onCheckpoint: keepAll });
+  const best = await run({ data, keep: "best" });
+  const losses = last.evaluations.slice(1).map(({ val }) => val.loss);
+  const { step, val } = last.evaluations[1 + losses.indexOf(Math.min(...losses))]!;
+  assert.ok(step < last.steps.length, "the best evaluation is the last");
+  assert.equal([best.keptStep, last.keptStep], [step, last.steps.length]);
+  assert.equal(best.evaluations, last.evaluations);
+  assert.equal(best.after!.val, val);
+  assert.equal(last.after!.val, last.evaluations.at(-1)!.val);
+  for (const [name, { data: values }] of best.tensors) {
+    assert.equal(values, at.get(step)!.get(name)!.data, name);
+    assert.not.equal(values, last.tensors.get(name)!.data, name);
+  }
+  for (const { after, valPredictions, predictions } of [best, last]) {
+    const right = (some: typeof predictions, set: typeof data.val) =>
+      some.filter(({ row, label }) => set.label(row) === label).length / set.size;
+    assert.is(right(valPredictions, data.val), after!.val.accuracy);
+    assert.is(right(predictions, data.test), after!.test.accuracy);
+  }
+});
+
+test("patience: ends after so many evaluations without a lower loss", async () => {
+  const data = await contradiction();
+  const { evaluations } = await run({ data });
+  const best = bestOf(evaluations)!;
+  for (const patience of [1, 3]) {
+    const result = await run({ data, patience });
+    assert.is(result.steps.length, best.step + patience * OPTIONS.evalEvery);
+    assert.equal([result.keptStep, result.aborted], [best.step, false]);
+    assert.equal(result.evaluations, evaluations.slice(0, result.evaluations.length));
+  }
+  const { data: usual } = await base();
+  const improving = await run({ data: usual, patience: 1, lr: 1e-4 });
+  assert.is(improving.steps.length, 12, "ended early although every evaluation was better");
+});
+
+test("keep and patience: stopped at any step, or after the last, and resumed from disk", async () => {
+  const data = await contradiction();
+  const settings = { data, patience: 3 };
+  const straight = await run(settings);
+  assert.ok(straight.keptStep < straight.steps.length);
+  for (let step = 1; step < straight.steps.length; step++) {
+    const directory = join(folder, `keep-${step}`);
+    await keepCheckpoint(directory, await stopAfter(step, settings));
+    assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
+  }
+  // Aborted when the kept parameters have been restored for the evaluations at the end.
+  const abort = new AbortController();
+  const directory = join(folder, "keep-end");
+  const stopped = await run({
+    ...settings,
+    signal: abort.signal,
+    onEvent: (event) => {
+      if (event.type !== "evaluation" || event.record.step !== straight.steps.length) return;
+      setTimeout(() => abort.abort());
+    },
+    onCheckpoint: (checkpoint) => keepCheckpoint(directory, checkpoint),
+  });
+  assert.ok(stopped.aborted);
+  assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
+});
+
+test("the best parameters must be in the checkpoint; patience needs a validation set", async () => {
+  const data = await contradiction();
+  const checkpoint = await stopAfter(5, { data });
+  const without = new Map([...checkpoint.tensors].filter(([name]) => !name.startsWith("best.")));
+  assert.ok(without.size < checkpoint.tensors.size);
+  await assertFails(ConfigError, ["does not belong", "best evaluation"], () =>
+    run({ data, resume: { ...checkpoint, tensors: without } }),
+  );
+  const empty = { ...data, val: data.val.select([]) };
+  await assertFails(ConfigError, ["patience needs a validation set"], () => run({ data: empty, patience: 1 }));
+  assert.throws(() => datasetSpec({ train: "a.csv", test: "b.csv", patience: 2 }), /--patience needs a validation set/);
+});
 
 /**
  * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record is a

@@ -6,6 +6,7 @@ import {
   macroF1,
   mcnemar,
   mistakesOf,
+  reliabilityOf,
   rocAuc,
   summarize,
   wilson,
@@ -75,7 +76,9 @@ test("confusions, the most frequent mistakes, precision, recall and F1 of a work
   near(second!.f1, 3 / 4);
   // The second class is never predicted.
   const silent = confusionsOf([0, 0, 1], [0, 0, 0]);
-  assert.equal(classMeasures(silent, 2)[1], { precision: 0, recall: 0, f1: 0 });
+  const { precision, recall, f1, predicted, intervals } = classMeasures(silent, 2)[1]!;
+  assert.equal([precision, recall, f1, predicted], [0, 0, 0, 0]);
+  assert.equal(intervals.precision, { low: 0, high: 1 });
   const many = confusionsOf([4, 4, 9, 9, 9, 1], [9, 9, 4, 4, 4, 1]);
   assert.equal(mistakesOf(many), [
     { truth: 9, predicted: 4, rows: 3 },
@@ -87,6 +90,47 @@ test("macro F1 is scikit-learn's: over the classes that occur as truth or as pre
   // f1_score([0, 0, 0, 1, 2], [0, 0, 1, 1, 3], average="macro"): 4/5, 2/3, 0, 0
   near(macroF1(confusionsOf([0, 0, 0, 1, 2], [0, 0, 1, 1, 3])), 11 / 30);
   near(macroF1(confusionsOf([7, 7, 9], [7, 7, 9])), 1);
+});
+
+test("intervals of a class's measures against figures computed by hand", () => {
+  // 3 right, 1 wrong, 1 missed: precision and recall are 3/4; right / (right + wrong + missed) is 3/5.
+  const { rows, predicted, intervals } = classMeasures(
+    confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]),
+    2,
+  )[1]!;
+  assert.equal([rows, predicted], [4, 4]);
+  for (const { low, high } of [intervals.precision, intervals.recall]) {
+    near(low, 0.3006418, 1e-7);
+    near(high, 0.9544127, 1e-7);
+  }
+  // Wilson's interval of 3/5 is 0.2307241 to 0.8823790, of which 2x / (1 + x) is taken.
+  near(intervals.f1.low, 0.3749407, 1e-7);
+  near(intervals.f1.high, 0.9375148, 1e-7);
+});
+
+test("reliability: bins of a worked example, and the expected calibration error", () => {
+  const rows = [
+    [0.62, true],
+    [0.68, false],
+    [0.9, true],
+    [0.94, true],
+    [1, true],
+    [0.96, false],
+  ] as const;
+  const { bins, error } = reliabilityOf(rows.map(([probability, right]) => ({ probability, right })));
+  assert.equal(
+    bins.map(({ middle, rows }) => [middle, rows]),
+    [
+      [0.65, 2],
+      [0.95, 4],
+    ],
+  );
+  near(bins[0]!.confidence, 0.65);
+  near(bins[0]!.accuracy, 0.5);
+  near(bins[1]!.confidence, 0.95);
+  near(bins[1]!.accuracy, 0.75);
+  assert.equal(bins[1]!.interval, wilson(3, 4));
+  near(error, (2 * 0.15 + 4 * 0.2) / 6);
 });
 
 test("McNemar's test excludes rows that are undecided on either side, and is symmetric", () => {

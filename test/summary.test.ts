@@ -25,14 +25,25 @@ function dataOf(labels: readonly string[], rows: number): Promise<LoadedDataset>
 function resultOf({ labels, test: set, stats }: LoadedDataset, say: (truth: number) => number): TrainResult {
   const truth = Array.from({ length: set.size }, (_, row) => set.label(row));
   const predictions: Prediction[] = truth.map((label, row) => {
-    return { row, label: say(label), probability: 0.5, probabilities: new Float64Array(labels.length).fill(0.5) };
+    return {
+      row,
+      label: say(label),
+      probability: 0.5,
+      probabilities: Float64Array.from(labels, (_, i) => (i === say(label) ? 0.5 : 0)),
+    };
   });
   const evaluation = { rows: set.size, loss: 1, accuracy: 0.5 };
   const splits = { train: evaluation, val: evaluation, test: evaluation };
+  const steps = [{ step: 1, epoch: DEFAULTS.epochs, examples: 1 }];
+  const evaluations = [{ step: 1, val: evaluation }];
   const task = { objective: "classification", num_labels: labels.length };
   return {
-    ...{ options: DEFAULTS, stats, before: splits, after: splits, steps: [], evaluations: [], seconds: 1, predictions },
-    ...{ aborted: false, trainable: 1, spec: { task }, parts: [] },
+    ...{ options: DEFAULTS, stats, before: splits, after: splits, steps, evaluations, seconds: 1, predictions },
+    ...{ aborted: false, trainable: 1, spec: { task }, parts: [], keptStep: 1, valPredictions: [] },
+    baselines: [
+      { name: "bag of words", predicted: truth },
+      { name: "always ham", predicted: truth.map(() => 0) },
+    ],
     confusions: confusionsOf(truth, truth.map(say)),
   } as unknown as TrainResult;
 }
@@ -76,7 +87,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
     counts.toSorted((a, b) => b - a),
   );
 
-  const [, , [name, csv]] = inTime(() => runTables(result, data.labels)) as [unknown, unknown, [string, string]];
+  const [, , [name, csv]] = inTime(() => runTables(result, data)) as [unknown, unknown, [string, string]];
   assert.is(name, "confusion.csv");
   const [head, ...rows] = csv.trimEnd().split("\r\n");
   assert.is(head, "truth,predicted,rows");
@@ -116,6 +127,44 @@ test("the parts of a data set have rows of their own", async () => {
     new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
   assert.match(text, row("one", first.length, 100));
   assert.match(text, row("other", second.length + 1, 100 / (second.length + 1)));
+});
+
+test("the run beside the baselines: where they win, the summary says so and what to try", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  const worse = resultOf(data, () => 0);
+  const rows = data.test.size;
+  const truth = worse.predictions.map(({ row }) => data.test.label(row));
+  const ham = truth.filter((label) => label === 0).length;
+  const share = ((100 * ham) / rows).toFixed(1);
+  const lost = describeResult(worse, data, 200);
+  assert.match(lost, new RegExp(`│ this run +│ +${share} \\(`));
+  assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
+  assert.match(lost, new RegExp(`note: "bag of words" is better than this run: 100.0 % against ${share} %.*p < 0.001`));
+  assert.match(lost, "Try a larger --model, such as gpt2, or more --epochs, or --mode all");
+  const all = describeResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, data, 200);
+  assert.match(all, "or --mode lora");
+  const equal = { ...worse, baselines: worse.baselines.slice(1) };
+  assert.match(describeResult(equal, data, 200), /"always ham" is as good as this run.*p = 1.000, which can be chance/);
+  const right = resultOf(data, (label) => label);
+  const won = describeResult({ ...right, baselines: right.baselines.slice(1) }, data, 200);
+  assert.not.match(won, "note:");
+  // Every probability is 0.5, and every row is right.
+  assert.match(won, "expected calibration error on the test set: 50.0 %");
+});
+
+test("the summary says why a run ended early, and which evaluation was kept", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  const result = resultOf(data, (label) => label);
+  const records = [4, 8, 12].map((step, i) => ({ step, val: { rows: 1, loss: 0.5 + i, accuracy: 1 } }));
+  const stopped = {
+    ...result,
+    options: { ...DEFAULTS, patience: 2, epochs: 20 },
+    ...{ steps: [{ step: 12, epoch: 1.5, examples: 96 }], evaluations: records, keptStep: 4 },
+  } as unknown as TrainResult;
+  const text = describeResult(stopped, data, 120);
+  assert.match(text, "stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss");
+  assert.match(text, "kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000");
+  assert.not.match(describeResult(result, data, 120), /stopped|kept/);
 });
 
 test("labels and file names: one line, truncated, without control characters", async () => {

@@ -155,8 +155,8 @@ function screenWidth(): number | undefined {
 function jsonEvent(event: TrainEvent): object {
   if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
   if (event.type !== "end") return event;
-  const { options, stats, before, after, parts, seconds, aborted } = event.result;
-  return { type: "end", options, stats, before, after, parts, seconds, aborted };
+  const { options, stats, before, after, parts, keptStep, seconds, aborted } = event.result;
+  return { type: "end", options, stats, before, after, parts, keptStep, seconds, aborted };
 }
 
 /** Opens the device that the checkpoint or the flag names. */
@@ -219,10 +219,10 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     if (!result) return 130;
     const replace = replaces || begun;
     const trial = config.trial && resultOf(config.trial, result);
-    const files = [...runCharts(result), ...(trial ? [resultFile(trial)] : [])];
+    const files = [...runCharts(result, data), ...(trial ? [resultFile(trial)] : [])];
     // Saved before anything is printed: printing may fail.
     const { saved, place, failure } = await saveSomewhere(out, (directory) =>
-      saveRun(directory, config, result, files, { replace, check: directory === out ? check : undefined }),
+      saveRun(directory, config, result, data, files, { replace, check: directory === out ? check : undefined }),
     ).finally(() => {
       interruption.end();
       printer.result(result);

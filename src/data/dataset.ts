@@ -71,7 +71,7 @@ export class Dataset {
     return this.table.labels[this.checked(i)]!;
   }
 
-  /** The number of row `i` in the corpus: its place among all rows, as they were read. */
+  /** The number of row `i` in the corpus: its place among all rows, as they were read, from 0; several files are one sequence. */
   place(i: number): number {
     return this.rows[this.checked(i)]!;
   }

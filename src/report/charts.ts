@@ -47,7 +47,7 @@ export interface ChartSize {
 
 const SIZE: ChartSize = { width: 860, height: 500 };
 /** Okabe and Ito's blue and vermilion, which are safe for colour blindness; the marks differ too, for print. */
-const LOOKS = [
+export const LOOKS = [
   { color: "#0072b2", symbol: "circle" },
   { color: "#d55e00", symbol: "diamond" },
 ] as const;
@@ -55,10 +55,10 @@ const LOOKS = [
 const TITLE_WIDTH = 600;
 export const INK = "#1f2933";
 export const FAINT = "#5f6b7a";
-const LINES = "#e4e7eb";
+export const LINES = "#e4e7eb";
 export const FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
-const AXIS_TEXT = { color: FAINT, fontSize: 12, fontFamily: FONT };
-const AXIS_NAME = { nameLocation: "middle", nameTextStyle: { ...AXIS_TEXT, color: INK, fontSize: 13 } } as const;
+export const AXIS_TEXT = { color: FAINT, fontSize: 12, fontFamily: FONT };
+export const AXIS_NAME = { nameLocation: "middle", nameTextStyle: { ...AXIS_TEXT, color: INK, fontSize: 13 } } as const;
 /** With more points, their marks would hide the line. */
 const MAX_MARKS = 40;
 

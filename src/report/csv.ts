@@ -86,13 +86,44 @@ export type LmLossesRow = Record<(typeof LM_LOSSES_COLUMNS)[number], Field>;
 /** confusion.csv: one row per pair of classes that occurs on the test set. */
 export const CONFUSION_COLUMNS = ["truth", "predicted", "rows"] as const;
 
+/** classes.csv: precision, recall and F1 of each class on the test set, with the bounds of Wilson's 95 % intervals. */
+export const CLASSES_COLUMNS = [
+  "class",
+  "rows",
+  "predicted",
+  "precision",
+  "precision_low",
+  "precision_high",
+  "recall",
+  "recall_low",
+  "recall_high",
+  "f1",
+  "f1_low",
+  "f1_high",
+] as const;
+
+/** baselines.csv: this run and the baselines on the test set; p is that of McNemar's exact test against this run. */
+export const BASELINES_COLUMNS = [
+  "classifier",
+  "rows",
+  "correct",
+  "accuracy",
+  "accuracy_low",
+  "accuracy_high",
+  "macro_f1",
+  "mcnemar_p",
+] as const;
+
+/** The first columns of predictions.csv; one column per class follows. */
+export const PREDICTIONS_COLUMNS = ["set", "row", "text", "truth", "predicted"] as const;
+
 /**
  * A header line and one line per row, with CRLF line ends. Lossless: numbers are written with full precision, and labels that a
  * spreadsheet would interpret as formulas are not changed.
  * Throws FormatError if the keys of a row are not exactly the columns.
  */
 export function toCsv<C extends string>(columns: readonly C[], rows: readonly Readonly<Record<C, Field>>[]): string {
-  const lines = [columns.map(quote).join(",")];
+  const lines = [csvLine(columns)];
   for (const [i, row] of rows.entries()) {
     const keys = Object.keys(row);
     const odd = [
@@ -104,9 +135,14 @@ export function toCsv<C extends string>(columns: readonly C[], rows: readonly Re
         expected: columns.join(", "),
         found: `missing or unknown: ${odd.join(", ")}`,
       });
-    lines.push(columns.map((column) => quote(row[column])).join(","));
+    lines.push(csvLine(columns.map((column) => row[column])));
   }
-  return `${lines.join("\r\n")}\r\n`;
+  return lines.join("");
+}
+
+/** One line, with its CRLF. */
+export function csvLine(fields: readonly Field[]): string {
+  return `${fields.map(quote).join(",")}\r\n`;
 }
 
 function quote(field: Field): string {

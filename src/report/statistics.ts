@@ -105,12 +105,20 @@ export function mistakesOf(confusions: readonly Confusion[]): Confusion[] {
 }
 
 export interface ClassMeasures {
+  /** Rows of the class, and rows that were classified as it. */
+  rows: number;
+  predicted: number;
   precision: number;
   recall: number;
   f1: number;
+  /** Wilson's intervals. */
+  intervals: Record<"precision" | "recall" | "f1", Interval>;
 }
 
-/** Precision, recall and F1 of each class; 0 if the denominator is 0, as in scikit-learn. */
+/**
+ * Precision, recall and F1 of each class; 0 if the denominator is 0, as in scikit-learn. F1 is not a proportion, but
+ * x = right / (right + wrong + missed) is one, and F1 = 2x / (1 + x): Lam, Gopal and Qian 2023, "Confidence intervals for the F1 score".
+ */
 export function classMeasures(confusions: readonly Confusion[], classes: number): ClassMeasures[] {
   const zeros = () => new Array<number>(classes).fill(0);
   const [there, named, right] = [zeros(), zeros(), zeros()];
@@ -122,7 +130,17 @@ export function classMeasures(confusions: readonly Confusion[], classes: number)
   return right.map((hits, i) => {
     const precision = named[i] === 0 ? 0 : hits / named[i]!;
     const recall = there[i] === 0 ? 0 : hits / there[i]!;
-    return { precision, recall, f1: hits === 0 ? 0 : (2 * precision * recall) / (precision + recall) };
+    const f1 = hits === 0 ? 0 : (2 * precision * recall) / (precision + recall);
+    const jaccard = wilson(hits, there[i]! + named[i]! - hits);
+    const dice = (x: number) => (2 * x) / (1 + x);
+    return {
+      ...{ rows: there[i]!, predicted: named[i]!, precision, recall, f1 },
+      intervals: {
+        precision: wilson(hits, named[i]!),
+        recall: wilson(hits, there[i]!),
+        f1: { low: dice(jaccard.low), high: dice(jaccard.high) },
+      },
+    };
   });
 }
 
@@ -132,6 +150,47 @@ export function macroF1(confusions: readonly Confusion[]): number {
   const largest = present.reduce((most, label) => Math.max(most, label), -1);
   const measures = classMeasures(confusions, largest + 1);
   return present.reduce((sum, label) => sum + measures[label]!.f1, 0) / present.length;
+}
+
+/** The rows whose highest probability is in an interval of equal width. */
+export interface ReliabilityBin {
+  /** The middle of the interval. */
+  middle: number;
+  rows: number;
+  /** Mean of the highest probabilities, share of rows that are right, and Wilson's interval of that share. */
+  confidence: number;
+  accuracy: number;
+  interval: Interval;
+}
+
+export interface Reliability {
+  /** By confidence; bins without rows are left out. */
+  bins: ReliabilityBin[];
+  /** Expected calibration error: the mean distance of confidence and accuracy of the bins, weighted by their rows. */
+  error: number;
+}
+
+/** Intervals of confidence: [0, 0.1), [0.1, 0.2), ..., [0.9, 1]. */
+const RELIABILITY_BINS = 10;
+
+/** How well probabilities agree with shares of right rows (Naeini et al. 2015, Guo et al. 2017). */
+export function reliabilityOf(rows: readonly { probability: number; right: boolean }[]): Reliability {
+  const sums = Array.from({ length: RELIABILITY_BINS }, (_, i) => {
+    return { middle: (i + 0.5) / RELIABILITY_BINS, rows: 0, confidence: 0, right: 0 };
+  });
+  for (const { probability, right } of rows) {
+    const bin = sums[Math.min(RELIABILITY_BINS - 1, Math.floor(probability * RELIABILITY_BINS))]!;
+    bin.rows++;
+    bin.confidence += probability;
+    if (right) bin.right++;
+  }
+  const bins = sums
+    .filter((bin) => bin.rows > 0)
+    .map(({ middle, rows: n, confidence, right }) => ({
+      ...{ middle, rows: n, confidence: confidence / n, accuracy: right / n, interval: wilson(right, n) },
+    }));
+  const error = bins.reduce((sum, bin) => sum + bin.rows * Math.abs(bin.confidence - bin.accuracy), 0) / rows.length;
+  return { bins, error };
 }
 
 /**

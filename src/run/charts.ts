@@ -1,14 +1,18 @@
 /** The charts of a run directory. In a module of their own, because the chart library is large. */
+import type { TrainingData } from "../data/texts.ts";
 import { accuracyChart, type CurvePoint, type Curves, lossChart, perplexityChart } from "../report/charts.ts";
+import { reliabilityChart } from "../report/reliability-chart.ts";
 import type { StepRecord, TrainResult } from "../train/records.ts";
+import { testReliability } from "./comparison.ts";
 import { titleOf } from "./directory.ts";
 
 type Key = "loss" | "accuracy" | "perplexity";
 
 /**
- * Training and validation curves as files: loss.svg, and accuracy.svg, or for a language model perplexity.svg.
+ * Training and validation curves as files: loss.svg, and accuracy.svg, or for a language model perplexity.svg. Of a classifier that
+ * was evaluated on the test set also reliability.svg.
  */
-export function runCharts(result: TrainResult): [name: string, content: string][] {
+export function runCharts(result: TrainResult, data: TrainingData): [name: string, content: string][] {
   const curves = (key: Key): Curves => ({
     title: titleOf(result.options),
     train: trainingCurve(result.steps, key),
@@ -20,7 +24,13 @@ export function runCharts(result: TrainResult): [name: string, content: string][
     result.spec.task.objective === "lm"
       ? ["perplexity.svg", perplexityChart(curves("perplexity"))]
       : ["accuracy.svg", accuracyChart(curves("accuracy"))],
+    ...reliabilityFile(result, data),
   ];
+}
+
+function reliabilityFile(result: TrainResult, data: TrainingData): [name: string, content: string][] {
+  if (data.objective === "lm" || !result.after) return [];
+  return [["reliability.svg", reliabilityChart(titleOf(result.options), testReliability(result, data))]];
 }
 
 /** Maximum points of a training curve: single steps are noisy. */

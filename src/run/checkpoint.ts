@@ -47,10 +47,10 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
   }
 }
 
-/** Checks that each trained tensor has two moments of its shape. `restore` checks which tensors are trained. */
+/** Checks that each trained tensor has two moments of its shape, and that a best one has a trained one. `restore` checks which tensors are trained. */
 function checkMoments(shapes: Map<string, Shape>, where: string): void {
   for (const [key, shape] of shapes) {
-    const name = key.replace(/^[mv]\./, "");
+    const name = key.replace(/^([mv]|best)\./, "");
     for (const partner of [name, `m.${name}`, `v.${name}`]) {
       const found = shapes.get(partner);
       if (found === undefined || !sameShape(found, shape))

@@ -21,6 +21,7 @@ import type { Adapter, FinalNorm } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
+import type { FileContent } from "../platform/reader.ts";
 import type { Check } from "../platform/replacing.ts";
 import { BEFORE, type TrainOptions } from "../train/options.ts";
 import type { TrainResult } from "../train/records.ts";
@@ -101,6 +102,7 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
   oneOf("objective", config.objective, OBJECTIVES, path);
   const kinds = { model: "text", data: "object", options: "object", labels: "texts", counts: "object" } as const;
   checkKinds(config, { ...kinds, padTo: "count", maxLength: "size", adapter: "text?" }, path);
+  config.options.keep ??= BEFORE.keep;
   // Before there were class weights, the classes of a file were balanced by default.
   if (config.objective === "classification" && config.options.classWeights === undefined) {
     config.options.classWeights = BEFORE.classWeights;
@@ -166,6 +168,7 @@ export async function saveRun(
   directory: string,
   config: RunConfig,
   result: TrainResult,
+  data: TrainingData,
   extra: Iterable<[name: string, content: string]> = [],
   saving: Saving = {},
 ): Promise<{ peft: boolean; reason?: string }> {
@@ -173,7 +176,7 @@ export async function saveRun(
   await writeRun(
     directory,
     [config, result.device],
-    [...runTables(result, config.labels), ["plan.txt", printProgram(result.plan)], ...extra],
+    [...runTables(result, data), ["plan.txt", printProgram(result.plan)], ...extra],
     adapter,
     saving,
   );
@@ -197,11 +200,11 @@ export async function saveFailedRun(
 async function writeRun(
   directory: string,
   described: [config: RunConfig, device: DeviceInfo],
-  about: readonly (readonly [name: string, content: string])[],
+  about: readonly (readonly [name: string, content: FileContent])[],
   adapter: AdapterFiles,
   { replace = true, check }: Saving,
 ): Promise<void> {
-  const files = new Map<string, string | Uint8Array>(about);
+  const files = new Map<string, FileContent>(about);
   for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
   const names = [CONFIG, ...files.keys()].sort();
   const unknown = names.filter((name) => !RUN_FILES.includes(name));

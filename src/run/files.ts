@@ -29,6 +29,8 @@ export const RUN_FILES: readonly string[] = [
   "adapter/lowrank.json",
   "adapter/lowrank.safetensors",
   "adapter/weights.safetensors",
+  "baselines.csv",
+  "classes.csv",
   CONFIG,
   "confusion.csv",
   "error.txt",
@@ -37,6 +39,8 @@ export const RUN_FILES: readonly string[] = [
   "metrics.csv",
   "perplexity.svg",
   "plan.txt",
+  "predictions.csv",
+  "reliability.svg",
   "result.json",
 ];
 

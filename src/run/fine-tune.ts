@@ -2,6 +2,7 @@
 
 import { absolutePath, withLock } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
 import type { TrainResult } from "../train/records.ts";
@@ -27,7 +28,7 @@ export interface FineTuneRun extends TrainResult {
 /** Fine-tunes as `train` does. `draw` returns additional files to save with the run: its charts. */
 export async function fineTune(
   args: FineTuneArguments,
-  draw: (result: TrainResult) => Iterable<[name: string, content: string]>,
+  draw: (result: TrainResult, data: TrainingData) => Iterable<[name: string, content: string]>,
 ): Promise<FineTuneRun> {
   const result = await train(args);
   const savedIn = new Set<string>();
@@ -41,7 +42,7 @@ export async function fineTune(
     const replace = force || savedIn.has(path);
     const work = async (check: () => Promise<void>) => {
       await refuseExisting(directory, replace, "give { force: true } to replace it");
-      return saveRun(directory, config, result, draw(result), { replace, check });
+      return saveRun(directory, config, result, args.data, draw(result, args.data), { replace, check });
     };
     const saved = await withLock(directory, work, () => {
       throw new ConfigError("another run is using this directory", { where: directory });

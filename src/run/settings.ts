@@ -69,9 +69,14 @@ export function datasetSpec(settings: RunSettings): DatasetSpec {
 const SOURCES = ["data", "dataset", "train,val,test"];
 
 /** The files of each source flag. Throws ConfigError, which lists the `single` flags, unless there is exactly one source. */
-function sourcesOf({ data, train, val, test, dataset }: RunSettings, single: string) {
+function sourcesOf({ data, train, val, test, dataset, patience }: RunSettings, single: string) {
   const given = Object.entries({ data, train, val, test, dataset }).filter(([, named]) => named !== undefined);
   const flags = given.map(([flag]) => flag);
+  if (patience && flags.join() === "train,test")
+    throw new ConfigError("--patience needs a validation set", {
+      expected: "--train, --val and --test",
+      found: "--train and --test",
+    });
   if (!SOURCES.includes(flags.join()))
     throw new ConfigError("exactly one data source is required", {
       expected: `one of ${single}, or all of --train, --val and --test`,

@@ -13,12 +13,21 @@ import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
 import { showDuration } from "../report/duration.ts";
-import { type Confusion, cellsOf, LISTED_CLASSES, mistakesOf } from "../report/statistics.ts";
+import {
+  type ClassMeasures,
+  type Confusion,
+  cellsOf,
+  classMeasures,
+  type Interval,
+  LISTED_CLASSES,
+  mistakesOf,
+} from "../report/statistics.ts";
 import { type Column, renderTable } from "../report/tables.ts";
 import { oneLine } from "../report/text.ts";
 import { sizeOf } from "../tensor.ts";
 import { type ClassWeights, classWeightsOf, isUnequal } from "../train/class-weights.ts";
-import type { Splits, TrainEvent, TrainResult } from "../train/records.ts";
+import type { EvaluationRecord, Splits, TrainEvent, TrainResult } from "../train/records.ts";
+import { type Compared, comparison, testReliability } from "./comparison.ts";
 import { titleOf } from "./directory.ts";
 
 /** Maximum width of a name, in columns. */
@@ -229,9 +238,41 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
   return [
     titleOf(result.options),
     table,
-    ...(data.objective === "lm" ? [] : [confusion(result, data, width), samples(result.predictions, data, width)]),
+    ...(data.objective === "lm" ? [] : describeClassifier(result, data, width)),
+    ...describeKept(result),
     effort,
   ].join("\n");
+}
+
+function describeClassifier(result: TrainResult, data: LoadedDataset, width?: number): string[] {
+  return [
+    confusion(result, data, width),
+    measures(result, data, width),
+    samples(result.predictions, data, width),
+    baselines(result, data, width),
+    `expected calibration error on the test set: ${percent(testReliability(result, data).error)}`,
+  ];
+}
+
+const between = ({ low, high }: Interval) => `${(100 * low).toFixed(1)}-${(100 * high).toFixed(1)}`;
+
+/** Why a run ended early, and which evaluation was kept, unless it is the last. */
+function describeKept({ options, steps, evaluations, keptStep }: TrainResult): string[] {
+  const { step, epoch } = steps.at(-1)!;
+  const { patience, epochs } = options;
+  const last = evaluations.at(-1)!;
+  const kept = evaluations.find((record) => record.step === keptStep)!;
+  const loss = ({ val }: EvaluationRecord) => val.loss.toFixed(4);
+  return [
+    ...(epoch < epochs
+      ? [`stopped in epoch ${epoch.toFixed(1)} of ${epochs}: ${patience} evaluations without a lower validation loss`]
+      : []),
+    ...(keptStep === step
+      ? []
+      : [
+          `kept: step ${keptStep} of ${step}, with validation loss ${loss(kept)}; after the last step it is ${loss(last)}`,
+        ]),
+  ];
 }
 
 /** Describes the last evaluation of a run that was stopped. */
@@ -292,6 +333,48 @@ function confusion(
   const part =
     sum(shown) < wrong ? `; the table lists ${sum(shown)} of them, most frequent first; confusion.csv has all` : "";
   return `${table}\n${all}${part}`;
+}
+
+/** Precision, recall and F1 of each class, with Wilson's intervals. */
+function measures({ confusions }: TrainResult, { labels }: LoadedDataset, width?: number): string {
+  if (labels.length > LISTED_CLASSES) return "classes.csv has precision, recall and F1 of each class";
+  const column = (key: "precision" | "recall" | "f1", header: string): Column<ClassMeasures> => ({
+    header: `${header} % (95 %)`,
+    value: (of) => `${(100 * of[key]).toFixed(1)} (${between(of.intervals[key])})`,
+  });
+  const all = classMeasures(confusions, labels.length);
+  const label = { header: "class", value: (of: ClassMeasures) => labels[all.indexOf(of)]! };
+  const columns = [column("precision", "precision"), column("recall", "recall"), column("f1", "F1")];
+  return renderTable([label, { header: "rows", value: ({ rows }) => rows }, ...columns], all, width);
+}
+
+/** The run beside the baselines on the test set, and what to try if it is not better. */
+function baselines(result: TrainResult, data: LoadedDataset, width?: number): string {
+  const [own, ...others] = comparison(result, data);
+  const table = renderTable<Compared>(
+    [
+      { header: "test set", value: ({ name }) => name },
+      {
+        header: "accuracy % (95 %)",
+        value: ({ accuracy, interval }) => `${(100 * accuracy).toFixed(1)} (${between(interval)})`,
+      },
+      { header: "macro F1 %", value: ({ macroF1 }) => 100 * macroF1, digits: 1 },
+    ],
+    [own, ...others],
+    width,
+  );
+  const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
+  if (best === null || best.correct < own.correct) return table;
+  const chance = best.p! >= 0.05 ? ", which can be chance" : "";
+  const comparedWith = `${percent(best.accuracy)} against ${percent(own.accuracy)} (McNemar's test: p ${best.p! < 0.001 ? "< 0.001" : `= ${best.p!.toFixed(3)}`}${chance})`;
+  const kind = best.correct > own.correct ? "is better than this run" : "is as good as this run";
+  const { mode } = result.options;
+  const tries = [
+    "a larger --model, such as gpt2",
+    "more --epochs",
+    ...(mode === "all" ? ["--mode lora"] : ["--mode all"]),
+  ];
+  return `${table}\nnote: "${named(best.name)}" ${kind}: ${comparedWith}. Try ${tries.join(", or ")}`;
 }
 
 /** Number of correctly classified and of misclassified messages that are shown. */

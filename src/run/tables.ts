@@ -1,6 +1,12 @@
 /** The CSV files of a run directory. */
+import type { LoadedDataset } from "../data/datasets.ts";
+import type { TrainingData } from "../data/texts.ts";
+import type { FileContent } from "../platform/reader.ts";
 import {
+  BASELINES_COLUMNS,
+  CLASSES_COLUMNS,
   CONFUSION_COLUMNS,
+  csvLine,
   LM_LOSSES_COLUMNS,
   LM_METRICS_COLUMNS,
   type LmLossesRow,
@@ -9,9 +15,12 @@ import {
   type LossesRow,
   METRICS_COLUMNS,
   type MetricsRow,
+  PREDICTIONS_COLUMNS,
   toCsv,
 } from "../report/csv.ts";
+import { classMeasures } from "../report/statistics.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
+import { comparison } from "./comparison.ts";
 
 function lossesRow({ step, epoch, examples, lr, train, val }: EvaluationRecord): LossesRow {
   return {
@@ -87,23 +96,72 @@ function lmMetricsRow(run: Measured): LmMetricsRow {
   };
 }
 
-/** metrics.csv and losses.csv for the run's objective; confusion.csv for a classifier that was evaluated on the test set. */
-export function runTables(result: TrainResult, labels: readonly string[]): [name: string, content: string][] {
+/** metrics.csv and losses.csv for the run's objective; the tables of results for a classifier that was evaluated on the test set. */
+export function runTables(result: TrainResult, data: TrainingData): [name: string, content: FileContent][] {
   const run = { ...result, examples: result.steps.at(-1)?.examples ?? 0 };
-  const { evaluations, confusions } = result;
-  if (result.spec.task.objective === "lm")
+  const { evaluations } = result;
+  if (data.objective === "lm")
     return [
       ["metrics.csv", toCsv(LM_METRICS_COLUMNS, [lmMetricsRow(run)])],
       ["losses.csv", toCsv(LM_LOSSES_COLUMNS, evaluations.map(lmLossesRow))],
     ];
-  const named = confusions.map(({ truth, predicted, rows }) => ({
+  return [
+    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(run)])],
+    ["losses.csv", toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))],
+    ...(result.after ? resultTables(result, data) : []),
+  ];
+}
+
+function resultTables(result: TrainResult, data: LoadedDataset): [name: string, content: FileContent][] {
+  const { labels } = data;
+  const confusions = result.confusions.map(({ truth, predicted, rows }) => ({
     truth: labels[truth]!,
     predicted: labels[predicted]!,
     rows,
   }));
+  const classes = classMeasures(result.confusions, labels.length).map((measures, i) => {
+    const { rows, predicted, precision, recall, f1, intervals: of } = measures;
+    return {
+      ...{ class: labels[i]!, rows, predicted },
+      ...{ precision, precision_low: of.precision.low, precision_high: of.precision.high },
+      ...{ recall, recall_low: of.recall.low, recall_high: of.recall.high },
+      ...{ f1, f1_low: of.f1.low, f1_high: of.f1.high },
+    };
+  });
+  const compared = comparison(result, data).map((one) => ({
+    ...{ classifier: one.name, rows: one.rows, correct: one.correct, accuracy: one.accuracy },
+    ...{ accuracy_low: one.interval.low, accuracy_high: one.interval.high, macro_f1: one.macroF1, mcnemar_p: one.p },
+  }));
   return [
-    ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(run)])],
-    ["losses.csv", toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))],
-    ...(result.after ? [["confusion.csv", toCsv(CONFUSION_COLUMNS, named)] as [string, string]] : []),
+    ["confusion.csv", toCsv(CONFUSION_COLUMNS, confusions)],
+    ["classes.csv", toCsv(CLASSES_COLUMNS, classes)],
+    ["baselines.csv", toCsv(BASELINES_COLUMNS, compared)],
+    ["predictions.csv", predictionsCsv(result, data)],
   ];
+}
+
+/** Characters that are written at a time. */
+const CHUNK = 1 << 16;
+/** Digits of a probability: logits have f32's. */
+const DIGITS = 6;
+
+/** Every row of the validation and test sets. In chunks: texts are decoded from their tokens on the way. */
+async function* predictionsCsv(
+  { valPredictions, predictions }: TrainResult,
+  { labels, val, test }: LoadedDataset,
+): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  let chunk = csvLine([...PREDICTIONS_COLUMNS, ...labels.map((label) => `probability ${label}`)]);
+  for (const [name, set, some] of [
+    ["validation", val, valPredictions],
+    ["test", test, predictions],
+  ] as const)
+    for (const { row, label, probabilities } of some) {
+      const shares = Array.from(probabilities, (share) => Number(share.toPrecision(DIGITS)));
+      chunk += csvLine([name, set.place(row) + 1, set.text(row), labels[set.label(row)], labels[label], ...shares]);
+      if (chunk.length < CHUNK) continue;
+      yield encoder.encode(chunk);
+      chunk = "";
+    }
+  yield encoder.encode(chunk);
 }

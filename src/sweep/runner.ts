@@ -117,8 +117,8 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
     });
     const summary = resultOf(trial, result);
     if (!summary) return null;
-    const files = [...runCharts(result), resultFile(summary)];
-    await withLock(directory, () => saveRun(directory, config, result, files, { check }));
+    const files = [...runCharts(result, data), resultFile(summary)];
+    await withLock(directory, () => saveRun(directory, config, result, data, files, { check }));
     return summary;
   } finally {
     await model.close();

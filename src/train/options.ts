@@ -28,6 +28,9 @@ import { checkNumber, type NumberRange } from "../number-range.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
+export const KEEPS = ["best", "last"] as const;
+export type Keep = (typeof KEEPS)[number];
+
 export interface TrainOptions {
   /** Which tensors are trained. */
   mode: Mode;
@@ -63,6 +66,10 @@ export interface TrainOptions {
   clip: number;
   /** Steps between evaluations on the validation set; 0: twice an epoch. */
   evalEvery: number;
+  /** Ends the run after so many evaluations in a row without a lower validation loss; 0: never. */
+  patience: number;
+  /** What is saved: the parameters of the evaluation with the lowest validation loss, or those after the last step. */
+  keep: Keep;
   seed: number;
 }
 
@@ -140,6 +147,17 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
     value: "<n>",
     number: { min: 0, whole: true },
   },
+  patience: {
+    default: 0,
+    help: "stop after n evaluations in a row without a lower validation loss; 0: never",
+    value: "<n>",
+    number: { min: 0, whole: true },
+  },
+  keep: {
+    default: "best",
+    help: "what is saved: the evaluation with the lowest validation loss, or the last",
+    choices: KEEPS,
+  },
   seed: {
     default: 1,
     help: "random seed of the split, the batch order and the initialization",
@@ -156,8 +174,8 @@ export const DEFAULTS = Object.fromEntries(
   SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
 ) as unknown as TrainOptions;
 
-/** What a stored run did about an option that did not exist when it ran. */
-export const BEFORE: TrainOptions = { ...DEFAULTS, classWeights: "none" };
+/** What a stored run did about options that did not exist when it ran. */
+export const BEFORE: TrainOptions = { ...DEFAULTS, keep: "last", classWeights: "none" };
 
 /** A language model's head is the token table. It has no bias, and by default no adapter, which would have V rows. */
 const LM_DEFAULTS: TrainOptions = {
@@ -177,6 +195,7 @@ export const PAPER: Partial<TrainOptions> = {
   lr: 5e-5,
   schedule: "constant",
   warmup: 0,
+  keep: "last",
 };
 
 /** Fills in the objective's defaults. Throws ConfigError for unknown options and invalid values. */

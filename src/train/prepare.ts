@@ -56,6 +56,11 @@ export function prepareRun(args: RunArguments): PreparedRun {
   if (adapter) checkLabels(adapter, data);
   const spec = specOf(model, data, options, adapter);
   checkLengths(data, model);
+  if (options.patience > 0 && data.val.size === 0)
+    throw new ConfigError("patience needs a validation set", {
+      expected: "at least one row in the validation set, or patience 0",
+      found: "an empty validation set",
+    });
   const optimizer: AdamWConfig = {
     betas: [0.9, 0.999],
     eps: 1e-8,

@@ -8,6 +8,7 @@ import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
+import type { Baseline } from "../report/baselines.ts";
 import type { Confusion } from "../report/statistics.ts";
 import type { TrainOptions } from "./options.ts";
 
@@ -36,6 +37,16 @@ export interface EvaluationRecord {
   /** Absent before the first step. */
   train?: { loss: number; accuracy: number; norm: number };
   val: Evaluation;
+}
+
+/** The evaluation with the lowest validation loss after the first step, of equal ones the first; undefined if there is none. */
+export function bestOf(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
+  let best: EvaluationRecord | undefined;
+  // A loss that is not finite is null in a checkpoint.
+  for (const record of evaluations)
+    if (record.step > 0 && Number.isFinite(record.val.loss) && !(best && best.val.loss <= record.val.loss))
+      best = record;
+  return best;
 }
 
 /** The frozen prefix, which runs once per message before the first step: its plan, and the bytes of its stored outputs. */
@@ -86,7 +97,7 @@ export interface TrainResult {
   trainable: number;
   stats: Pick<TrainingData["stats"], keyof Splits<unknown>>;
   /**
-   * Before the first step, and after the last one; null if the run was aborted before the evaluation. Training accuracy is
+   * Before the first step, and after `keptStep`; null if the run was aborted before the evaluation. Training accuracy is
    * measured on at most as many rows as the test set has.
    */
   before: Splits<Evaluation> | null;
@@ -97,8 +108,14 @@ export interface TrainResult {
   predictions: Prediction[];
   /** The test rows of each part of the data, evaluated after the last step; empty if the data has no parts. */
   parts: PartEvaluation[];
+  /** The same for the validation set. */
+  valPredictions: Prediction[];
   /** The confusion matrix of the test set; empty for a language model. */
   confusions: Confusion[];
+  /** Baselines on the test set; empty for a language model, or if `after` is null. */
+  baselines: Baseline[];
+  /** The step after which the tensors are: with `keep: "best"` and unless the run was aborted, the best evaluation's. */
+  keptStep: number;
   /** The trained tensors and the head. */
   tensors: Tensors;
   /** The final layer norm [C]: a bias of the head is folded into it for PEFT. */
@@ -120,7 +137,10 @@ export interface Checkpoint {
   steps: StepRecord[];
   /** Including the one before the first step. */
   evaluations: EvaluationRecord[];
-  /** The trained tensors, and AdamW's moments as `m.<name>` and `v.<name>`. */
+  /**
+   * The trained tensors, and AdamW's moments as `m.<name>` and `v.<name>`; with `keep: "best"`, those of the best evaluation as
+   * `best.<name>`, unless it is the one after this step.
+   */
   tensors: Tensors;
 }
 

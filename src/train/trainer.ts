@@ -4,6 +4,7 @@
 
 import { checkOptions, type Kind } from "../arguments.ts";
 import { type DeviceInfo, isDropped } from "../backend/backend.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
@@ -16,6 +17,7 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import { countedRows } from "../model/batch.ts";
+import { type Baseline, baselinesOf } from "../report/baselines.ts";
 import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
 import { prepareOnDevice } from "./device.ts";
@@ -23,6 +25,7 @@ import { diagnose, readTensor } from "./diagnosis.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import type { PreparedRun, RunArguments, StepCounts } from "./prepare.ts";
 import {
+  bestOf,
   type Checkpoint,
   type EvaluationRecord,
   type PartEvaluation,
@@ -122,6 +125,8 @@ interface Measured {
   before: Splits<Evaluation> | null;
   after: Splits<Evaluation> | null;
   predictions: Prediction[];
+  valPredictions: Prediction[];
+  baselines: Baseline[];
 }
 
 class Run {
@@ -140,6 +145,8 @@ class Run {
   private paused = 0;
   /** The trained tensors, set before the initial parameters are restored for evaluation. */
   private trained: TrainedState | undefined;
+  /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
+  private best: Tensors | undefined;
   /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;
   private readonly model: GPT2Checkpoint;
@@ -162,12 +169,18 @@ class Run {
 
   /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
   restore({ step, seconds, steps, evaluations, tensors }: Checkpoint): void {
+    const best = this.options.keep === "best" ? bestOf(evaluations) : undefined;
+    if (best) this.best = new Map();
     for (const name of this.engine.trainableNames) {
       const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
-      if (!value || !m || !v || value.length !== sizeOf(this.engine.parameter(name).shape))
-        throw new ConfigError("the checkpoint does not belong to this run", { expected: `${name} with its moments` });
+      const kept = best && tensors.get(best.step === step ? name : `best.${name}`);
+      if (!value || !m || !v || value.length !== sizeOf(this.engine.parameter(name).shape) || (best && !kept))
+        throw new ConfigError("the checkpoint does not belong to this run", {
+          expected: `${name} with its moments${best ? " and its values at the best evaluation" : ""}`,
+        });
       this.engine.writeParameter(name, value);
       this.engine.writeMoments(name, { m, v });
+      if (kept) this.best!.set(name, kept);
     }
     this.engine.steps = step;
     for (const record of steps) this.steps.push(record);
@@ -182,7 +195,7 @@ class Run {
   ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
-    const measured: Measured = { before: null, after: null, predictions: [] };
+    const measured: Measured = { before: null, after: null, predictions: [], valPredictions: [], baselines: [] };
     let aborted = false;
     try {
       await this.engine.until(this.signal, () => this.work(measured));
@@ -200,6 +213,7 @@ class Run {
       evaluations: this.evaluations,
       parts: this.parts(measured.predictions),
       confusions: this.confusions(measured.predictions),
+      keptStep: this.trained ? this.kept.step : this.steps.length,
       ...(this.trained ?? (await this.trainedState())),
       seconds: this.seconds(),
       aborted,
@@ -232,19 +246,40 @@ class Run {
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const first = Math.floor(this.steps.length / stepsPerEpoch);
-    for (let epoch = first; epoch < this.options.epochs; epoch++) await this.epoch(epoch);
+    for (let epoch = first; epoch < this.options.epochs && !this.isExhausted; epoch++) await this.epoch(epoch);
     await this.drain();
     if (this.evaluations.at(-1)!.step !== this.steps.length) await this.evaluate();
-    const predictions: Prediction[] = [];
-    const keep = (some: Prediction[]) => predictions.push(...some);
-    const { objective } = this.data;
-    const after = await this.splits(this.evaluations.at(-1)!.val, objective === "classification" ? { keep } : {});
-    Object.assign(measured, { after, predictions });
+    const { kept } = this;
+    // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
+    if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
+    if (this.data.objective === "lm") measured.after = await this.splits(kept.val);
+    else Object.assign(measured, await this.measureClassifier(this.data, kept.val));
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await writeStart(this.engine, this.args, this.options.seed, { wanted: ({ grad }) => grad !== null, signal });
     measured.before = await this.splits(this.evaluations[0]!.val);
+  }
+
+  /** The kept parameters on all sets, with predictions for the validation and test sets, and the baselines. */
+  private async measureClassifier({ train, val, test }: LoadedDataset, measured: Evaluation) {
+    const predictions: Prediction[] = [];
+    const valPredictions: Prediction[] = [];
+    const after = await this.splits(measured, { keep: (some: Prediction[]) => predictions.push(...some) });
+    await this.measure(val, { keep: (some: Prediction[]) => valPredictions.push(...some) });
+    return { after, predictions, valPredictions, baselines: await baselinesOf(train, test, this.signal) };
+  }
+
+  /** The evaluation whose parameters are saved. */
+  private get kept(): EvaluationRecord {
+    return (this.options.keep === "best" && bestOf(this.evaluations)) || this.evaluations.at(-1)!;
+  }
+
+  /** Whether the last `patience` evaluations were not better than one before them. */
+  private get isExhausted(): boolean {
+    const best = Math.max(0, this.evaluations.indexOf(bestOf(this.evaluations)!));
+    const { patience } = this.options;
+    return patience > 0 && this.evaluations.length - 1 - best >= patience;
   }
 
   /** Ends an aborted run: steps that the device has finished count, dropped ones are discarded. */
@@ -288,6 +323,8 @@ class Run {
       tensors.set(`v.${name}`, { shape, data: v });
     }
     const { steps, evaluations, device } = this;
+    if (this.best && bestOf(evaluations)!.step !== steps.length)
+      for (const [name, tensor] of this.best) tensors.set(`best.${name}`, tensor);
     const checkpoint = { step: steps.length, seconds: this.seconds(), device, steps: [...steps], tensors };
     try {
       await this.args.onCheckpoint({ ...checkpoint, evaluations: [...evaluations] });
@@ -329,6 +366,7 @@ class Run {
       if (this.isDue(step)) {
         await this.drain();
         await this.evaluate();
+        if (this.isExhausted) return;
       }
       if (keepEvery > 0 && step % keepEvery === 0 && step < total) {
         await this.drain();
@@ -409,6 +447,8 @@ class Run {
 
   private async evaluate(): Promise<void> {
     this.record(await this.measure(this.data.val));
+    const isBest = bestOf(this.evaluations) === this.evaluations.at(-1);
+    if (this.options.keep === "best" && isBest) this.best = await readTrained(this.engine);
   }
 
   /** Evaluates the training and test sets; `val` is the existing evaluation of the validation set. */

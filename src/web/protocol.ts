@@ -165,6 +165,8 @@ export interface RunRecord {
   /** Of the test set. */
   confusions: Confusion[] | null;
   mistakes: Mistake[];
+  /** Accuracies on the test set. Missing in old records. */
+  baselines?: { name: string; accuracy: number }[];
   /** The reason if PEFT cannot load the adapter. */
   peftObstacle: string | null;
   /** A message for the visitor. */

@@ -103,6 +103,8 @@ const MORE: readonly Field[] = [
     ],
   },
   optionField("evalEvery", "Evaluation interval", { help: "Steps; 0: twice per epoch" }),
+  optionField("patience", "Patience", { help: "Evaluations without improvement; 0: off" }),
+  optionField("keep", "Keep", { words: { best: "best evaluation", last: "last evaluation" } }),
   optionField("seed", "Seed"),
   { key: "balance", label: "Balance own data", kind: "check" },
   { key: "dedupe", label: "Deduplicate", kind: "check" },

@@ -16,7 +16,15 @@ export function showOutcome(run: RunRecord): void {
   const key = [run.id, run.evaluations.length > 0, run.after !== null].join(" ");
   if (body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
-  body.replaceChildren(beforeAndAfter(run), confusionTable(run), mistakes(run));
+  body.replaceChildren(beforeAndAfter(run), baselines(run), confusionTable(run), mistakes(run));
+}
+
+function baselines({ baselines: found = [], after }: RunRecord): HTMLElement {
+  const named = found.map(({ name, accuracy }) => `${name} ${percent(accuracy)}`).join(", ");
+  const isBeaten = after !== null && found.every(({ accuracy }) => accuracy < after.test.accuracy);
+  const advice = isBeaten ? "" : ". Try a larger model, or more epochs, to beat them";
+  const text = after && named ? `${named}${advice}` : "known at the end";
+  return h("p", { class: "note" }, `Baselines on the test set: ${text}.`);
 }
 
 function beforeAndAfter({ before, after, parts, evaluations, unequal }: RunRecord): HTMLElement {

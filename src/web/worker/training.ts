@@ -10,6 +10,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
 import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
+import { comparison } from "../../run/comparison.ts";
 import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
 import { sizeOf } from "../../tensor.ts";
 import { isUnequal } from "../../train/class-weights.ts";
@@ -277,7 +278,7 @@ export class Training {
 
   private async keep(checkpoint: Checkpoint): Promise<void> {
     const { run } = this;
-    this.latest = new Map([...checkpoint.tensors].filter(([name]) => !/^[mv]\./.test(name)));
+    this.latest = new Map([...checkpoint.tensors].filter(([name]) => !/^([mv]|best)\./.test(name)));
     run.seconds = checkpoint.seconds;
     run.usable = true;
     if (this.paused && !this.abort.signal.aborted) run.state = "paused";
@@ -303,7 +304,8 @@ export class Training {
     run.seconds = result.seconds;
     run.confusions = result.after && result.confusions;
     run.mistakes = mistakesOf(result.predictions, data);
-    const { reason } = await saveRun(resultOf(run.id), this.config, result);
+    run.baselines = comparison(result, data).slice(1);
+    const { reason } = await saveRun(resultOf(run.id), this.config, result, data);
     run.peftObstacle = reason ?? null;
     run.usable = true;
     await this.end(result.aborted ? "stopped" : "finished");
