@@ -25,9 +25,16 @@ export function addSettings(program: Command): Command {
     .option("--train <file>", "training set; requires --val and --test. The three sets are not balanced", files)
     .option("--val <file>", "validation set", files)
     .option("--test <file>", "test set", files)
-    .option("--dataset <name>", "spam-assassin (bundled), or sms, the published experiment's data (downloaded once)")
+    .option(
+      "--dataset <name>",
+      "spam-assassin or languages (bundled), or sms, the published experiment's data (downloaded once)",
+    )
     .addOption(
-      choice("--split <how>", "how --data or --dataset is split (default: experiment for sms, else random)", SPLITS),
+      choice(
+        "--split <how>",
+        "how --data or --dataset is split (default: experiment for sms, ordered for languages, else random)",
+        SPLITS,
+      ),
     )
     .option("--no-balance", "keep all rows of the larger classes of --data or --dataset")
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")

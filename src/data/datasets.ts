@@ -37,7 +37,7 @@ export interface DatasetOptions {
   padding?: Padding;
   /** Seed of the balancing and of the split. Default 1. */
   seed?: number;
-  /** Shares of train, val and test. Default 0.7, 0.1, 0.2. */
+  /** Shares of train, val and test. Default 0.7, 0.1, 0.2; the data set's own for a name. */
   fractions?: readonly [number, number, number];
   /** Skip invalid rows and report them in `stats.leftOut` instead of throwing. Default false. */
   skipFaulty?: boolean;
@@ -243,13 +243,13 @@ async function readAndSplit(
   seed: number,
 ): Promise<Loaded> {
   if (options.split !== undefined) oneOf("split", options.split, SPLITS);
-  const { file, columns, source, split } =
+  const { file, columns, source, split, ...named } =
     "name" in spec
       ? await openNamed(spec.name, options)
-      : { ...spec, columns: {}, source: sourceName(spec.file), split: options.split ?? "random" };
+      : { ...spec, columns: {}, source: sourceName(spec.file), split: options.split ?? "random", fractions: undefined };
   const all = await readSource(corpus, file, { ...read, ...columns });
   const [kept] = options.dedupe ? dropCopies(all) : [all];
-  const { balance = true, fractions = [0.7, 0.1, 0.2] } = options;
+  const { balance = true, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
   return { parts, ...counts([all], [kept]), source, split };
 }

@@ -1,5 +1,6 @@
 /** Data sets by name: bundled ones, and ones that are downloaded. */
 import { packagePath } from "#platform";
+import languages from "../../data/datasets/languages.json" with { type: "json" };
 import sms from "../../data/datasets/sms.json" with { type: "json" };
 import spamAssassin from "../../data/datasets/spam-assassin.json" with { type: "json" };
 import { ConfigError } from "../errors.ts";
@@ -22,8 +23,9 @@ export interface DatasetDescription {
 
 interface Named {
   description: DatasetDescription;
-  /** The default split. */
+  /** The default split, and its shares of train, val and test where they are not everyone's. */
   split: Split;
+  fractions?: readonly number[];
   /** Returns the path of its file, or the open file. */
   open(split: Split, options: DownloadOptions): Promise<string | FileReader>;
 }
@@ -33,6 +35,12 @@ const NAMED: readonly Named[] = [
     description: spamAssassin,
     split: "random",
     open: async () => packagePath(`dist/${spamAssassin.file}`),
+  },
+  {
+    description: languages,
+    split: "ordered",
+    fractions: languages.fractions,
+    open: async () => packagePath(`dist/${languages.file}`),
   },
   {
     description: sms,
@@ -63,5 +71,6 @@ export async function openNamed(name: string, options: DownloadOptions & { split
     columns: { textColumn: columns.text, labelColumn: columns.label },
     source: `${name}: ${title}`,
     split,
+    fractions: found.fractions as [number, number, number] | undefined,
   };
 }

@@ -21,7 +21,7 @@ export interface PageSettings {
   /** The record of the adapter that training starts from. Null, or missing in old records: a new adapter. */
   adapter?: { id: string; title: string } | null;
   device: DeviceName;
-  split: Split;
+  split: Split | "default";
   balance: boolean;
   dedupe: boolean;
   /** Maximum length of a message in tokens; 0: the model's context. */
