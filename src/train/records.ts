@@ -4,6 +4,7 @@ import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
+import type { NoveltySettings } from "../io/novelty.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -93,6 +94,8 @@ export interface TrainResult {
   predictions: Prediction[];
   /** The confusion matrix of the test set; empty for a language model. */
   confusions: Confusion[];
+  /** What tells messages that are unlike the training data; null for a language model, and with fewer than 50 validation messages. */
+  novelty: NoveltySettings | null;
   /** The trained tensors and the head. */
   tensors: Tensors;
   /** The final layer norm [C]: a bias of the head is folded into it for PEFT. */

@@ -20,6 +20,7 @@ import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
+import { noveltyOf } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import type { PreparedRun, RunArguments, StepCounts } from "./prepare.ts";
 import {
@@ -199,6 +200,7 @@ class Run {
       evaluations: this.evaluations,
       confusions: this.confusions(measured.predictions),
       ...(this.trained ?? (await this.trainedState())),
+      novelty: noveltyOf(this.data),
       seconds: this.seconds(),
       aborted,
     };
