@@ -52,12 +52,12 @@ export class Novelty {
     return this.score(ids) > this.limit;
   }
 
-  /** The share of new pairs. One known and one new pair are added: a message of a few tokens tells little. */
+  /** The share of new pairs. Two known pairs and a new one are added: a message of a few tokens tells little. */
   score(ids: Uint32Array): number {
     let unseen = 1;
     for (let i = 1; i < ids.length; i++)
       if (placesOf(ids[i - 1]!, ids[i]!).some((place) => !(this.bits[place >> 3]! & (1 << (place & 7))))) unseen++;
-    return unseen / (Math.max(0, ids.length - 1) + 2);
+    return unseen / (Math.max(0, ids.length - 1) + 3);
   }
 }
 
