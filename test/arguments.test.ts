@@ -182,7 +182,7 @@ const WITHOUT = [
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|begin|logitsOf|encodeSpecial|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|begin|logitsOf|idsOf|novelty|encodeSpecial|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = entriesOf(await world());

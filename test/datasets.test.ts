@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath, readAsset } from "#platform";
+import languages from "../data/datasets/languages.json" with { type: "json" };
 import description from "../data/datasets/spam.json" with { type: "json" };
 import { bytesReader } from "../src/data/corpus.ts";
 import type { Dataset } from "../src/data/dataset.ts";
@@ -272,6 +273,37 @@ test("near copies share most of their trigrams; the first of them stays", () => 
   );
   assert.ok(expected.some((first) => first >= 0));
   assert.equal(nearCopies(words), expected, "as all pairs compared");
+});
+
+test("languages: no article, sentence or near copy stands in two sets, and every class has as many rows", async () => {
+  const bytes = await readAsset(languages.file);
+  assert.is(createHash("sha256").update(bytes).digest("hex"), languages.sha256);
+  const { train, val, test, split, stats } = await load({ name: "languages" });
+  assert.is(split, "ordered");
+  assert.equal(stats.leaks, { val: 0, test: 0 });
+  const share = (rows: number) => Object.fromEntries(Object.keys(languages.labels).map((name) => [name, rows]));
+  assert.equal(
+    [train, val, test].map((set) => set.stats().classes),
+    [share(810), share(36), share(54)],
+  );
+  // The beginnings of articles 2 (training), 3 (validation) and 1 (test).
+  const starts = ["Everyone is entitled to all", "Everyone has the right to life", "All human beings are born"];
+  for (const [i, start] of starts.entries())
+    assert.equal(
+      [train, val, test].map((set) => textsOf(set).some((text) => text.startsWith(start))),
+      [i === 0, i === 1, i === 2],
+    );
+});
+
+test("ordered: the sets follow one another as the rows were read, whatever the seed", async () => {
+  const { train, val, test } = await load({ file: mails(6, 4) }, { split: "ordered", balance: false, seed: 5 });
+  const texts = [train, val, test].map(textsOf);
+  assert.equal(
+    texts.map((some) => some.length),
+    [7, 1, 2],
+  );
+  const numbers = texts.flat().map((text) => Number(/\d+/.exec(text)));
+  assert.equal(numbers, [...numbers.keys()]);
 });
 
 test("stratified: every set has its fraction of every class, chosen by the seed", async () => {

@@ -204,6 +204,7 @@ async function inferring(device: Backend) {
       { model: directory, labels: ["ham", "spam"], maxLength: 32, padTo: 0 },
       specOf(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
       new Map(),
+      null,
     );
     const classifier = await Classifier.untrained(meta.meta, 1, model, device);
     const lm = await LanguageModel.of(model, null, { device });

@@ -8,6 +8,8 @@ import { Classifier } from "../infer/classifier.ts";
 import { downloadProgress } from "../report/download.ts";
 import { command, deviceFlag, dtypeFlag, inputLines, main, print, printNote, settle, threadsFlag } from "./cli.ts";
 
+const UNLIKE = "unlike the training data";
+
 const program = command(
   "classify",
   "Classifies texts with a model trained by `train`, or with a PEFT LoRA adapter for sequence classification. " +
@@ -22,7 +24,10 @@ const program = command(
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .addOption(dtypeFlag())
-  .option("--json", "print one JSON object per text: text, label, probability, probabilities");
+  .option(
+    "--json",
+    "print one JSON object per text: text, label, probability, probabilities, unlike (the training data)",
+  );
 
 interface Flags {
   run?: string;
@@ -58,17 +63,27 @@ await main(async () => {
       ...(dtype === undefined ? {} : { dtype }),
     });
     if (classifier.device.kind !== device.info.kind) printNote(`device: ${describeDevice(classifier.device)}`);
+    let [count, unlike] = [0, 0];
     const classify = async (texts: string[]) => {
       const results = await classifier.classify(texts);
-      results.forEach(({ label, probability, probabilities }, i) => {
+      count += texts.length;
+      results.forEach((result, i) => {
         const text = texts[i]!;
-        if (json) console.log(JSON.stringify({ text, label, probability, probabilities }));
-        // One line per text with three tab-separated fields.
-        else print([label, probability.toFixed(4), text].map((field) => field.replace(/[\t\n\r]/g, " ")).join("\t"));
+        const { label, probability } = result;
+        if (result.unlike) unlike++;
+        if (json) console.log(JSON.stringify({ text, ...result }));
+        // One line per text with three tab-separated fields, and a fourth if it is unlike the training data.
+        else
+          print(
+            [label, probability.toFixed(4), text, ...(result.unlike ? [UNLIKE] : [])]
+              .map((field) => field.replace(/[\t\n\r]/g, " "))
+              .join("\t"),
+          );
       });
     };
     if (program.args.length > 0) await classify(program.args);
     else for await (const texts of inputLines()) await classify(texts);
+    if (unlike > 0) printNote(`${unlike} of ${count} texts are ${UNLIKE}: their labels mean little`);
     classifier.destroy();
   } finally {
     device.destroy();

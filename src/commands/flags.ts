@@ -31,10 +31,14 @@ export function addSettings(program: Command): Command {
     .option("--test <file>", "test set", files)
     .option(
       "--dataset <name>",
-      "spam (bundled mails and short messages), or sms, the published experiment's data (downloaded once)",
+      "spam (bundled mails and short messages) or languages (bundled), or sms, the published experiment's data (downloaded once)",
     )
     .addOption(
-      choice("--split <how>", "how --data or --dataset is split (default: experiment for sms, else random)", SPLITS),
+      choice(
+        "--split <how>",
+        "how --data or --dataset is split (default: experiment for sms, ordered for languages, else random)",
+        SPLITS,
+      ),
     )
     .option(
       "--balance",

@@ -42,7 +42,7 @@ export interface DatasetOptions {
   padding?: Padding;
   /** Seed of the balancing and of the split. Default 1. */
   seed?: number;
-  /** Shares of train, val and test. Default 0.7, 0.1, 0.2. */
+  /** Shares of train, val and test. Default 0.7, 0.1, 0.2; the data set's own for a name. */
   fractions?: readonly [number, number, number];
   /** Skip invalid rows and report them in `stats.leftOut` instead of throwing. Default false. */
   skipFaulty?: boolean;
@@ -267,12 +267,13 @@ async function readAndSplit(
           source: sourceName(spec.file),
           split: options.split ?? "random",
           balance: options.split === "experiment",
+          fractions: undefined,
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
   if ("file" in spec) refuseSingles(corpus, all.classes(), source);
   const [kept] = options.dedupe ? dropCopies(all) : [all];
-  const { balance = named.balance, fractions = [0.7, 0.1, 0.2] } = options;
+  const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
   return { parts, testParts: partsOf(parts[2], named.parts), ...counts([all], [kept]), source, split };
 }

@@ -1,5 +1,6 @@
 /** Data sets by name: bundled ones, and ones that are downloaded. */
 import { packagePath } from "#platform";
+import languages from "../../data/datasets/languages.json" with { type: "json" };
 import sms from "../../data/datasets/sms.json" with { type: "json" };
 import spam from "../../data/datasets/spam.json" with { type: "json" };
 import { ConfigError } from "../errors.ts";
@@ -24,8 +25,10 @@ export interface DatasetDescription {
 
 interface Named {
   description: DatasetDescription;
-  /** The default split, and whether rows are dropped by default until all classes are as large as the smallest. */
+  /** The default split, and its shares of train, val and test where they are not everyone's. */
   split: Split;
+  fractions?: readonly number[];
+  /** Whether rows are dropped by default until all classes are as large as the smallest. */
   balance: boolean;
   /** Returns the path of its file, or the open file. */
   open(split: Split, options: DownloadOptions): Promise<string | FileReader>;
@@ -37,6 +40,13 @@ const NAMED: readonly Named[] = [
     split: "random",
     balance: false,
     open: async () => packagePath(`dist/${spam.file}`),
+  },
+  {
+    description: languages,
+    split: "ordered",
+    fractions: languages.fractions,
+    balance: false,
+    open: async () => packagePath(`dist/${languages.file}`),
   },
   {
     description: sms,
@@ -69,6 +79,7 @@ export async function openNamed(name: string, options: DownloadOptions & { split
     source: `${name}: ${title}`,
     split,
     balance: found.balance,
+    fractions: found.fractions as [number, number, number] | undefined,
     parts,
   };
 }

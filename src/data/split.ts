@@ -6,9 +6,10 @@ import { RandomState } from "./mt19937.ts";
 
 /**
  * `random`: shuffled by the seed, then split. `stratified`: every class is split separately, so that all sets have the same
- * class proportions. `experiment`: the rows and the order of the published experiment; the seed has no effect.
+ * class proportions. `ordered`: split in the order in which the rows were read. `experiment`: the rows and the order of the published
+ * experiment; the seed has no effect.
  */
-export const SPLITS = ["random", "stratified", "experiment"] as const;
+export const SPLITS = ["random", "stratified", "ordered", "experiment"] as const;
 export type Split = (typeof SPLITS)[number];
 
 export type Parts = [Dataset, Dataset, Dataset];
@@ -34,7 +35,8 @@ export function splitDataset(all: Dataset, { split, balance, fractions, seed }: 
     return all.select(experimentOrder(all)).split(fractions) as Parts;
   }
   const kept = balance ? all.balance(seed) : all;
-  return split === "stratified" ? stratified(kept, fractions, seed) : (kept.shuffle(seed).split(fractions) as Parts);
+  if (split === "stratified") return stratified(kept, fractions, seed);
+  return (split === "ordered" ? kept : kept.shuffle(seed)).split(fractions) as Parts;
 }
 
 /**

@@ -10,6 +10,7 @@ import { ConfigError } from "../errors.ts";
 import { dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
+import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
@@ -22,6 +23,8 @@ export interface Classification {
   probability: number;
   /** Probability of every label. */
   probabilities: Record<string, number>;
+  /** Whether the message is unlike the training data, so that its label means little. Absent if the run did not measure it. */
+  unlike?: boolean;
 }
 
 /** Texts a batch. */
@@ -47,6 +50,7 @@ export class Classifier extends AdapterModel<Engine> {
   /** Number of running calls, and whether adapters are being swapped: never both. */
   private working = 0;
   private swapping = false;
+  private read: { settings: AdapterMeta["settings"]; novelty: Novelty } | undefined;
 
   /** Names of the classes. */
   get labels(): readonly string[] {
@@ -113,10 +117,14 @@ export class Classifier extends AdapterModel<Engine> {
   /** Classifies a text, or several, in order. Texts longer than the context are cut, as in training. */
   async classify(texts: string | readonly string[]): Promise<Classification[]> {
     const { labels } = this.meta;
-    return predictions(await this.logits(texts), labels.length).map(({ label, probability, probabilities }) => ({
+    const novelty = this.novelty;
+    const logits = await this.logits(texts);
+    const list = [texts].flat();
+    return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
       label: labels[label]!,
       probability,
       probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
+      ...(novelty ? { unlike: novelty.isUnlike(this.idsOf(list[row]!)) } : {}),
     }));
   }
 
@@ -153,8 +161,23 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  private async logitsOf(texts: readonly string[]): Promise<Float32Array> {
+  /** The active adapter's. */
+  private get novelty(): Novelty | null {
+    const { settings } = this.meta;
+    if (settings.novelty === undefined) return null;
+    if (this.read?.settings !== settings)
+      this.read = { settings, novelty: Novelty.from(settings.novelty as NoveltySettings) };
+    return this.read.novelty;
+  }
+
+  /** The tokens of a text that the model reads. */
+  private idsOf(text: string): Uint32Array {
     const { padTo, longest } = lengthsOf(this.meta, this.engine.plan.spec.config);
+    return this.tokenizer.encode(text).subarray(0, padTo || longest);
+  }
+
+  private async logitsOf(texts: readonly string[]): Promise<Float32Array> {
+    const { padTo } = lengthsOf(this.meta, this.engine.plan.spec.config);
     const results = new Float32Array(texts.length * this.meta.labels.length);
     const { capacity } = this.engine.plan;
     let rows: Uint32Array[] = [];
@@ -171,7 +194,7 @@ export class Classifier extends AdapterModel<Engine> {
       tokens = 0;
     };
     for (const text of texts) {
-      const ids = this.tokenizer.encode(text).subarray(0, padTo || longest);
+      const ids = this.idsOf(text);
       const row = ids.length > 0 ? ids : Uint32Array.of(END_OF_TEXT_ID);
       const width = padTo || row.length;
       if (rows.length === capacity.sequences || tokens + width > capacity.tokens) await flush();

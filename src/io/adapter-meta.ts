@@ -18,6 +18,7 @@ import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes, headShapes, loraShapes, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
+import { isNovelty } from "./novelty.ts";
 
 /** Description of a directory of trained tensors. */
 export interface AdapterMeta {
@@ -105,6 +106,9 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
       refuse("the scale overflows float32", meta.lora.lora_alpha);
     checkSites(meta.lora, meta.model, where);
   }
+  const { novelty } = meta.settings;
+  if (novelty !== undefined && !isNovelty(novelty))
+    refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));
   if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
   if (objective === "classification") {
     if (num_labels < 2) refuse("num_labels must be 2 or more", num_labels);

@@ -17,6 +17,7 @@ import { ConfigError } from "../errors.ts";
 import { checkKinds, readJson } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { snapshotOf } from "../io/hub.ts";
+import type { NoveltySettings } from "../io/novelty.ts";
 import type { Adapter, FinalNorm } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -133,6 +134,7 @@ export function adapterOf(
   config: Pick<RunConfig, "model" | "labels" | "maxLength" | "padTo">,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
+  novelty: NoveltySettings | null,
 ): Adapter {
   return {
     meta: {
@@ -146,6 +148,7 @@ export function adapterOf(
         maxLength: config.maxLength,
         padTo: config.padTo,
         ...(spec.dtype === "f16" ? { dtype: spec.dtype } : {}),
+        ...(novelty ? { novelty } : {}),
       },
     },
     tensors,
@@ -172,7 +175,9 @@ export async function saveRun(
   extra: Iterable<[name: string, content: string]> = [],
   saving: Saving = {},
 ): Promise<{ peft: boolean; reason?: string }> {
-  const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors), { finalNorm: result.finalNorm });
+  const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors, result.novelty), {
+    finalNorm: result.finalNorm,
+  });
   await writeRun(
     directory,
     [config, result.device],
@@ -193,7 +198,7 @@ export async function saveFailedRun(
   error: string,
   saving: Saving = {},
 ): Promise<void> {
-  const adapter = adapterFiles(adapterOf(config, spec, contents.tensors), { finalNorm: contents.finalNorm });
+  const adapter = adapterFiles(adapterOf(config, spec, contents.tensors, null), { finalNorm: contents.finalNorm });
   await writeRun(directory, [config, device], [["error.txt", `${error}\n`]], adapter, saving);
 }
 

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { bundleTests, NODE_BUNDLE } from "./bundles.mjs";
 import { generateKernels } from "./kernels.mjs";
+import { buildLanguages } from "./languages.mjs";
 import { buildSpam } from "./spam.mjs";
 import { buildTokenizer } from "./tokenizer.mjs";
 import { buildWasm } from "./wasm.mjs";
@@ -33,6 +34,7 @@ mkdirSync("dist");
 for (const name of ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm"])
   copyFileSync(join("build", name), join("dist", name));
 await buildSpam();
+buildLanguages();
 buildTokenizer();
 await esbuild.build({
   ...NODE_BUNDLE,

@@ -4,6 +4,7 @@ import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
+import type { NoveltySettings } from "../io/novelty.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -116,6 +117,8 @@ export interface TrainResult {
   baselines: Baseline[];
   /** The step after which the tensors are: with `keep: "best"` and unless the run was aborted, the best evaluation's. */
   keptStep: number;
+  /** What tells messages that are unlike the training data; null for a language model, and with fewer than 50 validation messages. */
+  novelty: NoveltySettings | null;
   /** The trained tensors and the head. */
   tensors: Tensors;
   /** The final layer norm [C]: a bias of the head is folded into it for PEFT. */

@@ -22,6 +22,7 @@ import { type Confusion, confusionsOf } from "../report/statistics.ts";
 import { sizeOf } from "../tensor.ts";
 import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
+import { noveltyOf } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import type { PreparedRun, RunArguments, StepCounts } from "./prepare.ts";
 import {
@@ -215,6 +216,7 @@ class Run {
       confusions: this.confusions(measured.predictions),
       keptStep: this.trained ? this.kept.step : this.steps.length,
       ...(this.trained ?? (await this.trainedState())),
+      novelty: noveltyOf(this.data),
       seconds: this.seconds(),
       aborted,
     };

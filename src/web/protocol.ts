@@ -23,8 +23,8 @@ export interface PageSettings {
   /** The record of the adapter that training starts from. Null, or missing in old records: a new adapter. */
   adapter?: { id: string; title: string } | null;
   device: DeviceName;
-  split: Split;
-  /** Whether an own file is balanced; a bundled data set always is. */
+  split: Split | "default";
+  /** Whether an own file is balanced. */
   balance: boolean;
   dedupe: boolean;
   /** Maximum length of a message in tokens; 0: the model's context. */

@@ -6,11 +6,12 @@ import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
 import { count, percent } from "./format.ts";
 import { showError } from "./notice.ts";
 
-const BUNDLED = "spam";
+/** The selected source: "file", or the name of a bundled data set. */
+const source = () => document.querySelector<HTMLInputElement>("input[name=source]:checked")!.value;
 
 export class DataPanel {
   /** The selected data; null while no file is selected or its columns are unknown. */
-  choice: DataChoice | null = { kind: "named", name: BUNDLED };
+  choice: DataChoice | null = { kind: "named", name: source() };
   private file: { name: string; columns: ColumnReport } | null = null;
   private readonly own = byId("own");
   private readonly error = byId("data-error");
@@ -95,9 +96,10 @@ export class DataPanel {
   }
 
   private choose(): void {
-    const isFile = document.querySelector<HTMLInputElement>("input[name=source]:checked")!.value === "file";
+    const name = source();
+    const isFile = name === "file";
     this.own.hidden = !isFile;
-    this.choice = isFile ? this.fileChoice() : { kind: "named", name: BUNDLED };
+    this.choice = isFile ? this.fileChoice() : { kind: "named", name };
     if (this.choice === null) this.report.replaceChildren();
     if (!isFile) showError(this.error, null);
     this.changed();

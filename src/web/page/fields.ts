@@ -98,8 +98,8 @@ const MORE: readonly Field[] = [
     label: "Data split",
     kind: "choice",
     choices: [
-      ["random", "random"],
-      ["stratified", "stratified"],
+      ["default", "the data set's own"],
+      ...(["random", "stratified", "ordered"] as const).map((split) => [split, split] as const),
     ],
   },
   optionField("evalEvery", "Evaluation interval", { help: "Steps; 0: twice per epoch" }),
@@ -111,7 +111,7 @@ const MORE: readonly Field[] = [
   optionField("headBias", "Head bias"),
 ];
 
-const START: Values = { ...DEFAULTS, device: "auto", split: "random", balance: false, dedupe: false, maxLength: 0 };
+const START: Values = { ...DEFAULTS, device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0 };
 
 const TARGET_NAMES: Record<string, string> = {
   q: "query",

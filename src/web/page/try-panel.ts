@@ -87,12 +87,19 @@ export class TryPanel {
   }
 }
 
-function side(title: string, { label, probability, probabilities }: Verdict["adapter"], kind: string): HTMLElement {
+function side(
+  title: string,
+  { label, probability, probabilities, unlike }: Verdict["adapter"],
+  kind: string,
+): HTMLElement {
   return h(
     "div",
     { class: `side ${kind}` },
     h("h3", {}, title),
     h("p", { class: "predicted" }, h("strong", {}, label), ` ${percent(probability)}`),
+    unlike && kind === "learned"
+      ? h("p", { class: "help" }, "This message is unlike the training data: the label means little.")
+      : null,
     h(
       "div",
       { class: "bars", "aria-hidden": "true" },

@@ -61,7 +61,7 @@ export async function openData(settings: PageSettings, context: number, folder: 
     balance: choice.kind === "named" || balance,
     dedupe,
     skipFaulty: true,
-    split,
+    ...(split === "default" ? {} : { split }),
     seed: training.seed ?? 1,
     maxLength: Math.min(settings.maxLength || context, context),
   };

@@ -6,6 +6,7 @@ import type { Prediction } from "../../engine/predictions.ts";
 import { ConfigError } from "../../errors.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
+import type { NoveltySettings } from "../../io/novelty.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
 import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
@@ -14,6 +15,7 @@ import { comparison } from "../../run/comparison.ts";
 import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
 import { sizeOf } from "../../tensor.ts";
 import { isUnequal } from "../../train/class-weights.ts";
+import { noveltyOf } from "../../train/novelty.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
@@ -140,6 +142,7 @@ export class Training {
   private paused: { until: Promise<void>; end: () => void } | undefined;
   private emittedAt = 0;
   private device: DeviceInfo;
+  private readonly novelty: NoveltySettings | null;
   /** The trained tensors of the last checkpoint, for classification during the run. */
   latest: Tensors | undefined;
 
@@ -152,6 +155,7 @@ export class Training {
     private readonly config: RunConfig,
   ) {
     this.device = materials.device.info;
+    this.novelty = noveltyOf(materials.source.data);
   }
 
   static async prepare(run: RunRecord, materials: Materials, emit: Emit): Promise<Training> {
@@ -176,7 +180,7 @@ export class Training {
   }
 
   private adapter(tensors: Tensors): Adapter {
-    return adapterOf(this.config, this.prepared.spec, tensors);
+    return adapterOf(this.config, this.prepared.spec, tensors, this.novelty);
   }
 
   pause(): void {
