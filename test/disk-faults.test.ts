@@ -54,6 +54,8 @@ test("one run is trained for all tests", async () => {
     return { config: await runConfig(model, data, result.options), result: { ...result, plan, prefix: null } };
   };
   const old = await learn({ rank: 2, alpha: 4 });
+  // As of a run that was stopped: the tables of its results would only add operations of the same kind.
+  old.result.after = null;
   checkpoints.length = 0;
   const next = await learn({ mode: "last_layer" });
   assert.ok(checkpoints.length >= 3);

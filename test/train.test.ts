@@ -96,7 +96,7 @@ for (const mode of MODES)
     const { backend, read } = await openedDevice();
     let left: ReturnType<typeof read> = [];
     const { tensors, after, before } = await run({
-      ...{ device: backend, mode, epochs: 6 },
+      ...{ device: backend, mode, epochs: 6, keep: "last" },
       // Read after the last step, because a run then restores its initial parameters to evaluate them.
       onEvent: ({ type }) => {
         if (type === "evaluation") left = read();
@@ -147,7 +147,7 @@ test("warm-up: fractions are rounded down, whole numbers are steps", async () =>
 
 test("steps, learning rates, evaluations and events of a run", async () => {
   const events: TrainEvent[] = [];
-  const options = { schedule: "linear", warmup: 0.25, evalEvery: 3 } as const;
+  const options = { schedule: "linear", warmup: 0.25, evalEvery: 3, keep: "last" } as const;
   const result = await run({ ...options, onEvent: (event) => events.push(event) });
   const { data } = await usual();
   assert.is(data.train.size, 16);
