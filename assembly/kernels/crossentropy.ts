@@ -121,8 +121,7 @@ export function crossentropy_backward(p: CrossentropyBackward): void {
       else v128.store(to + at, p);
     }
     const mine = label - <i32>first;
-    if (mine >= 0 && mine < <i32>count)
-      store_target(to + (mine << 2), logits + base + (mine << 2), row, state, factor);
+    if (mine >= 0 && mine < <i32>count) store_target(to + (mine << 2), logits + base + (mine << 2), row, state, factor);
   }
 }
 
