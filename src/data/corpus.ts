@@ -7,7 +7,7 @@ import { errorOf, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
 /** The exports of data.wasm for the pipeline; see assembly/data/. Addresses are byte offsets, lists are u32. */
-interface PipelineExports extends DataExports {
+export interface PipelineExports extends DataExports {
   rows_clear(): void;
   row_count(): number;
   invalid_count(): number;
@@ -28,6 +28,10 @@ interface PipelineExports extends DataExports {
     learn: number,
     tolerant: number,
   ): void;
+  read_texts(): void;
+  text_count(): number;
+  text_bytes(): number;
+  text_ends(): number;
   read_keys(names: number, textBytes: number, labelBytes: number): void;
   feed(bytes: number, length: number): number;
   finish(): void;
@@ -50,7 +54,7 @@ interface PipelineExports extends DataExports {
 }
 
 /** File formats and their numbers in data.wasm. */
-const FORMATS = { csv: 0, tsv: 1, jsonl: 2 } as const;
+export const FORMATS = { csv: 0, tsv: 1, jsonl: 2 } as const;
 export type DataFormat = keyof typeof FORMATS;
 
 const EXTENSIONS: Record<string, DataFormat> = { csv: "csv", tsv: "tsv", txt: "tsv", jsonl: "jsonl", ndjson: "jsonl" };

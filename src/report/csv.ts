@@ -88,7 +88,7 @@ export const CONFUSION_COLUMNS = ["truth", "predicted", "rows"] as const;
  * Throws FormatError if the keys of a row are not exactly the columns.
  */
 export function toCsv<C extends string>(columns: readonly C[], rows: readonly Readonly<Record<C, Field>>[]): string {
-  const lines = [columns.map(quote).join(",")];
+  const lines = [columns.map(csvField).join(",")];
   for (const [i, row] of rows.entries()) {
     const keys = Object.keys(row);
     const odd = [
@@ -100,12 +100,13 @@ export function toCsv<C extends string>(columns: readonly C[], rows: readonly Re
         expected: columns.join(", "),
         found: `missing or unknown: ${odd.join(", ")}`,
       });
-    lines.push(columns.map((column) => quote(row[column])).join(","));
+    lines.push(columns.map((column) => csvField(row[column])).join(","));
   }
   return `${lines.join("\r\n")}\r\n`;
 }
 
-function quote(field: Field): string {
+/** A field as it stands in a line of CSV. */
+export function csvField(field: Field): string {
   const text = field === null || field === undefined ? "" : String(field);
   return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
