@@ -1,6 +1,6 @@
 /** classify --in FILE --out FILE: labels the rows of a table. */
 
-import { canCreate, exists, isSameFile, withLock } from "#platform";
+import { canCreate, exists, isSameFile, listDirectory, withLock } from "#platform";
 import { version } from "../../package.json";
 import { describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
@@ -59,6 +59,11 @@ async function refuseOutput({ in: input, out: output }: Paths, force: boolean): 
       expected: "a path in a writable folder",
       found: "no such folder, or no write permission",
     });
+  const isFolder = await listDirectory(output).then(
+    () => true,
+    () => false,
+  );
+  if (isFolder) throw new ConfigError("--out is a folder", { where: output, expected: "the path of a file" });
   if (await isSameFile(input, output))
     throw new ConfigError("--out is the file of --in", { where: output, hint: "choose another --out" });
   if (force || !(await exists(output))) return;

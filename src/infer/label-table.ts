@@ -57,7 +57,6 @@ export interface Survey {
 
 /** Reads a whole table, so that a fault in it is found before the work. Throws FormatError or DataError. */
 export async function survey(table: Table, where: string): Promise<Survey> {
-  const names = ["predicted", "probability"];
   const taken = new Set(table.names.map((name) => name.trim().toLowerCase()));
   const decoder = new TextDecoder();
   let rows = 0;
@@ -72,10 +71,10 @@ export async function survey(table: Table, where: string): Promise<Survey> {
     }
   }
   if (rows === 0) throw new DataError("The file has no rows", { where, found: "only a header" });
-  const free = (name: string) => {
-    for (let i = 2; ; i++) if (!taken.has(`${name}_${i}`)) return `${name}_${i}`;
-  };
-  return { rows, names: names.map((name) => (taken.has(name) ? free(name) : name)) as [string, string] };
+  for (let i = 1; ; i++) {
+    const names = ["predicted", "probability"].map((name) => (i === 1 ? name : `${name}_${i}`));
+    if (!names.some((name) => taken.has(name))) return { rows, names: names as [string, string] };
+  }
 }
 
 /** Further fields of a row as they stand in a file of the format. */
