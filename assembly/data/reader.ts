@@ -207,8 +207,9 @@ function find_key(key: usize, length: i32): i32 {
 }
 
 function take_row(text: i32, label: i32, line: i32): void {
-  if (collects) collect(field_address(text), field_length(text), line);
-  else add_row(field_address(text), field_length(text), field_address(label), field_length(label), line, max_length, learn);
+  const length = field_length(text);
+  if (collects) collect(field_address(text), length, line);
+  else add_row(field_address(text), length, field_address(label), field_length(label), line, max_length, learn);
 }
 
 function collect(text: usize, length: i32, line: i32): void {
