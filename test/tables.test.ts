@@ -4,10 +4,12 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../src/backend/backend.ts";
 import { openDevice } from "../src/backend/device.ts";
-import { ConfigError } from "../src/errors.ts";
+import { labelFile } from "../src/commands/label.ts";
+import { ConfigError, DataError, FormatError, type LowrankError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
 import { type LabelSettings, labelTable, survey } from "../src/infer/label-table.ts";
-import { openTable } from "../src/infer/table.ts";
+import { openTable } from "../src/infer/open-table.ts";
+import type { Table } from "../src/infer/table.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { afterAll, test } from "./harness.ts";
 import { assertCode, runCommand, type SpawnOptions } from "./spawn.ts";
@@ -23,7 +25,8 @@ const classify = (args: string[], more: Partial<SpawnOptions> = {}) =>
 
 let device: Backend;
 let classifier: Classifier;
-afterAll(() => {
+afterAll(async () => {
+  for (const table of tables.values()) await table.close();
   classifier.destroy();
   device.destroy();
 });
@@ -44,15 +47,18 @@ const SETTINGS: LabelSettings = {
   textColumn: "text",
 };
 
+const tables = new Map<string, Table>();
+
 /** Labels a file into another one; returns the number of rows that were there before. */
 async function label(input: string, output: string, { force = false, settings = SETTINGS } = {}): Promise<number> {
-  const table = await openTable(at(input));
+  const table = tables.get(input) ?? (await openTable(at(input)));
+  tables.set(input, table);
   let resumed = 0;
   const onProgress = (_: number, kept: number) => {
     resumed = kept;
   };
   const options = { output: at(output), settings, force, check: async () => {}, onProgress };
-  await labelTable(table, await survey(table, input), classifier, options).finally(() => table.close());
+  await labelTable(table, await survey(table, input), classifier, options);
   return resumed;
 }
 
@@ -271,35 +277,46 @@ test("what cannot be labelled is refused before any work", async () => {
   symlinkSync("in.csv", at("link.csv"));
   linkSync(at("in.csv"), at("hard.csv"));
   mkdirSync(at("folder.csv"), { recursive: true });
-  const cases: [code: number, args: string, ...words: string[]][] = [
-    [2, "--in in.csv --out in.csv --force", "--out is the file of --in"],
-    [2, "--in in.csv --out link.csv --force", "--out is the file of --in"],
-    [2, "--in link.csv --out hard.csv --force", "--out is the file of --in"],
-    [2, "--in in.csv --out there.csv", "already exists", "--force"],
-    [2, "--in in.csv --out folder.csv --force", "--out is a folder"],
-    [2, "--in in.csv --out there.csv/x.csv", "cannot be created", "there.csv/x.csv"],
-    [2, "--in in.csv --out x.tsv", "another format", "ends in .csv"],
-    [2, "--in p.parquet --out p.parquet", "written as CSV"],
-    [2, "--in none.csv --out x.csv", "cannot read none.csv"],
-    [2, "--in in.csv", "the flags do not go together"],
-    [2, "--in in.csv --out x.csv text", "the flags do not go together"],
-    [2, "--force text", "the flags do not go together"],
-    [1, "--in in.csv --out x.csv --text-column mesage", 'no column "mesage"', 'did you mean "message"?'],
-    [1, "--in columns.csv --out x.csv", "No column is recognized as the text", "id, words, more", "--text-column"],
-    [1, "--in quote.csv --out x.csv", "not closed", "quote.csv:3"],
-    [1, "--in short.csv --out x.csv", "wrong number of fields", "short.csv:3"],
-    [1, "--in cut.jsonl --out x.jsonl", "not a valid JSON object", "cut.jsonl:2"],
-    [1, "--in key.jsonl --out x.jsonl", 'no "text"', "key.jsonl:2"],
-    [1, "--in cut.parquet --out x.csv", "not a valid Parquet file"],
+  const cases: [kind: typeof LowrankError, args: string, ...words: string[]][] = [
+    [ConfigError, "--in in.csv --out in.csv --force", "--out is the file of --in"],
+    [ConfigError, "--in in.csv --out link.csv --force", "--out is the file of --in"],
+    [ConfigError, "--in link.csv --out hard.csv --force", "--out is the file of --in"],
+    [ConfigError, "--in in.csv --out there.csv", "already exists", "--force"],
+    [ConfigError, "--in in.csv --out folder.csv --force", "--out is a folder"],
+    [ConfigError, "--in in.csv --out there.csv/x.csv", "cannot be created", "there.csv/x.csv"],
+    [ConfigError, "--in in.csv --out x.tsv", "another format", "ends in .csv"],
+    [ConfigError, "--in p.parquet --out p.parquet", "written as CSV"],
+    [ConfigError, "--in none.csv --out x.csv", "cannot read", "no such file"],
+    [DataError, "--in in.csv --out x.csv --text-column mesage", 'no column "mesage"', 'did you mean "message"?'],
+    [
+      DataError,
+      "--in columns.csv --out x.csv",
+      "No column is recognized as the text",
+      "id, words, more",
+      "--text-column",
+    ],
+    [FormatError, "--in quote.csv --out x.csv", "not closed", "quote.csv:3"],
+    [FormatError, "--in short.csv --out x.csv", "wrong number of fields", "short.csv:3"],
+    [FormatError, "--in cut.jsonl --out x.jsonl", "not a valid JSON object", "cut.jsonl:2"],
+    [FormatError, "--in key.jsonl --out x.jsonl", 'no "text"', "key.jsonl:2"],
+    [FormatError, "--in cut.parquet --out x.csv", "not a valid Parquet file"],
   ];
   rmSync(at("x.csv"), { force: true });
-  for (const [code, args, ...words] of cases) {
-    const finished = await classify(args.split(" "));
-    assertCode(finished, code);
-    for (const word of words) assert.ok(finished.stderr.includes(word), `${args}\n${finished.stderr}`);
+  for (const [kind, line, ...words] of cases) {
+    const [, input, output, textColumn] = /^--in (\S+) --out (\S+)(?: --text-column (\S+))?/.exec(line)!;
+    const flags = { in: at(input!), out: at(output!), device: "wasm", force: line.endsWith("--force") } as const;
+    await assertFails(kind, words, () => labelFile(at("run"), { ...flags, ...(textColumn ? { textColumn } : {}) }));
   }
   assert.equal([read("in.csv"), read("there.csv")], ["id,message\n1,see you at lunch\n", "mine"]);
   for (const name of ["x.csv", "x.jsonl", "x.csv.part"]) assert.not.ok(existsSync(at(name)), name);
+});
+
+test("flags that do not go together are refused, with exit code 2", async () => {
+  for (const args of ["--in in.csv", "--in in.csv --out x.csv text", "--force text"]) {
+    const finished = await classify(args.split(" "));
+    assertCode(finished, 2);
+    assert.match(finished.stderr, "the flags do not go together");
+  }
 });
 
 test("--force replaces an output when the new one is finished", async () => {

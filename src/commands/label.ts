@@ -8,7 +8,7 @@ import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { type LabelSettings, labelTable, survey, unfinished } from "../infer/label-table.ts";
-import { openTable, outputFormat } from "../infer/table.ts";
+import { openTable, outputFormat } from "../infer/open-table.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { hash } from "../io/download.ts";
 import { trainedFingerprint } from "../io/fingerprint.ts";

@@ -1,10 +1,5 @@
 /** The rows of a table with the bytes that they have in its file, in order, so that a copy with more columns can be written. */
-import { openFile } from "#platform";
-import { findText, findTextKey } from "../data/columns.ts";
-import { Corpus, type DataFormat, FORMATS, formatOf, type PipelineExports } from "../data/corpus.ts";
-import { errorOf } from "../data/row-errors.ts";
-import { DataModule } from "../data/wasm.ts";
-import type { FileReader } from "../platform/reader.ts";
+import type { DataFormat } from "../data/corpus.ts";
 
 /** A row, or the header, in which `text` is null. */
 export interface TableRow {
@@ -26,30 +21,6 @@ export interface Table {
   close(): Promise<void>;
 }
 
-/** Bytes that are read at a time: rows for some batches. */
-const CHUNK_BYTES = 1 << 16;
-
-const PARQUET = /\.parquet$/i;
-
-/** The format in which the rows of a table are written: its own, but CSV for Parquet. */
-export function outputFormat(file: string): DataFormat {
-  return PARQUET.test(file) ? "csv" : formatOf(file);
-}
-
-/** Opens a CSV, TSV, JSON-lines or Parquet file and finds its text column. Throws ConfigError, DataError or FormatError. */
-export async function openTable(path: string, textColumn?: string, chunkBytes = CHUNK_BYTES): Promise<Table> {
-  const file = await openFile(path);
-  try {
-    if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, textColumn);
-    return await TextTable.open(file, textColumn, chunkBytes);
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-}
-
-const [LF, CR, CLOSE] = [10, 13, 125];
-
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -58,104 +29,4 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     at += part.length;
   }
   return all;
-}
-
-/** A CSV, TSV or JSON-lines file. data.wasm finds the rows, as it does for training. */
-class TextTable implements Table {
-  private constructor(
-    private readonly file: FileReader,
-    private readonly module: DataModule,
-    private readonly chunkBytes: number,
-    readonly format: DataFormat,
-    readonly names: string[],
-    readonly textColumn: string,
-    private readonly begin: (wasm: PipelineExports) => void,
-  ) {}
-
-  static async open(file: FileReader, asked: string | undefined, chunkBytes: number): Promise<TextTable> {
-    const format = formatOf(file.name);
-    const module = await DataModule.load();
-    const sample = await new Corpus(module).sampleOf(file);
-    const names = sample[0] ?? [];
-    if (format === "jsonl") {
-      const name = findTextKey(sample, asked, file.name);
-      const keys = names.filter((_, i) => i % 2 === 0);
-      return new TextTable(file, module, chunkBytes, format, keys, name, (wasm) => {
-        const key = new TextEncoder().encode(name);
-        const address = module.write(new Uint8Array([...key, ...key]));
-        wasm.read_keys(address, key.length, key.length);
-        wasm.free(address);
-        wasm.read_settings(0, 0, 0, 0, 0, 0, 0);
-      });
-    }
-    const { text, textName, header, width } = findText(sample, asked, file.name);
-    return new TextTable(file, module, chunkBytes, format, header ? names : [], textName, (wasm) =>
-      wasm.read_settings(width, text, text, Number(header), 0, 0, 0),
-    );
-  }
-
-  async *rows(): AsyncGenerator<TableRow[]> {
-    const { file, module, chunkBytes } = this;
-    const wasm = module.exports as PipelineExports;
-    wasm.read_begin(FORMATS[this.format]);
-    this.begin(wasm);
-    wasm.read_texts();
-    const buffer = wasm.alloc(chunkBytes) >>> 0;
-    try {
-      let before = new Uint8Array();
-      let isFirst = true;
-      for (let offset = 0; offset < file.size; offset += chunkBytes) {
-        const chunk = await file.read(offset, Math.min(chunkBytes, file.size - offset));
-        module.bytes(buffer, chunk.length).set(chunk);
-        wasm.feed(buffer, chunk.length);
-        if (offset + chunkBytes >= file.size) wasm.finish();
-        if (wasm.error_code() !== 0) throw this.error(wasm);
-        const bytes = concat([before, chunk]);
-        const { rows, end } = this.completed(wasm, bytes, before.length, isFirst);
-        before = bytes.slice(end);
-        if (rows.length === 0) continue;
-        isFirst = false;
-        yield rows;
-      }
-      if (before.length > 0) yield [{ bytes: before, at: -1, text: null }];
-    } finally {
-      wasm.free(buffer);
-    }
-  }
-
-  close(): Promise<void> {
-    return this.file.close();
-  }
-
-  /** The rows that the last chunk completed, and where they end in `bytes`, in which the chunk begins at `start`. */
-  private completed(wasm: PipelineExports, bytes: Uint8Array, start: number, isFirst: boolean) {
-    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    const ends = this.module.words(wasm.text_ends() >>> 0, 2 * wasm.text_count());
-    const rows: TableRow[] = [];
-    let [textStart, end] = [0, 0];
-    const texts = wasm.text_bytes() >>> 0;
-    for (let i = 0; i < ends.length; i += 2) {
-      const [textEnd, next] = [ends[i]!, start + ends[i + 1]!];
-      const isHeader = isFirst && i === 0 && this.names.length > 0 && this.format !== "jsonl";
-      const row = bytes.subarray(end, next);
-      const text = isHeader ? null : decoder.decode(this.module.bytes(texts + textStart, textEnd - textStart));
-      rows.push({ bytes: row, at: this.endOf(row), text });
-      [textStart, end] = [textEnd, next];
-    }
-    return { rows, end };
-  }
-
-  /** Where a row ends: before its line end, or before the brace that closes an object. */
-  private endOf(row: Uint8Array): number {
-    if (this.format === "jsonl") return row.lastIndexOf(CLOSE);
-    const end = row.at(-1) === LF ? row.length - 1 : row.length;
-    return row[end - 1] === CR ? end - 1 : end;
-  }
-
-  private error(wasm: PipelineExports): Error {
-    const [code, line] = [wasm.error_code(), wasm.error_line()];
-    const [first, second] = [wasm.error_first(), wasm.error_second()];
-    const context = { textColumn: this.textColumn, labelColumn: this.textColumn, labels: [], unknownLabel: "" };
-    return errorOf({ code, line, first, second, file: this.file.name }, context);
-  }
 }
