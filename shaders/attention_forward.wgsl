@@ -13,38 +13,10 @@
 // it lies, and no number of another sequence enters them. Lanes are 8 x 8: `down` has four queries, `along` four keys or
 // every eighth vec4 of the head. HS is a multiple of 4 and at most 128.
 // Reference: Dao et al. 2022 (FlashAttention), algorithm 1; Milakov and Gimelshein 2018 for the online softmax.
+//
+// `left` and `right` hold queries and keys, then weights and values.
 
-const LANES = 64u;
-const TILE = 32u;
-const DEPTH = 8u;
 const LOWEST = -3.0e38;
-
-// Row 4 g + j lies in plane j, so that one index serves four reads. Queries and keys, then weights and values.
-var<workgroup> left: array<array<vec4f, 64>, 4>;
-var<workgroup> right: array<array<vec4f, 64>, 4>;
-
-// Where in its plane a row's vec4 lies: lanes that differ in either number find different banks.
-fn place(row: u32, column: u32) -> u32 {
-  return (column * 9u) ^ (row / 4u);
-}
-
-fn right_rows(at: u32) -> mat4x4f {
-  return mat4x4f(right[0][at], right[1][at], right[2][at], right[3][at]);
-}
-
-fn add_row(sum: vec4f, by: vec4f, m: mat4x4f) -> vec4f {
-  return sum + by.x * m[0] + by.y * m[1] + by.z * m[2] + by.w * m[3];
-}
-
-// sum[i] + m by[i], in the order of m's columns; by: four rows of `left`, read one by one to keep registers free.
-fn add(sum: mat4x4f, at: u32, m: mat4x4f) -> mat4x4f {
-  var s = sum;
-  s[0] = add_row(s[0], left[0][at], m);
-  s[1] = add_row(s[1], left[1][at], m);
-  s[2] = add_row(s[2], left[2][at], m);
-  s[3] = add_row(s[3], left[3][at], m);
-  return s;
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {

@@ -14,47 +14,8 @@
 // their queries in tiles of 32 from the first key on; p and ds are 0 for the queries before a key, so that its sums do not
 // depend on where a tile begins. Lanes are those of attention_forward, with keys and queries exchanged.
 // Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
-
-const LANES = 64u;
-const TILE = 32u;
-const DEPTH = 8u;
-
-// Row 4 g + j lies in plane j, so that one index serves four reads. Keys and queries, values and dout, then p and
-// dout, ds and queries.
-var<workgroup> left: array<array<vec4f, 64>, 4>;
-var<workgroup> right: array<array<vec4f, 64>, 4>;
-
-// Where in its plane a row's vec4 lies: lanes that differ in either number find different banks.
-fn place(row: u32, column: u32) -> u32 {
-  return (column * 9u) ^ (row / 4u);
-}
-
-fn right_rows(at: u32) -> mat4x4f {
-  return mat4x4f(right[0][at], right[1][at], right[2][at], right[3][at]);
-}
-
-fn add_row(sum: vec4f, by: vec4f, m: mat4x4f) -> vec4f {
-  return sum + by.x * m[0] + by.y * m[1] + by.z * m[2] + by.w * m[3];
-}
-
-// sum[i] + m by[i], in the order of m's columns; by: four rows of `left`, read one by one to keep registers free.
-fn add(sum: mat4x4f, at: u32, m: mat4x4f) -> mat4x4f {
-  var s = sum;
-  s[0] = add_row(s[0], left[0][at], m);
-  s[1] = add_row(s[1], left[1][at], m);
-  s[2] = add_row(s[2], left[2][at], m);
-  s[3] = add_row(s[3], left[3][at], m);
-  return s;
-}
-
-// A vec4 of the queries (part 0) or of dout (part 1).
-fn query_row(part: u32, n: u32, column: u32) -> vec4f {
-  let width = dims.heads * (head_size / 4u);
-  if (part == 0u) {
-    return qkv[n * 3u * width + column];
-  }
-  return dout[n * width + column];
-}
+//
+// `left` and `right` hold keys and queries, values and dout, then p and dout, ds and queries.
 
 // Part 0: q . k for the lane's four keys and four queries; part 1: dout . v.
 fn products(part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, next: u32, at: u32, end: u32) -> mat4x4f {

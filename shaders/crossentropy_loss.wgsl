@@ -1,12 +1,14 @@
 // The batch's loss from the rows' states, and how many rows have their target on top.
 //
-//   metrics[slot] = (loss_scale * sum_i (max_i - target_i + log(sum_i)), number of rows with target_i = max_i, -, -)
+//   metrics[slot] = (loss_scale * sum_i weights_i (max_i - target_i + log(sum_i)), number of rows with target_i = max_i, -, -)
 //
 //   metrics  (updates)  [slots, 4]: loss, correct, gradient norm, finite (the last two by gradnorm_total)
 //   state    (read)     [rows, 4] of crossentropy_forward
 //   targets  (read)     [rows], -100 where the row is ignored
+//   weights  (read)     [rows], 1 where the classes are not weighted
 //
-// Grid: 1 workgroup; sums by a fixed tree. loss_scale is 1 / number of rows that count. Reference: PyTorch cross_entropy.
+// Grid: 1 workgroup; sums by a fixed tree. loss_scale is 1 / sum of the weights of rows that count.
+// Reference: PyTorch cross_entropy.
 
 const LANES = 64u;
 var<workgroup> partial: array<vec2f, LANES>;
@@ -18,7 +20,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     let s = state[row];
     if (targets[row] >= 0) {
       // The large numbers first: their difference is exact, and the logarithm may be small beside them.
-      mine += vec2f((s.x - s.z) + log(s.y), select(0.0, 1.0, s.z >= s.x));
+      mine += vec2f(weights[row] * ((s.x - s.z) + log(s.y)), select(0.0, 1.0, s.z >= s.x));
     }
   }
   partial[lane] = mine;

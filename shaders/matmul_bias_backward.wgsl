@@ -5,17 +5,28 @@
 //   dbias  (accumulates)  [cols]
 //   dout   (read)         [rows, cols]
 //
-// Grid: ceil(cols / 64); one invocation a column, rows in order. Reference: llm.c matmul_backward.
+// Grid: ceil(cols / 16). A workgroup sums 16 columns: 16 lanes share the rows of a column, whose parts are then added in order.
+// Reference: llm.c matmul_backward.
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let col = id.x;
-  if (col >= dims.cols) {
-    return;
-  }
+const COLUMNS = 16u;
+const PARTS = 16u;
+var<workgroup> partial: array<f32, COLUMNS * PARTS>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let col = group.x * COLUMNS + lane % COLUMNS;
+  let own = min(col, dims.cols - 1u);
   var sum = 0.0;
-  for (var row = 0u; row < dims.rows; row++) {
-    sum += dout[row * dims.cols + col];
+  for (var row = lane / COLUMNS; row < dims.rows; row += PARTS) {
+    sum += dout[row * dims.cols + own];
   }
-  dbias[col] += sum;
+  partial[lane] = sum;
+  workgroupBarrier();
+  if (lane < COLUMNS && col < dims.cols) {
+    var total = 0.0;
+    for (var part = 0u; part < PARTS; part++) {
+      total += partial[part * COLUMNS + lane % COLUMNS];
+    }
+    dbias[col] += total;
+  }
 }

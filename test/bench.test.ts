@@ -1,7 +1,16 @@
-/** `bench step --peer torch`, with a substitute for python3. */
+/** What the benchmark says of products and kernels; `bench step --peer torch`, with a substitute for python3. */
 import { writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import * as assert from "uvu/assert";
+import { type Product, wrongRow } from "../src/bench/products.ts";
+import { workOf } from "../src/bench/work.ts";
+import { geluForward } from "../src/ops/gelu.ts";
+import { NO_VALUES } from "../src/ops/kernel.ts";
+import { linearForward } from "../src/ops/linear.ts";
+import { loraBackward } from "../src/ops/lora.ts";
+import { matmul } from "../src/ops/matmul.ts";
+import { Rng } from "../src/rng.ts";
+import { Tensor } from "../src/tensor.ts";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { assertCode, runCommand } from "./spawn.ts";
@@ -52,4 +61,85 @@ test("the benchmark fails if PyTorch ends early", async () => {
   assertCode(finished, 1);
   assert.match(finished.stderr, "LowrankError: python3 ended unexpectedly\n  found:    exit code 3");
   assert.not.match(finished.stderr, /\n {4}at /, "a stack trace is for bugs");
+});
+
+test("one wrong element of a product is found, in every orientation", () => {
+  const rng = new Rng(3);
+  const [m, n, k] = [5, 7, 9];
+  for (const [transA, transB] of [
+    [false, false],
+    [false, true],
+    [true, false],
+  ] as const) {
+    const product: Product = { name: "", m, n, k, transA, transB };
+    const [a, b] = [m * k, k * n].map((size) => Float32Array.from({ length: size }, () => rng.normal())) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const out = Float32Array.from({ length: m * n }, (_, at) => {
+      const [i, j] = [Math.floor(at / n), at % n];
+      let sum = 0;
+      for (let l = 0; l < k; l++) sum += a[transA ? l * m + i : i * k + l]! * b[transB ? j * k + l : l * n + j]!;
+      return sum;
+    });
+    assert.is(wrongRow(product, out, a, b), null);
+    for (const [at, wrong] of [
+      [0, out[0]! + 0.1],
+      [3 * n + 2, out[3 * n + 2]! - 0.1],
+      [m * n - 1, Number.NaN],
+    ] as const)
+      assert.is(wrongRow(product, out.with(at, wrong), a, b), Math.floor(at / n), `element ${at}`);
+  }
+});
+
+test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any other kernel", () => {
+  const tensor = (shape: number[], dtype: "f32" | "f16" = "f32") => new Tensor("t", shape, "output", dtype);
+  const values = { ...NO_VALUES, tokens: 10 };
+  const [x, w] = [tensor([20, 8]), tensor([8, 6], "f16")];
+  const product = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8 });
+  assert.equal(workOf(product, values), { flops: 2 * 10 * 6 * 8, bytes: 4 * 10 * 8 + 2 * 8 * 6 + 4 * 10 * 6 });
+  const added = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8, beta: 1 });
+  assert.is(workOf(added, values).bytes! - workOf(product, values).bytes!, 4 * 10 * 6);
+  const { flops, bytes } = workOf(geluForward(tensor([20, 8]), x, 20), values);
+  assert.is(flops, null);
+  assert.is(bytes, 2 * 4 * 20 * 8);
+  // Two adapters of rank 3, each for four of the eight columns, and a residual.
+  const place = { count: 2, r: 3, scale: 1, input: 8, width: 4, column: 0, step: 4, stride: 64 };
+  const group = { ...place, A: tensor([88]), B: tensor([88]) };
+  const [down, ddown, dy] = [tensor([20, 6]), tensor([20, 6]), tensor([20, 8])];
+  const layer = { out: tensor([20, 8]), x, W: tensor([8, 8]), bias: tensor([8]), rows: "tokens" as const };
+  assert.equal(workOf(linearForward({ ...layer, adapters: { group, down }, residual: dy }), values), {
+    flops: 2 * 10 * 8 * (8 + 3),
+    bytes: 4 * 10 * (8 + 6 + 2 * 8) + 4 * 8 * 8 + 4 * 2 * 3 * 4,
+  });
+  const job = { group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
+  assert.equal(workOf(loraBackward(job), values), {
+    flops: 2 * 10 * 6 * (8 + 4),
+    bytes: 4 * 10 * (8 + 8 + 12) + 8 * 6 * (8 + 4),
+  });
+});
+
+test("products and a step on a software driver: positive rates, shares that add up to 1", async () => {
+  const products = await runCommand("bench", ["matmul", "--device", "webgpu", "--rounds", "1", "--json"], {
+    cwd: folder,
+  });
+  assertCode(products, 0);
+  const { results, yardsticks } = JSON.parse(products.stdout);
+  assert.ok(yardsticks.copy > 0 && yardsticks.multiplyAdd > 0);
+  assert.ok(results.length > 2);
+  for (const { name, gflops } of results) assert.ok(gflops[0].median > 0, name);
+
+  const args = ["step", "--device", "webgpu", "--data", "data.csv", "--steps", "1", "--batch-size", "2", "--json"];
+  const step = await runCommand("bench", args, { cwd: folder });
+  assertCode(step, 0);
+  const { kernels, dispatches, dispatchesPerSecond } = JSON.parse(step.stdout).ours.profile;
+  assert.ok(dispatchesPerSecond > 0);
+  const sum = (key: string) =>
+    kernels.reduce((total: number, kernel: Record<string, number>) => total + kernel[key]!, 0);
+  assert.is(sum("dispatches"), dispatches);
+  assert.ok(Math.abs(sum("share") - 1) < 1e-9);
+  const { gflops, gbs, ofMultiplyAdd, ofCopy } = kernels.find(({ name }: { name: string }) =>
+    name.startsWith("matmul"),
+  );
+  for (const rate of [gflops, gbs, ofMultiplyAdd, ofCopy]) assert.ok(rate > 0);
 });

@@ -1,6 +1,6 @@
 /** Which columns are text and label: by the names that were asked for, by usual names, by what stands in them. */
 import * as assert from "uvu/assert";
-import { type ColumnChoice, findColumns, findKeys, labelDoubt } from "../src/data/columns.ts";
+import { type ColumnChoice, findColumns, findKeys, labelNotes } from "../src/data/columns.ts";
 import { DataError, nameList } from "../src/errors.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
@@ -44,22 +44,32 @@ test("one of two columns requested: the other one is the other column; a column 
   );
 });
 
-test("common names: the most likely of each pair, in any case, with surrounding spaces; otherwise a hint", async () => {
-  const texts = ["text", "message", "sms", "content", "body", "v2", "sentence"];
-  const labels = ["label", "class", "category", "target", "v1", "spam"];
-  for (const [usual, other, at] of [
-    [texts, "label", 0],
-    [labels, "text", 1],
-  ] as const)
-    for (const [i, likelier] of usual.entries()) {
-      assert.is(
-        found(named("id", ` ${likelier.toUpperCase()} `, other))
-          [at].trim()
-          .toLowerCase(),
-        likelier,
-      );
-      for (const name of usual.slice(i + 1)) assert.is(found(named(name, likelier, other))[at], likelier);
-    }
+test("common names, in any case, with surrounding spaces, however their words are joined", () => {
+  for (const [text, label] of [
+    ["text", "label"],
+    ["body", "topic"],
+    ["message", "category"],
+    ["review", "sentiment"],
+    ["content", "class"],
+    ["sms", "spam"],
+    ["v2", "v1"],
+    [" Review_Text", "is-spam "],
+    ["COMMENT TEXT", "Intent"],
+  ] as const) {
+    assert.equal(found(named("id", text, label, "n")), [text, label, true]);
+    assert.equal(found(named(label, "", text)), [text, label, true]);
+  }
+});
+
+test("several common names for one column are an error that lists the columns; otherwise a hint", async () => {
+  const several = ["Several columns may be the text: text, message", "id, text, message, label", "--text-column"];
+  await assertFails(DataError, several, () => found(named("id", "text", "message", "label")));
+  await assertFails(DataError, ["may be the label: topic, class", "--label-column"], () =>
+    found(named("topic", "text", "class")),
+  );
+  await assertFails(DataError, ["may be the label: label, label"], () => found(named("label", "label", "text")));
+  assert.equal(found(named("text", "message", "label"), { textColumn: "message" }), ["message", "label", true]);
+  assert.equal(found(named("text", "message", "label"), { labelColumn: "text" }), ["message", "text", true]);
   await assertFails(DataError, ["recognized as the text", "--text-column"], () => found(named("a", "b", "label")));
   await assertFails(DataError, ["recognized as the label", "--label-column"], () => found(named("text", "b", "c")));
   await assertFails(DataError, ["two columns"], () => found([["text"]]));
@@ -123,15 +133,18 @@ test("keys of JSON lines: common names, otherwise by their values", async () => 
   await assertFails(DataError, ["two keys"], () => findKeys([["a", "1"]], {}, "a.jsonl"));
 });
 
-test("a warning about the label column: more than 20 classes, with another text for decimal numbers", () => {
-  const classes = (count: number, write = (i: number) => `c${i}`) => Array.from({ length: count }, (_, i) => write(i));
-  assert.is(labelDoubt(classes(20)), null);
-  assert.match(labelDoubt(classes(21))!, /^21 classes: .*label column is the right one/);
-  assert.match(labelDoubt(classes(21, (i) => `${i / 2}`))!, /^21 classes, decimal numbers/);
-  assert.match(labelDoubt(classes(21, (i) => `${i}`))!, /^21 classes: /);
-  // Nine tenths of them are not enough, more are.
-  assert.match(labelDoubt(classes(30, (i) => (i < 3 ? `c${i}` : `${i / 2}`)))!, /^30 classes: /);
-  assert.match(labelDoubt(classes(30, (i) => (i < 2 ? `c${i}` : `${i / 2}`)))!, /^30 classes, decimal/);
+test("notes about the labels: spelled in several ways, combined, more than 20", () => {
+  const notes = (...labels: string[]) => labelNotes(Object.fromEntries(labels.map((label, i) => [label, i + 2])));
+  assert.equal(notes("yes", "no", "not spam", "C++"), []);
+  const [variants, ...more] = notes("No", "yes", "no", "not  spam", "Not spam");
+  assert.match(variants!, /only in case or white space: "No" \(2\), "no" \(4\)/);
+  assert.is(more.length, 1);
+  assert.match(more[0]!, /"not {2}spam" \(5\), "Not spam" \(6\)/);
+  const [combined] = notes("a", "b", "a|b", "b; c", "|", "d;");
+  assert.match(combined!, /^2 of 6 labels look like several in one: a\|b, b; c\./);
+  const classes = (count: number) => notes(...Array.from({ length: count }, (_, i) => `c${i}`));
+  assert.equal(classes(20), []);
+  assert.match(classes(21)[0]!, /^21 classes: c0, .*label column is the right one/);
 });
 
 test("names in a message: at most twelve, of at most 100 characters", () => {

@@ -54,10 +54,10 @@ const FLAGS: Fault[] = [
   ["a long warm-up", [...GOOD, "--warmup", "99"], 2, ["warm-up", "up to 9", "99"]],
   ["a length beyond the context", [...GOOD, "--max-length", "65"], 2, ["context", "at most 64", "65"]],
   ["padding beyond the context", [...GOOD, "--padding", "65"], 2, ["context", "at most 64", "65"]],
-  ["--data with --dataset", [...GOOD, "--dataset", "spam-assassin"], 2, ["one of", "found:    --data, --dataset"]],
+  ["--data with --dataset", [...GOOD, "--dataset", "spam"], 2, ["one of", "found:    --data, --dataset"]],
   ["--train without --val", ["--train", "good.csv"], 2, ["--train, --val and --test", "found:    --train"]],
   ["--val alone", ["--val", "good.csv"], 2, ["--train, --val and --test", "found:    --val\n"]],
-  ["an unknown data set", ["--dataset", "spam-asassin"], 2, ["spam-asassin", 'did you mean "spam-assassin"']],
+  ["an unknown data set", ["--dataset", "spma"], 2, ["spma", 'did you mean "spam"']],
   [
     "a negative interval of checkpoints",
     [...DATA, "none.csv", "--checkpoint-every", "-1"],
@@ -224,20 +224,29 @@ test("verify refuses files that are not fixtures", async () => {
   assertRefused(await verify("model/model.safetensors"), before, 1, ["not a golden fixture", "`case`"]);
 });
 
-test("invalid UTF-8 is replaced and long texts are truncated; both are counted and reported once", async () => {
+test("invalid rows are refused or skipped, long texts are truncated; both are counted and reported once", async () => {
   const invalid = Buffer.concat([Buffer.from("ham,caf"), Buffer.from([0xe9]), Buffer.from(" bar\nspam,prize ")]);
   const rows = Buffer.from(messages(20));
   const long = `ham,${"word ".repeat(100)}\nspam,${"prize ".repeat(100)}\n`;
   write("odd.csv", Buffer.concat([rows, invalid, Buffer.from([0xff, 0x0a]), Buffer.from(long)]));
   const out = join(folder, "odd");
   const args = [...DATA, "odd.csv", "--epochs", "1", "--out"];
-  const finished = await runCommand("train", [...args, out], { cwd: folder });
+  const before = filesIn(folder);
+  assertRefused(await runCommand("train", [...args, out], { cwd: folder }), before, 1, [
+    "not UTF-8",
+    "odd.csv:42",
+    "--encoding windows-1252",
+  ]);
+  const finished = await runCommand("train", [...args, out, "--skip-faulty"], { cwd: folder });
   assertCode(finished, 0);
   const reported = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
-  reported(/2 invalid UTF-8 sequences were replaced with U\+FFFD/g);
+  reported(/2 invalid rows were skipped/g);
+  reported(/odd\.csv:42: The text is not UTF-8/g);
   reported(/2 messages exceed the maximum length and were truncated/g);
-  const json = await runCommand("train", [...args, `${out}-json`, "--json"], { cwd: folder });
+  const json = await runCommand("train", [...args, `${out}-json`, "--json", "--encoding", "windows-1252"], {
+    cwd: folder,
+  });
   const { stats } = JSON.parse(json.stdout.split("\n")[0]!);
-  assert.is(stats.invalidUtf8, 2);
+  assert.is(stats.leftOut.rows, 0);
   assert.is(stats.train.cut + stats.val.cut + stats.test.cut, 2);
 });

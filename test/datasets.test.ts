@@ -1,10 +1,10 @@
 /** Data sets by file and by name, as a command loads them. */
 import { createHash } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath, readAsset } from "#platform";
-import description from "../data/datasets/spam-assassin.json" with { type: "json" };
+import description from "../data/datasets/spam.json" with { type: "json" };
 import { bytesReader } from "../src/data/corpus.ts";
 import type { Dataset } from "../src/data/dataset.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../src/data/datasets.ts";
@@ -12,8 +12,9 @@ import { digestOf } from "../src/data/digest.ts";
 import { normalized } from "../src/data/duplicates.ts";
 import { loadTexts } from "../src/data/texts.ts";
 import { DataModule } from "../src/data/wasm.ts";
-import { ConfigError, DataError, LowrankError } from "../src/errors.ts";
+import { ConfigError, DataError, FormatError, LowrankError } from "../src/errors.ts";
 import { Rng } from "../src/rng.ts";
+import { nearCopies } from "../src/tools/near-copies.mjs";
 import { temporaryFolder } from "./border.ts";
 import { test, testIf } from "./harness.ts";
 import { randomText } from "./random-text.ts";
@@ -60,8 +61,9 @@ test("loads", async () => {
   module = await DataModule.load();
 });
 
-test("one file: balanced, shuffled and split 70/10/20 by the seed", async () => {
-  const { train, val, test, labels, stats, source } = await load({ file: mails(120, 50) });
+test("one file: shuffled and split 70/10/20 by the seed; balanced on request", async () => {
+  const balance = { balance: true };
+  const { train, val, test, labels, stats, source } = await load({ file: mails(120, 50) }, balance);
   assert.equal([train.size, val.size, test.size], [70, 10, 20]);
   assert.equal([...labels], ["ham", "spam"]);
   assert.is(stats.rowsRead, 170);
@@ -74,11 +76,11 @@ test("one file: balanced, shuffled and split 70/10/20 by the seed", async () => 
   );
   const all = [train, val, test].flatMap(textsOf);
   assert.is(new Set(all).size, 100);
-  const again = await load({ file: mails(120, 50) }, { chunkBytes: 7 });
+  const again = await load({ file: mails(120, 50) }, { ...balance, chunkBytes: 7 });
   assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
-  const other = await load({ file: mails(120, 50) }, { seed: 2 });
+  const other = await load({ file: mails(120, 50) }, { ...balance, seed: 2 });
   assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
-  const whole = await load({ file: mails(120, 50) }, { balance: false, fractions: [0.5, 0.25, 0.25] });
+  const whole = await load({ file: mails(120, 50) }, { fractions: [0.5, 0.25, 0.25] });
   assert.equal([whole.train.size, whole.val.size, whole.test.size], [85, 42, 43]);
 });
 
@@ -120,7 +122,7 @@ test("padding to the longest training row cuts longer rows of the other sets", a
 });
 
 test("data that cannot be loaded is reported", async () => {
-  await fails({ name: "spam-asassin" }, ConfigError, ['did you mean "spam-assassin"']);
+  await fails({ name: "spma" }, ConfigError, ['did you mean "spam"']);
   await fails({ file: "no/such/file.csv" }, ConfigError, ["no such file", "no/such/file.csv"]);
   await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["{ train, val, test }", "train, source"]);
   await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, [
@@ -135,8 +137,60 @@ test("data that cannot be loaded is reported", async () => {
     "a.csv",
     new Uint8Array([...new TextEncoder().encode("label,text\nham,a\nspam,caf"), 0xe9, 10]),
   );
-  const { stats } = await load({ train: bad, val: mails(1, 1), test: mails(1, 1) });
-  assert.is(stats.invalidUtf8, 1);
+  const split = { train: bad, val: mails(1, 1), test: mails(1, 1) };
+  await fails(split, FormatError, ["not UTF-8", "a.csv:3", 'byte 0xe9 in "text"', "--encoding windows-1252"]);
+  const { train } = await load(split, { encoding: "windows-1252" });
+  assert.is(train.text(1), "café");
+  await fails(split, ConfigError, ["encoding is unknown", "utf-9"], { encoding: "utf-9" });
+});
+
+/** A CSV file with these labels, each with a text of its own. */
+const labelled = (labels: readonly string[]) =>
+  fileOf(`label,text\n${labels.map((label, i) => `${label},mail number ${i} of some`).join("\n")}\n`);
+const times = (count: number, label: (i: number) => string) => Array.from({ length: count }, (_, i) => label(i));
+
+test("labels that are not classes are refused, with their lines", async () => {
+  const two = times(40, (i) => (i % 2 === 0 ? "ham" : "spam"));
+  await fails({ file: labelled([...two, "spma", ...two, "eggs"]) }, DataError, [
+    "Some classes have only one row",
+    "a.csv:42",
+    '"spma" (line 42), "eggs" (line 83)',
+  ]);
+  // A set of its own may have one row of a class.
+  await load({ train: labelled([...two, "eggs"]), val: mails(1, 1), test: mails(1, 1) });
+  await fails({ file: labelled(times(5, (i) => `c${i}`)) }, DataError, [
+    'All labels in "label" are different',
+    '5 labels in 5 rows: "c0" (line 2)',
+  ]);
+  const score = ["this looks like a score", "into a few classes"];
+  await fails({ file: labelled(times(60, (i) => `${i / 2}`)) }, DataError, score);
+  await fails({ file: labelled(times(400, (i) => `${3 * (i % 100)}`)) }, DataError, [
+    "100 different numbers",
+    ...score,
+  ]);
+  // Twenty numbers, and the numbers of classes, are classes.
+  for (const [count, label] of [
+    [20, (i: number) => `${(i % 20) / 2}`],
+    [77, (i: number) => `${i % 77}`],
+    [77, (i: number) => `${1 + (i % 77)}`],
+  ] as const)
+    assert.is((await load({ file: labelled(times(4 * count, label)) })).labels.length, count);
+});
+
+test("a text column of numbers is refused", async () => {
+  const rows = times(30, (i) => `${i % 2 ? "ham" : "spam"},${i * 7},mail ${i}`).join("\n");
+  const file = () => fileOf(`label,body,words\n${rows}\n`);
+  await fails({ file: file() }, DataError, ['"body" has only numbers', "0, 7, 14", "--text-column"]);
+  assert.is((await load({ file: file() }, { textColumn: "words" })).labels.length, 2);
+  const lines = times(30, (i) => JSON.stringify({ label: i % 2 ? "ham" : "spam", text: i })).join("\n");
+  await fails({ file: fileOf(lines, "a.jsonl") }, DataError, ['"text" has only numbers']);
+});
+
+test("white space around labels is counted", async () => {
+  const labels = times(40, (i) => [" ham", "spam", "ham", "spam "][i % 4]!);
+  const { labels: classes, stats } = await load({ file: labelled(labels) });
+  assert.equal([...classes], ["ham", "spam"]);
+  assert.is(stats.trimmedLabels, 20);
 });
 
 test("two concurrent loads use separate modules", async () => {
@@ -144,35 +198,84 @@ test("two concurrent loads use separate modules", async () => {
     loadDataset({ file: mails(60, 40) }, { chunkBytes: 9 }),
     loadDataset({ file: mails(30, 30) }, { chunkBytes: 9 }),
   ]);
-  assert.equal([a.train.size, b.train.size], [56, 42]);
+  assert.equal([a.train.size, b.train.size], [70, 42]);
   assert.match(a.train.text(0), /^mail number \d+$/);
 });
 
-test("spam-assassin is the file that its description promises", async () => {
+test("spam is the file that its description promises, with no near copy", async () => {
   const bytes = await readAsset(description.file);
   assert.is(createHash("sha256").update(bytes).digest("hex"), description.sha256);
-  const { train, val, test, labels, stats, source } = await load({ name: "spam-assassin" }, { maxLength: 256 });
+  const { train, val, test, labels, stats, source } = await load({ name: "spam" }, { maxLength: 256 });
   assert.equal([...labels], ["ham", "spam"]);
-  assert.is(stats.rowsRead, description.rows);
-  assert.is(stats.invalidUtf8, 0);
-  const spam = description.labels.spam;
+  assert.equal([stats.rowsRead, stats.classesRead, stats.leftOut.rows], [description.rows, description.labels, 0]);
   const sets = [train, val, test];
-  assert.equal(
-    sets.map((set) => set.size),
-    [
-      Math.floor(2 * spam * 0.7),
-      Math.floor(2 * spam * 0.1),
-      2 * spam - Math.floor(1.4 * spam) - Math.floor(0.2 * spam),
-    ],
+  assert.is(
+    sets.reduce((sum, set) => sum + set.size, 0),
+    description.rows,
+    "no row is dropped",
   );
-  for (const set of sets) assert.ok(Math.abs(set.stats().classes.spam! / set.size - 0.5) < 0.06);
-  assert.is(new Set(sets.flatMap(textsOf)).size, 2 * spam, "no text stands in two sets");
+  assert.equal(stats.leaks, { val: 0, test: 0 });
+  const copies = nearCopies(sets.flatMap(textsOf));
+  assert.is(
+    copies.findIndex((first: number) => first >= 0),
+    -1,
+  );
   assert.is(stats.train.cut + stats.val.cut + stats.test.cut, 0, "every row fits into 256 tokens");
-  assert.match(source, /^spam-assassin: /);
+  assert.match(source, /^spam: /);
+});
+
+test("the parts of spam: their rows, and those of the test set", async () => {
+  const { parts } = description;
+  assert.is(
+    parts.reduce((sum, { rows }) => sum + rows, 0),
+    description.rows,
+  );
+  const { test, testParts } = await load({ name: "spam" }, { maxLength: 256 });
+  assert.equal(
+    testParts.map(({ name }) => name),
+    parts.map(({ name }) => name),
+  );
+  const lines = new Set(
+    readdirSync("data/messages").flatMap((file) => readFileSync(join("data/messages", file), "utf8").split("\n")),
+  );
+  const isShort = Array.from({ length: test.size }, (_, i) => lines.has(test.text(i)));
+  assert.equal(
+    testParts.map(({ positions }) => [...positions]),
+    [false, true].map((short) => [...isShort.keys()].filter((i) => isShort[i] === short)),
+  );
+  assert.equal((await load({ file: mails(40, 40) })).testParts, []);
+});
+
+test("near copies share most of their trigrams; the first of them stays", () => {
+  const texts = [
+    "Your parcel is waiting, pay the fee of 2.99 here",
+    "See you at noon",
+    "your parcel is waiting: pay a fee of 1.50 here!",
+    "See you at home",
+    "...",
+    "👍",
+    "SEE YOU AT NOON :)",
+    "...",
+  ];
+  assert.equal(nearCopies(texts), [-1, -1, 0, -1, -1, -1, 1, 4]);
+  const rng = new Rng(3);
+  const words = Array.from({ length: 300 }, () =>
+    Array.from({ length: 6 }, () => "abcdefgh"[rng.below(8)]!).join(" x"),
+  );
+  const grams = (text: string) => new Set(Array.from(text, (_, i) => ` ${text} `.slice(i, i + 3)));
+  const sets = words.map(grams);
+  const expected = sets.map((set, i) =>
+    sets.slice(0, i).findIndex((other) => {
+      const shared = [...set].filter((gram) => other.has(gram)).length;
+      return shared / (set.size + other.size - shared) >= 0.7;
+    }),
+  );
+  assert.ok(expected.some((first) => first >= 0));
+  assert.equal(nearCopies(words), expected, "as all pairs compared");
 });
 
 test("stratified: every set has its fraction of every class, chosen by the seed", async () => {
-  const options: DatasetOptions = { split: "stratified", balance: false };
+  const options: DatasetOptions = { split: "stratified" };
   const { train, val, test, split } = await load({ file: mails(100, 40) }, options);
   const sets = [train, val, test];
   assert.is(split, "stratified");
@@ -191,7 +294,7 @@ test("stratified: every set has its fraction of every class, chosen by the seed"
   assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
   const other = await load({ file: mails(100, 40) }, { ...options, seed: 2 });
   assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
-  const even = await load({ file: mails(100, 40) }, { split: "stratified" });
+  const even = await load({ file: mails(100, 40) }, { ...options, balance: true });
   assert.equal(even.val.stats().classes, { ham: 4, spam: 4 });
   await fails({ file: mails(100, 5) }, DataError, ["A class has too few rows", '"spam"', "5 rows"], options);
 });

@@ -304,7 +304,7 @@ test("evaluation: all rows in order, as many a batch as the capacity holds", asy
   await throws(ConfigError, () => [...evaluationBatches(dataset, { tokens: 50, sequences: 0 })], "does not fit");
 });
 
-test("texts come back from their tokens: whole where they were cut, invalid UTF-8 replaced", async () => {
+test("texts come back from their tokens: whole where they were cut", async () => {
   const texts = ["", "<|endoftext|>", "a\tb\n c", "na\u00efve \u{1f468}\u200d\u{1f4bb} \u0000", "word ".repeat(500)];
   const dataset = await datasetOf(
     texts.map((text) => ["a", text]),
@@ -312,10 +312,6 @@ test("texts come back from their tokens: whole where they were cut, invalid UTF-
   );
   // Others in between: a text is made in memory that the next one uses.
   for (const i of [4, 0, 1, 2, 3, 4]) assert.is(dataset.text(i), texts[i]);
-  const damaged = Uint8Array.from("label\ttext\na\tx\xff\xe2\x82y\n", (c) => c.charCodeAt(0));
-  const corpus = new Corpus(module);
-  const [row] = await corpus.read(bytesReader("a.tsv", damaged), { maxLength: 9, chunkBytes: 100 });
-  assert.is(corpus.text(row!), "x\ufffd\ufffdy");
 });
 
 test("rows that do not exist and rows of another load are errors", async () => {

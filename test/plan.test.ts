@@ -35,6 +35,7 @@ const PLANS: Record<string, ModelPlan> = {
   last_block: plan(smallSpec("last_block")),
   last_layer: plan(smallSpec("last_layer")),
   "lora, activations kept": plan(smallSpec("lora"), { keepActivations: true }),
+  "lora, more sequences than tokens": plan(smallSpec("lora"), { capacity: { tokens: 9, sequences: 30 } }),
   "lora, one layer": plan(smallSpec("lora", { config: { n_layer: 1 } })),
   "lm lora": plan(smallSpec("lora", lm)),
   "lm all": plan(smallSpec("all", lm)),

@@ -37,15 +37,18 @@ test("CSV: a row that does not fit the columns is refused", async () => {
   await assertFails(FormatError, ["row 1", "b"], () => toCsv(columns, [{ a: 1 }]));
 });
 
-test("metrics.csv and losses.csv have the experiment's columns", () => {
+test("metrics.csv and losses.csv have the experiment's columns, and macro F1", () => {
   const row = Object.fromEntries(METRICS_COLUMNS.map((column, i) => [column, i])) as MetricsRow;
   assert.is(
     toCsv(METRICS_COLUMNS, [row]),
     "rank,alpha,trainable_layers,lr,weight_decay,num_epochs,pre_train_acc,pre_val_acc,pre_test_acc,final_train_acc," +
-      "final_val_acc,final_test_acc,train_loss_last,val_loss_last,examples_seen,minutes\r\n" +
-      "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\r\n",
+      "final_val_acc,final_test_acc,train_loss_last,val_loss_last,examples_seen,minutes,final_train_macro_f1,final_val_macro_f1," +
+      "final_test_macro_f1\r\n0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18\r\n",
   );
-  assert.is(LOSSES_COLUMNS.join(), "step,epoch,examples_seen,lr,train_loss,val_loss,train_acc,val_acc,grad_norm");
+  assert.is(
+    LOSSES_COLUMNS.join(),
+    "step,epoch,examples_seen,lr,train_loss,val_loss,train_acc,val_acc,val_macro_f1,grad_norm",
+  );
 });
 
 test("a table: right-aligned numbers, digits, a dash for null, wide characters", () => {

@@ -3,6 +3,7 @@ import {
   cellsOf,
   classMeasures,
   confusionsOf,
+  macroF1,
   mcnemar,
   mistakesOf,
   rocAuc,
@@ -80,6 +81,12 @@ test("confusions, the most frequent mistakes, precision, recall and F1 of a work
     { truth: 9, predicted: 4, rows: 3 },
     { truth: 4, predicted: 9, rows: 2 },
   ]);
+});
+
+test("macro F1 is scikit-learn's: over the classes that occur as truth or as prediction", () => {
+  // f1_score([0, 0, 0, 1, 2], [0, 0, 1, 1, 3], average="macro"): 4/5, 2/3, 0, 0
+  near(macroF1(confusionsOf([0, 0, 0, 1, 2], [0, 0, 1, 1, 3])), 11 / 30);
+  near(macroF1(confusionsOf([7, 7, 9], [7, 7, 9])), 1);
 });
 
 test("McNemar's test excludes rows that are undecided on either side, and is symmetric", () => {

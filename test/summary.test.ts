@@ -1,8 +1,8 @@
 /** The printed summaries of data and results, with many classes, long labels and control characters. */
 import * as assert from "uvu/assert";
-import { labelDoubt } from "../src/data/columns.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
+import { evaluationOf } from "../src/engine/evaluate.ts";
 import type { Prediction } from "../src/engine/predictions.ts";
 import { toCsv } from "../src/report/csv.ts";
 import { confusionsOf } from "../src/report/statistics.ts";
@@ -25,14 +25,14 @@ function dataOf(labels: readonly string[], rows: number): Promise<LoadedDataset>
 function resultOf({ labels, test: set, stats }: LoadedDataset, say: (truth: number) => number): TrainResult {
   const truth = Array.from({ length: set.size }, (_, row) => set.label(row));
   const predictions: Prediction[] = truth.map((label, row) => {
-    return { row, label: say(label), probability: 0.5, probabilities: new Float64Array() };
+    return { row, label: say(label), probability: 0.5, probabilities: new Float64Array(labels.length).fill(0.5) };
   });
   const evaluation = { rows: set.size, loss: 1, accuracy: 0.5 };
   const splits = { train: evaluation, val: evaluation, test: evaluation };
   const task = { objective: "classification", num_labels: labels.length };
   return {
     ...{ options: DEFAULTS, stats, before: splits, after: splits, steps: [], evaluations: [], seconds: 1, predictions },
-    ...{ aborted: false, trainable: 1, spec: { task } },
+    ...{ aborted: false, trainable: 1, spec: { task }, parts: [] },
     confusions: confusionsOf(truth, truth.map(say)),
   } as unknown as TrainResult;
 }
@@ -55,17 +55,17 @@ function assertFits(text: string, width: number): void {
 }
 
 test("1,500 classes: the summary is fast and fits a screen; the CSV file is complete", async () => {
-  const labels = Array.from({ length: 1500 }, (_, i) => (i / 7).toFixed(3));
+  const labels = Array.from({ length: 1500 }, (_, i) => `class ${(i / 7).toFixed(3)}`);
   const data = await dataOf(labels, 4500);
   // A third of the classes is misclassified as the preceding class.
   const result = resultOf(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
-  const described = inTime(() => describeData(data, "gpt2-micro", 80));
+  const described = inTime(() => describeData(data, "gpt2-micro", "auto", 80));
   const resultText = inTime(() => describeResult(result, data, 80));
   for (const text of [described, resultText]) {
     assert.ok(text.split("\n").length < 50, text);
     assertFits(text, 80);
   }
-  assert.match(described, /1500 classes, decimal numbers .*Regression is not supported/);
+  assert.match(described, /1500 classes: .*label column is the right one/);
   assert.match(described, /and 1494 more classes/);
   const wrong = result.predictions.filter(({ row, label }) => label !== data.test.label(row)).length;
   assert.match(resultText, `${wrong} of 900 test messages (1500 classes) are misclassified`);
@@ -95,9 +95,27 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
   );
   assert.match(resultText, /│ test set: truth │ predicted ham │ predicted news │ predicted spam │/);
   assert.match(resultText, /│ news +│ +\d+ │ +0 │ +0 │/);
-  const described = describeData(data, "gpt2-micro", 80);
+  const described = describeData(data, "gpt2-micro", "auto", 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
   assert.not.match(described, "label column");
+});
+
+test("the parts of a data set have rows of their own", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  // The first class is always predicted, each with a probability of a half.
+  const result = resultOf(data, () => 0);
+  const truth = (row: number) => data.test.label(row);
+  const isFirst = ({ row }: Prediction) => truth(row) === 0;
+  const [first, second] = [result.predictions.filter(isFirst), result.predictions.filter((one) => !isFirst(one))];
+  const parts = [
+    { name: "one", ...evaluationOf(first, truth) },
+    { name: "other", ...evaluationOf([...second, first[0]!], truth) },
+  ];
+  const text = describeResult({ ...result, parts }, data, 100);
+  const row = (name: string, rows: number, accuracy: number) =>
+    new RegExp(`│ test: ${name} +│ +${rows} │ +- │ 0\\.6931 │ - +│ ${accuracy.toFixed(1)} % +│`);
+  assert.match(text, row("one", first.length, 100));
+  assert.match(text, row("other", second.length + 1, 100 / (second.length + 1)));
 });
 
 test("labels and file names: one line, truncated, without control characters", async () => {
@@ -105,7 +123,7 @@ test("labels and file names: one line, truncated, without control characters", a
   const data = await dataOf(labels, 400);
   for (const width of [80, 200]) {
     const text = [
-      describeData(data, "m\u0007", width),
+      describeData(data, "m\u0007", "auto", width),
       describeResult(
         resultOf(data, () => 0),
         data,
@@ -146,14 +164,4 @@ test("one line: truncated by columns, with wide characters and combining marks",
   assert.is(oneLine("最後最後", 6), "最後…");
   assert.is(oneLine(`e${"\u0301".repeat(1000)}`, 6).length < 30, true);
   assert.is(oneLine("\u001b[0m", 20), "\\u001b[0m");
-});
-
-test("a warning for many labels, and for decimal numbers", () => {
-  const some = (count: number, name: (i: number) => string) =>
-    labelDoubt(Array.from({ length: count }, (_, i) => name(i)));
-  assert.is(some(20, String), null);
-  assert.match(some(77, String)!, /^77 classes: 0, 1,.*label column is the right one/);
-  assert.match(some(300, (i) => `${i / 4}`)!, /decimal numbers.*Regression is not supported/);
-  assert.match(some(300, (i) => `-${i},5`)!, /decimal numbers/);
-  assert.match(some(300, (i) => `class ${i}.5`)!, /label column is the right one/);
 });

@@ -45,6 +45,7 @@ const SETTINGS: LabelSettings = {
   device: "wasm",
   dtype: "f32",
   textColumn: "text",
+  encoding: "utf-8",
 };
 
 const tables = new Map<string, Table>();
@@ -99,6 +100,19 @@ const SAMPLES: Record<string, Sample> = {
     texts: ['see you "now"', 'call "me" now', 'a "b"'],
     fields: (label, probability) => `\t${label}\t${probability}`,
   },
+  "semicolons.csv": {
+    content: 'id;text;noteHEADER\n1;"a; b";cFIELDS\n2;d, e;FIELDS\n',
+    column: "text",
+    texts: ["a; b", "d, e"],
+    header: ";predicted;probability",
+    fields: (label, probability) => `;${label};${probability}`,
+  },
+  "array.json": {
+    content: '[\n  {"id": 1, "text": "a}"FIELDS},\n  {"id": 2, "text": "b"\nFIELDS}\n]\n',
+    column: "text",
+    texts: ["a}", "b"],
+    fields: (label, probability) => `,"predicted":"${label}","probability":${probability}`,
+  },
   "rows.jsonl": {
     content: `\n{"text":"a\\u00fc \\"}\\"", "n": {"x": [1, 2]} FIELDS} \r\n{ "predicted":null,"text" : 12.50FIELDS}\n\n`,
     column: "text",
@@ -115,7 +129,7 @@ for (const [name, { content, column, texts, header = "", fields = csv }] of Obje
     mkdirSync(at("samples"), { recursive: true });
     writeFileSync(at(file), input);
     for (const bytes of [1, 2, 3, 5, 64, 1 << 16]) {
-      const table = await openTable(at(file), undefined, bytes);
+      const table = await openTable(at(file), { chunkBytes: bytes });
       assert.is(table.textColumn, column);
       const rows = [];
       for await (const some of table.rows()) rows.push(...some);
@@ -225,6 +239,15 @@ const PARQUET = [
   "AgAAAAAAACYAHBUKGTUABhAZGAVzY29yZRUMFgIWZBaIASbGCiaICiksFQQVABUCABUAFRAVAgA8KQYZJgACAAAAFsQDFgImmAYW+AQAKCBwYXJxdWV0LW",
   "NwcC1hcnJvdyB2ZXJzaW9uIDI2LjAuMRlcHAAAHAAAHAAAHAAAHAAAAEIDAABQQVIx",
 ].join("");
+
+test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are refused", async () => {
+  const content = "id,text\n1,über\n";
+  writeFileSync(at("wide.csv"), Buffer.from(`\uFEFF${content}`, "utf16le"));
+  await label("wide.csv", "wide-out.csv");
+  assert.match(read("wide-out.csv"), /^id,text,predicted,probability\n1,über,(ham|spam),\d\.\d{6}\n$/);
+  writeFileSync(at("latin.csv"), Buffer.from(content, "latin1"));
+  await assertFails(FormatError, ["not UTF-8", "latin.csv:2", "--encoding"], () => label("latin.csv", "x.csv"));
+});
 
 test("Parquet is read, and written as CSV", async () => {
   writeFileSync(at("p.parquet"), Buffer.from(PARQUET, "base64"));

@@ -208,10 +208,36 @@ test("prompts and completions, given sets, another key, empty documents", async 
   assert.is(stories.stats.empty, 1);
 });
 
-test("bytes that are not UTF-8 are preserved", async () => {
-  const bytes = Uint8Array.of(97, 0xff, 98, 10, 99, 10, 100, 10, 101);
-  const { stats } = await load({ file: file("a.txt", bytes) }, { fractions: [0.5, 0.25, 0.25] });
-  assert.is(stats.train.bytes + stats.val.bytes + stats.test.bytes, bytes.length);
+test("bytes that are not UTF-8 are refused with their line; UTF-16 by its mark, other encodings by name", async () => {
+  const fractions = [0.5, 0.25, 0.25] as const;
+  const bytes = Uint8Array.of(98, 10, 97, 0xe9, 98, 10, 99, 10, 100, 10, 101);
+  const refused = ["not UTF-8", "a.txt:2", "--encoding windows-1252"];
+  await assertFails(FormatError, refused, () => load({ file: file("a.txt", bytes) }, { fractions }));
+  const total = async (content: Uint8Array, options: TextsOptions) => {
+    const { train, val, test } = (await load({ file: file("a.txt", content) }, { fractions, ...options })).stats;
+    return train.bytes + val.bytes + test.bytes;
+  };
+  assert.is(await total(bytes, { encoding: "windows-1252" }), bytes.length + 1);
+  const utf16 = Uint8Array.from(
+    [..."\uFEFFb\naéb\nc\nd\ne"].flatMap((c) => [c.charCodeAt(0) & 255, c.charCodeAt(0) >> 8]),
+  );
+  assert.is(await total(utf16, {}), bytes.length + 1);
+});
+
+test("JSON arrays are read as JSON lines are", async () => {
+  const rows = Array.from({ length: 20 }, (_, i) => ({ text: `text ${i}` }));
+  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+  const [array, expected] = await Promise.all(
+    [file("a.json", JSON.stringify(rows, null, 1)), file("a.json", lines)].map((one) => load({ file: one })),
+  );
+  assert.equal(array!.stats, expected!.stats);
+  assert.is(await textOf(array!.train), await textOf(expected!.train));
+  await assertFails(FormatError, ["not a JSON object", "a.json, item 2"], () =>
+    load({ file: file("a.json", '[{"text":"a"}, 1]') }),
+  );
+  await assertFails(FormatError, ["not a JSON array", "a.json"], () =>
+    load({ file: file("a.json", '[{"text":"a"},') }),
+  );
 });
 
 test("errors name their place", async () => {
@@ -219,10 +245,10 @@ test("errors name their place", async () => {
     load({ file: file(name, content) }, options);
   await assertFails(ConfigError, ["no such file", "nowhere.txt"], () => load({ file: "nowhere.txt" }));
   await assertFails(FormatError, ["table", "a.csv", "jsonl"], () => one("a.csv", "text\nx"));
-  await assertFails(FormatError, ["UTF-16"], () => one("a.txt", Uint8Array.of(0xff, 0xfe, 97, 0)));
+  await assertFails(FormatError, ["UTF-16LE", "cut off"], () => one("a.txt", Uint8Array.of(0xff, 0xfe, 97, 0, 98)));
   await assertFails(FormatError, ["not text", "a.txt"], () => one("a.txt", Uint8Array.of(1, 2, 0)));
   await assertFails(FormatError, ["not JSON", "a.jsonl:2"], () => one("a.jsonl", '{"text": "x"}\n{"text": \n'));
-  await assertFails(FormatError, ["not a JSON object", "a.jsonl:1"], () => one("a.jsonl", '["x"]'));
+  await assertFails(FormatError, ["not a JSON object", "a.jsonl:1"], () => one("a.jsonl", '"x"'));
   await assertFails(DataError, ["prompt", "instruction, output", "--text-column"], () =>
     one("a.jsonl", '{"instruction": "x", "output": "y"}'),
   );

@@ -137,13 +137,15 @@ for (const device of WASM)
     const tensor = (name: string, cols: number) => new Tensor(name, [1, cols], "output");
     const [dlogits, logits, state] = [tensor("dlogits", count), tensor("logits", count), tensor("state", 4)];
     const targets = new Tensor("targets", [1], "output", "i32");
+    const weights = new Tensor("weights", [1], "output");
     // A class far behind these: nothing is taken off.
-    const dispatches = [crossentropyBackward(dlogits, logits, state, targets, 1, 0)];
+    const dispatches = [crossentropyBackward(dlogits, logits, state, targets, weights, 1, 0)];
     const segments = [{ name: "forward" as const, clears: [], dispatches }];
     const session = await (await testDevice(device)).prepare({ segments, memory: planMemory(segments) });
     session.write(logits, values);
     session.write(state, Float32Array.from([0, 1, 0, 0]));
     session.write(targets, Int32Array.from([count]));
+    session.write(weights, Float32Array.from([1]));
     session.run(["forward"], { ...NO_VALUES, loss_scale: 1 });
     assertAllClose("exp", await session.read(dlogits), Float64Array.from(values, Math.exp), {
       atol: 0,

@@ -1,4 +1,4 @@
-// CSV by RFC 4180, as a state machine that can stop between any two bytes. Supports quotes, doubled quotes and line ends within
+// CSV by RFC 4180, with any separator, as a state machine that can stop between any two bytes. Supports quotes, doubled quotes and line ends within
 // quotes; rows end with CRLF, LF or CR. A quote in an unquoted field is text. Blank lines are skipped.
 
 import { end_field, field_count, push_bytes, row_memory } from "./fields";
@@ -7,13 +7,13 @@ import { ERROR_AFTER_QUOTE, ERROR_OPEN_QUOTE, ERROR_ROW_SIZE, ERROR_TOO_LARGE, f
 const LF: u8 = 10;
 const CR: u8 = 13;
 const QUOTE: u8 = 34;
-const COMMA: u8 = 44;
 
 const FIELD_START: i32 = 0;
 const PLAIN: i32 = 1;
 const QUOTED: i32 = 2;
 const CLOSED: i32 = 3;
 
+let separator: u8 = 44;
 let state: i32 = FIELD_START;
 let after_cr: bool = false;
 let ended: bool = false;
@@ -21,7 +21,8 @@ let line: i32 = 1;
 let first_line: i32 = 1;
 let quote_line: i32 = 1;
 
-export function csv_begin(): void {
+export function csv_begin(byte: u8): void {
+  separator = byte;
   state = FIELD_START;
   after_cr = false;
   line = 1;
@@ -42,10 +43,10 @@ export function csv_take_line(): i32 {
 
 /** The end of the run of ordinary bytes at `at`, in state PLAIN or QUOTED. */
 function run_end(at: usize, end: usize): usize {
-  const quoted = state == QUOTED;
+  const stop = state == QUOTED ? QUOTE : separator;
   while (at < end) {
     const c = load<u8>(at);
-    if (c == LF || c == CR || (quoted ? c == QUOTE : c == COMMA)) break;
+    if (c == LF || c == CR || c == stop) break;
     at++;
   }
   return at;
@@ -83,7 +84,7 @@ function step(at: usize): bool {
     state = CLOSED;
   } else if (c == LF || c == CR) {
     if (!second) end_row();
-  } else if (c == COMMA) {
+  } else if (c == separator) {
     if (row_memory() > MAX_ROW_BYTES) return fail(ERROR_ROW_SIZE, first_line, MAX_ROW_BYTES, 0);
     end_field();
     state = FIELD_START;

@@ -3,7 +3,7 @@
 export { batch_tokens, pack, row_table } from "./batch";
 export { encode } from "./bpe";
 export { fields_bytes, fields_ends } from "./fields";
-export { label_bytes, label_count, label_name } from "./labels";
+export { label_bytes, label_count, label_line, label_name } from "./labels";
 export { alloc, free } from "./memory";
 export {
   feed,
@@ -28,6 +28,6 @@ export {
   left_out_errors,
   left_out_words,
 } from "./row-error";
-export { invalid_count, row_count, row_text, row_text_bytes, rows_clear, settle_labels } from "./rows";
+export { row_count, row_text, row_text_bytes, rows_clear, settle_labels, trimmed_count } from "./rows";
 export { balance, shuffle } from "./split";
 export { decode, decoded_length, load_tables } from "./vocabulary";

@@ -3,6 +3,8 @@ import { VEC_HEADER, vec_append, vec_data, vec_free, vec_push_u32, vec_set_u32, 
 
 const names = memory.data(VEC_HEADER);
 const ends = memory.data(VEC_HEADER);
+/** u32 per label: the line where it occurs first. */
+const lines = memory.data(VEC_HEADER);
 
 /** Hash table with open addressing: u32 slots of id + 1, 0 if empty; a power of two, at most half full. */
 let slots: usize = 0;
@@ -12,9 +14,15 @@ let slot_count: i32 = 0;
 export function labels_clear(): void {
   vec_free(names);
   vec_free(ends);
+  vec_free(lines);
   if (slots != 0) heap.free(slots);
   slots = 0;
   slot_count = 0;
+}
+
+/** The line where label `id` occurs first. */
+export function label_line(id: i32): i32 {
+  return vec_u32(lines, id);
 }
 
 /** The number of labels. */
@@ -59,12 +67,16 @@ export function label_id(name: usize, length: i32): i32 {
   return slot_count == 0 ? -1 : load<i32>(find_slot(name, length)) - 1;
 }
 
-/** The id of a label, which is added if it is new; -1 if there are too many. The name must not be in the table's memory. */
-export function label_add(name: usize, length: i32): i32 {
+/**
+ * The id of a label of a row at `line`, which is added if it is new; -1 if there are too many. The name must not be in the
+ * table's memory.
+ */
+export function label_add(name: usize, length: i32, line: i32): i32 {
   if (2 * (label_count() + 1) > slot_count) fill_table(max(16, 2 * slot_count));
   const slot = find_slot(name, length);
   if (load<i32>(slot) == 0) {
-    if (!vec_append(names, name, length) || !vec_push_u32(ends, vec_size(names))) return -1;
+    if (!vec_append(names, name, length) || !vec_push_u32(ends, vec_size(names)) || !vec_push_u32(lines, line))
+      return -1;
     store<i32>(slot, label_count());
   }
   return load<i32>(slot) - 1;
@@ -157,12 +169,14 @@ export function labels_settle(): usize {
   const size = vec_size(names);
   const copy = heap.alloc(size);
   const lengths = heap.alloc((<usize>count) << 2);
+  const firsts = heap.alloc((<usize>count) << 2);
   let used = 0;
   for (let i = 0; i < count; i++) {
     const id = load<i32>(order + ((<usize>i) << 2));
     const length = label_bytes(id);
     memory.copy(copy + used, label_name(id), length);
     store<i32>(lengths + ((<usize>i) << 2), length);
+    store<i32>(firsts + ((<usize>i) << 2), label_line(id));
     used += length;
   }
   memory.copy(vec_data(names), copy, size);
@@ -171,9 +185,11 @@ export function labels_settle(): usize {
     used += load<i32>(lengths + ((<usize>i) << 2));
     vec_set_u32(ends, i, used);
   }
+  memory.copy(vec_data(lines), firsts, (<usize>count) << 2);
   heap.free(order);
   heap.free(copy);
   heap.free(lengths);
+  heap.free(firsts);
   fill_table(slot_count);
   return rank;
 }

@@ -1,9 +1,19 @@
 // Reads a file that is fed in chunks: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a time;
 // its rows are added to those of earlier files, or with `read_texts` handed to the host. Memory: the rows, and one current row.
+import {
+  array_begin,
+  array_finish,
+  array_scan,
+  object_address,
+  object_bytes,
+  object_column,
+  object_ended,
+  object_line,
+} from "./array";
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
 import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
-import { has_text, jsonl_read, member_count } from "./jsonl";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
+import { has_text, member_count, object_read } from "./object";
 import {
   clear_error,
   ERROR_FIELD_COUNT,
@@ -15,12 +25,13 @@ import {
   fail_row,
   tolerate,
 } from "./row-error";
-import { add_row } from "./rows";
+import { add_row, is_utf8 } from "./rows";
 import { tsv_split } from "./tsv";
 import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
 const CSV: i32 = 0;
 const TSV: i32 = 1;
+const JSON_ARRAY: i32 = 3;
 
 /** A sample ends after this many bytes, even if it has too few rows. */
 const SAMPLE_BYTES: i32 = 1 << 20;
@@ -56,14 +67,15 @@ let chunk: usize = 0;
 let chunk_bytes: i32 = 0;
 let ended_at: i32 = 0;
 
-/** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines. */
-export function read_begin(kind: i32): void {
+/** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines, 3 a JSON array. `separator` is the byte between fields of CSV. */
+export function read_begin(kind: i32, separator: i32): void {
   format = kind;
   mark_seen = 0;
   store<u32>(mark, BYTE_ORDER_MARK);
   clear_error();
-  csv_begin();
+  csv_begin(<u8>separator);
   lines_begin();
+  array_begin();
   fields_clear();
   vec_resize(sample_ends, 0);
   sampled_bytes = 0;
@@ -135,6 +147,7 @@ export function finish(): void {
   if (mark_seen < 3) end_mark();
   if (error_code() != 0 || wanted == 0) return;
   if (format == CSV) csv_finish();
+  else if (format == JSON_ARRAY) array_finish();
   else lines_finish();
   ended_at = chunk_bytes;
   take();
@@ -149,7 +162,9 @@ function end_mark(): void {
 
 function scan(at: usize, end: usize): void {
   while (at < end && error_code() == 0 && wanted != 0) {
-    at = format == CSV ? csv_scan(at, end) : lines_scan(at, end);
+    if (format == CSV) at = csv_scan(at, end);
+    else if (format == JSON_ARRAY) at = array_scan(at, end);
+    else at = lines_scan(at, end);
     ended_at = <i32>(at - chunk);
     take();
   }
@@ -160,13 +175,17 @@ function take(): void {
   if (error_code() != 0) return;
   if (format == CSV) {
     if (csv_row_ended()) take_fields(csv_take_line());
-  } else if (line_ended()) {
-    const line = line_number();
-    const row =
-      format == TSV ? tsv_split(line_address(), line_bytes()) : jsonl_read(line_address(), line_bytes(), line);
-    if (row) take_fields(line);
-    else if (wanted < 0) fields_clear();
+    return;
   }
+  const array = format == JSON_ARRAY;
+  if (array ? !object_ended() : !line_ended()) return;
+  const line = array ? object_line() : line_number();
+  let row: bool;
+  if (array) row = object_read(object_address(), object_bytes(), line, object_column());
+  else if (format == TSV) row = tsv_split(line_address(), line_bytes());
+  else row = object_read(line_address(), line_bytes(), line, 0);
+  if (row) take_fields(line);
+  else if (wanted < 0) fields_clear();
 }
 
 function take_fields(line: i32): void {
@@ -213,6 +232,7 @@ function take_row(text: i32, label: i32, line: i32): void {
 }
 
 function collect(text: usize, length: i32, line: i32): void {
+  if (!is_utf8(text, length, 0, line)) return;
   const fits = vec_append(collected, text, length) && vec_push_u32(collected_ends, vec_size(collected));
   if (!fits || !vec_push_u32(collected_ends, ended_at)) fail(ERROR_TOO_LARGE, line, 0, 0);
 }

@@ -12,6 +12,9 @@ export const ERROR_VALUE: i32 = 7; // 0 text, 1 label; -
 export const ERROR_LABEL: i32 = 8; // address and bytes of an unknown label
 export const ERROR_EMPTY_LABEL: i32 = 9; // -
 export const ERROR_TOO_LARGE: i32 = 10; // -
+export const ERROR_ENCODING: i32 = 11; // 0 text, 1 label; byte
+export const ERROR_ARRAY: i32 = 12; // byte of the line (from 1), byte found
+export const ERROR_OPEN_ARRAY: i32 = 13; // 0 between two objects, 1 in an object; -
 
 /** Longest row in bytes: an unclosed quote must not load a whole file into memory. */
 export const MAX_ROW_BYTES: i32 = 16 << 20;

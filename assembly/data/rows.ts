@@ -6,8 +6,8 @@
 import { encode } from "./bpe";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
-import { ERROR_EMPTY_LABEL, ERROR_LABEL, ERROR_TOO_LARGE, fail, fail_row } from "./row-error";
-import { utf8_faults, utf8_repair } from "./utf8";
+import { ERROR_EMPTY_LABEL, ERROR_ENCODING, ERROR_LABEL, ERROR_TOO_LARGE, fail, fail_row } from "./row-error";
+import { utf8_fault } from "./utf8";
 import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
 import { decode, decoded_length } from "./vocabulary";
 
@@ -23,11 +23,11 @@ const BLOCK_BITS: i32 = 16;
 const blocks = memory.data(VEC_HEADER);
 let rows: i32 = 0;
 
-/** Scratch memory: a text or label with invalid UTF-8 replaced, or a decoded text; and the u32 ids of a text. */
-const repaired = memory.data(VEC_HEADER);
+/** Scratch memory: a decoded text, and the u32 ids of a text. */
+const decoded = memory.data(VEC_HEADER);
 const encoded = memory.data(VEC_HEADER);
 
-let invalid: i32 = 0;
+let trimmed: i32 = 0;
 
 /** Clears all rows and labels and frees their memory. */
 export function rows_clear(): void {
@@ -35,11 +35,11 @@ export function rows_clear(): void {
   const count = vec_size(blocks) >> 2;
   for (let i = 0; i < count; i++) heap.free(<usize>vec_u32(blocks, i));
   vec_free(blocks);
-  vec_free(repaired);
+  vec_free(decoded);
   vec_free(encoded);
   labels_clear();
   rows = 0;
-  invalid = 0;
+  trimmed = 0;
 }
 
 /** The number of rows. */
@@ -47,9 +47,9 @@ export function row_count(): i32 {
   return rows;
 }
 
-/** Invalid UTF-8 sequences replaced in texts and labels so far. */
-export function invalid_count(): i32 {
-  return invalid;
+/** Labels with white space around them, which was dropped, so far. */
+export function trimmed_count(): i32 {
+  return trimmed;
 }
 
 function record(row: i32): usize {
@@ -80,36 +80,24 @@ export function row_text(row: i32): usize {
   const count = row_full_length(row);
   const source = row_ids(row);
   vec_resize(encoded, 0);
-  vec_resize(repaired, 0);
+  vec_resize(decoded, 0);
   // Both buffers were large enough when the row was added.
   vec_reserve(encoded, (<u32>count) << 2);
   const ids = vec_data(encoded);
   for (let i = 0; i < count; i++) store<u32>(ids + ((<usize>i) << 2), load<u16>(source + ((<usize>i) << 1)));
   const bytes = decoded_length(ids, count);
-  vec_reserve(repaired, bytes);
-  vec_resize(repaired, decode(ids, count, vec_data(repaired), bytes));
-  return vec_data(repaired);
+  vec_reserve(decoded, bytes);
+  vec_resize(decoded, decode(ids, count, vec_data(decoded), bytes));
+  return vec_data(decoded);
 }
 export function row_text_bytes(): i32 {
-  return vec_size(repaired);
+  return vec_size(decoded);
 }
 
-// The result of `valid`: address and length of the text or its repaired copy.
-let valid_address: usize = 0;
-let valid_bytes: i32 = 0;
-
-/** Replaces and counts invalid UTF-8. */
-function valid(text: usize, length: i32): bool {
-  const errors = utf8_faults(text, length);
-  valid_address = text;
-  valid_bytes = length;
-  if (errors == 0) return true;
-  invalid += errors;
-  vec_resize(repaired, 0);
-  if (!vec_reserve(repaired, 3 * length)) return false;
-  valid_address = vec_data(repaired);
-  valid_bytes = utf8_repair(text, length, valid_address);
-  return true;
+/** Whether the text (`column` 0) or label (1) of the row at `line` is valid UTF-8; an error of the row is set if not. */
+export function is_utf8(bytes: usize, length: i32, column: i32, line: i32): bool {
+  const fault = utf8_fault(bytes, length);
+  return fault < 0 || fail_row(ERROR_ENCODING, line, column, load<u8>(bytes + fault));
 }
 
 function is_space(c: u8): bool {
@@ -118,6 +106,7 @@ function is_space(c: u8): bool {
 
 /** The class of a label, without surrounding white space; -1 with an error set. Adds a new label if `learn` is set. */
 function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
+  const whole = length;
   while (length > 0 && is_space(load<u8>(label))) {
     label++;
     length--;
@@ -127,15 +116,16 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
     fail_row(ERROR_EMPTY_LABEL, line, 0, 0);
     return -1;
   }
-  const fits = valid(label, length);
-  const id = !fits ? -1 : learn ? label_add(valid_address, valid_bytes) : label_id(valid_address, valid_bytes);
-  if (id < 0) fail(learn ? ERROR_TOO_LARGE : ERROR_LABEL, line, <i32>valid_address, valid_bytes);
+  if (!is_utf8(label, length, 1, line)) return -1;
+  const id = learn ? label_add(label, length, line) : label_id(label, length);
+  if (id < 0) fail(learn ? ERROR_TOO_LARGE : ERROR_LABEL, line, <i32>label, length);
+  else if (length < whole) trimmed++;
   return id;
 }
 
 /**
  * Adds a row: tokenizes the text, truncated to `max_length` ids in batches, and finds the class of its label. Returns false with
- * an error set for an empty label, for an unknown one unless `learn` is set, and if memory is exhausted.
+ * an error set for an empty label, for an unknown one unless `learn` is set, for invalid UTF-8, and if memory is exhausted.
  */
 export function add_row(
   text: usize,
@@ -146,13 +136,14 @@ export function add_row(
   max_length: i32,
   learn: bool,
 ): bool {
+  // First, so that a skipped row adds no label.
+  if (!is_utf8(text, text_length, 0, line)) return false;
   const id = class_of(label, label_length, learn, line);
   if (id < 0) return false;
-  if (!valid(text, text_length)) return fail(ERROR_TOO_LARGE, line, 0, 0);
   vec_resize(encoded, 0);
-  if (!vec_reserve(encoded, 4 * valid_bytes + 4)) return fail(ERROR_TOO_LARGE, line, 0, 0);
+  if (!vec_reserve(encoded, 4 * text_length + 4)) return fail(ERROR_TOO_LARGE, line, 0, 0);
   const source = vec_data(encoded);
-  const full = encode(valid_address, valid_bytes, source);
+  const full = encode(text, text_length, source);
   if (full == 0) store<u32>(source, END_OF_TEXT);
   const count = max(full, 1);
   const row = pile_put(records, RECORD_BYTES + ((<u32>count) << 1));

@@ -41,34 +41,15 @@ function sequence(text: usize, length: i32): i32 {
   return whole;
 }
 
-/** The number of invalid sequences in `length` bytes at `text`; 0: valid UTF-8. */
-export function utf8_faults(text: usize, length: i32): i32 {
-  let errors = 0;
+/** Where the first invalid sequence begins in `length` bytes at `text`; -1: valid UTF-8. */
+export function utf8_fault(text: usize, length: i32): i32 {
   let i = 0;
   while (i < length) {
     const step = sequence(text + i, length - i);
-    if (step < 0) errors++;
-    i += abs(step);
+    if (step < 0) return i;
+    i += step;
   }
-  return errors;
-}
-
-/** Writes the text, with U+FFFD for each invalid sequence, to `out` (of 3 * length bytes); returns the bytes written. */
-export function utf8_repair(text: usize, length: i32, out: usize): i32 {
-  let i = 0;
-  let o = 0;
-  while (i < length) {
-    const step = sequence(text + i, length - i);
-    if (step < 0) {
-      o += put_code_point(out + o, 0xfffd);
-      i -= step;
-    } else {
-      memory.copy(out + o, text + i, step);
-      o += step;
-      i += step;
-    }
-  }
-  return o;
+  return -1;
 }
 
 /** Writes a code point, not a surrogate, as UTF-8; returns its length, 1 to 4. */

@@ -1,4 +1,4 @@
-// Softmax cross-entropy with ignored rows, over logits that may come in pieces of classes. Reference: PyTorch cross_entropy.
+// Softmax cross-entropy with ignored and weighted rows, over logits that may come in pieces of classes. Reference: PyTorch cross_entropy.
 import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss } from "./generated/records";
 import { is_first, slice_begin, slice_end } from "./threads";
 import { exp, load_part, max_lanes, store_part, sum_lanes } from "./vector";
@@ -63,10 +63,11 @@ export function crossentropy_forward(p: CrossentropyForward): void {
   }
 }
 
-/** metrics[slot] = (loss_scale * sum of (max - target + log(sum)), rows whose target has the largest logit, 0, 0), rows in order. */
+/** metrics[slot] = (loss_scale * sum of weight * (max - target + log(sum)), rows whose target has the largest logit, 0, 0), rows in order. */
 export function crossentropy_loss(p: CrossentropyLoss): void {
   const state = p.state;
   const targets = p.targets;
+  const weights = p.weights;
   const rows = p.rows;
   if (!is_first()) return;
   let loss: f32 = 0;
@@ -77,7 +78,7 @@ export function crossentropy_loss(p: CrossentropyLoss): void {
     const largest = load<f32>(at);
     const target = load<f32>(at, 8);
     // Subtract the large numbers first: their difference is exact, and the logarithm may be small in comparison.
-    loss += largest - target + Mathf.log(load<f32>(at, 4));
+    loss += load<f32>(weights + (row << 2)) * (largest - target + Mathf.log(load<f32>(at, 4)));
     if (target >= largest) correct += 1;
   }
   const to = p.metrics + (p.slot << 4);
@@ -87,12 +88,13 @@ export function crossentropy_loss(p: CrossentropyLoss): void {
   store<f32>(to, 0, 12);
 }
 
-/** dlogits [rows, count] = loss_scale * (exp(logits - max) / sum - [class = target]), 0 where the row is ignored. */
+/** dlogits [rows, count] = loss_scale * weight * (exp(logits - max) / sum - [class = target]), 0 where the row is ignored. */
 export function crossentropy_backward(p: CrossentropyBackward): void {
   const dlogits = p.dlogits;
   const logits = p.logits;
   const state = p.state;
   const targets = p.targets;
+  const weights = p.weights;
   const rows = p.rows;
   const count = p.count;
   const first = p.first;
@@ -108,7 +110,8 @@ export function crossentropy_backward(p: CrossentropyBackward): void {
     }
     const largest = v128.load_splat<f32>(state + (row << 4));
     const sum = v128.load_splat<f32>(state + (row << 4), 4);
-    const scale = f32x4.splat(loss_scale);
+    const factor = loss_scale * load<f32>(weights + (row << 2));
+    const scale = f32x4.splat(factor);
     for (let c: u32 = 0; c < count; c += 4) {
       const at: usize = c << 2;
       const rest = count - c;
@@ -118,13 +121,12 @@ export function crossentropy_backward(p: CrossentropyBackward): void {
       else v128.store(to + at, p);
     }
     const mine = label - <i32>first;
-    if (mine >= 0 && mine < <i32>count)
-      store_target(to + (mine << 2), logits + base + (mine << 2), row, state, loss_scale);
+    if (mine >= 0 && mine < <i32>count) store_target(to + (mine << 2), logits + base + (mine << 2), row, state, factor);
   }
 }
 
 /** The gradient of the target: 1 is subtracted before scaling, so that it stays exact for a confident, correct row. */
-function store_target(to: usize, logit: usize, row: u32, state: usize, loss_scale: f32): void {
+function store_target(to: usize, logit: usize, row: u32, state: usize, factor: f32): void {
   const p = exp_of(load<f32>(logit) - load<f32>(state + (row << 4))) / load<f32>(state + (row << 4), 4);
-  store<f32>(to, (p - 1) * loss_scale);
+  store<f32>(to, (p - 1) * factor);
 }

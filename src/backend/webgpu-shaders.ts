@@ -62,6 +62,9 @@ const FAMILIES: Readonly<Record<string, { variants: readonly Product[]; preludes
 
 /** What the shaders of other kernels share. */
 const PRELUDES: Readonly<Record<string, readonly string[]>> = {
+  attention_forward: ["attention_tiles"],
+  attention_query_backward: ["attention_tiles", "attention_backward"],
+  attention_keyvalue_backward: ["attention_tiles", "attention_backward"],
   gelu_forward: ["gelu"],
   lora_backward: ["blocks", "parts"],
 };

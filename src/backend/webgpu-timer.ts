@@ -2,6 +2,8 @@
 
 /** The specification's limit of queries in a set. */
 const MOST_QUERIES = 4096;
+/** Dispatches of a submission that are timed. */
+export const MOST_TIMED = MOST_QUERIES / 2;
 
 const QUERY_RESOLVE = 0x200;
 const COPY_SRC = 0x4;

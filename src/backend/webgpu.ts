@@ -166,7 +166,7 @@ class WebGPUBackend implements Backend {
     const { kernel } = dispatch;
     const { device } = this;
     const label = shaderOf(dispatch).name;
-    const code = await wgslOf(kernel, label);
+    const code = kernel.wgsl ?? (await wgslOf(kernel, label));
     const access = Object.values(kernel.bindings);
     const layout = device.createBindGroupLayout({
       label,

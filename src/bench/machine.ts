@@ -1,5 +1,7 @@
 /** The machine of a measurement. */
+import { createRequire } from "node:module";
 import { arch, cpus, platform, release, totalmem } from "node:os";
+import { version } from "../../package.json";
 
 export interface Machine {
   cpu: string;
@@ -7,6 +9,9 @@ export interface Machine {
   memoryGiB: number;
   system: string;
   node: string;
+  lowrank: string;
+  /** Of the package `webgpu`, which contains Dawn. */
+  webgpu: string;
 }
 
 export function machine(): Machine {
@@ -17,9 +22,11 @@ export function machine(): Machine {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     system: `${platform()} ${release()} ${arch()}`,
     node: process.version,
+    lowrank: version,
+    webgpu: createRequire(import.meta.url)("webgpu/package.json").version,
   };
 }
 
-export function describeMachine({ cpu, cores, memoryGiB, system, node }: Machine): string {
-  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${system}, Node ${node}`;
+export function describeMachine({ cpu, cores, memoryGiB, system, node, lowrank, webgpu }: Machine): string {
+  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${system}, Node ${node}, Lowrank ${lowrank}, webgpu ${webgpu}`;
 }

@@ -7,19 +7,28 @@ import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
 import { classificationBatch } from "../engine/batches.ts";
-import { Engine } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
-import type { Batch } from "../model/batch.ts";
-import type { ModelSpec } from "../model/trainable.ts";
-import { matmulKernel } from "../ops/matmul.ts";
+import { NO_VALUES } from "../ops/kernel.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
-import { renderTable } from "../report/tables.ts";
+import { type Column, renderTable } from "../report/tables.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
 import { spreadOf } from "./spread.ts";
 import torchScript from "./step_torch.py";
+import {
+  dispatchesOf,
+  type KernelFigures,
+  profileStep,
+  type StepProfile,
+  stepEngine,
+  stepSpec,
+  stepTime,
+} from "./step-profile.ts";
+import { workOf } from "./work.ts";
+import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
 
 export type ShapeName = "gpt2-micro" | "gpt2-small" | "gpt2-medium";
 
@@ -55,11 +64,10 @@ interface StepResult {
   flops: number;
   /** Bytes in the plan, and the peak resident set size of this process. */
   planned: number;
-  /** Dispatches a step. */
-  dispatches: number;
   peak: number;
-  /** Milliseconds by kernel, if the device reports them. */
-  kernels: [string, number][];
+  /** What the device can do; null on the CPU. */
+  yardsticks: Yardsticks | null;
+  profile: StepProfile;
 }
 
 /** The results of PyTorch. */
@@ -73,28 +81,6 @@ interface TorchResult {
   cpu: number;
   /** Peak resident set size of its process, in bytes. */
   peak: number;
-}
-
-const LR = 5e-5;
-
-function specOf({ model, mode, dtype }: StepBenchOptions): ModelSpec {
-  return {
-    config: CONFIGS[model],
-    task: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true },
-    mode,
-    lora:
-      mode === "lora"
-        ? {
-            r: 8,
-            lora_alpha: 16,
-            scaling: "alpha/r",
-            init: "kaiming",
-            target_modules: ["q", "k", "v", "o", "fc", "proj", "head"],
-          }
-        : null,
-    train_head: true,
-    dtype,
-  };
 }
 
 export async function benchStep(options: StepBenchOptions): Promise<number> {
@@ -118,7 +104,7 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
 
 /** The first batches of training; further epochs if one is not enough. */
 async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBenchOptions): Promise<PackedBatch[]> {
-  const spec = data === undefined ? { name: "spam-assassin" } : { file: data };
+  const spec = data === undefined ? { name: "spam" } : { file: data };
   const { train } = await loadDataset(spec, { padding: padding ?? "none", maxLength });
   const loader = new Loader(train, { batchSize, seed: 1 });
   const batches: PackedBatch[] = [];
@@ -141,24 +127,16 @@ async function measure(
 ): Promise<StepResult> {
   const batches = packed.map((batch) => classificationBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
-  const engine = await Engine.create(device, {
-    spec: specOf(options),
-    capacity: { tokens: Math.max(...tokens), sequences: options.batchSize },
-    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 },
-  });
+  const spec = stepSpec(CONFIGS[options.model], options.mode, options.dtype);
+  const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize);
   await fill(engine);
-  const step = async (batch: Batch) => {
-    const started = performance.now();
-    await engine.result(engine.step([batch], LR)[0]!);
-    return performance.now() - started;
-  };
-  await step(batches[0]!); // warm-up: compilation, caches
+  await stepTime(engine, batches[0]!); // warm-up: compilation, caches
   const times: number[] = [];
   let cpu = 0;
   let turn = { steps: 0, ms: 0 };
   for (const batch of batches) {
     const before = process.cpuUsage();
-    const ms = await step(batch);
+    const { ms } = await stepTime(engine, batch);
     const { user, system } = process.cpuUsage(before);
     cpu += (user + system) / 1000;
     times.push(ms);
@@ -168,12 +146,9 @@ async function measure(
       turn = { steps: 0, ms: 0 };
     }
   }
-  // In a separate step: timing each dispatch slows it down.
-  const { session } = engine;
-  const kernels = new Map<string, number>();
-  session.times = kernels;
-  await step(batches[0]!);
-  session.times = null;
+  const peak = process.resourceUsage().maxRSS * 1024;
+  const largest = batches.find(({ ids }) => ids.length === engine.plan.capacity.tokens)!;
+  const yardsticks = await measureYardsticks(device);
   const mean = tokens.reduce((sum, n) => sum + n, 0) / tokens.length;
   return {
     times,
@@ -181,9 +156,9 @@ async function measure(
     tokens: mean,
     flops: flopsOf(engine, mean, options.batchSize),
     planned: memoryTotals(engine.plan.memory).total,
-    dispatches: engine.plan.segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0),
-    peak: process.resourceUsage().maxRSS * 1024,
-    kernels: [...kernels].sort((a, b) => b[1] - a[1]),
+    peak,
+    yardsticks,
+    profile: await profileStep(device, engine, largest, yardsticks),
   };
 }
 
@@ -205,14 +180,8 @@ async function fill(engine: Engine): Promise<void> {
 
 /** Multiplications and additions in the matrix products of a step. */
 function flopsOf({ plan }: Engine, tokens: number, sequences: number): number {
-  const sizes: Record<string, number> = { tokens, sequences };
-  let flops = 0;
-  for (const { kernel, scalars } of plan.segments.flatMap(({ dispatches }) => dispatches)) {
-    if (kernel !== matmulKernel) continue;
-    const [m, n, k] = scalars.map((scalar) => (typeof scalar === "string" ? sizes[scalar]! : scalar));
-    flops += 2 * m! * n! * k!;
-  }
-  return flops;
+  const values = { ...NO_VALUES, tokens, sequences };
+  return dispatchesOf(plan.segments).reduce((sum, dispatch) => sum + (workOf(dispatch, values).flops ?? 0), 0);
 }
 
 /** Starts PyTorch with the same model and batch size, with rows padded to the maximum length, as in the paper's program. */
@@ -238,29 +207,39 @@ async function stepTorch(torch: Dialogue, result: TorchResult): Promise<void> {
 function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult | null): string {
   const { model, mode, dtype, padding, batchSize } = options;
   const { median, low, high, best } = spreadOf(ours.times);
-  const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
+  const { profile, yardsticks } = ours;
   const lines = [
     `${model}, ${MODE_TITLES[mode]}${dtype === "f16" ? ", base model in f16" : ""}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
       `${ours.tokens.toFixed(0)} tokens per step`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
       `${ours.cpu.toFixed(1)} ms CPU time`,
-    `plan:   ${ours.dispatches} dispatches per step`,
+    `plan:   ${profile.dispatches} dispatches per step; ${profile.dispatchesPerSecond.toFixed(0)} dispatches/s, ` +
+      `${profile.ms.median.toFixed(1)} ms per step with ${profile.steps} in one submission`,
     `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in matrix products`,
     `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} peak resident set size`,
   ];
   if (torch) lines.push(...compare(options, ours, torch));
-  if (total > 0)
-    lines.push(
-      renderTable(
-        [
-          { header: "kernel", value: ([name]) => name },
-          { header: "ms", value: ([, time]) => time, digits: 1 },
-          { header: "share, %", value: ([, time]) => (100 * time) / total, digits: 1 },
-        ],
-        ours.kernels,
-      ),
-    );
+  if (yardsticks) lines.push(`device: ${describeYardsticks(yardsticks)}`);
+  if (profile.kernels.length > 0) lines.push(table(profile, yardsticks));
   return lines.join("\n");
+}
+
+function table({ kernels }: StepProfile, yardsticks: Yardsticks | null): string {
+  const percent = (share: number | null) => share && 100 * share;
+  const columns: Column<KernelFigures>[] = [
+    { header: "kernel", value: ({ name }) => name },
+    { header: "dispatches", value: ({ dispatches }) => dispatches },
+    { header: "ms", value: ({ ms }) => ms, digits: 2 },
+    { header: "share, %", value: ({ share }) => percent(share), digits: 1 },
+    { header: "GFLOP/s", value: ({ gflops }) => gflops, digits: 1 },
+    { header: "of multiply-add, %", value: ({ ofMultiplyAdd }) => percent(ofMultiplyAdd), digits: 1 },
+    { header: "GB/s", value: ({ gbs }) => gbs, digits: 1 },
+    { header: "of copy, %", value: ({ ofCopy }) => percent(ofCopy), digits: 1 },
+  ];
+  return renderTable(
+    columns.filter(({ header }) => yardsticks || !header.startsWith("of ")),
+    kernels,
+  );
 }
 
 function compare({ maxLength }: StepBenchOptions, ours: StepResult, torch: TorchResult): string[] {

@@ -14,7 +14,7 @@ export interface Workload {
 }
 
 const PROSE_BYTES = 5_000_000;
-const BUNDLED = "datasets/spam-assassin.csv";
+const BUNDLED = "datasets/spam.csv";
 
 /** The texts of the rows of data files. */
 async function messagesOf(files: readonly { name: string; bytes: Uint8Array }[]): Promise<string[]> {
@@ -43,7 +43,7 @@ export async function bundledTexts(): Promise<Workload[]> {
       bytes += Buffer.byteLength(text) + 1;
     }
   return [
-    workload("messages", "bundled SpamAssassin corpus, one call per message", messages),
+    workload("messages", "bundled mails and short messages, one call each", messages),
     workload("prose", "the same messages, shuffled repeatedly, in one string", [parts.join("\n")]),
   ];
 }

@@ -63,7 +63,7 @@ program
 program
   .command("step")
   .description(
-    "measure a training step of a GPT-2 with random weights: time, tokens/s, GFLOP/s, memory, share of each kernel",
+    "measure a training step of a GPT-2 with random weights: time, tokens/s, memory; of each kernel its share, GFLOP/s and GB/s",
   )
   .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
   .addOption(choice("--mode <mode>", "which parameters are trained", MODES).default("lora"))
@@ -101,10 +101,12 @@ program
 
 program
   .command("matmul")
-  .description("measure the matrix products of a training step in GFLOP/s, by shape")
+  .description(
+    "measure the matrix products of a training step in GFLOP/s, by shape (with a software driver only the small ones)",
+  )
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .option("--rounds <n>", "measurements of each product; the best one is reported", number, 20)
+  .option("--rounds <n>", "measurements of each product", number, 10)
   .option("--json", "print one JSON object instead of a table")
   .action(async (options) => {
     const { benchMatmul } = await import("../bench/matmul.ts");

@@ -27,9 +27,10 @@ const program = command(
   .addOption(threadsFlag())
   .addOption(dtypeFlag())
   .option("--json", "print one JSON object per text: text, label, probability, probabilities")
-  .option("--in <file>", "label the rows of a CSV, TSV, JSON lines or Parquet file")
+  .option("--in <file>", "label the rows of a CSV, TSV, JSON or Parquet file")
   .option("--out <file>", "where they are written with their labels, in the format of --in; CSV for Parquet")
   .option("--text-column <name>", "text column of --in (default: detected)")
+  .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
   .option("--force", "replace an existing --out, and do not continue an unfinished one");
 
 interface Flags extends TableFlags {

@@ -21,18 +21,34 @@ export function addSettings(program: Command): Command {
       "--model <dir|name>",
       "GPT-2 model: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, or owner/name on the Hugging Face Hub",
     )
-    .option("--data <file>", "CSV, TSV or JSON lines file; rows are balanced and split 70/10/20", files)
-    .option("--train <file>", "training set; requires --val and --test. The three sets are not balanced", files)
+    .option(
+      "--data <file>",
+      "CSV (with commas, semicolons or tabs), JSON lines or a JSON array; rows are split 70/10/20",
+      files,
+    )
+    .option("--train <file>", "training set; requires --val and --test", files)
     .option("--val <file>", "validation set", files)
     .option("--test <file>", "test set", files)
-    .option("--dataset <name>", "spam-assassin (bundled), or sms, the published experiment's data (downloaded once)")
+    .option(
+      "--dataset <name>",
+      "spam (bundled mails and short messages), or sms, the published experiment's data (downloaded once)",
+    )
     .addOption(
       choice("--split <how>", "how --data or --dataset is split (default: experiment for sms, else random)", SPLITS),
     )
-    .option("--no-balance", "keep all rows of the larger classes of --data or --dataset")
+    .option(
+      "--balance",
+      "drop rows of the larger classes, as the published experiment (default: only for --dataset sms)",
+    )
+    .option("--no-balance", "keep all rows of --dataset sms")
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")
     .option("--text-column <name>", "text column (default: detected)")
     .option("--label-column <name>", "label column (default: detected)")
+    .option(
+      "--encoding <name>",
+      "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",
+    )
+    .option("--skip-faulty", "skip invalid rows and report them")
     .option(
       "--max-length <n>",
       "maximum message length in tokens; longer messages are truncated (default: the model's context)",

@@ -21,6 +21,7 @@ export interface TableFlags {
   in?: string;
   out?: string;
   textColumn?: string;
+  encoding?: string;
   force?: boolean;
 }
 
@@ -35,11 +36,12 @@ type Paths = Required<Pick<TableFlags, "in" | "out">>;
 
 /** Whether a table is to be labelled. Throws ConfigError for flags that do not go together; `others`: there are texts, or --json. */
 export function isTable(flags: TableFlags, others: boolean): flags is TableFlags & Paths {
-  const { in: input, out: output, textColumn, force } = flags;
+  const { in: input, out: output, textColumn, encoding, force } = flags;
   if (input !== undefined && output !== undefined && !others) return true;
-  if (input === undefined && output === undefined && textColumn === undefined && !force) return false;
+  if (input === undefined && output === undefined && (textColumn ?? encoding) === undefined && !force) return false;
   throw new ConfigError("the flags do not go together", {
-    expected: "--in FILE and --out FILE, with --text-column and --force where needed, and neither texts nor --json",
+    expected:
+      "--in FILE and --out FILE, with --text-column, --encoding and --force where needed, and neither texts nor --json",
     hint: "classify --run DIR --in messages.csv --out labelled.csv",
   });
 }
@@ -76,9 +78,9 @@ async function refuseOutput({ in: input, out: output }: Paths, force: boolean): 
 
 /** Labels the rows of --in with the model in `directory`. */
 export async function labelFile(directory: string, flags: Paths & TableFlags & ModelFlags): Promise<void> {
-  const { in: input, out: output, textColumn, force = false } = flags;
+  const { in: input, out: output, textColumn, encoding, force = false } = flags;
   await refuseOutput(flags, force);
-  const table = await openTable(input, textColumn);
+  const table = await openTable(input, { textColumn, encoding });
   try {
     const { rows, names } = await survey(table, input);
     printNote(`${input}: ${rows} rows, texts in column "${table.textColumn}"`);
@@ -100,6 +102,7 @@ export async function labelFile(directory: string, flags: Paths & TableFlags & M
             device: classifier.device.kind,
             dtype: flags.dtype ?? baseDtype(classifier.meta),
             textColumn: table.textColumn,
+            encoding: encoding ?? "utf-8",
           };
           const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
           const started = performance.now();

@@ -33,6 +33,7 @@ import {
 import { writeReport } from "../sweep/report.ts";
 import { runTrials, type SweepEvent } from "../sweep/runner.ts";
 import { collect, locked, readResult, type TrialResult } from "../sweep/store.ts";
+import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { specOf } from "../train/prepare.ts";
@@ -64,7 +65,7 @@ const program = command(
 );
 addSettings(program);
 /** Settings that all trials can share. */
-const SHARED = program.options.map((option) => option.attributeName());
+const SHARED = [...new Set(program.options.map((option) => option.attributeName()))];
 program
   .addOption(
     choice("--preset <name>", "a predefined sweep: the published experiment, or a follow-up", Object.keys(SWEEPS)),
@@ -295,8 +296,12 @@ await main(async () => {
   const spec = datasetSpec(settings);
   const { config } = await modelOf(settings.model!);
   const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
-  const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config) : arms };
   const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
+  const sweep: SweepSpec = {
+    // Where no weights are needed, a trial is the same as before there were any.
+    base: isUnequal(data) ? settings : { ...settings, classWeights: "none" },
+    arms: typeof arms === "function" ? arms(config) : arms,
+  };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const digest = await digestOf(data);
   const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });

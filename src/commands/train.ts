@@ -16,6 +16,7 @@ import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from ".
 import { PRESETS } from "../run/settings.ts";
 import { describeData, describePlan, describeResult } from "../run/summary.ts";
 import { resultFile, resultOf } from "../sweep/store.ts";
+import type { ClassWeights } from "../train/class-weights.ts";
 import { specOf } from "../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
@@ -26,7 +27,7 @@ import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
 const program = command(
   "train",
   "Fine-tunes GPT-2 as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
-    "Without flags, trains the bundled gpt2-micro to distinguish spam from ham in the bundled mail corpus, in about a minute.\n" +
+    "Without flags, trains the bundled gpt2-micro to distinguish spam from ham in bundled mails and short messages, in about a minute.\n" +
     "With --objective lm, GPT-2 is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
     '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
@@ -71,6 +72,7 @@ class Printer {
   constructor(
     private readonly json: boolean,
     private readonly data: TrainingData,
+    private readonly classWeights: ClassWeights,
   ) {}
 
   begin(model: string): void {
@@ -78,7 +80,7 @@ class Printer {
     console.log(
       this.json
         ? JSON.stringify({ type: "data", model, source, labels, stats })
-        : describeData(this.data, model, screenWidth()),
+        : describeData(this.data, model, this.classWeights, screenWidth()),
     );
   }
 
@@ -153,8 +155,8 @@ function screenWidth(): number | undefined {
 function jsonEvent(event: TrainEvent): object {
   if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
   if (event.type !== "end") return event;
-  const { options, stats, before, after, seconds, aborted } = event.result;
-  return { type: "end", options, stats, before, after, seconds, aborted };
+  const { options, stats, before, after, parts, seconds, aborted } = event.result;
+  return { type: "end", options, stats, before, after, parts, seconds, aborted };
 }
 
 /** Opens the device that the checkpoint or the flag names. */
@@ -174,7 +176,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   let begun = resume !== undefined;
   const device = await openJobDevice(flags, resume?.device);
   let { info } = device;
-  const printer = new Printer(flags.json ?? false, data);
+  const printer = new Printer(flags.json ?? false, data, options.classWeights);
   printer.begin(job.modelName);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;

@@ -2,9 +2,16 @@
 import { DataError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 
-/** Common names, the most likely first. Case and surrounding white space are ignored. */
-export const TEXT_NAMES = ["text", "message", "sms", "content", "body", "v2", "sentence"];
-const LABEL_NAMES = ["label", "class", "category", "target", "v1", "spam"];
+/** Common names. Case, surrounding white space, and the signs between words are ignored. */
+export const TEXT_NAMES = [
+  ...["text", "message", "sms", "content", "body", "v2", "sentence", "review", "comment", "tweet", "post", "email"],
+  ...["question", "query", "utterance", "message text", "review text", "comment text"],
+];
+const LABEL_NAMES = [
+  ...["label", "class", "category", "target", "v1", "spam", "is spam", "topic", "sentiment", "emotion", "intent"],
+];
+
+const USUAL = { text: TEXT_NAMES, label: LABEL_NAMES } as const;
 
 /** A longer value is not a label. */
 const LONGEST_LABEL = 64;
@@ -45,7 +52,7 @@ export function findColumns(sample: string[][], choice: ColumnChoice, file: stri
     throw new DataError("Text and label need two columns", {
       where: file,
       found: nameList(names),
-      hint: "check the separator: .csv has commas, .tsv and .txt have tabs",
+      hint: "separate them with commas, semicolons or tabs",
     });
   }
   const guess = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
@@ -98,8 +105,8 @@ interface ColumnFacts {
 function findNames(names: string[], guess: number, choice: ColumnChoice, file: string) {
   let text = choice.textColumn === undefined ? -1 : findAsked(names, choice.textColumn, file);
   let label = choice.labelColumn === undefined ? -1 : findAsked(names, choice.labelColumn, file);
-  if (text < 0) text = findUsual(names, TEXT_NAMES, label);
-  if (label < 0) label = findUsual(names, LABEL_NAMES, text);
+  if (text < 0) text = findUsual(names, "text", label, file);
+  if (label < 0) label = findUsual(names, "label", text, file);
   // With two columns, use the remaining one, or the one that looks like labels.
   if (names.length === 2) {
     if (text < 0 && label < 0) label = guess;
@@ -109,7 +116,7 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
   if (text < 0 || label < 0) {
     throw new DataError(`No column is recognized as the ${text < 0 ? "text" : "label"}`, {
       where: file,
-      expected: `one of ${(text < 0 ? TEXT_NAMES : LABEL_NAMES).join(", ")}`,
+      expected: `one of ${USUAL[text < 0 ? "text" : "label"].join(", ")}`,
       found: nameList(names),
       hint: `give its name with --${text < 0 ? "text" : "label"}-column`,
     });
@@ -146,7 +153,7 @@ export function findTextKey(sample: string[][], asked: string | undefined, file:
 
 /** The text column by its name, else the column `guess`. */
 export function findTextName(names: string[], guess: number, asked: string | undefined, file: string) {
-  const usual = asked === undefined ? findUsual(names, TEXT_NAMES, -1) : findAsked(names, asked, file);
+  const usual = asked === undefined ? findUsual(names, "text", -1, file) : findAsked(names, asked, file);
   const text = usual >= 0 ? usual : guess;
   if (text >= 0) return { text, textName: names[text] ?? "" };
   throw new DataError("No column is recognized as the text", {
@@ -157,32 +164,91 @@ export function findTextName(names: string[], guess: number, asked: string | und
   });
 }
 
+const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;
+const isNumber = (value: string) => NUMBER.test(value.trim());
+
+/** Throws DataError if all texts in the first rows are numbers. */
+export function refuseNumbers(texts: readonly string[], column: string, file: string): void {
+  const filled = texts.filter((text) => text.trim() !== "");
+  if (filled.length === 0 || !filled.every(isNumber)) return;
+  throw new DataError(`The text column "${column}" has only numbers`, {
+    where: file,
+    expected: "messages",
+    found: `${nameList(filled)}: rows 1 to ${texts.length}`,
+    hint: "give the column of the messages with --text-column",
+  });
+}
+
 /** More classes than this are usually a mistake. */
 const MANY_CLASSES = 20;
 
-/** A warning if the label column is probably the wrong one, otherwise null. */
-export function labelDoubt(labels: readonly string[]): string | null {
-  const count = labels.length;
-  if (count <= MANY_CLASSES) return null;
-  const numbers = labels.filter((label) => /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i.test(label));
-  if (numbers.length > 0.9 * count && numbers.some((label) => /[.,]/.test(label)))
-    return (
-      `${count} classes, decimal numbers (${nameList(numbers.slice(0, 3))}): every number becomes a separate class. ` +
-      "Regression is not supported: group the numbers into a few classes, such as low and high, or use another label column"
+/**
+ * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap, from 0 or 1,
+ * are the numbers of classes.
+ */
+export function refuseScores(labels: readonly string[], column: string, where: string): void {
+  const numbers = labels.filter(isNumber);
+  if (labels.length <= MANY_CLASSES || numbers.length <= 0.9 * labels.length) return;
+  const values = new Set(numbers.map(Number));
+  const first = values.has(0) ? 0 : 1;
+  if (labels.every((_, i) => values.has(first + i))) return;
+  throw new DataError(`The label column "${column}" has ${numbers.length} different numbers: this looks like a score`, {
+    where,
+    expected: `classes, or at most ${MANY_CLASSES} different numbers`,
+    found: nameList(numbers),
+    hint:
+      "group the numbers into a few classes, such as low and high, or give another --label-column; " +
+      "if each number names a class, write a letter before it",
+  });
+}
+
+/** What a person should know about the labels: too many, spelled in several ways, or combined. `classes`: rows by class. */
+export function labelNotes(classes: Readonly<Record<string, number>>): string[] {
+  const labels = Object.keys(classes);
+  const notes = variantsOf(labels).map((names) => {
+    const counted = names.map((name) => `"${name}" (${classes[name]})`);
+    return `these labels differ only in case or white space: ${nameList(counted)}. Each is a class of its own; write them alike if they are one`;
+  });
+  const combined = labels.filter((label) => /[^|;\s]\s*[|;]\s*[^|;\s]/.test(label));
+  if (combined.length > 0)
+    notes.push(
+      `${combined.length} of ${labels.length} labels look like several in one: ${nameList(combined)}. ` +
+        "Each combination is a class of its own: a message has one class",
     );
-  return `${count} classes: ${nameList(labels)}. Check that the label column is the right one`;
+  if (labels.length > MANY_CLASSES)
+    notes.push(`${labels.length} classes: ${nameList(labels)}. Check that the label column is the right one`);
+  return notes;
+}
+
+/** Groups of labels that differ only in case or white space. */
+function variantsOf(labels: readonly string[]): string[][] {
+  const groups = new Map<string, string[]>();
+  for (const label of labels) {
+    const key = label.toLowerCase().replace(/\s+/g, " ");
+    const group = groups.get(key);
+    if (group) group.push(label);
+    else groups.set(key, [label]);
+  }
+  return [...groups.values()].filter(({ length }) => length > 1);
 }
 
 function plain(name: string): string {
-  return name.trim().toLowerCase();
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/[\s_-]+/g, " ");
 }
 
-export function findUsual(names: string[], usual: string[], taken: number): number {
-  for (const name of usual) {
-    const index = names.findIndex((n, i) => i !== taken && plain(n) === name);
-    if (index >= 0) return index;
-  }
-  return -1;
+/** The column with a common name, -1 if there is none. Throws DataError if there are several. */
+export function findUsual(names: string[], kind: "text" | "label", taken: number, file: string): number {
+  const found = names.flatMap((name, i) => (i !== taken && USUAL[kind].includes(plain(name)) ? [i] : []));
+  if (found.length <= 1) return found[0] ?? -1;
+  throw new DataError(`Several columns may be the ${kind}: ${nameList(found.map((i) => names[i]!))}`, {
+    where: file,
+    expected: `one column with a common name of the ${kind}`,
+    found: nameList(names),
+    hint: `give its name with --${kind}-column`,
+  });
 }
 
 function findAsked(names: string[], asked: string, file: string): number {

@@ -1,8 +1,10 @@
 /** The rows of one or more files in the memory of data.wasm, read in chunks and tokenized on the way. */
 
-import { DataError, FormatError, type LowrankError } from "../errors.ts";
+import { DataError, type LowrankError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { type ColumnChoice, findColumns, findKeys } from "./columns.ts";
+import { type ColumnChoice, findColumns, findKeys, refuseNumbers } from "./columns.ts";
+import { type Dialect, dialectsOf, FORMATS, formatOf } from "./dialect.ts";
+import { utf8Pieces } from "./encoding.ts";
 import { errorOf, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
@@ -10,14 +12,15 @@ import type { DataExports, DataModule } from "./wasm.ts";
 export interface PipelineExports extends DataExports {
   rows_clear(): void;
   row_count(): number;
-  invalid_count(): number;
+  trimmed_count(): number;
   row_text(row: number): number;
   row_text_bytes(): number;
   settle_labels(): void;
   label_count(): number;
   label_name(id: number): number;
   label_bytes(id: number): number;
-  read_begin(format: number): void;
+  label_line(id: number): number;
+  read_begin(format: number, separator: number): void;
   read_sample(rows: number): void;
   read_settings(
     fields: number,
@@ -53,12 +56,6 @@ export interface PipelineExports extends DataExports {
   row_table(lengths: number, full: number, labels: number, rows: number, count: number, padTo: number): void;
 }
 
-/** File formats and their numbers in data.wasm. */
-export const FORMATS = { csv: 0, tsv: 1, jsonl: 2 } as const;
-export type DataFormat = keyof typeof FORMATS;
-
-const EXTENSIONS: Record<string, DataFormat> = { csv: "csv", tsv: "tsv", txt: "tsv", jsonl: "jsonl", ndjson: "jsonl" };
-
 /** Rows from which the columns are found. */
 const SAMPLE_ROWS = 200;
 
@@ -73,7 +70,22 @@ export interface ReadOptions extends ColumnChoice {
   chunkBytes: number;
   /** Whether invalid rows are skipped and reported in `leftOut`. */
   skipFaulty?: boolean;
+  /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
+  encoding?: string | undefined;
 }
+
+/** The first rows of a file, and how they were read. */
+export interface Sample {
+  dialect: Dialect;
+  /** Fields, including those of a header; for JSON key, value, key, value, ... */
+  rows: string[][];
+  /** The share of rows with as many fields as the first; 0 if it has one. */
+  agreement: number;
+  /** What ended the sample early. */
+  error: LowrankError | null;
+}
+
+type SampleOptions = Pick<ReadOptions, "chunkBytes" | "encoding">;
 
 /** Invalid rows that were skipped. */
 export interface LeftOut {
@@ -92,16 +104,6 @@ export interface PackedBatch {
   labels: Int32Array<ArrayBuffer>;
   /** [B] tokens of each sequence, padding not counted. */
   lengths: Uint32Array<ArrayBuffer>;
-}
-
-/** The format of a file by its extension. Throws FormatError for an unknown one. */
-export function formatOf(file: string): DataFormat {
-  const format = EXTENSIONS[/\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase() ?? ""];
-  if (format) return format;
-  throw new FormatError("The data format is unknown", {
-    where: file,
-    expected: "a name that ends in .csv, .tsv, .txt (tabs), .jsonl or .ndjson",
-  });
 }
 
 /** Bytes in memory as a file. */
@@ -128,6 +130,10 @@ export class Corpus {
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   /** Class names by class id. */
   labels: string[] = [];
+  /** The column of the labels. */
+  labelColumn = "label";
+  /** The line where each class occurs first. */
+  labelLines: number[] = [];
   readonly leftOut: LeftOut = { rows: 0, rowErrors: [] };
 
   constructor(private readonly module: DataModule) {
@@ -136,29 +142,30 @@ export class Corpus {
     this.wasm.rows_clear();
   }
 
-  /** Invalid UTF-8 sequences replaced so far. */
-  get invalidUtf8(): number {
-    return this.open().invalid_count();
+  /** Labels with white space around them, which was dropped, so far. */
+  get trimmedLabels(): number {
+    return this.open().trimmed_count();
   }
 
   /** Reads a file; returns its row numbers. The first file defines the labels; later files must not have others. */
   async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
-    const format = formatOf(file.name);
     const wasm = this.open();
     const first = wasm.row_count();
     const learn = this.labels.length === 0;
-    const names = await this.prepare(file, format, options, learn);
-    await this.feed(file, options.chunkBytes);
-    if (wasm.error_code() !== 0) throw this.rowError(file.name, names);
+    const names = await this.prepare(file, options, learn);
+    const atEnd = await this.feed(file, options);
+    if (wasm.error_code() !== 0) throw this.rowError(file.name, names, atEnd);
     this.noteLeftOut(file.name, names);
     const count = wasm.row_count() - first;
     if (count === 0 && this.leftOut.rowErrors[0]) throw this.leftOut.rowErrors[0];
     if (count === 0) throw new DataError("The file has no rows", { where: file.name, found: "only a header" });
     if (learn) {
+      this.labelColumn = names.labelName;
       wasm.settle_labels();
       this.labels = Array.from({ length: wasm.label_count() }, (_, id) =>
         this.decode(wasm.label_name(id), wasm.label_bytes(id)),
       );
+      this.labelLines = this.labels.map((_, id) => wasm.label_line(id));
     }
     return Uint32Array.from({ length: count }, (_, i) => first + i);
   }
@@ -235,13 +242,15 @@ export class Corpus {
   }
 
   /** Finds the file's columns and configures the module to read them. */
-  private async prepare(file: FileReader, format: DataFormat, options: ReadOptions, learn: boolean) {
+  private async prepare(file: FileReader, options: ReadOptions, learn: boolean) {
     const { wasm } = this;
-    const sample = await this.sampleOf(file, options.chunkBytes);
-    wasm.read_begin(FORMATS[format]);
+    const { dialect, rows } = await this.sampleOf(file, options);
     const settings = [options.maxLength, Number(learn), Number(options.skipFaulty ?? false)] as const;
-    if (format === "jsonl") {
-      const names = findKeys(sample, options, file.name);
+    wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
+    if (formatOf(file.name) === "jsonl") {
+      const names = findKeys(rows, options, file.name);
+      const values = rows.map((row) => row[row.findIndex((key, i) => i % 2 === 0 && key === names.textName) + 1]!);
+      refuseNumbers(values, names.textName, file.name);
       const [text, label] = [names.textName, names.labelName].map((name) => new TextEncoder().encode(name));
       const keys = this.module.write(new Uint8Array([...text!, ...label!]));
       wasm.read_keys(keys, text!.length, label!.length);
@@ -249,40 +258,59 @@ export class Corpus {
       wasm.read_settings(0, 0, 0, 0, ...settings);
       return names;
     }
-    const columns = findColumns(sample, options, file.name);
+    const columns = findColumns(rows, options, file.name);
+    const values = rows.slice(Number(columns.header)).map((row) => row[columns.text] ?? "");
+    refuseNumbers(values, columns.textName, file.name);
     wasm.read_settings(columns.width, columns.text, columns.label, Number(columns.header), ...settings);
     return columns;
   }
 
-  /** Feeds the file to the module in chunks, until it ends or the module stops. */
-  private async feed(file: FileReader, chunkBytes: number): Promise<void> {
+  /** Feeds the file to the module in chunks, until it ends or the module stops; returns whether it ended. */
+  private async feed(file: FileReader, { chunkBytes, encoding }: SampleOptions): Promise<boolean> {
     const { wasm } = this;
     const buffer = wasm.alloc(chunkBytes) >>> 0;
     try {
-      for (let offset = 0; offset < file.size; offset += chunkBytes) {
-        const chunk = await file.read(offset, Math.min(chunkBytes, file.size - offset));
-        if (offset === 0) refuseUtf16(chunk, file.name);
+      for await (const piece of utf8Pieces(file, chunkBytes, encoding)) {
         this.open();
-        this.module.bytes(buffer, chunk.length).set(chunk);
-        if (wasm.feed(buffer, chunk.length) === 0) return;
+        this.module.bytes(buffer, piece.length).set(piece);
+        if (wasm.feed(buffer, piece.length) === 0) return false;
       }
       wasm.finish();
+      return true;
     } finally {
       wasm.free(buffer);
     }
   }
 
-  /** Fields of the first rows, including a header; for JSON lines key, value, key, value, ... */
-  async sampleOf(file: FileReader, chunkBytes = CHUNK_BYTES): Promise<string[][]> {
+  /**
+   * The first rows, in the dialect with the most rows of one width. Throws FormatError or DataError if there are none.
+   */
+  async sampleOf(file: FileReader, options: SampleOptions = { chunkBytes: CHUNK_BYTES }): Promise<Sample> {
+    let best: Sample | undefined;
+    for (const dialect of await dialectsOf(file, options.encoding)) {
+      if (best?.agreement === 1) break;
+      const sample = await this.sampleAs(dialect, file, options);
+      if (!best || sample.agreement > best.agreement) best = sample;
+    }
+    if (best!.rows.length > 0) return best!;
+    throw (
+      best!.error ?? new DataError("The file is empty", { where: file.name, expected: "rows with a text and a label" })
+    );
+  }
+
+  private async sampleAs(dialect: Dialect, file: FileReader, options: SampleOptions): Promise<Sample> {
     const wasm = this.open();
-    wasm.read_begin(FORMATS[formatOf(file.name)]);
+    wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
     wasm.read_sample(SAMPLE_ROWS);
-    await this.feed(file, chunkBytes);
-    const sample = this.sample();
-    if (sample.length > 0) return sample;
+    const atEnd = await this.feed(file, options);
+    const rows = this.sample();
+    const width = rows[0]?.length ?? 0;
+    const failed = wasm.error_code() !== 0;
     // An error after the first rows is found again when the whole file is read, with the names of the columns.
-    if (wasm.error_code() !== 0) throw this.rowError(file.name, { textName: "text", labelName: "label" });
-    throw new DataError("The file is empty", { where: file.name, expected: "rows with a text and a label" });
+    const error = failed ? this.rowError(file.name, { textName: "text", labelName: "label" }, atEnd) : null;
+    const agreement =
+      width < 2 ? 0 : rows.filter((row) => row.length === width).length / (rows.length + Number(failed));
+    return { dialect, rows, agreement, error };
   }
 
   /** The fields of the sample's rows. */
@@ -299,11 +327,11 @@ export class Corpus {
     return Array.from(rowEnds, (end, i) => texts.slice(i === 0 ? 0 : rowEnds[i - 1], end));
   }
 
-  /** The error that stopped the reading. */
-  private rowError(file: string, names: { textName: string; labelName: string }): LowrankError {
+  /** The error that stopped the reading, `atEnd` of the file or before. */
+  private rowError(file: string, names: { textName: string; labelName: string }, atEnd: boolean): LowrankError {
     const { wasm } = this;
     const [code, line] = [wasm.error_code(), wasm.error_line()];
-    return this.asError({ code, line, first: wasm.error_first(), second: wasm.error_second(), file }, names);
+    return this.asError({ code, line, first: wasm.error_first(), second: wasm.error_second(), file, atEnd }, names);
   }
 
   /** Adds the skipped rows of the file to `leftOut`. */
@@ -314,7 +342,7 @@ export class Corpus {
     const words = new Int32Array(this.module.words(wasm.left_out_errors() >>> 0, wasm.left_out_words()));
     for (let i = 0; i < words.length; i += 4) {
       const [code, line, first, second] = words.subarray(i, i + 4) as unknown as [number, number, number, number];
-      leftOut.rowErrors.push(this.asError({ code, line, first, second, file }, names));
+      leftOut.rowErrors.push(this.asError({ code, line, first, second, file, atEnd: false }, names));
     }
   }
 
@@ -334,12 +362,5 @@ export class Corpus {
       found: "another data set was loaded into the same module",
       hint: "use a separate module for every data set",
     });
-  }
-}
-
-export function refuseUtf16(start: Uint8Array, file: string): void {
-  const [a, b] = start;
-  if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff)) {
-    throw new FormatError("The text is not UTF-8", { where: `${file}:1`, found: "UTF-16", hint: "save it as UTF-8" });
   }
 }

@@ -71,6 +71,11 @@ export class Dataset {
     return this.table.labels[this.checked(i)]!;
   }
 
+  /** The number of row `i` in the corpus: its place among all rows, as they were read. */
+  place(i: number): number {
+    return this.rows[this.checked(i)]!;
+  }
+
   /** The text of row `i` as it was read, not truncated; invalid UTF-8 is replaced. */
   text(i: number): string {
     return this.corpus.text(this.rows[this.checked(i)]!);

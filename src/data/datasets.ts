@@ -2,12 +2,14 @@
 import { absolutePath, exists, openFile } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
-import { ConfigError, DataError } from "../errors.ts";
+import { ConfigError, DataError, nameList } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
+import { refuseScores } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
+import { checkEncoding } from "./encoding.ts";
 import { openNamed } from "./named.ts";
 import { type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
@@ -25,7 +27,10 @@ export interface DatasetOptions {
   /** Columns (keys in JSON lines). Default: chosen by their names or values. */
   textColumn?: string;
   labelColumn?: string;
-  /** Drop rows until all classes are as large as the smallest. Default: true for one file or a name, false for given splits. */
+  /**
+   * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, true for the split "experiment",
+   * otherwise false.
+   */
   balance?: boolean;
   /** The longest row in tokens; longer rows are truncated at the end. Default 1024, GPT-2's context. */
   maxLength?: number;
@@ -41,6 +46,8 @@ export interface DatasetOptions {
   fractions?: readonly [number, number, number];
   /** Skip invalid rows and report them in `stats.leftOut` instead of throwing. Default false. */
   skipFaulty?: boolean;
+  /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
+  encoding?: string;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
   /** Receives the events of the download of a named data set. */
@@ -62,6 +69,7 @@ const OPTIONS = {
   seed: "number?",
   fractions: "numbers?",
   skipFaulty: "boolean?",
+  encoding: "text?",
   chunkBytes: "number?",
   onProgress: DOWNLOAD_OPTIONS.onProgress,
   signal: DOWNLOAD_OPTIONS.signal,
@@ -90,9 +98,11 @@ export interface LoadedDataset {
      * punctuation, white space and case.
      */
     leaks: { val: number; test: number };
-    /** Invalid UTF-8 sequences, each replaced by U+FFFD. */
-    invalidUtf8: number;
+    /** Labels with white space around them, which was dropped. */
+    trimmedLabels: number;
   };
+  /** The test rows of each part of a named data set that has several. */
+  testParts: readonly { name: string; positions: Uint32Array }[];
   /** How the data was split; "given" if by separate files. */
   split: Split | "given";
   /** The longest row allowed, in tokens. */
@@ -159,7 +169,9 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     maxLength,
     chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
     skipFaulty: options.skipFaulty ?? false,
+    encoding: options.encoding,
   };
+  if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
 
@@ -167,7 +179,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
       : await readAndSplit(corpus, spec, read, options, seed);
-  const { parts, rowsRead, classesRead, copies, source, split } = loaded;
+  const { parts, testParts, rowsRead, classesRead, copies, source, split } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
@@ -186,8 +198,9 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       leftOut: corpus.leftOut,
       copies,
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
-      invalidUtf8: corpus.invalidUtf8,
+      trimmedLabels: corpus.trimmedLabels,
     },
+    testParts,
     split,
     maxLength,
     source,
@@ -197,6 +210,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
 
 interface Loaded {
   parts: Parts;
+  testParts: LoadedDataset["testParts"];
   rowsRead: number;
   classesRead: Record<string, number>;
   copies: number;
@@ -229,6 +243,7 @@ async function readSplits(
       });
   return {
     parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
+    testParts: [],
     ...counts(sets, kept),
     source: sources.map(sourceName).join(", "),
     split: "given",
@@ -243,15 +258,33 @@ async function readAndSplit(
   seed: number,
 ): Promise<Loaded> {
   if (options.split !== undefined) oneOf("split", options.split, SPLITS);
-  const { file, columns, source, split } =
+  const { file, columns, source, split, ...named } =
     "name" in spec
       ? await openNamed(spec.name, options)
-      : { ...spec, columns: {}, source: sourceName(spec.file), split: options.split ?? "random" };
+      : {
+          ...spec,
+          columns: {},
+          source: sourceName(spec.file),
+          split: options.split ?? "random",
+          balance: options.split === "experiment",
+          parts: [],
+        };
   const all = await readSource(corpus, file, { ...read, ...columns });
+  if ("file" in spec) refuseSingles(corpus, all.classes(), source);
   const [kept] = options.dedupe ? dropCopies(all) : [all];
-  const { balance = true, fractions = [0.7, 0.1, 0.2] } = options;
+  const { balance = named.balance, fractions = [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
-  return { parts, ...counts([all], [kept]), source, split };
+  return { parts, testParts: partsOf(parts[2], named.parts), ...counts([all], [kept]), source, split };
+}
+
+/** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */
+function partsOf(set: Dataset, parts: readonly { name: string; rows: number }[]): LoadedDataset["testParts"] {
+  let end = 0;
+  return parts.map(({ name, rows }) => {
+    const start = end;
+    end += rows;
+    return { name, positions: set.positions().filter((i) => start <= set.place(i) && set.place(i) < end) };
+  });
 }
 
 /** Rows read, rows of each class, and copies dropped. */
@@ -268,26 +301,52 @@ async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions)
   try {
     const hadLabels = corpus.labels.length > 0;
     const rows = await corpus.read(file, read);
-    const { rows: left, rowErrors } = corpus.leftOut;
-    if (corpus.labels.length < 2 && !hadLabels) {
-      throw new DataError("All rows have the same class", {
-        where: file.name,
-        expected: "rows of at least two classes",
-        found: `"${corpus.labels[0]}" in all of ${rows.length} rows`,
-        ...(left > 0 ? { hint: `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}` } : {}),
-      });
-    }
+    if (!hadLabels) checkLabels(corpus, rows.length, file.name);
     return new Dataset(corpus, rows);
   } finally {
     if (typeof source === "string") await file.close();
   }
 }
 
+/** Throws DataError if the labels of a training set are not classes to learn. */
+function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
+  if (labels.length < 2) {
+    const { rows: left, rowErrors } = leftOut;
+    throw new DataError("All rows have the same class", {
+      where: file,
+      expected: "rows of at least two classes",
+      found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
+      ...(left > 0 ? { hint: `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}` } : {}),
+    });
+  }
+  refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
+  if (labels.length === rows && rows > 2)
+    throw new DataError(`All labels in "${labelColumn}" are different`, {
+      where: file,
+      expected: "classes with several rows each",
+      found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
+      hint: "give another --label-column",
+    });
+}
+
+/** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
+function refuseSingles({ labels, labelLines }: Corpus, counts: Record<string, number>, file: string): void {
+  const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
+  if (singles.length === 0) return;
+  const [first] = singles.sort((a, b) => a.line - b.line);
+  throw new DataError(singles.length === 1 ? "A class has only one row" : "Some classes have only one row", {
+    where: `${file}:${first!.line}`,
+    expected: "several rows of each class, to train and to test it",
+    found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
+    hint: "check the spelling of the label; add rows of the class, or leave the row out",
+  });
+}
+
 async function open(path: string): Promise<FileReader> {
   if (await exists(path)) return openFile(path);
   throw new ConfigError("There is no such file", {
     where: path,
-    hint: "give the path of a .csv, .tsv, .txt or .jsonl file",
+    hint: "give the path of a .csv, .tsv, .txt, .jsonl or .json file",
   });
 }
 

@@ -1,7 +1,7 @@
 /** Data sets by name: bundled ones, and ones that are downloaded. */
 import { packagePath } from "#platform";
 import sms from "../../data/datasets/sms.json" with { type: "json" };
-import spamAssassin from "../../data/datasets/spam-assassin.json" with { type: "json" };
+import spam from "../../data/datasets/spam.json" with { type: "json" };
 import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download.ts";
 import type { FileReader } from "../platform/reader.ts";
@@ -18,25 +18,30 @@ export interface DatasetDescription {
   license: string;
   rows: number;
   labels: Record<string, number>;
+  /** The kinds of rows, in the order of the file, where test figures are also given for each. */
+  parts?: readonly { name: string; rows: number }[];
 }
 
 interface Named {
   description: DatasetDescription;
-  /** The default split. */
+  /** The default split, and whether rows are dropped by default until all classes are as large as the smallest. */
   split: Split;
+  balance: boolean;
   /** Returns the path of its file, or the open file. */
   open(split: Split, options: DownloadOptions): Promise<string | FileReader>;
 }
 
 const NAMED: readonly Named[] = [
   {
-    description: spamAssassin,
+    description: spam,
     split: "random",
-    open: async () => packagePath(`dist/${spamAssassin.file}`),
+    balance: false,
+    open: async () => packagePath(`dist/${spam.file}`),
   },
   {
     description: sms,
     split: "experiment",
+    balance: true,
     open: (split, options) => openCollection(split === "experiment", options),
   },
 ];
@@ -56,12 +61,14 @@ export async function openNamed(name: string, options: DownloadOptions & { split
       hint: `${near === undefined ? "" : `did you mean "${near}"? `}For a file of your own, use --data, including the extension`,
     });
   }
-  const { columns, title } = found.description;
+  const { columns, title, parts = [] } = found.description;
   const split = options.split ?? found.split;
   return {
     file: await found.open(split, options),
-    columns: { textColumn: columns.text, labelColumn: columns.label },
+    columns: { textColumn: columns.text, labelColumn: columns.label, encoding: "utf-8" },
     source: `${name}: ${title}`,
     split,
+    balance: found.balance,
+    parts,
   };
 }

@@ -1,5 +1,7 @@
 /** Converts the errors of the readers in data.wasm. The codes are those of assembly/data/row-error.ts. */
 import { DataError, FormatError, type LowrankError, nameList } from "../errors.ts";
+import { nearest } from "../suggest.ts";
+import { ENCODING_HINT } from "./encoding.ts";
 
 const FIELD_COUNT = 1;
 const OPEN_QUOTE = 2;
@@ -10,14 +12,20 @@ const NO_KEY = 6;
 const VALUE = 7;
 export const UNKNOWN_LABEL = 8;
 const EMPTY_LABEL = 9;
+const ENCODING = 11;
+const ARRAY = 12;
+const OPEN_ARRAY = 13;
 
-/** An error: its code, the line (from 1), two numbers whose meaning depends on the code, and the file. */
+const CUT_HINT = "the file ends in this row: it may have been cut off";
+
+/** An error: its code, the line (from 1), two numbers whose meaning depends on the code, the file, and whether it ends there. */
 export interface RowError {
   code: number;
   line: number;
   first: number;
   second: number;
   file: string;
+  atEnd: boolean;
 }
 
 /** Names for the messages: the columns, the known labels, and the unknown label. */
@@ -35,7 +43,7 @@ function byteName(byte: number): string {
 
 /** The error for a row error of data.wasm. */
 export function errorOf(rowError: RowError, context: RowErrorContext): LowrankError {
-  const { first, second } = rowError;
+  const { first, second, atEnd } = rowError;
   const where = `${rowError.file}:${rowError.line}`;
   const column = first === 0 ? context.textColumn : context.labelColumn;
   switch (rowError.code) {
@@ -44,19 +52,19 @@ export function errorOf(rowError: RowError, context: RowErrorContext): LowrankEr
         where,
         expected: `${first} fields, as in the first row`,
         found: `${second}`,
-        hint: "quote fields that contain the separator or a line end",
+        hint: atEnd && second < first ? CUT_HINT : "quote fields that contain the separator or a line end",
       });
     case OPEN_QUOTE:
       return new FormatError("A quoted field is not closed", {
         where,
         expected: `a quote that closes the field opened on line ${first}`,
         found: "the end of the file",
-        hint: 'write a quote within a quoted field as ""',
+        hint: 'write a quote within a quoted field as ""; or the file may have been cut off',
       });
     case AFTER_QUOTE:
       return new FormatError("There is text after the closing quote of a field", {
         where,
-        expected: `a comma or a line end after field ${first}`,
+        expected: `a separator or a line end after field ${first}`,
         found: byteName(second),
         hint: 'write a quote within a quoted field as ""',
       });
@@ -67,25 +75,52 @@ export function errorOf(rowError: RowError, context: RowErrorContext): LowrankEr
         hint: "look for a quote that is not closed",
       });
     case JSON_SYNTAX:
-      return new FormatError("The line is not a valid JSON object", {
+      return new FormatError("The row is not a valid JSON object", {
         where: `${where}:${first}`,
-        expected: "one object per line: strings, numbers, true, false",
+        expected: "one object per line, or an array of objects: strings, numbers, true, false",
+        found: byteName(second),
+        ...(atEnd ? { hint: CUT_HINT } : {}),
+      });
+    case ARRAY:
+      return new FormatError("The array of objects is invalid", {
+        where: `${where}:${first}`,
+        expected: "objects with commas between them",
         found: byteName(second),
       });
+    case OPEN_ARRAY:
+      return new FormatError("The array is not closed", {
+        where,
+        expected: `${first === 1 ? "the end of the object that begins here, and " : ""}"]"`,
+        found: "the end of the file",
+        hint: first === 1 ? CUT_HINT : "the file may have been cut off",
+      });
+    case ENCODING:
+      return new FormatError("The text is not UTF-8", {
+        where,
+        expected: "UTF-8",
+        found: `${byteName(second)} in "${column}"`,
+        hint: ENCODING_HINT,
+      });
     case NO_KEY:
-      return new FormatError(`The object has no "${column}"`, { where, expected: `the key "${column}" in every line` });
+      return new FormatError(`The object has no "${column}"`, {
+        where,
+        expected: `the key "${column}" in every object`,
+      });
     case VALUE:
       return new FormatError(`"${column}" has no text`, {
         where,
         expected: "a string, a number, true or false",
         found: "null, an array or an object",
       });
-    case UNKNOWN_LABEL:
+    case UNKNOWN_LABEL: {
+      const near = nearest(context.unknownLabel, context.labels);
       return new DataError("The label is not in the training set", {
         where,
         expected: nameList(context.labels),
         found: context.unknownLabel,
+        ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
       });
+    }
     case EMPTY_LABEL:
       return new DataError("The row has no label", { where, expected: `a value in "${context.labelColumn}"` });
     default:

@@ -7,10 +7,10 @@ import { LIMITS } from "../io/limits.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
-import { findUsual, TEXT_NAMES } from "./columns.ts";
-import { refuseUtf16 } from "./corpus.ts";
+import { findUsual } from "./columns.ts";
 import { partSizes } from "./dataset.ts";
 import { type DataSource, type LoadedDataset, type Origin, originOf } from "./datasets.ts";
+import { checkEncoding, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** Files to split, or files that are split already; one file or several for each. */
@@ -19,8 +19,10 @@ export type TextsSpec =
   | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>;
 
 export interface TextsOptions {
-  /** The key of the texts in JSON lines. Default: "text" or another common name. */
+  /** The key of the texts in JSON. Default: "text" or another common name. */
   textColumn?: string;
+  /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
+  encoding?: string;
   /** The longest block, in tokens. Default 1024, GPT-2's context. */
   maxLength?: number;
   /** Tokens between the starts of two blocks. Default: `maxLength`, so that blocks do not overlap. */
@@ -33,6 +35,7 @@ export interface TextsOptions {
 
 const OPTIONS = {
   textColumn: "text?",
+  encoding: "text?",
   maxLength: "number?",
   stride: "number?",
   seed: "number?",
@@ -71,7 +74,7 @@ type Document = Uint32Array | Completion;
 
 /**
  * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into train, val
- * and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line, with the key `text`, or with
+ * and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an array), with the key `text`, or with
  * `prompt` and `completion`; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the
  * texts, a file or an option are invalid.
  */
@@ -80,9 +83,10 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
   const { maxLength = 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
   checkLength("maxLength", maxLength, Number.MAX_SAFE_INTEGER);
+  if (options.encoding !== undefined) checkEncoding(options.encoding);
   checkLength("stride", stride, maxLength);
   const tokenizer = await Tokenizer.load();
-  const reader = new TextsReader(tokenizer, options.textColumn);
+  const reader = new TextsReader(tokenizer, options);
   const sources = "train" in spec ? [spec.train, spec.val, spec.test].map(listOf) : [listOf(spec.file)];
   const given = "train" in spec;
   const parts: Parts<Document[][]> = [[], [], []];
@@ -143,18 +147,18 @@ class TextsReader {
 
   constructor(
     private readonly tokenizer: Tokenizer,
-    private readonly textColumn: string | undefined,
+    private readonly options: TextsOptions,
   ) {}
 
   /** The documents of a file. */
   async read(source: DataSource): Promise<Document[]> {
-    const { name, bytes } = await contents(source);
+    const { name, bytes } = await contents(source, this.options.encoding);
     return isJsonLines(name) ? this.lines(name, bytes) : this.texts([bytes]);
   }
 
   /** The documents of a file in three parts: JSON lines are shuffled first, a plain text is split by `cutText`. */
   async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Parts<Document[]>> {
-    const { name, bytes } = await contents(source);
+    const { name, bytes } = await contents(source, this.options.encoding);
     if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part])) as Parts<Document[]>;
     const documents = new Rng(seed).shuffle(this.lines(name, bytes));
     let start = 0;
@@ -171,15 +175,11 @@ class TextsReader {
   }
 
   private lines(name: string, bytes: Uint8Array): Document[] {
-    const rows = new TextDecoder().decode(bytes).split("\n");
     const encoder = new TextEncoder();
     const documents: Document[] = [];
     let keys: Keys | undefined;
-    for (const [i, line] of rows.entries()) {
-      if (line.trim() === "") continue;
-      const where = `${name}:${i + 1}`;
-      const row = parseRow(line, where);
-      keys ??= keysOf(row, this.textColumn, where);
+    for (const { row, where } of parseRows(new TextDecoder().decode(bytes), name)) {
+      keys ??= keysOf(row, this.options.textColumn, where);
       const [first, second] = keys.map((key) => textOf(row, key, where)) as [string, string?];
       if (second !== undefined)
         documents.push({ prompt: this.tokenizer.encode(first), completion: this.tokenizer.encode(second) });
@@ -189,9 +189,9 @@ class TextsReader {
   }
 }
 
-const isJsonLines = (name: string) => /\.(jsonl|ndjson)$/i.test(name);
+const isJsonLines = (name: string) => /\.(jsonl|ndjson|json)$/i.test(name);
 
-async function contents(source: DataSource): Promise<{ name: string; bytes: Uint8Array }> {
+async function contents(source: DataSource, encoding?: string): Promise<{ name: string; bytes: Uint8Array }> {
   if (typeof source === "string" && !(await exists(source)))
     throw new ConfigError("There is no such file", {
       where: source,
@@ -199,14 +199,14 @@ async function contents(source: DataSource): Promise<{ name: string; bytes: Uint
     });
   const file = typeof source === "string" ? await openFile(source) : source;
   try {
-    return { name: file.name, bytes: await readText(file) };
+    return { name: file.name, bytes: await readText(file, encoding) };
   } finally {
     if (typeof source === "string") await file.close();
   }
 }
 
 /** The bytes of a file without a byte order mark. */
-async function readText(file: FileReader): Promise<Uint8Array> {
+async function readText(file: FileReader, encoding?: string): Promise<Uint8Array> {
   if (/\.(csv|tsv)$/i.test(file.name))
     throw new FormatError("A language model needs text, not a table", {
       where: file.name,
@@ -214,11 +214,26 @@ async function readText(file: FileReader): Promise<Uint8Array> {
       hint: "convert the table to .jsonl",
     });
   checkSize(file, LIMITS.text);
-  const bytes = await file.read(0, file.size);
-  refuseUtf16(bytes, file.name);
+  const bytes = await utf8Bytes(file, encoding);
+  refuseInvalid(bytes, file.name);
   if (bytes.includes(0))
     throw new FormatError("The file is not text", { where: file.name, found: `a zero byte at ${bytes.indexOf(0)}` });
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
+}
+
+/** Throws FormatError, with the line, if the bytes are not UTF-8. */
+function refuseInvalid(bytes: Uint8Array, file: string): void {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let start = 0;
+  for (let line = 1; start < bytes.length; line++) {
+    const end = bytes.indexOf(LINE_FEED, start) + 1 || bytes.length;
+    try {
+      decoder.decode(bytes.subarray(start, end));
+    } catch (cause) {
+      throw new FormatError("The text is not UTF-8", { where: `${file}:${line}`, hint: ENCODING_HINT, cause });
+    }
+    start = end;
+  }
 }
 
 /** Splits a text into parts of about these fractions of its bytes, after a line end if the part has one. */
@@ -249,26 +264,38 @@ type Row = Record<string, unknown>;
 /** The key of a text, or those of a prompt and its completion. */
 type Keys = [string] | [string, string];
 
-function parseRow(line: string, where: string): Row {
-  let row: unknown;
-  try {
-    row = JSON.parse(line);
-  } catch (cause) {
-    throw new FormatError("The line is not JSON", { where, found: (cause as Error).message, cause });
+/** The objects of JSON lines or of a JSON array, with their places. */
+function* parseRows(text: string, file: string): Generator<{ row: Row; where: string }> {
+  if (text.trimStart().startsWith("[")) {
+    const items = parse(text, file, "The file is not a JSON array") as unknown[];
+    for (const [i, item] of items.entries())
+      yield { row: rowOf(item, `${file}, item ${i + 1}`), where: `${file}, item ${i + 1}` };
+    return;
   }
-  if (typeof row === "object" && row !== null && !Array.isArray(row)) return row as Row;
-  throw new FormatError("The line is not a JSON object", {
-    where,
-    expected: '{"text": "..."}',
-    found: line.slice(0, 40),
-  });
+  for (const [i, line] of text.split("\n").entries()) {
+    const where = `${file}:${i + 1}`;
+    if (line.trim() !== "") yield { row: rowOf(parse(line, where, "The line is not JSON"), where), where };
+  }
+}
+
+function parse(text: string, where: string, summary: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError(summary, { where, found: (cause as Error).message, cause });
+  }
+}
+
+function rowOf(value: unknown, where: string): Row {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Row;
+  throw new FormatError("The row is not a JSON object", { where, expected: '{"text": "..."}', found: kindOf(value) });
 }
 
 function keysOf(row: Row, asked: string | undefined, where: string): Keys {
   const names = Object.keys(row);
   if (asked !== undefined) return [asked];
   if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
-  const found = findUsual(names, TEXT_NAMES, -1);
+  const found = findUsual(names, "text", -1, where);
   if (found >= 0) return [names[found]!];
   throw new DataError("No key is recognized as the text", {
     where,

@@ -4,7 +4,7 @@
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
-import { type Batch, type Capacity, countedRows, packBatch } from "../model/batch.ts";
+import { type Batch, type Capacity, packBatch, weightOf } from "../model/batch.ts";
 import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
@@ -28,7 +28,7 @@ export interface EngineOptions {
 
 /** The result of one batch. */
 export interface BatchResult {
-  /** Mean loss over the rows with a target; with several batches a step, times this batch's share of those rows. */
+  /** Mean loss over the rows with a target, by their weights; with several batches a step, times this batch's share of the weights. */
   loss: number;
   /** Rows whose target has the largest logit. */
   correct: number;
@@ -40,8 +40,8 @@ export interface BatchResult {
 
 const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
 
-/** The factor of the loss of a row with a target; if there is none, the loss is 0 and not 0 / 0. */
-const meanOf = (counted: number) => 1 / Math.max(1, counted);
+/** The factor of a row's weighted loss; without targets the loss is 0 and not 0 / 0. */
+const meanOf = (weight: number) => (weight > 0 ? 1 / weight : 0);
 
 export class Engine extends Weights<ModelPlan> {
   private readonly staging: Uint32Array;
@@ -149,19 +149,19 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /**
-   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows with a target.
+   * One training step over one batch or several (gradient accumulation): the loss is the mean over all rows with a target, by their weights.
    * Returns the slots of the batches; the last one's has the norm.
    */
   step(batches: readonly Batch[], lr: number): number[] {
     const optimizer = this.optimizer;
     if (!optimizer) throw new ShapeError("this plan only goes forward");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
-    const counted = batches.reduce((sum, batch) => sum + countedRows(batch), 0);
+    const weight = batches.reduce((sum, batch) => sum + weightOf(batch), 0);
     const slots = batches.map((batch, i) => {
       const segments: SegmentName[] = ["forward", "backward"];
       if (i === 0) segments.unshift("zero");
       if (i === batches.length - 1) segments.push("update");
-      return this.submit(segments, batch, { ...update, loss_scale: meanOf(counted) });
+      return this.submit(segments, batch, { ...update, loss_scale: meanOf(weight) });
     });
     this.steps++;
     return slots;
@@ -191,7 +191,7 @@ export class Engine extends Weights<ModelPlan> {
     update: Pick<StepValues, "loss_scale" | "decay" | "step_size" | "correction2"> | null,
   ): number {
     const { batch: inputs, capacity, spec, boundary } = this.plan;
-    const { counted, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
+    const { weight, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
     this.session.write(inputs.root, this.staging);
     if (boundary?.tensor.role === "input") {
       const { prefix = new Float32Array() } = batch;
@@ -204,7 +204,7 @@ export class Engine extends Weights<ModelPlan> {
       this.session.write(boundary.tensor, prefix);
     }
     this.slot = (this.slot + 1) % SLOTS;
-    this.session.run(segments, { ...NO_VALUES, ...values, loss_scale: meanOf(counted), ...update, slot: this.slot });
+    this.session.run(segments, { ...NO_VALUES, ...values, loss_scale: meanOf(weight), ...update, slot: this.slot });
     return this.slot;
   }
 

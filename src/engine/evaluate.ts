@@ -4,19 +4,22 @@ import type { Pooling } from "../config.ts";
 import type { BlockBatch, Blocks } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
-import { countedRows } from "../model/batch.ts";
+import { type Batch, countedRows, weightOf } from "../model/batch.ts";
+import { confusionsOf, macroF1 } from "../report/statistics.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { FrozenPrefix } from "./frozen-prefix.ts";
-import { type Prediction, predictions } from "./predictions.ts";
+import { labelsOf, type Prediction, predictions } from "./predictions.ts";
 
 export interface Evaluation {
   /** Messages, or tokens that a language model predicts. */
   rows: number;
-  /** Mean cross-entropy, nats. */
+  /** Mean cross-entropy, nats, weighted by class if the run's loss is. */
   loss: number;
   /** Share of rows whose class, or whose token, has the largest logit. */
   accuracy: number;
+  /** Of a classifier: see `macroF1`. */
+  macroF1?: number;
   /** Of a language model: exp(loss). */
   perplexity?: number;
   /**
@@ -26,11 +29,21 @@ export interface Evaluation {
   bitsPerByte?: number;
 }
 
+/** The evaluation of some rows, from their predictions. */
+export function evaluationOf(some: readonly Prediction[], truth: (row: number) => number): Evaluation {
+  const mean = (of: (one: Prediction) => number) => some.reduce((sum, one) => sum + of(one), 0) / some.length;
+  return {
+    rows: some.length,
+    loss: mean(({ row, probabilities }) => -Math.log(probabilities[truth(row)]!)),
+    accuracy: mean(({ row, label }) => Number(label === truth(row))),
+  };
+}
+
 /** Batches in flight at a time: enough to keep a device busy, and fewer than there are slots for results. */
 export const IN_FLIGHT = 4;
 
 /**
- * Loss and accuracy over the first `rows` examples (default: all), and a classifier's predictions if `keep` is given. Rejects with
+ * Loss, accuracy and macro F1 over the first `rows` examples (default: all), and a classifier's predictions if `keep` is given. Rejects with
  * the signal's reason when it aborts.
  */
 export async function evaluate(
@@ -39,39 +52,50 @@ export async function evaluate(
   options: {
     pooling: Pooling;
     prefix?: FrozenPrefix | undefined;
+    classWeights?: Float32Array | undefined;
     rows?: number;
     keep?: (predictions: Prediction[]) => void;
     signal?: AbortSignal | undefined;
   },
 ): Promise<Evaluation> {
-  const { pooling, prefix, keep, signal } = options;
+  const { pooling, prefix, classWeights, keep, signal } = options;
   const { num_labels: classes, objective } = engine.plan.spec.task;
+  const isClassifier = objective === "classification";
   let loss = 0;
   let correct = 0;
   let rows = 0;
+  let weights = 0;
   let bytes = 0;
-  const take = async (slot: number, count: number, first: number) => {
-    const [result, logits] = await Promise.all([engine.result(slot), keep && engine.logits(count)]);
-    loss += result.loss * count;
+  const truth: number[] = [];
+  const predicted: number[] = [];
+  const take = async (slot: number, batch: Batch, first: number) => {
+    const [result, logits] = await Promise.all([
+      engine.result(slot),
+      isClassifier ? engine.logits(batch.targets.length) : null,
+    ]);
+    loss += result.loss * weightOf(batch);
     correct += result.correct;
-    if (logits) keep!(predictions(logits, classes, first));
+    if (!logits) return;
+    truth.push(...batch.targets);
+    predicted.push(...labelsOf(logits, classes));
+    keep?.(predictions(logits, classes, first));
   };
   const inFlight: Promise<void>[] = [];
   const examples: Examples<DatasetBatch | BlockBatch> = set;
   for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
     signal?.throwIfAborted();
-    const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions));
-    const count = countedRows(batch);
-    const taken = take(engine.forward(batch), count, rows);
+    const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions), classWeights);
+    const taken = take(engine.forward(batch), batch, rows);
     // A rejection is handled where the batch is awaited, maybe some batches later.
     taken.catch(() => {});
     inFlight.push(taken);
-    rows += count;
+    rows += countedRows(batch);
+    weights += weightOf(batch);
     if ("bytes" in packed) bytes += packed.bytes;
     if (inFlight.length >= IN_FLIGHT) await inFlight.shift();
   }
   await Promise.all(inFlight);
-  const measured = { rows, loss: loss / rows, accuracy: correct / rows };
-  if (objective === "classification") return measured;
+  const measured = { rows, loss: loss / weights, accuracy: correct / rows };
+  if (isClassifier) return { ...measured, macroF1: macroF1(confusionsOf(truth, predicted)) };
   return { ...measured, perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes };
 }

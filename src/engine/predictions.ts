@@ -23,12 +23,20 @@ export function softmax(logits: ArrayLike<number>): Float64Array {
   return shares;
 }
 
+/** The class with the largest logit of each row of logits [rows, classes]; the first of equal ones. */
+export function labelsOf(logits: Float32Array, classes: number): number[] {
+  return Array.from({ length: logits.length / classes }, (_, i) => {
+    const first = i * classes;
+    let label = 0;
+    for (let c = 1; c < classes; c++) if (logits[first + c]! > logits[first + label]!) label = c;
+    return label;
+  });
+}
+
 /** Probabilities and the most likely class of each row of logits [rows, classes]. */
 export function predictions(logits: Float32Array, classes: number, firstRow = 0): Prediction[] {
-  return Array.from({ length: logits.length / classes }, (_, i) => {
+  return labelsOf(logits, classes).map((label, i) => {
     const probabilities = softmax(logits.subarray(i * classes, (i + 1) * classes));
-    let label = 0;
-    for (let c = 1; c < classes; c++) if (probabilities[c]! > probabilities[label]!) label = c;
     return { row: firstRow + i, label, probability: probabilities[label]!, probabilities };
   });
 }

@@ -4,7 +4,7 @@
  * the rest is appended.
  */
 import { exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
-import type { DataFormat } from "../data/corpus.ts";
+import type { DataFormat } from "../data/dialect.ts";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import type { FileReader } from "../platform/reader.ts";
@@ -24,6 +24,7 @@ export interface LabelSettings {
   device: "webgpu" | "wasm";
   dtype: string;
   textColumn: string;
+  encoding: string;
 }
 
 const FORMAT = "lowrank-labels";
@@ -77,9 +78,11 @@ export async function survey(table: Table, where: string): Promise<Survey> {
   }
 }
 
+type Pair = readonly [label: string, probability: string];
+
 /** Further fields of a row as they stand in a file of the format. */
-const FIELDS: Record<DataFormat, (names: readonly [string, string], values: readonly [string, string]) => string> = {
-  csv: (_, values) => values.map((value) => `,${csvField(value)}`).join(""),
+const FIELDS: Record<DataFormat, (names: Pair, values: Pair, separator: string) => string> = {
+  csv: (_, values, separator) => values.map((value) => separator + csvField(value, separator)).join(""),
   tsv: (_, values) => values.map((value) => `\t${value.replace(/[\t\r\n]/g, " ")}`).join(""),
   jsonl: ([label, probability], values) => `,"${label}":${JSON.stringify(values[0])},"${probability}":${values[1]}`,
 };
@@ -117,7 +120,7 @@ export async function labelTable(
   }
   const fields = FIELDS[table.format];
   const encoder = new TextEncoder();
-  const encode = (...values: [string, string]) => encoder.encode(fields(names, values));
+  const encode = (...values: [string, string]) => encoder.encode(fields(names, values, table.separator));
   const header = encode(...names);
   const labelled = ({ label, probability }: Classification) => encode(label, probability.toFixed(DECIMALS));
   const copyOf = ({ bytes, at }: TableRow, more: Uint8Array) =>

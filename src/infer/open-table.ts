@@ -1,7 +1,9 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
 import { openFile } from "#platform";
 import { findText, findTextKey } from "../data/columns.ts";
-import { Corpus, type DataFormat, FORMATS, formatOf, type PipelineExports } from "../data/corpus.ts";
+import { Corpus, type PipelineExports } from "../data/corpus.ts";
+import { type DataFormat, type Dialect, FORMATS, formatOf } from "../data/dialect.ts";
+import { utf8Pieces } from "../data/encoding.ts";
 import { errorOf } from "../data/row-errors.ts";
 import { DataModule } from "../data/wasm.ts";
 import type { FileReader } from "../platform/reader.ts";
@@ -17,12 +19,23 @@ export function outputFormat(file: string): DataFormat {
   return PARQUET.test(file) ? "csv" : formatOf(file);
 }
 
-/** Opens a CSV, TSV, JSON-lines or Parquet file and finds its text column. Throws ConfigError, DataError or FormatError. */
-export async function openTable(path: string, textColumn?: string, chunkBytes = CHUNK_BYTES): Promise<Table> {
+export interface TableOptions {
+  textColumn?: string | undefined;
+  /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
+  encoding?: string | undefined;
+  /** Bytes that are read at a time. */
+  chunkBytes?: number;
+}
+
+/** Opens a CSV, TSV, JSON or Parquet file and finds its text column. Throws ConfigError, DataError or FormatError. */
+export async function openTable(
+  path: string,
+  { textColumn, encoding, chunkBytes = CHUNK_BYTES }: TableOptions = {},
+): Promise<Table> {
   const file = await openFile(path);
   try {
     if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, textColumn);
-    return await TextTable.open(file, textColumn, chunkBytes);
+    return await TextTable.open(file, textColumn, { encoding, chunkBytes });
   } catch (error) {
     await file.close();
     throw error;
@@ -31,27 +44,37 @@ export async function openTable(path: string, textColumn?: string, chunkBytes = 
 
 const [LF, CR, CLOSE] = [10, 13, 125];
 
-/** A CSV, TSV or JSON-lines file. */
+interface Reading {
+  encoding: string | undefined;
+  chunkBytes: number;
+}
+
+/** A CSV, TSV or JSON file. */
 class TextTable implements Table {
+  readonly format: DataFormat;
+  readonly separator: string;
+
   private constructor(
     private readonly file: FileReader,
     private readonly module: DataModule,
-    private readonly chunkBytes: number,
-    readonly format: DataFormat,
+    private readonly reading: Reading,
+    private readonly dialect: Dialect,
     readonly names: string[],
     readonly textColumn: string,
     private readonly begin: (wasm: PipelineExports) => void,
-  ) {}
+  ) {
+    this.format = dialect.format === "array" ? "jsonl" : dialect.format;
+    this.separator = dialect.separator;
+  }
 
-  static async open(file: FileReader, asked: string | undefined, chunkBytes: number): Promise<TextTable> {
-    const format = formatOf(file.name);
+  static async open(file: FileReader, asked: string | undefined, reading: Reading): Promise<TextTable> {
     const module = await DataModule.load();
-    const sample = await new Corpus(module).sampleOf(file);
-    const names = sample[0] ?? [];
-    if (format === "jsonl") {
-      const name = findTextKey(sample, asked, file.name);
+    const { dialect, rows } = await new Corpus(module).sampleOf(file, { ...reading, chunkBytes: CHUNK_BYTES });
+    const names = rows[0] ?? [];
+    if (formatOf(file.name) === "jsonl") {
+      const name = findTextKey(rows, asked, file.name);
       const keys = names.filter((_, i) => i % 2 === 0);
-      return new TextTable(file, module, chunkBytes, format, keys, name, (wasm) => {
+      return new TextTable(file, module, reading, dialect, keys, name, (wasm) => {
         const key = new TextEncoder().encode(name);
         const address = module.write(new Uint8Array([...key, ...key]));
         wasm.read_keys(address, key.length, key.length);
@@ -59,36 +82,37 @@ class TextTable implements Table {
         wasm.read_settings(0, 0, 0, 0, 0, 0, 0);
       });
     }
-    const { text, textName, header, width } = findText(sample, asked, file.name);
-    return new TextTable(file, module, chunkBytes, format, header ? names : [], textName, (wasm) =>
+    const { text, textName, header, width } = findText(rows, asked, file.name);
+    return new TextTable(file, module, reading, dialect, header ? names : [], textName, (wasm) =>
       wasm.read_settings(width, text, text, Number(header), 0, 0, 0),
     );
   }
 
   async *rows(): AsyncGenerator<TableRow[]> {
-    const { file, module, chunkBytes } = this;
+    const { file, module, dialect } = this;
+    const { encoding, chunkBytes } = this.reading;
     const wasm = module.exports as PipelineExports;
-    wasm.read_begin(FORMATS[this.format]);
+    wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
     this.begin(wasm);
     wasm.read_texts();
     const buffer = wasm.alloc(chunkBytes) >>> 0;
+    let before = new Uint8Array();
+    let isFirst = true;
+    const take = (piece: Uint8Array, atEnd: boolean) => {
+      module.bytes(buffer, piece.length).set(piece);
+      wasm.feed(buffer, piece.length);
+      if (atEnd) wasm.finish();
+      if (wasm.error_code() !== 0) throw this.error(wasm, atEnd);
+      const bytes = concat([before, piece]);
+      const { rows, end } = this.completed(wasm, bytes, before.length, isFirst);
+      before = bytes.slice(end);
+      if (rows.length > 0) isFirst = false;
+      if (atEnd && before.length > 0) rows.push({ bytes: before, at: -1, text: null });
+      return rows;
+    };
     try {
-      let before = new Uint8Array();
-      let isFirst = true;
-      for (let offset = 0; offset < file.size; offset += chunkBytes) {
-        const chunk = await file.read(offset, Math.min(chunkBytes, file.size - offset));
-        module.bytes(buffer, chunk.length).set(chunk);
-        wasm.feed(buffer, chunk.length);
-        if (offset + chunkBytes >= file.size) wasm.finish();
-        if (wasm.error_code() !== 0) throw this.error(wasm);
-        const bytes = concat([before, chunk]);
-        const { rows, end } = this.completed(wasm, bytes, before.length, isFirst);
-        before = bytes.slice(end);
-        if (rows.length === 0) continue;
-        isFirst = false;
-        yield rows;
-      }
-      if (before.length > 0) yield [{ bytes: before, at: -1, text: null }];
+      for await (const piece of utf8Pieces(file, chunkBytes, encoding)) yield take(piece, false);
+      yield take(new Uint8Array(), true);
     } finally {
       wasm.free(buffer);
     }
@@ -123,10 +147,10 @@ class TextTable implements Table {
     return row[end - 1] === CR ? end - 1 : end;
   }
 
-  private error(wasm: PipelineExports): Error {
+  private error(wasm: PipelineExports, atEnd: boolean): Error {
     const [code, line] = [wasm.error_code(), wasm.error_line()];
     const [first, second] = [wasm.error_first(), wasm.error_second()];
     const context = { textColumn: this.textColumn, labelColumn: this.textColumn, labels: [], unknownLabel: "" };
-    return errorOf({ code, line, first, second, file: this.file.name }, context);
+    return errorOf({ code, line, first, second, file: this.file.name, atEnd }, context);
   }
 }

@@ -58,7 +58,7 @@ export async function openParquet(file: FileReader, asked: string | undefined): 
       rowStart = rowEnd;
     }
   }
-  return { format: "csv", textColumn: textName, names, rows, close: () => file.close() };
+  return { format: "csv", separator: ",", textColumn: textName, names, rows, close: () => file.close() };
 }
 
 /** The index of the element after `at` and all that is below it. */

@@ -1,5 +1,5 @@
-/** The rows of a table with the bytes that they have in its file, in order, so that a copy with more columns can be written. */
-import type { DataFormat } from "../data/corpus.ts";
+/** The rows of a table with the bytes that they have in its file (as UTF-8), in order, so that a copy with more columns can be written. */
+import type { DataFormat } from "../data/dialect.ts";
 
 /** A row, or the header, in which `text` is null. */
 export interface TableRow {
@@ -13,6 +13,8 @@ export interface TableRow {
 export interface Table {
   /** The format of the rows' bytes. */
   format: DataFormat;
+  /** Between fields of CSV. */
+  separator: string;
   textColumn: string;
   /** Names of the columns; of JSON lines, those of the first row. */
   names: string[];

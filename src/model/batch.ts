@@ -14,6 +14,8 @@ export interface Batch {
   rows: Uint32Array;
   /** Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 is ignored. */
   targets: Int32Array;
+  /** The factor of each target's loss; absent: 1. */
+  weights?: Float32Array | undefined;
   /** The output of the frozen prefix, [N, C] or [B, C] as the plan's boundary: for the suffix of a model alone. */
   prefix?: Float32Array | undefined;
 }
@@ -29,18 +31,22 @@ export interface BatchInputs {
   /** [N]: b + 1 where the row is the one that sequence b is classified at, else 0. */
   selected: Tensor;
   targets: Tensor;
+  weights: Tensor;
   /** Token numbers sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;
 }
 
-/** Inputs of these shapes as views of one buffer, `root`; targets are i32, all others u32. */
+/** Inputs that are not u32. */
+const DTYPES: Record<string, "i32" | "f32"> = { targets: "i32", weights: "f32" };
+
+/** Inputs of these shapes as views of one buffer, `root`. */
 export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N | "root", Tensor> {
   const names = Object.keys(shapes) as N[];
   const total = names.reduce((sum, name) => sum + alignView(sizeOf(shapes[name])), 0);
   const views = { root: new Tensor("batch", [total], "input", "u32") } as Record<N | "root", Tensor>;
   let offset = 0;
   for (const name of names) {
-    views[name] = new Tensor(name, shapes[name], "input", name === "targets" ? "i32" : "u32", views.root, offset);
+    views[name] = new Tensor(name, shapes[name], "input", DTYPES[name] ?? "u32", views.root, offset);
     offset += alignView(sizeOf(shapes[name]));
   }
   return views;
@@ -48,13 +54,15 @@ export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N
 
 /** Tensors for batches of `capacity`; `byId`: with the tables for the token table's gradient. */
 export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity, byId: boolean): BatchInputs {
+  const rows = task.objective === "lm" ? tokens : sequences;
   const { sorted, groups, ...views } = inputViews({
     ids: [tokens],
     bounds: [tokens, 2],
     starts: [sequences + 1],
     rows: [sequences],
     selected: [tokens],
-    targets: [task.objective === "lm" ? tokens : sequences],
+    targets: [rows],
+    weights: [rows],
     sorted: [byId ? tokens : 0],
     groups: [byId ? tokens + 1 : 0],
   });
@@ -67,12 +75,16 @@ export interface BatchValues {
   sequences: number;
   unique: number;
   longest: number;
-  /** Rows with a target. */
-  counted: number;
+  /** `weightOf` the batch. */
+  weight: number;
 }
 
 /** Throws ShapeError unless the batch is complete, in range and within the plan's capacity: the kernels do not check. */
-function checkBatch({ ids, starts, rows, targets }: Batch, capacity: Capacity, { config, task }: ModelSpec): void {
+function checkBatch(
+  { ids, starts, rows, targets, weights }: Batch,
+  capacity: Capacity,
+  { config, task }: ModelSpec,
+): void {
   const tokens = ids.length;
   const sequences = starts.length - 1;
   if (tokens > capacity.tokens || sequences > capacity.sequences || tokens === 0)
@@ -91,6 +103,11 @@ function checkBatch({ ids, starts, rows, targets }: Batch, capacity: Capacity, {
     throw new ShapeError("the batch has the wrong number of targets or rows", {
       expected: isClassifier ? `${count} targets and rows, one a sequence` : `${count} targets, one a token`,
       found: `${targets.length} targets, ${rows.length} rows`,
+    });
+  if (weights && (weights.length !== count || !weights.every((weight) => weight > 0 && weight < Infinity)))
+    throw new ShapeError("the batch's weights are invalid", {
+      expected: `${count} numbers above 0, one a target`,
+      found: `${weights.length}: ${weights.slice(0, 8).join(", ")}`,
     });
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [starts[b]!, starts[b + 1]!];
@@ -140,6 +157,9 @@ export function packBatch(
   part(inputs.starts).set(batch.starts);
   part(inputs.rows).set(batch.rows);
   new Int32Array(into.buffer, into.byteOffset + inputs.targets.offset * 4, inputs.targets.size).set(batch.targets);
+  const weights = new Float32Array(into.buffer, into.byteOffset + inputs.weights.offset * 4, inputs.weights.size);
+  if (batch.weights) weights.set(batch.weights);
+  else weights.fill(1);
   const bounds = part(inputs.bounds);
   const selected = part(inputs.selected).fill(0);
   let longest = 0;
@@ -155,7 +175,7 @@ export function packBatch(
     selected[row] = b + 1;
   });
   const unique = inputs.byId ? groupById(batch.ids, part(inputs.byId.sorted), part(inputs.byId.groups)) : 0;
-  return { tokens, sequences, unique, longest, counted: countedRows(batch) };
+  return { tokens, sequences, unique, longest, weight: weightOf(batch) };
 }
 
 /** Fills the tables for the token table's gradient; returns the number of different ids. */
@@ -179,4 +199,10 @@ export interface Capacity {
 /** Rows of a batch that have a target. */
 export function countedRows({ targets }: Pick<Batch, "targets">): number {
   return targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
+}
+
+/** The sum of the weights of rows that have a target: the loss is a sum divided by it. */
+export function weightOf({ targets, weights }: Pick<Batch, "targets" | "weights">): number {
+  if (!weights) return countedRows({ targets });
+  return weights.reduce((sum, weight, i) => sum + (targets[i] === IGNORE_INDEX ? 0 : weight), 0);
 }

@@ -129,7 +129,7 @@ class Builder {
   private list(name: Segment["name"]): Layers {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
-    return new Layers(this.options.spec, this.parameters, segment.dispatches);
+    return new Layers(this.options.spec, this.parameters, segment.dispatches, this.options.capacity);
   }
 
   /** The embedding and all blocks, the last one up to its attention. */

@@ -146,8 +146,8 @@ class Builder {
     this.sequences = { count: "sequences", capacity: capacity.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    this.f = new Layers(spec, this.parameters, this.lists.forward);
-    this.b = new Layers(spec, this.parameters, this.lists.backward);
+    this.f = new Layers(spec, this.parameters, this.lists.forward, capacity);
+    this.b = new Layers(spec, this.parameters, this.lists.backward, capacity);
   }
 
   build(): ModelPlan {
@@ -249,7 +249,7 @@ class Builder {
       f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
     });
-    f.emit(crossentropyLoss(this.metrics, state, batch.targets, rows.count));
+    f.emit(crossentropyLoss(this.metrics, state, batch.targets, batch.weights, rows.count));
     return { final, head, state, pieces };
   }
 
@@ -273,7 +273,8 @@ class Builder {
         b.logits(head, piece, logits);
       }
       const dlogits = rowsOf("dlogits", rows, [n]);
-      b.emit(crossentropyBackward(dlogits, logits, state, this.batch.targets, m, piece.first));
+      const { targets, weights } = this.batch;
+      b.emit(crossentropyBackward(dlogits, logits, state, targets, weights, m, piece.first));
       if (piece.grad)
         b.emit(matmul({ out: piece.grad, a: dlogits, b: inp, transA: true, m: n, n: C, k: m, lda: n, beta: 1 }));
       if (bias) b.emit(matmulBiasBackward(only(bias), dlogits, m, n));

@@ -13,6 +13,7 @@ import { linearBackward, linearForward } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
+import type { Capacity } from "./batch.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, scalesOf, trainsBelow } from "./trainable.ts";
 
@@ -89,6 +90,7 @@ export class Layers {
     private readonly spec: ModelSpec,
     private readonly parameters: Parameters,
     private readonly list: Dispatch[],
+    private readonly capacity: Capacity,
   ) {
     this.scales = scalesOf(spec);
     this.trainsBelow = trainsBelow(spec);
@@ -194,7 +196,8 @@ export class Layers {
     if (this.downs?.owner !== owner) {
       const sites = [...this.scales.keys()].filter((site) => site.startsWith(owner));
       const ranks = sites.map((site) => this.parameter(`lora.${site}.A`).shape[0]!);
-      const size = ranks.reduce((sum, r) => sum + alignView(rows.capacity * r), 0);
+      const most = Math.max(this.capacity.tokens, this.capacity.sequences);
+      const size = ranks.reduce((sum, r) => sum + alignView(most * r), 0);
       const root = (name: string) => new Tensor(`${owner}${name}`, [size], "activation");
       this.downs = { owner, down: root("down"), ddown: root("ddown"), at: 0 };
     }

@@ -1,4 +1,4 @@
-/** Softmax cross-entropy with ignored rows, over logits that may be split into pieces of classes. */
+/** Softmax cross-entropy with ignored and weighted rows, over logits that may be split into pieces of classes. */
 import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 
@@ -15,18 +15,18 @@ export const crossentropyForwardKernel = defineKernel(
 
 export const crossentropyLossKernel = defineKernel(
   "crossentropy_loss",
-  { metrics: "update vec4f", state: "read vec4f", targets: "read i32" },
+  { metrics: "update vec4f", state: "read vec4f", targets: "read i32", weights: "read" },
   { rows: "u32", slot: "u32", loss_scale: "f32" },
   () => [1, 1, 1],
-  "slots 4, rows 4, rows",
+  "slots 4, rows 4, rows, rows",
 );
 
 export const crossentropyBackwardKernel = defineKernel(
   "crossentropy_backward",
-  { dlogits: "write", logits: "read", state: "read vec4f", targets: "read i32" },
+  { dlogits: "write", logits: "read", state: "read vec4f", targets: "read i32", weights: "read" },
   { rows: "u32", count: "u32", first: "u32", loss_scale: "f32" },
   ({ rows, count }) => flatGrid(rows * count, 256),
-  "rows count, rows count, rows 4, rows",
+  "rows count, rows count, rows 4, rows, rows",
 );
 
 /** Updates state [rows, 4] with logits [rows, count] of the classes from `first` on; the piece with first = 0 comes first. */
@@ -41,10 +41,16 @@ export function crossentropyForward(
 }
 
 /** metrics[slot] = loss and number of correct rows, from the state after the last piece. */
-export function crossentropyLoss(metrics: Tensor, state: Tensor, targets: Tensor, rows: Scalar): Dispatch {
+export function crossentropyLoss(
+  metrics: Tensor,
+  state: Tensor,
+  targets: Tensor,
+  weights: Tensor,
+  rows: Scalar,
+): Dispatch {
   return dispatch(
     crossentropyLossKernel,
-    { metrics, state, targets },
+    { metrics, state, targets, weights },
     { rows, slot: "slot", loss_scale: "loss_scale" },
   );
 }
@@ -55,12 +61,13 @@ export function crossentropyBackward(
   logits: Tensor,
   state: Tensor,
   targets: Tensor,
+  weights: Tensor,
   rows: Scalar,
   first: number,
 ): Dispatch {
   return dispatch(
     crossentropyBackwardKernel,
-    { dlogits, logits, state, targets },
+    { dlogits, logits, state, targets, weights },
     { rows, count: logits.shape[1]!, first, loss_scale: "loss_scale" },
   );
 }

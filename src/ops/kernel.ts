@@ -76,6 +76,8 @@ export interface Kernel<B extends string = string, D extends string = string> {
    * of its axis, or at most that for the first axis. Absent if strides determine what is read.
    */
   readonly shapes: string | undefined;
+  /** The whole shader of a kernel that is not in shaders/ and has no twin on the CPU: the benchmark's own. */
+  readonly wgsl?: string;
 }
 
 /**

@@ -131,7 +131,7 @@ export const matmulBiasBackwardKernel = defineKernel(
   "matmul_bias_backward",
   { dbias: "update", dout: "read" },
   { rows: "u32", cols: "u32" },
-  ({ cols }) => [ceilDiv(cols, 64), 1, 1],
+  ({ cols }) => [ceilDiv(cols, 16), 1, 1],
   "cols, rows cols",
 );
 

@@ -9,7 +9,7 @@ const ASSETS: Readonly<Record<string, () => URL>> = {
   "dist/kernels.wasm": () => new URL("../kernels.wasm", import.meta.url),
   "dist/kernels-relaxed.wasm": () => new URL("../kernels-relaxed.wasm", import.meta.url),
   "dist/gpt2.tokenizer.bin": () => new URL("../gpt2.tokenizer.bin", import.meta.url),
-  "dist/datasets/spam-assassin.csv": () => new URL("../datasets/spam-assassin.csv", import.meta.url),
+  "dist/datasets/spam.csv": () => new URL("../datasets/spam.csv", import.meta.url),
   "data/models/gpt2-micro/config.json": () => new URL("../../data/models/gpt2-micro/config.json", import.meta.url),
   "data/models/gpt2-micro/model.safetensors": () =>
     new URL("../../data/models/gpt2-micro/model.safetensors", import.meta.url),

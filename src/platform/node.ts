@@ -185,10 +185,23 @@ export function requestGPU(): Promise<GPU | null> {
   return dawn;
 }
 
+/**
+ * Dawn rounds timestamps to 65 us, because a page could measure other tabs with finer ones; most kernels take less.
+ *
+ * The variable enables further toggles, for measurements and for test/drivers.mjs. Dawn's checks of indices and its zeros in
+ * workgroup memory stay on by default, although every fixture has the same errors without them: what they cost has not been
+ * measured on a hardware GPU, a page has them anyway, and without them a wrong index changes memory of others in silence
+ * (src/bench/README.md).
+ */
+function dawnOptions(): string[] {
+  const toggles = environment("LOWRANK_DAWN_TOGGLES");
+  return ["disable-dawn-features=timestamp_quantization", ...(toggles ? [`enable-dawn-features=${toggles}`] : [])];
+}
+
 async function openDawn(): Promise<GPU | null> {
   try {
     const { create } = await import("webgpu");
-    const gpu = create([]);
+    const gpu = create(dawnOptions());
     // Dawn queries the drivers once, here, and prints a warning for every limit of theirs above its own.
     await withoutLines(/^Warning: max\w+ artificially reduced from/, () => {
       // The next caller gets the error.

@@ -4,7 +4,7 @@ import { FormatError } from "../errors.ts";
 /** A field; null and undefined are written as empty. */
 export type Field = string | number | boolean | null | undefined;
 
-/** metrics.csv: one row per experiment. The columns are those of the published results. */
+/** metrics.csv: one row per experiment. The columns are those of the published results, then macro F1. */
 export const METRICS_COLUMNS = [
   "rank",
   "alpha",
@@ -22,8 +22,11 @@ export const METRICS_COLUMNS = [
   "val_loss_last",
   "examples_seen",
   "minutes",
+  "final_train_macro_f1",
+  "final_val_macro_f1",
+  "final_test_macro_f1",
 ] as const;
-/** Accuracies are within [0, 1]; rank and alpha are null without LoRA. */
+/** Accuracies and macro F1 are within [0, 1]; rank and alpha are null without LoRA. */
 export type MetricsRow = Record<(typeof METRICS_COLUMNS)[number], Field>;
 
 /** losses.csv: one row per evaluation. */
@@ -36,6 +39,7 @@ export const LOSSES_COLUMNS = [
   "val_loss",
   "train_acc",
   "val_acc",
+  "val_macro_f1",
   "grad_norm",
 ] as const;
 /** `epoch` is fractional (1.5: in the middle of the second epoch); values that were not measured are null. */
@@ -88,7 +92,7 @@ export const CONFUSION_COLUMNS = ["truth", "predicted", "rows"] as const;
  * Throws FormatError if the keys of a row are not exactly the columns.
  */
 export function toCsv<C extends string>(columns: readonly C[], rows: readonly Readonly<Record<C, Field>>[]): string {
-  const lines = [columns.map(csvField).join(",")];
+  const lines = [columns.map((name) => csvField(name)).join(",")];
   for (const [i, row] of rows.entries()) {
     const keys = Object.keys(row);
     const odd = [
@@ -106,7 +110,8 @@ export function toCsv<C extends string>(columns: readonly C[], rows: readonly Re
 }
 
 /** A field as it stands in a line of CSV. */
-export function csvField(field: Field): string {
+export function csvField(field: Field, separator = ","): string {
   const text = field === null || field === undefined ? "" : String(field);
-  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const isQuoted = text.includes(separator) || /["\r\n]|^\s|\s$/.test(text);
+  return isQuoted ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -126,6 +126,14 @@ export function classMeasures(confusions: readonly Confusion[], classes: number)
   });
 }
 
+/** The mean F1 of the classes that occur as truth or as prediction, as scikit-learn's `f1_score(average="macro")`. */
+export function macroF1(confusions: readonly Confusion[]): number {
+  const present = [...new Set(confusions.flatMap(({ truth, predicted }) => [truth, predicted]))];
+  const largest = present.reduce((most, label) => Math.max(most, label), -1);
+  const measures = classMeasures(confusions, largest + 1);
+  return present.reduce((sum, label) => sum + measures[label]!.f1, 0) / present.length;
+}
+
 /**
  * Area under the ROC curve: the fraction of (positive, negative) pairs that the score orders correctly, with ties counted as
  * one half (Mann-Whitney U). NaN if there are no positives or no negatives.

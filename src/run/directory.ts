@@ -22,7 +22,7 @@ import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { Check } from "../platform/replacing.ts";
-import type { TrainOptions } from "../train/options.ts";
+import { BEFORE, type TrainOptions } from "../train/options.ts";
 import type { TrainResult } from "../train/records.ts";
 import { CONFIG, FORMAT, isRunConfig, RUN_FILES, replaceable } from "./files.ts";
 import { runTables } from "./tables.ts";
@@ -101,6 +101,11 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
   oneOf("objective", config.objective, OBJECTIVES, path);
   const kinds = { model: "text", data: "object", options: "object", labels: "texts", counts: "object" } as const;
   checkKinds(config, { ...kinds, padTo: "count", maxLength: "size", adapter: "text?" }, path);
+  // Before there were class weights, the classes of a file were balanced by default.
+  if (config.objective === "classification" && config.options.classWeights === undefined) {
+    config.options.classWeights = BEFORE.classWeights;
+    if (config.data.file !== undefined) config.data = { balance: true, ...config.data };
+  }
   return config;
 }
 

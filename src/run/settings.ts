@@ -18,6 +18,8 @@ export interface RunSettings extends Partial<TrainOptions> {
   dataset?: string;
   textColumn?: string;
   labelColumn?: string;
+  encoding?: string;
+  skipFaulty?: boolean;
   split?: Split;
   balance?: boolean;
   dedupe?: boolean;
@@ -30,17 +32,18 @@ export interface RunSettings extends Partial<TrainOptions> {
 export type Files = string | readonly string[];
 
 export const PRESETS = {
-  quickstart: { model: "gpt2-micro", dataset: "spam-assassin" },
-  paper: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
+  quickstart: { model: "gpt2-micro", dataset: "spam" },
+  paper: { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" },
 } as const satisfies Record<string, RunSettings>;
 
 /** Merges flags with a preset. A data source among the flags replaces the preset's. */
 export function settingsOf(flags: RunSettings, preset: RunSettings): RunSettings {
-  const { headBias, balance, ...given } = flags;
+  const { headBias, ...given } = flags;
   const settings: RunSettings = { ...preset, ...given };
-  // Commander sets true if --no-head-bias or --no-balance is absent.
+  // Commander sets true if --no-head-bias is absent.
   if (headBias === false) settings.headBias = false;
-  if (balance === false) settings.balance = false;
+  // The published program draws its rows before it splits them.
+  if (given.train !== undefined && given.balance === undefined) delete settings.balance;
   const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
   if ((hasFiles || given.objective === "lm") && given.dataset === undefined) delete settings.dataset;
   return settings;
@@ -80,13 +83,13 @@ function sourcesOf({ data, train, val, test, dataset }: RunSettings, single: str
 
 /** The source of texts for a language model. Throws ConfigError for settings that are valid only for messages. */
 export function textsSpec(settings: RunSettings): TextsSpec {
-  const { labelColumn, split, balance, dedupe, padding, dataset } = settings;
-  const refused = Object.entries({ labelColumn, split, balance, dedupe, padding, dataset }).filter(
+  const { labelColumn, skipFaulty, split, balance, dedupe, padding, dataset } = settings;
+  const refused = Object.entries({ labelColumn, skipFaulty, split, balance, dedupe, padding, dataset }).filter(
     ([, value]) => value !== undefined,
   );
   if (refused.length > 0)
     throw new ConfigError("these settings are invalid for a language model", {
-      expected: "files, maxLength, stride, textColumn",
+      expected: "files, maxLength, stride, textColumn, encoding",
       found: refused.map(([key]) => key).join(", "),
     });
   const { data, train, val, test } = sourcesOf(settings, "--data FILE");
@@ -95,19 +98,21 @@ export function textsSpec(settings: RunSettings): TextsSpec {
 
 /** The options for reading texts. */
 export function textsOptions(settings: RunSettings, seed: number, context: number): TextsOptions {
-  const { textColumn, maxLength = context, stride } = settings;
+  const { textColumn, encoding, maxLength = context, stride } = settings;
   checkContext("blocks", maxLength, context);
   return {
     seed,
     maxLength,
     ...(textColumn === undefined ? {} : { textColumn }),
+    ...(encoding === undefined ? {} : { encoding }),
     ...(stride === undefined ? {} : { stride }),
   };
 }
 
 /** The options for reading messages. */
 export function datasetOptions(settings: RunSettings, seed: number, context: number): DatasetOptions {
-  const { textColumn, labelColumn, split, balance, dedupe, maxLength = context, padding = "none" } = settings;
+  const { textColumn, labelColumn, encoding, skipFaulty, split, balance, dedupe } = settings;
+  const { maxLength = context, padding = "none" } = settings;
   checkContext("messages", Math.max(maxLength, typeof padding === "number" ? padding : 0), context);
   return {
     seed,
@@ -115,6 +120,8 @@ export function datasetOptions(settings: RunSettings, seed: number, context: num
     padding,
     ...(textColumn === undefined ? {} : { textColumn }),
     ...(labelColumn === undefined ? {} : { labelColumn }),
+    ...(encoding === undefined ? {} : { encoding }),
+    ...(skipFaulty === undefined ? {} : { skipFaulty }),
     ...(split === undefined ? {} : { split }),
     ...(balance === undefined ? {} : { balance }),
     ...(dedupe === undefined ? {} : { dedupe }),

@@ -2,13 +2,13 @@
 import { describeDevice } from "../backend/backend.ts";
 import { MODE_TITLES } from "../config.ts";
 import type { BlockStats } from "../data/blocks.ts";
-import { labelDoubt } from "../data/columns.ts";
+import { labelNotes } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import { printable } from "../errors.ts";
+import { type LowrankError, printable } from "../errors.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
@@ -17,16 +17,21 @@ import { type Confusion, cellsOf, LISTED_CLASSES, mistakesOf } from "../report/s
 import { type Column, renderTable } from "../report/tables.ts";
 import { oneLine } from "../report/text.ts";
 import { sizeOf } from "../tensor.ts";
+import { type ClassWeights, classWeightsOf, isUnequal } from "../train/class-weights.ts";
 import type { Splits, TrainEvent, TrainResult } from "../train/records.ts";
 import { titleOf } from "./directory.ts";
 
 /** Maximum width of a name, in columns. */
 const LONGEST_NAME = 400;
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const named = (name: string) => oneLine(name, LONGEST_NAME);
 
-/** Describes the three sets, with notes on truncated and replaced text. Tables are at most `width` columns wide. */
-export function describeData(data: TrainingData, model: string, width?: number): string {
-  return data.objective === "lm" ? describeTexts(data, model, width) : describeMessages(data, model, width);
+/**
+ * Describes the three sets, the weights of their classes, and what was left out, truncated or replaced. Tables are at most `width`
+ * columns wide.
+ */
+export function describeData(data: TrainingData, model: string, how: ClassWeights, width?: number): string {
+  return data.objective === "lm" ? describeTexts(data, model, width) : describeMessages(data, model, how, width);
 }
 
 function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string, width?: number): string {
@@ -56,7 +61,8 @@ function describeTexts({ source, maxLength, stats }: LoadedTexts, model: string,
   ].join("\n");
 }
 
-function describeMessages({ source, labels, split, stats }: LoadedDataset, model: string, width?: number): string {
+function describeMessages(data: LoadedDataset, model: string, how: ClassWeights, width?: number): string {
+  const { source, labels, split, stats } = data;
   const sets = Object.entries({ train: stats.train, validation: stats.val, test: stats.test });
   const table = renderTable<[string, DatasetStats]>(
     [
@@ -75,21 +81,64 @@ function describeMessages({ source, labels, split, stats }: LoadedDataset, model
   const notes = [
     [sum((s) => s.cut), "messages exceed the maximum length and were truncated"],
     [sum((s) => s.empty), "messages are empty and were replaced with <|endoftext|>"],
-    [stats.copies, "messages were dropped as near-duplicates of an earlier message"],
     [stats.leaks.val, "validation messages have a near-duplicate in the training set (--dedupe drops them)"],
     [stats.leaks.test, "test messages have a near-duplicate in the training or validation set (--dedupe drops them)"],
-    [stats.invalidUtf8, "invalid UTF-8 sequences were replaced with U+FFFD"],
+    [stats.trimmedLabels, "labels had white space around them, which was dropped"],
+    [stats.leftOut.rows, "invalid rows were skipped"],
   ] as const;
   const predicted = notes.filter(([count]) => count > 0).map(([count, what]) => `note: ${count} ${what}`);
-  const doubt = labelDoubt(labels);
   return [
     `model: ${named(model)}`,
     `data:  ${named(source)}${split === "given" ? "" : `, split: ${split}`}`,
+    describeRows(data, how),
     table,
     describeClasses(labels, stats, width),
     ...predicted,
-    ...(doubt === null ? [] : [`note: ${printable(doubt)}`]),
+    ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped),
+    ...labelNotes(stats.classesRead).map((note) => `note: ${printable(note)}`),
   ].join("\n");
+}
+
+/** Skipped rows that are listed. */
+const LISTED_ERRORS = 3;
+
+/** "  messages.csv:17: The row has the wrong number of fields". */
+function skipped({ message, details }: LowrankError): string {
+  return `  ${printable(details.where ?? "")}: ${message.split("\n")[0]}`;
+}
+
+/** One line: the rows read, those left out and why, and the weights of the classes. */
+function describeRows(data: LoadedDataset, how: ClassWeights): string {
+  const { labels, stats } = data;
+  const { rowsRead, classesRead, copies, train, val, test } = stats;
+  const show = (count: number) => count.toLocaleString("en-US");
+  const dropped = rowsRead - copies - train.rows - val.rows - test.rows;
+  const leftOut = [
+    ...(copies > 0 ? [`${show(copies)} near-duplicates of earlier rows left out (--dedupe)`] : []),
+    ...(dropped > 0
+      ? [`${show(dropped)} rows of the larger classes left out to balance them (--no-balance keeps them)`]
+      : []),
+  ];
+  const weights = classWeightsOf(data, how);
+  const weighted = isUnequal(data)
+    ? "the classes are unequal, their loss is not weighted (--class-weights none)"
+    : null;
+  return [
+    `rows:  ${show(rowsRead)} read (${byClass(labels, (_, label) => classesRead[label]!)})`,
+    ...(leftOut.length > 0 ? leftOut : ["all kept"]),
+    weights ? `loss weighted by class (${byClass(labels, (i) => Number(weights[i]!.toPrecision(3)))})` : weighted,
+  ]
+    .filter((part) => part !== null)
+    .join("; ");
+}
+
+/** "ham 500, spam 20"; of many classes, those with the largest and the smallest number. */
+function byClass(labels: readonly string[], value: (id: number, label: string) => number): string {
+  const all = labels.map((label, id) => ({ label: named(label), value: value(id, label) }));
+  const text = (some: typeof all) => some.map(({ label, value }) => `${label} ${value.toLocaleString("en-US")}`);
+  if (all.length <= LISTED_CLASSES) return text(all).join(", ");
+  const sorted = all.sort((a, b) => b.value - a.value);
+  return `${labels.length} classes, ${text([sorted[0]!, sorted.at(-1)!]).join(" to ")}`;
 }
 
 /** The number of rows per class, or of the largest classes if there are many. */
@@ -142,18 +191,25 @@ function describePrefix({ plan, bytes }: { plan: ModelPlan; bytes: number }): st
   );
 }
 
-/** Describes loss, and accuracy or perplexity, before and after training; for a classifier, the confusion matrix and some test messages. */
+/** Describes loss, and accuracy (with macro F1 where classes are unequal) or perplexity, before and after training; for a classifier, the confusion matrix and some test messages. */
 export function describeResult(result: TrainResult, data: TrainingData, width?: number): string {
   const examples = result.steps.at(-1)?.examples ?? 0;
   const what = data.objective === "lm" ? "blocks" : "examples";
   const effort = `${examples.toLocaleString("en-US")} ${what} in ${showDuration(result.seconds)}, including evaluation`;
   const { before, after } = result;
-  if (!after) return [describeLast(result), effort].join("\n");
-  const rows = (["train", "val", "test"] as const).map((name) => ({
+  const unequal = isUnequal(data);
+  if (!after) return [describeLast(result, unequal), effort].join("\n");
+  const sets = (["train", "val", "test"] as const).map((name) => ({
     name: name === "val" ? "validation" : name,
     before: before?.[name] ?? null,
     after: after[name],
   }));
+  const parts = result.parts.map(({ name, ...evaluation }) => ({
+    name: `test: ${name}`,
+    before: null,
+    after: evaluation,
+  }));
+  const rows = [...sets, ...parts];
   const table = renderTable<(typeof rows)[number]>(
     [
       { header: "set", value: ({ name }) => name },
@@ -164,7 +220,8 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
             ...beforeAndAfter("perplexity", ({ perplexity }) => perplexity!, 2),
             ...beforeAndAfter("bits per byte", ({ bitsPerByte }) => bitsPerByte!, 4),
           ]
-        : beforeAndAfter("accuracy", ({ accuracy }) => `${(100 * accuracy).toFixed(1)} %`)),
+        : beforeAndAfter("accuracy", ({ accuracy }) => percent(accuracy))),
+      ...(unequal ? beforeAndAfter("macro F1", ({ macroF1 }) => percent(macroF1!)) : []),
     ],
     rows,
     width,
@@ -178,11 +235,11 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
 }
 
 /** Describes the last evaluation of a run that was stopped. */
-function describeLast({ steps, evaluations }: TrainResult): string {
+function describeLast({ steps, evaluations }: TrainResult, unequal: boolean): string {
   const { step, val } = evaluations.at(-1)!;
   const reached =
     val.perplexity === undefined
-      ? `accuracy ${(100 * val.accuracy).toFixed(1)} %`
+      ? `accuracy ${percent(val.accuracy)}${unequal ? `, macro F1 ${percent(val.macroF1!)}` : ""}`
       : `perplexity ${val.perplexity.toFixed(2)}`;
   return `stopped after step ${steps.length}; last evaluation after step ${step}: validation loss ${val.loss.toFixed(4)}, ${reached}`;
 }

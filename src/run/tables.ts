@@ -16,7 +16,8 @@ import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 function lossesRow({ step, epoch, examples, lr, train, val }: EvaluationRecord): LossesRow {
   return {
     ...{ step, epoch, examples_seen: examples, lr, train_loss: train?.loss ?? null, val_loss: val.loss },
-    ...{ train_acc: train?.accuracy ?? null, val_acc: val.accuracy, grad_norm: train?.norm ?? null },
+    ...{ train_acc: train?.accuracy ?? null, val_acc: val.accuracy },
+    ...{ val_macro_f1: val.macroF1, grad_norm: train?.norm ?? null },
   };
 }
 
@@ -52,7 +53,7 @@ function endColumns({ evaluations, examples, seconds }: Measured) {
   };
 }
 
-/** A row with the columns of the published results. */
+/** A row of metrics.csv. */
 export function metricsRow(run: Measured): MetricsRow {
   const { before, after } = run;
   return {
@@ -64,6 +65,9 @@ export function metricsRow(run: Measured): MetricsRow {
     final_val_acc: after?.val.accuracy,
     final_test_acc: after?.test.accuracy,
     ...endColumns(run),
+    final_train_macro_f1: after?.train.macroF1,
+    final_val_macro_f1: after?.val.macroF1,
+    final_test_macro_f1: after?.test.macroF1,
   };
 }
 

@@ -6,7 +6,7 @@ import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
-import { DEFAULTS, PAPER, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
+import { BEFORE, DEFAULTS, PAPER, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /** Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. */
 export type Arm = Record<string, unknown>;
@@ -20,7 +20,7 @@ export interface SweepSpec {
 export interface Trial {
   /** Unique in the sweep, and a directory name: "lora-r8-a16-s1-1f3c9a20". */
   name: string;
-  /** SHA-256 of everything that determines the result, with only the options that differ from their defaults. */
+  /** SHA-256 of everything that determines the result, with only the options that differ from `BEFORE`. */
   key: string;
   model: string;
   options: TrainOptions;
@@ -64,11 +64,19 @@ function whichLayers({ n_layer }: GPT2Config): Arm[] {
 /** The published experiment, and sweeps over targets, layers and rank. */
 export const SWEEPS: Record<string, SweepPreset> = {
   paper: {
-    base: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest" },
+    base: { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" },
     arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
   },
   "paper-text": {
-    base: { ...PAPER, model: "gpt2", dataset: "sms", padding: "longest", scaling: "alpha/r", init: "gaussian" },
+    base: {
+      ...PAPER,
+      model: "gpt2",
+      dataset: "sms",
+      balance: true,
+      padding: "longest",
+      scaling: "alpha/r",
+      init: "gaussian",
+    },
     arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
   },
   targets: { base: {}, arms: EQUAL_BUDGET },
@@ -151,8 +159,8 @@ export async function listTrials(
 }
 
 async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
-  // Only non-default options are hashed, so that options added in later versions do not change existing keys.
-  const special = Object.entries(options).filter(([name, value]) => !isDefault(name as keyof TrainOptions, value));
+  // Only options that differ from `BEFORE` are hashed, so that options added in later versions do not change existing keys.
+  const special = Object.entries(options).filter(([name, value]) => !isAsBefore(name as keyof TrainOptions, value));
   const sorted = Object.fromEntries(special.sort(([a], [b]) => (a < b ? -1 : 1)));
   const hash = await createHasher("sha256");
   hash.update(new TextEncoder().encode(JSON.stringify({ model, options: sorted, identity })));
@@ -162,12 +170,11 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
   return { name: [...words, `s${seed}`, key.slice(0, 8)].join("-"), key, model, options };
 }
 
-const isDefault = (name: keyof TrainOptions, value: unknown) =>
-  JSON.stringify(value) === JSON.stringify(DEFAULTS[name]);
+const isAsBefore = (name: keyof TrainOptions, value: unknown) => JSON.stringify(value) === JSON.stringify(BEFORE[name]);
 
-/** Whether a trial was started with these options. A missing option did not exist at the time and has its default. */
+/** Whether a trial was started with these options. A missing option did not exist at the time. */
 export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial, "options">): boolean {
-  const all = { ...DEFAULTS, ...begun };
+  const all = { ...BEFORE, ...begun };
   return (Object.keys(options) as (keyof TrainOptions)[]).every(
     (name) => JSON.stringify(all[name]) === JSON.stringify(options[name]),
   );

@@ -12,6 +12,7 @@ import {
   confusionsOf,
   type Interval,
   LISTED_CLASSES,
+  macroF1,
   mcnemar,
   mistakesOf,
   rocAuc,
@@ -23,6 +24,7 @@ import {
 import { accuracyOverSize, heatMap, lossCurves } from "../report/sweep-charts.ts";
 import { oneLine } from "../report/text.ts";
 import { metricsRow } from "../run/tables.ts";
+import { isUnequal } from "../train/class-weights.ts";
 import { PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
 import { describeTrial, isTrialOf, normalize } from "./grid.ts";
 import type { TrialResult } from "./store.ts";
@@ -227,6 +229,8 @@ function allCells(cells: readonly Cell[], data: LoadedDataset, truth: readonly n
   const clean = [...truth.keys()].filter((row) => !leaked.has(row));
   const accuracyOnClean = ({ predicted }: TrialResult) =>
     mean(clean.map((row) => (predicted[row] === truth[row] ? 1 : 0)));
+  const unequal = isUnequal(data);
+  const f1 = ({ predicted }: TrialResult) => macroF1(confusionsOf(truth, predicted));
   const anyPublished = cells.some((cell) => publishedOf(cell, data) !== undefined);
   const show = (cell: Cell) => {
     const other = publishedOf(cell, data);
@@ -237,6 +241,7 @@ function allCells(cells: readonly Cell[], data: LoadedDataset, truth: readonly n
       percent(cell.test.mean),
       cell.test.n > 1 ? percent(cell.test.sd) : "-",
       range(cell.interval),
+      ...(unequal ? [percent(mean(cell.trials.map(f1)))] : []),
       ...(leaked.size > 0 ? [clean.length > 0 ? percent(mean(cell.trials.map(accuracyOnClean))) : "-"] : []),
       ...(anyPublished ? [other === undefined ? "-" : percent(other)] : []),
       cell.trials[0]!.trainable,
@@ -250,6 +255,7 @@ function allCells(cells: readonly Cell[], data: LoadedDataset, truth: readonly n
       kind: "table",
       header: [
         ...["run", "seeds", "validation %", "test %", "sd", "95 % interval"],
+        ...(unequal ? ["macro F1 %"] : []),
         ...(leaked.size > 0 ? ["test %, no copies"] : []),
         ...(anyPublished ? ["published"] : []),
         ...["trainable", "minutes", "MB"],
@@ -398,7 +404,7 @@ function manyClasses({ name, predicted }: TrialResult, names: readonly string[],
     {
       kind: "text",
       text:
-        `${names.length} classes, ${present.length} of them in the test set, with a mean F1 of ${percent(mean(present.map((label) => measures[label]!.f1)))} %. ` +
+        `${names.length} classes, ${present.length} of them in the test set, with a macro F1 of ${percent(macroF1(confusions))} %. ` +
         `The most frequent mistakes and the classes with the lowest F1; trials/${name}/confusion.csv has every pair of classes:`,
     },
     {

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { bundleTests, NODE_BUNDLE } from "./bundles.mjs";
 import { generateKernels } from "./kernels.mjs";
-import { buildSpamAssassin } from "./spam-assassin.mjs";
+import { buildSpam } from "./spam.mjs";
 import { buildTokenizer } from "./tokenizer.mjs";
 import { buildWasm } from "./wasm.mjs";
 import { buildWeb } from "./web-build.mjs";
@@ -32,7 +32,7 @@ rmSync("dist", { recursive: true, force: true });
 mkdirSync("dist");
 for (const name of ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm"])
   copyFileSync(join("build", name), join("dist", name));
-await buildSpamAssassin();
+await buildSpam();
 buildTokenizer();
 await esbuild.build({
   ...NODE_BUNDLE,

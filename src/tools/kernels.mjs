@@ -52,7 +52,8 @@ function writeList(found) {
 }
 
 /** Shaders of training and of text generation alone: a page that classifies does not load them. */
-const LATER = /_backward$|^(adamw|gradnorm_|crossentropy_|matmul_flat|matmul_gemv|attention_cached|cache_write)/;
+const LATER =
+  /_backward(\.prelude)?$|^(adamw|gradnorm_|crossentropy_|matmul_flat|matmul_gemv|attention_cached|cache_write)/;
 
 function writeShaders() {
   const names = readdirSync(join(ROOT, "shaders"))

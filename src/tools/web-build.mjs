@@ -10,12 +10,14 @@ import * as esbuild from "esbuild";
 const PAGE = "src/web";
 const WEB = "dist/web";
 const LIBRARY = "dist/browser";
+/** The script of bench.html has a folder of its own: chunks that it shared would be more requests and bytes for the others. */
+const BENCH = "dist/bench";
 /** The entry points of the library; all other bundles in its folder belong to the page. */
-const LIBRARY_ENTRIES = {
-  index: "src/browser.ts",
+const WORKERS = {
   "kernels-worker": "src/backend/kernels-worker.ts",
   "remote-worker": "src/backend/remote-worker.ts",
 };
+const LIBRARY_ENTRIES = { index: "src/browser.ts", ...WORKERS };
 const ASSETS = [
   "dist/data.wasm",
   "dist/kernels.wasm",
@@ -83,20 +85,10 @@ const PAGE_ENTRIES = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/wor
 
 export async function buildWeb() {
   const js = join(WEB, LIBRARY);
-  const { metafile } = await esbuild.build({
-    ...common,
-    entryPoints: {
-      ...LIBRARY_ENTRIES,
-      ...PAGE_ENTRIES,
-      style: join(PAGE, "style.css"),
-    },
-    outdir: js,
-    chunkNames: "[name]-[hash]",
-    splitting: true,
-    metafile: true,
-  });
-  copyLibrary(metafile.outputs, js);
-  dropMapNames(Object.keys(metafile.outputs));
+  const outputs = await bundle(js, { ...LIBRARY_ENTRIES, ...PAGE_ENTRIES, style: join(PAGE, "style.css") });
+  copyLibrary(outputs, js);
+  dropMapNames(outputs);
+  dropMapNames(await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts`, ...WORKERS }));
   for (const asset of ASSETS) cpSync(asset, join(WEB, asset), { recursive: true });
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
   for (const file of pages) cpSync(join(PAGE, file), join(WEB, file));
@@ -121,17 +113,27 @@ function copyLibrary(outputs, js) {
   for (const file of [...wanted].flatMap((name) => [name, `${name}.map`])) cpSync(file, join(LIBRARY, basename(file)));
 }
 
+/** Bundles entry points into a folder; returns esbuild's outputs. */
+async function bundle(outdir, entryPoints) {
+  const names = { entryPoints, outdir, chunkNames: "[name]-[hash]" };
+  return (await esbuild.build({ ...common, ...names, splitting: true, metafile: true })).metafile.outputs;
+}
+
 /** Drops the source map references, 2 kB in total, from all scripts. The map files stay beside the scripts. */
-function dropMapNames(files) {
-  for (const file of files.filter((name) => name.endsWith(".js")))
+function dropMapNames(outputs) {
+  for (const file of Object.keys(outputs).filter((name) => name.endsWith(".js")))
     writeFileSync(file, readFileSync(file, "utf8").replace(/\/\/# sourceMappingURL=\S*\s*$/, ""));
 }
 
-/** Builds the service worker, which caches every file for offline use under a version that depends on all their contents. */
+/**
+ * Builds the service worker, which caches every file for offline use, except the page of measurements, under a version that
+ * depends on all their contents.
+ */
 async function buildServiceWorker() {
   const files = readdirSync(WEB, { recursive: true })
     .map((name) => String(name).replaceAll("\\", "/"))
-    .filter((name) => !name.endsWith(".map") && !name.endsWith(".md") && statSync(join(WEB, name)).isFile())
+    .filter((name) => !/\.(map|md)$/.test(name) && statSync(join(WEB, name)).isFile())
+    .filter((name) => name !== "bench.html" && !name.startsWith(`${BENCH}/`))
     .sort();
   const hash = createHash("sha256");
   for (const name of files) hash.update(`${name}\n`).update(readFileSync(join(WEB, name)));

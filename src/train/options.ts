@@ -25,6 +25,7 @@ import { BATCHINGS, type Batching } from "../data/loader.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { checkNumber, type NumberRange } from "../number-range.ts";
+import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
 export interface TrainOptions {
@@ -41,6 +42,8 @@ export interface TrainOptions {
   pooling: Pooling;
   /** Whether the classification head has a bias. */
   headBias: boolean;
+  /** Whether the loss is weighted by class where the classes are unequal. */
+  classWeights: ClassWeights;
   /** Data type of the frozen matrices. */
   dtype: WeightDtype;
   epochs: number;
@@ -97,6 +100,11 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   layers: { default: null, help: "blocks with adapters, such as 0,5-8", value: "<list>", modes: LORA },
   pooling: { default: "last-token", help: "position at which a message is classified", choices: POOLINGS },
   headBias: { default: true, help: "train the head without a bias, as PEFT and transformers do" },
+  classWeights: {
+    default: "auto",
+    help: "weight the loss by n / (classes * rows of the class) if the largest class has over 1.5 times the rows of the smallest",
+    choices: CLASS_WEIGHTS,
+  },
   dtype: {
     default: "f32",
     help: "data type of the frozen weights; f16 halves their memory. Invalid for --mode all",
@@ -143,16 +151,20 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
 /** The names of the settings, in the order of --help. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
 
-/** The defaults for a classifier; `LM_DEFAULTS` differ in `targets` and `headBias`. */
+/** The defaults for a classifier; those of a language model, `LM_DEFAULTS`, differ. */
 export const DEFAULTS = Object.fromEntries(
   SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
 ) as unknown as TrainOptions;
+
+/** What a stored run did about an option that did not exist when it ran. */
+export const BEFORE: TrainOptions = { ...DEFAULTS, classWeights: "none" };
 
 /** A language model's head is the token table. It has no bias, and by default no adapter, which would have V rows. */
 const LM_DEFAULTS: TrainOptions = {
   ...DEFAULTS,
   targets: TARGETS.filter((target) => target !== "head"),
   headBias: false,
+  classWeights: "none",
 };
 
 /** The published program's settings. Its data is padded to the longest message: see the data set's option `padding`. */
@@ -160,6 +172,7 @@ export const PAPER: Partial<TrainOptions> = {
   scaling: "alpha",
   init: "paper",
   pooling: "last",
+  classWeights: "none",
   epochs: 20,
   lr: 5e-5,
   schedule: "constant",
@@ -187,10 +200,11 @@ function checkSetting(name: keyof TrainOptions, value: unknown): void {
 }
 
 /** Throws ConfigError for options that are valid only for a classifier. */
-function refuseClassifiers({ pooling, headBias }: Partial<TrainOptions>): void {
+function refuseClassifiers({ pooling, headBias, classWeights }: Partial<TrainOptions>): void {
   const refused: [boolean, string, string][] = [
     [pooling === "last", "pooling last", "no pooling: every token is predicted"],
     [headBias === true, "headBias", "no headBias: a language model's head is its token table"],
+    [classWeights === "auto", "classWeights", "no classWeights: texts have no classes"],
   ];
   for (const [found, what, expected] of refused)
     if (found) throw new ConfigError(`${what} is invalid for a language model`, { expected });

@@ -13,6 +13,7 @@ import type { Capacity } from "../model/batch.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
+import { classWeightsOf } from "./class-weights.ts";
 import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import type { PrefixPlan } from "./records.ts";
 import { warmupSteps } from "./schedule.ts";
@@ -43,6 +44,8 @@ export interface PreparedRun {
   prefix: PrefixPlan | null;
   /** Number of trainable parameters. */
   trainable: number;
+  /** The weight of each class in the loss; undefined: 1. */
+  classWeights: Float32Array | undefined;
 }
 
 /** Throws ConfigError or DataError if settings, model, data and adapter do not match. */
@@ -72,7 +75,9 @@ export function prepareRun(args: RunArguments): PreparedRun {
   const plan = Engine.plan(device, { spec, capacity, optimizer, ...(bytes > 0 ? { part: "suffix" } : {}) });
   const prefix =
     bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "prefix" }), bytes } : null;
-  return { options, spec, capacity, optimizer, loader, stepCounts, plan, prefix, trainable: trainableCount(spec) };
+  const trainable = trainableCount(spec);
+  const classWeights = classWeightsOf(data, options.classWeights);
+  return { options, spec, capacity, optimizer, loader, stepCounts, plan, prefix, trainable, classWeights };
 }
 
 /** The model specification of a run, from its settings and data. */

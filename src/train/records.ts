@@ -72,6 +72,10 @@ export interface Splits<T> {
   test: T;
 }
 
+export interface PartEvaluation extends Evaluation {
+  name: string;
+}
+
 export interface TrainResult {
   options: TrainOptions;
   spec: ModelSpec;
@@ -91,6 +95,8 @@ export interface TrainResult {
   evaluations: EvaluationRecord[];
   /** Predictions for the test set; empty for a language model, or if `after` is null. */
   predictions: Prediction[];
+  /** The test rows of each part of the data, evaluated after the last step; empty if the data has no parts. */
+  parts: PartEvaluation[];
   /** The confusion matrix of the test set; empty for a language model. */
   confusions: Confusion[];
   /** The trained tensors and the head. */

@@ -7,7 +7,7 @@ import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Evaluation, evaluate, IN_FLIGHT } from "../engine/evaluate.ts";
+import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
@@ -25,6 +25,7 @@ import type { PreparedRun, RunArguments, StepCounts } from "./prepare.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
+  type PartEvaluation,
   RunFailed,
   type Splits,
   type StepRecord,
@@ -197,6 +198,7 @@ class Run {
       ...measured,
       steps: this.steps,
       evaluations: this.evaluations,
+      parts: this.parts(measured.predictions),
       confusions: this.confusions(measured.predictions),
       ...(this.trained ?? (await this.trainedState())),
       seconds: this.seconds(),
@@ -204,6 +206,15 @@ class Run {
     };
     this.onEvent({ type: "end", result });
     return result;
+  }
+
+  private parts(predictions: readonly Prediction[]): PartEvaluation[] {
+    if (this.data.objective === "lm" || predictions.length === 0) return [];
+    const { test, testParts } = this.data;
+    return testParts.map(({ name, positions }) => {
+      const chosen = [...positions].map((row) => predictions[row]!);
+      return { name, ...evaluationOf(chosen, (row) => test.label(row)) };
+    });
   }
 
   private confusions(predictions: readonly Prediction[]): Confusion[] {
@@ -304,7 +315,8 @@ class Run {
     // A resumed run starts within an epoch.
     let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
     for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
-      group.push(modelBatch(packed, pooling, this.prefix?.of(this.data.train, packed.positions)));
+      const prefix = this.prefix?.of(this.data.train, packed.positions);
+      group.push(modelBatch(packed, pooling, prefix, this.prepared.classWeights));
       if (group.length < accumulate) continue;
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);
@@ -387,8 +399,10 @@ class Run {
   /** Evaluates the current parameters. The time does not count as step time. */
   private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
     const start = performance.now();
+    const { engine, prefix, signal } = this;
     const { pooling } = this.options;
-    const evaluation = await evaluate(this.engine, set, { pooling, prefix: this.prefix, signal: this.signal, ...more });
+    const { classWeights } = this.prepared;
+    const evaluation = await evaluate(engine, set, { pooling, prefix, classWeights, signal, ...more });
     this.evaluating += (performance.now() - start) / 1000;
     return evaluation;
   }

@@ -8,10 +8,12 @@ import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Confusion } from "../report/statistics.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { EvaluationRecord, Splits } from "../train/records.ts";
+import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
 /** The source of the messages: a data set by name, or the file that the visitor selected last. */
-export type DataChoice = { kind: "named"; name: string } | ({ kind: "file"; name: string } & ColumnChoice);
+export type DataChoice =
+  | { kind: "named"; name: string }
+  | ({ kind: "file"; name: string; encoding?: string } & ColumnChoice);
 
 /** Everything that determines a run. */
 export interface PageSettings {
@@ -22,6 +24,7 @@ export interface PageSettings {
   adapter?: { id: string; title: string } | null;
   device: DeviceName;
   split: Split;
+  /** Whether an own file is balanced; a bundled data set always is. */
   balance: boolean;
   dedupe: boolean;
   /** Maximum length of a message in tokens; 0: the model's context. */
@@ -141,6 +144,8 @@ export interface RunRecord {
   /** `fingerprint` of the model when the run began. */
   base?: string;
   labels: readonly string[];
+  /** Whether macro F1 is shown: see `isUnequal`. */
+  unequal: boolean;
   device: string;
   trainable: number;
   values: number;
@@ -153,6 +158,8 @@ export interface RunRecord {
   seconds: number;
   before: Splits<Evaluation> | null;
   after: Splits<Evaluation> | null;
+  /** The parts of the test set after training; null before its end. */
+  parts: PartEvaluation[] | null;
   evaluations: EvaluationRecord[];
   curve: Curve;
   /** Of the test set. */
@@ -224,7 +231,7 @@ export interface Api {
   /** Models that are available offline; `kept`: stored in this browser, and not bundled. */
   models(): Promise<{ name: string; kept: boolean }[]>;
   /** Registers a selected file and returns its columns. */
-  pickData(file: File): Promise<ColumnReport>;
+  pickData(file: File, encoding: string): Promise<ColumnReport>;
   readData(settings: PageSettings): Promise<DataReport>;
   estimate(settings: PageSettings): Promise<RunEstimate>;
   runs(): Promise<RunRecord[]>;

@@ -143,7 +143,7 @@ test("an adapter that a page trains on WebGPU gives logits within 1e-4 in Node",
 
 test("the embed example trains once, and classifies typed text", async () => {
   const context = await openBrowser();
-  await context.route("**/spam-assassin.csv", (route) => route.fulfill({ body: messages(40) }));
+  await context.route("**/spam.csv", (route) => route.fulfill({ body: messages(40) }));
   const { page, faults } = await openPage(context, `${await webServer()}/embed.html`);
   const answer = page.locator("#answer");
   for (const visit of ["first", "second"]) {

@@ -13,44 +13,53 @@ import { assertShapes, OpCase } from "./case.ts";
 const PROBABILITIES = { atol: 3e-7, rtol: 3e-6 };
 const LOSS = { atol: 2e-6, rtol: 2e-6 };
 
-/** Mean loss over the rows that count, the rows whose target is on top, and the gradient. */
-function crossentropy(logits: Float64Array, targets: ArrayLike<number>, V: number) {
+const ones = (rows: number) => new Float32Array(rows).fill(1);
+
+/** The loss of the rows that count over the sum of their weights, the rows whose target is on top, and the gradient. */
+function crossentropy(logits: Float64Array, targets: ArrayLike<number>, weights: ArrayLike<number>, V: number) {
   const rows = targets.length;
-  const counted = Array.from(targets).filter((t) => t !== IGNORE_INDEX).length;
+  const total = Array.from(weights).reduce((sum, w, i) => sum + (targets[i] === IGNORE_INDEX ? 0 : w), 0);
   const dlogits = new Float64Array(rows * V);
   let [loss, correct] = [0, 0];
   for (let i = 0; i < rows; i++) {
     const label = targets[i]!;
     if (label === IGNORE_INDEX) continue;
     const row = logits.subarray(i * V, (i + 1) * V);
+    const share = weights[i]! / total;
     const largest = Math.max(...row);
-    const total = row.reduce((sum, x) => sum + Math.exp(x - largest), 0);
-    loss += (largest - row[label]! + Math.log(total)) / counted;
+    const exps = row.reduce((sum, x) => sum + Math.exp(x - largest), 0);
+    loss += (largest - row[label]! + Math.log(exps)) * share;
     if (row[label] === largest) correct++;
     for (let c = 0; c < V; c++)
-      dlogits[i * V + c] = (Math.exp(row[c]! - largest) / total - (c === label ? 1 : 0)) / counted;
+      dlogits[i * V + c] = (Math.exp(row[c]! - largest) / exps - (c === label ? 1 : 0)) * share;
   }
-  return { loss, correct, dlogits, scale: 1 / counted };
+  return { loss, correct, dlogits, scale: 1 / total };
 }
 
 test("the reference's gradient is that of its function", () => {
   const logits = Float64Array.from({ length: 4 * 5 }, (_, i) => 2 * Math.sin(i * i));
   const targets = [3, IGNORE_INDEX, 0, 4];
-  assertGradient(
-    "logits",
-    () => crossentropy(logits, targets, 5).loss,
-    logits,
-    crossentropy(logits, targets, 5).dlogits,
-  );
+  for (const weights of [ones(4), [0.52, 7, 13, 2]]) {
+    const reference = () => crossentropy(logits, targets, weights, 5);
+    assertGradient("logits", () => reference().loss, logits, reference().dlogits);
+  }
 });
 
 /** The whole op over logits [rows, V] in pieces of `width` classes. */
-async function compare(rows: number, V: number, width: number, logits: Float32Array, targets: Int32Array) {
+async function compare(
+  rows: number,
+  V: number,
+  width: number,
+  logits: Float32Array,
+  targets: Int32Array,
+  weights = ones(rows),
+) {
   const c = new OpCase(rows * V);
   const state = c.blank("state", [rows + 1, 4]);
   const metrics = c.random("metrics", [16, 4]);
   const labels = c.of("targets", [rows + 1], Int32Array.from([...targets, 0]));
-  const expected = crossentropy(Float64Array.from(logits), targets, V);
+  const factors = c.of("weights", [rows + 1], Float32Array.from([...weights, Number.NaN]));
+  const expected = crossentropy(Float64Array.from(logits), targets, weights, V);
   const backward = [];
   for (let first = 0; first < V; first += width) {
     const count = Math.min(width, V - first);
@@ -61,10 +70,10 @@ async function compare(rows: number, V: number, width: number, logits: Float32Ar
     const piece = c.of("logits", [rows + 1, count], padded);
     const dlogits = c.blank(`dlogits from ${first}`, [rows + 1, count]);
     c.run(crossentropyForward(state, piece, labels, rows, first));
-    backward.push(crossentropyBackward(dlogits, piece, state, labels, rows, first));
+    backward.push(crossentropyBackward(dlogits, piece, state, labels, factors, rows, first));
     c.expect("backward", dlogits, part(expected.dlogits), PROBABILITIES);
   }
-  c.run(crossentropyLoss(metrics, state, labels, rows), ...backward);
+  c.run(crossentropyLoss(metrics, state, labels, factors, rows), ...backward);
   const all = c.data(metrics);
   all.set([expected.loss, expected.correct, 0, 0], 3 * 4);
   c.expect("forward", metrics, all, LOSS);
@@ -88,7 +97,34 @@ for (const { rows, V, width } of [
       if (i % 2 === 0 && target >= 0) logits[i * V + target] = 30;
     });
     await compare(rows, V, width, logits, targets);
+    await compare(
+      rows,
+      V,
+      width,
+      logits,
+      targets,
+      Float32Array.from(targets, () => 0.02 + 20 * rng.uniform()),
+    );
   });
+
+test("PyTorch's weighted mean: the weighted losses over the sum of the weights", async () => {
+  // cross_entropy(log([[1, 3], [1, 1], [3, 1]]), [1, 0, 1], weight=[0.5, 2]):
+  // (2 ln(4/3) + 0.5 ln 2 + 2 ln 4) / (2 + 0.5 + 2)
+  const c = new OpCase(1);
+  const logits = c.of("logits", [3, 2], Float32Array.of(0, Math.log(3), 0, 0, Math.log(3), 0));
+  const [state, dlogits] = [c.blank("state", [3, 4]), c.blank("dlogits", [3, 2])];
+  const metrics = c.of("metrics", [1, 4], new Float32Array(4));
+  const targets = c.of("targets", [3], Int32Array.of(1, 0, 1));
+  const weights = c.of("weights", [3], Float32Array.of(2, 0.5, 2));
+  c.run(
+    crossentropyForward(state, logits, targets, 3, 0),
+    crossentropyLoss(metrics, state, targets, weights, 3),
+    crossentropyBackward(dlogits, logits, state, targets, weights, 3, 0),
+  );
+  c.expect("loss", metrics, [0.8210058794274034, 2, 0, 0], LOSS);
+  c.expect("backward", dlogits, [1 / 9, -1 / 9, -1 / 18, 1 / 18, 1 / 3, -1 / 3], PROBABILITIES);
+  await c.check({ loss_scale: 1 / 4.5 });
+});
 
 test("logits of +-1e4, and a loss that is small beside them", async () => {
   const V = 97;
@@ -110,25 +146,26 @@ test("NaN and infinite logits show in the loss", async () => {
     const state = c.blank("state", [1, 4]);
     const metrics = c.of("metrics", [1, 4], new Float32Array(4));
     const targets = c.of("targets", [1], Int32Array.from([0]));
-    c.run(crossentropyForward(state, logits, targets, 1, 0), crossentropyLoss(metrics, state, targets, 1));
+    const weights = c.of("weights", [1], Float32Array.from([1]));
+    c.run(crossentropyForward(state, logits, targets, 1, 0), crossentropyLoss(metrics, state, targets, weights, 1));
     c.expect("loss", metrics, [Number.NaN, 0, 0, 0], LOSS);
     await c.check({ loss_scale: 1 });
   }
 });
 
 test("operands of other shapes are refused, but for the numbers of slots and classes", () => {
-  const [state, logits, targets] = [[3, 4], [3, 7], [3]] as const;
+  const [state, logits, targets, weights] = [[3, 4], [3, 7], [3], [3]] as const;
   assertShapes(
     { state, logits, targets },
     ({ state, logits, targets }) => crossentropyForward(state, logits, targets, "tokens", 0),
     ["logits.1"],
   );
-  assertShapes({ dlogits: logits, logits, state, targets }, ({ dlogits, logits, state, targets }) =>
-    crossentropyBackward(dlogits, logits, state, targets, "tokens", 0),
+  assertShapes({ dlogits: logits, logits, state, targets, weights }, ({ dlogits, logits, state, targets, weights }) =>
+    crossentropyBackward(dlogits, logits, state, targets, weights, "tokens", 0),
   );
   assertShapes(
-    { metrics: [2, 4], state, targets },
-    ({ metrics, state, targets }) => crossentropyLoss(metrics, state, targets, "tokens"),
+    { metrics: [2, 4], state, targets, weights },
+    ({ metrics, state, targets, weights }) => crossentropyLoss(metrics, state, targets, weights, "tokens"),
     ["metrics.0"],
   );
 });

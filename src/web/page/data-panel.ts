@@ -6,7 +6,7 @@ import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
 import { count, percent } from "./format.ts";
 import { showError } from "./notice.ts";
 
-const BUNDLED = "spam-assassin";
+const BUNDLED = "spam";
 
 export class DataPanel {
   /** The selected data; null while no file is selected or its columns are unknown. */
@@ -17,6 +17,8 @@ export class DataPanel {
   private readonly report = byId("data-report");
   private readonly text = byId<HTMLSelectElement>("text-column");
   private readonly label = byId<HTMLSelectElement>("label-column");
+  private readonly encoding = byId<HTMLSelectElement>("encoding");
+  private picked: File | undefined;
 
   constructor(
     private readonly client: WorkerClient,
@@ -27,6 +29,7 @@ export class DataPanel {
     const input = byId<HTMLInputElement>("file");
     input.addEventListener("change", () => this.take(input.files?.[0]));
     this.acceptDrops();
+    this.encoding.addEventListener("input", () => this.take(this.picked));
     for (const select of [this.text, this.label]) select.addEventListener("input", () => this.choose());
   }
 
@@ -64,10 +67,11 @@ export class DataPanel {
 
   private async take(file: File | undefined): Promise<void> {
     if (!file) return;
+    this.picked = file;
     this.file = null;
     this.report.replaceChildren();
     try {
-      this.file = { name: file.name, columns: await this.client.pickData(file) };
+      this.file = { name: file.name, columns: await this.client.pickData(file, this.encoding.value) };
       showError(this.error, null);
       this.fill(this.file.columns);
     } catch (error) {
@@ -102,7 +106,8 @@ export class DataPanel {
   private fileChoice(): DataChoice | null {
     if (!this.file) return null;
     const { name, columns } = this.file;
-    if (columns.columns.length === 0) return { kind: "file", name };
+    const encoding = this.encoding.value;
+    if (columns.columns.length === 0) return { kind: "file", name, encoding };
     const [textColumn, labelColumn] = [this.text.value, this.label.value];
     if (textColumn === "" || labelColumn === "") {
       showError(this.error, {
@@ -113,7 +118,7 @@ export class DataPanel {
       });
       return null;
     }
-    return { kind: "file", name, textColumn, labelColumn };
+    return { kind: "file", name, encoding, textColumn, labelColumn };
   }
 }
 

@@ -80,6 +80,7 @@ const MORE: readonly Field[] = [
   optionField("schedule", "Learning-rate schedule", { words: SCHEDULE_NAMES }),
   optionField("warmup", "Warm-up", { help: "Steps; < 1: fraction" }),
   optionField("weightDecay", "Weight decay"),
+  optionField("classWeights", "Class weights", { words: { auto: "if classes are unequal" } }),
   optionField("clip", "Gradient clipping", { help: "Maximum norm; 0: off" }),
   optionField("layers", "Blocks with adapters", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
   optionField("scaling", "Adapter scaling"),
@@ -103,12 +104,12 @@ const MORE: readonly Field[] = [
   },
   optionField("evalEvery", "Evaluation interval", { help: "Steps; 0: twice per epoch" }),
   optionField("seed", "Seed"),
-  { key: "balance", label: "Balance classes", kind: "check" },
+  { key: "balance", label: "Balance own data", kind: "check" },
   { key: "dedupe", label: "Deduplicate", kind: "check" },
   optionField("headBias", "Head bias"),
 ];
 
-const START: Values = { ...DEFAULTS, device: "auto", split: "random", balance: true, dedupe: false, maxLength: 0 };
+const START: Values = { ...DEFAULTS, device: "auto", split: "random", balance: false, dedupe: false, maxLength: 0 };
 
 const TARGET_NAMES: Record<string, string> = {
   q: "query",

@@ -19,7 +19,7 @@ export function showOutcome(run: RunRecord): void {
   body.replaceChildren(beforeAndAfter(run), confusionTable(run), mistakes(run));
 }
 
-function beforeAndAfter({ before, after, evaluations }: RunRecord): HTMLElement {
+function beforeAndAfter({ before, after, parts, evaluations, unequal }: RunRecord): HTMLElement {
   // Until the run ends, only the validation set has been evaluated.
   const measured = before ?? { train: undefined, val: evaluations[0]?.val, test: undefined };
   const sets = [
@@ -27,20 +27,32 @@ function beforeAndAfter({ before, after, evaluations }: RunRecord): HTMLElement 
     ["Validation", "val"],
     ["Test", "test"],
   ] as const;
+  const rows = [
+    ...sets.map(([name, key]) => [name, measured[key], after?.[key]] as const),
+    ...(parts ?? []).map((part) => [`Test: ${part.name}`, undefined, part] as const),
+  ];
   return scrollArea(
     "Before and after",
     table(
       "Before and after",
-      ["Set", "Rows", "Loss before", "after", "Accuracy before", "after"],
-      sets.map(([name, key]) => {
-        const [a, b] = [measured[key], after?.[key]];
+      [
+        "Set",
+        "Rows",
+        "Loss before",
+        "after",
+        "Accuracy before",
+        "after",
+        ...(unequal ? ["Macro F1 before", "after"] : []),
+      ],
+      rows.map(([name, a, b]) => {
         return [
           name,
-          a ? count(a.rows) : NONE,
+          (a ?? b) ? count((a ?? b)!.rows) : NONE,
           a ? loss(a.loss) : NONE,
           b ? loss(b.loss) : NONE,
           a ? percent(a.accuracy) : NONE,
           b ? percent(b.accuracy) : NONE,
+          ...(unequal ? [a, b].map((one) => (one ? percent(one.macroF1!) : NONE)) : []),
         ];
       }),
     ),

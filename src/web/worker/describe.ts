@@ -1,8 +1,8 @@
 /** Describes a data set for the page: statistics, a preview and notes. */
 
-import { findColumns, findKeys, labelDoubt } from "../../data/columns.ts";
-import { formatOf } from "../../data/corpus.ts";
+import { findColumns, findKeys, labelNotes } from "../../data/columns.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
+import { formatOf } from "../../data/dialect.ts";
 import { LowrankError } from "../../errors.ts";
 import type { Bin, ColumnReport, DataReport } from "../protocol.ts";
 
@@ -85,14 +85,13 @@ function notesOf({ stats, maxLength }: LoadedDataset): string[] {
       (stats.leaks?.val ?? 0) + (stats.leaks?.test ?? 0),
       "validation and test messages have near-duplicates in the preceding sets, which inflates the accuracy",
     ],
-    [stats.invalidUtf8, "invalid UTF-8 sequences were replaced by �"],
+    [stats.trimmedLabels, "labels had white space around them, which was dropped"],
   ];
   const used = sum((set) => set.rows) + stats.copies;
-  const doubt = labelDoubt(Object.keys(stats.classesRead));
   const balanced =
     used < stats.rowsRead ? [`Balanced: ${stats.rowsRead - used} rows of the larger classes were dropped`] : [];
   return [
-    ...(doubt === null ? [] : [doubt]),
+    ...labelNotes(stats.classesRead),
     ...balanced,
     ...notes.filter(([count]) => count > 0).map(([count, what]) => `${count.toLocaleString("en-US")} ${what}`),
   ];

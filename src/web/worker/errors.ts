@@ -12,6 +12,7 @@ const NAMES: Readonly<Record<string, string>> = {
   "max-length": "maximum length",
   "text-column": "text column",
   "label-column": "label column",
+  encoding: "the encoding",
   lr: "learning rate",
   warmup: "warm-up",
   clip: "gradient clipping",

@@ -1,6 +1,6 @@
 /** The messages and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
-import { Corpus } from "../../data/corpus.ts";
+import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "../../data/datasets.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
@@ -58,7 +58,7 @@ let last: { key: string; source: Promise<Source> } | undefined;
 export async function openData(settings: PageSettings, context: number, folder: string | null = null): Promise<Source> {
   const { data: choice, balance, dedupe, split, options: training } = settings;
   const options: DatasetOptions = {
-    balance,
+    balance: choice.kind === "named" || balance,
     dedupe,
     skipFaulty: true,
     split,
@@ -66,7 +66,8 @@ export async function openData(settings: PageSettings, context: number, folder: 
     maxLength: Math.min(settings.maxLength || context, context),
   };
   if (choice.kind === "file") {
-    const { textColumn, labelColumn } = choice;
+    const { encoding, textColumn, labelColumn } = choice;
+    if (encoding !== undefined) options.encoding = encoding;
     if (textColumn !== undefined) options.textColumn = textColumn;
     if (labelColumn !== undefined) options.labelColumn = labelColumn;
   }
@@ -84,10 +85,11 @@ export async function openData(settings: PageSettings, context: number, folder: 
 }
 
 /** The first rows of the selected file: fields, or key, value, key, value, ... */
-export async function firstRows(name: string): Promise<string[][]> {
+export async function firstRows(name: string, encoding?: string): Promise<string[][]> {
   const file = await openFile(joinPath(PICKED, name));
   try {
-    return await new Corpus(await DataModule.load()).sampleOf(file);
+    const corpus = new Corpus(await DataModule.load());
+    return (await corpus.sampleOf(file, { chunkBytes: CHUNK_BYTES, encoding })).rows;
   } finally {
     await file.close();
   }

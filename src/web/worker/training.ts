@@ -12,6 +12,7 @@ import { memoryTotals } from "../../plan/memory.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
 import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
 import { sizeOf } from "../../tensor.ts";
+import { isUnequal } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
@@ -68,7 +69,9 @@ const BLANK = {
   seconds: 0,
   before: null,
   after: null,
+  parts: null,
   evaluations: [],
+  unequal: false,
   curve: { examples: [], loss: [], accuracy: [] },
   confusions: null,
   mistakes: [],
@@ -92,6 +95,7 @@ export function newRun(settings: PageSettings, materials: Materials): RunRecord 
     settings,
     dataName: settings.data.name,
     labels: materials.source.data.labels,
+    unequal: isUnequal(materials.source.data),
     device: describeDevice(materials.device.info),
     trainable: prepared.trainable,
     values: valuesOf(prepared),
@@ -295,6 +299,7 @@ export class Training {
     const { data } = this.materials.source;
     run.before = result.before;
     run.after = result.after;
+    run.parts = result.parts;
     run.seconds = result.seconds;
     run.confusions = result.after && result.confusions;
     run.mistakes = mistakesOf(result.predictions, data);

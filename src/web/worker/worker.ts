@@ -231,9 +231,9 @@ const api: Api = {
       throw new ConfigError("This model is in use by a run", { hint: "stop the run first, or wait until it ends" });
     await forgetModel(name);
   },
-  async pickData(file) {
+  async pickData(file, encoding) {
     pickData(file);
-    return columnsOf(await firstRows(file.name), file.name);
+    return columnsOf(await firstRows(file.name, encoding), file.name);
   },
   async readData(settings) {
     const { data } = settings;
@@ -241,7 +241,7 @@ const api: Api = {
     const source = await openData(settings, model.config.n_positions);
     const columns =
       data.kind === "file"
-        ? columnsOf(await firstRows(data.name), data.name)
+        ? columnsOf(await firstRows(data.name, data.encoding), data.name)
         : { columns: [], text: null, label: null };
     return describeData(source.data, columns);
   },

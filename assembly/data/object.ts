@@ -1,4 +1,4 @@
-// JSON lines: one object per line. Its keys and values become alternate fields: strings with escapes resolved, numbers and
+// An object in JSON, a line or an element of an array. Its keys and values become alternate fields: strings with escapes resolved, numbers and
 // booleans as written, null and nested values empty. Unlike in strict JSON, control characters in strings are allowed. Nested
 // values are skipped without validation.
 
@@ -25,6 +25,7 @@ let start: usize = 0;
 let at: usize = 0;
 let end: usize = 0;
 let line: i32 = 0;
+let column: i32 = 0;
 
 /** Whether the value of member `index` is a string, a number or a boolean. */
 export function has_text(index: i32): bool {
@@ -36,12 +37,16 @@ export function member_count(): i32 {
   return vec_size(kinds);
 }
 
-/** Reads the object in the line; false for a blank line and, with an error set, for a line that is not an object. */
-export function jsonl_read(address: usize, length: i32, number: i32): bool {
+/**
+ * Reads the object in these bytes, which begin on a line of the file behind `before` bytes; false for white space and, with an
+ * error set, for anything else.
+ */
+export function object_read(address: usize, length: i32, number: i32, before: i32): bool {
   start = address;
   at = address;
   end = address + length;
   line = number;
+  column = before;
   vec_resize(kinds, 0);
   skip_space();
   if (at == end) return false;
@@ -71,7 +76,14 @@ function read_members(): bool {
 }
 
 function unexpected(): bool {
-  return fail_row(ERROR_JSON, line, <i32>(at - start) + 1, at < end ? load<u8>(at) : -1);
+  let row = line;
+  let place = column + <i32>(at - start) + 1;
+  for (let p = start; p < at; p++) {
+    if (load<u8>(p) != 10) continue;
+    row++;
+    place = <i32>(at - p);
+  }
+  return fail_row(ERROR_JSON, row, place, at < end ? load<u8>(at) : -1);
 }
 
 function expect(c: u8): bool {
@@ -83,7 +95,7 @@ function expect(c: u8): bool {
 function skip_space(): void {
   while (at < end) {
     const c = load<u8>(at);
-    if (c != 32 && c != 9 && c != 13) break;
+    if (c != 32 && c != 9 && c != 10 && c != 13) break;
     at++;
   }
 }

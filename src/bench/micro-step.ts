@@ -1,0 +1,48 @@
+/** A training step of the bundled model: LoRA on gpt2-micro with a batch as the experiment has it. */
+import type { Backend } from "../backend/backend.ts";
+import { initialize, loadBase } from "../engine/state.ts";
+import { loadModel } from "../io/hf.ts";
+import { type Spread, spreadOf } from "./spread.ts";
+import { exampleBatch, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
+import type { Yardsticks } from "./yardsticks.ts";
+
+export interface MicroStep {
+  tokens: number;
+  /** Of the first step: devices agree on it. */
+  loss: number;
+  /** Milliseconds of steps one after the other, as in training. */
+  ms: Spread;
+  tokensPerSecond: number;
+  /** Of many steps in one submission. */
+  profile: StepProfile;
+}
+
+const STEPS = 10;
+/** Fewer steps if they take longer. */
+const MOST_MS = 3000;
+
+/** Measures with the first messages of the example: all are 8. */
+export async function measureMicroStep(
+  device: Backend,
+  messages: number,
+  yardsticks: Yardsticks | null,
+): Promise<MicroStep> {
+  const model = await loadModel("gpt2-micro");
+  const batch = exampleBatch(messages, model.config.vocab_size);
+  const [tokens, sequences] = [batch.ids.length, batch.targets.length];
+  const engine = await stepEngine(device, stepSpec(model.config, "lora", "f32"), tokens, sequences);
+  try {
+    await loadBase(engine, model);
+    initialize(engine, 1);
+    const { loss } = await stepTime(engine, batch);
+    const times: number[] = [];
+    const end = performance.now() + MOST_MS;
+    while (times.length < STEPS && performance.now() < end) times.push((await stepTime(engine, batch)).ms);
+    const ms = spreadOf(times);
+    const profile = await profileStep(device, engine, batch, yardsticks);
+    return { tokens, loss, ms, tokensPerSecond: (1000 * tokens) / ms.median, profile };
+  } finally {
+    engine.destroy();
+    await model.close();
+  }
+}

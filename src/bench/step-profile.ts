@@ -1,0 +1,164 @@
+/** The kernels of a training step: their times, and how far they are from what the device can do. */
+import type { Backend } from "../backend/backend.ts";
+import { panelTensors } from "../backend/panels.ts";
+import { operationOf } from "../backend/wasm-operations.ts";
+import { shaderOf } from "../backend/webgpu-shaders.ts";
+import { MOST_TIMED } from "../backend/webgpu-timer.ts";
+import type { GPT2Config, LoraConfig, Mode, WeightDtype } from "../config.ts";
+import { Engine } from "../engine/engine.ts";
+import { type Batch, packBatch } from "../model/batch.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { type Dispatch, NO_VALUES } from "../ops/kernel.ts";
+import type { Segment, SegmentName } from "../plan/plan.ts";
+import { Rng } from "../rng.ts";
+import { type Spread, spreadOf } from "./spread.ts";
+import { kernelTimes, type Work, wallTime } from "./timing.ts";
+import { workOf } from "./work.ts";
+import type { Yardsticks } from "./yardsticks.ts";
+
+const STEP: readonly SegmentName[] = ["zero", "forward", "backward", "update"];
+export const LR = 5e-5;
+
+const LORA: LoraConfig = {
+  r: 8,
+  lora_alpha: 16,
+  scaling: "alpha/r",
+  init: "kaiming",
+  target_modules: ["q", "k", "v", "o", "fc", "proj", "head"],
+};
+
+/** The model of a measured step: a classifier of two classes, with LoRA on every matrix if the mode is lora. */
+export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): ModelSpec {
+  return {
+    config,
+    task: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true },
+    mode,
+    lora: mode === "lora" ? LORA : null,
+    train_head: true,
+    dtype,
+  };
+}
+
+/** An engine for steps with batches of at most these sizes; its parameters are zero. */
+export function stepEngine(device: Backend, spec: ModelSpec, tokens: number, sequences: number): Promise<Engine> {
+  const optimizer = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 } as const;
+  return Engine.create(device, { spec, capacity: { tokens, sequences }, optimizer });
+}
+
+/** Lengths of the messages of a batch as the experiment has it: 239 tokens. */
+const LENGTHS = [12, 24, 61, 18, 33, 42, 9, 40];
+
+/** A batch of so many of these messages, of random tokens: a step's time depends on their number alone. */
+export function exampleBatch(messages: number, vocabulary: number): Batch {
+  const rng = new Rng(1);
+  const ends = LENGTHS.slice(0, messages).map((_, b) => LENGTHS.slice(0, b + 1).reduce((sum, length) => sum + length));
+  return {
+    ids: Uint32Array.from({ length: ends.at(-1)! }, () => rng.below(vocabulary)),
+    starts: Uint32Array.from([0, ...ends]),
+    rows: Uint32Array.from(ends, (end) => end - 1),
+    targets: Int32Array.from(ends, (_, b) => b % 2),
+  };
+}
+
+/** Milliseconds of one step, until its loss is here. */
+export async function stepTime(engine: Engine, batch: Batch): Promise<{ ms: number; loss: number }> {
+  const started = performance.now();
+  const { loss } = await engine.result(engine.step([batch], LR)[0]!);
+  return { ms: performance.now() - started, loss };
+}
+
+/** A kernel in a step, and its dispatches together. */
+export interface KernelFigures {
+  name: string;
+  dispatches: number;
+  /** Milliseconds a step. */
+  ms: number;
+  /** Of the time of all kernels. */
+  share: number;
+  /** Null where they do not follow from the dispatches. GB/s count each tensor once. */
+  gflops: number | null;
+  gbs: number | null;
+  /** Shares of the device's rates; null on the CPU. */
+  ofMultiplyAdd: number | null;
+  ofCopy: number | null;
+}
+
+export interface StepProfile {
+  dispatches: number;
+  /** Steps in one submission, and milliseconds of each of them. */
+  steps: number;
+  ms: Spread;
+  dispatchesPerSecond: number;
+  /** The slowest first; empty if the device does not time kernels. */
+  kernels: KernelFigures[];
+}
+
+/** A submission of steps takes about so long. */
+const SUBMISSION_MS = 500;
+const ROUNDS = 3;
+
+export const dispatchesOf = (segments: readonly Segment[]): Dispatch[] =>
+  STEP.flatMap((name) => segments.find((segment) => segment.name === name)?.dispatches ?? []);
+
+/** Measures steps of an engine that has taken some, with one batch, which fills its capacity. */
+export async function profileStep(
+  device: Backend,
+  engine: Engine,
+  batch: Batch,
+  yardsticks: Yardsticks | null,
+): Promise<StepProfile> {
+  const { plan, session } = engine;
+  const staging = new Uint32Array(plan.batch.root.size);
+  const { weight, ...sizes } = packBatch(batch, plan.batch, staging, plan.capacity, plan.spec);
+  session.write(plan.batch.root, staging);
+  // AdamW runs, but with a step size of 0, so that every step is the same.
+  const values = { ...NO_VALUES, ...sizes, loss_scale: 1 / weight };
+  const work: Work = { session, segments: STEP, values, result: plan.metrics, copies: 1 };
+  const dispatches = dispatchesOf(plan.segments);
+
+  const single = await wallTime(work, 1);
+  const rounds = single < SUBMISSION_MS ? ROUNDS : 1;
+  const most = Math.max(1, Math.floor(MOST_TIMED / dispatches.length));
+  const steps = Math.min(most, Math.max(1, Math.round(SUBMISSION_MS / single)));
+  const walls: number[] = [];
+  const times = new Map<string, number>();
+  for (let i = 0; i < rounds; i++) {
+    walls.push((await wallTime(work, steps)) / steps);
+    // Apart: a device that times its kernels runs each in a pass of its own.
+    for (const [name, ms] of await kernelTimes(work, steps))
+      times.set(name, (times.get(name) ?? 0) + ms / steps / rounds);
+  }
+
+  const panels = panelTensors(plan);
+  const label = (dispatch: Dispatch) =>
+    device.info.kind === "webgpu" ? shaderOf(dispatch).name : operationOf(dispatch, panels);
+  const total = [...times.values()].reduce((sum, ms) => sum + ms, 0);
+  const kernels = [...times].map(([name, ms]): KernelFigures => {
+    const works = dispatches.filter((dispatch) => label(dispatch) === name).map((one) => workOf(one, values));
+    const rate = (amounts: (number | null)[]) => {
+      const known = amounts.filter((amount) => amount !== null);
+      // Per millisecond and million: giga per second.
+      return known.length === 0 || ms === 0 ? null : known.reduce((sum, amount) => sum + amount, 0) / ms / 1e6;
+    };
+    const gflops = rate(works.map(({ flops }) => flops));
+    const gbs = rate(works.map(({ bytes }) => bytes));
+    return {
+      name,
+      dispatches: works.length,
+      ms,
+      share: ms / total,
+      gflops,
+      gbs,
+      ofMultiplyAdd: yardsticks && gflops !== null ? gflops / yardsticks.multiplyAdd : null,
+      ofCopy: yardsticks && gbs !== null ? gbs / yardsticks.copy : null,
+    };
+  });
+  const ms = spreadOf(walls);
+  return {
+    dispatches: dispatches.length,
+    steps,
+    ms,
+    dispatchesPerSecond: (1000 * dispatches.length) / ms.median,
+    kernels: kernels.sort((a, b) => b.ms - a.ms),
+  };
+}

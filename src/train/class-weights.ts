@@ -1,0 +1,34 @@
+/** The weights of the classes in the loss. */
+import type { TrainingData } from "../data/texts.ts";
+
+export const CLASS_WEIGHTS = ["auto", "none"] as const;
+export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
+
+/** Classes are unequal if the largest has more than so many times the rows of the smallest: a random split stays below. */
+const UNEQUAL = 1.5;
+
+/** Rows of each class in the training set, by class id; none for texts. */
+function countsOf(data: TrainingData): number[] {
+  if (data.objective === "lm") return [];
+  const { classes } = data.stats.train;
+  return data.labels.map((label) => classes[label]!);
+}
+
+/** Whether the classes of the training set are unequal: their loss is weighted, and accuracy alone says little. */
+export function isUnequal(data: TrainingData): boolean {
+  const present = countsOf(data).filter((count) => count > 0);
+  const largest = present.reduce((most, count) => Math.max(most, count), 0);
+  return present.some((count) => largest > UNEQUAL * count);
+}
+
+/**
+ * The weight of each class, n / (classes * rows of the class), as scikit-learn's "balanced", if the classes are unequal and `how`
+ * is auto. A class without rows in the training set has weight 1, which only counts in evaluations.
+ */
+export function classWeightsOf(data: TrainingData, how: ClassWeights): Float32Array | undefined {
+  if (how === "none" || !isUnequal(data)) return undefined;
+  const counts = countsOf(data);
+  const rows = counts.reduce((sum, count) => sum + count, 0);
+  const classes = counts.filter((count) => count > 0).length;
+  return Float32Array.from(counts, (count) => (count > 0 ? rows / (classes * count) : 1));
+}
