@@ -6,7 +6,7 @@ import { accuracyChart, accuracyOption, type CurvePoint, lossChart, lossOption }
 import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../src/report/csv.ts";
 import { type Block, toHtml } from "../src/report/document.ts";
 import { showDuration } from "../src/report/duration.ts";
-import { createProgress, type ProgressState } from "../src/report/progress.ts";
+import { createProgress, describeStep, type StepState } from "../src/report/progress.ts";
 import { accuracyOverSize } from "../src/report/sweep-charts.ts";
 import { renderTable } from "../src/report/tables.ts";
 import { assertFails } from "./border.ts";
@@ -175,8 +175,7 @@ test("values that are not finite leave a gap; charts without points, or with one
     }
 });
 
-const state = (step: number): ProgressState => ({
-  step,
+const state = (step: number): StepState => ({
   epoch: 2,
   loss: step > 1 ? 0.25 : null,
   accuracy: step > 2 ? 0.955 : null,
@@ -187,7 +186,7 @@ const state = (step: number): ProgressState => ({
 function run(total: number, isTTY: boolean): string {
   const stream = Object.assign(new PassThrough(), { isTTY, columns: 200 });
   const progress = createProgress({ total, stream });
-  for (let step = 1; step <= total; step++) progress.update(state(step));
+  for (let step = 1; step <= total; step++) progress.update(step, describeStep(state(step)));
   progress.stop();
   return String(stream.read());
 }

@@ -5,7 +5,20 @@ export { encode } from "./bpe";
 export { fields_bytes, fields_ends } from "./fields";
 export { label_bytes, label_count, label_line, label_name } from "./labels";
 export { alloc, free } from "./memory";
-export { feed, finish, read_begin, read_keys, read_sample, read_settings, sample_count, sample_rows } from "./reader";
+export {
+  feed,
+  finish,
+  read_begin,
+  read_keys,
+  read_sample,
+  read_settings,
+  read_texts,
+  sample_count,
+  sample_rows,
+  text_bytes,
+  text_count,
+  text_ends,
+} from "./reader";
 export {
   error_code,
   error_first,

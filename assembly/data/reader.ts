@@ -1,5 +1,5 @@
 // Reads a file that is fed in chunks: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at a time;
-// its rows are added to those of earlier files. Memory: the rows, and one current row.
+// its rows are added to those of earlier files, or with `read_texts` handed to the host. Memory: the rows, and one current row.
 import {
   array_begin,
   array_finish,
@@ -14,8 +14,18 @@ import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from ".
 import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
 import { has_text, member_count, object_read } from "./object";
-import { clear_error, ERROR_FIELD_COUNT, ERROR_NO_KEY, ERROR_VALUE, error_code, fail_row, tolerate } from "./row-error";
-import { add_row } from "./rows";
+import {
+  clear_error,
+  ERROR_FIELD_COUNT,
+  ERROR_NO_KEY,
+  ERROR_TOO_LARGE,
+  ERROR_VALUE,
+  error_code,
+  fail,
+  fail_row,
+  tolerate,
+} from "./row-error";
+import { add_row, is_utf8 } from "./rows";
 import { tsv_split } from "./tsv";
 import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
@@ -48,6 +58,15 @@ let wanted: i32 = -1;
 let sampled_bytes: i32 = 0;
 const sample_ends = memory.data(VEC_HEADER);
 
+/** With `read_texts`, the rows that the last chunk completed: their texts, and u32 per row: the end of its text, the end of the row. */
+let collects: bool = false;
+const collected = memory.data(VEC_HEADER);
+const collected_ends = memory.data(VEC_HEADER);
+/** The address and length of the current chunk, and how much of it was read when the last row ended. */
+let chunk: usize = 0;
+let chunk_bytes: i32 = 0;
+let ended_at: i32 = 0;
+
 /** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines, 3 a JSON array. `separator` is the byte between fields of CSV. */
 export function read_begin(kind: i32, separator: i32): void {
   format = kind;
@@ -61,6 +80,7 @@ export function read_begin(kind: i32, separator: i32): void {
   vec_resize(sample_ends, 0);
   sampled_bytes = 0;
   wanted = -1;
+  collects = false;
 }
 
 /** Collects a sample of at most `count` rows for the host; `feed` returns 0 when it is complete. */
@@ -90,6 +110,11 @@ export function read_settings(
   tolerate(tolerant != 0);
 }
 
+/** Collects the texts of the rows, the header's as an empty one, instead of adding the rows. */
+export function read_texts(): void {
+  collects = true;
+}
+
 /** Sets the keys of text and label: `text_bytes` + `label_bytes` bytes at `names`. */
 export function read_keys(names: usize, text_bytes: i32, label_bytes: i32): void {
   vec_resize(keys, 0);
@@ -99,6 +124,10 @@ export function read_keys(names: usize, text_bytes: i32, label_bytes: i32): void
 
 /** Reads bytes; returns 1 to continue, 0 if a sample is complete or an error is set. */
 export function feed(bytes: usize, length: i32): i32 {
+  vec_resize(collected, 0);
+  vec_resize(collected_ends, 0);
+  chunk = bytes;
+  chunk_bytes = length;
   let at = bytes;
   const end = bytes + length;
   while (mark_seen < 3 && at < end) {
@@ -120,6 +149,7 @@ export function finish(): void {
   if (format == CSV) csv_finish();
   else if (format == JSON_ARRAY) array_finish();
   else lines_finish();
+  ended_at = chunk_bytes;
   take();
 }
 
@@ -135,6 +165,7 @@ function scan(at: usize, end: usize): void {
     if (format == CSV) at = csv_scan(at, end);
     else if (format == JSON_ARRAY) at = array_scan(at, end);
     else at = lines_scan(at, end);
+    ended_at = <i32>(at - chunk);
     take();
   }
 }
@@ -165,8 +196,10 @@ function take_fields(line: i32): void {
     wanted = sampled_bytes > SAMPLE_BYTES ? 0 : wanted - 1;
     return;
   }
-  if (skip > 0) skip--;
-  else if (format == CSV || format == TSV) take_columns(line);
+  if (skip > 0) {
+    skip--;
+    if (collects) collect(0, 0, line);
+  } else if (format == CSV || format == TSV) take_columns(line);
   else take_members(line);
   fields_clear();
 }
@@ -193,7 +226,26 @@ function find_key(key: usize, length: i32): i32 {
 }
 
 function take_row(text: i32, label: i32, line: i32): void {
-  add_row(field_address(text), field_length(text), field_address(label), field_length(label), line, max_length, learn);
+  const length = field_length(text);
+  if (collects) collect(field_address(text), length, line);
+  else add_row(field_address(text), length, field_address(label), field_length(label), line, max_length, learn);
+}
+
+function collect(text: usize, length: i32, line: i32): void {
+  if (!is_utf8(text, length, 0, line)) return;
+  const fits = vec_append(collected, text, length) && vec_push_u32(collected_ends, vec_size(collected));
+  if (!fits || !vec_push_u32(collected_ends, ended_at)) fail(ERROR_TOO_LARGE, line, 0, 0);
+}
+
+/** The number of collected texts, the address of their bytes, and that of u32 per row: the end of its text, the end of the row. */
+export function text_count(): i32 {
+  return vec_size(collected_ends) >> 3;
+}
+export function text_bytes(): usize {
+  return vec_data(collected);
+}
+export function text_ends(): usize {
+  return vec_data(collected_ends);
 }
 
 /** The number of rows in the sample, and the address of u32 per row: its fields and those of earlier rows. */

@@ -95,7 +95,7 @@ export function row_text_bytes(): i32 {
 }
 
 /** Whether the text (`column` 0) or label (1) of the row at `line` is valid UTF-8; an error of the row is set if not. */
-function is_utf8(bytes: usize, length: i32, column: i32, line: i32): bool {
+export function is_utf8(bytes: usize, length: i32, column: i32, line: i32): bool {
   const fault = utf8_fault(bytes, length);
   return fault < 0 || fail_row(ERROR_ENCODING, line, column, load<u8>(bytes + fault));
 }

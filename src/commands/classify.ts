@@ -7,14 +7,18 @@ import { ConfigError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { downloadProgress } from "../report/download.ts";
 import { command, deviceFlag, dtypeFlag, inputLines, main, print, printNote, settle, threadsFlag } from "./cli.ts";
+import { isTable, labelFile, type TableFlags } from "./label.ts";
 
 const UNLIKE = "unlike the training data";
 
 const program = command(
   "classify",
   "Classifies texts with a model trained by `train`, or with a PEFT LoRA adapter for sequence classification. " +
-    "Texts are read from the command line, or from standard input, one per line.",
+    "Texts are read from the command line, or from standard input, one per line. With --in, the rows of a table are written " +
+    "to --out, in the same order and unchanged, with the columns predicted and probability; a command that was killed continues " +
+    "where it was.",
   '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt\n' +
+    "  classify --run runs/first --in messages.csv --out labelled.csv\n" +
     "  classify --adapter path/to/peft-adapter --model path/to/gpt2 'some text'",
 )
   .argument("[text...]", "texts to classify (default: the lines of standard input)")
@@ -27,9 +31,14 @@ const program = command(
   .option(
     "--json",
     "print one JSON object per text: text, label, probability, probabilities, unlike (the training data)",
-  );
+  )
+  .option("--in <file>", "label the rows of a CSV, TSV, JSON or Parquet file")
+  .option("--out <file>", "where they are written with their labels, in the format of --in; CSV for Parquet")
+  .option("--text-column <name>", "text column of --in (default: detected)")
+  .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
+  .option("--force", "replace an existing --out, and do not continue an unfinished one");
 
-interface Flags {
+interface Flags extends TableFlags {
   run?: string;
   adapter?: string;
   model?: string;
@@ -41,13 +50,18 @@ interface Flags {
 
 await main(async () => {
   program.parse();
-  const { run, adapter, model, device: name, threads = 0, dtype, json } = program.opts<Flags>();
+  const flags = program.opts<Flags>();
+  const { run, adapter, model, device: name, threads = 0, dtype, json } = flags;
   const directory = run ?? adapter;
   if (directory === undefined || (run !== undefined && adapter !== undefined))
     throw new ConfigError("exactly one of --run and --adapter is required", {
       expected: "--run DIR or --adapter DIR",
       found: directory === undefined ? "neither" : "both",
     });
+  if (isTable(flags, program.args.length > 0 || json === true)) {
+    await labelFile(directory, flags);
+    return 0;
+  }
   if (program.args.length === 0 && process.stdin.isTTY)
     throw new ConfigError("there is no text to classify", {
       expected: "texts on the command line, or lines on standard input",

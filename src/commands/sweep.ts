@@ -16,7 +16,7 @@ import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/replacing.ts";
 import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
-import { createProgress, type Progress } from "../report/progress.ts";
+import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
 import { datasetOptions, datasetSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
@@ -186,7 +186,8 @@ class Printer {
         const { record, steps, examplesPerSecond, secondsLeft } = event;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
         const { step, loss, accuracy } = record;
-        this.progress?.update({ step, epoch: Math.ceil(record.epoch), loss, accuracy, examplesPerSecond, secondsLeft });
+        const epoch = Math.ceil(record.epoch);
+        this.progress?.update(step, describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }));
         break;
       }
       case "done": {

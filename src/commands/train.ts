@@ -8,7 +8,7 @@ import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/replacing.ts";
-import { createProgress, type Progress } from "../report/progress.ts";
+import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { runCharts } from "../run/charts.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, saveFailedRun, saveRun } from "../run/directory.ts";
@@ -102,7 +102,7 @@ class Printer {
         const loss = this.mean("loss");
         const accuracy = this.data.objective === "classification" ? this.mean("accuracy") : null;
         const epoch = Math.ceil(record.epoch);
-        this.progress?.update({ step: record.step, epoch, loss, accuracy, examplesPerSecond, secondsLeft });
+        this.progress?.update(record.step, describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }));
         break;
       }
       case "evaluation":

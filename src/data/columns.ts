@@ -62,10 +62,11 @@ export function findColumns(sample: string[][], choice: ColumnChoice, file: stri
   return { ...findNames(names, guess, choice, file), header: true, width };
 }
 
+/** `label`: the label column of two, -1 where there is one column, of texts. */
 function looksLikeData(first: string[], rows: string[][], label: number): boolean {
-  if (rows.some((row) => row[label]?.trim() === first[label]?.trim())) return true;
+  if (label >= 0 && rows.some((row) => row[label]?.trim() === first[label]?.trim())) return true;
   const usual = first.some((name) => [...TEXT_NAMES, ...LABEL_NAMES].includes(plain(name)));
-  return !usual && (first[1 - label] ?? "").trim().split(/\s+/).length >= WORDS_OF_A_TEXT;
+  return !usual && (first[label < 0 ? 0 : 1 - label] ?? "").trim().split(/\s+/).length >= WORDS_OF_A_TEXT;
 }
 
 /** Finds the text and label keys of a JSON-lines file by its first objects, given as key, value, key, value, ... */
@@ -124,6 +125,43 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
     throw new DataError("Text and label are the same column", { where: file, found: names[text] ?? "" });
   }
   return { text, label, textName: names[text] ?? "", labelName: names[label] ?? "" };
+}
+
+/**
+ * Finds the text column of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can have
+ * no header, as in `findColumns`. Throws DataError if the column is missing or ambiguous.
+ */
+export function findText(
+  sample: string[][],
+  asked: string | undefined,
+  file: string,
+): Pick<Columns, "text" | "textName" | "header" | "width"> {
+  const [names = [], ...rows] = sample;
+  const width = names.length;
+  const label = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
+  const text = width === 1 ? 0 : label < 0 ? -1 : 1 - label;
+  if (asked === undefined && text >= 0 && looksLikeData(names, rows, label))
+    return { text, textName: "text", header: false, width };
+  return { ...findTextName(names, text, asked, file), header: true, width };
+}
+
+/** Finds the text key of a JSON-lines file that need have no labels, by its first objects. */
+export function findTextKey(sample: string[][], asked: string | undefined, file: string): string {
+  const names = (sample[0] ?? []).filter((_, i) => i % 2 === 0);
+  return findTextName(names, names.length === 1 ? 0 : -1, asked, file).textName;
+}
+
+/** The text column by its name, else the column `guess`. */
+export function findTextName(names: string[], guess: number, asked: string | undefined, file: string) {
+  const usual = asked === undefined ? findUsual(names, "text", -1, file) : findAsked(names, asked, file);
+  const text = usual >= 0 ? usual : guess;
+  if (text >= 0) return { text, textName: names[text] ?? "" };
+  throw new DataError("No column is recognized as the text", {
+    where: file,
+    expected: `one of ${TEXT_NAMES.join(", ")}`,
+    found: nameList(names),
+    hint: "give its name with --text-column",
+  });
 }
 
 const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;

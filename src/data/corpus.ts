@@ -9,7 +9,7 @@ import { errorOf, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
 /** The exports of data.wasm for the pipeline; see assembly/data/. Addresses are byte offsets, lists are u32. */
-interface PipelineExports extends DataExports {
+export interface PipelineExports extends DataExports {
   rows_clear(): void;
   row_count(): number;
   trimmed_count(): number;
@@ -31,6 +31,10 @@ interface PipelineExports extends DataExports {
     learn: number,
     tolerant: number,
   ): void;
+  read_texts(): void;
+  text_count(): number;
+  text_bytes(): number;
+  text_ends(): number;
   read_keys(names: number, textBytes: number, labelBytes: number): void;
   feed(bytes: number, length: number): number;
   finish(): void;

@@ -12,7 +12,7 @@ export interface Dialect {
   separator: string;
 }
 
-type DataFormat = "csv" | "tsv" | "jsonl";
+export type DataFormat = "csv" | "tsv" | "jsonl";
 const EXTENSIONS: Record<string, DataFormat> = {
   csv: "csv",
   tsv: "tsv",

@@ -1,6 +1,7 @@
-/** Identifies a model by its contents rather than its path. */
+/** Identifies models and adapters by their contents rather than their paths. */
 import { createHasher } from "#platform";
 import type { GPT2Checkpoint } from "./hf.ts";
+import type { Adapter } from "./peft.ts";
 
 /**
  * SHA-256 of a model's config, and of every tensor's name, shape and values; only the first row of a matrix. Any training
@@ -15,6 +16,19 @@ export async function fingerprint(model: GPT2Checkpoint): Promise<string> {
     text([name, shape]);
     const values = await (shape.length > 1 ? model.read(name, 0, 1) : model.read(name));
     hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  return hash.digest();
+}
+
+/** SHA-256 of a trained model: of everything in its adapter, and of its base model's fingerprint. */
+export async function trainedFingerprint({ meta, tensors }: Adapter, model: GPT2Checkpoint): Promise<string> {
+  const hash = await createHasher("sha256");
+  const { base_model: _, ...rest } = meta;
+  const text = (value: unknown) => hash.update(new TextEncoder().encode(JSON.stringify(value)));
+  text([await fingerprint(model), rest]);
+  for (const [name, { shape, data }] of tensors) {
+    text([name, shape]);
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
   return hash.digest();
 }

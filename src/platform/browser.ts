@@ -72,6 +72,11 @@ export async function canCreate(_path: string): Promise<boolean> {
   return true;
 }
 
+/** Whether two paths lead to the same file: a page's file system has no links. */
+export async function isSameFile(a: string, b: string): Promise<boolean> {
+  return joinPath(a) === joinPath(b);
+}
+
 export async function listDirectory(path: string): Promise<string[]> {
   if (isUrl(path)) throw new Error(`${path}: a URL has no list of files`);
   const prefix = `${joinPath(path)}/`;
@@ -206,12 +211,13 @@ async function writeInto(parent: FileSystemDirectoryHandle, path: string, conten
   }
 }
 
-/** Opens a file for appending; creates it and its folder if needed. */
-export async function openAppend(path: string): Promise<FileWriter> {
+/** Opens a file for appending, cut to `length` if given; creates it and its folder if needed. */
+export async function openAppend(path: string, length?: number): Promise<FileWriter> {
   const { folder, name } = split(path);
   const handle = await (await openDirectory(folder, true)).getFileHandle(name, { create: true });
-  const { size } = await handle.getFile();
+  const size = length ?? (await handle.getFile()).size;
   const stream = await handle.createWritable({ keepExistingData: true });
+  await stream.truncate(size);
   await stream.seek(size);
   return {
     size,

@@ -107,6 +107,12 @@ export async function canCreate(path: string): Promise<boolean> {
   );
 }
 
+/** Whether two paths lead to the same file. */
+export async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all([a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)));
+  return one !== undefined && one.dev === other?.dev && one.ino === other.ino;
+}
+
 export async function listDirectory(path: string): Promise<string[]> {
   return (await readdir(path)).sort();
 }
@@ -125,10 +131,11 @@ export {
 export { dropDeadLock, withLock } from "./node-lock.ts";
 export { join as joinPath, resolve as absolutePath };
 
-/** Opens a file for appending; creates it and its folder if needed. */
-export async function openAppend(path: string): Promise<FileWriter> {
+/** Opens a file for appending, cut to `length` if given; creates it and its folder if needed. */
+export async function openAppend(path: string, length?: number): Promise<FileWriter> {
   await mkdir(dirname(path), { recursive: true });
   const handle = await open(path, "a");
+  if (length !== undefined) await handle.truncate(length);
   const { size } = await handle.stat();
   return {
     size,

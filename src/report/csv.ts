@@ -142,10 +142,12 @@ export function toCsv<C extends string>(columns: readonly C[], rows: readonly Re
 
 /** One line, with its CRLF. */
 export function csvLine(fields: readonly Field[]): string {
-  return `${fields.map(quote).join(",")}\r\n`;
+  return `${fields.map((field) => csvField(field)).join(",")}\r\n`;
 }
 
-function quote(field: Field): string {
+/** A field as it stands in a line of CSV. */
+export function csvField(field: Field, separator = ","): string {
   const text = field === null || field === undefined ? "" : String(field);
-  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const isQuoted = text.includes(separator) || /["\r\n]|^\s|\s$/.test(text);
+  return isQuoted ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -2,9 +2,8 @@
 import cliProgress from "cli-progress";
 import { showDuration } from "./duration.ts";
 
-export interface ProgressState {
-  /** Finished steps, of `total`. */
-  step: number;
+/** What is to be told of a training step. */
+export interface StepState {
   epoch: number;
   /** Recent training loss; null if unknown. */
   loss: number | null;
@@ -15,22 +14,25 @@ export interface ProgressState {
 }
 
 export interface Progress {
-  update(state: ProgressState): void;
+  /** `done` of `total`, and what is to be told of it. */
+  update(done: number, text: string): void;
   /** Ends the bar and leaves its last state visible. */
   stop(): void;
 }
 
-/** Without a terminal, one line is printed per twentieth of the run, including the last step. */
+/** Without a terminal, one line is printed per twentieth of the work, including the last one. */
 const LINES = 20;
 
 export function createProgress({
   total,
+  unit = "step",
   stream,
 }: {
   total: number;
+  unit?: string;
   stream: NodeJS.WritableStream & { isTTY?: boolean };
 }): Progress {
-  return stream.isTTY === true ? liveBar(total, stream) : plainLines(total, stream);
+  return stream.isTTY === true ? liveBar(total, stream) : plainLines(total, unit, stream);
 }
 
 function liveBar(total: number, stream: NodeJS.WritableStream): Progress {
@@ -44,29 +46,33 @@ function liveBar(total: number, stream: NodeJS.WritableStream): Progress {
   });
   bar.start(total, 0, { text: "" });
   return {
-    update: (state) => bar.update(state.step, { text: describe(state) }),
+    update: (done, text) => bar.update(done, { text }),
     stop: () => bar.stop(),
   };
 }
 
-function plainLines(total: number, stream: NodeJS.WritableStream): Progress {
+function plainLines(total: number, unit: string, stream: NodeJS.WritableStream): Progress {
   let printed = -1;
   return {
-    update(state) {
-      const part = Math.floor((state.step / total) * LINES);
+    update(done, text) {
+      const part = Math.floor((done / total) * LINES);
       if (part <= printed) return;
       printed = part;
-      stream.write(`step ${state.step}/${total}  ${describe(state)}\n`);
+      stream.write(`${unit} ${done}/${total}  ${text}\n`);
     },
     stop() {},
   };
 }
 
-function describe({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }: ProgressState): string {
+export function describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }: StepState): string {
   const parts = [`epoch ${epoch}`];
   if (loss !== null) parts.push(`loss ${loss.toFixed(4)}`);
   if (accuracy !== null) parts.push(`accuracy ${(accuracy * 100).toFixed(1)} %`);
-  parts.push(`${examplesPerSecond.toFixed(examplesPerSecond < 10 ? 1 : 0)} examples/s`);
-  if (Number.isFinite(secondsLeft)) parts.push(`${showDuration(secondsLeft)} left`);
-  return parts.join("  ");
+  return [...parts, describeRate("examples", examplesPerSecond, secondsLeft)].join("  ");
+}
+
+/** "42 rows/s  1 min 15 s left". */
+export function describeRate(unit: string, perSecond: number, secondsLeft: number): string {
+  const rate = `${perSecond.toFixed(perSecond < 10 ? 1 : 0)} ${unit}/s`;
+  return Number.isFinite(secondsLeft) ? `${rate}  ${showDuration(secondsLeft)} left` : rate;
 }

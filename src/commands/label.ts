@@ -1,0 +1,153 @@
+/** classify --in FILE --out FILE: labels the rows of a table. */
+
+import { canCreate, exists, isSameFile, listDirectory, withLock } from "#platform";
+import { version } from "../../package.json";
+import { describeDevice } from "../backend/backend.ts";
+import { type DeviceName, openDevice } from "../backend/device.ts";
+import type { WeightDtype } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import { Classifier } from "../infer/classifier.ts";
+import { type LabelSettings, labelTable, survey, unfinished } from "../infer/label-table.ts";
+import { openTable, outputFormat } from "../infer/open-table.ts";
+import { baseDtype } from "../io/adapter-meta.ts";
+import { hash } from "../io/download.ts";
+import { trainedFingerprint } from "../io/fingerprint.ts";
+import { openAdapter } from "../io/open-adapter.ts";
+import { downloadProgress } from "../report/download.ts";
+import { createProgress, describeRate } from "../report/progress.ts";
+import { printNote, settle } from "./cli.ts";
+
+export interface TableFlags {
+  in?: string;
+  out?: string;
+  textColumn?: string;
+  encoding?: string;
+  force?: boolean;
+}
+
+interface ModelFlags {
+  model?: string;
+  device: DeviceName;
+  threads?: number;
+  dtype?: WeightDtype;
+}
+
+type Paths = Required<Pick<TableFlags, "in" | "out">>;
+
+/** Whether a table is to be labelled. Throws ConfigError for flags that do not go together; `others`: there are texts, or --json. */
+export function isTable(flags: TableFlags, others: boolean): flags is TableFlags & Paths {
+  const { in: input, out: output, textColumn, encoding, force } = flags;
+  if (input !== undefined && output !== undefined && !others) return true;
+  if (input === undefined && output === undefined && (textColumn ?? encoding) === undefined && !force) return false;
+  throw new ConfigError("the flags do not go together", {
+    expected:
+      "--in FILE and --out FILE, with --text-column, --encoding and --force where needed, and neither texts nor --json",
+    hint: "classify --run DIR --in messages.csv --out labelled.csv",
+  });
+}
+
+/** Throws ConfigError if the output cannot be written, is the input, or is there already. */
+async function refuseOutput({ in: input, out: output }: Paths, force: boolean): Promise<void> {
+  const format = outputFormat(input);
+  if (outputFormat(output) !== format || /\.parquet$/i.test(output))
+    throw new ConfigError("--out has another format than --in", {
+      where: output,
+      expected: `a name that ends in .${format}`,
+      ...(format === "csv" ? { hint: "the rows of a Parquet file are written as CSV" } : {}),
+    });
+  if (!(await canCreate(output)))
+    throw new ConfigError("the output cannot be created", {
+      where: output,
+      expected: "a path in a writable folder",
+      found: "no such folder, or no write permission",
+    });
+  const isFolder = await listDirectory(output).then(
+    () => true,
+    () => false,
+  );
+  if (isFolder) throw new ConfigError("--out is a folder", { where: output, expected: "the path of a file" });
+  if (await isSameFile(input, output))
+    throw new ConfigError("--out is the file of --in", { where: output, hint: "choose another --out" });
+  if (force || !(await exists(output))) return;
+  throw new ConfigError("the output already exists", {
+    where: output,
+    expected: "a new path",
+    hint: "choose another --out, or give --force to replace it when the new one is finished",
+  });
+}
+
+/** Labels the rows of --in with the model in `directory`. */
+export async function labelFile(directory: string, flags: Paths & TableFlags & ModelFlags): Promise<void> {
+  const { in: input, out: output, textColumn, encoding, force = false } = flags;
+  await refuseOutput(flags, force);
+  const table = await openTable(input, { textColumn, encoding });
+  try {
+    const { rows, names } = await survey(table, input);
+    printNote(`${input}: ${rows} rows, texts in column "${table.textColumn}"`);
+    await settle(directory);
+    const refuse = () => {
+      throw new ConfigError("another process is writing this file", { where: output, hint: "wait for it to finish" });
+    };
+    await withLock(
+      output,
+      async (check) => {
+        // Another process may have finished before the lock was taken.
+        await refuseOutput(flags, force);
+        const begun = force ? undefined : await unfinished(output);
+        await withClassifier(directory, flags, begun, async (classifier, model) => {
+          const settings: LabelSettings = {
+            version,
+            input: await hash(input, "sha256"),
+            model,
+            device: classifier.device.kind,
+            dtype: flags.dtype ?? baseDtype(classifier.meta),
+            textColumn: table.textColumn,
+            encoding: encoding ?? "utf-8",
+          };
+          const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
+          const started = performance.now();
+          let [resumed, rate] = [rows, 0];
+          const onProgress = (done: number, kept: number) => {
+            if (resumed === rows && kept > 0) printNote(`continued after row ${kept}`);
+            resumed = kept;
+            rate = (1000 * (done - kept)) / (performance.now() - started);
+            progress.update(done, describeRate("rows", rate, (rows - done) / rate));
+          };
+          const options = { output, settings, force, check, onProgress };
+          await labelTable(table, { rows, names }, classifier, options).finally(() => progress.stop());
+          printNote(
+            `${rows - resumed} rows, ${describeRate("rows", rate, Infinity)}, on ${describeDevice(classifier.device)}`,
+          );
+        });
+      },
+      refuse,
+    );
+    printNote(`saved to ${output}, with columns ${names.join(" and ")}`);
+  } finally {
+    await table.close();
+  }
+}
+
+/** Runs `work` with the classifier and its fingerprint, on the device on which an unfinished output began. */
+async function withClassifier(
+  directory: string,
+  { model, device: name, threads = 0, dtype }: ModelFlags,
+  begun: LabelSettings | undefined,
+  work: (classifier: Classifier, model: string) => Promise<void>,
+): Promise<void> {
+  const device = await openDevice((name === "auto" && begun?.device) || name, { threads });
+  try {
+    const { adapter, checkpoint } = await openAdapter(directory, model, {
+      onProgress: downloadProgress(process.stderr),
+    });
+    try {
+      const classifier = await Classifier.of(adapter, checkpoint, device, dtype);
+      await work(classifier, await trainedFingerprint(adapter, checkpoint));
+      classifier.destroy();
+    } finally {
+      await checkpoint.close();
+    }
+  } finally {
+    device.destroy();
+  }
+}

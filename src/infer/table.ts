@@ -1,0 +1,34 @@
+/** The rows of a table with the bytes that they have in its file (as UTF-8), in order, so that a copy with more columns can be written. */
+import type { DataFormat } from "../data/dialect.ts";
+
+/** A row, or the header, in which `text` is null. */
+export interface TableRow {
+  /** All bytes from the end of the row before: those of the row, of its line end, and of blank lines. */
+  bytes: Uint8Array;
+  /** Where in `bytes` further fields belong. At the end of the file there can be bytes without a row: -1. */
+  at: number;
+  text: string | null;
+}
+
+export interface Table {
+  /** The format of the rows' bytes. */
+  format: DataFormat;
+  /** Between fields of CSV. */
+  separator: string;
+  textColumn: string;
+  /** Names of the columns; of JSON lines, those of the first row. */
+  names: string[];
+  /** The rows in the order of the file, some at a time. Throws FormatError for a row that does not belong to the format. */
+  rows(): AsyncIterable<TableRow[]>;
+  close(): Promise<void>;
+}
+
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
