@@ -105,10 +105,10 @@ test("a key depends only on options that differ from an older run's, so that new
     createHash("sha256")
       .update(JSON.stringify({ model: "m", options, identity: { name: "a" } }))
       .digest("hex");
-  const classWeights = "none";
-  assert.is(await key({ mode: "lora", classWeights }), hash({}));
-  assert.is(await key({ rank: 4, classWeights }), hash({ rank: 4 }));
-  assert.is(await key({}), hash({ classWeights: "auto" }));
+  const older = { classWeights: "none", keep: "last" };
+  assert.is(await key({ mode: "lora", ...older }), hash({}));
+  assert.is(await key({ rank: 4, ...older }), hash({ rank: 4 }));
+  assert.is(await key({}), hash({ classWeights: "auto", keep: "best" }));
 });
 
 test("a trial is finished only with its own options; a missing option is an older run's", async () => {
