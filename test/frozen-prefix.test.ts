@@ -86,7 +86,6 @@ for (const mode of ["last_block", "last_layer"] as const)
 
 test("where everything learns down to the first block, or memory is short, the whole model runs", async () => {
   const plans: boolean[] = [];
-  const onEvent: FineTuneArguments["onEvent"] = (event) => event.type === "plan" && plans.push(event.prefix !== null);
   const spec = (mode: ModelSpec["mode"]) => ({ ...smallSpec(mode), config: TINY });
   const { data } = await base();
   const rows = data.train.size + data.val.size + data.test.size;
@@ -97,10 +96,17 @@ test("where everything learns down to the first block, or memory is short, the w
   const padded = await tinyData(messages(12), { padding: 40 });
   assert.is(prefixBytes(spec("last_block"), padded), rows * 40 * TINY.n_embd * 4);
   for (const mode of ["lora", "all"] as const) assert.is(prefixBytes(spec(mode), data), 0, mode);
-  const signal = AbortSignal.abort();
-  // It ends where the plan is made, before it has learned anything.
-  const plan = async (settings: Parameters<typeof run>[0]) =>
+  // A run ends where the plan is made, before anything is trained.
+  const plan = async (settings: Parameters<typeof run>[0]) => {
+    const controller = new AbortController();
+    const onEvent: FineTuneArguments["onEvent"] = (event) => {
+      if (event.type !== "plan") return;
+      plans.push(event.prefix !== null);
+      controller.abort();
+    };
+    const { signal } = controller;
     assert.is(await run({ ...settings, signal, onEvent }).catch((reason) => reason), signal.reason);
+  };
   for (const prefixBudget of [need, need - 1]) await plan({ mode: "last_layer", prefixBudget });
   await plan({ mode: "lora" });
   assert.equal(plans, [true, false, false]);

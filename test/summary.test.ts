@@ -118,9 +118,10 @@ test("the parts of a data set have rows of their own", async () => {
   const truth = (row: number) => data.test.label(row);
   const isFirst = ({ row }: Prediction) => truth(row) === 0;
   const [first, second] = [result.predictions.filter(isFirst), result.predictions.filter((one) => !isFirst(one))];
+  const undecided = (one: Prediction) => ({ ...one, probabilities: Float64Array.of(0.5, 0.5) });
   const parts = [
-    { name: "one", ...evaluationOf(first, truth) },
-    { name: "other", ...evaluationOf([...second, first[0]!], truth) },
+    { name: "one", ...evaluationOf(first.map(undecided), truth) },
+    { name: "other", ...evaluationOf([...second, first[0]!].map(undecided), truth) },
   ];
   const text = describeResult({ ...result, parts }, data, 100);
   const row = (name: string, rows: number, accuracy: number) =>

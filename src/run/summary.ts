@@ -230,7 +230,9 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
             ...beforeAndAfter("bits per byte", ({ bitsPerByte }) => bitsPerByte!, 4),
           ]
         : beforeAndAfter("accuracy", ({ accuracy }) => percent(accuracy))),
-      ...(unequal ? beforeAndAfter("macro F1", ({ macroF1 }) => percent(macroF1!)) : []),
+      ...(unequal
+        ? [{ header: "macro F1", value: ({ after }: { after: Evaluation }) => percent(after.macroF1!) }]
+        : []),
     ],
     rows,
     width,
