@@ -54,10 +54,10 @@ test("one run is trained for all tests", async () => {
     return { config: await runConfig(model, data, result.options), result: { ...result, plan, prefix: null } };
   };
   const old = await learn({ rank: 2, alpha: 4 });
-  // As of a run that was stopped: the tables of its results would only add operations of the same kind.
-  old.result.after = null;
   checkpoints.length = 0;
   const next = await learn({ mode: "last_layer" });
+  // As of runs that were stopped: the tables of their results would only add operations of the same kind.
+  for (const { result } of [old, next]) result.after = null;
   assert.ok(checkpoints.length >= 3);
   writeFileSync(join(root, PREPARED), serialize({ old, next, checkpoints: checkpoints.slice(0, 3) }));
   await model.close();
