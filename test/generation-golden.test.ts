@@ -36,7 +36,8 @@ for (const { name, adapter, batchSize, counts } of [
     try {
       const ids = async (some: string[], options: object) =>
         (await lm.complete(some, { maxNewTokens, ...options })).map((completion) => completion.ids);
-      const [some, few] = counts;
+      // The software driver is slow.
+      const [some, few] = device.info.kind === "webgpu" ? [4, 1] : counts;
       assert.equal(await ids(prompts.slice(0, some), {}), expected.greedy.slice(0, some));
       assert.equal(await ids(prompts.slice(0, few), { repetitionPenalty }), expected.penalty.slice(0, few));
       const score = await lm.score(prompts.join("\n"));
