@@ -222,7 +222,7 @@ class Kept {
       const digits = text === null ? 0 : 2 + DECIMALS;
       const isThere =
         begins(found, start + at, fields.subarray(0, fields.length - digits)) &&
-        (digits === 0 || PROBABILITY.test(String.fromCharCode(...found.subarray(end - digits, end)))) &&
+        (digits === 0 || isProbability(String.fromCharCode(...found.subarray(end - digits, end)))) &&
         begins(found, end, bytes.subarray(at));
       if (isThere) return end + bytes.length - at;
     }
@@ -230,7 +230,11 @@ class Kept {
   }
 }
 
-const PROBABILITY = new RegExp(`^[01]\\.\\d{${DECIMALS}}$`);
+/** Whether a text is a probability as it is written. */
+function isProbability(text: string): boolean {
+  const value = Number(text);
+  return value >= 0 && value <= 1 && value.toFixed(DECIMALS) === text;
+}
 
 function begins(bytes: Uint8Array, at: number, expected: Uint8Array): boolean {
   return at + expected.length <= bytes.length && expected.every((byte, i) => byte === bytes[at + i]);

@@ -57,6 +57,13 @@ export const INK = "#1f2933";
 export const FAINT = "#5f6b7a";
 export const LINES = "#e4e7eb";
 export const FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
+export const TITLE_TEXT = {
+  fontFamily: FONT,
+  fontSize: 17,
+  fontWeight: 600,
+  color: INK,
+  overflow: "truncate",
+} as const;
 export const AXIS_TEXT = { color: FAINT, fontSize: 12, fontFamily: FONT };
 export const AXIS_NAME = { nameLocation: "middle", nameTextStyle: { ...AXIS_TEXT, color: INK, fontSize: 13 } } as const;
 /** With more points, their marks would hide the line. */
@@ -140,14 +147,7 @@ function curveOption(title: string, { train, validation, examplesPerEpoch }: Cur
       text: title,
       left: 16,
       top: 12,
-      textStyle: {
-        fontFamily: FONT,
-        fontSize: 17,
-        fontWeight: 600,
-        color: INK,
-        width: TITLE_WIDTH,
-        overflow: "truncate",
-      },
+      textStyle: { ...TITLE_TEXT, width: TITLE_WIDTH },
     },
     legend: {
       top: 14,

@@ -1,7 +1,18 @@
 /** The reliability diagram: the share of right rows against the probability of the predicted class. */
 import { BarChart } from "echarts/charts";
 import * as echarts from "echarts/core";
-import { AXIS_NAME, AXIS_TEXT, type ChartOption, FAINT, FONT, INK, LINES, LOOKS, renderSvg } from "./charts.ts";
+import {
+  AXIS_NAME,
+  AXIS_TEXT,
+  type ChartOption,
+  FAINT,
+  FONT,
+  INK,
+  LINES,
+  LOOKS,
+  renderSvg,
+  TITLE_TEXT,
+} from "./charts.ts";
 import type { Reliability } from "./statistics.ts";
 
 echarts.use([BarChart]);
@@ -28,14 +39,7 @@ function reliabilityOption(title: string, { bins, error }: Reliability): ChartOp
       subtext: `test set, ${rows.toLocaleString("en-US")} rows; expected calibration error ${(100 * error).toFixed(1)} %`,
       left: 16,
       top: 12,
-      textStyle: {
-        fontFamily: FONT,
-        fontSize: 17,
-        fontWeight: 600,
-        color: INK,
-        width: SIZE.width - 32,
-        overflow: "truncate",
-      },
+      textStyle: { ...TITLE_TEXT, width: SIZE.width - 32 },
       subtextStyle: { fontFamily: FONT, fontSize: 13, color: FAINT },
     },
     legend: {

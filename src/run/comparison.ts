@@ -1,9 +1,9 @@
 /** A classifier's results on the test set beside the baselines'. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import {
-  classMeasures,
   confusionsOf,
   type Interval,
+  macroF1,
   mcnemar,
   type Reliability,
   reliabilityOf,
@@ -37,7 +37,7 @@ export function testReliability(
 /** The run first, then the baselines. */
 export function comparison(
   { predictions, baselines }: Pick<TrainResult, "predictions" | "baselines">,
-  { labels, test }: LoadedDataset,
+  { test }: LoadedDataset,
 ): [Compared, ...Compared[]] {
   const truth = predictions.map(({ row }) => test.label(row));
   const own = predictions.map(({ label }) => label);
@@ -45,10 +45,8 @@ export function comparison(
   const compare = (name: string, predicted: readonly number[], p: number | null): Compared => {
     const rows = truth.length;
     const correct = verdicts(predicted).filter(Boolean).length;
-    const all = classMeasures(confusionsOf(truth, predicted), labels.length);
-    const measures = all.filter((of) => of.rows > 0 || of.predicted > 0);
-    const macroF1 = measures.reduce((sum, { f1 }) => sum + f1, 0) / measures.length;
-    return { name, rows, correct, accuracy: correct / rows, interval: wilson(correct, rows), macroF1, p };
+    const shares = { accuracy: correct / rows, macroF1: macroF1(confusionsOf(truth, predicted)) };
+    return { name, rows, correct, ...shares, interval: wilson(correct, rows), p };
   };
   return [
     compare("this run", own, null),
