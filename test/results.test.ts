@@ -234,3 +234,12 @@ test("the baseline ends with the reason of its signal", async () => {
   const error = await baselinesOf(data.train, data.test, AbortSignal.abort(reason)).catch((thrown) => thrown);
   assert.is(error, reason);
 });
+
+test("the most frequent class is found by its id: an object would sort labels that are numbers", async () => {
+  const rows = Array.from({ length: 60 }, (_, i) => `10,"message ${i}"\n${i % 4 ? "" : `9,"other ${i}"\n`}`);
+  const { train, test: set, labels } = await tinyData(`label,text\n${rows.join("")}`, { split: "stratified" });
+  assert.equal([...labels], ["10", "9"]);
+  const [, always] = await baselinesOf(train, set);
+  assert.is(always!.name, "always 10");
+  assert.ok(always!.predicted.every((label) => labels[label] === "10"));
+});

@@ -13,7 +13,8 @@ export interface Baseline {
 }
 
 export async function baselinesOf(train: Dataset, test: Dataset, signal?: AbortSignal): Promise<Baseline[]> {
-  const counts = Object.values(train.classes());
+  const classes = train.classes();
+  const counts = train.labels.map((label) => classes[label]!);
   const majority = counts.indexOf(Math.max(...counts));
   return [
     { name: "bag of words", predicted: await bagOfWords(train, test, signal) },
