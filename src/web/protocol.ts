@@ -221,6 +221,13 @@ export interface WriteReport {
   stopped: boolean;
 }
 
+/** A model that is available offline. */
+export interface ModelEntry {
+  name: string;
+  /** Whether it is stored in this browser, and not bundled. */
+  kept: boolean;
+}
+
 /** The worker's methods. */
 export interface Api {
   machine(): Promise<Machine>;
@@ -230,8 +237,8 @@ export interface Api {
   /** Stores a model's files; returns the name for `openModel`. */
   addModel(files: File[]): Promise<string>;
   forgetModel(name: string): Promise<void>;
-  /** Models that are available offline; `kept`: stored in this browser, and not bundled. */
-  models(): Promise<{ name: string; kept: boolean }[]>;
+  /** The bundled models and the stored ones. */
+  models(): Promise<ModelEntry[]>;
   /** Registers a selected file and returns its columns. */
   pickData(file: File, encoding: string): Promise<ColumnReport>;
   readData(settings: PageSettings): Promise<DataReport>;

@@ -1,5 +1,6 @@
 /** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
+import type { ModelEntry } from "../protocol.ts";
 import { CallFailed, reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, setText } from "./dom.ts";
 import { compact } from "./format.ts";
@@ -14,6 +15,8 @@ export class ModelPanel {
   name: string | null = BUNDLED;
   private readonly select = byId<HTMLSelectElement>("model");
   private readonly error = byId("model-error");
+  /** Counts choices, so that answers for an outdated one are dropped. */
+  private version = 0;
 
   constructor(
     private readonly client: WorkerClient,
@@ -41,12 +44,11 @@ export class ModelPanel {
   }
 
   async begin(): Promise<void> {
-    await this.list(BUNDLED);
+    this.list(BUNDLED, await this.client.models());
     await this.open(BUNDLED);
   }
 
-  private async list(chosen: string): Promise<void> {
-    const models = await this.client.models();
+  private list(chosen: string, models: readonly ModelEntry[]): void {
     const names = models.map(({ name }) => name);
     if (!names.includes(chosen)) names.push(chosen);
     byId("model-forget").hidden = !models.some(({ name, kept }) => kept && name === chosen);
@@ -69,6 +71,7 @@ export class ModelPanel {
   }
 
   private close(): void {
+    this.version++;
     this.name = null;
     setText(byId("model-report"), "");
     this.changed();
@@ -77,8 +80,12 @@ export class ModelPanel {
   private async open(name: string): Promise<void> {
     if (name === "") return;
     this.close();
+    const mine = this.version;
     try {
       const { config, values } = await this.client.openModel(name);
+      const models = await this.client.models();
+      if (mine !== this.version) return;
+      this.list(name, models);
       showError(this.error, null);
       this.name = name;
       const { n_layer, n_head, n_embd, n_positions } = config;
@@ -88,9 +95,9 @@ export class ModelPanel {
       );
       byId("hub").hidden = true;
       byId("folder").hidden = true;
-      await this.list(name);
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
+      if (mine !== this.version) return;
       showError(this.error, reportOf(error));
     }
     this.changed();

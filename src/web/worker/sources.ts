@@ -8,7 +8,7 @@ import type { DownloadOptions } from "../../io/download.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../io/hf.ts";
 import { registerFile } from "../../platform/files.ts";
-import type { DataChoice, PageSettings } from "../protocol.ts";
+import type { DataChoice, ModelEntry, PageSettings } from "../protocol.ts";
 
 /** The folder of selected files that are not stored yet. */
 const PICKED = "picked";
@@ -118,7 +118,7 @@ async function openKept(name: string, options: DownloadOptions): Promise<GPT2Che
 }
 
 /** Models that are available offline. */
-export async function listModels(): Promise<{ name: string; kept: boolean }[]> {
+export async function listModels(): Promise<ModelEntry[]> {
   const stored = (await exists(MODELS)) ? await listDirectory(MODELS) : [];
   return [...SHIPPED_MODELS.map((name) => ({ name, kept: false })), ...stored.map((name) => ({ name, kept: true }))];
 }
