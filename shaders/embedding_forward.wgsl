@@ -1,6 +1,6 @@
 // Token and position embedding, for the tokens whose id lies in one piece of the table.
 //
-//   out[n, c] = wte[ids[n] - first, c] + wpe[n - bounds[n].start, c]   where first <= ids[n] < first + count
+//   out[n, c] = wte[ids[n] - first, c] + wpe[n - bounds[n].start + shift, c]   where first <= ids[n] < first + count
 //
 //   out    (updates)  [tokens, cols]; rows of other pieces stay as they are
 //   wte    (read)     [count, cols], rows first .. first + count of the token table; two halves a word where wte_half != 0
@@ -21,6 +21,6 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
   if (id < dims.first || id - dims.first >= dims.count) {
     return;
   }
-  let position = n - bounds[n].x;
+  let position = n - bounds[n].x + dims.shift;
   out[n * dims.cols + col] = wte_at((id - dims.first) * dims.cols + col) + wpe_at(position * dims.cols + col);
 }

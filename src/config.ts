@@ -24,7 +24,7 @@ export const ALL_TARGETS = [...TARGETS, "c_attn"] as const;
 export type Target = (typeof ALL_TARGETS)[number];
 
 /** Which tensors are trained. */
-export const MODES = ["lora", "all", "last_block", "last_layer"] as const;
+export const MODES = ["lora", "all", "last_block", "last_layer", "bitfit", "adapter", "prompt", "prefix"] as const;
 export type Mode = (typeof MODES)[number];
 
 /** The modes as they are shown to people. */
@@ -33,6 +33,10 @@ export const MODE_TITLES = {
   all: "full fine-tuning",
   last_block: "last block",
   last_layer: "last layer",
+  bitfit: "BitFit",
+  adapter: "adapter layers",
+  prompt: "prompt tuning",
+  prefix: "prefix tuning",
 } as const satisfies Record<Mode, string>;
 
 /** Compute devices. */
@@ -86,6 +90,16 @@ export interface LoraConfig {
   modulesToSave?: string[];
 }
 
+/** The sizes of the modes that add tensors other than LoRA's; PEFT's keys where it has them. */
+export interface MethodSizes {
+  /** Mode adapter: the width of a bottleneck, m. */
+  bottleneck?: number;
+  /** Modes prompt and prefix: virtual tokens, n. */
+  num_virtual_tokens?: number;
+  /** Mode prefix while it is trained: the hidden width of the projection; absent or 0: none. */
+  encoder_hidden_size?: number;
+}
+
 export interface TaskConfig {
   objective: Objective;
   /** Number of classes; 0 for a language model. */
@@ -105,6 +119,17 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
     case "alpha/sqrt(r)":
       return lora_alpha / Math.sqrt(r);
   }
+}
+
+/** The most tokens of a text: the context without the virtual tokens. Throws ConfigError if there is no room for a text. */
+export function textContext({ n_positions }: Pick<GPT2Config, "n_positions">, sizes: MethodSizes): number {
+  const { num_virtual_tokens = 0 } = sizes;
+  if (num_virtual_tokens < n_positions) return n_positions - num_virtual_tokens;
+  throw new ConfigError("the virtual tokens leave no room for a text", {
+    expected: `fewer than the model's context of ${n_positions} tokens`,
+    found: String(num_virtual_tokens),
+    hint: "common numbers are 5 to 100",
+  });
 }
 
 /** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */

@@ -1,5 +1,13 @@
 /** The names and shapes of all tensors, shared by the model, the planner and the file formats. */
-import { type GPT2Config, type LoraConfig, type LoraSite, loraScale, type Target } from "./config.ts";
+import {
+  type GPT2Config,
+  type LoraConfig,
+  type LoraSite,
+  loraScale,
+  type MethodSizes,
+  type Mode,
+  type Target,
+} from "./config.ts";
 import { ConfigError } from "./errors.ts";
 import type { Shape } from "./tensor.ts";
 
@@ -33,6 +41,52 @@ export function headShapes({ n_embd }: GPT2Config, numLabels: number, bias: bool
   const shapes = new Map<string, Shape>([["head.weight", [numLabels, n_embd]]]);
   if (bias) shapes.set("head.bias", [numLabels]);
   return shapes;
+}
+
+/** Where a block has Houlsby's adapters: behind the output matrix of each half, `h.N.<place>.adapter`. */
+export const BOTTLENECKS = ["attn", "mlp"] as const;
+
+/**
+ * What modes adapter, prompt and prefix add, in the order of the forward pass; nothing in the other modes. Weights are [in, out]. A prefix is
+ * [n, L 2C]: for each block n keys and n values, as PEFT stores it.
+ */
+export function methodShapes(
+  { n_layer, n_embd: C }: GPT2Config,
+  mode: Mode,
+  { bottleneck: m = 0, num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0 }: MethodSizes,
+): Map<string, Shape> {
+  const width = n_layer * 2 * C;
+  const linear = (name: string, from: number, to: number): [string, Shape][] => [
+    [`${name}.weight`, [from, to]],
+    [`${name}.bias`, [to]],
+  ];
+  switch (mode) {
+    case "adapter":
+      return new Map(
+        Array.from({ length: n_layer }, (_, l) =>
+          BOTTLENECKS.flatMap((place) => [
+            ...linear(`h.${l}.${place}.adapter.down`, C, m),
+            ...linear(`h.${l}.${place}.adapter.up`, m, C),
+          ]),
+        ).flat(),
+      );
+    case "prompt":
+      return new Map([["prompt.weight", [n, C]]]);
+    case "prefix":
+      if (hidden === 0) return new Map([["prefix.weight", [n, width]]]);
+      return new Map([
+        ["prefix.embedding", [n, C]],
+        ...linear("prefix.fc", C, hidden),
+        ...linear("prefix.proj", hidden, width),
+      ]);
+    default:
+      return new Map();
+  }
+}
+
+/** Whether a tensor is not the base model's: of an adapter of any kind, or of the head. */
+export function isAdded(name: string): boolean {
+  return /^(lora|head|prompt|prefix)\.|\.adapter\./.test(name);
 }
 
 /** The site of a target's adapter in block N: `h.N.<site>`. */

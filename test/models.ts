@@ -60,6 +60,8 @@ export function smallSpec(
           }
         : null,
     train_head,
+    ...(mode === "adapter" ? { bottleneck: 3 } : {}),
+    ...(mode === "prompt" || mode === "prefix" ? { num_virtual_tokens: 2 } : {}),
   };
 }
 

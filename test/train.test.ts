@@ -104,7 +104,16 @@ for (const mode of MODES)
     });
     const learns = (name: string) =>
       name.startsWith("head.") ||
-      { lora: name.startsWith("lora."), all: true, last_block: name.startsWith("h.1."), last_layer: false }[mode];
+      {
+        lora: name.startsWith("lora."),
+        all: true,
+        last_block: name.startsWith("h.1."),
+        last_layer: false,
+        bitfit: name.endsWith(".bias"),
+        adapter: name.includes(".adapter."),
+        prompt: name === "prompt.weight",
+        prefix: name === "prefix.weight",
+      }[mode];
     for (const [name, reading] of left) {
       const values = await reading;
       assert.is(tensors.has(name), learns(name), name);

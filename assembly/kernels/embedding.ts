@@ -5,7 +5,7 @@ import { add_rows } from "./rows";
 import { slice_begin, slice_end } from "./threads";
 
 /**
- * out [tokens, cols] = wte[ids - first] + wpe[n - start], for ids in the piece first .. first + count. The tables are f32 or
+ * out [tokens, cols] = wte[ids - first] + wpe[n - start + shift], for ids in the piece first .. first + count. The tables are f32 or
  * f16.
  */
 export function embedding_forward(p: EmbeddingForward): void {
@@ -18,6 +18,7 @@ export function embedding_forward(p: EmbeddingForward): void {
   const cols = p.cols;
   const first = p.first;
   const count = p.count;
+  const shift = p.shift;
   const wte_half = p.wte_half;
   const wpe_half = p.wpe_half;
   const wte_shift: usize = wte_half ? 1 : 2;
@@ -26,7 +27,7 @@ export function embedding_forward(p: EmbeddingForward): void {
   for (let n = slice_begin(tokens, 1); n < end; n++) {
     const id = load<u32>(ids + (n << 2));
     if (id < first || id - first >= count) continue;
-    const position = n - load<u32>(bounds + (n << 3));
+    const position = n - load<u32>(bounds + (n << 3)) + shift;
     const to = out + ((n * cols) << 2);
     const token = wte + (((id - first) * cols) << wte_shift);
     const place = wpe + ((position * cols) << wpe_shift);

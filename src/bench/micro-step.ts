@@ -33,7 +33,7 @@ export async function measureMicroStep(
   const engine = await stepEngine(device, stepSpec(model.config, "lora", "f32"), tokens, sequences);
   try {
     await loadBase(engine, model);
-    initialize(engine, 1);
+    await initialize(engine, 1, model);
     const { loss } = await stepTime(engine, batch);
     const times: number[] = [];
     const end = performance.now() + MOST_MS;

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { absolutePath, joinPath } from "#platform";
-import type { DeviceName } from "../config.ts";
+import { type DeviceName, textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
@@ -24,7 +24,7 @@ import {
   textsSpec,
   trainOptions,
 } from "../run/settings.ts";
-import { resolveOptions, type TrainOptions, withAdapter } from "../train/options.ts";
+import { DEFAULTS, methodSizes, ofMode, resolveOptions, type TrainOptions, withAdapter } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { settle } from "./cli.ts";
 
@@ -71,11 +71,11 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const options = adapter ? trainOptions(withAdapter(settings, adapter.meta, objective)) : checked;
-    const { n_positions } = model.config;
+    const context = textContext(model.config, methodSizes(options));
     const how =
       objective === "lm"
-        ? textsOptions(settings, options.seed, n_positions)
-        : datasetOptions(settings, options.seed, n_positions);
+        ? textsOptions(settings, options.seed, context)
+        : datasetOptions(settings, options.seed, context);
     const data = await loadData({ objective, data: { ...source, ...how } });
     const config: RunConfig = { ...(await runConfig(model, data, options)), base: await fingerprint(model) };
     const job = { out, kept, replaces, model, data, options, config };
@@ -179,7 +179,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     modelName: config.model,
     model,
     data,
-    options: resolveOptions(config.options, config.objective),
+    options: resolveOptions(ofMode(config.options, config.options.mode ?? DEFAULTS.mode), config.objective),
     config,
     resume,
     ...(adapter ? { adapter } : {}),

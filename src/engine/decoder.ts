@@ -10,7 +10,7 @@ import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { Weights } from "./weights.ts";
 
-/** Consecutive tokens of a sequence, from a position on. */
+/** Consecutive tokens of a sequence, from a position on; virtual tokens are not counted. */
 export interface Chunk {
   slot: number;
   position: number;
@@ -39,13 +39,26 @@ export class Decoder extends Weights<DecoderPlan> {
     return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session));
   }
 
+  /** Virtual tokens before every sequence. */
+  private get virtual(): number {
+    return this.plan.spec.num_virtual_tokens ?? 0;
+  }
+
+  /** A chunk behind the virtual tokens; those of a prompt are part of a sequence's first chunk. */
+  private placed({ slot, position, ids }: Chunk): Chunk {
+    const { mode, config } = this.plan.spec;
+    if (mode !== "prompt" || position > 0) return { slot, position: position + this.virtual, ids };
+    const prompt = Array.from({ length: this.virtual }, (_, j) => config.vocab_size + j);
+    return { slot, position, ids: [...prompt, ...Array.from(ids)] };
+  }
+
   /** Writes chunks of any length into the cache; returns the logits [chunks, V] after the last token of each. */
   async prefill(chunks: readonly Chunk[]): Promise<Float32Array> {
     const { sequences } = this.plan.capacity;
     const V = this.plan.spec.config.vocab_size;
     const logits = new Float32Array(chunks.length * V);
     let done = 0;
-    for (const { parts, ended } of this.batches(chunks)) {
+    for (const { parts, ended } of this.batches(chunks.map((chunk) => this.placed(chunk)))) {
       const rows = ended.length;
       if (rows > sequences) throw tooMany(rows, sequences);
       this.run(rows > 0 ? ["prefill", "next"] : ["prefill"], parts, rows, (words) =>
@@ -63,17 +76,24 @@ export class Decoder extends Weights<DecoderPlan> {
     const count = chunks.length;
     if (count > capacity.sequences || chunks.some(({ ids }) => ids.length !== 1))
       throw tooMany(count, capacity.sequences);
-    this.run(["decode"], chunks, count);
+    this.run(
+      ["decode"],
+      chunks.map((chunk) => this.placed(chunk)),
+      count,
+    );
     return this.session.read(logits, 0, count * spec.config.vocab_size);
   }
 
   /** Writes a chunk into the cache; returns the cross-entropy of each of its tokens against `targets`, in nats. */
   async losses(chunk: Chunk, targets: ArrayLike<number>): Promise<Float64Array> {
-    const losses = new Float64Array(chunk.ids.length);
+    const placed = this.placed(chunk);
+    const extra = placed.ids.length - chunk.ids.length;
+    const losses = new Float64Array(placed.ids.length);
     let done = 0;
-    for (const { parts } of this.batches([chunk])) {
+    for (const { parts } of this.batches([placed])) {
       const count = parts[0]!.ids.length;
-      const wanted = Array.from({ length: count }, (_, i) => targets[done + i]!);
+      // A virtual token has no target, and any does.
+      const wanted = Array.from({ length: count }, (_, i) => targets[done + i - extra] ?? 0);
       this.run(["prefill", "score"], parts, 0, (words) => words(this.plan.inputs.targets, wanted));
       const states = await this.session.read(this.plan.losses, 0, count * 4);
       for (let i = 0; i < count; i++) {
@@ -82,7 +102,7 @@ export class Decoder extends Weights<DecoderPlan> {
       }
       done += count;
     }
-    return losses;
+    return losses.subarray(extra);
   }
 
   /** Chunks split to fit a prefill, in order, with the rows at which a chunk ends. */
@@ -137,16 +157,17 @@ export class Decoder extends Weights<DecoderPlan> {
   /** Throws ShapeError: the kernels do not check. */
   private check({ slot, position, ids }: Chunk): void {
     const { capacity, spec } = this.plan;
-    const { n_positions, vocab_size } = spec.config;
+    const { n_positions } = spec.config;
+    const known = spec.config.vocab_size + (spec.mode === "prompt" ? this.virtual : 0);
     if (!(slot >= 0 && slot < capacity.sequences) || !(position >= 0 && position + ids.length <= n_positions))
       throw new ShapeError("tokens do not fit into the cache", {
         expected: `slots 0 to ${capacity.sequences - 1}, positions 0 to ${n_positions - 1}`,
         found: `slot ${slot}, positions ${position} to ${position + ids.length - 1}`,
       });
     for (let i = 0; i < ids.length; i++)
-      if (!(ids[i]! < vocab_size))
+      if (!(ids[i]! < known))
         throw new ShapeError("a token id is outside the vocabulary", {
-          expected: `0 to ${vocab_size - 1}`,
+          expected: `0 to ${known - 1}`,
           found: String(ids[i]),
           where: `token ${i}`,
         });

@@ -205,7 +205,7 @@ async function compute<E extends Weights>(
   const engine = await work.create(backend, spec);
   try {
     await loadBase(engine, checkpoint, { signal });
-    initialize(engine, 1);
+    await initialize(engine, 1, checkpoint);
     const rng = new Rng(2);
     for (const [name, { shape }] of engine.plan.parameters.all)
       if (name.endsWith(".B"))

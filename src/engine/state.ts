@@ -2,9 +2,10 @@
 import type { LoraConfig } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
-import type { Tensors } from "../io/peft.ts";
+import type { NamedTensor, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import { isAdded } from "../names.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
 import type { Engine } from "./engine.ts";
@@ -21,10 +22,8 @@ export interface LoadOptions {
   signal?: AbortSignal | undefined;
 }
 
-const isNew = (name: string) => name.startsWith("lora.") || name.startsWith("head.");
-
 /** Whether a parameter belongs to the base model. */
-export const isBase = ({ name }: Pick<Parameter, "name">): boolean => !isNew(name);
+export const isBase = ({ name }: Pick<Parameter, "name">): boolean => !isAdded(name);
 
 /** Whether a parameter is shared with `sharedFrom`. */
 export function isShared(parameter: Parameter, sharedFrom: Weights | undefined): boolean {
@@ -42,7 +41,7 @@ export async function loadBase(
 ): Promise<void> {
   for (const parameter of engine.plan.parameters.all.values()) {
     const { name, shape } = parameter;
-    if (isNew(name) || !wanted(parameter)) continue;
+    if (isAdded(name) || !wanted(parameter)) continue;
     const rows = shape[0]!;
     const step = Math.max(1, Math.floor(LOAD_ELEMENTS / (sizeOf(shape) / rows)));
     for (let first = 0; first < rows; first += step) {
@@ -55,23 +54,49 @@ export async function loadBase(
 }
 
 /**
- * Initialises adapters and head: B is 0, A as `init` says, the head's weight U(+-1/sqrt(C)) as in nn.Linear, its bias 0. The numbers
+ * Initialises what is not the base model's: a matrix and its B, whose result is 0 at first, as LoRA's `init` says; the head as nn.Linear,
+ * without a bias; adapter layers as Houlsby et al. 2019, N(0, 0.01^2) cut off at 2 standard deviations; a prompt with rows of the token
+ * table (Lester et al. 2021, "sampled vocabulary"); a prefix with N(0, 0.02^2), as GPT-2's weights, or its projection as PEFT's. The numbers
  * depend only on the seed and on the order and shapes of the tensors.
  */
-export function initialize(engine: Weights, seed: number): void {
+export async function initialize(engine: Weights, seed: number, base: GPT2Checkpoint): Promise<void> {
   const rng = new Rng(seed);
-  const { lora } = engine.plan.spec;
+  const { lora, config } = engine.plan.spec;
   for (const { name, shape } of engine.plan.parameters.all.values()) {
-    if (!isNew(name)) continue;
+    if (!isAdded(name)) continue;
     const [rows, columns = 1] = shape as [number, number?];
-    const values = new Float32Array(sizeOf(shape));
-    const fill = (draw: () => number) => {
-      for (let i = 0; i < values.length; i++) values[i] = draw();
+    const fill = (draw: () => number) => Float32Array.from({ length: sizeOf(shape) }, draw);
+    const values = () => {
+      if (name === "head.weight") return fill(uniform(rng, 1 / Math.sqrt(columns)));
+      if (name.endsWith(".A")) return fill(drawA(rng, lora!, rows, columns));
+      if (/\.adapter\..*weight$/.test(name)) return fill(truncated(rng, 0.01));
+      if (name === "prefix.weight") return fill(() => 0.02 * rng.normal());
+      if (name === "prefix.embedding") return fill(() => rng.normal());
+      if (name.startsWith("prefix.")) return fill(uniform(rng, 1 / Math.sqrt(fanIn(engine, name))));
+      return new Float32Array(sizeOf(shape));
     };
-    if (name === "head.weight") fill(uniform(rng, 1 / Math.sqrt(columns)));
-    else if (name.endsWith(".A")) fill(drawA(rng, lora!, rows, columns));
-    engine.writeParameter(name, values);
+    if (name !== "prompt.weight") engine.writeParameter(name, values());
+    else
+      for (let row = 0; row < rows; row++) {
+        const id = rng.below(config.vocab_size);
+        engine.writeParameter(name, await base.read("wte.weight", id, id + 1), row);
+      }
   }
+}
+
+/** The inputs of a linear layer, from the name of its weight [in, out] or of its bias. */
+function fanIn(engine: Weights, name: string): number {
+  return engine.parameter(name.replace(/bias$/, "weight")).shape[0]!;
+}
+
+/** N(0, sd^2), within 2 sd. */
+function truncated(rng: Rng, sd: number): () => number {
+  return () => {
+    for (;;) {
+      const x = rng.normal();
+      if (Math.abs(x) <= 2) return sd * x;
+    }
+  };
 }
 
 function uniform(rng: Rng, bound: number): () => number {
@@ -103,6 +128,33 @@ export async function readTrained(engine: Engine): Promise<Tensors> {
   for (const name of trainedNames(engine, engine.plan.spec))
     tensors.set(name, { shape: engine.parameter(name).shape, data: await engine.readParameter(name) });
   return tensors;
+}
+
+/** Trained tensors as they are saved: as PEFT, the prefix that a projection makes in place of the projection. Sums in double precision. */
+export function asSaved(tensors: Tensors): Tensors {
+  const [E, fc, fcBias, proj, projBias] = PROJECTION.map((name) => tensors.get(name));
+  if (!E || !fc || !fcBias || !proj || !projBias) return tensors;
+  const hidden = product(E, fc, fcBias);
+  hidden.data = hidden.data.map(Math.tanh);
+  const rest = [...tensors].filter(([name]) => !PROJECTION.includes(name));
+  return new Map([...rest, ["prefix.weight", product(hidden, proj, projBias)]]);
+}
+
+const PROJECTION = ["prefix.embedding", "prefix.fc.weight", "prefix.fc.bias", "prefix.proj.weight", "prefix.proj.bias"];
+
+/** x [n, k] W [k, m] + bias [m]. */
+function product(x: NamedTensor, W: NamedTensor, bias: NamedTensor): NamedTensor {
+  const [n, k, m] = [x.shape[0]!, W.shape[0]!, W.shape[1]!];
+  const data = new Float32Array(n * m);
+  for (let i = 0; i < n; i++) {
+    const sums = Float64Array.from(bias.data);
+    for (let j = 0; j < k; j++) {
+      const factor = x.data[i * k + j]!;
+      for (let c = 0; c < m; c++) sums[c]! += factor * W.data[j * m + c]!;
+    }
+    data.set(sums, i * m);
+  }
+  return { shape: [n, m], data };
 }
 
 /** Writes trained tensors over the base model. Throws ShapeError for a tensor that the model does not have. */

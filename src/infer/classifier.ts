@@ -1,13 +1,13 @@
 /** A trained classifier. */
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
-import type { GPT2Config, Pooling, WeightDtype } from "../config.ts";
+import { type GPT2Config, type Pooling, textContext, type WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import { predictions } from "../engine/predictions.ts";
 import { initialize, writeTrained } from "../engine/state.ts";
 import { ConfigError } from "../errors.ts";
-import { dtypeOn } from "../io/adapter-meta.ts";
+import { dtypeOn, specOf } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { Novelty, type NoveltySettings } from "../io/novelty.ts";
@@ -83,21 +83,20 @@ export class Classifier extends AdapterModel<Engine> {
     const kinds = { adapter: "adapter", checkpoint: "model", device: "device", dtype: "text?" } as const;
     checkArguments({ adapter, checkpoint, device, dtype }, kinds);
     const { config } = checkpoint;
-    const specOf = (meta: AdapterMeta): ModelSpec => {
-      const { task, mode, lora } = meta;
-      if (task.objective !== "classification")
+    const classifierSpec = (meta: AdapterMeta): ModelSpec => {
+      if (meta.task.objective !== "classification")
         throw new ConfigError("a language model labels nothing", {
           expected: "an adapter of a classifier (SEQ_CLS)",
           hint: "it writes texts: use generate",
         });
       const weights = dtypeOn(meta, dtype, adapter.meta);
-      return { config, task, mode, lora, train_head: true, dtype: weights };
+      return specOf(meta, { config, train_head: true, dtype: weights });
     };
     const create: ModelKind<Engine>["create"] = (on, spec, meta, sharedFrom) => {
       const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
       return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
     };
-    const loaded = await loadModelWith(device, checkpoint, adapter, { specOf, create });
+    const loaded = await loadModelWith(device, checkpoint, adapter, { specOf: classifierSpec, create });
     return new Classifier(loaded, await Tokenizer.load());
   }
 
@@ -110,7 +109,7 @@ export class Classifier extends AdapterModel<Engine> {
   ): Promise<Classifier> {
     checkArguments({ meta, seed, checkpoint }, { meta: "meta", seed: "number", checkpoint: "model" });
     const classifier = await Classifier.of({ meta, tensors: new Map() }, checkpoint, device);
-    initialize(classifier.engine, seed);
+    await initialize(classifier.engine, seed, checkpoint);
     return classifier;
   }
 
@@ -207,9 +206,10 @@ export class Classifier extends AdapterModel<Engine> {
 }
 
 /** Tokens to which every text is padded (0: none), and the longest text in tokens. */
-function lengthsOf({ settings }: AdapterMeta, { n_positions }: GPT2Config): { padTo: number; longest: number } {
-  const { maxLength = n_positions, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
-  return { padTo, longest: Math.min(maxLength, n_positions) };
+function lengthsOf(meta: AdapterMeta, config: GPT2Config): { padTo: number; longest: number } {
+  const context = textContext(config, meta);
+  const { maxLength = context, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };
+  return { padTo, longest: Math.min(maxLength, context) };
 }
 
 /** Token rows as a packed batch; `padTo` > 0 fills them up with <|endoftext|>. */

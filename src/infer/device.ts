@@ -1,5 +1,6 @@
 /** The check of a WebGPU device before it classifies or generates: a few tokens, forward only. */
 import type { Backend } from "../backend/backend.ts";
+import { textContext } from "../config.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { type Choice, chooseDevice, type Work } from "../engine/device-check.ts";
 import { Engine } from "../engine/engine.ts";
@@ -10,7 +11,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 const TOKENS = 32;
 
 export function chooseForInference(device: Backend, model: GPT2Checkpoint, spec: ModelSpec): Promise<Choice> {
-  const length = Math.min(TOKENS, spec.config.n_positions - 1);
+  const length = Math.min(TOKENS, textContext(spec.config, spec) - 1);
   const vocabulary = Array.from({ length: length + 1 }, (_, id) => id);
   const prompt = vocabulary.slice(0, length);
   const common = { model, spec, vocabulary, tokens: 2 * length };

@@ -1,6 +1,7 @@
 /** Text generation: prompts share the slots of a decoder; each round adds a token to every sequence. */
 
 import { checkOptions, type Kind } from "../arguments.ts";
+import { textContext } from "../config.ts";
 import { type DecodeStream, END_OF_TEXT_ID, type Tokenizer } from "../data/tokenizer.ts";
 import type { Chunk, Decoder } from "../engine/decoder.ts";
 import { ConfigError } from "../errors.ts";
@@ -81,9 +82,10 @@ export async function* generate(
 ): AsyncGenerator<GenerationChunk, void, void> {
   const settings = settingsOf(options);
   const { capacity, spec } = decoder.plan;
-  const { vocab_size, n_positions } = spec.config;
+  const { vocab_size } = spec.config;
+  const context = textContext(spec.config, spec);
   const waiting = prompts.map(
-    (text, prompt) => new Sequence(prompt, tokenizer.encode(text), tokenizer, n_positions, settings),
+    (text, prompt) => new Sequence(prompt, tokenizer.encode(text), tokenizer, context, settings),
   );
   const slots: (Sequence | undefined)[] = new Array(capacity.sequences).fill(undefined);
   for (;;) {

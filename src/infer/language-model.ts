@@ -2,11 +2,11 @@
 import { exists, joinPath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
-import type { GPT2Config, WeightDtype } from "../config.ts";
+import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { dtypeOn } from "../io/adapter-meta.ts";
+import { dtypeOn, specOf } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
@@ -122,7 +122,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const sequences = batchSizeOf(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
     const kind: ModelKind<Decoder> = {
-      specOf: (meta) => specOf(config, meta, dtypeOn(meta, dtype, first.meta)),
+      specOf: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
       create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
     };
     const loaded = await loadModelWith(device, checkpoint, first, kind, adapter === null);
@@ -174,12 +174,12 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const ids = new Uint32Array(tokens);
     ids[0] = END_OF_TEXT_ID;
     ids.set(targets.subarray(0, -1), 1);
-    const { n_positions } = this.config;
+    const context = textContext(this.config, this.meta);
     this.begin();
     try {
       let sum = 0;
-      for (let first = 0; first < tokens; first += n_positions) {
-        const end = Math.min(first + n_positions, tokens);
+      for (let first = 0; first < tokens; first += context) {
+        const end = Math.min(first + context, tokens);
         const chunk = { slot: 0, position: 0, ids: ids.subarray(first, end) };
         const losses = await this.engine.losses(chunk, targets.subarray(first, end));
         sum += losses.reduce((total, loss) => total + loss, 0);
@@ -248,12 +248,12 @@ function noAdapter({ config, directory }: GPT2Checkpoint): Adapter {
   return { meta: { ...meta, labels: [] }, tensors: new Map() };
 }
 
-function specOf(config: GPT2Config, { task, mode, lora }: AdapterMeta, dtype: WeightDtype): ModelSpec {
-  if (task.objective !== "lm")
+function lmSpec(config: GPT2Config, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {
+  if (meta.task.objective !== "lm")
     throw new ConfigError("a classifier writes no text", {
       expected: "an adapter of a language model (CAUSAL_LM)",
       found: "an adapter of a classifier (SEQ_CLS)",
       hint: "classify labels texts with it",
     });
-  return { config, task, mode, lora, train_head: false, dtype };
+  return specOf(meta, { config, train_head: false, dtype });
 }

@@ -3,6 +3,7 @@ import {
   type GPT2Config,
   type LoraConfig,
   loraScale,
+  type MethodSizes,
   MODES,
   type Mode,
   OBJECTIVES,
@@ -10,18 +11,20 @@ import {
   POOLINGS,
   parseConfig,
   type TaskConfig,
+  textContext,
   validateLora,
   WEIGHT_DTYPES,
   type WeightDtype,
 } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { baseShapes, headShapes, loraShapes, parseSite } from "../names.ts";
+import { type ModelSpec, parameterList } from "../model/trainable.ts";
+import { baseShapes, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { isNovelty } from "./novelty.ts";
 
 /** Description of a directory of trained tensors. */
-export interface AdapterMeta {
+export interface AdapterMeta extends Omit<MethodSizes, "encoder_hidden_size"> {
   /** Name or directory of the base model. */
   base_model: string;
   /** The base model's dimensions, which an adapter requires. */
@@ -52,6 +55,12 @@ export function dtypeOn({ mode }: AdapterMeta, requested: WeightDtype | undefine
 
 const VERSION = 1;
 
+/** The sizes that a description can have, and the modes that need them. */
+const SIZES: readonly (readonly [keyof AdapterMeta & keyof MethodSizes, readonly Mode[]])[] = [
+  ["bottleneck", ["adapter"]],
+  ["num_virtual_tokens", ["prompt", "prefix"]],
+];
+
 export function encodeMeta(meta: AdapterMeta): string {
   return `${JSON.stringify({ format: "lowrank-adapter", version: VERSION, ...meta }, null, 2)}\n`;
 }
@@ -70,7 +79,7 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
   const { format: _, version: __, ...rest } = values;
   const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "task"];
   const missing = keys.filter((key) => rest[key] === undefined);
-  const extra = Object.keys(rest).filter((key) => !keys.includes(key));
+  const extra = Object.keys(rest).filter((key) => !keys.includes(key) && !SIZES.some(([size]) => size === key));
   if (missing.length > 0 || extra.length > 0)
     throw new FormatError("the adapter's description has missing or unexpected keys", {
       where,
@@ -106,6 +115,11 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
       refuse("the scale overflows float32", meta.lora.lora_alpha);
     checkSites(meta.lora, meta.model, where);
   }
+  for (const [size, modes] of SIZES) {
+    if (modes.includes(meta.mode)) checkKinds(meta, { [size]: "size" }, where);
+    else if (meta[size] !== undefined) refuse(`mode ${meta.mode} has no ${size}`, meta[size]);
+  }
+  textContext(meta.model, meta);
   const { novelty } = meta.settings;
   if (novelty !== undefined && !isNovelty(novelty))
     refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));
@@ -144,23 +158,17 @@ function checkSites(
     if (!shapes.has(name)) refuse("the model has no such tensor", "a tensor of GPT-2", name);
 }
 
+/** A base model with such an adapter. */
+export function specOf(
+  { task, mode, lora, ...meta }: AdapterMeta,
+  rest: Pick<ModelSpec, "config" | "train_head" | "dtype">,
+): ModelSpec {
+  const sizes = SIZES.flatMap(([size]) => (meta[size] === undefined ? [] : [[size, meta[size]]]));
+  return { ...rest, task, mode, lora, ...Object.fromEntries(sizes) };
+}
+
 /** Names and shapes of the tensors in such a directory: the trained ones and the classification head. */
-export function adapterShapes({ mode, model, lora, task }: AdapterMeta): Map<string, Shape> {
-  const classifies = task.objective === "classification";
-  const head = classifies ? headShapes(model, task.num_labels, task.head_bias) : [];
-  const base = [...baseShapes(model)];
-  switch (mode) {
-    case "lora":
-      return new Map([
-        ...loraShapes(model, lora!, classifies ? task.num_labels : model.vocab_size),
-        ...base.filter(([name]) => lora!.modulesToSave?.includes(name)),
-        ...head,
-      ]);
-    case "all":
-      return new Map([...base, ...head]);
-    case "last_block":
-      return new Map([...base.filter(([name]) => name.startsWith(`h.${model.n_layer - 1}.`)), ...head]);
-    case "last_layer":
-      return new Map(head);
-  }
+export function adapterShapes(meta: AdapterMeta): Map<string, Shape> {
+  const list = parameterList(specOf(meta, { config: meta.model, train_head: true }));
+  return new Map(list.filter(({ isTrained }) => isTrained).map(({ name, shape }) => [name, shape]));
 }

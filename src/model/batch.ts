@@ -1,4 +1,5 @@
 /** A packed batch with its tables, as tensors in one buffer. */
+import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { alignView, type Shape, sizeOf, Tensor } from "../tensor.ts";
@@ -36,6 +37,14 @@ export interface BatchInputs {
   byId: { sorted: Tensor; groups: Tensor } | null;
 }
 
+/** Virtual tokens of a sequence that are rows of the batch: those of a prompt. */
+const promptLength = ({ mode, num_virtual_tokens = 0 }: ModelSpec) => (mode === "prompt" ? num_virtual_tokens : 0);
+
+/** The rows that batches of `capacity` take, with a prompt's virtual tokens. */
+export function roomFor(spec: ModelSpec, { tokens, sequences }: Capacity): Capacity {
+  return { tokens: tokens + promptLength(spec) * sequences, sequences };
+}
+
 /** Inputs that are not u32. */
 const DTYPES: Record<string, "i32" | "f32"> = { targets: "i32", weights: "f32" };
 
@@ -52,7 +61,7 @@ export function inputViews<N extends string>(shapes: Record<N, Shape>): Record<N
   return views;
 }
 
-/** Tensors for batches of `capacity`; `byId`: with the tables for the token table's gradient. */
+/** Tensors for `roomFor` batches; `byId`: with the tables for the token table's gradient. */
 export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capacity, byId: boolean): BatchInputs {
   const rows = task.objective === "lm" ? tokens : sequences;
   const { sorted, groups, ...views } = inputViews({
@@ -80,13 +89,11 @@ export interface BatchValues {
 }
 
 /** Throws ShapeError unless the batch is complete, in range and within the plan's capacity: the kernels do not check. */
-function checkBatch(
-  { ids, starts, rows, targets, weights }: Batch,
-  capacity: Capacity,
-  { config, task }: ModelSpec,
-): void {
+function checkBatch({ ids, starts, rows, targets, weights }: Batch, capacity: Capacity, spec: ModelSpec): void {
+  const { config, task } = spec;
   const tokens = ids.length;
   const sequences = starts.length - 1;
+  const context = textContext(config, spec);
   if (tokens > capacity.tokens || sequences > capacity.sequences || tokens === 0)
     throw new ShapeError("the batch does not fit the plan", {
       expected: `1 to ${capacity.tokens} tokens in at most ${capacity.sequences} sequences`,
@@ -111,9 +118,9 @@ function checkBatch(
     });
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [starts[b]!, starts[b + 1]!];
-    if (end <= start || end - start > config.n_positions)
+    if (end <= start || end - start > context)
       throw new ShapeError("a sequence is empty or longer than the model's context", {
-        expected: `1 to ${config.n_positions} tokens`,
+        expected: `1 to ${context} tokens`,
         found: `${end - start}`,
         where: `sequence ${b}`,
       });
@@ -141,15 +148,37 @@ function checkBatch(
     });
 }
 
+/** The batch with a prompt's virtual tokens before each sequence. Their ids go on from the vocabulary's; they are no targets. */
+function withPrompt(batch: Batch, spec: ModelSpec): Batch {
+  const n = promptLength(spec);
+  if (n === 0) return batch;
+  const count = batch.starts.length - 1;
+  const starts = batch.starts.map((start, b) => start + n * b);
+  const ids = new Uint32Array(batch.ids.length + n * count);
+  const isLm = spec.task.objective === "lm";
+  const targets = isLm ? new Int32Array(ids.length).fill(IGNORE_INDEX) : batch.targets;
+  const weights = isLm && batch.weights ? new Float32Array(ids.length).fill(1) : batch.weights;
+  for (let b = 0; b < count; b++) {
+    const [from, to, at] = [batch.starts[b]!, batch.starts[b + 1]!, starts[b]! + n];
+    for (let j = 0; j < n; j++) ids[at - n + j] = spec.config.vocab_size + j;
+    ids.set(batch.ids.subarray(from, to), at);
+    if (!isLm) continue;
+    targets.set(batch.targets.subarray(from, to), at);
+    if (batch.weights) weights!.set(batch.weights.subarray(from, to), at);
+  }
+  return { ids, starts, rows: batch.rows.map((row, b) => row + n * (b + 1)), targets, weights };
+}
+
 /** Fills `into` [inputs.root.size] with the batch and its tables. Throws ShapeError if the batch is invalid. */
 export function packBatch(
-  batch: Batch,
+  given: Batch,
   inputs: BatchInputs,
   into: Uint32Array,
   capacity: Capacity,
   spec: ModelSpec,
 ): BatchValues {
-  checkBatch(batch, capacity, spec);
+  checkBatch(given, capacity, spec);
+  const batch = withPrompt(given, spec);
   const tokens = batch.ids.length;
   const sequences = batch.starts.length - 1;
   const part = ({ offset, size }: Tensor) => into.subarray(offset, offset + size);

@@ -12,13 +12,14 @@ import { cacheShape, cacheWrite } from "../ops/cache.ts";
 import { crossentropyForward } from "../ops/crossentropy.ts";
 import { embeddingForward } from "../ops/embedding.ts";
 import { MAX_GROUPS } from "../ops/kernel.ts";
+import { cachePrefix } from "../ops/prefix.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { inputViews } from "./batch.ts";
 import { Layers, type Rows, rowsOf } from "./layers.ts";
-import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
+import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 export interface DecoderOptions {
@@ -137,12 +138,15 @@ class Builder {
     // A decode has one token a sequence.
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
     const [ids, bounds, slots] = [part(this.inputs.ids), part(this.inputs.bounds), part(this.inputs.slots)];
+    // Written again at every prefill, as its slots may have held other sequences.
+    const prefix = rows.count === "tokens" ? this.parameters.all.get("prefix.weight") : undefined;
     let x = rowsOf("embed", rows, [this.C]);
-    f.emit(...embeddingForward(x, f.parameter("wte.weight").pieces, f.tensor("wpe.weight"), ids, bounds));
+    f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), ids, bounds));
     for (let l = 0; ; l++) {
       const qkv = f.linear(l, "attn.c_attn", f.layernorm(`h.${l}.ln_1`, x, rows).out, rows).out;
       const att = rowsOf("att", rows, [this.C]);
       const cache = this.caches[l]!;
+      if (prefix) f.emit(cachePrefix(cache, only(prefix), l));
       f.emit(cacheWrite(cache, qkv, slots), attentionCached(att, qkv, cache, slots));
       if (l === this.caches.length - 1) return { x, att };
       x = this.behindAttention(f, rows, l, { x, att });
@@ -157,11 +161,11 @@ class Builder {
   private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
     const C = [this.C];
     const x1 = rowsOf(`x.${l}.mid`, rows, C);
-    f.linear(l, "attn.c_proj", att, rows, { out: x1, residual: x });
+    f.output(l, "attn.c_proj", att, rows, { out: x1, residual: x });
     const fcg = rowsOf("fcg", rows, [4 * this.C]);
     f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, gelu: "in place" });
     const x2 = rowsOf(`block.${l}`, rows, C);
-    f.linear(l, "mlp.c_proj", fcg, rows, { out: x2, residual: x1 });
+    f.output(l, "mlp.c_proj", fcg, rows, { out: x2, residual: x1 });
     return x2;
   }
 

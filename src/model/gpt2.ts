@@ -7,7 +7,7 @@
  * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once an example, and a suffix.
  */
 
-import { MAX_ACCUMULATE } from "../config.ts";
+import { MAX_ACCUMULATE, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type AdamWConfig, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
@@ -20,9 +20,21 @@ import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
-import { type BatchInputs, makeBatchInputs } from "./batch.ts";
-import { type Head, type HeadPiece, Layers, type Linear, type Norm, type Rows, rowsFrom, rowsOf } from "./layers.ts";
+import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
+import {
+  type Head,
+  type HeadPiece,
+  Layers,
+  type Linear,
+  type Norm,
+  type Output,
+  promptRows,
+  type Rows,
+  rowsFrom,
+  rowsOf,
+} from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
+import { Prefix } from "./prefix.ts";
 import { type ModelSpec, type Part, partOf } from "./trainable.ts";
 
 export interface PlanOptions {
@@ -81,16 +93,19 @@ interface Stream {
 
 /** What a block's forward pass saves for its backward pass. */
 interface Block {
+  l: number;
   ln1: Norm;
   qkv: Linear;
+  /** The output of `qkv`, with the rows of a prefix. */
+  keys: Tensor;
   att: Tensor;
   lse: Tensor;
   /** The input of the attention's c_proj: the attention output, or the rows of it that are needed. */
   read: Tensor;
-  attProj: Linear;
+  attProj: Output;
   ln2: Norm;
   fc: Linear;
-  proj: Linear;
+  proj: Output;
 }
 
 /** The final norm (null if it is not in this part of the model), and the rows of it that the head reads. */
@@ -112,10 +127,12 @@ export function buildPlan(options: PlanOptions): ModelPlan {
   const { spec, capacity } = options;
   if (spec.task.objective === "classification" && spec.task.num_labels < 2)
     throw new ConfigError("too few classes", { expected: "2 or more", found: String(spec.task.num_labels) });
-  if (capacity.tokens > MAX_GROUPS)
+  textContext(spec.config, spec);
+  const rows = roomFor(spec, capacity).tokens;
+  if (rows > MAX_GROUPS)
     throw new ConfigError("too many tokens for one batch", {
       expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
-      found: String(capacity.tokens),
+      found: String(rows),
       hint: "use a smaller --batch-size or --max-length",
       remedy: "smaller-batch",
     });
@@ -128,6 +145,7 @@ class Builder {
   private readonly batch: BatchInputs;
   private readonly tokens: Rows;
   private readonly sequences: Rows;
+  private readonly prefix: Prefix | null;
   private readonly C: number;
   private readonly classification: boolean;
   private readonly lists = { forward: [] as Dispatch[], backward: [] as Dispatch[], update: [] as Dispatch[] };
@@ -141,13 +159,16 @@ class Builder {
     const { spec, capacity, optimizer, maxBinding, part, shared } = options;
     this.part = partOf(spec, part);
     this.parameters = makeParameters(spec, optimizer !== null, maxBinding, this.part.has, shared);
-    this.batch = makeBatchInputs(spec, capacity, !!this.parameters.all.get("wte.weight")?.grad);
-    this.tokens = { count: "tokens", capacity: capacity.tokens };
+    const room = roomFor(spec, capacity);
+    const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
+    this.batch = makeBatchInputs(spec, room, learnsTokens);
+    this.tokens = { count: "tokens", capacity: room.tokens };
     this.sequences = { count: "sequences", capacity: capacity.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    this.f = new Layers(spec, this.parameters, this.lists.forward, capacity);
-    this.b = new Layers(spec, this.parameters, this.lists.backward, capacity);
+    this.f = new Layers(spec, this.parameters, this.lists.forward, room);
+    this.b = new Layers(spec, this.parameters, this.lists.backward, room);
+    this.prefix = spec.mode === "prefix" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
   }
 
   build(): ModelPlan {
@@ -163,6 +184,7 @@ class Builder {
     if (optimizer && loss) {
       let dx = this.lossBackward(loss);
       for (const block of blocks.toReversed()) dx &&= this.blockBackward(block, dx);
+      this.prefix?.backward();
       if (dx) this.embeddingBackward(dx);
       stopped = new Tensor("stopped", [1], "output", "u32");
       this.update(optimizer, stopped);
@@ -200,31 +222,35 @@ class Builder {
       return { x: this.boundary.tensor, rows };
     }
     const x = this.keep("embed", this.tokens);
-    f.emit(...embeddingForward(x, f.parameter("wte.weight").pieces, f.tensor("wpe.weight"), batch.ids, batch.bounds));
+    const shift = this.prefix?.rows.count ?? 0;
+    f.emit(...embeddingForward(x, f.tokenTable, f.tensor("wpe.weight"), batch.ids, batch.bounds, shift));
+    this.prefix?.forward();
     return { x, rows: this.tokens };
   }
 
   private block(l: number, { x, rows }: Stream, blocks: Block[]): Stream {
-    const { f, batch, C } = this;
+    const { f, batch, C, prefix } = this;
     const { n_head, n_layer } = this.options.spec.config;
     const ln1 = f.layernorm(`h.${l}.ln_1`, x, rows);
-    const qkv = f.linear(l, "attn.c_attn", ln1.out, rows);
+    const keys = prefix ? prefix.room("attn.c_attn") : rowsOf("attn.c_attn", rows, [3 * C]);
+    const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokensOf(keys) : keys });
+    prefix?.write(keys, l);
     const [att, lse] = [rowsOf("att", rows, [C]), rowsOf("lse", rows, [n_head])];
-    f.emit(attentionForward(att, lse, qkv.out, batch.bounds, n_head));
+    f.emit(attentionForward(att, lse, keys, batch.bounds, n_head, prefix?.rows));
     const isGathered = l === n_layer - 1 && this.classification && !this.options.keepActivations;
     const behind = isGathered ? this.sequences : rows;
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
     const read = isGathered ? f.gather(att, batch.rows, behind) : att;
     const x1 = rowsOf(`x.${l}.mid`, behind, [C]);
-    const attProj = f.linear(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
+    const attProj = f.output(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
     const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
     const fcg = rowsOf("fcg", behind, [4 * C]);
     // The backward pass needs GELU's input.
     const gelu = this.options.optimizer ? { gelu: fcg } : { gelu: "in place" as const, out: fcg };
     const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, gelu);
     const x2 = this.keep(`block.${l}`, behind);
-    const proj = f.linear(l, "mlp.c_proj", fcg, behind, { out: x2, residual: x1 });
-    blocks.push({ ln1, qkv, att, lse, read, attProj, ln2, fc, proj });
+    const proj = f.output(l, "mlp.c_proj", fcg, behind, { out: x2, residual: x1 });
+    blocks.push({ l, ln1, qkv, keys, att, lse, read, attProj, ln2, fc, proj });
     return { x: x2, rows: behind };
   }
 
@@ -300,36 +326,44 @@ class Builder {
   }
 
   /** Gradients of a block from dx, the gradient of its output; returns the gradient of its input, or null if none is needed. */
-  private blockBackward({ ln1, qkv, att, lse, read, attProj, ln2, fc, proj }: Block, dx: Tensor): Tensor | null {
-    const { b, batch } = this;
+  private blockBackward(block: Block, dx: Tensor): Tensor | null {
+    const { l, ln1, qkv, keys, att, lse, read, ln2, fc } = block;
+    const { linear: proj } = block.proj;
+    const { linear: attProj } = block.attProj;
+    const { b, batch, prefix } = this;
     const { n_head } = this.options.spec.config;
     // mlp: x2 = x1 + proj(gelu(fc(ln_2(x1))))
     const fcg = rowsOf("fcg", fc.rows, fc.out.shape.slice(1));
-    const dfc = b.linearBackward(proj, dx, { inp: fc.out, act: fcg });
+    const dproj = b.outputBackward(block.proj, dx);
+    if (!dproj) return null;
+    const dfc = b.linearBackward(proj, dproj, { gelu: { inp: fc.out, act: fcg } });
     if (!dfc) {
-      b.gradients({ of: proj, x: b.gelu(fc.out, fcg, fc.rows), dy: dx });
+      b.gradients({ of: proj, x: b.gelu(fc.out, fcg, fc.rows), dy: dproj });
       return null;
     }
     const dln2 = b.linearBackward(fc, dfc);
-    const norm2 = dln2 ? b.layernormBackward(ln2, dln2, dx) : { dx: null, out: b.layernormAgain(ln2) };
-    b.gradients({ of: proj, x: fcg, dy: dx }, { of: fc, x: norm2.out, dy: dfc });
+    const norm2 = dln2 ? b.layernormBackward(ln2, dln2, dx) : { dx: null, out: () => b.layernormAgain(ln2) };
+    b.gradients({ of: proj, x: fcg, dy: dproj }, { of: fc, x: norm2.out, dy: dfc });
     // attention: x1 = x + c_proj(attention(c_attn(ln_1(x))))
     const dx1 = norm2.dx;
-    const dread = dx1 && b.linearBackward(attProj, dx1);
-    if (!dx1) return null;
+    const dattProj = dx1 && b.outputBackward(block.attProj, dx1);
+    if (!dx1 || !dattProj) return null;
+    const dread = b.linearBackward(attProj, dattProj);
     if (!dread) {
-      b.gradients({ of: attProj, x: read, dy: dx1 });
+      b.gradients({ of: attProj, x: read, dy: dattProj });
       return null;
     }
     const isGathered = attProj.rows !== qkv.rows;
     const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
     const dx0 = isGathered && b.trainsBelow(`${ln1.name}.weight`) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
-    const dqkv = rowsOf("dqkv", qkv.rows, [3 * this.C]);
+    const dkeys = prefix ? prefix.room("dqkv") : rowsOf("dqkv", qkv.rows, [3 * this.C]);
+    const dqkv = prefix ? prefix.tokensOf(dkeys) : dkeys;
     const delta = rowsOf("delta", qkv.rows, [n_head]);
-    b.emit(...attentionBackward(dqkv, delta, datt, att, lse, qkv.out, batch.bounds, n_head));
+    b.emit(...attentionBackward(dkeys, delta, datt, att, lse, keys, batch.bounds, n_head, prefix?.rows));
+    prefix?.read(dkeys, l);
     const dln1 = b.linearBackward(qkv, dqkv);
-    const norm1 = dln1 ? b.layernormBackward(ln1, dln1, dx0) : { dx: null, out: b.layernormAgain(ln1) };
-    b.gradients({ of: attProj, x: read, dy: dx1 }, { of: qkv, x: norm1.out, dy: dqkv });
+    const norm1 = dln1 ? b.layernormBackward(ln1, dln1, dx0) : { dx: null, out: () => b.layernormAgain(ln1) };
+    b.gradients({ of: attProj, x: read, dy: dattProj }, { of: qkv, x: norm1.out, dy: dqkv });
     return norm1.dx;
   }
 
@@ -337,7 +371,9 @@ class Builder {
     const { b, batch } = this;
     const [wte, wpe] = [b.parameter("wte.weight"), b.parameter("wpe.weight")];
     const { ids, byId, starts } = batch;
-    if (wte.grad && byId) b.emit(...embeddingBackward(wte.grad, dx, ids, byId.sorted, byId.groups));
+    const prompt = this.parameters.all.get("prompt.weight");
+    const table = prompt?.grad ? promptRows(prompt.grad, this.options.spec) : wte.grad;
+    if (table && byId) b.emit(...embeddingBackward(table, dx, ids, byId.sorted, byId.groups));
     if (wpe.grad) b.emit(embeddingPositionBackward(only(wpe.grad), dx, starts));
   }
 

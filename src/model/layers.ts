@@ -9,7 +9,7 @@ import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import { geluForward } from "../ops/gelu.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { linearBackward, linearForward } from "../ops/linear.ts";
+import { type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
@@ -19,7 +19,7 @@ import { type ModelSpec, scalesOf, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
 export interface Rows {
-  count: "tokens" | "sequences" | "slots";
+  count: "tokens" | "sequences" | "slots" | number;
   capacity: number;
 }
 
@@ -47,10 +47,28 @@ export interface Linear {
   adapters: Adapters[];
 }
 
+/** The last matrix of half a block: its output, after an adapter layer if there is one, is added to the residual stream. */
+export interface Output {
+  linear: Linear;
+  adapter: Bottleneck | null;
+}
+
+/** Houlsby's adapter layer behind a matrix: z + up(gelu(down(z))), of the matrix' output z. */
+interface Bottleneck {
+  down: Linear;
+  up: Linear;
+}
+
+/** Where the result of a product goes, and what follows it: see `LinearForward`. */
+interface Next extends Pick<LinearForward, "residual" | "gelu" | "sum"> {
+  out?: Tensor;
+}
+
 /** What the gradients of a matrix, its bias and its adapters are made of. */
 interface Gradients {
   of: Linear;
-  x: Tensor;
+  /** The input of the matrix; a function makes it again where it is needed. */
+  x: Tensor | (() => Tensor);
   dy: Tensor;
 }
 
@@ -103,20 +121,14 @@ export class Layers {
 
   // ---------------------------------------------------------------------------------------------- matrices
 
-  /**
-   * x W + b with the adapters of W. A `residual` [rows, out] is added to the result; GELU replaces it, or is written to a tensor.
-   */
-  linear(
-    l: number,
-    matrix: Matrix,
-    x: Tensor,
-    rows: Rows,
-    { out, ...next }: { out?: Tensor; residual?: Tensor; gelu?: "in place" | Tensor } = {},
-  ): Linear {
-    const name = `h.${l}.${matrix}`;
+  /** x W + b with the adapters of W. */
+  linear(l: number, matrix: Matrix, x: Tensor, rows: Rows, next: Next = {}): Linear {
+    return this.product(`h.${l}.${matrix}`, x, rows, this.adapters(l, matrix, rows), next);
+  }
+
+  private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
     const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
     const result = out ?? rowsOf(name, rows, [W.shape[1]!]);
-    const adapters = this.adapters(l, matrix, rows);
     for (const { group, down } of adapters) this.emit(loraDown(down, x, group, rows.count));
     const [first, ...others] = adapters;
     this.emit(linearForward({ out: result, x, W, bias, rows: rows.count, adapters: first, ...next }));
@@ -125,17 +137,55 @@ export class Layers {
     return { name, rows, out: result, adapters };
   }
 
+  /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */
+  output(
+    l: number,
+    matrix: "attn.c_proj" | "mlp.c_proj",
+    x: Tensor,
+    rows: Rows,
+    to: { out: Tensor; residual: Tensor },
+  ): Output {
+    const place = `h.${l}.${matrix.replace(".c_proj", "")}.adapter`;
+    if (!this.parameters.all.has(`${place}.down.weight`))
+      return { linear: this.linear(l, matrix, x, rows, to), adapter: null };
+    const { out, residual } = to;
+    const sum = rowsOf(`${place}.sum`, rows, [this.C]);
+    const linear = this.linear(l, matrix, x, rows, { sum: { add: residual, out: sum } });
+    const width = this.parameter(`${place}.down.bias`).shape;
+    const hidden = rowsOf(`${place}.hidden`, rows, width);
+    const down = this.product(`${place}.down`, linear.out, rows, [], { gelu: hidden });
+    const up = this.product(`${place}.up`, hidden, rows, [], { out, residual: sum });
+    return { linear, adapter: { down, up } };
+  }
+
+  /**
+   * The gradient of the matrix' output from dy, that of `output`, with the gradients of the adapter layer; null if nothing before the
+   * adapter layer is trained.
+   */
+  outputBackward({ linear, adapter }: Output, dy: Tensor): Tensor | null {
+    if (!adapter) return dy;
+    const { down, up } = adapter;
+    const hidden = rowsOf(`${up.name}.input`, up.rows, down.out.shape.slice(1));
+    const dhidden = this.linearBackward(up, dy, { gelu: { inp: down.out, act: hidden } })!;
+    this.gradients({ of: up, x: hidden, dy }, { of: down, x: linear.out, dy: dhidden });
+    return this.linearBackward(down, dhidden, { add: dy });
+  }
+
   /**
    * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = gelu(inp), it is the gradient of
-   * inp, and x is written to `act`.
+   * inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
-  linearBackward({ name, rows, adapters }: Linear, dy: Tensor, gelu?: { inp: Tensor; act: Tensor }): Tensor | null {
+  linearBackward(
+    { name, rows, adapters }: Linear,
+    dy: Tensor,
+    next: { gelu?: { inp: Tensor; act: Tensor }; add?: Tensor } = {},
+  ): Tensor | null {
     for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dy, group, rows.count));
     if (!this.trainsBelow(`${name}.weight`)) return null;
     const W = this.tensor(`${name}.weight`);
     const dx = rowsOf(`d${name}.input`, rows, [W.shape[0]!]);
     const [first, ...others] = adapters.map(({ group, ddown }) => ({ group, down: ddown }));
-    this.emit(linearBackward({ dx, dy, W, rows: rows.count, adapters: first, gelu }));
+    this.emit(linearBackward({ dx, dy, W, rows: rows.count, adapters: first, ...next }));
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addDown(dx, down, group, i, rows));
     return dx;
@@ -146,15 +196,17 @@ export class Layers {
     const jobs: LoraJob[] = [];
     for (const {
       of: { name, rows, adapters },
-      x,
+      x: input,
       dy,
     } of list) {
       const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
       const [k, n] = weight.shape as [number, number];
       const m = rows.count;
+      if (bias.grad) this.emit(matmulBiasBackward(only(bias.grad), dy, m, n));
+      if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
+      const x = typeof input === "function" ? input() : input;
       if (weight.grad)
         this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
-      if (bias.grad) this.emit(matmulBiasBackward(only(bias.grad), dy, m, n));
       for (const { grad, ...rest } of adapters) if (grad) jobs.push({ ...rest, rows: m, x, dy, grad });
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {
@@ -229,18 +281,28 @@ export class Layers {
 
   /**
    * The gradients of a norm's parameters and of its input. `dx`: the gradient of the input plus `add`, that of the residual stream, or
-   * null if nothing before the norm is trained. `out`: the norm's output, made again.
+   * null if nothing before the norm is trained. `out` gives the norm's output, made again.
    */
-  layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: Tensor } {
+  layernormBackward(norm: Norm, dout: Tensor, add?: Tensor): { dx: Tensor | null; out: () => Tensor } {
     const { name, rows, inp, stats } = norm;
     const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
     if (weight.grad && bias.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
-    if (!this.trainsBelow(weight.name)) return { dx: null, out: this.layernormAgain(norm) };
+    else if (bias.grad) this.emit(matmulBiasBackward(only(bias.grad), dout, rows.count, this.C));
+    if (!this.trainsBelow(weight.name)) return { dx: null, out: () => this.layernormAgain(norm) };
     const [dx, out] = [rowsOf("dresidual", rows, [this.C]), rowsOf(name, rows, [this.C])];
     const parts = { inp, stats, weight: only(weight), bias: only(bias) };
     this.emit(layernormBackward(dx, out, dout, parts, rows.count, add));
-    return { dx, out };
+    return { dx, out: () => out };
+  }
+
+  // ---------------------------------------------------------------------------------------- virtual tokens
+
+  /** The token table; a prompt's virtual tokens are its next rows. */
+  get tokenTable(): TensorPiece[] {
+    const prompt = this.parameters.all.get("prompt.weight");
+    const table = this.parameter("wte.weight").pieces;
+    return prompt ? [...table, ...promptRows(prompt.pieces, this.spec)] : table;
   }
 
   // -------------------------------------------------------------------------------------------- in between
@@ -327,6 +389,11 @@ export class Layers {
   tensor(name: string): Tensor {
     return only(this.parameter(name));
   }
+}
+
+/** A prompt, or its gradient, as rows of the token table. */
+export function promptRows(pieces: TensorPiece[], { config }: ModelSpec): TensorPiece[] {
+  return [{ tensor: only(pieces), first: config.vocab_size }];
 }
 
 /** Adds an adapter to a group if it is the next one in its buffer and in the result, and has the same rank and scale. */

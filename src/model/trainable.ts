@@ -1,17 +1,17 @@
 /** A model's tensors and which of them are trained: the only file that distinguishes the modes. */
-import type { GPT2Config, LoraConfig, Mode, TaskConfig, WeightDtype } from "../config.ts";
+import type { GPT2Config, LoraConfig, MethodSizes, Mode, TaskConfig, WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { ADAPTERS, baseShapes, headShapes, loraShapes, loraSites } from "../names.ts";
+import { ADAPTERS, baseShapes, headShapes, isAdded, loraShapes, loraSites, methodShapes } from "../names.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
-export interface ModelSpec {
+export interface ModelSpec extends MethodSizes {
   config: GPT2Config;
   task: TaskConfig;
   mode: Mode;
   /** Set in mode lora, null in the others. */
   lora: LoraConfig | null;
-  /** In mode lora: whether the classification head is trained in addition to its adapter. */
+  /** Whether the classification head is trained; in modes all, last_block and last_layer it always is. */
   train_head: boolean;
   /** Type of the base model's frozen matrices; default f32. */
   dtype?: WeightDtype;
@@ -40,7 +40,7 @@ export function parameterList(spec: ModelSpec): Description[] {
     });
   if (task.objective === "lm" && mode === "last_layer")
     throw new ConfigError("a language model has no mode last_layer", {
-      expected: "lora, all or last_block",
+      expected: "any other mode",
       hint: "its last layer is the token table, not a tensor of its own",
     });
   const isClassifier = task.objective === "classification";
@@ -50,12 +50,21 @@ export function parameterList(spec: ModelSpec): Description[] {
     ...base,
     ...(isClassifier ? headShapes(config, task.num_labels, task.head_bias) : []),
     ...(lora ? loraShapes(config, lora, headOut) : []),
+    ...methodShapes(config, mode, spec),
   ]);
   const last = `h.${config.n_layer - 1}.`;
   const isHead = (name: string) => name.startsWith("head.");
+  const isOwn = (name: string) => (isHead(name) ? spec.train_head : isAdded(name));
   const isTrained: Record<Mode, (name: string) => boolean> = {
-    lora: (name) =>
-      name.startsWith("lora.") || (spec.train_head && isHead(name)) || (lora?.modulesToSave ?? []).includes(name),
+    lora: (name) => isOwn(name) || (lora?.modulesToSave ?? []).includes(name),
+    // Every bias and the head: Ben Zaken et al. 2021.
+    bitfit: (name) => isOwn(name) || (base.has(name) && name.endsWith(".bias")),
+    // Houlsby et al. 2019, without their layer norms.
+    adapter: isOwn,
+    // Lester et al. 2021.
+    prompt: isOwn,
+    // Li and Liang 2021.
+    prefix: isOwn,
     all: () => true,
     // The final layer norm stays frozen, as in the paper's program.
     last_block: (name) => name.startsWith(last) || isHead(name),
@@ -79,18 +88,23 @@ export function scalesOf({ config, lora }: ModelSpec): Map<string, number> {
 }
 
 /** The parts of a block that can be trained, in the order of the forward pass. */
-const STAGES = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
+const STAGES = [
+  ...["ln_1", "attn.c_attn", "attn.c_proj", "attn.adapter.down", "attn.adapter.up"],
+  ...["ln_2", "mlp.c_fc", "mlp.c_proj", "mlp.adapter.down", "mlp.adapter.up"],
+] as const;
 
 /** The first stage of block l; that of block n_layer is ln_f. */
 const blockStage = (l: number) => 1 + l * STAGES.length;
 
 const headStage = ({ config }: ModelSpec) => blockStage(config.n_layer) + 1;
 
-/** The stage of a parameter in the order of the forward pass: 0 the embedding, then six a block, ln_f, the head. */
+/** The stage of a parameter in the order of the forward pass: 0 the embedding, then those of the blocks, ln_f, the head. */
 function stageOf(name: string, spec: ModelSpec): number {
   const head = headStage(spec);
   const site = name.replace(/^lora\./, "");
-  if (site.startsWith("wte.") || site.startsWith("wpe.")) return 0;
+  if (/^(wte|wpe|prompt)\./.test(site)) return 0;
+  // A prefix is used by the attention of every block.
+  if (site.startsWith("prefix.")) return blockStage(0) + STAGES.indexOf("attn.c_attn");
   if (site.startsWith("ln_f.")) return head - 1;
   if (site.startsWith("head")) return head;
   const [, block, rest] = /^h\.(\d+)\.(.*)$/.exec(site)!;

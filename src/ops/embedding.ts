@@ -5,7 +5,7 @@ import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf } from "./kernel
 export const embeddingForwardKernel = defineKernel(
   "embedding_forward",
   { out: "update", wte: "read u32", wpe: "read u32", ids: "read u32", bounds: "read vec2u" },
-  { tokens: "u32", cols: "u32", first: "u32", count: "u32", wte_half: "override", wpe_half: "override" },
+  { tokens: "u32", cols: "u32", first: "u32", count: "u32", shift: "u32", wte_half: "override", wpe_half: "override" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, count cols, positions cols, tokens, tokens 2",
 );
@@ -26,13 +26,14 @@ export const embeddingPositionBackwardKernel = defineKernel(
   "positions cols, tokens cols, sequences+1",
 );
 
-/** out [N, C] = wte[ids] + wpe[position in the sequence]; the tables in f32 or f16. */
+/** out [N, C] = wte[ids] + wpe[position in the sequence + shift]; the tables in f32 or f16. */
 export function embeddingForward(
   out: Tensor,
   wte: TensorPiece[],
   wpe: Tensor,
   ids: Tensor,
   bounds: Tensor,
+  shift = 0,
 ): Dispatch[] {
   const cols = out.shape[1]!;
   return wte.map(({ tensor, first }) =>
@@ -44,6 +45,7 @@ export function embeddingForward(
         cols,
         first,
         count: tensor.shape[0]!,
+        shift,
         wte_half: halfOf(tensor),
         wpe_half: halfOf(wpe),
       },

@@ -10,7 +10,7 @@ import {
 } from "#platform";
 import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
-import { MODE_TITLES, OBJECTIVES, type Objective, oneOf } from "../config.ts";
+import { MODE_TITLES, type Mode, OBJECTIVES, type Objective, oneOf } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
@@ -117,9 +117,15 @@ export async function beginRun(directory: string, config: RunConfig, device: Dev
   await writeFileAtomic(joinPath(directory, CONFIG), settings(config, device, [CONFIG]), check);
 }
 
-/** "LoRA, rank 8, alpha 16" or "last block". */
-export function titleOf({ mode, rank, alpha }: TrainOptions): string {
-  return mode === "lora" ? `LoRA, rank ${rank}, alpha ${alpha}` : MODE_TITLES[mode];
+/** "LoRA, rank 8, alpha 16", "prompt tuning, 20 virtual tokens" or "last block". */
+export function titleOf({ mode, rank, alpha, bottleneck, virtualTokens }: TrainOptions): string {
+  const sizes: Partial<Record<Mode, string>> = {
+    lora: `rank ${rank}, alpha ${alpha}`,
+    adapter: `width ${bottleneck}`,
+    prompt: `${virtualTokens} virtual tokens`,
+    prefix: `${virtualTokens} virtual tokens`,
+  };
+  return [MODE_TITLES[mode], sizes[mode] ?? []].flat().join(", ");
 }
 
 /** The name of a base model as stored in files: its name if it is bundled or from the hub, otherwise its absolute path. */
@@ -143,6 +149,8 @@ export function adapterOf(
       mode: spec.mode,
       lora: spec.lora,
       task: spec.task,
+      ...(spec.bottleneck === undefined ? {} : { bottleneck: spec.bottleneck }),
+      ...(spec.num_virtual_tokens === undefined ? {} : { num_virtual_tokens: spec.num_virtual_tokens }),
       labels: [...config.labels],
       settings: {
         maxLength: config.maxLength,

@@ -5,7 +5,7 @@ import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import type { Split } from "../data/split.ts";
 import type { TextsOptions, TextsSpec } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { DEFAULTS, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS, ofMode, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
 
 /** Missing settings are taken from a preset, then from the defaults. */
 export interface RunSettings extends Partial<TrainOptions> {
@@ -39,7 +39,7 @@ export const PRESETS = {
 /** Merges flags with a preset. A data source among the flags replaces the preset's. */
 export function settingsOf(flags: RunSettings, preset: RunSettings): RunSettings {
   const { headBias, ...given } = flags;
-  const settings: RunSettings = { ...preset, ...given };
+  const settings: RunSettings = { ...ofMode(preset, given.mode ?? preset.mode ?? DEFAULTS.mode), ...given };
   // Commander sets true if --no-head-bias is absent.
   if (headBias === false) settings.headBias = false;
   // The published program draws its rows before it splits them.

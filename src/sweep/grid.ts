@@ -1,12 +1,13 @@
 /** The trials of a sweep: the product of the values of each arm, without duplicates. */
 import { createHasher } from "#platform";
-import { type GPT2Config, MODE_TITLES, MODES, type Target } from "../config.ts";
+import type { GPT2Config, Target } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
+import { titleOf } from "../run/directory.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
-import { BEFORE, DEFAULTS, PAPER, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
+import { BEFORE, DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
 
 /** Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. */
 export type Arm = Record<string, unknown>;
@@ -120,8 +121,7 @@ export function checkCount(arms: readonly Arm[], seeds: number): void {
 
 /** Resets the options that have no effect in the mode to their defaults, so that equal runs have equal keys. */
 export function normalize(options: TrainOptions): TrainOptions {
-  const idle = SETTING_NAMES.filter((name) => !(SETTINGS[name].modes ?? MODES).includes(options.mode));
-  return { ...options, ...Object.fromEntries(idle.map((name) => [name, DEFAULTS[name]])) };
+  return { ...DEFAULTS, ...ofMode(options, options.mode) };
 }
 
 /**
@@ -146,7 +146,8 @@ export async function listTrials(
         });
       }
     for (const combination of combinations(arm)) {
-      const { model = "gpt2-micro", ...given } = { ...spec.base, ...combination } as RunSettings;
+      const { mode = spec.base.mode ?? DEFAULTS.mode } = combination as RunSettings;
+      const { model = "gpt2-micro", ...given } = { ...ofMode(spec.base, mode), ...combination } as RunSettings;
       const options = normalize(trainOptions(given));
       const identity = await identify(model);
       for (let i = 0; i < seeds; i++) {
@@ -182,11 +183,11 @@ export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial,
 
 /** "LoRA, rank 8, alpha 16", with targets and blocks unless they are all, and the base model's type unless it is f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
-  const { mode, rank, alpha, targets, layers, dtype } = options;
+  const { mode, targets, layers, dtype } = options;
   const base = dtype === "f16" ? ", base model in f16" : "";
-  if (mode !== "lora") return MODE_TITLES[mode] + base;
+  if (mode !== "lora") return titleOf(options) + base;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
-  return `LoRA, rank ${rank}, alpha ${alpha}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;
+  return `${titleOf(options)}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;
 }
 
 /** "block 3" or "blocks 0-2,5". */

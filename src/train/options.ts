@@ -6,6 +6,7 @@ import {
   type Init,
   type LoraConfig,
   MAX_ACCUMULATE,
+  type MethodSizes,
   MODE_TITLES,
   MODES,
   type Mode,
@@ -41,6 +42,14 @@ export interface TrainOptions {
   targets: readonly Target[];
   /** The blocks that have adapters, numbered from 0; null: all. Does not apply to the head. */
   layers: readonly number[] | null;
+  /** Rate of B divided by that of A and of all else (LoRA+). */
+  lrRatio: number;
+  /** Width of a bottleneck of mode adapter. */
+  bottleneck: number;
+  /** Virtual tokens of modes prompt and prefix. */
+  virtualTokens: number;
+  /** Hidden width of the projection that makes a prefix while it is trained; 0: none. */
+  prefixProjection: number;
   /** The position at which a message is classified: its last token, or the last position including padding. */
   pooling: Pooling;
   /** Whether the classification head has a bias. */
@@ -105,6 +114,34 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
     modes: LORA,
   },
   layers: { default: null, help: "blocks with adapters, such as 0,5-8", value: "<list>", modes: LORA },
+  lrRatio: {
+    default: 1,
+    help: "learning rate of B divided by that of A (LoRA+ uses 16)",
+    value: "<x>",
+    number: { min: 0, above: true },
+    modes: LORA,
+  },
+  bottleneck: {
+    default: 16,
+    help: "width of an adapter layer's bottleneck",
+    value: "<m>",
+    number: ONE_OR_MORE,
+    modes: ["adapter"],
+  },
+  virtualTokens: {
+    default: 20,
+    help: "virtual tokens of prompt and prefix tuning",
+    value: "<n>",
+    number: ONE_OR_MORE,
+    modes: ["prompt", "prefix"],
+  },
+  prefixProjection: {
+    default: 0,
+    help: "hidden width of the MLP that makes the prefix while it is trained; 0: none",
+    value: "<n>",
+    number: { min: 0, whole: true },
+    modes: ["prefix"],
+  },
   pooling: { default: "last-token", help: "position at which a message is classified", choices: POOLINGS },
   headBias: { default: true, help: "train the head without a bias, as PEFT and transformers do" },
   classWeights: {
@@ -205,6 +242,7 @@ export function resolveOptions(given: Partial<TrainOptions>, objective: Objectiv
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
   const options: TrainOptions = { ...defaults, ...Object.fromEntries(set) };
+  refuseIdle(options, defaults);
   checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean" });
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);
   if (options.mode === "lora") validateLora(loraConfig(options));
@@ -212,10 +250,38 @@ export function resolveOptions(given: Partial<TrainOptions>, objective: Objectiv
 }
 
 function checkSetting(name: keyof TrainOptions, value: unknown): void {
-  const { choices, number, modes } = SETTINGS[name] as Setting<unknown>;
+  const { choices, number } = SETTINGS[name] as Setting<unknown>;
   if (choices) oneOf(name, value, choices as readonly string[]);
-  // `validateLora` checks the LoRA settings, only in that mode.
-  if (number && !modes) checkNumber(name, value, number);
+  // `validateLora` checks these.
+  if (number && name !== "rank" && name !== "alpha") checkNumber(name, value, number);
+}
+
+/** Whether a setting has an effect in a mode. */
+const counts = (name: keyof TrainOptions, mode: Mode) => SETTINGS[name].modes?.includes(mode) ?? true;
+
+/** The settings without those that have no effect in their mode. */
+export function ofMode<T extends Partial<TrainOptions>>(settings: T, mode: Mode): T {
+  const idle = SETTING_NAMES.filter((name) => !counts(name, mode));
+  return Object.fromEntries(
+    Object.entries(settings).filter(([name]) => !idle.includes(name as keyof TrainOptions)),
+  ) as T;
+}
+
+/** Throws ConfigError for a setting of another mode. A value that is the default is none. */
+function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
+  const { mode } = options;
+  // `checkSetting` names an unknown mode.
+  if (!MODES.includes(mode)) return;
+  const idle = SETTING_NAMES.find(
+    (name) => !counts(name, mode) && JSON.stringify(options[name]) !== JSON.stringify(defaults[name]),
+  );
+  if (idle === undefined) return;
+  const own = SETTING_NAMES.filter((name) => SETTINGS[name].modes && counts(name, mode));
+  throw new ConfigError(`${idle} has no effect in mode ${mode}`, {
+    expected: `settings of ${MODE_TITLES[mode]}: ${own.join(", ") || "it has none of its own"}`,
+    found: `${idle} ${String(options[idle])}, a setting of mode ${SETTINGS[idle].modes!.join(", ")}`,
+    hint: `omit ${idle}, or choose another mode`,
+  });
 }
 
 /** Throws ConfigError for options that are valid only for a classifier. */
@@ -227,6 +293,23 @@ function refuseClassifiers({ pooling, headBias, classWeights }: Partial<TrainOpt
   ];
   for (const [found, what, expected] of refused)
     if (found) throw new ConfigError(`${what} is invalid for a language model`, { expected });
+}
+
+/** The sizes of the mode's own tensors. */
+export function methodSizes(
+  options: Pick<TrainOptions, "mode" | "bottleneck" | "virtualTokens" | "prefixProjection">,
+): MethodSizes {
+  const { mode, bottleneck, virtualTokens: num_virtual_tokens, prefixProjection } = options;
+  switch (mode) {
+    case "adapter":
+      return { bottleneck };
+    case "prompt":
+      return { num_virtual_tokens };
+    case "prefix":
+      return { num_virtual_tokens, ...(prefixProjection > 0 ? { encoder_hidden_size: prefixProjection } : {}) };
+    default:
+      return {};
+  }
 }
 
 /** The adapter settings with PEFT's keys. */

@@ -1,5 +1,6 @@
 /** Prepares a run before anything is allocated: checks its settings, counts its steps and makes its plans. */
 import type { Backend } from "../backend/backend.ts";
+import { textContext } from "../config.ts";
 import type { BlockBatch } from "../data/blocks.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, Loader, maxBatchTokens } from "../data/loader.ts";
@@ -14,7 +15,7 @@ import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 import { classWeightsOf } from "./class-weights.ts";
-import { loraConfig, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
+import { loraConfig, methodSizes, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import type { PrefixPlan } from "./records.ts";
 import { warmupSteps } from "./schedule.ts";
 
@@ -55,7 +56,7 @@ export function prepareRun(args: RunArguments): PreparedRun {
   const options = resolveOptions(adapter ? withAdapter(given, adapter.meta, objective) : given, objective);
   if (adapter) checkLabels(adapter, data);
   const spec = specOf(model, data, options, adapter);
-  checkLengths(data, model);
+  checkLengths(data, textContext(model.config, spec));
   if (options.patience > 0 && data.val.size === 0)
     throw new ConfigError("patience needs a validation set", {
       expected: "at least one row in the validation set, or patience 0",
@@ -103,6 +104,7 @@ export function specOf(
     mode: options.mode,
     lora: options.mode === "lora" ? (adapter?.meta.lora ?? loraConfig(options)) : null,
     train_head: true,
+    ...methodSizes(options),
     dtype: options.dtype,
   };
 }
@@ -120,15 +122,14 @@ function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
     });
 }
 
-function checkLengths(data: TrainingData, model: GPT2Checkpoint): void {
-  const { n_positions } = model.config;
+function checkLengths(data: TrainingData, context: number): void {
   for (const [name, set] of Object.entries({ train: data.train, val: data.val, test: data.test })) {
     const longest = maxBatchTokens(set, 1);
-    if (longest > n_positions)
+    if (longest > context)
       throw new DataError(`an example of the ${name} set is longer than the model's context`, {
-        expected: `at most ${n_positions} tokens`,
+        expected: `at most ${context} tokens`,
         found: `${longest}`,
-        hint: `load the data with maxLength ${n_positions} or less`,
+        hint: `load the data with maxLength ${context} or less`,
       });
   }
 }

@@ -11,7 +11,7 @@ import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import { initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
+import { asSaved, initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
@@ -115,11 +115,13 @@ async function writeStart(
   options: LoadOptions,
 ): Promise<void> {
   await loadBase(engine, model, options);
-  initialize(engine, seed);
+  await initialize(engine, seed, model);
   if (adapter) writeTrained(engine, adapter.tensors);
 }
 
 type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
+
+const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
 
 /** The evaluations after the last step: see TrainResult. */
 interface Measured {
@@ -215,7 +217,7 @@ class Run {
       parts: this.parts(measured.predictions),
       confusions: this.confusions(measured.predictions),
       keptStep: this.trained ? this.kept.step : this.steps.length,
-      ...(this.trained ?? (await this.trainedState())),
+      ...saved(this.trained ?? (await this.trainedState())),
       novelty: noveltyOf(this.data),
       seconds: this.seconds(),
       aborted,
@@ -303,7 +305,7 @@ class Run {
   private async failure(error: unknown): Promise<unknown> {
     if (!(error instanceof TrainingError)) return error;
     await this.engine.settle();
-    return new RunFailed(error, await this.trainedState());
+    return new RunFailed(error, saved(await this.trainedState()));
   }
 
   private seconds(): number {

@@ -3,7 +3,7 @@
  * Format and tolerances: test/golden/README.md.
  */
 import type { Backend } from "../backend/backend.ts";
-import type { LoraConfig, Mode, Objective, Scaling, Target } from "../config.ts";
+import type { LoraConfig, MethodSizes, Mode, Objective, Scaling, Target } from "../config.ts";
 import { Engine } from "../engine/engine.ts";
 import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
@@ -13,7 +13,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 
 /** The entries of a fixture's `case` metadata that are used. */
-interface Case {
+interface Case extends MethodSizes {
   name: string;
   objective: Objective;
   mode: Mode;
@@ -82,7 +82,10 @@ class Golden {
       init: "kaiming",
       target_modules: c.lora.targets,
     };
+    const { bottleneck, num_virtual_tokens, encoder_hidden_size } = c;
+    const sizes = Object.entries({ bottleneck, num_virtual_tokens, encoder_hidden_size });
     this.spec = {
+      ...Object.fromEntries(sizes.filter(([, size]) => size !== undefined)),
       config: c.config,
       task: { objective: c.objective, num_labels: c.num_labels, pooling: "last", head_bias: true },
       mode: c.mode,
@@ -133,9 +136,8 @@ class Golden {
 
   private async single(engine: Engine): Promise<void> {
     const batch = await this.batch("input", "targets");
-    const rows = batch.targets.length;
     const { loss } = await engine.result(engine.gradients(batch));
-    await this.close("expect.logits", "logits", await engine.logits(rows), TOLERANCE.logits);
+    await this.close("expect.logits", "logits", await this.logits(engine, batch), TOLERANCE.logits);
     await this.absolute("expect.loss", "loss", [loss], TOLERANCE.loss);
     for (const [name, tensor] of engine.plan.activations)
       await this.close(`act.${name}`, "act", await engine.session.read(tensor), TOLERANCE.act);
@@ -161,6 +163,19 @@ class Golden {
     await this.absolute("expect.losses", "losses", losses, TOLERANCE.loss);
     const after = await engine.result(engine.forward(batch));
     await this.absolute("expect.loss_after", "loss_after", [after.loss], TOLERANCE.loss);
+  }
+
+  /** The logits of the batch's rows, without those of a prompt's virtual tokens. */
+  private async logits(engine: Engine, { targets, starts }: Batch): Promise<Float32Array> {
+    const { mode, task, config, num_virtual_tokens = 0 } = this.spec;
+    const n = mode === "prompt" && task.objective === "lm" ? num_virtual_tokens : 0;
+    const all = await engine.logits(targets.length + n * (starts.length - 1));
+    const V = task.objective === "lm" ? config.vocab_size : task.num_labels;
+    if (n === 0) return all;
+    const parts = Array.from(starts.subarray(0, -1), (start, b) =>
+      all.subarray((start + n * (b + 1)) * V, (starts[b + 1]! + n * (b + 1)) * V),
+    );
+    return Float32Array.from(parts.flatMap((part) => [...part]));
   }
 
   private async curve(engine: Engine): Promise<void> {

@@ -1,7 +1,7 @@
 /** The settings of a run as form fields: their labels, their valid values, and the modes that they apply to. */
 import { MODES, type Mode, parseLayers, TARGETS } from "../../config.ts";
 import type { NumberRange } from "../../number-range.ts";
-import { DEFAULTS, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
+import { DEFAULTS, ofMode, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
 import type { PageSettings } from "../protocol.ts";
 import { h } from "./dom.ts";
@@ -44,6 +44,10 @@ const MODE_NAMES: Record<Mode, string> = {
   all: "full fine-tuning (all parameters)",
   last_block: "last block and head",
   last_layer: "head only",
+  bitfit: "biases and head (BitFit)",
+  adapter: "adapter layers",
+  prompt: "prompt tuning",
+  prefix: "prefix tuning",
 };
 
 /** Labels of the schedules: the learning rate after the warm-up. */
@@ -58,6 +62,8 @@ const MAIN: readonly Field[] = [
   optionField("rank", "Rank"),
   optionField("alpha", "Alpha"),
   optionField("targets", "Target matrices", { kind: "targets" }),
+  optionField("bottleneck", "Bottleneck width"),
+  optionField("virtualTokens", "Virtual tokens"),
   optionField("epochs", "Epochs"),
   optionField("lr", "Learning rate"),
 ];
@@ -83,6 +89,8 @@ const MORE: readonly Field[] = [
   optionField("classWeights", "Class weights", { words: { auto: "if classes are unequal" } }),
   optionField("clip", "Gradient clipping", { help: "Maximum norm; 0: off" }),
   optionField("layers", "Blocks with adapters", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
+  optionField("lrRatio", "Rate of B / rate of A", { help: "LoRA+: 16" }),
+  optionField("prefixProjection", "Prefix projection", { help: "Hidden width; 0: none" }),
   optionField("scaling", "Adapter scaling"),
   optionField("init", "Initial values of A"),
   optionField("pooling", "Pooling", { words: { last: "end of padding", "last-token": "last token" } }),
@@ -179,7 +187,10 @@ export class Fields {
 
   /** The values, without those that an existing adapter determines. */
   get chosen(): Omit<Values, keyof TrainOptions> & Partial<TrainOptions> {
-    const chosen: Omit<Values, keyof TrainOptions> & Partial<TrainOptions> = { ...this.values };
+    const chosen: Omit<Values, keyof TrainOptions> & Partial<TrainOptions> = ofMode(
+      { ...this.values },
+      this.values.mode,
+    );
     if (this.hasAdapter) for (const key of OF_ADAPTER) delete chosen[key];
     return chosen;
   }

@@ -2,7 +2,7 @@
 import { exists, finishReplacing, joinPath, listDirectory, writeDirectoryAtomic } from "#platform";
 import { type Backend, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
-import type { Objective } from "../../config.ts";
+import { type Objective, textContext } from "../../config.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import type { DownloadEvent } from "../../io/download.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
@@ -10,6 +10,7 @@ import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import { baseShapes } from "../../names.ts";
 import { checkMemory } from "../../plan/memory.ts";
 import { sizeOf } from "../../tensor.ts";
+import { DEFAULTS, methodSizes } from "../../train/options.ts";
 import { type PreparedRun, prepareRun } from "../../train/prepare.ts";
 import type {
   Answer,
@@ -80,10 +81,15 @@ async function fetchModel(name: string): Promise<GPT2Checkpoint> {
   }
 }
 
+/** The most tokens of a message: without the virtual tokens of the run's mode. */
+function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): number {
+  return textContext(config, methodSizes({ ...DEFAULTS, ...options }));
+}
+
 /** Opens the materials of a run; those of the stored run `id` come from its folder. */
 async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
-  const source = await openData(settings, model.config.n_positions, id === null ? null : folderOf(id));
+  const source = await openData(settings, contextOf(settings, model), id === null ? null : folderOf(id));
   const { adapter: start } = settings;
   if (!start) return { device: backend, model, source };
   const place = id === null ? resultOf(start.id) : startOf(id);
@@ -238,7 +244,7 @@ const api: Api = {
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await openData(settings, model.config.n_positions);
+    const source = await openData(settings, contextOf(settings, model));
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)

@@ -1,0 +1,108 @@
+/**
+ * Prefix tuning (Li and Liang 2021): n keys and values a block, which every token sees before those of its own sequence. They lie
+ * in rows of their own behind the tokens' queries, keys and values. While a prefix is trained it may be the output of an MLP, as in
+ * PEFT: P = tanh(E W_fc + b_fc) W_proj + b_proj; what is saved is P.
+ *
+ * Letters: n virtual tokens, C n_embd, L layers.
+ */
+import { linearBackward, linearForward } from "../ops/linear.ts";
+import { matmul } from "../ops/matmul.ts";
+import { prefixBackward, prefixForward } from "../ops/prefix.ts";
+import { tanhBackward, tanhForward } from "../ops/tanh.ts";
+import { Tensor } from "../tensor.ts";
+import { type Layers, type Linear, type Rows, rowsOf } from "./layers.ts";
+import { only } from "./parameters.ts";
+import type { ModelSpec } from "./trainable.ts";
+
+export class Prefix {
+  /** Where the prefix is in `room`. */
+  readonly rows: { count: number; row: number };
+  private readonly virtual: Rows;
+  private readonly C: number;
+  /** The projection, with its input E and the output of tanh; null: the prefix is a parameter. */
+  private readonly projection: { E: Tensor; fc: Linear; hidden: Tensor; proj: Linear } | null;
+  /** [n, L 2C], and its gradient. */
+  private readonly weight: Tensor;
+  private readonly grad: Tensor | null;
+
+  constructor(
+    spec: ModelSpec,
+    private readonly tokens: Rows,
+    private readonly f: Layers,
+    private readonly b: Layers,
+  ) {
+    const { num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0, config } = spec;
+    this.C = config.n_embd;
+    this.rows = { count: n, row: tokens.capacity };
+    this.virtual = { count: n, capacity: n };
+    const width = config.n_layer * 2 * this.C;
+    const activation = (name: string, columns: number) => rowsOf(name, this.virtual, [columns]);
+    const linear = (name: string, columns: number): Linear => ({
+      name,
+      rows: this.virtual,
+      out: activation(name, columns),
+      adapters: [],
+    });
+    if (hidden > 0) {
+      const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", width)];
+      this.projection = { E: f.tensor("prefix.embedding"), fc, hidden: activation("prefix.hidden", hidden), proj };
+      this.weight = proj.out;
+      this.grad = activation("dprefix", width);
+    } else {
+      const { grad } = f.parameter("prefix.weight");
+      this.projection = null;
+      this.weight = f.tensor("prefix.weight");
+      this.grad = grad && only(grad);
+    }
+  }
+
+  /** A tensor [tokens + n, 3C]: queries, keys and values of the tokens and of the prefix. */
+  room(name: string): Tensor {
+    return new Tensor(name, [this.tokens.capacity + this.rows.count, 3 * this.C], "activation");
+  }
+
+  /** The tokens' rows of such a tensor. */
+  tokensOf(room: Tensor): Tensor {
+    return room.view(room.name, [this.tokens.capacity, 3 * this.C], 0);
+  }
+
+  /** Computes the prefix, if it has a projection. */
+  forward(): void {
+    if (!this.projection) return;
+    const { E, fc, hidden, proj } = this.projection;
+    this.multiply(fc, E);
+    this.f.emit(tanhForward(hidden, fc.out, this.rows.count));
+    this.multiply(proj, hidden);
+  }
+
+  private multiply({ name, out }: Linear, x: Tensor): void {
+    const [W, bias] = [this.f.tensor(`${name}.weight`), this.f.tensor(`${name}.bias`)];
+    this.f.emit(linearForward({ out, x, W, bias, rows: this.rows.count }));
+  }
+
+  /** Writes the prefix of block l. */
+  write(room: Tensor, l: number): void {
+    this.f.emit(prefixForward(room, this.rows.row, this.weight, l));
+  }
+
+  /** Adds to the gradient of block l's prefix; that of a projection's output is written. */
+  read(droom: Tensor, l: number): void {
+    if (this.grad) this.b.emit(prefixBackward(this.grad, l, droom, this.rows.row, this.projection ? 0 : 1));
+  }
+
+  /** The gradients of the projection's parameters. */
+  backward(): void {
+    if (!this.projection) return;
+    const { b, C } = this;
+    const { E, fc, hidden, proj } = this.projection;
+    const { count: n } = this.rows;
+    const dhidden = rowsOf("dprefix.hidden", this.virtual, hidden.shape.slice(1));
+    b.emit(linearBackward({ dx: dhidden, dy: this.grad!, W: b.tensor("prefix.proj.weight"), rows: n }));
+    const dfc = rowsOf("dprefix.fc", this.virtual, hidden.shape.slice(1));
+    b.emit(tanhBackward(dfc, dhidden, hidden, n));
+    b.gradients({ of: proj, x: hidden, dy: this.grad! }, { of: fc, x: E, dy: dfc });
+    const { grad } = b.parameter("prefix.embedding");
+    const [W, k] = [b.tensor("prefix.fc.weight"), hidden.shape[1]!];
+    if (grad) b.emit(matmul({ out: only(grad), a: dfc, b: W, transB: true, m: n, n: C, k, beta: 1 }));
+  }
+}
