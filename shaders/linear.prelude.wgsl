@@ -1,16 +1,16 @@
 // A matrix product with adapters and with what follows it: out = a b + bias + down up, then a residual or GELU.
 //
 //   out   (write)  [m, n]
-//   act   (write)  [m, n], written by the epilogues gelu_saved and gelu_backward
+//   act   (write)  [m, n], written by the epilogues gelu_saved, gelu_backward and add_saved
 //   a     (read)   [m, k]
 //   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)   [n], used where has_bias != 0
 //   down  (read)   [m, count * r]
 //   up    (read)   step d of adapter i, column j: at i * stride + d * up_row + c * up_col, c = j - column - i * step < width; else 0
-//   inp   (read)   [m, n]: the residual of epilogue add, the input of GELU of gelu_backward
+//   inp   (read)   [m, n]: what the epilogues add and add_saved add, the input of GELU of gelu_backward
 //
 // Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 gelu, out = gelu(out); 3 gelu_saved, act = gelu(out); 4 gelu_backward,
-// act = gelu(inp) and out *= gelu'(inp).
+// act = gelu(inp) and out *= gelu'(inp); 5 add_saved, act = out + inp.
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
 struct Layout {
@@ -94,6 +94,8 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
     let beside = vec4f(inp[at.x], inp[at.y], inp[at.z], inp[at.w]);
     if (dims.epilogue == 1u) {
       values += beside;
+    } else if (dims.epilogue == 5u) {
+      activated = values + beside;
     } else {
       activated = gelu(beside);
       values *= gelu_slope(beside);

@@ -71,6 +71,7 @@ const NONE: u32 = 0;
 const GELU: u32 = 2;
 const GELU_SAVED: u32 = 3;
 const GELU_BACKWARD: u32 = 4;
+const ADD_SAVED: u32 = 5;
 let epilogue: u32 = NONE;
 /** The addresses of act and inp, with the layout of out. */
 let act_at: usize = 0;
@@ -362,5 +363,8 @@ function finish(i: u32, rows: u32, j: u32, cols: u32): void {
   if (epilogue == GELU) gelu_rows(out, out, out_line, rows, cols);
   else if (epilogue == GELU_SAVED) gelu_rows(act_at + at, out, out_line, rows, cols);
   else if (epilogue == GELU_BACKWARD) gelu_backward_rows(out, act_at + at, inp, out_line, rows, cols);
-  else for (let row: usize = 0; row < rows * out_line; row += out_line) add_rows(out + row, out + row, inp + row, cols);
+  else {
+    const to = epilogue == ADD_SAVED ? act_at + at : out;
+    for (let row: usize = 0; row < rows * out_line; row += out_line) add_rows(to + row, out + row, inp + row, cols);
+  }
 }

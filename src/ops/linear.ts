@@ -8,9 +8,9 @@ import type { AdapterGroup } from "./lora.ts";
 
 /**
  * What follows the product. add: out += inp. gelu: out = gelu(out). gelu_saved: act = gelu(out). gelu_backward: act = gelu(inp),
- * out *= gelu'(inp).
+ * out *= gelu'(inp). add_saved: act = out + inp.
  */
-export const EPILOGUES = { none: 0, add: 1, gelu: 2, gelu_saved: 3, gelu_backward: 4 } as const;
+export const EPILOGUES = { none: 0, add: 1, gelu: 2, gelu_saved: 3, gelu_backward: 4, add_saved: 5 } as const;
 
 export const linearKernel = defineKernel(
   "linear",
@@ -129,13 +129,16 @@ export interface LinearForward {
   residual?: Tensor | undefined;
   /** The result is replaced by its GELU, or its GELU is written here [rows, out]. Not together with a residual. */
   gelu?: "in place" | Tensor | undefined;
+  /** The result plus `add` is written to `out` of it, [rows, out] each. Not together with a residual or GELU. */
+  sum?: { add: Tensor; out: Tensor } | undefined;
 }
 
-/** out = x W + bias + down B^T [+ residual], and GELU. */
-export function linearForward({ x, residual, gelu, ...rest }: LinearForward): Dispatch {
+/** out = x W + bias + down B^T [+ residual], and GELU or a sum beside it. */
+export function linearForward({ x, residual, gelu, sum, ...rest }: LinearForward): Dispatch {
   const product = { ...rest, a: x, transposed: false };
   if (gelu === "in place") return linear({ ...product, epilogue: "gelu" });
   if (gelu) return linear({ ...product, epilogue: "gelu_saved", act: gelu });
+  if (sum) return linear({ ...product, epilogue: "add_saved", act: sum.out, inp: sum.add });
   return linear(residual ? { ...product, epilogue: "add", inp: residual } : { ...product, epilogue: "none" });
 }
 
@@ -149,10 +152,13 @@ export interface LinearBackward {
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** Where x = gelu(inp): dx is the gradient of inp [rows, in], and x is written to `act` [rows, in]. */
   gelu?: { inp: Tensor; act: Tensor } | undefined;
+  /** [rows, in], added to the result. Not together with GELU. */
+  add?: Tensor | undefined;
 }
 
-/** dx = dy W^T + ddown A, or the gradient of GELU's input. */
-export function linearBackward({ dx, dy, W, rows, adapters, gelu }: LinearBackward): Dispatch {
+/** dx = dy W^T + ddown A [+ add], or the gradient of GELU's input. */
+export function linearBackward({ dx, dy, W, rows, adapters, gelu, add }: LinearBackward): Dispatch {
   const product = { out: dx, a: dy, W, rows, adapters, transposed: true };
-  return linear(gelu ? { ...product, epilogue: "gelu_backward", ...gelu } : { ...product, epilogue: "none" });
+  if (gelu) return linear({ ...product, epilogue: "gelu_backward", ...gelu });
+  return linear(add ? { ...product, epilogue: "add", inp: add } : { ...product, epilogue: "none" });
 }

@@ -2,6 +2,7 @@ import * as assert from "uvu/assert";
 import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
+import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
@@ -73,6 +74,14 @@ const CASES: Sizes[] = [
   { rows: 5, input: 132, out: 520, place: null },
   { rows: 40, input: 24, out: 72, place: thirds(3, 8, 24), half: true },
   { rows: 7, input: 21, out: 8, place: one(3, 8), half: true },
+  // Into the bottleneck of an adapter's MLP, and out of it.
+  ...[1, 3, 5, 64].flatMap((m) => [
+    { rows: 1, input: 68, out: m, place: null },
+    { rows: 9, input: m, out: 68, place: null },
+    { rows: 35, input: 132, out: m, place: null },
+    { rows: 35, input: m, out: 132, place: null },
+  ]),
+  { rows: 1, input: 1, out: 1, place: null },
 ];
 
 for (const count of ["tokens", "slots"] as const)
@@ -90,9 +99,10 @@ for (const count of ["tokens", "slots"] as const)
       const [plain, sum, h] = ["plain", "sum", "h"].map((name) => c.blank(name, [room, out]));
       const active = c.blank("active", [room, out]);
       const [act, again] = [c.blank("act", [room, out]), c.blank("again", [room, input])];
+      const [y, both] = [c.blank("y", [room, out]), c.blank("both", [room, out])];
       const residual = c.random("residual", [room, out], 1, rows * out);
       const dy = c.random("dy", [room, out], 1, rows * out);
-      const [dx, dh] = [c.blank("dx", [room, input]), c.blank("dh", [room, input])];
+      const [dx, dh, dsum] = ["dx", "dh", "dsum"].map((name) => c.blank(name, [room, input]));
       if (forward) c.run(loraDown(forward.down, x, forward.group, count));
       if (backward) c.run(loraUpBackward(backward.down, dy, backward.group, count));
       const args = { x, W, bias, rows: count, adapters: forward };
@@ -101,8 +111,10 @@ for (const count of ["tokens", "slots"] as const)
         linearForward({ ...args, out: sum!, residual }),
         linearForward({ ...args, out: active, gelu: "in place" }),
         linearForward({ ...args, out: h!, gelu: act }),
-        linearBackward({ dx, dy, W, rows: count, adapters: backward }),
-        linearBackward({ dx: dh, dy, W, rows: count, adapters: backward, gelu: { inp: x, act: again } }),
+        linearForward({ ...args, out: y, sum: { add: residual, out: both } }),
+        linearBackward({ dx: dx!, dy, W, rows: count, adapters: backward }),
+        linearBackward({ dx: dh!, dy, W, rows: count, adapters: backward, gelu: { inp: x, act: again } }),
+        linearBackward({ dx: dsum!, dy, W, rows: count, adapters: backward, add: x }),
       );
       const used = (tensor: typeof x, n: number) => c.data(tensor).subarray(0, rows * n);
       const dW = made ? dense(c, made.group, out) : new Float64Array(input * out);
@@ -123,8 +135,11 @@ for (const count of ["tokens", "slots"] as const)
       c.expect("gelu", active, expected.map(gelu), GELU);
       c.expect("gelu, saved", h!, expected, TWO_SUMS);
       c.expect("gelu, saved", act, expected.map(gelu), GELU);
-      c.expect("backward", dx, dxs, TWO_SUMS);
-      c.expect("backward of gelu", dh, times(dxs, xs.map(slope)), GELU);
+      c.expect("sum, the result", y, expected, TWO_SUMS);
+      c.expect("sum", both, add(expected, used(residual, out)), TWO_SUMS);
+      c.expect("backward", dx!, dxs, TWO_SUMS);
+      c.expect("backward and a sum", dsum!, add(dxs, xs), TWO_SUMS);
+      c.expect("backward of gelu", dh!, times(dxs, xs.map(slope)), GELU);
       c.expect("backward of gelu", again, xs.map(gelu), GELU);
       await c.check({ [count]: rows });
     });
@@ -179,6 +194,31 @@ test("large and small tiles give the same bits, for any number of rows", async (
     }
 });
 
+test("out of a bottleneck, by large tiles", async () => {
+  const [room, rows, n] = [1984, 33, 2180];
+  for (const k of [1, 3, 64]) {
+    const c = new OpCase(k);
+    const [a, W, Wt] = [c.random("a", [room, k], 1, rows * k), c.random("W", [k, n], 0.3), c.random("Wt", [n, k], 0.3)];
+    const [out, sum, dx] = ["out", "sum", "dx"].map((name) => c.blank(name, [room, n]));
+    const bias = c.random("bias", [n]);
+    const inp = c.random("inp", [room, n], 1, rows * n);
+    const list = [
+      linearForward({ out: out!, x: a, W, bias, rows: "tokens", sum: { add: inp, out: sum! } }),
+      linearBackward({ dx: dx!, dy: a, W: Wt, rows: "tokens", add: inp }),
+    ];
+    for (const one of list) assert.is(shaderOf(one).name, k === 64 ? "linear_wide" : "linear_wide.scalar");
+    c.run(...list);
+    const product = { a: c.data(a), m: rows, n, k };
+    const added = c.data(inp).subarray(0, rows * n);
+    const expected = gemm({ ...product, out: new Float64Array(rows * n), b: c.data(W), bias: c.data(bias) });
+    const backward = gemm({ ...product, out: added.slice(), b: c.data(Wt), transB: true, beta: 1 });
+    const found = await c.results({ tokens: rows }, [out!, sum!, dx!], "webgpu");
+    [expected, add(expected, added), backward].forEach((values, i) => {
+      assertAllClose(`${k} to ${n}, ${i}`, found[i]!.subarray(0, rows * n), values, TWO_SUMS);
+    });
+  }
+});
+
 test("operands of other shapes are refused", () => {
   const c = new OpCase(3);
   const { group } = makeGroup(c, 1, { count: 1, r: 2, input: 4, width: 5, column: 0, step: 0 });
@@ -191,4 +231,8 @@ test("operands of other shapes are refused", () => {
   assertShapes({ dx: slim, dy: wide, W: [4, 5], inp: slim, act: slim }, ({ inp, act, ...rest }) =>
     linearBackward({ ...rest, rows: "tokens", gelu: { inp, act } }),
   );
+  assertShapes({ out: wide, x: slim, W: [4, 5], bias: [5], add: wide, both: wide }, ({ add, both, ...rest }) =>
+    linearForward({ ...rest, rows: "tokens", sum: { add, out: both } }),
+  );
+  assertShapes({ dx: slim, dy: wide, W: [4, 5], add: slim }, (t) => linearBackward({ ...t, rows: "tokens" }));
 });

@@ -293,6 +293,27 @@ for (const dtype of ["f32", "f16"])
       }
     });
 
+/** x^T dy, added to what is there, of the matrices into and out of an adapter's bottleneck. */
+test("the gradients of a bottleneck's matrices and biases, over fewer rows than there is room for", async () => {
+  const rows = 35;
+  const c = new OpCase(12);
+  for (const bottleneck of [1, 3, 5, 64])
+    for (const [k, n] of [
+      [132, bottleneck],
+      [bottleneck, 132],
+    ] as const) {
+      const [x, dy] = [c.random("x", [rows + 6, k], 1, rows * k), c.random("dy", [rows + 6, n], 1, rows * n)];
+      const [dW, dbias] = [c.random("dW", [k, n]), c.random("dbias", [n])];
+      const sizes = { m: k, n, lda: k, transA: true, beta: 1 } as const;
+      c.run(matmul({ out: dW, a: x, b: dy, k: "tokens", ...sizes }), matmulBiasBackward(dbias, dy, "tokens", n));
+      const name = `${k} to ${n}`;
+      c.expect(name, dW, gemm({ out: c.data(dW), a: c.data(x), b: c.data(dy), k: rows, ...sizes }), PRODUCT);
+      const ones = new Float64Array(rows).fill(1);
+      c.expect(name, dbias, gemm({ out: c.data(dbias), a: ones, b: c.data(dy), m: 1, n, k: rows, beta: 1 }), PRODUCT);
+    }
+  await c.check({ tokens: rows });
+});
+
 test("sizes that are step values", async () => {
   const c = new OpCase(4);
   const [a, b] = [c.random("a", [20, 9]), c.random("b", [9, 33])];

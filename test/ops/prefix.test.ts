@@ -1,0 +1,126 @@
+import * as assert from "uvu/assert";
+import { ShapeError } from "../../src/errors.ts";
+import { cacheShape } from "../../src/ops/cache.ts";
+import { cachePrefix, prefixBackward, prefixForward } from "../../src/ops/prefix.ts";
+import { Tensor } from "../../src/tensor.ts";
+import { assertGradient, dot } from "../gradient.ts";
+import { test } from "../harness.ts";
+import { assertShapes, EXACT, OpCase } from "./case.ts";
+
+/** One sum in f32. */
+const ONE_SUM = { atol: 0, rtol: 6e-8 };
+
+interface Sizes {
+  /** Rows of the prefix and columns of a block's queries, keys or values. */
+  n: number;
+  C: number;
+  layers: number;
+  l: number;
+  /** The prefix's first row of qkv, and how many rows are behind its last. */
+  row: number;
+  behind: number;
+}
+
+const CASES: Sizes[] = [
+  { n: 1, C: 1, layers: 1, l: 0, row: 0, behind: 0 },
+  { n: 3, C: 4, layers: 3, l: 1, row: 5, behind: 2 },
+  { n: 37, C: 33, layers: 2, l: 1, row: 17, behind: 0 },
+  { n: 5, C: 100, layers: 4, l: 0, row: 1, behind: 1 },
+];
+
+/** Calls `visit` for every element of a block's part: where it is in the prefix, and where in qkv. */
+function eachElement({ n, C, layers, l, row }: Sizes, visit: (prefix: number, qkv: number) => void): void {
+  for (let j = 0; j < n; j++)
+    for (let i = 0; i < 2 * C; i++) visit(j * layers * 2 * C + l * 2 * C + i, (row + j) * 3 * C + C + i);
+}
+
+test("the reference's gradient is that of its function", () => {
+  const sizes = CASES[1]!;
+  const { n, C, layers, row } = sizes;
+  const make = (count: number) => Float64Array.from({ length: count }, (_, i) => Math.sin(count + i * i));
+  const [prefix, qkv, dqkv] = [make(n * layers * 2 * C), make((row + n) * 3 * C), make((row + n) * 3 * C)] as const;
+  const dprefix = new Float64Array(prefix.length);
+  eachElement(sizes, (from, to) => {
+    dprefix[from] = dqkv[to]!;
+  });
+  const loss = () => {
+    eachElement(sizes, (from, to) => {
+      qkv[to] = prefix[from]!;
+    });
+    return dot(qkv, dqkv);
+  };
+  assertGradient("prefix", loss, prefix, dprefix);
+});
+
+for (const sizes of CASES)
+  test(`block ${sizes.l} of ${sizes.layers}: ${sizes.n} rows of ${sizes.C}, from row ${sizes.row} on`, async () => {
+    const { n, C, layers, l, row, behind } = sizes;
+    const c = new OpCase(n + C);
+    const [wide, room] = [layers * 2 * C, row + n + behind];
+    // The other blocks' columns, the queries and the other rows are not read.
+    const prefix = new Float32Array(n * wide).fill(Number.NaN);
+    const dqkv = new Float32Array(room * 3 * C).fill(Number.NaN);
+    const values = c.normals(n * 2 * C);
+    let at = 0;
+    eachElement(sizes, (i, j) => {
+      prefix[i] = values[at++]!;
+      dqkv[j] = -2 * prefix[i]!;
+    });
+    const [given, gradient] = [c.of("prefix", [n, wide], prefix), c.of("dqkv", [room, 3 * C], dqkv)];
+    const qkv = c.random("qkv", [room, 3 * C]);
+    const [fresh, added] = [c.blank("fresh", [n, wide]), c.random("added", [n, wide])];
+    c.run(
+      prefixForward(qkv, row, given, l),
+      prefixBackward(fresh, l, gradient, row, 0),
+      prefixBackward(added, l, gradient, row, 1),
+    );
+    const [written, first, sum] = [c.data(qkv), c.data(fresh), c.data(added)];
+    eachElement(sizes, (i, j) => {
+      written[j] = prefix[i]!;
+      first[i] = dqkv[j]!;
+      sum[i]! += dqkv[j]!;
+    });
+    c.expect("forward", qkv, written, EXACT);
+    c.expect("backward", fresh, first, EXACT);
+    c.expect("backward, added", added, sum, ONE_SUM);
+    await c.check();
+  });
+
+for (const { slots, heads, size, positions, n, layers, l } of [
+  { slots: 1, heads: 1, size: 4, positions: 1, n: 1, layers: 1, l: 0 },
+  { slots: 3, heads: 3, size: 4, positions: 5, n: 5, layers: 3, l: 2 },
+  { slots: 2, heads: 5, size: 20, positions: 43, n: 37, layers: 2, l: 0 },
+])
+  test(`${n} positions of ${slots} slots of a cache: ${heads} heads of ${size}, block ${l} of ${layers}`, async () => {
+    const c = new OpCase(slots);
+    const C = heads * size;
+    const cache = c.random("cache", cacheShape(slots, heads, positions, size));
+    const prefix = c.random("prefix", [n, layers * 2 * C]);
+    c.run(cachePrefix(cache, prefix, l));
+    const [expected, from] = [c.data(cache), c.data(prefix)];
+    for (let slot = 0; slot < slots; slot++)
+      for (let part = 0; part < 2; part++)
+        for (let h = 0; h < heads; h++)
+          for (let j = 0; j < n; j++)
+            for (let i = 0; i < size; i++)
+              expected[(((slot * 2 + part) * heads + h) * positions + j) * size + i] =
+                from[j * layers * 2 * C + (l * 2 + part) * C + h * size + i]!;
+    c.expect("cache", cache, expected, EXACT);
+    await c.check();
+  });
+
+test("operands of other shapes are refused", () => {
+  assertShapes({ qkv: [7, 12], prefix: [3, 16] }, ({ qkv, prefix }) => prefixForward(qkv, 4, prefix, 1), ["qkv.0"]);
+  assertShapes({ dprefix: [3, 16], dqkv: [7, 12] }, ({ dprefix, dqkv }) => prefixBackward(dprefix, 1, dqkv, 4, 0), [
+    "dqkv.0",
+  ]);
+  assertShapes(
+    { cache: cacheShape(2, 3, 5, 4), prefix: [5, 48] },
+    ({ cache, prefix }) => cachePrefix(cache, prefix, 1),
+    ["cache.0", "cache.3"],
+  );
+  const tensor = (shape: readonly number[]) => new Tensor("t", shape, "output");
+  const refused = (error: unknown) => error instanceof ShapeError;
+  assert.throws(() => prefixForward(tensor([7, 12]), 4, tensor([3, 16]), 2), refused);
+  assert.throws(() => cachePrefix(tensor(cacheShape(2, 3, 5, 4)), tensor([5, 48]), 2), refused);
+});
