@@ -151,7 +151,8 @@ const ONLY: Record<string, string[]> = {
   plan: ["", "ops"],
   model: ["", "ops", "plan"],
   backend: ["", "ops", "plan"],
-  io: ["", "platform"],
+  // The tensors of an adapter are those that its mode trains.
+  io: ["", "platform", "model"],
   api: ROOMS.slice(0, ROOMS.indexOf("sweep")),
 };
 

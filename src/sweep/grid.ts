@@ -146,8 +146,8 @@ export async function listTrials(
         });
       }
     for (const combination of combinations(arm)) {
-      const { mode = spec.base.mode ?? DEFAULTS.mode } = combination as RunSettings;
-      const { model = "gpt2-micro", ...given } = { ...ofMode(spec.base, mode), ...combination } as RunSettings;
+      const settings = { ...spec.base, ...combination } as RunSettings;
+      const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
       const options = normalize(trainOptions(given));
       const identity = await identify(model);
       for (let i = 0; i < seeds; i++) {

@@ -276,7 +276,7 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
     (name) => !counts(name, mode) && JSON.stringify(options[name]) !== JSON.stringify(defaults[name]),
   );
   if (idle === undefined) return;
-  const own = SETTING_NAMES.filter((name) => SETTINGS[name].modes && counts(name, mode));
+  const own = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && counts(name, mode));
   throw new ConfigError(`${idle} has no effect in mode ${mode}`, {
     expected: `settings of ${MODE_TITLES[mode]}: ${own.join(", ") || "it has none of its own"}`,
     found: `${idle} ${String(options[idle])}, a setting of mode ${SETTINGS[idle].modes!.join(", ")}`,
