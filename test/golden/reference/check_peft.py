@@ -72,8 +72,9 @@ def logits_of(model, case, ids, lengths):
 
 
 def virtual(mode, objective, projection):
-    kw = dict(mode=mode, objective=objective, num_virtual_tokens=3, position="last_token", num_labels=3, lengths=[5, 1])
-    case, P, (ids, targets, lengths) = random_case(**kw, **({"encoder_hidden_size": 5} if projection else {}))
+    method = {"num_virtual_tokens": 3, **({"encoder_hidden_size": 5} if projection else {})}
+    case, P, (ids, targets, lengths) = random_case(mode=mode, objective=objective, method=method, position="last_token",
+                                                   num_labels=3, lengths=[5, 1])
     run = ref.Trainer(P, case)
     ours, loss, grads = run.gradients(ids, targets, lengths)
     model, task = base_model(P, case)
