@@ -13,7 +13,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
 
 /** The entries of a fixture's `case` metadata that are used. */
-interface Case extends MethodSizes {
+interface Case {
   name: string;
   objective: Objective;
   mode: Mode;
@@ -21,7 +21,8 @@ interface Case extends MethodSizes {
   num_labels: number;
   config: ModelSpec["config"];
   lora: { targets: Target[]; r: number; alpha: number; scaling: Scaling; train_head_base: boolean } | null;
-  optim: { lr: number; betas: [number, number]; eps: number; weight_decay: number };
+  method?: MethodSizes;
+  optim: { lr: number; betas: [number, number]; eps: number; weight_decay: number; lr_ratio?: number };
   activations: boolean;
   curve?: unknown;
 }
@@ -82,15 +83,14 @@ class Golden {
       init: "kaiming",
       target_modules: c.lora.targets,
     };
-    const { bottleneck, num_virtual_tokens, encoder_hidden_size } = c;
-    const sizes = Object.entries({ bottleneck, num_virtual_tokens, encoder_hidden_size });
     this.spec = {
-      ...Object.fromEntries(sizes.filter(([, size]) => size !== undefined)),
       config: c.config,
       task: { objective: c.objective, num_labels: c.num_labels, pooling: "last", head_bias: true },
       mode: c.mode,
       lora,
       train_head: c.lora?.train_head_base ?? true,
+      ...c.method,
+      ...(c.optim.lr_ratio && { lr_ratio: c.optim.lr_ratio }),
     };
     const { betas, eps, weight_decay } = c.optim;
     this.optimizer = { betas, eps, weight_decay, clip: 0 };
@@ -115,29 +115,50 @@ class Golden {
     return { case: this.c.name, comparisons: this.comparisons, actual: this.actual };
   }
 
-  /** Rows of a padded table as a packed batch. Padding is treated as text, as in the reference. */
+  /** Rows of a padded table as a packed batch. Padding is text where a classifier reads its logits at the last position. */
   private async batch(prefix: string, targets: string, rows?: number[]): Promise<Batch> {
     const [all, length] = this.file.info(`${prefix}.ids`).shape as [number, number];
     const ids = await this.file.readI32(`${prefix}.ids`);
     const lengths = await this.file.readI32(`${prefix}.lengths`);
     const labels = await this.file.readI32(`${prefix}.${targets}`);
     const chosen = rows ?? Array.from({ length: all }, (_, i) => i);
-    const perRow = labels.length / all;
+    const isLm = this.c.objective === "lm";
+    const sizes = chosen.map((row) => (!isLm && this.c.position === "last" ? length : lengths[row]!));
+    const tokens = (table: Int32Array) =>
+      chosen.flatMap((row, b) => [...table.subarray(row * length, row * length + sizes[b]!)]);
+    const starts = new Uint32Array(sizes.length + 1);
+    sizes.forEach((size, b) => {
+      starts[b + 1] = starts[b]! + size;
+    });
     return {
-      ids: Uint32Array.from(chosen.flatMap((row) => [...ids.subarray(row * length, (row + 1) * length)])),
-      starts: Uint32Array.from({ length: chosen.length + 1 }, (_, b) => b * length),
-      rows: Uint32Array.from(
-        chosen,
-        (row, b) => b * length + (this.c.position === "last" ? length : lengths[row]!) - 1,
-      ),
-      targets: Int32Array.from(chosen.flatMap((row) => [...labels.subarray(row * perRow, (row + 1) * perRow)])),
+      ids: Uint32Array.from(tokens(ids)),
+      starts,
+      rows: starts.subarray(1).map((end) => end - 1),
+      targets: Int32Array.from(isLm ? tokens(labels) : chosen.map((row) => labels[row]!)),
     };
+  }
+
+  /** Compares the logits of all rows of the table; of a language model those of the text: neither padding nor virtual tokens. */
+  private async logits(engine: Engine, { starts, targets }: Batch): Promise<void> {
+    const compare = (logits: Float32Array, rows?: number[]) =>
+      this.close("expect.logits", "logits", logits, TOLERANCE.logits, rows);
+    if (this.c.objective === "classification") return compare(await engine.logits(targets.length));
+    const length = this.file.info("input.ids").shape[1]!;
+    const virtual = (this.c.mode === "prompt" && this.c.method?.num_virtual_tokens) || 0;
+    const [stored, computed]: [number[], number[]] = [[], []];
+    for (let b = 0; b < starts.length - 1; b++)
+      for (let n = starts[b]!; n < starts[b + 1]!; n++) {
+        stored.push(b * length + n - starts[b]!);
+        computed.push(n + virtual * (b + 1));
+      }
+    const all = await engine.logits(computed.at(-1)! + 1);
+    await compare(select(all, this.c.config.vocab_size, computed), stored);
   }
 
   private async single(engine: Engine): Promise<void> {
     const batch = await this.batch("input", "targets");
     const { loss } = await engine.result(engine.gradients(batch));
-    await this.close("expect.logits", "logits", await this.logits(engine, batch), TOLERANCE.logits);
+    await this.logits(engine, batch);
     await this.absolute("expect.loss", "loss", [loss], TOLERANCE.loss);
     for (const [name, tensor] of engine.plan.activations)
       await this.close(`act.${name}`, "act", await engine.session.read(tensor), TOLERANCE.act);
@@ -165,19 +186,6 @@ class Golden {
     await this.absolute("expect.loss_after", "loss_after", [after.loss], TOLERANCE.loss);
   }
 
-  /** The logits of the batch's rows, without those of a prompt's virtual tokens. */
-  private async logits(engine: Engine, { targets, starts }: Batch): Promise<Float32Array> {
-    const { mode, task, config, num_virtual_tokens = 0 } = this.spec;
-    const n = mode === "prompt" && task.objective === "lm" ? num_virtual_tokens : 0;
-    const all = await engine.logits(targets.length + n * (starts.length - 1));
-    const V = task.objective === "lm" ? config.vocab_size : task.num_labels;
-    if (n === 0) return all;
-    const parts = Array.from(starts.subarray(0, -1), (start, b) =>
-      all.subarray((start + n * (b + 1)) * V, (starts[b + 1]! + n * (b + 1)) * V),
-    );
-    return Float32Array.from(parts.flatMap((part) => [...part]));
-  }
-
   private async curve(engine: Engine): Promise<void> {
     const [steps, size] = this.file.info("data.order").shape as [number, number];
     const order = await this.file.readI32("data.order");
@@ -200,10 +208,20 @@ class Golden {
       await this.update(`final.${name}`, name, await engine.readParameter(name), TOLERANCE.curve);
   }
 
-  private async close(stored: string, name: string, got: Float32Array, tolerance: number): Promise<void> {
+  /** `rows`: those of the stored tensor to compare with; absent: all. */
+  private async close(
+    stored: string,
+    name: string,
+    got: Float32Array,
+    tolerance: number,
+    rows?: number[],
+  ): Promise<void> {
     const key = stored.replace(/^expect\./, "");
-    this.actual.set(key, { shape: [...this.file.info(stored).shape], data: got });
-    const error = relativeError(got, await this.file.readF32(stored));
+    const { shape } = this.file.info(stored);
+    const want = await this.file.readF32(stored);
+    const columns = shape.at(-1)!;
+    this.actual.set(key, { shape: rows ? [rows.length, columns] : [...shape], data: got });
+    const error = relativeError(got, rows ? select(want, columns, rows) : want);
     this.comparisons.push({ name: key, kind: name, measure: "relative L2", error, tolerance });
   }
 
@@ -235,14 +253,13 @@ class Golden {
       });
   }
 
-  /** Compares the total update of a parameter; for single steps, only its steady elements. */
+  /** Compares the total update of a parameter, over its steady elements. */
   private async update(stored: string, name: string, got: Float32Array, tolerance: number): Promise<void> {
     const want = await this.file.readF32(stored);
     const start = await this.file.readF32(`param.${name}`);
     this.actual.set(stored, { shape: [...this.file.info(stored).shape], data: got });
-    const steady = stored.startsWith("final.")
-      ? () => true
-      : steadyElements(name, await this.file.readF32(`grad.${name}`), this.c.config.n_embd);
+    const gradient = stored.startsWith("final.") ? null : await this.file.readF32(`grad.${name}`);
+    const steady = steadyElements(name, gradient, this.c.config.n_embd);
     let difference = got.length === want.length ? 0 : Number.NaN;
     let norm = 0;
     for (let i = 0; i < want.length; i++) {
@@ -258,14 +275,20 @@ class Golden {
 
 /**
  * The elements of an updated tensor that can be compared. Adam normalizes each gradient element by its magnitude, so that
- * rounding errors dominate the update of elements with a gradient far below the tensor's RMS. The exact gradient of the key
- * bias is zero.
+ * rounding errors dominate the update of elements with a gradient far below the tensor's RMS; not so over a whole curve, which has
+ * no `gradient`. The exact gradient of the key bias is zero.
  */
-function steadyElements(name: string, gradient: Float32Array, width: number): (i: number) => boolean {
-  const rms = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / gradient.length);
-  const keyBias = name.endsWith("attn.c_attn.bias");
-  return (i) =>
-    (gradient[i] === 0 || Math.abs(gradient[i]!) >= 0.01 * rms) && !(keyBias && i >= width && i < 2 * width);
+function steadyElements(name: string, gradient: Float32Array | null, width: number): (i: number) => boolean {
+  const rms = gradient && Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / gradient.length);
+  const isKeyBias = (i: number) => name.endsWith("attn.c_attn.bias") && i >= width && i < 2 * width;
+  return (i) => (!gradient || gradient[i] === 0 || Math.abs(gradient[i]!) >= 0.01 * rms!) && !isKeyBias(i);
+}
+
+/** Rows of a matrix. */
+function select(matrix: Float32Array, columns: number, rows: number[]): Float32Array {
+  const selected = new Float32Array(rows.length * columns);
+  for (const [i, row] of rows.entries()) selected.set(matrix.subarray(row * columns, (row + 1) * columns), i * columns);
+  return selected;
 }
 
 /** ||got - want|| / ||want||; 0 if they are equal, NaN if lengths differ or a value is NaN. */

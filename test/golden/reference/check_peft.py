@@ -1,0 +1,132 @@
+"""The reference beside PEFT and transformers, in float64: `python3 check_peft.py` compares logits, gradients and steps of
+prompt tuning, prefix tuning (with a projection and without) and LoRA+.  Needs peft; PEFT 0.21 runs prefix tuning on
+GPT2ForSequenceClassification with transformers below 5.24, which renames an argument."""
+import sys
+import warnings
+
+import peft
+import torch
+import transformers
+from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, TaskType, get_peft_model
+from peft.optimizers import create_loraplus_optimizer
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
+
+import gpt2_lora_reference as ref
+from make_fixtures import random_case, rel
+
+warnings.simplefilter("ignore")
+VIRTUAL = {"prompt.weight": "embedding.weight", "prefix.weight": "embedding.weight", "prefix.embedding": "embedding.weight",
+           "prefix.fc.weight": "transform.0.weight", "prefix.fc.bias": "transform.0.bias",
+           "prefix.proj.weight": "transform.2.weight", "prefix.proj.bias": "transform.2.bias"}
+LORA = {"o": "attn.c_proj", "fc": "mlp.c_fc", "proj": "mlp.c_proj"}
+
+
+def base_model(P, case):
+    """The base model of a case by transformers; its classification head gets a bias, as ours has."""
+    cfg = case["config"]
+    pad = cfg["vocab_size"] - 1
+    config = GPT2Config(**cfg, num_labels=case["num_labels"], pad_token_id=pad, bos_token_id=pad, eos_token_id=pad,
+                        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    lm = case["objective"] == "lm"
+    model = (GPT2LMHeadModel if lm else GPT2ForSequenceClassification)(config)
+    state = {"transformer." + k: P[k] for k in ref.base_shapes(ref.Config(**cfg))}
+    if lm:
+        state["lm_head.weight"] = P["wte.weight"]
+    else:
+        model.score = torch.nn.Linear(cfg["n_embd"], case["num_labels"])
+        state.update({"score.weight": P["head.weight"], "score.bias": P["head.bias"]})
+    model.load_state_dict(state)
+    return model.double(), TaskType.CAUSAL_LM if lm else TaskType.SEQ_CLS
+
+
+def theirs(name, model):
+    """PEFT's parameter that is ours of this name, and whether it is transposed."""
+    parameters = dict(model.named_parameters())
+    if name.startswith("lora."):
+        _, h, i, *site, matrix = name.split(".")
+        place = LORA[site[-1]]
+        return parameters[f"base_model.model.transformer.h.{i}.{place}.lora_{matrix}.default.weight"], False
+    if name.startswith("head."):
+        key = next(k for k in parameters if k.endswith("score.modules_to_save.default." + name[5:]))
+        return parameters[key], False
+    return parameters["prompt_encoder.default." + VIRTUAL[name]], name in ("prefix.fc.weight", "prefix.proj.weight")
+
+
+def copy(P, names, model):
+    model.double()
+    for name in names:
+        parameter, transposed = theirs(name, model)
+        parameter.data = (P[name].T if transposed else P[name]).double().clone()
+    learning = [p for p in model.parameters() if p.requires_grad]
+    assert len(learning) == len(names), (len(learning), names)
+
+
+def logits_of(model, case, ids, lengths):
+    """A batch padded on the right under an attention mask; prompt tuning of a classifier one message at a time, because PEFT
+    reads its logits at the last column of the batch.  Rows of padding are left out."""
+    if case["objective"] == "classification" and case["mode"] == "prompt":
+        return torch.cat([model(input_ids=row[None, :n]).logits for row, n in zip(ids, lengths)])
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    logits = model(input_ids=ids, attention_mask=mask).logits
+    return logits if case["objective"] == "classification" else logits[:, -ids.shape[1]:][mask.bool()]
+
+
+def virtual(mode, objective, projection):
+    method = {"num_virtual_tokens": 3, **({"encoder_hidden_size": 5} if projection else {})}
+    case, P, (ids, targets, lengths) = random_case(mode=mode, objective=objective, method=method, position="last_token",
+                                                   num_labels=3, lengths=[5, 1])
+    run = ref.Trainer(P, case)
+    ours, loss, grads = run.gradients(ids, targets, lengths)
+    model, task = base_model(P, case)
+    if mode == "prompt":
+        settings = PromptTuningConfig(task_type=task, num_virtual_tokens=3)
+    else:
+        more = dict(prefix_projection=True, encoder_hidden_size=5) if projection else {}
+        settings = PrefixTuningConfig(task_type=task, num_virtual_tokens=3, **more)
+    model = get_peft_model(model, settings)
+    copy(P, run.names, model)
+    logits = logits_of(model, case, ids, lengths)
+    if objective == "lm":
+        real = torch.arange(ids.shape[1]) < lengths[:, None]
+        ours, targets = ours[real], targets[real]
+    ref.cross_entropy(logits, targets).backward()
+    errors = {"logits": rel(logits.detach(), ours)}
+    for name in run.names:
+        parameter, transposed = theirs(name, model)
+        errors[name] = rel(parameter.grad.T if transposed else parameter.grad, grads[name])
+    return errors
+
+
+def lora_plus():
+    """Steps with PEFT's groups.  PEFT gives one-dimensional tensors (the head's bias) B's rate, and no decay: here the
+    classifier's head has none."""
+    lora = {"targets": list(LORA), "r": 3, "alpha": 5, "scaling": "alpha/r", "train_head_base": True}
+    optim = {"lr": 1e-3, "weight_decay": 0.1, "lr_ratio": 16}
+    case, P, (ids, targets, lengths) = random_case(mode="lora", lora=lora, position="last_token", num_labels=3, optim=optim)
+    P["head.bias"].zero_()
+    run = ref.Trainer(P, case)
+    run.names.remove("head.bias")
+    del run.optim.tensors["head.bias"]
+    model, task = base_model(P, case)
+    model.score.bias = None
+    model = get_peft_model(model, LoraConfig(task_type=task, r=3, lora_alpha=5, target_modules=list(LORA.values())))
+    copy(P, run.names, model)
+    optimizer = create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=16, loraplus_weight_decay=0.1)
+    for _ in range(5):
+        run.step(ids, targets, lengths)
+        optimizer.zero_grad()
+        ref.cross_entropy(logits_of(model, case, ids, lengths), targets).backward()
+        optimizer.step()
+    return {name: rel(theirs(name, model)[0].detach() - P[name], run.P[name] - P[name]) for name in run.names}
+
+
+if __name__ == "__main__":
+    print(f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}")
+    checks = {f"{objective} {mode}{', projection' if p else ''}": lambda a=(mode, objective, p): virtual(*a)
+              for objective in ("classification", "lm") for mode, p in (("prompt", 0), ("prefix", 0), ("prefix", 1))}
+    worst = 0.0
+    for title, check in {**checks, "LoRA+, 5 steps": lora_plus}.items():
+        errors = check()
+        print(f"{title}: " + "  ".join(f"{k} {v:.1e}" for k, v in errors.items()))
+        worst = max(worst, *errors.values())
+    sys.exit(0 if worst < 1e-6 else "the reference and PEFT differ")
