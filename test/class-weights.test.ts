@@ -10,7 +10,7 @@ import { macroF1 } from "../src/report/statistics.ts";
 import { readRunConfig } from "../src/run/directory.ts";
 import { describeData } from "../src/run/summary.ts";
 import { classWeightsOf, isUnequal } from "../src/train/class-weights.ts";
-import { resolveOptions } from "../src/train/options.ts";
+import { ofMode, resolveOptions } from "../src/train/options.ts";
 import type { FineTuneArguments } from "../src/train/trainer.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
@@ -27,7 +27,12 @@ afterAll(async () => (await model).close());
 
 async function run(data: LoadedDataset, options: Partial<FineTuneArguments> = {}) {
   const small = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, mode: "last_layer" } as const;
-  return fineTune({ device: await testDevice(), model: await model, data, ...small, ...options });
+  return fineTune({
+    device: await testDevice(),
+    model: await model,
+    data,
+    ...ofMode({ ...small, ...options }, options.mode ?? small.mode),
+  });
 }
 
 /** 42 messages: 32 ham, 10 spam. */

@@ -1,5 +1,6 @@
 /** The decoder: what it makes token by token is what the whole model makes at once, whoever else is in the cache. */
 import * as assert from "uvu/assert";
+import { textContext } from "../src/config.ts";
 import { Decoder } from "../src/engine/decoder.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { ConfigError, DeviceError, ShapeError } from "../src/errors.ts";
@@ -51,7 +52,9 @@ async function wholeLogits(spec: ModelSpec, sequences: readonly number[][]): Pro
     const starts = Uint32Array.of(0, ids.length);
     const targets = new Int32Array(ids.length);
     engine.forward({ ids: Uint32Array.from(ids), starts, rows: new Uint32Array(), targets });
-    all.push(await engine.logits(ids.length));
+    // A prompt's virtual tokens are rows of their own.
+    const virtual = spec.mode === "prompt" ? spec.num_virtual_tokens! : 0;
+    all.push((await engine.logits(virtual + ids.length)).subarray(virtual * V));
   }
   engine.destroy();
   return all;
@@ -72,9 +75,12 @@ for (const [name, spec, maxBinding] of [
   ["one adapter for q, k and v", smallSpec("lora", { ...lm, targets: ["c_attn", "head"], r: 1 }), Infinity],
   // So small that the token table comes in three pieces.
   ["pieces", smallSpec("lora", lm), 4096],
+  ["adapter layers", smallSpec("adapter", lm), Infinity],
+  ["a prompt, in pieces", smallSpec("prompt", lm), 4096],
+  ["a prefix", smallSpec("prefix", lm), Infinity],
 ] as const)
   testOnDevices(`token by token is the whole sequence at once: ${name}`, async () => {
-    const sequences = sequencesOf([9, SMALL.n_positions, 1, 14]);
+    const sequences = sequencesOf([9, textContext(spec.config, spec), 1, 14]);
     const prompts = [4, 11, 1, 13];
     const whole = await wholeLogits(spec, sequences);
     await withDecoder(

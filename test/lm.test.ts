@@ -1,4 +1,5 @@
 /** Training of language models: as for classifiers, with blocks of text instead of messages. */
+
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../src/data/corpus.ts";
@@ -9,6 +10,7 @@ import { Classifier } from "../src/infer/classifier.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import { openAdapter } from "../src/io/open-adapter.ts";
 import { keepCheckpoint, lastCheckpoint } from "../src/run/checkpoint.ts";
+import { ofMode } from "../src/train/options.ts";
 import type { Checkpoint } from "../src/train/records.ts";
 import type { FineTuneArguments } from "../src/train/trainer.ts";
 import { assertAllClose } from "./allclose.ts";
@@ -40,7 +42,11 @@ function usual() {
 const device = () => testDevice("wasm 2 threads");
 
 async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
-  return fineTune({ device: await device(), ...(await usual()), ...SMALL, ...options });
+  return fineTune({
+    device: await device(),
+    ...(await usual()),
+    ...ofMode({ ...SMALL, ...options }, options.mode ?? "lora"),
+  });
 }
 
 function assertSameRun(got: FineTuneRun, want: FineTuneRun): void {
@@ -52,13 +58,18 @@ function assertSameRun(got: FineTuneRun, want: FineTuneRun): void {
   for (const [name, { data }] of want.tensors) assertSameBits(name, got.tensors.get(name)!.data, data);
 }
 
-for (const mode of ["lora", "all", "last_block"] as const)
+for (const mode of ["lora", "all", "last_block", "prompt"] as const)
   test(`mode ${mode} learns the text; stopped and resumed from disk, with the same bits`, async () => {
     const straight = await run({ mode });
     const { before, after, tensors, spec, predictions } = straight;
     assert.ok(after!.val.loss < before!.val.loss, `${before!.val.loss} -> ${after!.val.loss}`);
     const learns = (name: string) =>
-      ({ lora: name.startsWith("lora.h."), all: true, last_block: name.startsWith("h.1.") })[mode];
+      ({
+        lora: name.startsWith("lora.h."),
+        all: true,
+        last_block: name.startsWith("h.1."),
+        prompt: name === "prompt.weight",
+      })[mode];
     assert.ok([...tensors.keys()].every(learns), [...tensors.keys()].join());
     assert.equal([spec.task.objective, spec.task.num_labels, predictions], ["lm", 0, []]);
     const stop = new AbortController();
@@ -148,7 +159,7 @@ test("an adapter of a classifier is refused for a language model", async () => {
 });
 
 test("settings that are invalid for a language model are refused", async () => {
-  await assertFails(ConfigError, ["last_layer", "last_block", "token table"], () => run({ mode: "last_layer" }));
+  await assertFails(ConfigError, ["last_layer", "any other mode", "token table"], () => run({ mode: "last_layer" }));
   await assertFails(ConfigError, ["headBias", "language model"], () => run({ headBias: true }));
   await assertFails(ConfigError, ["pooling", "language model"], () => run({ pooling: "last" }));
   await assertFails(ConfigError, ["batch size"], () => run({ batchSize: 1000 }));

@@ -1,4 +1,5 @@
 /** A resumed run has the same bits as an uninterrupted one. */
+
 import { existsSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -8,6 +9,7 @@ import { ConfigError, FormatError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import { keepCheckpoint, lastCheckpoint } from "../src/run/checkpoint.ts";
 import { datasetSpec } from "../src/run/settings.ts";
+import { ofMode } from "../src/train/options.ts";
 import { bestOf, type Checkpoint, type TrainEvent, type TrainResult } from "../src/train/records.ts";
 import { type FineTuneArguments, train } from "../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
@@ -29,7 +31,11 @@ function base() {
 afterAll(async () => (await shared)?.model.close());
 
 async function run(more: Partial<FineTuneArguments> = {}): Promise<TrainResult> {
-  return train({ device: await testDevice(), ...(await base()), ...OPTIONS, ...more });
+  return train({
+    device: await testDevice(),
+    ...(await base()),
+    ...ofMode({ ...OPTIONS, ...more }, more.mode ?? "lora"),
+  });
 }
 
 /** Stops a run after `step` steps and returns its checkpoint. */
@@ -59,15 +65,16 @@ function assertSameRun(got: TrainResult, want: TrainResult): void {
   for (const [name, { data }] of want.tensors) assert.equal(got.tensors.get(name)!.data, data, name);
 }
 
-for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
+for (const mode of ["lora", "all", "last_block", "last_layer", "prefix"] as const)
   test(`${mode}: stopped at any step and resumed from disk`, async () => {
-    const straight = await run({ mode });
+    const settings = { mode, ...(mode === "prefix" ? { prefixProjection: 5 } : {}) };
+    const straight = await run(settings);
     assert.ok(straight.steps.length > 8, "too few steps to stop between");
     // At an evaluation, between two, at an epoch's end, and one step before the last.
     for (const step of mode === "lora" ? [1, 2, 4, straight.steps.length - 1] : [3]) {
       const directory = join(folder, `${mode}-${step}`);
-      await keepCheckpoint(directory, await stopAfter(step, { mode }));
-      assertSameRun(await run({ mode, resume: await lastCheckpoint(directory) }), straight);
+      await keepCheckpoint(directory, await stopAfter(step, settings));
+      assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
     }
   });
 

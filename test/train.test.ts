@@ -1,4 +1,5 @@
 /** Complete training runs: results, unchanged tensors, and errors. */
+
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -12,6 +13,7 @@ import { Classifier } from "../src/infer/classifier.ts";
 import { type GPT2Checkpoint, loadModel } from "../src/io/hf.ts";
 import type { Tensors } from "../src/io/peft.ts";
 import type { ModelPlan } from "../src/model/gpt2.ts";
+import { ofMode } from "../src/train/options.ts";
 import { RunFailed, type TrainEvent } from "../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../src/train/schedule.ts";
 import type { FineTuneArguments } from "../src/train/trainer.ts";
@@ -43,7 +45,8 @@ function usual() {
 }
 
 async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
-  return fineTune({ device: await testDevice(), ...(await usual()), ...SMALL, ...options });
+  const settings = ofMode({ ...SMALL, ...options }, options.mode ?? "lora");
+  return fineTune({ device: await testDevice(), ...(await usual()), ...settings });
 }
 
 /** A run that changes nothing: its learning rate is 0 in f32. */
