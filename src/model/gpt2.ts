@@ -23,7 +23,7 @@ import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs } from "./batch.ts";
 import { type Head, type HeadPiece, Layers, type Linear, type Norm, type Rows, rowsFrom, rowsOf } from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
-import { type ModelSpec, type Part, partOf } from "./trainable.ts";
+import { type ModelSpec, type Part, partOf, rateOf } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
@@ -140,7 +140,7 @@ class Builder {
   constructor(private readonly options: PlanOptions) {
     const { spec, capacity, optimizer, maxBinding, part, shared } = options;
     this.part = partOf(spec, part);
-    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, this.part.has, shared);
+    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, this.part.has, shared, rateOf(spec));
     this.batch = makeBatchInputs(spec, capacity, !!this.parameters.all.get("wte.weight")?.grad);
     this.tokens = { count: "tokens", capacity: capacity.tokens };
     this.sequences = { count: "sequences", capacity: capacity.sequences };
