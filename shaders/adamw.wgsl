@@ -1,7 +1,7 @@
 // One step of AdamW over a page of parameters, with clipping by the global norm.
 //
 //   g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
-//   param = param * (1 - lr * weight_decay) - step_size * m / (sqrt(v) / correction2 + epsilon)
+//   param = param * (1 - q * lr * weight_decay) - q * step_size * m / (sqrt(v) / correction2 + epsilon)
 //
 //   param    (updates)  [count]
 //   m        (updates)  [count]
@@ -9,8 +9,10 @@
 //   grad     (read)     [count]
 //   metrics  (read)     [slots, 4]: the norm is metrics[slot].z
 //   stopped  (read)     [1]: nothing is updated where it is not 0
+//   rates    (read)     [groups]: q of 64 parameters each, read where has_rates != 0; else q = 1
 //
-// step_size = lr / (1 - beta1^t) and correction2 = sqrt(1 - beta2^t) come from the host, in f64. clip = 0: no clipping.
+// step_size = lr / (1 - beta1^t), correction2 = sqrt(1 - beta2^t), lr_decay = lr * weight_decay and decay = 1 - lr_decay come from the
+// host, in f64. clip = 0: no clipping.
 // Grid: flat over count. Reference: torch.optim.AdamW and torch.nn.utils.clip_grad_norm_.
 
 @compute @workgroup_size(256)
@@ -27,5 +29,14 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let v_new = dims.beta2 * v[i] + dims.one_minus_beta2 * g * g;
   m[i] = m_new;
   v[i] = v_new;
-  param[i] = param[i] * dims.decay - dims.step_size * m_new / (sqrt(v_new) / dims.correction2 + dims.epsilon);
+  var decay = dims.decay;
+  var step_size = dims.step_size;
+  if (has_rates != 0u) {
+    let q = rates[i / 64u];
+    if (q != 1.0) {
+      decay = 1.0 - q * dims.lr_decay;
+      step_size *= q;
+    }
+  }
+  param[i] = param[i] * decay - step_size * m_new / (sqrt(v_new) / dims.correction2 + dims.epsilon);
 }

@@ -6,7 +6,7 @@ export type DType = "f32" | "f16" | "u32" | "i32";
 
 /**
  * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter), gradient,
- * moment (AdamW's m and v), input (written by the host before a step), activation (live between its first and last use),
+ * moment (AdamW's m and v, and its rates), input (written by the host before a step), activation (live between its first and last use),
  * output (an activation that the host may read), cache (keys and values, which persist across steps).
  */
 export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output" | "cache";

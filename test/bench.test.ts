@@ -112,6 +112,8 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
     flops: 2 * 10 * 8 * (8 + 3),
     bytes: 4 * 10 * (8 + 6 + 2 * 8) + 4 * 8 * 8 + 4 * 2 * 3 * 4,
   });
+  const sum = linearForward({ ...layer, sum: { add: dy, out: tensor([20, 8]) } });
+  assert.is(workOf(sum, values).bytes! - workOf(linearForward(layer), values).bytes!, 2 * 4 * 10 * 8);
   const job = { group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
   assert.equal(workOf(loraBackward(job), values), {
     flops: 2 * 10 * 6 * (8 + 4),

@@ -9,6 +9,7 @@ import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { LANES } from "../src/ops/gradnorm.ts";
 import type { Kernel } from "../src/ops/kernel.ts";
+import { VIEW_ALIGN } from "../src/tensor.ts";
 import { test } from "./harness.ts";
 
 const read = (path: string) => readFileSync(packagePath(path), "utf8");
@@ -42,6 +43,8 @@ test("what kernels and host count in is one number", () => {
     [PANEL, "assembly/kernels/panels.ts", /const PANEL: u32 = (\d+)/g],
     [LANES, "assembly/kernels/gradnorm.ts", /const LANES: u32 = (\d+)/g],
     [LANES, "shaders/gradnorm_partial.wgsl", /(?:LANES = |@workgroup_size\()(\d+)/g],
+    [VIEW_ALIGN, "assembly/kernels/adamw.ts", /const GROUP: u32 = (\d+)/g],
+    [VIEW_ALIGN, "shaders/adamw.wgsl", /rates\[i \/ (\d+)u\]/g],
     ...["forward", "query_backward", "keyvalue_backward"].map(
       (name) => [MAX_HEAD_SIZE / 32, `shaders/attention_${name}.wgsl`, /array<mat4x4f, (\d+)>/g] as const,
     ),

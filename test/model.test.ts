@@ -125,6 +125,31 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
     assertNear("gradients", early.gradients, late.gradients, ROUNDING);
   });
 
+testOnDevices("B of an adapter moves lr_ratio times as far as A in the first step, which is lr * sign", async () => {
+  const spec = { ...smallSpec("lora"), lr_ratio: 16 };
+  const batch = randomBatch(spec, LENGTHS, 4);
+  const optimizer = { ...OPTIMIZER, weight_decay: 0, clip: 0 };
+  for (const options of [{ optimizer }, { optimizer, ...PIECES }])
+    await withEngine(
+      spec,
+      async (engine) => {
+        const before = await parametersOf(engine);
+        const { gradients } = await backward(engine, batch);
+        engine.step([batch], LR);
+        assert.is(engine.plan.parameters.pages.length > 1, "maxBinding" in options);
+        for (const [name, gradient] of gradients) {
+          const lr = /^lora\..*\.B$/.test(name) ? 16 * LR : LR;
+          const moved = before.get(name)!.map((value, i) => {
+            const g = gradient[i]!;
+            return value - (lr * g) / (Math.abs(g) + optimizer.eps);
+          });
+          assertAllClose(name, await engine.readParameter(name), Float64Array.from(moved), { atol: 1e-6, rtol: 0 });
+        }
+      },
+      options,
+    );
+});
+
 testOnDevices("a packed batch gives the logits of its sequences one at a time", async () => {
   for (const spec of [smallSpec("lora"), smallSpec("lora", lm)])
     await withEngine(spec, async (engine) => {

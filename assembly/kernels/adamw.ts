@@ -3,11 +3,12 @@ import { Adamw } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part } from "./vector";
 
-const LINE: u32 = 16;
+/** Parameters that have a rate together; threads write to separate cache lines. */
+const GROUP: u32 = 64;
 
 /**
  * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
- * param = param * decay - step_size * m / (sqrt(v) / correction2 + epsilon), for [count]; skipped if stopped[0] != 0.
+ * param = param * (1 - q lr_decay) - q step_size * m / (sqrt(v) / correction2 + epsilon), for [count]; skipped if stopped[0] != 0.
  */
 export function adamw(p: Adamw): void {
   const param = p.param;
@@ -21,14 +22,21 @@ export function adamw(p: Adamw): void {
   const beta2 = p.beta2;
   const one_minus_beta2 = p.one_minus_beta2;
   const epsilon = p.epsilon;
-  const decay = p.decay;
-  const step_size = p.step_size;
   const correction2 = p.correction2;
+  const has_rates = p.has_rates != 0;
+  const rates = p.rates;
   if (load<u32>(p.stopped) != 0) return;
   const norm = load<f32>(p.metrics + (p.slot << 4), 8);
   const factor: f32 = clip > 0 ? min<f32>(1, clip / (norm + 1e-6)) : 1;
-  const end = slice_end(count, LINE);
-  for (let i = slice_begin(count, LINE); i < end; i += 4) {
+  const end = slice_end(count, GROUP);
+  let decay = p.decay;
+  let step_size = p.step_size;
+  for (let i = slice_begin(count, GROUP); i < end; i += 4) {
+    if (has_rates && i % GROUP == 0) {
+      const q = load<f32>(rates + ((i / GROUP) << 2));
+      decay = q == 1 ? p.decay : 1 - q * p.lr_decay;
+      step_size = p.step_size * q;
+    }
     const at: usize = i << 2;
     const rest = end - i;
     const part = rest < 4;

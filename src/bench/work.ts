@@ -14,8 +14,8 @@ export interface DispatchWork {
   bytes: number | null;
 }
 
-/** Ops that read or write rows by number: how many differ depends on the batch. */
-const BY_ROW = /^(embedding|gather|cache)_/;
+/** Ops that read or write rows by number: how many differ depends on the batch, or is a small part of the tensors. */
+const BY_ROW = /^(embedding|gather|cache|prefix)_/;
 
 /** The work of a dispatch. Its tensors count whole, but those of products: exact for a batch that fills the plan's capacity. */
 export function workOf(dispatch: Dispatch, values: StepValues): DispatchWork {
@@ -45,8 +45,8 @@ const PRODUCTS = new Map<Kernel, (dims: Record<string, number>, dispatch: Dispat
         "m" | "n" | "k" | "count" | "r" | "width" | "epilogue",
         number
       >;
-      // Beside out: the residual; GELU's output; its input and output.
-      const others = [0, 1, 0, 1, 2][epilogue]!;
+      // Beside out: the residual; GELU's output; its input and output; what is added and the sum.
+      const others = [0, 1, 0, 1, 2, 2][epilogue]!;
       const weights = tensorAt(dispatch, "b").elementBytes * k * n + 4 * count * r * width;
       return {
         flops: 2 * m * (n * k + count * width * r),

@@ -6,6 +6,7 @@ import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { type Batch, type Capacity, packBatch, weightOf } from "../model/batch.ts";
 import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
+import { ratesOf } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
@@ -56,6 +57,7 @@ export class Engine extends Weights<ModelPlan> {
   ) {
     super(plan, session);
     this.staging = new Uint32Array(plan.batch.root.size);
+    for (const page of plan.parameters.pages) if (page.rates) session.write(page.rates, ratesOf(plan.parameters, page));
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
@@ -185,11 +187,7 @@ export class Engine extends Weights<ModelPlan> {
     if (this.plan.stopped) this.session.write(this.plan.stopped, new Uint32Array(1));
   }
 
-  private submit(
-    segments: readonly SegmentName[],
-    batch: Batch,
-    update: Pick<StepValues, "loss_scale" | "decay" | "step_size" | "correction2"> | null,
-  ): number {
+  private submit(segments: readonly SegmentName[], batch: Batch, update: Partial<StepValues> | null): number {
     const { batch: inputs, capacity, spec, boundary } = this.plan;
     const { weight, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
     this.session.write(inputs.root, this.staging);

@@ -35,7 +35,7 @@ import {
 } from "./layers.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
-import { type ModelSpec, type Part, partOf } from "./trainable.ts";
+import { type ModelSpec, type Part, partOf, rateOf } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
@@ -158,7 +158,7 @@ class Builder {
   constructor(private readonly options: PlanOptions) {
     const { spec, capacity, optimizer, maxBinding, part, shared } = options;
     this.part = partOf(spec, part);
-    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, this.part.has, shared);
+    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, this.part.has, shared, rateOf(spec));
     const room = roomFor(spec, capacity);
     const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
     this.batch = makeBatchInputs(spec, room, learnsTokens);

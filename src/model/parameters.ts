@@ -14,6 +14,8 @@ export interface Parameter {
   pieces: TensorPiece[];
   /** The gradient in the same pieces; null if the parameter is frozen. */
   grad: TensorPiece[] | null;
+  /** The parameter's learning rate, divided by the run's. */
+  rate: number;
 }
 
 /** Trained parameters, their gradients and AdamW's moments, at the same offsets of four buffers. */
@@ -22,6 +24,8 @@ export interface Page {
   grad: Tensor;
   m: Tensor;
   v: Tensor;
+  /** The rate of every VIEW_ALIGN elements; null if all rates are 1. */
+  rates: Tensor | null;
 }
 
 export interface Parameters {
@@ -54,7 +58,8 @@ const isAdapter = (name: string) => name.startsWith("lora.");
 /**
  * Creates the tensors of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen
  * parameters that are also in `shared` are taken from there. `maxBinding` is in bytes. Adapters are in pages without training, too:
- * one dispatch handles those of q, k and v, which must therefore be in one buffer.
+ * one dispatch handles those of q, k and v, which must therefore be in one buffer. `rateOf` gives a parameter's learning rate,
+ * divided by the run's.
  */
 export function makeParameters(
   spec: ModelSpec,
@@ -62,6 +67,7 @@ export function makeParameters(
   maxBinding: number,
   isWanted: (name: string) => boolean,
   shared: ReadonlyMap<string, Parameter> = new Map(),
+  rateOf: (name: string) => number = () => 1,
 ): Parameters {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
@@ -74,7 +80,13 @@ export function makeParameters(
       continue;
     }
     const rows = rowsPerPiece(new Tensor(name, shape, "weight", dtype), maxBinding);
-    const parameter: Parameter = { name, shape, pieces: [], grad: isTrained && training ? [] : null };
+    const parameter: Parameter = {
+      name,
+      shape,
+      pieces: [],
+      grad: isTrained && training ? [] : null,
+      rate: rateOf(name),
+    };
     all.set(name, parameter);
     for (let first = 0; first < shape[0]!; first += rows) {
       const pieceShape = [Math.min(rows, shape[0]! - first), ...shape.slice(1)];
@@ -102,7 +114,23 @@ export function makeParameters(
     parameter.pieces.push({ tensor: params[page]!.view(name, shape, offset), first });
     parameter.grad?.push({ tensor: grads[page]!.view(`d${name}`, shape, offset), first });
   }
-  return { all, pages: grads.map((grad, i) => ({ param: params[i]!, grad, m: m[i]!, v: v[i]! })) };
+  const rates = [...all.values()].some(({ grad, rate }) => grad && rate !== 1)
+    ? pageSizes.map((size, i) => new Tensor(`rates page ${i}`, [size / VIEW_ALIGN], "moment"))
+    : [];
+  return {
+    all,
+    pages: grads.map((grad, i) => ({ param: params[i]!, grad, m: m[i]!, v: v[i]!, rates: rates[i] ?? null })),
+  };
+}
+
+/** The contents of a page's table of rates. */
+export function ratesOf({ all }: Parameters, { grad: page }: Page): Float32Array {
+  const rates = new Float32Array(page.size / VIEW_ALIGN).fill(1);
+  for (const { grad, rate } of all.values())
+    for (const { tensor } of grad ?? [])
+      if (tensor.root === page)
+        rates.fill(rate, tensor.offset / VIEW_ALIGN, (tensor.offset + alignView(tensor.size)) / VIEW_ALIGN);
+  return rates;
 }
 
 /** The tensor of a parameter that is in one piece. */

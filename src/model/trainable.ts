@@ -13,6 +13,8 @@ export interface ModelSpec extends MethodSizes {
   lora: LoraConfig | null;
   /** Whether the classification head is trained; in modes all, last_block and last_layer it always is. */
   train_head: boolean;
+  /** In mode lora: the learning rate of B divided by that of A and of everything else (LoRA+, Hayou et al. 2024); default 1. */
+  lr_ratio?: number;
   /** Type of the base model's frozen matrices; default f32. */
   dtype?: WeightDtype;
 }
@@ -80,6 +82,11 @@ export function parameterList(spec: ModelSpec): Description[] {
 /** Number of trainable parameters. */
 export function trainableCount(spec: ModelSpec): number {
   return parameterList(spec).reduce((sum, { shape, isTrained }) => sum + (isTrained ? sizeOf(shape) : 0), 0);
+}
+
+/** The learning rate of a parameter, divided by the run's. */
+export function rateOf({ lr_ratio = 1 }: ModelSpec): (name: string) => number {
+  return (name) => (/^lora\..*\.B$/.test(name) ? lr_ratio : 1);
 }
 
 /** The factor of each adapter, by its site. */

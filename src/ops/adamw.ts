@@ -1,9 +1,17 @@
-import type { Tensor } from "../tensor.ts";
-import { type Dispatch, defineKernel, dispatch, flatGrid } from "./kernel.ts";
+import { expectShape, type Tensor, VIEW_ALIGN } from "../tensor.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid } from "./kernel.ts";
 
 export const adamwKernel = defineKernel(
   "adamw",
-  { param: "update", m: "update", v: "update", grad: "read", metrics: "read vec4f", stopped: "read u32" },
+  {
+    param: "update",
+    m: "update",
+    v: "update",
+    grad: "read",
+    metrics: "read vec4f",
+    stopped: "read u32",
+    rates: "read",
+  },
   {
     count: "u32",
     slot: "u32",
@@ -14,11 +22,13 @@ export const adamwKernel = defineKernel(
     one_minus_beta2: "f32",
     epsilon: "f32",
     decay: "f32",
+    lr_decay: "f32",
     step_size: "f32",
     correction2: "f32",
+    has_rates: "override",
   },
   ({ count }) => flatGrid(count, 256),
-  "count, count, count, count, slots 4, 1",
+  "count, count, count, count, slots 4, 1, groups",
 );
 
 export interface AdamWConfig {
@@ -29,17 +39,22 @@ export interface AdamWConfig {
   clip: number;
 }
 
-/** One AdamW step over a page: param, m, v [count] from grad [count], or nothing if stopped [1] is set. */
+/**
+ * One AdamW step over a page: param, m, v [count] from grad [count], or nothing if stopped [1] is set. `rates` has a factor of the
+ * learning rate for every VIEW_ALIGN elements; null: all are 1.
+ */
 export function adamw(
-  page: { param: Tensor; m: Tensor; v: Tensor; grad: Tensor },
+  { rates, ...page }: { param: Tensor; m: Tensor; v: Tensor; grad: Tensor; rates: Tensor | null },
   metrics: Tensor,
   stopped: Tensor,
   config: AdamWConfig,
 ): Dispatch {
   const [beta1, beta2] = config.betas;
+  if (rates) expectShape(`adamw: rates (${rates.name})`, rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
   return dispatch(
     adamwKernel,
-    { ...page, metrics, stopped },
+    // The number of bindings is fixed: without rates, the gradient is bound in their place and not read.
+    { ...page, metrics, stopped, rates: rates ?? page.grad },
     {
       count: page.param.size,
       slot: "slot",
@@ -50,8 +65,10 @@ export function adamw(
       one_minus_beta2: 1 - beta2,
       epsilon: config.eps,
       decay: "decay",
+      lr_decay: "lr_decay",
       step_size: "step_size",
       correction2: "correction2",
+      has_rates: rates ? 1 : 0,
     },
   );
 }
@@ -61,6 +78,7 @@ export function adamwStepValues(config: AdamWConfig, lr: number, t: number) {
   const [beta1, beta2] = config.betas;
   return {
     decay: 1 - lr * config.weight_decay,
+    lr_decay: lr * config.weight_decay,
     step_size: lr / (1 - beta1 ** t),
     correction2: Math.sqrt(1 - beta2 ** t),
   };

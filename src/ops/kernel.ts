@@ -33,8 +33,9 @@ export interface StepValues {
   loss_scale: number;
   /** The row of `metrics` that this batch writes. */
   slot: number;
-  /** AdamW: 1 - lr * weight_decay, lr / (1 - beta1^t), sqrt(1 - beta2^t). */
+  /** AdamW: 1 - lr * weight_decay, lr * weight_decay, lr / (1 - beta1^t), sqrt(1 - beta2^t). */
   decay: number;
+  lr_decay: number;
   step_size: number;
   correction2: number;
 }
@@ -49,6 +50,7 @@ export const NO_VALUES: StepValues = {
   loss_scale: 0,
   slot: 0,
   decay: 1,
+  lr_decay: 0,
   step_size: 0,
   correction2: 1,
 };

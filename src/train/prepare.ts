@@ -105,6 +105,7 @@ export function specOf(
     lora: options.mode === "lora" ? (adapter?.meta.lora ?? loraConfig(options)) : null,
     train_head: true,
     ...methodSizes(options),
+    ...(options.lrRatio === 1 ? {} : { lr_ratio: options.lrRatio }),
     dtype: options.dtype,
   };
 }

@@ -5,6 +5,7 @@ import { planMemory } from "../../src/plan/memory.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
+import { assertSameBits } from "../border.ts";
 import { testDevice, testOnDevices } from "../device.ts";
 import { test } from "../harness.ts";
 import { assertShapes } from "./case.ts";
@@ -30,12 +31,16 @@ class Reference {
     this.v = new Float64Array(param.length);
   }
 
-  step(grad: Float64Array, lr: number, { betas: [beta1, beta2], eps, weight_decay, clip }: AdamWConfig): void {
+  /** `rates` are the factors of lr of 64 parameters each: a group of parameters has the learning rate lr * rate. */
+  step(grad: Float64Array, base: number, config: AdamWConfig, rates?: readonly number[]): void {
+    const { betas, eps, weight_decay, clip } = config;
+    const [beta1, beta2] = betas;
     this.t++;
     const norm = Math.sqrt(grad.reduce((sum, g) => sum + g * g, 0));
     const factor = clip > 0 ? Math.min(1, clip / (norm + 1e-6)) : 1;
     for (let i = 0; i < grad.length; i++) {
       const g = grad[i]! * factor;
+      const lr = base * (rates?.[Math.floor(i / 64)] ?? 1);
       this.param[i]! *= 1 - lr * weight_decay;
       this.m[i] = beta1 * this.m[i]! + (1 - beta1) * g;
       this.v[i] = beta2 * this.v[i]! + (1 - beta2) * g * g;
@@ -53,32 +58,41 @@ test("the reference's first step is lr in the direction of the gradient's sign",
 });
 
 /** One page on the device. */
-async function open(config: AdamWConfig) {
+async function open(config: AdamWConfig, given?: readonly number[]) {
   const tensor = (name: string, shape = [COUNT]) => new Tensor(name, shape, "output");
-  const page = { param: tensor("param"), m: tensor("m"), v: tensor("v"), grad: tensor("grad") };
+  const rates = given ? tensor("rates", [given.length]) : null;
+  const page = { param: tensor("param"), m: tensor("m"), v: tensor("v"), grad: tensor("grad"), rates };
   const metrics = tensor("metrics", [16, 4]);
   const stopped = new Tensor("stopped", [1], "output", "u32");
   const segments = [{ name: "update" as const, clears: [], dispatches: [adamw(page, metrics, stopped, config)] }];
   const session = await (await testDevice()).prepare({ segments, memory: planMemory(segments) });
-  const step = (grad: Float32Array, t: number) => {
+  if (rates) session.write(rates, Float32Array.from(given!));
+  const step = (grad: Float32Array, t: number, lr = LR) => {
     session.write(page.grad, grad);
     session.write(metrics, Float32Array.from([0, 0, Math.hypot(...grad), 1]), 2 * 4);
-    session.run(["update"], { ...NO_VALUES, ...adamwStepValues(config, LR, t), slot: 2 });
+    session.run(["update"], { ...NO_VALUES, ...adamwStepValues(config, lr, t), slot: 2 });
   };
   return { page, stopped, session, step };
 }
 
 const BASE: AdamWConfig = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0, clip: 0 };
+const DECAY = { ...BASE, weight_decay: 0.1 };
+/** Two groups in turns, as the adapters' A and B; the last of them is not whole. */
+const TWO_RATES = Array.from({ length: Math.ceil(COUNT / 64) }, (_, i) => (i % 3 === 0 ? 1 : 64));
 
-for (const [name, config] of [
+for (const [name, config, rates, lr = LR] of [
   ["plain", BASE],
-  ["weight decay", { ...BASE, weight_decay: 0.1 }],
+  ["weight decay", DECAY],
   ["clipping", { ...BASE, clip: 1 }],
   ["a clip above the norm", { ...BASE, clip: 1e4 }],
   ["all of it, other betas and eps", { betas: [0.8, 0.95], eps: 1e-3, weight_decay: 0.5, clip: 0.5 }],
-] as const)
+  ["two rates", BASE, TWO_RATES],
+  ["two rates, weight decay and clipping", { ...DECAY, clip: 1 }, TWO_RATES],
+  // In f32, 1 - lr * weight_decay is 1 - 2^-23: a third more is taken off. 64 times as much must not be off by 64 times that.
+  ["two rates and little weight decay", { ...DECAY, eps: 1e3 }, TWO_RATES, 15 * 2 ** -24],
+] as [string, AdamWConfig, number[]?, number?][])
   testOnDevices(`${STEPS_TAKEN} steps with ${name}`, async () => {
-    const { page, session, step } = await open(config);
+    const { page, session, step } = await open(config, rates);
     const rng = new Rng(7);
     const param = Float32Array.from({ length: COUNT }, () => rng.normal());
     const reference = new Reference(Float64Array.from(param));
@@ -88,8 +102,8 @@ for (const [name, config] of [
       const grad = Float32Array.from({ length: COUNT }, (_, i) =>
         i % 5 === 0 ? 0 : rng.normal() * 10 ** ((i % 7) - 5),
       );
-      step(grad, t);
-      reference.step(Float64Array.from(grad), LR, config);
+      step(grad, t, lr);
+      reference.step(Float64Array.from(grad), lr, config, rates);
     }
     assertAllClose("param", await session.read(page.param), reference.param, STEPS);
     const bySize = (m: ArrayLike<number>) => reference.v.map((v, i) => (v > 0 ? m[i]! / Math.sqrt(v) : m[i]!));
@@ -118,10 +132,36 @@ testOnDevices("`stopped` leaves parameters and moments bit-identical", async () 
   session.destroy();
 });
 
+testOnDevices("a rate of 1 gives the bits of no rate", async () => {
+  const configs = [undefined, TWO_RATES].map((rates) => open({ ...DECAY, clip: 1 }, rates));
+  const found = await Promise.all(
+    configs.map(async (opened) => {
+      const { page, session, step } = await opened;
+      const rng = new Rng(9);
+      const draw = () => Float32Array.from({ length: COUNT }, () => rng.normal());
+      session.write(page.param, draw());
+      for (let t = 1; t <= STEPS_TAKEN; t++) step(draw(), t);
+      const param = await session.read(page.param);
+      session.destroy();
+      return param;
+    }),
+  );
+  const ofRateOne = (values: Float32Array) => values.filter((_, i) => TWO_RATES[Math.floor(i / 64)] === 1);
+  assertSameBits("param", ofRateOne(found[1]!), ofRateOne(found[0]!));
+});
+
 test("pages of other sizes are refused", () => {
+  const page = { param: [65], m: [65], v: [65], grad: [65] };
+  const rest = { metrics: [16, 4], stopped: [1] };
+  const free = ["metrics.0"];
   assertShapes(
-    { param: [5], m: [5], v: [5], grad: [5], metrics: [16, 4], stopped: [1] },
-    ({ metrics, stopped, ...page }) => adamw(page, metrics, stopped, BASE),
-    ["metrics.0"],
+    { ...page, ...rest },
+    ({ metrics, stopped, ...given }) => adamw({ ...given, rates: null }, metrics, stopped, BASE),
+    free,
+  );
+  assertShapes(
+    { ...page, rates: [2], ...rest },
+    ({ metrics, stopped, ...given }) => adamw(given, metrics, stopped, BASE),
+    free,
   );
 });
