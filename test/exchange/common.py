@@ -4,7 +4,7 @@ import random
 import peft
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_config, get_peft_model
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
 
@@ -33,10 +33,20 @@ def variants(n_layer):
     }
 
 
+def virtual(n=4):
+    """Settings of methods with n virtual tokens, by name."""
+    prefix = dict(peft_type="PREFIX_TUNING", num_virtual_tokens=n)
+    return {
+        "prompt": dict(peft_type="PROMPT_TUNING", num_virtual_tokens=n),
+        "prefix": prefix,
+        "prefix-projection": dict(prefix, prefix_projection=True, encoder_hidden_size=7),
+    }
+
+
 def adapted(base, settings, seed, task="SEQ_CLS"):
     """The model with an adapter whose B is not 0, so that it does something and every gradient is alive."""
     torch.manual_seed(seed)
-    model = get_peft_model(base, LoraConfig(task_type=task, lora_dropout=0.0, **settings))
+    model = get_peft_model(base, get_peft_config({"peft_type": "LORA", "task_type": task, **settings}))
     with torch.no_grad():
         for name, value in model.named_parameters():
             if value.requires_grad and "lora_B" in name:

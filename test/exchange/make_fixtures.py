@@ -8,9 +8,9 @@ import shutil
 import sys
 
 import torch
-from common import VERSIONS, adapted, variants
+from common import VERSIONS, adapted, variants, virtual
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2ForSequenceClassification
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 LABELS = 3
 PAD = 60
@@ -19,11 +19,11 @@ STEPS = 10
 DTYPES = {"all-linear": torch.float16, "regex": torch.bfloat16}
 
 
-def batch(seed=9):
+def batch(longest=12, seed=9):
     """Messages of several lengths, padded on the right with an id that none of them has."""
     generator = torch.Generator().manual_seed(seed)
-    lengths = torch.tensor([5, 1, 12, 3, 8, 11])
-    ids = torch.full((len(lengths), 12), PAD)
+    lengths = torch.tensor([5, 1, 12, 3, 8, 11]).clamp(max=longest)
+    ids = torch.full((len(lengths), longest), PAD)
     for row, length in enumerate(lengths):
         ids[row, :length] = torch.randint(0, PAD, (length,), generator=generator)
     return ids, lengths, torch.tensor([0, 2, 1, 1, 0, 2])
@@ -36,7 +36,12 @@ def main(out):
         num_labels=LABELS, pad_token_id=PAD, bos_token_id=0, eos_token_id=0,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )
-    for name in [*variants(1), "score", "base"]:
+    settings = {name: ("SEQ_CLS", lora) for name, lora in variants(config.n_layer).items()}
+    # Without a task PEFT lets score have an adapter, beside the base model's own score.weight.
+    settings["score"] = (None, dict(target_modules=["c_attn", "score"], r=2, lora_alpha=3))
+    settings |= {name: ("SEQ_CLS", one) for name, one in virtual().items()}
+    settings |= {f"lm-{name}": ("CAUSAL_LM", virtual()[name]) for name in ("prompt", "prefix")}
+    for name in [*settings, "base"]:
         shutil.rmtree(os.path.join(out, name), ignore_errors=True)
     base = GPT2ForSequenceClassification(config)
     with torch.no_grad():
@@ -44,15 +49,11 @@ def main(out):
             if "ln_" in name or "bias" in name:
                 value.add_(torch.randn_like(value) * 0.1)
     base.save_pretrained(os.path.join(out, "base"))
-    ids, lengths, labels = batch()
-    mask = (ids != PAD).long()
-    settings = variants(config.n_layer)
-    # Without a task PEFT lets score have an adapter, beside the base model's own score.weight.
-    settings["score"] = dict(target_modules=["c_attn", "score"], r=2, lora_alpha=3)
-    for i, (name, lora) in enumerate(settings.items()):
+    for i, (name, (task, one)) in enumerate(settings.items()):
         place = os.path.join(out, name)
-        model = GPT2ForSequenceClassification.from_pretrained(os.path.join(out, "base"), dtype=torch.float32)
-        model = adapted(model, lora, seed=i, task=None if name == "score" else "SEQ_CLS")
+        kind = GPT2LMHeadModel if task == "CAUSAL_LM" else GPT2ForSequenceClassification
+        model = kind.from_pretrained(os.path.join(out, "base"), dtype=torch.float32)
+        model = adapted(model, one, seed=i, task=task)
         dtype = DTYPES.get(name, torch.float32)
         for value in model.parameters():
             if value.requires_grad:
@@ -63,34 +64,48 @@ def main(out):
         if dtype != torch.float32:
             save_file({key: value.to(dtype) for key, value in saved.items()}, path, {"format": "pt"})
         os.remove(os.path.join(place, "README.md"))
-        expect(model.double().train(), saved.keys(), ids, mask, lengths, labels, os.path.join(place, "expect.safetensors"))
+        ids, lengths, labels = batch(config.n_positions - one.get("num_virtual_tokens", 0))
+        if task == "CAUSAL_LM":
+            labels = torch.cat([torch.cat([row[1:n], torch.tensor([-100])]) for row, n in zip(ids, lengths)])
+        expect(model.double().train(), saved.keys(), ids, lengths, labels, os.path.join(place, "expect.safetensors"))
 
 
 def file_key(name):
-    """The key of a parameter in PEFT's file."""
+    """The key of a parameter in PEFT's file. That of a prefix's projection is the same without one: its output is saved."""
+    if name.startswith("prompt_encoder."):
+        return "prompt_embeddings"
     return name.replace(".default", "").replace(".modules_to_save", "")
 
 
-def expect(model, keys, ids, mask, lengths, labels, path):
+def logits_of(model, ids, lengths):
+    """Of messages, or of all tokens of texts but virtual ones. One at a time: in a batch prompt tuning classifies at padding."""
+    rows = [model(input_ids=row[None, :n]).logits.flatten(0, -2)[-n:] for row, n in zip(ids, lengths)]
+    return torch.cat(rows)
+
+
+def expect(model, keys, ids, lengths, labels, path):
     learning = {file_key(name): value for name, value in model.named_parameters() if value.requires_grad}
     assert set(learning) == set(keys), set(learning) ^ set(keys)
-    output = model(input_ids=ids, attention_mask=mask, labels=labels)
-    output.loss.backward()
-    tensors = {"logits": output.logits.detach()}
-    for key, value in learning.items():
-        tensors[f"start.{key}"] = value.detach().clone()
-        tensors[f"grad.{key}"] = value.grad.clone()
-    optimizer = torch.optim.AdamW(learning.values(), **ADAMW)
-    losses = []
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    tensors["losses"] = torch.stack(losses)
-    for key, value in learning.items():
-        tensors[f"final.{key}"] = value.detach()
+    loss_of = lambda logits: torch.nn.functional.cross_entropy(logits, labels)
+    logits = logits_of(model, ids, lengths)
+    tensors = {"logits": logits.detach()}
+    # What a prefix's projection learns is not in PEFT's file.
+    if not any(".transform." in name for name, _ in model.named_parameters()):
+        loss_of(logits).backward()
+        for key, value in learning.items():
+            tensors[f"start.{key}"] = value.detach().clone()
+            tensors[f"grad.{key}"] = value.grad.clone()
+        optimizer = torch.optim.AdamW(learning.values(), **ADAMW)
+        losses = []
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss = loss_of(logits_of(model, ids, lengths))
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        tensors["losses"] = torch.stack(losses)
+        for key, value in learning.items():
+            tensors[f"final.{key}"] = value.detach()
     tensors = {key: value.float().contiguous() for key, value in tensors.items()}
     for name, value in [("ids", ids), ("lengths", lengths), ("labels", labels)]:
         tensors[name] = value.to(torch.int32)
