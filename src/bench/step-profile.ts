@@ -11,6 +11,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { type Dispatch, NO_VALUES } from "../ops/kernel.ts";
 import type { Segment, SegmentName } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
+import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { type Spread, spreadOf } from "./spread.ts";
 import { kernelTimes, type Work, wallTime } from "./timing.ts";
 import { workOf } from "./work.ts";
@@ -27,7 +28,7 @@ const LORA: LoraConfig = {
   target_modules: ["q", "k", "v", "o", "fc", "proj", "head"],
 };
 
-/** The model of a measured step: a classifier of two classes, with LoRA on every matrix if the mode is lora. */
+/** The model of a measured step: a classifier of two classes, with LoRA on every matrix if the mode is lora, and train's default sizes. */
 export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): ModelSpec {
   return {
     config,
@@ -35,6 +36,7 @@ export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): Mo
     mode,
     lora: mode === "lora" ? LORA : null,
     train_head: true,
+    ...methodSizes({ ...DEFAULTS, mode }),
     dtype,
   };
 }

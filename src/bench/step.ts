@@ -84,6 +84,11 @@ interface TorchResult {
 }
 
 export async function benchStep(options: StepBenchOptions): Promise<number> {
+  if (options.peer && !PEER_MODES.includes(options.mode))
+    throw new ConfigError(`--peer ${options.peer} does not have mode ${options.mode}`, {
+      expected: PEER_MODES.join(", "),
+      found: options.mode,
+    });
   const batches = await batchesOf(options);
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
   const device = await openDevice(options.device, { threads: options.threads });
@@ -111,6 +116,9 @@ async function batchesOf({ data, padding, maxLength, batchSize, steps }: StepBen
   for (let epoch = 0; batches.length < steps; epoch++) batches.push(...loader.epoch(epoch));
   return batches.slice(0, steps);
 }
+
+/** The modes of step_torch.py. */
+const PEER_MODES: readonly Mode[] = ["lora", "all", "last_block", "last_layer"];
 
 /** A turn ends after the first step that exceeds this time. */
 const TURN_MS = 500;
