@@ -1,10 +1,12 @@
-/** Where the page's worker has its models from: what it opens stays readable for whoever asked first. */
+/** The page's worker: the models and data that it opens, and what it says of the data. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { openModel } from "../src/web/worker/sources.ts";
+import type { PageSettings } from "../src/web/protocol.ts";
+import { describeData } from "../src/web/worker/describe.ts";
+import { openData, openModel } from "../src/web/worker/sources.ts";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
-import { tinyModel } from "./tiny.ts";
+import { messages, tinyData, tinyModel } from "./tiny.ts";
 
 test("calls at the same time share one model, and it can be read while another one is opened", async () => {
   const folder = temporaryFolder();
@@ -27,4 +29,44 @@ test("a model that could not be opened is opened again when it is asked for agai
   const model = await openModel(directory);
   assert.is(model.directory, directory);
   await model.close();
+});
+
+const NO_COLUMNS = { columns: [], text: null, label: null };
+
+test("a bundled data set keeps all rows, as in the terminal, unless it is to be balanced", async () => {
+  const settings: PageSettings = {
+    ...{ data: { kind: "named", name: "spam" }, model: "gpt2-micro", device: "wasm", options: {} },
+    ...{ split: "default", balance: false, dedupe: false, maxLength: 0 },
+  };
+  const read = async (more: Partial<PageSettings>) => {
+    const { stats } = (await openData({ ...settings, ...more }, 256)).data;
+    return [stats.rowsRead, stats.train.rows + stats.val.rows + stats.test.rows];
+  };
+  const [rows, used] = await read({});
+  assert.is(used, rows);
+  const [, balanced] = await read({ balance: true });
+  assert.ok(balanced! < rows!);
+});
+
+test("skipped rows have a line, a reason and a hint without flags; unequal classes are reported", async () => {
+  const invalid = new Uint8Array([
+    ...new TextEncoder().encode(messages(20, ["ham", "spam", "ham"])),
+    104,
+    0xe4,
+    44,
+    120,
+    10,
+  ]);
+  const data = await tinyData(invalid, { skipFaulty: true });
+  const { problems, problemCount, notes } = describeData(data, NO_COLUMNS);
+  assert.is(problemCount, 1);
+  assert.equal(problems, [
+    {
+      line: 62,
+      text: 'The text is not UTF-8 (expected UTF-8; found byte 0xe4 in "label")',
+      hint: "save the file as UTF-8, or read it with the encoding windows-1252 or another one",
+    },
+  ]);
+  assert.is(notes[0], "The classes are unequal: their loss is weighted by class");
+  assert.match(describeData(data, NO_COLUMNS, "none").notes[0]!, /not weighted/);
 });

@@ -147,7 +147,8 @@ test("the run beside the baselines: where they win, the summary says so and what
   const equal = { ...worse, baselines: worse.baselines.slice(1) };
   assert.match(describeResult(equal, data, 200), /"always ham" is as good as this run.*p = 1.000, which can be chance/);
   const right = resultOf(data, (label) => label);
-  const won = describeResult({ ...right, baselines: right.baselines.slice(1) }, data, 200);
+  // Bag of words is right as well, but there is nothing to try.
+  const won = describeResult(right, data, 200);
   assert.not.match(won, "note:");
   // Every probability is 0.5, and every row is right.
   assert.match(won, "expected calibration error on the test set: 50.0 %");

@@ -50,7 +50,7 @@ export function messages(count: number, labels: readonly string[] = ["ham", "spa
 }
 
 /** The rows of `content` as a data set. */
-export function tinyData(content: string, options: DatasetOptions = {}): Promise<LoadedDataset> {
-  const file = bytesReader("messages.csv", new TextEncoder().encode(content));
+export function tinyData(content: string | Uint8Array, options: DatasetOptions = {}): Promise<LoadedDataset> {
+  const file = bytesReader("messages.csv", typeof content === "string" ? new TextEncoder().encode(content) : content);
   return loadDataset({ file }, { maxLength: TINY.n_positions, ...options });
 }

@@ -175,7 +175,7 @@ export function refuseNumbers(texts: readonly string[], column: string, file: st
     where: file,
     expected: "messages",
     found: `${nameList(filled)}: rows 1 to ${texts.length}`,
-    hint: "give the column of the messages with --text-column",
+    hint: "give another --text-column",
   });
 }
 

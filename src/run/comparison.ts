@@ -34,6 +34,17 @@ export function testReliability(
   );
 }
 
+/** The best baseline that is as good as the run, and by how much; null if there is none, or if the run makes no error. `show` makes a name printable. */
+export function bestBaseline([own, ...others]: readonly Compared[], show: (name: string) => string): string | null {
+  const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
+  if (!own || best === null || best.correct < own.correct || own.correct === own.rows) return null;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const chance = best.p! >= 0.05 ? ", which can be chance" : "";
+  const p = best.p! < 0.001 ? "< 0.001" : `= ${best.p!.toFixed(3)}`;
+  const kind = best.correct > own.correct ? "is better than this run" : "is as good as this run";
+  return `"${show(best.name)}" ${kind}: ${percent(best.accuracy)} against ${percent(own.accuracy)} (McNemar's test: p ${p}${chance})`;
+}
+
 /** The run first, then the baselines. */
 export function comparison(
   { predictions, baselines }: Pick<TrainResult, "predictions" | "baselines">,

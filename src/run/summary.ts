@@ -27,7 +27,7 @@ import { oneLine } from "../report/text.ts";
 import { sizeOf } from "../tensor.ts";
 import { type ClassWeights, classWeightsOf, isUnequal } from "../train/class-weights.ts";
 import type { EvaluationRecord, Splits, TrainEvent, TrainResult } from "../train/records.ts";
-import { type Compared, comparison, testReliability } from "./comparison.ts";
+import { bestBaseline, type Compared, comparison, testReliability } from "./comparison.ts";
 import { titleOf } from "./directory.ts";
 
 /** Maximum width of a name, in columns. */
@@ -259,7 +259,7 @@ function describeClassifier(result: TrainResult, data: LoadedDataset, width?: nu
 const between = ({ low, high }: Interval) => `${(100 * low).toFixed(1)}-${(100 * high).toFixed(1)}`;
 
 /** Why a run ended early, and which evaluation was kept, unless it is the last. */
-function describeKept({ options, steps, evaluations, keptStep }: TrainResult): string[] {
+export function describeKept({ options, steps, evaluations, keptStep }: TrainResult): string[] {
   const { step, epoch } = steps.at(-1)!;
   const { patience, epochs } = options;
   const last = evaluations.at(-1)!;
@@ -267,7 +267,9 @@ function describeKept({ options, steps, evaluations, keptStep }: TrainResult): s
   const loss = ({ val }: EvaluationRecord) => val.loss.toFixed(4);
   return [
     ...(epoch < epochs
-      ? [`stopped in epoch ${epoch.toFixed(1)} of ${epochs}: ${patience} evaluations without a lower validation loss`]
+      ? [
+          `stopped in epoch ${epoch.toFixed(1)} of ${epochs}: ${patience} ${patience === 1 ? "evaluation" : "evaluations"} without a lower validation loss`,
+        ]
       : []),
     ...(keptStep === step
       ? []
@@ -352,7 +354,7 @@ function measures({ confusions }: TrainResult, { labels }: LoadedDataset, width?
 
 /** The run beside the baselines on the test set, and what to try if it is not better. */
 function baselines(result: TrainResult, data: LoadedDataset, width?: number): string {
-  const [own, ...others] = comparison(result, data);
+  const compared = comparison(result, data);
   const table = renderTable<Compared>(
     [
       { header: "test set", value: ({ name }) => name },
@@ -362,21 +364,18 @@ function baselines(result: TrainResult, data: LoadedDataset, width?: number): st
       },
       { header: "macro F1 %", value: ({ macroF1 }) => 100 * macroF1, digits: 1 },
     ],
-    [own, ...others],
+    compared,
     width,
   );
-  const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
-  if (best === null || best.correct < own.correct) return table;
-  const chance = best.p! >= 0.05 ? ", which can be chance" : "";
-  const comparedWith = `${percent(best.accuracy)} against ${percent(own.accuracy)} (McNemar's test: p ${best.p! < 0.001 ? "< 0.001" : `= ${best.p!.toFixed(3)}`}${chance})`;
-  const kind = best.correct > own.correct ? "is better than this run" : "is as good as this run";
+  const best = bestBaseline(compared, named);
+  if (best === null) return table;
   const { mode } = result.options;
   const tries = [
     "a larger --model, such as gpt2",
     "more --epochs",
     ...(mode === "all" ? ["--mode lora"] : ["--mode all"]),
   ];
-  return `${table}\nnote: "${named(best.name)}" ${kind}: ${comparedWith}. Try ${tries.join(", or ")}`;
+  return `${table}\nnote: ${best}. Try ${tries.join(", or ")}`;
 }
 
 /** Number of correctly classified and of misclassified messages that are shown. */

@@ -7,6 +7,7 @@ import type { Evaluation } from "../engine/evaluate.ts";
 import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Confusion } from "../report/statistics.ts";
+import type { Compared } from "../run/comparison.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
@@ -24,7 +25,7 @@ export interface PageSettings {
   adapter?: { id: string; title: string } | null;
   device: DeviceName;
   split: Split | "default";
-  /** Whether an own file is balanced. */
+  /** Whether rows of the larger classes are dropped until all classes are equal. */
   balance: boolean;
   dedupe: boolean;
   /** Maximum length of a message in tokens; 0: the model's context. */
@@ -71,7 +72,7 @@ export interface DataReport {
   /** Messages about the data. */
   notes: string[];
   /** Invalid rows, by line; `problemCount` counts them all. */
-  problems: { line: number; text: string }[];
+  problems: { line: number; text: string; hint?: string }[];
   problemCount: number;
 }
 
@@ -144,6 +145,8 @@ export interface RunRecord {
   /** `fingerprint` of the model when the run began. */
   base?: string;
   labels: readonly string[];
+  /** The names of the parts of the test set. Missing in old records. */
+  partNames?: readonly string[];
   /** Whether macro F1 is shown: see `isUnequal`. */
   unequal: boolean;
   device: string;
@@ -165,8 +168,12 @@ export interface RunRecord {
   /** Of the test set. */
   confusions: Confusion[] | null;
   mistakes: Mistake[];
-  /** Accuracies on the test set. Missing in old records. */
-  baselines?: { name: string; accuracy: number }[];
+  /** The run and the baselines on the test set; this and the next two are missing before the end and in old records. */
+  compared?: readonly Compared[];
+  /** Expected calibration error on the test set. */
+  calibrationError?: number;
+  /** What to know about the result: a baseline that is as good, an early end, the evaluation that was kept. */
+  resultNotes?: string[];
   /** The reason if PEFT cannot load the adapter. */
   peftObstacle: string | null;
   /** A message for the visitor. */

@@ -1,6 +1,7 @@
 /** A line chart over the number of training examples, with a legend and a text description. */
 import uPlot from "uplot";
 import { h } from "./dom.ts";
+import { count } from "./format.ts";
 
 export interface Line {
   /** Legend entry; null: none, another line's entry covers it. */
@@ -21,11 +22,6 @@ export interface ChartOptions {
 }
 
 const HEIGHT = 220;
-
-/** Tick label of the horizontal axis: "12.5k". */
-function thousands(value: number): string {
-  return value >= 10_000 ? `${value / 1000}k` : value.toLocaleString("en-US");
-}
 
 export class Chart {
   private readonly plot = h("div", { class: "plot", role: "img" });
@@ -94,7 +90,7 @@ export class Chart {
         y: { range: (_, min, max) => (min === null ? range(0, 1) : range(min, max)) },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 70, size: 30, values: (_, ticks) => ticks.map(thousands) },
+        { ...axis, grid: { show: false }, space: 70, size: 30, values: (_, ticks) => ticks.map(count) },
         { ...axis, size: 54, values: (_, ticks) => ticks.map(format) },
       ],
       series: [

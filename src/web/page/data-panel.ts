@@ -4,7 +4,7 @@ import type { ColumnReport, DataChoice, DataReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
 import { count, percent } from "./format.ts";
-import { showError } from "./notice.ts";
+import { sentence, showError } from "./notice.ts";
 
 /** The selected source: "file", or the name of a bundled data set. */
 const source = () => document.querySelector<HTMLInputElement>("input[name=source]:checked")!.value;
@@ -28,8 +28,8 @@ export class DataPanel {
     for (const radio of document.querySelectorAll<HTMLInputElement>("input[name=source]"))
       radio.addEventListener("input", () => this.choose());
     const input = byId<HTMLInputElement>("file");
-    input.addEventListener("change", () => this.take(input.files?.[0]));
-    this.acceptDrops();
+    input.addEventListener("change", () => this.pick(input.files?.[0]));
+    this.acceptDrops(input);
     this.encoding.addEventListener("input", () => this.take(this.picked));
     for (const select of [this.text, this.label]) select.addEventListener("input", () => this.choose());
   }
@@ -48,7 +48,7 @@ export class DataPanel {
   }
 
   /** A file can be dropped anywhere on the page. */
-  private acceptDrops(): void {
+  private acceptDrops(input: HTMLInputElement): void {
     const drop = byId("drop");
     const over = (event: DragEvent, inside: boolean) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
@@ -59,17 +59,25 @@ export class DataPanel {
     document.addEventListener("dragleave", (event) => over(event, false));
     document.addEventListener("drop", (event) => {
       over(event, false);
-      const file = event.dataTransfer?.files[0];
-      if (!file) return;
+      const files = event.dataTransfer?.files;
+      if (!files?.[0]) return;
       document.querySelector<HTMLInputElement>("input[name=source][value=file]")!.checked = true;
-      void this.take(file);
+      input.files = files;
+      this.pick(files[0]);
     });
+  }
+
+  /** A new file is read as UTF-8 first, whatever the last one was. */
+  private pick(file: File | undefined): void {
+    this.encoding.selectedIndex = 0;
+    void this.take(file);
   }
 
   private async take(file: File | undefined): Promise<void> {
     if (!file) return;
     this.picked = file;
     this.file = null;
+    byId("columns").hidden = true;
     this.report.replaceChildren();
     try {
       this.file = { name: file.name, columns: await this.client.pickData(file, this.encoding.value) };
@@ -142,7 +150,7 @@ function describe(report: DataReport): HTMLElement[] {
           h(
             "ul",
             { class: "notes" },
-            notes.map((note) => h("li", {}, note)),
+            notes.map((note) => h("li", {}, sentence(note))),
           ),
         ]
       : []),
@@ -158,34 +166,36 @@ function describe(report: DataReport): HTMLElement[] {
           ["Label", "Message"],
           preview.map(({ text, label }) => [label, text]),
         ),
+        "messages",
       ),
     ),
   ];
 }
 
+/** Skipped rows that are shown at once. */
+const PROBLEMS = 3;
+
 function problemsOf({ problems, problemCount }: DataReport): HTMLElement[] {
   if (problemCount === 0) return [];
   const rows = problemCount === 1 ? "1 invalid row was" : `${count(problemCount)} invalid rows were`;
-  const shown = problems.length < problemCount ? `First ${problems.length}` : "Details";
+  const list = (some: typeof problems) =>
+    h(
+      "ul",
+      { class: "notes" },
+      some.map(({ line, text }) => h("li", {}, `Line ${line}: ${text}`)),
+    );
+  const hints = [...new Set(problems.flatMap(({ hint = [] }) => hint))];
+  const all = problems.length < problemCount ? `First ${problems.length}` : `All ${problems.length}`;
   return [
     h(
       "div",
       { class: "error mild" },
       h("p", { class: "summary" }, `${rows} skipped`),
-      h(
-        "details",
-        {},
-        h("summary", {}, shown),
-        scrollArea(
-          "Skipped rows",
-          table(
-            "Skipped rows",
-            ["Line", "Problem"],
-            problems.map(({ line, text }) => [line, text]),
-          ),
-          "tall",
-        ),
-      ),
+      list(problems.slice(0, PROBLEMS)),
+      hints.map((hint) => h("p", {}, sentence(hint))),
+      problems.length > PROBLEMS
+        ? h("details", {}, h("summary", {}, all), scrollArea("Skipped rows", list(problems), "tall"))
+        : null,
     ),
   ];
 }

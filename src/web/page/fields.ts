@@ -74,26 +74,26 @@ const MORE: readonly Field[] = [
     label: "Device",
     kind: "choice",
     choices: [
-      ["auto", "GPU, else CPU"],
+      ["auto", "auto"],
       ["webgpu", "WebGPU"],
       ["wasm", "CPU"],
     ],
   },
   optionField("dtype", "Frozen weights", { words: { f32: "float32", f16: "float16" } }),
   optionField("batchSize", "Batch size"),
-  optionField("accumulate", "Gradient accumulation", { help: "Batches per step" }),
-  optionField("batching", "Batching", { words: { random: "random", length: "similar length" } }),
-  optionField("schedule", "Learning-rate schedule", { words: SCHEDULE_NAMES }),
+  optionField("accumulate", "Accumulation", { help: "Batches per step" }),
+  optionField("batching", "Batching", { words: { random: "random", length: "by length" } }),
+  optionField("schedule", "Rate schedule", { words: SCHEDULE_NAMES }),
   optionField("warmup", "Warm-up", { help: "Steps; < 1: fraction" }),
   optionField("weightDecay", "Weight decay"),
-  optionField("classWeights", "Class weights", { words: { auto: "if classes are unequal" } }),
+  optionField("classWeights", "Class weights", { words: { auto: "if unequal" } }),
   optionField("clip", "Gradient clipping", { help: "Maximum norm; 0: off" }),
-  optionField("layers", "Blocks with adapters", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
-  optionField("lrRatio", "Rate of B / rate of A", { help: "LoRA+: 16" }),
+  optionField("layers", "Adapter blocks", { help: "Such as 0,2-3; empty: all", kind: "layers" }),
+  optionField("lrRatio", "Rate of B", { help: "Times A's; LoRA+: 16" }),
   optionField("prefixProjection", "Prefix projection", { help: "Hidden width; 0: none" }),
   optionField("scaling", "Adapter scaling"),
   optionField("init", "Initial values of A"),
-  optionField("pooling", "Pooling", { words: { last: "end of padding", "last-token": "last token" } }),
+  optionField("pooling", "Pooling", { words: { last: "last position", "last-token": "last token" } }),
   {
     key: "maxLength",
     label: "Maximum length",
@@ -106,15 +106,15 @@ const MORE: readonly Field[] = [
     label: "Data split",
     kind: "choice",
     choices: [
-      ["default", "the data set's own"],
+      ["default", "default"],
       ...(["random", "stratified", "ordered"] as const).map((split) => [split, split] as const),
     ],
   },
   optionField("evalEvery", "Evaluation interval", { help: "Steps; 0: twice per epoch" }),
   optionField("patience", "Patience", { help: "Evaluations without improvement; 0: off" }),
-  optionField("keep", "Keep", { words: { best: "best evaluation", last: "last evaluation" } }),
+  optionField("keep", "Keep evaluation"),
   optionField("seed", "Seed"),
-  { key: "balance", label: "Balance own data", kind: "check" },
+  { key: "balance", label: "Balance classes", kind: "check" },
   { key: "dedupe", label: "Deduplicate", kind: "check" },
   optionField("headBias", "Head bias"),
 ];
@@ -147,8 +147,8 @@ const OF_ADAPTER: readonly (keyof TrainOptions)[] = [
 const modesOf = (key: Key) => (key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES;
 const isOfAdapter = (key: Key) => (OF_ADAPTER as readonly Key[]).includes(key);
 
-/** Fields that change the data set. */
-export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe"];
+/** Fields that change the data set, or what is said about it. */
+export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe", "classWeights"];
 
 export class Fields {
   /** The last valid value of each field. */

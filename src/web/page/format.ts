@@ -1,6 +1,7 @@
 /** Formats numbers and times for display. */
 
-export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+/** With a no-break space, as in "94.5 %". */
+export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
 export const count = (n: number) => n.toLocaleString("en-US");
 export const loss = (value: number) => value.toFixed(4);
 

@@ -110,7 +110,7 @@ function showEstimate(estimate: RunEstimate | null): void {
         ? `${count(estimate.trainable)} of ${compact(estimate.values)} (${percent(estimate.trainable / estimate.values, 2)})`
         : none,
     ],
-    ["Steps", estimate ? `${count(estimate.steps)}, ${count(estimate.stepsPerEpoch)}/epoch` : none],
+    ["Steps", estimate ? `${count(estimate.steps)} (${count(estimate.stepsPerEpoch)}/epoch)` : none],
     ["Memory", estimate ? showBytes(estimate.bytes) : none],
   ]);
 }

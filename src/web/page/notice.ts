@@ -40,7 +40,7 @@ export function showError(place: HTMLElement, report: ErrorReport | null, ways: 
       { class: "error" },
       h("p", { class: "summary" }, capital(report.summary)),
       details.length > 0 ? h("dl", {}, details) : null,
-      report.hint ? h("p", {}, `${capital(report.hint)}.`.replace(/([.?!])\.$/, "$1")) : null,
+      report.hint ? h("p", {}, sentence(report.hint)) : null,
       ways.length > 0
         ? h(
             "div",
@@ -54,4 +54,8 @@ export function showError(place: HTMLElement, report: ErrorReport | null, ways: 
 
 function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export function sentence(text: string): string {
+  return `${capital(text)}.`.replace(/([.?!])\.$/, "$1");
 }

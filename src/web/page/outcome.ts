@@ -1,8 +1,9 @@
 /** The result of a run. */
-import { cellsOf, LISTED_CLASSES, mistakesOf } from "../../report/statistics.ts";
+import { cellsOf, classMeasures, type Interval, LISTED_CLASSES, mistakesOf } from "../../report/statistics.ts";
 import type { RunRecord } from "../protocol.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";
+import { sentence } from "./notice.ts";
 
 const NONE = "–";
 
@@ -16,18 +17,63 @@ export function showOutcome(run: RunRecord): void {
   const key = [run.id, run.evaluations.length > 0, run.after !== null].join(" ");
   if (body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
-  body.replaceChildren(beforeAndAfter(run), baselines(run), confusionTable(run), mistakes(run));
+  body.replaceChildren(beforeAndAfter(run), ...baselines(run), confusionTable(run), measures(run), mistakes(run));
 }
 
-function baselines({ baselines: found = [], after }: RunRecord): HTMLElement {
-  const named = found.map(({ name, accuracy }) => `${name} ${percent(accuracy)}`).join(", ");
-  const isBeaten = after !== null && found.every(({ accuracy }) => accuracy < after.test.accuracy);
-  const advice = isBeaten ? "" : ". Try a larger model, or more epochs, to beat them";
-  const text = after && named ? `${named}${advice}` : "known at the end";
-  return h("p", { class: "note" }, `Baselines on the test set: ${text}.`);
+const paragraph = (text: string) => h("p", { class: "note" }, text);
+
+const twoLines = (text: string, below: string, kind = "") => h("span", { class: kind }, text, h("small", {}, below));
+
+/** "94.5 %", and "92.1–96.3" below it. */
+function withInterval(share: number, { low, high }: Interval): HTMLElement {
+  return twoLines(percent(share), `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}`);
 }
 
-function beforeAndAfter({ before, after, parts, evaluations, unequal }: RunRecord): HTMLElement {
+/** The run beside the baselines, and the calibration of its probabilities. */
+function baselines({ compared, calibrationError, resultNotes = [] }: RunRecord): HTMLElement[] {
+  const rows = compared?.map(({ name, accuracy, interval, macroF1 }) => [
+    name,
+    withInterval(accuracy, interval),
+    percent(macroF1),
+  ]);
+  const unknown = ["this run", "bag of words", "most frequent class"].map((name) => [name, twoLines(NONE, NONE), NONE]);
+  return [
+    scrollArea(
+      "Baselines",
+      table(
+        "This run and baselines on the test set, with 95 % intervals",
+        ["Classifier", "Accuracy", "Macro F1"],
+        rows ?? unknown,
+      ),
+    ),
+    ...resultNotes.map((note) => paragraph(sentence(note))),
+    paragraph(
+      `Expected calibration error on the test set: ${calibrationError === undefined ? NONE : percent(calibrationError)}`,
+    ),
+  ];
+}
+
+function measures({ labels, confusions }: RunRecord): HTMLElement {
+  if (!confusions) return paragraph("Precision, recall and F1 of each class are listed here at the end.");
+  if (labels.length > LISTED_CLASSES)
+    return paragraph("classes.csv, among the run's files, has precision, recall and F1 of each class.");
+  const rows = classMeasures(confusions, labels.length).map(({ rows, precision, recall, f1, intervals }, i) => [
+    labels[i],
+    count(rows),
+    withInterval(precision, intervals.precision),
+    withInterval(recall, intervals.recall),
+    withInterval(f1, intervals.f1),
+  ]);
+  const header = ["Class", "Rows", "Precision", "Recall", "F1"];
+  return h(
+    "details",
+    {},
+    h("summary", {}, "Precision, recall and F1 of each class"),
+    scrollArea("Classes", table("Classes of the test set, with 95 % intervals", header, rows)),
+  );
+}
+
+function beforeAndAfter({ before, after, parts, partNames = [], evaluations, unequal }: RunRecord): HTMLElement {
   // Until the run ends, only the validation set has been evaluated.
   const measured = before ?? { train: undefined, val: evaluations[0]?.val, test: undefined };
   const sets = [
@@ -37,7 +83,7 @@ function beforeAndAfter({ before, after, parts, evaluations, unequal }: RunRecor
   ] as const;
   const rows = [
     ...sets.map(([name, key]) => [name, measured[key], after?.[key]] as const),
-    ...(parts ?? []).map((part) => [`Test: ${part.name}`, undefined, part] as const),
+    ...partNames.map((name, i) => [`Test: ${name}`, undefined, parts?.[i]] as const),
   ];
   return scrollArea(
     "Before and after",
@@ -82,11 +128,11 @@ function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
   }
   const of = cellsOf(confusions ?? []);
   const cell = (truth: number, predicted: number): HTMLElement => {
-    if (!confusions) return h("span", {}, NONE, h("small", {}, NONE));
+    if (!confusions) return twoLines(NONE, NONE);
     const n = of(truth, predicted);
     const sum = labels.reduce((total, _, other) => total + of(truth, other), 0);
     const kind = predicted === truth ? "right" : n > 0 ? "mistaken" : "";
-    return h("span", { class: kind }, count(n), h("small", {}, sum > 0 ? percent(n / sum) : NONE));
+    return twoLines(count(n), sum > 0 ? percent(n / sum) : NONE, kind);
   };
   return scrollArea(
     "Confusion matrix",
@@ -100,10 +146,9 @@ function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
 }
 
 function mistakes({ mistakes: wrong, confusions }: RunRecord): HTMLElement {
-  const note = (text: string) => h("p", { class: "note" }, text);
-  if (!confusions) return note("Misclassified messages are listed here at the end.");
+  if (!confusions) return paragraph("Misclassified messages are listed here at the end.");
   const all = mistakesOf(confusions).reduce((sum, { rows }) => sum + rows, 0);
-  if (all === 0) return note("No test message was misclassified.");
+  if (all === 0) return paragraph("No test message was misclassified.");
   const shown = wrong.length < all ? `, ${wrong.length} most confident` : "";
   return h(
     "details",
@@ -116,7 +161,7 @@ function mistakes({ mistakes: wrong, confusions }: RunRecord): HTMLElement {
         ["True label", "Predicted", "Probability", "Message"],
         wrong.map(({ text, truth, predicted, probability }) => [truth, predicted, percent(probability), text]),
       ),
-      "tall",
+      "tall messages",
     ),
   );
 }

@@ -53,7 +53,8 @@ export class RunPanel {
     setText(byId("training-title"), run.title);
     setText(byId("status"), statusOf(run));
     const progress = byId<HTMLProgressElement>("progress");
-    progress.max = run.steps || 1;
+    // A run that patience ended has fewer steps than planned.
+    progress.max = (run.state === "finished" ? run.step : run.steps) || 1;
     progress.value = run.step;
     showControls({
       pause: run.state === "training",
@@ -77,6 +78,7 @@ export class RunPanel {
         "Mean over the last 20 steps",
       ],
       ["Validation accuracy", last ? percent(last.val.accuracy) : NONE],
+      ...(run?.unequal ? [["Validation macro F1", last ? percent(last.val.macroF1!) : NONE] as const] : []),
       ["Examples per second", speed ? speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0) : NONE],
       ["Time left", speed && run?.state === "training" ? showDuration(speed.secondsLeft) : NONE],
       ["Step", run ? `${count(run.step)} of ${count(run.steps)}` : NONE],
@@ -191,7 +193,7 @@ function statusOf(run: RunRecord): string {
     case "stopped":
       return `Stopped early.${reached}`;
     case "finished":
-      return `Finished in ${showDuration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages correct.`;
+      return `Finished in ${showDuration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages correct${run.unequal ? `, macro F1 ${percent(run.after!.test.macroF1!)}` : ""}.`;
     case "failed":
       return `Training failed.${reached}`;
     case "loaded":
@@ -203,7 +205,10 @@ function evaluations(run: RunRecord): void {
   const place = byId("curve-table").lastElementChild!;
   if (place.getAttribute("data-of") === `${run.id} ${run.evaluations.length}`) return;
   place.setAttribute("data-of", `${run.id} ${run.evaluations.length}`);
-  const header = ["Epoch", "Examples", "Training loss", "Validation loss", "Training accuracy", "Validation accuracy"];
+  const header = [
+    ...["Epoch", "Examples", "Training loss", "Validation loss", "Training accuracy", "Validation accuracy"],
+    ...(run.unequal ? ["Validation macro F1"] : []),
+  ];
   place.replaceChildren(
     scrollArea(
       "Evaluations",
@@ -217,6 +222,7 @@ function evaluations(run: RunRecord): void {
           loss(val.loss),
           train ? percent(train.accuracy) : NONE,
           percent(val.accuracy),
+          ...(run.unequal ? [percent(val.macroF1!)] : []),
         ]),
       ),
     ),

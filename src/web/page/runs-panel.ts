@@ -61,7 +61,7 @@ export class RunsPanel {
     const { actions } = this;
     const { id, title, state } = run;
     const name = `${title}, ${when(run.created)}`;
-    const best = run.after?.test.accuracy ?? run.evaluations.at(-1)?.val.accuracy;
+    const best = run.after?.test ?? run.evaluations.at(-1)?.val;
     const mine = isUnderWay(run) || state === "elsewhere";
     const finished = run.usable && !mine && state !== "interrupted";
     const isShown = id === shown;
@@ -97,8 +97,9 @@ export class RunsPanel {
       h(
         "td",
         {},
-        best === undefined ? "–" : percent(best),
-        best !== undefined && !run.after ? h("small", {}, "validation") : null,
+        best ? percent(best.accuracy) : "–",
+        best && run.unequal ? h("small", {}, `macro F1 ${percent(best.macroF1!)}`) : null,
+        best && !run.after ? h("small", {}, "validation") : null,
       ),
       h(
         "td",

@@ -8,7 +8,6 @@ import { showError } from "./notice.ts";
 
 /** Milliseconds without input before a message is classified. */
 const PAUSE = 120;
-const EXAMPLE = "Congratulations! You have won a free cruise. Reply now to claim your prize.";
 
 export class TryPanel {
   private run: RunRecord | null = null;
@@ -20,7 +19,6 @@ export class TryPanel {
   private readonly place = byId("verdict");
 
   constructor(private readonly client: WorkerClient) {
-    this.message.placeholder = EXAMPLE;
     this.message.addEventListener("input", () => this.soon());
     this.use(null);
   }

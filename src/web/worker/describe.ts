@@ -4,7 +4,10 @@ import { findColumns, findKeys, labelNotes } from "../../data/columns.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { formatOf } from "../../data/dialect.ts";
 import { LowrankError } from "../../errors.ts";
+import { type ClassWeights, classWeightsOf, isUnequal } from "../../train/class-weights.ts";
+import { DEFAULTS } from "../../train/options.ts";
 import type { Bin, ColumnReport, DataReport } from "../protocol.ts";
+import { reportOf } from "./errors.ts";
 
 const PREVIEW_ROWS = 6;
 const BINS = 24;
@@ -34,7 +37,11 @@ function keysOf(sample: string[][]): string[] {
   return (sample[0] ?? []).filter((_, i) => i % 2 === 0);
 }
 
-export function describeData(data: LoadedDataset, columns: ColumnReport): DataReport {
+export function describeData(
+  data: LoadedDataset,
+  columns: ColumnReport,
+  classWeights: ClassWeights = DEFAULTS.classWeights,
+): DataReport {
   const { labels, stats, source, train } = data;
   return {
     source,
@@ -50,17 +57,21 @@ export function describeData(data: LoadedDataset, columns: ColumnReport): DataRe
     rowsRead: stats.rowsRead,
     stats: { train: stats.train, val: stats.val, test: stats.test },
     lengths: histogram(data),
-    notes: notesOf(data),
+    notes: notesOf(data, classWeights),
     problems: stats.leftOut.rowErrors.map(problemOf),
     problemCount: stats.leftOut.rows,
   };
 }
 
 /** "A row has the wrong number of fields (expected 2 fields, as in the first row; found 3)", with its line. */
-function problemOf({ message, details }: LowrankError): { line: number; text: string } {
-  const { where = "", expected, found } = details;
+function problemOf(error: LowrankError): DataReport["problems"][0] {
+  const { summary, where = "", expected, found, hint } = reportOf(error);
   const why = [expected && `expected ${expected}`, found && `found ${found}`].filter(Boolean).join("; ");
-  return { line: Number(where.match(/:(\d+)(:\d+)?$/)?.[1]), text: `${message.split("\n")[0]}${why && ` (${why})`}` };
+  return {
+    line: Number(where.match(/:(\d+)(:\d+)?$/)?.[1]),
+    text: `${summary}${why && ` (${why})`}`,
+    ...(hint === undefined ? {} : { hint }),
+  };
 }
 
 /** A histogram of the rows' lengths in tokens. */
@@ -74,7 +85,8 @@ function histogram({ train, val, test, stats }: LoadedDataset): Bin[] {
   return bins;
 }
 
-function notesOf({ stats, maxLength }: LoadedDataset): string[] {
+function notesOf(data: LoadedDataset, classWeights: ClassWeights): string[] {
+  const { stats, maxLength } = data;
   const sets = [stats.train, stats.val, stats.test];
   const sum = (of: (set: (typeof sets)[number]) => number) => sets.reduce((total, set) => total + of(set), 0);
   const notes: [number, string][] = [
@@ -83,14 +95,16 @@ function notesOf({ stats, maxLength }: LoadedDataset): string[] {
     [stats.copies, "near-duplicates of earlier messages were dropped"],
     [
       (stats.leaks?.val ?? 0) + (stats.leaks?.test ?? 0),
-      "validation and test messages have near-duplicates in the preceding sets, which inflates the accuracy",
+      "validation and test messages have near-duplicates in the preceding sets, which inflates the accuracy (“Deduplicate” drops them)",
     ],
     [stats.trimmedLabels, "labels had white space around them, which was dropped"],
   ];
   const used = sum((set) => set.rows) + stats.copies;
   const balanced =
     used < stats.rowsRead ? [`Balanced: ${stats.rowsRead - used} rows of the larger classes were dropped`] : [];
+  const weighted = classWeightsOf(data, classWeights) ? "weighted by class" : "not weighted (“Class weights”)";
   return [
+    ...(isUnequal(data) ? [`The classes are unequal: their loss is ${weighted}`] : []),
     ...labelNotes(stats.classesRead),
     ...balanced,
     ...notes.filter(([count]) => count > 0).map(([count, what]) => `${count.toLocaleString("en-US")} ${what}`),

@@ -58,9 +58,9 @@ let last: { key: string; source: Promise<Source> } | undefined;
 export async function openData(settings: PageSettings, context: number, folder: string | null = null): Promise<Source> {
   const { data: choice, balance, dedupe, split, options: training } = settings;
   const options: DatasetOptions = {
-    balance: choice.kind === "named" || balance,
     dedupe,
     skipFaulty: true,
+    ...(balance ? { balance } : {}),
     ...(split === "default" ? {} : { split }),
     seed: training.seed ?? 1,
     maxLength: Math.min(settings.maxLength || context, context),

@@ -1,6 +1,7 @@
 /** One run in the worker, from its start or its last checkpoint to its end. It is reported and stored as a RunRecord. */
 import { joinPath, remove } from "#platform";
 import { type Backend, type DeviceInfo, describeDevice } from "../../backend/backend.ts";
+import { MODE_TITLES } from "../../config.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { Prediction } from "../../engine/predictions.ts";
 import { ConfigError } from "../../errors.ts";
@@ -11,8 +12,9 @@ import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
 import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
-import { comparison } from "../../run/comparison.ts";
+import { bestBaseline, type Compared, comparison, testReliability } from "../../run/comparison.ts";
 import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
+import { describeKept } from "../../run/summary.ts";
 import { sizeOf } from "../../tensor.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { noveltyOf } from "../../train/novelty.ts";
@@ -98,6 +100,7 @@ export function newRun(settings: PageSettings, materials: Materials): RunRecord 
     settings,
     dataName: settings.data.name,
     labels: materials.source.data.labels,
+    partNames: materials.source.data.testParts.map(({ name }) => name),
     unequal: isUnequal(materials.source.data),
     device: describeDevice(materials.device.info),
     trainable: prepared.trainable,
@@ -308,7 +311,11 @@ export class Training {
     run.seconds = result.seconds;
     run.confusions = result.after && result.confusions;
     run.mistakes = mistakesOf(result.predictions, data);
-    run.baselines = comparison(result, data).slice(1);
+    if (result.after) {
+      run.compared = comparison(result, data);
+      run.calibrationError = testReliability(result, data).error;
+      run.resultNotes = notesOf(result, run.compared);
+    }
     const { reason } = await saveRun(resultOf(run.id), this.config, result, data);
     run.peftObstacle = reason ?? null;
     run.usable = true;
@@ -337,6 +344,15 @@ export class Training {
     this.count();
     await keepRun(this.run);
   }
+}
+
+function notesOf(result: TrainResult, compared: readonly Compared[]): string[] {
+  const best = bestBaseline(compared, (name) => name);
+  const other = result.options.mode === "all" ? MODE_TITLES.lora : MODE_TITLES.all;
+  return [
+    ...(best === null ? [] : [`${best}. Try a larger model, such as gpt2, or more epochs, or ${other}`]),
+    ...describeKept(result),
+  ];
 }
 
 /** Misclassified test messages, most confident first. */

@@ -249,7 +249,7 @@ const api: Api = {
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
         : { columns: [], text: null, label: null };
-    return describeData(source.data, columns);
+    return describeData(source.data, columns, settings.options.classWeights);
   },
   async estimate(settings) {
     const backend = await deviceOf(settings.device);
