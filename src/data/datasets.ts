@@ -317,7 +317,10 @@ function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows:
       where: file,
       expected: "rows of at least two classes",
       found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
-      ...(left > 0 ? { hint: `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}` } : {}),
+      hint:
+        left > 0
+          ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
+          : "give another --label-column, or add rows of another class",
     });
   }
   refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
