@@ -441,8 +441,7 @@ class Run {
     const start = performance.now();
     const { engine, prefix, signal } = this;
     const { pooling } = this.options;
-    const { classWeights } = this.prepared;
-    const evaluation = await evaluate(engine, set, { pooling, prefix, classWeights, signal, ...more });
+    const evaluation = await evaluate(engine, set, { pooling, prefix, signal, ...more });
     this.evaluating += (performance.now() - start) / 1000;
     return evaluation;
   }
