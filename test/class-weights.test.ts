@@ -66,14 +66,18 @@ test("weights are n / (classes * rows of the class), by class id, where the larg
   assert.equal([isUnequal(await withRows({ a: 3, b: 2 })), isUnequal(await withRows({ a: 8, b: 5 }))], [false, true]);
 });
 
-test("a run's loss is the weighted mean, its macro F1 that of the confusion matrix", async () => {
-  const data = await unequal();
-  const { after, predictions, confusions } = await run(data);
+test("a step's loss is the weighted mean, an evaluation's the mean; macro F1 is that of the confusion matrix", async () => {
+  const loaded = await unequal();
+  const data = { ...loaded, test: loaded.train };
+  const { size } = data.train;
+  // One step of all rows, which changes no parameter.
+  const { steps, after, predictions, confusions } = await run(data, { epochs: 1, batchSize: size, lr: 1e-30 });
   const weights = classWeightsOf(data, "auto")!;
   const of = predictions.map(({ row }) => weights[data.test.label(row)]!);
   const losses = predictions.map(({ row, probabilities }) => -Math.log(probabilities[data.test.label(row)]!));
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
-  assertAllClose("loss", [after!.test.loss], [sum(losses.map((loss, i) => loss * of[i]!)) / sum(of)], ROUNDING);
+  const weighted = sum(losses.map((loss, i) => loss * of[i]!)) / sum(of);
+  assertAllClose("losses", [steps[0]!.loss, after!.test.loss], [weighted, sum(losses) / size], ROUNDING);
   assert.is(after!.test.macroF1, macroF1(confusions));
 });
 

@@ -79,7 +79,7 @@ const SPLITS = ["--model", "model", "--train", "good.csv", "--test", "good.csv",
 
 const FILES: Fault[] = [
   ["a missing file", [...DATA, "none.csv"], 2, ["no such file", "none.csv"]],
-  ["an empty file", [...DATA, "empty.csv"], 1, ["file is empty", "empty.csv", "rows with a text and a label"]],
+  ["an empty file", [...DATA, "empty.csv"], 1, ["file is empty", "empty.csv", "at least one row"]],
   ["a header only", [...DATA, "header.csv"], 1, ["has no rows", "header.csv", "only a header"]],
   [
     "one class only",

@@ -110,6 +110,21 @@ test("keep: the parameters of the best evaluation, or of the last", async () => 
   }
 });
 
+test("the validation set is evaluated once at each evaluation, and no further time for its predictions", async () => {
+  for (const keep of ["best", "last"] as const) {
+    const data = await contradiction();
+    let times = 0;
+    const batch = data.val.batch.bind(data.val);
+    data.val.batch = (order) => {
+      // The measure of novelty reads rows one by one.
+      if (order.length > 1 && order[0] === 0) times++;
+      return batch(order);
+    };
+    const { evaluations, valPredictions } = await run({ data, keep });
+    assert.equal([times, valPredictions.length], [evaluations.length, data.val.size]);
+  }
+});
+
 test("patience: ends after so many evaluations without a lower loss", async () => {
   const data = await contradiction();
   const { evaluations } = await run({ data });

@@ -13,6 +13,7 @@ import { runTables } from "../src/run/tables.ts";
 import { DEFAULTS } from "../src/train/options.ts";
 import type { TrainResult } from "../src/train/records.ts";
 import { test } from "./harness.ts";
+import { tinyData } from "./tiny.ts";
 
 /** `rows` messages of classes with these names, alternating. */
 function dataOf(labels: readonly string[], rows: number): Promise<LoadedDataset> {
@@ -167,6 +168,21 @@ test("the summary says why a run ended early, and which evaluation was kept", as
   assert.match(text, "stopped in epoch 1.5 of 20: 2 evaluations without a lower validation loss");
   assert.match(text, "kept: step 4 of 12, with validation loss 0.5000; after the last step it is 2.5000");
   assert.not.match(describeResult(result, data, 120), /stopped|kept/);
+});
+
+test("classes without a row in a set are named", async () => {
+  const rows = (label: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${label},row ${i}\n`).join("");
+  const described = async (content: string, split: "ordered" | "random") =>
+    describeData(await tinyData(`label,text\n${content}`, { split }), "m", "auto");
+  const missing = await described(rows("ham", 18) + rows("spam", 2), "ordered");
+  assert.match(missing, 'note: no row of "spam" is in the training set, so that it cannot be learned\n');
+  assert.match(missing, 'note: no row of "spam" is in the validation set');
+  assert.match(
+    await described(rows("ham", 18) + rows("spam", 2), "random"),
+    "validation set; another --seed draws another split",
+  );
+  assert.not.match(await described(rows("ham", 50) + rows("spam", 50), "random"), "no row of");
 });
 
 test("labels and file names: one line, truncated, without control characters", async () => {

@@ -287,6 +287,18 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
   for (const { header, rows } of tables) for (const row of rows) assert.is(row.length, header.length);
 });
 
+test("the best setting has the lowest mean validation loss, as the evaluation that a run keeps", async () => {
+  const { out, data, trials } = await tinySweep("whole");
+  const result = (await readResult(out, trials.find(({ options }) => options.mode === "lora")!))!;
+  const trialOf = (alpha: number, loss: number, accuracy: number): TrialResult => ({
+    ...result,
+    options: { ...result.options, alpha },
+    after: { ...result.after, val: { ...result.after.val, loss, accuracy } },
+  });
+  const blocks = reportBlocks([trialOf(2, 0.5, 1), trialOf(4, 0.4, 0.5), trialOf(8, Number.NaN, 1)], data);
+  assert.match(toMarkdown(blocks), /best LoRA setting, with the lowest validation loss, is LoRA, rank 2, alpha 4\./);
+});
+
 test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {
   const { out, data, trials } = await tinySweep("whole");
   const result = (await readResult(out, trials[0]!))!;

@@ -293,9 +293,7 @@ export class Corpus {
       if (!best || sample.agreement > best.agreement) best = sample;
     }
     if (best!.rows.length > 0) return best!;
-    throw (
-      best!.error ?? new DataError("The file is empty", { where: file.name, expected: "rows with a text and a label" })
-    );
+    throw best!.error ?? new DataError("The file is empty", { where: file.name, expected: "at least one row" });
   }
 
   private async sampleAs(dialect: Dialect, file: FileReader, options: SampleOptions): Promise<Sample> {

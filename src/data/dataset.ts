@@ -102,8 +102,9 @@ export class Dataset {
       start += count;
       if (part.length > 0) return this.with(part);
       throw new DataError("Too few rows to split", {
-        expected: `at least one row in each of ${fractions.join(", ")}`,
+        expected: atLeastOneIn(fractions),
         found: `${this.size} rows`,
+        hint: "give more rows",
       });
     });
   }
@@ -171,6 +172,12 @@ export class Dataset {
     if (Number.isInteger(i) && i >= 0 && i < this.size) return i;
     throw new DataError("No such row", { expected: `0 to ${this.size - 1}`, found: String(i) });
   }
+}
+
+/** What a set must have to be split, in words. */
+export function atLeastOneIn(fractions: readonly number[]): string {
+  const shares = fractions.map((fraction) => `${Number((100 * fraction).toPrecision(3))} %`);
+  return `at least one row in each part: ${shares.join(", ")}`;
 }
 
 /**

@@ -320,7 +320,7 @@ function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows:
       hint:
         left > 0
           ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
-          : "give another --label-column",
+          : "give another --label-column, or add rows of another class",
     });
   }
   refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);

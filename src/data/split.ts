@@ -1,7 +1,7 @@
 /** Splits rows into a training, a validation and a test set. */
 import { ConfigError, DataError } from "../errors.ts";
 import { Rng } from "../rng.ts";
-import { type Dataset, partSizes } from "./dataset.ts";
+import { atLeastOneIn, type Dataset, partSizes } from "./dataset.ts";
 import { RandomState } from "./mt19937.ts";
 
 /**
@@ -65,9 +65,9 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): P
       if (count === 0)
         throw new DataError("A class has too few rows for a stratified split", {
           where: `"${all.labels[all.label(rows[0]!)]}"`,
-          expected: `at least one row in each of ${fractions.join(", ")}`,
+          expected: atLeastOneIn(fractions),
           found: `${rows.length} rows`,
-          hint: "use --split random",
+          hint: "add rows of the class, or use --split random",
         });
       for (const row of shuffled.subarray(start, start + count)) sets[i]!.push(row);
       start += count;

@@ -4,7 +4,7 @@ import type { Pooling } from "../config.ts";
 import type { BlockBatch, Blocks } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
-import { type Batch, countedRows, weightOf } from "../model/batch.ts";
+import { type Batch, countedRows } from "../model/batch.ts";
 import { confusionsOf, macroF1 } from "../report/statistics.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
@@ -14,7 +14,7 @@ import { labelsOf, type Prediction, predictions } from "./predictions.ts";
 export interface Evaluation {
   /** Messages, or tokens that a language model predicts. */
   rows: number;
-  /** Mean cross-entropy, nats, weighted by class if the run's loss is. */
+  /** Mean cross-entropy, nats; never weighted by class, so that it can be compared between runs. */
   loss: number;
   /** Share of rows whose class, or whose token, has the largest logit. */
   accuracy: number;
@@ -52,19 +52,17 @@ export async function evaluate(
   options: {
     pooling: Pooling;
     prefix?: FrozenPrefix | undefined;
-    classWeights?: Float32Array | undefined;
     rows?: number;
     keep?: (predictions: Prediction[]) => void;
     signal?: AbortSignal | undefined;
   },
 ): Promise<Evaluation> {
-  const { pooling, prefix, classWeights, keep, signal } = options;
+  const { pooling, prefix, keep, signal } = options;
   const { num_labels: classes, objective } = engine.plan.spec.task;
   const isClassifier = objective === "classification";
   let loss = 0;
   let correct = 0;
   let rows = 0;
-  let weights = 0;
   let bytes = 0;
   const truth: number[] = [];
   const predicted: number[] = [];
@@ -73,7 +71,7 @@ export async function evaluate(
       engine.result(slot),
       isClassifier ? engine.logits(batch.targets.length) : null,
     ]);
-    loss += result.loss * weightOf(batch);
+    loss += result.loss * countedRows(batch);
     correct += result.correct;
     if (!logits) return;
     truth.push(...batch.targets);
@@ -84,18 +82,17 @@ export async function evaluate(
   const examples: Examples<DatasetBatch | BlockBatch> = set;
   for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
     signal?.throwIfAborted();
-    const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions), classWeights);
+    const batch = modelBatch(packed, pooling, prefix?.of(set, packed.positions));
     const taken = take(engine.forward(batch), batch, rows);
     // A rejection is handled where the batch is awaited, maybe some batches later.
     taken.catch(() => {});
     inFlight.push(taken);
     rows += countedRows(batch);
-    weights += weightOf(batch);
     if ("bytes" in packed) bytes += packed.bytes;
     if (inFlight.length >= IN_FLIGHT) await inFlight.shift();
   }
   await Promise.all(inFlight);
-  const measured = { rows, loss: loss / weights, accuracy: correct / rows };
+  const measured = { rows, loss: loss / rows, accuracy: correct / rows };
   if (isClassifier) return { ...measured, macroF1: macroF1(confusionsOf(truth, predicted)) };
   return { ...measured, perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes };
 }

@@ -26,34 +26,63 @@ const PASSES = 100;
 const LAMBDA = 1;
 /** Limits the memory: with many classes, tokens that first occur late have no weights of their own. */
 const MAX_WEIGHTS = 1 << 22;
+/** Limits the memory, 2 bytes a token: rows behind so many tokens are read again in every pass, with the same result. */
+const MAX_KEPT = 1 << 26;
 /** The first columns: the bias, and all tokens without a column of their own. */
 const [BIAS, OTHERS, FIRST] = [0, 1, 2];
 
-/** The predicted class of each test row. Reads the rows in every pass, so that the memory does not depend on their number. */
-async function bagOfWords(train: Dataset, test: Dataset, signal?: AbortSignal): Promise<number[]> {
+/** Sparse counts: the columns of each row, one as often as the row has its token. */
+interface Rows {
+  columns: Uint16Array;
+  /** Where each row begins in `columns`, and the end of the last one. */
+  starts: Uint32Array;
+  labels: Int32Array;
+}
+
+/** The predicted class of each test row; the first rows of `train`, with at most `maxKept` tokens, are kept in memory. */
+export async function bagOfWords(
+  train: Dataset,
+  test: Dataset,
+  signal?: AbortSignal,
+  maxKept = MAX_KEPT,
+): Promise<number[]> {
   const classes = train.labels.length;
   const columns: number[] = [];
   let width = FIRST;
-  for (const { ids } of rowsOf(train))
-    for (const id of ids) columns[id] ??= width * classes < MAX_WEIGHTS ? width++ : OTHERS;
+  const known = (id: number) => columns[id] ?? OTHERS;
+  const learned = (id: number) => {
+    columns[id] ??= width * classes < MAX_WEIGHTS ? width++ : OTHERS;
+    return columns[id]!;
+  };
+  const kept: Rows[] = [];
+  let [tokens, size] = [0, 0];
+  for (const rows of rowsOf(train, learned)) {
+    tokens += rows.columns.length;
+    if (tokens > maxKept) continue;
+    kept.push(rows);
+    size += rows.labels.length;
+  }
+  const others = train.select(train.positions().subarray(size));
+  const all = function* () {
+    yield* kept;
+    yield* rowsOf(others, known);
+  };
   // A bound of the Hessian's diagonal blocks (Böhning 1992; 2 |x_j x_k| <= x_j² + x_k²): each weight has a step of its own, and
   // the loss cannot diverge.
   const curvature = new Float64Array(width).fill(LAMBDA);
-  for (const { features } of rowsOf(train, columns)) for (const j of features) curvature[j]! += features.length / 2;
+  for (const { columns: of, starts, labels } of all())
+    for (let b = 0; b < labels.length; b++)
+      for (let i = starts[b]!; i < starts[b + 1]!; i++) curvature[of[i]!]! += (starts[b + 1]! - starts[b]!) / 2;
   const zeros = () => new Float64Array(width * classes);
   const [weights, ahead, gradient] = [zeros(), zeros(), zeros()];
+  const errors = new Float64Array(classes);
   let inertia = 1;
   for (let pass = 0; pass < PASSES; pass++) {
     await nextTurn();
     signal?.throwIfAborted();
     gradient.fill(0);
-    for (const { features, label } of rowsOf(train, columns)) {
-      const errors = scoresOf(ahead, features, classes);
-      const largest = Math.max(...errors);
-      const sum = errors.reduce((total, score) => total + Math.exp(score - largest), 0);
-      for (let k = 0; k < classes; k++) errors[k] = Math.exp(errors[k]! - largest) / sum - (k === label ? 1 : 0);
-      for (const j of features) for (let k = 0; k < classes; k++) gradient[j * classes + k]! += errors[k]!;
-    }
+    for (const rows of all())
+      for (let b = 0; b < rows.labels.length; b++) addGradient(gradient, ahead, rows, b, errors);
     // Nesterov's momentum, which restarts where it leads uphill (O'Donoghue and Candès 2015).
     const next = (1 + Math.sqrt(1 + 4 * inertia * inertia)) / 2;
     let uphill = 0;
@@ -66,25 +95,52 @@ async function bagOfWords(train: Dataset, test: Dataset, signal?: AbortSignal): 
     }
     inertia = uphill > 0 ? 1 : next;
   }
-  return Array.from(rowsOf(test, columns), ({ features }) => {
-    const scores = scoresOf(weights, features, classes);
-    return scores.indexOf(Math.max(...scores));
-  });
-}
-
-/** The rows of a set: tokens, the columns of the bias and of each token, and the class. */
-function* rowsOf(set: Dataset, columns: readonly number[] = []) {
-  for (const { ids: all, starts, lengths, labels } of evaluationBatches(set, { tokens: Infinity, sequences: 256 }))
-    for (let b = 0; b < labels.length; b++) {
-      const ids = all.subarray(starts[b], starts[b]! + lengths[b]!);
-      const features = new Uint32Array(ids.length + 1).fill(BIAS);
-      for (let i = 0; i < ids.length; i++) features[i + 1] = columns[ids[i]!] ?? OTHERS;
-      yield { ids, features, label: labels[b]! };
-    }
-}
-
-function scoresOf(weights: Float64Array, features: Uint32Array, classes: number): Float64Array {
   const scores = new Float64Array(classes);
-  for (const j of features) for (let k = 0; k < classes; k++) scores[k]! += weights[j * classes + k]!;
-  return scores;
+  return [...rowsOf(test, known)].flatMap((rows) =>
+    Array.from(rows.labels, (_, b) => {
+      score(scores, weights, rows, b);
+      return scores.indexOf(Math.max(...scores));
+    }),
+  );
+}
+
+/** The rows of a set, some at a time; `columnOf` a token's id. */
+function* rowsOf(set: Dataset, columnOf: (id: number) => number): Generator<Rows> {
+  for (const { ids, starts, lengths, labels } of evaluationBatches(set, { tokens: Infinity, sequences: 256 })) {
+    const bounds = new Uint32Array(labels.length + 1);
+    for (let b = 0; b < labels.length; b++) bounds[b + 1] = bounds[b]! + lengths[b]! + 1;
+    const columns = new Uint16Array(bounds.at(-1)!).fill(BIAS);
+    for (let b = 0; b < labels.length; b++)
+      for (let i = 0; i < lengths[b]!; i++) columns[bounds[b]! + 1 + i] = columnOf(ids[starts[b]! + i]!);
+    yield { columns, starts: bounds, labels };
+  }
+}
+
+/** Fills `scores` [classes] with row `b`'s. */
+function score(scores: Float64Array, weights: Float64Array, { columns, starts }: Rows, b: number): void {
+  const classes = scores.length;
+  scores.fill(0);
+  for (let i = starts[b]!, end = starts[b + 1]!; i < end; i++) {
+    const first = columns[i]! * classes;
+    for (let k = 0; k < classes; k++) scores[k]! += weights[first + k]!;
+  }
+}
+
+/** Adds the gradient of row `b`'s cross-entropy; `errors` [classes] is overwritten. */
+function addGradient(gradient: Float64Array, weights: Float64Array, rows: Rows, b: number, errors: Float64Array): void {
+  const { columns, starts, labels } = rows;
+  const classes = errors.length;
+  score(errors, weights, rows, b);
+  let largest = -Infinity;
+  for (let k = 0; k < classes; k++) largest = Math.max(largest, errors[k]!);
+  let sum = 0;
+  for (let k = 0; k < classes; k++) {
+    errors[k] = Math.exp(errors[k]! - largest);
+    sum += errors[k]!;
+  }
+  for (let k = 0; k < classes; k++) errors[k] = errors[k]! / sum - (k === labels[b] ? 1 : 0);
+  for (let i = starts[b]!, end = starts[b + 1]!; i < end; i++) {
+    const first = columns[i]! * classes;
+    for (let k = 0; k < classes; k++) gradient[first + k]! += errors[k]!;
+  }
 }

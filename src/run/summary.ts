@@ -8,7 +8,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import { type LowrankError, printable } from "../errors.ts";
+import { type LowrankError, nameList, printable } from "../errors.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
@@ -104,8 +104,23 @@ function describeMessages(data: LoadedDataset, model: string, how: ClassWeights,
     describeClasses(labels, stats, width),
     ...predicted,
     ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped),
+    ...missingClasses(data),
     ...labelNotes(stats.classesRead).map((note) => `note: ${printable(note)}`),
   ].join("\n");
+}
+
+/** Names the classes that have no row in a set: a random split may leave small ones out. */
+function missingClasses({ labels, split, stats }: LoadedDataset): string[] {
+  const seed = split === "random" ? "; another --seed draws another split" : "";
+  const sets = {
+    "training set, so that it cannot be learned": stats.train,
+    "validation set": stats.val,
+    "test set": stats.test,
+  };
+  return Object.entries(sets).flatMap(([name, { classes }]) => {
+    const missing = labels.filter((label) => classes[label] === 0).map((label) => `"${named(label)}"`);
+    return missing.length > 0 ? [`note: no row of ${nameList(missing)} is in the ${name}${seed}`] : [];
+  });
 }
 
 /** Skipped rows that are listed. */

@@ -26,6 +26,7 @@ import { oneLine } from "../report/text.ts";
 import { metricsRow } from "../run/tables.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
+import { lowestLoss } from "../train/records.ts";
 import { describeTrial, isTrialOf, normalize } from "./grid.ts";
 import type { TrialResult } from "./store.ts";
 
@@ -36,7 +37,8 @@ interface Cell {
   rank: number;
   alpha: number;
   trials: TrialResult[];
-  val: Summary;
+  /** Means over the seeds: the best cell has the lowest validation loss. The test set is not used for selection. */
+  val: { loss: number; accuracy: number };
   test: Summary;
   /** 95 % interval of the mean test accuracy, for the number of test rows: more seeds do not narrow it. */
   interval: Interval;
@@ -71,18 +73,15 @@ function toCells(results: readonly TrialResult[], rows: number): Cell[] {
       rank: options.rank,
       alpha: options.alpha,
       trials,
-      val: summarize(trials.map(({ after }) => after.val.accuracy)),
+      val: {
+        loss: mean(trials.map(({ after }) => after.val.loss)),
+        accuracy: mean(trials.map(({ after }) => after.val.accuracy)),
+      },
       test,
       interval: wilson(test.mean * rows, rows),
       minutes: mean(trials.map(({ seconds }) => seconds)) / 60,
     };
   });
-}
-
-/** The best cell by validation accuracy, then by validation loss. The test set is not used for selection. */
-function bestOf(cells: readonly Cell[]): Cell | undefined {
-  const loss = (cell: Cell) => mean(cell.trials.map(({ after }) => after.val.loss));
-  return [...cells].sort((a, b) => b.val.mean - a.val.mean || loss(a) - loss(b))[0];
 }
 
 /** Whether each test row is classified correctly by the majority of the seeds; undecided in case of a tie. */
@@ -134,7 +133,7 @@ export function reportBlocks(results: readonly TrialResult[], data: LoadedDatase
   const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   const cells = toCells(results, data.test.size);
   const lora = cells.filter(({ mode }) => mode === "lora");
-  const best = bestOf(lora);
+  const best = lowestLoss(lora, ({ val }) => val.loss);
   const leaks = findLeaks([data.train, data.val, data.test])[2]!;
   return [
     { kind: "heading", level: 1, text: "LoRA on GPT-2: sweep report" },
@@ -237,7 +236,8 @@ function allCells(cells: readonly Cell[], data: LoadedDataset, truth: readonly n
     return [
       cell.label,
       cell.trials.length,
-      percent(cell.val.mean),
+      cell.val.loss.toFixed(4),
+      percent(cell.val.accuracy),
       percent(cell.test.mean),
       cell.test.n > 1 ? percent(cell.test.sd) : "-",
       range(cell.interval),
@@ -254,7 +254,7 @@ function allCells(cells: readonly Cell[], data: LoadedDataset, truth: readonly n
     {
       kind: "table",
       header: [
-        ...["run", "seeds", "validation %", "test %", "sd", "95 % interval"],
+        ...["run", "seeds", "validation loss", "validation %", "test %", "sd", "95 % interval"],
         ...(unequal ? ["macro F1 %"] : []),
         ...(leaked.size > 0 ? ["test %, no copies"] : []),
         ...(anyPublished ? ["published"] : []),
@@ -284,7 +284,7 @@ function comparisons(best: Cell, cells: readonly Cell[], truth: readonly number[
     {
       kind: "text",
       text:
-        `The best LoRA setting by validation accuracy is ${best.label}. It is compared with McNemar's exact test on the same test rows. ` +
+        `The best LoRA setting, with the lowest validation loss, is ${best.label}. It is compared with McNemar's exact test on the same test rows. ` +
         `${best.trials.length > 1 ? "Each row is decided by the majority of the seeds. " : ""}` +
         `${splits ? "A row that exactly half of a setting's seeds classify correctly is undecided and excluded from its comparisons. " : ""}` +
         `Differences with p of ${SIGNIFICANT} or more are not distinguishable from chance. ` +

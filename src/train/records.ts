@@ -40,14 +40,25 @@ export interface EvaluationRecord {
   val: Evaluation;
 }
 
-/** The evaluation with the lowest validation loss after the first step, of equal ones the first; undefined if there is none. */
-export function bestOf(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
-  let best: EvaluationRecord | undefined;
+/**
+ * The one with the lowest validation loss, of equal ones the first; undefined if no loss is finite. Evaluations of a run and the
+ * settings of a sweep are chosen by it, whether classes are equal or not: accuracy and macro F1 are shares of a few rows, often equal,
+ * and where a class has two validation rows, macro F1 is decided by them.
+ */
+export function lowestLoss<T>(some: readonly T[], lossOf: (one: T) => number): T | undefined {
+  let best: T | undefined;
   // A loss that is not finite is null in a checkpoint.
-  for (const record of evaluations)
-    if (record.step > 0 && Number.isFinite(record.val.loss) && !(best && best.val.loss <= record.val.loss))
-      best = record;
+  for (const one of some)
+    if (Number.isFinite(lossOf(one)) && !(best !== undefined && lossOf(best) <= lossOf(one))) best = one;
   return best;
+}
+
+/** The best evaluation after the first step. */
+export function bestOf(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
+  return lowestLoss(
+    evaluations.filter(({ step }) => step > 0),
+    ({ val }) => val.loss,
+  );
 }
 
 /** The frozen prefix, which runs once per message before the first step: its plan, and the bytes of its stored outputs. */

@@ -150,6 +150,8 @@ class Run {
   private trained: TrainedState | undefined;
   /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
   private best: Tensors | undefined;
+  /** The predictions of the evaluation that is kept so far; undefined if it was made before the checkpoint, which does not hold them. */
+  private valPredictions: Prediction[] | undefined;
   /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;
   private readonly model: GPT2Checkpoint;
@@ -257,20 +259,18 @@ class Run {
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
     if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
-    if (this.data.objective === "lm") measured.after = await this.splits(kept.val);
+    if (this.data.objective === "lm") [measured.after] = await this.splits(kept.val);
     else Object.assign(measured, await this.measureClassifier(this.data, kept.val));
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await writeStart(this.engine, this.args, this.options.seed, { wanted: ({ grad }) => grad !== null, signal });
-    measured.before = await this.splits(this.evaluations[0]!.val);
+    [measured.before] = await this.splits(this.evaluations[0]!.val);
   }
 
   /** The kept parameters on all sets, with predictions for the validation and test sets, and the baselines. */
   private async measureClassifier({ train, val, test }: LoadedDataset, measured: Evaluation) {
-    const predictions: Prediction[] = [];
-    const valPredictions: Prediction[] = [];
-    const after = await this.splits(measured, { keep: (some: Prediction[]) => predictions.push(...some) });
-    await this.measure(val, { keep: (some: Prediction[]) => valPredictions.push(...some) });
+    const [after, predictions] = await this.splits(measured);
+    const valPredictions = this.valPredictions ?? (await this.predict(val))[1];
     return { after, predictions, valPredictions, baselines: await baselinesOf(train, test, this.signal) };
   }
 
@@ -443,22 +443,30 @@ class Run {
     const start = performance.now();
     const { engine, prefix, signal } = this;
     const { pooling } = this.options;
-    const { classWeights } = this.prepared;
-    const evaluation = await evaluate(engine, set, { pooling, prefix, classWeights, signal, ...more });
+    const evaluation = await evaluate(engine, set, { pooling, prefix, signal, ...more });
     this.evaluating += (performance.now() - start) / 1000;
     return evaluation;
   }
 
   private async evaluate(): Promise<void> {
-    this.record(await this.measure(this.data.val));
-    const isBest = bestOf(this.evaluations) === this.evaluations.at(-1);
-    if (this.options.keep === "best" && isBest) this.best = await readTrained(this.engine);
+    const [val, predictions] = await this.predict(this.data.val);
+    this.record(val);
+    const record = this.evaluations.at(-1)!;
+    if (this.kept === record) this.valPredictions = predictions;
+    if (this.options.keep === "best" && bestOf(this.evaluations) === record) this.best = await readTrained(this.engine);
   }
 
-  /** Evaluates the training and test sets; `val` is the existing evaluation of the validation set. */
-  private async splits(val: Evaluation, more = {}): Promise<Splits<Evaluation>> {
-    const { train, test } = this.data;
-    return { train: await this.measure(train, { rows: test.size }), val, test: await this.measure(test, more) };
+  /** As `measure`, with the predictions, which a language model has none of. */
+  private async predict(set: TrainingData["train"]): Promise<[Evaluation, Prediction[]]> {
+    const predictions: Prediction[] = [];
+    return [await this.measure(set, { keep: (some: Prediction[]) => predictions.push(...some) }), predictions];
+  }
+
+  /** Evaluates the training and test sets, with predictions for the latter; `val` is the existing evaluation of the validation set. */
+  private async splits(val: Evaluation): Promise<[Splits<Evaluation>, Prediction[]]> {
+    const train = await this.measure(this.data.train, { rows: this.data.test.size });
+    const [test, predictions] = await this.predict(this.data.test);
+    return [{ train, val, test }, predictions];
   }
 
   private record(val: Evaluation): void {
