@@ -1,17 +1,18 @@
-// Causal attention within the sequences of a packed batch, by an online softmax: no score matrix is kept.
+// Causal attention within the sequences of a packed batch, behind a prefix that all of them see, by an online softmax: no score
+// matrix is kept.
 //
-//   s_j = q[n, h] . k[j, h] / sqrt(HS) for start(n) <= j <= n
+//   s_j = q[n, h] . k[j, h] / sqrt(HS) for start(n) <= j <= n, and for the prefix's rows j
 //   out[n, h] = sum_j exp(s_j - max) v[j, h] / sum_j exp(s_j - max);  lse[n, h] = max + log(sum_j exp(s_j - max))
 //
 //   out    (write)  [tokens, C]
 //   lse    (write)  [tokens, heads], saved for the backward pass
-//   qkv    (read)   [tokens, 3C]: q, k, v, each [NH, HS]
+//   qkv    (read)   [room, 3C]: q, k, v, each [NH, HS]; of the rows prefix_row .. prefix_row + prefix - 1, the prefix, k and v
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. It takes the sequences in its rows one by one: their
-// keys come in tiles of 32, counted from the start of the sequence, so that a row's sums do not depend on where in the batch
-// it lies, and no number of another sequence enters them. Lanes are 8 x 8: `down` has four queries, `along` four keys or
-// every eighth vec4 of the head. HS is a multiple of 4 and at most 128.
+// keys come in tiles of 32, counted from the prefix's first, which those from the start of the sequence follow, so that a row's
+// sums do not depend on where in the batch it lies, and no number of another sequence enters them. Lanes are 8 x 8: `down` has
+// four queries, `along` four keys or every eighth vec4 of the head. HS is a multiple of 4 and at most 128.
 // Reference: Dao et al. 2022 (FlashAttention), algorithm 1; Milakov and Gimelshein 2018 for the online softmax.
 //
 // `left` and `right` hold queries and keys, then weights and values.
@@ -43,9 +44,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     var largest = vec4f(LOWEST);
     var total = vec4f();
-    for (var at = start; at < next; at += TILE) {
+    for (var at = start; at < next + prefix; at += TILE) {
       // Lanes whose queries are all in another sequence, or before these keys, only help to load.
-      let busy = n.x < next && n.w >= max(first, at);
+      let busy = n.x < next && n.w + prefix >= max(first + prefix, at);
       var s = mat4x4f();
       for (var c = 0u; c < size; c += DEPTH) {
         workgroupBarrier();
@@ -55,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
           let source = head + min(c + column, size - 1u);
           let n = clamp(top + row, first, next - 1u);
           left[row % 4u][place(row, column)] = qkv[n * 3u * width + source];
-          right[row % 4u][place(row, column)] = qkv[(min(at + row, next - 1u) * 3u + 1u) * width + source];
+          right[row % 4u][place(row, column)] = qkv[(key_row(min(at + row, next + prefix - 1u), start) * 3u + 1u) * width + source];
         }
         workgroupBarrier();
         if (busy) {
@@ -66,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       for (var i = 0u; i < 4u; i++) {
-        s[i] = select(vec4f(LOWEST), s[i] * scale, key <= vec4u(n[i]));
+        s[i] = select(vec4f(LOWEST), s[i] * scale, key <= vec4u(n[i] + prefix));
       }
       let by_key = transpose(s);
       workgroupBarrier();
@@ -91,8 +92,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         workgroupBarrier();
         for (var i = lane; i < held * size; i += LANES) {
           let row = i / size;
-          let v = qkv[(min(at + j + row, next - 1u) * 3u + 2u) * width + head + i % size];
-          right[row % 4u][row / 4u * size + i % size] = v;
+          let n = key_row(min(at + j + row, next + prefix - 1u), start);
+          right[row % 4u][row / 4u * size + i % size] = qkv[(n * 3u + 2u) * width + head + i % size];
         }
         workgroupBarrier();
         if (busy) {

@@ -1,18 +1,19 @@
 // Gradient of attention with respect to the keys and the values.
 //
-//   p_i = exp(s_ij - lse[i, h]);  ds_i = p_i * (dout[i, h] . v[j, h] - D[i, h])  for j <= i < end(j)
+//   p_i = exp(s_ij - lse[i, h]);  ds_i = p_i * (dout[i, h] . v[j, h] - D[i, h])  for j <= i < end(j), of the prefix's rows j for all i
 //   dk[j, h] = sum_i ds_i q[i, h] / sqrt(HS);  dv[j, h] = sum_i p_i dout[i, h]
 //
-//   dqkv   (updates)  [tokens, 3C]: the second and third thirds
+//   dqkv   (updates)  [room, 3C]: the second and third thirds of the tokens' and the prefix's rows
 //   delta  (read)     [tokens, heads]: D, the row sums made by attention_query_backward
 //   dout   (read)     [tokens, C]
 //   lse    (read)     [tokens, heads]
-//   qkv    (read)     [tokens, 3C]
+//   qkv    (read)     [room, 3C]
 //   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends
 //
-// Grid: (ceil(tokens / 32), NH), one workgroup for 32 keys of a head. It takes the sequences in its rows one by one, and
-// their queries in tiles of 32 from the first key on; p and ds are 0 for the queries before a key, so that its sums do not
-// depend on where a tile begins. Lanes are those of attention_forward, with keys and queries exchanged.
+// Grid: (ceil(prefix / 32) + ceil(tokens / 32), NH), one workgroup for 32 keys of a head; the prefix's, which take longest, come
+// first. It takes the sequences in its rows one by one, and their queries in tiles of 32 from the first key on; p and ds are 0
+// for the queries before a key, so that its sums do not depend on where a tile begins. For the prefix's keys the whole batch is
+// one sequence behind them. Lanes are those of attention_forward, with keys and queries exchanged.
 // Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
 //
 // `left` and `right` hold keys and queries, values and dout, then p and dout, ds and queries.
@@ -83,23 +84,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let columns = (size + 7u) / 8u;
   let down = lane / 8u;
   let along = lane % 8u;
-  let top = group.x * TILE;
-  let bottom = min(top + TILE, dims.tokens);
+  let prefix_groups = (prefix + TILE - 1u) / TILE;
+  let is_prefix = group.x < prefix_groups;
+  let top = select((group.x - prefix_groups) * TILE, dims.prefix_row + group.x * TILE, is_prefix);
+  let bottom = min(top + TILE, select(dims.tokens, dims.prefix_row + prefix, is_prefix));
+  // What makes a query's number at least its keys'.
+  let behind = select(0u, bottom, is_prefix);
   let key = vec4u(top + 4u * down) + vec4u(0u, 1u, 2u, 3u);
 
   var next = top;
   for (var first = top; first < bottom; first = next) {
-    let end = bounds[first].y;
-    next = min(end, bottom);
+    let end = select(bounds[select(first, 0u, is_prefix)].y, dims.tokens, is_prefix);
+    next = select(min(end, bottom), bottom, is_prefix);
     var dk: array<mat4x4f, 4>;
     var dv: array<mat4x4f, 4>;
     for (var c = 0u; c < columns; c++) {
       dk[c] = mat4x4f();
       dv[c] = mat4x4f();
     }
-    for (var at = first; at < end; at += TILE) {
+    for (var at = select(first, 0u, is_prefix); at < end; at += TILE) {
       // Lanes whose keys are all in another sequence, or behind these queries, only help to load.
-      let busy = key.w >= first && key.x < min(next, at + TILE);
+      let busy = key.w >= first && key.x < min(next, at + TILE + behind);
       let s = products(0u, busy, lane, head, top, first, next, at, end);
       let dp = products(1u, busy, lane, head, top, first, next, at, end);
       let n = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
@@ -113,7 +118,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       var p: mat4x4f;
       var ds: mat4x4f;
       for (var i = 0u; i < 4u; i++) {
-        let counts = (n >= vec4u(key[i])) & (n < vec4u(end));
+        let counts = (n + behind >= vec4u(key[i])) & (n < vec4u(end));
         p[i] = select(vec4f(), exp(s[i] * scale - log_sum), counts);
         ds[i] = select(vec4f(), p[i] * (dp[i] - sum_d) * scale, counts);
       }

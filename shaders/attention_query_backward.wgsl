@@ -1,14 +1,14 @@
 // Gradient of attention with respect to the queries, and the row sums that the keys' gradient needs.
 //
 //   D[n, h] = dout[n, h] . out[n, h];  p_j = exp(s_j - lse[n, h]);  ds_j = p_j * (dout[n, h] . v[j, h] - D[n, h])
-//   dq[n, h] = sum_j ds_j k[j, h] / sqrt(HS) for start(n) <= j <= n
+//   dq[n, h] = sum_j ds_j k[j, h] / sqrt(HS) for the keys j of attention_forward
 //
-//   dqkv   (write)  [tokens, 3C]: the first third
+//   dqkv   (write)  [room, 3C]: the first third of the tokens' rows
 //   delta  (write)  [tokens, heads]: D
 //   dout   (read)   [tokens, C]
 //   out    (read)   [tokens, C]
 //   lse    (read)   [tokens, heads]
-//   qkv    (read)   [tokens, 3C]
+//   qkv    (read)   [room, 3C]
 //   bounds  (read)   [tokens, 2]: where the token's sequence starts and ends
 //
 // Grid: (ceil(tokens / 32), NH), one workgroup for 32 queries of a head. Tiles, lanes and the order of sums are those of
@@ -17,7 +17,9 @@
 // `left` and `right` hold queries and keys, dout and values, then ds and keys.
 
 // Part 0: the scores of the lane's four queries and four keys; part 1: the products of dout and values.
-fn products(part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, next: u32, at: u32) -> mat4x4f {
+fn products(
+  part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, next: u32, start: u32, at: u32,
+) -> mat4x4f {
   let size = head_size / 4u;
   let width = dims.heads * size;
   var s = mat4x4f();
@@ -29,7 +31,8 @@ fn products(part: u32, busy: bool, lane: u32, head: u32, top: u32, first: u32, n
       let source = head * size + min(c + column, size - 1u);
       let n = clamp(top + row, first, next - 1u);
       left[row % 4u][place(row, column)] = query_row(part, n, source);
-      right[row % 4u][place(row, column)] = qkv[(min(at + row, next - 1u) * 3u + 1u + part) * width + source];
+      let key = key_row(min(at + row, next + prefix - 1u), start);
+      right[row % 4u][place(row, column)] = qkv[(key * 3u + 1u + part) * width + source];
     }
     workgroupBarrier();
     if (busy) {
@@ -85,16 +88,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var c = 0u; c < columns; c++) {
       sums[c] = mat4x4f();
     }
-    for (var at = start; at < next; at += TILE) {
+    for (var at = start; at < next + prefix; at += TILE) {
       // Lanes whose queries are all in another sequence, or before these keys, only help to load.
-      let busy = n.x < next && n.w >= max(first, at);
-      let s = products(0u, busy, lane, head, top, first, next, at);
-      let dp = products(1u, busy, lane, head, top, first, next, at);
+      let busy = n.x < next && n.w + prefix >= max(first + prefix, at);
+      let s = products(0u, busy, lane, head, top, first, next, start, at);
+      let dp = products(1u, busy, lane, head, top, first, next, start, at);
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       var ds: mat4x4f;
       for (var i = 0u; i < 4u; i++) {
         let slope = exp(s[i] * scale - log_sum[i]) * (dp[i] - sum_d[i]) * scale;
-        ds[i] = select(vec4f(), slope, key <= vec4u(n[i]));
+        ds[i] = select(vec4f(), slope, key <= vec4u(n[i] + prefix));
       }
       workgroupBarrier();
       for (var i = 0u; i < 4u; i++) {
@@ -104,8 +107,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         workgroupBarrier();
         for (var i = lane; i < held * size; i += LANES) {
           let row = i / size;
-          let k = qkv[(min(at + j + row, next - 1u) * 3u + 1u) * width + head * size + i % size];
-          right[row % 4u][row / 4u * size + i % size] = k;
+          let key = key_row(min(at + j + row, next + prefix - 1u), start);
+          right[row % 4u][row / 4u * size + i % size] = qkv[(key * 3u + 1u) * width + head * size + i % size];
         }
         workgroupBarrier();
         if (busy) {

@@ -14,6 +14,15 @@ fn place(row: u32, column: u32) -> u32 {
   return (column * 9u) ^ (row / 4u);
 }
 
+// The row of a key that the sequence from `start` sees. Keys are numbered from `start` on, the prefix's first: the key of a row
+// n of the sequence is n + prefix.
+fn key_row(key: u32, start: u32) -> u32 {
+  if (prefix > 0u && key < start + prefix) {
+    return dims.prefix_row + key - start;
+  }
+  return key - prefix;
+}
+
 fn right_rows(at: u32) -> mat4x4f {
   return mat4x4f(right[0][at], right[1][at], right[2][at], right[3][at]);
 }

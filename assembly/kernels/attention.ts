@@ -72,7 +72,7 @@ function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, siz
   }
 }
 
-/** to [size] = sum of weights[i] * rows[i] for i < count, divided by `divisor`. */
+/** to [size] = sum of weights[i] * rows[i] for i < count, added to what is there if `adds`, divided by `divisor`. */
 function weighted_sum(
   to: usize,
   weights: usize,
@@ -81,14 +81,16 @@ function weighted_sum(
   count: u32,
   size: u32,
   divisor: f32,
+  adds: bool = false,
 ): void {
   const by = f32x4.splat(divisor);
   let c: u32 = 0;
   for (; c + 16 <= size; c += 16) {
-    let s0 = f32x4.splat(0);
-    let s1 = s0;
-    let s2 = s0;
-    let s3 = s0;
+    const sums = to + (c << 2);
+    let s0 = adds ? v128.load(sums) : f32x4.splat(0);
+    let s1 = adds ? v128.load(sums, 16) : s0;
+    let s2 = adds ? v128.load(sums, 32) : s0;
+    let s3 = adds ? v128.load(sums, 48) : s0;
     let at = rows + (c << 2);
     for (let w = weights; w < weights + (count << 2); w += 4) {
       const p = v128.load_splat<f32>(w);
@@ -98,13 +100,13 @@ function weighted_sum(
       s3 = madd(p, v128.load(at, 48), s3);
       at += stride;
     }
-    v128.store(to + (c << 2), f32x4.div(s0, by));
-    v128.store(to + (c << 2), f32x4.div(s1, by), 16);
-    v128.store(to + (c << 2), f32x4.div(s2, by), 32);
-    v128.store(to + (c << 2), f32x4.div(s3, by), 48);
+    v128.store(sums, f32x4.div(s0, by));
+    v128.store(sums, f32x4.div(s1, by), 16);
+    v128.store(sums, f32x4.div(s2, by), 32);
+    v128.store(sums, f32x4.div(s3, by), 48);
   }
   for (; c < size; c += 4) {
-    let sum = f32x4.splat(0);
+    let sum = adds ? v128.load(to + (c << 2)) : f32x4.splat(0);
     let at = rows + (c << 2);
     for (let w = weights; w < weights + (count << 2); w += 4) {
       sum = madd(v128.load_splat<f32>(w), v128.load(at), sum);
@@ -114,7 +116,10 @@ function weighted_sum(
   }
 }
 
-/** out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [tokens, 3C]. HS is a multiple of 4. */
+/**
+ * out [tokens, C], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, 3C]. HS is a multiple of 4. The keys of a
+ * token are the prefix's, which lie in rows of their own, then those of its sequence.
+ */
 export function attention_forward(p: AttentionForward): void {
   const out = p.out;
   const lse = p.lse;
@@ -123,16 +128,20 @@ export function attention_forward(p: AttentionForward): void {
   const tokens = p.tokens;
   const heads = p.heads;
   const head_size = p.head_size;
+  const prefix = p.prefix;
   const width: usize = (heads * head_size) << 2;
+  const prefix_keys = qkv + (p.prefix_row * 3 + 1) * width;
   const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
   const list = scratch_memory();
+  const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
   let ready: u32 = 0;
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
     const head = pair / tokens;
     const n = pair % tokens;
+    const column: usize = (head * head_size) << 2;
     const start = load<u32>(bounds + (n << 3));
-    const q = qkv + n * 3 * width + <usize>((head * head_size) << 2);
+    const q = qkv + n * 3 * width + column;
     if (pair >= ready) {
       // The rest of the sequence or of the slice, whichever ends first.
       const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
@@ -141,10 +150,14 @@ export function attention_forward(p: AttentionForward): void {
       ready = pair + (stop - n);
     }
     const count = n + 1 - start;
-    scores(list, q, rows1, stride1, count, head_size, scale);
-    const largest = softmax(list, count);
-    const total = sum_list(list, count);
-    weighted_sum(out + n * width + <usize>((head * head_size) << 2), list, rows2, stride2, count, head_size, total);
+    const to = out + n * width + column;
+    const k = prefix_keys + column;
+    scores(list, q, k, 3 * width, prefix, head_size, scale);
+    scores(own, q, rows1, stride1, count, head_size, scale);
+    const largest = softmax(list, prefix + count);
+    const total = sum_list(list, prefix + count);
+    if (prefix) weighted_sum(to, list, k + width, 3 * width, prefix, head_size, 1);
+    weighted_sum(to, own, rows2, stride2, count, head_size, total, prefix > 0);
     store<f32>(lse + ((n * heads + head) << 2), largest + Mathf.log(total));
   }
 }
@@ -200,7 +213,7 @@ function sum_list(list: usize, count: u32): f32 {
 }
 
 /**
- * The first third of dqkv [tokens, 3C], and delta [tokens, NH] = dout . out per head:
+ * The first third of the tokens' rows of dqkv [room, 3C], and delta [tokens, NH] = dout . out per head:
  * dq[n] = sum_j ds_j k[j] / sqrt(HS), ds_j = exp(s_j - lse[n]) * (dout[n] . v[j] - delta[n]).
  */
 export function attention_query_backward(p: AttentionQueryBackward): void {
@@ -215,9 +228,11 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
   const heads = p.heads;
   const head_size = p.head_size;
   const width: usize = (heads * head_size) << 2;
+  const prefix = p.prefix;
+  const prefix_keys = qkv + (p.prefix_row * 3 + 1) * width;
   const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
   const list = scratch_memory();
-  const slopes = list + SCORES_BYTES;
+  const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
   let ready: u32 = 0;
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
@@ -236,37 +251,38 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
     const g = dout + n * width + column;
     const d = dot(g, out + n * width + column, head_size);
     store<f32>(delta + ((n * heads + head) << 2), d);
-    scores(list, q, rows1, stride1, count, head_size, scale);
-    scores(slopes, g, rows2, stride2, count, head_size, 1);
+    const to = dqkv + n * 3 * width + column;
+    const k = prefix_keys + column;
+    scores(list, q, k, 3 * width, prefix, head_size, scale);
+    scores(own, q, rows1, stride1, count, head_size, scale);
+    scores(list + SCORES_BYTES, g, k + width, 3 * width, prefix, head_size, 1);
+    scores(own + SCORES_BYTES, g, rows2, stride2, count, head_size, 1);
     const log_sum = v128.load_splat<f32>(lse + ((n * heads + head) << 2));
-    for (let at = list; at < list + (count << 2); at += 16) {
+    for (let at = list; at < own + (count << 2); at += 16) {
       const p = exp(f32x4.sub(v128.load(at), log_sum));
       const slope = f32x4.sub(v128.load(at + SCORES_BYTES), f32x4.splat(d));
       v128.store(at, f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
     }
-    weighted_sum(dqkv + n * 3 * width + column, list, rows1, stride1, count, head_size, 1);
+    if (prefix) weighted_sum(to, list, k, 3 * width, prefix, head_size, 1);
+    weighted_sum(to, own, rows1, stride1, count, head_size, 1, prefix > 0);
   }
 }
 
 /**
- * The second and third thirds of dqkv [tokens, 3C]: dk[j] = sum_i ds_i q[i] / sqrt(HS), dv[j] = sum_i p_i dout[i] over the
- * queries j <= i < end of the sequence, p_i = exp(s_i - lse[i]), ds_i = p_i * (dout[i] . v[j] - delta[i]).
+ * The second and third thirds of dqkv [room, 3C]: dk[j] = sum_i ds_i q[i] / sqrt(HS), dv[j] = sum_i p_i dout[i] over the
+ * queries j <= i < end of the sequence, for the prefix's rows j over all, p_i = exp(s_i - lse[i]),
+ * ds_i = p_i * (dout[i] . v[j] - delta[i]).
  */
 export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void {
-  const dqkv = p.dqkv;
-  const delta = p.delta;
   const dout = p.dout;
-  const lse = p.lse;
   const qkv = p.qkv;
   const bounds = p.bounds;
   const tokens = p.tokens;
   const heads = p.heads;
   const head_size = p.head_size;
+  const prefix = p.prefix;
   const width: usize = (heads * head_size) << 2;
-  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
-  const list = scratch_memory();
-  const slopes = list + SCORES_BYTES;
-  const end = slice_end(heads * tokens, 1);
+  let end = slice_end(heads * tokens, 1);
   let ready: u32 = 0;
   let first: u32 = 0;
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
@@ -274,30 +290,60 @@ export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void 
     const j = pair % tokens;
     const column: usize = (head * head_size) << 2;
     const stop = load<u32>(bounds + (j << 3), 4);
-    const q = qkv + j * 3 * width + column;
-    const g = dout + j * width + column;
     if (pair >= ready) {
-      use_rows(q, 3 * width, g, width, stop - j, head_size);
+      use_rows(qkv + j * 3 * width + column, 3 * width, dout + j * width + column, width, stop - j, head_size);
       first = j;
       ready = pair + (stop - j);
     }
-    const count = stop - j;
-    const queries = rows1 + (j - first) * stride1;
-    const gradients = rows2 + (j - first) * stride2;
-    const k = q + width;
-    scores(list, k, queries, stride1, count, head_size, scale);
-    scores(slopes, k + width, gradients, stride2, count, head_size, 1);
-    for (let i: u32 = 0; i < count; i += 4) {
-      const log_sum = every_head(lse, j + i, stop - 1, head, heads);
-      const p = exp(f32x4.sub(v128.load(list + (i << 2)), log_sum));
-      const slope = f32x4.sub(v128.load(slopes + (i << 2)), every_head(delta, j + i, stop - 1, head, heads));
-      v128.store(list + (i << 2), p);
-      v128.store(slopes + (i << 2), f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
-    }
-    const to = dqkv + j * 3 * width + width + column;
-    weighted_sum(to, slopes, queries, stride1, count, head_size, 1);
-    weighted_sum(to + width, list, gradients, stride2, count, head_size, 1);
+    key_gradients(p, head, j, rows1 + (j - first) * stride1, rows2 + (j - first) * stride2, j, stop);
   }
+  // The prefix's keys, which all take as long, have slices of their own.
+  end = slice_end(heads * prefix, 1);
+  ready = 0;
+  for (let pair = slice_begin(heads * prefix, 1); pair < end; pair++) {
+    const head = pair / prefix;
+    const column: usize = (head * head_size) << 2;
+    if (pair >= ready) {
+      use_rows(qkv + column, 3 * width, dout + column, width, tokens, head_size);
+      ready = (head + 1) * prefix;
+    }
+    key_gradients(p, head, p.prefix_row + (pair % prefix), rows1, rows2, 0, tokens);
+  }
+}
+
+/** The gradients of the key and the value in row j, from the rows of a head's queries n to stop - 1 and of their gradients. */
+function key_gradients(
+  p: AttentionKeyvalueBackward,
+  head: u32,
+  j: u32,
+  queries: usize,
+  gradients: usize,
+  n: u32,
+  stop: u32,
+): void {
+  const lse = p.lse;
+  const delta = p.delta;
+  const heads = p.heads;
+  const head_size = p.head_size;
+  const width: usize = (heads * head_size) << 2;
+  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const list = scratch_memory();
+  const slopes = list + SCORES_BYTES;
+  const count = stop - n;
+  const at = (j * 3 + 1) * width + <usize>((head * head_size) << 2);
+  const k = p.qkv + at;
+  scores(list, k, queries, stride1, count, head_size, scale);
+  scores(slopes, k + width, gradients, stride2, count, head_size, 1);
+  for (let i: u32 = 0; i < count; i += 4) {
+    const log_sum = every_head(lse, n + i, stop - 1, head, heads);
+    const p = exp(f32x4.sub(v128.load(list + (i << 2)), log_sum));
+    const slope = f32x4.sub(v128.load(slopes + (i << 2)), every_head(delta, n + i, stop - 1, head, heads));
+    v128.store(list + (i << 2), p);
+    v128.store(slopes + (i << 2), f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
+  }
+  const to = p.dqkv + at;
+  weighted_sum(to, slopes, queries, stride1, count, head_size, 1);
+  weighted_sum(to + width, list, gradients, stride2, count, head_size, 1);
 }
 
 /** Values of one head for the tokens n to n + 3, from [tokens, heads]; tokens after `last` repeat its value. */

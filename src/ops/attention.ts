@@ -1,16 +1,17 @@
 import { ShapeError } from "../errors.ts";
-import type { Tensor } from "../tensor.ts";
+import { expectShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
-const DIMS = { tokens: "u32", heads: "u32", head_size: "override" } as const;
-const grid = ({ tokens, heads }: Record<keyof typeof DIMS, number>) => [ceilDiv(tokens, 32), heads, 1] as const;
+const DIMS = { tokens: "u32", heads: "u32", prefix_row: "u32", head_size: "override", prefix: "override" } as const;
+type Dims = Record<keyof typeof DIMS, number>;
+const grid = ({ tokens, heads }: Dims) => [ceilDiv(tokens, 32), heads, 1] as const;
 
 export const attentionForwardKernel = defineKernel(
   "attention_forward",
   { out: "write vec4f", lse: "write", qkv: "read vec4f", bounds: "read vec2u" },
   DIMS,
   grid,
-  "tokens C, tokens heads, tokens 3C, tokens 2",
+  "tokens C, tokens heads, room 3C, tokens 2",
 );
 
 export const attentionQueryBackwardKernel = defineKernel(
@@ -26,15 +27,15 @@ export const attentionQueryBackwardKernel = defineKernel(
   },
   DIMS,
   grid,
-  "tokens 3C, tokens heads, tokens C, tokens C, tokens heads, tokens 3C, tokens 2",
+  "room 3C, tokens heads, tokens C, tokens C, tokens heads, room 3C, tokens 2",
 );
 
 export const attentionKeyvalueBackwardKernel = defineKernel(
   "attention_keyvalue_backward",
   { dqkv: "update vec4f", delta: "read", dout: "read vec4f", lse: "read", qkv: "read vec4f", bounds: "read vec2u" },
   DIMS,
-  grid,
-  "tokens 3C, tokens heads, tokens C, tokens heads, tokens 3C, tokens 2",
+  ({ tokens, heads, prefix }: Dims) => [ceilDiv(prefix, 32) + ceilDiv(tokens, 32), heads, 1],
+  "room 3C, tokens heads, tokens C, tokens heads, room 3C, tokens 2",
 );
 
 export const attentionCachedKernel = defineKernel(
@@ -48,22 +49,53 @@ export const attentionCachedKernel = defineKernel(
 /** The widest head: lanes hold the sums of four rows in registers. */
 export const MAX_HEAD_SIZE = 128;
 
-function dims(out: Tensor, heads: number) {
-  const headSize = out.shape[1]! / heads;
-  if (headSize % 4 !== 0 || headSize > MAX_HEAD_SIZE)
+/** Rows of qkv, behind those of all tokens, whose keys and values every token sees before those of its sequence. */
+export interface Prefix {
+  count: number;
+  row: number;
+}
+
+function headSize(out: Tensor, heads: number): number {
+  const size = out.shape[1]! / heads;
+  if (size % 4 !== 0 || size > MAX_HEAD_SIZE)
     throw new ShapeError("attention: head size", {
       expected: `a multiple of 4, at most ${MAX_HEAD_SIZE}`,
-      found: String(headSize),
+      found: String(size),
     });
-  return { tokens: "tokens", heads, head_size: headSize } as const;
+  return size;
 }
 
-/** out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences given by `bounds` [N, 2]. */
-export function attentionForward(out: Tensor, lse: Tensor, qkv: Tensor, bounds: Tensor, heads: number): Dispatch {
-  return dispatch(attentionForwardKernel, { out, lse, qkv, bounds }, dims(out, heads));
+function dims(out: Tensor, qkv: Tensor, heads: number, prefix?: Prefix) {
+  const [tokens, C] = out.shape as [number, number];
+  const { count, row } = prefix ?? { count: 0, row: tokens };
+  if (row < tokens)
+    throw new ShapeError("attention: the prefix's first row", {
+      expected: `at least ${tokens}, behind the tokens' rows`,
+      found: String(row),
+    });
+  expectShape(`attention: qkv (${qkv.name})`, qkv.shape, [row + count, 3 * C]);
+  return { tokens: "tokens", heads, prefix_row: row, head_size: headSize(out, heads), prefix: count } as const;
 }
 
-/** dqkv [N, 3C] from dout [N, C] and the forward pass's saved tensors; delta [N, NH] is scratch. */
+/**
+ * out [N, C], lse [N, NH] from qkv [N, 3C], causal within the sequences given by `bounds` [N, 2]. With a prefix, qkv ends with its
+ * rows.
+ */
+export function attentionForward(
+  out: Tensor,
+  lse: Tensor,
+  qkv: Tensor,
+  bounds: Tensor,
+  heads: number,
+  prefix?: Prefix,
+): Dispatch {
+  return dispatch(attentionForwardKernel, { out, lse, qkv, bounds }, dims(out, qkv, heads, prefix));
+}
+
+/**
+ * dqkv, of qkv's shape, from dout [N, C] and the forward pass's saved tensors; delta [N, NH] is scratch. The prefix's rows get
+ * the sums over all tokens for its keys and values; there are no queries in them.
+ */
 export function attentionBackward(
   dqkv: Tensor,
   delta: Tensor,
@@ -73,10 +105,12 @@ export function attentionBackward(
   qkv: Tensor,
   bounds: Tensor,
   heads: number,
+  prefix?: Prefix,
 ): Dispatch[] {
+  const scalars = dims(out, qkv, heads, prefix);
   return [
-    dispatch(attentionQueryBackwardKernel, { dqkv, delta, dout, out, lse, qkv, bounds }, dims(out, heads)),
-    dispatch(attentionKeyvalueBackwardKernel, { dqkv, delta, dout, lse, qkv, bounds }, dims(out, heads)),
+    dispatch(attentionQueryBackwardKernel, { dqkv, delta, dout, out, lse, qkv, bounds }, scalars),
+    dispatch(attentionKeyvalueBackwardKernel, { dqkv, delta, dout, lse, qkv, bounds }, scalars),
   ];
 }
 
@@ -86,5 +120,6 @@ export function attentionBackward(
  */
 export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, slots: Tensor): Dispatch {
   const [, , heads, positions] = cache.shape as [number, number, number, number];
-  return dispatch(attentionCachedKernel, { out, qkv, cache, slots }, { ...dims(out, heads), positions });
+  const scalars = { tokens: "tokens", heads, head_size: headSize(out, heads), positions } as const;
+  return dispatch(attentionCachedKernel, { out, qkv, cache, slots }, scalars);
 }

@@ -1,6 +1,12 @@
 import * as assert from "uvu/assert";
 import { ShapeError } from "../../src/errors.ts";
-import { attentionBackward, attentionCached, attentionForward, MAX_HEAD_SIZE } from "../../src/ops/attention.ts";
+import {
+  attentionBackward,
+  attentionCached,
+  attentionForward,
+  MAX_HEAD_SIZE,
+  type Prefix,
+} from "../../src/ops/attention.ts";
 import { cacheShape } from "../../src/ops/cache.ts";
 import { DEVICE_NAMES } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
@@ -18,17 +24,22 @@ interface Shape {
   lengths: readonly number[];
   heads: number;
   size: number;
+  prefix?: Prefix | undefined;
 }
 
-/** Weights of query n on keys start .. n of its sequence, and what they were divided by. */
-function weights(qkv: Float64Array, n: number, start: number, h: number, { heads, size }: Shape) {
+/** The rows whose keys token n of a sequence from `start` sees: the prefix's, then start .. n. */
+function keysOf(n: number, start: number, { count, row } = { count: 0, row: 0 }): number[] {
+  return Array.from({ length: count + n + 1 - start }, (_, j) => (j < count ? row : start - count) + j);
+}
+
+/** Weights of query n on the keys in these rows, and what they were divided by. */
+function weights(qkv: Float64Array, n: number, keys: number[], h: number, { heads, size }: Shape) {
   const C = heads * size;
-  const scores: number[] = [];
-  for (let j = start; j <= n; j++) {
+  const scores = keys.map((j) => {
     let score = 0;
     for (let i = 0; i < size; i++) score += qkv[n * 3 * C + h * size + i]! * qkv[j * 3 * C + C + h * size + i]!;
-    scores.push(score / Math.sqrt(size));
-  }
+    return score / Math.sqrt(size);
+  });
   const largest = Math.max(...scores);
   const total = scores.reduce((sum, s) => sum + Math.exp(s - largest), 0);
   const lse = largest + Math.log(total);
@@ -45,10 +56,11 @@ function attention(qkv: Float64Array, shape: Shape) {
   for (let b = 0; b < lengths.length; b++)
     for (let n = starts[b]!; n < starts[b + 1]!; n++)
       for (let h = 0; h < heads; h++) {
-        const row = weights(qkv, n, starts[b]!, h, shape);
+        const keys = keysOf(n, starts[b]!, shape.prefix);
+        const row = weights(qkv, n, keys, h, shape);
         lse[n * heads + h] = row.lse;
         row.p.forEach((p, j) => {
-          const v = (starts[b]! + j) * 3 * C + 2 * C + h * size;
+          const v = keys[j]! * 3 * C + 2 * C + h * size;
           for (let i = 0; i < size; i++) out[n * C + h * size + i]! += p * qkv[v + i]!;
         });
       }
@@ -59,14 +71,15 @@ function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) 
   const { lengths, heads, size } = shape;
   const C = heads * size;
   const starts = startsOf(lengths);
-  const dqkv = new Float64Array(starts.at(-1)! * 3 * C);
+  const dqkv = new Float64Array(qkv.length);
   for (let b = 0; b < lengths.length; b++)
     for (let n = starts[b]!; n < starts[b + 1]!; n++)
       for (let h = 0; h < heads; h++) {
-        const { p } = weights(qkv, n, starts[b]!, h, shape);
+        const keys = keysOf(n, starts[b]!, shape.prefix);
+        const { p } = weights(qkv, n, keys, h, shape);
         const q = n * 3 * C + h * size;
         const d = n * C + h * size;
-        const at = (j: number, third: number) => (starts[b]! + j) * 3 * C + third * C + h * size;
+        const at = (j: number, third: number) => keys[j]! * 3 * C + third * C + h * size;
         const dp = p.map((_, j) => {
           let sum = 0;
           for (let i = 0; i < size; i++) sum += dout[d + i]! * qkv[at(j, 2) + i]!;
@@ -86,41 +99,64 @@ function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) 
 }
 
 test("the reference's gradient is that of its function", () => {
-  const shape = { lengths: [4, 1, 2], heads: 2, size: 3 };
-  const qkv = Float64Array.from({ length: 7 * 18 }, (_, i) => Math.sin(i * i));
-  const dout = Float64Array.from({ length: 7 * 6 }, (_, i) => Math.cos(i * i));
-  assertGradient("qkv", () => dot(attention(qkv, shape).out, dout), qkv, attentionGradient(dout, qkv, shape));
+  for (const prefix of [undefined, { count: 2, row: 8 }]) {
+    const shape = { lengths: [4, 1, 2], heads: 2, size: 3, prefix };
+    const qkv = Float64Array.from({ length: 10 * 18 }, (_, i) => Math.sin(i * i));
+    const dout = Float64Array.from({ length: 7 * 6 }, (_, i) => Math.cos(i * i));
+    assertGradient("qkv", () => dot(attention(qkv, shape).out, dout), qkv, attentionGradient(dout, qkv, shape));
+  }
 });
 
-/** Both passes over a case, against the reference. `spoil` puts NaN into one sequence, which only that one may show. */
-async function compare(shape: Shape, scale: number, tolerances: (typeof FORWARD)[], spoil = -1): Promise<void> {
-  const { lengths, heads, size } = shape;
+interface Options {
+  scale?: number;
+  tolerances?: (typeof FORWARD)[];
+  /** The sequence that has NaN in it, which only that one may show. */
+  spoil?: number;
+  /** Keys and values of the prefix. */
+  count?: number;
+  devices?: string[];
+}
+
+/** Both passes over a case, against the reference. */
+async function compare(
+  { lengths, heads, size }: Shape,
+  { scale = 1, tolerances = [FORWARD, BACKWARD], spoil = -1, count = 0, devices = DEVICE_NAMES }: Options = {},
+): Promise<void> {
   const C = heads * size;
   const starts = startsOf(lengths);
   const N = starts.at(-1)!;
   const c = new OpCase(N * 1000 + C);
-  const inputs = c.normals((N + 1) * 3 * C).fill(Number.NaN, N * 3 * C);
+  const prefix = { count, row: N + 1 };
+  const shape = { lengths, heads, size, prefix };
+  const rows = prefix.row + count;
+  /** Fills what is not used: a row behind the tokens', and the queries of the prefix. */
+  const withoutUse = <T extends Float32Array | Float64Array>(all: T): T => {
+    all.fill(Number.NaN, N * 3 * C, prefix.row * 3 * C);
+    for (let n = prefix.row; n < rows; n++) all.fill(Number.NaN, n * 3 * C, n * 3 * C + C);
+    return all;
+  };
+  const inputs = withoutUse(c.normals(rows * 3 * C));
   // Scores grow with the product of queries and keys; the values keep their size.
-  for (let n = 0; n < N; n++) for (let i = 0; i < 2 * C; i++) inputs[n * 3 * C + i]! *= Math.sqrt(scale);
+  for (let n = 0; n < rows; n++) for (let i = 0; i < 2 * C; i++) inputs[n * 3 * C + i]! *= Math.sqrt(scale);
   if (spoil >= 0) inputs.fill(Number.NaN, starts[spoil]! * 3 * C, starts[spoil + 1]! * 3 * C);
-  const qkv = c.of("qkv", [N + 1, 3 * C], inputs);
+  const qkv = c.of("qkv", [rows, 3 * C], inputs);
   const spanOf = lengths.flatMap((length, b) => Array.from({ length }, () => [starts[b]!, starts[b + 1]!]));
   const bounds = c.of("bounds", [N + 1, 2], Uint32Array.from([...spanOf.flat(), 0, 0]));
   const dout = c.random("dout", [N + 1, C], 1, N * C);
   const out = c.blank("out", [N + 1, C]);
   const lse = c.blank("lse", [N + 1, heads]);
-  const dqkv = c.blank("dqkv", [N + 1, 3 * C]);
+  const dqkv = c.blank("dqkv", [rows, 3 * C]);
   const delta = c.blank("delta", [N + 1, heads]);
   c.run(
-    attentionForward(out, lse, qkv, bounds, heads),
-    ...attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, heads),
+    attentionForward(out, lse, qkv, bounds, heads, prefix),
+    ...attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, heads, prefix),
   );
   const forward = attention(c.data(qkv), shape);
   const name = `${lengths} ${heads} x ${size}`;
   c.expect(name, out, forward.out, tolerances[0]!);
   c.expect(name, lse, forward.lse, tolerances[0]!);
-  c.expect(name, dqkv, attentionGradient(c.data(dout), c.data(qkv), shape), tolerances[1]!);
-  await c.check({ tokens: N });
+  c.expect(name, dqkv, withoutUse(attentionGradient(c.data(dout), c.data(qkv), shape)), tolerances[1]!);
+  await c.check({ tokens: N }, devices);
 }
 
 for (const shape of [
@@ -136,63 +172,87 @@ for (const shape of [
   { lengths: [33, 63], heads: 2, size: 80 },
   { lengths: [130], heads: 3, size: 128 },
 ])
-  test(`sequences of ${shape.lengths}, ${shape.heads} heads of ${shape.size}`, () =>
-    compare(shape, 1, [FORWARD, BACKWARD]));
+  test(`sequences of ${shape.lengths}, ${shape.heads} heads of ${shape.size}`, () => compare(shape));
 
-test("scores up to 155 and more", () => compare({ lengths: [40, 1, 7], heads: 3, size: 8 }, 60, [LARGE, LARGE]));
+/** Shaders of a head size and a count are compiled for all cases once, slowly on a software driver: the others run on the CPU. */
+const CPU = DEVICE_NAMES.filter((name) => name !== "webgpu");
+
+for (const { count, devices = CPU, ...shape } of [
+  { lengths: [1], heads: 1, size: 4, count: 5, devices: DEVICE_NAMES },
+  { lengths: [5, 1, 33], heads: 3, size: 4, count: 5, devices: DEVICE_NAMES },
+  // Tiles and groups in which the prefix ends, and those behind.
+  { lengths: [33], heads: 2, size: 36, count: 33, devices: DEVICE_NAMES },
+  { lengths: [7, 1, 5, 70, 2], heads: 2, size: 36, count: 33, devices: DEVICE_NAMES },
+  { lengths: [5], heads: 1, size: 4, count: 1 },
+  { lengths: [1, 1, 33], heads: 2, size: 32, count: 2 },
+  { lengths: [70, 1], heads: 3, size: 64, count: 20 },
+  { lengths: [5, 33], heads: 2, size: 80, count: 70 },
+  { lengths: [1, 70, 5], heads: 1, size: 128, count: 3 },
+  // More tokens than are copied to scratch memory.
+  { lengths: Array<number>(43).fill(50), heads: 1, size: 128, count: 3 },
+])
+  test(`a prefix of ${count} before ${shape.lengths.length} sequences of up to ${Math.max(...shape.lengths)}, ${shape.heads} heads of ${shape.size}`, () =>
+    compare(shape, { count, devices }));
+
+test("scores up to 155 and more", () =>
+  compare({ lengths: [40, 1, 7], heads: 3, size: 8 }, { scale: 60, tolerances: [LARGE, LARGE] }));
 
 for (const lengths of [
   [5, 3, 9],
   [20, 30, 20],
 ])
   test(`NaN in the second sequence of ${lengths} stays there`, () =>
-    compare({ lengths, heads: 1, size: 8 }, 1, [FORWARD, BACKWARD], 1));
+    compare({ lengths, heads: 1, size: 8 }, { spoil: 1 }));
 
-test("a sequence has the same bits wherever in a batch it lies", async () => {
-  const [heads, size, length] = [2, 36, 70];
-  const C = heads * size;
-  const own = new OpCase(1);
-  const [ownQkv, ownDout] = [own.normals(length * 3 * C), own.normals(length * C)];
-  /** Results of the sequence between others of these lengths: out, lse, dqkv. */
-  const between = async (device: string, before: number[], after: number[]) => {
-    const starts = startsOf([...before, length, ...after]);
-    const [N, start] = [starts.at(-1)!, starts[before.length]!];
-    const c = new OpCase(N);
-    const [qkv, dout] = [c.normals(N * 3 * C), c.normals(N * C)];
-    qkv.set(ownQkv, start * 3 * C);
-    dout.set(ownDout, start * C);
-    const spans = starts
-      .slice(1)
-      .flatMap((end, b) => Array.from({ length: end - starts[b]! }, () => [starts[b]!, end]));
-    const bounds = c.of("bounds", [N, 2], Uint32Array.from(spans.flat()));
-    const [out, lse, dqkv, delta] = [C, heads, 3 * C, heads].map((width, i) => c.blank(String(i), [N, width]));
-    const inputs = c.of("qkv", [N, 3 * C], qkv);
-    c.run(
-      attentionForward(out!, lse!, inputs, bounds, heads),
-      ...attentionBackward(dqkv!, delta!, c.of("dout", [N, C], dout), out!, lse!, inputs, bounds, heads),
-    );
-    const results = await c.results({ tokens: N }, [out!, lse!, dqkv!], device);
-    return results.map((all, i) => {
-      const width = [C, heads, 3 * C][i]!;
-      return Buffer.from(all.slice(start * width, (start + length) * width).buffer);
-    });
-  };
-  for (const device of DEVICE_NAMES) {
-    const alone = await between(device, [], []);
-    for (const [before, after] of [
-      [[], [3]],
-      [[5], [40, 2]],
-      [[31, 1], []],
-      [[20, 13], [33]],
-    ] as const)
-      (await between(device, [...before], [...after])).forEach((found, i) => {
-        assert.ok(
-          found.equals(alone[i]!),
-          `${["out", "lse", "dqkv"][i]} on ${device}, behind ${before}, before ${after}`,
-        );
+for (const count of [0, 33])
+  test(`a sequence has the same bits wherever in a batch it lies, behind a prefix of ${count}`, async () => {
+    const [heads, size, length] = [2, 36, 70];
+    const C = heads * size;
+    const own = new OpCase(1);
+    const [ownQkv, ownDout, ownPrefix] = [length * 3 * C, length * C, count * 3 * C].map((n) => own.normals(n));
+    /** Results of the sequence between others of these lengths: out, lse, dqkv. */
+    const between = async (device: string, before: number[], after: number[]) => {
+      const starts = startsOf([...before, length, ...after]);
+      const [N, start] = [starts.at(-1)!, starts[before.length]!];
+      const c = new OpCase(N);
+      const prefix = { count, row: N };
+      const [qkv, dout] = [c.normals((N + count) * 3 * C), c.normals(N * C)];
+      qkv.set(ownQkv!, start * 3 * C);
+      qkv.set(ownPrefix!, N * 3 * C);
+      dout.set(ownDout!, start * C);
+      const spans = starts
+        .slice(1)
+        .flatMap((end, b) => Array.from({ length: end - starts[b]! }, () => [starts[b]!, end]));
+      const bounds = c.of("bounds", [N, 2], Uint32Array.from(spans.flat()));
+      const [out, lse, delta] = [C, heads, heads].map((width, i) => c.blank(String(i), [N, width]));
+      const dqkv = c.blank("dqkv", [N + count, 3 * C]);
+      const inputs = c.of("qkv", [N + count, 3 * C], qkv);
+      c.run(
+        attentionForward(out!, lse!, inputs, bounds, heads, prefix),
+        ...attentionBackward(dqkv, delta!, c.of("dout", [N, C], dout), out!, lse!, inputs, bounds, heads, prefix),
+      );
+      const results = await c.results({ tokens: N }, [out!, lse!, dqkv], device);
+      return results.map((all, i) => {
+        const width = [C, heads, 3 * C][i]!;
+        return Buffer.from(all.slice(start * width, (start + length) * width).buffer);
       });
-  }
-});
+    };
+    for (const device of DEVICE_NAMES) {
+      const alone = await between(device, [], []);
+      for (const [before, after] of [
+        [[], [3]],
+        [[5], [40, 2]],
+        [[31, 1], []],
+        [[20, 13], [33]],
+      ] as const)
+        (await between(device, [...before], [...after])).forEach((found, i) => {
+          assert.ok(
+            found.equals(alone[i]!),
+            `${["out", "lse", "dqkv"][i]} on ${device}, behind ${before}, before ${after}`,
+          );
+        });
+    }
+  });
 
 test("heads that the kernels can't hold are refused", () => {
   for (const width of [6, MAX_HEAD_SIZE + 4]) {
@@ -274,7 +334,7 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
           for (let i = 0; i < size; i++)
             for (const part of [0, 1]) alone[(j * 3 + 1 + part) * size + i] = from[row(slot!, part, h) + j * size + i]!;
         for (let i = 0; i < size; i++) alone[position! * 3 * size + i] = query[n * 3 * C + h * size + i]!;
-        const { p } = weights(alone, position!, 0, 0, { lengths: [position! + 1], heads: 1, size });
+        const { p } = weights(alone, position!, keysOf(position!, 0), 0, { lengths: [position! + 1], heads: 1, size });
         p.forEach((weight, j) => {
           for (let i = 0; i < size; i++) expected[n * C + h * size + i]! += weight * alone[(j * 3 + 2) * size + i]!;
         });
@@ -291,13 +351,17 @@ test("operands of other shapes are refused, but for sequences and positions", ()
     [5, 36],
     [5, 2],
   ] as const;
-  assertShapes({ out: rows, lse: heads, qkv, bounds: pairs }, ({ out, lse, qkv, bounds }) =>
-    attentionForward(out, lse, qkv, bounds, 3),
-  );
-  assertShapes(
-    { dqkv: qkv, delta: heads, dout: rows, out: rows, lse: heads, qkv, bounds: pairs },
-    ({ dqkv, delta, dout, out, lse, qkv, bounds }) => attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, 3),
-  );
+  for (const prefix of [undefined, { count: 2, row: 5 }]) {
+    const qkv = [prefix ? 7 : 5, 36];
+    assertShapes({ out: rows, lse: heads, qkv, bounds: pairs }, ({ out, lse, qkv, bounds }) =>
+      attentionForward(out, lse, qkv, bounds, 3, prefix),
+    );
+    assertShapes(
+      { dqkv: qkv, delta: heads, dout: rows, out: rows, lse: heads, qkv, bounds: pairs },
+      ({ dqkv, delta, dout, out, lse, qkv, bounds }) =>
+        attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, 3, prefix),
+    );
+  }
   assertShapes(
     { out: rows, qkv, cache: cacheShape(2, 3, 7, 4), slots: pairs },
     ({ out, qkv, cache, slots }) => attentionCached(out, qkv, cache, slots),
