@@ -72,7 +72,7 @@ function scores(to: usize, x: usize, rows: usize, stride: usize, count: u32, siz
   }
 }
 
-/** to [size] = sum of weights[i] * rows[i] for i < count, added to what is there if `adds`, divided by `divisor`. */
+/** to [size] = sum of weights[i] * rows[i] for i < count, divided by `divisor`. */
 function weighted_sum(
   to: usize,
   weights: usize,
@@ -81,16 +81,14 @@ function weighted_sum(
   count: u32,
   size: u32,
   divisor: f32,
-  adds: bool = false,
 ): void {
   const by = f32x4.splat(divisor);
   let c: u32 = 0;
   for (; c + 16 <= size; c += 16) {
-    const sums = to + (c << 2);
-    let s0 = adds ? v128.load(sums) : f32x4.splat(0);
-    let s1 = adds ? v128.load(sums, 16) : s0;
-    let s2 = adds ? v128.load(sums, 32) : s0;
-    let s3 = adds ? v128.load(sums, 48) : s0;
+    let s0 = f32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
     let at = rows + (c << 2);
     for (let w = weights; w < weights + (count << 2); w += 4) {
       const p = v128.load_splat<f32>(w);
@@ -100,13 +98,13 @@ function weighted_sum(
       s3 = madd(p, v128.load(at, 48), s3);
       at += stride;
     }
-    v128.store(sums, f32x4.div(s0, by));
-    v128.store(sums, f32x4.div(s1, by), 16);
-    v128.store(sums, f32x4.div(s2, by), 32);
-    v128.store(sums, f32x4.div(s3, by), 48);
+    v128.store(to + (c << 2), f32x4.div(s0, by));
+    v128.store(to + (c << 2), f32x4.div(s1, by), 16);
+    v128.store(to + (c << 2), f32x4.div(s2, by), 32);
+    v128.store(to + (c << 2), f32x4.div(s3, by), 48);
   }
   for (; c < size; c += 4) {
-    let sum = adds ? v128.load(to + (c << 2)) : f32x4.splat(0);
+    let sum = f32x4.splat(0);
     let at = rows + (c << 2);
     for (let w = weights; w < weights + (count << 2); w += 4) {
       sum = madd(v128.load_splat<f32>(w), v128.load(at), sum);
@@ -114,6 +112,22 @@ function weighted_sum(
     }
     v128.store(to + (c << 2), f32x4.div(sum, by));
   }
+}
+
+/** Adds the weighted sum of the prefix's rows to `to`, apart from the usual sum, which so needs no start; `sums` is scratch memory. */
+function add_weighted_sum(
+  to: usize,
+  sums: usize,
+  weights: usize,
+  rows: usize,
+  stride: usize,
+  count: u32,
+  size: u32,
+  divisor: f32,
+): void {
+  weighted_sum(sums, weights, rows, stride, count, size, divisor);
+  for (let at: usize = 0; at < size << 2; at += 16)
+    v128.store(to + at, f32x4.add(v128.load(to + at), v128.load(sums + at)));
 }
 
 /**
@@ -152,12 +166,12 @@ export function attention_forward(p: AttentionForward): void {
     const count = n + 1 - start;
     const to = out + n * width + column;
     const k = prefix_keys + column;
-    scores(list, q, k, 3 * width, prefix, head_size, scale);
+    if (prefix) scores(list, q, k, 3 * width, prefix, head_size, scale);
     scores(own, q, rows1, stride1, count, head_size, scale);
     const largest = softmax(list, prefix + count);
     const total = sum_list(list, prefix + count);
-    if (prefix) weighted_sum(to, list, k + width, 3 * width, prefix, head_size, 1);
-    weighted_sum(to, own, rows2, stride2, count, head_size, total, prefix > 0);
+    weighted_sum(to, own, rows2, stride2, count, head_size, total);
+    if (prefix) add_weighted_sum(to, list + SCORES_BYTES, list, k + width, 3 * width, prefix, head_size, total);
     store<f32>(lse + ((n * heads + head) << 2), largest + Mathf.log(total));
   }
 }
@@ -232,6 +246,7 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
   const prefix_keys = qkv + (p.prefix_row * 3 + 1) * width;
   const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
   const list = scratch_memory();
+  const slopes = list + SCORES_BYTES;
   const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
   let ready: u32 = 0;
@@ -253,9 +268,11 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
     store<f32>(delta + ((n * heads + head) << 2), d);
     const to = dqkv + n * 3 * width + column;
     const k = prefix_keys + column;
-    scores(list, q, k, 3 * width, prefix, head_size, scale);
+    if (prefix) {
+      scores(list, q, k, 3 * width, prefix, head_size, scale);
+      scores(slopes, g, k + width, 3 * width, prefix, head_size, 1);
+    }
     scores(own, q, rows1, stride1, count, head_size, scale);
-    scores(list + SCORES_BYTES, g, k + width, 3 * width, prefix, head_size, 1);
     scores(own + SCORES_BYTES, g, rows2, stride2, count, head_size, 1);
     const log_sum = v128.load_splat<f32>(lse + ((n * heads + head) << 2));
     for (let at = list; at < own + (count << 2); at += 16) {
@@ -263,8 +280,8 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
       const slope = f32x4.sub(v128.load(at + SCORES_BYTES), f32x4.splat(d));
       v128.store(at, f32x4.mul(f32x4.mul(p, slope), f32x4.splat(scale)));
     }
-    if (prefix) weighted_sum(to, list, k, 3 * width, prefix, head_size, 1);
-    weighted_sum(to, own, rows1, stride1, count, head_size, 1, prefix > 0);
+    weighted_sum(to, own, rows1, stride1, count, head_size, 1);
+    if (prefix) add_weighted_sum(to, slopes, list, k, 3 * width, prefix, head_size, 1);
   }
 }
 
