@@ -1,10 +1,10 @@
-// Gradient of the hyperbolic tangent: dinp = dout (1 - out^2).
+// Gradient of tanh: dinp = dout (1 - out^2).
 //
 //   dinp  (write)  [rows, cols]
 //   dout  (read)   [rows, cols]
-//   out   (read)   [rows, cols], of the forward pass
+//   out   (read)   [rows, cols]: tanh of the input
 //
-// Grid: flat over rows * cols. Reference: the definition.
+// Grid: flat over rows * cols. Reference: PyTorch tanh_backward.
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {

@@ -3,7 +3,7 @@ import { Adamw } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part } from "./vector";
 
-/** Parameters that have a rate together; threads write to separate cache lines. */
+/** Parameters that have a rate together. */
 const GROUP: u32 = 64;
 
 /**
@@ -11,32 +11,32 @@ const GROUP: u32 = 64;
  * param = param * (1 - q lr_decay) - q step_size * m / (sqrt(v) / correction2 + epsilon), for [count]; skipped if stopped[0] != 0.
  */
 export function adamw(p: Adamw): void {
+  if (load<u32>(p.stopped) != 0) return;
+  const clip = p.clip;
+  const norm = load<f32>(p.metrics + (p.slot << 4), 8);
+  const factor: f32 = clip > 0 ? min<f32>(1, clip / (norm + 1e-6)) : 1;
+  const end = slice_end(p.count, GROUP);
+  // Without rates in one call.
+  const size = p.has_rates ? GROUP : p.count;
+  for (let i = slice_begin(p.count, GROUP); i < end; i += size) {
+    const q = p.has_rates ? load<f32>(p.rates + ((i / GROUP) << 2)) : 1;
+    update(p, factor, q == 1 ? p.decay : 1 - q * p.lr_decay, q * p.step_size, i, min(i + size, end));
+  }
+}
+
+/** Parameters begin .. end, which have one rate. */
+function update(p: Adamw, factor: f32, decay: f32, step_size: f32, begin: u32, end: u32): void {
   const param = p.param;
   const m = p.m;
   const v = p.v;
   const grad = p.grad;
-  const count = p.count;
-  const clip = p.clip;
   const beta1 = p.beta1;
   const one_minus_beta1 = p.one_minus_beta1;
   const beta2 = p.beta2;
   const one_minus_beta2 = p.one_minus_beta2;
   const epsilon = p.epsilon;
   const correction2 = p.correction2;
-  const has_rates = p.has_rates != 0;
-  const rates = p.rates;
-  if (load<u32>(p.stopped) != 0) return;
-  const norm = load<f32>(p.metrics + (p.slot << 4), 8);
-  const factor: f32 = clip > 0 ? min<f32>(1, clip / (norm + 1e-6)) : 1;
-  const end = slice_end(count, GROUP);
-  let decay = p.decay;
-  let step_size = p.step_size;
-  for (let i = slice_begin(count, GROUP); i < end; i += 4) {
-    if (has_rates && i % GROUP == 0) {
-      const q = load<f32>(rates + ((i / GROUP) << 2));
-      decay = q == 1 ? p.decay : 1 - q * p.lr_decay;
-      step_size = p.step_size * q;
-    }
+  for (let i = begin; i < end; i += 4) {
     const at: usize = i << 2;
     const rest = end - i;
     const part = rest < 4;

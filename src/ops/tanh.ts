@@ -2,12 +2,13 @@ import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 
 const DIMS = { rows: "u32", cols: "u32" } as const;
+const grid = ({ rows, cols }: Record<keyof typeof DIMS, number>) => flatGrid(rows * cols, 256);
 
 export const tanhForwardKernel = defineKernel(
   "tanh_forward",
   { out: "write", inp: "read" },
   DIMS,
-  ({ rows, cols }) => flatGrid(rows * cols, 256),
+  grid,
   "rows cols, rows cols",
 );
 
@@ -15,7 +16,7 @@ export const tanhBackwardKernel = defineKernel(
   "tanh_backward",
   { dinp: "write", dout: "read", out: "read" },
   DIMS,
-  ({ rows, cols }) => flatGrid(rows * cols, 256),
+  grid,
   "rows cols, rows cols, rows cols",
 );
 

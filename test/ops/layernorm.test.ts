@@ -1,4 +1,5 @@
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../../src/ops/layernorm.ts";
+import { matmulBiasBackward } from "../../src/ops/matmul.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { assertShapes, OpCase } from "./case.ts";
@@ -82,11 +83,14 @@ test("odd shapes: forward; backward with and without the gradient of the residua
     const parts = { inp, stats, weight, bias };
     const dweight = c.random("dweight", [cols]);
     const dbias = c.random("dbias", [cols]);
+    // Where the weight is frozen.
+    const alone = c.of("dbias alone", [cols], Float32Array.from(c.data(dbias)));
     c.run(
       layernormForward(out, stats, inp, weight, bias, rows, EPS),
       layernormBackward(over, again, dout, parts, rows),
       layernormBackward(onto, other, dout, parts, rows, residual),
       layernormParametersBackward(dweight, dbias, dout, inp, stats, rows),
+      matmulBiasBackward(alone, dout, rows, cols),
     );
     const [x, w] = [c.data(inp), c.data(weight)];
     const forward = norm(x, w, c.data(bias), rows, cols);
@@ -101,6 +105,7 @@ test("odd shapes: forward; backward with and without the gradient of the residua
     c.expect(name, onto, add(backward.dinp, before.add), NORM);
     c.expect(name, dweight, add(backward.dweight, before.dweight), PARAMETERS);
     c.expect(name, dbias, add(backward.dbias, before.dbias), PARAMETERS);
+    c.expect(name, alone, add(backward.dbias, before.dbias), PARAMETERS);
   }
   await c.check();
 });
