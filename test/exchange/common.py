@@ -43,6 +43,11 @@ def virtual(n=4):
     }
 
 
+def virtual_tokens(model):
+    """How many virtual tokens a model of PEFT's has."""
+    return getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", 0)
+
+
 def adapted(base, settings, seed, task="SEQ_CLS"):
     """The model with an adapter whose B is not 0, so that it does something and every gradient is alive."""
     torch.manual_seed(seed)

@@ -7,7 +7,7 @@ import os
 import sys
 
 import torch
-from common import VERSIONS, adapted
+from common import VERSIONS, adapted, virtual_tokens
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TOKENS = 50
@@ -56,14 +56,15 @@ def greedy(model, tokenizer, prompts=PROMPTS, tokens=TOKENS, **settings):
 
 @torch.no_grad()
 def loss(model, tokenizer, text):
-    """Mean loss of all tokens of a text behind <|endoftext|>, in blocks of the context, every token predicted once."""
+    """Mean loss of all tokens of a text behind <|endoftext|>, in blocks of the context, every token predicted once. Every block has
+    its own virtual tokens, which predict nothing."""
     ids = torch.tensor([50256, *tokenizer(text, verbose=False)["input_ids"]])
-    context = model.config.n_positions
+    context = model.config.n_positions - virtual_tokens(model)
     total = 0.0
     for first in range(0, len(ids) - 1, context):
         block = ids[first : first + context]
         targets = ids[first + 1 : first + 1 + context]
-        logits = model(block[None, : len(targets)]).logits[0].double()
+        logits = model(block[None, : len(targets)]).logits[0, -len(targets) :].double()
         total += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
     return {"tokens": len(ids) - 1, "loss": total / (len(ids) - 1)}
 

@@ -11,6 +11,10 @@ const CURVE = 0.01;
 const relative = (got, want) => Math.abs(got - want) / Math.abs(want);
 const worst = (got, want) => Math.max(...want.map((value, i) => relative(got[i], value)));
 
+/** The forms in which a run of this mode can be exported. */
+export const formsOf = ({ mode = "lora" }) =>
+  ({ lora: ["peft", "merged"], prompt: ["peft"], prefix: ["peft"] })[mode] ?? ["merged"];
+
 /** Mean loss of each text, by a run or an adapter on its base model. */
 async function scoresOf(lowrank, device, directory, model, texts) {
   const lm = await lowrank.LanguageModel.load(directory, { device, model });
@@ -96,6 +100,10 @@ export async function checkLanguageModels({ lowrank, device, work, micro, python
     { name: "micro r 8", base: micro, rank: 8 },
     { name: "tiny all", base: tiny, mode: "all" },
     { name: "tiny last_block", base: tiny, mode: "last_block" },
+    { name: "tiny bitfit", base: tiny, mode: "bitfit" },
+    { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 5 },
+    { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 3 },
+    { name: "micro prefix, projected", base: micro, mode: "prefix", virtualTokens: 4, prefixProjection: 8 },
   ];
   for (const { name, base, continue: from, ...settings } of RUNS) {
     const model = await lowrank.loadModel(base);
@@ -107,7 +115,7 @@ export async function checkLanguageModels({ lowrank, device, work, micro, python
     const saved = join(work, "runs", `lm-${name.replaceAll(/\W+/g, "-")}`);
     await trained.save(saved);
     const scores = await scoresOf(lowrank, device, saved, base, texts);
-    for (const form of (settings.mode ?? "lora") === "lora" ? ["peft", "merged"] : ["merged"]) {
+    for (const form of formsOf(settings)) {
       const directory = join(work, "exports", `lm-${form}-${name.replaceAll(/\W+/g, "-")}`);
       must(process.execPath, ["dist/export.js", "--run", saved, "--to", form, "--out", directory]);
       jobs.push({ name, form, base, directory: resolve(directory), scores });

@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkFiles } from "./files.mjs";
-import { checkLanguageModels } from "./language.mjs";
+import { checkLanguageModels, formsOf } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkTexts } from "./texts.mjs";
 
@@ -129,13 +129,18 @@ const RUNS = [
   { name: "micro all", base: micro, mode: "all", lr: 3e-4 },
   { name: "micro last_block", base: micro, mode: "last_block" },
   { name: "micro last_layer", base: micro, mode: "last_layer" },
+  { name: "micro bitfit", base: micro, mode: "bitfit" },
+  { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 5 },
+  { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 3 },
+  { name: "micro prompt", base: micro, mode: "prompt", virtualTokens: 4, headBias: false },
+  { name: "micro prefix projected", base: micro, mode: "prefix", virtualTokens: 4, prefixProjection: 8 },
 ];
 const jobs = [];
 let texts = theirs.texts;
 let truth;
 for (const { name, base, continue: adapter, ...settings } of RUNS) {
   const model = await loadModel(base);
-  const { n_positions: length } = model.config;
+  const length = model.config.n_positions - (settings.virtualTokens ?? 0);
   const data = await loadDataset(source, { maxLength: length });
   if (given) {
     texts = Array.from({ length: data.test.size }, (_, row) => data.test.text(row));
@@ -154,7 +159,7 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
   const run = join(work, "runs", name.replaceAll(" ", "-"));
   await trained.save(run);
   const logits = await logitsOf(run, base, texts);
-  for (const form of (settings.mode ?? "lora") === "lora" ? ["peft", "merged"] : ["merged"]) {
+  for (const form of formsOf(settings)) {
     const directory = join(work, "exports", `${form}-${name.replaceAll(" ", "-")}`);
     must(process.execPath, ["dist/export.js", "--run", run, "--to", form, "--out", directory]);
     jobs.push({ name, form, base, length, directory, logits });
