@@ -60,9 +60,15 @@ def adapted(base, settings, seed, task="SEQ_CLS"):
     return model
 
 
+def virtual_tokens(model):
+    """How many virtual tokens a model of PEFT's has."""
+    return getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", 0)
+
+
 def runs_alone(model):
     """Whether a classifier has to read its messages one by one: PEFT hands a prompt on as embeddings, without ids that tell padding."""
-    return model.active_peft_config.peft_type == "PROMPT_TUNING" and model.active_peft_config.task_type == "SEQ_CLS"
+    config = getattr(model, "active_peft_config", None)
+    return config is not None and config.peft_type == "PROMPT_TUNING" and config.task_type == "SEQ_CLS"
 
 
 WORDS = "win a free prize now call me later see you at home ok thanks £1000 cash claim 😀 naïve text lunch tomorrow".split()

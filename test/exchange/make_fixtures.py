@@ -61,9 +61,8 @@ def main(out):
     settings["score"] = dict(target_modules=["c_attn", "score"], r=2, lora_alpha=3)
     for i, (name, lora) in enumerate(settings.items()):
         place = os.path.join(out, name)
-        kind = GPT2LMHeadModel if task == "CAUSAL_LM" else GPT2ForSequenceClassification
-        model = kind.from_pretrained(os.path.join(out, "base"), dtype=torch.float32)
-        model = adapted(model, one, seed=i, task=task)
+        model = GPT2ForSequenceClassification.from_pretrained(os.path.join(out, "base"), dtype=torch.float32)
+        model = adapted(model, lora, seed=i, task=None if name == "score" else "SEQ_CLS")
         dtype = DTYPES.get(name, torch.float32)
         for value in model.parameters():
             if value.requires_grad:
