@@ -34,11 +34,20 @@ const PLANS: Record<string, ModelPlan> = {
   all: plan(smallSpec("all")),
   last_block: plan(smallSpec("last_block")),
   last_layer: plan(smallSpec("last_layer")),
+  bitfit: plan(smallSpec("bitfit")),
+  adapter: plan(smallSpec("adapter")),
+  prompt: plan(smallSpec("prompt")),
+  prefix: plan(smallSpec("prefix")),
+  "prefix, projected": plan({ ...smallSpec("prefix"), encoder_hidden_size: 5 }),
   "lora, activations kept": plan(smallSpec("lora"), { keepActivations: true }),
   "lora, more sequences than tokens": plan(smallSpec("lora"), { capacity: { tokens: 9, sequences: 30 } }),
   "lora, one layer": plan(smallSpec("lora", { config: { n_layer: 1 } })),
   "lm lora": plan(smallSpec("lora", lm)),
   "lm all": plan(smallSpec("all", lm)),
+  "lm bitfit": plan(smallSpec("bitfit", lm)),
+  "lm adapter": plan(smallSpec("adapter", lm)),
+  "lm prompt in pieces": plan(smallSpec("prompt", lm), { maxBinding: 4096 }),
+  "lm prefix": plan(smallSpec("prefix", lm)),
   "lm lora in pieces": plan(smallSpec("lora", lm), { maxBinding: 4096 }),
   "lm all in pieces": plan(smallSpec("all", lm), { maxBinding: 4096 }),
   "lora forward": plan(smallSpec("lora"), { optimizer: null }),
@@ -59,6 +68,9 @@ const decoder = (spec: PlanOptions["spec"], maxBinding = 128 * MIB) =>
 const DECODERS: Record<string, Program> = {
   decoder: decoder(smallSpec("all", lm)),
   "decoder with adapters": decoder(smallSpec("lora", lm)),
+  "decoder with adapter layers": decoder(smallSpec("adapter", lm)),
+  "decoder with a prompt": decoder(smallSpec("prompt", lm)),
+  "decoder with a prefix": decoder(smallSpec("prefix", lm)),
   "decoder in pieces": decoder(smallSpec("lora", lm), 4096),
 };
 
@@ -218,7 +230,7 @@ test("the backward list stops below the lowest thing that learns", () => {
   for (const [name, p] of Object.entries(PLANS)) {
     if (p.segments.length === 1) continue;
     const embeds = [...kernelsOf(segment(p, "backward"))].some((kernel) => kernel.startsWith("embedding"));
-    assert.is(embeds, p.spec.mode === "all", name);
+    assert.is(embeds, ["all", "prompt"].includes(p.spec.mode), name);
     const backs = segment(p, "backward").some(({ kernel }) => kernel.name === "layernorm_parameters_backward");
     assert.is(backs, p.spec.mode === "all" || p.spec.mode === "last_block", name);
   }
