@@ -8,12 +8,13 @@ import warnings
 import torch
 import transformers
 import generation
-from common import VERSIONS, adapted, messages, variants, virtual
+from common import VERSIONS, adapted, messages, runs_alone, variants, virtual
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
 
 PAD = 50256
 LABELS = 2
+VIRTUAL = 4
 torch.set_num_threads(2)
 warnings.simplefilter("ignore")
 transformers.logging.set_verbosity_error()
@@ -28,8 +29,7 @@ def load_base(path):
 
 def logits_of(model, tokenizer, texts, batch=8):
     model.eval()
-    # PEFT reads the logits of prompt tuning at the last column of a batch, even where that is padding.
-    if getattr(model, "peft_type", None) == "PROMPT_TUNING":
+    if runs_alone(model):
         batch = 1
     rows = []
     with torch.no_grad():
@@ -67,7 +67,7 @@ def prepare(folder, micro):
     jobs = []
     for base_name, base, length in [("tiny", tiny, 48), ("micro", micro, 256)]:
         layers = load_base(base).config.n_layer
-        for i, (name, settings) in enumerate({**variants(layers), **virtual()}.items()):
+        for i, (name, settings) in enumerate({**variants(layers), **virtual(VIRTUAL)}.items()):
             model = adapted(load_base(base), settings, seed=i)
             tokenizer = tokenizer_of(base, length - settings.get("num_virtual_tokens", 0))
             optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
@@ -87,7 +87,7 @@ def write_texts(folder, micro):
     """What transformers writes behind prompts, with gpt2-micro alone and with each of PEFT's adapters."""
     model, tokenizer = generation.load(micro)
     jobs = [{"name": "micro", "tokens": generation.TOKENS, "ids": generation.greedy(model, tokenizer)}]
-    for i, (name, settings) in enumerate({**variants(model.config.n_layer), **virtual()}.items()):
+    for i, (name, settings) in enumerate({**variants(model.config.n_layer), **virtual(VIRTUAL)}.items()):
         model, _ = generation.load(micro, settings, seed=i)
         place = os.path.join(folder, "texts", name)
         model.save_pretrained(place)

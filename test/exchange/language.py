@@ -128,7 +128,7 @@ def prepare(folder, micro, text):
     jobs = []
     for base_name, base in [("tiny", tiny), ("micro", micro)]:
         tokenizer = AutoTokenizer.from_pretrained(base)
-        settings = {**variants(load(base).config.n_layer), **virtual()}
+        settings = {**variants(load(base).config.n_layer), **virtual(3)}
         settings["lm_head"] = dict(target_modules=["c_proj", "lm_head"], r=2)
         for i, (name, one) in enumerate(settings.items()):
             model = adapted(load(base), one, seed=i, task="CAUSAL_LM").eval()
