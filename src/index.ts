@@ -1,5 +1,4 @@
 /** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
-import { runCharts } from "./run/charts.ts";
 import { type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
 
@@ -13,6 +12,7 @@ export { loadTexts } from "./data/texts.ts";
  * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
  * and RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  */
-export function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
+export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
+  const { runCharts } = await import("./run/charts.ts");
   return fineTuneWith(args, runCharts);
 }

@@ -32,6 +32,13 @@ export interface Ended {
   trace: string[][];
 }
 
+/** A command's fault in a folder: see disk-preload.mjs. */
+export interface Fault {
+  folder: string;
+  at: number;
+  code: string;
+}
+
 export const PREPARED = "prepared.bin";
 
 export interface DiskCommand {

@@ -1,23 +1,22 @@
-/**
- * Runs a command of disk-commands.ts in each of some folders, in a process of its own: in the first one its first operation on
- * the disk fails, in the second one its second. A single folder: none fails but for DISK_FAULT. Prints how each ended.
- */
+/** Runs a command of disk-commands.ts in some folders, in a process of its own, with a fault in each; prints how each ended. */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError, LowrankError } from "../src/errors.ts";
-import { COMMANDS, type Ended } from "./disk-commands.ts";
+import { COMMANDS, type Ended, type Fault } from "./disk-commands.ts";
 
 const { disk } = globalThis as unknown as {
-  disk: { trace: string[][]; arm(at: number, code: string): void };
+  disk: { trace: string[][]; death: Promise<void>; arm(fault: Fault): void };
 };
 
 /** Exit codes as the commands'. */
-async function run(name: string, folder: string): Promise<Ended> {
+async function run(name: string, fault: Fault): Promise<Ended> {
+  const { folder } = fault;
   process.env.TMPDIR = join(folder, "tmp");
   if (tmpdir() !== process.env.TMPDIR) throw new Error("the temporary folder is another one");
   let [code, message] = [0, ""];
+  disk.arm(fault);
   try {
-    await COMMANDS[name]!.act(folder);
+    await Promise.race([COMMANDS[name]!.act(folder), disk.death]);
   } catch (error) {
     code = error instanceof ConfigError ? 2 : error instanceof LowrankError ? 1 : 3;
     message = error instanceof LowrankError ? error.message : String((error as Error).stack);
@@ -25,10 +24,10 @@ async function run(name: string, folder: string): Promise<Ended> {
   return { code, message, trace: disk.trace };
 }
 
-const [name, ...folders] = process.argv.slice(2) as [string, ...string[]];
+const [name, text] = process.argv.slice(2) as [string, string];
+const faults: Fault[] = JSON.parse(text);
 const ended: Ended[] = [];
-for (const [i, folder] of folders.entries()) {
-  if (folders.length > 1) disk.arm(i + 1, i % 2 ? "EIO" : "ENOSPC");
-  ended.push(await run(name, folder));
-}
-process.stdout.write(JSON.stringify(ended));
+for (const fault of faults) ended.push(await run(name, fault));
+// A process that ends by itself removes its locks.
+const isDead = faults.some(({ code }) => code === "DIE");
+process.stdout.write(JSON.stringify(ended), () => isDead && process.kill(process.pid, "SIGKILL"));

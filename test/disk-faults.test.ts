@@ -28,12 +28,12 @@ import type { Checkpoint } from "../src/train/records.ts";
 import { train } from "../src/train/trainer.ts";
 import { temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
-import { COMMANDS, type Ended, type Learned, PREPARED } from "./disk-commands.ts";
+import { COMMANDS, type Ended, type Fault, type Learned, PREPARED } from "./disk-commands.ts";
 import { test } from "./harness.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
 
-/** Processes at a time. */
-const JOBS = 2;
+/** Of so many operations one kills a process; at the others it dies for the disk alone, many times in one process. */
+const KILL_EVERY = 12;
 /** In memory, where the system has such a folder: there a sync takes no time. */
 const root = temporaryFolder("/dev/shm");
 
@@ -81,18 +81,15 @@ const isMine = ([path, content]: [string, string]) =>
 const isLearned = ([path]: [string, string]) => /^(adapter\/(?!mine)|[^/]*\.safetensors$)/.test(path);
 
 /** Runs a command in folders; null where the process was killed. */
-function child(name: string, folders: readonly string[], fault = "@0"): Promise<Ended[] | null> {
+function child(name: string, ...faults: Fault[]): Promise<Ended[] | null> {
   const preload = packagePath("test/disk-preload.mjs");
   const script = packagePath("build/test/disk-faults.child.js");
-  const running = spawn(process.execPath, ["--import", preload, script, name, ...folders], {
-    env: { ...process.env, DISK_FAULT: fault },
+  const running = spawn(process.execPath, ["--import", preload, script, name, JSON.stringify(faults)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let output = "";
   running.stdout.on("data", (chunk) => (output += chunk));
-  return new Promise((done) =>
-    running.on("close", (_, signal) => done(signal ? null : (JSON.parse(output) as Ended[]))),
-  );
+  return new Promise((done) => running.on("close", () => done(output ? (JSON.parse(output) as Ended[]) : null)));
 }
 
 async function prepare(name: string, folder: string): Promise<void> {
@@ -124,7 +121,7 @@ for (const [name, command] of Object.entries(COMMANDS))
     await prepare(name, place("before"));
     const old = await learnedIn(join(place("before"), command.target));
     await prepare(name, place("clean"));
-    const [clean] = (await child(name, [place("clean")]))!;
+    const [clean] = (await child(name, { folder: place("clean"), at: 0, code: "" }))!;
     assert.is(clean!.code, 0, clean!.message);
     assertSynced(clean!.trace);
     const mine = [...contents(place("clean"))].filter(isMine);
@@ -164,25 +161,46 @@ for (const [name, command] of Object.entries(COMMANDS))
       return `${state}${remarks.join("")}; then: ${again}`;
     };
 
+    // A process tries the clock of the disk with its first lock, once. In a process that has had one all others are counted.
+    const once = operations.findIndex((words) => words.startsWith("utimes "));
+    const all = operations.map((_, i) => i);
+    /** Runs the command with a fault at each operation. */
+    const faultAtEach = async (codes: readonly string[]) => {
+      const faults = all.map((i) => {
+        const code = codes[i % codes.length]!;
+        return { folder: place(`${code} at ${i + 1}`), at: i < once ? i + 1 : i, code };
+      });
+      const warm = { folder: place(`no ${codes}`), at: 0, code: "" };
+      for (const { folder } of [warm, ...faults]) await prepare(name, folder);
+      const [unharmed, ...others] = (await child(name, warm, ...faults.filter((_, i) => i !== once)))!;
+      const [first] = (await child(name, { ...faults[once]!, at: once + 1 }))!;
+      assert.is(unharmed!.code, 0, unharmed!.message);
+      return others.toSpliced(once, 0, first!).map((ended, i) => {
+        const { folder, at } = faults[i]!;
+        assert.is(
+          ended.trace[i === once ? i : at - 1]?.[0],
+          clean!.trace[i]![0],
+          `another operation than ${operations[i]}`,
+        );
+        return { ...ended, folder };
+      });
+    };
     const outcomes: string[] = [];
-    const failing = operations.map((_, i) => place(`${i + 1} fails`));
-    for (const folder of failing) await prepare(name, folder);
-    for (const [i, { code, message }] of (await child(name, failing))!.entries()) {
+    for (const [i, { folder, code, message }] of (await faultAtEach(["ENOSPC", "EIO"])).entries()) {
       const where = `operation ${i + 1} fails: ${operations[i]}\n${message}`;
       assert.ok(code === 0 || code === 1, `exit code ${code}, ${where}`);
-      outcomes.push(`${name}: ${operations[i]}: fails: exit code ${code}, ${await judge(failing[i]!, where)}`);
+      outcomes.push(`${name}: ${operations[i]}: fails: exit code ${code}, ${await judge(folder, where)}`);
     }
-    const numbers = operations.map((_, i) => i + 1);
-    const killNext = async () => {
-      for (let at = numbers.shift(); at !== undefined; at = numbers.shift()) {
-        const folder = place(`killed at ${at}`);
-        await prepare(name, folder);
-        const where = `killed at operation ${at}: ${operations[at - 1]}`;
-        assert.is(await child(name, [folder], `KILL@${at}`), null, where);
-        outcomes.push(`${name}: ${operations[at - 1]}: killed: ${await judge(folder, where)}`);
-      }
-    };
-    await Promise.all(Array.from({ length: JOBS }, killNext));
+    for (const [i, { folder }] of (await faultAtEach(["DIE"])).entries()) {
+      const where = `killed at operation ${i + 1}: ${operations[i]}`;
+      const outcome = await judge(folder, where);
+      outcomes.push(`${name}: ${operations[i]}: killed: ${outcome}`);
+      if (i % KILL_EVERY > 0) continue;
+      const fault = { folder: place(`KILL at ${i + 1}`), at: i + 1, code: "KILL" };
+      await prepare(name, fault.folder);
+      assert.is(await child(name, fault), null, where);
+      assert.is(await judge(fault.folder, `really ${where}`), outcome, where);
+    }
     if (process.env.DISK_FAULTS_LIST) console.log(outcomes.join("\n"));
   });
 

@@ -1,25 +1,33 @@
 /**
- * Loaded before a program (`node --import`): counts what it does to the disk, in order, and lets one operation fail, or kills
- * the process there. `disk.arm(at, code)` begins to count: `at` is the number of an operation, from 1, `code` ENOSPC, EIO or
- * KILL; `disk.trace` has an entry an operation. A write that is cut off leaves half of its bytes, a recursive delete one
- * entry less. DISK_FAULT=KILL@N arms it from the start.
+ * Loaded before a program (`node --import`): counts what it does to the disk, in order, and lets one operation fail, or be the
+ * last. `disk.arm({ folder, at, code })` begins to count: `at` is the number of an operation, from 1, or 0 for none; `code`
+ * ENOSPC, EIO, KILL, which kills the process, or DIE: nothing that is done in the folder comes back from then on, as if the
+ * process had been killed, and `disk.death` is resolved. `disk.trace` has an entry an operation. A write that is cut off leaves
+ * half of its bytes, a recursive delete one entry less.
  */
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
 const { appendFileSync, readdirSync, rmSync, writeFileSync } = fs;
-const [startCode, startAt] = (process.env.DISK_FAULT ?? "@0").split("@");
-let [faultAt, code] = [Number(startAt), startCode];
+let fault = { folder: "", at: 0, code: "" };
+let die = () => {};
+const NEVER = new Promise(() => {});
+/** The folders of commands that died. */
+const dead = [];
 const disk = {
   trace: [],
-  arm(at, how) {
-    [faultAt, code] = [at, how];
+  death: NEVER,
+  arm(next) {
+    fault = next;
     disk.trace = [];
+    disk.death = new Promise((resolve) => {
+      die = resolve;
+    });
   },
 };
 globalThis.disk = disk;
-/** Paths of open files. */
-const paths = new WeakMap();
+/** Paths of files that were opened. The files of the dead stay open: a file that is collected is closed, with a warning. */
+const paths = new Map();
 
 const half = (data) => data.slice(0, data.length >> 1);
 const isData = (data) => typeof data === "string" || data instanceof Uint8Array;
@@ -34,13 +42,23 @@ function tear(name, path, data) {
   } catch {} // a file
 }
 
-/** Counts an operation; returns the error with which it is to fail. */
+/** Counts an operation; returns the error with which it is to fail, or NEVER. */
 function before(name, file, data) {
   const path = String(file);
+  if (dead.some((place) => path.startsWith(place))) return NEVER;
+  // The refresh of a lock comes at any time.
+  const [did, to] = disk.trace.at(-1) ?? [];
+  if (name === "utimes" && !(did === "mkdir" && to === path)) return undefined;
   disk.trace.push([name, path, ...(name === "rename" ? [data] : [])]);
-  if (disk.trace.length !== faultAt) return undefined;
+  const { folder, at, code } = fault;
+  if (disk.trace.length !== at) return undefined;
   tear(name, path, data);
   if (code === "KILL") process.kill(process.pid, "SIGKILL");
+  if (code === "DIE") {
+    dead.push(`${folder}/`);
+    die();
+    return NEVER;
+  }
   return Object.assign(new Error(`${code}: a disk fault, ${name} '${path}'`), { code });
 }
 
@@ -54,7 +72,7 @@ for (const name of promised) {
     // Of a file that is open.
     const file = paths.get(path);
     const isSilent = name === "open" && isForReading(rest[0]);
-    const error = isSilent ? undefined : before(file ? "write" : name, file ?? path, rest[0]);
+    const error = await (isSilent ? undefined : before(file ? "write" : name, file ?? path, rest[0]));
     if (error) throw error;
     const result = await original(path, ...rest);
     if (name === "open") paths.set(result, path);
@@ -65,7 +83,7 @@ for (const name of ["mkdir", "rmdir", "utimes"]) {
   const original = fs[name];
   fs[name] = (path, ...rest) => {
     const error = before(name, path);
-    if (error) queueMicrotask(() => rest.at(-1)(error));
+    if (error) error === NEVER || queueMicrotask(() => rest.at(-1)(error));
     else original(path, ...rest);
   };
 }
@@ -74,7 +92,7 @@ const prototype = Object.getPrototypeOf(handle);
 await handle.close();
 const { sync } = prototype;
 prototype.sync = async function () {
-  const error = before("fsync", paths.get(this));
+  const error = await before("fsync", paths.get(this));
   if (error) throw error;
   return sync.call(this);
 };

@@ -30,8 +30,7 @@ import {
   type SweepSpec,
   type Trial,
 } from "../sweep/grid.ts";
-import { writeReport } from "../sweep/report.ts";
-import { runTrials, type SweepEvent } from "../sweep/runner.ts";
+import type { SweepEvent } from "../sweep/runner.ts";
 import { collect, locked, readResult, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
@@ -313,6 +312,8 @@ await main(async () => {
     return 0;
   }
   const { out } = flags;
+  // Before the trials, so that a sweep does not depend on files that change meanwhile.
+  const { writeReport } = await import("../sweep/report.ts");
   return locked(out, shard, async (check) => {
     if (flags.collect) console.log(`${await collect(out, flags.collect, check)} trials collected`);
     const failed = await runAll(flags, trials, data, check);
@@ -334,6 +335,7 @@ async function runAll(
   data: LoadedDataset,
   check: Check,
 ): Promise<number | null> {
+  const { runTrials } = await import("../sweep/runner.ts");
   const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new Printer();
   const interruption = new Interruption(

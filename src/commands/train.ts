@@ -9,7 +9,6 @@ import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/replacing.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
-import { runCharts } from "../run/charts.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, saveFailedRun, saveRun } from "../run/directory.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
@@ -171,6 +170,8 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
 /** Trains and saves the run; to another directory if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   const { out, kept, replaces, model, data, options, config, adapter, resume } = job;
+  // Before the training, so that a run does not depend on files that change meanwhile.
+  const { runCharts } = await import("../run/charts.ts");
   // A resumed run without --checkpoint-every saves a checkpoint only if it is interrupted.
   const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
   let begun = resume !== undefined;

@@ -1,4 +1,4 @@
-/** The charts of a run directory. In a module of their own, because the chart library is large. */
+/** The charts of a run directory. Imported on demand: the chart library takes longer to load than the rest of a command. */
 import type { TrainingData } from "../data/texts.ts";
 import { accuracyChart, type CurvePoint, type Curves, lossChart, perplexityChart } from "../report/charts.ts";
 import { reliabilityChart } from "../report/reliability-chart.ts";
