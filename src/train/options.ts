@@ -168,7 +168,12 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
     value: "<n>",
     number: { min: 1, max: MAX_ACCUMULATE, whole: true },
   },
-  lr: { default: 1e-3, help: "peak learning rate", value: "<rate>", number: { min: 0, above: true } },
+  lr: {
+    default: 1e-3,
+    help: "peak learning rate; bitfit 0.003, prompt and prefix 0.01",
+    value: "<rate>",
+    number: { min: 0, above: true },
+  },
   schedule: { default: "linear", help: "learning rate schedule after the warm-up", choices: SCHEDULES },
   warmup: {
     default: 0.05,
@@ -202,6 +207,14 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
     number: { min: 0, max: 2 ** 32 - 1, whole: true },
   },
 };
+
+/** The default learning rates of modes that need another one: they train few parameters, far from the output. */
+const RATES: Partial<Record<Mode, number>> = { bitfit: 3e-3, prompt: 1e-2, prefix: 1e-2 };
+
+/** The default learning rate of a mode. */
+export function defaultRate(mode: Mode): number {
+  return RATES[mode] ?? SETTINGS.lr.default;
+}
 
 /** The names of the settings, in the order of --help. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
@@ -241,7 +254,8 @@ export function resolveOptions(given: Partial<TrainOptions>, objective: Objectiv
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
-  const options: TrainOptions = { ...defaults, ...Object.fromEntries(set) };
+  const lr = defaultRate(given.mode ?? defaults.mode);
+  const options: TrainOptions = { ...defaults, lr, ...Object.fromEntries(set) };
   refuseIdle(options, defaults);
   checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean" });
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);

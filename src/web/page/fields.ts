@@ -1,7 +1,7 @@
 /** The settings of a run as form fields: their labels, their valid values, and the modes that they apply to. */
 import { MODES, type Mode, parseLayers, TARGETS } from "../../config.ts";
 import type { NumberRange } from "../../number-range.ts";
-import { DEFAULTS, ofMode, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
+import { DEFAULTS, defaultRate, ofMode, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
 import type { PageSettings } from "../protocol.ts";
 import { h } from "./dom.ts";
@@ -209,6 +209,7 @@ export class Fields {
   }
 
   private take(key: Key, value: unknown, isWrong = false): void {
+    if (key === "mode") this.followMode(value as Mode);
     if (isWrong) this.wrong.add(key);
     else {
       this.wrong.delete(key);
@@ -216,6 +217,14 @@ export class Fields {
     }
     if (key === "mode") this.showRelevant();
     this.changed(key);
+  }
+
+  /** The learning rate is the new mode's default, if it was the old one's. */
+  private followMode(mode: Mode): void {
+    const input = document.querySelector<HTMLInputElement>("#field-lr")!;
+    if (Number(input.value) !== defaultRate(this.values.mode)) return;
+    this.values.lr = defaultRate(mode);
+    input.value = String(this.values.lr);
   }
 
   private make(field: Field): HTMLElement {
