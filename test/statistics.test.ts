@@ -3,6 +3,7 @@ import {
   cellsOf,
   classMeasures,
   confusionsOf,
+  holm,
   macroF1,
   mcnemar,
   mistakesOf,
@@ -58,6 +59,18 @@ test("McNemar's exact test against figures computed with exact binomials", () =>
   assert.throws(() => mcnemar([true], []), /1 rows against 0/);
 });
 const MCNEMAR_400_460 = 0.04416954819458901;
+
+test("Holm's correction against figures computed by hand, in the given order", () => {
+  for (const [ps, adjusted] of [
+    [[0.01, 0.02, 0.03, 0.04, 0.05], [0.05, 0.08, 0.09, 0.09, 0.09]],
+    [[0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]],
+    [[0.6, 0.7, 0.01], [1, 1, 0.03]],
+    [[], []],
+  ] as const)
+    holm(ps).forEach((p, i) => {
+      near(p, adjusted[i]!);
+    });
+});
 
 test("confusions, the most frequent mistakes, precision, recall and F1 of a worked example", () => {
   const confusions = confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]);

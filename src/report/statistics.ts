@@ -72,6 +72,21 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
   return { onlyFirst, onlySecond, undecided, p: Math.min(1, 2 * tail) };
 }
 
+/**
+ * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the probability of any
+ * false rejection below it, whether or not the tests are independent.
+ */
+export function holm(ps: readonly number[]): number[] {
+  const adjusted = new Array<number>(ps.length);
+  let largest = 0;
+  const ascending = [...ps.keys()].sort((a, b) => ps[a]! - ps[b]!);
+  for (const [rank, i] of ascending.entries()) {
+    largest = Math.max(largest, Math.min(1, (ps.length - rank) * ps[i]!));
+    adjusted[i] = largest;
+  }
+  return adjusted;
+}
+
 /** Maximum number of classes that are listed individually and as a matrix; with more, the most frequent mistakes are shown. */
 export const LISTED_CLASSES = 12;
 
