@@ -22,17 +22,19 @@ import { datasetOptions, datasetSpec, PRESETS, type RunSettings, settingsOf } fr
 import { nearest } from "../suggest.ts";
 import {
   type Arm,
-  checkCount,
+  type Cell,
+  checkArms,
   describeTrial,
-  listTrials,
-  SWEEPS,
-  type SweepPreset,
+  listCells,
+  placesOf,
   type SweepSpec,
   type Trial,
+  trialsOf,
 } from "../sweep/grid.ts";
+import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import { writeReport } from "../sweep/report.ts";
 import { runTrials, type SweepEvent } from "../sweep/runner.ts";
-import { collect, locked, readResult, type TrialResult } from "../sweep/store.ts";
+import { collect, locked, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -68,9 +70,18 @@ addSettings(program);
 const SHARED = [...new Set(program.options.map((option) => option.attributeName()))];
 program
   .addOption(
-    choice("--preset <name>", "a predefined sweep: the published experiment, or a follow-up", Object.keys(SWEEPS)),
+    choice(
+      "--preset <name>",
+      "a predefined sweep: paper is the published experiment, lora the same with a learning rate of its own for each cell, methods " +
+        "compares LoRA with the other modes, each at its own rate",
+      Object.keys(SWEEPS),
+    ),
   )
-  .option("--file <file>", "a sweep in JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }")
+  .option(
+    "--file <file>",
+    "a sweep in JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }; with lr: { choose: [rates] } each " +
+      "combination of an arm has the rate that is best on the validation set with the first seed",
+  )
   .option("--grid <key=v1,v2...>", "values of a setting; repeat --grid to combine settings", gather)
   .option("--seeds <k>", "number of runs per setting, with consecutive seeds starting at --seed", number, 1)
   .option("--shard <i/n>", "run only part i of n; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
@@ -152,18 +163,24 @@ function refuseDeep(text: string): void {
   if (/^[-?: \t]{256}/m.test(text)) throw new Error("a line is indented too far");
 }
 
-/** The trials that this process runs: all, or every n-th. */
-function shardOf(flag: string | undefined, trials: readonly Trial[]): { name: string; trials: readonly Trial[] } {
+/** The part of the sweep that this process runs: all trials, or every n-th. */
+interface Shard {
+  name: string;
+  has: (trial: Trial) => boolean;
+}
+
+function shardOf(flag: string | undefined, cells: readonly Cell[]): Shard {
   const index = environment("JOB_COMPLETION_INDEX") ?? environment("SLURM_ARRAY_TASK_ID");
   const text = flag?.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
-  if (text === undefined) return { name: "", trials };
+  if (text === undefined) return { name: "", has: () => true };
   const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
   if (!i || !n || Number(i) < 1 || Number(i) > Number(n))
     throw new ConfigError("--shard is invalid", {
       expected: "i/n with i from 1 to n, or /n if the environment sets the index",
       found: text,
     });
-  return { name: `${i}-of-${n}`, trials: trials.filter((_, j) => j % Number(n) === Number(i) - 1) };
+  const places = placesOf(cells);
+  return { name: `${i}-of-${n}`, has: ({ key }) => places.get(key)! % Number(n) === Number(i) - 1 };
 }
 
 class Printer {
@@ -210,7 +227,7 @@ class Printer {
   }
 }
 
-const nameOf = (trial: Trial) => `${describeTrial(trial)}, seed ${trial.options.seed}`;
+const nameOf = (trial: Trial) => `${describeTrial(trial)}, rate ${trial.options.lr}, seed ${trial.options.seed}`;
 
 function line(trial: Trial, { after, seconds }: TrialResult): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
@@ -249,24 +266,33 @@ async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promi
   }
 }
 
-/** Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape. */
-async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
+/**
+ * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape. `later` are in place of
+ * those whose learning rate is not chosen yet.
+ */
+async function dryRun(
+  trials: readonly Trial[],
+  later: readonly Trial[],
+  data: LoadedDataset,
+  flags: Flags,
+): Promise<void> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
+  const known = new Map<string, TrialEstimate>();
+  const estimate = async (trial: Trial) => {
+    const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
+    const key = JSON.stringify([trial.model, shape]);
+    if (!known.has(key)) {
+      const model = await loadModel(trial.model, DOWNLOADS);
+      const options = { device: backend, model, data, ...trial.options };
+      known.set(key, await estimateTrial(options).finally(() => model.close()));
+    }
+    return { trial, ...known.get(key)! };
+  };
   try {
     const rows: (TrialEstimate & { trial: Trial })[] = [];
-    const known = new Map<string, TrialEstimate>();
-    for (const trial of trials) {
-      const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
-      const key = JSON.stringify([trial.model, shape]);
-      let estimate = known.get(key);
-      if (!estimate) {
-        const model = await loadModel(trial.model, DOWNLOADS);
-        const options = { device: backend, model, data, ...trial.options };
-        estimate = await estimateTrial(options).finally(() => model.close());
-        known.set(key, estimate);
-      }
-      rows.push({ trial, ...estimate });
-    }
+    for (const trial of trials) rows.push(await estimate(trial));
+    const after = [];
+    for (const trial of later) after.push(await estimate(trial));
     console.log(
       renderTable<(typeof rows)[number]>(
         [
@@ -278,9 +304,11 @@ async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flag
         rows,
       ),
     );
-    const total = rows.reduce((sum, { seconds }) => sum + seconds, 0);
-    const devices = [...new Set(rows.map(({ device }) => device))].join(" and ");
-    console.log(`${rows.length} trials, about ${showDuration(total)} of training steps on ${devices}`);
+    const all = [...rows, ...after];
+    const total = all.reduce((sum, { seconds }) => sum + seconds, 0);
+    const devices = [...new Set(all.map(({ device }) => device))].join(" and ");
+    const chosen = after.length > 0 ? ` (${after.length} of them at the learning rates that are then chosen)` : "";
+    console.log(`${all.length} trials${chosen}, about ${showDuration(total)} of training steps on ${devices}`);
   } finally {
     backend.destroy();
   }
@@ -289,8 +317,8 @@ async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flag
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
-  const { base, arms } = await sweepSpec(flags);
-  checkCount(Array.isArray(arms) ? arms : [], flags.seeds);
+  const { base, arms, about } = await sweepSpec(flags);
+  checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
   // Flags take precedence over the sweep's base, and that over the quickstart's model and data.
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
   const spec = datasetSpec(settings);
@@ -300,40 +328,65 @@ await main(async () => {
   const sweep: SweepSpec = {
     // Where no weights are needed, a trial is the same as before there were any.
     base: isUnequal(data) ? settings : { ...settings, classWeights: "none" },
-    arms: typeof arms === "function" ? arms(config) : arms,
+    arms: typeof arms === "function" ? arms(config, settings) : arms,
   };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const digest = await digestOf(data);
   const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });
-  const all = await listTrials(sweep, flags.seeds, identify);
-  const { name: shard, trials } = shardOf(flags.shard, all);
-  await checkModels(trials, data);
+  const cells = await listCells(sweep, flags.seeds, identify);
+  const shard = shardOf(flags.shard, cells);
+  const now = trialsOf(cells);
+  const later = without(
+    trialsOf(cells, () => 0),
+    now,
+  );
+  await checkModels(now, data);
   if (flags.dryRun) {
-    await dryRun(trials, data, flags);
+    await dryRun(now.filter(shard.has), later.filter(shard.has), data, flags);
     return 0;
   }
   const { out } = flags;
-  return locked(out, shard, async (check) => {
+  return locked(out, shard.name, async (check) => {
     if (flags.collect) console.log(`${await collect(out, flags.collect, check)} trials collected`);
-    const failed = await runAll(flags, trials, data, check);
+    const failed = await runAll(flags, cells, shard, data, check);
     if (failed === null) return 130;
-    const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
-    if (results.length > 0) {
+    const finished = await Promise.all(cells.map((cell) => readCell(out, cell)));
+    const results = finished.flatMap(({ tried, results }) => [...tried, ...results]);
+    const done = new Set(results.flatMap((result) => (result ? [result.key] : []))).size;
+    if (done > 0) {
       // Shards with the same output directory write the same report.
-      await withLock(joinPath(out, "report"), () => writeReport(out, results, data));
-      print(`report of ${results.length} of ${all.length} trials: ${joinPath(out, "report.html")}`);
+      await withLock(joinPath(out, "report"), () => writeReport(out, finished, data, about));
+      const all = trialsOf(finished, ({ chosen = 0 }) => chosen);
+      print(`report of ${done} of ${all.length} trials: ${joinPath(out, "report.html")}`);
     }
+    const waiting = finished.filter(({ missing }) => missing.length > 0);
+    const missing = waiting.flatMap((cell) => cell.missing);
+    if (missing.length > 0)
+      print(
+        `the learning rates of ${waiting.length} settings are chosen when ${missing.length} trials of other shards are done, ` +
+          `such as: ${nameOf(missing[0]!)}; then run this command again`,
+      );
     return failed > 0 ? 1 : 0;
   });
 }, "files");
 
-/** Runs the trials. Returns the number of failed trials, or null if the sweep was interrupted. */
+function without(trials: readonly Trial[], others: readonly Trial[]): Trial[] {
+  const keys = new Set(others.map(({ key }) => key));
+  return trials.filter(({ key }) => !keys.has(key));
+}
+
+/**
+ * Runs the shard's trials: first those that need no results, then the further seeds of the cells whose learning rate can be chosen.
+ * Returns the number of failed trials, or null if the sweep was interrupted.
+ */
 async function runAll(
   flags: Flags,
-  trials: readonly Trial[],
+  cells: readonly Cell[],
+  shard: Shard,
   data: LoadedDataset,
   check: Check,
 ): Promise<number | null> {
+  const { out } = flags;
   const device = await openDevice(flags.device, { threads: flags.threads });
   const printer = new Printer();
   const interruption = new Interruption(
@@ -346,9 +399,15 @@ async function runAll(
     else interruption.end();
     printer.event(event);
   };
+  const run = (trials: readonly Trial[]) =>
+    runTrials({ out, trials: trials.filter(shard.has), device, data, signal, check, onEvent });
   try {
-    const failed = await runTrials({ out: flags.out, trials, device, data, signal, check, onEvent });
-    return signal.aborted ? null : failed;
+    const now = trialsOf(cells);
+    const failed = await run(now);
+    const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
+    const all = trialsOf(read, ({ chosen }) => chosen);
+    const failedLater = await run(without(all, now));
+    return signal.aborted ? null : failed + failedLater;
   } finally {
     interruption.end();
     printer.stop();

@@ -1,0 +1,76 @@
+/** What the cells of a sweep came to, and which of them are compared. */
+import { MODE_TITLES, type Mode } from "../config.ts";
+import { type Interval, type Summary, summarize } from "../report/statistics.ts";
+import { oneLine } from "../report/text.ts";
+import { describeTrial } from "./grid.ts";
+import type { Measure } from "./measure.ts";
+import { byValidation, type FinishedCell, type TrialResult } from "./store.ts";
+
+/** A cell with results. */
+export interface Outcome {
+  label: string;
+  mode: Mode;
+  rank: number;
+  alpha: number;
+  lr: number;
+  /** The rates that it was chosen from; empty: it was not chosen. */
+  tried: { lr: number; result: TrialResult | null }[];
+  trials: TrialResult[];
+  val: Summary;
+  test: Summary;
+  interval: Interval;
+  seconds: number;
+}
+
+/** Maximum width of names and labels, in columns. */
+export const LONGEST_NAME = 60;
+
+export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** The cells that have results, with labels that tell them apart. */
+export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
+  const finished = cells.filter(({ results }) => results.length > 0);
+  const models = new Set(finished.map(({ results: [first] }) => first!.model));
+  const nameOf = ({ results: [first] }: FinishedCell) =>
+    describeTrial(first!) + (models.size > 1 ? `, ${oneLine(first!.model, LONGEST_NAME)}` : "");
+  const names = finished.map(nameOf);
+  return finished.map((cell, i) => {
+    const trials = cell.results;
+    const { mode, rank, alpha, lr } = trials[0]!.options;
+    const isTuned = cell.rates.length > 1;
+    const isAlone = names.filter((name) => name === names[i]).length === 1;
+    return {
+      label: `${names[i]}${isAlone ? "" : isTuned ? ", its own rate" : `, rate ${lr}`}`,
+      ...{ mode, rank, alpha, lr, trials },
+      tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, result: cell.tried[j]! })) : [],
+      val: summarize(trials.map(({ after }) => measure.of(after.val))),
+      test: summarize(trials.map(({ after }) => measure.of(after.test))),
+      interval: measure.interval(trials),
+      seconds: mean(trials.map(({ seconds }) => seconds)),
+    };
+  });
+}
+
+/** The best by the validation set. The test set is not used for selection. */
+export function bestOf(outcomes: readonly Outcome[]): Outcome | undefined {
+  const validation = ({ trials }: Outcome) => ({
+    ...trials[0]!.after.val,
+    accuracy: mean(trials.map(({ after }) => after.val.accuracy)),
+    loss: mean(trials.map(({ after }) => after.val.loss)),
+  });
+  return [...outcomes].sort((a, b) => byValidation(validation(a), validation(b)))[0];
+}
+
+/** Without the cells at a shared learning rate, where there are others of the same mode with a rate of their own. */
+export function tunedOf(outcomes: readonly Outcome[]): Outcome[] {
+  const tuned = new Set(outcomes.filter(({ tried }) => tried.length > 0).map(({ mode }) => mode));
+  return outcomes.filter(({ mode, tried }) => tried.length > 0 || !tuned.has(mode));
+}
+
+/** The best cell of each mode. */
+export function methodsOf(outcomes: readonly Outcome[]): Outcome[] {
+  const modes = [...new Set(outcomes.map(({ mode }) => mode))];
+  return modes.map((mode) => bestOf(outcomes.filter((outcome) => outcome.mode === mode))!);
+}
+
+export const titleOf = ({ mode }: Outcome) => MODE_TITLES[mode];

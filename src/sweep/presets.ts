@@ -1,0 +1,87 @@
+/** Predefined sweeps: the published experiment, and what follows from it. */
+import { type GPT2Config, MODES, type Mode, type Target } from "../config.ts";
+import type { RunSettings } from "../run/settings.ts";
+import { DEFAULTS, PAPER } from "../train/options.ts";
+import type { Arm } from "./grid.ts";
+
+/** A predefined sweep; its arms may depend on the model and on the shared settings. */
+export interface SweepPreset {
+  base: RunSettings;
+  arms: Arm[] | ((model: GPT2Config, settings: RunSettings) => Arm[]);
+  /** What the report says about the choice of arms. */
+  about?: string;
+}
+
+const RANKS = [4, 8, 16, 32];
+const BASELINES = { mode: ["all", "last_block", "last_layer"] };
+
+const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
+
+/**
+ * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C parameters
+ * each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
+ */
+const EQUAL_BUDGET: Arm[] = [
+  { targets: [["v"]], rank: 36 },
+  { targets: [["q", "v"]], rank: 18 },
+  { targets: [["q", "k", "v"]], rank: 12 },
+  { targets: [["q", "k", "v", "o"]], rank: 9 },
+  { targets: [["fc", "proj"]], rank: 7 },
+  { targets: [IN_BLOCKS], rank: 4 },
+].map((arm) => ({ ...arm, mode: "lora", alpha: 2 * arm.rank }));
+
+/** Which blocks to adapt with a nearly equal number of parameters (ranks are whole): all with rank 4, each half, each block. */
+function whichLayers({ n_layer }: GPT2Config): Arm[] {
+  const all = Array.from({ length: n_layer }, (_, layer) => layer);
+  const half = Math.ceil(n_layer / 2);
+  const some = [all.slice(0, half), all.slice(half), ...all.map((layer) => [layer])];
+  return [null, ...some.filter(({ length }) => length > 0 && length < n_layer)].map((layers) => {
+    const rank = Math.round((4 * n_layer) / (layers?.length ?? n_layer));
+    return { mode: "lora", targets: [IN_BLOCKS], layers: [layers], rank, alpha: 2 * rank };
+  });
+}
+
+/** The factor between the lowest learning rate that is tried and each: steps of about three. */
+const STEPS = [1, 3, 10, 30, 100];
+
+const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step).toPrecision(3)));
+
+/** The lowest learning rate that is tried for a method, and the rates in its paper, all with Adam unless it says otherwise. */
+export const RATES: Record<Mode, { lowest: number; papers?: string }> = {
+  lora: { lowest: 1e-4, papers: "2e-4 for GPT-2 (Hu et al. 2021)" },
+  all: { lowest: 1e-5, papers: "1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021)" },
+  last_block: { lowest: 1e-4 },
+  last_layer: { lowest: 1e-3 },
+};
+
+/** Each method, with a learning rate of its own out of equally many. */
+function methods(_model: GPT2Config, { objective }: RunSettings): Arm[] {
+  // The last layer of a language model is its token table.
+  const modes = MODES.filter((mode) => !(objective === "lm" && mode === "last_layer"));
+  return modes.map((mode) => ({ mode, lr: { choose: ratesFrom(RATES[mode].lowest) } }));
+}
+
+/** Rank and alpha at the shared learning rate, as published, and at a rate of each cell's own, from a tenth to ten times the shared one. */
+function tunedGrid(_model: GPT2Config, { lr = DEFAULTS.lr }: RunSettings): Arm[] {
+  const grid = { mode: "lora", rank: RANKS, alpha: RANKS };
+  return [grid, { ...grid, lr: { choose: ratesFrom(lr / 10) } }];
+}
+
+const PUBLISHED: RunSettings = { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" };
+
+export const SWEEPS: Record<string, SweepPreset> = {
+  paper: { base: PUBLISHED, arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES] },
+  "paper-text": {
+    base: { ...PUBLISHED, scaling: "alpha/r", init: "gaussian" },
+    arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
+  },
+  lora: { base: PUBLISHED, arms: tunedGrid },
+  methods: {
+    base: {},
+    arms: methods,
+    about: "LoRA has rank 8 on all matrices.",
+  },
+  targets: { base: {}, arms: EQUAL_BUDGET },
+  layers: { base: {}, arms: whichLayers },
+  rank: { base: {}, arms: [1, 2, 4, 8, 16, 32, 64].map((rank) => ({ mode: "lora", rank, alpha: 2 * rank })) },
+};
