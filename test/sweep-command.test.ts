@@ -110,7 +110,6 @@ test("another model in the same directory creates other trials", async () => {
 test("an unknown setting in a sweep file is reported by name", async () => {
   for (const [base, words] of [
     [{ rnak: 4 }, ['"rnak"', "did you mean rank?"]],
-    [{ objective: "lm" }, ['"objective"', "use train for language models"]],
     [{ out: "elsewhere" }, ['"out"']],
   ] as const) {
     writeFileSync(join(folder, "sweep.yaml"), JSON.stringify({ base, arms: [{ rank: 4 }] }));

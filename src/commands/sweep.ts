@@ -3,10 +3,10 @@
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
 import { openDevice } from "../backend/device.ts";
-import { type DeviceName, type GPT2Config, parseLayers } from "../config.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
-import { loadDataset } from "../data/datasets.ts";
+import { type DeviceName, type GPT2Config, type Objective, parseLayers } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
+import type { TrainingData } from "../data/texts.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
@@ -18,7 +18,7 @@ import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
-import { datasetOptions, datasetSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
+import { dataOptions, dataSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
 import {
   type Arm,
@@ -41,6 +41,7 @@ import { DEFAULTS } from "../train/options.ts";
 import { specOf } from "../train/prepare.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
 import { addSettings } from "./flags.ts";
+import { loadData } from "./job.ts";
 
 interface Flags extends RunSettings {
   preset?: keyof typeof SWEEPS;
@@ -57,7 +58,7 @@ interface Flags extends RunSettings {
 
 const program = command(
   "sweep",
-  "Trains classifiers over a grid of settings and reports the results with confidence intervals. If the sweep is " +
+  "Trains classifiers, or with --objective lm language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
     "interrupted, run the same command again to resume it; finished trials are not repeated. Flags of train apply to " +
     "all trials.",
   "  sweep --preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv\n" +
@@ -124,12 +125,10 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
   const unknown = Object.keys(base).find((key) => !SHARED.includes(key));
   if (unknown !== undefined) {
     const near = nearest(unknown, SHARED);
-    const hint =
-      near === undefined ? "use train for language models: a sweep trains classifiers" : `did you mean ${near}?`;
     throw new ConfigError(`unknown setting "${unknown}" in the base of a sweep`, {
       where: file!,
       expected: SHARED.join(", "),
-      ...(near !== undefined || unknown === "objective" ? { hint } : {}),
+      ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
     });
   }
   return { base, arms };
@@ -184,6 +183,8 @@ function shardOf(flag: string | undefined, cells: readonly Cell[]): Shard {
 }
 
 class Printer {
+  constructor(private readonly objective: Objective) {}
+
   private progress: Progress | undefined;
   private readonly started = performance.now();
   private done = 0;
@@ -202,7 +203,8 @@ class Printer {
       case "step": {
         const { record, steps, examplesPerSecond, secondsLeft } = event;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
-        const { step, loss, accuracy } = record;
+        const { step, loss } = record;
+        const accuracy = this.objective === "lm" ? null : record.accuracy;
         const epoch = Math.ceil(record.epoch);
         this.progress?.update(step, describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }));
         break;
@@ -230,8 +232,9 @@ class Printer {
 const nameOf = (trial: Trial) => `${describeTrial(trial)}, rate ${trial.options.lr}, seed ${trial.options.seed}`;
 
 function line(trial: Trial, { after, seconds }: TrialResult): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  return `${nameOf(trial)}: validation ${percent(after.val.accuracy)}, test ${percent(after.test.accuracy)}, ${showDuration(seconds)}`;
+  const show = ({ accuracy, perplexity }: Evaluation) =>
+    perplexity === undefined ? `${(100 * accuracy).toFixed(1)} %` : `perplexity ${perplexity.toPrecision(4)}`;
+  return `${nameOf(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
 }
 
 interface SweepModel {
@@ -258,7 +261,7 @@ async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
 }
 
 /** Throws ConfigError, before anything runs, if a trial's settings do not fit its model. */
-async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promise<void> {
+async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<void> {
   for (const name of new Set(trials.map((trial) => trial.model))) {
     const model = await modelOf(name);
     for (const { options } of trials.filter((trial) => trial.model === name))
@@ -273,7 +276,7 @@ async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promi
 async function dryRun(
   trials: readonly Trial[],
   later: readonly Trial[],
-  data: LoadedDataset,
+  data: TrainingData,
   flags: Flags,
 ): Promise<void> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
@@ -321,10 +324,10 @@ await main(async () => {
   checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
   // Flags take precedence over the sweep's base, and that over the quickstart's model and data.
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
-  const spec = datasetSpec(settings);
+  const { objective = "classification", seed = DEFAULTS.seed } = settings;
+  const source = dataSpec(settings);
   const { config } = await modelOf(settings.model!);
-  const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
-  const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
+  const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, config.n_positions) } });
   const sweep: SweepSpec = {
     // Where no weights are needed, a trial is the same as before there were any.
     base: isUnequal(data) ? settings : { ...settings, classWeights: "none" },
@@ -383,12 +386,12 @@ async function runAll(
   flags: Flags,
   cells: readonly Cell[],
   shard: Shard,
-  data: LoadedDataset,
+  data: TrainingData,
   check: Check,
 ): Promise<number | null> {
   const { out } = flags;
   const device = await openDevice(flags.device, { threads: flags.threads });
-  const printer = new Printer();
+  const printer = new Printer(data.objective);
   const interruption = new Interruption(
     "stopping after a checkpoint; interrupt again to stop immediately. The same command resumes the sweep.",
   );

@@ -1,5 +1,6 @@
 /** What the cells of a sweep came to, and which of them are compared. */
 import { MODE_TITLES, type Mode } from "../config.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
 import { type Interval, type Summary, summarize } from "../report/statistics.ts";
 import { oneLine } from "../report/text.ts";
 import { describeTrial } from "./grid.ts";
@@ -53,7 +54,7 @@ export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Ou
 
 /** The best by the validation set. The test set is not used for selection. */
 export function bestOf(outcomes: readonly Outcome[]): Outcome | undefined {
-  const validation = ({ trials }: Outcome) => ({
+  const validation = ({ trials }: Outcome): Evaluation => ({
     ...trials[0]!.after.val,
     accuracy: mean(trials.map(({ after }) => after.val.accuracy)),
     loss: mean(trials.map(({ after }) => after.val.loss)),

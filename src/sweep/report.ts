@@ -3,16 +3,17 @@ import { joinPath, writeFileAtomic } from "#platform";
 import published from "../../data/published/sms-lora.json" with { type: "json" };
 import type { LoadedDataset } from "../data/datasets.ts";
 import { findLeaks } from "../data/duplicates.ts";
-import { METRICS_COLUMNS, toCsv } from "../report/csv.ts";
+import type { TrainingData } from "../data/texts.ts";
+import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../report/csv.ts";
 import { type Block, filesOf, toHtml, toMarkdown } from "../report/document.ts";
 import { confusionsOf, holm, macroF1, summarize } from "../report/statistics.ts";
 import { heatMap, lossCurves, valueOverSize } from "../report/sweep-charts.ts";
-import { metricsRow } from "../run/tables.ts";
+import { lmMetricsRow, metricsRow } from "../run/tables.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
 import { details } from "./best-run.ts";
 import { isTrialOf, normalize } from "./grid.ts";
-import { accuracyOn, type Measure, percent } from "./measure.ts";
+import { bitsInterval, type Measure, measureOf, percent } from "./measure.ts";
 import { bestOf, mean, methodsOf, type Outcome, outcomesOf, titleOf, tunedOf } from "./outcome.ts";
 import { RATES } from "./presets.ts";
 import type { FinishedCell, TrialResult } from "./store.ts";
@@ -29,7 +30,8 @@ const FREE = ["mode", "rank", "alpha", "seed", "evalEvery"] as const satisfies (
  * The published test accuracy of a setting, or undefined. It applies only to the experiment's rows of the SMS collection, padded
  * to the longest, and to GPT-2 124M with the published program's settings.
  */
-function publishedOf({ mode, rank, alpha, trials: [trial] }: Outcome, data: LoadedDataset): number | undefined {
+function publishedOf({ mode, rank, alpha, trials: [trial] }: Outcome, data: TrainingData): number | undefined {
+  if (data.objective === "lm") return undefined;
   const { origin, split, train, stats } = data;
   const rows = origin.name === published.data && split === "experiment" && stats.copies === 0;
   const padded = train.padTo === stats.train.max && [stats.train, stats.val, stats.test].every(({ cut }) => cut === 0);
@@ -55,19 +57,21 @@ function resultsOf(cells: readonly FinishedCell[]): TrialResult[] {
 export async function writeReport(
   out: string,
   cells: readonly FinishedCell[],
-  data: LoadedDataset,
+  data: TrainingData,
   about?: string,
 ): Promise<string> {
   const blocks = reportBlocks(cells, data, about);
   const markdown = toMarkdown(blocks);
-  const rows = resultsOf(cells).map(metricsRow);
-  const modes = [...new Set(rows.map(({ trainable_layers }) => trainable_layers))];
+  const results = resultsOf(cells);
+  const metrics = (some: readonly TrialResult[]) =>
+    data.objective === "lm"
+      ? toCsv(LM_METRICS_COLUMNS, some.map(lmMetricsRow))
+      : toCsv(METRICS_COLUMNS, some.map(metricsRow));
   const files: [path: string, content: string][] = [
     ...filesOf(blocks),
-    ["metrics.csv", toCsv(METRICS_COLUMNS, rows)],
-    ...modes.map((mode): [string, string] => {
-      const some = rows.filter(({ trainable_layers }) => trainable_layers === mode);
-      return [`metrics-${mode}.csv`, toCsv(METRICS_COLUMNS, some)];
+    ["metrics.csv", metrics(results)],
+    ...[...new Set(results.map(({ options }) => options.mode))].map((mode): [string, string] => {
+      return [`metrics-${mode}.csv`, metrics(results.filter(({ options }) => options.mode === mode))];
     }),
     ["report.md", markdown],
     ["report.html", toHtml(TITLE, blocks)],
@@ -76,12 +80,12 @@ export async function writeReport(
   return markdown;
 }
 
-export function reportBlocks(cells: readonly FinishedCell[], data: LoadedDataset, about?: string): Block[] {
-  const measure = accuracyOn(data);
+export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
+  const measure = measureOf(data, resultsOf(cells));
   const outcomes = outcomesOf(cells, measure);
   const compared = tunedOf(outcomes);
   const best = bestOf(compared);
-  const leaks = findLeaks([data.train, data.val, data.test])[2]!;
+  const leaks = data.objective === "lm" ? new Uint32Array() : findLeaks([data.train, data.val, data.test])[2]!;
   return [
     { kind: "heading", level: 1, text: TITLE },
     ...method(cells, outcomes, data, measure, about),
@@ -93,12 +97,12 @@ export function reportBlocks(cells: readonly FinishedCell[], data: LoadedDataset
     ...grids(outcomes, data, measure),
     ...rates(outcomes, measure),
     ...losses(compared),
-    ...(best ? details(best, data) : []),
-    ...trials(cells, measure),
+    ...(best && data.objective === "classification" ? details(best, data) : []),
+    ...trials(cells, measure, data),
   ];
 }
 
-/** "1, 2 and 3". */
+/** "1, 2 and 3", each once. */
 function list(values: readonly unknown[]): string {
   const words = [...new Set(values.map(String))];
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
@@ -112,11 +116,27 @@ const SPLITS: Record<LoadedDataset["split"], string> = {
   given: "split by separate files",
 };
 
+function aboutData(data: TrainingData): string {
+  if (data.objective === "lm") {
+    const { train, val, test } = data.stats;
+    const each = (of: (set: typeof train) => number) => [train, val, test].map(of).join(" / ");
+    return (
+      `Data: ${data.source}, ${each(({ documents }) => documents)} documents, ${each(({ rows }) => rows)} blocks of at most ` +
+      `${data.maxLength} tokens and ${each(({ tokens }) => tokens)} tokens in the training / validation / test set.`
+    );
+  }
+  const { train, val, test } = data.stats;
+  return (
+    `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test messages of ${data.labels.length} ` +
+    `classes, ${SPLITS[data.split]}.`
+  );
+}
+
 /** What was done, in sentences. */
 function method(
   cells: readonly FinishedCell[],
   outcomes: readonly Outcome[],
-  data: LoadedDataset,
+  data: TrainingData,
   measure: Measure,
   about: string | undefined,
 ): Block[] {
@@ -124,28 +144,27 @@ function method(
   const all = <T>(of: (result: TrialResult) => T) => list(results.map(of));
   const option = (key: keyof TrainOptions) => all(({ options }) => options[key]);
   const lora = results.filter(({ options }) => options.mode === "lora").map(({ options }) => options);
-  const { train, val, test } = data.stats;
+  const isClassifier = data.objective === "classification";
   const weighted = isUnequal(data) ? `, the loss weighted by class: ${option("classWeights")}` : "";
   const sentences = [
-    `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test messages of ${data.labels.length} ` +
-      `classes, ${SPLITS[data.split]}. All runs have the same split.`,
+    `${aboutData(data)} All runs have the same split.`,
     `Training: ${results.length} runs of ${all(({ model }) => model)} on ${all(({ device }) => device)}, with AdamW (weight decay ` +
       `${option("weightDecay")}), ${option("epochs")} epochs, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
-      `warm-up of ${option("warmup")}, classified at ${option("pooling")}${weighted}. ` +
+      `warm-up of ${option("warmup")}${isClassifier ? `, classified at ${option("pooling")}` : ""}${weighted}. ` +
       (lora.length > 0
         ? `LoRA has scaling ${list(lora.map(({ scaling }) => scaling))} and init ${list(lora.map(({ init }) => init))}. `
         : "") +
       `Of each run the ${option("keep")} parameters count: best are those with the lowest validation loss.`,
-    `Seeds: ${option("seed")}. A seed decides the initialization and the order of the messages.`,
-    ...aboutRates(cells, outcomes),
+    `Seeds: ${option("seed")}. A seed decides the initialization and the order of the ${isClassifier ? "messages" : "blocks"}.`,
+    ...aboutRates(cells, outcomes, measure),
     ...(about === undefined ? [] : [about]),
     measure.about.intervals,
-    "All figures are also SVG files, all tables CSV files, in the folder figures; each run's predictions are linked from the last table.",
+    "All figures are also SVG files, all tables CSV files, in the folder figures; what each run made of the test set is linked from the last table.",
   ];
   return [{ kind: "heading", level: 2, text: "Method" }, ...sentences.map((text): Block => ({ kind: "text", text }))];
 }
 
-function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]): string[] {
+function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[], { best }: Measure): string[] {
   const shared = outcomes.filter(({ tried }) => tried.length === 0).map(({ lr }) => lr);
   const choosing = cells.filter(({ rates }) => rates.length > 1);
   const waiting = choosing.filter(({ missing }) => missing.length > 0).length;
@@ -155,23 +174,24 @@ function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]
     ...(first
       ? [
           `Learning rates chosen: each of ${choosing.length} settings was trained with seed ${first.rates[0]![0]!.options.seed} at each of ` +
-            `${first.rates.length} rates. Its rate is the one with the best result on the validation set: the highest accuracy, of equal ones ` +
-            "the lowest loss. The other seeds were trained at that rate. The test set chose nothing." +
+            `${first.rates.length} rates. Its rate is the one with the best result on the validation set: ${best}. ` +
+            "The other seeds were trained at that rate. The test set chose nothing." +
             (waiting > 0 ? ` ${waiting} settings whose rates are not all trained yet are left out.` : ""),
         ]
       : []),
   ];
 }
 
-function aboutPublished(outcomes: readonly Outcome[], data: LoadedDataset): Block[] {
+function aboutPublished(outcomes: readonly Outcome[], data: TrainingData): Block[] {
   if (outcomes.every((outcome) => publishedOf(outcome, data) === undefined)) return [];
   const text = `Published figures are from ${published.of}: one seed each, with the same ${published.rows} test rows and the same settings.`;
   return [{ kind: "text", text }];
 }
 
 /** A warning if messages of the test set have near-duplicates in the other sets. */
-function aboutLeaks(leaks: Uint32Array, { stats, test }: LoadedDataset): Block[] {
-  if (leaks.length === 0) return [];
+function aboutLeaks(leaks: Uint32Array, data: TrainingData): Block[] {
+  if (leaks.length === 0 || data.objective === "lm") return [];
+  const { stats, test } = data;
   return [
     {
       kind: "text",
@@ -185,7 +205,7 @@ function aboutLeaks(leaks: Uint32Array, { stats, test }: LoadedDataset): Block[]
 }
 
 /** The main figure. */
-function sizes(outcomes: readonly Outcome[], { name, unit, most, show }: Measure): Block[] {
+function sizes(outcomes: readonly Outcome[], { name, title, most, show }: Measure): Block[] {
   const points = outcomes.map((outcome) => ({
     group: titleOf(outcome),
     trainable: outcome.trials[0]!.trainable,
@@ -198,7 +218,7 @@ function sizes(outcomes: readonly Outcome[], { name, unit, most, show }: Measure
       name: "size",
       caption: `Test ${name} with 95 % intervals over the number of trainable parameters`,
       svg: valueOverSize(`Test ${name} over trainable parameters`, points, {
-        name: `test ${name} (${unit})`,
+        name: `test ${title}`,
         most,
         show,
       }),
@@ -208,28 +228,17 @@ function sizes(outcomes: readonly Outcome[], { name, unit, most, show }: Measure
 
 function settings(
   outcomes: readonly Outcome[],
-  data: LoadedDataset,
+  data: TrainingData,
   { name, unit, show }: Measure,
   leaks: Uint32Array,
 ): Block[] {
-  const leaked = new Set(leaks);
-  const truth = truthOf(data);
-  const clean = [...truth.keys()].filter((row) => !leaked.has(row));
-  const accuracyOnClean = ({ predicted }: TrialResult) =>
-    mean(clean.map((row) => (predicted[row] === truth[row] ? 1 : 0)));
-  const unequal = isUnequal(data);
-  const f1 = ({ predicted }: TrialResult) => macroF1(confusionsOf(truth, predicted));
-  const anyPublished = outcomes.some((outcome) => publishedOf(outcome, data) !== undefined);
+  const more = data.objective === "lm" ? bitsColumns() : accuracyColumns(outcomes, data, leaks);
   const row = (outcome: Outcome) => {
     const { label, lr, trials, val, test, interval, seconds } = outcome;
     const [first] = trials as [TrialResult];
-    const other = publishedOf(outcome, data);
     return [
       ...[label, lr, trials.length, show(val.mean), show(test.mean), test.n > 1 ? show(test.sd) : "-"],
-      ...[show(interval.low), show(interval.high)],
-      ...(unequal ? [percent(mean(trials.map(f1)))] : []),
-      ...(leaked.size > 0 ? [clean.length > 0 ? percent(mean(trials.map(accuracyOnClean))) : "-"] : []),
-      ...(anyPublished ? [other === undefined ? "-" : percent(other)] : []),
+      ...[show(interval.low), show(interval.high), ...more.flatMap(({ values }) => values(outcome))],
       ...[first.trainable, seconds.toFixed(1), megabytes(first.memory), megabytes(first.saved)],
     ];
   };
@@ -240,9 +249,7 @@ function settings(
       name: "settings",
       header: [
         ...["run", "rate", "seeds", `validation ${unit}`, `test ${unit}`, "sd", "95 % low", "95 % high"],
-        ...(unequal ? ["macro F1 %"] : []),
-        ...(leaked.size > 0 ? ["test %, no copies"] : []),
-        ...(anyPublished ? ["published"] : []),
+        ...more.flatMap(({ header }) => header),
         ...["trainable", "seconds", "memory MB", "saved MB"],
       ],
       rows: outcomes.map(row),
@@ -251,16 +258,53 @@ function settings(
       kind: "text",
       text:
         `validation and test are the mean ${name}, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks ` +
-        "that run once per message before training, and their stored outputs. Saved is the size of the files of a run's adapter.",
+        "that run once per message before training, and their stored outputs. Saved is the size of the files of trained tensors.",
     },
   ];
+}
+
+/** More columns of the table of settings. */
+interface Columns {
+  header: string[];
+  values: (outcome: Outcome) => string[];
+}
+
+function bitsColumns(): Columns[] {
+  const show = (value: number) => value.toPrecision(4);
+  const values = ({ trials }: Outcome) => {
+    const { low, high } = bitsInterval(trials);
+    return [mean(trials.map(({ after }) => after.test.bitsPerByte!)), low, high].map(show);
+  };
+  return [{ header: ["bits per byte", "95 % low", "95 % high"], values }];
+}
+
+/** Macro F1 where the classes are unequal, the accuracy without leaks where there are any, published figures where they apply. */
+function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array): Columns[] {
+  const leaked = new Set(leaks);
+  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
+  const clean = [...truth.keys()].filter((row) => !leaked.has(row));
+  const accuracyOnClean = ({ predicted }: TrialResult) =>
+    mean(clean.map((row) => (predicted[row] === truth[row] ? 1 : 0)));
+  const f1 = ({ predicted }: TrialResult) => macroF1(confusionsOf(truth, predicted));
+  const anyPublished = outcomes.some((outcome) => publishedOf(outcome, data) !== undefined);
+  const columns: [isShown: boolean, header: string, value: (outcome: Outcome) => number | undefined][] = [
+    [isUnequal(data), "macro F1 %", ({ trials }) => mean(trials.map(f1))],
+    [
+      leaked.size > 0,
+      "test %, no copies",
+      ({ trials }) => (clean.length > 0 ? mean(trials.map(accuracyOnClean)) : undefined),
+    ],
+    [anyPublished, "published", (outcome) => publishedOf(outcome, data)],
+  ];
+  const show = (value: number | undefined) => (value === undefined ? "-" : percent(value));
+  return columns
+    .filter(([isShown]) => isShown)
+    .map(([, header, value]) => ({ header: [header], values: (outcome) => [show(value(outcome))] }));
 }
 
 function megabytes(bytes: number | undefined): string {
   return bytes === undefined ? "-" : (bytes / 1e6).toPrecision(3);
 }
-
-const truthOf = ({ test }: LoadedDataset) => Array.from({ length: test.size }, (_, row) => test.label(row));
 
 /** All methods in pairs; of a single method, the best setting against each other one. */
 function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: Measure): Block[] {
@@ -306,7 +350,7 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
 }
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
-function grids(outcomes: readonly Outcome[], data: LoadedDataset, measure: Measure): Block[] {
+function grids(outcomes: readonly Outcome[], data: TrainingData, measure: Measure): Block[] {
   const lora = outcomes.filter(({ mode }) => mode === "lora");
   const shared = gridOf(lora.filter(({ tried }) => tried.length === 0));
   const own = gridOf(lora.filter(({ tried }) => tried.length > 0));
@@ -339,7 +383,7 @@ function gridBlocks(
   { ranks, alphas, cells }: Grid,
   at: string,
   name: string,
-  data: LoadedDataset,
+  data: TrainingData,
   measure: Measure,
   scale: { low: number; high: number },
 ): Block[] {
@@ -354,7 +398,7 @@ function gridBlocks(
       `${tried.length > 0 ? `, rate ${lr}` : ""}${other === undefined ? "" : `; published ${show(other)}`}`
     );
   };
-  const title = `Test ${measure.name} over rank and alpha${at}, ${measure.unit}`;
+  const title = `Test ${measure.title} over rank and alpha${at}`;
   return [
     { kind: "heading", level: 2, text: title },
     {
@@ -376,20 +420,20 @@ function gridBlocks(
   ];
 }
 
-function spread(shared: readonly Outcome[], own: readonly Outcome[], { show, name, unit }: Measure): string {
+function spread(shared: readonly Outcome[], own: readonly Outcome[], { show, title }: Measure): string {
   const describe = (cells: readonly Outcome[]) => {
     const means = cells.map(({ test }) => test.mean);
     const { sd } = summarize(means);
     return `from ${show(Math.min(...means))} to ${show(Math.max(...means))}, with a standard deviation of ${show(sd)}`;
   };
   return (
-    `Over the ${shared.length} cells the test ${name} (${unit}) at one learning rate is ${describe(shared)}; with each cell at its own ` +
+    `Over the ${shared.length} cells the test ${title} at one learning rate is ${describe(shared)}; with each cell at its own ` +
     `it is ${describe(own)}.`
   );
 }
 
 /** The validation results at each learning rate that was tried. */
-function rates(outcomes: readonly Outcome[], { of, show, name, unit }: Measure): Block[] {
+function rates(outcomes: readonly Outcome[], { of, show, title }: Measure): Block[] {
   const tuned = outcomes.filter(({ tried }) => tried.length > 0);
   if (tuned.length === 0) return [];
   const all = [...new Set(tuned.flatMap(({ tried }) => tried.map(({ lr }) => lr)))].sort((a, b) => a - b);
@@ -403,7 +447,7 @@ function rates(outcomes: readonly Outcome[], { of, show, name, unit }: Measure):
     return lr === Math.min(...tries) || lr === Math.max(...tries);
   });
   return [
-    { kind: "heading", level: 2, text: `Learning rates: validation ${name}, ${unit}` },
+    { kind: "heading", level: 2, text: `Learning rates: validation ${title}` },
     {
       kind: "table",
       name: "rates",
@@ -441,18 +485,19 @@ function losses(outcomes: readonly Outcome[]): Block[] {
   ];
 }
 
-function trials(cells: readonly FinishedCell[], { of, show, unit }: Measure): Block[] {
+function trials(cells: readonly FinishedCell[], { of, show, unit }: Measure, { objective }: TrainingData): Block[] {
+  const [what, file] = objective === "lm" ? ["losses", "texts.csv"] : ["predictions", "predictions.csv"];
   return [
     { kind: "heading", level: 2, text: "Every run" },
     {
       kind: "table",
       name: "runs",
-      header: ["run", "rate", "seed", `validation ${unit}`, `test ${unit}`, "predictions"],
+      header: ["run", "rate", "seed", `validation ${unit}`, `test ${unit}`, what],
       rows: resultsOf(cells).map((result) => {
         const { name, options, after } = result;
-        const href = `trials/${name}/predictions.csv`;
+        const href = `trials/${name}/${file}`;
         const measured = [show(of(after.val)), show(of(after.test))];
-        return [name, options.lr, options.seed, ...measured, { href, text: "predictions.csv" }];
+        return [name, options.lr, options.seed, ...measured, { href, text: file }];
       }),
     },
   ];

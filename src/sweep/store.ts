@@ -10,7 +10,7 @@ import {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "#platform";
-import type { Evaluation } from "../engine/evaluate.ts";
+import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -34,14 +34,16 @@ export interface TrialResult {
   trainable: number;
   /** See `memoryOf`. */
   memory: number;
-  /** Bytes of the files in the run's adapter/ directory; undefined before they are there. */
+  /** Bytes of the files of trained tensors in the run's adapter/ directory; undefined before they are there. */
   saved?: number | undefined;
   seconds: number;
   examples: number;
   before: Splits<Evaluation>;
   after: Splits<Evaluation>;
   evaluations: EvaluationRecord[];
-  /** The predicted class and its probability, for each row of the test set. */
+  /** Of a language model: its losses on the texts of the test set. */
+  texts?: TextLosses;
+  /** The predicted class and its probability, for each row of the test set; empty for a language model. */
   predicted: number[];
   probability: number[];
   /** The probability of each class, for each row of the test set; null with more than `LISTED_CLASSES` classes. */
@@ -69,7 +71,7 @@ export async function readResult(out: string, trial: Trial): Promise<TrialResult
 async function savedBytes(directory: string): Promise<number | undefined> {
   if (!(await exists(directory))) return undefined;
   let bytes = 0;
-  for (const name of await listDirectory(directory)) {
+  for (const name of (await listDirectory(directory)).filter((one) => one.endsWith(".safetensors"))) {
     const file = await openFile(joinPath(directory, name));
     bytes += file.size;
     await file.close();
@@ -104,9 +106,9 @@ export async function readCell(out: string, cell: Cell): Promise<FinishedCell> {
   return { ...cell, chosen, missing, tried, results };
 }
 
-/** Orders evaluations of the validation set, the best first: by accuracy, then by loss. */
-export function byValidation(a: Pick<Evaluation, "accuracy" | "loss">, b: typeof a): number {
-  return b.accuracy - a.accuracy || a.loss - b.loss;
+/** Orders evaluations of the validation set, the best first: by accuracy, then by loss; those of language models by loss. */
+export function byValidation(a: Evaluation, b: Evaluation): number {
+  return (a.perplexity === undefined && b.accuracy - a.accuracy) || a.loss - b.loss;
 }
 
 /** The last checkpoint of a trial that was started with these settings; undefined if none can be read. */
@@ -136,6 +138,7 @@ export function resultOf(
     before,
     after,
     evaluations: result.evaluations,
+    ...(result.texts ? { texts: result.texts } : {}),
     predicted: result.predictions.map(({ label }) => label),
     probability: result.predictions.map(({ probability }) => probability),
     probabilities:
