@@ -90,6 +90,30 @@ test("a trial can be resumed from another directory", async () => {
   assert.match(finished.stdout, /^already finished/m);
 });
 
+test("shards choose a learning rate when the trials at all rates are there, and say what they wait for", async () => {
+  writeFileSync(join(folder, "choose.yaml"), "arms: [{mode: last_layer, lr: {choose: [1e-3, 1e-2]}}]");
+  const args = ["--file", "choose.yaml", "--seeds", "2", "--model", "model", "--data", "messages.csv", "--epochs", "1"];
+  const part = async (shard: string) => {
+    const finished = await runCommand("sweep", [...args, "--out", "chosen", "--shard", shard], { cwd: folder });
+    assertCode(finished, 0);
+    return finished.stdout;
+  };
+  const first = await part("1/2");
+  assert.match(first, "report of 1 of 3 trials");
+  assert.match(
+    first,
+    "the learning rates of 1 settings are chosen when 1 trials of other shards are done, such as: last layer, rate 0.01, seed 1",
+  );
+  const second = await part("2/2");
+  assert.match(second, "report of 2 of 3 trials");
+  assert.not.match(second, "chosen when");
+  const last = await part("1/2");
+  assert.match(
+    last,
+    /^already finished: last layer, rate 0.001, seed 1.*\nlast layer, rate 0.01, seed 2:.*\nreport of 3 of 3 trials/,
+  );
+});
+
 test("a failed trial is reported, the others finish, and the exit code is 1", async () => {
   const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--batch-size", "4"];
   const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });

@@ -28,6 +28,7 @@ import {
   listCells,
   placesOf,
   type SweepSpec,
+  showRate,
   type Trial,
   trialsOf,
 } from "../sweep/grid.ts";
@@ -229,7 +230,8 @@ class Printer {
   }
 }
 
-const nameOf = (trial: Trial) => `${describeTrial(trial)}, rate ${trial.options.lr}, seed ${trial.options.seed}`;
+const nameOf = (trial: Trial) =>
+  `${describeTrial(trial)}, rate ${showRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
 function line(trial: Trial, { after, seconds }: TrialResult): string {
   const show = ({ accuracy, perplexity }: Evaluation) =>

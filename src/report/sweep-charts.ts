@@ -168,7 +168,7 @@ export function valueOverSize(
     animation: false,
     backgroundColor: "#ffffff",
     title: title(text),
-    legend: { ...legend, data: groups },
+    legend: { ...legend, itemWidth: 12, itemHeight: 12, data: groups },
     grid: { left: 76, right: 40, top: 110, bottom: 64 },
     xAxis: { type: "log", name: "trainable parameters", nameGap: 34, ...AXIS_NAME, axisLabel: AXIS_TEXT },
     yAxis: {

@@ -192,6 +192,11 @@ export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial,
   );
 }
 
+/** "0.001", "3e-4". */
+export function showRate(lr: number): string {
+  return lr < 0.001 ? lr.toExponential() : String(lr);
+}
+
 /** "LoRA, rank 8, alpha 16", with targets and blocks unless they are all, and the base model's type unless it is f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, targets, layers, dtype } = options;

@@ -1,9 +1,9 @@
 /** What the cells of a sweep came to, and which of them are compared. */
-import { MODE_TITLES, type Mode } from "../config.ts";
+import type { Mode } from "../config.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import { type Interval, type Summary, summarize } from "../report/statistics.ts";
 import { oneLine } from "../report/text.ts";
-import { describeTrial } from "./grid.ts";
+import { describeTrial, showRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
 import { byValidation, type FinishedCell, type TrialResult } from "./store.ts";
 
@@ -41,7 +41,7 @@ export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Ou
     const isTuned = cell.rates.length > 1;
     const isAlone = names.filter((name) => name === names[i]).length === 1;
     return {
-      label: `${names[i]}${isAlone ? "" : isTuned ? ", its own rate" : `, rate ${lr}`}`,
+      label: `${names[i]}${isAlone ? "" : isTuned ? ", its own rate" : `, rate ${showRate(lr)}`}`,
       ...{ mode, rank, alpha, lr, trials },
       tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, result: cell.tried[j]! })) : [],
       val: summarize(trials.map(({ after }) => measure.of(after.val))),
@@ -73,5 +73,3 @@ export function methodsOf(outcomes: readonly Outcome[]): Outcome[] {
   const modes = [...new Set(outcomes.map(({ mode }) => mode))];
   return modes.map((mode) => bestOf(outcomes.filter((outcome) => outcome.mode === mode))!);
 }
-
-export const titleOf = ({ mode }: Outcome) => MODE_TITLES[mode];

@@ -1,6 +1,7 @@
 /** The report of a sweep, with confidence intervals and tests: report.md, report.html, tables and figures. */
 import { joinPath, writeFileAtomic } from "#platform";
 import published from "../../data/published/sms-lora.json" with { type: "json" };
+import { MODE_TITLES } from "../config.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { findLeaks } from "../data/duplicates.ts";
 import type { TrainingData } from "../data/texts.ts";
@@ -12,9 +13,9 @@ import { lmMetricsRow, metricsRow } from "../run/tables.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
 import { details } from "./best-run.ts";
-import { isTrialOf, normalize } from "./grid.ts";
+import { isTrialOf, normalize, showRate } from "./grid.ts";
 import { bitsInterval, type Measure, measureOf, percent } from "./measure.ts";
-import { bestOf, mean, methodsOf, type Outcome, outcomesOf, titleOf, tunedOf } from "./outcome.ts";
+import { bestOf, mean, methodsOf, type Outcome, outcomesOf, tunedOf } from "./outcome.ts";
 import { RATES } from "./presets.ts";
 import type { FinishedCell, TrialResult } from "./store.ts";
 
@@ -170,7 +171,9 @@ function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]
   const waiting = choosing.filter(({ missing }) => missing.length > 0).length;
   const [first] = choosing;
   return [
-    ...(shared.length > 0 ? [`Learning rate${new Set(shared).size > 1 ? "s" : ""} given: ${list(shared)}.`] : []),
+    ...(shared.length > 0
+      ? [`Learning rate${new Set(shared).size > 1 ? "s" : ""} given: ${list(shared.map(showRate))}.`]
+      : []),
     ...(first
       ? [
           `Learning rates chosen: each of ${choosing.length} settings was trained with seed ${first.rates[0]![0]!.options.seed} at each of ` +
@@ -207,7 +210,7 @@ function aboutLeaks(leaks: Uint32Array, data: TrainingData): Block[] {
 /** The main figure. */
 function sizes(outcomes: readonly Outcome[], { name, title, most, show }: Measure): Block[] {
   const points = outcomes.map((outcome) => ({
-    group: titleOf(outcome),
+    group: MODE_TITLES[outcome.mode],
     trainable: outcome.trials[0]!.trainable,
     value: outcome.test.mean,
     interval: outcome.interval,
@@ -237,7 +240,7 @@ function settings(
     const { label, lr, trials, val, test, interval, seconds } = outcome;
     const [first] = trials as [TrialResult];
     return [
-      ...[label, lr, trials.length, show(val.mean), show(test.mean), test.n > 1 ? show(test.sd) : "-"],
+      ...[label, showRate(lr), trials.length, show(val.mean), show(test.mean), test.n > 1 ? show(test.sd) : "-"],
       ...[show(interval.low), show(interval.high), ...more.flatMap(({ values }) => values(outcome))],
       ...[first.trainable, seconds.toFixed(1), megabytes(first.memory), megabytes(first.saved)],
     ];
@@ -395,7 +398,7 @@ function gridBlocks(
     const other = publishedOf(cell, data);
     return (
       `${show(test.mean)}${test.n > 1 ? ` ± ${show(test.sd)}` : ""} (${show(interval.low)} to ${show(interval.high)})` +
-      `${tried.length > 0 ? `, rate ${lr}` : ""}${other === undefined ? "" : `; published ${show(other)}`}`
+      `${tried.length > 0 ? `, rate ${showRate(lr)}` : ""}${other === undefined ? "" : `; published ${show(other)}`}`
     );
   };
   const title = `Test ${measure.title} over rank and alpha${at}`;
@@ -446,27 +449,26 @@ function rates(outcomes: readonly Outcome[], { of, show, title }: Measure): Bloc
     const tries = tried.map((one) => one.lr);
     return lr === Math.min(...tries) || lr === Math.max(...tries);
   });
+  const papers = [...new Set(tuned.map(({ mode }) => mode))].filter((mode) => RATES[mode].papers !== undefined);
+  const notes = [
+    ...(atEdge.length > 0
+      ? [
+          `At the end of its range, beyond which a rate may be better, is that of ${list(atEdge.map(({ label }) => label))}.`,
+        ]
+      : []),
+    ...(papers.length > 0
+      ? [`Rates in papers: ${papers.map((mode) => `${MODE_TITLES[mode]} ${RATES[mode].papers}`).join("; ")}.`]
+      : []),
+  ];
   return [
     { kind: "heading", level: 2, text: `Learning rates: validation ${title}` },
     {
       kind: "table",
       name: "rates",
-      header: ["run", ...all.map(String), "chosen", "in papers"],
-      rows: tuned.map((outcome) => [
-        outcome.label,
-        ...all.map((lr) => shown(outcome, lr)),
-        outcome.lr,
-        RATES[outcome.mode].papers ?? "-",
-      ]),
+      header: ["run", ...all.map(showRate), "chosen"],
+      rows: tuned.map((outcome) => [outcome.label, ...all.map((lr) => shown(outcome, lr)), showRate(outcome.lr)]),
     },
-    ...(atEdge.length > 0
-      ? [
-          {
-            kind: "text" as const,
-            text: `At the end of its range, beyond which a rate may be better, is that of ${list(atEdge.map(({ label }) => label))}.`,
-          },
-        ]
-      : []),
+    ...notes.map((text): Block => ({ kind: "text", text })),
   ];
 }
 
@@ -497,7 +499,7 @@ function trials(cells: readonly FinishedCell[], { of, show, unit }: Measure, { o
         const { name, options, after } = result;
         const href = `trials/${name}/${file}`;
         const measured = [show(of(after.val)), show(of(after.test))];
-        return [name, options.lr, options.seed, ...measured, { href, text: file }];
+        return [name, showRate(options.lr), options.seed, ...measured, { href, text: file }];
       }),
     },
   ];
