@@ -102,11 +102,11 @@ test("shards choose a learning rate when the trials at all rates are there, and 
   assert.match(first, "report of 1 of 3 trials");
   assert.match(
     first,
-    "the learning rates of 1 settings are chosen when 1 trials of other shards are done, such as: last layer, rate 0.01, seed 1",
+    "the learning rate of 1 setting is chosen after 1 trial of other shards, such as: last layer, rate 0.01, seed 1",
   );
   const second = await part("2/2");
   assert.match(second, "report of 2 of 3 trials");
-  assert.not.match(second, "chosen when");
+  assert.not.match(second, "chosen after");
   const last = await part("1/2");
   assert.match(
     last,

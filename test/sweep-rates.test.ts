@@ -120,7 +120,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   await run([low, middle]);
   const some = await readCell(out, cell);
   assert.equal([some.chosen, some.missing, some.results], [undefined, [high], []]);
-  assert.match(toMarkdown(reportBlocks([some], data)), /1 settings whose rates are not all trained yet are left out/);
+  assert.match(toMarkdown(reportBlocks([some], data)), /1 setting whose rates are not all trained yet are left out/);
   // A rate that fails is not chosen, and is not waited for.
   await keepError(out, high, "the loss is not finite");
   const validate = (trial: Trial, [accuracy, loss, onTest]: readonly [number, number, number]) =>
@@ -146,7 +146,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   assert.equal(cells[0]!.results.map(rateOf), [RATES[0], RATES[0]]);
   const markdown = await writeReport(out, cells, data, "About the arms.");
   for (const words of [
-    "each of 1 settings was trained with seed 1 at each of 3 rates",
+    "each of 1 setting was trained with seed 1 at each of 3 rates",
     "| last layer | 75.0 |",
     "| failed | 0.001 |",
     "At the end of its range, beyond which a rate may be better, is that of last layer.",

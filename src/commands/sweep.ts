@@ -8,6 +8,7 @@ import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
+import { count } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -368,7 +369,7 @@ await main(async () => {
     const missing = waiting.flatMap((cell) => cell.missing);
     if (missing.length > 0)
       print(
-        `the learning rates of ${waiting.length} settings are chosen when ${missing.length} trials of other shards are done, ` +
+        `the learning rate of ${count(waiting, "setting")} is chosen after ${count(missing, "trial")} of other shards, ` +
           `such as: ${nameOf(missing[0]!)}; then run this command again`,
       );
     return failed > 0 ? 1 : 0;

@@ -23,6 +23,12 @@ export interface Outcome {
   seconds: number;
 }
 
+/** "1, 2 and 3", each once. */
+export function list(values: readonly unknown[]): string {
+  const words = [...new Set(values.map(String))];
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}
+
 /** Maximum width of names and labels, in columns. */
 export const LONGEST_NAME = 60;
 
@@ -50,6 +56,12 @@ export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Ou
       seconds: mean(trials.map(({ seconds }) => seconds)),
     };
   });
+}
+
+/** The results of all trials, by name. */
+export function resultsOf(cells: readonly FinishedCell[]): TrialResult[] {
+  const all = cells.flatMap(({ tried, results }) => [...tried, ...results]).filter((result) => result !== null);
+  return [...new Map(all.map((result) => [result.key, result])).values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** The best by the validation set. The test set is not used for selection. */
