@@ -2,13 +2,18 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { type GPT2Config, MODES, type Mode } from "../src/config.ts";
 import { ConfigError } from "../src/errors.ts";
+import { trainableCount } from "../src/model/trainable.ts";
 import { toMarkdown } from "../src/report/document.ts";
+import type { RunSettings } from "../src/run/settings.ts";
 import { type Arm, type Cell, listCells, placesOf, type Trial, trialsOf } from "../src/sweep/grid.ts";
 import { SWEEPS } from "../src/sweep/presets.ts";
 import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials } from "../src/sweep/runner.ts";
 import { type FinishedCell, keepError, readCell, type TrialResult, trialDirectory } from "../src/sweep/store.ts";
+import { resolveOptions } from "../src/train/options.ts";
+import { specOf } from "../src/train/prepare.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
@@ -87,6 +92,42 @@ test("presets: each method has as many rates as any other; the tuned grid has th
   );
   const shared = lora.slice(0, 16).map(({ rates }) => rates[0]![0]!.key);
   for (const { rates } of lora.slice(16)) assert.ok(rates.some(([first]) => shared.includes(first!.key)));
+});
+
+test("methods: sizes have the number of trainable parameters nearest to LoRA's; virtual tokens at most an eighth of the context", () => {
+  const methodsOf = (config: GPT2Config, settings: RunSettings = {}) => {
+    const arms = (SWEEPS.methods!.arms as (model: GPT2Config, settings: RunSettings) => Arm[])(config, settings);
+    const { objective = "classification" } = settings;
+    const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
+    return arms.map(({ lr: _, ...size }) => {
+      const count = (other: object) =>
+        trainableCount(specOf({ config }, data, resolveOptions({ ...size, ...other }, objective)));
+      return { mode: size.mode as Mode, size, count };
+    });
+  };
+  const large = { ...TINY, n_layer: 12, n_head: 12, n_embd: 768, n_positions: 1024 };
+  for (const settings of [{}, { objective: "lm" }] as const) {
+    const methods = methodsOf(large, settings);
+    assert.equal(
+      methods.map(({ mode }) => mode),
+      MODES.filter((mode) => !("objective" in settings && mode === "last_layer")),
+    );
+    const target = methods[0]!.count({});
+    for (const [name, mode] of [
+      ["bottleneck", "adapter"],
+      ["virtualTokens", "prefix"],
+    ] as const) {
+      const { size, count } = methods.find((method) => method.mode === mode)!;
+      const value = (size as Record<string, number>)[name]!;
+      const [less, same, more] = [-1, 0, 1].map((step) => Math.abs(count({ [name]: value + step }) - target));
+      assert.ok(same! <= less! && same! <= more!, `${mode} ${value}: ${less} ${same} ${more}`);
+    }
+    assert.is(methods.find(({ mode }) => mode === "prompt")!.size.virtualTokens, 128);
+  }
+  const rank = methodsOf(large, { rank: 1 }).find(({ mode }) => mode === "adapter")!;
+  assert.ok((rank.size as { bottleneck: number }).bottleneck < 10);
+  for (const { mode, size } of methodsOf(TINY))
+    if (mode === "prompt") assert.equal(size as object, { mode, virtualTokens: 8 });
 });
 
 /** Trains a tiny model at three rates, with two seeds. */

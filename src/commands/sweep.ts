@@ -3,7 +3,7 @@
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
 import { openDevice } from "../backend/device.ts";
-import { type DeviceName, type GPT2Config, type Objective, parseLayers } from "../config.ts";
+import { type DeviceName, type GPT2Config, type Objective, parseLayers, textContext } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
@@ -27,6 +27,7 @@ import {
   checkArms,
   describeTrial,
   listCells,
+  optionsOf,
   placesOf,
   type SweepSpec,
   showRate,
@@ -39,7 +40,7 @@ import { runTrials, type SweepEvent } from "../sweep/runner.ts";
 import { collect, locked, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
-import { DEFAULTS } from "../train/options.ts";
+import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { specOf } from "../train/prepare.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
 import { addSettings } from "./flags.ts";
@@ -330,12 +331,14 @@ await main(async () => {
   const { objective = "classification", seed = DEFAULTS.seed } = settings;
   const source = dataSpec(settings);
   const { config } = await modelOf(settings.model!);
-  const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, config.n_positions) } });
-  const sweep: SweepSpec = {
-    // Where no weights are needed, a trial is the same as before there were any.
-    base: isUnequal(data) ? settings : { ...settings, classWeights: "none" },
-    arms: typeof arms === "function" ? arms(config, settings) : arms,
-  };
+  const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config, settings) : arms };
+  // All trials have the same texts: the most virtual tokens of any leave this room.
+  let context = config.n_positions;
+  for (const { rates } of optionsOf(sweep))
+    for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
+  const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, context) } });
+  // Where no weights are needed, a trial is the same as before there were any.
+  if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const digest = await digestOf(data);
   const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });

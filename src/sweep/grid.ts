@@ -105,25 +105,32 @@ export async function listCells(spec: SweepSpec, seeds: number, identify: (model
   if (spec.arms.length === 0) throw new ConfigError("the sweep has no arms", { expected: "one or more" });
   checkArms(spec.arms, seeds);
   const cells = new Map<string, Cell>();
-  for (const arm of spec.arms) {
+  for (const { model, rates: tried } of optionsOf(spec)) {
+    const identity = await identify(model);
+    const rates: Trial[][] = [];
+    for (const options of tried) {
+      const trials = Array.from({ length: seeds }, (_, i) =>
+        nameTrial(model, { ...options, seed: options.seed + i }, identity),
+      );
+      rates.push(await Promise.all(trials));
+    }
+    cells.set(rates.map(([first]) => first!.key).join(), { rates });
+  }
+  return [...cells.values()];
+}
+
+/** The model and the options, at each learning rate, of each combination of settings. Throws ConfigError if a value is invalid. */
+export function* optionsOf({ base, arms }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
+  for (const arm of arms) {
     for (const key of Object.keys(arm)) checkKey(key);
     const choices = choicesOf(arm);
     for (const combination of combinations(arm)) {
-      const settings = { ...spec.base, ...combination } as RunSettings;
+      const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
-      const identity = await identify(model);
-      const rates: Trial[][] = [];
-      for (const lr of choices ?? [given.lr]) {
-        const options = normalize(trainOptions({ ...given, lr } as RunSettings));
-        const trials = Array.from({ length: seeds }, (_, i) =>
-          nameTrial(model, { ...options, seed: options.seed + i }, identity),
-        );
-        rates.push(await Promise.all(trials));
-      }
-      cells.set(rates.map(([first]) => first!.key).join(), { rates });
+      const rates = (choices ?? [given.lr]).map((lr) => normalize(trainOptions({ ...given, lr } as RunSettings)));
+      yield { model, rates };
     }
   }
-  return [...cells.values()];
 }
 
 function checkKey(key: string): void {

@@ -1,7 +1,9 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
 import { type GPT2Config, MODES, type Mode, type Target } from "../config.ts";
-import type { RunSettings } from "../run/settings.ts";
-import { DEFAULTS, PAPER } from "../train/options.ts";
+import { trainableCount } from "../model/trainable.ts";
+import { type RunSettings, trainOptions } from "../run/settings.ts";
+import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
+import { specOf } from "../train/prepare.ts";
 import type { Arm } from "./grid.ts";
 
 /** A predefined sweep; its arms may depend on the model and on the shared settings. */
@@ -46,19 +48,41 @@ const STEPS = [1, 3, 10, 30, 100];
 
 const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step).toPrecision(3)));
 
-/** The lowest learning rate that is tried for a method, and the rates in its paper, all with Adam unless it says otherwise. */
+/** The lowest learning rate that is tried for a method, and the rates in its paper, with Adam unless it says otherwise. */
 export const RATES: Record<Mode, { lowest: number; papers?: string }> = {
   lora: { lowest: 1e-4, papers: "2e-4 for GPT-2 (Hu et al. 2021)" },
   all: { lowest: 1e-5, papers: "1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021)" },
   last_block: { lowest: 1e-4 },
   last_layer: { lowest: 1e-3 },
+  bitfit: { lowest: 1e-4, papers: "1e-4 to 1e-3 (Ben Zaken et al. 2021)" },
+  adapter: { lowest: 1e-4, papers: "3e-5 to 3e-3 (Houlsby et al. 2019)" },
+  prompt: { lowest: 1e-3, papers: "0.3 with Adafactor (Lester et al. 2021)" },
+  prefix: { lowest: 1e-3, papers: "5e-5 with a projection (Li and Liang 2021)" },
 };
 
-/** Each method, with a learning rate of its own out of equally many. */
-function methods(_model: GPT2Config, { objective }: RunSettings): Arm[] {
+/** Each method, with sizes that give it as many trainable parameters as LoRA, and a learning rate of its own out of equally many. */
+function methods(config: GPT2Config, settings: RunSettings): Arm[] {
+  const { objective = "classification" } = settings;
+  // Two classes: their number hardly matters.
+  const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
+  const count = (mode: Mode, size: Partial<TrainOptions> = {}) =>
+    trainableCount(specOf({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
+  const target = count("lora");
+  /** The size with the nearest count, which is linear in it. */
+  const nearest = (countOf: (size: number) => number, most = Infinity) => {
+    const size = 1 + Math.round((target - countOf(1)) / (countOf(2) - countOf(1)));
+    return Math.min(most, Math.max(1, size));
+  };
+  const tokens = (mode: Mode) =>
+    nearest((virtualTokens) => count(mode, { virtualTokens }), Math.max(1, Math.floor(config.n_positions / 8)));
+  const sizes: Partial<Record<Mode, Partial<TrainOptions>>> = {
+    adapter: { bottleneck: nearest((bottleneck) => count("adapter", { bottleneck })) },
+    prompt: { virtualTokens: tokens("prompt") },
+    prefix: { virtualTokens: tokens("prefix") },
+  };
   // The last layer of a language model is its token table.
   const modes = MODES.filter((mode) => !(objective === "lm" && mode === "last_layer"));
-  return modes.map((mode) => ({ mode, lr: { choose: ratesFrom(RATES[mode].lowest) } }));
+  return modes.map((mode) => ({ mode, ...sizes[mode], lr: { choose: ratesFrom(RATES[mode].lowest) } }));
 }
 
 /** Rank and alpha at the shared learning rate, as published, and at a rate of each cell's own, from a tenth to ten times the shared one. */
@@ -79,7 +103,9 @@ export const SWEEPS: Record<string, SweepPreset> = {
   methods: {
     base: {},
     arms: methods,
-    about: "LoRA has rank 8 on all matrices.",
+    about:
+      "Sizes: the width of adapter layers and the number of virtual tokens are those with which the number of trainable parameters is nearest to " +
+      "LoRA's; virtual tokens take at most an eighth of the model's context. The other methods have the size that they have.",
   },
   targets: { base: {}, arms: EQUAL_BUDGET },
   layers: { base: {}, arms: whichLayers },
