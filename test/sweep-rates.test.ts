@@ -189,15 +189,15 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   for (const words of [
     "each of 1 setting was trained with seed 1 at each of 3 rates",
     "| last layer | 75.0 |",
-    "| failed | 0.001 |",
-    "At the end of its range, beyond which a rate may be better, is that of last layer.",
+    "| failed | 0.001 | yes |",
+    "1 of 1 chosen rates are at an end of their range",
     "About the arms.",
     `(trials/${low.name}/predictions.csv)`,
   ])
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
   assert.ok(existsSync(join(trialDirectory(out, low), "predictions.csv")));
   const rates = readFileSync(join(out, "figures", "rates.csv"), "utf8");
-  assert.match(rates, /^run,0.001,0.01,0.03,chosen\r\nlast layer,75.0,75.0,failed,0.001\r\n$/);
+  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nlast layer,75.0,75.0,failed,0.001,yes\r\n$/);
 });
 
 /** A cell of made-up results, with these rows of the test set right, out of 20. */

@@ -132,6 +132,23 @@ export interface SizedPoint {
   interval: Interval;
 }
 
+/** The least factor between two points' parameters: closer ones would hide each other. */
+const ASIDE = 1.06;
+
+/** The points by size, those of nearly the same size side by side. */
+function apart(points: readonly SizedPoint[]): SizedPoint[] {
+  const groups: SizedPoint[][] = [];
+  for (const point of [...points].sort((a, b) => a.trainable - b.trainable)) {
+    const last = groups.at(-1)?.at(-1);
+    if (last && point.trainable < ASIDE * last.trainable) groups.at(-1)!.push(point);
+    else groups.push([point]);
+  }
+  return groups.flatMap((group) => {
+    const middle = Math.sqrt(group[0]!.trainable * group.at(-1)!.trainable);
+    return group.map((point, i) => ({ ...point, trainable: middle * ASIDE ** (i - (group.length - 1) / 2) }));
+  });
+}
+
 /** A value, of at most `most`, with its 95 % interval over the number of trainable parameters, on a logarithmic axis. */
 export function valueOverSize(
   text: string,
@@ -141,7 +158,7 @@ export function valueOverSize(
   const groups = [...new Set(points.map(({ group }) => group))];
   const series = groups.flatMap((name, i) => {
     const [color, symbol] = LOOKS[i % LOOKS.length]!;
-    const some = points.filter(({ group }) => group === name);
+    const some = apart(points).filter(({ group }) => group === name);
     const look = { name, itemStyle: { color }, lineStyle: { color, width: 1.5 } };
     return [
       {

@@ -6,7 +6,7 @@ import { summarize } from "../report/statistics.ts";
 import { heatMap } from "../report/sweep-charts.ts";
 import { showRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
-import { list, type Outcome } from "./outcome.ts";
+import type { Outcome } from "./outcome.ts";
 import { RATES } from "./presets.ts";
 import { publishedOf } from "./published.ts";
 
@@ -103,16 +103,15 @@ export function rates(outcomes: readonly Outcome[], { of, show, title }: Measure
     if (!one) return "-";
     return one.result ? show(of(one.result.after.val)) : "failed";
   };
-  const atEdge = tuned.filter(({ tried, lr }) => {
+  const isAtEnd = ({ tried, lr }: Outcome) => {
     const tries = tried.map((one) => one.lr);
     return lr === Math.min(...tries) || lr === Math.max(...tries);
-  });
+  };
+  const atEnd = tuned.filter(isAtEnd).length;
   const papers = [...new Set(tuned.map(({ mode }) => mode))].filter((mode) => RATES[mode].papers !== undefined);
   const notes = [
-    ...(atEdge.length > 0
-      ? [
-          `At the end of its range, beyond which a rate may be better, is that of ${list(atEdge.map(({ label }) => label))}.`,
-        ]
+    ...(atEnd > 0
+      ? [`${atEnd} of ${tuned.length} chosen rates are at an end of their range, beyond which a rate may be better.`]
       : []),
     ...(papers.length > 0
       ? [`Rates in papers: ${papers.map((mode) => `${MODE_TITLES[mode]} ${RATES[mode].papers}`).join("; ")}.`]
@@ -123,8 +122,13 @@ export function rates(outcomes: readonly Outcome[], { of, show, title }: Measure
     {
       kind: "table",
       name: "rates",
-      header: ["run", ...all.map(showRate), "chosen"],
-      rows: tuned.map((outcome) => [outcome.label, ...all.map((lr) => shown(outcome, lr)), showRate(outcome.lr)]),
+      header: ["run", ...all.map(showRate), "chosen", "at an end"],
+      rows: tuned.map((outcome) => [
+        outcome.label,
+        ...all.map((lr) => shown(outcome, lr)),
+        showRate(outcome.lr),
+        isAtEnd(outcome) ? "yes" : "no",
+      ]),
     },
     ...notes.map((text): Block => ({ kind: "text", text })),
   ];

@@ -88,7 +88,7 @@ function sizes(outcomes: readonly Outcome[], { name, title, most, show }: Measur
     {
       kind: "figure",
       name: "size",
-      caption: `Test ${name} with 95 % intervals over the number of trainable parameters`,
+      caption: `Test ${name} with 95 % intervals over the number of trainable parameters; settings with nearly as many stand side by side`,
       svg: valueOverSize(`Test ${name} over trainable parameters`, points, {
         name: `test ${title}`,
         most,
