@@ -38,6 +38,7 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
     "metrics.csv",
     "perplexity.svg",
     "plan.txt",
+    "texts.csv",
   ]);
   const [columns, values] = table("first", "metrics.csv");
   assert.equal(columns, [...LM_METRICS_COLUMNS]);

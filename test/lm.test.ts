@@ -105,6 +105,27 @@ test("perplexity and bits per byte follow from the loss, and do not depend on th
   assert.ok(before!.val.loss > Math.log(TINY.vocab_size), `${before!.val.loss}`);
 });
 
+test("the losses on documents, or on blocks of a few long ones, add up to the loss of the test set", async () => {
+  const lines = Array.from({ length: 240 }, (_, i) =>
+    JSON.stringify({ text: `é ${"the cat sat ".repeat(1 + (i % 5))}` }),
+  );
+  const documents = await texts({}, "rows.jsonl", lines.join("\n"));
+  for (const [data, of, count] of [
+    [documents, "documents", 24],
+    [(await usual()).data, "blocks", (await usual()).data.test.size],
+  ] as const) {
+    const { after, texts: losses } = await run({ epochs: 1, data });
+    const { tokens, bytes } = data.test.stats();
+    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+    assert.equal([losses!.of, losses!.loss.length], [of, count]);
+    assert.equal([sum(losses!.tokens), sum(losses!.bytes)], [tokens, bytes]);
+    assertAllClose(of, [sum(losses!.loss) / tokens], [after!.test.loss], BATCHING);
+  }
+  // Each document is a text and an <|endoftext|>; one in a set of its own has the same loss as among others, to rounding.
+  const { tokens, bytes } = documents.test.units();
+  assert.equal(new Set(tokens.map((count, i) => `${count - 1} ${bytes[i]}`)).size, 5);
+});
+
 test("overlapping blocks predict the same tokens with more context", async () => {
   const [apart, overlapping] = [await run({ epochs: 1 }), await run({ epochs: 1, data: await texts({ stride: 4 }) })];
   assert.is(overlapping.before!.val.rows, apart.before!.val.rows);

@@ -7,7 +7,7 @@ import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../src/
 import { type Block, toHtml } from "../src/report/document.ts";
 import { showDuration } from "../src/report/duration.ts";
 import { createProgress, describeStep, type StepState } from "../src/report/progress.ts";
-import { accuracyOverSize } from "../src/report/sweep-charts.ts";
+import { valueOverSize } from "../src/report/sweep-charts.ts";
 import { renderTable } from "../src/report/tables.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
@@ -235,22 +235,23 @@ test("a bar chart shows every name and value, and missing values; the same data 
   assert.is(barChart(bars), svg);
 });
 
-test("accuracy over size: the axis starts at a multiple of 0.02, at least 0.01 below the lowest value", () => {
-  const ticks = (...accuracies: number[]) => {
-    const points = accuracies.map((accuracy, i) => ({ group: "g", trainable: 10 ** i, accuracy }));
-    const svg = accuracyOverSize("name", points);
-    assertWellFormed(svg);
-    return textsOf(svg);
-  };
-  for (const [lowest, from] of [
-    [0.95, "94.0"],
-    [0.93, "92.0"],
-    [0.925, "90.0"],
-    [0.5, "48.0"],
-    [0.001, "0.0"],
+test("results over size: the axis has every interval, and ends at the largest possible value", () => {
+  const show = (value: number) => (100 * value).toFixed(1);
+  for (const [low, high, top] of [
+    [0.93, 0.99, "100.0"],
+    [0.2, 1, "100.0"],
+    [0.3, 0.6, "60.0"],
   ] as const) {
-    const shown = ticks(lowest, 0.99);
-    assert.ok(shown.includes(from) && shown.includes("100.0"), `${lowest}: ${shown}`);
+    const points = [
+      { group: "a", trainable: 10, value: (low + high) / 2, interval: { low, high } },
+      { group: "b", trainable: 1000, value: high - 0.01, interval: { low: high - 0.02, high } },
+    ];
+    const svg = valueOverSize("title", points, { name: "accuracy", most: 1, show });
+    assertWellFormed(svg);
+    const shown = textsOf(svg);
+    const ticks = shown.map(Number).filter((value) => value <= 100 && value > 0 && value % 10 !== 0.5);
+    assert.ok(Math.min(...ticks) <= 100 * low, `${low}: ${shown}`);
+    assert.ok(shown.includes(top) && !shown.includes("105.0"), `${high}: ${shown}`);
   }
 });
 
@@ -258,7 +259,7 @@ test("each kind of block as well-formed HTML", () => {
   const blocks: Block[] = [
     { kind: "heading", level: 2, text: "a < b" },
     { kind: "text", text: "words" },
-    { kind: "table", header: ["name", "count"], rows: [["x", 1]] },
+    { kind: "table", name: "t", header: ["name", "count"], rows: [["x", 1]] },
     { kind: "figure", caption: "curve", svg: "<svg></svg>", name: "f" },
   ];
   const html = toHtml("title", blocks);
@@ -269,6 +270,7 @@ test("each kind of block as well-formed HTML", () => {
     "<p>words</p>",
     '<thead><tr><th>name</th><th class="n">count</th></tr></thead>',
     '<tr><td>x</td><td class="n">1</td></tr>',
+    '<p class="file"><a href="figures/t.csv">t.csv</a></p>',
     '<figure role="img" aria-label="curve">\n<svg></svg>\n<figcaption>curve</figcaption>\n</figure>',
   ])
     assert.ok(body.includes(part), part);

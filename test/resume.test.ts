@@ -8,7 +8,7 @@ import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import { keepCheckpoint, lastCheckpoint } from "../src/run/checkpoint.ts";
-import { datasetSpec } from "../src/run/settings.ts";
+import { dataSpec } from "../src/run/settings.ts";
 import { ofMode } from "../src/train/options.ts";
 import { bestOf, type Checkpoint, type TrainEvent, type TrainResult } from "../src/train/records.ts";
 import { type FineTuneArguments, train } from "../src/train/trainer.ts";
@@ -176,7 +176,7 @@ test("the best parameters must be in the checkpoint; patience needs a validation
   );
   const empty = { ...data, val: data.val.select([]) };
   await assertFails(ConfigError, ["patience needs a validation set"], () => run({ data: empty, patience: 1 }));
-  assert.throws(() => datasetSpec({ train: "a.csv", test: "b.csv", patience: 2 }), /--patience needs a validation set/);
+  assert.throws(() => dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }), /--patience needs a validation set/);
 });
 
 /**

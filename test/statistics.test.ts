@@ -1,11 +1,15 @@
 import * as assert from "uvu/assert";
 import {
+  bootstrap,
+  bootstrapP,
   cellsOf,
   classMeasures,
   confusionsOf,
+  holm,
   macroF1,
   mcnemar,
   mistakesOf,
+  percentiles95,
   reliabilityOf,
   rocAuc,
   summarize,
@@ -58,6 +62,59 @@ test("McNemar's exact test against figures computed with exact binomials", () =>
   assert.throws(() => mcnemar([true], []), /1 rows against 0/);
 });
 const MCNEMAR_400_460 = 0.04416954819458901;
+
+test("Holm's correction against figures computed by hand, in the given order", () => {
+  for (const [ps, adjusted] of [
+    [
+      [0.01, 0.02, 0.03, 0.04, 0.05],
+      [0.05, 0.08, 0.09, 0.09, 0.09],
+    ],
+    [
+      [0.01, 0.04, 0.03, 0.005],
+      [0.03, 0.06, 0.06, 0.02],
+    ],
+    [
+      [0.6, 0.7, 0.01],
+      [1, 1, 0.03],
+    ],
+    [[], []],
+  ] as const)
+    holm(ps).forEach((p, i) => {
+      near(p, adjusted[i]!);
+    });
+});
+
+test("the bootstrap of a mean agrees with the normal theory, and is seeded; pairs are drawn together", () => {
+  const rng = new Rng(3);
+  const [first, second] = [0, 0.5].map((shift) => Array.from({ length: 400 }, () => rng.normal() + shift)) as [
+    number[],
+    number[],
+  ];
+  const meanOf = (values: readonly number[]) => (rows: Uint32Array) =>
+    rows.reduce((sum, row) => sum + values[row]!, 0) / rows.length;
+  const { mean, sd } = summarize(first);
+  const values = bootstrap(400, 4000, meanOf(first));
+  const { low, high } = percentiles95(values);
+  const half = (1.96 * sd) / 20;
+  near(low, mean - half, 0.1 * half);
+  near(high, mean + half, 0.1 * half);
+  assert.equal(bootstrap(400, 4000, meanOf(first)), values);
+  // Of a constant difference no sample is on the other side.
+  const shifted = first.map((value) => value + 0.001);
+  const difference = bootstrap(400, 999, (rows) => meanOf(shifted)(rows) - meanOf(first)(rows));
+  near(bootstrapP(difference), 0.002);
+  near(summarize([...difference]).sd, 0, 1e-9);
+  assert.ok(bootstrapP(bootstrap(400, 999, (rows) => meanOf(second)(rows) - meanOf(first)(rows))) < 0.01);
+  assert.is(bootstrapP(Float64Array.of(0, 0, 0)), 1);
+  near(bootstrapP(Float64Array.of(-1, 1, 2)), 1);
+});
+
+test("percentiles as numpy's", () => {
+  // numpy.percentile([1, 2, 4, 8], [2.5, 97.5])
+  const { low, high } = percentiles95(Float64Array.of(1, 2, 4, 8));
+  near(low, 1.075);
+  near(high, 7.7);
+});
 
 test("confusions, the most frequent mistakes, precision, recall and F1 of a worked example", () => {
   const confusions = confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]);

@@ -90,6 +90,30 @@ test("a trial can be resumed from another directory", async () => {
   assert.match(finished.stdout, /^already finished/m);
 });
 
+test("shards choose a learning rate when the trials at all rates are there, and say what they wait for", async () => {
+  writeFileSync(join(folder, "choose.yaml"), "arms: [{mode: last_layer, lr: {choose: [1e-3, 1e-2]}}]");
+  const args = ["--file", "choose.yaml", "--seeds", "2", "--model", "model", "--data", "messages.csv", "--epochs", "1"];
+  const part = async (shard: string) => {
+    const finished = await runCommand("sweep", [...args, "--out", "chosen", "--shard", shard], { cwd: folder });
+    assertCode(finished, 0);
+    return finished.stdout;
+  };
+  const first = await part("1/2");
+  assert.match(first, "report of 1 of 3 trials");
+  assert.match(
+    first,
+    "the learning rate of 1 setting is chosen after 1 trial of other shards, such as: last layer, rate 0.01, seed 1",
+  );
+  const second = await part("2/2");
+  assert.match(second, "report of 2 of 3 trials");
+  assert.not.match(second, "chosen after");
+  const last = await part("1/2");
+  assert.match(
+    last,
+    /^already finished: last layer, rate 0.001, seed 1.*\nlast layer, rate 0.01, seed 2:.*\nreport of 3 of 3 trials/,
+  );
+});
+
 test("a failed trial is reported, the others finish, and the exit code is 1", async () => {
   const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--batch-size", "4"];
   const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });
@@ -110,7 +134,6 @@ test("another model in the same directory creates other trials", async () => {
 test("an unknown setting in a sweep file is reported by name", async () => {
   for (const [base, words] of [
     [{ rnak: 4 }, ['"rnak"', "did you mean rank?"]],
-    [{ objective: "lm" }, ['"objective"', "use train for language models"]],
     [{ out: "elsewhere" }, ['"out"']],
   ] as const) {
     writeFileSync(join(folder, "sweep.yaml"), JSON.stringify({ base, arms: [{ rank: 4 }] }));

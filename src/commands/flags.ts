@@ -1,6 +1,6 @@
 /** The flags shared by train and sweep: one for each setting of a run. */
 import { type Command, Option } from "commander";
-import { parseLayers, TARGETS, type Target } from "../config.ts";
+import { OBJECTIVES, parseLayers, TARGETS, type Target } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import { SPLITS } from "../data/split.ts";
 import type { Files } from "../run/settings.ts";
@@ -17,6 +17,7 @@ const PARSERS: Partial<Record<keyof TrainOptions, (value: string) => unknown>> =
 /** Adds a flag for each setting: model, data, data preparation and training. */
 export function addSettings(program: Command): Command {
   program
+    .addOption(choice("--objective <o>", "training objective (default: classification)", OBJECTIVES))
     .option(
       "--model <dir|name>",
       "GPT-2 model: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, or owner/name on the Hugging Face Hub",
@@ -58,6 +59,7 @@ export function addSettings(program: Command): Command {
       "maximum message length in tokens; longer messages are truncated (default: the model's context)",
       number,
     )
+    .option("--stride <n>", "lm: tokens between the starts of two blocks (default: --max-length)", number)
     .option("--padding <none|longest|N>", "pad rows, as the paper does, or pack them (default: none)", padding);
   for (const name of SETTING_NAMES) program.addOption(flagOf(name));
   return program;

@@ -14,16 +14,7 @@ import { downloadProgress } from "../report/download.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { type RunConfig, readRunConfig, runConfig } from "../run/directory.ts";
 import { refuseExisting } from "../run/files.ts";
-import {
-  datasetOptions,
-  datasetSpec,
-  PRESETS,
-  type RunSettings,
-  settingsOf,
-  textsOptions,
-  textsSpec,
-  trainOptions,
-} from "../run/settings.ts";
+import { dataOptions, dataSpec, PRESETS, type RunSettings, settingsOf, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, methodSizes, ofMode, resolveOptions, type TrainOptions, withAdapter } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { settle } from "./cli.ts";
@@ -62,7 +53,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const settings = settingsOf(flags, PRESETS[flags.preset]);
   const { objective = "classification" } = settings;
   const checked = trainOptions(settings);
-  const source = objective === "lm" ? textsSpec(settings) : datasetSpec(settings);
+  const source = dataSpec(settings);
   const out = pathWithName(flags.out ?? defaultOut());
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
@@ -71,11 +62,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const options = adapter ? trainOptions(withAdapter(settings, adapter.meta, objective)) : checked;
-    const context = textContext(model.config, methodSizes(options));
-    const how =
-      objective === "lm"
-        ? textsOptions(settings, options.seed, context)
-        : datasetOptions(settings, options.seed, context);
+    const how = dataOptions(settings, options.seed, textContext(model.config, methodSizes(options)));
     const data = await loadData({ objective, data: { ...source, ...how } });
     const config: RunConfig = { ...(await runConfig(model, data, options)), base: await fingerprint(model) };
     const job = { out, kept, replaces, model, data, options, config };
@@ -129,7 +116,7 @@ async function openModel(
 }
 
 /** Loads the data described in a run's config. */
-function loadData({ objective, data }: Pick<RunConfig, "objective" | "data">): Promise<TrainingData> {
+export function loadData({ objective, data }: Pick<RunConfig, "objective" | "data">): Promise<TrainingData> {
   return objective === "lm"
     ? loadTexts(data as unknown as TextsSpec, data as TextsOptions)
     : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), ...DOWNLOADS });

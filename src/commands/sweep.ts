@@ -3,11 +3,12 @@
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
 import { openDevice } from "../backend/device.ts";
-import { type DeviceName, type GPT2Config, parseLayers } from "../config.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
-import { loadDataset } from "../data/datasets.ts";
+import { type DeviceName, type GPT2Config, type Objective, parseLayers, textContext } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
+import type { TrainingData } from "../data/texts.ts";
+import type { Evaluation } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
+import { count } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -18,26 +19,31 @@ import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
-import { datasetOptions, datasetSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
+import { dataOptions, dataSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
 import {
   type Arm,
-  checkCount,
+  type Cell,
+  checkArms,
   describeTrial,
-  listTrials,
-  SWEEPS,
-  type SweepPreset,
+  listCells,
+  optionsOf,
+  placesOf,
   type SweepSpec,
+  showRate,
   type Trial,
+  trialsOf,
 } from "../sweep/grid.ts";
+import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
-import { collect, locked, readResult, type TrialResult } from "../sweep/store.ts";
+import { collect, locked, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
-import { DEFAULTS } from "../train/options.ts";
+import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { specOf } from "../train/prepare.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
 import { addSettings } from "./flags.ts";
+import { loadData } from "./job.ts";
 
 interface Flags extends RunSettings {
   preset?: keyof typeof SWEEPS;
@@ -54,7 +60,7 @@ interface Flags extends RunSettings {
 
 const program = command(
   "sweep",
-  "Trains classifiers over a grid of settings and reports the results with confidence intervals. If the sweep is " +
+  "Trains classifiers, or with --objective lm language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
     "interrupted, run the same command again to resume it; finished trials are not repeated. Flags of train apply to " +
     "all trials.",
   "  sweep --preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv\n" +
@@ -67,9 +73,18 @@ addSettings(program);
 const SHARED = [...new Set(program.options.map((option) => option.attributeName()))];
 program
   .addOption(
-    choice("--preset <name>", "a predefined sweep: the published experiment, or a follow-up", Object.keys(SWEEPS)),
+    choice(
+      "--preset <name>",
+      "a predefined sweep: paper is the published experiment, lora the same with a learning rate of its own for each cell, methods " +
+        "compares LoRA with the other modes, each at its own rate",
+      Object.keys(SWEEPS),
+    ),
   )
-  .option("--file <file>", "a sweep in JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }")
+  .option(
+    "--file <file>",
+    "a sweep in JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }; with lr: { choose: [rates] } each " +
+      "combination of an arm has the rate that is best on the validation set with the first seed",
+  )
   .option("--grid <key=v1,v2...>", "values of a setting; repeat --grid to combine settings", gather)
   .option("--seeds <k>", "number of runs per setting, with consecutive seeds starting at --seed", number, 1)
   .option("--shard <i/n>", "run only part i of n; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
@@ -112,12 +127,10 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
   const unknown = Object.keys(base).find((key) => !SHARED.includes(key));
   if (unknown !== undefined) {
     const near = nearest(unknown, SHARED);
-    const hint =
-      near === undefined ? "use train for language models: a sweep trains classifiers" : `did you mean ${near}?`;
     throw new ConfigError(`unknown setting "${unknown}" in the base of a sweep`, {
       where: file!,
       expected: SHARED.join(", "),
-      ...(near !== undefined || unknown === "objective" ? { hint } : {}),
+      ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
     });
   }
   return { base, arms };
@@ -151,21 +164,29 @@ function refuseDeep(text: string): void {
   if (/^[-?: \t]{256}/m.test(text)) throw new Error("a line is indented too far");
 }
 
-/** The trials that this process runs: all, or every n-th. */
-function shardOf(flag: string | undefined, trials: readonly Trial[]): { name: string; trials: readonly Trial[] } {
+/** The part of the sweep that this process runs: all trials, or every n-th. */
+interface Shard {
+  name: string;
+  has: (trial: Trial) => boolean;
+}
+
+function shardOf(flag: string | undefined, cells: readonly Cell[]): Shard {
   const index = environment("JOB_COMPLETION_INDEX") ?? environment("SLURM_ARRAY_TASK_ID");
   const text = flag?.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
-  if (text === undefined) return { name: "", trials };
+  if (text === undefined) return { name: "", has: () => true };
   const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
   if (!i || !n || Number(i) < 1 || Number(i) > Number(n))
     throw new ConfigError("--shard is invalid", {
       expected: "i/n with i from 1 to n, or /n if the environment sets the index",
       found: text,
     });
-  return { name: `${i}-of-${n}`, trials: trials.filter((_, j) => j % Number(n) === Number(i) - 1) };
+  const places = placesOf(cells);
+  return { name: `${i}-of-${n}`, has: ({ key }) => places.get(key)! % Number(n) === Number(i) - 1 };
 }
 
 class Printer {
+  constructor(private readonly objective: Objective) {}
+
   private progress: Progress | undefined;
   private readonly started = performance.now();
   private done = 0;
@@ -184,7 +205,8 @@ class Printer {
       case "step": {
         const { record, steps, examplesPerSecond, secondsLeft } = event;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
-        const { step, loss, accuracy } = record;
+        const { step, loss } = record;
+        const accuracy = this.objective === "lm" ? null : record.accuracy;
         const epoch = Math.ceil(record.epoch);
         this.progress?.update(step, describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }));
         break;
@@ -209,11 +231,13 @@ class Printer {
   }
 }
 
-const nameOf = (trial: Trial) => `${describeTrial(trial)}, seed ${trial.options.seed}`;
+const nameOf = (trial: Trial) =>
+  `${describeTrial(trial)}, rate ${showRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
 function line(trial: Trial, { after, seconds }: TrialResult): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  return `${nameOf(trial)}: validation ${percent(after.val.accuracy)}, test ${percent(after.test.accuracy)}, ${showDuration(seconds)}`;
+  const show = ({ accuracy, perplexity }: Evaluation) =>
+    perplexity === undefined ? `${(100 * accuracy).toFixed(1)} %` : `perplexity ${perplexity.toPrecision(4)}`;
+  return `${nameOf(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
 }
 
 interface SweepModel {
@@ -240,7 +264,7 @@ async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
 }
 
 /** Throws ConfigError, before anything runs, if a trial's settings do not fit its model. */
-async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promise<void> {
+async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<void> {
   for (const name of new Set(trials.map((trial) => trial.model))) {
     const model = await modelOf(name);
     for (const { options } of trials.filter((trial) => trial.model === name))
@@ -248,24 +272,33 @@ async function checkModels(trials: readonly Trial[], data: LoadedDataset): Promi
   }
 }
 
-/** Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape. */
-async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flags): Promise<void> {
+/**
+ * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape. `later` are in place of
+ * those whose learning rate is not chosen yet.
+ */
+async function dryRun(
+  trials: readonly Trial[],
+  later: readonly Trial[],
+  data: TrainingData,
+  flags: Flags,
+): Promise<void> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
+  const known = new Map<string, TrialEstimate>();
+  const estimate = async (trial: Trial) => {
+    const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
+    const key = JSON.stringify([trial.model, shape]);
+    if (!known.has(key)) {
+      const model = await loadModel(trial.model, DOWNLOADS);
+      const options = { device: backend, model, data, ...trial.options };
+      known.set(key, await estimateTrial(options).finally(() => model.close()));
+    }
+    return { trial, ...known.get(key)! };
+  };
   try {
     const rows: (TrialEstimate & { trial: Trial })[] = [];
-    const known = new Map<string, TrialEstimate>();
-    for (const trial of trials) {
-      const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
-      const key = JSON.stringify([trial.model, shape]);
-      let estimate = known.get(key);
-      if (!estimate) {
-        const model = await loadModel(trial.model, DOWNLOADS);
-        const options = { device: backend, model, data, ...trial.options };
-        estimate = await estimateTrial(options).finally(() => model.close());
-        known.set(key, estimate);
-      }
-      rows.push({ trial, ...estimate });
-    }
+    for (const trial of trials) rows.push(await estimate(trial));
+    const after = [];
+    for (const trial of later) after.push(await estimate(trial));
     console.log(
       renderTable<(typeof rows)[number]>(
         [
@@ -277,9 +310,11 @@ async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flag
         rows,
       ),
     );
-    const total = rows.reduce((sum, { seconds }) => sum + seconds, 0);
-    const devices = [...new Set(rows.map(({ device }) => device))].join(" and ");
-    console.log(`${rows.length} trials, about ${showDuration(total)} of training steps on ${devices}`);
+    const all = [...rows, ...after];
+    const total = all.reduce((sum, { seconds }) => sum + seconds, 0);
+    const devices = [...new Set(all.map(({ device }) => device))].join(" and ");
+    const chosen = after.length > 0 ? ` (${after.length} of them at the learning rates that are then chosen)` : "";
+    console.log(`${all.length} trials${chosen}, about ${showDuration(total)} of training steps on ${devices}`);
   } finally {
     backend.destroy();
   }
@@ -288,56 +323,83 @@ async function dryRun(trials: readonly Trial[], data: LoadedDataset, flags: Flag
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
-  const { base, arms } = await sweepSpec(flags);
-  checkCount(Array.isArray(arms) ? arms : [], flags.seeds);
+  const { base, arms, about } = await sweepSpec(flags);
+  checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
   // Flags take precedence over the sweep's base, and that over the quickstart's model and data.
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
-  const spec = datasetSpec(settings);
+  const { objective = "classification", seed = DEFAULTS.seed } = settings;
+  const source = dataSpec(settings);
   const { config } = await modelOf(settings.model!);
-  const dataOptions = datasetOptions(settings, settings.seed ?? DEFAULTS.seed, config.n_positions);
-  const data = await loadDataset(spec, { ...dataOptions, ...DOWNLOADS });
-  const sweep: SweepSpec = {
-    // Where no weights are needed, a trial is the same as before there were any.
-    base: isUnequal(data) ? settings : { ...settings, classWeights: "none" },
-    arms: typeof arms === "function" ? arms(config) : arms,
-  };
+  const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config, settings) : arms };
+  // All trials have the same texts: the most virtual tokens of any leave this room.
+  let context = config.n_positions;
+  for (const { rates } of optionsOf(sweep))
+    for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
+  const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, context) } });
+  // Where no weights are needed, a trial is the same as before there were any.
+  if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const digest = await digestOf(data);
   const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });
-  const all = await listTrials(sweep, flags.seeds, identify);
-  const { name: shard, trials } = shardOf(flags.shard, all);
-  await checkModels(trials, data);
+  const cells = await listCells(sweep, flags.seeds, identify);
+  const shard = shardOf(flags.shard, cells);
+  const now = trialsOf(cells);
+  const later = without(
+    trialsOf(cells, () => 0),
+    now,
+  );
+  await checkModels(now, data);
   if (flags.dryRun) {
-    await dryRun(trials, data, flags);
+    await dryRun(now.filter(shard.has), later.filter(shard.has), data, flags);
     return 0;
   }
   const { out } = flags;
   // Before the trials, so that a sweep does not depend on files that change meanwhile.
   const { writeReport } = await import("../sweep/report.ts");
-  return locked(out, shard, async (check) => {
+  return locked(out, shard.name, async (check) => {
     if (flags.collect) console.log(`${await collect(out, flags.collect, check)} trials collected`);
-    const failed = await runAll(flags, trials, data, check);
+    const failed = await runAll(flags, cells, shard, data, check);
     if (failed === null) return 130;
-    const results = (await Promise.all(all.map((trial) => readResult(out, trial)))).filter((result) => result !== null);
-    if (results.length > 0) {
+    const finished = await Promise.all(cells.map((cell) => readCell(out, cell)));
+    const results = finished.flatMap(({ tried, results }) => [...tried, ...results]);
+    const done = new Set(results.flatMap((result) => (result ? [result.key] : []))).size;
+    if (done > 0) {
       // Shards with the same output directory write the same report.
-      await withLock(joinPath(out, "report"), () => writeReport(out, results, data));
-      print(`report of ${results.length} of ${all.length} trials: ${joinPath(out, "report.html")}`);
+      await withLock(joinPath(out, "report"), () => writeReport(out, finished, data, about));
+      const all = trialsOf(finished, ({ chosen = 0 }) => chosen);
+      print(`report of ${done} of ${all.length} trials: ${joinPath(out, "report.html")}`);
     }
+    const waiting = finished.filter(({ missing }) => missing.length > 0);
+    const missing = waiting.flatMap((cell) => cell.missing);
+    if (missing.length > 0)
+      print(
+        `the learning rate of ${count(waiting, "setting")} is chosen after ${count(missing, "trial")} of other shards, ` +
+          `such as: ${nameOf(missing[0]!)}; then run this command again`,
+      );
     return failed > 0 ? 1 : 0;
   });
 }, "files");
 
-/** Runs the trials. Returns the number of failed trials, or null if the sweep was interrupted. */
+function without(trials: readonly Trial[], others: readonly Trial[]): Trial[] {
+  const keys = new Set(others.map(({ key }) => key));
+  return trials.filter(({ key }) => !keys.has(key));
+}
+
+/**
+ * Runs the shard's trials: first those that need no results, then the further seeds of the cells whose learning rate can be chosen.
+ * Returns the number of failed trials, or null if the sweep was interrupted.
+ */
 async function runAll(
   flags: Flags,
-  trials: readonly Trial[],
-  data: LoadedDataset,
+  cells: readonly Cell[],
+  shard: Shard,
+  data: TrainingData,
   check: Check,
 ): Promise<number | null> {
+  const { out } = flags;
   const { runTrials } = await import("../sweep/runner.ts");
   const device = await openDevice(flags.device, { threads: flags.threads });
-  const printer = new Printer();
+  const printer = new Printer(data.objective);
   const interruption = new Interruption(
     "stopping after a checkpoint; interrupt again to stop immediately. The same command resumes the sweep.",
   );
@@ -348,9 +410,15 @@ async function runAll(
     else interruption.end();
     printer.event(event);
   };
+  const run = (trials: readonly Trial[]) =>
+    runTrials({ out, trials: trials.filter(shard.has), device, data, signal, check, onEvent });
   try {
-    const failed = await runTrials({ out: flags.out, trials, device, data, signal, check, onEvent });
-    return signal.aborted ? null : failed;
+    const now = trialsOf(cells);
+    const failed = await run(now);
+    const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
+    const all = trialsOf(read, ({ chosen }) => chosen);
+    const failedLater = await run(without(all, now));
+    return signal.aborted ? null : failed + failedLater;
   } finally {
     interruption.end();
     printer.stop();

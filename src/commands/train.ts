@@ -2,7 +2,6 @@
 import { exists, joinPath, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import { OBJECTIVES } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
@@ -41,8 +40,6 @@ const program = command(
 addSettings(program)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .addOption(choice("--objective <o>", "training objective (default: classification)", OBJECTIVES))
-  .option("--stride <n>", "lm: tokens between the starts of two blocks (default: --max-length)", number)
   .option(
     "--adapter <dir>",
     "continue from an adapter: of a run, or a PEFT LoRA adapter (SEQ_CLS, or CAUSAL_LM with --objective lm)",

@@ -41,6 +41,17 @@ interface Block {
   bytes: number;
 }
 
+/** Texts that are drawn as a whole where a sample of them is needed: documents, or the blocks of a few long ones. */
+export interface Units {
+  of: "documents" | "blocks";
+  /** Targets of each, in the order of the targets of all blocks, and the UTF-8 bytes of their text. */
+  tokens: number[];
+  bytes: number[];
+}
+
+/** Fewer documents than this say too little about how documents differ. */
+const FEWEST_DOCUMENTS = 20;
+
 export interface BlockOptions {
   /** The longest block, in tokens that the model reads. */
   length: number;
@@ -62,9 +73,12 @@ export class Blocks {
   /** Blocks are never padded. */
   readonly padTo = 0;
 
+  /** `documents`: the number of targets of each document, in the order of the blocks. */
   private constructor(
     private readonly blocks: readonly Block[],
-    private readonly counts: Pick<BlockStats, "documents" | "cut">,
+    private readonly documents: readonly number[],
+    private readonly cut: number,
+    private readonly tokenizer: Tokenizer,
   ) {
     this.size = blocks.length;
     this.lengths = Uint32Array.from(blocks, ({ tokens }) => tokens.length - 1);
@@ -89,7 +103,9 @@ export class Blocks {
       blocks.push(block(stream.subarray(start, end + 1), done - start + 1, tokenizer));
       done = end;
     }
-    return new Blocks(blocks, { documents: documents.length, cut: 0 });
+    // The <|endoftext|> behind a document is its last target.
+    const counts = documents.map((ids) => ids.length + 1);
+    return new Blocks(blocks, counts, 0, tokenizer);
   }
 
   /**
@@ -108,7 +124,8 @@ export class Blocks {
       tokens.set(completion, kept.length);
       return block(tokens.slice(0, length + 1), kept.length, tokenizer);
     });
-    return new Blocks(blocks, { documents: rows.length, cut });
+    const counts = blocks.map(targetsOf);
+    return new Blocks(blocks, counts, cut, tokenizer);
   }
 
   batchTokenCount(i: number): number {
@@ -149,14 +166,45 @@ export class Blocks {
     const sum = (of: (one: Block) => number) => this.blocks.reduce((total, one) => total + of(one), 0);
     return {
       rows: this.size,
-      tokens: sum(({ tokens, from }) => tokens.length - from),
+      documents: this.documents.length,
+      tokens: sum(targetsOf),
       bytes: sum(({ bytes }) => bytes),
-      ...this.counts,
+      cut: this.cut,
     };
+  }
+
+  /** The documents, or, of fewer than 20, the blocks. */
+  units(): Units {
+    const { blocks, documents, tokenizer } = this;
+    if (documents.length < FEWEST_DOCUMENTS)
+      return { of: "blocks", tokens: blocks.map(targetsOf), bytes: blocks.map(({ bytes }) => bytes) };
+    const targets = new Uint32Array(documents.reduce((sum, count) => sum + count, 0));
+    let end = 0;
+    for (const { tokens, from } of blocks) {
+      targets.set(tokens.subarray(from), end);
+      end += tokens.length - from;
+    }
+    let start = 0;
+    const bytes = documents.map((count) => {
+      start += count;
+      return bytesOf(targets.subarray(start - count, start), tokenizer);
+    });
+    return { of: "documents", tokens: [...documents], bytes };
+  }
+
+  /** The first `count` blocks. */
+  first(count: number): Blocks {
+    return new Blocks(this.blocks.slice(0, count), [], 0, this.tokenizer);
   }
 }
 
+const targetsOf = ({ tokens, from }: Block) => tokens.length - from;
+
 function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokenizer): Block {
-  const text = tokens.subarray(from).filter((id) => id !== END_OF_TEXT_ID);
-  return { tokens, from, bytes: tokenizer.decodeBytes(text).length };
+  return { tokens, from, bytes: bytesOf(tokens.subarray(from), tokenizer) };
+}
+
+/** The UTF-8 bytes of the text of some tokens. */
+function bytesOf(tokens: Uint32Array<ArrayBuffer>, tokenizer: Tokenizer): number {
+  return tokenizer.decodeBytes(tokens.filter((id) => id !== END_OF_TEXT_ID)).length;
 }

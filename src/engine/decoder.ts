@@ -5,6 +5,7 @@
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
+import { lossesOf } from "../ops/crossentropy.ts";
 import { NO_VALUES } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
@@ -96,10 +97,7 @@ export class Decoder extends Weights<DecoderPlan> {
       const wanted = Array.from({ length: count }, (_, i) => targets[done + i - extra] ?? 0);
       this.run(["prefill", "score"], parts, 0, (words) => words(this.plan.inputs.targets, wanted));
       const states = await this.session.read(this.plan.losses, 0, count * 4);
-      for (let i = 0; i < count; i++) {
-        const [largest, sum, target] = states.subarray(4 * i, 4 * i + 3);
-        losses[done + i] = largest! + Math.log(sum!) - target!;
-      }
+      losses.set(lossesOf(states), done);
       done += count;
     }
     return losses.subarray(extra);

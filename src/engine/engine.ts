@@ -9,6 +9,7 @@ import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt
 import { ratesOf } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
+import { lossesOf } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
@@ -180,6 +181,11 @@ export class Engine extends Weights<ModelPlan> {
     const [piece, ...more] = this.plan.logits;
     if (!piece || more.length > 0) throw new ShapeError("the logits of this model are not kept: they come in pieces");
     return this.session.read(piece.tensor, 0, rows * piece.tensor.shape[1]!);
+  }
+
+  /** The loss of each of the `rows` rows of the last forward pass, in nats. */
+  async losses(rows: number): Promise<Float64Array> {
+    return lossesOf(await this.session.read(this.plan.losses!, 0, rows * 4));
   }
 
   /** Allows updates again after a loss or a gradient that was not finite. */

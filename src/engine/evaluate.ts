@@ -1,10 +1,11 @@
 /** Evaluation of a model on a data set. */
 
 import type { Pooling } from "../config.ts";
-import type { BlockBatch, Blocks } from "../data/blocks.ts";
+import type { BlockBatch, Blocks, Units } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import { type Batch, countedRows } from "../model/batch.ts";
+import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { confusionsOf, macroF1 } from "../report/statistics.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
@@ -39,12 +40,34 @@ export function evaluationOf(some: readonly Prediction[], truth: (row: number) =
   };
 }
 
+/** The losses of a language model on each document of a set, or on each block: see `Units`. */
+export interface TextLosses extends Units {
+  /** Sums over the tokens, in nats. */
+  loss: number[];
+}
+
+/** Adds up the losses of a set's targets, which arrive in their order, by document or by block. */
+export function textLosses(set: Blocks): { sums: TextLosses; add: (losses: Float64Array) => void } {
+  const units = set.units();
+  const sums: TextLosses = { ...units, loss: units.tokens.map(() => 0) };
+  let unit = 0;
+  let left = units.tokens[0]!;
+  const add = (losses: Float64Array) => {
+    for (const loss of losses) {
+      while (left === 0) left = units.tokens[++unit]!;
+      sums.loss[unit]! += loss;
+      left--;
+    }
+  };
+  return { sums, add };
+}
+
 /** Batches in flight at a time: enough to keep a device busy, and fewer than there are slots for results. */
 export const IN_FLIGHT = 4;
 
 /**
- * Loss, accuracy and macro F1 over the first `rows` examples (default: all), and a classifier's predictions if `keep` is given. Rejects with
- * the signal's reason when it aborts.
+ * Loss, accuracy and macro F1 over the first `rows` examples (default: all), a classifier's predictions if `keep` is given, and the
+ * losses of a language model's targets, in their order, if `keepLosses` is. Rejects with the signal's reason when it aborts.
  */
 export async function evaluate(
   engine: Engine,
@@ -54,10 +77,11 @@ export async function evaluate(
     prefix?: FrozenPrefix | undefined;
     rows?: number;
     keep?: (predictions: Prediction[]) => void;
+    keepLosses?: (losses: Float64Array) => void;
     signal?: AbortSignal | undefined;
   },
 ): Promise<Evaluation> {
-  const { pooling, prefix, keep, signal } = options;
+  const { pooling, prefix, keep, keepLosses, signal } = options;
   const { num_labels: classes, objective } = engine.plan.spec.task;
   const isClassifier = objective === "classification";
   let loss = 0;
@@ -67,14 +91,17 @@ export async function evaluate(
   const truth: number[] = [];
   const predicted: number[] = [];
   const take = async (slot: number, batch: Batch, first: number) => {
-    const [result, logits] = await Promise.all([
+    const { targets } = batch;
+    const [result, logits, losses] = await Promise.all([
       engine.result(slot),
-      isClassifier ? engine.logits(batch.targets.length) : null,
+      isClassifier ? engine.logits(targets.length) : null,
+      keepLosses ? engine.losses(targets.length) : null,
     ]);
     loss += result.loss * countedRows(batch);
     correct += result.correct;
+    if (losses) keepLosses?.(losses.filter((_, row) => targets[row] !== IGNORE_INDEX));
     if (!logits) return;
-    truth.push(...batch.targets);
+    truth.push(...targets);
     predicted.push(...labelsOf(logits, classes));
     keep?.(predictions(logits, classes, first));
   };

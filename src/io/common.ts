@@ -37,6 +37,6 @@ export function checkKinds(object: object, kinds: Record<string, Kind | `${Kind}
 }
 
 /** "1 tensor", "2 tensors". */
-export function count(names: readonly string[], what: string): string {
+export function count(names: readonly unknown[], what: string): string {
   return `${names.length} ${what}${names.length === 1 ? "" : "s"}`;
 }

@@ -75,6 +75,8 @@ export interface ModelPlan extends Program {
   boundary: Boundary | null;
   /** Logits in pieces of classes [rows, count]; readable after a forward pass if there is only one piece. */
   logits: TensorPiece[];
+  /** [rows, 4]: each row's loss as `lossesOf` reads it; null in a frozen prefix. */
+  losses: Tensor | null;
   /** Kept activations by the reference's names: embed, block.N, final_norm. */
   activations: Map<string, Tensor>;
 }
@@ -207,6 +209,7 @@ class Builder {
       stopped,
       boundary: this.boundary,
       logits,
+      losses: loss?.state ?? null,
       activations,
     };
   }
@@ -265,7 +268,7 @@ class Builder {
   private loss(final: Final): Loss {
     const { f, batch } = this;
     const { out, rows } = final;
-    const state = rowsOf("loss.state", rows, [4]);
+    const state = rowsOf("loss.state", rows, [4], "output");
     const head = f.head(out, rows);
     const parts = f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES));
     const role = parts.length === 1 ? "output" : "activation";

@@ -55,6 +55,14 @@ export function crossentropyLoss(
   );
 }
 
+/** The loss of each row, in nats, from the states after the last piece. */
+export function lossesOf(states: Float32Array): Float64Array {
+  return Float64Array.from({ length: states.length / 4 }, (_, row) => {
+    const [largest, sum, target] = states.subarray(4 * row, 4 * row + 3);
+    return largest! - target! + Math.log(sum!);
+  });
+}
+
 /** dlogits [rows, count] of the classes from `first` on. */
 export function crossentropyBackward(
   dlogits: Tensor,

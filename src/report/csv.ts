@@ -114,6 +114,9 @@ export const BASELINES_COLUMNS = [
   "mcnemar_p",
 ] as const;
 
+/** texts.csv: a language model's loss on each document or block of the test set, summed over its tokens, in nats. */
+export const TEXTS_COLUMNS = ["text", "tokens", "bytes", "loss"] as const;
+
 /** The first columns of predictions.csv; one column per class follows. */
 export const PREDICTIONS_COLUMNS = ["set", "row", "text", "truth", "predicted"] as const;
 

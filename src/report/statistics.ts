@@ -1,4 +1,5 @@
 /** Statistics for small test sets: confidence intervals, paired comparisons, and classification metrics. */
+import { Rng } from "../rng.ts";
 
 /** A confidence interval of a proportion, within [0, 1]. */
 export interface Interval {
@@ -70,6 +71,65 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
     logChoose += Math.log(n - k) - Math.log(k + 1);
   }
   return { onlyFirst, onlySecond, undecided, p: Math.min(1, 2 * tail) };
+}
+
+/**
+ * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the probability of any
+ * false rejection below it, whether or not the tests are independent.
+ */
+export function holm(ps: readonly number[]): number[] {
+  const adjusted = new Array<number>(ps.length);
+  let largest = 0;
+  const ascending = [...ps.keys()].sort((a, b) => ps[a]! - ps[b]!);
+  for (const [rank, i] of ascending.entries()) {
+    largest = Math.max(largest, Math.min(1, (ps.length - rank) * ps[i]!));
+    adjusted[i] = largest;
+  }
+  return adjusted;
+}
+
+/** Samples of the bootstrap for an interval, and for a p-value, which cannot be below 2 / samples. */
+export const SAMPLES = { interval: 1000, p: 10_000 } as const;
+
+/**
+ * The bootstrap (Efron 1979): a statistic of samples of `n` rows, drawn with replacement; in ascending order. The samples depend only on `n`
+ * and their number, so that two statistics of the same rows are paired.
+ */
+export function bootstrap(n: number, samples: number, statistic: (rows: Uint32Array) => number): Float64Array {
+  const rng = new Rng(1);
+  const rows = new Uint32Array(n);
+  return Float64Array.from({ length: samples }, () => {
+    for (let i = 0; i < n; i++) rows[i] = Math.floor(rng.uniform() * n);
+    return statistic(rows);
+  }).sort();
+}
+
+/** The 95 % interval of a bootstrap's values: their percentiles, interpolated as by numpy. */
+export function percentiles95(ascending: Float64Array): Interval {
+  const at = (share: number) => {
+    const place = share * (ascending.length - 1);
+    const below = Math.floor(place);
+    const next = ascending[Math.min(below + 1, ascending.length - 1)]!;
+    return ascending[below]! + (place - below) * (next - ascending[below]!);
+  };
+  return { low: at(0.025), high: at(0.975) };
+}
+
+/**
+ * The two-sided p-value of a bootstrap's differences: twice the smaller share on one side of 0, each counted with one more, so that it
+ * is never 0 (Davison and Hinkley 1997, 4.2.3).
+ */
+export function bootstrapP(differences: Float64Array): number {
+  const share = (isThere: (one: number) => boolean) =>
+    (1 + differences.reduce((count, one) => count + Number(isThere(one)), 0)) / (1 + differences.length);
+  return Math.min(
+    1,
+    2 *
+      Math.min(
+        share((one) => one <= 0),
+        share((one) => one >= 0),
+      ),
+  );
 }
 
 /** Maximum number of classes that are listed individually and as a matrix; with more, the most frequent mistakes are shown. */

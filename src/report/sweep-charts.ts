@@ -1,65 +1,91 @@
-/** The figures of a sweep: a heat map over rank and alpha, loss curves, accuracy over trainable parameters. */
-import { HeatmapChart, type HeatmapSeriesOption, ScatterChart, type ScatterSeriesOption } from "echarts/charts";
-import { VisualMapComponent, type VisualMapComponentOption } from "echarts/components";
+/** The figures of a sweep: a heat map over rank and alpha, loss curves, results over trainable parameters. */
+import {
+  HeatmapChart,
+  type HeatmapSeriesOption,
+  type LineSeriesOption,
+  ScatterChart,
+  type ScatterSeriesOption,
+} from "echarts/charts";
+import {
+  type GridComponentOption,
+  type LegendComponentOption,
+  type TitleComponentOption,
+  VisualMapComponent,
+  type VisualMapComponentOption,
+} from "echarts/components";
 import * as echarts from "echarts/core";
-import { type ChartOption, renderSvg } from "./charts.ts";
+import { AXIS_NAME, AXIS_TEXT, FONT, INK, LINES, renderSvg, TITLE_TEXT } from "./charts.ts";
 import type { Interval } from "./statistics.ts";
 
 echarts.use([HeatmapChart, ScatterChart, VisualMapComponent]);
 
-type SweepOption =
-  | ChartOption
-  | echarts.ComposeOption<HeatmapSeriesOption | ScatterSeriesOption | VisualMapComponentOption>;
+type SweepOption = echarts.ComposeOption<
+  | GridComponentOption
+  | HeatmapSeriesOption
+  | LegendComponentOption
+  | LineSeriesOption
+  | ScatterSeriesOption
+  | TitleComponentOption
+  | VisualMapComponentOption
+>;
 
-const INK = "#1f2933";
-const FAINT = "#5f6b7a";
-const FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif";
 const TEXT = { fontFamily: FONT, color: INK };
-/** Okabe and Ito's colours, which are safe for colour blindness. */
-const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+/** Okabe and Ito's colours, which are safe for colour blindness; the marks differ too, for print. */
+const LOOKS = [
+  ["#0072b2", "circle"],
+  ["#d55e00", "diamond"],
+  ["#009e73", "triangle"],
+  ["#cc79a7", "rect"],
+  ["#e69f00", "circle"],
+  ["#56b4e9", "diamond"],
+  ["#000000", "triangle"],
+  ["#999999", "rect"],
+] as const;
 
-const title = (text: string) => ({ text, left: 16, top: 12, textStyle: { ...TEXT, fontSize: 17, fontWeight: 600 } });
-const axisName = { nameLocation: "middle", nameTextStyle: { ...TEXT, fontSize: 13 } } as const;
-const percent = (share: number) => `${(100 * share).toFixed(1)}`;
+const title = (text: string) => ({ text, left: 16, top: 12, textStyle: TITLE_TEXT });
+const legend = { top: 44, left: 16, itemGap: 20, textStyle: TEXT };
 
 export interface HeatCell {
   rank: number;
   alpha: number;
-  accuracy: number;
+  value: number;
   interval: Interval;
 }
 
-/** Accuracy in % over rank and alpha, each cell with its 95 % interval. */
-export function heatMap(name: string, cells: readonly HeatCell[]): string {
+/** A value over rank and alpha, each cell with its 95 % interval; the colours range from `low` to `high`. */
+export function heatMap(
+  name: string,
+  cells: readonly HeatCell[],
+  { low, high, show }: Interval & { show: (value: number) => string },
+): string {
   const sorted = (of: (cell: HeatCell) => number) => [...new Set(cells.map(of))].sort((a, b) => a - b);
   const ranks = sorted(({ rank }) => rank);
   const alphas = sorted(({ alpha }) => alpha);
-  const values = cells.map(({ accuracy }) => accuracy);
   const option: SweepOption = {
     animation: false,
     backgroundColor: "#ffffff",
     title: title(name),
     grid: { left: 80, right: 110, top: 60, bottom: 64 },
-    xAxis: { type: "category", data: alphas.map(String), name: "alpha", nameGap: 34, ...axisName, axisLabel: TEXT },
-    yAxis: { type: "category", data: ranks.map(String), name: "rank", nameGap: 46, ...axisName, axisLabel: TEXT },
+    xAxis: { type: "category", data: alphas.map(String), name: "alpha", nameGap: 34, ...AXIS_NAME, axisLabel: TEXT },
+    yAxis: { type: "category", data: ranks.map(String), name: "rank", nameGap: 46, ...AXIS_NAME, axisLabel: TEXT },
     visualMap: {
-      min: Math.min(...values),
-      max: Math.max(...values, Math.min(...values) + 1e-6),
+      min: low,
+      max: Math.max(high, low + 1e-6),
       dimension: 2,
       orient: "vertical",
       right: 12,
       top: "center",
-      text: ["best", "worst"],
+      text: ["high", "low"],
       textStyle: TEXT,
-      formatter: (value: unknown) => percent(Number(value)),
+      formatter: (value: unknown) => show(Number(value)),
       inRange: { color: ["#f7fbff", "#deebf7", "#9ecae1", "#6baed6"] },
     },
     series: [
       {
         type: "heatmap",
-        data: cells.map(({ rank, alpha, accuracy, interval }) => ({
-          value: [alphas.indexOf(alpha), ranks.indexOf(rank), accuracy],
-          label: { formatter: `${percent(accuracy)}\n${percent(interval.low)} to ${percent(interval.high)}` },
+        data: cells.map(({ rank, alpha, value, interval }) => ({
+          value: [alphas.indexOf(alpha), ranks.indexOf(rank), value],
+          label: { formatter: `${show(value)}\n${show(interval.low)} to ${show(interval.high)}` },
         })),
         label: { show: true, ...TEXT, fontSize: 12, lineHeight: 16 },
         itemStyle: { borderColor: "#ffffff", borderWidth: 2 },
@@ -79,28 +105,16 @@ export function lossCurves(name: string, curves: readonly NamedCurve[]): string 
   const option: SweepOption = {
     animation: false,
     backgroundColor: "#ffffff",
-    color: COLORS,
+    color: LOOKS.map(([color]) => color),
     title: title(name),
-    legend: { top: 44, left: 16, itemGap: 28, textStyle: TEXT },
-    grid: { left: 76, right: 32, top: 90, bottom: 64 },
-    xAxis: {
-      type: "value",
-      name: "training examples seen",
-      nameGap: 34,
-      ...axisName,
-      axisLabel: { ...TEXT, color: FAINT },
-    },
-    yAxis: {
-      type: "value",
-      min: 0,
-      name: "cross-entropy (nats)",
-      nameGap: 46,
-      ...axisName,
-      axisLabel: { ...TEXT, color: FAINT },
-    },
-    series: curves.map(({ name, points }) => ({
+    legend,
+    grid: { left: 76, right: 32, top: 110, bottom: 64 },
+    xAxis: { type: "value", name: "training examples seen", nameGap: 34, ...AXIS_NAME, axisLabel: AXIS_TEXT },
+    yAxis: { type: "value", min: 0, name: "cross-entropy (nats)", nameGap: 46, ...AXIS_NAME, axisLabel: AXIS_TEXT },
+    series: curves.map(({ name, points }, i) => ({
       type: "line",
       name,
+      symbol: LOOKS[i % LOOKS.length]![1],
       showSymbol: points.length <= 40,
       symbolSize: 6,
       data: points.map(({ examples_seen, value }) => [examples_seen, value]),
@@ -110,46 +124,81 @@ export function lossCurves(name: string, curves: readonly NamedCurve[]): string 
 }
 
 export interface SizedPoint {
-  /** The kind of run, which determines the colour. */
+  /** The kind of run, which determines colour and mark. */
   group: string;
   /** Number of trainable parameters. */
   trainable: number;
-  accuracy: number;
+  value: number;
+  interval: Interval;
 }
 
-/** Test accuracy over the number of trainable parameters, on a logarithmic axis. */
-export function accuracyOverSize(name: string, points: readonly SizedPoint[]): string {
+/** The least factor between two points' parameters: closer ones would hide each other. */
+const ASIDE = 1.06;
+
+/** The points by size, those of nearly the same size side by side. */
+function apart(points: readonly SizedPoint[]): SizedPoint[] {
+  const groups: SizedPoint[][] = [];
+  for (const point of [...points].sort((a, b) => a.trainable - b.trainable)) {
+    const last = groups.at(-1)?.at(-1);
+    if (last && point.trainable < ASIDE * last.trainable) groups.at(-1)!.push(point);
+    else groups.push([point]);
+  }
+  return groups.flatMap((group) => {
+    const middle = Math.sqrt(group[0]!.trainable * group.at(-1)!.trainable);
+    return group.map((point, i) => ({ ...point, trainable: middle * ASIDE ** (i - (group.length - 1) / 2) }));
+  });
+}
+
+/** A value, of at most `most`, with its 95 % interval over the number of trainable parameters, on a logarithmic axis. */
+export function valueOverSize(
+  text: string,
+  points: readonly SizedPoint[],
+  axis: { name: string; most: number; show: (value: number) => string },
+): string {
   const groups = [...new Set(points.map(({ group }) => group))];
-  const low = Math.floor(Math.min(...points.map(({ accuracy }) => accuracy)) * 50 - 0.5) / 50;
+  const series = groups.flatMap((name, i) => {
+    const [color, symbol] = LOOKS[i % LOOKS.length]!;
+    const some = apart(points).filter(({ group }) => group === name);
+    const look = { name, itemStyle: { color }, lineStyle: { color, width: 1.5 } };
+    return [
+      {
+        ...look,
+        type: "scatter" as const,
+        symbol,
+        symbolSize: 12,
+        z: 3,
+        data: some.map(({ trainable, value }) => [trainable, value]),
+      },
+      ...some.map(({ trainable, interval: { low, high } }) => ({
+        ...look,
+        type: "line" as const,
+        symbol: "rect",
+        symbolSize: [12, 1.5],
+        data: [
+          [trainable, low],
+          [trainable, high],
+        ],
+      })),
+    ];
+  });
   const option: SweepOption = {
     animation: false,
     backgroundColor: "#ffffff",
-    color: COLORS,
-    title: title(name),
-    legend: { top: 44, left: 16, itemGap: 28, textStyle: TEXT },
-    grid: { left: 76, right: 40, top: 90, bottom: 64 },
-    xAxis: {
-      type: "log",
-      name: "trainable parameters",
-      nameGap: 34,
-      ...axisName,
-      axisLabel: { ...TEXT, color: FAINT },
-    },
+    title: title(text),
+    legend: { ...legend, itemWidth: 12, itemHeight: 12, data: groups },
+    grid: { left: 76, right: 40, top: 110, bottom: 64 },
+    xAxis: { type: "log", name: "trainable parameters", nameGap: 34, ...AXIS_NAME, axisLabel: AXIS_TEXT },
     yAxis: {
       type: "value",
-      min: Math.max(0, low),
-      max: 1,
-      name: "test accuracy (%)",
+      scale: true,
+      max: ({ max }: { max: number }) => (max > 0.95 * axis.most ? axis.most : undefined),
+      name: axis.name,
       nameGap: 46,
-      ...axisName,
-      axisLabel: { ...TEXT, color: FAINT, formatter: percent },
+      ...AXIS_NAME,
+      axisLabel: { ...AXIS_TEXT, formatter: axis.show },
+      splitLine: { lineStyle: { color: LINES } },
     },
-    series: groups.map((group) => ({
-      type: "scatter",
-      name: group,
-      symbolSize: 10,
-      data: points.filter((p) => p.group === group).map(({ trainable, accuracy }) => [trainable, accuracy]),
-    })),
+    series,
   };
   return renderSvg(option);
 }

@@ -42,6 +42,7 @@ export const RUN_FILES: readonly string[] = [
   "predictions.csv",
   "reliability.svg",
   "result.json",
+  "texts.csv",
 ];
 
 /** Present in the directory of every run that has ended. */

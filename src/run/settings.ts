@@ -49,8 +49,18 @@ export function settingsOf(flags: RunSettings, preset: RunSettings): RunSettings
   return settings;
 }
 
+/** The source of a run's data. Throws ConfigError for settings that are invalid with its objective. */
+export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
+  return settings.objective === "lm" ? textsSpec(settings) : datasetSpec(settings);
+}
+
+/** How a run's data is read. */
+export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
+  return settings.objective === "lm" ? textsOptions(settings, seed, context) : datasetOptions(settings, seed, context);
+}
+
 /** The source of messages. */
-export function datasetSpec(settings: RunSettings): DatasetSpec {
+function datasetSpec(settings: RunSettings): DatasetSpec {
   const { dataset, stride } = settings;
   if (stride !== undefined)
     throw new ConfigError("--stride is invalid for a classifier", { expected: "--objective lm" });
@@ -87,7 +97,7 @@ function sourcesOf({ data, train, val, test, dataset, patience }: RunSettings, s
 }
 
 /** The source of texts for a language model. Throws ConfigError for settings that are valid only for messages. */
-export function textsSpec(settings: RunSettings): TextsSpec {
+function textsSpec(settings: RunSettings): TextsSpec {
   const { labelColumn, skipFaulty, split, balance, dedupe, padding, dataset } = settings;
   const refused = Object.entries({ labelColumn, skipFaulty, split, balance, dedupe, padding, dataset }).filter(
     ([, value]) => value !== undefined,
@@ -102,7 +112,7 @@ export function textsSpec(settings: RunSettings): TextsSpec {
 }
 
 /** The options for reading texts. */
-export function textsOptions(settings: RunSettings, seed: number, context: number): TextsOptions {
+function textsOptions(settings: RunSettings, seed: number, context: number): TextsOptions {
   const { textColumn, encoding, maxLength = context, stride } = settings;
   checkContext("blocks", maxLength, context);
   return {
@@ -115,7 +125,7 @@ export function textsOptions(settings: RunSettings, seed: number, context: numbe
 }
 
 /** The options for reading messages. */
-export function datasetOptions(settings: RunSettings, seed: number, context: number): DatasetOptions {
+function datasetOptions(settings: RunSettings, seed: number, context: number): DatasetOptions {
   const { textColumn, labelColumn, encoding, skipFaulty, split, balance, dedupe } = settings;
   const { maxLength = context, padding = "none" } = settings;
   checkContext("messages", Math.max(maxLength, typeof padding === "number" ? padding : 0), context);

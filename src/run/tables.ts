@@ -1,6 +1,7 @@
 /** The CSV files of a run directory. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
+import type { TextLosses } from "../engine/evaluate.ts";
 import type { FileContent } from "../platform/reader.ts";
 import {
   BASELINES_COLUMNS,
@@ -16,6 +17,7 @@ import {
   METRICS_COLUMNS,
   type MetricsRow,
   PREDICTIONS_COLUMNS,
+  TEXTS_COLUMNS,
   toCsv,
 } from "../report/csv.ts";
 import { classMeasures } from "../report/statistics.ts";
@@ -80,7 +82,8 @@ export function metricsRow(run: Measured): MetricsRow {
   };
 }
 
-function lmMetricsRow(run: Measured): LmMetricsRow {
+/** A row of a language model's metrics.csv. */
+export function lmMetricsRow(run: Measured): LmMetricsRow {
   const { before, after } = run;
   return {
     ...settingsColumns(run),
@@ -104,12 +107,19 @@ export function runTables(result: TrainResult, data: TrainingData): [name: strin
     return [
       ["metrics.csv", toCsv(LM_METRICS_COLUMNS, [lmMetricsRow(run)])],
       ["losses.csv", toCsv(LM_LOSSES_COLUMNS, evaluations.map(lmLossesRow))],
+      ...(result.texts ? [textsTable(result.texts)] : []),
     ];
   return [
     ["metrics.csv", toCsv(METRICS_COLUMNS, [metricsRow(run)])],
     ["losses.csv", toCsv(LOSSES_COLUMNS, evaluations.map(lossesRow))],
     ...(result.after ? resultTables(result, data) : []),
   ];
+}
+
+function textsTable({ of, tokens, bytes, loss }: TextLosses): [name: string, content: string] {
+  const word = of === "documents" ? "document" : "block";
+  const rows = loss.map((sum, i) => ({ text: `${word} ${i + 1}`, tokens: tokens[i]!, bytes: bytes[i]!, loss: sum }));
+  return ["texts.csv", toCsv(TEXTS_COLUMNS, rows)];
 }
 
 function resultTables(result: TrainResult, data: LoadedDataset): [name: string, content: FileContent][] {

@@ -1,15 +1,17 @@
-/** The trials of a sweep: the product of the values of each arm, without duplicates. */
+/** The cells and trials of a sweep: the product of the values of each arm, without duplicates. */
 import { createHasher } from "#platform";
-import type { GPT2Config, Target } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
 import { titleOf } from "../run/directory.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
-import { BEFORE, DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
+import { BEFORE, DEFAULTS, ofMode, type TrainOptions } from "../train/options.ts";
 
-/** Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. */
+/**
+ * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. With
+ * `lr: { choose: [rates] }` every combination has a learning rate of its own, chosen on the validation set.
+ */
 export type Arm = Record<string, unknown>;
 
 export interface SweepSpec {
@@ -27,63 +29,13 @@ export interface Trial {
   options: TrainOptions;
 }
 
-/** A predefined sweep; its arms may depend on the model. */
-export interface SweepPreset {
-  base: RunSettings;
-  arms: Arm[] | ((model: GPT2Config) => Arm[]);
-}
-
-const RANKS = [4, 8, 16, 32];
-const BASELINES = { mode: ["all", "last_block", "last_layer"] };
-
-const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
-
 /**
- * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C parameters
- * each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
+ * A combination of settings: `rates[i][j]` is the trial at the i-th learning rate with the j-th seed. The first seed is trained at every
+ * rate, the others only at the one that is then chosen.
  */
-const EQUAL_BUDGET: Arm[] = [
-  { targets: [["v"]], rank: 36 },
-  { targets: [["q", "v"]], rank: 18 },
-  { targets: [["q", "k", "v"]], rank: 12 },
-  { targets: [["q", "k", "v", "o"]], rank: 9 },
-  { targets: [["fc", "proj"]], rank: 7 },
-  { targets: [IN_BLOCKS], rank: 4 },
-].map((arm) => ({ ...arm, mode: "lora", alpha: 2 * arm.rank }));
-
-/** Which blocks to adapt with a nearly equal number of parameters (ranks are whole): all with rank 4, each half, each block. */
-function whichLayers({ n_layer }: GPT2Config): Arm[] {
-  const all = Array.from({ length: n_layer }, (_, layer) => layer);
-  const half = Math.ceil(n_layer / 2);
-  const some = [all.slice(0, half), all.slice(half), ...all.map((layer) => [layer])];
-  return [null, ...some.filter(({ length }) => length > 0 && length < n_layer)].map((layers) => {
-    const rank = Math.round((4 * n_layer) / (layers?.length ?? n_layer));
-    return { mode: "lora", targets: [IN_BLOCKS], layers: [layers], rank, alpha: 2 * rank };
-  });
+export interface Cell {
+  rates: Trial[][];
 }
-
-/** The published experiment, and sweeps over targets, layers and rank. */
-export const SWEEPS: Record<string, SweepPreset> = {
-  paper: {
-    base: { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" },
-    arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
-  },
-  "paper-text": {
-    base: {
-      ...PAPER,
-      model: "gpt2",
-      dataset: "sms",
-      balance: true,
-      padding: "longest",
-      scaling: "alpha/r",
-      init: "gaussian",
-    },
-    arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
-  },
-  targets: { base: {}, arms: EQUAL_BUDGET },
-  layers: { base: {}, arms: whichLayers },
-  rank: { base: {}, arms: [1, 2, 4, 8, 16, 32, 64].map((rank) => ({ mode: "lora", rank, alpha: 2 * rank })) },
-};
 
 /** Keys that an arm can set. */
 const KEYS = ["model", ...Object.keys(DEFAULTS)];
@@ -108,14 +60,35 @@ function combinations(arm: Arm): Record<string, unknown>[] {
   );
 }
 
-/** Throws ConfigError if there are more than `LIMITS.trials`. Counts them without creating them. */
-export function checkCount(arms: readonly Arm[], seeds: number): void {
+/** The learning rates that an arm's cells choose from; undefined: they do not choose. */
+function choicesOf({ lr }: Arm): unknown[] | undefined {
+  if (typeof lr !== "object" || lr === null || Array.isArray(lr)) return undefined;
+  const { choose, ...others } = lr as { choose?: unknown };
+  const isList = Array.isArray(choose) && choose.length > 1 && new Set(choose).size === choose.length;
+  if (isList && Object.keys(others).length === 0) return choose;
+  throw new ConfigError("the learning rates to choose from are invalid", {
+    expected: "lr: { choose: [two or more different rates] }",
+    found: JSON.stringify(lr),
+  });
+}
+
+/** Throws ConfigError if there are more than `LIMITS.trials`, which are counted without creating them, or if arms are unequal. */
+export function checkArms(arms: readonly Arm[], seeds: number): void {
   checkNumber("--seeds", seeds, { min: 1, whole: true });
-  const settings = arms.reduce((sum, arm) => sum + axes(arm).reduce((all, [, values]) => all * values.length, 1), 0);
-  if (settings * seeds > LIMITS.trials)
+  const choices = arms.map((arm) => choicesOf(arm)?.length ?? 1);
+  const counts = new Set(choices.filter((count) => count > 1));
+  if (counts.size > 1)
+    throw new ConfigError("some arms choose from more learning rates than others", {
+      expected: "the same number of rates in each arm: the best of more trials is better by chance",
+      found: [...counts].join(" and "),
+    });
+  const cells = arms.map((arm) => axes(arm).reduce((all, [, values]) => all * values.length, 1));
+  const sum = (of: (i: number) => number) => cells.reduce((total, count, i) => total + count * of(i), 0);
+  const trials = sum((i) => choices[i]! + seeds - 1);
+  if (trials > LIMITS.trials)
     throw new ConfigError("the sweep has too many trials", {
       expected: `at most ${LIMITS.trials}`,
-      found: `${settings * seeds}: ${settings} combinations of settings, with ${seeds} seeds each`,
+      found: `${trials}: ${sum(() => 1)} combinations of settings, with ${seeds} seeds each`,
     });
 }
 
@@ -125,38 +98,83 @@ export function normalize(options: TrainOptions): TrainOptions {
 }
 
 /**
- * The distinct trials of a sweep, with `seeds` consecutive seeds starting at the base's. `identify` returns everything else that
+ * The distinct cells of a sweep, with `seeds` consecutive seeds starting at the base's. `identify` returns everything else that
  * determines the results with a model: its contents and the data. Throws ConfigError if a value is invalid.
  */
-export async function listTrials(
-  spec: SweepSpec,
-  seeds: number,
-  identify: (model: string) => unknown,
-): Promise<Trial[]> {
+export async function listCells(spec: SweepSpec, seeds: number, identify: (model: string) => unknown): Promise<Cell[]> {
   if (spec.arms.length === 0) throw new ConfigError("the sweep has no arms", { expected: "one or more" });
-  checkCount(spec.arms, seeds);
-  const trials = new Map<string, Trial>();
-  for (const arm of spec.arms) {
-    for (const key of Object.keys(arm))
-      if (!KEYS.includes(key)) {
-        const near = nearest(key, KEYS);
-        throw new ConfigError(`unknown setting "${key}" in an arm of a sweep`, {
-          expected: KEYS.join(", "),
-          ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
-        });
-      }
+  checkArms(spec.arms, seeds);
+  const cells = new Map<string, Cell>();
+  for (const { model, rates: tried } of optionsOf(spec)) {
+    const identity = await identify(model);
+    const rates: Trial[][] = [];
+    for (const options of tried) {
+      const trials = Array.from({ length: seeds }, (_, i) =>
+        nameTrial(model, { ...options, seed: options.seed + i }, identity),
+      );
+      rates.push(await Promise.all(trials));
+    }
+    cells.set(rates.map(([first]) => first!.key).join(), { rates });
+  }
+  return [...cells.values()];
+}
+
+/** The model and the options, at each learning rate, of each combination of settings. Throws ConfigError if a value is invalid. */
+export function* optionsOf({ base, arms }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
+  for (const arm of arms) {
+    for (const key of Object.keys(arm)) checkKey(key);
+    const choices = choicesOf(arm);
     for (const combination of combinations(arm)) {
-      const settings = { ...spec.base, ...combination } as RunSettings;
+      const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
-      const options = normalize(trainOptions(given));
-      const identity = await identify(model);
-      for (let i = 0; i < seeds; i++) {
-        const trial = await nameTrial(model, { ...options, seed: options.seed + i }, identity);
-        trials.set(trial.key, trial);
-      }
+      const rates = (choices ?? [given.lr]).map((lr) => normalize(trainOptions({ ...given, lr } as RunSettings)));
+      yield { model, rates };
     }
   }
-  return [...trials.values()];
+}
+
+function checkKey(key: string): void {
+  if (KEYS.includes(key)) return;
+  const near = nearest(key, KEYS);
+  throw new ConfigError(`unknown setting "${key}" in an arm of a sweep`, {
+    expected: KEYS.join(", "),
+    ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
+  });
+}
+
+/**
+ * The distinct trials that can be run: the first seed at every rate, and the other seeds at the rate that is chosen, which is the only
+ * one of most cells. `chosen` returns its index in `cell.rates`; undefined: it is not known yet.
+ */
+export function trialsOf<C extends Cell>(
+  cells: readonly C[],
+  chosen: (cell: C) => number | undefined = () => undefined,
+): Trial[] {
+  const trials = cells.flatMap((cell) => {
+    const { rates } = cell;
+    const one = rates.length === 1 ? 0 : chosen(cell);
+    return [...rates.map(([first]) => first!), ...(one === undefined ? [] : rates[one]!.slice(1))];
+  });
+  return [...new Map(trials.map((trial) => [trial.key, trial])).values()];
+}
+
+/**
+ * The place of each trial that may be run, by its key: shards take every n-th. A further seed has the same place whichever rate is
+ * chosen, unless it is a trial of another cell, too.
+ */
+export function placesOf(cells: readonly Cell[]): Map<string, number> {
+  const places = new Map<string, number>();
+  let next = 0;
+  const take = (trials: readonly Trial[]) => {
+    const fresh = trials.filter(({ key }) => !places.has(key));
+    for (const { key } of fresh) places.set(key, next);
+    if (fresh.length > 0) next++;
+  };
+  for (const { rates } of cells) {
+    for (const [first] of rates) take([first!]);
+    for (let seed = 1; seed < rates[0]!.length; seed++) take(rates.map((trials) => trials[seed]!));
+  }
+  return places;
 }
 
 async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
@@ -179,6 +197,11 @@ export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial,
   return (Object.keys(options) as (keyof TrainOptions)[]).every(
     (name) => JSON.stringify(all[name]) === JSON.stringify(options[name]),
   );
+}
+
+/** "0.001", "3e-4". */
+export function showRate(lr: number): string {
+  return lr < 0.001 ? lr.toExponential() : String(lr);
 }
 
 /** "LoRA, rank 8, alpha 16", with targets and blocks unless they are all, and the base model's type unless it is f32. */

@@ -1,7 +1,7 @@
 /** Runs the trials of a sweep in sequence, on one device and one data set. */
 import { withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { loadModel } from "../io/hf.ts";
@@ -39,7 +39,7 @@ export interface SweepArguments {
   out: string;
   trials: readonly Trial[];
   device: Backend;
-  data: LoadedDataset;
+  data: TrainingData;
   signal: AbortSignal;
   /** Throws if another process has taken over the directory; the sweep then ends. */
   check: Check;

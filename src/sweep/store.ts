@@ -3,13 +3,14 @@ import {
   exists,
   joinPath,
   listDirectory,
+  openFile,
   readBytes,
   remove,
   withLock,
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "#platform";
-import type { Evaluation } from "../engine/evaluate.ts";
+import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -20,8 +21,15 @@ import { lastCheckpoint } from "../run/checkpoint.ts";
 import { readRunConfig } from "../run/directory.ts";
 import { ownFiles, replaceable } from "../run/files.ts";
 import type { TrainOptions } from "../train/options.ts";
-import { type Checkpoint, type EvaluationRecord, memoryOf, type Splits, type TrainResult } from "../train/records.ts";
-import { isTrialOf, type Trial } from "./grid.ts";
+import {
+  type Checkpoint,
+  type EvaluationRecord,
+  lowestLoss,
+  memoryOf,
+  type Splits,
+  type TrainResult,
+} from "../train/records.ts";
+import { type Cell, isTrialOf, type Trial } from "./grid.ts";
 
 /** The results of a finished trial, for the report: result.json in its run directory. */
 export interface TrialResult {
@@ -33,12 +41,16 @@ export interface TrialResult {
   trainable: number;
   /** See `memoryOf`. */
   memory: number;
+  /** Bytes of the files of trained tensors in the run's adapter/ directory; undefined before they are there. */
+  saved?: number | undefined;
   seconds: number;
   examples: number;
   before: Splits<Evaluation>;
   after: Splits<Evaluation>;
   evaluations: EvaluationRecord[];
-  /** The predicted class and its probability, for each row of the test set. */
+  /** Of a language model: its losses on the texts of the test set. */
+  texts?: TextLosses;
+  /** The predicted class and its probability, for each row of the test set; empty for a language model. */
   predicted: number[];
   probability: number[];
   /** The probability of each class, for each row of the test set; null with more than `LISTED_CLASSES` classes. */
@@ -59,7 +71,47 @@ export async function readResult(out: string, trial: Trial): Promise<TrialResult
   const result = (await readJson(path, LIMITS.ownJson)) as TrialResult;
   // Older versions stored only the probabilities of all classes.
   result.probability ??= result.predicted.map((label, row) => result.probabilities![row]![label]!);
-  return result.key === trial.key && isTrialOf(result.options, trial) ? result : null;
+  if (result.key !== trial.key || !isTrialOf(result.options, trial)) return null;
+  return { ...result, saved: await savedBytes(joinPath(trialDirectory(out, trial), "adapter")) };
+}
+
+async function savedBytes(directory: string): Promise<number | undefined> {
+  if (!(await exists(directory))) return undefined;
+  let bytes = 0;
+  for (const name of (await listDirectory(directory)).filter((one) => one.endsWith(".safetensors"))) {
+    const file = await openFile(joinPath(directory, name));
+    bytes += file.size;
+    await file.close();
+  }
+  return bytes;
+}
+
+/** A cell, and its results so far. */
+export interface FinishedCell extends Cell {
+  /** The index of its learning rate; undefined while trials of the choice are missing, and if all of them failed. */
+  chosen: number | undefined;
+  /** The trials without which the learning rate cannot be chosen: neither finished nor failed. */
+  missing: Trial[];
+  /** The first seed's result at each rate; null where there is none. */
+  tried: (TrialResult | null)[];
+  /** The results at the chosen rate, by seed. */
+  results: TrialResult[];
+}
+
+/** Reads a cell's results and chooses its learning rate: the best on the validation set with the first seed. */
+export async function readCell(out: string, cell: Cell): Promise<FinishedCell> {
+  const { rates } = cell;
+  const read = (trials: readonly Trial[]) => Promise.all(trials.map((trial) => readResult(out, trial)));
+  const tried = await read(rates.map(([first]) => first!));
+  const missing: Trial[] = [];
+  for (const [i, [first]] of rates.entries())
+    if (rates.length > 1 && !tried[i] && !(await exists(errorPath(out, first!)))) missing.push(first!);
+  const finished = tried.filter((result) => result !== null);
+  const best = lowestLoss(finished, ({ after }) => after.val.loss);
+  const only = rates.length === 1 ? 0 : undefined;
+  const chosen = only ?? (best && missing.length === 0 ? tried.indexOf(best) : undefined);
+  const results = chosen === undefined ? [] : (await read(rates[chosen]!)).filter((result) => result !== null);
+  return { ...cell, chosen, missing, tried, results };
 }
 
 /** The last checkpoint of a trial that was started with these settings; undefined if none can be read. */
@@ -89,6 +141,7 @@ export function resultOf(
     before,
     after,
     evaluations: result.evaluations,
+    ...(result.texts ? { texts: result.texts } : {}),
     predicted: result.predictions.map(({ label }) => label),
     probability: result.predictions.map(({ probability }) => probability),
     probabilities:
@@ -103,12 +156,16 @@ export function resultFile(result: TrialResult): [string, string] {
   return [RESULT, `${JSON.stringify(result)}\n`];
 }
 
+function errorPath(out: string, { name }: Trial): string {
+  return joinPath(out, TRIALS, `${name}.error.txt`);
+}
+
 export async function keepError(out: string, trial: Trial, message: string): Promise<void> {
-  await writeFileAtomic(joinPath(out, TRIALS, `${trial.name}.error.txt`), `${message}\n`);
+  await writeFileAtomic(errorPath(out, trial), `${message}\n`);
 }
 
 export async function forgetError(out: string, trial: Trial): Promise<void> {
-  await remove(joinPath(out, TRIALS, `${trial.name}.error.txt`));
+  await remove(errorPath(out, trial));
 }
 
 /** Runs `work` with exclusive access to the directory, or to its shard. Throws ConfigError if another process holds the lock. */

@@ -1,6 +1,7 @@
 /** Estimates the memory and time of a run, from its plan and a few steps. */
+import { Blocks } from "../data/blocks.ts";
 import type { Dataset } from "../data/dataset.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { memoryOf } from "./records.ts";
 import { type FineTuneArguments, train } from "./trainer.ts";
 
@@ -17,14 +18,14 @@ export interface TrialEstimate {
 }
 
 /** Times the first steps of a run, with small validation and test sets. */
-export async function estimateTrial(args: FineTuneArguments & { data: LoadedDataset }): Promise<TrialEstimate> {
+export async function estimateTrial(args: FineTuneArguments): Promise<TrialEstimate> {
   const abort = new AbortController();
   const estimate: TrialEstimate = { device: "", trainable: 0, bytes: 0, seconds: 0 };
   const begun = performance.now();
   let before = 0;
   let steps = 0;
   let first = 0;
-  const data = { ...args.data, val: few(args.data.val), test: few(args.data.test) };
+  const data = { ...args.data, val: few(args.data.val), test: few(args.data.test) } as TrainingData;
   await train({
     ...args,
     data,
@@ -51,6 +52,7 @@ export async function estimateTrial(args: FineTuneArguments & { data: LoadedData
 /** Number of rows to evaluate on. */
 const ROWS = 8;
 
-function few(set: Dataset): Dataset {
-  return set.size > ROWS ? set.split([ROWS / set.size, 1 - ROWS / set.size])[0]! : set;
+function few(set: Dataset | Blocks): Dataset | Blocks {
+  if (set.size <= ROWS) return set;
+  return set instanceof Blocks ? set.first(ROWS) : set.split([ROWS / set.size, 1 - ROWS / set.size])[0]!;
 }

@@ -89,7 +89,7 @@ export function prepareRun(args: RunArguments): PreparedRun {
 /** The model specification of a run, from its settings and data. */
 export function specOf(
   { config }: Pick<GPT2Checkpoint, "config">,
-  data: TrainingData,
+  data: Pick<TrainingData, "objective" | "labels">,
   options: TrainOptions,
   adapter?: Adapter,
 ): ModelSpec {

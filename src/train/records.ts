@@ -1,7 +1,7 @@
 /** The output of a run: steps, evaluations, events, result and checkpoints. */
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
-import type { Evaluation } from "../engine/evaluate.ts";
+import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
@@ -122,6 +122,8 @@ export interface TrainResult {
   parts: PartEvaluation[];
   /** The same for the validation set. */
   valPredictions: Prediction[];
+  /** The losses of a language model on the texts of the test set; null for a classifier, or if `after` is null. */
+  texts: TextLosses | null;
   /** The confusion matrix of the test set; empty for a language model. */
   confusions: Confusion[];
   /** Baselines on the test set; empty for a language model, or if `after` is null. */

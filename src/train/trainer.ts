@@ -5,10 +5,10 @@
 import { checkOptions, type Kind } from "../arguments.ts";
 import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT } from "../engine/evaluate.ts";
+import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT, type TextLosses, textLosses } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { asSaved, initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
@@ -130,6 +130,7 @@ interface Measured {
   predictions: Prediction[];
   valPredictions: Prediction[];
   baselines: Baseline[];
+  texts: TextLosses | null;
 }
 
 class Run {
@@ -200,7 +201,14 @@ class Run {
   ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
-    const measured: Measured = { before: null, after: null, predictions: [], valPredictions: [], baselines: [] };
+    const measured: Measured = {
+      before: null,
+      after: null,
+      predictions: [],
+      valPredictions: [],
+      baselines: [],
+      texts: null,
+    };
     let aborted = false;
     try {
       await this.engine.until(this.signal, () => this.work(measured));
@@ -259,7 +267,7 @@ class Run {
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
     if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
-    if (this.data.objective === "lm") [measured.after] = await this.splits(kept.val);
+    if (this.data.objective === "lm") Object.assign(measured, await this.measureTexts(this.data, kept.val));
     else Object.assign(measured, await this.measureClassifier(this.data, kept.val));
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
@@ -272,6 +280,13 @@ class Run {
     const [after, predictions] = await this.splits(measured);
     const valPredictions = this.valPredictions ?? (await this.predict(val))[1];
     return { after, predictions, valPredictions, baselines: await baselinesOf(train, test, this.signal) };
+  }
+
+  /** The kept parameters on all sets, with the losses on each text of the test set. */
+  private async measureTexts({ test }: LoadedTexts, measured: Evaluation) {
+    const { sums, add } = textLosses(test);
+    const [after] = await this.splits(measured, { keepLosses: add });
+    return { after, texts: sums };
   }
 
   /** The evaluation whose parameters are saved. */
@@ -457,15 +472,16 @@ class Run {
   }
 
   /** As `measure`, with the predictions, which a language model has none of. */
-  private async predict(set: TrainingData["train"]): Promise<[Evaluation, Prediction[]]> {
+  private async predict(set: TrainingData["train"], more = {}): Promise<[Evaluation, Prediction[]]> {
     const predictions: Prediction[] = [];
-    return [await this.measure(set, { keep: (some: Prediction[]) => predictions.push(...some) }), predictions];
+    const keep = (some: Prediction[]) => predictions.push(...some);
+    return [await this.measure(set, { keep, ...more }), predictions];
   }
 
   /** Evaluates the training and test sets, with predictions for the latter; `val` is the existing evaluation of the validation set. */
-  private async splits(val: Evaluation): Promise<[Splits<Evaluation>, Prediction[]]> {
+  private async splits(val: Evaluation, more = {}): Promise<[Splits<Evaluation>, Prediction[]]> {
     const train = await this.measure(this.data.train, { rows: this.data.test.size });
-    const [test, predictions] = await this.predict(this.data.test);
+    const [test, predictions] = await this.predict(this.data.test, more);
     return [{ train, val, test }, predictions];
   }
 

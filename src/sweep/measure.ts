@@ -1,0 +1,145 @@
+/** What the cells of a sweep are compared by on the test set: the accuracy of classifiers, the perplexity of language models. */
+import type { LoadedDataset } from "../data/datasets.ts";
+import type { TrainingData } from "../data/texts.ts";
+import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
+import {
+  bootstrap,
+  bootstrapP,
+  type Interval,
+  mcnemar,
+  percentiles95,
+  SAMPLES,
+  type Verdict,
+  wilson,
+} from "../report/statistics.ts";
+import type { TrialResult } from "./store.ts";
+
+export interface Measure {
+  /** "accuracy", "accuracy (%)", and "%" for columns. */
+  name: string;
+  title: string;
+  unit: string;
+  /** The largest possible value. */
+  most: number;
+  of(evaluation: Evaluation): number;
+  show(value: number): string;
+  /** The 95 % interval of the mean over the seeds, whose trials these are: more seeds do not narrow it. */
+  interval(trials: readonly TrialResult[]): Interval;
+  /** Compares two cells. */
+  compare(first: readonly TrialResult[], second: readonly TrialResult[]): Comparison;
+  /** The headers of `Comparison.figures`. */
+  figures: string[];
+  /** How intervals and comparisons are made, in sentences. */
+  about: { intervals: string; comparisons: string };
+}
+
+export interface Comparison {
+  figures: (string | number)[];
+  /** Two-sided p-value, not corrected. */
+  p: number;
+  firstIsBetter: boolean;
+}
+
+export const percent = (share: number) => (100 * share).toFixed(1);
+
+export function measureOf(data: TrainingData, results: readonly TrialResult[]): Measure {
+  return data.objective === "lm" ? perplexityOn(results[0]!.texts!) : accuracyOn(data);
+}
+
+/** The accuracy on the rows of a test set. */
+function accuracyOn({ test }: LoadedDataset): Measure {
+  const truth = Array.from({ length: test.size }, (_, row) => test.label(row));
+  /** Whether each row is classified correctly by the majority of the seeds; undecided in case of a tie. */
+  const verdictsOf = (trials: readonly TrialResult[]): Verdict[] =>
+    truth.map((label, row) => {
+      const right = trials.filter(({ predicted }) => predicted[row] === label).length;
+      return 2 * right === trials.length ? null : 2 * right > trials.length;
+    });
+  return {
+    name: "accuracy",
+    title: "accuracy (%)",
+    unit: "%",
+    most: 1,
+    of: ({ accuracy }) => accuracy,
+    show: percent,
+    interval: (trials) => {
+      const right = trials.reduce((sum, { after }) => sum + after.test.accuracy * test.size, 0) / trials.length;
+      return wilson(right, test.size);
+    },
+    compare: (first, second) => {
+      const { onlyFirst, onlySecond, undecided, p } = mcnemar(verdictsOf(first), verdictsOf(second));
+      return { figures: [onlyFirst, onlySecond, undecided], p, firstIsBetter: onlyFirst > onlySecond };
+    },
+    figures: ["only the first correct", "only the second correct", "undecided"],
+    about: {
+      intervals:
+        `Accuracies are means over the seeds. Their 95 % intervals are Wilson's for ${test.size} test rows, of which one is ` +
+        `${percent(1 / test.size)} percentage points; more seeds do not narrow them. sd is the standard deviation over the seeds.`,
+      comparisons:
+        "McNemar's exact test on the same test rows. Each row is decided by the majority of the seeds; one that exactly half of " +
+        "a setting's seeds classify correctly is undecided, and excluded from its comparisons",
+    },
+  };
+}
+
+type Ratio = (texts: TextLosses, rows: Uint32Array) => number;
+
+function lossPer(counts: readonly number[], { loss }: TextLosses, rows: Uint32Array): number {
+  let sum = 0;
+  let count = 0;
+  for (let i = 0; i < rows.length; i++) {
+    sum += loss[rows[i]!]!;
+    count += counts[rows[i]!]!;
+  }
+  return sum / count;
+}
+
+/** The perplexity of some texts, and the bits for a byte of them. */
+const perplexityOf: Ratio = (texts, rows) => Math.exp(lossPer(texts.tokens, texts, rows));
+const bitsOf: Ratio = (texts, rows) => lossPer(texts.bytes, texts, rows) / Math.LN2;
+
+/** The mean of a ratio over a cell's seeds. */
+function meanOf(trials: readonly TrialResult[], of: Ratio, rows: Uint32Array): number {
+  return trials.reduce((sum, { texts }) => sum + of(texts!, rows), 0) / trials.length;
+}
+
+/** The bootstrap interval of the bits per byte of a cell. */
+export function bitsInterval(trials: readonly TrialResult[]): Interval {
+  const { length } = trials[0]!.texts!.loss;
+  return percentiles95(bootstrap(length, SAMPLES.interval, (rows) => meanOf(trials, bitsOf, rows)));
+}
+
+function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
+  const show = (value: number) => value.toPrecision(4);
+  const perplexity = (trials: readonly TrialResult[], rows: Uint32Array) => meanOf(trials, perplexityOf, rows);
+  return {
+    name: "perplexity",
+    title: "perplexity",
+    unit: "perplexity",
+    most: Infinity,
+    of: (evaluation) => evaluation.perplexity!,
+    show,
+    interval: (trials) => percentiles95(bootstrap(length, SAMPLES.interval, (rows) => perplexity(trials, rows))),
+    compare: (first, second) => {
+      const differences = bootstrap(length, SAMPLES.p, (rows) => perplexity(first, rows) - perplexity(second, rows));
+      const all = Uint32Array.from({ length }, (_, row) => row);
+      const difference = perplexity(first, all) - perplexity(second, all);
+      const { low, high } = percentiles95(differences);
+      return {
+        figures: [difference, low, high].map((value) => value.toPrecision(3)),
+        p: bootstrapP(differences),
+        firstIsBetter: difference < 0,
+      };
+    },
+    figures: ["first minus second", "95 % low", "95 % high"],
+    about: {
+      intervals:
+        `Perplexity and bits per byte are means over the seeds. Their 95 % intervals are percentiles of the bootstrap: ` +
+        `${SAMPLES.interval} seeded samples of the ${length} test ${of}, drawn with replacement. sd is the standard deviation over the seeds.` +
+        (of === "blocks"
+          ? " The test set has fewer than 20 documents, so that blocks are drawn in place of documents."
+          : ""),
+      comparisons: `the paired bootstrap: the difference in perplexity on ${SAMPLES.p} seeded samples of the same test ${of}`,
+    },
+  };
+}

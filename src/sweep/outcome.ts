@@ -1,0 +1,82 @@
+/** What the cells of a sweep came to, and which of them are compared. */
+import type { Mode } from "../config.ts";
+import { type Interval, type Summary, summarize } from "../report/statistics.ts";
+import { oneLine } from "../report/text.ts";
+import { lowestLoss } from "../train/records.ts";
+import { describeTrial, showRate } from "./grid.ts";
+import type { Measure } from "./measure.ts";
+import type { FinishedCell, TrialResult } from "./store.ts";
+
+/** A cell with results. */
+export interface Outcome {
+  label: string;
+  mode: Mode;
+  rank: number;
+  alpha: number;
+  lr: number;
+  /** The rates that it was chosen from; empty: it was not chosen. */
+  tried: { lr: number; result: TrialResult | null }[];
+  trials: TrialResult[];
+  val: Summary;
+  test: Summary;
+  interval: Interval;
+  seconds: number;
+}
+
+/** "1, 2 and 3", each once. */
+export function list(values: readonly unknown[]): string {
+  const words = [...new Set(values.map(String))];
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}
+
+/** Maximum width of names and labels, in columns. */
+export const LONGEST_NAME = 60;
+
+export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** The cells that have results, with labels that tell them apart. */
+export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
+  const finished = cells.filter(({ results }) => results.length > 0);
+  const models = new Set(finished.map(({ results: [first] }) => first!.model));
+  const nameOf = ({ results: [first] }: FinishedCell) =>
+    describeTrial(first!) + (models.size > 1 ? `, ${oneLine(first!.model, LONGEST_NAME)}` : "");
+  const names = finished.map(nameOf);
+  return finished.map((cell, i) => {
+    const trials = cell.results;
+    const { mode, rank, alpha, lr } = trials[0]!.options;
+    const isTuned = cell.rates.length > 1;
+    const isAlone = names.filter((name) => name === names[i]).length === 1;
+    return {
+      label: `${names[i]}${isAlone ? "" : isTuned ? ", its own rate" : `, rate ${showRate(lr)}`}`,
+      ...{ mode, rank, alpha, lr, trials },
+      tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, result: cell.tried[j]! })) : [],
+      val: summarize(trials.map(({ after }) => measure.of(after.val))),
+      test: summarize(trials.map(({ after }) => measure.of(after.test))),
+      interval: measure.interval(trials),
+      seconds: mean(trials.map(({ seconds }) => seconds)),
+    };
+  });
+}
+
+/** The results of all trials, by name. */
+export function resultsOf(cells: readonly FinishedCell[]): TrialResult[] {
+  const all = cells.flatMap(({ tried, results }) => [...tried, ...results]).filter((result) => result !== null);
+  return [...new Map(all.map((result) => [result.key, result])).values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The one with the lowest validation loss, the mean over the seeds. The test set is not used for selection. */
+export function bestOf(outcomes: readonly Outcome[]): Outcome | undefined {
+  return lowestLoss(outcomes, ({ trials }) => mean(trials.map(({ after }) => after.val.loss)));
+}
+
+/** Without the cells at a shared learning rate, where there are others of the same mode with a rate of their own. */
+export function tunedOf(outcomes: readonly Outcome[]): Outcome[] {
+  const tuned = new Set(outcomes.filter(({ tried }) => tried.length > 0).map(({ mode }) => mode));
+  return outcomes.filter(({ mode, tried }) => tried.length > 0 || !tuned.has(mode));
+}
+
+/** The best cell of each mode. */
+export function methodsOf(outcomes: readonly Outcome[]): Outcome[] {
+  const modes = [...new Set(outcomes.map(({ mode }) => mode))];
+  return modes.map((mode) => bestOf(outcomes.filter((outcome) => outcome.mode === mode))!);
+}

@@ -1,0 +1,113 @@
+/** Predefined sweeps: the published experiment, and what follows from it. */
+import { type GPT2Config, MODES, type Mode, type Target } from "../config.ts";
+import { trainableCount } from "../model/trainable.ts";
+import { type RunSettings, trainOptions } from "../run/settings.ts";
+import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
+import { specOf } from "../train/prepare.ts";
+import type { Arm } from "./grid.ts";
+
+/** A predefined sweep; its arms may depend on the model and on the shared settings. */
+export interface SweepPreset {
+  base: RunSettings;
+  arms: Arm[] | ((model: GPT2Config, settings: RunSettings) => Arm[]);
+  /** What the report says about the choice of arms. */
+  about?: string;
+}
+
+const RANKS = [4, 8, 16, 32];
+const BASELINES = { mode: ["all", "last_block", "last_layer"] };
+
+const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
+
+/**
+ * Which matrices to adapt with an equal number of parameters: per block and unit of rank, q, k, v and o have 2 C parameters
+ * each, fc and proj 5 C. The total per block is 72 C, which is rank 4 on all six.
+ */
+const EQUAL_BUDGET: Arm[] = [
+  { targets: [["v"]], rank: 36 },
+  { targets: [["q", "v"]], rank: 18 },
+  { targets: [["q", "k", "v"]], rank: 12 },
+  { targets: [["q", "k", "v", "o"]], rank: 9 },
+  { targets: [["fc", "proj"]], rank: 7 },
+  { targets: [IN_BLOCKS], rank: 4 },
+].map((arm) => ({ ...arm, mode: "lora", alpha: 2 * arm.rank }));
+
+/** Which blocks to adapt with a nearly equal number of parameters (ranks are whole): all with rank 4, each half, each block. */
+function whichLayers({ n_layer }: GPT2Config): Arm[] {
+  const all = Array.from({ length: n_layer }, (_, layer) => layer);
+  const half = Math.ceil(n_layer / 2);
+  const some = [all.slice(0, half), all.slice(half), ...all.map((layer) => [layer])];
+  return [null, ...some.filter(({ length }) => length > 0 && length < n_layer)].map((layers) => {
+    const rank = Math.round((4 * n_layer) / (layers?.length ?? n_layer));
+    return { mode: "lora", targets: [IN_BLOCKS], layers: [layers], rank, alpha: 2 * rank };
+  });
+}
+
+/** The factor between the lowest learning rate that is tried and each: steps of about three. */
+const STEPS = [1, 3, 10, 30, 100];
+
+const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step).toPrecision(3)));
+
+/** The lowest learning rate that is tried for a method, and the rates in its paper, with Adam unless it says otherwise. */
+export const RATES: Record<Mode, { lowest: number; papers?: string }> = {
+  lora: { lowest: 1e-4, papers: "2e-4 for GPT-2 (Hu et al. 2021)" },
+  all: { lowest: 1e-5, papers: "1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021)" },
+  last_block: { lowest: 1e-4 },
+  last_layer: { lowest: 1e-3 },
+  bitfit: { lowest: 1e-4, papers: "1e-4 to 1e-3 (Ben Zaken et al. 2021)" },
+  adapter: { lowest: 1e-4, papers: "3e-5 to 3e-3 (Houlsby et al. 2019)" },
+  prompt: { lowest: 1e-3, papers: "0.3 with Adafactor (Lester et al. 2021)" },
+  prefix: { lowest: 1e-3, papers: "5e-5 with a projection (Li and Liang 2021)" },
+};
+
+/** Each method, with sizes that give it as many trainable parameters as LoRA, and a learning rate of its own out of equally many. */
+function methods(config: GPT2Config, settings: RunSettings): Arm[] {
+  const { objective = "classification" } = settings;
+  // Two classes: their number hardly matters.
+  const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
+  const count = (mode: Mode, size: Partial<TrainOptions> = {}) =>
+    trainableCount(specOf({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
+  const target = count("lora");
+  /** The size with the nearest count, which is linear in it. */
+  const nearest = (countOf: (size: number) => number, most = Infinity) => {
+    const size = 1 + Math.round((target - countOf(1)) / (countOf(2) - countOf(1)));
+    return Math.min(most, Math.max(1, size));
+  };
+  const tokens = (mode: Mode) =>
+    nearest((virtualTokens) => count(mode, { virtualTokens }), Math.max(1, Math.floor(config.n_positions / 8)));
+  const sizes: Partial<Record<Mode, Partial<TrainOptions>>> = {
+    adapter: { bottleneck: nearest((bottleneck) => count("adapter", { bottleneck })) },
+    prompt: { virtualTokens: tokens("prompt") },
+    prefix: { virtualTokens: tokens("prefix") },
+  };
+  // The last layer of a language model is its token table.
+  const modes = MODES.filter((mode) => !(objective === "lm" && mode === "last_layer"));
+  return modes.map((mode) => ({ mode, ...sizes[mode], lr: { choose: ratesFrom(RATES[mode].lowest) } }));
+}
+
+/** Rank and alpha at the shared learning rate, as published, and at a rate of each cell's own, from a tenth to ten times the shared one. */
+function tunedGrid(_model: GPT2Config, { lr = DEFAULTS.lr }: RunSettings): Arm[] {
+  const grid = { mode: "lora", rank: RANKS, alpha: RANKS };
+  return [grid, { ...grid, lr: { choose: ratesFrom(lr / 10) } }];
+}
+
+const PUBLISHED: RunSettings = { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" };
+
+export const SWEEPS: Record<string, SweepPreset> = {
+  paper: { base: PUBLISHED, arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES] },
+  "paper-text": {
+    base: { ...PUBLISHED, scaling: "alpha/r", init: "gaussian" },
+    arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
+  },
+  lora: { base: PUBLISHED, arms: tunedGrid },
+  methods: {
+    base: {},
+    arms: methods,
+    about:
+      "Sizes: the width of adapter layers and the number of virtual tokens are those with which the number of trainable parameters is nearest to " +
+      "LoRA's; virtual tokens take at most an eighth of the model's context. The other methods have the size that they have.",
+  },
+  targets: { base: {}, arms: EQUAL_BUDGET },
+  layers: { base: {}, arms: whichLayers },
+  rank: { base: {}, arms: [1, 2, 4, 8, 16, 32, 64].map((rank) => ({ mode: "lora", rank, alpha: 2 * rank })) },
+};
