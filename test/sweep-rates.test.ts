@@ -170,7 +170,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
       after.test.accuracy = onTest;
     });
   for (const [first, second, chosen] of [
-    [[0.5, 0.9, 1], [0.75, 2, 0], 1],
+    [[0.5, 0.9, 1], [0.75, 2, 0], 0],
     [[0.75, 2, 0], [0.75, 1, 0], 1],
     [[0.75, 1, 0], [0.75, 2, 1], 0],
   ] as const) {

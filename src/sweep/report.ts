@@ -191,8 +191,8 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
   const adjusted = holm(tests.map(({ p }) => p));
   const what =
     methods.length > 1
-      ? `${outcomes.length > methods.length ? "Each method is represented by its best setting by the validation set. All" : "All"} pairs of methods are compared`
-      : `The best setting by the validation set is ${best!.label}. It is compared with each other setting`;
+      ? `${outcomes.length > methods.length ? "Each method is represented by its setting with the lowest validation loss. All" : "All"} pairs of methods are compared`
+      : `The setting with the lowest validation loss is ${best!.label}. It is compared with each other setting`;
   const distinct = adjusted.filter((p) => p < SIGNIFICANT).length;
   return [
     {
