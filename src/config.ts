@@ -122,10 +122,15 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
 }
 
 /** The most tokens of a text: the context without the virtual tokens. Throws ConfigError if there is no room for a text. */
-export function textContext({ n_positions }: Pick<GPT2Config, "n_positions">, sizes: MethodSizes): number {
+export function textContext(
+  { n_positions }: Pick<GPT2Config, "n_positions">,
+  sizes: MethodSizes,
+  where?: string,
+): number {
   const { num_virtual_tokens = 0 } = sizes;
   if (num_virtual_tokens < n_positions) return n_positions - num_virtual_tokens;
   throw new ConfigError("the virtual tokens leave no room for a text", {
+    ...(where === undefined ? {} : { where }),
     expected: `fewer than the model's context of ${n_positions} tokens`,
     found: String(num_virtual_tokens),
     hint: "common numbers are 5 to 100",

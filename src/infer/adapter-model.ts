@@ -266,7 +266,9 @@ async function fill<E extends Weights>(
   }
 }
 
-function withoutAdapters({ meta, tensors }: Adapter): Adapter {
+/** The base model alone, with the head of a classifier. */
+function withoutAdapters({ meta: { base_model, model, task, labels, settings }, tensors }: Adapter): Adapter {
   const head = [...tensors].filter(([name]) => name.startsWith("head."));
-  return { meta: { ...meta, mode: "lora", lora: NO_ADAPTERS }, tensors: new Map(head) };
+  const meta: AdapterMeta = { base_model, model, task, labels, settings, mode: "lora", lora: NO_ADAPTERS };
+  return { meta, tensors: new Map(head) };
 }

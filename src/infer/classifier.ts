@@ -1,7 +1,7 @@
 /** A trained classifier. */
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
-import { type GPT2Config, type Pooling, textContext, type WeightDtype } from "../config.ts";
+import { type Pooling, textContext, type WeightDtype } from "../config.ts";
 import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import { predictions } from "../engine/predictions.ts";
@@ -93,7 +93,7 @@ export class Classifier extends AdapterModel<Engine> {
       return specOf(meta, { config, train_head: true, dtype: weights });
     };
     const create: ModelKind<Engine>["create"] = (on, spec, meta, sharedFrom) => {
-      const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, config).longest), sequences: SEQUENCES };
+      const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, spec).longest), sequences: SEQUENCES };
       return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
     };
     const loaded = await loadModelWith(device, checkpoint, adapter, { specOf: classifierSpec, create });
@@ -171,12 +171,12 @@ export class Classifier extends AdapterModel<Engine> {
 
   /** The tokens of a text that the model reads. */
   private idsOf(text: string): Uint32Array {
-    const { padTo, longest } = lengthsOf(this.meta, this.engine.plan.spec.config);
+    const { padTo, longest } = lengthsOf(this.meta, this.engine.plan.spec);
     return this.tokenizer.encode(text).subarray(0, padTo || longest);
   }
 
   private async logitsOf(texts: readonly string[]): Promise<Float32Array> {
-    const { padTo } = lengthsOf(this.meta, this.engine.plan.spec.config);
+    const { padTo } = lengthsOf(this.meta, this.engine.plan.spec);
     const results = new Float32Array(texts.length * this.meta.labels.length);
     const { capacity } = this.engine.plan;
     let rows: Uint32Array[] = [];
@@ -206,9 +206,9 @@ export class Classifier extends AdapterModel<Engine> {
 }
 
 /** Tokens to which every text is padded (0: none), and the longest text in tokens. */
-function lengthsOf(meta: AdapterMeta, config: GPT2Config): { padTo: number; longest: number } {
-  const context = textContext(config, meta);
-  const { maxLength = context, padTo = 0 } = meta.settings as { maxLength?: number; padTo?: number };
+function lengthsOf({ settings }: AdapterMeta, spec: ModelSpec): { padTo: number; longest: number } {
+  const context = textContext(spec.config, spec);
+  const { maxLength = context, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
   return { padTo, longest: Math.min(maxLength, context) };
 }
 

@@ -174,7 +174,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const ids = new Uint32Array(tokens);
     ids[0] = END_OF_TEXT_ID;
     ids.set(targets.subarray(0, -1), 1);
-    const context = textContext(this.config, this.meta);
+    const context = textContext(this.config, this.engine.plan.spec);
     this.begin();
     try {
       let sum = 0;

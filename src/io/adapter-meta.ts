@@ -106,7 +106,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     throw new ConfigError(summary, { where, found: JSON.stringify(found) });
   };
   if (meta.mode === "lora" && meta.lora === null) refuse("mode lora needs a LoRA configuration", null);
-  if (meta.mode !== "lora" && meta.lora !== null) refuse(`mode ${meta.mode} has no adapters`, meta.lora);
+  if (meta.mode !== "lora" && meta.lora !== null) refuse(`mode ${meta.mode} has no LoRA configuration`, meta.lora);
   if (meta.lora !== null) {
     checkKinds(meta, { lora: "object" }, where);
     checkKinds(meta.lora, { target_modules: "texts", sites: "objects?", modulesToSave: "texts?" }, where);
@@ -119,7 +119,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     if (modes.includes(meta.mode)) checkKinds(meta, { [size]: "size" }, where);
     else if (meta[size] !== undefined) refuse(`mode ${meta.mode} has no ${size}`, meta[size]);
   }
-  textContext(meta.model, meta);
+  textContext(meta.model, meta, where);
   const { novelty } = meta.settings;
   if (novelty !== undefined && !isNovelty(novelty))
     refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));

@@ -8,7 +8,8 @@ import { type Shape, sizeOf } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
-import { type FinalNorm, KINDS, type NamedTensor, type Tensors } from "./peft-layout.ts";
+import type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
+import { KINDS } from "./peft-lora.ts";
 import { foldHead } from "./peft-write.ts";
 import type { StreamedTensor } from "./safetensors.ts";
 

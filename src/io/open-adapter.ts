@@ -6,7 +6,8 @@ import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
-import { baseModelOf, type PeftBase } from "./peft-import.ts";
+import type { PeftBase } from "./peft-form.ts";
+import { baseModelOf } from "./peft-import.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;

@@ -1,5 +1,5 @@
 /**
- * PEFT's adapter_config.json: which modules of a GPT-2 have an adapter, their ranks and scales, and what else was trained.
+ * PEFT's adapter_config.json of LoRA: which modules of a GPT-2 have an adapter, their ranks and scales, and what else was trained.
  * Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are refused.
  */
 import { type GPT2Config, INITS, type LoraConfig, loraScale } from "../config.ts";
@@ -31,36 +31,54 @@ export interface PeftPlan {
   lora: Pick<LoraConfig, "r" | "lora_alpha" | "scaling" | "init">;
 }
 
-/** Settings that change the arithmetic, with their supported values. They may also be absent or empty. */
-const PLAIN: Record<string, readonly unknown[]> = {
-  peft_type: ["LORA"],
-  task_type: ["SEQ_CLS", "CAUSAL_LM"],
-  bias: ["none", "lora_only"],
-  use_dora: [false],
-  lora_bias: [false],
-  use_qalora: [false],
-  // PiSSA, OLoRA and similar methods change the base model's weights before training.
-  init_lora_weights: [true, false, "gaussian"],
-};
+/** The settings of a method. Any other setting is an unsupported variant. */
+export interface Rules {
+  /** What is supported. */
+  method: string;
+  /** Settings that change the arithmetic, with their supported values. They may also be absent. */
+  plain: Record<string, readonly unknown[]>;
+  /** Settings that are read, or do not affect the results. */
+  known: readonly string[];
+}
 
-/** Settings that select modules, or do not affect the results. Any other setting is an unsupported variant. */
-const KNOWN = new Set([
-  ...["target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save"],
-  ...["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out"],
-  ...["lora_dropout", "inference_mode", "base_model_name_or_path", "revision", "auto_mapping", "peft_version"],
-  ...["megatron_core", "qalora_group_size", "runtime_config", "ensure_weight_tying"],
-]);
+/** Settings of every method. */
+const COMMON = [
+  ...["peft_type", "task_type", "modules_to_save", "inference_mode", "base_model_name_or_path", "revision"],
+  ...["auto_mapping", "peft_version", "runtime_config"],
+];
+
+const LORA: Rules = {
+  method: "plain LoRA",
+  plain: {
+    task_type: ["SEQ_CLS", "CAUSAL_LM"],
+    bias: ["none", "lora_only"],
+    use_dora: [false],
+    lora_bias: [false],
+    use_qalora: [false],
+    // PiSSA, OLoRA and similar methods change the base model's weights before training.
+    init_lora_weights: [true, false, "gaussian"],
+  },
+  known: [
+    ...["target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "r", "lora_alpha", "use_rslora"],
+    ...["rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_dropout", "megatron_core", "qalora_group_size"],
+    "ensure_weight_tying",
+  ],
+};
 
 /** PEFT's defaults. */
 const DEFAULTS: PeftConfig = { r: 8, lora_alpha: 8, target_modules: ["c_attn"] };
 
-const withoutNull = (json: unknown): PeftConfig =>
-  Object.fromEntries(Object.entries((json ?? {}) as PeftConfig).filter(([, value]) => value !== null));
+/** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
+export function settingsOf(json: unknown, where: string): PeftConfig {
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new FormatError("the adapter's configuration is not a JSON object", { where, found: show(json) });
+  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
+}
 
 const isEmpty = (value: unknown) =>
   value === false || value === "" || (typeof value === "object" && Object.keys(value as object).length === 0);
 
-const show = (value: unknown) => JSON.stringify(value) ?? "nothing";
+export const show = (value: unknown) => JSON.stringify(value) ?? "nothing";
 
 /** A file's settings, with its name for errors and the budget for its regular expressions. */
 interface Source {
@@ -69,13 +87,11 @@ interface Source {
   effort: Effort;
 }
 
-/** Throws ConfigError for variants that are not supported, FormatError for invalid settings. */
+/** Throws ConfigError for variants of LoRA that are not supported, FormatError for invalid settings. */
 export function parsePeftConfig(json: unknown, model: GPT2Config, where: string): PeftPlan {
-  if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw new FormatError("the adapter's configuration is not a JSON object", { where, found: show(json) });
-  const config = { ...DEFAULTS, ...withoutNull(json) };
+  const config = { ...DEFAULTS, ...settingsOf(json, where) };
   const source: Source = { config, where, effort: newEffort() };
-  refuseVariants(config, where);
+  refuseVariants(config, LORA, where);
   const task = (config.task_type ?? null) as PeftPlan["task"];
   const toSave = [
     ...strings(source, "modules_to_save"),
@@ -143,25 +159,22 @@ function candidates({ n_layer }: GPT2Config, task: PeftPlan["task"]): string[] {
   return [...blocks.flat(), ...(task === "SEQ_CLS" ? [] : ["lm_head"]), ...(task === "CAUSAL_LM" ? [] : ["score"])];
 }
 
-function refuseVariants(config: PeftConfig, where: string): void {
-  for (const [key, allowed] of Object.entries(PLAIN)) {
-    const value = config[key];
-    // peft_type is required.
-    if (value === undefined ? key !== "peft_type" : allowed.includes(value)) continue;
-    throw new ConfigError(`PEFT's ${key} = ${show(value)} is not supported`, {
-      where,
-      expected: allowed.map(show).join(" or "),
-    });
-  }
-  const variants = Object.keys(config).filter(
-    (key) => !Object.hasOwn(PLAIN, key) && !KNOWN.has(key) && !isEmpty(config[key]),
-  );
+/** Throws ConfigError for settings that the rules do not have. */
+export function refuseVariants(config: PeftConfig, { method, plain, known }: Rules, where: string): void {
+  for (const [key, allowed] of Object.entries(plain))
+    if (config[key] !== undefined && !allowed.includes(config[key]))
+      throw new ConfigError(`PEFT's ${key} = ${show(config[key])} is not supported`, {
+        where,
+        expected: allowed.map(show).join(" or "),
+      });
+  const names = new Set([...Object.keys(plain), ...COMMON, ...known]);
+  const variants = Object.keys(config).filter((key) => !names.has(key) && !isEmpty(config[key]));
   if (variants.length > 0)
     throw new ConfigError(
       `PEFT's ${variants.map((key) => `${key} = ${show(config[key])}`).join(", ")} is not supported`,
       {
         where,
-        expected: "plain LoRA: these settings change the results",
+        expected: `${method}: these settings change the results`,
       },
     );
 }

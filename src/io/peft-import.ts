@@ -1,31 +1,14 @@
-/** Imports adapters trained with PEFT: every module has its own rank and scale, and c_attn a single adapter. */
+/** Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter. */
 
-import { type GPT2Config, type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
+import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, loraDims, loraSite } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-
-import { type PeftModule, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
-import { KINDS, type NamedTensor, PREFIX } from "./peft-layout.ts";
-
-/** The base model of a PEFT adapter. */
-export interface PeftBase {
-  config: GPT2Config;
-  /** Its directory, for errors. */
-  directory?: string;
-  /** The base model's score.weight, which an adapter of the head needs. */
-  score?: NamedTensor;
-  /** Reads the base model's token table [V, C], to compare it with the copy that PEFT saves with an adapter of the head. */
-  tokenTable?: () => Promise<Float32Array>;
-}
-
-/** Our name and shape for a key of PEFT's file. */
-interface Entry {
-  name: string;
-  /** Undefined for score.weight, whose number of rows is the number of classes. */
-  shape?: Shape;
-}
+import { type PeftModule, type PeftPlan, parsePeftConfig, settingsOf, show } from "./peft-config.ts";
+import { headEntry, type ImportEntry, type ImportPlan, PEFT_TYPES, type PeftBase, type PeftMode } from "./peft-form.ts";
+import { KINDS, PREFIX, SCORE } from "./peft-lora.ts";
+import { importVirtual } from "./peft-virtual.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 export interface PeftImport {
@@ -35,28 +18,19 @@ export interface PeftImport {
 
 /**
  * Imports a PEFT adapter from its parsed adapter_config.json and the names and shapes of its tensors. Throws ConfigError for
- * variants of LoRA that are not supported, FormatError listing every key that is missing, unexpected, or of a shape that does
+ * methods and variants that are not supported, FormatError listing every key that is missing, unexpected, or of a shape that does
  * not match the model.
  */
 export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): PeftImport {
-  const plan = parsePeftConfig(json, base.config, where);
-  const classifies = plan.task === null ? headOf(plan, base) === "score" : plan.task === "SEQ_CLS";
-  const score = classifies ? (peft.get(`${PREFIX}score.weight`) ?? base.score?.shape) : undefined;
-  const classes = score?.[0] ?? 0;
-  const { entries, sites, modulesToSave } = expectedEntries(plan, base, classes, classifies);
-  const keys = take(peft, entries, where);
-  const targets = new Set(sites.map(({ site }) => targetOf(site)));
-  const lora: LoraConfig = {
-    ...plan.lora,
-    target_modules: (["c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
-    sites,
-    ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
-  };
+  const settings = settingsOf(json, where);
+  const mode = modeOf(settings.peft_type, where);
+  const plan = mode === "lora" ? importLora(json, peft, base, where) : importVirtual(mode, settings, peft, base, where);
+  const keys = take(peft, plan, where);
+  const { own, classifies, classes } = plan;
   const meta: AdapterMeta = {
     base_model: baseModelOf(json, "base_model_name_or_path", where),
     model: base.config,
-    mode: "lora",
-    lora,
+    ...own,
     // transformers reads a classifier's logits at the last token that is not padding, and its head has no bias.
     task: {
       objective: classifies ? "classification" : "lm",
@@ -68,6 +42,33 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
     settings: {},
   };
   return { meta, keys };
+}
+
+/** The mode that is this method of PEFT's. Throws ConfigError if there is none. */
+function modeOf(type: unknown, where: string): PeftMode {
+  const found = Object.entries(PEFT_TYPES).find(([, name]) => name === type);
+  if (found) return found[0] as PeftMode;
+  throw new ConfigError(`PEFT's peft_type = ${show(type)} is not supported`, {
+    where,
+    expected: Object.values(PEFT_TYPES).map(show).join(" or "),
+  });
+}
+
+function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): ImportPlan {
+  const plan = parsePeftConfig(json, base.config, where);
+  const classifies = plan.task === null ? headOf(plan, base) === "score" : plan.task === "SEQ_CLS";
+  const score = classifies ? (peft.get(SCORE) ?? base.score?.shape) : undefined;
+  const classes = score?.[0] ?? 0;
+  const { entries, sites, modulesToSave } = expectedEntries(plan, base, classes, classifies);
+  const targets = new Set(sites.map(({ site }) => targetOf(site)));
+  const lora: LoraConfig = {
+    ...plan.lora,
+    target_modules: (["c_attn", ...TARGETS] as const).filter((target) => targets.has(target)),
+    sites,
+    ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
+  };
+  const decisive = { names: "target_modules", shapes: "r and rank_pattern" };
+  return { own: { mode: "lora", lora }, classifies, classes, entries, decisive };
 }
 
 /** The base model that an adapter's JSON names under `key`; "" if it names none. */
@@ -100,7 +101,7 @@ function siteOf({ name }: PeftModule): { target: Target; site: string } {
 
 /** Every key that the configuration requires, with our name and the shape. */
 function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: number, classifies: boolean) {
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, ImportEntry>();
   const sites: LoraSite[] = [];
   const modulesToSave: string[] = [];
   for (const module of plan.adapted) {
@@ -124,23 +125,20 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
     throw new ConfigError("the adapter of score needs a score.weight, which the base model does not have", {
       hint: "give the model that the adapter was trained on",
     });
-  if (classifies && plan.saves("score"))
-    entries.set(`${PREFIX}score.weight`, {
-      name: "head.weight",
-      ...(classes > 0 ? { shape: [classes, config.n_embd] } : {}),
-    });
+  if (classifies && plan.saves("score")) entries.set(SCORE, headEntry(classes, config));
   return { entries, sites, modulesToSave };
 }
 
 /** Maps our names to PEFT's keys. Throws one FormatError that lists all mismatches. */
-function take(peft: ReadonlyMap<string, Shape>, entries: Map<string, Entry>, where: string): Map<string, string> {
+function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string): Map<string, string> {
+  const { entries, decisive } = plan;
   // Older versions of PEFT omit the wrapper's name in the key of a bias.
   const plain = (key: string) => key.replace(".base_layer.bias", ".bias");
   const keyOf = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : plain(key), key]));
   const missing = [...keyOf].filter(([key]) => !peft.has(key)).map(([, key]) => key);
   const extra = [...peft.keys()].filter((key) => !keyOf.has(key));
   if (missing.length > 0 || extra.length > 0) {
-    const hint = hintFor(missing, extra);
+    const hint = hintFor(missing, extra, plan);
     throw new FormatError("the adapter's tensors do not match its configuration", {
       where,
       expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
@@ -161,17 +159,19 @@ function take(peft: ReadonlyMap<string, Shape>, entries: Map<string, Entry>, whe
     throw new FormatError("the shapes of the adapter's tensors do not match its configuration and the base model", {
       where,
       found: nameList(wrong),
-      hint: "check r and rank_pattern, and that the base model has the right size",
+      hint: `check ${decisive.shapes}, and that the base model has the right size`,
     });
   return out;
 }
 
 /** The usual cause of unexpected keys. */
-function hintFor(missing: string[], extra: string[]): string | undefined {
-  if (extra.some((key) => !key.startsWith(PREFIX) && missing.some((wanted) => wanted.endsWith(key))))
-    return `add the prefix ${PREFIX} to the names: PEFT ignores tensors without it`;
-  if (extra.some((key) => /\.lora_[AB]\.\w+\.weight$/.test(key)))
+function hintFor(missing: string[], extra: string[], { decisive }: ImportPlan): string | undefined {
+  const bare = new Map(missing.map((key) => [key.replace(/^base_model\.(model\.)?/, ""), key]));
+  const wanted = extra.map((key) => bare.get(key)).find((key) => key !== undefined);
+  if (wanted !== undefined)
+    return `add the prefix ${/^base_model\.(model\.)?/.exec(wanted)![0]} to the names: PEFT ignores tensors without it`;
+  if (extra.some((key) => /\.lora_[AB]\.\w+\.weight$|^prompt_encoder\./.test(key)))
     return "use save_pretrained: this is a state dict, whose keys contain the adapter's name";
-  if (missing.length > 0 && extra.length > 0) return "compare target_modules of adapter_config.json with the names";
+  if (missing.length > 0 && extra.length > 0) return `compare ${decisive.names} of adapter_config.json with the names`;
   return undefined;
 }

@@ -1,21 +1,20 @@
 /** Writes directories of trained tensors. Separate from the reader, so that a page that only classifies does not load it. */
-import type { LoraConfig } from "../config.ts";
+import { MODE_TITLES } from "../config.ts";
 import { loraSites } from "../names.ts";
 import { expectShape, sizeOf } from "../tensor.ts";
-import { adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
-import { type Adapter, asLora, checkShapes, EXACT, isOurs, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "./peft.ts";
+import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
 import {
-  type FinalNorm,
-  type LoraModel,
-  type Module,
-  modulesOf,
-  modulesToSaveKeys,
-  type NamedTensor,
-  PREFIX,
-  peftConfig,
-  SCORE,
-  type Tensors,
-} from "./peft-layout.ts";
+  type Adapter,
+  checkShapes,
+  EXACT,
+  isOurs,
+  META,
+  PEFT_CONFIG,
+  PEFT_TENSORS,
+  peftForm,
+  WEIGHTS,
+} from "./peft.ts";
+import type { FinalNorm, NamedTensor, PeftForm, Tensors } from "./peft-form.ts";
 import { type EncodableTensor, encodeSafetensors } from "./safetensors.ts";
 
 /** The files of an adapter directory, and whether PEFT can load it. */
@@ -38,43 +37,41 @@ export function adapterFiles({ meta, tensors }: Adapter, { finalNorm }: { finalN
   for (const [name, shape] of shapes)
     expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [sizeOf(shape)]);
   const files: AdapterFiles["files"] = new Map();
-  let result: Omit<AdapterFiles, "files"> = { peft: false, reason: `mode ${meta.mode} has no adapter` };
-  const lora = asLora(meta);
-  if (lora === undefined) files.set(WEIGHTS, encode(tensors));
+  const form = peftForm(meta);
+  let reason: string | undefined = `${MODE_TITLES[meta.mode]} is not one of its methods`;
+  if (form === undefined) files.set(WEIGHTS, encodeSafetensors(encodable(tensors)));
   else {
-    const reason = peftObstacle(lora) ?? biasObstacle(tensors, finalNorm) ?? headObstacle(lora, tensors, finalNorm);
-    result = reason === undefined ? { peft: true } : { peft: false, reason };
-    if (result.peft) for (const [name, content] of peftFiles(lora, tensors, finalNorm)) files.set(name, content);
-    const own = result.peft ? new Map([...tensors].filter(([name]) => isOurs(name, lora))) : tensors;
-    if (own.size > 0) files.set(EXACT, encode(own));
+    reason = form.obstacle ?? biasObstacle(tensors, finalNorm) ?? headObstacle(meta, tensors, finalNorm);
+    const peft = reason === undefined ? peftFiles(form, meta, tensors, finalNorm) : [];
+    for (const [name, content] of peft) files.set(name, content);
+    const own = reason === undefined ? new Map([...tensors].filter(([name]) => isOurs(name, meta))) : tensors;
+    if (own.size > 0) files.set(EXACT, encodeSafetensors(encodable(own)));
   }
   files.set(META, encodeMeta(meta));
-  return { files, ...result };
+  return { files, peft: reason === undefined, ...(reason === undefined ? {} : { reason }) };
 }
 
 /** PEFT's two files. A bias of the head is folded if `finalNorm` allows it, and otherwise dropped. */
-export function peftFiles(lora: LoraModel, tensors: Tensors, finalNorm: FinalNorm | undefined): AdapterFiles["files"] {
+export function peftFiles(
+  form: PeftForm,
+  meta: AdapterMeta,
+  tensors: Tensors,
+  finalNorm: FinalNorm | undefined,
+): AdapterFiles["files"] {
+  const peft = form.to(tensors);
+  if (meta.task.objective === "classification") peft.set(form.score, foldHead(meta, tensors, finalNorm));
   return new Map<string, string | Uint8Array>([
-    [PEFT_CONFIG, `${JSON.stringify(sortKeys(peftConfig(lora)), null, 2)}\n`],
-    [PEFT_TENSORS, encodeSafetensors(toPeft(lora, tensors, finalNorm), { format: "pt" })],
+    [PEFT_CONFIG, `${JSON.stringify(sortKeys(form.config), null, 2)}\n`],
+    [PEFT_TENSORS, encodeSafetensors(encodable(peft), { format: "pt" })],
   ]);
 }
 
-function encode(tensors: Tensors): Uint8Array {
-  return encodeSafetensors([...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data })));
+function encodable(tensors: Tensors): EncodableTensor[] {
+  return [...tensors].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32", data }));
 }
 
 function sortKeys(object: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-/** Why PEFT cannot represent these adapters; undefined if it can. */
-export function peftObstacle(adapter: LoraModel): string | undefined {
-  const modules = modulesOf(adapter);
-  if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
-  const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
-  if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
-  return undefined;
 }
 
 /**
@@ -92,41 +89,10 @@ export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | 
 }
 
 /** Why a classifier's head cannot be folded into one matrix; undefined if it can. */
-export function headObstacle(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
-  if (adapter.task.objective !== "classification") return undefined;
-  const fits = foldHead(adapter, tensors, finalNorm).data.every(Number.isFinite);
+function headObstacle(meta: AdapterMeta, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
+  if (meta.task.objective !== "classification") return undefined;
+  const fits = foldHead(meta, tensors, finalNorm).data.every(Number.isFinite);
   return fits ? undefined : "the head and its adapter overflow float32";
-}
-
-/** The tensors of PEFT's adapter_model.safetensors. */
-export function toPeft(adapter: LoraModel, tensors: Tensors, finalNorm?: FinalNorm): EncodableTensor[] {
-  const out: EncodableTensor[] = [];
-  for (const module of modulesOf(adapter)) {
-    const { A, B } = fuse(module, tensors);
-    out.push(
-      { name: `${PREFIX}${module.name}.lora_A.weight`, dtype: "F32", ...A },
-      { name: `${PREFIX}${module.name}.lora_B.weight`, dtype: "F32", ...B },
-    );
-  }
-  for (const [name, key] of modulesToSaveKeys(adapter)) out.push({ name: key, dtype: "F32", ...tensors.get(name)! });
-  if (adapter.task.objective === "classification")
-    out.push({ name: SCORE, dtype: "F32", ...foldHead(adapter, tensors, finalNorm) });
-  return out;
-}
-
-/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */
-function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: NamedTensor; B: NamedTensor } {
-  const A = new Float32Array(r * width);
-  const B = new Float32Array(out * r);
-  let at = 0;
-  for (const part of parts) {
-    A.set(tensors.get(`lora.${part.site}.A`)!.data, at * width);
-    const from = tensors.get(`lora.${part.site}.B`)!.data;
-    for (let row = 0; row < part.out; row++)
-      B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
-    at += part.r;
-  }
-  return { A: { shape: [r, width], data: A }, B: { shape: [out, r], data: B } };
 }
 
 /**
@@ -134,7 +100,7 @@ function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: Name
  * direction in which every output of the final layer norm is 1. Sums in double precision.
  */
 export function foldHead(
-  { model, lora, task }: Pick<LoraModel, "model" | "task"> & { lora: LoraConfig | null },
+  { model, lora, task }: Pick<AdapterMeta, "model" | "lora" | "task">,
   tensors: Tensors,
   finalNorm?: FinalNorm,
 ): NamedTensor {

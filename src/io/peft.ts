@@ -1,5 +1,5 @@
 /**
- * Directories of trained tensors. In mode "lora" they are PEFT adapters (adapter_config.json and
+ * Directories of trained tensors. In PEFT's modes (lora, prompt, prefix) they are PEFT adapters (adapter_config.json and
  * adapter_model.safetensors) with two files of our own: lowrank.json, the settings that PEFT cannot express, and
  * lowrank.safetensors, the tensors that PEFT's file does not store exactly. In the other modes they hold lowrank.json and
  * weights.safetensors.
@@ -10,21 +10,14 @@ import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
-import { importPeft, type PeftBase } from "./peft-import.ts";
-import {
-  fromPeft,
-  type LoraModel,
-  type NamedTensor,
-  PREFIX,
-  peftConfig,
-  peftShapes,
-  SCORE,
-  type Tensors,
-} from "./peft-layout.ts";
+import type { NamedTensor, PeftBase, PeftForm, Tensors } from "./peft-form.ts";
+import { importPeft } from "./peft-import.ts";
+import { loraForm, PREFIX } from "./peft-lora.ts";
+import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 
 export type { AdapterMeta } from "./adapter-meta.ts";
-export type { FinalNorm, NamedTensor, Tensors } from "./peft-layout.ts";
+export type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
 
 export interface Adapter {
   meta: AdapterMeta;
@@ -64,16 +57,18 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const metaPath = joinPath(directory, META);
   const meta = parseMeta(await readJson(metaPath), metaPath);
   if (base !== undefined) checkBase(meta, base, directory);
-  const lora = asLora(meta);
+  const form = peftForm(meta);
   const shapes = adapterShapes(meta);
-  if (lora === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes));
+  if (form === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes));
   const exact = joinPath(directory, EXACT);
   if (!(await has(PEFT_TENSORS))) return inOrder(meta, await readTensors(exact, shapes));
-  await checkPeftConfig(joinPath(directory, PEFT_CONFIG), lora);
+  await checkPeftConfig(joinPath(directory, PEFT_CONFIG), form);
   const path = joinPath(directory, PEFT_TENSORS);
   // PEFT's file has the folded head; our own file has the head as it was trained.
-  const peft = fromPeft(lora, await readTensors(path, peftShapes(lora), (name) => name !== SCORE), path);
-  const ours = new Map([...shapes].filter(([name]) => isOurs(name, lora)));
+  const theirs = new Map(form.shapes);
+  if (meta.task.objective === "classification") theirs.set(form.score, [meta.task.num_labels, meta.model.n_embd]);
+  const peft = form.from(await readTensors(path, theirs, (name) => form.shapes.has(name)), path);
+  const ours = new Map([...shapes].filter(([name]) => isOurs(name, meta)));
   const own = ours.size > 0 || (await has(EXACT)) ? await readTensors(exact, ours) : [];
   return inOrder(meta, new Map([...peft, ...own]));
 }
@@ -130,13 +125,14 @@ function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
   return { meta, tensors: new Map([...adapterShapes(meta).keys()].map((name) => [name, tensors.get(name)!])) };
 }
 
-/** The settings that determine an adapter's form in PEFT; undefined in modes other than "lora". */
-export function asLora(meta: AdapterMeta): LoraModel | undefined {
-  return meta.lora === null ? undefined : { ...meta, lora: meta.lora };
+/** An adapter in PEFT's files; undefined in modes that PEFT does not have. */
+export function peftForm(meta: AdapterMeta): PeftForm | undefined {
+  if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora });
+  return meta.mode === "prompt" || meta.mode === "prefix" ? virtualForm(meta.mode, meta) : undefined;
 }
 
 /** Whether a tensor is stored in our own file: PEFT's file has a classifier's head and its adapter folded into one matrix. */
-export function isOurs(name: string, { task }: LoraModel): boolean {
+export function isOurs(name: string, { task }: AdapterMeta): boolean {
   return task.objective === "classification" && (name.startsWith("head.") || name.startsWith("lora.head."));
 }
 
@@ -183,20 +179,14 @@ export function checkShapes(
   for (const [name, shape] of expected) expectShape(`${name} in ${where}`, found.get(name)!, shape);
 }
 
-const DECISIVE = [
-  ...["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"],
-  ...["target_modules", "layers_to_transform", "bias"],
-];
-
 /** Throws FormatError unless the keys of adapter_config.json that affect the results agree with lowrank.json. */
-async function checkPeftConfig(path: string, lora: LoraModel): Promise<void> {
+async function checkPeftConfig(path: string, { config, decisive }: PeftForm): Promise<void> {
   const found = (await readJson(path)) as Record<string, unknown>;
-  const expected = peftConfig(lora);
-  for (const key of DECISIVE)
-    if (JSON.stringify(found?.[key]) !== JSON.stringify(expected[key]))
+  for (const key of decisive)
+    if (JSON.stringify(found?.[key]) !== JSON.stringify(config[key]))
       throw new FormatError(`${key} of the PEFT configuration and ${META} disagree`, {
         where: path,
-        expected: JSON.stringify(expected[key]),
+        expected: JSON.stringify(config[key]),
         found: JSON.stringify(found?.[key]) ?? "nothing",
         hint: "restore the file that was changed, or train again",
       });

@@ -3,7 +3,7 @@
  * format cannot express is detected before anything is written.
  */
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
-import { MODE_TITLES } from "../config.ts";
+import { MODE_TITLES, textContext } from "../config.ts";
 import { END_OF_TEXT_ID } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
@@ -11,9 +11,11 @@ import { readJson } from "../io/common.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
-import { type Adapter, type AdapterMeta, asLora, type FinalNorm } from "../io/peft.ts";
-import { biasObstacle, peftFiles, peftObstacle } from "../io/peft-write.ts";
+import { type Adapter, type AdapterMeta, type FinalNorm, peftForm } from "../io/peft.ts";
+import type { PeftForm } from "../io/peft-form.ts";
+import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { streamSafetensors } from "../io/safetensors.ts";
+import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
 
 export const EXPORTS = ["peft", "merged"] as const;
@@ -45,17 +47,15 @@ export async function planExport(
   measurePooling?: () => Promise<string>,
 ): Promise<ExportPlan> {
   const { meta, tensors } = adapter;
+  const form = kind === "peft" ? formOf(meta) : null;
+  if (!form) checkMergeable(meta);
   const finalNorm = meta.task.objective === "classification" ? await finalNormOf(adapter, checkpoint) : undefined;
   const losses = lossesOf(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
   const notes: string[] = [];
   const files: ExportPlan["files"] = new Map();
-  if (kind === "peft") {
-    const lora = asLora(meta);
-    const obstacle = lora ? peftObstacle(lora) : `${MODE_TITLES[meta.mode]} (--mode ${meta.mode}), without adapters`;
-    if (!lora || obstacle !== undefined)
-      throw new ConfigError("PEFT cannot express this model", { found: obstacle!, hint: "use --to merged" });
-    for (const [name, content] of peftFiles(lora, tensors, finalNorm)) files.set(name, content);
+  if (form) {
+    for (const [name, content] of peftFiles(form, meta, tensors, finalNorm)) files.set(name, content);
     if (baseDtype(meta) === "f16")
       notes.push(
         "the adapter was trained with the base model in f16; with a float32 base model, logits differ by rounding",
@@ -70,6 +70,32 @@ export async function planExport(
   }
   files.set(README, readme(kind, adapter, losses, [...files.keys()]));
   return { files, losses, notes };
+}
+
+/** Whether a GPT-2 has tensors for all that was trained. */
+const isMergeable = (meta: AdapterMeta) => methodShapes(meta.model, meta.mode, meta).size === 0;
+
+const methodOf = ({ mode }: AdapterMeta) => `${MODE_TITLES[mode]} (--mode ${mode})`;
+
+/** The hint for adapter layers. */
+const ALONE = "keep the run's directory: only Lowrank reads adapter layers";
+
+/** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
+function formOf(meta: AdapterMeta): PeftForm {
+  const form = peftForm(meta);
+  if (form && form.obstacle === undefined) return form;
+  throw new ConfigError("PEFT cannot express this model", {
+    found: form?.obstacle ?? `${methodOf(meta)}, which PEFT does not have`,
+    hint: isMergeable(meta) ? "use --to merged" : ALONE,
+  });
+}
+
+function checkMergeable(meta: AdapterMeta): void {
+  if (isMergeable(meta)) return;
+  throw new ConfigError("the model cannot be merged: a GPT-2 has no tensors for what was trained", {
+    found: methodOf(meta),
+    hint: peftForm(meta) ? "use --to peft" : ALONE,
+  });
 }
 
 async function finalNormOf({ tensors }: Adapter, checkpoint: GPT2Checkpoint): Promise<FinalNorm> {
@@ -175,9 +201,10 @@ export async function replaceableExport(directory: string, force: boolean): Prom
 }
 
 /** Maximum text length in tokens: longer texts were truncated in training. */
-function longest({ settings, model }: AdapterMeta): number {
-  const { padTo = 0, maxLength = model.n_positions } = settings as { padTo?: number; maxLength?: number };
-  return Math.min(padTo || maxLength, model.n_positions);
+function longest(meta: AdapterMeta): number {
+  const context = textContext(meta.model, meta);
+  const { padTo = 0, maxLength = context } = meta.settings as { padTo?: number; maxLength?: number };
+  return Math.min(padTo || maxLength, context);
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
@@ -225,6 +252,20 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
   return files.set("tokenizer_config.json", json(config));
 }
 
+/** What the padding of a classifier's batch has to be. */
+function remarksOf({ mode }: AdapterMeta): string[] {
+  const empty = "Encode an empty text as one <|endoftext|>.";
+  if (mode === "prompt")
+    return [
+      `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
+    ];
+  return [
+    `transformers reads the logits at the last token that is not \`pad_token_id\`: ${END_OF_TEXT_ID}, <|endoftext|>, which does not`,
+    `occur in texts. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
+    ...(mode === "prefix" ? ["PEFT 0.21 runs prefix tuning of a classifier with transformers below 5.24."] : []),
+  ];
+}
+
 function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[], files: string[]): string {
   const classifies = meta.task.objective === "classification";
   const auto = classifies ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
@@ -246,20 +287,17 @@ function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[], files: stri
           ...(classifies ? [`    id2label=${JSON.stringify(labels)})`] : []),
           `model = PeftModel.from_pretrained(base, "THIS DIRECTORY")`,
         ];
+  // PEFT gives embeddings to the model, which then has no ids that could tell padding.
+  const isAlone = classifies && meta.mode === "prompt";
   if (classifies)
     lines.push(
-      `batch = tokenizer(["some text"], padding=True, truncation=True, max_length=${longest(meta)}, return_tensors="pt")`,
+      `batch = tokenizer(["some text"], ${isAlone ? "" : "padding=True, "}truncation=True, max_length=${longest(meta)}, return_tensors="pt")`,
       "logits = model.eval()(**batch).logits",
     );
-  const remarks = classifies
-    ? [
-        `transformers reads the logits at the last token that is not \`pad_token_id\`: ${END_OF_TEXT_ID}, <|endoftext|>, which does not`,
-        "occur in texts. Pad on the right. Texts of different lengths can share a batch. Encode an empty text as one <|endoftext|>.",
-      ]
-    : [];
+  const remarks = classifies ? remarksOf(meta) : [];
   const differences = losses.map((loss) => `- ${showLoss(loss)}`);
   return [
-    kind === "merged" ? "# A fine-tuned GPT-2" : "# A LoRA adapter for GPT-2",
+    kind === "merged" ? "# A fine-tuned GPT-2" : `# GPT-2 with ${MODE_TITLES[meta.mode]}`,
     "",
     `${MARK}${meta.base_model}: ${MODE_TITLES[meta.mode]}.`,
     "",

@@ -1,5 +1,5 @@
 /**
- * Converts adapter tensors between our layout and PEFT's. Ours has separate adapters for q, k and v, PEFT's one fused
+ * LoRA adapters in PEFT's files. Ours have separate adapters for q, k and v, PEFT's one fused
  * `c_attn`: A' = [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same.
  * Modules that differ in rank or scale are written as patterns.
  */
@@ -7,14 +7,7 @@ import { type GPT2Config, type LoraConfig, loraScale, type Target, type TaskConf
 import { FormatError } from "../errors.ts";
 import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
-
-export interface NamedTensor {
-  shape: Shape;
-  data: Float32Array;
-}
-
-/** Tensors by the names of `names.ts`: `lora.h.0.attn.q.A`, `head.weight`, `h.0.ln_1.weight`. */
-export type Tensors = Map<string, NamedTensor>;
+import { commonConfig, type NamedTensor, type PeftForm, type Tensors } from "./peft-form.ts";
 
 /** The settings that determine an adapter's form in PEFT. */
 export interface LoraModel {
@@ -24,13 +17,7 @@ export interface LoraModel {
   task: TaskConfig;
 }
 
-/** The final layer norm's weight and bias, both [C]. */
-export interface FinalNorm {
-  weight: Float32Array;
-  bias: Float32Array;
-}
-
-/** Prefix of every tensor name in PEFT's file. */
+/** Prefix of every tensor name in PEFT's file: the model in its wrapper. */
 export const PREFIX = "base_model.model.";
 /** A classifier's head in PEFT's file. */
 export const SCORE = `${PREFIX}score.weight`;
@@ -48,7 +35,7 @@ export const KINDS: Record<Target, string> = {
 };
 
 /** One of PEFT's modules and the adapters of ours that it contains, in the order of their blocks. */
-export interface Module {
+interface Module {
   /** `transformer.h.3.attn.c_attn`, `lm_head`. */
   name: string;
   kind: string;
@@ -68,8 +55,63 @@ interface Part {
   out: number;
 }
 
+/** The name of a module's A or B in PEFT's file. */
+const keyOf = ({ name }: Module, part: "A" | "B") => `${PREFIX}${name}.lora_${part}.weight`;
+
+/** Settings that affect the results. */
+const DECISIVE = [
+  ...["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"],
+  ...["target_modules", "layers_to_transform", "bias"],
+];
+
+/** A LoRA adapter in PEFT's files. */
+export function loraForm(adapter: LoraModel): PeftForm {
+  const modules = modulesOf(adapter);
+  const saved = [...savedKeys(adapter, modules)];
+  const base = baseShapes(adapter.model);
+  return {
+    config: configOf(adapter, modules),
+    decisive: DECISIVE,
+    shapes: new Map<string, Shape>([
+      ...modules.flatMap((module): [string, Shape][] => [
+        [keyOf(module, "A"), [module.r, module.in]],
+        [keyOf(module, "B"), [module.out, module.r]],
+      ]),
+      ...saved.map(([name, key]): [string, Shape] => [key, base.get(name)!]),
+    ]),
+    score: SCORE,
+    obstacle: obstacleOf(modules),
+    to(tensors) {
+      const out: Tensors = new Map();
+      for (const module of modules) {
+        const { A, B } = fuse(module, tensors);
+        out.set(keyOf(module, "A"), A).set(keyOf(module, "B"), B);
+      }
+      for (const [name, key] of saved) out.set(key, tensors.get(name)!);
+      return out;
+    },
+    from(peft, where) {
+      const out: Tensors = new Map();
+      for (const module of modules) {
+        const [A, B] = [peft.get(keyOf(module, "A"))!, peft.get(keyOf(module, "B"))!];
+        split(module, A, B, out, where);
+      }
+      for (const [name, key] of saved) out.set(name, peft.get(key)!);
+      return out;
+    },
+  };
+}
+
+/** Why PEFT cannot represent these adapters; undefined if it can. */
+function obstacleOf(modules: Module[]): string | undefined {
+  if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
+  const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
+  if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
+  return undefined;
+}
+
 /** PEFT's modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
-export function modulesOf({ model, lora, task }: LoraModel): Module[] {
+function modulesOf({ model, lora, task }: LoraModel): Module[] {
   const modules = new Map<string, Module>();
   for (const { site, r, scale } of loraSites(model, lora)) {
     const { target, layer } = parseSite(site, model)!;
@@ -98,31 +140,24 @@ function alphaOf(scale: number, r: number, rslora: boolean): number {
  * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora; lora_alpha is chosen so that the
  * scale is ours.
  */
-export function peftConfig(adapter: LoraModel): Record<string, unknown> {
-  const { base_model, lora, task } = adapter;
-  const modules = modulesOf(adapter);
+function configOf(adapter: LoraModel, modules: Module[]): PeftForm["config"] {
+  const { lora } = adapter;
   const layers = lora.layers_to_transform;
   const rslora = lora.scaling === "alpha/sqrt(r)";
   const alpha = alphaOf(loraScale(lora), lora.r, rslora);
-  const classifies = task.objective === "classification";
   const { biases, saved } = savedModules(adapter, modules);
-  const modulesToSave = [...(classifies ? ["classifier", "score"] : []), ...saved];
   return {
+    ...commonConfig("lora", adapter, saved),
     alpha_pattern: patternOf(modules, ({ scale, r }) => alphaOf(scale, r, rslora), alpha),
-    base_model_name_or_path: base_model,
     bias: biases.length > 0 ? "lora_only" : "none",
     fan_in_fan_out: true,
-    inference_mode: true,
     ...(layers ? { layers_to_transform: layers } : {}),
     init_lora_weights: lora.init === "gaussian" ? "gaussian" : true,
     lora_alpha: alpha,
     lora_dropout: 0,
-    modules_to_save: modulesToSave.length > 0 ? modulesToSave : null,
-    peft_type: "LORA",
     r: lora.r,
     rank_pattern: patternOf(modules, ({ r }) => r, lora.r),
     target_modules: targetModules(adapter, modules),
-    task_type: classifies ? "SEQ_CLS" : "CAUSAL_LM",
     use_rslora: rslora,
   };
 }
@@ -164,43 +199,30 @@ function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[
 const baseName = (module: string) => module.replace(/^transformer\./, "");
 
 /** Maps the base model's tensors that were trained as well to their names in PEFT's file. */
-export function modulesToSaveKeys(adapter: LoraModel): Map<string, string> {
-  const { biases } = savedModules(adapter, modulesOf(adapter));
+function savedKeys(adapter: LoraModel, modules: Module[]): Map<string, string> {
+  const { biases } = savedModules(adapter, modules);
   const key = (name: string) => (biases.includes(name) ? name.replace(/bias$/, "base_layer.bias") : name);
   return new Map((adapter.lora.modulesToSave ?? []).map((name) => [name, `${PREFIX}transformer.${key(name)}`]));
 }
 
-/** Names and shapes of the tensors in PEFT's adapter_model.safetensors. */
-export function peftShapes(adapter: LoraModel): Map<string, Shape> {
-  const { model, task } = adapter;
-  const shapes = new Map<string, Shape>();
-  for (const module of modulesOf(adapter)) {
-    shapes.set(`${PREFIX}${module.name}.lora_A.weight`, [module.r, module.in]);
-    shapes.set(`${PREFIX}${module.name}.lora_B.weight`, [module.out, module.r]);
+/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */
+function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: NamedTensor; B: NamedTensor } {
+  const A = new Float32Array(r * width);
+  const B = new Float32Array(out * r);
+  let at = 0;
+  for (const part of parts) {
+    A.set(tensors.get(`lora.${part.site}.A`)!.data, at * width);
+    const from = tensors.get(`lora.${part.site}.B`)!.data;
+    for (let row = 0; row < part.out; row++)
+      B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
+    at += part.r;
   }
-  const base = baseShapes(model);
-  for (const [name, key] of modulesToSaveKeys(adapter)) shapes.set(key, base.get(name)!);
-  if (task.objective === "classification") shapes.set(SCORE, [task.num_labels, model.n_embd]);
-  return shapes;
-}
-
-/**
- * Converts PEFT's tensors, of `peftShapes`, back into ours, bit for bit, except the head of a classifier. Throws FormatError,
- * naming `where`, for tensors that were trained further with another program.
- */
-export function fromPeft(adapter: LoraModel, peft: Tensors, where: string): Tensors {
-  const out: Tensors = new Map();
-  for (const module of modulesOf(adapter)) {
-    const [A, B] = ["A", "B"].map((part) => peft.get(`${PREFIX}${module.name}.lora_${part}.weight`)!);
-    split(module, A!, B!, out, where);
-  }
-  for (const [name, key] of modulesToSaveKeys(adapter)) out.set(name, peft.get(key)!);
-  return out;
+  return { A: { shape: [r, width], data: A }, B: { shape: [out, r], data: B } };
 }
 
 /** The inverse of `fuse`. Throws FormatError for a nonzero element outside the diagonal blocks. */
 function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, where: string): void {
-  const { name, parts, r, in: width, out } = module;
+  const { parts, r, in: width, out } = module;
   let at = 0;
   for (const { site, r: rank, row, out: rows } of parts) {
     const data = new Float32Array(rows * rank);
@@ -209,7 +231,7 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
         const value = B.data[i * r + at + k]!;
         if (i >= row && i < row + rows) data[(i - row) * rank + k] = value;
         else if (value !== 0)
-          throw new FormatError(`${PREFIX}${name}.lora_B.weight is not block-diagonal`, {
+          throw new FormatError(`${keyOf(module, "B")} is not block-diagonal`, {
             where,
             expected: `0 at row ${i}, column ${at + k}: q, k and v have separate adapters`,
             found: String(value),

@@ -1,0 +1,99 @@
+/** What the adapters of all modes that PEFT has look like in its files: `PeftForm`, made by peft-lora.ts and peft-virtual.ts. */
+import type { GPT2Config, Mode } from "../config.ts";
+import type { Shape } from "../tensor.ts";
+import type { AdapterMeta } from "./adapter-meta.ts";
+
+export interface NamedTensor {
+  shape: Shape;
+  data: Float32Array;
+}
+
+/** Tensors by the names of `names.ts`: `lora.h.0.attn.q.A`, `head.weight`, `h.0.ln_1.weight`. */
+export type Tensors = Map<string, NamedTensor>;
+
+/** The final layer norm's weight and bias, both [C]. */
+export interface FinalNorm {
+  weight: Float32Array;
+  bias: Float32Array;
+}
+
+/** The base model of a PEFT adapter. */
+export interface PeftBase {
+  config: GPT2Config;
+  /** Its directory, for errors. */
+  directory?: string;
+  /** The base model's score.weight, which an adapter of the head needs. */
+  score?: NamedTensor;
+  /** Reads the base model's token table [V, C], to compare it with the copy that PEFT saves with an adapter of the head. */
+  tokenTable?: () => Promise<Float32Array>;
+}
+
+/** PEFT's methods. The other modes have no form in PEFT. */
+export const PEFT_TYPES = {
+  lora: "LORA",
+  prompt: "PROMPT_TUNING",
+  prefix: "PREFIX_TUNING",
+} as const satisfies Partial<Record<Mode, string>>;
+export type PeftMode = keyof typeof PEFT_TYPES;
+
+/** An adapter in PEFT's files. A classifier's head is the same for all modes, but for its name. */
+export interface PeftForm {
+  /** adapter_config.json. */
+  config: Record<string, unknown>;
+  /** The keys of `config` that affect the results. */
+  decisive: readonly string[];
+  /** Names and shapes of the tensors in adapter_model.safetensors, without the head. */
+  shapes: Map<string, Shape>;
+  /** The name of a classifier's head. */
+  score: string;
+  /** Why PEFT cannot represent the adapter; undefined if it can. */
+  obstacle?: string | undefined;
+  /** The tensors of `shapes` from ours. */
+  to: (tensors: Tensors) => Tensors;
+  /** The inverse, bit for bit. Throws FormatError, naming `where`, for tensors that were trained further with another program. */
+  from: (peft: Tensors, where: string) => Tensors;
+}
+
+/** PEFT's names for a classifier's head, which it saves whole: GPT-2 has a `score`. */
+export const HEADS = ["classifier", "score"];
+
+/** The settings that every method has; with the modules that are `saved` beside the head. */
+export function commonConfig(
+  mode: PeftMode,
+  { base_model, task }: Pick<AdapterMeta, "base_model" | "task">,
+  saved: readonly string[] = [],
+): PeftForm["config"] {
+  const classifies = task.objective === "classification";
+  const modules = [...(classifies ? HEADS : []), ...saved];
+  return {
+    base_model_name_or_path: base_model,
+    inference_mode: true,
+    modules_to_save: modules.length > 0 ? modules : null,
+    peft_type: PEFT_TYPES[mode],
+    task_type: classifies ? "SEQ_CLS" : "CAUSAL_LM",
+  };
+}
+
+/** Our name and shape for a key of PEFT's file. */
+export interface ImportEntry {
+  name: string;
+  /** Undefined for a head of no classes, whose shape is wrong. */
+  shape?: Shape;
+}
+
+/** What the settings of an adapter that PEFT wrote say of its tensors. */
+export interface ImportPlan {
+  /** What the description has of the method. */
+  own: Pick<AdapterMeta, "mode" | "lora" | "num_virtual_tokens">;
+  classifies: boolean;
+  /** The number of classes; 0 for a language model. */
+  classes: number;
+  /** The keys that the file must have. */
+  entries: Map<string, ImportEntry>;
+  /** The settings that determine the names and the shapes. */
+  decisive: { names: string; shapes: string };
+}
+
+export function headEntry(classes: number, { n_embd }: GPT2Config): ImportEntry {
+  return { name: "head.weight", ...(classes > 0 ? { shape: [classes, n_embd] } : {}) };
+}
