@@ -1,5 +1,5 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
-import { type GPT2Config, type LoraConfig, loraScale, type Target } from "../src/config.ts";
+import { type GPT2Config, type LoraConfig, loraScale, type Mode, type Target } from "../src/config.ts";
 import { adapterShapes } from "../src/io/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../src/io/peft.ts";
 import { adapterFiles } from "../src/io/peft-write.ts";
@@ -26,6 +26,22 @@ export function metaOf(lora: Partial<LoraConfig> = {}, rest: Partial<AdapterMeta
     labels: ["ham", "spam"],
     settings: { padding: "none", max_length: 10 },
     ...rest,
+  };
+}
+
+/** A language model in place of a classifier. */
+export const LM: Partial<AdapterMeta> = {
+  task: { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false },
+  labels: [],
+};
+
+/** What the description of a mode without LoRA has, with the smallest sizes. */
+export function modeOf(mode: Exclude<Mode, "lora">): Partial<AdapterMeta> {
+  return {
+    mode,
+    lora: null,
+    ...(mode === "adapter" ? { bottleneck: 3 } : {}),
+    ...(mode === "prompt" || mode === "prefix" ? { num_virtual_tokens: 4 } : {}),
   };
 }
 

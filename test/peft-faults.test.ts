@@ -9,7 +9,7 @@ import { encodeSafetensors } from "../src/io/safetensors.ts";
 import { lastCheckpoint } from "../src/run/checkpoint.ts";
 import { readRunConfig } from "../src/run/directory.ts";
 import { FORMAT } from "../src/run/files.ts";
-import { metaOf, model, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
+import { metaOf, model, modeOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 
@@ -98,6 +98,31 @@ test("reading names what is missing, misnamed, extra, of the wrong shape or no l
         tensors.delete("head.weight");
       }),
     ),
+  );
+});
+
+test("virtual tokens: other settings of PEFT's than ours, and other rows, are named", async () => {
+  const meta = metaOf({}, modeOf("prefix"));
+  for (const [key, value] of Object.entries({ peft_type: "PROMPT_TUNING", num_virtual_tokens: 3, token_dim: 16 })) {
+    const directory = join(folder, `virtual-${key}`);
+    await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+    const path = join(directory, "adapter_config.json");
+    writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), [key]: value }));
+    await assertFails(FormatError, [key, "lowrank.json disagree", JSON.stringify(value), path], () =>
+      readAdapter(directory),
+    );
+  }
+  const directory = join(folder, "virtual-rows");
+  await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+  const cut = (tensors: Tensors) => tensors.set("prompt_embeddings", { shape: [3, 32], data: new Float32Array(96) });
+  await rewrite(peftFile(directory), cut);
+  await assertFails(ShapeError, ["prompt_embeddings", "[4, 32]", "[3, 32]"], () => readAdapter(directory));
+  const full = { ...meta, num_virtual_tokens: model.n_positions };
+  await assertFails(ConfigError, ["no room", "lowrank.json"], () =>
+    parseMeta(JSON.parse(encodeMeta(full)), "lowrank.json"),
+  );
+  await assertFails(ConfigError, ["mode bitfit has no num_virtual_tokens", "4"], () =>
+    parseMeta(JSON.parse(encodeMeta({ ...meta, mode: "bitfit" })), "lowrank.json"),
   );
 });
 
@@ -262,16 +287,19 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
 test("every key of lowrank.json with every wrong value: refused by an error of ours, or a value like any other", () => {
   const sites = [{ site: "h.0.attn.q", r: 2, scale: 0.5 }];
   const settings = { maxLength: 9, padTo: 9, dtype: "f16" };
-  const good = metaOf({ layers_to_transform: [0, 1], sites, modulesToSave: ["ln_f.bias"] }, { settings });
-  const text = encodeMeta(good);
+  const texts = [
+    metaOf({ layers_to_transform: [0, 1], sites, modulesToSave: ["ln_f.bias"] }, { settings }),
+    metaOf({}, modeOf("adapter")),
+    metaOf({}, modeOf("prompt")),
+  ].map(encodeMeta);
   /** Values of the right kind, where all of them are good. */
   const free =
     /base_model="x"$|labels\.\d="x"$|(lora_alpha|epsilon|scale)=1\.5$|scale=-1$|(sites|modulesToSave)=\[\]$|settings=\{\}$/;
   const wrong = [null, "x", -1, 1.5, [], {}];
   const accepted: string[] = [];
-  const visit = (path: string[], value: unknown) => {
+  const visit = (text: string, path: string[], value: unknown) => {
     if (typeof value === "object" && value !== null)
-      for (const [key, inside] of Object.entries(value)) visit([...path, key], inside);
+      for (const [key, inside] of Object.entries(value)) visit(text, [...path, key], inside);
     for (const bad of path.length > 0 ? wrong : []) {
       const json = JSON.parse(text);
       const parent = path.slice(0, -1).reduce((at, key) => at[key], json);
@@ -285,9 +313,9 @@ test("every key of lowrank.json with every wrong value: refused by an error of o
       }
     }
   };
-  visit([], JSON.parse(text));
+  for (const text of texts) visit(text, [], JSON.parse(text));
   assert.equal(accepted, []);
-  const deep = JSON.parse(text);
+  const deep = JSON.parse(texts[0]!);
   deep.model.n_layer = 1e9;
   assert.throws(() => parseMeta(deep, "lowrank.json"), /n_layer .* at most 1024/s);
 });

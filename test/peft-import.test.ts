@@ -149,7 +149,6 @@ test("modules are matched as PEFT matches them", () => {
 
 test("variants that are not computed are refused by name", async () => {
   for (const [key, value] of Object.entries({
-    peft_type: "IA3",
     task_type: "TOKEN_CLS",
     bias: "all",
     use_dora: true,
@@ -173,6 +172,92 @@ test("variants that are not computed are refused by name", async () => {
   await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
   await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
 });
+
+/** Virtual tokens as PEFT writes them, on `model`. */
+function virtual(name: string, config: object = {}, change: Foreign["change"] = () => {}): string {
+  return foreign(
+    name,
+    {
+      ...{ peft_type: "PREFIX_TUNING", task_type: "SEQ_CLS", num_virtual_tokens: 4, token_dim: 8, num_layers: 2 },
+      ...{ num_attention_heads: 2, num_transformer_submodules: 1, encoder_hidden_size: 8, prefix_projection: true },
+      ...{ r: undefined, lora_alpha: undefined, bias: undefined, target_modules: undefined, peft_version: "0.21.2" },
+      ...config,
+    },
+    {
+      kinds: [],
+      change: (tensors, add) => {
+        tensors.clear();
+        add("prompt_embeddings", 4, 32);
+        add("base_model.score.weight", 3, 8);
+        change(tensors, add);
+      },
+    },
+  );
+}
+
+test("prompts and prefixes that PEFT trained: bit for bit, and writable as ours", async () => {
+  const short = (_: Tensors, add: (key: string, ...shape: number[]) => void) => add("prompt_embeddings", 4, 8);
+  const alone = (tensors: Tensors) => tensors.delete("base_model.score.weight");
+  const prompt = { peft_type: "PROMPT_TUNING", prefix_projection: undefined, prompt_tuning_init: "TEXT" };
+  const lm = { task_type: "CAUSAL_LM", num_layers: null, base_model_name_or_path: null };
+  for (const [mode, classes, directory] of [
+    ["prefix", 3, virtual("prefix", { prompt_tuning_init_text: null })],
+    ["prefix", 0, virtual("prefix-lm", lm, alone)],
+    ["prompt", 3, virtual("prompt", prompt, short)],
+    ["prompt", 0, virtual("prompt-lm", { ...prompt, ...lm }, (t, add) => [short(t, add), alone(t)])],
+  ] as const) {
+    const { meta, tensors } = await readAdapter(directory, { base });
+    assert.equal([meta.mode, meta.lora, meta.num_virtual_tokens, meta.labels.length], [mode, null, 4, classes]);
+    assert.equal([...tensors.keys()], [...(classes > 0 ? ["head.weight"] : []), `${mode}.weight`]);
+    const peft = await readAll(join(directory, "adapter_model.safetensors"));
+    assertSameBits(mode, tensors.get(`${mode}.weight`)!.data, peft.get("prompt_embeddings")!.data);
+    const copy = `${directory}-copy`;
+    assert.equal(await writeAdapter(copy, { meta, tensors }), { peft: true });
+    assert.equal(await readAdapter(copy), { meta, tensors });
+  }
+});
+
+test("prompts and prefixes of another method, model or size, and damaged ones, are refused by name", async () => {
+  let count = 0;
+  const refused = (kind: typeof LowrankError, words: string[], config: object, change?: Foreign["change"]) =>
+    assertFails(kind, [...words, "refused-"], () =>
+      readAdapter(virtual(`refused-${count++}`, config, change), {
+        base: { ...base, directory: "some/base" },
+      }),
+    );
+  for (const peft_type of ["P_TUNING", "MULTITASK_PROMPT_TUNING", "IA3", 5, null])
+    await refused(ConfigError, ["peft_type =", '"LORA" or "PROMPT_TUNING" or "PREFIX_TUNING"'], { peft_type });
+  for (const [key, value] of Object.entries({ token_dim: 16, num_layers: 3, num_attention_heads: 4 }))
+    await refused(ConfigError, ["another base model", `${key} = ${value}`, "(some/base)"], { [key]: value });
+  for (const [key, value] of Object.entries({
+    task_type: "SEQ_2_SEQ_LM",
+    num_transformer_submodules: 2,
+    prefix_projection: 1,
+    modules_to_save: ["score", "ln_f"],
+    a_variant_of_next_year: 3,
+    r: 8,
+  }))
+    await refused(ConfigError, [`${key} = ${JSON.stringify(value)}`, "not supported"], { [key]: value });
+  await refused(FormatError, ["task_type is invalid"], { task_type: null });
+  for (const num_virtual_tokens of [0, -1, 1.5, "4", null, 1e20])
+    await refused(FormatError, ["num_virtual_tokens is invalid"], { num_virtual_tokens });
+  for (const n of [10, 11, 1e9])
+    await refused(ConfigError, ["no room", "fewer than", "10 tokens", String(n)], { num_virtual_tokens: n });
+  await refused(FormatError, ["[4, 32] instead of [5, 32]", "num_virtual_tokens"], { num_virtual_tokens: 5 });
+  await refused(FormatError, ["[4, 32] instead of [4, 8]"], { peft_type: "PROMPT_TUNING" });
+  await refused(FormatError, ["[3, 7] instead of [3, 8]"], {}, (_, add) => add("base_model.score.weight", 3, 7));
+  await refused(FormatError, ["also prompt_embeddings", "state dict"], {}, rename("prompt_embeddings", EMBEDDING));
+  await refused(FormatError, ["also base_model.score.weight"], {}, (t) => t.delete("base_model.score.weight"));
+  const score = rename("base_model.score.weight", "score.weight");
+  await refused(FormatError, ["found:    also score.weight", "prefix base_model. to"], {}, score);
+  await refused(FormatError, ["found:    also base_model.score.weight"], { task_type: "CAUSAL_LM" });
+  await refused(FormatError, ["compare peft_type"], {}, rename("prompt_embeddings", key(0, "A")));
+  await refused(FormatError, ["prompt_embeddings is not finite", "NaN at element 5"], {}, (tensors) =>
+    tensors.get("prompt_embeddings")!.data.fill(Number.NaN, 5, 6),
+  );
+});
+
+const EMBEDDING = "prompt_encoder.default.embedding.weight";
 
 test("values of every type in every setting: an error of ours, or a value like any other", async () => {
   const keys = [

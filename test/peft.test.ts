@@ -10,7 +10,7 @@ import { constantDirection } from "../src/io/peft-write.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { openFile } from "../src/platform/node.ts";
 import { sameShape } from "../src/tensor.ts";
-import { ALL, metaOf, model, ourDelta, product, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
+import { ALL, LM, metaOf, model, modeOf, ourDelta, product, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
@@ -18,6 +18,8 @@ import { test } from "./harness.ts";
 const folder = temporaryFolder();
 /** Two float32 roundings apart, at most: both sides sum in double precision and round once. */
 const ROUNDED = { atol: 1e-6, rtol: 1e-6 };
+
+const BIASED = { objective: "classification", num_labels: 2, pooling: "last", head_bias: true } as const;
 
 const readConfig = (directory: string) => JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8"));
 
@@ -154,8 +156,7 @@ test("-0, subnormals and the largest numbers come back as they were", async () =
 });
 
 test("a language model's head has an adapter in PEFT, on lm_head", async () => {
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const directory = await assertRoundTrip("lm", metaOf({ target_modules: ["q", "head"] }, { task, labels: [] }));
+  const directory = await assertRoundTrip("lm", metaOf({ target_modules: ["q", "head"] }, LM));
   const { target_modules, task_type, modules_to_save } = readConfig(directory);
   assert.equal([target_modules, task_type, modules_to_save], [["attn.c_attn", "lm_head"], "CAUSAL_LM", null]);
   const peft = await readAll(join(directory, "adapter_model.safetensors"));
@@ -177,8 +178,7 @@ test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and 
     ["base_model.model.score.weight"],
   );
   // A module that is named in full, as lm_head is, has its adapter whatever the layers.
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const causal = await assertRoundTrip("some-layers-lm", metaOf(lora, { task, labels: [] }));
+  const causal = await assertRoundTrip("some-layers-lm", metaOf(lora, LM));
   assert.equal(
     parsePeftConfig(readConfig(causal), model, "c").adapted.map(({ name }) => name),
     ["transformer.h.1.attn.c_attn", "transformer.h.1.mlp.c_proj", "lm_head"],
@@ -193,14 +193,67 @@ test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and 
   await assertFails(FormatError, ["no such layer", "0 to 1"], () => checkMeta(strange, "meta"));
 });
 
-for (const mode of ["all", "last_block", "last_layer"] as const)
-  test(`mode ${mode}: trained tensors and the head, bit-exact`, async () => {
-    const task = { objective: "classification", num_labels: 2, pooling: "last", head_bias: true } as const;
-    const directory = await assertRoundTrip(mode, metaOf({}, { mode, lora: null, task }));
-    assert.equal(readdirSync(directory).sort(), ["lowrank.json", "weights.safetensors"]);
-  });
+for (const mode of ["all", "last_block", "last_layer", "bitfit", "adapter"] as const)
+  for (const task of mode === "last_layer" ? [{ task: BIASED }] : [{ task: BIASED }, LM])
+    test(`mode ${mode}, ${task.task!.objective}: trained tensors and the head, bit-exact`, async () => {
+      const meta = metaOf({}, { ...modeOf(mode), ...task });
+      const directory = await assertRoundTrip(`${mode}-${task.task!.objective}`, meta);
+      assert.equal(readdirSync(directory).sort(), ["lowrank.json", "weights.safetensors"]);
+      const { peft, reason } = await writeAdapter(directory, { meta, tensors: tensorsOf(meta) });
+      assert.equal([peft, reason!.includes("not one of its methods")], [false, true]);
+    });
 
-const biased = metaOf({}, { task: { objective: "classification", num_labels: 2, pooling: "last", head_bias: true } });
+/** A final norm along whose bias that of a head can be folded. */
+const finalNorm = { weight: new Float32Array(model.n_embd).fill(1), bias: new Float32Array(model.n_embd).fill(0.5) };
+
+for (const [mode, peft_type, columns] of [
+  ["prompt", "PROMPT_TUNING", 8],
+  ["prefix", "PREFIX_TUNING", 2 * 2 * 8],
+] as const)
+  for (const rest of [{ task: BIASED }, LM])
+    test(`mode ${mode}, ${rest.task!.objective}: PEFT's directory, and all comes back`, async () => {
+      const name = `${mode}-${rest.task!.objective}`;
+      const meta = metaOf({}, { ...modeOf(mode), ...rest });
+      const tensors = tensorsOf(meta);
+      const directory = join(folder, name);
+      assert.equal(await writeAdapter(directory, { meta, tensors }, { finalNorm }), { peft: true });
+      const classifies = rest.task === BIASED;
+      assert.equal(readdirSync(directory).sort(), [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "lowrank.json",
+        ...(classifies ? ["lowrank.safetensors"] : []),
+      ]);
+      assert.equal(readConfig(directory), {
+        base_model_name_or_path: "gpt2-micro",
+        ...(mode === "prefix" ? { encoder_hidden_size: 8 } : {}),
+        inference_mode: true,
+        modules_to_save: classifies ? ["classifier", "score"] : null,
+        num_attention_heads: 2,
+        num_layers: 2,
+        num_transformer_submodules: 1,
+        num_virtual_tokens: 4,
+        peft_type,
+        ...(mode === "prefix" ? { prefix_projection: false } : { prompt_tuning_init: "RANDOM" }),
+        task_type: classifies ? "SEQ_CLS" : "CAUSAL_LM",
+        token_dim: 8,
+      });
+      const peft = await readAll(join(directory, "adapter_model.safetensors"));
+      assert.equal([...peft.keys()].sort(), [...(classifies ? ["base_model.score.weight"] : []), "prompt_embeddings"]);
+      assert.equal(peft.get("prompt_embeddings")!.shape, [4, columns]);
+      assertSameBits("rows", peft.get("prompt_embeddings")!.data, tensors.get(`${mode}.weight`)!.data);
+      const read = await readAdapter(directory);
+      assert.equal(read.meta, meta);
+      assert.equal(read.tensors, tensors);
+      // Without the final norm a bias of the head cannot be folded: all is in our own file.
+      if (classifies) {
+        const { reason } = await writeAdapter(directory, { meta, tensors });
+        assert.match(reason!, "bias of the head");
+        assert.equal((await readAdapter(directory)).tensors, tensors);
+      }
+    });
+
+const biased = metaOf({}, { task: BIASED });
 
 test("a head whose sum with its adapter is no float32: no PEFT files, and everything comes back", async () => {
   const meta = metaOf();

@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { MODES } from "../../src/config.ts";
 import { recover } from "../../src/io/recover.ts";
 import { checkTokenizer } from "../../src/io/tokenizer-files.ts";
 import { JOURNAL, STAGING } from "../../src/platform/replacing.ts";
@@ -62,6 +63,8 @@ const ADAPTER_WORDS: Words = {
       "base_model_name_or_path",
       "fan_in_fan_out",
     ],
+    ...["num_virtual_tokens", "token_dim", "num_layers", "num_attention_heads", "num_transformer_submodules"],
+    ...["prefix_projection", "encoder_hidden_size", "prompt_tuning_init"],
     ...["use_dora", "init_lora_weights", "layer_replication", "loftq_config", "lora_dropout", "__proto__", ...MODULES],
   ],
   values: [
@@ -69,6 +72,8 @@ const ADAPTER_WORDS: Words = {
       "SEQ_CLS",
       "CAUSAL_LM",
       "LORA",
+      "PROMPT_TUNING",
+      "PREFIX_TUNING",
       "lora_only",
       "all-linear",
       "gaussian",
@@ -110,12 +115,11 @@ const META_WORDS: Words = {
     "modulesToSave",
     "layers_to_transform",
     "dtype",
+    "bottleneck",
+    "num_virtual_tokens",
   ],
   values: [
-    "lora",
-    "all",
-    "last_block",
-    "last_layer",
+    ...MODES,
     "lm",
     "classification",
     "f16",

@@ -12,7 +12,7 @@ import { baseShapes } from "../../src/names.ts";
 import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { type Shape, sameShape, showShape } from "../../src/tensor.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
-import { metaOf, model, tensorsOf } from "../adapters.ts";
+import { LM, metaOf, model, modeOf, tensorsOf } from "../adapters.ts";
 import { assertSameBits, numbers } from "../border.ts";
 import { type Files, put } from "./fuzz.ts";
 
@@ -36,10 +36,6 @@ const ours = (...args: Parameters<typeof metaOf>) => {
   const meta = metaOf(...args);
   return adapterFiles({ meta, tensors: tensorsOf(meta) }).files;
 };
-const words = {
-  task: { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false },
-  labels: [],
-} as const;
 const sites = [
   { site: "h.0.attn.c_attn", r: 2, scale: 0.5 },
   { site: "h.1.mlp.fc", r: 3, scale: 2 },
@@ -53,10 +49,12 @@ export const OURS: readonly Files[] = [
     { settings: { maxLength: 9, padTo: 9 } },
   ),
   ours({ target_modules: ["c_attn", "fc"], sites, modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
-  ours({ target_modules: ["c_attn", "head"], init: "gaussian" }, { ...words, labels: [] }),
+  ours({ target_modules: ["c_attn", "head"], init: "gaussian" }, LM),
   ours({}, { mode: "last_layer", lora: null, task: { ...metaOf().task, head_bias: true } }),
   ours({}, { mode: "all", lora: null, settings: { dtype: "f32" } }),
   ours({}, { mode: "last_block", lora: null }),
+  ...(["bitfit", "adapter", "prompt", "prefix"] as const).map((mode) => ours({}, modeOf(mode))),
+  ours({}, { ...modeOf("prefix"), ...LM }),
 ];
 
 const ones = (shape: Shape, name: string) => numbers(3)(shape).map((x) => 0.2 * x + (name.includes("ln_") ? 1 : 0));
