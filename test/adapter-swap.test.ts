@@ -9,7 +9,8 @@ import { ConfigError, DeviceError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
 import { LanguageModel } from "../src/infer/language-model.ts";
 import { type AdapterMeta, readAdapter } from "../src/io/peft.ts";
-import { metaOf, tensorsOf, writeAdapter } from "./adapters.ts";
+import { isAdded } from "../src/names.ts";
+import { metaOf, modeOf, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
@@ -18,6 +19,9 @@ import { TINY, tinyModel } from "./tiny.ts";
 const folder = temporaryFolder();
 const base = tinyModel(join(folder, "model"));
 const TEXTS = ["see you at lunch", "you have won a prize, call now", "", "minister opens the new bridge over river"];
+
+/** Longer than the context, also without virtual tokens. */
+const LONG = `${TEXTS[3]} `.repeat(12);
 
 const CLASSES: TaskConfig = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true };
 const WORDS: TaskConfig = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false };
@@ -50,10 +54,16 @@ const CLASSIFIERS = {
   layer: () => adapter("layer", CLASSES, {}, { mode: "last_layer", ...NO_LORA }),
   block: () => adapter("block", CLASSES, {}, { mode: "last_block", ...NO_LORA }),
   all: () => adapter("all", CLASSES, {}, { mode: "all", ...NO_LORA }),
+  bitfit: () => adapter("bitfit", CLASSES, {}, modeOf("bitfit")),
+  layers: () => adapter("layers", CLASSES, {}, modeOf("adapter")),
+  prompt: () => adapter("prompt", CLASSES, {}, modeOf("prompt")),
+  prefix: () => adapter("prefix", CLASSES, {}, modeOf("prefix")),
 };
 const MODELS = {
   tales: () => adapter("tales", WORDS, { r: 2, target_modules: ["q", "v", "proj"] }),
   songs: () => adapter("songs", WORDS, { r: 3, target_modules: ["c_attn", "head"] }),
+  prompt: () => adapter("lm prompt", WORDS, {}, modeOf("prompt")),
+  prefix: () => adapter("lm prefix", WORDS, {}, modeOf("prefix")),
 };
 
 /** A device that counts what is written, by the tensor's name, and the sessions that are there. */
@@ -115,7 +125,7 @@ async function watchMemory(): Promise<() => number> {
 
 /** Tensors of the base that were written since the last call. */
 function baseWrites(written: Map<string, number>): string[] {
-  const names = [...written.keys()].filter((name) => /^(wte|wpe|h\.|ln_f)/.test(name));
+  const names = [...written.keys()].filter((name) => /^(wte|wpe|h\.|ln_f)/.test(name) && !isAdded(name));
   written.clear();
   return names;
 }
@@ -133,7 +143,7 @@ testOnDevices(
     const { backend, written, state } = await counting();
     const heldBytes = await watchMemory();
     const before = heldBytes();
-    const names = ["small", "fused", "three", "layer"] as const;
+    const names = ["small", "fused", "three", "layer", "prompt", "prefix", "layers"] as const;
     const directories = new Map<string, string>();
     for (const name of names) directories.set(name, await CLASSIFIERS[name]());
     const classifier = await Classifier.load(directories.get("small")!, { device: backend });
@@ -142,7 +152,8 @@ testOnDevices(
       for (const name of names.slice(1)) await classifier.loadAdapter(directories.get(name)!, name);
       assert.equal(classifier.adapters, ["default", ...names.slice(1)]);
       assert.is(written.size, 0, "loading an adapter writes nothing");
-      for (const name of ["fused", "default", "three", "layer", "fused", "default"]) {
+      const turns = ["fused", "default", "prompt", "three", "prefix", "layer", "layers", "prompt", "default"];
+      for (const name of turns) {
         await classifier.setAdapter(name);
         assert.is(classifier.activeAdapter, name);
         assert.equal(baseWrites(written), [], name);
@@ -168,30 +179,34 @@ testOnDevices(
 
 testOnDevices("a language model's adapters in turns, and none", async () => {
   const { backend, written } = await counting();
-  const [tales, songs] = [await MODELS.tales(), await MODELS.songs()];
+  const directories = { tales: "", songs: "", prompt: "", prefix: "" };
+  const names = Object.keys(directories) as (keyof typeof directories)[];
+  for (const name of names) directories[name] = await MODELS[name]();
   const write = async (lm: LanguageModel) =>
     (await lm.complete(TEXTS.slice(0, 3), { maxNewTokens: 5 })).map(({ ids }) => ids);
   const freshly = async (adapter?: string) => {
     const device = await testDevice();
     const lm = await LanguageModel.load(base, { device, batchSize: 2, ...(adapter ? { adapter } : {}) });
-    const result = [await write(lm), (await lm.score(TEXTS[3]!)).loss];
+    const result = [await write(lm), (await lm.score(LONG)).loss];
     lm.destroy();
     return result;
   };
   const lm = await LanguageModel.load(base, { device: backend, batchSize: 2 });
   try {
     assert.equal([lm.adapters, lm.activeAdapter], [[], null]);
-    await lm.loadAdapter(tales, "tales");
-    await lm.loadAdapter(songs, "songs");
+    for (const name of names) await lm.loadAdapter(directories[name], name);
     written.clear();
-    const wanted = { tales: await freshly(tales), songs: await freshly(songs), none: await freshly() };
-    assert.not.equal(wanted.tales, wanted.none);
-    for (const name of ["songs", "tales", "none", "songs"] as const) {
+    const wanted = new Map<string, unknown>([["none", await freshly()]]);
+    for (const name of names) {
+      wanted.set(name, await freshly(directories[name]));
+      assert.not.equal(wanted.get(name), wanted.get("none"), name);
+    }
+    for (const name of ["songs", "prompt", "none", "tales", "prefix", "none", "prompt", "songs"]) {
       await (name === "none" ? lm.disableAdapters() : lm.setAdapter(name));
-      assert.equal([await write(lm), (await lm.score(TEXTS[3]!)).loss], wanted[name], name);
+      assert.equal([await write(lm), (await lm.score(LONG)).loss], wanted.get(name), name);
       assert.equal(baseWrites(written), [], name);
     }
-    lm.deleteAdapter("tales");
+    for (const name of names) if (name !== "songs") lm.deleteAdapter(name);
     assert.equal(lm.adapters, ["songs"]);
     const pieces = lm.generate("see", { maxNewTokens: 3 });
     await pieces.next();
@@ -205,9 +220,9 @@ testOnDevices("a language model's adapters in turns, and none", async () => {
 });
 
 for (const [dtype, names] of [
-  ["f32", ["small", "default", "block", "small", "all", "default"]],
+  ["f32", ["small", "default", "block", "small", "all", "bitfit", "prefix", "default"]],
   // In mode all nothing is frozen.
-  ["f16", ["small", "default", "block", "default"]],
+  ["f16", ["small", "default", "bitfit", "block", "default"]],
 ] as const)
   testOnDevices(`what an adapter has in place of the base's own comes and goes with it: ${dtype}`, async () => {
     const { backend, written } = await counting();

@@ -3,18 +3,18 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFi
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { joinPath, packagePath, writeDirectoryAtomic } from "#platform";
-import type { LoraConfig, Target } from "../src/config.ts";
+import { type LoraConfig, type Target, textContext } from "../src/config.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../src/engine/state.ts";
 import { ConfigError } from "../src/errors.ts";
-import { baseDtype } from "../src/io/adapter-meta.ts";
+import { baseDtype, specOf } from "../src/io/adapter-meta.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { loadAdapter, openAdapter } from "../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
 import { baseShapes } from "../src/names.ts";
 import { describeChange, type ExportKind, planExport, replaceableExport, withoutPadding } from "../src/run/export.ts";
-import { ALL, metaOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
+import { ALL, LM, metaOf, modeOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, numbers, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
@@ -65,10 +65,9 @@ function small(meta: AdapterMeta): Adapter["tensors"] {
 }
 
 async function logits(meta: AdapterMeta, directory: string, tensors: Adapter["tensors"]): Promise<Float32Array> {
-  const { mode, lora, task } = meta;
-  const spec = { config: SMALL, task, mode, lora, train_head: true, dtype: baseDtype(meta) };
-  const lengths = [5, 1, 24, 9];
-  const isLm = task.objective === "lm";
+  const spec = specOf(meta, { config: SMALL, train_head: true, dtype: baseDtype(meta) });
+  const lengths = [5, 1, textContext(SMALL, spec), 9];
+  const isLm = meta.task.objective === "lm";
   const engine = await Engine.create(await testDevice(), {
     spec,
     capacity: { tokens: 39, sequences: 4 },
@@ -104,6 +103,7 @@ for (const [name, meta] of Object.entries({
   all: metaFor(null, { mode: "all" }),
   last_block: metaFor(null, { mode: "last_block" }),
   last_layer: metaFor(null, { mode: "last_layer", task: { ...metaOf().task, head_bias: true } }),
+  bitfit: metaFor(null, { mode: "bitfit", task: { ...metaOf().task, head_bias: true } }),
   "a base in f16": metaFor({ target_modules: ["q"] }, { settings: { dtype: "f16" } }),
   "last_block, a base in f16": metaFor(null, { mode: "last_block", settings: { dtype: "f16" } }),
 }))
@@ -194,6 +194,32 @@ test("a PEFT directory has only PEFT's files, and can be loaded again", async ()
   assert.equal(back.tensors, adapter.tensors);
 });
 
+test("a prompt or a prefix for PEFT comes back, with a bias of the head folded", async () => {
+  for (const mode of ["prompt", "prefix"] as const)
+    for (const rest of [{ task: { ...metaOf().task, head_bias: true } }, LM]) {
+      const name = `peft ${mode} ${rest.task!.objective}`;
+      const { out, checkpoint, adapter, losses } = await exported(
+        "peft",
+        metaFor(null, { ...modeOf(mode), ...rest }),
+        name,
+      );
+      assert.equal([losses, readdirSync(out).length], [[], 3], name);
+      const back = await loadAdapter(out, checkpoint);
+      await checkpoint.close();
+      assert.equal(back.meta.num_virtual_tokens, 4);
+      assert.equal(back.tensors.get(`${mode}.weight`), adapter.tensors.get(`${mode}.weight`));
+      const readme = readFileSync(join(out, "README.md"), "utf8");
+      assert.match(readme, `# GPT-2 with ${mode} tuning`);
+      if (rest === LM) continue;
+      const ours = await logits(adapter.meta, baseDirectory, adapter.tensors);
+      assertAllClose(name, await logits(back.meta, baseDirectory, back.tensors), ours, LOGITS);
+      // In PEFT a prompt is given as embeddings: no ids tell the padding.
+      const alone = mode === "prompt";
+      assert.match(readme, `tokenizer(["some text"], ${alone ? "" : "padding=True, "}truncation=True, max_length=20`);
+      assert.match(readme, alone ? "one by one, without padding" : "Pad on the right");
+    }
+});
+
 test("the README of an export has the Python code to load it", async () => {
   const lm = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const python = async (kind: ExportKind, meta: AdapterMeta) => {
@@ -245,6 +271,17 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   await assertFails(ConfigError, ["mode last_block", "--to merged"], () =>
     plan("peft", metaFor(null, { mode: "last_block" })),
   );
+  await assertFails(ConfigError, ["BitFit (--mode bitfit)", "--to merged"], () =>
+    plan("peft", metaFor(null, { mode: "bitfit" })),
+  );
+  for (const kind of ["peft", "merged"] as const)
+    await assertFails(ConfigError, ["adapter layers (--mode adapter)", "keep the run's directory"], () =>
+      plan(kind, metaFor(null, modeOf("adapter"))),
+    );
+  for (const mode of ["prompt", "prefix"] as const)
+    await assertFails(ConfigError, ["cannot be merged", `${mode} tuning`, "use --to peft"], () =>
+      plan("merged", metaFor(null, modeOf(mode))),
+    );
   await assertFails(ConfigError, ["only the head", "--to merged"], () =>
     plan("peft", metaFor({ target_modules: ["head"] })),
   );
