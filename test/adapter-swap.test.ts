@@ -7,7 +7,7 @@ import type { Heap } from "../src/backend/wasm-heap.ts";
 import type { LoraConfig, TaskConfig, WeightDtype } from "../src/config.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
-import { LanguageModel } from "../src/infer/language-model.ts";
+import { type Completion, LanguageModel } from "../src/infer/language-model.ts";
 import { type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { isAdded } from "../src/names.ts";
 import { metaOf, modeOf, tensorsOf, writeAdapter } from "./adapters.ts";
@@ -291,3 +291,17 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     classifier.destroy();
   }
 });
+
+for (const mode of ["prompt", "prefix"] as const)
+  test(`${mode}: virtual tokens that leave room for one token`, async () => {
+    const full = { ...modeOf(mode), num_virtual_tokens: TINY.n_positions - 1 };
+    const device = await testDevice();
+    const classifier = await Classifier.load(await adapter(`full ${mode}`, CLASSES, {}, full), { device });
+    const [first, second] = await classifier.logits(TEXTS);
+    assert.ok(Number.isFinite(first) && first !== second);
+    classifier.destroy();
+    const lm = await LanguageModel.load(await adapter(`full lm ${mode}`, WORDS, {}, full), { device });
+    const [{ ids, forgotten }] = (await lm.complete("see you", { maxNewTokens: 3 })) as [Completion];
+    assert.equal([ids.length, forgotten], [3, 3]);
+    lm.destroy();
+  });

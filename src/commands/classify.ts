@@ -13,7 +13,7 @@ const UNLIKE = "unlike the training data";
 
 const program = command(
   "classify",
-  "Classifies texts with a model trained by `train`, or with a PEFT LoRA adapter for sequence classification. " +
+  "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequence classification. " +
     "Texts are read from the command line, or from standard input, one per line. With --in, the rows of a table are written " +
     "to --out, in the same order and unchanged, with the columns predicted and probability; a command that was killed continues " +
     "where it was.",
@@ -23,7 +23,10 @@ const program = command(
 )
   .argument("[text...]", "texts to classify (default: the lines of standard input)")
   .option("--run <dir>", "a run directory, or its adapter/")
-  .option("--adapter <dir>", "a PEFT LoRA adapter of a classifier (SEQ_CLS); also accepts what --run accepts")
+  .option(
+    "--adapter <dir>",
+    "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS); also accepts what --run accepts",
+  )
   .option("--model <dir|name>", "base model (default: the one that the run or the adapter names)")
   .addOption(deviceFlag())
   .addOption(threadsFlag())

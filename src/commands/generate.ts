@@ -22,7 +22,10 @@ const program = command(
     "model, or base model of --run or --adapter (default: gpt2-micro, or the one that the run or the adapter names)",
   )
   .option("--run <dir>", "a run directory of train --objective lm")
-  .option("--adapter <dir>", "the adapter/ of a run, or a PEFT LoRA adapter of a language model (CAUSAL_LM)")
+  .option(
+    "--adapter <dir>",
+    "the adapter/ of a run, or a language model's adapter of PEFT's (LoRA, prompt or prefix tuning; CAUSAL_LM)",
+  )
   .option("--max-new-tokens <n>", "maximum number of new tokens per prompt", number, 50)
   .option("--temperature <x>", "0: greedy decoding; above 0: sampling temperature", number, 0)
   .option("--top-k <n>", "sample from the n most likely tokens (default: all)", number)

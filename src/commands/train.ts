@@ -5,6 +5,7 @@ import { openDevice } from "../backend/device.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
+import { PEFT_TYPES } from "../io/peft-form.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/replacing.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
@@ -42,7 +43,7 @@ addSettings(program)
   .addOption(threadsFlag())
   .option(
     "--adapter <dir>",
-    "continue from an adapter: of a run, or a PEFT LoRA adapter (SEQ_CLS, or CAUSAL_LM with --objective lm)",
+    "continue from a LoRA adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)",
   )
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
@@ -125,7 +126,7 @@ class Printer {
       return;
     }
     print(`saved to ${directory}${aborted ? " (stopped early)" : ""}`);
-    if (options.mode === "lora")
+    if (options.mode in PEFT_TYPES)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
     const use = { classification: ["classify", "You have won a prize, call now"], lm: ["generate", "The"] } as const;
     const [tool, text] = use[this.data.objective];

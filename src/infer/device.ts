@@ -11,17 +11,18 @@ import type { ModelSpec } from "../model/trainable.ts";
 const TOKENS = 32;
 
 export function chooseForInference(device: Backend, model: GPT2Checkpoint, spec: ModelSpec): Promise<Choice> {
-  const length = Math.min(TOKENS, textContext(spec.config, spec) - 1);
+  const context = textContext(spec.config, spec);
+  const length = Math.max(1, Math.min(TOKENS, context - 1));
   const vocabulary = Array.from({ length: length + 1 }, (_, id) => id);
   const prompt = vocabulary.slice(0, length);
   const common = { model, spec, vocabulary, tokens: 2 * length };
   return spec.task.objective === "lm"
-    ? chooseDevice(device, { ...common, ...generationOf(prompt) })
+    ? chooseDevice(device, { ...common, ...generationOf(prompt, length < context) })
     : chooseDevice(device, { ...common, ...classificationOf(prompt) });
 }
 
-/** A prompt and its reverse, and one more token of each. */
-function generationOf(prompt: readonly number[]): Pick<Work<Decoder>, "name" | "create" | "pass"> {
+/** A prompt and its reverse, and one more token of each if there is room. */
+function generationOf(prompt: readonly number[], hasNext: boolean): Pick<Work<Decoder>, "name" | "create" | "pass"> {
   const { length } = prompt;
   const prompts = [prompt, prompt.toReversed()].map((ids, slot) => ({ slot, position: 0, ids }));
   const next = prompts.map(({ slot }) => ({ slot, position: length, ids: [length] }));
@@ -30,7 +31,7 @@ function generationOf(prompt: readonly number[]): Pick<Work<Decoder>, "name" | "
     create: (backend, spec) => Decoder.create(backend, { spec, capacity: { tokens: 2 * length, sequences: 2 } }),
     pass: async (decoder) => [
       ["the result of a prompt", await decoder.prefill(prompts)],
-      ["the result of the next token", await decoder.decode(next)],
+      ...(hasNext ? [["the result of the next token", await decoder.decode(next)] as [string, Float32Array]] : []),
     ],
   };
 }

@@ -352,7 +352,10 @@ export function withAdapter<T extends Partial<TrainOptions>>(
     throw new ConfigError(`not a LoRA adapter of ${names[objective]}`, {
       expected: `${MODE_TITLES.lora}, ${names[objective]}`,
       found: `${MODE_TITLES[mode]}, ${names[task.objective]}`,
-      ...(task.objective === objective ? {} : { hint: `train with --objective ${task.objective}` }),
+      hint:
+        lora === null
+          ? `only LoRA adapters are trained further: begin anew with --mode ${mode}`
+          : `train with --objective ${task.objective}`,
     });
   const decided: Partial<TrainOptions> = {
     mode,

@@ -113,8 +113,13 @@ export function newRun(settings: PageSettings, materials: Materials): RunRecord 
 
 /** The record of an adapter that was loaded from a file. */
 export function loadedRun(id: string, model: string, file: string, meta: AdapterMeta): RunRecord {
-  const { mode, lora, labels, task } = meta;
-  const options = { mode, ...(lora ? { rank: lora.r, alpha: lora.lora_alpha } : {}) };
+  const { mode, lora, labels, task, bottleneck, num_virtual_tokens: virtualTokens } = meta;
+  const options = {
+    mode,
+    ...(lora ? { rank: lora.r, alpha: lora.lora_alpha } : {}),
+    ...(bottleneck ? { bottleneck } : {}),
+    ...(virtualTokens ? { virtualTokens } : {}),
+  };
   return {
     ...BLANK,
     id,
