@@ -52,12 +52,12 @@ function withRows(counts: Record<string, number>): Promise<LoadedDataset> {
   return loadDataset({ train: set("train", Object.entries(counts)), val: set("val", one), test: set("test", one) });
 }
 
-test("weights are n / (classes * rows of the class), by class id, where the largest class has over 1.5 times the smallest", async () => {
-  // compute_class_weight("balanced", classes=[0, 1, 2], y=[0] * 12 + [1] * 4 + [2] * 2). Numeric labels keep their order.
-  const data = await withRows({ "10": 12, "2": 4, "1": 2 });
+test("weights are as 1 / sqrt(rows of the class) with mean 1, by class id, where the largest class has over 1.5 times the smallest", async () => {
+  // Numeric labels keep their order. 16 * 0.75 + 4 * 1.5 + 1 * 3 is 21, the number of rows.
+  const data = await withRows({ "10": 16, "2": 4, "1": 1 });
   assert.equal([...data.labels].sort(), ["1", "10", "2"]);
   const weights = classWeightsOf(data, "auto")!;
-  const expected: Record<string, number> = { "10": 0.5, "2": 1.5, "1": 3 };
+  const expected: Record<string, number> = { "10": 0.75, "2": 1.5, "1": 3 };
   assert.equal(
     [...weights],
     data.labels.map((label) => expected[label]!),
@@ -126,7 +126,7 @@ test("one line says what was read, what was left out and why, and the weights", 
       .find((one) => one.startsWith("rows:"));
   const read = "rows:  42 read (ham 32, spam 10); ";
   const odd = await unequal();
-  assert.is(line(odd, "auto"), `${read}all kept; loss weighted by class (ham 0.659, spam 2.07)`);
+  assert.is(line(odd, "auto"), `${read}all kept; loss weighted by class (ham 0.843, spam 1.49)`);
   assert.match(line(odd, "none")!, /all kept; the classes are unequal, their loss is not weighted/);
   const csv = messages(20).split("\n").slice(0, 31).join("\n").replaceAll("spam,", "ham,");
   const balanced = await tinyData(`${csv}\nspam,a\nspam,b\nspam,c\nspam,d\nspam,e\nspam,a\n`, {

@@ -22,13 +22,15 @@ export function isUnequal(data: TrainingData): boolean {
 }
 
 /**
- * The weight of each class, n / (classes * rows of the class), as scikit-learn's "balanced", if the classes are unequal and `how`
- * is auto. A class without rows in the training set has weight 1, which only counts in evaluations.
+ * The weight of each class if the classes are unequal and `how` is auto: proportional to 1 / sqrt(rows of the class), with mean 1 over the
+ * training rows (Mahajan et al. 2018, "Exploring the limits of weakly supervised pretraining", sampled by it; Cui et al. 2019,
+ * "Class-balanced loss based on effective number of samples", discuss it as a weight). Of the weights that were tried it raised macro
+ * F1 at little cost in accuracy; data/README.md has the figures. A class without rows in the training set has weight 1, which never counts.
  */
 export function classWeightsOf(data: TrainingData, how: ClassWeights): Float32Array | undefined {
   if (how === "none" || !isUnequal(data)) return undefined;
   const counts = countsOf(data);
-  const rows = counts.reduce((sum, count) => sum + count, 0);
-  const classes = counts.filter((count) => count > 0).length;
-  return Float32Array.from(counts, (count) => (count > 0 ? rows / (classes * count) : 1));
+  const sum = (of: (count: number) => number) => counts.reduce((total, count) => total + of(count), 0);
+  const scale = sum((count) => count) / sum(Math.sqrt);
+  return Float32Array.from(counts, (count) => (count > 0 ? scale / Math.sqrt(count) : 1));
 }

@@ -146,7 +146,7 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   headBias: { default: true, help: "train the head without a bias, as PEFT and transformers do" },
   classWeights: {
     default: "auto",
-    help: "weight the loss by n / (classes * rows of the class) if the largest class has over 1.5 times the rows of the smallest",
+    help: "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
     choices: CLASS_WEIGHTS,
   },
   dtype: {
