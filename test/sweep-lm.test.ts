@@ -51,8 +51,8 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   for (const words of [
     "160 / 20 / 20 documents",
     "percentiles of the bootstrap: 1000 seeded samples of the 20 test documents",
-    "the lowest loss",
-    "| bits per byte | 95 % low | 95 % high |",
+    "the lowest validation loss",
+    "| bits per byte | bits 95 % low | bits 95 % high |",
     `(trials/${trials[0]!.name}/texts.csv)`,
   ])
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
