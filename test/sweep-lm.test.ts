@@ -52,7 +52,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
     "160 / 20 / 20 documents",
     "percentiles of the bootstrap: 1000 seeded samples of the 20 test documents",
     "the lowest validation loss",
-    "| bits per byte | 95 % low | 95 % high |",
+    "| bits per byte | bits 95 % low | bits 95 % high |",
     `(trials/${trials[0]!.name}/texts.csv)`,
   ])
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);

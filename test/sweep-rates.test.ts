@@ -169,10 +169,10 @@ test("the rate is chosen on the validation set once every rate has ended; the re
       Object.assign(after.val, { accuracy, loss });
       after.test.accuracy = onTest;
     });
+  // Neither the accuracy nor the test set matters.
   for (const [first, second, chosen] of [
-    [[0.5, 0.9, 1], [0.75, 2, 0], 0],
-    [[0.75, 2, 0], [0.75, 1, 0], 1],
-    [[0.75, 1, 0], [0.75, 2, 1], 0],
+    [[0.75, 2, 1], [0.5, 0.9, 0], 1],
+    [[0.5, 1, 0], [0.75, 2, 1], 0],
   ] as const) {
     validate(low, first);
     validate(middle, second);
@@ -188,7 +188,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   const markdown = await writeReport(out, cells, data, "About the arms.");
   for (const words of [
     "each of 1 setting was trained with seed 1 at each of 3 rates",
-    "| last layer | 75.0 |",
+    "| last layer | 1.0000 | 2.0000 |",
     "| failed | 0.001 | yes |",
     "1 of 1 chosen rates are at an end of their range",
     "About the arms.",
@@ -197,7 +197,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
   assert.ok(existsSync(join(trialDirectory(out, low), "predictions.csv")));
   const rates = readFileSync(join(out, "figures", "rates.csv"), "utf8");
-  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nlast layer,75.0,75.0,failed,0.001,yes\r\n$/);
+  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nlast layer,1.0000,2.0000,failed,0.001,yes\r\n$/);
 });
 
 /** A cell of made-up results, with these rows of the test set right, out of 20. */

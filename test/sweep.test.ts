@@ -324,7 +324,7 @@ test("the best setting has the lowest mean validation loss, as the evaluation th
     after: { ...result.after, val: { ...result.after.val, loss, accuracy } },
   });
   const blocks = reportBlocks([trialOf(2, 0.5, 1), trialOf(4, 0.4, 0.5), trialOf(8, Number.NaN, 1)], data);
-  assert.match(toMarkdown(blocks), /setting with the lowest validation loss is LoRA, rank 2, alpha 4\./);
+  assert.match(toMarkdown(blocks), /best setting, with the lowest validation loss, is LoRA, rank 2, alpha 4\./);
 });
 
 test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {

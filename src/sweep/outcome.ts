@@ -17,6 +17,8 @@ export interface Outcome {
   /** The rates that it was chosen from; empty: it was not chosen. */
   tried: { lr: number; result: TrialResult | null }[];
   trials: TrialResult[];
+  /** Mean validation loss: the best cell has the lowest. */
+  loss: number;
   val: Summary;
   test: Summary;
   interval: Interval;
@@ -50,6 +52,7 @@ export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Ou
       label: `${names[i]}${isAlone ? "" : isTuned ? ", its own rate" : `, rate ${showRate(lr)}`}`,
       ...{ mode, rank, alpha, lr, trials },
       tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, result: cell.tried[j]! })) : [],
+      loss: mean(trials.map(({ after }) => after.val.loss)),
       val: summarize(trials.map(({ after }) => measure.of(after.val))),
       test: summarize(trials.map(({ after }) => measure.of(after.test))),
       interval: measure.interval(trials),
@@ -64,9 +67,9 @@ export function resultsOf(cells: readonly FinishedCell[]): TrialResult[] {
   return [...new Map(all.map((result) => [result.key, result])).values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The one with the lowest validation loss, the mean over the seeds. The test set is not used for selection. */
+/** The one with the lowest validation loss. The test set is not used for selection. */
 export function bestOf(outcomes: readonly Outcome[]): Outcome | undefined {
-  return lowestLoss(outcomes, ({ trials }) => mean(trials.map(({ after }) => after.val.loss)));
+  return lowestLoss(outcomes, ({ loss }) => loss);
 }
 
 /** Without the cells at a shared learning rate, where there are others of the same mode with a rate of their own. */
@@ -78,5 +81,5 @@ export function tunedOf(outcomes: readonly Outcome[]): Outcome[] {
 /** The best cell of each mode. */
 export function methodsOf(outcomes: readonly Outcome[]): Outcome[] {
   const modes = [...new Set(outcomes.map(({ mode }) => mode))];
-  return modes.map((mode) => bestOf(outcomes.filter((outcome) => outcome.mode === mode))!);
+  return modes.flatMap((mode) => bestOf(outcomes.filter((outcome) => outcome.mode === mode)) ?? []);
 }

@@ -93,15 +93,15 @@ function spread(shared: readonly Outcome[], own: readonly Outcome[], { show, tit
   );
 }
 
-/** The validation results at each learning rate that was tried. */
-export function rates(outcomes: readonly Outcome[], { of, show, title }: Measure): Block[] {
+/** The validation loss at each learning rate that was tried, by which it is chosen. */
+export function rates(outcomes: readonly Outcome[]): Block[] {
   const tuned = outcomes.filter(({ tried }) => tried.length > 0);
   if (tuned.length === 0) return [];
   const all = [...new Set(tuned.flatMap(({ tried }) => tried.map(({ lr }) => lr)))].sort((a, b) => a - b);
   const shown = ({ tried }: Outcome, lr: number) => {
     const one = tried.find((candidate) => candidate.lr === lr);
     if (!one) return "-";
-    return one.result ? show(of(one.result.after.val)) : "failed";
+    return one.result ? one.result.after.val.loss.toFixed(4) : "failed";
   };
   const isAtEnd = ({ tried, lr }: Outcome) => {
     const tries = tried.map((one) => one.lr);
@@ -118,7 +118,7 @@ export function rates(outcomes: readonly Outcome[], { of, show, title }: Measure
       : []),
   ];
   return [
-    { kind: "heading", level: 2, text: `Learning rates: validation ${title}` },
+    { kind: "heading", level: 2, text: "Learning rates: validation loss" },
     {
       kind: "table",
       name: "rates",

@@ -69,7 +69,7 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...settings(outcomes, data, measure, leaks),
     ...comparisons(compared, measure),
     ...grids(outcomes, data, measure),
-    ...rates(outcomes, measure),
+    ...rates(outcomes),
     ...losses(compared),
     ...(best && data.objective === "classification" ? details(best, data) : []),
     ...trials(cells, measure, data),
@@ -106,10 +106,11 @@ function settings(
 ): Block[] {
   const more = data.objective === "lm" ? bitsColumns() : accuracyColumns(outcomes, data, leaks);
   const row = (outcome: Outcome) => {
-    const { label, lr, trials, val, test, interval, seconds } = outcome;
+    const { label, lr, trials, loss, val, test, interval, seconds } = outcome;
     const [first] = trials as [TrialResult];
     return [
-      ...[label, showRate(lr), trials.length, show(val.mean), show(test.mean), test.n > 1 ? show(test.sd) : "-"],
+      ...[label, showRate(lr), trials.length, loss.toFixed(4), show(val.mean)],
+      ...[show(test.mean), test.n > 1 ? show(test.sd) : "-"],
       ...[show(interval.low), show(interval.high), ...more.flatMap(({ values }) => values(outcome))],
       ...[first.trainable, seconds.toFixed(1), megabytes(first.memory), megabytes(first.saved)],
     ];
@@ -120,7 +121,17 @@ function settings(
       kind: "table",
       name: "settings",
       header: [
-        ...["run", "rate", "seeds", `validation ${unit}`, `test ${unit}`, "sd", "95 % low", "95 % high"],
+        ...[
+          "run",
+          "rate",
+          "seeds",
+          "validation loss",
+          `validation ${unit}`,
+          `test ${unit}`,
+          "sd",
+          "95 % low",
+          "95 % high",
+        ],
         ...more.flatMap(({ header }) => header),
         ...["trainable", "seconds", "memory MB", "saved MB"],
       ],
@@ -147,7 +158,7 @@ function bitsColumns(): Columns[] {
     const { low, high } = bitsInterval(trials);
     return [mean(trials.map(({ after }) => after.test.bitsPerByte!)), low, high].map(show);
   };
-  return [{ header: ["bits per byte", "95 % low", "95 % high"], values }];
+  return [{ header: ["bits per byte", "bits 95 % low", "bits 95 % high"], values }];
 }
 
 /** Macro F1 where the classes are unequal, the accuracy without leaks where there are any, published figures where they apply. */
@@ -191,8 +202,8 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
   const adjusted = holm(tests.map(({ p }) => p));
   const what =
     methods.length > 1
-      ? `${outcomes.length > methods.length ? "Each method is represented by its setting with the lowest validation loss. All" : "All"} pairs of methods are compared`
-      : `The setting with the lowest validation loss is ${best!.label}. It is compared with each other setting`;
+      ? `${outcomes.length > methods.length ? "Of each method the setting with the lowest validation loss is compared. All" : "All"} pairs of methods are compared`
+      : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with each other setting`;
   const distinct = adjusted.filter((p) => p < SIGNIFICANT).length;
   return [
     {
