@@ -229,6 +229,10 @@ test("methods are compared in pairs, with Holm's correction; grids with and with
     /\| LoRA, rank 4, alpha 8 \| last layer \| 6 \| 0 \| 0 \| 0\.031 \| 0\.063 \| not distinguishable \|/,
   );
   assert.match(markdown, /1 of 3 pairs are distinguishable/);
+  const plus = toMarkdown(
+    reportBlocks([made(lora, like, 20, truth), made({ ...lora, lrRatio: 16 }, like, 18, truth)], data),
+  );
+  assert.match(plus, /\| LoRA, rank 4, alpha 8, lrRatio 1 \| LoRA, rank 4, alpha 8, lrRatio 16 \|/);
   const grid = [2, 4].flatMap((rank) => [4, 8].map((alpha) => ({ mode: "lora", rank, alpha })));
   const shared = grid.map((options, i) => made(options, like, 12 + i, truth));
   const own = grid.map((options) => {

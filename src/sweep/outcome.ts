@@ -2,6 +2,7 @@
 import type { Mode } from "../config.ts";
 import { type Interval, type Summary, summarize } from "../report/statistics.ts";
 import { oneLine } from "../report/text.ts";
+import { SETTING_NAMES } from "../train/options.ts";
 import { lowestLoss } from "../train/records.ts";
 import { describeTrial, showRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
@@ -36,20 +37,41 @@ export const LONGEST_NAME = 60;
 
 export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
-/** The cells that have results, with labels that tell them apart. */
+const optionsOf = ({ results: [first] }: FinishedCell) => first!.options;
+
+/** The cells' descriptions, with the settings in which those of the same description differ. */
+function labelsOf(cells: readonly FinishedCell[]): string[] {
+  const models = new Set(cells.map(({ results: [first] }) => first!.model));
+  const names = cells.map(({ results: [first] }) => {
+    return describeTrial(first!) + (models.size > 1 ? `, ${oneLine(first!.model, LONGEST_NAME)}` : "");
+  });
+  const rateOf = (cell: FinishedCell) =>
+    cell.rates.length > 1 ? "its own rate" : `rate ${showRate(optionsOf(cell).lr)}`;
+  const words: ((cell: FinishedCell) => string)[] = [
+    rateOf,
+    ...SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed").map(
+      (name) => (cell: FinishedCell) => `${name} ${optionsOf(cell)[name]}`,
+    ),
+  ];
+  const differing = new Map(
+    [...new Set(names)].map((name) => {
+      const same = cells.filter((_, i) => names[i] === name);
+      return [name, words.filter((word) => new Set(same.map(word)).size > 1)];
+    }),
+  );
+  return cells.map((cell, i) => [names[i], ...differing.get(names[i]!)!.map((word) => word(cell))].join(", "));
+}
+
+/** The cells that have results. */
 export function outcomesOf(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
   const finished = cells.filter(({ results }) => results.length > 0);
-  const models = new Set(finished.map(({ results: [first] }) => first!.model));
-  const nameOf = ({ results: [first] }: FinishedCell) =>
-    describeTrial(first!) + (models.size > 1 ? `, ${oneLine(first!.model, LONGEST_NAME)}` : "");
-  const names = finished.map(nameOf);
+  const labels = labelsOf(finished);
   return finished.map((cell, i) => {
     const trials = cell.results;
-    const { mode, rank, alpha, lr } = trials[0]!.options;
+    const { mode, rank, alpha, lr } = optionsOf(cell);
     const isTuned = cell.rates.length > 1;
-    const isAlone = names.filter((name) => name === names[i]).length === 1;
     return {
-      label: `${names[i]}${isAlone ? "" : isTuned ? ", its own rate" : `, rate ${showRate(lr)}`}`,
+      label: labels[i]!,
       ...{ mode, rank, alpha, lr, trials },
       tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, result: cell.tried[j]! })) : [],
       loss: mean(trials.map(({ after }) => after.val.loss)),
