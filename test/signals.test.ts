@@ -12,7 +12,7 @@ import { messages, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
-writeFileSync(join(folder, "few.csv"), messages(16));
+writeFileSync(join(folder, "few.csv"), messages(8));
 writeFileSync(join(folder, "many.csv"), messages(400));
 
 /** The remaining work when the signal arrives takes minutes; even a loaded machine must end within this time. */
@@ -138,14 +138,14 @@ test("during an evaluation between two steps", async () => {
 
 test("during the last evaluation; with checkpoints the run can be resumed", async () => {
   const args = [...SLOW, ...setsOf("few", "few", "many"), "--epochs", "1"];
-  const last = says('"record":{"step":8,"epoch":1,"examples":32,"lr":');
+  const last = says('"record":{"step":4,"epoch":1,"examples":16,"lr":');
   const isMeasured = (ended: Ended) => last(ended) && ended.stdout.split('"type":"evaluation"').length === 4;
   const ended = await interrupt("SIGHUP", [...args, "--out", "last"], isMeasured);
   await assertKept("last", ended);
   assert.match(ended.stdout, '"before":null,"after":null');
   const kept = await interrupt("SIGHUP", [...args, "--out", "kept", "--checkpoint-every", "100"], isMeasured);
   assertCode({ ...kept }, 130);
-  assert.match(kept.stderr, "stopped after step 8; resume with:");
+  assert.match(kept.stderr, "stopped after step 4; resume with:");
   assert.ok(existsSync(join(folder, "kept", "checkpoint")));
 });
 
