@@ -18,7 +18,7 @@ import type { SegmentName } from "../src/plan/plan.ts";
 import { keepCheckpoint, lastCheckpoint } from "../src/run/checkpoint.ts";
 import { adapterOf } from "../src/run/directory.ts";
 import { trainingOf } from "../src/train/device.ts";
-import { resolveOptions, type TrainOptions } from "../src/train/options.ts";
+import { ofMode, resolveOptions, type TrainOptions } from "../src/train/options.ts";
 import { prepareRun, specOf } from "../src/train/prepare.ts";
 import type { Checkpoint } from "../src/train/records.ts";
 import { type FineTuneArguments, train } from "../src/train/trainer.ts";
@@ -109,7 +109,8 @@ for (const [name, words] of [
 async function trained(device: Backend, more: Partial<FineTuneArguments> = {}) {
   const model = await loadModel(directory);
   try {
-    return await train({ device, model, data: await tinyData(messages(20)), rank: 2, epochs: 1, ...more });
+    const options = ofMode({ rank: 2, epochs: 1, ...more }, more.mode ?? "lora");
+    return await train({ device, model, data: await tinyData(messages(20)), ...options });
   } finally {
     await model.close();
   }

@@ -17,7 +17,7 @@ import { memoryTotals } from "../src/plan/memory.ts";
 import { printProgram } from "../src/plan/print.ts";
 import { fineTune } from "../src/run/fine-tune.ts";
 import { sizeOf } from "../src/tensor.ts";
-import type { TrainOptions } from "../src/train/options.ts";
+import { ofMode, type TrainOptions } from "../src/train/options.ts";
 import { train } from "../src/train/trainer.ts";
 import { metaOf, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
@@ -215,7 +215,8 @@ for (const options of [{}, { mode: "last_block" }, { layers: [1] }] as Pick<Part
     const { plain, rounded } = bases(options.mode ?? "lora");
     const run = async (directory: string, dtype: WeightDtype) => {
       const model = await openGPT2(directory);
-      const result = await fineTune({ ...RUN, ...options, model, data, device, dtype }, () => []);
+      const settings = ofMode({ ...RUN, ...options }, options.mode ?? "lora");
+      const result = await fineTune({ ...settings, model, data, device, dtype }, () => []);
       await model.close();
       return result;
     };

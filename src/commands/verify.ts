@@ -47,8 +47,11 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
 function wgsl(shader: string): Promise<string> {
   const kernel = KERNELS.find((one) => variantsOf(one).includes(shader));
   if (kernel) return wgslOf(kernel, shader);
+  const names = KERNELS.flatMap(variantsOf);
+  // A kernel that is a matrix product has several shaders.
+  const near = names.filter((name) => name.startsWith(shader));
   throw new ConfigError("unknown shader", {
-    expected: KERNELS.flatMap(variantsOf).join(", "),
+    expected: (near.length > 0 ? near : names).join(", "),
     found: shader,
   });
 }

@@ -235,7 +235,7 @@ class Builder {
     const { f, batch, C, prefix } = this;
     const { n_head, n_layer } = this.options.spec.config;
     const ln1 = f.layernorm(`h.${l}.ln_1`, x, rows);
-    const keys = prefix ? prefix.room("attn.c_attn") : rowsOf("attn.c_attn", rows, [3 * C]);
+    const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowsOf(`h.${l}.attn.c_attn`, rows, [3 * C]);
     const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokensOf(keys) : keys });
     prefix?.write(keys, l);
     const [att, lse] = [rowsOf("att", rows, [C]), rowsOf("lse", rows, [n_head])];

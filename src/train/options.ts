@@ -287,7 +287,9 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   // `checkSetting` names an unknown mode.
   if (!MODES.includes(mode)) return;
   const idle = SETTING_NAMES.find(
-    (name) => !counts(name, mode) && JSON.stringify(options[name]) !== JSON.stringify(defaults[name]),
+    // `parameterList` says why there is no f16 in mode all.
+    (name) =>
+      name !== "dtype" && !counts(name, mode) && JSON.stringify(options[name]) !== JSON.stringify(defaults[name]),
   );
   if (idle === undefined) return;
   const own = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && counts(name, mode));
