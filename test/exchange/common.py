@@ -43,6 +43,11 @@ def virtual(n=4):
     }
 
 
+def room(length, settings):
+    """The most tokens of a text in a context of `length`."""
+    return length - settings.get("num_virtual_tokens", 0)
+
+
 def adapted(base, settings, seed, task="SEQ_CLS"):
     """The model with an adapter whose B is not 0, so that it does something and every gradient is alive."""
     torch.manual_seed(seed)

@@ -58,12 +58,13 @@ def greedy(model, tokenizer, prompts=PROMPTS, tokens=TOKENS, **settings):
 def loss(model, tokenizer, text):
     """Mean loss of all tokens of a text behind <|endoftext|>, in blocks of the context, every token predicted once."""
     ids = torch.tensor([50256, *tokenizer(text, verbose=False)["input_ids"]])
-    context = model.config.n_positions
+    virtual = getattr(model.active_peft_config, "num_virtual_tokens", 0) if hasattr(model, "active_peft_config") else 0
+    context = model.config.n_positions - virtual
     total = 0.0
     for first in range(0, len(ids) - 1, context):
         block = ids[first : first + context]
         targets = ids[first + 1 : first + 1 + context]
-        logits = model(block[None, : len(targets)]).logits[0].double()
+        logits = model(block[None, : len(targets)]).logits[0, -len(targets) :].double()
         total += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
     return {"tokens": len(ids) - 1, "loss": total / (len(ids) - 1)}
 

@@ -58,7 +58,7 @@ async function train(lowrank, device, base, { settings, directory }) {
 }
 
 /** Reports what it finds, and leaves in `work` what `language.py score` checks. `must` runs a command that may not fail. */
-export async function checkLanguageModels({ lowrank, device, work, micro, python, must, report }) {
+export async function checkLanguageModels({ formsOf, lowrank, device, work, micro, python, must, report }) {
   const tiny = join(work, "tiny");
   must(python, ["test/exchange/language.py", "prepare", work, micro, TEXT]);
   const theirs = JSON.parse(readFileSync(join(work, "lm-from-peft.json"), "utf8"));
@@ -96,6 +96,9 @@ export async function checkLanguageModels({ lowrank, device, work, micro, python
     { name: "micro r 8", base: micro, rank: 8 },
     { name: "tiny all", base: tiny, mode: "all" },
     { name: "tiny last_block", base: tiny, mode: "last_block" },
+    { name: "tiny bitfit", base: tiny, mode: "bitfit" },
+    { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 3 },
+    { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 7 },
   ];
   for (const { name, base, continue: from, ...settings } of RUNS) {
     const model = await lowrank.loadModel(base);
@@ -107,7 +110,7 @@ export async function checkLanguageModels({ lowrank, device, work, micro, python
     const saved = join(work, "runs", `lm-${name.replaceAll(/\W+/g, "-")}`);
     await trained.save(saved);
     const scores = await scoresOf(lowrank, device, saved, base, texts);
-    for (const form of (settings.mode ?? "lora") === "lora" ? ["peft", "merged"] : ["merged"]) {
+    for (const form of formsOf(settings)) {
       const directory = join(work, "exports", `lm-${form}-${name.replaceAll(/\W+/g, "-")}`);
       must(process.execPath, ["dist/export.js", "--run", saved, "--to", form, "--out", directory]);
       jobs.push({ name, form, base, directory: resolve(directory), scores });

@@ -129,13 +129,21 @@ const RUNS = [
   { name: "micro all", base: micro, mode: "all", lr: 3e-4 },
   { name: "micro last_block", base: micro, mode: "last_block" },
   { name: "micro last_layer", base: micro, mode: "last_layer" },
+  { name: "micro bitfit", base: micro, mode: "bitfit" },
+  { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 5 },
+  { name: "micro prompt", base: micro, mode: "prompt", virtualTokens: 20 },
+  { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 5 },
+  { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 20, prefixProjection: 32 },
 ];
+/** The forms in which a run can be exported. */
+const FORMS = { lora: ["peft", "merged"], prompt: ["peft"], prefix: ["peft"] };
+const formsOf = ({ mode = "lora" }) => FORMS[mode] ?? ["merged"];
 const jobs = [];
 let texts = theirs.texts;
 let truth;
 for (const { name, base, continue: adapter, ...settings } of RUNS) {
   const model = await loadModel(base);
-  const { n_positions: length } = model.config;
+  const length = model.config.n_positions - (settings.virtualTokens ?? 0);
   const data = await loadDataset(source, { maxLength: length });
   if (given) {
     texts = Array.from({ length: data.test.size }, (_, row) => data.test.text(row));
@@ -154,13 +162,13 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
   const run = join(work, "runs", name.replaceAll(" ", "-"));
   await trained.save(run);
   const logits = await logitsOf(run, base, texts);
-  for (const form of (settings.mode ?? "lora") === "lora" ? ["peft", "merged"] : ["merged"]) {
+  for (const form of formsOf(settings)) {
     const directory = join(work, "exports", `${form}-${name.replaceAll(" ", "-")}`);
     must(process.execPath, ["dist/export.js", "--run", run, "--to", form, "--out", directory]);
     jobs.push({ name, form, base, length, directory, logits });
   }
 }
-await checkLanguageModels({ lowrank: library, device, work, micro, python, must, report });
+await checkLanguageModels({ formsOf, lowrank: library, device, work, micro, python, must, report });
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
 const scored = ["exchange.py", "language.py"].map((file) => run(python, [join(here, file), "score", work]).status);
