@@ -4,7 +4,7 @@ import random
 import peft
 import torch
 import transformers
-from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from peft import get_peft_config, get_peft_model
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
 
@@ -33,24 +33,25 @@ def variants(n_layer):
     }
 
 
-def virtual(n):
-    """Settings of prompt and prefix tuning with n virtual tokens, by name."""
+def virtual(n=4):
+    """Settings of methods with n virtual tokens, by name."""
+    prefix = dict(peft_type="PREFIX_TUNING", num_virtual_tokens=n)
     return {
-        "prompt": dict(method=PromptTuningConfig, num_virtual_tokens=n),
-        "prefix": dict(method=PrefixTuningConfig, num_virtual_tokens=n),
-        "prefix-projection": dict(
-            method=PrefixTuningConfig, num_virtual_tokens=n, prefix_projection=True, encoder_hidden_size=5
-        ),
+        "prompt": dict(peft_type="PROMPT_TUNING", num_virtual_tokens=n),
+        "prefix": prefix,
+        "prefix-projection": dict(prefix, prefix_projection=True, encoder_hidden_size=7),
     }
+
+
+def room(length, settings):
+    """The most tokens of a text in a context of `length`."""
+    return length - settings.get("num_virtual_tokens", 0)
 
 
 def adapted(base, settings, seed, task="SEQ_CLS"):
     """The model with an adapter whose B is not 0, so that it does something and every gradient is alive."""
     torch.manual_seed(seed)
-    settings = {"method": LoraConfig, **settings}
-    method = settings.pop("method")
-    dropout = {"lora_dropout": 0.0} if method is LoraConfig else {}
-    model = get_peft_model(base, method(task_type=task, **dropout, **settings))
+    model = get_peft_model(base, get_peft_config({"peft_type": "LORA", "task_type": task, **settings}))
     with torch.no_grad():
         for name, value in model.named_parameters():
             if value.requires_grad and "lora_B" in name:
@@ -58,17 +59,6 @@ def adapted(base, settings, seed, task="SEQ_CLS"):
             elif value.requires_grad and "lora_A" not in name:
                 value.add_(torch.randn_like(value) * 0.05)
     return model
-
-
-def virtual_tokens(model):
-    """How many virtual tokens a model of PEFT's has."""
-    return getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", 0)
-
-
-def runs_alone(model):
-    """Whether a classifier has to read its messages one by one: PEFT hands a prompt on as embeddings, without ids that tell padding."""
-    config = getattr(model, "active_peft_config", None)
-    return config is not None and config.peft_type == "PROMPT_TUNING" and config.task_type == "SEQ_CLS"
 
 
 WORDS = "win a free prize now call me later see you at home ok thanks £1000 cash claim 😀 naïve text lunch tomorrow".split()

@@ -8,13 +8,12 @@ import warnings
 import torch
 import transformers
 import generation
-from common import VERSIONS, adapted, messages, runs_alone, variants, virtual
+from common import VERSIONS, adapted, messages, room, variants, virtual
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
 
 PAD = 50256
 LABELS = 2
-VIRTUAL = 4
 torch.set_num_threads(2)
 warnings.simplefilter("ignore")
 transformers.logging.set_verbosity_error()
@@ -29,9 +28,10 @@ def load_base(path):
 
 def logits_of(model, tokenizer, texts, batch=8):
     model.eval()
-    if runs_alone(model):
-        batch = 1
     rows = []
+    # PEFT hands a prompt on as embeddings, without ids that tell the padding.
+    if getattr(model, "peft_type", None) == "PROMPT_TUNING":
+        batch = 1
     with torch.no_grad():
         for i in range(0, len(texts), batch):
             some = tokenizer(texts[i : i + batch], padding=True, truncation=True, return_tensors="pt")
@@ -67,9 +67,9 @@ def prepare(folder, micro):
     jobs = []
     for base_name, base, length in [("tiny", tiny, 48), ("micro", micro, 256)]:
         layers = load_base(base).config.n_layer
-        for i, (name, settings) in enumerate({**variants(layers), **virtual(VIRTUAL)}.items()):
+        for i, (name, settings) in enumerate({**variants(layers), **virtual()}.items()):
+            tokenizer = tokenizer_of(base, room(length, settings))
             model = adapted(load_base(base), settings, seed=i)
-            tokenizer = tokenizer_of(base, length - settings.get("num_virtual_tokens", 0))
             optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
             for start in range(0, 32, 8):
                 batch = tokenizer(texts[start : start + 8], padding=True, truncation=True, return_tensors="pt")
@@ -87,7 +87,7 @@ def write_texts(folder, micro):
     """What transformers writes behind prompts, with gpt2-micro alone and with each of PEFT's adapters."""
     model, tokenizer = generation.load(micro)
     jobs = [{"name": "micro", "tokens": generation.TOKENS, "ids": generation.greedy(model, tokenizer)}]
-    for i, (name, settings) in enumerate({**variants(model.config.n_layer), **virtual(VIRTUAL)}.items()):
+    for i, (name, settings) in enumerate({**variants(model.config.n_layer), **virtual()}.items()):
         model, _ = generation.load(micro, settings, seed=i)
         place = os.path.join(folder, "texts", name)
         model.save_pretrained(place)

@@ -7,7 +7,7 @@ import os
 import sys
 
 import torch
-from common import VERSIONS, adapted, virtual_tokens
+from common import VERSIONS, adapted
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TOKENS = 50
@@ -56,10 +56,10 @@ def greedy(model, tokenizer, prompts=PROMPTS, tokens=TOKENS, **settings):
 
 @torch.no_grad()
 def loss(model, tokenizer, text):
-    """Mean loss of all tokens of a text behind <|endoftext|>, in blocks of the context, every token predicted once. Every block has
-    its own virtual tokens, which predict nothing."""
+    """Mean loss of all tokens of a text behind <|endoftext|>, in blocks of the context, every token predicted once."""
     ids = torch.tensor([50256, *tokenizer(text, verbose=False)["input_ids"]])
-    context = model.config.n_positions - virtual_tokens(model)
+    virtual = getattr(model.active_peft_config, "num_virtual_tokens", 0) if hasattr(model, "active_peft_config") else 0
+    context = model.config.n_positions - virtual
     total = 0.0
     for first in range(0, len(ids) - 1, context):
         block = ids[first : first + context]

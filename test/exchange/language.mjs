@@ -11,10 +11,6 @@ const CURVE = 0.01;
 const relative = (got, want) => Math.abs(got - want) / Math.abs(want);
 const worst = (got, want) => Math.max(...want.map((value, i) => relative(got[i], value)));
 
-/** The forms in which a run of this mode can be exported. */
-export const formsOf = ({ mode = "lora" }) =>
-  ({ lora: ["peft", "merged"], prompt: ["peft"], prefix: ["peft"] })[mode] ?? ["merged"];
-
 /** Mean loss of each text, by a run or an adapter on its base model. */
 async function scoresOf(lowrank, device, directory, model, texts) {
   const lm = await lowrank.LanguageModel.load(directory, { device, model });
@@ -62,7 +58,7 @@ async function train(lowrank, device, base, { settings, directory }) {
 }
 
 /** Reports what it finds, and leaves in `work` what `language.py score` checks. `must` runs a command that may not fail. */
-export async function checkLanguageModels({ lowrank, device, work, micro, python, must, report }) {
+export async function checkLanguageModels({ formsOf, lowrank, device, work, micro, python, must, report }) {
   const tiny = join(work, "tiny");
   must(python, ["test/exchange/language.py", "prepare", work, micro, TEXT]);
   const theirs = JSON.parse(readFileSync(join(work, "lm-from-peft.json"), "utf8"));
@@ -101,9 +97,8 @@ export async function checkLanguageModels({ lowrank, device, work, micro, python
     { name: "tiny all", base: tiny, mode: "all" },
     { name: "tiny last_block", base: tiny, mode: "last_block" },
     { name: "tiny bitfit", base: tiny, mode: "bitfit" },
-    { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 5 },
-    { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 3 },
-    { name: "micro prefix, projected", base: micro, mode: "prefix", virtualTokens: 4, prefixProjection: 8 },
+    { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 3 },
+    { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 7 },
   ];
   for (const { name, base, continue: from, ...settings } of RUNS) {
     const model = await lowrank.loadModel(base);

@@ -128,10 +128,9 @@ def prepare(folder, micro, text):
     jobs = []
     for base_name, base in [("tiny", tiny), ("micro", micro)]:
         tokenizer = AutoTokenizer.from_pretrained(base)
-        settings = {**variants(load(base).config.n_layer), **virtual(3)}
-        settings["lm_head"] = dict(target_modules=["c_proj", "lm_head"], r=2)
-        for i, (name, one) in enumerate(settings.items()):
-            model = adapted(load(base), one, seed=i, task="CAUSAL_LM").eval()
+        settings = {**variants(load(base).config.n_layer), "lm_head": dict(target_modules=["c_proj", "lm_head"], r=2), **virtual()}
+        for i, (name, lora) in enumerate(settings.items()):
+            model = adapted(load(base), lora, seed=i, task="CAUSAL_LM").eval()
             place = os.path.join(folder, "lm-from-peft", f"{base_name}-{name}")
             model.save_pretrained(place)
             jobs.append(dict(name=f"{base_name} {name}", base=base, directory=place, scores=scores(model, tokenizer, texts())))

@@ -8,9 +8,7 @@ import shutil
 import sys
 
 import torch
-import torch.nn.functional as F
-from common import VERSIONS, adapted, runs_alone, variants, virtual
-from peft import PeftModel
+from common import VERSIONS, adapted, variants, virtual
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
@@ -21,19 +19,10 @@ STEPS = 10
 DTYPES = {"all-linear": torch.float16, "regex": torch.bfloat16}
 
 
-VIRTUAL = 3
-VIRTUAL_TASKS = {
-    "prompt": ("prompt", "SEQ_CLS"),
-    "prompt-lm": ("prompt", "CAUSAL_LM"),
-    "prefix": ("prefix-projection", "SEQ_CLS"),
-    "prefix-lm": ("prefix", "CAUSAL_LM"),
-}
-
-
-def batch(longest, seed=9):
+def batch(longest=12, seed=9):
     """Messages of several lengths, padded on the right with an id that none of them has."""
     generator = torch.Generator().manual_seed(seed)
-    lengths = torch.tensor([5, 1, longest, 3, 8, longest - 1])
+    lengths = torch.tensor([5, 1, 12, 3, 8, 11]).clamp(max=longest)
     ids = torch.full((len(lengths), longest), PAD)
     for row, length in enumerate(lengths):
         ids[row, :length] = torch.randint(0, PAD, (length,), generator=generator)
@@ -47,7 +36,12 @@ def main(out):
         num_labels=LABELS, pad_token_id=PAD, bos_token_id=0, eos_token_id=0,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )
-    for name in [*variants(1), "score", "base", *VIRTUAL_TASKS]:
+    settings = {name: ("SEQ_CLS", lora) for name, lora in variants(config.n_layer).items()}
+    # Without a task PEFT lets score have an adapter, beside the base model's own score.weight.
+    settings["score"] = (None, dict(target_modules=["c_attn", "score"], r=2, lora_alpha=3))
+    settings |= {name: ("SEQ_CLS", one) for name, one in virtual().items()}
+    settings |= {f"lm-{name}": ("CAUSAL_LM", virtual()[name]) for name in ("prompt", "prefix")}
+    for name in [*settings, "base"]:
         shutil.rmtree(os.path.join(out, name), ignore_errors=True)
     base = GPT2ForSequenceClassification(config)
     with torch.no_grad():
@@ -55,14 +49,11 @@ def main(out):
             if "ln_" in name or "bias" in name:
                 value.add_(torch.randn_like(value) * 0.1)
     base.save_pretrained(os.path.join(out, "base"))
-    messages = batch(config.n_positions)
-    settings = variants(config.n_layer)
-    # Without a task PEFT lets score have an adapter, beside the base model's own score.weight.
-    settings["score"] = dict(target_modules=["c_attn", "score"], r=2, lora_alpha=3)
-    for i, (name, lora) in enumerate(settings.items()):
+    for i, (name, (task, one)) in enumerate(settings.items()):
         place = os.path.join(out, name)
-        model = GPT2ForSequenceClassification.from_pretrained(os.path.join(out, "base"), dtype=torch.float32)
-        model = adapted(model, lora, seed=i, task=None if name == "score" else "SEQ_CLS")
+        kind = GPT2LMHeadModel if task == "CAUSAL_LM" else GPT2ForSequenceClassification
+        model = kind.from_pretrained(os.path.join(out, "base"), dtype=torch.float32)
+        model = adapted(model, one, seed=i, task=task)
         dtype = DTYPES.get(name, torch.float32)
         for value in model.parameters():
             if value.requires_grad:
@@ -72,65 +63,52 @@ def main(out):
         saved = load_file(path)
         if dtype != torch.float32:
             save_file({key: value.to(dtype) for key, value in saved.items()}, path, {"format": "pt"})
-        expect(model.double().train(), place, messages)
-    messages = batch(config.n_positions - VIRTUAL)
-    for i, (name, (method, task)) in enumerate(VIRTUAL_TASKS.items()):
-        kind = GPT2ForSequenceClassification if task == "SEQ_CLS" else GPT2LMHeadModel
-        place = os.path.join(out, name)
-        load = lambda dtype: kind.from_pretrained(os.path.join(out, "base"), dtype=dtype)
-        adapted(load(torch.float32), virtual(VIRTUAL)[method], seed=i, task=task).save_pretrained(place)
-        # As it is saved, the prefix of a projection is a parameter.
-        model = PeftModel.from_pretrained(load(torch.float64), place).double()
-        for key, value in model.named_parameters():
-            value.requires_grad = key.startswith("prompt_encoder.") or "modules_to_save" in key
-        expect(model.train(), place, messages)
+        os.remove(os.path.join(place, "README.md"))
+        ids, lengths, labels = batch(config.n_positions - one.get("num_virtual_tokens", 0))
+        if task == "CAUSAL_LM":
+            labels = torch.cat([torch.cat([row[1:n], torch.tensor([-100])]) for row, n in zip(ids, lengths)])
+        expect(model.double().train(), saved.keys(), ids, lengths, labels, os.path.join(place, "expect.safetensors"))
 
 
 def file_key(name):
-    """The key of a parameter in PEFT's file."""
-    name = name.replace("prompt_encoder.default.embedding.weight", "prompt_embeddings")
+    """The key of a parameter in PEFT's file. That of a prefix's projection is the same without one: its output is saved."""
+    if name.startswith("prompt_encoder."):
+        return "prompt_embeddings"
     return name.replace(".default", "").replace(".modules_to_save", "")
 
 
 def logits_of(model, ids, lengths):
-    """Of the messages, or, of a language model, of all tokens but the padding [N, V]."""
-    if runs_alone(model):
-        return torch.cat([model(input_ids=row[None, :n]).logits for row, n in zip(ids, lengths)])
-    mask = (ids != PAD).long()
-    logits = model(input_ids=ids, attention_mask=mask).logits
-    return logits if logits.dim() == 2 else logits[:, -ids.shape[1] :][mask.bool()]
+    """Of messages, or of all tokens of texts but virtual ones. One at a time: in a batch prompt tuning classifies at padding."""
+    rows = [model(input_ids=row[None, :n]).logits.flatten(0, -2)[-n:] for row, n in zip(ids, lengths)]
+    return torch.cat(rows)
 
 
-def expect(model, place, messages):
-    """Writes what the model computes beside its adapter."""
-    ids, lengths, labels = messages
-    os.remove(os.path.join(place, "README.md"))
-    keys = load_file(os.path.join(place, "adapter_model.safetensors")).keys()
+def expect(model, keys, ids, lengths, labels, path):
     learning = {file_key(name): value for name, value in model.named_parameters() if value.requires_grad}
     assert set(learning) == set(keys), set(learning) ^ set(keys)
-    # A language model predicts the next token of the packed messages.
-    targets = labels if model.active_peft_config.task_type != "CAUSAL_LM" else ids[ids != PAD].roll(-1)
+    loss_of = lambda logits: torch.nn.functional.cross_entropy(logits, labels)
     logits = logits_of(model, ids, lengths)
-    F.cross_entropy(logits, targets).backward()
     tensors = {"logits": logits.detach()}
-    for key, value in learning.items():
-        tensors[f"start.{key}"] = value.detach().clone()
-        tensors[f"grad.{key}"] = value.grad.clone()
-    optimizer = torch.optim.AdamW(learning.values(), **ADAMW)
-    losses = []
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        loss = F.cross_entropy(logits_of(model, ids, lengths), targets)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    tensors["losses"] = torch.stack(losses)
-    for key, value in learning.items():
-        tensors[f"final.{key}"] = value.detach()
+    # What a prefix's projection learns is not in PEFT's file.
+    if not any(".transform." in name for name, _ in model.named_parameters()):
+        loss_of(logits).backward()
+        for key, value in learning.items():
+            tensors[f"start.{key}"] = value.detach().clone()
+            tensors[f"grad.{key}"] = value.grad.clone()
+        optimizer = torch.optim.AdamW(learning.values(), **ADAMW)
+        losses = []
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss = loss_of(logits_of(model, ids, lengths))
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        tensors["losses"] = torch.stack(losses)
+        for key, value in learning.items():
+            tensors[f"final.{key}"] = value.detach()
     tensors = {key: value.float().contiguous() for key, value in tensors.items()}
-    for name, value in [("ids", ids), ("lengths", lengths), ("labels", targets)]:
+    for name, value in [("ids", ids), ("lengths", lengths), ("labels", labels)]:
         tensors[name] = value.to(torch.int32)
-    path = os.path.join(place, "expect.safetensors")
     save_file(tensors, path, {"versions": json.dumps(VERSIONS), "adamw": json.dumps(ADAMW)})
 
 

@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkFiles } from "./files.mjs";
-import { checkLanguageModels, formsOf } from "./language.mjs";
+import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkTexts } from "./texts.mjs";
 
@@ -131,10 +131,13 @@ const RUNS = [
   { name: "micro last_layer", base: micro, mode: "last_layer" },
   { name: "micro bitfit", base: micro, mode: "bitfit" },
   { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 5 },
-  { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 3 },
-  { name: "micro prompt", base: micro, mode: "prompt", virtualTokens: 4, headBias: false },
-  { name: "micro prefix projected", base: micro, mode: "prefix", virtualTokens: 4, prefixProjection: 8 },
+  { name: "micro prompt", base: micro, mode: "prompt", virtualTokens: 20 },
+  { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 5 },
+  { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 20, prefixProjection: 32 },
 ];
+/** The forms in which a run can be exported. */
+const FORMS = { lora: ["peft", "merged"], prompt: ["peft"], prefix: ["peft"] };
+const formsOf = ({ mode = "lora" }) => FORMS[mode] ?? ["merged"];
 const jobs = [];
 let texts = theirs.texts;
 let truth;
@@ -165,7 +168,7 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
     jobs.push({ name, form, base, length, directory, logits });
   }
 }
-await checkLanguageModels({ lowrank: library, device, work, micro, python, must, report });
+await checkLanguageModels({ formsOf, lowrank: library, device, work, micro, python, must, report });
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
 const scored = ["exchange.py", "language.py"].map((file) => run(python, [join(here, file), "score", work]).status);
