@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { MODES } from "../src/config.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { loadTexts } from "../src/data/texts.ts";
 import { toMarkdown } from "../src/report/document.ts";
@@ -9,6 +10,7 @@ import { listCells, trialsOf } from "../src/sweep/grid.ts";
 import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials } from "../src/sweep/runner.ts";
 import { type FinishedCell, readCell, type TrialResult, trialDirectory } from "../src/sweep/store.ts";
+import { resolveOptions } from "../src/train/options.ts";
 import { temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
@@ -16,6 +18,13 @@ import { tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
 const LINES = Array.from({ length: 200 }, (_, i) => JSON.stringify({ text: `the cat sat on mat ${i % 5}` })).join("\n");
+
+test("the options of each mode's trials are those of a language model", async () => {
+  const arms = [{ mode: MODES.filter((mode) => mode !== "last_layer"), rank: [4, 8] }];
+  const cells = await listCells({ base: { objective: "lm" }, arms }, 1, () => ({}));
+  assert.is(cells.length, MODES.length);
+  for (const { options } of trialsOf(cells)) assert.equal(resolveOptions(options, "lm"), options);
+});
 
 /** The cell with other losses on each document: `factor` times those that it has. */
 function changed(cell: FinishedCell, options: object, factor: (document: number) => number): FinishedCell {

@@ -92,11 +92,6 @@ export function checkArms(arms: readonly Arm[], seeds: number): void {
     });
 }
 
-/** Resets the options that have no effect in the mode to their defaults, so that equal runs have equal keys. */
-export function normalize(options: TrainOptions): TrainOptions {
-  return { ...DEFAULTS, ...ofMode(options, options.mode) };
-}
-
 /**
  * The distinct cells of a sweep, with `seeds` consecutive seeds starting at the base's. `identify` returns everything else that
  * determines the results with a model: its contents and the data. Throws ConfigError if a value is invalid.
@@ -127,7 +122,7 @@ export function* optionsOf({ base, arms }: SweepSpec): Generator<{ model: string
     for (const combination of combinations(arm)) {
       const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
-      const rates = (choices ?? [given.lr]).map((lr) => normalize(trainOptions({ ...given, lr } as RunSettings)));
+      const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings));
       yield { model, rates };
     }
   }

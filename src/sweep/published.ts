@@ -2,7 +2,7 @@
 import published from "../../data/published/sms-lora.json" with { type: "json" };
 import type { TrainingData } from "../data/texts.ts";
 import { ofMode, PAPER, resolveOptions, type TrainOptions } from "../train/options.ts";
-import { isTrialOf, normalize } from "./grid.ts";
+import { isTrialOf } from "./grid.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** What they were measured on. */
@@ -22,7 +22,7 @@ export function publishedOf({ mode, rank, alpha, trials: [trial] }: Outcome, dat
   const padded = train.padTo === stats.train.max && [stats.train, stats.val, stats.test].every(({ cut }) => cut === 0);
   const { model, options } = trial!;
   const free = Object.fromEntries(FREE.map((key) => [key, options[key]]));
-  const settings = isTrialOf(options, { options: normalize(resolveOptions(ofMode({ ...PAPER, ...free }, mode))) });
+  const settings = isTrialOf(options, { options: resolveOptions(ofMode({ ...PAPER, ...free }, mode)) });
   if (!(rows && padded && settings && published.models.includes(model))) return undefined;
   return mode === "lora"
     ? published.lora.find((cell) => cell.rank === rank && cell.alpha === alpha)?.test
