@@ -213,7 +213,7 @@ function scaleTo(max: number, parts: number, format: (value: number) => string) 
  * A step of 1, 2, 2.5 or 5 times a power of ten that divides `range` into at most `most` parts; a whole number unless the range
  * is below 2.
  */
-function niceStep(range: number, most: number): number {
+export function niceStep(range: number, most: number): number {
   const power = 10 ** Math.floor(Math.log10(range / most));
   const steps = [1, 2, 2.5, 5, 10].map((factor) => factor * power);
   return steps.find((step) => range / step <= most * (1 + 1e-9) && (range < 2 || Number.isInteger(step)))!;

@@ -29,7 +29,7 @@ export function filesOf(blocks: readonly Block[]): [path: string, content: strin
 const plain = (cell: Cell) => (typeof cell === "object" ? cell.href : cell);
 
 const isNumber = (cell: Cell) =>
-  typeof cell === "number" || (typeof cell === "string" && /^[-+.\d][\d.,%\s]*$/.test(cell));
+  typeof cell === "number" || (typeof cell === "string" && /^[-+.\d]([\d.,%\s]|e[-+]?\d)*$/.test(cell));
 
 export function toMarkdown(blocks: readonly Block[]): string {
   return `${blocks.map(blockToMarkdown).join("\n\n")}\n`;
@@ -77,9 +77,9 @@ const STYLE = `
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .3rem .5rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
-td:first-child { white-space: nowrap; }
+table { border-collapse: collapse; font-size: .85rem; }
+th, td { padding: .3rem .4rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
+td:nth-child(-n + 2) { white-space: nowrap; }
 td.long { min-width: 16rem; overflow-wrap: anywhere; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1.5rem 0; }

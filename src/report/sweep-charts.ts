@@ -14,7 +14,7 @@ import {
   type VisualMapComponentOption,
 } from "echarts/components";
 import * as echarts from "echarts/core";
-import { AXIS_NAME, AXIS_TEXT, FONT, INK, LINES, renderSvg, TITLE_TEXT } from "./charts.ts";
+import { AXIS_NAME, AXIS_TEXT, FONT, INK, LINES, niceStep, renderSvg, TITLE_TEXT } from "./charts.ts";
 import type { Interval } from "./statistics.ts";
 
 echarts.use([HeatmapChart, ScatterChart, VisualMapComponent]);
@@ -43,7 +43,7 @@ const LOOKS = [
 ] as const;
 
 const title = (text: string) => ({ text, left: 16, top: 12, textStyle: TITLE_TEXT });
-const legend = { top: 44, left: 16, itemGap: 20, textStyle: TEXT };
+const legend = { top: 44, left: 16, itemGap: 32, textStyle: TEXT };
 
 export interface HeatCell {
   rank: number;
@@ -149,6 +149,17 @@ function apart(points: readonly SizedPoint[]): SizedPoint[] {
   });
 }
 
+/** The range of the intervals; with a largest possible value that is near, an axis that ends there, in even steps. */
+function upTo(most: number, points: readonly SizedPoint[]) {
+  const [low, high] = [
+    Math.min(...points.map(({ interval }) => interval.low)),
+    Math.max(...points.map(({ interval }) => interval.high)),
+  ];
+  if (!(high > 0.9 * most)) return { scale: true };
+  const interval = niceStep(Math.max(most - low, 0.01 * most), 6);
+  return { min: most - Math.ceil((most - low) / interval) * interval, max: most, interval };
+}
+
 /** A value, of at most `most`, with its 95 % interval over the number of trainable parameters, on a logarithmic axis. */
 export function valueOverSize(
   text: string,
@@ -190,8 +201,7 @@ export function valueOverSize(
     xAxis: { type: "log", name: "trainable parameters", nameGap: 34, ...AXIS_NAME, axisLabel: AXIS_TEXT },
     yAxis: {
       type: "value",
-      scale: true,
-      max: ({ max }: { max: number }) => (max > 0.95 * axis.most ? axis.most : undefined),
+      ...upTo(axis.most, points),
       name: axis.name,
       nameGap: 46,
       ...AXIS_NAME,

@@ -52,7 +52,7 @@ export function method(
   const sentences = [
     `${aboutData(data)} All runs have the same split.`,
     `Training: ${results.length} runs of ${all(({ model }) => model)} on ${all(({ device }) => device)}, with AdamW (weight decay ` +
-      `${option("weightDecay")}), ${option("epochs")} epochs, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
+      `${option("weightDecay")}), epochs: ${option("epochs")}, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
       `warm-up of ${option("warmup")}${isClassifier ? `, classified at ${option("pooling")}` : ""}${weighted}. ` +
       (lora.length > 0
         ? `LoRA has scaling ${list(lora.map(({ scaling }) => scaling))} and init ${list(lora.map(({ init }) => init))}. `
