@@ -43,7 +43,8 @@ const LOOKS = [
 ] as const;
 
 const title = (text: string) => ({ text, left: 16, top: 12, textStyle: TITLE_TEXT });
-const legend = { top: 44, left: 16, itemGap: 32, textStyle: TEXT };
+/** A wide gap: without a browser, the width of long names is estimated too small. */
+const legend = { top: 44, left: 16, itemGap: 30, textStyle: TEXT };
 
 export interface HeatCell {
   rank: number;
@@ -108,7 +109,7 @@ export function lossCurves(name: string, curves: readonly NamedCurve[]): string 
     color: LOOKS.map(([color]) => color),
     title: title(name),
     legend,
-    grid: { left: 76, right: 32, top: 110, bottom: 64 },
+    grid: { left: 76, right: 32, top: 122, bottom: 64 },
     xAxis: { type: "value", name: "training examples seen", nameGap: 34, ...AXIS_NAME, axisLabel: AXIS_TEXT },
     yAxis: { type: "value", min: 0, name: "cross-entropy (nats)", nameGap: 46, ...AXIS_NAME, axisLabel: AXIS_TEXT },
     series: curves.map(({ name, points }, i) => ({
