@@ -9,6 +9,8 @@ import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
+import type { TokenConfig } from "./tokenizer-files.ts";
+import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
 /** Models that ship with the package, in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -17,6 +19,8 @@ export const SHIPPED_MODELS = ["gpt2-micro"] as const;
 export interface GPT2Checkpoint {
   readonly directory: string;
   readonly config: GPT2Config;
+  /** Of its tokenizer's files; GPT-2's where it has none. */
+  readonly vocabulary: Vocabulary;
   /** Canonical names (without `transformer.`), in the order of `baseShapes`; then `score.weight` if the file has one. */
   readonly names: readonly string[];
   shape(name: string): Shape;
@@ -40,7 +44,7 @@ export async function resolveModel(nameOrDirectory: string, options: DownloadOpt
   return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options);
 }
 
-/** Whether a directory is that of a model that ships with the package; its tokenizer need not be checked. */
+/** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
 function isShipped(directory: string): boolean {
   return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
 }
@@ -59,8 +63,11 @@ export async function loadModel(nameOrDirectory: string, options: DownloadOption
 export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
   await requireFiles(directory);
   const configPath = joinPath(directory, "config.json");
-  const config = parseConfig(await readJson(configPath), configPath);
-  if (!isShipped(directory)) await (await import("./tokenizer-files.ts")).checkTokenizer(directory);
+  const json = await readJson(configPath);
+  const config = parseConfig(json, configPath);
+  const vocabulary = isShipped(directory)
+    ? GPT2_VOCABULARY
+    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json as TokenConfig);
   const reader = await openFile(joinPath(directory, "model.safetensors"));
   try {
     const file = await SafetensorsFile.open(reader);
@@ -74,6 +81,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
     return {
       directory,
       config,
+      vocabulary,
       names: [...stored.keys()],
       shape: (name) => file.info(find(name)).shape,
       read: async (name, rowStart, rowEnd) => {

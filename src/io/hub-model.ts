@@ -7,7 +7,7 @@ import { hubCacheDirectory } from "./cache.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download.ts";
 import { cachedSnapshot, downloadSnapshot, HUB_MODELS, hubNameOf, isOffline } from "./hub.ts";
-import { checkTokenizer } from "./tokenizer-files.ts";
+import { readVocabulary, type TokenConfig } from "./tokenizer-files.ts";
 
 /** The directory of a model of the hub. `shipped` names are listed in errors. Throws as `resolveModel` does. */
 export async function resolveHubModel(
@@ -32,8 +32,9 @@ export async function resolveHubModel(
 /** Checks a model's config and tokenizer before its weights are downloaded. */
 async function checkSmallFiles(directory: string): Promise<void> {
   const path = joinPath(directory, "config.json");
-  parseConfig(await readJson(path), path);
-  await checkTokenizer(directory);
+  const json = await readJson(path);
+  parseConfig(json, path);
+  await readVocabulary(directory, json as TokenConfig);
 }
 
 function unknownModel(name: string, shipped: readonly string[]): ConfigError {

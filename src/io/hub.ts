@@ -10,6 +10,7 @@ import { hubCacheDirectory, hubHome } from "./cache.ts";
 import { type Digest, type DownloadOptions, download, inTurn, writing } from "./download.ts";
 import { fetchAnswer } from "./fetch.ts";
 import { LIMITS } from "./limits.ts";
+import { TOKENIZER_FILES } from "./tokenizer-files.ts";
 
 /** The short names that transformers accepts, and the repositories they stand for. */
 export const HUB_MODELS: Readonly<Record<string, string>> = {
@@ -23,9 +24,8 @@ export const HUB_MODELS: Readonly<Record<string, string>> = {
 const HUB = "https://huggingface.co";
 const BRANCH = "main";
 const NEEDED = ["config.json", "model.safetensors"] as const;
-/** Optional files. They are fetched first: a model with another tokenizer is refused before its weights are downloaded. */
-const TOKENIZER = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"] as const;
-const WANTED: readonly string[] = [...TOKENIZER, ...NEEDED];
+/** The tokenizer's files are optional, and fetched first: a tokenizer of another kind is refused before the weights are downloaded. */
+const WANTED: readonly string[] = [...TOKENIZER_FILES, ...NEEDED];
 /** Files that explain why model.safetensors is missing. */
 const OTHERS = ["model.safetensors.index.json", "pytorch_model.bin", "adapter_config.json"] as const;
 

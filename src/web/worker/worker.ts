@@ -89,7 +89,7 @@ function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): numbe
 /** Opens the materials of a run; those of the stored run `id` come from its folder. */
 async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
-  const source = await openData(settings, contextOf(settings, model), id === null ? null : folderOf(id));
+  const source = await openData(settings, model, contextOf(settings, model), id === null ? null : folderOf(id));
   const { adapter: start } = settings;
   if (!start) return { device: backend, model, source };
   const place = id === null ? resultOf(start.id) : startOf(id);
@@ -244,7 +244,7 @@ const api: Api = {
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await openData(settings, contextOf(settings, model));
+    const source = await openData(settings, model, contextOf(settings, model));
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
