@@ -7,7 +7,7 @@ import { added_count, added_tokens, load_tables, SPECIAL, token_at, token_length
 /** Imported from the host as added.is_word: whether a code point is part of a word (\w of Unicode). */
 declare function is_word(point: u32): bool;
 
-/** Flags of a token beside SPECIAL, as in src/io/vocabulary.ts. */
+/** Flags of a token beside SPECIAL, as in src/io/vocabulary-tables.ts. */
 const LSTRIP: u32 = 2;
 const RSTRIP: u32 = 4;
 const SINGLE_WORD: u32 = 8;

@@ -4,7 +4,7 @@
 //
 //     u32 magic "LRT1" | u32 merges | u8 byte[256] (of ids 0-255) | u16 left[merges] | u16 right[merges]
 //
-// Any other vocabulary is made by src/io/vocabulary.ts from a model's files; all numbers are u32:
+// Any other vocabulary is made by src/io/vocabulary-tables.ts from a model's files; all numbers are u32:
 //
 //     magic "LRT2" | ids | merges | added tokens | id of <|endoftext|> | id[256] of each byte, NO_ID for none |
 //     left[merges] | right[merges] | id[merges] | {id, flags}[added tokens] | offsets[ids + 1] | u8 bytes of all ids
@@ -186,7 +186,7 @@ function load_gpt2(ptr: usize, length: usize): bool {
   return true;
 }
 
-/** The tables are used where they lie: src/io/vocabulary.ts has checked the files that they were made from. */
+/** The tables are used where they lie: src/io/vocabulary-tables.ts has checked the files that they were made from. */
 function load_own(ptr: usize, length: usize): bool {
   if (length < OWN_HEADER) return false;
   const ids = load<u32>(ptr, 4);

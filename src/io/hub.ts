@@ -10,7 +10,7 @@ import { hubCacheDirectory, hubHome } from "./cache.ts";
 import { type Digest, type DownloadOptions, download, inTurn, writing } from "./download.ts";
 import { fetchAnswer } from "./fetch.ts";
 import { LIMITS } from "./limits.ts";
-import { TOKENIZER_FILES } from "./tokenizer-files.ts";
+import { TOKENIZER_FILES } from "./vocabulary.ts";
 
 /** The short names that transformers accepts, and the repositories they stand for. */
 export const HUB_MODELS: Readonly<Record<string, string>> = {

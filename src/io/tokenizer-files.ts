@@ -3,25 +3,8 @@ import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
-import {
-  type AddedToken,
-  GPT2_VOCABULARY,
-  hasAllBytes,
-  makeVocabulary,
-  shortName,
-  type TokenIds,
-  type Vocabulary,
-} from "./vocabulary.ts";
-
-/** Files of a byte-level BPE tokenizer, all optional. */
-export const TOKENIZER_FILES = [
-  "tokenizer.json",
-  "vocab.json",
-  "merges.txt",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-] as const;
+import { GPT2_VOCABULARY, shortName, TOKENIZER_FILES, type Vocabulary } from "./vocabulary.ts";
+import { type AddedToken, hasAllBytes, makeVocabulary, type TokenIds } from "./vocabulary-tables.ts";
 
 /** Files of tokenizers of other kinds. */
 const OTHERS = {

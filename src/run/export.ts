@@ -14,8 +14,7 @@ import { type Adapter, type AdapterMeta, type FinalNorm, peftForm } from "../io/
 import type { PeftForm } from "../io/peft-form.ts";
 import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { streamSafetensors } from "../io/safetensors.ts";
-import { TOKENIZER_FILES } from "../io/tokenizer-files.ts";
-import type { Vocabulary } from "../io/vocabulary.ts";
+import { TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
 

@@ -7,7 +7,7 @@ import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/download.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../io/hf.ts";
-import { TOKENIZER_FILES } from "../../io/tokenizer-files.ts";
+import { TOKENIZER_FILES } from "../../io/vocabulary.ts";
 import { registerFile } from "../../platform/files.ts";
 import type { DataChoice, ModelEntry, PageSettings } from "../protocol.ts";
 
