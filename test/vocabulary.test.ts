@@ -49,7 +49,12 @@ const read = (files: Record<string, unknown>, config: object | null = null) =>
 
 /** A model that has nothing but a vocabulary. */
 function modelOf(vocabulary: Vocabulary): GPT2Checkpoint {
-  return { vocabulary, config: {}, read: async () => {}, close: async () => {} } as unknown as GPT2Checkpoint;
+  return {
+    vocabulary,
+    config: { vocab_size: 1e6 },
+    read: async () => {},
+    close: async () => {},
+  } as unknown as GPT2Checkpoint;
 }
 
 const tokenizerOf = (vocabulary: Vocabulary) => Tokenizer.load({ model: modelOf(vocabulary) });
@@ -339,6 +344,13 @@ test("a model is trained, used and exported with its own vocabulary", async () =
   assert.equal(JSON.parse(new TextDecoder().decode(files.get("tokenizer.json") as Uint8Array)), FAST);
   assert.match(String(files.get("README.md")), `${end}, <|endoftext|>`);
   await opened.checkpoint.close();
+
+  // GPT-2's tokenizer is too large for a model without files of its own.
+  const bare = await loadModel(tinyModel(join(folder, "bare"), () => {}, { ...TINY, vocab_size: 304 }));
+  await assertFails(ConfigError, ["more ids than the model", "at most 304", "50257 ids"], () =>
+    loadDataset({ file }, { model: bare }),
+  );
+  await bare.close();
 
   // Data and adapters of another vocabulary.
   const other = await loadDataset({ file }, { maxLength: TINY.n_positions });

@@ -4,7 +4,8 @@
  */
 import { readAsset } from "#platform";
 import { DataError, FormatError } from "../errors.ts";
-import { GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/vocabulary.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { checkSize, GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/vocabulary.ts";
 
 /** The exports of data.wasm. Addresses are byte offsets into `memory`. */
 export interface DataExports {
@@ -28,8 +29,13 @@ export class DataModule {
     readonly vocabulary: Vocabulary,
   ) {}
 
-  /** Instantiates the module with the vocabulary of a model, GPT-2's by default. Throws FormatError if its tables are damaged. */
-  static async load({ vocabulary = GPT2_VOCABULARY }: { vocabulary?: Vocabulary } = {}): Promise<DataModule> {
+  /**
+   * Instantiates the module with the vocabulary of a model, GPT-2's by default. Throws ConfigError if the model is too small for it,
+   * FormatError if the tables are damaged.
+   */
+  static async load(model?: Pick<GPT2Checkpoint, "vocabulary" | "config" | "directory">): Promise<DataModule> {
+    if (model) checkSize(model.vocabulary, model.config, model.directory);
+    const vocabulary = model?.vocabulary ?? GPT2_VOCABULARY;
     const [wasm, tables] = await Promise.all([readAsset("data.wasm"), vocabulary.tables ?? readAsset(GPT2_TABLES)]);
     const { instance } = await WebAssembly.instantiate(wasm, { env: { abort }, added: { is_word: isWord } });
     const exports = instance.exports as unknown as DataExports;

@@ -3,7 +3,7 @@ import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
-import { GPT2_VOCABULARY, shortName, TOKENIZER_FILES, type Vocabulary } from "./vocabulary.ts";
+import { checkSize, GPT2_VOCABULARY, shortName, TOKENIZER_FILES, type Vocabulary } from "./vocabulary.ts";
 import { type AddedToken, hasAllBytes, makeVocabulary, type TokenIds } from "./vocabulary-tables.ts";
 
 /** Files of tokenizers of other kinds. */
@@ -66,17 +66,6 @@ export function refuseVocabulary(where: string, base: string, adapter: string): 
     expected: shortName(base),
     found: shortName(adapter),
     hint: "give the base model that the adapter was trained on: --model DIR",
-  });
-}
-
-/** Throws ConfigError if a model of `vocab_size` tokens has no row for some ids. */
-export function checkSize({ size }: Vocabulary, { vocab_size }: TokenConfig, where: string): void {
-  if (size <= vocab_size) return;
-  throw new ConfigError("the tokenizer has more ids than the model", {
-    where,
-    expected: `at most ${vocab_size}, the vocab_size in config.json`,
-    found: `${size} ids`,
-    hint: "check that the tokenizer's files belong to this model",
   });
 }
 

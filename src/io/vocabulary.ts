@@ -1,4 +1,6 @@
 /** The vocabulary of a model, as its `Tokenizer` needs it. tokenizer-files.ts reads it, vocabulary-tables.ts makes its tables. */
+import type { GPT2Config } from "../config.ts";
+import { ConfigError } from "../errors.ts";
 
 /** Files of a byte-level BPE tokenizer, all optional. */
 export const TOKENIZER_FILES = [
@@ -36,4 +38,15 @@ export const GPT2_VOCABULARY: Vocabulary = {
 /** A vocabulary's fingerprint, for messages. */
 export function shortName(fingerprint: string): string {
   return fingerprint === GPT2_VOCABULARY.fingerprint ? "GPT-2's vocabulary" : `vocabulary ${fingerprint.slice(0, 12)}`;
+}
+
+/** Throws ConfigError if the model has no row for some ids. It may have more rows than ids. */
+export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<GPT2Config, "vocab_size">, where: string): void {
+  if (size <= vocab_size) return;
+  throw new ConfigError("the tokenizer has more ids than the model", {
+    where,
+    expected: `at most ${vocab_size}, the vocab_size in config.json`,
+    found: `${size} ids`,
+    hint: "put the tokenizer's files of this model beside its config.json",
+  });
 }
