@@ -40,7 +40,7 @@ export {
   type LanguageModelOptions,
   type TextScore,
 } from "./infer/language-model.ts";
-export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
+export type { DownloadEvent, DownloadOptions } from "./io/download-options.ts";
 export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter, AdapterMeta, Tensors } from "./io/peft.ts";
