@@ -1,9 +1,10 @@
 /** The package as npm packs it: what is in it, its command, and what a page's bundler makes of it. */
 import { execFileSync, execSync } from "node:child_process";
-import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { chmodSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import * as esbuild from "esbuild";
 import * as assert from "uvu/assert";
+import { build, type Rolldown } from "vite";
 import { packagePath } from "#platform";
 import { dependencies } from "../package.json";
 import { temporaryFolder } from "./border.ts";
@@ -111,6 +112,24 @@ test("a bundler drops training from a page that classifies, and keeps it where i
   const tokenizing = await bundle('import { Tokenizer } from "lowrank/browser"; globalThis.t = Tokenizer;');
   assert.ok(tokenizing.bytes < classifying.bytes, "a tokenizer alone is as large as a classifier");
   assert.is((await bundle('import "lowrank/browser";')).bytes, 0, "an import for its effects alone has some");
+});
+
+test("the workers of a page import nothing and start no worker, so that a bundler may bundle or copy them", () => {
+  for (const name of ["kernels-worker", "remote-worker"]) {
+    const code = readFileSync(join(folder, `node_modules/lowrank/dist/browser/${name}.js`), "utf8");
+    assert.not.match(code, /\bimport\b|\bnew (Worker|URL)\b/, name);
+  }
+});
+
+test("Vite builds a page without configuration, with the workers and the package's files", async () => {
+  const root = join(folder, "page");
+  mkdirSync(root);
+  writeFileSync(join(root, "index.html"), '<script type="module" src="./page.js"></script>');
+  writeFileSync(join(root, "page.js"), 'import * as library from "lowrank/browser"; globalThis.library = library;');
+  const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
+  const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
+  for (const name of ["kernels-worker", "remote-worker", "fine-tune", "data", "kernels-relaxed", "model"])
+    assert.is(names.filter((path) => basename(path).startsWith(`${name}-`)).length, 1, `${name}: ${names}`);
 });
 
 test("both entries have types that hold without this project's settings", () => {
