@@ -25,7 +25,7 @@ export interface RunArguments extends Partial<TrainOptions> {
   model: GPT2Checkpoint;
   /** The training data. It determines the objective: classification (`loadDataset`) or language modeling (`loadTexts`). */
   data: TrainingData;
-  /** An adapter of this model to continue from. It determines rank, targets, head and pooling. */
+  /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. */
   adapter?: Adapter;
   /**
    * Bytes of host memory for the outputs of the frozen lower blocks, which then run only once per example. If the outputs do
