@@ -19,6 +19,15 @@ export interface DeviceOptions {
  * available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU, its results are compared
  * with the CPU's, which replaces it if they differ, or if `auto` finds that it is faster. Throws DeviceError, with installation hints, if
  * there is no device. Release it with `destroy()`, or open it with `await using`.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "lowrank";
+ *
+ * const device = await openDevice("auto");
+ * console.log(device.info.name); // "CPU, 2 threads, SIMD"
+ * device.destroy();
+ * ```
  */
 export async function openDevice(
   name: DeviceName = "auto",

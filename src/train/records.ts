@@ -164,7 +164,21 @@ export interface Checkpoint {
   tensors: Tensors;
 }
 
-/** Thrown by a run that fails during training, with the last good trained tensors. */
+/**
+ * Thrown by a run that fails during training, with the last good trained tensors.
+ *
+ * @example
+ * ```ts
+ * import { type FineTuneArguments, fineTune, RunFailed } from "lowrank";
+ *
+ * declare const args: FineTuneArguments;
+ * try {
+ *   await fineTune(args);
+ * } catch (error) {
+ *   if (error instanceof RunFailed) console.error(error.message, [...error.contents.tensors.keys()]);
+ * }
+ * ```
+ */
 export class RunFailed extends TrainingError {
   constructor(
     error: TrainingError,
