@@ -64,6 +64,7 @@ await main(async () => {
     throw new ConfigError("exactly one of --run and --adapter is required", {
       expected: "--run DIR or --adapter DIR",
       found: directory === undefined ? "neither" : "both",
+      hint: `${calledAs("classify")} --run DIR "some text"`,
     });
   if (isTable(flags, program.args.length > 0 || json === true)) {
     await labelFile(directory, flags);
