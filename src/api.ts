@@ -42,7 +42,7 @@ export {
   type TextScore,
 } from "./infer/language-model.ts";
 export type { AdapterMeta } from "./io/adapter-meta.ts";
-export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
+export type { DownloadEvent, DownloadOptions } from "./io/download-options.ts";
 export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";

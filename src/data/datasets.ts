@@ -3,7 +3,7 @@ import { absolutePath, exists, openFile } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
 import { ConfigError, DataError, nameList } from "../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { refuseScores } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";

@@ -8,7 +8,7 @@ import { predictions } from "../engine/predictions.ts";
 import { initialize, writeTrained } from "../engine/state.ts";
 import { ConfigError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";

@@ -7,7 +7,7 @@ import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";

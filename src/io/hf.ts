@@ -8,7 +8,7 @@ import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson } from "./common.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
 
 /** Models that ship with the package, in data/models. */

@@ -5,7 +5,7 @@ import { ConfigError, DownloadError } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 import { hubCacheDirectory } from "./cache.ts";
 import { readJson } from "./common.ts";
-import type { DownloadOptions } from "./download.ts";
+import type { DownloadOptions } from "./download-options.ts";
 import { cachedSnapshot, downloadSnapshot, HUB_MODELS, hubNameOf, isOffline } from "./hub.ts";
 import { checkTokenizer } from "./tokenizer-files.ts";
 

@@ -7,7 +7,8 @@ import { environment, exists, joinPath, linkFile, platformName, readBytes, write
 import { ConfigError, DownloadError, LowrankError, nameList } from "../errors.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";
 
-import { type Digest, type DownloadOptions, download, inTurn, writing } from "./download.ts";
+import { type Digest, download, inTurn, writing } from "./download.ts";
+import type { DownloadOptions } from "./download-options.ts";
 import { fetchAnswer } from "./fetch.ts";
 import { LIMITS } from "./limits.ts";
 

@@ -3,11 +3,10 @@ import { exists, isReplacing, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
-import type { DownloadOptions } from "./download.ts";
+import type { DownloadOptions } from "./download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
-import type { PeftBase } from "./peft-form.ts";
-import { baseModelOf } from "./peft-import.ts";
+import { baseModelOf, type PeftBase } from "./peft-form.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
