@@ -18,6 +18,7 @@ export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }
   | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>;
 
+/** Options of `loadTexts`. */
 export interface TextsOptions {
   /** The key of the texts in JSON. Default: "text" or another common name. */
   textColumn?: string;
@@ -42,6 +43,7 @@ const OPTIONS = {
   fractions: "numbers?",
 } as const satisfies Record<keyof TextsOptions, Kind>;
 
+/** Texts, split and encoded: what `loadTexts` returns. */
 export interface LoadedTexts {
   objective: "lm";
   train: Blocks;
@@ -77,6 +79,14 @@ type Document = Uint32Array | Completion;
  * and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an array), with the key `text`, or with
  * `prompt` and `completion`; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the
  * texts, a file or an option are invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTexts } from "lowrank";
+ *
+ * const data = await loadTexts({ file: "book.txt" }, { maxLength: 256 });
+ * console.log(data.stats.train.tokens);
+ * ```
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
   const origin = originOf(spec, options, "sources", OPTIONS);

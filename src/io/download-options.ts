@@ -14,6 +14,7 @@ export interface DownloadEvent {
   total: number;
 }
 
+/** Options of everything that may download. */
 export interface DownloadOptions extends FetchOptions {
   onProgress?: (event: DownloadEvent) => void;
 }

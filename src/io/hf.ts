@@ -49,6 +49,15 @@ function isShipped(directory: string): boolean {
 /**
  * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it with
  * `await using`.
+ *
+ * @example
+ * ```ts
+ * import { loadModel } from "lowrank";
+ *
+ * const model = await loadModel("gpt2", { onProgress: ({ file, loaded, total }) => console.log(file, loaded, total) });
+ * console.log(model.config.n_layer); // 12
+ * await model.close();
+ * ```
  */
 export async function loadModel(
   nameOrDirectory: string,

@@ -18,6 +18,7 @@ import { SafetensorsFile } from "./safetensors.ts";
 export type { AdapterMeta } from "./adapter-meta.ts";
 export type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
 
+/** Trained tensors, and what they are. */
 export interface Adapter {
   meta: AdapterMeta;
   /** Every trained tensor, and the classification head, by the names of `names.ts`. */
