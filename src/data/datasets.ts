@@ -1,23 +1,33 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
-import { absolutePath, exists, openFile } from "#platform";
+import { absolutePath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
-import type { FileReader } from "../platform/reader.ts";
-import { refuseScores } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
-import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
+import type { Dataset, DatasetStats, Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
-import { openNamed } from "./named.ts";
-import { type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
+import type { HubDataset, HubSplit } from "./hub.ts";
+import { isOnHub, openNamed } from "./named.ts";
+import {
+  type DataSource,
+  isParquet,
+  messageColumns,
+  readSource,
+  refuseSingles,
+  sourceName,
+  whileOpen,
+} from "./source.ts";
+import { holdOut, type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
-/** A file by its path, or opened (then its owner closes it). */
-export type DataSource = string | FileReader;
+export type { DataSource } from "./source.ts";
 
-/** One file to split, three files that are split already, or the name of a data set (`DATASETS`). */
+/**
+ * One file to split, three files that are split already, or the name of a data set: one of `DATASETS`, or owner/name on the Hugging Face hub,
+ * with `:configuration` or `@revision` behind it.
+ */
 export type DatasetSpec =
   | { file: DataSource }
   | { train: DataSource; val: DataSource; test: DataSource }
@@ -34,7 +44,10 @@ export interface DatasetOptions {
   balance?: boolean;
   /** The longest row in tokens; longer rows are truncated at the end. Default 1024, GPT-2's context. */
   maxLength?: number;
-  /** How to split one file or a named data set. Default: "random" for a file, the data set's own for a name. */
+  /**
+   * How to split one file or a named data set, or how to take the validation set from the training set of a data set of the hub that has none.
+   * Default: the data set's own for a bundled name, else "random".
+   */
   split?: Split;
   /** Drop rows that have an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
   dedupe?: boolean;
@@ -171,6 +184,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
   };
+  if (options.split !== undefined) oneOf("split", options.split, SPLITS);
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
@@ -178,8 +192,10 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const loaded =
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
-      : await readAndSplit(corpus, spec, read, options, seed);
-  const { parts, testParts, rowsRead, classesRead, copies, source, split } = loaded;
+      : "name" in spec && isOnHub(spec.name)
+        ? await readHub(corpus, spec.name, read, options, seed)
+        : await readAndSplit(corpus, spec, read, options, seed);
+  const { parts, testParts, rowsRead, classesRead, copies, source, split, name } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
@@ -204,7 +220,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     split,
     maxLength,
     source,
-    origin: split === "given" ? origin : { ...origin, split },
+    origin: { ...origin, ...(split === "given" ? {} : { split }), ...(name === undefined ? {} : { name }) },
   };
 }
 
@@ -216,6 +232,8 @@ interface Loaded {
   copies: number;
   source: string;
   split: Split | "given";
+  /** The name by which the same rows of the hub are found again. */
+  name?: string;
 }
 
 async function readSplits(
@@ -225,22 +243,11 @@ async function readSplits(
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
-  if (options.split !== undefined)
-    throw new ConfigError("a split is invalid for files that are split already", {
-      expected: "no split",
-      found: `split ${options.split}`,
-      hint: "use --split only with --data or --dataset",
-    });
+  if (options.split !== undefined) refuseSplit(options.split);
   const sources = [spec.train, spec.val, spec.test];
   const sets: Dataset[] = [];
   for (const source of sources) sets.push(await readSource(corpus, source, read));
-  const kept = (options.dedupe ? dropCopies(...(sets as Parts)) : sets) as Parts;
-  for (const [i, set] of kept.entries())
-    if (set.size === 0)
-      throw new DataError("A set has only near-duplicates of earlier rows", {
-        where: sourceName(sources[i]!),
-        found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
-      });
+  const kept = withoutCopies(sets, sources.map(sourceName), options);
   return {
     parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
     testParts: [],
@@ -250,6 +257,26 @@ async function readSplits(
   };
 }
 
+/** Sets that are split already, without near-duplicates if the options say so. */
+function withoutCopies(sets: readonly Dataset[], names: readonly string[], { dedupe }: DatasetOptions): Dataset[] {
+  const kept = dedupe ? dropCopies(...sets) : [...sets];
+  for (const [i, set] of kept.entries())
+    if (set.size === 0)
+      throw new DataError("A set has only near-duplicates of earlier rows", {
+        where: names[i]!,
+        found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
+      });
+  return kept;
+}
+
+function refuseSplit(split: string): never {
+  throw new ConfigError("a split is invalid for data that is split already", {
+    expected: "no split",
+    found: `split ${split}`,
+    hint: "use --split only with --data, or with a --dataset that has no validation or test set of its own",
+  });
+}
+
 async function readAndSplit(
   corpus: Corpus,
   spec: { file: DataSource } | { name: string },
@@ -257,7 +284,6 @@ async function readAndSplit(
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
-  if (options.split !== undefined) oneOf("split", options.split, SPLITS);
   const { file, columns, source, split, ...named } =
     "name" in spec
       ? await openNamed(spec.name, options)
@@ -278,6 +304,72 @@ async function readAndSplit(
   return { parts, testParts: partsOf(parts[2], named.parts), ...counts([all], [kept]), source, split };
 }
 
+/** The validation set's share of a training set that it is taken from, after that of the training set. */
+const HELD_OUT = [0.9, 0.1] as const;
+
+/**
+ * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is missing is taken from the
+ * training set. A training set alone is split as a file is.
+ */
+async function readHub(
+  corpus: Corpus,
+  whole: string,
+  given: ReadOptions,
+  options: DatasetOptions,
+  seed: number,
+): Promise<Loaded> {
+  const { openHubDataset } = await import("./hub.ts");
+  const found = await openHubDataset(whole, options);
+  const read = { ...given, classes: found.classes };
+  const [val, test] = [await withClasses(found.val, read), await withClasses(found.test, read)];
+  const title = `${found.title} of the Hugging Face hub`;
+  const { train, name } = found;
+  const held = test ?? val;
+  if (held === undefined) {
+    const set = await readSource(corpus, train.files, read);
+    refuseSingles(corpus, set.classes(), train.files[0]!);
+    const [kept] = options.dedupe ? dropCopies(set) : [set];
+    const { split = "random", fractions = [0.7, 0.1, 0.2], balance = split === "experiment" } = options;
+    const parts = splitDataset(kept, { split, balance, fractions, seed });
+    const source = `${title}: ${[train.name, ...leftOutOf(found)].join("; ")}`;
+    return { parts, testParts: [], ...counts([set], [kept]), source, split, name };
+  }
+  const isWhole = test !== undefined && val !== undefined;
+  if (isWhole && options.split !== undefined) refuseSplit(options.split);
+  const splits = isWhole ? [train, val, test] : [train, held];
+  const sets: Dataset[] = [];
+  for (const { files } of splits) sets.push(await readSource(corpus, files, read));
+  const names = splits.map((one) => `${found.title}, ${one.name}`);
+  const kept = withoutCopies(sets, names, options);
+  const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
+  const { split = "random", fractions: [most, some] = HELD_OUT } = options;
+  const own = isWhole ? [] : holdOut(used[0]!, split, [most / (most + some), some / (most + some)], seed);
+  const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
+  const sentence = isWhole
+    ? `${train.name}, ${val.name}, ${test.name}`
+    : `${train.name}, of which ${parts[1].size} rows are the validation set (${split}, seed ${seed}), and ${held.name}` +
+      (held === test ? "" : " as the test set");
+  const source = `${title}: ${[sentence, ...leftOutOf(found, val, test)].join("; ")}`;
+  return { parts, testParts: [], ...counts(sets, kept), source, split: "given", name };
+}
+
+/** The splits that are not used, in words. */
+function leftOutOf({ val, test, others }: HubDataset, ...used: (HubSplit | undefined)[]): string[] {
+  const unlabelled = [val, test].filter((split) => split !== undefined && !used.includes(split));
+  return [
+    ...unlabelled.map((split) => `${split!.name} has no classes and is left out`),
+    ...(others.length > 0 ? [`left out: ${nameList(others)}`] : []),
+  ];
+}
+
+/** A split; undefined if it has no classes, as tests whose answers are secret. */
+async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
+  const [first] = split?.files ?? [];
+  if (first === undefined || !isParquet(first)) return split;
+  const { hasClasses } = await import("./parquet.ts");
+  return (await whileOpen(first, (file) => hasClasses(file, messageColumns(read, first)))) ? split : undefined;
+}
+
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */
 function partsOf(set: Dataset, parts: readonly { name: string; rows: number }[]): LoadedDataset["testParts"] {
   let end = 0;
@@ -295,67 +387,6 @@ function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
   for (const set of read)
     for (const [name, count] of Object.entries(set.classes())) classes.set(name, (classes.get(name) ?? 0) + count);
   return { rowsRead: rows(read), classesRead: Object.fromEntries(classes), copies: rows(read) - rows(kept) };
-}
-
-async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Dataset> {
-  const file = typeof source === "string" ? await open(source) : source;
-  try {
-    const hadLabels = corpus.labels.length > 0;
-    const rows = await corpus.read(file, read);
-    if (!hadLabels) checkLabels(corpus, rows.length, file.name);
-    return new Dataset(corpus, rows);
-  } finally {
-    if (typeof source === "string") await file.close();
-  }
-}
-
-/** Throws DataError if the labels of a training set are not classes to learn. */
-function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
-  if (labels.length < 2) {
-    const { rows: left, rowErrors } = leftOut;
-    throw new DataError("All rows have the same class", {
-      where: file,
-      expected: "rows of at least two classes",
-      found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
-      hint:
-        left > 0
-          ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
-          : "give another --label-column, or add rows of another class",
-    });
-  }
-  refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
-  if (labels.length === rows && rows > 2)
-    throw new DataError(`All labels in "${labelColumn}" are different`, {
-      where: file,
-      expected: "classes with several rows each",
-      found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
-      hint: "give another --label-column",
-    });
-}
-
-/** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
-function refuseSingles({ labels, labelLines }: Corpus, counts: Record<string, number>, file: string): void {
-  const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
-  if (singles.length === 0) return;
-  const [first] = singles.sort((a, b) => a.line - b.line);
-  throw new DataError(singles.length === 1 ? "A class has only one row" : "Some classes have only one row", {
-    where: `${file}:${first!.line}`,
-    expected: "several rows of each class, to train and to test it",
-    found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
-    hint: "check the spelling of the label; add rows of the class, or leave the row out",
-  });
-}
-
-async function open(path: string): Promise<FileReader> {
-  if (await exists(path)) return openFile(path);
-  throw new ConfigError("There is no such file", {
-    where: path,
-    hint: "give the path of a .csv, .tsv, .txt, .jsonl or .json file",
-  });
-}
-
-function sourceName(source: DataSource): string {
-  return typeof source === "string" ? source : source.name;
 }
 
 /** The length to which rows are padded; 0: no padding. Throws ConfigError for a number above `maxLength`. */
