@@ -49,7 +49,7 @@ export function parseCard(readme: string, where: string): Card {
   if (head.length > LIMITS.card) refuse(where, `at most ${LIMITS.card} characters of YAML`, `${head.length}`);
   let card: unknown;
   try {
-    card = parse(head, { logLevel: "silent", uniqueKeys: false }) ?? {};
+    card = parse(head, { logLevel: "error", uniqueKeys: false }) ?? {};
   } catch (cause) {
     throw new FormatError("the card of the data set is not valid YAML", {
       where,

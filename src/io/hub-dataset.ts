@@ -1,5 +1,5 @@
 /** Data sets of the Hugging Face hub: what is in a repository, and its files in the cache. */
-import { exists, joinPath, listDirectory, writeFileAtomic } from "#platform";
+import { exists, joinPath, listDirectory, makeDirectory, writeFileAtomic } from "#platform";
 import { DownloadError, FormatError } from "../errors.ts";
 import { hubCacheDirectory } from "./cache.ts";
 import { readJson } from "./common.ts";
@@ -66,7 +66,6 @@ export async function openDatasetRepository(
     if (missing.length > 0) {
       if (isOffline()) throw notCached(name, missing[0]!.path);
       await downloading(repository, () => fetchAll(repository, revision, missing, options), options);
-      await keepRevision(repository, reference, revision);
     }
     return paths.map((path) => joinPath(snapshot, path));
   };
@@ -116,6 +115,9 @@ async function askTree(repository: Repository, reference: string, options: Downl
   if (revision === undefined) return undefined;
   const files = await listFiles(repository, revision, access, options);
   await writeTree(treePath(repository, revision), files);
+  // Python calls a cache corrupt in which a branch has no snapshot.
+  await makeDirectory(snapshotFolder(repository, revision));
+  await keepRevision(repository, reference, revision);
   return { revision, files };
 }
 

@@ -67,7 +67,7 @@ export async function cachedRevision(repository: Repository, reference: string):
   return /^\w+$/.test(revision) ? revision : undefined;
 }
 
-/** Notes the revision of a branch once the files that are needed of it are in the cache. */
+/** Notes the revision of a branch. */
 export async function keepRevision(repository: Repository, reference: string, revision: string): Promise<void> {
   if (!COMMIT.test(reference))
     await writeFileAtomic(joinPath(repositoryFolder(repository), "refs", reference), revision);
@@ -241,7 +241,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
       found: `status ${status}`,
       hint:
         `${near === undefined ? "" : `did you mean ${near}? `}` +
-        `check the name${isPage ? "" : " (there is no directory of that name either)"}; ` +
+        `check the name${type === "dataset" || isPage ? "" : " (there is no directory of that name either)"}; ` +
         (access.accessToken === undefined
           ? `for a private ${WORDS[type]} ${login()}`
           : "check the account of HF_TOKEN"),
@@ -271,7 +271,7 @@ function gated(repository: Repository, access: HubAccess, status: number, cause?
   return new DownloadError(`the ${WORDS[repository.type]} is gated`, {
     where: pageOf(repository, access),
     found: `status ${status}`,
-    hint: `accept its terms on that page, then ${login()}${access.accessToken === undefined ? "" : " of the same account"}`,
+    hint: `accept its terms on that page, then ${login()} of the same account`,
     cause,
   });
 }

@@ -17,7 +17,7 @@ export const LIMITS = {
   /** Bytes of the files of a data set from the hub. */
   dataset: 2 * 2 ** 30,
   /** Characters of YAML at the head of a data set's card. Those with 1000 configurations have some 500,000. */
-  card: 2 << 20,
+  card: 1 << 20,
   /** Characters of a card's patterns times those of the paths that they are matched with. */
   patternSteps: 1e9,
   /** Parquet: rows of a row group, and bytes of the text and label columns of a file. */

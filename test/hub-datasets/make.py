@@ -52,7 +52,7 @@ def make(name, config, folder, text, classes, splits):
         config=config,
         text=text,
         names="\n".join(f"          '{i}': {c}" for i, c in enumerate(classes)),
-        splits="\n".join(f"  - name: {s}\n    num_examples: {len(r)}" for s, r in splits.items()),
+        splits="\n".join(f"  - name: {s}\n    num_bytes: {sum(len(t) for t, _ in r)}\n    num_examples: {len(r)}" for s, r in splits.items()),
         files="\n".join(f"  - split: {s}\n    path: {folder}/{s}-*" for s in splits),
         default="  default: true\n" if config != "default" else "",
     )
