@@ -13,7 +13,7 @@ import { loadTexts } from "../src/data/texts.ts";
 import { DataModule } from "../src/data/wasm.ts";
 import { ConfigError, DataError, DownloadError, FormatError } from "../src/errors.ts";
 import type { DownloadEvent } from "../src/io/download.ts";
-import { nearestRepository } from "../src/io/hub.ts";
+import { nearestRepository } from "../src/io/hub-names.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "./http.ts";

@@ -2,24 +2,23 @@
 import { absolutePath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
-import { ConfigError, DataError, nameList } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import type { Dataset, DatasetStats, Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
-import type { HubDataset, HubSplit } from "./hub.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import {
+  counts,
   type DataSource,
-  isParquet,
-  messageColumns,
+  type Loaded,
   readSource,
   refuseSingles,
+  refuseSplit,
   sourceName,
-  whileOpen,
+  withoutCopies,
 } from "./source.ts";
-import { holdOut, type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -193,7 +192,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
       : "name" in spec && isOnHub(spec.name)
-        ? await readHub(corpus, spec.name, read, options, seed)
+        ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
         : await readAndSplit(corpus, spec, read, options, seed);
   const { parts, testParts, rowsRead, classesRead, copies, source, split, name } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
@@ -224,18 +223,6 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   };
 }
 
-interface Loaded {
-  parts: Parts;
-  testParts: LoadedDataset["testParts"];
-  rowsRead: number;
-  classesRead: Record<string, number>;
-  copies: number;
-  source: string;
-  split: Split | "given";
-  /** The name by which the same rows of the hub are found again. */
-  name?: string;
-}
-
 async function readSplits(
   corpus: Corpus,
   spec: { train: DataSource; val: DataSource; test: DataSource },
@@ -255,26 +242,6 @@ async function readSplits(
     source: sources.map(sourceName).join(", "),
     split: "given",
   };
-}
-
-/** Sets that are split already, without near-duplicates if the options say so. */
-function withoutCopies(sets: readonly Dataset[], names: readonly string[], { dedupe }: DatasetOptions): Dataset[] {
-  const kept = dedupe ? dropCopies(...sets) : [...sets];
-  for (const [i, set] of kept.entries())
-    if (set.size === 0)
-      throw new DataError("A set has only near-duplicates of earlier rows", {
-        where: names[i]!,
-        found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
-      });
-  return kept;
-}
-
-function refuseSplit(split: string): never {
-  throw new ConfigError("a split is invalid for data that is split already", {
-    expected: "no split",
-    found: `split ${split}`,
-    hint: "use --split only with --data, or with a --dataset that has no validation or test set of its own",
-  });
 }
 
 async function readAndSplit(
@@ -304,72 +271,6 @@ async function readAndSplit(
   return { parts, testParts: partsOf(parts[2], named.parts), ...counts([all], [kept]), source, split };
 }
 
-/** The validation set's share of a training set that it is taken from, after that of the training set. */
-const HELD_OUT = [0.9, 0.1] as const;
-
-/**
- * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is missing is taken from the
- * training set. A training set alone is split as a file is.
- */
-async function readHub(
-  corpus: Corpus,
-  whole: string,
-  given: ReadOptions,
-  options: DatasetOptions,
-  seed: number,
-): Promise<Loaded> {
-  const { openHubDataset } = await import("./hub.ts");
-  const found = await openHubDataset(whole, options);
-  const read = { ...given, classes: found.classes };
-  const [val, test] = [await withClasses(found.val, read), await withClasses(found.test, read)];
-  const title = `${found.title} of the Hugging Face hub`;
-  const { train, name } = found;
-  const held = test ?? val;
-  if (held === undefined) {
-    const set = await readSource(corpus, train.files, read);
-    refuseSingles(corpus, set.classes(), train.files[0]!);
-    const [kept] = options.dedupe ? dropCopies(set) : [set];
-    const { split = "random", fractions = [0.7, 0.1, 0.2], balance = split === "experiment" } = options;
-    const parts = splitDataset(kept, { split, balance, fractions, seed });
-    const source = `${title}: ${[train.name, ...leftOutOf(found)].join("; ")}`;
-    return { parts, testParts: [], ...counts([set], [kept]), source, split, name };
-  }
-  const isWhole = test !== undefined && val !== undefined;
-  if (isWhole && options.split !== undefined) refuseSplit(options.split);
-  const splits = isWhole ? [train, val, test] : [train, held];
-  const sets: Dataset[] = [];
-  for (const { files } of splits) sets.push(await readSource(corpus, files, read));
-  const names = splits.map((one) => `${found.title}, ${one.name}`);
-  const kept = withoutCopies(sets, names, options);
-  const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
-  const { split = "random", fractions: [most, some] = HELD_OUT } = options;
-  const own = isWhole ? [] : holdOut(used[0]!, split, [most / (most + some), some / (most + some)], seed);
-  const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
-  const sentence = isWhole
-    ? `${train.name}, ${val.name}, ${test.name}`
-    : `${train.name}, of which ${parts[1].size} rows are the validation set (${split}, seed ${seed}), and ${held.name}` +
-      (held === test ? "" : " as the test set");
-  const source = `${title}: ${[sentence, ...leftOutOf(found, val, test)].join("; ")}`;
-  return { parts, testParts: [], ...counts(sets, kept), source, split: "given", name };
-}
-
-/** The splits that are not used, in words. */
-function leftOutOf({ val, test, others }: HubDataset, ...used: (HubSplit | undefined)[]): string[] {
-  const unlabelled = [val, test].filter((split) => split !== undefined && !used.includes(split));
-  return [
-    ...unlabelled.map((split) => `${split!.name} has no classes and is left out`),
-    ...(others.length > 0 ? [`left out: ${nameList(others)}`] : []),
-  ];
-}
-
-/** A split; undefined if it has no classes, as tests whose answers are secret. */
-async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
-  const [first] = split?.files ?? [];
-  if (first === undefined || !isParquet(first)) return split;
-  const { hasClasses } = await import("./parquet.ts");
-  return (await whileOpen(first, (file) => hasClasses(file, messageColumns(read, first)))) ? split : undefined;
-}
-
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */
 function partsOf(set: Dataset, parts: readonly { name: string; rows: number }[]): LoadedDataset["testParts"] {
   let end = 0;
@@ -378,15 +279,6 @@ function partsOf(set: Dataset, parts: readonly { name: string; rows: number }[])
     end += rows;
     return { name, positions: set.positions().filter((i) => start <= set.place(i) && set.place(i) < end) };
   });
-}
-
-/** Rows read, rows of each class, and copies dropped. */
-function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
-  const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
-  const classes = new Map<string, number>();
-  for (const set of read)
-    for (const [name, count] of Object.entries(set.classes())) classes.set(name, (classes.get(name) ?? 0) + count);
-  return { rowsRead: rows(read), classesRead: Object.fromEntries(classes), copies: rows(read) - rows(kept) };
 }
 
 /** The length to which rows are padded; 0: no padding. Throws ConfigError for a number above `maxLength`. */

@@ -2,8 +2,9 @@
 import { exists, readBytes } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import type { DownloadOptions } from "../io/download.ts";
-import { isHubName, MAIN } from "../io/hub.ts";
+import { MAIN } from "../io/hub.ts";
 import { type DatasetRepository, openDatasetRepository, PARQUET_BRANCH } from "../io/hub-dataset.ts";
+import { isHubName } from "../io/hub-names.ts";
 import { LIMITS } from "../io/limits.ts";
 import { type Card, type Configuration, cardClasses, findConfiguration, parseCard, usualSplit } from "./hub-files.ts";
 

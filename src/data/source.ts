@@ -1,13 +1,28 @@
-/** The rows of a set: reads its files and checks its labels. */
+/** The rows of a set: reads its files, checks its labels and counts. */
 import { exists, openFile } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type ColumnChoice, findKeys, refuseScores } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { Dataset } from "./dataset.ts";
+import { dropCopies } from "./duplicates.ts";
+import type { Parts, Split } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
+
+/** Three sets that were read, and what is said about them. */
+export interface Loaded {
+  parts: Parts;
+  testParts: readonly { name: string; positions: Uint32Array }[];
+  rowsRead: number;
+  classesRead: Record<string, number>;
+  copies: number;
+  source: string;
+  split: Split | "given";
+  /** The name by which the same rows of the hub are found again. */
+  name?: string;
+}
 
 /** Reads the files of a set. */
 export async function readSource(corpus: Corpus, source: DataSource | readonly DataSource[], read: ReadOptions) {
@@ -96,4 +111,37 @@ async function open(path: string): Promise<FileReader> {
 
 export function sourceName(source: DataSource): string {
   return typeof source === "string" ? source : source.name;
+}
+
+/** Sets that are split already, without near-duplicates if the options say so. */
+export function withoutCopies(
+  sets: readonly Dataset[],
+  names: readonly string[],
+  { dedupe }: { dedupe?: boolean },
+): Dataset[] {
+  const kept = dedupe ? dropCopies(...sets) : [...sets];
+  for (const [i, set] of kept.entries())
+    if (set.size === 0)
+      throw new DataError("A set has only near-duplicates of earlier rows", {
+        where: names[i]!,
+        found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
+      });
+  return kept;
+}
+
+export function refuseSplit(split: string): never {
+  throw new ConfigError("a split is invalid for data that is split already", {
+    expected: "no split",
+    found: `split ${split}`,
+    hint: "use --split only with --data, or with a --dataset that has no validation or test set of its own",
+  });
+}
+
+/** Rows read, rows of each class, and copies dropped. */
+export function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
+  const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
+  const classes = new Map<string, number>();
+  for (const set of read)
+    for (const [name, count] of Object.entries(set.classes())) classes.set(name, (classes.get(name) ?? 0) + count);
+  return { rowsRead: rows(read), classesRead: Object.fromEntries(classes), copies: rows(read) - rows(kept) };
 }

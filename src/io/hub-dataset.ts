@@ -17,10 +17,10 @@ import {
   keepRevision,
   linkBlob,
   MAIN,
-  type Repository,
   repositoryFolder,
   snapshotFolder,
 } from "./hub.ts";
+import type { Repository } from "./hub-names.ts";
 import { LIMITS } from "./limits.ts";
 
 /** The branch on which the hub keeps every data set as Parquet: CONFIG/SPLIT/0000.parquet. */

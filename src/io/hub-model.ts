@@ -12,19 +12,17 @@ import {
   checkedRevision,
   downloading,
   fetchBlob,
-  HUB_MODELS,
   type HubAccess,
   type HubFile,
   hubAccess,
   hubFile,
-  isHubName,
   isOffline,
   keepRevision,
   linkBlob,
   MAIN,
-  type Repository,
   snapshotFolder,
 } from "./hub.ts";
+import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
 import { LIMITS } from "./limits.ts";
 import { readShards, SHARDS_INDEX } from "./shards.ts";
 import { checkTokenizer } from "./tokenizer-files.ts";

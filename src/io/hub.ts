@@ -5,57 +5,23 @@
 
 import { environment, exists, joinPath, linkFile, platformName, readBytes, writeFileAtomic } from "#platform";
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
-import { nearest } from "../suggest.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";
 import { type Digest, type DownloadOptions, download, inTurn, writing } from "./download.ts";
 import { fetchAnswer } from "./fetch.ts";
+import { folderName, nearestRepository, type Repository } from "./hub-names.ts";
 
-export interface Repository {
-  type: "model" | "dataset";
-  /** "owner/name"; names of old models have no owner. */
-  name: string;
-}
-
-/** The short names that transformers accepts, and the repositories they stand for. */
-export const HUB_MODELS: Readonly<Record<string, string>> = {
-  gpt2: "openai-community/gpt2",
-  "gpt2-medium": "openai-community/gpt2-medium",
-  "gpt2-large": "openai-community/gpt2-large",
-  "gpt2-xl": "openai-community/gpt2-xl",
-  distilgpt2: "distilbert/distilgpt2",
-};
-/** Data sets that are suggested where a name is not known. */
-export const HUB_DATASETS = ["ucirvine/sms_spam", "fancyzhx/ag_news", "stanfordnlp/imdb"] as const;
-
-const KNOWN = { model: Object.values(HUB_MODELS), dataset: HUB_DATASETS };
 const WORDS = { model: "model", dataset: "data set" } as const;
-
-/** The known repository that is meant: with a similar name, or the same one of another owner. */
-export function nearestRepository({ type, name }: Repository): string | undefined {
-  const own = (full: string) => full.slice(full.indexOf("/") + 1);
-  const known = KNOWN[type].filter((one) => one !== name);
-  return known.find((one) => own(one) === own(name)) ?? nearest(name, known);
-}
-
-/** "owner/name" of a repository on the hub, or nothing that can be one. */
-export const isHubName = (name: string) => /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name) && !/\.\.|--/.test(name);
 
 const HUB = "https://huggingface.co";
 export const MAIN = "main";
 const COMMIT = /^[0-9a-f]{40}$/;
 
-export function repositoryFolder({ type, name }: Repository): string {
-  return joinPath(hubCacheDirectory(), `${type}s--${name.replace("/", "--")}`);
+export function repositoryFolder(repository: Repository): string {
+  return joinPath(hubCacheDirectory(), folderName(repository));
 }
 
 export function snapshotFolder(repository: Repository, revision: string): string {
   return joinPath(repositoryFolder(repository), "snapshots", revision);
-}
-
-/** The repository and revision of a model's snapshot directory; undefined for any other directory. */
-export function snapshotOf(directory: string): { name: string; revision: string } | undefined {
-  const match = /[\\/]models--([^\\/]+)[\\/]snapshots[\\/]([^\\/]+)[\\/]?$/.exec(directory);
-  return match ? { name: match[1]!.replace("--", "/"), revision: match[2]! } : undefined;
 }
 
 /** The revision that a branch has in the cache; undefined if it is not there. A commit is its own revision. */

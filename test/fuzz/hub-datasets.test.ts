@@ -12,7 +12,10 @@ const SOURCES = ["imdb/plain_text/train-00000-of-00001", "ag_news/data/train-000
 );
 
 let module: Promise<DataModule> | undefined;
-const options = async () => ({ module: await (module ??= DataModule.load()), maxLength: 32 });
+async function options() {
+  module ??= DataModule.load();
+  return { module: await module, maxLength: 32 };
+}
 
 /** All rows can be batched, and have one of the classes. */
 function check({ train, val, test, labels }: LoadedDataset): void {
