@@ -20,7 +20,21 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
   return (await import("./data/texts.ts")).loadTexts(spec, options);
 }
 
-/** Fine-tunes GPT-2 as in Node. `save` writes no charts. */
+/**
+ * Fine-tunes GPT-2 as in Node. `save` writes no charts.
+ *
+ * @example
+ * ```ts
+ * import { fineTune, loadDataset, loadModel, openDevice } from "lowrank/browser";
+ *
+ * const device = await openDevice();
+ * const model = await loadModel("gpt2-micro");
+ * const data = await loadDataset({ name: "spam" }, { maxLength: model.config.n_positions });
+ * const run = await fineTune({ device, model, data, mode: "lora", rank: 8, epochs: 3 });
+ * console.log(`test accuracy: ${run.after?.test.accuracy}`);
+ * await run.save("runs/first");
+ * ```
+ */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   return (await import("./run/fine-tune.ts")).fineTune(args, () => []);
 }

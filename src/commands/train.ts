@@ -41,10 +41,7 @@ const program = command(
 addSettings(program)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .option(
-    "--adapter <dir>",
-    "continue from a LoRA adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)",
-  )
+  .option("--adapter <dir>", "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)")
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
   .option("--checkpoint-every <n>", "save a checkpoint every n steps; the last two are stored", number)

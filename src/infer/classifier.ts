@@ -47,9 +47,6 @@ const OPTIONS = {
 } as const satisfies Record<keyof ClassifierOptions, Kind>;
 
 export class Classifier extends AdapterModel<Engine> {
-  /** Number of running calls, and whether adapters are being swapped: never both. */
-  private working = 0;
-  private swapping = false;
   private read: { settings: AdapterMeta["settings"]; novelty: Novelty } | undefined;
 
   /** Names of the classes. */
@@ -115,49 +112,31 @@ export class Classifier extends AdapterModel<Engine> {
 
   /** Classifies a text, or several, in order. Texts longer than the context are cut, as in training. */
   async classify(texts: string | readonly string[]): Promise<Classification[]> {
-    const { labels } = this.meta;
-    const novelty = this.novelty;
-    const logits = await this.logits(texts);
+    checkArguments({ texts }, { texts: "text or texts" });
     const list = [texts].flat();
-    return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
-      label: labels[label]!,
-      probability,
-      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
-      ...(novelty ? { unlike: novelty.isUnlike(this.idsOf(list[row]!)) } : {}),
-    }));
+    return this.turns.run(async () => {
+      const { labels } = this.meta;
+      const novelty = this.novelty;
+      const logits = await this.logitsOf(list);
+      return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
+        label: labels[label]!,
+        probability,
+        probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
+        ...(novelty ? { unlike: novelty.isUnlike(this.idsOf(list[row]!)) } : {}),
+      }));
+    });
   }
 
-  /** Logits [texts, labels]. Throws ConfigError while adapters are being swapped. */
+  /** Logits [texts, labels]. */
   async logits(texts: string | readonly string[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: "text or texts" });
-    if (this.swapping)
-      throw new ConfigError("the classifier's adapters are being swapped", { hint: "wait for that first" });
-    this.working++;
-    try {
-      return await this.logitsOf([texts].flat());
-    } finally {
-      this.working--;
-    }
+    return this.turns.run(() => this.logitsOf([texts].flat()));
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
   update(tensors: Tensors): void {
     checkArguments({ tensors }, { tensors: "tensors" });
     writeTrained(this.engine, tensors);
-  }
-
-  /** Throws ConfigError while texts are being classified. */
-  protected async alone(work: () => Promise<void>): Promise<void> {
-    if (this.working > 0 || this.swapping)
-      throw new ConfigError("the classifier is at work", {
-        hint: "wait for what it labels before adapters are swapped",
-      });
-    this.swapping = true;
-    try {
-      await work();
-    } finally {
-      this.swapping = false;
-    }
   }
 
   /** The active adapter's. */

@@ -82,6 +82,8 @@ export type TrainEvent =
       plan: ModelPlan;
       device: DeviceInfo;
       trainable: number;
+      /** See `PreparedRun`. */
+      flops: number;
       prefix: PrefixPlan | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
@@ -107,6 +109,8 @@ export interface TrainResult {
   device: DeviceInfo;
   /** Number of trainable parameters. */
   trainable: number;
+  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  flops: number;
   stats: Pick<TrainingData["stats"], keyof Splits<unknown>>;
   /**
    * Before the first step, and after `keptStep`; null if the run was aborted before the evaluation. Training accuracy is
@@ -160,7 +164,21 @@ export interface Checkpoint {
   tensors: Tensors;
 }
 
-/** Thrown by a run that fails during training, with the last good trained tensors. */
+/**
+ * Thrown by a run that fails during training, with the last good trained tensors.
+ *
+ * @example
+ * ```ts
+ * import { type FineTuneArguments, fineTune, RunFailed } from "lowrank";
+ *
+ * declare const args: FineTuneArguments;
+ * try {
+ *   await fineTune(args);
+ * } catch (error) {
+ *   if (error instanceof RunFailed) console.error(error.message, [...error.contents.tensors.keys()]);
+ * }
+ * ```
+ */
 export class RunFailed extends TrainingError {
   constructor(
     error: TrainingError,

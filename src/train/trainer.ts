@@ -86,8 +86,8 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { device, info, prepared } = await prepareOnDevice(run, { signal, began: resume?.device });
   const { model, data } = args;
-  const { options, spec, capacity, optimizer, plan, trainable } = prepared;
-  onEvent?.({ type: "plan", plan, device: info, trainable, prefix: prepared.prefix });
+  const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
+  onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
   const engine = await Engine.create(device, { spec, capacity, optimizer, ...(prefix ? { part: "suffix" } : {}) });
   try {
@@ -101,6 +101,7 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
       prefix: prepared.prefix,
       device: info,
       trainable,
+      flops,
     });
   } finally {
     engine.destroy();
@@ -197,7 +198,7 @@ class Run {
   }
 
   async train(
-    head: Pick<TrainResult, "options" | "spec" | "plan" | "prefix" | "device" | "trainable">,
+    head: Pick<TrainResult, "options" | "spec" | "plan" | "prefix" | "device" | "trainable" | "flops">,
   ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
