@@ -99,6 +99,7 @@ export function answerDatasets(
   response: ServerResponse,
   datasets: ReadonlyMap<string, DatasetOnHub>,
   storage = "",
+  protocol = "http",
 ): void {
   const { pathname: path } = new URL(request.url!, `http://${request.headers.host}`);
   const blob = /^\/cdn\/(\w+)$/.exec(path)?.[1];
@@ -123,7 +124,7 @@ export function answerDatasets(
     const sha = commitOf(name, branch);
     response.setHeader("x-repo-commit", sha);
     const bytes = files.get(file);
-    const url = new URL(request.url!, `http://${request.headers.host}`);
+    const url = new URL(request.url!, `${protocol}://${request.headers.host}`);
     if (what === "revision")
       json(response, 200, { _id: "1", id: name, sha, gated: dataset.gated ? "auto" : false, private: false });
     else if (what === "paths-info") describe(request, response, files);

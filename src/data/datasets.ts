@@ -19,6 +19,7 @@ import {
   sourceName,
   withoutCopies,
 } from "./source.ts";
+import { type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
