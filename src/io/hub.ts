@@ -206,8 +206,7 @@ function hubError(repository: Repository, access: HubAccess, cause: unknown): un
       where,
       found: `status ${status}`,
       hint:
-        `${near === undefined ? "" : `did you mean ${near}? `}` +
-        `check the name${type === "dataset" || isPage ? "" : " (there is no directory of that name either)"}; ` +
+        `${near === undefined ? "check" : `did you mean ${near}? Otherwise check`} the name${type === "dataset" || isPage ? "" : " (there is no directory of that name either)"}; ` +
         (access.accessToken === undefined
           ? `for a private ${WORDS[type]} ${login()}`
           : "check the account of HF_TOKEN"),

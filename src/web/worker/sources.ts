@@ -79,7 +79,11 @@ export async function openData(
   const spec: DatasetSpec = choice.kind === "named" ? { name: choice.name } : { file: await pathOf(choice, folder) };
   const key = JSON.stringify([spec, options, picks]);
   if (last?.key !== key) {
-    const source = loadDataset(spec, { ...options, ...downloads }).then((data) => ({ data, spec, options }));
+    const source = loadDataset(spec, { ...options, ...downloads }).then((data) => {
+      const { name } = data.origin;
+      // The name of a data set of the hub is the one with its commit.
+      return { data, spec: typeof name === "string" ? { name } : spec, options };
+    });
     last = { key, source };
     // A failed load is not cached.
     source.catch(() => {
