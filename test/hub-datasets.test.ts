@@ -94,7 +94,12 @@ test("the documented data sets load with their splits and classes; the second ti
   const cache = start();
   for (const [name, rows, labels, words] of [
     ["ucirvine/sms_spam", [56, 8, 16], ["ham", "spam"], "ucirvine/sms_spam:plain_text of the Hugging Face hub: train"],
-    ["fancyzhx/ag_news", [72, 8, 20], ["World", "Sports", "Business", "Sci/Tech"], "8 rows are the validation set"],
+    [
+      "fancyzhx/ag_news",
+      [72, 8, 20],
+      ["World", "Sports", "Business", "Sci/Tech"],
+      "8 rows, drawn by the seed, are the validation set",
+    ],
     ["stanfordnlp/imdb", [54, 6, 20], ["neg", "pos"], "and test; left out: unsupervised"],
   ] as const) {
     setEnvironment({ HF_HUB_OFFLINE: undefined });

@@ -29,6 +29,13 @@ interface HubOptions extends DownloadOptions {
 /** The validation set's share of a training set that it is taken from, after that of the training set. */
 const HELD_OUT = [0.9, 0.1] as const;
 
+/** Which rows of the training set become the validation set. */
+const TAKEN: Partial<Record<Split, string>> = {
+  random: "drawn by the seed",
+  stratified: "drawn by the seed within each class",
+  ordered: "the last ones",
+};
+
 /**
  * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is missing is taken from the
  * training set. A training set alone is split as a file is.
@@ -68,7 +75,7 @@ export async function readHub(
   const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
   const sentence = isWhole
     ? `${train.name}, ${val.name}, ${test.name}`
-    : `${train.name}, of which ${parts[1].size} rows are the validation set (${split}, seed ${seed}), and ${held.name}` +
+    : `${train.name}, of which ${parts[1].size} rows, ${TAKEN[split]}, are the validation set, and ${held.name}` +
       (held === test ? "" : " as the test set");
   const source = `${title}: ${[sentence, ...leftOutOf(found, val, test)].join("; ")}`;
   return { parts, testParts: [], ...counts(sets, kept), source, split: "given", name };
