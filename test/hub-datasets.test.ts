@@ -100,7 +100,7 @@ test("the documented data sets load with their splits and classes; the second ti
       ["World", "Sports", "Business", "Sci/Tech"],
       "8 rows, drawn by the seed, are the validation set",
     ],
-    ["stanfordnlp/imdb", [54, 6, 20], ["neg", "pos"], "and test; left out: unsupervised"],
+    ["stanfordnlp/imdb", [54, 6, 20], ["neg", "pos"], "and test (not used: unsupervised)"],
   ] as const) {
     setEnvironment({ HF_HUB_OFFLINE: undefined });
     const events: DownloadEvent[] = [];
@@ -258,7 +258,7 @@ test("a test without answers is left out; what is not readable is taken from the
     "data/test-00000-of-00001.parquet": IMDB("unsupervised"),
   });
   const { source, labels } = await load(NAME);
-  assert.match(source, "train; test has no classes and is left out");
+  assert.match(source, "train (not used: test, which has no classes)");
   assert.equal([...labels], ["neg", "pos"]);
 
   for (const files of [
@@ -490,7 +490,10 @@ test("texts for a language model, in the same splits", async () => {
     [texts.stats.train, texts.stats.val, texts.stats.test].map(({ documents }) => documents),
     [54, 6, 20],
   );
-  assert.match(texts.source, /stanfordnlp\/imdb:plain_text of the Hugging Face hub: train, test/);
+  assert.match(
+    texts.source,
+    /stanfordnlp\/imdb:plain_text of the Hugging Face hub: train, of which a tenth, drawn by the seed, is the validation set, and test$/,
+  );
   assert.is(texts.origin.name, `stanfordnlp/imdb:plain_text@${commitOf("stanfordnlp/imdb")}`);
   const sms = await loadTexts({ name: "ucirvine/sms_spam" }, { maxLength: 64, fractions: [0.5, 0.25, 0.25] });
   assert.equal(

@@ -59,7 +59,7 @@ export async function readHub(
     const [kept] = options.dedupe ? dropCopies(set) : [set];
     const { split = "random", fractions = [0.7, 0.1, 0.2], balance = split === "experiment" } = options;
     const parts = splitDataset(kept, { split, balance, fractions, seed });
-    const source = `${title}: ${[train.name, ...leftOutOf(found)].join("; ")}`;
+    const source = `${title}: ${train.name}${unused(found)}`;
     return { parts, testParts: [], ...counts([set], [kept]), source, split, name };
   }
   const isWhole = test !== undefined && val !== undefined;
@@ -77,17 +77,15 @@ export async function readHub(
     ? `${train.name}, ${val.name}, ${test.name}`
     : `${train.name}, of which ${parts[1].size} rows, ${TAKEN[split]}, are the validation set, and ${held.name}` +
       (held === test ? "" : " as the test set");
-  const source = `${title}: ${[sentence, ...leftOutOf(found, val, test)].join("; ")}`;
+  const source = `${title}: ${sentence}${unused(found, val, test)}`;
   return { parts, testParts: [], ...counts(sets, kept), source, split: "given", name };
 }
 
 /** The splits that are not used, in words. */
-function leftOutOf({ val, test, others }: HubDataset, ...used: (HubSplit | undefined)[]): string[] {
-  const unlabelled = [val, test].filter((split) => split !== undefined && !used.includes(split));
-  return [
-    ...unlabelled.map((split) => `${split!.name} has no classes and is left out`),
-    ...(others.length > 0 ? [`left out: ${nameList(others)}`] : []),
-  ];
+function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefined)[]): string {
+  const unlabelled = [val, test].flatMap((split) => (split && !used.includes(split) ? [split.name] : []));
+  const names = [...unlabelled.map((name) => `${name}, which has no classes`), ...others];
+  return names.length > 0 ? ` (not used: ${nameList(names)})` : "";
 }
 
 /** A split; undefined if it has no classes, as tests whose answers are secret. */

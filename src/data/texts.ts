@@ -157,22 +157,19 @@ async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
   const { openHubDataset } = await import("./hub.ts");
   const found = await openHubDataset(name, options);
   const { train, val, test } = found;
+  const title = `${found.title} of the Hugging Face hub: ${train.name}`;
   const held = test ?? val;
-  const sets: FileSet[] =
-    val && test
-      ? [
-          [train.files, [0]],
-          [val.files, [1]],
-          [test.files, [2]],
-        ]
-      : held
-        ? [
-            [train.files, [0, 1]],
-            [held.files, [2]],
-          ]
-        : [[train.files, [0, 1, 2]]];
-  const splits = [train, ...(val && test ? [val, test] : held ? [held] : [])].map((split) => split.name);
-  return { sets, source: `${found.title} of the Hugging Face hub: ${splits.join(", ")}`, name: found.name };
+  if (val && test) {
+    const sets: FileSet[] = [train, val, test].map(({ files }, i) => [files, [i]]);
+    return { sets, source: `${title}, ${val.name}, ${test.name}`, name: found.name };
+  }
+  if (!held) return { sets: [[train.files, [0, 1, 2]]], source: title, name: found.name };
+  const sets: FileSet[] = [
+    [train.files, [0, 1]],
+    [held.files, [2]],
+  ];
+  const source = `${title}, of which a tenth, drawn by the seed, is the validation set, and ${held.name}`;
+  return { sets, source: held === test ? source : `${source} as the test set`, name: found.name };
 }
 
 function checkLength(what: string, value: number, most: number): void {
