@@ -6,6 +6,7 @@ import { MAIN } from "../io/hub.ts";
 import { type DatasetRepository, openDatasetRepository, PARQUET_BRANCH } from "../io/hub-dataset.ts";
 import { isHubName } from "../io/hub-names.ts";
 import { LIMITS } from "../io/limits.ts";
+import { checkSize } from "../platform/reader.ts";
 import { type Card, type Configuration, cardClasses, findConfiguration, parseCard, usualSplit } from "./hub-files.ts";
 
 /** A split, and where its files are in the cache. */
@@ -120,7 +121,9 @@ async function findFiles(
 }
 
 async function cardOf(repository: DatasetRepository): Promise<Card> {
-  if (!repository.files.some(({ path }) => path === "README.md")) return NO_CARD;
+  const file = repository.files.find(({ path }) => path === "README.md");
+  if (file === undefined) return NO_CARD;
+  checkSize({ name: `${repository.name}/README.md`, size: file.size }, LIMITS.json);
   const [path] = await repository.fetch(["README.md"]);
-  return parseCard(new TextDecoder().decode(await readBytes(path!, LIMITS.json)), path!);
+  return parseCard(new TextDecoder().decode(await readBytes(path!)), path!);
 }

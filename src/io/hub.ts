@@ -228,7 +228,7 @@ function pageOf({ type, name }: Repository, { hubUrl }: HubAccess): string {
 
 function login(): string {
   const isPage = platformName === "browser";
-  return isPage ? "download its files and choose them here" : "set HF_TOKEN to a token with read access";
+  return isPage ? "download its files and choose them" : "set HF_TOKEN to a token with read access";
 }
 
 /** The error for files that only those may read who accepted the owner's terms. */
@@ -236,7 +236,9 @@ function gated(repository: Repository, access: HubAccess, status: number, cause?
   return new DownloadError(`the ${WORDS[repository.type]} is gated`, {
     where: pageOf(repository, access),
     found: `status ${status}`,
-    hint: `accept its terms on that page, then ${login()} of the same account`,
+    hint:
+      `accept its terms on that page, then ${login()}` +
+      (access.accessToken === undefined ? "" : ": the present one has no access"),
     cause,
   });
 }
