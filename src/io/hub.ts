@@ -13,6 +13,8 @@ import { folderName, nearestRepository, type Repository } from "./hub-names.ts";
 const WORDS = { model: "model", dataset: "data set" } as const;
 
 const HUB = "https://huggingface.co";
+/** Milliseconds for an answer that is not a file: it is short. */
+const PATIENCE = 10_000;
 export const MAIN = "main";
 const COMMIT = /^[0-9a-f]{40}$/;
 
@@ -86,7 +88,8 @@ export async function hubAccess(options: DownloadOptions): Promise<HubAccess> {
   return {
     hubUrl: (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, ""),
     ...(token === undefined ? {} : { accessToken: token }),
-    fetch: (url, init = {}) => fetchAnswer(url instanceof Request ? url.url : url, init, options),
+    fetch: (url, init = {}) =>
+      fetchAnswer(url instanceof Request ? url.url : url, init, { patience: PATIENCE, ...options }),
   };
 }
 
