@@ -12,7 +12,7 @@ import { parquetLines } from "../src/data/parquet.ts";
 import { loadTexts } from "../src/data/texts.ts";
 import { DataModule } from "../src/data/wasm.ts";
 import { ConfigError, DataError, DownloadError, FormatError } from "../src/errors.ts";
-import type { DownloadEvent } from "../src/io/download.ts";
+import type { DownloadEvent } from "../src/io/download-options.ts";
 import { nearestRepository } from "../src/io/hub-names.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { ConfigError, DownloadError, FormatError, LowrankError } from "../src/errors.ts";
-import type { DownloadEvent } from "../src/io/download.ts";
+import type { DownloadEvent } from "../src/io/download-options.ts";
 import { loadModel, resolveModel } from "../src/io/hf.ts";
 import { hubNameOf } from "../src/io/hub-model.ts";
 import { snapshotOf } from "../src/io/hub-names.ts";

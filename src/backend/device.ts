@@ -9,6 +9,7 @@ import { openWebGPU } from "./webgpu.ts";
 
 export { DEVICES, type DeviceName };
 
+/** Options of `openDevice`. */
 export interface DeviceOptions {
   /** Threads of the device `wasm`, and of the CPU where it replaces another device. Default 0: one per core. */
   threads?: number | undefined;

@@ -1,7 +1,8 @@
 /** `bench matmul`: the matrix products of a training step in GFLOP/s, by shape. */
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import { hasRelaxedSimd, openWasm } from "../backend/wasm.ts";
+import { openWasm } from "../backend/wasm.ts";
+import { hasRelaxedSimd } from "../backend/wasm-module.ts";
 import type { DeviceName } from "../config.ts";
 import { type Column, renderTable } from "../report/tables.ts";
 import { describeMachine, machine } from "./machine.ts";

@@ -3,7 +3,7 @@ import { absolutePath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import type { Dataset, DatasetStats, Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
@@ -33,6 +33,7 @@ export type DatasetSpec =
   | { train: DataSource; val: DataSource; test: DataSource }
   | { name: string };
 
+/** Options of `loadDataset`. */
 export interface DatasetOptions {
   /** Columns (keys in JSON lines). Default: chosen by their names or values. */
   textColumn?: string;
@@ -89,6 +90,7 @@ const OPTIONS = {
   module: "any?",
 } as const satisfies Record<keyof DatasetOptions, Kind>;
 
+/** Messages with classes, split and encoded: what `loadDataset` returns. */
 export interface LoadedDataset {
   objective: "classification";
   train: Dataset;
@@ -166,7 +168,17 @@ export function originOf(
   return { ...Object.fromEntries(plain), ...Object.fromEntries(named) };
 }
 
-/** Loads a data set. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid. */
+/**
+ * Loads a data set. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset } from "lowrank";
+ *
+ * const data = await loadDataset({ file: "messages.csv" }, { maxLength: 256, split: "stratified" });
+ * console.log(data.labels, data.train.size, data.stats.leaks.test);
+ * ```
+ */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
   const origin = originOf(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;

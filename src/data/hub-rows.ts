@@ -1,6 +1,6 @@
 /** Data sets of the Hugging Face hub as training, validation and test sets of a classifier. */
 import { nameList } from "../errors.ts";
-import type { DownloadOptions } from "../io/download.ts";
+import type { DownloadOptions } from "../io/download-options.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import type { Dataset } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";

@@ -1,7 +1,7 @@
 /** Data sets of the Hugging Face hub: the files of their training, validation and test sets, and the names of their classes. */
 import { exists, readBytes } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
-import type { DownloadOptions } from "../io/download.ts";
+import type { DownloadOptions } from "../io/download-options.ts";
 import { MAIN } from "../io/hub.ts";
 import { type DatasetRepository, openDatasetRepository, PARQUET_BRANCH } from "../io/hub-dataset.ts";
 import { isHubName } from "../io/hub-names.ts";

@@ -10,6 +10,7 @@ import { RandomState } from "./mt19937.ts";
  * experiment; the seed has no effect.
  */
 export const SPLITS = ["random", "stratified", "ordered", "experiment"] as const;
+/** How rows are split into training, validation and test set. */
 export type Split = (typeof SPLITS)[number];
 
 export type Parts = [Dataset, Dataset, Dataset];

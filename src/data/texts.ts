@@ -3,7 +3,7 @@
 import { exists, openFile } from "#platform";
 import type { Kind } from "../arguments.ts";
 import { ConfigError, DataError, FormatError, nameList } from "../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
@@ -25,6 +25,7 @@ export type TextsSpec =
   | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>
   | { name: string };
 
+/** Options of `loadTexts`. */
 export interface TextsOptions {
   /** The key of the texts in JSON. Default: "text" or another common name. */
   textColumn?: string;
@@ -55,6 +56,7 @@ const OPTIONS = {
   signal: DOWNLOAD_OPTIONS.signal,
 } as const satisfies Record<keyof TextsOptions, Kind>;
 
+/** Texts, split and encoded: what `loadTexts` returns. */
 export interface LoadedTexts {
   objective: "lm";
   train: Blocks;
@@ -90,6 +92,14 @@ type Document = Uint32Array | Completion;
  * and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an array), with the key `text`, or with
  * `prompt` and `completion`; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the
  * texts, a file or an option are invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTexts } from "lowrank";
+ *
+ * const data = await loadTexts({ file: "book.txt" }, { maxLength: 256 });
+ * console.log(data.stats.train.tokens);
+ * ```
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
   const origin = originOf(spec, options, "sources", OPTIONS);

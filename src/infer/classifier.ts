@@ -8,7 +8,7 @@ import { predictions } from "../engine/predictions.ts";
 import { initialize, writeTrained } from "../engine/state.ts";
 import { ConfigError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
@@ -17,6 +17,7 @@ import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { AdapterModel, loadModelWith, type ModelKind } from "./adapter-model.ts";
 
+/** What a classifier makes of a text. */
 export interface Classification {
   label: string;
   /** Probability of the predicted label. */
@@ -46,6 +47,21 @@ const OPTIONS = {
   dtype: "text?",
 } as const satisfies Record<keyof ClassifierOptions, Kind>;
 
+/**
+ * A trained text classifier on a device. Calls are done one after the other; `destroy` frees its memory.
+ *
+ * @example
+ * ```ts
+ * import { Classifier, openDevice } from "lowrank";
+ *
+ * const device = await openDevice();
+ * const classifier = await Classifier.load("runs/first", { device });
+ * const [first] = await classifier.classify("You have won a prize, call now");
+ * console.log(first!.label, first!.probability);
+ * classifier.destroy();
+ * device.destroy();
+ * ```
+ */
 export class Classifier extends AdapterModel<Engine> {
   private read: { settings: AdapterMeta["settings"]; novelty: Novelty } | undefined;
 

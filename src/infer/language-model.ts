@@ -7,7 +7,7 @@ import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
@@ -66,6 +66,21 @@ const PREFILL_TOKENS = 512;
 const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
+/**
+ * A GPT-2 that writes and scores texts, with or without adapters. Calls are done one after the other; `destroy` frees its memory.
+ *
+ * @example
+ * ```ts
+ * import { LanguageModel, openDevice } from "lowrank";
+ *
+ * const device = await openDevice();
+ * const lm = await LanguageModel.load("gpt2", { device });
+ * for await (const { text } of lm.generate("The weather today", { maxNewTokens: 20 })) process.stdout.write(text);
+ * const { perplexity } = await lm.score("The weather today is fine.");
+ * console.log(perplexity);
+ * lm.destroy();
+ * ```
+ */
 export class LanguageModel extends AdapterModel<Decoder> {
   get config(): GPT2Config {
     return this.engine.plan.spec.config;

@@ -8,7 +8,7 @@ import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson } from "./common.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
 
 /** Models that ship with the package, in data/models. */
@@ -49,6 +49,15 @@ function isShipped(directory: string): boolean {
 /**
  * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it with
  * `await using`.
+ *
+ * @example
+ * ```ts
+ * import { loadModel } from "lowrank";
+ *
+ * const model = await loadModel("gpt2", { onProgress: ({ file, loaded, total }) => console.log(file, loaded, total) });
+ * console.log(model.config.n_layer); // 12
+ * await model.close();
+ * ```
  */
 export async function loadModel(
   nameOrDirectory: string,

@@ -3,7 +3,8 @@ import { exists, joinPath, listDirectory, makeDirectory, writeFileAtomic } from 
 import { DownloadError, FormatError } from "../errors.ts";
 import { hubCacheDirectory } from "./cache.ts";
 import { readJson } from "./common.ts";
-import { type DownloadOptions, sizeOf } from "./download.ts";
+import { sizeOf } from "./download.ts";
+import type { DownloadOptions } from "./download-options.ts";
 import {
   asking,
   cachedRevision,

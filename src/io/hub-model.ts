@@ -5,7 +5,7 @@ import { ConfigError, DownloadError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 import { hubCacheDirectory } from "./cache.ts";
 import { readJson } from "./common.ts";
-import type { DownloadOptions } from "./download.ts";
+import type { DownloadOptions } from "./download-options.ts";
 import {
   asking,
   cachedRevision,
@@ -24,7 +24,7 @@ import {
 } from "./hub.ts";
 import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
 import { LIMITS } from "./limits.ts";
-import { readShards, SHARDS_INDEX } from "./shards.ts";
+import { readShards, SHARDS_INDEX } from "./shards-index.ts";
 import { checkTokenizer } from "./tokenizer-files.ts";
 
 const WEIGHTS = "model.safetensors";

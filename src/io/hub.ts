@@ -6,7 +6,8 @@
 import { environment, exists, joinPath, linkFile, platformName, readBytes, writeFileAtomic } from "#platform";
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";
-import { type Digest, type DownloadOptions, download, inTurn, writing } from "./download.ts";
+import { type Digest, download, inTurn, writing } from "./download.ts";
+import type { DownloadOptions } from "./download-options.ts";
 import { fetchAnswer } from "./fetch.ts";
 import { folderName, nearestRepository, type Repository } from "./hub-names.ts";
 

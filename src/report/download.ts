@@ -1,6 +1,6 @@
 /** Download progress: a live bar on a terminal, otherwise a line per 10 %. */
 import cliProgress from "cli-progress";
-import type { DownloadEvent } from "../io/download.ts";
+import type { DownloadEvent } from "../io/download-options.ts";
 import { oneLine } from "./text.ts";
 
 /** Maximum width of a name, in columns. */

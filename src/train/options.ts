@@ -32,6 +32,7 @@ import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 export const KEEPS = ["best", "last"] as const;
 export type Keep = (typeof KEEPS)[number];
 
+/** The settings of training; each has a default. */
 export interface TrainOptions {
   /** Which tensors are trained. */
   mode: Mode;

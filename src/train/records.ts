@@ -76,6 +76,7 @@ export function memoryOf({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan
   return Math.max(own, before) + (prefix?.bytes ?? 0);
 }
 
+/** What a run reports while it runs. */
 export type TrainEvent =
   | {
       type: "plan";
@@ -91,6 +92,7 @@ export type TrainEvent =
   | { type: "evaluation"; record: EvaluationRecord }
   | { type: "end"; result: TrainResult };
 
+/** A value for each set. */
 export interface Splits<T> {
   train: T;
   val: T;
@@ -101,6 +103,7 @@ export interface PartEvaluation extends Evaluation {
   name: string;
 }
 
+/** What a run leaves. */
 export interface TrainResult {
   options: TrainOptions;
   spec: ModelSpec;

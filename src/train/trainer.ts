@@ -38,6 +38,7 @@ import {
 } from "./records.ts";
 import { scheduleFactor } from "./schedule.ts";
 
+/** The arguments of `fineTune`, with the settings of `TrainOptions`. */
 export interface FineTuneArguments extends RunArguments {
   /**
    * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of the last

@@ -4,7 +4,7 @@ import { type Backend, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
 import { type Objective, textContext } from "../../config.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
-import type { DownloadEvent, DownloadOptions } from "../../io/download.ts";
+import type { DownloadEvent, DownloadOptions } from "../../io/download-options.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import { baseShapes } from "../../names.ts";
