@@ -403,7 +403,7 @@ test("a card that is not valid is named", async () => {
     ["configs:\n- config_name: a\n  data_files: 5\n", "data_files"],
     ["configs:\n- config_name: a\n  data_files:\n  - split: train\n    path: {}\n", "split and path"],
     ["- a\n", "keys and values"],
-    [`${"[".repeat(100_000)}\n`, "card"],
+    [`${"[".repeat(1000)}\n`, "card"],
   ] as const) {
     start();
     publish({ "README.md": card(yaml), "train.csv": csv(ROWS(0, 9)) });

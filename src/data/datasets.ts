@@ -177,6 +177,8 @@ export function originOf(
  *
  * const data = await loadDataset({ file: "messages.csv" }, { maxLength: 256, split: "stratified" });
  * console.log(data.labels, data.train.size, data.stats.leaks.test);
+ *
+ * const reviews = await loadDataset({ name: "stanfordnlp/imdb" }); // of the Hugging Face hub, downloaded once
  * ```
  */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {

@@ -2,7 +2,7 @@
 import { nameList } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
-import type { Dataset } from "./dataset.ts";
+import { type Dataset, HELD_OUT } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";
 import { type HubDataset, type HubSplit, openHubDataset } from "./hub.ts";
 import {
@@ -25,9 +25,6 @@ interface HubOptions extends DownloadOptions {
   dedupe?: boolean;
   fractions?: readonly [number, number, number];
 }
-
-/** The validation set's share of a training set that it is taken from, after that of the training set. */
-const HELD_OUT = [0.9, 0.1] as const;
 
 /** Which rows of the training set become the validation set. */
 const TAKEN: Partial<Record<Split, string>> = {

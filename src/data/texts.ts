@@ -9,7 +9,7 @@ import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import { findUsual } from "./columns.ts";
-import { partSizes } from "./dataset.ts";
+import { HELD_OUT, partSizes } from "./dataset.ts";
 import { type LoadedDataset, type Origin, originOf } from "./datasets.ts";
 import { checkEncoding, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
@@ -153,9 +153,6 @@ async function setsOf(spec: TextsSpec, options: TextsOptions): Promise<Sets> {
       : [[listOf(spec.file), [0, 1, 2]]];
   return { sets, source: sets.flatMap(([files]) => files.map(nameOf)).join(", ") };
 }
-
-/** The validation set's share of a training set that it is taken from, after that of the training set. */
-const HELD_OUT = [0.9, 0.1] as const;
 
 /** The sets of a data set of the hub: as `loadDataset` chooses them. */
 async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
