@@ -461,12 +461,13 @@ test("Parquet of other types: lists, structures and bytes are no text or label; 
   assert.equal([...(await loadDataset({ file: path }, { ...options, labelColumn: "score" })).labels], ["0", "1"]);
   assert.equal([...(await loadDataset({ file: path }, { ...options, labelColumn: "count" })).labels], ["0", "1", "2"]);
   const where = ["lists, structures or bytes in tags, image, raw"];
-  await assertFails(DataError, ['no column "tags"', ...where], () =>
+  await assertFails(DataError, ['column "tags" has no texts or numbers', ...where], () =>
     loadDataset({ file: path }, { module, labelColumn: "tags" }),
   );
-  await assertFails(DataError, ['no column "image"', ...where], () =>
+  await assertFails(DataError, ['column "image" has no texts or numbers', ...where], () =>
     loadTexts({ file: path }, { textColumn: "image" }),
   );
+  await assertFails(DataError, ['There is no column "txt"'], () => loadTexts({ file: path }, { textColumn: "txt" }));
   const bytes = fixture("types.parquet");
   for (const broken of [
     bytes.subarray(0, 500),

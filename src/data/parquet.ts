@@ -162,11 +162,13 @@ async function pickColumns(where: string, table: ParquetFile, pick: PickColumns)
     const picked = pick([...plain], sample);
     const missing = picked.find((name) => !plain.includes(name));
     if (missing !== undefined)
-      throw new DataError(`There is no column "${missing}" of texts or numbers`, { where, found: nameList(plain) });
+      throw new DataError(`There is no column "${missing}"`, { where, found: nameList(plain) });
     return picked;
   } catch (error) {
     if (!(error instanceof DataError) || others.length === 0) throw error;
-    throw new DataError(error.message.split("\n")[0]!, {
+    const [summary] = error.message.split("\n");
+    const asked = others.find((name) => summary!.includes(`no column "${name}"`));
+    throw new DataError(asked === undefined ? summary! : `The column "${asked}" has no texts or numbers`, {
       ...error.details,
       where,
       found: `${nameList(plain)}; lists, structures or bytes in ${nameList(others)}`,
