@@ -13,6 +13,8 @@ export interface Wanted {
   file: string;
   size: number;
   digest: Digest;
+  /** The error for an HTTP status, where the caller knows more about it. */
+  refused?: (status: number) => DownloadError | undefined;
 }
 
 /** A file's sha256, or its sha1 as a Git blob (of a header and the contents). */
@@ -106,7 +108,7 @@ async function fetchRest(
   }
   if (!ok) {
     await answer.cancel();
-    throw refusal(status, url);
+    throw wanted.refused?.(status) ?? refusal(status, url);
   }
   // In a cross-origin response a page sees the compressed length, but not the content-encoding header.
   const mayBeCompressed = received.has("content-encoding") || type === "cors";

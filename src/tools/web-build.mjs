@@ -27,7 +27,7 @@ const ASSETS = [
 ];
 
 /**
- * Allows resources from this origin, and models that the visitor requests from the Hugging Face Hub. Inline scripts are allowed
+ * Allows resources from this origin, and models and data sets that the visitor requests from the Hugging Face Hub. Inline scripts are allowed
  * by their hashes.
  */
 const contentSecurityPolicy = (hashes) => [
@@ -63,7 +63,9 @@ function makeSmall({ onLoad, onResolve }) {
   // The client's build is not tree-shakable, its sources are.
   onResolve({ filter: /^@huggingface\/hub$/ }, () => ({ path: "hub", namespace: "small" }));
   onLoad({ filter: /^hub$/, namespace: "small" }, () => ({
-    contents: ["model-info", "paths-info"].map((name) => `export * from "./${name}.ts";`).join("\n"),
+    contents: ["model-info", "paths-info", "dataset-info", "list-files"]
+      .map((name) => `export * from "./${name}.ts";`)
+      .join("\n"),
     resolveDir: "node_modules/@huggingface/hub/src/lib",
   }));
 }

@@ -14,6 +14,9 @@ const KB = 1000;
 /** Limits of a page that classifies, and of this project's whole page. */
 const EMBED_BYTES = 100 * KB;
 const PAGE_BYTES = 220 * KB;
+/** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
+const HUB_BYTES = 70 * KB;
+const COMPRESSORS_BYTES = 80 * KB;
 
 const LIBRARY = packagePath("dist/browser");
 /** A page loads one of the two builds of the kernels: the larger counts. */
@@ -67,14 +70,31 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
   }
 });
 
-test("the whole page loads at most 220 kB", () => {
+/** What is loaded only when a visitor asks for something on the hub. */
+const OF_THE_HUB =
+  /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet)\b)/;
+const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
+
+test("the whole page loads at most 220 kB, and for a data set of the hub at most 70 kB more", () => {
   const folder = packagePath("dist/web/dist/browser");
   // The page computes in its own worker where memory cannot be shared: the library's entry and its other worker are for embed.html.
-  const code = readdirSync(folder).filter(
-    (name) => /\.(js|css)$/.test(name) && !/^(index|remote-worker)\.js$/.test(name),
-  );
-  const bytes = zipped([...code.map((name) => join(folder, name)), ...WASM]);
-  assert.ok(bytes <= PAGE_BYTES, `${bytes} bytes`);
+  const code = readdirSync(folder)
+    .filter((name) => /\.(js|css)$/.test(name) && !/^(index|remote-worker)\.js$/.test(name))
+    .map((name) => join(folder, name));
+  const only = (pattern: RegExp) =>
+    code.filter((path) => path.endsWith(".js") && sources([path]).every((source) => pattern.test(source)));
+  const compressors = only(OF_COMPRESSORS);
+  const hub = only(OF_THE_HUB).filter((path) => !compressors.includes(path));
+  const started = new Set(["main.js", "worker.js"].flatMap((name) => [...closure(join(folder, name))]));
+  for (const path of [...hub, ...compressors]) assert.not.ok(started.has(path), `${path} is loaded at the start`);
+  for (const [some, most] of [
+    [[...code.filter((path) => !hub.includes(path) && !compressors.includes(path)), ...WASM], PAGE_BYTES],
+    [hub, HUB_BYTES],
+    [compressors, COMPRESSORS_BYTES],
+  ] as const) {
+    const bytes = zipped(some);
+    assert.ok(some.length > 0 && bytes <= most, `${bytes} bytes of at most ${most}`);
+  }
 });
 
 test("importing the library has no side effects", async () => {
