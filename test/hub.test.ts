@@ -1,13 +1,23 @@
 /** Models by name, from a server that answers as the Hugging Face hub does, into a cache laid out as its own. */
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { ConfigError, DownloadError, type LowrankError } from "../src/errors.ts";
-import type { DownloadEvent } from "../src/io/download.ts";
+import { ConfigError, DownloadError, FormatError, type LowrankError } from "../src/errors.ts";
+import type { DownloadEvent } from "../src/io/download-options.ts";
 import { loadModel, resolveModel } from "../src/io/hf.ts";
-import { hubNameOf, snapshotOf } from "../src/io/hub.ts";
+import { hubNameOf } from "../src/io/hub-model.ts";
+import { snapshotOf } from "../src/io/hub-names.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "./http.ts";
@@ -256,8 +266,8 @@ test("an unsupported model is refused before its weights are downloaded", async 
       map.delete("model.safetensors");
       for (const file of others) map.set(file, text("{}"));
     };
-  await refused(["lacks model.safetensors", "sharded models"], without("model.safetensors.index.json"));
-  await refused(["lacks model.safetensors", "only safetensors"], without("pytorch_model.bin"));
+  await refused(["lacks model.safetensors", "python -c", "save_pretrained", "--model"], without("pytorch_model.bin"));
+  await refused(["lacks model.safetensors", "save_pretrained"], without("pytorch_model.bin.index.json"));
   await refused(["lacks model.safetensors", "adapter"], without("adapter_config.json"));
   await refused(['model_type = "llama"'], (map) => {
     const config = JSON.parse(new TextDecoder().decode(map.get("config.json")));
@@ -269,6 +279,51 @@ test("an unsupported model is refused before its weights are downloaded", async 
       text(new TextDecoder().decode(map.get("vocab.json")).replace('"hello":', '"hello":50257,"h e":')),
     ),
   );
+});
+
+test("a sharded model is downloaded with its index, and is complete only with all shards", async () => {
+  const index = (shards: unknown) => new TextEncoder().encode(JSON.stringify({ metadata: {}, weight_map: shards }));
+  const [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+  const sharded = (map: unknown = { "wte.weight": first, "wpe.weight": second, "ln_f.bias": first }) => {
+    const place = start();
+    files.delete("model.safetensors");
+    files.set("model.safetensors.index.json", index(map));
+    files.set(first!, WEIGHTS.subarray(0, 100_000));
+    files.set(second!, WEIGHTS.subarray(100_000, 150_000));
+    return place;
+  };
+  let place = sharded();
+  let cuts = 0;
+  answers = (request, response) => {
+    if (request.url !== `/cdn/${second}` || cuts++ > 0) return false;
+    assert.not.ok(existsSync(join(place, "refs/main")), "noted before all shards are there");
+    sendBytes(request, response, files.get(second!)!, { cutAt: 20_000 });
+    return true;
+  };
+  const snapshot = await resolveModel(NAME, options);
+  assert.equal(readdirSync(snapshot).sort(), [...SMALL, first!, second!, "model.safetensors.index.json"].sort());
+  assert.equal(new Uint8Array(readFileSync(join(snapshot, second!))), new Uint8Array(files.get(second!)!));
+  server.requests.length = 0;
+  assert.is(await resolveModel(NAME, options), snapshot);
+  assert.equal(server.requests, []);
+  rmSync(join(snapshot, second!));
+  assert.is(await resolveModel(NAME, options), snapshot);
+  assert.ok(existsSync(join(snapshot, second!)), "a shard that is missing in the cache is linked again");
+
+  place = sharded();
+  files.delete(second!);
+  await assertFails(ConfigError, ["lacks 1 of 2 shards", second!], () => resolveModel(NAME, options));
+  for (const shard of ["../model.safetensors", "a/b.safetensors", "model.bin", ".safetensors", 5]) {
+    place = sharded({ "wte.weight": shard });
+    await assertFails(FormatError, ["index of the model's shards", JSON.stringify(shard)], () =>
+      resolveModel(NAME, options),
+    );
+    assert.not.ok(existsSync(join(place, "refs/main")));
+  }
+  sharded({});
+  await assertFails(FormatError, ["0 files"], () => resolveModel(NAME, options));
+  sharded([]);
+  await assertFails(FormatError, ["weight_map is invalid"], () => resolveModel(NAME, options));
 });
 
 test("two concurrent calls download a model once", async () => {

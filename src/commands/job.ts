@@ -121,7 +121,7 @@ export function loadData(
   model: GPT2Checkpoint,
 ): Promise<TrainingData> {
   return objective === "lm"
-    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), model })
+    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), model, ...DOWNLOADS })
     : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), model, ...DOWNLOADS });
 }
 

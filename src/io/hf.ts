@@ -3,11 +3,12 @@
 import { absolutePath, exists, joinPath, openFile, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { type GPT2Config, parseConfig } from "../config.ts";
+import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson } from "./common.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
@@ -49,8 +50,23 @@ function isShipped(directory: string): boolean {
   return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
 }
 
-/** Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used. */
-export async function loadModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+/**
+ * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it with
+ * `await using`.
+ *
+ * @example
+ * ```ts
+ * import { loadModel } from "lowrank";
+ *
+ * const model = await loadModel("gpt2", { onProgress: ({ file, loaded, total }) => console.log(file, loaded, total) });
+ * console.log(model.config.n_layer); // 12
+ * await model.close();
+ * ```
+ */
+export async function loadModel(
+  nameOrDirectory: string,
+  options: DownloadOptions = {},
+): Promise<GPT2Checkpoint & AsyncDisposable> {
   checkArguments({ nameOrDirectory }, { nameOrDirectory: "text" });
   checkOptions("options", options, DOWNLOAD_OPTIONS);
   return openGPT2(await resolveModel(nameOrDirectory, options));
@@ -60,7 +76,7 @@ export async function loadModel(nameOrDirectory: string, options: DownloadOption
  * Opens a checkpoint and checks that it has every tensor of its config, with the right shape.
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
-export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
+export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
   await requireFiles(directory);
   const configPath = joinPath(directory, "config.json");
   const json = await readJson(configPath);
@@ -78,6 +94,10 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
       return found;
     };
     let isClosed = false;
+    const close = async () => {
+      if (!isClosed) await file.close();
+      isClosed = true;
+    };
     return {
       directory,
       config,
@@ -89,10 +109,8 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
           throw new ConfigError("the model is closed", { where: directory, hint: "close it after its last use" });
         return file.readF32(find(name), rowStart, rowEnd);
       },
-      close: async () => {
-        if (!isClosed) await file.close();
-        isClosed = true;
-      },
+      close,
+      [asyncDispose]: close,
     };
   } catch (error) {
     await reader.close();
