@@ -128,7 +128,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     if (num_labels < 2) refuse("num_labels must be 2 or more", num_labels);
   } else if (meta.mode === "last_layer")
     refuse(
-      "mode last_layer is invalid for a language model, whose head is tied to the embedding: use lora, all or last_block",
+      "mode last_layer is invalid for a language model, whose last layer is the head of the vocabulary: use lora, all or last_block",
       meta.mode,
     );
 }
