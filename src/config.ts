@@ -259,7 +259,7 @@ const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as co
 
 /** Keys that change the computation, with the only supported value, which is also the default, and what to do about another. */
 const FIXED: Record<string, { only: unknown; hint: string }> = {
-  model_type: { only: "gpt2", hint: "only GPT-2 is supported: use a model whose model_type is gpt2" },
+  model_type: { only: "gpt2", hint: "use a model whose model_type is gpt2" },
   add_cross_attention: { only: false, hint: "use a model without an encoder: its decoder cannot run alone" },
 };
 

@@ -18,7 +18,7 @@ import {
 } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import { baseShapes, parseSite } from "../names.ts";
+import { baseShapes, lmHeadShapes, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { isNovelty } from "./novelty.ts";
@@ -153,7 +153,7 @@ function checkSites(
     if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
       refuse(`the scale of ${site} is invalid`, "a finite float32", scale);
   }
-  const shapes = baseShapes(model);
+  const shapes = new Map([...baseShapes(model), ...lmHeadShapes(model)]);
   for (const name of modulesToSave)
     if (!shapes.has(name)) refuse("the model has no such tensor", "a tensor of GPT-2", name);
 }

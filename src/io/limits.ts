@@ -23,6 +23,8 @@ export const LIMITS = {
   /** Safetensors files: bytes of the header, tensors, characters of a name, dimensions. GPT-2 XL has 580 tensors. */
   safetensorsHeader: 16 << 20,
   tensors: 1 << 16,
+  /** Files of a model's tensors, which are open at the same time. */
+  shards: 512,
   tensorName: 1024,
   dimensions: 8,
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */

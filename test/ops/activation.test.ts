@@ -25,13 +25,13 @@ test("the reference's gradient is that of its function", () => {
 });
 
 test("the reference of exact GELU is right in float64", () => {
-  // x * mpmath.ncdf(x), in 30 digits.
+  // x * mpmath.ncdf(x), in 15 digits.
   const known = [
-    [0.5, 0.34573123063700655],
-    [-1.25, -0.13206221708356907],
-    [2.999, 2.9949383447353525],
-    [3.001, 2.9969622360519199],
-    [-5, -1.4332578593959696e-6],
+    [0.5, 0.345731230637007],
+    [-1.25, -0.132062217083569],
+    [2.999, 2.99493834473535],
+    [3.001, 2.99696223605192],
+    [-5, -1.433257859396e-6],
   ] as const;
   for (const [x, expected] of known)
     assert.ok(Math.abs(FORMULAS.gelu.value(x) - expected) < 1e-14, `${x}: ${FORMULAS.gelu.value(x)}`);

@@ -119,7 +119,14 @@ for (const count of ["tokens", "slots"] as const)
         linearForward({ ...args, out: h!, activate: { by: "gelu_new", out: act } }),
         linearForward({ ...args, out: y, sum: { add: residual, out: both } }),
         linearBackward({ dx: dx!, dy, W, rows: count, adapters: backward }),
-        linearBackward({ dx: dh!, dy, W, rows: count, adapters: backward, activated: { by: "gelu_new", inp: x, act: again } }),
+        linearBackward({
+          dx: dh!,
+          dy,
+          W,
+          rows: count,
+          adapters: backward,
+          activated: { by: "gelu_new", inp: x, act: again },
+        }),
         linearBackward({ dx: dsum!, dy, W, rows: count, adapters: backward, add: x }),
       );
       const used = (tensor: typeof x, n: number) => c.data(tensor).subarray(0, rows * n);
