@@ -44,6 +44,7 @@ export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
 export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter, AdapterMeta, Tensors } from "./io/peft.ts";
+export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneRun, SaveOptions } from "./run/fine-tune.ts";
 export type { TrainOptions } from "./train/options.ts";
 export {

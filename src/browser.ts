@@ -8,7 +8,6 @@ import type { FineTuneRun } from "./run/fine-tune.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
 
 export * from "./api.ts";
-export { forgetFile, registerFile } from "./platform/files.ts";
 
 /** Reads, splits and encodes messages: see `loadDataset` in data/datasets.ts. */
 export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): Promise<LoadedDataset> {
