@@ -8,8 +8,15 @@ import { baseShapes, lmHeadShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
-import { type Dtype, FLOATS, type SafetensorsFile, type TensorInfo } from "./safetensors.ts";
-import { INDEX, openTensors, type TensorFiles, WHOLE } from "./shards.ts";
+import {
+  type Dtype,
+  FLOATS,
+  openSafetensors,
+  type SafetensorsFile,
+  type TensorFiles,
+  type TensorInfo,
+} from "./safetensors.ts";
+import { openShards } from "./shards.ts";
 
 /** Models that ship with the package, in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -97,6 +104,16 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
     await tensors.close();
     throw error;
   }
+}
+
+const WHOLE = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+
+async function openTensors(directory: string): Promise<TensorFiles> {
+  const where = joinPath(directory, WHOLE);
+  if (!(await exists(where))) return openShards(directory, joinPath(directory, INDEX));
+  const file = await openSafetensors(where);
+  return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
 }
 
 async function requireFiles(directory: string): Promise<void> {

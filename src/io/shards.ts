@@ -1,60 +1,32 @@
-/** A model's tensors in one safetensors file, or in several that model.safetensors.index.json lists. */
-import { exists, joinPath, openFile } from "#platform";
+/** A model's tensors in several safetensors files, which model.safetensors.index.json lists. */
+import { exists, joinPath } from "#platform";
 import { FormatError, nameList } from "../errors.ts";
 import { checkKinds, count, readJson } from "./common.ts";
 import { LIMITS } from "./limits.ts";
-import { SafetensorsFile } from "./safetensors.ts";
+import { openSafetensors, type SafetensorsFile, type TensorFiles } from "./safetensors.ts";
 
-export const WHOLE = "model.safetensors";
-export const INDEX = "model.safetensors.index.json";
-
-export interface TensorFiles {
-  /** The file, or the index of several. */
-  where: string;
-  /** The file of each tensor. */
-  files: ReadonlyMap<string, SafetensorsFile>;
-  close(): Promise<void>;
-}
-
-/** Opens a directory's tensors. Throws FormatError, naming the file, if one is damaged or the shards do not belong together. */
-export async function openTensors(directory: string): Promise<TensorFiles> {
+/** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not belong together. */
+export async function openShards(directory: string, index: string): Promise<TensorFiles> {
+  const shards = await readIndex(index);
+  await requireShards(directory, [...shards.keys()], index);
+  const files = new Map<string, SafetensorsFile>();
   const open: SafetensorsFile[] = [];
   const close = async () => {
     for (const file of open) await file.close();
   };
-  const openOne = async (name: string) => {
-    const file = await openSafetensors(joinPath(directory, name));
-    open.push(file);
-    return file;
-  };
   try {
-    const whole = joinPath(directory, WHOLE);
-    if (await exists(whole)) {
-      const file = await openOne(WHOLE);
-      return { where: whole, files: new Map(file.names.map((name) => [name, file])), close };
-    }
-    const index = joinPath(directory, INDEX);
-    const shards = await readIndex(index);
-    await requireShards(directory, [...shards.keys()], index);
-    const files = new Map<string, SafetensorsFile>();
     for (const [shard, names] of shards) {
-      const file = await openOne(shard);
-      checkShard(file, names, files, joinPath(directory, shard));
+      const path = joinPath(directory, shard);
+      const file = await openSafetensors(path);
+      open.push(file);
+      checkShard(file, names, files, path);
       for (const name of names) files.set(name, file);
     }
-    return { where: index, files, close };
   } catch (error) {
     await close();
     throw error;
   }
-}
-
-async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const reader = await openFile(path);
-  return SafetensorsFile.open(reader).catch(async (error) => {
-    await reader.close();
-    throw error;
-  });
+  return { where: index, files, close };
 }
 
 /** The tensors of each shard. Throws FormatError. */

@@ -7,7 +7,6 @@
 import { ConfigError } from "../errors.ts";
 import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
-import { existsUrl, isRemote, joinUrl, segments, storeBody } from "./http.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
 import {
   type Check,
@@ -20,6 +19,7 @@ import {
   refuseInTheWay,
   STAGING,
 } from "./replacing.ts";
+import { isRemote, joinUrl, segments } from "./urls.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
@@ -46,7 +46,7 @@ export { joinUrl as joinPath, packagePath };
 export async function exists(path: string): Promise<boolean> {
   if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
   if (registeredPaths(path).length > 0) return true;
-  if (isUrl(path)) return existsUrl(path);
+  if (isUrl(path)) return (await import("./http.ts")).existsUrl(path);
   const { folder, name } = split(path);
   if (name === "") return true;
   try {
@@ -265,7 +265,10 @@ export function systemCacheDirectory(): string {
 /** A file of at most `limit` bytes; throws ConfigError for a larger one, without reading all of it. */
 async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
-  const blob = isUrl(path) ? await fetchBlob(path, limit) : await openStored(path);
+  let blob: Blob;
+  if (isPackagePath(path)) blob = await fetchAsset(path);
+  else if (isUrl(path)) blob = await (await import("./http.ts")).fetchUrl(path, limit);
+  else blob = await openStored(path);
   checkSize({ name: path, size: blob.size }, limit);
   return blob;
 }
@@ -275,19 +278,19 @@ async function openStored(path: string): Promise<Blob> {
   return (await (await openDirectory(folder)).getFileHandle(name)).getFile();
 }
 
-async function fetchBlob(path: string, limit: number): Promise<Blob> {
-  const url = isPackagePath(path) ? assetUrl(path) : path;
+async function fetchAsset(path: string): Promise<Blob> {
+  const url = assetUrl(path);
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
   const response = await fetch(url);
   // Servers of single-page applications answer with the page if a file does not exist.
   const isPage = response.headers.get("content-type")?.startsWith("text/html");
-  if (isPackagePath(path) && (!response.ok || isPage))
+  if (!response.ok || isPage)
     throw new ConfigError("a file of the package was not found", {
       where: url,
       found: isPage ? "an HTML page" : `${response.status} ${response.statusText}`,
       hint: "copy the package's folders unchanged; Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
     });
-  return storeBody(response, path, limit);
+  return response.blob();
 }
 
 async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {

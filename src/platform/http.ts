@@ -1,4 +1,4 @@
-/** Files on a server, read by ranges where it supports them, and the bodies of responses. */
+/** Files on a server, read by ranges where it supports them, and the bodies of responses. Imported on demand: few pages use it. */
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
 import { blobReader, type FileReader } from "./reader.ts";
 
@@ -9,27 +9,6 @@ const TRIES = 3;
 const PAUSE = 300;
 /** Bytes of a body that are collected before they are handed to the browser, which keeps large blobs on disk. */
 const BLOCK = 16 << 20;
-
-export function isRemote(path: string): boolean {
-  return /^https?:\/\//i.test(path);
-}
-
-/** Joins the parts of a URL. Removes "." and empty parts, and resolves "..". */
-export function joinUrl(...parts: string[]): string {
-  const joined = parts.filter((part) => part !== "").join("/");
-  const origin = joined.match(/^[a-z][a-z0-9+.-]*:\/\/[^/]*\/?|^\//i)?.[0] ?? "";
-  return origin + segments(joined.slice(origin.length)).join("/");
-}
-
-export function segments(path: string): string[] {
-  const out: string[] = [];
-  for (const part of path.split("/")) {
-    if (part === "" || part === ".") continue;
-    if (part === ".." && out.length > 0) out.pop();
-    else out.push(part);
-  }
-  return out;
-}
 
 /** Whether a server has a file. Throws DownloadError if it does not answer. */
 export function existsUrl(url: string): Promise<boolean> {
@@ -58,6 +37,11 @@ export async function openUrl(url: string, name = url): Promise<FileReader> {
       });
     return rangeReader(url, name, size, response.headers.get("etag"));
   });
+}
+
+/** The first `limit` bytes of a file on a server, and a few more if it has more. Throws as `openUrl` does. */
+export function fetchUrl(url: string, limit: number): Promise<Blob> {
+  return ask(url, {}, (response) => storeBody(response, url, limit));
 }
 
 function lengthOf(url: string): Promise<string | null> {

@@ -11,9 +11,9 @@ import { setFlagsFromString } from "node:v8";
 import { parentPort, Worker } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
-import { existsUrl, isRemote, joinUrl, openUrl } from "./http.ts";
 import { withoutLines } from "./native-output.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
+import { isRemote, joinUrl } from "./urls.ts";
 import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = `Node ${process.version}`;
@@ -23,9 +23,8 @@ const { O_RDONLY, O_NONBLOCK = 0 } = constants;
 
 /** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it does not exist or cannot be read. */
 export async function openFile(path: string): Promise<FileReader> {
-  const source = registeredFile(path);
+  const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : undefined);
   if (source !== undefined) return openSource(path, source);
-  if (isRemote(path)) return openUrl(path);
   const handle = await open(path, O_RDONLY | O_NONBLOCK).catch((error) => unreadable(path, error));
   return handleReader(path, handle, () => handle.close());
 }
@@ -67,7 +66,7 @@ function findPackageRoot(folder: string): string {
 
 export async function exists(path: string): Promise<boolean> {
   if (registeredPaths(path).length > 0) return true;
-  if (isRemote(path)) return existsUrl(path);
+  if (isRemote(path)) return (await import("./http.ts")).existsUrl(path);
   return access(path).then(
     () => true,
     () => false,
