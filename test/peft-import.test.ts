@@ -171,6 +171,8 @@ test("variants that are not computed are refused by name", async () => {
   await refused({ target_modules: ["q_proj", "v_proj"] }, "matches no matrix", "q_proj");
   await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
   await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
+  const untied = { ...model, tie_word_embeddings: false };
+  parsePeftConfig({ ...BASICS, task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, untied, "c.json");
 });
 
 /** Virtual tokens as PEFT writes them, on `model`. */
