@@ -15,7 +15,7 @@ export interface GPT2Config {
   /** Width, C: a multiple of 4, as is the width of a head. */
   n_embd: number;
   layer_norm_epsilon: number;
-  /** Width of the MLP; absent: 4 n_embd. */
+  /** Width of the MLP, a multiple of 4; absent: 4 n_embd. */
   n_inner?: number;
   /** Absent: gelu_new, which is also called gelu_pytorch_tanh. */
   activation_function?: Activation;
@@ -354,17 +354,19 @@ function optionsOf(values: Record<string, unknown>, width: number, where: string
   return options;
 }
 
-function checkWidths({ n_embd, n_head }: GPT2Config, where: string): void {
+function checkWidths(config: GPT2Config, where: string): void {
+  const { n_embd, n_head } = config;
   if (n_embd % n_head !== 0)
     throw new ConfigError("n_embd is not a multiple of n_head", {
       where,
       expected: `a multiple of ${n_head}`,
       found: String(n_embd),
     });
-  // The kernels read four floats at a time along the model width and the head width.
+  // The kernels read four floats at a time along these widths.
   for (const [what, width] of [
     ["n_embd", n_embd],
     ["the width of a head (n_embd / n_head)", n_embd / n_head],
+    ["n_inner", innerWidth(config)],
   ] as const)
     if (width % 4 !== 0)
       throw new ConfigError(`${what} is not a multiple of 4`, {

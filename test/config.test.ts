@@ -57,6 +57,9 @@ test("widths that the kernels do not support", async () => {
   await assertFails(ConfigError, ["n_embd is not a multiple of n_head", "multiple of 7", "768"], parse(768, 7));
   await assertFails(ConfigError, ["n_embd is not a multiple of 4", "30"], parse(30, 5));
   await assertFails(ConfigError, ["head", "multiple of 4", "6"], parse(24, 4));
+  await assertFails(ConfigError, ["n_inner is not a multiple of 4", "50"], () =>
+    parseConfig({ ...GPT2, n_inner: 50 }, "c"),
+  );
   parse(24, 6)();
 });
 

@@ -206,7 +206,7 @@ test("a relative of GPT-2 keeps its options and its head, frozen or trained, in 
   const { out, checkpoint, adapter } = await exported("peft", trained, "relative peft");
   assert.equal(JSON.parse(readFileSync(join(out, "adapter_config.json"), "utf8")).modules_to_save, ["lm_head"]);
   assert.equal((await loadAdapter(out, checkpoint)).tensors, adapter.tensors);
-  await assertFails(ConfigError, ["belongs to another base model", "n_inner = 21", "n_inner = the default"], () =>
+  await assertFails(ConfigError, ["belongs to another base model", "n_inner = 20", "n_inner = the default"], () =>
     openAdapter(join(folder, "relative frozen-adapter"), baseDirectory),
   );
 });

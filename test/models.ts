@@ -19,7 +19,7 @@ export const SMALL: GPT2Config = {
 
 /** A relative of GPT-2: every option of the configuration that changes the plan. */
 export const RELATIVE: Partial<GPT2Config> = {
-  n_inner: 21,
+  n_inner: 20,
   activation_function: "gelu",
   scale_attn_by_inverse_layer_idx: true,
   tie_word_embeddings: false,

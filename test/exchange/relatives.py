@@ -19,7 +19,7 @@ LM, CLS = "lm", "classification"
 CASES = {
     "gelu": (CLS, dict(activation_function="gelu")),
     "gelu_pytorch_tanh": (LM, dict(activation_function="gelu_pytorch_tanh", n_inner=40)),
-    "relu": (LM, dict(activation_function="relu", n_inner=13)),
+    "relu": (LM, dict(activation_function="relu", n_inner=20)),
     "untied": (LM, dict(tie_word_embeddings=False)),
     "inverse": (LM, dict(scale_attn_by_inverse_layer_idx=True)),
     "unscaled": (CLS, dict(scale_attn_weights=False, tie_word_embeddings=False)),
