@@ -1,7 +1,8 @@
 /** The public API that is common to Node (index.ts) and pages (browser.ts). */
 export type { Backend, DeviceInfo } from "./backend/backend.ts";
-export { type DeviceName, type DeviceOptions, openDevice } from "./backend/device.ts";
+export { type DeviceOptions, openDevice } from "./backend/device.ts";
 export type {
+  DeviceName,
   GPT2Config,
   Init,
   LoraConfig,
@@ -40,10 +41,12 @@ export {
   type LanguageModelOptions,
   type TextScore,
 } from "./infer/language-model.ts";
-export type { DownloadEvent, DownloadOptions } from "./io/download.ts";
+export type { AdapterMeta } from "./io/adapter-meta.ts";
+export type { DownloadEvent, DownloadOptions } from "./io/download-options.ts";
 export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
-export type { Adapter, AdapterMeta, Tensors } from "./io/peft.ts";
+export type { Adapter } from "./io/peft.ts";
+export type { Tensors } from "./io/peft-form.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneRun, SaveOptions } from "./run/fine-tune.ts";
 export type { TrainOptions } from "./train/options.ts";

@@ -9,17 +9,51 @@ import type { FineTuneArguments } from "./train/trainer.ts";
 
 export * from "./api.ts";
 
-/** Reads, splits and encodes messages: see `loadDataset` in data/datasets.ts. */
+/**
+ * Reads, splits and encodes messages, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset } from "lowrank/browser";
+ *
+ * const data = await loadDataset({ file: "messages.csv" }, { maxLength: 256, split: "stratified" });
+ * console.log(data.labels, data.train.size, data.stats.leaks.test);
+ * ```
+ */
 export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): Promise<LoadedDataset> {
   return (await import("./data/datasets.ts")).loadDataset(spec, options);
 }
 
-/** Reads texts for a language model: see `loadTexts` in data/texts.ts. */
+/**
+ * Reads texts for a language model, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTexts } from "lowrank/browser";
+ *
+ * const data = await loadTexts({ file: "book.txt" }, { maxLength: 256 });
+ * console.log(data.stats.train.tokens);
+ * ```
+ */
 export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promise<LoadedTexts> {
   return (await import("./data/texts.ts")).loadTexts(spec, options);
 }
 
-/** Fine-tunes GPT-2 as in Node. `save` writes no charts. */
+/**
+ * Fine-tunes GPT-2 as in Node. `save` writes no charts.
+ *
+ * @example
+ * ```ts
+ * import { fineTune, loadDataset, loadModel, openDevice } from "lowrank/browser";
+ *
+ * const device = await openDevice();
+ * const model = await loadModel("gpt2-micro");
+ * const data = await loadDataset({ name: "spam" }, { maxLength: model.config.n_positions });
+ * const run = await fineTune({ device, model, data, mode: "lora", rank: 8, epochs: 3 });
+ * console.log(`test accuracy: ${run.after?.test.accuracy}`);
+ * await run.save("runs/first");
+ * ```
+ */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   return (await import("./run/fine-tune.ts")).fineTune(args, () => []);
 }

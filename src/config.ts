@@ -48,10 +48,12 @@ export function attentionScale(config: GPT2Config, l: number): number {
 export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const;
 /** `TARGETS`, and `c_attn`: one adapter for q, k and v together, as in PEFT. */
 export const ALL_TARGETS = [...TARGETS, "c_attn"] as const;
+/** The name of a matrix that can have an adapter. */
 export type Target = (typeof ALL_TARGETS)[number];
 
 /** Which tensors are trained. */
 export const MODES = ["lora", "all", "last_block", "last_layer", "bitfit", "adapter", "prompt", "prefix"] as const;
+/** Which tensors are trained: the name of a method. */
 export type Mode = (typeof MODES)[number];
 
 /** The modes as they are shown to people. */
@@ -68,10 +70,12 @@ export const MODE_TITLES = {
 
 /** Compute devices. */
 export const DEVICES = ["auto", "webgpu", "wasm"] as const;
+/** The name of a compute device: see `openDevice`. */
 export type DeviceName = (typeof DEVICES)[number];
 
 /** Data type of the frozen matrices. Trainable parameters and all arithmetic are in f32. */
 export const WEIGHT_DTYPES = ["f32", "f16"] as const;
+/** The type of the frozen matrices: `f32` or `f16`. */
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
 /** Maximum number of batches per step: their results stay on the device until the host reads them. */
@@ -79,6 +83,7 @@ export const MAX_ACCUMULATE = 16;
 
 /** The factor of B A x. */
 export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
+/** How the factor of B A x follows from alpha and the rank. */
 export type Scaling = (typeof SCALINGS)[number];
 
 /**
@@ -86,13 +91,16 @@ export type Scaling = (typeof SCALINGS)[number];
  * PEFT's default, `paper` U(+-1/sqrt(r)) as the paper's program.
  */
 export const INITS = ["gaussian", "kaiming", "paper"] as const;
+/** The name of an initialization of A. */
 export type Init = (typeof INITS)[number];
 
 /** The position of a classifier's logits: the last token of the message, or the last position of the padded row. */
 export const POOLINGS = ["last-token", "last"] as const;
+/** The position of a classifier's logits: `last-token` or `last`. */
 export type Pooling = (typeof POOLINGS)[number];
 
 export const OBJECTIVES = ["classification", "lm"] as const;
+/** What is trained: a classifier, or a language model. */
 export type Objective = (typeof OBJECTIVES)[number];
 
 /** One adapter: its site (`h.3.attn.q`, `head`), its rank, and the factor of B A x. */
@@ -102,6 +110,7 @@ export interface LoraSite {
   scale: number;
 }
 
+/** The settings of LoRA adapters, by PEFT's keys. */
 export interface LoraConfig {
   /** Rank, R. */
   r: number;
@@ -127,6 +136,7 @@ export interface MethodSizes {
   encoder_hidden_size?: number;
 }
 
+/** What a model's head is for. */
 export interface TaskConfig {
   objective: Objective;
   /** Number of classes; 0 for a language model. */

@@ -30,6 +30,19 @@ function brief(text: string): string {
 
 /**
  * Base class of all errors that Lowrank throws intentionally. The message is written for the user and has at most about 2 kB.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, LowrankError } from "lowrank";
+ *
+ * try {
+ *   await loadDataset({ file: "messages.csv" });
+ * } catch (error) {
+ *   if (!(error instanceof LowrankError)) throw error;
+ *   console.error(error.message); // what was expected, what was found, where, and a hint
+ *   console.error(error.details.where); // "messages.csv:17"
+ * }
+ * ```
  */
 export class LowrankError extends Error {
   // A literal, because minified bundles shorten class names.

@@ -11,6 +11,18 @@ export { loadTexts } from "./data/texts.ts";
  * Deterministic: the same device, data and options give the same bits. `save` also writes charts.
  * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
  * and RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
+ *
+ * @example
+ * ```ts
+ * import { fineTune, loadDataset, loadModel, openDevice } from "lowrank";
+ *
+ * const device = await openDevice();
+ * const model = await loadModel("gpt2-micro");
+ * const data = await loadDataset({ name: "spam" }, { maxLength: model.config.n_positions });
+ * const run = await fineTune({ device, model, data, mode: "lora", rank: 8, epochs: 3 });
+ * console.log(`test accuracy: ${run.after?.test.accuracy}`);
+ * await run.save("runs/first");
+ * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   const { runCharts } = await import("./run/charts.ts");

@@ -58,7 +58,7 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
   assert.is(JSON.parse(read("first", "adapter", "adapter_config.json")).task_type, "CAUSAL_LM");
   assert.match(finished.stdout, /train +│ +2 │.*\n.*validation.*\n(.*\n)*.*perplexity before/);
   assert.match(finished.stdout, "PEFT can load its adapter/");
-  assert.match(finished.stdout, 'try it:  node dist/generate.js --run first "The"');
+  assert.match(finished.stdout, /^try it: {2}node \S+dist.generate\.js --run first "The"$/m);
   assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
 
   const stopped = await train([...RUN, "--checkpoint-every", "5", "--out", "second", "--json"], {

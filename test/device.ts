@@ -1,7 +1,8 @@
 /** The devices of a test file, opened once and released after its last test; and small programs on them. */
 import type { Backend, TensorData } from "../src/backend/backend.ts";
 import { openRemote } from "../src/backend/remote.ts";
-import { hasRelaxedSimd, openWasm } from "../src/backend/wasm.ts";
+import { openWasm } from "../src/backend/wasm.ts";
+import { hasRelaxedSimd } from "../src/backend/wasm-module.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
 import { type Dispatch, NO_VALUES, type StepValues } from "../src/ops/kernel.ts";
 import { planMemory } from "../src/plan/memory.ts";

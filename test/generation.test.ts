@@ -211,14 +211,19 @@ test("the penalty and the largest number of tokens end or change a text", async 
   assert.is(textOf(penalized).startsWith(" go"), true);
 });
 
-test("leaving the loop frees the model; two texts at once are refused", async () => {
+test("leaving the loop frees the model; calls inside the loop and beside it wait for their turn", async () => {
   await withModel(model, async (lm) => {
     for await (const piece of lm.generate("A")) {
       assert.is(piece.prompt, 0);
-      await assertFails(ConfigError, ["at work already"], () => lm.complete(["B"]));
-      await assertFails(ConfigError, ["at work already"], () => lm.score("a b c"));
       break;
     }
+    const alone = [await lm.complete("A"), await lm.complete(["B", "see"]), await lm.score("a b c")] as const;
+    const inside: unknown[] = [];
+    const all: GenerationChunk[] = [];
+    for await (const piece of lm.generate("A"))
+      if (all.push(piece) === 1) inside.push(await lm.complete(["B", "see"]), await lm.score("a b c"));
+    assert.equal([textOf(all), ...inside], [alone[0][0]!.text, ...alone.slice(1)]);
+    assert.equal(await Promise.all([lm.complete("A"), lm.complete(["B", "see"]), lm.score("a b c")]), [...alone]);
     assert.is((await lm.complete("BB", { maxNewTokens: 1 })).length, 1);
     assert.equal(await lm.complete([]), []);
     const aborting = new AbortController();

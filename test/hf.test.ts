@@ -188,7 +188,7 @@ test("shards that do not belong together are reported", async () => {
   ])
     await refused(
       `path-${String(path).replace(/\W/g, "_")}`,
-      ["ln_f.bias in no shard", JSON.stringify(path)],
+      ["index of the model's shards is invalid", JSON.stringify(path), "for ln_f.bias"],
       ({ index }) => {
         index.weight_map["ln_f.bias"] = path;
       },
@@ -199,11 +199,11 @@ test("shards that do not belong together are reported", async () => {
   await refused("listed", ["weight_map is invalid"], ({ index }) => {
     index.weight_map = [] as never;
   });
-  await refused("empty-map", ["wrong number of shards", "found:    0"], ({ index }) => {
+  await refused("empty-map", ["index of the model's shards is invalid", "found:    0 files"], ({ index }) => {
     index.weight_map = {};
   });
-  await refused("too-many", ["wrong number of shards", "1 to 512", "602"], ({ index }) => {
-    for (let i = 0; i < 600; i++) index.weight_map[`t${i}`] = `${i}.safetensors`;
+  await refused("too-many", ["index of the model's shards is invalid", "1 to 1024", "1202 files"], ({ index }) => {
+    for (let i = 0; i < 1200; i++) index.weight_map[`t${i}`] = `${i}.safetensors`;
   });
 });
 

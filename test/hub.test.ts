@@ -14,9 +14,10 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { ConfigError, DownloadError, FormatError, LowrankError } from "../src/errors.ts";
-import type { DownloadEvent } from "../src/io/download.ts";
+import type { DownloadEvent } from "../src/io/download-options.ts";
 import { loadModel, resolveModel } from "../src/io/hf.ts";
-import { hubNameOf, snapshotOf } from "../src/io/hub.ts";
+import { hubNameOf } from "../src/io/hub-model.ts";
+import { snapshotOf } from "../src/io/hub-names.ts";
 import { checkTokenizer } from "../src/io/tokenizer-files.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
@@ -266,8 +267,8 @@ test("an unsupported model is refused before its weights are downloaded", async 
       map.delete("model.safetensors");
       for (const file of others) map.set(file, text("{}"));
     };
-  await refused(["lacks model.safetensors", "sharded models"], without("model.safetensors.index.json"));
-  await refused(["lacks model.safetensors", "only safetensors"], without("pytorch_model.bin"));
+  await refused(["lacks model.safetensors", "python -c", "save_pretrained", "--model"], without("pytorch_model.bin"));
+  await refused(["lacks model.safetensors", "save_pretrained"], without("pytorch_model.bin.index.json"));
   await refused(["lacks model.safetensors", "adapter"], without("adapter_config.json"));
   await refused(['model_type = "llama"'], (map) => {
     const config = JSON.parse(new TextDecoder().decode(map.get("config.json")));
@@ -276,6 +277,51 @@ test("an unsupported model is refused before its weights are downloaded", async 
   await refused(["tokenizer is not GPT-2's", "merges.txt", "merge 3: h e", "found:    e h"], (map) =>
     map.set("merges.txt", text(new TextDecoder().decode(map.get("merges.txt")).replace("\nh e\n", "\ne h\n"))),
   );
+});
+
+test("a sharded model is downloaded with its index, and is complete only with all shards", async () => {
+  const index = (shards: unknown) => new TextEncoder().encode(JSON.stringify({ metadata: {}, weight_map: shards }));
+  const [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+  const sharded = (map: unknown = { "wte.weight": first, "wpe.weight": second, "ln_f.bias": first }) => {
+    const place = start();
+    files.delete("model.safetensors");
+    files.set("model.safetensors.index.json", index(map));
+    files.set(first!, WEIGHTS.subarray(0, 100_000));
+    files.set(second!, WEIGHTS.subarray(100_000, 150_000));
+    return place;
+  };
+  let place = sharded();
+  let cuts = 0;
+  answers = (request, response) => {
+    if (request.url !== `/cdn/${second}` || cuts++ > 0) return false;
+    assert.not.ok(existsSync(join(place, "refs/main")), "noted before all shards are there");
+    sendBytes(request, response, files.get(second!)!, { cutAt: 20_000 });
+    return true;
+  };
+  const snapshot = await resolveModel(NAME, options);
+  assert.equal(readdirSync(snapshot).sort(), [...SMALL, first!, second!, "model.safetensors.index.json"].sort());
+  assert.equal(new Uint8Array(readFileSync(join(snapshot, second!))), new Uint8Array(files.get(second!)!));
+  server.requests.length = 0;
+  assert.is(await resolveModel(NAME, options), snapshot);
+  assert.equal(server.requests, []);
+  rmSync(join(snapshot, second!));
+  assert.is(await resolveModel(NAME, options), snapshot);
+  assert.ok(existsSync(join(snapshot, second!)), "a shard that is missing in the cache is linked again");
+
+  place = sharded();
+  files.delete(second!);
+  await assertFails(ConfigError, ["lacks 1 of 2 shards", second!], () => resolveModel(NAME, options));
+  for (const shard of ["../model.safetensors", "a/b.safetensors", "model.bin", ".safetensors", 5]) {
+    place = sharded({ "wte.weight": shard });
+    await assertFails(FormatError, ["index of the model's shards", JSON.stringify(shard)], () =>
+      resolveModel(NAME, options),
+    );
+    assert.not.ok(existsSync(join(place, "refs/main")));
+  }
+  sharded({});
+  await assertFails(FormatError, ["0 files"], () => resolveModel(NAME, options));
+  sharded([]);
+  await assertFails(FormatError, ["weight_map is invalid"], () => resolveModel(NAME, options));
 });
 
 test("two concurrent calls download a model once", async () => {

@@ -199,7 +199,7 @@ test("ops, plan and model are pure: no Node, no platform, no GPU, no WebAssembly
 });
 
 /** Node's side of the platform; its parts are seen through the first. */
-const NODE = ["src/platform/node.ts", "src/platform/node-disk.ts", "src/platform/node-lock.ts"];
+const NODE = ["node", "node-disk", "node-lock", "node-workers"].map((name) => `src/platform/${name}.ts`);
 
 test("Node, WGSL and the GPU are known to one file each", () => {
   for (const source of SOURCES) {

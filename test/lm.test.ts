@@ -158,7 +158,7 @@ test("a run directory has a PEFT adapter of a language model, which can be train
     assert.equal(on.before, first.after);
     await assertFails(ConfigError, ["rank differs from the adapter"], () => run({ adapter, rank: 3 }));
     const classes = await tinyData(messages(12));
-    await assertFails(ConfigError, ["not a LoRA adapter of a classifier", "--objective lm"], () =>
+    await assertFails(ConfigError, ["not an adapter of a classifier", "--objective lm"], () =>
       run({ adapter, data: classes }),
     );
     await assertFails(ConfigError, ["language model", "generate"], async () =>
@@ -174,7 +174,7 @@ test("an adapter of a classifier is refused for a language model", async () => {
   await save(join(folder, "classifier"));
   const { adapter, checkpoint } = await openAdapter(join(folder, "classifier"));
   await checkpoint.close();
-  await assertFails(ConfigError, ["not a LoRA adapter of a language model", "--objective classification"], () =>
+  await assertFails(ConfigError, ["not an adapter of a language model", "--objective classification"], () =>
     run({ adapter }),
   );
 });

@@ -1,16 +1,19 @@
-/** The package as npm packs it: what is in it, and what a page's bundler makes of it. */
-import { execFileSync } from "node:child_process";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+/** The package as npm packs it: what is in it, its command, and what a page's bundler makes of it. */
+import { execFileSync, execSync } from "node:child_process";
+import { chmodSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import * as esbuild from "esbuild";
 import * as assert from "uvu/assert";
+import { build, type Rolldown } from "vite";
 import { packagePath } from "#platform";
+import { dependencies } from "../package.json";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
+import { messages } from "./tiny.ts";
 
 const folder = temporaryFolder();
 
-/** Packs the package and unpacks it as a dependency of a project. */
+/** Packs the package and unpacks it as a dependency of a project, with its command, beside what it depends on. */
 function install(): string[] {
   const [packed] = JSON.parse(
     execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], {
@@ -21,7 +24,15 @@ function install(): string[] {
   ) as { filename: string; files: { path: string }[] }[];
   execFileSync("tar", ["-xzf", packed!.filename], { cwd: folder });
   mkdirSync(join(folder, "node_modules"));
-  renameSync(join(folder, "package"), join(folder, "node_modules/lowrank"));
+  const modules = join(folder, "node_modules");
+  renameSync(join(folder, "package"), join(modules, "lowrank"));
+  mkdirSync(join(modules, ".bin"));
+  symlinkSync("../lowrank/dist/lowrank.js", join(modules, ".bin/lowrank"));
+  chmodSync(join(modules, "lowrank/dist/lowrank.js"), 0o755);
+  for (const name of Object.keys(dependencies)) {
+    mkdirSync(dirname(join(modules, name)), { recursive: true });
+    symlinkSync(packagePath(`node_modules/${name}`), join(modules, name));
+  }
   return packed!.files.map(({ path }) => path);
 }
 
@@ -30,6 +41,7 @@ const files = install();
 test("the package has what its entries load, in Node and in a page, and no page", () => {
   for (const path of [
     "dist/index.js",
+    "dist/lowrank.js",
     "dist/types/src/index.d.ts",
     "dist/browser/index.js",
     "dist/browser/kernels-worker.js",
@@ -48,6 +60,22 @@ test("the package has what its entries load, in Node and in a page, and no page"
     assert.ok(files.includes(path), `${path} is missing`);
   const others = files.filter((path) => /^(dist\/web|src|test|assembly|build)\//.test(path));
   assert.equal(others, []);
+});
+
+test("npx lowrank trains in a folder with a space in its path, and the command that it prints works as it stands", () => {
+  const cwd = join(folder, "my project");
+  mkdirSync(cwd);
+  writeFileSync(join(cwd, "my data.csv"), messages(40));
+  const run = (command: string) => execSync(command, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const trained = run('npx --no lowrank train --data "my data.csv" --epochs 1 --device wasm --out "my run"');
+  const hint = /^try it: {2}(npx lowrank classify --run "my run" .*)$/m.exec(trained)?.[1];
+  assert.ok(hint, trained);
+  assert.match(run(hint), /^(ham|spam)\t0\.\d{4}\tYou have won a prize, call now/m);
+  assert.match(run("npx --no lowrank help classify"), /^Usage: npx lowrank classify \[options\] /);
+  assert.throws(
+    () => run("npx --no lowrank clasify --run x"),
+    /unknown command 'clasify'\n\(Did you mean classify\?\)/,
+  );
 });
 
 /** Builds a program for a page as a bundler does; returns the chunks that it loads: at once, and later where it asks for them. */
@@ -84,6 +112,24 @@ test("a bundler drops training from a page that classifies, and keeps it where i
   const tokenizing = await bundle('import { Tokenizer } from "lowrank/browser"; globalThis.t = Tokenizer;');
   assert.ok(tokenizing.bytes < classifying.bytes, "a tokenizer alone is as large as a classifier");
   assert.is((await bundle('import "lowrank/browser";')).bytes, 0, "an import for its effects alone has some");
+});
+
+test("the workers of a page import nothing and start no worker, so that a bundler may bundle or copy them", () => {
+  for (const name of ["kernels-worker", "remote-worker"]) {
+    const code = readFileSync(join(folder, `node_modules/lowrank/dist/browser/${name}.js`), "utf8");
+    assert.not.match(code, /\bimport\b|\bnew (Worker|URL)\b/, name);
+  }
+});
+
+test("Vite builds a page without configuration, with the workers and the package's files", async () => {
+  const root = join(folder, "page");
+  mkdirSync(root);
+  writeFileSync(join(root, "index.html"), '<script type="module" src="./page.js"></script>');
+  writeFileSync(join(root, "page.js"), 'import * as library from "lowrank/browser"; globalThis.library = library;');
+  const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
+  const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
+  for (const name of ["kernels-worker", "remote-worker", "fine-tune", "data", "kernels-relaxed", "model"])
+    assert.is(names.filter((path) => basename(path).startsWith(`${name}-`)).length, 1, `${name}: ${names}`);
 });
 
 test("both entries have types that hold without this project's settings", () => {

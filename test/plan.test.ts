@@ -9,6 +9,7 @@ import { EPILOGUES, linearKernel } from "../src/ops/linear.ts";
 import { checkMemory, memoryTotals, planMemory, showBytes, withoutShared } from "../src/plan/memory.ts";
 import type { Program, SegmentName } from "../src/plan/plan.ts";
 import { printProgram } from "../src/plan/print.ts";
+import { flopsOf } from "../src/plan/work.ts";
 import { alignView, sizeOf, type Tensor } from "../src/tensor.ts";
 import { test } from "./harness.ts";
 import { smallSpec } from "./models.ts";
@@ -410,4 +411,26 @@ test("a plan that does not fit is refused, with the bytes and the kind that are 
     assert.ok(large.includes("gradients: gradient page 0"), large);
     assert.ok(large.includes("choose a smaller model"), large);
   }
+});
+
+test("operations of a step: 2 of each weight and token forward, 4 backward", () => {
+  const tokens = 7;
+  const { n_layer, n_embd: C, vocab_size: V } = smallSpec("all").config;
+  const weights = n_layer * 12 * C * C + V * C;
+  const steps = (["all", "last_block", "lora"] as const).map((mode) => {
+    const { segments } = plan(smallSpec(mode, { ...lm, targets: ["q"], r: 3 }));
+    return Object.fromEntries(
+      segments.map((segment) => [segment.name, flopsOf([segment], { tokens, sequences: 1 }) / (2 * tokens)]),
+    );
+  });
+  // The backward pass ends above the lowest gradient: last_block needs none of the lower blocks' inputs, nor the token table's.
+  const block = 12 * C * C;
+  const [all, lastBlock, lora] = steps as [Record<string, number>, Record<string, number>, Record<string, number>];
+  assert.is(all.forward, weights);
+  assert.is(all.backward, 2 * weights);
+  assert.is(lastBlock.forward, weights);
+  assert.is(lastBlock.backward, V * C + 2 * block);
+  // A of the lowest block's q needs no gradient of the input: of c_attn only q's third is needed, for B and A.
+  assert.is(lora.forward, weights + n_layer * 2 * 3 * C);
+  assert.ok(lora.backward! < weights + n_layer * 4 * 3 * C && lora.backward! > weights / 2);
 });

@@ -3,7 +3,8 @@
 import { existsSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { openWasm, type WasmBackend } from "../src/backend/wasm.ts";
+import { openWasm } from "../src/backend/wasm.ts";
+import type { WasmBackend } from "../src/backend/wasm-backend.ts";
 import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";

@@ -12,7 +12,7 @@ import { RandomState } from "../src/data/mt19937.ts";
 import { openNamed } from "../src/data/named.ts";
 import { type CollectionDescription, openCollection, readAsPandas } from "../src/data/sms.ts";
 import { ConfigError, DataError, DownloadError } from "../src/errors.ts";
-import type { DownloadEvent } from "../src/io/download.ts";
+import type { DownloadEvent } from "../src/io/download-options.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test, testIf } from "./harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "./http.ts";

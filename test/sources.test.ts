@@ -39,7 +39,7 @@ test("a bundled data set keeps all rows, as in the terminal, unless it is to be 
     ...{ split: "default", balance: false, dedupe: false, maxLength: 0 },
   };
   const read = async (more: Partial<PageSettings>) => {
-    const { stats } = (await openData({ ...settings, ...more }, 256)).data;
+    const { stats } = (await openData({ ...settings, ...more }, 256, {})).data;
     return [stats.rowsRead, stats.train.rows + stats.val.rows + stats.test.rows];
   };
   const [rows, used] = await read({});

@@ -40,7 +40,7 @@ function resultOf({ labels, test: set, stats }: LoadedDataset, say: (truth: numb
   const task = { objective: "classification", num_labels: labels.length };
   return {
     ...{ options: DEFAULTS, stats, before: splits, after: splits, steps, evaluations, seconds: 1, predictions },
-    ...{ aborted: false, trainable: 1, spec: { task }, parts: [], keptStep: 1, valPredictions: [] },
+    ...{ aborted: false, trainable: 1, flops: 1e9, spec: { task }, parts: [], keptStep: 1, valPredictions: [] },
     baselines: [
       { name: "bag of words", predicted: truth },
       { name: "always ham", predicted: truth.map(() => 0) },

@@ -11,6 +11,7 @@ import { ConfigError, DataError, DeviceError, type LowrankError } from "../src/e
 import { type FineTuneRun, fineTune } from "../src/index.ts";
 import { Classifier } from "../src/infer/classifier.ts";
 import { type GPT2Checkpoint, loadModel } from "../src/io/hf.ts";
+import { loadAdapter } from "../src/io/open-adapter.ts";
 import type { Tensors } from "../src/io/peft.ts";
 import type { ModelPlan } from "../src/model/gpt2.ts";
 import { ofMode } from "../src/train/options.ts";
@@ -359,6 +360,22 @@ test("three classes", async () => {
   assert.is(result.tensors.get("head.weight")!.shape[0], 3);
   assert.ok(result.after!.train.loss < result.before!.train.loss);
   await assertReloads(result, "three", data);
+});
+
+test("a run continues from the adapter of every mode: its first evaluation is the adapter's last", async () => {
+  const { model } = await usual();
+  for (const mode of MODES) {
+    const first = await run({ mode, ...(mode === "prefix" ? { prefixProjection: 3 } : {}) });
+    await first.save(`${folder}/begun-${mode}`);
+    const adapter = await loadAdapter(`${folder}/begun-${mode}`, model);
+    const { epochs, batchSize } = SMALL;
+    const next = await fineTune({ device: await testDevice(), ...(await usual()), epochs, batchSize, adapter });
+    assert.is(next.spec.mode, mode);
+    const [begun, ended] = [next.before!.test, first.after!.test];
+    assert.equal({ ...begun, loss: 0 }, { ...ended, loss: 0 }, mode);
+    // What is saved of a prefix is the product of its projection, in an order of its own.
+    assert.ok(mode === "prefix" ? Math.abs(begun.loss - ended.loss) < 1e-6 : begun.loss === ended.loss, mode);
+  }
 });
 
 test("save replaces only this run, or with force another run", async () => {

@@ -5,6 +5,7 @@ import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
+/** What a device is, to print. */
 export interface DeviceInfo {
   kind: "webgpu" | "wasm";
   /** For example "llvmpipe (software), Mesa 25.0.7" or "CPU, 2 threads, SIMD". */
@@ -26,6 +27,7 @@ export function describeDevice({ kind, name, software, why }: DeviceInfo): strin
 /** Elements of a tensor on the host; f16 as bits. */
 export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 
+/** A compute device that was opened: what runs plans. */
 export interface Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;

@@ -1,6 +1,7 @@
 /** Selects and opens a device. */
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { DEVICES, type DeviceName, oneOf } from "../config.ts";
+import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";
 import type { Backend } from "./backend.ts";
 import { openWasm } from "./wasm.ts";
@@ -8,6 +9,7 @@ import { openWebGPU } from "./webgpu.ts";
 
 export { DEVICES, type DeviceName };
 
+/** Options of `openDevice`. */
 export interface DeviceOptions {
   /** Threads of the device `wasm`, and of the CPU where it replaces another device. Default 0: one per core. */
   threads?: number | undefined;
@@ -17,13 +19,30 @@ export interface DeviceOptions {
  * Opens a device. `webgpu` is the system's WebGPU adapter, including software drivers; `wasm` computes on the CPU and is always
  * available; `auto` selects a hardware GPU if there is one, otherwise `wasm`. Before a model runs on a GPU, its results are compared
  * with the CPU's, which replaces it if they differ, or if `auto` finds that it is faster. Throws DeviceError, with installation hints, if
- * there is no device. Release it with `destroy()`.
+ * there is no device. Release it with `destroy()`, or open it with `await using`.
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from "lowrank";
+ *
+ * const device = await openDevice("auto");
+ * console.log(device.info.name); // "CPU, 2 threads, SIMD"
+ * device.destroy();
+ * ```
  */
-export async function openDevice(name: DeviceName = "auto", options: DeviceOptions = {}): Promise<Backend> {
+export async function openDevice(
+  name: DeviceName = "auto",
+  options: DeviceOptions = {},
+): Promise<Backend & AsyncDisposable> {
   checkArguments({ name }, { name: "text" });
   checkOptions("options", options, { threads: "number?" });
   const { threads = 0 } = options;
   oneOf("device", name, DEVICES);
+  const device = await open(name, threads);
+  return Object.assign(device, { [asyncDispose]: async () => device.destroy() });
+}
+
+async function open(name: DeviceName, threads: number): Promise<Backend> {
   if (name === "webgpu") return openWebGPU({ threads });
   if (name === "wasm") return openWasm({ threads });
   try {

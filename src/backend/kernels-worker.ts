@@ -1,8 +1,6 @@
 /** A thread of the CPU backend: an instance of kernels.wasm that runs the host's lists. */
-
 import { listenToHost } from "#platform";
-import type { FromWorker, ToWorker } from "./wasm-threads.ts";
-import { instantiate, type KernelExports, replay } from "./wasm-threads.ts";
+import { type FromWorker, instantiate, type KernelExports, replay, type ToWorker } from "./wasm-kernels.ts";
 
 let kernels: KernelExports;
 let index = 0;

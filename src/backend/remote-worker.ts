@@ -6,7 +6,8 @@ import type { Program } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Backend, Session } from "./backend.ts";
 import type { FromRemote, ProgramRecord, TensorRecord, ToRemote } from "./remote.ts";
-import { openWasm } from "./wasm.ts";
+import { openBackend } from "./wasm-backend.ts";
+import { SingleThread } from "./wasm-kernels.ts";
 
 interface Opened {
   session: Session;
@@ -43,7 +44,7 @@ async function handle(message: InTurn): Promise<void> {
 
 async function answer(message: InTurn): Promise<Extract<FromRemote, { value: unknown }>["value"]> {
   if (message.type === "open") {
-    backend = await openWasm(message.options);
+    backend = await openBackend(message.kernels, 1, SingleThread.start);
     return { info: backend.info, limits: backend.limits };
   }
   if (message.type === "prepare") {

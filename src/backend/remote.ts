@@ -2,14 +2,14 @@
  * A CPU backend in a worker, for callers that must not be blocked where memory cannot be shared. Programs, data and results are
  * copied between the two threads. remote-worker.ts is the other side.
  */
-import { startWorker } from "#platform";
+import { startWorker } from "#workers";
 import { DeviceError, type ErrorDetails } from "../errors.ts";
 import type { Scalar, StepValues, Use } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { MemoryPlan, PlannedBuffer, Program, SegmentName } from "../plan/plan.ts";
 import type { DType, Role, Shape, Tensor } from "../tensor.ts";
-import type { WasmOptions } from "./backend.ts";
-import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
+import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData, type WasmOptions } from "./backend.ts";
+import { type KernelModule, loadKernels } from "./wasm-module.ts";
 
 /** A tensor that is new to the worker. Tensors of a session are numbered in the order in which they are sent. */
 export interface TensorRecord {
@@ -40,7 +40,7 @@ export interface SharedTensors {
 }
 
 export type ToRemote =
-  | { type: "open"; options: WasmOptions }
+  | { type: "open"; kernels: KernelModule }
   | {
       type: "prepare";
       session: number;
@@ -64,8 +64,9 @@ type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void
 
 /** Opens the CPU backend in a worker, with one thread. */
 export async function openRemote(options: WasmOptions): Promise<Backend> {
+  const kernels = await loadKernels(options);
   const link = new Link();
-  const { info, limits } = await link.ask<{ info: DeviceInfo; limits: MemoryLimits }>({ type: "open", options });
+  const { info, limits } = await link.ask<{ info: DeviceInfo; limits: MemoryLimits }>({ type: "open", kernels });
   return new RemoteBackend(link, info, limits);
 }
 
@@ -74,7 +75,7 @@ class Link {
   private readonly waiting: Waiting[] = [];
   failure: Error | undefined;
   private readonly worker = startWorker(
-    "remote-worker.js",
+    "remote-worker",
     (message) => this.take(message as FromRemote),
     (error) => this.fail(new DeviceError("a worker failed", { found: error.message, cause: error })),
   );

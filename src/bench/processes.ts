@@ -1,6 +1,7 @@
 /** Runs measurements in separate processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { packagePath } from "#platform";
 import { LowrankError } from "../errors.ts";
 
 /** The output of a process, one JSON object per line, and the reason if it ended early. */
@@ -84,7 +85,7 @@ export class Dialogue {
   }
 }
 
-/** Runs a hidden subcommand of this program in a separate process. */
+/** Runs a hidden subcommand of `bench` in a separate process. */
 export function runSelf<T>(args: readonly string[], limitSeconds: number): Promise<Outcome<T>> {
-  return runProcess(process.execPath, [process.argv[1]!, ...args], limitSeconds);
+  return runProcess(process.execPath, [packagePath("dist/bench.js"), ...args], limitSeconds);
 }

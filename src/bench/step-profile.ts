@@ -10,11 +10,11 @@ import { type Batch, packBatch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type Dispatch, NO_VALUES } from "../ops/kernel.ts";
 import type { Segment, SegmentName } from "../plan/plan.ts";
+import { workOf } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { type Spread, spreadOf } from "./spread.ts";
 import { kernelTimes, type Work, wallTime } from "./timing.ts";
-import { workOf } from "./work.ts";
 import type { Yardsticks } from "./yardsticks.ts";
 
 const STEP: readonly SegmentName[] = ["zero", "forward", "backward", "update"];
@@ -99,7 +99,7 @@ export interface StepProfile {
 const SUBMISSION_MS = 500;
 const ROUNDS = 3;
 
-export const dispatchesOf = (segments: readonly Segment[]): Dispatch[] =>
+const dispatchesOf = (segments: readonly Segment[]): Dispatch[] =>
   STEP.flatMap((name) => segments.find((segment) => segment.name === name)?.dispatches ?? []);
 
 /** Measures steps of an engine that has taken some, with one batch, which fills its capacity. */

@@ -9,8 +9,9 @@ import { Loader } from "../data/loader.ts";
 import { classificationBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
-import { NO_VALUES } from "../ops/kernel.ts";
+import { roomFor } from "../model/batch.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
+import { flopsOf } from "../plan/work.ts";
 import { type Column, renderTable } from "../report/tables.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
@@ -18,16 +19,7 @@ import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
 import { spreadOf } from "./spread.ts";
 import torchScript from "./step_torch.py";
-import {
-  dispatchesOf,
-  type KernelFigures,
-  profileStep,
-  type StepProfile,
-  stepEngine,
-  stepSpec,
-  stepTime,
-} from "./step-profile.ts";
-import { workOf } from "./work.ts";
+import { type KernelFigures, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
 
 export type ShapeName = "gpt2-micro" | "gpt2-small" | "gpt2-medium";
@@ -162,7 +154,7 @@ async function measure(
     times,
     cpu: cpu / batches.length,
     tokens: mean,
-    flops: flopsOf(engine, mean, options.batchSize),
+    flops: flopsOf(engine.plan.segments, roomFor(spec, { tokens: mean, sequences: options.batchSize })),
     planned: memoryTotals(engine.plan.memory).total,
     peak,
     yardsticks,
@@ -184,12 +176,6 @@ async function fill(engine: Engine): Promise<void> {
     }
   }
   await engine.session.flush();
-}
-
-/** Multiplications and additions in the matrix products of a step. */
-function flopsOf({ plan }: Engine, tokens: number, sequences: number): number {
-  const values = { ...NO_VALUES, tokens, sequences };
-  return dispatchesOf(plan.segments).reduce((sum, dispatch) => sum + (workOf(dispatch, values).flops ?? 0), 0);
 }
 
 /** Starts PyTorch with the same model and batch size, with rows padded to the maximum length, as in the paper's program. */
@@ -223,7 +209,8 @@ function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult 
       `${ours.cpu.toFixed(1)} ms CPU time`,
     `plan:   ${profile.dispatches} dispatches per step; ${profile.dispatchesPerSecond.toFixed(0)} dispatches/s, ` +
       `${profile.ms.median.toFixed(1)} ms per step with ${profile.steps} in one submission`,
-    `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in matrix products`,
+    `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in matrix products ` +
+      `(${(ours.flops / 1e9).toPrecision(3)} GFLOP per step)`,
     `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} peak resident set size`,
   ];
   if (torch) lines.push(...compare(options, ours, torch));

@@ -3,11 +3,11 @@
 import { MODES, WEIGHT_DTYPES } from "../config.ts";
 import { choice, command, deviceFlag, list, main, number, threadsFlag } from "./cli.ts";
 
-const program = command(
-  "bench",
-  "Measures speed, memory and size, and compares them with other libraries.",
-  "  bench tokenizer\n  bench tokenizer --texts sms.csv --texts book.txt --svg tokenizers.svg\n  bench data --json",
-);
+const program = command("bench", "Measures speed, memory and size, and compares them with other libraries.", [
+  "tokenizer",
+  "tokenizer --texts sms.csv --texts book.txt --svg tokenizers.svg",
+  "data --json",
+]);
 let code = 0;
 
 /** Model shapes of `bench step` and `bench generate`. */

@@ -6,6 +6,7 @@ import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { downloadProgress } from "../report/download.ts";
+import { calledAs } from "./called.ts";
 import { command, deviceFlag, dtypeFlag, inputLines, main, print, printNote, settle, threadsFlag } from "./cli.ts";
 import { isTable, labelFile, type TableFlags } from "./label.ts";
 
@@ -17,9 +18,12 @@ const program = command(
     "Texts are read from the command line, or from standard input, one per line. With --in, the rows of a table are written " +
     "to --out, in the same order and unchanged, with the columns predicted and probability; a command that was killed continues " +
     "where it was.",
-  '  classify --run runs/first "You have won a prize, call now"\n  classify --run runs/first --json < messages.txt\n' +
-    "  classify --run runs/first --in messages.csv --out labelled.csv\n" +
-    "  classify --adapter path/to/peft-adapter --model path/to/gpt2 'some text'",
+  [
+    '--run runs/first "You have won a prize, call now"',
+    '--run runs/first --json "See you at noon" "Free entry"',
+    "--run runs/first --in messages.csv --out labelled.csv",
+    '--adapter path/to/peft-adapter --model path/to/gpt2 "some text"',
+  ],
 )
   .argument("[text...]", "texts to classify (default: the lines of standard input)")
   .option("--run <dir>", "a run directory, or its adapter/")
@@ -60,6 +64,7 @@ await main(async () => {
     throw new ConfigError("exactly one of --run and --adapter is required", {
       expected: "--run DIR or --adapter DIR",
       found: directory === undefined ? "neither" : "both",
+      hint: `${calledAs("classify")} --run DIR "some text"`,
     });
   if (isTable(flags, program.args.length > 0 || json === true)) {
     await labelFile(directory, flags);
@@ -68,7 +73,7 @@ await main(async () => {
   if (program.args.length === 0 && process.stdin.isTTY)
     throw new ConfigError("there is no text to classify", {
       expected: "texts on the command line, or lines on standard input",
-      hint: 'classify --run DIR "some text"',
+      hint: `${calledAs("classify")} --run DIR "some text"`,
     });
   await settle(directory);
   const device = await openDevice(name, { threads });

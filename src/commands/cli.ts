@@ -5,14 +5,16 @@ import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
+import { calledAs } from "./called.ts";
 
-/** A command with its description and examples. Unknown flags are errors that suggest the nearest flag. */
-export function command(name: string, description: string, examples: string): Command {
-  return new Command(name)
+/** A command with its description and the arguments of its examples. Unknown flags are errors that suggest the nearest flag. */
+export function command(name: string, description: string, examples: readonly string[]): Command {
+  const called = calledAs(name);
+  return new Command(called)
     .description(description)
     .version(version)
     .showHelpAfterError("(use --help to list the flags)")
-    .addHelpText("after", `\nExamples:\n${examples}`)
+    .addHelpText("after", ["\nExamples:", ...examples.map((example) => `  ${called} ${example}`.trimEnd())].join("\n"))
     .configureHelp({ helpWidth: 110 })
     .exitOverride();
 }

@@ -23,8 +23,7 @@ const program = command(
   "Exports a run of `train` to other tools: an adapter that PEFT loads beside the base model (LoRA, prompt and prefix tuning), or a " +
     "model for transformers with what was trained merged in (not of prompt and prefix tuning and adapter layers). If the target format cannot express a part of the model, the export " +
     "fails and reports the reason and the effect of dropping that part; --lossy drops it.",
-  "  export --run runs/first --to peft --out exports/first-peft\n" +
-    "  export --run runs/first --to merged --out exports/first",
+  ["--run runs/first --to peft --out exports/first-peft", "--run runs/first --to merged --out exports/first"],
 )
   .requiredOption("--run <dir>", "a run directory, or its adapter/")
   .addOption(

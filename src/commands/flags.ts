@@ -24,7 +24,7 @@ export function addSettings(program: Command): Command {
     )
     .option(
       "--data <file>",
-      "CSV (with commas, semicolons or tabs), JSON lines or a JSON array; rows are split 70/10/20",
+      "CSV (with commas, semicolons or tabs), JSON lines, a JSON array or Parquet; rows are split 70/10/20",
       files,
     )
     .option("--train <file>", "training set; requires --val and --test", files)
@@ -32,12 +32,14 @@ export function addSettings(program: Command): Command {
     .option("--test <file>", "test set", files)
     .option(
       "--dataset <name>",
-      "spam (bundled mails and short messages) or languages (bundled), or sms, the published experiment's data (downloaded once)",
+      "spam (bundled mails and short messages) or languages (bundled), or sms, the published experiment's data (downloaded once); " +
+        "or a data set of the Hugging Face Hub, owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
     )
     .addOption(
       choice(
         "--split <how>",
-        "how --data or --dataset is split (default: experiment for sms, ordered for languages, else random)",
+        "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set " +
+          "(default: experiment for sms, ordered for languages, else random)",
         SPLITS,
       ),
     )

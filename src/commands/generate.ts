@@ -6,6 +6,7 @@ import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
 import { downloadProgress } from "../report/download.ts";
+import { calledAs } from "./called.ts";
 import { command, deviceFlag, dtypeFlag, inputLines, main, number, settle, threadsFlag } from "./cli.ts";
 
 const program = command(
@@ -13,8 +14,11 @@ const program = command(
   "Generates text from prompts with a GPT-2 model, or with a language model trained from it.\n" +
     "Prompts are read from the command line, or from standard input, one per line. Beyond the model's context the oldest " +
     "tokens are dropped, which is reported.",
-  '  generate "Once upon a time"\n  generate --run runs/tales --temperature 0.8 --top-p 0.95 "Once upon a time"\n' +
-    "  generate --model gpt2 --adapter path/to/peft-adapter --stop 'Q:' --json < questions.txt",
+  [
+    '"Once upon a time"',
+    '--run runs/tales --temperature 0.8 --top-p 0.95 "Once upon a time"',
+    '--model gpt2 --adapter path/to/peft-adapter --stop "Q:" --json "Q: Why is the sky blue?"',
+  ],
 )
   .argument("[prompt...]", "prompts (default: the lines of standard input)")
   .option(
@@ -60,7 +64,7 @@ async function promptsOf(given: readonly string[]): Promise<readonly string[]> {
   if (process.stdin.isTTY)
     throw new ConfigError("there is no prompt", {
       expected: "prompts on the command line, or lines on standard input",
-      hint: 'generate "Once upon a time"; an empty prompt, "", starts a new document',
+      hint: `${calledAs("generate")} "Once upon a time"; an empty prompt, "", starts a new document`,
     });
   const lines: string[] = [];
   for await (const some of inputLines()) lines.push(...some);

@@ -118,7 +118,7 @@ async function openModel(
 /** Loads the data described in a run's config. */
 export function loadData({ objective, data }: Pick<RunConfig, "objective" | "data">): Promise<TrainingData> {
   return objective === "lm"
-    ? loadTexts(data as unknown as TextsSpec, data as TextsOptions)
+    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), ...DOWNLOADS })
     : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), ...DOWNLOADS });
 }
 

@@ -15,6 +15,7 @@ import { trainedFingerprint } from "../io/fingerprint.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import { downloadProgress } from "../report/download.ts";
 import { createProgress, describeRate } from "../report/progress.ts";
+import { calledAs } from "./called.ts";
 import { printNote, settle } from "./cli.ts";
 
 export interface TableFlags {
@@ -42,7 +43,7 @@ export function isTable(flags: TableFlags, others: boolean): flags is TableFlags
   throw new ConfigError("the flags do not go together", {
     expected:
       "--in FILE and --out FILE, with --text-column, --encoding and --force where needed, and neither texts nor --json",
-    hint: "classify --run DIR --in messages.csv --out labelled.csv",
+    hint: `${calledAs("classify")} --run DIR --in messages.csv --out labelled.csv`,
   });
 }
 

@@ -63,10 +63,12 @@ const program = command(
   "Trains classifiers, or with --objective lm language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
     "interrupted, run the same command again to resume it; finished trials are not repeated. Flags of train apply to " +
     "all trials.",
-  "  sweep --preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv\n" +
-    "  sweep --grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run\n" +
-    "  sweep --file sweep.yaml --shard 1/4 --out shared\n" +
-    "  sweep --preset paper ... --collect shard1 shard2 --out all",
+  [
+    "--preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv",
+    "--grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run",
+    "--file sweep.yaml --shard 1/4 --out shared",
+    "--preset paper ... --collect shard1 shard2 --out all",
+  ],
 );
 addSettings(program);
 /** Settings that all trials can share. */

@@ -19,6 +19,7 @@ import type { ClassWeights } from "../train/class-weights.ts";
 import { specOf } from "../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
+import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, printNote, threadsFlag } from "./cli.ts";
 import { addSettings } from "./flags.ts";
 import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
@@ -30,21 +31,20 @@ const program = command(
     "With --objective lm, GPT-2 is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
     '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
-  "  train\n" +
-    "  train --data messages.csv --rank 16 --alpha 32 --out runs/r16\n" +
-    "  train --train train.csv --val val.csv --test test.csv --mode last_block --epochs 10\n" +
-    "  train --preset paper --rank 16 --alpha 16\n" +
-    "  train --adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv\n" +
-    "  train --objective lm --data book.txt --max-length 128\n" +
-    "  train --objective lm --data questions.jsonl --model gpt2",
+  [
+    "",
+    "--data messages.csv --rank 16 --alpha 32 --out runs/r16",
+    "--train train.csv --val val.csv --test test.csv --mode last_block --epochs 10",
+    "--preset paper --rank 16 --alpha 16",
+    "--adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
+    "--objective lm --data book.txt --max-length 128",
+    "--objective lm --data questions.jsonl --model gpt2",
+  ],
 );
 addSettings(program)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .option(
-    "--adapter <dir>",
-    "continue from a LoRA adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)",
-  )
+  .option("--adapter <dir>", "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)")
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
   .option("--checkpoint-every <n>", "save a checkpoint every n steps; the last two are stored", number)
@@ -130,7 +130,7 @@ class Printer {
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
     const use = { classification: ["classify", "You have won a prize, call now"], lm: ["generate", "The"] } as const;
     const [tool, text] = use[this.data.objective];
-    print(`try it:  node dist/${tool}.js --run ${directory} "${text}"`);
+    print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);
   }
 
   stop(): void {
@@ -193,7 +193,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     if (!signal.aborted) return;
     printer.stop();
     // The run resumes from this checkpoint: an evaluation now would be discarded.
-    printNote(`stopped after step ${checkpoint.step}; resume with:  node dist/train.js --resume ${kept}`);
+    printNote(`stopped after step ${checkpoint.step}; resume with:  ${calledAs("train")} --resume ${shellWord(kept)}`);
     signal.throwIfAborted();
   };
   try {

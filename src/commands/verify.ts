@@ -9,13 +9,14 @@ import { ConfigError } from "../errors.ts";
 import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
 import { KERNELS } from "../ops/generated/kernels.ts";
 import { type Comparison, type GoldenResult, passes, runGolden } from "../verify/golden.ts";
+import { calledAs } from "./called.ts";
 import { command, deviceFlag, main, print, threadsFlag } from "./cli.ts";
 
 const program = command(
   "verify",
   "Runs golden fixture files and prints one line per tensor: its error relative to PyTorch, and the tolerance.\n" +
     "The exit code is 1 if an error exceeds its tolerance.",
-  "  verify test/golden/*.safetensors\n  verify --out actual test/golden/01_cls_lora_all_r4_last.safetensors",
+  ["test/golden/01_cls_lora_all_r4_last.safetensors", "--out actual test/golden/01_cls_lora_all_r4_last.safetensors"],
 )
   .argument("[file...]", "fixture files (described in test/golden/README.md)")
   .addOption(deviceFlag())
@@ -70,7 +71,9 @@ await main(async () => {
     return 0;
   }
   if (program.args.length === 0)
-    throw new ConfigError("no fixture file is given", { hint: "verify test/golden/*.safetensors" });
+    throw new ConfigError("no fixture file is given", {
+      hint: `${calledAs("verify")} test/golden/01_cls_lora_all_r4_last.safetensors`,
+    });
   const device = options.bisect
     ? await openBoth(options)
     : await openDevice(options.device, { threads: options.threads });

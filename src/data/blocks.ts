@@ -21,6 +21,7 @@ export interface BlockBatch {
   positions: Uint32Array;
 }
 
+/** Counts of the blocks of a language model's set. */
 export interface BlockStats {
   /** Blocks. */
   rows: number;
@@ -66,6 +67,7 @@ export interface Completion {
   completion: Uint32Array;
 }
 
+/** Texts as blocks of tokens of equal length: a set of a language model's data. */
 export class Blocks {
   readonly size: number;
   /** [size] tokens that the model reads in each block. */

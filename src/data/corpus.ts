@@ -72,6 +72,10 @@ export interface ReadOptions extends ColumnChoice {
   skipFaulty?: boolean;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
   encoding?: string | undefined;
+  /** Whether the next file belongs to the same set: only the last one of the first set completes the labels. */
+  more?: boolean;
+  /** The names of classes that are numbers in this column; undefined: the labels are their names. */
+  classes?: ((column: string) => readonly string[] | undefined) | undefined;
 }
 
 /** The first rows of a file, and how they were read. */
@@ -135,6 +139,8 @@ export class Corpus {
   /** The line where each class occurs first. */
   labelLines: number[] = [];
   readonly leftOut: LeftOut = { rows: 0, rowErrors: [] };
+  /** Class names by the number that is the label. */
+  private classes: readonly string[] | undefined;
 
   constructor(private readonly module: DataModule) {
     this.wasm = module.exports as PipelineExports;
@@ -159,11 +165,12 @@ export class Corpus {
     const count = wasm.row_count() - first;
     if (count === 0 && this.leftOut.rowErrors[0]) throw this.leftOut.rowErrors[0];
     if (count === 0) throw new DataError("The file has no rows", { where: file.name, found: "only a header" });
-    if (learn) {
+    if (learn && !options.more) {
       this.labelColumn = names.labelName;
       wasm.settle_labels();
+      this.classes = options.classes?.(names.labelName);
       this.labels = Array.from({ length: wasm.label_count() }, (_, id) =>
-        this.decode(wasm.label_name(id), wasm.label_bytes(id)),
+        this.classOf(this.decode(wasm.label_name(id), wasm.label_bytes(id))),
       );
       this.labelLines = this.labels.map((_, id) => wasm.label_line(id));
     }
@@ -345,8 +352,14 @@ export class Corpus {
   }
 
   private asError(rowError: RowError, { textName, labelName }: { textName: string; labelName: string }): LowrankError {
-    const unknownLabel = rowError.code === UNKNOWN_LABEL ? this.decode(rowError.first >>> 0, rowError.second) : "";
+    const unknownLabel =
+      rowError.code === UNKNOWN_LABEL ? this.classOf(this.decode(rowError.first >>> 0, rowError.second)) : "";
     return errorOf(rowError, { textColumn: textName, labelColumn: labelName, labels: this.labels, unknownLabel });
+  }
+
+  /** The name of the class that a label stands for. */
+  private classOf(label: string): string {
+    return (/^\d+$/.test(label) ? this.classes?.[Number(label)] : undefined) ?? label;
   }
 
   private decode(address: number, length: number): string {

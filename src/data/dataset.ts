@@ -174,6 +174,9 @@ export class Dataset {
   }
 }
 
+/** The validation set's share of a training set that it is taken from, after that of the training set. */
+export const HELD_OUT = [0.9, 0.1] as const;
+
 /** What a set must have to be split, in words. */
 export function atLeastOneIn(fractions: readonly number[]): string {
   const shares = fractions.map((fraction) => `${Number((100 * fraction).toPrecision(3))} %`);

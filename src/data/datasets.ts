@@ -1,28 +1,39 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
-import { absolutePath, exists, openFile } from "#platform";
+import { absolutePath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
-import { ConfigError, DataError, nameList } from "../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download.ts";
-import type { FileReader } from "../platform/reader.ts";
-import { refuseScores } from "./columns.ts";
+import { ConfigError } from "../errors.ts";
+import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
-import { Dataset, type DatasetStats, type Padding } from "./dataset.ts";
+import type { Dataset, DatasetStats, Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
-import { openNamed } from "./named.ts";
+import { isOnHub, openNamed } from "./named.ts";
+import {
+  counts,
+  type DataSource,
+  type Loaded,
+  readSource,
+  refuseSingles,
+  refuseSplit,
+  sourceName,
+  withoutCopies,
+} from "./source.ts";
 import { type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
-/** A file by its path, or opened (then its owner closes it). */
-export type DataSource = string | FileReader;
+export type { DataSource } from "./source.ts";
 
-/** One file to split, three files that are split already, or the name of a data set (`DATASETS`). */
+/**
+ * One file to split, three files that are split already, or the name of a data set: one of `DATASETS`, or owner/name on the Hugging Face hub,
+ * with `:configuration` or `@revision` behind it.
+ */
 export type DatasetSpec =
   | { file: DataSource }
   | { train: DataSource; val: DataSource; test: DataSource }
   | { name: string };
 
+/** Options of `loadDataset`. */
 export interface DatasetOptions {
   /** Columns (keys in JSON lines). Default: chosen by their names or values. */
   textColumn?: string;
@@ -34,7 +45,10 @@ export interface DatasetOptions {
   balance?: boolean;
   /** The longest row in tokens; longer rows are truncated at the end. Default 1024, GPT-2's context. */
   maxLength?: number;
-  /** How to split one file or a named data set. Default: "random" for a file, the data set's own for a name. */
+  /**
+   * How to split one file or a named data set, or how to take the validation set from the training set of a data set of the hub that has none.
+   * Default: the data set's own for a bundled name, else "random".
+   */
   split?: Split;
   /** Drop rows that have an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
   dedupe?: boolean;
@@ -76,6 +90,7 @@ const OPTIONS = {
   module: "any?",
 } as const satisfies Record<keyof DatasetOptions, Kind>;
 
+/** Messages with classes, split and encoded: what `loadDataset` returns. */
 export interface LoadedDataset {
   objective: "classification";
   train: Dataset;
@@ -153,7 +168,19 @@ export function originOf(
   return { ...Object.fromEntries(plain), ...Object.fromEntries(named) };
 }
 
-/** Loads a data set. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid. */
+/**
+ * Loads a data set. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset } from "lowrank";
+ *
+ * const data = await loadDataset({ file: "messages.csv" }, { maxLength: 256, split: "stratified" });
+ * console.log(data.labels, data.train.size, data.stats.leaks.test);
+ *
+ * const reviews = await loadDataset({ name: "stanfordnlp/imdb" }); // of the Hugging Face hub, downloaded once
+ * ```
+ */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
   const origin = originOf(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
@@ -171,6 +198,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
   };
+  if (options.split !== undefined) oneOf("split", options.split, SPLITS);
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
@@ -178,8 +206,10 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const loaded =
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
-      : await readAndSplit(corpus, spec, read, options, seed);
-  const { parts, testParts, rowsRead, classesRead, copies, source, split } = loaded;
+      : "name" in spec && isOnHub(spec.name)
+        ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
+        : await readAndSplit(corpus, spec, read, options, seed);
+  const { parts, testParts, rowsRead, classesRead, copies, source, split, name } = loaded;
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const [train, val, test] = parts.map((part) => part.padded(padTo)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
@@ -204,18 +234,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     split,
     maxLength,
     source,
-    origin: split === "given" ? origin : { ...origin, split },
+    origin: { ...origin, ...(split === "given" ? {} : { split }), ...(name === undefined ? {} : { name }) },
   };
-}
-
-interface Loaded {
-  parts: Parts;
-  testParts: LoadedDataset["testParts"];
-  rowsRead: number;
-  classesRead: Record<string, number>;
-  copies: number;
-  source: string;
-  split: Split | "given";
 }
 
 async function readSplits(
@@ -225,22 +245,11 @@ async function readSplits(
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
-  if (options.split !== undefined)
-    throw new ConfigError("a split is invalid for files that are split already", {
-      expected: "no split",
-      found: `split ${options.split}`,
-      hint: "use --split only with --data or --dataset",
-    });
+  if (options.split !== undefined) refuseSplit(options.split);
   const sources = [spec.train, spec.val, spec.test];
   const sets: Dataset[] = [];
   for (const source of sources) sets.push(await readSource(corpus, source, read));
-  const kept = (options.dedupe ? dropCopies(...(sets as Parts)) : sets) as Parts;
-  for (const [i, set] of kept.entries())
-    if (set.size === 0)
-      throw new DataError("A set has only near-duplicates of earlier rows", {
-        where: sourceName(sources[i]!),
-        found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
-      });
+  const kept = withoutCopies(sets, sources.map(sourceName), options);
   return {
     parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
     testParts: [],
@@ -257,7 +266,6 @@ async function readAndSplit(
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
-  if (options.split !== undefined) oneOf("split", options.split, SPLITS);
   const { file, columns, source, split, ...named } =
     "name" in spec
       ? await openNamed(spec.name, options)
@@ -286,76 +294,6 @@ function partsOf(set: Dataset, parts: readonly { name: string; rows: number }[])
     end += rows;
     return { name, positions: set.positions().filter((i) => start <= set.place(i) && set.place(i) < end) };
   });
-}
-
-/** Rows read, rows of each class, and copies dropped. */
-function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
-  const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
-  const classes = new Map<string, number>();
-  for (const set of read)
-    for (const [name, count] of Object.entries(set.classes())) classes.set(name, (classes.get(name) ?? 0) + count);
-  return { rowsRead: rows(read), classesRead: Object.fromEntries(classes), copies: rows(read) - rows(kept) };
-}
-
-async function readSource(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Dataset> {
-  const file = typeof source === "string" ? await open(source) : source;
-  try {
-    const hadLabels = corpus.labels.length > 0;
-    const rows = await corpus.read(file, read);
-    if (!hadLabels) checkLabels(corpus, rows.length, file.name);
-    return new Dataset(corpus, rows);
-  } finally {
-    if (typeof source === "string") await file.close();
-  }
-}
-
-/** Throws DataError if the labels of a training set are not classes to learn. */
-function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
-  if (labels.length < 2) {
-    const { rows: left, rowErrors } = leftOut;
-    throw new DataError("All rows have the same class", {
-      where: file,
-      expected: "rows of at least two classes",
-      found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
-      hint:
-        left > 0
-          ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
-          : "give another --label-column, or add rows of another class",
-    });
-  }
-  refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
-  if (labels.length === rows && rows > 2)
-    throw new DataError(`All labels in "${labelColumn}" are different`, {
-      where: file,
-      expected: "classes with several rows each",
-      found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
-      hint: "give another --label-column",
-    });
-}
-
-/** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
-function refuseSingles({ labels, labelLines }: Corpus, counts: Record<string, number>, file: string): void {
-  const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
-  if (singles.length === 0) return;
-  const [first] = singles.sort((a, b) => a.line - b.line);
-  throw new DataError(singles.length === 1 ? "A class has only one row" : "Some classes have only one row", {
-    where: `${file}:${first!.line}`,
-    expected: "several rows of each class, to train and to test it",
-    found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
-    hint: "check the spelling of the label; add rows of the class, or leave the row out",
-  });
-}
-
-async function open(path: string): Promise<FileReader> {
-  if (await exists(path)) return openFile(path);
-  throw new ConfigError("There is no such file", {
-    where: path,
-    hint: "give the path of a .csv, .tsv, .txt, .jsonl or .json file",
-  });
-}
-
-function sourceName(source: DataSource): string {
-  return typeof source === "string" ? source : source.name;
 }
 
 /** The length to which rows are padded; 0: no padding. Throws ConfigError for a number above `maxLength`. */

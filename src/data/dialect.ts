@@ -20,6 +20,8 @@ const EXTENSIONS: Record<string, DataFormat> = {
   jsonl: "jsonl",
   ndjson: "jsonl",
   json: "jsonl",
+  // Its columns, as `parquetLines` gives them.
+  parquet: "jsonl",
 };
 
 /** The dialects of each format, the usual one first. */
@@ -47,7 +49,7 @@ export function formatOf(file: string): DataFormat {
   if (format) return format;
   throw new FormatError("The data format is unknown", {
     where: file,
-    expected: "a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson or .json",
+    expected: "a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet",
   });
 }
 

@@ -4,7 +4,8 @@ import languages from "../../data/datasets/languages.json" with { type: "json" }
 import sms from "../../data/datasets/sms.json" with { type: "json" };
 import spam from "../../data/datasets/spam.json" with { type: "json" };
 import { ConfigError } from "../errors.ts";
-import type { DownloadOptions } from "../io/download.ts";
+import type { DownloadOptions } from "../io/download-options.ts";
+import { HUB_DATASETS } from "../io/hub-names.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import { openCollection } from "./sms.ts";
@@ -56,6 +57,9 @@ const NAMED: readonly Named[] = [
   },
 ];
 
+/** Whether a name is one of the Hugging Face hub: "owner/name", with ":configuration" or "@revision" behind it. */
+export const isOnHub = (name: string) => name.includes("/");
+
 /** Names of the data sets. */
 export const DATASETS: readonly DatasetDescription[] = NAMED.map(({ description }) => description);
 
@@ -64,11 +68,13 @@ export async function openNamed(name: string, options: DownloadOptions & { split
   const found = NAMED.find(({ description }) => description.name === name);
   if (!found) {
     const names = DATASETS.map((description) => description.name);
-    const near = nearest(name, names);
+    // Old names of the hub have no owner.
+    const near = nearest(name, [...names, ...HUB_DATASETS.map((full) => full.split("/")[1]!)]);
+    const meant = HUB_DATASETS.find((full) => full.endsWith(`/${near}`)) ?? near;
     throw new ConfigError(`There is no data set "${name}"`, {
-      expected: names.join(", "),
+      expected: `${names.join(", ")}, or owner/name on the Hugging Face hub`,
       found: name,
-      hint: `${near === undefined ? "" : `did you mean "${near}"? `}For a file of your own, use --data, including the extension`,
+      hint: `${meant === undefined ? "" : `did you mean "${meant}"? `}For a file of your own, use --data, including the extension`,
     });
   }
   const { columns, title, parts = [] } = found.description;

@@ -5,7 +5,8 @@ import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } fro
 import description from "../../data/datasets/sms.json" with { type: "json" };
 import { DataError, DownloadError } from "../errors.ts";
 import { cacheDirectory } from "../io/cache.ts";
-import { type DownloadOptions, download, hash, inTurn, sizeOf, writing } from "../io/download.ts";
+import { download, hash, inTurn, sizeOf, writing } from "../io/download.ts";
+import type { DownloadOptions } from "../io/download-options.ts";
 import { bytesReader } from "./corpus.ts";
 
 /** The fields of data/datasets/sms.json that are used here. */

@@ -10,6 +10,7 @@ import { RandomState } from "./mt19937.ts";
  * experiment; the seed has no effect.
  */
 export const SPLITS = ["random", "stratified", "ordered", "experiment"] as const;
+/** How rows are split into training, validation and test set. */
 export type Split = (typeof SPLITS)[number];
 
 export type Parts = [Dataset, Dataset, Dataset];
@@ -35,8 +36,18 @@ export function splitDataset(all: Dataset, { split, balance, fractions, seed }: 
     return all.select(experimentOrder(all)).split(fractions) as Parts;
   }
   const kept = balance ? all.balance(seed) : all;
-  if (split === "stratified") return stratified(kept, fractions, seed);
+  if (split === "stratified") return stratified(kept, fractions, seed) as Parts;
   return (split === "ordered" ? kept : kept.shuffle(seed)).split(fractions) as Parts;
+}
+
+/** Splits the rows in two, as `splitDataset` does in three: what is left of a training set, and a validation set. */
+export function holdOut(all: Dataset, split: Split, shares: readonly [number, number], seed: number): Dataset[] {
+  if (split === "experiment")
+    throw new ConfigError("the split experiment needs data that is not split", {
+      expected: "--split random, stratified or ordered, by which the validation set is taken from the training set",
+    });
+  if (split === "stratified") return stratified(all, shares, seed);
+  return (split === "ordered" ? all : all.shuffle(seed)).split(shares);
 }
 
 /**
@@ -55,7 +66,7 @@ export function experimentOrder(all: Dataset): Uint32Array<ArrayBuffer> {
 }
 
 /** Shuffles and splits each class separately, then shuffles each set. */
-function stratified(all: Dataset, fractions: readonly number[], seed: number): Parts {
+function stratified(all: Dataset, fractions: readonly number[], seed: number): Dataset[] {
   const rng = new Rng(seed);
   const sets: number[][] = fractions.map(() => []);
   for (const rows of positionsByClass(all)) {
@@ -73,7 +84,7 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): P
       start += count;
     }
   }
-  return sets.map((rows) => all.select(rng.shuffle(Uint32Array.from(rows)))) as Parts;
+  return sets.map((rows) => all.select(rng.shuffle(Uint32Array.from(rows))));
 }
 
 /** The positions of each class's rows, in their order; classes without rows are omitted. */

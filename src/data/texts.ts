@@ -3,21 +3,29 @@
 import { exists, openFile } from "#platform";
 import type { Kind } from "../arguments.ts";
 import { ConfigError, DataError, FormatError, nameList } from "../errors.ts";
+import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import { findUsual } from "./columns.ts";
-import { partSizes } from "./dataset.ts";
-import { type DataSource, type LoadedDataset, type Origin, originOf } from "./datasets.ts";
+import { HELD_OUT, partSizes } from "./dataset.ts";
+import { type LoadedDataset, type Origin, originOf } from "./datasets.ts";
 import { checkEncoding, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
+import { isOnHub } from "./named.ts";
+import { type DataSource, isParquet } from "./source.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
-/** Files to split, or files that are split already; one file or several for each. */
+/**
+ * Files to split, or files that are split already, one file or several for each; or the name of a data set on the Hugging Face hub, owner/name with
+ * `:configuration` or `@revision` behind it.
+ */
 export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }
-  | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>;
+  | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>
+  | { name: string };
 
+/** Options of `loadTexts`. */
 export interface TextsOptions {
   /** The key of the texts in JSON. Default: "text" or another common name. */
   textColumn?: string;
@@ -31,6 +39,10 @@ export interface TextsOptions {
   seed?: number;
   /** Shares of train, val and test. Default 0.8, 0.1, 0.1. */
   fractions?: readonly [number, number, number];
+  /** Receives the events of the download of a data set of the hub. */
+  onProgress?: (event: DownloadEvent) => void;
+  /** Aborts the download. */
+  signal?: AbortSignal;
 }
 
 const OPTIONS = {
@@ -40,8 +52,11 @@ const OPTIONS = {
   stride: "number?",
   seed: "number?",
   fractions: "numbers?",
+  onProgress: DOWNLOAD_OPTIONS.onProgress,
+  signal: DOWNLOAD_OPTIONS.signal,
 } as const satisfies Record<keyof TextsOptions, Kind>;
 
+/** Texts, split and encoded: what `loadTexts` returns. */
 export interface LoadedTexts {
   objective: "lm";
   train: Blocks;
@@ -77,6 +92,14 @@ type Document = Uint32Array | Completion;
  * and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an array), with the key `text`, or with
  * `prompt` and `completion`; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the
  * texts, a file or an option are invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTexts } from "lowrank";
+ *
+ * const data = await loadTexts({ file: "book.txt" }, { maxLength: 256 });
+ * console.log(data.stats.train.tokens);
+ * ```
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
   const origin = originOf(spec, options, "sources", OPTIONS);
@@ -87,14 +110,15 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
   checkLength("stride", stride, maxLength);
   const tokenizer = await Tokenizer.load();
   const reader = new TextsReader(tokenizer, options);
-  const sources = "train" in spec ? [spec.train, spec.val, spec.test].map(listOf) : [listOf(spec.file)];
-  const given = "train" in spec;
   const parts: Parts<Document[][]> = [[], [], []];
-  if (given) for (const [i, some] of sources.entries()) for (const one of some) parts[i]!.push(await reader.read(one));
-  else
-    for (const one of sources[0]!)
-      for (const [i, documents] of (await reader.readAndSplit(one, fractions, seed)).entries())
-        parts[i]!.push(documents);
+  const add = (some: readonly Document[][], at: readonly number[]) => {
+    for (const [i, documents] of some.entries()) parts[at[i]!]!.push(documents);
+  };
+  const { sets, source, name } = await setsOf(spec, options);
+  for (const [files, at] of sets)
+    for (const file of files)
+      if (at.length === 1) add([await reader.read(file)], at);
+      else add(await reader.readAndSplit(file, at.length === 2 ? HELD_OUT : fractions, seed), at);
   const [train, val, test] = parts.map((documents, i) =>
     blocksOf(documents.flat(), ["training", "validation", "test"][i]!, { length: maxLength, stride, tokenizer }),
   ) as Parts<Blocks>;
@@ -106,9 +130,53 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
     labels: [],
     stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: reader.empty },
     maxLength,
-    source: sources.flat().map(nameOf).join(", "),
-    origin,
+    source,
+    origin: name === undefined ? origin : { ...origin, name },
   };
+}
+
+/** The files of a set, and of which parts they are: 0, 1 and 2 are train, val and test. Files of several are split. */
+type FileSet = [files: readonly DataSource[], parts: readonly number[]];
+
+interface Sets {
+  sets: readonly FileSet[];
+  source: string;
+  /** The name by which the same texts of the hub are found again. */
+  name?: string;
+}
+
+async function setsOf(spec: TextsSpec, options: TextsOptions): Promise<Sets> {
+  if ("name" in spec) return hubSets(spec.name, options);
+  const sets: FileSet[] =
+    "train" in spec
+      ? [spec.train, spec.val, spec.test].map((some, i) => [listOf(some), [i]])
+      : [[listOf(spec.file), [0, 1, 2]]];
+  return { sets, source: sets.flatMap(([files]) => files.map(nameOf)).join(", ") };
+}
+
+/** The sets of a data set of the hub: as `loadDataset` chooses them. */
+async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
+  if (!isOnHub(name))
+    throw new ConfigError(`"${name}" is not a data set for a language model`, {
+      expected: "owner/name on the Hugging Face hub, or files",
+      hint: "give text files with --data",
+    });
+  const { openHubDataset } = await import("./hub.ts");
+  const found = await openHubDataset(name, options);
+  const { train, val, test } = found;
+  const title = `${found.title} of the Hugging Face hub: ${train.name}`;
+  const held = test ?? val;
+  if (val && test) {
+    const sets: FileSet[] = [train, val, test].map(({ files }, i) => [files, [i]]);
+    return { sets, source: `${title}, ${val.name}, ${test.name}`, name: found.name };
+  }
+  if (!held) return { sets: [[train.files, [0, 1, 2]]], source: title, name: found.name };
+  const sets: FileSet[] = [
+    [train.files, [0, 1]],
+    [held.files, [2]],
+  ];
+  const source = `${title}, of which a tenth, drawn by the seed, is the validation set, and ${held.name}`;
+  return { sets, source: held === test ? source : `${source} as the test set`, name: found.name };
 }
 
 function checkLength(what: string, value: number, most: number): void {
@@ -152,20 +220,20 @@ class TextsReader {
 
   /** The documents of a file. */
   async read(source: DataSource): Promise<Document[]> {
-    const { name, bytes } = await contents(source, this.options.encoding);
+    const { name, bytes } = await contents(source, this.options);
     return isJsonLines(name) ? this.lines(name, bytes) : this.texts([bytes]);
   }
 
   /** The documents of a file in three parts: JSON lines are shuffled first, a plain text is split by `cutText`. */
-  async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Parts<Document[]>> {
-    const { name, bytes } = await contents(source, this.options.encoding);
-    if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part])) as Parts<Document[]>;
+  async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Document[][]> {
+    const { name, bytes } = await contents(source, this.options);
+    if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part]));
     const documents = new Rng(seed).shuffle(this.lines(name, bytes));
     let start = 0;
     return partSizes(documents.length, fractions).map((count) => {
       start += count;
       return documents.slice(start - count, start);
-    }) as Parts<Document[]>;
+    });
   }
 
   private texts(texts: readonly Uint8Array[]): Document[] {
@@ -179,7 +247,7 @@ class TextsReader {
     const documents: Document[] = [];
     let keys: Keys | undefined;
     for (const { row, where } of parseRows(new TextDecoder().decode(bytes), name)) {
-      keys ??= keysOf(row, this.options.textColumn, where);
+      keys ??= keysOf(Object.keys(row), this.options.textColumn, where);
       const [first, second] = keys.map((key) => textOf(row, key, where)) as [string, string?];
       if (second !== undefined)
         documents.push({ prompt: this.tokenizer.encode(first), completion: this.tokenizer.encode(second) });
@@ -189,17 +257,23 @@ class TextsReader {
   }
 }
 
-const isJsonLines = (name: string) => /\.(jsonl|ndjson|json)$/i.test(name);
+const isJsonLines = (name: string) => /\.(jsonl|ndjson|json|parquet)$/i.test(name);
 
-async function contents(source: DataSource, encoding?: string): Promise<{ name: string; bytes: Uint8Array }> {
+async function contents(
+  source: DataSource,
+  { encoding, textColumn }: TextsOptions,
+): Promise<{ name: string; bytes: Uint8Array }> {
   if (typeof source === "string" && !(await exists(source)))
     throw new ConfigError("There is no such file", {
       where: source,
-      hint: "give the path of a text or JSON lines file",
+      hint: "give the path of a text, JSON lines or Parquet file",
     });
   const file = typeof source === "string" ? await openFile(source) : source;
   try {
-    return { name: file.name, bytes: await readText(file, encoding) };
+    if (!isParquet(file.name)) return { name: file.name, bytes: await readText(file, encoding) };
+    const { parquetLines } = await import("./parquet.ts");
+    const lines = await parquetLines(file, (names) => keysOf(names, textColumn, file.name));
+    return { name: file.name, bytes: await readText(lines) };
   } finally {
     if (typeof source === "string") await file.close();
   }
@@ -291,8 +365,7 @@ function rowOf(value: unknown, where: string): Row {
   throw new FormatError("The row is not a JSON object", { where, expected: '{"text": "..."}', found: kindOf(value) });
 }
 
-function keysOf(row: Row, asked: string | undefined, where: string): Keys {
-  const names = Object.keys(row);
+function keysOf(names: string[], asked: string | undefined, where: string): Keys {
   if (asked !== undefined) return [asked];
   if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
   const found = findUsual(names, "text", -1, where);

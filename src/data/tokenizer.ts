@@ -31,6 +31,18 @@ export interface EncodedBatch {
   offsets: Uint32Array;
 }
 
+/**
+ * GPT-2's byte-level BPE tokenizer, in WASM.
+ *
+ * @example
+ * ```ts
+ * import { Tokenizer } from "lowrank";
+ *
+ * const tokenizer = await Tokenizer.load();
+ * const ids = tokenizer.encode("Hello, world!"); // Uint32Array [15496, 11, 995, 0]
+ * console.log(tokenizer.decode(ids)); // "Hello, world!"
+ * ```
+ */
 export class Tokenizer {
   /** The number of ids: 50,257. */
   readonly vocabSize: number;

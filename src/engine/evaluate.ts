@@ -12,6 +12,7 @@ import type { Engine } from "./engine.ts";
 import type { FrozenPrefix } from "./frozen-prefix.ts";
 import { labelsOf, type Prediction, predictions } from "./predictions.ts";
 
+/** Loss and accuracy of a model on a set. */
 export interface Evaluation {
   /** Messages, or tokens that a language model predicts. */
   rows: number;

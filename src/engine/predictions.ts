@@ -1,5 +1,6 @@
 /** Logits as classes and probabilities. */
 
+/** What a classifier makes of a row. */
 export interface Prediction {
   /** Position in the data set. */
   row: number;

@@ -7,6 +7,7 @@ import { checkArguments } from "../arguments.ts";
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import type { LoraConfig } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { asyncDispose } from "../dispose.ts";
 import { isBase, isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";
@@ -18,6 +19,7 @@ import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { nearest } from "../suggest.ts";
 import { chooseForInference } from "./device.ts";
+import { Turns } from "./turns.ts";
 
 /** The name of the adapter that a model is loaded with. */
 const DEFAULT = "default";
@@ -72,7 +74,12 @@ export async function loadModelWith<E extends Weights>(
   return { directory, allocate, engine, device: choice.info, meta: adapter.meta, name: isAlone ? null : DEFAULT };
 }
 
+/** Frees the memory of models that were forgotten without `destroy`. */
+const forgotten = new FinalizationRegistry<Pick<LoadedModel<Weights>, "engine">>(({ engine }) => engine.destroy());
+
+/** Calls are done one after the other, in the order in which they were made. */
 export abstract class AdapterModel<E extends Weights> {
+  protected readonly turns = new Turns();
   /** Every adapter's description, by its name. */
   private readonly metas = new Map<string, AdapterMeta>();
   /** The adapters that are not on the device. */
@@ -85,6 +92,7 @@ export abstract class AdapterModel<E extends Weights> {
     protected readonly tokenizer: Tokenizer,
   ) {
     if (loaded.name !== null) this.metas.set(loaded.name, loaded.meta);
+    forgotten.register(this, loaded, this);
   }
 
   /** The device that computes: the CPU, if the given one computes wrongly or was chosen automatically and is slower. */
@@ -142,13 +150,13 @@ export abstract class AdapterModel<E extends Weights> {
   async setAdapter(name: string): Promise<void> {
     checkArguments({ name }, { name: "text" });
     this.checkAlive();
-    return this.alone(() => this.activate(name));
+    return this.turns.run(() => this.activate(name));
   }
 
   /** Leaves the base model alone (a classifier keeps the active adapter's head) until `enableAdapters` or `setAdapter`. */
   async disableAdapters(): Promise<void> {
     this.checkAlive();
-    return this.alone(async () => {
+    return this.turns.run(async () => {
       if (this.activeAdapter !== null) await this.swap(withoutAdapters(await this.readActive()));
       this.isEnabled = false;
     });
@@ -156,7 +164,7 @@ export abstract class AdapterModel<E extends Weights> {
 
   async enableAdapters(): Promise<void> {
     this.checkAlive();
-    return this.alone(async () => {
+    return this.turns.run(async () => {
       const { name } = this.loaded;
       if (!this.isEnabled && name !== null) await this.activate(name);
       this.isEnabled = true;
@@ -177,7 +185,13 @@ export abstract class AdapterModel<E extends Weights> {
   /** Frees the model's memory on the device. */
   destroy(): void {
     this.isDestroyed = true;
+    forgotten.unregister(this);
     this.loaded.engine.destroy();
+  }
+
+  /** Frees it at the end of a block that begins with `await using`. */
+  async [asyncDispose](): Promise<void> {
+    this.destroy();
   }
 
   /** The model on the device. Throws ConfigError after `destroy`. */
@@ -185,9 +199,6 @@ export abstract class AdapterModel<E extends Weights> {
     this.checkAlive();
     return this.loaded.engine;
   }
-
-  /** Swaps adapters while the model does nothing else. Throws ConfigError if it is busy. */
-  protected abstract alone(work: () => Promise<void>): Promise<void>;
 
   private async activate(name: string): Promise<void> {
     this.checkLoaded(name);

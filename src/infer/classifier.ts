@@ -8,7 +8,7 @@ import { predictions } from "../engine/predictions.ts";
 import { initialize, writeTrained } from "../engine/state.ts";
 import { ConfigError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
@@ -17,6 +17,7 @@ import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { AdapterModel, loadModelWith, type ModelKind } from "./adapter-model.ts";
 
+/** What a classifier makes of a text. */
 export interface Classification {
   label: string;
   /** Probability of the predicted label. */
@@ -46,10 +47,22 @@ const OPTIONS = {
   dtype: "text?",
 } as const satisfies Record<keyof ClassifierOptions, Kind>;
 
+/**
+ * A trained text classifier on a device. Calls are done one after the other; `destroy` frees its memory.
+ *
+ * @example
+ * ```ts
+ * import { Classifier, openDevice } from "lowrank";
+ *
+ * const device = await openDevice();
+ * const classifier = await Classifier.load("runs/first", { device });
+ * const [first] = await classifier.classify("You have won a prize, call now");
+ * console.log(first!.label, first!.probability);
+ * classifier.destroy();
+ * device.destroy();
+ * ```
+ */
 export class Classifier extends AdapterModel<Engine> {
-  /** Number of running calls, and whether adapters are being swapped: never both. */
-  private working = 0;
-  private swapping = false;
   private read: { settings: AdapterMeta["settings"]; novelty: Novelty } | undefined;
 
   /** Names of the classes. */
@@ -115,49 +128,31 @@ export class Classifier extends AdapterModel<Engine> {
 
   /** Classifies a text, or several, in order. Texts longer than the context are cut, as in training. */
   async classify(texts: string | readonly string[]): Promise<Classification[]> {
-    const { labels } = this.meta;
-    const novelty = this.novelty;
-    const logits = await this.logits(texts);
+    checkArguments({ texts }, { texts: "text or texts" });
     const list = [texts].flat();
-    return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
-      label: labels[label]!,
-      probability,
-      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
-      ...(novelty ? { unlike: novelty.isUnlike(this.idsOf(list[row]!)) } : {}),
-    }));
+    return this.turns.run(async () => {
+      const { labels } = this.meta;
+      const novelty = this.novelty;
+      const logits = await this.logitsOf(list);
+      return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
+        label: labels[label]!,
+        probability,
+        probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
+        ...(novelty ? { unlike: novelty.isUnlike(this.idsOf(list[row]!)) } : {}),
+      }));
+    });
   }
 
-  /** Logits [texts, labels]. Throws ConfigError while adapters are being swapped. */
+  /** Logits [texts, labels]. */
   async logits(texts: string | readonly string[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: "text or texts" });
-    if (this.swapping)
-      throw new ConfigError("the classifier's adapters are being swapped", { hint: "wait for that first" });
-    this.working++;
-    try {
-      return await this.logitsOf([texts].flat());
-    } finally {
-      this.working--;
-    }
+    return this.turns.run(() => this.logitsOf([texts].flat()));
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
   update(tensors: Tensors): void {
     checkArguments({ tensors }, { tensors: "tensors" });
     writeTrained(this.engine, tensors);
-  }
-
-  /** Throws ConfigError while texts are being classified. */
-  protected async alone(work: () => Promise<void>): Promise<void> {
-    if (this.working > 0 || this.swapping)
-      throw new ConfigError("the classifier is at work", {
-        hint: "wait for what it labels before adapters are swapped",
-      });
-    this.swapping = true;
-    try {
-      await work();
-    } finally {
-      this.swapping = false;
-    }
   }
 
   /** The active adapter's. */

@@ -10,6 +10,7 @@ import { Rng } from "../rng.ts";
 import { checkSampling, GREEDY, Sampler, type SamplingOptions } from "./sampling.ts";
 import { StopStrings } from "./stop-strings.ts";
 
+/** Options of `LanguageModel.generate` and `complete`; greedy decoding by default. */
 export interface GenerateOptions extends Partial<SamplingOptions> {
   /** The most new tokens for each prompt; default 50. */
   maxNewTokens?: number;

@@ -7,7 +7,7 @@ import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
@@ -66,9 +66,22 @@ const PREFILL_TOKENS = 512;
 const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
+/**
+ * A GPT-2 that writes and scores texts, with or without adapters. Calls are done one after the other; `destroy` frees its memory.
+ *
+ * @example
+ * ```ts
+ * import { LanguageModel, openDevice } from "lowrank";
+ *
+ * const device = await openDevice();
+ * const lm = await LanguageModel.load("gpt2", { device });
+ * for await (const { text } of lm.generate("The weather today", { maxNewTokens: 20 })) process.stdout.write(text);
+ * const { perplexity } = await lm.score("The weather today is fine.");
+ * console.log(perplexity);
+ * lm.destroy();
+ * ```
+ */
 export class LanguageModel extends AdapterModel<Decoder> {
-  private busy = false;
-
   get config(): GPT2Config {
     return this.engine.plan.spec.config;
   }
@@ -132,19 +145,15 @@ export class LanguageModel extends AdapterModel<Decoder> {
   /**
    * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt each. An empty
    * prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are dropped: generation continues
-   * from the last half of the context, and a chunk reports it. Throws ConfigError for invalid options.
+   * from the last half of the context, and a chunk reports it. Text is generated as it is taken; once another call waits, at once to its
+   * end. Throws ConfigError for invalid options.
    */
   async *generate(
     prompts: string | readonly string[],
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void, void> {
     checkArguments({ prompts }, { prompts: "text or texts" });
-    this.begin();
-    try {
-      yield* generate(this.engine, this.tokenizer, [prompts].flat(), options);
-    } finally {
-      this.busy = false;
-    }
+    yield* this.turns.iterate(() => generate(this.engine, this.tokenizer, [prompts].flat(), options));
   }
 
   /** The complete texts of `generate`, one for each prompt. */
@@ -175,8 +184,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     ids[0] = END_OF_TEXT_ID;
     ids.set(targets.subarray(0, -1), 1);
     const context = textContext(this.config, this.engine.plan.spec);
-    this.begin();
-    try {
+    return this.turns.run(async () => {
       let sum = 0;
       for (let first = 0; first < tokens; first += context) {
         const end = Math.min(first + context, tokens);
@@ -187,27 +195,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
       const bytes = this.tokenizer.decodeBytes(targets).length;
       const loss = sum / tokens;
       return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
-    } finally {
-      this.busy = false;
-    }
-  }
-
-  protected async alone(work: () => Promise<void>): Promise<void> {
-    this.begin();
-    try {
-      await work();
-    } finally {
-      this.busy = false;
-    }
-  }
-
-  /** There is one cache: one call at a time. */
-  private begin(): void {
-    if (this.busy)
-      throw new ConfigError("the language model is at work already", {
-        hint: "take the pieces of one `generate` to their end, or leave its loop, before the next; or give it all prompts at once",
-      });
-    this.busy = true;
+    });
   }
 }
 

@@ -1,31 +1,8 @@
 /** Downloads that resume, and are verified before the file gets its final name. */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, withLock } from "#platform";
-import type { Kind } from "../arguments.ts";
 import { DownloadError, LowrankError } from "../errors.ts";
+import type { DownloadEvent, DownloadOptions } from "./download-options.ts";
 import { type Answer, Broken, type FetchOptions, fetchAgain, LEAST_BYTES, TRIES, wait } from "./fetch.ts";
-
-/** Progress of a download, with the status values of transformers.js. */
-export interface DownloadEvent {
-  status: "initiate" | "download" | "progress" | "done";
-  /** The model or data set. */
-  name: string;
-  file: string;
-  /** Bytes received. */
-  loaded: number;
-  /** Bytes of the whole file. */
-  total: number;
-}
-
-export interface DownloadOptions extends FetchOptions {
-  onProgress?: (event: DownloadEvent) => void;
-}
-
-export const DOWNLOAD_OPTIONS = {
-  signal: "signal?",
-  retryDelay: "number?",
-  patience: "number?",
-  onProgress: "function?",
-} as const satisfies Record<keyof DownloadOptions, Kind>;
 
 /** A file to download, with its expected size and digest. */
 export interface Wanted {
@@ -36,6 +13,8 @@ export interface Wanted {
   file: string;
   size: number;
   digest: Digest;
+  /** The error for an HTTP status, where the caller knows more about it. */
+  refused?: (status: number) => DownloadError | undefined;
 }
 
 /** A file's sha256, or its sha1 as a Git blob (of a header and the contents). */
@@ -129,7 +108,7 @@ async function fetchRest(
   }
   if (!ok) {
     await answer.cancel();
-    throw refusal(status, url);
+    throw wanted.refused?.(status) ?? refusal(status, url);
   }
   // In a cross-origin response a page sees the compressed length, but not the content-encoding header.
   const mayBeCompressed = received.has("content-encoding") || type === "cors";

@@ -178,9 +178,12 @@ export function secondsOf(retryAfter: string | null, now = Date.now()): number {
   return seconds > 0 ? Math.min(seconds, LONGEST_WAIT) : 0;
 }
 
-/** Errors that are not retried: unknown host, no network, connection refused, redirect loop. */
+/** Errors that are not retried: unknown host, no network, connection refused or not made in 10 s, redirect loop. */
 function isFinal(error: unknown): boolean {
-  const codes = ["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"];
+  const codes = [
+    ...["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "ERR_INVALID_URL"],
+    ...["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT", "EADDRNOTAVAIL"],
+  ];
   return codes.includes(codeOf(error)) || /redirect count exceeded/.test(reasonOf(error));
 }
 

@@ -3,11 +3,12 @@
 import { absolutePath, exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { type GPT2Config, parseConfig } from "../config.ts";
+import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson } from "./common.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import {
   type Dtype,
   FLOATS,
@@ -17,6 +18,7 @@ import {
   type TensorInfo,
 } from "./safetensors.ts";
 import { openShards } from "./shards.ts";
+import { SHARDS_INDEX } from "./shards-index.ts";
 
 /** Models that ship with the package, in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -53,8 +55,23 @@ function isShipped(directory: string): boolean {
   return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
 }
 
-/** Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used. */
-export async function loadModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+/**
+ * Opens a model by directory or by name, downloading it if needed. Call `close()` when it is no longer used, or open it with
+ * `await using`.
+ *
+ * @example
+ * ```ts
+ * import { loadModel } from "lowrank";
+ *
+ * const model = await loadModel("gpt2", { onProgress: ({ file, loaded, total }) => console.log(file, loaded, total) });
+ * console.log(model.config.n_layer); // 12
+ * await model.close();
+ * ```
+ */
+export async function loadModel(
+  nameOrDirectory: string,
+  options: DownloadOptions = {},
+): Promise<GPT2Checkpoint & AsyncDisposable> {
   checkArguments({ nameOrDirectory }, { nameOrDirectory: "text" });
   checkOptions("options", options, DOWNLOAD_OPTIONS);
   return openGPT2(await resolveModel(nameOrDirectory, options));
@@ -64,7 +81,7 @@ export async function loadModel(nameOrDirectory: string, options: DownloadOption
  * Opens a checkpoint and checks that it has every tensor of its config, with the right shape.
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
-export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
+export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
   await requireFiles(directory);
   const configPath = joinPath(directory, "config.json");
   const config = parseConfig(await readJson(configPath), configPath);
@@ -84,6 +101,10 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
       return found;
     };
     let isClosed = false;
+    const close = async () => {
+      if (!isClosed) await tensors.close();
+      isClosed = true;
+    };
     return {
       directory,
       config,
@@ -95,10 +116,8 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
         const { file, key } = find(name);
         return file.readF32(key, rowStart, rowEnd);
       },
-      close: async () => {
-        if (!isClosed) await tensors.close();
-        isClosed = true;
-      },
+      close,
+      [asyncDispose]: close,
     };
   } catch (error) {
     await tensors.close();
@@ -107,11 +126,10 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint> {
 }
 
 const WHOLE = "model.safetensors";
-const INDEX = "model.safetensors.index.json";
 
 async function openTensors(directory: string): Promise<TensorFiles> {
   const where = joinPath(directory, WHOLE);
-  if (!(await exists(where))) return openShards(directory, joinPath(directory, INDEX));
+  if (!(await exists(where))) return openShards(directory);
   const file = await openSafetensors(where);
   return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
 }
@@ -120,7 +138,7 @@ async function requireFiles(directory: string): Promise<void> {
   const has = (file: string) => exists(joinPath(directory, file));
   const missing: string[] = [];
   if (!(await has("config.json"))) missing.push("config.json");
-  if (!(await has(WHOLE)) && !(await has(INDEX))) missing.push(WHOLE);
+  if (!(await has(WHOLE)) && !(await has(SHARDS_INDEX))) missing.push(WHOLE);
   if (missing.length === 0) return;
   if (!(await exists(directory)))
     throw new ConfigError("the model directory does not exist", {

@@ -1,13 +1,49 @@
 /** Models of the Hugging Face hub: from the local cache, or downloaded into it. */
-import { joinPath } from "#platform";
+import { exists, joinPath } from "#platform";
 import { parseConfig } from "../config.ts";
-import { ConfigError, DownloadError } from "../errors.ts";
+import { ConfigError, DownloadError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 import { hubCacheDirectory } from "./cache.ts";
 import { readJson } from "./common.ts";
-import type { DownloadOptions } from "./download.ts";
-import { cachedSnapshot, downloadSnapshot, HUB_MODELS, hubNameOf, isOffline } from "./hub.ts";
+import type { DownloadOptions } from "./download-options.ts";
+import {
+  asking,
+  cachedRevision,
+  checkedRevision,
+  downloading,
+  fetchBlob,
+  type HubAccess,
+  type HubFile,
+  hubAccess,
+  hubFile,
+  isOffline,
+  keepRevision,
+  linkBlob,
+  MAIN,
+  snapshotFolder,
+} from "./hub.ts";
+import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
+import { LIMITS } from "./limits.ts";
+import { readShards, SHARDS_INDEX } from "./shards-index.ts";
 import { checkTokenizer } from "./tokenizer-files.ts";
+
+const WEIGHTS = "model.safetensors";
+/** Optional files. They are fetched first: a model with another tokenizer is refused before its weights are downloaded. */
+const TOKENIZER = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"] as const;
+const SMALL: readonly string[] = [...TOKENIZER, "config.json"];
+/** Files that explain why there are no weights. */
+const OTHERS = ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_config.json"] as const;
+
+/** Pinned sha256 hashes, checked in addition to the hash that the server reports. */
+const PINNED: Readonly<Record<string, string>> = {
+  "openai-community/gpt2/model.safetensors": "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
+};
+
+/** "owner/name" of a model on the hub; undefined if `name` cannot be one, like most paths. */
+export function hubNameOf(name: string): string | undefined {
+  if (Object.hasOwn(HUB_MODELS, name)) return HUB_MODELS[name];
+  return isHubName(name) ? name : undefined;
+}
 
 /** The directory of a model of the hub. `shipped` names are listed in errors. Throws as `resolveModel` does. */
 export async function resolveHubModel(
@@ -26,14 +62,7 @@ export async function resolveHubModel(
       found: "neither",
       hint: "unset HF_HUB_OFFLINE to download it, or copy the cache from another machine",
     });
-  return downloadSnapshot(hubName, checkSmallFiles, options);
-}
-
-/** Checks a model's config and tokenizer before its weights are downloaded. */
-async function checkSmallFiles(directory: string): Promise<void> {
-  const path = joinPath(directory, "config.json");
-  parseConfig(await readJson(path), path);
-  await checkTokenizer(directory);
+  return downloadSnapshot(hubName, options);
 }
 
 function unknownModel(name: string, shipped: readonly string[]): ConfigError {
@@ -44,4 +73,153 @@ function unknownModel(name: string, shipped: readonly string[]): ConfigError {
     found: "no directory and no known model with that name",
     ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
   });
+}
+
+/** The cached snapshot of a model's main branch; undefined if none is complete. */
+async function cachedSnapshot(name: string): Promise<string | undefined> {
+  // Old caches use the short name: models had no owner then.
+  const short = Object.keys(HUB_MODELS).filter((key) => HUB_MODELS[key] === name);
+  for (const one of [name, ...short]) {
+    const repository = { type: "model", name: one } as const;
+    const revision = await cachedRevision(repository, MAIN);
+    if (revision === undefined) continue;
+    const snapshot = snapshotFolder(repository, revision);
+    if (await isComplete(snapshot)) return snapshot;
+  }
+  return undefined;
+}
+
+async function isComplete(snapshot: string): Promise<boolean> {
+  const has = (file: string) => exists(joinPath(snapshot, file));
+  if (!(await has("config.json"))) return false;
+  if (await has(WEIGHTS)) return true;
+  if (!(await has(SHARDS_INDEX))) return false;
+  const shards = [...(await readShards(joinPath(snapshot, SHARDS_INDEX))).keys()];
+  return (await Promise.all(shards.map(has))).every(Boolean);
+}
+
+/**
+ * Downloads a model into the cache, resuming an interrupted download, and returns its snapshot. Its config and tokenizer are
+ * checked before the weights are downloaded. Throws DownloadError if the download fails, ConfigError if the repository has no
+ * such model.
+ */
+async function downloadSnapshot(name: string, options: DownloadOptions): Promise<string> {
+  const repository: Repository = { type: "model", name };
+  const fetchAll = async () => {
+    // Another process may have downloaded it while this one waited for the lock.
+    const cached = await cachedSnapshot(name);
+    if (cached !== undefined) return cached;
+    const access = await hubAccess(options);
+    const revision = await revisionOf(repository, access, options);
+    const fetchFiles = async (files: readonly HubFile[]) => {
+      for (const file of files) {
+        await fetchBlob(repository, revision, file, access, options);
+        await linkBlob(repository, revision, file);
+      }
+    };
+    const find = (paths: readonly string[]) => describe(repository, revision, paths, access, options);
+    const found = await find([...SMALL, WEIGHTS, SHARDS_INDEX, ...OTHERS]);
+    requireNeeded(name, [...found.keys()]);
+    const fileOf = (path: string) => hubFile(name, found.get(path)!, path === WEIGHTS ? LIMITS.weights : LIMITS.json);
+    const isSharded = !found.has(WEIGHTS);
+    const small = [...SMALL, ...(isSharded ? [SHARDS_INDEX] : [])].filter((path) => found.has(path));
+    const weights = isSharded ? [] : [checkPinned(name, fileOf(WEIGHTS))];
+    await fetchFiles(small.map(fileOf));
+    const snapshot = snapshotFolder(repository, revision);
+    await checkSmallFiles(snapshot);
+    if (isSharded) weights.push(...(await shardsOf(name, joinPath(snapshot, SHARDS_INDEX), find)));
+    await fetchFiles(weights);
+    await keepRevision(repository, MAIN, revision);
+    return snapshot;
+  };
+  return downloading(repository, fetchAll, options);
+}
+
+async function revisionOf(repository: Repository, access: HubAccess, options: DownloadOptions): Promise<string> {
+  const { modelInfo } = await import("@huggingface/hub");
+  const ask = () => modelInfo({ ...access, name: repository.name, revision: MAIN, additionalFields: ["sha"] });
+  return checkedRevision(repository, (await asking(repository, access, options, ask)).sha);
+}
+
+type Described = Parameters<typeof hubFile>[1];
+
+/** What the hub has of these files, by their paths. */
+async function describe(
+  repository: Repository,
+  revision: string,
+  paths: readonly string[],
+  access: HubAccess,
+  options: DownloadOptions,
+): Promise<Map<string, Described>> {
+  const { pathsInfo } = await import("@huggingface/hub");
+  return asking(repository, access, options, async () => {
+    const infos = await pathsInfo({ ...access, repo: repository, revision, paths: [...paths] });
+    return new Map(infos.filter(({ path }) => paths.includes(path)).map((info) => [info.path, info]));
+  });
+}
+
+/** The files that the index of a sharded model names. Throws ConfigError if the hub lacks one. */
+async function shardsOf(
+  name: string,
+  index: string,
+  find: (paths: readonly string[]) => Promise<Map<string, Described>>,
+): Promise<HubFile[]> {
+  const shards = [...(await readShards(index)).keys()];
+  const found = await find(shards);
+  const missing = shards.filter((shard) => !found.has(shard));
+  if (missing.length > 0)
+    throw new ConfigError(`the model ${name} lacks ${missing.length} of ${shards.length} shards`, {
+      where: index,
+      expected: nameList(shards),
+      found: `no ${nameList(missing)}`,
+    });
+  const files = shards.map((shard) => hubFile(name, found.get(shard)!, LIMITS.weights));
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  if (bytes > LIMITS.weights)
+    throw new ConfigError(`the shards of the model ${name} are too large`, {
+      expected: `at most ${LIMITS.weights} bytes`,
+      found: `${bytes} bytes`,
+    });
+  return files;
+}
+
+function checkPinned(name: string, file: HubFile): HubFile {
+  const where = `${name}/${file.path}`;
+  const known = PINNED[where];
+  if (known !== undefined && known !== file.etag)
+    throw new DownloadError("the file on the hub differs from the known one", {
+      where,
+      expected: `sha256 ${known}`,
+      found: `sha256 ${file.etag}`,
+      hint: "check that HF_ENDPOINT is a mirror that you trust",
+    });
+  return file;
+}
+
+function requireNeeded(name: string, files: readonly string[]): void {
+  const missing = ["config.json", WEIGHTS].filter(
+    (file) => !files.includes(file) && !(file === WEIGHTS && files.includes(SHARDS_INDEX)),
+  );
+  if (missing.length === 0) return;
+  let hint = "check that this is a GPT-2 model in the layout of transformers";
+  if (files.includes("adapter_config.json")) hint = "this is an adapter: give its base model";
+  else if (files.some((file) => file.startsWith("pytorch_model.bin")))
+    hint =
+      "only safetensors are supported; this command converts it: " +
+      `python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; n='${name}'; ` +
+      "M.from_pretrained(n).save_pretrained('gpt2-here'); T.from_pretrained(n).save_pretrained('gpt2-here')\"; " +
+      "then --model gpt2-here";
+  throw new ConfigError(`the model ${name} lacks ${missing.join(" and ")}`, {
+    where: name,
+    expected: `config.json, and ${WEIGHTS} or ${SHARDS_INDEX}`,
+    found: nameList(files),
+    hint,
+  });
+}
+
+/** Checks a model's config and tokenizer. */
+async function checkSmallFiles(directory: string): Promise<void> {
+  const path = joinPath(directory, "config.json");
+  parseConfig(await readJson(path), path);
+  await checkTokenizer(directory);
 }

@@ -12,6 +12,17 @@ export const LIMITS = {
   text: 480 << 20,
   /** Bytes of a server's response that is not a file. */
   answer: 4 << 20,
+  /** Pages of a list of files on the hub, of 1000 files each. */
+  hubPages: 50,
+  /** Bytes of the files of a data set from the hub. */
+  dataset: 2 * 2 ** 30,
+  /** Characters of YAML at the head of a data set's card. Those with 1000 configurations have some 500,000. */
+  card: 1 << 20,
+  /** Characters of a card's patterns times those of the paths that they are matched with. */
+  patternSteps: 1e9,
+  /** Parquet: rows of a row group, and bytes of the text and label columns of a file. */
+  groupRows: 4 << 20,
+  columns: 2 ** 30,
   /** Bytes of a line of standard input: the same as for a row of a file. */
   line: 16 << 20,
   /** Bytes of a sweep's file. */
@@ -23,8 +34,6 @@ export const LIMITS = {
   /** Safetensors files: bytes of the header, tensors, characters of a name, dimensions. GPT-2 XL has 580 tensors. */
   safetensorsHeader: 16 << 20,
   tensors: 1 << 16,
-  /** Files of a model's tensors, which are open at the same time. */
-  shards: 512,
   tensorName: 1024,
   dimensions: 8,
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */

@@ -3,11 +3,10 @@ import { exists, isReplacing, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
-import type { DownloadOptions } from "./download.ts";
+import type { DownloadOptions } from "./download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
-import type { PeftBase } from "./peft-form.ts";
-import { baseModelOf } from "./peft-import.ts";
+import { baseModelOf, type PeftBase } from "./peft-form.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
@@ -34,7 +33,19 @@ export async function openAdapter(
   }
 }
 
-/** Reads an adapter as `openAdapter` does, for a base model that is open already. Throws as `openAdapter` does. */
+/**
+ * Reads a run's adapter, or one written by PEFT, for a base model that is open already. Throws as `openAdapter` does.
+ *
+ * @example
+ * ```ts
+ * import { fineTune, loadAdapter, loadDataset, loadModel, openDevice } from "lowrank";
+ *
+ * const model = await loadModel("gpt2-micro");
+ * const adapter = await loadAdapter("runs/first", model);
+ * const data = await loadDataset({ file: "more.csv" });
+ * const run = await fineTune({ device: await openDevice(), model, data, adapter });
+ * ```
+ */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
   const place = await placeOf(directory);

@@ -1,5 +1,6 @@
 /** What the adapters of all modes that PEFT has look like in its files: `PeftForm`, made by peft-lora.ts and peft-virtual.ts. */
 import type { GPT2Config, Mode } from "../config.ts";
+import { FormatError } from "../errors.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
@@ -52,6 +53,13 @@ export interface PeftForm {
   to: (tensors: Tensors) => Tensors;
   /** The inverse, bit for bit. Throws FormatError, naming `where`, for tensors that were trained further with another program. */
   from: (peft: Tensors, where: string) => Tensors;
+}
+
+/** The base model that an adapter's JSON names under `key`; "" if it names none. */
+export function baseModelOf(json: unknown, key: string, where: string): string {
+  const name = (json as Record<string, unknown> | null)?.[key] ?? "";
+  if (typeof name === "string") return name;
+  throw new FormatError(`${key} is not a string`, { where, found: JSON.stringify(name) });
 }
 
 /** PEFT's names for a classifier's head, which it saves whole: GPT-2 has a `score`. */

@@ -1,14 +1,24 @@
-/** Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter. */
-
+/**
+ * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter. Loaded on
+ * demand: a run of ours needs none of it.
+ */
 import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes, loraDims, loraSite } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { type PeftModule, type PeftPlan, parsePeftConfig, settingsOf, show } from "./peft-config.ts";
-import { headEntry, type ImportEntry, type ImportPlan, PEFT_TYPES, type PeftBase, type PeftMode } from "./peft-form.ts";
+import {
+  baseModelOf,
+  headEntry,
+  type ImportEntry,
+  type ImportPlan,
+  PEFT_TYPES,
+  type PeftBase,
+  type PeftMode,
+} from "./peft-form.ts";
+import { importVirtual } from "./peft-import-virtual.ts";
 import { KINDS, PREFIX, SCORE, theirName } from "./peft-lora.ts";
-import { importVirtual } from "./peft-virtual.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 export interface PeftImport {
@@ -69,13 +79,6 @@ function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftB
   };
   const decisive = { names: "target_modules", shapes: "r and rank_pattern" };
   return { own: { mode: "lora", lora }, classifies, classes, entries, decisive };
-}
-
-/** The base model that an adapter's JSON names under `key`; "" if it names none. */
-export function baseModelOf(json: unknown, key: string, where: string): string {
-  const name = (json as Record<string, unknown> | null)?.[key] ?? "";
-  if (typeof name === "string") return name;
-  throw new FormatError(`${key} is not a string`, { where, found: JSON.stringify(name) });
 }
 
 /** The head of an adapter without a task type: the one that is adapted or saved, otherwise the base model's. */

@@ -11,7 +11,6 @@ import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
 import type { NamedTensor, PeftBase, PeftForm, Tensors } from "./peft-form.ts";
-import { importPeft } from "./peft-import.ts";
 import { loraForm, PREFIX } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
@@ -19,6 +18,7 @@ import { SafetensorsFile } from "./safetensors.ts";
 export type { AdapterMeta } from "./adapter-meta.ts";
 export type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
 
+/** Trained tensors, and what they are. */
 export interface Adapter {
   meta: AdapterMeta;
   /** Every trained tensor, and the classification head, by the names of `names.ts`. */
@@ -99,6 +99,7 @@ async function contentsOf(path: string): Promise<string> {
 async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const path = joinPath(directory, PEFT_CONFIG);
   const json = await readJson(path);
+  const { importPeft } = await import("./peft-import.ts");
   return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
     const shapes = file.floatShapes();
     // With an adapter of lm_head PEFT also saves the base model's head.

@@ -1,13 +1,14 @@
 /** A model's tensors in several safetensors files, which model.safetensors.index.json lists. */
 import { exists, joinPath } from "#platform";
 import { FormatError, nameList } from "../errors.ts";
-import { checkKinds, count, readJson } from "./common.ts";
-import { LIMITS } from "./limits.ts";
+import { count } from "./common.ts";
 import { openSafetensors, type SafetensorsFile, type TensorFiles } from "./safetensors.ts";
+import { readShards, SHARDS_INDEX } from "./shards-index.ts";
 
 /** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not belong together. */
-export async function openShards(directory: string, index: string): Promise<TensorFiles> {
-  const shards = await readIndex(index);
+export async function openShards(directory: string): Promise<TensorFiles> {
+  const index = joinPath(directory, SHARDS_INDEX);
+  const shards = await readShards(index);
   await requireShards(directory, [...shards.keys()], index);
   const files = new Map<string, SafetensorsFile>();
   const open: SafetensorsFile[] = [];
@@ -27,31 +28,6 @@ export async function openShards(directory: string, index: string): Promise<Tens
     throw error;
   }
   return { where: index, files, close };
-}
-
-/** The tensors of each shard. Throws FormatError. */
-async function readIndex(where: string): Promise<Map<string, string[]>> {
-  const json = (await readJson(where)) as object;
-  checkKinds({ index: json }, { index: "object" }, where);
-  checkKinds(json, { weight_map: "object" }, where);
-  const shards = new Map<string, string[]>();
-  for (const [tensor, shard] of Object.entries((json as { weight_map: object }).weight_map)) {
-    // A path could lead out of the directory.
-    if (typeof shard !== "string" || !/^[^/\\:]+\.safetensors$/.test(shard))
-      throw new FormatError(`the index places ${tensor} in no shard`, {
-        where,
-        expected: "the name of a .safetensors file in the same directory",
-        found: JSON.stringify(shard),
-      });
-    shards.set(shard, [...(shards.get(shard) ?? []), tensor]);
-  }
-  if (shards.size === 0 || shards.size > LIMITS.shards)
-    throw new FormatError("the index has the wrong number of shards", {
-      where,
-      expected: `1 to ${LIMITS.shards}`,
-      found: String(shards.size),
-    });
-  return shards;
 }
 
 async function requireShards(directory: string, shards: string[], where: string): Promise<void> {

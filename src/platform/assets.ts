@@ -18,12 +18,6 @@ const ASSETS: Readonly<Record<string, () => URL>> = {
   "data/models/gpt2-micro/merges.txt": () => new URL("../../data/models/gpt2-micro/merges.txt", import.meta.url),
 };
 
-/** Workers by their file name in dist/browser/. */
-const WORKERS: Readonly<Record<string, () => Worker>> = {
-  "kernels-worker.js": () => new Worker(new URL("./kernels-worker.js", import.meta.url), { type: "module" }),
-  "remote-worker.js": () => new Worker(new URL("./remote-worker.js", import.meta.url), { type: "module" }),
-};
-
 const PACKAGE = "package:";
 
 /** A path that stands for a file or folder of the package. */
@@ -43,10 +37,4 @@ export function packageFiles(): string[] {
 /** The URL of a file of the package; undefined if there is none. */
 export function assetUrl(path: string): string | undefined {
   return ASSETS[path.slice(PACKAGE.length)]?.().href;
-}
-
-export function openWorker(name: string): Worker {
-  const open = WORKERS[name];
-  if (open === undefined) throw new Error(`the package has no worker ${name}`);
-  return open();
 }

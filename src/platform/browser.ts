@@ -5,7 +5,7 @@
  * which are fetched and read-only; otherwise a path in the origin private file system.
  */
 import { ConfigError } from "../errors.ts";
-import { assetUrl, isPackagePath, openWorker, packageFiles, packagePath } from "./assets.ts";
+import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
 import {
@@ -20,7 +20,6 @@ import {
   STAGING,
 } from "./replacing.ts";
 import { isRemote, joinUrl, segments } from "./urls.ts";
-import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = "browser";
 
@@ -354,22 +353,6 @@ export function nextTurn(): Promise<void> {
     };
     port2.postMessage(null);
   });
-}
-
-/** Starts a worker from a file next to the built ones. */
-export function startWorker(
-  name: string,
-  onMessage: (message: unknown) => void,
-  onError: (error: Error) => void,
-): WorkerHandle {
-  const worker = openWorker(name);
-  worker.onmessage = ({ data }) => onMessage(data);
-  worker.onerror = ({ message }) => onError(new Error(message));
-  return {
-    post: (message) => worker.postMessage(message),
-    keepAlive: () => {}, // workers do not keep a page open
-    terminate: () => worker.terminate(),
-  };
 }
 
 /** In a worker: receives the host's messages; returns the function that posts answers. */

@@ -16,18 +16,37 @@ const bodies = new WeakMap<Response, Promise<Blob>>();
 const keyOf = (path: string) => path.replaceAll("\\", "/");
 
 /**
- * Makes `file` the file at this path, for everything that takes a path, until `forgetFile`. A model, an adapter or a run is a folder of
- * such files:
+ * Makes `file` the file at this path, for every function that takes a path, until `forgetFile`. A model, an adapter or a run is a folder
+ * of such files.
  *
- *     registerFile("mine/adapter_config.json", blob);
- *     registerFile("mine/adapter_model.safetensors", await fetch(url));
- *     const classifier = await Classifier.load("mine", { device });
+ * @example
+ * ```ts
+ * import { Classifier, loadDataset, openDevice, registerFile } from "lowrank/browser";
+ *
+ * const input = document.querySelector<HTMLInputElement>("input[type=file]")!;
+ * registerFile("messages.csv", input.files![0]!);
+ * const data = await loadDataset({ file: "messages.csv" });
+ *
+ * registerFile("mine/adapter_config.json", await fetch("/adapter_config.json"));
+ * registerFile("mine/adapter_model.safetensors", new URL("/adapter_model.safetensors", location.href));
+ * const classifier = await Classifier.load("mine", { device: await openDevice(), model: "gpt2" });
+ * ```
  */
 export function registerFile(path: string, file: FileSource): void {
   checkArguments({ path, file }, { path: "text", file: "file source" });
   registered.set(keyOf(path), file);
 }
 
+/**
+ * Forgets a file that `registerFile` registered.
+ *
+ * @example
+ * ```ts
+ * import { forgetFile } from "lowrank/browser";
+ *
+ * forgetFile("messages.csv");
+ * ```
+ */
 export function forgetFile(path: string): void {
   checkArguments({ path }, { path: "text" });
   registered.delete(keyOf(path));

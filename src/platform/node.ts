@@ -8,13 +8,12 @@ import { availableParallelism, freemem, homedir, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
-import { parentPort, Worker } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { withoutLines } from "./native-output.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
 import { isRemote, joinUrl } from "./urls.ts";
-import type { WorkerHandle } from "./worker.ts";
 
 export const platformName = `Node ${process.version}`;
 
@@ -237,22 +236,6 @@ export function nextTurn(): Promise<void> {
 /** Always false: there is no page. */
 export function isPageThread(): boolean {
   return false;
-}
-
-/** Starts a worker from a file inside `dist/`. */
-export function startWorker(
-  name: string,
-  onMessage: (message: unknown) => void,
-  onError: (error: Error) => void,
-): WorkerHandle {
-  const worker = new Worker(packagePath(`dist/${name}`));
-  worker.on("message", onMessage);
-  worker.on("error", onError);
-  return {
-    post: (message) => worker.postMessage(message),
-    keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
-    terminate: () => void worker.terminate(),
-  };
 }
 
 /** In a worker: receives the host's messages; returns the function that posts answers. */

@@ -1,3 +1,6 @@
+/** The workers of the package, each a file of its own in `dist/`, and in `dist/browser/` for pages. */
+export type WorkerName = "kernels-worker" | "remote-worker";
+
 /** A worker that the host has started. */
 export interface WorkerHandle {
   post(message: unknown): void;

@@ -1,6 +1,6 @@
 /** Download progress: a live bar on a terminal, otherwise a line per 10 %. */
 import cliProgress from "cli-progress";
-import type { DownloadEvent } from "../io/download.ts";
+import type { DownloadEvent } from "../io/download-options.ts";
 import { oneLine } from "./text.ts";
 
 /** Maximum width of a name, in columns. */
@@ -61,5 +61,5 @@ function labelOf(name: string, file: string, total: number): string {
 }
 
 function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
+  return bytes < 1e5 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }

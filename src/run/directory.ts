@@ -16,7 +16,7 @@ import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { checkKinds, readJson } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
-import { snapshotOf } from "../io/hub.ts";
+import { snapshotOf } from "../io/hub-names.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { Adapter, FinalNorm } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";

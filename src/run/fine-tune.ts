@@ -10,11 +10,13 @@ import { type FineTuneArguments, train } from "../train/trainer.ts";
 import { runConfig, saveRun } from "./directory.ts";
 import { refuseExisting } from "./files.ts";
 
+/** Options of `FineTuneRun.save`. */
 export interface SaveOptions {
   /** Replaces another run in this directory. */
   force?: boolean;
 }
 
+/** A run's results, and how to save it. */
 export interface FineTuneRun extends TrainResult {
   /**
    * Writes a run directory atomically, for `Classifier.load` and `LanguageModel.load`. The directory must not exist, must be

@@ -99,15 +99,16 @@ function sourcesOf({ data, train, val, test, dataset, patience }: RunSettings, s
 /** The source of texts for a language model. Throws ConfigError for settings that are valid only for messages. */
 function textsSpec(settings: RunSettings): TextsSpec {
   const { labelColumn, skipFaulty, split, balance, dedupe, padding, dataset } = settings;
-  const refused = Object.entries({ labelColumn, skipFaulty, split, balance, dedupe, padding, dataset }).filter(
+  const refused = Object.entries({ labelColumn, skipFaulty, split, balance, dedupe, padding }).filter(
     ([, value]) => value !== undefined,
   );
   if (refused.length > 0)
     throw new ConfigError("these settings are invalid for a language model", {
-      expected: "files, maxLength, stride, textColumn, encoding",
+      expected: "files or dataset, maxLength, stride, textColumn, encoding",
       found: refused.map(([key]) => key).join(", "),
     });
-  const { data, train, val, test } = sourcesOf(settings, "--data FILE");
+  const { data, train, val, test } = sourcesOf(settings, "--data FILE, --dataset OWNER/NAME");
+  if (dataset !== undefined) return { name: dataset };
   return data ? { file: data } : { train: train!, val: val!, test: test! };
 }
 

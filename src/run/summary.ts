@@ -193,12 +193,13 @@ function describeClasses(
 
 /** Describes the device, the trainable parameters, and the memory that will be allocated. */
 export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan: ModelPlan): string {
-  const { device, trainable, prefix } = event;
+  const { device, trainable, flops, prefix } = event;
   const all = parameterList(plan.spec).reduce((total, { shape }) => total + sizeOf(shape), 0);
   const share = ((100 * trainable) / all).toFixed(2);
   return [
     `device: ${describeDevice(device)}`,
     `trainable: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} parameters (${share} %), ${MODE_TITLES[plan.spec.mode]}`,
+    `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
     ...(prefix ? [describePrefix(prefix)] : []),
     `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
     showMemory(plan.memory),

@@ -16,7 +16,7 @@ const SPLITS: Record<LoadedDataset["split"], string> = {
   stratified: "split at random within each class",
   ordered: "split in their order",
   experiment: "in the experiment's own split",
-  given: "split by separate files",
+  given: "split as they are given",
 };
 
 function aboutData(data: TrainingData): string {

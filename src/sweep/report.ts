@@ -112,7 +112,7 @@ function settings(
       ...[label, showRate(lr), trials.length, loss.toFixed(4), show(val.mean)],
       ...[show(test.mean), test.n > 1 ? show(test.sd) : "-"],
       ...[show(interval.low), show(interval.high), ...more.flatMap(({ values }) => values(outcome))],
-      ...[first.trainable, seconds.toFixed(1), megabytes(first.memory), megabytes(first.saved)],
+      ...[first.trainable, billions(first.flops), seconds.toFixed(1), megabytes(first.memory), megabytes(first.saved)],
     ];
   };
   return [
@@ -133,14 +133,14 @@ function settings(
           "95 % high",
         ],
         ...more.flatMap(({ header }) => header),
-        ...["trainable", "seconds", "memory MB", "saved MB"],
+        ...["trainable", "GFLOP a batch", "seconds", "memory MB", "saved MB"],
       ],
       rows: outcomes.map(row),
     },
     {
       kind: "text",
       text:
-        `validation and test are the mean ${name}, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks ` +
+        `validation and test are the mean ${name}, GFLOP a batch counts the matrix products of a training batch of mean length, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks ` +
         "that run once per message before training, and their stored outputs. Saved is the size of the files of trained tensors.",
     },
   ];
@@ -183,6 +183,10 @@ function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leak
   return columns
     .filter(([isShown]) => isShown)
     .map(([, header, value]) => ({ header: [header], values: (outcome) => [show(value(outcome))] }));
+}
+
+function billions(count: number | undefined): string {
+  return count === undefined ? "-" : (count / 1e9).toPrecision(3);
 }
 
 function megabytes(bytes: number | undefined): string {

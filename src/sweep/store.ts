@@ -39,6 +39,8 @@ export interface TrialResult {
   options: TrainOptions;
   device: string;
   trainable: number;
+  /** See `TrainResult`; absent in results of older versions. */
+  flops?: number;
   /** See `memoryOf`. */
   memory: number;
   /** Bytes of the files of trained tensors in the run's adapter/ directory; undefined before they are there. */
@@ -135,6 +137,7 @@ export function resultOf(
     options: result.options,
     device: result.device.name,
     trainable: result.trainable,
+    flops: result.flops,
     memory: memoryOf(result),
     seconds: result.seconds,
     examples: result.steps.at(-1)?.examples ?? 0,

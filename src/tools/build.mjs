@@ -18,8 +18,8 @@ import { buildWeb } from "./web-build.mjs";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 
-/** The commands, built as dist/<name>.js. */
-const COMMANDS = ["train", "classify", "generate", "export", "sweep", "verify", "bench"];
+/** The commands, built as dist/<name>.js; `lowrank` is all of them. */
+const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench"];
 
 function run(command, args) {
   const { status } = spawnSync(process.execPath, [command, ...args], { stdio: "inherit" });

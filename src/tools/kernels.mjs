@@ -53,7 +53,7 @@ function writeList(found) {
 
 /** Shaders of training and of text generation alone: a page that classifies does not load them. */
 const LATER =
-  /_backward(\.prelude)?$|^(adamw|gradnorm_|crossentropy_|matmul_flat|matmul_gemv|attention_cached|cache_write|prefix_cache|tanh_)/;
+  /_backward(\.prelude)?$|^(adamw|gradnorm_|matmul_flat|matmul_gemv|attention_cached|cache_write|prefix_cache|tanh_)/;
 
 function writeShaders() {
   const names = readdirSync(join(ROOT, "shaders"))

@@ -12,12 +12,11 @@ const WEB = "dist/web";
 const LIBRARY = "dist/browser";
 /** The script of bench.html has a folder of its own: chunks that it shared would be more requests and bytes for the others. */
 const BENCH = "dist/bench";
-/** The entry points of the library; all other bundles in its folder belong to the page. */
+/** The library's workers. Each is one file without imports, so that a bundler may copy it as it is. */
 const WORKERS = {
   "kernels-worker": "src/backend/kernels-worker.ts",
   "remote-worker": "src/backend/remote-worker.ts",
 };
-const LIBRARY_ENTRIES = { index: "src/browser.ts", ...WORKERS };
 const ASSETS = [
   "dist/data.wasm",
   "dist/kernels.wasm",
@@ -28,7 +27,7 @@ const ASSETS = [
 ];
 
 /**
- * Allows resources from this origin, and models that the visitor requests from the Hugging Face Hub. Inline scripts are allowed
+ * Allows resources from this origin, and models and data sets that the visitor requests from the Hugging Face Hub. Inline scripts are allowed
  * by their hashes.
  */
 const contentSecurityPolicy = (hashes) => [
@@ -64,7 +63,9 @@ function makeSmall({ onLoad, onResolve }) {
   // The client's build is not tree-shakable, its sources are.
   onResolve({ filter: /^@huggingface\/hub$/ }, () => ({ path: "hub", namespace: "small" }));
   onLoad({ filter: /^hub$/, namespace: "small" }, () => ({
-    contents: ["model-info", "paths-info"].map((name) => `export * from "./${name}.ts";`).join("\n"),
+    contents: ["model-info", "paths-info", "dataset-info", "list-files"]
+      .map((name) => `export * from "./${name}.ts";`)
+      .join("\n"),
     resolveDir: "node_modules/@huggingface/hub/src/lib",
   }));
 }
@@ -80,15 +81,15 @@ const common = {
   logLevel: "warning",
 };
 
-/** The page's entry points: the script of index.html, and its worker. */
-const PAGE_ENTRIES = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts` };
+/** The entry points in the library's folder: its own, the script of index.html, and the page's worker. */
+const ENTRIES = { index: "src/browser.ts", main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts` };
 
 export async function buildWeb() {
   const js = join(WEB, LIBRARY);
-  const outputs = await bundle(js, { ...LIBRARY_ENTRIES, ...PAGE_ENTRIES, style: join(PAGE, "style.css") });
+  const outputs = await bundle(js, { ...ENTRIES, style: join(PAGE, "style.css") });
   copyLibrary(outputs, js);
   dropMapNames(outputs);
-  dropMapNames(await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts`, ...WORKERS }));
+  dropMapNames(await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` }));
   for (const asset of ASSETS) cpSync(asset, join(WEB, asset), { recursive: true });
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
   for (const file of pages) cpSync(join(PAGE, file), join(WEB, file));
@@ -104,19 +105,21 @@ function inlineScripts(file) {
   return [...scripts].map(([, code]) => `'sha256-${createHash("sha256").update(code).digest("base64")}'`);
 }
 
-/** Copies the library's entry points, with their static and dynamic imports, from the page's folder. */
+/** Copies the library's entry point, with its static and dynamic imports, and its workers from the page's folder. */
 function copyLibrary(outputs, js) {
   rmSync(LIBRARY, { recursive: true, force: true });
   mkdirSync(LIBRARY, { recursive: true });
-  const wanted = new Set(Object.keys(LIBRARY_ENTRIES).map((name) => `${js}/${name}.js`));
+  const wanted = new Set(["index", ...Object.keys(WORKERS)].map((name) => `${js}/${name}.js`));
   for (const file of wanted) for (const { path } of outputs[file].imports) if (outputs[path]) wanted.add(path);
   for (const file of [...wanted].flatMap((name) => [name, `${name}.map`])) cpSync(file, join(LIBRARY, basename(file)));
 }
 
-/** Bundles entry points into a folder; returns esbuild's outputs. */
+/** Bundles entry points, and the library's workers, into a folder; returns esbuild's outputs. */
 async function bundle(outdir, entryPoints) {
-  const names = { entryPoints, outdir, chunkNames: "[name]-[hash]" };
-  return (await esbuild.build({ ...common, ...names, splitting: true, metafile: true })).metafile.outputs;
+  const options = { ...common, outdir, metafile: true };
+  const split = await esbuild.build({ ...options, entryPoints, chunkNames: "[name]-[hash]", splitting: true });
+  const whole = await esbuild.build({ ...options, entryPoints: WORKERS });
+  return { ...split.metafile.outputs, ...whole.metafile.outputs };
 }
 
 /** Drops the source map references, 2 kB in total, from all scripts. The map files stay beside the scripts. */

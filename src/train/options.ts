@@ -32,6 +32,7 @@ import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 export const KEEPS = ["best", "last"] as const;
 export type Keep = (typeof KEEPS)[number];
 
+/** The settings of training; each has a default. */
 export interface TrainOptions {
   /** Which tensors are trained. */
   mode: Mode;
@@ -342,31 +343,33 @@ export function loraConfig({ rank, alpha, scaling, init, targets, layers }: Trai
 
 /**
  * Settings with those that the adapter to continue from determines. Throws ConfigError if one is given with another value, or if
- * the adapter is not a LoRA adapter with this objective.
+ * the adapter has another objective. A prefix continues without its projection, which is no part of an adapter.
  */
 export function withAdapter<T extends Partial<TrainOptions>>(
   given: T,
-  { mode, lora, task }: AdapterMeta,
+  { mode, lora, bottleneck, num_virtual_tokens, task }: AdapterMeta,
   objective: Objective,
 ): T {
   const names = { classification: "a classifier", lm: "a language model" };
-  if (lora === null || task.objective !== objective)
-    throw new ConfigError(`not a LoRA adapter of ${names[objective]}`, {
-      expected: `${MODE_TITLES.lora}, ${names[objective]}`,
+  if (task.objective !== objective)
+    throw new ConfigError(`not an adapter of ${names[objective]}`, {
+      expected: `an adapter of ${names[objective]}`,
       found: `${MODE_TITLES[mode]}, ${names[task.objective]}`,
-      hint:
-        lora === null
-          ? `only LoRA adapters are trained further: begin anew with --mode ${mode}`
-          : `train with --objective ${task.objective}`,
+      hint: `train with --objective ${task.objective}`,
     });
   const decided: Partial<TrainOptions> = {
     mode,
-    rank: lora.r,
-    alpha: lora.lora_alpha,
-    scaling: lora.scaling,
-    init: lora.init,
-    targets: lora.target_modules,
-    layers: lora.layers_to_transform ?? null,
+    ...(lora && {
+      rank: lora.r,
+      alpha: lora.lora_alpha,
+      scaling: lora.scaling,
+      init: lora.init,
+      targets: lora.target_modules,
+      layers: lora.layers_to_transform ?? null,
+    }),
+    ...(bottleneck !== undefined && { bottleneck }),
+    ...(num_virtual_tokens !== undefined && { virtualTokens: num_virtual_tokens }),
+    ...(mode === "prefix" && { prefixProjection: 0 }),
     pooling: task.pooling,
     headBias: task.head_bias,
   };

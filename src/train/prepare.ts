@@ -10,10 +10,11 @@ import { prefixBytes } from "../engine/frozen-prefix.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
-import type { Capacity } from "../model/batch.ts";
+import { type Capacity, roomFor } from "../model/batch.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
+import { flopsOf } from "../plan/work.ts";
 import { classWeightsOf } from "./class-weights.ts";
 import { loraConfig, methodSizes, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import type { PrefixPlan } from "./records.ts";
@@ -24,7 +25,7 @@ export interface RunArguments extends Partial<TrainOptions> {
   model: GPT2Checkpoint;
   /** The training data. It determines the objective: classification (`loadDataset`) or language modeling (`loadTexts`). */
   data: TrainingData;
-  /** An adapter of this model to continue from. It determines rank, targets, head and pooling. */
+  /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. */
   adapter?: Adapter;
   /**
    * Bytes of host memory for the outputs of the frozen lower blocks, which then run only once per example. If the outputs do
@@ -45,6 +46,8 @@ export interface PreparedRun {
   prefix: PrefixPlan | null;
   /** Number of trainable parameters. */
   trainable: number;
+  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  flops: number;
   /** The weight of each class in the loss; undefined: 1. */
   classWeights: Float32Array | undefined;
 }
@@ -83,7 +86,10 @@ export function prepareRun(args: RunArguments): PreparedRun {
     bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "prefix" }), bytes } : null;
   const trainable = trainableCount(spec);
   const classWeights = classWeightsOf(data, options.classWeights);
-  return { options, spec, capacity, optimizer, loader, stepCounts, plan, prefix, trainable, classWeights };
+  const { tokens, rows } = data.train.stats();
+  const mean = { tokens: Math.round((batchSize * tokens) / rows), sequences: batchSize };
+  const flops = flopsOf(plan.segments, roomFor(spec, mean));
+  return { options, spec, capacity, optimizer, loader, stepCounts, plan, prefix, trainable, flops, classWeights };
 }
 
 /** The model specification of a run, from its settings and data. */

@@ -76,12 +76,15 @@ export function memoryOf({ plan, prefix }: { plan: ModelPlan; prefix: PrefixPlan
   return Math.max(own, before) + (prefix?.bytes ?? 0);
 }
 
+/** What a run reports while it runs. */
 export type TrainEvent =
   | {
       type: "plan";
       plan: ModelPlan;
       device: DeviceInfo;
       trainable: number;
+      /** See `PreparedRun`. */
+      flops: number;
       prefix: PrefixPlan | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
@@ -89,6 +92,7 @@ export type TrainEvent =
   | { type: "evaluation"; record: EvaluationRecord }
   | { type: "end"; result: TrainResult };
 
+/** A value for each set. */
 export interface Splits<T> {
   train: T;
   val: T;
@@ -99,6 +103,7 @@ export interface PartEvaluation extends Evaluation {
   name: string;
 }
 
+/** What a run leaves. */
 export interface TrainResult {
   options: TrainOptions;
   spec: ModelSpec;
@@ -107,6 +112,8 @@ export interface TrainResult {
   device: DeviceInfo;
   /** Number of trainable parameters. */
   trainable: number;
+  /** Operations in the matrix products of a batch of rows of mean length, forward and backward: a multiply-add is two. */
+  flops: number;
   stats: Pick<TrainingData["stats"], keyof Splits<unknown>>;
   /**
    * Before the first step, and after `keptStep`; null if the run was aborted before the evaluation. Training accuracy is
@@ -160,7 +167,21 @@ export interface Checkpoint {
   tensors: Tensors;
 }
 
-/** Thrown by a run that fails during training, with the last good trained tensors. */
+/**
+ * Thrown by a run that fails during training, with the last good trained tensors.
+ *
+ * @example
+ * ```ts
+ * import { type FineTuneArguments, fineTune, RunFailed } from "lowrank";
+ *
+ * declare const args: FineTuneArguments;
+ * try {
+ *   await fineTune(args);
+ * } catch (error) {
+ *   if (error instanceof RunFailed) console.error(error.message, [...error.contents.tensors.keys()]);
+ * }
+ * ```
+ */
 export class RunFailed extends TrainingError {
   constructor(
     error: TrainingError,

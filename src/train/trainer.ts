@@ -38,6 +38,7 @@ import {
 } from "./records.ts";
 import { scheduleFactor } from "./schedule.ts";
 
+/** The arguments of `fineTune`, with the settings of `TrainOptions`. */
 export interface FineTuneArguments extends RunArguments {
   /**
    * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of the last
@@ -86,8 +87,8 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { device, info, prepared } = await prepareOnDevice(run, { signal, began: resume?.device });
   const { model, data } = args;
-  const { options, spec, capacity, optimizer, plan, trainable } = prepared;
-  onEvent?.({ type: "plan", plan, device: info, trainable, prefix: prepared.prefix });
+  const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
+  onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
   const engine = await Engine.create(device, { spec, capacity, optimizer, ...(prefix ? { part: "suffix" } : {}) });
   try {
@@ -101,6 +102,7 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
       prefix: prepared.prefix,
       device: info,
       trainable,
+      flops,
     });
   } finally {
     engine.destroy();
@@ -197,7 +199,7 @@ class Run {
   }
 
   async train(
-    head: Pick<TrainResult, "options" | "spec" | "plan" | "prefix" | "device" | "trainable">,
+    head: Pick<TrainResult, "options" | "spec" | "plan" | "prefix" | "device" | "trainable" | "flops">,
   ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });

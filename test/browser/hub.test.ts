@@ -1,4 +1,4 @@
-/** A model from the hub in the page, with a server that replaces huggingface.co and the storage it redirects to. */
+/** Models and data sets from the hub in the page, with a server that replaces huggingface.co and the storage it redirects to. */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import * as assert from "uvu/assert";
 import { temporaryFolder } from "../border.ts";
 import { afterAll, test } from "../harness.ts";
-import { answerAsHub } from "../hub-server.ts";
+import { answerAsHub, answerDatasets, commitOf, digest, documentedDatasets } from "../hub-server.ts";
 import { tinyModel } from "../tiny.ts";
 import { openBrowser, openPage, webServer } from "./browser.ts";
 import { selfSigned } from "./certificate.ts";
@@ -17,12 +17,18 @@ const STORAGE = "https://cas-bridge.xethub.hf.co";
 const directory = tinyModel(join(temporaryFolder(), "tiny"));
 const files = new Map(["config.json", "model.safetensors"].map((name) => [name, readFileSync(join(directory, name))]));
 
+const datasets = documentedDatasets();
+const IMDB = datasets.get("stanfordnlp/imdb")!.branches.main!;
+/** The file whose first download is broken off. */
+const CUT = IMDB.get("plain_text/train-00000-of-00001.parquet")!;
+
 /** All requests so far: "METHOD host/path [range]". */
 const requests: string[] = [];
 
 /** The server sends CORS headers, compresses small files, and breaks off the first download of the weights. */
 async function startHub(): Promise<number> {
   let cuts = 1;
+  let datasetCuts = 1;
   const server = createServer(selfSigned(), (request, response) => {
     const { method, url, headers } = request;
     requests.push([method, headers.host + url!, headers.range].filter(Boolean).join(" "));
@@ -37,6 +43,11 @@ async function startHub(): Promise<number> {
     } else if (url!.endsWith("/config.json")) {
       const small = gzipSync(files.get("config.json")!);
       response.writeHead(200, { "content-encoding": "gzip", "content-length": small.length }).end(small);
+    } else if (url!.endsWith(digest("sha256", CUT)) && datasetCuts-- > 0) {
+      response.writeHead(200, { "content-length": CUT.length });
+      response.write(CUT.subarray(0, CUT.length >> 1), () => setTimeout(() => response.destroy(), 1000));
+    } else if (url!.includes("/datasets/") || /^\/cdn\/[0-9a-f]{64}$/.test(url!)) {
+      answerDatasets(request, response, datasets, STORAGE, "https");
     } else if (url!.startsWith("/cdn/") && cuts-- > 0) {
       const bytes = files.get("model.safetensors")!;
       response.writeHead(200, { "content-length": bytes.length });
@@ -53,10 +64,12 @@ async function startHub(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+let context: Awaited<ReturnType<typeof openBrowser>>;
+
 test("a hub download resumes where it broke off and is stored; an unknown name is reported", async () => {
   const port = await startHub();
   const hosts = ["huggingface.co", "*.hf.co"].map((host) => `MAP ${host}:443 127.0.0.1:${port}`);
-  const context = await openBrowser({
+  context = await openBrowser({
     flags: [`--host-resolver-rules=${hosts.join(",")}`, "--ignore-certificate-errors", "--no-proxy-server"],
   });
   const { page, faults } = await openPage(context, await webServer());
@@ -87,9 +100,59 @@ test("a hub download resumes where it broke off and is stored; an unknown name i
   await fault.locator('text=Cannot download the model "someone/else": there is no such model on the hub').waitFor();
   assert.not.match((await fault.textContent())!, /HF_TOKEN|directory/);
   assert.ok(await page.isDisabled("#start"));
-  // The browser's console messages about the broken connection and the unknown name.
-  const expected =
-    /^request: https:..(huggingface|cas-bridge\.xethub\.hf)\.co\/|ERR_CONTENT_LENGTH_MISMATCH|status of 401/;
-  const others = faults.filter((line) => !expected.test(line));
-  assert.equal(others, []);
+  assert.equal(
+    faults.filter((line) => !EXPECTED.test(line)),
+    [],
+  );
+});
+
+/** The browser's console messages about broken connections and unknown names. */
+const EXPECTED =
+  /^request: https:..(huggingface|cas-bridge\.xethub\.hf)\.co\/|ERR_CONTENT_LENGTH_MISMATCH|status of 401/;
+
+test("data sets of the hub load, the download resumes; the second time nothing is requested; errors are shown", async () => {
+  const { page, faults } = await openPage(context, await webServer());
+  await page.waitForSelector("#start:not([disabled])");
+  const open = async (name: string) => {
+    await page.check("input[name=source][value=hub]");
+    await page.fill("#dataset-name", name);
+    await page.click("#dataset-open");
+  };
+  await page.check("input[name=source][value=hub]");
+  assert.ok(await page.isDisabled("#start"), "there is no data set yet");
+  const shows = [
+    ["stanfordnlp/imdb", "80 messages, 80 used: 54 training, 6 validation, 20 test.", "neg"],
+    ["fancyzhx/ag_news", "100 messages, 100 used: 72 training, 8 validation, 20 test.", "Sci/Tech"],
+    ["ucirvine/sms_spam", "80 messages, 80 used: 56 training, 8 validation, 16 test.", "spam"],
+  ] as const;
+  for (const [name, report, label] of shows) {
+    await open(name);
+    await page.locator(`#data-report >> text=${report}`).waitFor();
+    assert.ok((await page.textContent("#data-report .bars"))!.includes(label), label);
+    await page.waitForSelector("#start:not([disabled])");
+  }
+  const cut = requests.filter((request) => request.includes(digest("sha256", CUT)));
+  assert.match(cut[1]!, /bytes=[1-9]\d*-$/);
+  assert.is(cut.length, 2);
+  assert.ok(requests.some((request) => request.includes(`/tree/${commitOf("stanfordnlp/imdb")}`)));
+
+  requests.length = 0;
+  await page.reload();
+  await page.waitForSelector("#start:not([disabled])");
+  for (const [name, report] of shows) {
+    await open(name);
+    await page.locator(`#data-report >> text=${report}`).waitFor();
+  }
+  assert.equal(requests, [], "the data sets were not stored");
+
+  await open("stanfordnlp/imbd");
+  const fault = page.locator("#data-error");
+  await fault.locator("text=there is no such data set on the hub").waitFor();
+  assert.match((await fault.textContent())!, /id you mean stanfordnlp\/imdb/);
+  await open("imdb");
+  await fault.locator('text=There is no data set "imdb"').waitFor();
+  assert.equal(
+    faults.filter((line) => !EXPECTED.test(line)),
+    [],
+  );
 });

@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { LowrankError } from "../../src/errors.ts";
-import type { DownloadOptions } from "../../src/io/download.ts";
+import type { DownloadOptions } from "../../src/io/download-options.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { Rng } from "../../src/rng.ts";

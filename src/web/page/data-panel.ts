@@ -1,4 +1,4 @@
-/** The choice of the messages, bundled or from a file, and their statistics. */
+/** The choice of the messages, bundled, from a file or from the Hugging Face Hub, and their statistics. */
 
 import type { ColumnReport, DataChoice, DataReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
@@ -6,7 +6,7 @@ import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
 import { count, percent } from "./format.ts";
 import { sentence, showError } from "./notice.ts";
 
-/** The selected source: "file", or the name of a bundled data set. */
+/** The selected source: "file", "hub", or the name of a bundled data set. */
 const source = () => document.querySelector<HTMLInputElement>("input[name=source]:checked")!.value;
 
 export class DataPanel {
@@ -20,6 +20,8 @@ export class DataPanel {
   private readonly label = byId<HTMLSelectElement>("label-column");
   private readonly encoding = byId<HTMLSelectElement>("encoding");
   private picked: File | undefined;
+  /** The name of the hub's data set that was asked for last. */
+  private hubName = "";
 
   constructor(
     private readonly client: WorkerClient,
@@ -32,6 +34,17 @@ export class DataPanel {
     this.acceptDrops(input);
     this.encoding.addEventListener("input", () => this.take(this.picked));
     for (const select of [this.text, this.label]) select.addEventListener("input", () => this.choose());
+    const name = byId<HTMLInputElement>("dataset-name");
+    const open = () => {
+      this.hubName = name.value.trim();
+      this.choose();
+    };
+    byId("dataset-open").addEventListener("click", open);
+    name.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      open();
+    });
   }
 
   /** Shows the statistics and clears the error. */
@@ -106,8 +119,11 @@ export class DataPanel {
   private choose(): void {
     const name = source();
     const isFile = name === "file";
+    const isHub = name === "hub";
     this.own.hidden = !isFile;
-    this.choice = isFile ? this.fileChoice() : { kind: "named", name };
+    byId("hub-data").hidden = !isHub;
+    const named = isHub ? this.hubName : name;
+    this.choice = isFile ? this.fileChoice() : named === "" ? null : { kind: "named", name: named };
     if (this.choice === null) this.report.replaceChildren();
     if (!isFile) showError(this.error, null);
     this.changed();

@@ -3,6 +3,7 @@
 import { findColumns, findKeys, labelNotes } from "../../data/columns.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { formatOf } from "../../data/dialect.ts";
+import { isOnHub } from "../../data/named.ts";
 import { LowrankError } from "../../errors.ts";
 import { type ClassWeights, classWeightsOf, isUnequal } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
@@ -86,7 +87,7 @@ function histogram({ train, val, test, stats }: LoadedDataset): Bin[] {
 }
 
 function notesOf(data: LoadedDataset, classWeights: ClassWeights): string[] {
-  const { stats, maxLength } = data;
+  const { stats, maxLength, source } = data;
   const sets = [stats.train, stats.val, stats.test];
   const sum = (of: (set: (typeof sets)[number]) => number) => sets.reduce((total, set) => total + of(set), 0);
   const notes: [number, string][] = [
@@ -103,7 +104,9 @@ function notesOf(data: LoadedDataset, classWeights: ClassWeights): string[] {
   const balanced =
     used < stats.rowsRead ? [`Balanced: ${stats.rowsRead - used} rows of the larger classes were dropped`] : [];
   const weighted = classWeightsOf(data, classWeights) ? "weighted by class" : "not weighted (“Class weights”)";
+  const { name } = data.origin;
   return [
+    ...(typeof name === "string" && isOnHub(name) ? [source] : []),
     ...(isUnequal(data) ? [`The classes are unequal: their loss is ${weighted}`] : []),
     ...labelNotes(stats.classesRead),
     ...balanced,

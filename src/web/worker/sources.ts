@@ -4,7 +4,7 @@ import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "../../data/datasets.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
-import type { DownloadOptions } from "../../io/download.ts";
+import type { DownloadOptions } from "../../io/download-options.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../io/hf.ts";
 import { registerFile } from "../../platform/files.ts";
@@ -55,7 +55,12 @@ export interface Source {
 let last: { key: string; source: Promise<Source> } | undefined;
 
 /** Loads the messages for the settings; those of a run if `folder` is its folder. */
-export async function openData(settings: PageSettings, context: number, folder: string | null = null): Promise<Source> {
+export async function openData(
+  settings: PageSettings,
+  context: number,
+  downloads: DownloadOptions,
+  folder: string | null = null,
+): Promise<Source> {
   const { data: choice, balance, dedupe, split, options: training } = settings;
   const options: DatasetOptions = {
     dedupe,
@@ -74,7 +79,11 @@ export async function openData(settings: PageSettings, context: number, folder: 
   const spec: DatasetSpec = choice.kind === "named" ? { name: choice.name } : { file: await pathOf(choice, folder) };
   const key = JSON.stringify([spec, options, picks]);
   if (last?.key !== key) {
-    const source = loadDataset(spec, options).then((data) => ({ data, spec, options }));
+    const source = loadDataset(spec, { ...options, ...downloads }).then((data) => {
+      const { name } = data.origin;
+      // The name of a data set of the hub is the one with its commit.
+      return { data, spec: typeof name === "string" ? { name } : spec, options };
+    });
     last = { key, source };
     // A failed load is not cached.
     source.catch(() => {

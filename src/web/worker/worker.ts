@@ -4,7 +4,7 @@ import { type Backend, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
 import { type Objective, textContext } from "../../config.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
-import type { DownloadEvent } from "../../io/download.ts";
+import type { DownloadEvent, DownloadOptions } from "../../io/download-options.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import { baseShapes } from "../../names.ts";
@@ -28,7 +28,17 @@ import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
-import { addModel, firstRows, forgetModel, keepData, listModels, openData, openModel, pickData } from "./sources.ts";
+import {
+  addModel,
+  firstRows,
+  forgetModel,
+  keepData,
+  listModels,
+  openData,
+  openModel,
+  pickData,
+  type Source,
+} from "./sources.ts";
 import {
   folderOf,
   forgetRun,
@@ -71,14 +81,20 @@ function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
   else emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
-/** Opens a model, and downloads it first if necessary. */
-async function fetchModel(name: string): Promise<GPT2Checkpoint> {
+/** Opens something, and downloads it first if necessary. */
+async function fetched<T>(open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
   try {
-    return await openModel(name, { onProgress: downloads });
+    return await open({ onProgress: downloads });
   } catch (error) {
     emit({ type: "idle" });
     throw error;
   }
+}
+
+const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched((downloads) => openModel(name, downloads));
+
+function fetchData(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null): Promise<Source> {
+  return fetched((downloads) => openData(settings, contextOf(settings, model), downloads, folder));
 }
 
 /** The most tokens of a message: without the virtual tokens of the run's mode. */
@@ -89,7 +105,7 @@ function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): numbe
 /** Opens the materials of a run; those of the stored run `id` come from its folder. */
 async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
-  const source = await openData(settings, contextOf(settings, model), id === null ? null : folderOf(id));
+  const source = await fetchData(settings, model, id === null ? null : folderOf(id));
   const { adapter: start } = settings;
   if (!start) return { device: backend, model, source };
   const place = id === null ? resultOf(start.id) : startOf(id);
@@ -244,7 +260,7 @@ const api: Api = {
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await openData(settings, contextOf(settings, model));
+    const source = await fetchData(settings, model);
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)

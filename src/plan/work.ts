@@ -1,10 +1,10 @@
 /** What a dispatch computes and moves, as far as it follows from the dispatch; the same for every device. */
-import { type Dispatch, type Kernel, type StepValues, tensorAt } from "../ops/kernel.ts";
+import { type Dispatch, type Kernel, NO_VALUES, type StepValues, tensorAt } from "../ops/kernel.ts";
 import { linearKernel } from "../ops/linear.ts";
 import { loraBackwardKernel } from "../ops/lora.ts";
 import { matmulKernel } from "../ops/matmul.ts";
-import { resolveDims } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
+import { resolveDims, type Segment } from "./plan.ts";
 
 /** Null where it depends on the data. */
 export interface DispatchWork {
@@ -25,6 +25,13 @@ export function workOf(dispatch: Dispatch, values: StepValues): DispatchWork {
   if (BY_ROW.test(kernel.name)) return { flops: null, bytes: null };
   const passes = new Map<Tensor, number>(tensors.map((tensor, i) => [tensor, access[i] === "update" ? 2 : 1]));
   return { flops: null, bytes: [...passes].reduce((sum, [{ bytes }, times]) => sum + times * bytes, 0) };
+}
+
+/** Operations in the matrix products of one batch, forward and backward. */
+export function flopsOf(segments: readonly Segment[], batch: Pick<StepValues, "tokens" | "sequences">): number {
+  const values = { ...NO_VALUES, ...batch };
+  const flops = segments.flatMap(({ dispatches }) => dispatches.map((dispatch) => workOf(dispatch, values).flops ?? 0));
+  return flops.reduce((sum, one) => sum + one, 0);
 }
 
 /** By their sizes: tensors of a product may be columns of wider ones. */

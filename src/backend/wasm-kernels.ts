@@ -1,0 +1,89 @@
+/** Instances of kernels.wasm, and what runs its lists; `wasm-threads.ts` runs them on several threads. */
+import { nextTurn } from "#platform";
+
+/** The exports of kernels.wasm. */
+export interface KernelExports {
+  configure(index: number, count: number, scratch: number, barrierState: number): void;
+  scratch_bytes(): number;
+  record_bytes(): number;
+  replay(list: number, count: number): void;
+}
+
+/** Creates an instance with the shared memory; `configure` assigns its slice. */
+export async function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<KernelExports> {
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+  return exports as unknown as KernelExports;
+}
+
+export interface ExecutorMemory {
+  memory: WebAssembly.Memory;
+  /** Scratch memory of each thread. */
+  scratch: number[];
+  /** The barrier's two words, zero. */
+  barrierState: number;
+}
+
+/** Milliseconds of each record of a list. */
+export type Times = Float64Array;
+
+export interface Executor {
+  readonly threads: number;
+  /** Runs `count` records at the address `list`; with `timed`, returns the time of each. */
+  run(list: number, count: number, timed: boolean): Promise<Times | null>;
+  destroy(): void;
+}
+
+/** One instance in the caller's thread. */
+export class SingleThread implements Executor {
+  readonly threads = 1;
+
+  private constructor(private readonly kernels: KernelExports) {}
+
+  static async start(
+    module: WebAssembly.Module,
+    { memory, scratch, barrierState }: ExecutorMemory,
+  ): Promise<SingleThread> {
+    const kernels = await instantiate(module, memory);
+    kernels.configure(0, 1, scratch[0]!, barrierState);
+    return new SingleThread(kernels);
+  }
+
+  /** Yields to the event loop first: chained promises alone would block a page's thread. */
+  async run(list: number, count: number, timed: boolean): Promise<Times | null> {
+    await nextTurn();
+    return replay(this.kernels, list, count, timed);
+  }
+
+  destroy(): void {}
+}
+
+/** Runs the records in one call, or, timed, one by one. */
+export function replay(kernels: KernelExports, list: number, count: number, timed: boolean): Times | null {
+  if (!timed) {
+    kernels.replay(list, count);
+    return null;
+  }
+  const bytes = kernels.record_bytes();
+  return Float64Array.from({ length: count }, (_, i) => {
+    const started = performance.now();
+    kernels.replay(list + i * bytes, 1);
+    return performance.now() - started;
+  });
+}
+
+export type FromWorker =
+  | { type: "ready" }
+  | { type: "done"; times: Times | null }
+  | { type: "failed"; message: string };
+
+export type ToWorker =
+  | {
+      type: "start";
+      module: WebAssembly.Module;
+      memory: WebAssembly.Memory;
+      index: number;
+      threads: number;
+      scratch: number;
+      barrierState: number;
+    }
+  | { type: "run"; list: number; count: number; timed: boolean };

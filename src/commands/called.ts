@@ -1,0 +1,30 @@
+/** How this program was called, for help and hints: what they print works when it is typed as it stands. */
+
+/**
+ * The words before the arguments of one of the commands: "npx lowrank train" from a project that depends on the package, "lowrank
+ * train" where it is installed for all, "node dist/train.js" from a file of `dist/`. Without `command`, those of all commands.
+ */
+export function calledAs(command?: string): string {
+  const script = process.argv[1] ?? "";
+  const [, folder = "", file = ""] = /^(.*[\\/])?(.*)$/s.exec(script)!;
+  const then = command === undefined ? "" : ` ${command}`;
+  if (/[\\/]node_modules[\\/](\.bin[\\/]lowrank|lowrank[\\/]dist[\\/]lowrank\.js)$/.test(script))
+    return `npx lowrank${then}`;
+  if (file === "lowrank") return `lowrank${then}`;
+  if (file === "lowrank.js" || command === undefined) return `node ${shellWord(fromHere(script))}${then}`;
+  return `node ${shellWord(fromHere(`${folder}${command}.js`))}`;
+}
+
+/** A path as it is typed in the working directory. */
+function fromHere(path: string): string {
+  const here = process.cwd();
+  return /^[\\/]/.test(path.slice(here.length)) && path.startsWith(here) ? path.slice(here.length + 1) : path;
+}
+
+/** A word of a command line, in quotes where the shell needs them. */
+export function shellWord(word: string): string {
+  if (/^[\w@%+=:,./\\-]+$/.test(word) && (process.platform === "win32" || !word.includes("\\"))) return word;
+  // Double quotes mean the same to every shell, unless the word has a character that a POSIX shell expands in them.
+  if (process.platform === "win32" || !/["$`\\!]/.test(word)) return `"${word}"`;
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}

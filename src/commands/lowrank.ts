@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+/** lowrank: all commands as one. `lowrank train ...` is `node dist/train.js ...`; a command is imported when it is called. */
+import { Command } from "commander";
+import { version } from "../../package.json";
+import { calledAs } from "./called.ts";
+import { main } from "./cli.ts";
+
+const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> = {
+  train: {
+    about: "fine-tune GPT-2 as a text classifier, or as a language model",
+    run: () => import("./train.ts"),
+  },
+  sweep: { about: "train a grid of settings with several seeds, and write a report", run: () => import("./sweep.ts") },
+  classify: {
+    about: "classify texts, or the rows of a table, with a trained model",
+    run: () => import("./classify.ts"),
+  },
+  generate: { about: "generate text from prompts", run: () => import("./generate.ts") },
+  export: { about: "convert a trained model for PEFT or transformers", run: () => import("./export.ts") },
+  verify: { about: "compare every tensor with PyTorch's, on golden fixtures", run: () => import("./verify.ts") },
+  bench: { about: "measure speed, memory and size", run: () => import("./bench.ts") },
+};
+
+const [node, script, name = "", ...args] = process.argv;
+const [command, ...rest] = name === "help" && args.length > 0 ? [...args, "--help"] : [name, ...args];
+if (Object.hasOwn(COMMANDS, command)) {
+  // The command reads its arguments as it does when its own file is called.
+  process.argv = [node!, script!, ...rest];
+  await COMMANDS[command]!.run();
+} else {
+  // Prints the help or the version, or suggests the nearest command.
+  const program = new Command(calledAs())
+    .description("Fine-tunes GPT-2 with LoRA.")
+    .version(version)
+    .configureHelp({ helpWidth: 110, subcommandTerm: (one) => one.name() })
+    .showHelpAfterError("(use --help to list the commands)")
+    .addHelpText(
+      "after",
+      `\n${calledAs("help")} COMMAND lists the flags of a command. For a first run of about a minute:\n  ${calledAs("train")}`,
+    )
+    .exitOverride();
+  for (const [name, { about }] of Object.entries(COMMANDS)) program.command(name).description(about);
+  await main(async () => {
+    program.parse(command ? [command] : [], { from: "user" });
+    return 0;
+  });
+}

@@ -1,0 +1,147 @@
+/** The rows of a set: reads its files, checks its labels and counts. */
+import { exists, openFile } from "#platform";
+import { ConfigError, DataError, nameList } from "../errors.ts";
+import type { FileReader } from "../platform/reader.ts";
+import { type ColumnChoice, findKeys, refuseScores } from "./columns.ts";
+import type { Corpus, ReadOptions } from "./corpus.ts";
+import { Dataset } from "./dataset.ts";
+import { dropCopies } from "./duplicates.ts";
+import type { Parts, Split } from "./split.ts";
+
+/** A file by its path, or opened (then its owner closes it). */
+export type DataSource = string | FileReader;
+
+/** Three sets that were read, and what is said about them. */
+export interface Loaded {
+  parts: Parts;
+  testParts: readonly { name: string; positions: Uint32Array }[];
+  rowsRead: number;
+  classesRead: Record<string, number>;
+  copies: number;
+  source: string;
+  split: Split | "given";
+  /** The name by which the same rows of the hub are found again. */
+  name?: string;
+}
+
+/** Reads the files of a set. */
+export async function readSource(corpus: Corpus, source: DataSource | readonly DataSource[], read: ReadOptions) {
+  const sources = Array.isArray(source) ? (source as readonly DataSource[]) : [source as DataSource];
+  const hadLabels = corpus.labels.length > 0;
+  const rows: number[] = [];
+  for (const [i, one] of sources.entries()) {
+    const more = i < sources.length - 1;
+    for (const row of await whileOpen(one, (file) => readRows(corpus, file, { ...read, more }))) rows.push(row);
+  }
+  if (!hadLabels) checkLabels(corpus, rows.length, sourceName(sources[0]!));
+  return new Dataset(corpus, Uint32Array.from(rows));
+}
+
+async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array> {
+  if (!isParquet(file.name)) return corpus.read(file, read);
+  const lines = await (await import("./parquet.ts")).parquetLines(file, messageColumns(read, file.name));
+  return corpus.read(lines, { ...read, classes: (column) => lines.classes(column) ?? read.classes?.(column) });
+}
+
+export const isParquet = (file: string) => /\.parquet$/i.test(file);
+
+/** Picks the columns of text and label. */
+export function messageColumns(choice: ColumnChoice, file: string) {
+  return (names: string[], sample: readonly (readonly string[])[]) => {
+    const rows = sample.length > 0 ? sample : [names.map(() => "")];
+    const { textName, labelName } = findKeys(
+      rows.map((row) => row.flatMap((value, i) => [names[i]!, value])),
+      choice,
+      file,
+    );
+    return [textName, labelName];
+  };
+}
+
+export async function whileOpen<T>(source: DataSource, work: (file: FileReader) => Promise<T>): Promise<T> {
+  if (typeof source !== "string") return work(source);
+  const file = await open(source);
+  return work(file).finally(() => file.close());
+}
+
+/** Throws DataError if the labels of a training set are not classes to learn. */
+function checkLabels({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
+  if (labels.length < 2) {
+    const { rows: left, rowErrors } = leftOut;
+    throw new DataError("All rows have the same class", {
+      where: file,
+      expected: "rows of at least two classes",
+      found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
+      hint:
+        left > 0
+          ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
+          : "give another --label-column, or add rows of another class",
+    });
+  }
+  refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
+  if (labels.length === rows && rows > 2)
+    throw new DataError(`All labels in "${labelColumn}" are different`, {
+      where: file,
+      expected: "classes with several rows each",
+      found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
+      hint: "give another --label-column",
+    });
+}
+
+/** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
+export function refuseSingles({ labels, labelLines }: Corpus, counts: Record<string, number>, file: string): void {
+  const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
+  if (singles.length === 0) return;
+  const [first] = singles.sort((a, b) => a.line - b.line);
+  throw new DataError(singles.length === 1 ? "A class has only one row" : "Some classes have only one row", {
+    where: `${file}:${first!.line}`,
+    expected: "several rows of each class, to train and to test it",
+    found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
+    hint: "check the spelling of the label; add rows of the class, or leave the row out",
+  });
+}
+
+async function open(path: string): Promise<FileReader> {
+  if (await exists(path)) return openFile(path);
+  throw new ConfigError("There is no such file", {
+    where: path,
+    hint: "give the path of a .csv, .tsv, .txt, .jsonl, .json or .parquet file",
+  });
+}
+
+export function sourceName(source: DataSource): string {
+  return typeof source === "string" ? source : source.name;
+}
+
+/** Sets that are split already, without near-duplicates if the options say so. */
+export function withoutCopies(
+  sets: readonly Dataset[],
+  names: readonly string[],
+  { dedupe }: { dedupe?: boolean },
+): Dataset[] {
+  const kept = dedupe ? dropCopies(...sets) : [...sets];
+  for (const [i, set] of kept.entries())
+    if (set.size === 0)
+      throw new DataError("A set has only near-duplicates of earlier rows", {
+        where: names[i]!,
+        found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
+      });
+  return kept;
+}
+
+export function refuseSplit(split: string): never {
+  throw new ConfigError("a split is invalid for data that is split already", {
+    expected: "no split",
+    found: `split ${split}`,
+    hint: "use --split only with --data, or with a --dataset that has no validation or test set of its own",
+  });
+}
+
+/** Rows read, rows of each class, and copies dropped. */
+export function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
+  const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
+  const classes = new Map<string, number>();
+  for (const set of read)
+    for (const [name, count] of Object.entries(set.classes())) classes.set(name, (classes.get(name) ?? 0) + count);
+  return { rowsRead: rows(read), classesRead: Object.fromEntries(classes), copies: rows(read) - rows(kept) };
+}

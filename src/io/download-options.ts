@@ -1,0 +1,27 @@
+/** The options of whatever may download. Apart from the download itself, which is loaded on demand. */
+import type { Kind } from "../arguments.ts";
+import type { FetchOptions } from "./fetch.ts";
+
+/** Progress of a download, with the status values of transformers.js. */
+export interface DownloadEvent {
+  status: "initiate" | "download" | "progress" | "done";
+  /** The model or data set. */
+  name: string;
+  file: string;
+  /** Bytes received. */
+  loaded: number;
+  /** Bytes of the whole file. */
+  total: number;
+}
+
+/** Options of everything that may download. */
+export interface DownloadOptions extends FetchOptions {
+  onProgress?: (event: DownloadEvent) => void;
+}
+
+export const DOWNLOAD_OPTIONS = {
+  signal: "signal?",
+  retryDelay: "number?",
+  patience: "number?",
+  onProgress: "function?",
+} as const satisfies Record<keyof DownloadOptions, Kind>;

@@ -1,0 +1,19 @@
+/** Starts workers in Node, from the built files. `browser-workers.ts` has the same export. */
+import { Worker } from "node:worker_threads";
+import { packagePath } from "./node.ts";
+import type { WorkerHandle, WorkerName } from "./worker.ts";
+
+export function startWorker(
+  name: WorkerName,
+  onMessage: (message: unknown) => void,
+  onError: (error: Error) => void,
+): WorkerHandle {
+  const worker = new Worker(packagePath(`dist/${name}.js`));
+  worker.on("message", onMessage);
+  worker.on("error", onError);
+  return {
+    post: (message) => worker.postMessage(message),
+    keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
+    terminate: () => void worker.terminate(),
+  };
+}

@@ -1,0 +1,92 @@
+/** The docstrings of the public API: none is missing, and their examples are programs that compile. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+
+interface Declaration {
+  name: string;
+  /** "class", "interface", ... */
+  kind: string;
+  where: string;
+  /** The docstring before it; "" if there is none. */
+  doc: string;
+}
+
+const DECLARATION =
+  /(\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n)?export (?:declare )?(?:async )?(?:abstract )?(class|function|interface|type|const) (\w+)/g;
+
+function declarationsIn(path: string): Declaration[] {
+  const source = readFileSync(path, "utf8");
+  return [...source.matchAll(DECLARATION)].map(([, doc = "", kind, name]) => ({
+    name: name!,
+    kind: kind!,
+    where: path,
+    doc,
+  }));
+}
+
+/** The declarations behind the exports of a file, its own and those that it passes on. */
+function exportsOf(path: string): Declaration[] {
+  const source = readFileSync(path, "utf8");
+  const passed = [...source.matchAll(/export (type )?\{([^}]*)\} from "([^"]+)"/g)].flatMap(([, type, names, from]) => {
+    const known = declarationsIn(join(dirname(path), from!));
+    return (
+      names!
+        .split(",")
+        .map((name) => name.replace(/\btype\b/, "").trim())
+        .filter((name) => name !== "")
+        .map((name) => known.find((one) => one.name === name) ?? { name, kind: "", where: from!, doc: "" })
+        // Of a class that is exported as a type, nobody makes instances.
+        .map((one) => (type ? { ...one, kind: "type" } : one))
+    );
+  });
+  const whole = [...source.matchAll(/export \* from "([^"]+)"/g)].flatMap(([, from]) =>
+    exportsOf(join(dirname(path), from!)),
+  );
+  return [...declarationsIn(path), ...passed, ...whole];
+}
+
+const ENTRIES = ["src/index.ts", "src/browser.ts"].map((path) => exportsOf(packagePath(path)));
+
+test("every export has a docstring, every function and class an example", () => {
+  for (const entry of ENTRIES) {
+    assert.ok(entry.length > 50, `${entry.length} exports`);
+    const missing = entry.filter(({ doc }) => doc === "").map(({ name, where }) => `${name} in ${where}`);
+    assert.equal(missing, []);
+    const isShown = ({ kind, name, doc }: Declaration) =>
+      !/class|function/.test(kind) ||
+      doc.includes("@example") ||
+      /(Config|Data|Device|Download|Format|Shape|Training)Error/.test(name);
+    assert.equal(
+      entry.filter((one) => !isShown(one)).map(({ name, where }) => `${name} in ${where}`),
+      [],
+    );
+  }
+});
+
+test("the examples compile", () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "node_modules"));
+  symlinkSync(packagePath("."), join(folder, "node_modules/lowrank"), "junction");
+  symlinkSync(packagePath("node_modules/@types"), join(folder, "node_modules/@types"), "junction");
+  const docs = new Set(ENTRIES.flat().map(({ doc }) => doc));
+  const examples = [...docs].flatMap((doc) => [...doc.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!));
+  assert.ok(examples.length > 12, `${examples.length} examples`);
+  const files = examples.map((code, i) => {
+    const file = `example${i}.ts`;
+    writeFileSync(join(folder, file), `${code.replaceAll(/^ \* ?/gm, "")}\nexport {};\n`);
+    return file;
+  });
+  const options =
+    "--noEmit --strict --target es2022 --module esnext --moduleResolution bundler --lib es2023,dom --types node --skipLibCheck";
+  const tsc = packagePath("node_modules/typescript/bin/tsc");
+  try {
+    execFileSync(process.execPath, [tsc, ...options.split(" "), ...files], { cwd: folder, encoding: "utf8" });
+  } catch (error) {
+    assert.unreachable((error as { stdout: string }).stdout);
+  }
+});

@@ -1,0 +1,94 @@
+/** What is opened is closed at the end of its block with `await using`; a model that is forgotten is freed. */
+import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import * as assert from "uvu/assert";
+import type { Backend } from "../src/backend/backend.ts";
+import { openDevice } from "../src/backend/device.ts";
+import { ConfigError, DeviceError } from "../src/errors.ts";
+import { Classifier } from "../src/infer/classifier.ts";
+import { LanguageModel } from "../src/infer/language-model.ts";
+import { loadModel } from "../src/io/hf.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
+import { test } from "./harness.ts";
+import { tinyModel } from "./tiny.ts";
+
+const model = tinyModel(join(temporaryFolder(), "model"));
+
+test("await using: a device, a checkpoint and a model", async () => {
+  const used = await (async () => {
+    await using device = await openDevice("wasm", { threads: 1 });
+    await using checkpoint = await loadModel(model);
+    await using lm = await LanguageModel.load(model, { device });
+    assert.is((await lm.complete("a", { maxNewTokens: 1 })).length, 1);
+    return { device, checkpoint, lm };
+  })();
+  await assertFails(ConfigError, ["the model was destroyed"], () => used.lm.complete("a"));
+  await assertFails(ConfigError, ["the model is closed"], () => used.checkpoint.read("ln_f.weight"));
+  await assertFails(DeviceError, [], () => LanguageModel.load(model, { device: used.device }));
+});
+
+/** A device that counts the sessions that are open. */
+function counting(device: Backend) {
+  const state = { open: 0, backend: null as unknown as Backend };
+  state.backend = {
+    info: device.info,
+    limits: device.limits,
+    destroy: () => device.destroy(),
+    async prepare(...args) {
+      const session = await device.prepare(...args);
+      state.open++;
+      let isOpen = true;
+      return new Proxy(session, {
+        get(target, key) {
+          const value = Reflect.get(target, key);
+          if (key !== "destroy") return typeof value === "function" ? value.bind(target) : value;
+          return () => {
+            if (isOpen) state.open--;
+            isOpen = false;
+            target.destroy();
+          };
+        },
+      });
+    },
+  };
+  return state;
+}
+
+test("models that are forgotten without destroy are freed by the garbage collector", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  await using device = await openDevice("wasm", { threads: 1 });
+  const state = counting(device);
+  const use = async () => {
+    const lm = await LanguageModel.load(model, { device: state.backend });
+    await lm.complete("a", { maxNewTokens: 1 });
+    for await (const _ of lm.generate("a")) break;
+    const checkpoint = await loadModel(model);
+    const { config } = checkpoint;
+    const task = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: true } as const;
+    const meta = {
+      base_model: model,
+      model: config,
+      mode: "last_layer",
+      lora: null,
+      task,
+      labels: ["a", "b"],
+    } as const;
+    const classifier = await Classifier.untrained(
+      { ...meta, labels: ["a", "b"], settings: {} },
+      1,
+      checkpoint,
+      state.backend,
+    );
+    await classifier.classify("see you");
+    await checkpoint.close();
+  };
+  await use();
+  assert.is(state.open, 2);
+  for (let i = 0; i < 50 && state.open > 0; i++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.is(state.open, 0);
+});
