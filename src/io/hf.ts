@@ -7,7 +7,7 @@ import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { count, readJson } from "./common.ts";
+import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import {
   type Dtype,
@@ -17,8 +17,6 @@ import {
   type TensorFiles,
   type TensorInfo,
 } from "./safetensors.ts";
-import { openShards } from "./shards.ts";
-import { SHARDS_INDEX } from "./shards-index.ts";
 
 /** Models that ship with the package, in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -125,11 +123,9 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
   }
 }
 
-const WHOLE = "model.safetensors";
-
 async function openTensors(directory: string): Promise<TensorFiles> {
-  const where = joinPath(directory, WHOLE);
-  if (!(await exists(where))) return openShards(directory);
+  const where = joinPath(directory, WEIGHTS);
+  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory);
   const file = await openSafetensors(where);
   return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
 }
@@ -138,7 +134,7 @@ async function requireFiles(directory: string): Promise<void> {
   const has = (file: string) => exists(joinPath(directory, file));
   const missing: string[] = [];
   if (!(await has("config.json"))) missing.push("config.json");
-  if (!(await has(WHOLE)) && !(await has(SHARDS_INDEX))) missing.push(WHOLE);
+  if (!(await has(WEIGHTS)) && !(await has(SHARDS_INDEX))) missing.push(WEIGHTS);
   if (missing.length === 0) return;
   if (!(await exists(directory)))
     throw new ConfigError("the model directory does not exist", {
@@ -147,12 +143,12 @@ async function requireFiles(directory: string): Promise<void> {
     });
   const pickled: string[] = [];
   for (const file of ["pytorch_model.bin", "pytorch_model.bin.index.json"]) if (await has(file)) pickled.push(file);
-  if (missing[0] === WHOLE && pickled.length > 0)
+  if (missing[0] === WEIGHTS && pickled.length > 0)
     throw new ConfigError(
       `${pickled[0]!.replace(".index.json", "")} is not supported: it can run code when it is read`,
       {
         where: directory,
-        expected: WHOLE,
+        expected: WEIGHTS,
         hint: `convert it: ${await conversionOf(directory)}`,
       },
     );

@@ -2,8 +2,6 @@
 import { FormatError, nameList } from "../errors.ts";
 import { checkKinds, readJson } from "./common.ts";
 
-export const SHARDS_INDEX = "model.safetensors.index.json";
-
 /** A name in the model's own folder. */
 const SHARD = /^\w[\w.-]*\.safetensors$/;
 /** Files of a model. The largest on the hub have some 200. */

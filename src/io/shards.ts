@@ -1,9 +1,9 @@
 /** A model's tensors in several safetensors files, which model.safetensors.index.json lists. */
 import { exists, joinPath } from "#platform";
 import { FormatError, nameList } from "../errors.ts";
-import { count } from "./common.ts";
+import { count, SHARDS_INDEX } from "./common.ts";
 import { openSafetensors, type SafetensorsFile, type TensorFiles } from "./safetensors.ts";
-import { readShards, SHARDS_INDEX } from "./shards-index.ts";
+import { readShards } from "./shards-index.ts";
 
 /** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not belong together. */
 export async function openShards(directory: string): Promise<TensorFiles> {
