@@ -77,7 +77,7 @@ test("flags that are invalid for texts, or only valid for texts, are refused by 
     for (const word of words) assert.match(finished.stderr, word);
   };
   await refuses(["balance", "split"], [...RUN, "--no-balance", "--split", "stratified"]);
-  await refuses(["dataset"], [...LM, "--dataset", "sms"]);
+  await refuses(['"sms" is not a data set for a language model'], [...LM, "--dataset", "sms"]);
   await refuses(["--data FILE", "none of them"], LM);
   await refuses(["maximum length of blocks exceeds", "at most 64"], [...RUN, "--max-length", "65"]);
   await refuses(["stride", "1 to 16"], [...RUN, "--stride", "17"]);

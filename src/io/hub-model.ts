@@ -4,7 +4,7 @@ import { parseConfig } from "../config.ts";
 import { ConfigError, DownloadError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 import { hubCacheDirectory } from "./cache.ts";
-import { readJson } from "./common.ts";
+import { readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import {
   asking,
@@ -24,11 +24,10 @@ import {
 } from "./hub.ts";
 import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
 import { LIMITS } from "./limits.ts";
-import { readShards, SHARDS_INDEX } from "./shards-index.ts";
+import { readShards } from "./shards-index.ts";
 import { readVocabulary, type TokenConfig } from "./tokenizer-files.ts";
 import { TOKENIZER_FILES } from "./vocabulary.ts";
 
-const WEIGHTS = "model.safetensors";
 /** They are fetched first: a tokenizer of another kind is refused before the weights are downloaded. */
 const SMALL: readonly string[] = [...TOKENIZER_FILES, "config.json"];
 /** Files that explain why there are no weights. */
@@ -94,7 +93,7 @@ async function isComplete(snapshot: string): Promise<boolean> {
   if (!(await has("config.json"))) return false;
   if (await has(WEIGHTS)) return true;
   if (!(await has(SHARDS_INDEX))) return false;
-  const shards = await readShards(joinPath(snapshot, SHARDS_INDEX));
+  const shards = [...(await readShards(joinPath(snapshot, SHARDS_INDEX))).keys()];
   return (await Promise.all(shards.map(has))).every(Boolean);
 }
 
@@ -164,7 +163,7 @@ async function shardsOf(
   index: string,
   find: (paths: readonly string[]) => Promise<Map<string, Described>>,
 ): Promise<HubFile[]> {
-  const shards = await readShards(index);
+  const shards = [...(await readShards(index)).keys()];
   const found = await find(shards);
   const missing = shards.filter((shard) => !found.has(shard));
   if (missing.length > 0)
