@@ -153,6 +153,12 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
     also: { prompts: TEXT_OR_TEXTS },
   },
   "lm.score": { call: ((text) => lm.score(text)) as Call, good: { text: "a" }, also: { text: ["the string"] } },
+  "Tokenizer.load": {
+    call: ((...args) => api.Tokenizer.load(...args)) as typeof api.Tokenizer.load as Call,
+    good: { options: { model } },
+    optional: ["options"],
+    options: { options: undefined },
+  },
   "tokenizer.encode": {
     call: ((...args) => tokenizer.encode(...args)) as typeof tokenizer.encode as Call,
     good: { text: "a", options: {} },
@@ -178,11 +184,10 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
 const WITHOUT = [
   ...["device", "adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
   ...["meta", "labels", "config", "batchSize", "decodeStream", "constructor"],
-  "Tokenizer.load",
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|begin|logitsOf|idsOf|novelty|encodeSpecial|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|begin|logitsOf|idsOf|novelty|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = entriesOf(await world());

@@ -34,6 +34,11 @@ export class ReferenceTokenizer {
     return new ReferenceTokenizer(vocabulary, merges.trimEnd().split("\n").slice(1));
   }
 
+  /** Of any vocabulary that has all bytes. */
+  static of(vocabulary: Record<string, number>, merges: string[]): ReferenceTokenizer {
+    return new ReferenceTokenizer(vocabulary, merges);
+  }
+
   /** The ids of a text, `<|endoftext|>` being text like any other. */
   encode(text: string): number[] {
     return (text.toWellFormed().match(PATTERN) ?? []).flatMap((piece) => this.merge(new TextEncoder().encode(piece)));

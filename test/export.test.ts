@@ -1,8 +1,8 @@
 /** Exports: the merged model by value, and errors. test/exchange compares with PEFT and transformers themselves. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { joinPath, packagePath, writeDirectoryAtomic } from "#platform";
+import { joinPath, writeDirectoryAtomic } from "#platform";
 import { type GPT2Config, type LoraConfig, type Target, textContext } from "../src/config.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../src/engine/state.ts";
@@ -38,8 +38,8 @@ function baseModel(name: string, config: GPT2Config): string {
   mkdirSync(directory);
   writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
   writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, model_type: "gpt2", resid_pdrop: 0.1 }));
-  for (const file of ["vocab.json", "merges.txt"])
-    copyFileSync(packagePath(`data/models/gpt2-micro/${file}`), join(directory, file));
+  writeFileSync(join(directory, "vocab.json"), JSON.stringify({ Ġ: 0, a: 1, Ġa: 2, "<|endoftext|>": 130 }));
+  writeFileSync(join(directory, "merges.txt"), "#version: 0.2\nĠ a\n");
   return directory;
 }
 
@@ -144,7 +144,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
       architectures: ["GPT2ForSequenceClassification"],
       id2label: { 0: "ham", 1: "spam" },
       label2id: { ham: 0, spam: 1 },
-      pad_token_id: 50256,
+      pad_token_id: 130,
       resid_pdrop: 0.1,
       torch_dtype: "float32",
     },
@@ -164,7 +164,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
   const tensors = await readAll(join(out, "model.safetensors"));
   const expected = [...baseShapes(SMALL).keys()].map((name) => `transformer.${name}`);
   assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());
-  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("50256"));
+  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, <|endoftext|>"));
   await checkpoint.close();
 });
 
@@ -273,7 +273,7 @@ test("the README of an export has the Python code to load it", async () => {
   ];
   const classifier = metaFor({}, { settings: { maxLength: 17 } });
   const writer = metaFor({}, { task: lm, labels: [] });
-  const num = ", num_labels=2, pad_token_id=50256,";
+  const num = ", num_labels=2, pad_token_id=130,";
   const id2label = '    id2label={"0":"ham","1":"spam"})';
   assert.equal(await python("merged", classifier), [...merged("AutoModelForSequenceClassification"), ...batch]);
   assert.equal(await python("peft", classifier), [

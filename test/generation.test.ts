@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { END_OF_TEXT_ID, Tokenizer } from "../src/data/tokenizer.ts";
+import { Tokenizer } from "../src/data/tokenizer.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { loadBase } from "../src/engine/state.ts";
 import { ConfigError, DataError } from "../src/errors.ts";
@@ -10,12 +10,15 @@ import type { GenerateOptions, GenerationChunk } from "../src/infer/generation.t
 import { LanguageModel } from "../src/infer/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { GPT2_VOCABULARY } from "../src/io/vocabulary.ts";
 import { baseShapes } from "../src/names.ts";
 import { sizeOf } from "../src/tensor.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
 import { TINY, tinyModel } from "./tiny.ts";
+
+const END = GPT2_VOCABULARY.end.id;
 
 const folder = temporaryFolder();
 const model = tinyModel(join(folder, "model"));
@@ -44,7 +47,7 @@ async function greedy(prompt: string, count: number): Promise<number[]> {
   await loadBase(engine, checkpoint);
   await checkpoint.close();
   const encoded = [...(await Tokenizer.load()).encode(prompt)];
-  let context = (encoded.length > 0 ? encoded : [END_OF_TEXT_ID]).slice(-T);
+  let context = (encoded.length > 0 ? encoded : [END]).slice(-T);
   const made: number[] = [];
   while (made.length < count) {
     const N = context.length;
@@ -135,7 +138,7 @@ test("a single token beyond the context is forgotten, and said to be; none is wh
  */
 async function scripted(name: string, text: string, end = true): Promise<string> {
   const config = { ...TINY, n_embd: 64, n_layer: 1 };
-  const ids = [...(await Tokenizer.load()).encode(text), ...(end ? [END_OF_TEXT_ID] : [])];
+  const ids = [...(await Tokenizer.load()).encode(text), ...(end ? [END] : [])];
   assert.ok(ids.length < 63, `${ids.length} tokens`);
   const code = (p: number, i: number) => {
     let bits = (p + 1) & i;
@@ -177,7 +180,7 @@ test("pieces are whole characters, however many tokens one has", async () => {
   assert.is(textOf(pieces), text);
   assert.equal(
     pieces.flatMap((piece) => piece.ids),
-    [...ids, END_OF_TEXT_ID],
+    [...ids, END],
   );
   for (const piece of pieces) assert.not.match(piece.text, /�|[\ud800-\udbff]$|^[\udc00-\udfff]/);
   assert.ok(pieces.length < ids.length, "some tokens complete no character");

@@ -2,18 +2,21 @@
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { END_OF_TEXT_ID, Tokenizer } from "../src/data/tokenizer.ts";
+import { Tokenizer } from "../src/data/tokenizer.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { loadBase } from "../src/engine/state.ts";
 import { ConfigError, DataError } from "../src/errors.ts";
 import { LanguageModel } from "../src/infer/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
+import { GPT2_VOCABULARY } from "../src/io/vocabulary.ts";
 import { metaOf, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
 import { TINY, tinyModel } from "./tiny.ts";
+
+const END = GPT2_VOCABULARY.end.id;
 
 const folder = temporaryFolder();
 const model = tinyModel(join(folder, "model"));
@@ -81,7 +84,7 @@ async function lossOf(ids: Uint32Array, first: number, count: number): Promise<n
 testOnDevices("the score of a text is the mean loss of its tokens, block by block", async () => {
   const encoded = (await Tokenizer.load()).encode(TEXT);
   assert.ok(encoded.length > 2 * 64, `${encoded.length} tokens`);
-  const ids = Uint32Array.of(END_OF_TEXT_ID, ...encoded);
+  const ids = Uint32Array.of(END, ...encoded);
   let expected = 0;
   for (let first = 0; first < ids.length - 1; first += 64)
     expected += await lossOf(ids, first, Math.min(64, ids.length - 1 - first));

@@ -8,6 +8,7 @@ import { loadAdapter, namedBase } from "../src/io/open-adapter.ts";
 import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { parsePeftConfig } from "../src/io/peft-config.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { GPT2_VOCABULARY } from "../src/io/vocabulary.ts";
 import { model, readAll, writeAdapter } from "./adapters.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
@@ -342,7 +343,8 @@ test("values of every type in every setting: an error of ours, or a value like a
 test("the tokenizer in the directory of a PEFT adapter is checked like a model's", async () => {
   const directory = foreign("with-tokenizer");
   const closed = { read: async () => new Float32Array(0), close: async () => {} };
-  const checkpoint = { ...closed, config: model, names: [], directory: "base" } as unknown as GPT2Checkpoint;
+  const base = { config: model, vocabulary: GPT2_VOCABULARY, names: [], directory: "base" };
+  const checkpoint = { ...closed, ...base } as unknown as GPT2Checkpoint;
   const write = (add_prefix_space: boolean) =>
     writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ add_prefix_space }));
   write(false);

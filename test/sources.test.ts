@@ -38,8 +38,9 @@ test("a bundled data set keeps all rows, as in the terminal, unless it is to be 
     ...{ data: { kind: "named", name: "spam" }, model: "gpt2-micro", device: "wasm", options: {} },
     ...{ split: "default", balance: false, dedupe: false, maxLength: 0 },
   };
+  const model = await openModel("gpt2-micro");
   const read = async (more: Partial<PageSettings>) => {
-    const { stats } = (await openData({ ...settings, ...more }, 256, {})).data;
+    const { stats } = (await openData({ ...settings, ...more }, model, 256, {})).data;
     return [stats.rowsRead, stats.train.rows + stats.val.rows + stats.test.rows];
   };
   const [rows, used] = await read({});

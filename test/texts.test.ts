@@ -3,10 +3,13 @@ import * as assert from "uvu/assert";
 import { type BlockStats, Blocks } from "../src/data/blocks.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { loadTexts, type TextsOptions, type TextsSpec } from "../src/data/texts.ts";
-import { END_OF_TEXT_ID as END, Tokenizer } from "../src/data/tokenizer.ts";
+import { Tokenizer } from "../src/data/tokenizer.ts";
 import { ConfigError, DataError, FormatError } from "../src/errors.ts";
+import { GPT2_VOCABULARY } from "../src/io/vocabulary.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
+
+const END = GPT2_VOCABULARY.end.id;
 
 const NONE = -100;
 const tokenizer = Tokenizer.load();

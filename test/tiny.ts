@@ -21,16 +21,20 @@ export const TINY: GPT2Config = {
 export type StoredTensors = Map<string, EncodableTensor>;
 
 /** Writes a checkpoint of random values, as `change` leaves them, and returns its directory. */
-export function tinyModel(directory: string, change: (tensors: StoredTensors) => void = () => {}): string {
+export function tinyModel(
+  directory: string,
+  change: (tensors: StoredTensors) => void = () => {},
+  config: GPT2Config = TINY,
+): string {
   const random = numbers(7);
   const tensors: StoredTensors = new Map();
-  for (const [name, shape] of baseShapes(TINY)) {
+  for (const [name, shape] of baseShapes(config)) {
     const offset = /(^|\.)ln_\w+\.weight$/.test(name) ? 1 : 0;
     tensors.set(name, { name, shape, dtype: "F32", data: random(shape).map((x) => 0.2 * x + offset) });
   }
   change(tensors);
   mkdirSync(directory, { recursive: true });
-  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...TINY }));
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config }));
   writeFileSync(join(directory, "model.safetensors"), encodeSafetensors([...tensors.values()], { format: "pt" }));
   return directory;
 }

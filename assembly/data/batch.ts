@@ -1,5 +1,6 @@
 // Packed batches: the concatenated ids of rows.
-import { END_OF_TEXT, row_class, row_full_length, row_ids, row_length } from "./rows";
+import { copy_ids, row_class, row_full_length, row_ids, row_length } from "./rows";
+import { end_of_text } from "./vocabulary";
 
 /** Tokens of a row in a batch, without padding. `pad_to` > 0 truncates the row to that length; 0 does not. */
 function real_tokens(row: i32, pad_to: i32): i32 {
@@ -17,7 +18,7 @@ export function batch_tokens(rows: usize, count: i32, pad_to: i32): i32 {
 
 /**
  * Packs the `count` = B rows at `rows`. Writes u32: ids [N] (N = batch_tokens), starts [B+1], labels [B], and lengths [B]
- * without padding. The padding token is END_OF_TEXT.
+ * without padding. The padding token is `end_of_text`.
  */
 export function pack(
   ids: usize,
@@ -33,12 +34,11 @@ export function pack(
     const at = (<usize>i) << 2;
     const row = load<i32>(rows + at);
     const length = real_tokens(row, pad_to);
-    const source = row_ids(row);
     store<i32>(starts + at, n);
     store<i32>(labels + at, row_class(row));
     store<i32>(lengths + at, length);
-    for (let t = 0; t < length; t++) store<u32>(ids + ((<usize>(n + t)) << 2), load<u16>(source + ((<usize>t) << 1)));
-    for (let t = length; t < pad_to; t++) store<u32>(ids + ((<usize>(n + t)) << 2), END_OF_TEXT);
+    copy_ids(ids + ((<usize>n) << 2), row_ids(row), length);
+    for (let t = length; t < pad_to; t++) store<u32>(ids + ((<usize>(n + t)) << 2), end_of_text());
     n += max(length, pad_to);
   }
   store<i32>(starts + ((<usize>count) << 2), n);

@@ -2,16 +2,17 @@
 // equal ones. Frequent pieces come from a cache, short ones are merged by scanning, and long ones with a heap, so that a
 // "word" of n letters takes n log n steps instead of n squared.
 
+import { find_added, found_end, found_from, found_next, has_added, PASSES } from "./added";
 import { piece_end } from "./pretokenize";
-import { byte_id, NO_PAIR, pair_id } from "./vocabulary";
+import { byte_id, id_shift, merged_id, NO_ID, NO_PAIR, pair_rank } from "./vocabulary";
 
-/** Pieces of up to this many bytes are merged by scanning; the ids of their pairs are in `short_pairs`. */
+/** Pieces of up to this many bytes are merged by scanning; the ranks of their pairs are in `short_pairs`. */
 const SHORT_BYTES: usize = 48;
 const short_pairs: usize = memory.data(192, 4);
 
 /**
  * The cache: slots of 32 bytes, {u64 low, u64 high (the piece, padded with zeros), u8 bytes, u8 ids, u16 id[7]}. A slot holds
- * the last piece with its hash; bytes = 0: empty.
+ * the last piece with its hash; bytes = 0: empty. Pieces with an id above 65,535, which are rare, are not cached.
  */
 const CACHE_SLOT_BITS: u64 = 15;
 const CACHED_BYTES: usize = 16;
@@ -24,21 +25,31 @@ let scratch_bytes: usize = 0;
 let queue: usize = 0;
 let queued: usize = 0;
 
+/** Writes the ids of the `length` bytes at `text` to `out`; returns their number. Bytes that the vocabulary lacks have none. */
+function byte_ids_of(text: usize, length: usize, out: usize): usize {
+  let count: usize = 0;
+  for (let i: usize = 0; i < length; i++) {
+    const id = byte_id(load<u8>(text + i));
+    store<u32>(out + (count << 2), id);
+    count += <usize>(id != NO_ID);
+  }
+  return count;
+}
+
 /** Merges the `length` bytes (1 to SHORT_BYTES) at `text` into ids at `out`; returns their number. */
 function merge_short(text: usize, length: usize, out: usize): usize {
-  let count = length;
-  for (let i: usize = 0; i < count; i++) store<u32>(out + (i << 2), byte_id(load<u8>(text + i)));
+  let count = byte_ids_of(text, length, out);
   for (let i: usize = 0; i + 1 < count; i++) {
     const at = out + (i << 2);
-    store<u32>(short_pairs + (i << 2), pair_id(load<u32>(at), load<u32>(at, 4)));
+    store<u32>(short_pairs + (i << 2), pair_rank(load<u32>(at), load<u32>(at, 4)));
   }
   while (count > 1) {
     let best = NO_PAIR;
     let best_at: usize = 0;
     for (let i: usize = 0; i + 1 < count; i++) {
-      const id = load<u32>(short_pairs + (i << 2));
-      if (id < best) {
-        best = id;
+      const rank = load<u32>(short_pairs + (i << 2));
+      if (rank < best) {
+        best = rank;
         best_at = i;
       }
     }
@@ -46,18 +57,19 @@ function merge_short(text: usize, length: usize, out: usize): usize {
     count--;
     const at = out + (best_at << 2);
     const pair = short_pairs + (best_at << 2);
-    store<u32>(at, best);
+    const id = merged_id(best);
+    store<u32>(at, id);
     for (let i = best_at + 1; i < count; i++) {
       store<u32>(out + (i << 2), load<u32>(out + (i << 2), 4));
       store<u32>(short_pairs + (i << 2), load<u32>(short_pairs + (i << 2), 4));
     }
-    if (best_at > 0) store<u32>(pair - 4, pair_id(load<u32>(at - 4), best));
-    if (best_at + 1 < count) store<u32>(pair, pair_id(best, load<u32>(at, 4)));
+    if (best_at > 0) store<u32>(pair - 4, pair_rank(load<u32>(at - 4), id));
+    if (best_at + 1 < count) store<u32>(pair, pair_rank(id, load<u32>(at, 4)));
   }
   return count;
 }
 
-/** Adds an entry, id << 32 | index, to the heap, a 4-ary min-heap: the children of entry i are 4 i + 1 to 4 i + 4. */
+/** Adds an entry, rank << 32 | index, to the heap, a 4-ary min-heap: the children of entry i are 4 i + 1 to 4 i + 4. */
 function push(entry: u64): void {
   let at = queued++;
   while (at > 0) {
@@ -95,9 +107,9 @@ function pop(): u64 {
 }
 
 /** Writes the pair that begins at `index` and queues it if it merges. */
-function set_pair(pairs: usize, index: usize, id: u32): void {
-  store<u32>(pairs + (index << 2), id);
-  if (id != NO_PAIR) push(((<u64>id) << 32) | <u64>index);
+function set_pair(pairs: usize, index: usize, rank: u32): void {
+  store<u32>(pairs + (index << 2), rank);
+  if (rank != NO_PAIR) push(((<u64>rank) << 32) | <u64>index);
 }
 
 /**
@@ -121,20 +133,21 @@ function merge_long(text: usize, length: usize, out: usize): usize {
   const previous = next + (length << 2);
   const pairs = previous + (length << 2);
 
+  length = byte_ids_of(text, length, out);
   for (let i: usize = 0; i < length; i++) {
-    store<u32>(out + (i << 2), byte_id(load<u8>(text + i)));
     store<u32>(next + (i << 2), <u32>i + 1);
     store<u32>(previous + (i << 2), <u32>i - 1);
   }
   for (let i: usize = 0; i + 1 < length; i++) {
     const at = out + (i << 2);
-    set_pair(pairs, i, pair_id(load<u32>(at), load<u32>(at, 4)));
+    set_pair(pairs, i, pair_rank(load<u32>(at), load<u32>(at, 4)));
   }
   while (queued > 0) {
     const entry = pop();
     const index = <usize>(<u32>entry);
-    const id = <u32>(entry >> 32);
-    if (load<u32>(pairs + (index << 2)) != id) continue;
+    const rank = <u32>(entry >> 32);
+    if (load<u32>(pairs + (index << 2)) != rank) continue;
+    const id = merged_id(rank);
     const gone = <usize>load<u32>(next + (index << 2));
     const after = <usize>load<u32>(next + (gone << 2));
     store<u32>(out + (index << 2), id);
@@ -142,13 +155,13 @@ function merge_long(text: usize, length: usize, out: usize): usize {
     store<u32>(pairs + (gone << 2), NO_PAIR);
     if (after < length) {
       store<u32>(previous + (after << 2), <u32>index);
-      set_pair(pairs, index, pair_id(id, load<u32>(out + (after << 2))));
+      set_pair(pairs, index, pair_rank(id, load<u32>(out + (after << 2))));
     } else {
       store<u32>(pairs + (index << 2), NO_PAIR);
     }
     if (index > 0) {
       const before = <usize>load<u32>(previous + (index << 2));
-      set_pair(pairs, before, pair_id(load<u32>(out + (before << 2)), id));
+      set_pair(pairs, before, pair_rank(load<u32>(out + (before << 2)), id));
     }
   }
   let count: usize = 0;
@@ -163,6 +176,13 @@ function load_few(from: usize, length: usize): u64 {
   let value: u64 = 0;
   for (let i: usize = 0; i < length; i++) value |= (<u64>load<u8>(from + i)) << (i << 3);
   return value;
+}
+
+/** Whether all ids fit the cache. */
+function all_short(ids: usize, count: usize): bool {
+  let all: u32 = 0;
+  for (let i: usize = 0; i < count; i++) all |= load<u32>(ids + (i << 2));
+  return all <= 0xffff;
 }
 
 /** Encodes a piece of 1 to CACHED_BYTES bytes with the cache; memory before `end` may be read. */
@@ -185,7 +205,7 @@ function encode_cached(text: usize, length: usize, end: usize, out: usize): usiz
     return count;
   }
   const count = merge_short(text, length, out);
-  if (count <= CACHED_IDS) {
+  if (count <= CACHED_IDS && (id_shift() == 1 || all_short(out, count))) {
     store<u64>(slot, low);
     store<u64>(slot, high, 8);
     store<u8>(slot, <u8>length, 16);
@@ -195,19 +215,8 @@ function encode_cached(text: usize, length: usize, end: usize, out: usize): usiz
   return count;
 }
 
-/**
- * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `length` ids; returns their number.
- * `<|endoftext|>` is encoded like any other text, and invalid UTF-8 byte by byte. Call `load_tables` first.
- */
-export function encode(text: usize, length: i32, out: usize): i32 {
-  if (cache == 0) {
-    const bytes = (<usize>1) << (<usize>(CACHE_SLOT_BITS + 5));
-    cache = heap.alloc(bytes);
-    memory.fill(cache, 0, bytes);
-  }
-  const end = text + <usize>length;
-  let to = out;
-  let at = text;
+/** Encodes the text from `at` to `end`, in which no added tokens are looked for; returns the end of the ids at `to`. */
+function encode_words(at: usize, end: usize, to: usize): usize {
   while (at < end) {
     const stop = piece_end(at, end);
     const bytes = stop - at;
@@ -218,5 +227,39 @@ export function encode(text: usize, length: i32, out: usize): i32 {
     to += count << 2;
     at = stop;
   }
+  return to;
+}
+
+/** The same with added tokens: those of `pass` and, between them, of the later passes. */
+function encode_added(start: usize, end: usize, to: usize, pass: u32, special: bool): usize {
+  if (pass == PASSES) return encode_words(start, end, to);
+  let done = start;
+  let at = start;
+  while (at < end) {
+    const id = find_added(start, done, at, end, pass, special);
+    if (id < 0) break;
+    const stop = found_end;
+    at = found_next;
+    if (done < found_from) to = encode_added(done, found_from, to, pass + 1, special);
+    store<u32>(to, id);
+    to += 4;
+    done = stop;
+  }
+  return done < end ? encode_added(done, end, to, pass + 1, special) : to;
+}
+
+/**
+ * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `length` ids; returns their number.
+ * Special tokens are encoded like any other text unless `special` is set, and invalid UTF-8 byte by byte. Call `load_tables`
+ * first.
+ */
+export function encode(text: usize, length: i32, out: usize, special: bool): i32 {
+  if (cache == 0) {
+    const bytes = (<usize>1) << (<usize>(CACHE_SLOT_BITS + 5));
+    cache = heap.alloc(bytes);
+    memory.fill(cache, 0, bytes);
+  }
+  const end = text + <usize>length;
+  const to = has_added(special) ? encode_added(text, end, out, 0, special) : encode_words(text, end, out);
   return <i32>((to - out) >> 2);
 }

@@ -1,5 +1,6 @@
 // data.wasm, the tokenizer and the data pipeline: the exports for the host, one line per file.
 
+export { load_vocabulary } from "./added";
 export { batch_tokens, pack, row_table } from "./batch";
 export { encode } from "./bpe";
 export { fields_bytes, fields_ends } from "./fields";
@@ -30,4 +31,4 @@ export {
 } from "./row-error";
 export { row_count, row_text, row_text_bytes, rows_clear, settle_labels, trimmed_count } from "./rows";
 export { balance, shuffle } from "./split";
-export { decode, decoded_length, load_tables } from "./vocabulary";
+export { decode, decoded_length, end_of_text, longest_token } from "./vocabulary";

@@ -50,9 +50,14 @@ function multibyte_at(at: usize, end: usize): u32 {
 }
 
 /** The character at `at`: its class in the low two bits, its length in bytes above them. */
-function character_at(at: usize, end: usize): u32 {
+export function character_at(at: usize, end: usize): u32 {
   const kind = <u32>load<u8>(BYTE_CLASS + load<u8>(at));
   return kind == MULTIBYTE ? multibyte_at(at, end) : kind | (1 << 2);
+}
+
+/** Whether the character at `at` is white space. */
+export function is_space(at: usize, end: usize): bool {
+  return (character_at(at, end) & 3) == SPACE;
 }
 
 /** The end of the run of characters of class `kind` at `at`. */

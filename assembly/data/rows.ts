@@ -1,18 +1,16 @@
 // The rows read: token ids, class and lengths. A row is a record in a pile,
 //
-//     u32 class | u32 ids kept | u32 ids of the text, n (0: empty text) | u16 id[max(n, 1)]
+//     u32 class | u32 ids kept | u32 ids of the text, n (0: empty text) | id[max(n, 1)]
 //
-// Texts are not stored: the ids restore them byte for byte and take less than half the memory. GPT-2's 50257 ids fit into 16 bits.
+// Texts are not stored: the ids restore them (byte for byte, unless the vocabulary lacks some) and take less than half the memory.
+// Ids are u16 where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
 import { encode } from "./bpe";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
 import { ERROR_EMPTY_LABEL, ERROR_ENCODING, ERROR_LABEL, ERROR_TOO_LARGE, fail, fail_row } from "./row-error";
 import { utf8_fault } from "./utf8";
 import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
-import { decode, decoded_length } from "./vocabulary";
-
-/** GPT-2's <|endoftext|>: replaces an empty text, and is the padding token. */
-export const END_OF_TEXT: u16 = 50256;
+import { decode, decoded_length, end_of_text, id_shift } from "./vocabulary";
 
 /** Bytes of a record before its ids. */
 const RECORD_BYTES: u32 = 12;
@@ -65,6 +63,12 @@ export function row_length(row: i32): i32 {
   return load<i32>(record(row), 4);
 }
 
+/** Copies the first `count` ids at `ids`, from `row_ids`, to u32 at `out`. */
+export function copy_ids(out: usize, ids: usize, count: i32): void {
+  if (id_shift() == 2) memory.copy(out, ids, (<usize>count) << 2);
+  else for (let i = 0; i < count; i++) store<u32>(out + ((<usize>i) << 2), load<u16>(ids + ((<usize>i) << 1)));
+}
+
 /** The class of `row`. */
 export function row_class(row: i32): i32 {
   return load<i32>(record(row));
@@ -78,13 +82,12 @@ export function row_full_length(row: i32): i32 {
 /** Decodes the text of `row`; returns the address of its UTF-8 bytes, valid until the next call. `row_text_bytes` is its length. */
 export function row_text(row: i32): usize {
   const count = row_full_length(row);
-  const source = row_ids(row);
   vec_resize(encoded, 0);
   vec_resize(decoded, 0);
   // Both buffers were large enough when the row was added.
   vec_reserve(encoded, (<u32>count) << 2);
   const ids = vec_data(encoded);
-  for (let i = 0; i < count; i++) store<u32>(ids + ((<usize>i) << 2), load<u16>(source + ((<usize>i) << 1)));
+  copy_ids(ids, row_ids(row), count);
   const bytes = decoded_length(ids, count);
   vec_reserve(decoded, bytes);
   vec_resize(decoded, decode(ids, count, vec_data(decoded), bytes));
@@ -143,16 +146,17 @@ export function add_row(
   vec_resize(encoded, 0);
   if (!vec_reserve(encoded, 4 * text_length + 4)) return fail(ERROR_TOO_LARGE, line, 0, 0);
   const source = vec_data(encoded);
-  const full = encode(text, text_length, source);
-  if (full == 0) store<u32>(source, END_OF_TEXT);
+  const full = encode(text, text_length, source, false);
+  if (full == 0) store<u32>(source, end_of_text());
   const count = max(full, 1);
-  const row = pile_put(records, RECORD_BYTES + ((<u32>count) << 1));
+  const row = pile_put(records, RECORD_BYTES + ((<u32>count) << (<u32>id_shift())));
   if (row == 0) return fail(ERROR_TOO_LARGE, line, 0, 0);
   store<i32>(row, id);
   store<i32>(row, min(count, max_length), 4);
   store<i32>(row, full, 8);
   const target = row + RECORD_BYTES;
-  for (let i = 0; i < count; i++) store<u16>(target + ((<usize>i) << 1), load<u32>(source + ((<usize>i) << 2)));
+  if (id_shift() == 2) memory.copy(target, source, (<usize>count) << 2);
+  else for (let i = 0; i < count; i++) store<u16>(target + ((<usize>i) << 1), load<u32>(source + ((<usize>i) << 2)));
   number(row);
   return true;
 }

@@ -1,72 +1,133 @@
-// The vocabulary: the id of every merged pair, and the bytes of every id. It is loaded from a binary built by
-// src/tools/tokenizer.mjs. In GPT-2 the id of a merged pair is 256 plus the rank of the merge; an id is therefore also a
-// priority, and the pairs in the order of the merges are sufficient:
+// The vocabulary: the rank of every pair that merges, the id that it becomes, and the bytes of every id. It is loaded from one
+// of two forms. GPT-2's own is 200 KB, built by src/tools/tokenizer.mjs, because merge i produces id 256 + i there and the last
+// id is the text <|endoftext|>:
 //
 //     u32 magic "LRT1" | u32 merges | u8 byte[256] (of ids 0-255) | u16 left[merges] | u16 right[merges]
 //
-// The last id, 256 + merges, is the text <|endoftext|>, which no merge produces.
+// Any other vocabulary is made by src/io/vocabulary-tables.ts from a model's files; all numbers are u32:
+//
+//     magic "LRT2" | ids | merges | added tokens | id of <|endoftext|> | id[256] of each byte, NO_ID for none |
+//     left[merges] | right[merges] | id[merges] | {id, flags}[added tokens] | offsets[ids + 1] | u8 bytes of all ids
+//
+// An id without a token has no bytes.
 
-const MAGIC: u32 = 0x3154524c;
-const HEADER_BYTES: usize = 8 + 256;
-/** Ids are stored in 16 bits. */
-const MAX_MERGES: u32 = 0xffff - 257;
+const GPT2_MAGIC: u32 = 0x3154524c;
+const GPT2_HEADER: usize = 8 + 256;
+const OWN_MAGIC: u32 = 0x3254524c;
+const OWN_HEADER: usize = 20 + 4 * 256;
+/** Ids of GPT-2's form are stored in 16 bits. */
+const GPT2_MERGES: u32 = 0xffff - 257;
 /** Far above GPT-2's longest (128); limits the memory that damaged tables can request. */
 const MAX_TOKEN_BYTES: u32 = 1024;
 const END_OF_TEXT: usize = memory.data<u8>([60, 124, 101, 110, 100, 111, 102, 116, 101, 120, 116, 124, 62]);
 const END_OF_TEXT_BYTES: u32 = 13;
 
-/** Slots of the pair table, {u32 left << 16 | right, u32 id}, a power of two well above the number of merges. */
-const PAIR_SLOT_BITS: u32 = 17;
-const PAIR_SLOTS: u32 = 1 << PAIR_SLOT_BITS;
-const NO_KEY: u32 = 0xffffffff;
+/** Ids and ranks have 20 bits, so that a pair and its rank share a u64. */
+const ID_BITS: u64 = 20;
+const MAX_IDS: u32 = 1 << 20;
+/** The pair table: slots of u64 left << 40 | right << 20 | rank; a power of two of them, at least twice the merges. */
+const EMPTY: u64 = u64.MAX_VALUE;
+let pairs: usize = 0;
+/** Selects the address of a slot, a multiple of 8, from a hash. */
+let slot_mask: usize = 0;
 
-/** The result of `pair_id` for a pair that does not merge; larger than any id. */
+/** The result of `pair_rank` for a pair that does not merge; above any rank. */
 export const NO_PAIR: u32 = 0xffffffff;
+/** The id of a byte that the vocabulary lacks. */
+export const NO_ID: u32 = 0xffffffff;
 
 /** Bytes that `decode` copies at once; it may read this many after the last token. */
 const VECTOR_BYTES: u32 = 16;
 
-const byte_ids: usize = memory.data(256);
-let pairs: usize = 0;
+const byte_ids: usize = memory.data(4 * 256, 4);
+let merged: usize = 0;
 let offsets: usize = 0;
 let token_bytes: usize = 0;
 let size: u32 = 0;
+let end_id: u32 = 0;
+/** Bytes of the longest token. */
+let longest: u32 = 0;
 
-function pair_slot(key: u32): u32 {
-  return (key * 0x9e3779b1) >> (32 - PAIR_SLOT_BITS);
-}
+/** The flag of a special token. */
+export const SPECIAL: u32 = 1;
+/** The added tokens: their number, and the address of {u32 id, u32 flags} of each. */
+export let added_count: u32 = 0;
+export let added_tokens: usize = 0;
 
-/** The id of one byte. */
+/** The id of one byte, or NO_ID. */
 export function byte_id(byte: u8): u32 {
-  return load<u8>(byte_ids + byte);
+  return load<u32>(byte_ids + ((<usize>byte) << 2));
 }
 
-/** The id that `left` and `right` merge into, or NO_PAIR. Of two pairs the one with the smaller id merges first. */
-export function pair_id(left: u32, right: u32): u32 {
-  const key = (left << 16) | right;
-  let slot = pair_slot(key);
+/** The id that the pair of this rank merges into. */
+export function merged_id(rank: u32): u32 {
+  return load<u32>(merged + ((<usize>rank) << 2));
+}
+
+/** The place of a pair's slot in the table: the upper bits of a product, as many as the largest table needs. */
+function slot_of(key: u64): usize {
+  return <usize>((key * 0x9e3779b97f4a7c15) >> 40) & slot_mask;
+}
+
+/** The rank of the merge of `left` and `right`, or NO_PAIR. Of two pairs the one with the lower rank merges first. */
+export function pair_rank(left: u32, right: u32): u32 {
+  const key = ((<u64>left) << ID_BITS) | <u64>right;
+  let slot = slot_of(key);
   while (true) {
-    const at = pairs + ((<usize>slot) << 3);
-    const found = load<u32>(at);
-    if (found == key) return load<u32>(at, 4);
-    if (found == NO_KEY) return NO_PAIR;
-    slot = (slot + 1) & (PAIR_SLOTS - 1);
+    const found = load<u64>(pairs + slot);
+    const rank = found ^ (key << ID_BITS);
+    if (rank < MAX_IDS) return <u32>rank;
+    if (found == EMPTY) return NO_PAIR;
+    slot = (slot + 8) & slot_mask;
   }
 }
 
-function add_pair(key: u32, id: u32): void {
-  let slot = pair_slot(key);
-  while (load<u32>(pairs + ((<usize>slot) << 3)) != NO_KEY) slot = (slot + 1) & (PAIR_SLOTS - 1);
-  store<u32>(pairs + ((<usize>slot) << 3), key);
-  store<u32>(pairs + ((<usize>slot) << 3), id, 4);
+/** Of equal pairs the last one counts, as in the library `tokenizers`. */
+function add_pair(left: u32, right: u32, rank: u32): void {
+  const key = ((<u64>left) << ID_BITS) | <u64>right;
+  let slot = slot_of(key);
+  while (true) {
+    const found = load<u64>(pairs + slot);
+    if (found == EMPTY || found >> ID_BITS == key) break;
+    slot = (slot + 8) & slot_mask;
+  }
+  store<u64>(pairs + slot, (key << ID_BITS) | <u64>rank);
 }
 
-function token_length(id: u32): u32 {
+function make_pairs(merges: u32): void {
+  let slots: usize = 16;
+  while (slots < 2 * <usize>merges) slots <<= 1;
+  slot_mask = (slots - 1) << 3;
+  pairs = heap.alloc(slots << 3);
+  memory.fill(pairs, 0xff, slots << 3);
+}
+
+/** The id that replaces an empty text, separates documents, and pads. */
+export function end_of_text(): u32 {
+  return end_id;
+}
+
+/** Bytes of the longest token. */
+export function longest_token(): u32 {
+  return longest;
+}
+
+/** How far a number of ids is shifted to get the bytes that store them: ids below 65,536 take two, others four. */
+export function id_shift(): usize {
+  return size <= 0x10000 ? 1 : 2;
+}
+
+/** The address of the bytes of `id`. */
+export function token_at(id: u32): usize {
+  return token_bytes + load<u32>(offsets + ((<usize>id) << 2));
+}
+
+export function token_length(id: u32): u32 {
   const at = offsets + ((<usize>id) << 2);
   return load<u32>(at, 4) - load<u32>(at);
 }
 
-/** Fills `offsets`; returns whether every merge joins earlier ids, and no token is too long. */
+/** Fills `offsets` of GPT-2's form; returns whether every merge joins earlier ids, and no token is too long. */
 function measure(left: usize, right: usize, merges: u32): bool {
   for (let id: u32 = 0; id <= 256; id++) store<u32>(offsets + ((<usize>id) << 2), id);
   for (let i: u32 = 0; i < merges; i++) {
@@ -84,44 +145,85 @@ function measure(left: usize, right: usize, merges: u32): bool {
 }
 
 function copy_token(id: u32, out: usize): u32 {
-  const from = token_bytes + load<u32>(offsets + ((<usize>id) << 2));
+  const from = token_at(id);
   const length = token_length(id);
   for (let i: u32 = 0; i < length; i++) store<u8>(out + i, load<u8>(from + i));
   return length;
 }
 
-/**
- * Loads a copy of the tables at `ptr` (format: top of this file). Returns the number of ids, or -1 if the format is invalid. Must
- * be called once, before any other function of this file.
- */
-export function load_tables(ptr: usize, length: i32): i32 {
-  if (length < <i32>HEADER_BYTES || load<u32>(ptr) != MAGIC) return -1;
+function load_gpt2(ptr: usize, length: usize): bool {
+  if (length < GPT2_HEADER) return false;
   const merges = load<u32>(ptr, 4);
-  if (merges > MAX_MERGES || <usize>length != HEADER_BYTES + ((<usize>merges) << 2)) return -1;
-  const left = ptr + HEADER_BYTES;
+  if (merges > GPT2_MERGES || length != GPT2_HEADER + ((<usize>merges) << 2)) return false;
+  const left = ptr + GPT2_HEADER;
   const right = left + ((<usize>merges) << 1);
 
   offsets = heap.alloc((<usize>merges + 258) << 2);
-  if (!measure(left, right, merges)) return -1;
+  if (!measure(left, right, merges)) return false;
   token_bytes = heap.alloc(load<u32>(offsets + ((<usize>(257 + merges)) << 2)) + VECTOR_BYTES);
-  pairs = heap.alloc((<usize>PAIR_SLOTS) << 3);
-  memory.fill(pairs, 0xff, (<usize>PAIR_SLOTS) << 3);
-
+  merged = heap.alloc((<usize>merges) << 2);
+  make_pairs(merges);
   for (let id: u32 = 0; id < 256; id++) {
     const byte = load<u8>(ptr + 8 + id);
-    store<u8>(byte_ids + byte, <u8>id);
+    store<u32>(byte_ids + ((<usize>byte) << 2), id);
     store<u8>(token_bytes + id, byte);
   }
   for (let i: u32 = 0; i < merges; i++) {
     const a = <u32>load<u16>(left + ((<usize>i) << 1));
     const b = <u32>load<u16>(right + ((<usize>i) << 1));
-    const out = token_bytes + load<u32>(offsets + ((<usize>(256 + i)) << 2));
+    const out = token_at(256 + i);
     copy_token(b, out + copy_token(a, out));
-    add_pair((a << 16) | b, 256 + i);
+    store<u32>(merged + ((<usize>i) << 2), 256 + i);
+    add_pair(a, b, i);
   }
-  const last = token_bytes + load<u32>(offsets + ((<usize>(256 + merges)) << 2));
-  memory.copy(last, END_OF_TEXT, END_OF_TEXT_BYTES);
+  end_id = 256 + merges;
+  added_count = 1;
+  added_tokens = heap.alloc(8);
+  store<u32>(added_tokens, end_id);
+  store<u32>(added_tokens, SPECIAL, 4);
+  memory.copy(token_at(end_id), END_OF_TEXT, END_OF_TEXT_BYTES);
   size = 257 + merges;
+  return true;
+}
+
+/** The tables are used where they lie: src/io/vocabulary-tables.ts has checked the files that they were made from. */
+function load_own(ptr: usize, length: usize): bool {
+  if (length < OWN_HEADER) return false;
+  const ids = load<u32>(ptr, 4);
+  const merges = load<u32>(ptr, 8);
+  const added = load<u32>(ptr, 12);
+  if (ids > MAX_IDS || merges > MAX_IDS || added > ids) return false;
+  const left = ptr + OWN_HEADER;
+  const right = left + ((<usize>merges) << 2);
+  merged = right + ((<usize>merges) << 2);
+  added_tokens = merged + ((<usize>merges) << 2);
+  offsets = added_tokens + ((<usize>added) << 3);
+  token_bytes = offsets + ((<usize>ids + 1) << 2);
+  if (token_bytes > ptr + length) return false;
+  if (token_bytes + load<u32>(token_bytes - 4) + VECTOR_BYTES != ptr + length) return false;
+  end_id = load<u32>(ptr, 16);
+  memory.copy(byte_ids, ptr + 20, 4 * 256);
+  make_pairs(merges);
+  for (let i: u32 = 0; i < merges; i++)
+    add_pair(load<u32>(left + ((<usize>i) << 2)), load<u32>(right + ((<usize>i) << 2)), i);
+  size = ids;
+  added_count = added;
+  return true;
+}
+
+/**
+ * Loads the tables at `ptr` (forms: top of this file), a block of `alloc` that belongs to this module from then on; in the second
+ * form 16 bytes follow the last token. Returns the number of ids, or -1 if the form is invalid. Must be called once, before any
+ * other function of this file.
+ */
+export function load_tables(ptr: usize, length: i32): i32 {
+  if (length < 4) return -1;
+  const magic = load<u32>(ptr);
+  if (magic == GPT2_MAGIC) {
+    if (!load_gpt2(ptr, <usize>length)) return -1;
+    heap.free(ptr);
+  } else if (magic != OWN_MAGIC || !load_own(ptr, <usize>length)) return -1;
+  for (let id: u32 = 0; id < size; id++) longest = max(longest, token_length(id));
   return <i32>size;
 }
 

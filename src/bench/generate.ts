@@ -8,6 +8,7 @@ import { loadBase } from "../engine/state.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import { generate } from "../infer/generation.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
+import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { baseShapes } from "../names.ts";
 import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { renderTable } from "../report/tables.ts";
@@ -86,6 +87,7 @@ function randomCheckpoint(config: GPT2Config): GPT2Checkpoint {
   return {
     directory: "",
     config,
+    vocabulary: GPT2_VOCABULARY,
     names: [...shapes.keys()],
     shape: (name) => shapes.get(name)!,
     read: async (name, rowStart = 0, rowEnd = shapes.get(name)![0]!) => {

@@ -53,7 +53,10 @@ const MEASURED = 50;
 async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Flags): Promise<string> {
   try {
     const { data } = await readRunConfig(flags.run);
-    const { test } = await loadDataset(data as unknown as DatasetSpec, data as DatasetOptions);
+    const { test } = await loadDataset(data as unknown as DatasetSpec, {
+      ...(data as DatasetOptions),
+      model: checkpoint,
+    });
     const texts = Array.from({ length: Math.min(MEASURED, test.size) }, (_, row) => test.text(row));
     const device = await openDevice(flags.device);
     try {

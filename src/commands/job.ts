@@ -63,7 +63,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   return closedOnFailure(model, async () => {
     const options = adapter ? trainOptions(withAdapter(settings, adapter.meta, objective)) : checked;
     const how = dataOptions(settings, options.seed, textContext(model.config, methodSizes(options)));
-    const data = await loadData({ objective, data: { ...source, ...how } });
+    const data = await loadData({ objective, data: { ...source, ...how } }, model);
     const config: RunConfig = { ...(await runConfig(model, data, options)), base: await fingerprint(model) };
     const job = { out, kept, replaces, model, data, options, config };
     if (!adapter) return { ...job, modelName: settings.model! };
@@ -115,11 +115,14 @@ async function openModel(
   return { model: checkpoint, adapter };
 }
 
-/** Loads the data described in a run's config. */
-export function loadData({ objective, data }: Pick<RunConfig, "objective" | "data">): Promise<TrainingData> {
+/** Loads the data described in a run's config, for a model. */
+export function loadData(
+  { objective, data }: Pick<RunConfig, "objective" | "data">,
+  model: GPT2Checkpoint,
+): Promise<TrainingData> {
   return objective === "lm"
-    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), ...DOWNLOADS })
-    : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), ...DOWNLOADS });
+    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), model, ...DOWNLOADS })
+    : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), model, ...DOWNLOADS });
 }
 
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
@@ -143,7 +146,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
   if (program.getOptionValueSource("device") === "cli") delete resume.device;
   const { model, adapter } = await openModel(config.model, config);
   const data = await closedOnFailure(model, async () => {
-    const data = await loadData(config);
+    const data = await loadData(config, model);
     const { counts, revision } = await runConfig(model, data, config.options);
     const base = await fingerprint(model);
     // Configs of older versions have no `base`.

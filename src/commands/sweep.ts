@@ -3,7 +3,7 @@
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
 import { openDevice } from "../backend/device.ts";
-import { type DeviceName, type GPT2Config, type Objective, parseLayers, textContext } from "../config.ts";
+import { type DeviceName, type Objective, parseLayers, textContext } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
@@ -40,7 +40,7 @@ import { collect, locked, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
-import { specOf } from "../train/prepare.ts";
+import { checkVocabulary, specOf } from "../train/prepare.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
 import { addSettings } from "./flags.ts";
 import { loadData } from "./job.ts";
@@ -242,8 +242,8 @@ function line(trial: Trial, { after, seconds }: TrialResult): string {
   return `${nameOf(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
 }
 
-interface SweepModel {
-  config: GPT2Config;
+/** A closed model. */
+interface SweepModel extends GPT2Checkpoint {
   fingerprint: string;
 }
 
@@ -259,7 +259,7 @@ function modelOf(name: string): Promise<SweepModel> {
 
 async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
   try {
-    return { config: model.config, fingerprint: await fingerprint(model) };
+    return { ...model, fingerprint: await fingerprint(model) };
   } finally {
     await model.close();
   }
@@ -269,6 +269,7 @@ async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
 async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<void> {
   for (const name of new Set(trials.map((trial) => trial.model))) {
     const model = await modelOf(name);
+    checkVocabulary(data, model);
     for (const { options } of trials.filter((trial) => trial.model === name))
       parameterList(specOf(model, data, options));
   }
@@ -331,13 +332,14 @@ await main(async () => {
   const settings = settingsOf(flags, settingsOf(base, PRESETS.quickstart));
   const { objective = "classification", seed = DEFAULTS.seed } = settings;
   const source = dataSpec(settings);
-  const { config } = await modelOf(settings.model!);
+  const model = await modelOf(settings.model!);
+  const { config } = model;
   const sweep: SweepSpec = { base: settings, arms: typeof arms === "function" ? arms(config, settings) : arms };
   // All trials have the same texts: the most virtual tokens of any leave this room.
   let context = config.n_positions;
   for (const { rates } of optionsOf(sweep))
     for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
-  const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, context) } });
+  const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, context) } }, model);
   // Where no weights are needed, a trial is the same as before there were any.
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.

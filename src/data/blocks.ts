@@ -5,7 +5,7 @@
 import { DataError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { Rng } from "../rng.ts";
-import { END_OF_TEXT_ID, type Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** Blocks as a packed batch. */
 export interface BlockBatch {
@@ -92,7 +92,7 @@ export class Blocks {
    * before it. After the first block every target therefore has at least `length - stride` tokens of context.
    */
   static pack(documents: readonly Uint32Array[], { length, stride, tokenizer }: BlockOptions): Blocks {
-    const stream = new Uint32Array(documents.reduce((sum, ids) => sum + ids.length + 1, 1)).fill(END_OF_TEXT_ID);
+    const stream = new Uint32Array(documents.reduce((sum, ids) => sum + ids.length + 1, 1)).fill(tokenizer.endOfText);
     let at = 1;
     for (const ids of documents) {
       stream.set(ids, at);
@@ -116,12 +116,13 @@ export class Blocks {
    */
   static complete(rows: readonly Completion[], { length, tokenizer }: Omit<BlockOptions, "stride">): Blocks {
     let cut = 0;
+    const { endOfText } = tokenizer;
     const blocks = rows.map(({ prompt, completion }) => {
-      const before = prompt.length > 0 ? prompt : Uint32Array.of(END_OF_TEXT_ID);
+      const before = prompt.length > 0 ? prompt : Uint32Array.of(endOfText);
       const excess = Math.max(0, before.length + completion.length - length);
       if (excess > 0) cut++;
       const kept = before.subarray(Math.min(excess, before.length - 1));
-      const tokens = new Uint32Array(kept.length + completion.length + 1).fill(END_OF_TEXT_ID);
+      const tokens = new Uint32Array(kept.length + completion.length + 1).fill(endOfText);
       tokens.set(kept);
       tokens.set(completion, kept.length);
       return block(tokens.slice(0, length + 1), kept.length, tokenizer);
@@ -208,5 +209,5 @@ function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokeni
 
 /** The UTF-8 bytes of the text of some tokens. */
 function bytesOf(tokens: Uint32Array<ArrayBuffer>, tokenizer: Tokenizer): number {
-  return tokenizer.decodeBytes(tokens.filter((id) => id !== END_OF_TEXT_ID)).length;
+  return tokenizer.decodeBytes(tokens.filter((id) => id !== tokenizer.endOfText)).length;
 }

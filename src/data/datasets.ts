@@ -4,6 +4,7 @@ import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import type { Dataset, DatasetStats, Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
@@ -68,7 +69,9 @@ export interface DatasetOptions {
   onProgress?: (event: DownloadEvent) => void;
   /** Aborts the download. */
   signal?: AbortSignal;
-  /** The module that stores the rows; rows stored in it before are lost. Default: a new one. */
+  /** The model, from `loadModel`, whose tokenizer reads the rows. Default: GPT-2's tokenizer. */
+  model?: GPT2Checkpoint;
+  /** The module that stores the rows, with its own vocabulary; rows stored in it before are lost. Default: a new one. */
   module?: DataModule;
 }
 
@@ -87,6 +90,7 @@ const OPTIONS = {
   chunkBytes: "number?",
   onProgress: DOWNLOAD_OPTIONS.onProgress,
   signal: DOWNLOAD_OPTIONS.signal,
+  model: "model?",
   module: "any?",
 } as const satisfies Record<keyof DatasetOptions, Kind>;
 
@@ -120,6 +124,8 @@ export interface LoadedDataset {
   testParts: readonly { name: string; positions: Uint32Array }[];
   /** How the data was split; "given" if by separate files. */
   split: Split | "given";
+  /** The fingerprint of the vocabulary that the rows are encoded with. */
+  vocabulary: string;
   /** The longest row allowed, in tokens. */
   maxLength: number;
   /** Where the rows came from, to print. */
@@ -191,7 +197,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       found: String(maxLength),
     });
   }
-  const corpus = new Corpus(options.module ?? (await DataModule.load()));
+  const module = options.module ?? (await DataModule.load(options.model));
+  const corpus = new Corpus(module);
   const read: ReadOptions = {
     maxLength,
     chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
@@ -232,6 +239,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     },
     testParts,
     split,
+    vocabulary: module.vocabulary.fingerprint,
     maxLength,
     source,
     origin: { ...origin, ...(split === "given" ? {} : { split }), ...(name === undefined ? {} : { name }) },

@@ -4,7 +4,9 @@ import { exists, openFile } from "#platform";
 import type { Kind } from "../arguments.ts";
 import { ConfigError, DataError, FormatError, nameList } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
+import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
@@ -39,6 +41,8 @@ export interface TextsOptions {
   seed?: number;
   /** Shares of train, val and test. Default 0.8, 0.1, 0.1. */
   fractions?: readonly [number, number, number];
+  /** The model, from `loadModel`, whose tokenizer reads the texts. Default: GPT-2's tokenizer. */
+  model?: GPT2Checkpoint;
   /** Receives the events of the download of a data set of the hub. */
   onProgress?: (event: DownloadEvent) => void;
   /** Aborts the download. */
@@ -52,6 +56,7 @@ const OPTIONS = {
   stride: "number?",
   seed: "number?",
   fractions: "numbers?",
+  model: "model?",
   onProgress: DOWNLOAD_OPTIONS.onProgress,
   signal: DOWNLOAD_OPTIONS.signal,
 } as const satisfies Record<keyof TextsOptions, Kind>;
@@ -71,6 +76,8 @@ export interface LoadedTexts {
     /** Empty documents, which were skipped. */
     empty: number;
   };
+  /** The fingerprint of the vocabulary that the texts are encoded with. */
+  vocabulary: string;
   /** The longest block, in tokens. */
   maxLength: number;
   /** Where the texts came from, to print. */
@@ -108,7 +115,7 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
   checkLength("maxLength", maxLength, Number.MAX_SAFE_INTEGER);
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   checkLength("stride", stride, maxLength);
-  const tokenizer = await Tokenizer.load();
+  const tokenizer = await Tokenizer.load({ model: options.model });
   const reader = new TextsReader(tokenizer, options);
   const parts: Parts<Document[][]> = [[], [], []];
   const add = (some: readonly Document[][], at: readonly number[]) => {
@@ -129,6 +136,7 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
     test,
     labels: [],
     stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: reader.empty },
+    vocabulary: (options.model?.vocabulary ?? GPT2_VOCABULARY).fingerprint,
     maxLength,
     source,
     origin: name === undefined ? origin : { ...origin, name },

@@ -1,14 +1,12 @@
 /**
- * GPT-2's byte-level BPE tokenizer, with the ids of tiktoken's "gpt2". It runs in WASM (assembly/data/bpe.ts). All methods are
- * synchronous once it is loaded. Letters, numbers and white space are those of Unicode 16.0, as in tiktoken 0.14.
+ * Byte-level BPE: GPT-2's, with the ids of tiktoken's "gpt2", or that of another model, with the ids of the library `tokenizers`.
+ * It runs in WASM (assembly/data/bpe.ts). All methods are synchronous once it is loaded. Letters, numbers and white space are those
+ * of Unicode 16.0, as in tiktoken 0.14.
  */
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { DataError } from "../errors.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
 import { DataModule, Scratch } from "./wasm.ts";
-
-/** The special token that separates documents. */
-export const END_OF_TEXT = "<|endoftext|>";
-export const END_OF_TEXT_ID = 50256;
 
 /** Long texts are encoded in chunks of this many bytes, which bounds the memory that they take in WASM. */
 const CHUNK_BYTES = 1 << 18;
@@ -16,12 +14,12 @@ const CHUNK_BYTES = 1 << 18;
 const BYTES_PER_UNIT = 3;
 /** Texts of up to this many units always fit into a chunk. They take the fast path, without new views or copies. */
 const SHORT_UNITS = Math.floor(CHUNK_BYTES / BYTES_PER_UNIT);
-/** The longest token in bytes. Up to SHORT_IDS ids always decode into the memory of a chunk's ids. */
-const LONGEST_TOKEN = 128;
-const SHORT_IDS = Math.floor((4 * CHUNK_BYTES) / LONGEST_TOKEN);
 
 export interface EncodeOptions {
-  /** Whether `<|endoftext|>` in the text becomes the id 50256. Default false: it is encoded like any other text. */
+  /**
+   * Whether special tokens in the text, such as `<|endoftext|>`, become their ids. Default false: they are encoded like any other
+   * text. Added tokens that are not special always become their ids.
+   */
   allowSpecial?: boolean;
 }
 
@@ -44,8 +42,10 @@ export interface EncodedBatch {
  * ```
  */
 export class Tokenizer {
-  /** The number of ids: 50,257. */
+  /** The number of ids, 50,257 in GPT-2. */
   readonly vocabSize: number;
+  /** The id that separates documents, ends a generated text, replaces an empty one, and pads: 50256 in GPT-2. */
+  readonly endOfText: number;
   private readonly module: DataModule;
   private readonly input: Scratch;
   private readonly output: Scratch;
@@ -62,32 +62,37 @@ export class Tokenizer {
   private idView = new Uint32Array(0);
   private byteView = new Uint8Array(0);
   private wordView = new Uint32Array(0);
+  /** Up to this many ids always decode into the memory of a chunk's ids. */
+  private readonly shortIds: number;
 
   private constructor(module: DataModule) {
     this.module = module;
-    this.vocabSize = module.vocabSize;
+    this.vocabSize = module.vocabulary.size;
+    this.endOfText = module.vocabulary.end.id;
+    this.shortIds = Math.min(CHUNK_BYTES / 4, Math.floor((4 * CHUNK_BYTES) / module.exports.longest_token()));
     this.input = new Scratch(module);
     this.output = new Scratch(module);
     this.textBlock = module.exports.alloc(CHUNK_BYTES) >>> 0;
     this.idBlock = module.exports.alloc(4 * CHUNK_BYTES) >>> 0;
   }
 
-  /** Loads the tokenizer, into `module` if given. Throws FormatError if its tables are damaged. */
-  static async load(module?: DataModule): Promise<Tokenizer> {
-    return new Tokenizer(module ?? (await DataModule.load()));
+  /** Loads the tokenizer of a model from `loadModel`, GPT-2's by default. Throws FormatError if its tables are damaged. */
+  static async load(options: { model?: GPT2Checkpoint | undefined } = {}): Promise<Tokenizer> {
+    checkOptions("options", options, { model: "model?" });
+    return new Tokenizer(await DataModule.load(options.model));
   }
 
   /** The ids of a text. Lone surrogates count as U+FFFD. */
   encode(text: string, options?: EncodeOptions): Uint32Array {
     if (typeof text !== "string") checkArguments({ text }, { text: "text" });
     if (options !== undefined) checkOptions("options", options, { allowSpecial: "boolean?" });
-    if (options?.allowSpecial) return this.encodeSpecial(text);
+    const special = options?.allowSpecial === true;
     if (text.length <= SHORT_UNITS) {
-      const count = this.encodeShort(text, this.idBlock);
+      const count = this.encodeShort(text, this.idBlock, special);
       return this.ids().slice(0, count);
     }
     this.count = 0;
-    this.encodeText(text);
+    this.encodeText(text, special);
     return this.gathered.slice(0, this.count);
   }
 
@@ -139,20 +144,11 @@ export class Tokenizer {
     return new DecodeStream((ids) => this.decodeView(ids));
   }
 
-  private encodeSpecial(text: string): Uint32Array {
-    this.count = 0;
-    for (const [i, part] of text.split(END_OF_TEXT).entries()) {
-      if (i > 0) this.gather(new Uint32Array([END_OF_TEXT_ID]));
-      this.encodeText(part);
-    }
-    return this.gathered.slice(0, this.count);
-  }
-
   /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns their number. */
-  private encodeShort(text: string, out: number): number {
+  private encodeShort(text: string, out: number, special = false): number {
     if (this.textView.length === 0) this.textView = this.module.bytes(this.textBlock, CHUNK_BYTES);
     const { written } = this.encoder.encodeInto(text, this.textView);
-    return this.module.exports.encode(this.textBlock, written, out);
+    return this.module.exports.encode(this.textBlock, written, out, special);
   }
 
   /** The id block, valid until memory grows. */
@@ -167,11 +163,12 @@ export class Tokenizer {
     return this.byteView;
   }
 
-  private encodeText(text: string): void {
+  private encodeText(text: string, special = false): void {
     this.encodeChunks(
       (target, from) => this.encoder.encodeInto(from === 0 ? text : text.slice(from), target),
       text.length,
       BYTES_PER_UNIT,
+      special,
     );
   }
 
@@ -184,7 +181,9 @@ export class Tokenizer {
     fill: (target: Uint8Array, from: number) => { read: number; written: number },
     length: number,
     bytesPerUnit = 1,
+    special = false,
   ): void {
+    const { isWhole } = this.module.vocabulary;
     let capacity = Math.min(length * bytesPerUnit, CHUNK_BYTES);
     let from = 0;
     let kept: Uint8Array = new Uint8Array(0);
@@ -195,17 +194,17 @@ export class Tokenizer {
       const { read, written } = fill(target.subarray(kept.length), from);
       from += read;
       const filled = kept.length + written;
-      const cut = from < length ? lastCut(target, filled) : filled;
+      const cut = from === length ? filled : isWhole ? 0 : lastCut(target, filled);
       kept = target.slice(cut, filled);
       if (cut === 0) capacity *= 2;
-      else this.encodeAt(address, cut);
+      else this.encodeAt(address, cut, special);
     }
   }
 
   /** Encodes `length` bytes at `address` in WASM. */
-  private encodeAt(address: number, length: number): void {
+  private encodeAt(address: number, length: number, special: boolean): void {
     const out = this.output.reserve(4 * length);
-    const count = this.module.exports.encode(address, length, out);
+    const count = this.module.exports.encode(address, length, out, special);
     this.gather(this.module.words(out, count));
   }
 
@@ -223,7 +222,7 @@ export class Tokenizer {
   private decodeView(ids: ArrayLike<number>): Uint8Array<ArrayBuffer> {
     if (!(ids instanceof Uint32Array)) checkArguments({ ids }, { ids: "ids" });
     const { exports } = this.module;
-    if (ids.length <= SHORT_IDS) {
+    if (ids.length <= this.shortIds) {
       if (this.wordView.length === 0) this.wordView = this.module.words(this.textBlock, CHUNK_BYTES / 4);
       this.write(ids, this.wordView);
       const length = exports.decode(this.textBlock, ids.length, this.idBlock, 4 * CHUNK_BYTES);

@@ -4,51 +4,50 @@
  */
 import { readAsset } from "#platform";
 import { DataError, FormatError } from "../errors.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { checkSize, GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/vocabulary.ts";
 
 /** The exports of data.wasm. Addresses are byte offsets into `memory`. */
 export interface DataExports {
   readonly memory: WebAssembly.Memory;
   alloc(bytes: number): number;
   free(address: number): void;
-  load_tables(address: number, length: number): number;
-  encode(text: number, length: number, out: number): number;
+  load_vocabulary(address: number, length: number): number;
+  longest_token(): number;
+  encode(text: number, length: number, out: number, special: boolean): number;
   decoded_length(ids: number, count: number): number;
   decode(ids: number, count: number, out: number, capacity: number): number;
 }
 
-/** The tokenizer's tables, built by src/tools/tokenizer.mjs. */
-const TABLES = "gpt2.tokenizer.bin";
-
 /**
- * One instance of data.wasm with the tokenizer's tables loaded. When memory grows, all views are detached: get them from
- * `bytes` and `words`, and do not keep them across a call that may allocate (`alloc`, `encode`, ...).
+ * One instance of data.wasm with a vocabulary loaded. When memory grows, all views are detached: get them from `bytes` and
+ * `words`, and do not keep them across a call that may allocate (`alloc`, `encode`, ...).
  */
 export class DataModule {
-  readonly exports: DataExports;
-  /** The number of ids of the tokenizer. */
-  readonly vocabSize: number;
+  private constructor(
+    readonly exports: DataExports,
+    readonly vocabulary: Vocabulary,
+  ) {}
 
-  private constructor(exports: DataExports, vocabSize: number) {
-    this.exports = exports;
-    this.vocabSize = vocabSize;
-  }
-
-  /** Instantiates the module and loads the tokenizer's tables. Throws FormatError if they are damaged. */
-  static async load(): Promise<DataModule> {
-    const [wasm, tables] = await Promise.all([readAsset("data.wasm"), readAsset(TABLES)]);
-    const { instance } = await WebAssembly.instantiate(wasm, { env: { abort } });
+  /**
+   * Instantiates the module with the vocabulary of a model, GPT-2's by default. Throws ConfigError if the model is too small for it,
+   * FormatError if the tables are damaged.
+   */
+  static async load(model?: Pick<GPT2Checkpoint, "vocabulary" | "config" | "directory">): Promise<DataModule> {
+    if (model) checkSize(model.vocabulary, model.config, model.directory);
+    const vocabulary = model?.vocabulary ?? GPT2_VOCABULARY;
+    const [wasm, tables] = await Promise.all([readAsset("data.wasm"), vocabulary.tables ?? readAsset(GPT2_TABLES)]);
+    const { instance } = await WebAssembly.instantiate(wasm, { env: { abort }, added: { is_word: isWord } });
     const exports = instance.exports as unknown as DataExports;
-    const address = exports.alloc(tables.length) >>> 0;
-    new Uint8Array(exports.memory.buffer, address, tables.length).set(tables);
-    const vocabSize = exports.load_tables(address, tables.length);
-    exports.free(address);
-    if (vocabSize < 0)
+    const module = new DataModule(exports, vocabulary);
+    // The block belongs to the module then.
+    if (exports.load_vocabulary(module.write(tables), tables.length) !== vocabulary.size)
       throw new FormatError("The tokenizer's tables are damaged", {
-        where: TABLES,
+        where: GPT2_TABLES,
         found: `${tables.length} bytes in an invalid format`,
         hint: "install or build the program again",
       });
-    return new DataModule(exports, vocabSize);
+    return module;
   }
 
   /** A view of `length` bytes at `address`, valid until memory grows. */
@@ -94,6 +93,11 @@ export class Scratch {
     }
     return this.address;
   }
+}
+
+/** Whether a code point is part of a word, as in the library `tokenizers`. */
+function isWord(point: number): boolean {
+  return /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u.test(String.fromCodePoint(point));
 }
 
 /** Called by data.wasm when an allocation exceeds the allocator's limit of 1 GiB. */

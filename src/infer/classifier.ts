@@ -2,7 +2,7 @@
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import { type Pooling, textContext, type WeightDtype } from "../config.ts";
-import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
+import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import { predictions } from "../engine/predictions.ts";
 import { initialize, writeTrained } from "../engine/state.ts";
@@ -110,7 +110,7 @@ export class Classifier extends AdapterModel<Engine> {
       return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
     };
     const loaded = await loadModelWith(device, checkpoint, adapter, { specOf: classifierSpec, create });
-    return new Classifier(loaded, await Tokenizer.load());
+    return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
   }
 
   /** The model before training: the base model with a random head. */
@@ -172,6 +172,7 @@ export class Classifier extends AdapterModel<Engine> {
 
   private async logitsOf(texts: readonly string[]): Promise<Float32Array> {
     const { padTo } = lengthsOf(this.meta, this.engine.plan.spec);
+    const { endOfText } = this.tokenizer;
     const results = new Float32Array(texts.length * this.meta.labels.length);
     const { capacity } = this.engine.plan;
     let rows: Uint32Array[] = [];
@@ -179,7 +180,7 @@ export class Classifier extends AdapterModel<Engine> {
     let at = 0;
     const flush = async () => {
       if (rows.length === 0) return;
-      const slot = this.engine.forward(packRows(rows, padTo, this.meta.task.pooling));
+      const slot = this.engine.forward(packRows(rows, { padTo, pad: endOfText, pooling: this.meta.task.pooling }));
       const logits = await this.engine.logits(rows.length);
       await this.engine.result(slot);
       results.set(logits, at);
@@ -189,7 +190,7 @@ export class Classifier extends AdapterModel<Engine> {
     };
     for (const text of texts) {
       const ids = this.idsOf(text);
-      const row = ids.length > 0 ? ids : Uint32Array.of(END_OF_TEXT_ID);
+      const row = ids.length > 0 ? ids : Uint32Array.of(endOfText);
       const width = padTo || row.length;
       if (rows.length === capacity.sequences || tokens + width > capacity.tokens) await flush();
       rows.push(row);
@@ -207,13 +208,16 @@ function lengthsOf({ settings }: AdapterMeta, spec: ModelSpec): { padTo: number;
   return { padTo, longest: Math.min(maxLength, context) };
 }
 
-/** Token rows as a packed batch; `padTo` > 0 fills them up with <|endoftext|>. */
-function packRows(rows: Uint32Array[], padTo: number, pooling: Pooling): Batch {
+/** Token rows as a packed batch; `padTo` > 0 fills them up with `pad`. */
+function packRows(
+  rows: Uint32Array[],
+  { padTo, pad, pooling }: { padTo: number; pad: number; pooling: Pooling },
+): Batch {
   const starts = new Uint32Array(rows.length + 1);
   rows.forEach((row, b) => {
     starts[b + 1] = starts[b]! + (padTo || row.length);
   });
-  const ids = new Uint32Array(starts[rows.length]!).fill(END_OF_TEXT_ID);
+  const ids = new Uint32Array(starts[rows.length]!).fill(pad);
   rows.forEach((row, b) => {
     ids.set(row, starts[b]!);
   });

@@ -2,7 +2,7 @@
 
 import { checkOptions, type Kind } from "../arguments.ts";
 import { textContext } from "../config.ts";
-import { type DecodeStream, END_OF_TEXT_ID, type Tokenizer } from "../data/tokenizer.ts";
+import type { DecodeStream, Tokenizer } from "../data/tokenizer.ts";
 import type { Chunk, Decoder } from "../engine/decoder.ts";
 import { ConfigError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
@@ -130,12 +130,12 @@ class Sequence {
   constructor(
     private readonly prompt: number,
     ids: Uint32Array,
-    tokenizer: Tokenizer,
+    private readonly tokenizer: Tokenizer,
     private readonly context: number,
     private readonly settings: GenerationSettings,
   ) {
     // An empty prompt starts as a document does.
-    this.tokens = ids.length > 0 ? [...ids] : [END_OF_TEXT_ID];
+    this.tokens = ids.length > 0 ? [...ids] : [tokenizer.endOfText];
     this.seen = new Set(this.tokens);
     this.sampler = new Sampler(settings.sampling, new Rng(settings.seed ^ Math.imul(prompt, 0x85ebca6b)));
     this.decoded = tokenizer.decodeStream();
@@ -162,7 +162,7 @@ class Sequence {
     this.seen.add(id);
     this.pending_.ids.push(id);
     this.count++;
-    let text = id === END_OF_TEXT_ID ? "" : this.stops.push(this.decoded.push(id));
+    let text = id === this.tokenizer.endOfText ? "" : this.stops.push(this.decoded.push(id));
     const finish = this.finishOf(id);
     if (finish === "end" || finish === "length") text += this.stops.push(this.decoded.end()) + this.stops.end();
     else if (finish === undefined) this.advance(id);
@@ -178,7 +178,7 @@ class Sequence {
   }
 
   private finishOf(id: number): FinishReason | undefined {
-    if (id === END_OF_TEXT_ID) return "end";
+    if (id === this.tokenizer.endOfText) return "end";
     if (this.stops.stopped) return "stop";
     return this.count === this.settings.maxNewTokens ? "length" : undefined;
   }

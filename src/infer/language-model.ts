@@ -3,7 +3,7 @@ import { exists, joinPath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
-import { END_OF_TEXT_ID, Tokenizer } from "../data/tokenizer.ts";
+import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
@@ -139,7 +139,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
       create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
     };
     const loaded = await loadModelWith(device, checkpoint, first, kind, adapter === null);
-    return new LanguageModel(loaded, await Tokenizer.load());
+    return new LanguageModel(loaded, await Tokenizer.load({ model: checkpoint }));
   }
 
   /**
@@ -181,7 +181,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const tokens = targets.length;
     if (tokens === 0) throw new DataError("there is nothing to predict in the text", { found: "an empty text" });
     const ids = new Uint32Array(tokens);
-    ids[0] = END_OF_TEXT_ID;
+    ids[0] = this.tokenizer.endOfText;
     ids.set(targets.subarray(0, -1), 1);
     const context = textContext(this.config, this.engine.plan.spec);
     return this.turns.run(async () => {

@@ -2,6 +2,7 @@
 import { createHasher } from "#platform";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
+import { GPT2_VOCABULARY } from "./vocabulary.ts";
 
 /**
  * SHA-256 of a model's config, and of every tensor's name, shape and values; only the first row of a matrix. Any training
@@ -11,6 +12,7 @@ export async function fingerprint(model: GPT2Checkpoint): Promise<string> {
   const hash = await createHasher("sha256");
   const text = (value: unknown) => hash.update(new TextEncoder().encode(JSON.stringify(value)));
   text(model.config);
+  if (model.vocabulary !== GPT2_VOCABULARY) text(model.vocabulary.fingerprint);
   for (const name of model.names) {
     const shape = model.shape(name);
     text([name, shape]);

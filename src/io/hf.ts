@@ -17,6 +17,8 @@ import {
   type TensorFiles,
   type TensorInfo,
 } from "./safetensors.ts";
+import type { TokenConfig } from "./tokenizer-files.ts";
+import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
 /** Models that ship with the package, in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -25,6 +27,8 @@ export const SHIPPED_MODELS = ["gpt2-micro"] as const;
 export interface GPT2Checkpoint {
   readonly directory: string;
   readonly config: GPT2Config;
+  /** Of its tokenizer's files; GPT-2's where it has none. */
+  readonly vocabulary: Vocabulary;
   /** Canonical names (without `transformer.`), in the order of `baseShapes`; then `lm_head.weight` if it is not tied, and `score.weight`, if they are there. */
   readonly names: readonly string[];
   shape(name: string): Shape;
@@ -48,7 +52,7 @@ export async function resolveModel(nameOrDirectory: string, options: DownloadOpt
   return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options);
 }
 
-/** Whether a directory is that of a model that ships with the package; its tokenizer need not be checked. */
+/** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
 function isShipped(directory: string): boolean {
   return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
 }
@@ -82,8 +86,11 @@ export async function loadModel(
 export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
   await requireFiles(directory);
   const configPath = joinPath(directory, "config.json");
-  const config = parseConfig(await readJson(configPath), configPath);
-  if (!isShipped(directory)) await (await import("./tokenizer-files.ts")).checkTokenizer(directory);
+  const json = await readJson(configPath);
+  const config = parseConfig(json, configPath);
+  const vocabulary = isShipped(directory)
+    ? GPT2_VOCABULARY
+    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json as TokenConfig);
   const tensors = await openTensors(directory);
   try {
     const stored = matchTensors(tensors, config);
@@ -106,6 +113,7 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
     return {
       directory,
       config,
+      vocabulary,
       names: [...stored.keys()],
       shape: (name) => find(name).info.shape,
       read: async (name, rowStart, rowEnd) => {

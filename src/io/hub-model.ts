@@ -25,11 +25,11 @@ import {
 import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
 import { LIMITS } from "./limits.ts";
 import { readShards } from "./shards-index.ts";
-import { checkTokenizer } from "./tokenizer-files.ts";
+import { readVocabulary, type TokenConfig } from "./tokenizer-files.ts";
+import { TOKENIZER_FILES } from "./vocabulary.ts";
 
-/** Optional files. They are fetched first: a model with another tokenizer is refused before its weights are downloaded. */
-const TOKENIZER = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"] as const;
-const SMALL: readonly string[] = [...TOKENIZER, "config.json"];
+/** They are fetched first: a tokenizer of another kind is refused before the weights are downloaded. */
+const SMALL: readonly string[] = [...TOKENIZER_FILES, "config.json"];
 /** Files that explain why there are no weights. */
 const OTHERS = ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_config.json"] as const;
 
@@ -219,6 +219,7 @@ function requireNeeded(name: string, files: readonly string[]): void {
 /** Checks a model's config and tokenizer. */
 async function checkSmallFiles(directory: string): Promise<void> {
   const path = joinPath(directory, "config.json");
-  parseConfig(await readJson(path), path);
-  await checkTokenizer(directory);
+  const json = await readJson(path);
+  parseConfig(json, path);
+  await readVocabulary(directory, json as TokenConfig);
 }

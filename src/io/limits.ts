@@ -4,6 +4,11 @@ import { FormatError } from "../errors.ts";
 export const LIMITS = {
   /** Bytes of a JSON file. The largest in use, a tokenizer.json with 250,000 tokens, has some 20 MB. */
   json: 32 << 20,
+  /** Bytes of a tokenizer's file; ids of a vocabulary, below the 2^20 that data.wasm can number; its added tokens; bytes of a token. */
+  tokenizer: 128 << 20,
+  vocabulary: 1_000_000,
+  addedTokens: 4096,
+  token: 1 << 16,
   /** Bytes of a JSON file that Lowrank wrote: a sweep stores the probabilities of every test row. */
   ownJson: 512 << 20,
   /** Bytes of a model's weights. GPT-2 XL has 6.4 GB. */
@@ -45,10 +50,10 @@ export const LIMITS = {
 
 /**
  * Parses JSON in UTF-8. Throws FormatError: with `summary` if it is not JSON, and if it is nested deeper than
- * `LIMITS.jsonDepth`.
+ * `LIMITS.jsonDepth` or has more commas than `commas`.
  */
-export function parseJson(bytes: Uint8Array, where: string, summary = "not a JSON file"): unknown {
-  countKeys(bytes, where);
+export function parseJson(bytes: Uint8Array, where: string, summary = "not a JSON file", commas?: number): unknown {
+  countKeys(bytes, where, commas);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
@@ -56,16 +61,18 @@ export function parseJson(bytes: Uint8Array, where: string, summary = "not a JSO
   }
 }
 
-const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, COLON] = [
-  0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d, 0x3a,
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, COLON, COMMA] = [
+  0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d, 0x3a, 0x2c,
 ];
 
 /**
  * The number of keys in all objects; duplicates count twice. Throws FormatError for JSON that is nested too deeply: code that
- * recurses over such a value (JSON.stringify does) overflows the stack.
+ * recurses over such a value (JSON.stringify does) overflows the stack. The same for more than `most` commas: values take more
+ * memory than their text.
  */
-export function countKeys(bytes: Uint8Array, where: string): number {
+export function countKeys(bytes: Uint8Array, where: string, most = Number.POSITIVE_INFINITY): number {
   let keys = 0;
+  let commas = 0;
   let depth = 0;
   let inText = false;
   for (let at = 0; at < bytes.length; at++) {
@@ -75,6 +82,7 @@ export function countKeys(bytes: Uint8Array, where: string): number {
       else if (sign === QUOTE) inText = false;
     } else if (sign === QUOTE) inText = true;
     else if (sign === COLON) keys++;
+    else if (sign === COMMA) commas++;
     else if (sign === CLOSE_LIST || sign === CLOSE_OBJECT) depth--;
     else if ((sign === OPEN_LIST || sign === OPEN_OBJECT) && ++depth > LIMITS.jsonDepth)
       throw new FormatError("the JSON is nested too deeply", {
@@ -83,5 +91,11 @@ export function countKeys(bytes: Uint8Array, where: string): number {
         found: `one more at byte ${at}`,
       });
   }
+  if (commas > most)
+    throw new FormatError("the file has too many values", {
+      where,
+      expected: `at most ${most} commas`,
+      found: String(commas),
+    });
   return keys;
 }

@@ -49,9 +49,14 @@ export async function openAdapter(
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
   const place = await placeOf(directory);
+  const { vocabulary, config } = checkpoint;
+  const tokenizers = await import("./tokenizer-files.ts");
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
-  if (!(await exists(joinPath(place, OURS)))) await (await import("./tokenizer-files.ts")).checkTokenizer(place);
-  return readAdapter(place, { base: await baseOf(checkpoint) });
+  if (!(await exists(joinPath(place, OURS)))) await tokenizers.checkSameVocabulary(place, vocabulary, config);
+  const adapter = await readAdapter(place, { base: await baseOf(checkpoint) });
+  const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
+  if (trained !== vocabulary.fingerprint) tokenizers.refuseVocabulary(place, vocabulary.fingerprint, trained);
+  return adapter;
 }
 
 const OURS = "lowrank.json";

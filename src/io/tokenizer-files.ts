@@ -1,50 +1,141 @@
-/** Checks by its tokenizer files that a model uses GPT-2's tokenizer, the only one that is supported. */
-import { exists, joinPath, packagePath, readBytes } from "#platform";
+/** Reads the vocabulary of a model from its tokenizer's files. */
+import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, readJson } from "./common.ts";
-import { hash } from "./download.ts";
+import { checkKinds } from "./common.ts";
+import { LIMITS, parseJson } from "./limits.ts";
+import { checkSize, GPT2_VOCABULARY, shortName, TOKENIZER_FILES, type Vocabulary } from "./vocabulary.ts";
+import { type AddedToken, hasAllBytes, makeVocabulary, type TokenIds } from "./vocabulary-tables.ts";
 
-/** sha256 of GPT-2's original files. */
-const GPT2_FILES = {
-  "vocab.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-  "merges.txt": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+/** Files of tokenizers of other kinds. */
+const OTHERS = {
+  "tokenizer.model": "SentencePiece",
+  "spiece.model": "SentencePiece",
+  "sentencepiece.bpe.model": "SentencePiece",
+  "vocab.txt": "WordPiece",
 } as const;
 
-/**
- * Throws ConfigError if the vocab.json, merges.txt, tokenizer.json or tokenizer_config.json in the directory of a model or an
- * adapter are not GPT-2's, or contain settings that change token ids. Their formatting may differ, and they may add special
- * tokens after GPT-2's. A directory without these files passes.
- */
-export async function checkTokenizer(directory: string): Promise<void> {
-  const path = (file: string) => joinPath(directory, file);
-  for (const [file, sha256] of Object.entries(GPT2_FILES)) {
-    if (!(await exists(path(file))) || (await hash(path(file), "sha256")) === sha256) continue;
-    if (file === "vocab.json") await compareVocabulary(await readJson(path(file)), path(file));
-    else await compareMerges(linesOf(await readBytes(path(file))), path(file));
-  }
-  if (await exists(path("tokenizer.json")))
-    await checkFast(await readObject(path("tokenizer.json")), path("tokenizer.json"));
-  if (await exists(path("tokenizer_config.json")))
-    checkSettings(await readObject(path("tokenizer_config.json")), path("tokenizer_config.json"));
+/** What a model's config.json says of its tokens. */
+export interface TokenConfig {
+  vocab_size: number;
+  eos_token_id?: unknown;
+  bos_token_id?: unknown;
 }
 
 type Json = Record<string, unknown>;
+type Content = Pick<AddedToken, "content"> & Partial<AddedToken>;
+/** Tokens and merges as the files have them. */
+interface Listed {
+  tokens: TokenIds;
+  merges: readonly unknown[];
+  added: Content[];
+  where: string;
+}
 
-async function readObject(path: string): Promise<Json> {
-  const json = await readJson(path);
+/**
+ * The vocabulary in a directory: of tokenizer.json, or else of vocab.json and merges.txt; GPT-2's if it has none. `config` is the
+ * model's; null: any. Throws ConfigError for a tokenizer of another kind, FormatError for damaged files.
+ */
+export async function readVocabulary(directory: string, config: TokenConfig | null): Promise<Vocabulary> {
+  const read = (file: (typeof TOKENIZER_FILES)[number]) => readObject(joinPath(directory, file));
+  const settings = await read("tokenizer_config.json");
+  if (settings) checkSettings(settings, joinPath(directory, "tokenizer_config.json"));
+  const fast = await read("tokenizer.json");
+  const listed = fast ? fromFast(fast, joinPath(directory, "tokenizer.json")) : await fromLists(directory, read);
+  if (listed === null) return GPT2_VOCABULARY;
+  const named = { ...(await read("special_tokens_map.json")), ...settings };
+  const added = allAdded(listed, settings, named, config);
+  const end = endOf(named, config, listed, added, directory);
+  const vocabulary = await makeVocabulary({ tokens: listed.tokens, merges: listed.merges, added, end }, listed.where);
+  if (config !== null) checkSize(vocabulary, config, listed.where);
+  return vocabulary;
+}
+
+/** Throws ConfigError if the adapter's directory has a tokenizer that gives other ids than the base model's. */
+export async function checkSameVocabulary(directory: string, base: Vocabulary, config: TokenConfig): Promise<void> {
+  let isThere = false;
+  for (const file of [...TOKENIZER_FILES, ...Object.keys(OTHERS)]) isThere ||= await exists(joinPath(directory, file));
+  if (!isThere) return;
+  const { fingerprint } = await readVocabulary(directory, config);
+  if (fingerprint !== base.fingerprint) refuseVocabulary(directory, base.fingerprint, fingerprint);
+}
+
+/** Throws ConfigError: an adapter reads only the ids that it was trained with. */
+export function refuseVocabulary(where: string, base: string, adapter: string): never {
+  throw new ConfigError("the adapter was trained with another vocabulary than the base model's", {
+    where,
+    expected: shortName(base),
+    found: shortName(adapter),
+    hint: "give the base model that the adapter was trained on: --model DIR",
+  });
+}
+
+/** The most commas of a file: a vocabulary of pairs, and its settings. */
+const COMMAS = 5 * LIMITS.vocabulary;
+
+async function readObject(path: string): Promise<Json | undefined> {
+  if (!(await exists(path))) return undefined;
+  const json = parseJson(await readBytes(path, LIMITS.tokenizer), path, "not a JSON file", COMMAS);
   checkKinds({ json }, { json: "object" }, path);
   return json as Json;
 }
 
-/** Checks a tokenizer.json: every step before and after the merges, then the tokens and the merges. */
-async function checkFast(json: Json, where: string): Promise<void> {
-  checkKinds(json, { model: "object?", added_tokens: "objects?" }, where);
-  const { model = {}, added_tokens = [] } = json as { model?: Json; added_tokens?: Json[] };
-  if (!Array.isArray(model.merges)) throw new FormatError("the tokenizer has no merges", { where });
-  for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout", "byte_fallback", "ignore_merges"])
+/** The parts of vocab.json and merges.txt; null if there are no files of a vocabulary. */
+async function fromLists(
+  directory: string,
+  read: (file: "vocab.json" | "added_tokens.json") => Promise<Json | undefined>,
+): Promise<Listed | null> {
+  const path = (file: string) => joinPath(directory, file);
+  const vocab = await read("vocab.json");
+  const hasMerges = await exists(path("merges.txt"));
+  if (vocab && hasMerges) {
+    const merges = linesOf(await readBytes(path("merges.txt"), LIMITS.tokenizer), path("merges.txt"));
+    // Files of older versions: the tokens that were added, in the letters of their text.
+    const later = Object.entries((await read("added_tokens.json")) ?? {});
+    const added = later.map(([content, id]) => ({ content, id: id as number }));
+    return { tokens: idsOf(vocab), merges, added, where: path("vocab.json") };
+  }
+  if (vocab || hasMerges)
+    throw new FormatError(`the model has no ${vocab ? "merges.txt" : "vocab.json"}`, {
+      where: directory,
+      expected: "vocab.json and merges.txt, or tokenizer.json",
+      found: vocab ? "vocab.json alone" : "merges.txt alone",
+    });
+  for (const [file, kind] of Object.entries(OTHERS))
+    if (await exists(path(file))) refuse(path(file), BYTE_LEVEL, `a file of ${kind}`);
+  return null;
+}
+
+/** The lines of a merges.txt, without the version in its first line. */
+function linesOf(bytes: Uint8Array, where: string): string[] {
+  let count = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
+  if (count > LIMITS.vocabulary)
+    throw new FormatError("the file has too many merges", { where, expected: `at most ${LIMITS.vocabulary} lines` });
+  const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
+  return lines.filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
+}
+
+const BYTE_LEVEL = "a byte-level BPE, as GPT-2's";
+
+/** The parts of a tokenizer.json. Refuses every step before and after the merges that would change ids. */
+function fromFast(json: Json, where: string): Listed {
+  checkKinds(json, { model: "object", added_tokens: "objects?" }, where);
+  const { model, added_tokens = [] } = json as { model: Json; added_tokens?: Json[] };
+  const { type = Array.isArray(model.merges) ? "BPE" : undefined } = model;
+  if (type !== "BPE") refuse(where, BYTE_LEVEL, `the type ${JSON.stringify(type) ?? "of no known model"}`);
+  if (model.byte_fallback) refuse(where, BYTE_LEVEL, "byte_fallback: a SentencePiece vocabulary, as Llama's");
+  for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout", "ignore_merges"])
     if (model[key]) refuse(where, `no ${key} in the model`, JSON.stringify(model[key]));
-  if (json.normalizer) refuse(where, "no normalizer", JSON.stringify(json.normalizer));
-  const before = (json.pre_tokenizer ?? {}) as Json;
+  checkKinds(model, { vocab: "object" }, where);
+  if (!Array.isArray(model.merges)) throw new FormatError("the tokenizer has no merges", { where });
+  if (!isNothing(json.normalizer))
+    refuse(
+      where,
+      "no normalizer",
+      JSON.stringify(json.normalizer),
+      'normalize the texts before training and use, as with text.normalize("NFC"), and set "normalizer" to null',
+    );
+  const before = alone(json.pre_tokenizer);
   if (before.type !== "ByteLevel" || before.use_regex === false)
     refuse(where, "the pre_tokenizer ByteLevel, with use_regex", JSON.stringify(json.pre_tokenizer) ?? "none");
   if (before.add_prefix_space !== false) refusePrefixSpace(where, JSON.stringify(before.add_prefix_space) ?? "nothing");
@@ -53,9 +144,30 @@ async function checkFast(json: Json, where: string): Promise<void> {
   if (!["ByteLevel", "TemplateProcessing"].includes(after.type as string) || addsTokens)
     refuse(where, "a post_processor that adds no tokens", `post_processor ${JSON.stringify(after)}`);
   for (const token of added_tokens) checkAdded(token, where);
-  await compareVocabulary(model.vocab, where);
-  const merges = model.merges.map((pair: unknown) => (Array.isArray(pair) ? pair.join(" ") : String(pair)));
-  await compareMerges(merges, where);
+  const tokens = idsOf(model.vocab as Json);
+  if (model.unk_token && !hasAllBytes(tokens))
+    refuse(where, "all 256 bytes in the vocabulary, or no unk_token", `unk_token ${JSON.stringify(model.unk_token)}`);
+  return { tokens, merges: model.merges, added: added_tokens as unknown as Content[], where };
+}
+
+/** The parsed object itself: a copy of a large one would take as long as to parse it. */
+function idsOf(vocab: Json): TokenIds {
+  return Object.setPrototypeOf(vocab, null) as TokenIds;
+}
+
+const isNothing = (step: unknown) =>
+  step === undefined || step === null || JSON.stringify(step) === '{"type":"Sequence","normalizers":[]}';
+
+/** A step, or the only one of a sequence. */
+function alone(step: unknown): Json {
+  const { type, pretokenizers } = (step ?? {}) as Json;
+  const only = type === "Sequence" && Array.isArray(pretokenizers) && pretokenizers.length === 1;
+  return ((only ? pretokenizers[0] : step) ?? {}) as Json;
+}
+
+function checkAdded(token: Json, where: string): void {
+  const flags = { special: "boolean?", lstrip: "boolean?", rstrip: "boolean?", single_word: "boolean?" } as const;
+  checkKinds(token, { id: "count", content: "text", normalized: "boolean?", ...flags }, where);
 }
 
 /** Checks a tokenizer_config.json, the settings of transformers. */
@@ -70,14 +182,92 @@ function checkSettings(json: Json, where: string): void {
   }
 }
 
-const END_OF_TEXT = { id: 50256, content: "<|endoftext|>" };
+/** The settings that name special tokens. */
+const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `${name}_token`);
 
-/** Refuses added tokens that are not special: they are matched in texts before the merges, and so change the ids. */
-function checkAdded(token: Json, where: string): void {
-  const { id, content, special } = token;
-  const isEnd = id === END_OF_TEXT.id && content === END_OF_TEXT.content;
-  if (!isEnd && !(special === true && Number(id) > END_OF_TEXT.id))
-    refuse(where, "only special added tokens, with ids after GPT-2's", JSON.stringify(token));
+/** The text of a named token: a string, or an object. */
+function textOf(named: unknown): string | undefined {
+  if (typeof named === "string") return named;
+  const content = (named as Json | null | undefined)?.content;
+  return typeof content === "string" ? content : undefined;
+}
+
+/**
+ * All added tokens: those listed with the vocabulary and in tokenizer_config.json, and the named ones of the vocabulary. Special
+ * ones that the model has no row for are left out: no text contains them.
+ */
+function allAdded(
+  { tokens, added, where }: Listed,
+  settings: Json | undefined,
+  named: Json,
+  config: TokenConfig | null,
+): AddedToken[] {
+  const all = new Map<string, AddedToken>();
+  const others = Array.isArray(named.additional_special_tokens) ? named.additional_special_tokens : [];
+  const special = [...NAMES.map((name) => named[name]), ...others, GPT2_VOCABULARY.end.text].map(textOf);
+  const add = (token: Content & { id: number }) => {
+    if (token.content === "" || all.has(token.content)) return;
+    const isSpecial = token.special ?? special.includes(token.content);
+    const { lstrip = false, rstrip = false, single_word = false, normalized = !isSpecial } = token;
+    if (isSpecial && config !== null && token.id >= config.vocab_size) return;
+    const { content, id } = token;
+    all.set(content, { id, content, special: isSpecial, lstrip, rstrip, single_word, normalized });
+  };
+  for (const token of added) add(token as Content & { id: number });
+  for (const [id, token] of Object.entries((settings?.added_tokens_decoder ?? {}) as Json))
+    add({ ...(token as Content), id: Number(id) });
+  for (const content of special) {
+    const id = content === undefined ? undefined : tokens[content];
+    if (id !== undefined) add({ content: content!, id, special: true });
+  }
+  if (all.size > LIMITS.addedTokens)
+    throw new FormatError("the tokenizer has too many added tokens", {
+      where,
+      expected: `at most ${LIMITS.addedTokens}`,
+      found: String(all.size),
+    });
+  return [...all.values()];
+}
+
+/**
+ * The token that ends a text: the tokenizer's `eos_token`, the model's `eos_token_id`, <|endoftext|>, or the token that begins a
+ * text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes its token. Throws
+ * ConfigError if there is none.
+ */
+function endOf(
+  named: Json,
+  config: TokenConfig | null,
+  { tokens, merges, where }: Listed,
+  added: readonly AddedToken[],
+  directory: string,
+): Vocabulary["end"] {
+  const byText = (text: string | undefined) => {
+    if (text === undefined) return undefined;
+    const id = added.find(({ content }) => content === text)?.id ?? tokens[text];
+    return id === undefined ? undefined : { id, text };
+  };
+  const byId = (given: unknown) => {
+    const id = Array.isArray(given) ? given[0] : given;
+    if (typeof id !== "number") return undefined;
+    const known = added.find((token) => token.id === id)?.content;
+    if (known !== undefined) return { id, text: known };
+    const text = Object.keys(tokens).find((token) => tokens[token] === id) ?? "";
+    const isMade = (pair: unknown) => (Array.isArray(pair) ? pair.join("") : String(pair).replace(" ", "")) === text;
+    return text.length < 2 || merges.some(isMade) ? undefined : { id, text };
+  };
+  const found =
+    byText(textOf(named.eos_token)) ??
+    byId(config?.eos_token_id) ??
+    byText(GPT2_VOCABULARY.end.text) ??
+    byText(textOf(named.bos_token)) ??
+    byId(config?.bos_token_id);
+  if (found) return found;
+  throw new ConfigError("the model has no token that ends a text", {
+    where: directory,
+    expected: `eos_token in tokenizer_config.json, of a token in ${where}`,
+    found: `eos_token ${JSON.stringify(named.eos_token) ?? "not given"}, eos_token_id ${JSON.stringify(config?.eos_token_id) ?? "not given"}`,
+    hint: 'name a token that does not occur in texts: {"eos_token": "<|endoftext|>"}',
+  });
 }
 
 function refusePrefixSpace(where: string, found: string): never {
@@ -89,37 +279,16 @@ function refusePrefixSpace(where: string, found: string): never {
   });
 }
 
-async function compareVocabulary(vocabulary: unknown, where: string): Promise<void> {
-  const expected = (await readJson(packagePath("data/models/gpt2-micro/vocab.json"))) as Record<string, number>;
-  checkKinds({ vocab: vocabulary }, { vocab: "object" }, where);
-  const found = vocabulary as Record<string, unknown>;
-  const differs = Object.keys(expected).find((token) => found[token] !== expected[token]);
-  if (differs !== undefined)
-    refuse(where, `token ${JSON.stringify(differs)} = ${expected[differs]}`, String(found[differs] ?? "no such token"));
-  const size = Object.keys(expected).length;
-  const unknown = Object.keys(found).find((token) => !Object.hasOwn(expected, token) && Number(found[token]) < size);
-  if (unknown !== undefined)
-    refuse(where, `GPT-2's ${size} tokens`, `token ${JSON.stringify(unknown)} = ${found[unknown]}`);
-}
-
-async function compareMerges(found: string[], where: string): Promise<void> {
-  const expected = linesOf(await readBytes(packagePath("data/models/gpt2-micro/merges.txt")));
-  const differs = expected.findIndex((pair, i) => pair !== found[i]);
-  if (differs >= 0) refuse(where, `merge ${differs + 1}: ${expected[differs]}`, found[differs] ?? "the end");
-  if (found.length > expected.length) refuse(where, `${expected.length} merges`, `${found.length}`);
-}
-
-/** The merges of a merges.txt, without the version in its first line. */
-function linesOf(bytes: Uint8Array): string[] {
-  const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
-  return lines.filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
-}
-
-function refuse(where: string, expected: string, found: string): never {
-  throw new ConfigError("the model's tokenizer is not GPT-2's", {
+function refuse(
+  where: string,
+  expected: string,
+  found: string,
+  hint = "use a model with a byte-level BPE tokenizer as GPT-2's, of any vocabulary",
+): never {
+  throw new ConfigError("the model's tokenizer is not supported", {
     where,
     expected,
-    found,
-    hint: "use a model with GPT-2's vocabulary and merges: no other tokenizer is supported",
+    found: found.slice(0, 200),
+    hint,
   });
 }

@@ -20,6 +20,7 @@ import { snapshotOf } from "../io/hub-names.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
 import type { Adapter, FinalNorm } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
+import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { FileContent } from "../platform/reader.ts";
@@ -36,6 +37,8 @@ export interface RunConfig {
   model: string;
   /** The revision of a base model from the hub. */
   revision?: string;
+  /** The fingerprint of the model's vocabulary, unless it is GPT-2's. */
+  vocabulary?: string;
   /** `fingerprint` of the base model: a run can only be resumed with the same model. */
   base?: string;
   objective: Objective;
@@ -70,6 +73,7 @@ export async function runConfig(
     version,
     model: baseModelName(model.directory),
     ...(revision === undefined ? {} : { revision }),
+    ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
     objective: data.objective,
     data: source,
     options,
@@ -137,7 +141,7 @@ function baseModelName(directory: string): string {
 
 /** The trained tensors with the metadata that is needed to use them. */
 export function adapterOf(
-  config: Pick<RunConfig, "model" | "labels" | "maxLength" | "padTo">,
+  config: Pick<RunConfig, "model" | "vocabulary" | "labels" | "maxLength" | "padTo">,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   novelty: NoveltySettings | null,
@@ -155,6 +159,7 @@ export function adapterOf(
       settings: {
         maxLength: config.maxLength,
         padTo: config.padTo,
+        ...(config.vocabulary === undefined ? {} : { vocabulary: config.vocabulary }),
         ...(spec.dtype === "f16" ? { dtype: spec.dtype } : {}),
         ...(novelty ? { novelty } : {}),
       },

@@ -4,7 +4,6 @@
  */
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import { MODE_TITLES, textContext } from "../config.ts";
-import { END_OF_TEXT_ID } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
@@ -15,6 +14,7 @@ import { type Adapter, type AdapterMeta, type FinalNorm, peftForm } from "../io/
 import type { PeftForm } from "../io/peft-form.ts";
 import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { streamSafetensors } from "../io/safetensors.ts";
+import { TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
 
@@ -64,11 +64,11 @@ export async function planExport(
     files.set("config.json", await mergedConfig(adapter, checkpoint));
     const tokenizer = await tokenizerFiles(meta, checkpoint);
     for (const [name, content] of tokenizer) files.set(name, content);
-    if (!tokenizer.has("vocab.json"))
+    if (!tokenizer.has("vocab.json") && !tokenizer.has("tokenizer.json"))
       notes.push("the base model's directory has no vocab.json and merges.txt: use GPT-2's tokenizer");
     files.set("model.safetensors", streamSafetensors(mergedTensors(checkpoint, adapter, finalNorm), { format: "pt" }));
   }
-  files.set(README, readme(kind, adapter, losses, [...files.keys()]));
+  files.set(README, readme(kind, adapter, checkpoint.vocabulary, losses, [...files.keys()]));
   return { files, losses, notes };
 }
 
@@ -160,11 +160,8 @@ const EXPORT_FILES = [
   "adapter_config.json",
   "adapter_model.safetensors",
   "config.json",
-  "merges.txt",
   "model.safetensors",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "vocab.json",
+  ...TOKENIZER_FILES,
 ];
 
 const MARK = "Trained with Lowrank on ";
@@ -225,48 +222,57 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
     id2label: Object.fromEntries(meta.labels.map((label, i) => [i, label])),
     label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),
     // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last token.
-    pad_token_id: END_OF_TEXT_ID,
+    pad_token_id: checkpoint.vocabulary.end.id,
     problem_type: "single_label_classification",
   });
 }
 
+/** The model's tokenizer, padding with the token that ends a text. */
 async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
-  for (const name of ["vocab.json", "merges.txt", "tokenizer.json"]) {
+  const own = "tokenizer_config.json";
+  // transformers reads older files' special_tokens_map.json after the settings: it becomes part of them.
+  const base = {};
+  for (const name of ["special_tokens_map.json", own]) {
+    const path = joinPath(checkpoint.directory, name);
+    if (await exists(path)) Object.assign(base, await readJson(path));
+  }
+  for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json"]) {
     const path = joinPath(checkpoint.directory, name);
     if (await exists(path)) files.set(name, await readBytes(path));
   }
-  const end = "<|endoftext|>";
+  const end = checkpoint.vocabulary.end.text;
   const config = {
     add_prefix_space: false,
     bos_token: end,
     eos_token: end,
+    tokenizer_class: "GPT2Tokenizer",
+    unk_token: end,
+    ...base,
     model_max_length: longest(meta),
     pad_token: end,
     // Padding on the left would shift the position embeddings.
     padding_side: "right",
-    tokenizer_class: "GPT2Tokenizer",
     truncation_side: "right",
-    unk_token: end,
   };
-  return files.set("tokenizer_config.json", json(config));
+  return files.set(own, json(config));
 }
 
 /** What the padding of a classifier's batch has to be. */
-function remarksOf({ mode }: AdapterMeta): string[] {
-  const empty = "Encode an empty text as one <|endoftext|>.";
+function remarksOf({ mode }: AdapterMeta, end: Vocabulary["end"]): string[] {
+  const empty = `Encode an empty text as one ${end.text}.`;
   if (mode === "prompt")
     return [
       `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
     ];
   return [
-    `transformers reads the logits at the last token that is not \`pad_token_id\`: ${END_OF_TEXT_ID}, <|endoftext|>, which does not`,
+    `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${end.text}, which does not`,
     `occur in texts. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
     ...(mode === "prefix" ? ["PEFT 0.21 runs prefix tuning of a classifier with transformers below 5.24."] : []),
   ];
 }
 
-function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[], files: string[]): string {
+function readme(kind: ExportKind, { meta }: Adapter, { end }: Vocabulary, losses: Loss[], files: string[]): string {
   const classifies = meta.task.objective === "classification";
   const auto = classifies ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
   const base = JSON.stringify(meta.base_model);
@@ -282,8 +288,8 @@ function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[], files: stri
           "import torch",
           "from peft import PeftModel",
           `from transformers import AutoTokenizer, ${auto}`,
-          `tokenizer = AutoTokenizer.from_pretrained(${base}, pad_token="<|endoftext|>", padding_side="right")`,
-          `base = ${auto}.from_pretrained(${base}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${END_OF_TEXT_ID},` : ")"}`,
+          `tokenizer = AutoTokenizer.from_pretrained(${base}, pad_token=${JSON.stringify(end.text)}, padding_side="right")`,
+          `base = ${auto}.from_pretrained(${base}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${end.id},` : ")"}`,
           ...(classifies ? [`    id2label=${JSON.stringify(labels)})`] : []),
           `model = PeftModel.from_pretrained(base, "THIS DIRECTORY")`,
         ];
@@ -294,7 +300,7 @@ function readme(kind: ExportKind, { meta }: Adapter, losses: Loss[], files: stri
       `batch = tokenizer(["some text"], ${isAlone ? "" : "padding=True, "}truncation=True, max_length=${longest(meta)}, return_tensors="pt")`,
       "logits = model.eval()(**batch).logits",
     );
-  const remarks = classifies ? remarksOf(meta) : [];
+  const remarks = classifies ? remarksOf(meta, end) : [];
   const differences = losses.map((loss) => `- ${showLoss(loss)}`);
   return [
     kind === "merged" ? "# A fine-tuned GPT-2" : `# GPT-2 with ${MODE_TITLES[meta.mode]}`,

@@ -10,6 +10,7 @@ import { prefixBytes } from "../engine/frozen-prefix.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
+import { shortName } from "../io/vocabulary.ts";
 import { type Capacity, roomFor } from "../model/batch.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
@@ -56,6 +57,7 @@ export interface PreparedRun {
 export function prepareRun(args: RunArguments): PreparedRun {
   const { device, model, data, adapter, prefixBudget, ...given } = args;
   const { objective } = data;
+  checkVocabulary(data, model);
   const options = resolveOptions(adapter ? withAdapter(given, adapter.meta, objective) : given, objective);
   if (adapter) checkLabels(adapter, data);
   const spec = specOf(model, data, options, adapter);
@@ -126,6 +128,16 @@ function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
     throw new ConfigError("the classes of the adapter and the data differ", {
       expected: labels.join(", "),
       found: data.labels.join(", "),
+    });
+}
+
+/** Throws ConfigError if the data has ids of another vocabulary than the model's. */
+export function checkVocabulary({ vocabulary }: TrainingData, { vocabulary: { fingerprint } }: GPT2Checkpoint): void {
+  if (vocabulary !== fingerprint)
+    throw new ConfigError("the data was tokenized for another vocabulary than the model's", {
+      expected: shortName(fingerprint),
+      found: shortName(vocabulary),
+      hint: "load the data for this model: loadDataset(source, { model }), or loadTexts",
     });
 }
 

@@ -12,7 +12,6 @@ from common import VERSIONS, adapted, messages, room, variants, virtual
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
 
-PAD = 50256
 LABELS = 2
 torch.set_num_threads(2)
 warnings.simplefilter("ignore")
@@ -22,7 +21,7 @@ transformers.logging.disable_progress_bar()
 
 def load_base(path):
     return AutoModelForSequenceClassification.from_pretrained(
-        path, dtype=torch.float32, num_labels=LABELS, pad_token_id=PAD
+        path, dtype=torch.float32, num_labels=LABELS, pad_token_id=AutoTokenizer.from_pretrained(path).eos_token_id
     )
 
 

@@ -13,6 +13,7 @@ import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkRelatives } from "./relatives.mjs";
 import { checkTexts } from "./texts.mjs";
+import { checkVocabularies } from "./vocabularies.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -68,6 +69,7 @@ mkdirSync(work, { recursive: true });
 must(process.execPath, ["src/tools/build.mjs"]);
 must(python, [join(here, "exchange.py"), "prepare", work, micro]);
 must(python, [join(here, "exchange.py"), "texts", work, micro]);
+must(python, [join(here, "vocabularies.py"), work]);
 
 const library = await import(resolve("dist/index.js"));
 const { Classifier, fineTune, loadAdapter, loadDataset, loadModel, openDevice } = library;
@@ -109,6 +111,7 @@ await checkNames(work, python, must, report);
 await checkRelatives(work, python, must, report);
 await checkTexts(work, micro, report, library);
 await checkFiles(work, python, report);
+await checkVocabularies(work, report, library);
 
 const rows = JSON.parse(readFileSync(join(work, "messages.json"), "utf8"));
 const madeUp = join(work, "messages.jsonl");
@@ -126,6 +129,7 @@ const RUNS = [
   { name: "tiny mixed ranks", base: tiny, ...fromPeft("tiny-patterns") },
   { name: "tiny biases", base: tiny, ...fromPeft("tiny-lora-only-bias") },
   { name: "micro r 3 rslora", base: micro, rank: 3, scaling: "alpha/sqrt(r)" },
+  { name: "own vocabulary", base: join(work, "vocabularies/52000-fast"), rank: 3, headBias: false },
   { name: "micro r 8", base: micro, rank: 8, headBias: false },
   { name: "micro mixed ranks", base: micro, ...fromPeft("micro-patterns") },
   { name: "micro all", base: micro, mode: "all", lr: 3e-4 },
@@ -146,7 +150,7 @@ let truth;
 for (const { name, base, continue: adapter, ...settings } of RUNS) {
   const model = await loadModel(base);
   const length = model.config.n_positions - (settings.virtualTokens ?? 0);
-  const data = await loadDataset(source, { maxLength: length });
+  const data = await loadDataset(source, { model, maxLength: length });
   if (given) {
     texts = Array.from({ length: data.test.size }, (_, row) => data.test.text(row));
     truth = texts.map((_, row) => data.test.label(row));

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MODES } from "../../src/config.ts";
 import { recover } from "../../src/io/recover.ts";
-import { checkTokenizer } from "../../src/io/tokenizer-files.ts";
+import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import { JOURNAL, STAGING } from "../../src/platform/replacing.ts";
 import type { Rng } from "../../src/rng.ts";
 import { readRunConfig } from "../../src/run/directory.ts";
@@ -253,8 +253,10 @@ async function readReplaced(folder: string): Promise<() => Promise<void>> {
 }
 
 async function readTokenizer(folder: string): Promise<() => void> {
-  await checkTokenizer(folder);
-  return () => {};
+  const { size, end } = await readVocabulary(folder, null);
+  return () => {
+    if (!(end.id < size)) throw new Error(JSON.stringify({ size, end }));
+  };
 }
 
 async function readRun(folder: string): Promise<() => void> {

@@ -7,6 +7,7 @@ import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type GPT2Checkpoint, loadModel, openGPT2, SHIPPED_MODELS } from "../../io/hf.ts";
+import { TOKENIZER_FILES } from "../../io/vocabulary.ts";
 import { registerFile } from "../../platform/files.ts";
 import type { DataChoice, ModelEntry, PageSettings } from "../protocol.ts";
 
@@ -15,8 +16,7 @@ const PICKED = "picked";
 /** The folder of stored models. */
 const MODELS = "models";
 /** The files of a model that are read. */
-const TOKENIZER_FILES = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"];
-const MODEL_FILES = ["config.json", "model.safetensors", ...TOKENIZER_FILES];
+const MODEL_FILES: readonly string[] = ["config.json", "model.safetensors", ...TOKENIZER_FILES];
 
 /** Number of files selected so far: part of the cache key, because a file of the same name may have other content. */
 let picks = 0;
@@ -54,9 +54,10 @@ export interface Source {
 /** The last data set, cached for the preview, the estimate and the training. */
 let last: { key: string; source: Promise<Source> } | undefined;
 
-/** Loads the messages for the settings; those of a run if `folder` is its folder. */
+/** Loads the messages for the settings and the model; those of a run if `folder` is its folder. */
 export async function openData(
   settings: PageSettings,
+  model: GPT2Checkpoint,
   context: number,
   downloads: DownloadOptions,
   folder: string | null = null,
@@ -77,9 +78,9 @@ export async function openData(
     if (labelColumn !== undefined) options.labelColumn = labelColumn;
   }
   const spec: DatasetSpec = choice.kind === "named" ? { name: choice.name } : { file: await pathOf(choice, folder) };
-  const key = JSON.stringify([spec, options, picks]);
+  const key = JSON.stringify([spec, options, picks, model.vocabulary.fingerprint]);
   if (last?.key !== key) {
-    const source = loadDataset(spec, { ...options, ...downloads }).then((data) => {
+    const source = loadDataset(spec, { ...options, model, ...downloads }).then((data) => {
       const { name } = data.origin;
       // The name of a data set of the hub is the one with its commit.
       return { data, spec: typeof name === "string" ? { name } : spec, options };

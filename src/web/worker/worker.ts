@@ -94,7 +94,7 @@ async function fetched<T>(open: (downloads: DownloadOptions) => Promise<T>): Pro
 const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched((downloads) => openModel(name, downloads));
 
 function fetchData(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null): Promise<Source> {
-  return fetched((downloads) => openData(settings, contextOf(settings, model), downloads, folder));
+  return fetched((downloads) => openData(settings, model, contextOf(settings, model), downloads, folder));
 }
 
 /** The most tokens of a message: without the virtual tokens of the run's mode. */

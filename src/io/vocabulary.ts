@@ -1,0 +1,52 @@
+/** The vocabulary of a model, as its `Tokenizer` needs it. tokenizer-files.ts reads it, vocabulary-tables.ts makes its tables. */
+import type { GPT2Config } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+
+/** Files of a byte-level BPE tokenizer, all optional. */
+export const TOKENIZER_FILES = [
+  "tokenizer.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+] as const;
+
+/** The vocabulary of a model, for its `Tokenizer`. */
+export interface Vocabulary {
+  /** "gpt2", or a SHA-256: vocabularies with the same one give a text the same ids, special tokens aside. */
+  readonly fingerprint: string;
+  /** The number of ids. */
+  readonly size: number;
+  /** The token that separates documents, ends a generated text, replaces an empty one, and pads. */
+  readonly end: { readonly id: number; readonly text: string };
+  /** The tables for data.wasm; null: GPT-2's, which are built in. */
+  readonly tables: Uint8Array | null;
+  /** Whether a long text must not be encoded in parts, because white space belongs to an added token. */
+  readonly isWhole: boolean;
+}
+
+export const GPT2_TABLES = "gpt2.tokenizer.bin";
+export const GPT2_VOCABULARY: Vocabulary = {
+  fingerprint: "gpt2",
+  size: 50257,
+  end: { id: 50256, text: "<|endoftext|>" },
+  tables: null,
+  isWhole: false,
+};
+
+/** A vocabulary's fingerprint, for messages. */
+export function shortName(fingerprint: string): string {
+  return fingerprint === GPT2_VOCABULARY.fingerprint ? "GPT-2's vocabulary" : `vocabulary ${fingerprint.slice(0, 12)}`;
+}
+
+/** Throws ConfigError if the model has no row for some ids. It may have more rows than ids. */
+export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<GPT2Config, "vocab_size">, where: string): void {
+  if (size <= vocab_size) return;
+  throw new ConfigError("the tokenizer has more ids than the model", {
+    where,
+    expected: `at most ${vocab_size}, the vocab_size in config.json`,
+    found: `${size} ids`,
+    hint: "put the tokenizer's files of this model beside its config.json",
+  });
+}
