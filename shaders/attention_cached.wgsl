@@ -1,6 +1,6 @@
 // Attention of new tokens to what the cache holds of their sequences, themselves included.
 //
-//   s_j = q[n, h] . k[slot(n), h, j] / sqrt(HS) for 0 <= j <= position(n)
+//   s_j = scale * q[n, h] . k[slot(n), h, j] for 0 <= j <= position(n)
 //   out[n, h] = sum_j exp(s_j - max) v[slot(n), h, j] / sum_j exp(s_j - max)
 //
 //   out     (write)  [tokens, C]
@@ -66,7 +66,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let size = head_size / 4u;
   let at_slot = slots[n];
   let count = at_slot.y + 1u;
-  let scale = 1.0 / sqrt(f32(head_size));
   let q_at = n * 3u * dims.heads * size + head * size;
   let k_at = (at_slot.x * 2u * dims.heads + head) * dims.positions * size;
   let v_at = k_at + dims.heads * dims.positions * size;
@@ -95,7 +94,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
     var score = LOWEST;
     if (lane < keys) {
-      score = ((parts[0][lane] + parts[1][lane]) + (parts[2][lane] + parts[3][lane])) * scale;
+      score = ((parts[0][lane] + parts[1][lane]) + (parts[2][lane] + parts[3][lane])) * dims.scale;
     }
     let before = largest;
     largest = max(before, largest_of(lane, score));

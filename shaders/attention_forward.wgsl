@@ -1,7 +1,7 @@
 // Causal attention within the sequences of a packed batch, behind a prefix that all of them see, by an online softmax: no score
 // matrix is kept.
 //
-//   s_j = q[n, h] . k[j, h] / sqrt(HS) for start(n) <= j <= n, and for the prefix's rows j
+//   s_j = scale * q[n, h] . k[j, h] for start(n) <= j <= n, and for the prefix's rows j
 //   out[n, h] = sum_j exp(s_j - max) v[j, h] / sum_j exp(s_j - max);  lse[n, h] = max + log(sum_j exp(s_j - max))
 //
 //   out    (write)  [tokens, C]
@@ -24,7 +24,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let size = head_size / 4u;
   let width = dims.heads * size;
   let head = group.y * size;
-  let scale = 1.0 / sqrt(f32(head_size));
   // The rows of values that `right` holds.
   let held = min(TILE, 256u / size / 4u * 4u);
   let columns = (size + 7u) / 8u;
@@ -67,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       for (var i = 0u; i < 4u; i++) {
-        s[i] = select(vec4f(LOWEST), s[i] * scale, key <= vec4u(n[i] + prefix));
+        s[i] = select(vec4f(LOWEST), s[i] * dims.scale, key <= vec4u(n[i] + prefix));
       }
       let by_key = transpose(s);
       workgroupBarrier();

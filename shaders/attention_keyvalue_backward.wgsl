@@ -1,7 +1,7 @@
 // Gradient of attention with respect to the keys and the values.
 //
 //   p_i = exp(s_ij - lse[i, h]);  ds_i = p_i * (dout[i, h] . v[j, h] - D[i, h])  for j <= i < end(j), of the prefix's rows j for all i
-//   dk[j, h] = sum_i ds_i q[i, h] / sqrt(HS);  dv[j, h] = sum_i p_i dout[i, h]
+//   dk[j, h] = scale * sum_i ds_i q[i, h];  dv[j, h] = sum_i p_i dout[i, h]
 //
 //   dqkv   (updates)  [room, 3C]: the second and third thirds of the tokens' and the prefix's rows
 //   delta  (read)     [tokens, heads]: D, the row sums made by attention_query_backward
@@ -80,7 +80,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let size = head_size / 4u;
   let width = dims.heads * size;
   let head = group.y;
-  let scale = 1.0 / sqrt(f32(head_size));
   let columns = (size + 7u) / 8u;
   let down = lane / 8u;
   let along = lane % 8u;
@@ -119,8 +118,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       var ds: mat4x4f;
       for (var i = 0u; i < 4u; i++) {
         let counts = (n + behind >= vec4u(key[i])) & (n < vec4u(end));
-        p[i] = select(vec4f(), exp(s[i] * scale - log_sum), counts);
-        ds[i] = select(vec4f(), p[i] * (dp[i] - sum_d) * scale, counts);
+        p[i] = select(vec4f(), exp(s[i] * dims.scale - log_sum), counts);
+        ds[i] = select(vec4f(), p[i] * (dp[i] - sum_d) * dims.scale, counts);
       }
       accumulate(&dv, 1u, busy, p, lane, head, at, end);
       accumulate(&dk, 0u, busy, ds, lane, head, at, end);

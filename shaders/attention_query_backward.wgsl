@@ -1,7 +1,7 @@
 // Gradient of attention with respect to the queries, and the row sums that the keys' gradient needs.
 //
 //   D[n, h] = dout[n, h] . out[n, h];  p_j = exp(s_j - lse[n, h]);  ds_j = p_j * (dout[n, h] . v[j, h] - D[n, h])
-//   dq[n, h] = sum_j ds_j k[j, h] / sqrt(HS) for the keys j of attention_forward
+//   dq[n, h] = scale * sum_j ds_j k[j, h] for the keys j of attention_forward
 //
 //   dqkv   (write)  [room, 3C]: the first third of the tokens' rows
 //   delta  (write)  [tokens, heads]: D
@@ -49,7 +49,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let size = head_size / 4u;
   let width = dims.heads * size;
   let head = group.y;
-  let scale = 1.0 / sqrt(f32(head_size));
   // The rows of keys that `right` holds.
   let held = min(TILE, 256u / size / 4u * 4u);
   let columns = (size + 7u) / 8u;
@@ -96,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       var ds: mat4x4f;
       for (var i = 0u; i < 4u; i++) {
-        let slope = exp(s[i] * scale - log_sum[i]) * (dp[i] - sum_d[i]) * scale;
+        let slope = exp(s[i] * dims.scale - log_sum[i]) * (dp[i] - sum_d[i]) * dims.scale;
         ds[i] = select(vec4f(), slope, key <= vec4u(n[i] + prefix));
       }
       workgroupBarrier();

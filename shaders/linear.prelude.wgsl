@@ -1,16 +1,16 @@
-// A matrix product with adapters and with what follows it: out = a b + bias + down up, then a residual or GELU.
+// A matrix product with adapters and with what follows it: out = a b + bias + down up, then a residual or the activation.
 //
 //   out   (write)  [m, n]
-//   act   (write)  [m, n], written by the epilogues gelu_saved, gelu_backward and add_saved
+//   act   (write)  [m, n], written by the epilogues activate_saved, activate_backward and add_saved
 //   a     (read)   [m, k]
 //   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
 //   bias  (read)   [n], used where has_bias != 0
 //   down  (read)   [m, count * r]
 //   up    (read)   step d of adapter i, column j: at i * stride + d * up_row + c * up_col, c = j - column - i * step < width; else 0
-//   inp   (read)   [m, n]: what the epilogues add and add_saved add, the input of GELU of gelu_backward
+//   inp   (read)   [m, n]: what the epilogues add and add_saved add, the activation's input of activate_backward
 //
-// Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 gelu, out = gelu(out); 3 gelu_saved, act = gelu(out); 4 gelu_backward,
-// act = gelu(inp) and out *= gelu'(inp); 5 add_saved, act = out + inp.
+// Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 activate, out = activation(out); 3 activate_saved,
+// act = activation(out); 4 activate_backward, act = activation(inp) and out *= activation'(inp); 5 add_saved, act = out + inp.
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
 struct Layout {
@@ -87,9 +87,9 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
   }
   var activated = vec4f();
   if (dims.epilogue == 2u) {
-    values = gelu(values);
+    values = activate(values);
   } else if (dims.epilogue == 3u) {
-    activated = gelu(values);
+    activated = activate(values);
   } else if (dims.epilogue != 0u) {
     let beside = vec4f(inp[at.x], inp[at.y], inp[at.z], inp[at.w]);
     if (dims.epilogue == 1u) {
@@ -97,8 +97,8 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
     } else if (dims.epilogue == 5u) {
       activated = values + beside;
     } else {
-      activated = gelu(beside);
-      values *= gelu_slope(beside);
+      activated = activate(beside);
+      values *= activation_slope(beside);
     }
   }
   for (var i = 0u; i < 4u; i++) {

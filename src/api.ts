@@ -47,6 +47,7 @@ export { type GPT2Checkpoint, loadModel } from "./io/hf.ts";
 export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
 export type { Tensors } from "./io/peft-form.ts";
+export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneRun, SaveOptions } from "./run/fine-tune.ts";
 export type { TrainOptions } from "./train/options.ts";
 export {

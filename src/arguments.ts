@@ -33,7 +33,14 @@ const KINDS = {
   object: ["an object", (value: unknown) => isObject(value) && !Array.isArray(value)],
   signal: ["an AbortSignal", can("throwIfAborted")],
   bytes: ["a Uint8Array", (value: unknown) => value instanceof Uint8Array],
-  blob: ["a File or a Blob", can("slice", "arrayBuffer")],
+  "file source": [
+    "a Blob, a Response, a URL or a file handle",
+    (value: unknown) =>
+      value instanceof URL ||
+      [["slice", "arrayBuffer"], ["clone", "arrayBuffer"], ["getFile"], ["read", "stat"]].some((methods) =>
+        can(...methods)(value),
+      ),
+  ],
   ids: ["an array of token ids", (value: unknown) => isObject(value) && isNumber(value.length)],
   source: ["a path, or an opened file", isSource],
   sources: [

@@ -8,7 +8,6 @@ import type { FineTuneRun } from "./run/fine-tune.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
 
 export * from "./api.ts";
-export { forgetFile, registerFile } from "./platform/files.ts";
 
 /**
  * Reads, splits and encodes messages, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.

@@ -15,6 +15,33 @@ export interface GPT2Config {
   /** Width, C: a multiple of 4, as is the width of a head. */
   n_embd: number;
   layer_norm_epsilon: number;
+  /** Width of the MLP, a multiple of 4; absent: 4 n_embd. */
+  n_inner?: number;
+  /** Absent: gelu_new, which is also called gelu_pytorch_tanh. */
+  activation_function?: Activation;
+  /** Whether attention's scores are divided by the root of the head's width; absent: true. */
+  scale_attn_weights?: boolean;
+  /** Whether the scores of block l are also divided by l + 1; absent: false. */
+  scale_attn_by_inverse_layer_idx?: boolean;
+  /** Whether a language model's head is the token table; absent: true. */
+  tie_word_embeddings?: boolean;
+}
+
+/** Activations of the MLP: GELU in the tanh form of GPT-2, exact GELU, and max(x, 0). */
+export const ACTIVATIONS = ["gelu_new", "gelu", "relu"] as const;
+export type Activation = (typeof ACTIVATIONS)[number];
+
+/** Width of the MLP. */
+export function innerWidth({ n_inner, n_embd }: GPT2Config): number {
+  return n_inner ?? 4 * n_embd;
+}
+
+/** The factor of attention's scores in block l. */
+export function attentionScale(config: GPT2Config, l: number): number {
+  const { n_embd, n_head, scale_attn_weights = true, scale_attn_by_inverse_layer_idx = false } = config;
+  // The root is rounded to a float, as on a device.
+  const scale = scale_attn_weights ? 1 / Math.fround(Math.sqrt(n_embd / n_head)) : 1;
+  return scale_attn_by_inverse_layer_idx ? scale / (l + 1) : scale;
 }
 
 /** The matrices that can have an adapter: those of a block, and the head. */
@@ -240,16 +267,19 @@ export const MAX_LAYERS = 1024;
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
 
-/** Keys that change the computation, with the only supported value, which is also the default. */
-const FIXED: Record<string, unknown> = {
-  model_type: "gpt2",
-  activation_function: "gelu_new",
+/** Keys that change the computation, with the only supported value, which is also the default, and what to do about another. */
+const FIXED: Record<string, { only: unknown; hint: string }> = {
+  model_type: { only: "gpt2", hint: "use a model whose model_type is gpt2" },
+  add_cross_attention: { only: false, hint: "use a model without an encoder: its decoder cannot run alone" },
+};
+
+/** Keys that change the computation, with their defaults. reorder_and_upcast_attn changes the order of float32 operations alone. */
+const SWITCHES = {
   scale_attn_weights: true,
   scale_attn_by_inverse_layer_idx: false,
   reorder_and_upcast_attn: false,
-  add_cross_attention: false,
   tie_word_embeddings: true,
-};
+} as const;
 
 /**
  * Reads the parsed text of a Hugging Face config.json. `where` is the file name for errors.
@@ -288,37 +318,65 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
       found: show(values.layer_norm_epsilon),
     });
   const { vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon } = values as unknown as GPT2Config;
-  const config = { vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon };
-  refuseVariants(values, n_embd, where);
+  refuseVariants(values, where);
+  const config = {
+    ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },
+    ...optionsOf(values, n_embd, where),
+  };
   checkWidths(config, where);
   return config;
 }
 
-function refuseVariants(values: Record<string, unknown>, width: number, where: string): void {
-  for (const [key, only] of Object.entries(FIXED)) {
+function refuseVariants(values: Record<string, unknown>, where: string): void {
+  for (const [key, { only, hint }] of Object.entries(FIXED)) {
     const value = values[key] ?? only;
     if (value !== only)
-      throw new ConfigError(`${key} = ${show(value)} is not supported`, { where, expected: show(only) });
+      throw new ConfigError(`${key} = ${show(value)} is not supported`, { where, expected: show(only), hint });
   }
-  const inner = values.n_inner ?? 4 * width;
-  if (inner !== 4 * width)
-    throw new ConfigError(`n_inner = ${show(inner)} is not supported`, {
-      where,
-      expected: `4 * n_embd = ${4 * width}, or null`,
-    });
 }
 
-function checkWidths({ n_embd, n_head }: GPT2Config, where: string): void {
+/** The optional keys that differ from their defaults. Throws FormatError for wrong types, ConfigError for another activation. */
+function optionsOf(values: Record<string, unknown>, width: number, where: string): Partial<GPT2Config> {
+  const options: Partial<GPT2Config> = {};
+  for (const [key, usual] of Object.entries(SWITCHES) as [keyof typeof SWITCHES, boolean][]) {
+    const value = values[key] ?? usual;
+    if (typeof value !== "boolean")
+      throw new FormatError(`${key} is invalid`, { where, expected: "true or false", found: show(value) });
+    if (value !== usual && key !== "reorder_and_upcast_attn") options[key] = value;
+  }
+  const inner = values.n_inner ?? 4 * width;
+  if (!isPositiveInteger(inner))
+    throw new FormatError("n_inner is invalid", {
+      where,
+      expected: "an integer of 1 or more, or null",
+      found: show(inner),
+    });
+  if (inner !== 4 * width) options.n_inner = inner;
+  const activation = values.activation_function ?? "gelu_new";
+  const known = activation === "gelu_pytorch_tanh" ? "gelu_new" : ACTIVATIONS.find((one) => one === activation);
+  if (known === undefined)
+    throw new ConfigError(`activation_function = ${show(activation)} is not supported`, {
+      where,
+      expected: `one of ${ACTIVATIONS.join(", ")}, gelu_pytorch_tanh`,
+      hint: "use a model with one of these: weights trained with another activation compute nonsense with them",
+    });
+  if (known !== "gelu_new") options.activation_function = known;
+  return options;
+}
+
+function checkWidths(config: GPT2Config, where: string): void {
+  const { n_embd, n_head } = config;
   if (n_embd % n_head !== 0)
     throw new ConfigError("n_embd is not a multiple of n_head", {
       where,
       expected: `a multiple of ${n_head}`,
       found: String(n_embd),
     });
-  // The kernels read four floats at a time along the model width and the head width.
+  // The kernels read four floats at a time along these widths.
   for (const [what, width] of [
     ["n_embd", n_embd],
     ["the width of a head (n_embd / n_head)", n_embd / n_head],
+    ["n_inner", innerWidth(config)],
   ] as const)
     if (width % 4 !== 0)
       throw new ConfigError(`${what} is not a multiple of 4`, {

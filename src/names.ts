@@ -1,6 +1,7 @@
 /** The names and shapes of all tensors, shared by the model, the planner and the file formats. */
 import {
   type GPT2Config,
+  innerWidth,
   type LoraConfig,
   type LoraSite,
   loraScale,
@@ -12,7 +13,9 @@ import { ConfigError } from "./errors.ts";
 import type { Shape } from "./tensor.ts";
 
 /** Names (Hugging Face's, without `transformer.`) and shapes of a GPT-2's tensors, in the order of the forward pass. */
-export function baseShapes({ vocab_size, n_positions, n_layer, n_embd: C }: GPT2Config): Map<string, Shape> {
+export function baseShapes(config: GPT2Config): Map<string, Shape> {
+  const { vocab_size, n_positions, n_layer, n_embd: C } = config;
+  const inner = innerWidth(config);
   const shapes = new Map<string, Shape>([
     ["wte.weight", [vocab_size, C]],
     ["wpe.weight", [n_positions, C]],
@@ -23,8 +26,8 @@ export function baseShapes({ vocab_size, n_positions, n_layer, n_embd: C }: GPT2
     ["attn.c_attn", [C, 3 * C]],
     ["attn.c_proj", [C, C]],
     ["ln_2", [C]],
-    ["mlp.c_fc", [C, 4 * C]],
-    ["mlp.c_proj", [4 * C, C]],
+    ["mlp.c_fc", [C, inner]],
+    ["mlp.c_proj", [inner, C]],
   ];
   for (let i = 0; i < n_layer; i++)
     for (const [name, shape] of layer) {
@@ -34,6 +37,11 @@ export function baseShapes({ vocab_size, n_positions, n_layer, n_embd: C }: GPT2
   shapes.set("ln_f.weight", [C]);
   shapes.set("ln_f.bias", [C]);
   return shapes;
+}
+
+/** A language model's head, with the layout of nn.Linear; none where it is tied to the token table. */
+export function lmHeadShapes({ vocab_size, n_embd, tie_word_embeddings }: GPT2Config): Map<string, Shape> {
+  return new Map(tie_word_embeddings === false ? [["lm_head.weight", [vocab_size, n_embd]]] : []);
 }
 
 /** The classification head, with the layout of nn.Linear: [out, in]. */
@@ -130,15 +138,16 @@ export function parseSite(site: string, { n_layer }: GPT2Config): { target: Targ
   return target !== undefined && layer < n_layer ? { target, layer } : undefined;
 }
 
-/** Input and output sizes of an adapted matrix. `headOut`: number of classes, or V for the tied LM head. */
-export function loraDims(target: Target, { n_embd: C }: GPT2Config, headOut: number): { in: number; out: number } {
+/** Input and output sizes of an adapted matrix. `headOut`: number of classes, or V for a language model. */
+export function loraDims(target: Target, config: GPT2Config, headOut: number): { in: number; out: number } {
+  const C = config.n_embd;
   switch (target) {
     case "c_attn":
       return { in: C, out: 3 * C };
     case "fc":
-      return { in: C, out: 4 * C };
+      return { in: C, out: innerWidth(config) };
     case "proj":
-      return { in: 4 * C, out: C };
+      return { in: innerWidth(config), out: C };
     case "head":
       return { in: C, out: headOut };
     default:

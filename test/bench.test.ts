@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import * as assert from "uvu/assert";
 import { type Product, wrongRow } from "../src/bench/products.ts";
-import { geluForward } from "../src/ops/gelu.ts";
+import { activationForward } from "../src/ops/activation.ts";
 import { NO_VALUES } from "../src/ops/kernel.ts";
 import { linearForward } from "../src/ops/linear.ts";
 import { loraBackward } from "../src/ops/lora.ts";
@@ -100,7 +100,7 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   assert.equal(workOf(product, values), { flops: 2 * 10 * 6 * 8, bytes: 4 * 10 * 8 + 2 * 8 * 6 + 4 * 10 * 6 });
   const added = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8, beta: 1 });
   assert.is(workOf(added, values).bytes! - workOf(product, values).bytes!, 4 * 10 * 6);
-  const { flops, bytes } = workOf(geluForward(tensor([20, 8]), x, 20), values);
+  const { flops, bytes } = workOf(activationForward(tensor([20, 8]), x, 20, "gelu_new"), values);
   assert.is(flops, null);
   assert.is(bytes, 2 * 4 * 20 * 8);
   // Two adapters of rank 3, each for four of the eight columns, and a residual.

@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
 import {
+  attentionScale,
   INITS,
   type LoraConfig,
   loraScale,
@@ -56,22 +57,46 @@ test("widths that the kernels do not support", async () => {
   await assertFails(ConfigError, ["n_embd is not a multiple of n_head", "multiple of 7", "768"], parse(768, 7));
   await assertFails(ConfigError, ["n_embd is not a multiple of 4", "30"], parse(30, 5));
   await assertFails(ConfigError, ["head", "multiple of 4", "6"], parse(24, 4));
+  await assertFails(ConfigError, ["n_inner is not a multiple of 4", "50"], () =>
+    parseConfig({ ...GPT2, n_inner: 50 }, "c"),
+  );
   parse(24, 6)();
 });
 
-test("variants of GPT-2 are refused by name", async () => {
-  const variants = {
-    model_type: "gpt_neox",
-    activation_function: "relu",
-    scale_attn_by_inverse_layer_idx: true,
-    reorder_and_upcast_attn: true,
-    scale_attn_weights: false,
-    add_cross_attention: true,
-    tie_word_embeddings: false,
+test("options of GPT-2's relatives are kept where they differ from its own", async () => {
+  const options = {
     n_inner: 1024,
-  };
+    activation_function: "gelu",
+    scale_attn_weights: false,
+    scale_attn_by_inverse_layer_idx: true,
+    tie_word_embeddings: false,
+  } as const;
+  const parsed = parseConfig({ ...GPT2, ...options, reorder_and_upcast_attn: true }, "c");
+  assert.equal(parsed, { ...GPT2, ...options });
+  assert.equal(parseConfig(parsed, "c"), parsed);
+  const usual = { scale_attn_weights: true, scale_attn_by_inverse_layer_idx: null, tie_word_embeddings: true };
+  assert.equal(parseConfig({ ...GPT2, ...usual, activation_function: "gelu_pytorch_tanh" }, "c"), GPT2);
+  assert.is(parseConfig({ ...GPT2, activation_function: "relu" }, "c").activation_function, "relu");
+  for (const [key, value] of [
+    ["tie_word_embeddings", "no"],
+    ["scale_attn_weights", 0],
+    ["reorder_and_upcast_attn", 1],
+    ["n_inner", 0],
+    ["n_inner", "1024"],
+    ["n_inner", 1.5],
+  ] as const)
+    await assertFails(FormatError, [`${key} is invalid`, JSON.stringify(value)], () =>
+      parseConfig({ ...GPT2, [key]: value }, "c"),
+    );
+  assert.is(attentionScale(GPT2, 3), 0.125);
+  assert.is(attentionScale({ ...GPT2, scale_attn_by_inverse_layer_idx: true }, 3), 0.125 / 4);
+  assert.is(attentionScale({ ...GPT2, scale_attn_weights: false }, 3), 1);
+});
+
+test("other models are refused by name, with what to do", async () => {
+  const variants = { model_type: "gpt_neox", activation_function: "silu", add_cross_attention: true };
   for (const [key, value] of Object.entries(variants))
-    await assertFails(ConfigError, [`${key} = ${JSON.stringify(value)} is not supported`], () =>
+    await assertFails(ConfigError, [`${key} = ${JSON.stringify(value)} is not supported`, "use a model"], () =>
       parseConfig({ ...GPT2, [key]: value }, "c"),
     );
 });

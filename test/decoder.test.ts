@@ -12,7 +12,7 @@ import { assertAllClose, relativeError } from "./allclose.ts";
 import { assertFails, assertSameBits } from "./border.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
-import { fillRandom, SMALL, smallSpec } from "./models.ts";
+import { fillRandom, RELATIVE, SMALL, smallSpec } from "./models.ts";
 
 /** The same sums in another order: f32's rounding through two blocks, relative to the norm. */
 const ROUNDING = 2e-6;
@@ -72,6 +72,7 @@ const lm = { objective: "lm" } as const;
 for (const [name, spec, maxBinding] of [
   ["plain", smallSpec("all", lm), Infinity],
   ["adapters", smallSpec("lora", lm), Infinity],
+  ["a relative of GPT-2, in pieces", smallSpec("lora", { ...lm, config: RELATIVE }), 4096],
   ["one adapter for q, k and v", smallSpec("lora", { ...lm, targets: ["c_attn", "head"], r: 1 }), Infinity],
   // So small that the token table comes in three pieces.
   ["pieces", smallSpec("lora", lm), 4096],

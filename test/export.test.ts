@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFi
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { joinPath, packagePath, writeDirectoryAtomic } from "#platform";
-import { type LoraConfig, type Target, textContext } from "../src/config.ts";
+import { type GPT2Config, type LoraConfig, type Target, textContext } from "../src/config.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../src/engine/state.ts";
 import { ConfigError } from "../src/errors.ts";
@@ -12,34 +12,38 @@ import { openGPT2 } from "../src/io/hf.ts";
 import { loadAdapter, openAdapter } from "../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { encodeSafetensors } from "../src/io/safetensors.ts";
-import { baseShapes } from "../src/names.ts";
+import { baseShapes, lmHeadShapes } from "../src/names.ts";
 import { describeChange, type ExportKind, planExport, replaceableExport, withoutPadding } from "../src/run/export.ts";
 import { ALL, LM, metaOf, modeOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertFails, numbers, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
-import { randomBatch, SMALL } from "./models.ts";
+import { RELATIVE, randomBatch, SMALL } from "./models.ts";
 
 const folder = temporaryFolder();
 /** Tolerance for float32 forward passes that sum in different orders. */
 const LOGITS = { atol: 2e-5, rtol: 1e-4 };
 
-const baseDirectory = join(folder, "base");
-{
+/** Writes a base model. */
+function baseModel(name: string, config: GPT2Config): string {
+  const directory = join(folder, name);
   const random = numbers(3);
-  const tensors = [...baseShapes(SMALL)].map(([name, shape]) => ({
+  const tensors = [...baseShapes(config), ...lmHeadShapes(config)].map(([name, shape]) => ({
     name,
     shape,
     dtype: "F32" as const,
     data: random(shape).map((x) => x * 0.3 + (/ln_\w+\.weight$/.test(name) ? 1 : 0)),
   }));
-  mkdirSync(baseDirectory);
-  writeFileSync(join(baseDirectory, "model.safetensors"), encodeSafetensors(tensors));
-  writeFileSync(join(baseDirectory, "config.json"), JSON.stringify({ ...SMALL, model_type: "gpt2", resid_pdrop: 0.1 }));
-  for (const name of ["vocab.json", "merges.txt"])
-    copyFileSync(packagePath(`data/models/gpt2-micro/${name}`), join(baseDirectory, name));
+  mkdirSync(directory);
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, model_type: "gpt2", resid_pdrop: 0.1 }));
+  for (const file of ["vocab.json", "merges.txt"])
+    copyFileSync(packagePath(`data/models/gpt2-micro/${file}`), join(directory, file));
+  return directory;
 }
+
+const baseDirectory = baseModel("base", SMALL);
 
 function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = {}): AdapterMeta {
   const meta = metaOf(lora ?? {}, { model: SMALL, base_model: baseDirectory, ...rest });
@@ -184,6 +188,27 @@ test("a language model: the head stays tied, or is untied if it has an adapter",
   assert.not.ok((await readAll(join(tied.out, "model.safetensors"))).has("lm_head.weight"));
   const peft = await exported("peft", meta, "lm peft");
   assert.is(JSON.parse(readFileSync(join(peft.out, "adapter_config.json"), "utf8")).task_type, "CAUSAL_LM");
+});
+
+test("a relative of GPT-2 keeps its options and its head, frozen or trained, in both forms", async () => {
+  const model = { ...SMALL, ...RELATIVE };
+  const base = baseModel("relative", model);
+  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
+  const rest = { task, labels: [], model, base_model: base };
+  const frozen = await exported("merged", metaFor({ target_modules: ["c_attn", "proj"] }, rest), "relative frozen");
+  const head = (await readAll(join(base, "model.safetensors"))).get("lm_head.weight")!;
+  assert.equal((await readAll(join(frozen.out, "model.safetensors"))).get("lm_head.weight"), head);
+  const trained = metaFor({ ...sites, modulesToSave: ["lm_head.weight"] }, rest);
+  const merged = await exported("merged", trained, "relative trained");
+  const written = await readAll(join(merged.out, "model.safetensors"));
+  assert.equal(written.get("lm_head.weight"), merged.adapter.tensors.get("lm_head.weight"));
+  assert.equal((await openGPT2(merged.out)).config, model);
+  const { out, checkpoint, adapter } = await exported("peft", trained, "relative peft");
+  assert.equal(JSON.parse(readFileSync(join(out, "adapter_config.json"), "utf8")).modules_to_save, ["lm_head"]);
+  assert.equal((await loadAdapter(out, checkpoint)).tensors, adapter.tensors);
+  await assertFails(ConfigError, ["belongs to another base model", "n_inner = 20", "n_inner = the default"], () =>
+    openAdapter(join(folder, "relative frozen-adapter"), baseDirectory),
+  );
 });
 
 test("a PEFT directory has only PEFT's files, and can be loaded again", async () => {

@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import { type GPT2Config, parseConfig } from "../src/config.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { openGPT2, resolveModel } from "../src/io/hf.ts";
+import type { NamedTensor } from "../src/io/peft-form.ts";
 import { type EncodableTensor, encodeSafetensors } from "../src/io/safetensors.ts";
 import { baseShapes } from "../src/names.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
@@ -110,8 +111,11 @@ test("a missing directory, missing files, and other contents are reported", asyn
     [make("empty"), ["lacks config.json and model.safetensors"]],
     [make("adapter", "adapter_config.json"), ["trained adapter"]],
     [make("ours", "lowrank.json"), ["trained adapter"]],
-    [make("sharded", "config.json", "model.safetensors.index.json"), ["lacks model.safetensors", "sharded models"]],
-    [make("pickled", "config.json", "pytorch_model.bin"), ["lacks model.safetensors", "safe_serialization"]],
+    [
+      make("pickled", "config.json", "pytorch_model.bin"),
+      ["pytorch_model.bin", "GPT2LMHeadModel", "safe_serialization"],
+    ],
+    [make("pickles", "config.json", "pytorch_model.bin.index.json"), ["pytorch_model.bin", "convert it: python"]],
   ];
   for (const [directory, words] of cases)
     await assertFails(ConfigError, [directory, ...words], () => openGPT2(directory));
@@ -124,6 +128,108 @@ test("a missing directory, missing files, and other contents are reported", asyn
   const text = modelDirectory("text", () => {});
   writeFileSync(join(text, "model.safetensors"), "version https://git-lfs.github.com/spec/v1");
   await assertFails(FormatError, ["model.safetensors", "longer than the file"], () => openGPT2(text));
+});
+
+/** A model directory in two shards: the first tensors in one, the others in the second. `change` may change files. */
+function shards(
+  name: string,
+  change: (files: {
+    index: { weight_map: Record<string, unknown> } & Record<string, unknown>;
+    one: Map<string, NamedTensor>;
+    two: Map<string, NamedTensor>;
+  }) => void = () => {},
+): string {
+  const directory = join(folder, name);
+  mkdirSync(directory);
+  const all = [...base];
+  const [one, two] = [new Map(all.slice(0, 9)), new Map(all.slice(9))];
+  const [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+  const weight_map = Object.fromEntries(all.map(([key]) => [key, one.has(key) ? first : second]));
+  const files = { index: { metadata: { total_size: 1 }, weight_map }, one, two };
+  change(files);
+  const write = (file: string, tensors: Map<string, NamedTensor>) => {
+    const list = [...tensors].map(([key, tensor]): EncodableTensor => ({ name: key, dtype: "F32", ...tensor }));
+    if (list.length > 0) writeFileSync(join(directory, file), encodeSafetensors(list, { format: "pt" }));
+  };
+  write(first, one);
+  write(second, two);
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config }));
+  writeFileSync(join(directory, "model.safetensors.index.json"), JSON.stringify(files.index));
+  return directory;
+}
+
+test("a model in shards is that in one file", async () => {
+  const model = await openGPT2(shards("in-shards"));
+  assert.equal(model.names, [...baseShapes(config).keys()]);
+  for (const [name, { data }] of base) assertSameBits(name, await model.read(name), data);
+  await model.close();
+  await assertFails(ConfigError, ["the model is closed"], () => model.read("wte.weight"));
+});
+
+test("shards that do not belong together are reported", async () => {
+  const refused = async (name: string, words: string[], change: Parameters<typeof shards>[1]) => {
+    const directory = shards(name, change);
+    await assertFails(FormatError, [directory, ...words], () => openGPT2(directory));
+  };
+  await refused("absent", ["lacks 1 shard of 2", "model-00002-of-00002.safetensors"], ({ two }) => two.clear());
+  await refused("other", ["do not belong together", "00002", "also ln_f.bias"], ({ two }) => two.delete("ln_f.bias"));
+  await refused("more", ["do not belong together", "00002", "also ln_g"], ({ two }) => two.set("ln_g", zeros(1)));
+  await refused("twice", ["1 tensor of this shard are in an earlier one", "wte.weight"], ({ two }) =>
+    two.set("wte.weight", base.get("wte.weight")!),
+  );
+  for (const path of [
+    "../model.safetensors",
+    "/etc/model.safetensors",
+    "a\\b.safetensors",
+    "c:x.safetensors",
+    "x.bin",
+    5,
+    null,
+  ])
+    await refused(
+      `path-${String(path).replace(/\W/g, "_")}`,
+      ["index of the model's shards is invalid", JSON.stringify(path), "for ln_f.bias"],
+      ({ index }) => {
+        index.weight_map["ln_f.bias"] = path;
+      },
+    );
+  await refused("mapless", ["weight_map is invalid", "nothing"], ({ index }) => {
+    delete (index as { weight_map?: unknown }).weight_map;
+  });
+  await refused("listed", ["weight_map is invalid"], ({ index }) => {
+    index.weight_map = [] as never;
+  });
+  await refused("empty-map", ["index of the model's shards is invalid", "found:    0 files"], ({ index }) => {
+    index.weight_map = {};
+  });
+  await refused("too-many", ["index of the model's shards is invalid", "1 to 1024", "1202 files"], ({ index }) => {
+    for (let i = 0; i < 1200; i++) index.weight_map[`t${i}`] = `${i}.safetensors`;
+  });
+});
+
+test("a head of its own is read where the config says so, and is missed by name", async () => {
+  const untied = { ...config, tie_word_embeddings: false };
+  const head = { shape: [11, 8], data: random([11, 8]) };
+  const directory = modelDirectory("untied", (tensors) => tensors.set("lm_head.weight", head));
+  const put = (more: object) =>
+    writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config, ...more }));
+  put(untied);
+  const model = await openGPT2(directory);
+  assert.is(model.config.tie_word_embeddings, false);
+  assert.is(model.names.at(-1), "lm_head.weight");
+  assertSameBits("head", await model.read("lm_head.weight"), head.data);
+  await model.close();
+  put({ ...untied, vocab_size: 11, n_embd: 8, tie_word_embeddings: true });
+  const tied = await openGPT2(directory);
+  assert.not.ok(tied.names.includes("lm_head.weight"));
+  await tied.close();
+  const without = modelDirectory("headless", () => {});
+  writeFileSync(join(without, "config.json"), JSON.stringify({ model_type: "gpt2", ...untied }));
+  const classifier = await openGPT2(without);
+  await assertFails(FormatError, ["no tensor lm_head.weight", "tie_word_embeddings"], () =>
+    classifier.read("lm_head.weight"),
+  );
+  await classifier.close();
 });
 
 test("the shipped model loads by its name, with valid F16 values", async () => {

@@ -8,7 +8,7 @@ import type { ModelSpec } from "../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../src/ops/crossentropy.ts";
 import { assertAllClose, relativeError } from "./allclose.ts";
 import { testDevice, testOnDevices } from "./device.ts";
-import { fillRandom, randomBatch, smallSpec } from "./models.ts";
+import { fillRandom, RELATIVE, randomBatch, smallSpec } from "./models.ts";
 
 /** The same sums in another order: f32's rounding through two blocks, relative to the tensor's norm. */
 const ROUNDING = 2e-6;
@@ -75,37 +75,39 @@ async function backward(engine: Engine, batch: Batch) {
   return { loss, gradients: await gradientsOf(engine) };
 }
 
-for (const mode of ["lora", "all"] as const)
-  for (const r of mode === "lora" ? [1, 3] : [3])
-    testOnDevices(
-      `a language model in pieces is the same model: ${mode}${mode === "lora" ? `, rank ${r}` : ""}`,
-      async () => {
-        const spec = smallSpec(mode, { ...lm, r });
-        const batch = randomBatch(spec, LENGTHS, 1);
-        const whole = await withEngine(spec, (engine) => backward(engine, batch));
-        assert.ok([...whole.gradients.values()].every((gradient) => gradient.some((g) => g !== 0)));
-        for (const maxBinding of [4096, 131 * 12 * 4]) {
-          const options = { maxBinding, capacity: { tokens: 200, sequences: 6 } };
-          await withEngine(
-            spec,
-            async (engine) => {
-              assert.is(engine.plan.logits.length, 3);
-              assert.is(engine.parameter("wte.weight").pieces.length, maxBinding === 4096 ? 3 : 1);
-              const { loss, gradients } = await backward(engine, batch);
-              assertAllClose("loss", [loss], [whole.loss], LOSS);
-              assertNear("gradients", gradients, whole.gradients, ROUNDING);
-            },
-            options,
-          );
-          // Without gradients the tensors lie in buffers of their own, the last piece at the very end of one.
-          const loss = await withEngine(spec, async (engine) => (await engine.result(engine.forward(batch))).loss, {
-            ...options,
-            optimizer: null,
-          });
-          assertAllClose("loss without gradients", [loss], [whole.loss], LOSS);
-        }
-      },
-    );
+for (const [what, mode, r, config] of [
+  ["lora, rank 1", "lora", 1],
+  ["lora, rank 3", "lora", 3],
+  ["all", "all", 3],
+  ["all, with a head of its own", "all", 3, RELATIVE],
+] as const)
+  testOnDevices(`a language model in pieces is the same model: ${what}`, async () => {
+    const spec = smallSpec(mode, { ...lm, r, config });
+    const batch = randomBatch(spec, LENGTHS, 1);
+    const whole = await withEngine(spec, (engine) => backward(engine, batch));
+    assert.ok([...whole.gradients.values()].every((gradient) => gradient.some((g) => g !== 0)));
+    for (const maxBinding of [4096, 131 * 12 * 4]) {
+      const options = { maxBinding, capacity: { tokens: 200, sequences: 6 } };
+      await withEngine(
+        spec,
+        async (engine) => {
+          assert.is(engine.plan.logits.length, 3);
+          for (const name of config ? ["wte.weight", "lm_head.weight"] : ["wte.weight"])
+            assert.is(engine.parameter(name).pieces.length, maxBinding === 4096 ? 3 : 1);
+          const { loss, gradients } = await backward(engine, batch);
+          assertAllClose("loss", [loss], [whole.loss], LOSS);
+          assertNear("gradients", gradients, whole.gradients, ROUNDING);
+        },
+        options,
+      );
+      // Without gradients the tensors lie in buffers of their own, the last piece at the very end of one.
+      const loss = await withEngine(spec, async (engine) => (await engine.result(engine.forward(batch))).loss, {
+        ...options,
+        optimizer: null,
+      });
+      assertAllClose("loss without gradients", [loss], [whole.loss], LOSS);
+    }
+  });
 
 for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
   testOnDevices(`picking the classified rows early is picking them late: ${mode}`, async () => {

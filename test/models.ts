@@ -17,6 +17,14 @@ export const SMALL: GPT2Config = {
   layer_norm_epsilon: 1e-5,
 };
 
+/** A relative of GPT-2: every option of the configuration that changes the plan. */
+export const RELATIVE: Partial<GPT2Config> = {
+  n_inner: 20,
+  activation_function: "gelu",
+  scale_attn_by_inverse_layer_idx: true,
+  tie_word_embeddings: false,
+};
+
 export const ALL_TARGETS: Target[] = ["q", "k", "v", "o", "fc", "proj", "head"];
 
 interface SpecOptions {
@@ -25,7 +33,7 @@ interface SpecOptions {
   layers?: number[];
   train_head?: boolean;
   r?: number;
-  config?: Partial<GPT2Config>;
+  config?: Partial<GPT2Config> | undefined;
 }
 
 export function smallSpec(

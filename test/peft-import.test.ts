@@ -171,6 +171,8 @@ test("variants that are not computed are refused by name", async () => {
   await refused({ target_modules: ["q_proj", "v_proj"] }, "matches no matrix", "q_proj");
   await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
   await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
+  const untied = { ...model, tie_word_embeddings: false };
+  parsePeftConfig({ ...BASICS, task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, untied, "c.json");
 });
 
 /** Virtual tokens as PEFT writes them, on `model`. */
@@ -410,7 +412,7 @@ test("PEFT's copy of the head with an adapter of lm_head is ignored, and another
         },
       },
     );
-  const withTable = { base: { ...base, tokenTable: async () => table } };
+  const withTable = { base: { ...base, lmHead: async () => table } };
   const { meta, tensors } = await readAdapter(directory("head", table), withTable);
   assert.equal([meta.task.objective, tensors.get("lora.head.B")!.shape], ["lm", [model.vocab_size, 2]]);
   const other = table.map((value, i) => (i === 7 ? value + 1 : value));

@@ -205,7 +205,7 @@ test("the backward list stops below the lowest thing that learns", () => {
 
   for (const name of ["lora, head", "last_layer"])
     assert.not.ok(
-      [...kernelsOf(backward(name))].some((kernel) => /attention|gelu|layernorm|gather|embedding/.test(kernel)),
+      [...kernelsOf(backward(name))].some((kernel) => /attention|activation|layernorm|gather|embedding/.test(kernel)),
       `${name}: ${[...kernelsOf(backward(name))]}`,
     );
 
@@ -217,7 +217,7 @@ test("the backward list stops below the lowest thing that learns", () => {
 
   // proj of layer 0 is above its attention.
   assert.is(count("lora, proj", "attention_query_backward"), 1);
-  assert.is(withEpilogue(backward("lora, proj"), "gelu_backward").length, 1);
+  assert.is(withEpilogue(backward("lora, proj"), "activate_backward").length, 1);
 
   for (const name of ["last_block", "lora, upper block"]) {
     assert.equal(readers(backward(name), /^(lora\.)?h\.0\./), [], name);
@@ -239,7 +239,7 @@ test("the backward list stops below the lowest thing that learns", () => {
 
 test("a classifier runs on one row a sequence after the last attention", () => {
   const wide = (p: ModelPlan) =>
-    withEpilogue(segment(p, "forward"), "gelu_saved").filter(({ scalars }) => scalars.includes("tokens"));
+    withEpilogue(segment(p, "forward"), "activate_saved").filter(({ scalars }) => scalars.includes("tokens"));
   assert.is(wide(PLANS.lora!).length, 1);
   assert.is(wide(PLANS["lora, activations kept"]!).length, 2);
 });

@@ -15,8 +15,8 @@ import { Engine } from "../src/engine/engine.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../src/half.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
+import { activationForward } from "../src/ops/activation.ts";
 import { crossentropyBackward } from "../src/ops/crossentropy.ts";
-import { geluForward } from "../src/ops/gelu.ts";
 import { NO_VALUES } from "../src/ops/kernel.ts";
 import { matmul } from "../src/ops/matmul.ts";
 import { planMemory } from "../src/plan/memory.ts";
@@ -271,7 +271,7 @@ test("times are added up by kernel, in milliseconds", async () => {
   const device = await openWasm({ threads: 2 });
   const [a, b] = [new Tensor("a", [200, 200], "weight"), new Tensor("b", [200, 200], "weight")];
   const out = new Tensor("out", [200, 200], "output");
-  const dispatches = [matmul({ out, a, b, m: 200, n: 200, k: 200 }), geluForward(out, b, 200)];
+  const dispatches = [matmul({ out, a, b, m: 200, n: 200, k: 200 }), activationForward(out, b, 200, "gelu_new")];
   const segments = [{ name: "forward" as const, clears: [], dispatches }];
   const session = await device.prepare({ segments, memory: planMemory(segments) });
   const started = performance.now();
@@ -417,7 +417,7 @@ test("compare: a session that one backend refuses is released on the other, afte
 test("compare: a difference in a row of small numbers is detected next to large ones", async () => {
   const tensor = (name: string) => new Tensor(name, [2, 8], "output");
   const [out, x] = [tensor("out"), tensor("x")];
-  const segments = [{ name: "forward" as const, clears: [], dispatches: [geluForward(out, x, 2)] }];
+  const segments = [{ name: "forward" as const, clears: [], dispatches: [activationForward(out, x, 2, "gelu_new")] }];
   const device = await testDevice("wasm 1 thread");
   for (const [value, isSeen] of [
     [10.05, true],

@@ -145,7 +145,7 @@ export function attention_forward(p: AttentionForward): void {
   const prefix = p.prefix;
   const width: usize = (heads * head_size) << 2;
   const prefix_keys = qkv + (p.prefix_row * 3 + 1) * width;
-  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const scale = p.scale;
   const list = scratch_memory();
   const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
@@ -191,7 +191,7 @@ export function attention_cached(p: AttentionCached): void {
   const positions = p.positions;
   const bytes: usize = head_size << 2;
   const width: usize = heads * bytes;
-  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const scale = p.scale;
   const list = scratch_memory();
   const end = slice_end(heads * tokens, 1);
   for (let pair = slice_begin(heads * tokens, 1); pair < end; pair++) {
@@ -228,7 +228,7 @@ function sum_list(list: usize, count: u32): f32 {
 
 /**
  * The first third of the tokens' rows of dqkv [room, 3C], and delta [tokens, NH] = dout . out per head:
- * dq[n] = sum_j ds_j k[j] / sqrt(HS), ds_j = exp(s_j - lse[n]) * (dout[n] . v[j] - delta[n]).
+ * dq[n] = scale * sum_j ds_j k[j], ds_j = exp(s_j - lse[n]) * (dout[n] . v[j] - delta[n]).
  */
 export function attention_query_backward(p: AttentionQueryBackward): void {
   const dqkv = p.dqkv;
@@ -244,7 +244,7 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
   const width: usize = (heads * head_size) << 2;
   const prefix = p.prefix;
   const prefix_keys = qkv + (p.prefix_row * 3 + 1) * width;
-  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const scale = p.scale;
   const list = scratch_memory();
   const slopes = list + SCORES_BYTES;
   const own = list + (prefix << 2);
@@ -286,7 +286,7 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
 }
 
 /**
- * The second and third thirds of dqkv [room, 3C]: dk[j] = sum_i ds_i q[i] / sqrt(HS), dv[j] = sum_i p_i dout[i] over the
+ * The second and third thirds of dqkv [room, 3C]: dk[j] = scale * sum_i ds_i q[i], dv[j] = sum_i p_i dout[i] over the
  * queries j <= i < end of the sequence, for the prefix's rows j over all, p_i = exp(s_i - lse[i]),
  * ds_i = p_i * (dout[i] . v[j] - delta[i]).
  */
@@ -343,7 +343,7 @@ function key_gradients(
   const heads = p.heads;
   const head_size = p.head_size;
   const width: usize = (heads * head_size) << 2;
-  const scale: f32 = 1 / sqrt<f32>(<f32>head_size);
+  const scale = p.scale;
   const list = scratch_memory();
   const slopes = list + SCORES_BYTES;
   const count = stop - n;

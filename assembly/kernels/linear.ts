@@ -1,11 +1,11 @@
-// A linear layer with its adapters, and what follows it: out = a b + bias + down up, then a residual or GELU.
+// A linear layer with its adapters, and what follows it: out = a b + bias + down up, then a residual or the activation.
 import { set_adapters } from "./adapters";
 import { Linear } from "./generated/records";
 import { multiply_any, multiply_panels, set_epilogue, set_output } from "./product";
 
 function begin(p: Linear): void {
   set_output(p.out, p.n << 2, p.has_bias ? p.bias : 0, 1, 0);
-  set_epilogue(p.epilogue, p.act, p.inp);
+  set_epilogue(p.epilogue, p.activation, p.act, p.inp);
   set_adapters(p);
 }
 

@@ -6,6 +6,7 @@
 // converted to f32 first. Every result is one sum in the order of k, in blocks of KC, and one of the adapters' steps: its bits depend
 // on no slice, tile or size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 
+import { activation_backward_rows, activation_rows } from "./activation";
 import {
   adapter_depth,
   add_adapters,
@@ -15,7 +16,6 @@ import {
   pack_up_rows,
   use_down_rows,
 } from "./adapters";
-import { gelu_backward_rows, gelu_rows } from "./gelu";
 import { widen_row, widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { add_rows } from "./rows";
@@ -68,11 +68,12 @@ let right_half: bool = false;
 
 /** What follows the product, as in src/ops/linear.ts. */
 const NONE: u32 = 0;
-const GELU: u32 = 2;
-const GELU_SAVED: u32 = 3;
-const GELU_BACKWARD: u32 = 4;
+const ACTIVATE: u32 = 2;
+const ACTIVATE_SAVED: u32 = 3;
+const ACTIVATE_BACKWARD: u32 = 4;
 const ADD_SAVED: u32 = 5;
 let epilogue: u32 = NONE;
+let activation: u32 = 0;
 /** The addresses of act and inp, with the layout of out. */
 let act_at: usize = 0;
 let inp_at: usize = 0;
@@ -89,8 +90,9 @@ export function set_output(out: usize, line: usize, bias: usize, alpha: f32, bet
 }
 
 /** Sets what follows the product. */
-export function set_epilogue(kind: u32, act: usize, inp: usize): void {
+export function set_epilogue(kind: u32, by: u32, act: usize, inp: usize): void {
   epilogue = kind;
+  activation = by;
   act_at = act;
   inp_at = inp;
 }
@@ -360,9 +362,10 @@ function finish(i: u32, rows: u32, j: u32, cols: u32): void {
   const at = i * out_line + (j << 2);
   const out = out_at + at;
   const inp = inp_at + at;
-  if (epilogue == GELU) gelu_rows(out, out, out_line, rows, cols);
-  else if (epilogue == GELU_SAVED) gelu_rows(act_at + at, out, out_line, rows, cols);
-  else if (epilogue == GELU_BACKWARD) gelu_backward_rows(out, act_at + at, inp, out_line, rows, cols);
+  if (epilogue == ACTIVATE) activation_rows(activation, out, out, out_line, rows, cols);
+  else if (epilogue == ACTIVATE_SAVED) activation_rows(activation, act_at + at, out, out_line, rows, cols);
+  else if (epilogue == ACTIVATE_BACKWARD)
+    activation_backward_rows(activation, out, act_at + at, inp, out_line, rows, cols);
   else {
     const to = epilogue == ADD_SAVED ? act_at + at : out;
     for (let row: usize = 0; row < rows * out_line; row += out_line) add_rows(to + row, out + row, inp + row, cols);

@@ -57,15 +57,15 @@ const PRODUCTS = {
 /** The kernels that are matrix products: the variants of each, and the preludes with its operands and its stores. */
 const FAMILIES: Readonly<Record<string, { variants: readonly Product[]; preludes: readonly string[] }>> = {
   matmul: { variants: Object.values(PRODUCTS), preludes: ["matmul"] },
-  linear: { variants: [PRODUCTS.wide, PRODUCTS.middle, PRODUCTS.gemv], preludes: ["gelu", "linear"] },
+  linear: { variants: [PRODUCTS.wide, PRODUCTS.middle, PRODUCTS.gemv], preludes: ["activation", "linear"] },
 };
 
 /** What the shaders of other kernels share. */
 const PRELUDES: Readonly<Record<string, readonly string[]>> = {
+  activation_forward: ["activation"],
   attention_forward: ["attention_tiles"],
   attention_query_backward: ["attention_tiles", "attention_backward"],
   attention_keyvalue_backward: ["attention_tiles", "attention_backward"],
-  gelu_forward: ["gelu"],
   lora_backward: ["blocks", "parts"],
 };
 

@@ -242,7 +242,7 @@ function excerptOf<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
     ...model,
     config: excerpt.config,
     async read(name, start = 0, end) {
-      if (name !== "wte.weight") return model.read(original(name), start, end);
+      if (name !== "wte.weight" && name !== "lm_head.weight") return model.read(original(name), start, end);
       const rows = await Promise.all(vocabulary.slice(start, end).map((id) => model.read(name, id, id + 1)));
       return Float32Array.from(rows.flatMap((row) => [...row]));
     },

@@ -18,7 +18,7 @@ import {
 } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import { baseShapes, parseSite } from "../names.ts";
+import { baseShapes, lmHeadShapes, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { isNovelty } from "./novelty.ts";
@@ -128,7 +128,7 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     if (num_labels < 2) refuse("num_labels must be 2 or more", num_labels);
   } else if (meta.mode === "last_layer")
     refuse(
-      "mode last_layer is invalid for a language model, whose head is tied to the embedding: use lora, all or last_block",
+      "mode last_layer is invalid for a language model, whose last layer is the head of the vocabulary: use lora, all or last_block",
       meta.mode,
     );
 }
@@ -153,7 +153,7 @@ function checkSites(
     if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
       refuse(`the scale of ${site} is invalid`, "a finite float32", scale);
   }
-  const shapes = baseShapes(model);
+  const shapes = new Map([...baseShapes(model), ...lmHeadShapes(model)]);
   for (const name of modulesToSave)
     if (!shapes.has(name)) refuse("the model has no such tensor", "a tensor of GPT-2", name);
 }

@@ -3,6 +3,10 @@ import { readBytes } from "#platform";
 import { FormatError } from "../errors.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 
+/** The file with a model's tensors, and the index of several. */
+export const WEIGHTS = "model.safetensors";
+export const SHARDS_INDEX = "model.safetensors.index.json";
+
 /** Parses a JSON file of at most `limit` bytes. Throws FormatError if it is invalid, ConfigError if it cannot be read. */
 export async function readJson(path: string, limit: number = LIMITS.json): Promise<unknown> {
   return parseJson(await readBytes(path, limit), path);

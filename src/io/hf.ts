@@ -1,15 +1,22 @@
-/** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json and model.safetensors. */
+/** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json, and model.safetensors or its shards. */
 
-import { absolutePath, exists, joinPath, openFile, packagePath } from "#platform";
+import { absolutePath, exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
 import { type GPT2Config, parseConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
-import { baseShapes } from "../names.ts";
+import { baseShapes, lmHeadShapes } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { count, readJson } from "./common.ts";
+import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
-import { type Dtype, FLOATS, SafetensorsFile } from "./safetensors.ts";
+import {
+  type Dtype,
+  FLOATS,
+  openSafetensors,
+  type SafetensorsFile,
+  type TensorFiles,
+  type TensorInfo,
+} from "./safetensors.ts";
 
 /** Models that ship with the package, in data/models. */
 export const SHIPPED_MODELS = ["gpt2-micro"] as const;
@@ -18,7 +25,7 @@ export const SHIPPED_MODELS = ["gpt2-micro"] as const;
 export interface GPT2Checkpoint {
   readonly directory: string;
   readonly config: GPT2Config;
-  /** Canonical names (without `transformer.`), in the order of `baseShapes`; then `score.weight` if the file has one. */
+  /** Canonical names (without `transformer.`), in the order of `baseShapes`; then `lm_head.weight` if it is not tied, and `score.weight`, if they are there. */
   readonly names: readonly string[];
   shape(name: string): Shape;
   /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
@@ -77,82 +84,123 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
   const configPath = joinPath(directory, "config.json");
   const config = parseConfig(await readJson(configPath), configPath);
   if (!isShipped(directory)) await (await import("./tokenizer-files.ts")).checkTokenizer(directory);
-  const reader = await openFile(joinPath(directory, "model.safetensors"));
+  const tensors = await openTensors(directory);
   try {
-    const file = await SafetensorsFile.open(reader);
-    const stored = matchTensors(file, config, reader.name);
+    const stored = matchTensors(tensors, config);
     const find = (name: string) => {
       const found = stored.get(name);
-      if (found === undefined) throw new FormatError(`there is no tensor ${name}`, { where: reader.name });
+      if (found === undefined)
+        throw new FormatError(`there is no tensor ${name}`, {
+          where: tensors.where,
+          ...(name === LM_HEAD && {
+            hint: "its config has tie_word_embeddings = false: a language model needs a head",
+          }),
+        });
       return found;
     };
     let isClosed = false;
     const close = async () => {
-      if (!isClosed) await file.close();
+      if (!isClosed) await tensors.close();
       isClosed = true;
     };
     return {
       directory,
       config,
       names: [...stored.keys()],
-      shape: (name) => file.info(find(name)).shape,
+      shape: (name) => find(name).info.shape,
       read: async (name, rowStart, rowEnd) => {
         if (isClosed)
           throw new ConfigError("the model is closed", { where: directory, hint: "close it after its last use" });
-        return file.readF32(find(name), rowStart, rowEnd);
+        const { file, key } = find(name);
+        return file.readF32(key, rowStart, rowEnd);
       },
       close,
       [asyncDispose]: close,
     };
   } catch (error) {
-    await reader.close();
+    await tensors.close();
     throw error;
   }
+}
+
+async function openTensors(directory: string): Promise<TensorFiles> {
+  const where = joinPath(directory, WEIGHTS);
+  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory);
+  const file = await openSafetensors(where);
+  return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
 }
 
 async function requireFiles(directory: string): Promise<void> {
   const has = (file: string) => exists(joinPath(directory, file));
   const missing: string[] = [];
-  for (const file of ["config.json", "model.safetensors"]) if (!(await has(file))) missing.push(file);
+  if (!(await has("config.json"))) missing.push("config.json");
+  if (!(await has(WEIGHTS)) && !(await has(SHARDS_INDEX))) missing.push(WEIGHTS);
   if (missing.length === 0) return;
   if (!(await exists(directory)))
     throw new ConfigError("the model directory does not exist", {
       where: directory,
       hint: `shipped models: ${SHIPPED_MODELS.join(", ")}`,
     });
+  const pickled: string[] = [];
+  for (const file of ["pytorch_model.bin", "pytorch_model.bin.index.json"]) if (await has(file)) pickled.push(file);
+  if (missing[0] === WEIGHTS && pickled.length > 0)
+    throw new ConfigError(
+      `${pickled[0]!.replace(".index.json", "")} is not supported: it can run code when it is read`,
+      {
+        where: directory,
+        expected: WEIGHTS,
+        hint: `convert it: ${await conversionOf(directory)}`,
+      },
+    );
   let hint = "download the model's files, in Hugging Face's layout, into that directory";
   if ((await has("adapter_config.json")) || (await has("lowrank.json")))
     hint = "this is a trained adapter: give the directory of its base model instead";
-  else if (await has("model.safetensors.index.json"))
-    hint = "sharded models are not supported: save the model as one file, with a larger max_shard_size";
-  else if (await has("pytorch_model.bin"))
-    hint = "only safetensors are supported: save the model with safe_serialization=True";
   throw new ConfigError(`the model directory lacks ${missing.join(" and ")}`, { where: directory, hint });
 }
 
-/** Redundant tensors of some checkpoints: the causal mask, and the head tied to wte. */
+/** The command that writes a directory's PyTorch weights as safetensors. */
+async function conversionOf(directory: string): Promise<string> {
+  const json = (await readJson(joinPath(directory, "config.json"))) as { architectures?: unknown } | null;
+  const named = [json?.architectures].flat()[0];
+  const model = typeof named === "string" && /^GPT2\w{0,40}$/.test(named) ? named : "GPT2LMHeadModel";
+  const path = JSON.stringify(directory).slice(1, -1).replaceAll("'", "\\'");
+  return `python -c "from transformers import ${model} as M; M.from_pretrained('${path}').save_pretrained('${path}', safe_serialization=True)"`;
+}
+
+/** Redundant tensors of some checkpoints: the causal mask, and a head tied to wte. */
 const IGNORED = /^(h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight)$/;
+const LM_HEAD = "lm_head.weight";
 const HEAD = "score.weight";
 
-/** Maps the canonical name of every tensor to its name in the file. Throws FormatError. */
-function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string): Map<string, string> {
-  const inFile = new Map<string, string>();
-  for (const stored of file.names) {
-    const name = stored.replace(/^transformer\./, "");
-    const other = inFile.get(name);
+/** A tensor of the model: where it is. */
+interface Stored {
+  file: SafetensorsFile;
+  /** Its name in the file. */
+  key: string;
+  info: TensorInfo;
+}
+
+/** Every tensor by its canonical name. Throws FormatError. */
+function matchTensors({ files, where }: TensorFiles, config: GPT2Config): Map<string, Stored> {
+  const found = new Map<string, Stored>();
+  for (const [key, file] of files) {
+    const name = key.replace(/^transformer\./, "");
+    const other = found.get(name);
     if (other !== undefined)
-      throw new FormatError(`duplicate tensor ${name}`, { where, found: `${other} and ${stored}` });
-    inFile.set(name, stored);
+      throw new FormatError(`duplicate tensor ${name}`, { where, found: `${other.key} and ${key}` });
+    found.set(name, { file, key, info: file.info(key) });
   }
   const expected = baseShapes(config);
-  const missing = [...expected.keys()].filter((name) => !inFile.has(name));
+  const missing = [...expected.keys()].filter((name) => !found.has(name));
   if (missing.length > 0)
     throw new FormatError(`the model file lacks ${count(missing, "tensor")}`, {
       where,
       expected: nameList(missing),
-      found: nameList([...inFile.keys()]),
+      found: nameList([...found.keys()]),
     });
-  const extra = [...inFile.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
+  // A classifier has no need of the head of a language model, and may come without.
+  for (const [name, shape] of lmHeadShapes(config)) if (found.has(name)) expected.set(name, shape);
+  const extra = [...found.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
   if (extra.length > 0)
     throw new FormatError(`the model file has ${count(extra, "unexpected tensor")}`, {
       where,
@@ -160,21 +208,15 @@ function matchTensors(file: SafetensorsFile, config: GPT2Config, where: string):
       found: nameList(extra),
       hint: "check that the config.json belongs to this file",
     });
-  const stored = new Map<string, string>();
+  const head = found.get(HEAD);
+  if (head !== undefined) expected.set(HEAD, [head.info.shape[0] ?? 0, config.n_embd]);
   for (const [name, shape] of expected) {
-    const { dtype, shape: found } = file.info(inFile.get(name)!);
-    checkShape(name, found, shape, where);
+    const { dtype, shape: given } = found.get(name)!.info;
+    checkShape(name, given, shape, where);
     if (!(FLOATS as readonly Dtype[]).includes(dtype))
       throw new FormatError(`${name} has the wrong element type`, { where, expected: FLOATS.join(", "), found: dtype });
-    stored.set(name, inFile.get(name)!);
   }
-  const head = inFile.get(HEAD);
-  if (head !== undefined) {
-    const { shape } = file.info(head);
-    checkShape(HEAD, shape, [shape[0] ?? 0, config.n_embd], where);
-    stored.set(HEAD, head);
-  }
-  return stored;
+  return new Map([...expected.keys()].map((name) => [name, found.get(name)!]));
 }
 
 function checkShape(name: string, found: Shape, expected: Shape, where: string): void {

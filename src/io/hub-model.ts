@@ -4,7 +4,7 @@ import { parseConfig } from "../config.ts";
 import { ConfigError, DownloadError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 import { hubCacheDirectory } from "./cache.ts";
-import { readJson } from "./common.ts";
+import { readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import {
   asking,
@@ -24,10 +24,9 @@ import {
 } from "./hub.ts";
 import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
 import { LIMITS } from "./limits.ts";
-import { readShards, SHARDS_INDEX } from "./shards-index.ts";
+import { readShards } from "./shards-index.ts";
 import { checkTokenizer } from "./tokenizer-files.ts";
 
-const WEIGHTS = "model.safetensors";
 /** Optional files. They are fetched first: a model with another tokenizer is refused before its weights are downloaded. */
 const TOKENIZER = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"] as const;
 const SMALL: readonly string[] = [...TOKENIZER, "config.json"];
@@ -94,7 +93,7 @@ async function isComplete(snapshot: string): Promise<boolean> {
   if (!(await has("config.json"))) return false;
   if (await has(WEIGHTS)) return true;
   if (!(await has(SHARDS_INDEX))) return false;
-  const shards = await readShards(joinPath(snapshot, SHARDS_INDEX));
+  const shards = [...(await readShards(joinPath(snapshot, SHARDS_INDEX))).keys()];
   return (await Promise.all(shards.map(has))).every(Boolean);
 }
 
@@ -164,7 +163,7 @@ async function shardsOf(
   index: string,
   find: (paths: readonly string[]) => Promise<Map<string, Described>>,
 ): Promise<HubFile[]> {
-  const shards = await readShards(index);
+  const shards = [...(await readShards(index)).keys()];
   const found = await find(shards);
   const missing = shards.filter((shard) => !found.has(shard));
   if (missing.length > 0)

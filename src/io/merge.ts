@@ -3,7 +3,7 @@
  * memory as a whole. Sums are computed in double precision and rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
-import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
+import { baseShapes, lmHeadShapes, loraDims, loraSites, parseSite } from "../names.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { GPT2Checkpoint } from "./hf.ts";
@@ -29,7 +29,7 @@ interface Product {
 
 /**
  * The tensors of a merged model, with their names in transformers. A bias of the head is folded into score.weight if
- * `finalNorm` allows it, and otherwise dropped. A language model with an adapter on its tied head gets a separate head.
+ * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its tied head has an adapter.
  */
 export function mergedTensors(
   checkpoint: GPT2Checkpoint,
@@ -39,14 +39,15 @@ export function mergedTensors(
   const products = productsOf({ meta, tensors });
   const { config } = checkpoint;
   // Frozen matrices are rounded to the type that the run stored them in.
-  const isHalf = (name: string) => baseDtype(meta) === "f16" && baseShapes(config).get(name)!.length === 2;
+  const shapes = new Map([...baseShapes(config), ...lmHeadShapes(config)]);
+  const isHalf = (name: string) => baseDtype(meta) === "f16" && shapes.get(name)!.length === 2;
   const rows = (name: string, from: number, to: number): Promise<Float32Array> => {
     const trained = tensors.get(name);
     if (!trained) return checkpoint.read(name, from, to).then((values) => (isHalf(name) ? rounded(values) : values));
     const width = sizeOf(trained.shape) / trained.shape[0]!;
     return Promise.resolve(trained.data.slice(from * width, to * width));
   };
-  const merged = [...baseShapes(checkpoint.config)].map(([name, shape]) => ({
+  const merged = [...baseShapes(config)].map(([name, shape]) => ({
     name: `transformer.${name}`,
     shape,
     pieces: () => pieces(shape, (from, to) => rows(name, from, to), products.get(name) ?? []),
@@ -54,12 +55,13 @@ export function mergedTensors(
   if (meta.task.objective === "classification")
     return [...merged, whole("score.weight", foldHead(meta, tensors, finalNorm))];
   const head = products.get("head");
-  const shape = [checkpoint.config.vocab_size, checkpoint.config.n_embd];
-  if (head)
+  const shape = [config.vocab_size, config.n_embd];
+  const table = config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";
+  if (head || table !== "wte.weight")
     merged.push({
       name: "lm_head.weight",
       shape,
-      pieces: () => pieces(shape, (from, to) => rows("wte.weight", from, to), head),
+      pieces: () => pieces(shape, (from, to) => rows(table, from, to), head ?? []),
     });
   return merged;
 }
@@ -78,7 +80,7 @@ function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
   };
 }
 
-/** The products to add to each matrix, by its name in the base model (`head` for the tied head of a language model). */
+/** The products to add to each matrix, by its name in the base model (`head` for the head of a language model). */
 function productsOf({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Product[]> {
   const { model, lora, task } = meta;
   const products = new Map<string, Product[]>();

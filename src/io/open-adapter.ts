@@ -105,12 +105,12 @@ export async function namedBase(directory: string): Promise<string | undefined> 
 
 async function baseOf(checkpoint: GPT2Checkpoint): Promise<PeftBase> {
   const { config, names, directory } = checkpoint;
-  const tokenTable = () => checkpoint.read("wte.weight");
-  if (!names.includes("score.weight")) return { config, directory, tokenTable };
+  const lmHead = () => checkpoint.read(names.includes("lm_head.weight") ? "lm_head.weight" : "wte.weight");
+  if (!names.includes("score.weight")) return { config, directory, lmHead };
   return {
     config,
     directory,
-    tokenTable,
+    lmHead,
     score: { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") },
   };
 }

@@ -137,11 +137,13 @@ export function parsePeftConfig(json: unknown, model: GPT2Config, where: string)
       where,
       found: show(config.target_modules),
     });
-  const untied = ["transformer.wte", "lm_head"].find((name) => task !== "SEQ_CLS" && saves(name));
+  const isTied = task !== "SEQ_CLS" && model.tie_word_embeddings !== false;
+  const untied = ["transformer.wte", "lm_head"].find((name) => isTied && saves(name));
   if (untied !== undefined)
     throw new ConfigError(`${untied} in modules_to_save is not supported for a language model`, {
       where,
       expected: "the token table and the head to stay tied",
+      hint: "it is where the base model's config has tie_word_embeddings = false",
     });
   return { task, adapted, biases: config.bias === "lora_only", saves, lora };
 }

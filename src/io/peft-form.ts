@@ -25,8 +25,8 @@ export interface PeftBase {
   directory?: string;
   /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
-  /** Reads the base model's token table [V, C], to compare it with the copy that PEFT saves with an adapter of the head. */
-  tokenTable?: () => Promise<Float32Array>;
+  /** Reads the base model's head of the vocabulary [V, C], to compare it with the copy that PEFT saves with an adapter of it. */
+  lmHead?: () => Promise<Float32Array>;
 }
 
 /** PEFT's methods. The other modes have no form in PEFT. */

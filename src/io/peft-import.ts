@@ -4,7 +4,7 @@
  */
 import { type LoraConfig, type LoraSite, TARGETS, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
-import { baseShapes, loraDims, loraSite } from "../names.ts";
+import { baseShapes, lmHeadShapes, loraDims, loraSite } from "../names.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { type PeftModule, type PeftPlan, parsePeftConfig, settingsOf, show } from "./peft-config.ts";
@@ -18,7 +18,7 @@ import {
   type PeftMode,
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { KINDS, PREFIX, SCORE } from "./peft-lora.ts";
+import { KINDS, PREFIX, SCORE, theirName } from "./peft-lora.ts";
 
 /** A PEFT adapter before its data is read; `keys` maps our names to PEFT's. */
 export interface PeftImport {
@@ -119,10 +119,10 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
     modulesToSave.push(`${bias}.bias`);
     entries.set(`${PREFIX}${name}.base_layer.bias`, { name: `${bias}.bias`, shape: [dims.out] });
   }
-  for (const [name, shape] of baseShapes(config)) {
-    if (!plan.saves(`transformer.${name.replace(/\.(weight|bias)$/, "")}`)) continue;
+  for (const [name, shape] of [...baseShapes(config), ...(classifies ? [] : lmHeadShapes(config))]) {
+    if (!plan.saves(theirName(name).replace(/\.(weight|bias)$/, ""))) continue;
     modulesToSave.push(name);
-    entries.set(`${PREFIX}transformer.${name}`, { name, shape });
+    entries.set(`${PREFIX}${theirName(name)}`, { name, shape });
   }
   if (classifies && score === undefined && !plan.saves("score"))
     throw new ConfigError("the adapter of score needs a score.weight, which the base model does not have", {

@@ -5,7 +5,7 @@
  */
 import { type GPT2Config, type LoraConfig, loraScale, type Target, type TaskConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
-import { baseShapes, loraDims, loraSites, parseSite } from "../names.ts";
+import { baseShapes, lmHeadShapes, loraDims, loraSites, parseSite } from "../names.ts";
 import type { Shape } from "../tensor.ts";
 import { commonConfig, type NamedTensor, type PeftForm, type Tensors } from "./peft-form.ts";
 
@@ -68,7 +68,7 @@ const DECISIVE = [
 export function loraForm(adapter: LoraModel): PeftForm {
   const modules = modulesOf(adapter);
   const saved = [...savedKeys(adapter, modules)];
-  const base = baseShapes(adapter.model);
+  const base = new Map([...baseShapes(adapter.model), ...lmHeadShapes(adapter.model)]);
   return {
     config: configOf(adapter, modules),
     decisive: DECISIVE,
@@ -193,8 +193,11 @@ function savedModules({ lora }: LoraModel, modules: Module[]): { biases: string[
   const all = modules.filter(({ kind }) => kind !== KINDS.head).map(({ name }) => `${baseName(name)}.bias`);
   const biases = all.every((name) => modulesToSave.includes(name)) ? all : [];
   const others = modulesToSave.filter((name) => !biases.includes(name));
-  return { biases, saved: [...new Set(others.map((name) => `transformer.${name.replace(/\.(weight|bias)$/, "")}`))] };
+  return { biases, saved: [...new Set(others.map((name) => theirName(name).replace(/\.(weight|bias)$/, "")))] };
 }
+
+/** The name in transformers of a tensor of the base model. */
+export const theirName = (name: string) => (name === "lm_head.weight" ? name : `transformer.${name}`);
 
 const baseName = (module: string) => module.replace(/^transformer\./, "");
 
@@ -202,7 +205,7 @@ const baseName = (module: string) => module.replace(/^transformer\./, "");
 function savedKeys(adapter: LoraModel, modules: Module[]): Map<string, string> {
   const { biases } = savedModules(adapter, modules);
   const key = (name: string) => (biases.includes(name) ? name.replace(/bias$/, "base_layer.bias") : name);
-  return new Map((adapter.lora.modulesToSave ?? []).map((name) => [name, `${PREFIX}transformer.${key(name)}`]));
+  return new Map((adapter.lora.modulesToSave ?? []).map((name) => [name, PREFIX + theirName(key(name))]));
 }
 
 /** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */

@@ -73,14 +73,20 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   return inOrder(meta, new Map([...peft, ...own]));
 }
 
+/** What an adapter and its base model have in common. */
+const DIMENSIONS = [
+  ...(["n_layer", "n_embd", "n_head", "vocab_size", "n_inner", "activation_function"] as const),
+  ...(["scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings"] as const),
+];
+
 /** Throws ConfigError if the base model has other dimensions than the adapter's. */
 function checkBase(meta: AdapterMeta, { config, directory = "the given base model" }: PeftBase, where: string): void {
-  for (const key of ["n_layer", "n_embd", "n_head", "vocab_size"] as const)
+  for (const key of DIMENSIONS)
     if (config[key] !== meta.model[key])
       throw new ConfigError("the adapter belongs to another base model", {
         where,
-        expected: `${key} = ${meta.model[key]} (${meta.base_model})`,
-        found: `${key} = ${config[key]} (${directory})`,
+        expected: `${key} = ${meta.model[key] ?? "the default"} (${meta.base_model})`,
+        found: `${key} = ${config[key] ?? "the default"} (${directory})`,
       });
 }
 
@@ -97,7 +103,7 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
     const shapes = file.floatShapes();
     // With an adapter of lm_head PEFT also saves the base model's head.
-    const copied = shapes.has(HEAD_COPY) && base.tokenTable !== undefined && shapes.delete(HEAD_COPY);
+    const copied = shapes.has(HEAD_COPY) && base.lmHead !== undefined && shapes.delete(HEAD_COPY);
     const { meta, keys } = importPeft(json, shapes, base, path);
     checkMeta(meta, path);
     if (copied) await compareHead(file, base, path);
@@ -109,13 +115,13 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
 }
 
 /** Throws FormatError unless the adapter's copy of the head equals the base model's: another head is not supported. */
-async function compareHead(file: SafetensorsFile, { config, tokenTable }: PeftBase, where: string): Promise<void> {
+async function compareHead(file: SafetensorsFile, { config, lmHead }: PeftBase, where: string): Promise<void> {
   const fits = sameShape(file.info(HEAD_COPY).shape, [config.vocab_size, config.n_embd]);
-  const [copy, table] = fits ? [await file.readF32(HEAD_COPY), await tokenTable!()] : [];
+  const [copy, table] = fits ? [await file.readF32(HEAD_COPY), await lmHead!()] : [];
   if (copy?.every((value, i) => value === table![i])) return;
   throw new FormatError("the head in the adapter differs from the base model's", {
     where,
-    expected: `${HEAD_COPY} equal to the base model's token table`,
+    expected: `${HEAD_COPY} equal to the base model's head`,
     found: fits ? "other values" : `the shape ${showShape(file.info(HEAD_COPY).shape)}`,
     hint: "check that the adapter belongs to this base model, and was saved in the same element type",
   });

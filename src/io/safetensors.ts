@@ -3,6 +3,7 @@
  * memory as a whole. The format is little-endian, as are typed arrays on every platform that Node and browsers run on.
  */
 
+import { openFile } from "#platform";
 import { FormatError, ShapeError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
@@ -173,6 +174,24 @@ export class SafetensorsFile {
     // The reader returns a copy that is aligned, even though the data in the file is not.
     return this.#reader.read(this.#dataStart + info.begin + rowStart * rowBytes, (rowEnd - rowStart) * rowBytes);
   }
+}
+
+/** A model's tensors, in one file or in several. */
+export interface TensorFiles {
+  /** The file, or the index of several. */
+  where: string;
+  /** The file of each tensor. */
+  files: ReadonlyMap<string, SafetensorsFile>;
+  close(): Promise<void>;
+}
+
+/** Opens a file by its path. Throws FormatError if it is damaged. */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const reader = await openFile(path);
+  return SafetensorsFile.open(reader).catch(async (error) => {
+    await reader.close();
+    throw error;
+  });
 }
 
 interface Header {

@@ -6,6 +6,7 @@
  *
  * Letters: S slots (sequences in the cache), N tokens of a prefill, T positions, C n_embd, V vocabulary.
  */
+import { innerWidth } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { attentionCached } from "../ops/attention.ts";
 import { cacheShape, cacheWrite } from "../ops/cache.ts";
@@ -147,7 +148,7 @@ class Builder {
       const att = rowsOf("att", rows, [this.C]);
       const cache = this.caches[l]!;
       if (prefix) f.emit(cachePrefix(cache, only(prefix), l));
-      f.emit(cacheWrite(cache, qkv, slots), attentionCached(att, qkv, cache, slots));
+      f.emit(cacheWrite(cache, qkv, slots), attentionCached(att, qkv, cache, slots, f.heads(l).scale));
       if (l === this.caches.length - 1) return { x, att };
       x = this.behindAttention(f, rows, l, { x, att });
     }
@@ -162,14 +163,15 @@ class Builder {
     const C = [this.C];
     const x1 = rowsOf(`x.${l}.mid`, rows, C);
     f.output(l, "attn.c_proj", att, rows, { out: x1, residual: x });
-    const fcg = rowsOf("fcg", rows, [4 * this.C]);
-    f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, gelu: "in place" });
+    const fcg = rowsOf("fcg", rows, [innerWidth(this.options.spec.config)]);
+    const activate = { by: f.activation, out: "in place" as const };
+    f.linear(l, "mlp.c_fc", f.layernorm(`h.${l}.ln_2`, x1, rows).out, rows, { out: fcg, activate });
     const x2 = rowsOf(`block.${l}`, rows, C);
     f.output(l, "mlp.c_proj", fcg, rows, { out: x2, residual: x1 });
     return x2;
   }
 
-  /** Logits [S, V] from the final norm [S, C], one piece of the token table at a time. */
+  /** Logits [S, V] from the final norm [S, C], one piece of the vocabulary at a time. */
   private head(f: Layers, rows: Rows, norm: Tensor): void {
     const head = f.head(norm, rows);
     const width = this.logits.shape[1]!;

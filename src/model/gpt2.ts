@@ -3,11 +3,11 @@
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows (`gather`);
- * and the outputs of layer norm and GELU are recomputed in the backward pass.
+ * and the outputs of layer norm and the activation are recomputed in the backward pass.
  * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once an example, and a suffix.
  */
 
-import { MAX_ACCUMULATE, textContext } from "../config.ts";
+import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type AdamWConfig, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
@@ -239,7 +239,7 @@ class Builder {
     const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokensOf(keys) : keys });
     prefix?.write(keys, l);
     const [att, lse] = [rowsOf("att", rows, [C]), rowsOf("lse", rows, [n_head])];
-    f.emit(attentionForward(att, lse, keys, batch.bounds, n_head, prefix?.rows));
+    f.emit(attentionForward(att, lse, keys, batch.bounds, f.heads(l), prefix?.rows));
     const isGathered = l === n_layer - 1 && this.classification && !this.options.keepActivations;
     const behind = isGathered ? this.sequences : rows;
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
@@ -247,10 +247,13 @@ class Builder {
     const x1 = rowsOf(`x.${l}.mid`, behind, [C]);
     const attProj = f.output(l, "attn.c_proj", read, behind, { out: x1, residual: x0 });
     const ln2 = f.layernorm(`h.${l}.ln_2`, x1, behind);
-    const fcg = rowsOf("fcg", behind, [4 * C]);
-    // The backward pass needs GELU's input.
-    const gelu = this.options.optimizer ? { gelu: fcg } : { gelu: "in place" as const, out: fcg };
-    const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, gelu);
+    const fcg = rowsOf("fcg", behind, [innerWidth(this.options.spec.config)]);
+    const by = f.activation;
+    // The backward pass needs the activation's input.
+    const next = this.options.optimizer
+      ? { activate: { by, out: fcg } }
+      : { activate: { by, out: "in place" as const }, out: fcg };
+    const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, next);
     const x2 = this.keep(`block.${l}`, behind);
     const proj = f.output(l, "mlp.c_proj", fcg, behind, { out: x2, residual: x1 });
     blocks.push({ l, ln1, qkv, keys, att, lse, read, attProj, ln2, fc, proj });
@@ -335,13 +338,13 @@ class Builder {
     const { linear: attProj } = block.attProj;
     const { b, batch, prefix } = this;
     const { n_head } = this.options.spec.config;
-    // mlp: x2 = x1 + proj(gelu(fc(ln_2(x1))))
+    // mlp: x2 = x1 + proj(activation(fc(ln_2(x1))))
     const fcg = rowsOf("fcg", fc.rows, fc.out.shape.slice(1));
     const dproj = b.outputBackward(block.proj, dx);
     if (!dproj) return null;
-    const dfc = b.linearBackward(proj, dproj, { gelu: { inp: fc.out, act: fcg } });
+    const dfc = b.linearBackward(proj, dproj, { activated: { by: b.activation, inp: fc.out, act: fcg } });
     if (!dfc) {
-      b.gradients({ of: proj, x: b.gelu(fc.out, fcg, fc.rows), dy: dproj });
+      b.gradients({ of: proj, x: b.activate(fc.out, fcg, fc.rows), dy: dproj });
       return null;
     }
     const dln2 = b.linearBackward(fc, dfc);
@@ -362,7 +365,7 @@ class Builder {
     const dkeys = prefix ? prefix.room("dqkv") : rowsOf("dqkv", qkv.rows, [3 * this.C]);
     const dqkv = prefix ? prefix.tokensOf(dkeys) : dkeys;
     const delta = rowsOf("delta", qkv.rows, [n_head]);
-    b.emit(...attentionBackward(dkeys, delta, datt, att, lse, keys, batch.bounds, n_head, prefix?.rows));
+    b.emit(...attentionBackward(dkeys, delta, datt, att, lse, keys, batch.bounds, b.heads(l), prefix?.rows));
     prefix?.read(dkeys, l);
     const dln1 = b.linearBackward(qkv, dqkv);
     const norm1 = dln1 ? b.layernormBackward(ln1, dln1, dx0) : { dx: null, out: () => b.layernormAgain(ln1) };

@@ -4,12 +4,14 @@
  *
  * Letters: C n_embd, V vocabulary, R rank.
  */
+import { type Activation, attentionScale } from "../config.ts";
 import { ADAPTERS, type Matrix } from "../names.ts";
+import { activationForward } from "../ops/activation.ts";
+import type { Heads } from "../ops/attention.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
-import { geluForward } from "../ops/gelu.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
+import { type Activated, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
@@ -60,7 +62,7 @@ interface Bottleneck {
 }
 
 /** Where the result of a product goes, and what follows it: see `LinearForward`. */
-interface Next extends Pick<LinearForward, "residual" | "gelu" | "sum"> {
+interface Next extends Pick<LinearForward, "residual" | "activate" | "sum"> {
   out?: Tensor;
 }
 
@@ -89,7 +91,7 @@ export interface Head {
   adapter: Adapters | null;
 }
 
-/** A piece of the classes, from `first` on: its rows of the head or the token table, and of the gradient. */
+/** A piece of the classes, from `first` on: its rows of the head, and of the gradient. */
 export interface HeadPiece {
   first: number;
   weight: Tensor;
@@ -153,7 +155,7 @@ export class Layers {
     const linear = this.linear(l, matrix, x, rows, { sum: { add: residual, out: sum } });
     const width = this.parameter(`${place}.down.bias`).shape;
     const hidden = rowsOf(`${place}.hidden`, rows, width);
-    const down = this.product(`${place}.down`, linear.out, rows, [], { gelu: hidden });
+    const down = this.product(`${place}.down`, linear.out, rows, [], { activate: { by: "gelu_new", out: hidden } });
     const up = this.product(`${place}.up`, hidden, rows, [], { out, residual: sum });
     return { linear, adapter: { down, up } };
   }
@@ -166,19 +168,19 @@ export class Layers {
     if (!adapter) return dy;
     const { down, up } = adapter;
     const hidden = rowsOf(`${up.name}.input`, up.rows, down.out.shape.slice(1));
-    const dhidden = this.linearBackward(up, dy, { gelu: { inp: down.out, act: hidden } })!;
+    const dhidden = this.linearBackward(up, dy, { activated: { by: "gelu_new", inp: down.out, act: hidden } })!;
     this.gradients({ of: up, x: hidden, dy }, { of: down, x: linear.out, dy: dhidden });
     return this.linearBackward(down, dhidden, { add: dy });
   }
 
   /**
-   * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = gelu(inp), it is the gradient of
-   * inp, and x is written to `act`. `add` [rows, in] is added to it.
+   * The gradient of x [rows, in] from dy, or null if nothing before the matrix is trained. Where x = activation(inp), it is the
+   * gradient of inp, and x is written to `act`. `add` [rows, in] is added to it.
    */
   linearBackward(
     { name, rows, adapters }: Linear,
     dy: Tensor,
-    next: { gelu?: { inp: Tensor; act: Tensor }; add?: Tensor } = {},
+    next: { activated?: Activated; add?: Tensor } = {},
   ): Tensor | null {
     for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dy, group, rows.count));
     if (!this.trainsBelow(`${name}.weight`)) return null;
@@ -307,9 +309,20 @@ export class Layers {
 
   // -------------------------------------------------------------------------------------------- in between
 
-  gelu(inp: Tensor, out: Tensor, rows: Rows): Tensor {
-    this.emit(geluForward(out, inp, rows.count));
+  /** The activation of the MLP. */
+  get activation(): Activation {
+    return this.spec.config.activation_function ?? "gelu_new";
+  }
+
+  activate(inp: Tensor, out: Tensor, rows: Rows): Tensor {
+    this.emit(activationForward(out, inp, rows.count, this.activation));
     return out;
+  }
+
+  /** The heads of block l. */
+  heads(l: number): Heads {
+    const { config } = this.spec;
+    return { count: config.n_head, scale: attentionScale(config, l) };
   }
 
   /** The rows `at` of x. */
@@ -335,7 +348,7 @@ export class Layers {
     return { rows, inp, adapter };
   }
 
-  /** The head, or the token table, in pieces whose logits [rows, classes] have at most `bytes`. */
+  /** The head in pieces whose logits [rows, classes] have at most `bytes`. */
   headPieces({ rows }: Head, bytes: number): HeadPiece[] {
     const { pieces, grad } = this.headWeight;
     const most = Math.floor(bytes / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
@@ -350,9 +363,10 @@ export class Layers {
     });
   }
 
-  /** The head's weight; of a language model the token table. */
+  /** The head's weight; of a language model the token table, unless it has a head of its own. */
   get headWeight(): Parameter {
-    return this.parameter(this.spec.task.objective === "lm" ? "wte.weight" : "head.weight");
+    const { all } = this.parameters;
+    return (all.get("head.weight") ?? all.get("lm_head.weight") ?? all.get("wte.weight"))!;
   }
 
   get headBias(): Parameter | undefined {

@@ -10,7 +10,7 @@ import { type ModelSpec, parameterList } from "./trainable.ts";
 export interface Parameter {
   name: string;
   shape: Shape;
-  /** Only the token table can have more than one piece. */
+  /** Only the token table and a language model's own head can have more than one piece. */
   pieces: TensorPiece[];
   /** The gradient in the same pieces; null if the parameter is frozen. */
   grad: TensorPiece[] | null;
@@ -37,7 +37,7 @@ export interface Parameters {
 function rowsPerPiece({ name, bytes, shape }: Tensor, maxBinding: number): number {
   if (bytes <= maxBinding) return shape[0]!;
   const rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
-  if (name === "wte.weight" && rows > 0) return rows;
+  if (/^(wte|lm_head)\./.test(name) && rows > 0) return rows;
   throw new DeviceError(`${name} does not fit into one binding of the device`, {
     expected: `at most ${showBytes(maxBinding)}`,
     found: showBytes(bytes),

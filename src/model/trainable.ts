@@ -1,7 +1,16 @@
 /** A model's tensors and which of them are trained: the only file that distinguishes the modes. */
 import type { GPT2Config, LoraConfig, MethodSizes, Mode, TaskConfig, WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { ADAPTERS, baseShapes, headShapes, isAdded, loraShapes, loraSites, methodShapes } from "../names.ts";
+import {
+  ADAPTERS,
+  baseShapes,
+  headShapes,
+  isAdded,
+  lmHeadShapes,
+  loraShapes,
+  loraSites,
+  methodShapes,
+} from "../names.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
@@ -43,11 +52,11 @@ export function parameterList(spec: ModelSpec): Description[] {
   if (task.objective === "lm" && mode === "last_layer")
     throw new ConfigError("a language model has no mode last_layer", {
       expected: "any other mode",
-      hint: "its last layer is the token table, not a tensor of its own",
+      hint: "its last layer is the head of the vocabulary: train the last block, or adapters",
     });
   const isClassifier = task.objective === "classification";
   const headOut = isClassifier ? task.num_labels : config.vocab_size;
-  const base = baseShapes(config);
+  const base = new Map([...baseShapes(config), ...(isClassifier ? [] : lmHeadShapes(config))]);
   const shapes = new Map([
     ...base,
     ...(isClassifier ? headShapes(config, task.num_labels, task.head_bias) : []),
@@ -113,7 +122,7 @@ function stageOf(name: string, spec: ModelSpec): number {
   // A prefix is used by the attention of every block.
   if (site.startsWith("prefix.")) return blockStage(0) + STAGES.indexOf("attn.c_attn");
   if (site.startsWith("ln_f.")) return head - 1;
-  if (site.startsWith("head")) return head;
+  if (/^(lm_)?head\b/.test(site)) return head;
   const [, block, rest] = /^h\.(\d+)\.(.*)$/.exec(site)!;
   const adapters: Partial<Record<string, readonly (readonly [string, number])[]>> = ADAPTERS;
   const stage = STAGES.findIndex(

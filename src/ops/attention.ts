@@ -2,7 +2,14 @@ import { ShapeError } from "../errors.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
-const DIMS = { tokens: "u32", heads: "u32", prefix_row: "u32", head_size: "override", prefix: "override" } as const;
+const DIMS = {
+  tokens: "u32",
+  heads: "u32",
+  prefix_row: "u32",
+  scale: "f32",
+  head_size: "override",
+  prefix: "override",
+} as const;
 type Dims = Record<keyof typeof DIMS, number>;
 const grid = ({ tokens, heads }: Dims) => [ceilDiv(tokens, 32), heads, 1] as const;
 
@@ -41,13 +48,19 @@ export const attentionKeyvalueBackwardKernel = defineKernel(
 export const attentionCachedKernel = defineKernel(
   "attention_cached",
   { out: "write vec4f", qkv: "read vec4f", cache: "read vec4f", slots: "read vec2u" },
-  { tokens: "u32", heads: "u32", head_size: "override", positions: "u32" },
+  { tokens: "u32", heads: "u32", scale: "f32", head_size: "override", positions: "u32" },
   ({ tokens, heads }) => [tokens, heads, 1],
   "tokens C, tokens 3C, slots 2 heads positions head_size, tokens 2",
 );
 
 /** The widest head: lanes hold the sums of four rows in registers. */
 export const MAX_HEAD_SIZE = 128;
+
+/** The heads, and the factor of their scores: 1 / sqrt(HS) in GPT-2. */
+export interface Heads {
+  count: number;
+  scale: number;
+}
 
 /** Rows of qkv, behind those of all tokens, whose keys and values every token sees before those of its sequence. */
 export interface Prefix {
@@ -65,7 +78,7 @@ function headSize(out: Tensor, heads: number): number {
   return size;
 }
 
-function dims(out: Tensor, qkv: Tensor, heads: number, prefix?: Prefix) {
+function dims(out: Tensor, qkv: Tensor, { count: heads, scale }: Heads, prefix?: Prefix) {
   const [tokens, C] = out.shape as [number, number];
   const { count, row } = prefix ?? { count: 0, row: tokens };
   if (row < tokens)
@@ -74,7 +87,8 @@ function dims(out: Tensor, qkv: Tensor, heads: number, prefix?: Prefix) {
       found: String(row),
     });
   expectShape(`attention: qkv (${qkv.name})`, qkv.shape, [row + count, 3 * C]);
-  return { tokens: "tokens", heads, prefix_row: row, head_size: headSize(out, heads), prefix: count } as const;
+  const size = headSize(out, heads);
+  return { tokens: "tokens", heads, prefix_row: row, scale, head_size: size, prefix: count } as const;
 }
 
 /**
@@ -86,7 +100,7 @@ export function attentionForward(
   lse: Tensor,
   qkv: Tensor,
   bounds: Tensor,
-  heads: number,
+  heads: Heads,
   prefix?: Prefix,
 ): Dispatch {
   return dispatch(attentionForwardKernel, { out, lse, qkv, bounds }, dims(out, qkv, heads, prefix));
@@ -104,7 +118,7 @@ export function attentionBackward(
   lse: Tensor,
   qkv: Tensor,
   bounds: Tensor,
-  heads: number,
+  heads: Heads,
   prefix?: Prefix,
 ): Dispatch[] {
   const scalars = dims(out, qkv, heads, prefix);
@@ -118,8 +132,8 @@ export function attentionBackward(
  * out [N, C] from the queries in qkv [N, 3C] and cache [S, 2, NH, T, HS], each token against its slot up to its position, by
  * slots [N, 2].
  */
-export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, slots: Tensor): Dispatch {
+export function attentionCached(out: Tensor, qkv: Tensor, cache: Tensor, slots: Tensor, scale: number): Dispatch {
   const [, , heads, positions] = cache.shape as [number, number, number, number];
-  const scalars = { tokens: "tokens", heads, head_size: headSize(out, heads), positions } as const;
+  const scalars = { tokens: "tokens", heads, scale, head_size: headSize(out, heads), positions } as const;
   return dispatch(attentionCachedKernel, { out, qkv, cache, slots }, scalars);
 }

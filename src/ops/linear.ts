@@ -1,16 +1,25 @@
 /**
- * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual or GELU. The
- * gradient of x has the same form: dx = dy W^T + ddown A, then GELU's derivative.
+ * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual or the
+ * activation. The gradient of x has the same form: dx = dy W^T + ddown A, then the activation's derivative.
  */
+import type { Activation } from "../config.ts";
 import { expectShape, type Shape, Tensor } from "../tensor.ts";
+import { ACTIVATION } from "./activation.ts";
 import { type Dispatch, defineKernel, dispatch, halfOf, type Scalar } from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
 
 /**
- * What follows the product. add: out += inp. gelu: out = gelu(out). gelu_saved: act = gelu(out). gelu_backward: act = gelu(inp),
- * out *= gelu'(inp). add_saved: act = out + inp.
+ * What follows the product. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
+ * activate_backward: act = activation(inp), out *= activation'(inp). add_saved: act = out + inp.
  */
-export const EPILOGUES = { none: 0, add: 1, gelu: 2, gelu_saved: 3, gelu_backward: 4, add_saved: 5 } as const;
+export const EPILOGUES = {
+  none: 0,
+  add: 1,
+  activate: 2,
+  activate_saved: 3,
+  activate_backward: 4,
+  add_saved: 5,
+} as const;
 
 export const linearKernel = defineKernel(
   "linear",
@@ -43,6 +52,7 @@ export const linearKernel = defineKernel(
     width: "u32",
     epilogue: "u32",
     b_half: "override",
+    activation: "override",
   },
   null,
 );
@@ -59,11 +69,12 @@ interface Product {
   /** `down`, or its gradient [rows, count r]. */
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   epilogue: keyof typeof EPILOGUES;
+  activation?: Activation;
   act?: Tensor;
   inp?: Tensor;
 }
 
-function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, inp }: Product): Dispatch {
+function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, inp, ...rest }: Product): Dispatch {
   const [n, k] = (transposed ? W.shape : [...W.shape].reverse()) as [number, number];
   const room = out.shape[0]!;
   const expect = (name: string, tensor: Tensor | undefined, shape: Shape) =>
@@ -111,6 +122,7 @@ function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, in
       ...up,
       epilogue: EPILOGUES[epilogue],
       b_half: halfOf(W),
+      activation: ACTIVATION[rest.activation ?? "gelu_new"],
     },
     act ? {} : { act: "none" },
   );
@@ -127,19 +139,29 @@ export interface LinearForward {
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
-  /** The result is replaced by its GELU, or its GELU is written here [rows, out]. Not together with a residual. */
-  gelu?: "in place" | Tensor | undefined;
-  /** The result plus `add` is written to `out` of it, [rows, out] each. Not together with a residual or GELU. */
+  /** The result is replaced by its activation, or that is written to `out` [rows, out]. Not together with a residual. */
+  activate?: { by: Activation; out: "in place" | Tensor } | undefined;
+  /** The result plus `add` is written to `out` of it, [rows, out] each. Not together with a residual or an activation. */
   sum?: { add: Tensor; out: Tensor } | undefined;
 }
 
-/** out = x W + bias + down B^T [+ residual], and GELU or a sum beside it. */
-export function linearForward({ x, residual, gelu, sum, ...rest }: LinearForward): Dispatch {
+/** out = x W + bias + down B^T [+ residual], and the activation or a sum beside it. */
+export function linearForward({ x, residual, activate, sum, ...rest }: LinearForward): Dispatch {
   const product = { ...rest, a: x, transposed: false };
-  if (gelu === "in place") return linear({ ...product, epilogue: "gelu" });
-  if (gelu) return linear({ ...product, epilogue: "gelu_saved", act: gelu });
+  if (activate) {
+    const { by: activation, out: act } = activate;
+    if (act === "in place") return linear({ ...product, epilogue: "activate", activation });
+    return linear({ ...product, epilogue: "activate_saved", activation, act });
+  }
   if (sum) return linear({ ...product, epilogue: "add_saved", act: sum.out, inp: sum.add });
   return linear(residual ? { ...product, epilogue: "add", inp: residual } : { ...product, epilogue: "none" });
+}
+
+/** An activation between two matrices: its input, and where its output is written again. */
+export interface Activated {
+  by: Activation;
+  inp: Tensor;
+  act: Tensor;
 }
 
 export interface LinearBackward {
@@ -150,15 +172,18 @@ export interface LinearBackward {
   W: Tensor;
   rows: Scalar;
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
-  /** Where x = gelu(inp): dx is the gradient of inp [rows, in], and x is written to `act` [rows, in]. */
-  gelu?: { inp: Tensor; act: Tensor } | undefined;
-  /** [rows, in], added to the result. Not together with GELU. */
+  /** Where x = activation(inp): dx is the gradient of inp [rows, in], and x is written to `act` [rows, in]. */
+  activated?: Activated | undefined;
+  /** [rows, in], added to the result. Not together with an activation. */
   add?: Tensor | undefined;
 }
 
-/** dx = dy W^T + ddown A [+ add], or the gradient of GELU's input. */
-export function linearBackward({ dx, dy, W, rows, adapters, gelu, add }: LinearBackward): Dispatch {
+/** dx = dy W^T + ddown A [+ add], or the gradient of the activation's input. */
+export function linearBackward({ dx, dy, W, rows, adapters, activated, add }: LinearBackward): Dispatch {
   const product = { out: dx, a: dy, W, rows, adapters, transposed: true };
-  if (gelu) return linear({ ...product, epilogue: "gelu_backward", ...gelu });
+  if (activated) {
+    const { by: activation, ...tensors } = activated;
+    return linear({ ...product, epilogue: "activate_backward", activation, ...tensors });
+  }
   return linear(add ? { ...product, epilogue: "add", inp: add } : { ...product, epilogue: "none" });
 }

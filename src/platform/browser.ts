@@ -6,7 +6,7 @@
  */
 import { ConfigError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
-import { forgetFile, pickedFile, pickedPaths } from "./files.ts";
+import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter } from "./reader.ts";
 import {
   type Check,
@@ -19,30 +19,20 @@ import {
   refuseInTheWay,
   STAGING,
 } from "./replacing.ts";
+import { isRemote, joinUrl, segments } from "./urls.ts";
 
 export const platformName = "browser";
 
-/** Timeout in milliseconds for a request whether a file exists. */
-const LONGEST_ANSWER = 60_000;
-
 export async function openFile(path: string): Promise<FileReader> {
-  // The browser stores the blob, on disk if it is large; slices are read on request.
-  const blob = await openBlob(path);
-  return {
-    name: path,
-    size: blob.size,
-    async read(offset, length) {
-      if (offset + length > blob.size)
-        throw new Error(`${path}: file ended ${offset + length - blob.size} bytes early`);
-      return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
-    },
-    close: async () => {},
-  };
+  const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : await openBlob(path));
+  return openSource(path, source);
 }
 
 export async function readBytes(path: string, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
-  const blob = await openBlob(path, limit);
-  return new Uint8Array(await blob.arrayBuffer());
+  if (registeredFile(path) === undefined) return new Uint8Array(await (await openBlob(path, limit)).arrayBuffer());
+  const file = await openFile(path);
+  checkSize(file, limit);
+  return file.read(0, file.size);
 }
 
 /** Reads a file that was built with the program, by its path inside `dist/`. */
@@ -50,12 +40,12 @@ export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> 
   return readBytes(packagePath(`dist/${name}`));
 }
 
-export { packagePath };
+export { joinUrl as joinPath, packagePath };
 
 export async function exists(path: string): Promise<boolean> {
   if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
-  if (isUrl(path)) return (await fetch(path, { method: "HEAD", signal: AbortSignal.timeout(LONGEST_ANSWER) })).ok;
-  if (pickedPaths().some((file) => isWithin(file, path))) return true;
+  if (registeredPaths(path).length > 0) return true;
+  if (isUrl(path)) return (await import("./http.ts")).existsUrl(path);
   const { folder, name } = split(path);
   if (name === "") return true;
   try {
@@ -73,14 +63,13 @@ export async function canCreate(_path: string): Promise<boolean> {
 
 /** Whether two paths lead to the same file: a page's file system has no links. */
 export async function isSameFile(a: string, b: string): Promise<boolean> {
-  return joinPath(a) === joinPath(b);
+  return joinUrl(a) === joinUrl(b);
 }
 
 export async function listDirectory(path: string): Promise<string[]> {
+  const inside = registeredNames(path);
+  if (inside !== undefined) return inside;
   if (isUrl(path)) throw new Error(`${path}: a URL has no list of files`);
-  const prefix = `${joinPath(path)}/`;
-  const inside = pickedPaths().filter((file) => file.startsWith(prefix));
-  if (inside.length > 0) return [...new Set(inside.map((file) => file.slice(prefix.length).split("/")[0]!))].sort();
   return names(await openDirectory(segments(path)));
 }
 
@@ -89,21 +78,14 @@ export async function makeDirectory(path: string): Promise<void> {
 }
 
 export async function remove(path: string): Promise<void> {
-  for (const file of pickedPaths()) if (isWithin(file, path)) forgetFile(file);
+  for (const file of registeredPaths(path)) forgetFile(file);
   const { folder, name } = split(path);
   if (await exists(path)) await (await openDirectory(folder)).removeEntry(name, { recursive: true });
 }
 
-/** Joins the parts of a path or URL. Removes "." and empty parts, and resolves "..". */
-export function joinPath(...parts: string[]): string {
-  const joined = parts.filter((part) => part !== "").join("/");
-  const origin = joined.match(/^[a-z][a-z0-9+.-]*:\/\/[^/]*\/?|^\//i)?.[0] ?? "";
-  return origin + segments(joined.slice(origin.length)).join("/");
-}
-
 /** A page has no working directory: every path is absolute. */
 export function absolutePath(path: string): string {
-  return joinPath(path);
+  return joinUrl(path);
 }
 
 /**
@@ -130,7 +112,7 @@ export async function writeDirectoryAtomic(
   await finishReplacing(path);
   const directory = await openDirectory(segments(path), true);
   const taken: string[] = [];
-  for (const name of files.keys()) if (!own.includes(name) && (await exists(joinPath(path, name)))) taken.push(name);
+  for (const name of files.keys()) if (!own.includes(name) && (await exists(joinUrl(path, name)))) taken.push(name);
   refuseInTheWay(path, taken);
   try {
     const staging = await directory.getDirectoryHandle(STAGING, { create: true });
@@ -165,15 +147,15 @@ export async function finishReplacing(path: string): Promise<boolean> {
     await dropStaging(directory);
     return false;
   }
-  for (const name of journal.files) await writeInto(directory, name, await openBlob(joinPath(path, STAGING, name)));
-  for (const name of journal.gone) await remove(joinPath(path, name));
-  for (const folder of foldersOf(journal.gone).reverse()) await removeEmpty(joinPath(path, folder));
+  for (const name of journal.files) await writeInto(directory, name, await openBlob(joinUrl(path, STAGING, name)));
+  for (const name of journal.gone) await remove(joinUrl(path, name));
+  for (const folder of foldersOf(journal.gone).reverse()) await removeEmpty(joinUrl(path, folder));
   await dropStaging(directory);
   return true;
 }
 
 async function readJournal(path: string): Promise<Journal | undefined> {
-  const journal = joinPath(path, STAGING, JOURNAL);
+  const journal = joinUrl(path, STAGING, JOURNAL);
   if (isUrl(path) || !(await exists(journal))) return undefined;
   return parseJournal(await (await openBlob(journal)).text());
 }
@@ -279,10 +261,13 @@ export function systemCacheDirectory(): string {
   return "cache";
 }
 
-/** Opens a file of at most `limit` bytes; throws ConfigError for a larger one, without reading all of it. */
+/** A file of at most `limit` bytes; throws ConfigError for a larger one, without reading all of it. */
 async function openBlob(path: string, limit = Infinity): Promise<Blob> {
-  const file = pickedFile(path);
-  const blob = file ?? (isUrl(path) ? await fetchBlob(path, limit) : await openStored(path));
+  if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
+  let blob: Blob;
+  if (isPackagePath(path)) blob = await fetchAsset(path);
+  else if (isUrl(path)) blob = await (await import("./http.ts")).fetchUrl(path, limit);
+  else blob = await openStored(path);
   checkSize({ name: path, size: blob.size }, limit);
   return blob;
 }
@@ -292,32 +277,19 @@ async function openStored(path: string): Promise<Blob> {
   return (await (await openDirectory(folder)).getFileHandle(name)).getFile();
 }
 
-async function fetchBlob(path: string, limit: number): Promise<Blob> {
-  const url = isPackagePath(path) ? assetUrl(path) : path;
+async function fetchAsset(path: string): Promise<Blob> {
+  const url = assetUrl(path);
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
   const response = await fetch(url);
   // Servers of single-page applications answer with the page if a file does not exist.
   const isPage = response.headers.get("content-type")?.startsWith("text/html");
-  if (isPackagePath(path) && (!response.ok || isPage))
+  if (!response.ok || isPage)
     throw new ConfigError("a file of the package was not found", {
       where: url,
       found: isPage ? "an HTML page" : `${response.status} ${response.statusText}`,
       hint: "copy the package's folders unchanged; Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
     });
-  if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
-  if (limit === Infinity) return response.blob();
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  const reader = response.body!.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return new Blob(pieces);
-    pieces.push(value);
-    size += value.length;
-    if (size <= limit) continue;
-    await reader.cancel();
-    return new Blob(pieces);
-  }
+  return response.blob();
 }
 
 async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {
@@ -335,21 +307,11 @@ async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
 
 /** Whether a file has this path, or is in the folder of this path. */
 function isWithin(file: string, path: string): boolean {
-  return file === path || file.startsWith(`${joinPath(path)}/`);
+  return file === path || file.startsWith(`${joinUrl(path)}/`);
 }
 
 function isUrl(path: string): boolean {
   return /^[a-z][a-z0-9+.-]*:/i.test(path);
-}
-
-function segments(path: string): string[] {
-  const out: string[] = [];
-  for (const part of path.split("/")) {
-    if (part === "" || part === ".") continue;
-    if (part === ".." && out.length > 0) out.pop();
-    else out.push(part);
-  }
-  return out;
 }
 
 function split(path: string): { folder: string[]; name: string } {

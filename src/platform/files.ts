@@ -1,23 +1,40 @@
+/** Files by a path of their own, whatever they are read from: in Node and in pages alike. */
 import { checkArguments } from "../arguments.ts";
-
-/** Files that the user of the page selected, by the paths that `openFile` and `readBytes` accept. */
-const picked = new Map<string, Blob>();
+import { ConfigError } from "../errors.ts";
+import { blobReader, type FileReader, handleReader, type NodeFileHandle } from "./reader.ts";
 
 /**
- * Registers a selected file under a path, which functions that take a path then read.
+ * What a file can be read from: a Blob or File, a Response that has not been read, a URL (by ranges, if the server supports them), a
+ * page's FileSystemFileHandle, or a FileHandle of node:fs/promises, which stays open.
+ */
+export type FileSource = Blob | Response | URL | { getFile(): Promise<Blob> } | NodeFileHandle;
+
+const registered = new Map<string, FileSource>();
+/** The bodies of responses: a response can be read once, a file again. */
+const bodies = new WeakMap<Response, Promise<Blob>>();
+
+const keyOf = (path: string) => path.replaceAll("\\", "/");
+
+/**
+ * Makes `file` the file at this path, for every function that takes a path, until `forgetFile`. A model, an adapter or a run is a folder
+ * of such files.
  *
  * @example
  * ```ts
- * import { loadDataset, registerFile } from "lowrank/browser";
+ * import { Classifier, loadDataset, openDevice, registerFile } from "lowrank/browser";
  *
  * const input = document.querySelector<HTMLInputElement>("input[type=file]")!;
  * registerFile("messages.csv", input.files![0]!);
  * const data = await loadDataset({ file: "messages.csv" });
+ *
+ * registerFile("mine/adapter_config.json", await fetch("/adapter_config.json"));
+ * registerFile("mine/adapter_model.safetensors", new URL("/adapter_model.safetensors", location.href));
+ * const classifier = await Classifier.load("mine", { device: await openDevice(), model: "gpt2" });
  * ```
  */
-export function registerFile(path: string, file: Blob): void {
-  checkArguments({ path, file }, { path: "text", file: "blob" });
-  picked.set(path, file);
+export function registerFile(path: string, file: FileSource): void {
+  checkArguments({ path, file }, { path: "text", file: "file source" });
+  registered.set(keyOf(path), file);
 }
 
 /**
@@ -32,13 +49,50 @@ export function registerFile(path: string, file: Blob): void {
  */
 export function forgetFile(path: string): void {
   checkArguments({ path }, { path: "text" });
-  picked.delete(path);
+  registered.delete(keyOf(path));
 }
 
-export function pickedFile(path: string): Blob | undefined {
-  return picked.get(path);
+export function registeredFile(path: string): FileSource | undefined {
+  return registered.get(keyOf(path));
 }
 
-export function pickedPaths(): string[] {
-  return [...picked.keys()];
+/** The paths of the registered files at this path or in this folder; all without a path. */
+export function registeredPaths(path?: string): string[] {
+  const key = path === undefined ? undefined : keyOf(path).replace(/\/+$/, "");
+  return [...registered.keys()].filter((file) => key === undefined || file === key || file.startsWith(`${key}/`));
+}
+
+/** The names in a folder of registered files; undefined if there are none. */
+export function registeredNames(folder: string): string[] | undefined {
+  const start = keyOf(folder).replace(/\/+$/, "").length + 1;
+  const names = registeredPaths(folder).map((path) => path.slice(start).split("/")[0]!);
+  return names.length > 0 ? [...new Set(names)].sort() : undefined;
+}
+
+/** Opens a source; `name` is its name in errors. Throws ConfigError or DownloadError if it cannot be read. */
+export async function openSource(name: string, source: FileSource): Promise<FileReader> {
+  if (source instanceof URL) return (await import("./http.ts")).openUrl(source.href, name);
+  if ("getFile" in source) return blobReader(name, await readable(name, source.getFile()));
+  if ("stat" in source)
+    return readable(
+      name,
+      handleReader(name, source, async () => {}),
+    );
+  return blobReader(name, "slice" in source ? source : await bodyOf(name, source));
+}
+
+function bodyOf(name: string, response: Response): Promise<Blob> {
+  const known = bodies.get(response);
+  if (known !== undefined) return known;
+  const body = import("./http.ts").then(({ storeBody }) => storeBody(response, name));
+  bodies.set(response, body);
+  return body;
+}
+
+/** Names the file in the errors of a handle that is closed, or whose file is gone. */
+async function readable<T>(name: string, work: Promise<T>): Promise<T> {
+  return work.catch((cause) => {
+    if (cause instanceof ConfigError) throw cause;
+    throw new ConfigError(`cannot read ${name}`, { expected: "an open file", found: (cause as Error).message, cause });
+  });
 }

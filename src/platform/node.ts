@@ -10,39 +10,22 @@ import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
+import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { withoutLines } from "./native-output.ts";
-import { checkSize, type FileReader, type FileWriter } from "./reader.ts";
+import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
+import { isRemote, joinUrl } from "./urls.ts";
 
 export const platformName = `Node ${process.version}`;
 
 /** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
 const { O_RDONLY, O_NONBLOCK = 0 } = constants;
 
-/** Opens a file. Throws ConfigError if it does not exist or cannot be read. */
+/** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it does not exist or cannot be read. */
 export async function openFile(path: string): Promise<FileReader> {
+  const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : undefined);
+  if (source !== undefined) return openSource(path, source);
   const handle = await open(path, O_RDONLY | O_NONBLOCK).catch((error) => unreadable(path, error));
-  const stats = await handle.stat();
-  if (!stats.isFile()) {
-    await handle.close();
-    const found = stats.isDirectory() ? "a directory" : "a pipe or a device, which has no size";
-    throw new ConfigError(`cannot read ${path}`, { expected: "a file", found });
-  }
-  const { size } = stats;
-  return {
-    name: path,
-    size,
-    async read(offset, length) {
-      const bytes = new Uint8Array(length);
-      let done = 0;
-      while (done < length) {
-        const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 1 << 30), offset + done);
-        if (bytesRead === 0) throw new Error(`${path}: file ended ${length - done} bytes early`);
-        done += bytesRead;
-      }
-      return bytes;
-    },
-    close: () => handle.close(),
-  };
+  return handleReader(path, handle, () => handle.close());
 }
 
 /** Reads a whole file. Throws ConfigError if it does not exist, cannot be read or has more than `limit` bytes. */
@@ -81,6 +64,8 @@ function findPackageRoot(folder: string): string {
 }
 
 export async function exists(path: string): Promise<boolean> {
+  if (registeredPaths(path).length > 0) return true;
+  if (isRemote(path)) return (await import("./http.ts")).existsUrl(path);
   return access(path).then(
     () => true,
     () => false,
@@ -113,6 +98,9 @@ export async function isSameFile(a: string, b: string): Promise<boolean> {
 }
 
 export async function listDirectory(path: string): Promise<string[]> {
+  const names = registeredNames(path);
+  if (names !== undefined) return names;
+  if (isRemote(path)) throw new Error(`${path}: a URL has no list of files`);
   return (await readdir(path)).sort();
 }
 
@@ -128,7 +116,15 @@ export {
   writeFileAtomic,
 } from "./node-disk.ts";
 export { dropDeadLock, withLock } from "./node-lock.ts";
-export { join as joinPath, resolve as absolutePath };
+
+/** Joins the parts of a path or URL. */
+export function joinPath(...parts: string[]): string {
+  return isRemote(parts[0] ?? "") ? joinUrl(...parts) : join(...parts);
+}
+
+export function absolutePath(path: string): string {
+  return isRemote(path) || registeredPaths(path).length > 0 ? path : resolve(path);
+}
 
 /** Opens a file for appending, cut to `length` if given; creates it and its folder if needed. */
 export async function openAppend(path: string, length?: number): Promise<FileWriter> {

@@ -9,6 +9,55 @@ export interface FileReader {
   close(): Promise<void>;
 }
 
+/** A Blob as a file. */
+export function blobReader(name: string, blob: Blob): FileReader {
+  return {
+    name,
+    size: blob.size,
+    async read(offset, length) {
+      if (offset + length > blob.size)
+        throw new Error(`${name}: file ended ${offset + length - blob.size} bytes early`);
+      return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+    },
+    close: async () => {},
+  };
+}
+
+/** What is used of a FileHandle of node:fs/promises. */
+export interface NodeFileHandle {
+  read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  stat(): Promise<{ size: number; isFile(): boolean; isDirectory(): boolean }>;
+}
+
+/** Reads from an open file, which `close` closes. Throws ConfigError if it is no file. */
+export async function handleReader(
+  name: string,
+  handle: NodeFileHandle,
+  close: () => Promise<void>,
+): Promise<FileReader> {
+  const stats = await handle.stat();
+  if (!stats.isFile()) {
+    await close();
+    const found = stats.isDirectory() ? "a directory" : "a pipe or a device, which has no size";
+    throw new ConfigError(`cannot read ${name}`, { expected: "a file", found });
+  }
+  return {
+    name,
+    size: stats.size,
+    async read(offset, length) {
+      const bytes = new Uint8Array(length);
+      let done = 0;
+      while (done < length) {
+        const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 1 << 30), offset + done);
+        if (bytesRead === 0) throw new Error(`${name}: file ended ${length - done} bytes early`);
+        done += bytesRead;
+      }
+      return bytes;
+    },
+    close,
+  };
+}
+
 /** The content of a file to write: as a whole, or in chunks. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 

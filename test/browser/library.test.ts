@@ -143,6 +143,58 @@ test("an adapter that a page trains on WebGPU gives logits within 1e-4 in Node",
   assert.equal(faults, []);
 });
 
+test("a model opens from a blob, a response, a URL, a handle and a folder on a server, by ranges", async () => {
+  const { page, faults } = await openLibrary(await openBrowser());
+  const ranges: string[] = [];
+  page.on("request", (request) => {
+    const { range } = request.headers();
+    if (range !== undefined) ranges.push(range);
+  });
+  const found = await page.evaluate(async () => {
+    const { loadModel, registerFile }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const base = `${location.origin}/data/models/gpt2-micro`;
+    const whole = async (name: string) => (await fetch(`${base}/${name}`)).blob();
+    const root = await navigator.storage.getDirectory();
+    const kinds: Record<string, (name: string) => Promise<Parameters<typeof registerFile>[1]>> = {
+      blob: whole,
+      response: (name) => fetch(`${base}/${name}`),
+      url: async (name) => new URL(`${base}/${name}`),
+      handle: async (name) => {
+        const handle = await root.getFileHandle(name, { create: true });
+        const stream = await handle.createWritable();
+        await stream.write(await whole(name));
+        await stream.close();
+        return handle;
+      },
+    };
+    const values: Record<string, number[]> = {};
+    const read = async (kind: string, place: string) => {
+      const model = await loadModel(place);
+      values[kind] = [...(await model.read("wte.weight", 40000, 40002))];
+      await model.close();
+    };
+    for (const [kind, source] of Object.entries(kinds)) {
+      for (const name of ["config.json", "model.safetensors"]) registerFile(`${kind}/${name}`, await source(name));
+      await read(kind, kind);
+    }
+    await read("folder", base);
+    return values;
+  });
+  const model = await loadModel("gpt2-micro");
+  const expected = [...(await model.read("wte.weight", 40000, 40002))];
+  await model.close();
+  assert.equal(Object.keys(found), ["blob", "response", "url", "handle", "folder"]);
+  for (const values of Object.values(found)) assert.equal(values, expected);
+  // Of the URL and of the folder: the size, the length of the header, the header, and the rows.
+  const weights = ranges.filter((range) => !/^bytes=0-[07]$/.test(range));
+  assert.ok(ranges.length >= 8 && weights.length >= 4, ranges.join(", "));
+  // The folder has no tokenizer.json and no tokenizer_config.json.
+  assert.equal(
+    faults.filter((fault) => !/status of 404/.test(fault)),
+    [],
+  );
+});
+
 test("the embed example trains once, and classifies typed text", async () => {
   const context = await openBrowser();
   await context.route("**/spam.csv", (route) => route.fulfill({ body: messages(40) }));

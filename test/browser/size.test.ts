@@ -13,7 +13,7 @@ import { smallSpec } from "../models.ts";
 const KB = 1000;
 /** Limits of a page that classifies, and of this project's whole page. */
 const EMBED_BYTES = 100 * KB;
-const PAGE_BYTES = 220 * KB;
+const PAGE_BYTES = 222 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
@@ -75,7 +75,7 @@ const OF_THE_HUB =
   /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet)\b)/;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
-test("the whole page loads at most 220 kB, and for a data set of the hub at most 70 kB more", () => {
+test("the whole page loads at most 222 kB, and for a data set of the hub at most 70 kB more", () => {
   const folder = packagePath("dist/web/dist/browser");
   // The page computes in its own worker where memory cannot be shared: the library's entry and its other worker are for embed.html.
   const code = readdirSync(folder)

@@ -24,8 +24,12 @@ interface Shape {
   lengths: readonly number[];
   heads: number;
   size: number;
+  /** What scores are multiplied by. */
+  factor?: number;
   prefix?: Prefix | undefined;
 }
+
+const factorOf = ({ size, factor = 1 / Math.sqrt(size) }: Pick<Shape, "size" | "factor">) => factor;
 
 /** The rows whose keys token n of a sequence from `start` sees: the prefix's, then start .. n. */
 function keysOf(n: number, start: number, { count, row } = { count: 0, row: 0 }): number[] {
@@ -33,12 +37,13 @@ function keysOf(n: number, start: number, { count, row } = { count: 0, row: 0 })
 }
 
 /** Weights of query n on the keys in these rows, and what they were divided by. */
-function weights(qkv: Float64Array, n: number, keys: number[], h: number, { heads, size }: Shape) {
+function weights(qkv: Float64Array, n: number, keys: number[], h: number, shape: Shape) {
+  const { heads, size } = shape;
   const C = heads * size;
   const scores = keys.map((j) => {
     let score = 0;
     for (let i = 0; i < size; i++) score += qkv[n * 3 * C + h * size + i]! * qkv[j * 3 * C + C + h * size + i]!;
-    return score / Math.sqrt(size);
+    return score * factorOf(shape);
   });
   const largest = Math.max(...scores);
   const total = scores.reduce((sum, s) => sum + Math.exp(s - largest), 0);
@@ -87,7 +92,7 @@ function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) 
         });
         const mean = p.reduce((sum, w, j) => sum + w * dp[j]!, 0);
         p.forEach((w, j) => {
-          const ds = (w * (dp[j]! - mean)) / Math.sqrt(size);
+          const ds = w * (dp[j]! - mean) * factorOf(shape);
           for (let i = 0; i < size; i++) {
             dqkv[q + i]! += ds * qkv[at(j, 1) + i]!;
             dqkv[at(j, 1) + i]! += ds * qkv[q + i]!;
@@ -119,15 +124,17 @@ interface Options {
 
 /** Both passes over a case, against the reference. */
 async function compare(
-  { lengths, heads, size }: Shape,
+  given: Shape,
   { scale = 1, tolerances = [FORWARD, BACKWARD], spoil = -1, count = 0, devices = DEVICE_NAMES }: Options = {},
 ): Promise<void> {
+  const { lengths, heads, size } = given;
   const C = heads * size;
   const starts = startsOf(lengths);
   const N = starts.at(-1)!;
   const c = new OpCase(N * 1000 + C);
   const prefix = { count, row: N + 1 };
-  const shape = { lengths, heads, size, prefix };
+  const shape = { ...given, prefix };
+  const scaled = { count: heads, scale: factorOf(given) };
   const rows = prefix.row + count;
   /** Fills what is not used: a row behind the tokens', and the queries of the prefix. */
   const withoutUse = <T extends Float32Array | Float64Array>(all: T): T => {
@@ -148,8 +155,8 @@ async function compare(
   const dqkv = c.blank("dqkv", [rows, 3 * C]);
   const delta = c.blank("delta", [N + 1, heads]);
   c.run(
-    attentionForward(out, lse, qkv, bounds, heads, prefix),
-    ...attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, heads, prefix),
+    attentionForward(out, lse, qkv, bounds, scaled, prefix),
+    ...attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, scaled, prefix),
   );
   const forward = attention(c.data(qkv), shape);
   const name = `${lengths} ${heads} x ${size}`;
@@ -194,6 +201,9 @@ for (const { count, devices = CPU, ...shape } of [
   test(`a prefix of ${count} before ${shape.lengths.length} sequences of up to ${Math.max(...shape.lengths)}, ${shape.heads} heads of ${shape.size}`, () =>
     compare(shape, { count, devices }));
 
+for (const factor of [1, 1 / 3 / Math.sqrt(8)])
+  test(`scores times ${factor.toFixed(3)}`, () => compare({ lengths: [17], heads: 3, size: 8, factor }));
+
 test("scores up to 155 and more", () =>
   compare({ lengths: [40, 1, 7], heads: 3, size: 8 }, { scale: 60, tolerances: [LARGE, LARGE] }));
 
@@ -216,6 +226,7 @@ for (const count of [0, 33])
       const [N, start] = [starts.at(-1)!, starts[before.length]!];
       const c = new OpCase(N);
       const prefix = { count, row: N };
+      const scaled = { count: heads, scale: factorOf({ size }) };
       const [qkv, dout] = [c.normals((N + count) * 3 * C), c.normals(N * C)];
       qkv.set(ownQkv!, start * 3 * C);
       qkv.set(ownPrefix!, N * 3 * C);
@@ -228,8 +239,8 @@ for (const count of [0, 33])
       const dqkv = c.blank("dqkv", [N + count, 3 * C]);
       const inputs = c.of("qkv", [N + count, 3 * C], qkv);
       c.run(
-        attentionForward(out!, lse!, inputs, bounds, heads, prefix),
-        ...attentionBackward(dqkv, delta!, c.of("dout", [N, C], dout), out!, lse!, inputs, bounds, heads, prefix),
+        attentionForward(out!, lse!, inputs, bounds, scaled, prefix),
+        ...attentionBackward(dqkv, delta!, c.of("dout", [N, C], dout), out!, lse!, inputs, bounds, scaled, prefix),
       );
       const results = await c.results({ tokens: N }, [out!, lse!, dqkv], device);
       return results.map((all, i) => {
@@ -259,7 +270,7 @@ test("heads that the kernels can't hold are refused", () => {
     const c = new OpCase(1);
     const [out, lse, qkv, bounds] = [width, 1, 3 * width, 2].map((n) => c.blank("t", [1, n]));
     assert.throws(
-      () => attentionForward(out!, lse!, qkv!, bounds!, 1),
+      () => attentionForward(out!, lse!, qkv!, bounds!, { count: 1, scale: 1 }),
       (error: unknown) => error instanceof ShapeError && error.message.includes(String(width)),
     );
   }
@@ -321,9 +332,8 @@ for (const { slots, sequences, heads, size, positions, scale = 1 } of [
     const cache = c.of("cache", shape, held);
     const qkv = c.random("qkv", [slots.length + 1, 3 * C], scale, slots.length * 3 * C);
     const out = c.blank("out", [slots.length + 1, C]);
-    c.run(
-      attentionCached(out, qkv, cache, c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]))),
-    );
+    const pairs = c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]));
+    c.run(attentionCached(out, qkv, cache, pairs, factorOf({ size })));
     const [from, query] = [c.data(cache), c.data(qkv)];
     const expected = new Float64Array(slots.length * C);
     slots.forEach(([slot, position], n) => {
@@ -351,20 +361,21 @@ test("operands of other shapes are refused, but for sequences and positions", ()
     [5, 36],
     [5, 2],
   ] as const;
+  const scaled = { count: 3, scale: 0.5 };
   for (const prefix of [undefined, { count: 2, row: 5 }]) {
     const qkv = [prefix ? 7 : 5, 36];
     assertShapes({ out: rows, lse: heads, qkv, bounds: pairs }, ({ out, lse, qkv, bounds }) =>
-      attentionForward(out, lse, qkv, bounds, 3, prefix),
+      attentionForward(out, lse, qkv, bounds, scaled, prefix),
     );
     assertShapes(
       { dqkv: qkv, delta: heads, dout: rows, out: rows, lse: heads, qkv, bounds: pairs },
       ({ dqkv, delta, dout, out, lse, qkv, bounds }) =>
-        attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, 3, prefix),
+        attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, scaled, prefix),
     );
   }
   assertShapes(
     { out: rows, qkv, cache: cacheShape(2, 3, 7, 4), slots: pairs },
-    ({ out, qkv, cache, slots }) => attentionCached(out, qkv, cache, slots),
+    ({ out, qkv, cache, slots }) => attentionCached(out, qkv, cache, slots, 0.5),
     ["cache.0", "cache.3"],
   );
 });

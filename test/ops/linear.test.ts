@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
 import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
+import { ACTIVATIONS } from "../../src/config.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
 import { assertAllClose } from "../allclose.ts";
@@ -7,15 +8,20 @@ import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
+import { EXTREMES, FORMULAS } from "./activation.ts";
 import { dense, makeGroup, type Place } from "./adapters.ts";
 import { assertShapes, OpCase } from "./case.ts";
-import { EXTREMES, gelu, slope } from "./gelu.ts";
 import { gemm } from "./gemm.ts";
+
+const { value: gelu, slope } = FORMULAS.gelu_new;
 
 /** Two sums of up to 132 products of normal numbers behind each other, then GELU. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
 /** The derivative of GELU multiplies such a sum. */
 const GELU = { atol: 1e-4, rtol: 1e-5 };
+
+/** As of the activation alone. */
+const LARGE = { atol: 2e-7, rtol: 1e-6 };
 
 const add = (a: Float64Array, b: Float64Array) => a.map((value, i) => value + b[i]!);
 const times = (a: Float64Array, b: Float64Array) => a.map((value, i) => value * b[i]!);
@@ -109,11 +115,18 @@ for (const count of ["tokens", "slots"] as const)
       c.run(
         linearForward({ ...args, out: plain! }),
         linearForward({ ...args, out: sum!, residual }),
-        linearForward({ ...args, out: active, gelu: "in place" }),
-        linearForward({ ...args, out: h!, gelu: act }),
+        linearForward({ ...args, out: active, activate: { by: "gelu_new", out: "in place" } }),
+        linearForward({ ...args, out: h!, activate: { by: "gelu_new", out: act } }),
         linearForward({ ...args, out: y, sum: { add: residual, out: both } }),
         linearBackward({ dx: dx!, dy, W, rows: count, adapters: backward }),
-        linearBackward({ dx: dh!, dy, W, rows: count, adapters: backward, gelu: { inp: x, act: again } }),
+        linearBackward({
+          dx: dh!,
+          dy,
+          W,
+          rows: count,
+          adapters: backward,
+          activated: { by: "gelu_new", inp: x, act: again },
+        }),
         linearBackward({ dx: dsum!, dy, W, rows: count, adapters: backward, add: x }),
       );
       const used = (tensor: typeof x, n: number) => c.data(tensor).subarray(0, rows * n);
@@ -144,17 +157,22 @@ for (const count of ["tokens", "slots"] as const)
       await c.check({ [count]: rows });
     });
 
-test("GELU's input may be large, small or zero", async () => {
-  const c = new OpCase(2);
-  const n = EXTREMES.length;
-  const inp = c.of("inp", [1, n], Float32Array.from(EXTREMES));
-  const [dx, act] = [c.blank("dx", [1, n]), c.blank("act", [1, n])];
-  const [dy, W] = [c.of("dy", [1, 1], Float32Array.of(1)), c.of("W", [n, 1], new Float32Array(n).fill(1))];
-  c.run(linearBackward({ dx, dy, W, rows: 1, gelu: { inp, act } }));
-  c.expect("large", act, c.data(inp).map(gelu), { atol: 2e-7, rtol: 1e-6 });
-  c.expect("large", dx, c.data(inp).map(slope), { atol: 2e-7, rtol: 1e-6 });
-  await c.check();
-});
+for (const by of ACTIVATIONS)
+  test(`the input of ${by} may be large, small or zero`, async () => {
+    const { value, slope } = FORMULAS[by];
+    const c = new OpCase(2);
+    const n = EXTREMES.length;
+    const inp = c.of("inp", [1, n], Float32Array.from(EXTREMES));
+    const [dx, act, again, x] = ["dx", "act", "again", "x"].map((name) => c.blank(name, [1, n]));
+    const [dy, W] = [c.of("dy", [1, 1], Float32Array.of(1)), c.of("W", [n, 1], new Float32Array(n).fill(1))];
+    c.run(linearBackward({ dx: dx!, dy, W, rows: 1, activated: { by, inp, act: act! } }));
+    const [none, bias] = [c.of("none", [1, n], new Float32Array(n)), c.of("bias", [n], Float32Array.from(EXTREMES))];
+    const forward = { x: dy, W: none, bias, rows: 1 };
+    c.run(linearForward({ ...forward, out: x!, activate: { by, out: again! } }));
+    for (const out of [act!, again!]) c.expect("large", out, c.data(inp).map(value), LARGE);
+    c.expect("large", dx!, c.data(inp).map(slope), LARGE);
+    await c.check();
+  });
 
 test("large and small tiles give the same bits, for any number of rows", async () => {
   const [input, out, most] = [36, 2196, 130];
@@ -229,7 +247,7 @@ test("operands of other shapes are refused", () => {
   const shapes = { out: wide, x: slim, W: [4, 5], bias: [5], down: [3, 2], residual: wide } as const;
   assertShapes(shapes, ({ down, ...rest }) => linearForward({ ...rest, rows: "tokens", adapters: { group, down } }));
   assertShapes({ dx: slim, dy: wide, W: [4, 5], inp: slim, act: slim }, ({ inp, act, ...rest }) =>
-    linearBackward({ ...rest, rows: "tokens", gelu: { inp, act } }),
+    linearBackward({ ...rest, rows: "tokens", activated: { by: "relu", inp, act } }),
   );
   assertShapes({ out: wide, x: slim, W: [4, 5], bias: [5], add: wide, both: wide }, ({ add, both, ...rest }) =>
     linearForward({ ...rest, rows: "tokens", sum: { add, out: both } }),

@@ -1,8 +1,8 @@
 import { tanhBackward, tanhForward } from "../../src/ops/tanh.ts";
 import { assertGradient } from "../gradient.ts";
 import { test } from "../harness.ts";
+import { EXTREMES } from "./activation.ts";
 import { assertShapes, OpCase } from "./case.ts";
-import { EXTREMES } from "./gelu.ts";
 
 /** exp rounds, and 1 - exp(-2 |x|) cancels where x is small: relative to 1. */
 const TANH = { atol: 3e-7, rtol: 0 };

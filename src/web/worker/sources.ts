@@ -137,13 +137,16 @@ export async function forgetModel(name: string): Promise<void> {
   await remove(joinPath(MODELS, name));
 }
 
+/** model.safetensors, or its shards and their index. */
+const WEIGHT_FILES = /^model[\w.-]*\.safetensors(\.index\.json)?$/;
+
 /** Validates and stores the files of a model's folder; returns the model's name. Throws ConfigError if a file is missing. */
 export async function addModel(files: readonly File[], emit: (share: number) => void): Promise<string> {
-  const wanted = files.filter(({ name }) => MODEL_FILES.includes(name));
+  const wanted = files.filter(({ name }) => MODEL_FILES.includes(name) || WEIGHT_FILES.test(name));
   const folder = wanted[0]?.webkitRelativePath.split("/").at(-2) || "my-gpt2";
-  if (!wanted.some(({ name }) => name === "config.json") || !wanted.some(({ name }) => name === "model.safetensors"))
+  if (!wanted.some(({ name }) => name === "config.json") || !wanted.some(({ name }) => WEIGHT_FILES.test(name)))
     throw new ConfigError("These files are not a GPT-2 model", {
-      expected: "config.json and model.safetensors in Hugging Face's format",
+      expected: "config.json and model.safetensors (or its shards) in Hugging Face's format",
       found:
         files
           .map(({ name }) => name)

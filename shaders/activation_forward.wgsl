@@ -1,4 +1,4 @@
-// GELU: out = gelu(inp).
+// The activation: out = activation(inp).
 //
 //   out  (write)  [rows, cols]
 //   inp  (read)   [rows, cols]
@@ -11,5 +11,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (i >= dims.rows * dims.cols) {
     return;
   }
-  out[i] = gelu(vec4f(inp[i])).x;
+  out[i] = activate(vec4f(inp[i])).x;
 }

@@ -1,0 +1,22 @@
+import type { Activation } from "../config.ts";
+import type { Tensor } from "../tensor.ts";
+import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
+
+/** The activations by their numbers in kernels, where they are a pipeline constant `activation`. */
+export const ACTIVATION = { gelu_new: 0, gelu: 1, relu: 2 } as const satisfies Record<Activation, number>;
+
+export const activationForwardKernel = defineKernel(
+  "activation_forward",
+  { out: "write", inp: "read" },
+  { rows: "u32", cols: "u32", activation: "override" },
+  ({ rows, cols }) => flatGrid(rows * cols, 256),
+  "rows cols, rows cols",
+);
+
+/**
+ * out [rows, cols] = activation(inp). Only where the backward pass needs the output and no gradient of the input: elsewhere the
+ * activation and its derivative are part of `linear`.
+ */
+export function activationForward(out: Tensor, inp: Tensor, rows: Scalar, by: Activation): Dispatch {
+  return dispatch(activationForwardKernel, { out, inp }, { rows, cols: inp.shape[1]!, activation: ACTIVATION[by] });
+}

@@ -1,0 +1,67 @@
+import * as assert from "uvu/assert";
+import { ACTIVATIONS } from "../../src/config.ts";
+import { activationForward } from "../../src/ops/activation.ts";
+import { assertGradient } from "../gradient.ts";
+import { test } from "../harness.ts";
+import { EXTREMES, FORMULAS } from "./activation.ts";
+import { assertShapes, OpCase } from "./case.ts";
+
+/** A handful of roundings; in the tails exp multiplies that of its argument, but the results are small there. */
+const TOLERANCE = { atol: 2e-7, rtol: 1e-6 };
+
+const SHAPES = [
+  [1, 1],
+  [1, 20],
+  [17, 68],
+  [5, 132],
+  [3, 257],
+] as const;
+
+test("the reference's gradient is that of its function", () => {
+  // Not 0, where relu has none.
+  const x = Float64Array.from({ length: 97 }, (_, i) => (i - 48.5) / 8);
+  for (const { value, slope } of Object.values(FORMULAS))
+    assertGradient("x", () => x.reduce((sum, v) => sum + value(v), 0), x, x.map(slope));
+});
+
+test("the reference of exact GELU is right in float64", () => {
+  // x * mpmath.ncdf(x), in 15 digits.
+  const known = [
+    [0.5, 0.345731230637007],
+    [-1.25, -0.132062217083569],
+    [2.999, 2.99493834473535],
+    [3.001, 2.99696223605192],
+    [-5, -1.433257859396e-6],
+  ] as const;
+  for (const [x, expected] of known)
+    assert.ok(Math.abs(FORMULAS.gelu.value(x) - expected) < 1e-14, `${x}: ${FORMULAS.gelu.value(x)}`);
+});
+
+for (const by of ACTIVATIONS) {
+  const { value } = FORMULAS[by];
+
+  test(`${by}: odd shapes, with rows beyond the batch untouched`, async () => {
+    const c = new OpCase(1);
+    for (const [rows, cols] of SHAPES) {
+      const inp = c.random("inp", [rows + 2, cols], 3);
+      const out = c.blank("out", [rows + 2, cols]);
+      c.run(activationForward(out, inp, rows, by));
+      const used = c.data(inp).subarray(0, rows * cols);
+      c.expect(`${rows} x ${cols}`, out, used.map(value), TOLERANCE);
+    }
+    await c.check();
+  });
+
+  test(`${by}: large, small, zero and missing inputs stay right`, async () => {
+    const c = new OpCase(2);
+    const inp = c.of("inp", [1, EXTREMES.length + 1], Float32Array.from([...EXTREMES, Number.NaN]));
+    const out = c.blank("out", inp.shape);
+    c.run(activationForward(out, inp, 1, by));
+    c.expect("large", out, c.data(inp).map(value), TOLERANCE);
+    await c.check();
+  });
+}
+
+test("operands of other shapes are refused", () => {
+  assertShapes({ out: [3, 4], inp: [3, 4] }, ({ out, inp }) => activationForward(out, inp, "tokens", "gelu"));
+});
