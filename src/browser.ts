@@ -16,7 +16,7 @@ export * from "./api.ts";
  * ```ts
  * import { loadDataset } from "lowrank/browser";
  *
- * const data = await loadDataset({ file: "messages.csv" }, { maxLength: 256, split: "stratified" });
+ * const data = await loadDataset({ file: "messages.csv" }, { split: "stratified" });
  * console.log(data.labels, data.train.size, data.stats.leaks.test);
  * ```
  */
@@ -48,7 +48,7 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
  *
  * const device = await openDevice();
  * const model = await loadModel("gpt2-micro");
- * const data = await loadDataset({ name: "spam" }, { maxLength: model.config.n_positions });
+ * const data = await loadDataset({ name: "spam" }, { model });
  * const run = await fineTune({ device, model, data, mode: "lora", rank: 8, epochs: 3 });
  * console.log(`test accuracy: ${run.after?.test.accuracy}`);
  * await run.save("runs/first");

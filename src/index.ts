@@ -18,7 +18,7 @@ export { loadTexts } from "./data/texts.ts";
  *
  * const device = await openDevice();
  * const model = await loadModel("gpt2-micro");
- * const data = await loadDataset({ name: "spam" }, { maxLength: model.config.n_positions });
+ * const data = await loadDataset({ name: "spam" }, { model });
  * const run = await fineTune({ device, model, data, mode: "lora", rank: 8, epochs: 3 });
  * console.log(`test accuracy: ${run.after?.test.accuracy}`);
  * await run.save("runs/first");

@@ -14,6 +14,7 @@ import { normalized } from "../src/data/duplicates.ts";
 import { loadTexts } from "../src/data/texts.ts";
 import { DataModule } from "../src/data/wasm.ts";
 import { ConfigError, DataError, FormatError, LowrankError } from "../src/errors.ts";
+import { loadModel } from "../src/io/hf.ts";
 import { Rng } from "../src/rng.ts";
 import { nearCopies } from "../src/tools/near-copies.mjs";
 import { temporaryFolder } from "./border.ts";
@@ -434,4 +435,16 @@ test("a data set stores its origin, with which it can be loaded again", async ()
   assert.equal([again.origin, again.stats], [data.origin, data.stats]);
   const opened = await loadDataset({ file: fileOf(messages(20)) });
   assert.equal(opened.origin, { file: "a.csv", split: "random" });
+});
+
+test("rows and blocks are cut to the model's context, unless maxLength is given", async () => {
+  await using model = await loadModel("gpt2-micro");
+  const long = `label,text\nham,${"word ".repeat(400)}\n${"spam,b\nham,a\n".repeat(9)}`;
+  const longest = async (options: DatasetOptions) => {
+    const { train, val, test: last } = await load({ file: fileOf(long) }, options);
+    return Math.max(...[train, val, last].map((set) => set.stats().max));
+  };
+  assert.equal([await longest({ model }), await longest({ model, maxLength: 7 }), await longest({})], [256, 7, 401]);
+  const texts = await loadTexts({ file: fileOf("a line of a book\n".repeat(600), "book.txt") }, { model });
+  assert.is(texts.maxLength, 256);
 });

@@ -478,6 +478,10 @@ test("Parquet of other types: lists, structures and bytes are no text or label; 
     await assertFails(FormatError, ["not a valid Parquet file", "x.parquet"], () =>
       loadDataset({ file: bytesReader("x.parquet", broken) }, { module }),
     );
+  const long = packagePath("test/hub-datasets/long.parquet");
+  await assertFails(DataError, ["row 1 is too long", "at most 16777216 bytes"], () =>
+    loadDataset({ file: long }, { module }),
+  );
   const file = await openFile(path);
   const lines = await parquetLines(file, () => ["text", "count"]);
   await file.close();

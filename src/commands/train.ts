@@ -2,6 +2,7 @@
 import { exists, joinPath, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
+import type { Dataset } from "../data/dataset.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
@@ -60,6 +61,15 @@ addSettings(program)
 
 /** Steps over which the progress output is averaged: the figures of a single batch are too noisy. */
 const RECENT_STEPS = 20;
+
+/** A message to try, which every shell takes as it stands: one of the test set if there is any. */
+function sampleOf(test: Dataset): string {
+  for (let i = 0; i < test.size; i++) {
+    const text = test.text(i);
+    if (/^[\p{L}\p{N}][\p{L}\p{N} ,.?']{19,59}$/u.test(text)) return text;
+  }
+  return "You have won a prize, call now";
+}
 
 /** Prints the progress of a run: a live bar on a terminal, plain lines elsewhere, or JSON. */
 class Printer {
@@ -128,8 +138,8 @@ class Printer {
     print(`saved to ${directory}${aborted ? " (stopped early)" : ""}`);
     if (options.mode in PEFT_TYPES)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
-    const use = { classification: ["classify", "You have won a prize, call now"], lm: ["generate", "The"] } as const;
-    const [tool, text] = use[this.data.objective];
+    const { data } = this;
+    const [tool, text] = data.objective === "lm" ? ["generate", "The"] : ["classify", sampleOf(data.test)];
     print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);
   }
 

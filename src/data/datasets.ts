@@ -44,7 +44,7 @@ export interface DatasetOptions {
    * otherwise false.
    */
   balance?: boolean;
-  /** The longest row in tokens; longer rows are truncated at the end. Default 1024, GPT-2's context. */
+  /** The longest row in tokens; longer rows are truncated at the end. Default: the context of `model`, 1024 without one. */
   maxLength?: number;
   /**
    * How to split one file or a named data set, or how to take the validation set from the training set of a data set of the hub that has none.
@@ -181,7 +181,7 @@ export function originOf(
  * ```ts
  * import { loadDataset } from "lowrank";
  *
- * const data = await loadDataset({ file: "messages.csv" }, { maxLength: 256, split: "stratified" });
+ * const data = await loadDataset({ file: "messages.csv" }, { split: "stratified" });
  * console.log(data.labels, data.train.size, data.stats.leaks.test);
  *
  * const reviews = await loadDataset({ name: "stanfordnlp/imdb" }); // of the Hugging Face hub, downloaded once
@@ -190,7 +190,7 @@ export function originOf(
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
   const origin = originOf(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
-  const maxLength = options.maxLength ?? 1024;
+  const maxLength = options.maxLength ?? options.model?.config.n_positions ?? 1024;
   if (!Number.isInteger(maxLength) || maxLength < 1) {
     throw new ConfigError("maxLength is invalid", {
       expected: "a whole number of tokens, 1 or more",

@@ -117,30 +117,57 @@ export async function parquetLines(file: FileReader, pick: PickColumns): Promise
   const table = await openParquet(file);
   const columns = await pickColumns(file.name, table, pick);
   const classes = new Map(columns.map((name) => [name, table.classes(name)]));
-  const encoder = new TextEncoder();
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  for await (const { rows } of table.groups(columns)) {
-    for (let first = 0; first < rows.length; first += SAMPLE_ROWS) {
-      const lines = rows
-        .slice(first, first + SAMPLE_ROWS)
-        .map((row) =>
-          JSON.stringify(Object.fromEntries(columns.map((name) => [name, plainValue(row[name], classes.get(name))]))),
-        );
-      const bytes = encoder.encode(`${lines.join("\n")}\n`);
-      pieces.push(bytes);
-      size += bytes.length;
-      if (size > LIMITS.columns)
-        throw new DataError("The Parquet file has too much text", {
-          where: file.name,
-          expected: `at most ${LIMITS.columns} bytes in ${nameList(columns)}`,
-          hint: "use a smaller part of the data",
-        });
+  const lines = new Lines(file.name, columns);
+  for await (const { before, rows } of table.groups(columns))
+    for (const [i, row] of rows.entries()) {
+      const values = columns.map((name) => [name, plainValue(row[name], classes.get(name))]);
+      lines.add(JSON.stringify(Object.fromEntries(values)), before + i + 1);
     }
-  }
-  const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+  const bytes = await lines.bytes();
   return { ...bytesReader(file.name, bytes), classes: (column) => classes.get(column) };
 }
+
+/** Lines as bytes. Their size is limited: a few bytes of a dictionary can stand for many rows. */
+class Lines {
+  private readonly pieces: Uint8Array<ArrayBuffer>[] = [];
+  private pending = "";
+  private size = 0;
+
+  constructor(
+    private readonly where: string,
+    private readonly columns: readonly string[],
+  ) {}
+
+  add(line: string, row: number): void {
+    if (line.length > LIMITS.line) this.refuse(`The row ${row} is too long`, LIMITS.line);
+    this.pending += `${line}\n`;
+    if (this.pending.length >= PIECE) this.flush();
+  }
+
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    this.flush();
+    return new Uint8Array(await new Blob(this.pieces).arrayBuffer());
+  }
+
+  private flush(): void {
+    const bytes = new TextEncoder().encode(this.pending);
+    this.pieces.push(bytes);
+    this.pending = "";
+    this.size += bytes.length;
+    if (this.size > LIMITS.columns) this.refuse("The Parquet file has too much text", LIMITS.columns);
+  }
+
+  private refuse(summary: string, most: number): never {
+    throw new DataError(summary, {
+      where: this.where,
+      expected: `at most ${most} bytes in ${nameList(this.columns)}`,
+      hint: "use a smaller part of the data",
+    });
+  }
+}
+
+/** Characters that are encoded together. */
+const PIECE = 1 << 20;
 
 /** A value as JSON has it. -1 is no class: an empty label. */
 function plainValue(value: unknown, classes: readonly string[] | undefined): string | number | boolean | null {

@@ -33,7 +33,7 @@ export interface TextsOptions {
   textColumn?: string;
   /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
   encoding?: string;
-  /** The longest block, in tokens. Default 1024, GPT-2's context. */
+  /** The longest block, in tokens. Default: the context of `model`, 1024 without one. */
   maxLength?: number;
   /** Tokens between the starts of two blocks. Default: `maxLength`, so that blocks do not overlap. */
   stride?: number;
@@ -110,12 +110,12 @@ type Document = Uint32Array | Completion;
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
   const origin = originOf(spec, options, "sources", OPTIONS);
-  const { maxLength = 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
+  const { model, maxLength = model?.config.n_positions ?? 1024, fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
   checkLength("maxLength", maxLength, Number.MAX_SAFE_INTEGER);
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   checkLength("stride", stride, maxLength);
-  const tokenizer = await Tokenizer.load({ model: options.model });
+  const tokenizer = await Tokenizer.load({ model });
   const reader = new TextsReader(tokenizer, options);
   const parts: Parts<Document[][]> = [[], [], []];
   const add = (some: readonly Document[][], at: readonly number[]) => {
@@ -136,7 +136,7 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
     test,
     labels: [],
     stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: reader.empty },
-    vocabulary: (options.model?.vocabulary ?? GPT2_VOCABULARY).fingerprint,
+    vocabulary: (model?.vocabulary ?? GPT2_VOCABULARY).fingerprint,
     maxLength,
     source,
     origin: name === undefined ? origin : { ...origin, name },

@@ -27,7 +27,7 @@ export const LIMITS = {
   patternSteps: 1e9,
   /** Parquet: rows of a row group, and bytes of the text and label columns of a file. */
   groupRows: 4 << 20,
-  columns: 2 ** 30,
+  columns: 640 << 20,
   /** Bytes of a line of standard input: the same as for a row of a file. */
   line: 16 << 20,
   /** Bytes of a sweep's file. */

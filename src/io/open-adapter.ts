@@ -42,7 +42,7 @@ export async function openAdapter(
  *
  * const model = await loadModel("gpt2-micro");
  * const adapter = await loadAdapter("runs/first", model);
- * const data = await loadDataset({ file: "more.csv" });
+ * const data = await loadDataset({ file: "more.csv" }, { model });
  * const run = await fineTune({ device: await openDevice(), model, data, adapter });
  * ```
  */

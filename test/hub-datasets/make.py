@@ -117,3 +117,8 @@ pq.write_table(
     HERE / "types.parquet",
     compression="zstd",
 )
+
+# A few bytes that stand for texts of 17 MB.
+pq.write_table(
+    pa.table({"text": ["x" * 17_000_000] * 4, "label": ["a", "b"] * 2}), HERE / "long.parquet", compression="zstd"
+)
