@@ -3,6 +3,8 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MODES } from "../../src/config.ts";
+import { Tokenizer } from "../../src/data/tokenizer.ts";
+import type { GPT2Checkpoint } from "../../src/io/hf.ts";
 import { recover } from "../../src/io/recover.ts";
 import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import { JOURNAL, STAGING } from "../../src/platform/replacing.ts";
@@ -184,9 +186,16 @@ const TOKENIZERS: readonly Files[] = [
       "tokenizer.json",
       JSON.stringify({
         version: "1.0",
-        added_tokens: [{ id: 50256, content: "<|endoftext|>", special: true }],
+        added_tokens: [
+          { id: 6, content: "<|endoftext|>", special: true },
+          { id: 9, content: " he", special: false, lstrip: true, single_word: true },
+        ],
         pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true },
-        model: { type: "BPE", vocab: { "!": 0, '"': 1, "<|endoftext|>": 50256 }, merges: ["Ġ t", ["h", "e"]] },
+        model: {
+          type: "BPE",
+          vocab: { Ġ: 0, t: 1, Ġt: 2, h: 3, e: 4, he: 5, "<|endoftext|>": 6 },
+          merges: ["Ġ t", ["h", "e"]],
+        },
       }),
     ],
   ]),
@@ -203,8 +212,19 @@ const TOKENIZERS: readonly Files[] = [
   ]),
 ];
 const TOKENIZER_WORDS: Words = {
-  keys: ["model", "vocab", "merges", "pre_tokenizer", "add_prefix_space", "type", "pretokenizers", "tokenizer_class"],
-  values: [true, "Sequence", "Metaspace", { type: "ByteLevel", add_prefix_space: true }, "GPT2TokenizerFast"],
+  keys: [
+    "model",
+    "vocab",
+    "merges",
+    "pre_tokenizer",
+    "add_prefix_space",
+    "type",
+    "added_tokens",
+    "single_word",
+    "lstrip",
+    "id",
+  ],
+  values: [true, "Sequence", "Metaspace", { type: "ByteLevel", add_prefix_space: true }, 999_999, 1e6, "Ġthe", "h e"],
 };
 
 /** A run that was being replaced when its process ended, beside a file that is none of its own. */
@@ -253,9 +273,14 @@ async function readReplaced(folder: string): Promise<() => Promise<void>> {
 }
 
 async function readTokenizer(folder: string): Promise<() => void> {
-  const { size, end } = await readVocabulary(folder, null);
+  const vocabulary = await readVocabulary(folder, null);
+  const model = { vocabulary, config: { vocab_size: 1e6 }, read: () => {}, close: () => {} };
+  const tokenizer = await Tokenizer.load({ model: model as unknown as GPT2Checkpoint });
   return () => {
-    if (!(end.id < size)) throw new Error(JSON.stringify({ size, end }));
+    const ids = tokenizer.encode("the  he\u00a0t, <|endoftext|>the", { allowSpecial: true });
+    const { size, end } = vocabulary;
+    if (!(end.id < size) || ids.some((id) => id >= size)) throw new Error(JSON.stringify({ size, end, ids: [...ids] }));
+    tokenizer.decode(ids);
   };
 }
 
