@@ -4,7 +4,7 @@
 
 import { find_added, found_end, found_from, found_next, has_added, PASSES } from "./added";
 import { piece_end } from "./pretokenize";
-import { byte_id, id_shift, merged_id, NO_ID, NO_PAIR, pair_rank } from "./vocabulary";
+import { byte_id, byte_rank, id_shift, merged_id, NO_ID, NO_PAIR, pair_rank } from "./vocabulary";
 
 /** Pieces of up to this many bytes are merged by scanning; the ranks of their pairs are in `short_pairs`. */
 const SHORT_BYTES: usize = 48;
@@ -39,9 +39,17 @@ function byte_ids_of(text: usize, length: usize, out: usize): usize {
 /** Merges the `length` bytes (1 to SHORT_BYTES) at `text` into ids at `out`; returns their number. */
 function merge_short(text: usize, length: usize, out: usize): usize {
   let count = byte_ids_of(text, length, out);
-  for (let i: usize = 0; i + 1 < count; i++) {
-    const at = out + (i << 2);
-    store<u32>(short_pairs + (i << 2), pair_rank(load<u32>(at), load<u32>(at, 4)));
+  if (count == length) {
+    let two: u32 = load<u8>(text);
+    for (let i: usize = 1; i < count; i++) {
+      two = ((two & 0xff) << 8) | load<u8>(text + i);
+      store<u32>(short_pairs + (i << 2) - 4, byte_rank(two));
+    }
+  } else {
+    for (let i: usize = 0; i + 1 < count; i++) {
+      const at = out + (i << 2);
+      store<u32>(short_pairs + (i << 2), pair_rank(load<u32>(at), load<u32>(at, 4)));
+    }
   }
   while (count > 1) {
     let best = NO_PAIR;

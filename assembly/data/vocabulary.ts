@@ -40,6 +40,7 @@ export const NO_ID: u32 = 0xffffffff;
 const VECTOR_BYTES: u32 = 16;
 
 const byte_ids: usize = memory.data(4 * 256, 4);
+let byte_ranks: usize = 0;
 let merged: usize = 0;
 let offsets: usize = 0;
 let token_bytes: usize = 0;
@@ -80,6 +81,11 @@ export function pair_rank(left: u32, right: u32): u32 {
     if (found == EMPTY) return NO_PAIR;
     slot = (slot + 8) & slot_mask;
   }
+}
+
+/** The rank of two bytes that have ids, the first in the upper half of `two`: most of the pairs that are looked up. */
+export function byte_rank(two: u32): u32 {
+  return load<u32>(byte_ranks + ((<usize>two) << 2));
 }
 
 /** Of equal pairs the last one counts, as in the library `tokenizers`. */
@@ -223,6 +229,9 @@ export function load_tables(ptr: usize, length: i32): i32 {
     if (!load_gpt2(ptr, <usize>length)) return -1;
     heap.free(ptr);
   } else if (magic != OWN_MAGIC || !load_own(ptr, <usize>length)) return -1;
+  byte_ranks = heap.alloc(4 << 16);
+  for (let two: u32 = 0; two < 1 << 16; two++)
+    store<u32>(byte_ranks + ((<usize>two) << 2), pair_rank(byte_id(<u8>(two >> 8)), byte_id(<u8>two)));
   for (let id: u32 = 0; id < size; id++) longest = max(longest, token_length(id));
   return <i32>size;
 }
