@@ -81,7 +81,7 @@ test("flags that are invalid for texts, or only valid for texts, are refused by 
   await refuses(["--data FILE", "none of them"], LM);
   await refuses(["maximum length of blocks exceeds", "at most 64"], [...RUN, "--max-length", "65"]);
   await refuses(["stride", "1 to 16"], [...RUN, "--stride", "17"]);
-  await refuses(["last_layer", "token table"], [...RUN, "--mode", "last_layer"]);
+  await refuses(["last_layer", "head of the vocabulary"], [...RUN, "--mode", "last_layer"]);
   await refuses(["--stride", "--objective lm"], ["--model", "model", "--data", "messages.csv", "--stride", "4"]);
   await refuses(["a single file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
   await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);

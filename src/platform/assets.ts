@@ -1,5 +1,5 @@
 /**
- * URLs of the package's files in a page, relative to the built files in dist/browser/. Paths are relative to the package's
+ * URLs of the package's files in a page, relative to the built files in a folder of dist/. Paths are relative to the package's
  * root, as in Node. Every URL is a literal: bundlers do not find and copy others.
  */
 

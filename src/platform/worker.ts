@@ -1,4 +1,4 @@
-/** The workers of the package, each a file of its own in `dist/`, and in `dist/browser/` for pages. */
+/** The workers of the package, each a file of its own in `dist/`, and beside the scripts of a page. */
 export type WorkerName = "kernels-worker" | "remote-worker";
 
 /** A worker that the host has started. */

@@ -3,14 +3,15 @@
  * package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import * as esbuild from "esbuild";
 
 const PAGE = "src/web";
 const WEB = "dist/web";
+/** The library, the scripts of index.html and that of bench.html have a folder each: chunks that they shared would be more requests and bytes. */
 const LIBRARY = "dist/browser";
-/** The script of bench.html has a folder of its own: chunks that it shared would be more requests and bytes for the others. */
+const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
 /** The library's workers. Each is one file without imports, so that a bundler may copy it as it is. */
 const WORKERS = {
@@ -81,16 +82,13 @@ const common = {
   logLevel: "warning",
 };
 
-/** The entry points in the library's folder: its own, the script of index.html, and the page's worker. */
-const ENTRIES = { index: "src/browser.ts", main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts` };
-
 export async function buildWeb() {
-  const js = join(WEB, LIBRARY);
-  const outputs = await bundle(js, { ...ENTRIES, style: join(PAGE, "style.css") });
-  copyLibrary(outputs, js);
-  dropMapNames(outputs);
+  rmSync(LIBRARY, { recursive: true, force: true });
+  await bundle(LIBRARY, { index: "src/browser.ts" });
+  const scripts = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts`, style: join(PAGE, "style.css") };
+  dropMapNames(await bundle(join(WEB, SCRIPTS), scripts));
   dropMapNames(await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` }));
-  for (const asset of ASSETS) cpSync(asset, join(WEB, asset), { recursive: true });
+  for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
   for (const file of pages) cpSync(join(PAGE, file), join(WEB, file));
   await buildServiceWorker();
@@ -103,15 +101,6 @@ export async function buildWeb() {
 function inlineScripts(file) {
   const scripts = readFileSync(file, "utf8").matchAll(/<script\b(?![^>]*\ssrc=)[^>]*>([\s\S]*?)<\/script>/g);
   return [...scripts].map(([, code]) => `'sha256-${createHash("sha256").update(code).digest("base64")}'`);
-}
-
-/** Copies the library's entry point, with its static and dynamic imports, and its workers from the page's folder. */
-function copyLibrary(outputs, js) {
-  rmSync(LIBRARY, { recursive: true, force: true });
-  mkdirSync(LIBRARY, { recursive: true });
-  const wanted = new Set(["index", ...Object.keys(WORKERS)].map((name) => `${js}/${name}.js`));
-  for (const file of wanted) for (const { path } of outputs[file].imports) if (outputs[path]) wanted.add(path);
-  for (const file of [...wanted].flatMap((name) => [name, `${name}.map`])) cpSync(file, join(LIBRARY, basename(file)));
 }
 
 /** Bundles entry points, and the library's workers, into a folder; returns esbuild's outputs. */

@@ -111,7 +111,7 @@ test("a newer build replaces the older one completely, at the second visit", asy
 });
 
 test("a 304 response has all headers: without them Safari refuses a cached worker", async () => {
-  const url = `${await webServer()}/dist/browser/worker.js`;
+  const url = `${await webServer()}/dist/page/worker.js`;
   const first = await fetch(url);
   const again = await fetch(url, { headers: { "if-none-match": first.headers.get("etag")! } });
   assert.equal([first.status, again.status], [200, 304]);

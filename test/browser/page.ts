@@ -14,7 +14,8 @@ export async function pickFile(page: Page, content = messages(40), name = "messa
 
 /** Sets fields, including those under "Advanced". */
 export async function set(page: Page, values: Record<string, string | number>): Promise<void> {
-  if (!(await page.isVisible("#more-fields"))) await page.click("#advanced summary");
+  // Again, if the page moved under the pointer.
+  while (!(await page.isVisible("#more-fields"))) await page.click("#advanced summary");
   for (const [key, value] of Object.entries(values)) {
     const field = page.locator(`#field-${key}`);
     if ((await field.evaluate((element) => element.tagName)) === "SELECT") await field.selectOption(String(value));

@@ -76,10 +76,10 @@ const OF_THE_HUB =
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
 test("the whole page loads at most 222 kB, and for a data set of the hub at most 70 kB more", () => {
-  const folder = packagePath("dist/web/dist/browser");
-  // The page computes in its own worker where memory cannot be shared: the library's entry and its other worker are for embed.html.
+  const folder = packagePath("dist/web/dist/page");
+  // The page computes in its own worker where memory cannot be shared: nothing there starts the other one.
   const code = readdirSync(folder)
-    .filter((name) => /\.(js|css)$/.test(name) && !/^(index|remote-worker)\.js$/.test(name))
+    .filter((name) => /\.(js|css)$/.test(name) && name !== "remote-worker.js")
     .map((name) => join(folder, name));
   const only = (pattern: RegExp) =>
     code.filter((path) => path.endsWith(".js") && sources([path]).every((source) => pattern.test(source)));
