@@ -55,7 +55,7 @@ export function sendBytes(
     ...(range ? { "content-range": `bytes ${first}-${last}/${bytes.length}` } : {}),
   });
   if (cutAt === undefined || cutAt >= part.length) response.end(part);
-  else response.write(part.subarray(0, cutAt), () => setTimeout(() => response.destroy(), 20));
+  else response.write(part.subarray(0, cutAt), () => setTimeout(() => response.destroy(), 100));
 }
 
 /** Sets variables of the environment until the file's last test; undefined unsets one. */
