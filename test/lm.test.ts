@@ -180,7 +180,9 @@ test("an adapter of a classifier is refused for a language model", async () => {
 });
 
 test("settings that are invalid for a language model are refused", async () => {
-  await assertFails(ConfigError, ["last_layer", "any other mode", "head of the vocabulary"], () => run({ mode: "last_layer" }));
+  await assertFails(ConfigError, ["last_layer", "any other mode", "head of the vocabulary"], () =>
+    run({ mode: "last_layer" }),
+  );
   await assertFails(ConfigError, ["headBias", "language model"], () => run({ headBias: true }));
   await assertFails(ConfigError, ["pooling", "language model"], () => run({ pooling: "last" }));
   await assertFails(ConfigError, ["batch size"], () => run({ batchSize: 1000 }));
