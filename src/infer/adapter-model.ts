@@ -18,7 +18,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { nearest } from "../suggest.ts";
-import { chooseForInference } from "./device.ts";
+import { chooseForInference, type TrialOf } from "./device.ts";
 import { Turns } from "./turns.ts";
 
 /** The name of the adapter that a model is loaded with. */
@@ -40,6 +40,7 @@ type Allocate<E extends Weights> = (adapter: Adapter, sharedFrom?: E) => Promise
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {
   specOf(meta: AdapterMeta): ModelSpec;
+  trialOf: TrialOf<E>;
   create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
 }
 
@@ -64,10 +65,10 @@ export async function loadModelWith<E extends Weights>(
   device: Backend,
   checkpoint: GPT2Checkpoint,
   adapter: Adapter,
-  { specOf, create }: ModelKind<E>,
+  { specOf, trialOf, create }: ModelKind<E>,
   isAlone = false,
 ): Promise<LoadedModel<E>> {
-  const choice = await chooseForInference(device, checkpoint, specOf(adapter.meta));
+  const choice = await chooseForInference(device, checkpoint, specOf(adapter.meta), trialOf);
   const allocate: Allocate<E> = ({ meta }, sharedFrom) => create(choice.device, specOf(meta), meta, sharedFrom);
   const engine = await fill(await allocate(adapter), adapter, checkpoint);
   const { directory } = checkpoint;

@@ -16,6 +16,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { AdapterModel, loadModelWith, type ModelKind } from "./adapter-model.ts";
+import type { TrialOf } from "./device.ts";
 
 /** What a classifier makes of a text. */
 export interface Classification {
@@ -109,7 +110,7 @@ export class Classifier extends AdapterModel<Engine> {
       const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, spec).longest), sequences: SEQUENCES };
       return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
     };
-    const loaded = await loadModelWith(device, checkpoint, adapter, { specOf: classifierSpec, create });
+    const loaded = await loadModelWith(device, checkpoint, adapter, { specOf: classifierSpec, trialOf, create });
     return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
   }
 
@@ -200,6 +201,26 @@ export class Classifier extends AdapterModel<Engine> {
     return results;
   }
 }
+
+/** The logits of a text and its reverse. */
+const trialOf: TrialOf<Engine> = (text) => {
+  const { length } = text;
+  const batch = {
+    ids: Uint32Array.from([...text, ...text.toReversed()]),
+    starts: Uint32Array.of(0, length, 2 * length),
+    rows: Uint32Array.of(length - 1, 2 * length - 1),
+    targets: new Int32Array(2),
+  };
+  return {
+    name: "classification",
+    create: (backend, spec) =>
+      Engine.create(backend, { spec, capacity: { tokens: 2 * length, sequences: 2 }, optimizer: null }),
+    async pass(engine) {
+      engine.forward(batch);
+      return [["logits", await engine.logits(2)]];
+    },
+  };
+};
 
 /** Tokens to which every text is padded (0: none), and the longest text in tokens. */
 function lengthsOf({ settings }: AdapterMeta, spec: ModelSpec): { padTo: number; longest: number } {

@@ -14,6 +14,7 @@ import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
 import { AdapterModel, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
+import type { TrialOf } from "./device.ts";
 import { type FinishReason, type GenerateOptions, type GenerationChunk, generate } from "./generation.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
@@ -135,6 +136,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const sequences = batchSizeOf(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
     const kind: ModelKind<Decoder> = {
+      trialOf,
       specOf: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
       create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
     };
@@ -198,6 +200,21 @@ export class LanguageModel extends AdapterModel<Decoder> {
     });
   }
 }
+
+/** A prompt and its reverse, and one more token of each. */
+const trialOf: TrialOf<Decoder> = (prompt, hasNext) => {
+  const { length } = prompt;
+  const prompts = [prompt, prompt.toReversed()].map((ids, slot) => ({ slot, position: 0, ids }));
+  const next = prompts.map(({ slot }) => ({ slot, position: length, ids: [length] }));
+  return {
+    name: "generation",
+    create: (backend, spec) => Decoder.create(backend, { spec, capacity: { tokens: 2 * length, sequences: 2 } }),
+    pass: async (decoder) => [
+      ["the result of a prompt", await decoder.prefill(prompts)],
+      ...(hasNext ? [["the result of the next token", await decoder.decode(next)] as [string, Float32Array]] : []),
+    ],
+  };
+};
 
 function batchSizeOf({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
   if (given === undefined)

@@ -7,6 +7,7 @@ import type { DownloadOptions } from "./download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, readAdapter } from "./peft.ts";
 import { baseModelOf, type PeftBase } from "./peft-form.ts";
+import { checkFingerprint } from "./vocabulary.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
@@ -50,12 +51,12 @@ export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint)
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
   const place = await placeOf(directory);
   const { vocabulary, config } = checkpoint;
-  const tokenizers = await import("./tokenizer-files.ts");
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
-  if (!(await exists(joinPath(place, OURS)))) await tokenizers.checkSameVocabulary(place, vocabulary, config);
+  if (!(await exists(joinPath(place, OURS))))
+    await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, vocabulary, config);
   const adapter = await readAdapter(place, { base: await baseOf(checkpoint) });
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
-  if (trained !== vocabulary.fingerprint) tokenizers.refuseVocabulary(place, vocabulary.fingerprint, trained);
+  checkFingerprint(place, vocabulary.fingerprint, trained);
   return adapter;
 }
 

@@ -3,7 +3,7 @@ import { exists, joinPath, readBytes } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
-import { checkSize, GPT2_VOCABULARY, shortName, TOKENIZER_FILES, type Vocabulary } from "./vocabulary.ts";
+import { checkFingerprint, checkSize, GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "./vocabulary.ts";
 import { type AddedToken, hasAllBytes, makeVocabulary, type TokenIds } from "./vocabulary-tables.ts";
 
 /** Files of tokenizers of other kinds. */
@@ -56,17 +56,7 @@ export async function checkSameVocabulary(directory: string, base: Vocabulary, c
   for (const file of [...TOKENIZER_FILES, ...Object.keys(OTHERS)]) isThere ||= await exists(joinPath(directory, file));
   if (!isThere) return;
   const { fingerprint } = await readVocabulary(directory, config);
-  if (fingerprint !== base.fingerprint) refuseVocabulary(directory, base.fingerprint, fingerprint);
-}
-
-/** Throws ConfigError: an adapter reads only the ids that it was trained with. */
-export function refuseVocabulary(where: string, base: string, adapter: string): never {
-  throw new ConfigError("the adapter was trained with another vocabulary than the base model's", {
-    where,
-    expected: shortName(base),
-    found: shortName(adapter),
-    hint: "give the base model that the adapter was trained on: --model DIR",
-  });
+  checkFingerprint(directory, base.fingerprint, fingerprint);
 }
 
 /** The most commas of a file: a vocabulary of pairs, and its settings. */

@@ -50,3 +50,14 @@ export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<GPT2Config,
     hint: "put the tokenizer's files of this model beside its config.json",
   });
 }
+
+/** Throws ConfigError if an adapter's vocabulary is not the base model's: an adapter reads only the ids that it was trained with. */
+export function checkFingerprint(where: string, base: string, adapter: string): void {
+  if (base === adapter) return;
+  throw new ConfigError("the adapter was trained with another vocabulary than the base model's", {
+    where,
+    expected: shortName(base),
+    found: shortName(adapter),
+    hint: "give the base model that the adapter was trained on: --model DIR",
+  });
+}
