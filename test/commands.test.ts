@@ -3,7 +3,8 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, r
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
-import { type EncodableTensor, encodeSafetensors, SafetensorsFile } from "../src/io/safetensors.ts";
+import { SafetensorsFile } from "../src/io/safetensors.ts";
+import { type EncodableTensor, encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { LOSSES_COLUMNS, METRICS_COLUMNS } from "../src/report/csv.ts";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";

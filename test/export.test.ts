@@ -11,7 +11,7 @@ import { baseDtype, specOf } from "../src/io/adapter-meta.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { loadAdapter, openAdapter } from "../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../src/io/peft.ts";
-import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { baseShapes, lmHeadShapes } from "../src/names.ts";
 import { describeChange, type ExportKind, planExport, replaceableExport, withoutPadding } from "../src/run/export.ts";
 import { ALL, LM, metaOf, modeOf, readAll, tensorsOf, writeAdapter } from "./adapters.ts";

@@ -9,6 +9,7 @@ import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform"
 import { ConfigError, DownloadError, FormatError } from "../src/errors.ts";
 import { Classifier, loadAdapter, loadModel } from "../src/index.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
+import { encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { type FileSource, forgetFile, registerFile } from "../src/platform/files.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
@@ -235,7 +236,6 @@ test("a classifier's adapter opens from any source and by URL", async () => {
   const adapter = join(folder, "adapter");
   mkdirSync(adapter);
   const C = 16;
-  const { encodeSafetensors } = await import("../src/io/safetensors.ts");
   const tensor = (name: string, ...shape: number[]) => {
     const size = shape.reduce((product, n) => product * n, 1);
     return { name: `base_model.model.${name}`, shape, dtype: "F32" as const, data: new Float32Array(size).fill(0.25) };

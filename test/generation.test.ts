@@ -9,7 +9,7 @@ import { ConfigError, DataError } from "../src/errors.ts";
 import type { GenerateOptions, GenerationChunk } from "../src/infer/generation.ts";
 import { LanguageModel } from "../src/infer/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
-import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { GPT2_VOCABULARY } from "../src/io/vocabulary.ts";
 import { baseShapes } from "../src/names.ts";
 import { sizeOf } from "../src/tensor.ts";

@@ -5,7 +5,7 @@ import { type GPT2Config, parseConfig } from "../src/config.ts";
 import { ConfigError, FormatError } from "../src/errors.ts";
 import { openGPT2, resolveModel } from "../src/io/hf.ts";
 import type { NamedTensor } from "../src/io/peft-form.ts";
-import { type EncodableTensor, encodeSafetensors } from "../src/io/safetensors.ts";
+import { type EncodableTensor, encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { baseShapes } from "../src/names.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";

@@ -7,7 +7,7 @@ import { ConfigError } from "../src/errors.ts";
 import { loadModel } from "../src/io/hf.ts";
 import { loadAdapter } from "../src/io/open-adapter.ts";
 import { parsePeftConfig } from "../src/io/peft-config.ts";
-import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { model } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";

@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { ConfigError, FormatError, LowrankError, ShapeError } from "../src/errors.ts";
 import { adapterShapes, encodeMeta, parseMeta } from "../src/io/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../src/io/peft.ts";
-import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { lastCheckpoint } from "../src/run/checkpoint.ts";
 import { readRunConfig } from "../src/run/directory.ts";
 import { FORMAT } from "../src/run/files.ts";

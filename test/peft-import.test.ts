@@ -7,7 +7,7 @@ import type { GPT2Checkpoint } from "../src/io/hf.ts";
 import { loadAdapter, namedBase } from "../src/io/open-adapter.ts";
 import { readAdapter, type Tensors } from "../src/io/peft.ts";
 import { parsePeftConfig } from "../src/io/peft-config.ts";
-import { encodeSafetensors } from "../src/io/safetensors.ts";
+import { encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { GPT2_VOCABULARY } from "../src/io/vocabulary.ts";
 import { model, readAll, writeAdapter } from "./adapters.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "./border.ts";

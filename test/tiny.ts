@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { GPT2Config } from "../src/config.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { type DatasetOptions, type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
-import { type EncodableTensor, encodeSafetensors } from "../src/io/safetensors.ts";
+import { type EncodableTensor, encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { baseShapes } from "../src/names.ts";
 import { numbers } from "./border.ts";
 

@@ -2,10 +2,6 @@
 import { isPageThread, parallelism } from "#platform";
 import { ConfigError } from "../errors.ts";
 import type { Backend, WasmOptions } from "./backend.ts";
-import { openBackend } from "./wasm-backend.ts";
-import { SingleThread } from "./wasm-kernels.ts";
-import { loadKernels } from "./wasm-module.ts";
-import { ThreadPool } from "./wasm-threads.ts";
 
 /** With more threads, synchronization takes longer than the work. */
 const MAX_THREADS = 16;
@@ -25,9 +21,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0 } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 64)
     throw new ConfigError("the number of threads is invalid", { expected: "0 to 64", found: String(threads) });
+  // A page loads one of the two.
   if (!canShare() && isPageThread()) return (await import("./remote.ts")).openRemote(options);
-  const kernels = await loadKernels(options);
-  return canShare()
-    ? openBackend(kernels, threads || defaultThreads(), ThreadPool.start)
-    : openBackend(kernels, 1, SingleThread.start);
+  return (await import("./wasm-local.ts")).openLocal(options, canShare() ? threads || defaultThreads() : null);
 }

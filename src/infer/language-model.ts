@@ -4,7 +4,7 @@ import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
-import { Decoder } from "../engine/decoder.ts";
+import type { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
@@ -14,8 +14,7 @@ import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
 import { AdapterModel, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
-import type { TrialOf } from "./device.ts";
-import { type FinishReason, type GenerateOptions, type GenerationChunk, generate } from "./generation.ts";
+import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface LanguageModelOptions extends DownloadOptions {
@@ -135,10 +134,11 @@ export class LanguageModel extends AdapterModel<Decoder> {
     const first = adapter ?? noAdapter(checkpoint);
     const sequences = batchSizeOf(config, batchSize);
     const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
+    const { createDecoder, trialOf } = await import("./decoding.ts");
     const kind: ModelKind<Decoder> = {
       trialOf,
       specOf: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
-      create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
+      create: (on, spec, _, sharedFrom) => createDecoder(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
     };
     const loaded = await loadModelWith(device, checkpoint, first, kind, adapter === null);
     return new LanguageModel(loaded, await Tokenizer.load({ model: checkpoint }));
@@ -155,6 +155,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void, void> {
     checkArguments({ prompts }, { prompts: "text or texts" });
+    const { generate } = await import("./decoding.ts");
     yield* this.turns.iterate(() => generate(this.engine, this.tokenizer, [prompts].flat(), options));
   }
 
@@ -200,21 +201,6 @@ export class LanguageModel extends AdapterModel<Decoder> {
     });
   }
 }
-
-/** A prompt and its reverse, and one more token of each. */
-const trialOf: TrialOf<Decoder> = (prompt, hasNext) => {
-  const { length } = prompt;
-  const prompts = [prompt, prompt.toReversed()].map((ids, slot) => ({ slot, position: 0, ids }));
-  const next = prompts.map(({ slot }) => ({ slot, position: length, ids: [length] }));
-  return {
-    name: "generation",
-    create: (backend, spec) => Decoder.create(backend, { spec, capacity: { tokens: 2 * length, sequences: 2 } }),
-    pass: async (decoder) => [
-      ["the result of a prompt", await decoder.prefill(prompts)],
-      ...(hasNext ? [["the result of the next token", await decoder.decode(next)] as [string, Float32Array]] : []),
-    ],
-  };
-};
 
 function batchSizeOf({ n_layer, n_positions, n_embd }: GPT2Config, given: number | undefined): number {
   if (given === undefined)

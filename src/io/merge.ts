@@ -11,7 +11,7 @@ import type { Adapter } from "./peft.ts";
 import type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
 import { KINDS } from "./peft-lora.ts";
 import { foldHead } from "./peft-write.ts";
-import type { StreamedTensor } from "./safetensors.ts";
+import type { StreamedTensor } from "./safetensors-write.ts";
 
 /** Elements of a weight that are in memory at a time. */
 const PIECE_ELEMENTS = 1 << 20;

@@ -15,7 +15,7 @@ import {
   WEIGHTS,
 } from "./peft.ts";
 import type { FinalNorm, NamedTensor, PeftForm, Tensors } from "./peft-form.ts";
-import { type EncodableTensor, encodeSafetensors } from "./safetensors.ts";
+import { type EncodableTensor, encodeSafetensors } from "./safetensors-write.ts";
 
 /** The files of an adapter directory, and whether PEFT can load it. */
 export interface AdapterFiles {

@@ -3,7 +3,8 @@ import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } fr
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds } from "../io/common.ts";
 import { parseJson } from "../io/limits.ts";
-import { encodeSafetensors, SafetensorsFile } from "../io/safetensors.ts";
+import { SafetensorsFile } from "../io/safetensors.ts";
+import { encodeSafetensors } from "../io/safetensors-write.ts";
 import { type Check, TEMPORARY } from "../platform/replacing.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { Checkpoint } from "../train/records.ts";

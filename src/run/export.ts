@@ -13,7 +13,7 @@ import type { OpenedAdapter } from "../io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, type FinalNorm, peftForm } from "../io/peft.ts";
 import type { PeftForm } from "../io/peft-form.ts";
 import { biasObstacle, peftFiles } from "../io/peft-write.ts";
-import { streamSafetensors } from "../io/safetensors.ts";
+import { streamSafetensors } from "../io/safetensors-write.ts";
 import { TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";

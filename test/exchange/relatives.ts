@@ -6,7 +6,7 @@ import { loadBase, readTrained } from "../../src/engine/state.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../../src/io/hf.ts";
 import { mergedTensors } from "../../src/io/merge.ts";
-import { streamSafetensors } from "../../src/io/safetensors.ts";
+import { streamSafetensors } from "../../src/io/safetensors-write.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 

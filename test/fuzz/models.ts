@@ -7,7 +7,7 @@ import { openGPT2 } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter, type Tensors } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
-import { encodeSafetensors } from "../../src/io/safetensors.ts";
+import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes } from "../../src/names.ts";
 import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { type Shape, sameShape, showShape } from "../../src/tensor.ts";

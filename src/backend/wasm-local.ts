@@ -1,0 +1,14 @@
+/** The CPU backend where memory is at hand: on threads that share it, or on the caller's thread. Imported on demand, as remote.ts is. */
+import type { Backend, WasmOptions } from "./backend.ts";
+import { openBackend } from "./wasm-backend.ts";
+import { SingleThread } from "./wasm-kernels.ts";
+import { loadKernels } from "./wasm-module.ts";
+import { ThreadPool } from "./wasm-threads.ts";
+
+/** Opens it with this many threads; null: on the caller's. */
+export async function openLocal(options: WasmOptions, threads: number | null): Promise<Backend> {
+  const kernels = await loadKernels(options);
+  return threads === null
+    ? openBackend(kernels, 1, SingleThread.start)
+    : openBackend(kernels, threads, ThreadPool.start);
+}

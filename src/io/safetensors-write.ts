@@ -1,0 +1,104 @@
+/** Writes safetensors files, byte for byte as the reference library does: see safetensors.ts for the format. */
+import { FormatError, ShapeError } from "../errors.ts";
+import { type Shape, showShape, sizeOf } from "../tensor.ts";
+
+export type EncodableTensor =
+  | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }
+  | { name: string; shape: Shape; dtype: "I32"; data: Int32Array };
+
+/** A tensor's entry in the header. */
+interface HeaderEntry {
+  name: string;
+  shape: Shape;
+  dtype: "F32" | "I32";
+}
+
+/**
+ * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They are sorted as in the
+ * reference library, by element type (F32 before I32) and name, so that the file does not depend on the order of `tensors`.
+ * The header is padded to align the data to 8 bytes. Throws FormatError for a duplicate name.
+ */
+function encodeHeader<T extends HeaderEntry>(
+  tensors: readonly T[],
+  metadata: Readonly<Record<string, string>>,
+): { head: Uint8Array<ArrayBuffer>; sorted: T[]; dataBytes: number } {
+  const sorted = [...tensors].sort((a, b) => compare(a.dtype, b.dtype) || compare(a.name, b.name));
+  const entries: [string, unknown][] = [];
+  if (Object.keys(metadata).length > 0)
+    entries.push(["__metadata__", Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => compare(a, b)))]);
+  let dataBytes = 0;
+  for (const [i, { name, shape, dtype }] of sorted.entries()) {
+    if (name === "__metadata__" || name === sorted[i - 1]?.name) throw new FormatError(`two tensors are named ${name}`);
+    const end = dataBytes + 4 * sizeOf(shape);
+    entries.push([name, { dtype, shape, data_offsets: [dataBytes, end] }]);
+    dataBytes = end;
+  }
+  // Written entry by entry: an object would put integer-like names first.
+  const text = `{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`;
+  const header = new TextEncoder().encode(text);
+  const headerBytes = Math.ceil(header.length / 8) * 8;
+  const head = new Uint8Array(8 + headerBytes);
+  new DataView(head.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  head.fill(0x20, 8);
+  head.set(header, 8);
+  return { head, sorted, dataBytes };
+}
+
+function sizeError(name: string, shape: Shape, found: number): ShapeError {
+  return new ShapeError(`${name}: the data does not match the shape`, {
+    expected: `${sizeOf(shape)} elements for ${showShape(shape)}`,
+    found: `${found} elements`,
+  });
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array) =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+/** The bytes of a safetensors file. Throws ShapeError if data does not match its shape, FormatError for a duplicate name. */
+export function encodeSafetensors(
+  tensors: readonly EncodableTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const { head, sorted, dataBytes } = encodeHeader(tensors, metadata);
+  for (const { name, shape, data } of sorted)
+    if (data.length !== sizeOf(shape)) throw sizeError(name, shape, data.length);
+  const file = new Uint8Array(head.length + dataBytes);
+  file.set(head);
+  let at = head.length;
+  for (const { data } of sorted) {
+    file.set(bytesOf(data), at);
+    at += data.byteLength;
+  }
+  return file;
+}
+
+/** A tensor of F32 whose values are computed in chunks when they are written. */
+export interface StreamedTensor {
+  name: string;
+  shape: Shape;
+  pieces: () => AsyncIterable<Float32Array>;
+}
+
+/** The bytes of a safetensors file in chunks, so that a model is never in memory. Throws as `encodeSafetensors` does. */
+export async function* streamSafetensors(
+  tensors: readonly StreamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): AsyncGenerator<Uint8Array> {
+  const { head, sorted } = encodeHeader(
+    tensors.map((tensor) => ({ ...tensor, dtype: "F32" as const })),
+    metadata,
+  );
+  yield head;
+  for (const { name, shape, pieces } of sorted) {
+    let elements = 0;
+    for await (const piece of pieces()) {
+      elements += piece.length;
+      yield bytesOf(piece);
+    }
+    if (elements !== sizeOf(shape)) throw sizeError(name, shape, elements);
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
