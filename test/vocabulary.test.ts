@@ -287,6 +287,11 @@ test("files that do not fit together are refused with what is wrong", async () =
     [ConfigError, ["add_bos_token = false"], { "tokenizer_config.json": { add_bos_token: true } }],
   ];
   for (const [kind, words, files] of broken) await assertFails(kind, words, () => read(files));
+  // Some rows more than GPT-2's ids are padding.
+  assert.is((await read({}, { vocab_size: 50304 })).fingerprint, "gpt2");
+  await assertFails(ConfigError, ["no files of a tokenizer", "vocab_size 52000", "copy the files"], () =>
+    read({}, { vocab_size: 52000 }),
+  );
   await assertFails(ConfigError, ["more ids than the model", "at most 299", "300 ids"], () =>
     read(fast({}), { vocab_size: 299 }),
   );

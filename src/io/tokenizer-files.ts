@@ -41,7 +41,10 @@ export async function readVocabulary(directory: string, config: TokenConfig | nu
   if (settings) checkSettings(settings, joinPath(directory, "tokenizer_config.json"));
   const fast = await read("tokenizer.json");
   const listed = fast ? fromFast(fast, joinPath(directory, "tokenizer.json")) : await fromLists(directory, read);
-  if (listed === null) return GPT2_VOCABULARY;
+  if (listed === null) {
+    if (config !== null && config.vocab_size > GPT2_VOCABULARY.size + MOST_PADDING) refuseMissing(directory, config);
+    return GPT2_VOCABULARY;
+  }
   const named = { ...(await read("special_tokens_map.json")), ...settings };
   const added = allAdded(listed, settings, named, config);
   const end = endOf(named, config, listed, added, directory);
@@ -57,6 +60,18 @@ export async function checkSameVocabulary(directory: string, base: Vocabulary, c
   if (!isThere) return;
   const { fingerprint } = await readVocabulary(directory, config);
   checkFingerprint(directory, base.fingerprint, fingerprint);
+}
+
+/** Rows of a token table beyond GPT-2's tokens that are taken for padding. */
+const MOST_PADDING = 1024;
+
+function refuseMissing(where: string, { vocab_size }: TokenConfig): never {
+  throw new ConfigError("the model has no files of a tokenizer, and more tokens than GPT-2", {
+    where,
+    expected: `tokenizer.json, or vocab.json and merges.txt; without them GPT-2's ${GPT2_VOCABULARY.size} tokens`,
+    found: `vocab_size ${vocab_size} in config.json`,
+    hint: "copy the files of the model's tokenizer into its directory",
+  });
 }
 
 /** The most commas of a file: a vocabulary of pairs, and its settings. */
