@@ -395,8 +395,11 @@ test("a failed run saves its last good parameters", async () => {
   const failed = await train([...RUN, "--out", "diverged", "--lr", "1e30", "--warmup", "0"]);
   assertCode(failed, 1);
   assert.match(read("diverged", "error.txt"), /is not finite\n.*step \d+ of 14/);
+  assert.ok(filesIn(join(folder, "diverged")).some((name) => name.startsWith("adapter")));
+  // They are finite, and far too large for the model's numbers to be.
   const labelled = await runCommand("classify", ["--run", "diverged", "--json", "x"], { cwd: folder });
-  assertCode(labelled, 0);
+  assertCode(labelled, 1);
+  assert.match(labelled.stderr, "the model's probabilities are not finite");
 });
 
 test("SIGINT saves the run and exits 130", async () => {

@@ -354,6 +354,16 @@ test("a saved run classifies as it did before: padded, at the last row", async (
   }
 });
 
+test("weights that are not finite are an error, not a label", async () => {
+  const result = await untouched();
+  await result.save(`${folder}/runs/damaged`);
+  const classifier = await Classifier.load(`${folder}/runs/damaged`, { device: await testDevice() });
+  const head = result.tensors.get("head.weight")!;
+  classifier.update(new Map(result.tensors).set("head.weight", { ...head, data: head.data.map(() => Number.NaN) }));
+  await assertFails(DataError, ["probabilities are not finite", "learning rate"], () => classifier.classify("a"));
+  classifier.destroy();
+});
+
 test("three classes", async () => {
   const data = await tinyData(messages(12, ["ham", "spam", "news"]));
   const result = await run({ data, epochs: 6 });

@@ -6,7 +6,7 @@ import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import { predictions } from "../engine/predictions.ts";
 import { initialize, writeTrained } from "../engine/state.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -127,7 +127,10 @@ export class Classifier extends AdapterModel<Engine> {
     return classifier;
   }
 
-  /** Classifies a text, or several, in order. Texts longer than the context are cut, as in training. */
+  /**
+   * Classifies a text, or several, in order. Texts longer than the context are cut, as in training. Throws DataError if the model gives no
+   * finite numbers.
+   */
   async classify(texts: string | readonly string[]): Promise<Classification[]> {
     checkArguments({ texts }, { texts: "text or texts" });
     const list = [texts].flat();
@@ -135,6 +138,10 @@ export class Classifier extends AdapterModel<Engine> {
       const { labels } = this.meta;
       const novelty = this.novelty;
       const logits = await this.logitsOf(list);
+      if (!logits.every(Number.isFinite))
+        throw new DataError("the model's probabilities are not finite", {
+          hint: "its weights are damaged, or it was trained at too high a learning rate: train again at a lower one",
+        });
       return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
         label: labels[label]!,
         probability,
