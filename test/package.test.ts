@@ -125,7 +125,7 @@ test("Vite builds a page without configuration, with the workers and the package
   const root = join(folder, "page");
   mkdirSync(root);
   writeFileSync(join(root, "index.html"), '<script type="module" src="./page.js"></script>');
-  writeFileSync(join(root, "page.js"), 'import * as library from "lowrank/browser"; globalThis.library = library;');
+  writeFileSync(join(root, "page.js"), 'import * as library from "lowrank/browser"; globalThis.lowrank = library;');
   const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
   const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
   for (const name of ["kernels-worker", "remote-worker", "fine-tune", "data", "kernels-relaxed", "model"])

@@ -3,19 +3,11 @@ import { ACTIVATIONS } from "../../src/config.ts";
 import { activationForward } from "../../src/ops/activation.ts";
 import { assertGradient } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { EXTREMES, FORMULAS } from "./activation.ts";
+import { EXTREMES, FORMULAS, SHAPES } from "./activation.ts";
 import { assertShapes, OpCase } from "./case.ts";
 
 /** A handful of roundings; in the tails exp multiplies that of its argument, but the results are small there. */
 const TOLERANCE = { atol: 2e-7, rtol: 1e-6 };
-
-const SHAPES = [
-  [1, 1],
-  [1, 20],
-  [17, 68],
-  [5, 132],
-  [3, 257],
-] as const;
 
 test("the reference's gradient is that of its function", () => {
   // Not 0, where relu has none.

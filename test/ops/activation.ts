@@ -39,3 +39,12 @@ const SIZES = [0, 1e-30, 1e-7, 0.01, 1, 4, 5, 6, 6.5, 7, 8, 10, 20, 100, 1e3, 1e
 
 /** Inputs where tanh, exp or the cubic overflow or cancel. */
 export const EXTREMES = SIZES.flatMap((x) => [x, -x]);
+
+/** Rows and columns of tests of functions of one number: multiples of four and not, and more than a workgroup has. */
+export const SHAPES = [
+  [1, 1],
+  [1, 20],
+  [17, 68],
+  [5, 132],
+  [3, 257],
+] as const;

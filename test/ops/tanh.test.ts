@@ -1,21 +1,13 @@
 import { tanhBackward, tanhForward } from "../../src/ops/tanh.ts";
 import { assertGradient } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { EXTREMES } from "./activation.ts";
+import { EXTREMES, SHAPES } from "./activation.ts";
 import { assertShapes, OpCase } from "./case.ts";
 
 /** exp rounds, and 1 - exp(-2 |x|) cancels where x is small: relative to 1. */
 const TANH = { atol: 3e-7, rtol: 0 };
 /** A few roundings of numbers up to that of the gradient; 1 - out^2 cancels where out is near 1. */
 const SLOPE = { atol: 2e-7, rtol: 3e-7 };
-
-const SHAPES = [
-  [1, 1],
-  [1, 20],
-  [17, 68],
-  [5, 132],
-  [3, 257],
-] as const;
 
 const slope = (out: number) => 1 - out * out;
 
