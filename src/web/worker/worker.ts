@@ -25,7 +25,7 @@ import type {
   WriteRequest,
 } from "../protocol.ts";
 import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
-import { columnsOf, describeData } from "./describe.ts";
+import { columnsOf, describeData, describeTexts } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import {
@@ -36,7 +36,9 @@ import {
   listModels,
   openData,
   openModel,
-  pickData,
+  openSource,
+  openTexts,
+  pick,
   type Source,
 } from "./sources.ts";
 import {
@@ -93,11 +95,11 @@ async function fetched<T>(open: (downloads: DownloadOptions) => Promise<T>): Pro
 
 const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched((downloads) => openModel(name, downloads));
 
-function fetchData(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null): Promise<Source> {
-  return fetched((downloads) => openData(settings, model, contextOf(settings, model), downloads, folder));
+function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
+  return fetched((downloads) => openSource(settings, model, contextOf(settings, model), downloads, folder));
 }
 
-/** The most tokens of a message: without the virtual tokens of the run's mode. */
+/** The most tokens of a message or of a block of text: without the virtual tokens of the run's mode. */
 function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): number {
   return textContext(config, methodSizes({ ...DEFAULTS, ...options }));
 }
@@ -105,7 +107,7 @@ function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): numbe
 /** Opens the materials of a run; those of the stored run `id` come from its folder. */
 async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
-  const source = await fetchData(settings, model, id === null ? null : folderOf(id));
+  const source = await fetchSource(settings, model, id === null ? null : folderOf(id));
   const { adapter: start } = settings;
   if (!start) return { device: backend, model, source };
   const place = id === null ? resultOf(start.id) : startOf(id);
@@ -254,18 +256,24 @@ const api: Api = {
     await forgetModel(name);
   },
   async pickData(file, encoding) {
-    pickData(file);
+    pick([file]);
     return columnsOf(await firstRows(file.name, encoding), file.name);
   },
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await fetchData(settings, model);
+    const source = await fetched((downloads) => openData(settings, model, contextOf(settings, model), downloads));
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
         : { columns: [], text: null, label: null };
     return describeData(source.data, columns, settings.options.classWeights);
+  },
+  pickTexts: async (files) => pick(files),
+  async readTexts(settings) {
+    const model = await fetchModel(settings.model);
+    const source = await fetched((downloads) => openTexts(settings, model, contextOf(settings, model), downloads));
+    return describeTexts(source.data, settings.data, model);
   },
   async estimate(settings) {
     const backend = await deviceOf(settings.device);
