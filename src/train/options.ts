@@ -97,8 +97,6 @@ export interface Setting<T> {
   number?: NumberRange;
   /** The modes in which it has an effect; default: all. */
   modes?: readonly Mode[];
-  /** The objective for which it has an effect; default: both. */
-  objective?: Objective;
 }
 
 const ONE_OR_MORE = { min: 1, whole: true } as const;
@@ -145,22 +143,12 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
     number: { min: 0, whole: true },
     modes: ["prefix"],
   },
-  pooling: {
-    default: "last-token",
-    help: "position at which a message is classified",
-    choices: POOLINGS,
-    objective: "classification",
-  },
-  headBias: {
-    default: true,
-    help: "train the head without a bias, as PEFT and transformers do",
-    objective: "classification",
-  },
+  pooling: { default: "last-token", help: "position at which a message is classified", choices: POOLINGS },
+  headBias: { default: true, help: "train the head without a bias, as PEFT and transformers do" },
   classWeights: {
     default: "auto",
     help: "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
     choices: CLASS_WEIGHTS,
-    objective: "classification",
   },
   dtype: {
     default: "f32",
