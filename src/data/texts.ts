@@ -211,7 +211,7 @@ function blocksOf(documents: readonly Document[], set: string, options: BlockOpt
   if (documents.length === 0)
     throw new DataError(`Too little text: the ${set} set is empty`, {
       expected: "at least one document, or some lines of a text, in each of the three sets",
-      hint: "give more text, or separate files: --train, --val and --test",
+      hint: "give more text",
     });
   if (completions.length > 0 && texts.length > 0)
     throw new DataError("A set mixes texts and completions", {
@@ -388,7 +388,7 @@ function keysOf(names: string[], asked: string | undefined, where: string): Keys
     where,
     expected: 'the key "text", or "prompt" and "completion"',
     found: nameList(names),
-    hint: "give the key with --text-column",
+    hint: 'call the key "text", or name it with --text-column',
   });
 }
 

@@ -82,7 +82,6 @@ export interface DataReport {
 
 /** What a language model is trained on. */
 export interface TextsReport {
-  source: string;
   documents: number;
   stats: Splits<BlockStats>;
   /** The longest block, in tokens. */
@@ -135,6 +134,10 @@ export type RunState =
 /** Whether a run is active: training, paused or stopping. */
 export const isUnderWay = ({ state }: Pick<RunRecord, "state">): boolean =>
   state === "training" || state === "paused" || state === "stopping";
+
+/** Whether a run has left its trained parameters, and will not change them. */
+export const hasAdapter = (run: Pick<RunRecord, "state" | "usable">): boolean =>
+  run.usable && !isUnderWay(run) && run.state !== "elsewhere" && run.state !== "interrupted";
 
 /** The plotted training curve: means over groups of steps. */
 export interface Curve {

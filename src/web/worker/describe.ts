@@ -93,12 +93,11 @@ export async function describeTexts(
   const tokenizer = await Tokenizer.load({ model });
   const end = tokenizer.decode(Uint32Array.of(tokenizer.endOfText));
   return {
-    source,
     documents: documentsOf(stats, choice),
     stats: { train: stats.train, val: stats.val, test: stats.test },
     maxLength,
     preview: tokenizer.decode(ids).replaceAll(end, "\n").trim().slice(0, TEXT_CHARACTERS),
-    notes: textNotes(stats, maxLength),
+    notes: [...(choice.kind === "named" && isOnHub(choice.name) ? [source] : []), ...textNotes(stats, maxLength)],
   };
 }
 

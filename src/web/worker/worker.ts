@@ -168,8 +168,10 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   writing = new AbortController();
   const { signal } = writing;
   const { adapter: id } = request;
-  const adapter = id === null ? null : { name: id, directory: resultOf(id) };
-  const name = id === null ? request.model : (await readRun(id)).settings.model;
+  const run = id === null ? null : await readRun(id);
+  // A stopped run has another adapter after it was resumed.
+  const adapter = run ? { name: `${run.id} ${run.seconds}`, directory: resultOf(run.id) } : null;
+  const name = run?.settings.model ?? request.model;
   const device = await deviceOf(request.device);
   const model = await fetchModel(name);
   writer ??= new (await import("./writer.ts")).Writer();
