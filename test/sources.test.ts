@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { PageSettings } from "../src/web/protocol.ts";
-import { describeData, describeTexts } from "../src/web/worker/describe.ts";
-import { openData, openModel, openTexts, pick } from "../src/web/worker/sources.ts";
+import { describeData } from "../src/web/worker/describe.ts";
+import { openData, openModel, pick } from "../src/web/worker/sources.ts";
+import { describeTexts, openTexts } from "../src/web/worker/texts.ts";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
@@ -60,7 +61,7 @@ test("texts: documents, tokens and blocks are counted, the preview is the beginn
   const poems = await read({ kind: "texts", files: ["poems.jsonl"] });
   assert.is(poems.documents, 40);
   assert.match(poems.preview, /^Line \d+ of a poem about the sea\.\nLine/);
-  assert.is(poems.notes.at(-1), "1 empty documents were skipped");
+  assert.is(poems.notes.at(-1), "1 empty document was skipped");
   // The same name with another text, and another text beside it.
   pick([new File(["Something else.\nIt is short.\nThe end.\n"], "poem.txt")]);
   assert.match((await read({ kind: "texts", files: ["poem.txt"] })).preview, /^Something else/);

@@ -211,7 +211,7 @@ function blocksOf(documents: readonly Document[], set: string, options: BlockOpt
   if (documents.length === 0)
     throw new DataError(`Too little text: the ${set} set is empty`, {
       expected: "at least one document, or some lines of a text, in each of the three sets",
-      hint: "give more text",
+      hint: "give more text, or separate files: --train, --val and --test",
     });
   if (completions.length > 0 && texts.length > 0)
     throw new DataError("A set mixes texts and completions", {

@@ -4,13 +4,10 @@ import { findColumns, findKeys, labelNotes } from "../../data/columns.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { formatOf } from "../../data/dialect.ts";
 import { isOnHub } from "../../data/named.ts";
-import { isJsonLines, type LoadedTexts } from "../../data/texts.ts";
-import { Tokenizer } from "../../data/tokenizer.ts";
 import { LowrankError } from "../../errors.ts";
-import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { type ClassWeights, classWeightsOf, isUnequal } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
-import type { Bin, ColumnReport, DataChoice, DataReport, TextsReport } from "../protocol.ts";
+import type { Bin, ColumnReport, DataReport } from "../protocol.ts";
 import { reportOf } from "./errors.ts";
 
 const PREVIEW_ROWS = 6;
@@ -76,50 +73,6 @@ function problemOf(error: LowrankError): DataReport["problems"][0] {
     text: `${summary}${why && ` (${why})`}`,
     ...(hint === undefined ? {} : { hint }),
   };
-}
-
-/** Characters of a text shown in the preview, and the blocks that surely have them. */
-const TEXT_CHARACTERS = 400;
-const TEXT_BLOCKS = 8;
-/** A perplexity over fewer tokens than this says little. */
-const FEW_TOKENS = 100;
-
-export async function describeTexts(
-  { stats, maxLength, source, train }: LoadedTexts,
-  choice: DataChoice,
-  model: GPT2Checkpoint,
-): Promise<TextsReport> {
-  const { ids } = train.batch(train.positions().subarray(0, TEXT_BLOCKS));
-  const tokenizer = await Tokenizer.load({ model });
-  const end = tokenizer.decode(Uint32Array.of(tokenizer.endOfText));
-  return {
-    documents: documentsOf(stats, choice),
-    stats: { train: stats.train, val: stats.val, test: stats.test },
-    maxLength,
-    preview: tokenizer.decode(ids).replaceAll(end, "\n").trim().slice(0, TEXT_CHARACTERS),
-    notes: [...(choice.kind === "named" && isOnHub(choice.name) ? [source] : []), ...textNotes(stats, maxLength)],
-  };
-}
-
-/** A plain text is one document, though it is cut into three sets. */
-function documentsOf({ train, val, test }: LoadedTexts["stats"], choice: DataChoice): number {
-  if (choice.kind === "named" && !isOnHub(choice.name)) return 1;
-  if (choice.kind === "texts" && !choice.files.some(isJsonLines)) return choice.files.length;
-  return train.documents + val.documents + test.documents;
-}
-
-function textNotes({ train, val, test, empty }: LoadedTexts["stats"], maxLength: number): string[] {
-  const cut = train.cut + val.cut + test.cut;
-  const few = { validation: val, test };
-  return [
-    ...Object.entries(few)
-      .filter(([, { tokens }]) => tokens < FEW_TOKENS)
-      .map(([name, { tokens }]) => `The ${name} set has only ${tokens} tokens: its perplexity says little`),
-    ...(empty > 0 ? [`${empty.toLocaleString("en-US")} empty documents were skipped`] : []),
-    ...(cut > 0
-      ? [`${cut.toLocaleString("en-US")} completions are longer than ${maxLength} tokens and are truncated`]
-      : []),
-  ];
 }
 
 /** A histogram of the rows' lengths in tokens. */

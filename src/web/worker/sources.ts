@@ -1,8 +1,8 @@
-/** The messages and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
+/** The messages, texts and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
 import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "../../data/datasets.ts";
-import { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../../data/texts.ts";
+import type { TextsOptions, TextsSpec, TrainingData } from "../../data/texts.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
@@ -45,7 +45,7 @@ export function nameOf(choice: DataChoice): string {
 }
 
 /** The paths of a choice's files: in the run's folder if they are stored there. */
-function pathsOf(choice: DataChoice, folder: string | null): Promise<string[]> {
+export function pathsOf(choice: DataChoice, folder: string | null): Promise<string[]> {
   return Promise.all(
     filesOf(choice).map(async (name) => {
       const stored = folder === null ? "" : joinPath(folder, "data", name);
@@ -76,7 +76,10 @@ export interface Source<Data extends TrainingData = TrainingData> {
 let last: { key: string; source: Promise<Source> } | undefined;
 
 /** Loads a data set unless it is the last one; `picks` are part of the key. */
-function cached<Data extends TrainingData>(key: unknown[], load: () => Promise<Source<Data>>): Promise<Source<Data>> {
+export function cached<Data extends TrainingData>(
+  key: unknown[],
+  load: () => Promise<Source<Data>>,
+): Promise<Source<Data>> {
   const name = JSON.stringify([...key, picks]);
   if (last?.key !== name) {
     const source = load();
@@ -90,23 +93,11 @@ function cached<Data extends TrainingData>(key: unknown[], load: () => Promise<S
 }
 
 /** The name of a data set of the hub is the one with its commit. */
-function specOf<Spec>({ origin: { name } }: TrainingData, spec: Spec): Spec | { name: string } {
+export function specOf<Spec>({ origin: { name } }: TrainingData, spec: Spec): Spec | { name: string } {
   return typeof name === "string" ? { name } : spec;
 }
 
-/** Loads what the settings train on, for the model; the data of a run if `folder` is its folder. */
-export async function openSource(
-  settings: PageSettings,
-  model: GPT2Checkpoint,
-  context: number,
-  downloads: DownloadOptions,
-  folder: string | null = null,
-): Promise<Source> {
-  const open = settings.objective === "lm" ? openTexts : openData;
-  return open(settings, model, context, downloads, folder);
-}
-
-/** Loads messages. */
+/** Loads messages for the settings and the model; those of a run if `folder` is its folder. */
 export async function openData(
   settings: PageSettings,
   model: GPT2Checkpoint,
@@ -136,25 +127,10 @@ export async function openData(
   });
 }
 
-/** Loads texts for a language model. */
-export async function openTexts(
-  settings: PageSettings,
-  model: GPT2Checkpoint,
+export function lengthAndSeed(
+  { maxLength, options }: PageSettings,
   context: number,
-  downloads: DownloadOptions,
-  folder: string | null = null,
-): Promise<Source<LoadedTexts>> {
-  const { data: choice } = settings;
-  const options: TextsOptions = lengthAndSeed(settings, context);
-  if (choice.kind === "texts" && choice.encoding !== undefined) options.encoding = choice.encoding;
-  const spec: TextsSpec = choice.kind === "named" ? { name: choice.name } : { file: await pathsOf(choice, folder) };
-  return cached(["texts", spec, options, model.vocabulary.fingerprint], async () => {
-    const data = await loadTexts(spec, { ...options, model, ...downloads });
-    return { data, spec: specOf(data, spec), options };
-  });
-}
-
-function lengthAndSeed({ maxLength, options }: PageSettings, context: number): { maxLength: number; seed: number } {
+): { maxLength: number; seed: number } {
   return { maxLength: Math.min(maxLength || context, context), seed: options.seed ?? 1 };
 }
 

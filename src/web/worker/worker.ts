@@ -25,7 +25,7 @@ import type {
   WriteRequest,
 } from "../protocol.ts";
 import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
-import { columnsOf, describeData, describeTexts } from "./describe.ts";
+import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { secondsOf } from "./pace.ts";
@@ -37,8 +37,6 @@ import {
   listModels,
   openData,
   openModel,
-  openSource,
-  openTexts,
   pick,
   type Source,
 } from "./sources.ts";
@@ -56,6 +54,7 @@ import {
   whileOnlyTrainer,
 } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
+import { describeTexts, openTexts } from "./texts.ts";
 import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
@@ -97,7 +96,8 @@ async function fetched<T>(open: (downloads: DownloadOptions) => Promise<T>): Pro
 const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched((downloads) => openModel(name, downloads));
 
 function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
-  return fetched((downloads) => openSource(settings, model, contextOf(settings, model), downloads, folder));
+  const open = settings.objective === "lm" ? openTexts : openData;
+  return fetched<Source>((downloads) => open(settings, model, contextOf(settings, model), downloads, folder));
 }
 
 /** The most tokens of a message or of a block of text: without the virtual tokens of the run's mode. */
