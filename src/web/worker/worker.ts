@@ -78,24 +78,30 @@ function deviceReport({ info }: Backend): DeviceReport {
 }
 
 function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
-  if (status === "done") emit({ type: "idle" });
-  else emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
+  if (status !== "done")
+    emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
+/** Milliseconds before the page says that something is being opened. */
+const PATIENCE = 300;
+
 /** Opens something, and downloads it first if necessary. */
-async function fetched<T>(open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
+async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => emit({ type: "busy", text: `Opening ${name} …`, share: null }), PATIENCE);
   try {
     return await open({ onProgress: downloads });
-  } catch (error) {
+  } finally {
+    clearTimeout(timer);
     emit({ type: "idle" });
-    throw error;
   }
 }
 
-const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched((downloads) => openModel(name, downloads));
+const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
 function fetchData(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null): Promise<Source> {
-  return fetched((downloads) => openData(settings, model, contextOf(settings, model), downloads, folder));
+  return fetched(settings.data.name, (downloads) =>
+    openData(settings, model, contextOf(settings, model), downloads, folder),
+  );
 }
 
 /** The most tokens of a message: without the virtual tokens of the run's mode. */
