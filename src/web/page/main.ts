@@ -82,14 +82,15 @@ function changed(ofData: boolean, pause = 0): void {
   version++;
   start.disabled = true;
   clearTimeout(timer);
-  if (isRestored) timer = window.setTimeout(update, pause);
+  if (!isRestored) return;
+  saveSettings(saved());
+  timer = window.setTimeout(update, pause);
 }
 
 /** Reads the messages or texts if they changed, and estimates the run. */
 async function update(): Promise<void> {
   const settings = settingsNow();
   const mine = version;
-  saveSettings(saved());
   showEstimate(null);
   showError(byId("start-error"), null);
   if (!settings) return;
@@ -99,12 +100,12 @@ async function update(): Promise<void> {
       if (mine !== version) return;
       dataChanged = false;
       data.show(report);
-      suggestEpochs(report.stats.train.rows);
+      suggestSettings(report.stats.train.rows);
     } catch (error) {
       if (mine === version) data.fail(error);
       return;
     }
-    // Other epochs are another change.
+    // The suggested settings are another change.
     if (mine !== version) return;
   }
   if (!fields.valid) return;
@@ -127,10 +128,17 @@ async function update(): Promise<void> {
 /** The fewest steps that teach a model something, whatever the number of examples. */
 const FEWEST_STEPS = 150;
 
-/** Few examples need more epochs than the default. */
-function suggestEpochs(rows: number): void {
+/** The number of evaluations in a run of many short epochs. */
+const EVALUATIONS = 10;
+
+/** Few examples need more epochs, and very few a smaller batch, than the default. */
+function suggestSettings(rows: number): void {
+  fields.setDefault("batchSize", Math.min(SETTINGS.batchSize.default, rows));
   const stepsPerEpoch = Math.ceil(rows / (fields.values.batchSize * fields.values.accumulate));
-  fields.setDefault("epochs", Math.max(SETTINGS.epochs.default, Math.ceil(FEWEST_STEPS / stepsPerEpoch)));
+  const epochs = Math.max(SETTINGS.epochs.default, Math.ceil(FEWEST_STEPS / stepsPerEpoch));
+  fields.setDefault("epochs", epochs);
+  const isLong = epochs > SETTINGS.epochs.default;
+  fields.setDefault("evalEvery", isLong ? Math.ceil((epochs * stepsPerEpoch) / EVALUATIONS) : 0);
 }
 
 /** Shows on the button how long the run takes, and below it what it trains; null: not known yet. */
@@ -170,12 +178,15 @@ start.addEventListener("click", async () => {
 });
 byId("reset").addEventListener("click", () => fields.reset());
 byId("link").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(linkOf(saved()));
+  const link = linkOf(saved());
   const { data: source, texts } = saved();
-  const without = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "")
-    ? " The link does not have your data."
-    : "";
-  setText(byId("link-done"), `Copied.${without}`);
+  const isOwn = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "");
+  const without = isOwn ? " It does not have your data." : "";
+  const copied = await navigator.clipboard.writeText(link).then(
+    () => "Copied.",
+    () => `The browser does not allow copying: ${link}`,
+  );
+  setText(byId("link-done"), copied + without);
 });
 
 runs.onIdle = () => changed(false);
@@ -234,9 +245,11 @@ async function begin(): Promise<void> {
   isRestored = true;
   await model.begin(base, isLink);
   if (isLink && unknown.length > 0)
-    showError(byId("start-error"), {
+    showError(byId("link-error"), {
       name: "ConfigError",
-      summary: `The link has settings that this page does not know: ${unknown.join(", ")}`,
+      summary: "The link has settings that this page does not know",
+      found: unknown.join(", "),
+      hint: "they were left out",
     });
   await keepForOffline();
 }

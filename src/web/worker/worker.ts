@@ -35,6 +35,7 @@ import {
   forgetModel,
   keepData,
   listModels,
+  nameOf,
   openData,
   openModel,
   pick,
@@ -79,25 +80,41 @@ function deviceReport({ info }: Backend): DeviceReport {
 }
 
 function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
-  if (status === "done") emit({ type: "idle" });
-  else emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
+  if (status !== "done")
+    emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
+/** Milliseconds before the page says that something is being opened. */
+const PATIENCE = 300;
+
 /** Opens something, and downloads it first if necessary. */
-async function fetched<T>(open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
+async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => emit({ type: "busy", text: `Opening ${name} …`, share: null }), PATIENCE);
   try {
     return await open({ onProgress: downloads });
-  } catch (error) {
+  } finally {
+    clearTimeout(timer);
     emit({ type: "idle" });
-    throw error;
   }
 }
 
-const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched((downloads) => openModel(name, downloads));
+const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
+/** Opens the messages or texts of the settings; those of a run if `folder` is its folder. */
 function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
-  const open = settings.objective === "lm" ? openTexts : openData;
-  return fetched<Source>((downloads) => open(settings, model, contextOf(settings, model), downloads, folder));
+  return settings.objective === "lm" ? fetchTexts(settings, model, folder) : fetchMessages(settings, model, folder);
+}
+
+function fetchMessages(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null) {
+  return fetched(nameOf(settings.data), (downloads) =>
+    openData(settings, model, contextOf(settings, model), downloads, folder),
+  );
+}
+
+function fetchTexts(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null) {
+  return fetched(nameOf(settings.data), (downloads) =>
+    openTexts(settings, model, contextOf(settings, model), downloads, folder),
+  );
 }
 
 /** The most tokens of a message or of a block of text: without the virtual tokens of the run's mode. */
@@ -265,7 +282,7 @@ const api: Api = {
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await fetched((downloads) => openData(settings, model, contextOf(settings, model), downloads));
+    const source = await fetchMessages(settings, model);
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
@@ -275,7 +292,7 @@ const api: Api = {
   pickTexts: async (files) => pick(files),
   async readTexts(settings) {
     const model = await fetchModel(settings.model);
-    const source = await fetched((downloads) => openTexts(settings, model, contextOf(settings, model), downloads));
+    const source = await fetchTexts(settings, model);
     return describeTexts(source.data, settings.data, model);
   },
   async estimate(settings) {
