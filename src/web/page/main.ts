@@ -133,7 +133,7 @@ const EVALUATIONS = 10;
 
 /** Few examples need more epochs, and very few a smaller batch, than the default. */
 function suggestSettings(rows: number): void {
-  fields.setDefault("batchSize", Math.min(SETTINGS.batchSize.default, rows));
+  fields.setDefault("batchSize", Math.min(fields.start.batchSize, rows));
   const stepsPerEpoch = Math.ceil(rows / (fields.values.batchSize * fields.values.accumulate));
   const epochs = Math.max(SETTINGS.epochs.default, Math.ceil(FEWEST_STEPS / stepsPerEpoch));
   fields.setDefault("epochs", epochs);
