@@ -51,6 +51,7 @@ let dataChanged = false;
 let version = 0;
 
 function changed(ofData: boolean, pause = 0): void {
+  runs.compare.offer(null);
   dataChanged ||= ofData;
   version++;
   start.disabled = true;
@@ -87,6 +88,7 @@ async function update(): Promise<void> {
     const estimate = await client.estimate(settings);
     if (mine !== version) return;
     showEstimate(estimate);
+    runs.compare.offer(settings);
     showError(byId("start-error"), null);
     start.disabled = runs.isTraining;
   } catch (error) {

@@ -24,6 +24,7 @@ import type {
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
+import { nextOf } from "../protocol.ts";
 import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
@@ -40,12 +41,14 @@ import {
   type Source,
 } from "./sources.ts";
 import {
+  changeRun,
   folderOf,
   forgetRun,
   keepRun,
   listRuns,
   newId,
   onRunsChanged,
+  purge,
   readRun,
   resultOf,
   startOf,
@@ -128,20 +131,15 @@ async function begin(
   }
 }
 
-/** Trains if no other tab does; resolves when the run has begun. */
-function train(run: RunRecord, materials: Materials): Promise<string> {
+/** Trains if no other tab does, then the runs that follow in its comparison; resolves when the first has begun. */
+function train(first: RunRecord, materials: Materials): Promise<string> {
   return new Promise((resolve, reject) => {
     whileOnlyTrainer(async () => {
       try {
-        await keepData(run.settings.data, folderOf(run.id));
-        await keepStart(run);
-        training = await Training.prepare(run, materials, (record, speed) => emit({ type: "run", run: record, speed }));
-        resolve(run.id);
-        await training.work();
+        await trainOne(first, materials, () => resolve(first.id));
+        for (let run = nextOf(first, await listRuns()); run; run = nextOf(run, await listRuns())) await follow(run);
       } finally {
-        training = undefined;
         taken = false;
-        if (run.error?.name === "DeviceError") await giveUp(materials.device);
       }
       return true;
     }).then((done) => {
@@ -151,6 +149,30 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
       );
     }, reject);
   });
+}
+
+async function trainOne(run: RunRecord, materials: Materials, began = () => {}): Promise<void> {
+  try {
+    await keepData(run.settings.data, folderOf(run.id));
+    await keepStart(run);
+    training = await Training.prepare(run, materials, (record, speed) => emit({ type: "run", run: record, speed }));
+    began();
+    await training.work();
+  } finally {
+    training = undefined;
+    if (run.error?.name === "DeviceError") await giveUp(materials.device);
+  }
+}
+
+/** Trains the next run of a comparison. One that cannot begin fails, and the comparison goes on. */
+async function follow(run: RunRecord): Promise<void> {
+  try {
+    await trainOne(run, await materialsOf(await deviceOf(run.settings.device), run.settings, run.id));
+  } catch (error) {
+    Object.assign(run, { state: "failed", error: reportOf(error) });
+    await keepRun(run);
+    emit({ type: "run", run, speed: null });
+  }
 }
 
 /** Closes a device that has failed, and the models on it. */
@@ -218,14 +240,14 @@ async function takeAdapter(files: File[], fallback: string, objective?: Objectiv
     await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
     const named = await namedBase(joinPath(resultOf(id), "adapter"));
     const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
-    const { meta } = await loadAdapter(resultOf(id), await openModel(name));
-    if (objective !== undefined && meta.task.objective !== objective)
+    const adapter = await loadAdapter(resultOf(id), await openModel(name));
+    if (objective !== undefined && adapter.meta.task.objective !== objective)
       throw new ConfigError("This adapter classifies messages and cannot generate text", {
         expected: "a language-model adapter (CAUSAL_LM)",
         found: "a classifier adapter (SEQ_CLS)",
         hint: "load it under Runs",
       });
-    await keepRun(loadedRun(id, name, files[0]!.name, meta));
+    await keepRun(loadedRun(id, name, files[0]!.name, adapter));
   } catch (error) {
     await forgetRun(id);
     throw error;
@@ -296,14 +318,29 @@ const api: Api = {
       const materials = await materialsOf(backend, settings);
       return [newRun(settings, materials), materials];
     }),
+  async compare(settings) {
+    const { methodsOf } = await import("./compare.ts");
+    const methods = methodsOf(settings, (await fetchModel(settings.model)).config);
+    const materials = await materialsOf(await deviceOf(settings.device), methods[0]!);
+    const comparison = newId();
+    const begun = Date.now();
+    const runs = methods.map((one, i): RunRecord => {
+      return { ...newRun(one, materials), state: "waiting", comparison, created: begun + i };
+    });
+    for (const run of runs) {
+      await keepData(run.settings.data, folderOf(run.id));
+      await keepRun(run);
+    }
+    await api.resume(runs[0]!.id);
+    return runs[0]!.id;
+  },
   async resume(id, name) {
     const run = await readRun(id);
     if (name) run.settings.device = name;
     await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, id)]);
   },
-  pause: async () => training?.pause(),
-  unpause: async () => training?.unpause(),
-  stop: async () => training?.stop(),
+  pause: async () => training?.stop("paused"),
+  stop: async () => training?.stop("stopped"),
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
   async download(id, what) {
     const directory = what === "run" ? resultOf(id) : joinPath(resultOf(id), "adapter");
@@ -312,10 +349,17 @@ const api: Api = {
   loadAdapter: takeAdapter,
   write,
   stopWriting: async () => writing.abort(),
+  async change(id, change) {
+    const active = training?.run;
+    if (active?.id === id) emit({ type: "run", run: Object.assign(active, change), speed: null });
+    await changeRun(id, change);
+  },
   async forget(id) {
     if (training?.run.id === id) throw new ConfigError("This run is active", { hint: "stop it first" });
-    await forgetRun(id);
+    await changeRun(id, { deleted: true });
   },
+  unforget: (id) => changeRun(id, { deleted: false }),
+  purge,
 };
 
 self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
