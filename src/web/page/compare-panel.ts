@@ -1,12 +1,12 @@
 /** Compares methods: starts the runs of a comparison, and shows their table, their chart, and what they came to. */
 
-import { MODES } from "../../config.ts";
+import { MODES, type Mode } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
-import { isUnderWay, type PageSettings, type RunRecord } from "../protocol.ts";
-import { type Outcome, outcomesOf, wordsOf } from "./compare-results.ts";
+import type { PageSettings, RunRecord } from "../protocol.ts";
+import { type Outcome, outcomesOf, shortName, wordsOf } from "./compare-results.ts";
 import { byId, h, scrollArea, setText, table } from "./dom.ts";
-import { compact, count, nameOf, percent } from "./format.ts";
+import { compact, count, percent } from "./format.ts";
 import { STATES } from "./runs-panel.ts";
 import { type ScatterAxis, scatter } from "./scatter.ts";
 
@@ -16,8 +16,11 @@ export interface CompareActions {
   stop(): void;
 }
 
-/** The duration of a comparison, as a multiple of a run with LoRA: its seven methods, by the steps in src/bench/README.md. */
-const RUNS = 6;
+/** The duration of a run, measured in runs with LoRA on gpt2-micro, and that of a comparison. */
+const DURATIONS: Record<Mode, number> = {
+  ...{ lora: 1, all: 1.6, last_block: 0.4, last_layer: 0.3, bitfit: 1.1, adapter: 0.7, prompt: 1.4, prefix: 1 },
+};
+const ALL = 6.4;
 
 interface Axis extends ScatterAxis {
   of: (run: RunRecord) => number | undefined;
@@ -33,7 +36,7 @@ const HEADER = ["Method", "Trained parameters", "Test accuracy (95 %)", "Time", 
 
 export class ComparePanel {
   private settings: PageSettings | null = null;
-  private isTraining = false;
+  private current: RunRecord | undefined;
   private runs: RunRecord[] = [];
   private drawn = "";
   private readonly start = byId<HTMLButtonElement>("compare-start");
@@ -61,14 +64,16 @@ export class ComparePanel {
   /** Offers to compare methods with these settings; null: there are none. `seconds`: the estimated time of a run. */
   offer(settings: PageSettings | null, seconds: number | null = null): void {
     this.settings = settings;
-    const minutes = seconds === null ? null : Math.max(1, Math.round((RUNS * seconds) / 60));
-    if (minutes !== null) setText(this.start, `Compare methods (about ${minutes} min)`);
+    if (settings && seconds !== null) {
+      const minutes = ((ALL / DURATIONS[settings.options.mode ?? "lora"]) * seconds) / 60;
+      setText(this.start, `Compare methods (about ${Math.max(1, Math.round(minutes))} min)`);
+    }
     this.enable();
   }
 
   /** Shows the comparison of the selected run, else the newest. */
-  use(runs: readonly RunRecord[], shown: RunRecord | undefined, isTraining: boolean): void {
-    this.isTraining = isTraining;
+  use(runs: readonly RunRecord[], shown: RunRecord | undefined, current: RunRecord | undefined): void {
+    this.current = current;
     const id = shown?.comparison ?? runs.find(({ comparison }) => comparison !== undefined)?.comparison;
     this.runs = id === undefined ? [] : runs.filter(({ comparison }) => comparison === id).reverse();
     this.enable();
@@ -85,15 +90,15 @@ export class ComparePanel {
   }
 
   private enable(): void {
-    const { runs, isTraining } = this;
-    const active = runs.findIndex(isUnderWay);
-    this.start.disabled = this.settings === null || isTraining;
+    const { runs, current } = this;
+    const active = runs.findIndex(({ id }) => id === current?.id);
+    this.start.disabled = this.settings === null || current !== undefined;
     byId("compare-stop").hidden = active < 0;
-    byId("compare-continue").hidden = isTraining || this.unfinished === undefined;
+    byId("compare-continue").hidden = current !== undefined || this.unfinished === undefined;
     const state =
       active < 0
         ? ""
-        : `Training ${active + 1} of ${runs.length}: ${nameOf(runs[active]!)}. It goes on after a reload.`;
+        : `Training ${active + 1} of ${runs.length}: ${shortName(runs[active]!)}. It goes on after a reload.`;
     setText(byId("compare-status"), state);
   }
 
@@ -119,7 +124,7 @@ export class ComparePanel {
       const mode = run.settings.options.mode ?? "lora";
       const number = this.runs.indexOf(run) + 1;
       const color = MODES.indexOf(mode) + 1;
-      return x ? [{ number, name: nameOf(run), color, x, share: accuracy, interval }] : [];
+      return x ? [{ number, name: shortName(run), color, x, share: accuracy, interval }] : [];
     });
     const title = `Test accuracy with 95 % intervals over ${axis.title}. The table has the values.`;
     return scatter(points, axis, title, Math.max(300, byId("compare-chart").clientWidth));
@@ -133,7 +138,7 @@ function rowsOf(runs: readonly RunRecord[], outcomes: readonly Outcome[]) {
     const outcome = outcomes.find((one) => one.run === run);
     const { interval, standing, p } = outcome ?? {};
     return [
-      `${i + 1}  ${nameOf(run)}`,
+      `${i + 1}  ${shortName(run)}`,
       count(run.trainable),
       outcome ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(interval!))) : STATES[run.state],
       outcome && showDuration(run.seconds),

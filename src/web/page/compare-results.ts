@@ -3,7 +3,8 @@ import { showBytes } from "../../plan/memory.ts";
 import { holm, type Interval, mcnemar, wilson } from "../../report/statistics.ts";
 import { lowestLoss } from "../../train/records.ts";
 import type { RunRecord } from "../protocol.ts";
-import { compact, count, nameOf } from "./format.ts";
+import { compact, count } from "./format.ts";
+import { capital } from "./notice.ts";
 
 const SIGNIFICANT = 0.05;
 /** Parameters up to which a model is called small. */
@@ -18,6 +19,12 @@ export interface Outcome {
   standing: "best" | "same" | "better" | "worse";
   /** Corrected for the number of comparisons; null for the best run itself. */
   p: number | null;
+}
+
+/** The visitor's name for a run, or its method in few words: "LoRA rank 4". */
+export function shortName({ name, title, settings }: RunRecord): string {
+  const { mode, rank } = settings.options;
+  return name || (mode === "lora" ? `LoRA rank ${rank}` : title);
 }
 
 const isRight = (verdicts: Uint8Array) => Array.from(verdicts, (verdict) => verdict === 1);
@@ -55,17 +62,18 @@ export function wordsOf(outcomes: readonly Outcome[]): string[] {
   if (!best || outcomes.length < 2) return [];
   const rows = best.run.verdicts!.length;
   const those = (wanted: Outcome["standing"]) =>
-    list(outcomes.filter(({ standing }) => standing === wanted).map(({ run }) => nameOf(run)));
+    list(outcomes.filter(({ standing }) => standing === wanted).map(({ run }) => shortName(run)));
   const [same, worse, better] = [those("same"), those("worse"), those("better")];
   return [
     [
-      `${nameOf(best.run)} has the lowest validation loss.`,
+      `${shortName(best.run)} has the lowest validation loss.`,
       same && `Beside it, ${same} cannot be told apart on ${count(rows)} test messages.`,
       worse && `Worse on the test messages: ${worse}.`,
       better && `Better on the test messages: ${better}.`,
       `(McNemar's exact test on the same messages, corrected with Holm's method for ${outcomes.length - 1} comparisons. One run of each method: another seed moves a few messages.)`,
     ]
       .filter(Boolean)
+      .map((text) => capital(text as string))
       .join(" "),
     ...fullOrLora(outcomes, best),
   ];
@@ -80,8 +88,8 @@ function fullOrLora(outcomes: readonly Outcome[], best: Outcome): string[] {
   const { values } = full.run;
   const beside =
     lora.standing === "same"
-      ? `${nameOf(lora.run)} cannot be told apart from it`
-      : `${nameOf(lora.run)} is ${lora.standing}`;
+      ? `${shortName(lora.run)} cannot be told apart from it`
+      : `${shortName(lora.run)} is ${lora.standing}`;
   const wins =
     best === full && values < SMALL
       ? [`Full fine-tuning wins: with ${compact(values)} parameters it costs little to train them all. ${beside}.`]

@@ -52,7 +52,7 @@ export function showError(place: HTMLElement, report: ErrorReport | null, ways: 
   );
 }
 
-function capital(text: string): string {
+export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

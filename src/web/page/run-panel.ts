@@ -52,13 +52,13 @@ export class RunPanel {
     const words = `Smooth the training curves: exponential moving average, ${SMOOTHING}`;
     byId("charts").append(h("label", { class: "line" }, this.smooth, words));
     this.smooth.addEventListener("input", () => this.charts());
-    setText(byId("status"), "Choose messages and settings, then start.");
   }
 
   /** Shows a run, with the curves of the compared runs. */
   show(run: RunRecord, speed: Speed | null, compared: readonly RunRecord[]): void {
     this.run = run;
     this.compared = compared;
+    byId("training").hidden = false;
     byId("training").dataset.state = run.state;
     setText(byId("training-title"), nameOf(run));
     setText(byId("status"), statusOf(run));

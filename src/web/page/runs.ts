@@ -76,8 +76,18 @@ export class Runs {
     });
   }
 
+  /** The run that trains, or that a comparison is about to begin. */
+  private get current(): RunRecord | undefined {
+    return [...this.runs.values()].find(isUnderWay) ?? this.next;
+  }
+
   get isTraining(): boolean {
-    return this.next !== undefined || [...this.runs.values()].some(isUnderWay);
+    return this.current !== undefined;
+  }
+
+  /** Why no run can start now; null: one can. */
+  get waiting(): string | null {
+    return this.isTraining ? "A run is training: the next one can start when it ends." : null;
   }
 
   /** Lists the stored runs. A run that this tab was training when it was reloaded resumes automatically. */
@@ -163,7 +173,7 @@ export class Runs {
     const { all } = this;
     const run = all.find(({ id }) => id === this.shown);
     this.list.show(all, this.shown, this.compared);
-    this.compare.use(all, run, this.isTraining);
+    this.compare.use(all, run, this.current);
     byId("runs-export").hidden = all.length === 0;
     this.tryPanel.use(run ?? null);
     if (!run) return;

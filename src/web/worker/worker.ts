@@ -29,6 +29,7 @@ import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
+import { secondsOf } from "./pace.ts";
 import {
   addModel,
   firstRows,
@@ -306,6 +307,7 @@ const api: Api = {
       bytes: bytesOf(prepared),
       steps,
       stepsPerEpoch,
+      seconds: secondsOf(prepared, describeDevice(backend.info), defaultThreads(), await listRuns()),
     };
   },
   async runs() {
