@@ -29,20 +29,23 @@ export interface ChartOptions {
 
 const HEIGHT = 240;
 
-/** The exponential moving average of some values, in which each has the weight 1 - `weight`; the first ones are not drawn to 0. */
-export function smoothed(values: readonly number[], weight: number): number[] {
-  let sum = 0;
-  let total = 0;
-  return values.map((value) => {
-    sum = weight * sum + (1 - weight) * value;
-    total = weight * total + (1 - weight);
-    return sum / total;
-  });
+/** The exponential moving average of some values, in which the past has this weight. */
+export function smoothed([first, ...more]: readonly number[], weight: number): number[] {
+  if (first === undefined) return [];
+  let mean = first;
+  return [
+    first,
+    ...more.map((value) => {
+      mean += (1 - weight) * (value - mean);
+      return mean;
+    }),
+  ];
 }
 
-/** The index of the largest number that is at most `x`; -1 if there is none. */
-function lastUpTo(ascending: readonly number[], x: number): number {
-  return ascending.findLastIndex((one) => one <= x);
+/** The index of the number nearest to `x`. */
+function nearest(numbers: readonly number[], x: number): number {
+  const distances = numbers.map((one) => Math.abs(one - x));
+  return distances.indexOf(Math.min(...distances));
 }
 
 export class Chart {
@@ -110,12 +113,12 @@ export class Chart {
     return [...entries, this.place];
   }
 
-  /** Shows the last value of each line up to a number of examples; null: none. */
+  /** Shows the value of each line that is nearest to a number of examples; null: none. */
   private read(examples: number | null): void {
-    this.place.textContent = examples === null ? "" : `after ${count(Math.round(examples))} examples`;
+    this.place.textContent = examples === null ? "" : `nearest to ${count(Math.round(examples))} examples`;
     for (const [i, reading] of this.readings) {
       const line = this.lines[i]!;
-      const value = examples === null ? undefined : line.values[lastUpTo(line.examples, examples)];
+      const value = examples === null ? undefined : line.values[nearest(line.examples, examples)];
       reading.textContent = value === undefined ? "" : this.options.show(value);
     }
   }
@@ -136,7 +139,7 @@ export class Chart {
       width: this.plot.clientWidth || 320,
       height: HEIGHT,
       legend: { show: false },
-      cursor: { y: false, drag: { setScale: false }, points: { show: false } },
+      cursor: { y: false, drag: { setScale: false }, points: { show: false }, sync: { key: "run" } },
       hooks: {
         setCursor: [
           ({ cursor: { left }, posToVal }) => {

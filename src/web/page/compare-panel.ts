@@ -138,7 +138,7 @@ function rowsOf(runs: readonly RunRecord[], outcomes: readonly Outcome[]) {
     const outcome = outcomes.find((one) => one.run === run);
     const { interval, standing, p } = outcome ?? {};
     return [
-      `${i + 1}  ${shortName(run)}`,
+      `${i + 1} ${shortName(run)}`,
       count(run.trainable),
       outcome ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(interval!))) : STATES[run.state],
       outcome && showDuration(run.seconds),

@@ -67,7 +67,7 @@ export function wordsOf(outcomes: readonly Outcome[]): string[] {
   return [
     [
       `${shortName(best.run)} has the lowest validation loss.`,
-      same && `Beside it, ${same} cannot be told apart on ${count(rows)} test messages.`,
+      same && `${same} cannot be told apart from it on ${count(rows)} test messages.`,
       worse && `Worse on the test messages: ${worse}.`,
       better && `Better on the test messages: ${better}.`,
       `(McNemar's exact test on the same messages, corrected with Holm's method for ${outcomes.length - 1} comparisons. One run of each method: another seed moves a few messages.)`,

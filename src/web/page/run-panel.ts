@@ -7,7 +7,7 @@ import type { RunRecord, Speed } from "../protocol.ts";
 import { Chart, type Line, smoothed } from "./chart.ts";
 import { byId, h, scrollArea, setFigures, setText, table } from "./dom.ts";
 import { count, loss, nameOf, percent } from "./format.ts";
-import { type Remedy, remedies, showError } from "./notice.ts";
+import { capital, type Remedy, remedies, showError } from "./notice.ts";
 
 const NONE = "–";
 
@@ -60,7 +60,7 @@ export class RunPanel {
     this.compared = compared;
     byId("training").hidden = false;
     byId("training").dataset.state = run.state;
-    setText(byId("training-title"), nameOf(run));
+    setText(byId("training-title"), run.name ? `${run.name}: ${run.title}` : capital(run.title));
     setText(byId("status"), statusOf(run));
     const progress = byId<HTMLProgressElement>("progress");
     // A run that patience ended has fewer steps than planned.

@@ -161,7 +161,10 @@ export class RunsPanel {
     };
     input.addEventListener("blur", () => close(true, false));
     input.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === "Escape") close(event.key === "Enter", true);
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      // Enter would also press the button that gets the focus.
+      event.preventDefault();
+      close(event.key === "Enter", true);
     });
     return input;
   }

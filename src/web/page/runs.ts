@@ -31,7 +31,7 @@ export class Runs {
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
   readonly compare: ComparePanel;
-  /** Called when the run of this page has ended. */
+  /** Called when a run has begun or ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
   onList = () => {};
@@ -142,6 +142,7 @@ export class Runs {
 
   private onRun(run: RunRecord, speed: Speed | null): void {
     const isNew = !this.runs.has(run.id);
+    const { isTraining } = this;
     const before = this.runs.get(run.id)?.state;
     this.runs.set(run.id, run);
     this.speed = speed;
@@ -152,9 +153,8 @@ export class Runs {
     if (before !== run.state) this.onList();
     if (isNew || (before !== run.state && run.state === "training" && this.follows(run))) this.shown = run.id;
     this.draw();
-    if (this.isTraining || before === run.state) return;
-    this.onIdle();
-    void this.showStorage();
+    if (this.isTraining !== isTraining) this.onIdle();
+    if (!isUnderWay(run) && before !== run.state) void this.showStorage();
   }
 
   /** Whether a run that begins is shown: one of a comparison, unless the visitor looks at something else. */

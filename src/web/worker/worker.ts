@@ -333,6 +333,7 @@ const api: Api = {
       await keepData(run.settings.data, folderOf(run.id));
       await keepRun(run);
     }
+    emit({ type: "runs" });
     await api.resume(runs[0]!.id);
     return runs[0]!.id;
   },
