@@ -60,9 +60,29 @@ for (const [device, computesOn, settings, evaluations] of [
     await page.waitForSelector("#verdict .learned >> text=spam");
     assert.is(await page.locator("#verdict .base").count(), 1);
     await assertAccessible(page);
+    await assertFits(page);
     assert.equal(faults, []);
     await context.close();
   });
+
+/** Throws if a part is wider than its card, or a card than the page, on wide and narrow screens. Tables may scroll inside. */
+async function assertFits(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+  });
+  for (const width of [1280, 360]) {
+    await page.setViewportSize({ width, height: 800 });
+    const wide = await page.evaluate(() => {
+      const { clientWidth } = document.documentElement;
+      const parts = [...document.querySelectorAll<HTMLElement>("main .card, main .card > *, main .scroll")];
+      const limit = (part: HTMLElement) =>
+        part.parentElement!.closest(".card")?.getBoundingClientRect().right ?? clientWidth;
+      const over = parts.filter((part) => part.getBoundingClientRect().right > limit(part) + 1);
+      return [document.documentElement.scrollWidth, ...over.map(({ outerHTML }) => outerHTML.slice(0, 80))];
+    });
+    assert.equal(wide, [width]);
+  }
+}
 
 /** Settings of a run that is long enough to be interrupted, and short enough to wait for. */
 const LONGER = { ...SETTINGS, epochs: 8, evalEvery: 8 };
@@ -514,10 +534,7 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   await page.locator("#accuracy .legend >> text=nearest to").waitFor();
   assert.match((await page.textContent("#loss .legend"))!, /LoRA, rank 4.*0\.\d{4}/);
   await assertAccessible(page);
-  for (const width of [1280, 360]) {
-    await page.setViewportSize({ width, height: 800 });
-    assert.is(await page.evaluate(() => document.documentElement.scrollWidth), width);
-  }
+  await assertFits(page);
   assert.equal(faults, []);
   await context.close();
 });

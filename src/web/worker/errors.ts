@@ -1,4 +1,5 @@
 /** Error reports for the page: names of the page's fields replace command-line flags. */
+import { MODE_TITLES, type Mode } from "../../config.ts";
 import { LowrankError, TrainingError } from "../../errors.ts";
 import { checkMemory, memoryTotals } from "../../plan/memory.ts";
 import { DEFAULTS, smallerRate } from "../../train/options.ts";
@@ -25,6 +26,7 @@ const NAMES: Readonly<Record<string, string>> = {
 
 function inWords(text: string): string {
   return text
+    .replaceAll(/\bmode ([a-z_]+)/g, (all, mode: string) => MODE_TITLES[mode as Mode] ?? all)
     .replaceAll(PRIVATE_FOLDERS, "")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
 }
