@@ -535,6 +535,17 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   assert.match((await page.textContent("#loss .legend"))!, /LoRA, rank 4.*0\.\d{4}/);
   await assertAccessible(page);
   await assertFits(page);
+  // A run on other data in the same chart.
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await pickFile(page, messages(20), "other.csv");
+  await start(page);
+  await waitForState(page, "finished");
+  await page.check("#runs tbody tr:first-child input");
+  await page.locator("#loss .legend >> text=other.csv:").waitFor();
+  assert.match(
+    (await page.textContent("#loss .legend"))!,
+    /messages.csv:.*Values on different data are not comparable/,
+  );
   assert.equal(faults, []);
   await context.close();
 });

@@ -316,7 +316,7 @@ export class Training {
       run.calibrationError = testReliability(result, data).error;
       run.verdicts = Uint8Array.from(result.predictions, ({ row, label }) => Number(label === data.test.label(row)));
       const nothing = nothingLearned(result, run.compared, (name) => name);
-      if (nothing) run.warning = warningOf(nothing);
+      if (nothing) run.warning = warningOf(nothing, result.options.lr);
       run.resultNotes = notesOf(result, nothing ? [] : run.compared);
     }
     const isStored = await this.save(result);
@@ -386,11 +386,11 @@ export class Training {
   }
 }
 
-function warningOf({ text, lr }: { text: string; lr: number }): ErrorReport {
+function warningOf({ text, lr }: { text: string; lr: number }, used: number): ErrorReport {
   return {
     name: "note",
     summary: text,
-    hint: "the learning rate may not suit this method: one that is too high does not learn, one that is too low learns too slowly",
+    hint: `the learning rate ${used} is probably too ${lr < used ? "high" : "low"} for this method`,
     remedy: { kind: "other-rate", lr },
   };
 }
