@@ -1,5 +1,6 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceName, GPT2Config, Objective } from "../config.ts";
+import type { BlockStats } from "../data/blocks.ts";
 import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { Split } from "../data/split.ts";
@@ -11,13 +12,16 @@ import type { Compared } from "../run/comparison.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
-/** The source of the messages: a data set by name, or the file that the visitor selected last. */
+/** The source of the messages or texts: a data set by name, or what the visitor selected last: a file of messages, or text files. */
 export type DataChoice =
   | { kind: "named"; name: string }
-  | ({ kind: "file"; name: string; encoding?: string } & ColumnChoice);
+  | ({ kind: "file"; name: string; encoding?: string } & ColumnChoice)
+  | { kind: "texts"; files: readonly string[]; encoding?: string };
 
 /** Everything that determines a run. */
 export interface PageSettings {
+  /** Missing in old records: classification. */
+  objective?: Objective;
   data: DataChoice;
   /** Name of a bundled or stored model, or of one from the hub. */
   model: string;
@@ -28,7 +32,7 @@ export interface PageSettings {
   /** Whether rows of the larger classes are dropped until all classes are equal. */
   balance: boolean;
   dedupe: boolean;
-  /** Maximum length of a message in tokens; 0: the model's context. */
+  /** Maximum length of a message, or of a block of text, in tokens; 0: the model's context. */
   maxLength: number;
   options: Partial<TrainOptions>;
 }
@@ -76,6 +80,18 @@ export interface DataReport {
   problemCount: number;
 }
 
+/** What a language model is trained on. */
+export interface TextsReport {
+  documents: number;
+  stats: Splits<BlockStats>;
+  /** The longest block, in tokens. */
+  maxLength: number;
+  /** The beginning of the training set. */
+  preview: string;
+  /** Messages about the texts. */
+  notes: string[];
+}
+
 /** The columns of a selected file; null where the text or label column was not recognised. */
 export interface ColumnReport {
   columns: string[];
@@ -119,6 +135,10 @@ export type RunState =
 export const isUnderWay = ({ state }: Pick<RunRecord, "state">): boolean =>
   state === "training" || state === "paused" || state === "stopping";
 
+/** Whether a run has left its trained parameters, and will not change them. */
+export const hasAdapter = (run: Pick<RunRecord, "state" | "usable">): boolean =>
+  run.usable && !isUnderWay(run) && run.state !== "elsewhere" && run.state !== "interrupted";
+
 /** The plotted training curve: means over groups of steps. */
 export interface Curve {
   examples: number[];
@@ -138,7 +158,6 @@ export interface RunRecord {
   id: string;
   title: string;
   state: RunState;
-  /** `lm`: a loaded language-model adapter; all other runs classify. */
   objective: Objective;
   /** Milliseconds since 1970. */
   created: number;
@@ -169,7 +188,7 @@ export interface RunRecord {
   parts: PartEvaluation[] | null;
   evaluations: EvaluationRecord[];
   curve: Curve;
-  /** Of the test set. */
+  /** Of the test set of a classifier. */
   confusions: Confusion[] | null;
   mistakes: Mistake[];
   /** The run and the baselines on the test set; this and the next two are missing before the end and in old records. */
@@ -253,6 +272,9 @@ export interface Api {
   /** Registers a selected file and returns its columns. */
   pickData(file: File, encoding: string): Promise<ColumnReport>;
   readData(settings: PageSettings): Promise<DataReport>;
+  /** Registers selected text files. */
+  pickTexts(files: File[]): Promise<void>;
+  readTexts(settings: PageSettings): Promise<TextsReport>;
   estimate(settings: PageSettings): Promise<RunEstimate>;
   runs(): Promise<RunRecord[]>;
   /** Begins a run; progress is reported by events. Resolves with its id when it has begun. */

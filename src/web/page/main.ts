@@ -15,7 +15,6 @@ import { remedies, showError } from "./notice.ts";
 import { keepForOffline } from "./offline.ts";
 import { Runs } from "./runs.ts";
 import { linkOf, type Saved, savedSettings, saveSettings } from "./saved.ts";
-import { WritePanel } from "./write-panel.ts";
 
 /** Milliseconds without input before the settings are checked. */
 const PAUSE = 150;
@@ -24,7 +23,14 @@ const client = openClient();
 const start = byId<HTMLButtonElement>("start");
 const setup = byId<HTMLFormElement>("setup");
 
-const data = new DataPanel(client, () => changed(true));
+const data = new DataPanel(
+  client,
+  () => changed(true),
+  (objective) => {
+    fields.setObjective(objective);
+    offer();
+  },
+);
 const model = new ModelPanel(client, () => {
   changed(true);
   offer();
@@ -35,11 +41,6 @@ const adapterPicker = new AdapterPicker(() => {
   changed(false);
 });
 const runs = new Runs(client, fields, () => model.name);
-const write = new WritePanel(
-  client,
-  () => fields.values.device,
-  () => void runs.refresh(),
-);
 const how = new HowPanel((rank) => fields.set("rank", rank));
 
 /** The current settings; null while no file or no model is selected. */
@@ -48,7 +49,19 @@ function settingsNow(): PageSettings | null {
   if (choice === null || name === null) return null;
   const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
   const itsSplit = split === "default" && data.isExamples ? "stratified" : split;
-  return { data: choice, model: name, adapter, device, split: itsSplit, balance, dedupe, maxLength, options };
+  const { objective } = data;
+  return {
+    objective,
+    data: choice,
+    model: name,
+    adapter,
+    device,
+    split: itsSplit,
+    balance,
+    dedupe,
+    maxLength,
+    options,
+  };
 }
 
 /** The settings as a link has them. */
@@ -74,7 +87,7 @@ function changed(ofData: boolean, pause = 0): void {
   timer = window.setTimeout(update, pause);
 }
 
-/** Reads the messages if they changed, and estimates the run. */
+/** Reads the messages or texts if they changed, and estimates the run. */
 async function update(): Promise<void> {
   const settings = settingsNow();
   const mine = version;
@@ -83,7 +96,7 @@ async function update(): Promise<void> {
   if (!settings) return;
   if (dataChanged) {
     try {
-      const report = await client.readData(settings);
+      const report = await (settings.objective === "lm" ? client.readTexts(settings) : client.readData(settings));
       if (mine !== version) return;
       dataChanged = false;
       data.show(report);
@@ -165,9 +178,12 @@ start.addEventListener("click", async () => {
 });
 byId("reset").addEventListener("click", () => fields.reset());
 byId("link").addEventListener("click", async () => {
-  const link = linkOf(saved());
-  const source = saved().data ?? "";
-  const without = ["file", "examples"].includes(source) ? " It does not have your data." : "";
+  const settings = saved();
+  const link = linkOf(settings);
+  const { data: source, texts } = settings;
+  const without = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "")
+    ? " It does not have your data."
+    : "";
   const copied = await navigator.clipboard.writeText(link).then(
     () => "Copied.",
     () => `The browser does not allow copying: ${link}`,
@@ -179,8 +195,8 @@ runs.onIdle = () => changed(false);
 runs.onList = offer;
 
 function offer(): void {
-  write.offer(model.name, runs.all);
-  adapterPicker.offer(model.name, runs.all);
+  runs.write.offer(model.name, data.objective);
+  adapterPicker.offer(model.name, data.objective, runs.all);
 }
 
 client.listen((event) => {
@@ -222,8 +238,9 @@ async function begin(): Promise<void> {
       : "The CPU backend uses one thread: this server does not send the headers for shared memory. `npm run web` does.",
   );
   const { settings, isLink } = savedSettings();
-  const { data: source, dataset, model: base, ...rest } = settings;
+  const { objective, data: source, texts, dataset, model: base, ...rest } = settings;
   const { encoding, textColumn, labelColumn, ...ofFields } = rest;
+  data.restoreObjective(objective);
   const unknown = fields.restore(ofFields);
   await data.restore(settings, isLink);
   await runs.begin();

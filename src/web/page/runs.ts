@@ -9,6 +9,7 @@ import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
 import { TryPanel } from "./try-panel.ts";
+import { WritePanel } from "./write-panel.ts";
 
 /** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
@@ -23,6 +24,7 @@ export class Runs {
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
+  readonly write: WritePanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
@@ -52,6 +54,11 @@ export class Runs {
       forget: (run) => this.attempt(this.forget(run)),
     });
     this.tryPanel = new TryPanel(client);
+    this.write = new WritePanel(
+      client,
+      () => fields.values.device,
+      (id) => this.attempt(this.open(id)),
+    );
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
     client.listen((event) => {
@@ -143,6 +150,7 @@ export class Runs {
     const run = all.find(({ id }) => id === this.shown);
     this.list.show(all, this.shown, this.compared);
     this.tryPanel.use(run ?? null);
+    this.write.use(run ?? null);
     if (!run) return;
     const isLive = run.state === "training";
     this.panel.show(
@@ -164,7 +172,12 @@ export class Runs {
     const files = [...(input.files ?? [])];
     input.value = "";
     if (files.length === 0) return;
-    this.shown = await this.client.loadAdapter(files, this.model() ?? "gpt2-micro");
+    await this.open(await this.client.loadAdapter(files, this.model() ?? "gpt2-micro"));
+  }
+
+  /** Selects a run that is new in the list. */
+  private async open(id: string): Promise<void> {
+    this.shown = id;
     await this.refresh();
   }
 

@@ -35,9 +35,10 @@ import {
   forgetModel,
   keepData,
   listModels,
+  nameOf,
   openData,
   openModel,
-  pickData,
+  pick,
   type Source,
 } from "./sources.ts";
 import {
@@ -54,6 +55,7 @@ import {
   whileOnlyTrainer,
 } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
+import { describeTexts, openTexts } from "./texts.ts";
 import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
@@ -98,13 +100,14 @@ async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Pr
 
 const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
-function fetchData(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null): Promise<Source> {
-  return fetched(settings.data.name, (downloads) =>
-    openData(settings, model, contextOf(settings, model), downloads, folder),
+function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
+  const open = settings.objective === "lm" ? openTexts : openData;
+  return fetched<Source>(nameOf(settings.data), (downloads) =>
+    open(settings, model, contextOf(settings, model), downloads, folder),
   );
 }
 
-/** The most tokens of a message: without the virtual tokens of the run's mode. */
+/** The most tokens of a message or of a block of text: without the virtual tokens of the run's mode. */
 function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): number {
   return textContext(config, methodSizes({ ...DEFAULTS, ...options }));
 }
@@ -112,7 +115,7 @@ function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): numbe
 /** Opens the materials of a run; those of the stored run `id` come from its folder. */
 async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
-  const source = await fetchData(settings, model, id === null ? null : folderOf(id));
+  const source = await fetchSource(settings, model, id === null ? null : folderOf(id));
   const { adapter: start } = settings;
   if (!start) return { device: backend, model, source };
   const place = id === null ? resultOf(start.id) : startOf(id);
@@ -172,8 +175,10 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   writing = new AbortController();
   const { signal } = writing;
   const { adapter: id } = request;
-  const adapter = id === null ? null : { name: id, directory: resultOf(id) };
-  const name = id === null ? request.model : (await readRun(id)).settings.model;
+  const run = id === null ? null : await readRun(id);
+  // A stopped run has another adapter after it was resumed.
+  const adapter = run ? { name: `${run.id} ${run.seconds}`, directory: resultOf(run.id) } : null;
+  const name = run?.settings.model ?? request.model;
   const device = await deviceOf(request.device);
   const model = await fetchModel(name);
   writer ??= new (await import("./writer.ts")).Writer();
@@ -261,18 +266,28 @@ const api: Api = {
     await forgetModel(name);
   },
   async pickData(file, encoding) {
-    pickData(file);
+    pick([file]);
     return columnsOf(await firstRows(file.name, encoding), file.name);
   },
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await fetchData(settings, model);
+    const source = await fetched(nameOf(data), (downloads) =>
+      openData(settings, model, contextOf(settings, model), downloads),
+    );
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
         : { columns: [], text: null, label: null };
     return describeData(source.data, columns, settings.options.classWeights);
+  },
+  pickTexts: async (files) => pick(files),
+  async readTexts(settings) {
+    const model = await fetchModel(settings.model);
+    const source = await fetched(nameOf(settings.data), (downloads) =>
+      openTexts(settings, model, contextOf(settings, model), downloads),
+    );
+    return describeTexts(source.data, settings.data, model);
   },
   async estimate(settings) {
     const backend = await deviceOf(settings.device);
