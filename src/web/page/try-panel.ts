@@ -33,6 +33,7 @@ export class TryPanel {
       usable?.state !== this.run?.state;
     // The record of an active run is changed in place.
     this.run = usable && { ...usable, evaluations: [...usable.evaluations] };
+    byId("try").hidden = usable === null && !generates;
     this.message.disabled = usable === null;
     setText(
       byId("try-help"),

@@ -28,6 +28,7 @@ import { filesOf, unpackAdapter } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
+import { secondsOf } from "./pace.ts";
 import {
   addModel,
   firstRows,
@@ -284,6 +285,7 @@ const api: Api = {
       bytes: bytesOf(prepared),
       steps,
       stepsPerEpoch,
+      seconds: secondsOf(prepared, describeDevice(backend.info), defaultThreads(), await listRuns()),
     };
   },
   async runs() {
