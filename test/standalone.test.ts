@@ -16,7 +16,7 @@ import { questionOf, readmeOf, summaryOf, type Trained, usagesOf } from "../src/
 import { DEFAULTS } from "../src/train/options.ts";
 import { LM, metaOf, modeOf, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
-import { openBrowser, openPage } from "./browser/browser.ts";
+import { openBrowser, openPage, plainServer } from "./browser/browser.ts";
 import { assertAccessible } from "./browser/page.ts";
 import { test } from "./harness.ts";
 import { TINY, tinyModel } from "./tiny.ts";
@@ -53,13 +53,16 @@ const TRAINED: Trained = {
   obstacle: null,
 };
 
+let opened: ReturnType<typeof openBrowser> | undefined;
+const browser = () => (opened ??= openBrowser());
+
 /** Logits have the same bits everywhere; versions of V8 differ in the last bit of their exponentials, which are doubles. */
 const rounded = (values: number[]) => values.map(Math.fround);
 
 /** Probability of each class, as the library gives them. */
 async function expected(): Promise<number[]> {
   await written;
-  const checkpoint = await openGPT2(model);
+  await using checkpoint = await openGPT2(model);
   await using classifier = await Classifier.of(await loadAdapter(adapter, checkpoint), checkpoint, await openWasm());
   const [found] = await classifier.classify(TEXT);
   return Object.values(found!.probabilities);
@@ -67,7 +70,7 @@ async function expected(): Promise<number[]> {
 
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
   await written;
-  const checkpoint = await openGPT2(model);
+  await using checkpoint = await openGPT2(model);
   const texts = { title: questionOf(meta), summary: summaryOf(TRAINED) };
   const plan = await planStandalone(TEMPLATE, texts, adapter, checkpoint);
   const pieces: Uint8Array[] = [];
@@ -82,7 +85,7 @@ test("the page of one file, opened from the disk, classifies as the library does
   const file = join(folder, "page.html");
   writeFileSync(file, bytes);
 
-  const { page, faults } = await openPage(await openBrowser(), pathToFileURL(file).href);
+  const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
   assert.is(await page.title(), "Ham <or> eggs or spam?");
   assert.match((await page.textContent("footer"))!, "90.0 % of 10 test messages correct.");
   await page.fill("#message", TEXT);
@@ -104,7 +107,7 @@ test("the page of one file, opened from the disk, classifies as the library does
 
 test("a page that would be too large is refused before anything is written", async () => {
   await written;
-  const checkpoint = await openGPT2(model);
+  await using checkpoint = await openGPT2(model);
   const large = { ...checkpoint, config: { ...CONFIG, n_embd: 2048 } };
   await assertFails(ConfigError, ["too large to open", "500.0 MB", "MB"], () =>
     planStandalone(TEMPLATE, { title: "", summary: "" }, adapter, large),
@@ -119,6 +122,25 @@ test("the code for Node in the README runs, and gives the label", async () => {
   symlinkSync(packagePath("."), join(folder, "node_modules/lowrank"));
   const { stdout, stderr } = spawnSync(process.execPath, ["code.mjs"], { cwd: folder, encoding: "utf8" });
   assert.match(stdout, /^(ham <or> eggs|spam) 0\.\d+\n$/, stderr + stdout);
+});
+
+test("the code for a page in the README runs on a plain host, and gives the label", async () => {
+  await written;
+  writeFileSync(join(folder, "code.html"), /```html\n([\s\S]*?)```/.exec(readmeOf(TRAINED))![1]!);
+  symlinkSync(packagePath("dist/web"), join(folder, "lowrank"));
+  const { url } = await plainServer(folder);
+  const { page, faults } = await openPage(await browser(), `${url}/code.html`);
+  const answer = page.locator("#answer");
+  await page.waitForFunction(() => document.querySelector<HTMLInputElement>("#text")!.oninput !== null);
+  await page.fill("#text", TEXT);
+  await answer.filter({ hasText: /^(ham <or> eggs|spam), \d/ }).waitFor();
+  await page.fill("#text", " ");
+  await answer.filter({ hasText: /^$/ }).waitFor({ state: "attached" });
+  // The folders are asked for files that they may have; there is no WebGPU.
+  assert.equal(
+    faults.filter((fault) => !/404 |No available adapters/.test(fault)),
+    [],
+  );
 });
 
 test("a README says what the model is, and has the code that the page shows", () => {

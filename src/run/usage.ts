@@ -66,6 +66,7 @@ export function usagesOf(trained: Trained, directory = "adapter", adapter = dire
   return [pageUsage(trained, directory), nodeUsage(trained, directory), peftUsage(trained, adapter)];
 }
 
+const LIBRARY = "./lowrank/dist/browser/index.js";
 const PACKAGE_CODE = 'import { Classifier, openDevice } from "lowrank";';
 
 function pageUsage({ meta, base }: Trained, directory: string): Usage {
@@ -73,7 +74,7 @@ function pageUsage({ meta, base }: Trained, directory: string): Usage {
   const url = (folder: string) => `new URL(${JSON.stringify(folder)}, location.href).href`;
   const model = base.place === "folder" ? `, model: ${url(base.name)}` : "";
   const load = (kind: string) => `await ${kind}.load(${url(directory)}, { device: await openDevice()${model} });`;
-  const library = (kind: string) => `import { ${kind}, openDevice } from "./lowrank/dist/browser/index.js";`;
+  const library = (kind: string) => `import { ${kind}, openDevice } from ${JSON.stringify(LIBRARY)};`;
   const body = classifies
     ? [
         '<p><label>Message <input id="text" size="60"></label></p>',

@@ -2,12 +2,13 @@
 import { showBytes } from "../../plan/memory.ts";
 import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
-import { byId, h, setText } from "./dom.ts";
+import { byId, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
+import { download, TakePanel } from "./take-panel.ts";
 import { TryPanel } from "./try-panel.ts";
 
 /** The session-storage key of the run that this tab trains. */
@@ -23,6 +24,7 @@ export class Runs {
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
+  private readonly takePanel: TakePanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
@@ -48,10 +50,11 @@ export class Runs {
         else this.compared.delete(run.id);
         this.draw();
       },
-      download: (run, what) => this.attempt(this.download(run, what)),
+      download: (run, what) => this.attempt(download(client, run, what)),
       forget: (run) => this.attempt(this.forget(run)),
     });
     this.tryPanel = new TryPanel(client);
+    this.takePanel = new TakePanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
     client.listen((event) => {
@@ -143,6 +146,7 @@ export class Runs {
     const run = all.find(({ id }) => id === this.shown);
     this.list.show(all, this.shown, this.compared);
     this.tryPanel.use(run ?? null);
+    this.takePanel.use(run ?? null);
     if (!run) return;
     const isLive = run.state === "training";
     this.panel.show(
@@ -152,12 +156,6 @@ export class Runs {
     );
     showOutcome(run);
     document.title = isLive ? `${Math.floor((100 * run.step) / run.steps)} % – Lowrank` : "Lowrank";
-  }
-
-  private async download(run: RunRecord, what: "adapter" | "run"): Promise<void> {
-    const url = URL.createObjectURL(await this.client.download(run.id, what));
-    h("a", { href: url, download: `${what === "adapter" ? "adapter" : "lowrank-run"}-${run.id}.zip` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
 
   private async load(input: HTMLInputElement): Promise<void> {

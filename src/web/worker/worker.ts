@@ -53,6 +53,7 @@ import {
   untilNobodyTrains,
   whileOnlyTrainer,
 } from "./store.ts";
+import { takeFile, takeReport } from "./take.ts";
 import { Tester, type Trained } from "./tester.ts";
 import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
 import type { Writer } from "./writer.ts";
@@ -309,11 +310,11 @@ const api: Api = {
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
   async take(id) {
     const run = await readRun(id);
-    return (await import("./take.ts")).takeReport(run, await openModel(run.settings.model));
+    return takeReport(run, await openModel(run.settings.model));
   },
   async download(id, what) {
     const run = await readRun(id);
-    return (await import("./take.ts")).takeFile(run, what, () => openModel(run.settings.model));
+    return takeFile(run, what, () => openModel(run.settings.model));
   },
   loadAdapter: takeAdapter,
   write,
