@@ -216,7 +216,7 @@ async function begin(): Promise<void> {
   await data.restore(settings, isLink);
   await runs.begin();
   isRestored = true;
-  await model.begin(base);
+  await model.begin(base, isLink);
   if (isLink && unknown.length > 0)
     showError(byId("start-error"), {
       name: "ConfigError",

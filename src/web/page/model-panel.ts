@@ -46,11 +46,11 @@ export class ModelPanel {
     }
   }
 
-  /** Opens the model of the last visit or of a link. One that would be downloaded is only named: the visitor decides. */
-  async begin(wanted = BUNDLED): Promise<void> {
+  /** Opens the model of the last visit or of a link. One that only a link names is not downloaded before the visitor asks for it. */
+  async begin(wanted = BUNDLED, isLink = false): Promise<void> {
     const models = await this.client.models();
     this.list(BUNDLED, models);
-    if (models.some(({ name }) => name === wanted)) return this.open(wanted);
+    if (!isLink || models.some(({ name }) => name === wanted)) return this.open(wanted);
     this.select.value = FROM_HUB;
     byId<HTMLInputElement>("hub-name").value = wanted;
     this.choose();
