@@ -9,6 +9,7 @@ import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Confusion } from "../report/statistics.ts";
 import type { Compared } from "../run/comparison.ts";
+import type { Usage } from "../run/usage.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
@@ -258,6 +259,19 @@ export interface ModelEntry {
   kept: boolean;
 }
 
+/** What can be downloaded of a run: its adapter, all its files, or one HTML file that classifies on its own. */
+export type Takeable = "adapter" | "run" | "page";
+
+/** The sizes of what can be downloaded, and code that uses it. */
+export interface TakeReport {
+  adapterBytes: number;
+  /** Null: a loaded adapter has no other files. */
+  runBytes: number | null;
+  /** The size of the HTML file, or why there is none; null: the model classifies nothing. */
+  page: { bytes: number } | { refused: string } | null;
+  usages: Usage[];
+}
+
 /** The worker's methods. */
 export interface Api {
   machine(): Promise<Machine>;
@@ -285,8 +299,10 @@ export interface Api {
   unpause(): Promise<void>;
   stop(): Promise<void>;
   classify(id: string, text: string): Promise<Verdict>;
-  /** A zip of the adapter, or of the whole run directory. */
-  download(id: string, what: "adapter" | "run"): Promise<Blob>;
+  /** What can be downloaded of a run that has trained parameters. */
+  take(id: string): Promise<TakeReport>;
+  /** A zip of the adapter or of the whole run directory, or an HTML file. */
+  download(id: string, what: Takeable): Promise<Blob>;
   /**
    * Stores an adapter from files and returns the id of its record. `model` is its base model if the one that it names is not
    * available. Fails if it is not of the `objective`, where one is given.

@@ -2,12 +2,13 @@
 import { showBytes } from "../../plan/memory.ts";
 import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
-import { byId, h, setText } from "./dom.ts";
+import { byId, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
+import { download, TakePanel } from "./take-panel.ts";
 import { TryPanel } from "./try-panel.ts";
 import { WritePanel } from "./write-panel.ts";
 
@@ -25,6 +26,7 @@ export class Runs {
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
   readonly write: WritePanel;
+  private readonly takePanel: TakePanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
@@ -50,7 +52,7 @@ export class Runs {
         else this.compared.delete(run.id);
         this.draw();
       },
-      download: (run, what) => this.attempt(this.download(run, what)),
+      download: (run, what) => this.attempt(download(client, run, what)),
       forget: (run) => this.attempt(this.forget(run)),
     });
     this.tryPanel = new TryPanel(client);
@@ -59,6 +61,7 @@ export class Runs {
       () => fields.values.device,
       (id) => this.attempt(this.open(id)),
     );
+    this.takePanel = new TakePanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
     client.listen((event) => {
@@ -151,6 +154,7 @@ export class Runs {
     this.list.show(all, this.shown, this.compared);
     this.tryPanel.use(run ?? null);
     this.write.use(run ?? null);
+    this.takePanel.use(run ?? null);
     if (!run) return;
     const isLive = run.state === "training";
     this.panel.show(
@@ -160,12 +164,6 @@ export class Runs {
     );
     showOutcome(run);
     document.title = isLive ? `${Math.floor((100 * run.step) / run.steps)} % – Lowrank` : "Lowrank";
-  }
-
-  private async download(run: RunRecord, what: "adapter" | "run"): Promise<void> {
-    const url = URL.createObjectURL(await this.client.download(run.id, what));
-    h("a", { href: url, download: `${what === "adapter" ? "adapter" : "lowrank-run"}-${run.id}.zip` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
 
   private async load(input: HTMLInputElement): Promise<void> {

@@ -24,7 +24,7 @@ import type {
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
-import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
+import { filesOf, unpackAdapter } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
@@ -54,6 +54,7 @@ import {
   untilNobodyTrains,
   whileOnlyTrainer,
 } from "./store.ts";
+import { takeFile, takeReport } from "./take.ts";
 import { Tester, type Trained } from "./tester.ts";
 import { describeTexts, openTexts } from "./texts.ts";
 import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
@@ -328,9 +329,13 @@ const api: Api = {
   unpause: async () => training?.unpause(),
   stop: async () => training?.stop(),
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
+  async take(id) {
+    const run = await readRun(id);
+    return takeReport(run, await openModel(run.settings.model));
+  },
   async download(id, what) {
-    const directory = what === "run" ? resultOf(id) : joinPath(resultOf(id), "adapter");
-    return zipDirectory(directory, what === "run" ? `lowrank-${id}` : "adapter");
+    const run = await readRun(id);
+    return takeFile(run, what, () => openModel(run.settings.model));
   },
   loadAdapter: takeAdapter,
   write,
