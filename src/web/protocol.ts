@@ -6,8 +6,12 @@ import type { Split } from "../data/split.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
+import type { Influences } from "../infer/influence.ts";
 import type { Confusion } from "../report/statistics.ts";
+import type { Changes } from "../run/changes.ts";
 import type { Compared } from "../run/comparison.ts";
+import type { TestMessage } from "../run/predictions.ts";
+import type { Spectrum } from "../run/spectrum.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
@@ -270,6 +274,16 @@ export interface Api {
   write(request: WriteRequest): Promise<WriteReport>;
   stopWriting(): Promise<void>;
   forget(id: string): Promise<void>;
+
+  // What a run learned: see learned.ts.
+  changes(id: string): Promise<Changes>;
+  spectrum(id: string, site: string): Promise<Spectrum>;
+  /** Accuracy on the test set with everything that was learned times `scale`; null if a run needs the device. */
+  accuracyAt(id: string, scale: number): Promise<number | null>;
+  /** The influence of each word on the label; null if a run needs the device. */
+  influences(id: string, text: string): Promise<Influences | null>;
+  /** Messages of the test set; none if the run was not measured on it. */
+  samples(id: string): Promise<TestMessage[]>;
 }
 
 export type Method = keyof Api;

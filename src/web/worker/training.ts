@@ -26,7 +26,7 @@ import type { Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
 import { curveOf, recentOf } from "./curve.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { dropData, type Source } from "./sources.ts";
-import { folderOf, keepRun, newId, resultOf, startOf } from "./store.ts";
+import { folderOf, keepRun, newId, resultOf } from "./store.ts";
 
 /** Milliseconds between two reports of a run's steps. */
 const EMIT_EVERY = 200;
@@ -328,7 +328,6 @@ export class Training {
     if (result.aborted) return;
     await remove(joinPath(folderOf(run.id), "checkpoint"));
     await dropData(folderOf(run.id));
-    await remove(startOf(run.id));
   }
 
   private async fail(error: unknown): Promise<void> {

@@ -28,6 +28,7 @@ import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
+import type { Learned } from "./learned.ts";
 import {
   addModel,
   firstRows,
@@ -71,6 +72,9 @@ let writer: Writer | undefined;
 let writing = new AbortController();
 /** Whether a run is active or about to begin. */
 let taken = false;
+let learned: Learned | undefined;
+/** The measurement of a scaled model, which a run and the next one end. */
+let measuring = new AbortController();
 
 function deviceReport({ info }: Backend): DeviceReport {
   return { kind: info.kind, text: describeDevice(info) };
@@ -119,6 +123,8 @@ async function begin(
 ): Promise<string> {
   if (taken) throw new ConfigError("A run is already active", { hint: "stop it first, or wait until it ends" });
   taken = true;
+  measuring.abort();
+  void learned?.close();
   try {
     const [run, materials] = await make(await deviceOf(settings.device));
     return await train(run, materials);
@@ -157,6 +163,7 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
 async function giveUp(device: Backend): Promise<void> {
   tester.close();
   writer?.close();
+  await learned?.close();
   await dropDevice(device);
 }
 
@@ -177,6 +184,25 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   } catch (error) {
     // A run closes its failed device in `train`.
     if (error instanceof DeviceError && !taken) await giveUp(device);
+    throw error;
+  }
+}
+
+/** What runs learned. The code is loaded at the first call. */
+async function openLearned(): Promise<Learned> {
+  learned ??= new (await import("./learned.ts")).Learned();
+  return learned;
+}
+
+async function accuracyAt(id: string, scale: number): Promise<number | null> {
+  measuring.abort();
+  if (taken) return null;
+  measuring = new AbortController();
+  const { signal } = measuring;
+  try {
+    return await (await openLearned()).accuracyAt(await trainedOf(id), await readRun(id), scale, signal);
+  } catch (error) {
+    if (signal.aborted) return null;
     throw error;
   }
 }
@@ -316,6 +342,12 @@ const api: Api = {
     if (training?.run.id === id) throw new ConfigError("This run is active", { hint: "stop it first" });
     await forgetRun(id);
   },
+
+  changes: async (id) => (await openLearned()).changes(await trainedOf(id), await readRun(id)),
+  spectrum: async (id, site) => (await openLearned()).spectrum(await trainedOf(id), site),
+  accuracyAt,
+  influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),
+  samples: async (id) => (await openLearned()).samples(id),
 };
 
 self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
