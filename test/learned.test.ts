@@ -2,14 +2,13 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Mode } from "../src/config.ts";
-import { ConfigError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
 import { influencesOf, MOST_PARTS } from "../src/infer/influence.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../src/io/hf.ts";
 import { loadAdapter } from "../src/io/open-adapter.ts";
 import type { Adapter } from "../src/io/peft.ts";
 import { csvLine, parseCsv } from "../src/report/csv.ts";
-import { changesOf, factorsOf } from "../src/run/changes.ts";
+import { changesOf, MOST_RANK } from "../src/run/changes.ts";
 import { fineTune } from "../src/run/fine-tune.ts";
 import { samplesOf, testMessages } from "../src/run/predictions.ts";
 import { accuracyOf, scaleTo, startTensors } from "../src/run/scaled.ts";
@@ -18,7 +17,7 @@ import type { TrainOptions } from "../src/train/options.ts";
 import type { TrainResult } from "../src/train/records.ts";
 import { LM, metaOf, modeOf, product, tensorsOf } from "./adapters.ts";
 import { assertAllClose } from "./allclose.ts";
-import { assertFails, numbers, temporaryFolder } from "./border.ts";
+import { numbers, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { afterAll, test } from "./harness.ts";
 import { messages, TINY, tinyData, tinyModel } from "./tiny.ts";
@@ -131,26 +130,31 @@ test("changes of an adapter: ||s B A|| of each site over ||W||, q, k and v apart
   assert.is(kind, "weight");
   assert.is(changes.length, 2 * 5 + 1);
   for (const { block, part, norm: moved, of, adapter: at } of changes) {
-    const { A, B, r, scale } = factorsOf(adapter, at!.site);
-    const delta = product(B, A, r, A.length / r, scale);
+    const site = part === "head" ? "head" : `h.${block}.${/^(fc|proj)$/.test(part) ? "mlp" : "attn"}.${part}`;
+    const [A, B] = ["A", "B"].map((name) => adapter.tensors.get(`lora.${site}.${name}`)!.data) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const delta = product(B, A, 3, A.length / 3, 5 / 3);
+    assert.is(at!.r, 3);
+    assertAllClose(`${site}, singular values`, [norm(at!.spectrum!.values)], [norm(delta)], ROUNDING);
     if (part === "head") {
       const [before, after] = [start, adapter.tensors].map((tensors) => tensors.get("head.weight")!.data);
       const change = delta.map((x, i) => x + after![i]! - before![i]!);
       assertAllClose("head", [moved, of], [norm(change), norm(before!)], ROUNDING);
       continue;
     }
-    assertAllClose(at!.site, [moved], [norm(delta)], ROUNDING);
+    assertAllClose(site, [moved], [norm(delta)], ROUNDING);
     const [matrix, third] = KINDS[part as "q"] ?? [
       { o: "attn.c_proj", fc: "mlp.c_fc", proj: "mlp.c_proj" }[part],
       null,
     ];
     const W = await model.read(`h.${block}.${matrix}.weight`);
     const columns = third === null ? W : W.filter((_, i) => Math.floor((i % 48) / 16) === third);
-    assertAllClose(`${at!.site}, W`, [of], [norm(columns)], ROUNDING);
+    assertAllClose(`${site}, W`, [of], [norm(columns)], ROUNDING);
   }
   // A loaded adapter: nobody knows where its head began.
   assert.is((await changesOf(adapter, model, null)).changes.length, 10);
-  await assertFails(ConfigError, ["no adapter at h.0.attn.k"], () => factorsOf(adapter, "h.0.attn.k"));
 });
 
 test("changes of one adapter for q, k and v, and of a language model's head, are relative to the whole matrix", async () => {
@@ -175,6 +179,9 @@ test("changes of one adapter for q, k and v, and of a language model's head, are
     tables.map(norm),
     ROUNDING,
   );
+  const wide = metaOf({ r: MOST_RANK + 1, target_modules: ["q"] }, { model: TINY });
+  const [first] = (await changesOf({ meta: wide, tensors: tensorsOf(wide) }, model, null)).changes;
+  assert.equal(first!.adapter, { r: MOST_RANK + 1, spectrum: null });
 });
 
 test("changes of the other methods: trained less frozen; nothing where no matrix changes", async () => {

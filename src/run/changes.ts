@@ -1,10 +1,10 @@
 /** How far training moved the matrices of a model, relative to their size. */
-import { ConfigError } from "../errors.ts";
+import type { LoraSite } from "../config.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Adapter, Tensors } from "../io/peft.ts";
 import { ADAPTERS, loraSites, parseSite } from "../names.ts";
 import { sizeOf } from "../tensor.ts";
-import { type Factors, productNorm } from "./spectrum.ts";
+import { type Factors, productNorm, type Spectrum, spectrumOf } from "./spectrum.ts";
 
 /** The change of a matrix, or of a bias. */
 export interface Change {
@@ -15,8 +15,8 @@ export interface Change {
   /** The Frobenius norm of the change, and of what is changed. */
   norm: number;
   of: number;
-  /** The adapter's site and rank; null without an adapter. */
-  adapter: { site: string; r: number } | null;
+  /** The rank of its adapter, and how that is used (not of ranks beyond `MOST_RANK`); null without an adapter. */
+  adapter: { r: number; spectrum: Spectrum | null } | null;
 }
 
 export interface Changes {
@@ -24,6 +24,9 @@ export interface Changes {
   kind: "weight" | "bias";
   changes: Change[];
 }
+
+/** The highest rank whose singular values are computed: all of a model take a second. */
+export const MOST_RANK = 64;
 
 /** The parts of a block that can change, in the order of the forward pass. */
 export const PARTS = ["ln_1", "c_attn", "q", "k", "v", "o", "ln_2", "fc", "proj"] as const;
@@ -48,18 +51,14 @@ export async function changesOf(adapter: Adapter, base: GPT2Checkpoint, start: T
   const kind = inBlocks(".weight") || !inBlocks(".bias") ? "weight" : "bias";
   const sizes = new Sizes(base);
   const changes: Change[] = [];
-  for (const { site, r } of meta.lora ? loraSites(meta.model, meta.lora) : []) {
-    if (site === "head" && meta.task.objective === "classification") continue;
-    const { layer } = parseSite(site, base.config)!;
-    const block = site === "head" ? null : layer;
-    const of = await sizes.atSite(site);
-    changes.push({
-      block,
-      part: site.split(".").at(-1)!,
-      norm: productNorm(factorsOf(adapter, site)),
-      of,
-      adapter: { site, r },
-    });
+  const { lora, model, task } = meta;
+  for (const one of lora ? loraSites(model, lora) : []) {
+    const { site } = one;
+    if (site === "head" && task.objective === "classification") continue;
+    const block = site === "head" ? null : parseSite(site, model)!.layer;
+    const factors = factorsOf(tensors, one);
+    const [norm, of] = [productNorm(factors), await sizes.atSite(site)];
+    changes.push({ block, part: site.split(".").at(-1)!, norm, of, adapter: useOf(factors) });
   }
   for (const name of names.filter((one) => one.endsWith(`.${kind}`)))
     for (const one of await sizes.moved(name, tensors.get(name)!.data)) changes.push({ ...one, adapter: null });
@@ -68,36 +67,30 @@ export async function changesOf(adapter: Adapter, base: GPT2Checkpoint, start: T
   return { kind, changes };
 }
 
-/** The factors of the adapter at a site. Throws ConfigError if there is none. */
-export function factorsOf({ meta, tensors }: Adapter, site: string): Factors {
-  const found = meta.lora && loraSites(meta.model, meta.lora).find((one) => one.site === site);
-  if (!found) throw new ConfigError(`there is no adapter at ${site}`);
-  const [A, B] = ["A", "B"].map((one) => tensors.get(`lora.${site}.${one}`)!.data) as [Float32Array, Float32Array];
-  return { A, B, r: found.r, scale: found.scale };
+function factorsOf(tensors: Tensors, { site, r, scale }: LoraSite): Factors {
+  return { A: tensors.get(`lora.${site}.A`)!.data, B: tensors.get(`lora.${site}.B`)!.data, r, scale };
+}
+
+function useOf(factors: Factors): Change["adapter"] {
+  const { r } = factors;
+  return { r, spectrum: r <= MOST_RANK ? spectrumOf(factors) : null };
 }
 
 /** A classifier's head is small: its adapter's product is formed. */
-function headChange(adapter: Adapter, before: Float32Array): Change {
-  const { tensors } = adapter;
+function headChange({ meta: { lora, model }, tensors }: Adapter, before: Float32Array): Change {
   const { data, shape } = tensors.get("head.weight")!;
   const change = Float64Array.from(data, (value, i) => value - before[i]!);
-  const hasAdapter = tensors.has("lora.head.A");
-  if (hasAdapter) {
-    const { A, B, r, scale } = factorsOf(adapter, "head");
+  const site = lora && loraSites(model, lora).find((one) => one.site === "head");
+  const factors = site ? factorsOf(tensors, site) : null;
+  if (factors) {
+    const { A, B, r, scale } = factors;
     const columns = shape[1]!;
     for (let i = 0; i < change.length; i++)
       for (let k = 0; k < r; k++)
         change[i]! += scale * B[Math.floor(i / columns) * r + k]! * A[k * columns + (i % columns)]!;
   }
-  const { r } = hasAdapter ? factorsOf(adapter, "head") : { r: 0 };
   const norm = (values: ArrayLike<number>) => Math.sqrt(Array.from(values).reduce((sum, x) => sum + x * x, 0));
-  return {
-    block: null,
-    part: "head",
-    norm: norm(change),
-    of: norm(before),
-    adapter: hasAdapter ? { site: "head", r } : null,
-  };
+  return { block: null, part: "head", norm: norm(change), of: norm(before), adapter: factors && useOf(factors) };
 }
 
 /** Elements of a tensor that are read at a time. */

@@ -11,7 +11,6 @@ import type { Confusion } from "../report/statistics.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Compared } from "../run/comparison.ts";
 import type { TestMessage } from "../run/predictions.ts";
-import type { Spectrum } from "../run/spectrum.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
@@ -178,6 +177,8 @@ export interface RunRecord {
   calibrationError?: number;
   /** What to know about the result: a baseline that is as good, an early end, the evaluation that was kept. */
   resultNotes?: string[];
+  /** How far the matrices moved; missing before the end and in old records. */
+  changes?: Changes;
   /** The reason if PEFT cannot load the adapter. */
   peftObstacle: string | null;
   /** A message for the visitor. */
@@ -276,8 +277,6 @@ export interface Api {
   forget(id: string): Promise<void>;
 
   // What a run learned: see learned.ts.
-  changes(id: string): Promise<Changes>;
-  spectrum(id: string, site: string): Promise<Spectrum>;
   /** Accuracy on the test set with everything that was learned times `scale`; null if a run needs the device. */
   accuracyAt(id: string, scale: number): Promise<number | null>;
   /** The influence of each word on the label; null if a run needs the device. */

@@ -1,14 +1,12 @@
-/** What a run learned: the changes of its matrices, how they use their rank, and the accuracy of the scaled model. */
+/** The test set of a run after its end: samples, and the accuracy of the scaled model. */
 import { exists } from "#platform";
 import { ConfigError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { Turns } from "../../infer/turns.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Tensors } from "../../io/peft.ts";
-import { type Changes, changesOf, factorsOf } from "../../run/changes.ts";
 import { samplesOf, type TestMessage, testMessages } from "../../run/predictions.ts";
 import { accuracyOf, scaleTo, startTensors } from "../../run/scaled.ts";
-import { type Spectrum, spectrumOf } from "../../run/spectrum.ts";
 import type { RunRecord } from "../protocol.ts";
 import { resultOf, startOf } from "./store.ts";
 import type { Trained } from "./tester.ts";
@@ -27,14 +25,6 @@ interface Open {
 export class Learned {
   private readonly turns = new Turns();
   private open: Open | undefined;
-
-  async changes(trained: Trained, run: RunRecord): Promise<Changes> {
-    return changesOf(trained, trained.model, await startOfRun(trained, run));
-  }
-
-  spectrum(trained: Trained, site: string): Spectrum {
-    return spectrumOf(factorsOf(trained, site));
-  }
 
   async samples(id: string): Promise<TestMessage[]> {
     return samplesOf((await testMessages(resultOf(id))) ?? [], SAMPLES);
@@ -75,9 +65,8 @@ export class Learned {
   }
 }
 
-/** The tensors before the first step; null if they are not known: of a loaded adapter, and of older runs that started from one. */
-async function startOfRun({ id, meta, model }: Trained, { state, settings }: RunRecord): Promise<Tensors | null> {
-  if (state === "loaded") return null;
+/** The tensors before the first step; null if they are not known: of older runs that started from an adapter. */
+async function startOfRun({ id, meta, model }: Trained, { settings }: RunRecord): Promise<Tensors | null> {
   if (!settings.adapter) return startTensors(meta, settings.options, model);
   return (await exists(startOf(id))) ? (await loadAdapter(startOf(id), model)).tensors : null;
 }

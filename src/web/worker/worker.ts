@@ -9,6 +9,7 @@ import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import { baseShapes } from "../../names.ts";
 import { checkMemory } from "../../plan/memory.ts";
+import { changesOf } from "../../run/changes.ts";
 import { sizeOf } from "../../tensor.ts";
 import { DEFAULTS, methodSizes } from "../../train/options.ts";
 import { type PreparedRun, prepareRun } from "../../train/prepare.ts";
@@ -188,7 +189,7 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   }
 }
 
-/** What runs learned. The code is loaded at the first call. */
+/** The code is loaded at the first call. */
 async function openLearned(): Promise<Learned> {
   learned ??= new (await import("./learned.ts")).Learned();
   return learned;
@@ -244,14 +245,16 @@ async function takeAdapter(files: File[], fallback: string, objective?: Objectiv
     await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
     const named = await namedBase(joinPath(resultOf(id), "adapter"));
     const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
-    const { meta } = await loadAdapter(resultOf(id), await openModel(name));
+    const model = await openModel(name);
+    const adapter = await loadAdapter(resultOf(id), model);
+    const { meta } = adapter;
     if (objective !== undefined && meta.task.objective !== objective)
       throw new ConfigError("This adapter classifies messages and cannot generate text", {
         expected: "a language-model adapter (CAUSAL_LM)",
         found: "a classifier adapter (SEQ_CLS)",
         hint: "load it under Runs",
       });
-    await keepRun(loadedRun(id, name, files[0]!.name, meta));
+    await keepRun({ ...loadedRun(id, name, files[0]!.name, meta), changes: await changesOf(adapter, model, null) });
   } catch (error) {
     await forgetRun(id);
     throw error;
@@ -343,8 +346,6 @@ const api: Api = {
     await forgetRun(id);
   },
 
-  changes: async (id) => (await openLearned()).changes(await trainedOf(id), await readRun(id)),
-  spectrum: async (id, site) => (await openLearned()).spectrum(await trainedOf(id), site),
   accuracyAt,
   influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),
   samples: async (id) => (await openLearned()).samples(id),
