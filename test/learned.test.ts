@@ -63,7 +63,7 @@ test("the norm and the singular values of s B A are those of the product", () =>
     const dense = product(some.B, some.A, r, inputs, some.scale);
     const { values } = spectrumOf(some);
     assertAllClose("norm", [productNorm(some), norm(values)], [norm(dense), norm(dense)], ROUNDING);
-    assert.is(values.length, r);
+    assert.is(values.length, Math.min(out, inputs, r));
     assert.equal(
       values,
       values.toSorted((a, b) => b - a),
@@ -77,9 +77,6 @@ test("the norm and the singular values of s B A are those of the product", () =>
         fourth += sum * sum;
       }
     assertAllClose("fourth powers", [squares(values.map((x) => x * x))], [fourth], ROUNDING);
-    // No product has a higher rank than its smaller side.
-    if (r > out)
-      assertAllClose("no fifth direction", values.slice(out), new Float64Array(r - out), { atol: 1e-6, rtol: 0 });
   }
 });
 

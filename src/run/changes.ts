@@ -22,14 +22,14 @@ export interface Change {
 export interface Changes {
   /** What is compared: biases where no weight of the blocks is trained. */
   kind: "weight" | "bias";
+  /** Blocks of the model. */
+  blocks: number;
+  /** In the order of the forward pass. */
   changes: Change[];
 }
 
 /** The highest rank whose singular values are computed: all of a model take a second. */
 export const MOST_RANK = 64;
-
-/** The parts of a block that can change, in the order of the forward pass. */
-export const PARTS = ["ln_1", "c_attn", "q", "k", "v", "o", "ln_2", "fc", "proj"] as const;
 
 /** The parts of a tensor's last dimension. */
 const PARTS_OF: Record<string, readonly string[]> = {
@@ -64,7 +64,7 @@ export async function changesOf(adapter: Adapter, base: GPT2Checkpoint, start: T
     for (const one of await sizes.moved(name, tensors.get(name)!.data)) changes.push({ ...one, adapter: null });
   const before = start?.get("head.weight")?.data;
   if (before && tensors.has("head.weight")) changes.push(headChange(adapter, before));
-  return { kind, changes };
+  return { kind, blocks: base.config.n_layer, changes };
 }
 
 function factorsOf(tensors: Tensors, { site, r, scale }: LoraSite): Factors {

@@ -13,10 +13,11 @@ export interface Factors {
 
 /** How an adapter uses its rank. */
 export interface Spectrum {
-  /** The r singular values of s B A, largest first. */
+  /** The singular values of s B A, largest first: as many as its rank allows, the least of r, its rows and its columns. */
   values: number[];
-  /** The fewest of them whose squares add up to `SHARE` of the squares of all: 0 if all are 0. */
+  /** The fewest of them whose squares add up to this share of the squares of all: 0 if all are 0. */
   used: number;
+  share: number;
 }
 
 /**
@@ -45,14 +46,15 @@ export function productNorm(factors: Factors): number {
  * values of B A.
  */
 export function spectrumOf(factors: Factors): Spectrum {
-  const { r, scale } = factors;
+  const { A, B, r, scale } = factors;
   const [gramA, gramB] = grams(factors);
   const { values: D, vectors: V } = eigen(gramA, r);
   const roots = D.map((value) => Math.sqrt(Math.max(0, value)));
   const half = multiply(gramB, V, r);
   const inner = multiply(transpose(V, r), half, r).map((x, i) => x * roots[Math.floor(i / r)]! * roots[i % r]!);
-  const squares = [...eigen(inner, r).values].map((value) => Math.max(0, value)).sort((a, b) => b - a);
-  return { values: squares.map((square) => scale * Math.sqrt(square)), used: usedOf(squares) };
+  const sorted = [...eigen(inner, r).values].map((value) => Math.max(0, value)).sort((a, b) => b - a);
+  const squares = sorted.slice(0, Math.min(r, A.length / r, B.length / r));
+  return { values: squares.map((square) => scale * Math.sqrt(square)), used: usedOf(squares), share: SHARE };
 }
 
 function usedOf(squares: readonly number[]): number {

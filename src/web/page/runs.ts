@@ -4,6 +4,7 @@ import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../pr
 import { reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
+import { LearnedPanel } from "./learned-panel.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
@@ -23,6 +24,7 @@ export class Runs {
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
+  private readonly learned: LearnedPanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
@@ -52,6 +54,7 @@ export class Runs {
       forget: (run) => this.attempt(this.forget(run)),
     });
     this.tryPanel = new TryPanel(client);
+    this.learned = new LearnedPanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
     client.listen((event) => {
@@ -134,6 +137,7 @@ export class Runs {
     const run = all.find(({ id }) => id === this.shown);
     this.list.show(all, this.shown, this.compared);
     this.tryPanel.use(run ?? null);
+    this.learned.use(run ?? null);
     if (!run) return;
     const isLive = run.state === "training";
     this.panel.show(

@@ -29,7 +29,7 @@ import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
-import type { Learned } from "./learned.ts";
+import { Learned } from "./learned.ts";
 import {
   addModel,
   firstRows,
@@ -73,7 +73,7 @@ let writer: Writer | undefined;
 let writing = new AbortController();
 /** Whether a run is active or about to begin. */
 let taken = false;
-let learned: Learned | undefined;
+const learned = new Learned();
 /** The measurement of a scaled model, which a run and the next one end. */
 let measuring = new AbortController();
 
@@ -125,7 +125,7 @@ async function begin(
   if (taken) throw new ConfigError("A run is already active", { hint: "stop it first, or wait until it ends" });
   taken = true;
   measuring.abort();
-  void learned?.close();
+  void learned.close();
   try {
     const [run, materials] = await make(await deviceOf(settings.device));
     return await train(run, materials);
@@ -164,7 +164,7 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
 async function giveUp(device: Backend): Promise<void> {
   tester.close();
   writer?.close();
-  await learned?.close();
+  await learned.close();
   await dropDevice(device);
 }
 
@@ -189,19 +189,13 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   }
 }
 
-/** The code is loaded at the first call. */
-async function openLearned(): Promise<Learned> {
-  learned ??= new (await import("./learned.ts")).Learned();
-  return learned;
-}
-
 async function accuracyAt(id: string, scale: number): Promise<number | null> {
   measuring.abort();
   if (taken) return null;
   measuring = new AbortController();
   const { signal } = measuring;
   try {
-    return await (await openLearned()).accuracyAt(await trainedOf(id), await readRun(id), scale, signal);
+    return await learned.accuracyAt(await trainedOf(id), await readRun(id), scale, signal);
   } catch (error) {
     if (signal.aborted) return null;
     throw error;
@@ -348,7 +342,7 @@ const api: Api = {
 
   accuracyAt,
   influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),
-  samples: async (id) => (await openLearned()).samples(id),
+  samples: (id) => learned.samples(id),
 };
 
 self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
