@@ -229,7 +229,7 @@ export const DEFAULTS = Object.fromEntries(
 export const BEFORE: TrainOptions = { ...DEFAULTS, keep: "last", classWeights: "none" };
 
 /** A language model's head is the token table. It has no bias, and by default no adapter, which would have V rows. */
-const LM_DEFAULTS: TrainOptions = {
+export const LM_DEFAULTS: TrainOptions = {
   ...DEFAULTS,
   targets: TARGETS.filter((target) => target !== "head"),
   headBias: false,

@@ -99,6 +99,8 @@ export interface RunEstimate {
   bytes: number;
   steps: number;
   stepsPerEpoch: number;
+  /** How long the run will take, from the speed of earlier runs. */
+  seconds: number;
 }
 
 /**
@@ -156,6 +158,8 @@ export interface RunRecord {
   trainable: number;
   values: number;
   bytes: number;
+  /** Operations in the matrix products of a step. Missing in old records. */
+  flops?: number;
   step: number;
   steps: number;
   epoch: number;

@@ -121,9 +121,9 @@ test("data sets of the hub load, the download resumes; the second time nothing i
   await page.check("input[name=source][value=hub]");
   assert.ok(await page.isDisabled("#start"), "there is no data set yet");
   const shows = [
-    ["stanfordnlp/imdb", "80 messages, 80 used: 54 training, 6 validation, 20 test.", "neg"],
-    ["fancyzhx/ag_news", "100 messages, 100 used: 72 training, 8 validation, 20 test.", "Sci/Tech"],
-    ["ucirvine/sms_spam", "80 messages, 80 used: 56 training, 8 validation, 16 test.", "spam"],
+    ["stanfordnlp/imdb", "80 messages: 54 to train, 6 to validate, 20 to test.", "neg"],
+    ["fancyzhx/ag_news", "100 messages: 72 to train, 8 to validate, 20 to test.", "Sci/Tech"],
+    ["ucirvine/sms_spam", "80 messages: 56 to train, 8 to validate, 16 to test.", "spam"],
   ] as const;
   for (const [name, report, label] of shows) {
     await open(name);

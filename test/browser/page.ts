@@ -12,7 +12,7 @@ export async function pickFile(page: Page, content = messages(40), name = "messa
   await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content) });
 }
 
-/** Sets fields, including those under "Advanced". */
+/** Sets fields, including those under "More settings". */
 export async function set(page: Page, values: Record<string, string | number>): Promise<void> {
   // Again, if the page moved under the pointer.
   while (!(await page.isVisible("#more-fields"))) await page.click("#advanced summary");

@@ -1,13 +1,16 @@
-/** The choice of the messages, bundled, from a file or from the Hugging Face Hub, and their statistics. */
+/** The choice of the messages, bundled, typed, from a file or from the Hugging Face Hub, and their statistics. */
 
 import type { ColumnReport, DataChoice, DataReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
+import { ExamplesPanel } from "./examples-panel.ts";
 import { count, percent } from "./format.ts";
 import { sentence, showError } from "./notice.ts";
+import { type Saved, savedFile, saveFile } from "./saved.ts";
 
-/** The selected source: "file", "hub", or the name of a bundled data set. */
-const source = () => document.querySelector<HTMLInputElement>("input[name=source]:checked")!.value;
+/** The radio button of a source: "examples", "file", "hub", or the name of a bundled data set. */
+const radio = (which: string) => document.querySelector<HTMLInputElement>(`input[name=source]${which}`);
+const source = () => radio(":checked")!.value;
 
 export class DataPanel {
   /** The selected data; null while no file is selected or its columns are unknown. */
@@ -22,13 +25,22 @@ export class DataPanel {
   private picked: File | undefined;
   /** The name of the hub's data set that was asked for last. */
   private hubName = "";
+  private readonly examples = new ExamplesPanel((file) => void this.takeExamples(file));
+  /** The columns that a restored file had. */
+  private restored: Saved = {};
 
   constructor(
     private readonly client: WorkerClient,
     private readonly changed: () => void,
   ) {
-    for (const radio of document.querySelectorAll<HTMLInputElement>("input[name=source]"))
-      radio.addEventListener("input", () => this.choose());
+    for (const one of document.querySelectorAll("input[name=source]"))
+      one.addEventListener("input", () => {
+        // The examples and the selected file share a place.
+        this.file = null;
+        if (this.isExamples) void this.takeExamples(this.examples.file);
+        else if (source() === "file" && this.picked) void this.take(this.picked);
+        else this.choose();
+      });
     const input = byId<HTMLInputElement>("file");
     input.addEventListener("change", () => this.pick(input.files?.[0]));
     this.acceptDrops(input);
@@ -47,15 +59,49 @@ export class DataPanel {
     });
   }
 
+  /** Whether the data are typed examples: few, so that each class should be in all sets. */
+  get isExamples(): boolean {
+    return source() === "examples";
+  }
+
+  /** The choice as `restore` takes it; a link has no files. */
+  get saved(): Saved {
+    const saved: Saved = { data: source() };
+    if (saved.data === "hub") saved.dataset = this.hubName;
+    if (saved.data === "file" && this.picked)
+      Object.assign(saved, {
+        encoding: this.encoding.value,
+        textColumn: this.text.value,
+        labelColumn: this.label.value,
+      });
+    return saved;
+  }
+
+  /** Makes a saved choice again. A data set that only a link names is not downloaded before the visitor asks for it. */
+  async restore(saved: Saved, isLink: boolean): Promise<void> {
+    const chosen = radio(`[value="${CSS.escape(saved.data ?? "")}"]`);
+    if (!chosen) return;
+    chosen.checked = true;
+    if (saved.data === "hub") {
+      byId<HTMLInputElement>("dataset-name").value = saved.dataset ?? "";
+      if (!isLink) this.hubName = saved.dataset ?? "";
+    }
+    const file = saved.data === "file" && !isLink ? await savedFile() : undefined;
+    if (saved.data === "examples") await this.takeExamples(this.examples.file);
+    else if (file) {
+      this.restored = saved;
+      this.encoding.value = saved.encoding ?? "utf-8";
+      await this.take(file);
+    } else this.choose();
+  }
+
   /** Shows the statistics and clears the error. */
   show(report: DataReport): void {
-    this.report.classList.remove("loading");
     showError(this.error, null);
     this.report.replaceChildren(...describe(report));
   }
 
   fail(error: unknown): void {
-    this.report.classList.remove("loading");
     showError(this.error, reportOf(error));
     this.report.replaceChildren();
   }
@@ -74,7 +120,7 @@ export class DataPanel {
       over(event, false);
       const files = event.dataTransfer?.files;
       if (!files?.[0]) return;
-      document.querySelector<HTMLInputElement>("input[name=source][value=file]")!.checked = true;
+      radio("[value=file]")!.checked = true;
       input.files = files;
       this.pick(files[0]);
     });
@@ -82,18 +128,34 @@ export class DataPanel {
 
   /** A new file is read as UTF-8 first, whatever the last one was. */
   private pick(file: File | undefined): void {
+    if (!file) return;
     this.encoding.selectedIndex = 0;
+    this.restored = {};
+    void saveFile(file);
     void this.take(file);
   }
 
   private async take(file: File | undefined): Promise<void> {
     if (!file) return;
     this.picked = file;
+    setText(byId("file-name"), `Selected: ${file.name}`);
+    await this.read(file, this.encoding.value);
+  }
+
+  private async takeExamples(file: File | null): Promise<void> {
+    if (file) await this.read(file, "utf-8");
+    else {
+      this.file = null;
+      this.choose();
+    }
+  }
+
+  private async read(file: File, encoding: string): Promise<void> {
     this.file = null;
     byId("columns").hidden = true;
     this.report.replaceChildren();
     try {
-      this.file = { name: file.name, columns: await this.client.pickData(file, this.encoding.value) };
+      this.file = { name: file.name, columns: await this.client.pickData(file, encoding) };
       showError(this.error, null);
       this.fill(this.file.columns);
     } catch (error) {
@@ -104,10 +166,11 @@ export class DataPanel {
 
   private fill({ columns, text, label }: ColumnReport): void {
     byId("columns").hidden = columns.length === 0;
-    for (const [select, chosen] of [
-      [this.text, text],
-      [this.label, label],
+    for (const [select, found, before] of [
+      [this.text, text, this.restored.textColumn],
+      [this.label, label, this.restored.labelColumn],
     ] as const) {
+      const chosen = before !== undefined && columns.includes(before) ? before : found;
       const blank = chosen === null ? [h("option", { value: "" }, "choose")] : [];
       select.replaceChildren(
         ...blank,
@@ -122,16 +185,19 @@ export class DataPanel {
     const isHub = name === "hub";
     this.own.hidden = !isFile;
     byId("hub-data").hidden = !isHub;
+    byId("examples").hidden = !this.isExamples;
     const named = isHub ? this.hubName : name;
-    this.choice = isFile ? this.fileChoice() : named === "" ? null : { kind: "named", name: named };
+    const hasFile = isFile || this.isExamples;
+    this.choice = hasFile ? this.fileChoice() : named === "" ? null : { kind: "named", name: named };
     if (this.choice === null) this.report.replaceChildren();
-    if (!isFile) showError(this.error, null);
+    if (!hasFile) showError(this.error, null);
     this.changed();
   }
 
   private fileChoice(): DataChoice | null {
     if (!this.file) return null;
     const { name, columns } = this.file;
+    if (this.isExamples) return { kind: "file", name };
     const encoding = this.encoding.value;
     if (columns.columns.length === 0) return { kind: "file", name, encoding };
     const [textColumn, labelColumn] = [this.text.value, this.label.value];
@@ -156,11 +222,10 @@ function describe(report: DataReport): HTMLElement[] {
     h(
       "p",
       { class: "lead" },
-      `${count(rowsRead)} messages, ${count(rows)} used: `,
-      `${count(stats.train.rows)} training, ${count(stats.val.rows)} validation, ${count(stats.test.rows)} test.`,
+      `${count(rowsRead)} messages${rows < rowsRead ? `, ${count(rows)} used` : ""}: ${count(stats.train.rows)} to train, `,
+      `${count(stats.val.rows)} to validate, ${count(stats.test.rows)} to test.`,
     ),
     balance(classes, rowsRead),
-    histogram(lengths, stats.train.median, Math.max(...sets.map(({ max }) => max))),
     ...(notes.length > 0
       ? [
           h(
@@ -174,7 +239,8 @@ function describe(report: DataReport): HTMLElement[] {
     h(
       "details",
       {},
-      h("summary", {}, "First messages"),
+      h("summary", {}, "Look at the messages"),
+      histogram(lengths, stats.train.median, Math.max(...sets.map(({ max }) => max))),
       scrollArea(
         "First messages",
         table(

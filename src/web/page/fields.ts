@@ -1,14 +1,20 @@
 /** The settings of a run as form fields: their labels, their valid values, and the modes that they apply to. */
-import { MODES, type Mode, parseLayers, TARGETS } from "../../config.ts";
+import { MODES, type Mode, type Objective, parseLayers, TARGETS } from "../../config.ts";
 import type { NumberRange } from "../../number-range.ts";
-import { DEFAULTS, defaultRate, ofMode, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
+import {
+  DEFAULTS,
+  defaultRate,
+  LM_DEFAULTS,
+  ofMode,
+  SETTINGS,
+  type Setting,
+  type TrainOptions,
+} from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";
-import type { PageSettings } from "../protocol.ts";
 import { h } from "./dom.ts";
-import { numberField } from "./number-field.ts";
+import { FIELD_HELP, type Values } from "./field-help.ts";
+import { labelWithHelp, numberField } from "./number-field.ts";
 
-/** The values of all fields: the training options and the page's other settings. */
-export type Values = TrainOptions & Pick<PageSettings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
 type Key = keyof Values;
 
 interface Field {
@@ -40,7 +46,7 @@ function optionField(
 }
 
 const MODE_NAMES: Record<Mode, string> = {
-  lora: "LoRA adapters",
+  lora: "LoRA",
   all: "full fine-tuning (all parameters)",
   last_block: "last block and head",
   last_layer: "head only",
@@ -58,10 +64,9 @@ export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
 };
 
 const MAIN: readonly Field[] = [
-  optionField("mode", "Trainable parameters", { words: MODE_NAMES }),
+  optionField("mode", "Method", { words: MODE_NAMES }),
   optionField("rank", "Rank"),
   optionField("alpha", "Alpha"),
-  optionField("targets", "Target matrices", { kind: "targets" }),
   optionField("bottleneck", "Bottleneck width"),
   optionField("virtualTokens", "Virtual tokens"),
   optionField("epochs", "Epochs"),
@@ -69,6 +74,7 @@ const MAIN: readonly Field[] = [
 ];
 
 const MORE: readonly Field[] = [
+  optionField("targets", "Target matrices", { kind: "targets" }),
   {
     key: "device",
     label: "Device",
@@ -121,6 +127,9 @@ const MORE: readonly Field[] = [
 
 const START: Values = { ...DEFAULTS, device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0 };
 
+/** Settings that only classifiers have. */
+const OF_CLASSIFIERS: readonly Key[] = ["pooling", "headBias", "classWeights", "balance", "dedupe", "split"];
+
 const TARGET_NAMES: Record<string, string> = {
   q: "query",
   k: "key",
@@ -150,12 +159,25 @@ const isOfAdapter = (key: Key) => (OF_ADAPTER as readonly Key[]).includes(key);
 /** Fields that change the data set, or what is said about it. */
 export const OF_DATA: readonly Key[] = ["maxLength", "split", "seed", "balance", "dedupe", "classWeights"];
 
+/** An element of the form for a field. */
+interface Group {
+  field: Field;
+  element: HTMLElement;
+  /** Fills in a value from its text, as if it were typed. Returns whether it is one of the choices. */
+  write(text: string): boolean;
+}
+
+/** A value as a link and the browser's storage have it. */
+const textOf = (value: unknown) => (value === null ? "" : String(value));
+
 export class Fields {
   /** The last valid value of each field. */
   readonly values: Values = { ...START };
-  private readonly groups: { field: Field; group: HTMLElement }[] = [];
+  private readonly defaults: Values = { ...START };
+  private readonly groups: Group[] = [];
   private readonly wrong = new Set<Key>();
   private hasAdapter = false;
+  private objective: Objective = "classification";
 
   constructor(
     main: HTMLElement,
@@ -168,15 +190,15 @@ export class Fields {
     ] as const)
       for (const field of fields) {
         const group = this.make(field);
-        this.groups.push({ field, group });
-        place.append(group);
+        this.groups.push({ ...group, field });
+        place.append(group.element);
       }
     this.showRelevant();
   }
 
   /** Whether every visible field is valid. */
   get valid(): boolean {
-    return this.groups.every(({ field, group }) => group.hidden || !this.wrong.has(field.key));
+    return this.groups.every(({ field, element }) => element.hidden || !this.wrong.has(field.key));
   }
 
   /** Hides the settings that an existing adapter determines. */
@@ -185,49 +207,86 @@ export class Fields {
     this.showRelevant();
   }
 
-  /** The values, without those that an existing adapter determines. */
+  /** Takes the objective's defaults, and hides what it does not have. */
+  setObjective(objective: Objective): void {
+    this.objective = objective;
+    const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
+    for (const key of ["targets", "headBias", "classWeights"] as const) this.setDefault(key, defaults[key]);
+    this.showRelevant();
+  }
+
+  /** The values, without those that an existing adapter or the objective determines. */
   get chosen(): Omit<Values, keyof TrainOptions> & Partial<TrainOptions> {
     const chosen: Omit<Values, keyof TrainOptions> & Partial<TrainOptions> = ofMode(
       { ...this.values },
       this.values.mode,
     );
     if (this.hasAdapter) for (const key of OF_ADAPTER) delete chosen[key];
+    if (this.objective === "lm") for (const key of ["pooling", "headBias", "classWeights"] as const) delete chosen[key];
     return chosen;
   }
 
   /** Sets a field as if the value had been typed. */
-  set(key: "lr" | "batchSize", value: number): void {
-    const input = document.querySelector<HTMLInputElement>(`#field-${key}`)!;
-    input.value = String(value);
-    input.dispatchEvent(new Event("input"));
-    input.focus();
+  set(key: Key, value: number): void {
+    this.write(key, String(value));
+    document.querySelector<HTMLElement>(`#field-${key}`)!.focus();
+  }
+
+  /** Replaces the default of a field; its value follows unless the visitor has changed it. */
+  setDefault<K extends Key>(key: K, value: Values[K]): void {
+    const isUntouched = textOf(this.values[key]) === textOf(this.defaults[key]);
+    this.defaults[key] = value;
+    if (isUntouched && textOf(this.values[key]) !== textOf(value)) this.write(key, textOf(value));
+  }
+
+  /** The fields that the visitor has changed. */
+  get changes(): Record<string, string> {
+    const changed = this.groups.map(({ field }) => field.key).filter((key) => this.differs(key));
+    return Object.fromEntries(changed.map((key) => [key, textOf(this.values[key])]));
+  }
+
+  /** Fills in changed fields; returns the names of those that are none, and of choices that do not exist. */
+  restore(changes: Readonly<Record<string, string>>): string[] {
+    // The mode determines defaults of others.
+    const keys = Object.keys(changes).sort((a, b) => Number(b === "mode") - Number(a === "mode"));
+    return keys.filter((key) => !this.write(key, changes[key]!));
+  }
+
+  reset(): void {
+    for (const { field } of this.groups)
+      if (this.differs(field.key)) this.write(field.key, textOf(this.defaults[field.key]));
+  }
+
+  private differs(key: Key): boolean {
+    return textOf(this.values[key]) !== textOf(this.defaults[key]) || this.wrong.has(key);
+  }
+
+  private write(key: string, text: string): boolean {
+    return this.groups.find(({ field }) => field.key === key)?.write(text) ?? false;
   }
 
   private showRelevant(): void {
-    for (const { field, group } of this.groups)
-      group.hidden = (this.hasAdapter && isOfAdapter(field.key)) || !modesOf(field.key).includes(this.values.mode);
+    for (const { field, element } of this.groups)
+      element.hidden =
+        (this.hasAdapter && isOfAdapter(field.key)) ||
+        (this.objective === "lm" && OF_CLASSIFIERS.includes(field.key)) ||
+        !modesOf(field.key).includes(this.values.mode);
   }
 
   private take(key: Key, value: unknown, isWrong = false): void {
-    if (key === "mode") this.followMode(value as Mode);
     if (isWrong) this.wrong.add(key);
     else {
       this.wrong.delete(key);
       Object.assign(this.values, { [key]: value });
     }
-    if (key === "mode") this.showRelevant();
+    if (key === "mode") {
+      this.setDefault("lr", defaultRate(value as Mode));
+      this.showRelevant();
+    }
     this.changed(key);
   }
 
-  /** The learning rate is the new mode's default, if it was the old one's. */
-  private followMode(mode: Mode): void {
-    const input = document.querySelector<HTMLInputElement>("#field-lr")!;
-    if (Number(input.value) !== defaultRate(this.values.mode)) return;
-    this.values.lr = defaultRate(mode);
-    input.value = String(this.values.lr);
-  }
-
-  private make(field: Field): HTMLElement {
+  private make(field: Field): Omit<Group, "field"> {
     switch (field.kind) {
       case "number":
         return this.makeNumber(field);
@@ -242,14 +301,15 @@ export class Fields {
     }
   }
 
-  private makeNumber({ key, label, help, number }: Field): HTMLElement {
-    const field = { label, ...(help ? { help } : {}), ...number! };
-    return numberField(`field-${key}`, START[key] as number, field, (value, isWrong) => {
+  private makeNumber({ key, label, help, number }: Field): Omit<Group, "field"> {
+    const field = { label, why: FIELD_HELP[key], ...(help ? { help } : {}), ...number! };
+    const element = numberField(`field-${key}`, START[key] as number, field, (value, isWrong) => {
       this.take(key, value, isWrong);
     });
+    return { element, write: (text) => writeTo(element.querySelector("input")!, text) };
   }
 
-  private makeChoice({ key, label, choices = [] }: Field): HTMLElement {
+  private makeChoice({ key, label, choices = [] }: Field): Omit<Group, "field"> {
     const id = `field-${key}`;
     const select = h(
       "select",
@@ -257,16 +317,29 @@ export class Fields {
       choices.map(([value, text]) => h("option", { value, selected: value === START[key] }, text)),
     );
     select.addEventListener("input", () => this.take(key, select.value));
-    return h("div", { class: key === "mode" ? "field wide" : "field" }, h("label", { for: id }, label), select);
+    const element = h(
+      "div",
+      { class: key === "mode" ? "field wide" : "field" },
+      labelWithHelp(id, label, FIELD_HELP[key]),
+      select,
+    );
+    const write = (text: string) => choices.some(([value]) => value === text) && writeTo(select, text);
+    return { element, write };
   }
 
-  private makeCheck({ key, label }: Field): HTMLElement {
-    const input = h("input", { id: `field-${key}`, type: "checkbox", checked: START[key] === true });
+  private makeCheck({ key, label }: Field): Omit<Group, "field"> {
+    const id = `field-${key}`;
+    const input = h("input", { id, type: "checkbox", checked: START[key] === true });
     input.addEventListener("input", () => this.take(key, input.checked));
-    return h("div", { class: "field check" }, h("label", {}, input, label));
+    const write = (text: string) => {
+      input.checked = text === "true";
+      input.dispatchEvent(new Event("input"));
+      return true;
+    };
+    return { element: h("div", { class: "field check" }, input, labelWithHelp(id, label, FIELD_HELP[key])), write };
   }
 
-  private makeLayers({ key, label, help }: Field): HTMLElement {
+  private makeLayers({ key, label, help }: Field): Omit<Group, "field"> {
     const id = `field-${key}`;
     const message = h("p", { id: `${id}-error`, class: "wrong" });
     const input = h("input", { id, type: "text", "aria-describedby": `${id}-help ${message.id}` });
@@ -284,17 +357,18 @@ export class Fields {
       message.textContent = isWrong ? "Enter block numbers or ranges, counted from 0" : "";
       this.take(key, blocks, isWrong);
     });
-    return h(
+    const element = h(
       "div",
       { class: "field" },
-      h("label", { for: id }, label),
+      labelWithHelp(id, label, FIELD_HELP[key]),
       input,
       h("p", { id: `${id}-help`, class: "help" }, help),
       message,
     );
+    return { element, write: (text) => writeTo(input, text) };
   }
 
-  private makeTargets({ key, label }: Field): HTMLElement {
+  private makeTargets({ key, label }: Field): Omit<Group, "field"> {
     const boxes = TARGETS.map((target) => h("input", { type: "checkbox", value: target, checked: true }));
     const message = h("p", { class: "wrong" });
     const update = () => {
@@ -304,12 +378,26 @@ export class Fields {
       this.take(key, chosen, isWrong);
     };
     for (const box of boxes) box.addEventListener("input", update);
-    return h(
+    const element = h(
       "fieldset",
-      { class: "field wide targets" },
-      h("legend", {}, label),
+      { class: "field wide targets", id: `field-${key}` },
+      h("legend", { class: "hidden" }, label),
+      labelWithHelp(null, label, FIELD_HELP[key]),
       boxes.map((box) => h("label", {}, box, TARGET_NAMES[box.value])),
       message,
     );
+    const write = (text: string) => {
+      for (const box of boxes) box.checked = text.split(",").includes(box.value);
+      update();
+      return true;
+    };
+    return { element, write };
   }
+}
+
+/** Fills an element in as if its value had been typed. */
+function writeTo(element: HTMLInputElement | HTMLSelectElement, text: string): true {
+  element.value = text;
+  element.dispatchEvent(new Event("input"));
+  return true;
 }

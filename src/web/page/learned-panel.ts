@@ -1,6 +1,6 @@
 /** What the selected run learned: how far each matrix moved, how its adapter uses the rank, and the scaled model. */
 
-import type { Mode } from "../../config.ts";
+import { MODE_TITLES, type Mode } from "../../config.ts";
 import type { Change, Changes } from "../../run/changes.ts";
 import { isUnderWay, type RunRecord } from "../protocol.ts";
 import type { WorkerClient } from "./client.ts";
@@ -17,14 +17,6 @@ const NAMES: Record<string, string> = {
   ln_f: "the final layer norm",
   lm_head: "the head",
   head: "the head",
-};
-
-/** Why there is no heat map. */
-const NOTHING: Partial<Record<Mode, string>> = {
-  last_layer: "Only the head was trained: every matrix of the model is as it was.",
-  adapter: "Adapter layers are new layers between the old ones: every matrix of the model is as it was.",
-  prompt: "Prompt tuning adds virtual tokens before each message: every matrix of the model is as it was.",
-  prefix: "Prefix tuning adds virtual tokens in each block: every matrix of the model is as it was.",
 };
 
 export class LearnedPanel {
@@ -58,59 +50,58 @@ function chooseMatrix({ target }: Event): void {
   list.dispatchEvent(new Event("input"));
 }
 
-const relative = ({ norm, of }: Change) => norm / of;
+/** Of zeros, such as the biases of an untrained model, there is no share. */
+const relative = ({ norm, of }: Change) => (of > 0 ? norm / of : 0);
 const share = (value: number) => percent(value, value >= 0.0995 ? 0 : value >= 0.00995 ? 1 : 2);
-const note = (...content: (Node | string)[]) => h("p", { class: "help" }, content);
+const note = (text: string) => h("p", { class: "help" }, text);
 
 function heatMap({ settings: { options } }: RunRecord, { kind, blocks, changes }: Changes): HTMLElement {
   const inside = changes.filter(({ block }) => block !== null);
   const outside = changes.filter(({ block }) => block === null);
+  const mode = options.mode ?? "lora";
   const title = h("h3", {}, kind === "bias" ? "Change of each bias" : "Change of each matrix");
   const rest = outside.map((one) => `${NAMES[one.part]} by ${share(relative(one))}`).join(", ");
-  const alone = rest === "" ? [] : [note(`Outside the blocks, training moved ${rest} of its size.`)];
+  const alone = rest === "" ? null : note(`Outside the blocks, training moved ${rest} of its size.`);
   if (inside.length === 0)
-    return h("div", { class: "part" }, title, note(NOTHING[options.mode ?? "lora"] ?? ""), ...alone);
+    return h(
+      "div",
+      { class: "part" },
+      title,
+      note(`In ${MODE_TITLES[mode]} every matrix of the blocks stays as it was.`),
+      alone,
+    );
   const most = Math.max(...inside.map(relative));
   const parts = [...new Set(inside.map(({ part }) => part))];
   const cell = (block: number, part: string) => {
     const i = changes.findIndex((one) => one.block === block && one.part === part);
-    if (i < 0) return h("span", { class: "heat" }, h("span", { class: "hidden" }, "frozen"));
-    const shade = most > 0 ? Math.ceil((SHADES * relative(changes[i]!)) / most) : 0;
-    const attributes = changes[i]!.adapter ? { "data-matrix": i } : {};
-    const { norm, of } = changes[i]!;
-    const title = `size of the change ${norm.toPrecision(3)}, size before ${of.toPrecision(3)}`;
-    return h("span", { class: `heat heat${shade}`, title, ...attributes }, share(norm / of).replace(/\s%/, ""));
+    const change = changes[i];
+    if (!change) return h("span", { class: "heat" }, h("span", { class: "hidden" }, "frozen"));
+    const shade = most > 0 ? Math.ceil((SHADES * relative(change)) / most) : 0;
+    const title = `size of the change ${change.norm.toPrecision(3)}, size before ${change.of.toPrecision(3)}`;
+    const matrix = change.adapter ? { "data-matrix": i } : {};
+    return h("span", { class: `heat heat${shade}`, title, ...matrix }, share(relative(change)).replace(/\s%/, ""));
   };
   const rows = Array.from({ length: blocks }, (_, block) => [String(block), ...parts.map((part) => cell(block, part))]);
   const caption = "Size of the change in % of the size before: ‖ΔW‖ / ‖W‖, Frobenius norms";
+  const isPartly = inside.length < blocks * parts.length;
   return h(
     "div",
     { class: "part" },
     title,
-    note(aboutChanges(options.mode ?? "lora", kind, options.scaling ?? "alpha/r")),
+    note(`${about(mode, options.scaling)}${isPartly ? " Cells without a number stayed frozen." : ""}`),
     scrollArea("Changes by block", table(caption, ["Block", ...parts], rows), "heatmap tall"),
     legend(most),
-    note(keyTo(parts)),
-    ...alone,
+    note("Of attention: q, k, v (queries, keys, values) and o (output). Of the MLP: fc and proj. ln: layer norms."),
+    alone,
   );
 }
 
-function aboutChanges(mode: Mode, kind: Changes["kind"], scaling: string): string {
-  if (mode === "lora")
-    return `LoRA leaves each matrix W as it was and adds ΔW = s·B·A, s = ${scaling}. The stronger a cell's colour, the more the model had to change there.`;
-  const what = kind === "bias" ? "a bias" : "a matrix W";
-  return `ΔW is how far training moved ${what} from its pretrained values. The stronger a cell's colour, the more the model changed there; cells without a number stayed frozen.`;
-}
-
-function keyTo(parts: readonly string[]): string {
-  const some = [
-    parts.some((part) => part.startsWith("ln")) ? "ln_1, ln_2: layer norms" : "",
-    parts.includes("c_attn") ? "c_attn: queries, keys and values of attention" : "",
-    parts.includes("q") || parts.includes("v") ? "q, k, v: queries, keys, values of attention" : "",
-    parts.includes("o") ? "o: attention's output" : "",
-    parts.includes("fc") || parts.includes("proj") ? "fc, proj: the two matrices of the MLP" : "",
-  ];
-  return `${some.filter((one) => one !== "").join("; ")}.`;
+function about(mode: Mode, scaling = "alpha/r"): string {
+  const what =
+    mode === "lora"
+      ? `LoRA leaves each matrix W as it was and adds ΔW = s·B·A, s = ${scaling}.`
+      : "ΔW is what training added to the pretrained values W.";
+  return `${what} The stronger a cell's colour, the more the model had to change there.`;
 }
 
 function legend(most: number): HTMLElement {
@@ -181,6 +172,5 @@ function spectrum({ adapter }: Change): Node[] {
       h("strong", {}, `Uses ${used} of rank ${rank}: `),
       `${used === 1 ? "one singular value holds" : `${used} singular values hold`} ${percent(held, 0)} of the sum of the squares of all.`,
     ),
-    note(`Largest: ${values[0]!.toPrecision(3)}, smallest: ${values.at(-1)!.toPrecision(3)}.`),
   ];
 }

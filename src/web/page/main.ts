@@ -1,16 +1,20 @@
 /** The page: connects the settings, the runs and the worker. */
 import { showBytes } from "../../plan/memory.ts";
+import { showDuration } from "../../report/duration.ts";
+import { SETTINGS } from "../../train/options.ts";
 import type { PageSettings, RunEstimate } from "../protocol.ts";
 import { AdapterPicker } from "./adapter-picker.ts";
 import { openClient, reportOf } from "./client.ts";
 import { DataPanel } from "./data-panel.ts";
-import { byId, setFigures, setText } from "./dom.ts";
+import { byId, setText } from "./dom.ts";
 import { Fields, OF_DATA } from "./fields.ts";
 import { compact, count, percent } from "./format.ts";
+import { HowPanel } from "./how-panel.ts";
 import { ModelPanel } from "./model-panel.ts";
 import { remedies, showError } from "./notice.ts";
 import { keepForOffline } from "./offline.ts";
 import { Runs } from "./runs.ts";
+import { linkOf, type Saved, savedSettings, saveSettings } from "./saved.ts";
 import { WritePanel } from "./write-panel.ts";
 
 /** Milliseconds without input before the settings are checked. */
@@ -36,13 +40,20 @@ const write = new WritePanel(
   () => fields.values.device,
   () => void runs.refresh(),
 );
+const how = new HowPanel((rank) => fields.set("rank", rank));
 
 /** The current settings; null while no file or no model is selected. */
 function settingsNow(): PageSettings | null {
   const [{ choice }, { name }, { adapter }] = [data, model, adapterPicker];
   if (choice === null || name === null) return null;
   const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
-  return { data: choice, model: name, adapter, device, split, balance, dedupe, maxLength, options };
+  const itsSplit = split === "default" && data.isExamples ? "stratified" : split;
+  return { data: choice, model: name, adapter, device, split: itsSplit, balance, dedupe, maxLength, options };
+}
+
+/** The settings as a link has them. */
+function saved(): Saved {
+  return { ...data.saved, ...(model.name === null ? {} : { model: model.name }), ...fields.changes };
 }
 
 let timer = 0;
@@ -50,48 +61,47 @@ let dataChanged = false;
 /** Counts changes, so that answers for outdated settings are dropped. */
 let version = 0;
 
+/** Whether the settings of the last visit are filled in: until then there are none to save. */
+let isRestored = false;
+
 function changed(ofData: boolean, pause = 0): void {
   dataChanged ||= ofData;
   version++;
   start.disabled = true;
   clearTimeout(timer);
-  timer = window.setTimeout(update, pause);
+  if (isRestored) timer = window.setTimeout(update, pause);
 }
 
 /** Reads the messages if they changed, and estimates the run. */
 async function update(): Promise<void> {
   const settings = settingsNow();
   const mine = version;
-  if (!settings) {
-    showEstimate(null);
-    return;
-  }
+  saveSettings(saved());
+  showEstimate(null);
+  showError(byId("start-error"), null);
+  if (!settings) return;
   if (dataChanged) {
     try {
       const report = await client.readData(settings);
       if (mine !== version) return;
       dataChanged = false;
       data.show(report);
+      suggestEpochs(report.stats.train.rows);
     } catch (error) {
-      if (mine !== version) return;
-      data.fail(error);
-      showEstimate(null);
+      if (mine === version) data.fail(error);
       return;
     }
+    // Other epochs are another change.
+    if (mine !== version) return;
   }
-  if (!fields.valid) {
-    showEstimate(null);
-    return;
-  }
+  if (!fields.valid) return;
   try {
     const estimate = await client.estimate(settings);
     if (mine !== version) return;
     showEstimate(estimate);
-    showError(byId("start-error"), null);
     start.disabled = runs.isTraining;
   } catch (error) {
     if (mine !== version) return;
-    showEstimate(null);
     const report = reportOf(error);
     showError(
       byId("start-error"),
@@ -101,24 +111,41 @@ async function update(): Promise<void> {
   }
 }
 
-function showEstimate(estimate: RunEstimate | null): void {
-  const none = "–";
-  setFigures(byId("estimate"), [
-    [
-      "Trainable parameters",
-      estimate
-        ? `${count(estimate.trainable)} of ${compact(estimate.values)} (${percent(estimate.trainable / estimate.values, 2)})`
-        : none,
-    ],
-    ["Steps", estimate ? `${count(estimate.steps)} (${count(estimate.stepsPerEpoch)}/epoch)` : none],
-    ["Memory", estimate ? showBytes(estimate.bytes) : none],
-  ]);
+/** The fewest steps that teach a model something, whatever the number of examples. */
+const FEWEST_STEPS = 150;
+
+/** Few examples need more epochs than the default. */
+function suggestEpochs(rows: number): void {
+  const stepsPerEpoch = Math.ceil(rows / (fields.values.batchSize * fields.values.accumulate));
+  fields.setDefault("epochs", Math.max(SETTINGS.epochs.default, Math.ceil(FEWEST_STEPS / stepsPerEpoch)));
 }
 
-setup.addEventListener("submit", async (event) => {
-  event.preventDefault();
+/** Shows on the button how long the run takes, and below it what it trains; null: not known yet. */
+function showEstimate(estimate: RunEstimate | null): void {
+  how.show({ values: fields.values, model: model.config, estimate });
+  setText(start, estimate ? `Train (about ${showDuration(roughly(estimate.seconds))})` : "Train");
+  const { trainable = 0, values = 1, steps = 0, bytes = 0 } = estimate ?? {};
+  const share = trainable / values;
+  setText(
+    byId("start-help"),
+    runs.waiting ??
+      (estimate
+        ? `Trains ${count(trainable)} of ${compact(values)} parameters (${percent(share, share < 0.001 ? 3 : 2)}) in ${count(steps)} steps, with ${showBytes(bytes)} of memory.`
+        : ""),
+  );
+}
+
+/** Seconds, as round as a guess is. */
+function roughly(seconds: number): number {
+  const unit = seconds < 60 ? 10 : 60;
+  return Math.max(10, Math.round(seconds / unit) * unit);
+}
+
+// Enter in a field applies its value; it does not start a run.
+setup.addEventListener("submit", (event) => event.preventDefault());
+start.addEventListener("click", async () => {
   const settings = settingsNow();
-  if (!settings || start.disabled) return;
+  if (!settings) return;
   start.disabled = true;
   try {
     showError(byId("start-error"), null);
@@ -127,6 +154,13 @@ setup.addEventListener("submit", async (event) => {
     showError(byId("start-error"), reportOf(error));
     start.disabled = false;
   }
+});
+byId("reset").addEventListener("click", () => fields.reset());
+byId("link").addEventListener("click", async () => {
+  await navigator.clipboard.writeText(linkOf(saved()));
+  const { data: source = "" } = saved();
+  const without = source === "file" || source === "examples" ? " The link does not have your data." : "";
+  setText(byId("link-done"), `Copied.${without}`);
 });
 
 runs.onIdle = () => changed(false);
@@ -166,7 +200,6 @@ async function begin(): Promise<void> {
     });
     return;
   }
-  showEstimate(null);
   // All parts are shown at once, so that the layout does not shift.
   for (const part of document.querySelectorAll<HTMLElement>("main, footer")) part.hidden = false;
   const { isolated, threads } = await client.machine();
@@ -176,8 +209,19 @@ async function begin(): Promise<void> {
       ? `The CPU backend uses ${threads === 1 ? "one thread" : `${threads} threads`}.`
       : "The CPU backend uses one thread: this server does not send the headers for shared memory. `npm run web` does.",
   );
+  const { settings, isLink } = savedSettings();
+  const { data: source, dataset, model: base, ...rest } = settings;
+  const { encoding, textColumn, labelColumn, ...ofFields } = rest;
+  const unknown = fields.restore(ofFields);
+  await data.restore(settings, isLink);
   await runs.begin();
-  await model.begin();
+  isRestored = true;
+  await model.begin(base, isLink);
+  if (isLink && unknown.length > 0)
+    showError(byId("start-error"), {
+      name: "ConfigError",
+      summary: `The link has settings that this page does not know: ${unknown.join(", ")}`,
+    });
   await keepForOffline();
 }
 

@@ -1,5 +1,6 @@
 /** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
+import type { GPT2Config } from "../../config.ts";
 import type { ModelEntry } from "../protocol.ts";
 import { CallFailed, reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, setText } from "./dom.ts";
@@ -13,6 +14,8 @@ const FROM_FOLDER = "from-folder";
 export class ModelPanel {
   /** The open model; null while there is none. */
   name: string | null = BUNDLED;
+  /** Its shape; null until it is open. */
+  config: GPT2Config | null = null;
   private readonly select = byId<HTMLSelectElement>("model");
   private readonly error = byId("model-error");
   /** Counts choices, so that answers for an outdated one are dropped. */
@@ -43,9 +46,14 @@ export class ModelPanel {
     }
   }
 
-  async begin(): Promise<void> {
-    this.list(BUNDLED, await this.client.models());
-    await this.open(BUNDLED);
+  /** Opens the model of the last visit or of a link. One that only a link names is not downloaded before the visitor asks for it. */
+  async begin(wanted = BUNDLED, isLink = false): Promise<void> {
+    const models = await this.client.models();
+    this.list(BUNDLED, models);
+    if (!isLink || models.some(({ name }) => name === wanted)) return this.open(wanted);
+    this.select.value = FROM_HUB;
+    byId<HTMLInputElement>("hub-name").value = wanted;
+    this.choose();
   }
 
   private list(chosen: string, models: readonly ModelEntry[]): void {
@@ -88,6 +96,7 @@ export class ModelPanel {
       this.list(name, models);
       showError(this.error, null);
       this.name = name;
+      this.config = config;
       const { n_layer, n_head, n_embd, n_positions } = config;
       setText(
         byId("model-report"),

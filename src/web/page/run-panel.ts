@@ -42,13 +42,12 @@ export class RunPanel {
       else if (this.run) actions.resume(this.run);
     });
     byId("stop").addEventListener("click", () => actions.stop());
-    this.figures(null, null);
-    setText(byId("status"), "Choose messages and settings, then start.");
   }
 
   /** Shows a run, with the curves of the compared runs. */
   show(run: RunRecord, speed: Speed | null, compared: readonly RunRecord[]): void {
     this.run = run;
+    byId("training").hidden = false;
     byId("training").dataset.state = run.state;
     setText(byId("training-title"), run.title);
     setText(byId("status"), statusOf(run));

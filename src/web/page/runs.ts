@@ -67,6 +67,15 @@ export class Runs {
     return [...this.runs.values()].some(isUnderWay);
   }
 
+  /** Why no run can start now; null: one can. */
+  get waiting(): string | null {
+    const run = [...this.runs.values()].find(isUnderWay);
+    if (!run) return null;
+    return run.state === "paused"
+      ? "A run is paused: resume it or stop it before you start another one."
+      : "A run is training: the next one can start when it ends.";
+  }
+
   /** Lists the stored runs. A run that this tab was training when it was reloaded resumes automatically. */
   async begin(): Promise<void> {
     await this.refresh();

@@ -6,6 +6,7 @@ import { bar, byId, h, setText } from "./dom.ts";
 import { percent } from "./format.ts";
 import { influence } from "./influence.ts";
 import { showError } from "./notice.ts";
+import { keepText } from "./saved.ts";
 
 /** Milliseconds without input before a message is classified, and from its label to the words: each word is one message more. */
 const PAUSE = 120;
@@ -27,6 +28,7 @@ export class TryPanel {
   private readonly samples = byId("samples");
 
   constructor(private readonly client: WorkerClient) {
+    keepText(this.message);
     this.message.addEventListener("input", () => this.soon());
     this.use(null);
   }
@@ -40,14 +42,13 @@ export class TryPanel {
       isOther || usable?.evaluations.length !== this.run?.evaluations.length || usable?.state !== this.run?.state;
     // The record of an active run is changed in place.
     this.run = usable && { ...usable, evaluations: [...usable.evaluations] };
+    byId("try").hidden = usable === null && !generates;
     this.message.disabled = usable === null;
     setText(
       byId("try-help"),
       generates
         ? "This is a language-model adapter: use it to generate text below."
-        : usable === null
-          ? "After a run's first evaluation, messages are classified here as you type."
-          : `Model: ${usable.title}${usable.state === "training" ? ", at its last evaluation" : ""}.`,
+        : `Model: ${usable?.title}${usable?.state === "training" ? ", at its last evaluation" : ""}.`,
     );
     if (isOther) this.clear();
     if (!changed) return;
@@ -92,17 +93,17 @@ export class TryPanel {
 
   private choose(text: string): void {
     this.message.value = text.trim();
-    this.soon(0);
+    this.message.dispatchEvent(new Event("input"));
   }
 
   private get text(): string {
     return this.message.value.trim();
   }
 
-  private soon(pause = PAUSE): void {
+  private soon(): void {
     clearTimeout(this.timer);
     if (this.text === "") this.clear();
-    this.timer = window.setTimeout(() => this.classify(), pause);
+    this.timer = window.setTimeout(() => this.classify(), PAUSE);
   }
 
   private async classify(): Promise<void> {

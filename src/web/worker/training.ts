@@ -27,6 +27,7 @@ import { train } from "../../train/trainer.ts";
 import type { Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
 import { curveOf, recentOf } from "./curve.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
+import { flopsOfStep } from "./pace.ts";
 import { dropData, type Source } from "./sources.ts";
 import { folderOf, keepRun, newId, resultOf } from "./store.ts";
 
@@ -108,6 +109,7 @@ export function newRun(settings: PageSettings, materials: Materials): RunRecord 
     trainable: prepared.trainable,
     values: valuesOf(prepared),
     bytes: bytesOf(prepared),
+    flops: flopsOfStep(prepared),
     steps: prepared.stepCounts.total,
     examplesPerEpoch: prepared.stepCounts.stepsPerEpoch * batchSize * accumulate,
   };

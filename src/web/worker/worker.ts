@@ -30,6 +30,7 @@ import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { Learned } from "./learned.ts";
+import { secondsOf } from "./pace.ts";
 import {
   addModel,
   firstRows,
@@ -307,6 +308,7 @@ const api: Api = {
       bytes: bytesOf(prepared),
       steps,
       stepsPerEpoch,
+      seconds: secondsOf(prepared, describeDevice(backend.info), defaultThreads(), await listRuns()),
     };
   },
   async runs() {

@@ -1,0 +1,59 @@
+/** What each setting does, for the "?" beside its field: what it is, and when to change it. */
+import type { TrainOptions } from "../../train/options.ts";
+import type { PageSettings } from "../protocol.ts";
+
+/** The settings that have a field. */
+export type Values = TrainOptions & Pick<PageSettings, "device" | "split" | "balance" | "dedupe" | "maxLength">;
+
+export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
+  mode: "Which parameters are trained; all others stay as they are. LoRA trains two thin matrices beside each large one, full fine-tuning changes everything.",
+  rank: "The width of LoRA's matrices A and B. A higher rank can learn more and makes a larger adapter; 4 to 16 is usually enough.",
+  alpha:
+    "How much the adapter counts: B A is multiplied by alpha / rank. Twice the rank is a good start; it acts much like a learning rate.",
+  targets:
+    "The matrices of each block that get an adapter. With fewer of them the adapter is smaller and learns a little less.",
+  bottleneck:
+    "The width of the small layers that are added to each block. Wider layers can learn more and take more memory.",
+  virtualTokens:
+    "How many trained vectors stand before each text. More of them can learn more and make every text longer.",
+  epochs:
+    "How often each example is seen. More epochs take longer, and after some the model learns the examples by heart: the validation loss rises.",
+  lr: "The size of a step. Too small, and nothing is learned in time; too large, and the loss jumps or is not a number any more.",
+  device:
+    "What computes. Auto tries the graphics processor (WebGPU), compares its results with the CPU's and takes the faster one.",
+  dtype: "How the frozen weights are stored. float16 halves their memory; what is trained stays float32.",
+  batchSize:
+    "How many examples a step sees. Larger batches give steadier steps, fewer of them an epoch, and take more memory.",
+  accumulate: "How many batches make one step. It acts like a larger batch without its memory.",
+  batching:
+    "Which examples share a batch. By length is faster where lengths differ much; random is the usual choice and mixes better.",
+  schedule:
+    "How the learning rate goes on after the warm-up. Linear decay ends at zero, which steadies the last steps.",
+  warmup:
+    "The learning rate rises from zero during these steps, while the optimizer's averages are still rough. Below 1 it is a share of all steps.",
+  weightDecay:
+    "Pulls the trained parameters towards zero at each step. It keeps them small and can prevent overfitting.",
+  classWeights:
+    "Whether rare classes count more in the loss. If unequal: where the largest class has over 1.5 times the rows of the smallest.",
+  clip: "Gradients with a larger norm are scaled down to it. 1 is common where the loss jumps; 0 leaves them as they are.",
+  layers: "The blocks that get adapters, counted from 0. Without the lowest ones, training is faster.",
+  lrRatio: "How much faster B learns than A. LoRA+ proposes 16; 1 is LoRA as published.",
+  prefixProjection:
+    "The width of a small network that makes the prefix while it is trained. It can make training steadier; it is not needed afterwards.",
+  scaling:
+    "The factor of B A. alpha/r is LoRA's, alpha/sqrt(r) is rsLoRA's for high ranks, alpha alone is what the published experiment used.",
+  init: "The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's, paper the experiment's.",
+  pooling: "The position whose output is classified. It should be the last token, which has seen the whole text.",
+  maxLength: "Longer texts are cut to so many tokens. Shorter limits train faster; 0 means the model's context.",
+  split:
+    "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three.",
+  evalEvery: "The validation set is evaluated, and a checkpoint saved, after so many steps. 0: twice an epoch.",
+  patience: "Ends the run after so many evaluations without a lower validation loss. 0: the run goes on to its end.",
+  keep: "What is saved: the parameters with the lowest validation loss, or those after the last step.",
+  seed: "The start of all random numbers. The same seed gives the same run; another one shows how much is chance.",
+  balance:
+    "Drops rows of the larger classes until all are as large as the smallest. Class weights do without dropping any.",
+  dedupe:
+    "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",
+  headBias: "Whether the classification head adds a number for each class. PEFT and transformers train heads without.",
+};
