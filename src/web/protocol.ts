@@ -7,8 +7,11 @@ import type { Split } from "../data/split.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
+import type { Influences } from "../infer/influence.ts";
 import type { Confusion } from "../report/statistics.ts";
+import type { Changes } from "../run/changes.ts";
 import type { Compared } from "../run/comparison.ts";
+import type { TestMessage } from "../run/predictions.ts";
 import type { Usage } from "../run/usage.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
@@ -198,6 +201,8 @@ export interface RunRecord {
   calibrationError?: number;
   /** What to know about the result: a baseline that is as good, an early end, the evaluation that was kept. */
   resultNotes?: string[];
+  /** How far the matrices moved; missing before the end and in old records. */
+  changes?: Changes;
   /** The reason if PEFT cannot load the adapter. */
   peftObstacle: string | null;
   /** A message for the visitor. */
@@ -312,6 +317,14 @@ export interface Api {
   write(request: WriteRequest): Promise<WriteReport>;
   stopWriting(): Promise<void>;
   forget(id: string): Promise<void>;
+
+  // What a run learned: see learned.ts.
+  /** Accuracy on the test set with everything that was learned times `scale`; null if a run needs the device. */
+  accuracyAt(id: string, scale: number): Promise<number | null>;
+  /** The influence of each word on the label; null if a run needs the device. */
+  influences(id: string, text: string): Promise<Influences | null>;
+  /** Messages of the test set; none if the run was not measured on it. */
+  samples(id: string): Promise<TestMessage[]>;
 }
 
 export type Method = keyof Api;

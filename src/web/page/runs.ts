@@ -4,6 +4,7 @@ import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../pr
 import { reportOf, type WorkerClient } from "./client.ts";
 import { byId, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
+import { LearnedPanel } from "./learned-panel.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
@@ -27,6 +28,7 @@ export class Runs {
   private readonly tryPanel: TryPanel;
   readonly write: WritePanel;
   private readonly takePanel: TakePanel;
+  private readonly learned: LearnedPanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
@@ -62,6 +64,7 @@ export class Runs {
       (id) => this.attempt(this.open(id)),
     );
     this.takePanel = new TakePanel(client);
+    this.learned = new LearnedPanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
     client.listen((event) => {
@@ -155,6 +158,7 @@ export class Runs {
     this.tryPanel.use(run ?? null);
     this.write.use(run ?? null);
     this.takePanel.use(run ?? null);
+    this.learned.use(run ?? null);
     if (!run) return;
     const isLive = run.state === "training";
     this.panel.show(

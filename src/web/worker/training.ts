@@ -11,9 +11,11 @@ import type { NoveltySettings } from "../../io/novelty.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
 import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
+import { changesOf } from "../../run/changes.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
 import { bestBaseline, type Compared, comparison, testReliability } from "../../run/comparison.ts";
 import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
+import { startTensors } from "../../run/scaled.ts";
 import { describeKept } from "../../run/summary.ts";
 import { sizeOf } from "../../tensor.ts";
 import { isUnequal } from "../../train/class-weights.ts";
@@ -27,7 +29,7 @@ import { curveOf, recentOf } from "./curve.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { flopsOfStep } from "./pace.ts";
 import { dropData, nameOf, type Source } from "./sources.ts";
-import { folderOf, keepRun, newId, resultOf, startOf } from "./store.ts";
+import { folderOf, keepRun, newId, resultOf } from "./store.ts";
 
 /** Milliseconds between two reports of a run's steps. */
 const EMIT_EVERY = 200;
@@ -323,12 +325,14 @@ export class Training {
     else if (result.after) run.resultNotes = describeKept(result);
     const { reason } = await saveRun(resultOf(run.id), this.config, result, data);
     run.peftObstacle = reason ?? null;
+    const { model, adapter: first } = this.materials;
+    const start = first?.tensors ?? (await startTensors(this.meta, result.options, model));
+    run.changes = await changesOf(this.adapter(result.tensors), model, start);
     run.usable = true;
     await this.end(result.aborted ? "stopped" : "finished");
     if (result.aborted) return;
     await remove(joinPath(folderOf(run.id), "checkpoint"));
     await dropData(folderOf(run.id));
-    await remove(startOf(run.id));
   }
 
   private async fail(error: unknown): Promise<void> {

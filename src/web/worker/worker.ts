@@ -9,6 +9,7 @@ import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import { baseShapes } from "../../names.ts";
 import { checkMemory } from "../../plan/memory.ts";
+import { changesOf } from "../../run/changes.ts";
 import { sizeOf } from "../../tensor.ts";
 import { DEFAULTS, methodSizes } from "../../train/options.ts";
 import { type PreparedRun, prepareRun } from "../../train/prepare.ts";
@@ -28,6 +29,7 @@ import { filesOf, unpackAdapter } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
+import { Learned } from "./learned.ts";
 import { secondsOf } from "./pace.ts";
 import {
   addModel,
@@ -75,6 +77,9 @@ let writer: Writer | undefined;
 let writing = new AbortController();
 /** Whether a run is active or about to begin. */
 let taken = false;
+const learned = new Learned();
+/** The measurement of a scaled model, which a run and the next one end. */
+let measuring = new AbortController();
 
 function deviceReport({ info }: Backend): DeviceReport {
   return { kind: info.kind, text: describeDevice(info) };
@@ -130,6 +135,8 @@ async function begin(
 ): Promise<string> {
   if (taken) throw new ConfigError("A run is already active", { hint: "stop it first, or wait until it ends" });
   taken = true;
+  measuring.abort();
+  void learned.close();
   try {
     const [run, materials] = await make(await deviceOf(settings.device));
     return await train(run, materials);
@@ -168,6 +175,7 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
 async function giveUp(device: Backend): Promise<void> {
   tester.close();
   writer?.close();
+  await learned.close();
   await dropDevice(device);
 }
 
@@ -190,6 +198,19 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   } catch (error) {
     // A run closes its failed device in `train`.
     if (error instanceof DeviceError && !taken) await giveUp(device);
+    throw error;
+  }
+}
+
+async function accuracyAt(id: string, scale: number): Promise<number | null> {
+  measuring.abort();
+  if (taken) return null;
+  measuring = new AbortController();
+  const { signal } = measuring;
+  try {
+    return await learned.accuracyAt(await trainedOf(id), await readRun(id), scale, signal);
+  } catch (error) {
+    if (signal.aborted) return null;
     throw error;
   }
 }
@@ -231,14 +252,16 @@ async function takeAdapter(files: File[], fallback: string, objective?: Objectiv
     await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
     const named = await namedBase(joinPath(resultOf(id), "adapter"));
     const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
-    const { meta } = await loadAdapter(resultOf(id), await openModel(name));
+    const model = await openModel(name);
+    const adapter = await loadAdapter(resultOf(id), model);
+    const { meta } = adapter;
     if (objective !== undefined && meta.task.objective !== objective)
       throw new ConfigError("This adapter classifies messages and cannot generate text", {
         expected: "a language-model adapter (CAUSAL_LM)",
         found: "a classifier adapter (SEQ_CLS)",
         hint: "load it under Runs",
       });
-    await keepRun(loadedRun(id, name, files[0]!.name, meta));
+    await keepRun({ ...loadedRun(id, name, files[0]!.name, meta), changes: await changesOf(adapter, model, null) });
   } catch (error) {
     await forgetRun(id);
     throw error;
@@ -344,6 +367,10 @@ const api: Api = {
     if (training?.run.id === id) throw new ConfigError("This run is active", { hint: "stop it first" });
     await forgetRun(id);
   },
+
+  accuracyAt,
+  influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),
+  samples: (id) => learned.samples(id),
 };
 
 self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
