@@ -1,6 +1,7 @@
 /** The page in Chromium, from `npm run web`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/backend/device.ts";
@@ -59,6 +60,12 @@ for (const [device, computesOn, settings, evaluations] of [
     await page.fill("#message", "you have won a prize, call now");
     await page.waitForSelector("#verdict .learned >> text=spam");
     assert.is(await page.locator("#verdict .base").count(), 1);
+    if (device === "wasm") await lookAtWhatItLearned(page);
+    else
+      assert.match(
+        (await page.textContent("#learned"))!,
+        /head only every matrix of the blocks stays as it was.*moved the head by [\d.]+\s%/,
+      );
     await assertAccessible(page);
     await assertFits(page);
     assert.equal(faults, []);
@@ -82,6 +89,43 @@ async function assertFits(page: Page): Promise<void> {
     });
     assert.equal(wide, [width]);
   }
+}
+
+/** What a run of LoRA on 16 test messages shows, also after a reload. */
+async function lookAtWhatItLearned(page: Page): Promise<void> {
+  // q, k, v, o, fc and proj of four blocks; the head is chosen from the list alone.
+  assert.is(await page.locator("#learned .heat[data-matrix]").count(), 24);
+  await page.locator("#learned .heatmap tr:nth-child(2) td >> nth=3 >> .heat").click();
+  assert.is(await page.locator("#matrix option:checked").textContent(), "Block 1, o");
+  assert.match((await page.textContent("#learned"))!, /Uses [1-8] of rank 8/);
+
+  const whole = await page.textContent("#learned output");
+  assert.match(whole!, /^1\.0: [\d.]+\s% of 16 test messages correct, as trained$/);
+  const at = async (scale: string) => {
+    await page.fill("#scale", scale);
+    return page.locator("#learned output >> text=/correct/").textContent();
+  };
+  const half = await at("0.5");
+  assert.match(half!, /^0\.5: [\d.]+\s% of 16 test messages correct$/);
+  assert.is(await page.locator("#learned circle").count(), 3);
+  assert.is(await at("1"), whole);
+
+  await page.locator("#words >> text=leave one out").waitFor();
+  const sample = page.locator("#samples button >> nth=0");
+  const text = await sample.textContent();
+  await sample.click();
+  await page.locator("#verdict .learned >> text=/Right: this is its true label|Wrong/").waitFor();
+  await page.locator("#words .words >> text=please").waitFor();
+  assert.is(await page.inputValue("#message"), text);
+  await page.fill("#message", " ");
+  await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
+  assert.is(await page.locator("#words > *").count(), 0);
+
+  // The file is no longer stored.
+  await page.reload();
+  await page.waitForSelector("#learned:not([hidden])");
+  assert.is(await page.textContent("#learned output"), whole);
+  assert.is(await at("0.5"), half);
 }
 
 /** Settings of a run that is long enough to be interrupted, and short enough to wait for. */
@@ -261,6 +305,16 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
     `${before} in the page`,
   );
 
+  // The page of one file, opened from the disk.
+  const [event] = await Promise.all([page.waitForEvent("download"), page.click("[data-take=page]")]);
+  const alone = join(directory, "alone.html");
+  await event.saveAs(alone);
+  const opened = await openPage(context, pathToFileURL(alone).href);
+  await opened.page.fill("#message", "see you at lunch, friend");
+  const label = (await opened.page.textContent("#verdict .label"))!;
+  assert.ok(before!.includes(label), `${label}, ${before} in the page`);
+  assert.equal(opened.faults, []);
+
   await page.setInputFiles("#adapter-files", {
     name: "a.zip",
     mimeType: "application/zip",
@@ -270,7 +324,9 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   assert.match((await page.textContent("#figures"))!, /^Trained parameters75,026Classesham, spamBase modelgpt2-micro$/);
   assert.ok(await page.isHidden("#progress"));
   assert.is(await predicted(), before);
-  assert.equal(await adapterOf(page), files);
+  // The README of a loaded adapter does not tell of its training.
+  const readme = "adapter/README.md";
+  assert.equal({ ...(await adapterOf(page)), [readme]: files[readme] }, files);
   assert.equal(faults, []);
   await context.close();
 });

@@ -61,11 +61,13 @@ export class ComparePanel {
     }).observe(byId("compare-chart"));
   }
 
-  /** Offers to compare methods with these settings; null: there are none. `seconds`: the estimated time of a run. */
+  /** Offers to compare methods with these settings; null: there are none. `seconds`: the estimated time of a run. Language models are not compared. */
   offer(settings: PageSettings | null, seconds: number | null = null): void {
-    this.settings = settings;
-    if (settings && seconds !== null) {
-      const minutes = ((ALL / DURATIONS[settings.options.mode ?? "lora"]) * seconds) / 60;
+    const isLm = settings?.objective === "lm";
+    if (settings) byId("compare").hidden = isLm && this.runs.length === 0;
+    this.settings = isLm ? null : settings;
+    if (this.settings && seconds !== null) {
+      const minutes = ((ALL / DURATIONS[this.settings.options.mode ?? "lora"]) * seconds) / 60;
       setText(this.start, `Compare methods (about ${Math.max(1, Math.round(minutes))} min)`);
     }
     this.enable();

@@ -7,6 +7,7 @@ import type { RunRecord, Speed } from "../protocol.ts";
 import { Chart, type Line, smoothed } from "./chart.ts";
 import { byId, h, scrollArea, setFigures, setText, table } from "./dom.ts";
 import { count, loss, nameOf, percent } from "./format.ts";
+import { type Metric, metricOf } from "./metric.ts";
 import { capital, type Remedy, remedies, showError } from "./notice.ts";
 
 const NONE = "–";
@@ -38,6 +39,13 @@ export class RunPanel {
     show: percent,
     format: (value) => `${Math.round(100 * value)} %`,
     range: (smallest) => [Math.max(0, Math.floor(smallest * 10 - 1e-9) / 10), 1],
+  });
+  private readonly perplexityChart = new Chart(byId("perplexity"), {
+    title: "Perplexity",
+    axis: "perplexity",
+    show: metricOf({ objective: "lm" }).show,
+    format: (value) => (value < 1e6 ? count(value) : value.toExponential(0)),
+    range: (_, largest) => [0, largest * 1.05],
   });
   private run: RunRecord | null = null;
   private compared: readonly RunRecord[] = [];
@@ -93,14 +101,20 @@ export class RunPanel {
   }
 
   private charts(): void {
-    const { run, compared } = this;
+    const { run } = this;
     if (!run || byId("charts").hidden) return;
-    const runs = byData([run, ...compared.filter(({ id }) => id !== run.id)]);
-    for (const [chart, key] of [
-      [this.lossChart, "loss"],
-      [this.accuracyChart, "accuracy"],
+    const compared = this.compared.filter(({ id, objective }) => id !== run.id && objective === run.objective);
+    const runs = byData([run, ...compared]);
+    const isLm = run.objective === "lm";
+    byId("accuracy").hidden = isLm;
+    byId("perplexity").hidden = !isLm;
+    const metric = metricOf(run);
+    setText(byId("metric-help"), metric.help);
+    for (const [chart, of] of [
+      [this.lossChart, LOSS],
+      [isLm ? this.perplexityChart : this.accuracyChart, metric],
     ] as const)
-      chart.show(linesOf(runs, key, this.smooth.checked), describe(run, key));
+      chart.show(linesOf(runs, of, this.smooth.checked), describe(run, of));
   }
 }
 
@@ -110,13 +124,16 @@ type Figure = readonly [term: string, value: string, hint?: string];
 function figuresOf(run: RunRecord, speed: Speed | null): Figure[] {
   const last = run.evaluations.at(-1);
   const recent = speed ?? last?.train;
+  const metric = metricOf(run);
+  const show = (measured: Parameters<Metric["of"]>[0]) => metric.show(metric.of(measured));
+  const units = run.objective === "lm" ? "Blocks" : "Examples";
   const figures: (Figure | undefined | false | null)[] = [
     recent && ["Loss", loss(recent.loss), "Mean over the last 20 steps"],
     last && ["Validation loss", loss(last.val.loss)],
-    recent && ["Accuracy", percent(recent.accuracy), "Mean over the last 20 steps"],
-    last && ["Validation accuracy", percent(last.val.accuracy)],
+    recent && [metric.title, show(recent), "Mean over the last 20 steps"],
+    last && [`Validation ${metric.title.toLowerCase()}`, show(last.val)],
     last && run.unequal && ["Validation macro F1", percent(last.val.macroF1!)],
-    speed && ["Examples per second", speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
+    speed && [`${units} per second`, speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
     speed && run.state === "training" && ["Time left", showDuration(speed.secondsLeft)],
     ["Step", `${count(run.step)} of ${count(run.steps)}`],
     ["Memory", showBytes(run.bytes)],
@@ -146,17 +163,21 @@ function byData(runs: readonly RunRecord[]): RunRecord[] {
 /** Number of line colours. */
 const COLORS = 6;
 
-function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy", isSmooth: boolean): Line[] {
+type Plotted = Pick<Metric, "of" | "show">;
+const LOSS: Plotted = { of: ({ loss }) => loss, show: loss };
+
+function linesOf(runs: readonly RunRecord[], { of }: Plotted, isSmooth: boolean): Line[] {
   const alone = runs.length === 1;
   return runs.flatMap((run, i): Line[] => {
     const color = (i % COLORS) + 1;
+    const values = run.curve.loss.map((loss, i) => of({ loss, accuracy: run.curve.accuracy[i]! }));
     const training: Line = {
       label: alone ? "training" : null,
       group: run.dataName,
       color,
       kind: "training",
       examples: run.curve.examples,
-      values: isSmooth ? smoothed(run.curve[key], SMOOTHING) : run.curve[key],
+      values: isSmooth ? smoothed(values, SMOOTHING) : values,
     };
     const validation: Line = {
       label: alone ? "validation" : nameWithTime(run),
@@ -164,7 +185,7 @@ function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy", isSmooth:
       color: alone ? 2 : color,
       kind: "evaluation",
       examples: run.evaluations.map(({ examples }) => examples),
-      values: run.evaluations.map(({ val }) => val[key]),
+      values: run.evaluations.map(({ val }) => of(val)),
     };
     return [training, validation];
   });
@@ -183,13 +204,12 @@ function nameWithTime(run: RunRecord): string {
   return `${nameOf(run)} (${new Date(run.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
 }
 
-function describe(run: RunRecord, key: "loss" | "accuracy"): string {
-  const format = key === "loss" ? loss : (value: number) => percent(value);
+function describe(run: RunRecord, { of, show }: Plotted): string {
   const first = run.evaluations[0];
   const last = run.evaluations.at(-1);
   if (!first || !last) return "No data yet.";
-  const training = last.train ? ` Training: ${format(last.train[key])}.` : "";
-  return `Validation: from ${format(first.val[key])} to ${format(last.val[key])} after ${count(last.examples)} examples.${training}`;
+  const training = last.train ? ` Training: ${show(of(last.train))}.` : "";
+  return `Validation: from ${show(of(first.val))} to ${show(of(last.val))} after ${count(last.examples)} ${run.objective === "lm" ? "blocks" : "examples"}.${training}`;
 }
 
 export function canResume({ state, error: report }: RunRecord): boolean {
@@ -208,9 +228,10 @@ function noteOf(run: RunRecord) {
 /** The text of a live region: it changes with the state and with evaluations, not with steps. */
 function statusOf(run: RunRecord): string {
   const last = run.evaluations.at(-1);
+  const metric = metricOf(run);
   const reached =
     last && last.step > 0
-      ? ` Validation accuracy ${percent(last.val.accuracy)} after ${last.epoch.toFixed(1)} epochs.`
+      ? ` Validation ${metric.title.toLowerCase()} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
       : "";
   switch (run.state) {
     case "training":
@@ -230,6 +251,8 @@ function statusOf(run: RunRecord): string {
     case "stopped":
       return `Stopped early.${reached}`;
     case "finished":
+      if (run.objective === "lm")
+        return `Finished in ${showDuration(run.seconds)}: the perplexity on the test set was ${metric.show(metric.of(run.before!.test))} before and is ${metric.show(metric.of(run.after!.test))} now.`;
       return `Finished in ${showDuration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages correct${run.unequal ? `, macro F1 ${percent(run.after!.test.macroF1!)}` : ""}.`;
     case "failed":
       return `Training failed.${reached}`;
@@ -242,8 +265,11 @@ function evaluations(run: RunRecord): void {
   const place = byId("curve-table").lastElementChild!;
   if (place.getAttribute("data-of") === `${run.id} ${run.evaluations.length}`) return;
   place.setAttribute("data-of", `${run.id} ${run.evaluations.length}`);
+  const metric = metricOf(run);
+  const title = metric.title.toLowerCase();
   const header = [
-    ...["Epoch", "Examples", "Training loss", "Validation loss", "Training accuracy", "Validation accuracy"],
+    ...["Epoch", run.objective === "lm" ? "Blocks" : "Examples", "Training loss", "Validation loss"],
+    ...[`Training ${title}`, `Validation ${title}`],
     ...(run.unequal ? ["Validation macro F1"] : []),
   ];
   place.replaceChildren(
@@ -257,8 +283,8 @@ function evaluations(run: RunRecord): void {
           count(examples),
           train ? loss(train.loss) : NONE,
           loss(val.loss),
-          train ? percent(train.accuracy) : NONE,
-          percent(val.accuracy),
+          train ? metric.show(metric.of(train)) : NONE,
+          metric.show(metric.of(val)),
           ...(run.unequal ? [percent(val.macroF1!)] : []),
         ]),
       ),

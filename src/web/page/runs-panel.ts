@@ -1,8 +1,9 @@
 /** The list of the runs stored in this browser: select, plot, download, pin, rename, delete. */
 
-import { isUnderWay, type RunRecord, type RunState } from "../protocol.ts";
+import { hasAdapter, isUnderWay, type RunRecord, type RunState } from "../protocol.ts";
 import { byId, h, scrollArea } from "./dom.ts";
 import { nameOf, percent, when } from "./format.ts";
+import { metricOf } from "./metric.ts";
 
 export const STATES: Record<RunState, string> = {
   waiting: "waiting",
@@ -19,7 +20,7 @@ export const STATES: Record<RunState, string> = {
 
 const NO_RUNS = h("p", { class: "help" }, "Runs are stored in this browser until you delete them.");
 
-const HEADER = ["Chart", "Run", "State", "Accuracy", "Download", "Change"];
+const HEADER = ["Chart", "Run", "State", "Result", "Download", "Change"];
 
 export interface RunsActions {
   show(run: RunRecord): void;
@@ -74,7 +75,7 @@ export class RunsPanel {
     const name = `${nameOf(run)}, ${when(run.created)}`;
     const best = run.after?.test ?? run.evaluations.at(-1)?.val;
     const mine = isUnderWay(run) || state === "elsewhere";
-    const finished = run.usable && !mine && state !== "interrupted";
+    const metric = metricOf(run);
     const isShown = id === shown;
     const box = h("input", {
       type: "checkbox",
@@ -110,14 +111,15 @@ export class RunsPanel {
       h(
         "td",
         {},
-        best ? percent(best.accuracy) : null,
+        best ? metric.show(metric.of(best)) : null,
+        best && run.objective === "lm" ? h("small", {}, "perplexity") : null,
         best && run.unequal ? h("small", {}, `macro F1 ${percent(best.macroF1!)}`) : null,
         best && !run.after ? h("small", {}, "validation") : null,
       ),
       h(
         "td",
         {},
-        finished
+        hasAdapter(run)
           ? h(
               "span",
               { class: "row" },

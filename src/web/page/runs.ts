@@ -3,14 +3,17 @@ import { showBytes } from "../../plan/memory.ts";
 import { isUnderWay, nextOf, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { ComparePanel } from "./compare-panel.ts";
-import { byId, h, setText } from "./dom.ts";
+import { byId, h, offerFile, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
 import { nameOf } from "./format.ts";
+import { LearnedPanel } from "./learned-panel.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
+import { download, TakePanel } from "./take-panel.ts";
 import { TryPanel } from "./try-panel.ts";
+import { WritePanel } from "./write-panel.ts";
 
 /** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
@@ -31,6 +34,9 @@ export class Runs {
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
   readonly compare: ComparePanel;
+  readonly write: WritePanel;
+  private readonly takePanel: TakePanel;
+  private readonly learned: LearnedPanel;
   /** Called when a run has begun or ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
@@ -55,7 +61,7 @@ export class Runs {
         else this.compared.delete(run.id);
         this.draw();
       },
-      download: (run, what) => this.attempt(this.download(run, what)),
+      download: (run, what) => this.attempt(download(client, run, what)),
       change: (run, change) => this.attempt(client.change(run.id, change).then(() => this.refresh())),
       forget: (run) => this.attempt(this.forget(run)),
     });
@@ -66,6 +72,13 @@ export class Runs {
     });
     byId("runs-export").addEventListener("click", () => this.attempt(this.export()));
     this.tryPanel = new TryPanel(client);
+    this.write = new WritePanel(
+      client,
+      () => fields.values.device,
+      (id) => this.attempt(this.open(id)),
+    );
+    this.takePanel = new TakePanel(client);
+    this.learned = new LearnedPanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
     client.listen((event) => {
@@ -176,6 +189,9 @@ export class Runs {
     this.compare.use(all, run, this.current);
     byId("runs-export").hidden = all.length === 0;
     this.tryPanel.use(run ?? null);
+    this.write.use(run ?? null);
+    this.takePanel.use(run ?? null);
+    this.learned.use(run ?? null);
     if (!run) return;
     const isLive = run.state === "training";
     this.panel.show(
@@ -187,13 +203,6 @@ export class Runs {
     document.title = isLive ? `${Math.floor((100 * run.step) / run.steps)} % – Lowrank` : "Lowrank";
   }
 
-  private async download(run: RunRecord, what: "adapter" | "run"): Promise<void> {
-    offerFile(
-      await this.client.download(run.id, what),
-      `${what === "adapter" ? "adapter" : "lowrank-run"}-${run.id}.zip`,
-    );
-  }
-
   private async export(): Promise<void> {
     const { runsCsv } = await import("./runs-csv.ts");
     offerFile(new Blob([runsCsv(this.all)], { type: "text/csv" }), "lowrank-runs.csv");
@@ -203,7 +212,12 @@ export class Runs {
     const files = [...(input.files ?? [])];
     input.value = "";
     if (files.length === 0) return;
-    this.shown = await this.client.loadAdapter(files, this.model() ?? "gpt2-micro");
+    await this.open(await this.client.loadAdapter(files, this.model() ?? "gpt2-micro"));
+  }
+
+  /** Selects a run that is new in the list. */
+  private async open(id: string): Promise<void> {
+    this.shown = id;
     await this.refresh();
   }
 
@@ -250,10 +264,4 @@ export class Runs {
       (error) => showError(place, reportOf(error)),
     );
   }
-}
-
-function offerFile(content: Blob, name: string): void {
-  const url = URL.createObjectURL(content);
-  h("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

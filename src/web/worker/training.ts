@@ -11,6 +11,7 @@ import type { NoveltySettings } from "../../io/novelty.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
 import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
+import { changesOf } from "../../run/changes.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
 import { bestBaseline, type Compared, comparison, nothingLearned, testReliability } from "../../run/comparison.ts";
 import {
@@ -22,6 +23,7 @@ import {
   titleOf,
   writeRun,
 } from "../../run/directory.ts";
+import { startTensors } from "../../run/scaled.ts";
 import { describeKept } from "../../run/summary.ts";
 import { sizeOf } from "../../tensor.ts";
 import { isUnequal } from "../../train/class-weights.ts";
@@ -34,8 +36,8 @@ import type { ErrorReport, Mistake, PageSettings, RunRecord, Speed } from "../pr
 import { curveOf, recentOf } from "./curve.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { flopsOfStep } from "./pace.ts";
-import { dropData, type Source } from "./sources.ts";
-import { folderOf, keepInMemory, keepRun, newId, resultOf, startOf } from "./store.ts";
+import { dropData, nameOf, type Source } from "./sources.ts";
+import { folderOf, keepInMemory, keepRun, newId, resultOf } from "./store.ts";
 import { savedBytes, serveFromMemory } from "./unsaved.ts";
 
 /** Milliseconds between two reports of a run's steps. */
@@ -100,18 +102,20 @@ const BLANK = {
 export function newRun(settings: PageSettings, materials: Materials): RunRecord {
   const prepared = prepareRun(argumentsOf(materials, settings));
   const { batchSize, accumulate } = prepared.options;
+  const { data } = materials.source;
   return {
     ...BLANK,
+    objective: data.objective,
     evaluations: [],
     id: newId(),
     title: titleOf(prepared.options),
     state: "training",
     created: Date.now(),
     settings,
-    dataName: settings.data.name,
-    labels: materials.source.data.labels,
-    partNames: materials.source.data.testParts.map(({ name }) => name),
-    unequal: isUnequal(materials.source.data),
+    dataName: nameOf(settings.data),
+    labels: data.labels,
+    partNames: data.objective === "lm" ? [] : data.testParts.map(({ name }) => name),
+    unequal: isUnequal(data),
     device: describeDevice(materials.device.info),
     trainable: prepared.trainable,
     values: valuesOf(prepared),
@@ -139,6 +143,7 @@ export function loadedRun(id: string, model: string, file: string, { meta, tenso
     objective: task.objective,
     created: Date.now(),
     settings: {
+      objective: task.objective,
       data: { kind: "file", name: file },
       model,
       device: "auto",
@@ -309,23 +314,23 @@ export class Training {
     run.after = result.after;
     run.parts = result.parts;
     run.seconds = result.seconds;
-    run.confusions = result.after && result.confusions;
-    run.mistakes = mistakesOf(result.predictions, data);
-    if (result.after) {
-      run.compared = comparison(result, data);
-      run.calibrationError = testReliability(result, data).error;
-      run.verdicts = Uint8Array.from(result.predictions, ({ row, label }) => Number(label === data.test.label(row)));
-      const nothing = nothingLearned(result, run.compared, (name) => name);
-      if (nothing) run.warning = warningOf(nothing, result.options.lr);
-      run.resultNotes = notesOf(result, nothing ? [] : run.compared);
+    if (data.objective === "classification") describeClassifier(run, result, data);
+    else if (result.after) run.resultNotes = describeKept(result);
+    const nothing = nothingLearned(result, run.compared ?? [], (name) => name);
+    if (nothing) {
+      run.warning = warningOf(nothing, result.options.lr);
+      // Not also that a baseline is better, and to train for longer.
+      run.resultNotes = describeKept(result);
     }
     const isStored = await this.save(result);
+    const { model, adapter: first } = this.materials;
+    const start = first?.tensors ?? (await startTensors(this.meta, result.options, model));
+    run.changes = await changesOf(this.adapter(result.tensors), model, start);
     run.usable = true;
     await this.end(result.aborted ? this.ending : "finished", isStored);
     if (result.aborted || !isStored) return;
     await remove(joinPath(folderOf(run.id), "checkpoint"));
     await dropData(folderOf(run.id));
-    await remove(startOf(run.id));
   }
 
   /** Saves the run's files. If the browser cannot store them, they stay in memory. */
@@ -393,6 +398,17 @@ function warningOf({ text, lr }: { text: string; lr: number }, used: number): Er
     hint: `the learning rate ${used} is probably too ${lr < used ? "high" : "low"} for this method`,
     remedy: { kind: "other-rate", lr },
   };
+}
+
+/** The test set's classifications, and the run beside the baselines. */
+function describeClassifier(run: RunRecord, result: TrainResult, data: LoadedDataset): void {
+  run.confusions = result.after && result.confusions;
+  run.mistakes = mistakesOf(result.predictions, data);
+  if (!result.after) return;
+  run.compared = comparison(result, data);
+  run.calibrationError = testReliability(result, data).error;
+  run.verdicts = Uint8Array.from(result.predictions, ({ row, label }) => Number(label === data.test.label(row)));
+  run.resultNotes = notesOf(result, run.compared);
 }
 
 function notesOf(result: TrainResult, compared: readonly Compared[]): string[] {
