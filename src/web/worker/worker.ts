@@ -27,6 +27,7 @@ import type {
 } from "../protocol.ts";
 import { nextOf } from "../protocol.ts";
 import { filesOf, unpackAdapter } from "./archive.ts";
+import { methodsOf } from "./compare.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
@@ -366,7 +367,6 @@ const api: Api = {
       return [newRun(settings, materials), materials];
     }),
   async compare(settings) {
-    const { methodsOf } = await import("./compare.ts");
     const methods = methodsOf(settings, (await fetchModel(settings.model)).config);
     const materials = await materialsOf(await deviceOf(settings.device), methods[0]!);
     const comparison = newId();
