@@ -205,6 +205,11 @@ test("the embed example trains once, and classifies typed text", async () => {
     await page.fill("#text", TEXTS[0]!);
     await page.waitForFunction(() => / %$/.test(document.querySelector<HTMLOutputElement>("#answer")!.value));
     assert.match((await answer.textContent())!, /^(ham|spam), \d+\.\d %$/, visit);
+    // An empty field has no label, not even that of a text before it that is still being classified.
+    await page.fill("#text", TEXTS[1]!);
+    await page.fill("#text", " ");
+    await page.waitForTimeout(200);
+    assert.is(await answer.textContent(), "", "an empty field is judged");
     if (visit === "first") await page.reload();
   }
   assert.equal(await loaded(page, /saved-run|datasets-/), [], "the second visit has trained again");

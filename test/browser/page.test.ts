@@ -60,10 +60,53 @@ for (const [device, computesOn, settings, evaluations] of [
     await page.fill("#message", "you have won a prize, call now");
     await page.waitForSelector("#verdict .learned >> text=spam");
     assert.is(await page.locator("#verdict .base").count(), 1);
+    if (device === "wasm") await lookAtWhatItLearned(page);
+    else
+      assert.match(
+        (await page.textContent("#learned"))!,
+        /last layer every matrix of the blocks stays as it was.*moved the head by [\d.]+\s%/,
+      );
     await assertAccessible(page);
     assert.equal(faults, []);
     await context.close();
   });
+
+/** What a run of LoRA on 16 test messages shows, also after a reload. */
+async function lookAtWhatItLearned(page: Page): Promise<void> {
+  // q, k, v, o, fc and proj of four blocks; the head is chosen from the list alone.
+  assert.is(await page.locator("#learned .heat[data-matrix]").count(), 24);
+  await page.locator("#learned .heatmap tr:nth-child(2) td >> nth=3 >> .heat").click();
+  assert.is(await page.locator("#matrix option:checked").textContent(), "Block 1, o");
+  assert.match((await page.textContent("#learned"))!, /Uses [1-8] of rank 8/);
+
+  const whole = await page.textContent("#learned output");
+  assert.match(whole!, /^1\.0: [\d.]+\s% of 16 test messages correct, as trained$/);
+  const at = async (scale: string) => {
+    await page.fill("#scale", scale);
+    return page.locator("#learned output >> text=/correct/").textContent();
+  };
+  const half = await at("0.5");
+  assert.match(half!, /^0\.5: [\d.]+\s% of 16 test messages correct$/);
+  assert.is(await page.locator("#learned circle").count(), 3);
+  assert.is(await at("1"), whole);
+
+  await page.locator("#words >> text=leave one out").waitFor();
+  const sample = page.locator("#samples button >> nth=0");
+  const text = await sample.textContent();
+  await sample.click();
+  await page.locator("#verdict .learned >> text=/Right: this is its true label|Wrong/").waitFor();
+  await page.locator("#words .words >> text=please").waitFor();
+  assert.is(await page.inputValue("#message"), text);
+  await page.fill("#message", " ");
+  await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
+  assert.is(await page.locator("#words > *").count(), 0);
+
+  // The file is no longer stored.
+  await page.reload();
+  await page.waitForSelector("#learned:not([hidden])");
+  assert.is(await page.textContent("#learned output"), whole);
+  assert.is(await at("0.5"), half);
+}
 
 /** Settings of a run that is long enough to be interrupted, and short enough to wait for. */
 const LONGER = { ...SETTINGS, epochs: 8, evalEvery: 8 };

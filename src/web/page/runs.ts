@@ -4,12 +4,14 @@ import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../pr
 import { reportOf, type WorkerClient } from "./client.ts";
 import { byId, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
+import { LearnedPanel } from "./learned-panel.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
 import { download, TakePanel } from "./take-panel.ts";
 import { TryPanel } from "./try-panel.ts";
+import { WritePanel } from "./write-panel.ts";
 
 /** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
@@ -24,7 +26,9 @@ export class Runs {
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
+  readonly write: WritePanel;
   private readonly takePanel: TakePanel;
+  private readonly learned: LearnedPanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
@@ -54,7 +58,13 @@ export class Runs {
       forget: (run) => this.attempt(this.forget(run)),
     });
     this.tryPanel = new TryPanel(client);
+    this.write = new WritePanel(
+      client,
+      () => fields.values.device,
+      (id) => this.attempt(this.open(id)),
+    );
     this.takePanel = new TakePanel(client);
+    this.learned = new LearnedPanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
     client.listen((event) => {
@@ -146,7 +156,9 @@ export class Runs {
     const run = all.find(({ id }) => id === this.shown);
     this.list.show(all, this.shown, this.compared);
     this.tryPanel.use(run ?? null);
+    this.write.use(run ?? null);
     this.takePanel.use(run ?? null);
+    this.learned.use(run ?? null);
     if (!run) return;
     const isLive = run.state === "training";
     this.panel.show(
@@ -162,7 +174,12 @@ export class Runs {
     const files = [...(input.files ?? [])];
     input.value = "";
     if (files.length === 0) return;
-    this.shown = await this.client.loadAdapter(files, this.model() ?? "gpt2-micro");
+    await this.open(await this.client.loadAdapter(files, this.model() ?? "gpt2-micro"));
+  }
+
+  /** Selects a run that is new in the list. */
+  private async open(id: string): Promise<void> {
+    this.shown = id;
     await this.refresh();
   }
 

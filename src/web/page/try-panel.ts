@@ -1,13 +1,18 @@
-/** Classifies a message while it is typed, with the trained adapter and with the base model. */
+/** Classifies a message while it is typed, with the trained adapter and with the base model, and shows which words count. */
 
-import type { RunRecord, Verdict } from "../protocol.ts";
+import { isUnderWay, type RunRecord, type Verdict } from "../protocol.ts";
 import { CallFailed, type WorkerClient } from "./client.ts";
 import { bar, byId, h, setText } from "./dom.ts";
 import { percent } from "./format.ts";
+import { influence } from "./influence.ts";
 import { showError } from "./notice.ts";
+import { keepText } from "./saved.ts";
 
-/** Milliseconds without input before a message is classified. */
+/** Milliseconds without input before a message is classified, and from its label to the words: each word is one message more. */
 const PAUSE = 120;
+const WORDS_PAUSE = 400;
+/** Characters of a sample on its button. */
+const SAMPLE = 120;
 
 export class TryPanel {
   private run: RunRecord | null = null;
@@ -15,60 +20,106 @@ export class TryPanel {
   /** Whether a message is being classified, and whether a newer one is pending. */
   private busy = false;
   private again = false;
+  /** True labels of the samples, by their text. */
+  private truths = new Map<string, string>();
   private readonly message = byId<HTMLTextAreaElement>("message");
   private readonly place = byId("verdict");
+  private readonly words = byId("words");
+  private readonly samples = byId("samples");
 
   constructor(private readonly client: WorkerClient) {
+    keepText(this.message);
     this.message.addEventListener("input", () => this.soon());
     this.use(null);
   }
 
   /** Selects the run that classifies. */
   use(run: RunRecord | null): void {
-    const generates = run?.objective === "lm";
-    const usable = run?.usable && !generates ? run : null;
+    const usable = run?.usable && run.objective !== "lm" ? run : null;
+    const isOther = usable?.id !== this.run?.id;
     const changed =
-      usable?.id !== this.run?.id ||
-      usable?.evaluations.length !== this.run?.evaluations.length ||
-      usable?.state !== this.run?.state;
+      isOther || usable?.evaluations.length !== this.run?.evaluations.length || usable?.state !== this.run?.state;
     // The record of an active run is changed in place.
     this.run = usable && { ...usable, evaluations: [...usable.evaluations] };
-    byId("try").hidden = usable === null && !generates;
+    byId("try").hidden = usable === null;
     this.message.disabled = usable === null;
     setText(
       byId("try-help"),
-      generates
-        ? "This is a language-model adapter: use it to generate text below."
-        : usable === null
-          ? "After a run's first evaluation, messages are classified here as you type."
-          : `Model: ${usable.title}${usable.state === "training" ? ", at its last evaluation" : ""}.`,
+      usable === null ? "" : `Model: ${usable.title}${usable.state === "training" ? ", at its last evaluation" : ""}.`,
     );
-    if (usable === null) this.place.replaceChildren();
-    else if (changed) this.soon();
+    if (isOther) this.clear();
+    if (!changed) return;
+    void this.offerSamples(usable);
+    if (usable) this.soon();
+  }
+
+  private clear(): void {
+    this.place.replaceChildren();
+    this.words.replaceChildren();
+  }
+
+  /** Messages of the run's test set, as buttons. */
+  private async offerSamples(run: RunRecord | null): Promise<void> {
+    const samples = run?.after && !isUnderWay(run) ? await this.client.samples(run.id) : [];
+    if (run?.id !== this.run?.id) return;
+    this.truths = new Map(samples.map(({ text, truth }) => [text.trim(), truth]));
+    this.samples.hidden = samples.length === 0;
+    this.samples.replaceChildren(
+      h("p", { class: "help" }, "Or one of its test messages:"),
+      h(
+        "ul",
+        {},
+        samples.map(({ text, truth, predicted }) => {
+          const short = text.trim().replaceAll(/\s+/g, " ");
+          const shown = short.length > SAMPLE ? `${short.slice(0, SAMPLE)} …` : short;
+          const right = truth === predicted;
+          return h(
+            "li",
+            {},
+            h("button", { type: "button", class: "link", onclick: () => this.choose(text) }, shown),
+            h(
+              "small",
+              { class: right ? "right" : "mistaken" },
+              right ? `${truth}, as predicted` : `${truth}, predicted ${predicted}`,
+            ),
+          );
+        }),
+      ),
+    );
+  }
+
+  private choose(text: string): void {
+    this.message.value = text.trim();
+    this.message.dispatchEvent(new Event("input"));
+  }
+
+  private get text(): string {
+    return this.message.value.trim();
   }
 
   private soon(): void {
     clearTimeout(this.timer);
+    if (this.text === "") this.clear();
     this.timer = window.setTimeout(() => this.classify(), PAUSE);
   }
 
   private async classify(): Promise<void> {
-    const { run, message } = this;
-    const text = message.value.trim();
-    if (!run || text === "") {
-      this.place.replaceChildren();
-      return;
-    }
+    const { run, text } = this;
+    if (!run || text === "") return;
     if (this.busy) {
       this.again = true;
       return;
     }
     this.busy = true;
     try {
-      this.show(await this.client.classify(run.id, text));
+      const verdict = await this.client.classify(run.id, text);
+      // The field may be empty, or the run another one, by now.
+      if (text === this.text && run.id === this.run?.id) this.show(verdict, text);
     } catch (error) {
       if (!(error instanceof CallFailed)) throw error;
+      this.words.replaceChildren();
       showError(this.place, error.report);
+      return;
     } finally {
       this.busy = false;
       if (this.again) {
@@ -76,13 +127,27 @@ export class TryPanel {
         void this.classify();
       }
     }
+    if (text !== this.text || this.busy) return;
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => this.explain(run.id, text), WORDS_PAUSE);
   }
 
-  private show({ adapter, base }: Verdict): void {
+  /** Shows which words count. A run that trains needs the device for itself. */
+  private async explain(id: string, text: string): Promise<void> {
+    const found = await this.client.influences(id, text).catch(() => null);
+    if (text !== this.text || id !== this.run?.id) return;
+    this.words.replaceChildren(...(found ? influence(text, found) : []));
+  }
+
+  private show({ adapter, base }: Verdict, text: string): void {
+    const truth = this.truths.get(text);
     this.place.replaceChildren(
-      side("Fine-tuned model", adapter, "learned"),
+      side("Fine-tuned model", adapter, "learned", truth),
       side("Base model, untrained head", base, "base"),
     );
+    // The words of another text.
+    if (this.words.dataset.text !== text) this.words.replaceChildren();
+    this.words.dataset.text = text;
   }
 }
 
@@ -90,14 +155,23 @@ function side(
   title: string,
   { label, probability, probabilities, unlike }: Verdict["adapter"],
   kind: string,
+  truth?: string,
 ): HTMLElement {
+  const isRight = truth === label;
   return h(
     "div",
     { class: `side ${kind}` },
     h("h3", {}, title),
     h("p", { class: "predicted" }, h("strong", {}, label), ` ${percent(probability)}`),
+    truth === undefined
+      ? null
+      : h(
+          "p",
+          { class: isRight ? "right" : "mistaken" },
+          isRight ? "Right: this is its true label." : `Wrong: its true label is ${truth}.`,
+        ),
     unlike && kind === "learned"
-      ? h("p", { class: "help" }, "This message is unlike the training data: the label means little.")
+      ? h("p", { class: "unlike" }, "This message is unlike the training data: the label means little.")
       : null,
     h(
       "div",

@@ -30,7 +30,7 @@ export function resultOf(id: string): string {
   return joinPath(FOLDER, id, "result");
 }
 
-/** The folder of the adapter that a run starts from: it is needed again after a reload. */
+/** The folder of the adapter that a run starts from: it is needed again after a reload, and to compare with what was learned. */
 export function startOf(id: string): string {
   return joinPath(FOLDER, id, "start");
 }

@@ -1,6 +1,7 @@
 /** Classifies typed messages with the trained parameters of a run, and with the base model for comparison. */
 import type { Backend } from "../../backend/backend.ts";
 import { Classifier } from "../../infer/classifier.ts";
+import { type Influences, influencesOf } from "../../infer/influence.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { AdapterMeta, Tensors } from "../../io/peft.ts";
 import type { Verdict } from "../protocol.ts";
@@ -22,6 +23,11 @@ export class Tester {
     const { adapter, base } = await this.prepare(trained);
     const [[predicted], [before]] = [await adapter.classify([text]), await base.classify([text])];
     return { adapter: predicted!, base: before! };
+  }
+
+  async influences(trained: Trained, text: string): Promise<Influences> {
+    const { adapter } = await this.prepare(trained);
+    return influencesOf(adapter, text);
   }
 
   close(): void {

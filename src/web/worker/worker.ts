@@ -9,6 +9,7 @@ import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import { baseShapes } from "../../names.ts";
 import { checkMemory } from "../../plan/memory.ts";
+import { changesOf } from "../../run/changes.ts";
 import { sizeOf } from "../../tensor.ts";
 import { DEFAULTS, methodSizes } from "../../train/options.ts";
 import { type PreparedRun, prepareRun } from "../../train/prepare.ts";
@@ -28,6 +29,7 @@ import { filesOf, unpackAdapter } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
+import { Learned } from "./learned.ts";
 import { secondsOf } from "./pace.ts";
 import {
   addModel,
@@ -35,9 +37,10 @@ import {
   forgetModel,
   keepData,
   listModels,
+  nameOf,
   openData,
   openModel,
-  pickData,
+  pick,
   type Source,
 } from "./sources.ts";
 import {
@@ -55,6 +58,7 @@ import {
 } from "./store.ts";
 import { takeFile, takeReport } from "./take.ts";
 import { Tester, type Trained } from "./tester.ts";
+import { describeTexts, openTexts } from "./texts.ts";
 import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
@@ -73,33 +77,43 @@ let writer: Writer | undefined;
 let writing = new AbortController();
 /** Whether a run is active or about to begin. */
 let taken = false;
+const learned = new Learned();
+/** The measurement of a scaled model, which a run and the next one end. */
+let measuring = new AbortController();
 
 function deviceReport({ info }: Backend): DeviceReport {
   return { kind: info.kind, text: describeDevice(info) };
 }
 
 function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
-  if (status === "done") emit({ type: "idle" });
-  else emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
+  if (status !== "done")
+    emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
+/** Milliseconds before the page says that something is being opened. */
+const PATIENCE = 300;
+
 /** Opens something, and downloads it first if necessary. */
-async function fetched<T>(open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
+async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => emit({ type: "busy", text: `Opening ${name} …`, share: null }), PATIENCE);
   try {
     return await open({ onProgress: downloads });
-  } catch (error) {
+  } finally {
+    clearTimeout(timer);
     emit({ type: "idle" });
-    throw error;
   }
 }
 
-const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched((downloads) => openModel(name, downloads));
+const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
-function fetchData(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null): Promise<Source> {
-  return fetched((downloads) => openData(settings, model, contextOf(settings, model), downloads, folder));
+function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
+  const open = settings.objective === "lm" ? openTexts : openData;
+  return fetched<Source>(nameOf(settings.data), (downloads) =>
+    open(settings, model, contextOf(settings, model), downloads, folder),
+  );
 }
 
-/** The most tokens of a message: without the virtual tokens of the run's mode. */
+/** The most tokens of a message or of a block of text: without the virtual tokens of the run's mode. */
 function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): number {
   return textContext(config, methodSizes({ ...DEFAULTS, ...options }));
 }
@@ -107,7 +121,7 @@ function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): numbe
 /** Opens the materials of a run; those of the stored run `id` come from its folder. */
 async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
-  const source = await fetchData(settings, model, id === null ? null : folderOf(id));
+  const source = await fetchSource(settings, model, id === null ? null : folderOf(id));
   const { adapter: start } = settings;
   if (!start) return { device: backend, model, source };
   const place = id === null ? resultOf(start.id) : startOf(id);
@@ -121,6 +135,8 @@ async function begin(
 ): Promise<string> {
   if (taken) throw new ConfigError("A run is already active", { hint: "stop it first, or wait until it ends" });
   taken = true;
+  measuring.abort();
+  void learned.close();
   try {
     const [run, materials] = await make(await deviceOf(settings.device));
     return await train(run, materials);
@@ -159,6 +175,7 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
 async function giveUp(device: Backend): Promise<void> {
   tester.close();
   writer?.close();
+  await learned.close();
   await dropDevice(device);
 }
 
@@ -167,8 +184,10 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   writing = new AbortController();
   const { signal } = writing;
   const { adapter: id } = request;
-  const adapter = id === null ? null : { name: id, directory: resultOf(id) };
-  const name = id === null ? request.model : (await readRun(id)).settings.model;
+  const run = id === null ? null : await readRun(id);
+  // A stopped run has another adapter after it was resumed.
+  const adapter = run ? { name: `${run.id} ${run.seconds}`, directory: resultOf(run.id) } : null;
+  const name = run?.settings.model ?? request.model;
   const device = await deviceOf(request.device);
   const model = await fetchModel(name);
   writer ??= new (await import("./writer.ts")).Writer();
@@ -179,6 +198,19 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   } catch (error) {
     // A run closes its failed device in `train`.
     if (error instanceof DeviceError && !taken) await giveUp(device);
+    throw error;
+  }
+}
+
+async function accuracyAt(id: string, scale: number): Promise<number | null> {
+  measuring.abort();
+  if (taken) return null;
+  measuring = new AbortController();
+  const { signal } = measuring;
+  try {
+    return await learned.accuracyAt(await trainedOf(id), await readRun(id), scale, signal);
+  } catch (error) {
+    if (signal.aborted) return null;
     throw error;
   }
 }
@@ -220,14 +252,16 @@ async function takeAdapter(files: File[], fallback: string, objective?: Objectiv
     await unpackAdapter(files, joinPath(resultOf(id), "adapter"));
     const named = await namedBase(joinPath(resultOf(id), "adapter"));
     const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
-    const { meta } = await loadAdapter(resultOf(id), await openModel(name));
+    const model = await openModel(name);
+    const adapter = await loadAdapter(resultOf(id), model);
+    const { meta } = adapter;
     if (objective !== undefined && meta.task.objective !== objective)
       throw new ConfigError("This adapter classifies messages and cannot generate text", {
         expected: "a language-model adapter (CAUSAL_LM)",
         found: "a classifier adapter (SEQ_CLS)",
         hint: "load it under Runs",
       });
-    await keepRun(loadedRun(id, name, files[0]!.name, meta));
+    await keepRun({ ...loadedRun(id, name, files[0]!.name, meta), changes: await changesOf(adapter, model, null) });
   } catch (error) {
     await forgetRun(id);
     throw error;
@@ -256,18 +290,28 @@ const api: Api = {
     await forgetModel(name);
   },
   async pickData(file, encoding) {
-    pickData(file);
+    pick([file]);
     return columnsOf(await firstRows(file.name, encoding), file.name);
   },
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await fetchData(settings, model);
+    const source = await fetched(nameOf(data), (downloads) =>
+      openData(settings, model, contextOf(settings, model), downloads),
+    );
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
         : { columns: [], text: null, label: null };
     return describeData(source.data, columns, settings.options.classWeights);
+  },
+  pickTexts: async (files) => pick(files),
+  async readTexts(settings) {
+    const model = await fetchModel(settings.model);
+    const source = await fetched(nameOf(settings.data), (downloads) =>
+      openTexts(settings, model, contextOf(settings, model), downloads),
+    );
+    return describeTexts(source.data, settings.data, model);
   },
   async estimate(settings) {
     const backend = await deviceOf(settings.device);
@@ -323,6 +367,10 @@ const api: Api = {
     if (training?.run.id === id) throw new ConfigError("This run is active", { hint: "stop it first" });
     await forgetRun(id);
   },
+
+  accuracyAt,
+  influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),
+  samples: (id) => learned.samples(id),
 };
 
 self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {

@@ -1,0 +1,69 @@
+/**
+ * All that was learned, scaled: theta(s) = theta0 + s (theta1 - theta0), where theta0 are the parameters before training and theta1 those after
+ * it. Between 0 and 1 this is WiSE-FT (Wortsman et al. 2022); for LoRA it is the factor s of B A.
+ */
+import { labelsOf } from "../engine/predictions.ts";
+import { asSaved, initialTensors } from "../engine/state.ts";
+import type { Classifier } from "../infer/classifier.ts";
+import { specOf } from "../io/adapter-meta.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
+import { DEFAULTS, methodSizes, type TrainOptions } from "../train/options.ts";
+
+/** What a run that started from no adapter began with: the tensors that are not the base model's. */
+export async function startTensors(
+  meta: AdapterMeta,
+  options: Partial<TrainOptions>,
+  base: GPT2Checkpoint,
+): Promise<Tensors> {
+  const all = { ...DEFAULTS, ...options };
+  const spec = { ...specOf(meta, { config: base.config, train_head: true, dtype: "f32" }), ...methodSizes(all) };
+  return asSaved(await initialTensors(spec, all.seed, base));
+}
+
+/**
+ * Writes theta(s) into a classifier that was made from the trained `adapter`. Tensors that are not in `start` are the base model's. A stays
+ * as it is where B was 0 at first: then s scales their product.
+ */
+export async function scaleTo(
+  classifier: Classifier,
+  { tensors }: Adapter,
+  start: Tensors,
+  base: GPT2Checkpoint,
+  s: number,
+): Promise<void> {
+  const isZero = (name: string) => start.get(name)?.data.every((value) => value === 0) === true;
+  for (const [name, { shape, data }] of tensors) {
+    if (/^lora\..*\.A$/.test(name) && isZero(name.replace(/A$/, "B"))) continue;
+    const from = start.get(name)?.data ?? (await base.read(name));
+    // Exact at 0 and at 1.
+    const between = data.map((value, i) => (1 - s) * from[i]! + s * value);
+    classifier.update(new Map([[name, { shape, data: between }]]));
+  }
+}
+
+/** A message of the test set, with its class. */
+export interface Labelled {
+  text: string;
+  truth: string;
+}
+
+/** Messages that are classified between two looks at the signal. */
+const CHUNK = 64;
+
+/** The share of messages that get their class. Rejects with the signal's reason when it aborts. */
+export async function accuracyOf(
+  classifier: Classifier,
+  messages: readonly Labelled[],
+  signal?: AbortSignal,
+): Promise<number> {
+  const { labels } = classifier;
+  let correct = 0;
+  for (let first = 0; first < messages.length; first += CHUNK) {
+    signal?.throwIfAborted();
+    const some = messages.slice(first, first + CHUNK);
+    const predicted = labelsOf(await classifier.logits(some.map(({ text }) => text)), labels.length);
+    correct += some.filter(({ truth }, i) => labels[predicted[i]!] === truth).length;
+  }
+  return correct / messages.length;
+}

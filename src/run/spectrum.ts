@@ -1,0 +1,138 @@
+/**
+ * The size and the singular values of s B A, without the product: B^T B and A A^T are [r, r], and
+ * ||B A||^2 = trace(B^T B A A^T) (Frobenius). All in double precision.
+ */
+
+/** The factors of an adapter: B [out, r], A [r, in], and the factor of their product. */
+export interface Factors {
+  A: Float32Array;
+  B: Float32Array;
+  r: number;
+  scale: number;
+}
+
+/** How an adapter uses its rank. */
+export interface Spectrum {
+  /** The singular values of s B A, largest first: as many as its rank allows, the least of r, its rows and its columns. */
+  values: number[];
+  /** The fewest of them whose squares add up to this share of the squares of all: 0 if all are 0. */
+  used: number;
+  share: number;
+}
+
+/**
+ * The share of the squared sum that counts as all of it: the cumulative percentage of total variation (Jolliffe, Principal Component
+ * Analysis, 2002, section 6.1.1), at the upper end of its usual 70 to 90 %. The squares of the others are what an adapter of a smaller rank
+ * would lose (Eckart and Young 1936).
+ */
+export const SHARE = 0.9;
+
+/** ||s B A||, Frobenius. */
+export function productNorm(factors: Factors): number {
+  const [gramA, gramB] = grams(factors);
+  return (
+    factors.scale *
+    Math.sqrt(
+      Math.max(
+        0,
+        gramA.reduce((sum, a, i) => sum + a * gramB[i]!, 0),
+      ),
+    )
+  );
+}
+
+/**
+ * The spectrum of s B A. With A A^T = V D V^T, the eigenvalues of the symmetric D^(1/2) V^T B^T B V D^(1/2) are the squares of the singular
+ * values of B A.
+ */
+export function spectrumOf(factors: Factors): Spectrum {
+  const { A, B, r, scale } = factors;
+  const [gramA, gramB] = grams(factors);
+  const { values: D, vectors: V } = eigen(gramA, r);
+  const roots = D.map((value) => Math.sqrt(Math.max(0, value)));
+  const half = multiply(gramB, V, r);
+  const inner = multiply(transpose(V, r), half, r).map((x, i) => x * roots[Math.floor(i / r)]! * roots[i % r]!);
+  const sorted = [...eigen(inner, r).values].map((value) => Math.max(0, value)).sort((a, b) => b - a);
+  const squares = sorted.slice(0, Math.min(r, A.length / r, B.length / r));
+  return { values: squares.map((square) => scale * Math.sqrt(square)), used: usedOf(squares), share: SHARE };
+}
+
+function usedOf(squares: readonly number[]): number {
+  const wanted = SHARE * squares.reduce((sum, square) => sum + square, 0);
+  let sum = 0;
+  let used = 0;
+  while (sum < wanted) sum += squares[used++]!;
+  return used;
+}
+
+/** A A^T and B^T B, both [r, r]. */
+function grams({ A, B, r }: Factors): [Float64Array, Float64Array] {
+  const columns = A.length / r;
+  return [gram(r, columns, (k, i) => A[k * columns + i]!), gram(r, B.length / r, (k, i) => B[i * r + k]!)];
+}
+
+function gram(r: number, length: number, at: (k: number, i: number) => number): Float64Array {
+  const out = new Float64Array(r * r);
+  for (let k = 0; k < r; k++)
+    for (let l = k; l < r; l++) {
+      let sum = 0;
+      for (let i = 0; i < length; i++) sum += at(k, i) * at(l, i);
+      out[k * r + l] = sum;
+      out[l * r + k] = sum;
+    }
+  return out;
+}
+
+/** Sweeps converge quadratically: matrices of any size here take fewer than ten. */
+const MOST_SWEEPS = 50;
+
+/**
+ * Eigenvalues, in no order, and eigenvectors, as columns, of a symmetric [n, n] matrix: Jacobi's rotations, row by row (Golub and Van Loan,
+ * Matrix Computations, section 8.5).
+ */
+export function eigen(matrix: Float64Array, n: number): { values: Float64Array; vectors: Float64Array } {
+  const M = matrix.slice();
+  const V = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) V[i * n + i] = 1;
+  const size = M.reduce((sum, x) => sum + x * x, 0);
+  for (let sweep = 0; sweep < MOST_SWEEPS && offDiagonal(M, n) > 1e-30 * size; sweep++)
+    for (let p = 0; p < n - 1; p++) for (let q = p + 1; q < n; q++) rotate(M, V, n, p, q);
+  return { values: Float64Array.from({ length: n }, (_, i) => M[i * n + i]!), vectors: V };
+}
+
+/** The sum of the squares beside the diagonal. */
+function offDiagonal(M: Float64Array, n: number): number {
+  let sum = 0;
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) if (i !== j) sum += M[i * n + j]! ** 2;
+  return sum;
+}
+
+/** Makes M[p, q] zero by a rotation of rows and columns p and q. */
+function rotate(M: Float64Array, V: Float64Array, n: number, p: number, q: number): void {
+  const off = M[p * n + q]!;
+  if (off === 0) return;
+  const theta = (M[q * n + q]! - M[p * n + p]!) / (2 * off);
+  // The smaller of the two angles.
+  const tan = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.hypot(theta, 1));
+  const cos = 1 / Math.hypot(tan, 1);
+  const sin = tan * cos;
+  const turn = (X: Float64Array, first: number, second: number) => {
+    const [a, b] = [X[first]!, X[second]!];
+    X[first] = cos * a - sin * b;
+    X[second] = sin * a + cos * b;
+  };
+  for (let i = 0; i < n; i++) turn(M, i * n + p, i * n + q);
+  for (let i = 0; i < n; i++) turn(M, p * n + i, q * n + i);
+  for (let i = 0; i < n; i++) turn(V, i * n + p, i * n + q);
+}
+
+function multiply(X: Float64Array, Y: Float64Array, n: number): Float64Array {
+  const out = new Float64Array(n * n);
+  for (let i = 0; i < n; i++)
+    for (let k = 0; k < n; k++) for (let j = 0; j < n; j++) out[i * n + j]! += X[i * n + k]! * Y[k * n + j]!;
+  return out;
+}
+
+function transpose(X: Float64Array, n: number): Float64Array {
+  return X.map((_, i) => X[(i % n) * n + Math.floor(i / n)]!);
+}
