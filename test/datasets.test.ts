@@ -329,7 +329,13 @@ test("stratified: every set has its fraction of every class, chosen by the seed"
   assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
   const even = await load({ file: mails(100, 40) }, { ...options, balance: true });
   assert.equal(even.val.stats().classes, { ham: 4, spam: 4 });
-  await fails({ file: mails(100, 5) }, DataError, ["A class has too few rows", '"spam"', "5 rows"], options);
+  const small = await load({ file: mails(100, 5) }, options);
+  assert.equal(
+    [small.train, small.val, small.test].map((set) => set.stats().classes.spam),
+    [3, 1, 1],
+    "a small class has a row in each set",
+  );
+  await fails({ file: mails(100, 2) }, DataError, ["A class has too few rows", '"spam"', "2 rows"], options);
 });
 
 test("the experiment's split is pandas', whatever the seed", async () => {

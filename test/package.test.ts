@@ -52,6 +52,7 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "dist/kernels.wasm",
     "dist/kernels-relaxed.wasm",
     "dist/gpt2.tokenizer.bin",
+    "dist/datasets/human-rights.txt",
     "dist/datasets/languages.csv",
     "dist/datasets/spam.csv",
     "data/models/gpt2-micro/model.safetensors",

@@ -3,10 +3,16 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { PageSettings } from "../src/web/protocol.ts";
 import { describeData } from "../src/web/worker/describe.ts";
-import { openData, openModel } from "../src/web/worker/sources.ts";
+import { openData, openModel, pick } from "../src/web/worker/sources.ts";
+import { describeTexts, openTexts } from "../src/web/worker/texts.ts";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
+
+const SETTINGS: PageSettings = {
+  ...{ data: { kind: "named", name: "spam" }, model: "gpt2-micro", device: "wasm", options: {} },
+  ...{ split: "default", balance: false, dedupe: false, maxLength: 0 },
+};
 
 test("calls at the same time share one model, and it can be read while another one is opened", async () => {
   const folder = temporaryFolder();
@@ -31,16 +37,44 @@ test("a model that could not be opened is opened again when it is asked for agai
   await model.close();
 });
 
+test("texts: documents, tokens and blocks are counted, the preview is the beginning, small sets are named", async () => {
+  const model = await openModel("gpt2-micro");
+  const read = async (data: PageSettings["data"], maxLength = 16) => {
+    const settings: PageSettings = { ...SETTINGS, objective: "lm", data, maxLength };
+    return describeTexts((await openTexts(settings, model, 256, {})).data, data, model);
+  };
+  const bundled = await read({ kind: "named", name: "human-rights" }, 64);
+  assert.is(bundled.documents, 1);
+  assert.equal([bundled.stats.val.tokens, bundled.maxLength, bundled.notes], [199, 64, []]);
+  assert.match(bundled.preview, /^Preamble\nWhereas recognition/);
+
+  const lines = Array.from({ length: 40 }, (_, i) => `Line ${i} of a poem about the sea.`);
+  const jsonl = lines.map((text) => JSON.stringify({ text })).join("\n");
+  pick([new File([lines.join("\n")], "poem.txt"), new File(["\uFEFFOne.\nTwo.\nThree.\n"], "tiny.txt")]);
+  pick([new File([`${jsonl}\n{"text":""}\n`], "poems.jsonl")]);
+  const poem = await read({ kind: "texts", files: ["poem.txt"] });
+  assert.is(poem.documents, 1);
+  assert.equal(poem.notes, [
+    "The validation set has only 31 tokens: its perplexity says little",
+    "The test set has only 40 tokens: its perplexity says little",
+  ]);
+  const poems = await read({ kind: "texts", files: ["poems.jsonl"] });
+  assert.is(poems.documents, 40);
+  assert.match(poems.preview, /^Line \d+ of a poem about the sea\.\nLine/);
+  assert.is(poems.notes.at(-1), "1 empty document was skipped");
+  // The same name with another text, and another text beside it.
+  pick([new File(["Something else.\nIt is short.\nThe end.\n"], "poem.txt")]);
+  assert.match((await read({ kind: "texts", files: ["poem.txt"] })).preview, /^Something else/);
+  const both = await read({ kind: "texts", files: ["poem.txt", "tiny.txt"] });
+  assert.equal([both.documents, both.stats.train.documents], [2, 2]);
+});
+
 const NO_COLUMNS = { columns: [], text: null, label: null };
 
 test("a bundled data set keeps all rows, as in the terminal, unless it is to be balanced", async () => {
-  const settings: PageSettings = {
-    ...{ data: { kind: "named", name: "spam" }, model: "gpt2-micro", device: "wasm", options: {} },
-    ...{ split: "default", balance: false, dedupe: false, maxLength: 0 },
-  };
   const model = await openModel("gpt2-micro");
   const read = async (more: Partial<PageSettings>) => {
-    const { stats } = (await openData({ ...settings, ...more }, model, 256, {})).data;
+    const { stats } = (await openData({ ...SETTINGS, ...more }, model, 256, {})).data;
     return [stats.rowsRead, stats.train.rows + stats.val.rows + stats.test.rows];
   };
   const [rows, used] = await read({});

@@ -1,5 +1,9 @@
 /** Texts for a language model: blocks and what they predict, files and how they are cut, and what is refused. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import humanRights from "../data/datasets/human-rights.json" with { type: "json" };
 import { type BlockStats, Blocks } from "../src/data/blocks.ts";
 import { bytesReader } from "../src/data/corpus.ts";
 import { loadTexts, type TextsOptions, type TextsSpec } from "../src/data/texts.ts";
@@ -169,6 +173,17 @@ test("a text without line ends is split between characters", async () => {
   const parts = await Promise.all([train, val, test].map(textOf));
   for (const part of parts) assert.not.match(part, "�");
   assert.is(parts.map((part) => part.replace("<|endoftext|>", "")).join(""), text);
+});
+
+test("human-rights is the file that its description promises, cut between its paragraphs", async () => {
+  const text = readFileSync(packagePath(`dist/${humanRights.file}`));
+  assert.is(createHash("sha256").update(text).digest("hex"), humanRights.sha256);
+  const { train, val, test, source } = await loadTexts({ name: humanRights.name }, { maxLength: 64 });
+  assert.is(source, "human-rights: The Universal Declaration of Human Rights");
+  const encoder = await tokenizer;
+  const decode = (set: Blocks) => encoder.decode(set.batch([0]).ids);
+  assert.match(decode(train), /^<\|endoftext\|>Preamble\nWhereas recognition of the inherent dignity/);
+  for (const set of [val, test]) assert.match(decode(set), /^<\|endoftext\|>\nArticle 2[68]\nEveryone /);
 });
 
 test("JSON lines are a document each, shuffled by the seed and split", async () => {

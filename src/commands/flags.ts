@@ -33,7 +33,7 @@ export function addSettings(program: Command): Command {
     .option(
       "--dataset <name>",
       "spam (bundled mails and short messages) or languages (bundled), or sms, the published experiment's data (downloaded once); " +
-        "or a data set of the Hugging Face Hub, owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
+        "with --objective lm human-rights (bundled); or a data set of the Hugging Face Hub, owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
     )
     .addOption(
       choice(

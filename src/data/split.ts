@@ -72,7 +72,18 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): D
   for (const rows of positionsByClass(all)) {
     const shuffled = rng.shuffle(rows);
     let start = 0;
-    for (const [i, count] of partSizes(rows.length, fractions).entries()) {
+    const counts = partSizes(rows.length, fractions);
+    // A small class gives one row to each part, from the one that is furthest above its share.
+    const above = counts.map((count, i) => count - rows.length * fractions[i]!);
+    if (rows.length >= counts.length)
+      for (const i of counts.keys())
+        if (counts[i] === 0) {
+          const from = above.indexOf(Math.max(...above.filter((_, j) => counts[j]! > 1)));
+          counts[i]!++;
+          counts[from]!--;
+          above[from]!--;
+        }
+    for (const [i, count] of counts.entries()) {
       if (count === 0)
         throw new DataError("A class has too few rows for a stratified split", {
           where: `"${all.labels[all.label(rows[0]!)]}"`,

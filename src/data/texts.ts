@@ -1,6 +1,7 @@
 /** Texts for a language model: reads plain text files and JSON lines, and splits them into sets and blocks. */
 
-import { exists, openFile } from "#platform";
+import { exists, openFile, packagePath } from "#platform";
+import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
 import type { Kind } from "../arguments.ts";
 import { ConfigError, DataError, FormatError, nameList } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
@@ -19,8 +20,8 @@ import { type DataSource, isParquet } from "./source.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /**
- * Files to split, or files that are split already, one file or several for each; or the name of a data set on the Hugging Face hub, owner/name with
- * `:configuration` or `@revision` behind it.
+ * Files to split, or files that are split already, one file or several for each; or a name: "human-rights", a short text that comes with the
+ * program, or a data set on the Hugging Face hub, owner/name with `:configuration` or `@revision` behind it.
  */
 export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }
@@ -154,7 +155,7 @@ interface Sets {
 }
 
 async function setsOf(spec: TextsSpec, options: TextsOptions): Promise<Sets> {
-  if ("name" in spec) return hubSets(spec.name, options);
+  if ("name" in spec) return isOnHub(spec.name) ? hubSets(spec.name, options) : bundledSets(spec.name);
   const sets: FileSet[] =
     "train" in spec
       ? [spec.train, spec.val, spec.test].map((some, i) => [listOf(some), [i]])
@@ -162,13 +163,17 @@ async function setsOf(spec: TextsSpec, options: TextsOptions): Promise<Sets> {
   return { sets, source: sets.flatMap(([files]) => files.map(nameOf)).join(", ") };
 }
 
-/** The sets of a data set of the hub: as `loadDataset` chooses them. */
-async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
-  if (!isOnHub(name))
+function bundledSets(name: string): Sets {
+  if (name !== humanRights.name)
     throw new ConfigError(`"${name}" is not a data set for a language model`, {
-      expected: "owner/name on the Hugging Face hub, or files",
+      expected: `${humanRights.name}, owner/name on the Hugging Face hub, or files`,
       hint: "give text files with --data",
     });
+  return { sets: [[[packagePath(`dist/${humanRights.file}`)], [0, 1, 2]]], source: `${name}: ${humanRights.title}` };
+}
+
+/** The sets of a data set of the hub: as `loadDataset` chooses them. */
+async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
   const { openHubDataset } = await import("./hub.ts");
   const found = await openHubDataset(name, options);
   const { train, val, test } = found;
@@ -265,7 +270,8 @@ class TextsReader {
   }
 }
 
-const isJsonLines = (name: string) => /\.(jsonl|ndjson|json|parquet)$/i.test(name);
+/** Whether a file has a document a row; a plain text is one document. */
+export const isJsonLines = (name: string) => /\.(jsonl|ndjson|json|parquet)$/i.test(name);
 
 async function contents(
   source: DataSource,
@@ -382,7 +388,7 @@ function keysOf(names: string[], asked: string | undefined, where: string): Keys
     where,
     expected: 'the key "text", or "prompt" and "completion"',
     found: nameList(names),
-    hint: "give the key with --text-column",
+    hint: 'call the key "text", or name it with --text-column',
   });
 }
 

@@ -1,4 +1,5 @@
 /** HTTP requests with retries, timeouts and a size limit. */
+import { isOffline } from "#platform";
 import { DownloadError } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -48,10 +49,11 @@ export async function fetchAgain(
       asked = secondsOf(headers.get("retry-after"));
     } catch (cause) {
       if (options.signal?.aborted) throw cause;
-      if (failures === TRIES || isFinal(cause))
+      const offline = isOffline();
+      if (failures === TRIES || offline || isFinal(cause))
         throw new DownloadError(`${/^\w+:\/\/([^/?]+)/.exec(String(url))?.[1] ?? "the server"} cannot be reached`, {
           where: String(url).replace(/\?.*/, ""),
-          found: reasonOf(cause),
+          found: offline ? "the browser is offline" : reasonOf(cause),
           hint: "check the network connection",
           cause,
         });

@@ -50,6 +50,7 @@ export function mergedTensors(
   const merged = [...baseShapes(config)].map(([name, shape]) => ({
     name: `transformer.${name}`,
     shape,
+    dtype: "F32" as const,
     pieces: () => pieces(shape, (from, to) => rows(name, from, to), products.get(name) ?? []),
   }));
   if (meta.task.objective === "classification")
@@ -61,6 +62,7 @@ export function mergedTensors(
     merged.push({
       name: "lm_head.weight",
       shape,
+      dtype: "F32",
       pieces: () => pieces(shape, (from, to) => rows(table, from, to), head ?? []),
     });
   return merged;
@@ -74,6 +76,7 @@ function whole(name: string, { shape, data }: NamedTensor): StreamedTensor {
   return {
     name,
     shape,
+    dtype: "F32",
     pieces: async function* () {
       yield data;
     },

@@ -6,30 +6,34 @@ export type EncodableTensor =
   | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }
   | { name: string; shape: Shape; dtype: "I32"; data: Int32Array };
 
+/** The element types that are written, in the order of the reference library, with the bytes of an element. */
+const BYTES = { F32: 4, I32: 4, F16: 2 } as const;
+
 /** A tensor's entry in the header. */
 interface HeaderEntry {
   name: string;
   shape: Shape;
-  dtype: "F32" | "I32";
+  dtype: keyof typeof BYTES;
 }
 
 /**
  * The first bytes of a safetensors file, up to the data, and the tensors in the order of their data. They are sorted as in the
- * reference library, by element type (F32 before I32) and name, so that the file does not depend on the order of `tensors`.
+ * reference library, by element type and name, so that the file does not depend on the order of `tensors`.
  * The header is padded to align the data to 8 bytes. Throws FormatError for a duplicate name.
  */
 function encodeHeader<T extends HeaderEntry>(
   tensors: readonly T[],
   metadata: Readonly<Record<string, string>>,
 ): { head: Uint8Array<ArrayBuffer>; sorted: T[]; dataBytes: number } {
-  const sorted = [...tensors].sort((a, b) => compare(a.dtype, b.dtype) || compare(a.name, b.name));
+  const rank = ({ dtype }: T) => Object.keys(BYTES).indexOf(dtype);
+  const sorted = [...tensors].sort((a, b) => rank(a) - rank(b) || compare(a.name, b.name));
   const entries: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0)
     entries.push(["__metadata__", Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => compare(a, b)))]);
   let dataBytes = 0;
   for (const [i, { name, shape, dtype }] of sorted.entries()) {
     if (name === "__metadata__" || name === sorted[i - 1]?.name) throw new FormatError(`two tensors are named ${name}`);
-    const end = dataBytes + 4 * sizeOf(shape);
+    const end = dataBytes + BYTES[dtype] * sizeOf(shape);
     entries.push([name, { dtype, shape, data_offsets: [dataBytes, end] }]);
     dataBytes = end;
   }
@@ -51,7 +55,7 @@ function sizeError(name: string, shape: Shape, found: number): ShapeError {
   });
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array) =>
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array | Uint16Array) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
 /** The bytes of a safetensors file. Throws ShapeError if data does not match its shape, FormatError for a duplicate name. */
@@ -72,11 +76,19 @@ export function encodeSafetensors(
   return file;
 }
 
-/** A tensor of F32 whose values are computed in chunks when they are written. */
-export interface StreamedTensor {
-  name: string;
-  shape: Shape;
-  pieces: () => AsyncIterable<Float32Array>;
+/** A tensor whose values are computed in chunks when they are written. F16: chunks of half-precision bits. */
+export type StreamedTensor = { name: string; shape: Shape } & (
+  | { dtype: "F32"; pieces: () => AsyncIterable<Float32Array> }
+  | { dtype: "F16"; pieces: () => AsyncIterable<Uint16Array> }
+);
+
+/** The size of the file that `streamSafetensors` writes. */
+export function streamedBytes(
+  tensors: readonly StreamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): number {
+  const { head, dataBytes } = encodeHeader(tensors, metadata);
+  return head.length + dataBytes;
 }
 
 /** The bytes of a safetensors file in chunks, so that a model is never in memory. Throws as `encodeSafetensors` does. */
@@ -84,10 +96,7 @@ export async function* streamSafetensors(
   tensors: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): AsyncGenerator<Uint8Array> {
-  const { head, sorted } = encodeHeader(
-    tensors.map((tensor) => ({ ...tensor, dtype: "F32" as const })),
-    metadata,
-  );
+  const { head, sorted } = encodeHeader(tensors, metadata);
   yield head;
   for (const { name, shape, pieces } of sorted) {
     let elements = 0;

@@ -339,6 +339,11 @@ export function isPageThread(): boolean {
   return typeof document !== "undefined";
 }
 
+/** Whether the browser knows that it has no network. It tells no reason when a request fails. */
+export function isOffline(): boolean {
+  return navigator.onLine === false;
+}
+
 /** Does nothing: a browser enables relaxed SIMD if it supports it. */
 export function allowRelaxedSimd(): void {}
 

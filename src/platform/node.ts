@@ -218,6 +218,11 @@ export function parallelism(): number {
   return availableParallelism();
 }
 
+/** Unknown in Node, whose errors tell why a request failed. */
+export function isOffline(): boolean {
+  return false;
+}
+
 /**
  * Enables relaxed SIMD in Node 20, whose V8 11.3 supports it only behind a flag. The flag takes effect at once, in every
  * thread, and only affects which modules are valid. With it Node 20 computes the same bits as Node 22 and Chromium.

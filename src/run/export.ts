@@ -3,7 +3,7 @@
  * format cannot express is detected before anything is written.
  */
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
-import { MODE_TITLES, textContext } from "../config.ts";
+import { MODE_TITLES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
@@ -17,6 +17,7 @@ import { streamSafetensors } from "../io/safetensors-write.ts";
 import { TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
+import { autoModelOf, logitsCode, longestText, paddingRemarks, peftCode } from "./peft-code.ts";
 
 export const EXPORTS = ["peft", "merged"] as const;
 export type ExportKind = (typeof EXPORTS)[number];
@@ -197,13 +198,6 @@ export async function replaceableExport(directory: string, force: boolean): Prom
     : EXPORT_FILES.filter((name) => name === README || listed.includes(`\`${name}\``));
 }
 
-/** Maximum text length in tokens: longer texts were truncated in training. */
-function longest(meta: AdapterMeta): number {
-  const context = textContext(meta.model, meta);
-  const { padTo = 0, maxLength = context } = meta.settings as { padTo?: number; maxLength?: number };
-  return Math.min(padTo || maxLength, context);
-}
-
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
 /** The base model's config.json with the changes of the merged model. */
@@ -249,7 +243,7 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
     tokenizer_class: "GPT2Tokenizer",
     unk_token: end,
     ...base,
-    model_max_length: longest(meta),
+    model_max_length: longestText(meta),
     pad_token: end,
     // Padding on the left would shift the position embeddings.
     padding_side: "right",
@@ -258,49 +252,20 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
   return files.set(own, json(config));
 }
 
-/** What the padding of a classifier's batch has to be. */
-function remarksOf({ mode }: AdapterMeta, end: Vocabulary["end"]): string[] {
-  const empty = `Encode an empty text as one ${end.text}.`;
-  if (mode === "prompt")
-    return [
-      `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
-    ];
-  return [
-    `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${end.text}, which does not`,
-    `occur in texts. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
-    ...(mode === "prefix" ? ["PEFT 0.21 runs prefix tuning of a classifier with transformers below 5.24."] : []),
-  ];
-}
-
 function readme(kind: ExportKind, { meta }: Adapter, { end }: Vocabulary, losses: Loss[], files: string[]): string {
   const classifies = meta.task.objective === "classification";
-  const auto = classifies ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
-  const base = JSON.stringify(meta.base_model);
-  const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
+  const auto = autoModelOf(meta);
+  const here = "THIS DIRECTORY";
   const lines =
     kind === "merged"
       ? [
           `from transformers import AutoTokenizer, ${auto}`,
-          `tokenizer = AutoTokenizer.from_pretrained("THIS DIRECTORY")`,
-          `model = ${auto}.from_pretrained("THIS DIRECTORY")`,
+          `tokenizer = AutoTokenizer.from_pretrained("${here}")`,
+          `model = ${auto}.from_pretrained("${here}")`,
         ]
-      : [
-          "import torch",
-          "from peft import PeftModel",
-          `from transformers import AutoTokenizer, ${auto}`,
-          `tokenizer = AutoTokenizer.from_pretrained(${base}, pad_token=${JSON.stringify(end.text)}, padding_side="right")`,
-          `base = ${auto}.from_pretrained(${base}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${end.id},` : ")"}`,
-          ...(classifies ? [`    id2label=${JSON.stringify(labels)})`] : []),
-          `model = PeftModel.from_pretrained(base, "THIS DIRECTORY")`,
-        ];
-  // PEFT gives embeddings to the model, which then has no ids that could tell padding.
-  const isAlone = classifies && meta.mode === "prompt";
-  if (classifies)
-    lines.push(
-      `batch = tokenizer(["some text"], ${isAlone ? "" : "padding=True, "}truncation=True, max_length=${longest(meta)}, return_tensors="pt")`,
-      "logits = model.eval()(**batch).logits",
-    );
-  const remarks = classifies ? remarksOf(meta, end) : [];
+      : peftCode(meta, end, meta.base_model, here);
+  if (classifies) lines.push(...logitsCode(meta));
+  const remarks = classifies ? paddingRemarks(meta, end) : [];
   const differences = losses.map((loss) => `- ${showLoss(loss)}`);
   return [
     kind === "merged" ? "# A fine-tuned GPT-2" : `# GPT-2 with ${MODE_TITLES[meta.mode]}`,

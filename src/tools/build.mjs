@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { bundleTests, NODE_BUNDLE } from "./bundles.mjs";
+import { buildHumanRights } from "./human-rights.mjs";
 import { generateKernels } from "./kernels.mjs";
 import { buildLanguages } from "./languages.mjs";
 import { buildSpam } from "./spam.mjs";
@@ -35,6 +36,7 @@ for (const name of ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm"])
   copyFileSync(join("build", name), join("dist", name));
 await buildSpam();
 buildLanguages();
+buildHumanRights();
 buildTokenizer();
 await esbuild.build({
   ...NODE_BUNDLE,

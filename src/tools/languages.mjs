@@ -40,7 +40,7 @@ function setOf(number) {
 }
 
 /** Typographic characters as people type them. */
-function plain(text) {
+export function plain(text) {
   return text.normalize("NFC").replace(/\s+/g, " ").replaceAll("’", "'").replaceAll("‐", "-").trim();
 }
 

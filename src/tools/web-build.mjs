@@ -89,6 +89,7 @@ export async function buildWeb() {
   dropMapNames(await bundle(join(WEB, SCRIPTS), scripts));
   dropMapNames(await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` }));
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
+  await buildStandalone();
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
   for (const file of pages) cpSync(join(PAGE, file), join(WEB, file));
   await buildServiceWorker();
@@ -115,6 +116,38 @@ async function bundle(outdir, entryPoints) {
 function dropMapNames(outputs) {
   for (const file of Object.keys(outputs).filter((name) => name.endsWith(".js")))
     writeFileSync(file, readFileSync(file, "utf8").replace(/\/\/# sourceMappingURL=\S*\s*$/, ""));
+}
+
+/** What the page that classifies on its own leaves out: it downloads nothing, and has no other thread. */
+const NOT_ALONE = ["*/hub-model.ts", "*/http.ts", "*/remote.ts", "*/recover.ts"];
+
+/** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */
+async function buildStandalone() {
+  const folder = join(PAGE, "standalone");
+  const built = async (file, options = {}) => {
+    const entryPoints = [join(folder, file)];
+    const { outputFiles } = await esbuild.build({ ...common, sourcemap: false, write: false, entryPoints, ...options });
+    return outputFiles[0].text.trim();
+  };
+  const script = { format: "iife", external: NOT_ALONE, logOverride: { "empty-import-meta": "silent" } };
+  const style = await built("page.css");
+  const page = await built("page.ts", script);
+  const worker = await built("worker.ts", script);
+  const hashOf = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+  // No connections: what is typed cannot leave the page.
+  const policy = [
+    "default-src 'none'",
+    `script-src ${hashOf(page)} 'wasm-unsafe-eval'`,
+    "worker-src blob:",
+    `style-src ${hashOf(style)}`,
+    "img-src data:",
+  ].join("; ");
+  const html = readFileSync(join(folder, "page.html"), "utf8")
+    .replace("{{policy}}", policy)
+    .replace('<link rel="stylesheet" href="page.css" />', () => `<style>${style}</style>`)
+    .replace(/ src="worker.ts">/, () => `>${worker}`)
+    .replace(/ src="page.ts">/, () => `>${page}`);
+  writeFileSync(join(WEB, SCRIPTS, "standalone.html"), html);
 }
 
 /**

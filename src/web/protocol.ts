@@ -1,5 +1,6 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceName, GPT2Config, Objective } from "../config.ts";
+import type { BlockStats } from "../data/blocks.ts";
 import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { Split } from "../data/split.ts";
@@ -11,16 +12,20 @@ import type { Confusion } from "../report/statistics.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Compared } from "../run/comparison.ts";
 import type { TestMessage } from "../run/predictions.ts";
+import type { Usage } from "../run/usage.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { EvaluationRecord, PartEvaluation, Splits } from "../train/records.ts";
 
-/** The source of the messages: a data set by name, or the file that the visitor selected last. */
+/** The source of the messages or texts: a data set by name, or what the visitor selected last: a file of messages, or text files. */
 export type DataChoice =
   | { kind: "named"; name: string }
-  | ({ kind: "file"; name: string; encoding?: string } & ColumnChoice);
+  | ({ kind: "file"; name: string; encoding?: string } & ColumnChoice)
+  | { kind: "texts"; files: readonly string[]; encoding?: string };
 
 /** Everything that determines a run. */
 export interface PageSettings {
+  /** Missing in old records: classification. */
+  objective?: Objective;
   data: DataChoice;
   /** Name of a bundled or stored model, or of one from the hub. */
   model: string;
@@ -31,7 +36,7 @@ export interface PageSettings {
   /** Whether rows of the larger classes are dropped until all classes are equal. */
   balance: boolean;
   dedupe: boolean;
-  /** Maximum length of a message in tokens; 0: the model's context. */
+  /** Maximum length of a message, or of a block of text, in tokens; 0: the model's context. */
   maxLength: number;
   options: Partial<TrainOptions>;
 }
@@ -79,6 +84,18 @@ export interface DataReport {
   problemCount: number;
 }
 
+/** What a language model is trained on. */
+export interface TextsReport {
+  documents: number;
+  stats: Splits<BlockStats>;
+  /** The longest block, in tokens. */
+  maxLength: number;
+  /** The beginning of the training set. */
+  preview: string;
+  /** Messages about the texts. */
+  notes: string[];
+}
+
 /** The columns of a selected file; null where the text or label column was not recognised. */
 export interface ColumnReport {
   columns: string[];
@@ -122,6 +139,10 @@ export type RunState =
 export const isUnderWay = ({ state }: Pick<RunRecord, "state">): boolean =>
   state === "training" || state === "paused" || state === "stopping";
 
+/** Whether a run has left its trained parameters, and will not change them. */
+export const hasAdapter = (run: Pick<RunRecord, "state" | "usable">): boolean =>
+  run.usable && !isUnderWay(run) && run.state !== "elsewhere" && run.state !== "interrupted";
+
 /** The plotted training curve: means over groups of steps. */
 export interface Curve {
   examples: number[];
@@ -141,7 +162,6 @@ export interface RunRecord {
   id: string;
   title: string;
   state: RunState;
-  /** `lm`: a loaded language-model adapter; all other runs classify. */
   objective: Objective;
   /** Milliseconds since 1970. */
   created: number;
@@ -172,7 +192,7 @@ export interface RunRecord {
   parts: PartEvaluation[] | null;
   evaluations: EvaluationRecord[];
   curve: Curve;
-  /** Of the test set. */
+  /** Of the test set of a classifier. */
   confusions: Confusion[] | null;
   mistakes: Mistake[];
   /** The run and the baselines on the test set; this and the next two are missing before the end and in old records. */
@@ -244,6 +264,19 @@ export interface ModelEntry {
   kept: boolean;
 }
 
+/** What can be downloaded of a run: its adapter, all its files, or one HTML file that classifies on its own. */
+export type Takeable = "adapter" | "run" | "page";
+
+/** The sizes of what can be downloaded, and code that uses it. */
+export interface TakeReport {
+  adapterBytes: number;
+  /** Null: a loaded adapter has no other files. */
+  runBytes: number | null;
+  /** The size of the HTML file, or why there is none; null: the model classifies nothing. */
+  page: { bytes: number } | { refused: string } | null;
+  usages: Usage[];
+}
+
 /** The worker's methods. */
 export interface Api {
   machine(): Promise<Machine>;
@@ -258,6 +291,9 @@ export interface Api {
   /** Registers a selected file and returns its columns. */
   pickData(file: File, encoding: string): Promise<ColumnReport>;
   readData(settings: PageSettings): Promise<DataReport>;
+  /** Registers selected text files. */
+  pickTexts(files: File[]): Promise<void>;
+  readTexts(settings: PageSettings): Promise<TextsReport>;
   estimate(settings: PageSettings): Promise<RunEstimate>;
   runs(): Promise<RunRecord[]>;
   /** Begins a run; progress is reported by events. Resolves with its id when it has begun. */
@@ -268,8 +304,10 @@ export interface Api {
   unpause(): Promise<void>;
   stop(): Promise<void>;
   classify(id: string, text: string): Promise<Verdict>;
-  /** A zip of the adapter, or of the whole run directory. */
-  download(id: string, what: "adapter" | "run"): Promise<Blob>;
+  /** What can be downloaded of a run that has trained parameters. */
+  take(id: string): Promise<TakeReport>;
+  /** A zip of the adapter or of the whole run directory, or an HTML file. */
+  download(id: string, what: Takeable): Promise<Blob>;
   /**
    * Stores an adapter from files and returns the id of its record. `model` is its base model if the one that it names is not
    * available. Fails if it is not of the `objective`, where one is given.

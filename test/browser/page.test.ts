@@ -1,6 +1,7 @@
 /** The page in Chromium, from `npm run web`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/backend/device.ts";
@@ -263,6 +264,16 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
     `${before} in the page`,
   );
 
+  // The page of one file, opened from the disk.
+  const [event] = await Promise.all([page.waitForEvent("download"), page.click("[data-take=page]")]);
+  const alone = join(directory, "alone.html");
+  await event.saveAs(alone);
+  const opened = await openPage(context, pathToFileURL(alone).href);
+  await opened.page.fill("#message", "see you at lunch, friend");
+  const label = (await opened.page.textContent("#verdict .label"))!;
+  assert.ok(before!.includes(label), `${label}, ${before} in the page`);
+  assert.equal(opened.faults, []);
+
   await page.setInputFiles("#adapter-files", {
     name: "a.zip",
     mimeType: "application/zip",
@@ -270,7 +281,9 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   });
   await waitForState(page, "loaded");
   assert.is(await predicted(), before);
-  assert.equal(await adapterOf(page), files);
+  // The README of a loaded adapter does not tell of its training.
+  const readme = "adapter/README.md";
+  assert.equal({ ...(await adapterOf(page)), [readme]: files[readme] }, files);
   assert.equal(faults, []);
   await context.close();
 });

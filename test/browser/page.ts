@@ -18,7 +18,15 @@ export async function set(page: Page, values: Record<string, string | number>): 
   while (!(await page.isVisible("#more-fields"))) await page.click("#advanced summary");
   for (const [key, value] of Object.entries(values)) {
     const field = page.locator(`#field-${key}`);
-    if ((await field.evaluate((element) => element.tagName)) === "SELECT") await field.selectOption(String(value));
+    const tag = await field.evaluate((element) => element.tagName);
+    if (tag === "SELECT") await field.selectOption(String(value));
+    else if (tag === "FIELDSET")
+      for (const box of await field.locator("input").all())
+        await box.setChecked(
+          String(value)
+            .split(",")
+            .includes(await box.inputValue()),
+        );
     else await field.fill(String(value));
   }
 }

@@ -1,4 +1,4 @@
-/** Text generation in the page: the same texts as in Node, streaming, stopping, long texts, valid and invalid adapters. */
+/** Language models in the page: a run on a pasted text, and writing: the same texts as in Node, streaming, stopping, adapters. */
 import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -12,7 +12,7 @@ import { temporaryFolder } from "../border.ts";
 import { test } from "../harness.ts";
 import { TINY, tinyModel } from "../tiny.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible } from "./page.ts";
+import { assertAccessible, atStep, download, keepStates, set, start, statesOf, waitForState } from "./page.ts";
 
 const folder = temporaryFolder();
 const base = tinyModel(join(folder, "tiny"));
@@ -29,11 +29,19 @@ async function inNode(model: string, prompts: readonly string[], options: Genera
 
 /** Sets the fields of the panel, by the API's names. */
 async function setWriting(page: Page, values: GenerateOptions): Promise<void> {
-  if (!(await page.isVisible("#write-fields"))) await page.click("#write-form summary");
+  if (!(await page.isVisible("#write-fields"))) await page.click("#write-more summary");
   for (const [key, value] of Object.entries(values)) await page.fill(`#write-${key}`, String(value));
 }
 
-/** Generates to the end, and returns the prompts with their texts. */
+/** A page whose visitor wants GPT-2 to write. */
+async function writersPage() {
+  const opened = await freshPage();
+  await opened.page.click("text=Write text");
+  await opened.page.waitForSelector("#write-start:not([disabled])");
+  return opened;
+}
+
+/** Generates to the end, and returns the prompts with their texts: the base model's, then the adapter's. */
 async function write(page: Page): Promise<string[]> {
   await page.click("#write-start:not([disabled])");
   await page.locator("#write-status >> text=/^Done: /").waitFor();
@@ -48,11 +56,11 @@ async function openTiny(page: Page): Promise<void> {
 }
 
 test("greedy and sampled texts are Node's and are streamed; the live region announces only the start and the end", async () => {
-  const { page, faults, context } = await freshPage();
+  const { page, faults, context } = await writersPage();
   const prompts = ["Once upon a time", "The old man said"];
   await page.fill("#prompt", `${prompts.join("\n")}\n`);
-  await page.check("#prompt-lines");
   await setWriting(page, { maxNewTokens: 12, temperature: 0 });
+  await page.check("#prompt-lines");
   assert.ok(await page.isHidden("#write-topP"), "greedy decoding has no top-p");
   await page.evaluate(() => {
     const seen = Object.assign(window, { announced: [] as string[], pieces: 0 });
@@ -68,9 +76,8 @@ test("greedy and sampled texts are Node's and are streamed; the live region anno
     const { announced, pieces } = window as unknown as { announced: string[]; pieces: number };
     return { announced, pieces };
   });
-  assert.equal(announced, ["Generating …", "Done: 24 tokens."]);
+  assert.match(announced.join(" "), /^Writing … Done: 24 tokens, \d+ per second\.$/);
   assert.ok(pieces > 12, `${pieces} pieces`);
-  assert.match((await page.textContent("#write-figures"))!, /^Tokens24Tokens per second\d+\.\d$/);
   const sampled = { temperature: 1.1, topK: 40, topP: 0.9, repetitionPenalty: 1.3, seed: 5 };
   await setWriting(page, sampled);
   await page.fill("#stop-strings", "the\n\\n");
@@ -82,7 +89,7 @@ test("greedy and sampled texts are Node's and are streamed; the live region anno
 });
 
 test("after a stop the text stays, and the panel can generate again", async () => {
-  const { page, faults, context } = await freshPage();
+  const { page, faults, context } = await writersPage();
   await page.fill("#prompt", "Once upon a time");
   // Greedy decoding repeats itself and does not end.
   await setWriting(page, { maxNewTokens: 100_000, temperature: 0 });
@@ -121,7 +128,7 @@ async function adapterFiles(name: string, task: TaskConfig): Promise<string[]> {
 }
 
 test("text beyond the context is reported; an adapter generates its own text, and other files are refused", async () => {
-  const { page, faults, context } = await freshPage();
+  const { page, faults, context } = await writersPage();
   await openTiny(page);
   await page.fill("#prompt", "The quick brown fox");
   const options = { maxNewTokens: 70, temperature: 0 };
@@ -130,8 +137,6 @@ test("text beyond the context is reported; an adapter generates its own text, an
   const plain = await inNode(base, prompts, options);
   assert.equal(await write(page), plain);
   assert.match((await page.textContent("#written small"))!, /the oldest 3\d tokens were dropped/);
-  assert.match((await page.textContent("#write-status"))!, "Done: 70 tokens. The oldest tokens were dropped.");
-
   const fault = page.locator("#write-error");
   await page.setInputFiles("#writer-files", await adapterFiles("labels", TASKS.classification));
   await fault.locator("text=This adapter classifies messages and cannot generate text").waitFor();
@@ -140,26 +145,74 @@ test("text beyond the context is reported; an adapter generates its own text, an
   await page.setInputFiles("#writer-files", damaged);
   await fault.locator("text=adapter_model.safetensors").waitFor();
   await assertAccessible(page);
-  assert.is(await page.locator("#writer option").count(), 1, "a refused adapter is not stored");
+  assert.is(await page.locator("#runs tbody tr").count(), 0, "a refused adapter is not stored");
 
   await page.setInputFiles("#writer-files", await adapterFiles("tales", TASKS.lm));
-  await page.waitForSelector("#writer option:checked >> text=LoRA, rank 2, alpha 40", { state: "attached" });
+  await page.locator("#write-help >> text=with the adapter (LoRA, rank 2, alpha 40)").waitFor();
   assert.is(await fault.textContent(), "");
   const adapted = await inNode(base, prompts, options, join(folder, "tales"));
   assert.not.equal(adapted, plain);
-  assert.equal(await write(page), adapted);
-  // The adapter is stored and does not classify, and the base model is unchanged.
+  assert.equal(await write(page), [...plain, ...adapted]);
+  await assertAccessible(page);
+  // The adapter is stored, with the prompt and what is to be learned.
   await page.reload();
-  await page.waitForSelector("#start:not([disabled])");
-  await page.locator("#try-help >> text=This is a language-model adapter").waitFor();
-  await page.selectOption("#model", "tiny");
-  await page.locator("#model-report >> text=width 16").waitFor();
-  await page.fill("#prompt", "The quick brown fox");
+  await page.locator("#write-help >> text=with the adapter").waitFor();
+  assert.ok(await page.isHidden("#try"), "it does not classify");
   await setWriting(page, options);
-  await page.selectOption("#writer", { index: 1 });
-  assert.equal(await write(page), adapted);
-  await page.selectOption("#writer", { index: 0 });
-  assert.equal(await write(page), plain);
+  assert.equal(await write(page), [...plain, ...adapted]);
+  assert.equal(faults, []);
+  await context.close();
+});
+
+/** The perplexity on the validation set, of each evaluation. */
+async function perplexities(page: Page): Promise<number[]> {
+  const cells = await page.locator("#curve-table tbody tr td:last-child").allTextContents();
+  return cells.map((text) => Number(text.replaceAll(",", "")));
+}
+
+test("a pasted text trains a language model: perplexity falls, and a reloaded run ends with the adapter of a straight one", async () => {
+  const { page, faults, context } = await writersPage();
+  await keepStates(page);
+  await openTiny(page);
+  await page.click("text=Own text");
+  assert.ok(await page.isDisabled("#start"), "there is no text yet");
+  await page.fill("#pasted", "x");
+  await page.locator("#data-error >> text=Too little text").waitFor();
+  const lines = Array.from({ length: 60 }, (_, i) => `Roses are red, violets are blue, poem ${i} is for you.`);
+  await page.fill("#pasted", lines.join("\n"));
+  await page.locator("#data-report >> text=/^1 document of [\\d,]+ tokens/").waitFor();
+  assert.is(await page.textContent("#data-error"), "");
+  await set(page, { device: "wasm", epochs: 2, evalEvery: 4, lr: 0.05 });
+  await start(page);
+  await waitForState(page, "finished");
+  assert.match(
+    (await page.textContent("#status"))!,
+    /the perplexity on the test set was [\d,.]+ before and is [\d,.]+ now\.$/,
+  );
+  const measured = await perplexities(page);
+  assert.ok(measured.length > 4 && measured.at(-1)! < 0.5 * measured[0]!, measured.join(" "));
+  assert.match((await page.textContent("#outcome"))!, /Perplexity before/);
+  assert.is(await page.locator("#outcome table").count(), 1, "nothing of a classifier");
+  assert.ok(await page.isHidden("#try"));
+  await page.fill("#prompt", "Roses are");
+  await setWriting(page, { maxNewTokens: 8, temperature: 0 });
+  const straight = (await download(page, "tr[aria-current] >> text=Adapter")).files;
+  const [plain, adapted] = await write(page);
+  assert.not.equal(adapted, plain);
+  await assertAccessible(page);
+
+  await start(page);
+  await atStep(page, 9, "reload");
+  await waitForState(page, "finished");
+  const resumed = (await statesOf(page)).find(({ state }) => state === "training");
+  assert.ok(resumed && resumed.step >= 8, "it started from the beginning");
+  assert.equal((await download(page, "tr[aria-current] >> text=Adapter")).files, straight);
+  assert.equal(await page.inputValue("#pasted"), lines.join("\n"));
+  // The adapter of a run can be trained on.
+  await set(page, {});
+  await page.selectOption("#model", "tiny");
+  await page.waitForSelector("#beginning:not([hidden])");
+  assert.is(await page.locator("#beginning option").count(), 3);
   assert.equal(faults, []);
   await context.close();
 });

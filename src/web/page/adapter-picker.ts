@@ -1,6 +1,7 @@
 /** The choice of the adapter that training starts from: a new one, or one of an earlier run or of a file. */
 
-import { isUnderWay, type PageSettings, type RunRecord } from "../protocol.ts";
+import type { Objective } from "../../config.ts";
+import { hasAdapter, type PageSettings, type RunRecord } from "../protocol.ts";
 import { byId, h } from "./dom.ts";
 import { when } from "./format.ts";
 
@@ -14,9 +15,9 @@ export class AdapterPicker {
     this.select.addEventListener("input", () => this.choose());
   }
 
-  /** Lists the classification adapters of a base model. */
-  offer(model: string | null, all: readonly RunRecord[]): void {
-    this.runs = all.filter((run) => run.settings.model === model && canStartFrom(run));
+  /** Lists the adapters of a base model and an objective. */
+  offer(model: string | null, objective: Objective, all: readonly RunRecord[]): void {
+    this.runs = all.filter((run) => run.settings.model === model && run.objective === objective && canStartFrom(run));
     byId("beginning-field").hidden = this.runs.length === 0;
     this.select.replaceChildren(
       h("option", { value: "" }, "a new adapter"),
@@ -35,7 +36,5 @@ export class AdapterPicker {
 }
 
 function canStartFrom(run: RunRecord): boolean {
-  const { state, usable, objective, settings } = run;
-  const isDone = usable && !isUnderWay(run) && state !== "elsewhere" && state !== "interrupted";
-  return isDone && objective !== "lm" && (settings.options.mode ?? "lora") === "lora";
+  return hasAdapter(run) && (run.settings.options.mode ?? "lora") === "lora";
 }

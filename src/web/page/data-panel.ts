@@ -1,20 +1,26 @@
 /** The choice of the messages, bundled, typed, from a file or from the Hugging Face Hub, and their statistics. */
 
-import type { ColumnReport, DataChoice, DataReport } from "../protocol.ts";
+import type { Objective } from "../../config.ts";
+import type { ColumnReport, DataChoice, DataReport, TextsReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
 import { ExamplesPanel } from "./examples-panel.ts";
 import { count, percent } from "./format.ts";
 import { sentence, showError } from "./notice.ts";
-import { type Saved, savedFile, saveFile } from "./saved.ts";
+import { keepFiles, keptFiles, type Saved } from "./saved.ts";
+import { describeTexts, TextsPanel } from "./texts-panel.ts";
 
 /** The radio button of a source: "examples", "file", "hub", or the name of a bundled data set. */
 const radio = (which: string) => document.querySelector<HTMLInputElement>(`input[name=source]${which}`);
 const source = () => radio(":checked")!.value;
 
+/** The radio button of what GPT-2 learns. */
+const objective = (which: string) => document.querySelector<HTMLInputElement>(`input[name=objective]${which}`)!;
+
 export class DataPanel {
-  /** The selected data; null while no file is selected or its columns are unknown. */
-  choice: DataChoice | null = { kind: "named", name: source() };
+  /** The selected messages; null while no file is selected or its columns are unknown. */
+  private messages: DataChoice | null = { kind: "named", name: source() };
+  private readonly texts: TextsPanel;
   private file: { name: string; columns: ColumnReport } | null = null;
   private readonly own = byId("own");
   private readonly error = byId("data-error");
@@ -32,7 +38,15 @@ export class DataPanel {
   constructor(
     private readonly client: WorkerClient,
     private readonly changed: () => void,
+    /** Called before `changed` when messages are to be sorted after texts, or the other way round. */
+    private readonly objectiveChanged: (objective: Objective) => void,
   ) {
+    this.texts = new TextsPanel(client, () => this.choose());
+    for (const one of document.querySelectorAll("input[name=objective]"))
+      one.addEventListener("input", () => {
+        this.showObjective();
+        this.choose();
+      });
     for (const one of document.querySelectorAll("input[name=source]"))
       one.addEventListener("input", () => {
         // The examples and the selected file share a place.
@@ -59,6 +73,15 @@ export class DataPanel {
     });
   }
 
+  get objective(): Objective {
+    return objective(":checked").value as Objective;
+  }
+
+  /** The selected data; null while there is none. */
+  get choice(): DataChoice | null {
+    return this.objective === "lm" ? this.texts.choice : this.messages;
+  }
+
   /** Whether the data are typed examples: few, so that each class should be in all sets. */
   get isExamples(): boolean {
     return source() === "examples";
@@ -66,6 +89,7 @@ export class DataPanel {
 
   /** The choice as `restore` takes it; a link has no files. */
   get saved(): Saved {
+    if (this.objective === "lm") return { objective: "lm", ...this.texts.saved };
     const saved: Saved = { data: source() };
     if (saved.data === "hub") saved.dataset = this.hubName;
     if (saved.data === "file" && this.picked)
@@ -77,8 +101,23 @@ export class DataPanel {
     return saved;
   }
 
+  /** Chooses what GPT-2 learns, before the settings are filled in: their defaults depend on it. */
+  restoreObjective(saved: string | undefined): void {
+    if (saved === "lm") objective("[value=lm]").checked = true;
+    this.showObjective();
+  }
+
+  private showObjective(): void {
+    byId("messages").hidden = this.objective === "lm";
+    byId("texts").hidden = this.objective !== "lm";
+    this.report.replaceChildren();
+    this.objectiveChanged(this.objective);
+  }
+
   /** Makes a saved choice again. A data set that only a link names is not downloaded before the visitor asks for it. */
   async restore(saved: Saved, isLink: boolean): Promise<void> {
+    await this.texts.restore(saved, isLink);
+    if (this.objective === "lm") return;
     const chosen = radio(`[value="${CSS.escape(saved.data ?? "")}"]`);
     if (!chosen) return;
     chosen.checked = true;
@@ -86,7 +125,7 @@ export class DataPanel {
       byId<HTMLInputElement>("dataset-name").value = saved.dataset ?? "";
       if (!isLink) this.hubName = saved.dataset ?? "";
     }
-    const file = saved.data === "file" && !isLink ? await savedFile() : undefined;
+    const [file] = saved.data === "file" && !isLink ? await keptFiles("data") : [];
     if (saved.data === "examples") await this.takeExamples(this.examples.file);
     else if (file) {
       this.restored = saved;
@@ -96,9 +135,9 @@ export class DataPanel {
   }
 
   /** Shows the statistics and clears the error. */
-  show(report: DataReport): void {
+  show(report: DataReport | TextsReport): void {
     showError(this.error, null);
-    this.report.replaceChildren(...describe(report));
+    this.report.replaceChildren(...("documents" in report ? describeTexts(report) : describe(report)));
   }
 
   fail(error: unknown): void {
@@ -120,6 +159,10 @@ export class DataPanel {
       over(event, false);
       const files = event.dataTransfer?.files;
       if (!files?.[0]) return;
+      if (this.objective === "lm") {
+        this.texts.take([...files]);
+        return;
+      }
       radio("[value=file]")!.checked = true;
       input.files = files;
       this.pick(files[0]);
@@ -131,7 +174,7 @@ export class DataPanel {
     if (!file) return;
     this.encoding.selectedIndex = 0;
     this.restored = {};
-    void saveFile(file);
+    void keepFiles("data", [file]);
     void this.take(file);
   }
 
@@ -188,9 +231,9 @@ export class DataPanel {
     byId("examples").hidden = !this.isExamples;
     const named = isHub ? this.hubName : name;
     const hasFile = isFile || this.isExamples;
-    this.choice = hasFile ? this.fileChoice() : named === "" ? null : { kind: "named", name: named };
+    this.messages = hasFile ? this.fileChoice() : named === "" ? null : { kind: "named", name: named };
     if (this.choice === null) this.report.replaceChildren();
-    if (!hasFile) showError(this.error, null);
+    if (!hasFile || this.objective === "lm") showError(this.error, null);
     this.changed();
   }
 

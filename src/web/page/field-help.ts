@@ -44,7 +44,8 @@ export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
     "The factor of B A. alpha/r is LoRA's, alpha/sqrt(r) is rsLoRA's for high ranks, alpha alone is what the published experiment used.",
   init: "The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's, paper the experiment's.",
   pooling: "The position whose output is classified. It should be the last token, which has seen the whole text.",
-  maxLength: "Longer texts are cut to so many tokens. Shorter limits train faster; 0 means the model's context.",
+  maxLength:
+    "Longer messages are cut to so many tokens, and texts are cut into blocks of so many. Shorter ones train faster; 0 means the model's context.",
   split:
     "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three.",
   evalEvery: "The validation set is evaluated, and a checkpoint saved, after so many steps. 0: twice an epoch.",

@@ -127,6 +127,9 @@ const MORE: readonly Field[] = [
 
 const START: Values = { ...DEFAULTS, device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0 };
 
+/** Texts are often short: small blocks and batches give enough steps, each of which sees about as many tokens as a batch of messages. */
+const LM_START: Values = { ...START, ...LM_DEFAULTS, batchSize: 2, maxLength: 64 };
+
 /** Settings that only classifiers have. */
 const OF_CLASSIFIERS: readonly Key[] = ["pooling", "headBias", "classWeights", "balance", "dedupe", "split"];
 
@@ -210,8 +213,9 @@ export class Fields {
   /** Takes the objective's defaults, and hides what it does not have. */
   setObjective(objective: Objective): void {
     this.objective = objective;
-    const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
-    for (const key of ["targets", "headBias", "classWeights"] as const) this.setDefault(key, defaults[key]);
+    const defaults = objective === "lm" ? LM_START : START;
+    for (const key of ["targets", "headBias", "classWeights", "batchSize", "maxLength"] as const)
+      this.setDefault(key, defaults[key]);
     this.showRelevant();
   }
 

@@ -15,7 +15,6 @@ import { remedies, showError } from "./notice.ts";
 import { keepForOffline } from "./offline.ts";
 import { Runs } from "./runs.ts";
 import { linkOf, type Saved, savedSettings, saveSettings } from "./saved.ts";
-import { WritePanel } from "./write-panel.ts";
 
 /** Milliseconds without input before the settings are checked. */
 const PAUSE = 150;
@@ -24,7 +23,14 @@ const client = openClient();
 const start = byId<HTMLButtonElement>("start");
 const setup = byId<HTMLFormElement>("setup");
 
-const data = new DataPanel(client, () => changed(true));
+const data = new DataPanel(
+  client,
+  () => changed(true),
+  (objective) => {
+    fields.setObjective(objective);
+    offer();
+  },
+);
 const model = new ModelPanel(client, () => {
   changed(true);
   offer();
@@ -35,11 +41,6 @@ const adapterPicker = new AdapterPicker(() => {
   changed(false);
 });
 const runs = new Runs(client, fields, () => model.name);
-const write = new WritePanel(
-  client,
-  () => fields.values.device,
-  () => void runs.refresh(),
-);
 const how = new HowPanel((rank) => fields.set("rank", rank));
 
 /** The current settings; null while no file or no model is selected. */
@@ -48,7 +49,19 @@ function settingsNow(): PageSettings | null {
   if (choice === null || name === null) return null;
   const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
   const itsSplit = split === "default" && data.isExamples ? "stratified" : split;
-  return { data: choice, model: name, adapter, device, split: itsSplit, balance, dedupe, maxLength, options };
+  const { objective } = data;
+  return {
+    objective,
+    data: choice,
+    model: name,
+    adapter,
+    device,
+    split: itsSplit,
+    balance,
+    dedupe,
+    maxLength,
+    options,
+  };
 }
 
 /** The settings as a link has them. */
@@ -69,29 +82,30 @@ function changed(ofData: boolean, pause = 0): void {
   version++;
   start.disabled = true;
   clearTimeout(timer);
-  if (isRestored) timer = window.setTimeout(update, pause);
+  if (!isRestored) return;
+  saveSettings(saved());
+  timer = window.setTimeout(update, pause);
 }
 
-/** Reads the messages if they changed, and estimates the run. */
+/** Reads the messages or texts if they changed, and estimates the run. */
 async function update(): Promise<void> {
   const settings = settingsNow();
   const mine = version;
-  saveSettings(saved());
   showEstimate(null);
   showError(byId("start-error"), null);
   if (!settings) return;
   if (dataChanged) {
     try {
-      const report = await client.readData(settings);
+      const report = await (settings.objective === "lm" ? client.readTexts(settings) : client.readData(settings));
       if (mine !== version) return;
       dataChanged = false;
       data.show(report);
-      suggestEpochs(report.stats.train.rows);
+      suggestSettings(report.stats.train.rows);
     } catch (error) {
       if (mine === version) data.fail(error);
       return;
     }
-    // Other epochs are another change.
+    // The suggested settings are another change.
     if (mine !== version) return;
   }
   if (!fields.valid) return;
@@ -114,10 +128,17 @@ async function update(): Promise<void> {
 /** The fewest steps that teach a model something, whatever the number of examples. */
 const FEWEST_STEPS = 150;
 
-/** Few examples need more epochs than the default. */
-function suggestEpochs(rows: number): void {
+/** The number of evaluations in a run of many short epochs. */
+const EVALUATIONS = 10;
+
+/** Few examples need more epochs, and very few a smaller batch, than the default. */
+function suggestSettings(rows: number): void {
+  fields.setDefault("batchSize", Math.min(SETTINGS.batchSize.default, rows));
   const stepsPerEpoch = Math.ceil(rows / (fields.values.batchSize * fields.values.accumulate));
-  fields.setDefault("epochs", Math.max(SETTINGS.epochs.default, Math.ceil(FEWEST_STEPS / stepsPerEpoch)));
+  const epochs = Math.max(SETTINGS.epochs.default, Math.ceil(FEWEST_STEPS / stepsPerEpoch));
+  fields.setDefault("epochs", epochs);
+  const isLong = epochs > SETTINGS.epochs.default;
+  fields.setDefault("evalEvery", isLong ? Math.ceil((epochs * stepsPerEpoch) / EVALUATIONS) : 0);
 }
 
 /** Shows on the button how long the run takes, and below it what it trains; null: not known yet. */
@@ -157,18 +178,25 @@ start.addEventListener("click", async () => {
 });
 byId("reset").addEventListener("click", () => fields.reset());
 byId("link").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(linkOf(saved()));
-  const { data: source = "" } = saved();
-  const without = source === "file" || source === "examples" ? " The link does not have your data." : "";
-  setText(byId("link-done"), `Copied.${without}`);
+  const settings = saved();
+  const link = linkOf(settings);
+  const { data: source, texts } = settings;
+  const without = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "")
+    ? " It does not have your data."
+    : "";
+  const copied = await navigator.clipboard.writeText(link).then(
+    () => "Copied.",
+    () => `The browser does not allow copying: ${link}`,
+  );
+  setText(byId("link-done"), copied + without);
 });
 
 runs.onIdle = () => changed(false);
 runs.onList = offer;
 
 function offer(): void {
-  write.offer(model.name, runs.all);
-  adapterPicker.offer(model.name, runs.all);
+  runs.write.offer(model.name, data.objective);
+  adapterPicker.offer(model.name, data.objective, runs.all);
 }
 
 client.listen((event) => {
@@ -210,17 +238,20 @@ async function begin(): Promise<void> {
       : "The CPU backend uses one thread: this server does not send the headers for shared memory. `npm run web` does.",
   );
   const { settings, isLink } = savedSettings();
-  const { data: source, dataset, model: base, ...rest } = settings;
+  const { objective, data: source, texts, dataset, model: base, ...rest } = settings;
   const { encoding, textColumn, labelColumn, ...ofFields } = rest;
+  data.restoreObjective(objective);
   const unknown = fields.restore(ofFields);
   await data.restore(settings, isLink);
   await runs.begin();
   isRestored = true;
   await model.begin(base, isLink);
   if (isLink && unknown.length > 0)
-    showError(byId("start-error"), {
+    showError(byId("link-error"), {
       name: "ConfigError",
-      summary: `The link has settings that this page does not know: ${unknown.join(", ")}`,
+      summary: "The link has settings that this page does not know",
+      found: unknown.join(", "),
+      hint: "they were left out",
     });
   await keepForOffline();
 }

@@ -17,7 +17,13 @@ export function labelWithHelp(id: string | null, label: string, why: string | un
   const text = h("p", { class: "why", hidden: true }, why);
   const button = h(
     "button",
-    { type: "button", class: "ask", "aria-expanded": "false", "aria-label": `What is ${label}?` },
+    {
+      id: id && `${id}-why`,
+      type: "button",
+      class: "ask",
+      "aria-expanded": "false",
+      "aria-label": `What is ${label}?`,
+    },
     "?",
   );
   button.addEventListener("click", () => {

@@ -3,6 +3,7 @@ import { cellsOf, classMeasures, type Interval, LISTED_CLASSES, mistakesOf } fro
 import type { RunRecord } from "../protocol.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";
+import { metricOf } from "./metric.ts";
 import { sentence } from "./notice.ts";
 
 const NONE = "–";
@@ -17,7 +18,8 @@ export function showOutcome(run: RunRecord): void {
   const key = [run.id, run.evaluations.length > 0, run.after !== null].join(" ");
   if (body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
-  body.replaceChildren(beforeAndAfter(run), ...baselines(run), confusionTable(run), measures(run), mistakes(run));
+  const ofClassifier = () => [...baselines(run), confusionTable(run), measures(run), mistakes(run)];
+  body.replaceChildren(beforeAndAfter(run), ...(run.objective === "lm" ? notes(run) : ofClassifier()));
 }
 
 const paragraph = (text: string) => h("p", { class: "note" }, text);
@@ -29,8 +31,13 @@ function withInterval(share: number, { low, high }: Interval): HTMLElement {
   return twoLines(percent(share), `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}`);
 }
 
+function notes({ resultNotes = [] }: RunRecord): HTMLElement[] {
+  return resultNotes.map((note) => paragraph(sentence(note)));
+}
+
 /** The run beside the baselines, and the calibration of its probabilities. */
-function baselines({ compared, calibrationError, resultNotes = [] }: RunRecord): HTMLElement[] {
+function baselines(run: RunRecord): HTMLElement[] {
+  const { compared, calibrationError } = run;
   const rows = compared?.map(({ name, accuracy, interval, macroF1 }) => [
     name,
     withInterval(accuracy, interval),
@@ -46,7 +53,7 @@ function baselines({ compared, calibrationError, resultNotes = [] }: RunRecord):
         rows ?? unknown,
       ),
     ),
-    ...resultNotes.map((note) => paragraph(sentence(note))),
+    ...notes(run),
     paragraph(
       `Expected calibration error on the test set: ${calibrationError === undefined ? NONE : percent(calibrationError)}`,
     ),
@@ -73,7 +80,9 @@ function measures({ labels, confusions }: RunRecord): HTMLElement {
   );
 }
 
-function beforeAndAfter({ before, after, parts, partNames = [], evaluations, unequal }: RunRecord): HTMLElement {
+function beforeAndAfter(run: RunRecord): HTMLElement {
+  const { before, after, parts, partNames = [], evaluations, unequal, objective } = run;
+  const metric = metricOf(run);
   // Until the run ends, only the validation set has been evaluated.
   const measured = before ?? { train: undefined, val: evaluations[0]?.val, test: undefined };
   const sets = [
@@ -91,10 +100,10 @@ function beforeAndAfter({ before, after, parts, partNames = [], evaluations, une
       "Before and after",
       [
         "Set",
-        "Rows",
+        objective === "lm" ? "Tokens" : "Rows",
         "Loss before",
         "after",
-        "Accuracy before",
+        `${metric.title} before`,
         "after",
         ...(unequal ? ["Macro F1 before", "after"] : []),
       ],
@@ -104,8 +113,8 @@ function beforeAndAfter({ before, after, parts, partNames = [], evaluations, une
           (a ?? b) ? count((a ?? b)!.rows) : NONE,
           a ? loss(a.loss) : NONE,
           b ? loss(b.loss) : NONE,
-          a ? percent(a.accuracy) : NONE,
-          b ? percent(b.accuracy) : NONE,
+          a ? metric.show(metric.of(a)) : NONE,
+          b ? metric.show(metric.of(b)) : NONE,
           ...(unequal ? [a, b].map((one) => (one ? percent(one.macroF1!) : NONE)) : []),
         ];
       }),

@@ -7,6 +7,7 @@ import type { RunRecord, Speed } from "../protocol.ts";
 import { Chart, type Line } from "./chart.ts";
 import { byId, scrollArea, setFigures, setText, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";
+import { type Metric, metricOf } from "./metric.ts";
 import { type Remedy, remedies, showError } from "./notice.ts";
 
 const NONE = "–";
@@ -32,6 +33,11 @@ export class RunPanel {
     title: "Accuracy",
     format: (value) => `${Math.round(100 * value)} %`,
     range: (smallest) => [Math.max(0, Math.floor(smallest * 10 - 1e-9) / 10), 1],
+  });
+  private readonly perplexityChart = new Chart(byId("perplexity"), {
+    title: "Perplexity",
+    format: (value) => (value < 1e6 ? count(value) : value.toExponential(0)),
+    range: (_, largest) => [0, largest * 1.05],
   });
   private run: RunRecord | null = null;
 
@@ -68,17 +74,19 @@ export class RunPanel {
 
   private figures(run: RunRecord | null, speed: Speed | null): void {
     const last = run?.evaluations.at(-1);
+    const metric = metricOf(run ?? { objective: "classification" });
+    const title = metric.title.toLowerCase();
+    const show = (measured: Parameters<Metric["of"]>[0]) => metric.show(metric.of(measured));
     setFigures(byId("figures"), [
       ["Loss", speed ? loss(speed.loss) : last?.train ? loss(last.train.loss) : NONE, "Mean over the last 20 steps"],
       ["Validation loss", last ? loss(last.val.loss) : NONE],
-      [
-        "Accuracy",
-        speed ? percent(speed.accuracy) : last?.train ? percent(last.train.accuracy) : NONE,
-        "Mean over the last 20 steps",
-      ],
-      ["Validation accuracy", last ? percent(last.val.accuracy) : NONE],
+      [metric.title, speed ? show(speed) : last?.train ? show(last.train) : NONE, "Mean over the last 20 steps"],
+      [`Validation ${title}`, last ? show(last.val) : NONE],
       ...(run?.unequal ? [["Validation macro F1", last ? percent(last.val.macroF1!) : NONE] as const] : []),
-      ["Examples per second", speed ? speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0) : NONE],
+      [
+        `${run?.objective === "lm" ? "Blocks" : "Examples"} per second`,
+        speed ? speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0) : NONE,
+      ],
       ["Time left", speed && run?.state === "training" ? showDuration(speed.secondsLeft) : NONE],
       ["Step", run ? `${count(run.step)} of ${count(run.steps)}` : NONE],
       ["Memory", run ? showBytes(run.bytes) : NONE],
@@ -100,19 +108,27 @@ export class RunPanel {
   }
 
   private charts(run: RunRecord, compared: readonly RunRecord[]): void {
-    const runs = [run, ...compared.filter(({ id }) => id !== run.id)];
-    for (const [chart, key] of [
-      [this.lossChart, "loss"],
-      [this.accuracyChart, "accuracy"],
+    const runs = [run, ...compared.filter(({ id, objective }) => id !== run.id && objective === run.objective)];
+    const isLm = run.objective === "lm";
+    byId("accuracy").hidden = isLm;
+    byId("perplexity").hidden = !isLm;
+    const metric = metricOf(run);
+    setText(byId("metric-help"), metric.help);
+    for (const [chart, of] of [
+      [this.lossChart, LOSS],
+      [isLm ? this.perplexityChart : this.accuracyChart, metric],
     ] as const)
-      chart.show(linesOf(runs, key), describe(run, key));
+      chart.show(linesOf(runs, of), describe(run, of));
   }
 }
 
 /** Number of line colours. */
 const COLORS = 6;
 
-function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy"): Line[] {
+type Plotted = Pick<Metric, "of" | "show">;
+const LOSS: Plotted = { of: ({ loss }) => loss, show: loss };
+
+function linesOf(runs: readonly RunRecord[], { of }: Plotted): Line[] {
   const alone = runs.length === 1;
   return runs.flatMap((run, i): Line[] => {
     const color = (i % COLORS) + 1;
@@ -121,14 +137,14 @@ function linesOf(runs: readonly RunRecord[], key: "loss" | "accuracy"): Line[] {
       color,
       kind: "training",
       examples: run.curve.examples,
-      values: run.curve[key],
+      values: run.curve.loss.map((loss, i) => of({ loss, accuracy: run.curve.accuracy[i]! })),
     };
     const validation: Line = {
       label: alone ? "validation" : nameOf(run),
       color: alone ? 2 : color,
       kind: "evaluation",
       examples: run.evaluations.map(({ examples }) => examples),
-      values: run.evaluations.map(({ val }) => val[key]),
+      values: run.evaluations.map(({ val }) => of(val)),
     };
     return [training, validation];
   });
@@ -147,13 +163,12 @@ function nameOf({ title, created }: RunRecord): string {
   return `${title} (${new Date(created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
 }
 
-function describe(run: RunRecord, key: "loss" | "accuracy"): string {
-  const format = key === "loss" ? loss : (value: number) => percent(value);
+function describe(run: RunRecord, { of, show }: Plotted): string {
   const first = run.evaluations[0];
   const last = run.evaluations.at(-1);
   if (!first || !last) return "No data yet.";
-  const training = last.train ? ` Training: ${format(last.train[key])}.` : "";
-  return `Validation: from ${format(first.val[key])} to ${format(last.val[key])} after ${count(last.examples)} examples.${training}`;
+  const training = last.train ? ` Training: ${show(of(last.train))}.` : "";
+  return `Validation: from ${show(of(first.val))} to ${show(of(last.val))} after ${count(last.examples)} ${run.objective === "lm" ? "blocks" : "examples"}.${training}`;
 }
 
 export function canResume({ state, error: report }: RunRecord): boolean {
@@ -172,9 +187,10 @@ function noteOf(run: RunRecord) {
 /** The text of a live region: it changes with the state and with evaluations, not with steps. */
 function statusOf(run: RunRecord): string {
   const last = run.evaluations.at(-1);
+  const metric = metricOf(run);
   const reached =
     last && last.step > 0
-      ? ` Validation accuracy ${percent(last.val.accuracy)} after ${last.epoch.toFixed(1)} epochs.`
+      ? ` Validation ${metric.title.toLowerCase()} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
       : "";
   switch (run.state) {
     case "training":
@@ -192,6 +208,8 @@ function statusOf(run: RunRecord): string {
     case "stopped":
       return `Stopped early.${reached}`;
     case "finished":
+      if (run.objective === "lm")
+        return `Finished in ${showDuration(run.seconds)}: the perplexity on the test set was ${metric.show(metric.of(run.before!.test))} before and is ${metric.show(metric.of(run.after!.test))} now.`;
       return `Finished in ${showDuration(run.seconds)}: ${percent(run.after!.test.accuracy)} of ${count(run.after!.test.rows)} test messages correct${run.unequal ? `, macro F1 ${percent(run.after!.test.macroF1!)}` : ""}.`;
     case "failed":
       return `Training failed.${reached}`;
@@ -204,8 +222,11 @@ function evaluations(run: RunRecord): void {
   const place = byId("curve-table").lastElementChild!;
   if (place.getAttribute("data-of") === `${run.id} ${run.evaluations.length}`) return;
   place.setAttribute("data-of", `${run.id} ${run.evaluations.length}`);
+  const metric = metricOf(run);
+  const title = metric.title.toLowerCase();
   const header = [
-    ...["Epoch", "Examples", "Training loss", "Validation loss", "Training accuracy", "Validation accuracy"],
+    ...["Epoch", run.objective === "lm" ? "Blocks" : "Examples", "Training loss", "Validation loss"],
+    ...[`Training ${title}`, `Validation ${title}`],
     ...(run.unequal ? ["Validation macro F1"] : []),
   ];
   place.replaceChildren(
@@ -219,8 +240,8 @@ function evaluations(run: RunRecord): void {
           count(examples),
           train ? loss(train.loss) : NONE,
           loss(val.loss),
-          train ? percent(train.accuracy) : NONE,
-          percent(val.accuracy),
+          train ? metric.show(metric.of(train)) : NONE,
+          metric.show(metric.of(val)),
           ...(run.unequal ? [percent(val.macroF1!)] : []),
         ]),
       ),

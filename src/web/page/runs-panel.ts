@@ -1,8 +1,9 @@
 /** The list of the runs stored in this browser: select, compare, download, delete. */
 
-import { isUnderWay, type RunRecord, type RunState } from "../protocol.ts";
+import { hasAdapter, isUnderWay, type RunRecord, type RunState } from "../protocol.ts";
 import { byId, h, scrollArea } from "./dom.ts";
 import { percent, when } from "./format.ts";
+import { metricOf } from "./metric.ts";
 
 const STATES: Record<RunState, string> = {
   training: "training",
@@ -18,7 +19,7 @@ const STATES: Record<RunState, string> = {
 
 const NO_RUNS = h("p", { class: "help" }, "Runs are stored in this browser until you delete them.");
 
-const HEADER = ["Chart", "Run", "State", "Accuracy", "Download", "Delete"];
+const HEADER = ["Chart", "Run", "State", "Result", "Download", "Delete"];
 
 export interface RunsActions {
   show(run: RunRecord): void;
@@ -42,7 +43,7 @@ export class RunsPanel {
     this.rows = new Map();
     for (const run of runs) {
       const { id, state, usable, after, evaluations } = run;
-      const look = [id === shown, compared.has(id), state, usable, after?.test.accuracy, evaluations.length];
+      const look = [id === shown, compared.has(id), state, usable, after?.test.loss, evaluations.length];
       const drawn = JSON.stringify(look);
       const old = before.get(id);
       // Replacing a row loses the focus and a click in progress, so only changed rows are replaced.
@@ -63,7 +64,7 @@ export class RunsPanel {
     const name = `${title}, ${when(run.created)}`;
     const best = run.after?.test ?? run.evaluations.at(-1)?.val;
     const mine = isUnderWay(run) || state === "elsewhere";
-    const finished = run.usable && !mine && state !== "interrupted";
+    const metric = metricOf(run);
     const isShown = id === shown;
     const box = h("input", {
       type: "checkbox",
@@ -97,14 +98,15 @@ export class RunsPanel {
       h(
         "td",
         {},
-        best ? percent(best.accuracy) : "–",
+        best ? metric.show(metric.of(best)) : "–",
+        best && run.objective === "lm" ? h("small", {}, "perplexity") : null,
         best && run.unequal ? h("small", {}, `macro F1 ${percent(best.macroF1!)}`) : null,
         best && !run.after ? h("small", {}, "validation") : null,
       ),
       h(
         "td",
         {},
-        finished
+        hasAdapter(run)
           ? h(
               "span",
               { class: "row" },

@@ -2,14 +2,16 @@
 import { showBytes } from "../../plan/memory.ts";
 import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
-import { byId, h, setText } from "./dom.ts";
+import { byId, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
 import { LearnedPanel } from "./learned-panel.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
 import { RunsPanel } from "./runs-panel.ts";
+import { download, TakePanel } from "./take-panel.ts";
 import { TryPanel } from "./try-panel.ts";
+import { WritePanel } from "./write-panel.ts";
 
 /** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
@@ -24,6 +26,8 @@ export class Runs {
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
+  readonly write: WritePanel;
+  private readonly takePanel: TakePanel;
   private readonly learned: LearnedPanel;
   /** Called when the run of this page has ended. */
   onIdle = () => {};
@@ -50,10 +54,16 @@ export class Runs {
         else this.compared.delete(run.id);
         this.draw();
       },
-      download: (run, what) => this.attempt(this.download(run, what)),
+      download: (run, what) => this.attempt(download(client, run, what)),
       forget: (run) => this.attempt(this.forget(run)),
     });
     this.tryPanel = new TryPanel(client);
+    this.write = new WritePanel(
+      client,
+      () => fields.values.device,
+      (id) => this.attempt(this.open(id)),
+    );
+    this.takePanel = new TakePanel(client);
     this.learned = new LearnedPanel(client);
     const files = byId<HTMLInputElement>("adapter-files");
     files.addEventListener("change", () => this.attempt(this.load(files)));
@@ -146,6 +156,8 @@ export class Runs {
     const run = all.find(({ id }) => id === this.shown);
     this.list.show(all, this.shown, this.compared);
     this.tryPanel.use(run ?? null);
+    this.write.use(run ?? null);
+    this.takePanel.use(run ?? null);
     this.learned.use(run ?? null);
     if (!run) return;
     const isLive = run.state === "training";
@@ -158,17 +170,16 @@ export class Runs {
     document.title = isLive ? `${Math.floor((100 * run.step) / run.steps)} % – Lowrank` : "Lowrank";
   }
 
-  private async download(run: RunRecord, what: "adapter" | "run"): Promise<void> {
-    const url = URL.createObjectURL(await this.client.download(run.id, what));
-    h("a", { href: url, download: `${what === "adapter" ? "adapter" : "lowrank-run"}-${run.id}.zip` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  }
-
   private async load(input: HTMLInputElement): Promise<void> {
     const files = [...(input.files ?? [])];
     input.value = "";
     if (files.length === 0) return;
-    this.shown = await this.client.loadAdapter(files, this.model() ?? "gpt2-micro");
+    await this.open(await this.client.loadAdapter(files, this.model() ?? "gpt2-micro"));
+  }
+
+  /** Selects a run that is new in the list. */
+  private async open(id: string): Promise<void> {
+    this.shown = id;
     await this.refresh();
   }
 

@@ -1,5 +1,5 @@
 /** What the visitor has chosen: kept in this browser for the next visit, and carried by links. */
-import { createStore, del, get, set } from "idb-keyval";
+import { createStore, get, set } from "idb-keyval";
 
 const KEY = "lowrank-settings";
 const files = createStore("lowrank-page", "files");
@@ -30,13 +30,13 @@ export function linkOf(settings: Saved): string {
   return `${location.origin}${location.pathname}#${new URLSearchParams(settings)}`;
 }
 
-/** Keeps a selected file for the next visit; null forgets it. A browser whose storage is full goes on without. */
-export async function saveFile(file: File | null): Promise<void> {
-  await (file ? set("data", file, files) : del("data", files)).catch(() => {});
+/** Keeps selected files for the next visit, under a name. A browser whose storage is full goes on without. */
+export async function keepFiles(name: "data" | "texts" | "pasted", some: readonly File[]): Promise<void> {
+  await set(name, some, files).catch(() => {});
 }
 
-export async function savedFile(): Promise<File | undefined> {
-  return get<File>("data", files).catch(() => undefined);
+export async function keptFiles(name: "data" | "texts" | "pasted"): Promise<readonly File[]> {
+  return (await get<File[]>(name, files).catch(() => undefined)) ?? [];
 }
 
 /** Keeps what is typed into a field for the next visit. */

@@ -35,20 +35,17 @@ export class TryPanel {
 
   /** Selects the run that classifies. */
   use(run: RunRecord | null): void {
-    const generates = run?.objective === "lm";
-    const usable = run?.usable && !generates ? run : null;
+    const usable = run?.usable && run.objective !== "lm" ? run : null;
     const isOther = usable?.id !== this.run?.id;
     const changed =
       isOther || usable?.evaluations.length !== this.run?.evaluations.length || usable?.state !== this.run?.state;
     // The record of an active run is changed in place.
     this.run = usable && { ...usable, evaluations: [...usable.evaluations] };
-    byId("try").hidden = usable === null && !generates;
+    byId("try").hidden = usable === null;
     this.message.disabled = usable === null;
     setText(
       byId("try-help"),
-      generates
-        ? "This is a language-model adapter: use it to generate text below."
-        : `Model: ${usable?.title}${usable?.state === "training" ? ", at its last evaluation" : ""}.`,
+      usable === null ? "" : `Model: ${usable.title}${usable.state === "training" ? ", at its last evaluation" : ""}.`,
     );
     if (isOther) this.clear();
     if (!changed) return;

@@ -1,15 +1,16 @@
-/** Text generation, shown as it is generated: with the base model, or with a language-model adapter. */
-import type { DeviceName } from "../../config.ts";
+/** Text that the base model and a trained adapter write, side by side, shown as it is generated. */
+import type { DeviceName, Objective } from "../../config.ts";
 import { SAMPLING_RANGES } from "../../infer/sampling.ts";
-import type { Event, RunRecord, WriteRequest } from "../protocol.ts";
+import { type Event, hasAdapter, type RunRecord, type WriteRequest } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
-import { byId, h, scrollArea, setFigures, setText } from "./dom.ts";
+import { byId, h, scrollArea, setText } from "./dom.ts";
 import { count } from "./format.ts";
 import { showError } from "./notice.ts";
 import { type NumberField, numberField } from "./number-field.ts";
+import { keepText } from "./saved.ts";
 
 /** Sampling: greedy decoding of a small model repeats itself. */
-const START = { maxNewTokens: 100, temperature: 0.8, topK: 0, topP: 0.95, repetitionPenalty: 1, seed: 1 };
+const START = { maxNewTokens: 60, temperature: 0.8, topK: 0, topP: 0.95, repetitionPenalty: 1, seed: 1 };
 type Key = keyof typeof START;
 
 const FIELDS: Record<Key, NumberField> = {
@@ -27,10 +28,6 @@ const FIELDS: Record<Key, NumberField> = {
 /** Fields that apply to sampling only. */
 const OF_SAMPLING: readonly Key[] = ["topK", "topP", "seed"];
 
-/** Milliseconds between updates of the speed. */
-const SHOW_EVERY = 200;
-const NONE = "–";
-
 type Written = Extract<Event, { type: "written" }>;
 
 /** The elements of one prompt's text. */
@@ -40,27 +37,34 @@ interface Text {
   forgotten: number;
 }
 
+/** What one model writes. */
+interface Column {
+  adapter: string | null;
+  place: HTMLElement;
+  texts: Text[];
+}
+
 export class WritePanel {
   private readonly values = { ...START };
   private readonly wrong = new Set<Key>();
   private readonly groups = new Map<Key, HTMLElement>();
-  private readonly writer = byId<HTMLSelectElement>("writer");
   private readonly prompt = byId<HTMLTextAreaElement>("prompt");
   private readonly error = byId("write-error");
-  private readonly written = h("div", { class: "texts" });
-  private readonly place = scrollArea("Written text", this.written, "written");
   /** The selected base model; null while there is none. */
   private model: string | null = null;
+  private objective: Objective = "classification";
+  /** The selected run if it is a language model's that can write; its adapter is compared with its base model. */
+  private run: RunRecord | null = null;
   private busy = false;
-  private texts: Text[] = [];
+  /** What is being written now. */
+  private column: Column | null = null;
   private tokens = 0;
-  private shownAt = 0;
 
   constructor(
     private readonly client: WorkerClient,
     private readonly device: () => DeviceName,
-    /** Called when an adapter has been loaded. */
-    private readonly loaded: () => void,
+    /** Called with the id of an adapter that has been loaded. */
+    private readonly loaded: (id: string) => void,
   ) {
     for (const key of Object.keys(FIELDS) as Key[]) {
       const group = numberField(`write-${key}`, START[key], FIELDS[key], (value, isWrong) =>
@@ -69,6 +73,7 @@ export class WritePanel {
       this.groups.set(key, group);
       byId("write-fields").append(group);
     }
+    keepText(this.prompt);
     byId("write-form").addEventListener("submit", (event) => {
       event.preventDefault();
       void this.write();
@@ -79,22 +84,34 @@ export class WritePanel {
     client.listen((event) => {
       if (event.type === "written") this.onWritten(event);
     });
-    byId("written").append(this.place);
-    this.figures(null);
   }
 
-  /** Lists the base model and the language-model adapters. */
-  offer(model: string | null, runs: readonly RunRecord[]): void {
+  /** Takes the selected base model and what is to be learned. */
+  offer(model: string | null, objective: Objective): void {
     this.model = model;
-    const { value } = this.writer;
-    const adapters = runs.filter(({ objective }) => objective === "lm");
-    this.writer.replaceChildren(
-      h("option", { value: "" }, model === null ? "base model" : `${model}, base model`),
-      ...adapters.map(({ id, title, dataName, settings }) =>
-        h("option", { value: id, selected: id === value }, `${title}: ${dataName}, on ${settings.model}`),
-      ),
+    this.objective = objective;
+    this.show();
+  }
+
+  /** Takes the selected run. */
+  use(run: RunRecord | null): void {
+    const before = this.run?.id;
+    this.run = run?.objective === "lm" && hasAdapter(run) ? run : null;
+    if (this.run?.id !== before && !this.busy) byId("written").replaceChildren();
+    this.show();
+  }
+
+  private show(): void {
+    const { run, model } = this;
+    byId("write").hidden = this.objective !== "lm" && run === null;
+    setText(
+      byId("write-help"),
+      run
+        ? `${run.settings.model} continues the prompt twice, without and with the adapter (${run.title}), with the same settings and seed.`
+        : `${model ?? "The model"} continues the prompt, as it is before training.`,
     );
-    this.enable();
+    const canWrite = run !== null || model !== null;
+    byId<HTMLButtonElement>("write-start").disabled = !canWrite || this.keys.some((key) => this.wrong.has(key));
   }
 
   private take(key: Key, value: number, isWrong: boolean): void {
@@ -102,7 +119,7 @@ export class WritePanel {
     if (isWrong) this.wrong.add(key);
     else this.wrong.delete(key);
     if (key === "temperature") for (const other of OF_SAMPLING) this.groups.get(other)!.hidden = value === 0;
-    this.enable();
+    this.show();
   }
 
   /** The keys of the visible fields. */
@@ -110,18 +127,12 @@ export class WritePanel {
     return [...this.groups].filter(([, group]) => !group.hidden).map(([key]) => key);
   }
 
-  private enable(): void {
-    const canWrite = this.writer.value !== "" || this.model !== null;
-    byId<HTMLButtonElement>("write-start").disabled = !canWrite || this.keys.some((key) => this.wrong.has(key));
-  }
-
-  private get request(): WriteRequest {
+  private get request(): Omit<WriteRequest, "adapter"> {
     const text = this.prompt.value;
     const lines = text.replace(/\n$/, "").split("\n");
     const stop = byId<HTMLTextAreaElement>("stop-strings").value.split("\n");
     return {
-      model: this.model ?? "",
-      adapter: this.writer.value || null,
+      model: this.run?.settings.model ?? this.model ?? "",
       device: this.device(),
       prompts: byId<HTMLInputElement>("prompt-lines").checked ? lines : [text],
       options: {
@@ -134,36 +145,52 @@ export class WritePanel {
   private async write(): Promise<void> {
     if (this.busy) return;
     const { request } = this;
-    this.begin(request.prompts);
+    const columns = this.begin(request.prompts);
     try {
-      const { seconds, stopped } = await this.client.write(request);
-      this.figures(seconds);
-      const forgotten = this.texts.some((text) => text.forgotten > 0) ? " The oldest tokens were dropped." : "";
-      setText(byId("write-status"), `${stopped ? "Stopped" : "Done"}: ${count(this.tokens)} tokens.${forgotten}`);
+      let [seconds, stopped] = [0, false];
+      for (const column of columns) {
+        this.column = column;
+        const report = await this.client.write({ ...request, adapter: column.adapter });
+        seconds += report.seconds;
+        stopped = report.stopped;
+        if (stopped) break;
+      }
+      const speed = seconds > 0 ? `, ${(this.tokens / seconds).toFixed(0)} per second` : "";
+      setText(byId("write-status"), `${stopped ? "Stopped" : "Done"}: ${count(this.tokens)} tokens${speed}.`);
     } catch (error) {
       setText(byId("write-status"), "");
       showError(this.error, reportOf(error));
     } finally {
-      this.show(false);
+      this.setBusy(false);
     }
   }
 
-  private begin(prompts: readonly string[]): void {
+  /** Makes an empty column for each model that writes. */
+  private begin(prompts: readonly string[]): Column[] {
+    const { run } = this;
+    const column = (title: string, kind: string, adapter: string | null): Column => {
+      const texts = prompts.map((prompt) => ({
+        prose: h("p", { class: "prose" }, h("span", { class: "prompt" }, prompt)),
+        note: h("small"),
+        forgotten: 0,
+      }));
+      const content = texts.map(({ prose, note }) => h("div", { class: "text" }, prose, note));
+      const area = scrollArea(`${title}: its text`, h("div", { class: "texts" }, content), "written");
+      const place = h("div", { class: `side ${kind}` }, h("h3", {}, title), area);
+      return { adapter, place, texts };
+    };
+    const base = column(run ? "Base model" : "Base model, before training", "base", null);
+    const columns = run ? [base, column("With the adapter", "learned", run.id)] : [base];
+    byId("written").replaceChildren(...columns.map(({ place }) => place));
     this.tokens = 0;
-    this.texts = prompts.map((prompt) => ({
-      prose: h("p", { class: "prose" }, h("span", { class: "prompt" }, prompt)),
-      note: h("small"),
-      forgotten: 0,
-    }));
-    this.written.replaceChildren(...this.texts.map(({ prose, note }) => h("div", { class: "text" }, prose, note)));
     showError(this.error, null);
-    this.figures(null);
-    setText(byId("write-status"), "Generating …");
-    this.show(true);
+    setText(byId("write-status"), "Writing …");
+    this.setBusy(true);
+    return columns;
   }
 
   /** Shows the button that applies and moves the focus to it. */
-  private show(busy: boolean): void {
+  private setBusy(busy: boolean): void {
     this.busy = busy;
     const [start, stop] = [byId("write-start"), byId("write-stop")];
     const hadFocus = document.activeElement === (busy ? start : stop);
@@ -172,11 +199,11 @@ export class WritePanel {
     if (hadFocus) (busy ? stop : start).focus({ preventScroll: true });
   }
 
-  private onWritten({ chunk, seconds }: Written): void {
-    const { prompt, text, ids, finish, forgotten } = chunk;
-    const of = this.texts[prompt]!;
-    const { place } = this;
-    const atEnd = place.scrollTop + place.clientHeight >= place.scrollHeight - 8;
+  private onWritten({ chunk: { prompt, text, ids, finish, forgotten } }: Written): void {
+    const { place, texts } = this.column!;
+    const of = texts[prompt]!;
+    const area = place.querySelector(".written")!;
+    const atEnd = area.scrollTop + area.clientHeight >= area.scrollHeight - 8;
     of.prose.append(text);
     of.forgotten = forgotten ?? of.forgotten;
     const notes = [
@@ -186,18 +213,8 @@ export class WritePanel {
       finish === "end" ? "Ended by the model." : "",
     ];
     setText(of.note, notes.join(" ").trim());
-    if (atEnd) place.scrollTop = place.scrollHeight;
+    if (atEnd) area.scrollTop = area.scrollHeight;
     this.tokens += ids.length;
-    if (performance.now() - this.shownAt > SHOW_EVERY) this.figures(seconds);
-  }
-
-  private figures(seconds: number | null): void {
-    this.shownAt = performance.now();
-    const speed = seconds === null || seconds === 0 ? NONE : (this.tokens / seconds).toFixed(1);
-    setFigures(byId("write-figures"), [
-      ["Tokens", seconds === null ? NONE : count(this.tokens)],
-      ["Tokens per second", speed],
-    ]);
   }
 
   private async load(input: HTMLInputElement): Promise<void> {
@@ -207,9 +224,7 @@ export class WritePanel {
     try {
       const id = await this.client.loadAdapter(files, this.model ?? "gpt2-micro", "lm");
       showError(this.error, null);
-      // A placeholder that keeps the selection until `offer` lists the adapter.
-      this.writer.append(h("option", { value: id, selected: true }));
-      this.loaded();
+      this.loaded(id);
     } catch (error) {
       showError(this.error, reportOf(error));
     }

@@ -1,31 +1,52 @@
 /** Zips adapters and run directories, and unpacks adapters into the page's private file system. */
 
 import { unzipSync, zipSync } from "fflate";
-import { finishReplacing, joinPath, listDirectory, readBytes, writeDirectoryAtomic } from "#platform";
+import { finishReplacing, joinPath, listDirectory, openFile, readBytes, writeDirectoryAtomic } from "#platform";
 import { FormatError } from "../../errors.ts";
+
+/** The paths of the files in a directory and its subdirectories. */
+async function pathsIn(directory: string, inside = ""): Promise<string[]> {
+  const paths: string[] = [];
+  for (const name of await listDirectory(joinPath(directory, inside))) {
+    const path = joinPath(inside, name);
+    // Every file of a run has an extension, and no folder has one.
+    paths.push(...(name.includes(".") ? [path] : await pathsIn(directory, path)));
+  }
+  return paths;
+}
 
 /** The files of a directory and its subdirectories, by relative path. */
 export async function filesOf(directory: string): Promise<Map<string, Uint8Array>> {
-  const files = new Map<string, Uint8Array>();
-  const enter = async (inside: string) => {
-    for (const name of await listDirectory(joinPath(directory, inside))) {
-      const path = joinPath(inside, name);
-      // Every file of a run has an extension, and no folder has one.
-      if (name.includes(".")) files.set(path, await readBytes(joinPath(directory, path)));
-      else await enter(path);
-    }
-  };
   await finishReplacing(directory);
-  await enter("");
+  const files = new Map<string, Uint8Array>();
+  for (const path of await pathsIn(directory)) files.set(path, await readBytes(joinPath(directory, path)));
   return files;
 }
 
-/** Zips the files of a directory, in a folder with the given name. */
-export async function zipDirectory(directory: string, folder: string): Promise<Blob> {
-  const files = [...(await filesOf(directory))].map(([path, bytes]) => [`${folder}/${path}`, bytes] as const);
+/** The bytes of all files of a directory. */
+export async function bytesIn(directory: string): Promise<number> {
+  await finishReplacing(directory);
+  let bytes = 0;
+  for (const path of await pathsIn(directory)) {
+    const file = await openFile(joinPath(directory, path));
+    bytes += file.size;
+    await file.close();
+  }
+  return bytes;
+}
+
+/** Zips the files of a directory, and a README if there is one, in a folder with the given name. */
+export async function zipDirectory(directory: string, folder: string, readme: string | null): Promise<Blob> {
+  const files = await filesOf(directory);
+  if (readme !== null) files.set("README.md", new TextEncoder().encode(readme));
   // Weights hardly compress.
   const zip = zipSync(
-    Object.fromEntries(files.map(([path, bytes]) => [path, [bytes, { level: path.endsWith(".safetensors") ? 0 : 6 }]])),
+    Object.fromEntries(
+      [...files].map(([path, bytes]) => [
+        `${folder}/${path}`,
+        [bytes, { level: path.endsWith(".safetensors") ? 0 : 6 }],
+      ]),
+    ),
   );
   return new Blob([zip as Uint8Array<ArrayBuffer>], { type: "application/zip" });
 }

@@ -26,11 +26,15 @@ const NAMES: Readonly<Record<string, string>> = {
 function inWords(text: string): string {
   return text
     .replaceAll(PRIVATE_FOLDERS, "")
+    .replace(SEPARATE_FILES, "")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
 }
 
 /** Internal folders of the page; the visitor sees file names only. */
 const PRIVATE_FOLDERS = /\b(picked|runs\/[^/]+\/data|picked\/model)\//g;
+
+/** Advice that only the command line can follow. */
+const SEPARATE_FILES = /, or separate files: --train, --val and --test$/;
 
 /** The cause of a failed run in place of its RunFailed. */
 const causeOf = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);

@@ -1,7 +1,8 @@
-/** The messages and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
+/** The messages, texts and base models of the page: bundled, selected by the visitor, stored in the browser, or from the hub. */
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
 import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, type LoadedDataset, loadDataset } from "../../data/datasets.ts";
+import type { TextsOptions, TextsSpec, TrainingData } from "../../data/texts.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
@@ -21,55 +22,96 @@ const MODEL_FILES: readonly string[] = ["config.json", "model.safetensors", ...T
 /** Number of files selected so far: part of the cache key, because a file of the same name may have other content. */
 let picks = 0;
 
-export function pickData(file: File): string {
+export function pick(files: readonly File[]): void {
   picks++;
-  const path = joinPath(PICKED, file.name);
-  registerFile(path, file);
-  return path;
+  for (const file of files) registerFile(joinPath(PICKED, file.name), file);
 }
 
-/** The path of a run's messages: in the run's folder if they are stored there. */
-async function pathOf(choice: Extract<DataChoice, { kind: "file" }>, folder: string | null): Promise<string> {
-  const stored = folder === null ? "" : joinPath(folder, "data", choice.name);
-  return folder !== null && (await exists(stored)) ? stored : joinPath(PICKED, choice.name);
+/** The selected files of a choice; none of a data set by name. */
+function filesOf(choice: DataChoice): readonly string[] {
+  switch (choice.kind) {
+    case "named":
+      return [];
+    case "file":
+      return [choice.name];
+    case "texts":
+      return choice.files;
+  }
 }
 
-/** Stores the messages of a run in its folder, so that it can resume after a reload. */
+/** What a choice is called in the list of runs. */
+export function nameOf(choice: DataChoice): string {
+  return choice.kind === "texts" ? choice.files.join(", ") : choice.name;
+}
+
+/** The paths of a choice's files: in the run's folder if they are stored there. */
+export function pathsOf(choice: DataChoice, folder: string | null): Promise<string[]> {
+  return Promise.all(
+    filesOf(choice).map(async (name) => {
+      const stored = folder === null ? "" : joinPath(folder, "data", name);
+      return folder !== null && (await exists(stored)) ? stored : joinPath(PICKED, name);
+    }),
+  );
+}
+
+/** Stores the files of a run in its folder, so that it can resume after a reload. */
 export async function keepData(choice: DataChoice, folder: string): Promise<void> {
-  if (choice.kind !== "file") return;
-  const stored = joinPath(folder, "data", choice.name);
-  if (!(await exists(stored))) await linkFile(joinPath(PICKED, choice.name), stored);
+  for (const name of filesOf(choice)) {
+    const stored = joinPath(folder, "data", name);
+    if (!(await exists(stored))) await linkFile(joinPath(PICKED, name), stored);
+  }
 }
 
 export async function dropData(folder: string): Promise<void> {
   await remove(joinPath(folder, "data"));
 }
 
-export interface Source {
-  data: LoadedDataset;
-  spec: DatasetSpec;
-  options: DatasetOptions;
+export interface Source<Data extends TrainingData = TrainingData> {
+  data: Data;
+  spec: DatasetSpec | TextsSpec;
+  options: DatasetOptions | TextsOptions;
 }
 
 /** The last data set, cached for the preview, the estimate and the training. */
 let last: { key: string; source: Promise<Source> } | undefined;
 
-/** Loads the messages for the settings and the model; those of a run if `folder` is its folder. */
+/** Loads a data set unless it is the last one; `picks` are part of the key. */
+export function cached<Data extends TrainingData>(
+  key: unknown[],
+  load: () => Promise<Source<Data>>,
+): Promise<Source<Data>> {
+  const name = JSON.stringify([...key, picks]);
+  if (last?.key !== name) {
+    const source = load();
+    last = { key: name, source };
+    // A failed load is not cached.
+    source.catch(() => {
+      if (last?.source === source) last = undefined;
+    });
+  }
+  return last.source as Promise<Source<Data>>;
+}
+
+/** The name of a data set of the hub is the one with its commit. */
+export function specOf<Spec>({ origin: { name } }: TrainingData, spec: Spec): Spec | { name: string } {
+  return typeof name === "string" ? { name } : spec;
+}
+
+/** Loads messages for the settings and the model; those of a run if `folder` is its folder. */
 export async function openData(
   settings: PageSettings,
   model: GPT2Checkpoint,
   context: number,
   downloads: DownloadOptions,
   folder: string | null = null,
-): Promise<Source> {
-  const { data: choice, balance, dedupe, split, options: training } = settings;
+): Promise<Source<LoadedDataset>> {
+  const { data: choice, balance, dedupe, split } = settings;
   const options: DatasetOptions = {
     dedupe,
     skipFaulty: true,
     ...(balance ? { balance } : {}),
     ...(split === "default" ? {} : { split }),
-    seed: training.seed ?? 1,
-    maxLength: Math.min(settings.maxLength || context, context),
+    ...lengthAndSeed(settings, context),
   };
   if (choice.kind === "file") {
     const { encoding, textColumn, labelColumn } = choice;
@@ -77,21 +119,19 @@ export async function openData(
     if (textColumn !== undefined) options.textColumn = textColumn;
     if (labelColumn !== undefined) options.labelColumn = labelColumn;
   }
-  const spec: DatasetSpec = choice.kind === "named" ? { name: choice.name } : { file: await pathOf(choice, folder) };
-  const key = JSON.stringify([spec, options, picks, model.vocabulary.fingerprint]);
-  if (last?.key !== key) {
-    const source = loadDataset(spec, { ...options, model, ...downloads }).then((data) => {
-      const { name } = data.origin;
-      // The name of a data set of the hub is the one with its commit.
-      return { data, spec: typeof name === "string" ? { name } : spec, options };
-    });
-    last = { key, source };
-    // A failed load is not cached.
-    source.catch(() => {
-      if (last?.source === source) last = undefined;
-    });
-  }
-  return last.source;
+  const [file] = await pathsOf(choice, folder);
+  const spec: DatasetSpec = file === undefined ? { name: nameOf(choice) } : { file };
+  return cached([spec, options, model.vocabulary.fingerprint], async () => {
+    const data = await loadDataset(spec, { ...options, model, ...downloads });
+    return { data, spec: specOf(data, spec), options };
+  });
+}
+
+export function lengthAndSeed(
+  { maxLength, options }: PageSettings,
+  context: number,
+): { maxLength: number; seed: number } {
+  return { maxLength: Math.min(maxLength || context, context), seed: options.seed ?? 1 };
 }
 
 /** The first rows of the selected file: fields, or key, value, key, value, ... */

@@ -28,7 +28,7 @@ import type { Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
 import { curveOf, recentOf } from "./curve.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { flopsOfStep } from "./pace.ts";
-import { dropData, type Source } from "./sources.ts";
+import { dropData, nameOf, type Source } from "./sources.ts";
 import { folderOf, keepRun, newId, resultOf } from "./store.ts";
 
 /** Milliseconds between two reports of a run's steps. */
@@ -93,18 +93,20 @@ const BLANK = {
 export function newRun(settings: PageSettings, materials: Materials): RunRecord {
   const prepared = prepareRun(argumentsOf(materials, settings));
   const { batchSize, accumulate } = prepared.options;
+  const { data } = materials.source;
   return {
     ...BLANK,
+    objective: data.objective,
     evaluations: [],
     id: newId(),
     title: titleOf(prepared.options),
     state: "training",
     created: Date.now(),
     settings,
-    dataName: settings.data.name,
-    labels: materials.source.data.labels,
-    partNames: materials.source.data.testParts.map(({ name }) => name),
-    unequal: isUnequal(materials.source.data),
+    dataName: nameOf(settings.data),
+    labels: data.labels,
+    partNames: data.objective === "lm" ? [] : data.testParts.map(({ name }) => name),
+    unequal: isUnequal(data),
     device: describeDevice(materials.device.info),
     trainable: prepared.trainable,
     values: valuesOf(prepared),
@@ -132,6 +134,7 @@ export function loadedRun(id: string, model: string, file: string, meta: Adapter
     objective: task.objective,
     created: Date.now(),
     settings: {
+      objective: task.objective,
       data: { kind: "file", name: file },
       model,
       device: "auto",
@@ -318,13 +321,8 @@ export class Training {
     run.after = result.after;
     run.parts = result.parts;
     run.seconds = result.seconds;
-    run.confusions = result.after && result.confusions;
-    run.mistakes = mistakesOf(result.predictions, data);
-    if (result.after) {
-      run.compared = comparison(result, data);
-      run.calibrationError = testReliability(result, data).error;
-      run.resultNotes = notesOf(result, run.compared);
-    }
+    if (data.objective === "classification") describeClassifier(run, result, data);
+    else if (result.after) run.resultNotes = describeKept(result);
     const { reason } = await saveRun(resultOf(run.id), this.config, result, data);
     run.peftObstacle = reason ?? null;
     const { model, adapter: first } = this.materials;
@@ -355,6 +353,16 @@ export class Training {
     this.count();
     await keepRun(this.run);
   }
+}
+
+/** The test set's classifications, and the run beside the baselines. */
+function describeClassifier(run: RunRecord, result: TrainResult, data: LoadedDataset): void {
+  run.confusions = result.after && result.confusions;
+  run.mistakes = mistakesOf(result.predictions, data);
+  if (!result.after) return;
+  run.compared = comparison(result, data);
+  run.calibrationError = testReliability(result, data).error;
+  run.resultNotes = notesOf(result, run.compared);
 }
 
 function notesOf(result: TrainResult, compared: readonly Compared[]): string[] {

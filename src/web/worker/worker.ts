@@ -25,7 +25,7 @@ import type {
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
-import { filesOf, unpackAdapter, zipDirectory } from "./archive.ts";
+import { filesOf, unpackAdapter } from "./archive.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
@@ -37,9 +37,10 @@ import {
   forgetModel,
   keepData,
   listModels,
+  nameOf,
   openData,
   openModel,
-  pickData,
+  pick,
   type Source,
 } from "./sources.ts";
 import {
@@ -55,7 +56,9 @@ import {
   untilNobodyTrains,
   whileOnlyTrainer,
 } from "./store.ts";
+import { takeFile, takeReport } from "./take.ts";
 import { Tester, type Trained } from "./tester.ts";
+import { describeTexts, openTexts } from "./texts.ts";
 import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
@@ -83,27 +86,34 @@ function deviceReport({ info }: Backend): DeviceReport {
 }
 
 function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
-  if (status === "done") emit({ type: "idle" });
-  else emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
+  if (status !== "done")
+    emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
 }
 
+/** Milliseconds before the page says that something is being opened. */
+const PATIENCE = 300;
+
 /** Opens something, and downloads it first if necessary. */
-async function fetched<T>(open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
+async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => emit({ type: "busy", text: `Opening ${name} …`, share: null }), PATIENCE);
   try {
     return await open({ onProgress: downloads });
-  } catch (error) {
+  } finally {
+    clearTimeout(timer);
     emit({ type: "idle" });
-    throw error;
   }
 }
 
-const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched((downloads) => openModel(name, downloads));
+const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
-function fetchData(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null): Promise<Source> {
-  return fetched((downloads) => openData(settings, model, contextOf(settings, model), downloads, folder));
+function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
+  const open = settings.objective === "lm" ? openTexts : openData;
+  return fetched<Source>(nameOf(settings.data), (downloads) =>
+    open(settings, model, contextOf(settings, model), downloads, folder),
+  );
 }
 
-/** The most tokens of a message: without the virtual tokens of the run's mode. */
+/** The most tokens of a message or of a block of text: without the virtual tokens of the run's mode. */
 function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): number {
   return textContext(config, methodSizes({ ...DEFAULTS, ...options }));
 }
@@ -111,7 +121,7 @@ function contextOf({ options }: PageSettings, { config }: GPT2Checkpoint): numbe
 /** Opens the materials of a run; those of the stored run `id` come from its folder. */
 async function materialsOf(backend: Backend, settings: PageSettings, id: string | null = null): Promise<Materials> {
   const model = await fetchModel(settings.model);
-  const source = await fetchData(settings, model, id === null ? null : folderOf(id));
+  const source = await fetchSource(settings, model, id === null ? null : folderOf(id));
   const { adapter: start } = settings;
   if (!start) return { device: backend, model, source };
   const place = id === null ? resultOf(start.id) : startOf(id);
@@ -174,8 +184,10 @@ async function write(request: WriteRequest): Promise<WriteReport> {
   writing = new AbortController();
   const { signal } = writing;
   const { adapter: id } = request;
-  const adapter = id === null ? null : { name: id, directory: resultOf(id) };
-  const name = id === null ? request.model : (await readRun(id)).settings.model;
+  const run = id === null ? null : await readRun(id);
+  // A stopped run has another adapter after it was resumed.
+  const adapter = run ? { name: `${run.id} ${run.seconds}`, directory: resultOf(run.id) } : null;
+  const name = run?.settings.model ?? request.model;
   const device = await deviceOf(request.device);
   const model = await fetchModel(name);
   writer ??= new (await import("./writer.ts")).Writer();
@@ -278,18 +290,28 @@ const api: Api = {
     await forgetModel(name);
   },
   async pickData(file, encoding) {
-    pickData(file);
+    pick([file]);
     return columnsOf(await firstRows(file.name, encoding), file.name);
   },
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await fetchData(settings, model);
+    const source = await fetched(nameOf(data), (downloads) =>
+      openData(settings, model, contextOf(settings, model), downloads),
+    );
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
         : { columns: [], text: null, label: null };
     return describeData(source.data, columns, settings.options.classWeights);
+  },
+  pickTexts: async (files) => pick(files),
+  async readTexts(settings) {
+    const model = await fetchModel(settings.model);
+    const source = await fetched(nameOf(settings.data), (downloads) =>
+      openTexts(settings, model, contextOf(settings, model), downloads),
+    );
+    return describeTexts(source.data, settings.data, model);
   },
   async estimate(settings) {
     const backend = await deviceOf(settings.device);
@@ -330,9 +352,13 @@ const api: Api = {
   unpause: async () => training?.unpause(),
   stop: async () => training?.stop(),
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
+  async take(id) {
+    const run = await readRun(id);
+    return takeReport(run, await openModel(run.settings.model));
+  },
   async download(id, what) {
-    const directory = what === "run" ? resultOf(id) : joinPath(resultOf(id), "adapter");
-    return zipDirectory(directory, what === "run" ? `lowrank-${id}` : "adapter");
+    const run = await readRun(id);
+    return takeFile(run, what, () => openModel(run.settings.model));
   },
   loadAdapter: takeAdapter,
   write,

@@ -9,7 +9,7 @@ import type { WriteReport, WriteRequest } from "../protocol.ts";
 export interface WriteTarget {
   device: Backend;
   model: GPT2Checkpoint;
-  /** The adapter's name and directory; null: the base model alone. */
+  /** The adapter's name, another one after each change of the adapter, and directory; null: the base model alone. */
   adapter: { name: string; directory: string } | null;
 }
 
@@ -47,8 +47,10 @@ export class Writer {
     const { lm } = this.open;
     if (adapter === null) await lm.disableAdapters();
     else {
+      const before = lm.adapters.filter((name) => name !== adapter.name);
       if (!lm.adapters.includes(adapter.name)) await lm.loadAdapter(adapter.directory, adapter.name);
       await lm.setAdapter(adapter.name);
+      for (const name of before) lm.deleteAdapter(name);
     }
     return lm;
   }

@@ -1,0 +1,193 @@
+/**
+ * One HTML file that classifies on its own: the page of src/web/standalone, with the base model, the adapter, the tokenizer's tables
+ * and the WASM in it. It is written in chunks, so that the model is never in memory.
+ */
+import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform";
+import { ConfigError } from "../errors.ts";
+import { floatToHalf } from "../half.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
+import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
+import { baseShapes } from "../names.ts";
+import { showBytes } from "../plan/memory.ts";
+import { sizeOf } from "../tensor.ts";
+
+/** The largest file. A browser keeps what it opens in memory, and Chromium has no text of more than 512 MB. */
+const MOST_BYTES = 500e6;
+/** Bytes in one element of the page: their base64 has a length that is no trouble to any browser. */
+const BLOCK_BYTES = 3 << 20;
+/** Elements of a weight that are in memory at a time. */
+const PIECE_ELEMENTS = 1 << 20;
+
+/** Where the template has the files, and the texts that a person reads. */
+const FILES = "<!--files-->";
+
+/** What the page says of the model. */
+export interface StandaloneTexts {
+  title: string;
+  summary: string;
+}
+
+/** A file in the page. */
+interface Part {
+  path: string;
+  bytes: number;
+  read(): AsyncIterable<Uint8Array>;
+}
+
+/** A page that can be written. */
+export interface StandalonePage {
+  /** Its exact size. */
+  bytes: number;
+  write(): AsyncGenerator<Uint8Array>;
+}
+
+/**
+ * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16. `template` is the built page.
+ * Throws ConfigError if it would be too large.
+ */
+export async function planStandalone(
+  template: string,
+  texts: StandaloneTexts,
+  adapter: string,
+  checkpoint: GPT2Checkpoint,
+): Promise<StandalonePage> {
+  const [before, after] = template.split(FILES) as [string, string];
+  const encoder = new TextEncoder();
+  const head = encoder.encode(
+    before.replace(/\{\{(title|summary)\}\}/g, (_, key: keyof StandaloneTexts) => escaped(texts[key])),
+  );
+  const tail = encoder.encode(after);
+  const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await filesIn(adapter))];
+  const bytes = parts.reduce((sum, part) => sum + bytesInPage(part), head.length + tail.length);
+  if (bytes > MOST_BYTES)
+    throw new ConfigError("the page would be too large to open in a browser", {
+      expected: `at most ${showBytes(MOST_BYTES)}`,
+      found: showBytes(bytes),
+      hint: "use the adapter with the library, or train a smaller model",
+    });
+  return {
+    bytes,
+    async *write() {
+      yield head;
+      for (const { path, read } of parts) for await (const block of blocksOf(read())) yield element(path, block);
+      yield tail;
+    },
+  };
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
+}
+
+const start = (path: string) => `<script type="text/plain" data-file="${escaped(path)}">`;
+const END = "</script>\n";
+
+function element(path: string, block: Uint8Array): Uint8Array {
+  return new TextEncoder().encode(start(path) + base64(block) + END);
+}
+
+function bytesInPage({ path, bytes }: Part): number {
+  const markup = new TextEncoder().encode(start(path) + END).length;
+  const [whole, rest] = [Math.floor(bytes / BLOCK_BYTES), bytes % BLOCK_BYTES];
+  const text = (length: number) => markup + 4 * Math.ceil(length / 3);
+  return whole * text(BLOCK_BYTES) + (rest > 0 || whole === 0 ? text(rest) : 0);
+}
+
+/** Characters that become one text at a time: more arguments could overflow the stack. A multiple of three. */
+const CHARACTERS = 3 << 12;
+
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += CHARACTERS)
+    text += btoa(String.fromCharCode(...bytes.subarray(at, at + CHARACTERS)));
+  return text;
+}
+
+/** The bytes of a file in blocks of BLOCK_BYTES; the last is shorter. An empty file is one empty block. */
+async function* blocksOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const block = new Uint8Array(BLOCK_BYTES);
+  let [length, count] = [0, 0];
+  for await (const piece of pieces)
+    for (let at = 0; at < piece.length; ) {
+      const some = piece.subarray(at, at + BLOCK_BYTES - length);
+      block.set(some, length);
+      length += some.length;
+      at += some.length;
+      if (length < BLOCK_BYTES) continue;
+      yield block;
+      [length, count] = [0, count + 1];
+    }
+  if (length > 0 || count === 0) yield block.subarray(0, length);
+}
+
+function partOf(path: string, content: Uint8Array): Part {
+  return {
+    path,
+    bytes: content.length,
+    async *read() {
+      yield content;
+    },
+  };
+}
+
+/** The WASM, and GPT-2's tables if the model has that vocabulary: files of dist/. */
+async function programFiles({ vocabulary }: GPT2Checkpoint): Promise<Part[]> {
+  const names = ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm", ...(vocabulary.tables ? [] : [GPT2_TABLES])];
+  return Promise.all(names.map(async (name) => partOf(`dist/${name}`, await readAsset(name))));
+}
+
+/** The folder model/: what `openGPT2` reads. */
+async function modelFiles(checkpoint: GPT2Checkpoint): Promise<Part[]> {
+  const { directory, vocabulary } = checkpoint;
+  const tensors = halfTensors(checkpoint);
+  const weights = {
+    path: "model/model.safetensors",
+    bytes: streamedBytes(tensors),
+    read: () => streamSafetensors(tensors),
+  };
+  const names = ["config.json", ...(vocabulary.tables ? TOKENIZER_FILES : [])];
+  return [...(await filesIn(directory, "model", names)), weights];
+}
+
+/** The base model's tensors, with f16 matrices. A language model's head is of no use to a classifier. */
+function halfTensors(checkpoint: GPT2Checkpoint): StreamedTensor[] {
+  const { config, names } = checkpoint;
+  const shapes = new Map(baseShapes(config));
+  if (names.includes("score.weight")) shapes.set("score.weight", checkpoint.shape("score.weight"));
+  return [...shapes].map(([name, shape]) => {
+    const rows = shape[0]!;
+    const step = Math.max(1, Math.floor((PIECE_ELEMENTS * rows) / sizeOf(shape)));
+    async function* pieces() {
+      for (let row = 0; row < rows; row += step) yield await checkpoint.read(name, row, Math.min(rows, row + step));
+    }
+    async function* halves() {
+      for await (const piece of pieces()) yield floatToHalf(piece);
+    }
+    return shape.length > 1 ? { name, shape, dtype: "F16", pieces: halves } : { name, shape, dtype: "F32", pieces };
+  });
+}
+
+/** Files of a directory, by default all of them, that exist. */
+async function filesIn(directory: string, folder = "adapter", names?: readonly string[]): Promise<Part[]> {
+  const parts: Part[] = [];
+  for (const name of names ?? (await listDirectory(directory))) {
+    const path = joinPath(directory, name);
+    if (!(await exists(path))) continue;
+    const file = await openFile(path);
+    const { size } = file;
+    await file.close();
+    parts.push({ path: `${folder}/${name}`, bytes: size, read: () => readParts(path) });
+  }
+  return parts;
+}
+
+async function* readParts(path: string): AsyncGenerator<Uint8Array> {
+  const file = await openFile(path);
+  try {
+    for (let at = 0; at < file.size; at += BLOCK_BYTES)
+      yield await file.read(at, Math.min(BLOCK_BYTES, file.size - at));
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,211 @@
+/** How a trained model is used elsewhere: code for a page, for Node and for PEFT, and the README with it. */
+import { MODE_TITLES } from "../config.ts";
+import type { AdapterMeta } from "../io/peft.ts";
+import type { Vocabulary } from "../io/vocabulary.ts";
+import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
+import { titleOf } from "./directory.ts";
+import { logitsCode, paddingRemarks, peftCode } from "./peft-code.ts";
+
+/** A trained model, as far as it is known. */
+export interface Trained {
+  meta: AdapterMeta;
+  /** The base model's name, and where others find it: in the package, on the hub, or in a folder of its owner. */
+  base: { name: string; place: "package" | "hub" | "folder" };
+  /** The token that ends a text. */
+  end: Vocabulary["end"];
+  /** The name of the data set or file; null: unknown. */
+  data: string | null;
+  /** The settings of the run; null: unknown. */
+  options: TrainOptions | null;
+  /** What it reaches on the test set; null: unknown. */
+  result: string | null;
+  /** Why PEFT cannot load it; null: it can. */
+  obstacle: string | null;
+}
+
+/** Code for one place. */
+export interface Usage {
+  title: string;
+  language: "html" | "js" | "python";
+  /** What to do first, or why there is no code. */
+  text: string;
+  code: string | null;
+}
+
+/** "LoRA, rank 8, alpha 16, on gpt2-micro" */
+export function trainedTitle({ meta, base }: Trained): string {
+  const { mode, lora, bottleneck = 0, num_virtual_tokens: virtualTokens = 0 } = meta;
+  const sizes = { mode, rank: lora?.r ?? 0, alpha: lora?.lora_alpha ?? 0, bottleneck, virtualTokens };
+  return `${titleOf({ ...DEFAULTS, ...sizes })}, on ${base.name}`;
+}
+
+/** Classes that are listed in a sentence. */
+const LISTED = 6;
+
+/** "ham or spam", or "one of 77 classes" */
+export function classesOf({ labels }: Pick<AdapterMeta, "labels">): string {
+  if (labels.length > LISTED) return `one of ${labels.length} classes`;
+  const names = labels.map((label) => label.replace(/\s+/g, " "));
+  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+}
+
+/** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */
+export function questionOf(meta: Pick<AdapterMeta, "labels">): string {
+  const text = meta.labels.length > LISTED ? `which of ${meta.labels.length} classes` : classesOf(meta);
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}?`;
+}
+
+/** "GPT-2 fine-tuned on spam with LoRA, rank 8, alpha 16, on gpt2-micro: 97.2 % of ..." */
+export function summaryOf(trained: Trained): string {
+  const { data, result } = trained;
+  return `GPT-2, fine-tuned${data === null ? "" : ` on ${data}`}: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
+}
+
+/** The code that uses the trained model in `directory`, a run or an adapter; `adapter` is the directory of the adapter. */
+export function usagesOf(trained: Trained, directory = "adapter", adapter = directory): Usage[] {
+  return [pageUsage(trained, directory), nodeUsage(trained, directory), peftUsage(trained, adapter)];
+}
+
+const LIBRARY = "./lowrank/dist/browser/index.js";
+const PACKAGE_CODE = 'import { Classifier, openDevice } from "lowrank";';
+
+function pageUsage({ meta, base }: Trained, directory: string): Usage {
+  const classifies = meta.task.objective === "classification";
+  const url = (folder: string) => `new URL(${JSON.stringify(folder)}, location.href).href`;
+  const model = base.place === "folder" ? `, model: ${url(base.name)}` : "";
+  const load = (kind: string) => `await ${kind}.load(${url(directory)}, { device: await openDevice()${model} });`;
+  const library = (kind: string) => `import { ${kind}, openDevice } from ${JSON.stringify(LIBRARY)};`;
+  const body = classifies
+    ? [
+        '<p><label>Message <input id="text" size="60"></label></p>',
+        '<p><output id="answer"></output></p>',
+        '<script type="module">',
+        `  ${library("Classifier")}`,
+        `  const classifier = ${load("Classifier")}`,
+        '  const [text, answer] = [document.querySelector("#text"), document.querySelector("#answer")];',
+        "  text.oninput = async () => {",
+        "    const [{ label, probability }] = await classifier.classify([text.value]);",
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is code
+        "    answer.value = text.value.trim() && `${label}, ${(100 * probability).toFixed(1)} %`;",
+        "  };",
+        "</script>",
+      ]
+    : [
+        '<p><output id="answer"></output></p>',
+        '<script type="module">',
+        `  ${library("LanguageModel")}`,
+        `  const lm = ${load("LanguageModel")}`,
+        '  for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 }))',
+        '    document.querySelector("#answer").append(text);',
+        "</script>",
+      ];
+  const own = base.place === "folder" ? `, and the folder ${base.name} of the base model` : "";
+  return {
+    title: "In a web page",
+    language: "html",
+    text: `Copy dist/ and data/ of the npm package lowrank into the folder lowrank/ of your site, and the folder ${directory}${own} beside the page.`,
+    code: lines("<!doctype html>", '<meta charset="utf-8">', ...body),
+  };
+}
+
+function nodeUsage({ meta, base }: Trained, directory: string): Usage {
+  const own = base.place === "folder";
+  const options = `{ device${own ? `, model: ${JSON.stringify(base.name)}` : ""} }`;
+  const place = JSON.stringify(`./${directory}`);
+  const body =
+    meta.task.objective === "classification"
+      ? [
+          PACKAGE_CODE,
+          "const device = await openDevice();",
+          `const classifier = await Classifier.load(${place}, ${options});`,
+          'const [{ label, probability }] = await classifier.classify(["some text"]);',
+          `console.log(label, probability); // ${classesOf(meta)}`,
+        ]
+      : [
+          PACKAGE_CODE.replace("Classifier", "LanguageModel"),
+          "const device = await openDevice();",
+          `const lm = await LanguageModel.load(${place}, ${options});`,
+          'for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 })) process.stdout.write(text);',
+        ];
+  return {
+    title: "In Node",
+    language: "js",
+    text: `npm install lowrank, and put this into a file that ends in .mjs, beside the folder ${directory}${own ? `. ${JSON.stringify(base.name)} is the folder of the base model` : ""}.`,
+    code: lines(...body, "device.destroy();"),
+  };
+}
+
+/** Where the base model is for transformers, and how it gets there. */
+const PYTHON_BASES = {
+  package: (name: string) => [
+    `node_modules/lowrank/data/models/${name}`,
+    ` ${name} is not on the Hugging Face Hub: it is in the npm package lowrank (npm install lowrank).`,
+  ],
+  hub: (name: string) => [name, ""],
+  folder: (name: string) => [name, ` ${JSON.stringify(name)} is the folder of the base model.`],
+} as const;
+
+function peftUsage({ meta, base, end, obstacle }: Trained, adapter: string): Usage {
+  const usage = { title: "In Python, with PEFT", language: "python" } as const;
+  if (obstacle !== null) return { ...usage, text: `PEFT cannot load this model: ${obstacle}.`, code: null };
+  const [path, note] = PYTHON_BASES[base.place](base.name);
+  const use =
+    meta.task.objective === "classification"
+      ? [...logitsCode(meta), "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"]
+      : [
+          'batch = tokenizer("Once upon a time", return_tensors="pt")',
+          "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
+        ];
+  return {
+    ...usage,
+    text: `pip install peft transformers torch.${note}`,
+    code: lines(...peftCode(meta, end, path!, adapter), ...use),
+  };
+}
+
+function lines(...all: readonly string[]): string {
+  return all.join("\n");
+}
+
+/** The README of a download with the trained model in `directory`. */
+export function readmeOf(trained: Trained, directory?: string, adapter?: string): string {
+  const { meta, base, end, data, options, result } = trained;
+  const classifies = meta.task.objective === "classification";
+  const facts: [string, string | null][] = [
+    ["Base model", base.name],
+    ["Method", `${MODE_TITLES[meta.mode]} (mode ${meta.mode})`],
+    ["Classes", classifies ? meta.labels.join(", ") : null],
+    ["Data", data],
+    ["Settings", options && settingsOf(options)],
+    ["Result", result],
+  ];
+  const usages = usagesOf(trained, directory, adapter);
+  const what = classifies ? `A GPT-2 that classifies messages as ${classesOf(meta)}.` : "A GPT-2 that continues texts.";
+  return lines(
+    `# ${trainedTitle(trained)}`,
+    "",
+    `${what} It was trained with Lowrank.`,
+    "",
+    ...facts.flatMap(([name, value]) => (value === null ? [] : [`- ${name}: ${value}`])),
+    ...usages.flatMap(({ title, language, text, code }) => [
+      "",
+      `## ${title}`,
+      "",
+      text,
+      ...(code === null ? [] : ["", `\`\`\`${language}`, code, "```"]),
+    ]),
+    ...(classifies && usages.at(-1)!.code !== null ? ["", ...paddingRemarks(meta, end)] : []),
+    "",
+  );
+}
+
+/** The settings that matter most, and those that are not the defaults: "epochs 3, batchSize 8, lr 0.001, seed 1". */
+function settingsOf(options: TrainOptions): string {
+  const shown = ["epochs", "batchSize", "lr", "seed"];
+  const own = ofMode(options, options.mode);
+  return SETTING_NAMES.filter(
+    (name) => name in own && (shown.includes(name) || JSON.stringify(own[name]) !== JSON.stringify(DEFAULTS[name])),
+  )
+    .map((name) => `${name} ${[own[name]].flat().join(" ")}`)
+    .join(", ");
+}
