@@ -180,12 +180,10 @@ start.addEventListener("click", async () => {
 });
 byId("reset").addEventListener("click", () => fields.reset());
 byId("link").addEventListener("click", async () => {
-  const settings = saved();
-  const link = linkOf(settings);
-  const { data: source, texts } = settings;
-  const without = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "")
-    ? " It does not have your data."
-    : "";
+  const link = linkOf(saved());
+  const { data: source, texts } = saved();
+  const isOwn = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "");
+  const without = isOwn ? " It does not have your data." : "";
   const copied = await navigator.clipboard.writeText(link).then(
     () => "Copied.",
     () => `The browser does not allow copying: ${link}`,

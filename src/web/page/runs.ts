@@ -10,6 +10,7 @@ import { LearnedPanel } from "./learned-panel.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
+import { runsCsv } from "./runs-csv.ts";
 import { RunsPanel } from "./runs-panel.ts";
 import { download, TakePanel } from "./take-panel.ts";
 import { TryPanel } from "./try-panel.ts";
@@ -70,7 +71,9 @@ export class Runs {
       resume: (run) => this.attempt(client.resume(run.id), "compare-error"),
       stop: () => this.attempt(client.stop()),
     });
-    byId("runs-export").addEventListener("click", () => this.attempt(this.export()));
+    byId("runs-export").addEventListener("click", () =>
+      offerFile(new Blob([runsCsv(this.all)], { type: "text/csv" }), "lowrank-runs.csv"),
+    );
     this.tryPanel = new TryPanel(client);
     this.write = new WritePanel(
       client,
@@ -201,11 +204,6 @@ export class Runs {
     );
     showOutcome(run);
     document.title = isLive ? `${Math.floor((100 * run.step) / run.steps)} % – Lowrank` : "Lowrank";
-  }
-
-  private async export(): Promise<void> {
-    const { runsCsv } = await import("./runs-csv.ts");
-    offerFile(new Blob([runsCsv(this.all)], { type: "text/csv" }), "lowrank-runs.csv");
   }
 
   private async load(input: HTMLInputElement): Promise<void> {

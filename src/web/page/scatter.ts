@@ -1,5 +1,6 @@
 /** A scatter chart as SVG: shares with intervals over a size on a logarithmic axis. The points have the numbers of their table rows. */
 import type { Interval } from "../../report/statistics.ts";
+import { steps, svgText, verticalTitle } from "./axes.ts";
 import { svg } from "./dom.ts";
 import { percent } from "./format.ts";
 
@@ -30,39 +31,24 @@ export function scatter(points: readonly Point[], axis: ScatterAxis, title: stri
   const xs = points.map(({ x }) => x);
   const [from, to] = [Math.min(...xs) / 1.6, Math.max(...xs) * 1.6];
   const x = (value: number) => LEFT + ((width - LEFT - RIGHT) * Math.log(value / from)) / Math.log(to / from);
-  const step = stepOf(1 - Math.min(...points.map(({ interval }) => interval.low)));
-  const floor = Math.max(0, 1 - step * Math.ceil((1 - Math.min(...points.map(({ interval }) => interval.low))) / step));
+  const lowest = Math.min(...points.map(({ interval }) => interval.low));
+  // The axis begins a step below the lowest interval.
+  const [first, second] = steps(lowest, 1, 6) as [number, number];
+  const floor = Math.max(0, first - (second - first));
+  const shares = steps(floor, 1, 7);
   const y = (share: number) => TOP + ((HEIGHT - TOP - BOTTOM) * (1 - share)) / (1 - floor);
-  const shares = Array.from({ length: Math.round((1 - floor) / step) + 1 }, (_, i) => 1 - i * step);
   return svg(
     "svg",
     { class: "scatter", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": title },
     ...shares.flatMap((share) => [
       svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(share), y2: y(share) }),
-      text(LEFT - 8, y(share) + 4, percent(share, step < 0.01 ? 1 : 0), "end"),
+      svgText(LEFT - 8, y(share) + 4, percent(share, second - first < 0.01 ? 1 : 0), "end"),
     ]),
-    ...ticks(from, to, width).map((tick) => text(x(tick), HEIGHT - BOTTOM + 18, axis.show(tick), "middle")),
-    text((LEFT + width - RIGHT) / 2, HEIGHT - 8, axis.title, "middle"),
-    vertical(14, (TOP + HEIGHT - BOTTOM) / 2, "test accuracy"),
+    ...ticks(from, to, width).map((tick) => svgText(x(tick), HEIGHT - BOTTOM + 18, axis.show(tick), "middle")),
+    svgText((LEFT + width - RIGHT) / 2, HEIGHT - 8, axis.title, "middle"),
+    verticalTitle(14, (TOP + HEIGHT - BOTTOM) / 2, "test accuracy"),
     ...apart(points, x, width).map(([point, at]) => mark(point, at, y, axis)),
   );
-}
-
-function text(x: number, y: number, content: string, anchor: string): SVGElement {
-  const element = svg("text", { x, y, "text-anchor": anchor });
-  element.textContent = content;
-  return element;
-}
-
-function vertical(x: number, y: number, content: string): SVGElement {
-  const element = text(x, y, content, "middle");
-  element.setAttribute("transform", `rotate(-90 ${x} ${y})`);
-  return element;
-}
-
-/** Up to six grid lines. */
-function stepOf(range: number): number {
-  return [0.005, 0.01, 0.02, 0.05, 0.1, 0.2].find((step) => range / step <= 6) ?? 0.25;
 }
 
 /** Powers of ten in the range, at most one per 70 pixels; in a range without two of them, 1, 2 and 5 times powers of ten. */
@@ -90,7 +76,7 @@ function apart(points: readonly Point[], x: (value: number) => number, width: nu
 function mark(point: Point, at: number, y: (share: number) => number, axis: ScatterAxis): SVGElement {
   const { number, name, color, share, interval } = point;
   const [high, low] = [y(interval.high), y(interval.low)];
-  const label = text(at, y(share) + 4, String(number), "middle");
+  const label = svgText(at, y(share) + 4, String(number), "middle");
   const title = svg("title");
   title.textContent = `${name}: ${percent(share)}, ${axis.show(point.x)}`;
   return svg(
