@@ -20,7 +20,7 @@ const NAMES: Readonly<Record<string, string>> = {
   dedupe: "“deduplicate”",
   split: "the split",
   model: "the model",
-  data: "the messages",
+  data: "“Own file”",
   device: "the device",
 };
 

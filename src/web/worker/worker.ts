@@ -110,10 +110,20 @@ async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Pr
 
 const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
+/** Opens the messages or texts of the settings; those of a run if `folder` is its folder. */
 function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
-  const open = settings.objective === "lm" ? openTexts : openData;
-  return fetched<Source>(nameOf(settings.data), (downloads) =>
-    open(settings, model, contextOf(settings, model), downloads, folder),
+  return settings.objective === "lm" ? fetchTexts(settings, model, folder) : fetchMessages(settings, model, folder);
+}
+
+function fetchMessages(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null) {
+  return fetched(nameOf(settings.data), (downloads) =>
+    openData(settings, model, contextOf(settings, model), downloads, folder),
+  );
+}
+
+function fetchTexts(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null) {
+  return fetched(nameOf(settings.data), (downloads) =>
+    openTexts(settings, model, contextOf(settings, model), downloads, folder),
   );
 }
 
@@ -319,9 +329,7 @@ const api: Api = {
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await fetched(nameOf(data), (downloads) =>
-      openData(settings, model, contextOf(settings, model), downloads),
-    );
+    const source = await fetchMessages(settings, model);
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
@@ -331,9 +339,7 @@ const api: Api = {
   pickTexts: async (files) => pick(files),
   async readTexts(settings) {
     const model = await fetchModel(settings.model);
-    const source = await fetched(nameOf(settings.data), (downloads) =>
-      openTexts(settings, model, contextOf(settings, model), downloads),
-    );
+    const source = await fetchTexts(settings, model);
     return describeTexts(source.data, settings.data, model);
   },
   async estimate(settings) {
