@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { showShare } from "../src/report/share.ts";
 import { titleOf } from "../src/run/directory.ts";
 import { DEFAULTS, resolveOptions, type TrainOptions } from "../src/train/options.ts";
+import { steps } from "../src/web/page/axes.ts";
 import { smoothed } from "../src/web/page/chart.ts";
 import { outcomesOf, wordsOf } from "../src/web/page/compare-results.ts";
 import { runsCsv } from "../src/web/page/runs-csv.ts";
@@ -81,11 +82,13 @@ test("a comparison in words: what cannot be told apart, who wins, and what LoRA 
   );
   assert.match(text, "Worse on the test messages: head only.");
   assert.match(text, "Holm's method for 2 comparisons");
-  assert.match(text, "Full fine-tuning wins: with 7.33 M parameters");
+  assert.match(text, "Full fine-tuning is ahead of LoRA rank 4 by no more than chance: a model of 7.33 M parameters");
+  const poor = runOf("5", { mode: "lora", rank: 1 }, 0.4, (i) => i < 50);
+  assert.match(wordsOf(outcomesOf([poor, FULL]))[1]!, "Full fine-tuning wins: a model of 7.33 M parameters");
   assert.match(text, "LoRA's adapter is a file of 1000 bytes");
   // On a large model, and where LoRA is the best, nothing is said about a small one.
   const large = { ...FULL, values: 124e6 };
-  assert.not.match(wordsOf(outcomesOf([LORA, large])).join("\n"), "wins");
+  assert.not.match(wordsOf(outcomesOf([LORA, large])).join("\n"), "enough to train");
   const better = runOf("4", { mode: "lora", rank: 16 }, 0.05, () => true);
   assert.match(wordsOf(outcomesOf([better, HEAD, FULL]))[0]!, "LoRA rank 16 has the lowest validation loss.");
   assert.equal(wordsOf(outcomesOf([FULL])), []);
@@ -123,6 +126,15 @@ test("a smoothed curve begins with its first value, and moves the less the more 
   assert.equal(smoothed([3, 3, 3], 0.6), [3, 3, 3]);
   assert.equal(smoothed([1, 0, 0], 0.5), [1, 0.5, 0.25]);
   assert.equal(smoothed([1, 0, 0], 0.75), [1, 0.75, 0.5625]);
+});
+
+test("an axis has few steps, of 1, 2 or 5 times a power of ten, that begin and end inside it", () => {
+  const near = (values: number[]) => values.map((value) => Number(value.toPrecision(6)));
+  assert.equal(near(steps(0, 416, 4)), [0, 200, 400]);
+  assert.equal(near(steps(0, 2.46, 5)), [0, 0.5, 1, 1.5, 2]);
+  assert.equal(near(steps(0.3, 1, 5)), [0.4, 0.6, 0.8, 1]);
+  assert.equal(near(steps(0, 1, 5)), [0, 0.2, 0.4, 0.6, 0.8, 1]);
+  assert.equal(near(steps(0, 30_000, 5)), [0, 10_000, 20_000, 30_000]);
 });
 
 test("a share in percent: small ones keep two digits", () => {

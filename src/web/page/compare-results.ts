@@ -86,14 +86,12 @@ function fullOrLora(outcomes: readonly Outcome[], best: Outcome): string[] {
   const lora = lowestLoss(adapters, ({ run }) => run.after!.val.loss);
   if (!full || !lora) return [];
   const { values } = full.run;
-  const beside =
-    lora.standing === "same"
-      ? `${shortName(lora.run)} cannot be told apart from it`
-      : `${shortName(lora.run)} is ${lora.standing}`;
   const wins =
-    best === full && values < SMALL
-      ? [`Full fine-tuning wins: with ${compact(values)} parameters it costs little to train them all. ${beside}.`]
-      : [];
+    best !== full || values >= SMALL
+      ? []
+      : [
+          `${lora.standing === "worse" ? "Full fine-tuning wins" : `Full fine-tuning is ahead of ${shortName(lora.run)} by no more than chance`}: a model of ${compact(values)} parameters is small enough to train them all.`,
+        ];
   const sizes =
     full.run.savedBytes && lora.run.savedBytes
       ? `LoRA's adapter is a file of ${showBytes(lora.run.savedBytes)}; full fine-tuning stores all parameters, ${showBytes(full.run.savedBytes)}. `
