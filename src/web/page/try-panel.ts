@@ -111,6 +111,8 @@ export class TryPanel {
       return;
     }
     this.busy = true;
+    // The first message waits for the model.
+    if (!this.place.hasChildNodes()) this.place.replaceChildren(h("p", { class: "help" }, "Classifying …"));
     try {
       const verdict = await this.client.classify(run.id, text);
       // The field may be empty, or the run another one, by now.
