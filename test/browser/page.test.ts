@@ -410,6 +410,8 @@ test("a browser without a writable file system is reported", async () => {
 test("two tabs: while one trains, the other reports it; it can start afterwards", async () => {
   const { page, context } = await freshPage();
   const other = await openPage(context, await webServer());
+  // The page has filled in the last visit's settings.
+  await other.page.waitForSelector("#start:not([disabled])");
   await pickFile(other.page);
   await set(other.page, SETTINGS);
   await begin(page, { ...SETTINGS, epochs: ENDLESS });
