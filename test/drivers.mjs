@@ -6,7 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { findChromium } from "../src/tools/chromium.mjs";
+import { findChromium } from "../src/tools/browsers.mjs";
 import { runFile } from "./run-file.mjs";
 
 const WITHOUT_CHECKS = { LOWRANK_DAWN_TOGGLES: "disable_robustness,disable_workgroup_init" };

@@ -296,7 +296,7 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   await assertFails(ConfigError, ["mode last_block", "--to merged"], () =>
     plan("peft", metaFor(null, { mode: "last_block" })),
   );
-  await assertFails(ConfigError, ["BitFit (--mode bitfit)", "--to merged"], () =>
+  await assertFails(ConfigError, ["biases only (BitFit) (--mode bitfit)", "--to merged"], () =>
     plan("peft", metaFor(null, { mode: "bitfit" })),
   );
   for (const kind of ["peft", "merged"] as const)

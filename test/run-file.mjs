@@ -1,9 +1,9 @@
 /** Runs one bundled test file in a process of its own and judges what it says of its tests. */
 import { spawn } from "node:child_process";
 import { join, resolve } from "node:path";
-import { findChromium } from "../src/tools/chromium.mjs";
+import { findChromium, findFirefox } from "../src/tools/browsers.mjs";
 
-const CHROMIUM = findChromium() ?? "";
+const BROWSERS = { CHROMIUM: findChromium() ?? "", FIREFOX: findFirefox() ?? "" };
 
 /**
  * Runs build/test/<file> of the project in `root`, at most `timeout` milliseconds. `children`, where given, holds the process
@@ -17,7 +17,7 @@ export function runFile(file, { root = ".", timeout, env = {}, children }) {
       // No test fetches anything but from a server of its own.
       env: {
         ...process.env,
-        CHROMIUM,
+        ...BROWSERS,
         FORCE_COLOR: "0",
         HF_HUB_OFFLINE: "1",
         HF_HOME: resolve(root, "build/test/no-hub"),

@@ -34,12 +34,13 @@ function resultOf({ labels, test: set, stats }: LoadedDataset, say: (truth: numb
     };
   });
   const evaluation = { rows: set.size, loss: 1, accuracy: 0.5 };
-  const splits = { train: evaluation, val: evaluation, test: evaluation };
+  const splitsOf = (one: typeof evaluation) => ({ train: one, val: one, test: one });
+  const [before, after] = [splitsOf({ ...evaluation, loss: 2 }), splitsOf(evaluation)];
   const steps = [{ step: 1, epoch: DEFAULTS.epochs, examples: 1 }];
   const evaluations = [{ step: 1, val: evaluation }];
   const task = { objective: "classification", num_labels: labels.length };
   return {
-    ...{ options: DEFAULTS, stats, before: splits, after: splits, steps, evaluations, seconds: 1, predictions },
+    ...{ options: DEFAULTS, stats, before, after, steps, evaluations, seconds: 1, predictions },
     ...{ aborted: false, trainable: 1, flops: 1e9, spec: { task }, parts: [], keptStep: 1, valPredictions: [] },
     baselines: [
       { name: "bag of words", predicted: truth },
@@ -133,26 +134,65 @@ test("the parts of a data set have rows of their own", async () => {
 
 test("the run beside the baselines: where they win, the summary says so and what to try", async () => {
   const data = await dataOf(["ham", "spam"], 100);
-  const worse = resultOf(data, () => 0);
+  // Better than the most frequent class, and worse than bag of words.
+  const right = resultOf(data, (label) => label);
+  const worse = {
+    ...right,
+    predictions: right.predictions.map((one, i) => ({ ...one, label: i < 5 ? 1 - one.label : one.label })),
+  };
   const rows = data.test.size;
-  const truth = worse.predictions.map(({ row }) => data.test.label(row));
-  const ham = truth.filter((label) => label === 0).length;
-  const share = ((100 * ham) / rows).toFixed(1);
+  const share = ((100 * (rows - 5)) / rows).toFixed(1);
   const lost = describeResult(worse, data, 200);
   assert.match(lost, new RegExp(`│ this run +│ +${share} \\(`));
   assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
-  assert.match(lost, new RegExp(`note: "bag of words" is better than this run: 100.0 % against ${share} %.*p < 0.001`));
+  assert.match(
+    lost,
+    new RegExp(
+      `note: "bag of words" is better than this run: 100.0 % against ${share} %.*p = 0.063, which can be chance`,
+    ),
+  );
   assert.match(lost, "Try a larger --model, such as gpt2, or more --epochs, or --mode all");
   const all = describeResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, data, 200);
   assert.match(all, "or --mode lora");
-  const equal = { ...worse, baselines: worse.baselines.slice(1) };
-  assert.match(describeResult(equal, data, 200), /"always ham" is as good as this run.*p = 1.000, which can be chance/);
-  const right = resultOf(data, (label) => label);
+  const [, always] = worse.baselines;
+  const same = worse.predictions.map(({ label }) => label);
+  const equal = { ...worse, baselines: [{ name: "bag of words", predicted: same }, always!] };
+  assert.match(
+    describeResult(equal, data, 200),
+    /"bag of words" is as good as this run.*p = 1.000, which can be chance/,
+  );
   // Bag of words is right as well, but there is nothing to try.
   const won = describeResult(right, data, 200);
   assert.not.match(won, "note:");
   // Every probability is 0.5, and every row is right.
   assert.match(won, "expected calibration error on the test set: 50.0 %");
+});
+
+test("a run that learned nothing says so, with a learning rate to try", async () => {
+  const data = await dataOf(["ham", "spam"], 400);
+  const result = resultOf(data, (label) => label);
+  const lossOf = (loss: number) => {
+    const one = { rows: 1, loss, accuracy: 0.5 };
+    return { train: one, val: one, test: one };
+  };
+  const note = (changed: object) => /note: (.*)/.exec(describeResult({ ...result, ...changed }, data, 200))?.[1] ?? "";
+  assert.is(
+    note({ before: lossOf(0.7), after: lossOf(3), options: { ...DEFAULTS, lr: 5 } }),
+    "The training loss did not fall: 0.7000 before training, 3.0000 after it. Try --lr 0.001",
+  );
+  assert.match(note({ before: lossOf(0.7), after: lossOf(0.7), options: { ...DEFAULTS, lr: 1e-9 } }), "Try --lr 0.001");
+  assert.match(note({ before: lossOf(0.7), after: lossOf(0.8) }), "Try --lr 0.00025");
+  const { predictions } = resultOf(data, () => 0);
+  const always = predictions.filter(({ row }) => data.test.label(row) === 0).length;
+  const share = `${((100 * always) / data.test.size).toFixed(1)} %`;
+  assert.match(
+    note({ predictions }),
+    `no better than the most frequent class, "always ham": ${share} against ${share}.`,
+  );
+  // Better by chance.
+  const lucky = predictions.map((one) => ({ ...one, label: one.row === 1 ? data.test.label(1) : 0 }));
+  assert.match(note({ predictions: lucky }), "no better than the most frequent class");
+  assert.is(note({}), "");
 });
 
 test("the summary says why a run ended early, and which evaluation was kept", async () => {

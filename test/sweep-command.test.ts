@@ -102,7 +102,7 @@ test("shards choose a learning rate when the trials at all rates are there, and 
   assert.match(first, "report of 1 of 3 trials");
   assert.match(
     first,
-    "the learning rate of 1 setting is chosen after 1 trial of other shards, such as: last layer, rate 0.01, seed 1",
+    "the learning rate of 1 setting is chosen after 1 trial of other shards, such as: head only, rate 0.01, seed 1",
   );
   const second = await part("2/2");
   assert.match(second, "report of 2 of 3 trials");
@@ -110,7 +110,7 @@ test("shards choose a learning rate when the trials at all rates are there, and 
   const last = await part("1/2");
   assert.match(
     last,
-    /^already finished: last layer, rate 0.001, seed 1.*\nlast layer, rate 0.01, seed 2:.*\nreport of 3 of 3 trials/,
+    /^already finished: head only, rate 0.001, seed 1.*\nhead only, rate 0.01, seed 2:.*\nreport of 3 of 3 trials/,
   );
 });
 

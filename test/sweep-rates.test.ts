@@ -188,7 +188,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   const markdown = await writeReport(out, cells, data, "About the arms.");
   for (const words of [
     "each of 1 setting was trained with seed 1 at each of 3 rates",
-    "| last layer | 1.0000 | 2.0000 |",
+    "| head only | 1.0000 | 2.0000 |",
     "| failed | 0.001 | yes |",
     "1 of 1 chosen rates are at an end of their range",
     "About the arms.",
@@ -197,7 +197,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
   assert.ok(existsSync(join(trialDirectory(out, low), "predictions.csv")));
   const rates = readFileSync(join(out, "figures", "rates.csv"), "utf8");
-  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nlast layer,1.0000,2.0000,failed,0.001,yes\r\n$/);
+  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nhead only,1.0000,2.0000,failed,0.001,yes\r\n$/);
 });
 
 /** A cell of made-up results, with these rows of the test set right, out of 20. */
@@ -222,11 +222,11 @@ test("methods are compared in pairs, with Holm's correction; grids with and with
   // 7 rows differ: 2 / 2^7 of three tests; 6 rows: 2 / 2^6 of two.
   assert.match(
     markdown,
-    /\| full fine-tuning \| last layer \| 7 \| 0 \| 0 \| 0\.016 \| 0\.047 \| full fine-tuning is better \|/,
+    /\| full fine-tuning \| head only \| 7 \| 0 \| 0 \| 0\.016 \| 0\.047 \| full fine-tuning is better \|/,
   );
   assert.match(
     markdown,
-    /\| LoRA, rank 4, alpha 8 \| last layer \| 6 \| 0 \| 0 \| 0\.031 \| 0\.063 \| not distinguishable \|/,
+    /\| LoRA, rank 4, alpha 8 \| head only \| 6 \| 0 \| 0 \| 0\.031 \| 0\.063 \| not distinguishable \|/,
   );
   assert.match(markdown, /1 of 3 pairs are distinguishable/);
   const plus = toMarkdown(

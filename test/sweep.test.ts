@@ -286,7 +286,7 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
   const { out, data, trials } = await tinySweep("whole");
   const results = (await Promise.all(trials.map((trial) => readResult(out, trial)))).filter((r) => r !== null);
   const markdown = await writeReport(out, results, data);
-  for (const words of ["Every setting", "McNemar", "LoRA, rank 2, alpha 4", "last layer", "ROC-AUC", "95 % intervals"])
+  for (const words of ["Every setting", "McNemar", "LoRA, rank 2, alpha 4", "head only", "ROC-AUC", "95 % intervals"])
     assert.ok(markdown.includes(words), `no "${words}" in the report`);
   for (const file of [
     "report.html",
@@ -297,7 +297,7 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
     "figures/settings.csv",
   ])
     assert.ok(existsSync(join(out, file)), `no ${file}`);
-  assert.match(markdown, /Methods in pairs.*\| LoRA, rank 2, alpha [24] \| last layer \|/s);
+  assert.match(markdown, /Methods in pairs.*\| LoRA, rank 2, alpha [24] \| head only \|/s);
   const lora = reportBlocks(
     results.filter(({ options }) => options.mode === "lora"),
     data,

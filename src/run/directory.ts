@@ -168,6 +168,32 @@ export function adapterOf(
   };
 }
 
+/** The files of a run directory, and whether PEFT can load its adapter/, or the reason why it cannot. */
+export interface RunContents {
+  files: Map<string, FileContent>;
+  peft: boolean;
+  reason?: string;
+}
+
+/** The files of a finished run, with `extra` ones. */
+export function runContents(
+  config: RunConfig,
+  result: TrainResult,
+  data: TrainingData,
+  extra: Iterable<[name: string, content: string]> = [],
+): RunContents {
+  const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors, result.novelty), {
+    finalNorm: result.finalNorm,
+  });
+  const about = [...runTables(result, data), ["plan.txt", printProgram(result.plan)] as const, ...extra];
+  const { peft, reason } = adapter;
+  return {
+    files: contentsOf(config, result.device, about, adapter),
+    peft,
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
+
 /** How a run is saved. */
 export interface Saving {
   /** Whether an existing run with results is replaced. */
@@ -188,17 +214,9 @@ export async function saveRun(
   extra: Iterable<[name: string, content: string]> = [],
   saving: Saving = {},
 ): Promise<{ peft: boolean; reason?: string }> {
-  const adapter = adapterFiles(adapterOf(config, result.spec, result.tensors, result.novelty), {
-    finalNorm: result.finalNorm,
-  });
-  await writeRun(
-    directory,
-    [config, result.device],
-    [...runTables(result, data), ["plan.txt", printProgram(result.plan)], ...extra],
-    adapter,
-    saving,
-  );
-  return { peft: adapter.peft, ...(adapter.reason === undefined ? {} : { reason: adapter.reason }) };
+  const { files, ...about } = runContents(config, result, data, extra);
+  await writeRun(directory, files, saving);
+  return about;
 }
 
 /** Writes a failed run: its settings, the error, and the last good trained tensors. */
@@ -212,22 +230,30 @@ export async function saveFailedRun(
   saving: Saving = {},
 ): Promise<void> {
   const adapter = adapterFiles(adapterOf(config, spec, contents.tensors, null), { finalNorm: contents.finalNorm });
-  await writeRun(directory, [config, device], [["error.txt", `${error}\n`]], adapter, saving);
+  const files = contentsOf(config, device, [["error.txt", `${error}\n`]], adapter);
+  await writeRun(directory, files, saving);
 }
 
-async function writeRun(
-  directory: string,
-  described: [config: RunConfig, device: DeviceInfo],
+function contentsOf(
+  config: RunConfig,
+  device: DeviceInfo,
   about: readonly (readonly [name: string, content: FileContent])[],
   adapter: AdapterFiles,
-  { replace = true, check }: Saving,
-): Promise<void> {
+): Map<string, FileContent> {
   const files = new Map<string, FileContent>(about);
   for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
   const names = [CONFIG, ...files.keys()].sort();
   const unknown = names.filter((name) => !RUN_FILES.includes(name));
   if (unknown.length > 0) throw new Error(`not listed in RUN_FILES: ${unknown.join(", ")}`);
-  files.set(CONFIG, settings(...described, names));
+  return files.set(CONFIG, settings(config, device, names));
+}
+
+/** Writes the files of a run, atomically. Files that do not belong to a run are not touched. */
+export async function writeRun(
+  directory: string,
+  files: ReadonlyMap<string, FileContent>,
+  { replace = true, check }: Saving = {},
+): Promise<void> {
   const own = await replaceable(directory, replace);
   await writeDirectoryAtomic(directory, files, { own, ...(check ? { check } : {}) });
 }

@@ -13,6 +13,7 @@ import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
 import { showDuration } from "../report/duration.ts";
+import { showShare } from "../report/share.ts";
 import {
   type ClassMeasures,
   type Confusion,
@@ -27,7 +28,7 @@ import { oneLine } from "../report/text.ts";
 import { sizeOf } from "../tensor.ts";
 import { type ClassWeights, classWeightsOf, isUnequal } from "../train/class-weights.ts";
 import type { EvaluationRecord, Splits, TrainEvent, TrainResult } from "../train/records.ts";
-import { bestBaseline, type Compared, comparison, testReliability } from "./comparison.ts";
+import { bestBaseline, type Compared, comparison, nothingLearned, testReliability } from "./comparison.ts";
 import { titleOf } from "./directory.ts";
 
 /** Maximum width of a name, in columns. */
@@ -195,10 +196,9 @@ function describeClasses(
 export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan: ModelPlan): string {
   const { device, trainable, flops, prefix } = event;
   const all = parameterList(plan.spec).reduce((total, { shape }) => total + sizeOf(shape), 0);
-  const share = ((100 * trainable) / all).toFixed(2);
   return [
     `device: ${describeDevice(device)}`,
-    `trainable: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} parameters (${share} %), ${MODE_TITLES[plan.spec.mode]}`,
+    `trainable: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} parameters (${showShare(trainable / all)}), ${MODE_TITLES[plan.spec.mode]}`,
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
     ...(prefix ? [describePrefix(prefix)] : []),
     `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
@@ -253,21 +253,32 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
     rows,
     width,
   );
-  return [
-    titleOf(result.options),
-    table,
-    ...(data.objective === "lm" ? [] : describeClassifier(result, data, width)),
-    ...describeKept(result),
-    effort,
-  ].join("\n");
+  return [titleOf(result.options), table, ...describeTest(result, data, width), ...describeKept(result), effort].join(
+    "\n",
+  );
 }
 
-function describeClassifier(result: TrainResult, data: LoadedDataset, width?: number): string[] {
+/** What a classifier makes of the test set, and what to try if the result is poor. */
+function describeTest(result: TrainResult, data: TrainingData, width?: number): string[] {
+  const compared = data.objective === "lm" ? [] : comparison(result, data);
+  const nothing = nothingLearned(result, compared, named);
+  return [
+    ...(data.objective === "lm" ? [] : describeClassifier(result, data, compared, width)),
+    ...(nothing ? [`note: ${nothing.text}. Try --lr ${nothing.lr}`] : whatToTry(result, compared)),
+  ];
+}
+
+function describeClassifier(
+  result: TrainResult,
+  data: LoadedDataset,
+  compared: readonly Compared[],
+  width?: number,
+): string[] {
   return [
     confusion(result, data, width),
     measures(result, data, width),
     samples(result.predictions, data, width),
-    baselines(result, data, width),
+    baselines(compared, width),
     `expected calibration error on the test set: ${percent(testReliability(result, data).error)}`,
   ];
 }
@@ -368,10 +379,9 @@ function measures({ confusions }: TrainResult, { labels }: LoadedDataset, width?
   return renderTable([label, { header: "rows", value: ({ rows }) => rows }, ...columns], all, width);
 }
 
-/** The run beside the baselines on the test set, and what to try if it is not better. */
-function baselines(result: TrainResult, data: LoadedDataset, width?: number): string {
-  const compared = comparison(result, data);
-  const table = renderTable<Compared>(
+/** The run beside the baselines on the test set. */
+function baselines(compared: readonly Compared[], width?: number): string {
+  return renderTable<Compared>(
     [
       { header: "test set", value: ({ name }) => name },
       {
@@ -383,15 +393,18 @@ function baselines(result: TrainResult, data: LoadedDataset, width?: number): st
     compared,
     width,
   );
+}
+
+/** What to try if a baseline is as good as the run. */
+function whatToTry({ options: { mode } }: TrainResult, compared: readonly Compared[]): string[] {
   const best = bestBaseline(compared, named);
-  if (best === null) return table;
-  const { mode } = result.options;
+  if (best === null) return [];
   const tries = [
     "a larger --model, such as gpt2",
     "more --epochs",
     ...(mode === "all" ? ["--mode lora"] : ["--mode all"]),
   ];
-  return `${table}\nnote: ${best}. Try ${tries.join(", or ")}`;
+  return [`note: ${best}. Try ${tries.join(", or ")}`];
 }
 
 /** Number of correctly classified and of misclassified messages that are shown. */

@@ -1,10 +1,10 @@
 /**
- * Checks the system requirements of `npm test`: a WebGPU adapter, and Chromium. If one is missing, it is installed (Mesa's
- * software Vulkan driver, or the package chromium) on Debian and its derivatives when run as root. Otherwise the command to
- * install it is printed, and the exit code is 1.
+ * Checks the system requirements of `npm test`: a WebGPU adapter, Chromium, and Firefox. What is missing is installed (Mesa's
+ * software Vulkan driver, the packages chromium and firefox-esr) on Debian and its derivatives when run as root. Otherwise the
+ * command to install it is printed, and the exit code is 1; without Firefox its tests are skipped.
  */
 import { spawnSync } from "node:child_process";
-import { findChromium } from "./chromium.mjs";
+import { findChromium, findFirefox } from "./browsers.mjs";
 import { install, installCommand } from "./install.mjs";
 
 // Each probe runs in a new process: the Vulkan loader searches for drivers only once.
@@ -53,14 +53,29 @@ const NEEDED = [
       "": "Chromium or Google Chrome; set the variable CHROMIUM to its path if it is not found",
     },
   },
+  {
+    name: "Firefox",
+    find: findFirefox,
+    packages: ["firefox-esr"],
+    commands: {
+      ubuntu: "sudo snap install firefox",
+      debian: "sudo apt-get install firefox-esr",
+      "fedora|rhel|centos": "sudo dnf install firefox",
+      arch: "sudo pacman -S firefox",
+      alpine: "apk add firefox",
+      suse: "sudo zypper install MozillaFirefox",
+      "": "Firefox; set the variable FIREFOX to its path if it is not found",
+    },
+    isOptional: true,
+  },
 ];
 
-for (const { name, find, packages, commands } of NEEDED) {
+for (const { name, find, packages, commands, isOptional = false } of NEEDED) {
   let found = find();
   if (!found && install(`no ${name}`, packages)) found = find();
   if (found) console.log(`${name}: ${found}`);
   else {
     console.error(`no ${name} found. To install one:\n  ${installCommand(commands)}`);
-    process.exitCode = 1;
+    if (!isOptional) process.exitCode = 1;
   }
 }

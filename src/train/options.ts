@@ -217,6 +217,12 @@ export function defaultRate(mode: Mode): number {
   return RATES[mode] ?? SETTINGS.lr.default;
 }
 
+/** A rate to try after one that was too high: the mode's default, or a quarter of a rate that is no higher. */
+export function smallerRate(lr: number, mode: Mode): number {
+  const usual = defaultRate(mode);
+  return lr > usual ? usual : Number((lr / 4).toPrecision(2));
+}
+
 /** The names of the settings, in the order of --help. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
 

@@ -121,10 +121,11 @@ export interface RunEstimate {
 }
 
 /**
- * `stopping`: evaluating and saving the trained parameters; `interrupted`: the page was closed during the run; `elsewhere`:
- * training in another tab; `loaded`: an adapter loaded from a file.
+ * `waiting`: a comparison will begin it; `stopping`: saving the trained parameters, because the run is paused or stopped;
+ * `interrupted`: the page was closed during the run; `elsewhere`: training in another tab; `loaded`: an adapter loaded from a file.
  */
 export type RunState =
+  | "waiting"
   | "training"
   | "paused"
   | "stopping"
@@ -135,9 +136,15 @@ export type RunState =
   | "failed"
   | "loaded";
 
-/** Whether a run is active: training, paused or stopping. */
+/** Whether a run is active. A paused run is not: its state is stored, and it resumes as a stopped one does. */
 export const isUnderWay = ({ state }: Pick<RunRecord, "state">): boolean =>
-  state === "training" || state === "paused" || state === "stopping";
+  state === "training" || state === "stopping";
+
+/** The run that a comparison begins next, if this one has ended by itself; `runs` are newest first. */
+export function nextOf({ comparison, state }: RunRecord, runs: readonly RunRecord[]): RunRecord | undefined {
+  if (comparison === undefined || (state !== "finished" && state !== "failed")) return undefined;
+  return runs.findLast((run) => run.comparison === comparison && run.state === "waiting");
+}
 
 /** Whether a run has left its trained parameters, and will not change them. */
 export const hasAdapter = (run: Pick<RunRecord, "state" | "usable">): boolean =>
@@ -160,7 +167,16 @@ export interface Mistake {
 /** A run, as it is shown and stored. */
 export interface RunRecord {
   id: string;
+  /** Its method: "LoRA, rank 8, alpha 16". */
   title: string;
+  /** The visitor's name for it. */
+  name?: string;
+  /** Whether it is listed first. */
+  pinned?: boolean;
+  /** Whether it is deleted, unless the visitor takes that back. */
+  deleted?: boolean;
+  /** The id of the comparison that it belongs to. */
+  comparison?: string;
   state: RunState;
   objective: Objective;
   /** Milliseconds since 1970. */
@@ -201,6 +217,12 @@ export interface RunRecord {
   calibrationError?: number;
   /** What to know about the result: a baseline that is as good, an early end, the evaluation that was kept. */
   resultNotes?: string[];
+  /** Whether each test message is classified correctly, as 1 and 0. Missing before the end and in old records. */
+  verdicts?: Uint8Array;
+  /** Bytes of the files of trained tensors. */
+  savedBytes?: number;
+  /** That the run has learned nothing, with a learning rate to try. */
+  warning?: ErrorReport;
   /** How far the matrices moved; missing before the end and in old records. */
   changes?: Changes;
   /** The reason if PEFT cannot load the adapter. */
@@ -230,7 +252,7 @@ export interface ErrorReport {
   found?: string;
   hint?: string;
   /** A setting that fixes the error. */
-  remedy?: { kind: "smaller-batch"; batchSize: number; bytes: number } | { kind: "smaller-rate"; lr: number };
+  remedy?: { kind: "smaller-batch"; batchSize: number; bytes: number } | { kind: "other-rate"; lr: number };
 }
 
 export interface Verdict {
@@ -300,9 +322,11 @@ export interface Api {
   start(settings: PageSettings): Promise<string>;
   /** Resumes a run from its last checkpoint. On another device the results are no longer bit-identical. */
   resume(id: string, device?: DeviceName): Promise<void>;
+  /** Ends the active run with a checkpoint and its adapter; `pause` and `stop` differ in the state that is shown. */
   pause(): Promise<void>;
-  unpause(): Promise<void>;
   stop(): Promise<void>;
+  /** Begins the runs of a comparison of methods, one after the other. Resolves with the first one's id when it has begun. */
+  compare(settings: PageSettings): Promise<string>;
   classify(id: string, text: string): Promise<Verdict>;
   /** What can be downloaded of a run that has trained parameters. */
   take(id: string): Promise<TakeReport>;
@@ -316,7 +340,12 @@ export interface Api {
   /** Generates text, which is reported by events. Resolves when it is complete or stopped. */
   write(request: WriteRequest): Promise<WriteReport>;
   stopWriting(): Promise<void>;
+  /** Names or pins a run. */
+  change(id: string, change: Pick<RunRecord, "name" | "pinned">): Promise<void>;
+  /** Deletes a run; `unforget` takes it back until `purge` deletes the files of all deleted runs. */
   forget(id: string): Promise<void>;
+  unforget(id: string): Promise<void>;
+  purge(): Promise<void>;
 
   // What a run learned: see learned.ts.
   /** Accuracy on the test set with everything that was learned times `scale`; null if a run needs the device. */

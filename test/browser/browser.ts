@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import sirv from "sirv";
 import { packagePath } from "#platform";
 import { afterAll } from "../harness.ts";
@@ -75,16 +75,22 @@ export async function plainServer(folder: string): Promise<{ url: string; stop: 
   return { url: `http://localhost:${(server.address() as AddressInfo).port}`, stop };
 }
 
-/** Opens a browser with a new profile; it is closed after the file's last test. */
-export async function openBrowser({ webgpu = false, flags = [] }: BrowserOptions = {}): Promise<BrowserContext> {
+const browsers = new Map<string, Promise<Browser>>();
+
+/** The file's browser with these flags; it is closed after the last test. */
+function browserWith(flags: readonly string[]): Promise<Browser> {
   const executablePath = process.env.CHROMIUM;
   if (!executablePath) throw new Error("no Chromium: `npm run driver` installs it, or names it");
-  const browser = await chromium.launch({
-    executablePath,
-    args: [...FLAGS, ...(webgpu ? WEBGPU_FLAGS : []), ...flags],
-  });
-  afterAll(() => browser.close());
-  return browser.newContext();
+  const key = flags.join(" ");
+  const browser = browsers.get(key) ?? chromium.launch({ executablePath, args: [...FLAGS, ...flags] });
+  if (!browsers.has(key)) afterAll(async () => (await browser).close());
+  browsers.set(key, browser);
+  return browser;
+}
+
+/** Opens a new profile of a browser. */
+export async function openBrowser({ webgpu = false, flags = [] }: BrowserOptions = {}): Promise<BrowserContext> {
+  return (await browserWith([...(webgpu ? WEBGPU_FLAGS : []), ...flags])).newContext();
 }
 
 /** Opens an address in a new page. */
@@ -105,12 +111,16 @@ export async function openPage(context: BrowserContext, url: string): Promise<Te
   return { page, faults };
 }
 
-const shared = new Map<boolean, Promise<BrowserContext>>();
-
-/** Opens the page of `npm run web` with empty storage. A test file has one browser, and one more with WebGPU. */
+/**
+ * Opens the page of `npm run web` with empty storage. It has no service worker, whose copy of all files takes a third of the time in
+ * which a page starts: test/browser/hosting.test.ts is about it.
+ */
 export async function freshPage(webgpu = false): Promise<TestPage & { context: BrowserContext }> {
-  const browser = shared.get(webgpu) ?? openBrowser({ webgpu });
-  shared.set(webgpu, browser);
-  const context = await (await browser).browser()!.newContext();
+  return pageOf(await openBrowser({ webgpu }));
+}
+
+/** Opens the page of `npm run web` in a new profile. */
+export async function pageOf(context: BrowserContext): Promise<TestPage & { context: BrowserContext }> {
+  await context.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, "serviceWorker"));
   return { context, ...(await openPage(context, await webServer())) };
 }

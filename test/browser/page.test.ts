@@ -64,12 +64,32 @@ for (const [device, computesOn, settings, evaluations] of [
     else
       assert.match(
         (await page.textContent("#learned"))!,
-        /last layer every matrix of the blocks stays as it was.*moved the head by [\d.]+\s%/,
+        /head only every matrix of the blocks stays as it was.*moved the head by [\d.]+\s%/,
       );
     await assertAccessible(page);
+    await assertFits(page);
     assert.equal(faults, []);
     await context.close();
   });
+
+/** Throws if a part is wider than its card, or a card than the page, on wide and narrow screens. Tables may scroll inside. */
+async function assertFits(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+  });
+  for (const width of [1280, 360]) {
+    await page.setViewportSize({ width, height: 800 });
+    const wide = await page.evaluate(() => {
+      const { clientWidth } = document.documentElement;
+      const parts = [...document.querySelectorAll<HTMLElement>("main .card, main .card > *, main .scroll")];
+      const limit = (part: HTMLElement) =>
+        part.parentElement!.closest(".card")?.getBoundingClientRect().right ?? clientWidth;
+      const over = parts.filter((part) => part.getBoundingClientRect().right > limit(part) + 1);
+      return [document.documentElement.scrollWidth, ...over.map(({ outerHTML }) => outerHTML.slice(0, 80))];
+    });
+    assert.equal(wide, [width]);
+  }
+}
 
 /** What a run of LoRA on 16 test messages shows, also after a reload. */
 async function lookAtWhatItLearned(page: Page): Promise<void> {
@@ -175,15 +195,17 @@ test("a reloaded run waits until its previous worker has released the lock, and 
   const { page, context } = await freshPage();
   const other = await openPage(context, `${await webServer()}/icon.svg`);
   await keepStates(page);
-  await begin(page, LONGER);
-  await atStep(page, 1, "pause");
-  await waitForState(page, "paused");
-  // This request is the next in line for the worker's training lock, and gets it when the page is closed.
-  await other.page.evaluate(() => {
-    void navigator.locks.request("lowrank-training", () => new Promise((end) => Object.assign(window, { end })));
+  // As soon as the run holds the lock, this request is the next in line for it, and gets it when the page is closed.
+  await other.page.evaluate(async () => {
+    const look = async () => {
+      const { held } = await navigator.locks.query();
+      if (!held!.some(({ name }) => name === "lowrank-training")) return setTimeout(look, 5);
+      return navigator.locks.request("lowrank-training", () => new Promise((end) => Object.assign(window, { end })));
+    };
+    void look();
   });
-  await page.click("#resume");
-  await atStep(page, 9, "reload");
+  await begin(page, LONGER);
+  await atStep(page, 17, "reload");
   await waitForState(page, "elsewhere");
   await other.page.evaluate(() => (window as unknown as { end: () => void }).end());
   await waitForState(page, "finished");
@@ -191,18 +213,22 @@ test("a reloaded run waits until its previous worker has released the lock, and 
   await context.close();
 });
 
-test("a run that was paused and reloaded resumes only on request", async () => {
+test("a run that was paused and reloaded stays paused, with its adapter, and resumes only on request", async () => {
   const { page, context } = await freshPage();
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
   await waitForState(page, "paused");
   const steps = await stepsTaken(page);
   await page.reload();
-  await waitForState(page, "interrupted");
+  await waitForState(page, "paused");
+  assert.ok(await page.isHidden("#pause"));
   // An automatic resume would take less time.
   await page.waitForTimeout(1000);
-  await waitForState(page, "interrupted");
+  await waitForState(page, "paused");
   assert.is(await stepsTaken(page), steps);
+  assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
+  // Nothing keeps another run from starting.
+  await page.waitForSelector("#start:not([disabled])");
   await page.click("#resume");
   await waitForState(page, "finished");
   assert.equal(await adapterOf(page), await straightAdapter());
@@ -222,10 +248,25 @@ test("a run with an incomplete first checkpoint starts from the beginning", asyn
     }
   });
   await page.reload();
-  await waitForState(page, "interrupted");
+  await waitForState(page, "paused");
   await page.click("#resume");
   await waitForState(page, "finished");
   assert.equal(await adapterOf(page), await straightAdapter());
+  await context.close();
+});
+
+test("a run that the browser cannot store stays in memory: it classifies and can be downloaded", async () => {
+  const { page, faults, context } = await freshPage();
+  await begin(page, LONGER);
+  await waitForStep(page, 1);
+  const session = await context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(page.url()).origin, quotaSize: 1 });
+  await waitForState(page, "finished");
+  assert.match((await page.textContent("#run-error"))!, "The browser's storage is full: this run is in memory only");
+  await page.fill("#message", "you have won a prize, call now");
+  await page.waitForSelector("#verdict .learned >> text=spam");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(faults, []);
   await context.close();
 });
 
@@ -280,6 +321,8 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
     buffer: readFileSync(path),
   });
   await waitForState(page, "loaded");
+  assert.match((await page.textContent("#figures"))!, /^Trained parameters75,026Classesham, spamBase modelgpt2-micro$/);
+  assert.ok(await page.isHidden("#progress"));
   assert.is(await predicted(), before);
   // The README of a loaded adapter does not tell of its training.
   const readme = "adapter/README.md";
@@ -307,14 +350,24 @@ test("training continues from an adapter, through a reload, even if the original
   await waitForState(page, "training");
   await waitForStep(page, 1);
   assert.is(await lossOf("first-child"), reached);
-  await page.locator("#runs tbody tr:last-child >> text=Delete").click();
-  await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 1);
+  const remove = async () => {
+    await page.locator("#runs tbody tr:last-child >> text=Delete").click();
+    await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 1);
+  };
+  await remove();
+  assert.is(await page.evaluate(() => document.activeElement!.textContent), "Undo");
+  await page.click("#runs-undo >> text=Undo");
+  await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 2);
+  assert.is(await page.evaluate(() => document.activeElement!.id), "runs-title");
+  await remove();
+  const stored = await page.textContent("#storage");
+  await page.click("#runs-undo >> text=Free its space now");
+  await page.waitForFunction((before) => document.querySelector("#storage")!.textContent !== before, stored);
   await atStep(page, 9, "reload");
   await waitForState(page, "training");
   await atStep(page, 17, "stop");
   await waitForState(page, "stopped");
   assert.is(await lossOf("first-child"), reached);
-  assert.match((await page.textContent("#outcome-body table tbody tr:nth-child(2)"))!, reached!);
   assert.match((await page.textContent("#runs tbody"))!, "from LoRA, rank 4, alpha 16");
   await assertAccessible(page);
   assert.equal(faults, []);
@@ -461,6 +514,12 @@ test("a learning rate that diverges ends the run, with the reason and a smaller 
   assert.ok(await page.isHidden("#resume"));
   await page.fill("#message", "see you at lunch");
   await page.locator("#verdict >> text=probabilities are not finite").waitFor();
+  // A rate that ends with finite numbers, and has learned nothing.
+  await set(page, { lr: 5, epochs: 1 });
+  await start(page);
+  // The run before it has failed.
+  await page.waitForSelector("#training[data-state=finished]");
+  await page.click("#run-error >> text=Set the learning rate to 0.001");
   assert.equal(faults, []);
   await context.close();
 });
@@ -474,6 +533,75 @@ test("a run whose WebGPU device is lost resumes from the last checkpoint on the 
   await page.click("text=Resume on the CPU");
   await page.waitForSelector("#training[data-state=finished]");
   assert.match((await page.textContent("#figures"))!, /Step140 of 140.*CPU/);
+  await context.close();
+});
+
+/** The states of the runs in the list. */
+function listedStates(page: Page): Promise<string[]> {
+  return page.locator("#runs tbody tr:not(.group) td:nth-child(3)").allTextContents();
+}
+
+test("a comparison of methods goes on after a stop and a reload; its runs have names, pins and a CSV file", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor();
+  await pickFile(page);
+  await set(page, { device: "wasm", epochs: 30 });
+  await page.click("#compare-start:not([disabled])");
+  await atStep(page, 1, "stop");
+  await waitForState(page, "stopped");
+  assert.equal(await listedStates(page), ["stopped", ...Array(6).fill("waiting")]);
+  await page.click("#compare-continue");
+  await atStep(page, 1, "reload");
+  await page.waitForFunction(
+    () =>
+      document.querySelectorAll("#compare-table tbody td:nth-child(5)").length === 7 &&
+      [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(({ textContent }) => textContent),
+  );
+  assert.equal(await listedStates(page), Array(7).fill("finished"));
+  assert.match(
+    (await page.textContent("#compare-table"))!,
+    /1 LoRA rank 1.*4 full fine-tuning.*6 head only34.*7 biases only/,
+  );
+  assert.match(
+    (await page.textContent("#compare-words"))!,
+    /has the lowest validation loss.*16 test messages.*What LoRA buys/,
+  );
+  assert.is(await page.locator("#compare .mark").count(), 7);
+  await page.selectOption("#compare-axis", "file");
+  await page.locator("#compare .scatter >> text=adapter file").waitFor();
+  const last = page.locator("#runs tbody tr:last-child");
+  await last.locator("text=Rename").click();
+  await page.keyboard.type("small one");
+  await page.keyboard.press("Enter");
+  await page.click("#runs tr:has-text('small one') >> text=Pin");
+  await page.locator("#runs tbody tr:first-child >> text=small one").waitFor();
+  const [event] = await Promise.all([page.waitForEvent("download"), page.click("#runs-export")]);
+  assert.match(
+    readFileSync(await event.path(), "utf8"),
+    /\r\nsmall one,biases only \(BitFit\),messages.csv,tiny,finished,/,
+  );
+  // Curves of two runs, and the values under the pointer.
+  await page.check("#runs tbody tr:nth-child(4) input");
+  await page.check("#charts label input");
+  await page.hover("#loss svg");
+  await page.locator("#accuracy .legend >> text=nearest to").waitFor();
+  assert.match((await page.textContent("#loss .legend"))!, /LoRA, rank 4.*0\.\d{4}/);
+  await assertAccessible(page);
+  await assertFits(page);
+  // A run on other data in the same chart.
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await pickFile(page, messages(20), "other.csv");
+  await start(page);
+  await waitForState(page, "finished");
+  await page.check("#runs tbody tr:first-child input");
+  await page.locator("#loss .legend >> text=other.csv:").waitFor();
+  assert.match(
+    (await page.textContent("#loss .legend"))!,
+    /messages.csv:.*Values on different data are not comparable/,
+  );
+  assert.equal(faults, []);
   await context.close();
 });
 

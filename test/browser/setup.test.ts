@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { test } from "../harness.ts";
 import { messages } from "../tiny.ts";
-import { freshPage, openPage } from "./browser.ts";
+import { freshPage, openBrowser, openPage, webServer } from "./browser.ts";
 import { assertAccessible, pickFile, set } from "./page.ts";
 
 const READY = "#start:not([disabled])";
@@ -73,7 +73,9 @@ test("examples typed for each class are data; they and the settings outlast a re
 });
 
 test("a selected file and its columns outlast a reload; a new error replaces the one before; large text fits", async () => {
-  const { page, faults, context } = await freshPage();
+  // With a service worker: the page must be there offline.
+  const context = await openBrowser();
+  const { page, faults } = await openPage(context, await webServer());
   await pickFile(
     page,
     messages(20)

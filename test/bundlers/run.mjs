@@ -9,7 +9,7 @@ import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
 import sirv from "sirv";
-import { findChromium } from "../../src/tools/chromium.mjs";
+import { findChromium } from "../../src/tools/browsers.mjs";
 import { installPackage, installTools, messages, must } from "../packed.mjs";
 
 const here = resolve("test/bundlers");

@@ -116,3 +116,10 @@ export function table(
 export function scrollArea(label: string, content: Node, kind = ""): HTMLElement {
   return h("div", { class: `scroll ${kind}`.trim(), tabindex: 0, role: "region", "aria-label": label }, content);
 }
+
+/** Offers a file as a download. */
+export function offerFile(content: Blob, name: string): void {
+  const url = URL.createObjectURL(content);
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -213,10 +213,14 @@ export class Fields {
   /** Takes the objective's defaults, and hides what it does not have. */
   setObjective(objective: Objective): void {
     this.objective = objective;
-    const defaults = objective === "lm" ? LM_START : START;
     for (const key of ["targets", "headBias", "classWeights", "batchSize", "maxLength"] as const)
-      this.setDefault(key, defaults[key]);
+      this.setDefault(key, this.start[key]);
     this.showRelevant();
+  }
+
+  /** The objective's defaults, whatever the data. */
+  get start(): Values {
+    return this.objective === "lm" ? LM_START : START;
   }
 
   /** The values, without those that an existing adapter or the objective determines. */

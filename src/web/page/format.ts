@@ -5,6 +5,9 @@ export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(d
 export const count = (n: number) => n.toLocaleString("en-US");
 export const loss = (value: number) => value.toFixed(4);
 
+/** The visitor's name for a run, or its method. */
+export const nameOf = ({ name, title }: { name?: string; title: string }) => name || title;
+
 /** "24 Nov, 19:12" */
 export function when(time: number): string {
   return new Date(time).toLocaleString(undefined, {

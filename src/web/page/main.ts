@@ -78,6 +78,7 @@ let version = 0;
 let isRestored = false;
 
 function changed(ofData: boolean, pause = 0): void {
+  runs.compare.offer(null);
   dataChanged ||= ofData;
   version++;
   start.disabled = true;
@@ -113,6 +114,7 @@ async function update(): Promise<void> {
     const estimate = await client.estimate(settings);
     if (mine !== version) return;
     showEstimate(estimate);
+    runs.compare.offer(settings, estimate.seconds);
     start.disabled = runs.isTraining;
   } catch (error) {
     if (mine !== version) return;
@@ -133,7 +135,7 @@ const EVALUATIONS = 10;
 
 /** Few examples need more epochs, and very few a smaller batch, than the default. */
 function suggestSettings(rows: number): void {
-  fields.setDefault("batchSize", Math.min(SETTINGS.batchSize.default, rows));
+  fields.setDefault("batchSize", Math.min(fields.start.batchSize, rows));
   const stepsPerEpoch = Math.ceil(rows / (fields.values.batchSize * fields.values.accumulate));
   const epochs = Math.max(SETTINGS.epochs.default, Math.ceil(FEWEST_STEPS / stepsPerEpoch));
   fields.setDefault("epochs", epochs);
@@ -178,12 +180,10 @@ start.addEventListener("click", async () => {
 });
 byId("reset").addEventListener("click", () => fields.reset());
 byId("link").addEventListener("click", async () => {
-  const settings = saved();
-  const link = linkOf(settings);
-  const { data: source, texts } = settings;
-  const without = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "")
-    ? " It does not have your data."
-    : "";
+  const link = linkOf(saved());
+  const { data: source, texts } = saved();
+  const isOwn = ["file", "examples", "files", "paste"].includes(source ?? texts ?? "");
+  const without = isOwn ? " It does not have your data." : "";
   const copied = await navigator.clipboard.writeText(link).then(
     () => "Copied.",
     () => `The browser does not allow copying: ${link}`,

@@ -16,7 +16,7 @@ export function remedies({ remedy }: ErrorReport, set: (key: "lr" | "batchSize",
       const label = `Set the batch size to ${batchSize} (needs ${showBytes(bytes)})`;
       return [{ label, take: () => set("batchSize", batchSize) }];
     }
-    case "smaller-rate": {
+    case "other-rate": {
       const { lr } = remedy;
       return [{ label: `Set the learning rate to ${lr}`, take: () => set("lr", lr) }];
     }
@@ -52,7 +52,7 @@ export function showError(place: HTMLElement, report: ErrorReport | null, ways: 
   );
 }
 
-function capital(text: string): string {
+export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

@@ -1,25 +1,39 @@
 /** The result of a run. */
-import { cellsOf, classMeasures, type Interval, LISTED_CLASSES, mistakesOf } from "../../report/statistics.ts";
+import type { Evaluation } from "../../engine/evaluate.ts";
+import {
+  type Confusion,
+  cellsOf,
+  classMeasures,
+  type Interval,
+  LISTED_CLASSES,
+  mistakesOf,
+} from "../../report/statistics.ts";
+import type { Splits } from "../../train/records.ts";
 import type { RunRecord } from "../protocol.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
 import { count, loss, percent } from "./format.ts";
 import { metricOf } from "./metric.ts";
 import { sentence } from "./notice.ts";
 
+/** What was not measured: the parts of a test set before training. */
 const NONE = "–";
 
-/**
- * Shows the metrics before and after training, the confusion matrix and the misclassified messages. The layout is the same from
- * the start of the run, so that nothing shifts at its end.
- */
+/** Shows the metrics before and after training, the confusion matrix and the misclassified messages of a run that has ended. */
 export function showOutcome(run: RunRecord): void {
-  byId("outcome").hidden = run.state === "loaded" || (run.error !== null && run.after === null);
+  const { before, after, confusions } = run;
+  byId("outcome").hidden = after === null;
   const body = byId("outcome-body");
-  const key = [run.id, run.evaluations.length > 0, run.after !== null].join(" ");
-  if (body.getAttribute("data-of") === key) return;
+  // A stopped run can go on and end again.
+  const key = `${run.id} ${run.step}`;
+  if (!before || !after || body.getAttribute("data-of") === key) return;
   body.setAttribute("data-of", key);
-  const ofClassifier = () => [...baselines(run), confusionTable(run), measures(run), mistakes(run)];
-  body.replaceChildren(beforeAndAfter(run), ...(run.objective === "lm" ? notes(run) : ofClassifier()));
+  body.replaceChildren(
+    beforeAndAfter(run, before, after),
+    ...baselines(run),
+    ...notes(run),
+    ...calibration(run),
+    ...(confusions ? [confusionTable, measures, mistakes].map((part) => part(run, confusions)) : []),
+  );
 }
 
 const paragraph = (text: string) => h("p", { class: "note" }, text);
@@ -35,33 +49,28 @@ function notes({ resultNotes = [] }: RunRecord): HTMLElement[] {
   return resultNotes.map((note) => paragraph(sentence(note)));
 }
 
-/** The run beside the baselines, and the calibration of its probabilities. */
-function baselines(run: RunRecord): HTMLElement[] {
-  const { compared, calibrationError } = run;
-  const rows = compared?.map(({ name, accuracy, interval, macroF1 }) => [
+/** The run beside the baselines; language models have none. */
+function baselines({ compared }: RunRecord): HTMLElement[] {
+  if (!compared) return [];
+  const rows = compared.map(({ name, accuracy, interval, macroF1 }) => [
     name,
     withInterval(accuracy, interval),
     percent(macroF1),
   ]);
-  const unknown = ["this run", "bag of words", "most frequent class"].map((name) => [name, twoLines(NONE, NONE), NONE]);
+  const title = "This run and baselines on the test set, with 95 % intervals";
+  return [scrollArea("Baselines", table(title, ["Classifier", "Accuracy", "Macro F1"], rows))];
+}
+
+function calibration({ calibrationError }: RunRecord): HTMLElement[] {
+  if (calibrationError === undefined) return [];
   return [
-    scrollArea(
-      "Baselines",
-      table(
-        "This run and baselines on the test set, with 95 % intervals",
-        ["Classifier", "Accuracy", "Macro F1"],
-        rows ?? unknown,
-      ),
-    ),
-    ...notes(run),
     paragraph(
-      `Expected calibration error on the test set: ${calibrationError === undefined ? NONE : percent(calibrationError)}`,
+      `Expected calibration error on the test set: ${percent(calibrationError)}, by which the probabilities differ from the share that is right.`,
     ),
   ];
 }
 
-function measures({ labels, confusions }: RunRecord): HTMLElement {
-  if (!confusions) return paragraph("Precision, recall and F1 of each class are listed here at the end.");
+function measures({ labels }: RunRecord, confusions: readonly Confusion[]): HTMLElement {
   if (labels.length > LISTED_CLASSES)
     return paragraph("classes.csv, among the run's files, has precision, recall and F1 of each class.");
   const rows = classMeasures(confusions, labels.length).map(({ rows, precision, recall, f1, intervals }, i) => [
@@ -80,18 +89,16 @@ function measures({ labels, confusions }: RunRecord): HTMLElement {
   );
 }
 
-function beforeAndAfter(run: RunRecord): HTMLElement {
-  const { before, after, parts, partNames = [], evaluations, unequal, objective } = run;
+function beforeAndAfter(run: RunRecord, before: Splits<Evaluation>, after: Splits<Evaluation>): HTMLElement {
+  const { parts, partNames = [], unequal, objective } = run;
   const metric = metricOf(run);
-  // Until the run ends, only the validation set has been evaluated.
-  const measured = before ?? { train: undefined, val: evaluations[0]?.val, test: undefined };
   const sets = [
     ["Training", "train"],
     ["Validation", "val"],
     ["Test", "test"],
   ] as const;
   const rows = [
-    ...sets.map(([name, key]) => [name, measured[key], after?.[key]] as const),
+    ...sets.map(([name, key]) => [name, before[key], after[key]] as const),
     ...partNames.map((name, i) => [`Test: ${name}`, undefined, parts?.[i]] as const),
   ];
   return scrollArea(
@@ -122,22 +129,15 @@ function beforeAndAfter(run: RunRecord): HTMLElement {
   );
 }
 
-function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
+function confusionTable({ labels }: RunRecord, confusions: readonly Confusion[]): HTMLElement {
   if (labels.length > LISTED_CLASSES) {
-    if (!confusions)
-      return h(
-        "p",
-        { class: "help" },
-        `${labels.length} classes: the most frequent errors are listed here at the end.`,
-      );
     const mistaken = mistakesOf(confusions).slice(0, LISTED_CLASSES);
     const rows = mistaken.map(({ truth, predicted, rows }) => [labels[truth]!, labels[predicted]!, count(rows)]);
     const title = `Test set: most frequent errors among ${labels.length} classes`;
     return scrollArea("Most frequent errors", table(title, ["True label", "Predicted", "Messages"], rows));
   }
-  const of = cellsOf(confusions ?? []);
+  const of = cellsOf(confusions);
   const cell = (truth: number, predicted: number): HTMLElement => {
-    if (!confusions) return twoLines(NONE, NONE);
     const n = of(truth, predicted);
     const sum = labels.reduce((total, _, other) => total + of(truth, other), 0);
     const kind = predicted === truth ? "right" : n > 0 ? "mistaken" : "";
@@ -154,8 +154,7 @@ function confusionTable({ labels, confusions }: RunRecord): HTMLElement {
   );
 }
 
-function mistakes({ mistakes: wrong, confusions }: RunRecord): HTMLElement {
-  if (!confusions) return paragraph("Misclassified messages are listed here at the end.");
+function mistakes({ mistakes: wrong }: RunRecord, confusions: readonly Confusion[]): HTMLElement {
   const all = mistakesOf(confusions).reduce((sum, { rows }) => sum + rows, 0);
   if (all === 0) return paragraph("No test message was misclassified.");
   const shown = wrong.length < all ? `, ${wrong.length} most confident` : "";

@@ -4,18 +4,20 @@ import type { DeviceName } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
 import type { RunRecord, Speed } from "../protocol.ts";
-import { Chart, type Line } from "./chart.ts";
-import { byId, scrollArea, setFigures, setText, table } from "./dom.ts";
-import { count, loss, percent } from "./format.ts";
+import { Chart, type Line, smoothed } from "./chart.ts";
+import { byId, h, scrollArea, setFigures, setText, table } from "./dom.ts";
+import { count, loss, nameOf, percent } from "./format.ts";
 import { type Metric, metricOf } from "./metric.ts";
-import { type Remedy, remedies, showError } from "./notice.ts";
+import { capital, type Remedy, remedies, showError } from "./notice.ts";
 
 const NONE = "–";
+
+/** The weight of the past in a smoothed training curve. */
+const SMOOTHING = 0.6;
 
 /** The actions of the buttons. */
 export interface RunActions {
   pause(): void;
-  unpause(): void;
   stop(): void;
   /** Resumes from the last checkpoint; on `device` if given. */
   resume(run: RunRecord, device?: DeviceName): void;
@@ -26,36 +28,47 @@ export interface RunActions {
 export class RunPanel {
   private readonly lossChart = new Chart(byId("loss"), {
     title: "Loss",
+    axis: "loss",
+    show: loss,
     format: (value) => (value < 1e4 ? String(Number(value.toFixed(3))) : value.toExponential(0)),
     range: (_, largest) => [0, largest * 1.05],
   });
   private readonly accuracyChart = new Chart(byId("accuracy"), {
     title: "Accuracy",
+    axis: "accuracy",
+    show: percent,
     format: (value) => `${Math.round(100 * value)} %`,
     range: (smallest) => [Math.max(0, Math.floor(smallest * 10 - 1e-9) / 10), 1],
   });
   private readonly perplexityChart = new Chart(byId("perplexity"), {
     title: "Perplexity",
+    axis: "perplexity",
+    show: metricOf({ objective: "lm" }).show,
     format: (value) => (value < 1e6 ? count(value) : value.toExponential(0)),
     range: (_, largest) => [0, largest * 1.05],
   });
   private run: RunRecord | null = null;
+  private compared: readonly RunRecord[] = [];
+  private readonly smooth = h("input", { type: "checkbox" });
 
   constructor(private readonly actions: RunActions) {
     byId("pause").addEventListener("click", () => actions.pause());
     byId("resume").addEventListener("click", () => {
-      if (this.run?.state === "paused") actions.unpause();
-      else if (this.run) actions.resume(this.run);
+      if (this.run) actions.resume(this.run);
     });
     byId("stop").addEventListener("click", () => actions.stop());
+    const words = `Smooth the training curves: exponential moving average, ${SMOOTHING}`;
+    byId("charts").append(h("label", { class: "line" }, this.smooth, words));
+    this.smooth.addEventListener("input", () => this.charts());
   }
 
   /** Shows a run, with the curves of the compared runs. */
   show(run: RunRecord, speed: Speed | null, compared: readonly RunRecord[]): void {
     this.run = run;
+    this.compared = compared;
     byId("training").hidden = false;
     byId("training").dataset.state = run.state;
-    setText(byId("training-title"), run.title);
+    setText(byId("training-title"), run.name ? `${run.name}: ${run.title}` : capital(run.title));
     setText(byId("status"), statusOf(run));
     const progress = byId<HTMLProgressElement>("progress");
     // A run that patience ended has fewer steps than planned.
@@ -64,38 +77,18 @@ export class RunPanel {
     showControls({
       pause: run.state === "training",
       resume: canResume(run),
-      stop: run.state === "training" || run.state === "paused",
+      stop: run.state === "training",
     });
-    this.figures(run, speed);
-    showError(byId("run-error"), run.error ?? noteOf(run), this.remediesOf(run));
-    this.charts(run, compared);
+    setFigures(byId("figures"), run.state === "loaded" ? figuresOfLoaded(run) : figuresOf(run, speed));
+    const isPlanned = run.state === "loaded" || run.state === "waiting";
+    for (const id of ["progress", "charts", "curve-table"]) byId(id).hidden = isPlanned;
+    showError(byId("run-error"), run.error ?? noteOf(run) ?? run.warning ?? null, this.remediesOf(run));
+    this.charts();
     evaluations(run);
   }
 
-  private figures(run: RunRecord | null, speed: Speed | null): void {
-    const last = run?.evaluations.at(-1);
-    const metric = metricOf(run ?? { objective: "classification" });
-    const title = metric.title.toLowerCase();
-    const show = (measured: Parameters<Metric["of"]>[0]) => metric.show(metric.of(measured));
-    setFigures(byId("figures"), [
-      ["Loss", speed ? loss(speed.loss) : last?.train ? loss(last.train.loss) : NONE, "Mean over the last 20 steps"],
-      ["Validation loss", last ? loss(last.val.loss) : NONE],
-      [metric.title, speed ? show(speed) : last?.train ? show(last.train) : NONE, "Mean over the last 20 steps"],
-      [`Validation ${title}`, last ? show(last.val) : NONE],
-      ...(run?.unequal ? [["Validation macro F1", last ? percent(last.val.macroF1!) : NONE] as const] : []),
-      [
-        `${run?.objective === "lm" ? "Blocks" : "Examples"} per second`,
-        speed ? speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0) : NONE,
-      ],
-      ["Time left", speed && run?.state === "training" ? showDuration(speed.secondsLeft) : NONE],
-      ["Step", run ? `${count(run.step)} of ${count(run.steps)}` : NONE],
-      ["Memory", run ? showBytes(run.bytes) : NONE],
-      ["Device", run?.device || NONE],
-    ]);
-  }
-
   private remediesOf(run: RunRecord): Remedy[] {
-    if (!run.error) return [];
+    if (!run.error) return run.warning && run.note === null ? remedies(run.warning, this.actions.set) : [];
     const found = remedies(run.error, this.actions.set);
     if (!canResume(run)) return found;
     found.push({
@@ -107,8 +100,11 @@ export class RunPanel {
     return found;
   }
 
-  private charts(run: RunRecord, compared: readonly RunRecord[]): void {
-    const runs = [run, ...compared.filter(({ id, objective }) => id !== run.id && objective === run.objective)];
+  private charts(): void {
+    const { run } = this;
+    if (!run || byId("charts").hidden) return;
+    const compared = this.compared.filter(({ id, objective }) => id !== run.id && objective === run.objective);
+    const runs = byData([run, ...compared]);
     const isLm = run.objective === "lm";
     byId("accuracy").hidden = isLm;
     byId("perplexity").hidden = !isLm;
@@ -118,8 +114,50 @@ export class RunPanel {
       [this.lossChart, LOSS],
       [isLm ? this.perplexityChart : this.accuracyChart, metric],
     ] as const)
-      chart.show(linesOf(runs, of), describe(run, of));
+      chart.show(linesOf(runs, of, this.smooth.checked), describe(run, of));
   }
+}
+
+type Figure = readonly [term: string, value: string, hint?: string];
+
+/** What is known of a run; what is not is left out. */
+function figuresOf(run: RunRecord, speed: Speed | null): Figure[] {
+  const last = run.evaluations.at(-1);
+  const recent = speed ?? last?.train;
+  const metric = metricOf(run);
+  const show = (measured: Parameters<Metric["of"]>[0]) => metric.show(metric.of(measured));
+  const units = run.objective === "lm" ? "Blocks" : "Examples";
+  const figures: (Figure | undefined | false | null)[] = [
+    recent && ["Loss", loss(recent.loss), "Mean over the last 20 steps"],
+    last && ["Validation loss", loss(last.val.loss)],
+    recent && [metric.title, show(recent), "Mean over the last 20 steps"],
+    last && [`Validation ${metric.title.toLowerCase()}`, show(last.val)],
+    last && run.unequal && ["Validation macro F1", percent(last.val.macroF1!)],
+    speed && [`${units} per second`, speed.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
+    speed && run.state === "training" && ["Time left", showDuration(speed.secondsLeft)],
+    ["Step", `${count(run.step)} of ${count(run.steps)}`],
+    ["Memory", showBytes(run.bytes)],
+    ["Device", run.device],
+  ];
+  return figures.filter((figure): figure is Figure => Boolean(figure));
+}
+
+/** With more, their number is shown. */
+const NAMED_CLASSES = 6;
+
+function figuresOfLoaded({ settings, trainable, labels, objective }: RunRecord): Figure[] {
+  const classes: Figure = ["Classes", labels.length > NAMED_CLASSES ? count(labels.length) : labels.join(", ")];
+  return [
+    ["Trained parameters", count(trainable)],
+    ...(objective === "lm" ? [] : [classes]),
+    ["Base model", settings.model],
+  ];
+}
+
+/** The runs on one data set side by side, those on the first run's first. */
+function byData(runs: readonly RunRecord[]): RunRecord[] {
+  const names = runs.map(({ dataName }) => dataName);
+  return [...runs].sort((a, b) => names.indexOf(a.dataName) - names.indexOf(b.dataName));
 }
 
 /** Number of line colours. */
@@ -128,19 +166,22 @@ const COLORS = 6;
 type Plotted = Pick<Metric, "of" | "show">;
 const LOSS: Plotted = { of: ({ loss }) => loss, show: loss };
 
-function linesOf(runs: readonly RunRecord[], { of }: Plotted): Line[] {
+function linesOf(runs: readonly RunRecord[], { of }: Plotted, isSmooth: boolean): Line[] {
   const alone = runs.length === 1;
   return runs.flatMap((run, i): Line[] => {
     const color = (i % COLORS) + 1;
+    const values = run.curve.loss.map((loss, i) => of({ loss, accuracy: run.curve.accuracy[i]! }));
     const training: Line = {
       label: alone ? "training" : null,
+      group: run.dataName,
       color,
       kind: "training",
       examples: run.curve.examples,
-      values: run.curve.loss.map((loss, i) => of({ loss, accuracy: run.curve.accuracy[i]! })),
+      values: isSmooth ? smoothed(values, SMOOTHING) : values,
     };
     const validation: Line = {
-      label: alone ? "validation" : nameOf(run),
+      label: alone ? "validation" : nameWithTime(run),
+      group: run.dataName,
       color: alone ? 2 : color,
       kind: "evaluation",
       examples: run.evaluations.map(({ examples }) => examples),
@@ -159,8 +200,8 @@ function showControls(wanted: Record<"pause" | "resume" | "stop", boolean>): voi
   byId(next).focus({ preventScroll: true });
 }
 
-function nameOf({ title, created }: RunRecord): string {
-  return `${title} (${new Date(created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
+function nameWithTime(run: RunRecord): string {
+  return `${nameOf(run)} (${new Date(run.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })})`;
 }
 
 function describe(run: RunRecord, { of, show }: Plotted): string {
@@ -200,9 +241,11 @@ function statusOf(run: RunRecord): string {
     case "stopping":
       return "Stopping: saving the trained parameters …";
     case "paused":
-      return `Paused. The checkpoint stays when you close this page.${reached}`;
+      return `Paused: its state is stored, also when you close this page.${reached}`;
     case "interrupted":
       return `Interrupted: the page was closed or reloaded. Resume it from the last checkpoint.${reached}`;
+    case "waiting":
+      return "Waiting: the comparison has not begun this run.";
     case "elsewhere":
       return "Training in another tab of this page.";
     case "stopped":

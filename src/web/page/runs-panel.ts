@@ -1,11 +1,12 @@
-/** The list of the runs stored in this browser: select, compare, download, delete. */
+/** The list of the runs stored in this browser: select, plot, download, pin, rename, delete. */
 
 import { hasAdapter, isUnderWay, type RunRecord, type RunState } from "../protocol.ts";
 import { byId, h, scrollArea } from "./dom.ts";
-import { percent, when } from "./format.ts";
+import { nameOf, percent, when } from "./format.ts";
 import { metricOf } from "./metric.ts";
 
-const STATES: Record<RunState, string> = {
+export const STATES: Record<RunState, string> = {
+  waiting: "waiting",
   training: "training",
   paused: "paused",
   stopping: "stopping",
@@ -19,12 +20,13 @@ const STATES: Record<RunState, string> = {
 
 const NO_RUNS = h("p", { class: "help" }, "Runs are stored in this browser until you delete them.");
 
-const HEADER = ["Chart", "Run", "State", "Result", "Download", "Delete"];
+const HEADER = ["Chart", "Run", "State", "Result", "Download", "Change"];
 
 export interface RunsActions {
   show(run: RunRecord): void;
   compare(run: RunRecord, on: boolean): void;
   download(run: RunRecord, what: "adapter" | "run"): void;
+  change(run: RunRecord, change: Pick<RunRecord, "name" | "pinned">): void;
   forget(run: RunRecord): void;
 }
 
@@ -41,15 +43,15 @@ export class RunsPanel {
     const focus = document.activeElement?.getAttribute("data-focus");
     const before = this.rows;
     this.rows = new Map();
-    for (const run of runs) {
-      const { id, state, usable, after, evaluations } = run;
-      const look = [id === shown, compared.has(id), state, usable, after?.test.loss, evaluations.length];
-      const drawn = JSON.stringify(look);
-      const old = before.get(id);
-      // Replacing a row loses the focus and a click in progress, so only changed rows are replaced.
-      const row = old?.drawn === drawn ? old.row : this.row(run, shown, compared);
-      if (row !== old?.row) old?.row.replaceWith(row);
-      this.rows.set(id, { drawn, row });
+    let group: string | undefined;
+    for (const run of listed(runs)) {
+      const { id, comparison } = run;
+      if (comparison !== group && comparison !== undefined && !run.pinned)
+        this.add(before, `comparison ${comparison}`, "", () => groupRow(run));
+      if (!run.pinned) group = comparison;
+      const { name, pinned, state, usable, after, evaluations } = run;
+      const look = [id === shown, compared.has(id), name, pinned, state, usable, after?.test, evaluations.length];
+      this.add(before, id, JSON.stringify(look), () => this.row(run, shown, compared));
     }
     if (runs.length === 0) place.replaceChildren(NO_RUNS);
     else if (!isSame([...before.keys()], [...this.rows.keys()]))
@@ -58,10 +60,19 @@ export class RunsPanel {
       place.querySelector<HTMLElement>(`[data-focus="${focus}"]`)?.focus();
   }
 
+  /** Replacing a row loses the focus, a click in progress and a name that is being typed, so only changed rows are replaced. */
+  private add(before: RunsPanel["rows"], key: string, drawn: string, make: () => HTMLElement): void {
+    const old = before.get(key);
+    const isCurrent = old && (old.drawn === drawn || old.row.querySelector("input[type=text]"));
+    const row = isCurrent ? old.row : make();
+    if (row !== old?.row) old?.row.replaceWith(row);
+    this.rows.set(key, { drawn: isCurrent ? old.drawn : drawn, row });
+  }
+
   private row(run: RunRecord, shown: string | null, compared: ReadonlySet<string>): HTMLElement {
     const { actions } = this;
-    const { id, title, state } = run;
-    const name = `${title}, ${when(run.created)}`;
+    const { id, state } = run;
+    const name = `${nameOf(run)}, ${when(run.created)}`;
     const best = run.after?.test ?? run.evaluations.at(-1)?.val;
     const mine = isUnderWay(run) || state === "elsewhere";
     const metric = metricOf(run);
@@ -74,31 +85,33 @@ export class RunsPanel {
       disabled: isShown || run.evaluations.length === 0,
     });
     box.addEventListener("input", () => actions.compare(run, box.checked));
-    const button = (label: string, words: string, take: () => void) =>
+    const button = (label: string, words: string, take: () => void, more = {}) =>
       h(
         "button",
-        { type: "button", "aria-label": `${words}: ${name}`, "data-focus": `${words}-${id}`, onclick: take },
+        { type: "button", "aria-label": `${words}: ${name}`, "data-focus": `${words}-${id}`, onclick: take, ...more },
         label,
       );
+    const title = h(
+      "th",
+      { scope: "row" },
+      h(
+        "button",
+        { type: "button", class: "link", "data-focus": `show-${id}`, onclick: () => actions.show(run) },
+        nameOf(run),
+      ),
+      h("small", {}, aboutOf(run)),
+    );
+    const rename = () => title.replaceChildren(this.nameField(run, title, [...title.childNodes]));
     return h(
       "tr",
       isShown ? { "aria-current": "true" } : {},
       h("td", {}, box),
-      h(
-        "th",
-        { scope: "row" },
-        h(
-          "button",
-          { type: "button", class: "link", "data-focus": `show-${id}`, onclick: () => actions.show(run) },
-          title,
-        ),
-        h("small", {}, aboutOf(run)),
-      ),
+      title,
       h("td", {}, STATES[state]),
       h(
         "td",
         {},
-        best ? metric.show(metric.of(best)) : "–",
+        best ? metric.show(metric.of(best)) : null,
         best && run.objective === "lm" ? h("small", {}, "perplexity") : null,
         best && run.unequal ? h("small", {}, `macro F1 ${percent(best.macroF1!)}`) : null,
         best && !run.after ? h("small", {}, "validation") : null,
@@ -117,17 +130,72 @@ export class RunsPanel {
             )
           : null,
       ),
-      h("td", {}, mine ? null : button("Delete", "Delete", () => actions.forget(run))),
+      h(
+        "td",
+        {},
+        h(
+          "span",
+          { class: "row" },
+          button("Pin", "Pin to the top", () => actions.change(run, { pinned: !run.pinned }), {
+            "aria-pressed": String(run.pinned === true),
+          }),
+          button("Rename", "Rename", () => {
+            rename();
+            title.querySelector("input")!.select();
+          }),
+          mine ? null : button("Delete", "Delete", () => actions.forget(run)),
+        ),
+      ),
     );
+  }
+
+  /** A field for a run's name in place of `content`. Enter and leaving it take the name, Escape does not; without one the method is shown. */
+  private nameField(run: RunRecord, title: HTMLElement, content: readonly ChildNode[]): HTMLElement {
+    const input = h("input", { type: "text", value: nameOf(run), "aria-label": `Name of ${nameOf(run)}` });
+    let isOpen = true;
+    const close = (isTaken: boolean, isFocused: boolean) => {
+      if (!isOpen) return;
+      isOpen = false;
+      const name = input.value.trim();
+      title.replaceChildren(...content);
+      if (isFocused) title.querySelector("button")!.focus();
+      if (isTaken && name !== nameOf(run)) this.actions.change(run, { name: name === run.title ? "" : name });
+    };
+    input.addEventListener("blur", () => close(true, false));
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      // Enter would also press the button that gets the focus.
+      event.preventDefault();
+      close(event.key === "Enter", true);
+    });
+    return input;
   }
 }
 
+/** In the order of the list: the pinned ones, then by time; the runs of a comparison stand together in the order of their methods. */
+function listed(runs: readonly RunRecord[]): RunRecord[] {
+  const newest = new Map<string, number>();
+  const key = ({ id, comparison }: RunRecord) => comparison ?? id;
+  for (const run of runs) newest.set(key(run), Math.max(run.created, newest.get(key(run)) ?? 0));
+  return [...runs].sort(
+    (a, b) =>
+      Number(b.pinned === true) - Number(a.pinned === true) ||
+      newest.get(key(b))! - newest.get(key(a))! ||
+      (key(a) === key(b) ? a.created - b.created : key(a) < key(b) ? -1 : 1),
+  );
+}
+
+function groupRow({ dataName, settings, created }: RunRecord): HTMLElement {
+  const text = `Comparison of methods: ${dataName}, ${settings.model}, ${when(created)}`;
+  return h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: HEADER.length }, text));
+}
+
 /** The data, model and settings of a run that its title does not name. */
-function aboutOf({ dataName, settings, created }: RunRecord): string {
+function aboutOf({ title, name, dataName, settings, created }: RunRecord): string {
   const { epochs, lr } = settings.options;
   const from = settings.adapter ? [`from ${settings.adapter.title}`] : [];
   const speed = epochs === undefined ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `lr ${lr}`];
-  return [dataName, settings.model, ...from, ...speed, when(created)].join(", ");
+  return [...(name ? [title] : []), dataName, settings.model, ...from, ...speed, when(created)].join(", ");
 }
 
 function tableOf(rows: readonly HTMLElement[]): HTMLElement {

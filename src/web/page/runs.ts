@@ -1,13 +1,16 @@
 /** The page's runs: the list, the selected one, and the actions on them. */
 import { showBytes } from "../../plan/memory.ts";
-import { isUnderWay, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
+import { isUnderWay, nextOf, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
-import { byId, setText } from "./dom.ts";
+import { ComparePanel } from "./compare-panel.ts";
+import { byId, h, offerFile, setText } from "./dom.ts";
 import type { Fields } from "./fields.ts";
+import { nameOf } from "./format.ts";
 import { LearnedPanel } from "./learned-panel.ts";
 import { showError } from "./notice.ts";
 import { showOutcome } from "./outcome.ts";
 import { RunPanel } from "./run-panel.ts";
+import { runsCsv } from "./runs-csv.ts";
 import { RunsPanel } from "./runs-panel.ts";
 import { download, TakePanel } from "./take-panel.ts";
 import { TryPanel } from "./try-panel.ts";
@@ -15,21 +18,27 @@ import { WritePanel } from "./write-panel.ts";
 
 /** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
+/** Milliseconds for which a deletion can be taken back. */
+const UNDO_MS = 20_000;
 
 export class Runs {
   private readonly runs = new Map<string, RunRecord>();
   private readonly compared = new Set<string>();
   private shown: string | null = null;
   private speed: Speed | null = null;
+  private undoTimer = 0;
+  /** The run that a comparison is about to begin. */
+  private next: RunRecord | undefined;
   /** The run that a reload of this tab interrupted, until it resumes. It is `elsewhere` until the previous worker has ended. */
   private cutOff = sessionStorage.getItem(TRAINED_HERE);
   private readonly panel: RunPanel;
   private readonly list: RunsPanel;
   private readonly tryPanel: TryPanel;
+  readonly compare: ComparePanel;
   readonly write: WritePanel;
   private readonly takePanel: TakePanel;
   private readonly learned: LearnedPanel;
-  /** Called when the run of this page has ended. */
+  /** Called when a run has begun or ended. */
   onIdle = () => {};
   /** Called when the list or a run's state has changed. */
   onList = () => {};
@@ -42,7 +51,6 @@ export class Runs {
   ) {
     this.panel = new RunPanel({
       pause: () => this.attempt(client.pause()),
-      unpause: () => this.attempt(client.unpause()),
       stop: () => this.attempt(client.stop()),
       resume: (run, device) => this.attempt(client.resume(run.id, device)),
       set: (key, value) => fields.set(key, value),
@@ -55,8 +63,17 @@ export class Runs {
         this.draw();
       },
       download: (run, what) => this.attempt(download(client, run, what)),
+      change: (run, change) => this.attempt(client.change(run.id, change).then(() => this.refresh())),
       forget: (run) => this.attempt(this.forget(run)),
     });
+    this.compare = new ComparePanel({
+      start: (settings) => this.attempt(this.begun(client.compare(settings)), "compare-error"),
+      resume: (run) => this.attempt(client.resume(run.id), "compare-error"),
+      stop: () => this.attempt(client.stop()),
+    });
+    byId("runs-export").addEventListener("click", () =>
+      offerFile(new Blob([runsCsv(this.all)], { type: "text/csv" }), "lowrank-runs.csv"),
+    );
     this.tryPanel = new TryPanel(client);
     this.write = new WritePanel(
       client,
@@ -70,24 +87,28 @@ export class Runs {
     client.listen((event) => {
       if (event.type === "run") this.onRun(event.run, event.speed);
       if (event.type === "runs") this.attempt(this.refresh());
+      // After a download.
+      if (event.type === "idle") void this.showStorage();
     });
   }
 
+  /** The run that trains, or that a comparison is about to begin. */
+  private get current(): RunRecord | undefined {
+    return [...this.runs.values()].find(isUnderWay) ?? this.next;
+  }
+
   get isTraining(): boolean {
-    return [...this.runs.values()].some(isUnderWay);
+    return this.current !== undefined;
   }
 
   /** Why no run can start now; null: one can. */
   get waiting(): string | null {
-    const run = [...this.runs.values()].find(isUnderWay);
-    if (!run) return null;
-    return run.state === "paused"
-      ? "A run is paused: resume it or stop it before you start another one."
-      : "A run is training: the next one can start when it ends.";
+    return this.isTraining ? "A run is training: the next one can start when it ends." : null;
   }
 
   /** Lists the stored runs. A run that this tab was training when it was reloaded resumes automatically. */
   async begin(): Promise<void> {
+    await this.client.purge();
     await this.refresh();
     const [latest] = this.runs.values();
     if (latest) this.look(latest);
@@ -98,11 +119,16 @@ export class Runs {
     const run = this.cutOff === null ? undefined : this.runs.get(this.cutOff);
     if (run?.state === "elsewhere") return;
     this.cutOff = null;
-    if (run?.state === "interrupted") this.attempt(this.client.resume(run.id));
+    if (run?.state === "interrupted" || run?.state === "waiting") this.attempt(this.client.resume(run.id));
   }
 
   async start(settings: PageSettings): Promise<void> {
-    this.shown = await this.client.start(settings);
+    await this.begun(this.client.start(settings));
+  }
+
+  /** Shows the run that is about to begin. */
+  private async begun(starting: Promise<string>): Promise<void> {
+    this.shown = await starting;
     void navigator.storage.persist();
     byId("training").focus({ preventScroll: true });
     byId("training").scrollIntoView({ block: "nearest" });
@@ -132,17 +158,25 @@ export class Runs {
 
   private onRun(run: RunRecord, speed: Speed | null): void {
     const isNew = !this.runs.has(run.id);
+    const { isTraining } = this;
     const before = this.runs.get(run.id)?.state;
     this.runs.set(run.id, run);
     this.speed = speed;
-    if (run.state === "training") sessionStorage.setItem(TRAINED_HERE, run.id);
+    this.next = nextOf(run, this.all);
+    const trained = run.state === "training" ? run : this.next;
+    if (trained) sessionStorage.setItem(TRAINED_HERE, trained.id);
     else sessionStorage.removeItem(TRAINED_HERE);
     if (before !== run.state) this.onList();
-    if (isNew || (before !== run.state && run.state === "training")) this.shown = run.id;
+    if (isNew || (before !== run.state && run.state === "training" && this.follows(run))) this.shown = run.id;
     this.draw();
-    if (this.isTraining || before === run.state) return;
-    this.onIdle();
-    void this.showStorage();
+    if (this.isTraining !== isTraining) this.onIdle();
+    if (!isUnderWay(run) && before !== run.state) void this.showStorage();
+  }
+
+  /** Whether a run that begins is shown: one of a comparison, unless the visitor looks at something else. */
+  private follows({ comparison }: RunRecord): boolean {
+    const shown = this.shown === null ? undefined : this.runs.get(this.shown);
+    return comparison === undefined || shown === undefined || shown.comparison === comparison;
   }
 
   private look(run: RunRecord): void {
@@ -155,6 +189,8 @@ export class Runs {
     const { all } = this;
     const run = all.find(({ id }) => id === this.shown);
     this.list.show(all, this.shown, this.compared);
+    this.compare.use(all, run, this.current);
+    byId("runs-export").hidden = all.length === 0;
     this.tryPanel.use(run ?? null);
     this.write.use(run ?? null);
     this.takePanel.use(run ?? null);
@@ -184,14 +220,43 @@ export class Runs {
   }
 
   private async forget(run: RunRecord): Promise<void> {
+    await this.client.purge();
     await this.client.forget(run.id);
     this.compared.delete(run.id);
+    await this.refresh();
+    this.offerUndo(run);
+  }
+
+  /** The deletion can be taken back for a while. The focus goes there, because the row with the button is gone. */
+  private offerUndo(run: RunRecord): void {
+    const undo = h(
+      "button",
+      { type: "button", onclick: () => this.attempt(this.endUndo(this.client.unforget(run.id))) },
+      "Undo",
+    );
+    const free = h(
+      "button",
+      { type: "button", onclick: () => this.attempt(this.endUndo(this.client.purge())) },
+      "Free its space now",
+    );
+    byId("runs-undo").replaceChildren(h("p", { role: "status" }, `Deleted: ${nameOf(run)}.`), undo, free);
+    undo.focus();
+    clearTimeout(this.undoTimer);
+    this.undoTimer = window.setTimeout(() => this.attempt(this.endUndo(this.client.purge())), UNDO_MS);
+  }
+
+  private async endUndo(work: Promise<void>): Promise<void> {
+    clearTimeout(this.undoTimer);
+    await work;
+    const place = byId("runs-undo");
+    if (place.contains(document.activeElement)) byId("runs-title").focus({ preventScroll: true });
+    place.replaceChildren();
     await this.refresh();
   }
 
   /** Shows the error of an action on a run. */
-  private attempt(work: Promise<unknown>): void {
-    const place = byId("runs-error");
+  private attempt(work: Promise<unknown>, where = "runs-error"): void {
+    const place = byId(where);
     work.then(
       () => showError(place, null),
       (error) => showError(place, reportOf(error)),

@@ -1,12 +1,9 @@
 /** "Use it in your app": what can be downloaded of a run, and the code that uses it. */
 import type { Usage } from "../../run/usage.ts";
-import type { RunRecord, RunState, Takeable, TakeReport } from "../protocol.ts";
+import { hasAdapter, type RunRecord, type Takeable, type TakeReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
-import { byId, h, scrollArea, setText } from "./dom.ts";
+import { byId, h, offerFile, scrollArea, setText } from "./dom.ts";
 import { showError } from "./notice.ts";
-
-/** The states of a run that is over. */
-const OVER: readonly RunState[] = ["finished", "stopped", "failed", "loaded"];
 
 const NAMES = {
   page: (id: string) => `classifier-${id}.html`,
@@ -16,9 +13,7 @@ const NAMES = {
 
 /** Downloads a part of a run. */
 export async function download(client: WorkerClient, { id }: RunRecord, what: Takeable): Promise<void> {
-  const url = URL.createObjectURL(await client.download(id, what));
-  h("a", { href: url, download: NAMES[what](id) }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  offerFile(await client.download(id, what), NAMES[what](id));
 }
 
 export class TakePanel {
@@ -28,7 +23,7 @@ export class TakePanel {
   constructor(private readonly client: WorkerClient) {}
 
   use(run: RunRecord | null): void {
-    const usable = run?.usable && OVER.includes(run.state) ? run : null;
+    const usable = run && hasAdapter(run) ? run : null;
     const key = usable ? `${usable.id} ${usable.state}` : "";
     if (key === this.shown) return;
     this.shown = key;

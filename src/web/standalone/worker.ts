@@ -4,14 +4,14 @@ import { openWasm } from "../../backend/wasm.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { openGPT2 } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
-import { forgetFile, registerFile } from "../../platform/files.ts";
+import { type FileSource, forgetFile, registerFile } from "../../platform/files.ts";
 
 /** Adds a block of base64 to a file, or classifies a text. */
 export type Message = { path: string; block: string } | { text: string };
 export type Answer = { value: unknown } | { error: string };
 
-/** The blocks of every file. */
-const files = new Map<string, Blob[]>();
+/** The blocks of every file: all of one length, but the last. */
+const files = new Map<string, Uint8Array[]>();
 let classifier: Promise<Classifier> | undefined;
 let work = Promise.resolve();
 
@@ -27,14 +27,29 @@ async function answerTo(message: Message): Promise<Answer> {
       return { value };
     }
     const { path, block } = message;
-    files.set(path, [...(files.get(path) ?? []), new Blob([decoded(block)])]);
+    files.set(path, [...(files.get(path) ?? []), decoded(block)]);
     return { value: null };
   } catch (error) {
     return { error: (error as Error).message };
   }
 }
 
-function decoded(block: string): Uint8Array<ArrayBuffer> {
+/** A file that is read from memory: WebKit reads no blobs in the worker of a page from the disk. */
+function inMemory(blocks: readonly Uint8Array[]): FileSource {
+  const [{ length: step }] = blocks as [Uint8Array];
+  const size = blocks.reduce((sum, { length }) => sum + length, 0);
+  return {
+    stat: async () => ({ size, isFile: () => true, isDirectory: () => false }),
+    async read(buffer, offset, length, position) {
+      const from = position % step;
+      const some = blocks[Math.floor(position / step)]!.subarray(from, from + length);
+      buffer.set(some, offset);
+      return { bytesRead: some.length };
+    },
+  };
+}
+
+function decoded(block: string): Uint8Array {
   const text = atob(block);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
@@ -46,7 +61,7 @@ async function open(): Promise<Classifier> {
   const paths: string[] = [];
   for (const [name, blocks] of files) {
     const path = name.startsWith("dist/") ? packagePath(name) : name;
-    registerFile(path, new Blob(blocks));
+    registerFile(path, inMemory(blocks));
     paths.push(path);
   }
   files.clear();

@@ -1,7 +1,8 @@
 /** Error reports for the page: names of the page's fields replace command-line flags. */
+import { MODE_TITLES, type Mode } from "../../config.ts";
 import { LowrankError, TrainingError } from "../../errors.ts";
 import { checkMemory, memoryTotals } from "../../plan/memory.ts";
-import { DEFAULTS } from "../../train/options.ts";
+import { DEFAULTS, smallerRate } from "../../train/options.ts";
 import { prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
 import type { ErrorReport } from "../protocol.ts";
@@ -19,12 +20,13 @@ const NAMES: Readonly<Record<string, string>> = {
   dedupe: "“deduplicate”",
   split: "the split",
   model: "the model",
-  data: "the messages",
+  data: "“Own file”",
   device: "the device",
 };
 
 function inWords(text: string): string {
   return text
+    .replaceAll(/\bmode ([a-z_]+)/g, (all, mode: string) => MODE_TITLES[mode as Mode] ?? all)
     .replaceAll(PRIVATE_FOLDERS, "")
     .replace(SEPARATE_FILES, "")
     .replaceAll(/--([a-z][a-z-]*)/g, (_, flag: string) => NAMES[flag] ?? flag.replaceAll("-", " "));
@@ -59,8 +61,7 @@ export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
   const report = reportOf(error);
   if (error instanceof TrainingError) {
     const { lr } = run;
-    if (lr !== undefined)
-      report.remedy = { kind: "smaller-rate", lr: lr > 0.01 ? DEFAULTS.lr : Number((lr / 4).toPrecision(2)) };
+    if (lr !== undefined) report.remedy = { kind: "other-rate", lr: smallerRate(lr, run.mode ?? DEFAULTS.mode) };
   }
   if (error instanceof LowrankError && error.details.remedy === "smaller-batch") {
     const smaller = smallerBatch(run);

@@ -41,30 +41,53 @@ export function newId(): string {
   return `${time}-${crypto.randomUUID().slice(0, 4)}`;
 }
 
+/** The records that the browser could not store, until the page is closed. */
+const inMemory = new Map<string, RunRecord>();
+
 export async function keepRun(run: RunRecord): Promise<void> {
   await set(run.id, run, records);
+  inMemory.delete(run.id);
   channel.postMessage(run.id);
 }
 
+/** Keeps a record that cannot be stored, or whose files cannot. */
+export function keepInMemory(run: RunRecord): void {
+  inMemory.set(run.id, run);
+}
+
 export async function readRun(id: string): Promise<RunRecord> {
-  const run = await get<RunRecord>(id, records);
+  const run = inMemory.get(id) ?? (await get<RunRecord>(id, records));
   if (run === undefined) throw new ConfigError("This run no longer exists", { hint: "reload the page" });
   return run;
 }
 
 /** All runs, newest first. An active run is `elsewhere` if a tab is training, and `interrupted` if none is. */
 export async function listRuns(): Promise<RunRecord[]> {
-  const runs = await values<RunRecord>(records);
+  const runs = (await values<RunRecord>(records)).filter(({ id, deleted }) => !deleted && !inMemory.has(id));
   const { held = [] } = await navigator.locks.query();
   const isHeld = held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");
   for (const run of runs) if (isUnderWay(run)) run.state = isHeld ? "elsewhere" : "interrupted";
-  return runs.sort((a, b) => b.created - a.created);
+  const others = [...inMemory.values()].filter(({ deleted }) => !deleted);
+  return [...runs, ...others].sort((a, b) => b.created - a.created);
+}
+
+/** Changes a stored record. */
+export async function changeRun(id: string, change: Partial<RunRecord>): Promise<void> {
+  const run = Object.assign(await readRun(id), change);
+  if (!inMemory.has(id)) await keepRun(run);
 }
 
 export async function forgetRun(id: string): Promise<void> {
+  inMemory.delete(id);
   await del(id, records);
   await remove(folderOf(id));
   channel.postMessage(id);
+}
+
+/** Deletes the files of the runs that are marked as deleted. */
+export async function purge(): Promise<void> {
+  const all = [...(await values<RunRecord>(records)), ...inMemory.values()];
+  for (const { id, deleted } of all) if (deleted) await forgetRun(id);
 }
 
 /** Runs `work` as the only tab that trains; returns undefined without running it if another tab trains. */

@@ -13,8 +13,16 @@ import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
 import { changesOf } from "../../run/changes.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
-import { bestBaseline, type Compared, comparison, testReliability } from "../../run/comparison.ts";
-import { adapterOf, type RunConfig, runConfig, saveFailedRun, saveRun, titleOf } from "../../run/directory.ts";
+import { bestBaseline, type Compared, comparison, nothingLearned, testReliability } from "../../run/comparison.ts";
+import {
+  adapterOf,
+  type RunConfig,
+  runConfig,
+  runContents,
+  saveFailedRun,
+  titleOf,
+  writeRun,
+} from "../../run/directory.ts";
 import { startTensors } from "../../run/scaled.ts";
 import { describeKept } from "../../run/summary.ts";
 import { sizeOf } from "../../tensor.ts";
@@ -24,12 +32,13 @@ import { DEFAULTS } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
 import { train } from "../../train/trainer.ts";
-import type { Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
+import type { ErrorReport, Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
 import { curveOf, recentOf } from "./curve.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
 import { flopsOfStep } from "./pace.ts";
 import { dropData, nameOf, type Source } from "./sources.ts";
-import { folderOf, keepRun, newId, resultOf } from "./store.ts";
+import { folderOf, keepInMemory, keepRun, newId, resultOf } from "./store.ts";
+import { savedBytes, serveFromMemory } from "./unsaved.ts";
 
 /** Milliseconds between two reports of a run's steps. */
 const EMIT_EVERY = 200;
@@ -118,7 +127,7 @@ export function newRun(settings: PageSettings, materials: Materials): RunRecord 
 }
 
 /** The record of an adapter that was loaded from a file. */
-export function loadedRun(id: string, model: string, file: string, meta: AdapterMeta): RunRecord {
+export function loadedRun(id: string, model: string, file: string, { meta, tensors }: Adapter): RunRecord {
   const { mode, lora, labels, task, bottleneck, num_virtual_tokens: virtualTokens } = meta;
   const options = {
     mode,
@@ -146,6 +155,7 @@ export function loadedRun(id: string, model: string, file: string, meta: Adapter
     },
     dataName: file,
     labels,
+    trainable: [...tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     usable: true,
   };
 }
@@ -154,7 +164,8 @@ export class Training {
   private readonly abort = new AbortController();
   private steps: StepRecord[] = [];
   private speed: Speed | null = null;
-  private paused: { until: Promise<void>; end: () => void } | undefined;
+  /** The state of a run that is ended before its last step. */
+  private ending: "paused" | "stopped" = "stopped";
   private emittedAt = 0;
   private device: DeviceInfo;
   private readonly novelty: NoveltySettings | null;
@@ -198,22 +209,12 @@ export class Training {
     return adapterOf(this.config, this.prepared.spec, tensors, this.novelty);
   }
 
-  pause(): void {
-    if (this.paused) return;
-    let end = () => {};
-    const until = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    this.paused = { until, end };
-  }
-
-  unpause(): void {
-    this.endPause("training");
-  }
-
-  stop(): void {
+  /** Ends the run within about a second, with a checkpoint and an adapter. */
+  stop(state: "paused" | "stopped"): void {
+    this.ending = state;
+    this.run.state = "stopping";
     this.abort.abort();
-    this.endPause("stopping");
+    this.emitNow();
   }
 
   /** Trains to the end. Errors are reported in the record. */
@@ -223,7 +224,7 @@ export class Training {
       const resume = await this.restore();
       run.state = "training";
       run.error = null;
-      await keepRun(run);
+      await this.store();
       this.emitNow();
       const result = await train({
         ...this.args,
@@ -231,13 +232,12 @@ export class Training {
         onEvent: (event) => this.onTrainEvent(event),
         checkpointEvery: "evaluation",
         onCheckpoint: (checkpoint) => this.keep(checkpoint),
-        pause: () => this.paused?.until,
         ...(resume ? { resume } : {}),
       });
       await this.finish(result);
     } catch (error) {
       // Stopped before the first step: there is nothing to save, and the run can start again.
-      if (error === this.abort.signal.reason) await this.end("stopped");
+      if (error === this.abort.signal.reason) await this.end(this.ending);
       else await this.fail(error);
     }
     this.speed = null;
@@ -288,19 +288,11 @@ export class Training {
     this.emit(this.run, this.speed);
   }
 
-  private endPause(state: "training" | "stopping"): void {
-    this.paused?.end();
-    this.paused = undefined;
-    this.run.state = state;
-    this.emitNow();
-  }
-
   private async keep(checkpoint: Checkpoint): Promise<void> {
     const { run } = this;
     this.latest = new Map([...checkpoint.tensors].filter(([name]) => !/^([mv]|best)\./.test(name)));
     run.seconds = checkpoint.seconds;
     run.usable = true;
-    if (this.paused && !this.abort.signal.aborted) run.state = "paused";
     this.count();
     try {
       await keepCheckpoint(folderOf(run.id), checkpoint);
@@ -317,22 +309,63 @@ export class Training {
   private async finish(result: TrainResult): Promise<void> {
     const { run } = this;
     const { data } = this.materials.source;
+    run.note = null;
     run.before = result.before;
     run.after = result.after;
     run.parts = result.parts;
     run.seconds = result.seconds;
     if (data.objective === "classification") describeClassifier(run, result, data);
     else if (result.after) run.resultNotes = describeKept(result);
-    const { reason } = await saveRun(resultOf(run.id), this.config, result, data);
-    run.peftObstacle = reason ?? null;
+    const nothing = nothingLearned(result, run.compared ?? [], (name) => name);
+    if (nothing) {
+      run.warning = warningOf(nothing, result.options.lr);
+      // Not also that a baseline is better, and to train for longer.
+      run.resultNotes = describeKept(result);
+    }
+    const isStored = await this.save(result);
     const { model, adapter: first } = this.materials;
     const start = first?.tensors ?? (await startTensors(this.meta, result.options, model));
     run.changes = await changesOf(this.adapter(result.tensors), model, start);
     run.usable = true;
-    await this.end(result.aborted ? "stopped" : "finished");
-    if (result.aborted) return;
+    await this.end(result.aborted ? this.ending : "finished", isStored);
+    if (result.aborted || !isStored) return;
     await remove(joinPath(folderOf(run.id), "checkpoint"));
     await dropData(folderOf(run.id));
+  }
+
+  /** Saves the run's files. If the browser cannot store them, they stay in memory. */
+  private async save(result: TrainResult): Promise<boolean> {
+    const { run, config } = this;
+    const { data } = this.materials.source;
+    const { reason, files } = runContents(config, result, data);
+    run.peftObstacle = reason ?? null;
+    run.savedBytes = savedBytes(files);
+    try {
+      await writeRun(resultOf(run.id), files);
+      return true;
+    } catch (error) {
+      await remove(resultOf(run.id)).catch(() => {});
+      // Some of the files can be read only once.
+      await serveFromMemory(resultOf(run.id), runContents(config, result, data).files);
+      this.noteUnstored(error);
+      return false;
+    }
+  }
+
+  private noteUnstored(error: unknown): void {
+    const { summary } = reportOf(error);
+    this.run.note = `${summary}: this run is in memory only until the page is closed. Download it, or delete runs or models that you no longer need.`;
+  }
+
+  /** Stores the record; one that cannot be stored, or whose files cannot, stays in memory. */
+  private async store(hasFiles = true): Promise<void> {
+    if (!hasFiles) return keepInMemory(this.run);
+    try {
+      await keepRun(this.run);
+    } catch (error) {
+      this.noteUnstored(error);
+      keepInMemory(this.run);
+    }
   }
 
   private async fail(error: unknown): Promise<void> {
@@ -341,18 +374,30 @@ export class Training {
     run.error = reportOfRun(error, this.args);
     if (error instanceof RunFailed) {
       const { spec } = this.prepared;
-      await saveFailedRun(resultOf(run.id), this.config, spec, error.contents, this.device, error.message);
-      run.usable = true;
+      await saveFailedRun(resultOf(run.id), this.config, spec, error.contents, this.device, error.message)
+        .then(() => {
+          run.usable = true;
+        })
+        .catch((reason) => this.noteUnstored(reason));
     }
     await this.end("failed");
   }
 
-  private async end(state: RunRecord["state"]): Promise<void> {
+  private async end(state: RunRecord["state"], hasFiles = true): Promise<void> {
     this.run.state = state;
     this.latest = undefined;
     this.count();
-    await keepRun(this.run);
+    await this.store(hasFiles);
   }
+}
+
+function warningOf({ text, lr }: { text: string; lr: number }, used: number): ErrorReport {
+  return {
+    name: "note",
+    summary: text,
+    hint: `the learning rate ${used} is probably too ${lr < used ? "high" : "low"} for this method`,
+    remedy: { kind: "other-rate", lr },
+  };
 }
 
 /** The test set's classifications, and the run beside the baselines. */
@@ -362,6 +407,7 @@ function describeClassifier(run: RunRecord, result: TrainResult, data: LoadedDat
   if (!result.after) return;
   run.compared = comparison(result, data);
   run.calibrationError = testReliability(result, data).error;
+  run.verdicts = Uint8Array.from(result.predictions, ({ row, label }) => Number(label === data.test.label(row)));
   run.resultNotes = notesOf(result, run.compared);
 }
 

@@ -25,7 +25,9 @@ import type {
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
+import { nextOf } from "../protocol.ts";
 import { filesOf, unpackAdapter } from "./archive.ts";
+import { methodsOf } from "./compare.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
@@ -44,12 +46,14 @@ import {
   type Source,
 } from "./sources.ts";
 import {
+  changeRun,
   folderOf,
   forgetRun,
   keepRun,
   listRuns,
   newId,
   onRunsChanged,
+  purge,
   readRun,
   resultOf,
   startOf,
@@ -106,10 +110,20 @@ async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Pr
 
 const fetchModel = (name: string): Promise<GPT2Checkpoint> => fetched(name, (downloads) => openModel(name, downloads));
 
+/** Opens the messages or texts of the settings; those of a run if `folder` is its folder. */
 function fetchSource(settings: PageSettings, model: GPT2Checkpoint, folder: string | null): Promise<Source> {
-  const open = settings.objective === "lm" ? openTexts : openData;
-  return fetched<Source>(nameOf(settings.data), (downloads) =>
-    open(settings, model, contextOf(settings, model), downloads, folder),
+  return settings.objective === "lm" ? fetchTexts(settings, model, folder) : fetchMessages(settings, model, folder);
+}
+
+function fetchMessages(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null) {
+  return fetched(nameOf(settings.data), (downloads) =>
+    openData(settings, model, contextOf(settings, model), downloads, folder),
+  );
+}
+
+function fetchTexts(settings: PageSettings, model: GPT2Checkpoint, folder: string | null = null) {
+  return fetched(nameOf(settings.data), (downloads) =>
+    openTexts(settings, model, contextOf(settings, model), downloads, folder),
   );
 }
 
@@ -146,20 +160,15 @@ async function begin(
   }
 }
 
-/** Trains if no other tab does; resolves when the run has begun. */
-function train(run: RunRecord, materials: Materials): Promise<string> {
+/** Trains if no other tab does, then the runs that follow in its comparison; resolves when the first has begun. */
+function train(first: RunRecord, materials: Materials): Promise<string> {
   return new Promise((resolve, reject) => {
     whileOnlyTrainer(async () => {
       try {
-        await keepData(run.settings.data, folderOf(run.id));
-        await keepStart(run);
-        training = await Training.prepare(run, materials, (record, speed) => emit({ type: "run", run: record, speed }));
-        resolve(run.id);
-        await training.work();
+        await trainOne(first, materials, () => resolve(first.id));
+        for (let run = nextOf(first, await listRuns()); run; run = nextOf(run, await listRuns())) await follow(run);
       } finally {
-        training = undefined;
         taken = false;
-        if (run.error?.name === "DeviceError") await giveUp(materials.device);
       }
       return true;
     }).then((done) => {
@@ -169,6 +178,30 @@ function train(run: RunRecord, materials: Materials): Promise<string> {
       );
     }, reject);
   });
+}
+
+async function trainOne(run: RunRecord, materials: Materials, began = () => {}): Promise<void> {
+  try {
+    await keepData(run.settings.data, folderOf(run.id));
+    await keepStart(run);
+    training = await Training.prepare(run, materials, (record, speed) => emit({ type: "run", run: record, speed }));
+    began();
+    await training.work();
+  } finally {
+    training = undefined;
+    if (run.error?.name === "DeviceError") await giveUp(materials.device);
+  }
+}
+
+/** Trains the next run of a comparison. One that cannot begin fails, and the comparison goes on. */
+async function follow(run: RunRecord): Promise<void> {
+  try {
+    await trainOne(run, await materialsOf(await deviceOf(run.settings.device), run.settings, run.id));
+  } catch (error) {
+    Object.assign(run, { state: "failed", error: reportOf(error) });
+    await keepRun(run);
+    emit({ type: "run", run, speed: null });
+  }
 }
 
 /** Closes a device that has failed, and the models on it. */
@@ -254,14 +287,14 @@ async function takeAdapter(files: File[], fallback: string, objective?: Objectiv
     const name = (await listModels()).find((one) => one.name === named)?.name ?? fallback;
     const model = await openModel(name);
     const adapter = await loadAdapter(resultOf(id), model);
-    const { meta } = adapter;
-    if (objective !== undefined && meta.task.objective !== objective)
+    if (objective !== undefined && adapter.meta.task.objective !== objective)
       throw new ConfigError("This adapter classifies messages and cannot generate text", {
         expected: "a language-model adapter (CAUSAL_LM)",
         found: "a classifier adapter (SEQ_CLS)",
         hint: "load it under Runs",
       });
-    await keepRun({ ...loadedRun(id, name, files[0]!.name, meta), changes: await changesOf(adapter, model, null) });
+    const changes = await changesOf(adapter, model, null);
+    await keepRun({ ...loadedRun(id, name, files[0]!.name, adapter), changes });
   } catch (error) {
     await forgetRun(id);
     throw error;
@@ -296,9 +329,7 @@ const api: Api = {
   async readData(settings) {
     const { data } = settings;
     const model = await fetchModel(settings.model);
-    const source = await fetched(nameOf(data), (downloads) =>
-      openData(settings, model, contextOf(settings, model), downloads),
-    );
+    const source = await fetchMessages(settings, model);
     const columns =
       data.kind === "file"
         ? columnsOf(await firstRows(data.name, data.encoding), data.name)
@@ -308,9 +339,7 @@ const api: Api = {
   pickTexts: async (files) => pick(files),
   async readTexts(settings) {
     const model = await fetchModel(settings.model);
-    const source = await fetched(nameOf(settings.data), (downloads) =>
-      openTexts(settings, model, contextOf(settings, model), downloads),
-    );
+    const source = await fetchTexts(settings, model);
     return describeTexts(source.data, settings.data, model);
   },
   async estimate(settings) {
@@ -343,14 +372,29 @@ const api: Api = {
       const materials = await materialsOf(backend, settings);
       return [newRun(settings, materials), materials];
     }),
+  async compare(settings) {
+    const methods = methodsOf(settings, (await fetchModel(settings.model)).config);
+    const materials = await materialsOf(await deviceOf(settings.device), methods[0]!);
+    const comparison = newId();
+    const begun = Date.now();
+    const runs = methods.map((one, i): RunRecord => {
+      return { ...newRun(one, materials), state: "waiting", comparison, created: begun + i };
+    });
+    for (const run of runs) {
+      await keepData(run.settings.data, folderOf(run.id));
+      await keepRun(run);
+    }
+    emit({ type: "runs" });
+    await api.resume(runs[0]!.id);
+    return runs[0]!.id;
+  },
   async resume(id, name) {
     const run = await readRun(id);
     if (name) run.settings.device = name;
     await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, id)]);
   },
-  pause: async () => training?.pause(),
-  unpause: async () => training?.unpause(),
-  stop: async () => training?.stop(),
+  pause: async () => training?.stop("paused"),
+  stop: async () => training?.stop("stopped"),
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
   async take(id) {
     const run = await readRun(id);
@@ -363,10 +407,17 @@ const api: Api = {
   loadAdapter: takeAdapter,
   write,
   stopWriting: async () => writing.abort(),
+  async change(id, change) {
+    const active = training?.run;
+    if (active?.id === id) emit({ type: "run", run: Object.assign(active, change), speed: null });
+    await changeRun(id, change);
+  },
   async forget(id) {
     if (training?.run.id === id) throw new ConfigError("This run is active", { hint: "stop it first" });
-    await forgetRun(id);
+    await changeRun(id, { deleted: true });
   },
+  unforget: (id) => changeRun(id, { deleted: false }),
+  purge,
 
   accuracyAt,
   influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),

@@ -1,0 +1,153 @@
+/** Compares methods: starts the runs of a comparison, and shows their table, their chart, and what they came to. */
+
+import { MODES, type Mode } from "../../config.ts";
+import { showBytes } from "../../plan/memory.ts";
+import { showDuration } from "../../report/duration.ts";
+import type { PageSettings, RunRecord } from "../protocol.ts";
+import { type Outcome, outcomesOf, shortName, wordsOf } from "./compare-results.ts";
+import { byId, h, scrollArea, setText, table } from "./dom.ts";
+import { compact, count, percent } from "./format.ts";
+import { STATES } from "./runs-panel.ts";
+import { type ScatterAxis, scatter } from "./scatter.ts";
+
+export interface CompareActions {
+  start(settings: PageSettings): void;
+  resume(run: RunRecord): void;
+  stop(): void;
+}
+
+/** The duration of a run, measured in runs with LoRA on gpt2-micro, and that of a comparison. */
+const DURATIONS: Record<Mode, number> = {
+  ...{ lora: 1, all: 1.6, last_block: 0.4, last_layer: 0.3, bitfit: 1.1, adapter: 0.7, prompt: 1.4, prefix: 1 },
+};
+const ALL = 6.4;
+
+interface Axis extends ScatterAxis {
+  of: (run: RunRecord) => number | undefined;
+}
+
+const AXES: Record<string, Axis> = {
+  trained: { title: "trained parameters", of: ({ trainable }) => trainable, show: compact },
+  time: { title: "training time, with evaluation", of: ({ seconds }) => seconds, show: showDuration },
+  file: { title: "adapter file", of: ({ savedBytes }) => savedBytes, show: showBytes },
+};
+
+const HEADER = ["Method", "Trained parameters", "Test accuracy (95 %)", "Time", "Adapter file", "Beside the best"];
+
+export class ComparePanel {
+  private settings: PageSettings | null = null;
+  private current: RunRecord | undefined;
+  private runs: RunRecord[] = [];
+  private drawn = "";
+  private readonly start = byId<HTMLButtonElement>("compare-start");
+  private readonly axis = byId<HTMLSelectElement>("compare-axis");
+
+  constructor(actions: CompareActions) {
+    this.start.addEventListener("click", () => {
+      if (this.settings) actions.start(this.settings);
+    });
+    byId("compare-stop").addEventListener("click", () => actions.stop());
+    byId("compare-continue").addEventListener("click", () => {
+      const next = this.unfinished;
+      if (next) actions.resume(next);
+    });
+    this.axis.append(...Object.entries(AXES).map(([value, { title }]) => h("option", { value }, title)));
+    this.axis.addEventListener("input", () => this.draw());
+    let width = 0;
+    new ResizeObserver(() => {
+      const { clientWidth } = byId("compare-chart");
+      if (clientWidth !== width) this.draw();
+      width = clientWidth;
+    }).observe(byId("compare-chart"));
+  }
+
+  /** Offers to compare methods with these settings; null: there are none. `seconds`: the estimated time of a run. Language models are not compared. */
+  offer(settings: PageSettings | null, seconds: number | null = null): void {
+    const isLm = settings?.objective === "lm";
+    if (settings) byId("compare").hidden = isLm && this.runs.length === 0;
+    this.settings = isLm ? null : settings;
+    if (this.settings && seconds !== null) {
+      const minutes = ((ALL / DURATIONS[this.settings.options.mode ?? "lora"]) * seconds) / 60;
+      setText(this.start, `Compare methods (about ${Math.max(1, Math.round(minutes))} min)`);
+    }
+    this.enable();
+  }
+
+  /** Shows the comparison of the selected run, else the newest. */
+  use(runs: readonly RunRecord[], shown: RunRecord | undefined, current: RunRecord | undefined): void {
+    this.current = current;
+    const id = shown?.comparison ?? runs.find(({ comparison }) => comparison !== undefined)?.comparison;
+    this.runs = id === undefined ? [] : runs.filter(({ comparison }) => comparison === id).reverse();
+    this.enable();
+    const drawn = JSON.stringify(this.runs.map(({ id, name, state, usable }) => [id, name, state, usable]));
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    this.draw();
+  }
+
+  /** The run with which the comparison goes on: one that was interrupted or stopped, else the next that waits. */
+  private get unfinished(): RunRecord | undefined {
+    const resumed = ["interrupted", "paused", "stopped"];
+    return this.runs.find(({ state }) => resumed.includes(state)) ?? this.runs.find(({ state }) => state === "waiting");
+  }
+
+  private enable(): void {
+    const { runs, current } = this;
+    const active = runs.findIndex(({ id }) => id === current?.id);
+    this.start.disabled = this.settings === null || current !== undefined;
+    byId("compare-stop").hidden = active < 0;
+    byId("compare-continue").hidden = current !== undefined || this.unfinished === undefined;
+    const state =
+      active < 0
+        ? ""
+        : `Training ${active + 1} of ${runs.length}: ${shortName(runs[active]!)}. It goes on after a reload.`;
+    setText(byId("compare-status"), state);
+  }
+
+  private draw(): void {
+    const { runs } = this;
+    const outcomes = outcomesOf(runs);
+    byId("compare-result").hidden = runs.length === 0;
+    if (runs.length === 0) return;
+    const [{ dataName, settings }] = runs as [RunRecord];
+    const title = `Methods on ${dataName}, ${settings.model}`;
+    byId("compare-table").replaceChildren(
+      scrollArea("Comparison of methods", table(title, HEADER, rowsOf(runs, outcomes))),
+    );
+    byId("compare-figure").hidden = outcomes.length === 0;
+    if (outcomes.length > 0) byId("compare-chart").replaceChildren(this.chart(outcomes));
+    byId("compare-words").replaceChildren(...wordsOf(outcomes).map((text) => h("p", { class: "note" }, text)));
+  }
+
+  private chart(outcomes: readonly Outcome[]): SVGElement {
+    const axis = AXES[this.axis.value]!;
+    const points = outcomes.flatMap(({ run, accuracy, interval }) => {
+      const x = axis.of(run);
+      const mode = run.settings.options.mode ?? "lora";
+      const number = this.runs.indexOf(run) + 1;
+      const color = MODES.indexOf(mode) + 1;
+      return x ? [{ number, name: shortName(run), color, x, share: accuracy, interval }] : [];
+    });
+    const title = `Test accuracy with 95 % intervals over ${axis.title}. The table has the values.`;
+    return scatter(points, axis, title, Math.max(300, byId("compare-chart").clientWidth));
+  }
+}
+
+const STANDINGS = { best: "lowest validation loss", same: "cannot be told apart", better: "better", worse: "worse" };
+
+function rowsOf(runs: readonly RunRecord[], outcomes: readonly Outcome[]) {
+  return runs.map((run, i) => {
+    const outcome = outcomes.find((one) => one.run === run);
+    const { interval, standing, p } = outcome ?? {};
+    return [
+      `${i + 1} ${shortName(run)}`,
+      count(run.trainable),
+      outcome ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(interval!))) : STATES[run.state],
+      outcome && showDuration(run.seconds),
+      run.savedBytes && outcome ? showBytes(run.savedBytes) : null,
+      standing && h("span", {}, STANDINGS[standing], p === null ? null : h("small", {}, `p = ${p!.toPrecision(2)}`)),
+    ];
+  });
+}
+
+const between = ({ low, high }: Outcome["interval"]) => `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;

@@ -1,0 +1,103 @@
+/** What the finished runs of a comparison came to, in figures and in words. */
+import { showBytes } from "../../plan/memory.ts";
+import { holm, type Interval, mcnemar, wilson } from "../../report/statistics.ts";
+import { lowestLoss } from "../../train/records.ts";
+import type { RunRecord } from "../protocol.ts";
+import { compact, count } from "./format.ts";
+import { capital } from "./notice.ts";
+
+const SIGNIFICANT = 0.05;
+/** Parameters up to which a model is called small. */
+const SMALL = 50e6;
+
+export interface Outcome {
+  run: RunRecord;
+  /** On the test set, as its interval. */
+  accuracy: number;
+  interval: Interval;
+  /** Beside the run with the lowest validation loss, which is `best` itself. */
+  standing: "best" | "same" | "better" | "worse";
+  /** Corrected for the number of comparisons; null for the best run itself. */
+  p: number | null;
+}
+
+/** The visitor's name for a run, or its method in few words: "LoRA rank 4". */
+export function shortName({ name, title, settings }: RunRecord): string {
+  const { mode, rank } = settings.options;
+  return name || (mode === "lora" ? `LoRA rank ${rank}` : title);
+}
+
+const isRight = (verdicts: Uint8Array) => Array.from(verdicts, (verdict) => verdict === 1);
+
+/**
+ * The finished runs, each against the one with the lowest validation loss: McNemar's exact test on the same test messages, with Holm's
+ * correction. The test set chooses nothing.
+ */
+export function outcomesOf(runs: readonly RunRecord[]): Outcome[] {
+  const finished = runs.filter(({ state, after, verdicts }) => state === "finished" && after && verdicts);
+  const best = lowestLoss(finished, ({ after }) => after!.val.loss) ?? finished[0];
+  const others = finished.filter((run) => run !== best);
+  const tests = others.map(({ verdicts }) => mcnemar(isRight(best!.verdicts!), isRight(verdicts!)));
+  const ps = holm(tests.map(({ p }) => p));
+  return finished.map((run) => {
+    const correct = run.verdicts!.reduce((sum, verdict) => sum + verdict, 0);
+    const rows = run.verdicts!.length;
+    const figures = { run, accuracy: correct / rows, interval: wilson(correct, rows) };
+    if (run === best) return { ...figures, standing: "best", p: null };
+    const i = others.indexOf(run);
+    const { onlyFirst, onlySecond } = tests[i]!;
+    const differs = onlyFirst > onlySecond ? "worse" : "better";
+    return { ...figures, standing: ps[i]! < SIGNIFICANT ? differs : "same", p: ps[i]! };
+  });
+}
+
+/** "a, b and c" */
+function list(words: readonly string[]): string {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}
+
+/** The statistics in sentences, and what the methods are good for. */
+export function wordsOf(outcomes: readonly Outcome[]): string[] {
+  const best = outcomes.find(({ standing }) => standing === "best");
+  if (!best || outcomes.length < 2) return [];
+  const rows = best.run.verdicts!.length;
+  const those = (wanted: Outcome["standing"]) =>
+    list(outcomes.filter(({ standing }) => standing === wanted).map(({ run }) => shortName(run)));
+  const [same, worse, better] = [those("same"), those("worse"), those("better")];
+  return [
+    [
+      `${shortName(best.run)} has the lowest validation loss.`,
+      same && `${same} cannot be told apart from it on ${count(rows)} test messages.`,
+      worse && `Worse on the test messages: ${worse}.`,
+      better && `Better on the test messages: ${better}.`,
+      `(McNemar's exact test on the same messages, corrected with Holm's method for ${outcomes.length - 1} comparisons. One run of each method: another seed moves a few messages.)`,
+    ]
+      .filter(Boolean)
+      .map((text) => capital(text as string))
+      .join(" "),
+    ...fullOrLora(outcomes, best),
+  ];
+}
+
+/** Whether full fine-tuning wins, and what LoRA is for. */
+function fullOrLora(outcomes: readonly Outcome[], best: Outcome): string[] {
+  const full = outcomes.find(({ run }) => run.settings.options.mode === "all");
+  const adapters = outcomes.filter(({ run }) => run.settings.options.mode === "lora");
+  const lora = lowestLoss(adapters, ({ run }) => run.after!.val.loss);
+  if (!full || !lora) return [];
+  const { values } = full.run;
+  const wins =
+    best !== full || values >= SMALL
+      ? []
+      : [
+          `${lora.standing === "worse" ? "Full fine-tuning wins" : `Full fine-tuning is ahead of ${shortName(lora.run)} by no more than chance`}: a model of ${compact(values)} parameters is small enough to train them all.`,
+        ];
+  const sizes =
+    full.run.savedBytes && lora.run.savedBytes
+      ? `LoRA's adapter is a file of ${showBytes(lora.run.savedBytes)}; full fine-tuning stores all parameters, ${showBytes(full.run.savedBytes)}. `
+      : "";
+  return [
+    ...wins,
+    `What LoRA buys: ${sizes}One base model serves many adapters. On large models it saves memory, because frozen weights have no gradients and no optimizer state: GPT-2 with 124 M parameters trains in 0.6 GB with LoRA and in 2.1 GB with full fine-tuning.`,
+  ];
+}
