@@ -116,8 +116,7 @@ export class DataPanel {
 
   /** Makes a saved choice again. A data set that only a link names is not downloaded before the visitor asks for it. */
   async restore(saved: Saved, isLink: boolean): Promise<void> {
-    await this.texts.restore(saved, isLink);
-    if (this.objective === "lm") return;
+    if (this.objective === "lm") return this.texts.restore(saved, isLink);
     const chosen = radio(`[value="${CSS.escape(saved.data ?? "")}"]`);
     if (!chosen) return;
     chosen.checked = true;

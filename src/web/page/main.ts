@@ -228,6 +228,13 @@ async function begin(): Promise<void> {
     });
     return;
   }
+  // What the visitor had chosen is chosen before the page is shown: a click afterwards counts.
+  const { settings, isLink } = savedSettings();
+  const { objective, data: source, texts, dataset, model: base, ...rest } = settings;
+  const { encoding, textColumn, labelColumn, ...ofFields } = rest;
+  data.restoreObjective(objective);
+  const unknown = fields.restore(ofFields);
+  const restored = data.restore(settings, isLink);
   // All parts are shown at once, so that the layout does not shift.
   for (const part of document.querySelectorAll<HTMLElement>("main, footer")) part.hidden = false;
   const { isolated, threads } = await client.machine();
@@ -237,12 +244,7 @@ async function begin(): Promise<void> {
       ? `The CPU backend uses ${threads === 1 ? "one thread" : `${threads} threads`}.`
       : "The CPU backend uses one thread: this server does not send the headers for shared memory. `npm run web` does.",
   );
-  const { settings, isLink } = savedSettings();
-  const { objective, data: source, texts, dataset, model: base, ...rest } = settings;
-  const { encoding, textColumn, labelColumn, ...ofFields } = rest;
-  data.restoreObjective(objective);
-  const unknown = fields.restore(ofFields);
-  await data.restore(settings, isLink);
+  await restored;
   await runs.begin();
   isRestored = true;
   await model.begin(base, isLink);

@@ -323,10 +323,10 @@ export class Training {
       run.resultNotes = describeKept(result);
     }
     const isStored = await this.save(result);
+    run.usable = true;
     const { model, adapter: first } = this.materials;
     const start = first?.tensors ?? (await startTensors(this.meta, result.options, model));
     run.changes = await changesOf(this.adapter(result.tensors), model, start);
-    run.usable = true;
     await this.end(result.aborted ? this.ending : "finished", isStored);
     if (result.aborted || !isStored) return;
     await remove(joinPath(folderOf(run.id), "checkpoint"));
