@@ -80,11 +80,12 @@ export class Chart {
     private readonly options: ChartOptions,
   ) {
     figure.replaceChildren(h("figcaption", {}, h("span", { class: "name" }, options.title), this.legend), this.plot);
-    new ResizeObserver(() => this.draw()).observe(this.plot);
+    new ResizeObserver(() => {
+      if (this.lines.length > 0) this.draw();
+    }).observe(this.plot);
     this.plot.addEventListener("pointermove", ({ clientX }) => this.point(clientX));
     this.plot.addEventListener("pointerleave", () => this.point(null));
     Chart.all.push(this);
-    this.show([], "No data yet.");
   }
 
   /** Draws lines; `description` is their text alternative. */
@@ -154,10 +155,11 @@ export class Chart {
 
   /** Shows the values of all charts at a place in this one. */
   private point(clientX: number | null): void {
-    const { width, most } = this.scales!;
+    if (!this.scales) return;
+    const { width, most } = this.scales;
     const share =
       clientX === null ? -1 : (clientX - this.plot.getBoundingClientRect().left - LEFT) / (width - LEFT - RIGHT);
-    for (const chart of Chart.all) {
+    for (const chart of Chart.all.filter(({ scales }) => scales)) {
       chart.at = share >= 0 && share <= 1 ? share * most : null;
       chart.read();
     }

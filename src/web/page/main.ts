@@ -1,4 +1,5 @@
 /** The page: connects the settings, the runs and the worker. */
+import { nextTurn } from "#platform";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
 import { SETTINGS } from "../../train/options.ts";
@@ -35,12 +36,16 @@ const model = new ModelPanel(client, () => {
   changed(true);
   offer();
 });
+// The browser is given a turn between the parts: one long task would delay clicks and scrolling.
+await nextTurn();
 const fields = new Fields(byId("fields"), byId("more-fields"), (key) => changed(OF_DATA.includes(key), PAUSE));
 const adapterPicker = new AdapterPicker(() => {
   fields.beginWith(adapterPicker.adapter !== null);
   changed(false);
 });
+await nextTurn();
 const runs = new Runs(client, fields, () => model.name);
+await nextTurn();
 const how = new HowPanel((rank) => fields.set("rank", rank));
 
 /** The current settings; null while no file or no model is selected. */
