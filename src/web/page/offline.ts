@@ -7,7 +7,8 @@ export async function keepForOffline(): Promise<void> {
   const registration = await container.register("service-worker.js");
   if (registration.waiting && container.controller) {
     container.addEventListener("controllerchange", () => location.reload(), { once: true });
-    registration.waiting.postMessage("take over");
+    // After a reload on a busy machine, the page before it may still count as open.
+    for (const delay of [0, 300, 1000]) setTimeout(() => registration.waiting?.postMessage("take over"), delay);
   } else {
     // Fetches a newer build for the next visit; fails without a network.
     await registration.update().catch(() => {});
