@@ -18,7 +18,7 @@ export interface DeviceInfo {
   why?: string;
 }
 
-/** "CPU, 2 threads, SIMD (wasm; no WebGPU adapter: none)". */
+/** "CPU, 2 threads, SIMD (wasm; no WebGPU adapter)". */
 export function describeDevice({ kind, name, software, why }: DeviceInfo): string {
   const driver = kind === "webgpu" && software ? ", software driver" : "";
   return `${name} (${kind}${driver}${why === undefined ? "" : `; ${why}`})`;

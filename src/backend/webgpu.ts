@@ -51,7 +51,7 @@ export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promis
   if (!adapter)
     throw new DeviceError("no WebGPU adapter", {
       expected: "a Vulkan, Metal or Direct3D 12 driver",
-      found: gpu ? "none" : "no WebGPU in this runtime",
+      ...(gpu ? {} : { found: "no WebGPU in this runtime" }),
       hint: platformName === "browser" ? INSTALL_HINT_PAGE : INSTALL_HINT,
     });
   if (hardware && isSoftware(adapter.info))

@@ -6,6 +6,9 @@ function isDebianRoot() {
   return process.platform === "linux" && process.getuid?.() === 0 && existsSync("/etc/debian_version");
 }
 
+/** Whether the list of packages is that of today. */
+let isUpdated = false;
+
 /** Installs packages if permitted. Returns whether they were installed. */
 export function install(why, packages) {
   if (!isDebianRoot()) return false;
@@ -13,7 +16,8 @@ export function install(why, packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const apt = (...args) =>
     spawnSync("apt-get", ["-qq", ...args], { stdio: ["ignore", "ignore", "inherit"], env }).status === 0;
-  return apt("update") && apt("install", "--no-install-recommends", "-y", ...packages);
+  isUpdated ||= apt("update");
+  return isUpdated && apt("install", "--no-install-recommends", "-y", ...packages);
 }
 
 /** The install command for this system: `commands` by distribution family; the last, with the key "", is for all others. */
