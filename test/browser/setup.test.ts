@@ -48,6 +48,16 @@ test("examples typed for each class are data; they and the settings outlast a re
       .evaluateAll((all) => all.map((one) => (one as HTMLInputElement).value)),
     ["q", "v"],
   );
+  // The figure's slider sets the rank, and keeps the focus.
+  await page.focus("#how-rank");
+  for (const [key, rank] of [
+    ["ArrowRight", "8"],
+    ["ArrowLeft", "4"],
+  ] as const) {
+    await page.press("#how-rank", key);
+    assert.is(await page.inputValue("#field-rank"), rank);
+    assert.is(await page.evaluate(() => document.activeElement!.id), "how-rank");
+  }
   await page.click("#field-rank-why");
   assert.ok(await page.isVisible("text=The width of LoRA's matrices A and B."));
   await assertAccessible(page);

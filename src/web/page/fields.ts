@@ -237,6 +237,11 @@ export class Fields {
   /** Sets a field as if the value had been typed. */
   set(key: Key, value: number): void {
     this.write(key, String(value));
+  }
+
+  /** Sets a field, and moves the focus to it: that of a button that is gone afterwards. */
+  correct(key: Key, value: number): void {
+    this.set(key, value);
     document.querySelector<HTMLElement>(`#field-${key}`)!.focus();
   }
 

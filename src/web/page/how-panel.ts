@@ -38,12 +38,13 @@ export class HowPanel {
   private readonly equation = h("div", { class: "equation" });
   private readonly share = h("div", { class: "share" });
   private readonly method = h("p", {});
+  private readonly rankLabel = h("label", { for: "how-rank" });
   private readonly rank = h("input", { id: "how-rank", type: "range", min: 0, max: 6, step: 1 });
 
   /** `setRank` sets the rank among the settings. */
   constructor(setRank: (rank: number) => void) {
     this.rank.addEventListener("input", () => setRank(2 ** this.rank.valueAsNumber));
-    const rank = h("div", { class: "rank" }, h("label", { for: "how-rank" }, "Rank, from 1 to 64"), this.rank);
+    const rank = h("div", { class: "rank" }, this.rankLabel, this.rank);
     const figure = h("figure", { class: "lora" }, h("div", {}, this.equation, rank), this.share);
     const text = h(
       "div",
@@ -68,6 +69,7 @@ export class HowPanel {
     const isLora = values.mode === "lora";
     this.equation.parentElement!.hidden = !isLora;
     this.rank.value = String(Math.round(Math.log2(Math.max(1, values.rank))));
+    setText(this.rankLabel, `Rank: ${values.rank}`);
     this.rank.setAttribute("aria-valuetext", `rank ${values.rank}`);
     setText(this.method, values.mode === "lora" ? "" : METHODS[values.mode]);
     this.method.hidden = isLora;

@@ -127,7 +127,7 @@ async function update(): Promise<void> {
     showError(
       byId("start-error"),
       report,
-      remedies(report, (key, value) => fields.set(key, value)),
+      remedies(report, (key, value) => fields.correct(key, value)),
     );
   }
 }

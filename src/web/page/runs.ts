@@ -53,7 +53,7 @@ export class Runs {
       pause: () => this.attempt(client.pause()),
       stop: () => this.attempt(client.stop()),
       resume: (run, device) => this.attempt(client.resume(run.id, device)),
-      set: (key, value) => fields.set(key, value),
+      set: (key, value) => fields.correct(key, value),
     });
     this.list = new RunsPanel({
       show: (run) => this.look(run),
