@@ -15,7 +15,7 @@ const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [320, 130, 44, 20, 8];
 export class ScalePanel {
   private run: RunRecord | null = null;
   private timer = 0;
-  /** Accuracies by run and factor. */
+  /** Accuracies by run, which has other parameters once it has gone on, and by factor. */
   private readonly measured = new Map<string, Map<number, number>>();
   private readonly slider = h("input", { id: "scale", type: "range", min: 0, max: MOST, step: 0.1 });
   private readonly answer = h("output", { for: "scale" });
@@ -33,7 +33,7 @@ export class ScalePanel {
     const { before, after } = run;
     if (!before?.test || !after?.test || run.objective === "lm") return [];
     // Both ends are known.
-    if (!this.measured.has(run.id)) this.measured.set(run.id, new Map());
+    if (!this.measured.has(keyOf(run))) this.measured.set(keyOf(run), new Map());
     this.values.set(0, before.test.accuracy).set(1, after.test.accuracy);
     this.slider.value = "1";
     showError(this.error, null);
@@ -56,7 +56,7 @@ export class ScalePanel {
   }
 
   private get values(): Map<number, number> {
-    return this.measured.get(this.run!.id)!;
+    return this.measured.get(keyOf(this.run!))!;
   }
 
   private get factor(): number {
@@ -104,6 +104,8 @@ export class ScalePanel {
     );
   }
 }
+
+const keyOf = ({ id, step }: RunRecord) => `${id} ${step}`;
 
 const NAMES: Record<number, string> = { 0: ", as before training", 1: ", as trained" };
 
