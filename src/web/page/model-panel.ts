@@ -6,8 +6,11 @@ import { CallFailed, reportOf, type WorkerClient } from "./client.ts";
 import { byId, h, setText } from "./dom.ts";
 import { compact } from "./format.ts";
 import { showError } from "./notice.ts";
+import { labelWithHelp } from "./number-field.ts";
 
 const BUNDLED = "gpt2-micro";
+const HELP =
+  "The pretrained model that is fine-tuned. The bundled one is small enough for any machine; larger ones, such as gpt2 with 124 million parameters, learn more and take longer.";
 const FROM_HUB = "from-hub";
 const FROM_FOLDER = "from-folder";
 
@@ -25,6 +28,7 @@ export class ModelPanel {
     private readonly client: WorkerClient,
     private readonly changed: () => void,
   ) {
+    byId("model-field").prepend(labelWithHelp(this.select.id, "Base model", HELP));
     this.select.addEventListener("input", () => this.choose());
     byId("model-forget").addEventListener("click", () => this.forget());
     byId("hub-open").addEventListener("click", () => this.open(byId<HTMLInputElement>("hub-name").value.trim()));

@@ -14,16 +14,43 @@ const START = { maxNewTokens: 60, temperature: 0.8, topK: 0, topP: 0.95, repetit
 type Key = keyof typeof START;
 
 const FIELDS: Record<Key, NumberField> = {
-  maxNewTokens: { label: "Maximum new tokens", min: 1, whole: true },
-  temperature: { label: "Temperature", help: "0: greedy decoding", ...SAMPLING_RANGES.temperature },
-  topK: { label: "Top-k", help: "0: all tokens", ...SAMPLING_RANGES.topK },
-  topP: { label: "Top-p", help: "1: all tokens", ...SAMPLING_RANGES.topP },
+  maxNewTokens: {
+    label: "Maximum new tokens",
+    why: "How long the text becomes at most. A token is a word or a part of one.",
+    min: 1,
+    whole: true,
+  },
+  temperature: {
+    label: "Temperature",
+    help: "0: greedy decoding",
+    why: "How much chance decides. Low values take the likeliest tokens and repeat themselves; high ones surprise and lose the thread.",
+    ...SAMPLING_RANGES.temperature,
+  },
+  topK: {
+    label: "Top-k",
+    help: "0: all tokens",
+    why: "Only the k likeliest tokens can be drawn. Few of them keep the text plain.",
+    ...SAMPLING_RANGES.topK,
+  },
+  topP: {
+    label: "Top-p",
+    help: "1: all tokens",
+    why: "Only the likeliest tokens that have this probability together can be drawn. 0.9 to 0.95 leaves out the odd ones.",
+    ...SAMPLING_RANGES.topP,
+  },
   repetitionPenalty: {
     label: "Repetition penalty",
     help: "Above 1: less repetition",
+    why: "Tokens that are in the text already become less likely. Far above 1 the text becomes strange.",
     ...SAMPLING_RANGES.repetitionPenalty,
   },
-  seed: { label: "Seed", help: "For sampling", min: 0, whole: true },
+  seed: {
+    label: "Seed",
+    help: "For sampling",
+    why: "The start of the random numbers. The same seed and settings give the same text.",
+    min: 0,
+    whole: true,
+  },
 };
 /** Fields that apply to sampling only. */
 const OF_SAMPLING: readonly Key[] = ["topK", "topP", "seed"];
