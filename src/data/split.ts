@@ -78,7 +78,8 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): D
     if (rows.length >= counts.length)
       for (const i of counts.keys())
         if (counts[i] === 0) {
-          const from = above.indexOf(Math.max(...above.filter((_, j) => counts[j]! > 1)));
+          const larger = [...counts.keys()].filter((j) => counts[j]! > 1);
+          const from = larger.reduce((best, j) => (above[j]! > above[best]! ? j : best));
           counts[i]!++;
           counts[from]!--;
           above[from]!--;

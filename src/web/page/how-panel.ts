@@ -1,9 +1,10 @@
 /** "How it works": LoRA explained by the settings of this run, with a figure of W + (alpha / r) B A that is drawn to scale. */
 import type { GPT2Config, Mode } from "../../config.ts";
+import { showShare } from "../../report/share.ts";
 import type { RunEstimate } from "../protocol.ts";
 import { byId, h, setText, svg } from "./dom.ts";
 import type { Values } from "./field-help.ts";
-import { compact, count, percent } from "./format.ts";
+import { compact, count } from "./format.ts";
 
 /** What the figure shows. */
 export interface Shown {
@@ -145,7 +146,7 @@ function shareOf({ trainable, values }: RunEstimate, model: GPT2Config, mode: Mo
     h(
       "p",
       { class: "help" },
-      `${percent(trainable / values, trainable / values < 0.001 ? 3 : 2)} of the parameters are trained. Areas are to scale; the stripes are the ${n_layer} blocks, above them are the tables of tokens and positions.`,
+      `${showShare(trainable / values)} of the parameters are trained. Areas are to scale; the stripes are the ${n_layer} blocks, above them are the tables of tokens and positions.`,
     ),
   ];
 }

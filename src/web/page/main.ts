@@ -2,6 +2,7 @@
 import { nextTurn } from "#platform";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
+import { showShare } from "../../report/share.ts";
 import { SETTINGS } from "../../train/options.ts";
 import type { PageSettings, RunEstimate } from "../protocol.ts";
 import { AdapterPicker } from "./adapter-picker.ts";
@@ -153,12 +154,11 @@ function showEstimate(estimate: RunEstimate | null): void {
   how.show({ values: fields.values, model: model.config, estimate });
   setText(start, estimate ? `Train (about ${showDuration(roughly(estimate.seconds))})` : "Train");
   const { trainable = 0, values = 1, steps = 0, bytes = 0 } = estimate ?? {};
-  const share = trainable / values;
   setText(
     byId("start-help"),
     runs.waiting ??
       (estimate
-        ? `Trains ${count(trainable)} of ${compact(values)} parameters (${percent(share, share < 0.001 ? 3 : 2)}) in ${count(steps)} steps, with ${showBytes(bytes)} of memory.`
+        ? `Trains ${count(trainable)} of ${compact(values)} parameters (${showShare(trainable / values)}) in ${count(steps)} steps, with ${showBytes(bytes)} of memory.`
         : ""),
   );
 }
