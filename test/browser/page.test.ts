@@ -596,6 +596,7 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   await page.setViewportSize({ width: 1280, height: 800 });
   await pickFile(page, messages(20), "other.csv");
   await start(page);
+  await page.locator("#runs tr[aria-current] >> text=other.csv").waitFor();
   await waitForState(page, "finished");
   await page.check("#runs tbody tr:first-child input");
   await page.locator("#loss .legend >> text=other.csv:").waitFor();

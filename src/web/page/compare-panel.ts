@@ -41,6 +41,7 @@ export class ComparePanel {
   private drawn = "";
   private readonly start = byId<HTMLButtonElement>("compare-start");
   private readonly axis = byId<HTMLSelectElement>("compare-axis");
+  private readonly chartPlace = byId("compare-chart");
 
   constructor(actions: CompareActions) {
     this.start.addEventListener("click", () => {
@@ -55,10 +56,10 @@ export class ComparePanel {
     this.axis.addEventListener("input", () => this.draw());
     let width = 0;
     new ResizeObserver(() => {
-      const { clientWidth } = byId("compare-chart");
+      const { clientWidth } = this.chartPlace;
       if (clientWidth !== width) this.draw();
       width = clientWidth;
-    }).observe(byId("compare-chart"));
+    }).observe(this.chartPlace);
   }
 
   /** Offers to compare methods with these settings; null: there are none. `seconds`: the estimated time of a run. Language models are not compared. */
@@ -115,7 +116,7 @@ export class ComparePanel {
       scrollArea("Comparison of methods", table(title, HEADER, rowsOf(runs, outcomes))),
     );
     byId("compare-figure").hidden = outcomes.length === 0;
-    if (outcomes.length > 0) byId("compare-chart").replaceChildren(this.chart(outcomes));
+    if (outcomes.length > 0) this.chartPlace.replaceChildren(this.chart(outcomes));
     byId("compare-words").replaceChildren(...wordsOf(outcomes).map((text) => h("p", { class: "note" }, text)));
   }
 
@@ -129,7 +130,7 @@ export class ComparePanel {
       return x ? [{ number, name: shortName(run), color, x, share: accuracy, interval }] : [];
     });
     const title = `Test accuracy with 95 % intervals over ${axis.title}. The table has the values.`;
-    return scatter(points, axis, title, Math.max(300, byId("compare-chart").clientWidth));
+    return scatter(points, axis, title, Math.max(300, this.chartPlace.clientWidth));
   }
 }
 

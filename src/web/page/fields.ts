@@ -215,7 +215,16 @@ export class Fields {
     this.objective = objective;
     for (const key of ["targets", "headBias", "classWeights", "batchSize", "maxLength"] as const)
       this.setDefault(key, this.start[key]);
+    this.offerHead(objective === "classification");
     this.showRelevant();
+  }
+
+  /** A language model's head is its token table: there is no mode that trains only the head. */
+  private offerHead(isOffered: boolean): void {
+    const option = document.querySelector<HTMLOptionElement>("#field-mode option[value=last_layer]")!;
+    option.hidden = !isOffered;
+    option.disabled = !isOffered;
+    if (!isOffered && this.values.mode === "last_layer") this.write("mode", START.mode);
   }
 
   /** The objective's defaults, whatever the data. */
