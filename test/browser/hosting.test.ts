@@ -85,7 +85,7 @@ test("after the first visit the page works offline, with all threads", async () 
   assert.equal(faults, []);
 });
 
-test("a newer build replaces the older one completely, at the second visit", async () => {
+test("a newer build replaces the older one completely, at a later visit", async () => {
   const folder = copyOfPage();
   const { url } = await plainServer(folder);
   const { page, faults } = await openPage(await openBrowser(), url);
@@ -103,8 +103,12 @@ test("a newer build replaces the older one completely, at the second visit", asy
   await begin(page);
   assert.is.not(await page.title(), "Newer");
   await page.waitForFunction(async () => (await navigator.serviceWorker.getRegistration())?.waiting !== null);
-  await page.reload();
-  await page.waitForFunction(() => document.title === "Newer");
+  // On a busy machine the page before a reload can count as a second open one: then the visit after it replaces the build.
+  for (let visit = 0; visit < 5 && (await page.title()) !== "Newer"; visit++) {
+    await page.reload();
+    await page.waitForFunction(() => document.title === "Newer", null, { timeout: 15_000 }).catch(() => {});
+  }
+  assert.is(await page.title(), "Newer");
   await begin(page);
   assert.equal(await page.evaluate(() => caches.keys()), ["lowrank-page-newer"]);
   assert.equal(faults, []);
