@@ -3,7 +3,7 @@
 import type { Objective } from "../../config.ts";
 import type { ColumnReport, DataChoice, DataReport, TextsReport } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
-import { bar, byId, h, scrollArea, setText, svg, table } from "./dom.ts";
+import { bar, byId, h, onName, scrollArea, setText, svg, table } from "./dom.ts";
 import { ExamplesPanel } from "./examples-panel.ts";
 import { count, percent } from "./format.ts";
 import { sentence, showError } from "./notice.ts";
@@ -60,16 +60,9 @@ export class DataPanel {
     this.acceptDrops(input);
     this.encoding.addEventListener("input", () => this.take(this.picked));
     for (const select of [this.text, this.label]) select.addEventListener("input", () => this.choose());
-    const name = byId<HTMLInputElement>("dataset-name");
-    const open = () => {
-      this.hubName = name.value.trim();
+    onName("dataset-name", "dataset-open", (name) => {
+      this.hubName = name;
       this.choose();
-    };
-    byId("dataset-open").addEventListener("click", open);
-    name.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter") return;
-      event.preventDefault();
-      open();
     });
   }
 

@@ -48,6 +48,18 @@ export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   return element as T;
 }
 
+/** Calls `take` with the name in a text field when its button is pressed, or Enter in the field. */
+export function onName(field: string, button: string, take: (name: string) => void): void {
+  const input = byId<HTMLInputElement>(field);
+  const submit = () => take(input.value.trim());
+  byId(button).addEventListener("click", submit);
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    submit();
+  });
+}
+
 /** A bar for a share, hidden from screen readers: the number beside it says the same. */
 export function bar(share: number): SVGElement {
   return svg(

@@ -3,7 +3,7 @@
 import type { GPT2Config } from "../../config.ts";
 import type { ModelEntry } from "../protocol.ts";
 import { CallFailed, reportOf, type WorkerClient } from "./client.ts";
-import { byId, h, setText } from "./dom.ts";
+import { byId, h, onName, setText } from "./dom.ts";
 import { compact } from "./format.ts";
 import { showError } from "./notice.ts";
 import { labelWithHelp } from "./number-field.ts";
@@ -31,12 +31,7 @@ export class ModelPanel {
     byId("model-field").prepend(labelWithHelp(this.select.id, "Base model", HELP));
     this.select.addEventListener("input", () => this.choose());
     byId("model-forget").addEventListener("click", () => this.forget());
-    byId("hub-open").addEventListener("click", () => this.open(byId<HTMLInputElement>("hub-name").value.trim()));
-    byId<HTMLInputElement>("hub-name").addEventListener("keydown", (event) => {
-      if (event.key !== "Enter") return;
-      event.preventDefault();
-      void this.open(byId<HTMLInputElement>("hub-name").value.trim());
-    });
+    onName("hub-name", "hub-open", (name) => void this.open(name));
     const files = byId<HTMLInputElement>("folder-files");
     files.addEventListener("change", () => this.add([...(files.files ?? [])]));
   }

@@ -1,7 +1,7 @@
 /** The choice of the texts that GPT-2 learns to write like: bundled, pasted, from files or from the Hugging Face Hub. */
 import type { DataChoice, TextsReport } from "../protocol.ts";
 import type { WorkerClient } from "./client.ts";
-import { byId, h, setText } from "./dom.ts";
+import { byId, h, onName, setText } from "./dom.ts";
 import { count } from "./format.ts";
 import { sentence } from "./notice.ts";
 import { keepFiles, keptFiles, type Saved } from "./saved.ts";
@@ -43,16 +43,9 @@ export class TextsPanel {
       clearTimeout(this.timer);
       this.timer = window.setTimeout(() => this.choose(), PAUSE);
     });
-    const name = byId<HTMLInputElement>("texts-name");
-    const open = () => {
-      this.hubName = name.value.trim();
+    onName("texts-name", "texts-open", (name) => {
+      this.hubName = name;
       this.choose();
-    };
-    byId("texts-open").addEventListener("click", open);
-    name.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter") return;
-      event.preventDefault();
-      open();
     });
   }
 

@@ -89,22 +89,25 @@ function deviceReport({ info }: Backend): DeviceReport {
   return { kind: info.kind, text: describeDevice(info) };
 }
 
-function downloads({ status, name, file, loaded, total }: DownloadEvent): void {
-  if (status !== "done")
-    emit({ type: "busy", text: `Downloading ${name}: ${file}`, share: total ? loaded / total : null });
-}
-
 /** Milliseconds before the page says that something is being opened. */
 const PATIENCE = 300;
 
 /** Opens something, and downloads it first if necessary. */
 async function fetched<T>(name: string, open: (downloads: DownloadOptions) => Promise<T>): Promise<T> {
-  const timer = setTimeout(() => emit({ type: "busy", text: `Opening ${name} …`, share: null }), PATIENCE);
+  let said = false;
+  const say = (text: string, share: number | null = null) => {
+    said = true;
+    emit({ type: "busy", text, share });
+  };
+  const timer = setTimeout(() => say(`Opening ${name} …`), PATIENCE);
+  const onProgress = ({ status, name, file, loaded, total }: DownloadEvent) => {
+    if (status !== "done") say(`Downloading ${name}: ${file}`, total ? loaded / total : null);
+  };
   try {
-    return await open({ onProgress: downloads });
+    return await open({ onProgress });
   } finally {
     clearTimeout(timer);
-    emit({ type: "idle" });
+    if (said) emit({ type: "idle" });
   }
 }
 

@@ -47,10 +47,10 @@ export class Writer {
     const { lm } = this.open;
     if (adapter === null) await lm.disableAdapters();
     else {
-      const before = lm.adapters.filter((name) => name !== adapter.name);
+      const others = lm.adapters.filter((name) => name !== adapter.name);
       if (!lm.adapters.includes(adapter.name)) await lm.loadAdapter(adapter.directory, adapter.name);
       await lm.setAdapter(adapter.name);
-      for (const name of before) lm.deleteAdapter(name);
+      for (const name of others) lm.deleteAdapter(name);
     }
     return lm;
   }
