@@ -40,16 +40,21 @@ export interface GPT2Checkpoint {
 /**
  * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a model
  * of the Hugging Face hub, which is downloaded into the local cache unless it is there.
- * Throws ConfigError, listing the known names, for any other name, DownloadError if the download fails.
+ * Without `weights` only its config and its tokenizer are. Throws ConfigError, listing the known names, for any other name,
+ * DownloadError if the download fails.
  */
-export async function resolveModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<string> {
+export async function resolveModel(
+  nameOrDirectory: string,
+  options: DownloadOptions = {},
+  weights = true,
+): Promise<string> {
   if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
     return packagePath(`data/models/${nameOrDirectory}`);
   // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
   // Imported on demand: few pages use the hub.
-  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options);
+  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
 
 /** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
@@ -85,12 +90,7 @@ export async function loadModel(
  */
 export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
   await requireFiles(directory);
-  const configPath = joinPath(directory, "config.json");
-  const json = await readJson(configPath);
-  const config = parseConfig(json, configPath);
-  const vocabulary = isShipped(directory)
-    ? GPT2_VOCABULARY
-    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json as TokenConfig);
+  const { config, vocabulary } = await readDescription(directory);
   const tensors = await openTensors(directory);
   try {
     const stored = matchTensors(tensors, config);
@@ -129,6 +129,34 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
     await tensors.close();
     throw error;
   }
+}
+
+/**
+ * Opens the config and the tokenizer of a model, by directory or by name: what a plan needs. The weights are not read, and need not be
+ * there.
+ */
+export async function describeModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+  const directory = await resolveModel(nameOrDirectory, options, false);
+  const refuse = () => {
+    throw new ConfigError("the weights of this model were not opened", { where: directory });
+  };
+  return {
+    directory,
+    ...(await readDescription(directory)),
+    names: [],
+    shape: refuse,
+    read: refuse,
+    close: async () => {},
+  };
+}
+
+async function readDescription(directory: string): Promise<Pick<GPT2Checkpoint, "config" | "vocabulary">> {
+  const path = joinPath(directory, "config.json");
+  const json = await readJson(path);
+  const config = parseConfig(json, path);
+  if (isShipped(directory)) return { config, vocabulary: GPT2_VOCABULARY };
+  const { readVocabulary } = await import("./tokenizer-files.ts");
+  return { config, vocabulary: await readVocabulary(directory, json as TokenConfig) };
 }
 
 async function openTensors(directory: string): Promise<TensorFiles> {
