@@ -3,8 +3,8 @@
 //   out[n, c] = wte[ids[n] - first, c] + wpe[n - bounds[n].start + shift, c]   where first <= ids[n] < first + count
 //
 //   out    (updates)  [tokens, cols]; rows of other pieces stay as they are
-//   wte    (read)     [count, cols], rows first .. first + count of the token table; two halves a word where wte_half != 0
-//   wpe    (read)     [positions, cols]; two halves a word where wpe_half != 0
+//   wte    (read)     [count, cols], rows first .. first + count of the token table; two halves a word where wte_type != 0
+//   wpe    (read)     [positions, cols]; two halves a word where wpe_type != 0
 //   ids    (read)     [tokens]
 //   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends in the packed batch
 //

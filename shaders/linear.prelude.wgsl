@@ -3,7 +3,7 @@
 //   out   (write)  [m, n]
 //   act   (write)  [m, n], written by the epilogues activate_saved, activate_backward and add_saved
 //   a     (read)   [m, k]
-//   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
+//   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_type != 0
 //   bias  (read)   [n], used where has_bias != 0
 //   down  (read)   [m, count * r]
 //   up    (read)   step d of adapter i, column j: at i * stride + d * up_row + c * up_col, c = j - column - i * step < width; else 0

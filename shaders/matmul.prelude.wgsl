@@ -3,7 +3,7 @@
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
 //   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
-//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_half != 0
+//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_type != 0
 //   bias  (read)  [n], used where has_bias != 0
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.

@@ -7,13 +7,13 @@ fn a_at(at: u32) -> vec4f {
 }
 
 fn b_at(at: u32) -> vec4u {
-  let i = min(at + vec4u(0u, 1u, 2u, 3u), vec4u((arrayLength(&b) << b_half) - 1u));
+  let i = min(at + vec4u(0u, 1u, 2u, 3u), vec4u((arrayLength(&b) << b_type) - 1u));
   return vec4u(b_word(i.x), b_word(i.y), b_word(i.z), b_word(i.w));
 }
 
 /// The bits of an element, in f32.
 fn b_word(i: u32) -> u32 {
-  if (b_half != 0u) {
+  if (b_type != 0u) {
     return bitcast<u32>(unpack2x16float(b[i >> 1u])[i & 1u]);
   }
   return b[i];

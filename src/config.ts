@@ -74,8 +74,8 @@ export const DEVICES = ["auto", "webgpu", "wasm"] as const;
 export type DeviceName = (typeof DEVICES)[number];
 
 /** Data type of the frozen matrices. Trainable parameters and all arithmetic are in f32. */
-export const WEIGHT_DTYPES = ["f32", "f16"] as const;
-/** The type of the frozen matrices: `f32` or `f16`. */
+export const WEIGHT_DTYPES = ["f32", "f16", "q8", "q4"] as const;
+/** The type of the frozen matrices: `f32`, `f16`, `q8` (8 bits in blocks of 32) or `q4` (4-bit NF4 in blocks of 64). */
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
 /** Maximum number of batches per step: their results stay on the device until the host reads them. */

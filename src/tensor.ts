@@ -1,8 +1,9 @@
 import { ShapeError } from "./errors.ts";
+import { type BlockDtype, blockBytes, isBlockDtype } from "./quantize.ts";
 
 export type Shape = readonly number[];
-/** f16 is used only for frozen weights. */
-export type DType = "f32" | "f16" | "u32" | "i32";
+/** f16 and the types in blocks are used only for frozen weights. */
+export type DType = "f32" | "f16" | BlockDtype | "u32" | "i32";
 
 /**
  * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter), gradient,
@@ -50,18 +51,26 @@ export class Tensor {
       });
   }
 
+  /** Whether it is stored in blocks; its parts are not contiguous, so that views of it have the bytes of the whole. */
+  get isInBlocks(): boolean {
+    return isBlockDtype(this.dtype);
+  }
+
+  /** Bytes of an element; the mean of all in blocks. */
   get elementBytes(): number {
+    if (this.isInBlocks) return this.bytes / this.root.size;
     return this.dtype === "f16" ? 2 : 4;
   }
 
   /** Size in bytes, rounded up to a multiple of 4. */
   get bytes(): number {
+    if (isBlockDtype(this.dtype)) return blockBytes(this.dtype, this.root.size);
     return Math.ceil((this.size * this.elementBytes) / 4) * 4;
   }
 
   /** Offset in the root tensor, in bytes. */
   get byteOffset(): number {
-    return this.offset * this.elementBytes;
+    return this.isInBlocks ? 0 : this.offset * this.elementBytes;
   }
 
   /** A view of this tensor with another shape, starting at `offset` elements. */
@@ -81,6 +90,18 @@ export function sameShape(a: Shape, b: Shape): boolean {
 
 export function showShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
+}
+
+/**
+ * Throws ShapeError unless `count` elements can be written from `offset` on; of a tensor in blocks all words, as they are stored.
+ */
+export function expectWrite(tensor: Tensor, offset: number, count: number): void {
+  const { name, isInBlocks, size, bytes } = tensor;
+  if (isInBlocks ? offset === 0 && count === bytes / 4 : offset + count <= size) return;
+  throw new ShapeError(`a write beyond ${name}`, {
+    expected: isInBlocks ? `${bytes / 4} words` : `at most ${size} elements`,
+    found: `${offset} + ${count}`,
+  });
 }
 
 /** Throws ShapeError, with the tensor's name, if the shapes differ. */

@@ -223,7 +223,7 @@ test("verify: a fixture passes, and --out writes the computed tensors", async ()
 test("verify --wgsl prints a shader with its declarations, its prelude and its code", async () => {
   const { code, stdout } = await runCommand("verify", ["--wgsl", "matmul_gemv"], { cwd: folder });
   assert.is(code, 0);
-  const parts = ["struct Dims {", "override b_half: u32;", "fn b_at(", "fn store(", "fn main("].map((part) =>
+  const parts = ["struct Dims {", "override b_type: u32;", "fn b_at(", "fn store(", "fn main("].map((part) =>
     stdout.indexOf(part),
   );
   assert.equal(

@@ -1,4 +1,4 @@
-/** A base model in f16: what rounded weights in f32 give, to the bit; half the bytes; trained parameters are not rounded. */
+/** A base model in f16, q8 or q4: what rounded weights in f32 give, to the bit; fewer bytes; trained parameters are not rounded. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config, Mode, Objective, WeightDtype } from "../src/config.ts";
@@ -31,10 +31,15 @@ const OPTIMIZER = { betas: [0.9, 0.999] as const, eps: 1e-8, weight_decay: 0.1, 
 const LENGTHS = [5, 1, 17];
 /** Every width is a multiple of 8: on the CPU all matrices lie in panels. Those of SMALL do in part. */
 const PANELS: Partial<GPT2Config> = { n_embd: 16, n_head: 4 };
+/** Every width is a multiple of 64, a block of q4. */
+const BLOCKS: Partial<GPT2Config> = { n_embd: 64, n_head: 4 };
 
 const inHalf = (spec: ModelSpec): ModelSpec => ({ ...spec, dtype: "f16" });
+const inBlocks = (dtype: WeightDtype, mode: Mode, options = {}): ModelSpec => {
+  return { ...smallSpec(mode, { config: BLOCKS, ...options }), dtype };
+};
 
-/** The same contents in both models: random, and what is kept in f16 rounded to it. */
+/** The same contents in both models: random, and rounded as the first keeps them. */
 async function fillRounded(half: Weights, plain: Weights): Promise<void> {
   fillRandom(half, 7);
   for (const name of half.plan.parameters.all.keys()) plain.writeParameter(name, await half.readParameter(name));
@@ -48,7 +53,7 @@ async function bothEngines<T>(
   const device = await testDevice();
   const make = (one: ModelSpec) =>
     Engine.create(device, { spec: one, capacity: { tokens: 40, sequences: 4 }, optimizer: OPTIMIZER, ...options });
-  const [half, plain] = [await make(inHalf(spec)), await make(spec)];
+  const [half, plain] = [await make(spec), await make({ ...spec, dtype: "f32" })];
   try {
     await fillRounded(half, plain);
     return await body(half, plain);
@@ -60,11 +65,16 @@ async function bothEngines<T>(
 
 const lm = { objective: "lm" } as const;
 for (const [name, spec] of Object.entries({
-  lora: smallSpec("lora"),
-  "lora, in panels": smallSpec("lora", { config: PANELS }),
-  last_block: smallSpec("last_block"),
-  last_layer: smallSpec("last_layer", { config: PANELS }),
-  "lm lora": smallSpec("lora", lm),
+  lora: inHalf(smallSpec("lora")),
+  "lora, in panels": inHalf(smallSpec("lora", { config: PANELS })),
+  last_block: inHalf(smallSpec("last_block")),
+  last_layer: inHalf(smallSpec("last_layer", { config: PANELS })),
+  "lm lora": inHalf(smallSpec("lora", lm)),
+  "q8, lora": inBlocks("q8", "lora"),
+  "q8, lm, a head of its own": inBlocks("q8", "lora", { ...lm, config: { ...BLOCKS, tie_word_embeddings: false } }),
+  "q4, lora": inBlocks("q4", "lora"),
+  "q4, last_block": inBlocks("q4", "last_block"),
+  "q4, lm lora": inBlocks("q4", "lora", lm),
 }))
   testOnDevices(`the bits of the same weights in f32: ${name}`, () =>
     bothEngines(spec, {}, async (half, plain) => {
@@ -85,26 +95,29 @@ for (const [name, spec] of Object.entries({
     }),
   );
 
-testOnDevices("a decoder's logits and losses are those of the same weights in f32, in pieces too", async () => {
-  const device = await testDevice();
-  const spec = smallSpec("lora", lm);
-  const capacity = { tokens: 16, sequences: 2 };
-  for (const maxBinding of [Infinity, 2048]) {
-    const make = (one: ModelSpec, most: number) => Decoder.create(device, { spec: one, capacity, maxBinding: most });
-    // Pieces of as many rows, which take half the bytes.
-    const [half, plain] = [await make(inHalf(spec), maxBinding), await make(spec, 2 * maxBinding)];
-    await fillRounded(half, plain);
-    const pieces = ({ plan }: Decoder) => plan.parameters.all.get("wte.weight")!.pieces.length;
-    assert.equal([pieces(half), pieces(plain)], maxBinding === Infinity ? [1, 1] : [3, 3]);
-    const ids = [3, 130, 7, 7, 64, 127, 128];
-    const logits = (decoder: Decoder) => decoder.prefill([{ slot: 0, position: 0, ids }]);
-    assertSameBits("prefill", await logits(half), await logits(plain));
-    const next = (decoder: Decoder) => decoder.decode([{ slot: 0, position: ids.length, ids: [5] }]);
-    assertSameBits("decode", await next(half), await next(plain));
-    half.destroy();
-    plain.destroy();
-  }
-});
+for (const [half, plain, plainBinding] of [
+  [inHalf(smallSpec("lora", lm)), smallSpec("lora", lm), 2 * 2048],
+  ...(["q8", "q4"] as const).map((dtype) => [inBlocks(dtype, "lora", lm), inBlocks("f32", "lora", lm), 0] as const),
+] as const)
+  testOnDevices(`a decoder's logits and losses are those of the same weights in f32: ${half.dtype}`, async () => {
+    const device = await testDevice();
+    const capacity = { tokens: 16, sequences: 2 };
+    for (const maxBinding of plainBinding ? [Infinity, 2048] : [Infinity]) {
+      const make = (spec: ModelSpec, most: number) => Decoder.create(device, { spec, capacity, maxBinding: most });
+      // Pieces of as many rows, which take half the bytes.
+      const [one, other] = [await make(half, maxBinding), await make(plain, 2 * maxBinding)];
+      await fillRounded(one, other);
+      const pieces = ({ plan }: Decoder) => plan.parameters.all.get("wte.weight")!.pieces.length;
+      assert.equal([pieces(one), pieces(other)], maxBinding === Infinity ? [1, 1] : [3, 3]);
+      const ids = [3, 130, 7, 7, 64, 127, 128];
+      const logits = (decoder: Decoder) => decoder.prefill([{ slot: 0, position: 0, ids }]);
+      assertSameBits("prefill", await logits(one), await logits(other));
+      const next = (decoder: Decoder) => decoder.decode([{ slot: 0, position: ids.length, ids: [5] }]);
+      assertSameBits("decode", await next(one), await next(other));
+      one.destroy();
+      other.destroy();
+    }
+  });
 
 test("frozen matrices have half the bytes, and the plan says so; trained parameters, norms and biases stay in f32", () => {
   for (const [mode, expected] of [

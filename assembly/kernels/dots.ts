@@ -1,6 +1,8 @@
 // Products of a few rows with a matrix whose rows are contiguous: nothing is packed, and every row of the matrix is read once.
 // Reference: BLAS gemv.
+import { F16, is_in_blocks, widen_runs } from "./blocks";
 import { load_halves, load_part_halves } from "./half";
+import { scratch_memory } from "./threads";
 import { load_part, madd, store_part } from "./vector";
 
 /** The sums over the lanes of four vectors, by a transposed addition. */
@@ -66,7 +68,8 @@ function dots_half(x: usize, row0: usize, row1: usize, row2: usize, row3: usize,
 
 /**
  * out[i, j] = beta * out[i, j] + bias[j] + alpha * a[i] . b[j] for i < m, begin <= j < end: rows of k elements, strides in
- * bytes, bias = 0: none. Four rows of b stay in the L1 cache while all rows of a are processed.
+ * bytes, of b in elements, bias = 0: none. Four rows of b stay in the L1 cache while all rows of a are processed. If b is in blocks,
+ * they are widened first, and `b` is its first weight's number.
  */
 export function multiply_rows(
   out: usize,
@@ -82,14 +85,18 @@ export function multiply_rows(
   k: u32,
   alpha: f32,
   beta: f32,
-  half: u32,
+  type: u32,
 ): void {
+  const wide = is_in_blocks(type);
+  const half = type == F16;
+  const stride: usize = wide ? k << 2 : b_row << (half ? 1 : 2);
   for (let j = begin; j < end; j += 4) {
     const count = min<u32>(4, end - j);
-    const row0 = b + j * b_row;
-    const row1 = row0 + (count > 1 ? b_row : 0);
-    const row2 = row1 + (count > 2 ? b_row : 0);
-    const row3 = row2 + (count > 3 ? b_row : 0);
+    const row0 = wide ? scratch_memory() : b + j * stride;
+    if (wide) widen_runs(row0, stride, <u32>(b + j * b_row), <u32>b_row, count, k);
+    const row1 = row0 + (count > 1 ? stride : 0);
+    const row2 = row1 + (count > 2 ? stride : 0);
+    const row3 = row2 + (count > 3 ? stride : 0);
     for (let i: u32 = 0; i < m; i++) {
       const x = a + i * a_row;
       const sums = half ? dots_half(x, row0, row1, row2, row3, k) : dots(x, row0, row1, row2, row3, k);

@@ -1,12 +1,13 @@
 // Token and position embedding; the token table may come in pieces of rows. Reference: llm.c encoder_forward, encoder_backward.
+import { F16, is_in_blocks, use_blocks, widen_run } from "./blocks";
 import { EmbeddingBackward, EmbeddingForward, EmbeddingPositionBackward } from "./generated/records";
 import { load_half, load_halves } from "./half";
 import { add_rows } from "./rows";
 import { slice_begin, slice_end } from "./threads";
 
 /**
- * out [tokens, cols] = wte[ids - first] + wpe[n - start + shift], for ids in the piece first .. first + count. The tables are f32 or
- * f16.
+ * out [tokens, cols] = wte[ids - first] + wpe[n - start + shift], for ids in the piece first .. first + count. wte is of any type, wpe
+ * f32 or f16.
  */
 export function embedding_forward(p: EmbeddingForward): void {
   const out = p.out;
@@ -19,8 +20,10 @@ export function embedding_forward(p: EmbeddingForward): void {
   const first = p.first;
   const count = p.count;
   const shift = p.shift;
-  const wte_half = p.wte_half;
-  const wpe_half = p.wpe_half;
+  const is_wide = is_in_blocks(p.wte_type);
+  const wte_half = p.wte_type == F16;
+  const wpe_half = p.wpe_type == F16;
+  if (is_wide) use_blocks(wte, p.wte_type, count * cols, 0);
   const wte_shift: usize = wte_half ? 1 : 2;
   const wpe_shift: usize = wpe_half ? 1 : 2;
   const end = slice_end(tokens, 1);
@@ -29,7 +32,12 @@ export function embedding_forward(p: EmbeddingForward): void {
     if (id < first || id - first >= count) continue;
     const position = n - load<u32>(bounds + (n << 3)) + shift;
     const to = out + ((n * cols) << 2);
-    const token = wte + (((id - first) * cols) << wte_shift);
+    let token = wte + (((id - first) * cols) << wte_shift);
+    if (is_wide) {
+      // In place: each element is read before it is written.
+      widen_run(to, (id - first) * cols, cols);
+      token = to;
+    }
     const place = wpe + ((position * cols) << wpe_shift);
     let c: u32 = 0;
     for (; c + 4 <= cols; c += 4) {

@@ -1,6 +1,7 @@
 // Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias. The loops are in
 // product.ts.
 
+import { F16, is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
 import { Matmul, MatmulBiasBackward } from "./generated/records";
 import { multiply_any, multiply_panels, set_output } from "./product";
@@ -12,8 +13,10 @@ function a_of(p: Matmul, i: u32): usize {
   return p.a + ((p.a_offset + i * p.a_batch) << 2);
 }
 
+/** The address of b, or the number of its first weight if it is in blocks. */
 function b_of(p: Matmul, i: u32): usize {
-  return p.b + ((i * p.b_batch) << (p.b_half ? 1 : 2));
+  if (is_in_blocks(p.b_type)) return p.b_offset;
+  return p.b + ((i * p.b_batch) << (p.b_type == F16 ? 1 : 2));
 }
 
 function out_of(p: Matmul, i: u32): usize {
@@ -21,16 +24,17 @@ function out_of(p: Matmul, i: u32): usize {
 }
 
 export function matmul(p: Matmul): void {
+  if (is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.b_size, 0);
   for (let i: u32 = 0; i < p.batch; i++) {
     set_output(out_of(p, i), p.out_row << 2, p.has_bias ? p.bias : 0, p.alpha, p.beta);
-    multiply_any(a_of(p, i), p.a_row, p.a_col, b_of(p, i), p.b_row, p.b_col, p.b_half, p.m, p.n, p.k);
+    multiply_any(a_of(p, i), p.a_row, p.a_col, b_of(p, i), p.b_row, p.b_col, p.b_type, p.m, p.n, p.k);
   }
 }
 
 /** The same for a few rows: a transposed second factor is read in place, once for all rows. */
 export function matmul_gemv(p: Matmul): void {
   if (p.b_row != 1 || p.b_col == 1 || p.a_col != 1) return matmul(p);
-  const shift = p.b_half ? 1 : 2;
+  if (is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.b_size, 0);
   for (let i: u32 = 0; i < p.batch; i++)
     multiply_rows(
       out_of(p, i),
@@ -38,7 +42,7 @@ export function matmul_gemv(p: Matmul): void {
       a_of(p, i),
       p.a_row << 2,
       b_of(p, i),
-      p.b_col << shift,
+      p.b_col,
       p.has_bias ? p.bias : 0,
       p.m,
       slice_begin(p.n, 16),
@@ -46,14 +50,14 @@ export function matmul_gemv(p: Matmul): void {
       p.k,
       p.alpha,
       p.beta,
-      p.b_half,
+      p.b_type,
     );
 }
 
 /** The same with b a frozen weight in panels. */
 export function matmul_panels(p: Matmul): void {
   set_output(out_of(p, 0), p.out_row << 2, p.has_bias ? p.bias : 0, p.alpha, p.beta);
-  multiply_panels(a_of(p, 0), p.a_row, p.a_col, p.b, p.b_col, p.b_half, p.m, p.n, p.k);
+  multiply_panels(a_of(p, 0), p.a_row, p.a_col, p.b, p.b_col != 1, p.b_type, p.m, p.n, p.k);
 }
 
 /** dbias [cols] += sum over rows of dout; rows in order. */

@@ -2,8 +2,8 @@
 //
 // One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right matrix. If
 // the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen weights may be stored
-// in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from them. Blocks of an f16 weight are
-// converted to f32 first. Every result is one sum in the order of k, in blocks of KC, and one of the adapters' steps: its bits depend
+// in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from them. Weights of other types are
+// converted to f32 first, a part at a time. Every result is one sum in the order of k, in blocks of KC, and one of the adapters' steps: its bits depend
 // on no slice, tile or size. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 
 import { activation_backward_rows, activation_rows } from "./activation";
@@ -16,6 +16,7 @@ import {
   pack_up_rows,
   use_down_rows,
 } from "./adapters";
+import { F16, is_in_blocks, use_blocks, widen_panel, widen_runs } from "./blocks";
 import { widen_row, widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { add_rows } from "./rows";
@@ -53,18 +54,18 @@ const BY_ROWS: u32 = 1;
 const BY_COLUMNS: u32 = 2;
 
 /**
- * The left matrix: its stride in bytes (of rows, columns or rows of panels), and whether it is f16. Unless it is f32 with
- * contiguous rows, blocks of it are packed to that layout.
+ * The left matrix: its stride in bytes (of rows, columns or rows of panels), and its type. Unless it is f32 with contiguous rows,
+ * parts of it are packed to that layout. If it is in blocks, `left` is its first weight's number, and the stride is in weights.
  */
 let left: usize = 0;
 let left_form: u32 = BY_ROWS;
 let left_stride: usize = 0;
-let left_half: bool = false;
-/** The right matrix: its stride in bytes (of rows, columns or panels). Unless it is f32 in panels, it is packed. */
+let left_type: u32 = 0;
+/** The right matrix: its stride in bytes (of rows, columns or panels). Unless it is f32 in panels, it is packed. In blocks as the left. */
 let right: usize = 0;
 let right_form: u32 = PANELS;
 let right_stride: usize = 0;
-let right_half: bool = false;
+let right_type: u32 = 0;
 
 /** What follows the product, as in src/ops/linear.ts. */
 const NONE: u32 = 0;
@@ -97,7 +98,7 @@ export function set_epilogue(kind: u32, by: u32, act: usize, inp: usize): void {
   inp_at = inp;
 }
 
-/** a b with any strides; those in elements. */
+/** a b with any strides; those in elements. If b is in blocks, `b` is its first weight's number, and `use_blocks` has been called. */
 export function multiply_any(
   a: usize,
   a_row: u32,
@@ -105,7 +106,7 @@ export function multiply_any(
   b: usize,
   b_row: u32,
   b_col: u32,
-  half: u32,
+  type: u32,
   m: u32,
   n: u32,
   k: u32,
@@ -113,37 +114,38 @@ export function multiply_any(
   // b is transposed and larger than a and the result: transpose these two instead, and read b in place.
   is_transposed = b_row == 1 && b_col != 1 && m < min(n, k);
   if (is_transposed) {
-    set_left(b, b_col, 1, half);
+    set_left(b, b_col, 1, type);
     set_right(a, a_col, a_row, 0);
     product(n, m, k);
   } else {
     set_left(a, a_row, a_col, 0);
-    set_right(b, b_row, b_col, half);
+    set_right(b, b_row, b_col, type);
     product(m, n, k);
   }
 }
 
 /**
- * The same with b a whole frozen weight stored in panels: [k, n] (b_col = 1) or, read transposed, [n, k] (b_row = 1).
+ * The same with b a whole frozen weight stored in panels: [k, n] or, read transposed, [n, k]. In blocks, `size` weights.
  */
 export function multiply_panels(
   a: usize,
   a_row: u32,
   a_col: u32,
   b: usize,
-  b_col: u32,
-  half: u32,
+  transposed: bool,
+  type: u32,
   m: u32,
   n: u32,
   k: u32,
 ): void {
-  const panel: usize = half ? 16 : 32;
-  is_transposed = b_col != 1;
+  const panel: usize = type == F16 ? 16 : 32;
+  if (is_in_blocks(type)) use_blocks(b, type, n * k, transposed ? n : k);
+  is_transposed = transposed;
   if (is_transposed) {
     left = b;
     left_form = PANELS;
     left_stride = n * panel;
-    left_half = half != 0;
+    left_type = type;
     set_right(a, a_col, a_row, 0);
     product(n, m, k);
   } else {
@@ -151,25 +153,30 @@ export function multiply_panels(
     right = b;
     right_form = PANELS;
     right_stride = k * panel;
-    right_half = half != 0;
+    right_type = type;
     product(m, n, k);
   }
 }
 
-/** Strides in elements: of rows, and along k, which is 1 for halves. */
-function set_left(at: usize, row: u32, depth: u32, half: u32): void {
+/** Bytes of a weight, as a shift: 1 for one in blocks, whose place is its number. */
+function shift_of(type: u32): u32 {
+  return is_in_blocks(type) ? 0 : type == F16 ? 1 : 2;
+}
+
+/** Strides in elements: of rows, and along k, which is 1 if it is not f32. */
+function set_left(at: usize, row: u32, depth: u32, type: u32): void {
   left = at;
   left_form = depth == 1 ? BY_ROWS : BY_COLUMNS;
-  left_stride = (depth == 1 ? row : depth) << (half ? 1 : 2);
-  left_half = half != 0;
+  left_stride = (depth == 1 ? row : depth) << shift_of(type);
+  left_type = type;
 }
 
 /** Strides in elements: along k, and of columns. */
-function set_right(at: usize, depth: u32, col: u32, half: u32): void {
+function set_right(at: usize, depth: u32, col: u32, type: u32): void {
   right = at;
   right_form = col == 1 ? BY_ROWS : BY_COLUMNS;
-  right_stride = (col == 1 ? depth : col) << (half ? 1 : 2);
-  right_half = half != 0;
+  right_stride = (col == 1 ? depth : col) << shift_of(type);
+  right_type = type;
 }
 
 /** This thread's slice of the product: of its columns or its rows, whichever is cheaper including the packing. */
@@ -178,8 +185,8 @@ function product(m: u32, n: u32, k: u32): void {
   const columns = ((n + PANEL * threads - 1) / (PANEL * threads)) * PANEL;
   const rows = ((m + ROWS * threads - 1) / (ROWS * threads)) * ROWS;
   // Cost per step of k in multiply-adds; packing an element costs about eight.
-  const left_cost: u32 = (left_form != BY_ROWS ? 8 : 0) + (left_half ? 4 : 0);
-  const right_cost: u32 = (right_form != PANELS ? 8 : 0) + (right_half ? 4 : 0);
+  const left_cost: u32 = (left_form != BY_ROWS ? 8 : 0) + (left_type != 0 ? 4 : 0);
+  const right_cost: u32 = (right_form != PANELS ? 8 : 0) + (right_type != 0 ? 4 : 0);
   const by_columns: u64 = <u64>m * columns + left_cost * m + right_cost * columns;
   const by_rows: u64 = <u64>rows * n + left_cost * rows + right_cost * n;
   if (by_columns <= by_rows) blocks(0, m, slice_begin(n, PANEL), slice_end(n, PANEL), k);
@@ -199,7 +206,7 @@ function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
     const steps = depth < adapter_depth() ? min<u32>(KC, adapter_depth() - depth) : 0;
     for (let jc = j0; jc < j1; jc += NC) {
       const nc = min<u32>(NC, j1 - jc);
-      let panels = right + (jc / PANEL) * right_stride + (depth << (right_half ? 4 : 5));
+      let panels = right + (jc / PANEL) * right_stride + (depth << (right_type == F16 ? 4 : 5));
       let panel = right_stride;
       if (right_form != PANELS) {
         panels = right_block;
@@ -210,7 +217,7 @@ function blocks(i0: u32, i1: u32, j0: u32, j1: u32, k: u32): void {
         const mc = min<u32>(MC, i1 - ic);
         let rows = left + ic * left_stride + (depth << 2);
         let row = left_stride;
-        if (left_form != BY_ROWS || left_half) {
+        if (left_form != BY_ROWS || left_type != 0) {
           rows = left_block;
           row = LEFT_ROW;
           pack_left(rows, ic, mc, depth, kc);
@@ -235,8 +242,15 @@ function pack_left(rows: usize, ic: u32, mc: u32, depth: u32, kc: u32): void {
   if (left_form == BY_COLUMNS) {
     transpose_block(rows, LEFT_ROW, left + depth * left_stride + (ic << 2), left_stride, kc, mc);
   } else if (left_form == PANELS) {
-    const from = left + (depth / PANEL) * left_stride + (ic << (left_half ? 4 : 5));
-    unpack_rows(rows, LEFT_ROW, from, left_stride, left_half, kc, mc);
+    if (is_in_blocks(left_type)) {
+      for (let d: u32 = 0; d < kc; d += PANEL) widen_panel(rows + (d << 2), LEFT_ROW, (depth + d) / PANEL, ic, mc);
+      return;
+    }
+    const is_half = left_type == F16;
+    const from = left + (depth / PANEL) * left_stride + (ic << (is_half ? 4 : 5));
+    unpack_rows(rows, LEFT_ROW, from, left_stride, is_half, kc, mc);
+  } else if (is_in_blocks(left_type)) {
+    widen_runs(rows, LEFT_ROW, <u32>(left + ic * left_stride + depth), <u32>left_stride, mc, kc);
   } else {
     widen_rows(rows, LEFT_ROW, left + ic * left_stride + (depth << 1), left_stride, mc, kc);
   }
@@ -245,14 +259,16 @@ function pack_left(rows: usize, ic: u32, mc: u32, depth: u32, kc: u32): void {
 /** Packs columns jc .. jc + nc of the right matrix, depth .. depth + kc, as panels of f32. */
 function pack_right(panels: usize, jc: u32, nc: u32, depth: u32, kc: u32): void {
   const by_rows = right_form == BY_ROWS;
-  const shift: u32 = right_half ? 1 : 2;
+  const shift = shift_of(right_type);
   let from = right + (by_rows ? depth * right_stride + (jc << shift) : jc * right_stride + (depth << shift));
   let stride = right_stride;
-  if (right_half) {
+  if (right_type != 0) {
     const floats = panels + RIGHT_BYTES;
     const count = by_rows ? nc : kc;
+    const rows = by_rows ? kc : nc;
     stride = count << 2;
-    widen_rows(floats, stride, from, right_stride, by_rows ? kc : nc, count);
+    if (right_type == F16) widen_rows(floats, stride, from, right_stride, rows, count);
+    else widen_runs(floats, stride, <u32>from, <u32>right_stride, rows, count);
     from = floats;
   }
   if (by_rows) pack_rows(panels, from, stride, kc, nc);
@@ -277,13 +293,18 @@ function block(
   const turned = tile + TILE_BYTES;
   const spare = tile + SPARE;
   const is_first = depth == 0;
-  // Panels of f16 are converted here, one at a time; other operands were converted when packed.
-  const is_half = right_form == PANELS && right_half;
+  // Panels that are not f32 are converted here, one at a time; other operands were converted when packed.
+  const type = right_form == PANELS ? right_type : 0;
+  const floats = tile + 2 * TILE_BYTES + LEFT_BYTES;
   let j: u32 = 0;
   if (m == 1 && !is_transposed) {
     for (; j + 4 * PANEL <= n; j += 4 * PANEL) {
       const p = panels + (j / PANEL) * panel;
-      if (is_half) multiply_one<u16>(tile, rows, p, panel, k);
+      if (is_in_blocks(type)) {
+        const wide: usize = k << 5;
+        for (let q: u32 = 0; q < 4; q++) widen_panel(floats + q * wide, 32, (j0 + j) / PANEL + q, depth, k);
+        multiply_one<f32>(tile, rows, floats, wide, k);
+      } else if (type == F16) multiply_one<u16>(tile, rows, p, panel, k);
       else multiply_one<f32>(tile, rows, p, panel, k);
       for (let q: u32 = 0; q < 4; q++) {
         let at = tile + (q << 5);
@@ -301,9 +322,9 @@ function block(
   }
   for (; j < n; j += PANEL) {
     let p = panels + (j / PANEL) * panel;
-    if (is_half) {
-      const floats = tile + 2 * TILE_BYTES + LEFT_BYTES;
-      widen_row(floats, p, k << 3);
+    if (type != 0) {
+      if (type == F16) widen_row(floats, p, k << 3);
+      else widen_panel(floats, 32, (j0 + j) / PANEL, depth, k);
       p = floats;
     }
     const cols = min<u32>(PANEL, n - j);

@@ -47,11 +47,14 @@ export interface Backend {
 
 /** A program with its memory on a device. */
 export interface Session {
-  /** Copies `data` into a tensor or a view, starting at element `offset`; f16 as bits, in whole words. */
+  /**
+   * Copies `data` into a tensor or a view, starting at element `offset`; f16 as bits, in whole words; of a tensor in blocks all words
+   * as they are stored.
+   */
   write(tensor: Tensor, data: TensorData, offset?: number): void;
   /** Waits until all writes so far have reached the device; bounds the staging memory while loading. */
   flush(): Promise<void>;
-  /** Reads `count` elements of a tensor, starting at `offset`, after all work submitted before; f16 as floats. */
+  /** Reads `count` elements of a tensor, starting at `offset`, after all work submitted before; f16 as floats, those in blocks dequantised, all at once. */
   read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array>;
   /** Submits segments in order, as one submission. Returns at once; errors reject the next `read` or `flush`. */
   run(segments: readonly SegmentName[], values: StepValues): void;

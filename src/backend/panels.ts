@@ -15,7 +15,10 @@ export const PANEL = 8;
 function readsWhole(dispatch: Dispatch): boolean {
   if (dispatch.kernel === linearKernel) return true;
   if (dispatch.kernel !== matmulKernel) return false;
-  const [k, n] = tensorAt(dispatch, "b").shape;
+  const b = tensorAt(dispatch, "b");
+  // The token table, in blocks along its rows.
+  if (b.isInBlocks) return false;
+  const [k, n] = b.shape;
   const dim = (name: string) => scalarOf(dispatch, name);
   if (dim("b_col") === 1) return dim("b_row") === n && dim("k") === k && dim("n") === n;
   return dim("b_row") === 1 && dim("b_col") === n && dim("k") === n && dim("n") === k;

@@ -8,8 +8,10 @@ import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import { checkMemory, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import type { Tensor } from "../tensor.ts";
+import { dequantize, isBlockDtype } from "../quantize.ts";
+import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
+import { turnBlocks } from "./block-panels.ts";
 import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
 import { type Executor, type ExecutorMemory, instantiate } from "./wasm-kernels.ts";
@@ -146,16 +148,18 @@ class WasmSession implements Session {
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.check();
-    if (offset + data.length > tensor.size)
-      throw new DeviceError(`a write beyond ${tensor.name}`, {
-        expected: `at most ${tensor.size} elements`,
-        found: `${offset} + ${data.length}`,
-      });
+    expectWrite(tensor, offset, data.length);
     // Copied if the write is deferred: the caller may change its array meanwhile.
     const view = bitsOf(tensor, data.buffer, data.byteOffset, data.length);
     const bits = this.backend.isIdle ? view : view.slice();
     this.backend.enqueue(() => {
-      if (this.panels.has(tensor.root)) writePanels(this.bits(tensor), tensor.shape, bits, offset);
+      const { dtype, shape } = tensor;
+      const isInPanels = this.panels.has(tensor.root);
+      if (isBlockDtype(dtype)) {
+        const bytes = new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength);
+        if (isInPanels) turnBlocks(this.bytes(tensor), bytes, shape, dtype, false);
+        else this.bytes(tensor).set(bytes);
+      } else if (isInPanels) writePanels(this.bits(tensor), shape, bits, offset);
       else this.bits(tensor).set(bits, offset);
     });
   }
@@ -228,6 +232,14 @@ class WasmSession implements Session {
   }
 
   private copy(tensor: Tensor, offset: number, count: number): Float32Array {
+    const { dtype } = tensor;
+    if (isBlockDtype(dtype)) {
+      const stored = this.bytes(tensor);
+      const bytes = new Uint8Array(stored.length);
+      if (this.panels.has(tensor.root)) turnBlocks(bytes, stored, tensor.shape, dtype, true);
+      else bytes.set(stored);
+      return dequantize(dtype, bytes, tensor.size);
+    }
     const copy = bitsOf(tensor, new ArrayBuffer(count * tensor.elementBytes), 0, count);
     if (this.panels.has(tensor.root)) readPanels(this.bits(tensor), tensor.shape, copy, offset);
     else copy.set(this.bits(tensor).subarray(offset, offset + count));
@@ -251,6 +263,11 @@ class WasmSession implements Session {
 
   private words(at: number, count: number): Uint32Array {
     return new Uint32Array(this.backend.heap.memory.buffer, at, count);
+  }
+
+  /** All of a tensor in the module's memory, as it is stored. */
+  private bytes(tensor: Tensor): Uint8Array {
+    return new Uint8Array(this.backend.heap.memory.buffer, this.addressOf(tensor), tensor.bytes);
   }
 
   /** A view of a tensor in the module's memory, in its stored layout. */

@@ -150,13 +150,13 @@ function declarations({ bindings, elements, dims }: Kernel, types?: Record<strin
     return `@group(0) @binding(${i}) var<${space}> ${name}: array<${types?.[name] ?? elements[name]}>;`;
   });
   const uniform = `@group(0) @binding(${buffers.length}) var<uniform> dims: Dims;`;
-  const halves = names.filter((dim) => dim.endsWith("_half")).map((dim) => dim.replace(/_half$/, ""));
+  const halves = names.filter((dim) => dim.endsWith("_type")).map((dim) => dim.replace(/_type$/, ""));
   const readers = types ? [] : halves.map(readHalf);
   return ["struct Dims {", ...fields, "}", ...overrides, ...buffers, uniform, ...readers].join("\n");
 }
 
 const readHalf = (name: string) => `fn ${name}_at(i: u32) -> f32 {
-  if (${name}_half != 0u) {
+  if (${name}_type != 0u) {
     return unpack2x16float(${name}[i >> 1u])[i & 1u];
   }
   return bitcast<f32>(${name}[i]);

@@ -8,7 +8,8 @@ import { halfToFloat } from "../half.ts";
 import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { checkMemory, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
-import type { Tensor } from "../tensor.ts";
+import { dequantize, isBlockDtype } from "../quantize.ts";
+import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { shaderOf, wgslOf } from "./webgpu-shaders.ts";
@@ -295,12 +296,8 @@ class WebGPUSession implements Session {
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.check();
-    if (offset + data.length > tensor.size)
-      throw new DeviceError(`a write beyond ${tensor.name}`, {
-        expected: `at most ${tensor.size} elements`,
-        found: `${offset} + ${data.length}`,
-      });
-    const start = tensor.byteOffset + offset * tensor.elementBytes;
+    expectWrite(tensor, offset, data.length);
+    const start = tensor.isInBlocks ? 0 : tensor.byteOffset + offset * tensor.elementBytes;
     const buffer = this.bufferOf(tensor);
     const words = wholeWords(data);
     for (let at = 0; at < words.byteLength; at += WRITE_BYTES) {
@@ -321,10 +318,11 @@ class WebGPUSession implements Session {
   async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
     this.check();
     const { device } = this.backend;
-    const start = tensor.byteOffset + offset * tensor.elementBytes;
+    const { dtype, isInBlocks, elementBytes } = tensor;
+    const start = isInBlocks ? 0 : tensor.byteOffset + offset * elementBytes;
     // Copies are in whole words, which may include an extra half before and after.
     const before = start % 4;
-    const bytes = Math.ceil((before + count * tensor.elementBytes) / 4) * 4;
+    const bytes = isInBlocks ? tensor.bytes : Math.ceil((before + count * elementBytes) / 4) * 4;
     const spare = this.staging.findIndex(({ size }) => size >= bytes && size <= 4 * bytes + 1024);
     const [staging] =
       spare >= 0
@@ -346,7 +344,8 @@ class WebGPUSession implements Session {
     // Small buffers are reused: the loss is read every step. Large ones serve checkpoints and are freed.
     if (bytes <= 1 << 16 && !this.released) this.staging.push(staging!);
     else staging!.destroy();
-    return tensor.dtype === "f16" ? halfToFloat(new Uint16Array(copy, before, count)) : new Float32Array(copy);
+    if (isBlockDtype(dtype)) return dequantize(dtype, new Uint8Array(copy), tensor.size);
+    return dtype === "f16" ? halfToFloat(new Uint16Array(copy, before, count)) : new Float32Array(copy);
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {

@@ -165,10 +165,11 @@ async function measure(
 /** Fills parameters with a repeated block of small normal random numbers; weights of norms with 1. */
 async function fill(engine: Engine): Promise<void> {
   const rng = new Rng(1);
-  const block = Float32Array.from({ length: 1 << 18 }, () => rng.normal() * 0.02);
+  const block = Float32Array.from({ length: 1 << 19 }, () => rng.normal() * 0.02);
   for (const { name, shape } of engine.plan.parameters.all.values()) {
     const width = sizeOf(shape) / shape[0]!;
-    const rows = Math.max(1, Math.floor(block.length / width));
+    // Whole blocks of any type.
+    const rows = Math.max(64, Math.floor(block.length / width / 64) * 64);
     for (let row = 0; row < shape[0]!; row += rows) {
       const count = Math.min(rows, shape[0]! - row) * width;
       const isNorm = /ln_\w+\.weight$/.test(name);

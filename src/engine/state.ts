@@ -6,6 +6,7 @@ import type { NamedTensor, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { isAdded } from "../names.ts";
+import { BLOCKS } from "../quantize.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
 import type { Engine } from "./engine.ts";
@@ -16,6 +17,8 @@ import type { Weights } from "./weights.ts";
  * blocked for long.
  */
 const LOAD_ELEMENTS = 1 << 18;
+/** Rows are read in multiples of so many: the inputs of a block of a matrix. */
+const LOAD_ROWS = Math.max(...Object.values(BLOCKS));
 
 export interface LoadOptions {
   wanted?: (parameter: Parameter) => boolean;
@@ -44,7 +47,8 @@ export async function loadBase(
     const { name, shape } = parameter;
     if (isAdded(name) || !wanted(parameter)) continue;
     const rows = shape[0]!;
-    const step = Math.max(1, Math.floor(LOAD_ELEMENTS / (sizeOf(shape) / rows)));
+    // Whole blocks of any type.
+    const step = Math.ceil(LOAD_ELEMENTS / (sizeOf(shape) / rows) / LOAD_ROWS) * LOAD_ROWS;
     for (let first = 0; first < rows; first += step) {
       const data = await checkpoint.read(name, first, Math.min(rows, first + step));
       engine.writeParameter(name, data, first);

@@ -5,7 +5,8 @@ import { floatToHalf } from "../half.ts";
 import type { Parameter, Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
-import { sizeOf, type TensorPiece } from "../tensor.ts";
+import { type BlockDtype, isBlockDtype, Quantizer } from "../quantize.ts";
+import { sizeOf, type Tensor, type TensorPiece } from "../tensor.ts";
 
 /** A program over a model's parameters. */
 export interface ParameterPlan extends Program {
@@ -26,7 +27,13 @@ function toHalves(name: string, values: Float32Array): Uint16Array {
   return halves;
 }
 
+/** Whether a parameter is the matrix of a linear layer, [in, out], and not a table of rows. */
+const isMatrix = (name: string) => name.startsWith("h.");
+
 export class Weights<P extends ParameterPlan = ParameterPlan> {
+  /** Pieces in blocks of which a part was written. */
+  private readonly begun = new Map<Tensor, Quantizer>();
+
   constructor(
     readonly plan: P,
     readonly session: Session,
@@ -44,7 +51,10 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     return new Map(names.map(({ name }) => [name, this.parameter(name)]));
   }
 
-  /** Writes rows `firstRow` .. of a parameter. Throws ConfigError for a number that a parameter in f16 cannot hold. */
+  /**
+   * Writes rows `firstRow` .. of a parameter. One in blocks reaches the device when all its rows were written, of a matrix whole
+   * blocks at a time. Throws ConfigError for a number that the parameter's type cannot hold.
+   */
   writeParameter(name: string, data: Float32Array, firstRow = 0): void {
     const { pieces, shape } = this.parameter(name);
     const width = sizeOf(shape) / shape[0]!;
@@ -59,12 +69,44 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
       const to = Math.min(first + tensor.shape[0]!, end);
       if (from >= to) continue;
       const values = data.subarray((from - firstRow) * width, (to - firstRow) * width);
-      this.session.write(tensor, tensor.dtype === "f16" ? toHalves(name, values) : values, (from - first) * width);
+      if (isBlockDtype(tensor.dtype)) this.writeBlocks(name, tensor, tensor.dtype, values, from - first);
+      else this.session.write(tensor, tensor.dtype === "f16" ? toHalves(name, values) : values, (from - first) * width);
     }
   }
 
-  readParameter(name: string): Promise<Float32Array> {
-    return this.readPieces(this.parameter(name).pieces);
+  private writeBlocks(name: string, tensor: Tensor, dtype: BlockDtype, values: Float32Array, firstRow: number): void {
+    const [rows, width] = tensor.shape as [number, number];
+    const count = values.length / width;
+    const isTurned = isMatrix(name);
+    let quantizer = this.begun.get(tensor);
+    if (!quantizer) {
+      quantizer = isTurned ? new Quantizer(name, dtype, width, rows) : new Quantizer(name, dtype, rows, width);
+      this.begun.set(tensor, quantizer);
+    }
+    if (isTurned)
+      quantizer.take(
+        values,
+        { output: 1, input: width },
+        { output: 0, outputs: width, input: firstRow, inputs: count },
+      );
+    else
+      quantizer.take(
+        values,
+        { output: width, input: 1 },
+        { output: firstRow, outputs: count, input: 0, inputs: width },
+      );
+    if (quantizer.left > 0) return;
+    this.begun.delete(tensor);
+    this.session.write(tensor, new Uint32Array(quantizer.finish().buffer));
+  }
+
+  /** The values of a parameter; those of one in blocks as they are used. */
+  async readParameter(name: string): Promise<Float32Array> {
+    const { pieces, shape } = this.parameter(name);
+    const values = await this.readPieces(pieces);
+    if (!pieces[0]!.tensor.isInBlocks || !isMatrix(name)) return values;
+    const [inputs, outputs] = shape as [number, number];
+    return values.map((_, i) => values[(i % outputs) * inputs + Math.floor(i / outputs)]!);
   }
 
   destroy(): void {

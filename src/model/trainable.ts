@@ -1,5 +1,13 @@
 /** A model's tensors and which of them are trained: the only file that distinguishes the modes. */
-import type { GPT2Config, LoraConfig, MethodSizes, Mode, TaskConfig, WeightDtype } from "../config.ts";
+import {
+  type GPT2Config,
+  innerWidth,
+  type LoraConfig,
+  type MethodSizes,
+  type Mode,
+  type TaskConfig,
+  type WeightDtype,
+} from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import {
   ADAPTERS,
@@ -11,6 +19,7 @@ import {
   loraSites,
   methodShapes,
 } from "../names.ts";
+import { BLOCKS, type BlockDtype, isBlockDtype } from "../quantize.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
@@ -39,11 +48,12 @@ interface Description {
 /** Every tensor of the model with its shape, and whether it is trained. */
 export function parameterList(spec: ModelSpec): Description[] {
   const { config, task, mode, lora, dtype = "f32" } = spec;
-  if (dtype === "f16" && mode === "all")
+  if (dtype !== "f32" && mode === "all")
     throw new ConfigError("nothing is frozen in mode all", {
-      expected: "f32: trained parameters are never rounded to f16",
-      found: "f16",
+      expected: `f32: trained parameters are never rounded to ${dtype}`,
+      found: dtype,
     });
+  if (isBlockDtype(dtype)) checkWidths(config, dtype);
   if ((lora !== null) !== (mode === "lora"))
     throw new ConfigError("adapters and mode do not fit", {
       expected: "LoRA settings in mode lora, none in the others",
@@ -83,9 +93,25 @@ export function parameterList(spec: ModelSpec): Description[] {
   };
   return [...shapes].map(([name, shape]) => {
     const trained = isTrained[mode](name);
-    const isFrozenMatrix = !trained && shape.length === 2 && base.has(name);
-    return { name, shape, isTrained: trained, dtype: isFrozenMatrix ? dtype : "f32" };
+    // Positions are few, and stay whole beside blocks.
+    const isRounded =
+      !trained && shape.length === 2 && base.has(name) && !(isBlockDtype(dtype) && name === "wpe.weight");
+    return { name, shape, isTrained: trained, dtype: isRounded ? dtype : "f32" };
   });
+}
+
+/** Throws ConfigError if a row of a matrix is no whole number of blocks. */
+function checkWidths(config: GPT2Config, dtype: BlockDtype): void {
+  for (const [name, width] of [
+    ["n_embd", config.n_embd],
+    ["n_inner", innerWidth(config)],
+  ] as const)
+    if (width % BLOCKS[dtype] !== 0)
+      throw new ConfigError(`the model's rows cannot be kept in ${dtype}`, {
+        expected: `${name}, a multiple of ${BLOCKS[dtype]}: the weights that share a scale`,
+        found: String(width),
+        hint: "use --dtype f16",
+      });
 }
 
 /** Number of trainable parameters. */

@@ -1,11 +1,11 @@
 /** Token and position embedding. The token table may be split into pieces of rows, with a dispatch each. */
 import type { Tensor, TensorPiece } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, typeOf } from "./kernel.ts";
 
 export const embeddingForwardKernel = defineKernel(
   "embedding_forward",
   { out: "update", wte: "read u32", wpe: "read u32", ids: "read u32", bounds: "read vec2u" },
-  { tokens: "u32", cols: "u32", first: "u32", count: "u32", shift: "u32", wte_half: "override", wpe_half: "override" },
+  { tokens: "u32", cols: "u32", first: "u32", count: "u32", shift: "u32", wte_type: "override", wpe_type: "override" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, count cols, positions cols, tokens, tokens 2",
 );
@@ -46,8 +46,8 @@ export function embeddingForward(
         first,
         count: tensor.shape[0]!,
         shift,
-        wte_half: halfOf(tensor),
-        wpe_half: halfOf(wpe),
+        wte_type: typeOf(tensor),
+        wpe_type: typeOf(wpe),
       },
     ),
   );

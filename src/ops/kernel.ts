@@ -2,6 +2,7 @@
  * Kernel definitions, common to all backends: the name (also of the WGSL file, the pipeline and the timing label), the tensors in
  * binding order, the scalars in the order of the uniform struct, and the grid.
  */
+import { WEIGHT_DTYPES } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 
@@ -135,8 +136,9 @@ function checkShapes({ kernel, tensors, scalars }: Dispatch): void {
 }
 
 /**
- * A dispatch over tensors by the names of the kernel's bindings. A binding that may be in f16 has a scalar `<binding>_half`.
- * `access` overrides how this dispatch uses a tensor. Throws ShapeError if a kernel would read f16 as f32, or beyond a tensor.
+ * A dispatch over tensors by the names of the kernel's bindings. A binding that may be of another type than f32 has a scalar
+ * `<binding>_type`.
+ * `access` overrides how this dispatch uses a tensor. Throws ShapeError if a kernel would read a tensor as another type, or beyond it.
  */
 export function dispatch<B extends string, D extends string>(
   kernel: Kernel<B, D>,
@@ -145,10 +147,10 @@ export function dispatch<B extends string, D extends string>(
   access: Partial<Record<B, Use>> = {},
 ): Dispatch {
   for (const name of Object.keys(kernel.bindings) as B[]) {
-    const isHalf = (dims as Record<string, Scalar>)[`${name}_half`] === 1;
-    if ((tensors[name].dtype === "f16") !== isHalf)
+    const type = (dims as Record<string, Scalar>)[`${name}_type`] ?? 0;
+    if (typeOf(tensors[name]) !== type)
       throw new ShapeError(`${kernel.name} reads ${tensors[name].name} in another type`, {
-        expected: isHalf ? "f16" : "f32",
+        expected: WEIGHT_DTYPES[type as number]!,
         found: tensors[name].dtype,
       });
   }
@@ -172,8 +174,8 @@ export function scalarOf({ kernel, scalars }: Dispatch, dim: string): Scalar {
   return scalars[Object.keys(kernel.dims).indexOf(dim)]!;
 }
 
-/** The value of `<binding>_half` for a tensor: a pipeline constant, 1 for f16. */
-export const halfOf = ({ dtype }: Tensor) => (dtype === "f16" ? 1 : 0);
+/** The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4. */
+export const typeOf = ({ dtype }: Tensor) => Math.max(0, (WEIGHT_DTYPES as readonly string[]).indexOf(dtype));
 
 export function ceilDiv(n: number, by: number): number {
   return Math.ceil(n / by);

@@ -5,7 +5,7 @@
 import type { Activation } from "../config.ts";
 import { expectShape, type Shape, Tensor } from "../tensor.ts";
 import { ACTIVATION } from "./activation.ts";
-import { type Dispatch, defineKernel, dispatch, halfOf, type Scalar } from "./kernel.ts";
+import { type Dispatch, defineKernel, dispatch, type Scalar, typeOf } from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
 
 /**
@@ -51,7 +51,7 @@ export const linearKernel = defineKernel(
     step: "u32",
     width: "u32",
     epilogue: "u32",
-    b_half: "override",
+    b_type: "override",
     activation: "override",
   },
   null,
@@ -61,7 +61,7 @@ interface Product {
   out: Tensor;
   /** [rows, k]. */
   a: Tensor;
-  /** The weight [in, out]: f32 or f16. */
+  /** The weight [in, out], of any type; in blocks it is stored as [out, in]. */
   W: Tensor;
   transposed: boolean;
   rows: Scalar;
@@ -76,6 +76,8 @@ interface Product {
 
 function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, inp, ...rest }: Product): Dispatch {
   const [n, k] = (transposed ? W.shape : [...W.shape].reverse()) as [number, number];
+  // Whether neighbours in k lie side by side.
+  const isAlong = transposed !== W.isInBlocks;
   const room = out.shape[0]!;
   const expect = (name: string, tensor: Tensor | undefined, shape: Shape) =>
     tensor && expectShape(`linear: ${name} (${tensor.name})`, tensor.shape, shape);
@@ -113,15 +115,15 @@ function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, in
       m: rows,
       n,
       k,
-      b_row: transposed ? 1 : n,
-      b_col: transposed ? k : 1,
+      b_row: isAlong ? 1 : n,
+      b_col: isAlong ? k : 1,
       has_bias: bias ? 1 : 0,
       count: group?.count ?? 0,
       r: group?.r ?? 0,
       stride: group?.stride ?? 0,
       ...up,
       epilogue: EPILOGUES[epilogue],
-      b_half: halfOf(W),
+      b_type: typeOf(W),
       activation: ACTIVATION[rest.activation ?? "gelu_new"],
     },
     act ? {} : { act: "none" },

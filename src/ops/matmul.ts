@@ -4,7 +4,7 @@
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, halfOf, type Scalar } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar, typeOf } from "./kernel.ts";
 
 export const matmulKernel = defineKernel(
   "matmul",
@@ -27,7 +27,10 @@ export const matmulKernel = defineKernel(
     out_batch: "u32",
     a_batch: "u32",
     b_batch: "u32",
-    b_half: "override",
+    // Where b begins in its buffer of b_size elements, if it is stored in blocks; else 0, and b is the buffer.
+    b_offset: "u32",
+    b_size: "u32",
+    b_type: "override",
   },
   null,
 );
@@ -37,7 +40,7 @@ export interface MatmulArguments {
   out: Tensor;
   /** [m, k], or [k, m] where transA; rows `lda` apart (default: its number of columns), from element `aOffset` on. */
   a: Tensor;
-  /** [k, n], or [n, k] where transB, from its beginning. f32 or f16. */
+  /** [k, n], or [n, k] where transB, from its beginning. Of any type; in blocks along its rows. */
   b: Tensor;
   m: Scalar;
   n: number;
@@ -121,7 +124,9 @@ export function matmul(args: MatmulArguments): Dispatch {
       out_batch: batch.out,
       a_batch: batch.a,
       b_batch: batch.b,
-      b_half: halfOf(b),
+      b_offset: b.isInBlocks ? b.offset : 0,
+      b_size: b.root.size,
+      b_type: typeOf(b),
     },
     beta === 0 ? { out: "write" } : {},
   );

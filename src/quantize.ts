@@ -1,0 +1,257 @@
+/**
+ * Frozen matrices in 8 or 4 bits. A matrix [in, out] is stored as [out, in], so that a block is neighbouring inputs of one output;
+ * the token table [V, C] as it is. One buffer holds all of a tensor, in this order:
+ *
+ *   q8  codes i8 [size]; scales f16 [size / 32]. A value is code * scale. The numbers of GGUF's Q8_0.
+ *   q4  codes [size / 2], two a byte, the first in the upper half; codes of the blocks' maxima u8 [size / 64]; from the next word
+ *       on f32: the maxima of those in blocks of 256, their mean, the 256 values that the codes stand for (MAXIMA), the 16 of a
+ *       weight (NF4). maximum = MAXIMA[code] * block's maximum + mean; a value is NF4[code] * maximum. The numbers of
+ *       bitsandbytes' NF4 with double quantisation (QLoRA, Dettmers et al. 2023, section 3).
+ *
+ * Every product and sum is rounded to f32.
+ */
+import { ConfigError } from "./errors.ts";
+import { floatToHalf, halfToFloat } from "./half.ts";
+
+export type BlockDtype = "q8" | "q4";
+
+/** Weights of a block, which share a scale. */
+export const BLOCKS: Readonly<Record<BlockDtype, number>> = { q8: 32, q4: 64 };
+/** Maxima of a block in the second quantisation of q4. */
+const NESTED = 256;
+
+export const isBlockDtype = (dtype: string): dtype is BlockDtype => Object.hasOwn(BLOCKS, dtype);
+
+/** Quantiles of a normal distribution, with 0 and both ends: QLoRA, appendix E. */
+export const NF4 = Float32Array.of(
+  ...[-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635],
+  ...[-0.18477343022823334, -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725],
+  ...[0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1],
+);
+
+/** bitsandbytes' dynamic data type with a sign: in each of seven decades 1 to 64 evenly spaced values, and 0 and 1. Ascending. */
+export const MAXIMA = dynamicMap();
+
+function dynamicMap(): Float32Array {
+  const values = [0, 1];
+  for (let decade = 0; decade < 7; decade++) {
+    const count = 2 ** decade;
+    const edges = linspace(0.1, 1, count + 1);
+    for (let i = 0; i < count; i++) {
+      const middle = Math.fround(Math.fround(edges[i]! + edges[i + 1]!) / 2);
+      const value = Math.fround(Math.fround(10 ** (decade - 6)) * middle);
+      values.push(value, -value);
+    }
+  }
+  return Float32Array.from(values).sort();
+}
+
+/** As torch.linspace in f32, with one rounding a value: from both ends to the middle. */
+function linspace(first: number, last: number, count: number): Float32Array {
+  const start = Math.fround(first);
+  const step = Math.fround(Math.fround(last - start) / (count - 1));
+  return Float32Array.from({ length: count }, (_, i) =>
+    i < count >> 1 ? start + step * i : last - step * (count - 1 - i),
+  );
+}
+
+/** Where the parts of a tensor of `size` weights are, in bytes. */
+export function partsOf(dtype: BlockDtype, size: number) {
+  const blocks = size / BLOCKS[dtype];
+  if (dtype === "q8") return { scales: size, end: Math.ceil((size + 2 * blocks) / 4) * 4 };
+  const scales = size / 2;
+  const nested = Math.ceil((scales + blocks) / 4) * 4;
+  const mean = nested + 4 * Math.ceil(blocks / NESTED);
+  return { scales, nested, mean, end: mean + 4 * (1 + MAXIMA.length + NF4.length) };
+}
+
+/** Bytes of a tensor of `size` weights, a whole number of blocks and of words. */
+export function blockBytes(dtype: BlockDtype, size: number): number {
+  return partsOf(dtype, size).end;
+}
+
+/** As bitsandbytes, for a block of zeros, too. */
+const inverseOf = (most: number) => Math.fround(1 / Math.max(most, 1e-38));
+
+/** The index of the value nearest to x in an ascending table is the number of these below x. */
+function middlesOf(table: Float32Array): Float32Array {
+  return Float32Array.from(table.subarray(1), (value, i) => (value + table[i]!) / 2);
+}
+
+/** With one that no weight exceeds behind the last. */
+const NF4_MIDDLES = Float32Array.of(...middlesOf(NF4), Infinity);
+const MAXIMA_MIDDLES = middlesOf(MAXIMA);
+
+/** Of intervals as wide as 1 / 64 from -1 on: the code of their beginning. At most one middle of NF4 is in an interval. */
+const NF4_STARTS = Uint8Array.from({ length: 129 }, (_, i) => countBelow(NF4_MIDDLES, i / 64 - 1));
+
+/** The code of x, from -1 to 1. */
+function nearestNF4(x: number): number {
+  const code = NF4_STARTS[((x + 1) * 64) | 0]!;
+  return code + Number(x > NF4_MIDDLES[code]!);
+}
+
+/** The number of elements of an ascending table below x. */
+function countBelow(table: Float32Array, x: number): number {
+  let low = 0;
+  for (let high = table.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (table[middle]! < x) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Where values lie in an array: the elements from one output, or input, to the next. */
+export interface Strides {
+  output: number;
+  input: number;
+}
+
+/** Quantises one tensor, piece by piece. */
+export class Quantizer {
+  private readonly bytes: Uint8Array;
+  /** Of each block: the scale of q8, the maximum of q4. */
+  private readonly scales: Float32Array;
+  private readonly block: Float32Array;
+  /** The bits of `block`. */
+  private readonly signs: Int32Array;
+  /** Weights that are still to come. */
+  left: number;
+
+  /** Of `outputs` times `inputs` weights; the latter a multiple of the block. */
+  constructor(
+    readonly name: string,
+    readonly dtype: BlockDtype,
+    readonly outputs: number,
+    readonly inputs: number,
+  ) {
+    this.left = outputs * inputs;
+    this.bytes = new Uint8Array(blockBytes(dtype, this.left));
+    this.scales = new Float32Array(this.left / BLOCKS[dtype]);
+    this.block = new Float32Array(BLOCKS[dtype]);
+    this.signs = new Int32Array(this.block.buffer);
+  }
+
+  /**
+   * Takes `outputs` times `inputs` weights from `output` and `input` on, the latter two multiples of the block. Throws ConfigError
+   * for one that is not finite.
+   */
+  take(
+    values: Float32Array,
+    strides: Strides,
+    at: { output: number; outputs: number; input: number; inputs: number },
+  ): void {
+    const { block, inputs, scales, dtype } = this;
+    const { length } = block;
+    const perOutput = inputs / length;
+    for (let o = 0; o < at.outputs; o++)
+      for (let i = 0; i < at.inputs; i += length) {
+        let most = 0;
+        let from = o * strides.output + i * strides.input;
+        for (let j = 0; j < length; j++) {
+          const value = values[from]!;
+          block[j] = value;
+          most = Math.max(most, Math.abs(value));
+          from += strides.input;
+        }
+        if (!(most < Infinity)) this.refuse(most);
+        const index = (at.output + o) * perOutput + (at.input + i) / length;
+        scales[index] = dtype === "q8" ? most / 127 : most;
+        if (dtype === "q8") this.eight(index, scales[index]!);
+        else this.four(index, most);
+      }
+    this.left -= at.outputs * at.inputs;
+  }
+
+  /** Codes by the scale before it is rounded to f16, as Q8_0. */
+  private eight(index: number, scale: number): void {
+    const { block, bytes, signs } = this;
+    const inverse = scale > 0 ? Math.fround(1 / scale) : 0;
+    const at = index * block.length;
+    for (let j = 0; j < block.length; j++) {
+      // Half away from zero, without a branch that a processor cannot predict.
+      const magnitude = (Math.fround(Math.abs(block[j]!) * inverse) + 0.5) | 0;
+      const sign = signs[j]! >> 31;
+      bytes[at + j] = (magnitude ^ sign) - sign;
+    }
+  }
+
+  private four(index: number, most: number): void {
+    const { block, bytes } = this;
+    const inverse = inverseOf(most);
+    const at = (index * block.length) / 2;
+    for (let j = 0; j < block.length; j += 2) {
+      const high = nearestNF4(Math.fround(block[j]! * inverse));
+      bytes[at + (j >> 1)] = (high << 4) | nearestNF4(Math.fround(block[j + 1]! * inverse));
+    }
+  }
+
+  /** The tensor as it is stored, once all weights were taken. */
+  finish(): Uint8Array {
+    const { bytes, dtype, scales } = this;
+    const parts = partsOf(dtype, this.outputs * this.inputs);
+    if (parts.mean === undefined) {
+      const halves = floatToHalf(scales);
+      halves.forEach((half, i) => {
+        if (half >= 0x7c00) this.refuse(127 * scales[i]!);
+      });
+      bytes.set(new Uint8Array(halves.buffer), parts.scales);
+    } else {
+      const { codes, maxima, mean } = quantizeMaxima(scales);
+      bytes.set(codes, parts.scales);
+      bytes.set(new Uint8Array(Float32Array.of(...maxima, mean, ...MAXIMA, ...NF4).buffer), parts.nested);
+    }
+    return bytes;
+  }
+
+  private refuse(found: number): never {
+    throw new ConfigError(`${this.name} cannot be kept in ${this.dtype}`, {
+      expected: this.dtype === "q8" ? `finite numbers of at most ${127 * 65504}` : "finite numbers",
+      found: String(found),
+      hint: "keep the weights in f32",
+    });
+  }
+}
+
+/** The second quantisation of q4. */
+function quantizeMaxima(scales: Float32Array): { codes: Uint8Array; maxima: Float32Array; mean: number } {
+  const mean = Math.fround(scales.reduce((sum, x) => sum + x, 0) / scales.length);
+  const codes = new Uint8Array(scales.length);
+  const maxima = new Float32Array(Math.ceil(scales.length / NESTED));
+  for (const block of maxima.keys()) {
+    const own = scales.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - mean);
+    const most = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    maxima[block] = most;
+    const inverse = inverseOf(most);
+    own.forEach((x, i) => {
+      codes[block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
+    });
+  }
+  return { codes, maxima, mean };
+}
+
+/** The `size` values of a stored tensor, in its order. */
+export function dequantize(dtype: BlockDtype, bytes: Uint8Array, size: number): Float32Array<ArrayBuffer> {
+  const parts = partsOf(dtype, size);
+  const block = BLOCKS[dtype];
+  const values = new Float32Array(size);
+  if (parts.mean === undefined) {
+    const scales = halfToFloat(new Uint16Array(bytes.slice(parts.scales, parts.scales + (2 * size) / block).buffer));
+    for (let i = 0; i < size; i++) values[i] = ((bytes[i]! << 24) >> 24) * scales[Math.floor(i / block)]!;
+    return values;
+  }
+  const floats = new Float32Array(bytes.slice(parts.nested, parts.end).buffer);
+  const mean = floats[(parts.mean - parts.nested) / 4]!;
+  for (let i = 0; i < size; i += block) {
+    const index = i / block;
+    const scaled = Math.fround(MAXIMA[bytes[parts.scales + index]!]! * floats[Math.floor(index / NESTED)]!);
+    const most = Math.fround(scaled + mean);
+    for (let j = i; j < i + block; j += 2) {
+      const byte = bytes[j / 2]!;
+      values[j] = NF4[byte >> 4]! * most;
+      values[j + 1] = NF4[byte & 15]! * most;
+    }
+  }
+  return values;
+}
