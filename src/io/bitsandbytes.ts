@@ -12,6 +12,7 @@
 import type { GPT2Config } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
+import { BLOCKS, MAXIMA, NESTED, NF4 } from "../quantize.ts";
 import { type Shape, sameShape, showShape, sizeOf } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
@@ -70,11 +71,6 @@ export interface NF4Parts {
   offset: number;
 }
 
-const NF4 = Float32Array.of(
-  ...[-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635],
-  ...[-0.18477343022823334, -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725],
-  ...[0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1],
-);
 const BLOCK_SIZES: readonly unknown[] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 const STATE = "quant_state.bitsandbytes__nf4";
 /** What is stored beside a matrix. */
@@ -249,7 +245,7 @@ async function openNF4(parts: Parts): Promise<Matrix> {
   const table = parts.require("quant_map", "F32", [NF4.length]);
   const absmax = parts.require("absmax", nested ? "U8" : "F32", [blocks]);
   const nestedAbsmax = nested && parts.require("nested_absmax", "F32", [Math.ceil(blocks / nested.blocksize)]);
-  const nestedMap = nested && parts.require("nested_quant_map", "F32", [256]);
+  const nestedMap = nested && parts.require("nested_quant_map", "F32", [MAXIMA.length]);
 
   async function checkTable(): Promise<void> {
     const values = await table.file.readF32(table.key);
@@ -279,25 +275,23 @@ async function openNF4(parts: Parts): Promise<Matrix> {
       const scales = await maxima();
       const bytes = await readBytes(codes);
       const [inputs] = shape as [number, number];
+      // A division would cost more than all else.
+      const shift = Math.log2(blocksize);
       return rowsOf(shape, (output, input, into) => {
         const first = output * inputs + input;
-        const block = Math.floor(first / blocksize);
-        const rest = first % blocksize;
-        const half = (output * inputs) / 2;
         for (let j = 0; j < into.length; j++) {
-          const at = input + j;
-          const byte = bytes[half + (at >> 1)]!;
-          into[j] = NF4[at & 1 ? byte & 15 : byte >> 4]! * scales[block + Math.floor((rest + j) / blocksize)]!;
+          const at = first + j;
+          const byte = bytes[at >>> 1]!;
+          into[j] = NF4[at & 1 ? byte & 15 : byte >> 4]! * scales[at >>> shift]!;
         }
       });
     },
     async parts() {
-      if (!(nested && nestedAbsmax && nestedMap) || blocksize !== 64 || nested.blocksize !== 256) return undefined;
-      if (
-        shape[0]! % blocksize !== 0 ||
-        !sameShape([...dynamicMap()], [...(await nestedMap.file.readF32(nestedMap.key))])
-      )
-        return undefined;
+      if (!(nested && nestedAbsmax && nestedMap)) return undefined;
+      if (blocksize !== BLOCKS.q4 || nested.blocksize !== NESTED || shape[0]! % blocksize !== 0) return undefined;
+      // The last bits of that map depend on the processor that made it.
+      const map = await nestedMap.file.readF32(nestedMap.key);
+      if (map.some((value, i) => value !== MAXIMA[i])) return undefined;
       await checkTable();
       await maxima();
       return {
@@ -338,24 +332,6 @@ async function openInt8(parts: Parts): Promise<Matrix> {
       });
     },
   };
-}
-
-/** bitsandbytes' dynamic data type with a sign, in which nested_quant_map usually is: 7 decades of 1 to 64 values, 0 and 1. */
-function dynamicMap(): Float32Array {
-  const { fround } = Math;
-  const values = [0, 1];
-  for (let decade = 0; decade < 7; decade++) {
-    const count = 2 ** decade;
-    const step = fround(fround(1 - fround(0.1)) / count);
-    // From both ends to the middle, as torch.linspace.
-    const edge = (i: number) =>
-      i < (count + 1) >> 1 ? fround(fround(0.1) + step * i) : fround(1 - step * (count - i));
-    for (let i = 0; i < count; i++) {
-      const value = fround(fround(10 ** (decade - 6)) * fround(fround(edge(i) + edge(i + 1)) / 2));
-      values.push(value, -value);
-    }
-  }
-  return Float32Array.from(values).sort();
 }
 
 /** Inputs that are dequantised at a time. */
