@@ -1,4 +1,7 @@
-/** Models that bitsandbytes quantised and transformers wrote (test/exchange/make_quantized.py): their values by hash, and damaged files. */
+/**
+ * Models that bitsandbytes quantised and transformers wrote, with adapters by PEFT (test/exchange/make_quantized.py): their values by hash,
+ * what PyTorch computes from the dequantised matrices in float64, and damaged files.
+ */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,27 +13,37 @@ import { openGPT2 } from "../src/io/hf.ts";
 import { baseShapes } from "../src/names.ts";
 import { sizeOf } from "../src/tensor.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
+import { testDevice } from "./device.ts";
+import { type Case, errorsOf, readCases } from "./exchange/quantized.ts";
 import { type Contents, contentsOf } from "./fuzz/safetensors-files.ts";
 import { test } from "./harness.ts";
 
 const golden = packagePath("test/golden/bitsandbytes");
 const CASES = ["nf4", "nf4-double", "int8"] as const;
 type Name = (typeof CASES)[number];
-const expected: { sha256: Record<Name, Record<string, string>> } = JSON.parse(
-  readFileSync(join(golden, "expect.json"), "utf8"),
-);
+const expected = readCases(golden) as Record<Name, Case>;
+/** float32 beside float64. */
+const TOLERANCE = 1e-5;
 const sha256 = (values: Float32Array) => createHash("sha256").update(new Uint8Array(values.buffer)).digest("hex");
 
 test("the values of a matrix are those that bitsandbytes dequantises, to the bit", async () => {
   for (const name of CASES) {
     await using model = await openGPT2(join(golden, name));
     assert.equal(model.names, [...baseShapes(model.config).keys()]);
-    for (const [matrix, hash] of Object.entries(expected.sha256[name])) {
+    for (const [matrix, hash] of Object.entries(expected[name].sha256)) {
       assert.equal(model.shape(matrix), baseShapes(model.config).get(matrix));
       assert.is(sha256(await model.read(matrix)), hash, `${name}: ${matrix}`);
     }
     for (const one of ["wte.weight", "h.0.attn.c_attn.bias"])
       assert.is((await model.read(one)).length, sizeOf(model.shape(one)));
+  }
+});
+
+test("a QLoRA adapter on its base has PyTorch's logits, loss and gradients", async () => {
+  for (const name of CASES) {
+    const errors = await errorsOf(golden, name, await testDevice("wasm 1 thread"));
+    assert.is(Object.keys(errors).length, 6);
+    for (const [what, error] of Object.entries(errors)) assert.ok(error <= TOLERANCE, `${name}: ${what} ${error}`);
   }
 });
 
@@ -52,7 +65,7 @@ test("rows are read in any pieces, of one matrix or of several by turns", async 
     }
     const [one, other] = await Promise.all([model.read(a, 2), model.read(b), model.read(a, 0, 2)]);
     assertSameBits(name, one!, whole.slice(2 * columns));
-    assert.is(sha256(other!), expected.sha256[name][b]);
+    assert.is(sha256(other!), expected[name].sha256[b]);
     await assertFails(ShapeError, [a, `[0, ${rows})`], () => model.read(a, 0, rows + 1));
     await model.close();
     await assertFails(ConfigError, ["closed"], () => model.read(a));
@@ -274,7 +287,7 @@ refused("a config that does not belong to the tensors is refused", "int8", [
 test("what does not change the values is no obstacle", async () => {
   const same = async (name: Name, change: (model: Model) => void) => {
     const { values, parts } = await read(name, change);
-    assert.is(sha256(values), expected.sha256[name][MATRIX]);
+    assert.is(sha256(values), expected[name].sha256[MATRIX]);
     return parts;
   };
   // Outliers are a matter of the activations.
@@ -287,6 +300,6 @@ test("what does not change the values is no obstacle", async () => {
 
 test("a map of other numbers is read, but not given as it is stored", async () => {
   const { values, parts } = await read("nf4-double", (model) => model.float("nested_quant_map", 0.5));
-  assert.is.not(sha256(values), expected.sha256["nf4-double"][MATRIX]);
+  assert.is.not(sha256(values), expected["nf4-double"].sha256[MATRIX]);
   assert.is(parts, undefined);
 });
