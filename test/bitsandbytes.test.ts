@@ -10,7 +10,11 @@ import { packagePath } from "#platform";
 import { ConfigError, FormatError, type LowrankError, ShapeError } from "../src/errors.ts";
 import { fingerprint } from "../src/io/fingerprint.ts";
 import { openGPT2 } from "../src/io/hf.ts";
+import { loadAdapter } from "../src/io/open-adapter.ts";
 import { baseShapes } from "../src/names.ts";
+import { writeDirectoryAtomic } from "../src/platform/node.ts";
+import { planExport } from "../src/run/export.ts";
+import { planStandalone } from "../src/run/standalone.ts";
 import { sizeOf } from "../src/tensor.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
@@ -105,6 +109,25 @@ test("NF4 with double quantisation is given as it is stored", async () => {
 });
 
 const folder = temporaryFolder();
+
+test("what is written of a quantised model are floats, and its config says nothing else", async () => {
+  await using checkpoint = await openGPT2(join(golden, "int8"));
+  const directory = join(golden, "int8-adapter");
+  const adapter = await loadAdapter(directory, checkpoint);
+  const merged = join(folder, "merged");
+  await writeDirectoryAtomic(merged, (await planExport("merged", { adapter, checkpoint })).files);
+  await using again = await openGPT2(merged);
+  // The adapter has no part in this one.
+  const name = "h.0.mlp.c_fc.weight";
+  assertSameBits(name, await again.read(name), await checkpoint.read(name));
+  const plan = await planStandalone("<!--files-->", { title: "", summary: "" }, directory, checkpoint);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of plan.write()) pieces.push(piece);
+  const [, base64] = /data-file="model\/config.json"[^>]*>([^<]+)</.exec(Buffer.concat(pieces).toString("latin1"))!;
+  const config = JSON.parse(Buffer.from(base64!, "base64").toString());
+  assert.equal([config.n_embd, config.quantization_config], [64, undefined]);
+});
+
 const MATRIX = "h.0.attn.c_attn.weight";
 const STATE = "quant_state.bitsandbytes__nf4";
 

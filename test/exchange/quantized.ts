@@ -50,7 +50,7 @@ export async function errorsOf(folder: string, name: string, device: Backend): P
     targets: Int32Array.from(ids.flatMap((row) => [...row.slice(1), -100])),
   };
   const [tokens, sequences] = [batch.ids.length, ids.length];
-  await using model = await openGPT2(join(folder, name));
+  const model = await openGPT2(join(folder, name));
   const { meta, tensors } = await loadAdapter(directory, model);
   const file = await openSafetensors(join(directory, "adapter_model.safetensors"));
   const shapes = file.floatShapes();
@@ -76,5 +76,6 @@ export async function errorsOf(folder: string, name: string, device: Backend): P
     return errors;
   } finally {
     engine.destroy();
+    await model.close();
   }
 }
