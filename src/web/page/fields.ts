@@ -85,7 +85,9 @@ const MORE: readonly Field[] = [
       ["wasm", "CPU"],
     ],
   },
-  optionField("dtype", "Frozen weights", { words: { f32: "float32", f16: "float16" } }),
+  optionField("dtype", "Frozen weights", {
+    words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)" },
+  }),
   optionField("batchSize", "Batch size"),
   optionField("accumulate", "Accumulation", { help: "Batches per step" }),
   optionField("batching", "Batching", { words: { random: "random", length: "by length" } }),
