@@ -18,7 +18,7 @@ export type BlockDtype = "q8" | "q4";
 /** Weights of a block, which share a scale. */
 export const BLOCKS: Readonly<Record<BlockDtype, number>> = { q8: 32, q4: 64 };
 /** Maxima of a block in the second quantisation of q4. */
-const NESTED = 256;
+export const NESTED = 256;
 
 export const isBlockDtype = (dtype: string): dtype is BlockDtype => Object.hasOwn(BLOCKS, dtype);
 

@@ -89,6 +89,7 @@ program
   .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
   .addOption(deviceFlag())
   .addOption(threadsFlag())
+  .addOption(choice("--dtype <type>", "data type of the weights", WEIGHT_DTYPES).default("f32"))
   .option("--prompts <n>", "prompts per batch", number, 1)
   .option("--length <n>", "tokens per prompt", number, 32)
   .option("--tokens <n>", "new tokens per prompt", number, 64)

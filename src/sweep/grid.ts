@@ -210,7 +210,7 @@ export function showRate(lr: number): string {
 /** "LoRA, rank 8, alpha 16", with targets and blocks unless they are all, and the base model's type unless it is f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, targets, layers, dtype } = options;
-  const base = dtype === "f16" ? ", base model in f16" : "";
+  const base = dtype === "f32" ? "" : `, base model in ${dtype}`;
   if (mode !== "lora") return titleOf(options) + base;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
   return `${titleOf(options)}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;

@@ -22,7 +22,7 @@ export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
   device:
     "What computes. Auto tries the graphics processor (WebGPU), compares its results with the CPU's and takes the faster one.",
   dtype:
-    "How the frozen weights are stored. float16 takes half their memory, 8 bits a quarter, 4 bits an eighth; what is trained stays float32.",
+    "How the frozen weights are stored. float16 halves their memory, 8 bits need about a quarter, 4 bits (NF4, as in QLoRA) an eighth and round most; what is trained stays float32.",
   recompute:
     "Makes the activations of each block again in the backward pass, in place of keeping them. It takes less memory and more time; the result is the same.",
   batchSize:
