@@ -3,7 +3,7 @@
  * buffer. The byte count is known before anything is allocated.
  */
 
-import { DeviceError, type ErrorDetails } from "../errors.ts";
+import { DeviceError } from "../errors.ts";
 import type { Role, Tensor } from "../tensor.ts";
 import type { MemoryPlan, PlannedBuffer, Segment } from "./plan.ts";
 
@@ -151,7 +151,8 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
       throw new DeviceError(`${NAMES[role]}: ${label} is too large for the device`, {
         expected: `at most ${showBytes(limit)} (${limit} bytes) in one binding`,
         found: `${showBytes(bytes)}: ${bytes - limit} bytes too many`,
-        ...adviceFor(role, "choose a smaller model"),
+        hint: HINTS[role] ?? "choose a smaller model",
+        remedy: "less-memory",
       });
   }
   const { total, byRole } = memoryTotals(plan);
@@ -164,13 +165,7 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   throw new DeviceError("the plan does not fit into memory", {
     expected: `at most ${showBytes(limits.total)} (${limits.total} bytes)`,
     found: `${showBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${NAMES[largest]}`,
-    ...adviceFor(largest, "choose a smaller model, or mode lora, which keeps no gradients of frozen weights"),
+    hint: HINTS[largest] ?? "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
+    remedy: "less-memory",
   });
-}
-
-/** The hint for a kind of memory, and what a program can offer: a smaller batch where the bytes grow with it. */
-function adviceFor(role: Role, otherwise: string): Pick<ErrorDetails, "hint" | "remedy"> {
-  const hint = HINTS[role];
-  if (hint === undefined) return { hint: otherwise };
-  return role === "cache" ? { hint } : { hint, remedy: "less-memory" };
 }

@@ -127,22 +127,28 @@ export function nearestChange(args: PlanArguments, options: TrainOptions): { nea
   const most = present ? memoryOf(present) : Infinity;
   const ways = options.recompute === "on" ? [true] : [false, true];
   const dtypes = dtypesOf(options).filter((_, i, all) => i >= all.indexOf(present?.size.dtype ?? "f32"));
-  let least: Change = { set: {}, bytes: most };
+  const changeTo = ({ size }: Planned, bytes: number): Change => ({ set: settingsOf(args, options, size), bytes });
+  let least = { planned: present, bytes: most };
   for (let batchSize = options.batchSize; batchSize >= 1; batchSize >>= 1)
     for (const dtype of dtypes)
       for (const recompute of ways) {
         const planned = ifPossible(() => planRun(args, options, { dtype, recompute, batchSize }));
-        if (!planned) continue;
-        const set: Change["set"] = {
-          ...(dtype === options.dtype || options.dtype === "auto" ? {} : { dtype }),
-          ...(recompute && options.recompute === "off" ? { recompute: "on" as const } : {}),
-          ...(batchSize === options.batchSize ? {} : { batchSize }),
-        };
-        const bytes = memoryOf(planned);
-        if (bytes < most && fitsOn(args, planned)) return { nearest: { set, bytes } };
-        if (bytes < least.bytes) least = { set, bytes };
+        const bytes = planned ? memoryOf(planned) : Infinity;
+        if (planned && bytes < most && fitsOn(args, planned)) return { nearest: changeTo(planned, bytes) };
+        if (bytes < least.bytes) least = { planned, bytes };
       }
-  return Object.keys(least.set).length > 0 ? { least } : {};
+  return least.planned && least.planned !== present ? { least: changeTo(least.planned, least.bytes) } : {};
+}
+
+/** The fewest settings that give a run this size: what is left open may need none. */
+function settingsOf(args: PlanArguments, options: TrainOptions, size: Size): Change["set"] {
+  const { dtype, batchSize } = size;
+  const batch = batchSize === options.batchSize ? {} : { batchSize };
+  const recompute = size.recompute ? "on" : "off";
+  const sets: Change["set"][] = [batch, { dtype, ...batch }, { recompute, ...batch }];
+  const gives = (set: Change["set"]) =>
+    JSON.stringify(ifPossible(() => planFitting(args, { ...options, ...set }))?.size) === JSON.stringify(size);
+  return sets.find(gives) ?? { dtype, recompute, ...batch };
 }
 
 /** Throws DeviceError, with the nearest settings that fit, if the plans of a run do not fit its device. */
@@ -150,10 +156,14 @@ export function checkFits(args: PlanArguments, planned: Planned, options: TrainO
   try {
     for (const { memory } of plansOf(planned)) checkMemory(memory, args.device.limits);
   } catch (error) {
-    if (!(error instanceof DeviceError)) throw error;
-    const hint = adviceOn(args, options);
-    throw new DeviceError(error.message.split("\n")[0]!, { ...error.details, hint, remedy: "less-memory" });
+    throw withAdvice(error, args, options);
   }
+}
+
+/** An error of too little memory with what to change in place of its hint; any other error as it is. */
+export function withAdvice(error: unknown, args: PlanArguments, options: TrainOptions): unknown {
+  if (!(error instanceof DeviceError) || error.details.remedy === undefined) return error;
+  return new DeviceError(error.message.split("\n")[0]!, { ...error.details, hint: adviceOn(args, options) });
 }
 
 /** What to change so that a run fits. */

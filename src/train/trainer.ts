@@ -37,7 +37,7 @@ import {
   type TrainResult,
 } from "./records.ts";
 import { scheduleFactor } from "./schedule.ts";
-import { checkFits } from "./sizes.ts";
+import { checkFits, withAdvice } from "./sizes.ts";
 
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
 export interface FineTuneArguments extends RunArguments {
@@ -88,13 +88,17 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { device, info, prepared } = await prepareOnDevice(run, { signal, began: resume?.device });
   const { model, data } = args;
-  checkFits({ ...run, device }, prepared, optionsOf(run));
+  const [planning, given] = [{ ...run, device }, optionsOf(run)];
+  checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
   const engine = await Engine.create(device, {
     ...{ spec, capacity, optimizer, recompute: plan.recomputed > 0 },
     ...(prefix ? { part: "suffix" } : {}),
+  }).catch((error) => {
+    // A graphics card does not tell its memory before it has too little.
+    throw withAdvice(error, planning, given);
   });
   try {
     await writeStart(engine, args, options.seed, { signal });
