@@ -4,6 +4,7 @@ import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf } from "../../src/half.ts";
 import { type Scalar, tensorAt } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
+import { type BlockDtype, isBlockDtype } from "../../src/quantize.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
@@ -53,6 +54,13 @@ function compare(
   const { m, n, ldc = n, outOffset = 0 } = args;
   c.run(matmul({ ...args, m: rows }));
   c.expect(name, out, expected.subarray(0, outOffset + (m - 1) * ldc + n), tolerance);
+}
+
+/** A right operand of any type; one in f16 ends with a whole word of four numbers. */
+function operand(c: OpCase, dtype: "f32" | "f16" | BlockDtype, shape: readonly [number, number]): Tensor {
+  if (isBlockDtype(dtype)) return c.blocks("b", dtype, shape, "table");
+  const count = shape[0] * shape[1];
+  return dtype === "f16" ? c.halves("b", [8 * Math.ceil(count / 8)]) : c.random("b", [count]);
 }
 
 for (const { transA, transB } of TRANSPOSITIONS)
@@ -249,15 +257,18 @@ test("contents beyond the edges of a and b are not used", async () => {
   await c.check();
 });
 
-for (const dtype of ["f32", "f16"])
+const SIZES_OF_MANY_TILES = [
+  [2180, 36],
+  [2179, 21],
+] as const;
+
+for (const dtype of ["f32", "f16", "q8", "q4"] as const)
   for (const transB of [false, true])
     test(`large and small tiles, b${transB ? "^T" : ""} in ${dtype}: the same bits for any number of rows`, async () => {
-      for (const [n, k] of [
-        [2180, 36],
-        [2179, 21],
-      ] as const) {
+      const inBlocks = [transB ? [2179, 64] : [2176, 21]] as const;
+      for (const [n, k] of isBlockDtype(dtype) ? inBlocks : SIZES_OF_MANY_TILES) {
         const c = new OpCase(11);
-        const b = dtype === "f16" ? c.halves("b", [8 * Math.ceil((n * k) / 8)]) : c.random("b", [n * k]);
+        const b = operand(c, dtype, transB ? [n, k] : [k, n]);
         const values = c.normals(130 * k);
         const products = [1984, 130].map((capacity) => {
           const data = new Float32Array(capacity * k).fill(Number.NaN);
@@ -266,7 +277,7 @@ for (const dtype of ["f32", "f16"])
           return matmul({ out, a, b, m: "tokens", n, k, transB });
         });
         c.run(...products);
-        const reading = k % 4 ? ".scalar" : "";
+        const reading = (k % 4 ? ".scalar" : "") + (b.isInBlocks ? ".quantized" : "");
         assert.equal(
           products.map((product) => shaderOf(product).name),
           [`matmul_wide${reading}`, `matmul_middle${reading}`],
@@ -313,6 +324,33 @@ test("the gradients of a bottleneck's matrices and biases, over fewer rows than 
     }
   await c.check({ tokens: rows });
 });
+
+/** Logits and their gradients: of a whole table and of its rows from 64 on; an odd number of rows is a stride of no four. */
+for (const dtype of ["q8", "q4"] as const)
+  test(`a table in ${dtype}, and a part of it`, async () => {
+    const [V, C] = [141, 192];
+    for (const [m, rows] of [
+      [5, "tokens"],
+      [40, "tokens"],
+      [3, "slots"],
+    ] as const) {
+      const c = new OpCase(m);
+      const table = c.blocks("wte", dtype, [V, C], "table");
+      for (const [n, b] of [
+        [V, table],
+        [V - 64, table.view("part", [V - 64, C], 64 * C)],
+        [20, c.blocks("few", dtype, [20, C], "table")],
+      ] as const) {
+        const x = c.random("x", [m + 1, C], 1, m * C);
+        const dlogits = c.random("dlogits", [m + 1, n], 1, m * n);
+        const [logits, dx] = [c.blank("logits", [m + 1, n]), c.random("dx", [m + 1, C])];
+        const name = `${m} of ${n}`;
+        compare(c, name, { out: logits, a: x, b, m, n, k: C, transB: true }, LONG_PRODUCT, rows);
+        compare(c, name, { out: dx, a: dlogits, b, m, n: C, k: n, beta: 1 }, LONG_PRODUCT, rows);
+      }
+      await c.check({ [rows]: m });
+    }
+  });
 
 test("sizes that are step values", async () => {
   const c = new OpCase(4);
