@@ -82,7 +82,7 @@ const CASES: Sizes[] = [
   { rows: 5, input: 132, out: 520, place: null },
   { rows: 40, input: 24, out: 72, place: thirds(3, 8, 24), dtype: "f16" },
   { rows: 7, input: 21, out: 8, place: one(3, 8), dtype: "f16" },
-  { rows: 1, input: 192, out: 72, place: null, dtype: "q8" },
+  { rows: 1, input: 192, out: 72, place: null, dtype: "q4" },
   { rows: 5, input: 64, out: 40, place: one(3, 40), dtype: "q4" },
   { rows: 40, input: 192, out: 72, place: thirds(3, 8, 24), dtype: "q4" },
   { rows: 40, input: 32, out: 8, place: one(2, 8), dtype: "q8" },

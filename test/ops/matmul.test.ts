@@ -257,52 +257,60 @@ test("contents beyond the edges of a and b are not used", async () => {
   await c.check();
 });
 
-const SIZES_OF_MANY_TILES = [
-  [2180, 36],
-  [2179, 21],
-] as const;
-
-for (const dtype of ["f32", "f16", "q8", "q4"] as const)
-  for (const transB of [false, true])
-    test(`large and small tiles, b${transB ? "^T" : ""} in ${dtype}: the same bits for any number of rows`, async () => {
-      const inBlocks = [transB ? [2179, 64] : [2176, 21]] as const;
-      for (const [n, k] of isBlockDtype(dtype) ? inBlocks : SIZES_OF_MANY_TILES) {
-        const c = new OpCase(11);
-        const b = operand(c, dtype, transB ? [n, k] : [k, n]);
-        const values = c.normals(130 * k);
-        const products = [1984, 130].map((capacity) => {
-          const data = new Float32Array(capacity * k).fill(Number.NaN);
-          data.set(values);
-          const [out, a] = [c.blank("out", [capacity, n]), c.of("a", [capacity, k], data)];
-          return matmul({ out, a, b, m: "tokens", n, k, transB });
-        });
-        c.run(...products);
-        const reading = (k % 4 ? ".scalar" : "") + (b.isInBlocks ? ".quantized" : "");
-        assert.equal(
-          products.map((product) => shaderOf(product).name),
-          [`matmul_wide${reading}`, `matmul_middle${reading}`],
-        );
-        const expected = gemm({
-          out: new Float64Array(130 * n),
-          a: Float64Array.from(values),
-          b: c.data(b),
-          m: 130,
-          n,
-          k,
+for (const [dtype, transB, sizes] of [
+  ...(["f32", "f16"] as const).flatMap((dtype) =>
+    [false, true].map(
+      (transB) =>
+        [
+          dtype,
           transB,
-        });
-        let first: Float32Array | null = null;
-        for (const tokens of [130, 64, 33, 1]) {
-          const outs = products.map((product) => tensorAt(product, "out"));
-          const [one, two] = await c.results({ tokens }, outs, "webgpu");
-          const used = tokens * n;
-          assertAllClose(`${tokens} rows`, one!.subarray(0, used), expected.subarray(0, used), PRODUCT);
-          assertSameBits(`${tokens} rows, by both`, two!.slice(0, used), one!.slice(0, used));
-          first ??= one!;
-          assertSameBits(`${tokens} rows of 130`, one!.slice(0, used), first.slice(0, used));
-        }
+          [
+            [2180, 36],
+            [2179, 21],
+          ],
+        ] as const,
+    ),
+  ),
+  ["q4", false, [[2176, 21]]],
+] as const)
+  test(`large and small tiles, b${transB ? "^T" : ""} in ${dtype}: the same bits for any number of rows`, async () => {
+    for (const [n, k] of sizes) {
+      const c = new OpCase(11);
+      const b = operand(c, dtype, transB ? [n, k] : [k, n]);
+      const values = c.normals(130 * k);
+      const products = [1984, 130].map((capacity) => {
+        const data = new Float32Array(capacity * k).fill(Number.NaN);
+        data.set(values);
+        const [out, a] = [c.blank("out", [capacity, n]), c.of("a", [capacity, k], data)];
+        return matmul({ out, a, b, m: "tokens", n, k, transB });
+      });
+      c.run(...products);
+      const reading = (k % 4 ? ".scalar" : "") + (b.isInBlocks ? ".quantized" : "");
+      assert.equal(
+        products.map((product) => shaderOf(product).name),
+        [`matmul_wide${reading}`, `matmul_middle${reading}`],
+      );
+      const expected = gemm({
+        out: new Float64Array(130 * n),
+        a: Float64Array.from(values),
+        b: c.data(b),
+        m: 130,
+        n,
+        k,
+        transB,
+      });
+      let first: Float32Array | null = null;
+      for (const tokens of [130, 64, 33, 1]) {
+        const outs = products.map((product) => tensorAt(product, "out"));
+        const [one, two] = await c.results({ tokens }, outs, "webgpu");
+        const used = tokens * n;
+        assertAllClose(`${tokens} rows`, one!.subarray(0, used), expected.subarray(0, used), PRODUCT);
+        assertSameBits(`${tokens} rows, by both`, two!.slice(0, used), one!.slice(0, used));
+        first ??= one!;
+        assertSameBits(`${tokens} rows of 130`, one!.slice(0, used), first.slice(0, used));
       }
-    });
+    }
+  });
 
 /** x^T dy, added to what is there, of the matrices into and out of an adapter's bottleneck. */
 test("the gradients of a bottleneck's matrices and biases, over fewer rows than there is room for", async () => {
@@ -325,31 +333,24 @@ test("the gradients of a bottleneck's matrices and biases, over fewer rows than 
   await c.check({ tokens: rows });
 });
 
-/** Logits and their gradients: of a whole table and of its rows from 64 on; an odd number of rows is a stride of no four. */
-for (const dtype of ["q8", "q4"] as const)
-  test(`a table in ${dtype}, and a part of it`, async () => {
-    const [V, C] = [141, 192];
-    for (const [m, rows] of [
-      [5, "tokens"],
-      [40, "tokens"],
-      [3, "slots"],
-    ] as const) {
-      const c = new OpCase(m);
-      const table = c.blocks("wte", dtype, [V, C], "table");
-      for (const [n, b] of [
-        [V, table],
-        [V - 64, table.view("part", [V - 64, C], 64 * C)],
-        [20, c.blocks("few", dtype, [20, C], "table")],
-      ] as const) {
-        const x = c.random("x", [m + 1, C], 1, m * C);
-        const dlogits = c.random("dlogits", [m + 1, n], 1, m * n);
-        const [logits, dx] = [c.blank("logits", [m + 1, n]), c.random("dx", [m + 1, C])];
-        const name = `${m} of ${n}`;
-        compare(c, name, { out: logits, a: x, b, m, n, k: C, transB: true }, LONG_PRODUCT, rows);
-        compare(c, name, { out: dx, a: dlogits, b, m, n: C, k: n, beta: 1 }, LONG_PRODUCT, rows);
-      }
-      await c.check({ [rows]: m });
+/** Logits and their gradients: of a whole table, of its rows from 64 on, of few. An odd number of rows is a stride of no four. */
+for (const [dtype, m, rows, sizes] of [
+  ["q4", 40, "tokens", [141, 77]],
+  ["q4", 5, "tokens", [20]],
+  ["q8", 3, "slots", [141, 77]],
+] as const)
+  test(`${m} rows of ${rows}, a table in ${dtype} of ${sizes}`, async () => {
+    const [c, C] = [new OpCase(m), 192];
+    const table = c.blocks("wte", dtype, [sizes[0], C], "table");
+    for (const n of sizes) {
+      const b = table.view("part", [n, C], (sizes[0] - n) * C);
+      const x = c.random("x", [m + 1, C], 1, m * C);
+      const dlogits = c.random("dlogits", [m + 1, n], 1, m * n);
+      const [logits, dx] = [c.blank("logits", [m + 1, n]), c.random("dx", [m + 1, C])];
+      compare(c, `logits of ${n}`, { out: logits, a: x, b, m, n, k: C, transB: true }, LONG_PRODUCT, rows);
+      compare(c, `from ${n}`, { out: dx, a: dlogits, b, m, n: C, k: n, beta: 1 }, LONG_PRODUCT, rows);
     }
+    await c.check({ [rows]: m });
   });
 
 test("sizes that are step values", async () => {
