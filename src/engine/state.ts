@@ -1,4 +1,6 @@
 /** Loads, initialises, reads and writes a model's parameters. */
+
+import { BLOCKS } from "../blocks.ts";
 import type { LoraConfig } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
@@ -6,7 +8,6 @@ import type { NamedTensor, Tensors } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { isAdded } from "../names.ts";
-import { BLOCKS } from "../quantize.ts";
 import { Rng } from "../rng.ts";
 import { sizeOf } from "../tensor.ts";
 import type { Engine } from "./engine.ts";

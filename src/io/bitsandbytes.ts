@@ -9,10 +9,12 @@
  *
  * Every product and sum is rounded to f32: the values of bitsandbytes' `dequantize_4bit` in float32 and `int8_vectorwise_dequant`.
  */
+
+import { BLOCKS, NESTED } from "../blocks.ts";
 import type { GPT2Config } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
-import { BLOCKS, MAXIMA, NESTED, NF4, type NF4Parts } from "../quantize.ts";
+import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape, sizeOf } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";

@@ -5,10 +5,11 @@
  */
 import * as assert from "uvu/assert";
 import type { TensorData } from "../../src/backend/backend.ts";
+import type { BlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import type { Dispatch, StepValues } from "../../src/ops/kernel.ts";
-import { type BlockDtype, dequantize, Quantizer } from "../../src/quantize.ts";
+import { dequantize, Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
 import { type DType, type Shape, sizeOf, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";

@@ -1,9 +1,9 @@
 import * as assert from "uvu/assert";
 import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
+import type { BlockDtype } from "../../src/blocks.ts";
 import { ACTIVATIONS } from "../../src/config.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
-import type { BlockDtype } from "../../src/quantize.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";

@@ -1,10 +1,10 @@
 import * as assert from "uvu/assert";
 import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
+import { type BlockDtype, isBlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf } from "../../src/half.ts";
 import { type Scalar, tensorAt } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
-import { type BlockDtype, isBlockDtype } from "../../src/quantize.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
