@@ -3,12 +3,35 @@
 //   out[n, c] = wte[ids[n] - first, c] + wpe[n - bounds[n].start + shift, c]   where first <= ids[n] < first + count
 //
 //   out    (updates)  [tokens, cols]; rows of other pieces stay as they are
-//   wte    (read)     [count, cols], rows first .. first + count of the token table; two halves a word where wte_type != 0
-//   wpe    (read)     [positions, cols]; two halves a word where wpe_type != 0
+//   wte    (read)     [count, cols], rows first .. first + count of the token table; f32, f16, q8, q4 by wte_type
+//   wpe    (read)     [positions, cols]; f32 or f16 by wpe_type
 //   ids    (read)     [tokens]
-//   bounds  (read)     [tokens, 2]: where the token's sequence starts and ends in the packed batch
+//   bounds (read)     [tokens, 2]: where the token's sequence starts and ends in the packed batch
 //
 // Grid: (ceil(cols / 64), tokens). Reference: llm.c encoder_forward.
+
+fn word(i: u32) -> u32 {
+  return wte[i];
+}
+
+fn weights() -> u32 {
+  return dims.count * dims.cols;
+}
+
+fn nf4(code: u32) -> f32 {
+  return bitcast<f32>(wte[nf4_start() + (code & 15u)]);
+}
+
+fn maximum(code: u32) -> f32 {
+  return bitcast<f32>(wte[maxima_start() + (code & 255u)]);
+}
+
+fn token_at(i: u32) -> f32 {
+  if (wte_type >= Q8) {
+    return widen_quantized(quantized_at(i / 4u * 4u, wte_type), wte_type)[i % 4u];
+  }
+  return wte_at(i);
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) at: vec3u) {
@@ -22,5 +45,5 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
     return;
   }
   let position = n - bounds[n].x + dims.shift;
-  out[n * dims.cols + col] = wte_at((id - dims.first) * dims.cols + col) + wpe_at(position * dims.cols + col);
+  out[n * dims.cols + col] = token_at((id - dims.first) * dims.cols + col) + wpe_at(position * dims.cols + col);
 }

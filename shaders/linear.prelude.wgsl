@@ -3,7 +3,7 @@
 //   out   (write)  [m, n]
 //   act   (write)  [m, n], written by the epilogues activate_saved, activate_backward and add_saved
 //   a     (read)   [m, k]
-//   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_type != 0
+//   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
 //   bias  (read)   [n], used where has_bias != 0
 //   down  (read)   [m, count * r]
 //   up    (read)   step d of adapter i, column j: at i * stride + d * up_row + c * up_col, c = j - column - i * step < width; else 0
@@ -25,6 +25,10 @@ fn layout_a(batch: u32) -> Layout {
 
 fn layout_b(batch: u32) -> Layout {
   return Layout(0u, dims.b_col, dims.b_row);
+}
+
+fn weights() -> u32 {
+  return dims.n * dims.k;
 }
 
 /// The adapters' part of the depth.

@@ -3,7 +3,7 @@
 //
 //   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
 //   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
-//   b     (read)  [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; two halves a word where b_type != 0
+//   b     (read)  [k, n], element [k, j] at b_offset + k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
 //   bias  (read)  [n], used where has_bias != 0
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
@@ -18,7 +18,12 @@ fn layout_a(batch: u32) -> Layout {
 }
 
 fn layout_b(batch: u32) -> Layout {
-  return Layout(batch * dims.b_batch, dims.b_col, dims.b_row);
+  return Layout(dims.b_offset + batch * dims.b_batch, dims.b_col, dims.b_row);
+}
+
+/// Of the tensor that b is a part of, if it is quantised.
+fn weights() -> u32 {
+  return dims.b_size;
 }
 
 /// No adapters: see linear.prelude.wgsl.

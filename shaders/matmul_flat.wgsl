@@ -5,6 +5,7 @@
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_b(lane);
   let left = layout_a(group.z);
   let right = layout_b(group.z);
   let row = group.y * 8u;

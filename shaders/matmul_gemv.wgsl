@@ -35,6 +35,7 @@ fn sums_of(batch: u32, row: u32, col: u32, part: u32, b_along: bool) -> mat4x4f 
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_b(lane);
   let b_along = layout_b(0u).depth == 1u;
   let side = select(lane % SIDES, lane / PARTS, b_along);
   let part = select(lane / SIDES, lane % PARTS, b_along);

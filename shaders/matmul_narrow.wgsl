@@ -29,6 +29,7 @@ fn sums_of(lane: u32, batch: u32, row: u32, col: u32, b_along: bool) -> Sums {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  prepare_b(lane);
   let row = group.y * 4u;
   let col = group.x * 8u;
   var sums: Sums;

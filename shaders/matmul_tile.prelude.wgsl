@@ -59,11 +59,12 @@ fn fetch_adapter_b(own: Source, along: bool, col: u32, depth: u32) -> Raw {
   return Raw(bitcast<vec4u>(block[0]), bitcast<vec4u>(block[1]), bitcast<vec4u>(block[2]), bitcast<vec4u>(block[3]));
 }
 
-fn widen(four: vec4u, is_float: bool) -> vec4f {
+/// One branch for all of a block, so that none of its vectors waits for another.
+fn widen(raw: Raw, is_float: bool) -> mat4x4f {
   if (is_float) {
-    return bitcast<vec4f>(four);
+    return mat4x4f(bitcast<vec4f>(raw.v0), bitcast<vec4f>(raw.v1), bitcast<vec4f>(raw.v2), bitcast<vec4f>(raw.v3));
   }
-  return widen_b(four);
+  return mat4x4f(widen_b(raw.v0), widen_b(raw.v1), widen_b(raw.v2), widen_b(raw.v3));
 }
 
 fn put_a(own: Source, along: bool, block: mat4x4f) {
@@ -77,10 +78,7 @@ fn put_a(own: Source, along: bool, block: mat4x4f) {
 
 fn put_b(own: Source, along: bool, raw: Raw, is_float: bool) {
   let at = own.part % PARTS * SIDE + (own.block ^ (own.part * SWIZZLE)) % BLOCKS;
-  let x = turn(
-    mat4x4f(widen(raw.v0, is_float), widen(raw.v1, is_float), widen(raw.v2, is_float), widen(raw.v3, is_float)),
-    along,
-  );
+  let x = turn(widen(raw, is_float), along);
   tile_b[at] = x[0];
   tile_b[at + BLOCKS] = x[1];
   tile_b[at + 2u * BLOCKS] = x[2];

@@ -34,6 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var from_b = source(lane, right, col);
   var for_a = fetch_a(from_a);
   var for_b = fetch_b(from_b);
+  prepare_b(lane);
   let own_row = lane / 8u;
   let own_col = lane % 8u;
   // The tiles of the product itself, then those of its adapters.

@@ -78,7 +78,7 @@ async function checkShader(kernel: Kernel, name: string): Promise<void> {
   const { bindings, shapes } = kernel;
   const whole = await wgslOf(kernel, name);
   const file = filesOf(kernel).find(
-    (one) => one.replace(/^matmul_/, "") === name.replace(/\.scalar$|^(matmul|linear)_/g, ""),
+    (one) => one.replace(/^matmul_/, "") === name.replace(/\..*|^(matmul|linear)_/g, ""),
   );
   const code = read(`shaders/${file}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);

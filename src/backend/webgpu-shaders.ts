@@ -7,7 +7,7 @@ type Dims = Record<string, number>;
 
 /** A shader of shaders/ and its grid of workgroups. */
 export interface Shader {
-  /** The file's name, plus SCALAR if it reads single elements. */
+  /** The file's name, plus SCALAR and QUANTIZED where they hold. */
   name: string;
   grid: (dims: Dims) => Grid;
 }
@@ -19,11 +19,10 @@ interface Product {
   grid: (dims: Dims) => Grid;
 }
 
-/** The element types of a and b if four elements are read at once. */
-const FOUR = { a: "vec4f", b: "vec4u" };
-
 /** Suffix of a shader that reads single elements, because four at once are not aligned. */
 const SCALAR = ".scalar";
+/** Suffix of a shader whose b is in blocks, of which four are always aligned. */
+const QUANTIZED = ".quantized";
 
 /** Large tiles; small tiles; results with few columns; with few rows; a decoding step's few rows. */
 const PRODUCTS = {
@@ -66,6 +65,7 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
   attention_forward: ["attention_tiles"],
   attention_query_backward: ["attention_tiles", "attention_backward"],
   attention_keyvalue_backward: ["attention_tiles", "attention_backward"],
+  embedding_forward: ["quantized"],
   lora_backward: ["blocks", "parts"],
 };
 
@@ -105,21 +105,34 @@ export function shaderOf(dispatch: Dispatch): Shader {
   const { name, grid } = dispatch.kernel;
   if (grid) return { name, grid };
   const product = productOf(dispatch);
-  return { name: `${name}_${product.variant}${readsFour(dispatch) ? "" : SCALAR}`, grid: product.grid };
+  const reading = `${readsFour(dispatch) ? "" : SCALAR}${tensorAt(dispatch, "b").isInBlocks ? QUANTIZED : ""}`;
+  return { name: `${name}_${product.variant}${reading}`, grid: product.grid };
 }
 
 /** The source of a shader: declarations from the kernel's definition, the preludes that shaders share, its own code. */
 export async function wgslOf(kernel: Kernel, shader: string): Promise<string> {
+  const [name] = shader.split(".");
   const family = FAMILIES[kernel.name];
-  const isScalar = shader.endsWith(SCALAR);
-  const product = family?.variants.find(({ variant }) => shader.replace(SCALAR, "") === `${kernel.name}_${variant}`);
+  const product = family?.variants.find(({ variant }) => name === `${kernel.name}_${variant}`);
+  const { types, readers } = readingOf(shader);
   const preludes =
     family && product
-      ? [isScalar ? "matmul_scalar" : "matmul_vec4", "blocks", "matmul_blocks", ...family.preludes, ...product.preludes]
+      ? [...readers, "blocks", "matmul_blocks", ...family.preludes, ...product.preludes]
       : (PRELUDES[kernel.name] ?? []);
   const file = product ? `matmul_${product.variant}` : shader;
   const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(sourceOf));
-  return [declarations(kernel, product && (isScalar ? {} : FOUR)), ...parts].join("\n");
+  return [declarations(kernel, product && types), ...parts].join("\n");
+}
+
+/** How a product reads a and b: the types of their elements, where they are not the kernel's, and the preludes. */
+function readingOf(shader: string): { types: Record<string, string>; readers: string[] } {
+  const isScalar = shader.includes(SCALAR);
+  const a = isScalar ? {} : { a: "vec4f" };
+  const left = isScalar ? "left_scalar" : "left_vec4";
+  if (shader.endsWith(QUANTIZED)) return { types: a, readers: [left, "quantized", "right_quantized"] };
+  return isScalar
+    ? { types: a, readers: [left, "right_scalar"] }
+    : { types: { ...a, b: "vec4u" }, readers: [left, "right_vec4"] };
 }
 
 async function sourceOf(file: string): Promise<string> {
@@ -134,7 +147,8 @@ export function filesOf({ name }: Kernel): string[] {
 /** The names of all shaders of a kernel that `wgslOf` prints. */
 export function variantsOf({ name }: Kernel): string[] {
   const variants = FAMILIES[name]?.variants.map(({ variant }) => `${name}_${variant}`);
-  return variants ? variants.flatMap((shader) => [shader, shader + SCALAR]) : [name];
+  const readings = ["", SCALAR, QUANTIZED, SCALAR + QUANTIZED];
+  return variants?.flatMap((shader) => readings.map((reading) => shader + reading)) ?? [name];
 }
 
 /**

@@ -37,6 +37,7 @@ export interface StepBenchOptions {
   model: ShapeName;
   mode: Mode;
   dtype: WeightDtype;
+  recompute?: boolean;
   device: DeviceName;
   threads?: number;
   data?: string;
@@ -130,7 +131,7 @@ async function measure(
   const batches = packed.map((batch) => classificationBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
   const spec = stepSpec(CONFIGS[options.model], options.mode, options.dtype);
-  const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize);
+  const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize, options.recompute);
   await fill(engine);
   await stepTime(engine, batches[0]!); // warm-up: compilation, caches
   const times: number[] = [];
@@ -202,11 +203,11 @@ async function stepTorch(torch: Dialogue, result: TorchResult): Promise<void> {
 }
 
 function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult | null): string {
-  const { model, mode, dtype, padding, batchSize } = options;
+  const { model, mode, dtype, recompute, padding, batchSize } = options;
   const { median, low, high, best } = spreadOf(ours.times);
   const { profile, yardsticks } = ours;
   const lines = [
-    `${model}, ${MODE_TITLES[mode]}${dtype === "f32" ? "" : `, base model in ${dtype}`}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
+    `${model}, ${MODE_TITLES[mode]}${dtype === "f32" ? "" : `, base model in ${dtype}`}${recompute ? ", recomputation" : ""}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
       `${ours.tokens.toFixed(0)} tokens per step`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
       `${ours.cpu.toFixed(1)} ms CPU time`,

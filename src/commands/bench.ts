@@ -70,6 +70,7 @@ program
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .addOption(choice("--dtype <type>", "data type of the frozen weights", WEIGHT_DTYPES).default("f32"))
+  .option("--recompute", "make the activations of each block again in the backward pass")
   .option("--data <file>", "messages as CSV, TSV or JSON lines (default: the bundled corpus)")
   .option("--padding <n>", "pad every message to n tokens (default: packed)", number)
   .option("--max-length <n>", "maximum message length in tokens", number, 120)

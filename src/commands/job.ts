@@ -126,7 +126,7 @@ export function loadData(
 }
 
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
-const BESIDE_RESUME = ["resume", "device", "threads", "json", "checkpointEvery"];
+const BESIDE_RESUME = ["resume", "device", "threads", "recompute", "json", "checkpointEvery"];
 
 export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const directory = pathWithName(flag);
@@ -135,7 +135,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
   if (refused.length > 0)
     throw new ConfigError("a resumed run keeps its settings", {
-      expected: "--resume DIR with no other flags than --device, --threads, --checkpoint-every and --json",
+      expected: "--resume DIR with no other flags than --device, --threads, --recompute, --checkpoint-every and --json",
       found: refused.map(({ long }) => long).join(", "),
     });
   await settle(directory);
@@ -162,6 +162,8 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
       });
     return data;
   });
+  const { recompute = config.options.recompute } = program.opts<TrainFlags>();
+  const options = { ...config.options, recompute };
   return {
     out,
     kept: directory,
@@ -169,7 +171,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     modelName: config.model,
     model,
     data,
-    options: resolveOptions(ofMode(config.options, config.options.mode ?? DEFAULTS.mode), config.objective),
+    options: resolveOptions(ofMode(options, options.mode ?? DEFAULTS.mode), config.objective),
     config,
     resume,
     ...(adapter ? { adapter } : {}),

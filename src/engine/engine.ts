@@ -20,9 +20,10 @@ export interface EngineOptions {
   capacity: Capacity;
   /** AdamW's settings; null for inference. */
   optimizer: AdamWConfig | null;
-  /** The frozen prefix or the suffix alone, as in PlanOptions. */
+  /** As in PlanOptions. */
   part?: "prefix" | "suffix";
   shared?: NonNullable<PlanOptions["shared"]>;
+  recompute?: boolean;
   keepActivations?: boolean;
   /** Splits tensors into pieces of at most so many bytes, where the device allows more. For tests. */
   maxBinding?: number;

@@ -137,6 +137,12 @@ export function showMemory(plan: MemoryPlan): string {
     .join("\n");
 }
 
+/** Whether a plan is within the limits. */
+export function fits(plan: MemoryPlan, { maxBinding, maxBuffer, total = Infinity }: MemoryLimits): boolean {
+  const most = Math.min(maxBinding, maxBuffer);
+  return plan.buffers.every(({ bytes }) => bytes <= most) && memoryTotals(plan).total <= total;
+}
+
 /** Throws DeviceError, with the bytes of each kind, if the plan exceeds the limits. */
 export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   for (const { label, role, bytes } of plan.buffers) {

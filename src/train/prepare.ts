@@ -15,6 +15,7 @@ import { type Capacity, roomFor } from "../model/batch.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { type ModelSpec, trainableCount } from "../model/trainable.ts";
 import type { AdamWConfig } from "../ops/adamw.ts";
+import { fits } from "../plan/memory.ts";
 import { flopsOf } from "../plan/work.ts";
 import { classWeightsOf } from "./class-weights.ts";
 import { loraConfig, methodSizes, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
@@ -83,7 +84,10 @@ export function prepareRun(args: RunArguments): PreparedRun {
     sequences: Math.max(batchSize, EVALUATION_SEQUENCES),
   };
   const bytes = prefixBytes(spec, data, prefixBudget);
-  const plan = Engine.plan(device, { spec, capacity, optimizer, ...(bytes > 0 ? { part: "suffix" } : {}) });
+  const planWith = (recompute: boolean) =>
+    Engine.plan(device, { spec, capacity, optimizer, recompute, ...(bytes > 0 ? { part: "suffix" } : {}) });
+  let plan = planWith(options.recompute === "on");
+  if (options.recompute === "auto" && !fits(plan.memory, device.limits)) plan = planWith(true);
   const prefix =
     bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "prefix" }), bytes } : null;
   const trainable = trainableCount(spec);

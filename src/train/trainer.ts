@@ -90,7 +90,10 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
-  const engine = await Engine.create(device, { spec, capacity, optimizer, ...(prefix ? { part: "suffix" } : {}) });
+  const engine = await Engine.create(device, {
+    ...{ spec, capacity, optimizer, recompute: plan.recomputed > 0 },
+    ...(prefix ? { part: "suffix" } : {}),
+  });
   try {
     await writeStart(engine, args, options.seed, { signal });
     const training = new Run(engine, prefix, args, prepared, info.kind);

@@ -14,6 +14,7 @@ import {
   assertAccessible,
   atStep,
   download,
+  holdCheckpoint,
   keepStates,
   pickFile,
   set,
@@ -21,6 +22,7 @@ import {
   statesOf,
   stepsTaken,
   waitForState,
+  workerOf,
 } from "./page.ts";
 
 const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
@@ -165,8 +167,10 @@ async function waitForStep(page: Page, step: number): Promise<void> {
 
 test("a paused run waits; resumed, it ends with the adapter of a straight run", async () => {
   const { page, faults, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
+  await release();
   await waitForState(page, "paused");
   const steps = await stepsTaken(page);
   await page.waitForTimeout(300);
@@ -181,11 +185,13 @@ test("a paused run waits; resumed, it ends with the adapter of a straight run", 
 test("a reloaded run resumes from its last checkpoint and ends with the adapter of a straight run", async () => {
   const { page, faults, context } = await freshPage();
   await keepStates(page);
+  // The tab is closed while the second checkpoint is written.
+  await holdCheckpoint(page, 16);
   await begin(page, LONGER);
   await atStep(page, 9, "reload");
   await waitForState(page, "finished");
   const resumed = (await statesOf(page)).find(({ state }) => state === "training");
-  assert.ok(resumed && resumed.step >= 8, "it started from the beginning");
+  assert.equal(resumed, { state: "training", step: 8 });
   assert.equal(await adapterOf(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
@@ -204,6 +210,7 @@ test("a reloaded run waits until its previous worker has released the lock, and 
     };
     void look();
   });
+  await holdCheckpoint(page, 24);
   await begin(page, LONGER);
   await atStep(page, 17, "reload");
   await waitForState(page, "elsewhere");
@@ -215,8 +222,10 @@ test("a reloaded run waits until its previous worker has released the lock, and 
 
 test("a run that was paused and reloaded stays paused, with its adapter, and resumes only on request", async () => {
   const { page, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
+  await release();
   await waitForState(page, "paused");
   const steps = await stepsTaken(page);
   await page.reload();
@@ -229,7 +238,20 @@ test("a run that was paused and reloaded stays paused, with its adapter, and res
   assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
   // Nothing keeps another run from starting.
   await page.waitForSelector("#start:not([disabled])");
+  // A browser that cannot read the checkpoint for a moment does not cost the run its progress.
+  const worker = await workerOf(page);
+  await worker.evaluate(() => {
+    const { getFile } = FileSystemFileHandle.prototype;
+    FileSystemFileHandle.prototype.getFile = async function () {
+      if (!this.name.startsWith("step-")) return getFile.call(this);
+      FileSystemFileHandle.prototype.getFile = getFile;
+      throw new DOMException("The file cannot be read", "NotReadableError");
+    };
+  });
   await page.click("#resume");
+  await page.locator("#run-error >> text=The file cannot be read").waitFor();
+  await page.click("#run-error >> text=Resume from the last checkpoint");
+  await page.waitForSelector("#training:not([data-state=failed])");
   await waitForState(page, "finished");
   assert.equal(await adapterOf(page), await straightAdapter());
   await context.close();
@@ -237,8 +259,10 @@ test("a run that was paused and reloaded stays paused, with its adapter, and res
 
 test("a run with an incomplete first checkpoint starts from the beginning", async () => {
   const { page, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
   await atStep(page, 2, "pause");
+  await release();
   await waitForState(page, "paused");
   await page.evaluate(async () => {
     const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle("runs");
@@ -249,7 +273,10 @@ test("a run with an incomplete first checkpoint starts from the beginning", asyn
   });
   await page.reload();
   await waitForState(page, "paused");
+  const releaseAgain = await holdCheckpoint(page, 8);
   await page.click("#resume");
+  await page.locator("#run-error >> text=The checkpoints were damaged: the run started again").waitFor();
+  await releaseAgain();
   await waitForState(page, "finished");
   assert.equal(await adapterOf(page), await straightAdapter());
   await context.close();
@@ -257,10 +284,12 @@ test("a run with an incomplete first checkpoint starts from the beginning", asyn
 
 test("a run that the browser cannot store stays in memory: it classifies and can be downloaded", async () => {
   const { page, faults, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
   await waitForStep(page, 1);
   const session = await context.newCDPSession(page);
   await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(page.url()).origin, quotaSize: 1 });
+  await release();
   await waitForState(page, "finished");
   assert.match((await page.textContent("#run-error"))!, "The browser's storage is full: this run is in memory only");
   await page.fill("#message", "you have won a prize, call now");
@@ -272,8 +301,10 @@ test("a run that the browser cannot store stays in memory: it classifies and can
 
 test("a stopped run has an adapter, and resumes to the same end", async () => {
   const { page, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
   await atStep(page, 5, "stop");
+  await release();
   await waitForState(page, "stopped");
   assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
   await page.click("#resume");
@@ -550,8 +581,10 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor();
   await pickFile(page);
   await set(page, { device: "wasm", epochs: 30 });
+  const release = await holdCheckpoint(page, 16);
   await page.click("#compare-start:not([disabled])");
   await atStep(page, 1, "stop");
+  await release();
   await waitForState(page, "stopped");
   assert.equal(await listedStates(page), ["stopped", ...Array(6).fill("waiting")]);
   await page.click("#compare-continue");

@@ -23,6 +23,8 @@ export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
     "What computes. Auto tries the graphics processor (WebGPU), compares its results with the CPU's and takes the faster one.",
   dtype:
     "How the frozen weights are stored. float16 halves their memory, 8 bits need about a quarter, 4 bits (NF4, as in QLoRA) an eighth and round most; what is trained stays float32.",
+  recompute:
+    "Makes the activations of each block again in the backward pass, in place of keeping them. It takes less memory and more time; the result is the same.",
   batchSize:
     "How many examples a step sees. Larger batches give steadier steps, fewer of them an epoch, and take more memory.",
   accumulate: "How many batches make one step. It acts like a larger batch without its memory.",

@@ -88,6 +88,7 @@ const MORE: readonly Field[] = [
   optionField("dtype", "Frozen weights", {
     words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)" },
   }),
+  optionField("recompute", "Recomputation", { words: { auto: "if needed" } }),
   optionField("batchSize", "Batch size"),
   optionField("accumulate", "Accumulation", { help: "Batches per step" }),
   optionField("batching", "Batching", { words: { random: "random", length: "by length" } }),

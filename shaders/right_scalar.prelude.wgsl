@@ -1,10 +1,4 @@
-// Four neighbouring elements of a or b one by one: for any strides, offsets and sizes. What lies beyond an edge is not used:
-// an index beyond the end reads something.
-
-fn a_at(at: u32) -> vec4f {
-  let i = min(at + vec4u(0u, 1u, 2u, 3u), vec4u(arrayLength(&a) - 1u));
-  return vec4f(a[i.x], a[i.y], a[i.z], a[i.w]);
-}
+// The same of b, in f32 or f16, as right_vec4 has it.
 
 fn b_at(at: u32) -> vec4u {
   let i = min(at + vec4u(0u, 1u, 2u, 3u), vec4u((arrayLength(&b) << b_type) - 1u));
@@ -21,4 +15,7 @@ fn b_word(i: u32) -> u32 {
 
 fn widen_b(four: vec4u) -> vec4f {
   return bitcast<vec4f>(four);
+}
+
+fn prepare_b(lane: u32) {
 }

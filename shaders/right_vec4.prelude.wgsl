@@ -1,9 +1,4 @@
-// Four neighbouring elements of a or b in one load: where strides, offsets and sizes are multiples of 4 (of 8 for b in f16).
-// What lies beyond an edge is not used: an index beyond the end reads something.
-
-fn a_at(at: u32) -> vec4f {
-  return a[min(at >> 2u, arrayLength(&a) - 1u)];
-}
+// Four neighbouring elements of b, in f32 or f16, in one load: where strides, offsets and sizes are multiples of 4, of 8 for f16.
 
 /// As they lie there; halves in x and y. They are widened where they are used, so that nothing waits for the load before.
 fn b_at(at: u32) -> vec4u {
@@ -20,4 +15,8 @@ fn widen_b(four: vec4u) -> vec4f {
     return vec4f(unpack2x16float(four.x), unpack2x16float(four.y));
   }
   return bitcast<vec4f>(four);
+}
+
+/// Every lane of a workgroup calls this before it uses an element of b.
+fn prepare_b(lane: u32) {
 }
