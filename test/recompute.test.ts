@@ -14,7 +14,7 @@ import { prepareRun } from "../src/train/prepare.ts";
 import type { Checkpoint, TrainEvent } from "../src/train/records.ts";
 import { train } from "../src/train/trainer.ts";
 import { assertSameBits, temporaryFolder } from "./border.ts";
-import { testDevice } from "./device.ts";
+import { testDevice, within } from "./device.ts";
 import { test } from "./harness.ts";
 import { fillRandom, randomBatch, smallSpec } from "./models.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
@@ -126,14 +126,6 @@ test("only the blocks' inputs are kept: a further block adds little", () => {
   const row = CAPACITY.tokens * 12 * 4;
   assert.is(more(true), row);
   assert.ok(more(false) > 9 * row);
-});
-
-/** A device whose programs may take so many bytes in all. */
-const within = (device: Backend, total: number): Backend => ({
-  info: device.info,
-  limits: { ...device.limits, total },
-  prepare: (...args) => device.prepare(...args),
-  destroy() {},
 });
 
 test("auto recomputes only where memory is too small otherwise; the run says so, and its bits are the same", async () => {

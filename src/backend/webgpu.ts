@@ -140,7 +140,7 @@ class WebGPUBackend implements Backend {
       session.destroy();
       throw new DeviceError(memory ? "the device is out of memory" : "the device refused the plan", {
         found: error.message,
-        ...(memory ? { hint: "use a smaller --batch-size or --max-length", remedy: "smaller-batch" } : {}),
+        ...(memory ? { hint: "use a smaller --batch-size or --max-length", remedy: "less-memory" } : {}),
       });
     }
     return session;

@@ -63,7 +63,7 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
-  static plan(backend: Backend, options: EngineOptions): ModelPlan {
+  static plan(backend: Pick<Backend, "limits">, options: EngineOptions): ModelPlan {
     return buildPlan({ ...options, maxBinding: Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding) });
   }
 

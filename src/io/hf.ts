@@ -36,16 +36,21 @@ export interface GPT2Checkpoint {
 /**
  * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a model
  * of the Hugging Face hub, which is downloaded into the local cache unless it is there.
- * Throws ConfigError, listing the known names, for any other name, DownloadError if the download fails.
+ * Without `weights` only its config and its tokenizer are. Throws ConfigError, listing the known names, for any other name,
+ * DownloadError if the download fails.
  */
-export async function resolveModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<string> {
+export async function resolveModel(
+  nameOrDirectory: string,
+  options: DownloadOptions = {},
+  weights = true,
+): Promise<string> {
   if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
     return packagePath(`data/models/${nameOrDirectory}`);
   // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
   // Imported on demand: few pages use the hub.
-  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options);
+  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
 
 /** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
@@ -81,17 +86,12 @@ export async function loadModel(
  */
 export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
   await requireFiles(directory);
-  const configPath = joinPath(directory, "config.json");
-  const json = await readJson(configPath);
-  const config = parseConfig(json, configPath);
-  const vocabulary = isShipped(directory)
-    ? GPT2_VOCABULARY
-    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json as TokenConfig);
+  const { json, configPath, config, vocabulary } = await readDescription(directory);
   const tensors = await openTensors(directory);
   const { where } = tensors;
   try {
     const found = namedTensors(tensors);
-    const settings = (json as Record<string, unknown>).quantization_config ?? undefined;
+    const settings = json.quantization_config ?? undefined;
     // Imported on demand: few models are quantised.
     const quantized =
       settings &&
@@ -139,6 +139,30 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
     await tensors.close();
     throw error;
   }
+}
+
+/**
+ * Opens the config and the tokenizer of a model, by directory or by name: what a plan needs. The weights are not read, and need not be
+ * there.
+ */
+export async function describeModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+  const directory = await resolveModel(nameOrDirectory, options, false);
+  const refuse = () => {
+    throw new ConfigError("the weights of this model were not opened", { where: directory });
+  };
+  const { config, vocabulary } = await readDescription(directory);
+  return { directory, config, vocabulary, names: [], shape: refuse, read: refuse, close: async () => {} };
+}
+
+/** The config and the tokenizer of a model. */
+async function readDescription(directory: string) {
+  const configPath = joinPath(directory, "config.json");
+  const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
+  const config = parseConfig(json, configPath);
+  const vocabulary = isShipped(directory)
+    ? GPT2_VOCABULARY
+    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
+  return { json, configPath, config, vocabulary };
 }
 
 async function openTensors(directory: string): Promise<TensorFiles> {

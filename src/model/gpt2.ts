@@ -146,7 +146,7 @@ export function buildPlan(options: PlanOptions): ModelPlan {
       expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
       found: String(rows),
       hint: "use a smaller --batch-size or --max-length",
-      remedy: "smaller-batch",
+      remedy: "less-memory",
     });
   return new Builder(options).build();
 }

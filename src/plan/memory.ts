@@ -172,5 +172,5 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
 function adviceFor(role: Role, otherwise: string): Pick<ErrorDetails, "hint" | "remedy"> {
   const hint = HINTS[role];
   if (hint === undefined) return { hint: otherwise };
-  return role === "cache" ? { hint } : { hint, remedy: "smaller-batch" };
+  return role === "cache" ? { hint } : { hint, remedy: "less-memory" };
 }

@@ -1,5 +1,6 @@
 /** The cells and trials of a sweep: the product of the values of each arm, without duplicates. */
 import { createHasher } from "#platform";
+import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
@@ -122,6 +123,11 @@ export function* optionsOf({ base, arms }: SweepSpec): Generator<{ model: string
     for (const combination of combinations(arm)) {
       const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
+      if (given.dtype === "auto")
+        throw new ConfigError("dtype auto is invalid in a sweep", {
+          expected: WEIGHT_DTYPES.join(", "),
+          found: "auto, which depends on the machine's memory",
+        });
       const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings));
       yield { model, rates };
     }

@@ -61,8 +61,8 @@ export interface TrainOptions {
   headBias: boolean;
   /** Whether the loss is weighted by class where the classes are unequal. */
   classWeights: ClassWeights;
-  /** Data type of the frozen matrices. */
-  dtype: WeightDtype;
+  /** Data type of the frozen matrices; `auto`: the widest that fits into memory. */
+  dtype: WeightDtype | "auto";
   recompute: Recompute;
   epochs: number;
   /** Messages, or blocks of text, per batch. */
@@ -159,8 +159,8 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   },
   dtype: {
     default: "f32",
-    help: "data type of the frozen weights; f16 halves their memory. Invalid for --mode all",
-    choices: WEIGHT_DTYPES,
+    help: "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; auto: the widest that fits. Not for --mode all",
+    choices: [...WEIGHT_DTYPES, "auto"],
     modes: MODES.filter((mode) => mode !== "all"),
   },
   recompute: {

@@ -86,7 +86,7 @@ const MORE: readonly Field[] = [
     ],
   },
   optionField("dtype", "Frozen weights", {
-    words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)" },
+    words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", auto: "widest that fits" },
   }),
   optionField("recompute", "Recomputation", { words: { auto: "if needed" } }),
   optionField("batchSize", "Batch size"),
@@ -247,12 +247,12 @@ export class Fields {
   }
 
   /** Sets a field as if the value had been typed. */
-  set(key: Key, value: number): void {
+  set(key: Key, value: string | number): void {
     this.write(key, String(value));
   }
 
   /** Sets a field, and moves the focus to it: that of a button that is gone afterwards. */
-  correct(key: Key, value: number): void {
+  correct(key: Key, value: string | number): void {
     this.set(key, value);
     document.querySelector<HTMLElement>(`#field-${key}`)!.focus();
   }

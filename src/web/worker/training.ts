@@ -111,7 +111,8 @@ export function newRun(settings: PageSettings, materials: Materials): RunRecord 
     title: titleOf(prepared.options),
     state: "training",
     created: Date.now(),
-    settings,
+    // What `auto` has chosen: a resumed run keeps it.
+    settings: { ...settings, options: { ...settings.options, dtype: prepared.options.dtype } },
     dataName: nameOf(settings.data),
     labels: data.labels,
     partNames: data.objective === "lm" ? [] : data.testParts.map(({ name }) => name),
@@ -413,7 +414,7 @@ function warningOf({ text, lr }: { text: string; lr: number }, used: number): Er
     name: "note",
     summary: text,
     hint: `the learning rate ${used} is probably too ${lr < used ? "high" : "low"} for this method`,
-    remedy: { kind: "other-rate", lr },
+    remedy: { set: { lr } },
   };
 }
 
