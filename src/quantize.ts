@@ -1,26 +1,9 @@
 /**
- * Frozen matrices in 8 or 4 bits. A matrix [in, out] is stored as [out, in], so that a block is neighbouring inputs of one output;
- * the token table [V, C] as it is. One buffer holds all of a tensor, in this order:
- *
- *   q8  codes i8 [size]; scales f16 [size / 32]. A value is code * scale. The numbers of GGUF's Q8_0.
- *   q4  codes [size / 2], two a byte, the first in the upper half; codes of the blocks' maxima u8 [size / 64]; from the next word
- *       on f32: the maxima of those in blocks of 256, their mean, the 256 values that the codes stand for (MAXIMA), the 16 of a
- *       weight (NF4). maximum = MAXIMA[code] * block's maximum + mean; a value is NF4[code] * maximum. The numbers of
- *       bitsandbytes' NF4 with double quantisation (QLoRA, Dettmers et al. 2023, section 3).
- *
- * Every product and sum is rounded to f32.
+ * Quantises weights to 8 or 4 bits, and back: the numbers of src/blocks.ts. Loaded only where there are such weights.
  */
+import { BLOCKS, type BlockDtype, blockBytes, NESTED, partsOf } from "./blocks.ts";
 import { ConfigError } from "./errors.ts";
 import { floatToHalf, halfToFloat } from "./half.ts";
-
-export type BlockDtype = "q8" | "q4";
-
-/** Weights of a block, which share a scale. */
-export const BLOCKS: Readonly<Record<BlockDtype, number>> = { q8: 32, q4: 64 };
-/** Maxima of a block in the second quantisation of q4. */
-export const NESTED = 256;
-
-export const isBlockDtype = (dtype: string): dtype is BlockDtype => Object.hasOwn(BLOCKS, dtype);
 
 /** Quantiles of a normal distribution, with 0 and both ends: QLoRA, appendix E. */
 export const NF4 = Float32Array.of(
@@ -53,21 +36,6 @@ function linspace(first: number, last: number, count: number): Float32Array {
   return Float32Array.from({ length: count }, (_, i) =>
     i < count >> 1 ? start + step * i : last - step * (count - 1 - i),
   );
-}
-
-/** Where the parts of a tensor of `size` weights are, in bytes. */
-export function partsOf(dtype: BlockDtype, size: number) {
-  const blocks = size / BLOCKS[dtype];
-  if (dtype === "q8") return { scales: size, end: Math.ceil((size + 2 * blocks) / 4) * 4 };
-  const scales = size / 2;
-  const nested = Math.ceil((scales + blocks) / 4) * 4;
-  const mean = nested + 4 * Math.ceil(blocks / NESTED);
-  return { scales, nested, mean, end: mean + 4 * (1 + MAXIMA.length + NF4.length) };
-}
-
-/** Bytes of a tensor of `size` weights, a whole number of blocks and of words. */
-export function blockBytes(dtype: BlockDtype, size: number): number {
-  return partsOf(dtype, size).end;
 }
 
 /** As bitsandbytes, for a block of zeros, too. */
@@ -198,9 +166,7 @@ export class Quantizer {
       });
       bytes.set(new Uint8Array(halves.buffer), parts.scales);
     } else {
-      const { codes, maxima, mean } = quantizeMaxima(scales);
-      bytes.set(codes, parts.scales);
-      bytes.set(new Uint8Array(Float32Array.of(...maxima, mean, ...MAXIMA, ...NF4).buffer), parts.nested);
+      writeMaxima(bytes, 2 * parts.scales, quantizeMaxima(scales));
     }
     return bytes;
   }
@@ -214,21 +180,51 @@ export class Quantizer {
   }
 }
 
+/** A matrix in NF4 with double quantisation, in the order of [out, in], by bitsandbytes' names. */
+export interface NF4Parts extends NestedMaxima {
+  /** Two codes a byte, the first in the upper half. */
+  codes: Uint8Array;
+}
+
+interface NestedMaxima {
+  /** Of each block of 64, the code of its largest magnitude. */
+  absmax: Uint8Array;
+  /** Of each 256 blocks. */
+  nestedAbsmax: Float32Array;
+  offset: number;
+}
+
+/** The bytes of a q4 tensor. */
+export function encodeNF4({ codes, ...maxima }: NF4Parts): Uint8Array {
+  const size = 2 * codes.length;
+  const bytes = new Uint8Array(blockBytes("q4", size));
+  bytes.set(codes);
+  writeMaxima(bytes, size, maxima);
+  return bytes;
+}
+
+/** Everything of a q4 tensor but its codes. */
+function writeMaxima(bytes: Uint8Array, size: number, { absmax, nestedAbsmax, offset }: NestedMaxima): void {
+  const { scales, nested } = partsOf("q4", size);
+  bytes.set(absmax, scales);
+  bytes.set(new Uint8Array(Float32Array.of(...nestedAbsmax, offset, ...MAXIMA, ...NF4).buffer), nested);
+}
+
 /** The second quantisation of q4. */
-function quantizeMaxima(scales: Float32Array): { codes: Uint8Array; maxima: Float32Array; mean: number } {
-  const mean = Math.fround(scales.reduce((sum, x) => sum + x, 0) / scales.length);
-  const codes = new Uint8Array(scales.length);
-  const maxima = new Float32Array(Math.ceil(scales.length / NESTED));
-  for (const block of maxima.keys()) {
-    const own = scales.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - mean);
+function quantizeMaxima(scales: Float32Array): NestedMaxima {
+  const offset = Math.fround(scales.reduce((sum, x) => sum + x, 0) / scales.length);
+  const absmax = new Uint8Array(scales.length);
+  const nestedAbsmax = new Float32Array(Math.ceil(scales.length / NESTED));
+  for (const block of nestedAbsmax.keys()) {
+    const own = scales.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - offset);
     const most = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-    maxima[block] = most;
+    nestedAbsmax[block] = most;
     const inverse = inverseOf(most);
     own.forEach((x, i) => {
-      codes[block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
+      absmax[block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
     });
   }
-  return { codes, maxima, mean };
+  return { absmax, nestedAbsmax, offset };
 }
 
 /** The `size` values of a stored tensor, in its order. */

@@ -1,5 +1,5 @@
+import { type BlockDtype, blockBytes, isBlockDtype } from "./blocks.ts";
 import { ShapeError } from "./errors.ts";
-import { type BlockDtype, blockBytes, isBlockDtype } from "./quantize.ts";
 
 export type Shape = readonly number[];
 /** f16 and the types in blocks are used only for frozen weights. */

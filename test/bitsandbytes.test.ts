@@ -7,6 +7,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import { Engine } from "../src/engine/engine.ts";
+import { loadBase } from "../src/engine/state.ts";
 import { ConfigError, FormatError, type LowrankError, ShapeError } from "../src/errors.ts";
 import { fingerprint } from "../src/io/fingerprint.ts";
 import { openGPT2 } from "../src/io/hf.ts";
@@ -109,6 +111,25 @@ test("NF4 with double quantisation is given as it is stored", async () => {
 });
 
 const folder = temporaryFolder();
+
+test("in q4 a model in NF4 with double quantisation keeps its numbers; others are rounded once more", async () => {
+  const task = { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: false } as const;
+  for (const [name, isKept] of [
+    ["nf4-double", true],
+    ["int8", false],
+  ] as const) {
+    await using model = await openGPT2(join(golden, name));
+    const spec = { config: model.config, task, mode: "last_layer", lora: null, train_head: true, dtype: "q4" } as const;
+    const capacity = { tokens: 8, sequences: 1 };
+    const engine = await Engine.create(await testDevice("wasm 1 thread"), { spec, capacity, optimizer: null });
+    await loadBase(engine, model);
+    for (const matrix of ["h.0.attn.c_attn.weight", "h.0.mlp.c_proj.weight"]) {
+      const [found, stored] = [await engine.readParameter(matrix), await model.read(matrix)];
+      assert.is(sha256(found) === sha256(stored), isKept, `${name}: ${matrix}`);
+    }
+    engine.destroy();
+  }
+});
 
 test("what is written of a quantised model are floats, and its config says nothing else", async () => {
   await using checkpoint = await openGPT2(join(golden, "int8"));

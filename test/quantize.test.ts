@@ -1,8 +1,9 @@
 /** Frozen matrices in 8 and 4 bits: the numbers of GGUF's Q8_0 and of bitsandbytes' NF4, bit for bit. */
 import { createHash } from "node:crypto";
 import * as assert from "uvu/assert";
+import { type BlockDtype, blockBytes } from "../src/blocks.ts";
 import { ConfigError } from "../src/errors.ts";
-import { type BlockDtype, blockBytes, dequantize, MAXIMA, NF4, Quantizer } from "../src/quantize.ts";
+import { dequantize, MAXIMA, NF4, Quantizer } from "../src/quantize.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
 

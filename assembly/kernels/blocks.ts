@@ -1,4 +1,4 @@
-// Weights in blocks of 8 or 4 bits, widened to floats as src/quantize.ts describes. A matrix is in panels of eight outputs
+// Weights in blocks of 8 or 4 bits, widened to floats as src/blocks.ts describes. A matrix is in panels of eight outputs
 // (src/backend/block-panels.ts), a table in rows. One such operand at a time: `use_blocks` says which.
 import { load_half, load_halves } from "./half";
 import { PANEL } from "./panels";

@@ -55,7 +55,7 @@ export interface Session {
   write(tensor: Tensor, data: TensorData, offset?: number): void;
   /** Waits until all writes so far have reached the device; bounds the staging memory while loading. */
   flush(): Promise<void>;
-  /** Reads `count` elements of a tensor, starting at `offset`, after all work submitted before; f16 as floats, those in blocks dequantised, all at once. */
+  /** Reads `count` elements of a tensor, starting at `offset`, after all work submitted before; f16 as floats, of a tensor in blocks all words, as they are stored. */
   read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array>;
   /** Submits segments in order, as one submission. Returns at once; errors reject the next `read` or `flush`. */
   run(segments: readonly SegmentName[], values: StepValues): void;

@@ -3,12 +3,12 @@
  * the scalars that changed and posts one message per thread. Work is done in the order of the calls.
  */
 import { availableMemory } from "#platform";
+import { isBlockDtype } from "../blocks.ts";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import { checkMemory, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import { dequantize, isBlockDtype } from "../quantize.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { turnBlocks } from "./block-panels.ts";
@@ -241,7 +241,7 @@ class WasmSession implements Session {
       const bytes = new Uint8Array(stored.length);
       if (this.panels.has(tensor.root)) turnBlocks(bytes, stored, tensor.shape, dtype, true);
       else bytes.set(stored);
-      return dequantize(dtype, bytes, tensor.size);
+      return new Float32Array(bytes.buffer);
     }
     const copy = bitsOf(tensor, new ArrayBuffer(count * tensor.elementBytes), 0, count);
     if (this.panels.has(tensor.root)) readPanels(this.bits(tensor), tensor.shape, copy, offset);

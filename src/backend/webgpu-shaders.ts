@@ -65,7 +65,8 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
   attention_forward: ["attention_tiles"],
   attention_query_backward: ["attention_tiles", "attention_backward"],
   attention_keyvalue_backward: ["attention_tiles", "attention_backward"],
-  embedding_forward: ["quantized"],
+  embedding_forward: ["table"],
+  "embedding_forward.quantized": ["quantized", "table_quantized"],
   lora_backward: ["blocks", "parts"],
 };
 
@@ -101,9 +102,14 @@ function readsFour(dispatch: Dispatch): boolean {
   return counts.every((count) => count % 4 === 0);
 }
 
+/** Whether the token table of an embedding is in blocks. */
+function isTableInBlocks(dispatch: Dispatch): boolean {
+  return dispatch.kernel.name === "embedding_forward" && tensorAt(dispatch, "wte").isInBlocks;
+}
+
 export function shaderOf(dispatch: Dispatch): Shader {
   const { name, grid } = dispatch.kernel;
-  if (grid) return { name, grid };
+  if (grid) return { name: isTableInBlocks(dispatch) ? `${name}${QUANTIZED}` : name, grid };
   const product = productOf(dispatch);
   const reading = `${readsFour(dispatch) ? "" : SCALAR}${tensorAt(dispatch, "b").isInBlocks ? QUANTIZED : ""}`;
   return { name: `${name}_${product.variant}${reading}`, grid: product.grid };
@@ -118,8 +124,8 @@ export async function wgslOf(kernel: Kernel, shader: string): Promise<string> {
   const preludes =
     family && product
       ? [...readers, "blocks", "matmul_blocks", ...family.preludes, ...product.preludes]
-      : (PRELUDES[kernel.name] ?? []);
-  const file = product ? `matmul_${product.variant}` : shader;
+      : (PRELUDES[shader] ?? []);
+  const file = product ? `matmul_${product.variant}` : kernel.name;
   const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(sourceOf));
   return [declarations(kernel, product && types), ...parts].join("\n");
 }
@@ -148,7 +154,8 @@ export function filesOf({ name }: Kernel): string[] {
 export function variantsOf({ name }: Kernel): string[] {
   const variants = FAMILIES[name]?.variants.map(({ variant }) => `${name}_${variant}`);
   const readings = ["", SCALAR, QUANTIZED, SCALAR + QUANTIZED];
-  return variants?.flatMap((shader) => readings.map((reading) => shader + reading)) ?? [name];
+  if (variants) return variants.flatMap((shader) => readings.map((reading) => shader + reading));
+  return [name, ...(Object.hasOwn(PRELUDES, name + QUANTIZED) ? [name + QUANTIZED] : [])];
 }
 
 /**

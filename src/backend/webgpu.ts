@@ -8,7 +8,6 @@ import { halfToFloat } from "../half.ts";
 import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { checkMemory, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
-import { dequantize, isBlockDtype } from "../quantize.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
@@ -343,7 +342,6 @@ class WebGPUSession implements Session {
     // Small buffers are reused: the loss is read every step. Large ones serve checkpoints and are freed.
     if (bytes <= 1 << 16 && !this.released) this.staging.push(staging!);
     else staging!.destroy();
-    if (isBlockDtype(dtype)) return dequantize(dtype, new Uint8Array(copy), tensor.size);
     return dtype === "f16" ? halfToFloat(new Uint16Array(copy, before, count)) : new Float32Array(copy);
   }
 

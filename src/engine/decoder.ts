@@ -9,7 +9,7 @@ import { lossesOf } from "../ops/crossentropy.ts";
 import { NO_VALUES } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { Weights } from "./weights.ts";
+import { quantizeOf, Weights } from "./weights.ts";
 
 /** Consecutive tokens of a sequence, from a position on; virtual tokens are not counted. */
 export interface Chunk {
@@ -21,8 +21,8 @@ export interface Chunk {
 export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
 
-  private constructor(plan: DecoderPlan, session: Session) {
-    super(plan, session);
+  private constructor(plan: DecoderPlan, session: Session, quantize: Awaited<ReturnType<typeof quantizeOf>>) {
+    super(plan, session, quantize);
     this.staging = new Uint32Array(plan.inputs.root.size);
   }
 
@@ -37,7 +37,8 @@ export class Decoder extends Weights<DecoderPlan> {
   ) {
     const maxBinding = Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding);
     const plan = buildDecoder({ ...options, maxBinding, ...(sharedFrom ? { shared: sharedFrom.frozen } : {}) });
-    return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session));
+    const quantize = await quantizeOf(plan);
+    return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session), quantize);
   }
 
   /** Virtual tokens before every sequence. */

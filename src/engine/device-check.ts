@@ -246,6 +246,7 @@ function excerptOf<E extends Weights>({ model, spec, vocabulary }: Work<E>) {
       const rows = await Promise.all(vocabulary.slice(start, end).map((id) => model.read(name, id, id + 1)));
       return Float32Array.from(rows.flatMap((row) => [...row]));
     },
+    quantized: async (name) => model.quantized?.(original(name)),
   };
   return { spec: excerpt, checkpoint };
 }

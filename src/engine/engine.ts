@@ -13,7 +13,7 @@ import { lossesOf } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
-import { Weights } from "./weights.ts";
+import { quantizeOf, Weights } from "./weights.ts";
 
 export interface EngineOptions {
   spec: ModelSpec;
@@ -55,9 +55,10 @@ export class Engine extends Weights<ModelPlan> {
   private constructor(
     plan: ModelPlan,
     session: Session,
+    quantize: Awaited<ReturnType<typeof quantizeOf>>,
     private readonly optimizer: AdamWConfig | null,
   ) {
-    super(plan, session);
+    super(plan, session, quantize);
     this.staging = new Uint32Array(plan.batch.root.size);
     for (const page of plan.parameters.pages) if (page.rates) session.write(page.rates, ratesOf(plan.parameters, page));
   }
@@ -73,7 +74,8 @@ export class Engine extends Weights<ModelPlan> {
    */
   static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
-    return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), options.optimizer);
+    const quantize = await quantizeOf(plan);
+    return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), quantize, options.optimizer);
   }
 
   /**

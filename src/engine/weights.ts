@@ -1,11 +1,12 @@
 /** A plan's parameters on a device, to read and to write. */
 import type { Session } from "../backend/backend.ts";
+import { type BlockDtype, isBlockDtype } from "../blocks.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
-import type { Parameter, Parameters } from "../model/parameters.ts";
+import { only, type Parameter, type Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
-import { type BlockDtype, isBlockDtype, Quantizer } from "../quantize.ts";
+import type * as Quantize from "../quantize.ts";
 import { sizeOf, type Tensor, type TensorPiece } from "../tensor.ts";
 
 /** A program over a model's parameters. */
@@ -27,16 +28,24 @@ function toHalves(name: string, values: Float32Array): Uint16Array {
   return halves;
 }
 
+/** What quantises, if a plan has parameters in blocks: they are few, and others need not load it. */
+export async function quantizeOf({ parameters }: ParameterPlan): Promise<typeof Quantize | null> {
+  const isNeeded = [...parameters.all.values()].some(({ pieces }) => pieces[0]!.tensor.isInBlocks);
+  return isNeeded ? import("../quantize.ts") : null;
+}
+
 /** Whether a parameter is the matrix of a linear layer, [in, out], and not a table of rows. */
 const isMatrix = (name: string) => name.startsWith("h.");
 
 export class Weights<P extends ParameterPlan = ParameterPlan> {
   /** Pieces in blocks of which a part was written. */
-  private readonly begun = new Map<Tensor, Quantizer>();
+  private readonly begun = new Map<Tensor, Quantize.Quantizer>();
 
+  /** `quantize` is what `quantizeOf` gives for the plan. */
   constructor(
     readonly plan: P,
     readonly session: Session,
+    private readonly quantize: typeof Quantize | null,
   ) {}
 
   parameter(name: string): Parameter {
@@ -80,6 +89,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const isTurned = isMatrix(name);
     let quantizer = this.begun.get(tensor);
     if (!quantizer) {
+      const { Quantizer } = this.quantize!;
       quantizer = isTurned ? new Quantizer(name, dtype, width, rows) : new Quantizer(name, dtype, rows, width);
       this.begun.set(tensor, quantizer);
     }
@@ -100,11 +110,23 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     this.session.write(tensor, new Uint32Array(quantizer.finish().buffer));
   }
 
+  /** Writes a matrix in q4 as it is stored in a file, without rounding it again. */
+  writeNF4(name: string, parts: Quantize.NF4Parts): void {
+    this.session.write(only(this.parameter(name)), new Uint32Array(this.quantize!.encodeNF4(parts).buffer));
+  }
+
   /** The values of a parameter; those of one in blocks as they are used. */
   async readParameter(name: string): Promise<Float32Array> {
     const { pieces, shape } = this.parameter(name);
-    const values = await this.readPieces(pieces);
-    if (!pieces[0]!.tensor.isInBlocks || !isMatrix(name)) return values;
+    const { dtype } = pieces[0]!.tensor;
+    if (!isBlockDtype(dtype)) return this.readPieces(pieces);
+    const values = new Float32Array(sizeOf(shape));
+    const width = values.length / shape[0]!;
+    for (const { tensor, first } of pieces) {
+      const words = await this.session.read(tensor);
+      values.set(this.quantize!.dequantize(dtype, new Uint8Array(words.buffer), tensor.size), first * width);
+    }
+    if (!isMatrix(name)) return values;
     const [inputs, outputs] = shape as [number, number];
     return values.map((_, i) => values[(i % outputs) * inputs + Math.floor(i / outputs)]!);
   }

@@ -9,10 +9,12 @@
  *
  * Every product and sum is rounded to f32: the values of bitsandbytes' `dequantize_4bit` in float32 and `int8_vectorwise_dequant`.
  */
+
+import { BLOCKS, NESTED } from "../blocks.ts";
 import type { GPT2Config } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes } from "../names.ts";
-import { BLOCKS, MAXIMA, NESTED, NF4 } from "../quantize.ts";
+import { MAXIMA, NF4, type NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape, sizeOf } from "../tensor.ts";
 import { checkKinds } from "./common.ts";
 import { LIMITS, parseJson } from "./limits.ts";
@@ -58,17 +60,6 @@ export class QuantizedMatrices {
   async parts(name: string): Promise<NF4Parts | undefined> {
     return this.matrices.get(name)?.parts?.();
   }
-}
-
-/** A matrix [in, out] in NF4 with double quantisation, in the order of [out, in]. */
-export interface NF4Parts {
-  /** Two codes a byte, the first in the upper half. */
-  codes: Uint8Array<ArrayBuffer>;
-  /** Of each block of 64, the code of its largest magnitude. */
-  absmax: Uint8Array<ArrayBuffer>;
-  /** Of each 256 blocks. */
-  nestedAbsmax: Float32Array<ArrayBuffer>;
-  offset: number;
 }
 
 const BLOCK_SIZES: readonly unknown[] = [32, 64, 128, 256, 512, 1024, 2048, 4096];

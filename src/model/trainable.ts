@@ -1,4 +1,6 @@
 /** A model's tensors and which of them are trained: the only file that distinguishes the modes. */
+
+import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
 import {
   type GPT2Config,
   innerWidth,
@@ -19,7 +21,6 @@ import {
   loraSites,
   methodShapes,
 } from "../names.ts";
-import { BLOCKS, type BlockDtype, isBlockDtype } from "../quantize.ts";
 import { type Shape, sizeOf } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */

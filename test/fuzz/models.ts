@@ -64,7 +64,6 @@ const config = { model_type: "gpt2", ...model };
 /** Base models: as transformers writes a classifier, quantised ones and a bare model, and as old versions did, with what nobody needs. */
 export const BASES: readonly Files[] = [
   BASE,
-  ...["nf4", "nf4-double", "int8"].map((name) => filesOf(packagePath(`test/golden/bitsandbytes/${name}`))),
   new Map<string, string | Uint8Array>([
     [
       "config.json",
@@ -89,6 +88,7 @@ export const BASES: readonly Files[] = [
       ),
     ],
   ]),
+  ...["nf4", "nf4-double", "int8"].map((name) => filesOf(packagePath(`test/golden/bitsandbytes/${name}`))),
 ];
 
 const checkpoint = (step: number, meta: AdapterMeta): Checkpoint => {

@@ -5,9 +5,11 @@
  */
 import * as assert from "uvu/assert";
 import type { TensorData } from "../../src/backend/backend.ts";
+import type { BlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import type { Dispatch, StepValues } from "../../src/ops/kernel.ts";
+import { dequantize, Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
 import { type DType, type Shape, sizeOf, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
@@ -37,6 +39,8 @@ export function startsOf(lengths: readonly number[]): number[] {
 export class OpCase {
   private readonly rng: Rng;
   private readonly contents = new Map<Tensor, Data>();
+  /** The values of tensors in blocks. */
+  private readonly values = new Map<Tensor, Float32Array>();
   private readonly dispatches: Dispatch[] = [];
   private readonly expectations: { name: string; tensor: Tensor; expected: Float64Array; tolerance: Tolerance }[] = [];
 
@@ -70,6 +74,23 @@ export class OpCase {
     return this.of(name, shape, floatToHalf(values.fill(Number.NaN, used)));
   }
 
+  /** The same in q8 or q4: a table as it is, a matrix [in, out] as [out, in]. */
+  blocks(name: string, dtype: BlockDtype, shape: readonly [number, number], kind: "table" | "matrix"): Tensor {
+    const [rows, columns] = kind === "table" ? shape : [shape[1], shape[0]];
+    const tensor = new Tensor(name, shape, "weight", dtype);
+    const quantizer = new Quantizer(name, dtype, rows, columns);
+    const all = { output: 0, outputs: rows, input: 0, inputs: columns };
+    quantizer.take(this.normals(tensor.size), { output: columns, input: 1 }, all);
+    const bytes = quantizer.finish();
+    const stored = dequantize(dtype, bytes, tensor.size);
+    const values = stored.map((_, i) =>
+      kind === "table" ? stored[i]! : stored[(i % rows) * columns + Math.floor(i / rows)]!,
+    );
+    this.values.set(tensor, values);
+    this.contents.set(tensor, new Uint32Array(bytes.buffer));
+    return tensor;
+  }
+
   /** NaN everywhere: what a kernel must write without reading it. */
   blank(name: string, shape: Shape): Tensor {
     return this.of(name, shape, new Float32Array(new Uint32Array(sizeOf(shape)).fill(BLANK).buffer));
@@ -77,7 +98,8 @@ export class OpCase {
 
   /** The contents before the run, in f64. */
   data(tensor: Tensor): Float64Array {
-    const values = this.contents.get(tensor.root)!.subarray(tensor.offset, tensor.offset + tensor.size);
+    const whole = this.values.get(tensor.root) ?? this.contents.get(tensor.root)!;
+    const values = whole.subarray(tensor.offset, tensor.offset + tensor.size);
     return Float64Array.from(values instanceof Uint16Array ? halfToFloat(values) : values);
   }
 

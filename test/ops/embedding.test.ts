@@ -127,6 +127,24 @@ for (const { lengths, V, C, rows } of [
     await c.check({ tokens: N, unique: groups.length, longest: Math.max(...lengths), sequences: lengths.length });
   });
 
+for (const dtype of ["q8", "q4"] as const)
+  test(`a table in ${dtype}`, async () => {
+    const [V, C] = [97, 192];
+    const ids = [0, 96, 50, 50, 31, 32];
+    const starts = [0, 2, 6];
+    const c = new OpCase(V);
+    const tensor = c.blocks("wte", dtype, [V, C], "table");
+    const idsTensor = c.of("ids", [7], Uint32Array.from([...ids, 0]));
+    const bounds = c.of("bounds", [7, 2], Uint32Array.from([0, 2, 0, 2, 2, 6, 2, 6, 2, 6, 2, 6, 0, 0]));
+    for (const wpe of [c.random("wpe", [8, C]), c.halves("wpe in f16", [8, C])]) {
+      const out = c.blank("out", [7, C]);
+      c.run(...embeddingForward(out, [{ tensor, first: 0 }], wpe, idsTensor, bounds));
+      const expected = embed(ids, starts, c.data(tensor), c.data(wpe), C).map(Math.fround);
+      c.expect("forward", out, expected, EXACT);
+    }
+    await c.check({ tokens: ids.length });
+  });
+
 test("operands of other shapes are refused, but for the numbers of ids, positions and sequences", () => {
   const [table, rows, ids, bounds] = [[9, 4], [3, 4], [3], [3, 2]] as const;
   assertShapes(

@@ -1,8 +1,10 @@
 import * as assert from "uvu/assert";
 import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
+import type { BlockDtype } from "../../src/blocks.ts";
 import { ACTIVATIONS } from "../../src/config.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
+import type { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
@@ -54,7 +56,7 @@ interface Sizes {
   input: number;
   out: number;
   place: Omit<Place, "input"> | null;
-  half?: boolean;
+  dtype?: "f16" | BlockDtype;
 }
 
 const one = (r: number, width: number): Sizes["place"] => ({ count: 1, r, width, column: 0, step: 0 });
@@ -78,8 +80,12 @@ const CASES: Sizes[] = [
   { rows: 9, input: 12, out: 36, place: thirds(3, 140, 12) },
   { rows: 260, input: 390, out: 13, place: one(8, 13) },
   { rows: 5, input: 132, out: 520, place: null },
-  { rows: 40, input: 24, out: 72, place: thirds(3, 8, 24), half: true },
-  { rows: 7, input: 21, out: 8, place: one(3, 8), half: true },
+  { rows: 40, input: 24, out: 72, place: thirds(3, 8, 24), dtype: "f16" },
+  { rows: 7, input: 21, out: 8, place: one(3, 8), dtype: "f16" },
+  { rows: 1, input: 192, out: 72, place: null, dtype: "q4" },
+  { rows: 5, input: 64, out: 40, place: one(3, 40), dtype: "q4" },
+  { rows: 40, input: 192, out: 72, place: thirds(3, 8, 24), dtype: "q4" },
+  { rows: 40, input: 32, out: 8, place: one(2, 8), dtype: "q8" },
   // Into the bottleneck of an adapter's MLP, and out of it.
   ...[1, 3, 5, 64].flatMap((m) => [
     { rows: 1, input: 68, out: m, place: null },
@@ -90,13 +96,18 @@ const CASES: Sizes[] = [
   { rows: 1, input: 1, out: 1, place: null },
 ];
 
+function weight(c: OpCase, dtype: Sizes["dtype"], shape: readonly [number, number]): Tensor {
+  if (dtype === undefined) return c.random("W", shape, 0.3);
+  return dtype === "f16" ? c.halves("W", shape) : c.blocks("W", dtype, shape, "matrix");
+}
+
 for (const count of ["tokens", "slots"] as const)
-  for (const { rows, input, out, place, half } of CASES.filter((one) => count === "tokens" || one.rows < 20))
-    test(`${count}: ${rows} rows of ${input} to ${out}, ${place ? `${place.count} of rank ${place.r}` : "no adapter"}${half ? ", f16" : ""}`, async () => {
+  for (const { rows, input, out, place, dtype } of CASES.filter((one) => count === "tokens" || one.rows < 20))
+    test(`${count}: ${rows} rows of ${input} to ${out}, ${place ? `${place.count} of rank ${place.r}` : "no adapter"}${dtype ? `, ${dtype}` : ""}`, async () => {
       const c = new OpCase(rows * input + out);
       const room = rows + 1;
       const x = c.random("x", [room, input], 1, rows * input);
-      const W = half ? c.halves("W", [input, out]) : c.random("W", [input, out], 0.3);
+      const W = weight(c, dtype, [input, out]);
       const bias = c.random("bias", [out]);
       const made = place && makeGroup(c, 0.5, { ...place, input });
       const adapters = (name: string) =>

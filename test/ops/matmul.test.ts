@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
 import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
+import { type BlockDtype, isBlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf } from "../../src/half.ts";
 import { type Scalar, tensorAt } from "../../src/ops/kernel.ts";
@@ -53,6 +54,13 @@ function compare(
   const { m, n, ldc = n, outOffset = 0 } = args;
   c.run(matmul({ ...args, m: rows }));
   c.expect(name, out, expected.subarray(0, outOffset + (m - 1) * ldc + n), tolerance);
+}
+
+/** A right operand of any type; one in f16 ends with a whole word of four numbers. */
+function operand(c: OpCase, dtype: "f32" | "f16" | BlockDtype, shape: readonly [number, number]): Tensor {
+  if (isBlockDtype(dtype)) return c.blocks("b", dtype, shape, "table");
+  const count = shape[0] * shape[1];
+  return dtype === "f16" ? c.halves("b", [8 * Math.ceil(count / 8)]) : c.random("b", [count]);
 }
 
 for (const { transA, transB } of TRANSPOSITIONS)
@@ -249,49 +257,60 @@ test("contents beyond the edges of a and b are not used", async () => {
   await c.check();
 });
 
-for (const dtype of ["f32", "f16"])
-  for (const transB of [false, true])
-    test(`large and small tiles, b${transB ? "^T" : ""} in ${dtype}: the same bits for any number of rows`, async () => {
-      for (const [n, k] of [
-        [2180, 36],
-        [2179, 21],
-      ] as const) {
-        const c = new OpCase(11);
-        const b = dtype === "f16" ? c.halves("b", [8 * Math.ceil((n * k) / 8)]) : c.random("b", [n * k]);
-        const values = c.normals(130 * k);
-        const products = [1984, 130].map((capacity) => {
-          const data = new Float32Array(capacity * k).fill(Number.NaN);
-          data.set(values);
-          const [out, a] = [c.blank("out", [capacity, n]), c.of("a", [capacity, k], data)];
-          return matmul({ out, a, b, m: "tokens", n, k, transB });
-        });
-        c.run(...products);
-        const reading = k % 4 ? ".scalar" : "";
-        assert.equal(
-          products.map((product) => shaderOf(product).name),
-          [`matmul_wide${reading}`, `matmul_middle${reading}`],
-        );
-        const expected = gemm({
-          out: new Float64Array(130 * n),
-          a: Float64Array.from(values),
-          b: c.data(b),
-          m: 130,
-          n,
-          k,
+for (const [dtype, transB, sizes] of [
+  ...(["f32", "f16"] as const).flatMap((dtype) =>
+    [false, true].map(
+      (transB) =>
+        [
+          dtype,
           transB,
-        });
-        let first: Float32Array | null = null;
-        for (const tokens of [130, 64, 33, 1]) {
-          const outs = products.map((product) => tensorAt(product, "out"));
-          const [one, two] = await c.results({ tokens }, outs, "webgpu");
-          const used = tokens * n;
-          assertAllClose(`${tokens} rows`, one!.subarray(0, used), expected.subarray(0, used), PRODUCT);
-          assertSameBits(`${tokens} rows, by both`, two!.slice(0, used), one!.slice(0, used));
-          first ??= one!;
-          assertSameBits(`${tokens} rows of 130`, one!.slice(0, used), first.slice(0, used));
-        }
+          [
+            [2180, 36],
+            [2179, 21],
+          ],
+        ] as const,
+    ),
+  ),
+  ["q4", false, [[2176, 21]]],
+] as const)
+  test(`large and small tiles, b${transB ? "^T" : ""} in ${dtype}: the same bits for any number of rows`, async () => {
+    for (const [n, k] of sizes) {
+      const c = new OpCase(11);
+      const b = operand(c, dtype, transB ? [n, k] : [k, n]);
+      const values = c.normals(130 * k);
+      const products = [1984, 130].map((capacity) => {
+        const data = new Float32Array(capacity * k).fill(Number.NaN);
+        data.set(values);
+        const [out, a] = [c.blank("out", [capacity, n]), c.of("a", [capacity, k], data)];
+        return matmul({ out, a, b, m: "tokens", n, k, transB });
+      });
+      c.run(...products);
+      const reading = (k % 4 ? ".scalar" : "") + (b.isInBlocks ? ".quantized" : "");
+      assert.equal(
+        products.map((product) => shaderOf(product).name),
+        [`matmul_wide${reading}`, `matmul_middle${reading}`],
+      );
+      const expected = gemm({
+        out: new Float64Array(130 * n),
+        a: Float64Array.from(values),
+        b: c.data(b),
+        m: 130,
+        n,
+        k,
+        transB,
+      });
+      let first: Float32Array | null = null;
+      for (const tokens of [130, 64, 33, 1]) {
+        const outs = products.map((product) => tensorAt(product, "out"));
+        const [one, two] = await c.results({ tokens }, outs, "webgpu");
+        const used = tokens * n;
+        assertAllClose(`${tokens} rows`, one!.subarray(0, used), expected.subarray(0, used), PRODUCT);
+        assertSameBits(`${tokens} rows, by both`, two!.slice(0, used), one!.slice(0, used));
+        first ??= one!;
+        assertSameBits(`${tokens} rows of 130`, one!.slice(0, used), first.slice(0, used));
       }
-    });
+    }
+  });
 
 /** x^T dy, added to what is there, of the matrices into and out of an adapter's bottleneck. */
 test("the gradients of a bottleneck's matrices and biases, over fewer rows than there is room for", async () => {
@@ -313,6 +332,26 @@ test("the gradients of a bottleneck's matrices and biases, over fewer rows than 
     }
   await c.check({ tokens: rows });
 });
+
+/** Logits and their gradients: of a whole table, of its rows from 64 on, of few. An odd number of rows is a stride of no four. */
+for (const [dtype, m, rows, sizes] of [
+  ["q4", 40, "tokens", [141, 77]],
+  ["q4", 5, "tokens", [20]],
+  ["q8", 3, "slots", [141, 77]],
+] as const)
+  test(`${m} rows of ${rows}, a table in ${dtype} of ${sizes}`, async () => {
+    const [c, C] = [new OpCase(m), 192];
+    const table = c.blocks("wte", dtype, [sizes[0], C], "table");
+    for (const n of sizes) {
+      const b = table.view("part", [n, C], (sizes[0] - n) * C);
+      const x = c.random("x", [m + 1, C], 1, m * C);
+      const dlogits = c.random("dlogits", [m + 1, n], 1, m * n);
+      const [logits, dx] = [c.blank("logits", [m + 1, n]), c.random("dx", [m + 1, C])];
+      compare(c, `logits of ${n}`, { out: logits, a: x, b, m, n, k: C, transB: true }, LONG_PRODUCT, rows);
+      compare(c, `from ${n}`, { out: dx, a: dlogits, b, m, n: C, k: n, beta: 1 }, LONG_PRODUCT, rows);
+    }
+    await c.check({ [rows]: m });
+  });
 
 test("sizes that are step values", async () => {
   const c = new OpCase(4);
