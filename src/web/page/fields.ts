@@ -86,7 +86,7 @@ const MORE: readonly Field[] = [
     ],
   },
   optionField("dtype", "Frozen weights", {
-    words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", auto: "widest that fits" },
+    words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", auto: "what fits" },
   }),
   optionField("recompute", "Recomputation", { words: { auto: "if needed" } }),
   optionField("batchSize", "Batch size"),
