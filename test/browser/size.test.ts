@@ -13,15 +13,15 @@ import { smallSpec } from "../models.ts";
 const KB = 1000;
 /**
  * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler leaves out
- * what generates: `npm run test:bundlers` has a limit of 100 kB for each case.
+ * what generates: `npm run test:bundlers` has a limit of 104 kB for each case.
  */
-const EMBED_BYTES = 100 * KB;
-const UNSHARED_BYTES = 102 * KB;
-const PAGE_BYTES = 235 * KB;
+const EMBED_BYTES = 103 * KB;
+const UNSHARED_BYTES = 107 * KB;
+const PAGE_BYTES = 245 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
-const STANDALONE_BYTES = 66 * KB;
+const STANDALONE_BYTES = 68 * KB;
 
 const LIBRARY = packagePath("dist/browser");
 /** A page loads one of the two builds of the kernels: the larger counts. */
@@ -46,7 +46,7 @@ function sources(paths: Iterable<string>): string[] {
   );
 }
 
-test("a page that classifies loads at most 100 kB, and no code that trains or reads data sets", () => {
+test("a page that classifies loads at most 103 kB, and no code that trains or reads data sets", () => {
   const code = closure(join(LIBRARY, "index.js"));
   // The CPU is on threads, or in a worker where memory cannot be shared.
   for (const [part, worker, most] of [
@@ -87,7 +87,7 @@ const OF_THE_HUB =
   /\/(src\/(data\/(hub|parquet)|io\/(hub(?!-names)|shards))|node_modules\/(@huggingface|yaml|hyparquet)\b)/;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
-test("the whole page loads at most 235 kB, and for a data set of the hub at most 70 kB more", () => {
+test("the whole page loads at most 245 kB, and for a data set of the hub at most 70 kB more", () => {
   const folder = packagePath("dist/web/dist/page");
   // The page computes in its own worker where memory cannot be shared: nothing there starts the other one.
   const code = readdirSync(folder)
@@ -109,7 +109,7 @@ test("the whole page loads at most 235 kB, and for a data set of the hub at most
   }
 });
 
-test("a page of one file has at most 66 kB of code beside the model, the tables and the WASM", () => {
+test("a page of one file has at most 68 kB of code beside the model, the tables and the WASM", () => {
   const bytes = zipped([packagePath("dist/web/dist/page/standalone.html")]);
   assert.ok(bytes <= STANDALONE_BYTES, `${bytes} bytes`);
 });
