@@ -4,8 +4,8 @@ export interface ErrorDetails {
   found?: string;
   where?: string;
   hint?: string;
-  /** A setting that would help, for programs that can offer it. */
-  remedy?: "smaller-batch";
+  /** What would help, for programs that can offer it. */
+  remedy?: "less-memory";
   cause?: unknown;
 }
 

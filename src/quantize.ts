@@ -18,7 +18,7 @@ export type BlockDtype = "q8" | "q4";
 /** Weights of a block, which share a scale. */
 export const BLOCKS: Readonly<Record<BlockDtype, number>> = { q8: 32, q4: 64 };
 /** Maxima of a block in the second quantisation of q4. */
-const NESTED = 256;
+export const NESTED = 256;
 
 export const isBlockDtype = (dtype: string): dtype is BlockDtype => Object.hasOwn(BLOCKS, dtype);
 
@@ -198,9 +198,7 @@ export class Quantizer {
       });
       bytes.set(new Uint8Array(halves.buffer), parts.scales);
     } else {
-      const { codes, maxima, mean } = quantizeMaxima(scales);
-      bytes.set(codes, parts.scales);
-      bytes.set(new Uint8Array(Float32Array.of(...maxima, mean, ...MAXIMA, ...NF4).buffer), parts.nested);
+      writeMaxima(bytes, 2 * parts.scales, quantizeMaxima(scales));
     }
     return bytes;
   }
@@ -214,21 +212,51 @@ export class Quantizer {
   }
 }
 
+/** A matrix in NF4 with double quantisation, in the order of [out, in], by bitsandbytes' names. */
+export interface NF4Parts extends NestedMaxima {
+  /** Two codes a byte, the first in the upper half. */
+  codes: Uint8Array;
+}
+
+interface NestedMaxima {
+  /** Of each block of 64, the code of its largest magnitude. */
+  absmax: Uint8Array;
+  /** Of each 256 blocks. */
+  nestedAbsmax: Float32Array;
+  offset: number;
+}
+
+/** The bytes of a q4 tensor. */
+export function encodeNF4({ codes, ...maxima }: NF4Parts): Uint8Array {
+  const size = 2 * codes.length;
+  const bytes = new Uint8Array(blockBytes("q4", size));
+  bytes.set(codes);
+  writeMaxima(bytes, size, maxima);
+  return bytes;
+}
+
+/** Everything of a q4 tensor but its codes. */
+function writeMaxima(bytes: Uint8Array, size: number, { absmax, nestedAbsmax, offset }: NestedMaxima): void {
+  const { scales, nested } = partsOf("q4", size);
+  bytes.set(absmax, scales);
+  bytes.set(new Uint8Array(Float32Array.of(...nestedAbsmax, offset, ...MAXIMA, ...NF4).buffer), nested);
+}
+
 /** The second quantisation of q4. */
-function quantizeMaxima(scales: Float32Array): { codes: Uint8Array; maxima: Float32Array; mean: number } {
-  const mean = Math.fround(scales.reduce((sum, x) => sum + x, 0) / scales.length);
-  const codes = new Uint8Array(scales.length);
-  const maxima = new Float32Array(Math.ceil(scales.length / NESTED));
-  for (const block of maxima.keys()) {
-    const own = scales.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - mean);
+function quantizeMaxima(scales: Float32Array): NestedMaxima {
+  const offset = Math.fround(scales.reduce((sum, x) => sum + x, 0) / scales.length);
+  const absmax = new Uint8Array(scales.length);
+  const nestedAbsmax = new Float32Array(Math.ceil(scales.length / NESTED));
+  for (const block of nestedAbsmax.keys()) {
+    const own = scales.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - offset);
     const most = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-    maxima[block] = most;
+    nestedAbsmax[block] = most;
     const inverse = inverseOf(most);
     own.forEach((x, i) => {
-      codes[block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
+      absmax[block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
     });
   }
-  return { codes, maxima, mean };
+  return { absmax, nestedAbsmax, offset };
 }
 
 /** The `size` values of a stored tensor, in its order. */

@@ -48,6 +48,14 @@ export function testDevice(name = current): Promise<Backend> {
   return device;
 }
 
+/** The device, with so many bytes for a program. */
+export const within = (device: Backend, total: number): Backend => ({
+  info: device.info,
+  limits: { ...device.limits, total },
+  prepare: (...args) => device.prepare(...args),
+  destroy() {},
+});
+
 afterAll(async () => {
   for (const device of opened.values()) (await device).destroy();
 });

@@ -60,6 +60,10 @@ const PLANS: Record<string, ModelPlan> = {
   "lora, upper block, prefix": plan(smallSpec("lora", { layers: [1] }), { optimizer: null, part: "prefix" }),
   "lora, upper block, suffix": plan(smallSpec("lora", { layers: [1] }), { part: "suffix" }),
   "lora, head, suffix": plan(smallSpec("lora", { targets: ["head"] }), { part: "suffix" }),
+  "lora, recomputation": plan(smallSpec("lora"), { recompute: true }),
+  "all, recomputation": plan(smallSpec("all"), { recompute: true }),
+  "adapter, recomputation": plan(smallSpec("adapter"), { recompute: true }),
+  "lm prefix, recomputation": plan(smallSpec("prefix", lm), { recompute: true }),
   "lm forward in pieces": plan(smallSpec("lora", lm), { optimizer: null, maxBinding: 4096 }),
 };
 

@@ -13,7 +13,7 @@ import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials } from "../src/sweep/runner.ts";
 import { type FinishedCell, keepError, readCell, type TrialResult, trialDirectory } from "../src/sweep/store.ts";
 import { resolveOptions } from "../src/train/options.ts";
-import { specOf } from "../src/train/prepare.ts";
+import { specOf } from "../src/train/sizes.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";

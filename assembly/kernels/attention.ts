@@ -2,7 +2,6 @@
 // values of a head's sequence are first copied to contiguous memory, so that they stay in cache for all its tokens.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
 
-import { sum_four } from "./dots";
 import {
   AttentionCached,
   AttentionForward,
@@ -10,7 +9,7 @@ import {
   AttentionQueryBackward,
 } from "./generated/records";
 import { SCRATCH_BYTES, scratch_memory, slice_begin, slice_end } from "./threads";
-import { dot, exp, madd, max_lanes, sum_lanes } from "./vector";
+import { dot, exp, madd, max_lanes, sum_four, sum_lanes } from "./vector";
 
 /** Bytes of scratch memory for each of a token's two lists of scores: enough for sequences of up to 65532 tokens. */
 const SCORES_BYTES: u32 = 1 << 18;

@@ -1,7 +1,8 @@
 // Weights in blocks of 8 or 4 bits, widened to floats as src/quantize.ts describes. A matrix is in panels of eight outputs
 // (src/backend/block-panels.ts), a table in rows. One such operand at a time: `use_blocks` says which.
-import { load_halves } from "./half";
+import { load_half, load_halves } from "./half";
 import { PANEL } from "./panels";
+import { madd, sum_four } from "./vector";
 
 /** Types of a weight: those of src/ops/kernel.ts. */
 export const F16: u32 = 1;
@@ -154,6 +155,93 @@ function widen_four(to: usize, stride: usize, at: usize, low: v128, high: v128, 
   }
 }
 
+/**
+ * One row times panels `panel` and panel + 1, rows first .. first + k of them, in the order of k: as `multiply_one` of the widened
+ * panels. Weights are widened in registers.
+ */
+export function multiply_one_blocks(tile: usize, a: usize, panel: u32, first: u32, k: u32): void {
+  memory.fill(tile, 0, 64);
+  const last = first + k;
+  const shift: u32 = is_four ? 6 : 5;
+  while (first < last) {
+    const b = first >> shift;
+    const count = min(last, (b + 1) << shift) - first;
+    if (is_four) {
+      for (let p = panel; p < panel + 2; p++) {
+        const at = codes + ((p * inputs + first) << 2);
+        multiply_fours(tile + ((p - panel) << 5), a, at, four_maxima(p, 0, b), four_maxima(p, 4, b), count);
+      }
+    } else {
+      const own = scales + (panel * blocks + b) * (PANEL * 2);
+      multiply_eights(tile, a, codes + ((panel * inputs + first) << 3), own, own + blocks * (PANEL * 2), count);
+    }
+    a += count << 2;
+    first += count;
+  }
+}
+
+/** Two panels give enough accumulators to hide the latency of a multiply-add. */
+function multiply_eights(tile: usize, a: usize, at: usize, scales0: usize, scales1: usize, rows: u32): void {
+  const next: usize = inputs << 3;
+  const s00 = load_halves(scales0);
+  const s01 = load_halves(scales0 + 8);
+  const s10 = load_halves(scales1);
+  const s11 = load_halves(scales1 + 8);
+  let c00 = v128.load(tile);
+  let c01 = v128.load(tile, 16);
+  let c10 = v128.load(tile, 32);
+  let c11 = v128.load(tile, 48);
+  for (const end = at + (rows << 3); at < end; at += 8) {
+    const x = v128.load_splat<f32>(a);
+    const v = v128.load_ext<i8>(at);
+    c00 = madd(x, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(v)), s00), c00);
+    c01 = madd(x, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(v)), s01), c01);
+    const w = v128.load_ext<i8>(at + next);
+    c10 = madd(x, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(w)), s10), c10);
+    c11 = madd(x, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(w)), s11), c11);
+    a += 4;
+  }
+  v128.store(tile, c00);
+  v128.store(tile, c01, 16);
+  v128.store(tile, c10, 32);
+  v128.store(tile, c11, 48);
+}
+
+/** One panel, four rows at a time: a block has 64, and a panel is a whole number of blocks. */
+function multiply_fours(tile: usize, a: usize, at: usize, low: v128, high: v128, rows: u32): void {
+  let c0 = v128.load(tile);
+  let c1 = v128.load(tile, 16);
+  for (const end = at + (rows << 2); at < end; at += 16) {
+    const v = v128.load(at);
+    const x = v128.load(a);
+    const x0 = v128.shuffle<i32>(x, x, 0, 0, 0, 0);
+    const x1 = v128.shuffle<i32>(x, x, 1, 1, 1, 1);
+    const x2 = v128.shuffle<i32>(x, x, 2, 2, 2, 2);
+    const x3 = v128.shuffle<i32>(x, x, 3, 3, 3, 3);
+    let index = i8x16.shr_u(v, 4);
+    let b0 = look_up(plane0, index);
+    let b1 = look_up(plane1, index);
+    let b2 = look_up(plane2, index);
+    let b3 = look_up(plane3, index);
+    c0 = madd(x0, f32x4.mul(words_low(pairs_low(b0, b1), pairs_low(b2, b3)), low), c0);
+    c0 = madd(x1, f32x4.mul(words_high(pairs_low(b0, b1), pairs_low(b2, b3)), low), c0);
+    c0 = madd(x2, f32x4.mul(words_low(pairs_high(b0, b1), pairs_high(b2, b3)), low), c0);
+    c0 = madd(x3, f32x4.mul(words_high(pairs_high(b0, b1), pairs_high(b2, b3)), low), c0);
+    index = v128.and(v, i8x16.splat(15));
+    b0 = look_up(plane0, index);
+    b1 = look_up(plane1, index);
+    b2 = look_up(plane2, index);
+    b3 = look_up(plane3, index);
+    c1 = madd(x0, f32x4.mul(words_low(pairs_low(b0, b1), pairs_low(b2, b3)), high), c1);
+    c1 = madd(x1, f32x4.mul(words_high(pairs_low(b0, b1), pairs_low(b2, b3)), high), c1);
+    c1 = madd(x2, f32x4.mul(words_low(pairs_high(b0, b1), pairs_high(b2, b3)), high), c1);
+    c1 = madd(x3, f32x4.mul(words_high(pairs_high(b0, b1), pairs_high(b2, b3)), high), c1);
+    a += 16;
+  }
+  v128.store(tile, c0);
+  v128.store(tile, c1, 16);
+}
+
 /** The values of the first four codes. */
 function four_values(index: v128): v128 {
   return words_low(
@@ -199,12 +287,52 @@ export function widen_run(to: usize, first: u32, count: u32): void {
         to += 32;
       }
     } else {
-      const scale = f32x4.splat(f32x4.extract_lane(load_halves(scales + (b << 1)), 0));
+      const scale = scale_of(b << 5);
       widen_eight(to, 32, codes + first, scale, scale, (end - first) >> 3);
       to += (end - first) << 2;
       first = end;
     }
   }
+}
+
+/** Whether `dots_eight` can be used. */
+export function is_eight(): bool {
+  return !is_four;
+}
+
+/** x . row for four rows of `size` weights of 8 bits, from these numbers on: as `dots` of the widened rows, in registers. */
+export function dots_eight(x: usize, row0: u32, row1: u32, row2: u32, row3: u32, size: u32): v128 {
+  let s0 = f32x4.splat(0);
+  let s1 = s0;
+  let s2 = s0;
+  let s3 = s0;
+  for (let first: u32 = 0; first < size; first += 32) {
+    const scale0 = scale_of(row0 + first);
+    const scale1 = scale_of(row1 + first);
+    const scale2 = scale_of(row2 + first);
+    const scale3 = scale_of(row3 + first);
+    for (let at = codes + first; at < codes + first + 32; at += 8) {
+      const low = v128.load(x);
+      const high = v128.load(x, 16);
+      s0 = add_eight(s0, at + row0, scale0, low, high);
+      s1 = add_eight(s1, at + row1, scale1, low, high);
+      s2 = add_eight(s2, at + row2, scale2, low, high);
+      s3 = add_eight(s3, at + row3, scale3, low, high);
+      x += 32;
+    }
+  }
+  return sum_four(s0, s1, s2, s3);
+}
+
+function add_eight(sum: v128, at: usize, scale: v128, low: v128, high: v128): v128 {
+  const v = v128.load_ext<i8>(at);
+  sum = madd(low, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(v)), scale), sum);
+  return madd(high, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(v)), scale), sum);
+}
+
+/** The scale of the block that begins with a weight. */
+function scale_of(first: u32): v128 {
+  return f32x4.splat(load_half(scales + (first >> 4)));
 }
 
 /** Widens rows of `count` weights each, the first at number `first`, `stride` apart, to rows `to_stride` bytes apart. */

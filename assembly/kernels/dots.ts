@@ -1,20 +1,9 @@
 // Products of a few rows with a matrix whose rows are contiguous: nothing is packed, and every row of the matrix is read once.
 // Reference: BLAS gemv.
-import { F16, is_in_blocks, widen_runs } from "./blocks";
+import { dots_eight, F16, is_eight, is_in_blocks, widen_runs } from "./blocks";
 import { load_halves, load_part_halves } from "./half";
 import { scratch_memory } from "./threads";
-import { load_part, madd, store_part } from "./vector";
-
-/** The sums over the lanes of four vectors, by a transposed addition. */
-export function sum_four(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
-  const low01 = v128.shuffle<f32>(s0, s1, 0, 4, 1, 5);
-  const high01 = v128.shuffle<f32>(s0, s1, 2, 6, 3, 7);
-  const low23 = v128.shuffle<f32>(s2, s3, 0, 4, 1, 5);
-  const high23 = v128.shuffle<f32>(s2, s3, 2, 6, 3, 7);
-  const even = f32x4.add(v128.shuffle<f32>(low01, low23, 0, 1, 4, 5), v128.shuffle<f32>(low01, low23, 2, 3, 6, 7));
-  const odd = f32x4.add(v128.shuffle<f32>(high01, high23, 0, 1, 4, 5), v128.shuffle<f32>(high01, high23, 2, 3, 6, 7));
-  return f32x4.add(even, odd);
-}
+import { load_part, madd, store_part, sum_four } from "./vector";
 
 /** x . row for four rows of `size` floats. */
 function dots(x: usize, row0: usize, row1: usize, row2: usize, row3: usize, size: u32): v128 {
@@ -89,17 +78,26 @@ export function multiply_rows(
 ): void {
   const wide = is_in_blocks(type);
   const half = type == F16;
+  // One row uses a weight once.
+  const direct = wide && m == 1 && is_eight();
   const stride: usize = wide ? k << 2 : b_row << (half ? 1 : 2);
   for (let j = begin; j < end; j += 4) {
     const count = min<u32>(4, end - j);
     const row0 = wide ? scratch_memory() : b + j * stride;
-    if (wide) widen_runs(row0, stride, <u32>(b + j * b_row), <u32>b_row, count, k);
+    if (wide && !direct) widen_runs(row0, stride, <u32>(b + j * b_row), <u32>b_row, count, k);
     const row1 = row0 + (count > 1 ? stride : 0);
     const row2 = row1 + (count > 2 ? stride : 0);
     const row3 = row2 + (count > 3 ? stride : 0);
     for (let i: u32 = 0; i < m; i++) {
       const x = a + i * a_row;
-      const sums = half ? dots_half(x, row0, row1, row2, row3, k) : dots(x, row0, row1, row2, row3, k);
+      let sums: v128;
+      if (direct) {
+        const first = <u32>(b + j * b_row);
+        const step = <u32>b_row;
+        const second = first + (count > 1 ? step : 0);
+        const third = second + (count > 2 ? step : 0);
+        sums = dots_eight(x, first, second, third, third + (count > 3 ? step : 0), k);
+      } else sums = half ? dots_half(x, row0, row1, row2, row3, k) : dots(x, row0, row1, row2, row3, k);
       const to = out + i * out_row + (j << 2);
       let v = f32x4.mul(sums, f32x4.splat(alpha));
       if (bias != 0) v = f32x4.add(v, count < 4 ? load_part(bias + (j << 2), count) : v128.load(bias + (j << 2)));

@@ -16,7 +16,7 @@ import {
   pack_up_rows,
   use_down_rows,
 } from "./adapters";
-import { F16, is_in_blocks, use_blocks, widen_panel, widen_runs } from "./blocks";
+import { F16, is_in_blocks, multiply_one_blocks, use_blocks, widen_panel, widen_runs } from "./blocks";
 import { widen_row, widen_rows } from "./half";
 import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { add_rows } from "./rows";
@@ -301,9 +301,8 @@ function block(
     for (; j + 4 * PANEL <= n; j += 4 * PANEL) {
       const p = panels + (j / PANEL) * panel;
       if (is_in_blocks(type)) {
-        const wide: usize = k << 5;
-        for (let q: u32 = 0; q < 4; q++) widen_panel(floats + q * wide, 32, (j0 + j) / PANEL + q, depth, k);
-        multiply_one<f32>(tile, rows, floats, wide, k);
+        multiply_one_blocks(tile, rows, (j0 + j) / PANEL, depth, k);
+        multiply_one_blocks(tile + 64, rows, (j0 + j) / PANEL + 2, depth, k);
       } else if (type == F16) multiply_one<u16>(tile, rows, p, panel, k);
       else multiply_one<f32>(tile, rows, p, panel, k);
       for (let q: u32 = 0; q < 4; q++) {

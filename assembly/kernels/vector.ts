@@ -46,6 +46,17 @@ export function store_some(at: usize, v: v128, count: u32): void {
   else store_part(at, v, count);
 }
 
+/** The sums over the lanes of four vectors, by a transposed addition. */
+export function sum_four(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
+  const low01 = v128.shuffle<f32>(s0, s1, 0, 4, 1, 5);
+  const high01 = v128.shuffle<f32>(s0, s1, 2, 6, 3, 7);
+  const low23 = v128.shuffle<f32>(s2, s3, 0, 4, 1, 5);
+  const high23 = v128.shuffle<f32>(s2, s3, 2, 6, 3, 7);
+  const even = f32x4.add(v128.shuffle<f32>(low01, low23, 0, 1, 4, 5), v128.shuffle<f32>(low01, low23, 2, 3, 6, 7));
+  const odd = f32x4.add(v128.shuffle<f32>(high01, high23, 0, 1, 4, 5), v128.shuffle<f32>(high01, high23, 2, 3, 6, 7));
+  return f32x4.add(even, odd);
+}
+
 /** 1.5 * 2^23: adding it to a small number leaves the nearest integer in the low bits. */
 const ROUND: f32 = 12582912;
 

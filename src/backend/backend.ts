@@ -30,6 +30,7 @@ export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 /** A compute device that was opened: what runs plans. */
 export interface Backend {
   readonly info: DeviceInfo;
+  /** What a program may take now. */
   readonly limits: MemoryLimits;
   /** Threads of the CPU that checks this device; default: one per core. */
   readonly threads?: number;

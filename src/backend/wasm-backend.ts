@@ -45,7 +45,6 @@ export async function openBackend(
 
 export class WasmBackend implements Backend {
   readonly info: DeviceInfo;
-  readonly limits: MemoryLimits = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31, total: MAX_BYTES };
   private readonly queue: (() => Promise<void> | void)[] = [];
   private busy = false;
   private failure: Error | undefined;
@@ -59,12 +58,16 @@ export class WasmBackend implements Backend {
     this.info = { kind: "wasm", name: `CPU, ${threads}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true };
   }
 
-  async prepare(program: Program, sharedFrom?: WasmSession): Promise<Session> {
-    this.check();
+  get limits(): MemoryLimits {
     // Free blocks already belong to this process and are used before memory grows.
     const { freeBytes, usedBytes } = this.heap;
     const total = Math.min((availableMemory() ?? MAX_BYTES) + freeBytes, MAX_BYTES - usedBytes);
-    checkMemory(withoutShared(program, sharedFrom?.program), { ...this.limits, total });
+    return { maxBinding: 2 ** 31, maxBuffer: 2 ** 31, total };
+  }
+
+  async prepare(program: Program, sharedFrom?: WasmSession): Promise<Session> {
+    this.check();
+    checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
     return new WasmSession(this, program, sharedFrom);
   }
 

@@ -88,7 +88,7 @@ export class Heap {
         expected: "at most 4 GiB in total",
         found: showBytes(end),
         hint: "use a smaller --batch-size or --max-length",
-        remedy: "smaller-batch",
+        remedy: "less-memory",
         cause: error,
       });
     }

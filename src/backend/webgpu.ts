@@ -82,7 +82,6 @@ function variantOf(dispatch: Dispatch): string {
 
 class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
-  readonly limits: MemoryLimits;
   private readonly kernels = new Map<string, Compiled>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
@@ -99,8 +98,6 @@ class WebGPUBackend implements Backend {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description].join(" ");
     this.info = { kind: "webgpu", name: nameOf(info), software: isSoftware(info), adapter };
-    const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
-    this.limits = { maxBinding: maxStorageBufferBindingSize, maxBuffer: maxBufferSize };
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.failure ??= new DeviceError("the device refused an operation", { found: event.error.message });
@@ -114,14 +111,16 @@ class WebGPUBackend implements Backend {
     });
   }
 
-  async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
-    this.check();
+  get limits(): MemoryLimits {
+    const { maxStorageBufferBindingSize: maxBinding, maxBufferSize: maxBuffer } = this.device.limits;
     // A software driver uses main memory. WebGPU does not report the memory of a graphics card.
     const total = this.info.software ? availableMemory() : undefined;
-    checkMemory(
-      withoutShared(program, sharedFrom?.program),
-      total === undefined ? this.limits : { ...this.limits, total },
-    );
+    return { maxBinding, maxBuffer, ...(total === undefined ? {} : { total }) };
+  }
+
+  async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
+    this.check();
+    checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
     const variants = new Map(used.map((dispatch) => [variantOf(dispatch), dispatch]));
     await Promise.all([...variants].map(([variant, dispatch]) => this.compile(variant, dispatch)));
@@ -141,7 +140,7 @@ class WebGPUBackend implements Backend {
       session.destroy();
       throw new DeviceError(memory ? "the device is out of memory" : "the device refused the plan", {
         found: error.message,
-        ...(memory ? { hint: "use a smaller --batch-size or --max-length", remedy: "smaller-batch" } : {}),
+        ...(memory ? { hint: "use a smaller --batch-size or --max-length", remedy: "less-memory" } : {}),
       });
     }
     return session;

@@ -1,7 +1,7 @@
 /** `bench generate`: generation with a GPT-2 with random weights, optionally compared with transformers. */
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, GPT2Config } from "../config.ts";
+import type { DeviceName, GPT2Config, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { loadBase } from "../engine/state.ts";
@@ -22,6 +22,7 @@ import { CONFIGS, type ShapeName } from "./step.ts";
 
 export interface GenerateBenchOptions {
   model: ShapeName;
+  dtype: WeightDtype;
   device: DeviceName;
   threads?: number;
   prompts: number;
@@ -110,7 +111,8 @@ async function measure(
   const config = CONFIGS[options.model];
   const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const decoder = await Decoder.create(device, {
-    spec: { config, task, mode: "all", lora: null, train_head: false },
+    // Biases are all that is not frozen.
+    spec: { config, task, mode: "bitfit", lora: null, train_head: false, dtype: options.dtype },
     capacity: { tokens: options.prompts * options.length, sequences: options.prompts },
   });
   await loadBase(decoder, randomCheckpoint(config));
@@ -177,11 +179,11 @@ function inWords(rounds: Round[], { prompts, tokens }: GenerateBenchOptions) {
 }
 
 function report(options: GenerateBenchOptions, ours: Result, torch: Peer | null): string {
-  const { model, prompts, length, tokens } = options;
+  const { model, dtype, prompts, length, tokens } = options;
   const mine = inWords(ours.rounds, options);
   const total = ours.kernels.reduce((sum, [, time]) => sum + time, 0);
   const lines = [
-    `${model}, ${prompts === 1 ? "1 prompt" : `${prompts} prompts`} of ${length} tokens per batch, ${tokens} new tokens each, greedy`,
+    `${model}${dtype === "f32" ? "" : ` in ${dtype}`}, ${prompts === 1 ? "1 prompt" : `${prompts} prompts`} of ${length} tokens per batch, ${tokens} new tokens each, greedy`,
     `lowrank:      ${mine.words}`,
     `memory:       ${showBytes(ours.planned)} planned`,
   ];

@@ -42,9 +42,15 @@ export function stepSpec(config: GPT2Config, mode: Mode, dtype: WeightDtype): Mo
 }
 
 /** An engine for steps with batches of at most these sizes; its parameters are zero. */
-export function stepEngine(device: Backend, spec: ModelSpec, tokens: number, sequences: number): Promise<Engine> {
+export function stepEngine(
+  device: Backend,
+  spec: ModelSpec,
+  tokens: number,
+  sequences: number,
+  recompute = false,
+): Promise<Engine> {
   const optimizer = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 0 } as const;
-  return Engine.create(device, { spec, capacity: { tokens, sequences }, optimizer });
+  return Engine.create(device, { spec, capacity: { tokens, sequences }, optimizer, recompute });
 }
 
 /** Lengths of the messages of a batch as the experiment has it: 239 tokens. */

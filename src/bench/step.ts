@@ -22,19 +22,22 @@ import torchScript from "./step_torch.py";
 import { type KernelFigures, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
 
-export type ShapeName = "gpt2-micro" | "gpt2-small" | "gpt2-medium";
+export type ShapeName = keyof typeof CONFIGS;
 
 const COMMON = { vocab_size: 50257, layer_norm_epsilon: 1e-5 };
-export const CONFIGS: Record<ShapeName, GPT2Config> = {
+export const CONFIGS = {
   "gpt2-micro": { ...COMMON, n_positions: 256, n_layer: 4, n_head: 4, n_embd: 128 },
   "gpt2-small": { ...COMMON, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768 },
   "gpt2-medium": { ...COMMON, n_positions: 1024, n_layer: 24, n_head: 16, n_embd: 1024 },
-};
+  "gpt2-large": { ...COMMON, n_positions: 1024, n_layer: 36, n_head: 20, n_embd: 1280 },
+  "gpt2-xl": { ...COMMON, n_positions: 1024, n_layer: 48, n_head: 25, n_embd: 1600 },
+} satisfies Record<string, GPT2Config>;
 
 export interface StepBenchOptions {
   model: ShapeName;
   mode: Mode;
   dtype: WeightDtype;
+  recompute?: boolean;
   device: DeviceName;
   threads?: number;
   data?: string;
@@ -128,7 +131,7 @@ async function measure(
   const batches = packed.map((batch) => classificationBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
   const spec = stepSpec(CONFIGS[options.model], options.mode, options.dtype);
-  const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize);
+  const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize, options.recompute);
   await fill(engine);
   await stepTime(engine, batches[0]!); // warm-up: compilation, caches
   const times: number[] = [];
@@ -200,11 +203,11 @@ async function stepTorch(torch: Dialogue, result: TorchResult): Promise<void> {
 }
 
 function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult | null): string {
-  const { model, mode, dtype, padding, batchSize } = options;
+  const { model, mode, dtype, recompute, padding, batchSize } = options;
   const { median, low, high, best } = spreadOf(ours.times);
   const { profile, yardsticks } = ours;
   const lines = [
-    `${model}, ${MODE_TITLES[mode]}${dtype === "f16" ? ", base model in f16" : ""}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
+    `${model}, ${MODE_TITLES[mode]}${dtype === "f32" ? "" : `, base model in ${dtype}`}${recompute ? ", recomputation" : ""}, ${batchSize} messages per step, ${padding === undefined ? "packed" : `padded to ${padding}`}: ` +
       `${ours.tokens.toFixed(0)} tokens per step`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
       `${ours.cpu.toFixed(1)} ms CPU time`,

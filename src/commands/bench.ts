@@ -11,7 +11,7 @@ const program = command("bench", "Measures speed, memory and size, and compares 
 let code = 0;
 
 /** Model shapes of `bench step` and `bench generate`. */
-const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium"];
+const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl"];
 
 /** A comma-separated list of numbers. */
 function counts(value: string): number[] {
@@ -70,6 +70,7 @@ program
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .addOption(choice("--dtype <type>", "data type of the frozen weights", WEIGHT_DTYPES).default("f32"))
+  .option("--recompute", "make the activations of each block again in the backward pass")
   .option("--data <file>", "messages as CSV, TSV or JSON lines (default: the bundled corpus)")
   .option("--padding <n>", "pad every message to n tokens (default: packed)", number)
   .option("--max-length <n>", "maximum message length in tokens", number, 120)
@@ -88,6 +89,7 @@ program
   .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
   .addOption(deviceFlag())
   .addOption(threadsFlag())
+  .addOption(choice("--dtype <type>", "data type of the weights", WEIGHT_DTYPES).default("f32"))
   .option("--prompts <n>", "prompts per batch", number, 1)
   .option("--length <n>", "tokens per prompt", number, 32)
   .option("--tokens <n>", "new tokens per prompt", number, 64)

@@ -7,7 +7,7 @@ import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/data
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
-import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
+import { describeModel, type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
 import { downloadProgress } from "../report/download.ts";
@@ -29,6 +29,7 @@ export interface TrainFlags extends RunSettings {
   checkpointEvery?: number;
   resume?: string;
   adapter?: string;
+  plan?: boolean;
 }
 
 export interface Job {
@@ -51,9 +52,8 @@ const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 
 export async function newJob(flags: TrainFlags): Promise<Job> {
   const settings = settingsOf(flags, PRESETS[flags.preset]);
-  const { objective = "classification" } = settings;
-  const checked = trainOptions(settings);
-  const source = dataSpec(settings);
+  trainOptions(settings);
+  dataSpec(settings);
   const out = pathWithName(flags.out ?? defaultOut());
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
@@ -61,15 +61,38 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   if (replaces) await refuseStopped(kept, flags.checkpointEvery !== undefined);
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
-    const options = adapter ? trainOptions(withAdapter(settings, adapter.meta, objective)) : checked;
-    const how = dataOptions(settings, options.seed, textContext(model.config, methodSizes(options)));
-    const data = await loadData({ objective, data: { ...source, ...how } }, model);
+    const { options, data } = await materialsOf(settings, model, adapter);
     const config: RunConfig = { ...(await runConfig(model, data, options)), base: await fingerprint(model) };
     const job = { out, kept, replaces, model, data, options, config };
     if (!adapter) return { ...job, modelName: settings.model! };
     config.adapter = absolutePath(flags.adapter!);
     return { ...job, modelName: config.model, adapter };
   });
+}
+
+/** The options and the data of a run. */
+async function materialsOf(
+  settings: RunSettings,
+  model: GPT2Checkpoint,
+  adapter?: Adapter,
+): Promise<Pick<Job, "options" | "data">> {
+  const { objective = "classification" } = settings;
+  const options = trainOptions(adapter ? withAdapter(settings, adapter.meta, objective) : settings);
+  const how = dataOptions(settings, options.seed, textContext(model.config, methodSizes(options)));
+  return { options, data: await loadData({ objective, data: { ...dataSpec(settings), ...how } }, model) };
+}
+
+/** What the plans of a run follow from. Of the model only config and tokenizer are read, unless an adapter is to be continued. */
+export async function plannedJob(flags: TrainFlags): Promise<Pick<Job, "model" | "data" | "options" | "adapter">> {
+  const settings = settingsOf(flags, PRESETS[flags.preset]);
+  trainOptions(settings);
+  dataSpec(settings);
+  const opened: Pick<Job, "model" | "adapter"> =
+    flags.adapter === undefined
+      ? { model: await describeModel(settings.model!, DOWNLOADS) }
+      : await openModel(settings.model!, flags);
+  const { model, adapter } = opened;
+  return closedOnFailure(model, async () => ({ ...opened, ...(await materialsOf(settings, model, adapter)) }));
 }
 
 /** Returns what `make` returns; closes the model if it throws. */
@@ -126,7 +149,7 @@ export function loadData(
 }
 
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
-const BESIDE_RESUME = ["resume", "device", "threads", "json", "checkpointEvery"];
+const BESIDE_RESUME = ["resume", "device", "threads", "recompute", "json", "checkpointEvery"];
 
 export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const directory = pathWithName(flag);
@@ -135,7 +158,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
   if (refused.length > 0)
     throw new ConfigError("a resumed run keeps its settings", {
-      expected: "--resume DIR with no other flags than --device, --threads, --checkpoint-every and --json",
+      expected: "--resume DIR with no other flags than --device, --threads, --recompute, --checkpoint-every and --json",
       found: refused.map(({ long }) => long).join(", "),
     });
   await settle(directory);
@@ -162,6 +185,8 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
       });
     return data;
   });
+  const { recompute = config.options.recompute } = program.opts<TrainFlags>();
+  const options = { ...config.options, recompute };
   return {
     out,
     kept: directory,
@@ -169,7 +194,7 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
     modelName: config.model,
     model,
     data,
-    options: resolveOptions(ofMode(config.options, config.options.mode ?? DEFAULTS.mode), config.objective),
+    options: resolveOptions(ofMode(options, options.mode ?? DEFAULTS.mode), config.objective),
     config,
     resume,
     ...(adapter ? { adapter } : {}),

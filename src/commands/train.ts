@@ -7,23 +7,24 @@ import type { TrainingData } from "../data/texts.ts";
 import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
 import { PEFT_TYPES } from "../io/peft-form.ts";
+import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/replacing.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, saveFailedRun, saveRun } from "../run/directory.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
+import { describeMemory, memoryTable } from "../run/memory-table.ts";
 import { PRESETS } from "../run/settings.ts";
 import { describeData, describePlan, describeResult } from "../run/summary.ts";
 import { resultFile, resultOf } from "../sweep/store.ts";
 import type { ClassWeights } from "../train/class-weights.ts";
-import { specOf } from "../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, printNote, threadsFlag } from "./cli.ts";
 import { addSettings } from "./flags.ts";
-import { type Job, newJob, resumedJob, type TrainFlags } from "./job.ts";
+import { type Job, newJob, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
 
 const program = command(
   "train",
@@ -55,6 +56,10 @@ addSettings(program)
   )
   .addOption(
     choice("--preset <name>", "base settings, which other flags override", Object.keys(PRESETS)).default("quickstart"),
+  )
+  .option(
+    "--plan",
+    "print what the run takes in memory, with every type of weights, with recomputation and other batch sizes, and exit; no weights are read",
   )
   .option("--json", "print only events on stdout, as JSON, one per line")
   .allowExcessArguments(false);
@@ -177,7 +182,8 @@ async function openJobDevice({ device, threads }: TrainFlags, began = device): P
 
 /** Trains and saves the run; to another directory if `check` reports that this process has lost `out`. Returns the exit code. */
 async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
-  const { out, kept, replaces, model, data, options, config, adapter, resume } = job;
+  const { out, kept, replaces, model, data, options, adapter, resume } = job;
+  let { config } = job;
   // Before the training, so that a run does not depend on files that change meanwhile.
   const { runCharts } = await import("../run/charts.ts");
   // A resumed run without --checkpoint-every saves a checkpoint only if it is interrupted.
@@ -185,6 +191,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   let begun = resume !== undefined;
   const device = await openJobDevice(flags, resume?.device);
   let { info } = device;
+  let spec: ModelSpec | undefined;
   const printer = new Printer(flags.json ?? false, data, options.classWeights);
   printer.begin(job.modelName);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
@@ -214,7 +221,12 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
       ...options,
       signal,
       onEvent: (event) => {
-        if (event.type === "plan") info = event.device;
+        if (event.type === "plan") {
+          info = event.device;
+          spec = event.plan.spec;
+          // What `auto` has chosen: a resumed run keeps it.
+          config = { ...config, options: { ...config.options, dtype: spec.dtype! } };
+        }
         if (event.type === "step") interruption.begin();
         printer.event(event);
       },
@@ -242,12 +254,12 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     return signal.aborted ? 130 : 0;
   } catch (error) {
     printer.stop();
-    if (error instanceof RunFailed) {
+    if (error instanceof RunFailed && spec) {
       // An existing run is replaced only by a finished one.
       const free = (await exists(out)) ? await freePath(`${out}.failed`) : out;
-      const spec = specOf(model, data, options, adapter);
+      const failed = spec;
       const { place } = await saveSomewhere(free, (directory) =>
-        saveFailedRun(directory, config, spec, error.contents, info, error.message, {
+        saveFailedRun(directory, config, failed, error.contents, info, error.message, {
           check: directory === out ? check : undefined,
         }),
       );
@@ -260,11 +272,28 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   }
 }
 
+/** Prints what a run would take in memory. */
+async function plan(flags: TrainFlags): Promise<number> {
+  const { model, data, options, adapter } = await plannedJob(flags);
+  const device = await openJobDevice(flags);
+  try {
+    const args = { device, model, data, ...(adapter ? { adapter } : {}) };
+    const table = memoryTable(args, options);
+    if (flags.json) console.log(JSON.stringify({ type: "memory", device: device.info, ...table }));
+    else print(describeMemory(table, args, options));
+    return 0;
+  } finally {
+    device.destroy();
+    await model.close();
+  }
+}
+
 await main(async () => {
   program.parse();
   const flags = program.opts<TrainFlags>();
   const { checkpointEvery = 0 } = flags;
   checkNumber("--checkpoint-every", checkpointEvery, { min: 0, whole: true });
+  if (flags.plan && flags.resume === undefined) return plan(flags);
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
   const work = async (check: Check) => {
     // Another run may have written here before the lock was taken.

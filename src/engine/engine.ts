@@ -20,9 +20,10 @@ export interface EngineOptions {
   capacity: Capacity;
   /** AdamW's settings; null for inference. */
   optimizer: AdamWConfig | null;
-  /** The frozen prefix or the suffix alone, as in PlanOptions. */
+  /** As in PlanOptions. */
   part?: "prefix" | "suffix";
   shared?: NonNullable<PlanOptions["shared"]>;
+  recompute?: boolean;
   keepActivations?: boolean;
   /** Splits tensors into pieces of at most so many bytes, where the device allows more. For tests. */
   maxBinding?: number;
@@ -62,7 +63,7 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
-  static plan(backend: Backend, options: EngineOptions): ModelPlan {
+  static plan(backend: Pick<Backend, "limits">, options: EngineOptions): ModelPlan {
     return buildPlan({ ...options, maxBinding: Math.min(options.maxBinding ?? Infinity, backend.limits.maxBinding) });
   }
 

@@ -43,21 +43,30 @@ export async function loadBase(
   { wanted = () => true, signal }: LoadOptions = {},
 ): Promise<void> {
   let written = 0;
+  const pause = async (count: number) => {
+    written += count;
+    // Not for every bias: a device that also trains does the steps before it first.
+    if (written < LOAD_ELEMENTS) return;
+    written = 0;
+    await engine.session.flush();
+    signal?.throwIfAborted();
+  };
   for (const parameter of engine.plan.parameters.all.values()) {
-    const { name, shape } = parameter;
+    const { name, shape, pieces } = parameter;
     if (isAdded(name) || !wanted(parameter)) continue;
+    const parts = pieces[0]!.tensor.dtype === "q4" ? await checkpoint.quantized?.(name) : undefined;
+    if (parts) {
+      engine.writeNF4(name, parts);
+      await pause(sizeOf(shape));
+      continue;
+    }
     const rows = shape[0]!;
     // Whole blocks of any type.
     const step = Math.ceil(LOAD_ELEMENTS / (sizeOf(shape) / rows) / LOAD_ROWS) * LOAD_ROWS;
     for (let first = 0; first < rows; first += step) {
       const data = await checkpoint.read(name, first, Math.min(rows, first + step));
       engine.writeParameter(name, data, first);
-      written += data.length;
-      // Not for every bias: a device that also trains does the steps before it first.
-      if (written < LOAD_ELEMENTS) continue;
-      written = 0;
-      await engine.session.flush();
-      signal?.throwIfAborted();
+      await pause(data.length);
     }
   }
 }

@@ -2,10 +2,10 @@
 import type { Session } from "../backend/backend.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
-import type { Parameter, Parameters } from "../model/parameters.ts";
+import { only, type Parameter, type Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
-import { type BlockDtype, isBlockDtype, Quantizer } from "../quantize.ts";
+import { type BlockDtype, encodeNF4, isBlockDtype, type NF4Parts, Quantizer } from "../quantize.ts";
 import { sizeOf, type Tensor, type TensorPiece } from "../tensor.ts";
 
 /** A program over a model's parameters. */
@@ -98,6 +98,11 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     if (quantizer.left > 0) return;
     this.begun.delete(tensor);
     this.session.write(tensor, new Uint32Array(quantizer.finish().buffer));
+  }
+
+  /** Writes a matrix in q4 as it is stored in a file, without rounding it again. */
+  writeNF4(name: string, parts: NF4Parts): void {
+    this.session.write(only(this.parameter(name)), new Uint32Array(encodeNF4(parts).buffer));
   }
 
   /** The values of a parameter; those of one in blocks as they are used. */

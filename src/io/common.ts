@@ -23,6 +23,7 @@ const KINDS = {
   objects: ["a list of objects", (value: unknown) => Array.isArray(value) && value.every(isObject)],
   boolean: ["true or false", (value: unknown) => typeof value === "boolean"],
   count: ["a whole number of 0 or more", (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0],
+  number: ["a number", Number.isFinite],
   amount: ["a number of 0 or more", (value: unknown) => typeof value === "number" && value >= 0],
   size: ["a whole number of 1 or more", (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1],
 } as const satisfies Record<string, [words: string, is: (value: unknown) => boolean]>;

@@ -6,17 +6,11 @@ import { type GPT2Config, parseConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
+import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
-import {
-  type Dtype,
-  FLOATS,
-  openSafetensors,
-  type SafetensorsFile,
-  type TensorFiles,
-  type TensorInfo,
-} from "./safetensors.ts";
+import { type Dtype, FLOATS, openSafetensors, type Stored, type TensorFiles } from "./safetensors.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
@@ -34,22 +28,29 @@ export interface GPT2Checkpoint {
   shape(name: string): Shape;
   /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
   read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
+  /** What is stored of a matrix, if bitsandbytes quantised it as QLoRA does. */
+  quantized?(name: string): Promise<NF4Parts | undefined>;
   close(): Promise<void>;
 }
 
 /**
  * The directory of a model. `nameOrDirectory` is, in this order: a model that ships with the package, a directory, or a model
  * of the Hugging Face hub, which is downloaded into the local cache unless it is there.
- * Throws ConfigError, listing the known names, for any other name, DownloadError if the download fails.
+ * Without `weights` only its config and its tokenizer are. Throws ConfigError, listing the known names, for any other name,
+ * DownloadError if the download fails.
  */
-export async function resolveModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<string> {
+export async function resolveModel(
+  nameOrDirectory: string,
+  options: DownloadOptions = {},
+  weights = true,
+): Promise<string> {
   if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
     return packagePath(`data/models/${nameOrDirectory}`);
   // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
   // Imported on demand: few pages use the hub.
-  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options);
+  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
 
 /** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
@@ -85,25 +86,31 @@ export async function loadModel(
  */
 export async function openGPT2(directory: string): Promise<GPT2Checkpoint & AsyncDisposable> {
   await requireFiles(directory);
-  const configPath = joinPath(directory, "config.json");
-  const json = await readJson(configPath);
-  const config = parseConfig(json, configPath);
-  const vocabulary = isShipped(directory)
-    ? GPT2_VOCABULARY
-    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json as TokenConfig);
+  const { json, configPath, config, vocabulary } = await readDescription(directory);
   const tensors = await openTensors(directory);
+  const { where } = tensors;
   try {
-    const stored = matchTensors(tensors, config);
+    const found = namedTensors(tensors);
+    const settings = json.quantization_config ?? undefined;
+    // Imported on demand: few models are quantised.
+    const quantized =
+      settings &&
+      (await (await import("./bitsandbytes.ts")).takeQuantized(found, settings, config, { configPath, where }));
+    const stored = matchTensors(found, config, (name) => quantized?.has(name) === true, where);
     const find = (name: string) => {
       const found = stored.get(name);
       if (found === undefined)
         throw new FormatError(`there is no tensor ${name}`, {
-          where: tensors.where,
+          where,
           ...(name === LM_HEAD && {
             hint: "its config has tie_word_embeddings = false: a language model needs a head",
           }),
         });
       return found;
+    };
+    const requireOpen = () => {
+      if (isClosed)
+        throw new ConfigError("the model is closed", { where: directory, hint: "close it after its last use" });
     };
     let isClosed = false;
     const close = async () => {
@@ -115,12 +122,15 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
       config,
       vocabulary,
       names: [...stored.keys()],
-      shape: (name) => find(name).info.shape,
+      shape: (name) => quantized?.shape(name) ?? find(name).info.shape,
       read: async (name, rowStart, rowEnd) => {
-        if (isClosed)
-          throw new ConfigError("the model is closed", { where: directory, hint: "close it after its last use" });
+        requireOpen();
         const { file, key } = find(name);
-        return file.readF32(key, rowStart, rowEnd);
+        return quantized?.has(name) ? quantized.read(name, rowStart, rowEnd) : file.readF32(key, rowStart, rowEnd);
+      },
+      quantized: async (name) => {
+        requireOpen();
+        return quantized?.parts(name);
       },
       close,
       [asyncDispose]: close,
@@ -129,6 +139,30 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
     await tensors.close();
     throw error;
   }
+}
+
+/**
+ * Opens the config and the tokenizer of a model, by directory or by name: what a plan needs. The weights are not read, and need not be
+ * there.
+ */
+export async function describeModel(nameOrDirectory: string, options: DownloadOptions = {}): Promise<GPT2Checkpoint> {
+  const directory = await resolveModel(nameOrDirectory, options, false);
+  const refuse = () => {
+    throw new ConfigError("the weights of this model were not opened", { where: directory });
+  };
+  const { config, vocabulary } = await readDescription(directory);
+  return { directory, config, vocabulary, names: [], shape: refuse, read: refuse, close: async () => {} };
+}
+
+/** The config and the tokenizer of a model. */
+async function readDescription(directory: string) {
+  const configPath = joinPath(directory, "config.json");
+  const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
+  const config = parseConfig(json, configPath);
+  const vocabulary = isShipped(directory)
+    ? GPT2_VOCABULARY
+    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
+  return { json, configPath, config, vocabulary };
 }
 
 async function openTensors(directory: string): Promise<TensorFiles> {
@@ -177,19 +211,13 @@ async function conversionOf(directory: string): Promise<string> {
 
 /** Redundant tensors of some checkpoints: the causal mask, and a head tied to wte. */
 const IGNORED = /^(h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight)$/;
+/** What bitsandbytes stores beside a matrix. */
+const QUANTIZED = /\.(SCB|weight\.(absmax|quant_map))$/;
 const LM_HEAD = "lm_head.weight";
 const HEAD = "score.weight";
 
-/** A tensor of the model: where it is. */
-interface Stored {
-  file: SafetensorsFile;
-  /** Its name in the file. */
-  key: string;
-  info: TensorInfo;
-}
-
 /** Every tensor by its canonical name. Throws FormatError. */
-function matchTensors({ files, where }: TensorFiles, config: GPT2Config): Map<string, Stored> {
+function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
   const found = new Map<string, Stored>();
   for (const [key, file] of files) {
     const name = key.replace(/^transformer\./, "");
@@ -198,6 +226,16 @@ function matchTensors({ files, where }: TensorFiles, config: GPT2Config): Map<st
       throw new FormatError(`duplicate tensor ${name}`, { where, found: `${other.key} and ${key}` });
     found.set(name, { file, key, info: file.info(key) });
   }
+  return found;
+}
+
+/** Those of the model. Throws FormatError if one is missing or wrong. */
+function matchTensors(
+  found: ReadonlyMap<string, Stored>,
+  config: GPT2Config,
+  isQuantized: (name: string) => boolean,
+  where: string,
+): Map<string, Stored> {
   const expected = baseShapes(config);
   const missing = [...expected.keys()].filter((name) => !found.has(name));
   if (missing.length > 0)
@@ -214,11 +252,14 @@ function matchTensors({ files, where }: TensorFiles, config: GPT2Config): Map<st
       where,
       expected: `n_layer = ${config.n_layer} blocks`,
       found: nameList(extra),
-      hint: "check that the config.json belongs to this file",
+      hint: extra.some((name) => QUANTIZED.test(name))
+        ? "the matrices were quantised by bitsandbytes: put their config.json beside them, which has a quantization_config"
+        : "check that the config.json belongs to this file",
     });
   const head = found.get(HEAD);
   if (head !== undefined) expected.set(HEAD, [head.info.shape[0] ?? 0, config.n_embd]);
   for (const [name, shape] of expected) {
+    if (isQuantized(name)) continue;
     const { dtype, shape: given } = found.get(name)!.info;
     checkShape(name, given, shape, where);
     if (!(FLOATS as readonly Dtype[]).includes(dtype))

@@ -44,15 +44,16 @@ export function hubNameOf(name: string): string | undefined {
   return isHubName(name) ? name : undefined;
 }
 
-/** The directory of a model of the hub. `shipped` names are listed in errors. Throws as `resolveModel` does. */
+/** The directory of a model of the hub, with or without its weights. `shipped` names are listed in errors. Throws as `resolveModel` does. */
 export async function resolveHubModel(
   nameOrDirectory: string,
   shipped: readonly string[],
   options: DownloadOptions,
+  weights: boolean,
 ): Promise<string> {
   const hubName = hubNameOf(nameOrDirectory);
   if (hubName === undefined) throw unknownModel(nameOrDirectory, shipped);
-  const cached = await cachedSnapshot(hubName);
+  const cached = await cachedSnapshot(hubName, weights);
   if (cached !== undefined) return cached;
   if (isOffline())
     throw new DownloadError(`the model "${nameOrDirectory}" is not in the cache, and HF_HUB_OFFLINE is set`, {
@@ -61,7 +62,7 @@ export async function resolveHubModel(
       found: "neither",
       hint: "unset HF_HUB_OFFLINE to download it, or copy the cache from another machine",
     });
-  return downloadSnapshot(hubName, options);
+  return downloadSnapshot(hubName, options, weights);
 }
 
 function unknownModel(name: string, shipped: readonly string[]): ConfigError {
@@ -75,7 +76,7 @@ function unknownModel(name: string, shipped: readonly string[]): ConfigError {
 }
 
 /** The cached snapshot of a model's main branch; undefined if none is complete. */
-async function cachedSnapshot(name: string): Promise<string | undefined> {
+async function cachedSnapshot(name: string, weights: boolean): Promise<string | undefined> {
   // Old caches use the short name: models had no owner then.
   const short = Object.keys(HUB_MODELS).filter((key) => HUB_MODELS[key] === name);
   for (const one of [name, ...short]) {
@@ -83,14 +84,15 @@ async function cachedSnapshot(name: string): Promise<string | undefined> {
     const revision = await cachedRevision(repository, MAIN);
     if (revision === undefined) continue;
     const snapshot = snapshotFolder(repository, revision);
-    if (await isComplete(snapshot)) return snapshot;
+    if (await isComplete(snapshot, weights)) return snapshot;
   }
   return undefined;
 }
 
-async function isComplete(snapshot: string): Promise<boolean> {
+async function isComplete(snapshot: string, weights: boolean): Promise<boolean> {
   const has = (file: string) => exists(joinPath(snapshot, file));
   if (!(await has("config.json"))) return false;
+  if (!weights) return true;
   if (await has(WEIGHTS)) return true;
   if (!(await has(SHARDS_INDEX))) return false;
   const shards = [...(await readShards(joinPath(snapshot, SHARDS_INDEX))).keys()];
@@ -99,14 +101,14 @@ async function isComplete(snapshot: string): Promise<boolean> {
 
 /**
  * Downloads a model into the cache, resuming an interrupted download, and returns its snapshot. Its config and tokenizer are
- * checked before the weights are downloaded. Throws DownloadError if the download fails, ConfigError if the repository has no
+ * checked before the weights, if they are wanted, are downloaded. Throws DownloadError if the download fails, ConfigError if the repository has no
  * such model.
  */
-async function downloadSnapshot(name: string, options: DownloadOptions): Promise<string> {
+async function downloadSnapshot(name: string, options: DownloadOptions, withWeights: boolean): Promise<string> {
   const repository: Repository = { type: "model", name };
   const fetchAll = async () => {
     // Another process may have downloaded it while this one waited for the lock.
-    const cached = await cachedSnapshot(name);
+    const cached = await cachedSnapshot(name, withWeights);
     if (cached !== undefined) return cached;
     const access = await hubAccess(options);
     const revision = await revisionOf(repository, access, options);
@@ -126,6 +128,7 @@ async function downloadSnapshot(name: string, options: DownloadOptions): Promise
     await fetchFiles(small.map(fileOf));
     const snapshot = snapshotFolder(repository, revision);
     await checkSmallFiles(snapshot);
+    if (!withWeights) return snapshot;
     if (isSharded) weights.push(...(await shardsOf(name, joinPath(snapshot, SHARDS_INDEX), find)));
     await fetchFiles(weights);
     await keepRevision(repository, MAIN, revision);

@@ -41,6 +41,8 @@ export const LIMITS = {
   tensors: 1 << 16,
   tensorName: 1024,
   dimensions: 8,
+  /** Bytes of the JSON beside a matrix that bitsandbytes quantised: some 170. */
+  quantState: 4096,
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */
   names: 1 << 17,
   /** Regular expressions of an adapter: their characters and states in total, and the transitions taken. */

@@ -134,6 +134,11 @@ export class SafetensorsFile {
     return values;
   }
 
+  /** A tensor of U8, or of I8 by its bits. Throws FormatError for another element type. */
+  readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#readRows(name, ["U8", "I8"], 0, undefined);
+  }
+
   /** Values of a tensor of I32, or of its rows [rowStart, rowEnd). Throws FormatError for another element type. */
   async readI32(name: string, rowStart = 0, rowEnd?: number): Promise<Int32Array<ArrayBuffer>> {
     return new Int32Array((await this.#readRows(name, ["I32"], rowStart, rowEnd)).buffer);
@@ -162,18 +167,30 @@ export class SafetensorsFile {
     this.#expectType(name, info.dtype, allowed);
     const rows = info.shape[0] ?? 1;
     const rowEnd = end ?? rows;
-    if (
-      !(Number.isInteger(rowStart) && Number.isInteger(rowEnd) && 0 <= rowStart && rowStart <= rowEnd && rowEnd <= rows)
-    )
-      throw new ShapeError(`${name} has no such rows`, {
-        where: this.#reader.name,
-        expected: `rows within [0, ${rows}) of ${showShape(info.shape)}`,
-        found: `[${rowStart}, ${rowEnd})`,
-      });
+    checkRows(name, info.shape, rowStart, rowEnd, this.#reader.name);
     const rowBytes = rows === 0 ? 0 : (info.end - info.begin) / rows;
     // The reader returns a copy that is aligned, even though the data in the file is not.
     return this.#reader.read(this.#dataStart + info.begin + rowStart * rowBytes, (rowEnd - rowStart) * rowBytes);
   }
+}
+
+/** Throws ShapeError unless a tensor has the rows [start, end). */
+export function checkRows(name: string, shape: Shape, start: number, end: number, where: string): void {
+  const rows = shape[0] ?? 1;
+  if (Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end && end <= rows) return;
+  throw new ShapeError(`${name} has no such rows`, {
+    where,
+    expected: `rows within [0, ${rows}) of ${showShape(shape)}`,
+    found: `[${start}, ${end})`,
+  });
+}
+
+/** A tensor of a model: where it is. */
+export interface Stored {
+  file: SafetensorsFile;
+  /** Its name in the file. */
+  key: string;
+  info: TensorInfo;
 }
 
 /** A model's tensors, in one file or in several. */

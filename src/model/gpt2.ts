@@ -3,7 +3,8 @@
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows (`gather`);
- * and the outputs of layer norm and the activation are recomputed in the backward pass.
+ * and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute` everything that a block's
+ * backward pass reads is, but the block's input (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
  * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once an example, and a suffix.
  */
 
@@ -14,7 +15,7 @@ import { attentionBackward, attentionForward } from "../ops/attention.ts";
 import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { gradnorm, partialsOf } from "../ops/gradnorm.ts";
-import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
+import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
@@ -51,6 +52,11 @@ export interface PlanOptions {
   part?: "prefix" | "suffix";
   /** Frozen parameters of another plan, to share. */
   shared?: ReadonlyMap<string, Parameter>;
+  /**
+   * Keeps only the inputs of the blocks, and runs a block's forward pass again before its backward pass: less memory, the same bits.
+   * Not the last block's, whose backward pass follows at once.
+   */
+  recompute?: boolean;
   /** Keeps the embedding, every block's output and the final norm readable, on all N rows. For tests. */
   keepActivations?: boolean;
 }
@@ -77,6 +83,8 @@ export interface ModelPlan extends Program {
   logits: TensorPiece[];
   /** [rows, 4]: each row's loss as `lossesOf` reads it; null in a frozen prefix. */
   losses: Tensor | null;
+  /** Blocks whose activations are made again in the backward pass. */
+  recomputed: number;
   /** Kept activations by the reference's names: embed, block.N, final_norm. */
   activations: Map<string, Tensor>;
 }
@@ -96,6 +104,8 @@ interface Stream {
 /** What a block's forward pass saves for its backward pass. */
 interface Block {
   l: number;
+  input: Stream;
+  output: Stream;
   ln1: Norm;
   qkv: Linear;
   /** The output of `qkv`, with the rows of a prefix. */
@@ -136,7 +146,7 @@ export function buildPlan(options: PlanOptions): ModelPlan {
       expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
       found: String(rows),
       hint: "use a smaller --batch-size or --max-length",
-      remedy: "smaller-batch",
+      remedy: "less-memory",
     });
   return new Builder(options).build();
 }
@@ -156,6 +166,7 @@ class Builder {
   private readonly activations = new Map<string, Tensor>();
   private readonly metrics = new Tensor("metrics", [SLOTS, 4], "output");
   private boundary: Boundary | null = null;
+  private recomputed = 0;
 
   constructor(private readonly options: PlanOptions) {
     const { spec, capacity, optimizer, maxBinding, part, shared } = options;
@@ -174,18 +185,25 @@ class Builder {
   }
 
   build(): ModelPlan {
-    const { spec, capacity, optimizer, part } = this.options;
+    const { options } = this;
+    const { spec, capacity, optimizer, part } = options;
     const { parameters, batch, metrics, activations } = this;
     const blocks: Block[] = [];
     let stream = this.begin();
-    for (let l = this.part.first; l < this.part.end; l++) stream = this.block(l, stream, blocks);
+    for (let l = this.part.first; l < this.part.end; l++) {
+      const behind = this.rowsBehind(l, stream);
+      const block = this.block(this.f, l, stream, { x: this.keep(`block.${l}`, behind), rows: behind });
+      blocks.push(block);
+      stream = block.output;
+    }
     const final = this.finalNorm(stream);
     const loss = part === "prefix" ? null : this.loss(final);
     let stopped: Tensor | null = null;
     const segments: Segment[] = [{ name: "forward", clears: [], dispatches: this.lists.forward }];
     if (optimizer && loss) {
       let dx = this.lossBackward(loss);
-      for (const block of blocks.toReversed()) dx &&= this.blockBackward(block, dx);
+      for (const [i, block] of blocks.toReversed().entries())
+        dx &&= options.recompute && i > 0 ? this.recomputedBackward(block, dx) : this.blockBackward(block, dx);
       this.prefix?.backward();
       if (dx) this.embeddingBackward(dx);
       stopped = new Tensor("stopped", [1], "output", "u32");
@@ -210,6 +228,7 @@ class Builder {
       boundary: this.boundary,
       logits,
       losses: loss?.state ?? null,
+      recomputed: this.recomputed,
       activations,
     };
   }
@@ -231,17 +250,25 @@ class Builder {
     return { x, rows: this.tokens };
   }
 
-  private block(l: number, { x, rows }: Stream, blocks: Block[]): Stream {
-    const { f, batch, C, prefix } = this;
-    const { n_head, n_layer } = this.options.spec.config;
+  /** The rows behind the attention of block l: those that a classifier needs, in the last one. */
+  private rowsBehind(l: number, { rows }: Stream): Rows {
+    const isLast = l === this.options.spec.config.n_layer - 1;
+    return isLast && this.classification && !this.options.keepActivations ? this.sequences : rows;
+  }
+
+  /** The forward pass of a block into `output`. `f`: the forward list, or the backward list for a block that runs again. */
+  private block(f: Layers, l: number, input: Stream, output: Stream): Block {
+    const { batch, C, prefix } = this;
+    const { x, rows } = input;
+    const { rows: behind } = output;
+    const { n_head } = this.options.spec.config;
     const ln1 = f.layernorm(`h.${l}.ln_1`, x, rows);
     const keys = prefix ? prefix.room(`h.${l}.attn.c_attn`) : rowsOf(`h.${l}.attn.c_attn`, rows, [3 * C]);
     const qkv = f.linear(l, "attn.c_attn", ln1.out, rows, { out: prefix ? prefix.tokensOf(keys) : keys });
-    prefix?.write(keys, l);
+    prefix?.write(f, keys, l);
     const [att, lse] = [rowsOf("att", rows, [C]), rowsOf("lse", rows, [n_head])];
     f.emit(attentionForward(att, lse, keys, batch.bounds, f.heads(l), prefix?.rows));
-    const isGathered = l === n_layer - 1 && this.classification && !this.options.keepActivations;
-    const behind = isGathered ? this.sequences : rows;
+    const isGathered = behind !== rows;
     const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
     const read = isGathered ? f.gather(att, batch.rows, behind) : att;
     const x1 = rowsOf(`x.${l}.mid`, behind, [C]);
@@ -254,10 +281,8 @@ class Builder {
       ? { activate: { by, out: fcg } }
       : { activate: { by, out: "in place" as const }, out: fcg };
     const fc = f.linear(l, "mlp.c_fc", ln2.out, behind, next);
-    const x2 = this.keep(`block.${l}`, behind);
-    const proj = f.output(l, "mlp.c_proj", fcg, behind, { out: x2, residual: x1 });
-    blocks.push({ l, ln1, qkv, keys, att, lse, read, attProj, ln2, fc, proj });
-    return { x: x2, rows: behind };
+    const proj = f.output(l, "mlp.c_proj", fcg, behind, { out: output.x, residual: x1 });
+    return { l, input, output, ln1, qkv, keys, att, lse, read, attProj, ln2, fc, proj };
   }
 
   private finalNorm({ x, rows }: Stream): Final {
@@ -373,6 +398,23 @@ class Builder {
     return norm1.dx;
   }
 
+  /**
+   * The same after the block's forward pass, again, into new tensors: so that those of the first time are free once they were read. What
+   * the backward pass does not read, such as the block's output, is left out.
+   */
+  private recomputedBackward({ l, input, output }: Block, dx: Tensor): Tensor | null {
+    const { backward } = this.lists;
+    const first = backward.length;
+    const block = this.block(this.b, l, input, output);
+    const end = backward.length;
+    const below = this.blockBackward(block, dx);
+    const rest = backward.splice(first);
+    const again = needed(rest.slice(0, end - first), rest.slice(end - first));
+    backward.push(...again, ...rest.slice(end - first));
+    if (again.length > 0) this.recomputed++;
+    return below;
+  }
+
   private embeddingBackward(dx: Tensor): void {
     const { b, batch } = this;
     const [wte, wpe] = [b.parameter("wte.weight"), b.parameter("wpe.weight")];
@@ -403,4 +445,18 @@ class Builder {
     else this.activations.set(name, tensor);
     return tensor;
   }
+}
+
+/** The dispatches of a list, in their order, whose results are read later in the list or in the one behind it. */
+function needed(list: readonly Dispatch[], behind: readonly Dispatch[]): Dispatch[] {
+  const bound = ({ tensors, access }: Dispatch, uses: readonly Use[]) =>
+    tensors.filter((_, i) => uses.includes(access[i]!)).map(({ root }) => root);
+  const reads = (dispatch: Dispatch) => bound(dispatch, ["read", "update"]);
+  const read = new Set(behind.flatMap(reads));
+  const kept = list.toReversed().filter((dispatch) => {
+    const isNeeded = bound(dispatch, ["write", "update"]).some((root) => read.has(root));
+    if (isNeeded) for (const root of reads(dispatch)) read.add(root);
+    return isNeeded;
+  });
+  return kept.reverse();
 }

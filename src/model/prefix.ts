@@ -80,9 +80,9 @@ export class Prefix {
     this.f.emit(linearForward({ out, x, W, bias, rows: this.rows.count }));
   }
 
-  /** Writes the prefix of block l. */
-  write(room: Tensor, l: number): void {
-    this.f.emit(prefixForward(room, this.rows.row, this.weight, l));
+  /** Writes the prefix of block l; `f`: into this list. */
+  write(f: Layers, room: Tensor, l: number): void {
+    f.emit(prefixForward(room, this.rows.row, this.weight, l));
   }
 
   /** Adds to the gradient of block l's prefix; that of a projection's output is written. */

@@ -137,6 +137,12 @@ export function showMemory(plan: MemoryPlan): string {
     .join("\n");
 }
 
+/** Whether a plan is within the limits. */
+export function fits(plan: MemoryPlan, { maxBinding, maxBuffer, total = Infinity }: MemoryLimits): boolean {
+  const most = Math.min(maxBinding, maxBuffer);
+  return plan.buffers.every(({ bytes }) => bytes <= most) && memoryTotals(plan).total <= total;
+}
+
 /** Throws DeviceError, with the bytes of each kind, if the plan exceeds the limits. */
 export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   for (const { label, role, bytes } of plan.buffers) {
@@ -166,5 +172,5 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
 function adviceFor(role: Role, otherwise: string): Pick<ErrorDetails, "hint" | "remedy"> {
   const hint = HINTS[role];
   if (hint === undefined) return { hint: otherwise };
-  return role === "cache" ? { hint } : { hint, remedy: "smaller-batch" };
+  return role === "cache" ? { hint } : { hint, remedy: "less-memory" };
 }

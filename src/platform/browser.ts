@@ -42,6 +42,12 @@ export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> 
 
 export { joinUrl as joinPath, packagePath };
 
+/**
+ * The errors of a path whose folder does not exist or is a file, and of a page that has no file system: one from the disk, or one
+ * without HTTPS. That the browser cannot read its file system at the moment is another matter.
+ */
+const ABSENT = ["NotFoundError", "TypeMismatchError", "SecurityError", "TypeError"];
+
 export async function exists(path: string): Promise<boolean> {
   if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
   if (registeredPaths(path).length > 0) return true;
@@ -51,8 +57,9 @@ export async function exists(path: string): Promise<boolean> {
   try {
     const directory = await openDirectory(folder);
     return (await names(directory)).includes(name);
-  } catch {
-    return false;
+  } catch (error) {
+    if (ABSENT.includes((error as Error).name)) return false;
+    throw error;
   }
 }
 

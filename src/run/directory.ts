@@ -160,7 +160,7 @@ export function adapterOf(
         maxLength: config.maxLength,
         padTo: config.padTo,
         ...(config.vocabulary === undefined ? {} : { vocabulary: config.vocabulary }),
-        ...(spec.dtype === "f16" ? { dtype: spec.dtype } : {}),
+        ...(spec.dtype === undefined || spec.dtype === "f32" ? {} : { dtype: spec.dtype }),
         ...(novelty ? { novelty } : {}),
       },
     },

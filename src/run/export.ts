@@ -205,6 +205,7 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
   const base = (await readJson(joinPath(checkpoint.directory, "config.json"))) as Record<string, unknown>;
   const config: Record<string, unknown> = { ...base, model_type: "gpt2", torch_dtype: "float32" };
   delete config.dtype;
+  delete config.quantization_config;
   if (meta.task.objective === "lm") {
     const untied = tensors.has("lora.head.A");
     return json({ ...config, architectures: ["GPT2LMHeadModel"], ...(untied ? { tie_word_embeddings: false } : {}) });

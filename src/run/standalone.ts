@@ -5,6 +5,7 @@
 import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
+import { readJson } from "../io/common.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
@@ -146,8 +147,13 @@ async function modelFiles(checkpoint: GPT2Checkpoint): Promise<Part[]> {
     bytes: streamedBytes(tensors),
     read: () => streamSafetensors(tensors),
   };
-  const names = ["config.json", ...(vocabulary.tables ? TOKENIZER_FILES : [])];
-  return [...(await filesIn(directory, "model", names)), weights];
+  // The weights may have been quantised where they come from; here they are floats.
+  const { quantization_config: _, ...config } = (await readJson(joinPath(directory, "config.json"))) as Record<
+    string,
+    unknown
+  >;
+  const settings = partOf("model/config.json", new TextEncoder().encode(JSON.stringify(config)));
+  return [settings, ...(await filesIn(directory, "model", vocabulary.tables ? TOKENIZER_FILES : [])), weights];
 }
 
 /** The base model's tensors, with f16 matrices. A language model's head is of no use to a classifier. */

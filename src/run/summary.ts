@@ -201,9 +201,14 @@ export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan:
     `trainable: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} parameters (${showShare(trainable / all)}), ${MODE_TITLES[plan.spec.mode]}`,
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
     ...(prefix ? [describePrefix(prefix)] : []),
+    ...(plan.recomputed > 0 ? [describeRecomputed(plan)] : []),
     `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
     showMemory(plan.memory),
   ].join("\n");
+}
+
+function describeRecomputed({ recomputed, spec }: ModelPlan): string {
+  return `recompute: ${recomputed} of ${spec.config.n_layer} blocks run again in the backward pass, so that only their inputs are kept`;
 }
 
 /** Describes the frozen prefix, which runs once before training, and its stored outputs. */

@@ -1,12 +1,13 @@
 /** The cells and trials of a sweep: the product of the values of each arm, without duplicates. */
 import { createHasher } from "#platform";
+import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkNumber } from "../number-range.ts";
 import { titleOf } from "../run/directory.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
-import { BEFORE, DEFAULTS, ofMode, type TrainOptions } from "../train/options.ts";
+import { BEFORE, DEFAULTS, ofMode, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /**
  * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. With
@@ -122,6 +123,11 @@ export function* optionsOf({ base, arms }: SweepSpec): Generator<{ model: string
     for (const combination of combinations(arm)) {
       const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
+      if (given.dtype === "auto")
+        throw new ConfigError("dtype auto is invalid in a sweep", {
+          expected: WEIGHT_DTYPES.join(", "),
+          found: "auto, which depends on the machine's memory",
+        });
       const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings));
       yield { model, rates };
     }
@@ -174,7 +180,9 @@ export function placesOf(cells: readonly Cell[]): Map<string, number> {
 
 async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
   // Only options that differ from `BEFORE` are hashed, so that options added in later versions do not change existing keys.
-  const special = Object.entries(options).filter(([name, value]) => !isAsBefore(name as keyof TrainOptions, value));
+  const special = Object.entries(options).filter(
+    ([name, value]) => !isSame(name as keyof TrainOptions, value, BEFORE[name as keyof TrainOptions]),
+  );
   const sorted = Object.fromEntries(special.sort(([a], [b]) => (a < b ? -1 : 1)));
   const hash = await createHasher("sha256");
   hash.update(new TextEncoder().encode(JSON.stringify({ model, options: sorted, identity })));
@@ -184,14 +192,14 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
   return { name: [...words, `s${seed}`, key.slice(0, 8)].join("-"), key, model, options };
 }
 
-const isAsBefore = (name: keyof TrainOptions, value: unknown) => JSON.stringify(value) === JSON.stringify(BEFORE[name]);
+/** Whether a value gives the result of `other`. */
+const isSame = (name: keyof TrainOptions, value: unknown, other: unknown) =>
+  SETTINGS[name].sameBits || JSON.stringify(value) === JSON.stringify(other);
 
 /** Whether a trial was started with these options. A missing option did not exist at the time. */
 export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial, "options">): boolean {
   const all = { ...BEFORE, ...begun };
-  return (Object.keys(options) as (keyof TrainOptions)[]).every(
-    (name) => JSON.stringify(all[name]) === JSON.stringify(options[name]),
-  );
+  return (Object.keys(options) as (keyof TrainOptions)[]).every((name) => isSame(name, all[name], options[name]));
 }
 
 /** "0.001", "3e-4". */
@@ -202,7 +210,7 @@ export function showRate(lr: number): string {
 /** "LoRA, rank 8, alpha 16", with targets and blocks unless they are all, and the base model's type unless it is f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, targets, layers, dtype } = options;
-  const base = dtype === "f16" ? ", base model in f16" : "";
+  const base = dtype === "f32" ? "" : `, base model in ${dtype}`;
   if (mode !== "lora") return titleOf(options) + base;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
   return `${titleOf(options)}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;

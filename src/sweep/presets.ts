@@ -3,7 +3,7 @@ import { type GPT2Config, MODES, type Mode, type Target } from "../config.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
-import { specOf } from "../train/prepare.ts";
+import { specOf } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
 
 /** A predefined sweep; its arms may depend on the model and on the shared settings. */

@@ -32,6 +32,10 @@ import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 export const KEEPS = ["best", "last"] as const;
 export type Keep = (typeof KEEPS)[number];
 
+export const RECOMPUTES = ["auto", "on", "off"] as const;
+/** Whether a block's activations are made again in the backward pass; `auto`: if the plan does not fit into memory otherwise. */
+export type Recompute = (typeof RECOMPUTES)[number];
+
 /** The settings of training; each has a default. */
 export interface TrainOptions {
   /** Which tensors are trained. */
@@ -57,8 +61,9 @@ export interface TrainOptions {
   headBias: boolean;
   /** Whether the loss is weighted by class where the classes are unequal. */
   classWeights: ClassWeights;
-  /** Data type of the frozen matrices. */
-  dtype: WeightDtype;
+  /** Data type of the frozen matrices; `auto`: the widest that fits into memory. */
+  dtype: WeightDtype | "auto";
+  recompute: Recompute;
   epochs: number;
   /** Messages, or blocks of text, per batch. */
   batchSize: number;
@@ -97,6 +102,8 @@ export interface Setting<T> {
   number?: NumberRange;
   /** The modes in which it has an effect; default: all. */
   modes?: readonly Mode[];
+  /** It changes memory and time alone, and no bit of the result. */
+  sameBits?: true;
 }
 
 const ONE_OR_MORE = { min: 1, whole: true } as const;
@@ -152,9 +159,15 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   },
   dtype: {
     default: "f32",
-    help: "data type of the frozen weights; f16 halves their memory. Invalid for --mode all",
-    choices: WEIGHT_DTYPES,
+    help: "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; auto: the widest that fits. Not for --mode all",
+    choices: [...WEIGHT_DTYPES, "auto"],
     modes: MODES.filter((mode) => mode !== "all"),
+  },
+  recompute: {
+    default: "auto",
+    help: "make activations again in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
+    choices: RECOMPUTES,
+    sameBits: true,
   },
   epochs: { default: 3, help: "passes over the training set", value: "<n>", number: ONE_OR_MORE },
   batchSize: { default: 8, help: "messages per batch", value: "<n>", number: ONE_OR_MORE },

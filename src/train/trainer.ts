@@ -24,7 +24,7 @@ import { prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { noveltyOf } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
-import type { PreparedRun, RunArguments, StepCounts } from "./prepare.ts";
+import { optionsOf, type PreparedRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
   bestOf,
   type Checkpoint,
@@ -37,6 +37,7 @@ import {
   type TrainResult,
 } from "./records.ts";
 import { scheduleFactor } from "./schedule.ts";
+import { checkFits } from "./sizes.ts";
 
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
 export interface FineTuneArguments extends RunArguments {
@@ -87,10 +88,14 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { device, info, prepared } = await prepareOnDevice(run, { signal, began: resume?.device });
   const { model, data } = args;
+  checkFits({ ...run, device }, prepared, optionsOf(run));
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
-  const engine = await Engine.create(device, { spec, capacity, optimizer, ...(prefix ? { part: "suffix" } : {}) });
+  const engine = await Engine.create(device, {
+    ...{ spec, capacity, optimizer, recompute: plan.recomputed > 0 },
+    ...(prefix ? { part: "suffix" } : {}),
+  });
   try {
     await writeStart(engine, args, options.seed, { signal });
     const training = new Run(engine, prefix, args, prepared, info.kind);

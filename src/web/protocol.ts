@@ -251,8 +251,8 @@ export interface ErrorReport {
   expected?: string;
   found?: string;
   hint?: string;
-  /** A setting that fixes the error. */
-  remedy?: { kind: "smaller-batch"; batchSize: number; bytes: number } | { kind: "other-rate"; lr: number };
+  /** Settings that fix the error, and the bytes that a run then takes. */
+  remedy?: { set: Partial<Pick<TrainOptions, "lr" | "dtype" | "recompute" | "batchSize">>; bytes?: number };
 }
 
 export interface Verdict {

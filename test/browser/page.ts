@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { unzipSync } from "fflate";
-import type { Page } from "playwright-core";
+import type { Page, Worker } from "playwright-core";
 import * as assert from "uvu/assert";
 import { messages } from "../tiny.ts";
 
@@ -50,8 +50,9 @@ export async function waitForState(page: Page, state: string): Promise<void> {
 }
 
 /**
- * Presses a button or reloads once the run has taken `step` steps. Code in the page does it, because a test on a busy machine
- * would be too late for runs of one or two seconds.
+ * Presses a button or reloads once the run has taken `step` steps, and waits until it no longer trains or the page is loaded. Code in
+ * the page does it, because a test on a busy machine would be too late for runs of one or two seconds. The page may be late
+ * too, and the run goes on while it reloads: `holdCheckpoint` keeps the run from its end.
  */
 export async function atStep(page: Page, step: number, act: "pause" | "stop" | "reload"): Promise<void> {
   const loaded = act === "reload" ? page.waitForEvent("load") : null;
@@ -62,6 +63,7 @@ export async function atStep(page: Page, step: number, act: "pause" | "stop" | "
       const look = () => {
         if (training.dataset.state !== "training" || progress.value < step) return;
         observer.disconnect();
+        training.dataset.acted = act;
         if (act === "reload") location.reload();
         else document.querySelector<HTMLButtonElement>(`#${act}`)!.click();
       };
@@ -71,7 +73,29 @@ export async function atStep(page: Page, step: number, act: "pause" | "stop" | "
     },
     { step, act },
   );
-  await loaded;
+  await (loaded ?? page.waitForSelector(`#training[data-acted=${act}]:not([data-state=training])`));
+}
+
+/** The page's worker. */
+export async function workerOf(page: Page): Promise<Worker> {
+  return page.workers()[0] ?? page.waitForEvent("worker");
+}
+
+/**
+ * Makes the page's worker wait before it writes the checkpoint of `step`, until the returned function is called or the page is
+ * reloaded: the run cannot end before the test acts, however slow the page is. Only for runs that begin afterwards.
+ */
+export async function holdCheckpoint(page: Page, step: number): Promise<() => Promise<void>> {
+  const worker = await workerOf(page);
+  await worker.evaluate((held) => {
+    const { createWritable } = FileSystemFileHandle.prototype;
+    const released = new Promise<void>((release) => Object.assign(self, { release }));
+    FileSystemFileHandle.prototype.createWritable = async function (options) {
+      if (this.name.startsWith("step-") && parseInt(this.name.slice(5), 10) === held) await released;
+      return createWritable.call(this, options);
+    };
+  }, step);
+  return () => worker.evaluate(() => (self as unknown as { release(): void }).release());
 }
 
 /** From the next load on, the page records every state that it shows, with its step. */
@@ -122,8 +146,10 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 export async function assertAccessible(page: Page): Promise<void> {
   await page.evaluate(AXE);
   const found = await page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } };
-    return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
+    const { axe } = window as unknown as { axe: { run(options: object): Promise<{ violations: Violation[] }> } };
+    return (await axe.run({ resultTypes: ["violations"] })).violations.map(
+      ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`,
+    );
   });
   assert.equal(found, []);
 }

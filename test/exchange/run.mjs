@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { checkFiles } from "./files.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
+import { checkQuantized } from "./quantized.mjs";
 import { checkRelatives } from "./relatives.mjs";
 import { checkTexts } from "./texts.mjs";
 import { checkVocabularies } from "./vocabularies.mjs";
@@ -109,6 +110,7 @@ for (const { name, base, directory, logits } of theirs.jobs) {
 
 await checkNames(work, python, must, report);
 await checkRelatives(work, python, must, report);
+await checkQuantized(work, python, must, report, library);
 await checkTexts(work, micro, report, library);
 await checkFiles(work, python, report);
 await checkVocabularies(work, report, library);

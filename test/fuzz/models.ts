@@ -61,9 +61,10 @@ const ones = (shape: Shape, name: string) => numbers(3)(shape).map((x) => 0.2 * 
 const stored = (name: string, shape: Shape) => ({ name, shape, dtype: "F32" as const, data: ones(shape, name) });
 const config = { model_type: "gpt2", ...model };
 
-/** Base models: as transformers writes a classifier and a bare model, and as old versions did, with what nobody needs. */
+/** Base models: as transformers writes a classifier, quantised ones and a bare model, and as old versions did, with what nobody needs. */
 export const BASES: readonly Files[] = [
   BASE,
+  ...["nf4", "nf4-double", "int8"].map((name) => filesOf(packagePath(`test/golden/bitsandbytes/${name}`))),
   new Map<string, string | Uint8Array>([
     [
       "config.json",

@@ -9,7 +9,7 @@ interface Tensor {
   data: Uint8Array;
 }
 
-interface Contents {
+export interface Contents {
   tensors: Tensor[];
   metadata: Record<string, string> | undefined;
 }
@@ -59,7 +59,8 @@ export function headerOf(file: Uint8Array): { header: Record<string, unknown>; d
   return { header: JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))), dataStart: 8 + length };
 }
 
-function contentsOf(file: Uint8Array): Contents {
+/** The tensors of a valid file. */
+export function contentsOf(file: Uint8Array): Contents {
   const { header, dataStart } = headerOf(file);
   const { __metadata__: metadata, ...entries } = header as Record<string, Record<string, unknown>>;
   const tensors = Object.entries(entries).map(([name, { dtype, shape, data_offsets }]) => {

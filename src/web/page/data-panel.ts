@@ -188,7 +188,8 @@ export class DataPanel {
   private async read(file: File, encoding: string): Promise<void> {
     this.file = null;
     byId("columns").hidden = true;
-    this.report.replaceChildren();
+    // Until the file is read, no run can start: it would be on the file before.
+    this.choose();
     try {
       this.file = { name: file.name, columns: await this.client.pickData(file, encoding) };
       showError(this.error, null);

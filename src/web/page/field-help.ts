@@ -21,7 +21,10 @@ export const FIELD_HELP: Readonly<Record<keyof Values, string>> = {
   lr: "The size of a step. Too small, and nothing is learned in time; too large, and the loss jumps or is not a number any more.",
   device:
     "What computes. Auto tries the graphics processor (WebGPU), compares its results with the CPU's and takes the faster one.",
-  dtype: "How the frozen weights are stored. float16 halves their memory; what is trained stays float32.",
+  dtype:
+    "How the frozen weights are stored. float16 halves their memory, 8 bits need about a quarter, 4 bits (NF4, as in QLoRA) an eighth and round most; what is trained stays float32.",
+  recompute:
+    "Makes the activations of each block again in the backward pass, in place of keeping them. It takes less memory and more time; the result is the same.",
   batchSize:
     "How many examples a step sees. Larger batches give steadier steps, fewer of them an epoch, and take more memory.",
   accumulate: "How many batches make one step. It acts like a larger batch without its memory.",

@@ -85,7 +85,10 @@ const MORE: readonly Field[] = [
       ["wasm", "CPU"],
     ],
   },
-  optionField("dtype", "Frozen weights", { words: { f32: "float32", f16: "float16" } }),
+  optionField("dtype", "Frozen weights", {
+    words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", auto: "widest that fits" },
+  }),
+  optionField("recompute", "Recomputation", { words: { auto: "if needed" } }),
   optionField("batchSize", "Batch size"),
   optionField("accumulate", "Accumulation", { help: "Batches per step" }),
   optionField("batching", "Batching", { words: { random: "random", length: "by length" } }),
@@ -244,12 +247,12 @@ export class Fields {
   }
 
   /** Sets a field as if the value had been typed. */
-  set(key: Key, value: number): void {
+  set(key: Key, value: string | number): void {
     this.write(key, String(value));
   }
 
   /** Sets a field, and moves the focus to it: that of a button that is gone afterwards. */
-  correct(key: Key, value: number): void {
+  correct(key: Key, value: string | number): void {
     this.set(key, value);
     document.querySelector<HTMLElement>(`#field-${key}`)!.focus();
   }

@@ -8,21 +8,28 @@ export interface Remedy {
   take: () => void;
 }
 
-/** Buttons that apply a setting known to fix the error. */
-export function remedies({ remedy }: ErrorReport, set: (key: "lr" | "batchSize", value: number) => void): Remedy[] {
-  switch (remedy?.kind) {
-    case "smaller-batch": {
-      const { batchSize, bytes } = remedy;
-      const label = `Set the batch size to ${batchSize} (needs ${showBytes(bytes)})`;
-      return [{ label, take: () => set("batchSize", batchSize) }];
-    }
-    case "other-rate": {
-      const { lr } = remedy;
-      return [{ label: `Set the learning rate to ${lr}`, take: () => set("lr", lr) }];
-    }
-    default:
-      return [];
-  }
+/** The settings of a remedy, as a sentence has them. */
+const WORDS: Record<keyof Settings, string> = {
+  lr: "the learning rate",
+  dtype: "frozen weights",
+  recompute: "recomputation",
+  batchSize: "the batch size",
+};
+type Settings = NonNullable<ErrorReport["remedy"]>["set"];
+
+/** A button that applies settings known to fix the error. */
+export function remedies(
+  { remedy }: ErrorReport,
+  set: (key: keyof Settings, value: string | number) => void,
+): Remedy[] {
+  if (!remedy) return [];
+  const changes = Object.entries(remedy.set) as [keyof Settings, string | number][];
+  const words = changes.map(([key, value]) => `${WORDS[key]} to ${value}`).join(" and ");
+  const needs = remedy.bytes === undefined ? "" : ` (needs ${showBytes(remedy.bytes)})`;
+  const take = () => {
+    for (const [key, value] of changes) set(key, value);
+  };
+  return [{ label: `Set ${words}${needs}`, take }];
 }
 
 /** Replaces the content of `place` with an error; null clears it. */

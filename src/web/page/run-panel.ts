@@ -22,7 +22,7 @@ export interface RunActions {
   /** Resumes from the last checkpoint; on `device` if given. */
   resume(run: RunRecord, device?: DeviceName): void;
   /** Sets a settings field. */
-  set(key: "lr" | "batchSize", value: number): void;
+  set: Parameters<typeof remedies>[1];
 }
 
 export class RunPanel {

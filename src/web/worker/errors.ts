@@ -1,15 +1,17 @@
 /** Error reports for the page: names of the page's fields replace command-line flags. */
 import { MODE_TITLES, type Mode } from "../../config.ts";
 import { LowrankError, TrainingError } from "../../errors.ts";
-import { checkMemory, memoryTotals } from "../../plan/memory.ts";
 import { DEFAULTS, smallerRate } from "../../train/options.ts";
-import { prepareRun, type RunArguments } from "../../train/prepare.ts";
+import { optionsOf, type RunArguments } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
+import { nearestChange } from "../../train/sizes.ts";
 import type { ErrorReport } from "../protocol.ts";
 
 /** Command-line flags in hints, and their names in the page. */
 const NAMES: Readonly<Record<string, string>> = {
   "batch-size": "batch size",
+  dtype: "frozen weights",
+  recompute: "recomputation",
   "max-length": "maximum length",
   "text-column": "text column",
   "label-column": "label column",
@@ -61,25 +63,11 @@ export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
   const report = reportOf(error);
   if (error instanceof TrainingError) {
     const { lr } = run;
-    if (lr !== undefined) report.remedy = { kind: "other-rate", lr: smallerRate(lr, run.mode ?? DEFAULTS.mode) };
+    if (lr !== undefined) report.remedy = { set: { lr: smallerRate(lr, run.mode ?? DEFAULTS.mode) } };
   }
-  if (error instanceof LowrankError && error.details.remedy === "smaller-batch") {
-    const smaller = smallerBatch(run);
-    if (smaller) report.remedy = smaller;
+  if (error instanceof LowrankError && error.details.remedy === "less-memory") {
+    const { nearest } = nearestChange(run, optionsOf(run));
+    if (nearest) report.remedy = nearest;
   }
   return report;
-}
-
-/** The batch size, halved until the plan fits; undefined if none fits. */
-function smallerBatch(run: RunArguments): ErrorReport["remedy"] {
-  for (let batchSize = (run.batchSize ?? DEFAULTS.batchSize) >> 1; batchSize >= 1; batchSize >>= 1) {
-    try {
-      const { plan } = prepareRun({ ...run, batchSize });
-      checkMemory(plan.memory, run.device.limits);
-      return { kind: "smaller-batch", batchSize, bytes: memoryTotals(plan.memory).total };
-    } catch (error) {
-      if (!(error instanceof LowrankError)) throw error;
-    }
-  }
-  return undefined;
 }

@@ -4,7 +4,7 @@ import { type Backend, type DeviceInfo, describeDevice } from "../../backend/bac
 import { MODE_TITLES } from "../../config.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { Prediction } from "../../engine/predictions.ts";
-import { ConfigError } from "../../errors.ts";
+import { ConfigError, FormatError } from "../../errors.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { NoveltySettings } from "../../io/novelty.ts";
@@ -12,7 +12,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
 import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
 import { changesOf } from "../../run/changes.ts";
-import { keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
+import { generations, keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
 import { bestBaseline, type Compared, comparison, nothingLearned, testReliability } from "../../run/comparison.ts";
 import {
   adapterOf,
@@ -111,7 +111,8 @@ export function newRun(settings: PageSettings, materials: Materials): RunRecord 
     title: titleOf(prepared.options),
     state: "training",
     created: Date.now(),
-    settings,
+    // What `auto` has chosen: a resumed run keeps it.
+    settings: { ...settings, options: { ...settings.options, dtype: prepared.options.dtype } },
     dataName: nameOf(settings.data),
     labels: data.labels,
     partNames: data.objective === "lm" ? [] : data.testParts.map(({ name }) => name),
@@ -167,6 +168,8 @@ export class Training {
   /** The state of a run that is ended before its last step. */
   private ending: "paused" | "stopped" = "stopped";
   private emittedAt = 0;
+  /** What the visitor is told until the run ends, unless there is something more urgent. */
+  private note: string | null = null;
   private device: DeviceInfo;
   private readonly novelty: NoveltySettings | null;
   /** The trained tensors of the last checkpoint, for classification during the run. */
@@ -245,14 +248,29 @@ export class Training {
   }
 
   private async restore(): Promise<Checkpoint | undefined> {
-    // Without a checkpoint, or with an incomplete first one, the run starts from the beginning.
-    const checkpoint = await lastCheckpoint(folderOf(this.run.id)).catch(() => undefined);
+    const checkpoint = await this.lastCheckpoint();
     // A device that the visitor has chosen takes precedence over the checkpoint's.
     if (this.run.settings.device !== "auto") delete checkpoint?.device;
     this.steps = [...(checkpoint?.steps ?? [])];
     this.run.evaluations = [...(checkpoint?.evaluations ?? [])];
     this.count();
     return checkpoint;
+  }
+
+  /**
+   * Without a checkpoint, or if none is valid, the run starts from the beginning. A browser that cannot read them now fails the
+   * run: it can be resumed from them later.
+   */
+  private async lastCheckpoint(): Promise<Checkpoint | undefined> {
+    const folder = folderOf(this.run.id);
+    if ((await generations(folder)).length === 0) return undefined;
+    return lastCheckpoint(folder).catch((error) => {
+      if (!(error instanceof FormatError)) throw error;
+      // An invalid one alone is of a page that was closed while it wrote the first.
+      if (this.run.usable) this.note = "The checkpoints were damaged: the run started again from the beginning.";
+      this.run.note = this.note;
+      return undefined;
+    });
   }
 
   private onTrainEvent(event: TrainEvent): void {
@@ -296,7 +314,7 @@ export class Training {
     this.count();
     try {
       await keepCheckpoint(folderOf(run.id), checkpoint);
-      run.note = null;
+      run.note = this.note;
       await keepRun(run);
     } catch (error) {
       // A checkpoint that cannot be stored does not end the run.
@@ -396,7 +414,7 @@ function warningOf({ text, lr }: { text: string; lr: number }, used: number): Er
     name: "note",
     summary: text,
     hint: `the learning rate ${used} is probably too ${lr < used ? "high" : "low"} for this method`,
-    remedy: { kind: "other-rate", lr },
+    remedy: { set: { lr } },
   };
 }
 

@@ -8,11 +8,11 @@ import type { DownloadEvent, DownloadOptions } from "../../io/download-options.t
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import { baseShapes } from "../../names.ts";
-import { checkMemory } from "../../plan/memory.ts";
 import { changesOf } from "../../run/changes.ts";
 import { sizeOf } from "../../tensor.ts";
 import { DEFAULTS, methodSizes } from "../../train/options.ts";
-import { type PreparedRun, prepareRun } from "../../train/prepare.ts";
+import { optionsOf, type PreparedRun, prepareRun } from "../../train/prepare.ts";
+import { checkFits } from "../../train/sizes.ts";
 import type {
   Answer,
   Api,
@@ -351,7 +351,7 @@ const api: Api = {
     let prepared: PreparedRun;
     try {
       prepared = prepareRun(run);
-      checkMemory(prepared.plan.memory, backend.limits);
+      checkFits(run, prepared, optionsOf(run));
     } catch (error) {
       throw new Refused(reportOfRun(error, run));
     }

@@ -1,0 +1,245 @@
+/**
+ * What a run takes in memory, before anything is allocated, and what it would take in another size. A run whose settings leave it
+ * open (`auto`) takes the first size that fits; one that does not fit is told the nearest that does.
+ */
+import type { Backend } from "../backend/backend.ts";
+import { textContext, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
+import { maxBatchTokens } from "../data/loader.ts";
+import type { TrainingData } from "../data/texts.ts";
+import { Engine } from "../engine/engine.ts";
+import { prefixBytes } from "../engine/frozen-prefix.ts";
+import { DataError, DeviceError, LowrankError } from "../errors.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import type { Adapter } from "../io/peft.ts";
+import type { Capacity } from "../model/batch.ts";
+import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import type { AdamWConfig } from "../ops/adamw.ts";
+import { checkMemory, fits, showBytes } from "../plan/memory.ts";
+import { loraConfig, methodSizes, SETTINGS, type TrainOptions } from "./options.ts";
+import { memoryOf, type PrefixPlan } from "./records.ts";
+
+/** What a run can change to take less memory, the method as it is. */
+export interface Size {
+  dtype: WeightDtype;
+  recompute: boolean;
+  batchSize: number;
+}
+
+/** What the plans of a run follow from, beside its options. Of the device only the limits are used, and no weights are read. */
+export interface PlanArguments {
+  device: Pick<Backend, "limits">;
+  model: Pick<GPT2Checkpoint, "config">;
+  data: TrainingData;
+  adapter?: Adapter;
+  /** See `RunArguments`. */
+  prefixBudget?: number;
+}
+
+/** The plans of a run. */
+export interface Planned {
+  size: Size;
+  /** Those of the run, with the type of the weights and the batch size of its size. */
+  options: TrainOptions;
+  spec: ModelSpec;
+  capacity: Capacity;
+  optimizer: AdamWConfig;
+  /** The plan of a step: of the whole model, or of the suffix if the frozen prefix runs first. */
+  plan: ModelPlan;
+  prefix: PrefixPlan | null;
+}
+
+/** Maximum sequences of an evaluation batch, within the token capacity of a training batch. */
+const EVALUATION_SEQUENCES = 32;
+
+/** The plans of a run of a size. Throws ConfigError or DataError if settings, model and data do not match. */
+export function planRun(args: PlanArguments, given: TrainOptions, size: Size): Planned {
+  const { dtype, recompute, batchSize } = size;
+  const { device, model, data, adapter, prefixBudget } = args;
+  const options = { ...given, dtype, batchSize };
+  const spec = specOf(model, data, options, adapter);
+  checkLengths(data, textContext(model.config, spec));
+  const { weightDecay: weight_decay, clip } = options;
+  const optimizer: AdamWConfig = { betas: [0.9, 0.999], eps: 1e-8, weight_decay, clip };
+  const longest = [data.train, data.val, data.test].map((set) => maxBatchTokens(set, 1));
+  const capacity = {
+    tokens: Math.max(maxBatchTokens(data.train, batchSize), ...longest),
+    sequences: Math.max(batchSize, EVALUATION_SEQUENCES),
+  };
+  const bytes = prefixBytes(spec, data, prefixBudget);
+  const suffix = bytes > 0 ? { part: "suffix" as const } : {};
+  const plan = Engine.plan(device, { spec, capacity, optimizer, recompute, ...suffix });
+  const prefix =
+    bytes > 0 ? { plan: Engine.plan(device, { spec, capacity, optimizer: null, part: "prefix" }), bytes } : null;
+  return { size, options, spec, capacity, optimizer, plan, prefix };
+}
+
+const plansOf = ({ plan, prefix }: Planned) => [plan, ...(prefix ? [prefix.plan] : [])];
+
+const fitsOn = ({ device }: PlanArguments, planned: Planned) =>
+  plansOf(planned).every(({ memory }) => fits(memory, device.limits));
+
+/** The types of weights that a mode can have. */
+const dtypesOf = ({ mode }: TrainOptions) =>
+  SETTINGS.dtype.modes!.includes(mode) ? WEIGHT_DTYPES : (["f32"] as const);
+
+/** The sizes that settings leave open, in the order of preference: recomputation is exact, and comes before a narrower type. */
+function sizesOf(options: TrainOptions): Size[] {
+  const { dtype, recompute, batchSize } = options;
+  const dtypes = dtype === "auto" ? dtypesOf(options) : [dtype];
+  const ways = recompute === "auto" ? [false, true] : [recompute === "on"];
+  return dtypes.flatMap((dtype) => ways.map((recompute) => ({ dtype, recompute, batchSize })));
+}
+
+/** Null if the model has no such size: its rows may be no whole number of blocks, or a batch may have too many. */
+function ifPossible(plan: () => Planned): Planned | null {
+  try {
+    return plan();
+  } catch (error) {
+    if (error instanceof LowrankError) return null;
+    throw error;
+  }
+}
+
+/** The plans in the first size that fits, of those that the settings leave open; in the smallest if none does. */
+export function planFitting(args: PlanArguments, options: TrainOptions): Planned {
+  const [first, ...others] = sizesOf(options);
+  let planned = planRun(args, options, first!);
+  for (const size of others) {
+    if (fitsOn(args, planned)) break;
+    planned = ifPossible(() => planRun(args, options, size)) ?? planned;
+  }
+  return planned;
+}
+
+/** A change of settings after which a run fits, and its bytes. */
+export interface Change {
+  set: Partial<Pick<TrainOptions, "dtype" | "recompute" | "batchSize">>;
+  bytes: number;
+}
+
+/**
+ * The nearest change after which a run takes less memory and fits: the same batch with recomputation, then with narrower weights, then
+ * a smaller batch. Where nothing fits, `least` is the change with which it takes the least.
+ */
+export function nearestChange(args: PlanArguments, options: TrainOptions): { nearest?: Change; least?: Change } {
+  const present = ifPossible(() => planFitting(args, options));
+  const most = present ? memoryOf(present) : Infinity;
+  const ways = options.recompute === "on" ? [true] : [false, true];
+  const dtypes = dtypesOf(options).filter((_, i, all) => i >= all.indexOf(present?.size.dtype ?? "f32"));
+  let least: Change = { set: {}, bytes: most };
+  for (let batchSize = options.batchSize; batchSize >= 1; batchSize >>= 1)
+    for (const dtype of dtypes)
+      for (const recompute of ways) {
+        const planned = ifPossible(() => planRun(args, options, { dtype, recompute, batchSize }));
+        if (!planned) continue;
+        const set: Change["set"] = {
+          ...(dtype === options.dtype || options.dtype === "auto" ? {} : { dtype }),
+          ...(recompute && options.recompute === "off" ? { recompute: "on" as const } : {}),
+          ...(batchSize === options.batchSize ? {} : { batchSize }),
+        };
+        const bytes = memoryOf(planned);
+        if (bytes < most && fitsOn(args, planned)) return { nearest: { set, bytes } };
+        if (bytes < least.bytes) least = { set, bytes };
+      }
+  return Object.keys(least.set).length > 0 ? { least } : {};
+}
+
+/** Throws DeviceError, with the nearest settings that fit, if the plans of a run do not fit its device. */
+export function checkFits(args: PlanArguments, planned: Planned, options: TrainOptions): void {
+  try {
+    for (const { memory } of plansOf(planned)) checkMemory(memory, args.device.limits);
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    const hint = adviceOn(args, options);
+    throw new DeviceError(error.message.split("\n")[0]!, { ...error.details, hint, remedy: "less-memory" });
+  }
+}
+
+/** What to change so that a run fits. */
+export function adviceOn(args: PlanArguments, options: TrainOptions): string {
+  const { nearest, least } = nearestChange(args, options);
+  const takes = ({ set: { dtype, recompute, batchSize }, bytes }: Change) => {
+    const flags = [
+      ...(dtype ? [`--dtype ${dtype}`] : []),
+      ...(recompute ? [`--recompute ${recompute}`] : []),
+      ...(batchSize ? [`--batch-size ${batchSize}`] : []),
+    ];
+    return [flags.join(" "), showBytes(bytes)];
+  };
+  if (nearest) {
+    const [flags, bytes] = takes(nearest);
+    return `use ${flags}, which takes ${bytes}${nearest.set.batchSize ? ", or a smaller --max-length" : ""}`;
+  }
+  // Its weights, gradients and moments are in f32.
+  const mode = options.mode === "all" ? ", or --mode lora" : "";
+  const otherwise = `use a smaller --max-length or a smaller model${mode}`;
+  if (!least) return otherwise;
+  const [flags, bytes] = takes(least);
+  return `nothing fits: ${flags} would take ${bytes}, the least; ${otherwise}`;
+}
+
+/** What a run takes in one size. */
+export interface Measured extends Size {
+  bytes: number;
+  fits: boolean;
+  /** Whether it is what the settings give. */
+  isPresent: boolean;
+}
+
+/**
+ * What a run takes in every type of weights, without and with recomputation: a row for each, a column for each batch size. Null where
+ * the model has no such size.
+ */
+export function measureSizes(
+  args: PlanArguments,
+  options: TrainOptions,
+  batchSizes: readonly number[],
+): (Measured | null)[][] {
+  const present = ifPossible(() => planFitting(args, options))?.size;
+  const measure = (size: Size): Measured | null => {
+    const planned = ifPossible(() => planRun(args, options, size));
+    const isPresent = JSON.stringify(size) === JSON.stringify(present);
+    return planned && { ...size, bytes: memoryOf(planned), fits: fitsOn(args, planned), isPresent };
+  };
+  return dtypesOf(options).flatMap((dtype) =>
+    [false, true].map((recompute) => batchSizes.map((batchSize) => measure({ dtype, recompute, batchSize }))),
+  );
+}
+
+/** The model specification of a run, from its settings and data. */
+export function specOf(
+  { config }: Pick<GPT2Checkpoint, "config">,
+  data: Pick<TrainingData, "objective" | "labels">,
+  options: TrainOptions,
+  adapter?: Adapter,
+): ModelSpec {
+  return {
+    config,
+    task: {
+      objective: data.objective,
+      num_labels: data.labels.length,
+      pooling: options.pooling,
+      head_bias: options.headBias,
+    },
+    mode: options.mode,
+    lora: options.mode === "lora" ? (adapter?.meta.lora ?? loraConfig(options)) : null,
+    train_head: true,
+    ...methodSizes(options),
+    ...(options.lrRatio === 1 ? {} : { lr_ratio: options.lrRatio }),
+    // Before `auto` is settled: the parameters are the same in every type.
+    dtype: options.dtype === "auto" ? "f32" : options.dtype,
+  };
+}
+
+function checkLengths(data: TrainingData, context: number): void {
+  for (const [name, set] of Object.entries({ train: data.train, val: data.val, test: data.test })) {
+    const longest = maxBatchTokens(set, 1);
+    if (longest > context)
+      throw new DataError(`an example of the ${name} set is longer than the model's context`, {
+        expected: `at most ${context} tokens`,
+        found: `${longest}`,
+        hint: `load the data with maxLength ${context} or less`,
+      });
+  }
+}

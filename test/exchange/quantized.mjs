@@ -1,0 +1,43 @@
+/** Models that bitsandbytes quantises now, with QLoRA adapters of PEFT's: matrices to the bit, logits, loss and gradients on both backends. */
+import { createHash } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import * as esbuild from "esbuild";
+
+/** float32 beside float64. */
+const TOLERANCE = 1e-5;
+const SEED = 100;
+
+export async function checkQuantized(work, python, must, report, { loadModel }) {
+  const folder = join(work, "quantized");
+  mkdirSync(folder, { recursive: true });
+  must(python, ["test/exchange/make_quantized.py", folder, String(SEED)]);
+  const outfile = resolve("build/exchange/quantized-ours.mjs");
+  const entryPoints = ["test/exchange/quantized.ts"];
+  const how = { bundle: true, format: "esm", platform: "node", packages: "external", loader: { ".wgsl": "text" } };
+  await esbuild.build({ entryPoints, outfile, ...how });
+  const { errorsOf, openDevice, readCases } = await import(outfile);
+  for (const [name, { sha256 }] of Object.entries(readCases(folder))) {
+    const model = await loadModel(join(folder, name));
+    const other = [];
+    for (const [matrix, hash] of Object.entries(sha256)) {
+      const values = await model.read(matrix);
+      if (createHash("sha256").update(new Uint8Array(values.buffer)).digest("hex") !== hash) other.push(matrix);
+    }
+    await model.close();
+    report(
+      other.length === 0,
+      `quantised ${name}: matrices ${other.length ? `differ: ${other.join(", ")}` : "equal to the bit"}`,
+    );
+    for (const kind of ["wasm", "webgpu"]) {
+      const device = await openDevice(kind);
+      const { logits, loss, ...grads } = await errorsOf(folder, name, device);
+      device.destroy();
+      const worst = Math.max(...Object.values(grads));
+      report(
+        [logits, loss, worst].every((error) => error <= TOLERANCE),
+        `quantised ${name} on ${kind}: logits ${logits.toExponential(1)}, loss ${loss.toExponential(1)}, gradients ${worst.toExponential(1)}`,
+      );
+    }
+  }
+}
