@@ -152,8 +152,25 @@ function planOf(spec: ModelSpec) {
 
 const REFUSAL = ["nothing is frozen in mode all", "f32", "found:    f16"];
 
-test("mode all has nothing to keep in f16", async () => {
+test("mode all has nothing to keep in f16, q8 or q4", async () => {
   await assertFails(ConfigError, REFUSAL, () => parameterList(inHalf(smallSpec("all"))));
+  for (const dtype of ["q8", "q4"] as const)
+    await assertFails(ConfigError, ["nothing is frozen in mode all", `found:    ${dtype}`], () =>
+      parameterList(inBlocks(dtype, "all")),
+    );
+});
+
+test("rows that are no whole blocks are refused, with the width and another type", async () => {
+  const width = (config: Partial<GPT2Config>) => ({ config: { ...BLOCKS, ...config } });
+  for (const [dtype, config, name] of [
+    ["q4", { n_embd: 96 }, "n_embd"],
+    ["q4", { n_inner: 96 }, "n_inner"],
+    ["q8", { n_embd: 48 }, "n_embd"],
+  ] as const)
+    await assertFails(ConfigError, [name, dtype, `found:    ${Object.values(config)[0]}`, "--dtype f16"], () =>
+      parameterList(inBlocks(dtype, "lora", width(config))),
+    );
+  parameterList(inBlocks("q8", "lora", width({ n_embd: 96, n_inner: 32 })));
 });
 
 test("what was trained in mode all is used in f32, and refused in f16, alone and in the place of an adapter", async () => {

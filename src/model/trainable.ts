@@ -53,6 +53,7 @@ export function parameterList(spec: ModelSpec): Description[] {
     throw new ConfigError("nothing is frozen in mode all", {
       expected: `f32: trained parameters are never rounded to ${dtype}`,
       found: dtype,
+      hint: "use f32, or a mode that freezes the base model, such as lora",
     });
   if (isBlockDtype(dtype)) checkWidths(config, dtype);
   if ((lora !== null) !== (mode === "lora"))
