@@ -2,7 +2,7 @@
  * Quantises weights to 8 or 4 bits, and back: the numbers of src/blocks.ts. Loaded only where there are such weights.
  */
 import { BLOCKS, type BlockDtype, blockBytes, NESTED, partsOf } from "./blocks.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, ShapeError } from "./errors.ts";
 import { floatToHalf, halfToFloat } from "./half.ts";
 
 /** Quantiles of a normal distribution, with 0 and both ends: QLoRA, appendix E. */
@@ -102,8 +102,8 @@ export class Quantizer {
   }
 
   /**
-   * Takes `outputs` times `inputs` weights from `output` and `input` on, the latter two multiples of the block. Throws ConfigError
-   * for one that is not finite.
+   * Takes `outputs` times `inputs` weights from `output` and `input` on; inputs in whole blocks. Throws ConfigError for a weight that is
+   * not finite.
    */
   take(
     values: Float32Array,
@@ -112,6 +112,11 @@ export class Quantizer {
   ): void {
     const { block, inputs, scales, dtype } = this;
     const { length } = block;
+    if (at.input % length !== 0 || at.inputs % length !== 0)
+      throw new ShapeError(`${this.name}: no whole blocks of inputs`, {
+        expected: `multiples of ${length}`,
+        found: `${at.inputs} from ${at.input} on`,
+      });
     const perOutput = inputs / length;
     for (let o = 0; o < at.outputs; o++)
       for (let i = 0; i < at.inputs; i += length) {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import * as assert from "uvu/assert";
 import { type BlockDtype, blockBytes } from "../src/blocks.ts";
-import { ConfigError } from "../src/errors.ts";
+import { ConfigError, ShapeError } from "../src/errors.ts";
 import { dequantize, MAXIMA, NF4, Quantizer } from "../src/quantize.ts";
 import { assertFails } from "./border.ts";
 import { test } from "./harness.ts";
@@ -73,6 +73,17 @@ test("a matrix that comes in pieces of its inputs, transposed, gives the same by
     }
     assert.equal(quantizer.finish(), quantize(dtype));
   }
+});
+
+test("inputs that are no whole blocks are refused", async () => {
+  const quantizer = new Quantizer("w", "q8", OUT, IN);
+  for (const [input, inputs] of [
+    [0, 48],
+    [16, 32],
+  ] as const)
+    await assertFails(ShapeError, ["w", "multiples of 32", `${inputs} from ${input} on`], () =>
+      quantizer.take(x, { output: IN, input: 1 }, { output: 0, outputs: 1, input, inputs }),
+    );
 });
 
 test("bits a weight: 8.5, and 4.13 and its tables", () => {
