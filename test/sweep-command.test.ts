@@ -114,6 +114,16 @@ test("shards choose a learning rate when the trials at all rates are there, and 
   );
 });
 
+test("a part without trials says so, and is no error; a part beyond the count is one", async () => {
+  const empty = await sweep("empty", ["--shard", "5/5"]);
+  assertCode(empty, 0);
+  assert.is(empty.stdout, "part 5/5 has no trials: the sweep has 4\n");
+  const beyond = await sweep("empty", ["--shard", "6/5"]);
+  assertCode(beyond, 2);
+  assert.match(beyond.stderr, /--shard is invalid\n.*i\/n with i from 1 to n.*\n.*6\/5/);
+  assert.not.ok(readdirSync(folder).includes("empty"));
+});
+
 test("a failed trial is reported, the others finish, and the exit code is 1", async () => {
   const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--batch-size", "4"];
   const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });

@@ -363,6 +363,10 @@ await main(async () => {
   const costOf = costsIn(data, (name) => known.get(name)!);
   const parts = shard.n > 1 ? divide(cells, shard.n, costOf) : undefined;
   const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
+  if (![...now, ...later].some(isMine)) {
+    print(`part ${shard.i}/${shard.n} has no trials: the sweep has ${now.length + later.length}`);
+    return 0;
+  }
   if (flags.dryRun) {
     await dryRun(now.filter(isMine), later.filter(isMine), data, flags);
     return 0;
