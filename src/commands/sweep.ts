@@ -17,7 +17,7 @@ import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/replacing.ts";
 import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
-import { createProgress, describeStep, type Progress } from "../report/progress.ts";
+import { createProgress, describeEvaluation, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
 import { dataOptions, dataSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
@@ -191,6 +191,7 @@ function shardOf(flag: string | undefined): Shard {
   return { i: Number(i), n: Number(n) };
 }
 
+/** Prints the progress of a sweep: a live bar a trial on a terminal, a line an evaluation elsewhere. */
 class Printer {
   constructor(private readonly objective: Objective) {}
 
@@ -209,6 +210,21 @@ class Printer {
       case "trial":
         console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
         break;
+      case "resumed":
+        console.error(`resumed at step ${event.step}`);
+        break;
+      case "evaluation": {
+        if (process.stderr.isTTY) break;
+        const { record, steps, secondsLeft } = event;
+        const isLanguageModel = this.objective === "lm";
+        const show = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({
+          loss,
+          accuracy: isLanguageModel ? null : accuracy,
+        });
+        const train = record.train && show(record.train);
+        console.error(describeEvaluation({ step: record.step, steps, train, val: show(record.val), secondsLeft }));
+        break;
+      }
       case "step": {
         const { record, steps, examplesPerSecond, secondsLeft } = event;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
@@ -363,7 +379,7 @@ await main(async () => {
   const costOf = costsIn(data, (name) => known.get(name)!);
   const parts = shard.n > 1 ? divide(cells, shard.n, costOf) : undefined;
   const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
-  if (![...now, ...later].some(isMine)) {
+  if (!flags.collect && ![...now, ...later].some(isMine)) {
     print(`part ${shard.i}/${shard.n} has no trials: the sweep has ${now.length + later.length}`);
     return 0;
   }
@@ -425,7 +441,7 @@ async function runAll(
   const onEvent = (event: SweepEvent) => {
     // There is nothing to save between two trials.
     if (event.type === "step") interruption.begin();
-    else interruption.end();
+    else if (event.type !== "evaluation") interruption.end();
     printer.event(event);
   };
   const run = (trials: readonly Trial[]) =>
