@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
-import { assertCode, runCommand, type SpawnOptions, snapshot } from "./spawn.ts";
+import { assertCode, type Finished, runCommand, type SpawnOptions, snapshot } from "./spawn.ts";
 import { messages, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
@@ -58,11 +58,13 @@ test("killed within a trial and restarted, it has the same bits", async () => {
     () => inTrials("killed", checkpoint).length > 0,
     () => inTrials("killed", /result\.json$/).length > 0 && inTrials("killed", checkpoint).length > 0,
   ];
-  for (const killWhen of kills) assert.is((await sweep("killed", [], { killWhen })).code, null);
+  const killed: Finished[] = [];
+  for (const killWhen of kills) killed.push(await sweep("killed", [], { killWhen }));
+  for (const { code } of killed) assert.is(code, null);
+  assert.match(killed[1]!.stderr, /^trial 1 of 4: .*\nresumed at step [1-9]\d*00\nstep /);
   const finished = await sweep("killed");
   assertCode(finished, 0);
   assert.is(finished.stdout.match(/^already finished/gm)!.length, 1);
-  assert.match(finished.stderr, /^trial 2 of 4: .*\nresumed at step [1-9]\d*00\nstep /m);
   assert.equal(findings("killed"), findings("whole"));
 });
 

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { GPT2Config } from "../src/config.ts";
@@ -244,8 +245,15 @@ test("a failed trial is recorded, and the sweep continues", async () => {
 test("one sweep per directory; a lock left by a killed process expires", async () => {
   const out = join(folder, "locked");
   await locked(out, "", async () => {
-    await locked(out, "1-of-2", async () => {});
-    await assertFails(ConfigError, ["another sweep"], () => locked(out, "", async () => {}));
+    await locked(out, "1/2", async () => {
+      const [own, twice] = [["another sweep"], ["another process is running part 1/2 of this sweep", out]];
+      const words = [`process ${process.pid} on ${hostname()}`];
+      await Promise.all([
+        locked(out, "2/2", async () => {}),
+        assertFails(ConfigError, [...own, ...words], () => locked(out, "", async () => {})),
+        assertFails(ConfigError, [...twice, ...words], () => locked(out, "1/2", async () => {})),
+      ]);
+    });
   });
   const left = join(out, "sweep.lock");
   mkdirSync(left);

@@ -378,9 +378,10 @@ await main(async () => {
   const known = await checkModels(now, data);
   const costOf = costsIn(data, (name) => known.get(name)!);
   const parts = shard.n > 1 ? divide(cells, shard.n, costOf) : undefined;
+  const part = `${shard.i}/${shard.n}`;
   const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
   if (!flags.collect && ![...now, ...later].some(isMine)) {
-    print(`part ${shard.i}/${shard.n} has no trials: the sweep has ${now.length + later.length}`);
+    print(`part ${part} has no trials: the sweep has ${now.length + later.length}`);
     return 0;
   }
   if (flags.dryRun) {
@@ -390,7 +391,7 @@ await main(async () => {
   const { out } = flags;
   // Before the trials, so that a sweep does not depend on files that change meanwhile.
   const { writeReport } = await import("../sweep/report.ts");
-  return locked(out, flags.shard ? `${shard.i}-of-${shard.n}` : "", async (check) => {
+  return locked(out, flags.shard ? part : "", async (check) => {
     if (flags.collect) console.log(`${await collect(out, flags.collect, check)} trials collected`);
     const failed = await runAll(flags, cells, isMine, data, check);
     if (failed === null) return 130;

@@ -15,6 +15,7 @@ import {
   JOURNAL,
   type Journal,
   parseJournal,
+  type Refuse,
   type Replacing,
   refuseInTheWay,
   STAGING,
@@ -245,7 +246,7 @@ export async function dropDeadLock(_path: string): Promise<void> {}
  * Runs `work` under the lock of `path`, shared by all pages of this origin. Waits if the lock is taken, or calls `refuse`. The
  * `check` that `work` receives does nothing: a page never loses its lock.
  */
-export async function withLock<T>(path: string, work: (check: Check) => Promise<T>, refuse?: () => never): Promise<T> {
+export async function withLock<T>(path: string, work: (check: Check) => Promise<T>, refuse?: Refuse): Promise<T> {
   const check = async () => {};
   return navigator.locks.request(path, { ifAvailable: refuse !== undefined }, (lock) =>
     lock ? work(check) : refuse!(),

@@ -8,7 +8,7 @@ import { lock } from "proper-lockfile";
 import signalExit from "signal-exit";
 import { LowrankError } from "../errors.ts";
 import { onDisk, temporaryName } from "./node-disk.ts";
-import type { Check } from "./replacing.ts";
+import type { Check, Refuse } from "./replacing.ts";
 
 /**
  * proper-lockfile installs signal handlers to remove its locks. With a handler, a signal does not end the process while it is
@@ -29,7 +29,7 @@ const STALE_LOCK = 10_000;
 export async function withLock<T>(
   path: string,
   work: (check: Check) => Promise<T>,
-  refuse?: () => never,
+  refuse?: Refuse,
   stale = STALE_LOCK,
 ): Promise<T> {
   const note = noteOf(path);
@@ -89,7 +89,7 @@ const FIRST_WAIT = 100;
 const LONGEST_WAIT = 1000;
 
 /** Waits for the lock. Errors other than a taken lock are thrown at once. */
-async function acquire(path: string, stale: number, refuse: (() => never) | undefined): Promise<() => Promise<void>> {
+async function acquire(path: string, stale: number, refuse: Refuse | undefined): Promise<() => Promise<void>> {
   // A lost lock is detected by its note, before the next write.
   const options = { realpath: false, stale, onCompromised: () => {} };
   const started = performance.now();
@@ -99,9 +99,16 @@ async function acquire(path: string, stale: number, refuse: (() => never) | unde
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ELOCKED") throw error;
     }
-    if (performance.now() - started > stale + 2 * LONGEST_WAIT) refuse?.();
+    if (performance.now() - started > stale + 2 * LONGEST_WAIT) refuse?.(await ownerOf(path));
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
+}
+
+/** "process 1234 on node-3", as the note of a lock says; undefined if there is none. */
+async function ownerOf(path: string): Promise<string | undefined> {
+  const text = await readFile(noteOf(path), "utf8").catch(() => undefined);
+  const [, host, pid] = /^(\S+).*\n(\d+)\n/.exec(text ?? "") ?? [];
+  return pid && `process ${pid} on ${host}`;
 }
 
 /** The scope in which a process id is unique: this machine, and on Linux also this boot and this PID namespace (container). */

@@ -10,6 +10,9 @@ export interface Replacing {
 
 export type Check = () => Promise<void>;
 
+/** Throws that another process, `owner` if it is known, holds a lock. */
+export type Refuse = (owner?: string) => never;
+
 /** The folder inside a directory in which new files are staged. */
 export const STAGING = ".lowrank-new";
 /** The commit record, written to STAGING last. Any process that finds it completes the replacement. */

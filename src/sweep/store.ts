@@ -171,16 +171,27 @@ export async function forgetError(out: string, trial: Trial): Promise<void> {
   await remove(errorPath(out, trial));
 }
 
-/** Runs `work` with exclusive access to the directory, or to its shard. Throws ConfigError if another process holds the lock. */
-export async function locked<T>(out: string, shard: string, work: (check: Check) => Promise<T>): Promise<T> {
-  return withLock(joinPath(out, shard || "sweep"), work, () => {
+/** Runs `work` with exclusive access to the directory, or to its part "i/n". Throws ConfigError if another process holds the lock. */
+export async function locked<T>(out: string, part: string, work: (check: Check) => Promise<T>): Promise<T> {
+  return withLock(joinPath(out, part ? fileOfPart(part) : "sweep"), work, (owner) => {
+    const found = owner === undefined ? {} : { found: owner };
+    if (part)
+      throw new ConfigError(`another process is running part ${part} of this sweep`, {
+        where: out,
+        expected: "one process per part",
+        ...found,
+        hint: "give each process its own part; of a job array, /n takes it from the environment",
+      });
     throw new ConfigError("another sweep is using this directory", {
       where: out,
       expected: "one sweep, or one process per shard",
+      ...found,
       hint: "wait for it to finish, or choose another --out",
     });
   });
 }
+
+const fileOfPart = (part: string) => part.replace("/", "-of-");
 
 /** Copies the finished trials of other sweep directories into `out`. Returns their number. Throws the errors of `check`. */
 export async function collect(out: string, folders: readonly string[], check: Check): Promise<number> {
