@@ -36,7 +36,10 @@ const model = tinyModel(
   },
   CONFIG,
 );
-const meta = metaOf({}, { model: CONFIG, base_model: model, labels: ["ham <or> eggs", "spam"], settings: { dtype: "q4" } });
+const meta = metaOf(
+  {},
+  { model: CONFIG, base_model: model, labels: ["ham <or> eggs", "spam"], settings: { dtype: "q4" } },
+);
 const adapter = join(folder, "adapter");
 const small = [...tensorsOf(meta)].map(
   ([name, { shape, data }]) => [name, { shape, data: data.map((value) => value / 8) }] as const,

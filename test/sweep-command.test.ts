@@ -115,6 +115,14 @@ test("shards choose a learning rate when the trials at all rates are there, and 
     first,
     "the learning rate of 1 setting is chosen after 1 trial of other shards, such as: head only, rate 0.01, seed 1",
   );
+  const collecting = [...args, "--collect", "chosen", "--out", "gathered"];
+  const gathered = await runCommand("sweep", collecting, { cwd: folder });
+  assertCode(gathered, 0);
+  assert.match(
+    gathered.stdout,
+    /^1 trials collected\n1 trial missing, and 1 more at learning rates that are not chosen yet:\n {2}head only, rate 0.01, seed 1: part 2\/2\n/,
+  );
+  assert.match(gathered.stdout, "report of 3 of 3 trials");
   const second = await part("2/2");
   assert.match(second, "report of 2 of 3 trials");
   assert.not.match(second, "chosen after");

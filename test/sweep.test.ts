@@ -18,7 +18,15 @@ import { describeTrial, listCells, type SweepSpec, type Trial, trialsOf } from "
 import { SWEEPS } from "../src/sweep/presets.ts";
 import * as report from "../src/sweep/report.ts";
 import { runTrials, type SweepEvent } from "../src/sweep/runner.ts";
-import { collect, type FinishedCell, locked, readResult, type TrialResult } from "../src/sweep/store.ts";
+import {
+  collect,
+  type FinishedCell,
+  keepPart,
+  locked,
+  partCount,
+  readResult,
+  type TrialResult,
+} from "../src/sweep/store.ts";
 import { sizeOf } from "../src/tensor.ts";
 import { loraConfig } from "../src/train/options.ts";
 import { memoryOf } from "../src/train/records.ts";
@@ -230,6 +238,16 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
       assert.is(adapter(out), adapter(whole.out));
     }
   }
+});
+
+test("how many parts a sweep had is known from their directories, of one division", async () => {
+  const out = (name: string) => join(folder, "parts", name);
+  await keepPart(out("a"), "1/3");
+  await keepPart(out("b"), "3/3");
+  await keepPart(out("other"), "1/2");
+  assert.is(await partCount([out("a"), out("b"), out("none")]), 3);
+  assert.is(await partCount([out("none")]), undefined);
+  assert.is(await partCount([out("a"), out("other")]), undefined);
 });
 
 test("a failed trial is recorded, and the sweep continues", async () => {

@@ -36,7 +36,7 @@ import {
 import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import { costsIn, divide, shapeOf } from "../sweep/shards.ts";
-import { collect, locked, readCell, type TrialResult } from "../sweep/store.ts";
+import { collect, type FinishedCell, keepPart, locked, partCount, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
@@ -94,7 +94,10 @@ program
     "--shard <i/n>",
     "run only part i of n, which have about the same work; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID",
   )
-  .option("--collect <dirs...>", "first copy the finished trials from the output directories of other shards")
+  .option(
+    "--collect <dirs...>",
+    "first copy the finished trials from the output directories of other shards, and name those that are missing",
+  )
   .option("--dry-run", "list the trials with their estimated memory and time, without running them")
   .option("--out <dir>", "output directory of the sweep", "runs/sweep")
   .addOption(deviceFlag())
@@ -392,12 +395,15 @@ await main(async () => {
   // Before the trials, so that a sweep does not depend on files that change meanwhile.
   const { writeReport } = await import("../sweep/report.ts");
   return locked(out, flags.shard ? part : "", async (check) => {
-    if (flags.collect) console.log(`${await collect(out, flags.collect, check)} trials collected`);
+    if (flags.shard) await keepPart(out, part);
+    if (flags.collect) {
+      print(`${await collect(out, flags.collect, check)} trials collected`);
+      await printMissing(out, cells, costOf, await partCount(flags.collect));
+    }
     const failed = await runAll(flags, cells, isMine, data, check);
     if (failed === null) return 130;
     const finished = await Promise.all(cells.map((cell) => readCell(out, cell)));
-    const results = finished.flatMap(({ tried, results }) => [...tried, ...results]);
-    const done = new Set(results.flatMap((result) => (result ? [result.key] : []))).size;
+    const done = resultsOf(finished).length;
     if (done > 0) {
       // Shards with the same output directory write the same report.
       await withLock(joinPath(out, "report"), () => writeReport(out, finished, data, about));
@@ -415,7 +421,32 @@ await main(async () => {
   });
 }, "files");
 
-function without(trials: readonly Trial[], others: readonly Trial[]): Trial[] {
+/** Names the trials that are not there, each with its part of `parts`. */
+async function printMissing(
+  out: string,
+  cells: readonly Cell[],
+  costOf: (trial: Trial) => number,
+  parts: number | undefined,
+): Promise<void> {
+  const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
+  const known = trialsOf(read, ({ chosen }) => chosen);
+  const missing = without(known, resultsOf(read));
+  const later = trialsOf(read, ({ chosen = 0 }) => chosen).length - known.length;
+  if (missing.length === 0) return;
+  const division = parts === undefined ? undefined : divide(cells, parts, costOf);
+  const more = later > 0 ? `, and ${later} more at learning rates that are not chosen yet` : "";
+  print(`${count(missing, "trial")} missing${more}:`);
+  for (const trial of missing)
+    print(`  ${nameOf(trial)}${division ? `: part ${division.get(trial.key)}/${parts}` : ""}`);
+}
+
+/** The results so far, each once. */
+function resultsOf(cells: readonly FinishedCell[]): TrialResult[] {
+  const results = cells.flatMap(({ tried, results }) => [...tried, ...results]).filter((result) => result !== null);
+  return [...new Map(results.map((result) => [result.key, result])).values()];
+}
+
+function without(trials: readonly Trial[], others: readonly { key: string }[]): Trial[] {
   const keys = new Set(others.map(({ key }) => key));
   return trials.filter(({ key }) => !keys.has(key));
 }

@@ -191,7 +191,27 @@ export async function locked<T>(out: string, part: string, work: (check: Check) 
   });
 }
 
+const PARTS = "parts";
+
 const fileOfPart = (part: string) => part.replace("/", "-of-");
+
+/** Notes that the directory has trials of this part "i/n". */
+export async function keepPart(out: string, part: string): Promise<void> {
+  await writeFileAtomic(joinPath(out, PARTS, fileOfPart(part)), "");
+}
+
+/** The number of parts of the division that the directories are of; undefined if they are of none, or of several. */
+export async function partCount(folders: readonly string[]): Promise<number | undefined> {
+  const counts = new Set<number>();
+  for (const folder of folders.map((one) => joinPath(one, PARTS))) {
+    if (!(await exists(folder))) continue;
+    for (const name of await listDirectory(folder)) {
+      const [, count] = /^\d+-of-(\d+)$/.exec(name) ?? [];
+      if (count) counts.add(Number(count));
+    }
+  }
+  return counts.size === 1 ? [...counts][0] : undefined;
+}
 
 /** Copies the finished trials of other sweep directories into `out`. Returns their number. Throws the errors of `check`. */
 export async function collect(out: string, folders: readonly string[], check: Check): Promise<number> {
