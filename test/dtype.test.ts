@@ -12,6 +12,7 @@ import { LanguageModel } from "../src/infer/language-model.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { openAdapter } from "../src/io/open-adapter.ts";
 import { readAdapter } from "../src/io/peft.ts";
+import { makeParameters } from "../src/model/parameters.ts";
 import { frozenBlocks, type ModelSpec, parameterList } from "../src/model/trainable.ts";
 import { memoryTotals } from "../src/plan/memory.ts";
 import { printProgram } from "../src/plan/print.ts";
@@ -151,6 +152,26 @@ function planOf(spec: ModelSpec) {
 }
 
 const REFUSAL = ["nothing is frozen in mode all", "f32", "found:    f16"];
+
+test("pieces of a token table in blocks fit a binding with their tables", () => {
+  const config = { ...BLOCKS, vocab_size: 50257, n_embd: 1600 };
+  // The last is a little more than 6400 rows without the tables of q4.
+  for (const dtype of ["q8", "q4"] as const)
+    for (const maxBinding of [2 ** 22, 2 ** 27, 5_283_000]) {
+      const { all } = makeParameters(
+        inBlocks(dtype, "lora", { config }),
+        false,
+        maxBinding,
+        (name) => name === "wte.weight",
+      );
+      const { pieces } = all.get("wte.weight")!;
+      assert.is(
+        pieces.reduce((sum, { tensor }) => sum + tensor.shape[0]!, 0),
+        50257,
+      );
+      for (const { tensor } of pieces) assert.ok(tensor.bytes <= maxBinding, `${tensor.name}: ${tensor.bytes}`);
+    }
+});
 
 test("mode all has nothing to keep in f16, q8 or q4", async () => {
   await assertFails(ConfigError, REFUSAL, () => parameterList(inHalf(smallSpec("all"))));

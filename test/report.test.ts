@@ -6,7 +6,7 @@ import { accuracyChart, accuracyOption, type CurvePoint, lossChart, lossOption }
 import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../src/report/csv.ts";
 import { type Block, toHtml } from "../src/report/document.ts";
 import { showDuration } from "../src/report/duration.ts";
-import { createProgress, describeStep, type StepState } from "../src/report/progress.ts";
+import { createProgress, describeEvaluation, describeStep, type StepState } from "../src/report/progress.ts";
 import { valueOverSize } from "../src/report/sweep-charts.ts";
 import { renderTable } from "../src/report/tables.ts";
 import { assertFails } from "./border.ts";
@@ -190,6 +190,23 @@ function run(total: number, isTTY: boolean): string {
   progress.stop();
   return String(stream.read());
 }
+
+test("an evaluation is told in a line: what is not known yet, or does not exist, is left out", () => {
+  const val = { loss: 0.5, accuracy: 0.75 };
+  assert.is(
+    describeEvaluation({ step: 0, steps: 40, val, secondsLeft: Infinity }),
+    "step 0/40  validation loss 0.5000  accuracy 75.0 %",
+  );
+  const train = { loss: 0.25, accuracy: 1 };
+  assert.is(
+    describeEvaluation({ step: 20, steps: 40, train, val, secondsLeft: 75 }),
+    "step 20/40  loss 0.2500  accuracy 100.0 %  validation loss 0.5000  accuracy 75.0 %  1 min 15 s left",
+  );
+  assert.is(
+    describeEvaluation({ step: 40, steps: 40, val: { loss: 3, accuracy: null }, secondsLeft: 0 }),
+    "step 40/40  validation loss 3.0000",
+  );
+});
 
 test("progress without a terminal: few plain lines, including the last step", () => {
   const lines = run(1000, false).trimEnd().split("\n");

@@ -43,6 +43,12 @@ test("an uninterrupted sweep", async () => {
   const finished = await sweep("whole");
   assertCode(finished, 0);
   assert.match(finished.stdout, "report of 4 of 4 trials: whole/report.html");
+  // An evaluation every four steps, and one before the first: a line each.
+  const lines = finished.stderr.trimEnd().split("\n");
+  const evaluations = lines.filter((line) => /^step \d+\/560 .*validation loss \d/.test(line));
+  assert.is(evaluations.length, 4 * (1 + 560 / 4));
+  assert.match(evaluations[1]!, /^step \d+\/\d+ {2}loss \S+ {2}accuracy \S+ % {2}validation loss .* left$/);
+  assert.is(lines.length, 4 + evaluations.length);
   findings("whole");
 });
 
@@ -56,6 +62,7 @@ test("killed within a trial and restarted, it has the same bits", async () => {
   const finished = await sweep("killed");
   assertCode(finished, 0);
   assert.is(finished.stdout.match(/^already finished/gm)!.length, 1);
+  assert.match(finished.stderr, /^trial 2 of 4: .*\nresumed at step [1-9]\d*00\nstep /m);
   assert.equal(findings("killed"), findings("whole"));
 });
 
@@ -77,7 +84,9 @@ test("a trial can be resumed from another directory", async () => {
   );
   const name = inTrials("trial", /config\.json$/)[0]!.split("/")[0]!;
   const trial = join(folder, "trial", "trials", name);
-  assertCode(await runCommand("train", ["--resume", trial], { cwd: join(folder, "model") }), 0);
+  const resumed = await runCommand("train", ["--resume", trial], { cwd: join(folder, "model") });
+  assertCode(resumed, 0);
+  assert.match(resumed.stderr, /^resumed at step [1-9]\d*00\n/);
   assert.equal(snapshot(join(trial, "adapter")), snapshot(join(folder, "whole", "trials", name, "adapter")));
   // The sweep accepts the trial as finished, with the same result.
   const result = (out: string) => {
@@ -112,6 +121,16 @@ test("shards choose a learning rate when the trials at all rates are there, and 
     last,
     /^already finished: head only, rate 0.001, seed 1.*\nhead only, rate 0.01, seed 2:.*\nreport of 3 of 3 trials/,
   );
+});
+
+test("a part without trials says so, and is no error; a part beyond the count is one", async () => {
+  const empty = await sweep("empty", ["--shard", "5/5"]);
+  assertCode(empty, 0);
+  assert.is(empty.stdout, "part 5/5 has no trials: the sweep has 4\n");
+  const beyond = await sweep("empty", ["--shard", "6/5"]);
+  assertCode(beyond, 2);
+  assert.match(beyond.stderr, /--shard is invalid\n.*i\/n with i from 1 to n.*\n.*6\/5/);
+  assert.not.ok(readdirSync(folder).includes("empty"));
 });
 
 test("a failed trial is reported, the others finish, and the exit code is 1", async () => {

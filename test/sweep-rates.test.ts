@@ -4,13 +4,15 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type GPT2Config, MODES, type Mode } from "../src/config.ts";
 import { ConfigError } from "../src/errors.ts";
+import { loadModel } from "../src/io/hf.ts";
 import { trainableCount } from "../src/model/trainable.ts";
 import { toMarkdown } from "../src/report/document.ts";
 import type { RunSettings } from "../src/run/settings.ts";
-import { type Arm, type Cell, listCells, placesOf, type Trial, trialsOf } from "../src/sweep/grid.ts";
+import { type Arm, type Cell, listCells, type Trial, trialsOf } from "../src/sweep/grid.ts";
 import { SWEEPS } from "../src/sweep/presets.ts";
 import { reportBlocks, writeReport } from "../src/sweep/report.ts";
 import { runTrials } from "../src/sweep/runner.ts";
+import { costsIn, divide } from "../src/sweep/shards.ts";
 import { type FinishedCell, keepError, readCell, type TrialResult, trialDirectory } from "../src/sweep/store.ts";
 import { resolveOptions } from "../src/train/options.ts";
 import { specOf } from "../src/train/sizes.ts";
@@ -50,14 +52,46 @@ test("shards share all trials between them, whichever rates are chosen", async (
     { mode: ["last_layer", "all"], lr: { choose: RATES } },
   ];
   const cells = await cellsOf(arms, 3);
-  const places = placesOf(cells);
   // Three seeds of two cells; two more rates of two cells, and two further seeds at one of those.
-  assert.is(Math.max(...places.values()), 6 + 4 + 4 - 1);
+  const count = 6 + 4 + 4;
+  const parts = divide(cells, count, () => 1);
+  assert.is(new Set(parts.values()).size, count);
+  assert.equal(
+    divide(cells, count + 9, () => 1),
+    parts,
+  );
   for (const chosen of [0, 1, 2])
-    for (const { key } of trialsOf(cells, ({ rates }) => Math.min(chosen, rates.length - 1)))
-      assert.ok(places.has(key));
-  const atOnce = trialsOf(cells).map(({ key }) => places.get(key)!);
+    for (const { key } of trialsOf(cells, ({ rates }) => Math.min(chosen, rates.length - 1))) assert.ok(parts.has(key));
+  const atOnce = trialsOf(cells).map(({ key }) => parts.get(key)!);
   assert.is(new Set(atOnce).size, atOnce.length);
+});
+
+test("the costliest trials are given away first, each to the part with the least to do; equal ones in turns", async () => {
+  const rates = [1, 2, 3, 4, 5, 6].map((i) => i / 1000);
+  const partsOf = async (count: number, costs: readonly number[]) => {
+    const cells = await cellsOf([{ lr: rates }], 1);
+    const parts = divide(cells, count, (trial) => costs[rates.indexOf(rateOf(trial))]!);
+    return trialsOf(cells).map(({ key }) => parts.get(key));
+  };
+  assert.equal(await partsOf(2, [1, 1, 8, 1, 4, 1]), [2, 2, 1, 2, 2, 2]);
+  assert.equal(await partsOf(3, [7, 7, 7, 7, 7, 7]), [1, 2, 3, 1, 2, 3]);
+});
+
+test("estimated operations: of the steps with their backward pass, of a frozen prefix only once; 1 of what cannot start", async () => {
+  const data = await tinyData(messages(24));
+  const model = await loadModel(tinyModel(join(folder, "costs")));
+  await model.close();
+  const costOf = costsIn(data, () => model);
+  const cost = async (arm: Arm) => costOf((await cellsOf([arm], 1))[0]!.rates[0]![0]!);
+  const epochs = 100;
+  const [all, lora, head] = await Promise.all(
+    ["all", "lora", "last_layer"].map((mode) => cost({ mode, epochs, rank: 1 })),
+  );
+  assert.ok(all! > lora! && lora! > 20 * head!, `${all} ${lora} ${head}`);
+  const twice = await cost({ mode: "lora", rank: 1, epochs: 2 * epochs });
+  assert.ok(Math.abs(twice / lora! - 2) < 0.01, `${twice}`);
+  assert.ok((await cost({ mode: "last_layer", epochs: 2 * epochs })) < 2 * head!);
+  assert.is(await cost({ mode: "lora", epochs, accumulate: 16 }), 1);
 });
 
 test("what cannot be chosen from is refused by name", async () => {

@@ -172,7 +172,8 @@ async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Inf
   const seen: string[] = [];
   let count = 0;
   const onEvent = (event: SweepEvent) => {
-    if (event.type !== "step") seen.push(`${event.type} ${event.trial.name}`);
+    if (event.type === "resumed") seen.push(`resumed at ${event.step}`);
+    else if (event.type !== "step") seen.push(`${event.type} ${event.trial.name}`);
     else if (++count === steps) abort.abort();
   };
   const device = await testDevice();
@@ -190,6 +191,7 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
   await run(stopped, 12);
   const again = await run(stopped);
   assert.is(again.filter((event) => event.startsWith("skip")).length, 1);
+  assert.is(again.filter((event) => event.startsWith("resumed at ")).length, 1);
   assert.is(again.filter((event) => event.startsWith("done")).length, 5);
   assert.is((await run(stopped)).filter((event) => event.startsWith("skip")).length, 6);
 

@@ -17,7 +17,7 @@ import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/replacing.ts";
 import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
-import { createProgress, describeStep, type Progress } from "../report/progress.ts";
+import { createProgress, describeEvaluation, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
 import { dataOptions, dataSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
@@ -28,7 +28,6 @@ import {
   describeTrial,
   listCells,
   optionsOf,
-  placesOf,
   type SweepSpec,
   showRate,
   type Trial,
@@ -36,6 +35,7 @@ import {
 } from "../sweep/grid.ts";
 import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
+import { costsIn, divide, shapeOf } from "../sweep/shards.ts";
 import { collect, locked, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
@@ -90,7 +90,10 @@ program
   )
   .option("--grid <key=v1,v2...>", "values of a setting; repeat --grid to combine settings", gather)
   .option("--seeds <k>", "number of runs per setting, with consecutive seeds starting at --seed", number, 1)
-  .option("--shard <i/n>", "run only part i of n; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
+  .option(
+    "--shard <i/n>",
+    "run only part i of n, which have about the same work; /n takes i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID",
+  )
   .option("--collect <dirs...>", "first copy the finished trials from the output directories of other shards")
   .option("--dry-run", "list the trials with their estimated memory and time, without running them")
   .option("--out <dir>", "output directory of the sweep", "runs/sweep")
@@ -167,26 +170,28 @@ function refuseDeep(text: string): void {
   if (/^[-?: \t]{256}/m.test(text)) throw new Error("a line is indented too far");
 }
 
-/** The part of the sweep that this process runs: all trials, or every n-th. */
+/** The part of the sweep that this process runs: all trials, or part i of n. */
 interface Shard {
-  name: string;
-  has: (trial: Trial) => boolean;
+  i: number;
+  n: number;
 }
 
-function shardOf(flag: string | undefined, cells: readonly Cell[]): Shard {
+const WHOLE: Shard = { i: 1, n: 1 };
+
+function shardOf(flag: string | undefined): Shard {
+  if (flag === undefined) return WHOLE;
   const index = environment("JOB_COMPLETION_INDEX") ?? environment("SLURM_ARRAY_TASK_ID");
-  const text = flag?.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
-  if (text === undefined) return { name: "", has: () => true };
+  const text = flag.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
   const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
   if (!i || !n || Number(i) < 1 || Number(i) > Number(n))
     throw new ConfigError("--shard is invalid", {
-      expected: "i/n with i from 1 to n, or /n if the environment sets the index",
+      expected: "i/n with i from 1 to n, or /n if the environment sets the index, from 0 to n - 1",
       found: text,
     });
-  const places = placesOf(cells);
-  return { name: `${i}-of-${n}`, has: ({ key }) => places.get(key)! % Number(n) === Number(i) - 1 };
+  return { i: Number(i), n: Number(n) };
 }
 
+/** Prints the progress of a sweep: a live bar a trial on a terminal, a line an evaluation elsewhere. */
 class Printer {
   constructor(private readonly objective: Objective) {}
 
@@ -205,6 +210,21 @@ class Printer {
       case "trial":
         console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
         break;
+      case "resumed":
+        console.error(`resumed at step ${event.step}`);
+        break;
+      case "evaluation": {
+        if (process.stderr.isTTY) break;
+        const { record, steps, secondsLeft } = event;
+        const isLanguageModel = this.objective === "lm";
+        const show = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({
+          loss,
+          accuracy: isLanguageModel ? null : accuracy,
+        });
+        const train = record.train && show(record.train);
+        console.error(describeEvaluation({ step: record.step, steps, train, val: show(record.val), secondsLeft }));
+        break;
+      }
       case "step": {
         const { record, steps, examplesPerSecond, secondsLeft } = event;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
@@ -266,14 +286,17 @@ async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
   }
 }
 
-/** Throws ConfigError, before anything runs, if a trial's settings do not fit its model. */
-async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<void> {
+/** The trials' models by name. Throws ConfigError, before anything runs, if a trial's settings do not fit its model. */
+async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<ReadonlyMap<string, SweepModel>> {
+  const known = new Map<string, SweepModel>();
   for (const name of new Set(trials.map((trial) => trial.model))) {
     const model = await modelOf(name);
     checkVocabulary(data, model);
     for (const { options } of trials.filter((trial) => trial.model === name))
       parameterList(specOf(model, data, options));
+    known.set(name, model);
   }
+  return known;
 }
 
 /**
@@ -289,8 +312,7 @@ async function dryRun(
   const backend = await openDevice(flags.device, { threads: flags.threads });
   const known = new Map<string, TrialEstimate>();
   const estimate = async (trial: Trial) => {
-    const { seed: _, alpha: __, lr: ___, ...shape } = trial.options;
-    const key = JSON.stringify([trial.model, shape]);
+    const key = shapeOf(trial);
     if (!known.has(key)) {
       const model = await loadModel(trial.model, DOWNLOADS);
       const options = { device: backend, model, data, ...trial.options };
@@ -327,6 +349,7 @@ async function dryRun(
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
+  const shard = shardOf(flags.shard);
   const { base, arms, about } = await sweepSpec(flags);
   checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
   // Flags take precedence over the sweep's base, and that over the quickstart's model and data.
@@ -347,23 +370,29 @@ await main(async () => {
   const digest = await digestOf(data);
   const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });
   const cells = await listCells(sweep, flags.seeds, identify);
-  const shard = shardOf(flags.shard, cells);
   const now = trialsOf(cells);
   const later = without(
     trialsOf(cells, () => 0),
     now,
   );
-  await checkModels(now, data);
+  const known = await checkModels(now, data);
+  const costOf = costsIn(data, (name) => known.get(name)!);
+  const parts = shard.n > 1 ? divide(cells, shard.n, costOf) : undefined;
+  const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
+  if (!flags.collect && ![...now, ...later].some(isMine)) {
+    print(`part ${shard.i}/${shard.n} has no trials: the sweep has ${now.length + later.length}`);
+    return 0;
+  }
   if (flags.dryRun) {
-    await dryRun(now.filter(shard.has), later.filter(shard.has), data, flags);
+    await dryRun(now.filter(isMine), later.filter(isMine), data, flags);
     return 0;
   }
   const { out } = flags;
   // Before the trials, so that a sweep does not depend on files that change meanwhile.
   const { writeReport } = await import("../sweep/report.ts");
-  return locked(out, shard.name, async (check) => {
+  return locked(out, flags.shard ? `${shard.i}-of-${shard.n}` : "", async (check) => {
     if (flags.collect) console.log(`${await collect(out, flags.collect, check)} trials collected`);
-    const failed = await runAll(flags, cells, shard, data, check);
+    const failed = await runAll(flags, cells, isMine, data, check);
     if (failed === null) return 130;
     const finished = await Promise.all(cells.map((cell) => readCell(out, cell)));
     const results = finished.flatMap(({ tried, results }) => [...tried, ...results]);
@@ -397,7 +426,7 @@ function without(trials: readonly Trial[], others: readonly Trial[]): Trial[] {
 async function runAll(
   flags: Flags,
   cells: readonly Cell[],
-  shard: Shard,
+  isMine: (trial: Trial) => boolean,
   data: TrainingData,
   check: Check,
 ): Promise<number | null> {
@@ -412,11 +441,11 @@ async function runAll(
   const onEvent = (event: SweepEvent) => {
     // There is nothing to save between two trials.
     if (event.type === "step") interruption.begin();
-    else interruption.end();
+    else if (event.type !== "evaluation") interruption.end();
     printer.event(event);
   };
   const run = (trials: readonly Trial[]) =>
-    runTrials({ out, trials: trials.filter(shard.has), device, data, signal, check, onEvent });
+    runTrials({ out, trials: trials.filter(isMine), device, data, signal, check, onEvent });
   try {
     const now = trialsOf(cells);
     const failed = await run(now);

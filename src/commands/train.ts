@@ -194,6 +194,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   let spec: ModelSpec | undefined;
   const printer = new Printer(flags.json ?? false, data, options.classWeights);
   printer.begin(job.modelName);
+  if (resume) printNote(`resumed at step ${resume.step}`);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
   const keep = async (checkpoint: Checkpoint) => {

@@ -34,9 +34,12 @@ export interface Parameters {
 }
 
 /** How many rows of a [rows, ...] shape fit into one binding; a multiple of VIEW_ALIGN if the tensor has to be split. */
-function rowsPerPiece({ name, bytes, shape }: Tensor, maxBinding: number): number {
+function rowsPerPiece({ name, bytes, shape, dtype }: Tensor, maxBinding: number): number {
   if (bytes <= maxBinding) return shape[0]!;
-  const rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
+  let rows = Math.floor(maxBinding / (bytes / shape[0]!) / VIEW_ALIGN) * VIEW_ALIGN;
+  // A piece in blocks has tables of its own.
+  const piece = new Tensor(name, [rows, ...shape.slice(1)], "weight", dtype);
+  if (piece.bytes > maxBinding) rows -= VIEW_ALIGN;
   if (/^(wte|lm_head)\./.test(name) && rows > 0) return rows;
   throw new DeviceError(`${name} does not fit into one binding of the device`, {
     expected: `at most ${showBytes(maxBinding)}`,

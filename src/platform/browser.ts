@@ -220,12 +220,12 @@ export async function moveFile(from: string, to: string): Promise<void> {
   await remove(from);
 }
 
-/** Makes `path` another name of the file `target`: a copy, as a page's file system has no links. */
-export async function linkFile(target: string, path: string): Promise<void> {
+/** Makes `path` another name of the file `target`: a copy, as a page's file system has no links. `onCopied` gets the bytes so far. */
+export async function linkFile(target: string, path: string, onCopied?: (bytes: number) => void): Promise<void> {
   const { folder, name } = split(path);
   const file = await openFile(target);
   try {
-    await writeInto(await openDirectory(folder, true), name, piecesOf(file));
+    await writeInto(await openDirectory(folder, true), name, piecesOf(file, onCopied));
   } finally {
     await file.close();
   }
@@ -234,8 +234,11 @@ export async function linkFile(target: string, path: string): Promise<void> {
 /** Bytes of a file that are copied at a time: a model may have gigabytes. */
 const PIECE_BYTES = 1 << 26;
 
-async function* piecesOf({ size, read }: FileReader): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < size; at += PIECE_BYTES) yield read(at, Math.min(PIECE_BYTES, size - at));
+async function* piecesOf({ size, read }: FileReader, onCopied?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < size; at += PIECE_BYTES) {
+    onCopied?.(at);
+    yield read(at, Math.min(PIECE_BYTES, size - at));
+  }
 }
 
 /** Does nothing: a browser releases the locks of a closed page. */

@@ -311,7 +311,7 @@ export async function moveFile(from: string, to: string): Promise<void> {
 }
 
 /** Makes `path` another name of the file `target`: a relative link, or a copy where links are not allowed (Windows). */
-export async function linkFile(target: string, path: string): Promise<void> {
+export async function linkFile(target: string, path: string, _onCopied?: (bytes: number) => void): Promise<void> {
   await makeFolder(dirname(path));
   await rm(path, { force: true });
   await symlink(relative(dirname(path), target), path).catch(async (error: NodeJS.ErrnoException) => {

@@ -13,6 +13,22 @@ export interface StepState {
   secondsLeft: number;
 }
 
+/** What is to be told of an evaluation. */
+export interface EvaluationState {
+  step: number;
+  steps: number;
+  /** Of the steps since the evaluation before; undefined at the start. */
+  train?: Measure | undefined;
+  val: Measure;
+  secondsLeft: number;
+}
+
+/** Accuracy within [0, 1]; null if there is none. */
+interface Measure {
+  loss: number;
+  accuracy: number | null;
+}
+
 export interface Progress {
   /** `done` of `total`, and what is to be told of it. */
   update(done: number, text: string): void;
@@ -65,10 +81,28 @@ function plainLines(total: number, unit: string, stream: NodeJS.WritableStream):
 }
 
 export function describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }: StepState): string {
-  const parts = [`epoch ${epoch}`];
-  if (loss !== null) parts.push(`loss ${loss.toFixed(4)}`);
-  if (accuracy !== null) parts.push(`accuracy ${(accuracy * 100).toFixed(1)} %`);
-  return [...parts, describeRate("examples", examplesPerSecond, secondsLeft)].join("  ");
+  return [
+    `epoch ${epoch}`,
+    ...describeMeasure(loss, accuracy),
+    describeRate("examples", examplesPerSecond, secondsLeft),
+  ].join("  ");
+}
+
+/** "step 40/120  loss 0.4321  accuracy 80.0 %  validation loss 0.5012  accuracy 75.0 %  2 min 05 s left". */
+export function describeEvaluation({ step, steps, train, val, secondsLeft }: EvaluationState): string {
+  const measures = [
+    ...(train ? describeMeasure(train.loss, train.accuracy) : []),
+    ...describeMeasure(val.loss, val.accuracy, "validation loss"),
+  ];
+  const left = Number.isFinite(secondsLeft) && step < steps ? [`${showDuration(secondsLeft)} left`] : [];
+  return [`step ${step}/${steps}`, ...measures, ...left].join("  ");
+}
+
+function describeMeasure(loss: number | null, accuracy: number | null, name = "loss"): string[] {
+  return [
+    ...(loss === null ? [] : [`${name} ${loss.toFixed(4)}`]),
+    ...(accuracy === null ? [] : [`accuracy ${(accuracy * 100).toFixed(1)} %`]),
+  ];
 }
 
 /** "42 rows/s  1 min 15 s left". */

@@ -159,25 +159,6 @@ export function trialsOf<C extends Cell>(
   return [...new Map(trials.map((trial) => [trial.key, trial])).values()];
 }
 
-/**
- * The place of each trial that may be run, by its key: shards take every n-th. A further seed has the same place whichever rate is
- * chosen, unless it is a trial of another cell, too.
- */
-export function placesOf(cells: readonly Cell[]): Map<string, number> {
-  const places = new Map<string, number>();
-  let next = 0;
-  const take = (trials: readonly Trial[]) => {
-    const fresh = trials.filter(({ key }) => !places.has(key));
-    for (const { key } of fresh) places.set(key, next);
-    if (fresh.length > 0) next++;
-  };
-  for (const { rates } of cells) {
-    for (const [first] of rates) take([first!]);
-    for (let seed = 1; seed < rates[0]!.length; seed++) take(rates.map((trials) => trials[seed]!));
-  }
-  return places;
-}
-
 async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
   // Only options that differ from `BEFORE` are hashed, so that options added in later versions do not change existing keys.
   const special = Object.entries(options).filter(

@@ -10,7 +10,7 @@ import type { Check } from "../platform/replacing.ts";
 import { runCharts } from "../run/charts.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, runConfig, saveRun } from "../run/directory.ts";
-import type { StepRecord } from "../train/records.ts";
+import type { EvaluationRecord, StepRecord } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
 import {
@@ -31,6 +31,9 @@ export type SweepEvent =
   | { type: "recovered"; trial: Trial }
   | { type: "skip"; trial: Trial; result: TrialResult }
   | { type: "trial"; trial: Trial; index: number; count: number }
+  | { type: "resumed"; trial: Trial; step: number }
+  /** `secondsLeft` is infinite before the first step. */
+  | { type: "evaluation"; trial: Trial; record: EvaluationRecord; steps: number; secondsLeft: number }
   | { type: "step"; trial: Trial; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
   | { type: "done"; trial: Trial; result: TrialResult; left: number }
   | { type: "failed"; trial: Trial; error: LowrankError };
@@ -93,7 +96,9 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
       trial: { name, key, model: trial.model },
     };
     const resume = await readBegun(out, trial);
+    if (resume) onEvent({ type: "resumed", trial, step: resume.step });
     let begun = resume !== undefined;
+    let [steps, secondsLeft] = [0, Infinity];
     let { info } = device;
     const result = await train({
       device,
@@ -112,7 +117,11 @@ async function runTrial(args: SweepArguments, trial: Trial): Promise<TrialResult
       },
       onEvent: (event) => {
         if (event.type === "plan") info = event.device;
-        if (event.type === "step") onEvent({ ...event, trial });
+        if (event.type === "start") steps = event.steps;
+        if (event.type === "evaluation") onEvent({ ...event, trial, steps, secondsLeft });
+        if (event.type !== "step") return;
+        ({ secondsLeft } = event);
+        onEvent({ ...event, trial });
       },
     });
     const summary = resultOf(trial, result);

@@ -1,7 +1,11 @@
-/** Estimates the memory and time of a run, from its plan and a few steps. */
+/** Estimates the memory, time and operations of a run, from its plan and a few steps. */
 import { Blocks } from "../data/blocks.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { TrainingData } from "../data/texts.ts";
+import { roomFor } from "../model/batch.ts";
+import type { Segment } from "../plan/plan.ts";
+import { flopsOf } from "../plan/work.ts";
+import { prepareRun, type RunArguments } from "./prepare.ts";
 import { memoryOf } from "./records.ts";
 import { type FineTuneArguments, train } from "./trainer.ts";
 
@@ -55,4 +59,30 @@ const ROWS = 8;
 function few(set: Dataset | Blocks): Dataset | Blocks {
   if (set.size <= ROWS) return set;
   return set instanceof Blocks ? set.first(ROWS) : set.split([ROWS / set.size, 1 - ROWS / set.size])[0]!;
+}
+
+/** A device without limits, and the most of a frozen prefix that is kept by default: an estimate is the same on every machine. */
+const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity } }, prefixBudget: 1e9 };
+
+/**
+ * Operations in the matrix products of a whole run: its frozen prefix, its steps and its evaluations. They follow from the settings,
+ * the model's shape and the data. Throws ConfigError or DataError if these do not match.
+ */
+export function operationsOf(run: Omit<RunArguments, "device" | "prefixBudget">): number {
+  const { flops, spec, plan, prefix, options, stepCounts } = prepareRun({ ...run, ...ANYWHERE });
+  const { batchSize, accumulate, evalEvery } = options;
+  const { train, val, test } = run.data;
+  const { tokens, rows } = train.stats();
+  const mean = roomFor(spec, { tokens: Math.round((batchSize * tokens) / rows), sequences: batchSize });
+  const forward = (segments: readonly Segment[]) =>
+    flopsOf(
+      segments.filter(({ name }) => name === "forward"),
+      mean,
+    );
+  const evaluations = 1 + Math.ceil(stepCounts.total / (evalEvery || Math.ceil(stepCounts.stepsPerEpoch / 2)));
+  // At the end the test set and as many training rows, with the first parameters and the kept ones.
+  const evaluated = evaluations * val.size + 4 * test.size;
+  const steps = stepCounts.total * accumulate * flops + (evaluated / batchSize) * forward(plan.segments);
+  const once = prefix ? ((train.size + val.size + test.size) / batchSize) * forward(prefix.plan.segments) : 0;
+  return Math.round(steps + once);
 }

@@ -14,7 +14,7 @@ import { flopsOf } from "../plan/work.ts";
 import { classWeightsOf } from "./class-weights.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
-import { type Planned, planFitting } from "./sizes.ts";
+import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
 
 export interface RunArguments extends Partial<TrainOptions> {
   device: Backend;
@@ -30,6 +30,9 @@ export interface RunArguments extends Partial<TrainOptions> {
   prefixBudget?: number;
 }
 
+/** What a run is prepared from: of the device only its limits are used. */
+type Preparable = Omit<RunArguments, "device"> & Pick<PlanArguments, "device">;
+
 export interface PreparedRun extends Planned {
   loader: Loader<DatasetBatch | BlockBatch>;
   stepCounts: StepCounts;
@@ -42,7 +45,7 @@ export interface PreparedRun extends Planned {
 }
 
 /** Throws ConfigError or DataError if settings, model, data and adapter do not match. */
-export function prepareRun(args: RunArguments): PreparedRun {
+export function prepareRun(args: Preparable): PreparedRun {
   const { data } = args;
   const given = optionsOf(args);
   if (given.patience > 0 && data.val.size === 0)
@@ -65,7 +68,7 @@ export function prepareRun(args: RunArguments): PreparedRun {
 }
 
 /** The options of a run, completed and checked against its data and its adapter. `dtype` and `recompute` may be `auto`. */
-export function optionsOf({ device, model, data, adapter, prefixBudget, ...given }: RunArguments): TrainOptions {
+export function optionsOf({ device, model, data, adapter, prefixBudget, ...given }: Preparable): TrainOptions {
   const { objective } = data;
   checkVocabulary(data, model);
   const options = resolveOptions(adapter ? withAdapter(given, adapter.meta, objective) : given, objective);

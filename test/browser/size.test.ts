@@ -13,7 +13,7 @@ import { smallSpec } from "../models.ts";
 const KB = 1000;
 /**
  * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler leaves out
- * what generates: `npm run test:bundlers` has a limit of 104 kB for each case.
+ * what generates: `npm run test:bundlers` has a limit of 107 kB for each case.
  */
 const EMBED_BYTES = 103 * KB;
 const UNSHARED_BYTES = 107 * KB;
@@ -21,7 +21,7 @@ const PAGE_BYTES = 245 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
 const HUB_BYTES = 70 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
-const STANDALONE_BYTES = 68 * KB;
+const STANDALONE_BYTES = 70 * KB;
 
 const LIBRARY = packagePath("dist/browser");
 /** A page loads one of the two builds of the kernels: the larger counts. */
@@ -109,7 +109,7 @@ test("the whole page loads at most 245 kB, and for a data set of the hub at most
   }
 });
 
-test("a page of one file has at most 68 kB of code beside the model, the tables and the WASM", () => {
+test("a page of one file has at most 70 kB of code beside the model, the tables and the WASM", () => {
   const bytes = zipped([packagePath("dist/web/dist/page/standalone.html")]);
   assert.ok(bytes <= STANDALONE_BYTES, `${bytes} bytes`);
 });

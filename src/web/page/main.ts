@@ -158,7 +158,7 @@ function showEstimate(estimate: RunEstimate | null): void {
     byId("start-help"),
     runs.waiting ??
       (estimate
-        ? `Trains ${count(trainable)} of ${compact(values)} parameters (${showShare(trainable / values)}) in ${count(steps)} steps, with ${showBytes(bytes)} of memory.`
+        ? `Trains ${count(trainable)} of ${compact(values)} parameters (${showShare(trainable / values)}) in ${count(steps)} ${steps === 1 ? "step" : "steps"}, with ${showBytes(bytes)} of memory.`
         : ""),
   );
 }

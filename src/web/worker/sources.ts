@@ -230,8 +230,8 @@ async function copyFiles(
   let done = 0;
   try {
     for (const { name, size } of files) {
-      emit(done / total);
-      await linkFile(joinPath(from, name), joinPath(to, name));
+      const before = done;
+      await linkFile(joinPath(from, name), joinPath(to, name), (bytes) => emit((before + bytes) / total));
       done += size;
     }
   } catch (error) {

@@ -1,0 +1,66 @@
+/** The parts of a sweep, for machines that know nothing of each other: each works out the same division. */
+import type { TrainingData } from "../data/texts.ts";
+import { LowrankError } from "../errors.ts";
+import type { GPT2Checkpoint } from "../io/hf.ts";
+import { operationsOf } from "../train/estimate.ts";
+import type { Cell, Trial } from "./grid.ts";
+
+/** What one part runs: a trial, or a further seed, at whichever rate is chosen. A trial of several cells is in one of them. */
+function unitsOf(cells: readonly Cell[]): Trial[][] {
+  const seen = new Set<string>();
+  const units: Trial[][] = [];
+  const take = (trials: readonly Trial[]) => {
+    const fresh = trials.filter(({ key }) => !seen.has(key));
+    for (const { key } of fresh) seen.add(key);
+    if (fresh.length > 0) units.push(fresh);
+  };
+  for (const { rates } of cells) {
+    for (const [first] of rates) take([first!]);
+    for (let seed = 1; seed < rates[0]!.length; seed++) take(rates.map((trials) => trials[seed]!));
+  }
+  return units;
+}
+
+/**
+ * The part, from 1 to `count`, of each trial that may be run, by its key: the costliest first, each to the part with the least to do,
+ * and in the sweep's order where costs are equal. It does not depend on which trials are finished, nor on the rates that are chosen.
+ */
+export function divide(
+  cells: readonly Cell[],
+  count: number,
+  costOf: (trial: Trial) => number,
+): ReadonlyMap<string, number> {
+  const units = unitsOf(cells).map((trials) => ({ trials, cost: costOf(trials[0]!) }));
+  // More parts than that stay empty.
+  const loads = new Array<number>(Math.min(count, units.length)).fill(0);
+  const parts = new Map<string, number>();
+  for (const { trials, cost } of units.sort((a, b) => b.cost - a.cost)) {
+    const least = loads.indexOf(loads.reduce((a, b) => Math.min(a, b)));
+    loads[least]! += cost;
+    for (const { key } of trials) parts.set(key, least + 1);
+  }
+  return parts;
+}
+
+/** Settings that change neither the time nor the memory of a trial are left out: trials of one shape are estimated once. */
+export function shapeOf({ model, options: { seed: _, alpha: __, lr: ___, ...shape } }: Trial): string {
+  return JSON.stringify([model, shape]);
+}
+
+/** The estimated operations of a trial. One that cannot start, and fails when it is run, costs next to nothing. */
+export function costsIn(data: TrainingData, modelOf: (name: string) => GPT2Checkpoint): (trial: Trial) => number {
+  const known = new Map<string, number>();
+  const estimate = (trial: Trial): number => {
+    try {
+      return operationsOf({ model: modelOf(trial.model), data, ...trial.options });
+    } catch (error) {
+      if (error instanceof LowrankError) return 1;
+      throw error;
+    }
+  };
+  return (trial) => {
+    const shape = shapeOf(trial);
+    if (!known.has(shape)) known.set(shape, estimate(trial));
+    return known.get(shape)!;
+  };
+}
