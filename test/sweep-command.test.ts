@@ -120,7 +120,7 @@ test("shards choose a learning rate when the trials at all rates are there, and 
   assertCode(gathered, 0);
   assert.match(
     gathered.stdout,
-    /^1 trials collected\n1 trial missing, and 1 more at learning rates that are not chosen yet:\n {2}head only, rate 0.01, seed 1: part 2\/2\n/,
+    /^1 trial collected\n1 trial missing, and 1 more at learning rates that are not chosen yet:\n {2}head only, rate 0.01, seed 1: part 2\/2\n/,
   );
   assert.match(gathered.stdout, "report of 3 of 3 trials");
   const second = await part("2/2");

@@ -397,16 +397,20 @@ await main(async () => {
   return locked(out, flags.shard ? part : "", async (check) => {
     if (flags.shard) await keepPart(out, part);
     if (flags.collect) {
-      print(`${await collect(out, flags.collect, check)} trials collected`);
+      const collected = await collect(out, flags.collect, check);
+      print(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
       await printMissing(out, cells, costOf, await partCount(flags.collect));
     }
     const failed = await runAll(flags, cells, isMine, data, check);
     if (failed === null) return 130;
-    const finished = await Promise.all(cells.map((cell) => readCell(out, cell)));
+    // Shards with the same output directory write the same report: the one that writes last must have read what the others finished.
+    const finished = await withLock(joinPath(out, "report"), async () => {
+      const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
+      if (resultsOf(read).length > 0) await writeReport(out, read, data, about);
+      return read;
+    });
     const done = resultsOf(finished).length;
     if (done > 0) {
-      // Shards with the same output directory write the same report.
-      await withLock(joinPath(out, "report"), () => writeReport(out, finished, data, about));
       const all = trialsOf(finished, ({ chosen = 0 }) => chosen);
       print(`report of ${done} of ${all.length} trials: ${joinPath(out, "report.html")}`);
     }
