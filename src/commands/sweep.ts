@@ -33,10 +33,11 @@ import {
   type Trial,
   trialsOf,
 } from "../sweep/grid.ts";
+import { resultsOf } from "../sweep/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import { costsIn, divide, shapeOf } from "../sweep/shards.ts";
-import { collect, type FinishedCell, keepPart, locked, partCount, readCell, type TrialResult } from "../sweep/store.ts";
+import { collect, keepPart, locked, partCount, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
@@ -442,12 +443,6 @@ async function printMissing(
   print(`${count(missing, "trial")} missing${more}:`);
   for (const trial of missing)
     print(`  ${nameOf(trial)}${division ? `: part ${division.get(trial.key)}/${parts}` : ""}`);
-}
-
-/** The results so far, each once. */
-function resultsOf(cells: readonly FinishedCell[]): TrialResult[] {
-  const results = cells.flatMap(({ tried, results }) => [...tried, ...results]).filter((result) => result !== null);
-  return [...new Map(results.map((result) => [result.key, result])).values()];
 }
 
 function without(trials: readonly Trial[], others: readonly { key: string }[]): Trial[] {
