@@ -8,9 +8,10 @@ export type DType = "f32" | "f16" | BlockDtype | "u32" | "i32";
 /**
  * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter), gradient,
  * moment (AdamW's m and v, and its rates), input (written by the host before a step), activation (live between its first and last use),
- * output (an activation that the host may read), cache (keys and values, which persist across steps).
+ * output (an activation that the host may read), cache (keys and values, which persist across steps), table (numbers of the plan, which
+ * never change).
  */
-export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output" | "cache";
+export type Role = "weight" | "trained" | "gradient" | "moment" | "input" | "activation" | "output" | "cache" | "table";
 
 /** Alignment of views in elements: a binding starts at a multiple of 256 bytes. */
 export const VIEW_ALIGN = 64;
@@ -41,6 +42,8 @@ export class Tensor {
     readonly dtype: DType = "f32",
     root?: Tensor,
     readonly offset = 0,
+    /** What a table holds. */
+    readonly contents?: Uint32Array,
   ) {
     this.root = root ?? this;
     this.size = sizeOf(shape);

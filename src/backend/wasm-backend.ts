@@ -7,7 +7,7 @@ import { isBlockDtype } from "../blocks.ts";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
-import { checkMemory, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
+import { checkMemory, type MemoryLimits, sharedBuffers, tablesOf, withoutShared } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
@@ -147,6 +147,7 @@ class WasmSession implements Session {
       throw error;
     }
     this.words(this.listAt, this.list.words.length).set(this.list.words);
+    for (const { tensor, contents } of tablesOf(program)) this.words(this.addressOf(tensor), contents.length).set(contents);
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {

@@ -1,5 +1,6 @@
 /** The WGSL of every kernel: the shader for a dispatch, its grid, and its source as compiled. */
-import { ceilDiv, type Dispatch, type Grid, type Kernel, scalarOf, tensorAt } from "../ops/kernel.ts";
+import { ceilDiv, type Dispatch, type Fields, type Grid, isTable, type Kernel, scalarOf, tensorAt } from "../ops/kernel.ts";
+import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import { isGemv } from "./variants.ts";
 
@@ -162,18 +163,29 @@ export function variantsOf({ name }: Kernel): string[] {
  * Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element. `types`
  * replace the element types of bindings; such a shader has its own functions to read them.
  */
-function declarations({ bindings, elements, dims }: Kernel, types?: Record<string, string>): string {
+function declarations({ bindings, elements, dims, job }: Kernel, types?: Record<string, string>): string {
   const names = Object.keys(dims);
   const fields = names.filter((dim) => dims[dim] !== "override").map((dim) => `  ${dim}: ${dims[dim]},`);
   const overrides = names.filter((dim) => dims[dim] === "override").map((dim) => `override ${dim}: u32;`);
   const buffers = Object.entries(bindings).map(([name, access], i) => {
+    const element = elements[name]!;
+    if (isTable(element)) return `@group(0) @binding(${i}) var<uniform> ${name}: array<${element}, ${TABLE_ENTRIES}>;`;
     const space = access === "read" ? "storage, read" : "storage, read_write";
-    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${types?.[name] ?? elements[name]}>;`;
+    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${types?.[name] ?? element}>;`;
   });
   const uniform = `@group(0) @binding(${buffers.length}) var<uniform> dims: Dims;`;
   const halves = names.filter((dim) => dim.endsWith("_type")).map((dim) => dim.replace(/_type$/, ""));
   const readers = types ? [] : halves.map(readHalf);
-  return ["struct Dims {", ...fields, "}", ...overrides, ...buffers, uniform, ...readers].join("\n");
+  const used = new Set(Object.values(elements));
+  const structs = [...(used.has("Share") ? [struct("Share", SHARE)] : []), ...(used.has("Job") ? [struct("Job", job)] : [])];
+  return ["struct Dims {", ...fields, "}", ...structs, ...overrides, ...buffers, uniform, ...readers].join("\n");
+}
+
+/** The struct of a table's entry, filled up to a multiple of 16 bytes. */
+function struct(name: string, fields: Fields): string {
+  const entries = Object.entries(fields);
+  const pads = Array.from({ length: entryWords(fields) - entries.length }, (_, i): [string, string] => [`pad${i}`, "u32"]);
+  return [`struct ${name} {`, ...[...entries, ...pads].map(([field, type]) => `  ${field}: ${type},`), "}"].join("\n");
 }
 
 const readHalf = (name: string) => `fn ${name}_at(i: u32) -> f32 {

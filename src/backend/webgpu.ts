@@ -5,8 +5,8 @@
 import { availableMemory, platformName, requestGPU } from "#platform";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
-import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { checkMemory, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
+import { type Access, type Dispatch, type Element, isTable, NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import { checkMemory, type MemoryLimits, sharedBuffers, tablesOf, withoutShared } from "../plan/memory.ts";
 import { type Program, resolveDims, type SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
@@ -167,13 +167,14 @@ class WebGPUBackend implements Backend {
     const label = shaderOf(dispatch).name;
     const code = kernel.wgsl ?? (await wgslOf(kernel, label));
     const access = Object.values(kernel.bindings);
+    const elements = Object.values(kernel.elements);
     const layout = device.createBindGroupLayout({
       label,
       entries: [
         ...access.map((kind, binding) => ({
           binding,
           visibility: COMPUTE_STAGE,
-          buffer: { type: kind === "read" ? ("read-only-storage" as const) : ("storage" as const) },
+          buffer: { type: bufferType(kind, elements[binding]!) },
         })),
         { binding: access.length, visibility: COMPUTE_STAGE, buffer: { type: "uniform" as const } },
       ],
@@ -244,6 +245,7 @@ class WebGPUSession implements Session {
     });
     try {
       this.allocate(sharedFrom);
+      for (const { tensor, contents } of tablesOf(program)) this.write(tensor, contents);
       this.bind(compiled);
     } catch (error) {
       this.destroy();
@@ -253,14 +255,18 @@ class WebGPUSession implements Session {
 
   private allocate(sharedFrom: WebGPUSession | undefined): void {
     const { device, users } = this.backend;
-    const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
+    const uniform = new Set(uniformBuffers(this.program));
     // Bindings have at least 16 bytes, including those of views at the end of a buffer, which start at multiples of 256.
     const shared = sharedBuffers(this.program, sharedFrom?.program);
     for (const [i, { label, bytes }] of this.program.memory.buffers.entries()) {
       const root = shared.get(i);
       const buffer = root
         ? sharedFrom!.bufferOf(root)
-        : device.createBuffer({ label, size: Math.ceil(bytes / 16) * 16, usage });
+        : device.createBuffer({
+            label,
+            size: Math.ceil(bytes / 16) * 16,
+            usage: BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST | (uniform.has(i) ? BUFFER.UNIFORM : 0),
+          });
       users.set(buffer, (users.get(buffer) ?? 0) + 1);
       this.buffers.push(buffer);
     }
@@ -404,6 +410,22 @@ class WebGPUSession implements Session {
   private binding(tensor: Tensor): GPUBufferBinding {
     return { buffer: this.bufferOf(tensor), offset: tensor.byteOffset, size: Math.max(16, tensor.bytes) };
   }
+}
+
+function bufferType(access: Access, element: Element): GPUBufferBindingType {
+  if (isTable(element)) return "uniform";
+  return access === "read" ? "read-only-storage" : "storage";
+}
+
+/** The buffers, by index, that kernels bind as tables. */
+function uniformBuffers({ segments, memory }: Program): number[] {
+  return segments.flatMap(({ dispatches }) =>
+    dispatches.flatMap(({ kernel, tensors }) =>
+      Object.values(kernel.elements).flatMap((element, i) =>
+        isTable(element) ? [memory.bufferOf.get(tensors[i]!.root)!] : [],
+      ),
+    ),
+  );
 }
 
 /** The data, padded with a 0 after an odd number of halves to a whole word. */

@@ -1,5 +1,9 @@
+import { ShapeError } from "../errors.ts";
 import { expectShape, type Tensor, VIEW_ALIGN } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, flatGrid } from "./kernel.ts";
+import { jobTable, type Members } from "./shares.ts";
+
+const JOB = { member: "u32", at: "u32", count: "u32", clip: "f32" } as const satisfies Fields;
 
 export const adamwKernel = defineKernel(
   "adamw",
@@ -11,24 +15,24 @@ export const adamwKernel = defineKernel(
     metrics: "read vec4f",
     stopped: "read u32",
     rates: "read",
+    jobs: "read Job",
+    shares: "read Share",
   },
   {
+    largest: "u32",
     count: "u32",
+    slots: "u32",
     slot: "u32",
-    clip: "f32",
     beta1: "f32",
     one_minus_beta1: "f32",
     beta2: "f32",
     one_minus_beta2: "f32",
     epsilon: "f32",
-    decay: "f32",
-    lr_decay: "f32",
-    step_size: "f32",
-    correction2: "f32",
     has_rates: "override",
   },
-  ({ count }) => flatGrid(count, 256),
-  "count, count, count, count, slots 4, 1, groups",
+  ({ largest, count }) => flatGrid(largest, 256, count),
+  "parameters, parameters, parameters, parameters, results 4, members, groups, entries words, entries share_words",
+  JOB,
 );
 
 export interface AdamWConfig {
@@ -39,41 +43,72 @@ export interface AdamWConfig {
   clip: number;
 }
 
+/** A member's trained parameters, their gradients and moments, at the same offsets of four buffers. */
+export interface AdamWPage {
+  member: number;
+  param: Tensor;
+  m: Tensor;
+  v: Tensor;
+  grad: Tensor;
+  /** A factor of the learning rate for every VIEW_ALIGN elements; null: all are 1. */
+  rates: Tensor | null;
+  /** The member's: see AdamWConfig. */
+  clip: number;
+}
+
 /**
- * One AdamW step over a page: param, m, v [count] from grad [count], or nothing if stopped [1] is set. `rates` has a factor of the
- * learning rate for every VIEW_ALIGN elements; null: all are 1.
+ * One AdamW step over pages of the same buffers: param, m, v from grad; nothing for a member that is stopped, or that its share does not
+ * update. metrics [members slots, 4], stopped [members].
  */
 export function adamw(
-  { rates, ...page }: { param: Tensor; m: Tensor; v: Tensor; grad: Tensor; rates: Tensor | null },
+  pages: readonly AdamWPage[],
   metrics: Tensor,
   stopped: Tensor,
-  config: AdamWConfig,
+  { betas: [beta1, beta2], eps }: Pick<AdamWConfig, "betas" | "eps">,
+  { shares, members }: Members,
 ): Dispatch {
-  const [beta1, beta2] = config.betas;
-  if (rates) expectShape(`adamw: rates (${rates.name})`, rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
+  const { param, m, v, grad, rates } = pages[0]!;
+  expectShape(`adamw: stopped (${stopped.name})`, stopped.shape, [members]);
+  for (const page of pages) {
+    for (const one of [page.m, page.v, page.grad]) {
+      expectShape(`adamw: ${one.name}`, one.shape, page.param.shape);
+      if (one.offset !== page.param.offset) throw new ShapeError(`adamw: ${one.name} lies elsewhere than ${page.param.name}`);
+    }
+    if (page.rates) expectShape(`adamw: rates (${page.rates.name})`, page.rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
+    if (page.param.root !== param.root || page.rates?.root !== rates?.root)
+      throw new ShapeError("adamw: the pages of a dispatch are in other buffers");
+  }
+  const jobs = pages.map((page) => ({ member: page.member, at: page.param.offset, count: page.param.size, clip: page.clip }));
   return dispatch(
     adamwKernel,
-    // The number of bindings is fixed: without rates, the gradient is bound in their place and not read.
-    { ...page, metrics, stopped, rates: rates ?? page.grad },
     {
-      count: page.param.size,
+      param: param.root,
+      m: m.root,
+      v: v.root,
+      grad: grad.root,
+      metrics,
+      stopped,
+      // The number of bindings is fixed: without rates, the gradient is bound in their place and not read.
+      rates: rates?.root ?? grad.root,
+      jobs: jobTable(adamwKernel, JOB, jobs),
+      shares,
+    },
+    {
+      largest: Math.max(...jobs.map(({ count }) => count)),
+      count: jobs.length,
+      slots: metrics.shape[0]! / members,
       slot: "slot",
-      clip: config.clip,
       beta1,
       one_minus_beta1: 1 - beta1,
       beta2,
       one_minus_beta2: 1 - beta2,
-      epsilon: config.eps,
-      decay: "decay",
-      lr_decay: "lr_decay",
-      step_size: "step_size",
-      correction2: "correction2",
+      epsilon: eps,
       has_rates: rates ? 1 : 0,
     },
   );
 }
 
-/** The step values of AdamW for step t (from 1), computed in f64 as torch.optim.AdamW does. */
+/** What a share holds for step t (from 1) of AdamW, computed in f64 as torch.optim.AdamW does. */
 export function adamwStepValues(config: AdamWConfig, lr: number, t: number) {
   const [beta1, beta2] = config.betas;
   return {

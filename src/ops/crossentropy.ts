@@ -1,6 +1,7 @@
 /** Softmax cross-entropy with ignored and weighted rows, over logits that may be split into pieces of classes. */
 import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
+import { bySequence, LARGEST, type Members, type ShareRows } from "./shares.ts";
 
 /** The target of an ignored row, as in PyTorch. */
 export const IGNORE_INDEX = -100;
@@ -15,18 +16,25 @@ export const crossentropyForwardKernel = defineKernel(
 
 export const crossentropyLossKernel = defineKernel(
   "crossentropy_loss",
-  { metrics: "update vec4f", state: "read vec4f", targets: "read i32", weights: "read" },
-  { rows: "u32", slot: "u32", loss_scale: "f32" },
-  () => [1, 1, 1],
-  "slots 4, rows 4, rows, rows",
+  { metrics: "update vec4f", state: "read vec4f", targets: "read i32", weights: "read", shares: "read Share" },
+  { by_sequence: "u32", members: "u32", slots: "u32", slot: "u32" },
+  ({ members }) => [1, 1, members],
+  "results 4, rows 4, rows, rows, entries words",
 );
 
 export const crossentropyBackwardKernel = defineKernel(
   "crossentropy_backward",
-  { dlogits: "write", logits: "read", state: "read vec4f", targets: "read i32", weights: "read" },
-  { rows: "u32", count: "u32", first: "u32", loss_scale: "f32" },
-  ({ rows, count }) => flatGrid(rows * count, 256),
-  "rows count, rows count, rows 4, rows, rows",
+  {
+    dlogits: "write",
+    logits: "read",
+    state: "read vec4f",
+    targets: "read i32",
+    weights: "read",
+    shares: "read Share",
+  },
+  { by_sequence: "u32", largest: "u32", members: "u32", count: "u32", first: "u32" },
+  ({ largest, members, count }) => flatGrid(largest * count, 256, members),
+  "rows count, rows count, rows 4, rows, rows, entries words",
 );
 
 /** Updates state [rows, 4] with logits [rows, count] of the classes from `first` on; the piece with first = 0 comes first. */
@@ -40,18 +48,18 @@ export function crossentropyForward(
   return dispatch(crossentropyForwardKernel, { state, logits, targets }, { rows, count: logits.shape[1]!, first });
 }
 
-/** metrics[slot] = loss and number of correct rows, from the state after the last piece. */
+/** Row slot of each member's metrics = loss and number of correct rows, from the state after the last piece; metrics [members slots, 4]. */
 export function crossentropyLoss(
   metrics: Tensor,
   state: Tensor,
-  targets: Tensor,
-  weights: Tensor,
-  rows: Scalar,
+  { targets, weights }: { targets: Tensor; weights: Tensor },
+  rows: ShareRows,
+  { shares, members }: Members,
 ): Dispatch {
   return dispatch(
     crossentropyLossKernel,
-    { metrics, state, targets, weights },
-    { rows, slot: "slot", loss_scale: "loss_scale" },
+    { metrics, state, targets, weights, shares },
+    { by_sequence: bySequence(rows), members, slots: metrics.shape[0]! / members, slot: "slot" },
   );
 }
 
@@ -68,14 +76,14 @@ export function crossentropyBackward(
   dlogits: Tensor,
   logits: Tensor,
   state: Tensor,
-  targets: Tensor,
-  weights: Tensor,
-  rows: Scalar,
+  { targets, weights }: { targets: Tensor; weights: Tensor },
+  rows: ShareRows,
   first: number,
+  { shares, members }: Members,
 ): Dispatch {
   return dispatch(
     crossentropyBackwardKernel,
-    { dlogits, logits, state, targets, weights },
-    { rows, count: logits.shape[1]!, first, loss_scale: "loss_scale" },
+    { dlogits, logits, state, targets, weights, shares },
+    { by_sequence: bySequence(rows), largest: LARGEST[rows], members, count: logits.shape[1]!, first },
   );
 }

@@ -1,5 +1,6 @@
 import { expectShape, type Tensor } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields } from "./kernel.ts";
+import { jobTable } from "./shares.ts";
 
 /** Partial sums of a chunk: the invocations of a workgroup. */
 export const LANES = 64;
@@ -10,33 +11,64 @@ const chunkOf = (count: number) => Math.max(4096, LANES * ceilDiv(count, 1024 * 
 /** Number of partial sums of a page of gradients. */
 export const partialsOf = ({ size }: Tensor) => LANES * ceilDiv(size, chunkOf(size));
 
+const PARTIAL_JOB = { at: "u32", count: "u32", first: "u32", chunk: "u32" } as const satisfies Fields;
+
 export const gradnormPartialKernel = defineKernel(
   "gradnorm_partial",
-  { partial: "update", grad: "read" },
-  { count: "u32", first: "u32", chunk: "u32" },
-  ({ count, chunk }) => [ceilDiv(count, chunk), 1, 1],
-  "partials, count",
+  { partial: "update", grad: "read", jobs: "read Job" },
+  { chunks: "u32", count: "u32" },
+  ({ chunks, count }) => [chunks, 1, count],
+  "partials, gradients, entries words",
+  PARTIAL_JOB,
 );
+
+const TOTAL_JOB = { member: "u32", first: "u32", count: "u32" } as const satisfies Fields;
 
 export const gradnormTotalKernel = defineKernel(
   "gradnorm_total",
-  { metrics: "update vec4f", stopped: "update u32", partial: "read" },
-  { count: "u32", slot: "u32" },
-  () => [1, 1, 1],
-  "slots 4, 1, count",
+  { metrics: "update vec4f", stopped: "update u32", partial: "read", jobs: "read Job" },
+  { count: "u32", slots: "u32", slot: "u32" },
+  ({ count }) => [1, 1, count],
+  "results 4, members, partials, entries words",
+  TOTAL_JOB,
 );
 
 /**
- * metrics[slot].z = the norm of all gradient pages; stopped [1] becomes 1 if it or the loss is not finite.
- * partial [sum of partialsOf(page)] is scratch.
+ * Row slot of each member's metrics: z = the norm of all its gradient pages, w = 1 where finite; stopped [members] becomes 1 for a member
+ * whose norm or loss is not finite. `pages` has those of each member; metrics [members slots, 4]; partial [sum of partialsOf(page)] is
+ * scratch.
  */
-export function gradnorm(metrics: Tensor, stopped: Tensor, partial: Tensor, pages: Tensor[]): Dispatch[] {
+export function gradnorm(
+  metrics: Tensor,
+  stopped: Tensor,
+  partial: Tensor,
+  pages: readonly (readonly Tensor[])[],
+): Dispatch[] {
+  const sums = new Map<Tensor, Record<keyof typeof PARTIAL_JOB, number>[]>();
   let first = 0;
-  const sums = pages.map((grad) => {
-    const scalars = { count: grad.size, first, chunk: chunkOf(grad.size) };
-    first += partialsOf(grad);
-    return dispatch(gradnormPartialKernel, { partial, grad }, scalars);
+  const totals = pages.map((own, member) => {
+    const begin = first;
+    for (const grad of own) {
+      const job = { at: grad.offset, count: grad.size, first, chunk: chunkOf(grad.size) };
+      sums.set(grad.root, [...(sums.get(grad.root) ?? []), job]);
+      first += partialsOf(grad);
+    }
+    return { member, first: begin, count: first - begin };
   });
   expectShape(`gradnorm: partial (${partial.name})`, partial.shape, [first]);
-  return [...sums, dispatch(gradnormTotalKernel, { metrics, stopped, partial }, { count: partial.size, slot: "slot" })];
+  expectShape(`gradnorm: stopped (${stopped.name})`, stopped.shape, [pages.length]);
+  return [
+    ...[...sums].map(([grad, jobs]) =>
+      dispatch(
+        gradnormPartialKernel,
+        { partial, grad, jobs: jobTable(gradnormPartialKernel, PARTIAL_JOB, jobs) },
+        { chunks: Math.max(...jobs.map(({ count, chunk }) => ceilDiv(count, chunk))), count: jobs.length },
+      ),
+    ),
+    dispatch(
+      gradnormTotalKernel,
+      { metrics, stopped, partial, jobs: jobTable(gradnormTotalKernel, TOTAL_JOB, totals) },
+      { count: totals.length, slots: metrics.shape[0]! / pages.length, slot: "slot" },
+    ),
+  ];
 }

@@ -12,8 +12,14 @@ export type Access = "write" | "update" | "read";
 /** How a dispatch uses a tensor; none: it takes the place of an absent one, because the number of bindings is fixed. */
 export type Use = Access | "none";
 
-/** The type of a binding's elements in WGSL; two f16 are read as one u32. */
-export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f";
+/**
+ * The type of a binding's elements in WGSL; two f16 are read as one u32. Share and Job are the entries of tables of TABLE_ENTRIES, in
+ * uniform memory: see shares.ts.
+ */
+export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f" | "Share" | "Job";
+
+/** Whether a binding is a table in uniform memory. */
+export const isTable = (element: Element) => element === "Share" || element === "Job";
 
 /** How a kernel uses a tensor, and the type of its elements: f32 by default. */
 export type Binding = Access | `${Access} ${Element}`;
@@ -30,30 +36,23 @@ export interface StepValues {
   unique: number;
   /** Tokens of the longest sequence, T. */
   longest: number;
-  /** 1 / number of rows with a target, over all batches of a step. */
-  loss_scale: number;
-  /** The row of `metrics` that this batch writes. */
+  /** Tokens and sequences of the largest share: see shares.ts. */
+  share_tokens: number;
+  share_sequences: number;
+  /** The row of `metrics` that this batch writes, of each member's. */
   slot: number;
-  /** AdamW: 1 - lr * weight_decay, lr * weight_decay, lr / (1 - beta1^t), sqrt(1 - beta2^t). */
-  decay: number;
-  lr_decay: number;
-  step_size: number;
-  correction2: number;
 }
 
-/** An empty batch and no update: the defaults. */
+/** An empty batch: the defaults. */
 export const NO_VALUES: StepValues = {
   tokens: 0,
   sequences: 0,
   slots: 0,
   unique: 0,
   longest: 0,
-  loss_scale: 0,
+  share_tokens: 0,
+  share_sequences: 0,
   slot: 0,
-  decay: 1,
-  lr_decay: 0,
-  step_size: 0,
-  correction2: 1,
 };
 
 /**
@@ -61,6 +60,9 @@ export const NO_VALUES: StepValues = {
  * known when the plan is built, so that loops can be unrolled.
  */
 export type DimType = "u32" | "f32" | "override";
+
+/** The fields of a table's entry, in their order. An entry is a multiple of 16 bytes, as uniform memory requires. */
+export type Fields = Readonly<Record<string, "u32" | "f32">>;
 
 /** A scalar of a dispatch: a number, or the name of a step value. */
 export type Scalar = number | keyof StepValues;
@@ -79,6 +81,8 @@ export interface Kernel<B extends string = string, D extends string = string> {
    * of its axis, or at most that for the first axis. Absent if strides determine what is read.
    */
   readonly shapes: string | undefined;
+  /** The fields of a job, the entries of its table `jobs`; empty if it has none. */
+  readonly job: Fields;
   /** The whole shader of a kernel that is not in shaders/ and has no twin on the CPU: the benchmark's own. */
   readonly wgsl?: string;
 }
@@ -100,6 +104,7 @@ export function defineKernel<B extends string, D extends string>(
   dims: Record<D, DimType>,
   grid: ((dims: Record<D, number>) => Grid) | null,
   shapes?: string,
+  job: Fields = {},
 ): Kernel<B, D> {
   const part = <T>(at: number, usual?: T) =>
     Object.fromEntries(Object.entries<Binding>(bindings).map(([key, how]) => [key, how.split(" ")[at] ?? usual]));
@@ -110,6 +115,7 @@ export function defineKernel<B extends string, D extends string>(
     dims,
     grid,
     shapes,
+    job,
   };
 }
 
@@ -184,8 +190,10 @@ export function ceilDiv(n: number, by: number): number {
 /** WebGPU's default limit of workgroups in one dimension. */
 export const MAX_GROUPS = 65535;
 
-/** The grid of a kernel over `count` elements, `size` a workgroup; a second dimension where the first is full. */
-export function flatGrid(count: number, size: number): Grid {
+/**
+ * The grid of a kernel over `count` elements, `size` a workgroup; a second dimension where the first is full. `jobs`: that many of them.
+ */
+export function flatGrid(count: number, size: number, jobs = 1): Grid {
   const groups = ceilDiv(count, size);
-  return groups <= MAX_GROUPS ? [groups, 1, 1] : [MAX_GROUPS, ceilDiv(groups, MAX_GROUPS), 1];
+  return groups <= MAX_GROUPS ? [groups, 1, jobs] : [MAX_GROUPS, ceilDiv(groups, MAX_GROUPS), jobs];
 }

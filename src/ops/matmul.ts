@@ -4,7 +4,8 @@
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar, typeOf } from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeOf } from "./kernel.ts";
+import { bySequence, jobTable, type Members, type ShareRows } from "./shares.ts";
 
 export const matmulKernel = defineKernel(
   "matmul",
@@ -132,15 +133,30 @@ export function matmul(args: MatmulArguments): Dispatch {
   );
 }
 
+const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;
+
 export const matmulBiasBackwardKernel = defineKernel(
   "matmul_bias_backward",
-  { dbias: "update", dout: "read" },
-  { rows: "u32", cols: "u32" },
-  ({ cols }) => [ceilDiv(cols, 16), 1, 1],
-  "cols, rows cols",
+  { dbias: "update", dout: "read", jobs: "read Job", shares: "read Share" },
+  { by_sequence: "u32", cols: "u32", count: "u32" },
+  ({ cols, count }) => [ceilDiv(cols, 16), 1, count],
+  "gradients, rows cols, entries words, entries share_words",
+  BIAS_JOB,
 );
 
-/** dbias [cols] += sum of the rows of dout [rows, cols]. */
-export function matmulBiasBackward(dbias: Tensor, dout: Tensor, rows: Scalar, cols: number): Dispatch {
-  return dispatch(matmulBiasBackwardKernel, { dbias, dout }, { rows, cols });
+/** dbias [cols] += sum of the member's rows of dout [rows, cols]. The gradients of several members are in one buffer. */
+export function matmulBiasBackward(
+  biases: readonly { member: number; dbias: Tensor }[],
+  dout: Tensor,
+  rows: ShareRows,
+  { shares }: Members,
+): Dispatch {
+  const cols = dout.shape[1]!;
+  for (const { dbias } of biases) expectShape(`matmul_bias_backward: ${dbias.name}`, dbias.shape, [cols]);
+  const jobs = biases.map(({ member, dbias }) => ({ member, at: dbias.offset }));
+  return dispatch(
+    matmulBiasBackwardKernel,
+    { dbias: biases[0]!.dbias.root, dout, jobs: jobTable(matmulBiasBackwardKernel, BIAS_JOB, jobs), shares },
+    { by_sequence: bySequence(rows), cols, count: jobs.length },
+  );
 }

@@ -93,6 +93,14 @@ export function withoutShared(program: Placed, sharedFrom?: Placed): MemoryPlan 
   return { ...program.memory, buffers: program.memory.buffers.filter((_, i) => !shared.has(i)) };
 }
 
+/** The tables of a program, to be written once. */
+export function tablesOf({ memory }: Placed): { tensor: Tensor; contents: Uint32Array }[] {
+  return [...memory.bufferOf.keys()].flatMap((tensor) => {
+    const { contents } = tensor;
+    return contents ? [{ tensor, contents }] : [];
+  });
+}
+
 /** Bytes by role, and in all. */
 export function memoryTotals({ buffers }: MemoryPlan): { total: number; byRole: Map<Role, number> } {
   const byRole = new Map<Role, number>();
@@ -117,6 +125,7 @@ const NAMES: Record<Role, string> = {
   activation: "activations",
   output: "results",
   cache: "keys and values",
+  table: "tables",
 };
 
 /** Hints for the kinds whose bytes grow with the batch; the others grow with the model. */

@@ -85,20 +85,23 @@ const className = (kernel) => kernel.replace(/(^|_)(\w)/g, (_, __, letter) => le
 
 /** The record of each kernel's arguments, and the dispatch from operation numbers to calls. */
 async function writeCpu(found) {
-  const { OPERATIONS, RECORD_WORDS } = await load('export * from "./src/backend/wasm-operations.ts";');
+  const { OPERATIONS, RECORD_WORDS, SHARE, entryWords } = await load(
+    'export * from "./src/backend/wasm-operations.ts"; export { SHARE, entryWords } from "./src/ops/shares.ts";',
+  );
   const clear = { op: "clear", kernel: { name: "clear", bindings: { tensor: "write" }, dims: { count: "u32" } } };
   const all = [clear, ...found];
-  write(
-    "assembly/kernels/generated/records.ts",
-    all.flatMap(({ kernel: { name, bindings, dims } }) => [
-      "",
-      "@unmanaged",
-      `export class ${className(name)} {`,
-      ...Object.keys(bindings).map((binding) => `  ${binding}: usize;`),
-      ...Object.entries(dims).map(([dim, type]) => `  ${dim}: ${type === "f32" ? "f32" : "u32"};`),
-      "}",
-    ]),
-  );
+  const record = (name, fields) => ["", "@unmanaged", `export class ${name} {`, ...fields, "}"];
+  const scalars = (fields) => Object.entries(fields).map(([name, type]) => `  ${name}: ${type === "f32" ? "f32" : "u32"};`);
+  const pads = (fields) =>
+    Array.from({ length: entryWords(fields) - Object.keys(fields).length }, (_, i) => `  pad${i}: u32;`);
+  const entry = (name, fields) => record(name, [...scalars(fields), ...pads(fields)]);
+  write("assembly/kernels/generated/records.ts", [
+    ...all.flatMap(({ kernel: { name, bindings, dims } }) =>
+      record(className(name), [...Object.keys(bindings).map((binding) => `  ${binding}: usize;`), ...scalars(dims)]),
+    ),
+    ...entry("Share", SHARE),
+    ...found.filter(({ kernel: { job } }) => Object.keys(job).length > 0).flatMap(({ kernel: { name, job } }) => entry(`${className(name)}Job`, job)),
+  ]);
   const operations = OPERATIONS.map(({ name, kernel }) => {
     const { op } = all.find((one) => one.kernel.name === kernel);
     return { name, kernel, op };

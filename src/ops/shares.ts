@@ -1,0 +1,105 @@
+/**
+ * A plan can have several members: adapters with their heads, which share the base model and are trained in one batch. A member's
+ * rows lie together: its share of the batch. A plan of one adapter, or of none, has one member with all rows.
+ *
+ * What a kernel does for each member follows from two tables in uniform memory: `shares`, which the host writes with every batch, and
+ * `jobs`, which belongs to the dispatch. A row is computed as in a plan of its own member, to the bit (grouped GEMM, as in cuBLAS).
+ */
+import { ShapeError } from "../errors.ts";
+import { Tensor } from "../tensor.ts";
+import type { Fields, Kernel, Scalar, StepValues } from "./kernel.ts";
+
+/** Entries of a table, used or not. */
+export const TABLE_ENTRIES = 64;
+
+/** The most members of a plan. */
+export const MAX_MEMBERS = TABLE_ENTRIES;
+
+/** A member's rows in the batch, and its update. */
+export const SHARE = {
+  /** Its first token, and how many it has. */
+  token: "u32",
+  tokens: "u32",
+  sequence: "u32",
+  sequences: "u32",
+  /** 1 / sum of the weights of its rows that have a target, over all batches of a step. */
+  loss_scale: "f32",
+  /** 1 if AdamW updates the member. */
+  is_updated: "u32",
+  /** AdamW: 1 - lr * weight_decay, lr * weight_decay, lr / (1 - beta1^t), sqrt(1 - beta2^t). */
+  decay: "f32",
+  lr_decay: "f32",
+  step_size: "f32",
+  correction2: "f32",
+} as const satisfies Fields;
+
+export type Share = Record<keyof typeof SHARE, number>;
+
+/** A member without rows and without an update. */
+export const NO_SHARE: Share = {
+  token: 0,
+  tokens: 0,
+  sequence: 0,
+  sequences: 0,
+  loss_scale: 0,
+  is_updated: 0,
+  decay: 1,
+  lr_decay: 0,
+  step_size: 0,
+  correction2: 1,
+};
+
+/** Words of a table's entry. */
+export const entryWords = (fields: Fields) => Math.ceil(Object.keys(fields).length / 4) * 4;
+
+/** The contents of a table. */
+export function encodeTable<F extends Fields>(fields: F, entries: readonly Record<keyof F, number>[]): Uint32Array {
+  if (entries.length > TABLE_ENTRIES)
+    throw new ShapeError("a table has too many entries", {
+      expected: `at most ${TABLE_ENTRIES}`,
+      found: String(entries.length),
+    });
+  const words = new Uint32Array(TABLE_ENTRIES * entryWords(fields));
+  const floats = new Float32Array(words.buffer);
+  entries.forEach((entry, i) => {
+    Object.entries(fields).forEach(([name, type], j) => {
+      (type === "f32" ? floats : words)[i * entryWords(fields) + j] = entry[name]!;
+    });
+  });
+  return words;
+}
+
+/** The shape of a table. */
+export const tableShape = (fields: Fields) => [TABLE_ENTRIES, entryWords(fields)] as const;
+
+/** The table of a dispatch, whose contents are part of the plan. */
+export function jobTable<F extends Fields>({ name }: Pick<Kernel, "name">, fields: F, jobs: readonly Record<keyof F, number>[]): Tensor {
+  return new Tensor(`${name}.jobs`, tableShape(fields), "table", "u32", undefined, 0, encodeTable(fields, jobs));
+}
+
+/** Which rows of a batch a tensor has: of its tokens, or of its sequences. */
+export type ShareRows = "tokens" | "sequences";
+
+/** What the members of a plan have together: their shares of a batch [TABLE_ENTRIES, entryWords(SHARE)], and their number. */
+export interface Members {
+  shares: Tensor;
+  members: number;
+}
+
+/** The scalar that tells a kernel which rows these are. */
+export const bySequence = (rows: ShareRows): number => Number(rows === "sequences");
+
+/** The rows of the largest share. */
+export const LARGEST = { tokens: "share_tokens", sequences: "share_sequences" } as const satisfies Record<
+  ShareRows,
+  keyof StepValues
+>;
+
+/** Throws ShapeError unless the rows are those of a batch. */
+export function shareRows(rows: Scalar): ShareRows {
+  if (rows === "tokens" || rows === "sequences") return rows;
+  throw new ShapeError("the rows of a member are those of a batch", {
+    expected: "tokens or sequences",
+    found: String(rows),
+  });
+}
