@@ -5,8 +5,9 @@
 //   a     (read)   [m, k]
 //   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
 //   bias  (read)   [n], used where has_bias != 0
-//   down  (read)   [m, count * r]
-//   up    (read)   step d of adapter i, column j: at i * stride + d * up_row + c * up_col, c = j - column - i * step < width; else 0
+//   down  (read)   [m, count * r], from down_offset on
+//   up    (read)   step d of adapter i, column j: at up_offset + i * stride + d * up_row + c * up_col, c = j - column - i * step < width;
+//                  else 0
 //   inp   (read)   [m, n]: what the epilogues add and add_saved add, the activation's input of activate_backward
 //
 // Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 activate, out = activation(out); 3 activate_saved,
@@ -19,8 +20,26 @@ struct Layout {
   depth: u32,
 }
 
+/// The adapters of a product.
+struct Adapters {
+  count: u32,
+  r: u32,
+  stride: u32,
+  up_offset: u32,
+  up_row: u32,
+  up_col: u32,
+  column: u32,
+  step: u32,
+  width: u32,
+  down_offset: u32,
+}
+
 fn layout_a(batch: u32) -> Layout {
-  return Layout(0u, dims.k, 1u);
+  return Layout(first_of(batch) * dims.k, dims.k, 1u);
+}
+
+fn depth_of(batch: u32) -> u32 {
+  return dims.k;
 }
 
 fn layout_b(batch: u32) -> Layout {
@@ -32,50 +51,65 @@ fn weights() -> u32 {
 }
 
 /// The adapters' part of the depth.
-fn adapter_depth() -> u32 {
-  return dims.count * dims.r;
+fn adapter_depth(batch: u32) -> u32 {
+  let adapters = adapters_of(batch);
+  return adapters.count * adapters.r;
 }
 
 /// A block of `down`: four rows, each with four steps of the depth; 0 beyond the last step.
-fn adapter_a(row: u32, depth: u32) -> mat4x4f {
-  return mat4x4f(down_at(row, depth), down_at(row + 1u, depth), down_at(row + 2u, depth), down_at(row + 3u, depth));
+fn adapter_a(batch: u32, row: u32, depth: u32) -> mat4x4f {
+  return mat4x4f(
+    down_at(batch, row, depth),
+    down_at(batch, row + 1u, depth),
+    down_at(batch, row + 2u, depth),
+    down_at(batch, row + 3u, depth),
+  );
 }
 
-fn down_at(row: u32, depth: u32) -> vec4f {
+fn down_at(batch: u32, row: u32, depth: u32) -> vec4f {
+  let adapters = adapters_of(batch);
   let steps = depth + vec4u(0u, 1u, 2u, 3u);
-  let last = adapter_depth() - 1u;
-  let at = min(row, dims.m - 1u) * adapter_depth() + min(steps, vec4u(last));
-  return select(vec4f(), vec4f(down[at.x], down[at.y], down[at.z], down[at.w]), steps <= vec4u(last));
+  let length = adapters.count * adapters.r;
+  let at = adapters.down_offset + min(row, rows_of(batch) - 1u) * length + min(steps, vec4u(length - 1u));
+  return select(vec4f(), vec4f(down[at.x], down[at.y], down[at.z], down[at.w]), steps < vec4u(length));
 }
 
 /// A block of `up`: four steps of the depth, each with four columns.
-fn adapter_b(col: u32, depth: u32) -> mat4x4f {
-  return mat4x4f(up_at(col, depth), up_at(col, depth + 1u), up_at(col, depth + 2u), up_at(col, depth + 3u));
+fn adapter_b(batch: u32, col: u32, depth: u32) -> mat4x4f {
+  return mat4x4f(
+    up_at(batch, col, depth),
+    up_at(batch, col, depth + 1u),
+    up_at(batch, col, depth + 2u),
+    up_at(batch, col, depth + 3u),
+  );
 }
 
-fn up_at(col: u32, depth: u32) -> vec4f {
-  let i = depth / dims.r;
+fn up_at(batch: u32, col: u32, depth: u32) -> vec4f {
+  let adapters = adapters_of(batch);
+  let i = depth / adapters.r;
   // Columns before the adapter's wrap, and are beyond its width.
-  let columns = col + vec4u(0u, 1u, 2u, 3u) - (dims.column + i * dims.step);
-  let inside = (columns < vec4u(dims.width)) & vec4<bool>(depth < adapter_depth());
-  let at = i * dims.stride + depth % dims.r * dims.up_row + columns * dims.up_col;
-  let safe = select(vec4u(), at, inside);
+  let columns = col + vec4u(0u, 1u, 2u, 3u) - (adapters.column + i * adapters.step);
+  let inside = (columns < vec4u(adapters.width)) & vec4<bool>(depth < adapters.count * adapters.r);
+  let first = adapters.up_offset + i * adapters.stride + depth % adapters.r * adapters.up_row;
+  let safe = select(vec4u(), first + columns * adapters.up_col, inside);
   return select(vec4f(), vec4f(up[safe.x], up[safe.y], up[safe.z], up[safe.w]), inside);
 }
 
 /// The adapters' part of one element.
-fn adapter_sum(row: u32, col: u32) -> f32 {
+fn adapter_sum(batch: u32, row: u32, col: u32) -> f32 {
   var sum = 0.0;
-  for (var depth = 0u; depth < adapter_depth(); depth += 4u) {
-    let block = adapter_b(col, depth);
-    sum += dot(down_at(row, depth), vec4f(block[0].x, block[1].x, block[2].x, block[3].x));
+  let length = adapter_depth(batch);
+  for (var depth = 0u; depth < length; depth += 4u) {
+    let block = adapter_b(batch, col, depth);
+    sum += dot(down_at(batch, row, depth), vec4f(block[0].x, block[1].x, block[2].x, block[3].x));
   }
   return sum;
 }
 
 fn store(batch: u32, row: u32, col: u32, sum: f32) {
-  if (row < dims.m) {
-    store_rows(batch, vec4u(row, vec3u(dims.m)), col, vec4f(sum));
+  let count = rows_of(batch);
+  if (row < count) {
+    store_rows(batch, vec4u(row, vec3u(count)), col, vec4f(sum));
   }
 }
 
@@ -84,7 +118,8 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
   if (col >= dims.n) {
     return;
   }
-  let at = min(rows, vec4u(dims.m - 1u)) * dims.n + col;
+  let count = rows_of(batch);
+  let at = (first_of(batch) + min(rows, vec4u(count - 1u))) * dims.n + col;
   var values = sums;
   if (dims.has_bias != 0u) {
     values += bias[col];
@@ -106,7 +141,7 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
     }
   }
   for (var i = 0u; i < 4u; i++) {
-    if (rows[i] < dims.m) {
+    if (rows[i] < count) {
       out[at[i]] = values[i];
       if (dims.epilogue >= 3u) {
         act[at[i]] = activated[i];

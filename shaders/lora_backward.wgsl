@@ -1,69 +1,22 @@
-// Gradients of the adapters of one or two matrices: dA += ddown^T x, dB += dy^T down.
+// Gradients of the adapters of one or two matrices, each over the rows of its member: dA += ddown^T x, dB += dy^T down.
 //
-//   grad   (updates)  the buffer of all gradients: dA [r, input] of adapter i at a_at + i * stride, dB [width, r] at b_at + i * stride
-//   down   (read)     the buffer with down [rows, count * r] at down_at
-//   ddown  (read)     its gradient, at the same place
-//   x      (read)     [rows, input]
-//   dy     (read)     [rows, dy_row], adapter i's columns from column + i * step on
-//   x2     (read)     x of the second matrix, with the scalars whose names end in 2
-//   dy2    (read)     its dy
+//   grad    (updates)  the buffer of all gradients: dA [r, input] at a_at, dB [width, r] at b_at
+//   down    (read)     the buffer with the member's down: r columns of rows of down_row, from down_at on
+//   ddown   (read)     its gradient, at the same place
+//   x       (read)     [all rows, input]
+//   dy      (read)     [all rows, dy_row], the adapter's columns from `column` on
+//   x2      (read)     x of the second matrix
+//   dy2     (read)     its dy
+//   jobs    (read)     of each adapter, the above
+//   shares  (read)     the members' rows
 //
-// Grid: (ceil(longest / 16), ceil(r / 8), 2 * adapters): for each adapter its A, then its B; 16 is along input or width. A lane
+// Grid: (ceil(longest / 16), ceil(rank / 8), 2 * jobs): for each adapter its A, then its B; 16 is along input or width. A lane
 // makes 4 x 8 elements of a sixteenth of the rows; the parts are added up in a fixed order. Reference: Hu et al. 2021, section 4.1.
 
 const STEP = LANES / SIDES * 4u;
 
 /// `down` or `ddown` for STEP rows, eight columns each.
 var<workgroup> beside: array<vec4f, STEP * 2u>;
-
-struct Job {
-  rows: u32,
-  count: u32,
-  r: u32,
-  input: u32,
-  width: u32,
-  dy_row: u32,
-  column: u32,
-  step: u32,
-  stride: u32,
-  down_at: u32,
-  a_at: u32,
-  b_at: u32,
-}
-
-fn first_job() -> Job {
-  return Job(
-    dims.rows,
-    dims.count,
-    dims.r,
-    dims.input,
-    dims.width,
-    dims.dy_row,
-    dims.column,
-    dims.step,
-    dims.stride,
-    dims.down_at,
-    dims.a_at,
-    dims.b_at,
-  );
-}
-
-fn second_job() -> Job {
-  return Job(
-    dims.rows2,
-    dims.count2,
-    dims.r2,
-    dims.input2,
-    dims.width2,
-    dims.dy_row2,
-    dims.column2,
-    dims.step2,
-    dims.stride2,
-    dims.down_at2,
-    dims.a_at2,
-    dims.b_at2,
-  );
-}
 
 /// Four columns of x, dy, x2 or dy2.
 fn long_at(source: u32, at: u32) -> vec4f {
@@ -86,15 +39,10 @@ fn long_at(source: u32, at: u32) -> vec4f {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let is_second = group.z >= 2u * dims.count;
-  var job = first_job();
-  var number = group.z;
-  if (is_second) {
-    job = second_job();
-    number -= 2u * dims.count;
-  }
-  let adapter = number / 2u;
-  let is_b = number % 2u == 1u;
+  let job = jobs[group.z / 2u];
+  let is_b = group.z % 2u == 1u;
+  let rows = row_count(job.member, job.by_sequence);
+  let first_of_share = first_row(job.member, job.by_sequence);
   let length = select(job.input, job.width, is_b);
   if (group.x * 4u * SIDES >= length || group.y * 8u >= job.r) {
     return;
@@ -102,20 +50,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let part = lane / SIDES;
   let column = (group.x * SIDES + lane % SIDES) * 4u;
   let row_size = select(job.input, job.dy_row, is_b);
-  let source = 2u * u32(is_second) + u32(is_b);
-  var at = part * 4u * row_size + column + select(0u, job.column + adapter * job.step, is_b);
+  let source = 2u * job.second + u32(is_b);
+  var at = (first_of_share + part * 4u) * row_size + column + select(0u, job.column, is_b);
   let rank = group.y * 8u;
   // A lane brings row `lane` of the short side.
-  let short_row = job.count * job.r;
   let ranks = rank + vec4u(0u, 1u, 2u, 3u);
-  let short_column = job.down_at + adapter * job.r;
   var sums: Sums;
-  for (var first = 0u; first < job.rows; first += STEP) {
+  for (var first = 0u; first < rows; first += STEP) {
     let row = first + lane;
-    let low = short_column + min(row, job.rows - 1u) * short_row + min(ranks, vec4u(job.r - 1u));
-    let high = short_column + min(row, job.rows - 1u) * short_row + min(ranks + 4u, vec4u(job.r - 1u));
+    let low = job.down_at + min(row, rows - 1u) * job.down_row + min(ranks, vec4u(job.r - 1u));
+    let high = job.down_at + min(row, rows - 1u) * job.down_row + min(ranks + 4u, vec4u(job.r - 1u));
     var values = array<vec4f, 2>();
-    if (row < job.rows) {
+    if (row < rows) {
       if (is_b) {
         values[0] = vec4f(down[low.x], down[low.y], down[low.z], down[low.w]);
         values[1] = vec4f(down[high.x], down[high.y], down[high.z], down[high.w]);
@@ -134,9 +80,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     );
     workgroupBarrier();
     let steps = first + part * 4u;
-    if (steps + 4u > job.rows) {
-      block = cut(block, job.rows - min(steps, job.rows));
-      block[0] = select(vec4f(), block[0], steps < job.rows);
+    if (steps + 4u > rows) {
+      block = cut(block, rows - min(steps, rows));
+      block[0] = select(vec4f(), block[0], steps < rows);
     }
     let step = part % 16u * 4u;
     sums.low = add_block(sums.low, block, mat4x4f(beside[step], beside[step + 1u], beside[step + 2u], beside[step + 3u]));
@@ -161,7 +107,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let r = rank + vector / 4u * 4u + i;
     if (r < job.r) {
       let place = select(job.a_at + r * job.input + long, job.b_at + long * job.r + r, is_b);
-      grad[place + adapter * job.stride] += sum[i];
+      grad[place] += sum[i];
     }
   }
 }

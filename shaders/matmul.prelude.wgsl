@@ -1,10 +1,11 @@
 // How the operands of a matrix product lie, and how sums become elements of out, inside its edges:
-// out = beta * out + bias + alpha * a b. Product number `batch` of several, which lie out_batch, a_batch and b_batch apart.
+// out = beta * out + bias + alpha * a b. Where product number `batch` of several lies is in the preludes matmul_strided and
+// matmul_grouped.
 //
-//   out   (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
-//   a     (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
-//   b     (read)  [k, n], element [k, j] at b_offset + k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
-//   bias  (read)  [n], used where has_bias != 0
+//   out   (write, read where beta != 0)  element [i, j] at out_at + i * out_row + j
+//   a     (read)  [m, k], element [i, k] at a_at + i * a_row + k * a_col; a_row or a_col is 1
+//   b     (read)  [k, n], element [k, j] at b_at + k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
+//   bias  (read)  [n] from bias_at on, used where has_bias != 0
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
 struct Layout {
@@ -13,44 +14,31 @@ struct Layout {
   depth: u32,
 }
 
-fn layout_a(batch: u32) -> Layout {
-  return Layout(dims.a_offset + batch * dims.a_batch, dims.a_row, dims.a_col);
-}
-
-fn layout_b(batch: u32) -> Layout {
-  return Layout(dims.b_offset + batch * dims.b_batch, dims.b_col, dims.b_row);
-}
-
-/// Of the tensor that b is a part of, if it is quantised.
-fn weights() -> u32 {
-  return dims.b_size;
-}
-
 /// No adapters: see linear.prelude.wgsl.
-fn adapter_depth() -> u32 {
+fn adapter_depth(batch: u32) -> u32 {
   return 0u;
 }
 
-fn adapter_a(row: u32, depth: u32) -> mat4x4f {
+fn adapter_a(batch: u32, row: u32, depth: u32) -> mat4x4f {
   return mat4x4f();
 }
 
-fn adapter_b(col: u32, depth: u32) -> mat4x4f {
+fn adapter_b(batch: u32, col: u32, depth: u32) -> mat4x4f {
   return mat4x4f();
 }
 
-fn adapter_sum(row: u32, col: u32) -> f32 {
+fn adapter_sum(batch: u32, row: u32, col: u32) -> f32 {
   return 0.0;
 }
 
 fn store(batch: u32, row: u32, col: u32, sum: f32) {
-  if (row >= dims.m || col >= dims.n) {
+  if (row >= rows_of(batch) || col >= dims.n) {
     return;
   }
-  let at = dims.out_offset + batch * dims.out_batch + row * dims.out_row + col;
-  var value = dims.alpha * sum;
+  let at = out_at(batch) + row * dims.out_row + col;
+  var value = alpha_of(batch) * sum;
   if (dims.has_bias != 0u) {
-    value += bias[col];
+    value += bias[bias_at(batch) + col];
   }
   if (dims.beta != 0.0) {
     value += dims.beta * out[at];
@@ -71,24 +59,25 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
   if (col >= dims.n) {
     return;
   }
-  let at = dims.out_offset + batch * dims.out_batch + min(rows, vec4u(dims.m - 1u)) * dims.out_row + col;
-  var values = dims.alpha * sums;
+  let count = rows_of(batch);
+  let at = out_at(batch) + min(rows, vec4u(count - 1u)) * dims.out_row + col;
+  var values = alpha_of(batch) * sums;
   if (dims.has_bias != 0u) {
-    values += bias[col];
+    values += bias[bias_at(batch) + col];
   }
   if (dims.beta != 0.0) {
     values += dims.beta * vec4f(out[at.x], out[at.y], out[at.z], out[at.w]);
   }
-  if (rows.x < dims.m) {
+  if (rows.x < count) {
     out[at.x] = values.x;
   }
-  if (rows.y < dims.m) {
+  if (rows.y < count) {
     out[at.y] = values.y;
   }
-  if (rows.z < dims.m) {
+  if (rows.z < count) {
     out[at.z] = values.z;
   }
-  if (rows.w < dims.m) {
+  if (rows.w < count) {
     out[at.w] = values.w;
   }
 }

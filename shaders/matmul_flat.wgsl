@@ -8,20 +8,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   prepare_b(lane);
   let left = layout_a(group.z);
   let right = layout_b(group.z);
+  let end = depth_of(group.z);
   let row = group.y * 8u;
   let col = (group.x * SIDES + lane % SIDES) * 4u;
   let first = lane / SIDES * 4u;
   var a_at = left.at + row + first * left.depth;
   var b_at = right.at + col + first * right.depth;
   var sums: Sums;
-  for (var k = first; k < dims.k; k += LANES / SIDES * 4u) {
+  for (var k = first; k < end; k += LANES / SIDES * 4u) {
     var low = a_block(a_at, left.depth);
     var high = a_block(a_at + 4u, left.depth);
     var y = b_block(b_at, right.depth);
-    if (k + 4u > dims.k) {
-      low = cut(low, dims.k - k);
-      high = cut(high, dims.k - k);
-      y = cut(y, dims.k - k);
+    if (k + 4u > end) {
+      low = cut(low, end - k);
+      high = cut(high, end - k);
+      y = cut(y, end - k);
     }
     sums.low = add_block(sums.low, low, y);
     sums.high = add_block(sums.high, high, y);

@@ -17,14 +17,15 @@ fn sums_of(batch: u32, row: u32, col: u32, part: u32, b_along: bool) -> mat4x4f 
   let right = layout_b(batch);
   var at_a = left.at + row * left.side + part * 4u;
   var at_b = right.at + col * right.side + part * 4u * right.depth;
+  let end = depth_of(batch);
   let b_next = select(right.depth, right.side, b_along);
   var sums: mat4x4f;
-  for (var k = part * 4u; k < dims.k; k += STEP) {
+  for (var k = part * 4u; k < end; k += STEP) {
     var x = transpose(a_block(at_a, left.side));
     var y = turn(b_block(at_b, b_next), b_along);
-    if (k + 4u > dims.k) {
-      x = cut(x, dims.k - k);
-      y = cut(y, dims.k - k);
+    if (k + 4u > end) {
+      x = cut(x, end - k);
+      y = cut(y, end - k);
     }
     sums = add_block(sums, x, y);
     at_a += STEP;
@@ -58,7 +59,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let first = lane / 16u % 4u * LANES + lane % 16u / 4u;
     let own_row = row + lane / 16u;
     let own_col = col + lane % 16u;
-    var sum = adapter_sum(own_row, own_col);
+    var sum = adapter_sum(group.z, own_row, own_col);
     for (var i = 0u; i < PARTS; i++) {
       sum += partial[first + i * SIDES][lane % 4u];
     }

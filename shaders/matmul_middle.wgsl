@@ -8,10 +8,14 @@ const DEPTH = 32u;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let batch = group.z;
   let row = group.y * SIDE;
   let col = group.x * SIDE;
-  let left = layout_a(group.z);
-  let right = layout_b(group.z);
+  if (row >= rows_of(batch)) {
+    return;
+  }
+  let left = layout_a(batch);
+  let right = layout_b(batch);
   let a_along = left.depth == 1u;
   let b_along = right.depth == 1u;
   var from_a = source(lane, left, row);
@@ -22,8 +26,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let own_row = lane / 8u;
   let own_col = lane % 8u;
   // The tiles of the product itself, then those of its adapters.
-  let own_tiles = (dims.k + DEPTH - 1u) / DEPTH;
-  let tiles = own_tiles + (adapter_depth() + DEPTH - 1u) / DEPTH;
+  let k = depth_of(batch);
+  let adapters = adapter_depth(batch);
+  let own_tiles = (k + DEPTH - 1u) / DEPTH;
+  let tiles = own_tiles + (adapters + DEPTH - 1u) / DEPTH;
   var sums: mat4x4f;
   for (var tile = 0u; tile < tiles; tile++) {
     put_a(from_a, a_along, for_a);
@@ -38,10 +44,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       for_b = fetch_b(from_b);
     } else if (next < tiles) {
       let first = (next - own_tiles) * DEPTH;
-      for_a = adapter_a(row + from_a.block * 4u, first + from_a.part * 4u);
-      for_b = fetch_adapter_b(from_b, b_along, col, first);
+      for_a = adapter_a(batch, row + from_a.block * 4u, first + from_a.part * 4u);
+      for_b = fetch_adapter_b(batch, from_b, b_along, col, first);
     }
-    let depth = min(select(dims.k - tile * DEPTH, adapter_depth() - (tile - own_tiles) * DEPTH, tile >= own_tiles), DEPTH);
+    let depth = min(select(k - tile * DEPTH, adapters - (tile - own_tiles) * DEPTH, tile >= own_tiles), DEPTH);
     let full = depth / 4u;
     for (var part = 0u; part < PARTS; part++) {
       if (part == full) {
@@ -61,5 +67,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
-  store_tile(lane, group.z, row, col, sums);
+  store_tile(lane, batch, row, col, sums);
 }

@@ -8,16 +8,17 @@ fn sums_of(lane: u32, batch: u32, row: u32, col: u32, b_along: bool) -> Sums {
   let right = layout_b(batch);
   var a_at = left.at + row * left.side + lane * 4u;
   var b_at = right.at + col * right.side + lane * 4u * right.depth;
+  let end = depth_of(batch);
   let b_next = select(right.depth, right.side, b_along);
   var sums: Sums;
-  for (var k = lane * 4u; k < dims.k; k += LANES * 4u) {
+  for (var k = lane * 4u; k < end; k += LANES * 4u) {
     var x = transpose(a_block(a_at, left.side));
     var low = turn(b_block(b_at, b_next), b_along);
     var high = turn(b_block(b_at + 4u * right.side, b_next), b_along);
-    if (k + 4u > dims.k) {
-      x = cut(x, dims.k - k);
-      low = cut(low, dims.k - k);
-      high = cut(high, dims.k - k);
+    if (k + 4u > end) {
+      x = cut(x, end - k);
+      low = cut(low, end - k);
+      high = cut(high, end - k);
     }
     sums.low = add_block(sums.low, x, low);
     sums.high = add_block(sums.high, x, high);
@@ -29,9 +30,12 @@ fn sums_of(lane: u32, batch: u32, row: u32, col: u32, b_along: bool) -> Sums {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  prepare_b(lane);
   let row = group.y * 4u;
   let col = group.x * 8u;
+  if (row >= rows_of(group.z)) {
+    return;
+  }
+  prepare_b(lane);
   var sums: Sums;
   // A loop for each way that b may lie: with constants, transposing a block moves nothing.
   if (layout_b(0u).depth == 1u) {

@@ -54,8 +54,8 @@ fn fetch_b(own: Source) -> Raw {
 }
 
 /// The same of the adapters, in f32.
-fn fetch_adapter_b(own: Source, along: bool, col: u32, depth: u32) -> Raw {
-  let block = turn(adapter_b(col + own.block * 4u, depth + own.part * 4u), along);
+fn fetch_adapter_b(batch: u32, own: Source, along: bool, col: u32, depth: u32) -> Raw {
+  let block = turn(adapter_b(batch, col + own.block * 4u, depth + own.part * 4u), along);
   return Raw(bitcast<vec4u>(block[0]), bitcast<vec4u>(block[1]), bitcast<vec4u>(block[2]), bitcast<vec4u>(block[3]));
 }
 

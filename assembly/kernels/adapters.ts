@@ -1,6 +1,6 @@
 // The adapters' part of a product's depth: down [m, count * r] times `up`, of which adapter i has r steps and writes the columns
 // from column + i * step on, `width` of them. It is added to each tile of the product, in blocks of the depth like the product's.
-import { Linear } from "./generated/records";
+import { Linear, LinearGrouped, LinearGroupedJob } from "./generated/records";
 import { PANEL, transpose_block } from "./panels";
 import { multiply } from "./tile";
 
@@ -34,6 +34,20 @@ export function set_adapters(p: Linear): void {
   column = p.column;
   step = p.step;
   width = p.width;
+}
+
+/** Those of a member. */
+export function set_member_adapters(p: LinearGrouped, job: LinearGroupedJob): void {
+  down = p.down + (<usize>job.down_offset << 2);
+  up = p.up + (<usize>job.up_offset << 2);
+  count = job.count;
+  r = job.r;
+  stride = job.stride;
+  up_row = job.up_row;
+  up_col = job.up_col;
+  column = job.column;
+  step = job.step;
+  width = job.width;
 }
 
 export function clear_adapters(): void {

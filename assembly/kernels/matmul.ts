@@ -3,8 +3,9 @@
 
 import { F16, is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
-import { Matmul, MatmulBiasBackward } from "./generated/records";
+import { Matmul, MatmulBiasBackward, MatmulGrouped, MatmulGroupedJob, Share } from "./generated/records";
 import { multiply_any, multiply_panels, set_output } from "./product";
+import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, store_part } from "./vector";
 
@@ -58,6 +59,24 @@ export function matmul_gemv(p: Matmul): void {
 export function matmul_panels(p: Matmul): void {
   set_output(out_of(p, 0), p.out_row << 2, p.has_bias ? p.bias : 0, p.alpha, p.beta);
   multiply_panels(a_of(p, 0), p.a_row, p.a_col, p.b, p.b_col != 1, p.b_type, p.m, p.n, p.k);
+}
+
+/** A product for each job, over the rows of its member. */
+export function matmul_grouped(p: MatmulGrouped): void {
+  for (let i: u32 = 0; i < p.batch; i++) {
+    const job = entry<MatmulGroupedJob>(p.jobs, i);
+    const share = entry<Share>(p.shares, job.member);
+    const first = first_row(share, p.by_sequence);
+    const rows = row_count(share, p.by_sequence);
+    if (rows == 0) continue;
+    const out = p.out + (<usize>(job.out_offset + first * p.out_share) << 2);
+    const a = p.a + (<usize>(job.a_offset + first * p.a_share) << 2);
+    const b = p.b + (<usize>(job.b_offset + first * p.b_share) << 2);
+    const m = p.is_depth ? p.m : rows;
+    const k = p.is_depth ? rows : p.k;
+    set_output(out, p.out_row << 2, p.has_bias ? p.bias + (<usize>job.bias_offset << 2) : 0, job.alpha, p.beta);
+    multiply_any(a, p.a_row, p.a_col, b, p.b_row, p.b_col, 0, m, p.n, k);
+  }
 }
 
 /** dbias [cols] += sum over rows of dout; rows in order. */

@@ -3,7 +3,7 @@
  * 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only once.
  */
 import { type Dispatch, scalarOf, tensorAt } from "../ops/kernel.ts";
-import { linearKernel } from "../ops/linear.ts";
+import { linearGroupedKernel, linearKernel } from "../ops/linear.ts";
 import { matmulKernel } from "../ops/matmul.ts";
 import type { Program } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
@@ -13,7 +13,7 @@ export const PANEL = 8;
 
 /** Whether a dispatch is a product that reads all of b, as it is or transposed. */
 function readsWhole(dispatch: Dispatch): boolean {
-  if (dispatch.kernel === linearKernel) return true;
+  if (dispatch.kernel === linearKernel || dispatch.kernel === linearGroupedKernel) return true;
   if (dispatch.kernel !== matmulKernel) return false;
   const b = tensorAt(dispatch, "b");
   // The token table, in blocks along its rows.

@@ -2,7 +2,6 @@
 
 import { KERNELS } from "../ops/generated/kernels.ts";
 import { type Dispatch, tensorAt } from "../ops/kernel.ts";
-import { linearKernel } from "../ops/linear.ts";
 import { matmulKernel } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
 import { isGemv } from "./variants.ts";
@@ -18,6 +17,7 @@ interface Operation {
 const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   matmul: ["matmul_gemv", "matmul_panels"],
   linear: ["linear_panels"],
+  linear_grouped: ["linear_grouped_panels"],
 };
 
 /** Indexed by operation number. */
@@ -33,7 +33,7 @@ export const RECORD_WORDS =
 /** The name of the operation for a dispatch; `panels` are the weights stored in panels. */
 export function operationOf(dispatch: Dispatch, panels: ReadonlySet<Tensor>): string {
   const { kernel } = dispatch;
-  if (kernel !== matmulKernel && kernel !== linearKernel) return kernel.name;
+  if (!Object.hasOwn(VARIANTS, kernel.name)) return kernel.name;
   if (panels.has(tensorAt(dispatch, "b"))) return `${kernel.name}_panels`;
   return kernel === matmulKernel && isGemv(dispatch) ? "matmul_gemv" : kernel.name;
 }

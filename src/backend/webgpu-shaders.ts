@@ -2,6 +2,7 @@
 import { ceilDiv, type Dispatch, type Fields, type Grid, isTable, type Kernel, scalarOf, tensorAt } from "../ops/kernel.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
 import { SHADERS } from "./generated/shaders.ts";
+import { offsetsOf } from "../ops/matmul.ts";
 import { isGemv } from "./variants.ts";
 
 type Dims = Record<string, number>;
@@ -56,8 +57,19 @@ const PRODUCTS = {
 
 /** The kernels that are matrix products: the variants of each, and the preludes with its operands and its stores. */
 const FAMILIES: Readonly<Record<string, { variants: readonly Product[]; preludes: readonly string[] }>> = {
-  matmul: { variants: Object.values(PRODUCTS), preludes: ["matmul"] },
-  linear: { variants: [PRODUCTS.wide, PRODUCTS.middle, PRODUCTS.gemv], preludes: ["activation", "linear"] },
+  matmul: { variants: Object.values(PRODUCTS), preludes: ["matmul", "matmul_strided"] },
+  matmul_grouped: {
+    variants: [PRODUCTS.wide, PRODUCTS.middle, PRODUCTS.narrow, PRODUCTS.flat],
+    preludes: ["shares", "matmul", "matmul_grouped"],
+  },
+  linear: {
+    variants: [PRODUCTS.wide, PRODUCTS.middle, PRODUCTS.gemv],
+    preludes: ["activation", "linear", "linear_whole"],
+  },
+  linear_grouped: {
+    variants: [PRODUCTS.wide, PRODUCTS.middle],
+    preludes: ["shares", "activation", "linear", "linear_grouped"],
+  },
 };
 
 /** What the shaders of other kernels share. */
@@ -68,7 +80,7 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
   attention_keyvalue_backward: ["attention_tiles", "attention_backward"],
   embedding_forward: ["table"],
   "embedding_forward.quantized": ["quantized", "table_quantized"],
-  lora_backward: ["blocks", "parts"],
+  lora_backward: ["shares", "blocks", "parts"],
 };
 
 /** Results with at most this many columns, or a fixed number of at most so many rows, have too few tiles: lanes share the depth. */
@@ -83,7 +95,7 @@ const MANY_TILES = 256;
 /** The shader of a product. The order of its sums does not depend on the number of rows in the batch. */
 function productOf(dispatch: Dispatch): Product {
   const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
-  const isMatmul = dispatch.kernel.name === "matmul";
+  const isMatmul = dispatch.kernel.name.startsWith("matmul");
   const isAlong = !isMatmul || scalarOf(dispatch, "a_col") === 1;
   if (isGemv(dispatch) && isAlong) return PRODUCTS.gemv;
   if (isMatmul && isAlong && n <= NARROW) return PRODUCTS.narrow;
@@ -98,8 +110,10 @@ function readsFour(dispatch: Dispatch): boolean {
   const scalar = (name: string) => scalarOf(dispatch, name) as number;
   const strideOf = (along: number, other: number) => (along === 1 ? other : along);
   const counts = [strideOf(scalar("b_row"), scalar("b_col")), a.size, b.dtype === "f16" ? b.size / 2 : b.size];
-  if (dispatch.kernel.name === "linear") counts.push(scalar("k"));
-  else counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar), strideOf(scalar("a_col"), scalar("a_row")));
+  if (dispatch.kernel.name.startsWith("linear")) counts.push(scalar("k"));
+  else counts.push(strideOf(scalar("a_col"), scalar("a_row")));
+  if (dispatch.kernel.name === "matmul") counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar));
+  if (dispatch.kernel.name === "matmul_grouped") counts.push(...offsetsOf(dispatch));
   return counts.every((count) => count % 4 === 0);
 }
 

@@ -5,10 +5,10 @@ import { operationOf } from "../backend/wasm-operations.ts";
 import { shaderOf } from "../backend/webgpu-shaders.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
 import type { GPT2Config, LoraConfig, Mode, WeightDtype } from "../config.ts";
-import { Engine } from "../engine/engine.ts";
-import { type Batch, packBatch } from "../model/batch.ts";
+import { Engine, packShares } from "../engine/engine.ts";
+import { type Batch, weightOf } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { type Dispatch, NO_VALUES } from "../ops/kernel.ts";
+import type { Dispatch } from "../ops/kernel.ts";
 import type { Segment, SegmentName } from "../plan/plan.ts";
 import { workOf } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
@@ -117,10 +117,10 @@ export async function profileStep(
 ): Promise<StepProfile> {
   const { plan, session } = engine;
   const staging = new Uint32Array(plan.batch.root.size);
-  const { weight, ...sizes } = packBatch(batch, plan.batch, staging, plan.capacity, plan.spec);
-  session.write(plan.batch.root, staging);
   // AdamW runs, but with a step size of 0, so that every step is the same.
-  const values = { ...NO_VALUES, ...sizes, loss_scale: 1 / weight };
+  const update = { decay: 1, lr_decay: 0, step_size: 0, correction2: 1 };
+  const values = packShares(plan, staging, [{ batch, loss_scale: 1 / weightOf(batch), update }]);
+  session.write(plan.batch.root, staging);
   const work: Work = { session, segments: STEP, values, result: plan.metrics, copies: 1 };
   const dispatches = dispatchesOf(plan.segments);
 

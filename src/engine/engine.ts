@@ -4,13 +4,14 @@
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
-import { type Batch, type Capacity, packBatch, weightOf } from "../model/batch.ts";
+import { type Batch, type Capacity, joinBatches, packBatch, weightOf } from "../model/batch.ts";
 import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
-import { ratesOf } from "../model/parameters.ts";
+import { offsetIn, ratesOf } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { type AdamWConfig, adamwStepValues } from "../ops/adamw.ts";
 import { lossesOf } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import { encodeTable, NO_SHARE, SHARE, type Share } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
 import { quantizeOf, Weights } from "./weights.ts";
@@ -41,13 +42,77 @@ export interface BatchResult {
   finite: boolean;
 }
 
-const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
+export const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
 
 /** The factor of a row's weighted loss; without targets the loss is 0 and not 0 / 0. */
 const meanOf = (weight: number) => (weight > 0 ? 1 / weight : 0);
 
+/** What a member does with a batch: segments run for all members, and an update only for those that have its values. */
+export interface MemberBatch {
+  batch: Batch;
+  loss_scale: number;
+  update: ReturnType<typeof adamwStepValues> | null;
+}
+
+/** Fills `staging` with the members' batches and their shares; null: the member has no rows. Returns the step values, but for the slot. */
+export function packShares(
+  { batch: inputs, capacity, spec }: ModelPlan,
+  staging: Uint32Array,
+  works: readonly (MemberBatch | null)[],
+): StepValues {
+  const values = packBatch(joinBatches(works.flatMap((work) => work?.batch ?? [])), inputs, staging, capacity, spec);
+  const shares: Share[] = [];
+  let [token, sequence] = [0, 0];
+  for (const work of works) {
+    const rows = work ? rowsOf(work.batch) : { tokens: 0, sequences: 0 };
+    // With the virtual tokens of a prompt, which a plan of several members does not have.
+    if (works.length === 1) rows.tokens = values.tokens;
+    const { update = null, loss_scale = 0 } = work ?? {};
+    shares.push({ ...NO_SHARE, token, sequence, ...rows, loss_scale, ...update, is_updated: Number(update !== null) });
+    token += rows.tokens;
+    sequence += rows.sequences;
+  }
+  staging.set(encodeTable(SHARE, shares), inputs.shares.offset);
+  const share_tokens = Math.max(...shares.map(({ tokens }) => tokens));
+  const share_sequences = Math.max(...shares.map(({ sequences }) => sequences));
+  return { ...NO_VALUES, ...values, share_tokens, share_sequences };
+}
+
+/** Runs segments over the members' batches: see `packShares`. */
+export function runBatches(
+  { plan, session, staging }: { plan: ModelPlan; session: Session; staging: Uint32Array },
+  segments: readonly SegmentName[],
+  works: readonly (MemberBatch | null)[],
+  slot: number,
+): void {
+  const { batch: inputs, boundary } = plan;
+  const values = packShares(plan, staging, works);
+  session.write(inputs.root, staging);
+  if (boundary?.tensor.role === "input") {
+    const prefixes = works.flatMap((work) => (work ? [work.batch.prefix ?? new Float32Array()] : []));
+    const found = prefixes.reduce((sum, { length }) => sum + length, 0);
+    const size = values[boundary.rows] * boundary.tensor.shape[1]!;
+    if (found !== size)
+      throw new ShapeError("the batch lacks the output of the frozen prefix", {
+        expected: `${size} elements for ${boundary.tensor.name}`,
+        found: `${found}`,
+      });
+    let at = 0;
+    for (const prefix of prefixes) {
+      session.write(boundary.tensor, prefix, at);
+      at += prefix.length;
+    }
+  }
+  session.run(segments, { ...values, slot });
+}
+
+/** The segments of batch `i` of a step's. */
+export function stepSegments(i: number, count: number): SegmentName[] {
+  return [...(i === 0 ? (["zero"] as const) : []), "forward", "backward", ...(i === count - 1 ? (["update"] as const) : [])];
+}
+
 export class Engine extends Weights<ModelPlan> {
-  private readonly staging: Uint32Array;
+  readonly staging: Uint32Array;
   private slot = 0;
   /** AdamW steps taken. */
   steps = 0;
@@ -162,13 +227,8 @@ export class Engine extends Weights<ModelPlan> {
     const optimizer = this.optimizer;
     if (!optimizer) throw new ShapeError("this plan only goes forward");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
-    const weight = batches.reduce((sum, batch) => sum + weightOf(batch), 0);
-    const slots = batches.map((batch, i) => {
-      const segments: SegmentName[] = ["forward", "backward"];
-      if (i === 0) segments.unshift("zero");
-      if (i === batches.length - 1) segments.push("update");
-      return this.submit(segments, batch, { ...update, loss_scale: meanOf(weight) });
-    });
+    const loss_scale = meanOf(batches.reduce((sum, batch) => sum + weightOf(batch), 0));
+    const slots = batches.map((batch, i) => this.submit(stepSegments(i, batches.length), batch, { loss_scale, update }));
     this.steps++;
     return slots;
   }
@@ -196,22 +256,10 @@ export class Engine extends Weights<ModelPlan> {
     if (this.plan.stopped) this.session.write(this.plan.stopped, new Uint32Array(1));
   }
 
-  private submit(segments: readonly SegmentName[], batch: Batch, update: Partial<StepValues> | null): number {
-    const { batch: inputs, capacity, spec, boundary } = this.plan;
-    const { weight, ...values } = packBatch(batch, inputs, this.staging, capacity, spec);
-    this.session.write(inputs.root, this.staging);
-    if (boundary?.tensor.role === "input") {
-      const { prefix = new Float32Array() } = batch;
-      const size = values[boundary.rows] * boundary.tensor.shape[1]!;
-      if (prefix.length !== size)
-        throw new ShapeError("the batch lacks the output of the frozen prefix", {
-          expected: `${size} elements for ${boundary.tensor.name}`,
-          found: `${prefix.length}`,
-        });
-      this.session.write(boundary.tensor, prefix);
-    }
+  private submit(segments: readonly SegmentName[], batch: Batch, step: Omit<MemberBatch, "batch"> | null): number {
     this.slot = (this.slot + 1) % SLOTS;
-    this.session.run(segments, { ...NO_VALUES, ...values, loss_scale: meanOf(weight), ...update, slot: this.slot });
+    const loss_scale = meanOf(weightOf(batch));
+    runBatches(this, segments, [{ batch, loss_scale, update: null, ...step }], this.slot);
     return this.slot;
   }
 
@@ -220,8 +268,8 @@ export class Engine extends Weights<ModelPlan> {
     const { grad } = this.parameter(name);
     if (!grad) throw new ShapeError(`${name} is frozen and has no moments`);
     return grad.map(({ tensor, first }) => {
-      const page = this.plan.parameters.pages.find((candidate) => candidate.grad === tensor.root)!;
-      return { tensor: page[key].view(`${key} ${name}`, tensor.shape, tensor.offset), first };
+      const page = this.plan.parameters.pages.find((candidate) => offsetIn(candidate, tensor) !== null)!;
+      return { tensor: page[key].view(`${key} ${name}`, tensor.shape, offsetIn(page, tensor)!), first };
     });
   }
 }

@@ -2,6 +2,7 @@
 import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
+import { SHARE, tableShape } from "../ops/shares.ts";
 import { alignView, type Shape, sizeOf, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -33,6 +34,8 @@ export interface BatchInputs {
   selected: Tensor;
   targets: Tensor;
   weights: Tensor;
+  /** The members' shares: see ops/shares.ts. */
+  shares: Tensor;
   /** Token numbers sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;
 }
@@ -72,6 +75,7 @@ export function makeBatchInputs({ task }: ModelSpec, { tokens, sequences }: Capa
     selected: [tokens],
     targets: [rows],
     weights: [rows],
+    shares: tableShape(SHARE),
     sorted: [byId ? tokens : 0],
     groups: [byId ? tokens + 1 : 0],
   });
@@ -84,21 +88,54 @@ export interface BatchValues {
   sequences: number;
   unique: number;
   longest: number;
-  /** `weightOf` the batch. */
-  weight: number;
 }
 
-/** Throws ShapeError unless the batch is complete, in range and within the plan's capacity: the kernels do not check. */
-function checkBatch({ ids, starts, rows, targets, weights }: Batch, capacity: Capacity, spec: ModelSpec): void {
-  const { config, task } = spec;
-  const tokens = ids.length;
-  const sequences = starts.length - 1;
-  const context = textContext(config, spec);
+/** Throws ShapeError unless the batch has at most so many rows. */
+export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void {
+  const [tokens, sequences] = [ids.length, starts.length - 1];
   if (tokens > capacity.tokens || sequences > capacity.sequences || tokens === 0)
     throw new ShapeError("the batch does not fit the plan", {
       expected: `1 to ${capacity.tokens} tokens in at most ${capacity.sequences} sequences`,
       found: `${tokens} tokens in ${sequences} sequences`,
     });
+}
+
+/** The batches of several members as one, one behind the other, but for the output of a frozen prefix. */
+export function joinBatches(batches: readonly Batch[]): Batch {
+  if (batches.length === 1) return batches[0]!;
+  const join = <T extends Uint32Array | Int32Array | Float32Array>(into: T, of: (batch: Batch, token: number) => T): T => {
+    let [at, token] = [0, 0];
+    for (const batch of batches) {
+      const part = of(batch, token);
+      into.set(part, at);
+      at += part.length;
+      token += batch.ids.length;
+    }
+    return into;
+  };
+  const total = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
+  const tokens = total(({ ids }) => ids.length);
+  const starts = new Uint32Array(total(({ starts }) => starts.length - 1) + 1).fill(tokens);
+  const targets = new Int32Array(total(({ targets }) => targets.length));
+  const isWeighted = batches.some(({ weights }) => weights);
+  const weightsOf = ({ weights, targets }: Batch) => weights ?? new Float32Array(targets.length).fill(1);
+  return {
+    ids: join(new Uint32Array(tokens), ({ ids }) => ids),
+    starts: join(starts, ({ starts }, token) => starts.subarray(0, -1).map((start) => start + token)),
+    rows: join(new Uint32Array(total(({ rows }) => rows.length)), ({ rows }, token) => rows.map((row) => row + token)),
+    targets: join(targets, ({ targets }) => targets),
+    weights: isWeighted ? join(new Float32Array(targets.length), weightsOf) : undefined,
+  };
+}
+
+/** Throws ShapeError unless the batch is complete, in range and within the plan's capacity: the kernels do not check. */
+function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
+  checkCapacity(batch, capacity);
+  const { ids, starts, rows, targets, weights } = batch;
+  const { config, task } = spec;
+  const tokens = ids.length;
+  const sequences = starts.length - 1;
+  const context = textContext(config, spec);
   if (starts[0] !== 0 || starts[sequences] !== tokens)
     throw new ShapeError("the sequences do not cover the batch", {
       expected: `starts from 0 to ${tokens}`,
@@ -204,7 +241,7 @@ export function packBatch(
     selected[row] = b + 1;
   });
   const unique = inputs.byId ? groupById(batch.ids, part(inputs.byId.sorted), part(inputs.byId.groups)) : 0;
-  return { tokens, sequences, unique, longest, weight: weightOf(batch) };
+  return { tokens, sequences, unique, longest };
 }
 
 /** Fills the tables for the token table's gradient; returns the number of different ids. */

@@ -94,7 +94,7 @@ class Builder {
     const { spec, capacity, maxBinding } = options;
     const { n_embd, n_head, n_layer, n_positions, vocab_size } = spec.config;
     this.C = n_embd;
-    this.parameters = makeParameters(spec, false, maxBinding, () => true, options.shared);
+    this.parameters = makeParameters(spec, { training: false, maxBinding, isWanted: () => true, shared: options.shared });
     const { tokens, sequences } = capacity;
     this.inputs = inputViews({
       ids: [tokens],
@@ -131,7 +131,8 @@ class Builder {
   private list(name: Segment["name"]): Layers {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
-    return new Layers(this.options.spec, this.parameters, segment.dispatches, this.options.capacity);
+    const plan = { specs: [this.options.spec], parameters: [this.parameters], shares: null };
+    return new Layers(plan, segment.dispatches, this.options.capacity);
   }
 
   /** The embedding and all blocks, the last one up to its attention. */
@@ -183,7 +184,7 @@ class Builder {
   private score(f: Layers, rows: Rows, norm: Tensor): void {
     const head = f.head(norm, rows);
     for (const piece of f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES))) {
-      const logits = rowsOf("logits", rows, [piece.weight.shape[0]!]);
+      const logits = rowsOf("logits", rows, [piece.classes]);
       f.logits(head, piece, logits);
       f.emit(crossentropyForward(this.losses, logits, this.inputs.targets, rows.count, piece.first));
     }

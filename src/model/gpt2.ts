@@ -5,18 +5,19 @@
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows (`gather`);
  * and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute` everything that a block's
  * backward pass reads is, but the block's input (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+ * Several adapters can share a plan, as its members: see ops/shares.ts.
  * Where the lowest blocks are frozen, the model has two parts: a frozen prefix, which runs once an example, and a suffix.
  */
 
 import { innerWidth, MAX_ACCUMULATE, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { type AdamWConfig, adamw } from "../ops/adamw.ts";
+import { type AdamWConfig, type AdamWPage, adamw } from "../ops/adamw.ts";
 import { attentionBackward, attentionForward } from "../ops/attention.ts";
 import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { gradnorm, partialsOf } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
-import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
+import { chunked, MAX_MEMBERS, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
@@ -31,16 +32,21 @@ import {
   type Output,
   promptRows,
   type Rows,
-  rowsFrom,
   rowsOf,
 } from "./layers.ts";
-import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
+import { makeMembers, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
-import { type ModelSpec, type Part, partOf, rateOf } from "./trainable.ts";
+import { type ModelSpec, type Part, partOf } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
+  /** The most that a batch may hold; of a plan with several members, that a member's share may. */
   capacity: Capacity;
+  /**
+   * Members whose adapters share the plan, the first with `spec` and `optimizer`: models in mode lora that differ in their adapters alone, of
+   * one objective, with the same classes. At most MAX_MEMBERS. Default: one.
+   */
+  members?: readonly MemberOptions[];
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
   /** AdamW's settings; null for a forward-only plan. */
@@ -61,6 +67,18 @@ export interface PlanOptions {
   keepActivations?: boolean;
 }
 
+/** A member of a plan. */
+export interface MemberOptions {
+  spec: ModelSpec;
+  /** As in PlanOptions; betas and eps are those of the first. */
+  optimizer: AdamWConfig | null;
+}
+
+/** A member in a plan. */
+export interface PlanMember extends MemberOptions {
+  parameters: Parameters;
+}
+
 /** Between the frozen prefix and the suffix: the tensor that the one writes and the other reads. */
 export interface Boundary {
   /** [N, C], the residual stream before a block, or [B, C], the final norm on the rows that the head classifies. */
@@ -69,13 +87,16 @@ export interface Boundary {
 }
 
 export interface ModelPlan extends Program {
+  /** The first member's. */
   spec: ModelSpec;
-  capacity: Capacity;
   parameters: Parameters;
+  members: readonly PlanMember[];
+  /** Of all members together. */
+  capacity: Capacity;
   batch: BatchInputs;
-  /** [SLOTS, 4]: loss, correct rows, gradient norm, 1 where all is finite. */
+  /** [members SLOTS, 4]: loss, correct rows, gradient norm, 1 where all is finite. */
   metrics: Tensor;
-  /** [1]: not 0 once loss or gradients were not finite. Null in a forward-only plan. */
+  /** [members]: not 0 once loss or gradients were not finite. Null in a forward-only plan. */
   stopped: Tensor | null;
   /** The output of a frozen prefix, the input of a suffix; null in a whole model. */
   boundary: Boundary | null;
@@ -136,11 +157,12 @@ interface Loss {
 }
 
 export function buildPlan(options: PlanOptions): ModelPlan {
-  const { spec, capacity } = options;
+  const { spec, capacity, members = [] } = options;
   if (spec.task.objective === "classification" && spec.task.num_labels < 2)
     throw new ConfigError("too few classes", { expected: "2 or more", found: String(spec.task.num_labels) });
   textContext(spec.config, spec);
-  const rows = roomFor(spec, capacity).tokens;
+  checkMembers(members);
+  const rows = roomFor(spec, capacity).tokens * Math.max(1, members.length);
   if (rows > MAX_GROUPS)
     throw new ConfigError("too many tokens for one batch", {
       expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
@@ -151,8 +173,27 @@ export function buildPlan(options: PlanOptions): ModelPlan {
   return new Builder(options).build();
 }
 
+/** Throws ConfigError if members cannot share a plan. */
+function checkMembers(members: readonly MemberOptions[]): void {
+  if (members.length > MAX_MEMBERS)
+    throw new ConfigError("too many adapters for one plan", {
+      expected: `at most ${MAX_MEMBERS}`,
+      found: String(members.length),
+    });
+  const common = ({ config, task, mode, dtype, train_head }: ModelSpec) =>
+    JSON.stringify([config, task.objective, task.num_labels, mode, dtype ?? "f32", train_head]);
+  for (const { spec } of members.length > 1 ? members : [])
+    if (spec.mode !== "lora" || common(spec) !== common(members[0]!.spec))
+      throw new ConfigError("models that cannot share a plan", {
+        expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",
+        found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}`,
+      });
+}
+
 class Builder {
   private readonly part: Part;
+  private readonly members: readonly PlanMember[];
+  /** The first member's. */
   private readonly parameters: Parameters;
   private readonly batch: BatchInputs;
   private readonly tokens: Rows;
@@ -164,23 +205,30 @@ class Builder {
   private readonly f: Layers;
   private readonly b: Layers;
   private readonly activations = new Map<string, Tensor>();
-  private readonly metrics = new Tensor("metrics", [SLOTS, 4], "output");
+  private readonly metrics: Tensor;
   private boundary: Boundary | null = null;
   private recomputed = 0;
 
   constructor(private readonly options: PlanOptions) {
     const { spec, capacity, optimizer, maxBinding, part, shared } = options;
+    const { members = [{ spec, optimizer }] } = options;
+    const specs = members.map((member) => member.spec);
     this.part = partOf(spec, part);
-    this.parameters = makeParameters(spec, optimizer !== null, maxBinding, this.part.has, shared, rateOf(spec));
-    const room = roomFor(spec, capacity);
+    const training = optimizer !== null;
+    const parameters = makeMembers(specs, { training, maxBinding, isWanted: this.part.has, shared });
+    this.members = members.map((member, i) => ({ ...member, parameters: parameters[i]! }));
+    this.parameters = parameters[0]!;
+    this.metrics = new Tensor("metrics", [members.length * SLOTS, 4], "output");
+    const room = times(roomFor(spec, capacity), members.length);
     const learnsTokens = ["wte.weight", "prompt.weight"].some((name) => this.parameters.all.get(name)?.grad);
     this.batch = makeBatchInputs(spec, room, learnsTokens);
     this.tokens = { count: "tokens", capacity: room.tokens };
-    this.sequences = { count: "sequences", capacity: capacity.sequences };
+    this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    this.f = new Layers(spec, this.parameters, this.lists.forward, room);
-    this.b = new Layers(spec, this.parameters, this.lists.backward, room);
+    const plan = { specs, parameters, shares: this.batch.shares };
+    this.f = new Layers(plan, this.lists.forward, room);
+    this.b = new Layers(plan, this.lists.backward, room);
     this.prefix = spec.mode === "prefix" ? new Prefix(spec, this.tokens, this.f, this.b) : null;
   }
 
@@ -206,22 +254,25 @@ class Builder {
         dx &&= options.recompute && i > 0 ? this.recomputedBackward(block, dx) : this.blockBackward(block, dx);
       this.prefix?.backward();
       if (dx) this.embeddingBackward(dx);
-      stopped = new Tensor("stopped", [1], "output", "u32");
+      stopped = new Tensor("stopped", [this.members.length], "output", "u32");
       this.update(optimizer, stopped);
-      const zero = parameters.pages.map(({ grad }) => grad);
+      const pages = this.members.flatMap(({ parameters: { pages } }) => pages);
+      const zero = [...new Set(pages.map(({ grad }) => grad.root))];
       segments.unshift({ name: "zero", clears: zero, dispatches: [] });
       segments.push({ name: "backward", clears: [], dispatches: this.lists.backward });
       segments.push({ name: "update", clears: [], dispatches: this.lists.update });
     }
-    const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
+    const all = this.members.flatMap(({ parameters: { all } }) => [...all.values()]);
+    const weights = all.flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
     const memory = planMemory(segments, [...weights, batch.root]);
     const logits = loss?.pieces.map(({ logits, first }): TensorPiece => ({ tensor: logits, first })) ?? [];
     return {
       spec,
-      capacity,
+      parameters,
+      members: this.members,
+      capacity: times(capacity, this.members.length),
       segments,
       memory,
-      parameters,
       batch,
       metrics,
       stopped,
@@ -301,12 +352,12 @@ class Builder {
     const parts = f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES));
     const role = parts.length === 1 ? "output" : "activation";
     const pieces = parts.map((piece) => {
-      const logits = rowsOf("logits", rows, [piece.weight.shape[0]!], role);
+      const logits = rowsOf("logits", rows, [piece.classes], role);
       f.logits(head, piece, logits);
       f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
     });
-    f.emit(crossentropyLoss(this.metrics, state, batch.targets, batch.weights, rows.count));
+    f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), f.members));
     return { final, head, state, pieces };
   }
 
@@ -315,42 +366,22 @@ class Builder {
   /** Gradients of the head and the final norm; returns the gradient of the last block's output, or null. */
   private lossBackward({ final, head, state, pieces }: Loss): Tensor | null {
     const { b, C } = this;
-    const { rows, inp, adapter } = head;
-    const m = rows.count;
-    const bias = b.headBias?.grad;
+    const { rows } = head;
     const dout = b.trainsBelow("head") ? rowsOf("dhead", rows, [C]) : null;
-    const trained = adapter?.grad ? adapter : null;
-    for (const [i, piece] of pieces.entries()) {
-      const beta = i === 0 ? 0 : 1;
-      const n = piece.weight.shape[0]!;
+    for (const piece of pieces) {
       let { logits } = piece;
       if (pieces.length > 1) {
         // Recomputed into a new tensor: the forward pass's logits would otherwise stay in memory, all pieces at once.
-        logits = rowsOf("logits", rows, [n]);
+        logits = rowsOf("logits", rows, [piece.classes]);
         b.logits(head, piece, logits);
       }
-      const dlogits = rowsOf("dlogits", rows, [n]);
-      const { targets, weights } = this.batch;
-      b.emit(crossentropyBackward(dlogits, logits, state, targets, weights, m, piece.first));
-      if (piece.grad)
-        b.emit(matmul({ out: piece.grad, a: dlogits, b: inp, transA: true, m: n, n: C, k: m, lda: n, beta: 1 }));
-      if (bias) b.emit(matmulBiasBackward(only(bias), dlogits, m, n));
-      if (dout) b.emit(matmul({ out: dout, a: dlogits, b: piece.weight, m, n: C, k: n, beta }));
-      if (trained) {
-        const { down, ddown, group } = trained;
-        const dB = rowsFrom(b.parameter("lora.head.B").grad!, piece);
-        const B = b.headUp(piece);
-        b.emit(matmul({ out: dB, a: dlogits, b: down, transA: true, m: n, n: group.r, k: m, lda: n, beta: 1 }));
-        b.emit(matmul({ out: ddown, a: dlogits, b: B, m, n: group.r, k: n, alpha: group.scale, beta }));
-      }
+      const dlogits = rowsOf("dlogits", rows, [piece.classes]);
+      b.emit(
+        crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, b.members),
+      );
+      b.headBackward(head, piece, dlogits, dout);
     }
-    if (trained) {
-      const { ddown, group } = trained;
-      const { grad, pieces: A } = b.parameter("lora.head.A");
-      const [r, k] = [group.r, m];
-      b.emit(matmul({ out: only(grad!), a: ddown, b: inp, transA: true, m: r, n: C, k, lda: r, beta: 1 }));
-      if (dout) b.emit(matmul({ out: dout, a: ddown, b: only(A), m, n: C, k: r, beta: 1 }));
-    }
+    b.headAdaptersBackward(head, dout);
     if (!dout || !final.norm) return null;
     const dnorm = final.norm.rows === rows ? dout : b.scatter(dout, this.batch.selected, final.norm.rows);
     return b.layernormBackward(final.norm, dnorm).dx;
@@ -428,12 +459,19 @@ class Builder {
   // ----------------------------------------------------------------------------------------------- update
 
   private update(optimizer: AdamWConfig, stopped: Tensor): void {
-    const { pages } = this.parameters;
-    const gradients = pages.map(({ grad }) => grad);
-    const count = gradients.reduce((sum, grad) => sum + partialsOf(grad), 0);
+    const { members } = this.f;
+    const gradients = this.members.map(({ parameters: { pages } }) => pages.map(({ grad }) => grad));
+    const count = gradients.flat().reduce((sum, grad) => sum + partialsOf(grad), 0);
     const partial = new Tensor("norm.partial", [count], "activation");
     this.lists.update.push(...gradnorm(this.metrics, stopped, partial, gradients));
-    for (const page of pages) this.lists.update.push(adamw(page, this.metrics, stopped, optimizer));
+    const byBuffer = new Map<Tensor, AdamWPage[]>();
+    for (const [member, { parameters, optimizer: own }] of this.members.entries())
+      for (const page of parameters.pages) {
+        const { root } = page.param;
+        byBuffer.set(root, [...(byBuffer.get(root) ?? []), { ...page, member, clip: own!.clip }]);
+      }
+    for (const pages of byBuffer.values())
+      for (const some of chunked(pages)) this.lists.update.push(adamw(some, this.metrics, stopped, optimizer, members));
   }
 
   /** A tensor [rows, C] of the residual stream; an output if it is the boundary or an activation to keep. */
@@ -446,6 +484,11 @@ class Builder {
     return tensor;
   }
 }
+
+const times = ({ tokens, sequences }: Capacity, n: number): Capacity => ({
+  tokens: tokens * n,
+  sequences: sequences * n,
+});
 
 /** The dispatches of a list, in their order, whose results are read later in the list or in the one behind it. */
 function needed(list: readonly Dispatch[], behind: readonly Dispatch[]): Dispatch[] {

@@ -5,15 +5,17 @@
  * Letters: C n_embd, V vocabulary, R rank.
  */
 import { type Activation, attentionScale } from "../config.ts";
+import { ConfigError } from "../errors.ts";
 import { ADAPTERS, type Matrix } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { type Activated, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
+import { type Activated, type LinearForward, linearBackward, linearForward, linearGrouped } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
-import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
+import { type MemberProduct, matmul, matmulBiasBackward, matmulGrouped, type Packed } from "../ops/matmul.ts";
+import { type Members, shareRows } from "../ops/shares.ts";
 import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
@@ -30,8 +32,9 @@ export function rowsOf(name: string, { capacity }: Rows, shape: Shape, role: Rol
   return new Tensor(name, [capacity, ...shape], role);
 }
 
-/** Adapters of a matrix that are handled together. */
+/** Adapters of a matrix that are handled together, of a member. */
 interface Adapters {
+  member: number;
   group: AdapterGroup;
   /** scale * x A^T [rows, count r], and its gradient. */
   down: Tensor;
@@ -45,7 +48,10 @@ export interface Linear {
   name: string;
   rows: Rows;
   out: Tensor;
-  /** The first are part of the product; there are others only if ranks or scales of q, k and v differ. */
+  /**
+   * In a plan of one member the first are part of the product; there are others only if ranks or scales of q, k and v differ. In a plan of
+   * several each member has at most one.
+   */
   adapters: Adapters[];
 }
 
@@ -83,38 +89,77 @@ export interface Norm {
   out: Tensor;
 }
 
-/** The input of the head, and the head's adapter. */
+/** The input of the head, and the adapters of the members' heads. */
 export interface Head {
   rows: Rows;
   /** [rows, C]. */
   inp: Tensor;
-  adapter: Adapters | null;
+  adapters: Adapters[];
 }
 
-/** A piece of the classes, from `first` on: its rows of the head, and of the gradient. */
+/** A piece of the classes, from `first` on: its rows of the head of each member, and of the gradient. */
 export interface HeadPiece {
   first: number;
-  weight: Tensor;
-  grad: Tensor | null;
+  classes: number;
+  /** One for all members if their head is the same. */
+  parts: { member: number; weight: Tensor; grad: Tensor | null }[];
+}
+
+/** The members of a plan: a run, or several adapters that share a batch. */
+export interface PlanMembers {
+  specs: readonly ModelSpec[];
+  parameters: readonly Parameters[];
+  /** The shares of a batch; null in a decoder, which does not need them. */
+  shares: Tensor | null;
 }
 
 export class Layers {
-  private readonly scales: ReadonlyMap<string, number>;
-  /** Whether a parameter before this one is trained. */
+  private readonly spec: ModelSpec;
+  /** The first member's, with all that is frozen. */
+  private readonly parameters: Parameters;
+  /** Each member's factor of the adapter at a site. */
+  private readonly scales: readonly ReadonlyMap<string, number>[];
+  /** Whether a member trains a parameter before this one. */
   readonly trainsBelow: (parameter: string) => boolean;
   private readonly C: number;
+  private readonly count: number;
   /** The buffers for `down` of the current block or head, and how much of them is used. */
   private downs: { owner: string; down: Tensor; ddown: Tensor; at: number } | null = null;
 
   constructor(
-    private readonly spec: ModelSpec,
-    private readonly parameters: Parameters,
+    private readonly plan: PlanMembers,
     private readonly list: Dispatch[],
+    /** The rows of all members. */
     private readonly capacity: Capacity,
   ) {
-    this.scales = scalesOf(spec);
-    this.trainsBelow = trainsBelow(spec);
-    this.C = spec.config.n_embd;
+    const { specs, parameters } = plan;
+    this.spec = specs[0]!;
+    this.parameters = parameters[0]!;
+    this.scales = specs.map(scalesOf);
+    const below = specs.map(trainsBelow);
+    this.trainsBelow = (name) => below.some((trains) => trains(name));
+    this.C = this.spec.config.n_embd;
+    this.count = specs.length;
+  }
+
+  get members(): Members {
+    return { shares: this.plan.shares!, members: this.count };
+  }
+
+  private get isGroup(): boolean {
+    return this.count > 1;
+  }
+
+  /** As many rows of a packed tensor as a member can have: where they begin follows from its share. */
+  private share(tensor: Tensor): Tensor {
+    const [rows, ...rest] = tensor.shape as [number, ...number[]];
+    return this.isGroup ? tensor.view(tensor.name, [rows / this.count, ...rest], 0) : tensor;
+  }
+
+  /** Emits the members' products, of which these operands are packed. */
+  private products(products: readonly MemberProduct[], packed: readonly Packed[]): void {
+    if (this.isGroup) this.emit(...matmulGrouped(products, packed, this.members));
+    else this.emit(...products.map(({ product }) => product));
   }
 
   emit(...dispatches: Dispatch[]): void {
@@ -131,12 +176,43 @@ export class Layers {
   private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
     const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
     const result = out ?? rowsOf(name, rows, [W.shape[1]!]);
-    for (const { group, down } of adapters) this.emit(loraDown(down, x, group, rows.count));
-    const [first, ...others] = adapters;
-    this.emit(linearForward({ out: result, x, W, bias, rows: rows.count, adapters: first, ...next }));
+    const downs = adapters.map(({ member, group, down }) => ({
+      member,
+      product: loraDown(down, this.share(x), group, rows.count),
+    }));
+    this.products(downs, ["a"]);
+    const { residual, activate, sum } = next;
+    this.linearOf(adapters, (own, share) =>
+      linearForward({
+        ...{ out: share(result), x: share(x), W, bias, rows: rows.count, adapters: own },
+        residual: residual && share(residual),
+        activate: activate && { ...activate, out: activate.out === "in place" ? activate.out : share(activate.out) },
+        sum: sum && { add: share(sum.add), out: share(sum.out) },
+      }),
+    );
+    const [, ...others] = this.isGroup ? [] : adapters;
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addUp(result, down, group, i, rows));
     return { name, rows, out: result, adapters };
+  }
+
+  /** A linear layer, which is made for the adapters of one member over its share; without adapters for all rows together. */
+  private linearOf(
+    adapters: readonly Adapters[],
+    make: (adapters: { group: AdapterGroup; down: Tensor } | undefined, share: (tensor: Tensor) => Tensor) => Dispatch,
+  ): void {
+    if (!this.isGroup || adapters.length === 0) {
+      this.emit(make(adapters[0], (tensor) => tensor));
+      return;
+    }
+    const products = this.plan.specs.map((_, member) => ({
+      member,
+      product: make(
+        adapters.find((own) => own.member === member),
+        (tensor) => this.share(tensor),
+      ),
+    }));
+    this.emit(linearGrouped(products, this.members));
   }
 
   /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */
@@ -182,12 +258,24 @@ export class Layers {
     dy: Tensor,
     next: { activated?: Activated; add?: Tensor } = {},
   ): Tensor | null {
-    for (const { group, ddown } of adapters) this.emit(loraUpBackward(ddown, dy, group, rows.count));
+    const ddowns = adapters.map(({ member, group, ddown }) => ({
+      member,
+      product: loraUpBackward(ddown, this.share(dy), group, rows.count),
+    }));
+    this.products(ddowns, ["a"]);
     if (!this.trainsBelow(`${name}.weight`)) return null;
     const W = this.tensor(`${name}.weight`);
     const dx = rowsOf(`d${name}.input`, rows, [W.shape[0]!]);
-    const [first, ...others] = adapters.map(({ group, ddown }) => ({ group, down: ddown }));
-    this.emit(linearBackward({ dx, dy, W, rows: rows.count, adapters: first, ...next }));
+    const backward = adapters.map((own) => ({ ...own, down: own.ddown }));
+    const { activated, add } = next;
+    this.linearOf(backward, (own, share) =>
+      linearBackward({
+        ...{ dx: share(dx), dy: share(dy), W, rows: rows.count, adapters: own },
+        activated: activated && { ...activated, inp: share(activated.inp), act: share(activated.act) },
+        add: add && share(add),
+      }),
+    );
+    const [, ...others] = this.isGroup ? [] : backward;
     for (const { group, down } of others)
       for (let i = 0; i < group.count; i++) this.emit(addDown(dx, down, group, i, rows));
     return dx;
@@ -195,7 +283,8 @@ export class Layers {
 
   /** The gradients of matrices, their biases and their adapters. The adapters of two matrices take one dispatch. */
   gradients(...list: Gradients[]): void {
-    const jobs: LoraJob[] = [];
+    // Of each matrix those whose gradients are in the same buffer.
+    const jobs: LoraJob[][] = [];
     for (const {
       of: { name, rows, adapters },
       x: input,
@@ -204,53 +293,77 @@ export class Layers {
       const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
       const [k, n] = weight.shape as [number, number];
       const m = rows.count;
-      if (bias.grad) this.emit(matmulBiasBackward(only(bias.grad), dy, m, n));
+      if (bias.grad) this.biasBackward([bias], dy, rows);
       if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
       const x = typeof input === "function" ? input() : input;
       if (weight.grad)
         this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
-      for (const { grad, ...rest } of adapters) if (grad) jobs.push({ ...rest, rows: m, x, dy, grad });
+      const byBuffer = new Map<Tensor, LoraJob[]>();
+      for (const { grad, ...rest } of adapters)
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x, dy, grad }]);
+      jobs.push(...byBuffer.values());
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {
-      const other = jobs[0] && fitTogether(next, jobs[0]) ? jobs.shift() : undefined;
-      this.emit(loraBackward(next, other));
+      const other = jobs[0] && fitTogether(next[0]!, jobs[0][0]!) ? jobs.shift()! : [];
+      this.emit(...loraBackward(next, other, this.members));
     }
   }
 
-  /** The adapters of a matrix in groups: neighbours in their buffer and in the result, of the same rank and scale. */
+  /** The gradients of a bias, of each member or of one. */
+  biasBackward(biases: readonly (Parameter | undefined)[], dy: Tensor, rows: Rows): void {
+    const trained = biases.flatMap((bias, member) => (bias?.grad ? [{ member, dbias: only(bias.grad) }] : []));
+    if (trained.length > 0) this.emit(matmulBiasBackward(trained, dy, shareRows(rows.count), this.members));
+  }
+
+  /** The adapters of a matrix in groups: a member's neighbours in their buffer and in the result, of the same rank and scale. */
   private adapters(l: number, matrix: Matrix, rows: Rows): Adapters[] {
-    const groups: AdapterGroup[] = [];
-    const grads: (Tensor | null)[] = [];
-    for (const [site, third] of ADAPTERS[matrix]) {
-      const one = this.adapterGroup(`h.${l}.${site}`, third * this.C);
-      if (!one) continue;
-      const last = groups.at(-1);
-      if (last && append(last, one.group)) continue;
-      groups.push(one.group);
-      grads.push(one.grad);
-    }
-    return groups.map((group, i) => this.withRows(`h.${l}.`, group, grads[i]!, rows));
+    return this.plan.specs.flatMap((_, member) => {
+      const groups: AdapterGroup[] = [];
+      const grads: (Tensor | null)[] = [];
+      for (const [site, third] of ADAPTERS[matrix]) {
+        const one = this.adapterGroup(member, `h.${l}.${site}`, third * this.C);
+        if (!one) continue;
+        const last = groups.at(-1);
+        if (last && append(last, one.group)) continue;
+        groups.push(one.group);
+        grads.push(one.grad);
+      }
+      if (this.isGroup && groups.length > 1)
+        throw new ConfigError("an adapter whose q, k and v differ cannot share a plan", {
+          expected: "the same rank and scale of q, k and v",
+          where: `h.${l}.${matrix}`,
+        });
+      return groups.map((group, i) => this.withRows(`h.${l}.`, member, group, grads[i]!, rows));
+    });
   }
 
-  /** A group of the adapter at a site alone, or null if there is none. */
-  private adapterGroup(site: string, column: number): { group: AdapterGroup; grad: Tensor | null } | null {
-    const A = this.parameters.all.get(`lora.${site}.A`);
-    const B = this.parameters.all.get(`lora.${site}.B`);
+  /** A group of a member's adapter at a site alone, or null if there is none. */
+  private adapterGroup(
+    member: number,
+    site: string,
+    column: number,
+  ): { group: AdapterGroup; grad: Tensor | null } | null {
+    const { all } = this.plan.parameters[member]!;
+    const A = all.get(`lora.${site}.A`);
+    const B = all.get(`lora.${site}.B`);
     if (!A || !B) return null;
     const [r, input] = A.shape as [number, number];
     const flat = (tensor: Tensor) => tensor.view(tensor.name, [tensor.size], 0);
     const place = { count: 1, column, step: 0, stride: 0, width: B.shape[0]! };
-    const group = { r, input, scale: this.scales.get(site)!, ...place, A: flat(only(A)), B: flat(only(B)) };
+    const group = { r, input, scale: this.scales[member]!.get(site)!, ...place, A: flat(only(A)), B: flat(only(B)) };
     return { group, grad: A.grad && only(A.grad).root };
   }
 
   /** Room for the `down` of a group: those of a block are in one buffer, their gradients in another, as a dispatch has few bindings. */
-  private withRows(owner: string, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
-    const shape = [rows.capacity, group.count * group.r];
+  private withRows(owner: string, member: number, group: AdapterGroup, grad: Tensor | null, rows: Rows): Adapters {
+    const shape = [rows.capacity / this.count, group.count * group.r];
     if (this.downs?.owner !== owner) {
-      const sites = [...this.scales.keys()].filter((site) => site.startsWith(owner));
-      const ranks = sites.map((site) => this.parameter(`lora.${site}.A`).shape[0]!);
-      const most = Math.max(this.capacity.tokens, this.capacity.sequences);
+      const most = Math.max(this.capacity.tokens, this.capacity.sequences) / this.count;
+      const ranks = this.scales.flatMap((scales, i) =>
+        [...scales.keys()]
+          .filter((site) => site.startsWith(owner))
+          .map((site) => this.plan.parameters[i]!.all.get(`lora.${site}.A`)!.shape[0]!),
+      );
       const size = ranks.reduce((sum, r) => sum + alignView(most * r), 0);
       const root = (name: string) => new Tensor(`${owner}${name}`, [size], "activation");
       this.downs = { owner, down: root("down"), ddown: root("ddown"), at: 0 };
@@ -258,7 +371,7 @@ export class Layers {
     const { down, ddown, at } = this.downs;
     this.downs.at += alignView(sizeOf(shape));
     const view = (tensor: Tensor) => tensor.view(tensor.name, shape, at);
-    return { group, grad, down: view(down), ddown: view(ddown) };
+    return { member, group, grad, down: view(down), ddown: view(ddown) };
   }
 
   // ------------------------------------------------------------------------------------------------- norms
@@ -290,7 +403,7 @@ export class Layers {
     const [weight, bias] = [this.parameter(`${name}.weight`), this.parameter(`${name}.bias`)];
     if (weight.grad && bias.grad)
       this.emit(layernormParametersBackward(only(weight.grad), only(bias.grad), dout, inp, stats, rows.count));
-    else if (bias.grad) this.emit(matmulBiasBackward(only(bias.grad), dout, rows.count, this.C));
+    else this.biasBackward([bias], dout, rows);
     if (!this.trainsBelow(weight.name)) return { dx: null, out: () => this.layernormAgain(norm) };
     const [dx, out] = [rowsOf("dresidual", rows, [this.C]), rowsOf(name, rows, [this.C])];
     const parts = { inp, stats, weight: only(weight), bias: only(bias) };
@@ -342,56 +455,139 @@ export class Layers {
   // -------------------------------------------------------------------------------------------------- head
 
   head(inp: Tensor, rows: Rows): Head {
-    const found = this.adapterGroup("head", 0);
-    const adapter = found && this.withRows("head", found.group, found.grad, rows);
-    if (adapter) this.emit(loraDown(adapter.down, inp, adapter.group, rows.count));
-    return { rows, inp, adapter };
+    const adapters = this.plan.specs.flatMap((_, member) => {
+      const found = this.adapterGroup(member, "head", 0);
+      return found ? [this.withRows("head", member, found.group, found.grad, rows)] : [];
+    });
+    const downs = adapters.map(({ member, group, down }) => ({
+      member,
+      product: loraDown(down, this.share(inp), group, rows.count),
+    }));
+    this.products(downs, ["a"]);
+    return { rows, inp, adapters };
   }
 
   /** The head in pieces whose logits [rows, classes] have at most `bytes`. */
   headPieces({ rows }: Head, bytes: number): HeadPiece[] {
-    const { pieces, grad } = this.headWeight;
-    const most = Math.floor(bytes / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
-    return pieces.flatMap(({ tensor, first }, i) => {
+    const heads = this.plan.parameters.map(headWeight);
+    const different = heads.filter((head, i) => heads.indexOf(head) === i);
+    // As in a plan of one member: the sums over the classes are in the same pieces.
+    const most = Math.floor((bytes * this.count) / 4 / rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
+    return heads[0]!.pieces.flatMap(({ tensor, first }, i) => {
       const total = tensor.shape[0]!;
       const count = Math.min(total, Math.max(VIEW_ALIGN, most));
       return Array.from({ length: Math.ceil(total / count) }, (_, j) => {
         const [offset, classes] = [j * count, Math.min(count, total - j * count)];
         const part = (whole: Tensor) => whole.view(`${whole.name}+${offset}`, [classes, this.C], offset * this.C);
-        return { first: first + offset, weight: part(tensor), grad: grad && part(grad[i]!.tensor) };
+        const parts = different.map(({ pieces, grad }, member) => ({
+          member,
+          weight: part(pieces[i]!.tensor),
+          grad: grad && part(grad[i]!.tensor),
+        }));
+        return { first: first + offset, classes, parts };
       });
     });
   }
 
-  /** The head's weight; of a language model the token table, unless it has a head of its own. */
-  get headWeight(): Parameter {
-    const { all } = this.parameters;
-    return (all.get("head.weight") ?? all.get("lm_head.weight") ?? all.get("wte.weight"))!;
-  }
-
-  get headBias(): Parameter | undefined {
-    return this.parameters.all.get("head.bias");
+  get headBiases(): (Parameter | undefined)[] {
+    return this.plan.parameters.map(({ all }) => all.get("head.bias"));
   }
 
   /** The logits of a piece, in columns of `out` [rows, width] from `column` on; by default `out` has only these columns. */
   logits(
-    { rows, inp, adapter }: Head,
+    { rows, inp, adapters }: Head,
     piece: HeadPiece,
     out: Tensor,
-    at = { width: piece.weight.shape[0]!, column: 0 },
+    at = { width: piece.classes, column: 0 },
   ): void {
-    const [n, k] = piece.weight.shape as [number, number];
-    const bias = this.headBias;
-    const place = { ldc: at.width, outOffset: at.column, m: rows.count, n, transB: true };
-    this.emit(matmul({ out, a: inp, b: piece.weight, k, ...place, ...(bias ? { bias: only(bias) } : {}) }));
-    if (!adapter) return;
-    const { down, group } = adapter;
-    this.emit(matmul({ out, a: down, b: this.headUp(piece), k: group.r, beta: 1, ...place }));
+    const place = { ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
+    this.ofHeads(piece, (member, { weight: b }, share) => {
+      const bias = this.headBiases[member];
+      return matmul({ out: share(out), a: share(inp), b, k: this.C, ...place, ...(bias ? { bias: only(bias) } : {}) });
+    }, ["out", "a"]);
+    const ups = adapters.map(({ member, group, down }) => ({
+      member,
+      product: matmul({ out: this.share(out), a: down, b: this.headUp(member, piece), k: group.r, beta: 1, ...place }),
+    }));
+    this.products(ups, ["out"]);
   }
 
-  /** The rows of the head's B for a piece. */
-  headUp(piece: HeadPiece): Tensor {
-    return rowsFrom(this.parameter("lora.head.B").pieces, piece);
+  /** Emits a product of each member's head, or one over all rows if their head is the same. */
+  ofHeads(
+    { parts }: HeadPiece,
+    make: (member: number, part: HeadPiece["parts"][number], share: (tensor: Tensor) => Tensor) => Dispatch,
+    packed: readonly Packed[],
+  ): void {
+    if (parts.length === 1) this.emit(make(0, parts[0]!, (tensor) => tensor));
+    else
+      this.products(
+        parts.map((part) => ({ member: part.member, product: make(part.member, part, (tensor) => this.share(tensor)) })),
+        packed,
+      );
+  }
+
+  /** The gradients of the head from the gradient of a piece of its logits; the gradient of its input is added to `dout`. */
+  headBackward({ rows, inp, adapters }: Head, piece: HeadPiece, dlogits: Tensor, dout: Tensor | null): void {
+    const [n, k, C] = [piece.classes, rows.count, this.C];
+    // The first piece writes what others add to.
+    const beta = piece.first === 0 ? 0 : 1;
+    if (piece.parts.some(({ grad }) => grad))
+      this.ofHeads(
+        piece,
+        (_, { grad }, share) =>
+          matmul({ out: grad!, a: share(dlogits), b: share(inp), transA: true, m: n, n: C, k, lda: n, beta: 1 }),
+        ["a", "b"],
+      );
+    this.biasBackward(this.headBiases, dlogits, rows);
+    if (dout)
+      this.ofHeads(
+        piece,
+        (_, { weight }, share) => matmul({ out: share(dout), a: share(dlogits), b: weight, m: k, n: C, k: n, beta }),
+        ["out", "a"],
+      );
+    const trained = adapters.filter(({ grad }) => grad);
+    const a = this.share(dlogits);
+    const each = (make: (own: Adapters) => Dispatch) =>
+      this.products(
+        trained.map((own) => ({ member: own.member, product: make(own) })),
+        ["a"],
+      );
+    each(({ member, group: { r }, down }) => {
+      const out = rowsFrom(this.headAdapter(member, "B").grad!, piece);
+      return matmul({ out, a, b: down, transA: true, m: n, n: r, k, lda: n, beta: 1 });
+    });
+    each(({ member, group: { r, scale: alpha }, ddown: out }) =>
+      matmul({ out, a, b: this.headUp(member, piece), m: k, n: r, k: n, alpha, beta }),
+    );
+  }
+
+  /** The gradients of A of the head's adapters, after all pieces; the gradient of their input is added to `dout`. */
+  headAdaptersBackward({ rows, inp, adapters }: Head, dout: Tensor | null): void {
+    const [k, C] = [rows.count, this.C];
+    const trained = adapters.filter(({ grad }) => grad);
+    const each = (make: (own: Adapters) => Dispatch, packed: Packed) =>
+      this.products(
+        trained.map((own) => ({ member: own.member, product: make(own) })),
+        [packed],
+      );
+    each(({ member, group: { r }, ddown: a }) => {
+      const out = only(this.headAdapter(member, "A").grad!);
+      return matmul({ out, a, b: this.share(inp), transA: true, m: r, n: C, k, lda: r, beta: 1 });
+    }, "b");
+    if (dout)
+      each(({ member, group: { r }, ddown: a }) => {
+        const b = only(this.headAdapter(member, "A"));
+        return matmul({ out: this.share(dout), a, b, m: k, n: C, k: r, beta: 1 });
+      }, "out");
+  }
+
+  private headAdapter(member: number, name: "A" | "B"): Parameter {
+    return this.plan.parameters[member]!.all.get(`lora.head.${name}`)!;
+  }
+
+  /** The rows of a member's B of the head for a piece. */
+  private headUp(member: number, piece: HeadPiece): Tensor {
+    return rowsFrom(this.headAdapter(member, "B").pieces, piece);
   }
 
   // ------------------------------------------------------------------------------------------- parameters
@@ -455,8 +651,13 @@ function part({ stride, r, input, width, ...group }: AdapterGroup, name: "A" | "
 }
 
 /** The rows of an adapter's B, or of its gradient, for a piece of the head. */
-export function rowsFrom(pieces: TensorPiece[], { first, weight }: Pick<HeadPiece, "first" | "weight">): Tensor {
+function rowsFrom(pieces: TensorPiece[], { first, classes }: HeadPiece): Tensor {
   const whole = only(pieces);
   const r = whole.shape[1]!;
-  return whole.view(`${whole.name}+${first}`, [weight.shape[0]!, r], first * r);
+  return whole.view(`${whole.name}+${first}`, [classes, r], first * r);
+}
+
+/** The head's weight; of a language model the token table, unless it has a head of its own. */
+export function headWeight({ all }: Parameters): Parameter {
+  return (all.get("head.weight") ?? all.get("lm_head.weight") ?? all.get("wte.weight"))!;
 }

@@ -3,9 +3,10 @@
  * pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
  */
 import { DeviceError } from "../errors.ts";
+import { isAdded } from "../names.ts";
 import { showBytes } from "../plan/memory.ts";
 import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
-import { type ModelSpec, parameterList } from "./trainable.ts";
+import { type ModelSpec, parameterList, rateOf } from "./trainable.ts";
 
 export interface Parameter {
   name: string;
@@ -56,45 +57,49 @@ interface Slot {
   offset: number;
 }
 
+/** Where the tensors of a model will be: those in pages, and the parameters, which lack them. */
+interface Layout {
+  all: Map<string, Parameter>;
+  slots: Slot[];
+  pageSizes: number[];
+}
+
 const isAdapter = (name: string) => name.startsWith("lora.");
 
+interface Wanted {
+  training: boolean;
+  /** In bytes. */
+  maxBinding: number;
+  isWanted: (name: string) => boolean;
+  /** Frozen parameters that exist. */
+  shared?: ReadonlyMap<string, Parameter> | undefined;
+}
+
 /**
- * Creates the tensors of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen
- * parameters that are also in `shared` are taken from there. `maxBinding` is in bytes. Adapters are in pages without training, too:
- * one dispatch handles those of q, k and v, which must therefore be in one buffer. `rateOf` gives a parameter's learning rate,
- * divided by the run's.
+ * The layout of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen parameters that are
+ * also in `shared` are taken from there. Adapters are in pages without training, too: one dispatch handles those of q, k and v, which must
+ * therefore be in one buffer. In a plan of several members all that is a member's own is in pages.
  */
-export function makeParameters(
-  spec: ModelSpec,
-  training: boolean,
-  maxBinding: number,
-  isWanted: (name: string) => boolean,
-  shared: ReadonlyMap<string, Parameter> = new Map(),
-  rateOf: (name: string) => number = () => 1,
-): Parameters {
+function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wanted, isMember: boolean): Layout {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: number[] = [];
+  const rate = rateOf(spec);
   const list = parameterList(spec).filter(({ name }) => isWanted(name));
+  const isOwn = (name: string) => isAdapter(name) || (isMember && isAdded(name));
   for (const [i, { name, shape, isTrained, dtype }] of list.entries()) {
-    const known = isTrained ? undefined : shared.get(name);
+    const known = isTrained || isOwn(name) ? undefined : shared?.get(name);
     if (known) {
       all.set(name, known);
       continue;
     }
     const rows = rowsPerPiece(new Tensor(name, shape, "weight", dtype), maxBinding);
-    const parameter: Parameter = {
-      name,
-      shape,
-      pieces: [],
-      grad: isTrained && training ? [] : null,
-      rate: rateOf(name),
-    };
+    const parameter: Parameter = { name, shape, pieces: [], grad: isTrained && training ? [] : null, rate: rate(name) };
     all.set(name, parameter);
     for (let first = 0; first < shape[0]!; first += rows) {
       const pieceShape = [Math.min(rows, shape[0]! - first), ...shape.slice(1)];
       const pieceName = rows === shape[0] ? name : `${name}[${first}:${first + pieceShape[0]!}]`;
-      if (!isTrained || !(training || isAdapter(name))) {
+      if (!(isTrained && training) && !isOwn(name)) {
         parameter.pieces.push({ tensor: new Tensor(pieceName, pieceShape, "weight", dtype), first });
         continue;
       }
@@ -108,32 +113,90 @@ export function makeParameters(
       pageSizes[page]! += size;
     }
   }
-  const make = (name: string, role: Role) => pageSizes.map((size, i) => new Tensor(`${name} page ${i}`, [size], role));
-  const params = make("trained", training ? "trained" : "weight");
-  const grads = training ? make("gradient", "gradient") : [];
-  const [m, v] = [make("m", "moment"), make("v", "moment")];
+  return { all, slots, pageSizes };
+}
+
+/** Puts the tensors of a layout into its pages, which `make` creates. */
+function place({ all, slots, pageSizes }: Layout, training: boolean, hasRates: boolean, make: MakePages): Parameters {
+  const params = make("trained", training ? "trained" : "weight", pageSizes);
+  const grads = training ? make("gradient", "gradient", pageSizes) : [];
+  const [m, v] = [make("m", "moment", pageSizes), make("v", "moment", pageSizes)];
   for (const { name, shape, first, page, offset } of slots) {
     const parameter = all.get(name.replace(/\[.*/, ""))!;
     parameter.pieces.push({ tensor: params[page]!.view(name, shape, offset), first });
     parameter.grad?.push({ tensor: grads[page]!.view(`d${name}`, shape, offset), first });
   }
-  const rates = [...all.values()].some(({ grad, rate }) => grad && rate !== 1)
-    ? pageSizes.map((size, i) => new Tensor(`rates page ${i}`, [size / VIEW_ALIGN], "moment"))
-    : [];
+  const groups = pageSizes.map((size) => size / VIEW_ALIGN);
+  const rates = hasRates ? make("rates", "moment", groups) : [];
   return {
     all,
     pages: grads.map((grad, i) => ({ param: params[i]!, grad, m: m[i]!, v: v[i]!, rates: rates[i] ?? null })),
   };
 }
 
+type MakePages = (name: string, role: Role, sizes: readonly number[]) => Tensor[];
+
+const hasRates = ({ all }: Layout) => [...all.values()].some(({ grad, rate }) => grad && rate !== 1);
+
+/** Creates the tensors of a model: see `layOut`. */
+export function makeParameters(spec: ModelSpec, wanted: Wanted): Parameters {
+  const layout = layOut(spec, wanted, false);
+  return place(layout, wanted.training, hasRates(layout), (name, role, sizes) =>
+    sizes.map((size, i) => new Tensor(`${name} page ${i}`, [size], role)),
+  );
+}
+
+/**
+ * The tensors of several members, which share the frozen ones. A member's pages are as in a plan of its own; those of all are behind each
+ * other in one buffer, for the same dispatches. Throws DeviceError if they do not fit into a binding.
+ */
+export function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parameters[] {
+  if (specs.length === 1) return [makeParameters(specs[0]!, wanted)];
+  const layouts: Layout[] = [];
+  for (const spec of specs) layouts.push(layOut(spec, { ...wanted, shared: layouts[0]?.all ?? wanted.shared }, true));
+  const total = (of: (layout: Layout) => number[]) => layouts.flatMap(of).reduce((sum, size) => sum + size, 0);
+  const bytes = 4 * total(({ pageSizes }) => pageSizes);
+  if (bytes > wanted.maxBinding)
+    throw new DeviceError("the adapters of a plan do not fit into one binding of the device", {
+      expected: `at most ${showBytes(wanted.maxBinding)}`,
+      found: `${showBytes(bytes)} for ${specs.length} adapters`,
+      hint: "train fewer adapters at a time",
+      remedy: "less-memory",
+    });
+  const roots = new Map<string, { root: Tensor; at: number }>();
+  const rated = layouts.some(hasRates);
+  return layouts.map((layout) =>
+    place(layout, wanted.training, rated, (name, role, sizes) => {
+      if (!roots.has(name)) {
+        // A rate belongs to VIEW_ALIGN elements.
+        const size = name === "rates" ? bytes / 4 / VIEW_ALIGN : bytes / 4;
+        roots.set(name, { root: new Tensor(name, [size], role), at: 0 });
+      }
+      const open = roots.get(name)!;
+      return sizes.map((size, i) => {
+        const page = open.root.view(`${name} page ${i}`, [size], open.at);
+        open.at += size;
+        return page;
+      });
+    }),
+  );
+}
+
 /** The contents of a page's table of rates. */
-export function ratesOf({ all }: Parameters, { grad: page }: Page): Float32Array {
-  const rates = new Float32Array(page.size / VIEW_ALIGN).fill(1);
+export function ratesOf({ all }: Parameters, page: Page): Float32Array {
+  const rates = new Float32Array(page.grad.size / VIEW_ALIGN).fill(1);
   for (const { grad, rate } of all.values())
-    for (const { tensor } of grad ?? [])
-      if (tensor.root === page)
-        rates.fill(rate, tensor.offset / VIEW_ALIGN, (tensor.offset + alignView(tensor.size)) / VIEW_ALIGN);
+    for (const { tensor } of grad ?? []) {
+      const at = offsetIn(page, tensor);
+      if (at !== null) rates.fill(rate, at / VIEW_ALIGN, (at + alignView(tensor.size)) / VIEW_ALIGN);
+    }
   return rates;
+}
+
+/** Where a gradient begins in its page; null if it is in another one. */
+export function offsetIn({ grad }: Page, { root, offset }: Tensor): number | null {
+  const at = offset - grad.offset;
+  return root === grad.root && at >= 0 && at < grad.size ? at : null;
 }
 
 /** The tensor of a parameter that is in one piece. */

@@ -5,8 +5,18 @@
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar } from "./kernel.ts";
+import {
+  ceilDiv,
+  type Dispatch,
+  defineKernel,
+  dispatch,
+  type Fields,
+  type Scalar,
+  scalarOf,
+  tensorAt,
+} from "./kernel.ts";
 import { matmul } from "./matmul.ts";
+import { bySequence, chunked, decodeTable, jobTable, type Members, shareRows } from "./shares.ts";
 
 /**
  * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column + i * step on,
@@ -42,23 +52,21 @@ export function loraUpBackward(ddown: Tensor, dy: Tensor, group: AdapterGroup, r
   return matmul({ out: ddown, a: dy, b: B, m: rows, n: r, k: width, alpha: scale, ...place });
 }
 
-/** The scalars of one matrix in `lora_backward`; those of the second have a 2 behind their names. */
 const JOB = {
-  rows: "u32",
-  count: "u32",
+  member: "u32",
+  // Whether the matrix is the second: x2 and dy2.
+  second: "u32",
+  by_sequence: "u32",
   r: "u32",
   input: "u32",
   width: "u32",
   dy_row: "u32",
   column: "u32",
-  step: "u32",
-  stride: "u32",
+  down_row: "u32",
   down_at: "u32",
   a_at: "u32",
   b_at: "u32",
-} as const;
-
-type JobDims = Record<keyof typeof JOB, Scalar>;
+} as const satisfies Fields;
 
 export const loraBackwardKernel = defineKernel(
   "lora_backward",
@@ -70,28 +78,25 @@ export const loraBackwardKernel = defineKernel(
     dy: "read vec4f",
     x2: "read vec4f",
     dy2: "read vec4f",
+    jobs: "read Job",
+    shares: "read Share",
   },
-  { ...JOB, ...second(JOB) },
-  ({ count, r, input, width, count2, r2, input2, width2 }) => [
-    ceilDiv(Math.max(input!, width!, input2!, width2!), 16),
-    ceilDiv(Math.max(r!, r2!), 8),
-    2 * (count! + count2!),
-  ],
+  // The longest side and the highest rank of any job.
+  { longest: "u32", rank: "u32", count: "u32" },
+  ({ longest, rank, count }) => [ceilDiv(longest, 16), ceilDiv(rank, 8), 2 * count],
+  undefined,
+  JOB,
 );
 
-function second<T>(job: Record<keyof typeof JOB, T>) {
-  const entries = Object.entries(job).map(([name, value]) => [`${name}2`, value]);
-  return Object.fromEntries(entries) as Record<`${keyof typeof JOB}2`, T>;
-}
-
-/** The adapters of a matrix that are trained, and what their gradients are made of. */
+/** The adapters of a matrix that a member trains, and what their gradients are made of. */
 export interface LoraJob {
+  member: number;
   group: AdapterGroup;
   rows: Scalar;
-  /** [rows, input] and [rows, n]. */
+  /** [rows, input] and [rows, n], with the rows of the whole batch. */
   x: Tensor;
   dy: Tensor;
-  /** [rows, count r]: as from `loraDown` and `loraUpBackward`, at the same offset of two buffers. */
+  /** [rows, count r], the member's own: as from `loraDown` and `loraUpBackward`, at the same offset of two buffers. */
   down: Tensor;
   ddown: Tensor;
   /** The buffer of the gradients: at the offsets of A and B in their buffer. */
@@ -103,7 +108,8 @@ export function fitTogether(a: LoraJob, b: LoraJob): boolean {
   return a.grad === b.grad && a.down.root === b.down.root && a.ddown.root === b.ddown.root;
 }
 
-function dimsOf({ group, rows, x, dy, down, ddown }: LoraJob): JobDims {
+/** The jobs of a group, one for each adapter. */
+function jobsOf({ member, group, rows, x, dy, down, ddown }: LoraJob, second: number) {
   const { count, r, input, width, column, step, stride, A, B } = group;
   expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]!, count * r]);
   expectShape(`lora_backward: ddown (${ddown.name})`, ddown.shape, down.shape);
@@ -117,31 +123,51 @@ function dimsOf({ group, rows, x, dy, down, ddown }: LoraJob): JobDims {
       expected: "sizes that are multiples of 4, as those of a GPT-2",
       found: `${input} columns of x; ${dy.shape[1]} of dy, used from ${column} on, ${step} apart`,
     });
-  return {
-    rows,
-    count,
+  return Array.from({ length: count }, (_, i) => ({
+    member,
+    second,
+    by_sequence: bySequence(shareRows(rows)),
     r,
     input,
     width,
     dy_row: dy.shape[1]!,
-    column,
-    step,
-    stride,
-    down_at: down.offset,
-    a_at: A.offset,
-    b_at: B.offset,
-  };
+    column: column + i * step,
+    down_row: count * r,
+    down_at: down.offset + i * r,
+    a_at: A.offset + i * stride,
+    b_at: B.offset + i * stride,
+  }));
 }
 
-/** dA [r, input] += ddown^T x and dB [width, r] += dy^T down, for the adapters of one or two matrices. */
-export function loraBackward(first: LoraJob, other?: LoraJob): Dispatch {
-  const { grad, down, ddown, x, dy } = first;
-  if (other && !fitTogether(first, other))
-    throw new ShapeError("lora_backward: two matrices whose buffers differ cannot be in one dispatch");
-  const dims = dimsOf(other ?? first);
-  return dispatch(
-    loraBackwardKernel,
-    { grad, down: down.root, ddown: ddown.root, x, dy, x2: other?.x ?? x, dy2: other?.dy ?? dy },
-    { ...dimsOf(first), ...second({ ...dims, count: other ? dims.count : 0 }) },
+/**
+ * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over the member's rows, for the adapters of one matrix or of two. Each list has
+ * those of all members: the same x and dy.
+ */
+export function loraBackward(first: readonly LoraJob[], other: readonly LoraJob[], { shares }: Members): Dispatch[] {
+  const [{ grad, down, ddown, x, dy }] = first as [LoraJob];
+  for (const job of [...first, ...other])
+    if (!fitTogether(first[0]!, job))
+      throw new ShapeError("lora_backward: adapters whose buffers differ cannot be in one dispatch");
+  const all = [...first.flatMap((job) => jobsOf(job, 0)), ...other.flatMap((job) => jobsOf(job, 1))];
+  return chunked(all).map((jobs) =>
+    dispatch(
+      loraBackwardKernel,
+      {
+        ...{ grad, down: down.root, ddown: ddown.root, x: x.root, dy: dy.root },
+        ...{ x2: (other[0]?.x ?? x).root, dy2: (other[0]?.dy ?? dy).root },
+        jobs: jobTable(loraBackwardKernel, JOB, jobs),
+        shares,
+      },
+      {
+        longest: Math.max(...jobs.map(({ input, width }) => Math.max(input, width))),
+        rank: Math.max(...jobs.map(({ r }) => r)),
+        count: jobs.length,
+      },
+    ),
   );
+}
+
+/** The jobs of a `lora_backward`. */
+export function loraJobsOf(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
+  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarOf(dispatch, "count") as number);
 }

@@ -4,8 +4,18 @@
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeOf } from "./kernel.ts";
-import { bySequence, jobTable, type Members, type ShareRows } from "./shares.ts";
+import {
+  ceilDiv,
+  type Dispatch,
+  defineKernel,
+  dispatch,
+  type Fields,
+  type Scalar,
+  scalarOf,
+  tensorAt,
+  typeOf,
+} from "./kernel.ts";
+import { bySequence, chunked, decodeTable, jobTable, LARGEST, type Members, type ShareRows, shareRows } from "./shares.ts";
 
 export const matmulKernel = defineKernel(
   "matmul",
@@ -131,6 +141,128 @@ export function matmul(args: MatmulArguments): Dispatch {
     },
     beta === 0 ? { out: "write" } : {},
   );
+}
+
+const GROUPED_JOB = {
+  member: "u32",
+  out_offset: "u32",
+  a_offset: "u32",
+  b_offset: "u32",
+  bias_offset: "u32",
+  alpha: "f32",
+} as const satisfies Fields;
+
+export const matmulGroupedKernel = defineKernel(
+  "matmul_grouped",
+  { out: "update", a: "read", b: "read u32", bias: "read", jobs: "read Job", shares: "read Share" },
+  {
+    m: "u32",
+    n: "u32",
+    k: "u32",
+    out_row: "u32",
+    a_row: "u32",
+    a_col: "u32",
+    b_row: "u32",
+    b_col: "u32",
+    beta: "f32",
+    has_bias: "u32",
+    batch: "u32",
+    by_sequence: "u32",
+    // Whether the members' rows are the depth; else they are the rows of out.
+    is_depth: "u32",
+    // Elements from one row of the batch to the next; 0 for an operand that is the member's own.
+    out_share: "u32",
+    a_share: "u32",
+    b_share: "u32",
+    b_type: "override",
+  },
+  null,
+  undefined,
+  GROUPED_JOB,
+);
+
+/** A member's product, as in a plan of its own. */
+export interface MemberProduct {
+  member: number;
+  product: Dispatch;
+}
+
+/** An operand of a product with the rows of the whole batch, of which a member has its share. The others are the members' own. */
+export type Packed = "out" | "a" | "b";
+
+/** The products of several members, in one dispatch for all that have the same sizes. */
+export function matmulGrouped(
+  products: readonly MemberProduct[],
+  packed: readonly Packed[],
+  { shares }: Members,
+): Dispatch[] {
+  const alike = new Map<string, MemberProduct[]>();
+  for (const one of products) {
+    const { scalars, access } = one.product;
+    const own = ["out_offset", "a_offset", "b_offset", "b_size", "alpha", "batch", "out_batch", "a_batch", "b_batch"];
+    const rest = Object.keys(matmulKernel.dims).map((dim, i) => (own.includes(dim) ? null : scalars[i]));
+    const key = JSON.stringify([rest, access]);
+    alike.set(key, [...(alike.get(key) ?? []), one]);
+  }
+  return [...alike.values()].flatMap((some) => chunked(some.flatMap(jobsOf)).map((jobs) => grouped(some[0]!.product, jobs)));
+
+  function grouped(product: Dispatch, jobs: ReturnType<typeof jobsOf>): Dispatch {
+    const scalar = (name: string) => scalarOf(product, name) as number;
+    const [m, k] = [scalarOf(product, "m"), scalarOf(product, "k")];
+    const rows = shareRows(typeof k === "string" ? k : m);
+    const isDepth = typeof k === "string";
+    const root = (name: string) => tensorAt(product, name).root;
+    const perRow = (name: Packed, stride: number) => (packed.includes(name) ? stride : 0);
+    return dispatch(
+      matmulGroupedKernel,
+      {
+        ...{ out: root("out"), a: root("a"), b: root("b"), bias: root("bias") },
+        jobs: jobTable(matmulGroupedKernel, GROUPED_JOB, jobs),
+        shares,
+      },
+      {
+        m: isDepth ? m : LARGEST[rows],
+        n: scalar("n"),
+        k: isDepth ? LARGEST[rows] : k,
+        out_row: scalar("out_row"),
+        a_row: scalar("a_row"),
+        a_col: scalar("a_col"),
+        b_row: scalar("b_row"),
+        b_col: scalar("b_col"),
+        beta: scalar("beta"),
+        has_bias: scalar("has_bias"),
+        batch: jobs.length,
+        by_sequence: bySequence(rows),
+        is_depth: Number(isDepth),
+        out_share: perRow("out", scalar("out_row")),
+        a_share: perRow("a", scalar(isDepth ? "a_col" : "a_row")),
+        b_share: perRow("b", scalar("b_row")),
+        b_type: 0,
+      },
+      product.access[0] === "write" ? { out: "write" } : {},
+    );
+  }
+}
+
+/** Where a and b of the products of a `matmul_grouped` begin. */
+export function offsetsOf(dispatch: Dispatch): number[] {
+  const jobs = decodeTable(GROUPED_JOB, tensorAt(dispatch, "jobs"), scalarOf(dispatch, "batch") as number);
+  return jobs.flatMap(({ a_offset, b_offset }) => [a_offset, b_offset]);
+}
+
+/** A job for each product of a batch. */
+function jobsOf({ member, product }: MemberProduct): Record<keyof typeof GROUPED_JOB, number>[] {
+  const scalar = (name: string) => scalarOf(product, name) as number;
+  const at = (name: "out" | "a" | "b", i: number) =>
+    tensorAt(product, name).offset + (name === "b" ? 0 : scalar(`${name}_offset`)) + i * scalar(`${name}_batch`);
+  return Array.from({ length: scalar("batch") }, (_, i) => ({
+    member,
+    out_offset: at("out", i),
+    a_offset: at("a", i),
+    b_offset: at("b", i),
+    bias_offset: tensorAt(product, "bias").offset,
+    alpha: scalar("alpha"),
+  }));
 }
 
 const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;

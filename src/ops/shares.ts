@@ -69,6 +69,14 @@ export function encodeTable<F extends Fields>(fields: F, entries: readonly Recor
   return words;
 }
 
+/** The first `count` entries of a table. */
+export function decodeTable<F extends Fields>(fields: F, { contents }: Tensor, count: number): Record<keyof F, number>[] {
+  const floats = new Float32Array(contents!.buffer);
+  const entry = (i: number) =>
+    Object.entries(fields).map(([name, type], j) => [name, (type === "f32" ? floats : contents!)[i * entryWords(fields) + j]!]);
+  return Array.from({ length: count }, (_, i) => Object.fromEntries(entry(i)) as Record<keyof F, number>);
+}
+
 /** The shape of a table. */
 export const tableShape = (fields: Fields) => [TABLE_ENTRIES, entryWords(fields)] as const;
 
@@ -79,6 +87,12 @@ export function jobTable<F extends Fields>({ name }: Pick<Kernel, "name">, field
 
 /** Which rows of a batch a tensor has: of its tokens, or of its sequences. */
 export type ShareRows = "tokens" | "sequences";
+
+/** Jobs by the table. */
+export function chunked<T>(jobs: readonly T[]): T[][] {
+  const count = Math.ceil(jobs.length / TABLE_ENTRIES);
+  return Array.from({ length: count }, (_, i) => jobs.slice(i * TABLE_ENTRIES, (i + 1) * TABLE_ENTRIES));
+}
 
 /** What the members of a plan have together: their shares of a batch [TABLE_ENTRIES, entryWords(SHARE)], and their number. */
 export interface Members {

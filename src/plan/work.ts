@@ -1,8 +1,8 @@
 /** What a dispatch computes and moves, as far as it follows from the dispatch; the same for every device. */
 import { type Dispatch, type Kernel, NO_VALUES, type StepValues, tensorAt } from "../ops/kernel.ts";
 import { linearKernel } from "../ops/linear.ts";
-import { loraBackwardKernel } from "../ops/lora.ts";
-import { matmulKernel } from "../ops/matmul.ts";
+import { loraBackwardKernel, loraJobsOf } from "../ops/lora.ts";
+import { matmulGroupedKernel, matmulKernel } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
 import { resolveDims, type Segment } from "./plan.ts";
 
@@ -20,22 +20,25 @@ const BY_ROW = /^(embedding|gather|cache|prefix)_/;
 /** The work of a dispatch. Its tensors count whole, but those of products: exact for a batch that fills the plan's capacity. */
 export function workOf(dispatch: Dispatch, values: StepValues): DispatchWork {
   const { kernel, tensors, access } = dispatch;
-  const product = PRODUCTS.get(kernel)?.(resolveDims(dispatch, values), dispatch);
+  const product = PRODUCTS.get(kernel)?.(resolveDims(dispatch, values), dispatch, values);
   if (product) return product;
   if (BY_ROW.test(kernel.name)) return { flops: null, bytes: null };
   const passes = new Map<Tensor, number>(tensors.map((tensor, i) => [tensor, access[i] === "update" ? 2 : 1]));
   return { flops: null, bytes: [...passes].reduce((sum, [{ bytes }, times]) => sum + times * bytes, 0) };
 }
 
-/** Operations in the matrix products of one batch, forward and backward. */
+/** Operations in the matrix products of one batch, forward and backward, of a plan with one member. */
 export function flopsOf(segments: readonly Segment[], batch: Pick<StepValues, "tokens" | "sequences">): number {
-  const values = { ...NO_VALUES, ...batch };
+  const values = { ...NO_VALUES, ...batch, share_tokens: batch.tokens, share_sequences: batch.sequences };
   const flops = segments.flatMap(({ dispatches }) => dispatches.map((dispatch) => workOf(dispatch, values).flops ?? 0));
   return flops.reduce((sum, one) => sum + one, 0);
 }
 
-/** By their sizes: tensors of a product may be columns of wider ones. */
-const PRODUCTS = new Map<Kernel, (dims: Record<string, number>, dispatch: Dispatch) => DispatchWork>([
+/** By their sizes, those of members by the largest share: tensors of a product may be columns of wider ones. */
+const PRODUCTS = new Map<
+  Kernel,
+  (dims: Record<string, number>, dispatch: Dispatch, values: StepValues) => DispatchWork
+>([
   [
     matmulKernel as unknown as Kernel,
     (dims, dispatch) => {
@@ -62,17 +65,23 @@ const PRODUCTS = new Map<Kernel, (dims: Record<string, number>, dispatch: Dispat
     },
   ],
   [
+    matmulGroupedKernel as unknown as Kernel,
+    (dims, dispatch) => {
+      const { m, n, k, batch } = dims as Record<"m" | "n" | "k" | "batch", number>;
+      const outs = (dispatch.access[0] === "update" ? 8 : 4) * m * n;
+      return { flops: 2 * m * n * k * batch, bytes: 4 * (m * k + k * n + outs / 4) * batch };
+    },
+  ],
+  [
     loraBackwardKernel as unknown as Kernel,
-    (dims) => {
-      const jobs = ["", "2"].map((end) => {
-        const of = (name: string) => dims[`${name}${end}`]!;
-        const [rows, sides] = [of("rows"), of("input") + of("width")];
-        const [steps, reads] = [of("count") * of("r"), of("input") + of("count") * of("width")];
-        return of("count") === 0
-          ? { flops: 0, bytes: 0 }
-          : { flops: 2 * rows * steps * sides, bytes: 4 * rows * (reads + 2 * steps) + 8 * steps * sides };
+    (_, dispatch, { share_tokens, share_sequences }) => {
+      const jobs = loraJobsOf(dispatch).map(({ by_sequence, r, input, width }) => {
+        const rows = by_sequence ? share_sequences : share_tokens;
+        const sides = input + width;
+        return { flops: 2 * rows * r * sides, bytes: 4 * rows * (sides + 2 * r) + 8 * r * sides };
       });
-      return { flops: jobs[0]!.flops + jobs[1]!.flops, bytes: jobs[0]!.bytes + jobs[1]!.bytes };
+      const sum = (of: (job: { flops: number; bytes: number }) => number) => jobs.reduce((all, job) => all + of(job), 0);
+      return { flops: sum(({ flops }) => flops), bytes: sum(({ bytes }) => bytes) };
     },
   ],
 ]);
