@@ -3,8 +3,9 @@
 
 import { F16, is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
-import { Matmul, MatmulBiasBackward } from "./generated/records";
+import { Matmul, MatmulBiasBackward, MatmulBiasBackwardJob, Share } from "./generated/records";
 import { multiply_any, multiply_panels, set_output } from "./product";
+import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, store_part } from "./vector";
 
@@ -60,12 +61,20 @@ export function matmul_panels(p: Matmul): void {
   multiply_panels(a_of(p, 0), p.a_row, p.a_col, p.b, p.b_col != 1, p.b_type, p.m, p.n, p.k);
 }
 
-/** dbias [cols] += sum over rows of dout; rows in order. */
+/** Of each bias: dbias[at .. at + cols] += sum over the member's rows of dout; rows in order. */
 export function matmul_bias_backward(p: MatmulBiasBackward): void {
-  const dbias = p.dbias;
-  const dout = p.dout;
-  const rows = p.rows;
+  for (let i: u32 = 0; i < p.count; i++) {
+    const job = entry<MatmulBiasBackwardJob>(p.jobs, i);
+    const share = entry<Share>(p.shares, job.member);
+    const rows = row_count(share, p.by_sequence);
+    // Nothing is added for a member without rows: not even 0, which would make 0 of -0.
+    if (rows > 0) add_rows(p, p.dbias + ((<usize>job.at) << 2), first_row(share, p.by_sequence), rows);
+  }
+}
+
+function add_rows(p: MatmulBiasBackward, dbias: usize, first: u32, rows: u32): void {
   const cols = p.cols;
+  const dout = p.dout + ((<usize>first * cols) << 2);
   const end = slice_end(cols, 16);
   for (let c = slice_begin(cols, 16); c < end; c += 4) {
     const rest = end - c;

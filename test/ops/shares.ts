@@ -1,7 +1,7 @@
 /** Members for the tests of ops: shares that lie one behind the other, and results that are those of a member's own plan. */
 import type { StepValues } from "../../src/ops/kernel.ts";
 import { encodeTable, type Members, NO_SHARE, SHARE, type Share, tableShape } from "../../src/ops/shares.ts";
-import type { Tensor } from "../../src/tensor.ts";
+import { alignView, type Tensor, VIEW_ALIGN } from "../../src/tensor.ts";
 import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
 import type { OpCase } from "./case.ts";
@@ -33,6 +33,22 @@ export function members(c: OpCase, given: readonly Partial<Omit<Share, "token" |
       share_sequences: largest("sequences"),
     },
   };
+}
+
+/** These pages in one buffer, as the model's are; what `filler` makes is before, between and behind them. */
+export function layOut(
+  pages: readonly Float32Array[],
+  filler: (count: number) => Float32Array,
+): { whole: Float32Array; offsets: number[] } {
+  let size = VIEW_ALIGN;
+  const offsets = pages.map(({ length }) => {
+    const offset = size;
+    size += alignView(length) + VIEW_ALIGN;
+    return offset;
+  });
+  const whole = filler(size);
+  for (const [i, page] of pages.entries()) whole.set(page, offsets[i]!);
+  return { whole, offsets };
 }
 
 /** A program of one member, and where in the results of a program of several its own must lie. */
