@@ -1,20 +1,26 @@
-// Sums of squares of one page of gradients, 64 of each chunk.
+// Sums of squares of pages of gradients in one buffer, 64 of each chunk: a job a page.
 //
-//   partial[first + 64 g + i] = sum of grad[j]^2 over j = g * chunk + i, + 64, ... < (g + 1) * chunk
+//   partial[first + 64 g + i] = sum of grad[at + j]^2 over j = g * chunk + i, + 64, ... < min(count, (g + 1) * chunk)
 //
 //   partial  (updates)  [partials]
-//   grad     (read)     [count]
+//   grad     (read)     [gradients]
+//   jobs     (read)     [entries, words]: at, count, first and chunk of each page
 //
-// Grid: a workgroup of 64 a chunk. Reference: torch.nn.utils.clip_grad_norm_.
+// Grid: (chunks of the largest page, 1, pages), a workgroup of 64 a chunk. Reference: torch.nn.utils.clip_grad_norm_.
 
 const LANES = 64u;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let end = min(dims.count, (group.x + 1u) * dims.chunk);
+  let job = jobs[group.z];
+  let begin = group.x * job.chunk;
+  if (begin >= job.count) {
+    return;
+  }
+  let end = job.at + min(job.count, begin + job.chunk);
   var sum = 0.0;
-  for (var i = group.x * dims.chunk + lane; i < end; i += LANES) {
+  for (var i = job.at + begin + lane; i < end; i += LANES) {
     sum += grad[i] * grad[i];
   }
-  partial[dims.first + group.x * LANES + lane] = sum;
+  partial[job.first + group.x * LANES + lane] = sum;
 }

@@ -1,12 +1,14 @@
-// The norm of all gradients, and the switch that stops updates once loss or gradients are not finite.
+// The norm of each member's gradients, and the switches that stop the updates of a member whose loss or gradients are not finite.
 //
-//   metrics[slot].z = sqrt(sum partial);  stopped = 1 where the loss or the norm is Inf or NaN; stays until the host resets it
+//   metrics[member * slots + slot].z = sqrt(sum of partial[first .. first + count])
+//   stopped[member] = 1 where the loss or the norm is Inf or NaN; stays until the host resets it
 //
-//   metrics  (updates)  [slots, 4]: loss, correct, gradient norm, 1 where finite
-//   stopped  (updates)  [1]
-//   partial  (read)     [count]
+//   metrics  (updates)  [results, 4], slots of each member: loss, correct, gradient norm, 1 where finite
+//   stopped  (updates)  [members]
+//   partial  (read)     [partials]
+//   jobs     (read)     [entries, words]: first and count of each member
 //
-// Grid: 1 workgroup; sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no value is NaN.
+// Grid: (1, 1, members); sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no value is NaN.
 // Reference: torch.nn.utils.clip_grad_norm_.
 
 const LANES = 64u;
@@ -14,10 +16,11 @@ const EXPONENT = 0x7f800000u;
 var<workgroup> sums: array<f32, LANES>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let job = jobs[group.z];
   var mine = 0.0;
-  for (var i = lane; i < dims.count; i += LANES) {
-    mine += partial[i];
+  for (var i = lane; i < job.count; i += LANES) {
+    mine += partial[job.first + i];
   }
   sums[lane] = mine;
   workgroupBarrier();
@@ -28,12 +31,13 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     workgroupBarrier();
   }
   if (lane == 0u) {
-    let loss = bitcast<u32>(metrics[dims.slot].x) & EXPONENT;
+    let row = job.member * dims.slots + dims.slot;
+    let loss = bitcast<u32>(metrics[row].x) & EXPONENT;
     let norm = bitcast<u32>(sums[0]) & EXPONENT;
     if (loss == EXPONENT || norm == EXPONENT) {
-      stopped[0] = 1u;
+      stopped[job.member] = 1u;
     }
-    metrics[dims.slot].z = sqrt(sums[0]);
-    metrics[dims.slot].w = f32(1u - stopped[0]);
+    metrics[row].z = sqrt(sums[0]);
+    metrics[row].w = f32(1u - stopped[job.member]);
   }
 }

@@ -1,12 +1,14 @@
-// Gradient of the bias of a matrix product: the sum of each column.
+// Gradients of the biases of a matrix product: for each member, the sum of each column over its rows. A job a bias.
 //
-//   dbias[j] += sum_i dout[i, j]
+//   dbias[at + j] += sum of dout[i, j] over the member's rows i
 //
-//   dbias  (accumulates)  [cols]
-//   dout   (read)         [rows, cols]
+//   dbias   (accumulates)  [gradients]
+//   dout    (read)         [rows, cols]
+//   jobs    (read)         [entries, words]: the member of each bias, and where its gradient is
+//   shares  (read)         [entries, share_words]: each member's rows
 //
-// Grid: ceil(cols / 16). A workgroup sums 16 columns: 16 lanes share the rows of a column, whose parts are then added in order.
-// Reference: llm.c matmul_backward.
+// Grid: (ceil(cols / 16), 1, biases). A workgroup sums 16 columns: 16 lanes share the rows of a column, from the member's first on,
+// whose parts are then added in order. Reference: llm.c matmul_backward.
 
 const COLUMNS = 16u;
 const PARTS = 16u;
@@ -14,11 +16,18 @@ var<workgroup> partial: array<f32, COLUMNS * PARTS>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let job = jobs[group.z];
+  let rows = row_count(job.member, dims.by_sequence);
+  // Nothing is added for a member without rows: not even 0, which would make 0 of -0.
+  if (rows == 0u) {
+    return;
+  }
+  let first = first_row(job.member, dims.by_sequence);
   let col = group.x * COLUMNS + lane % COLUMNS;
   let own = min(col, dims.cols - 1u);
   var sum = 0.0;
-  for (var row = lane / COLUMNS; row < dims.rows; row += PARTS) {
-    sum += dout[row * dims.cols + own];
+  for (var row = lane / COLUMNS; row < rows; row += PARTS) {
+    sum += dout[(first + row) * dims.cols + own];
   }
   partial[lane] = sum;
   workgroupBarrier();
@@ -27,6 +36,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var part = 0u; part < PARTS; part++) {
       total += partial[part * COLUMNS + lane % COLUMNS];
     }
-    dbias[col] += total;
+    dbias[job.at + col] += total;
   }
 }

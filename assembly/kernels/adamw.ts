@@ -1,5 +1,6 @@
-// One step of AdamW over a page of parameters, with clipping by the global norm. Reference: torch.optim.AdamW.
-import { Adamw } from "./generated/records";
+// One step of AdamW over pages of parameters, with clipping by their member's norm. Reference: torch.optim.AdamW.
+import { Adamw, AdamwJob, Share } from "./generated/records";
+import { entry } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part } from "./vector";
 
@@ -8,24 +9,32 @@ const GROUP: u32 = 64;
 
 /**
  * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
- * param = param * (1 - q lr_decay) - q step_size * m / (sqrt(v) / correction2 + epsilon), for [count]; skipped if stopped[0] != 0.
+ * param = param * (1 - q lr_decay) - q step_size * m / (sqrt(v) / correction2 + epsilon), for each page at .. at + count; skipped if
+ * stopped[member] != 0, or if the share is not updated.
  */
 export function adamw(p: Adamw): void {
-  if (load<u32>(p.stopped) != 0) return;
-  const clip = p.clip;
-  const norm = load<f32>(p.metrics + (p.slot << 4), 8);
-  const factor: f32 = clip > 0 ? min<f32>(1, clip / (norm + 1e-6)) : 1;
-  const end = slice_end(p.count, GROUP);
+  for (let i: u32 = 0; i < p.count; i++) {
+    const job = entry<AdamwJob>(p.jobs, i);
+    const share = entry<Share>(p.shares, job.member);
+    if (load<u32>(p.stopped + (job.member << 2)) == 0 && share.is_updated) update_page(p, job, share);
+  }
+}
+
+function update_page(p: Adamw, job: AdamwJob, share: Share): void {
+  const norm = load<f32>(p.metrics + ((job.member * p.slots + p.slot) << 4), 8);
+  const factor: f32 = job.clip > 0 ? min<f32>(1, job.clip / (norm + 1e-6)) : 1;
+  const end = job.at + slice_end(job.count, GROUP);
   // Without rates in one call.
-  const size = p.has_rates ? GROUP : p.count;
-  for (let i = slice_begin(p.count, GROUP); i < end; i += size) {
+  const size = p.has_rates ? GROUP : job.count;
+  for (let i = job.at + slice_begin(job.count, GROUP); i < end; i += size) {
     const q = p.has_rates ? load<f32>(p.rates + ((i / GROUP) << 2)) : 1;
-    update(p, factor, q == 1 ? p.decay : 1 - q * p.lr_decay, q * p.step_size, i, min(i + size, end));
+    const decay = q == 1 ? share.decay : 1 - q * share.lr_decay;
+    update(p, factor, decay, q * share.step_size, share.correction2, i, min(i + size, end));
   }
 }
 
 /** Parameters begin .. end, which have one rate. */
-function update(p: Adamw, factor: f32, decay: f32, step_size: f32, begin: u32, end: u32): void {
+function update(p: Adamw, factor: f32, decay: f32, step_size: f32, correction2: f32, begin: u32, end: u32): void {
   const param = p.param;
   const m = p.m;
   const v = p.v;
@@ -35,7 +44,6 @@ function update(p: Adamw, factor: f32, decay: f32, step_size: f32, begin: u32, e
   const beta2 = p.beta2;
   const one_minus_beta2 = p.one_minus_beta2;
   const epsilon = p.epsilon;
-  const correction2 = p.correction2;
   for (let i = begin; i < end; i += 4) {
     const at: usize = i << 2;
     const rest = end - i;

@@ -38,8 +38,8 @@ export function set_adapters(p: Linear): void {
 
 /** Those of a member. */
 export function set_member_adapters(p: LinearGrouped, job: LinearGroupedJob): void {
-  down = p.down + (<usize>job.down_offset << 2);
-  up = p.up + (<usize>job.up_offset << 2);
+  down = p.down + ((<usize>job.down_offset) << 2);
+  up = p.up + ((<usize>job.up_offset) << 2);
   count = job.count;
   r = job.r;
   stride = job.stride;

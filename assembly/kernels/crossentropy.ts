@@ -1,6 +1,7 @@
 // Softmax cross-entropy with ignored and weighted rows, over logits that may come in pieces of classes. Reference: PyTorch cross_entropy.
-import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss } from "./generated/records";
-import { is_first, slice_begin, slice_end } from "./threads";
+import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss, Share } from "./generated/records";
+import { entry, first_row, row_count } from "./shares";
+import { slice_begin, slice_end } from "./threads";
 import { exp, load_part, max_lanes, store_part, sum_lanes } from "./vector";
 
 /** Less than any logit. */
@@ -63,16 +64,25 @@ export function crossentropy_forward(p: CrossentropyForward): void {
   }
 }
 
-/** metrics[slot] = (loss_scale * sum of weight * (max - target + log(sum)), rows whose target has the largest logit, 0, 0), rows in order. */
+/**
+ * metrics[member * slots + slot] = (loss_scale * sum of weight * (max - target + log(sum)), rows whose target has the largest logit,
+ * 0, 0) over the member's rows, in order.
+ */
 export function crossentropy_loss(p: CrossentropyLoss): void {
+  const end = slice_end(p.members, 1);
+  for (let member = slice_begin(p.members, 1); member < end; member++) member_loss(p, member);
+}
+
+function member_loss(p: CrossentropyLoss, member: u32): void {
   const state = p.state;
   const targets = p.targets;
   const weights = p.weights;
-  const rows = p.rows;
-  if (!is_first()) return;
+  const share = entry<Share>(p.shares, member);
+  const first = first_row(share, p.by_sequence);
+  const end = first + row_count(share, p.by_sequence);
   let loss: f32 = 0;
   let correct: f32 = 0;
-  for (let row: u32 = 0; row < rows; row++) {
+  for (let row = first; row < end; row++) {
     if (load<i32>(targets + (row << 2)) < 0) continue;
     const at = state + (row << 4);
     const largest = load<f32>(at);
@@ -81,26 +91,36 @@ export function crossentropy_loss(p: CrossentropyLoss): void {
     loss += load<f32>(weights + (row << 2)) * (largest - target + Mathf.log(load<f32>(at, 4)));
     if (target >= largest) correct += 1;
   }
-  const to = p.metrics + (p.slot << 4);
-  store<f32>(to, loss * p.loss_scale);
+  const to = p.metrics + ((member * p.slots + p.slot) << 4);
+  store<f32>(to, loss * share.loss_scale);
   store<f32>(to, correct, 4);
   store<f32>(to, 0, 8);
   store<f32>(to, 0, 12);
 }
 
-/** dlogits [rows, count] = loss_scale * weight * (exp(logits - max) / sum - [class = target]), 0 where the row is ignored. */
+/**
+ * dlogits [rows, count] = loss_scale * weight * (exp(logits - max) / sum - [class = target]), 0 where the row is ignored; loss_scale is
+ * that of the row's member.
+ */
 export function crossentropy_backward(p: CrossentropyBackward): void {
+  for (let member: u32 = 0; member < p.members; member++) {
+    const share = entry<Share>(p.shares, member);
+    const first = first_row(share, p.by_sequence);
+    const rows = row_count(share, p.by_sequence);
+    rows_backward(p, share.loss_scale, first + slice_begin(rows, 1), first + slice_end(rows, 1));
+  }
+}
+
+/** Rows begin .. end, which are of one member. */
+function rows_backward(p: CrossentropyBackward, loss_scale: f32, begin: u32, end: u32): void {
   const dlogits = p.dlogits;
   const logits = p.logits;
   const state = p.state;
   const targets = p.targets;
   const weights = p.weights;
-  const rows = p.rows;
   const count = p.count;
   const first = p.first;
-  const loss_scale = p.loss_scale;
-  const end = slice_end(rows, 1);
-  for (let row = slice_begin(rows, 1); row < end; row++) {
+  for (let row = begin; row < end; row++) {
     const base: usize = (row * count) << 2;
     const to = dlogits + base;
     const label = load<i32>(targets + (row << 2));

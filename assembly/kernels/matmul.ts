@@ -3,7 +3,14 @@
 
 import { F16, is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
-import { Matmul, MatmulBiasBackward, MatmulGrouped, MatmulGroupedJob, Share } from "./generated/records";
+import {
+  Matmul,
+  MatmulBiasBackward,
+  MatmulBiasBackwardJob,
+  MatmulGrouped,
+  MatmulGroupedJob,
+  Share,
+} from "./generated/records";
 import { multiply_any, multiply_panels, set_output } from "./product";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
@@ -69,22 +76,30 @@ export function matmul_grouped(p: MatmulGrouped): void {
     const first = first_row(share, p.by_sequence);
     const rows = row_count(share, p.by_sequence);
     if (rows == 0) continue;
-    const out = p.out + (<usize>(job.out_offset + first * p.out_share) << 2);
-    const a = p.a + (<usize>(job.a_offset + first * p.a_share) << 2);
-    const b = p.b + (<usize>(job.b_offset + first * p.b_share) << 2);
+    const out = p.out + ((<usize>(job.out_offset + first * p.out_share)) << 2);
+    const a = p.a + ((<usize>(job.a_offset + first * p.a_share)) << 2);
+    const b = p.b + ((<usize>(job.b_offset + first * p.b_share)) << 2);
     const m = p.is_depth ? p.m : rows;
     const k = p.is_depth ? rows : p.k;
-    set_output(out, p.out_row << 2, p.has_bias ? p.bias + (<usize>job.bias_offset << 2) : 0, job.alpha, p.beta);
+    set_output(out, p.out_row << 2, p.has_bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0, job.alpha, p.beta);
     multiply_any(a, p.a_row, p.a_col, b, p.b_row, p.b_col, 0, m, p.n, k);
   }
 }
 
-/** dbias [cols] += sum over rows of dout; rows in order. */
+/** Of each bias: dbias[at .. at + cols] += sum over the member's rows of dout; rows in order. */
 export function matmul_bias_backward(p: MatmulBiasBackward): void {
-  const dbias = p.dbias;
-  const dout = p.dout;
-  const rows = p.rows;
+  for (let i: u32 = 0; i < p.count; i++) {
+    const job = entry<MatmulBiasBackwardJob>(p.jobs, i);
+    const share = entry<Share>(p.shares, job.member);
+    const rows = row_count(share, p.by_sequence);
+    // Nothing is added for a member without rows: not even 0, which would make 0 of -0.
+    if (rows > 0) add_rows(p, p.dbias + ((<usize>job.at) << 2), first_row(share, p.by_sequence), rows);
+  }
+}
+
+function add_rows(p: MatmulBiasBackward, dbias: usize, first: u32, rows: u32): void {
   const cols = p.cols;
+  const dout = p.dout + ((<usize>first * cols) << 2);
   const end = slice_end(cols, 16);
   for (let c = slice_begin(cols, 16); c < end; c += 4) {
     const rest = end - c;

@@ -78,8 +78,8 @@ async function answer(message: InTurn): Promise<Extract<FromRemote, { value: unk
 }
 
 function add(tensors: Tensor[], records: readonly TensorRecord[]): void {
-  for (const { name, shape, role, dtype, root, offset } of records)
-    tensors.push(new Tensor(name, shape, role, dtype, root === null ? undefined : tensors[root], offset));
+  for (const { name, shape, role, dtype, root, offset, contents } of records)
+    tensors.push(new Tensor(name, shape, role, dtype, root === null ? undefined : tensors[root], offset, contents));
 }
 
 function programOf({ segments, buffers, bufferOf }: ProgramRecord, tensors: readonly Tensor[]): Program {

@@ -20,6 +20,8 @@ export interface TensorRecord {
   /** The number of its root; null if it is a root. */
   root: number | null;
   offset: number;
+  /** What a table holds. */
+  contents: Uint32Array | undefined;
 }
 
 /** A serialized program: tensors by number, kernels by name. */
@@ -220,9 +222,9 @@ class RemoteSession implements Session {
   private number(tensor: Tensor): number {
     const known = this.numbers.get(tensor);
     if (known !== undefined) return known;
-    const { name, shape, role, dtype, offset } = tensor;
+    const { name, shape, role, dtype, offset, contents } = tensor;
     const root = tensor.root === tensor ? null : this.number(tensor.root);
-    this.fresh.push({ name, shape, role, dtype, root, offset });
+    this.fresh.push({ name, shape, role, dtype, root, offset, contents });
     this.numbers.set(tensor, this.numbers.size);
     return this.numbers.size - 1;
   }

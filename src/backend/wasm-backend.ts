@@ -147,7 +147,8 @@ class WasmSession implements Session {
       throw error;
     }
     this.words(this.listAt, this.list.words.length).set(this.list.words);
-    for (const { tensor, contents } of tablesOf(program)) this.words(this.addressOf(tensor), contents.length).set(contents);
+    for (const { tensor, contents } of tablesOf(program))
+      this.words(this.addressOf(tensor), contents.length).set(contents);
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {

@@ -1,8 +1,17 @@
 /** The WGSL of every kernel: the shader for a dispatch, its grid, and its source as compiled. */
-import { ceilDiv, type Dispatch, type Fields, type Grid, isTable, type Kernel, scalarOf, tensorAt } from "../ops/kernel.ts";
+import {
+  ceilDiv,
+  type Dispatch,
+  type Fields,
+  type Grid,
+  isTable,
+  type Kernel,
+  scalarOf,
+  tensorAt,
+} from "../ops/kernel.ts";
+import { offsetsOf } from "../ops/matmul.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
 import { SHADERS } from "./generated/shaders.ts";
-import { offsetsOf } from "../ops/matmul.ts";
 import { isGemv } from "./variants.ts";
 
 type Dims = Record<string, number>;
@@ -78,9 +87,12 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
   attention_forward: ["attention_tiles"],
   attention_query_backward: ["attention_tiles", "attention_backward"],
   attention_keyvalue_backward: ["attention_tiles", "attention_backward"],
+  crossentropy_backward: ["shares"],
+  crossentropy_loss: ["shares"],
   embedding_forward: ["table"],
   "embedding_forward.quantized": ["quantized", "table_quantized"],
   lora_backward: ["shares", "blocks", "parts"],
+  matmul_bias_backward: ["shares"],
 };
 
 /** Results with at most this many columns, or a fixed number of at most so many rows, have too few tiles: lanes share the depth. */
@@ -191,14 +203,20 @@ function declarations({ bindings, elements, dims, job }: Kernel, types?: Record<
   const halves = names.filter((dim) => dim.endsWith("_type")).map((dim) => dim.replace(/_type$/, ""));
   const readers = types ? [] : halves.map(readHalf);
   const used = new Set(Object.values(elements));
-  const structs = [...(used.has("Share") ? [struct("Share", SHARE)] : []), ...(used.has("Job") ? [struct("Job", job)] : [])];
+  const structs = [
+    ...(used.has("Share") ? [struct("Share", SHARE)] : []),
+    ...(used.has("Job") ? [struct("Job", job)] : []),
+  ];
   return ["struct Dims {", ...fields, "}", ...structs, ...overrides, ...buffers, uniform, ...readers].join("\n");
 }
 
 /** The struct of a table's entry, filled up to a multiple of 16 bytes. */
 function struct(name: string, fields: Fields): string {
   const entries = Object.entries(fields);
-  const pads = Array.from({ length: entryWords(fields) - entries.length }, (_, i): [string, string] => [`pad${i}`, "u32"]);
+  const pads = Array.from({ length: entryWords(fields) - entries.length }, (_, i): [string, string] => [
+    `pad${i}`,
+    "u32",
+  ]);
   return [`struct ${name} {`, ...[...entries, ...pads].map(([field, type]) => `  ${field}: ${type},`), "}"].join("\n");
 }
 

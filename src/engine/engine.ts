@@ -108,7 +108,12 @@ export function runBatches(
 
 /** The segments of batch `i` of a step's. */
 export function stepSegments(i: number, count: number): SegmentName[] {
-  return [...(i === 0 ? (["zero"] as const) : []), "forward", "backward", ...(i === count - 1 ? (["update"] as const) : [])];
+  return [
+    ...(i === 0 ? (["zero"] as const) : []),
+    "forward",
+    "backward",
+    ...(i === count - 1 ? (["update"] as const) : []),
+  ];
 }
 
 export class Engine extends Weights<ModelPlan> {
@@ -228,7 +233,9 @@ export class Engine extends Weights<ModelPlan> {
     if (!optimizer) throw new ShapeError("this plan only goes forward");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
     const loss_scale = meanOf(batches.reduce((sum, batch) => sum + weightOf(batch), 0));
-    const slots = batches.map((batch, i) => this.submit(stepSegments(i, batches.length), batch, { loss_scale, update }));
+    const slots = batches.map((batch, i) =>
+      this.submit(stepSegments(i, batches.length), batch, { loss_scale, update }),
+    );
     this.steps++;
     return slots;
   }

@@ -103,7 +103,10 @@ export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void 
 /** The batches of several members as one, one behind the other, but for the output of a frozen prefix. */
 export function joinBatches(batches: readonly Batch[]): Batch {
   if (batches.length === 1) return batches[0]!;
-  const join = <T extends Uint32Array | Int32Array | Float32Array>(into: T, of: (batch: Batch, token: number) => T): T => {
+  const join = <T extends Uint32Array | Int32Array | Float32Array>(
+    into: T,
+    of: (batch: Batch, token: number) => T,
+  ): T => {
     let [at, token] = [0, 0];
     for (const batch of batches) {
       const part = of(batch, token);

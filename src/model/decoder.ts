@@ -94,7 +94,12 @@ class Builder {
     const { spec, capacity, maxBinding } = options;
     const { n_embd, n_head, n_layer, n_positions, vocab_size } = spec.config;
     this.C = n_embd;
-    this.parameters = makeParameters(spec, { training: false, maxBinding, isWanted: () => true, shared: options.shared });
+    this.parameters = makeParameters(spec, {
+      training: false,
+      maxBinding,
+      isWanted: () => true,
+      shared: options.shared,
+    });
     const { tokens, sequences } = capacity;
     this.inputs = inputViews({
       ids: [tokens],

@@ -376,9 +376,7 @@ class Builder {
         b.logits(head, piece, logits);
       }
       const dlogits = rowsOf("dlogits", rows, [piece.classes]);
-      b.emit(
-        crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, b.members),
-      );
+      b.emit(crossentropyBackward(dlogits, logits, state, this.batch, shareRows(rows.count), piece.first, b.members));
       b.headBackward(head, piece, dlogits, dout);
     }
     b.headAdaptersBackward(head, dout);

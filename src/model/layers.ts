@@ -494,17 +494,23 @@ export class Layers {
   }
 
   /** The logits of a piece, in columns of `out` [rows, width] from `column` on; by default `out` has only these columns. */
-  logits(
-    { rows, inp, adapters }: Head,
-    piece: HeadPiece,
-    out: Tensor,
-    at = { width: piece.classes, column: 0 },
-  ): void {
+  logits({ rows, inp, adapters }: Head, piece: HeadPiece, out: Tensor, at = { width: piece.classes, column: 0 }): void {
     const place = { ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
-    this.ofHeads(piece, (member, { weight: b }, share) => {
-      const bias = this.headBiases[member];
-      return matmul({ out: share(out), a: share(inp), b, k: this.C, ...place, ...(bias ? { bias: only(bias) } : {}) });
-    }, ["out", "a"]);
+    this.ofHeads(
+      piece,
+      (member, { weight: b }, share) => {
+        const bias = this.headBiases[member];
+        return matmul({
+          out: share(out),
+          a: share(inp),
+          b,
+          k: this.C,
+          ...place,
+          ...(bias ? { bias: only(bias) } : {}),
+        });
+      },
+      ["out", "a"],
+    );
     const ups = adapters.map(({ member, group, down }) => ({
       member,
       product: matmul({ out: this.share(out), a: down, b: this.headUp(member, piece), k: group.r, beta: 1, ...place }),
@@ -521,7 +527,10 @@ export class Layers {
     if (parts.length === 1) this.emit(make(0, parts[0]!, (tensor) => tensor));
     else
       this.products(
-        parts.map((part) => ({ member: part.member, product: make(part.member, part, (tensor) => this.share(tensor)) })),
+        parts.map((part) => ({
+          member: part.member,
+          product: make(part.member, part, (tensor) => this.share(tensor)),
+        })),
         packed,
       );
   }

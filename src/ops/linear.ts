@@ -137,7 +137,14 @@ export function linearGrouped(products: readonly MemberProduct[], { shares }: Me
   return dispatch(
     linearGroupedKernel,
     {
-      ...{ out: at("out"), act: at("act"), a: at("a"), b: tensorAt(first, "b"), bias: tensorAt(first, "bias"), inp: at("inp") },
+      ...{
+        out: at("out"),
+        act: at("act"),
+        a: at("a"),
+        b: tensorAt(first, "b"),
+        bias: tensorAt(first, "bias"),
+        inp: at("inp"),
+      },
       ...{ down: at("down", adapted), up: at("up", adapted) },
       jobs: jobTable(linearGroupedKernel, GROUPED_JOB, jobs),
       shares,

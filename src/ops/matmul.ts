@@ -15,7 +15,16 @@ import {
   tensorAt,
   typeOf,
 } from "./kernel.ts";
-import { bySequence, chunked, decodeTable, jobTable, LARGEST, type Members, type ShareRows, shareRows } from "./shares.ts";
+import {
+  bySequence,
+  chunked,
+  decodeTable,
+  jobTable,
+  LARGEST,
+  type Members,
+  type ShareRows,
+  shareRows,
+} from "./shares.ts";
 
 export const matmulKernel = defineKernel(
   "matmul",
@@ -204,7 +213,9 @@ export function matmulGrouped(
     const key = JSON.stringify([rest, access]);
     alike.set(key, [...(alike.get(key) ?? []), one]);
   }
-  return [...alike.values()].flatMap((some) => chunked(some.flatMap(jobsOf)).map((jobs) => grouped(some[0]!.product, jobs)));
+  return [...alike.values()].flatMap((some) =>
+    chunked(some.flatMap(jobsOf)).map((jobs) => grouped(some[0]!.product, jobs)),
+  );
 
   function grouped(product: Dispatch, jobs: ReturnType<typeof jobsOf>): Dispatch {
     const scalar = (name: string) => scalarOf(product, name) as number;

@@ -70,10 +70,17 @@ export function encodeTable<F extends Fields>(fields: F, entries: readonly Recor
 }
 
 /** The first `count` entries of a table. */
-export function decodeTable<F extends Fields>(fields: F, { contents }: Tensor, count: number): Record<keyof F, number>[] {
+export function decodeTable<F extends Fields>(
+  fields: F,
+  { contents }: Tensor,
+  count: number,
+): Record<keyof F, number>[] {
   const floats = new Float32Array(contents!.buffer);
   const entry = (i: number) =>
-    Object.entries(fields).map(([name, type], j) => [name, (type === "f32" ? floats : contents!)[i * entryWords(fields) + j]!]);
+    Object.entries(fields).map(([name, type], j) => [
+      name,
+      (type === "f32" ? floats : contents!)[i * entryWords(fields) + j]!,
+    ]);
   return Array.from({ length: count }, (_, i) => Object.fromEntries(entry(i)) as Record<keyof F, number>);
 }
 
@@ -81,7 +88,11 @@ export function decodeTable<F extends Fields>(fields: F, { contents }: Tensor, c
 export const tableShape = (fields: Fields) => [TABLE_ENTRIES, entryWords(fields)] as const;
 
 /** The table of a dispatch, whose contents are part of the plan. */
-export function jobTable<F extends Fields>({ name }: Pick<Kernel, "name">, fields: F, jobs: readonly Record<keyof F, number>[]): Tensor {
+export function jobTable<F extends Fields>(
+  { name }: Pick<Kernel, "name">,
+  fields: F,
+  jobs: readonly Record<keyof F, number>[],
+): Tensor {
   return new Tensor(`${name}.jobs`, tableShape(fields), "table", "u32", undefined, 0, encodeTable(fields, jobs));
 }
 

@@ -80,7 +80,8 @@ const PRODUCTS = new Map<
         const sides = input + width;
         return { flops: 2 * rows * r * sides, bytes: 4 * rows * (sides + 2 * r) + 8 * r * sides };
       });
-      const sum = (of: (job: { flops: number; bytes: number }) => number) => jobs.reduce((all, job) => all + of(job), 0);
+      const sum = (of: (job: { flops: number; bytes: number }) => number) =>
+        jobs.reduce((all, job) => all + of(job), 0);
       return { flops: sum(({ flops }) => flops), bytes: sum(({ bytes }) => bytes) };
     },
   ],

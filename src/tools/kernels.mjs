@@ -91,7 +91,8 @@ async function writeCpu(found) {
   const clear = { op: "clear", kernel: { name: "clear", bindings: { tensor: "write" }, dims: { count: "u32" } } };
   const all = [clear, ...found];
   const record = (name, fields) => ["", "@unmanaged", `export class ${name} {`, ...fields, "}"];
-  const scalars = (fields) => Object.entries(fields).map(([name, type]) => `  ${name}: ${type === "f32" ? "f32" : "u32"};`);
+  const scalars = (fields) =>
+    Object.entries(fields).map(([name, type]) => `  ${name}: ${type === "f32" ? "f32" : "u32"};`);
   const pads = (fields) =>
     Array.from({ length: entryWords(fields) - Object.keys(fields).length }, (_, i) => `  pad${i}: u32;`);
   const entry = (name, fields) => record(name, [...scalars(fields), ...pads(fields)]);
@@ -100,7 +101,9 @@ async function writeCpu(found) {
       record(className(name), [...Object.keys(bindings).map((binding) => `  ${binding}: usize;`), ...scalars(dims)]),
     ),
     ...entry("Share", SHARE),
-    ...found.filter(({ kernel: { job } }) => Object.keys(job).length > 0).flatMap(({ kernel: { name, job } }) => entry(`${className(name)}Job`, job)),
+    ...found
+      .filter(({ kernel: { job } }) => Object.keys(job).length > 0)
+      .flatMap(({ kernel: { name, job } }) => entry(`${className(name)}Job`, job)),
   ]);
   const operations = OPERATIONS.map(({ name, kernel }) => {
     const { op } = all.find((one) => one.kernel.name === kernel);

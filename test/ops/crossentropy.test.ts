@@ -4,10 +4,13 @@ import {
   crossentropyLoss,
   IGNORE_INDEX,
 } from "../../src/ops/crossentropy.ts";
+import { SHARE, type ShareRows, tableShape } from "../../src/ops/shares.ts";
 import { Rng } from "../../src/rng.ts";
+import type { Tensor } from "../../src/tensor.ts";
 import { assertGradient } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { assertShapes, OpCase } from "./case.ts";
+import { assertShapes, OpCase, startsOf } from "./case.ts";
+import { assertSameAlone, type Batch, members } from "./shares.ts";
 
 /** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
 const PROBABILITIES = { atol: 3e-7, rtol: 3e-6 };
@@ -45,21 +48,28 @@ test("the reference's gradient is that of its function", () => {
   }
 });
 
-/** The whole op over logits [rows, V] in pieces of `width` classes. */
-async function compare(
-  rows: number,
-  V: number,
-  width: number,
-  logits: Float32Array,
-  targets: Int32Array,
-  weights = ones(rows),
+interface Data {
+  logits: Float32Array;
+  targets: Int32Array;
+  weights: Float32Array;
+}
+
+/** The whole op over logits [rows, V] in pieces of `width` classes; `slots` results of each member. */
+function program(
+  c: OpCase,
+  { logits, targets, weights }: Data,
+  { width, slots, kind }: { width: number; slots: number; kind: ShareRows },
+  batch: Batch,
 ) {
-  const c = new OpCase(rows * V);
+  const rows = targets.length;
+  const V = logits.length / rows;
   const state = c.blank("state", [rows + 1, 4]);
-  const metrics = c.random("metrics", [16, 4]);
-  const labels = c.of("targets", [rows + 1], Int32Array.from([...targets, 0]));
-  const factors = c.of("weights", [rows + 1], Float32Array.from([...weights, Number.NaN]));
-  const expected = crossentropy(Float64Array.from(logits), targets, weights, V);
+  const metrics = c.random("metrics", [batch.members * slots, 4]);
+  const labels = {
+    targets: c.of("targets", [rows + 1], Int32Array.from([...targets, 0])),
+    weights: c.of("weights", [rows + 1], Float32Array.from([...weights, Number.NaN])),
+  };
+  const pieces: { dlogits: Tensor; part: (all: ArrayLike<number>) => Float32Array }[] = [];
   const backward = [];
   for (let first = 0; first < V; first += width) {
     const count = Math.min(width, V - first);
@@ -69,15 +79,32 @@ async function compare(
     padded.set(part(logits));
     const piece = c.of("logits", [rows + 1, count], padded);
     const dlogits = c.blank(`dlogits from ${first}`, [rows + 1, count]);
-    c.run(crossentropyForward(state, piece, labels, rows, first));
-    backward.push(crossentropyBackward(dlogits, piece, state, labels, factors, rows, first));
-    c.expect("backward", dlogits, part(expected.dlogits), PROBABILITIES);
+    c.run(crossentropyForward(state, piece, labels.targets, rows, first));
+    backward.push(crossentropyBackward(dlogits, piece, state, labels, kind, first, batch));
+    pieces.push({ dlogits, part });
   }
-  c.run(crossentropyLoss(metrics, state, labels, factors, rows), ...backward);
+  c.run(crossentropyLoss(metrics, state, labels, kind, batch), ...backward);
+  return { metrics, pieces };
+}
+
+/** One member with all rows. */
+async function compare(
+  rows: number,
+  V: number,
+  width: number,
+  logits: Float32Array,
+  targets: Int32Array,
+  weights = ones(rows),
+) {
+  const c = new OpCase(rows * V);
+  const expected = crossentropy(Float64Array.from(logits), targets, weights, V);
+  const batch = members(c, [{ tokens: rows, loss_scale: expected.scale }]);
+  const { metrics, pieces } = program(c, { logits, targets, weights }, { width, slots: 16, kind: "tokens" }, batch);
+  for (const { dlogits, part } of pieces) c.expect("backward", dlogits, part(expected.dlogits), PROBABILITIES);
   const all = c.data(metrics);
   all.set([expected.loss, expected.correct, 0, 0], 3 * 4);
   c.expect("forward", metrics, all, LOSS);
-  await c.check({ slot: 3, loss_scale: expected.scale });
+  await c.check({ slot: 3, ...batch.values });
 }
 
 for (const { rows, V, width } of [
@@ -116,14 +143,15 @@ test("PyTorch's weighted mean: the weighted losses over the sum of the weights",
   const metrics = c.of("metrics", [1, 4], new Float32Array(4));
   const targets = c.of("targets", [3], Int32Array.of(1, 0, 1));
   const weights = c.of("weights", [3], Float32Array.of(2, 0.5, 2));
+  const batch = members(c, [{ sequences: 3, loss_scale: 1 / 4.5 }]);
   c.run(
     crossentropyForward(state, logits, targets, 3, 0),
-    crossentropyLoss(metrics, state, targets, weights, 3),
-    crossentropyBackward(dlogits, logits, state, targets, weights, 3, 0),
+    crossentropyLoss(metrics, state, { targets, weights }, "sequences", batch),
+    crossentropyBackward(dlogits, logits, state, { targets, weights }, "sequences", 0, batch),
   );
   c.expect("loss", metrics, [0.8210058794274034, 2, 0, 0], LOSS);
   c.expect("backward", dlogits, [1 / 9, -1 / 9, -1 / 18, 1 / 18, 1 / 3, -1 / 3], PROBABILITIES);
-  await c.check({ loss_scale: 1 / 4.5 });
+  await c.check(batch.values);
 });
 
 test("logits of +-1e4, and a loss that is small beside them", async () => {
@@ -147,11 +175,93 @@ test("NaN and infinite logits show in the loss", async () => {
     const metrics = c.of("metrics", [1, 4], new Float32Array(4));
     const targets = c.of("targets", [1], Int32Array.from([0]));
     const weights = c.of("weights", [1], Float32Array.from([1]));
-    c.run(crossentropyForward(state, logits, targets, 1, 0), crossentropyLoss(metrics, state, targets, weights, 1));
+    const batch = members(c, [{ tokens: 1, loss_scale: 1 }]);
+    c.run(
+      crossentropyForward(state, logits, targets, 1, 0),
+      crossentropyLoss(metrics, state, { targets, weights }, "tokens", batch),
+    );
     c.expect("loss", metrics, [Number.NaN, 0, 0, 0], LOSS);
-    await c.check({ loss_scale: 1 });
+    await c.check(batch.values);
   }
 });
+
+for (const kind of ["tokens", "sequences"] as const)
+  test(`members with shares of ${kind}, one of them empty and one with NaN: each as in a program of its own`, async () => {
+    const [V, options] = [67, { width: 40, slots: 3, kind }];
+    const sizes = [17, 0, 1, 131, 4];
+    const starts = startsOf(sizes);
+    const rng = new Rng(6);
+    const rows = starts.at(-1)!;
+    const data = {
+      logits: Float32Array.from({ length: rows * V }, () => 5 * rng.normal()),
+      targets: Int32Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? IGNORE_INDEX : rng.below(V))),
+      weights: Float32Array.from({ length: rows }, () => 0.02 + 20 * rng.uniform()),
+    };
+    data.targets.forEach((target, i) => {
+      if (i % 2 === 0 && target >= 0) data.logits[i * V + target] = 30;
+    });
+    // In the rows of the last member but one, whose target is another class.
+    const broken = starts[3]! + 64;
+    data.targets[broken] = 1;
+    data.logits[broken * V] = Number.NaN;
+    const parts = sizes.map((size, i) => {
+      const [begin, end] = [starts[i]!, starts[i]! + size];
+      const own = {
+        logits: data.logits.slice(begin * V, end * V),
+        targets: data.targets.slice(begin, end),
+        weights: data.weights.slice(begin, end),
+      };
+      const expected = crossentropy(Float64Array.from(own.logits), own.targets, own.weights, V);
+      // A member's rows of this batch may be none while those of the step's other batches count.
+      const loss_scale = size ? expected.scale : 0.5;
+      // The rows of the other kind are others.
+      const share = kind === "tokens" ? { tokens: size, sequences: 2 } : { tokens: size + 3, sequences: size };
+      return { begin, own, expected, share: { ...share, loss_scale } };
+    });
+
+    const c = new OpCase(7);
+    const batch = members(
+      c,
+      parts.map(({ share }) => share),
+    );
+    const together = program(c, data, options, batch);
+    const dlogits = new Float64Array(rows * V);
+    const all = c.data(together.metrics);
+    parts.forEach(({ begin, expected }, i) => {
+      dlogits.set(expected.dlogits, begin * V);
+      all.set([expected.loss, expected.correct, 0, 0], (i * options.slots + 1) * 4);
+    });
+    for (const { dlogits: piece, part } of together.pieces) c.expect("backward", piece, part(dlogits), PROBABILITIES);
+    c.expect("loss", together.metrics, all, LOSS);
+    const values = { slot: 1, ...batch.values };
+    await c.check(values);
+
+    const alone = parts
+      .map(({ own, share, begin }, i) => ({ own, share, begin, i }))
+      .filter(({ own }) => own.targets.length > 0)
+      .map(({ own, share, begin, i }) => {
+        const c = new OpCase(8);
+        const batch = members(c, [share]);
+        const { metrics, pieces } = program(c, own, options, batch);
+        const used = (whole: Tensor, tensor: Tensor, size: number, at: number) => ({
+          own: tensor.view(tensor.name, [size], 0),
+          whole,
+          at,
+        });
+        return {
+          c,
+          values: { slot: 1, ...batch.values },
+          parts: [
+            { own: metrics.view("metrics", [4], 4), whole: together.metrics, at: (i * options.slots + 1) * 4 },
+            ...pieces.map(({ dlogits }, j) => {
+              const count = dlogits.shape[1]!;
+              return used(together.pieces[j]!.dlogits, dlogits, own.targets.length * count, begin * count);
+            }),
+          ],
+        };
+      });
+    await assertSameAlone(c, values, alone);
+  });
 
 test("operands of other shapes are refused, but for the numbers of slots and classes", () => {
   const [state, logits, targets, weights] = [[3, 4], [3, 7], [3], [3]] as const;
@@ -160,12 +270,18 @@ test("operands of other shapes are refused, but for the numbers of slots and cla
     ({ state, logits, targets }) => crossentropyForward(state, logits, targets, "tokens", 0),
     ["logits.1"],
   );
-  assertShapes({ dlogits: logits, logits, state, targets, weights }, ({ dlogits, logits, state, targets, weights }) =>
-    crossentropyBackward(dlogits, logits, state, targets, weights, "tokens", 0),
+  const shares = tableShape(SHARE);
+  const free = ["shares.0", "shares.1"];
+  assertShapes(
+    { dlogits: logits, logits, state, targets, weights, shares },
+    ({ dlogits, logits, state, shares, ...labels }) =>
+      crossentropyBackward(dlogits, logits, state, labels, "tokens", 0, { shares, members: 1 }),
+    free,
   );
   assertShapes(
-    { metrics: [2, 4], state, targets, weights },
-    ({ metrics, state, targets, weights }) => crossentropyLoss(metrics, state, targets, weights, "tokens"),
-    ["metrics.0"],
+    { metrics: [2, 4], state, targets, weights, shares },
+    ({ metrics, state, shares, ...labels }) =>
+      crossentropyLoss(metrics, state, labels, "tokens", { shares, members: 1 }),
+    ["metrics.0", ...free],
   );
 });

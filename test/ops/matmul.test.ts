@@ -5,14 +5,16 @@ import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf } from "../../src/half.ts";
 import { type Scalar, tensorAt } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
+import { SHARE, type ShareRows, tableShape } from "../../src/ops/shares.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
-import { assertShapes, OpCase } from "./case.ts";
+import { assertShapes, OpCase, startsOf } from "./case.ts";
 import { gemm } from "./gemm.ts";
+import { assertSameAlone, layOut, members } from "./shares.ts";
 
 /** Sums of up to 130 products of normal numbers, one after the other in f32. */
 const PRODUCT = { atol: 2e-5, rtol: 2e-6 };
@@ -316,6 +318,7 @@ for (const [dtype, transB, sizes] of [
 test("the gradients of a bottleneck's matrices and biases, over fewer rows than there is room for", async () => {
   const rows = 35;
   const c = new OpCase(12);
+  const batch = members(c, [{ tokens: rows }]);
   for (const bottleneck of [1, 3, 5, 64])
     for (const [k, n] of [
       [132, bottleneck],
@@ -324,13 +327,16 @@ test("the gradients of a bottleneck's matrices and biases, over fewer rows than 
       const [x, dy] = [c.random("x", [rows + 6, k], 1, rows * k), c.random("dy", [rows + 6, n], 1, rows * n)];
       const [dW, dbias] = [c.random("dW", [k, n]), c.random("dbias", [n])];
       const sizes = { m: k, n, lda: k, transA: true, beta: 1 } as const;
-      c.run(matmul({ out: dW, a: x, b: dy, k: "tokens", ...sizes }), matmulBiasBackward(dbias, dy, "tokens", n));
+      c.run(
+        matmul({ out: dW, a: x, b: dy, k: "tokens", ...sizes }),
+        matmulBiasBackward([{ member: 0, dbias }], dy, "tokens", batch),
+      );
       const name = `${k} to ${n}`;
       c.expect(name, dW, gemm({ out: c.data(dW), a: c.data(x), b: c.data(dy), k: rows, ...sizes }), PRODUCT);
       const ones = new Float64Array(rows).fill(1);
       c.expect(name, dbias, gemm({ out: c.data(dbias), a: ones, b: c.data(dy), m: 1, n, k: rows, beta: 1 }), PRODUCT);
     }
-  await c.check({ tokens: rows });
+  await c.check(batch.values);
 });
 
 /** Logits and their gradients: of a whole table, of its rows from 64 on, of few. An odd number of rows is a stride of no four. */
@@ -395,11 +401,79 @@ test("the gradient of the bias adds the rows up", async () => {
       .forEach((d, i) => {
         expected[i % cols]! += d;
       });
-    c.run(matmulBiasBackward(dbias, dout, rows, cols));
+    const batch = members(c, [{ sequences: rows }]);
+    c.run(matmulBiasBackward([{ member: 0, dbias }], dout, "sequences", batch));
     c.expect(`${rows} x ${cols}`, dbias, expected, PRODUCT);
   }
   await c.check();
 });
+
+/** The biases' gradients of members with these rows of dout, one bias a member. */
+function biasCase(
+  some: readonly { size: number; rows: Float32Array; before: Float32Array }[],
+  kind: ShareRows,
+  cols: number,
+) {
+  const c = new OpCase(13);
+  const starts = startsOf(some.map(({ size }) => size));
+  const all = new Float32Array((starts.at(-1)! + 1) * cols).fill(Number.NaN);
+  for (const [i, { rows }] of some.entries()) all.set(rows, starts[i]! * cols);
+  const dout = c.of("dout", [starts.at(-1)! + 1, cols], all);
+  const { whole, offsets } = layOut(
+    some.map(({ before }) => before),
+    (count) => c.normals(count),
+  );
+  const gradients = c.of("gradients", [whole.length], whole);
+  // The rows of the other kind are others.
+  const share = (size: number) => (kind === "tokens" ? { tokens: size, sequences: 2 } : { tokens: 9, sequences: size });
+  const batch = members(
+    c,
+    some.map(({ size }) => share(size)),
+  );
+  // In another order than that of the members.
+  const biases = some.map((_, member) => ({ member, dbias: gradients.view("dbias", [cols], offsets[member]!) }));
+  c.run(matmulBiasBackward(biases.reverse(), dout, kind, batch));
+  return { c, gradients, offsets, values: batch.values };
+}
+
+for (const kind of ["tokens", "sequences"] as const)
+  for (const cols of [1, 20, 65])
+    test(`the gradients of ${cols} biases of members with shares of ${kind}, one empty, one with NaN: each as in a program of its own`, async () => {
+      const draw = new OpCase(14);
+      const some = [17, 0, 1, 129, 5].map((size) => {
+        const rows = draw.normals(size * cols);
+        // A sum with nothing would turn -0 into 0.
+        return { size, rows, before: size ? draw.normals(cols) : new Float32Array(cols).fill(-0) };
+      });
+      some[2]!.rows[cols - 1] = Number.NaN;
+      const { c, gradients, offsets, values } = biasCase(some, kind, cols);
+      const expected = c.data(gradients);
+      some.forEach(({ rows }, i) => {
+        rows.forEach((d, at) => {
+          expected[offsets[i]! + (at % cols)]! += d;
+        });
+      });
+      c.expect(`${cols}`, gradients, expected, PRODUCT);
+      await c.check(values);
+      for (const device of DEVICE_NAMES) {
+        const [found] = await c.results(values, [gradients], device);
+        const empty = offsets[1]!;
+        assertSameBits(`the empty one on ${device}`, found!.slice(empty, empty + cols), some[1]!.before);
+      }
+      const alone = some.map((one, i) => {
+        const { c, values, gradients: own, offsets: places } = biasCase([one], kind, cols);
+        return {
+          c,
+          values,
+          parts: [{ own: own.view("dbias", [cols], places[0]!), whole: gradients, at: offsets[i]! }],
+        };
+      });
+      await assertSameAlone(
+        c,
+        values,
+        alone.filter((_, i) => some[i]!.size > 0),
+      );
+    });
 
 test("operands that do not fit are refused", () => {
   const c = new OpCase(6);
@@ -412,7 +486,9 @@ test("operands that do not fit are refused", () => {
   assertShapes({ out: [4, 5], a: [4, 3], b: [3, 5], bias: [5] }, (t) => matmul({ ...t, m: "tokens", n: 5, k: 3 }), [
     "b.0",
   ]);
-  assertShapes({ dbias: [5], dout: [4, 5] }, ({ dbias, dout }) => matmulBiasBackward(dbias, dout, "tokens", 5), [
-    "dout.0",
-  ]);
+  assertShapes(
+    { dbias: [5], dout: [4, 5], shares: tableShape(SHARE) },
+    ({ dbias, dout, shares }) => matmulBiasBackward([{ member: 0, dbias }], dout, "tokens", { shares, members: 1 }),
+    ["dout.0", "shares.1"],
+  );
 });
