@@ -1,6 +1,6 @@
 // Gradients of the biases of a matrix product: for each member, the sum of each column over its rows. A job a bias.
 //
-//   dbias[at + j] += sum of dout[i, j] over the member's rows i
+//   dbias[at + j] += sum of dout[i, j] over the member's rows i, or over all where dims.rows != 0
 //
 //   dbias   (accumulates)  [gradients]
 //   dout    (read)         [rows, cols]
@@ -17,12 +17,13 @@ var<workgroup> partial: array<f32, COLUMNS * PARTS>;
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let job = jobs[group.z];
-  let rows = row_count(job.member, dims.by_sequence);
+  let is_fixed = dims.rows != 0u;
+  let rows = select(row_count(job.member, dims.by_sequence), dims.rows, is_fixed);
   // Nothing is added for a member without rows: not even 0, which would make 0 of -0.
   if (rows == 0u) {
     return;
   }
-  let first = first_row(job.member, dims.by_sequence);
+  let first = select(first_row(job.member, dims.by_sequence), 0u, is_fixed);
   let col = group.x * COLUMNS + lane % COLUMNS;
   let own = min(col, dims.cols - 1u);
   var sum = 0.0;

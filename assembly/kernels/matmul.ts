@@ -86,14 +86,15 @@ export function matmul_grouped(p: MatmulGrouped): void {
   }
 }
 
-/** Of each bias: dbias[at .. at + cols] += sum over the member's rows of dout; rows in order. */
+/** Of each bias: dbias[at .. at + cols] += sum over the member's rows of dout, or over all `rows`; rows in order. */
 export function matmul_bias_backward(p: MatmulBiasBackward): void {
   for (let i: u32 = 0; i < p.count; i++) {
     const job = entry<MatmulBiasBackwardJob>(p.jobs, i);
     const share = entry<Share>(p.shares, job.member);
-    const rows = row_count(share, p.by_sequence);
+    const rows = p.rows ? p.rows : row_count(share, p.by_sequence);
+    const first = p.rows ? 0 : first_row(share, p.by_sequence);
     // Nothing is added for a member without rows: not even 0, which would make 0 of -0.
-    if (rows > 0) add_rows(p, p.dbias + ((<usize>job.at) << 2), first_row(share, p.by_sequence), rows);
+    if (rows > 0) add_rows(p, p.dbias + ((<usize>job.at) << 2), first, rows);
   }
 }
 

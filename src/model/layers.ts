@@ -15,7 +15,7 @@ import { layernormBackward, layernormForward, layernormParametersBackward } from
 import { type Activated, type LinearForward, linearBackward, linearForward, linearGrouped } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
 import { type MemberProduct, matmul, matmulBiasBackward, matmulGrouped, type Packed } from "../ops/matmul.ts";
-import { type Members, shareRows } from "../ops/shares.ts";
+import type { Members } from "../ops/shares.ts";
 import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
@@ -312,7 +312,7 @@ export class Layers {
   /** The gradients of a bias, of each member or of one. */
   biasBackward(biases: readonly (Parameter | undefined)[], dy: Tensor, rows: Rows): void {
     const trained = biases.flatMap((bias, member) => (bias?.grad ? [{ member, dbias: only(bias.grad) }] : []));
-    if (trained.length > 0) this.emit(matmulBiasBackward(trained, dy, shareRows(rows.count), this.members));
+    if (trained.length > 0) this.emit(matmulBiasBackward(trained, dy, rows.count, this.members));
   }
 
   /** The adapters of a matrix in groups: a member's neighbours in their buffer and in the result, of the same rank and scale. */

@@ -281,25 +281,35 @@ const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;
 export const matmulBiasBackwardKernel = defineKernel(
   "matmul_bias_backward",
   { dbias: "update", dout: "read", jobs: "read Job", shares: "read Share" },
-  { by_sequence: "u32", cols: "u32", count: "u32" },
+  // rows: all of them where they are no share of a batch; else 0.
+  { rows: "u32", by_sequence: "u32", cols: "u32", count: "u32" },
   ({ cols, count }) => [ceilDiv(cols, 16), 1, count],
   "gradients, rows cols, entries words, entries share_words",
   BIAS_JOB,
 );
 
-/** dbias [cols] += sum of the member's rows of dout [rows, cols]. The gradients of several members are in one buffer. */
+/**
+ * dbias [cols] += sum of the member's rows of dout [rows, cols], or of all where their number is given. The gradients of several members are
+ * in one buffer.
+ */
 export function matmulBiasBackward(
   biases: readonly { member: number; dbias: Tensor }[],
   dout: Tensor,
-  rows: ShareRows,
+  rows: Scalar,
   { shares }: Members,
 ): Dispatch {
+  const isFixed = typeof rows === "number";
   const cols = dout.shape[1]!;
   for (const { dbias } of biases) expectShape(`matmul_bias_backward: ${dbias.name}`, dbias.shape, [cols]);
   const jobs = biases.map(({ member, dbias }) => ({ member, at: dbias.offset }));
   return dispatch(
     matmulBiasBackwardKernel,
     { dbias: biases[0]!.dbias.root, dout, jobs: jobTable(matmulBiasBackwardKernel, BIAS_JOB, jobs), shares },
-    { by_sequence: bySequence(rows), cols, count: jobs.length },
+    {
+      rows: isFixed ? rows : 0,
+      by_sequence: isFixed ? 0 : bySequence(shareRows(rows)),
+      cols,
+      count: jobs.length,
+    },
   );
 }
