@@ -15,16 +15,7 @@ import {
   tensorAt,
   typeOf,
 } from "./kernel.ts";
-import {
-  bySequence,
-  chunked,
-  decodeTable,
-  jobTable,
-  LARGEST,
-  type Members,
-  type ShareRows,
-  shareRows,
-} from "./shares.ts";
+import { bySequence, chunked, decodeTable, jobTable, LARGEST, type Members, shareRows } from "./shares.ts";
 
 export const matmulKernel = defineKernel(
   "matmul",
