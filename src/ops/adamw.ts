@@ -72,13 +72,24 @@ export function adamw(
   for (const page of pages) {
     for (const one of [page.m, page.v, page.grad]) {
       expectShape(`adamw: ${one.name}`, one.shape, page.param.shape);
-      if (one.offset !== page.param.offset) throw new ShapeError(`adamw: ${one.name} lies elsewhere than ${page.param.name}`);
+      if (one.offset !== page.param.offset)
+        throw new ShapeError(`adamw: ${one.name} lies elsewhere than ${page.param.name}`);
     }
-    if (page.rates) expectShape(`adamw: rates (${page.rates.name})`, page.rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
-    if (page.param.root !== param.root || page.rates?.root !== rates?.root)
-      throw new ShapeError("adamw: the pages of a dispatch are in other buffers");
+    if (page.rates)
+      expectShape(`adamw: rates (${page.rates.name})`, page.rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
+    if (page.rates && page.rates.offset * VIEW_ALIGN !== page.param.offset)
+      throw new ShapeError(`adamw: ${page.rates.name} lies elsewhere than ${page.param.name}`);
+    const isElsewhere = (["param", "m", "v", "grad", "rates"] as const).some(
+      (key) => page[key]?.root !== pages[0]![key]?.root,
+    );
+    if (isElsewhere) throw new ShapeError("adamw: the pages of a dispatch are in other buffers");
   }
-  const jobs = pages.map((page) => ({ member: page.member, at: page.param.offset, count: page.param.size, clip: page.clip }));
+  const jobs = pages.map((page) => ({
+    member: page.member,
+    at: page.param.offset,
+    count: page.param.size,
+    clip: page.clip,
+  }));
   return dispatch(
     adamwKernel,
     {

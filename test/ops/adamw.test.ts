@@ -328,5 +328,10 @@ test("pages that lie elsewhere than their moments, or in other buffers than the 
   run(page);
   const refused = (error: unknown) => error instanceof ShapeError;
   assert.throws(() => run({ ...page, v: at(v, 0) }), refused);
-  assert.throws(() => run(page, { ...page, param: at(tensor("another"), 64) }), refused);
+  for (const key of ["param", "m", "v", "grad"])
+    assert.throws(() => run(page, { ...page, [key]: at(tensor("another"), 64) }), refused);
+  const rates = tensor("rates", [4]);
+  run({ ...page, rates: rates.view("rates", [1], 1) });
+  assert.throws(() => run({ ...page, rates: rates.view("rates", [1], 0) }), refused);
+  assert.throws(() => run(page, { ...page, rates: rates.view("rates", [1], 1) }), refused);
 });
