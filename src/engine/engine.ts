@@ -25,6 +25,7 @@ export interface EngineOptions {
   part?: "prefix" | "suffix";
   shared?: NonNullable<PlanOptions["shared"]>;
   recompute?: boolean;
+  members?: NonNullable<PlanOptions["members"]>;
   keepActivations?: boolean;
   /** Splits tensors into pieces of at most so many bytes, where the device allows more. For tests. */
   maxBinding?: number;

@@ -128,7 +128,7 @@ export class Group {
     try {
       for (const [i, { segments }] of oldest.passes.entries()) {
         this.slot = (this.slot + 1) % SLOTS;
-        const works = this.members.map((member) => some.get(member)?.passes[i]!.work ?? null);
+        const works = this.members.map((member) => some.get(member)?.passes[i]?.work ?? null);
         runBatches(this.running, segments, works, this.slot);
         let firstRow = 0;
         for (const member of this.members) {
