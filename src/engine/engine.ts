@@ -25,6 +25,7 @@ export interface EngineOptions {
   part?: "prefix" | "suffix";
   shared?: NonNullable<PlanOptions["shared"]>;
   recompute?: boolean;
+  members?: NonNullable<PlanOptions["members"]>;
   keepActivations?: boolean;
   /** Splits tensors into pieces of at most so many bytes, where the device allows more. For tests. */
   maxBinding?: number;
@@ -42,7 +43,7 @@ export interface BatchResult {
   finite: boolean;
 }
 
-export const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
+const rowsOf = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: starts.length - 1 });
 
 /** The factor of a row's weighted loss; without targets the loss is 0 and not 0 / 0. */
 const meanOf = (weight: number) => (weight > 0 ? 1 / weight : 0);
@@ -106,8 +107,19 @@ export function runBatches(
   session.run(segments, { ...values, slot });
 }
 
+/** A batch of one member, and what runs over it. */
+export interface Pass {
+  segments: readonly SegmentName[];
+  work: MemberBatch;
+}
+
+/** A pass without an update. */
+function passOf(segments: readonly SegmentName[], batch: Batch): Pass {
+  return { segments, work: { batch, loss_scale: meanOf(weightOf(batch)), update: null } };
+}
+
 /** The segments of batch `i` of a step's. */
-export function stepSegments(i: number, count: number): SegmentName[] {
+function stepSegments(i: number, count: number): SegmentName[] {
   return [
     ...(i === 0 ? (["zero"] as const) : []),
     "forward",
@@ -117,19 +129,19 @@ export function stepSegments(i: number, count: number): SegmentName[] {
 }
 
 export class Engine extends Weights<ModelPlan> {
-  readonly staging: Uint32Array;
   private slot = 0;
   /** AdamW steps taken. */
   steps = 0;
 
-  private constructor(
+  protected constructor(
     plan: ModelPlan,
     session: Session,
     quantize: Awaited<ReturnType<typeof quantizeOf>>,
     private readonly optimizer: AdamWConfig | null,
+    /** Room for a batch on the host. */
+    readonly staging = new Uint32Array(plan.batch.root.size),
   ) {
     super(plan, session, quantize);
-    this.staging = new Uint32Array(plan.batch.root.size);
     for (const page of plan.parameters.pages) if (page.rates) session.write(page.rates, ratesOf(plan.parameters, page));
   }
 
@@ -153,7 +165,7 @@ export class Engine extends Weights<ModelPlan> {
    * this rejects with the signal's reason.
    */
   async until<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const drop = () => this.session.drop(true);
+    const drop = () => this.drop();
     signal?.addEventListener("abort", drop);
     try {
       signal?.throwIfAborted();
@@ -164,6 +176,15 @@ export class Engine extends Weights<ModelPlan> {
     } finally {
       signal?.removeEventListener("abort", drop);
     }
+  }
+
+  protected drop(): void {
+    this.session.drop(true);
+  }
+
+  /** Milliseconds, to measure this engine's work by. */
+  now(): number {
+    return performance.now();
   }
 
   /** Waits until the device has dropped its pending work; afterwards it accepts work again. */
@@ -209,7 +230,7 @@ export class Engine extends Weights<ModelPlan> {
 
   /** Submits a forward pass with the mean loss; `result` and `logits` read what it computed. Returns the batch's slot. */
   forward(batch: Batch): number {
-    return this.submit(["forward"], batch, null);
+    return this.submit([passOf(["forward"], batch)])[0]!;
   }
 
   /** The output of a frozen prefix for a batch: [N, C] or [B, C], as its plan's boundary. */
@@ -221,7 +242,7 @@ export class Engine extends Weights<ModelPlan> {
 
   /** Forward and backward without an update, for tests and for diagnosis. */
   gradients(batch: Batch): number {
-    return this.submit(["zero", "forward", "backward"], batch, null);
+    return this.submit([passOf(["zero", "forward", "backward"], batch)])[0]!;
   }
 
   /**
@@ -233,29 +254,45 @@ export class Engine extends Weights<ModelPlan> {
     if (!optimizer) throw new ShapeError("this plan only goes forward");
     const update = adamwStepValues(optimizer, lr, this.steps + 1);
     const loss_scale = meanOf(batches.reduce((sum, batch) => sum + weightOf(batch), 0));
-    const slots = batches.map((batch, i) =>
-      this.submit(stepSegments(i, batches.length), batch, { loss_scale, update }),
+    const slots = this.submit(
+      batches.map((batch, i) => ({
+        segments: stepSegments(i, batches.length),
+        work: { batch, loss_scale, update },
+      })),
     );
     this.steps++;
     return slots;
   }
 
   /** The result of the batch in a slot. At most SLOTS batches may be submitted between a batch and its result. */
-  async result(slot: number): Promise<BatchResult> {
-    const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, slot * 4, 4);
-    return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
+  result(slot: number): Promise<BatchResult> {
+    return this.resultAt(slot);
   }
 
   /** Logits [rows, classes] of the last forward pass. Throws ShapeError for a model whose logits are split into pieces. */
-  async logits(rows: number): Promise<Float32Array> {
-    const [piece, ...more] = this.plan.logits;
-    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are not kept: they come in pieces");
-    return this.session.read(piece.tensor, 0, rows * piece.tensor.shape[1]!);
+  logits(rows: number): Promise<Float32Array> {
+    return this.logitsAt(0, rows);
   }
 
   /** The loss of each of the `rows` rows of the last forward pass, in nats. */
-  async losses(rows: number): Promise<Float64Array> {
-    return lossesOf(await this.session.read(this.plan.losses!, 0, rows * 4));
+  losses(rows: number): Promise<Float64Array> {
+    return this.lossesAt(0, rows);
+  }
+
+  protected async resultAt(row: number): Promise<BatchResult> {
+    const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, row * 4, 4);
+    return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
+  }
+
+  protected async logitsAt(firstRow: number, rows: number): Promise<Float32Array> {
+    const [piece, ...more] = this.plan.logits;
+    if (!piece || more.length > 0) throw new ShapeError("the logits of this model are not kept: they come in pieces");
+    const columns = piece.tensor.shape[1]!;
+    return this.session.read(piece.tensor, firstRow * columns, rows * columns);
+  }
+
+  protected async lossesAt(firstRow: number, rows: number): Promise<Float64Array> {
+    return lossesOf(await this.session.read(this.plan.losses!, firstRow * 4, rows * 4));
   }
 
   /** Allows updates again after a loss or a gradient that was not finite. */
@@ -263,11 +300,13 @@ export class Engine extends Weights<ModelPlan> {
     if (this.plan.stopped) this.session.write(this.plan.stopped, new Uint32Array(1));
   }
 
-  private submit(segments: readonly SegmentName[], batch: Batch, step: Omit<MemberBatch, "batch"> | null): number {
-    this.slot = (this.slot + 1) % SLOTS;
-    const loss_scale = meanOf(weightOf(batch));
-    runBatches(this, segments, [{ batch, loss_scale, update: null, ...step }], this.slot);
-    return this.slot;
+  /** Submits passes, in order; returns the slots of their results. */
+  protected submit(passes: readonly Pass[]): number[] {
+    return passes.map(({ segments, work }) => {
+      this.slot = (this.slot + 1) % SLOTS;
+      runBatches(this, segments, [work], this.slot);
+      return this.slot;
+    });
   }
 
   /** A parameter's moments are at the offset of its gradient, each in its own page. */

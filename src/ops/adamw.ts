@@ -77,8 +77,12 @@ export function adamw(
     }
     if (page.rates)
       expectShape(`adamw: rates (${page.rates.name})`, page.rates.shape, [ceilDiv(page.param.size, VIEW_ALIGN)]);
-    if (page.param.root !== param.root || page.rates?.root !== rates?.root)
-      throw new ShapeError("adamw: the pages of a dispatch are in other buffers");
+    if (page.rates && page.rates.offset * VIEW_ALIGN !== page.param.offset)
+      throw new ShapeError(`adamw: ${page.rates.name} lies elsewhere than ${page.param.name}`);
+    const isElsewhere = (["param", "m", "v", "grad", "rates"] as const).some(
+      (key) => page[key]?.root !== pages[0]![key]?.root,
+    );
+    if (isElsewhere) throw new ShapeError("adamw: the pages of a dispatch are in other buffers");
   }
   const jobs = pages.map((page) => ({
     member: page.member,

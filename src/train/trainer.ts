@@ -144,10 +144,11 @@ interface Measured {
   texts: TextLosses | null;
 }
 
-class Run {
+/** A run on an engine that has its initial parameters. */
+export class Run {
   private readonly steps: StepRecord[] = [];
   private readonly evaluations: EvaluationRecord[] = [];
-  private readonly started = performance.now();
+  private readonly started: number;
   /** Seconds of the frozen prefix and of the run before its checkpoint, and examples before its checkpoint. */
   private secondsBefore: number;
   private examplesBefore = 0;
@@ -182,6 +183,7 @@ class Run {
     ({ model: this.model, data: this.data, signal: this.signal } = args);
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
     this.secondsBefore = prefix?.seconds ?? 0;
+    this.started = engine.now();
   }
 
   /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
@@ -335,7 +337,7 @@ class Run {
   }
 
   private seconds(): number {
-    return this.secondsBefore + (performance.now() - this.started) / 1000 - this.paused;
+    return this.secondsBefore + (this.engine.now() - this.started) / 1000 - this.paused;
   }
 
   private onEvent(event: TrainEvent): void {
@@ -410,9 +412,9 @@ class Run {
   private async pauseFor(pausing: Promise<void>): Promise<void> {
     await this.drain();
     await this.checkpoint();
-    const start = performance.now();
+    const start = this.engine.now();
     await pausing;
-    this.paused += (performance.now() - start) / 1000;
+    this.paused += (this.engine.now() - start) / 1000;
   }
 
   private submit(index: number, batches: Batch[], lr: number): void {
@@ -448,7 +450,7 @@ class Run {
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
       throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
     this.steps.push(record);
-    const seconds = (performance.now() - this.started) / 1000 - this.evaluating - this.paused;
+    const seconds = (this.engine.now() - this.started) / 1000 - this.evaluating - this.paused;
     const examplesPerSecond = (record.examples - this.examplesBefore) / seconds;
     const { total } = this.stepCounts;
     const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
@@ -466,11 +468,11 @@ class Run {
 
   /** Evaluates the current parameters. The time does not count as step time. */
   private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
-    const start = performance.now();
+    const start = this.engine.now();
     const { engine, prefix, signal } = this;
     const { pooling } = this.options;
     const evaluation = await evaluate(engine, set, { pooling, prefix, signal, ...more });
-    this.evaluating += (performance.now() - start) / 1000;
+    this.evaluating += (this.engine.now() - start) / 1000;
     return evaluation;
   }
 

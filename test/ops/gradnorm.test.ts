@@ -129,7 +129,7 @@ test("members with pages in the same buffers, without pages, with NaN and stoppe
           c: alone.c,
           values,
           parts: [
-            { own: alone.metrics.view("metrics", [4], 4), whole: metrics, at: (i * slots + 1) * 4 },
+            { own: alone.metrics.view("norm", [2], 4 + 2), whole: metrics, at: (i * slots + 1) * 4 + 2 },
             { own: alone.stopped, whole: stopped, at: i },
           ],
         };

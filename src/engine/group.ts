@@ -1,0 +1,219 @@
+/**
+ * Several adapters on one device, which share a plan: each is an engine of its own for those who train or evaluate it, and what they submit
+ * at the same time runs as one batch. A member's results have the same bits as those of an engine of its own.
+ */
+import { type Backend, DROPPED, type Session } from "../backend/backend.ts";
+import { DeviceError, ShapeError } from "../errors.ts";
+import { type Capacity, checkCapacity } from "../model/batch.ts";
+import { type MemberOptions, type ModelPlan, SLOTS } from "../model/gpt2.ts";
+import { type BatchResult, Engine, type EngineOptions, type Pass, runBatches } from "./engine.ts";
+import { quantizeOf } from "./weights.ts";
+
+/** A member's adapter, and the most that its batches hold. */
+export interface GroupMember extends MemberOptions {
+  capacity: Capacity;
+}
+
+export interface GroupOptions extends Pick<EngineOptions, "part" | "shared" | "recompute" | "maxBinding"> {
+  members: readonly GroupMember[];
+}
+
+/** What a member waits for: passes that run one after the other, each together with one of every other member that waits for the same. */
+interface Request {
+  /** Members whose requests have the same kind run together. */
+  kind: string;
+  /** When it was made: the first comes first. */
+  number: number;
+  passes: readonly MemberPass[];
+}
+
+/** A pass, and what reads its results as soon as it was submitted. */
+interface MemberPass extends Pass {
+  readers: Reader[];
+}
+
+interface Reader {
+  /** The member's first row, and the slot of the pass. */
+  read: (firstRow: number, slot: number) => void;
+  fail: (error: unknown) => void;
+}
+
+function failAll({ passes }: Pick<Request, "passes">, error: unknown): void {
+  for (const { readers } of passes) for (const { fail } of readers) fail(error);
+}
+
+export class Group {
+  readonly members: readonly Member[];
+  /** Those that have not left, with their requests. */
+  private readonly waiting = new Map<Member, Request[]>();
+  private scheduled = false;
+  private slot = 0;
+  private requests = 0;
+  private readonly staging: Uint32Array;
+  /** The clock that members share: see `now`. */
+  private elapsed = 0;
+  private since = performance.now();
+
+  private constructor(
+    readonly plan: ModelPlan,
+    readonly session: Session,
+    quantize: Awaited<ReturnType<typeof quantizeOf>>,
+    members: readonly GroupMember[],
+  ) {
+    this.staging = new Uint32Array(plan.batch.root.size);
+    this.members = members.map((options, number) => new Member(this, number, options, quantize));
+    for (const member of this.members) this.waiting.set(member, []);
+  }
+
+  /** The plan that `create` would prepare. Allocates nothing. */
+  static plan(backend: Pick<Backend, "limits">, { members, ...rest }: GroupOptions): ModelPlan {
+    const { spec, optimizer } = members[0]!;
+    const most = (of: (capacity: Capacity) => number) => Math.max(...members.map(({ capacity }) => of(capacity)));
+    const capacity = { tokens: most(({ tokens }) => tokens), sequences: most(({ sequences }) => sequences) };
+    return Engine.plan(backend, { ...rest, spec, optimizer, capacity, members });
+  }
+
+  /** Builds the plan and prepares it. Parameters are zero until they are written; the frozen ones are those of any member. */
+  static async create(backend: Backend, options: GroupOptions): Promise<Group> {
+    const plan = Group.plan(backend, options);
+    const quantize = await quantizeOf(plan);
+    return new Group(plan, await backend.prepare(plan), quantize, options.members);
+  }
+
+  /** Milliseconds of work a member: the time that passes is divided among those that have not left. */
+  now(): number {
+    const time = performance.now();
+    this.elapsed += (time - this.since) / Math.max(1, this.waiting.size);
+    this.since = time;
+    return this.elapsed;
+  }
+
+  request(member: Member, request: Omit<Request, "number">): void {
+    this.waiting.get(member)!.push({ ...request, number: this.requests++ });
+    this.schedule();
+  }
+
+  /** Rejects what a member waits for. */
+  drop(member: Member): void {
+    for (const request of this.waiting.get(member)?.splice(0) ?? []) failAll(request, new DeviceError(DROPPED));
+  }
+
+  /** The others go on without it. The last one that leaves frees the device's memory. */
+  leave(member: Member): void {
+    this.now();
+    this.drop(member);
+    if (!this.waiting.delete(member)) return;
+    if (this.waiting.size === 0) this.session.destroy();
+    else this.schedule();
+  }
+
+  /** Runs the next requests once every member has one, after what is done in this turn: a member may still ask for its logits. */
+  private schedule(): void {
+    if (this.scheduled || [...this.waiting.values()].some(({ length }) => length === 0)) return;
+    this.scheduled = true;
+    queueMicrotask(() => {
+      this.scheduled = false;
+      if ([...this.waiting.values()].every(({ length }) => length > 0)) this.run();
+    });
+  }
+
+  /** Runs the oldest request, and with it those of the same kind. */
+  private run(): void {
+    const first = [...this.waiting].map(([member, [request]]) => ({ member, request: request! }));
+    const oldest = first.reduce((a, b) => (a.request.number < b.request.number ? a : b)).request;
+    const some = new Map(
+      first.flatMap(({ member, request }) => (request.kind === oldest.kind ? [[member, request] as const] : [])),
+    );
+    for (const member of some.keys()) this.waiting.get(member)!.shift();
+    try {
+      for (const [i, { segments }] of oldest.passes.entries()) {
+        this.slot = (this.slot + 1) % SLOTS;
+        const works = this.members.map((member) => some.get(member)?.passes[i]?.work ?? null);
+        runBatches(this.running, segments, works, this.slot);
+        let firstRow = 0;
+        for (const member of this.members) {
+          const pass = some.get(member)?.passes[i];
+          if (!pass) continue;
+          for (const { read } of pass.readers) read(firstRow, this.slot);
+          firstRow += pass.work.batch.targets.length;
+        }
+      }
+    } catch (error) {
+      for (const request of some.values()) failAll(request, error);
+    }
+    this.schedule();
+  }
+
+  private get running() {
+    return { plan: this.plan, session: this.session, staging: this.staging };
+  }
+}
+
+/** One adapter of a group. Its slots are the numbers of its passes. */
+class Member extends Engine {
+  private passes: MemberPass[] = [];
+  private readonly results = new Map<number, Promise<BatchResult>>();
+  private submitted = 0;
+
+  constructor(
+    private readonly group: Group,
+    private readonly number: number,
+    { spec, capacity, optimizer }: GroupMember,
+    quantize: Awaited<ReturnType<typeof quantizeOf>>,
+  ) {
+    const { plan, session } = group;
+    const { parameters } = plan.members[number]!;
+    const stopped = plan.stopped && plan.stopped.view("stopped", [1], number);
+    // The group packs the batches.
+    super({ ...plan, spec, capacity, parameters, stopped }, session, quantize, optimizer, new Uint32Array());
+  }
+
+  override now(): number {
+    return this.group.now();
+  }
+
+  protected override drop(): void {
+    super.drop();
+    this.group.drop(this);
+  }
+
+  protected override submit(passes: readonly Pass[]): number[] {
+    for (const { work } of passes) checkCapacity(work.batch, this.plan.capacity);
+    this.passes = passes.map((pass) => ({ ...pass, readers: [] }));
+    const kind = passes.map(({ segments }) => segments.join()).join(";");
+    this.group.request(this, { kind, passes: this.passes });
+    return this.passes.map((pass) => {
+      const result = this.read(pass, (_, slot) => this.resultAt(this.number * SLOTS + slot));
+      // A rejection is handled where the result is awaited.
+      result.catch(() => {});
+      this.results.set(this.submitted, result);
+      return this.submitted++;
+    });
+  }
+
+  override async result(slot: number): Promise<BatchResult> {
+    const result = this.results.get(slot);
+    if (!result) throw new ShapeError("the result of a batch can be read once", { found: `batch ${slot}` });
+    this.results.delete(slot);
+    return result;
+  }
+
+  override logits(rows: number): Promise<Float32Array> {
+    return this.read(this.passes.at(-1)!, (firstRow) => this.logitsAt(firstRow, rows));
+  }
+
+  override losses(rows: number): Promise<Float64Array> {
+    return this.read(this.passes.at(-1)!, (firstRow) => this.lossesAt(firstRow, rows));
+  }
+
+  override destroy(): void {
+    this.group.leave(this);
+  }
+
+  /** What `get` reads as soon as a pass was submitted, and before the next one is. To be called in the turn that makes the request. */
+  private read<T>({ readers }: MemberPass, get: (firstRow: number, slot: number) => Promise<T>): Promise<T> {
+    return new Promise((resolve, fail) => {
+      readers.push({ read: (...at) => void get(...at).then(resolve, fail), fail });
+    });
+  }
+}
