@@ -99,7 +99,7 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
       const members = some.slice(0, count).map(({ prepared }) => prepared);
       return fits(Group.plan(device, groupOptions(members)).memory, device.limits);
     } catch (error) {
-      if (error instanceof LowrankError) return false;
+      if (error instanceof LowrankError && error.details.remedy === "less-memory") return false;
       throw error;
     }
   };
