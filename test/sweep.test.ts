@@ -182,6 +182,7 @@ async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Inf
   let count = 0;
   const onEvent = (event: SweepEvent) => {
     if (event.type === "resumed") seen.push(`resumed at ${event.step}`);
+    else if (event.type === "group") seen.push(`group of ${event.count}`);
     else if (event.type !== "step") seen.push(`${event.type} ${event.trial.name}`);
     else if (++count === steps) abort.abort();
   };

@@ -211,6 +211,9 @@ class Printer {
       case "skip":
         console.log(`already finished: ${line(event.trial, event.result)}`);
         break;
+      case "group":
+        console.error(`${event.count} trials at once:`);
+        break;
       case "trial":
         console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
         break;
@@ -219,14 +222,16 @@ class Printer {
         break;
       case "evaluation": {
         if (process.stderr.isTTY) break;
-        const { record, steps, secondsLeft } = event;
+        const { trial, record, steps, secondsLeft, atOnce } = event;
         const isLanguageModel = this.objective === "lm";
         const show = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({
           loss,
           accuracy: isLanguageModel ? null : accuracy,
         });
         const train = record.train && show(record.train);
-        console.error(describeEvaluation({ step: record.step, steps, train, val: show(record.val), secondsLeft }));
+        const name = atOnce > 1 ? `${nameOf(trial)}: ` : "";
+        const state = { step: record.step, steps, train, val: show(record.val), secondsLeft };
+        console.error(`${name}${describeEvaluation(state)}`);
         break;
       }
       case "step": {

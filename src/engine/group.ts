@@ -163,7 +163,7 @@ class Member extends Engine {
   ) {
     const { plan, session } = group;
     const { parameters } = plan.members[number]!;
-    const stopped = plan.stopped && plan.stopped.view("stopped", [1], number);
+    const stopped = plan.stopped?.view("stopped", [1], number) ?? null;
     // The group packs the batches.
     super({ ...plan, spec, capacity, parameters, stopped }, session, quantize, optimizer, new Uint32Array());
   }

@@ -109,9 +109,9 @@ export function fitTogether(a: LoraJob, b: LoraJob): boolean {
 }
 
 /** The jobs of a group, one for each adapter. */
-function jobsOf({ member, group, rows, x, dy, down, ddown }: LoraJob, second: number) {
+function jobsOf({ member, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
   const { count, r, input, width, column, step, stride, A, B } = group;
-  expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]!, count * r]);
+  expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]! / members, count * r]);
   expectShape(`lora_backward: ddown (${ddown.name})`, ddown.shape, down.shape);
   if (x.shape[1] !== input || dy.shape[0] !== x.shape[0] || dy.shape[1]! < column + (count - 1) * step + width)
     throw new ShapeError("lora_backward: x and dy do not fit the adapters", {
@@ -143,12 +143,16 @@ function jobsOf({ member, group, rows, x, dy, down, ddown }: LoraJob, second: nu
  * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over the member's rows, for the adapters of one matrix or of two. Each list has
  * those of all members: the same x and dy.
  */
-export function loraBackward(first: readonly LoraJob[], other: readonly LoraJob[], { shares }: Members): Dispatch[] {
+export function loraBackward(
+  first: readonly LoraJob[],
+  other: readonly LoraJob[],
+  { shares, members }: Members,
+): Dispatch[] {
   const [{ grad, down, ddown, x, dy }] = first as [LoraJob];
   for (const job of [...first, ...other])
     if (!fitTogether(first[0]!, job))
       throw new ShapeError("lora_backward: adapters whose buffers differ cannot be in one dispatch");
-  const all = [...first.flatMap((job) => jobsOf(job, 0)), ...other.flatMap((job) => jobsOf(job, 1))];
+  const all = [...first.flatMap((job) => jobsOf(job, 0, members)), ...other.flatMap((job) => jobsOf(job, 1, members))];
   return chunked(all).map((jobs) =>
     dispatch(
       loraBackwardKernel,

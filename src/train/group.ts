@@ -2,7 +2,7 @@
  * Several runs at once: adapters that share the base model and the batch, each as if it were trained alone, to the bit. Runs that cannot
  * share a step are trained one after the other.
  */
-import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import type { Backend } from "../backend/backend.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import { Group, type GroupMember, type GroupOptions } from "../engine/group.ts";
 import { initialize, loadBase } from "../engine/state.ts";
@@ -10,6 +10,7 @@ import { LowrankError } from "../errors.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits } from "../plan/memory.ts";
+import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
 import { type FineTuneArguments, Run } from "./trainer.ts";
@@ -99,7 +100,7 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
       const members = some.slice(0, count).map(({ prepared }) => prepared);
       return fits(Group.plan(device, groupOptions(members)).memory, device.limits);
     } catch (error) {
-      if (error instanceof LowrankError) return false;
+      if (error instanceof LowrankError && error.details.remedy === "less-memory") return false;
       throw error;
     }
   };
@@ -113,17 +114,18 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
 }
 
 /**
- * Trains the runs of a group at once, on a device that was chosen for them. Each is settled by itself: one that fails leaves the others as
- * they are. Rejects if nothing can be trained.
+ * Trains the runs of a group at once. Resolves when they have begun, with a promise for each: one that fails leaves the others as they are.
+ * Those that resume must have begun on the same kind of device. Rejects if nothing can be trained.
  */
 export async function trainGroup(
   common: CommonArguments,
-  info: DeviceInfo,
   runs: readonly OwnArguments[],
-): Promise<PromiseSettledResult<TrainResult>[]> {
-  const { device, model, data, signal } = common;
-  const prepared = runs.map((run) => prepareRun({ ...runArguments(common), ...settingsOf(run) }));
-  const [first] = prepared as [PreparedRun];
+): Promise<Promise<TrainResult>[]> {
+  const { model, data, signal } = common;
+  const began = runs.find(({ resume }) => resume?.device)?.resume?.device;
+  const run = { ...runArguments(common), ...settingsOf(runs[0]!) };
+  const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began });
+  const prepared = runs.map((run) => prepareRun({ ...runArguments(common), device, ...settingsOf(run) }));
   for (const [i, { plan, trainable, flops, prefix }] of prepared.entries())
     runs[i]!.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix });
   const prefix = first.prefix ? await FrozenPrefix.make(device, model, data, first, signal) : undefined;
@@ -135,7 +137,7 @@ export async function trainGroup(
     for (const member of members) member.destroy();
     throw error;
   }
-  const trained = members.map(async (member, i) => {
+  return members.map(async (member, i) => {
     const { options, spec, plan, trainable, flops, prefix: planned } = prepared[i]!;
     const { resume, ...run } = runs[i]!;
     try {
@@ -146,5 +148,4 @@ export async function trainGroup(
       member.destroy();
     }
   });
-  return Promise.allSettled(trained);
 }
