@@ -299,9 +299,8 @@ export class Layers {
       if (weight.grad)
         this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
       const byBuffer = new Map<Tensor, LoraJob[]>();
-      const of = { rows: m, x: this.share(x), dy: this.share(dy) };
       for (const { grad, ...rest } of adapters)
-        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, ...of, grad }]);
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x, dy, grad }]);
       jobs.push(...byBuffer.values());
     }
     for (let next = jobs.shift(); next; next = jobs.shift()) {

@@ -93,7 +93,7 @@ export interface LoraJob {
   member: number;
   group: AdapterGroup;
   rows: Scalar;
-  /** [rows, input] and [rows, n], as of a plan of the member's own, in buffers with the rows of the whole batch. */
+  /** [rows, input] and [rows, n], with the rows of the whole batch. */
   x: Tensor;
   dy: Tensor;
   /** [rows, count r], the member's own: as from `loraDown` and `loraUpBackward`, at the same offset of two buffers. */
