@@ -75,10 +75,14 @@ const PRODUCTS = new Map<
   [
     loraBackwardKernel as unknown as Kernel,
     (_, dispatch, { share_tokens, share_sequences }) => {
-      const jobs = loraJobsOf(dispatch).map(({ by_sequence, r, input, width }) => {
+      // The adapters of a member's matrix have the same x.
+      const counted = new Set<string>();
+      const jobs = loraJobsOf(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
         const rows = by_sequence ? share_sequences : share_tokens;
         const sides = input + width;
-        return { flops: 2 * rows * r * sides, bytes: 4 * rows * (sides + 2 * r) + 8 * r * sides };
+        const x = counted.has(`${member} ${second}`) ? 0 : input;
+        counted.add(`${member} ${second}`);
+        return { flops: 2 * rows * r * sides, bytes: 4 * rows * (x + width + 2 * r) + 8 * r * sides };
       });
       const sum = (of: (job: { flops: number; bytes: number }) => number) =>
         jobs.reduce((all, job) => all + of(job), 0);

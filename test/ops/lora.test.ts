@@ -7,6 +7,7 @@ import { test } from "../harness.ts";
 import { makeGroup, oneOf, type Place } from "./adapters.ts";
 import { assertShapes, OpCase } from "./case.ts";
 import { gemm } from "./gemm.ts";
+import { type Batch, members } from "./shares.ts";
 
 /** Two sums of up to 132 products of normal numbers behind each other: intermediate values reach a few dozen. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
@@ -58,7 +59,8 @@ const columnsOf = (y: Float64Array, rows: number, n: number, first: number, widt
 
 type Matrix = Place & { rows: number; n: number };
 
-function check(c: OpCase, { rows, n, ...place }: Matrix): void {
+function check(c: OpCase, { rows, n, ...place }: Matrix): Batch {
+  const batch = members(c, [{ tokens: rows }]);
   const { group, page } = makeGroup(c, 0.5, place);
   const { count, r, input, width, column, step, stride, scale, A, B } = group;
   const grad = c.random("grad", page.shape);
@@ -66,9 +68,9 @@ function check(c: OpCase, { rows, n, ...place }: Matrix): void {
   const dy = c.random("dy", [rows + 1, n], 1, rows * n);
   const [down, ddown] = [c.blank("down", [rows + 1, count * r]), c.blank("ddown", [rows + 1, count * r])];
   c.run(
-    loraDown(down, x, group, rows),
-    loraUpBackward(ddown, dy, group, rows),
-    loraBackward({ group, rows, x, dy, down, ddown, grad }),
+    loraDown(down, x, group, "tokens"),
+    loraUpBackward(ddown, dy, group, "tokens"),
+    ...loraBackward([{ member: 0, group, rows: "tokens", x, dy, down, ddown, grad }], [], batch),
   );
   const expected = c.data(grad);
   for (let i = 0; i < count; i++) {
@@ -82,6 +84,7 @@ function check(c: OpCase, { rows, n, ...place }: Matrix): void {
       for (const [j, value] of gradient.entries()) expected[from + i * stride + j]! += value;
   }
   c.expect("gradients", grad, expected, TWO_SUMS);
+  return batch;
 }
 
 const single = (rows: number, r: number, input: number, width: number): Matrix => ({
@@ -105,11 +108,10 @@ for (const [name, matrix] of [
 ] as const satisfies readonly (readonly [string, Matrix])[])
   test(`gradients of ${name}`, async () => {
     const c = new OpCase(name.length);
-    check(c, matrix);
-    await c.check();
+    await c.check(check(c, matrix).values);
   });
 
-test("the adapters of two matrices in one dispatch", async () => {
+test("the adapters of two matrices in one dispatch, one of them by sequences", async () => {
   const c = new OpCase(12);
   const [rows, r] = [70, 8];
   const [fc, proj] = [single(rows, r, 20, 80), single(33, 3, 80, 20)];
@@ -125,8 +127,10 @@ test("the adapters of two matrices in one dispatch", async () => {
     return tensor;
   };
   const expected = c.data(grad);
+  const batch = members(c, [{ tokens: fc.rows, sequences: proj.rows }]);
   const jobs = [fc, proj].map((one, i): LoraJob => {
     const { n, ...place } = one;
+    const kind = i === 0 ? "tokens" : "sequences";
     const group = { ...place, scale: 2, stride: 0, A: take(one.r * one.input), B: take(one.width * one.r) };
     const view = (tensor: Tensor) => tensor.view(tensor.name, [one.rows + 1, one.r], i * sizes[0]!);
     const x = c.random("x", [one.rows + 1, one.input], 1, one.rows * one.input);
@@ -139,13 +143,15 @@ test("the adapters of two matrices in one dispatch", async () => {
     dB.forEach((value, j) => {
       expected[group.B.offset + j]! += value;
     });
-    return { group, rows: one.rows, x, dy, down: view(downs), ddown: view(ddowns), grad };
+    return { member: 0, group, rows: kind, x, dy, down: view(downs), ddown: view(ddowns), grad };
   });
   for (const { group, rows, x, dy, down, ddown } of jobs)
     c.run(loraDown(down, x, group, rows), loraUpBackward(ddown, dy, group, rows));
-  c.run(loraBackward(jobs[0]!, jobs[1]));
+  const list = loraBackward([jobs[0]!], [jobs[1]!], batch);
+  assert.is(list.length, 1);
+  c.run(...list);
   c.expect("gradients", grad, expected, TWO_SUMS);
-  await c.check();
+  await c.check(batch.values);
 });
 
 test("operands of other shapes, and matrices of other buffers, are refused", () => {
@@ -160,17 +166,19 @@ test("operands of other shapes, and matrices of other buffers, are refused", () 
   // dy may be wider: other adapters write there.
   assertShapes({ ddown: down, dy }, ({ ddown, dy }) => loraUpBackward(ddown, dy, group, "tokens"), ["dy.1"]);
   const grad = c.blank("grad", page.shape);
+  const batch = members(c, [{ tokens: 3 }]);
   const job = (tensors: Record<"down" | "ddown" | "x" | "dy", Tensor>): LoraJob => ({
     ...tensors,
+    member: 0,
     group,
     rows: "tokens",
     grad,
   });
-  assertShapes({ down, ddown: down, x, dy }, (tensors) => loraBackward(job(tensors)));
+  assertShapes({ down, ddown: down, x, dy }, (tensors) => loraBackward([job(tensors)], [], batch));
   const make = () =>
     job({ down: c.blank("down", down), ddown: c.blank("ddown", down), x: c.blank("x", x), dy: c.blank("dy", dy) });
   assert.throws(
-    () => loraBackward(make(), make()),
+    () => loraBackward([make()], [make()], batch),
     (error: unknown) => error instanceof ShapeError,
   );
 });
