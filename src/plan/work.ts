@@ -2,7 +2,7 @@
 import { type Dispatch, type Kernel, NO_VALUES, type StepValues, tensorAt } from "../ops/kernel.ts";
 import { linearKernel } from "../ops/linear.ts";
 import { loraBackwardKernel, loraJobsOf } from "../ops/lora.ts";
-import { matmulGroupedKernel, matmulKernel } from "../ops/matmul.ts";
+import { matmulGroupedKernel, matmulJobsOf, matmulKernel } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
 import { resolveDims, type Segment } from "./plan.ts";
 
