@@ -13,7 +13,7 @@ import { fits } from "../plan/memory.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
-import { type FineTuneArguments, Run } from "./trainer.ts";
+import { type FineTuneArguments, Run, train } from "./trainer.ts";
 
 /** What the runs of a group have in common. */
 export type CommonArguments = Pick<FineTuneArguments, "device" | "model" | "data" | "prefixBudget" | "signal">;
@@ -148,4 +148,24 @@ export async function trainGroup(
       member.destroy();
     }
   });
+}
+
+/**
+ * Trains runs, at once those that can share a plan; the others one after the other. Each is settled by itself, in the order of `runs`: one
+ * that fails leaves the others as they are.
+ */
+export async function trainMany(
+  common: CommonArguments,
+  runs: readonly OwnArguments[],
+): Promise<PromiseSettledResult<TrainResult>[]> {
+  const settled = new Array<PromiseSettledResult<TrainResult>>(runs.length);
+  for (const group of divideRuns(common, runs)) {
+    const some = group.map((i) => runs[i]!);
+    const promises =
+      some.length === 1
+        ? [train({ ...common, ...some[0]! })]
+        : await trainGroup(common, some).catch((error) => some.map(() => Promise.reject(error)));
+    for (const [i, one] of (await Promise.allSettled(promises)).entries()) settled[group[i]!] = one;
+  }
+  return settled;
 }
