@@ -11,7 +11,7 @@ import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT, type TextLosses, textLosses } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import { asSaved, initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
+import { asSaved, initialize, isShared, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
@@ -82,8 +82,9 @@ const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "a
  * options give the same bits.
  * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
  * RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
+ * `shared` has the base model's frozen tensors on the same device, which the run then uses.
  */
-export async function train(args: FineTuneArguments): Promise<TrainResult> {
+export async function train(args: FineTuneArguments, shared?: Engine): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   const { device, info, prepared } = await prepareOnDevice(run, { signal, began: resume?.device });
@@ -93,15 +94,13 @@ export async function train(args: FineTuneArguments): Promise<TrainResult> {
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
-  const engine = await Engine.create(device, {
-    ...{ spec, capacity, optimizer, recompute: plan.recomputed > 0 },
-    ...(prefix ? { part: "suffix" } : {}),
-  }).catch((error) => {
+  const size = { spec, capacity, optimizer, recompute: plan.recomputed > 0 };
+  const engine = await Engine.create(device, { ...size, ...(prefix ? { part: "suffix" } : {}) }, shared).catch((error) => {
     // A graphics card does not tell its memory before it has too little.
     throw withAdvice(error, planning, given);
   });
   try {
-    await writeStart(engine, args, options.seed, { signal });
+    await writeStart(engine, args, options.seed, { signal, wanted: (parameter) => !isShared(parameter, shared) });
     const training = new Run(engine, prefix, args, prepared, info.kind);
     if (resume) training.restore(resume);
     return await training.train({
