@@ -6,12 +6,12 @@ import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import { Engine } from "../engine/engine.ts";
 import { loadBase } from "../engine/state.ts";
 import { LowrankError } from "../errors.ts";
-import { fits, withoutShared } from "../plan/memory.ts";
+import { memoryTotals } from "../plan/memory.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
-import { type CommonArguments, type OwnArguments, runArguments, settingsOf } from "./group.ts";
-import { type PreparedRun, prepareRun } from "./prepare.ts";
-import type { TrainResult } from "./records.ts";
+import { type CommonArguments, ifPrepared, type OwnArguments, runArguments, settingsOf } from "./group.ts";
+import type { PreparedRun } from "./prepare.ts";
+import { memoryOf, type TrainResult } from "./records.ts";
 import { train } from "./trainer.ts";
 
 /** Trains a run on a part of the device. */
@@ -31,95 +31,111 @@ export class Pool {
     private readonly base: Engine | undefined,
   ) {}
 
-  /**
-   * The pool for some runs; null if they are better trained otherwise: on a device that is not the CPU, or on a single thread. The device is
-   * the one that would be chosen for the first run.
-   */
-  static async open(common: CommonArguments, runs: readonly OwnArguments[]): Promise<Pool | null> {
-    const { signal } = common;
-    const args = { ...runArguments(common), ...settingsOf(runs[0]!) };
-    const began = runs[0]!.resume?.device;
-    // What is wrong with a run is said when it is trained.
-    const chosen = await prepareOnDevice(args, { signal, began }).catch((error) => {
-      if (error instanceof LowrankError) return { device: common.device, info: common.device.info };
-      throw error;
-    });
-    const { device, info } = chosen;
-    const most = device.divide?.(runs.length) ?? [];
-    // As many rounds with fewer runs, which have more threads.
-    const count = Math.ceil(runs.length / Math.ceil(runs.length / Math.max(1, most.length)));
-    const parts = count < most.length ? device.divide!(count) : most;
-    if (parts !== most) for (const part of most) part.destroy();
-    if (parts.length > 1) return new Pool({ ...common, device }, info, parts, await shareBase({ ...common, device }, runs));
-    for (const part of parts) part.destroy();
-    return null;
+  /** The pool for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
+  static async open(given: CommonArguments, runs: readonly OwnArguments[]): Promise<Pool | null> {
+    const { device, info } = await deviceOf(given, runs[0]!);
+    if (info.kind !== "wasm") return null;
+    const common = { ...given, device };
+    // The first size that fits depends on the memory that others leave.
+    const isOpen = runs.some(({ dtype, recompute }) => dtype === "auto" || recompute === "auto");
+    const parts = isOpen ? [] : divide(device, runs.length);
+    const base = await shareBase(common, runs);
+    return new Pool({ ...common, device: given.device }, info, parts.length > 0 ? parts : [device], base);
+  }
+
+  /** How many runs are trained at the same time. */
+  get size(): number {
+    return this.parts.length;
   }
 
   /** Calls `work` for each item, for as many at the same time as there are parts. The first error ends it, once the others have ended. */
   async each<T>(items: readonly T[], work: (item: T, train: TrainOnPart) => Promise<void>): Promise<void> {
     const left = [...items];
     let failure: { error: unknown } | undefined;
-    await Promise.all(
-      this.parts.map(async (part) => {
-        for (let item = left.shift(); item !== undefined && !failure; item = left.shift())
-          try {
-            await work(item, (run) => this.train(part, run));
-          } catch (error) {
-            failure ??= { error };
-          }
-      }),
-    );
+    const next = async (part: Backend) => {
+      for (let item = left.shift(); item !== undefined && !failure; item = left.shift())
+        try {
+          await work(item, (run) => this.train(part, run));
+        } catch (error) {
+          failure ??= { error };
+        }
+    };
+    await Promise.all(this.parts.map(next));
     if (failure) throw failure.error;
   }
 
   /** Frees the parts; the device remains. */
   close(): void {
     this.base?.destroy();
-    for (const part of this.parts) part.destroy();
+    if (this.parts.length > 1) for (const part of this.parts) part.destroy();
   }
 
   private async train(part: Backend, run: OwnArguments): Promise<TrainResult> {
     const { common, info, clock } = this;
     // A run that began on another kind of device goes on there.
-    const isElsewhere = run.resume?.device !== undefined && run.resume.device !== info.kind;
-    const device = isElsewhere ? common.device : part;
-    await this.memoryFor({ ...runArguments(common), device, ...settingsOf(run) });
+    if (run.resume?.device !== undefined && run.resume.device !== info.kind) return train({ ...common, ...run });
+    const device = part;
+    const prepared = ifPrepared({ ...common, device }, run);
+    const shared = prepared && this.base && sharesBase(this.base, prepared) ? this.base : undefined;
+    const bytes = prepared ? bytesOf(prepared, shared !== undefined) : 0;
+    while (this.active > 0 && bytes > (device.limits.total ?? Infinity) && !common.signal?.aborted)
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.active++;
     clock.enter();
     try {
-      const shared = this.base && sharesBase(this.base, run) ? this.base : undefined;
-      const place = isElsewhere ? {} : { shared, info };
-      return await train({ ...common, device, ...run }, { ...place, now: () => clock.now() });
+      return await train({ ...common, device, ...run }, { info, now: () => clock.now(), shared });
     } finally {
       clock.leave();
       this.active--;
-      for (const next of this.waiting.splice(0)) next();
+      for (const resume of this.waiting.splice(0)) resume();
     }
-  }
-
-  /** Waits until a run fits, while others end. One that never does is refused when it begins. */
-  private async memoryFor(args: Parameters<typeof prepareRun>[0]): Promise<void> {
-    const plan = ifPrepared(args)?.plan;
-    if (!plan) return;
-    const own = withoutShared(plan, this.base?.plan);
-    while (this.active > 0 && !fits(own, args.device.limits) && !this.common.signal?.aborted)
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
 }
 
-/** An engine with the base model of the runs that train adapters alone, if there are several. Its memory is counted once. */
-async function shareBase(common: CommonArguments, runs: readonly OwnArguments[]): Promise<Engine | undefined> {
-  const { device, model, signal } = common;
-  const some = runs.filter((run) => (run.mode ?? "lora") === "lora");
-  const prepared = some[0] && ifPrepared({ ...runArguments(common), ...settingsOf(some[0]) });
-  if (some.length < 2 || !prepared || prepared.prefix) return undefined;
-  const { spec } = prepared;
-  const engine = await Engine.create(device, { spec, capacity: { tokens: 1, sequences: 1 }, optimizer: null });
+/** The device that is chosen for a run. What is wrong with the run is said when it is trained. */
+async function deviceOf(common: CommonArguments, run: OwnArguments): Promise<{ device: Backend; info: DeviceInfo }> {
+  const { device, signal } = common;
   try {
-    await loadBase(engine, model, { signal });
+    const began = run.resume?.device;
+    return await prepareOnDevice({ ...runArguments(common), ...settingsOf(run) }, { signal, began });
+  } catch (error) {
+    if (error instanceof LowrankError) return { device, info: device.info };
+    throw error;
+  }
+}
+
+/** Parts for `runs` runs: with as many rounds, but more threads each, where the last round would not need all parts. */
+function divide(device: Backend, runs: number): Backend[] {
+  const parts = device.divide?.(runs) ?? [];
+  const rounds = Math.ceil(runs / Math.max(1, parts.length));
+  const fewer = Math.ceil(runs / rounds);
+  if (fewer >= parts.length) return parts;
+  for (const part of parts) part.destroy();
+  return device.divide!(fewer);
+}
+
+/** An engine with the base model's weights, if several runs can share them. */
+async function shareBase(common: CommonArguments, runs: readonly OwnArguments[]): Promise<Engine | undefined> {
+  const prepared = ifPrepared(common, runs[0]!);
+  if (runs.length < 2 || !prepared || prepared.spec.mode !== "lora" || prepared.prefix) return undefined;
+  const capacity = { tokens: 1, sequences: 1 };
+  const engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
+  try {
+    await loadBase(engine, common.model, { signal: common.signal });
     return engine;
   } catch (error) {
     engine.destroy();
     throw error;
   }
+}
+
+/** Whether the run freezes the whole base model, in the same type. */
+function sharesBase({ plan }: Engine, { spec, prefix }: PreparedRun): boolean {
+  return spec.mode === "lora" && !prefix && (spec.dtype ?? "f32") === (plan.spec.dtype ?? "f32");
+}
+
+/** What a run takes, with or without the base model's weights. */
+function bytesOf(prepared: PreparedRun, isShared: boolean): number {
+  const weights = isShared ? (memoryTotals(prepared.plan.memory).byRole.get("weight") ?? 0) : 0;
+  return memoryOf(prepared) - weights;
 }
