@@ -11,6 +11,7 @@ const post = listenToHost(async (data) => {
     if (message.type === "start") {
       ({ scratch } = message);
       kernels = await instantiate(message.module, message.memory);
+      kernels.configure(0, 1, scratch, 0);
       post({ type: "ready" } satisfies FromWorker);
       return;
     }

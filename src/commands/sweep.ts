@@ -2,6 +2,7 @@
 
 import { parse as parseYaml } from "yaml";
 import { environment, joinPath, readBytes, withLock } from "#platform";
+import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { type DeviceName, type Objective, parseLayers, textContext } from "../config.ts";
 import { digestOf } from "../data/digest.ts";
@@ -17,7 +18,7 @@ import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/replacing.ts";
 import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
-import { createProgress, describeEvaluation, describeStep, type Progress } from "../report/progress.ts";
+import { createProgress, describeEvaluation, describeRate, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
 import { dataOptions, dataSpec, PRESETS, type RunSettings, settingsOf } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
@@ -29,6 +30,7 @@ import {
   listCells,
   optionsOf,
   type SweepSpec,
+  showRanges,
   showRate,
   type Trial,
   trialsOf,
@@ -40,6 +42,7 @@ import { costsIn, divide, shapeOf } from "../sweep/shards.ts";
 import { collect, keepPart, locked, partCount, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
+import { divideRuns, groupMemory } from "../train/group.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { checkVocabulary } from "../train/prepare.ts";
 import { specOf } from "../train/sizes.ts";
@@ -195,13 +198,13 @@ function shardOf(flag: string | undefined): Shard {
   return { i: Number(i), n: Number(n) };
 }
 
-/** Prints the progress of a sweep: a live bar a trial on a terminal, a line an evaluation elsewhere. */
+/** Prints the progress of a sweep: on a terminal a live bar for the trials that are trained at once, elsewhere a line an evaluation. */
 class Printer {
   constructor(private readonly objective: Objective) {}
 
   private progress: Progress | undefined;
-  private readonly started = performance.now();
-  private done = 0;
+  /** The trials of the last group. */
+  private count = 1;
 
   event(event: SweepEvent): void {
     switch (event.type) {
@@ -212,7 +215,11 @@ class Printer {
         console.log(`already finished: ${line(event.trial, event.result)}`);
         break;
       case "group":
-        console.error(`${event.count} trials at once:`);
+        this.count = event.count;
+        if (event.count > 1) console.error(`${event.count} trials at once`);
+        break;
+      case "divided":
+        console.error(`${event.count} trials cannot begin at once, one half follows the other: ${event.error.message}`);
         break;
       case "trial":
         console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
@@ -222,32 +229,36 @@ class Printer {
         break;
       case "evaluation": {
         if (process.stderr.isTTY) break;
-        const { trial, record, steps, secondsLeft, atOnce } = event;
+        const { trial, record, steps, together } = event;
         const isLanguageModel = this.objective === "lm";
         const show = ({ loss, accuracy }: { loss: number; accuracy: number }) => ({
           loss,
           accuracy: isLanguageModel ? null : accuracy,
         });
         const train = record.train && show(record.train);
-        const name = atOnce > 1 ? `${nameOf(trial)}: ` : "";
+        const name = this.count > 1 ? `${nameOf(trial)}: ` : "";
+        const { secondsLeft } = together;
         const state = { step: record.step, steps, train, val: show(record.val), secondsLeft };
         console.error(`${name}${describeEvaluation(state)}`);
         break;
       }
       case "step": {
-        const { record, steps, examplesPerSecond, secondsLeft } = event;
+        const { record, examplesPerSecond, together } = event;
+        const { count, step, steps, secondsLeft } = together;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
-        const { step, loss } = record;
+        const { loss } = record;
         const accuracy = this.objective === "lm" ? null : record.accuracy;
         const epoch = Math.ceil(record.epoch);
-        this.progress?.update(step, describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }));
+        const text =
+          count > 1
+            ? `${count} trials at once  ${describeRate("examples", examplesPerSecond, secondsLeft)}`
+            : describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft });
+        this.progress?.update(step, text);
         break;
       }
       case "done": {
         this.stop();
-        this.done++;
-        const each = (performance.now() - this.started) / 1000 / this.done;
-        const left = event.left > 0 ? `; ${showDuration(each * event.left)} left` : "";
+        const left = event.left > 0 ? `; ${showDuration(event.secondsLeft)} left` : "";
         console.log(`${line(event.trial, event.result)}${left}`);
         break;
       }
@@ -349,10 +360,52 @@ async function dryRun(
     const total = all.reduce((sum, { seconds }) => sum + seconds, 0);
     const devices = [...new Set(all.map(({ device }) => device))].join(" and ");
     const chosen = after.length > 0 ? ` (${after.length} of them at the learning rates that are then chosen)` : "";
-    console.log(`${all.length} trials${chosen}, about ${showDuration(total)} of training steps on ${devices}`);
+    console.log(
+      `${all.length} trials${chosen}, about ${showDuration(total)} of training steps one after the other on ${devices}`,
+    );
+    const numbers = (some: readonly number[]) =>
+      `trial${some.length > 1 ? "s" : ""} ${showRanges(some.map((i) => i + 1))}`;
+    for (const text of await describeGroups(trials, backend, data, numbers)) print(text);
+    for (const text of await describeGroups(later, backend, data, (some) => count(some, "trial")))
+      print(`then ${text}`);
   } finally {
     backend.destroy();
   }
+}
+
+/** A line for each group of trials that are trained at once, with its memory, and for those that are trained by themselves, with why. */
+async function describeGroups(
+  trials: readonly Trial[],
+  device: Backend,
+  data: TrainingData,
+  name: (indices: readonly number[]) => string,
+): Promise<string[]> {
+  const lines: string[] = [];
+  /** By what keeps them apart. */
+  const alone = new Map<string, number[]>();
+  const models = new Set(trials.map(({ model }) => model));
+  for (const path of models) {
+    const own = [...trials.keys()].filter((i) => trials[i]!.model === path);
+    const model = await loadModel(path, DOWNLOADS);
+    const common = { device, model, data };
+    const options = own.map((i) => trials[i]!.options);
+    for (const { runs, apart } of divideRuns(common, options)) {
+      const some = runs.map((i) => own[i]!);
+      const why = [models.size > 1 ? `model ${path}` : "", apart].filter(Boolean).join(", ");
+      if (some.length === 1) alone.set(why, [...(alone.get(why) ?? []), ...some]);
+      else {
+        const bytes = groupMemory(
+          common,
+          runs.map((i) => options[i]!),
+        );
+        lines.push(`${name(some)} at once, ${showBytes(bytes)}${why && `: ${why}`}`);
+      }
+    }
+    await model.close();
+  }
+  for (const [why, some] of alone)
+    lines.push(`${name(some)} ${some.length > 1 ? "one after the other" : "alone"}${why && `: ${why}`}`);
+  return lines;
 }
 
 await main(async () => {
@@ -475,9 +528,9 @@ async function runAll(
   );
   const { signal } = interruption;
   const onEvent = (event: SweepEvent) => {
-    // There is nothing to save between two trials.
-    if (event.type === "step") interruption.begin();
-    else if (event.type !== "evaluation") interruption.end();
+    if (event.type === "step" && !signal.aborted) interruption.begin();
+    // There is nothing to save before the first step.
+    else if (event.type === "group") interruption.end();
     printer.event(event);
   };
   const run = (trials: readonly Trial[]) =>

@@ -197,14 +197,15 @@ export function describeTrial({ options }: Pick<Trial, "options">): string {
   return `${titleOf(options)}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;
 }
 
-/** "block 3" or "blocks 0-2,5". */
-function showLayers(layers: readonly number[]): string {
-  const runs: [first: number, last: number][] = [];
-  for (const layer of layers) {
-    const open = runs.at(-1);
-    if (open && open[1] === layer - 1) open[1] = layer;
-    else runs.push([layer, layer]);
+const showLayers = (layers: readonly number[]) => `block${layers.length > 1 ? "s" : ""} ${showRanges(layers)}`;
+
+/** "0-2,5" of ascending numbers. */
+export function showRanges(numbers: readonly number[]): string {
+  const ranges: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const open = ranges.at(-1);
+    if (open && open[1] === number - 1) open[1] = number;
+    else ranges.push([number, number]);
   }
-  const words = runs.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`));
-  return `block${layers.length > 1 ? "s" : ""} ${words.join(",")}`;
+  return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
 }

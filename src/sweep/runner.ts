@@ -31,16 +31,28 @@ const CHECKPOINT_STEPS = 200;
 export type SweepEvent =
   | { type: "recovered"; trial: Trial }
   | { type: "skip"; trial: Trial; result: TrialResult }
-  /** The next trials are trained at once. */
+  /** So many trials are trained next, at once. */
   | { type: "group"; count: number }
+  /** So many cannot begin together: one half is trained before the other. */
+  | { type: "divided"; count: number; error: LowrankError }
   | { type: "trial"; trial: Trial; index: number; count: number }
   | { type: "resumed"; trial: Trial; step: number }
-  /** `secondsLeft` is infinite before the first step. `atOnce` is the number of trials that are trained at the moment. */
-  | { type: "evaluation"; trial: Trial; record: EvaluationRecord; steps: number; secondsLeft: number; atOnce: number }
-  /** Of a group only those of the first trial. */
-  | { type: "step"; trial: Trial; record: StepRecord; steps: number; examplesPerSecond: number; secondsLeft: number }
-  | { type: "done"; trial: Trial; result: TrialResult; left: number }
+  | { type: "evaluation"; trial: Trial; record: EvaluationRecord; steps: number; together: Progress }
+  | { type: "step"; trial: Trial; record: StepRecord; examplesPerSecond: number; together: Progress }
+  /** `left` trials have not ended, and take about `secondsLeft`. */
+  | { type: "done"; trial: Trial; result: TrialResult; left: number; secondsLeft: number }
   | { type: "failed"; trial: Trial; error: LowrankError };
+
+/** How far the trials are that are trained at once. */
+export interface Progress {
+  /** How many have begun. */
+  count: number;
+  /** Steps of all of them. */
+  step: number;
+  steps: number;
+  /** Infinite before each has made a step. */
+  secondsLeft: number;
+}
 
 export interface SweepArguments {
   out: string;
@@ -86,6 +98,11 @@ export async function runTrials(args: SweepArguments): Promise<number> {
 
 class Runner {
   failed = 0;
+  private readonly started = performance.now();
+  /** Trials that were trained since, with parts of those that were resumed. */
+  private trained = 0;
+  /** Those that are trained at once. */
+  private runs: readonly TrialRun[] = [];
 
   constructor(
     private readonly args: SweepArguments,
@@ -96,33 +113,36 @@ class Runner {
   /** Runs the trials of a model. */
   async runModel(name: string, pending: readonly Pending[]): Promise<void> {
     const { device, data, signal } = this.args;
-    const model = await this.load(name, pending);
-    if (!model) return;
+    const loaded = await this.load(name, pending);
+    if (!loaded) return;
+    const { model, base } = loaded;
     try {
       const common = { device, model, data, signal };
-      const groups = divideRuns(
-        common,
-        pending.map(({ trial }) => trial.options),
-      );
-      for (const group of groups) {
+      const options = pending.map(({ trial }) => trial.options);
+      for (const { runs } of divideRuns(common, options)) {
         if (signal.aborted) return;
-        await this.runGroup(
-          common,
-          group.map((i) => pending[i]!),
-        );
+        const group = runs.map((i) => pending[i]!);
+        await this.runGroup(common, base, group);
       }
     } finally {
       await model.close();
     }
   }
 
-  /** The model of trials; null if it cannot be loaded, and they all failed. */
-  private async load(name: string, pending: readonly Pending[]): Promise<GPT2Checkpoint | null> {
+  /** A model with its fingerprint; null if it cannot be read: all its trials fail. */
+  private async load(
+    name: string,
+    pending: readonly Pending[],
+  ): Promise<{ model: GPT2Checkpoint; base: string } | null> {
+    let model: GPT2Checkpoint | undefined;
     try {
-      return await loadModel(name);
+      model = await loadModel(name);
+      return { model, base: await fingerprint(model) };
     } catch (error) {
+      await model?.close();
       for (const one of pending) {
         this.begin(one);
+        this.left--;
         await this.fail(one.trial, error);
       }
       return null;
@@ -130,10 +150,9 @@ class Runner {
   }
 
   /** Runs a group's trials at once, each from its checkpoint if there is one. */
-  private async runGroup(common: CommonArguments, group: readonly Pending[]): Promise<void> {
+  private async runGroup(common: CommonArguments, base: string, group: readonly Pending[]): Promise<void> {
     const { out, onEvent, signal } = this.args;
-    const base = await fingerprint(common.model);
-    if (group.length > 1) onEvent({ type: "group", count: group.length });
+    onEvent({ type: "group", count: group.length });
     const runs: TrialRun[] = [];
     for (const one of group) {
       const { trial } = one;
@@ -152,30 +171,60 @@ class Runner {
     const kinds = [...new Set(runs.flatMap(({ resume }) => resume?.device ?? []))];
     for (const kind of kinds.length > 1 ? kinds : [undefined]) {
       const some = runs.filter(({ resume }) => kinds.length < 2 || (resume?.device ?? kinds[0]) === kind);
-      if (some.length > 0 && !signal.aborted) await this.train(common, some);
+      if (!signal.aborted) await this.train(common, some);
     }
   }
 
+  /** Trains runs at once, or one half before the other where they cannot begin together. */
   private async train(common: CommonArguments, runs: readonly TrialRun[]): Promise<void> {
-    const active = new Set(runs);
-    const end = async (run: TrialRun, ended: () => Promise<TrainResult>) => {
-      try {
-        const result = await run.save(await ended());
-        if (result === null) return;
-        await forgetError(this.args.out, run.trial);
-        this.left--;
-        this.args.onEvent({ type: "done", trial: run.trial, result, left: this.left });
-      } catch (error) {
-        await this.fail(run.trial, error);
-      } finally {
-        active.delete(run);
-      }
-    };
-    const owns = runs.map((run) => run.arguments(active));
-    if (runs.length === 1) return end(runs[0]!, () => train({ ...common, ...owns[0]! }));
-    const trained = await trainGroup(common, owns).catch((error) => runs.map(() => Promise.reject(error)));
-    const ended = await Promise.allSettled(runs.map((run, i) => end(run, () => trained[i]!)));
-    for (const one of ended) if (one.status === "rejected") throw one.reason;
+    const { signal } = this.args;
+    this.runs = runs;
+    // A bug in one stops the others too, after a checkpoint.
+    const bug = new AbortController();
+    const either = AbortSignal.any([signal, bug.signal]);
+    const trained = await this.start({ ...common, signal: either }, runs);
+    if (!trained) {
+      const half = Math.ceil(runs.length / 2);
+      for (const some of [runs.slice(0, half), runs.slice(half)]) if (!signal.aborted) await this.train(common, some);
+      return;
+    }
+    const end = (run: TrialRun, i: number) =>
+      this.end(run, trained[i]!, either).catch((error) => {
+        bug.abort(error);
+      });
+    await Promise.all(runs.map(end));
+    bug.signal.throwIfAborted();
+  }
+
+  /** Promises of the results. Null if the runs cannot begin together: the device has too little memory, or something is wrong with one. */
+  private async start(common: CommonArguments, runs: readonly TrialRun[]): Promise<Promise<TrainResult>[] | null> {
+    const { signal, onEvent } = this.args;
+    const owns = runs.map((run) => run.arguments(common.signal!, () => this.together()));
+    if (owns.length === 1) return [train({ ...common, ...owns[0]! })];
+    try {
+      return await trainGroup(common, owns);
+    } catch (error) {
+      if (signal.aborted || !(error instanceof LowrankError)) return runs.map(() => Promise.reject(error));
+      onEvent({ type: "divided", count: runs.length, error });
+      return null;
+    }
+  }
+
+  /** Saves what a trial has learned, or its error. Rejects with an error that is a bug. */
+  private async end(run: TrialRun, trained: Promise<TrainResult>, signal: AbortSignal): Promise<void> {
+    const { out, onEvent } = this.args;
+    const { trial } = run;
+    try {
+      const result = await run.save(await trained);
+      if (result === null) return;
+      await forgetError(out, trial);
+      this.leave(run);
+      onEvent({ type: "done", trial, result, left: this.left, secondsLeft: this.secondsLeft() });
+    } catch (error) {
+      if (signal.aborted && error === signal.reason) return;
+      this.leave(run);
+      await this.fail(trial, error);
+    }
   }
 
   private begin({ trial, index }: Pending): void {
@@ -183,20 +232,52 @@ class Runner {
   }
 
   private async fail(trial: Trial, error: unknown): Promise<void> {
-    const { out, signal, check, onEvent } = this.args;
-    if (signal.aborted && error === signal.reason) return;
+    const { out, check, onEvent } = this.args;
     // Any other error is a bug and ends the sweep, which can be resumed.
     if (!(error instanceof LowrankError)) throw error;
     await check();
     this.failed++;
-    this.left--;
     await keepError(out, trial, error.message);
     onEvent({ type: "failed", trial, error });
   }
+
+  private leave(run: TrialRun): void {
+    if (run.isEnded) return;
+    run.isEnded = true;
+    this.left--;
+    this.trained += 1 - run.shareBefore;
+  }
+
+  private together(): Progress {
+    const { runs } = this;
+    return {
+      count: runs.length,
+      step: sum(runs, ({ isEnded, step, steps }) => (isEnded ? steps : step)),
+      steps: sum(runs, ({ steps }) => steps),
+      // A trial's seconds are its part of the time that passes.
+      secondsLeft: sum(runs, ({ isEnded, secondsLeft }) => (isEnded ? 0 : secondsLeft)),
+    };
+  }
+
+  /** Seconds until all trials have ended, if they take as long as those so far. */
+  private secondsLeft(): number {
+    const active = this.runs.filter(({ isEnded }) => !isEnded);
+    const trained = this.trained + sum(active, ({ share, shareBefore }) => share - shareBefore);
+    const left = this.left - sum(active, ({ share }) => share);
+    return ((performance.now() - this.started) / 1000 / trained) * left;
+  }
 }
 
-/** A trial that is trained: its directory, and what is told of it. */
+function sum<T>(some: readonly T[], of: (one: T) => number): number {
+  return some.reduce((total, one) => total + of(one), 0);
+}
+
+/** A trial that is trained: its directory, and how far it is. */
 class TrialRun {
+  steps = 0;
+  step: number;
+  secondsLeft = Infinity;
+  isEnded = false;
   private begun: boolean;
 
   constructor(
@@ -206,14 +287,23 @@ class TrialRun {
     readonly resume: Checkpoint | undefined,
   ) {
     this.begun = resume !== undefined;
+    this.step = resume?.step ?? 0;
   }
 
-  /** Its settings, and what it does while it is trained together with the `active` ones. */
-  arguments(active: ReadonlySet<TrialRun>): OwnArguments {
+  /** The share of its steps that it has made, and the share that it had made before. */
+  get share(): number {
+    return this.steps > 0 ? this.step / this.steps : 0;
+  }
+
+  get shareBefore(): number {
+    return this.steps > 0 ? (this.resume?.step ?? 0) / this.steps : 0;
+  }
+
+  /** Its settings, and what it does while it is trained. */
+  arguments(signal: AbortSignal, together: () => Progress): OwnArguments {
     const { args, trial, config, resume } = this;
-    const { out, device, signal, check, onEvent } = args;
+    const { out, device, check, onEvent } = args;
     const directory = trialDirectory(out, trial);
-    let [steps, secondsLeft] = [0, Infinity];
     let { info } = device;
     return {
       ...trial.options,
@@ -228,14 +318,15 @@ class TrialRun {
       },
       onEvent: (event) => {
         if (event.type === "plan") info = event.device;
-        if (event.type === "start") steps = event.steps;
-        const atOnce = active.size;
-        if (event.type === "evaluation") onEvent({ ...event, trial, steps, secondsLeft, atOnce });
-        if (event.type !== "step") return;
-        // The time of a group is divided among its trials.
-        secondsLeft = event.secondsLeft * atOnce;
-        const [first] = active;
-        if (first === this) onEvent({ ...event, trial, secondsLeft });
+        if (event.type === "start") this.steps = event.steps;
+        if (event.type === "step") {
+          const { record, examplesPerSecond } = event;
+          this.step = record.step;
+          this.secondsLeft = event.secondsLeft;
+          onEvent({ type: "step", trial, record, examplesPerSecond, together: together() });
+        }
+        if (event.type === "evaluation")
+          onEvent({ type: "evaluation", trial, record: event.record, steps: this.steps, together: together() });
       },
     };
   }

@@ -4,16 +4,17 @@
  */
 import type { Backend } from "../backend/backend.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
-import { Group, type GroupMember, type GroupOptions } from "../engine/group.ts";
+import { Group, type GroupOptions } from "../engine/group.ts";
 import { initialize, loadBase } from "../engine/state.ts";
 import { LowrankError } from "../errors.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits } from "../plan/memory.ts";
+import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import type { TrainResult } from "./records.ts";
-import { type FineTuneArguments, Run, train } from "./trainer.ts";
+import { memoryOf, type PrefixPlan, type TrainResult } from "./records.ts";
+import { type FineTuneArguments, Run } from "./trainer.ts";
 
 /** What the runs of a group have in common. */
 export type CommonArguments = Pick<FineTuneArguments, "device" | "model" | "data" | "prefixBudget" | "signal">;
@@ -21,54 +22,91 @@ export type CommonArguments = Pick<FineTuneArguments, "device" | "model" | "data
 /** What each has of its own: its settings, and who is told of it. */
 export type OwnArguments = Omit<FineTuneArguments, keyof CommonArguments>;
 
-/** A run, and what it is prepared from. */
-interface Candidate {
-  index: number;
-  prepared: PreparedRun;
+/** Runs that are trained at once. */
+export interface Division {
+  /** Their indices. */
+  runs: number[];
+  /** What keeps them apart from the groups before; empty of the first one. */
+  apart: string;
 }
 
-const memberOf = ({ spec, optimizer, capacity }: PreparedRun): GroupMember => ({ spec, optimizer, capacity });
+/** What is needed of a run to plan a group with it: not its own plan, as there may be many runs. */
+interface Candidate extends GroupOptions {
+  index: number;
+  prefix: PrefixPlan | null;
+}
 
-function groupOptions(some: readonly PreparedRun[]): GroupOptions {
-  const [{ plan, prefix }] = some as [PreparedRun];
+function candidateOf({ spec, optimizer, capacity, plan, prefix }: PreparedRun, index: number): Candidate {
   return {
-    members: some.map(memberOf),
+    index,
+    prefix,
+    members: [{ spec, optimizer, capacity }],
     recompute: plan.recomputed > 0,
     ...(prefix ? { part: "suffix" as const } : {}),
   };
 }
 
-/** Runs with the same key can share a plan; null: it shares none. */
-function keyOf({ spec, size, prefix }: PreparedRun, { adapter }: OwnArguments): string | null {
-  // An adapter to continue from may have a rank for each matrix.
-  if (spec.mode !== "lora" || adapter) return null;
-  return JSON.stringify([size.dtype, size.recompute, prefix ? frozenBlocks(spec) : null]);
+/** The options of a group: what its runs have in common is the first one's. */
+function groupOptions(some: readonly Candidate[]): GroupOptions {
+  const { index: _, prefix: __, ...first } = some[0]!;
+  return { ...first, members: some.flatMap(({ members }) => members) };
+}
+
+/** What all runs of a group have in common, in words: runs of which all of these are the same can share a plan. */
+function commonOf({ spec, size, prefix, options: { accumulate } }: PreparedRun): string[] {
+  return [
+    `base model in ${size.dtype}`,
+    size.recompute ? "with recomputation" : "without recomputation",
+    prefix ? `blocks from ${frozenBlocks(spec)} on, with the outputs of those below stored` : "all blocks",
+    accumulate > 1 ? `${accumulate} batches a step` : "one batch a step",
+  ];
 }
 
 /**
  * Divides runs into groups that can be trained at once, in the order of their first runs: as many as the device has room for. The other
  * runs are groups of one.
  */
-export function divideRuns(common: CommonArguments, runs: readonly OwnArguments[]): number[][] {
-  const groups: number[][] = [];
-  const byKey = new Map<string, Candidate[]>();
+export function divideRuns(common: CommonArguments, runs: readonly OwnArguments[]): Division[] {
+  const divisions: Division[] = [];
+  const groups = new Map<string, { words: string[]; all: Candidate[] }>();
   for (const [index, run] of runs.entries()) {
-    const prepared = ifPrepared(common, run);
-    const key = prepared && keyOf(prepared, run);
-    if (!prepared || key === null) groups.push([index]);
-    else byKey.set(key, [...(byKey.get(key) ?? []), { index, prepared }]);
+    const alone = (apart: string) => divisions.push({ runs: [index], apart });
+    try {
+      const prepared = prepareRun({ ...runArguments(common), ...settingsOf(run) });
+      const words = commonOf(prepared);
+      const group = groups.get(words.join()) ?? { words, all: [] };
+      if (prepared.spec.mode !== "lora") alone(`mode ${prepared.spec.mode}`);
+      // It may have a rank for each matrix.
+      else if (run.adapter) alone("continues from an adapter");
+      else {
+        group.all.push(candidateOf(prepared, index));
+        groups.set(words.join(), group);
+      }
+    } catch (error) {
+      // It is said again when it is trained.
+      if (!(error instanceof LowrankError)) throw error;
+      alone(error.message.split("\n")[0]!);
+    }
   }
-  for (const all of byKey.values())
+  const [first] = groups.values();
+  for (const { words, all } of groups.values())
     for (let rest = all; rest.length > 0; ) {
       const count = mostThatFit(common.device, rest);
-      groups.push(rest.slice(0, count).map(({ index }) => index));
+      const apart = rest === all ? words.filter((word) => !first!.words.includes(word)).join(", ") : "no room for more";
+      divisions.push({ runs: rest.slice(0, count).map(({ index }) => index), apart });
       rest = rest.slice(count);
     }
-  return groups.sort((a, b) => a[0]! - b[0]!);
+  return divisions.sort((a, b) => a.runs[0]! - b.runs[0]!);
 }
 
-/** Null if a run cannot be prepared: what is wrong is said when it is trained. */
-function ifPrepared(common: CommonArguments, run: OwnArguments): PreparedRun | null {
+/** The peak memory of a group, in bytes. */
+export function groupMemory(common: CommonArguments, runs: readonly OwnArguments[]): number {
+  const some = runs.map((run, i) => candidateOf(prepareRun({ ...runArguments(common), ...settingsOf(run) }), i));
+  return memoryOf({ plan: Group.plan(common.device, groupOptions(some)), prefix: some[0]!.prefix });
+}
+
+/** A run that can begin; null if something is wrong with it, which is said when it is trained. */
+export function ifPrepared(common: CommonArguments, run: OwnArguments): PreparedRun | null {
   try {
     return prepareRun({ ...runArguments(common), ...settingsOf(run) });
   } catch (error) {
@@ -77,12 +115,13 @@ function ifPrepared(common: CommonArguments, run: OwnArguments): PreparedRun | n
   }
 }
 
-function runArguments({ signal: _, ...common }: CommonArguments) {
+/** What a run is prepared from, with its settings. */
+export function runArguments({ signal: _, ...common }: CommonArguments) {
   return common;
 }
 
 /** The settings of a run. */
-function settingsOf({
+export function settingsOf({
   onEvent: _,
   resume: _r,
   checkpointEvery: _c,
@@ -97,8 +136,7 @@ function settingsOf({
 function mostThatFit(device: Backend, some: readonly Candidate[]): number {
   const fit = (count: number) => {
     try {
-      const members = some.slice(0, count).map(({ prepared }) => prepared);
-      return fits(Group.plan(device, groupOptions(members)).memory, device.limits);
+      return fits(Group.plan(device, groupOptions(some.slice(0, count))).memory, device.limits);
     } catch (error) {
       if (error instanceof LowrankError && error.details.remedy === "less-memory") return false;
       throw error;
@@ -129,7 +167,8 @@ export async function trainGroup(
   for (const [i, { plan, trainable, flops, prefix }] of prepared.entries())
     runs[i]!.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix });
   const prefix = first.prefix ? await FrozenPrefix.make(device, model, data, first, signal) : undefined;
-  const { members } = await Group.create(device, groupOptions(prepared));
+  const { members } = await Group.create(device, groupOptions(prepared.map(candidateOf)));
+  const clock = new SharedClock();
   try {
     await loadBase(members[0]!, model, { signal });
     for (const [i, member] of members.entries()) await initialize(member, prepared[i]!.options.seed, model);
@@ -140,32 +179,14 @@ export async function trainGroup(
   return members.map(async (member, i) => {
     const { options, spec, plan, trainable, flops, prefix: planned } = prepared[i]!;
     const { resume, ...run } = runs[i]!;
+    clock.enter();
     try {
-      const training = new Run(member, prefix, { ...common, ...run }, prepared[i]!, info.kind);
+      const training = new Run(member, prefix, { ...common, ...run }, prepared[i]!, info.kind, () => clock.now());
       if (resume) training.restore(resume);
       return await training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });
     } finally {
+      clock.leave();
       member.destroy();
     }
   });
-}
-
-/**
- * Trains runs, at once those that can share a plan; the others one after the other. Each is settled by itself, in the order of `runs`: one
- * that fails leaves the others as they are.
- */
-export async function trainMany(
-  common: CommonArguments,
-  runs: readonly OwnArguments[],
-): Promise<PromiseSettledResult<TrainResult>[]> {
-  const settled = new Array<PromiseSettledResult<TrainResult>>(runs.length);
-  for (const group of divideRuns(common, runs)) {
-    const some = group.map((i) => runs[i]!);
-    const promises =
-      some.length === 1
-        ? [train({ ...common, ...some[0]! })]
-        : await trainGroup(common, some).catch((error) => some.map(() => Promise.reject(error)));
-    for (const [i, one] of (await Promise.allSettled(promises)).entries()) settled[group[i]!] = one;
-  }
-  return settled;
 }
