@@ -13,10 +13,10 @@ import { fits } from "../plan/memory.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
-import { type FineTuneArguments, Run, train } from "./trainer.ts";
+import { type COMMON_ARGUMENTS, type FineTuneArguments, Run, train } from "./trainer.ts";
 
 /** What the runs of a group have in common. */
-export type CommonArguments = Pick<FineTuneArguments, "device" | "model" | "data" | "prefixBudget" | "signal">;
+export type CommonArguments = Pick<FineTuneArguments, keyof typeof COMMON_ARGUMENTS>;
 
 /** What each has of its own: its settings, and who is told of it. */
 export type OwnArguments = Omit<FineTuneArguments, keyof CommonArguments>;
@@ -39,10 +39,11 @@ function groupOptions(some: readonly PreparedRun[]): GroupOptions {
 }
 
 /** Runs with the same key can share a plan; null: it shares none. */
-function keyOf({ spec, size, prefix }: PreparedRun, { adapter }: OwnArguments): string | null {
+function keyOf({ spec, size, prefix }: PreparedRun, { adapter, resume }: OwnArguments): string | null {
   // An adapter to continue from may have a rank for each matrix.
   if (spec.mode !== "lora" || adapter) return null;
-  return JSON.stringify([size.dtype, size.recompute, prefix ? frozenBlocks(spec) : null]);
+  // A resumed run goes on where it began, a new one where it is faster.
+  return JSON.stringify([size.dtype, size.recompute, prefix ? frozenBlocks(spec) : null, resume?.device]);
 }
 
 /**
@@ -81,8 +82,8 @@ function runArguments({ signal: _, ...common }: CommonArguments) {
   return common;
 }
 
-/** The settings of a run. */
-function settingsOf({
+/** The settings of a run, and the adapter that it continues from. */
+export function settingsOf({
   onEvent: _,
   resume: _r,
   checkpointEvery: _c,
@@ -126,8 +127,6 @@ export async function trainGroup(
   const run = { ...runArguments(common), ...settingsOf(runs[0]!) };
   const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began });
   const prepared = runs.map((run) => prepareRun({ ...runArguments(common), device, ...settingsOf(run) }));
-  for (const [i, { plan, trainable, flops, prefix }] of prepared.entries())
-    runs[i]!.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix });
   const prefix = first.prefix ? await FrozenPrefix.make(device, model, data, first, signal) : undefined;
   const { members } = await Group.create(device, groupOptions(prepared));
   try {
@@ -141,6 +140,7 @@ export async function trainGroup(
     const { options, spec, plan, trainable, flops, prefix: planned } = prepared[i]!;
     const { resume, ...run } = runs[i]!;
     try {
+      run.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: planned });
       const training = new Run(member, prefix, { ...common, ...run }, prepared[i]!, info.kind);
       if (resume) training.restore(resume);
       return await training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });
