@@ -197,7 +197,7 @@ test("what is wrong with a run rejects the call before anything begins, with its
     [{ onEvent: 7 }, /^runs\[2\]: onEvent: 7\n/],
     [{ pause: () => {} }, /^runs\[2\]: unknown option pause\n/],
     [{ device: all.device }, /^runs\[2\]: unknown option device\n/],
-    [{ accumulate: 64 }, /^runs\[2\]: accumulate exceeds the number of batches/],
+    [{ accumulate: 8 }, /^runs\[2\]: accumulate exceeds the number of batches/],
   ];
   for (const [run, words] of wrong)
     await assertRejects(fineTuneMany({ ...all, device, runs: [...listened, run as RunSettings] }), words);
