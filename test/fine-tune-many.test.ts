@@ -182,13 +182,9 @@ test("one that resumes goes on on its kind of device, apart from one that is new
 test("what is wrong with a run rejects the call before anything begins, with its place", async () => {
   const all = await common();
   const { events, listened } = listening(RANKS);
-  const begun: string[] = [];
-  const device = new Proxy(all.device, {
-    get(target, key) {
-      if (key === "prepare") begun.push("prepare");
-      const value = Reflect.get(target, key);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
+  const begun: unknown[] = [];
+  const device: Backend = Object.create(all.device, {
+    prepare: { value: (plan: unknown) => begun.push(plan) },
   });
   const wrong: [object, RegExp][] = [
     [{ epoch: 1 }, /^runs\[2\]: unknown option epoch\n[\s\S]*did you mean epochs\?/],
