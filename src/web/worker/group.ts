@@ -64,8 +64,8 @@ export class TrainingGroup {
     const { device, model, source } = this.materials;
     const common = { device, model, data: source.data, signal: this.abort.signal };
     if (runs.length === 1) return [train({ ...common, ...runs[0] })];
-    const { trainGroup } = await import("../../train/group.ts");
-    return trainGroup(common, runs).catch((error) => runs.map(() => Promise.reject(error)));
+    const { trainAtOnce } = await import("../../train/many.ts");
+    return trainAtOnce(common, runs).catch((error) => runs.map(() => Promise.reject(error)));
   }
 
   /** The speed of a run as it seems: what it reports is by its share of the time. */
@@ -82,15 +82,12 @@ export class TrainingGroup {
 /** The companions that can share a run's steps. */
 async function sharing(run: RunRecord, companions: readonly RunRecord[], materials: Materials): Promise<RunRecord[]> {
   if (companions.length === 0) return [];
-  const { divideRuns } = await import("../../train/group.ts");
+  const { atOnce } = await import("../../train/many.ts");
   const { device, model, source } = materials;
   const all = [run, ...companions];
-  const groups = divideRuns(
+  const some = await atOnce(
     { device, model, data: source.data },
     all.map(({ settings }) => settings.options),
   );
-  return groups
-    .find((group) => group.includes(0))!
-    .slice(1)
-    .map((i) => all[i]!);
+  return some.filter((i) => i > 0).map((i) => all[i]!);
 }
