@@ -18,7 +18,7 @@ import { messages, tinyData, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
 const model = tinyModel(join(folder, "model"));
-const data = await tinyData(messages(24));
+const loading = tinyData(messages(24));
 const CPU = "wasm 2 threads";
 
 async function trialsFor(...arms: Arm[]): Promise<Trial[]> {
@@ -39,7 +39,7 @@ async function run(out: string, trials: readonly Trial[], { device, onEvent }: O
   const abort = new AbortController();
   const seen: string[] = [];
   const failed = await runTrials({
-    ...{ out: join(folder, out), trials, data, signal: abort.signal, check: async () => {} },
+    ...{ out: join(folder, out), trials, data: await loading, signal: abort.signal, check: async () => {} },
     device: device ?? (await testDevice(CPU)),
     onEvent(event) {
       if (event.type === "group" || event.type === "divided") seen.push(`${event.type} ${event.count}`);
@@ -88,7 +88,7 @@ test("trials that are trained at once leave the files that they leave when they 
 /** Trials of one group that have other batches, lengths, evaluations, matrices and blocks, one of which ends early. */
 const unlike = () =>
   trialsFor(
-    { rank: 2, epochs: [1, 3] },
+    { rank: 2, epochs: [1, 6] },
     { rank: 4, batchSize: 6, evalEvery: 3, clip: 1, seed: 3 },
     { targets: [["q", "head"]], layers: [[0]], pooling: "last", headBias: false, lrRatio: 4 },
     { rank: 2, lr: 0.3, epochs: 9, evalEvery: 2, patience: 1, keep: "last", schedule: "constant" },
@@ -104,7 +104,7 @@ test("unlike trials of a group, stopped and resumed again and again, have the sa
   const stops: [Trial, number][] = [
     [short, 3],
     [long, 7],
-    [long, 20],
+    [long, 40],
   ];
   const resumed: string[][] = [];
   for (const [trial, step] of stops)
@@ -135,7 +135,7 @@ test("a trial whose rate is too high is named, and the others of its group are a
 });
 
 test("trials of other types of weights, modes, models or steps are in other groups, and it is said why", async () => {
-  const common = { device: await testDevice(CPU), model: await loadModel(model), data };
+  const common = { device: await testDevice(CPU), model: await loadModel(model), data: await loading };
   const trials = await trialsFor(
     { rank: [2, 4] },
     { dtype: "f16", rank: [2, 4] },
@@ -153,7 +153,7 @@ test("trials of other types of weights, modes, models or steps are in other grou
     { runs: [6], apart: "only blocks from 1 on run" },
     { runs: [7], apart: divideRuns(common, options.slice(7))[0]!.apart },
   ]);
-  assert.match(divideRuns(common, options.slice(7))[0]!.apart, "layers");
+  assert.match(divideRuns(common, options.slice(7))[0]!.apart, "no such layer");
   await common.model.close();
   const other = tinyModel(join(folder, "other"), (tensors) => tensors.get("ln_f.bias")!.data.fill(0.1));
   const both = await trialsFor({ rank: [2, 4], model: [model, other] });
@@ -165,7 +165,7 @@ test("trials of other types of weights, modes, models or steps are in other grou
 test("a group has as many trials as fit into memory", async () => {
   const device = await testDevice(CPU);
   const trials = await trialsFor(GRID);
-  const common = { device, model: await loadModel(model), data };
+  const common = { device, model: await loadModel(model), data: await loading };
   const options = trials.map((trial) => trial.options);
   const three = groupMemory(common, options.slice(0, 3));
   assert.ok(groupMemory(common, options) > three);
@@ -202,8 +202,8 @@ test("trials that cannot begin fail by themselves: a setting, a model, a directo
     { rank: 4, alpha: 2 },
   )) as [Trial, Trial, Trial, Trial, Trial];
   const directory = trialDirectory(join(folder, "bad"), taken);
-  mkdirSync(directory, { recursive: true });
-  writeFileSync(join(directory, "thesis.txt"), "mine");
+  mkdirSync(join(folder, "bad", "trials"), { recursive: true });
+  writeFileSync(directory, "mine");
   const seen = await run("bad", [good, other, bad, lost, taken]);
   assert.equal(seen, [
     "group 3",
@@ -214,7 +214,7 @@ test("trials that cannot begin fail by themselves: a setting, a model, a directo
     "3 failed",
   ]);
   assertSame("bad", "converged", [good, other]);
-  assert.equal(snapshot(directory), new Map([["thesis.txt", Buffer.from("mine").toString("base64")]]));
+  assert.is(readFileSync(directory, "utf8"), "mine");
 });
 
 test("an error that is a bug ends the sweep, and the trials of its group stop after a checkpoint", async () => {
@@ -240,35 +240,37 @@ test("a sweep whose directory another process took over ends, with all trials of
   const check = async () => {
     throw new DeviceError("taken over");
   };
-  const args = { out: join(folder, "taken"), trials, device, data, signal, check, onEvent: () => {} };
+  const args = { out: join(folder, "taken"), trials, device, data: await loading, signal, check, onEvent: () => {} };
   await assertFails(DeviceError, ["taken over"], () => runTrials(args));
   for (const trial of trials) assert.is(await readResult(args.out, trial), null);
 });
 
 test("the steps and the time left are those of all trials of a group", async () => {
   const trials = await unlike();
-  const lines: { done: number; of: number; left: number; ends: number }[] = [];
   const left: number[] = [];
+  let [last, made] = [0, 0];
   await run("progress", trials, {
     onEvent(event) {
-      if (event.type === "done") left.push(event.left);
-      if (event.type === "done") assert.ok(event.secondsLeft >= 0 && Number.isFinite(event.secondsLeft));
+      if (event.type === "done") {
+        left.push(event.left);
+        assert.ok(event.secondsLeft >= 0 && Number.isFinite(event.secondsLeft));
+      }
       if (event.type !== "step") return;
+      made++;
       const { step, steps, secondsLeft, count } = event.together;
       assert.is(count, trials.length);
-      lines.push({ done: step, of: steps, left: secondsLeft, ends: left.length });
+      // Those that a trial left out when it ended early count.
+      assert.ok(step > last && step >= made && step <= steps);
+      last = step;
+      if (event.record.step > 1) assert.ok(secondsLeft >= 0 && Number.isFinite(secondsLeft));
     },
   });
   assert.equal(left, [4, 3, 2, 1, 0]);
-  assert.equal(new Set(lines.map(({ of }) => of)).size, 1);
-  const { done, of } = lines.at(-1)!;
-  assert.is(done, of);
-  for (const [i, line] of lines.entries()) if (i > 0) assert.ok(line.done > lines[i - 1]!.done);
-  assert.ok(lines.every((line, i) => i < trials.length - 1 || Number.isFinite(line.left)));
+  assert.ok(made > 4 * 8);
 });
 
 test("the memory of a group is that of its plan, and far below that of its trials together", async () => {
-  const common = { device: await testDevice(CPU), model: await loadModel(model), data };
+  const common = { device: await testDevice(CPU), model: await loadModel(model), data: await loading };
   const options = (await trialsFor(GRID)).map((trial) => trial.options);
   const alone = groupMemory(common, options.slice(0, 1));
   assert.ok(groupMemory(common, options) < 2 * alone);
