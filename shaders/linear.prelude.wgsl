@@ -38,6 +38,10 @@ fn layout_a(batch: u32) -> Layout {
   return Layout(first_of(batch) * dims.k, dims.k, 1u);
 }
 
+fn columns_of(batch: u32) -> u32 {
+  return dims.n;
+}
+
 fn depth_of(batch: u32) -> u32 {
   return dims.k;
 }

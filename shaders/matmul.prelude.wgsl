@@ -32,10 +32,10 @@ fn adapter_sum(batch: u32, row: u32, col: u32) -> f32 {
 }
 
 fn store(batch: u32, row: u32, col: u32, sum: f32) {
-  if (row >= rows_of(batch) || col >= dims.n) {
+  if (row >= rows_of(batch) || col >= columns_of(batch)) {
     return;
   }
-  let at = out_at(batch) + row * dims.out_row + col;
+  let at = out_at(batch) + row * out_row_of(batch) + col;
   var value = alpha_of(batch) * sum;
   if (dims.has_bias != 0u) {
     value += bias[bias_at(batch) + col];
@@ -56,11 +56,11 @@ fn store_four(batch: u32, row: u32, col: u32, sums: vec4f) {
 
 /// Four elements of a column. What they need is read together, at rows inside the edge.
 fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
-  if (col >= dims.n) {
+  if (col >= columns_of(batch)) {
     return;
   }
   let count = rows_of(batch);
-  let at = out_at(batch) + min(rows, vec4u(count - 1u)) * dims.out_row + col;
+  let at = out_at(batch) + min(rows, vec4u(count - 1u)) * out_row_of(batch) + col;
   var values = alpha_of(batch) * sums;
   if (dims.has_bias != 0u) {
     values += bias[bias_at(batch) + col];

@@ -10,6 +10,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let right = layout_b(group.z);
   let end = depth_of(group.z);
   let row = group.y * 8u;
+  if (row >= rows_of(group.z) || group.x * 4u * SIDES >= columns_of(group.z)) {
+    return;
+  }
   let col = (group.x * SIDES + lane % SIDES) * 4u;
   let first = lane / SIDES * 4u;
   var a_at = left.at + row + first * left.depth;

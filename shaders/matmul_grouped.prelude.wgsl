@@ -1,35 +1,48 @@
 // A product for each job, over the rows of its member: grouped gemm, as in cuBLAS. An operand with the rows of the whole batch begins at
-// the member's first, out_share, a_share or b_share elements a row further on; those of the others are 0.
+// the member's first.
 //
-//   jobs    (read)  of each product: its member, where out, a, b and the bias begin, alpha
+//   jobs    (read)  of each product: its member, sizes and strides, where out, a, b and the bias begin, alpha
 //   shares  (read)  the members' rows; they are the product's rows, or its depth where is_depth != 0
 
 fn share_rows(batch: u32) -> u32 {
   return row_count(jobs[batch].member, dims.by_sequence);
 }
 
-fn share_at(batch: u32) -> u32 {
-  return first_row(jobs[batch].member, dims.by_sequence);
+/// Where an operand of rows that are `stride` apart begins.
+fn share_at(batch: u32, stride: u32, is_packed: u32) -> u32 {
+  return first_row(jobs[batch].member, dims.by_sequence) * stride * is_packed;
 }
 
 fn rows_of(batch: u32) -> u32 {
-  return select(share_rows(batch), dims.m, dims.is_depth != 0u);
+  return select(share_rows(batch), jobs[batch].m, dims.is_depth != 0u);
+}
+
+fn columns_of(batch: u32) -> u32 {
+  return jobs[batch].n;
 }
 
 fn depth_of(batch: u32) -> u32 {
-  return select(dims.k, share_rows(batch), dims.is_depth != 0u);
+  return select(jobs[batch].k, share_rows(batch), dims.is_depth != 0u);
 }
 
 fn layout_a(batch: u32) -> Layout {
-  return Layout(jobs[batch].a_offset + share_at(batch) * dims.a_share, dims.a_row, dims.a_col);
+  let job = jobs[batch];
+  let row = select(job.a_row, job.a_col, dims.is_depth != 0u);
+  return Layout(job.a_offset + share_at(batch, row, dims.a_packed), job.a_row, job.a_col);
 }
 
 fn layout_b(batch: u32) -> Layout {
-  return Layout(jobs[batch].b_offset + share_at(batch) * dims.b_share, dims.b_col, dims.b_row);
+  let job = jobs[batch];
+  return Layout(job.b_offset + share_at(batch, job.b_row, dims.b_packed), job.b_col, job.b_row);
 }
 
 fn out_at(batch: u32) -> u32 {
-  return jobs[batch].out_offset + share_at(batch) * dims.out_share;
+  let job = jobs[batch];
+  return job.out_offset + share_at(batch, job.out_row, dims.out_packed);
+}
+
+fn out_row_of(batch: u32) -> u32 {
+  return jobs[batch].out_row;
 }
 
 fn alpha_of(batch: u32) -> f32 {

@@ -32,7 +32,7 @@ fn sums_of(lane: u32, batch: u32, row: u32, col: u32, b_along: bool) -> Sums {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.y * 4u;
   let col = group.x * 8u;
-  if (row >= rows_of(group.z)) {
+  if (row >= rows_of(group.z) || col >= columns_of(group.z)) {
     return;
   }
   prepare_b(lane);

@@ -4,6 +4,10 @@ fn rows_of(batch: u32) -> u32 {
   return dims.m;
 }
 
+fn columns_of(batch: u32) -> u32 {
+  return dims.n;
+}
+
 fn depth_of(batch: u32) -> u32 {
   return dims.k;
 }
@@ -18,6 +22,10 @@ fn layout_b(batch: u32) -> Layout {
 
 fn out_at(batch: u32) -> u32 {
   return dims.out_offset + batch * dims.out_batch;
+}
+
+fn out_row_of(batch: u32) -> u32 {
+  return dims.out_row;
 }
 
 fn alpha_of(batch: u32) -> f32 {

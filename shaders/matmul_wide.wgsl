@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let batch = group.z;
   let row = group.y * SIDE;
   let col = group.x * SIDE;
-  if (row >= rows_of(batch)) {
+  if (row >= rows_of(batch) || col >= columns_of(batch)) {
     return;
   }
   let left = layout_a(batch);

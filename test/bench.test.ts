@@ -8,6 +8,7 @@ import { NO_VALUES } from "../src/ops/kernel.ts";
 import { linearForward } from "../src/ops/linear.ts";
 import { loraBackward } from "../src/ops/lora.ts";
 import { matmul } from "../src/ops/matmul.ts";
+import { SHARE, tableShape } from "../src/ops/shares.ts";
 import { workOf } from "../src/plan/work.ts";
 import { Rng } from "../src/rng.ts";
 import { Tensor } from "../src/tensor.ts";
@@ -114,8 +115,10 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   });
   const sum = linearForward({ ...layer, sum: { add: dy, out: tensor([20, 8]) } });
   assert.is(workOf(sum, values).bytes! - workOf(linearForward(layer), values).bytes!, 2 * 4 * 10 * 8);
-  const job = { group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
-  assert.equal(workOf(loraBackward(job), values), {
+  const job = { member: 0, group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
+  const shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
+  const [gradients] = loraBackward([job], [], { shares, members: 1 });
+  assert.equal(workOf(gradients!, { ...values, share_tokens: 10 }), {
     flops: 2 * 10 * 6 * (8 + 4),
     bytes: 4 * 10 * (8 + 8 + 12) + 8 * 6 * (8 + 4),
   });

@@ -158,12 +158,8 @@ test("pieces of a token table in blocks fit a binding with their tables", () => 
   // The last is a little more than 6400 rows without the tables of q4.
   for (const dtype of ["q8", "q4"] as const)
     for (const maxBinding of [2 ** 22, 2 ** 27, 5_283_000]) {
-      const { all } = makeParameters(
-        inBlocks(dtype, "lora", { config }),
-        false,
-        maxBinding,
-        (name) => name === "wte.weight",
-      );
+      const isWanted = (name: string) => name === "wte.weight";
+      const { all } = makeParameters(inBlocks(dtype, "lora", { config }), { training: false, maxBinding, isWanted });
       const { pieces } = all.get("wte.weight")!;
       assert.is(
         pieces.reduce((sum, { tensor }) => sum + tensor.shape[0]!, 0),

@@ -76,13 +76,14 @@ export function matmul_grouped(p: MatmulGrouped): void {
     const first = first_row(share, p.by_sequence);
     const rows = row_count(share, p.by_sequence);
     if (rows == 0) continue;
-    const out = p.out + ((<usize>(job.out_offset + first * p.out_share)) << 2);
-    const a = p.a + ((<usize>(job.a_offset + first * p.a_share)) << 2);
-    const b = p.b + ((<usize>(job.b_offset + first * p.b_share)) << 2);
-    const m = p.is_depth ? p.m : rows;
-    const k = p.is_depth ? rows : p.k;
-    set_output(out, p.out_row << 2, p.has_bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0, job.alpha, p.beta);
-    multiply_any(a, p.a_row, p.a_col, b, p.b_row, p.b_col, 0, m, p.n, k);
+    const out = p.out + ((<usize>(job.out_offset + (p.out_packed ? first * job.out_row : 0))) << 2);
+    const a_row = p.is_depth ? job.a_col : job.a_row;
+    const a = p.a + ((<usize>(job.a_offset + (p.a_packed ? first * a_row : 0))) << 2);
+    const b = p.b + ((<usize>(job.b_offset + (p.b_packed ? first * job.b_row : 0))) << 2);
+    const m = p.is_depth ? job.m : rows;
+    const k = p.is_depth ? rows : job.k;
+    set_output(out, job.out_row << 2, p.has_bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0, job.alpha, p.beta);
+    multiply_any(a, job.a_row, job.a_col, b, job.b_row, job.b_col, 0, m, job.n, k);
   }
 }
 

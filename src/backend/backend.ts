@@ -42,6 +42,11 @@ export interface Backend {
    * DeviceError, and then frees everything it allocated.
    */
   prepare(program: Program, sharedFrom?: Session): Promise<Session>;
+  /**
+   * Of a CPU with several threads: at most `count` parts of it, which work at the same time, each on threads of its own. Their sessions can
+   * share tensors with each other's. Results have the same bits on any part. The parts are released before the whole.
+   */
+  divide?(count: number): Backend[];
   /** Releases the device. Its sessions cannot be used afterwards. */
   destroy(): void;
 }

@@ -3,21 +3,23 @@ import { listenToHost } from "#platform";
 import { type FromWorker, instantiate, type KernelExports, replay, type ToWorker } from "./wasm-kernels.ts";
 
 let kernels: KernelExports;
-let index = 0;
+let scratch = 0;
 
 const post = listenToHost(async (data) => {
   const message = data as ToWorker;
   try {
     if (message.type === "start") {
-      index = message.index;
+      ({ scratch } = message);
       kernels = await instantiate(message.module, message.memory);
-      kernels.configure(index, message.threads, message.scratch, message.barrierState);
+      kernels.configure(0, 1, scratch, 0);
       post({ type: "ready" } satisfies FromWorker);
       return;
     }
-    const times = replay(kernels, message.list, message.count, message.timed);
+    const { run, index, threads, barrierState, list, count, timed } = message;
+    kernels.configure(index, threads, scratch, barrierState);
+    const times = replay(kernels, list, count, timed);
     // The list ends with a barrier: when one thread is done, all are.
-    if (index === 0) post({ type: "done", times } satisfies FromWorker);
+    if (index === 0) post({ type: "done", run, times } satisfies FromWorker);
   } catch (error) {
     post({ type: "failed", message: String(error) } satisfies FromWorker);
   }

@@ -40,11 +40,12 @@ export async function openBackend(
   const bytes = (await instantiate(module, memory)).scratch_bytes();
   const scratch = Array.from({ length: threads }, () => heap.alloc(bytes));
   const executor = await start(module, { memory, scratch, barrierState: heap.alloc(8) });
-  return new WasmBackend(executor, heap, fused);
+  const name = executor.threads === 1 ? "1 thread" : `${executor.threads} threads`;
+  const info = { kind: "wasm", name: `CPU, ${name}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true } as const;
+  return new WasmBackend(executor, heap, info);
 }
 
 export class WasmBackend implements Backend {
-  readonly info: DeviceInfo;
   private readonly queue: (() => Promise<void> | void)[] = [];
   private busy = false;
   private failure: Error | undefined;
@@ -52,10 +53,19 @@ export class WasmBackend implements Backend {
   constructor(
     readonly executor: Executor,
     readonly heap: Heap,
-    fused: boolean,
-  ) {
-    const threads = executor.threads === 1 ? "1 thread" : `${executor.threads} threads`;
-    this.info = { kind: "wasm", name: `CPU, ${threads}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true };
+    readonly info: DeviceInfo,
+    private readonly release = () => executor.destroy(),
+  ) {}
+
+  divide(count: number): WasmBackend[] {
+    const { threads } = this.executor;
+    const parts = Math.min(count, threads);
+    const first = (part: number) => Math.floor((part * threads) / parts);
+    return Array.from({ length: parts }, (_, part) => {
+      const barrierState = this.heap.alloc(8);
+      const team = this.executor.team(first(part), first(part + 1) - first(part), barrierState);
+      return new WasmBackend(team, this.heap, this.info, () => this.heap.release(barrierState));
+    });
   }
 
   get limits(): MemoryLimits {
@@ -73,7 +83,7 @@ export class WasmBackend implements Backend {
 
   destroy(): void {
     this.failure ??= new DeviceError("the device was released");
-    this.executor.destroy();
+    this.release();
   }
 
   /** Throws the error of earlier work, if any. */

@@ -30,6 +30,8 @@ export interface Executor {
   readonly threads: number;
   /** Runs `count` records at the address `list`; with `timed`, returns the time of each. */
   run(list: number, count: number, timed: boolean): Promise<Times | null>;
+  /** Some of the threads, which run lists of their own. `barrierState` is as in ExecutorMemory. */
+  team(first: number, threads: number, barrierState: number): Executor;
   destroy(): void;
 }
 
@@ -54,6 +56,11 @@ export class SingleThread implements Executor {
     return replay(this.kernels, list, count, timed);
   }
 
+  /** There is no other thread. */
+  team(): Executor {
+    return this;
+  }
+
   destroy(): void {}
 }
 
@@ -73,7 +80,7 @@ export function replay(kernels: KernelExports, list: number, count: number, time
 
 export type FromWorker =
   | { type: "ready" }
-  | { type: "done"; times: Times | null }
+  | { type: "done"; run: number; times: Times | null }
   | { type: "failed"; message: string };
 
 export type ToWorker =
@@ -81,9 +88,16 @@ export type ToWorker =
       type: "start";
       module: WebAssembly.Module;
       memory: WebAssembly.Memory;
+      scratch: number;
+    }
+  /** The thread is number `index` of the `threads` that run this list. */
+  | {
+      type: "run";
+      run: number;
       index: number;
       threads: number;
-      scratch: number;
       barrierState: number;
-    }
-  | { type: "run"; list: number; count: number; timed: boolean };
+      list: number;
+      count: number;
+      timed: boolean;
+    };

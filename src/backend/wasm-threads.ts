@@ -3,20 +3,30 @@ import { startWorker } from "#workers";
 import { DeviceError } from "../errors.ts";
 import type { Executor, ExecutorMemory, FromWorker, Times, ToWorker } from "./wasm-kernels.ts";
 
+interface Waiting {
+  resolve: (times: Times | null) => void;
+  reject: (error: Error) => void;
+}
+
 export class ThreadPool implements Executor {
   private readonly workers: ReturnType<typeof startWorker>[] = [];
-  private readonly waiting: { resolve: (times: Times | null) => void; reject: (error: Error) => void }[] = [];
+  /** What runs, by its number. */
+  private readonly waiting = new Map<number, Waiting>();
+  private runs = 0;
   private failure: Error | undefined;
 
-  private constructor(readonly threads: number) {}
+  private constructor(
+    readonly threads: number,
+    private readonly barrierState: number,
+  ) {}
 
   static async start(
     module: WebAssembly.Module,
     { memory, scratch, barrierState }: ExecutorMemory,
   ): Promise<ThreadPool> {
-    const executor = new ThreadPool(scratch.length);
+    const executor = new ThreadPool(scratch.length, barrierState);
     const ready = scratch.map(
-      (at, index) =>
+      (at) =>
         new Promise<void>((resolve, reject) => {
           const fail = (summary: string, found: string, cause?: Error) => {
             const error = new DeviceError(summary, { found, cause });
@@ -28,14 +38,13 @@ export class ThreadPool implements Executor {
             (message) => {
               const answer = message as FromWorker;
               if (answer.type === "ready") resolve();
-              else if (answer.type === "done") executor.waiting.shift()?.resolve(answer.times);
+              else if (answer.type === "done") executor.end(answer.run, answer.times);
               else fail("a kernel failed", answer.message);
             },
             (error) => fail("a worker failed", error.message, error),
           );
           executor.workers.push(worker);
-          const threads = scratch.length;
-          worker.post({ type: "start", module, memory, index, threads, scratch: at, barrierState } satisfies ToWorker);
+          worker.post({ type: "start", module, memory, scratch: at } satisfies ToWorker);
         }),
     );
     await Promise.all(ready);
@@ -44,14 +53,39 @@ export class ThreadPool implements Executor {
   }
 
   run(list: number, count: number, timed: boolean): Promise<Times | null> {
+    return this.runOn({ first: 0, threads: this.threads, barrierState: this.barrierState }, list, count, timed);
+  }
+
+  team(first: number, threads: number, barrierState: number): Executor {
+    return {
+      threads,
+      run: (list, count, timed) => this.runOn({ first, threads, barrierState }, list, count, timed),
+      team: (from, some, state) => this.team(first + from, some, state),
+      // The pool ends with all of its threads.
+      destroy: () => {},
+    };
+  }
+
+  private runOn(
+    { first, threads, barrierState }: { first: number; threads: number; barrierState: number },
+    list: number,
+    count: number,
+    timed: boolean,
+  ): Promise<Times | null> {
     if (this.failure) return Promise.reject(this.failure);
     this.keepAlive(true);
+    const run = this.runs++;
     return new Promise<Times | null>((resolve, reject) => {
-      this.waiting.push({ resolve, reject });
-      for (const worker of this.workers) worker.post({ type: "run", list, count, timed } satisfies ToWorker);
-    }).finally(() => {
-      if (this.waiting.length === 0) this.keepAlive(false);
+      this.waiting.set(run, { resolve, reject });
+      for (const [index, worker] of this.workers.slice(first, first + threads).entries())
+        worker.post({ type: "run", run, index, threads, barrierState, list, count, timed } satisfies ToWorker);
     });
+  }
+
+  private end(run: number, times: Times | null): void {
+    this.waiting.get(run)?.resolve(times);
+    this.waiting.delete(run);
+    if (this.waiting.size === 0) this.keepAlive(false);
   }
 
   destroy(): void {
@@ -62,7 +96,8 @@ export class ThreadPool implements Executor {
   private fail(error: Error): void {
     this.failure ??= error;
     for (const worker of this.workers) worker.terminate();
-    for (const { reject } of this.waiting.splice(0)) reject(this.failure);
+    for (const { reject } of this.waiting.values()) reject(this.failure);
+    this.waiting.clear();
   }
 
   /** Whether the workers keep the process alive. */

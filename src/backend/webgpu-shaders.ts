@@ -9,7 +9,7 @@ import {
   scalarOf,
   tensorAt,
 } from "../ops/kernel.ts";
-import { offsetsOf } from "../ops/matmul.ts";
+import { isAligned, matmulJobsOf, SHORT } from "../ops/matmul.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import { isGemv } from "./variants.ts";
@@ -95,23 +95,20 @@ const PRELUDES: Readonly<Record<string, readonly string[]>> = {
   matmul_bias_backward: ["shares"],
 };
 
-/** Results with at most this many columns, or a fixed number of at most so many rows, have too few tiles: lanes share the depth. */
-const NARROW = 32;
-
 /**
  * Large tiles are used if there are at least so many. If the number of rows changes from batch to batch, a quarter of the plan's
  * capacity counts, as is usual in a packed batch. Both sizes give the same bits.
  */
 const MANY_TILES = 256;
 
-/** The shader of a product. The order of its sums does not depend on the number of rows in the batch. */
+/** The shader of a product; results with a short side have too few tiles: lanes share the depth. The order of its sums does not depend on the number of rows in the batch. */
 function productOf(dispatch: Dispatch): Product {
   const [m, n] = [scalarOf(dispatch, "m"), scalarOf(dispatch, "n") as number];
   const isMatmul = dispatch.kernel.name.startsWith("matmul");
   const isAlong = !isMatmul || scalarOf(dispatch, "a_col") === 1;
   if (isGemv(dispatch) && isAlong) return PRODUCTS.gemv;
-  if (isMatmul && isAlong && n <= NARROW) return PRODUCTS.narrow;
-  if (!isAlong && scalarOf(dispatch, "b_col") === 1 && typeof m === "number" && m <= NARROW) return PRODUCTS.flat;
+  if (isMatmul && isAlong && n <= SHORT) return PRODUCTS.narrow;
+  if (!isAlong && scalarOf(dispatch, "b_col") === 1 && typeof m === "number" && m <= SHORT) return PRODUCTS.flat;
   const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? PRODUCTS.wide : PRODUCTS.middle;
 }
@@ -119,13 +116,13 @@ function productOf(dispatch: Dispatch): Product {
 /** Whether four neighbouring elements of a and b can be read at once: strides, offsets and sizes are multiples of 4 (f16: 8). */
 function readsFour(dispatch: Dispatch): boolean {
   const [a, b] = [tensorAt(dispatch, "a"), tensorAt(dispatch, "b")];
+  if (dispatch.kernel.name === "matmul_grouped")
+    return [a.size, b.size].every((count) => count % 4 === 0) && matmulJobsOf(dispatch).every(isAligned);
   const scalar = (name: string) => scalarOf(dispatch, name) as number;
   const strideOf = (along: number, other: number) => (along === 1 ? other : along);
   const counts = [strideOf(scalar("b_row"), scalar("b_col")), a.size, b.dtype === "f16" ? b.size / 2 : b.size];
   if (dispatch.kernel.name.startsWith("linear")) counts.push(scalar("k"));
-  else counts.push(strideOf(scalar("a_col"), scalar("a_row")));
-  if (dispatch.kernel.name === "matmul") counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar));
-  if (dispatch.kernel.name === "matmul_grouped") counts.push(...offsetsOf(dispatch));
+  else counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar), strideOf(scalar("a_col"), scalar("a_row")));
   return counts.every((count) => count % 4 === 0);
 }
 

@@ -361,7 +361,9 @@ async function dryRun(
     const total = all.reduce((sum, { seconds }) => sum + seconds, 0);
     const devices = [...new Set(all.map(({ device }) => device))].join(" and ");
     const chosen = after.length > 0 ? ` (${after.length} of them at the learning rates that are then chosen)` : "";
-    console.log(`${all.length} trials${chosen}, about ${showDuration(total)} of training steps one after the other on ${devices}`);
+    console.log(
+      `${all.length} trials${chosen}, about ${showDuration(total)} of training steps one after the other on ${devices}`,
+    );
     const numbers = (some: readonly number[]) =>
       `trial${some.length > 1 ? "s" : ""} ${showRanges(some.map((i) => i + 1))}`;
     for (const text of await describeGroups(trials, backend, data, numbers)) print(text);

@@ -182,11 +182,6 @@ export class Engine extends Weights<ModelPlan> {
     this.session.drop(true);
   }
 
-  /** Milliseconds, to measure this engine's work by. */
-  now(): number {
-    return performance.now();
-  }
-
   /** Waits until the device has dropped its pending work; afterwards it accepts work again. */
   async settle(): Promise<void> {
     await this.session.flush();

@@ -50,9 +50,6 @@ export class Group {
   private slot = 0;
   private requests = 0;
   private readonly staging: Uint32Array;
-  /** The clock that members share: see `now`. */
-  private elapsed = 0;
-  private since = performance.now();
 
   private constructor(
     readonly plan: ModelPlan,
@@ -80,14 +77,6 @@ export class Group {
     return new Group(plan, await backend.prepare(plan), quantize, options.members);
   }
 
-  /** Milliseconds of work a member: the time that passes is divided among those that have not left. */
-  now(): number {
-    const time = performance.now();
-    this.elapsed += (time - this.since) / Math.max(1, this.waiting.size);
-    this.since = time;
-    return this.elapsed;
-  }
-
   request(member: Member, request: Omit<Request, "number">): void {
     this.waiting.get(member)!.push({ ...request, number: this.requests++ });
     this.schedule();
@@ -100,7 +89,6 @@ export class Group {
 
   /** The others go on without it. The last one that leaves frees the device's memory. */
   leave(member: Member): void {
-    this.now();
     this.drop(member);
     if (!this.waiting.delete(member)) return;
     if (this.waiting.size === 0) this.session.destroy();
@@ -166,10 +154,6 @@ class Member extends Engine {
     const stopped = plan.stopped?.view("stopped", [1], number) ?? null;
     // The group packs the batches.
     super({ ...plan, spec, capacity, parameters, stopped }, session, quantize, optimizer, new Uint32Array());
-  }
-
-  override now(): number {
-    return this.group.now();
   }
 
   protected override drop(): void {

@@ -36,7 +36,7 @@ import {
 } from "./layers.ts";
 import { makeMembers, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
-import { type ModelSpec, type Part, partOf } from "./trainable.ts";
+import { frozenBlocks, type ModelSpec, type Part, partOf } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
@@ -161,7 +161,7 @@ export function buildPlan(options: PlanOptions): ModelPlan {
   if (spec.task.objective === "classification" && spec.task.num_labels < 2)
     throw new ConfigError("too few classes", { expected: "2 or more", found: String(spec.task.num_labels) });
   textContext(spec.config, spec);
-  checkMembers(members);
+  checkMembers(options);
   const rows = roomFor(spec, capacity).tokens * Math.max(1, members.length);
   if (rows > MAX_GROUPS)
     throw new ConfigError("too many tokens for one batch", {
@@ -174,7 +174,7 @@ export function buildPlan(options: PlanOptions): ModelPlan {
 }
 
 /** Throws ConfigError if members cannot share a plan. */
-function checkMembers(members: readonly MemberOptions[]): void {
+function checkMembers({ members = [], part }: Pick<PlanOptions, "members" | "part">): void {
   if (members.length > MAX_MEMBERS)
     throw new ConfigError("too many adapters for one plan", {
       expected: `at most ${MAX_MEMBERS}`,
@@ -182,12 +182,25 @@ function checkMembers(members: readonly MemberOptions[]): void {
     });
   const common = ({ config, task, mode, dtype, train_head }: ModelSpec) =>
     JSON.stringify([config, task.objective, task.num_labels, mode, dtype ?? "f32", train_head]);
-  for (const { spec } of members.length > 1 ? members : [])
+  if (members.length < 2) return;
+  const frozen = members.map(({ spec }) => frozenBlocks(spec));
+  if (part && frozen.some((count) => count !== frozen[0]))
+    throw new ConfigError("adapters that begin in other blocks cannot share a part of the model", {
+      expected: `${frozen[0]} frozen blocks below all of them`,
+      found: frozen.join(", "),
+    });
+  for (const { spec } of members) {
+    if (spec.lora?.modulesToSave?.length)
+      throw new ConfigError("models that train tensors of the base model cannot share a plan", {
+        expected: "adapters and heads",
+        found: spec.lora.modulesToSave.join(", "),
+      });
     if (spec.mode !== "lora" || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("models that cannot share a plan", {
         expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",
         found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}`,
       });
+  }
 }
 
 class Builder {

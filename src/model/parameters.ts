@@ -53,15 +53,19 @@ interface Slot {
   name: string;
   shape: Shape;
   first: number;
+  kind: PageKind;
   page: number;
   offset: number;
 }
+
+/** `frozen`: what AdamW must not reach, in a plan that trains. */
+type PageKind = "trained" | "frozen";
 
 /** Where the tensors of a model will be: those in pages, and the parameters, which lack them. */
 interface Layout {
   all: Map<string, Parameter>;
   slots: Slot[];
-  pageSizes: number[];
+  pageSizes: Record<PageKind, number[]>;
 }
 
 const isAdapter = (name: string) => name.startsWith("lora.");
@@ -78,12 +82,12 @@ interface Wanted {
 /**
  * The layout of every parameter for which `isWanted` is true. Without `training` no parameter has a gradient. Frozen parameters that are
  * also in `shared` are taken from there. Adapters are in pages without training, too: one dispatch handles those of q, k and v, which must
- * therefore be in one buffer. In a plan of several members all that is a member's own is in pages.
+ * therefore be in one buffer. In a plan of several members all that is a member's own is in pages: a frozen head in pages of its own.
  */
 function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wanted, isMember: boolean): Layout {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
-  const pageSizes: number[] = [];
+  const pageSizes: Layout["pageSizes"] = { trained: [], frozen: [] };
   const rate = rateOf(spec);
   const list = parameterList(spec).filter(({ name }) => isWanted(name));
   const isOwn = (name: string) => isAdapter(name) || (isMember && isAdded(name));
@@ -106,11 +110,13 @@ function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wan
       const size = alignView(sizeOf(pieceShape));
       // A and B of an adapter are in the same page.
       const together = isAdapter(name) && name.endsWith(".A") ? size + alignView(sizeOf(list[i + 1]!.shape)) : size;
-      const open = pageSizes.length - 1;
-      if (open < 0 || (pageSizes[open]! + together) * 4 > maxBinding) pageSizes.push(0);
-      const page = pageSizes.length - 1;
-      slots.push({ name: pieceName, shape: pieceShape, first, page, offset: pageSizes[page]! });
-      pageSizes[page]! += size;
+      const kind = training && !isTrained ? "frozen" : "trained";
+      const sizes = pageSizes[kind];
+      const open = sizes.length - 1;
+      if (open < 0 || (sizes[open]! + together) * 4 > maxBinding) sizes.push(0);
+      const page = sizes.length - 1;
+      slots.push({ name: pieceName, shape: pieceShape, first, kind, page, offset: sizes[page]! });
+      sizes[page]! += size;
     }
   }
   return { all, slots, pageSizes };
@@ -118,19 +124,23 @@ function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wan
 
 /** Puts the tensors of a layout into its pages, which `make` creates. */
 function place({ all, slots, pageSizes }: Layout, training: boolean, hasRates: boolean, make: MakePages): Parameters {
-  const params = make("trained", training ? "trained" : "weight", pageSizes);
-  const grads = training ? make("gradient", "gradient", pageSizes) : [];
-  const [m, v] = [make("m", "moment", pageSizes), make("v", "moment", pageSizes)];
-  for (const { name, shape, first, page, offset } of slots) {
+  const { trained, frozen } = pageSizes;
+  const params = {
+    trained: make("trained", training ? "trained" : "weight", trained),
+    frozen: make("frozen", "weight", frozen),
+  };
+  const grads = training ? make("gradient", "gradient", trained) : [];
+  const [m, v] = [make("m", "moment", trained), make("v", "moment", trained)];
+  for (const { name, shape, first, kind, page, offset } of slots) {
     const parameter = all.get(name.replace(/\[.*/, ""))!;
-    parameter.pieces.push({ tensor: params[page]!.view(name, shape, offset), first });
+    parameter.pieces.push({ tensor: params[kind][page]!.view(name, shape, offset), first });
     parameter.grad?.push({ tensor: grads[page]!.view(`d${name}`, shape, offset), first });
   }
-  const groups = pageSizes.map((size) => size / VIEW_ALIGN);
+  const groups = trained.map((size) => size / VIEW_ALIGN);
   const rates = hasRates ? make("rates", "moment", groups) : [];
   return {
     all,
-    pages: grads.map((grad, i) => ({ param: params[i]!, grad, m: m[i]!, v: v[i]!, rates: rates[i] ?? null })),
+    pages: grads.map((grad, i) => ({ param: params.trained[i]!, grad, m: m[i]!, v: v[i]!, rates: rates[i] ?? null })),
   };
 }
 
@@ -154,8 +164,9 @@ export function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parame
   if (specs.length === 1) return [makeParameters(specs[0]!, wanted)];
   const layouts: Layout[] = [];
   for (const spec of specs) layouts.push(layOut(spec, { ...wanted, shared: layouts[0]?.all ?? wanted.shared }, true));
-  const total = (of: (layout: Layout) => number[]) => layouts.flatMap(of).reduce((sum, size) => sum + size, 0);
-  const bytes = 4 * total(({ pageSizes }) => pageSizes);
+  const total = (kind: PageKind) =>
+    layouts.flatMap(({ pageSizes }) => pageSizes[kind]).reduce((sum, size) => sum + size, 0);
+  const bytes = 4 * Math.max(total("trained"), total("frozen"));
   if (bytes > wanted.maxBinding)
     throw new DeviceError("the adapters of a plan do not fit into one binding of the device", {
       expected: `at most ${showBytes(wanted.maxBinding)}`,
@@ -169,7 +180,7 @@ export function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parame
     place(layout, wanted.training, rated, (name, role, sizes) => {
       if (!roots.has(name)) {
         // A rate belongs to VIEW_ALIGN elements.
-        const size = name === "rates" ? bytes / 4 / VIEW_ALIGN : bytes / 4;
+        const size = name === "rates" ? total("trained") / VIEW_ALIGN : total(name === "frozen" ? name : "trained");
         roots.set(name, { root: new Tensor(name, [size], role), at: 0 });
       }
       const open = roots.get(name)!;

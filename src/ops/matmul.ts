@@ -145,22 +145,33 @@ export function matmul(args: MatmulArguments): Dispatch {
 
 const GROUPED_JOB = {
   member: "u32",
+  // Of m and k one is not used: the member's rows.
+  m: "u32",
+  n: "u32",
+  k: "u32",
   out_offset: "u32",
+  out_row: "u32",
   a_offset: "u32",
+  a_row: "u32",
+  a_col: "u32",
   b_offset: "u32",
+  b_row: "u32",
+  b_col: "u32",
   bias_offset: "u32",
   alpha: "f32",
 } as const satisfies Fields;
+
+type GroupedJob = Record<keyof typeof GROUPED_JOB, number>;
 
 export const matmulGroupedKernel = defineKernel(
   "matmul_grouped",
   { out: "update", a: "read", b: "read u32", bias: "read", jobs: "read Job", shares: "read Share" },
   {
+    // The largest of any job.
     m: "u32",
     n: "u32",
     k: "u32",
-    out_row: "u32",
-    a_row: "u32",
+    // Those of the first: all have the same one that is 1.
     a_col: "u32",
     b_row: "u32",
     b_col: "u32",
@@ -170,10 +181,10 @@ export const matmulGroupedKernel = defineKernel(
     by_sequence: "u32",
     // Whether the members' rows are the depth; else they are the rows of out.
     is_depth: "u32",
-    // Elements from one row of the batch to the next; 0 for an operand that is the member's own.
-    out_share: "u32",
-    a_share: "u32",
-    b_share: "u32",
+    // Whether an operand has the rows of the whole batch; else they are the member's own.
+    out_packed: "u32",
+    a_packed: "u32",
+    b_packed: "u32",
     b_type: "override",
   },
   null,
@@ -190,7 +201,10 @@ export interface MemberProduct {
 /** An operand of a product with the rows of the whole batch, of which a member has its share. The others are the members' own. */
 export type Packed = "out" | "a" | "b";
 
-/** The products of several members, in one dispatch for all that have the same sizes. */
+/**
+ * The products of several members, in one dispatch for all that a backend computes in the same way. `packed` are the operands that have the
+ * rows of the whole batch.
+ */
 export function matmulGrouped(
   products: readonly MemberProduct[],
   packed: readonly Packed[],
@@ -198,73 +212,94 @@ export function matmulGrouped(
 ): Dispatch[] {
   const alike = new Map<string, MemberProduct[]>();
   for (const one of products) {
-    const { scalars, access } = one.product;
-    const own = ["out_offset", "a_offset", "b_offset", "b_size", "alpha", "batch", "out_batch", "a_batch", "b_batch"];
-    const rest = Object.keys(matmulKernel.dims).map((dim, i) => (own.includes(dim) ? null : scalars[i]));
-    const key = JSON.stringify([rest, access]);
-    alike.set(key, [...(alike.get(key) ?? []), one]);
+    const way = wayOf(one.product);
+    alike.set(way, [...(alike.get(way) ?? []), one]);
   }
-  return [...alike.values()].flatMap((some) =>
-    chunked(some.flatMap(jobsOf)).map((jobs) => grouped(some[0]!.product, jobs)),
-  );
-
-  function grouped(product: Dispatch, jobs: ReturnType<typeof jobsOf>): Dispatch {
+  return [...alike.values()].flatMap((some) => {
+    const { product } = some[0]!;
     const scalar = (name: string) => scalarOf(product, name) as number;
     const [m, k] = [scalarOf(product, "m"), scalarOf(product, "k")];
-    const rows = shareRows(typeof k === "string" ? k : m);
     const isDepth = typeof k === "string";
+    const rows = shareRows(isDepth ? k : m);
     const root = (name: string) => tensorAt(product, name).root;
-    const perRow = (name: Packed, stride: number) => (packed.includes(name) ? stride : 0);
-    return dispatch(
-      matmulGroupedKernel,
-      {
-        ...{ out: root("out"), a: root("a"), b: root("b"), bias: root("bias") },
-        jobs: jobTable(matmulGroupedKernel, GROUPED_JOB, jobs),
-        shares,
-      },
-      {
-        m: isDepth ? m : LARGEST[rows],
-        n: scalar("n"),
-        k: isDepth ? LARGEST[rows] : k,
-        out_row: scalar("out_row"),
-        a_row: scalar("a_row"),
-        a_col: scalar("a_col"),
-        b_row: scalar("b_row"),
-        b_col: scalar("b_col"),
-        beta: scalar("beta"),
-        has_bias: scalar("has_bias"),
-        batch: jobs.length,
-        by_sequence: bySequence(rows),
-        is_depth: Number(isDepth),
-        out_share: perRow("out", scalar("out_row")),
-        a_share: perRow("a", scalar(isDepth ? "a_col" : "a_row")),
-        b_share: perRow("b", scalar("b_row")),
-        b_type: 0,
-      },
-      product.access[0] === "write" ? { out: "write" } : {},
-    );
-  }
-}
-
-/** Where a and b of the products of a `matmul_grouped` begin. */
-export function offsetsOf(dispatch: Dispatch): number[] {
-  const jobs = decodeTable(GROUPED_JOB, tensorAt(dispatch, "jobs"), scalarOf(dispatch, "batch") as number);
-  return jobs.flatMap(({ a_offset, b_offset }) => [a_offset, b_offset]);
+    return chunked(some.flatMap(jobsOf)).map((jobs) => {
+      const largest = (name: "m" | "n" | "k") => Math.max(...jobs.map((job) => job[name]));
+      return dispatch(
+        matmulGroupedKernel,
+        {
+          ...{ out: root("out"), a: root("a"), b: root("b"), bias: root("bias") },
+          jobs: jobTable(matmulGroupedKernel, GROUPED_JOB, jobs),
+          shares,
+        },
+        {
+          m: isDepth ? largest("m") : LARGEST[rows],
+          n: largest("n"),
+          k: isDepth ? LARGEST[rows] : largest("k"),
+          a_col: scalar("a_col"),
+          b_row: scalar("b_row"),
+          b_col: scalar("b_col"),
+          beta: scalar("beta"),
+          has_bias: scalar("has_bias"),
+          batch: jobs.length,
+          by_sequence: bySequence(rows),
+          is_depth: Number(isDepth),
+          out_packed: Number(packed.includes("out")),
+          a_packed: Number(packed.includes("a")),
+          b_packed: Number(packed.includes("b")),
+          b_type: 0,
+        },
+        product.access[0] === "write" ? { out: "write" } : {},
+      );
+    });
+  });
 }
 
 /** A job for each product of a batch. */
-function jobsOf({ member, product }: MemberProduct): Record<keyof typeof GROUPED_JOB, number>[] {
+function jobsOf({ member, product }: MemberProduct): GroupedJob[] {
   const scalar = (name: string) => scalarOf(product, name) as number;
+  const [m, k] = ["m", "k"].map((name) => (typeof scalarOf(product, name) === "string" ? 0 : scalar(name)));
   const at = (name: "out" | "a" | "b", i: number) =>
     tensorAt(product, name).offset + (name === "b" ? 0 : scalar(`${name}_offset`)) + i * scalar(`${name}_batch`);
   return Array.from({ length: scalar("batch") }, (_, i) => ({
     member,
+    m: m!,
+    n: scalar("n"),
+    k: k!,
     out_offset: at("out", i),
+    out_row: scalar("out_row"),
     a_offset: at("a", i),
+    a_row: scalar("a_row"),
+    a_col: scalar("a_col"),
     b_offset: at("b", i),
+    b_row: scalar("b_row"),
+    b_col: scalar("b_col"),
     bias_offset: tensorAt(product, "bias").offset,
     alpha: scalar("alpha"),
   }));
+}
+
+/** Short sides have at most so many elements: backends compute such products in another way, in which the depth is divided. */
+export const SHORT = 32;
+
+/** What decides the way in which a product is computed, and which operands it has: equal for those that a dispatch can do together. */
+function wayOf(product: Dispatch): string {
+  const scalar = (name: string) => scalarOf(product, name);
+  const isShort = ["m", "n"].map((name) => typeof scalar(name) === "number" && (scalar(name) as number) <= SHORT);
+  const rows = ["m", "k"].map((name) => (typeof scalar(name) === "string" ? scalar(name) : null));
+  const along = ["a_row", "a_col", "b_row", "b_col"].map((name) => scalar(name) === 1);
+  const aligned = jobsOf({ member: 0, product }).every(isAligned);
+  return JSON.stringify([isShort, rows, along, aligned, scalar("beta"), scalar("has_bias"), product.access]);
+}
+
+/** Whether four neighbouring elements of a and of b are aligned. */
+export function isAligned({ a_offset, a_row, a_col, b_offset, b_row, b_col }: GroupedJob): boolean {
+  const strides = [a_col === 1 ? a_row : a_col, b_row === 1 ? b_col : b_row];
+  return [a_offset, b_offset, ...strides].every((count) => count % 4 === 0);
+}
+
+/** The jobs of a `matmul_grouped`. */
+export function matmulJobsOf(dispatch: Dispatch): GroupedJob[] {
+  return decodeTable(GROUPED_JOB, tensorAt(dispatch, "jobs"), scalarOf(dispatch, "batch") as number);
 }
 
 const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;

@@ -2,7 +2,7 @@
 import { type Dispatch, type Kernel, NO_VALUES, type StepValues, tensorAt } from "../ops/kernel.ts";
 import { linearKernel } from "../ops/linear.ts";
 import { loraBackwardKernel, loraJobsOf } from "../ops/lora.ts";
-import { matmulGroupedKernel, matmulKernel } from "../ops/matmul.ts";
+import { matmulGroupedKernel, matmulJobsOf, matmulKernel } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
 import { resolveDims, type Segment } from "./plan.ts";
 
@@ -66,23 +66,35 @@ const PRODUCTS = new Map<
   ],
   [
     matmulGroupedKernel as unknown as Kernel,
-    (dims, dispatch) => {
-      const { m, n, k, batch } = dims as Record<"m" | "n" | "k" | "batch", number>;
-      const outs = (dispatch.access[0] === "update" ? 8 : 4) * m * n;
-      return { flops: 2 * m * n * k * batch, bytes: 4 * (m * k + k * n + outs / 4) * batch };
+    ({ is_depth, by_sequence }, dispatch, { share_tokens, share_sequences }) => {
+      const rows = by_sequence ? share_sequences : share_tokens;
+      const passes = dispatch.access[0] === "update" ? 2 : 1;
+      return total(
+        matmulJobsOf(dispatch).map((job) => {
+          const [m, n, k] = is_depth ? [job.m, job.n, rows] : [rows, job.n, job.k];
+          return { flops: 2 * m * n * k, bytes: 4 * (m * k + k * n + passes * m * n) };
+        }),
+      );
     },
   ],
   [
     loraBackwardKernel as unknown as Kernel,
     (_, dispatch, { share_tokens, share_sequences }) => {
-      const jobs = loraJobsOf(dispatch).map(({ by_sequence, r, input, width }) => {
+      // The adapters of a member's matrix have the same x.
+      const counted = new Set<string>();
+      const jobs = loraJobsOf(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
         const rows = by_sequence ? share_sequences : share_tokens;
         const sides = input + width;
-        return { flops: 2 * rows * r * sides, bytes: 4 * rows * (sides + 2 * r) + 8 * r * sides };
+        const x = counted.has(`${member} ${second}`) ? 0 : input;
+        counted.add(`${member} ${second}`);
+        return { flops: 2 * rows * r * sides, bytes: 4 * rows * (x + width + 2 * r) + 8 * r * sides };
       });
-      const sum = (of: (job: { flops: number; bytes: number }) => number) =>
-        jobs.reduce((all, job) => all + of(job), 0);
-      return { flops: sum(({ flops }) => flops), bytes: sum(({ bytes }) => bytes) };
+      return total(jobs);
     },
   ],
 ]);
+
+function total(jobs: readonly { flops: number; bytes: number }[]): DispatchWork {
+  const sum = (of: (job: { flops: number; bytes: number }) => number) => jobs.reduce((all, job) => all + of(job), 0);
+  return { flops: sum(({ flops }) => flops), bytes: sum(({ bytes }) => bytes) };
+}

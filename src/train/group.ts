@@ -10,10 +10,11 @@ import { LowrankError } from "../errors.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits } from "../plan/memory.ts";
+import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { memoryOf, type PrefixPlan, type TrainResult } from "./records.ts";
-import { type FineTuneArguments, Run, train } from "./trainer.ts";
+import { type FineTuneArguments, Run } from "./trainer.ts";
 
 /** What the runs of a group have in common. */
 export type CommonArguments = Pick<FineTuneArguments, "device" | "model" | "data" | "prefixBudget" | "signal">;
@@ -104,12 +105,23 @@ export function groupMemory(common: CommonArguments, runs: readonly OwnArguments
   return memoryOf({ plan: Group.plan(common.device, groupOptions(some)), prefix: some[0]!.prefix });
 }
 
-function runArguments({ signal: _, ...common }: CommonArguments) {
+/** A run that can begin; null if something is wrong with it, which is said when it is trained. */
+export function ifPrepared(common: CommonArguments, run: OwnArguments): PreparedRun | null {
+  try {
+    return prepareRun({ ...runArguments(common), ...settingsOf(run) });
+  } catch (error) {
+    if (error instanceof LowrankError) return null;
+    throw error;
+  }
+}
+
+/** What a run is prepared from, with its settings. */
+export function runArguments({ signal: _, ...common }: CommonArguments) {
   return common;
 }
 
 /** The settings of a run. */
-function settingsOf({
+export function settingsOf({
   onEvent: _,
   resume: _r,
   checkpointEvery: _c,
@@ -156,6 +168,7 @@ export async function trainGroup(
     runs[i]!.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix });
   const prefix = first.prefix ? await FrozenPrefix.make(device, model, data, first, signal) : undefined;
   const { members } = await Group.create(device, groupOptions(prepared.map(candidateOf)));
+  const clock = new SharedClock();
   try {
     await loadBase(members[0]!, model, { signal });
     for (const [i, member] of members.entries()) await initialize(member, prepared[i]!.options.seed, model);
@@ -166,32 +179,14 @@ export async function trainGroup(
   return members.map(async (member, i) => {
     const { options, spec, plan, trainable, flops, prefix: planned } = prepared[i]!;
     const { resume, ...run } = runs[i]!;
+    clock.enter();
     try {
-      const training = new Run(member, prefix, { ...common, ...run }, prepared[i]!, info.kind);
+      const training = new Run(member, prefix, { ...common, ...run }, prepared[i]!, info.kind, () => clock.now());
       if (resume) training.restore(resume);
       return await training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });
     } finally {
+      clock.leave();
       member.destroy();
     }
   });
-}
-
-/**
- * Trains runs, at once those that can share a plan; the others one after the other. Each is settled by itself, in the order of `runs`: one
- * that fails leaves the others as they are.
- */
-export async function trainMany(
-  common: CommonArguments,
-  runs: readonly OwnArguments[],
-): Promise<PromiseSettledResult<TrainResult>[]> {
-  const settled = new Array<PromiseSettledResult<TrainResult>>(runs.length);
-  for (const { runs: group } of divideRuns(common, runs)) {
-    const some = group.map((i) => runs[i]!);
-    const promises =
-      some.length === 1
-        ? [train({ ...common, ...some[0]! })]
-        : await trainGroup(common, some).catch((error) => some.map(() => Promise.reject(error)));
-    for (const [i, one] of (await Promise.allSettled(promises)).entries()) settled[group[i]!] = one;
-  }
-  return settled;
 }

@@ -11,7 +11,15 @@ import { Engine } from "../engine/engine.ts";
 import { type Evaluation, evaluate, evaluationOf, IN_FLIGHT, type TextLosses, textLosses } from "../engine/evaluate.ts";
 import { FrozenPrefix } from "../engine/frozen-prefix.ts";
 import type { Prediction } from "../engine/predictions.ts";
-import { asSaved, initialize, type LoadOptions, loadBase, readTrained, writeTrained } from "../engine/state.ts";
+import {
+  asSaved,
+  initialize,
+  isShared,
+  type LoadOptions,
+  loadBase,
+  readTrained,
+  writeTrained,
+} from "../engine/state.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
@@ -60,6 +68,16 @@ export interface FineTuneArguments extends RunArguments {
   pause?: () => Promise<void> | undefined;
 }
 
+/** Where a run is trained beside others. */
+export interface Place {
+  /** The base model's frozen tensors on the same device, which the run uses. */
+  shared?: Engine | undefined;
+  /** What the device is called: it may be a part of one. */
+  info?: DeviceInfo;
+  /** Milliseconds that count for the run; default: all that pass. */
+  now?: () => number;
+}
+
 const ARGUMENTS = {
   device: "device",
   model: "model",
@@ -83,26 +101,28 @@ const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "a
  * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device fails,
  * RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  */
-export async function train(args: FineTuneArguments): Promise<TrainResult> {
+export async function train(args: FineTuneArguments, place: Place = {}): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
-  const { device, info, prepared } = await prepareOnDevice(run, { signal, began: resume?.device });
+  const { shared, now = () => performance.now() } = place;
+  const { prepared, ...chosen } = await prepareOnDevice(run, { signal, began: resume?.device });
+  const { device, info } = { ...chosen, ...(place.info && { info: place.info }) };
   const { model, data } = args;
   const [planning, given] = [{ ...run, device }, optionsOf(run)];
-  checkFits(planning, prepared, given);
+  // With shared tensors the device checks the rest.
+  if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: prepared.prefix });
   const prefix = prepared.prefix ? await FrozenPrefix.make(device, model, data, { spec, capacity }, signal) : undefined;
-  const engine = await Engine.create(device, {
-    ...{ spec, capacity, optimizer, recompute: plan.recomputed > 0 },
-    ...(prefix ? { part: "suffix" } : {}),
-  }).catch((error) => {
+  const size = { spec, capacity, optimizer, recompute: plan.recomputed > 0 };
+  const part = prefix ? { part: "suffix" as const } : {};
+  const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
     // A graphics card does not tell its memory before it has too little.
     throw withAdvice(error, planning, given);
   });
   try {
-    await writeStart(engine, args, options.seed, { signal });
-    const training = new Run(engine, prefix, args, prepared, info.kind);
+    await writeStart(engine, args, options.seed, { signal, wanted: (parameter) => !isShared(parameter, shared) });
+    const training = new Run(engine, prefix, args, prepared, info.kind, now);
     if (resume) training.restore(resume);
     return await training.train({
       options,
@@ -179,11 +199,13 @@ export class Run {
     private readonly args: FineTuneArguments,
     private readonly prepared: PreparedRun,
     private readonly device: DeviceInfo["kind"],
+    /** Milliseconds that count for the run. */
+    private readonly now: () => number,
   ) {
     ({ model: this.model, data: this.data, signal: this.signal } = args);
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
     this.secondsBefore = prefix?.seconds ?? 0;
-    this.started = engine.now();
+    this.started = now();
   }
 
   /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
@@ -337,7 +359,7 @@ export class Run {
   }
 
   private seconds(): number {
-    return this.secondsBefore + (this.engine.now() - this.started) / 1000 - this.paused;
+    return this.secondsBefore + (this.now() - this.started) / 1000 - this.paused;
   }
 
   private onEvent(event: TrainEvent): void {
@@ -412,9 +434,9 @@ export class Run {
   private async pauseFor(pausing: Promise<void>): Promise<void> {
     await this.drain();
     await this.checkpoint();
-    const start = this.engine.now();
+    const start = this.now();
     await pausing;
-    this.paused += (this.engine.now() - start) / 1000;
+    this.paused += (this.now() - start) / 1000;
   }
 
   private submit(index: number, batches: Batch[], lr: number): void {
@@ -450,7 +472,7 @@ export class Run {
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
       throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
     this.steps.push(record);
-    const seconds = (this.engine.now() - this.started) / 1000 - this.evaluating - this.paused;
+    const seconds = (this.now() - this.started) / 1000 - this.evaluating - this.paused;
     const examplesPerSecond = (record.examples - this.examplesBefore) / seconds;
     const { total } = this.stepCounts;
     const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
@@ -468,11 +490,11 @@ export class Run {
 
   /** Evaluates the current parameters. The time does not count as step time. */
   private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
-    const start = this.engine.now();
+    const start = this.now();
     const { engine, prefix, signal } = this;
     const { pooling } = this.options;
     const evaluation = await evaluate(engine, set, { pooling, prefix, signal, ...more });
-    this.evaluating += (this.engine.now() - start) / 1000;
+    this.evaluating += (this.now() - start) / 1000;
     return evaluation;
   }
 

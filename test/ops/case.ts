@@ -48,11 +48,9 @@ export class OpCase {
     this.rng = new Rng(seed);
   }
 
-  /** A tensor with these contents. */
-  of(name: string, shape: Shape, data: Data): Tensor {
-    const dtype = dtypeOf(data);
-    // A buffer of its own for each: results share none, unlike activations.
-    const tensor = new Tensor(name, shape, "output", dtype);
+  /** A tensor with these contents: a buffer of its own for each, as results share none, unlike activations. */
+  of(name: string, shape: Shape, data: Data, role: "output" | "weight" = "output"): Tensor {
+    const tensor = new Tensor(name, shape, role, dtypeOf(data));
     if (data.length !== tensor.size) throw new Error(`${name}: ${data.length} values for ${tensor.size} elements`);
     this.contents.set(tensor, data);
     return tensor;

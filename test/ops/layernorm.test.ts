@@ -3,6 +3,7 @@ import { matmulBiasBackward } from "../../src/ops/matmul.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { assertShapes, OpCase } from "./case.ts";
+import { members } from "./shares.ts";
 
 /** Sums of up to 768 normal numbers by a tree, and a few roundings. */
 const NORM = { atol: 3e-6, rtol: 3e-6 };
@@ -69,6 +70,8 @@ const SHAPES = [
 
 test("odd shapes: forward; backward with and without the gradient of the residual stream", async () => {
   const c = new OpCase(1);
+  // The number of rows is given: no share is read.
+  const batch = members(c, [{}]);
   for (const [rows, cols] of SHAPES) {
     const name = `${rows} x ${cols}`;
     const inp = c.random("inp", [rows + 1, cols], 2, rows * cols);
@@ -90,7 +93,7 @@ test("odd shapes: forward; backward with and without the gradient of the residua
       layernormBackward(over, again, dout, parts, rows),
       layernormBackward(onto, other, dout, parts, rows, residual),
       layernormParametersBackward(dweight, dbias, dout, inp, stats, rows),
-      matmulBiasBackward(alone, dout, rows, cols),
+      matmulBiasBackward([{ member: 0, dbias: alone }], dout, rows, batch),
     );
     const [x, w] = [c.data(inp), c.data(weight)];
     const forward = norm(x, w, c.data(bias), rows, cols);

@@ -2,9 +2,12 @@ import * as assert from "uvu/assert";
 import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
 import type { BlockDtype } from "../../src/blocks.ts";
 import { ACTIVATIONS } from "../../src/config.ts";
-import { linearBackward, linearForward } from "../../src/ops/linear.ts";
-import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
-import type { Tensor } from "../../src/tensor.ts";
+import { floatToHalf } from "../../src/half.ts";
+import type { Dispatch } from "../../src/ops/kernel.ts";
+import { linearBackward, linearForward, linearGrouped } from "../../src/ops/linear.ts";
+import { type AdapterGroup, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
+import type { ShareRows } from "../../src/ops/shares.ts";
+import { alignView, type Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
@@ -12,8 +15,9 @@ import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { EXTREMES, FORMULAS } from "./activation.ts";
 import { dense, makeGroup, type Place } from "./adapters.ts";
-import { assertShapes, OpCase } from "./case.ts";
+import { assertShapes, OpCase, startsOf } from "./case.ts";
 import { gemm } from "./gemm.ts";
+import { assertSameAlone, layOut, members, packRows } from "./shares.ts";
 
 const { value: gelu, slope } = FORMULAS.gelu_new;
 
@@ -247,6 +251,245 @@ test("out of a bottleneck, by large tiles", async () => {
     });
   }
 });
+
+/** A layer of several members. */
+interface Layer {
+  kind: ShareRows;
+  input: number;
+  /** A multiple of 3: q, k and v. */
+  out: number;
+  dtype?: "f16" | BlockDtype;
+  /** The rows that a member can have. */
+  room?: number;
+}
+
+/** A member's adapters: how many of q, k and v, from which on, and how far apart in thirds; null: none. */
+interface MemberOf {
+  rows: number;
+  adapters: { r: number; count: number; first: number; step: number } | null;
+  isBad?: boolean;
+}
+
+const ADAPTED: readonly MemberOf[] = [
+  { rows: 17, adapters: { r: 3, count: 3, first: 0, step: 1 } },
+  { rows: 0, adapters: { r: 8, count: 1, first: 0, step: 0 } },
+  { rows: 9, adapters: { r: 8, count: 2, first: 0, step: 2 } },
+  { rows: 5, adapters: { r: 4, count: 3, first: 0, step: 1 }, isBad: true },
+  { rows: 6, adapters: null },
+  { rows: 37, adapters: { r: 40, count: 1, first: 1, step: 0 } },
+  { rows: 1, adapters: { r: 1, count: 2, first: 1, step: 1 } },
+];
+
+interface OwnOf {
+  of: MemberOf;
+  /** A and B of each adapter, one behind the other, and `down` and its gradient. */
+  page: Float32Array;
+  down: Float32Array;
+  ddown: Float32Array;
+  x: Float32Array;
+  dy: Float32Array;
+  residual: Float32Array;
+}
+
+/** Where the adapters of a member are in its page. */
+function groupOf({ input, out }: Layer, { adapters }: MemberOf) {
+  const { r, count, first, step } = adapters ?? { r: 0, count: 0, first: 0, step: 0 };
+  const width = out / 3;
+  const [a, b] = [alignView(r * input), alignView(width * r)];
+  const place = { count, r, scale: 1, input, width, column: first * width, step: step * width, stride: a + b };
+  return { place, a, size: count * (a + b), part: (size: number) => (count - 1) * (a + b) + size };
+}
+
+function ownOf(draw: OpCase, layer: Layer, of: MemberOf): OwnOf {
+  const { place, size } = groupOf(layer, of);
+  const [x, long] = [of.rows * layer.input, of.rows * layer.out];
+  const own: OwnOf = {
+    of,
+    page: draw.normals(size, 0.3),
+    down: draw.normals(of.rows * place.count * place.r),
+    ddown: draw.normals(of.rows * place.count * place.r),
+    ...{ x: draw.normals(x), dy: draw.normals(long), residual: draw.normals(long) },
+  };
+  if (of.isBad) for (const name of ["page", "x", "dy", "down", "ddown"] as const) own[name].fill(Number.NaN);
+  if (of.isBad) own.page.fill(Infinity, 0, 2);
+  return own;
+}
+
+/** The layers of every epilogue, each member's as a plan of its own has it. */
+function layersOf(layer: Layer, weights: { W: Float32Array; bias: Float32Array }, some: readonly OwnOf[]) {
+  const c = new OpCase(21);
+  const { kind, input, out, dtype, room = Math.max(...some.map(({ of }) => of.rows)) } = layer;
+  const starts = startsOf(some.map(({ of }) => of.rows));
+  const all = Math.max(room, starts.at(-1)!) + 1;
+  const share = (rows: number) => (kind === "tokens" ? { tokens: rows, sequences: 2 } : { tokens: 7, sequences: rows });
+  const W =
+    dtype === "q8" || dtype === "q4"
+      ? c.blocks("W", dtype, [input, out], "matrix")
+      : c.of("W", [input, out], dtype === "f16" ? floatToHalf(weights.W) : weights.W, "weight");
+  const bias = c.of("bias", [out], weights.bias);
+  const packed = (name: "x" | "dy" | "residual", width: number) =>
+    c.of(
+      name,
+      [all, width],
+      packRows(
+        some.map((own) => own[name]),
+        width,
+        all,
+      ),
+    );
+  const [x, dy, residual] = [packed("x", input), packed("dy", out), packed("residual", out)];
+  const nothing = (count: number) => new Float32Array(count).fill(Number.NaN);
+  const own = (name: "page" | "down" | "ddown", pages: Float32Array[]) => {
+    if (some.every(({ of }) => !of.adapters)) return [];
+    const { whole, offsets } = layOut(pages, nothing);
+    const tensor = c.of(name, [whole.length], whole);
+    return offsets.map((offset, i) => tensor.view(name, [pages[i]!.length], offset));
+  };
+  const pages = own(
+    "page",
+    some.map(({ page }) => page),
+  );
+  const rowsOf = (name: "down" | "ddown") =>
+    own(
+      name,
+      some.map((one) => {
+        const { count, r } = groupOf(layer, one.of).place;
+        return packRows([one[name]], count * r, room);
+      }),
+    );
+  const [downs, ddowns] = [rowsOf("down"), rowsOf("ddown")];
+  const adaptersOf = (i: number, rows: readonly Tensor[]) => {
+    const { of } = some[i]!;
+    if (!of.adapters) return undefined;
+    const { place, a, part } = groupOf(layer, of);
+    const view = (name: string, size: number, at: number) => pages[i]!.view(name, [part(size)], at);
+    const { r, width, count } = place;
+    const group: AdapterGroup = { ...place, A: view("A", r * input, 0), B: view("B", width * r, a) };
+    return { group, down: rows[i]!.view("down", [room, count * r], 0) };
+  };
+  const results: { tensor: Tensor; width: number }[] = [];
+  const make = (name: string, width: number) => {
+    const tensor = c.blank(name, [all, width]);
+    results.push({ tensor, width });
+    return tensor;
+  };
+  const [plain, sum, active, h, act, y, both] = ["plain", "sum", "active", "h", "act", "y", "both"].map((name) =>
+    make(name, out),
+  ) as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
+  const [dx, dh, again, dsum] = ["dx", "dh", "again", "dsum"].map((name) => make(name, input)) as [
+    ...[Tensor, Tensor, Tensor, Tensor],
+  ];
+  const at = (tensor: Tensor) => tensor.view(tensor.name, [room, tensor.shape[1]!], 0);
+  const lists = some.map((_, i): Dispatch[] => {
+    const args = { x: at(x), W, bias, rows: kind, adapters: adaptersOf(i, downs) };
+    const back = { dy: at(dy), W, rows: kind, adapters: adaptersOf(i, ddowns) };
+    return [
+      linearForward({ ...args, out: at(plain) }),
+      linearForward({ ...args, out: at(sum), residual: at(residual) }),
+      linearForward({ ...args, out: at(active), activate: { by: "gelu_new", out: "in place" } }),
+      linearForward({ ...args, out: at(h), activate: { by: "gelu_new", out: at(act) } }),
+      linearForward({ ...args, out: at(y), sum: { add: at(residual), out: at(both) } }),
+      linearBackward({ ...back, dx: at(dx) }),
+      linearBackward({ ...back, dx: at(dh), activated: { by: "gelu_new", inp: at(x), act: at(again) } }),
+      linearBackward({ ...back, dx: at(dsum), add: at(x) }),
+    ];
+  });
+  return {
+    ...{ c, W, results, lists, starts },
+    // A plan of one member has none.
+    share: () =>
+      members(
+        c,
+        some.map(({ of }) => share(of.rows)),
+      ),
+  };
+}
+
+/** What each of the results must be, in f64. */
+function expectLayers(
+  { c, results, W, starts }: ReturnType<typeof layersOf>,
+  layer: Layer,
+  bias: Float32Array,
+  some: readonly OwnOf[],
+): void {
+  const { input, out } = layer;
+  const [forward, backward] = [[], []] as [Float64Array[], Float64Array[]];
+  const f64 = (values: Float32Array) => Float64Array.from(values);
+  const whole = c.data(W);
+  for (const { of, page, down, ddown, x, dy } of some) {
+    const { place, a } = groupOf(layer, of);
+    const { count, r, width, column, step, stride } = place;
+    const m = of.rows;
+    const y = gemm({ out: new Float64Array(m * out), a: f64(x), b: whole, m, n: out, k: input, bias: f64(bias) });
+    const dx = gemm({ out: new Float64Array(m * input), a: f64(dy), b: whole, transB: true, m, n: input, k: out });
+    for (let i = 0; i < count; i++) {
+      const from = { m, k: r, lda: count * r, aOffset: i * r, beta: 1 };
+      const [A, B] = [f64(page.subarray(i * stride)), f64(page.subarray(i * stride + a))];
+      gemm({ ...from, out: y, a: f64(down), b: B, transB: true, n: width, ldc: out, outOffset: column + i * step });
+      gemm({ ...from, out: dx, a: f64(ddown), b: A, n: input });
+    }
+    forward.push(y);
+    backward.push(dx);
+  }
+  const join = (parts: readonly Float64Array[]) => Float64Array.from(parts.flatMap((part) => [...part]));
+  const [y, dx] = [join(forward), join(backward)];
+  const [x, residual] = [join(some.map((own) => f64(own.x))), join(some.map((own) => f64(own.residual)))];
+  const expected = [
+    ...[y, add(y, residual), y.map(gelu), y, y.map(gelu), y, add(y, residual)],
+    ...[dx, times(dx, x.map(slope)), x.map(gelu), add(dx, x)],
+  ];
+  assert.is(y.length, starts.at(-1)! * out);
+  results.forEach(({ tensor }, i) => {
+    c.expect(tensor.name, tensor, expected[i]!, GELU);
+  });
+}
+
+for (const layer of [
+  { kind: "tokens", input: 20, out: 60 },
+  { kind: "sequences", input: 36, out: 72 },
+  { kind: "tokens", input: 21, out: 39 },
+  { kind: "tokens", input: 132, out: 24, dtype: "f16" },
+  { kind: "tokens", input: 21, out: 39, dtype: "f16" },
+  { kind: "tokens", input: 64, out: 72, dtype: "q8" },
+  { kind: "sequences", input: 192, out: 72, dtype: "q4" },
+  { kind: "tokens", input: 36, out: 2196, room: 1984 },
+  { kind: "tokens", input: 21, out: 2199, room: 1984, dtype: "f16" },
+] as const satisfies readonly Layer[] as readonly Layer[]) {
+  const { kind, input, out, dtype = "f32", room } = layer;
+  test(`a layer of members, shares of ${kind}, ${input} to ${out}, ${dtype}: each as in a program of its own`, async () => {
+    const draw = new OpCase(22);
+    const weights = { W: draw.normals(input * out, 0.3), bias: draw.normals(out) };
+    const some = (room ? [0, 3, 2, 4] : [...ADAPTED.keys()]).map((i) => ownOf(draw, layer, ADAPTED[i]!));
+    const all = layersOf(layer, weights, some);
+    const { c, lists, results, starts } = all;
+    const batch = all.share();
+    const grouped = lists[0]!.map((_, i) =>
+      linearGrouped(
+        lists.map((list, member) => ({ member, product: list[i]! })),
+        batch,
+      ),
+    );
+    const size = room ? "wide" : "middle";
+    assert.is(shaderOf(grouped[0]!).name.split(".")[0], `linear_grouped_${size}`);
+    c.run(...grouped);
+    expectLayers(all, layer, weights.bias, some);
+    const devices = room ? ["webgpu", "wasm 2 threads"] : DEVICE_NAMES;
+    await c.check(batch.values, devices);
+    const alone = some.flatMap((own, i) => {
+      if (own.of.rows === 0 || own.of.isBad) return [];
+      const { c, lists, results: found } = layersOf(layer, weights, [own]);
+      c.run(...lists[0]!);
+      const parts = found.map(({ tensor, width }, j) => ({
+        own: tensor.view(tensor.name, [own.of.rows, width], 0),
+        whole: results[j]!.tensor,
+        at: starts[i]! * width,
+      }));
+      return [{ c, values: { [kind]: own.of.rows }, parts }];
+    });
+    assert.is(alone.length, room ? 3 : 5);
+    await assertSameAlone(c, batch.values, alone, devices);
+  });
+}
 
 test("operands of other shapes are refused", () => {
   const c = new OpCase(3);

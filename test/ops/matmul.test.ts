@@ -1,12 +1,19 @@
 import * as assert from "uvu/assert";
-import { shaderOf } from "../../src/backend/webgpu-shaders.ts";
+import { shaderOf, variantsOf } from "../../src/backend/webgpu-shaders.ts";
 import { type BlockDtype, isBlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf } from "../../src/half.ts";
-import { type Scalar, tensorAt } from "../../src/ops/kernel.ts";
-import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
+import { type Kernel, type Scalar, tensorAt } from "../../src/ops/kernel.ts";
+import {
+  type MatmulArguments,
+  matmul,
+  matmulBiasBackward,
+  matmulGrouped,
+  matmulGroupedKernel,
+  type Packed,
+} from "../../src/ops/matmul.ts";
 import { SHARE, type ShareRows, tableShape } from "../../src/ops/shares.ts";
-import type { Tensor } from "../../src/tensor.ts";
+import { alignView, type Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
 import { DEVICE_NAMES } from "../device.ts";
@@ -14,7 +21,7 @@ import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { assertShapes, OpCase, startsOf } from "./case.ts";
 import { gemm } from "./gemm.ts";
-import { assertSameAlone, layOut, members } from "./shares.ts";
+import { assertSameAlone, layOut, members, packRows } from "./shares.ts";
 
 /** Sums of up to 130 products of normal numbers, one after the other in f32. */
 const PRODUCT = { atol: 2e-5, rtol: 2e-6 };
@@ -474,6 +481,330 @@ for (const kind of ["tokens", "sequences"] as const)
         alone.filter((_, i) => some[i]!.size > 0),
       );
     });
+
+/** A size of a product; "rows": as many as the member has. */
+type Size = number | "rows";
+
+/** Products of members that have an adapter of rank r, or a head. */
+interface Grouped {
+  kind: ShareRows;
+  packed: readonly Packed[];
+  hasBias?: boolean;
+  /** Shapes with the member's rows, and how they are multiplied. */
+  product: (r: number) => {
+    shapes: Record<Packed, readonly Size[]>;
+    sizes: Pick<MatmulArguments, "n" | "transA" | "transB" | "lda" | "ldc" | "aOffset" | "beta" | "batch"> & {
+      m: Size;
+      k: Size;
+    };
+  };
+  /** The rows that a member can have. */
+  room?: number;
+}
+
+interface MemberOf {
+  rows: number;
+  /** 0: the member has no product. */
+  r: number;
+  alpha: number;
+  isBad?: boolean;
+}
+
+const OPERANDS = ["out", "a", "b"] as const;
+
+const MEMBERS: readonly MemberOf[] = [
+  { rows: 17, r: 3, alpha: 0.5 },
+  { rows: 0, r: 3, alpha: 2 },
+  { rows: 9, r: 8, alpha: -1 },
+  { rows: 5, r: 3, alpha: 1, isBad: true },
+  { rows: 4, r: 0, alpha: 1 },
+  { rows: 65, r: 40, alpha: 0.25 },
+  { rows: 1, r: 8, alpha: 1 },
+];
+
+/** Numbers of C columns: with an adapter for each of q, k and v, on a head with `classes`. */
+function groupedCases(C: number, classes: number): Record<string, Grouped> {
+  const batch = (r: number, step: number, size: number) => ({
+    ldc: 3 * r,
+    batch: { count: 3, out: r, a: step, b: alignView(size) + 64 },
+  });
+  const three = (size: number) => 3 * alignView(size) + 128;
+  const [rows, beta] = ["rows", 1] as const;
+  return {
+    "down of q, k and v": {
+      kind: "tokens",
+      packed: ["a"],
+      product: (r) => ({
+        shapes: { out: [rows, 3 * r], a: [rows, C], b: [three(r * C)] },
+        sizes: { m: rows, n: r, k: C, transB: true, ...batch(r, 0, r * C) },
+      }),
+    },
+    "the gradient of down of q, k and v": {
+      kind: "tokens",
+      packed: ["a"],
+      product: (r) => ({
+        shapes: { out: [rows, 3 * r], a: [rows, 4 + 3 * C], b: [three(r * C)] },
+        sizes: { m: rows, n: r, k: C, lda: 4 + 3 * C, aOffset: 4, ...batch(r, C, r * C) },
+      }),
+    },
+    logits: {
+      kind: "sequences",
+      packed: ["out", "a"],
+      hasBias: true,
+      product: () => ({
+        shapes: { out: [rows, classes], a: [rows, C], b: [classes, C] },
+        sizes: { m: rows, n: classes, k: C, transB: true },
+      }),
+    },
+    "logits of the adapter, added in some columns": {
+      kind: "tokens",
+      packed: ["out"],
+      product: (r) => ({
+        shapes: { out: [rows, classes], a: [rows, r], b: [classes, r] },
+        sizes: { m: rows, n: classes, k: r, transB: true, beta },
+      }),
+    },
+    "the gradient of the head's input": {
+      kind: "tokens",
+      packed: ["out", "a"],
+      product: () => ({
+        shapes: { out: [rows, C], a: [rows, classes], b: [classes, C] },
+        sizes: { m: rows, n: C, k: classes, beta: 0 },
+      }),
+    },
+    "the gradient of the head's input by the adapter": {
+      kind: "sequences",
+      packed: ["out"],
+      product: (r) => ({
+        shapes: { out: [rows, C], a: [rows, r], b: [r, C] },
+        sizes: { m: rows, n: C, k: r, beta },
+      }),
+    },
+    "the gradient of the head": {
+      kind: "sequences",
+      packed: ["a", "b"],
+      product: () => ({
+        shapes: { out: [classes, C], a: [rows, classes], b: [rows, C] },
+        sizes: { m: classes, n: C, k: rows, transA: true, lda: classes, beta },
+      }),
+    },
+    "the gradient of B": {
+      kind: "tokens",
+      packed: ["a"],
+      product: (r) => ({
+        shapes: { out: [classes, r], a: [rows, classes], b: [rows, r] },
+        sizes: { m: classes, n: r, k: rows, transA: true, lda: classes, beta },
+      }),
+    },
+    "the gradient of A": {
+      kind: "tokens",
+      packed: ["b"],
+      product: (r) => ({
+        shapes: { out: [r, C], a: [rows, r], b: [rows, C] },
+        sizes: { m: r, n: C, k: rows, transA: true, lda: r, beta },
+      }),
+    },
+  };
+}
+
+const GROUPED: Record<string, Grouped> = Object.fromEntries(
+  (
+    [
+      [20, 5],
+      [36, 40],
+      [21, 7],
+      [35, 130],
+      [260, 12],
+    ] as const
+  ).flatMap(([C, classes]) =>
+    Object.entries(groupedCases(C, classes)).map(([name, one]) => [`${name}, ${C} columns, ${classes} classes`, one]),
+  ),
+);
+
+/** So many tiles that they are large. */
+const LARGE_GROUPED: Record<string, Grouped> = Object.fromEntries(
+  [36, 21].flatMap((C) => [
+    [`logits of 2180 classes, ${C} columns`, { ...groupedCases(C, 2180).logits!, room: 1984 }],
+    [
+      `the gradient of a head of 2180 classes, ${20 * C} columns`,
+      groupedCases(20 * C + (C % 4), 2180)["the gradient of the head"]!,
+    ],
+  ]),
+);
+
+type Operands = Record<Packed | "bias", Float32Array>;
+
+function operandsOf(draw: OpCase, { product, packed }: Grouped, { rows, r, isBad }: MemberOf): Operands {
+  const { shapes, sizes } = product(r);
+  const normals = (name: Packed) =>
+    draw.normals(shapes[name].reduce<number>((size, axis) => size * (axis === "rows" ? rows : axis), 1));
+  const made = { out: normals("out"), a: normals("a"), b: normals("b"), bias: draw.normals(sizes.n) };
+  // What beta 0 multiplies is not read.
+  if (!sizes.beta) made.out.fill(Number.NaN);
+  if (isBad) {
+    made.a.fill(Number.NaN);
+    made.b.fill(Infinity, 0, 2);
+    if (packed.includes("out")) made.out.fill(Number.NaN);
+  }
+  return made;
+}
+
+/** The products of members with these operands, each as a plan of its own has it. */
+function groupedCase(one: Grouped, some: readonly { of: MemberOf; operands: Operands }[]) {
+  const c = new OpCase(15);
+  const { kind, packed, hasBias, room = Math.max(...some.map(({ of }) => of.rows)) } = one;
+  const share = (rows: number) => (kind === "tokens" ? { tokens: rows, sequences: 2 } : { tokens: 7, sequences: rows });
+  const total = some.reduce((sum, { of }) => sum + of.rows, 0);
+  const shapesOf = ({ r }: MemberOf) => one.product(r).shapes;
+  const views = new Map<string, Tensor[]>();
+  const places: { at: number; size: number }[] = [];
+  const nothing = (count: number) => new Float32Array(count).fill(Number.NaN);
+  for (const name of OPERANDS) {
+    const shapes = some.map(({ of }) => shapesOf(of)[name].map((axis) => (axis === "rows" ? room : axis)));
+    const contents = some.map(({ operands }) => operands[name]);
+    if (packed.includes(name)) {
+      const width = shapes[0]![1]!;
+      const rows = Math.max(room, total) + 1;
+      const whole = c.of(name, [rows, width], packRows(contents, width, rows));
+      views.set(
+        name,
+        shapes.map((shape) => whole.view(name, shape, 0)),
+      );
+      const starts = startsOf(contents.map(({ length }) => length));
+      if (name === "out") places.push(...contents.map(({ length }, i) => ({ at: starts[i]!, size: length })));
+    } else {
+      const pages = shapes.map((shape, i) =>
+        packRows(
+          [contents[i]!],
+          1,
+          shape.reduce((a, b) => a * b),
+        ),
+      );
+      const { whole, offsets } = layOut(pages, nothing);
+      const tensor = c.of(name, [whole.length], whole);
+      views.set(
+        name,
+        shapes.map((shape, i) => tensor.view(name, shape, offsets[i]!)),
+      );
+      if (name === "out") places.push(...contents.map(({ length }, i) => ({ at: offsets[i]!, size: length })));
+    }
+  }
+  const biases = hasBias
+    ? layOut(
+        some.map(({ operands }) => operands.bias),
+        nothing,
+      )
+    : null;
+  const bias = biases && c.of("bias", [biases.whole.length], biases.whole);
+  const products = some.map(({ of }, member) => {
+    const { m, k, ...sizes } = one.product(of.r).sizes;
+    const at = (name: Packed) => views.get(name)![member]!;
+    const size = (one: Size) => (one === "rows" ? kind : one);
+    const withBias = bias ? { bias: bias.view("bias", [sizes.n], biases.offsets[member]!) } : {};
+    const tensors = { out: at("out"), a: at("a"), b: at("b"), ...withBias };
+    return { member, product: matmul({ ...tensors, ...sizes, alpha: of.alpha, m: size(m), k: size(k) }) };
+  });
+  return {
+    c,
+    places,
+    products,
+    out: views.get("out")![0]!.root,
+    // A plan of one member has none.
+    share: () =>
+      members(
+        c,
+        some.map(({ of }) => share(of.rows)),
+      ),
+  };
+}
+
+/** What every member's part of out must be, in f64. */
+function expectGrouped(
+  { c, places, out }: ReturnType<typeof groupedCase>,
+  one: Grouped,
+  some: readonly { of: MemberOf; operands: Operands }[],
+): Float64Array {
+  const expected = c.data(out);
+  const f64 = (values: Float32Array) => Float64Array.from(values);
+  some.forEach(({ of: { rows, r, alpha }, operands }, i) => {
+    if (r === 0) return;
+    const { m, k, batch = { count: 1, out: 0, a: 0, b: 0 }, ...sizes } = one.product(r).sizes;
+    const size = (one: Size) => (one === "rows" ? rows : one);
+    const { at, size: length } = places[i]!;
+    const own = expected.subarray(at, at + length);
+    for (let j = 0; j < batch.count; j++)
+      gemm({
+        ...sizes,
+        out: own,
+        a: f64(operands.a),
+        b: f64(operands.b.subarray(j * batch.b)),
+        ...(one.hasBias ? { bias: f64(operands.bias) } : {}),
+        m: size(m),
+        k: size(k),
+        alpha,
+        outOffset: j * batch.out,
+        aOffset: (sizes.aOffset ?? 0) + j * batch.a,
+      });
+  });
+  return expected;
+}
+
+for (const [name, one] of [...Object.entries(GROUPED), ...Object.entries(LARGE_GROUPED)])
+  test(`products of members: ${name}: each as in a program of its own`, async () => {
+    const draw = new OpCase(16);
+    // The products of large tiles are those of two members, between them one with nothing and one with NaN.
+    const some = (name in LARGE_GROUPED ? MEMBERS.slice(0, 4).toSpliced(2, 1, MEMBERS[5]!) : MEMBERS).map((of) => ({
+      of,
+      operands: operandsOf(draw, one, of),
+    }));
+    const devices = name in LARGE_GROUPED ? ["webgpu", "wasm 2 threads"] : DEVICE_NAMES;
+    const all = groupedCase(one, some);
+    const { c, products, places, out } = all;
+    const batch = all.share();
+    c.run(
+      ...matmulGrouped(
+        products.filter((_, i) => some[i]!.of.r > 0),
+        one.packed,
+        batch,
+      ),
+    );
+    c.expect(name, out, expectGrouped(all, one, some), LONG_PRODUCT);
+    await c.check(batch.values, devices);
+    const before = Float32Array.from(c.data(out));
+    for (const device of devices) {
+      const [found] = await c.results(batch.values, [out], device);
+      for (const [i, { of }] of some.entries())
+        if (of.rows === 0 || of.r === 0) {
+          const { at, size } = places[i]!;
+          assertSameBits(`member ${i} on ${device}`, found!.slice(at, at + size), before.slice(at, at + size));
+        }
+    }
+    const alone = some.flatMap((own, i) => {
+      if (own.of.rows === 0 || own.of.r === 0 || own.of.isBad) return [];
+      const {
+        c,
+        products,
+        places: [place],
+        out: result,
+      } = groupedCase(one, [own]);
+      c.run(products[0]!.product);
+      const part = result.view(`out of member ${i}`, [place!.size], place!.at);
+      return [{ c, values: { [one.kind]: own.of.rows }, parts: [{ own: part, whole: out, at: places[i]!.at }] }];
+    });
+    assert.is(alone.length, name in LARGE_GROUPED ? 2 : 4);
+    await assertSameAlone(c, batch.values, alone, devices);
+  });
+
+test("products of members use every shader that there is for them", () => {
+  const draw = new OpCase(16);
+  const used = [...Object.values(GROUPED), ...Object.values(LARGE_GROUPED)].flatMap((one) => {
+    const some = MEMBERS.filter(({ r }) => r > 0).map((of) => ({ of, operands: operandsOf(draw, one, of) }));
+    const { products, share } = groupedCase(one, some);
+    return matmulGrouped(products, one.packed, share()).map((dispatch) => shaderOf(dispatch).name);
+  });
+  const all = variantsOf(matmulGroupedKernel as unknown as Kernel).filter((name) => !name.includes("quantized"));
+  assert.equal([...new Set(used)].sort(), all.sort());
+});
 
 test("operands that do not fit are refused", () => {
   const c = new OpCase(6);

@@ -51,6 +51,17 @@ export function layOut(
   return { whole, offsets };
 }
 
+/** The members' rows of `width` numbers, one share behind the other; NaN in the others of `room` rows. */
+export function packRows(rows: readonly Float32Array[], width: number, room: number): Float32Array {
+  const packed = new Float32Array(room * width).fill(Number.NaN);
+  let at = 0;
+  for (const one of rows) {
+    packed.set(one, at);
+    at += one.length;
+  }
+  return packed;
+}
+
 /** A program of one member, and where in the results of a program of several its own must lie. */
 export interface Alone {
   c: OpCase;
@@ -59,9 +70,14 @@ export interface Alone {
 }
 
 /** On every device, each member's results must have the bits of those of its own program. */
-export async function assertSameAlone(c: OpCase, values: Partial<StepValues>, alone: readonly Alone[]): Promise<void> {
+export async function assertSameAlone(
+  c: OpCase,
+  values: Partial<StepValues>,
+  alone: readonly Alone[],
+  devices: readonly string[] = DEVICE_NAMES,
+): Promise<void> {
   const wholes = [...new Set(alone.flatMap(({ parts }) => parts.map(({ whole }) => whole)))];
-  for (const device of DEVICE_NAMES) {
+  for (const device of devices) {
     const together = await c.results(values, wholes, device);
     for (const [member, { c, values, parts }] of alone.entries()) {
       const found = await c.results(

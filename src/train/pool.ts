@@ -1,0 +1,141 @@
+/**
+ * Runs on the CPU at the same time, each on threads of its own: a step of a small model is too little work for several threads, which
+ * wait for each other after every kernel. A run has the same bits on any number of threads.
+ */
+import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import { Engine } from "../engine/engine.ts";
+import { loadBase } from "../engine/state.ts";
+import { LowrankError } from "../errors.ts";
+import { memoryTotals } from "../plan/memory.ts";
+import { SharedClock } from "./clock.ts";
+import { prepareOnDevice } from "./device.ts";
+import { type CommonArguments, ifPrepared, type OwnArguments, runArguments, settingsOf } from "./group.ts";
+import type { PreparedRun } from "./prepare.ts";
+import { memoryOf, type TrainResult } from "./records.ts";
+import { train } from "./trainer.ts";
+
+/** Trains a run on a part of the device. */
+export type TrainOnPart = (run: OwnArguments) => Promise<TrainResult>;
+
+export class Pool {
+  private readonly clock = new SharedClock();
+  /** Called when a run has ended, by runs that wait for memory. */
+  private waiting: (() => void)[] = [];
+  private active = 0;
+
+  private constructor(
+    private readonly common: CommonArguments,
+    private readonly info: DeviceInfo,
+    private readonly parts: readonly Backend[],
+    /** The base model's weights, for the runs that can share them. */
+    private readonly base: Engine | undefined,
+  ) {}
+
+  /** The pool for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
+  static async open(given: CommonArguments, runs: readonly OwnArguments[]): Promise<Pool | null> {
+    const { device, info } = await deviceOf(given, runs[0]!);
+    if (info.kind !== "wasm") return null;
+    const common = { ...given, device };
+    // The first size that fits depends on the memory that others leave.
+    const isOpen = runs.some(({ dtype, recompute }) => dtype === "auto" || recompute === "auto");
+    const parts = isOpen ? [] : divide(device, runs.length);
+    const base = await shareBase(common, runs);
+    return new Pool({ ...common, device: given.device }, info, parts.length > 0 ? parts : [device], base);
+  }
+
+  /** How many runs are trained at the same time. */
+  get size(): number {
+    return this.parts.length;
+  }
+
+  /** Calls `work` for each item, for as many at the same time as there are parts. The first error ends it, once the others have ended. */
+  async each<T>(items: readonly T[], work: (item: T, train: TrainOnPart) => Promise<void>): Promise<void> {
+    const left = [...items];
+    let failure: { error: unknown } | undefined;
+    const next = async (part: Backend) => {
+      for (let item = left.shift(); item !== undefined && !failure; item = left.shift())
+        try {
+          await work(item, (run) => this.train(part, run));
+        } catch (error) {
+          failure ??= { error };
+        }
+    };
+    await Promise.all(this.parts.map(next));
+    if (failure) throw failure.error;
+  }
+
+  /** Frees the parts; the device remains. */
+  close(): void {
+    this.base?.destroy();
+    if (this.parts.length > 1) for (const part of this.parts) part.destroy();
+  }
+
+  private async train(part: Backend, run: OwnArguments): Promise<TrainResult> {
+    const { common, info, clock } = this;
+    // A run that began on another kind of device goes on there.
+    if (run.resume?.device !== undefined && run.resume.device !== info.kind) return train({ ...common, ...run });
+    const device = part;
+    const prepared = ifPrepared({ ...common, device }, run);
+    const shared = prepared && this.base && sharesBase(this.base, prepared) ? this.base : undefined;
+    const bytes = prepared ? bytesOf(prepared, shared !== undefined) : 0;
+    while (this.active > 0 && bytes > (device.limits.total ?? Infinity) && !common.signal?.aborted)
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    this.active++;
+    clock.enter();
+    try {
+      return await train({ ...common, device, ...run }, { info, now: () => clock.now(), shared });
+    } finally {
+      clock.leave();
+      this.active--;
+      for (const resume of this.waiting.splice(0)) resume();
+    }
+  }
+}
+
+/** The device that is chosen for a run. What is wrong with the run is said when it is trained. */
+async function deviceOf(common: CommonArguments, run: OwnArguments): Promise<{ device: Backend; info: DeviceInfo }> {
+  const { device, signal } = common;
+  try {
+    const began = run.resume?.device;
+    return await prepareOnDevice({ ...runArguments(common), ...settingsOf(run) }, { signal, began });
+  } catch (error) {
+    if (error instanceof LowrankError) return { device, info: device.info };
+    throw error;
+  }
+}
+
+/** Parts for `runs` runs: with as many rounds, but more threads each, where the last round would not need all parts. */
+function divide(device: Backend, runs: number): Backend[] {
+  const parts = device.divide?.(runs) ?? [];
+  const rounds = Math.ceil(runs / Math.max(1, parts.length));
+  const fewer = Math.ceil(runs / rounds);
+  if (fewer >= parts.length) return parts;
+  for (const part of parts) part.destroy();
+  return device.divide!(fewer);
+}
+
+/** An engine with the base model's weights, if several runs can share them. */
+async function shareBase(common: CommonArguments, runs: readonly OwnArguments[]): Promise<Engine | undefined> {
+  const prepared = ifPrepared(common, runs[0]!);
+  if (runs.length < 2 || !prepared || prepared.spec.mode !== "lora" || prepared.prefix) return undefined;
+  const capacity = { tokens: 1, sequences: 1 };
+  const engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
+  try {
+    await loadBase(engine, common.model, { signal: common.signal });
+    return engine;
+  } catch (error) {
+    engine.destroy();
+    throw error;
+  }
+}
+
+/** Whether the run freezes the whole base model, in the same type. */
+function sharesBase({ plan }: Engine, { spec, prefix }: PreparedRun): boolean {
+  return spec.mode === "lora" && !prefix && (spec.dtype ?? "f32") === (plan.spec.dtype ?? "f32");
+}
+
+/** What a run takes, with or without the base model's weights. */
+function bytesOf(prepared: PreparedRun, isShared: boolean): number {
+  const weights = isShared ? (memoryTotals(prepared.plan.memory).byRole.get("weight") ?? 0) : 0;
+  return memoryOf(prepared) - weights;
+}
