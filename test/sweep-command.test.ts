@@ -11,7 +11,10 @@ const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "messages.csv"), messages(20));
 
-/** Four trials, each longer than the 200 steps after which a trial saves a checkpoint. */
+/**
+ * Four trials, each longer than the 200 steps after which a trial saves a checkpoint: two that are trained at once, and two one after the
+ * other.
+ */
 const GRID = ["--grid", "mode=lora,last_layer", "--seeds", "2", "--rank", "2", "--alpha", "4"];
 const SWEEP = [...GRID, "--model", "model", "--data", "messages.csv", "--epochs", "80", "--batch-size", "4"];
 
@@ -43,16 +46,21 @@ test("an uninterrupted sweep", async () => {
   const finished = await sweep("whole");
   assertCode(finished, 0);
   assert.match(finished.stdout, "report of 4 of 4 trials: whole/report.html");
-  // An evaluation every four steps, and one before the first: a line each.
+  // An evaluation every four steps, and one before the first: a line each, with the trial's name where there are several at once.
   const lines = finished.stderr.trimEnd().split("\n");
+  const named = (seed: number) =>
+    new RegExp(`^LoRA, rank 2, alpha 4, rate 0.001, seed ${seed}: step \\d+/560 .*validation loss`);
+  for (const pattern of [named(1), named(2)])
+    assert.is(lines.filter((line) => pattern.test(line)).length, 1 + 560 / 4, String(pattern));
   const evaluations = lines.filter((line) => /^step \d+\/560 .*validation loss \d/.test(line));
-  assert.is(evaluations.length, 4 * (1 + 560 / 4));
+  assert.is(evaluations.length, 2 * (1 + 560 / 4));
   assert.match(evaluations[1]!, /^step \d+\/\d+ {2}loss \S+ {2}accuracy \S+ % {2}validation loss .* left$/);
-  assert.is(lines.length, 4 + evaluations.length);
+  assert.match(finished.stderr, /^2 trials at once\ntrial 1 of 4: LoRA.*\ntrial 2 of 4: LoRA.*\n/);
+  assert.is(lines.length, 1 + 4 + 2 * evaluations.length);
   findings("whole");
 });
 
-test("killed within a trial and restarted, it has the same bits", async () => {
+test("killed within trials and restarted, it has the same bits", async () => {
   const checkpoint = /checkpoint\/step-/;
   const kills = [
     () => inTrials("killed", checkpoint).length > 0,
@@ -61,11 +69,49 @@ test("killed within a trial and restarted, it has the same bits", async () => {
   const killed: Finished[] = [];
   for (const killWhen of kills) killed.push(await sweep("killed", [], { killWhen }));
   for (const { code } of killed) assert.is(code, null);
-  assert.match(killed[1]!.stderr, /^trial 1 of 4: .*\nresumed at step [1-9]\d*00\nstep /);
+  assert.match(
+    killed[1]!.stderr,
+    /^2 trials at once\ntrial 1 of 4: .*\nresumed at step [1-9]\d*00\ntrial 2 of 4: .*\n(resumed at step [1-9]\d*00\n)?LoRA/,
+  );
   const finished = await sweep("killed");
   assertCode(finished, 0);
-  assert.is(finished.stdout.match(/^already finished/gm)!.length, 1);
+  // The two that are trained at once end at about the same time.
+  assert.match(finished.stdout, /^(already finished.*\n){1,3}(?!already)/);
   assert.equal(findings("killed"), findings("whole"));
+});
+
+test("interrupted when one of two trials has ended, the other saves, and goes on with the same bits", async () => {
+  const grid = ["--grid", "epochs=10,80", "--rank", "2", "--alpha", "4", "--model", "model", "--data", "messages.csv"];
+  const part = (out: string, args: readonly string[], more = {}) =>
+    runCommand("sweep", [...grid, "--batch-size", "4", "--out", out, ...args], { cwd: folder, ...more });
+  const stopped = await part("stopped", [], {
+    watch: (stdout: string, kill: (signal: NodeJS.Signals) => void) => stdout.includes("\n") && kill("SIGINT"),
+  });
+  assertCode(stopped, 130);
+  assert.match(stopped.stderr, /^stopping after a checkpoint/m);
+  assert.match(stopped.stdout, /^LoRA, .*; \S+ \S+ left\n$/);
+  const resumed = await part("stopped", []);
+  assertCode(resumed, 0);
+  assert.match(resumed.stdout, /^already finished: LoRA/);
+  assert.match(resumed.stderr, /^trial 2 of 2: LoRA.*\nresumed at step \d+\nstep /);
+  for (const shard of ["1/2", "2/2"]) assertCode(await part("alone", ["--shard", shard]), 0);
+  const adapters = (out: string) =>
+    [...snapshot(join(folder, out, "trials"))].filter(([path]) => path.includes("/adapter/"));
+  assert.is(adapters("alone").length, adapters("stopped").length);
+  assert.equal(adapters("stopped"), adapters("alone"));
+});
+
+test("the dry run says which trials run at once, with their memory, and why others do not", async () => {
+  const grids = ["--grid", "mode=lora,bitfit,last_layer", "--grid", "dtype=f32,f16", "--grid", "rank=2,4"];
+  const args = [...grids, "--model", "model", "--data", "messages.csv", "--device", "wasm", "--dry-run"];
+  const finished = await runCommand("sweep", args, { cwd: folder });
+  assertCode(finished, 0);
+  assert.match(finished.stdout, /│ {2}1 │ LoRA, rank 2, alpha 16, rate 0.001, seed 1 +│ /);
+  const [, told] = finished.stdout.split(/^8 trials, about .* of training steps one after the other on CPU.*\n/m);
+  assert.match(
+    told!,
+    /^trials 1,7 at once, \d\S* MB\ntrials 2,8 at once, \d\S* MB: base model in f16\ntrials 3-4 one after the other: mode bitfit\ntrials 5-6 one after the other: mode last_layer\n$/,
+  );
 });
 
 test("shards in separate processes: with a shared directory, and collected", async () => {

@@ -174,17 +174,19 @@ async function tinySweep(name: string) {
   return { out: join(folder, name), data, trials: await listTrials(spec, 2, () => ({})) };
 }
 
-/** Runs trials, and stops after `steps` steps. Returns the events' types with the trials' names. */
-async function run(sweep: { out: string; trials: readonly Trial[] }, steps = Infinity): Promise<string[]> {
+/** Runs trials, and stops after a step of a trial. Returns the events' types with the trials' names. */
+async function run(
+  sweep: { out: string; trials: readonly Trial[] },
+  stop?: { trial: Trial; step: number },
+): Promise<string[]> {
   const { data } = await tinySweep("unused");
   const abort = new AbortController();
   const seen: string[] = [];
-  let count = 0;
   const onEvent = (event: SweepEvent) => {
     if (event.type === "resumed") seen.push(`resumed at ${event.step}`);
-    else if (event.type === "group") seen.push(`group of ${event.count}`);
+    else if (event.type === "group" || event.type === "divided") seen.push(`${event.type} of ${event.count}`);
     else if (event.type !== "step") seen.push(`${event.type} ${event.trial.name}`);
-    else if (++count === steps) abort.abort();
+    else if (event.trial === stop?.trial && event.record.step === stop.step) abort.abort();
   };
   const device = await testDevice();
   const failed = await runTrials({ ...sweep, device, data, signal: abort.signal, check: async () => {}, onEvent });
@@ -197,13 +199,13 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
   assert.is(whole.trials.length, 6);
   await run(whole);
   const stopped = await tinySweep("stopped");
-  // In the middle of the second trial.
-  await run(stopped, 12);
-  const again = await run(stopped);
-  assert.is(again.filter((event) => event.startsWith("skip")).length, 1);
-  assert.is(again.filter((event) => event.startsWith("resumed at ")).length, 1);
-  assert.is(again.filter((event) => event.startsWith("done")).length, 5);
-  assert.is((await run(stopped)).filter((event) => event.startsWith("skip")).length, 6);
+  const counts = (events: string[]) =>
+    ["skip", "resumed at ", "done"].map((type) => events.filter((event) => event.startsWith(type)).length);
+  // In the middle of the four that are trained at once, then of the fifth.
+  assert.equal(counts(await run(stopped, { trial: stopped.trials[1]!, step: 4 })), [0, 0, 0]);
+  assert.equal(counts(await run(stopped, { trial: stopped.trials[4]!, step: 3 })), [0, 4, 4]);
+  assert.equal(counts(await run(stopped)), [4, 1, 2]);
+  assert.equal(counts(await run(stopped)), [6, 0, 0]);
 
   const shards = [0, 1].map((i) => ({
     ...whole,

@@ -341,13 +341,14 @@ async function dryRun(
     return { trial, ...known.get(key)! };
   };
   try {
-    const rows: (TrialEstimate & { trial: Trial })[] = [];
-    for (const trial of trials) rows.push(await estimate(trial));
+    const rows: (TrialEstimate & { trial: Trial; number: number })[] = [];
+    for (const [i, trial] of trials.entries()) rows.push({ ...(await estimate(trial)), number: i + 1 });
     const after = [];
     for (const trial of later) after.push(await estimate(trial));
     console.log(
       renderTable<(typeof rows)[number]>(
         [
+          { header: "", value: ({ number }) => number },
           { header: "trial", value: ({ trial }) => nameOf(trial) },
           { header: "trainable", value: ({ trainable }) => trainable },
           { header: "memory", value: ({ bytes }) => showBytes(bytes) },

@@ -59,7 +59,7 @@ function commonOf({ spec, size, prefix, options: { accumulate } }: PreparedRun, 
     resume?.device === undefined ? "not begun" : `begun on ${resume.device}`,
     `base model in ${size.dtype}`,
     size.recompute ? "with recomputation" : "without recomputation",
-    prefix ? `blocks from ${frozenBlocks(spec)} on, with the outputs of those below stored` : "all blocks",
+    prefix ? `only blocks from ${frozenBlocks(spec)} on run` : "all blocks run",
     accumulate > 1 ? `${accumulate} batches a step` : "one batch a step",
   ];
 }
