@@ -49,6 +49,7 @@ export type { Adapter } from "./io/peft.ts";
 export type { Tensors } from "./io/peft-form.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneRun, SaveOptions } from "./run/fine-tune.ts";
+export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
 export type { TrainOptions } from "./train/options.ts";
 export {
   type Checkpoint,

@@ -4,6 +4,7 @@ import { nearest } from "./suggest.ts";
 
 const isText = (value: unknown) => typeof value === "string";
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
+const isRecord = (value: unknown) => isObject(value) && !Array.isArray(value);
 const isList = (value: unknown, is: (item: unknown) => boolean) => Array.isArray(value) && value.every(is);
 const isFunction = (value: unknown) => typeof value === "function";
 const isNumber = (value: unknown) => typeof value === "number";
@@ -30,7 +31,11 @@ const KINDS = {
   "numbers or null": ["an array of numbers, or null", (value: unknown) => value === null || isList(value, isNumber)],
   boolean: ["true or false", (value: unknown) => typeof value === "boolean"],
   function: ["a function", isFunction],
-  object: ["an object", (value: unknown) => isObject(value) && !Array.isArray(value)],
+  object: ["an object", isRecord],
+  "one or more objects": [
+    "an array of one or more objects",
+    (value: unknown) => isList(value, (item) => isRecord(item) && !isPromise(item)) && (value as unknown[]).length > 0,
+  ],
   signal: ["an AbortSignal", can("throwIfAborted")],
   bytes: ["a Uint8Array", (value: unknown) => value instanceof Uint8Array],
   "file source": [

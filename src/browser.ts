@@ -5,6 +5,7 @@
 import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
 import type { FineTuneRun } from "./run/fine-tune.ts";
+import type { FineTuneManyArguments } from "./run/fine-tune-many.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
 
 export * from "./api.ts";
@@ -56,4 +57,22 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   return (await import("./run/fine-tune.ts")).fineTune(args, () => []);
+}
+
+/**
+ * Fine-tunes several runs on the same model and data, at once where they can share their steps, as in Node. `save` writes no charts.
+ *
+ * @example
+ * ```ts
+ * import { fineTuneMany, loadDataset, loadModel, openDevice } from "lowrank/browser";
+ *
+ * const device = await openDevice();
+ * const model = await loadModel("gpt2-micro");
+ * const data = await loadDataset({ name: "spam" }, { model });
+ * const runs = await fineTuneMany({ device, model, data, runs: [{ rank: 4 }, { rank: 16, alpha: 32 }] });
+ * for (const [i, run] of runs.entries()) if (run.status === "fulfilled") await run.value.save(`runs/${i}`);
+ * ```
+ */
+export async function fineTuneMany(args: FineTuneManyArguments): Promise<PromiseSettledResult<FineTuneRun>[]> {
+  return (await import("./run/fine-tune-many.ts")).fineTuneMany(args, () => []);
 }

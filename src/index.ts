@@ -1,5 +1,6 @@
 /** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
 import { type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
+import { type FineTuneManyArguments, fineTuneMany as fineTuneManyWith } from "./run/fine-tune-many.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
 
 export * from "./api.ts";
@@ -27,4 +28,30 @@ export { loadTexts } from "./data/texts.ts";
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   const { runCharts } = await import("./run/charts.ts");
   return fineTuneWith(args, runCharts);
+}
+
+/**
+ * Fine-tunes several runs on the same model and data, such as the settings of a comparison. Those that can share their steps are
+ * trained at once: runs with LoRA and the same type of frozen weights, as many as fit into memory. The others are trained one after the
+ * other. Each has the bits of `fineTune` with its settings alone. Resolves when all have ended, with what became of each, in the order
+ * of `runs`: one that fails leaves the others as they are. A run's `seconds` are its share of the time.
+ * Throws ConfigError or DataError, with the run's place, before anything is allocated.
+ *
+ * @example
+ * ```ts
+ * import { fineTuneMany, loadDataset, loadModel, openDevice } from "lowrank";
+ *
+ * const device = await openDevice();
+ * const model = await loadModel("gpt2-micro");
+ * const data = await loadDataset({ name: "spam" }, { model });
+ * const ranks = [1, 4, 16];
+ * const runs = await fineTuneMany({ device, model, data, runs: ranks.map((rank) => ({ rank, alpha: 2 * rank })) });
+ * for (const [i, run] of runs.entries())
+ *   if (run.status === "fulfilled") await run.value.save(`runs/rank-${ranks[i]}`);
+ *   else console.error(`rank ${ranks[i]}: ${run.reason}`);
+ * ```
+ */
+export async function fineTuneMany(args: FineTuneManyArguments): Promise<PromiseSettledResult<FineTuneRun>[]> {
+  const { runCharts } = await import("./run/charts.ts");
+  return fineTuneManyWith(args, runCharts);
 }

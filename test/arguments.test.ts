@@ -83,6 +83,11 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
     options: { options: undefined },
   },
   fineTune: { call: api.fineTune as Call, good: { args: { device, model, data } }, options: { args: "model" } },
+  fineTuneMany: {
+    call: api.fineTuneMany as Call,
+    good: { args: { device, model, data, runs: [{}] } },
+    options: { args: "runs" },
+  },
   "run.save": {
     call: ((...args: [string]) => run.save(...args)) as Call,
     good: { directory: saved, options: {} },

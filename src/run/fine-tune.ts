@@ -27,24 +27,32 @@ export interface FineTuneRun extends TrainResult {
   save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
 }
 
-/** Fine-tunes as `train` does. `draw` returns additional files to save with the run: its charts. */
-export async function fineTune(
-  args: FineTuneArguments,
-  draw: (result: TrainResult, data: TrainingData) => Iterable<[name: string, content: string]>,
-): Promise<FineTuneRun> {
-  const result = await train(args);
+/** Additional files to save with a run: its charts. */
+export type Draw = (result: TrainResult, data: TrainingData) => Iterable<[name: string, content: string]>;
+
+/** Fine-tunes as `train` does. */
+export async function fineTune(args: FineTuneArguments, draw: Draw): Promise<FineTuneRun> {
+  return withSave(await train(args), args, draw);
+}
+
+/** A run that can be saved. */
+export function withSave(
+  result: TrainResult,
+  { model, data }: Pick<FineTuneArguments, "model" | "data">,
+  draw: Draw,
+): FineTuneRun {
   const savedIn = new Set<string>();
   const save = async (directory: string, options: SaveOptions = {}) => {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, Kind>);
     const { force = false } = options;
     const path = absolutePath(directory);
-    const config = await runConfig(args.model, args.data, result.options);
+    const config = await runConfig(model, data, result.options);
     await recover(directory);
     const replace = force || savedIn.has(path);
     const work = async (check: () => Promise<void>) => {
       await refuseExisting(directory, replace, "give { force: true } to replace it");
-      return saveRun(directory, config, result, args.data, draw(result, args.data), { replace, check });
+      return saveRun(directory, config, result, data, draw(result, data), { replace, check });
     };
     const saved = await withLock(directory, work, () => {
       throw new ConfigError("another run is using this directory", { where: directory });

@@ -14,10 +14,10 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { memoryOf, type PrefixPlan, type TrainResult } from "./records.ts";
-import { type FineTuneArguments, Run } from "./trainer.ts";
+import { type COMMON_ARGUMENTS, type FineTuneArguments, Run } from "./trainer.ts";
 
 /** What the runs of a group have in common. */
-export type CommonArguments = Pick<FineTuneArguments, "device" | "model" | "data" | "prefixBudget" | "signal">;
+export type CommonArguments = Pick<FineTuneArguments, keyof typeof COMMON_ARGUMENTS>;
 
 /** What each has of its own: its settings, and who is told of it. */
 export type OwnArguments = Omit<FineTuneArguments, keyof CommonArguments>;
@@ -53,8 +53,10 @@ function groupOptions(some: readonly Candidate[]): GroupOptions {
 }
 
 /** What all runs of a group have in common, in words: runs of which all of these are the same can share a plan. */
-function commonOf({ spec, size, prefix, options: { accumulate } }: PreparedRun): string[] {
+function commonOf({ spec, size, prefix, options: { accumulate } }: PreparedRun, { resume }: OwnArguments): string[] {
   return [
+    // A resumed run goes on where it began, a new one where it is faster.
+    resume?.device === undefined ? "not begun" : `begun on ${resume.device}`,
     `base model in ${size.dtype}`,
     size.recompute ? "with recomputation" : "without recomputation",
     prefix ? `only blocks from ${frozenBlocks(spec)} on run` : "all blocks run",
@@ -73,7 +75,7 @@ export function divideRuns(common: CommonArguments, runs: readonly OwnArguments[
     const alone = (apart: string) => divisions.push({ runs: [index], apart });
     try {
       const prepared = prepareRun({ ...runArguments(common), ...settingsOf(run) });
-      const words = commonOf(prepared);
+      const words = commonOf(prepared, run);
       const group = groups.get(words.join()) ?? { words, all: [] };
       if (prepared.spec.mode !== "lora") alone(`mode ${prepared.spec.mode}`);
       // It may have a rank for each matrix.
@@ -120,7 +122,7 @@ export function runArguments({ signal: _, ...common }: CommonArguments) {
   return common;
 }
 
-/** The settings of a run. */
+/** The settings of a run, and the adapter that it continues from. */
 export function settingsOf({
   onEvent: _,
   resume: _r,
@@ -164,8 +166,6 @@ export async function trainGroup(
   const run = { ...runArguments(common), ...settingsOf(runs[0]!) };
   const { device, info, prepared: first } = await prepareOnDevice(run, { signal, began });
   const prepared = runs.map((run) => prepareRun({ ...runArguments(common), device, ...settingsOf(run) }));
-  for (const [i, { plan, trainable, flops, prefix }] of prepared.entries())
-    runs[i]!.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix });
   const prefix = first.prefix ? await FrozenPrefix.make(device, model, data, first, signal) : undefined;
   const { members } = await Group.create(device, groupOptions(prepared.map(candidateOf)));
   const clock = new SharedClock();
@@ -181,6 +181,7 @@ export async function trainGroup(
     const { resume, ...run } = runs[i]!;
     clock.enter();
     try {
+      run.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: planned });
       const training = new Run(member, prefix, { ...common, ...run }, prepared[i]!, info.kind, () => clock.now());
       if (resume) training.restore(resume);
       return await training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });

@@ -19,6 +19,9 @@ export type TrainOnPart = (run: OwnArguments) => Promise<TrainResult>;
 
 export class Pool {
   private readonly clock = new SharedClock();
+  private readonly free: Backend[];
+  /** Those that wait for a part. */
+  private readonly queue: ((part: Backend) => void)[] = [];
   /** Called when a run has ended, by runs that wait for memory. */
   private waiting: (() => void)[] = [];
   private active = 0;
@@ -29,7 +32,9 @@ export class Pool {
     private readonly parts: readonly Backend[],
     /** The base model's weights, for the runs that can share them. */
     private readonly base: Engine | undefined,
-  ) {}
+  ) {
+    this.free = [...parts];
+  }
 
   /** The pool for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
   static async open(given: CommonArguments, runs: readonly OwnArguments[]): Promise<Pool | null> {
@@ -48,20 +53,16 @@ export class Pool {
     return this.parts.length;
   }
 
-  /** Calls `work` for each item, for as many at the same time as there are parts. The first error ends it, once the others have ended. */
-  async each<T>(items: readonly T[], work: (item: T, train: TrainOnPart) => Promise<void>): Promise<void> {
-    const left = [...items];
-    let failure: { error: unknown } | undefined;
-    const next = async (part: Backend) => {
-      for (let item = left.shift(); item !== undefined && !failure; item = left.shift())
-        try {
-          await work(item, (run) => this.train(part, run));
-        } catch (error) {
-          failure ??= { error };
-        }
-    };
-    await Promise.all(this.parts.map(next));
-    if (failure) throw failure.error;
+  /** Calls `work` when a part is free, in the order of the calls. */
+  async turn<T>(work: (train: TrainOnPart) => Promise<T>): Promise<T> {
+    const part = this.free.shift() ?? (await new Promise<Backend>((resolve) => this.queue.push(resolve)));
+    try {
+      return await work((run) => this.train(part, run));
+    } finally {
+      const next = this.queue.shift();
+      if (next) next(part);
+      else this.free.push(part);
+    }
   }
 
   /** Frees the parts; the device remains. */

@@ -78,22 +78,32 @@ export interface Place {
   now?: () => number;
 }
 
-const ARGUMENTS = {
+/** The arguments that runs trained at once have in common. */
+export const COMMON_ARGUMENTS = {
   device: "device",
   model: "model",
   data: "data",
-  adapter: "adapter?",
   prefixBudget: "number?",
   signal: "signal?",
+} as const;
+
+/** Those that each run has of its own, beside its settings. */
+export const OWN_ARGUMENTS = {
+  adapter: "adapter?",
   onEvent: "function?",
   resume: "checkpoint?",
   checkpointEvery: "interval?",
   onCheckpoint: "function?",
   pause: "function?",
-} as const satisfies Record<Exclude<keyof FineTuneArguments, keyof TrainOptions>, Kind>;
+} as const;
+
+const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
+  Exclude<keyof FineTuneArguments, keyof TrainOptions>,
+  Kind
+>;
 
 /** `resolveOptions` checks the options. */
-const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "any?"] as const));
+export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "any?"] as const));
 
 /**
  * Fine-tunes a model as a classifier or as a language model, depending on the data. Deterministic: the same device, data and

@@ -140,10 +140,28 @@ export type RunState =
 export const isUnderWay = ({ state }: Pick<RunRecord, "state">): boolean =>
   state === "training" || state === "stopping";
 
-/** The run that a comparison begins next, if this one has ended by itself; `runs` are newest first. */
-export function nextOf({ comparison, state }: RunRecord, runs: readonly RunRecord[]): RunRecord | undefined {
-  if (comparison === undefined || (state !== "finished" && state !== "failed")) return undefined;
-  return runs.findLast((run) => run.comparison === comparison && run.state === "waiting");
+/** Whether the visitor ended a run before its last step. It resumes when it is asked to. */
+const isHalted = ({ state }: RunRecord) => state === "paused" || state === "stopped";
+
+/** Whether a comparison would begin a run by itself. */
+const isWaiting = ({ state }: RunRecord) => state === "waiting" || state === "interrupted";
+
+/** The runs of a run's comparison, itself among them. A run of no comparison has none. */
+const comparedWith = ({ comparison }: RunRecord, runs: readonly RunRecord[]) =>
+  comparison === undefined ? [] : runs.filter((run) => run.comparison === comparison);
+
+/** The run that a comparison begins next, if none of its runs is active and the visitor has stopped none; `runs` are newest first. */
+export function nextOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord | undefined {
+  const compared = comparedWith(run, runs);
+  return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
+}
+
+/** The other runs of its comparison that may be trained at once with a run that begins, in the order of the comparison. */
+export function companionsOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord[] {
+  return comparedWith(run, runs)
+    .filter((one) => one.id !== run.id && one.settings.device === run.settings.device)
+    .filter((one) => isWaiting(one) || isHalted(one))
+    .reverse();
 }
 
 /** Whether a run has left its trained parameters, and will not change them. */
@@ -322,10 +340,10 @@ export interface Api {
   start(settings: PageSettings): Promise<string>;
   /** Resumes a run from its last checkpoint. On another device the results are no longer bit-identical. */
   resume(id: string, device?: DeviceName): Promise<void>;
-  /** Ends the active run with a checkpoint and its adapter; `pause` and `stop` differ in the state that is shown. */
+  /** Ends the active run, and those trained at once with it, with a checkpoint and its adapter; `pause` and `stop` differ in the state that is shown. */
   pause(): Promise<void>;
   stop(): Promise<void>;
-  /** Begins the runs of a comparison of methods, one after the other. Resolves with the first one's id when it has begun. */
+  /** Begins the runs of a comparison of methods: at once those that can share their steps. Resolves with the first one's id when it has begun. */
   compare(settings: PageSettings): Promise<string>;
   classify(id: string, text: string): Promise<Verdict>;
   /** What can be downloaded of a run that has trained parameters. */

@@ -580,6 +580,13 @@ function listedStates(page: Page): Promise<string[]> {
   return page.locator("#runs tbody tr:not(.group) td:nth-child(3)").allTextContents();
 }
 
+async function waitForListed(page: Page, states: readonly string[]): Promise<void> {
+  await page.waitForFunction((wanted) => {
+    const cells = document.querySelectorAll("#runs tbody tr:not(.group) td:nth-child(3)");
+    return [...cells].map(({ textContent }) => textContent).join() === wanted.join();
+  }, states);
+}
+
 test("a comparison of methods goes on after a stop and a reload; its runs have names, pins and a CSV file", async () => {
   const { page, faults, context } = await freshPage();
   await page.selectOption("#model", "from-folder");
@@ -589,13 +596,19 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   await set(page, { device: "wasm", epochs: 10, evalEvery: 8 });
   const release = await holdCheckpoint(page, 8);
   await page.click("#compare-start:not([disabled])");
+  await page.locator("#compare-table tbody tr:nth-child(3) >> text=/training, [1-9]\\d?\\s%/").waitFor();
+  assert.match(
+    (await page.textContent("#compare-status"))!,
+    "Training 1, 2 and 3 of 7 at once: LoRA rank 1, LoRA rank 4 and LoRA rank 16.",
+  );
   await atStep(page, 1, "stop");
   await release();
-  await waitForState(page, "stopped");
-  assert.equal(await listedStates(page), ["stopped", ...Array(6).fill("waiting")]);
+  await waitForListed(page, [...Array(3).fill("stopped"), ...Array(4).fill("waiting")]);
+  assert.is(await page.locator("#training-title").textContent(), "LoRA, rank 1, alpha 2");
   await holdCheckpoint(page, 16);
   await page.click("#compare-continue");
-  await atStep(page, 1, "reload");
+  await waitForListed(page, [...Array(3).fill("training"), ...Array(4).fill("waiting")]);
+  await atStep(page, 9, "reload");
   await page.waitForFunction(
     () =>
       document.querySelectorAll("#compare-table tbody td:nth-child(5)").length === 7 &&

@@ -519,7 +519,8 @@ const MEMBERS: readonly MemberOf[] = [
   { rows: 5, r: 3, alpha: 1, isBad: true },
   { rows: 4, r: 0, alpha: 1 },
   { rows: 65, r: 40, alpha: 0.25 },
-  { rows: 1, r: 8, alpha: 1 },
+  { rows: 1, r: 4, alpha: 1 },
+  { rows: 33, r: 1, alpha: 3 },
 ];
 
 /** Numbers of C columns: with an adapter for each of q, k and v, on a head with `classes`. */
@@ -791,9 +792,24 @@ for (const [name, one] of [...Object.entries(GROUPED), ...Object.entries(LARGE_G
       const part = result.view(`out of member ${i}`, [place!.size], place!.at);
       return [{ c, values: { [one.kind]: own.of.rows }, parts: [{ own: part, whole: out, at: places[i]!.at }] }];
     });
-    assert.is(alone.length, name in LARGE_GROUPED ? 2 : 4);
+    assert.is(alone.length, name in LARGE_GROUPED ? 2 : 5);
     await assertSameAlone(c, batch.values, alone, devices);
   });
+
+test("members' products are in one dispatch if all are short or none is, and all are read by fours or none is", () => {
+  const one = groupedCases(20, 5)["down of q, k and v"]!;
+  const count = (...ranks: number[]) => {
+    const draw = new OpCase(17);
+    const some = ranks.map((r) => ({ rows: 3, r, alpha: r }));
+    const { products, share } = groupedCase(
+      one,
+      some.map((of) => ({ of, operands: operandsOf(draw, one, of) })),
+    );
+    return matmulGrouped(products, one.packed, share()).length;
+  };
+  assert.equal([count(1, 3, 8, 32), count(32, 33), count(33, 40), count(4, 40, 8, 36)], [1, 2, 1, 2]);
+  assert.is(count(...Array.from({ length: 22 }, () => 2)), 2, "a table holds 64 jobs");
+});
 
 test("products of members use every shader that there is for them", () => {
   const draw = new OpCase(16);

@@ -3,8 +3,8 @@
 import { MODES, type Mode } from "../../config.ts";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
-import type { PageSettings, RunRecord } from "../protocol.ts";
-import { type Outcome, outcomesOf, shortName, wordsOf } from "./compare-results.ts";
+import { isUnderWay, type PageSettings, type RunRecord } from "../protocol.ts";
+import { list, type Outcome, outcomesOf, shortName, wordsOf } from "./compare-results.ts";
 import { byId, h, scrollArea, setText, table } from "./dom.ts";
 import { compact, count, percent } from "./format.ts";
 import { STATES } from "./runs-panel.ts";
@@ -80,6 +80,7 @@ export class ComparePanel {
     const id = shown?.comparison ?? runs.find(({ comparison }) => comparison !== undefined)?.comparison;
     this.runs = id === undefined ? [] : runs.filter(({ comparison }) => comparison === id).reverse();
     this.enable();
+    this.progress();
     const drawn = JSON.stringify(this.runs.map(({ id, name, state, usable }) => [id, name, state, usable]));
     if (drawn === this.drawn) return;
     this.drawn = drawn;
@@ -94,15 +95,25 @@ export class ComparePanel {
 
   private enable(): void {
     const { runs, current } = this;
-    const active = runs.findIndex(({ id }) => id === current?.id);
+    const active = runs.filter((run) => isUnderWay(run) || run.id === current?.id);
     this.start.disabled = this.settings === null || current !== undefined;
-    byId("compare-stop").hidden = active < 0;
+    byId("compare-stop").hidden = active.length === 0;
     byId("compare-continue").hidden = current !== undefined || this.unfinished === undefined;
+    const numbers = list(active.map((run) => String(runs.indexOf(run) + 1)));
+    const atOnce = active.length > 1 ? " at once" : "";
     const state =
-      active < 0
+      active.length === 0
         ? ""
-        : `Training ${active + 1} of ${runs.length}: ${shortName(runs[active]!)}. It goes on after a reload.`;
+        : `Training ${numbers} of ${runs.length}${atOnce}: ${list(active.map(shortName))}. The comparison goes on after a reload.`;
     setText(byId("compare-status"), state);
+  }
+
+  /** Shows how far the runs are that train. */
+  private progress(): void {
+    for (const run of this.runs) {
+      const place = document.querySelector(`#compare-table [data-run="${run.id}"]`);
+      if (place) setText(place, stateOf(run));
+    }
   }
 
   private draw(): void {
@@ -143,12 +154,19 @@ function rowsOf(runs: readonly RunRecord[], outcomes: readonly Outcome[]) {
     return [
       `${i + 1} ${shortName(run)}`,
       count(run.trainable),
-      outcome ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(interval!))) : STATES[run.state],
+      outcome
+        ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(interval!)))
+        : h("span", { "data-run": run.id }, stateOf(run)),
       outcome && showDuration(run.seconds),
       run.savedBytes && outcome ? showBytes(run.savedBytes) : null,
       standing && h("span", {}, STANDINGS[standing], p === null ? null : h("small", {}, `p = ${p!.toPrecision(2)}`)),
     ];
   });
+}
+
+/** The state of a run, and how far it is while it trains. */
+function stateOf({ state, step, steps }: RunRecord): string {
+  return state === "training" ? `${STATES.training}, ${percent(step / steps, 0)}` : STATES[state];
 }
 
 const between = ({ low, high }: Outcome["interval"]) => `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;

@@ -52,7 +52,7 @@ export function outcomesOf(runs: readonly RunRecord[]): Outcome[] {
 }
 
 /** "a, b and c" */
-function list(words: readonly string[]): string {
+export function list(words: readonly string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 

@@ -25,7 +25,8 @@ export class Runs {
   private readonly runs = new Map<string, RunRecord>();
   private readonly compared = new Set<string>();
   private shown: string | null = null;
-  private speed: Speed | null = null;
+  /** The speeds of the runs that train, by id. */
+  private readonly speeds = new Map<string, Speed | null>();
   private undoTimer = 0;
   /** The run that a comparison is about to begin. */
   private next: RunRecord | undefined;
@@ -161,22 +162,24 @@ export class Runs {
     const { isTraining } = this;
     const before = this.runs.get(run.id)?.state;
     this.runs.set(run.id, run);
-    this.speed = speed;
+    this.speeds.set(run.id, speed);
     this.next = nextOf(run, this.all);
-    const trained = run.state === "training" ? run : this.next;
+    const trained = [...this.runs.values()].find(({ state }) => state === "training") ?? this.next;
     if (trained) sessionStorage.setItem(TRAINED_HERE, trained.id);
     else sessionStorage.removeItem(TRAINED_HERE);
     if (before !== run.state) this.onList();
-    if (isNew || (before !== run.state && run.state === "training" && this.follows(run))) this.shown = run.id;
+    const hasBegun = isNew || (before !== run.state && run.state === "training");
+    if (hasBegun && this.follows(run)) this.shown = run.id;
     this.draw();
     if (this.isTraining !== isTraining) this.onIdle();
     if (!isUnderWay(run) && before !== run.state) void this.showStorage();
   }
 
-  /** Whether a run that begins is shown: one of a comparison, unless the visitor looks at something else. */
+  /** Whether a run that begins is shown: one of a comparison, unless the visitor looks at something else or at one that trains with it. */
   private follows({ comparison }: RunRecord): boolean {
     const shown = this.shown === null ? undefined : this.runs.get(this.shown);
-    return comparison === undefined || shown === undefined || shown.comparison === comparison;
+    if (comparison === undefined || shown === undefined) return true;
+    return shown.comparison === comparison && !isUnderWay(shown);
   }
 
   private look(run: RunRecord): void {
@@ -199,7 +202,7 @@ export class Runs {
     const isLive = run.state === "training";
     this.panel.show(
       run,
-      isLive ? this.speed : null,
+      isLive ? (this.speeds.get(run.id) ?? null) : null,
       all.filter(({ id }) => this.compared.has(id)),
     );
     showOutcome(run);

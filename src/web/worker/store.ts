@@ -61,12 +61,15 @@ export async function readRun(id: string): Promise<RunRecord> {
   return run;
 }
 
-/** All runs, newest first. An active run is `elsewhere` if a tab is training, and `interrupted` if none is. */
+/** Whether this worker is the one that trains. */
+let isTrainer = false;
+
+/** All runs, newest first, as they are stored: an active run is `elsewhere` if another tab is training, and `interrupted` if none is. */
 export async function listRuns(): Promise<RunRecord[]> {
   const runs = (await values<RunRecord>(records)).filter(({ id, deleted }) => !deleted && !inMemory.has(id));
   const { held = [] } = await navigator.locks.query();
   const isHeld = held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");
-  for (const run of runs) if (isUnderWay(run)) run.state = isHeld ? "elsewhere" : "interrupted";
+  for (const run of runs) if (isUnderWay(run)) run.state = isHeld && !isTrainer ? "elsewhere" : "interrupted";
   const others = [...inMemory.values()].filter(({ deleted }) => !deleted);
   return [...runs, ...others].sort((a, b) => b.created - a.created);
 }
@@ -92,7 +95,15 @@ export async function purge(): Promise<void> {
 
 /** Runs `work` as the only tab that trains; returns undefined without running it if another tab trains. */
 export function whileOnlyTrainer<T>(work: () => Promise<T>): Promise<T | undefined> {
-  return navigator.locks.request(TRAINING_LOCK, { ifAvailable: true }, async (lock) => (lock ? work() : undefined));
+  return navigator.locks.request(TRAINING_LOCK, { ifAvailable: true }, async (lock) => {
+    if (!lock) return undefined;
+    isTrainer = true;
+    try {
+      return await work();
+    } finally {
+      isTrainer = false;
+    }
+  });
 }
 
 /** Resolves when no other tab trains. */

@@ -1,4 +1,4 @@
-/** One run in the worker, from its start or its last checkpoint to its end. It is reported and stored as a RunRecord. */
+/** One run in the worker, from its start or its last checkpoint to its end. It is reported and stored as a RunRecord. TrainingGroup trains it. */
 import { joinPath, remove } from "#platform";
 import { type Backend, type DeviceInfo, describeDevice } from "../../backend/backend.ts";
 import { MODE_TITLES } from "../../config.ts";
@@ -27,11 +27,11 @@ import { startTensors } from "../../run/scaled.ts";
 import { describeKept } from "../../run/summary.ts";
 import { sizeOf } from "../../tensor.ts";
 import { isUnequal } from "../../train/class-weights.ts";
+import type { OwnArguments } from "../../train/group.ts";
 import { noveltyOf } from "../../train/novelty.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
-import { train } from "../../train/trainer.ts";
 import type { ErrorReport, Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
 import { curveOf, recentOf } from "./curve.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
@@ -162,7 +162,6 @@ export function loadedRun(id: string, model: string, file: string, { meta, tenso
 }
 
 export class Training {
-  private readonly abort = new AbortController();
   private steps: StepRecord[] = [];
   private speed: Speed | null = null;
   /** The state of a run that is ended before its last step. */
@@ -182,12 +181,14 @@ export class Training {
     private readonly args: RunArguments,
     private readonly prepared: PreparedRun,
     private readonly config: RunConfig,
+    private readonly signal: AbortSignal,
   ) {
     this.device = materials.device.info;
     this.novelty = noveltyOf(materials.source.data);
   }
 
-  static async prepare(run: RunRecord, materials: Materials, emit: Emit): Promise<Training> {
+  /** `signal` ends it. */
+  static async prepare(run: RunRecord, materials: Materials, emit: Emit, signal: AbortSignal): Promise<Training> {
     const { model, source } = materials;
     const args = argumentsOf(materials, run.settings);
     const prepared = prepareRun(args);
@@ -201,7 +202,7 @@ export class Training {
         where: run.settings.model,
         hint: "choose the folder of the original model again",
       });
-    return new Training(run, materials, emit, args, prepared, config);
+    return new Training(run, materials, emit, args, prepared, config, signal);
   }
 
   get meta(): AdapterMeta {
@@ -212,16 +213,16 @@ export class Training {
     return adapterOf(this.config, this.prepared.spec, tensors, this.novelty);
   }
 
-  /** Ends the run within about a second, with a checkpoint and an adapter. */
+  /** Says how the run ends that the signal is about to end. */
   stop(state: "paused" | "stopped"): void {
     this.ending = state;
+    if (this.run.state !== "training") return;
     this.run.state = "stopping";
-    this.abort.abort();
     this.emitNow();
   }
 
-  /** Trains to the end. Errors are reported in the record. */
-  async work(): Promise<void> {
+  /** The arguments of its training, from its last checkpoint; null if it cannot begin. Errors are reported in the record. */
+  async begin(): Promise<OwnArguments | null> {
     const { run } = this;
     try {
       const resume = await this.restore();
@@ -229,18 +230,27 @@ export class Training {
       run.error = null;
       await this.store();
       this.emitNow();
-      const result = await train({
-        ...this.args,
-        signal: this.abort.signal,
+      const { device: _, model: _m, data: _d, ...settings } = this.args;
+      return {
+        ...settings,
         onEvent: (event) => this.onTrainEvent(event),
         checkpointEvery: "evaluation",
         onCheckpoint: (checkpoint) => this.keep(checkpoint),
         ...(resume ? { resume } : {}),
-      });
-      await this.finish(result);
+      };
+    } catch (error) {
+      await this.complete(Promise.reject(error));
+      return null;
+    }
+  }
+
+  /** Saves what its training leaves. Errors are reported in the record. */
+  async complete(trained: Promise<TrainResult>): Promise<void> {
+    try {
+      await this.finish(await trained);
     } catch (error) {
       // Stopped before the first step: there is nothing to save, and the run can start again.
-      if (error === this.abort.signal.reason) await this.end(this.ending);
+      if (error === this.signal.reason) await this.end(this.ending);
       else await this.fail(error);
     }
     this.speed = null;

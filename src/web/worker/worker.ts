@@ -22,15 +22,17 @@ import type {
   Event,
   PageSettings,
   RunRecord,
+  Speed,
   WriteReport,
   WriteRequest,
 } from "../protocol.ts";
-import { nextOf } from "../protocol.ts";
+import { companionsOf, nextOf } from "../protocol.ts";
 import { filesOf, unpackAdapter } from "./archive.ts";
 import { methodsOf } from "./compare.ts";
 import { columnsOf, describeData } from "./describe.ts";
 import { deviceOf, dropDevice } from "./devices.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
+import { TrainingGroup } from "./group.ts";
 import { Learned } from "./learned.ts";
 import { secondsOf } from "./pace.ts";
 import {
@@ -63,7 +65,7 @@ import {
 import { takeFile, takeReport } from "./take.ts";
 import { Tester, type Trained } from "./tester.ts";
 import { describeTexts, openTexts } from "./texts.ts";
-import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, Training, valuesOf } from "./training.ts";
+import { argumentsOf, bytesOf, loadedRun, type Materials, newRun, valuesOf } from "./training.ts";
 import type { Writer } from "./writer.ts";
 
 /** An error with a report that has a remedy. */
@@ -75,7 +77,8 @@ class Refused extends Error {
 
 const emit = (event: Event) => self.postMessage(event);
 
-let training: Training | undefined;
+/** What is trained at the moment. */
+let group: TrainingGroup | undefined;
 const tester = new Tester();
 let writer: Writer | undefined;
 let writing = new AbortController();
@@ -168,7 +171,7 @@ function train(first: RunRecord, materials: Materials): Promise<string> {
   return new Promise((resolve, reject) => {
     whileOnlyTrainer(async () => {
       try {
-        await trainOne(first, materials, () => resolve(first.id));
+        await trainAtOnce(first, materials, () => resolve(first.id));
         for (let run = nextOf(first, await listRuns()); run; run = nextOf(run, await listRuns())) await follow(run);
       } finally {
         taken = false;
@@ -183,23 +186,27 @@ function train(first: RunRecord, materials: Materials): Promise<string> {
   });
 }
 
-async function trainOne(run: RunRecord, materials: Materials, began = () => {}): Promise<void> {
+/** Trains a run, at once with those of its comparison that can share its steps. */
+async function trainAtOnce(run: RunRecord, materials: Materials, began = () => {}): Promise<void> {
+  await keepData(run.settings.data, folderOf(run.id));
+  await keepStart(run);
+  const companions = companionsOf(run, await listRuns());
+  const report = (record: RunRecord, speed: Speed | null) => emit({ type: "run", run: record, speed });
+  group = await TrainingGroup.prepare(run, companions, materials, report);
+  const { runs } = group;
+  began();
   try {
-    await keepData(run.settings.data, folderOf(run.id));
-    await keepStart(run);
-    training = await Training.prepare(run, materials, (record, speed) => emit({ type: "run", run: record, speed }));
-    began();
-    await training.work();
+    await group.work();
   } finally {
-    training = undefined;
-    if (run.error?.name === "DeviceError") await giveUp(materials.device);
+    group = undefined;
+    if (runs.some(({ error }) => error?.name === "DeviceError")) await giveUp(materials.device);
   }
 }
 
 /** Trains the next run of a comparison. One that cannot begin fails, and the comparison goes on. */
 async function follow(run: RunRecord): Promise<void> {
   try {
-    await trainOne(run, await materialsOf(await deviceOf(run.settings.device), run.settings, run.id));
+    await trainAtOnce(run, await materialsOf(await deviceOf(run.settings.device), run.settings, run.id));
   } catch (error) {
     Object.assign(run, { state: "failed", error: reportOf(error) });
     await keepRun(run);
@@ -262,7 +269,8 @@ async function keepStart({ id, settings: { adapter } }: RunRecord): Promise<void
 
 /** The trained parameters of a run: from memory while it trains, else from its files. */
 async function trainedOf(id: string): Promise<Trained> {
-  if (training?.run.id === id) {
+  const training = group?.of(id);
+  if (training) {
     const { latest, meta, run } = training;
     if (!latest)
       throw new ConfigError("This run has no trained parameters yet", { hint: "wait for its first evaluation" });
@@ -321,7 +329,7 @@ const api: Api = {
   },
   models: listModels,
   async forgetModel(name) {
-    if (training?.run.settings.model === name)
+    if (group?.runs.some(({ settings }) => settings.model === name))
       throw new ConfigError("This model is in use by a run", { hint: "stop the run first, or wait until it ends" });
     await forgetModel(name);
   },
@@ -368,7 +376,7 @@ const api: Api = {
   async runs() {
     const runs = await listRuns();
     if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => emit({ type: "runs" }));
-    return runs.map((run) => (run.id === training?.run.id ? training.run : run));
+    return runs.map((run) => group?.of(run.id)?.run ?? run);
   },
   start: (settings) =>
     begin(settings, async (backend) => {
@@ -396,8 +404,8 @@ const api: Api = {
     if (name) run.settings.device = name;
     await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, id)]);
   },
-  pause: async () => training?.stop("paused"),
-  stop: async () => training?.stop("stopped"),
+  pause: async () => group?.stop("paused"),
+  stop: async () => group?.stop("stopped"),
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
   async take(id) {
     const run = await readRun(id);
@@ -411,12 +419,12 @@ const api: Api = {
   write,
   stopWriting: async () => writing.abort(),
   async change(id, change) {
-    const active = training?.run;
-    if (active?.id === id) emit({ type: "run", run: Object.assign(active, change), speed: null });
+    const active = group?.of(id)?.run;
+    if (active) emit({ type: "run", run: Object.assign(active, change), speed: null });
     await changeRun(id, change);
   },
   async forget(id) {
-    if (training?.run.id === id) throw new ConfigError("This run is active", { hint: "stop it first" });
+    if (group?.of(id)) throw new ConfigError("This run is active", { hint: "stop it first" });
     await changeRun(id, { deleted: true });
   },
   unforget: (id) => changeRun(id, { deleted: false }),

@@ -1,0 +1,49 @@
+/** The API of training several runs, at once where they can share their steps. */
+
+import { checkOptions, type Kind } from "../arguments.ts";
+import { ConfigError, DataError } from "../errors.ts";
+import { type CommonArguments, type OwnArguments, settingsOf } from "../train/group.ts";
+import { trainMany } from "../train/many.ts";
+import { checkVocabulary, prepareRun } from "../train/prepare.ts";
+import { COMMON_ARGUMENTS, OPTIONS, OWN_ARGUMENTS } from "../train/trainer.ts";
+import { type Draw, type FineTuneRun, withSave } from "./fine-tune.ts";
+
+/** A run of `fineTuneMany`: its settings, which are those of `fineTune`, and who is told of it. */
+export type RunSettings = Omit<OwnArguments, "pause">;
+
+/** The arguments of `fineTuneMany`. */
+export interface FineTuneManyArguments extends CommonArguments {
+  runs: readonly RunSettings[];
+}
+
+const { pause: _, ...OWN } = OWN_ARGUMENTS;
+
+/** Fine-tunes as `trainMany` does. */
+export async function fineTuneMany(
+  args: FineTuneManyArguments,
+  draw: Draw,
+): Promise<PromiseSettledResult<FineTuneRun>[]> {
+  const kinds: Record<keyof FineTuneManyArguments, Kind> = { ...COMMON_ARGUMENTS, runs: "one or more objects" };
+  checkOptions("args", args, kinds);
+  const { runs, ...common } = args;
+  checkVocabulary(common.data, common.model);
+  for (const [i, run] of runs.entries()) checkRun(common, run, `runs[${i}]`);
+  const settled = await trainMany(common, runs);
+  return settled.map((one) =>
+    one.status === "fulfilled" ? { ...one, value: withSave(one.value, common, draw) } : one,
+  );
+}
+
+/** Throws ConfigError or DataError, with the run's name, if its settings are invalid or do not suit the data. */
+function checkRun({ signal: _, ...common }: CommonArguments, run: RunSettings, name: string): void {
+  try {
+    checkOptions(name, run, { ...OWN, ...OPTIONS });
+    prepareRun({ ...common, ...settingsOf(run) });
+  } catch (error) {
+    // Whether there is room for a run is said when it is trained: another one may be smaller.
+    const Kind = [ConfigError, DataError].find((one) => error instanceof one);
+    if (!Kind) return;
+    const { message, details } = error as ConfigError;
+    throw new Kind(`${name}: ${message.split("\n")[0]}`, { ...details, cause: error });
+  }
+}
