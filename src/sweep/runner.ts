@@ -1,4 +1,4 @@
-/** Runs the trials of a sweep on one device and one data set: those that can share a plan at once, the others one after the other. */
+/** Runs the trials of a sweep on one device and one data set: at once where that is faster, the others one after the other. */
 import { withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
@@ -11,6 +11,7 @@ import { runCharts } from "../run/charts.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, runConfig, saveRun } from "../run/directory.ts";
 import { type CommonArguments, divideRuns, type OwnArguments, trainGroup } from "../train/group.ts";
+import { Pool } from "../train/pool.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainResult } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
@@ -72,7 +73,7 @@ interface Pending {
 }
 
 /**
- * Runs the unfinished trials, those that can share a plan at once. If a trial fails, its error is recorded and the sweep continues. An
+ * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan. If a trial fails, its error is recorded and the sweep continues. An
  * aborted sweep stops after a checkpoint. Returns the number of failed trials.
  */
 export async function runTrials(args: SweepArguments): Promise<number> {
@@ -119,6 +120,14 @@ class Runner {
     try {
       const common = { device, model, data, signal };
       const options = pending.map(({ trial }) => trial.options);
+      // A bug in one stops the others too, after a checkpoint.
+      const bug = new AbortController();
+      const either = AbortSignal.any([signal, bug.signal]);
+      const pool = await Pool.open({ ...common, signal: either }, options);
+      if (pool) {
+        await this.runPool(pool, common, base, pending, bug).finally(() => pool.close());
+        return;
+      }
       for (const { runs } of divideRuns(common, options)) {
         if (signal.aborted) return;
         const group = runs.map((i) => pending[i]!);
@@ -149,24 +158,49 @@ class Runner {
     }
   }
 
-  /** Runs a group's trials at once, each from its checkpoint if there is one. */
+  /** Runs trials on the CPU, each as soon as threads are free. */
+  private async runPool(
+    pool: Pool,
+    common: CommonArguments,
+    base: string,
+    pending: readonly Pending[],
+    bug: AbortController,
+  ): Promise<void> {
+    const { signal, onEvent } = this.args;
+    const either = AbortSignal.any([signal, bug.signal]);
+    onEvent({ type: "group", count: pool.size });
+    const run = (one: Pending) =>
+      pool.turn(async (train) => {
+        if (either.aborted) return;
+        try {
+          const trial = await this.open(one, common, base);
+          this.runs = [...this.runs.filter(({ isEnded }) => !isEnded), trial];
+          await this.end(trial, train(trial.arguments(either, () => this.together())), either);
+        } catch (error) {
+          bug.abort(error);
+        }
+      });
+    await Promise.all(pending.map(run));
+    bug.signal.throwIfAborted();
+  }
+
+  /** A trial that is going to be trained, from its checkpoint if there is one. */
+  private async open(one: Pending, { model, data }: CommonArguments, base: string): Promise<TrialRun> {
+    const { trial } = one;
+    const { name, key } = trial;
+    this.begin(one);
+    const resume = await readBegun(this.args.out, trial);
+    if (resume) this.args.onEvent({ type: "resumed", trial, step: resume.step });
+    const config = await runConfig(model, data, trial.options);
+    return new TrialRun(this.args, trial, { ...config, base, trial: { name, key, model: trial.model } }, resume);
+  }
+
+  /** Runs a group's trials at once. */
   private async runGroup(common: CommonArguments, base: string, group: readonly Pending[]): Promise<void> {
-    const { out, onEvent, signal } = this.args;
+    const { onEvent, signal } = this.args;
     onEvent({ type: "group", count: group.length });
     const runs: TrialRun[] = [];
-    for (const one of group) {
-      const { trial } = one;
-      this.begin(one);
-      const resume = await readBegun(out, trial);
-      if (resume) onEvent({ type: "resumed", trial, step: resume.step });
-      const { name, key, model } = trial;
-      const config = {
-        ...(await runConfig(common.model, common.data, trial.options)),
-        base,
-        trial: { name, key, model },
-      };
-      runs.push(new TrialRun(this.args, trial, config, resume));
-    }
+    for (const one of group) runs.push(await this.open(one, common, base));
     // A trial that began on another kind of device goes on there.
     const kinds = [...new Set(runs.flatMap(({ resume }) => resume?.device ?? []))];
     for (const kind of kinds.length > 1 ? kinds : [undefined]) {
