@@ -596,6 +596,419 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   await set(page, { device: "wasm", epochs: 10, evalEvery: 8 });
   const release = await holdCheckpoint(page, 8);
   await page.click("#compare-start:not([disabled])");
+  await page.locator("#compare-table tbody tr:first-child >> text=/training, [1-9]\\d?\\s%/").waitFor();
+  const states = await listedStates(page);
+  const atOnce = states.filter((state) => state === "training").length;
+  // Each has at least a thread.
+  const threads = await page.evaluate(() => navigator.hardwareConcurrency);
+  assert.ok(threads > 1 ? atOnce > 1 : atOnce === 1, `${atOnce} on ${threads} threads`);
+  const status = await page.textContent("#compare-status");
+  if (threads > 1) assert.match(status!, /^Training 1.* and \d of 7 at the same time: LoRA rank 1.* and .*/);
+  await atStep(page, 1, "stop");
+  await release();
+  const listOf = (state: string) => [...Array(atOnce).fill(state), ...Array(7 - atOnce).fill("waiting")];
+  await waitForListed(page, listOf("stopped"));
+  assert.is(await page.locator("#training-title").textContent(), "LoRA, rank 1, alpha 2");
+  await holdCheckpoint(page, 16);
+  await page.click("#compare-continue");
+  await waitForListed(page, listOf("training"));
+  await atStep(page, 9, "reload");
+  await waitForState(page, "finished");
+  const resumed = (await statesOf(page)).find(({ state }) => state === "training");
+  assert.equal(resumed, { state: "training", step: 8 });
+  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a reloaded run waits until its previous worker has released the lock, and resumes", async () => {
+  const { page, context } = await freshPage();
+  const other = await openPage(context, `${await webServer()}/icon.svg`);
+  await keepStates(page);
+  // As soon as the run holds the lock, this request is the next in line for it, and gets it when the page is closed.
+  await other.page.evaluate(async () => {
+    const look = async () => {
+      const { held } = await navigator.locks.query();
+      if (!held!.some(({ name }) => name === "lowrank-training")) return setTimeout(look, 5);
+      return navigator.locks.request("lowrank-training", () => new Promise((end) => Object.assign(window, { end })));
+    };
+    void look();
+  });
+  await holdCheckpoint(page, 24);
+  await begin(page, LONGER);
+  await atStep(page, 17, "reload");
+  await waitForState(page, "elsewhere");
+  await other.page.evaluate(() => (window as unknown as { end: () => void }).end());
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  await context.close();
+});
+
+test("a run waits while it is paused, has an adapter when it is stopped, stays paused after a reload, and ends as a straight one", async () => {
+  const { page, faults, context } = await freshPage();
+  let release = await holdCheckpoint(page, 8);
+  await begin(page, LONGER);
+  await atStep(page, 2, "pause");
+  await release();
+  await waitForState(page, "paused");
+  const waits = async () => {
+    const steps = await stepsTaken(page);
+    await page.waitForTimeout(300);
+    assert.is(await stepsTaken(page), steps);
+  };
+  await waits();
+
+  release = await holdCheckpoint(page, 16);
+  await page.click("#resume");
+  await atStep(page, 9, "stop");
+  await release();
+  await waitForState(page, "stopped");
+  assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
+
+  release = await holdCheckpoint(page, 24);
+  await page.click("#resume");
+  await atStep(page, 17, "pause");
+  await release();
+  await waitForState(page, "paused");
+  const steps = await stepsTaken(page);
+  await page.reload();
+  await waitForState(page, "paused");
+  assert.ok(await page.isHidden("#pause"));
+  assert.ok(Object.keys(await adapterOf(page)).includes("adapter/adapter_config.json"));
+  // Nothing keeps another run from starting.
+  await page.waitForSelector("#start:not([disabled])");
+  // An automatic resume would have taken less time.
+  await waits();
+  await waitForState(page, "paused");
+  assert.is(await stepsTaken(page), steps);
+  // A browser that cannot read the checkpoints for a moment does not cost the run its progress.
+  const worker = await workerOf(page);
+  await worker.evaluate(() => {
+    const { getFile } = FileSystemFileHandle.prototype;
+    const readable = () => {
+      FileSystemFileHandle.prototype.getFile = getFile;
+    };
+    FileSystemFileHandle.prototype.getFile = async function () {
+      if (this.name.startsWith("step-")) throw new DOMException("The file cannot be read", "NotReadableError");
+      return getFile.call(this);
+    };
+    Object.assign(self, { readable });
+  });
+  await page.click("#resume");
+  await page.locator("#run-error >> text=The file cannot be read").waitFor();
+  await worker.evaluate(() => (self as unknown as { readable(): void }).readable());
+  await page.click("#run-error >> text=Resume from the last checkpoint");
+  await page.waitForSelector("#training:not([data-state=failed])");
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a run with an incomplete first checkpoint starts from the beginning", async () => {
+  const { page, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
+  await begin(page, LONGER);
+  await atStep(page, 2, "pause");
+  await release();
+  await waitForState(page, "paused");
+  await page.evaluate(async () => {
+    const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle("runs");
+    for await (const id of runs.keys()) {
+      const states = await (await runs.getDirectoryHandle(id)).getDirectoryHandle("checkpoint");
+      for await (const name of states.keys()) await (await (await states.getFileHandle(name)).createWritable()).close();
+    }
+  });
+  await page.reload();
+  await waitForState(page, "paused");
+  const releaseAgain = await holdCheckpoint(page, 8);
+  await page.click("#resume");
+  await page.locator("#run-error >> text=The checkpoints were damaged: the run started again").waitFor();
+  await releaseAgain();
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  await context.close();
+});
+
+test("a run that the browser cannot store stays in memory: it classifies and can be downloaded", async () => {
+  const { page, faults, context } = await freshPage();
+  const release = await holdCheckpoint(page, 8);
+  await begin(page, LONGER);
+  await waitForStep(page, 1);
+  const session = await context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(page.url()).origin, quotaSize: 1 });
+  await release();
+  await waitForState(page, "finished");
+  assert.match((await page.textContent("#run-error"))!, "The browser's storage is full: this run is in memory only");
+  await page.fill("#message", "you have won a prize, call now");
+  await page.waitForSelector("#verdict .learned >> text=spam");
+  assert.equal(await adapterOf(page), await straightAdapter());
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("an adapter gives the same predictions in the page, in Node, and loaded into the page again", async () => {
+  const { page, faults, context, path, files } = await straightRun();
+  const predicted = async () => {
+    await page.fill("#message", "see you at lunch, friend");
+    return page.textContent("#verdict .learned");
+  };
+  const before = await predicted();
+
+  const directory = temporaryFolder();
+  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(directory, basename(name)), bytes);
+  const device = await openDevice("wasm");
+  const classifier = await Classifier.load(directory, { device });
+  const [inNode] = await classifier.classify(["see you at lunch, friend"]);
+  classifier.destroy();
+  device.destroy();
+  assert.ok(
+    before!.includes(`${inNode!.label} ${(100 * inNode!.probability).toFixed(1)}\u00a0%`),
+    `${before} in the page`,
+  );
+
+  // The page of one file, opened from the disk.
+  const [event] = await Promise.all([page.waitForEvent("download"), page.click("[data-take=page]")]);
+  const alone = join(directory, "alone.html");
+  await event.saveAs(alone);
+  const opened = await openPage(context, pathToFileURL(alone).href);
+  await opened.page.fill("#message", "see you at lunch, friend");
+  const label = (await opened.page.textContent("#verdict .label"))!;
+  assert.ok(before!.includes(label), `${label}, ${before} in the page`);
+  assert.equal(opened.faults, []);
+
+  await page.setInputFiles("#adapter-files", {
+    name: "a.zip",
+    mimeType: "application/zip",
+    buffer: readFileSync(path),
+  });
+  await waitForState(page, "loaded");
+  assert.match((await page.textContent("#figures"))!, /^Trained parameters75,026Classesham, spamBase modelgpt2-micro$/);
+  assert.ok(await page.isHidden("#progress"));
+  assert.is(await predicted(), before);
+  // The README of a loaded adapter does not tell of its training.
+  const readme = "adapter/README.md";
+  assert.equal({ ...(await adapterOf(page)), [readme]: files[readme] }, files);
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("training continues from an adapter, through a reload, even if the original is deleted", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.waitForSelector("#start:not([disabled])");
+  assert.ok(await page.isHidden("#beginning"), "there is no adapter to start from");
+  // The adapter is that of the last evaluation, whose loss is shown last.
+  await begin(page, { ...SETTINGS, rank: 4, keep: "last" });
+  await waitForState(page, "finished");
+  const lossOf = (row: string) => page.locator(`#curve-table tbody tr:${row} td:nth-child(4)`).textContent();
+  const reached = await lossOf("last-child");
+  await page.selectOption("#beginning", { index: 1 });
+  assert.ok(await page.isHidden("#field-rank"), "the adapter determines it");
+  await pickFile(page, messages(20, ["ham", "spam", "news"]));
+  await page.locator("#start-error >> text=The classes of the adapter and the data differ").waitFor();
+  await pickFile(page);
+  await set(page, { epochs: ENDLESS });
+  await start(page);
+  await waitForState(page, "training");
+  await waitForStep(page, 1);
+  assert.is(await lossOf("first-child"), reached);
+  const remove = async () => {
+    await page.locator("#runs tbody tr:last-child >> text=Delete").click();
+    await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 1);
+  };
+  await remove();
+  assert.is(await page.evaluate(() => document.activeElement!.textContent), "Undo");
+  await page.click("#runs-undo >> text=Undo");
+  await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 2);
+  assert.is(await page.evaluate(() => document.activeElement!.id), "runs-title");
+  await remove();
+  const stored = await page.textContent("#storage");
+  await page.click("#runs-undo >> text=Free its space now");
+  await page.waitForFunction((before) => document.querySelector("#storage")!.textContent !== before, stored);
+  await atStep(page, 9, "reload");
+  await waitForState(page, "training");
+  await atStep(page, 17, "stop");
+  await waitForState(page, "stopped");
+  assert.is(await lossOf("first-child"), reached);
+  assert.match((await page.textContent("#runs tbody"))!, "from LoRA, rank 4, alpha 16");
+  await assertAccessible(page);
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("an invalid file is reported with its line, next to the input; a valid file clears the error", async () => {
+  const { page, faults, context } = await freshPage();
+  await pickFile(page, 'label,text\nham,hello\nspam,"open\n');
+  const fault = page.locator("#data-error");
+  await fault.locator("text=messages.csv:3").waitFor();
+  assert.ok(await page.isDisabled("#start"));
+  await assertAccessible(page);
+  await pickFile(page, "a,b,c\nfirst,1,x\nsecond,2,y\n", "unclear.csv");
+  await fault.locator("text=The text and label columns were not recognised").waitFor();
+  // An invalid field does not hide the statistics of the file.
+  await set(page, { rank: 0 });
+  await pickFile(page, `${messages(40)}spam\nham,too,many\n`);
+  await page.waitForSelector("#data-report >> text=80 messages: 56 to train");
+  assert.ok(await page.isDisabled("#start"));
+  await set(page, { rank: 8 });
+  await page.waitForSelector("#start:not([disabled])");
+  assert.is(await fault.textContent(), "");
+  assert.match((await page.textContent("#data-report"))!, /2 invalid rows were skippedLine 82: The row has the wrong/);
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a browser without a writable file system is reported", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.addInitScript(() => Reflect.deleteProperty(FileSystemFileHandle.prototype, "createWritable"));
+  await page.reload();
+  await page.locator("main >> text=This browser does not let the page store files").waitFor();
+  assert.is(await page.locator("#start").count(), 0);
+  await assertAccessible(page);
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("two tabs: while one trains, the other reports it; it can start afterwards", async () => {
+  const { page, context } = await freshPage();
+  const other = await openPage(context, await webServer());
+  // The page has filled in the last visit's settings.
+  await other.page.waitForSelector("#start:not([disabled])");
+  await pickFile(other.page);
+  await set(other.page, SETTINGS);
+  await begin(page, { ...SETTINGS, epochs: ENDLESS });
+  await waitForStep(page, 1);
+  await start(other.page);
+  await other.page.waitForSelector("#start-error >> text=Another tab of this page is training");
+  await page.click("#stop");
+  await waitForState(page, "stopped");
+  await start(other.page);
+  await waitForState(other.page, "finished");
+  assert.equal(other.faults, []);
+  await context.close();
+});
+
+test("a model from a folder is stored in the browser, and can be deleted", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.waitForSelector("#start:not([disabled])");
+  const directory = tinyModel(join(temporaryFolder(), "tiny"));
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", directory);
+  await page.locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens").waitFor();
+  await begin(page, { ...SETTINGS, epochs: ENDLESS });
+  await waitForStep(page, 1);
+  await page.click("#model-forget");
+  await page.locator("#model-error >> text=This model is in use by a run").waitFor();
+  await page.click("#stop");
+  await waitForState(page, "stopped");
+  await page.reload();
+  await waitForState(page, "stopped");
+  await page.fill("#message", "you have won a prize, call now");
+  await page.waitForSelector("#verdict .learned");
+  // A folder of that name with a damaged model, and one with another model.
+  const weights = readFileSync(join(directory, "model.safetensors"));
+  writeFileSync(join(directory, "model.safetensors"), weights.subarray(0, -4));
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", directory);
+  await page.locator("#model-error >> text=model.safetensors").waitFor();
+  await page.selectOption("#model", "tiny");
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor();
+  const option = (name: string) => page.locator(`#model option[value="${name}"]`).count();
+  const addFolder = async () => {
+    await page.selectOption("#model", "from-folder");
+    await page.setInputFiles("#folder-files", directory);
+    await page.waitForSelector("#start:not([disabled])");
+  };
+  writeFileSync(join(directory, "model.safetensors"), weights);
+  await addFolder();
+  assert.is(await option("tiny 2"), 0);
+  tinyModel(directory, (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
+  await addFolder();
+  assert.is(await option("tiny 2"), 1);
+  await page.selectOption("#model", "tiny");
+  await page.click("#model-forget");
+  await page.locator("#model-report >> text=4 blocks").waitFor();
+  assert.is(await option("tiny"), 0);
+  await addFolder();
+  await page.click("#resume");
+  await page.locator("#runs-error >> text=The model has changed since this run began").waitFor();
+  // A folder without weights.
+  await page.selectOption("#model", "from-folder");
+  const other = temporaryFolder();
+  writeFileSync(join(other, "config.json"), "{}");
+  await page.setInputFiles("#folder-files", other);
+  await page.locator("#model-error >> text=These files are not a GPT-2 model").waitFor();
+  assert.equal(faults, []);
+  await context.close();
+});
+
+/** The number of trained parameters that the page shows below its button. */
+const trainedValues = () =>
+  Number(/Trains ([\d,]+) of/.exec(document.querySelector("#start-help")!.textContent!)![1]!.replaceAll(",", ""));
+
+test("a run that does not fit is refused with the numbers, and with a setting that fits", async () => {
+  const { page, faults, context } = await freshPage();
+  // gpt2-micro has four blocks: adapters in one of them, and in one that does not exist.
+  const trainable = () => page.evaluate(trainedValues);
+  await page.waitForSelector("#start:not([disabled])");
+  const all = await trainable();
+  await set(page, { layers: "3" });
+  await page.waitForSelector("#start[disabled]");
+  await page.waitForSelector("#start:not([disabled])");
+  assert.ok((await trainable()) < all / 3);
+  await set(page, { layers: "4" });
+  await page.locator("#start-error >> text=The model has no such layer").waitFor();
+  await set(page, { layers: "x" });
+  await page.locator("#field-layers-error >> text=counted from 0").waitFor();
+  await set(page, { layers: "" });
+  await set(page, { mode: "all", batchSize: 2200, device: "wasm" });
+  await page.click("#start-error >> text=Set the batch size to 1100");
+  assert.is(await page.inputValue("#field-batchSize"), "1100");
+  await page.waitForSelector("#start:not([disabled])");
+  assert.is(await page.textContent("#start-error"), "");
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a learning rate that diverges ends the run, with the reason and a smaller rate", async () => {
+  const { page, faults, context } = await freshPage();
+  await begin(page, { ...SETTINGS, lr: 1e9 });
+  await page.click("#run-error >> text=Set the learning rate to 0.001");
+  assert.is(await page.inputValue("#field-lr"), "0.001");
+  assert.ok(await page.isHidden("#resume"));
+  await page.fill("#message", "see you at lunch");
+  await page.locator("#verdict >> text=probabilities are not finite").waitFor();
+  // A rate that ends with finite numbers, and has learned nothing.
+  await set(page, { lr: 5, epochs: 1 });
+  await start(page);
+  // The run before it has failed.
+  await page.waitForSelector("#training[data-state=finished]");
+  await page.click("#run-error >> text=Set the learning rate to 0.001");
+  assert.equal(faults, []);
+  await context.close();
+});
+
+/** The states of the runs in the list. */
+function listedStates(page: Page): Promise<string[]> {
+  return page.locator("#runs tbody tr:not(.group) td:nth-child(3)").allTextContents();
+}
+
+async function waitForListed(page: Page, states: readonly string[]): Promise<void> {
+  await page.waitForFunction((wanted) => {
+    const cells = document.querySelectorAll("#runs tbody tr:not(.group) td:nth-child(3)");
+    return [...cells].map(({ textContent }) => textContent).join() === wanted.join();
+  }, states);
+}
+
+test("a comparison of methods goes on after a stop and a reload; its runs have names, pins and a CSV file", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", tinyModel(join(temporaryFolder(), "tiny")));
+  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor();
+  await pickFile(page);
+  await set(page, { device: "wasm", epochs: 10, evalEvery: 8 });
+  const release = await holdCheckpoint(page, 8);
+  await page.click("#compare-start:not([disabled])");
   await page.locator("#compare-table tbody tr:nth-child(3) >> text=/training, [1-9]\\d?\\s%/").waitFor();
   assert.match(
     (await page.textContent("#compare-status"))!,
