@@ -44,6 +44,7 @@ import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { divideRuns, groupMemory } from "../train/group.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
+import { Pool } from "../train/pool.ts";
 import { checkVocabulary } from "../train/prepare.ts";
 import { specOf } from "../train/sizes.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
@@ -253,7 +254,7 @@ class Printer {
           count > 1
             ? `${count} trials at once  ${describeRate("examples", examplesPerSecond, secondsLeft)}`
             : describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft });
-        this.progress?.update(step, text);
+        this.progress?.update(step, text, steps);
         break;
       }
       case "done": {
@@ -374,7 +375,10 @@ async function dryRun(
   }
 }
 
-/** A line for each group of trials that are trained at once, with its memory, and for those that are trained by themselves, with why. */
+/**
+ * Which trials are trained at once. On WebGPU a line for each group, with its memory, and for those that are trained by themselves, with
+ * why.
+ */
 async function describeGroups(
   trials: readonly Trial[],
   device: Backend,
@@ -390,6 +394,13 @@ async function describeGroups(
     const model = await loadModel(path, DOWNLOADS);
     const common = { device, model, data };
     const options = own.map((i) => trials[i]!.options);
+    const size = await Pool.sizeFor(common, options);
+    if (size !== null) {
+      const how = size > 1 ? `${size} at a time, each on threads of its own` : "one after the other";
+      lines.push(`${name(own)}${own.length > 1 ? ` ${how}` : ""}${models.size > 1 ? `: model ${path}` : ""}`);
+      await model.close();
+      continue;
+    }
     for (const { runs, apart } of divideRuns(common, options)) {
       const some = runs.map((i) => own[i]!);
       const why = [models.size > 1 ? `model ${path}` : "", apart].filter(Boolean).join(", ");

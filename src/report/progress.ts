@@ -30,8 +30,8 @@ interface Measure {
 }
 
 export interface Progress {
-  /** `done` of `total`, and what is to be told of it. */
-  update(done: number, text: string): void;
+  /** `done` of `total`, which may have changed, and what is to be told of it. */
+  update(done: number, text: string, total?: number): void;
   /** Ends the bar and leaves its last state visible. */
   stop(): void;
 }
@@ -62,7 +62,10 @@ function liveBar(total: number, stream: NodeJS.WritableStream): Progress {
   });
   bar.start(total, 0, { text: "" });
   return {
-    update: (done, text) => bar.update(done, { text }),
+    update: (done, text, now = total) => {
+      bar.setTotal(now);
+      bar.update(done, { text });
+    },
     stop: () => bar.stop(),
   };
 }

@@ -34,10 +34,9 @@ export async function trainMany(
 
 /** Which runs are trained at the same time as the first. */
 export async function atOnce(common: CommonArguments, runs: readonly OwnArguments[]): Promise<number[]> {
-  const pool = await Pool.open(common, runs);
-  if (!pool) return divideRuns(common, runs).find((group) => group.runs.includes(0))!.runs;
-  pool.close();
-  return [...runs.keys()].slice(0, pool.size);
+  const size = await Pool.sizeFor(common, runs);
+  if (size !== null) return [...runs.keys()].slice(0, size);
+  return divideRuns(common, runs).find((group) => group.runs.includes(0))!.runs;
 }
 
 /** Trains runs that `atOnce` gave. Resolves when they have begun, with a promise for each. */

@@ -25,32 +25,38 @@ export class Pool {
   /** Called when a run has ended, by runs that wait for memory. */
   private waiting: (() => void)[] = [];
   private active = 0;
+  /** Bytes for runs, and what those that are trained take: of one that has just begun the device does not know yet. */
+  private readonly room: number;
+  private taken = 0;
 
   private constructor(
     private readonly common: CommonArguments,
-    private readonly info: DeviceInfo,
-    private readonly parts: readonly Backend[],
+    private readonly opened: Parts,
     /** The base model's weights, for the runs that can share them. */
     private readonly base: Engine | undefined,
   ) {
-    this.free = [...parts];
+    this.free = [...opened.parts];
+    this.room = opened.device.limits.total ?? Infinity;
   }
 
   /** The pool for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
-  static async open(given: CommonArguments, runs: readonly OwnArguments[]): Promise<Pool | null> {
-    const { device, info } = await deviceOf(given, runs[0]!);
-    if (info.kind !== "wasm") return null;
-    const common = { ...given, device };
-    // The first size that fits depends on the memory that others leave.
-    const isOpen = runs.some(({ dtype, recompute }) => dtype === "auto" || recompute === "auto");
-    const parts = isOpen ? [] : divide(device, runs.length);
-    const base = await shareBase(common, runs);
-    return new Pool({ ...common, device: given.device }, info, parts.length > 0 ? parts : [device], base);
+  static async open(common: CommonArguments, runs: readonly OwnArguments[]): Promise<Pool | null> {
+    const opened = await partsFor(common, runs);
+    if (!opened) return null;
+    return new Pool(common, opened, await shareBase({ ...common, device: opened.device }, runs));
+  }
+
+  /** How many of the runs a pool would train at the same time; null if they are not trained on the CPU. */
+  static async sizeFor(common: CommonArguments, runs: readonly OwnArguments[]): Promise<number | null> {
+    const opened = await partsFor(common, runs);
+    if (!opened) return null;
+    release(opened);
+    return opened.parts.length;
   }
 
   /** How many runs are trained at the same time. */
   get size(): number {
-    return this.parts.length;
+    return this.opened.parts.length;
   }
 
   /** Calls `work` when a part is free, in the order of the calls. */
@@ -68,29 +74,52 @@ export class Pool {
   /** Frees the parts; the device remains. */
   close(): void {
     this.base?.destroy();
-    if (this.parts.length > 1) for (const part of this.parts) part.destroy();
+    release(this.opened);
   }
 
   private async train(part: Backend, run: OwnArguments): Promise<TrainResult> {
-    const { common, info, clock } = this;
+    const { common, clock } = this;
+    const { info } = this.opened;
     // A run that began on another kind of device goes on there.
     if (run.resume?.device !== undefined && run.resume.device !== info.kind) return train({ ...common, ...run });
     const device = part;
     const prepared = ifPrepared({ ...common, device }, run);
     const shared = prepared && this.base && sharesBase(this.base, prepared) ? this.base : undefined;
     const bytes = prepared ? bytesOf(prepared, shared !== undefined) : 0;
-    while (this.active > 0 && bytes > (device.limits.total ?? Infinity) && !common.signal?.aborted)
+    while (this.active > 0 && this.taken + bytes > this.room && !common.signal?.aborted)
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.active++;
+    this.taken += bytes;
     clock.enter();
     try {
       return await train({ ...common, device, ...run }, { info, now: () => clock.now(), shared });
     } finally {
       clock.leave();
       this.active--;
+      this.taken -= bytes;
       for (const resume of this.waiting.splice(0)) resume();
     }
   }
+}
+
+interface Parts {
+  device: Backend;
+  info: DeviceInfo;
+  /** The device itself if it is not divided. */
+  parts: readonly Backend[];
+}
+
+async function partsFor(common: CommonArguments, runs: readonly OwnArguments[]): Promise<Parts | null> {
+  const chosen = await deviceOf(common, runs[0]!);
+  if (chosen.info.kind !== "wasm") return null;
+  // The first type that fits depends on the memory that others leave.
+  const isOpen = runs.some(({ dtype }) => dtype === "auto");
+  const parts = isOpen ? [] : divide(chosen.device, runs.length);
+  return { ...chosen, parts: parts.length > 0 ? parts : [chosen.device] };
+}
+
+function release({ parts, device }: Pick<Parts, "parts" | "device">): void {
+  for (const part of parts) if (part !== device) part.destroy();
 }
 
 /** The device that is chosen for a run. What is wrong with the run is said when it is trained. */
@@ -120,12 +149,15 @@ async function shareBase(common: CommonArguments, runs: readonly OwnArguments[])
   const prepared = ifPrepared(common, runs[0]!);
   if (runs.length < 2 || !prepared || prepared.spec.mode !== "lora" || prepared.prefix) return undefined;
   const capacity = { tokens: 1, sequences: 1 };
-  const engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
+  let engine: Engine | undefined;
   try {
+    engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
     await loadBase(engine, common.model, { signal: common.signal });
     return engine;
   } catch (error) {
-    engine.destroy();
+    engine?.destroy();
+    // What is wrong is said when a run is trained.
+    if (error instanceof LowrankError) return undefined;
     throw error;
   }
 }
