@@ -619,6 +619,7 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
       [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(({ textContent }) => textContent),
   );
   assert.equal(await listedStates(page), Array(7).fill("finished"));
+  const { files } = await download(page, "#runs tbody tr:nth-child(2) >> text=Adapter");
   assert.match(
     (await page.textContent("#compare-table"))!,
     /1 LoRA rank 1.*4 full fine-tuning.*6 head only34.*7 biases only/,
@@ -661,6 +662,13 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
     (await page.textContent("#loss .legend"))!,
     /messages.csv:.*Values on different data are not comparable/,
   );
+  // Alone the first one gives the same adapter.
+  await pickFile(page);
+  await set(page, { rank: 1, alpha: 2, lr: 3e-3 });
+  await start(page);
+  await page.locator("#runs tr[aria-current] >> text=messages.csv").waitFor();
+  await waitForState(page, "finished");
+  assert.equal(await adapterOf(page), files);
   assert.equal(faults, []);
   await context.close();
 });
