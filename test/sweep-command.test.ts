@@ -110,7 +110,7 @@ test("the dry run says which trials run at once, with their memory, and why othe
     assert.match(finished.stdout, /│ 1 │ LoRA, rank 2, alpha 16, rate 0.001, seed 1 +│ /);
     return finished.stdout.split(/^6 trials, about .* of training steps one after the other on .*\n/m)[1]!;
   };
-  assert.is(await told(CPU), "trials 1-6 2 at a time, each on threads of its own\n");
+  assert.is(await told(CPU), "trials 1-6: 2 at a time, each on threads of its own\n");
   assert.match(
     await told(["--device", "webgpu"]),
     /^trials 1-2 at once, \d\S* MB\ntrials 3-4 at once, \d\S* MB: base model in f16\ntrials 5-6 one after the other: mode last_layer\n$/,
