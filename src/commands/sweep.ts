@@ -103,7 +103,10 @@ program
     "--collect <dirs...>",
     "first copy the finished trials from the output directories of other shards, and name those that are missing",
   )
-  .option("--dry-run", "list the trials with their estimated memory and time, and which run at once, without running them")
+  .option(
+    "--dry-run",
+    "list the trials with their estimated memory and time, and which run at once, without running them",
+  )
   .option("--out <dir>", "output directory of the sweep", "runs/sweep")
   .addOption(deviceFlag())
   .addOption(threadsFlag())

@@ -186,7 +186,7 @@ function train(first: RunRecord, materials: Materials): Promise<string> {
   });
 }
 
-/** Trains a run, at once with those of its comparison that can share its steps. */
+/** Trains a run, and at the same time others of its comparison. */
 async function trainAtOnce(run: RunRecord, materials: Materials, began = () => {}): Promise<void> {
   await keepData(run.settings.data, folderOf(run.id));
   await keepStart(run);
