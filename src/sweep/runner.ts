@@ -176,8 +176,8 @@ class Runner {
   private async open(one: Pending, { model, data }: CommonArguments, base: string): Promise<TrialRun> {
     const { trial } = one;
     const { name, key } = trial;
-    this.begin(one);
     const resume = await readBegun(this.args.out, trial);
+    this.begin(one);
     if (resume) this.args.onEvent({ type: "resumed", trial, step: resume.step });
     const config = await runConfig(model, data, trial.options);
     return new TrialRun(this.args, trial, { ...config, base, trial: { name, key, model: trial.model } }, resume);
