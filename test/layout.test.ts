@@ -20,7 +20,7 @@ const list = (folder: string, ending: string) =>
     .sort();
 
 /** Files of src/ops that describe kernels instead of being an op. */
-const OPS = list("src/ops", ".ts").filter((name) => name !== "kernel.ts" && !name.startsWith("generated"));
+const OPS = list("src/ops", ".ts").filter((name) => !/^(kernel|shares|grouped)\.ts$|^generated/.test(name));
 
 test("every kernel is named after its op, and every shader belongs to a kernel", () => {
   const names = KERNELS.map(({ name }) => name);
@@ -78,7 +78,7 @@ async function checkShader(kernel: Kernel, name: string): Promise<void> {
   const { bindings, shapes } = kernel;
   const whole = await wgslOf(kernel, name);
   const file = filesOf(kernel).find(
-    (one) => one.replace(/^matmul_/, "") === name.replace(/\..*|^(matmul|linear)_/g, ""),
+    (one) => one.replace(/^matmul_/, "") === name.replace(/\..*|^(matmul|linear)_(grouped_)?/g, ""),
   );
   const code = read(`shaders/${file}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);

@@ -119,7 +119,7 @@ export async function profileStep(
   const staging = new Uint32Array(plan.batch.root.size);
   // AdamW runs, but with a step size of 0, so that every step is the same.
   const update = { decay: 1, lr_decay: 0, step_size: 0, correction2: 1 };
-  const values = packShares(plan, staging, [{ batch, loss_scale: 1 / weightOf(batch), update }]);
+  const values = packShares(plan, staging, batch, [{ batch, loss_scale: 1 / weightOf(batch), update }]);
   session.write(plan.batch.root, staging);
   const work: Work = { session, segments: STEP, values, result: plan.metrics, copies: 1 };
   const dispatches = dispatchesOf(plan.segments);

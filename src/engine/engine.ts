@@ -4,7 +4,7 @@
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
-import { type Batch, type Capacity, joinBatches, packBatch, weightOf } from "../model/batch.ts";
+import { type Batch, type Capacity, packBatch, weightOf } from "../model/batch.ts";
 import { buildPlan, type ModelPlan, type PlanOptions, SLOTS } from "../model/gpt2.ts";
 import { offsetIn, ratesOf } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -25,7 +25,8 @@ export interface EngineOptions {
   part?: "prefix" | "suffix";
   shared?: NonNullable<PlanOptions["shared"]>;
   recompute?: boolean;
-  members?: NonNullable<PlanOptions["members"]>;
+  members?: PlanOptions["members"];
+  grouping?: PlanOptions["grouping"];
   keepActivations?: boolean;
   /** Splits tensors into pieces of at most so many bytes, where the device allows more. For tests. */
   maxBinding?: number;
@@ -55,13 +56,17 @@ export interface MemberBatch {
   update: ReturnType<typeof adamwStepValues> | null;
 }
 
-/** Fills `staging` with the members' batches and their shares; null: the member has no rows. Returns the step values, but for the slot. */
+/**
+ * Fills `staging` with a batch and the shares of it that the members have; null: the member has no rows. Returns the step values, but for
+ * the slot.
+ */
 export function packShares(
   { batch: inputs, capacity, spec }: ModelPlan,
   staging: Uint32Array,
+  batch: Batch,
   works: readonly (MemberBatch | null)[],
 ): StepValues {
-  const values = packBatch(joinBatches(works.flatMap((work) => work?.batch ?? [])), inputs, staging, capacity, spec);
+  const values = packBatch(batch, inputs, staging, capacity, spec);
   const shares: Share[] = [];
   let [token, sequence] = [0, 0];
   for (const work of works) {
@@ -79,15 +84,16 @@ export function packShares(
   return { ...NO_VALUES, ...values, share_tokens, share_sequences };
 }
 
-/** Runs segments over the members' batches: see `packShares`. */
+/** Runs segments over a batch: see `packShares`. */
 export function runBatches(
   { plan, session, staging }: { plan: ModelPlan; session: Session; staging: Uint32Array },
   segments: readonly SegmentName[],
+  batch: Batch,
   works: readonly (MemberBatch | null)[],
   slot: number,
 ): void {
   const { batch: inputs, boundary } = plan;
-  const values = packShares(plan, staging, works);
+  const values = packShares(plan, staging, batch, works);
   session.write(inputs.root, staging);
   if (boundary?.tensor.role === "input") {
     const prefixes = works.flatMap((work) => (work ? [work.batch.prefix ?? new Float32Array()] : []));
@@ -299,7 +305,7 @@ export class Engine extends Weights<ModelPlan> {
   protected submit(passes: readonly Pass[]): number[] {
     return passes.map(({ segments, work }) => {
       this.slot = (this.slot + 1) % SLOTS;
-      runBatches(this, segments, [work], this.slot);
+      runBatches(this, segments, work.batch, [work], this.slot);
       return this.slot;
     });
   }

@@ -6,6 +6,7 @@ import { type Backend, DROPPED, type Session } from "../backend/backend.ts";
 import { DeviceError, ShapeError } from "../errors.ts";
 import { type Capacity, checkCapacity } from "../model/batch.ts";
 import { type MemberOptions, type ModelPlan, SLOTS } from "../model/gpt2.ts";
+import { checkMembers, joinBatches, MEMBERS } from "../model/members.ts";
 import { type BatchResult, Engine, type EngineOptions, type Pass, runBatches } from "./engine.ts";
 import { quantizeOf } from "./weights.ts";
 
@@ -67,7 +68,8 @@ export class Group {
     const { spec, optimizer } = members[0]!;
     const most = (of: (capacity: Capacity) => number) => Math.max(...members.map(({ capacity }) => of(capacity)));
     const capacity = { tokens: most(({ tokens }) => tokens), sequences: most(({ sequences }) => sequences) };
-    return Engine.plan(backend, { ...rest, spec, optimizer, capacity, members });
+    checkMembers(members, rest.part);
+    return Engine.plan(backend, { ...rest, spec, optimizer, capacity, members, grouping: MEMBERS });
   }
 
   /** Builds the plan and prepares it. Parameters are zero until they are written; the frozen ones are those of any member. */
@@ -117,7 +119,8 @@ export class Group {
       for (const [i, { segments }] of oldest.passes.entries()) {
         this.slot = (this.slot + 1) % SLOTS;
         const works = this.members.map((member) => some.get(member)?.passes[i]?.work ?? null);
-        runBatches(this.running, segments, works, this.slot);
+        const batch = joinBatches(works.flatMap((work) => work?.batch ?? []));
+        runBatches(this.running, segments, batch, works, this.slot);
         let firstRow = 0;
         for (const member of this.members) {
           const pass = some.get(member)?.passes[i];

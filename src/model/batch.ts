@@ -100,37 +100,6 @@ export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void 
     });
 }
 
-/** The batches of several members as one, one behind the other, but for the output of a frozen prefix. */
-export function joinBatches(batches: readonly Batch[]): Batch {
-  if (batches.length === 1) return batches[0]!;
-  const join = <T extends Uint32Array | Int32Array | Float32Array>(
-    into: T,
-    of: (batch: Batch, token: number) => T,
-  ): T => {
-    let [at, token] = [0, 0];
-    for (const batch of batches) {
-      const part = of(batch, token);
-      into.set(part, at);
-      at += part.length;
-      token += batch.ids.length;
-    }
-    return into;
-  };
-  const total = (of: (batch: Batch) => number) => batches.reduce((sum, batch) => sum + of(batch), 0);
-  const tokens = total(({ ids }) => ids.length);
-  const starts = new Uint32Array(total(({ starts }) => starts.length - 1) + 1).fill(tokens);
-  const targets = new Int32Array(total(({ targets }) => targets.length));
-  const isWeighted = batches.some(({ weights }) => weights);
-  const weightsOf = ({ weights, targets }: Batch) => weights ?? new Float32Array(targets.length).fill(1);
-  return {
-    ids: join(new Uint32Array(tokens), ({ ids }) => ids),
-    starts: join(starts, ({ starts }, token) => starts.subarray(0, -1).map((start) => start + token)),
-    rows: join(new Uint32Array(total(({ rows }) => rows.length)), ({ rows }, token) => rows.map((row) => row + token)),
-    targets: join(targets, ({ targets }) => targets),
-    weights: isWeighted ? join(new Float32Array(targets.length), weightsOf) : undefined,
-  };
-}
-
 /** Throws ShapeError unless the batch is complete, in range and within the plan's capacity: the kernels do not check. */
 function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   checkCapacity(batch, capacity);

@@ -17,7 +17,7 @@ import { crossentropyBackward, crossentropyForward, crossentropyLoss } from "../
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { gradnorm, partialsOf } from "../ops/gradnorm.ts";
 import { type Dispatch, MAX_GROUPS, type Use } from "../ops/kernel.ts";
-import { chunked, MAX_MEMBERS, shareRows } from "../ops/shares.ts";
+import { chunked, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
@@ -34,9 +34,9 @@ import {
   type Rows,
   rowsOf,
 } from "./layers.ts";
-import { makeMembers, only, type Parameter, type Parameters } from "./parameters.ts";
+import { type MembersModule, makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
-import { frozenBlocks, type ModelSpec, type Part, partOf } from "./trainable.ts";
+import { type ModelSpec, type Part, partOf } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
@@ -46,7 +46,9 @@ export interface PlanOptions {
    * Members whose adapters share the plan, the first with `spec` and `optimizer`: models in mode lora that differ in their adapters alone, of
    * one objective, with the same classes. At most MAX_MEMBERS. Default: one.
    */
-  members?: readonly MemberOptions[];
+  members?: readonly MemberOptions[] | undefined;
+  /** MEMBERS of members.ts, with several members. */
+  grouping?: MembersModule | undefined;
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
   /** AdamW's settings; null for a forward-only plan. */
@@ -161,7 +163,6 @@ export function buildPlan(options: PlanOptions): ModelPlan {
   if (spec.task.objective === "classification" && spec.task.num_labels < 2)
     throw new ConfigError("too few classes", { expected: "2 or more", found: String(spec.task.num_labels) });
   textContext(spec.config, spec);
-  checkMembers(options);
   const rows = roomFor(spec, capacity).tokens * Math.max(1, members.length);
   if (rows > MAX_GROUPS)
     throw new ConfigError("too many tokens for one batch", {
@@ -171,36 +172,6 @@ export function buildPlan(options: PlanOptions): ModelPlan {
       remedy: "less-memory",
     });
   return new Builder(options).build();
-}
-
-/** Throws ConfigError if members cannot share a plan. */
-function checkMembers({ members = [], part }: Pick<PlanOptions, "members" | "part">): void {
-  if (members.length > MAX_MEMBERS)
-    throw new ConfigError("too many adapters for one plan", {
-      expected: `at most ${MAX_MEMBERS}`,
-      found: String(members.length),
-    });
-  const common = ({ config, task, mode, dtype, train_head }: ModelSpec) =>
-    JSON.stringify([config, task.objective, task.num_labels, mode, dtype ?? "f32", train_head]);
-  if (members.length < 2) return;
-  const frozen = members.map(({ spec }) => frozenBlocks(spec));
-  if (part && frozen.some((count) => count !== frozen[0]))
-    throw new ConfigError("adapters that begin in other blocks cannot share a part of the model", {
-      expected: `${frozen[0]} frozen blocks below all of them`,
-      found: frozen.join(", "),
-    });
-  for (const { spec } of members) {
-    if (spec.lora?.modulesToSave?.length)
-      throw new ConfigError("models that train tensors of the base model cannot share a plan", {
-        expected: "adapters and heads",
-        found: spec.lora.modulesToSave.join(", "),
-      });
-    if (spec.mode !== "lora" || common(spec) !== common(members[0]!.spec))
-      throw new ConfigError("models that cannot share a plan", {
-        expected: "adapters in mode lora of the same model and objective, with the same classes and type of weights",
-        found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}`,
-      });
-  }
 }
 
 class Builder {
@@ -228,7 +199,8 @@ class Builder {
     const specs = members.map((member) => member.spec);
     this.part = partOf(spec, part);
     const training = optimizer !== null;
-    const parameters = makeMembers(specs, { training, maxBinding, isWanted: this.part.has, shared });
+    const wanted = { training, maxBinding, isWanted: this.part.has, shared };
+    const parameters = options.grouping?.parameters(specs, wanted) ?? [makeParameters(spec, wanted)];
     this.members = members.map((member, i) => ({ ...member, parameters: parameters[i]! }));
     this.parameters = parameters[0]!;
     this.metrics = new Tensor("metrics", [members.length * SLOTS, 4], "output");
@@ -239,7 +211,7 @@ class Builder {
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.classification = spec.task.objective === "classification";
-    const plan = { specs, parameters, shares: this.batch.shares };
+    const plan = { specs, parameters, shares: this.batch.shares, grouping: options.grouping };
     this.f = new Layers(plan, this.lists.forward, room);
     this.b = new Layers(plan, this.lists.backward, room);
     this.prefix = spec.mode === "prefix" ? new Prefix(spec, this.tokens, this.f, this.b) : null;

@@ -10,15 +10,16 @@ import { ADAPTERS, type Matrix } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import type { Heads } from "../ops/attention.ts";
 import { gatherBackward, gatherForward } from "../ops/gather.ts";
+import type { MemberProduct, Packed } from "../ops/grouped.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../ops/layernorm.ts";
-import { type Activated, type LinearForward, linearBackward, linearForward, linearGrouped } from "../ops/linear.ts";
+import { type Activated, type LinearForward, linearBackward, linearForward } from "../ops/linear.ts";
 import { type AdapterGroup, fitTogether, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../ops/lora.ts";
-import { type MemberProduct, matmul, matmulBiasBackward, matmulGrouped, type Packed } from "../ops/matmul.ts";
+import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import type { Members } from "../ops/shares.ts";
 import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";
-import { only, type Parameter, type Parameters } from "./parameters.ts";
+import { type MembersModule, only, type Parameter, type Parameters } from "./parameters.ts";
 import { type ModelSpec, scalesOf, trainsBelow } from "./trainable.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
@@ -111,6 +112,8 @@ export interface PlanMembers {
   parameters: readonly Parameters[];
   /** The shares of a batch; null in a decoder, which does not need them. */
   shares: Tensor | null;
+  /** Of several members. */
+  grouping?: MembersModule | undefined;
 }
 
 export class Layers {
@@ -158,7 +161,7 @@ export class Layers {
 
   /** Emits the members' products, of which these operands are packed. */
   private products(products: readonly MemberProduct[], packed: readonly Packed[]): void {
-    if (this.isGroup) this.emit(...matmulGrouped(products, packed, this.members));
+    if (this.isGroup) this.emit(...this.plan.grouping!.matmul(products, packed, this.members));
     else this.emit(...products.map(({ product }) => product));
   }
 
@@ -212,7 +215,7 @@ export class Layers {
         (tensor) => this.share(tensor),
       ),
     }));
-    this.emit(linearGrouped(products, this.members));
+    this.emit(this.plan.grouping!.linear(products, this.members));
   }
 
   /** The residual stream plus the output of the last matrix of half a block, after its adapter layer. */

@@ -4,6 +4,7 @@
  */
 import { DeviceError } from "../errors.ts";
 import { isAdded } from "../names.ts";
+import type { linearGrouped, matmulGrouped } from "../ops/grouped.ts";
 import { showBytes } from "../plan/memory.ts";
 import { alignView, type Role, type Shape, sizeOf, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import { type ModelSpec, parameterList, rateOf } from "./trainable.ts";
@@ -59,10 +60,10 @@ interface Slot {
 }
 
 /** `frozen`: what AdamW must not reach, in a plan that trains. */
-type PageKind = "trained" | "frozen";
+export type PageKind = "trained" | "frozen";
 
 /** Where the tensors of a model will be: those in pages, and the parameters, which lack them. */
-interface Layout {
+export interface Layout {
   all: Map<string, Parameter>;
   slots: Slot[];
   pageSizes: Record<PageKind, number[]>;
@@ -70,7 +71,7 @@ interface Layout {
 
 const isAdapter = (name: string) => name.startsWith("lora.");
 
-interface Wanted {
+export interface Wanted {
   training: boolean;
   /** In bytes. */
   maxBinding: number;
@@ -84,7 +85,7 @@ interface Wanted {
  * also in `shared` are taken from there. Adapters are in pages without training, too: one dispatch handles those of q, k and v, which must
  * therefore be in one buffer. In a plan of several members all that is a member's own is in pages: a frozen head in pages of its own.
  */
-function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wanted, isMember: boolean): Layout {
+export function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wanted, isMember: boolean): Layout {
   const all = new Map<string, Parameter>();
   const slots: Slot[] = [];
   const pageSizes: Layout["pageSizes"] = { trained: [], frozen: [] };
@@ -123,7 +124,12 @@ function layOut(spec: ModelSpec, { training, maxBinding, isWanted, shared }: Wan
 }
 
 /** Puts the tensors of a layout into its pages, which `make` creates. */
-function place({ all, slots, pageSizes }: Layout, training: boolean, hasRates: boolean, make: MakePages): Parameters {
+export function place(
+  { all, slots, pageSizes }: Layout,
+  training: boolean,
+  hasRates: boolean,
+  make: MakePages,
+): Parameters {
   const { trained, frozen } = pageSizes;
   const params = {
     trained: make("trained", training ? "trained" : "weight", trained),
@@ -144,52 +150,15 @@ function place({ all, slots, pageSizes }: Layout, training: boolean, hasRates: b
   };
 }
 
-type MakePages = (name: string, role: Role, sizes: readonly number[]) => Tensor[];
+export type MakePages = (name: string, role: Role, sizes: readonly number[]) => Tensor[];
 
-const hasRates = ({ all }: Layout) => [...all.values()].some(({ grad, rate }) => grad && rate !== 1);
+export const hasRates = ({ all }: Layout) => [...all.values()].some(({ grad, rate }) => grad && rate !== 1);
 
 /** Creates the tensors of a model: see `layOut`. */
 export function makeParameters(spec: ModelSpec, wanted: Wanted): Parameters {
   const layout = layOut(spec, wanted, false);
   return place(layout, wanted.training, hasRates(layout), (name, role, sizes) =>
     sizes.map((size, i) => new Tensor(`${name} page ${i}`, [size], role)),
-  );
-}
-
-/**
- * The tensors of several members, which share the frozen ones. A member's pages are as in a plan of its own; those of all are behind each
- * other in one buffer, for the same dispatches. Throws DeviceError if they do not fit into a binding.
- */
-export function makeMembers(specs: readonly ModelSpec[], wanted: Wanted): Parameters[] {
-  if (specs.length === 1) return [makeParameters(specs[0]!, wanted)];
-  const layouts: Layout[] = [];
-  for (const spec of specs) layouts.push(layOut(spec, { ...wanted, shared: layouts[0]?.all ?? wanted.shared }, true));
-  const total = (kind: PageKind) =>
-    layouts.flatMap(({ pageSizes }) => pageSizes[kind]).reduce((sum, size) => sum + size, 0);
-  const bytes = 4 * Math.max(total("trained"), total("frozen"));
-  if (bytes > wanted.maxBinding)
-    throw new DeviceError("the adapters of a plan do not fit into one binding of the device", {
-      expected: `at most ${showBytes(wanted.maxBinding)}`,
-      found: `${showBytes(bytes)} for ${specs.length} adapters`,
-      hint: "train fewer adapters at a time",
-      remedy: "less-memory",
-    });
-  const roots = new Map<string, { root: Tensor; at: number }>();
-  const rated = layouts.some(hasRates);
-  return layouts.map((layout) =>
-    place(layout, wanted.training, rated, (name, role, sizes) => {
-      if (!roots.has(name)) {
-        // A rate belongs to VIEW_ALIGN elements.
-        const size = name === "rates" ? total("trained") / VIEW_ALIGN : total(name === "frozen" ? name : "trained");
-        roots.set(name, { root: new Tensor(name, [size], role), at: 0 });
-      }
-      const open = roots.get(name)!;
-      return sizes.map((size, i) => {
-        const page = open.root.view(`${name} page ${i}`, [size], open.at);
-        open.at += size;
-        return page;
-      });
-    }),
   );
 }
 
@@ -213,4 +182,11 @@ export function offsetIn({ grad }: Page, { root, offset }: Tensor): number | nul
 /** The tensor of a parameter that is in one piece. */
 export function only(parameter: Parameter | TensorPiece[]): Tensor {
   return (Array.isArray(parameter) ? parameter : parameter.pieces)[0]!.tensor;
+}
+
+/** What makes plans with several members, which others need not load: MEMBERS of members.ts. */
+export interface MembersModule {
+  parameters: (specs: readonly ModelSpec[], wanted: Wanted) => Parameters[];
+  matmul: typeof matmulGrouped;
+  linear: typeof linearGrouped;
 }

@@ -5,20 +5,8 @@
 import type { Activation } from "../config.ts";
 import { expectShape, type Shape, Tensor } from "../tensor.ts";
 import { ACTIVATION } from "./activation.ts";
-import {
-  type Binding,
-  type Dispatch,
-  defineKernel,
-  dispatch,
-  type Fields,
-  type Scalar,
-  scalarOf,
-  tensorAt,
-  typeOf,
-} from "./kernel.ts";
+import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeOf } from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
-import type { MemberProduct } from "./matmul.ts";
-import { bySequence, jobTable, LARGEST, type Members, shareRows } from "./shares.ts";
 
 /**
  * What follows the product. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
@@ -71,7 +59,7 @@ export const linearKernel = defineKernel(
   null,
 );
 
-const GROUPED_JOB = {
+export const LINEAR_JOB = {
   member: "u32",
   count: "u32",
   r: "u32",
@@ -103,68 +91,8 @@ export const linearGroupedKernel = defineKernel(
   },
   null,
   undefined,
-  GROUPED_JOB,
+  LINEAR_JOB,
 );
-
-/**
- * The layer of several members in one dispatch: `product` is the member's, as in a plan of its own, over tensors that have the rows of the
- * whole batch, but for `down`.
- */
-export function linearGrouped(products: readonly MemberProduct[], { shares }: Members): Dispatch {
-  const first = products[0]!.product;
-  const rows = shareRows(scalarOf(first, "m"));
-  const adapted = products.find(({ product }) => scalarOf(product, "count") !== 0)?.product ?? first;
-  const jobs = products.map(({ member, product }) => {
-    const scalar = (name: string) => scalarOf(product, name) as number;
-    const isAdapted = scalar("count") !== 0;
-    const offset = (name: string) => (isAdapted ? tensorAt(product, name).offset : 0);
-    return {
-      member,
-      count: scalar("count"),
-      r: scalar("r"),
-      stride: scalar("stride"),
-      up_row: scalar("up_row"),
-      up_col: scalar("up_col"),
-      column: scalar("column"),
-      step: scalar("step"),
-      width: scalar("width"),
-      up_offset: offset("up"),
-      down_offset: offset("down"),
-    };
-  });
-  const at = (name: string, product = first) => tensorAt(product, name).root;
-  const scalar = (name: string) => scalarOf(first, name) as number;
-  return dispatch(
-    linearGroupedKernel,
-    {
-      ...{
-        out: at("out"),
-        act: at("act"),
-        a: at("a"),
-        b: tensorAt(first, "b"),
-        bias: tensorAt(first, "bias"),
-        inp: at("inp"),
-      },
-      ...{ down: at("down", adapted), up: at("up", adapted) },
-      jobs: jobTable(linearGroupedKernel, GROUPED_JOB, jobs),
-      shares,
-    },
-    {
-      m: LARGEST[rows],
-      n: scalar("n"),
-      k: scalar("k"),
-      b_row: scalar("b_row"),
-      b_col: scalar("b_col"),
-      has_bias: scalar("has_bias"),
-      epilogue: scalar("epilogue"),
-      batch: jobs.length,
-      by_sequence: bySequence(rows),
-      b_type: scalar("b_type"),
-      activation: scalar("activation"),
-    },
-    first.access[1] === "none" ? { act: "none" } : {},
-  );
-}
 
 interface Product {
   out: Tensor;

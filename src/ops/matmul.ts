@@ -15,7 +15,7 @@ import {
   tensorAt,
   typeOf,
 } from "./kernel.ts";
-import { bySequence, chunked, decodeTable, jobTable, LARGEST, type Members, shareRows } from "./shares.ts";
+import { bySequence, decodeTable, jobTable, type Members, shareRows } from "./shares.ts";
 
 export const matmulKernel = defineKernel(
   "matmul",
@@ -143,7 +143,7 @@ export function matmul(args: MatmulArguments): Dispatch {
   );
 }
 
-const GROUPED_JOB = {
+export const GROUPED_JOB = {
   member: "u32",
   // Of m and k one is not used: the member's rows.
   m: "u32",
@@ -161,7 +161,7 @@ const GROUPED_JOB = {
   alpha: "f32",
 } as const satisfies Fields;
 
-type GroupedJob = Record<keyof typeof GROUPED_JOB, number>;
+export type GroupedJob = Record<keyof typeof GROUPED_JOB, number>;
 
 export const matmulGroupedKernel = defineKernel(
   "matmul_grouped",
@@ -192,104 +192,8 @@ export const matmulGroupedKernel = defineKernel(
   GROUPED_JOB,
 );
 
-/** A member's product, as in a plan of its own. */
-export interface MemberProduct {
-  member: number;
-  product: Dispatch;
-}
-
-/** An operand of a product with the rows of the whole batch, of which a member has its share. The others are the members' own. */
-export type Packed = "out" | "a" | "b";
-
-/**
- * The products of several members, in one dispatch for all that a backend computes in the same way. `packed` are the operands that have the
- * rows of the whole batch.
- */
-export function matmulGrouped(
-  products: readonly MemberProduct[],
-  packed: readonly Packed[],
-  { shares }: Members,
-): Dispatch[] {
-  const alike = new Map<string, MemberProduct[]>();
-  for (const one of products) {
-    const way = wayOf(one.product);
-    alike.set(way, [...(alike.get(way) ?? []), one]);
-  }
-  return [...alike.values()].flatMap((some) => {
-    const { product } = some[0]!;
-    const scalar = (name: string) => scalarOf(product, name) as number;
-    const [m, k] = [scalarOf(product, "m"), scalarOf(product, "k")];
-    const isDepth = typeof k === "string";
-    const rows = shareRows(isDepth ? k : m);
-    const root = (name: string) => tensorAt(product, name).root;
-    return chunked(some.flatMap(jobsOf)).map((jobs) => {
-      const largest = (name: "m" | "n" | "k") => Math.max(...jobs.map((job) => job[name]));
-      return dispatch(
-        matmulGroupedKernel,
-        {
-          ...{ out: root("out"), a: root("a"), b: root("b"), bias: root("bias") },
-          jobs: jobTable(matmulGroupedKernel, GROUPED_JOB, jobs),
-          shares,
-        },
-        {
-          m: isDepth ? largest("m") : LARGEST[rows],
-          n: largest("n"),
-          k: isDepth ? LARGEST[rows] : largest("k"),
-          a_col: scalar("a_col"),
-          b_row: scalar("b_row"),
-          b_col: scalar("b_col"),
-          beta: scalar("beta"),
-          has_bias: scalar("has_bias"),
-          batch: jobs.length,
-          by_sequence: bySequence(rows),
-          is_depth: Number(isDepth),
-          out_packed: Number(packed.includes("out")),
-          a_packed: Number(packed.includes("a")),
-          b_packed: Number(packed.includes("b")),
-          b_type: 0,
-        },
-        product.access[0] === "write" ? { out: "write" } : {},
-      );
-    });
-  });
-}
-
-/** A job for each product of a batch. */
-function jobsOf({ member, product }: MemberProduct): GroupedJob[] {
-  const scalar = (name: string) => scalarOf(product, name) as number;
-  const [m, k] = ["m", "k"].map((name) => (typeof scalarOf(product, name) === "string" ? 0 : scalar(name)));
-  const at = (name: "out" | "a" | "b", i: number) =>
-    tensorAt(product, name).offset + (name === "b" ? 0 : scalar(`${name}_offset`)) + i * scalar(`${name}_batch`);
-  return Array.from({ length: scalar("batch") }, (_, i) => ({
-    member,
-    m: m!,
-    n: scalar("n"),
-    k: k!,
-    out_offset: at("out", i),
-    out_row: scalar("out_row"),
-    a_offset: at("a", i),
-    a_row: scalar("a_row"),
-    a_col: scalar("a_col"),
-    b_offset: at("b", i),
-    b_row: scalar("b_row"),
-    b_col: scalar("b_col"),
-    bias_offset: tensorAt(product, "bias").offset,
-    alpha: scalar("alpha"),
-  }));
-}
-
 /** Short sides have at most so many elements: backends compute such products in another way, in which the depth is divided. */
 export const SHORT = 32;
-
-/** What decides the way in which a product is computed, and which operands it has: equal for those that a dispatch can do together. */
-function wayOf(product: Dispatch): string {
-  const scalar = (name: string) => scalarOf(product, name);
-  const isShort = ["m", "n"].map((name) => typeof scalar(name) === "number" && (scalar(name) as number) <= SHORT);
-  const rows = ["m", "k"].map((name) => (typeof scalar(name) === "string" ? scalar(name) : null));
-  const along = ["a_row", "a_col", "b_row", "b_col"].map((name) => scalar(name) === 1);
-  const aligned = jobsOf({ member: 0, product }).every(isAligned);
-  return JSON.stringify([isShort, rows, along, aligned, scalar("beta"), scalar("has_bias"), product.access]);
-}
 
 /** Whether four neighbouring elements of a and of b are aligned. */
 export function isAligned({ a_offset, a_row, a_col, b_offset, b_row, b_col }: GroupedJob): boolean {

@@ -53,7 +53,7 @@ function writeList(found) {
 
 /** Shaders of training, of text generation and of weights in blocks alone: a page that classifies does not load them. */
 const LATER =
-  /_backward(\.prelude)?$|quantized\.prelude$|^(adamw|gradnorm_|matmul_flat|matmul_gemv|attention_cached|cache_write|prefix_cache|tanh_)/;
+  /_backward(\.prelude)?$|(quantized|_grouped)\.prelude$|^(adamw|gradnorm_|matmul_flat|matmul_gemv|attention_cached|cache_write|prefix_cache|tanh_)/;
 
 function writeShaders() {
   const names = readdirSync(join(ROOT, "shaders"))

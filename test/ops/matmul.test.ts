@@ -3,15 +3,9 @@ import { shaderOf, variantsOf } from "../../src/backend/webgpu-shaders.ts";
 import { type BlockDtype, isBlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf } from "../../src/half.ts";
+import { matmulGrouped, type Packed } from "../../src/ops/grouped.ts";
 import { type Kernel, type Scalar, tensorAt } from "../../src/ops/kernel.ts";
-import {
-  type MatmulArguments,
-  matmul,
-  matmulBiasBackward,
-  matmulGrouped,
-  matmulGroupedKernel,
-  type Packed,
-} from "../../src/ops/matmul.ts";
+import { type MatmulArguments, matmul, matmulBiasBackward, matmulGroupedKernel } from "../../src/ops/matmul.ts";
 import { SHARE, type ShareRows, tableShape } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
