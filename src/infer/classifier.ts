@@ -16,7 +16,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind } from "./adapter-model.ts";
 import type { TrialOf } from "./device.ts";
-import type { MixedPlans } from "./mixed.ts";
+import { MixedPlans } from "./mixed.ts";
 import { capacityFor, lengthsOf, logitsOf, type Rows } from "./rows.ts";
 
 /** What a classifier makes of a text. */
@@ -217,14 +217,13 @@ export class Classifier extends AdapterModel<Engine> {
       else places.set(name, [i]);
     }
     const { loaded } = this;
-    const plans = await this.plans();
     const readings = new Map(
       [...places].map(([name, own]) => {
         const meta = this.metaOf(name);
         return [name, this.read(texts, own, meta, loaded.kind.specOf(meta))];
       }),
     );
-    const logits = await plans.logits(readings, {
+    const logits = await this.plans().logits(readings, {
       active: { name: this.activeAdapter, engine: this.engine },
       sharedFrom: () => this.sharedFrom,
       directory: loaded.directory,
@@ -234,8 +233,7 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /** The plans of all loaded adapters. */
-  private async plans(): Promise<MixedPlans> {
-    const { MixedPlans } = await import("./mixed.ts");
+  private plans(): MixedPlans {
     const { loaded } = this;
     if (loaded.mixed instanceof MixedPlans && !this.hasChanged) return loaded.mixed;
     loaded.mixed?.destroy();

@@ -119,7 +119,7 @@ function dropMapNames(outputs) {
 }
 
 /** What the page that classifies on its own leaves out: it downloads nothing, and has no other thread. */
-const NOT_ALONE = ["*/hub-model.ts", "*/http.ts", "*/remote.ts", "*/recover.ts", "*/bitsandbytes.ts", "*/mixed.ts"];
+const NOT_ALONE = ["*/hub-model.ts", "*/http.ts", "*/remote.ts", "*/recover.ts", "*/bitsandbytes.ts"];
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */
 async function buildStandalone() {
