@@ -43,7 +43,7 @@ const NO_LORA = { lora: null } as const;
 
 /** Adapters that share a plan: other ranks, targets, blocks and factors; other settings of how texts are read. */
 const TOGETHER = {
-  small: () => write("small", { r: 2 }, { settings: { novelty: { ...NOVELTY, limit: 0.4 } } }),
+  small: () => write("small", { r: 2 }, { settings: { novelty: { ...NOVELTY, limit: 0.7 } } }),
   fused: () => write("fused", { r: 4, target_modules: ["c_attn", "fc"], scaling: "alpha/sqrt(r)" }),
   short: () => write("short", { target_modules: ["o", "head"] }, { settings: { maxLength: 5 } }),
   padded: () =>
@@ -98,12 +98,14 @@ async function load(names: readonly Name[], device = counting()) {
   const [first, ...others] = names as [Name, ...Name[]];
   const classifier = await Classifier.load(await ADAPTERS[first](), { device: watched.backend, adapterName: first });
   for (const name of others) await classifier.loadAdapter(await ADAPTERS[name](), name);
+  // What the check of the device and the first adapter needed.
+  for (const counts of [watched.made, watched.written]) counts.clear();
   return { ...watched, classifier };
 }
 
-/** Buffers of the base model that were made more than once. */
-const twice = (made: ReadonlyMap<string, number>) =>
-  [...baseShapes(TINY)].map(([name]) => name).filter((name) => made.get(name) !== 1);
+/** How often each tensor of the base model was made since `load`, but for those that an adapter replaces or trains, biases above all. */
+const madeOf = (made: ReadonlyMap<string, number>) =>
+  new Set([...baseShapes(TINY)].flatMap(([name]) => (/bias$|^ln_f/.test(name) ? [] : (made.get(name) ?? 0))));
 
 testOnDevices(
   "every row has the bits of its own adapter; those that can share a plan, over a base that is there once",
@@ -117,16 +119,12 @@ testOnDevices(
     const wanted = await alone(rows);
     assert.ok(wanted.some(({ unlike }) => unlike) && wanted.some(({ unlike }) => unlike === false));
     assert.is(new Set(wanted.map(({ label }) => label.replace(/ \d$/, ""))).size, names.length);
-    written.clear();
     const found = await classifier.classify(...split(rows));
     assert.is(found.length, rows.length);
     for (const [i, result] of found.entries()) assert.equal(result, wanted[i], `${rows[i]!.name}: ${rows[i]!.text}`);
-    // The active one, one of those that share, and one of each other; biases of the base that an adapter replaces or trains are its own.
+    // The active one's, the shared one, and one of each other.
     assert.is(state.sessions, 2 + Object.keys(APART).length - 1);
-    assert.equal(
-      twice(made).filter((name) => !/bias$|ln_f/.test(name)),
-      [],
-    );
+    assert.equal([...madeOf(made)], [0]);
     assert.not.ok(written.has("wte.weight"));
     written.clear();
     const again = rows.toReversed();
@@ -138,14 +136,21 @@ testOnDevices(
   },
 );
 
-testOnDevices("adapters of one plan, and no base tensor is made or written twice", async () => {
+testOnDevices("adapters of one plan: no tensor of the base is made or written for them", async () => {
   const names = Object.keys(TOGETHER) as Name[];
   const { classifier, made, state, written } = await load(names);
   const rows = rowsFor(names);
   assert.equal(await classifier.classify(...split(rows)), await alone(rows));
   assert.is(state.sessions, 2);
-  assert.equal(twice(made), []);
-  assert.is(written.get("wte.weight"), 4 * TINY.vocab_size * TINY.n_embd);
+  console.log([...made].slice(0, 6));
+  assert.equal(
+    [...made.keys()].filter((name) => baseShapes(TINY).has(name)),
+    [],
+  );
+  assert.equal(
+    [...written.keys()].filter((name) => baseShapes(TINY).has(name)),
+    [],
+  );
   classifier.destroy();
 });
 
@@ -155,11 +160,7 @@ test("a base that the active adapter lacks is loaded once for all others, and st
   const rows = rowsFor(names);
   const wanted = await alone(rows);
   assert.equal(await classifier.classify(...split(rows)), wanted);
-  // In mode all every tensor is the adapter's own: in a page of its own.
-  assert.equal(
-    twice(made).filter((name) => !/bias$/.test(name)),
-    [],
-  );
+  assert.equal([...madeOf(made)], [1]);
   assert.is(state.sessions, 4);
   await classifier.setAdapter("small");
   assert.is(made.get("wte.weight"), 1);
@@ -174,7 +175,7 @@ test("adapters come, go, change, take turns and are disabled: rows have what the
   const wanted = await alone(rows);
   const check = async (words: string) => assert.equal(await classifier.classify(...split(rows)), wanted, words);
   await check("first");
-  const sessions = state.sessions;
+  assert.is(state.sessions, 3);
   await classifier.setAdapter("three");
   await check("another is active");
   await classifier.disableAdapters();
@@ -189,7 +190,7 @@ test("adapters come, go, change, take turns and are disabled: rows have what the
   assert.equal(await classifier.classify(...split(more)), await alone(more));
   classifier.deleteAdapter("prompt");
   await check("one was deleted");
-  assert.is(state.sessions, sessions);
+  assert.is(state.sessions, 2, "the active one has no second plan");
   // Another one under the name of the first.
   classifier.deleteAdapter("fused");
   await classifier.loadAdapter(await ADAPTERS.short(), "fused");
@@ -247,11 +248,12 @@ test("a plan that fails leaves all as it was", async () => {
 });
 
 test("more adapters than a plan or the device has room for take several plans", async () => {
-  const names = Object.keys(TOGETHER) as Name[];
+  const names = ["three", ...(Object.keys(TOGETHER) as Name[])] as Name[];
   const rows = rowsFor(names);
   const wanted = await alone(rows);
   const whole = await load(names);
   await whole.classifier.classify(...split(rows));
+  assert.is(whole.state.sessions, 2);
   whole.classifier.destroy();
   const watched = await counting();
   const { classifier, state } = await load(
@@ -260,6 +262,7 @@ test("more adapters than a plan or the device has room for take several plans", 
   );
   assert.equal(await classifier.classify(...split(rows)), wanted);
   assert.ok(state.sessions > 2, `${state.sessions} sessions`);
+  assert.ok(state.sessions < 1 + names.length, `${state.sessions} sessions`);
   classifier.destroy();
 
   const many = await load(["small"]);

@@ -8,6 +8,7 @@ import { writeTrained } from "../engine/state.ts";
 import { Weights } from "../engine/weights.ts";
 import { LowrankError } from "../errors.ts";
 import type { Adapter } from "../io/peft.ts";
+import type { ModelPlan } from "../model/gpt2.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits, withoutShared } from "../plan/memory.ts";
@@ -56,7 +57,16 @@ export class MixedPlans {
     base: Engine,
     adapters: readonly NamedAdapter[],
   ) {
-    this.plans = divide(adapters, (some) => canShare(device, base, some)).map((some) => ({
+    const planFor = (some: readonly NamedAdapter[]) => {
+      try {
+        return Engine.plan(device, { ...optionsOf(some), shared: base.frozen });
+      } catch (error) {
+        if (error instanceof LowrankError) return null;
+        throw error;
+      }
+    };
+    const hasRoom = (plan: ModelPlan) => fits(withoutShared(plan, base.plan), device.limits);
+    this.plans = divide(adapters, planFor, hasRoom).map((some) => ({
       names: some.map(({ name }) => name),
       options: optionsOf(some),
       engine: null,
@@ -124,36 +134,30 @@ function optionsOf(adapters: readonly NamedAdapter[]): EngineOptions {
 
 const longestOf = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));
 
-/** The adapters of each plan. `canShare`: whether these can have one together. */
+/** The adapters of each plan. `planFor`: a plan for these together, null if they cannot share one; `hasRoom`: whether the device has room for it. */
 function divide(
   adapters: readonly NamedAdapter[],
-  canShare: (adapters: readonly NamedAdapter[]) => boolean,
+  planFor: (adapters: readonly NamedAdapter[]) => ModelPlan | null,
+  hasRoom: (plan: ModelPlan) => boolean,
 ): NamedAdapter[][] {
   const groups = new Map<string, NamedAdapter[]>();
   for (const adapter of adapters) {
     const { num_labels, head_bias } = adapter.spec.task;
     // One that cannot share a plan with its like is alone.
-    const key = JSON.stringify(canShare([adapter, adapter]) ? [num_labels, head_bias] : adapter.name);
+    const key = JSON.stringify(planFor([adapter, adapter]) ? [num_labels, head_bias] : adapter.name);
     groups.set(key, [...(groups.get(key) ?? []), adapter]);
   }
+  const fit = (some: readonly NamedAdapter[]) => {
+    const plan = planFor(some);
+    return plan !== null && hasRoom(plan);
+  };
   return [...groups.values()].flatMap((group) => {
     const plans: NamedAdapter[][] = [];
     for (let first = 0; first < group.length; first += plans.at(-1)!.length) {
       let some = group.slice(first, first + Math.min(MAX_MEMBERS, Math.floor(MOST_TOKENS / longestOf(group)) || 1));
-      while (some.length > 1 && !canShare(some)) some = some.slice(0, Math.floor(some.length / 2));
+      while (some.length > 1 && !fit(some)) some = some.slice(0, Math.floor(some.length / 2));
       plans.push(some);
     }
     return plans;
   });
-}
-
-/** Whether there is a plan for these adapters together, and the device has room for it beside that of `base`. */
-function canShare(device: Backend, base: Engine, adapters: readonly NamedAdapter[]): boolean {
-  try {
-    const plan = Engine.plan(device, { ...optionsOf(adapters), shared: base.frozen });
-    return fits(withoutShared(plan, base.plan), device.limits);
-  } catch (error) {
-    if (error instanceof LowrankError) return false;
-    throw error;
-  }
 }
