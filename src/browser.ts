@@ -60,7 +60,7 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
 }
 
 /**
- * Fine-tunes several runs on the same model and data, at once where they can share their steps, as in Node. `save` writes no charts.
+ * Fine-tunes several runs on the same model and data, at the same time where that is faster, as in Node. `save` writes no charts.
  *
  * @example
  * ```ts

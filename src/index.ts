@@ -31,11 +31,12 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
 }
 
 /**
- * Fine-tunes several runs on the same model and data, such as the settings of a comparison. Those that can share their steps are
- * trained at once: runs with LoRA and the same type of frozen weights, as many as fit into memory. The others are trained one after the
- * other. Each has the bits of `fineTune` with its settings alone. Resolves when all have ended, with what became of each, in the order
- * of `runs`: one that fails leaves the others as they are. A run's `seconds` are its share of the time.
- * Throws ConfigError or DataError, with the run's place, before anything is allocated.
+ * Fine-tunes several runs on the same model and data, such as the settings of a comparison, at the same time where that is faster: on the CPU
+ * each on threads of its own, on WebGPU those with LoRA and the same type of frozen weights in one batch, as many as fit into memory. The
+ * others are trained one after the other. Each has the bits of `fineTune` with its settings alone. Resolves when all have ended, with what
+ * became of each, in the order of `runs`: one that fails leaves the others as they are, and those that `signal` ends after their first step
+ * have `aborted` set. A run's `seconds` are its share of the time.
+ * Throws ConfigError or DataError, with the run's index, before anything is allocated.
  *
  * @example
  * ```ts

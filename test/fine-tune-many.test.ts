@@ -80,7 +80,9 @@ testOnDevices("two ranks at once and the head alone afterwards, each with the bi
   for (const [i, run] of runs.entries()) assertSame(got[i]!, await fineTune({ ...all, ...run }));
   const count = got[0]!.steps.length;
   assert.ok(count >= 8, `${count} steps`);
-  assert.equal(order, [...Array(count).fill([0, 2]).flat(), ...Array(count).fill(1)]);
+  // In one batch they take their steps in turns.
+  if (all.device.info.kind === "webgpu")
+    assert.equal(order, [...Array(count).fill([0, 2]).flat(), ...Array(count).fill(1)]);
   for (const types of events) {
     assert.equal([types[0], types[1], types.at(-1)], ["plan", "start", "end"]);
     assert.is(types.filter((type) => type === "step").length, count);
@@ -133,37 +135,38 @@ test("one whose listener throws is rejected, and the others go on", async () => 
   }
 });
 
-testOnDevices(
-  "an abort: runs that have stepped are resolved as aborted, and resume to the bits of fineTune",
-  async () => {
-    const all = await common();
-    const abort = new AbortController();
-    const kept: Checkpoint[] = [];
-    const stopping = [...RANKS, HEAD].map((run, i) => ({
-      ...run,
-      onEvent: (event: TrainEvent) => {
-        if (event.type === "step" && event.record.step === 3 && i === 1) abort.abort();
-      },
-      onCheckpoint: async (checkpoint: Checkpoint) => {
-        kept[i] = checkpoint;
-      },
-    }));
-    const [first, second, third] = await fineTuneMany({ ...all, signal: abort.signal, runs: stopping });
-    for (const { aborted, after, steps } of valuesOf([first!, second!])) {
-      assert.equal([aborted, after], [true, null]);
-      assert.ok(steps.length >= 3);
-    }
-    assert.is((third as PromiseRejectedResult).reason, abort.signal.reason);
-    assert.equal(Object.keys(kept), ["0", "1"]);
-    const runs = RANKS.map((run, i) => ({ ...run, resume: kept[i]! }));
-    const { order, listened } = listening(runs);
-    const resumed = valuesOf(await fineTuneMany({ ...all, runs: listened }));
-    for (const [i, run] of RANKS.entries()) assertSame(resumed[i]!, await fineTune({ ...all, ...run }));
-    assert.equal(new Set(order.slice(0, 2)), new Set([0, 1]));
-  },
-);
+testOnDevices("an abort: runs that have stepped resolve as aborted, and resume to the bits of fineTune", async () => {
+  const all = await common();
+  const abort = new AbortController();
+  const runs = [...RANKS, HEAD];
+  const { events, listened } = listening(runs);
+  const kept: Checkpoint[] = [];
+  const stopping = listened.map((run, i) => ({
+    ...run,
+    onEvent: (event: TrainEvent) => {
+      run.onEvent(event);
+      if (event.type === "step" && event.record.step === 3 && i === 1) abort.abort();
+    },
+    onCheckpoint: async (checkpoint: Checkpoint) => {
+      kept[i] = checkpoint;
+    },
+  }));
+  const settled = await fineTuneMany({ ...all, signal: abort.signal, runs: stopping });
+  for (const [i, one] of settled.entries()) {
+    if (one.status === "rejected") assert.is(one.reason, abort.signal.reason);
+    else assert.is(one.value.aborted, kept[i] !== undefined);
+    assert.is(one.status === "rejected", !events[i]!.includes("step"));
+  }
+  const halted = [...runs.keys()].filter((i) => kept[i]);
+  assert.ok(halted.includes(1));
+  // In one batch the other rank is in the middle as well.
+  if (all.device.info.kind === "webgpu") assert.equal(halted, [0, 1]);
+  const again = halted.map((i) => ({ ...runs[i], resume: kept[i]! }));
+  for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: again })).entries())
+    assertSame(run, await fineTune({ ...all, ...runs[halted[i]!] }));
+});
 
-test("one that resumes goes on on its kind of device, apart from one that is new", async () => {
+test("one that resumes goes on as it began, and shares no batch with one that is new", async () => {
   const all = await common();
   let kept: Checkpoint | undefined;
   const onCheckpoint = async (checkpoint: Checkpoint) => {

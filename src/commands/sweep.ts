@@ -103,7 +103,10 @@ program
     "--collect <dirs...>",
     "first copy the finished trials from the output directories of other shards, and name those that are missing",
   )
-  .option("--dry-run", "list the trials with their estimated memory and time, without running them")
+  .option(
+    "--dry-run",
+    "list the trials with their estimated memory and time, and which run at once, without running them",
+  )
   .option("--out <dir>", "output directory of the sweep", "runs/sweep")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
@@ -396,8 +399,8 @@ async function describeGroups(
     const options = own.map((i) => trials[i]!.options);
     const size = await Pool.sizeFor(common, options);
     if (size !== null) {
-      const how = size > 1 ? `${size} at a time, each on threads of its own` : "one after the other";
-      lines.push(`${name(own)}${own.length > 1 ? ` ${how}` : ""}${models.size > 1 ? `: model ${path}` : ""}`);
+      const how = size > 1 ? `${size} at a time, each on threads of its own` : "one at a time";
+      lines.push([`${name(own)}: ${how}`, ...(models.size > 1 ? [`model ${path}`] : [])].join(", "));
       await model.close();
       continue;
     }

@@ -1,4 +1,4 @@
-/** The API of training several runs, at once where they can share their steps. */
+/** The API of training several runs: the trainer of many, with results that can be saved. */
 
 import { checkOptions, type Kind } from "../arguments.ts";
 import { ConfigError, DataError } from "../errors.ts";

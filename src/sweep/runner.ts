@@ -11,7 +11,7 @@ import { runCharts } from "../run/charts.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, runConfig, saveRun } from "../run/directory.ts";
 import { type CommonArguments, divideRuns, type OwnArguments, trainGroup } from "../train/group.ts";
-import { Pool } from "../train/pool.ts";
+import { Pool, type TrainOnPart } from "../train/pool.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainResult } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
@@ -73,8 +73,8 @@ interface Pending {
 }
 
 /**
- * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan. If a trial fails, its error is recorded and the sweep continues. An
- * aborted sweep stops after a checkpoint. Returns the number of failed trials.
+ * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan. If a trial fails, its
+ * error is recorded and the sweep continues. An aborted sweep stops after a checkpoint. Returns the number of failed trials.
  */
 export async function runTrials(args: SweepArguments): Promise<number> {
   const { out, trials, signal, onEvent } = args;
@@ -104,35 +104,37 @@ class Runner {
   private trained = 0;
   /** Those that are trained at once. */
   private runs: readonly TrialRun[] = [];
+  /** A bug in one trial stops those beside it too, after a checkpoint. */
+  private readonly bug = new AbortController();
+  private readonly signal: AbortSignal;
 
   constructor(
     private readonly args: SweepArguments,
     /** Trials that have not ended. */
     private left: number,
-  ) {}
+  ) {
+    this.signal = AbortSignal.any([args.signal, this.bug.signal]);
+  }
 
   /** Runs the trials of a model. */
   async runModel(name: string, pending: readonly Pending[]): Promise<void> {
-    const { device, data, signal } = this.args;
+    const { device, data } = this.args;
+    const { signal } = this;
     const loaded = await this.load(name, pending);
     if (!loaded) return;
     const { model, base } = loaded;
     try {
       const common = { device, model, data, signal };
       const options = pending.map(({ trial }) => trial.options);
-      // A bug in one stops the others too, after a checkpoint.
-      const bug = new AbortController();
-      const either = AbortSignal.any([signal, bug.signal]);
-      const pool = await Pool.open({ ...common, signal: either }, options);
-      if (pool) {
-        await this.runPool(pool, common, base, pending, bug).finally(() => pool.close());
-        return;
-      }
-      for (const { runs } of divideRuns(common, options)) {
-        if (signal.aborted) return;
-        const group = runs.map((i) => pending[i]!);
-        await this.runGroup(common, base, group);
-      }
+      const pool = await Pool.open(common, options);
+      if (pool) await this.runPool(pool, common, base, pending).finally(() => pool.close());
+      else
+        for (const { runs } of divideRuns(common, options)) {
+          const group = runs.map((i) => pending[i]!);
+          if (!signal.aborted) await this.runGroup(common, base, group);
+        }
+    } catch (error) {
+      if (!isAbort(error, this.args.signal)) throw error;
     } finally {
       await model.close();
     }
@@ -159,37 +161,23 @@ class Runner {
   }
 
   /** Runs trials on the CPU, each as soon as threads are free. */
-  private async runPool(
-    pool: Pool,
-    common: CommonArguments,
-    base: string,
-    pending: readonly Pending[],
-    bug: AbortController,
-  ): Promise<void> {
-    const { signal, onEvent } = this.args;
-    const either = AbortSignal.any([signal, bug.signal]);
-    onEvent({ type: "group", count: pool.size });
-    const run = (one: Pending) =>
-      pool.turn(async (train) => {
-        if (either.aborted) return;
-        try {
-          const trial = await this.open(one, common, base);
-          this.runs = [...this.runs.filter(({ isEnded }) => !isEnded), trial];
-          await this.end(trial, train(trial.arguments(either, () => this.together())), either);
-        } catch (error) {
-          bug.abort(error);
-        }
-      });
-    await Promise.all(pending.map(run));
-    bug.signal.throwIfAborted();
+  private async runPool(pool: Pool, common: CommonArguments, base: string, pending: readonly Pending[]): Promise<void> {
+    this.args.onEvent({ type: "group", count: pool.size });
+    const run = async (one: Pending, train: TrainOnPart) => {
+      if (this.signal.aborted) return;
+      const trial = await this.open(one, common, base);
+      this.runs = [...this.runs.filter(({ isEnded }) => !isEnded), trial];
+      await this.end(trial, train(this.argumentsOf(trial)));
+    };
+    await this.all(pending.map((one) => pool.turn((train) => run(one, train))));
   }
 
   /** A trial that is going to be trained, from its checkpoint if there is one. */
   private async open(one: Pending, { model, data }: CommonArguments, base: string): Promise<TrialRun> {
     const { trial } = one;
     const { name, key } = trial;
-    this.begin(one);
     const resume = await readBegun(this.args.out, trial);
+    this.begin(one);
     if (resume) this.args.onEvent({ type: "resumed", trial, step: resume.step });
     const config = await runConfig(model, data, trial.options);
     return new TrialRun(this.args, trial, { ...config, base, trial: { name, key, model: trial.model } }, resume);
@@ -197,55 +185,55 @@ class Runner {
 
   /** Runs a group's trials at once. */
   private async runGroup(common: CommonArguments, base: string, group: readonly Pending[]): Promise<void> {
-    const { onEvent, signal } = this.args;
-    onEvent({ type: "group", count: group.length });
+    this.args.onEvent({ type: "group", count: group.length });
     const runs: TrialRun[] = [];
     for (const one of group) runs.push(await this.open(one, common, base));
     // A trial that began on another kind of device goes on there.
     const kinds = [...new Set(runs.flatMap(({ resume }) => resume?.device ?? []))];
     for (const kind of kinds.length > 1 ? kinds : [undefined]) {
       const some = runs.filter(({ resume }) => kinds.length < 2 || (resume?.device ?? kinds[0]) === kind);
-      if (!signal.aborted) await this.train(common, some);
+      await this.train(common, some);
     }
   }
 
   /** Trains runs at once, or one half before the other where they cannot begin together. */
   private async train(common: CommonArguments, runs: readonly TrialRun[]): Promise<void> {
-    const { signal } = this.args;
+    if (this.signal.aborted) return;
     this.runs = runs;
-    // A bug in one stops the others too, after a checkpoint.
-    const bug = new AbortController();
-    const either = AbortSignal.any([signal, bug.signal]);
-    const trained = await this.start({ ...common, signal: either }, runs);
-    if (!trained) {
-      const half = Math.ceil(runs.length / 2);
-      for (const some of [runs.slice(0, half), runs.slice(half)]) if (!signal.aborted) await this.train(common, some);
-      return;
-    }
-    const end = (run: TrialRun, i: number) =>
-      this.end(run, trained[i]!, either).catch((error) => {
-        bug.abort(error);
-      });
-    await Promise.all(runs.map(end));
-    bug.signal.throwIfAborted();
+    const trained = await this.start(common, runs);
+    if (trained) return this.all(runs.map((run, i) => this.end(run, trained[i]!)));
+    const half = Math.ceil(runs.length / 2);
+    await this.train(common, runs.slice(0, half));
+    await this.train(common, runs.slice(half));
   }
 
   /** Promises of the results. Null if the runs cannot begin together: the device has too little memory, or something is wrong with one. */
   private async start(common: CommonArguments, runs: readonly TrialRun[]): Promise<Promise<TrainResult>[] | null> {
-    const { signal, onEvent } = this.args;
-    const owns = runs.map((run) => run.arguments(common.signal!, () => this.together()));
+    const owns = runs.map((run) => this.argumentsOf(run));
     if (owns.length === 1) return [train({ ...common, ...owns[0]! })];
     try {
       return await trainGroup(common, owns);
     } catch (error) {
-      if (signal.aborted || !(error instanceof LowrankError)) return runs.map(() => Promise.reject(error));
-      onEvent({ type: "divided", count: runs.length, error });
+      if (!(error instanceof LowrankError)) throw error;
+      this.args.onEvent({ type: "divided", count: runs.length, error });
       return null;
     }
   }
 
+  /** Waits for all trials; the first bug in one stops the others, and is thrown when they have ended. */
+  private async all(trials: readonly Promise<void>[]): Promise<void> {
+    await Promise.all(
+      trials.map((trial) =>
+        trial.catch((error) => {
+          this.bug.abort(error);
+        }),
+      ),
+    );
+    this.bug.signal.throwIfAborted();
+  }
+
   /** Saves what a trial has learned, or its error. Rejects with an error that is a bug. */
-  private async end(run: TrialRun, trained: Promise<TrainResult>, signal: AbortSignal): Promise<void> {
+  private async end(run: TrialRun, trained: Promise<TrainResult>): Promise<void> {
     const { out, onEvent } = this.args;
     const { trial } = run;
     try {
@@ -255,10 +243,14 @@ class Runner {
       this.leave(run);
       onEvent({ type: "done", trial, result, left: this.left, secondsLeft: this.secondsLeft() });
     } catch (error) {
-      if (signal.aborted && error === signal.reason) return;
+      if (isAbort(error, this.signal)) return;
       this.leave(run);
       await this.fail(trial, error);
     }
+  }
+
+  private argumentsOf(run: TrialRun): OwnArguments {
+    return run.arguments(this.signal, () => this.together());
   }
 
   private begin({ trial, index }: Pending): void {
@@ -301,6 +293,9 @@ class Runner {
     return ((performance.now() - this.started) / 1000 / trained) * left;
   }
 }
+
+/** Whether an error only says that the signal stopped the work: what was learned is saved. */
+const isAbort = (error: unknown, { aborted, reason }: AbortSignal) => aborted && error === reason;
 
 function sum<T>(some: readonly T[], of: (one: T) => number): number {
   return some.reduce((total, one) => total + of(one), 0);

@@ -25,6 +25,9 @@ export class Pool {
   /** Called when a run has ended, by runs that wait for memory. */
   private waiting: (() => void)[] = [];
   private active = 0;
+  /** Bytes for runs, and what those that are trained take: of one that has just begun the device does not know yet. */
+  private readonly room: number;
+  private taken = 0;
 
   private constructor(
     private readonly common: CommonArguments,
@@ -33,6 +36,7 @@ export class Pool {
     private readonly base: Engine | undefined,
   ) {
     this.free = [...opened.parts];
+    this.room = opened.device.limits.total ?? Infinity;
   }
 
   /** The pool for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
@@ -82,15 +86,17 @@ export class Pool {
     const prepared = ifPrepared({ ...common, device }, run);
     const shared = prepared && this.base && sharesBase(this.base, prepared) ? this.base : undefined;
     const bytes = prepared ? bytesOf(prepared, shared !== undefined) : 0;
-    while (this.active > 0 && bytes > (device.limits.total ?? Infinity) && !common.signal?.aborted)
+    while (this.active > 0 && this.taken + bytes > this.room && !common.signal?.aborted)
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.active++;
+    this.taken += bytes;
     clock.enter();
     try {
       return await train({ ...common, device, ...run }, { info, now: () => clock.now(), shared });
     } finally {
       clock.leave();
       this.active--;
+      this.taken -= bytes;
       for (const resume of this.waiting.splice(0)) resume();
     }
   }
@@ -106,8 +112,8 @@ interface Parts {
 async function partsFor(common: CommonArguments, runs: readonly OwnArguments[]): Promise<Parts | null> {
   const chosen = await deviceOf(common, runs[0]!);
   if (chosen.info.kind !== "wasm") return null;
-  // The first size that fits depends on the memory that others leave.
-  const isOpen = runs.some(({ dtype, recompute }) => dtype === "auto" || recompute === "auto");
+  // The first type that fits depends on the memory that others leave.
+  const isOpen = runs.some(({ dtype }) => dtype === "auto");
   const parts = isOpen ? [] : divide(chosen.device, runs.length);
   return { ...chosen, parts: parts.length > 0 ? parts : [chosen.device] };
 }
@@ -143,12 +149,15 @@ async function shareBase(common: CommonArguments, runs: readonly OwnArguments[])
   const prepared = ifPrepared(common, runs[0]!);
   if (runs.length < 2 || !prepared || prepared.spec.mode !== "lora" || prepared.prefix) return undefined;
   const capacity = { tokens: 1, sequences: 1 };
-  const engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
+  let engine: Engine | undefined;
   try {
+    engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
     await loadBase(engine, common.model, { signal: common.signal });
     return engine;
   } catch (error) {
-    engine.destroy();
+    engine?.destroy();
+    // What is wrong is said when a run is trained.
+    if (error instanceof LowrankError) return undefined;
     throw error;
   }
 }

@@ -156,7 +156,7 @@ export function nextOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord | 
   return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
 }
 
-/** The other runs of its comparison that may be trained at once with a run that begins, in the order of the comparison. */
+/** The other runs of its comparison that may be trained at the same time as a run that begins, in the order of the comparison. */
 export function companionsOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord[] {
   return comparedWith(run, runs)
     .filter((one) => one.id !== run.id && one.settings.device === run.settings.device)
@@ -340,10 +340,10 @@ export interface Api {
   start(settings: PageSettings): Promise<string>;
   /** Resumes a run from its last checkpoint. On another device the results are no longer bit-identical. */
   resume(id: string, device?: DeviceName): Promise<void>;
-  /** Ends the active run, and those trained at once with it, with a checkpoint and its adapter; `pause` and `stop` differ in the state that is shown. */
+  /** Ends the active run, and those trained at the same time, with a checkpoint and its adapter; `pause` and `stop` differ in the state that is shown. */
   pause(): Promise<void>;
   stop(): Promise<void>;
-  /** Begins the runs of a comparison of methods: at once those that can share their steps. Resolves with the first one's id when it has begun. */
+  /** Begins the runs of a comparison of methods, several at the same time where that is faster. Resolves with the first one's id when it has begun. */
   compare(settings: PageSettings): Promise<string>;
   classify(id: string, text: string): Promise<Verdict>;
   /** What can be downloaded of a run that has trained parameters. */

@@ -100,7 +100,7 @@ export class ComparePanel {
     byId("compare-stop").hidden = active.length === 0;
     byId("compare-continue").hidden = current !== undefined || this.unfinished === undefined;
     const numbers = list(active.map((run) => String(runs.indexOf(run) + 1)));
-    const atOnce = active.length > 1 ? " at once" : "";
+    const atOnce = active.length > 1 ? " at the same time" : "";
     const state =
       active.length === 0
         ? ""

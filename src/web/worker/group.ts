@@ -1,4 +1,4 @@
-/** What is trained at once: a run, and those of its comparison that can share its steps. */
+/** What is trained at the same time: a run, and others of its comparison. */
 import type { OwnArguments } from "../../train/group.ts";
 import type { TrainResult } from "../../train/records.ts";
 import { train } from "../../train/trainer.ts";
@@ -14,7 +14,7 @@ export class TrainingGroup {
     private readonly emit: Emit,
   ) {}
 
-  /** A run, and the companions that can share its steps. Throws if it cannot begin; a companion that cannot is left out. */
+  /** A run, and the companions that `atOnce` chooses. Throws if it cannot begin; a companion that cannot is left out. */
   static async prepare(
     run: RunRecord,
     companions: readonly RunRecord[],
@@ -23,7 +23,7 @@ export class TrainingGroup {
   ): Promise<TrainingGroup> {
     const group = new TrainingGroup(materials, emit);
     await group.add(run);
-    for (const one of await sharing(run, companions, materials)) await group.add(one).catch(() => {});
+    for (const one of await chosenOf(run, companions, materials)) await group.add(one).catch(() => {});
     return group;
   }
 
@@ -79,8 +79,8 @@ export class TrainingGroup {
   }
 }
 
-/** The companions that can share a run's steps. */
-async function sharing(run: RunRecord, companions: readonly RunRecord[], materials: Materials): Promise<RunRecord[]> {
+/** The companions that are trained at the same time as a run. */
+async function chosenOf(run: RunRecord, companions: readonly RunRecord[], materials: Materials): Promise<RunRecord[]> {
   if (companions.length === 0) return [];
   const { atOnce } = await import("../../train/many.ts");
   const { device, model, source } = materials;

@@ -79,6 +79,8 @@ const emit = (event: Event) => self.postMessage(event);
 
 /** What is trained at the moment. */
 let group: TrainingGroup | undefined;
+/** How the visitor has ended it, or what a comparison is about to begin. */
+let ending: "paused" | "stopped" | undefined;
 const tester = new Tester();
 let writer: Writer | undefined;
 let writing = new AbortController();
@@ -155,6 +157,7 @@ async function begin(
 ): Promise<string> {
   if (taken) throw new ConfigError("A run is already active", { hint: "stop it first, or wait until it ends" });
   taken = true;
+  ending = undefined;
   measuring.abort();
   void learned.close();
   try {
@@ -186,7 +189,7 @@ function train(first: RunRecord, materials: Materials): Promise<string> {
   });
 }
 
-/** Trains a run, at once with those of its comparison that can share its steps. */
+/** Trains a run, and at the same time others of its comparison. */
 async function trainAtOnce(run: RunRecord, materials: Materials, began = () => {}): Promise<void> {
   await keepData(run.settings.data, folderOf(run.id));
   await keepStart(run);
@@ -194,6 +197,7 @@ async function trainAtOnce(run: RunRecord, materials: Materials, began = () => {
   const report = (record: RunRecord, speed: Speed | null) => emit({ type: "run", run: record, speed });
   group = await TrainingGroup.prepare(run, companions, materials, report);
   const { runs } = group;
+  if (ending) group.stop(ending);
   began();
   try {
     await group.work();
@@ -201,6 +205,11 @@ async function trainAtOnce(run: RunRecord, materials: Materials, began = () => {
     group = undefined;
     if (runs.some(({ error }) => error?.name === "DeviceError")) await giveUp(materials.device);
   }
+}
+
+function end(how: "paused" | "stopped"): void {
+  ending = how;
+  group?.stop(how);
 }
 
 /** Trains the next run of a comparison. One that cannot begin fails, and the comparison goes on. */
@@ -404,8 +413,8 @@ const api: Api = {
     if (name) run.settings.device = name;
     await begin(run.settings, async (backend) => [run, await materialsOf(backend, run.settings, id)]);
   },
-  pause: async () => group?.stop("paused"),
-  stop: async () => group?.stop("stopped"),
+  pause: async () => end("paused"),
+  stop: async () => end("stopped"),
   classify: async (id, text) => tester.classify(await trainedOf(id), text),
   async take(id) {
     const run = await readRun(id);
