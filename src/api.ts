@@ -33,7 +33,7 @@ export {
   ShapeError,
   TrainingError,
 } from "./errors.ts";
-export { type Classification, Classifier, type ClassifierOptions } from "./infer/classifier.ts";
+export { type Classification, Classifier, type ClassifierOptions, type ClassifyOptions } from "./infer/classifier.ts";
 export type { FinishReason, GenerateOptions, GenerationChunk } from "./infer/generation.ts";
 export {
   type Completion,

@@ -2,8 +2,7 @@
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { Backend, Session } from "../src/backend/backend.ts";
-import type { Heap } from "../src/backend/wasm-heap.ts";
+import type { Backend } from "../src/backend/backend.ts";
 import type { LoraConfig, TaskConfig, WeightDtype } from "../src/config.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
@@ -12,6 +11,7 @@ import { type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { isAdded } from "../src/names.ts";
 import { metaOf, modeOf, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
+import { counting, watchMemory } from "./counting.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
 import { TINY, tinyModel } from "./tiny.ts";
@@ -65,63 +65,6 @@ const MODELS = {
   prompt: () => adapter("lm prompt", WORDS, {}, modeOf("prompt")),
   prefix: () => adapter("lm prefix", WORDS, {}, modeOf("prefix")),
 };
-
-/** A device that counts what is written, by the tensor's name, and the sessions that are there. */
-async function counting() {
-  const device = await testDevice();
-  const written = new Map<string, number>();
-  const state = { written, sessions: 0, isFull: false };
-  const inner = new WeakMap<Session, Session>();
-  const backend: Backend = {
-    info: device.info,
-    limits: device.limits,
-    destroy() {},
-    async prepare(program, sharedFrom) {
-      const session = await device.prepare(program, sharedFrom && inner.get(sharedFrom));
-      state.sessions++;
-      const watched = Object.create(session, {
-        write: {
-          value: (...[tensor, data, offset]: Parameters<Session["write"]>) => {
-            if (state.isFull) throw new DeviceError("the device is full");
-            written.set(tensor.name, (written.get(tensor.name) ?? 0) + data.byteLength);
-            session.write(tensor, data, offset);
-          },
-        },
-        destroy: {
-          value: () => {
-            state.sessions--;
-            session.destroy();
-          },
-        },
-      }) as Session;
-      inner.set(watched, session);
-      return watched;
-    },
-  };
-  return { backend, written, state };
-}
-
-/** Tells the bytes that a device holds for sessions; 0 where that is in another thread. */
-async function watchMemory(): Promise<() => number> {
-  const device = (await testDevice()) as Backend & { heap?: Heap; device?: GPUDevice };
-  if (device.heap) return () => device.heap!.usedBytes;
-  const sizes = new Map<GPUBuffer, number>();
-  const gpu = device.device;
-  if (gpu) {
-    const create = gpu.createBuffer.bind(gpu);
-    gpu.createBuffer = (descriptor) => {
-      const buffer = create(descriptor);
-      const destroy = buffer.destroy.bind(buffer);
-      sizes.set(buffer, descriptor.size);
-      buffer.destroy = () => {
-        sizes.delete(buffer);
-        destroy();
-      };
-      return buffer;
-    };
-  }
-  return () => [...sizes.values()].reduce((sum, size) => sum + size, 0);
-}
 
 /** Tensors of the base that were written since the last call. */
 function baseWrites(written: Map<string, number>): string[] {

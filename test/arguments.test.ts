@@ -101,16 +101,18 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
   },
   "Classifier.of": {
     call: ((...args) => api.Classifier.of(...args)) as typeof api.Classifier.of as Call,
-    good: { adapter, checkpoint: model, device, dtype: "f32" },
-    optional: ["dtype"],
+    good: { adapter, checkpoint: model, device, dtype: "f32", adapterName: "first" },
+    optional: ["dtype", "adapterName"],
   },
   "Classifier.untrained": {
     call: ((...args) => api.Classifier.untrained(...args)) as typeof api.Classifier.untrained as Call,
     good: { meta: adapter.meta, seed: 1, checkpoint: model, device },
   },
   "classifier.classify": {
-    call: ((texts) => classifier.classify(texts)) as Call,
-    good: { texts: ["a"] },
+    call: ((...args) => classifier.classify(...args)) as typeof classifier.classify as Call,
+    good: { texts: ["a"], options: { adapterNames: ["default"] } },
+    optional: ["options"],
+    options: { options: undefined },
     also: { texts: TEXT_OR_TEXTS },
   },
   "classifier.logits": {
@@ -123,6 +125,7 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
     call: ((...args: [string, string]) => classifier.loadAdapter(...args)) as Call,
     good: { directory: saved, name: "second" },
   },
+  "classifier.metaOf": { call: ((name) => classifier.metaOf(name)) as Call, good: { name: "default" } },
   "classifier.setAdapter": { call: ((name) => classifier.setAdapter(name)) as Call, good: { name: "default" } },
   "classifier.deleteAdapter": { call: ((name) => classifier.deleteAdapter(name)) as Call, good: { name: "second" } },
   "LanguageModel.load": {
@@ -192,7 +195,7 @@ const WITHOUT = [
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|begin|logitsOf|idsOf|novelty|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(alone|engine|activate|swap|readActive|checkAlive|checkUnused|checkLoaded|adapterOf|sharedFrom|active|mixed|plans|read|classified|noveltyOf|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = entriesOf(await world());

@@ -262,6 +262,19 @@ test("Parquet is read, and written as CSV", async () => {
   );
 });
 
+test("a column of Parquet names adapters", async () => {
+  const adaptersIn = async (adapterColumn: string) => {
+    const table = await openTable(at("p.parquet"), { adapterColumn });
+    const rows = [];
+    for await (const some of table.rows()) rows.push(...some.filter(({ text }) => text !== null));
+    await table.close();
+    return rows.map(({ adapter }) => adapter);
+  };
+  assert.equal(await adaptersIn("id"), ["1", "2", "9007199254740993"]);
+  assert.equal(await adaptersIn("score"), ["0.5", "", "-1.25"]);
+  await assertFails(DataError, ['"tags" is not a text', "row 1", "a list"], () => adaptersIn("tags"));
+});
+
 test("a command that is killed continues, with progress, and the copy is that of an undisturbed one", async () => {
   const rows = Array.from(
     { length: 6000 },

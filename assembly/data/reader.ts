@@ -58,7 +58,7 @@ let wanted: i32 = -1;
 let sampled_bytes: i32 = 0;
 const sample_ends = memory.data(VEC_HEADER);
 
-/** With `read_texts`, the rows that the last chunk completed: their texts, and u32 per row: the end of its text, the end of the row. */
+/** With `read_texts`, what the last chunk completed: the values of the rows, and three ends a row (see `text_ends`). */
 let collects: bool = false;
 const collected = memory.data(VEC_HEADER);
 const collected_ends = memory.data(VEC_HEADER);
@@ -110,7 +110,10 @@ export function read_settings(
   tolerate(tolerant != 0);
 }
 
-/** Collects the texts of the rows, the header's as an empty one, instead of adding the rows. */
+/**
+ * Collects the texts of the rows, the header's as an empty one, instead of adding the rows. With each comes the value in the place of the label,
+ * unless that is the text's own.
+ */
 export function read_texts(): void {
   collects = true;
 }
@@ -198,7 +201,7 @@ function take_fields(line: i32): void {
   }
   if (skip > 0) {
     skip--;
-    if (collects) collect(0, 0, line);
+    if (collects) collect(0, 0, 0, 0, line);
   } else if (format == CSV || format == TSV) take_columns(line);
   else take_members(line);
   fields_clear();
@@ -227,19 +230,24 @@ function find_key(key: usize, length: i32): i32 {
 
 function take_row(text: i32, label: i32, line: i32): void {
   const length = field_length(text);
-  if (collects) collect(field_address(text), length, line);
-  else add_row(field_address(text), length, field_address(label), field_length(label), line, max_length, learn);
+  const label_length = field_length(label);
+  if (!collects) add_row(field_address(text), length, field_address(label), label_length, line, max_length, learn);
+  else collect(field_address(text), length, field_address(label), label == text ? 0 : label_length, line);
 }
 
-function collect(text: usize, length: i32, line: i32): void {
-  if (!is_utf8(text, length, 0, line)) return;
-  const fits = vec_append(collected, text, length) && vec_push_u32(collected_ends, vec_size(collected));
-  if (!fits || !vec_push_u32(collected_ends, ended_at)) fail(ERROR_TOO_LARGE, line, 0, 0);
+function collect(text: usize, length: i32, value: usize, value_length: i32, line: i32): void {
+  if (!is_utf8(text, length, 0, line) || !is_utf8(value, value_length, 1, line)) return;
+  if (!keep(text, length) || !keep(value, value_length) || !vec_push_u32(collected_ends, ended_at))
+    fail(ERROR_TOO_LARGE, line, 0, 0);
 }
 
-/** The number of collected texts, the address of their bytes, and that of u32 per row: the end of its text, the end of the row. */
+function keep(bytes: usize, length: i32): bool {
+  return vec_append(collected, bytes, length) && vec_push_u32(collected_ends, vec_size(collected));
+}
+
+/** The number of collected rows, the address of their bytes, and that of u32 per row: the ends of its text, of its other value and of the row. */
 export function text_count(): i32 {
-  return vec_size(collected_ends) >> 3;
+  return vec_size(collected_ends) / 12;
 }
 export function text_bytes(): usize {
   return vec_data(collected);

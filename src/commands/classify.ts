@@ -8,7 +8,7 @@ import { Classifier } from "../infer/classifier.ts";
 import { downloadProgress } from "../report/download.ts";
 import { calledAs } from "./called.ts";
 import { command, deviceFlag, dtypeFlag, inputLines, main, print, printNote, settle, threadsFlag } from "./cli.ts";
-import { isTable, labelFile, type TableFlags } from "./label.ts";
+import { isTable, labelFile, type NamedAdapters, type TableFlags } from "./label.ts";
 
 const UNLIKE = "unlike the training data";
 
@@ -22,6 +22,7 @@ const program = command(
     '--run runs/first "You have won a prize, call now"',
     '--run runs/first --json "See you at noon" "Free entry"',
     "--run runs/first --in messages.csv --out labelled.csv",
+    "--adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task --in messages.csv --out labelled.csv",
     '--adapter path/to/peft-adapter --model path/to/gpt2 "some text"',
   ],
 )
@@ -29,7 +30,9 @@ const program = command(
   .option("--run <dir>", "a run directory, or its adapter/")
   .option(
     "--adapter <dir>",
-    "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS); also accepts what --run accepts",
+    "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS); also accepts what --run accepts; " +
+      "several as NAME=DIR, of one base model, with --adapter-column",
+    (value: string, before: string[] = []) => [...before, value],
   )
   .option("--model <dir|name>", "base model (default: the one that the run or the adapter names)")
   .addOption(deviceFlag())
@@ -42,12 +45,13 @@ const program = command(
   .option("--in <file>", "label the rows of a CSV, TSV, JSON or Parquet file")
   .option("--out <file>", "where they are written with their labels, in the format of --in; CSV for Parquet")
   .option("--text-column <name>", "text column of --in (default: detected)")
+  .option("--adapter-column <name>", "column of --in with the name of each row's adapter")
   .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
   .option("--force", "replace an existing --out, and do not continue an unfinished one");
 
 interface Flags extends TableFlags {
   run?: string;
-  adapter?: string;
+  adapter?: string[];
   model?: string;
   device: DeviceName;
   threads?: number;
@@ -55,19 +59,50 @@ interface Flags extends TableFlags {
   json?: boolean;
 }
 
+/** The adapters by their names, if there are several, or a column with names. Throws ConfigError for flags that do not go together. */
+function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | null {
+  if (adapter.length < 2 && adapterColumn === undefined) return null;
+  const hint =
+    `${calledAs("classify")} --adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task ` +
+    "--in messages.csv --out labelled.csv";
+  if (adapter.length < 2 || adapterColumn === undefined)
+    throw new ConfigError("several adapters and --adapter-column go together", {
+      expected: "--adapter NAME=DIR for each adapter, and the column of --in with the name of each row's",
+      found: adapterColumn === undefined ? "no --adapter-column" : `${adapter.length} of --adapter`,
+      hint,
+    });
+  const named = new Map<string, string>();
+  for (const value of adapter) {
+    const [, name = "", directory] = /^([^=]*)=(.+)$/.exec(value) ?? [];
+    if (name.trim() === "" || directory === undefined)
+      throw new ConfigError("an adapter among several needs a name", {
+        expected: "--adapter NAME=DIR",
+        found: value,
+        hint,
+      });
+    if (named.has(name.trim()))
+      throw new ConfigError(`two adapters have the name "${name.trim()}"`, {
+        found: `${named.get(name.trim())} and ${directory}`,
+      });
+    named.set(name.trim(), directory);
+  }
+  return named;
+}
+
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
   const { run, adapter, model, device: name, threads = 0, dtype, json } = flags;
-  const directory = run ?? adapter;
+  const directory = run ?? adapter?.[0];
   if (directory === undefined || (run !== undefined && adapter !== undefined))
     throw new ConfigError("exactly one of --run and --adapter is required", {
       expected: "--run DIR or --adapter DIR",
       found: directory === undefined ? "neither" : "both",
       hint: `${calledAs("classify")} --run DIR "some text"`,
     });
+  const named = namedAdapters(flags);
   if (isTable(flags, program.args.length > 0 || json === true)) {
-    await labelFile(directory, flags);
+    await labelFile(named ?? directory, flags);
     return 0;
   }
   if (program.args.length === 0 && process.stdin.isTTY)

@@ -5,14 +5,15 @@ import { version } from "../../package.json";
 import { describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, nameList } from "../errors.ts";
+import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { type LabelSettings, labelTable, survey, unfinished } from "../infer/label-table.ts";
 import { openTable, outputFormat } from "../infer/open-table.ts";
-import { baseDtype } from "../io/adapter-meta.ts";
+import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
 import { hash } from "../io/download.ts";
 import { trainedFingerprint } from "../io/fingerprint.ts";
-import { openAdapter } from "../io/open-adapter.ts";
+import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import { downloadProgress } from "../report/download.ts";
 import { createProgress, describeRate } from "../report/progress.ts";
 import { calledAs } from "./called.ts";
@@ -22,6 +23,7 @@ export interface TableFlags {
   in?: string;
   out?: string;
   textColumn?: string;
+  adapterColumn?: string;
   encoding?: string;
   force?: boolean;
 }
@@ -37,12 +39,13 @@ type Paths = Required<Pick<TableFlags, "in" | "out">>;
 
 /** Whether a table is to be labelled. Throws ConfigError for flags that do not go together; `others`: there are texts, or --json. */
 export function isTable(flags: TableFlags, others: boolean): flags is TableFlags & Paths {
-  const { in: input, out: output, textColumn, encoding, force } = flags;
+  const { in: input, out: output, textColumn, adapterColumn, encoding, force } = flags;
+  const more = textColumn ?? adapterColumn ?? encoding;
   if (input !== undefined && output !== undefined && !others) return true;
-  if (input === undefined && output === undefined && (textColumn ?? encoding) === undefined && !force) return false;
+  if (input === undefined && output === undefined && more === undefined && !force) return false;
   throw new ConfigError("the flags do not go together", {
     expected:
-      "--in FILE and --out FILE, with --text-column, --encoding and --force where needed, and neither texts nor --json",
+      "--in FILE and --out FILE, with --text-column, --adapter-column, --encoding and --force where needed, and neither texts nor --json",
     hint: `${calledAs("classify")} --run DIR --in messages.csv --out labelled.csv`,
   });
 }
@@ -77,15 +80,24 @@ async function refuseOutput({ in: input, out: output }: Paths, force: boolean): 
   });
 }
 
-/** Labels the rows of --in with the model in `directory`. */
-export async function labelFile(directory: string, flags: Paths & TableFlags & ModelFlags): Promise<void> {
-  const { in: input, out: output, textColumn, encoding, force = false } = flags;
+/** The directories of adapters by their names: in a table with --adapter-column every row has one of these. */
+export type NamedAdapters = ReadonlyMap<string, string>;
+
+/** Labels the rows of --in with the model in a directory, or each with the adapter that it names. */
+export async function labelFile(model: string | NamedAdapters, flags: Paths & TableFlags & ModelFlags): Promise<void> {
+  const { in: input, out: output, textColumn, adapterColumn, encoding, force = false } = flags;
   await refuseOutput(flags, force);
-  const table = await openTable(input, { textColumn, encoding });
+  const named: NamedAdapters = typeof model === "string" ? new Map([[DEFAULT_NAME, model]]) : model;
+  const table = await openTable(input, { textColumn, adapterColumn, encoding });
   try {
-    const { rows, names } = await survey(table, input);
+    const surveyed = await survey(table, input, [...named.keys()]);
+    const { rows, names, adapters } = surveyed;
     printNote(`${input}: ${rows} rows, texts in column "${table.textColumn}"`);
-    await settle(directory);
+    if (adapters.size > 0)
+      printNote(
+        `adapters in column "${table.adapterColumn}": ${nameList([...adapters].map(([name, count]) => `${name} ${count}`))}`,
+      );
+    for (const directory of named.values()) await settle(directory);
     const refuse = () => {
       throw new ConfigError("another process is writing this file", { where: output, hint: "wait for it to finish" });
     };
@@ -95,7 +107,7 @@ export async function labelFile(directory: string, flags: Paths & TableFlags & M
         // Another process may have finished before the lock was taken.
         await refuseOutput(flags, force);
         const begun = force ? undefined : await unfinished(output);
-        await withClassifier(directory, flags, begun, async (classifier, model) => {
+        await withClassifier(named, flags, begun, async (classifier, model) => {
           const settings: LabelSettings = {
             version,
             input: await hash(input, "sha256"),
@@ -103,6 +115,7 @@ export async function labelFile(directory: string, flags: Paths & TableFlags & M
             device: classifier.device.kind,
             dtype: flags.dtype ?? baseDtype(classifier.meta),
             textColumn: table.textColumn,
+            ...(table.adapterColumn === undefined ? {} : { adapterColumn: table.adapterColumn }),
             encoding: encoding ?? "utf-8",
           };
           const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
@@ -115,7 +128,7 @@ export async function labelFile(directory: string, flags: Paths & TableFlags & M
             progress.update(done, describeRate("rows", rate, (rows - done) / rate));
           };
           const options = { output, settings, force, check, onProgress };
-          await labelTable(table, { rows, names }, classifier, options).finally(() => progress.stop());
+          await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
           printNote(
             `${rows - resumed} rows, ${describeRate("rows", rate, Infinity)}, on ${describeDevice(classifier.device)}`,
           );
@@ -131,19 +144,27 @@ export async function labelFile(directory: string, flags: Paths & TableFlags & M
 
 /** Runs `work` with the classifier and its fingerprint, on the device on which an unfinished output began. */
 async function withClassifier(
-  directory: string,
-  { model, device: name, threads = 0, dtype }: ModelFlags,
+  named: NamedAdapters,
+  flags: ModelFlags,
   begun: LabelSettings | undefined,
   work: (classifier: Classifier, model: string) => Promise<void>,
 ): Promise<void> {
+  const { model, device: name, threads = 0, dtype } = flags;
+  const [[firstName, directory], ...others] = [...named] as [[string, string], ...[string, string][]];
   const device = await openDevice((name === "auto" && begun?.device) || name, { threads });
   try {
     const { adapter, checkpoint } = await openAdapter(directory, model, {
       onProgress: downloadProgress(process.stderr),
     });
     try {
-      const classifier = await Classifier.of(adapter, checkpoint, device, dtype);
-      await work(classifier, await trainedFingerprint(adapter, checkpoint));
+      const classifier = await Classifier.of(adapter, checkpoint, device, dtype, firstName);
+      const prints = [await trainedFingerprint(adapter, checkpoint)];
+      for (const [name, directory] of others) {
+        await classifier.loadAdapter(directory, name);
+        refuseOtherBase([firstName, name], [adapter.meta, classifier.metaOf(name)], flags);
+        prints.push(`${name} ${await trainedFingerprint(await loadAdapter(directory, checkpoint), checkpoint)}`);
+      }
+      await work(classifier, prints.join(", "));
       classifier.destroy();
     } finally {
       await checkpoint.close();
@@ -151,4 +172,25 @@ async function withClassifier(
   } finally {
     device.destroy();
   }
+}
+
+/** Throws ConfigError if two adapters were trained on different base models, and none was given for both. */
+function refuseOtherBase(
+  [first, second]: [string, string],
+  metas: readonly [AdapterMeta, AdapterMeta],
+  { model, dtype }: Pick<ModelFlags, "model" | "dtype">,
+): void {
+  const differ = (what: string, [expected, found]: readonly string[], flag: string) => {
+    if (expected === found) return;
+    throw new ConfigError(`the adapters have base models ${what}`, {
+      expected: `${expected}, as ${first}`,
+      found: `${found} (${second})`,
+      hint: `give one that is right for all: ${flag}`,
+    });
+  };
+  const bases = metas.map(({ base_model }) => base_model);
+  if (model === undefined) differ("of different names", bases, "--model DIR");
+  // In mode all there is no other base model than its own.
+  if (dtype === undefined && metas.every(({ mode }) => mode !== "all"))
+    differ("in different types", metas.map(baseDtype), "--dtype TYPE");
 }

@@ -127,35 +127,49 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
   return { text, label, textName: names[text] ?? "", labelName: names[label] ?? "" };
 }
 
+/** The column or key of the texts, and another one that is wanted with them: its index, the text's if none is. */
+export interface TextColumns {
+  text: number;
+  textName: string;
+  other: number;
+}
+
+/** The columns that were asked for; the text's is chosen automatically unless it was. */
+export interface TextChoice {
+  text: string | undefined;
+  other: string | undefined;
+}
+
 /**
- * Finds the text column of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can have
- * no header, as in `findColumns`. Throws DataError if the column is missing or ambiguous.
+ * Finds the columns of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can have
+ * no header, as in `findColumns`. Throws DataError if a column is missing or ambiguous.
  */
 export function findText(
   sample: string[][],
-  asked: string | undefined,
+  asked: TextChoice,
   file: string,
-): Pick<Columns, "text" | "textName" | "header" | "width"> {
+): TextColumns & Pick<Columns, "header" | "width"> {
   const [names = [], ...rows] = sample;
   const width = names.length;
   const label = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
   const text = width === 1 ? 0 : label < 0 ? -1 : 1 - label;
-  if (asked === undefined && text >= 0 && looksLikeData(names, rows, label))
-    return { text, textName: "text", header: false, width };
+  if ((asked.text ?? asked.other) === undefined && text >= 0 && looksLikeData(names, rows, label))
+    return { text, textName: "text", other: text, header: false, width };
   return { ...findTextName(names, text, asked, file), header: true, width };
 }
 
-/** Finds the text key of a JSON-lines file that need have no labels, by its first objects. */
-export function findTextKey(sample: string[][], asked: string | undefined, file: string): string {
-  const names = (sample[0] ?? []).filter((_, i) => i % 2 === 0);
-  return findTextName(names, names.length === 1 ? 0 : -1, asked, file).textName;
-}
-
-/** The text column by its name, else the column `guess`. */
-export function findTextName(names: string[], guess: number, asked: string | undefined, file: string) {
-  const usual = asked === undefined ? findUsual(names, "text", -1, file) : findAsked(names, asked, file);
-  const text = usual >= 0 ? usual : guess;
-  if (text >= 0) return { text, textName: names[text] ?? "" };
+/** The columns by their names; without one that is usual for texts it is the only one that is left, or `guess`. */
+export function findTextName(names: string[], guess: number, asked: TextChoice, file: string): TextColumns {
+  const other = asked.other === undefined ? -1 : findAsked(names, asked.other, file);
+  const usual = asked.text === undefined ? findUsual(names, "text", other, file) : findAsked(names, asked.text, file);
+  const left = names.length === 1 ? 0 : names.length === 2 && other >= 0 ? 1 - other : guess;
+  const text = usual >= 0 ? usual : left;
+  if (text >= 0 && text === other)
+    throw new DataError("The texts and the names of adapters are the same column", {
+      where: file,
+      found: names[text] ?? "",
+    });
+  if (text >= 0) return { text, textName: names[text] ?? "", other: other < 0 ? text : other };
   throw new DataError("No column is recognized as the text", {
     where: file,
     expected: `one of ${TEXT_NAMES.join(", ")}`,

@@ -21,8 +21,8 @@ import { nearest } from "../suggest.ts";
 import { chooseForInference, type TrialOf } from "./device.ts";
 import { Turns } from "./turns.ts";
 
-/** The name of the adapter that a model is loaded with. */
-const DEFAULT = "default";
+/** The name of the adapter that a model is loaded with, unless it is given another one. */
+export const DEFAULT_NAME = "default";
 
 /** Mode lora without a single adapter: the base model, and the head where there is one. */
 export const NO_ADAPTERS: LoraConfig = {
@@ -33,9 +33,6 @@ export const NO_ADAPTERS: LoraConfig = {
   target_modules: [],
   sites: [],
 };
-
-/** Allocates what an adapter needs beside the frozen tensors of `sharedFrom`. */
-type Allocate<E extends Weights> = (adapter: Adapter, sharedFrom?: E) => Promise<E>;
 
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {
@@ -48,8 +45,11 @@ export interface ModelKind<E extends Weights> {
 export interface LoadedModel<E extends Weights> {
   /** Directory of the base model. */
   directory: string;
-  allocate: Allocate<E>;
+  kind: ModelKind<E>;
+  backend: Backend;
   engine: E;
+  /** The plans of adapters that are named row by row; null until there are such rows. */
+  mixed: { readonly engines: readonly E[]; destroy(): void } | null;
   device: DeviceInfo;
   /** The description of the active adapter, also while it is disabled; of the base model alone if there is none. */
   meta: AdapterMeta;
@@ -58,25 +58,31 @@ export interface LoadedModel<E extends Weights> {
 }
 
 /**
- * Loads a base model with an adapter on the device, or on the CPU if that replaces it; `isAlone`: the adapter is NO_ADAPTERS and
- * gets no name.
+ * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's, null if it is NO_ADAPTERS.
  */
 export async function loadModelWith<E extends Weights>(
   device: Backend,
   checkpoint: GPT2Checkpoint,
   adapter: Adapter,
-  { specOf, trialOf, create }: ModelKind<E>,
-  isAlone = false,
+  kind: ModelKind<E>,
+  name: string | null,
 ): Promise<LoadedModel<E>> {
-  const choice = await chooseForInference(device, checkpoint, specOf(adapter.meta), trialOf);
-  const allocate: Allocate<E> = ({ meta }, sharedFrom) => create(choice.device, specOf(meta), meta, sharedFrom);
-  const engine = await fill(await allocate(adapter), adapter, checkpoint);
+  if (name !== null) checkName(name);
+  const { meta } = adapter;
   const { directory } = checkpoint;
-  return { directory, allocate, engine, device: choice.info, meta: adapter.meta, name: isAlone ? null : DEFAULT };
+  const { device: backend, info } = await chooseForInference(device, checkpoint, kind.specOf(meta), kind.trialOf);
+  const engine = await fill(await kind.create(backend, kind.specOf(meta), meta), adapter, checkpoint);
+  return { directory, kind, backend, engine, mixed: null, device: info, meta, name };
+}
+
+/** Frees the memory of a model on the device. */
+function free({ mixed, engine }: Pick<LoadedModel<Weights>, "mixed" | "engine">): void {
+  mixed?.destroy();
+  engine.destroy();
 }
 
 /** Frees the memory of models that were forgotten without `destroy`. */
-const forgotten = new FinalizationRegistry<Pick<LoadedModel<Weights>, "engine">>(({ engine }) => engine.destroy());
+const forgotten = new FinalizationRegistry(free);
 
 /** Calls are done one after the other, in the order in which they were made. */
 export abstract class AdapterModel<E extends Weights> {
@@ -87,9 +93,11 @@ export abstract class AdapterModel<E extends Weights> {
   private readonly waiting = new Map<string, Adapter>();
   private isEnabled = true;
   private isDestroyed = false;
+  /** Whether an adapter came, went or was changed since the plans of `loaded.mixed` were made. */
+  protected hasChanged = false;
 
   protected constructor(
-    private readonly loaded: LoadedModel<E>,
+    protected readonly loaded: LoadedModel<E>,
     protected readonly tokenizer: Tokenizer,
   ) {
     if (loaded.name !== null) this.metas.set(loaded.name, loaded.meta);
@@ -107,7 +115,7 @@ export abstract class AdapterModel<E extends Weights> {
     return this.loaded.meta;
   }
 
-  /** Names of the loaded adapters; the one that `load` was given is "default". */
+  /** Names of the loaded adapters; the one that `load` was given is "default", or has the name that it was given there. */
   get adapters(): string[] {
     this.checkAlive();
     return [...this.metas.keys()];
@@ -119,6 +127,14 @@ export abstract class AdapterModel<E extends Weights> {
     return this.isEnabled ? this.loaded.name : null;
   }
 
+  /** The description of a loaded adapter. */
+  metaOf(name: string): AdapterMeta {
+    checkArguments({ name }, { name: "text" });
+    this.checkAlive();
+    this.checkLoaded(name);
+    return this.metas.get(name)!;
+  }
+
   /**
    * Loads another adapter for the same base model, a run's or PEFT's, under a name; `setAdapter` makes it active. Throws
    * ConfigError for a name in use and for an adapter that does not fit, FormatError for a damaged file.
@@ -126,7 +142,7 @@ export abstract class AdapterModel<E extends Weights> {
   async loadAdapter(directory: string, name: string): Promise<void> {
     checkArguments({ directory, name }, { directory: "text", name: "text" });
     this.checkAlive();
-    if (name === "") throw new ConfigError("an adapter needs a name", { found: "an empty one" });
+    checkName(name);
     this.checkUnused(name);
     const checkpoint = await openGPT2(this.loaded.directory);
     try {
@@ -142,6 +158,7 @@ export abstract class AdapterModel<E extends Weights> {
       this.checkUnused(name);
       this.metas.set(name, adapter.meta);
       this.waiting.set(name, adapter);
+      this.hasChanged = true;
     } finally {
       await checkpoint.close();
     }
@@ -181,13 +198,14 @@ export abstract class AdapterModel<E extends Weights> {
       throw new ConfigError(`"${name}" is the active adapter`, { hint: "make another adapter active first" });
     this.metas.delete(name);
     this.waiting.delete(name);
+    this.hasChanged = true;
   }
 
   /** Frees the model's memory on the device. */
   destroy(): void {
     this.isDestroyed = true;
     forgotten.unregister(this);
-    this.loaded.engine.destroy();
+    free(this.loaded);
   }
 
   /** Frees it at the end of a block that begins with `await using`. */
@@ -201,6 +219,18 @@ export abstract class AdapterModel<E extends Weights> {
     return this.loaded.engine;
   }
 
+  /** The plan with the most of the base model, for others to share. */
+  protected get sharedFrom(): E {
+    const { engine, mixed } = this.loaded;
+    return [engine, ...(mixed?.engines ?? [])].reduce((a, b) => (b.frozen.size > a.frozen.size ? b : a));
+  }
+
+  /** A loaded adapter, with its tensors. */
+  protected async adapterOf(name: string): Promise<Adapter> {
+    this.checkLoaded(name);
+    return this.waiting.get(name) ?? (await this.readActive());
+  }
+
   private async activate(name: string): Promise<void> {
     this.checkLoaded(name);
     if (this.activeAdapter !== name) await this.swap(this.waiting.get(name)!);
@@ -212,10 +242,13 @@ export abstract class AdapterModel<E extends Weights> {
 
   /** The old model is destroyed once the new one is there: if that fails, nothing has changed. */
   private async swap(adapter: Adapter): Promise<void> {
-    const { engine: old, allocate, directory } = this.loaded;
+    const { engine: old, kind, backend, directory } = this.loaded;
+    const { sharedFrom } = this;
+    const { meta } = adapter;
     const name = this.activeAdapter;
     const kept = name === null ? null : await this.readActive();
-    this.loaded.engine = await fill(await allocate(adapter, old), adapter, directory, old);
+    const engine = await kind.create(backend, kind.specOf(meta), meta, sharedFrom);
+    this.loaded.engine = await fill(engine, adapter, directory, sharedFrom);
     if (kept) this.waiting.set(name!, kept);
     old.destroy();
   }
@@ -240,21 +273,27 @@ export abstract class AdapterModel<E extends Weights> {
     });
   }
 
-  private checkLoaded(name: string): void {
+  /** `where`: where it is named. */
+  protected checkLoaded(name: string, where?: string): void {
     if (this.metas.has(name)) return;
     const near = nearest(name, [...this.metas.keys()]);
     throw new ConfigError(`there is no adapter "${name}"`, {
+      ...(where === undefined ? {} : { where }),
       expected: [...this.metas.keys()].join(", ") || "none is loaded",
       ...(near === undefined ? {} : { hint: `did you mean ${near}?` }),
     });
   }
 }
 
+function checkName(name: string): void {
+  if (name === "") throw new ConfigError("an adapter needs a name", { found: "an empty one" });
+}
+
 /**
  * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint or a
  * directory, and the adapter's. Destroys the engine if that fails.
  */
-async function fill<E extends Weights>(
+export async function fill<E extends Weights>(
   engine: E,
   { tensors }: Adapter,
   base: GPT2Checkpoint | string,

@@ -1,7 +1,7 @@
 /** A trained classifier. */
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
-import { type Pooling, textContext, type WeightDtype } from "../config.ts";
+import type { WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import { predictions } from "../engine/predictions.ts";
@@ -13,10 +13,11 @@ import type { GPT2Checkpoint } from "../io/hf.ts";
 import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
-import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { AdapterModel, loadModelWith, type ModelKind } from "./adapter-model.ts";
+import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind } from "./adapter-model.ts";
 import type { TrialOf } from "./device.ts";
+import { MixedPlans } from "./mixed.ts";
+import { capacityFor, lengthsOf, logitsOf, type Rows } from "./rows.ts";
 
 /** What a classifier makes of a text. */
 export interface Classification {
@@ -29,9 +30,6 @@ export interface Classification {
   unlike?: boolean;
 }
 
-/** Texts a batch. */
-const SEQUENCES = 16;
-
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
   device: Backend;
@@ -39,6 +37,8 @@ export interface ClassifierOptions extends DownloadOptions {
   model?: string;
   /** Type of the frozen matrices; default: as in training. After full fine-tuning nothing is frozen: f16 throws ConfigError. */
   dtype?: WeightDtype;
+  /** The adapter's name among those of `loadAdapter`; default: "default". */
+  adapterName?: string;
 }
 
 const OPTIONS = {
@@ -46,7 +46,25 @@ const OPTIONS = {
   device: "device",
   model: "text?",
   dtype: "text?",
+  adapterName: "text?",
 } as const satisfies Record<keyof ClassifierOptions, Kind>;
+
+/** How texts are classified. */
+export interface ClassifyOptions {
+  /** The adapter of each text, by its name, as PEFT's `adapter_names`; default: the active one for all. */
+  adapterNames?: readonly string[];
+}
+
+const CLASSIFY_OPTIONS = { adapterNames: "texts?" } as const satisfies Record<keyof ClassifyOptions, Kind>;
+
+/** Texts for one adapter, as it reads them. */
+interface Reading extends Rows {
+  meta: AdapterMeta;
+  /** Their places in the call's list. */
+  places: readonly number[];
+  /** Their own tokens, of which an empty one has none. */
+  ids: readonly Uint32Array[];
+}
 
 /**
  * A trained text classifier on a device. Calls are done one after the other; `destroy` frees its memory.
@@ -64,7 +82,7 @@ const OPTIONS = {
  * ```
  */
 export class Classifier extends AdapterModel<Engine> {
-  private read: { settings: AdapterMeta["settings"]; novelty: Novelty } | undefined;
+  private readonly novelties = new WeakMap<AdapterMeta["settings"], Novelty>();
 
   /** Names of the classes. */
   get labels(): readonly string[] {
@@ -78,10 +96,10 @@ export class Classifier extends AdapterModel<Engine> {
   static async load(directory: string, options: ClassifierOptions): Promise<Classifier> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
-    const { device, model, dtype, ...downloads } = options;
+    const { device, model, dtype, adapterName, ...downloads } = options;
     const { adapter, checkpoint } = await openAdapter(directory, model, downloads);
     try {
-      return await Classifier.of(adapter, checkpoint, device, dtype);
+      return await Classifier.of(adapter, checkpoint, device, dtype, adapterName);
     } finally {
       await checkpoint.close();
     }
@@ -93,9 +111,16 @@ export class Classifier extends AdapterModel<Engine> {
     checkpoint: GPT2Checkpoint,
     device: Backend,
     dtype?: WeightDtype,
+    adapterName = DEFAULT_NAME,
   ): Promise<Classifier> {
-    const kinds = { adapter: "adapter", checkpoint: "model", device: "device", dtype: "text?" } as const;
-    checkArguments({ adapter, checkpoint, device, dtype }, kinds);
+    const kinds = {
+      adapter: "adapter",
+      checkpoint: "model",
+      device: "device",
+      dtype: "text?",
+      adapterName: "text",
+    } as const;
+    checkArguments({ adapter, checkpoint, device, dtype, adapterName }, kinds);
     const { config } = checkpoint;
     const classifierSpec = (meta: AdapterMeta): ModelSpec => {
       if (meta.task.objective !== "classification")
@@ -107,10 +132,11 @@ export class Classifier extends AdapterModel<Engine> {
       return specOf(meta, { config, train_head: true, dtype: weights });
     };
     const create: ModelKind<Engine>["create"] = (on, spec, meta, sharedFrom) => {
-      const capacity = { tokens: Math.max(1024, 2 * lengthsOf(meta, spec).longest), sequences: SEQUENCES };
+      const capacity = capacityFor(lengthsOf(meta, spec).longest);
       return Engine.create(on, { spec, capacity, optimizer: null }, sharedFrom);
     };
-    const loaded = await loadModelWith(device, checkpoint, adapter, { specOf: classifierSpec, trialOf, create });
+    const kind = { specOf: classifierSpec, trialOf, create };
+    const loaded = await loadModelWith(device, checkpoint, adapter, kind, adapterName);
     return new Classifier(loaded, await Tokenizer.load({ model: checkpoint }));
   }
 
@@ -128,84 +154,130 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Classifies a text, or several, in order. Texts longer than the context are cut, as in training. Throws DataError if the model gives no
-   * finite numbers.
+   * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for it, to the same bits.
+   * Texts longer than the context are cut, as in training. Throws DataError if the model gives no finite numbers.
+   *
+   * @example
+   * ```ts
+   * import { Classifier, openDevice } from "lowrank";
+   *
+   * const device = await openDevice();
+   * const classifier = await Classifier.load("runs/spam", { device, adapterName: "spam" });
+   * await classifier.loadAdapter("runs/tone", "tone"); // the base model is in memory once
+   * const texts = ["You have won a prize", "What a lovely day"];
+   * const [first, second] = await classifier.classify(texts, { adapterNames: ["spam", "tone"] });
+   * console.log(first!.label, second!.label); // each is a label of its own adapter
+   * ```
    */
-  async classify(texts: string | readonly string[]): Promise<Classification[]> {
+  async classify(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<Classification[]> {
     checkArguments({ texts }, { texts: "text or texts" });
+    checkOptions("options", options, CLASSIFY_OPTIONS);
     const list = [texts].flat();
+    const { adapterNames } = options;
+    if (adapterNames && adapterNames.length !== list.length)
+      throw new ConfigError("adapterNames: not one name a text", {
+        expected: `${list.length} names`,
+        found: `${adapterNames.length}`,
+      });
     return this.turns.run(async () => {
-      const { labels } = this.meta;
-      const novelty = this.novelty;
-      const logits = await this.logitsOf(list);
-      if (!logits.every(Number.isFinite))
-        throw new DataError("the model's probabilities are not finite", {
-          hint: "its weights are damaged, or it was trained at too high a learning rate: train again at a lower one",
-        });
-      return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
-        label: labels[label]!,
-        probability,
-        probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
-        ...(novelty ? { unlike: novelty.isUnlike(this.idsOf(list[row]!)) } : {}),
-      }));
+      const results: Classification[] = [];
+      for (const [reading, logits] of await (adapterNames ? this.mixed(list, adapterNames) : this.active(list)))
+        for (const [i, result] of this.classified(reading, logits).entries()) results[reading.places[i]!] = result;
+      return results;
     });
   }
 
   /** Logits [texts, labels]. */
   async logits(texts: string | readonly string[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: "text or texts" });
-    return this.turns.run(() => this.logitsOf([texts].flat()));
+    return this.turns.run(async () => (await this.active([texts].flat()))[0]![1]);
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
   update(tensors: Tensors): void {
     checkArguments({ tensors }, { tensors: "tensors" });
     writeTrained(this.engine, tensors);
+    this.hasChanged = true;
   }
 
-  /** The active adapter's. */
-  private get novelty(): Novelty | null {
-    const { settings } = this.meta;
-    if (settings.novelty === undefined) return null;
-    if (this.read?.settings !== settings)
-      this.read = { settings, novelty: Novelty.from(settings.novelty as NoveltySettings) };
-    return this.read.novelty;
+  /** The logits of texts with the active adapter. */
+  private async active(texts: readonly string[]): Promise<[Reading, Float32Array][]> {
+    const reading = this.read(texts, [...texts.keys()], this.meta, this.engine.plan.spec);
+    const [logits] = await logitsOf(this.engine, [reading]);
+    return [[reading, logits!]];
   }
 
-  /** The tokens of a text that the model reads. */
-  private idsOf(text: string): Uint32Array {
-    const { padTo, longest } = lengthsOf(this.meta, this.engine.plan.spec);
-    return this.tokenizer.encode(text).subarray(0, padTo || longest);
-  }
-
-  private async logitsOf(texts: readonly string[]): Promise<Float32Array> {
-    const { padTo } = lengthsOf(this.meta, this.engine.plan.spec);
-    const { endOfText } = this.tokenizer;
-    const results = new Float32Array(texts.length * this.meta.labels.length);
-    const { capacity } = this.engine.plan;
-    let rows: Uint32Array[] = [];
-    let tokens = 0;
-    let at = 0;
-    const flush = async () => {
-      if (rows.length === 0) return;
-      const slot = this.engine.forward(packRows(rows, { padTo, pad: endOfText, pooling: this.meta.task.pooling }));
-      const logits = await this.engine.logits(rows.length);
-      await this.engine.result(slot);
-      results.set(logits, at);
-      at += logits.length;
-      rows = [];
-      tokens = 0;
-    };
-    for (const text of texts) {
-      const ids = this.idsOf(text);
-      const row = ids.length > 0 ? ids : Uint32Array.of(endOfText);
-      const width = padTo || row.length;
-      if (rows.length === capacity.sequences || tokens + width > capacity.tokens) await flush();
-      rows.push(row);
-      tokens += width;
+  /** The logits of texts with the adapters that are named for them. */
+  private async mixed(texts: readonly string[], names: readonly string[]): Promise<[Reading, Float32Array][]> {
+    const places = new Map<string, number[]>();
+    for (const [i, name] of names.entries()) {
+      this.checkLoaded(name, `adapterNames[${i}]`);
+      const own = places.get(name);
+      if (own) own.push(i);
+      else places.set(name, [i]);
     }
-    await flush();
-    return results;
+    const { loaded } = this;
+    const readings = new Map(
+      [...places].map(([name, own]) => {
+        const meta = this.metaOf(name);
+        return [name, this.read(texts, own, meta, loaded.kind.specOf(meta))];
+      }),
+    );
+    const logits = await this.plans().logits(readings, {
+      active: { name: this.activeAdapter, engine: this.engine },
+      sharedFrom: () => this.sharedFrom,
+      directory: loaded.directory,
+      adapterOf: (name) => this.adapterOf(name),
+    });
+    return [...readings].map(([name, reading]) => [reading, logits.get(name)!]);
+  }
+
+  /** The plans of all loaded adapters. */
+  private plans(): MixedPlans {
+    const { loaded } = this;
+    if (loaded.mixed instanceof MixedPlans && !this.hasChanged) return loaded.mixed;
+    loaded.mixed?.destroy();
+    loaded.mixed = null;
+    this.hasChanged = false;
+    const adapters = this.adapters.map((name) => {
+      const spec = loaded.kind.specOf(this.metaOf(name));
+      const { padTo, longest } = lengthsOf(this.metaOf(name), spec);
+      return { name, spec, longest: padTo || longest };
+    });
+    const plans = new MixedPlans(loaded.backend, this.engine, adapters);
+    loaded.mixed = plans;
+    return plans;
+  }
+
+  /** The texts at these places as an adapter reads them. */
+  private read(texts: readonly string[], places: readonly number[], meta: AdapterMeta, spec: ModelSpec): Reading {
+    const { padTo, longest } = lengthsOf(meta, spec);
+    const { endOfText: pad } = this.tokenizer;
+    const ids = places.map((i) => this.tokenizer.encode(texts[i]!).subarray(0, padTo || longest));
+    const tokens = ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad)));
+    return { meta, places, ids, tokens, padTo, pad, pooling: meta.task.pooling };
+  }
+
+  private classified({ meta, ids }: Reading, logits: Float32Array): Classification[] {
+    if (!logits.every(Number.isFinite))
+      throw new DataError("the model's probabilities are not finite", {
+        hint: "its weights are damaged, or it was trained at too high a learning rate: train again at a lower one",
+      });
+    const { labels, settings } = meta;
+    const novelty = this.noveltyOf(settings);
+    return predictions(logits, labels.length).map(({ row, label, probability, probabilities }) => ({
+      label: labels[label]!,
+      probability,
+      probabilities: Object.fromEntries(labels.map((name, i) => [name, probabilities[i]!])),
+      ...(novelty ? { unlike: novelty.isUnlike(ids[row]!) } : {}),
+    }));
+  }
+
+  private noveltyOf(settings: AdapterMeta["settings"]): Novelty | null {
+    if (settings.novelty === undefined) return null;
+    const known = this.novelties.get(settings) ?? Novelty.from(settings.novelty as NoveltySettings);
+    this.novelties.set(settings, known);
+    return known;
   }
 }
 
@@ -228,31 +300,3 @@ const trialOf: TrialOf<Engine> = (text) => {
     },
   };
 };
-
-/** Tokens to which every text is padded (0: none), and the longest text in tokens. */
-function lengthsOf({ settings }: AdapterMeta, spec: ModelSpec): { padTo: number; longest: number } {
-  const context = textContext(spec.config, spec);
-  const { maxLength = context, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
-  return { padTo, longest: Math.min(maxLength, context) };
-}
-
-/** Token rows as a packed batch; `padTo` > 0 fills them up with `pad`. */
-function packRows(
-  rows: Uint32Array[],
-  { padTo, pad, pooling }: { padTo: number; pad: number; pooling: Pooling },
-): Batch {
-  const starts = new Uint32Array(rows.length + 1);
-  rows.forEach((row, b) => {
-    starts[b + 1] = starts[b]! + (padTo || row.length);
-  });
-  const ids = new Uint32Array(starts[rows.length]!).fill(pad);
-  rows.forEach((row, b) => {
-    ids.set(row, starts[b]!);
-  });
-  return {
-    ids,
-    starts,
-    rows: Uint32Array.from(rows, (row, b) => (pooling === "last" ? starts[b + 1]! : starts[b]! + row.length) - 1),
-    targets: new Int32Array(rows.length),
-  };
-}

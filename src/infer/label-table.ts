@@ -10,6 +10,7 @@ import { readJson } from "../io/common.ts";
 import type { FileReader } from "../platform/reader.ts";
 import type { Check } from "../platform/replacing.ts";
 import { csvField } from "../report/csv.ts";
+import { nearest } from "../suggest.ts";
 import type { Classification, Classifier } from "./classifier.ts";
 import { concat, type Table, type TableRow } from "./table.ts";
 
@@ -24,6 +25,8 @@ export interface LabelSettings {
   device: "webgpu" | "wasm";
   dtype: string;
   textColumn: string;
+  /** Absent where one adapter labels all rows. */
+  adapterColumn?: string;
   encoding: string;
 }
 
@@ -54,17 +57,27 @@ export interface Survey {
   rows: number;
   /** Names of the new columns, which no column of the table has. */
   names: readonly [label: string, probability: string];
+  /** Rows of each adapter that the table names. */
+  adapters: ReadonlyMap<string, number>;
 }
 
-/** Reads a whole table, so that a fault in it is found before the work. Throws FormatError or DataError. */
-export async function survey(table: Table, where: string): Promise<Survey> {
+/**
+ * Reads a whole table, so that a fault in it is found before the work. `known`: the adapters that its rows may name. Throws FormatError or
+ * DataError.
+ */
+export async function survey(table: Table, where: string, known: readonly string[] = []): Promise<Survey> {
   const taken = new Set(table.names.map((name) => name.trim().toLowerCase()));
   const decoder = new TextDecoder();
+  const adapters = new Map<string, number>();
   let rows = 0;
   for await (const some of table.rows()) {
-    for (const { text, bytes } of some) {
+    for (const { text, bytes, adapter } of some) {
       if (text === null) continue;
       rows++;
+      if (table.adapterColumn !== undefined) {
+        if (!known.includes(adapter)) throw unknownAdapter(adapter, known, `${where}, row ${rows}`);
+        adapters.set(adapter, (adapters.get(adapter) ?? 0) + 1);
+      }
       if (table.format !== "jsonl") continue;
       // Every object has its own keys. A value like a name, or a name further inside, counts as well.
       const line = decoder.decode(bytes);
@@ -74,8 +87,17 @@ export async function survey(table: Table, where: string): Promise<Survey> {
   if (rows === 0) throw new DataError("The file has no rows", { where, found: "only a header" });
   for (let i = 1; ; i++) {
     const names = ["predicted", "probability"].map((name) => (i === 1 ? name : `${name}_${i}`));
-    if (!names.some((name) => taken.has(name))) return { rows, names: names as [string, string] };
+    if (!names.some((name) => taken.has(name))) return { rows, names: names as [string, string], adapters };
   }
+}
+
+function unknownAdapter(name: string, known: readonly string[], where: string): DataError {
+  const near = nearest(name, known);
+  return new DataError(name === "" ? "The row names no adapter" : `There is no adapter "${name}"`, {
+    where,
+    expected: `one of ${nameList(known)}`,
+    ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
+  });
 }
 
 type Pair = readonly [label: string, probability: string];
@@ -130,7 +152,7 @@ export async function labelTable(
   const kept = new Kept(
     before,
     header,
-    classifier.labels.map((label) => encode(label, "0".padEnd(2 + DECIMALS, "0"))),
+    labelsOf(table, classifier).map((label) => encode(label, "0".padEnd(2 + DECIMALS, "0"))),
   );
   let writer: Awaited<ReturnType<typeof openAppend>> | undefined;
   let [done, resumed] = [0, 0];
@@ -144,10 +166,7 @@ export async function labelTable(
         resumed = done;
       }
       const rest = rows.slice(count);
-      const results = await classifyByLength(
-        classifier,
-        rest.flatMap(({ text }) => text ?? []),
-      );
+      const results = await classifyByLength(classifier, rest, table.adapterColumn !== undefined);
       let next = 0;
       const pieces = rest.flatMap((row) => copyOf(row, row.text === null ? header : labelled(results[next++]!)));
       await check();
@@ -177,11 +196,26 @@ function refuseOther(output: string, begun: LabelSettings, settings: LabelSettin
   });
 }
 
-/** Results do not depend on the order; a batch of texts of one length has the most texts. */
-async function classifyByLength(classifier: Classifier, texts: readonly string[]): Promise<Classification[]> {
+/** The labels that rows can have. */
+function labelsOf({ adapterColumn }: Table, classifier: Classifier): readonly string[] {
+  if (adapterColumn === undefined) return classifier.labels;
+  return [...new Set(classifier.adapters.flatMap((name) => classifier.metaOf(name).labels))];
+}
+
+/** Results do not depend on the order; a batch of texts of one length has the most texts. `byRow`: every row names its adapter. */
+async function classifyByLength(
+  classifier: Classifier,
+  rows: readonly TableRow[],
+  byRow: boolean,
+): Promise<Classification[]> {
+  const texts = rows.flatMap(({ text }) => text ?? []);
+  const adapters = rows.flatMap(({ text, adapter }) => (text === null ? [] : adapter));
   const order = texts.map((_, i) => i).sort((a, b) => texts[a]!.length - texts[b]!.length);
   const results: Classification[] = [];
-  const sorted = await classifier.classify(order.map((i) => texts[i]!));
+  const sorted = await classifier.classify(
+    order.map((i) => texts[i]!),
+    byRow ? { adapterNames: order.map((i) => adapters[i]!) } : {},
+  );
   for (const [at, i] of order.entries()) results[i] = sorted[at]!;
   return results;
 }

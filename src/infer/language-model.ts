@@ -13,7 +13,7 @@ import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
-import { AdapterModel, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
+import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind, NO_ADAPTERS } from "./adapter-model.ts";
 import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
@@ -140,7 +140,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
       specOf: (meta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta)),
       create: (on, spec, _, sharedFrom) => createDecoder(on, { spec, capacity: { tokens, sequences } }, sharedFrom),
     };
-    const loaded = await loadModelWith(device, checkpoint, first, kind, adapter === null);
+    const loaded = await loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME);
     return new LanguageModel(loaded, await Tokenizer.load({ model: checkpoint }));
   }
 

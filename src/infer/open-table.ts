@@ -1,6 +1,6 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
 import { openFile } from "#platform";
-import { findText, findTextKey } from "../data/columns.ts";
+import { findText, findTextName, type TextChoice } from "../data/columns.ts";
 import { Corpus, type PipelineExports } from "../data/corpus.ts";
 import { type DataFormat, type Dialect, FORMATS, formatOf } from "../data/dialect.ts";
 import { utf8Pieces } from "../data/encoding.ts";
@@ -21,21 +21,24 @@ export function outputFormat(file: string): DataFormat {
 
 export interface TableOptions {
   textColumn?: string | undefined;
+  /** The column that names an adapter for every row. */
+  adapterColumn?: string | undefined;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
   encoding?: string | undefined;
   /** Bytes that are read at a time. */
   chunkBytes?: number;
 }
 
-/** Opens a CSV, TSV, JSON or Parquet file and finds its text column. Throws ConfigError, DataError or FormatError. */
+/** Opens a CSV, TSV, JSON or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError. */
 export async function openTable(
   path: string,
-  { textColumn, encoding, chunkBytes = CHUNK_BYTES }: TableOptions = {},
+  { textColumn, adapterColumn, encoding, chunkBytes = CHUNK_BYTES }: TableOptions = {},
 ): Promise<Table> {
+  const asked = { text: textColumn, other: adapterColumn };
   const file = await openFile(path);
   try {
-    if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, textColumn);
-    return await TextTable.open(file, textColumn, { encoding, chunkBytes });
+    if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, asked);
+    return await TextTable.open(file, asked, { encoding, chunkBytes });
   } catch (error) {
     await file.close();
     throw error;
@@ -61,30 +64,34 @@ class TextTable implements Table {
     private readonly dialect: Dialect,
     readonly names: string[],
     readonly textColumn: string,
+    readonly adapterColumn: string | undefined,
     private readonly begin: (wasm: PipelineExports) => void,
   ) {
     this.format = dialect.format === "array" ? "jsonl" : dialect.format;
     this.separator = dialect.separator;
   }
 
-  static async open(file: FileReader, asked: string | undefined, reading: Reading): Promise<TextTable> {
+  static async open(file: FileReader, asked: TextChoice, reading: Reading): Promise<TextTable> {
     const module = await DataModule.load();
     const { dialect, rows } = await new Corpus(module).sampleOf(file, { ...reading, chunkBytes: CHUNK_BYTES });
-    const names = rows[0] ?? [];
+    const first = rows[0] ?? [];
     if (formatOf(file.name) === "jsonl") {
-      const name = findTextKey(rows, asked, file.name);
-      const keys = names.filter((_, i) => i % 2 === 0);
-      return new TextTable(file, module, reading, dialect, keys, name, (wasm) => {
-        const key = new TextEncoder().encode(name);
-        const address = module.write(new Uint8Array([...key, ...key]));
-        wasm.read_keys(address, key.length, key.length);
+      const keys = first.filter((_, i) => i % 2 === 0);
+      const { textName, other } = findTextName(keys, -1, asked, file.name);
+      const otherName = keys[other]!;
+      return new TextTable(file, module, reading, dialect, keys, textName, asked.other && otherName, (wasm) => {
+        const encoder = new TextEncoder();
+        const [text, value] = [encoder.encode(textName), encoder.encode(otherName)];
+        const address = module.write(new Uint8Array([...text, ...value]));
+        wasm.read_keys(address, text.length, value.length);
         wasm.free(address);
         wasm.read_settings(0, 0, 0, 0, 0, 0, 0);
       });
     }
-    const { text, textName, header, width } = findText(rows, asked, file.name);
-    return new TextTable(file, module, reading, dialect, header ? names : [], textName, (wasm) =>
-      wasm.read_settings(width, text, text, Number(header), 0, 0, 0),
+    const { text, textName, other, header, width } = findText(rows, asked, file.name);
+    const names = header ? first : [];
+    return new TextTable(file, module, reading, dialect, names, textName, asked.other && first[other]!, (wasm) =>
+      wasm.read_settings(width, text, other, Number(header), 0, 0, 0),
     );
   }
 
@@ -107,7 +114,7 @@ class TextTable implements Table {
       const { rows, end } = this.completed(wasm, bytes, before.length, isFirst);
       before = bytes.slice(end);
       if (rows.length > 0) isFirst = false;
-      if (atEnd && before.length > 0) rows.push({ bytes: before, at: -1, text: null });
+      if (atEnd && before.length > 0) rows.push({ bytes: before, at: -1, text: null, adapter: "" });
       return rows;
     };
     try {
@@ -125,17 +132,22 @@ class TextTable implements Table {
   /** The rows that the last chunk completed, and where they end in `bytes`, in which the chunk begins at `start`. */
   private completed(wasm: PipelineExports, bytes: Uint8Array, start: number, isFirst: boolean) {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    const ends = this.module.words(wasm.text_ends() >>> 0, 2 * wasm.text_count());
+    const ends = this.module.words(wasm.text_ends() >>> 0, 3 * wasm.text_count());
     const rows: TableRow[] = [];
-    let [textStart, end] = [0, 0];
-    const texts = wasm.text_bytes() >>> 0;
-    for (let i = 0; i < ends.length; i += 2) {
-      const [textEnd, next] = [ends[i]!, start + ends[i + 1]!];
+    let [at, end] = [0, 0];
+    const values = wasm.text_bytes() >>> 0;
+    const take = (to: number) => {
+      const value = decoder.decode(this.module.bytes(values + at, to - at));
+      at = to;
+      return value;
+    };
+    for (let i = 0; i < ends.length; i += 3) {
+      const next = start + ends[i + 2]!;
       const isHeader = isFirst && i === 0 && this.names.length > 0 && this.format !== "jsonl";
       const row = bytes.subarray(end, next);
-      const text = isHeader ? null : decoder.decode(this.module.bytes(texts + textStart, textEnd - textStart));
-      rows.push({ bytes: row, at: this.endOf(row), text });
-      [textStart, end] = [textEnd, next];
+      const [text, adapter] = [take(ends[i]!), take(ends[i + 1]!).trim()];
+      rows.push({ bytes: row, at: this.endOf(row), text: isHeader ? null : text, adapter });
+      end = next;
     }
     return { rows, end };
   }
@@ -150,7 +162,12 @@ class TextTable implements Table {
   private error(wasm: PipelineExports, atEnd: boolean): Error {
     const [code, line] = [wasm.error_code(), wasm.error_line()];
     const [first, second] = [wasm.error_first(), wasm.error_second()];
-    const context = { textColumn: this.textColumn, labelColumn: this.textColumn, labels: [], unknownLabel: "" };
+    const context = {
+      textColumn: this.textColumn,
+      labelColumn: this.adapterColumn ?? this.textColumn,
+      labels: [],
+      unknownLabel: "",
+    };
     return errorOf({ code, line, first, second, file: this.file.name, atEnd }, context);
   }
 }

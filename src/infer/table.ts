@@ -8,6 +8,8 @@ export interface TableRow {
   /** Where in `bytes` further fields belong. At the end of the file there can be bytes without a row: -1. */
   at: number;
   text: string | null;
+  /** The name in the column of adapters, without white space around it; "" where there is no such column. */
+  adapter: string;
 }
 
 export interface Table {
@@ -16,6 +18,8 @@ export interface Table {
   /** Between fields of CSV. */
   separator: string;
   textColumn: string;
+  /** The column that names an adapter for every row, if it was asked for. */
+  adapterColumn: string | undefined;
   /** Names of the columns; of JSON lines, those of the first row. */
   names: string[];
   /** The rows in the order of the file, some at a time. Throws FormatError for a row that does not belong to the format. */

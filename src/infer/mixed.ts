@@ -1,0 +1,163 @@
+/**
+ * Rows that name different adapters of one base model. Adapters in mode lora with as many classes share a plan, in which each has a share of
+ * every batch (as in S-LoRA, Sheng et al. 2023); others have a plan of their own. All plans use the same tensors of the base model.
+ */
+import type { Backend } from "../backend/backend.ts";
+import { Engine, type EngineOptions } from "../engine/engine.ts";
+import { writeTrained } from "../engine/state.ts";
+import { Weights } from "../engine/weights.ts";
+import { LowrankError } from "../errors.ts";
+import type { Adapter } from "../io/peft.ts";
+import type { ModelPlan } from "../model/gpt2.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { MAX_MEMBERS } from "../ops/shares.ts";
+import { fits, withoutShared } from "../plan/memory.ts";
+import { fill } from "./adapter-model.ts";
+import { capacityFor, logitsOf, type Rows, SEQUENCES } from "./rows.ts";
+
+/** Tokens of the batches of a plan with several members, unless a text of each needs more; and the most. */
+const TOKENS = 2048;
+const MOST_TOKENS = 8192;
+
+/** An adapter, and the most tokens of a text that it reads. */
+export interface NamedAdapter {
+  name: string;
+  spec: ModelSpec;
+  longest: number;
+}
+
+/** Adapters that share a plan, in the order of its members. */
+interface SharedPlan {
+  names: readonly string[];
+  options: EngineOptions;
+  engine: Engine | null;
+}
+
+/** What there is of the model on the device. */
+export interface OnDevice {
+  /** The active adapter, which has a plan of its own already. */
+  active: { name: string | null; engine: Engine };
+  /** The engine whose base model others share. */
+  sharedFrom(): Engine;
+  /** Directory of the base model, for tensors that are not shared. */
+  directory: string;
+  adapterOf(name: string): Promise<Adapter>;
+}
+
+const NO_ROWS: Rows = { tokens: [], padTo: 0, pad: 0, pooling: "last" };
+
+export class MixedPlans {
+  private readonly plans: readonly SharedPlan[];
+
+  /**
+   * Divides the adapters into plans, beside that of `base`. Memory is allocated for a plan when a row first names one of its adapters.
+   */
+  constructor(
+    private readonly device: Backend,
+    base: Engine,
+    adapters: readonly NamedAdapter[],
+  ) {
+    const planFor = (some: readonly NamedAdapter[]) => {
+      try {
+        return Engine.plan(device, { ...optionsOf(some), shared: base.frozen });
+      } catch (error) {
+        if (error instanceof LowrankError) return null;
+        throw error;
+      }
+    };
+    const hasRoom = (plan: ModelPlan) => fits(withoutShared(plan, base.plan), device.limits);
+    this.plans = divide(adapters, planFor, hasRoom).map((some) => ({
+      names: some.map(({ name }) => name),
+      options: optionsOf(some),
+      engine: null,
+    }));
+  }
+
+  get engines(): Engine[] {
+    return this.plans.flatMap(({ engine }) => engine ?? []);
+  }
+
+  /** The logits [rows, classes] of each adapter's rows. */
+  async logits(rows: ReadonlyMap<string, Rows>, model: OnDevice): Promise<Map<string, Float32Array>> {
+    const results = new Map<string, Float32Array>();
+    for (const plan of this.plans) {
+      const { names } = plan;
+      if (!names.some((name) => rows.has(name))) continue;
+      const logits = await logitsOf(
+        await this.engineOf(plan, model),
+        names.map((name) => rows.get(name) ?? NO_ROWS),
+      );
+      for (const [i, name] of names.entries()) results.set(name, logits[i]!);
+    }
+    return results;
+  }
+
+  destroy(): void {
+    for (const engine of this.engines) engine.destroy();
+  }
+
+  private async engineOf(plan: SharedPlan, { active, sharedFrom, directory, adapterOf }: OnDevice): Promise<Engine> {
+    const { names, options } = plan;
+    if (plan.engine) return plan.engine;
+    if (names.length === 1 && names[0] === active.name) return active.engine;
+    const adapters: Adapter[] = [];
+    for (const name of names) adapters.push(await adapterOf(name));
+    const from = sharedFrom();
+    const engine = await fill(await Engine.create(this.device, options, from), adapters[0]!, directory, from);
+    try {
+      for (const [i, { tensors }] of adapters.entries()) if (i > 0) writeTrained(memberOf(engine, i), tensors);
+    } catch (error) {
+      engine.destroy();
+      throw error;
+    }
+    plan.engine = engine;
+    return engine;
+  }
+}
+
+/** The parameters of a member of a plan; the first one's are the plan's. None of its own are in blocks. */
+function memberOf({ plan, session }: Engine, i: number): Weights {
+  const { spec, parameters } = plan.members[i]!;
+  return new Weights({ ...plan, spec, parameters }, session, null);
+}
+
+/** A plan for adapters that share it, or for one. */
+function optionsOf(adapters: readonly NamedAdapter[]): EngineOptions {
+  const [{ spec }] = adapters as [NamedAdapter, ...NamedAdapter[]];
+  const longest = longestOf(adapters);
+  const common = { spec, optimizer: null };
+  if (adapters.length === 1) return { ...common, capacity: capacityFor(longest) };
+  const tokens = Math.max(longest, Math.floor(TOKENS / adapters.length));
+  const members = adapters.map((adapter) => ({ spec: adapter.spec, optimizer: null }));
+  return { ...common, capacity: { tokens, sequences: SEQUENCES }, members };
+}
+
+const longestOf = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));
+
+/** The adapters of each plan. `planFor`: a plan for these together, null if they cannot share one; `hasRoom`: whether the device has room for it. */
+function divide(
+  adapters: readonly NamedAdapter[],
+  planFor: (adapters: readonly NamedAdapter[]) => ModelPlan | null,
+  hasRoom: (plan: ModelPlan) => boolean,
+): NamedAdapter[][] {
+  const groups = new Map<string, NamedAdapter[]>();
+  for (const adapter of adapters) {
+    const { num_labels, head_bias } = adapter.spec.task;
+    // One that cannot share a plan with its like is alone.
+    const key = JSON.stringify(planFor([adapter, adapter]) ? [num_labels, head_bias] : adapter.name);
+    groups.set(key, [...(groups.get(key) ?? []), adapter]);
+  }
+  const fit = (some: readonly NamedAdapter[]) => {
+    const plan = planFor(some);
+    return plan !== null && hasRoom(plan);
+  };
+  return [...groups.values()].flatMap((group) => {
+    const plans: NamedAdapter[][] = [];
+    for (let first = 0; first < group.length; first += plans.at(-1)!.length) {
+      let some = group.slice(first, first + Math.min(MAX_MEMBERS, Math.floor(MOST_TOKENS / longestOf(group)) || 1));
+      while (some.length > 1 && !fit(some)) some = some.slice(0, Math.floor(some.length / 2));
+      plans.push(some);
+    }
+    return plans;
+  });
+}

@@ -1,0 +1,87 @@
+/** Texts as rows of batches, and their logits. */
+import { type Pooling, textContext } from "../config.ts";
+import { type Engine, runBatches } from "../engine/engine.ts";
+import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { Batch, Capacity } from "../model/batch.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+
+/** Texts a batch, of one adapter. */
+export const SEQUENCES = 16;
+
+/** What a batch holds, of texts of at most so many tokens. */
+export const capacityFor = (longest: number): Capacity => ({
+  tokens: Math.max(1024, 2 * longest),
+  sequences: SEQUENCES,
+});
+
+/** What an adapter reads: the tokens of texts, at least one each. */
+export interface Rows {
+  tokens: readonly Uint32Array[];
+  /** Tokens to which every row is filled up with `pad`; 0: none. */
+  padTo: number;
+  pad: number;
+  pooling: Pooling;
+}
+
+/** Tokens to which every text is padded (0: none), and the longest text in tokens. */
+export function lengthsOf({ settings }: AdapterMeta, spec: ModelSpec): { padTo: number; longest: number } {
+  const context = textContext(spec.config, spec);
+  const { maxLength = context, padTo = 0 } = settings as { maxLength?: number; padTo?: number };
+  return { padTo, longest: Math.min(maxLength, context) };
+}
+
+/** The logits of the rows of each member of a plan, [rows, classes], as many rows of each at a time as its share of a batch holds. */
+export async function logitsOf(engine: Engine, members: readonly Rows[]): Promise<Float32Array[]> {
+  const { spec, capacity } = engine.plan;
+  const classes = spec.task.num_labels;
+  const share = { tokens: capacity.tokens / members.length, sequences: capacity.sequences / members.length };
+  const results = members.map(({ tokens }) => new Float32Array(tokens.length * classes));
+  const done = members.map(() => 0);
+  for (;;) {
+    const next = members.map((rows, i) => ({ ...rows, tokens: takeRows(rows, done[i]!, share) }));
+    const count = next.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    if (count === 0) return results;
+    const works = next.map((rows) =>
+      rows.tokens.length > 0 ? { batch: packRows(rows), loss_scale: 0, update: null } : null,
+    );
+    runBatches(engine, ["forward"], works, 0);
+    const logits = await engine.logits(count);
+    let first = 0;
+    for (const [i, { tokens }] of next.entries()) {
+      const end = first + tokens.length * classes;
+      results[i]!.set(logits.subarray(first, end), done[i]! * classes);
+      done[i]! += tokens.length;
+      first = end;
+    }
+  }
+}
+
+/** The next rows from `first` on, as many as fit. */
+function takeRows({ tokens, padTo }: Rows, first: number, share: Capacity): Uint32Array[] {
+  const rows: Uint32Array[] = [];
+  let width = 0;
+  for (const row of tokens.slice(first, first + share.sequences)) {
+    width += padTo || row.length;
+    if (width > share.tokens && rows.length > 0) break;
+    rows.push(row);
+  }
+  return rows;
+}
+
+/** Rows as a packed batch. */
+function packRows({ tokens: rows, padTo, pad, pooling }: Rows): Batch {
+  const starts = new Uint32Array(rows.length + 1);
+  rows.forEach((row, b) => {
+    starts[b + 1] = starts[b]! + (padTo || row.length);
+  });
+  const ids = new Uint32Array(starts[rows.length]!).fill(pad);
+  rows.forEach((row, b) => {
+    ids.set(row, starts[b]!);
+  });
+  return {
+    ids,
+    starts,
+    rows: Uint32Array.from(rows, (row, b) => (pooling === "last" ? starts[b + 1]! : starts[b]! + row.length) - 1),
+    targets: new Int32Array(rows.length),
+  };
+}
