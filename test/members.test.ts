@@ -4,8 +4,7 @@ import type { GPT2Config, LoraConfig, WeightDtype } from "../src/config.ts";
 import { Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { Group } from "../src/engine/group.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
-import type { Batch } from "../src/model/batch.ts";
-import { buildPlan, type PlanOptions } from "../src/model/gpt2.ts";
+import type { Batch, Capacity } from "../src/model/batch.ts";
 import type { ModelSpec } from "../src/model/trainable.ts";
 import { isAdded, loraSite } from "../src/names.ts";
 import { Rng } from "../src/rng.ts";
@@ -247,15 +246,17 @@ testOnDevices("members that diverge, or begin with NaN, stop alone: the others k
   });
 });
 
-const planOf = (specs: readonly ModelSpec[], rest: Partial<PlanOptions> = {}) =>
-  buildPlan({
-    spec: specs[0]!,
-    capacity: CAPACITY,
-    maxBinding: 2 ** 27,
-    optimizer: OPTIMIZER,
-    members: specs.map((spec) => ({ spec, optimizer: OPTIMIZER })),
-    ...rest,
-  });
+interface PlanRest {
+  part?: "prefix" | "suffix";
+  maxBinding?: number;
+  capacity?: Capacity;
+}
+
+const planOf = (specs: readonly ModelSpec[], { maxBinding = 2 ** 27, capacity = CAPACITY, ...rest }: PlanRest = {}) =>
+  Group.plan(
+    { limits: { maxBinding, maxBuffer: 2 ** 30 } },
+    { ...rest, members: specs.map((spec) => ({ spec, optimizer: OPTIMIZER, capacity })) },
+  );
 
 test("members that cannot share a plan are refused", async () => {
   const spec = smallSpec("lora");
@@ -276,7 +277,7 @@ test("members that cannot share a plan are refused", async () => {
     ],
     [{ ...spec, lora: { ...lora, sites } }, ["q, k and v differ", "the same rank and scale", "h.0.attn.c_attn"]],
     [upper(smallSpec("lora", { targets: ["q"] })), ["other blocks", "found:    0, 1"], { part: "suffix" }],
-  ] as [ModelSpec, string[], Partial<PlanOptions>?][]) {
+  ] as [ModelSpec, string[], PlanRest?][]) {
     await assertFails(ConfigError, more, () => planOf([spec, other], rest));
   }
   for (const mode of ["all", "prompt"] as const)

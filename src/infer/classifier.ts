@@ -16,7 +16,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, type ModelKind } from "./adapter-model.ts";
 import type { TrialOf } from "./device.ts";
-import { MixedPlans } from "./mixed.ts";
+import type { MixedPlans } from "./mixed.ts";
 import { capacityFor, lengthsOf, logitsOf, type Rows } from "./rows.ts";
 
 /** What a classifier makes of a text. */
@@ -223,7 +223,7 @@ export class Classifier extends AdapterModel<Engine> {
         return [name, this.read(texts, own, meta, loaded.kind.specOf(meta))];
       }),
     );
-    const logits = await this.plans().logits(readings, {
+    const logits = await (await this.plans()).logits(readings, {
       active: { name: this.activeAdapter, engine: this.engine },
       sharedFrom: () => this.sharedFrom,
       directory: loaded.directory,
@@ -233,7 +233,8 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /** The plans of all loaded adapters. */
-  private plans(): MixedPlans {
+  private async plans(): Promise<MixedPlans> {
+    const { MixedPlans } = await import("./mixed.ts");
     const { loaded } = this;
     if (loaded.mixed instanceof MixedPlans && !this.hasChanged) return loaded.mixed;
     loaded.mixed?.destroy();

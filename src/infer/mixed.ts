@@ -9,6 +9,7 @@ import { Weights } from "../engine/weights.ts";
 import { LowrankError } from "../errors.ts";
 import type { Adapter } from "../io/peft.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
+import { checkMembers, joinBatches, MEMBERS } from "../model/members.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits, withoutShared } from "../plan/memory.ts";
@@ -59,7 +60,9 @@ export class MixedPlans {
   ) {
     const planFor = (some: readonly NamedAdapter[]) => {
       try {
-        return Engine.plan(device, { ...optionsOf(some), shared: base.frozen });
+        const options = optionsOf(some);
+        checkMembers(options.members ?? []);
+        return Engine.plan(device, { ...options, shared: base.frozen });
       } catch (error) {
         if (error instanceof LowrankError) return null;
         throw error;
@@ -86,6 +89,7 @@ export class MixedPlans {
       const logits = await logitsOf(
         await this.engineOf(plan, model),
         names.map((name) => rows.get(name) ?? NO_ROWS),
+        joinBatches,
       );
       for (const [i, name] of names.entries()) results.set(name, logits[i]!);
     }
@@ -129,7 +133,7 @@ function optionsOf(adapters: readonly NamedAdapter[]): EngineOptions {
   if (adapters.length === 1) return { ...common, capacity: capacityFor(longest) };
   const tokens = Math.max(longest, Math.floor(TOKENS / adapters.length));
   const members = adapters.map((adapter) => ({ spec: adapter.spec, optimizer: null }));
-  return { ...common, capacity: { tokens, sequences: SEQUENCES }, members };
+  return { ...common, capacity: { tokens, sequences: SEQUENCES }, members, grouping: MEMBERS };
 }
 
 const longestOf = (adapters: readonly NamedAdapter[]) => Math.max(...adapters.map(({ longest }) => longest));

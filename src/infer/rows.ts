@@ -30,8 +30,15 @@ export function lengthsOf({ settings }: AdapterMeta, spec: ModelSpec): { padTo: 
   return { padTo, longest: Math.min(maxLength, context) };
 }
 
-/** The logits of the rows of each member of a plan, [rows, classes], as many rows of each at a time as its share of a batch holds. */
-export async function logitsOf(engine: Engine, members: readonly Rows[]): Promise<Float32Array[]> {
+/**
+ * The logits of the rows of each member of a plan, [rows, classes], as many rows of each at a time as its share of a batch holds. `join` makes
+ * one batch of those of several members.
+ */
+export async function logitsOf(
+  engine: Engine,
+  members: readonly Rows[],
+  join: (batches: readonly Batch[]) => Batch = ([only]) => only!,
+): Promise<Float32Array[]> {
   const { spec, capacity } = engine.plan;
   const classes = spec.task.num_labels;
   const share = { tokens: capacity.tokens / members.length, sequences: capacity.sequences / members.length };
@@ -44,7 +51,8 @@ export async function logitsOf(engine: Engine, members: readonly Rows[]): Promis
     const works = next.map((rows) =>
       rows.tokens.length > 0 ? { batch: packRows(rows), loss_scale: 0, update: null } : null,
     );
-    runBatches(engine, ["forward"], works, 0);
+    const batch = join(works.flatMap((work) => work?.batch ?? []));
+    runBatches(engine, ["forward"], batch, works, 0);
     const logits = await engine.logits(count);
     let first = 0;
     for (const [i, { tokens }] of next.entries()) {
