@@ -95,17 +95,18 @@ test("a comparison in words: what cannot be told apart, who wins, and what LoRA 
   assert.equal(wordsOf(outcomesOf([])), []);
 });
 
-test("the next run of a comparison begins after one that finished or failed, not after one that was stopped", () => {
+test("the next run of a comparison begins when none is active and none was stopped", () => {
   const waiting = ["5", "6"].map((id): RunRecord => ({ ...LORA, id, state: "waiting" }));
   const other: RunRecord = { ...LORA, id: "7", state: "waiting", comparison: "other" };
-  // Newest first.
-  const runs = [other, ...waiting.toReversed(), FULL];
-  assert.is(nextOf(FULL, runs)!.id, "5");
-  assert.is(nextOf({ ...FULL, state: "failed" }, runs)!.id, "5");
-  for (const state of ["stopped", "paused", "training"] as const)
-    assert.is(nextOf({ ...FULL, state }, runs), undefined);
+  const after = (first: RunRecord) => {
+    // Newest first.
+    return nextOf(first, [other, ...waiting.toReversed(), first])?.id;
+  };
+  for (const state of ["finished", "failed"] as const) assert.is(after({ ...FULL, state }), "5");
+  for (const state of ["stopped", "paused", "training", "stopping"] as const)
+    assert.is(after({ ...FULL, state }), undefined, state);
   const { comparison, ...alone } = FULL;
-  assert.is(nextOf(alone, runs), undefined);
+  assert.is(after(alone), undefined);
 });
 
 test("the table of runs as a CSV file", () => {

@@ -2,6 +2,7 @@ import * as assert from "uvu/assert";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import { buildDecoder } from "../src/model/decoder.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../src/model/gpt2.ts";
+import { MEMBERS } from "../src/model/members.ts";
 import { parameterList } from "../src/model/trainable.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
 import { type Dispatch, scalarOf, type Use } from "../src/ops/kernel.ts";
@@ -25,7 +26,7 @@ function plan(spec: PlanOptions["spec"], rest: Partial<PlanOptions> = {}): Model
 /** A plan with several members. */
 function together(specs: readonly PlanOptions["spec"][], rest: Partial<PlanOptions> = {}): ModelPlan {
   const { optimizer } = { optimizer: OPTIMIZER, ...rest };
-  return plan(specs[0]!, { ...rest, members: specs.map((spec) => ({ spec, optimizer })) });
+  return plan(specs[0]!, { ...rest, members: specs.map((spec) => ({ spec, optimizer })), grouping: MEMBERS });
 }
 
 const lm = { objective: "lm" } as const;

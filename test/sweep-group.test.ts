@@ -127,8 +127,10 @@ testOnBoth("unlike trials, stopped and resumed again and again, have the same bi
   // When others have ended.
   await runTo(long, 40);
   await runTo();
-  const all = isCPU(on) ? 2 : trials.length;
-  assert.equal(resumed.slice(0, 2), [0, all]);
+  assert.is(resumed[0], 0);
+  // On the CPU the second may not have stepped yet.
+  if (isCPU(on)) assert.ok(resumed[1] === 1 || resumed[1] === 2, resumed.join());
+  else assert.is(resumed[1], trials.length);
   assert.ok(resumed[3]! > 0 && resumed[3]! < trials.length, resumed.join());
   await assertSame(on, "unlike", trials);
   const early = (await readResult(pathOf(on, "unlike"), trials.at(-1)!))!;

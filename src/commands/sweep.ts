@@ -229,7 +229,7 @@ class Printer {
         console.error(`trial ${event.index + 1} of ${event.count}: ${nameOf(event.trial)}`);
         break;
       case "resumed":
-        console.error(`resumed at step ${event.step}`);
+        console.error(`${this.count > 1 ? `${nameOf(event.trial)}: ` : ""}resumed at step ${event.step}`);
         break;
       case "evaluation": {
         if (process.stderr.isTTY) break;
