@@ -14,7 +14,7 @@ import { baseShapes } from "../src/names.ts";
 import { metaOf, modeOf, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { counting, watchMemory } from "./counting.ts";
-import { testDevice, testOnDevices, within } from "./device.ts";
+import { ONE_OF_EACH, testDevice, testOnDevices, within } from "./device.ts";
 import { test } from "./harness.ts";
 import { assertCode, runCommand } from "./spawn.ts";
 import { TINY, tinyModel } from "./tiny.ts";
@@ -134,15 +134,15 @@ testOnDevices(
     assert.is(state.sessions, 0);
     assert.is(heldBytes(), before);
   },
+  ONE_OF_EACH,
 );
 
-testOnDevices("adapters of one plan: no tensor of the base is made or written for them", async () => {
+test("adapters of one plan: no tensor of the base is made or written for them", async () => {
   const names = Object.keys(TOGETHER) as Name[];
   const { classifier, made, state, written } = await load(names);
   const rows = rowsFor(names);
   assert.equal(await classifier.classify(...split(rows)), await alone(rows));
   assert.is(state.sessions, 2);
-  console.log([...made].slice(0, 6));
   assert.equal(
     [...made.keys()].filter((name) => baseShapes(TINY).has(name)),
     [],

@@ -24,14 +24,17 @@ const OPEN: Record<string, () => Promise<Backend>> = {
 };
 export const DEVICE_NAMES = Object.keys(OPEN);
 
+/** One of each kind: for what the kernels' own tests check on all. */
+export const ONE_OF_EACH = ["webgpu", "wasm 2 threads", "remote"];
+
 const opened = new Map<string, Promise<Backend>>();
 
 /** The device of the test that is running. */
 let current = "webgpu";
 
-/** Declares a test for every device; within it `testDevice()` is that device. */
-export function testOnDevices(name: string, body: () => void | Promise<void>): void {
-  for (const device of DEVICE_NAMES)
+/** Declares a test for every device, or for some; within it `testDevice()` is that device. */
+export function testOnDevices(name: string, body: () => void | Promise<void>, devices = DEVICE_NAMES): void {
+  for (const device of devices)
     test(`${name} on ${device}`, async () => {
       current = device;
       try {

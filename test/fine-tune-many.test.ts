@@ -17,7 +17,7 @@ import {
 } from "../src/index.ts";
 import type { GPT2Checkpoint } from "../src/io/hf.ts";
 import { temporaryFolder } from "./border.ts";
-import { testDevice, testOnDevices } from "./device.ts";
+import { ONE_OF_EACH, testDevice, testOnDevices } from "./device.ts";
 import { afterAll, test } from "./harness.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
 
@@ -72,22 +72,26 @@ function listening(runs: readonly RunSettings[]) {
   return { order, events, listened };
 }
 
-testOnDevices("two ranks at once and the head alone afterwards, each with the bits of fineTune", async () => {
-  const all = await common();
-  const runs = [RANKS[0]!, HEAD, RANKS[1]!];
-  const { order, events, listened } = listening(runs);
-  const got = valuesOf(await fineTuneMany({ ...all, runs: listened }));
-  for (const [i, run] of runs.entries()) assertSame(got[i]!, await fineTune({ ...all, ...run }));
-  const count = got[0]!.steps.length;
-  assert.ok(count >= 8, `${count} steps`);
-  // In one batch they take their steps in turns.
-  if (all.device.info.kind === "webgpu")
-    assert.equal(order, [...Array(count).fill([0, 2]).flat(), ...Array(count).fill(1)]);
-  for (const types of events) {
-    assert.equal([types[0], types[1], types.at(-1)], ["plan", "start", "end"]);
-    assert.is(types.filter((type) => type === "step").length, count);
-  }
-});
+testOnDevices(
+  "two ranks at once and the head alone afterwards, each with the bits of fineTune",
+  async () => {
+    const all = await common();
+    const runs = [RANKS[0]!, HEAD, RANKS[1]!];
+    const { order, events, listened } = listening(runs);
+    const got = valuesOf(await fineTuneMany({ ...all, runs: listened }));
+    for (const [i, run] of runs.entries()) assertSame(got[i]!, await fineTune({ ...all, ...run }));
+    const count = got[0]!.steps.length;
+    assert.ok(count >= 8, `${count} steps`);
+    // In one batch they take their steps in turns.
+    if (all.device.info.kind === "webgpu")
+      assert.equal(order, [...Array(count).fill([0, 2]).flat(), ...Array(count).fill(1)]);
+    for (const types of events) {
+      assert.equal([types[0], types[1], types.at(-1)], ["plan", "start", "end"]);
+      assert.is(types.filter((type) => type === "step").length, count);
+    }
+  },
+  ONE_OF_EACH,
+);
 
 test("each is saved and loaded as a run of fineTune is", async () => {
   const all = await common();
@@ -110,18 +114,22 @@ async function classify(directory: string, device: Backend) {
   return found;
 }
 
-testOnDevices("one that diverges is rejected, and the others have the bits of fineTune", async () => {
-  const all = await common();
-  const runs = [RANKS[0]!, { ...RANKS[1], lr: 1e30 }, HEAD];
-  const [first, second, third] = await fineTuneMany({ ...all, runs });
-  assert.is(second!.status, "rejected");
-  const { reason } = second as PromiseRejectedResult;
-  assert.instance(reason, RunFailed);
-  assert.ok(reason.contents.tensors.size > 0);
-  const values = valuesOf([first!, third!]);
-  assertSame(values[0]!, await fineTune({ ...all, ...runs[0] }));
-  assertSame(values[1]!, await fineTune({ ...all, ...runs[2] }));
-});
+testOnDevices(
+  "one that diverges is rejected, and the others have the bits of fineTune",
+  async () => {
+    const all = await common();
+    const runs = [RANKS[0]!, { ...RANKS[1], lr: 1e30 }, HEAD];
+    const [first, second, third] = await fineTuneMany({ ...all, runs });
+    assert.is(second!.status, "rejected");
+    const { reason } = second as PromiseRejectedResult;
+    assert.instance(reason, RunFailed);
+    assert.ok(reason.contents.tensors.size > 0);
+    const values = valuesOf([first!, third!]);
+    assertSame(values[0]!, await fineTune({ ...all, ...runs[0] }));
+    assertSame(values[1]!, await fineTune({ ...all, ...runs[2] }));
+  },
+  ONE_OF_EACH,
+);
 
 test("one whose listener throws is rejected, and the others go on", async () => {
   const all = await common();
@@ -135,36 +143,40 @@ test("one whose listener throws is rejected, and the others go on", async () => 
   }
 });
 
-testOnDevices("an abort: runs that have stepped resolve as aborted, and resume to the bits of fineTune", async () => {
-  const all = await common();
-  const abort = new AbortController();
-  const runs = [...RANKS, HEAD];
-  const { events, listened } = listening(runs);
-  const kept: Checkpoint[] = [];
-  const stopping = listened.map((run, i) => ({
-    ...run,
-    onEvent: (event: TrainEvent) => {
-      run.onEvent(event);
-      if (event.type === "step" && event.record.step === 3 && i === 1) abort.abort();
-    },
-    onCheckpoint: async (checkpoint: Checkpoint) => {
-      kept[i] = checkpoint;
-    },
-  }));
-  const settled = await fineTuneMany({ ...all, signal: abort.signal, runs: stopping });
-  for (const [i, one] of settled.entries()) {
-    if (one.status === "rejected") assert.is(one.reason, abort.signal.reason);
-    else assert.is(one.value.aborted, kept[i] !== undefined);
-    assert.is(one.status === "rejected", !events[i]!.includes("step"));
-  }
-  const halted = [...runs.keys()].filter((i) => kept[i]);
-  assert.ok(halted.includes(1));
-  // In one batch the other rank is in the middle as well.
-  if (all.device.info.kind === "webgpu") assert.equal(halted, [0, 1]);
-  const again = halted.map((i) => ({ ...runs[i], resume: kept[i]! }));
-  for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: again })).entries())
-    assertSame(run, await fineTune({ ...all, ...runs[halted[i]!] }));
-});
+testOnDevices(
+  "an abort: runs that have stepped resolve as aborted, and resume to the bits of fineTune",
+  async () => {
+    const all = await common();
+    const abort = new AbortController();
+    const runs = [...RANKS, HEAD];
+    const { events, listened } = listening(runs);
+    const kept: Checkpoint[] = [];
+    const stopping = listened.map((run, i) => ({
+      ...run,
+      onEvent: (event: TrainEvent) => {
+        run.onEvent(event);
+        if (event.type === "step" && event.record.step === 3 && i === 1) abort.abort();
+      },
+      onCheckpoint: async (checkpoint: Checkpoint) => {
+        kept[i] = checkpoint;
+      },
+    }));
+    const settled = await fineTuneMany({ ...all, signal: abort.signal, runs: stopping });
+    for (const [i, one] of settled.entries()) {
+      if (one.status === "rejected") assert.is(one.reason, abort.signal.reason);
+      else assert.is(one.value.aborted, kept[i] !== undefined);
+      assert.is(one.status === "rejected", !events[i]!.includes("step"));
+    }
+    const halted = [...runs.keys()].filter((i) => kept[i]);
+    assert.ok(halted.includes(1));
+    // In one batch the other rank is in the middle as well.
+    if (all.device.info.kind === "webgpu") assert.equal(halted, [0, 1]);
+    const again = halted.map((i) => ({ ...runs[i], resume: kept[i]! }));
+    for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: again })).entries())
+      assertSame(run, await fineTune({ ...all, ...runs[halted[i]!] }));
+  },
+  ONE_OF_EACH,
+);
 
 test("one that resumes goes on as it began, and shares no batch with one that is new", async () => {
   const all = await common();

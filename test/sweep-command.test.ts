@@ -52,7 +52,8 @@ test("an uninterrupted sweep", async () => {
   const step = / step \d+\/560 .*validation loss \d/;
   for (const name of names)
     assert.is(lines.filter((line) => line.startsWith(`${name}:`) && step.test(line)).length, 1 + 560 / 4, name);
-  assert.match(lines[8]!, /: step \d+\/\d+ {2}loss \S+ {2}accuracy \S+ % {2}validation loss .* left$/);
+  const left = /: step \d+\/\d+ {2}loss \S+ {2}accuracy \S+ % {2}validation loss .* left$/;
+  assert.ok(lines.filter((line) => left.test(line)).length > 100);
   assert.is(lines[0], "2 trials at once");
   assert.equal(lines.slice(1, 3).sort(), [`trial 1 of 4: ${names[0]}`, `trial 2 of 4: ${names[1]}`]);
   assert.is(lines.length, 1 + 4 * (1 + 1 + 560 / 4));
@@ -148,7 +149,7 @@ test("a trial can be resumed from another directory", async () => {
     return rest;
   };
   assert.equal(result("trial"), result("whole"));
-  const finished = await sweep("trial", ["--shard", "1/4"]);
+  const finished = await sweep("trial");
   assertCode(finished, 0);
   assert.match(finished.stdout, /^already finished/m);
 });
