@@ -104,16 +104,20 @@ class Runner {
   private trained = 0;
   /** Those that are trained at once. */
   private runs: readonly TrialRun[] = [];
-  /** A bug in one trial stops those beside it too, after a checkpoint. */
-  private readonly bug = new AbortController();
-  private readonly signal: AbortSignal;
+  /** Stops all trials after a checkpoint: when the caller asks for it, or after a bug in one of them. */
+  private readonly stop = new AbortController();
+  private readonly signal = this.stop.signal;
+  private bug: { error: unknown } | undefined;
 
   constructor(
     private readonly args: SweepArguments,
     /** Trials that have not ended. */
     private left: number,
   ) {
-    this.signal = AbortSignal.any([args.signal, this.bug.signal]);
+    const { signal } = args;
+    const abort = () => this.stop.abort(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
   }
 
   /** Runs the trials of a model. */
@@ -225,11 +229,12 @@ class Runner {
     await Promise.all(
       trials.map((trial) =>
         trial.catch((error) => {
-          this.bug.abort(error);
+          this.bug ??= { error };
+          this.stop.abort(error);
         }),
       ),
     );
-    this.bug.signal.throwIfAborted();
+    if (this.bug) throw this.bug.error;
   }
 
   /** Saves what a trial has learned, or its error. Rejects with an error that is a bug. */
