@@ -9,7 +9,7 @@ import type { ModelSpec } from "../src/model/trainable.ts";
 import { isAdded, loraSite } from "../src/names.ts";
 import { Rng } from "../src/rng.ts";
 import { assertFails, assertSameBits } from "./border.ts";
-import { testDevice, testOnDevices } from "./device.ts";
+import { ONE_OF_EACH, testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
 import { fillRandom, RELATIVE, randomBatch, smallSpec } from "./models.ts";
 
@@ -216,20 +216,28 @@ for (const [name, jobs, rest] of [
   ["a base model in q8", jobsOf({ config: { n_embd: 64, n_head: 4 } }, inDtype("q8"))],
   ["adapters on the heads alone", jobsOf({}, headOnly)],
 ] as const satisfies readonly (readonly [string, Job[], Rest?])[])
-  testOnDevices(`${name}: members train as alone`, async () => {
-    const results = await compare(jobs, rest);
-    const losses = results.map((one) => one.get("evaluation 0")![0]!);
-    assert.ok(
-      losses.every((loss, i) => loss > 0 && losses.indexOf(loss) === i),
-      `${losses}`,
-    );
-  });
+  testOnDevices(
+    `${name}: members train as alone`,
+    async () => {
+      const results = await compare(jobs, rest);
+      const losses = results.map((one) => one.get("evaluation 0")![0]!);
+      assert.ok(
+        losses.every((loss, i) => loss > 0 && losses.indexOf(loss) === i),
+        `${losses}`,
+      );
+    },
+    ONE_OF_EACH,
+  );
 
 for (const [name, jobs] of [
   ["classifiers", jobsOf()],
   ["language models", jobsOf(lm)],
 ] as const)
-  testOnDevices(`${name} that only go forward: as alone`, async () => void (await compare(jobs, {}, false)));
+  testOnDevices(
+    `${name} that only go forward: as alone`,
+    async () => void (await compare(jobs, {}, false)),
+    ONE_OF_EACH,
+  );
 
 testOnDevices("members that diverge, or begin with NaN, stop alone: the others keep their bits", async () => {
   const jobs = [...jobsOf(), ...jobsOf({}, upper)].map((job, i): Job => {

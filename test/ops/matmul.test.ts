@@ -10,7 +10,7 @@ import { SHARE, type ShareRows, tableShape } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../allclose.ts";
 import { assertSameBits } from "../border.ts";
-import { DEVICE_NAMES } from "../device.ts";
+import { DEVICE_NAMES, ONE_OF_EACH } from "../device.ts";
 import { assertGradient, dot } from "../gradient.ts";
 import { test } from "../harness.ts";
 import { assertShapes, OpCase, startsOf } from "./case.ts";
@@ -752,7 +752,7 @@ for (const [name, one] of [...Object.entries(GROUPED), ...Object.entries(LARGE_G
       of,
       operands: operandsOf(draw, one, of),
     }));
-    const devices = name in LARGE_GROUPED ? ["webgpu", "wasm 2 threads"] : DEVICE_NAMES;
+    const devices = name in LARGE_GROUPED ? ["webgpu", "wasm 2 threads"] : ONE_OF_EACH;
     const all = groupedCase(one, some);
     const { c, products, places, out } = all;
     const batch = all.share();
