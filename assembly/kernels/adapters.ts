@@ -26,6 +26,17 @@ let panel_steps: u32 = 0;
 export function set_adapters(p: Linear): void {
   down = p.down;
   up = p.up;
+  set_sizes(p);
+}
+
+/** Those of a member. */
+export function set_member_adapters(p: LinearGrouped, job: LinearGroupedJob): void {
+  down = p.down + ((<usize>job.down_offset) << 2);
+  up = p.up + ((<usize>job.up_offset) << 2);
+  set_sizes(job);
+}
+
+function set_sizes<T>(p: T): void {
   count = p.count;
   r = p.r;
   stride = p.stride;
@@ -34,20 +45,6 @@ export function set_adapters(p: Linear): void {
   column = p.column;
   step = p.step;
   width = p.width;
-}
-
-/** Those of a member. */
-export function set_member_adapters(p: LinearGrouped, job: LinearGroupedJob): void {
-  down = p.down + ((<usize>job.down_offset) << 2);
-  up = p.up + ((<usize>job.up_offset) << 2);
-  count = job.count;
-  r = job.r;
-  stride = job.stride;
-  up_row = job.up_row;
-  up_col = job.up_col;
-  column = job.column;
-  step = job.step;
-  width = job.width;
 }
 
 export function clear_adapters(): void {
