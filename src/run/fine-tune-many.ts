@@ -8,7 +8,7 @@ import { checkVocabulary, prepareRun } from "../train/prepare.ts";
 import { COMMON_ARGUMENTS, OPTIONS, OWN_ARGUMENTS } from "../train/trainer.ts";
 import { type Draw, type FineTuneRun, withSave } from "./fine-tune.ts";
 
-/** A run of `fineTuneMany`: its settings, which are those of `fineTune`, and who is told of it. */
+/** A run of `fineTuneMany`: settings and callbacks, as of `fineTune`. */
 export type RunSettings = Omit<OwnArguments, "pause">;
 
 /** The arguments of `fineTuneMany`. */

@@ -19,7 +19,7 @@ import { type COMMON_ARGUMENTS, type FineTuneArguments, Run } from "./trainer.ts
 /** What the runs of a group have in common. */
 export type CommonArguments = Pick<FineTuneArguments, keyof typeof COMMON_ARGUMENTS>;
 
-/** What each has of its own: its settings, and who is told of it. */
+/** Arguments that each run has of its own: settings, callbacks, a checkpoint to resume from. */
 export type OwnArguments = Omit<FineTuneArguments, keyof CommonArguments>;
 
 /** Runs that are trained at once. */
