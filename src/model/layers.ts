@@ -165,6 +165,18 @@ export class Layers {
     else this.emit(...products.map(({ product }) => product));
   }
 
+  /** Emits a product for each of these adapters. */
+  private ofAdapters(
+    adapters: readonly Adapters[],
+    packed: readonly Packed[],
+    make: (adapters: Adapters) => Dispatch,
+  ): void {
+    this.products(
+      adapters.map((own) => ({ member: own.member, product: make(own) })),
+      packed,
+    );
+  }
+
   emit(...dispatches: Dispatch[]): void {
     this.list.push(...dispatches);
   }
@@ -179,11 +191,7 @@ export class Layers {
   private product(name: string, x: Tensor, rows: Rows, adapters: Adapters[], { out, ...next }: Next): Linear {
     const [W, bias] = [this.tensor(`${name}.weight`), this.tensor(`${name}.bias`)];
     const result = out ?? rowsOf(name, rows, [W.shape[1]!]);
-    const downs = adapters.map(({ member, group, down }) => ({
-      member,
-      product: loraDown(down, this.share(x), group, rows.count),
-    }));
-    this.products(downs, ["a"]);
+    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(x), group, rows.count));
     const { residual, activate, sum } = next;
     this.linearOf(adapters, (own, share) =>
       linearForward({
@@ -261,11 +269,7 @@ export class Layers {
     dy: Tensor,
     next: { activated?: Activated; add?: Tensor } = {},
   ): Tensor | null {
-    const ddowns = adapters.map(({ member, group, ddown }) => ({
-      member,
-      product: loraUpBackward(ddown, this.share(dy), group, rows.count),
-    }));
-    this.products(ddowns, ["a"]);
+    this.ofAdapters(adapters, ["a"], ({ group, ddown }) => loraUpBackward(ddown, this.share(dy), group, rows.count));
     if (!this.trainsBelow(`${name}.weight`)) return null;
     const W = this.tensor(`${name}.weight`);
     const dx = rowsOf(`d${name}.input`, rows, [W.shape[0]!]);
@@ -313,7 +317,7 @@ export class Layers {
   }
 
   /** The gradients of a bias, of each member or of one. */
-  biasBackward(biases: readonly (Parameter | undefined)[], dy: Tensor, rows: Rows): void {
+  private biasBackward(biases: readonly (Parameter | undefined)[], dy: Tensor, rows: Rows): void {
     const trained = biases.flatMap((bias, member) => (bias?.grad ? [{ member, dbias: only(bias.grad) }] : []));
     if (trained.length > 0) this.emit(matmulBiasBackward(trained, dy, rows.count, this.members));
   }
@@ -462,11 +466,7 @@ export class Layers {
       const found = this.adapterGroup(member, "head", 0);
       return found ? [this.withRows("head", member, found.group, found.grad, rows)] : [];
     });
-    const downs = adapters.map(({ member, group, down }) => ({
-      member,
-      product: loraDown(down, this.share(inp), group, rows.count),
-    }));
-    this.products(downs, ["a"]);
+    this.ofAdapters(adapters, ["a"], ({ group, down }) => loraDown(down, this.share(inp), group, rows.count));
     return { rows, inp, adapters };
   }
 
@@ -492,7 +492,7 @@ export class Layers {
     });
   }
 
-  get headBiases(): (Parameter | undefined)[] {
+  private get headBiases(): (Parameter | undefined)[] {
     return this.plan.parameters.map(({ all }) => all.get("head.bias"));
   }
 
@@ -514,15 +514,13 @@ export class Layers {
       },
       ["out", "a"],
     );
-    const ups = adapters.map(({ member, group, down }) => ({
-      member,
-      product: matmul({ out: this.share(out), a: down, b: this.headUp(member, piece), k: group.r, beta: 1, ...place }),
-    }));
-    this.products(ups, ["out"]);
+    this.ofAdapters(adapters, ["out"], ({ member, group: { r: k }, down: a }) =>
+      matmul({ out: this.share(out), a, b: this.headUp(member, piece), k, beta: 1, ...place }),
+    );
   }
 
   /** Emits a product of each member's head, or one over all rows if their head is the same. */
-  ofHeads(
+  private ofHeads(
     { parts }: HeadPiece,
     make: (member: number, part: HeadPiece["parts"][number], share: (tensor: Tensor) => Tensor) => Dispatch,
     packed: readonly Packed[],
@@ -559,16 +557,11 @@ export class Layers {
       );
     const trained = adapters.filter(({ grad }) => grad);
     const a = this.share(dlogits);
-    const each = (make: (own: Adapters) => Dispatch) =>
-      this.products(
-        trained.map((own) => ({ member: own.member, product: make(own) })),
-        ["a"],
-      );
-    each(({ member, group: { r }, down }) => {
+    this.ofAdapters(trained, ["a"], ({ member, group: { r }, down }) => {
       const out = rowsFrom(this.headAdapter(member, "B").grad!, piece);
       return matmul({ out, a, b: down, transA: true, m: n, n: r, k, lda: n, beta: 1 });
     });
-    each(({ member, group: { r, scale: alpha }, ddown: out }) =>
+    this.ofAdapters(trained, ["a"], ({ member, group: { r, scale: alpha }, ddown: out }) =>
       matmul({ out, a, b: this.headUp(member, piece), m: k, n: r, k: n, alpha, beta }),
     );
   }
@@ -577,20 +570,15 @@ export class Layers {
   headAdaptersBackward({ rows, inp, adapters }: Head, dout: Tensor | null): void {
     const [k, C] = [rows.count, this.C];
     const trained = adapters.filter(({ grad }) => grad);
-    const each = (make: (own: Adapters) => Dispatch, packed: Packed) =>
-      this.products(
-        trained.map((own) => ({ member: own.member, product: make(own) })),
-        [packed],
-      );
-    each(({ member, group: { r }, ddown: a }) => {
+    this.ofAdapters(trained, ["b"], ({ member, group: { r }, ddown: a }) => {
       const out = only(this.headAdapter(member, "A").grad!);
       return matmul({ out, a, b: this.share(inp), transA: true, m: r, n: C, k, lda: r, beta: 1 });
-    }, "b");
+    });
     if (dout)
-      each(({ member, group: { r }, ddown: a }) => {
+      this.ofAdapters(trained, ["out"], ({ member, group: { r }, ddown: a }) => {
         const b = only(this.headAdapter(member, "A"));
         return matmul({ out: this.share(dout), a, b, m: k, n: C, k: r, beta: 1 });
-      }, "out");
+      });
   }
 
   private headAdapter(member: number, name: "A" | "B"): Parameter {
@@ -670,6 +658,6 @@ function rowsFrom(pieces: TensorPiece[], { first, classes }: HeadPiece): Tensor 
 }
 
 /** The head's weight; of a language model the token table, unless it has a head of its own. */
-export function headWeight({ all }: Parameters): Parameter {
+function headWeight({ all }: Parameters): Parameter {
   return (all.get("head.weight") ?? all.get("lm_head.weight") ?? all.get("wte.weight"))!;
 }
