@@ -90,10 +90,12 @@ for (const name of ["mkdir", "rmdir", "utimes"]) {
 const handle = await fs.promises.open(process.execPath);
 const prototype = Object.getPrototypeOf(handle);
 await handle.close();
-const { sync } = prototype;
-prototype.sync = async function () {
-  const error = await before("fsync", paths.get(this));
-  if (error) throw error;
-  return sync.call(this);
-};
+for (const [name, operation] of Object.entries({ sync: "fsync", write: "write", truncate: "truncate" })) {
+  const original = prototype[name];
+  prototype[name] = async function (...args) {
+    const error = await before(operation, paths.get(this), args[0]);
+    if (error) throw error;
+    return original.apply(this, args);
+  };
+}
 syncBuiltinESMExports();

@@ -1,5 +1,17 @@
 /** classify --in FILE --out FILE: the same rows in the same order, byte for byte, with a label; killed and continued. */
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../src/backend/backend.ts";
@@ -32,8 +44,8 @@ afterAll(async () => {
 });
 
 test("a run to label with", async () => {
-  const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--device", "wasm", "--out", "run"];
-  assertCode(await runCommand("train", args, { cwd: folder }), 0);
+  const args = ["--model", "model", "--text-column", "text", "--epochs", "1", "--device", "wasm", "--out", "run"];
+  assertCode(await runCommand("train", ["messages.csv", ...args], { cwd: folder }), 0);
   device = await openDevice("wasm", { threads: 1 });
   classifier = await Classifier.load(at("run"), { device });
 });
@@ -50,8 +62,8 @@ const SETTINGS: LabelSettings = {
 
 const tables = new Map<string, Table>();
 
-/** Labels a file into another one; returns the number of rows that were there before. */
-async function label(input: string, output: string, { force = false, settings = SETTINGS } = {}): Promise<number> {
+/** Labels a file into another one; returns the number of rows that were there before, "done" if all were. */
+async function label(input: string, output: string, { force = false, settings = SETTINGS } = {}) {
   const table = tables.get(input) ?? (await openTable(at(input)));
   tables.set(input, table);
   let resumed = 0;
@@ -59,8 +71,19 @@ async function label(input: string, output: string, { force = false, settings = 
     resumed = kept;
   };
   const options = { output: at(output), settings, force, check: async () => {}, onProgress };
-  await labelTable(table, await survey(table, input), classifier, options);
-  return resumed;
+  const isNew = await labelTable(table, await survey(table, input), classifier, options);
+  return isNew ? resumed : "done";
+}
+
+/** Writes an unfinished copy with its settings. */
+function begin(output: string, copy: string | Uint8Array, settings = SETTINGS): void {
+  writeFileSync(at(`${output}.part.json`), JSON.stringify({ format: "lowrank-labels", ...settings }));
+  writeFileSync(at(`${output}.part`), copy);
+}
+
+/** Whether nothing of an unfinished copy is beside an output. */
+function assertNothingLeft(output: string): void {
+  for (const left of [".part", ".part.json"]) assert.not.ok(existsSync(at(output + left)), left);
 }
 
 const TEXTS = ['you have "won", call', "see you\nat lunch", "", "über, ü\r\nend", "'s", "last"];
@@ -156,18 +179,16 @@ for (const [name, { content, column, texts, header = "", fields = csv }] of Obje
       .replace("HEADER", header)
       .replaceAll("FIELDS", () => fields(results[next]!.label, results[next++]!.probability.toFixed(6)));
     assert.is(read(output), expected);
-    for (const left of [".part", ".part.json"]) assert.not.ok(existsSync(at(output + left)), left);
+    assertNothingLeft(output);
   });
 
   test(`${name}: cut off anywhere, the copy is completed to the same bytes`, async () => {
     const output = join("samples", `cut-${name}`);
     const whole = readFileSync(at(join("samples", `out-${name}`)));
-    const state = JSON.stringify({ format: "lowrank-labels", ...SETTINGS });
     let most = 0;
     for (let cut = 0; cut <= whole.length; cut += 2) {
-      writeFileSync(at(`${output}.part.json`), state);
-      writeFileSync(at(`${output}.part`), whole.subarray(0, cut));
-      most = Math.max(most, await label(file, output));
+      begin(output, whole.subarray(0, cut));
+      most = Math.max(most, Number(await label(file, output)));
       assert.is(readFileSync(at(output)).compare(whole), 0, `cut at ${cut}`);
       rmSync(at(output));
     }
@@ -185,17 +206,20 @@ test("what is not a labelled row of this table is cut off", async () => {
     `${whole}more`,
   ]) {
     assert.not.equal(other, whole);
-    writeFileSync(at("x.csv.part.json"), JSON.stringify({ format: "lowrank-labels", ...SETTINGS }));
-    writeFileSync(at("x.csv.part"), other);
-    await label(file, "x.csv");
+    begin("x.csv", other);
+    assert.type(await label(file, "x.csv"), "number");
     assert.is(read("x.csv"), whole);
+    rmSync(at("x.csv"));
   }
+  const one = join("samples", "one.csv");
+  begin("x.csv", `${read("samples/out-one.csv")}more`);
+  await label(one, "x.csv");
+  assert.is(read("x.csv"), read("samples/out-one.csv"));
 });
 
 test("an unfinished copy of something else is refused, and replaced with force", async () => {
   const file = join("samples", "one.csv");
   const whole = read("samples/out-one.csv");
-  const begun = JSON.stringify({ format: "lowrank-labels", ...SETTINGS });
   for (const [key, value] of Object.entries({
     input: "A",
     model: "B",
@@ -203,8 +227,8 @@ test("an unfinished copy of something else is refused, and replaced with force",
     dtype: "f16",
     textColumn: "T",
   })) {
-    writeFileSync(at("y.csv.part.json"), begun);
-    writeFileSync(at("y.csv.part"), whole.slice(0, -3));
+    rmSync(at("y.csv"), { force: true });
+    begin("y.csv", whole.slice(0, -3));
     const settings = { ...SETTINGS, [key]: value } as LabelSettings;
     await assertFails(ConfigError, ["another input, model or setting", `${key} ${value}`, "--force"], () =>
       label(file, "y.csv", { settings }),
@@ -216,6 +240,93 @@ test("an unfinished copy of something else is refused, and replaced with force",
   for (const force of [false, true])
     await assertFails(ConfigError, ["a file is in the way", "y.csv.part"], () => label(file, "y.csv", { force }));
   assert.is(read("y.csv.part"), "years");
+  rmSync(at("y.csv.part"));
+  writeFileSync(at("y.csv.part.json"), '{ "theirs": true }');
+  await assertFails(ConfigError, ["a file is in the way", "y.csv.part.json"], () =>
+    label(file, "y.csv", { force: true }),
+  );
+});
+
+test("a damaged record of an unfinished copy is refused, and replaced with force", async () => {
+  const file = join("samples", "one.csv");
+  for (const damaged of ["", '{"format": "lowrank-la', "\0\0\0"]) {
+    begin("d.csv", "id,te");
+    writeFileSync(at("d.csv.part.json"), damaged);
+    await assertFails(ConfigError, ["is damaged", "d.csv.part.json", "--force"], () => label(file, "d.csv"));
+    assert.is(await label(file, "d.csv", { force: true }), 0);
+    assert.is(read("d.csv"), read("samples/out-one.csv"));
+    assertNothingLeft("d.csv");
+    rmSync(at("d.csv"));
+  }
+});
+
+for (const name of Object.keys(SAMPLES))
+  test(`${name}: what is there already is recognized by its rows and labels, and nothing else is`, async () => {
+    const [file, output] = [join("samples", name), join("samples", `out-${name}`)];
+    const whole = read(output);
+    const { ino } = statSync(at(output));
+    assert.is(await label(file, output), "done");
+    // Killed after the copy had its name.
+    writeFileSync(at(`${output}.part.json`), JSON.stringify({ format: "lowrank-labels", ...SETTINGS }));
+    assert.is(await label(file, output), "done");
+    assertNothingLeft(output);
+    // Begun again with force, and killed.
+    begin(output, whole.slice(0, -2));
+    assert.is(await label(file, output), "done");
+    assertNothingLeft(output);
+    // By another job, which may be continued.
+    begin(output, whole.slice(0, -2), { ...SETTINGS, model: "other" });
+    assert.is(await label(file, output), "done");
+    assert.is(read(`${output}.part`), whole.slice(0, -2));
+    for (const left of [".part", ".part.json"]) rmSync(at(output + left));
+    assert.is(statSync(at(output)).ino, ino, "it was written again");
+    for (const other of [
+      `${whole}more`,
+      whole.slice(0, -3),
+      whole.replace(/(0\.\d{5})(\d)/, (_, digits, last) => `${digits}${(Number(last) + 1) % 10}`),
+      whole.replace(/(?<=[,;\t]|":")(ham|spam)(?=[,;\t"])/, (label) => (label === "ham" ? "spam" : "ham")),
+    ]) {
+      assert.is.not(other, whole);
+      writeFileSync(at("other"), other);
+      await assertFails(ConfigError, ["already exists", "--force"], () => label(file, "other"));
+      assert.is(read("other"), other);
+    }
+  });
+
+test("a table that changes while it is labelled is refused; as it was, the same command continues", async () => {
+  const rows = Array.from({ length: 40 }, (_, i) => `${i},see you at ${i} or so\n`).join("");
+  const before = `id,text\n${rows}`;
+  const changes: [change: (path: string) => void, ...words: string[]][] = [
+    [(path) => writeFileSync(path, before.replaceAll("or so", "at 12")), "other rows"],
+    [(path) => truncateSync(path, 500), "file ended"],
+    [(path) => writeFileSync(path, before.replaceAll(",see", ' "see')), "wrong number of fields"],
+  ];
+  for (const [change, ...words] of changes) {
+    writeFileSync(at("live.csv"), before);
+    const table = await openTable(at("live.csv"), { chunkBytes: 64 });
+    const surveyed = await survey(table, "live.csv");
+    const options = { output: at("live-out.csv"), settings: SETTINGS, force: false, check: async () => {} };
+    let isChanged = false;
+    const onProgress = (done: number) => {
+      if (done > 4 && !isChanged) change(at("live.csv"));
+      isChanged ||= done > 4;
+    };
+    await assertFails(DataError, ["has changed while", "live.csv", "at the start", ...words], () =>
+      labelTable(table, surveyed, classifier, { ...options, onProgress }),
+    );
+    assert.not.ok(existsSync(at("live-out.csv")), "the mixture is there");
+    writeFileSync(at("live.csv"), before);
+    let kept = 0;
+    const seeKept = (_: number, resumed: number) => {
+      kept = resumed;
+    };
+    assert.ok(await labelTable(table, surveyed, classifier, { ...options, onProgress: seeKept }));
+    assert.ok(kept > 4 && kept < 40, `${kept} rows were kept`);
+    const labelled = read("live-out.csv").split("\n");
+    assert.is(labelled.map((line) => line.split(",").slice(0, 2).join()).join("\n"), before);
+    rmSync(at("live-out.csv"));
+    await table.close();
+  }
 });
 
 /** By pyarrow: two row groups, compressed with zstd; int64, string, timestamp, list and float columns with nulls. */
@@ -295,9 +406,22 @@ test("a command that is killed continues, with progress, and the copy is that of
   const killed = await classify(args, { killWhen: () => existsSync(part) && statSync(part).size > 0 });
   assert.is(killed.code, null, "it was faster than the kill");
   assert.not.ok(existsSync(at("killed.csv")));
-  const continued = await classify(args);
+  const { size } = statSync(part);
+  let isLonger = false;
+  const append = () => {
+    if (isLonger || !existsSync(part) || statSync(part).size <= size) return false;
+    appendFileSync(at("long.csv"), "6000,see you\r\n");
+    isLonger = true;
+    return false;
+  };
+  const continued = await classify(args, { killWhen: append });
   assertCode(continued, 0);
   assert.match(continued.stderr, /^continued after row \d{3,4}$/m);
+  assert.ok(isLonger, "it was faster than the change");
+  assert.match(
+    continued.stderr,
+    /^long\.csv was written to or replaced meanwhile: killed\.csv has the rows that it had/m,
+  );
   assert.is(read("killed.csv"), read("whole.csv"));
 });
 
@@ -348,14 +472,52 @@ test("what cannot be labelled is refused before any work", async () => {
 });
 
 test("flags that do not go together are refused, with exit code 2", async () => {
-  for (const args of ["--in in.csv", "--in in.csv --out x.csv text", "--force text"]) {
+  for (const args of ["--out x.csv", "--in in.csv --out x.csv text", "--force text"]) {
     const finished = await classify(args.split(" "));
     assertCode(finished, 2);
     assert.match(finished.stderr, "the flags do not go together");
   }
 });
 
-test("--force replaces an output when the new one is finished", async () => {
-  assertCode(await classify(["--in", "in.csv", "--out", "there.csv", "--force"]), 0);
+test("--force replaces an output when the new one is finished, behind a link; then the same command is done", async () => {
+  symlinkSync("there.csv", at("to-there.csv"));
+  const args = ["in.csv", "--out", "to-there.csv"];
+  assertCode(await classify([...args, "--force"]), 0);
+  assert.ok(lstatSync(at("to-there.csv")).isSymbolicLink());
   assert.match(read("there.csv"), /^id,message,predicted,probability\n1,see you at lunch,(ham|spam),[01]\.\d{6}\n$/);
+  const again = await classify(args);
+  assertCode(again, 0);
+  assert.match(again.stderr, /^already done: to-there\.csv, with columns predicted and probability$/m);
+});
+
+test("a file in place of texts is read from the column of the run's training; a name without a file is no text", async () => {
+  const columns = { text: "see you", message: "call now" };
+  writeFileSync(at("both.jsonl"), `${JSON.stringify(columns)}\n`);
+  const finished = await classify(["both.jsonl"]);
+  assertCode(finished, 0);
+  assert.match(finished.stderr, /^both\.jsonl: 1 rows, texts in column "text"$/m);
+  assert.match(finished.stdout, /^(ham|spam)\t[01]\.\d{4}\tsee you(\t.*)?\n$/);
+  const refused: [args: string[], words: RegExp][] = [
+    [["none.csv"], /cannot read none\.csv[\s\S]*no such file[\s\S]*echo none\.csv \|/],
+    [["both.jsonl", "none.csv"], /look like files/],
+    [["--file", "in.csv"], /unknown option '--file'\n\(Did you mean --in\?\)/],
+  ];
+  for (const [args, words] of refused) {
+    const { stderr, ...rest } = await classify(args);
+    assertCode({ stderr, ...rest }, 2);
+    assert.match(stderr, words);
+  }
+});
+
+test("the column of the training is only a default", async () => {
+  const columnOf = async (content: string, textColumn?: string) => {
+    writeFileSync(at("some.csv"), content);
+    const table = await openTable(at("some.csv"), { textColumn, likelyTextColumn: "Body text" });
+    await table.close();
+    return table.textColumn;
+  };
+  assert.is(await columnOf("text,body_text\na,b\n"), "body_text");
+  assert.is(await columnOf("text,body_text\na,b\n", "text"), "text");
+  assert.is(await columnOf("id,message\n1,b\n"), "message");
+  assert.is(await columnOf("ham,see you at lunch\nspam,you have won a prize\nham,see you\n"), "text");
 });

@@ -1,32 +1,46 @@
 /** classify: classifies texts with a trained model. */
 
+import { fileVersion } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { knownFormat } from "../data/dialect.ts";
+import { ConfigError, nameList } from "../errors.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { downloadProgress } from "../report/download.ts";
-import { calledAs } from "./called.ts";
-import { command, deviceFlag, dtypeFlag, inputLines, main, print, printNote, settle, threadsFlag } from "./cli.ts";
-import { isTable, labelFile, type NamedAdapters, type TableFlags } from "./label.ts";
+import { calledAs, shellWord } from "./called.ts";
+import {
+  command,
+  deviceFlag,
+  dtypeFlag,
+  inputLines,
+  main,
+  print,
+  printNote,
+  settle,
+  suggestFlag,
+  threadsFlag,
+} from "./cli.ts";
+import { isTable, labelFile, type NamedAdapters, type TableFlags, tableTexts } from "./label.ts";
 
 const UNLIKE = "unlike the training data";
 
 const program = command(
   "classify",
   "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequence classification. " +
-    "Texts are read from the command line, or from standard input, one per line. With --in, the rows of a table are written " +
-    "to --out, in the same order and unchanged, with the columns predicted and probability; a command that was killed continues " +
-    "where it was.",
+    "Texts are read from the command line, or from standard input, one per line, or from the text column of a table: --in FILE, or a " +
+    "file in place of the texts. With --out, its rows are written there, in the same order and unchanged, with the columns " +
+    "predicted and probability; a command that was killed continues where it was, one that is repeated finds that it is done.",
   [
     '--run runs/first "You have won a prize, call now"',
     '--run runs/first --json "See you at noon" "Free entry"',
+    "--run runs/first messages.csv",
     "--run runs/first --in messages.csv --out labelled.csv",
     "--adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task --in messages.csv --out labelled.csv",
     '--adapter path/to/peft-adapter --model path/to/gpt2 "some text"',
   ],
 )
-  .argument("[text...]", "texts to classify (default: the lines of standard input)")
+  .argument("[text...]", "texts to classify, or a file, as --in (default: the lines of standard input)")
   .option("--run <dir>", "a run directory, or its adapter/")
   .option(
     "--adapter <dir>",
@@ -42,12 +56,13 @@ const program = command(
     "--json",
     "print one JSON object per text: text, label, probability, probabilities, unlike (the training data)",
   )
-  .option("--in <file>", "label the rows of a CSV, TSV, JSON or Parquet file")
-  .option("--out <file>", "where they are written with their labels, in the format of --in; CSV for Parquet")
-  .option("--text-column <name>", "text column of --in (default: detected)")
+  .option("--in <file>", "classify the texts of a CSV, TSV, JSON or Parquet file")
+  .option("--out <file>", "where its rows are written with their labels, in the format of --in; CSV for Parquet")
+  .option("--text-column <name>", "text column of --in (default: that given to the run's training, or detected)")
   .option("--adapter-column <name>", "column of --in with the name of each row's adapter")
   .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
   .option("--force", "replace an existing --out, and do not continue an unfinished one");
+suggestFlag(program, "--file", "--in");
 
 interface Flags extends TableFlags {
   run?: string;
@@ -89,9 +104,30 @@ function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | 
   return named;
 }
 
+/** The file that is given in place of texts, if there is one. Throws ConfigError for a name of a table that cannot be one. */
+async function givenFile(texts: readonly string[]): Promise<string | undefined> {
+  const [text = "", ...more] = texts;
+  if (more.length === 0 && (await fileVersion(text)) !== undefined) return text;
+  if (texts.length === 0 || !texts.every((name) => /^\S+$/.test(name) && knownFormat(name))) return undefined;
+  if (more.length > 0)
+    throw new ConfigError("the texts look like files", {
+      expected: "texts, or one file",
+      found: nameList(texts),
+      hint: `${calledAs("classify")} --run DIR ${shellWord(text)}`,
+    });
+  throw new ConfigError(`cannot read ${text}`, {
+    expected: "a file, or a text",
+    found: "no such file",
+    hint: `if it is the text itself: echo ${text} | ${calledAs("classify")} --run DIR`,
+  });
+}
+
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
+  const file = flags.in === undefined ? await givenFile(program.args) : undefined;
+  const args = file === undefined ? program.args : [];
+  if (file !== undefined) flags.in = file;
   const { run, adapter, model, device: name, threads = 0, dtype, json } = flags;
   const directory = run ?? adapter?.[0];
   if (directory === undefined || (run !== undefined && adapter !== undefined))
@@ -101,16 +137,18 @@ await main(async () => {
       hint: `${calledAs("classify")} --run DIR "some text"`,
     });
   const named = namedAdapters(flags);
-  if (isTable(flags, program.args.length > 0 || json === true)) {
+  if (isTable(flags, args.length > 0, json === true)) {
     await labelFile(named ?? directory, flags);
     return 0;
   }
-  if (program.args.length === 0 && process.stdin.isTTY)
+  if (args.length === 0 && flags.in === undefined && process.stdin.isTTY)
     throw new ConfigError("there is no text to classify", {
       expected: "texts on the command line, or lines on standard input",
       hint: `${calledAs("classify")} --run DIR "some text"`,
     });
   await settle(directory);
+  const lines = args.length > 0 ? [args] : inputLines();
+  const groups = flags.in === undefined ? lines : await tableTexts(flags.in, directory, flags);
   const device = await openDevice(name, { threads });
   try {
     const classifier = await Classifier.load(directory, {
@@ -138,8 +176,7 @@ await main(async () => {
           );
       });
     };
-    if (program.args.length > 0) await classify(program.args);
-    else for await (const texts of inputLines()) await classify(texts);
+    for await (const texts of groups) await classify(texts);
     if (unlike > 0) printNote(`${unlike} of ${count} texts are ${UNLIKE}: their labels mean little`);
     classifier.destroy();
   } finally {

@@ -183,3 +183,9 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
 export async function settle(directory: string): Promise<void> {
   if (await recover(directory)) console.error(`${directory}: recovered files that an interrupted process was saving`);
 }
+
+/** Answers a flag that other programs have with the one that is meant. */
+export function suggestFlag(program: Command, flag: string, meant: string): Command {
+  const refuse = () => program.error(`error: unknown option '${flag}'\n(Did you mean ${meant}?)`);
+  return program.addOption(new Option(flag).hideHelp()).on(`option:${flag.slice(2)}`, refuse);
+}

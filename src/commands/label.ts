@@ -1,6 +1,6 @@
 /** classify --in FILE --out FILE: labels the rows of a table. */
 
-import { canCreate, exists, isSameFile, listDirectory, withLock } from "#platform";
+import { canCreate, fileVersion, isSameFile, listDirectory, throughLink, withLock } from "#platform";
 import { version } from "../../package.json";
 import { describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
@@ -8,14 +8,15 @@ import type { WeightDtype } from "../config.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
-import { type LabelSettings, labelTable, survey, unfinished } from "../infer/label-table.ts";
+import { type LabelSettings, labelTable, survey, unchangedRows, unfinished } from "../infer/label-table.ts";
 import { openTable, outputFormat } from "../infer/open-table.ts";
+import type { Table } from "../infer/table.ts";
 import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
-import { hash } from "../io/download.ts";
 import { trainedFingerprint } from "../io/fingerprint.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import { downloadProgress } from "../report/download.ts";
 import { createProgress, describeRate } from "../report/progress.ts";
+import { givenTextColumn } from "../run/files.ts";
 import { calledAs } from "./called.ts";
 import { printNote, settle } from "./cli.ts";
 
@@ -37,21 +38,48 @@ interface ModelFlags {
 
 type Paths = Required<Pick<TableFlags, "in" | "out">>;
 
-/** Whether a table is to be labelled. Throws ConfigError for flags that do not go together; `others`: there are texts, or --json. */
-export function isTable(flags: TableFlags, others: boolean): flags is TableFlags & Paths {
+/**
+ * Whether a table is to be labelled into a file. Throws ConfigError for flags that do not go together. `texts` and `json`: there are
+ * texts, or --json, beside the flags of a table.
+ */
+export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags is TableFlags & Paths {
   const { in: input, out: output, textColumn, adapterColumn, encoding, force } = flags;
-  const more = textColumn ?? adapterColumn ?? encoding;
-  if (input !== undefined && output !== undefined && !others) return true;
-  if (input === undefined && output === undefined && more === undefined && !force) return false;
+  if (input !== undefined && output !== undefined && !texts && !json) return true;
+  const [ofInput, ofOutput] = [textColumn ?? encoding, output ?? adapterColumn ?? (force || undefined)];
+  if (ofOutput === undefined && (input === undefined ? ofInput === undefined : !texts)) return false;
   throw new ConfigError("the flags do not go together", {
     expected:
-      "--in FILE and --out FILE, with --text-column, --adapter-column, --encoding and --force where needed, and neither texts nor --json",
+      "--in FILE, with --text-column and --encoding where needed, and no texts; " +
+      "and --out FILE for its rows, with --adapter-column and --force where needed, and no --json",
     hint: `${calledAs("classify")} --run DIR --in messages.csv --out labelled.csv`,
   });
 }
 
-/** Throws ConfigError if the output cannot be written, is the input, or is there already. */
-async function refuseOutput({ in: input, out: output }: Paths, force: boolean): Promise<void> {
+/** Opens the table of --in. Its texts are in the column of the models' training, where they had a --text-column, if it has that. */
+async function openInput(
+  input: string,
+  directories: Iterable<string>,
+  { textColumn, adapterColumn, encoding }: TableFlags,
+): Promise<Table> {
+  const given = new Set(await Promise.all([...directories].map(givenTextColumn)));
+  const likelyTextColumn = given.size === 1 ? [...given][0] : undefined;
+  return openTable(input, { textColumn, likelyTextColumn, adapterColumn, encoding });
+}
+
+/** The texts of --in, some at a time, once the table is found to be without a fault. */
+export async function tableTexts(input: string, model: string, flags: TableFlags): Promise<AsyncIterable<string[]>> {
+  const table = await openInput(input, [model], flags);
+  const surveyed = await survey(table, input);
+  printNote(`${input}: ${surveyed.rows} rows, texts in column "${table.textColumn}"`);
+  async function* texts() {
+    for await (const rows of unchangedRows(table, surveyed)) yield rows.flatMap(({ text }) => text ?? []);
+    await table.close();
+  }
+  return texts();
+}
+
+/** Throws ConfigError if the output cannot be written, or is the input. */
+async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
   const format = outputFormat(input);
   if (outputFormat(output) !== format || /\.parquet$/i.test(output))
     throw new ConfigError("--out has another format than --in", {
@@ -63,7 +91,7 @@ async function refuseOutput({ in: input, out: output }: Paths, force: boolean): 
     throw new ConfigError("the output cannot be created", {
       where: output,
       expected: "a path in a writable folder",
-      found: "no such folder, or no write permission",
+      found: "no such folder, no write permission, or a link to nothing",
     });
   const isFolder = await listDirectory(output).then(
     () => true,
@@ -72,12 +100,6 @@ async function refuseOutput({ in: input, out: output }: Paths, force: boolean): 
   if (isFolder) throw new ConfigError("--out is a folder", { where: output, expected: "the path of a file" });
   if (await isSameFile(input, output))
     throw new ConfigError("--out is the file of --in", { where: output, hint: "choose another --out" });
-  if (force || !(await exists(output))) return;
-  throw new ConfigError("the output already exists", {
-    where: output,
-    expected: "a new path",
-    hint: "choose another --out, or give --force to replace it when the new one is finished",
-  });
 }
 
 /** The directories of adapters by their names: in a table with --adapter-column every row has one of these. */
@@ -85,10 +107,13 @@ export type NamedAdapters = ReadonlyMap<string, string>;
 
 /** Labels the rows of --in with the model in a directory, or each with the adapter that it names. */
 export async function labelFile(model: string | NamedAdapters, flags: Paths & TableFlags & ModelFlags): Promise<void> {
-  const { in: input, out: output, textColumn, adapterColumn, encoding, force = false } = flags;
-  await refuseOutput(flags, force);
+  const { in: input, out, encoding, force = false } = flags;
+  // A link stays a link: the file that it leads to is written, beside which the unfinished one lies.
+  const output = await throughLink(out);
+  await refuseOutput({ in: input, out: output });
   const named: NamedAdapters = typeof model === "string" ? new Map([[DEFAULT_NAME, model]]) : model;
-  const table = await openTable(input, { textColumn, adapterColumn, encoding });
+  const opened = await fileVersion(input);
+  const table = await openInput(input, named.values(), flags);
   try {
     const surveyed = await survey(table, input, [...named.keys()]);
     const { rows, names, adapters } = surveyed;
@@ -101,16 +126,14 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
     const refuse = () => {
       throw new ConfigError("another process is writing this file", { where: output, hint: "wait for it to finish" });
     };
-    await withLock(
+    const isNew = await withLock(
       output,
       async (check) => {
-        // Another process may have finished before the lock was taken.
-        await refuseOutput(flags, force);
         const begun = force ? undefined : await unfinished(output);
-        await withClassifier(named, flags, begun, async (classifier, model) => {
+        return withClassifier(named, flags, begun, async (classifier, model) => {
           const settings: LabelSettings = {
             version,
-            input: await hash(input, "sha256"),
+            input: surveyed.sha256,
             model,
             device: classifier.device.kind,
             dtype: flags.dtype ?? baseDtype(classifier.meta),
@@ -128,27 +151,29 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
             progress.update(done, describeRate("rows", rate, (rows - done) / rate));
           };
           const options = { output, settings, force, check, onProgress };
-          await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
-          printNote(
-            `${rows - resumed} rows, ${describeRate("rows", rate, Infinity)}, on ${describeDevice(classifier.device)}`,
-          );
+          const isNew = await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
+          const speed = describeRate("rows", rate, Infinity);
+          if (isNew) printNote(`${rows - resumed} rows, ${speed}, on ${describeDevice(classifier.device)}`);
+          return isNew;
         });
       },
       refuse,
     );
-    printNote(`saved to ${output}, with columns ${names.join(" and ")}`);
+    printNote(`${isNew ? "saved to" : "already done:"} ${out}, with columns ${names.join(" and ")}`);
+    if ((await fileVersion(input)) !== opened)
+      printNote(`${input} was written to or replaced meanwhile: ${out} has the rows that it had at the start`);
   } finally {
     await table.close();
   }
 }
 
 /** Runs `work` with the classifier and its fingerprint, on the device on which an unfinished output began. */
-async function withClassifier(
+async function withClassifier<T>(
   named: NamedAdapters,
   flags: ModelFlags,
   begun: LabelSettings | undefined,
-  work: (classifier: Classifier, model: string) => Promise<void>,
-): Promise<void> {
+  work: (classifier: Classifier, model: string) => Promise<T>,
+): Promise<T> {
   const { model, device: name, threads = 0, dtype } = flags;
   const [[firstName, directory], ...others] = [...named] as [[string, string], ...[string, string][]];
   const device = await openDevice((name === "auto" && begun?.device) || name, { threads });
@@ -164,8 +189,9 @@ async function withClassifier(
         refuseOtherBase([firstName, name], [adapter.meta, classifier.metaOf(name)], flags);
         prints.push(`${name} ${await trainedFingerprint(await loadAdapter(directory, checkpoint), checkpoint)}`);
       }
-      await work(classifier, prints.join(", "));
+      const result = await work(classifier, prints.join(", "));
       classifier.destroy();
+      return result;
     } finally {
       await checkpoint.close();
     }

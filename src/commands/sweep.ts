@@ -166,6 +166,7 @@ function parseSpec(text: string, file: string): Pick<SweepSpec, "arms"> & Partia
       where: file,
       expected: "JSON or YAML with `arms`, and optionally `base` for shared settings",
       found: (error as Error).message,
+      hint: "the file with the data is given with --data",
     });
   }
 }

@@ -22,7 +22,18 @@ import type { ClassWeights } from "../train/class-weights.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { calledAs, shellWord } from "./called.ts";
-import { choice, command, deviceFlag, Interruption, main, number, print, printNote, threadsFlag } from "./cli.ts";
+import {
+  choice,
+  command,
+  deviceFlag,
+  Interruption,
+  main,
+  number,
+  print,
+  printNote,
+  suggestFlag,
+  threadsFlag,
+} from "./cli.ts";
 import { addSettings } from "./flags.ts";
 import { type Job, newJob, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
 
@@ -35,7 +46,7 @@ const program = command(
     '(.jsonl, one {"text"} or {"prompt", "completion"} per line, shuffled and split).',
   [
     "",
-    "--data messages.csv --rank 16 --alpha 32 --out runs/r16",
+    "messages.csv --rank 16 --alpha 32 --out runs/r16",
     "--train train.csv --val val.csv --test test.csv --mode last_block --epochs 10",
     "--preset paper --rank 16 --alpha 16",
     "--adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
@@ -62,7 +73,21 @@ addSettings(program)
     "print what the run takes in memory, with every type of weights, with recomputation and other batch sizes, and exit; no weights are read",
   )
   .option("--json", "print only events on stdout, as JSON, one per line")
+  .argument("[file]", "as --data FILE")
   .allowExcessArguments(false);
+suggestFlag(program, "--file", "--data");
+
+/** Takes a file that is given without a flag as that of --data. */
+function takeFile([file]: readonly string[]): void {
+  if (file === undefined) return;
+  const data = program.getOptionValue("data");
+  if (data !== undefined)
+    throw new ConfigError("too many arguments: the data is given twice", {
+      expected: "FILE or --data FILE",
+      found: `${data} and ${file}`,
+    });
+  program.setOptionValueWithSource("data", file, "cli");
+}
 
 /** Steps over which the progress output is averaged: the figures of a single batch are too noisy. */
 const RECENT_STEPS = 20;
@@ -291,6 +316,7 @@ async function plan(flags: TrainFlags): Promise<number> {
 
 await main(async () => {
   program.parse();
+  takeFile(program.args);
   const flags = program.opts<TrainFlags>();
   const { checkpointEvery = 0 } = flags;
   checkNumber("--checkpoint-every", checkpointEvery, { min: 0, whole: true });

@@ -137,6 +137,8 @@ export interface TextColumns {
 /** The columns that were asked for; the text's is chosen automatically unless it was. */
 export interface TextChoice {
   text: string | undefined;
+  /** The text's where a file has a column of this name and none was asked for. */
+  likelyText?: string | undefined;
   other: string | undefined;
 }
 
@@ -146,10 +148,11 @@ export interface TextChoice {
  */
 export function findText(
   sample: string[][],
-  asked: TextChoice,
+  choice: TextChoice,
   file: string,
 ): TextColumns & Pick<Columns, "header" | "width"> {
   const [names = [], ...rows] = sample;
+  const asked = withLikely(names, choice);
   const width = names.length;
   const label = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
   const text = width === 1 ? 0 : label < 0 ? -1 : 1 - label;
@@ -158,8 +161,16 @@ export function findText(
   return { ...findTextName(names, text, asked, file), header: true, width };
 }
 
+/** Asks for the likely column if there is one, and no other was asked for. */
+function withLikely(names: string[], choice: TextChoice): TextChoice {
+  const { text, likelyText } = choice;
+  const isThere = likelyText !== undefined && columnNamed(names, likelyText) >= 0;
+  return text === undefined && isThere ? { ...choice, text: likelyText } : choice;
+}
+
 /** The columns by their names; without one that is usual for texts it is the only one that is left, or `guess`. */
-export function findTextName(names: string[], guess: number, asked: TextChoice, file: string): TextColumns {
+export function findTextName(names: string[], guess: number, choice: TextChoice, file: string): TextColumns {
+  const asked = withLikely(names, choice);
   const other = asked.other === undefined ? -1 : findAsked(names, asked.other, file);
   const usual = asked.text === undefined ? findUsual(names, "text", other, file) : findAsked(names, asked.text, file);
   const left = names.length === 1 ? 0 : names.length === 2 && other >= 0 ? 1 - other : guess;
@@ -276,9 +287,14 @@ export function findUsual(names: string[], kind: "text" | "label", taken: number
   });
 }
 
-function findAsked(names: string[], asked: string, file: string): number {
+/** The index of a column; -1 if there is none. */
+function columnNamed(names: string[], asked: string): number {
   const exact = names.indexOf(asked);
-  const index = exact >= 0 ? exact : names.findIndex((n) => plain(n) === plain(asked));
+  return exact >= 0 ? exact : names.findIndex((n) => plain(n) === plain(asked));
+}
+
+function findAsked(names: string[], asked: string, file: string): number {
+  const index = columnNamed(names, asked);
   if (index >= 0) return index;
   const near = nearest(asked, names);
   throw new DataError(`There is no column "${asked}"`, {

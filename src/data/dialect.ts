@@ -43,9 +43,14 @@ const ARRAY: Dialect = { format: "array", separator: "," };
 /** White space before a JSON array is expected to be shorter. */
 const START_BYTES = 4096;
 
+/** The format of a file by its extension; undefined for an unknown one. */
+export function knownFormat(file: string): DataFormat | undefined {
+  return EXTENSIONS[/\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase() ?? ""];
+}
+
 /** The format of a file by its extension. Throws FormatError for an unknown one. */
 export function formatOf(file: string): DataFormat {
-  const format = EXTENSIONS[/\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase() ?? ""];
+  const format = knownFormat(file);
   if (format) return format;
   throw new FormatError("The data format is unknown", {
     where: file,

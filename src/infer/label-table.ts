@@ -1,24 +1,22 @@
 /**
  * Writes a copy of a table with a label and its probability in every row. The copy grows in OUTPUT.part, beside OUTPUT.part.json,
  * which tells of what it is; at the end it is renamed. After a kill, what is in it is compared with the table, row for row, and
- * the rest is appended.
+ * the rest is appended. No record stays beside a finished copy: what is in it tells whether it is that of a table and a model.
  */
-import { exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
-import type { DataFormat } from "../data/dialect.ts";
-import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
+import { createHasher, exists, moveFile, openAppend, openFile, remove, writeFileAtomic } from "#platform";
+import { ConfigError, DataError, FormatError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
-import type { FileReader } from "../platform/reader.ts";
 import type { Check } from "../platform/replacing.ts";
-import { csvField } from "../report/csv.ts";
 import { nearest } from "../suggest.ts";
 import type { Classification, Classifier } from "./classifier.ts";
+import { begins, Fields, Kept, probabilityIn } from "./label-fields.ts";
 import { concat, type Table, type TableRow } from "./table.ts";
 
 /** What decides the bytes of the copy. */
 export interface LabelSettings {
   /** The version of Lowrank. */
   version: string;
-  /** SHA-256 of the table's file. */
+  /** SHA-256 of the table's rows. */
   input: string;
   /** SHA-256 of the adapter and its base model. */
   model: string;
@@ -36,11 +34,20 @@ const partOf = (output: string) => `${output}.part`;
 const settingsOf = (output: string) => `${output}.part.json`;
 
 /**
- * The settings of an unfinished copy; undefined if there is none. Throws ConfigError for a file in its place that is not one.
+ * The settings of an unfinished copy; undefined if there is none. Throws ConfigError for a file in its place that is not one, and
+ * for a damaged one unless it is `replaced`.
  */
-export async function unfinished(output: string): Promise<LabelSettings | undefined> {
+export async function unfinished(output: string, replaced = false): Promise<LabelSettings | undefined> {
   const [part, path] = [partOf(output), settingsOf(output)];
-  const json = (await exists(path)) ? ((await readJson(path)) as Partial<LabelSettings & { format: string }>) : null;
+  const again = "begin again with --force, or choose another --out";
+  const read = async () => (await readJson(path)) as Partial<LabelSettings & { format: string }> | null;
+  const json = !(await exists(path))
+    ? null
+    : await read().catch((cause) => {
+        if (!(cause instanceof FormatError)) throw cause;
+        if (replaced) return { format: FORMAT };
+        throw new ConfigError("the unfinished output is damaged", { where: path, hint: again, cause });
+      });
   const isThere = await exists(part);
   if (json?.format !== FORMAT && (json !== null || isThere))
     throw new ConfigError("a file is in the way", {
@@ -54,7 +61,11 @@ export async function unfinished(output: string): Promise<LabelSettings | undefi
 
 /** What is to be known of a table before the first row is labelled. */
 export interface Survey {
+  /** The path of the table. */
+  where: string;
   rows: number;
+  /** Of all rows. */
+  sha256: string;
   /** Names of the new columns, which no column of the table has. */
   names: readonly [label: string, probability: string];
   /** Rows of each adapter that the table names. */
@@ -69,9 +80,11 @@ export async function survey(table: Table, where: string, known: readonly string
   const taken = new Set(table.names.map((name) => name.trim().toLowerCase()));
   const decoder = new TextDecoder();
   const adapters = new Map<string, number>();
+  const hasher = await createHasher("sha256");
   let rows = 0;
   for await (const some of table.rows()) {
     for (const { text, bytes, adapter } of some) {
+      hasher.update(bytes);
       if (text === null) continue;
       rows++;
       if (table.adapterColumn !== undefined) {
@@ -85,10 +98,34 @@ export async function survey(table: Table, where: string, known: readonly string
     }
   }
   if (rows === 0) throw new DataError("The file has no rows", { where, found: "only a header" });
+  const sha256 = hasher.digest();
   for (let i = 1; ; i++) {
     const names = ["predicted", "probability"].map((name) => (i === 1 ? name : `${name}_${i}`));
-    if (!names.some((name) => taken.has(name))) return { rows, names: names as [string, string], adapters };
+    if (!names.some((name) => taken.has(name)))
+      return { where, rows, sha256, names: names as [string, string], adapters };
   }
+}
+
+/** The rows of a table as they were when it was surveyed. Throws DataError at the end, or earlier, if these are others. */
+export async function* unchangedRows(table: Table, { where, sha256 }: Survey): AsyncGenerator<TableRow[]> {
+  const changed = (cause?: LowrankError) =>
+    new DataError("the file has changed while it was classified", {
+      where,
+      expected: "the rows that it had at the start",
+      found: cause === undefined ? "other rows" : cause.message.split("\n")[0]!,
+      hint: "run it again when no other program writes the file; for an --out that was begun with other rows, with --force",
+      cause,
+    });
+  const hasher = await createHasher("sha256");
+  try {
+    for await (const rows of table.rows()) {
+      for (const { bytes } of rows) hasher.update(bytes);
+      yield rows;
+    }
+  } catch (cause) {
+    throw cause instanceof LowrankError ? changed(cause) : cause;
+  }
+  if (hasher.digest() !== sha256) throw changed();
 }
 
 function unknownAdapter(name: string, known: readonly string[], where: string): DataError {
@@ -99,18 +136,6 @@ function unknownAdapter(name: string, known: readonly string[], where: string): 
     ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
   });
 }
-
-type Pair = readonly [label: string, probability: string];
-
-/** Further fields of a row as they stand in a file of the format. */
-const FIELDS: Record<DataFormat, (names: Pair, values: Pair, separator: string) => string> = {
-  csv: (_, values, separator) => values.map((value) => separator + csvField(value, separator)).join(""),
-  tsv: (_, values) => values.map((value) => `\t${value.replace(/[\t\r\n]/g, " ")}`).join(""),
-  jsonl: ([label, probability], values) => `,"${label}":${JSON.stringify(values[0])},"${probability}":${values[1]}`,
-};
-
-/** Decimals of a probability. Every one has the same length. */
-const DECIMALS = 6;
 
 export interface LabelOptions {
   output: string;
@@ -124,41 +149,39 @@ export interface LabelOptions {
 }
 
 /**
- * Labels the rows of a table into `output`, which is replaced at the end if it exists. Throws ConfigError if there is an
- * unfinished copy with other settings, LowrankError if the disk cannot be written to.
+ * Labels the rows of a table into `output`, which is replaced at the end if it exists and `force` is set. Returns false if it is
+ * there already, as these settings make it. Throws ConfigError if it is something else, or if there is an unfinished copy with other
+ * settings, DataError if the table changes meanwhile, LowrankError if the disk cannot be written to.
  */
 export async function labelTable(
   table: Table,
-  { names }: Survey,
+  surveyed: Survey,
   classifier: Classifier,
   { output, settings, force, check, onProgress }: LabelOptions,
-): Promise<void> {
+): Promise<boolean> {
   const part = partOf(output);
-  const begun = await unfinished(output);
+  const begun = await unfinished(output, force);
+  const fields = new Fields(table, surveyed.names, classifier);
+  if (!force && (await exists(output))) {
+    if (!(await isCopy(output, table, surveyed, classifier, fields))) refuseExisting(output);
+    if (begun && differences(begun, settings).length > 0) return false;
+    await check();
+    await remove(part);
+    await remove(settingsOf(output));
+    return false;
+  }
   if (begun && !force) refuseOther(output, begun, settings);
   if (!begun || force) {
     await remove(part);
     await writeFileAtomic(settingsOf(output), `${JSON.stringify({ format: FORMAT, ...settings }, null, 2)}\n`, check);
   }
-  const fields = FIELDS[table.format];
-  const encoder = new TextEncoder();
-  const encode = (...values: [string, string]) => encoder.encode(fields(names, values, table.separator));
-  const header = encode(...names);
-  const labelled = ({ label, probability }: Classification) => encode(label, probability.toFixed(DECIMALS));
-  const copyOf = ({ bytes, at }: TableRow, more: Uint8Array) =>
-    at < 0 ? [bytes] : [bytes.subarray(0, at), more, bytes.subarray(at)];
-
   const before = (await exists(part)) ? await openFile(part) : undefined;
-  const kept = new Kept(
-    before,
-    header,
-    labelsOf(table, classifier).map((label) => encode(label, "0".padEnd(2 + DECIMALS, "0"))),
-  );
+  const kept = new Kept(before, fields);
   let writer: Awaited<ReturnType<typeof openAppend>> | undefined;
   let [done, resumed] = [0, 0];
   try {
-    for await (const rows of table.rows()) {
-      const count = writer ? 0 : await kept.match(rows);
+    for await (const rows of unchangedRows(table, surveyed)) {
+      const { length: count } = writer ? [] : await kept.match(rows);
       done += rows.filter(({ text }, i) => i < count && text !== null).length;
       if (count === rows.length) continue;
       if (!writer) {
@@ -168,12 +191,16 @@ export async function labelTable(
       const rest = rows.slice(count);
       const results = await classifyByLength(classifier, rest, table.adapterColumn !== undefined);
       let next = 0;
-      const pieces = rest.flatMap((row) => copyOf(row, row.text === null ? header : labelled(results[next++]!)));
+      const pieces = rest.flatMap((row) =>
+        withFields(row, row.text === null ? fields.header : fields.of(results[next++]!)),
+      );
       await check();
       await writing(part, writer.write(concat(pieces)));
       done += results.length;
       onProgress(done, resumed);
     }
+    // Of a copy that was complete, what is behind its rows is cut off.
+    writer ??= await writing(part, openAppend(part, kept.bytes));
   } finally {
     await before?.close();
     await writer?.close();
@@ -181,11 +208,64 @@ export async function labelTable(
   await check();
   await writing(output, moveFile(part, output));
   await remove(settingsOf(output));
+  return true;
+}
+
+function withFields({ bytes, at }: TableRow, fields: Uint8Array): Uint8Array[] {
+  return at < 0 ? [bytes] : [bytes.subarray(0, at), fields, bytes.subarray(at)];
+}
+
+/** Rows that are labelled again to recognize a copy: one batch. */
+const SAMPLE = 16;
+
+/**
+ * Whether a file is the copy of a table with the labels of this classifier: its rows are the table's, with fields of the form, and
+ * those with the lowest probabilities, which no other model has to every digit, are the same when they are labelled again.
+ */
+async function isCopy(
+  path: string,
+  table: Table,
+  surveyed: Survey,
+  classifier: Classifier,
+  fields: Fields,
+): Promise<boolean> {
+  const file = await openFile(path);
+  try {
+    const kept = new Kept(file, fields);
+    let sample: { row: TableRow; found: Uint8Array; probability: number }[] = [];
+    for await (const rows of unchangedRows(table, surveyed)) {
+      const matched = await kept.match(rows);
+      if (matched.length < rows.length) return false;
+      const some = rows.map((row, i) => ({ row, found: matched[i]!, probability: Number(probabilityIn(matched[i]!)) }));
+      sample = [...sample, ...some.filter(({ row }) => row.text !== null)]
+        .sort((a, b) => a.probability - b.probability)
+        .slice(0, SAMPLE);
+    }
+    if (kept.bytes < file.size) return false;
+    const rows = sample.map(({ row }) => row);
+    const results = await classifyByLength(classifier, rows, table.adapterColumn !== undefined);
+    return results.every((result, i) => begins(fields.of(result), 0, sample[i]!.found));
+  } finally {
+    await file.close();
+  }
+}
+
+function refuseExisting(output: string): never {
+  throw new ConfigError("the output already exists", {
+    where: output,
+    expected: "a new path, or what the same command has written",
+    hint: "choose another --out, or give --force to replace it when the new one is finished",
+  });
+}
+
+/** The settings in which an unfinished copy differs. */
+function differences(begun: LabelSettings, settings: LabelSettings): (keyof LabelSettings)[] {
+  const keys = Object.keys(settings) as (keyof LabelSettings)[];
+  return keys.filter((key) => begun[key] !== settings[key]);
 }
 
 function refuseOther(output: string, begun: LabelSettings, settings: LabelSettings): void {
-  const keys = Object.keys(settings) as (keyof LabelSettings)[];
-  const other = keys.filter((key) => begun[key] !== settings[key]);
+  const other = differences(begun, settings);
   if (other.length === 0) return;
   const list = (of: LabelSettings) => nameList(other.map((key) => `${key} ${of[key]}`));
   throw new ConfigError("the unfinished output is of another input, model or setting", {
@@ -194,12 +274,6 @@ function refuseOther(output: string, begun: LabelSettings, settings: LabelSettin
     found: list(begun),
     hint: "begin again with --force, or choose another --out",
   });
-}
-
-/** The labels that rows can have. */
-function labelsOf({ adapterColumn }: Table, classifier: Classifier): readonly string[] {
-  if (adapterColumn === undefined) return classifier.labels;
-  return [...new Set(classifier.adapters.flatMap((name) => classifier.metaOf(name).labels))];
 }
 
 /** Results do not depend on the order; a batch of texts of one length has the most texts. `byRow`: every row names its adapter. */
@@ -218,60 +292,6 @@ async function classifyByLength(
   );
   for (const [at, i] of order.entries()) results[i] = sorted[at]!;
   return results;
-}
-
-/** The rows of an unfinished copy, up to the first that is not a row of the table with a label. */
-class Kept {
-  /** Bytes of the rows that matched. */
-  bytes = 0;
-
-  /** `fields`: of the header, and of a row with each label. The latter end with a probability, of which only the form counts. */
-  constructor(
-    private readonly file: FileReader | undefined,
-    private readonly header: Uint8Array,
-    private readonly fields: readonly Uint8Array[],
-  ) {}
-
-  /** How many of the next rows of the table are in the copy. */
-  async match(rows: readonly TableRow[]): Promise<number> {
-    if (this.file === undefined) return 0;
-    const longest = Math.max(this.header.length, ...this.fields.map(({ length }) => length));
-    const most = rows.reduce((sum, { bytes }) => sum + bytes.length + longest, 0);
-    const found = await this.file.read(this.bytes, Math.min(most, this.file.size - this.bytes));
-    let start = 0;
-    for (const [i, row] of rows.entries()) {
-      const end = this.endOf(row, found, start);
-      if (end < 0) return i;
-      this.bytes += end - start;
-      start = end;
-    }
-    return rows.length;
-  }
-
-  /** Where a row that begins at `start` ends; -1 if it is another row, or cut off. */
-  private endOf({ bytes, at, text }: TableRow, found: Uint8Array, start: number): number {
-    if (at < 0 || !begins(found, start, bytes.subarray(0, at))) return -1;
-    for (const fields of text === null ? [this.header] : this.fields) {
-      const end = start + at + fields.length;
-      const digits = text === null ? 0 : 2 + DECIMALS;
-      const isThere =
-        begins(found, start + at, fields.subarray(0, fields.length - digits)) &&
-        (digits === 0 || isProbability(String.fromCharCode(...found.subarray(end - digits, end)))) &&
-        begins(found, end, bytes.subarray(at));
-      if (isThere) return end + bytes.length - at;
-    }
-    return -1;
-  }
-}
-
-/** Whether a text is a probability as it is written. */
-function isProbability(text: string): boolean {
-  const value = Number(text);
-  return value >= 0 && value <= 1 && value.toFixed(DECIMALS) === text;
-}
-
-function begins(bytes: Uint8Array, at: number, expected: Uint8Array): boolean {
-  return at + expected.length <= bytes.length && expected.every((byte, i) => byte === bytes[at + i]);
 }
 
 async function writing<T>(where: string, work: Promise<T>): Promise<T> {

@@ -21,6 +21,8 @@ export function outputFormat(file: string): DataFormat {
 
 export interface TableOptions {
   textColumn?: string | undefined;
+  /** The text column where none is asked for and the file has one of this name. */
+  likelyTextColumn?: string | undefined;
   /** The column that names an adapter for every row. */
   adapterColumn?: string | undefined;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
@@ -32,9 +34,9 @@ export interface TableOptions {
 /** Opens a CSV, TSV, JSON or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError. */
 export async function openTable(
   path: string,
-  { textColumn, adapterColumn, encoding, chunkBytes = CHUNK_BYTES }: TableOptions = {},
+  { textColumn, likelyTextColumn, adapterColumn, encoding, chunkBytes = CHUNK_BYTES }: TableOptions = {},
 ): Promise<Table> {
-  const asked = { text: textColumn, other: adapterColumn };
+  const asked = { text: textColumn, likelyText: likelyTextColumn, other: adapterColumn };
   const file = await openFile(path);
   try {
     if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, asked);

@@ -69,6 +69,17 @@ export async function canCreate(_path: string): Promise<boolean> {
   return true;
 }
 
+/** The path: a page's file system has no links. */
+export async function throughLink(path: string): Promise<string> {
+  return path;
+}
+
+/** Differs once a file is written to; undefined where the page's own storage has no file of this path. */
+export async function fileVersion(path: string): Promise<string | undefined> {
+  const file = await openStored(path).catch(() => undefined);
+  return file && [file.size, file.lastModified].join();
+}
+
 /** Whether two paths lead to the same file: a page's file system has no links. */
 export async function isSameFile(a: string, b: string): Promise<boolean> {
   return joinUrl(a) === joinUrl(b);
@@ -295,7 +306,7 @@ async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   return blob;
 }
 
-async function openStored(path: string): Promise<Blob> {
+async function openStored(path: string): Promise<File> {
   const { folder, name } = split(path);
   return (await (await openDirectory(folder)).getFileHandle(name)).getFile();
 }

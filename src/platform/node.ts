@@ -3,7 +3,7 @@
  */
 import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
-import { access, lstat, mkdir, open, readdir, stat } from "node:fs/promises";
+import { access, lstat, mkdir, open, readdir, realpath, stat } from "node:fs/promises";
 import { availableParallelism, freemem, homedir, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -89,6 +89,18 @@ export async function canCreate(path: string): Promise<boolean> {
       () => false,
     )
   );
+}
+
+/** The file that a link leads to; any other path as it is. */
+export async function throughLink(path: string): Promise<string> {
+  const stats = await lstat(path).catch(() => undefined);
+  return stats?.isSymbolicLink() ? realpath(path).catch(() => path) : path;
+}
+
+/** Differs once a file is written to or replaced; undefined where the disk has no file of this path. */
+export async function fileVersion(path: string): Promise<string | undefined> {
+  const stats = await stat(path, { bigint: true }).catch(() => undefined);
+  return stats?.isFile() ? [stats.dev, stats.ino, stats.size, stats.mtimeNs].join() : undefined;
 }
 
 /** Whether two paths lead to the same file. */

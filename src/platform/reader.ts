@@ -1,4 +1,4 @@
-import { ConfigError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
 
 /** A file opened for random access. Offsets and lengths are bytes. */
 export interface FileReader {
@@ -49,7 +49,11 @@ export async function handleReader(
       let done = 0;
       while (done < length) {
         const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 1 << 30), offset + done);
-        if (bytesRead === 0) throw new Error(`${name}: file ended ${length - done} bytes early`);
+        if (bytesRead === 0)
+          throw new LowrankError(`${name}: file ended ${length - done} bytes early`, {
+            expected: `${stats.size} bytes, as when it was opened`,
+            hint: "try again when no other program is writing it",
+          });
         done += bytesRead;
       }
       return bytes;

@@ -52,12 +52,12 @@ const ADAPTER = "adapter/lowrank.json";
 const KEYS = ["version", "model", "data", "options", "labels", "counts"];
 
 /** Whether the contents of a config.json are a run's. */
-export function isRunConfig(json: unknown): json is { files?: unknown } {
+export function isRunConfig(json: unknown): json is { files?: unknown; data?: unknown } {
   if (typeof json !== "object" || json === null) return false;
   return "format" in json ? json.format === FORMAT : KEYS.every((key) => Object.hasOwn(json, key));
 }
 
-async function runConfigAt(directory: string): Promise<{ files?: unknown } | undefined> {
+async function runConfigAt(directory: string): Promise<{ files?: unknown; data?: unknown } | undefined> {
   const path = joinPath(directory, CONFIG);
   if (!(await exists(path))) return undefined;
   const json = await readJson(path).catch((error) => {
@@ -65,6 +65,14 @@ async function runConfigAt(directory: string): Promise<{ files?: unknown } | und
     throw error;
   });
   return isRunConfig(json) ? json : undefined;
+}
+
+/** The text column that a run was given; `directory` is the run's or its adapter/, or of something else, which has none. */
+export async function givenTextColumn(directory: string): Promise<string | undefined> {
+  const isAdapter = /(^|[\\/])adapter[\\/]*$/.test(directory);
+  const config = await runConfigAt(isAdapter ? joinPath(directory, "..") : directory);
+  const { textColumn } = (config?.data ?? {}) as { textColumn?: unknown };
+  return typeof textColumn === "string" ? textColumn : undefined;
 }
 
 /** The files of the run in this directory, whether they exist or not. Empty if there is no run. */
