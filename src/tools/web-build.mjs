@@ -119,7 +119,9 @@ function dropMapNames(outputs) {
 }
 
 /** What the page that classifies on its own leaves out: it downloads nothing, imports nothing, and has no other thread. */
-const NOT_ALONE = ["hub-model", "http", "remote", "recover", "bitsandbytes", "peft-import"].map((name) => `*/${name}.ts`);
+const NOT_ALONE = ["hub-model", "http", "remote", "recover", "bitsandbytes", "peft-import"].map(
+  (name) => `*/${name}.ts`,
+);
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */
 async function buildStandalone() {
