@@ -83,7 +83,7 @@ for (const name of names)
       for (const key of file.names.filter((one) => one.startsWith(`${kind}.`)))
         all.set(key.slice(kind.length + 1), { shape: file.info(key).shape, data: await file.readF32(key) });
       const shapes = new Map([...all].map(([key, { shape }]) => [key, shape]));
-      const { keys } = importPeft(config, shapes, { config: checkpoint.config, score }, place);
+      const { keys } = await importPeft(config, shapes, { config: checkpoint.config, score }, place);
       return new Map([...keys].map(([name, key]) => [name, all.get(key)!]));
     };
     const batch = await readBatch(file);

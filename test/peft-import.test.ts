@@ -121,9 +121,11 @@ test("patterns, some layers only, biases and saved modules come in and go out", 
   for (const [key, { data }] of before!) assertSameBits(key, after!.get(key)!.data, data);
 });
 
-test("modules are matched as PEFT matches them", () => {
-  const adapted = (config: object) =>
-    parsePeftConfig({ ...BASICS, ...config }, model, "c").adapted.map(({ name }) => name.replace("transformer.h.", ""));
+test("modules are matched as PEFT matches them", async () => {
+  const adapted = async (config: object) =>
+    (await parsePeftConfig({ ...BASICS, ...config }, model, "c")).adapted.map(({ name }) =>
+      name.replace("transformer.h.", ""),
+    );
   const every = (...kinds: string[]) => [0, 1].flatMap((layer) => kinds.map((kind) => `${layer}.${kind}`));
   const cases: [object, string[]][] = [
     [{}, every("attn.c_attn")],
@@ -142,10 +144,11 @@ test("modules are matched as PEFT matches them", () => {
       ["0.attn.c_attn", "1.mlp.c_fc"],
     ],
   ];
-  for (const [config, expected] of cases) assert.equal(adapted(config), expected, JSON.stringify(config));
-  const heads = (config: object) => parsePeftConfig({ ...BASICS, ...config }, model, "c").adapted.at(-1)!.name;
-  assert.is(heads({ task_type: "CAUSAL_LM", target_modules: ["c_attn", "lm_head"] }), "lm_head");
-  assert.is(heads({ task_type: null, target_modules: ["c_attn", "score"] }), "score");
+  for (const [config, expected] of cases) assert.equal(await adapted(config), expected, JSON.stringify(config));
+  const heads = async (config: object) =>
+    (await parsePeftConfig({ ...BASICS, ...config }, model, "c")).adapted.at(-1)!.name;
+  assert.is(await heads({ task_type: "CAUSAL_LM", target_modules: ["c_attn", "lm_head"] }), "lm_head");
+  assert.is(await heads({ task_type: null, target_modules: ["c_attn", "score"] }), "score");
 });
 
 test("variants that are not computed are refused by name", async () => {
@@ -173,7 +176,7 @@ test("variants that are not computed are refused by name", async () => {
   await refused({ target_modules: "(?P<x>c_attn" }, "regular expression", "(?P<x>c_attn");
   await refused({ task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, "lm_head", "tied");
   const untied = { ...model, tie_word_embeddings: false };
-  parsePeftConfig({ ...BASICS, task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, untied, "c.json");
+  await parsePeftConfig({ ...BASICS, task_type: "CAUSAL_LM", modules_to_save: ["lm_head"] }, untied, "c.json");
 });
 
 /** Virtual tokens as PEFT writes them, on `model`. */
@@ -307,7 +310,7 @@ test("values of every type in every setting: an error of ours, or a value like a
         `{${JSON.stringify(BASICS).slice(1, -1)}, "target_modules": ["c_attn"], "${key}": ${value}}`,
       );
       try {
-        parsePeftConfig(json, model, "c.json");
+        await parsePeftConfig(json, model, "c.json");
       } catch (error) {
         if (!(error instanceof LowrankError)) throw new Error(`${key} = ${value}: ${error}`);
         assert.match(error.message, "c.json", `${key} = ${value}`);

@@ -180,7 +180,7 @@ test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and 
   // A module that is named in full, as lm_head is, has its adapter whatever the layers.
   const causal = await assertRoundTrip("some-layers-lm", metaOf(lora, LM));
   assert.equal(
-    parsePeftConfig(readConfig(causal), model, "c").adapted.map(({ name }) => name),
+    (await parsePeftConfig(readConfig(causal), model, "c")).adapted.map(({ name }) => name),
     ["transformer.h.1.attn.c_attn", "transformer.h.1.mlp.c_proj", "lm_head"],
   );
   const config = join(directory, "adapter_config.json");

@@ -5,16 +5,12 @@
  */
 import { ConfigError } from "../errors.ts";
 import { type Effort, Expression, ExpressionError, spend } from "./expression.ts";
-import { LIMITS } from "./limits.ts";
 
 /** The setting of a file that an error names. */
 export interface Place {
   setting: string;
   where: string;
 }
-
-/** The budget for the regular expressions of one file. */
-export const newEffort = (): Effort => ({ states: LIMITS.expressionStates, steps: LIMITS.expressionSteps });
 
 /** Runs `body` for a pattern of a file. Throws ConfigError if the pattern is not supported, or takes too long. */
 function attempt<T>(pattern: string, { setting, where }: Place, body: () => T): T {
@@ -134,7 +130,8 @@ function firstOf(
 /** Longest module name: a longer pattern matches none. */
 const LONGEST_NAME = 1000;
 
-const isPlain = (pattern: string) => /^\^?[\w.-]*$/.test(pattern);
+/** Whether a pattern is looked up: it needs no regular expression. */
+export const isPlain = (pattern: string) => /^\^?[\w.-]*$/.test(pattern);
 
 /** The plain patterns, grouped by length. */
 function groupAlike(patterns: readonly string[]): Map<number, Alike[]> {

@@ -4,9 +4,9 @@
  */
 import { type GPT2Config, INITS, type LoraConfig, loraScale } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import type { Effort } from "./expression.ts";
+import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
-import { anyPart, endings, firstKey, layerOf, newEffort, suffixes, wholeName } from "./name-patterns.ts";
+import { anyPart, endings, firstKey, isPlain, layerOf, suffixes, wholeName } from "./name-patterns.ts";
 
 /** A parsed adapter_config.json. */
 export type PeftConfig = Record<string, unknown>;
@@ -88,9 +88,9 @@ interface Source {
 }
 
 /** Throws ConfigError for variants of LoRA that are not supported, FormatError for invalid settings. */
-export function parsePeftConfig(json: unknown, model: GPT2Config, where: string): PeftPlan {
+export async function parsePeftConfig(json: unknown, model: GPT2Config, where: string): Promise<PeftPlan> {
   const config = { ...DEFAULTS, ...settingsOf(json, where) };
-  const source: Source = { config, where, effort: newEffort() };
+  const source: Source = { config, where, effort: await newEffort(hasExpressions(config)) };
   refuseVariants(config, LORA, where);
   const task = (config.task_type ?? null) as PeftPlan["task"];
   const toSave = [
@@ -146,6 +146,17 @@ export function parsePeftConfig(json: unknown, model: GPT2Config, where: string)
       hint: "it is where the base model's config has tie_word_embeddings = false",
     });
   return { task, adapted, biases: config.bias === "lora_only", saves, lora };
+}
+
+/** Whether names are matched by regular expressions: the file's, or PEFT's own for the index of a block. */
+function hasExpressions({ target_modules, exclude_modules, modules_to_save, ...config }: PeftConfig): boolean {
+  const { rank_pattern = {}, alpha_pattern = {}, layers_to_transform } = config;
+  const patterns = [modules_to_save, Object.keys(rank_pattern!), Object.keys(alpha_pattern!)].flat();
+  return (
+    [target_modules, exclude_modules].some((value) => typeof value === "string") ||
+    layers_to_transform !== undefined ||
+    patterns.some((pattern) => typeof pattern === "string" && !isPlain(pattern))
+  );
 }
 
 /** The name of a module and of all modules that contain it: `a.b.c`, `a.b`, `a`. */

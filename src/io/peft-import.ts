@@ -31,10 +31,16 @@ export interface PeftImport {
  * methods and variants that are not supported, FormatError listing every key that is missing, unexpected, or of a shape that does
  * not match the model.
  */
-export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): PeftImport {
+export async function importPeft(
+  json: unknown,
+  peft: ReadonlyMap<string, Shape>,
+  base: PeftBase,
+  where: string,
+): Promise<PeftImport> {
   const settings = settingsOf(json, where);
   const mode = modeOf(settings.peft_type, where);
-  const plan = mode === "lora" ? importLora(json, peft, base, where) : importVirtual(mode, settings, peft, base, where);
+  const plan =
+    mode === "lora" ? await importLora(json, peft, base, where) : importVirtual(mode, settings, peft, base, where);
   const keys = take(peft, plan, where);
   const { own, classifies, classes } = plan;
   const meta: AdapterMeta = {
@@ -64,8 +70,13 @@ function modeOf(type: unknown, where: string): PeftMode {
   });
 }
 
-function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): ImportPlan {
-  const plan = parsePeftConfig(json, base.config, where);
+async function importLora(
+  json: unknown,
+  peft: ReadonlyMap<string, Shape>,
+  base: PeftBase,
+  where: string,
+): Promise<ImportPlan> {
+  const plan = await parsePeftConfig(json, base.config, where);
   const classifies = plan.task === null ? headOf(plan, base) === "score" : plan.task === "SEQ_CLS";
   const score = classifies ? (peft.get(SCORE) ?? base.score?.shape) : undefined;
   const classes = score?.[0] ?? 0;

@@ -104,7 +104,7 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     const shapes = file.floatShapes();
     // With an adapter of lm_head PEFT also saves the base model's head.
     const copied = shapes.has(HEAD_COPY) && base.lmHead !== undefined && shapes.delete(HEAD_COPY);
-    const { meta, keys } = importPeft(json, shapes, base, path);
+    const { meta, keys } = await importPeft(json, shapes, base, path);
     checkMeta(meta, path);
     if (copied) await compareHead(file, base, path);
     const tensors: Tensors = new Map();

@@ -8,10 +8,10 @@ const SEED = 12;
 const model = { vocab_size: 23, n_positions: 10, n_layer: 12, n_head: 2, n_embd: 8, layer_norm_epsilon: 1e-5 };
 
 /** Which modules have an adapter, of which rank; undefined where the settings are refused. */
-function ours(parsePeftConfig, settings) {
+async function ours(parsePeftConfig, settings) {
   try {
     const config = { peft_type: "LORA", task_type: "SEQ_CLS", ...settings };
-    return parsePeftConfig(config, model, "").adapted.map(({ name, r }) => [name, r]);
+    return (await parsePeftConfig(config, model, "")).adapted.map(({ name, r }) => [name, r]);
   } catch (error) {
     if (error.message.includes("matches no matrix")) return [];
     if (error.name === "ConfigError") return undefined;
@@ -28,7 +28,7 @@ export async function checkNames(work, python, must, report) {
   const { parsePeftConfig } = await import(resolve(outfile));
   let [equal, refused, slow] = [0, 0, 0];
   for (const [settings, theirs] of JSON.parse(readFileSync(file, "utf8"))) {
-    const found = ours(parsePeftConfig, settings);
+    const found = await ours(parsePeftConfig, settings);
     if (found === undefined) refused++;
     else if (theirs === "slow") slow++;
     else if (JSON.stringify(found) === JSON.stringify(theirs)) equal++;

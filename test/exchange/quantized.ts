@@ -56,7 +56,7 @@ export async function errorsOf(folder: string, name: string, device: Backend): P
   const shapes = file.floatShapes();
   await file.close();
   const config = JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8"));
-  const { keys } = importPeft(config, shapes, { config: model.config }, directory);
+  const { keys } = await importPeft(config, shapes, { config: model.config }, directory);
   const engine = await Engine.create(device, {
     spec: specOf(meta, { config: model.config, train_head: false }),
     capacity: { tokens, sequences },
