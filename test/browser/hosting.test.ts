@@ -11,6 +11,7 @@ import { testDevice } from "../device.ts";
 import { test } from "../harness.ts";
 import { messages, tinyData } from "../tiny.ts";
 import { openBrowser, openPage, plainServer, webServer } from "./browser.ts";
+import { ISOLATED, packageServer, pageWith, trainFrom } from "./origins.ts";
 
 const TEXTS = ["you have won a prize, call now", "see you at lunch"];
 const DEVICE = "wasm relaxed 2 threads";
@@ -121,4 +122,27 @@ test("a 304 response has all headers: without them Safari refuses a cached worke
   assert.equal([first.status, again.status], [200, 304]);
   for (const name of ["cross-origin-embedder-policy", "cross-origin-resource-policy", "content-security-policy"])
     assert.is(again.headers.get(name), first.headers.get(name), name);
+});
+
+test("from another origin the library trains and classifies: on threads, in a worker, on the page's thread", async () => {
+  const [code, files] = await Promise.all([packageServer(), packageServer()]);
+  const policy = (worker: string, from: string) => ({
+    "Content-Security-Policy": `script-src ${code} 'wasm-unsafe-eval'; connect-src ${from}; worker-src ${worker}`,
+  });
+  const context = await openBrowser();
+  const found: number[][] = [];
+  for (const { headers, from, name, workers, why } of [
+    { headers: ISOLATED, name: /^CPU, 2 threads/, workers: 2 },
+    { headers: policy(`blob: ${files}`, files), from: files, name: /^CPU, 1 thread,/, workers: 1 },
+    { headers: policy("'none'", code), name: /^CPU, 1 thread,/, workers: 0, why: "no worker can be started" },
+  ]) {
+    const { page } = await openPage(context, await pageWith(headers));
+    const { device, logits } = await trainFrom(page, code, from);
+    assert.match(device.name, name);
+    assert.is(device.why, why);
+    assert.is(page.workers().length, workers);
+    found.push(logits);
+    await page.close();
+  }
+  for (const logits of found) assert.equal(logits, found[0]);
 });
