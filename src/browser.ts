@@ -9,6 +9,7 @@ import type { FineTuneManyArguments } from "./run/fine-tune-many.ts";
 import type { FineTuneArguments } from "./train/trainer.ts";
 
 export * from "./api.ts";
+export { setPackageUrl } from "./platform/assets.ts";
 
 /**
  * Reads, splits and encodes messages, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.

@@ -187,6 +187,7 @@ const entriesOf = ({ device, model, data, run, classifier, lm, adapter, tokenize
   "tokenizer.decodeBytes": { call: ((ids) => tokenizer.decodeBytes(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
   registerFile: { call: browser.registerFile as Call, good: { path: "a", file: new Blob() } },
   forgetFile: { call: browser.forgetFile as Call, good: { path: "a" }, also: { path: ["the string"] } },
+  setPackageUrl: { call: browser.setPackageUrl as Call, good: { url: "/lowrank/" }, also: { url: ["the string"] } },
 });
 /** Functions without arguments that could be invalid. */
 const WITHOUT = [

@@ -53,7 +53,8 @@ async function open(name: DeviceName, threads: number): Promise<Backend> {
     if (!(error instanceof DeviceError)) throw error;
     const device = await openWasm({ threads });
     const [summary] = error.message.split("\n");
-    device.info.why = [summary, error.details.found ?? []].flat().join(": ");
+    const noWorker = device.info.why ? `; ${device.info.why}` : "";
+    device.info.why = [summary, error.details.found ?? []].flat().join(": ") + noWorker;
     return device;
   }
 }

@@ -1,5 +1,6 @@
 /** Chooses where the CPU backend runs: on threads, on the caller's thread, or in a worker. */
 import { isPageThread, parallelism } from "#platform";
+import { NotStarted } from "#workers";
 import { ConfigError } from "../errors.ts";
 import type { Backend, WasmOptions } from "./backend.ts";
 
@@ -15,13 +16,24 @@ const canShare = () => typeof SharedArrayBuffer !== "undefined";
 
 /**
  * Opens the CPU backend. It runs on worker threads if memory can be shared, otherwise on the caller's thread, or, if that is a
- * page's main thread, in one worker.
+ * page's main thread, in one worker. Where a page can start no worker it runs on the caller's thread, and `info.why` says so.
  */
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0 } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 64)
     throw new ConfigError("the number of threads is invalid", { expected: "0 to 64", found: String(threads) });
-  // A page loads one of the two.
-  if (!canShare() && isPageThread()) return (await import("./remote.ts")).openRemote(options);
-  return (await import("./wasm-local.ts")).openLocal(options, canShare() ? threads || defaultThreads() : null);
+  try {
+    // A page loads one of the two.
+    if (!canShare() && isPageThread()) return await (await import("./remote.ts")).openRemote(options);
+    return await openLocal(options, canShare() ? threads || defaultThreads() : null);
+  } catch (error) {
+    if (!((error as Error).cause instanceof NotStarted)) throw error;
+    const device = await openLocal(options, null);
+    device.info.why = "no worker can be started";
+    return device;
+  }
+}
+
+async function openLocal(options: WasmOptions, threads: number | null): Promise<Backend> {
+  return (await import("./wasm-local.ts")).openLocal(options, threads);
 }

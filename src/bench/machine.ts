@@ -10,7 +10,7 @@ export interface Machine {
   system: string;
   node: string;
   lowrank: string;
-  /** Of the package `webgpu`, which contains Dawn. */
+  /** The version of the optional package `webgpu`, which contains Dawn; "not installed" without it. */
   webgpu: string;
 }
 
@@ -23,8 +23,16 @@ export function machine(): Machine {
     system: `${platform()} ${release()} ${arch()}`,
     node: process.version,
     lowrank: version,
-    webgpu: createRequire(import.meta.url)("webgpu/package.json").version,
+    webgpu: webgpuVersion(),
   };
+}
+
+function webgpuVersion(): string {
+  try {
+    return createRequire(import.meta.url)("webgpu/package.json").version;
+  } catch {
+    return "not installed";
+  }
 }
 
 export function describeMachine({ cpu, cores, memoryGiB, system, node, lowrank, webgpu }: Machine): string {

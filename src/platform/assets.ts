@@ -2,6 +2,8 @@
  * URLs of the package's files in a page, relative to the built files in a folder of dist/. Paths are relative to the package's
  * root, as in Node. Every URL is a literal: bundlers do not find and copy others.
  */
+import { checkArguments } from "../arguments.ts";
+import type { WorkerName } from "./worker.ts";
 
 /** URLs by path. */
 const ASSETS: Readonly<Record<string, () => URL>> = {
@@ -21,6 +23,24 @@ const ASSETS: Readonly<Record<string, () => URL>> = {
 
 const PACKAGE = "package:";
 
+let packageUrl: string | undefined;
+
+/**
+ * Says where the package's folders `dist` and `data` are, for a page that has them apart from its code. All files and workers that are
+ * loaded from then on come from there. In a worker of your own, call it there.
+ *
+ * @example
+ * ```ts
+ * import { setPackageUrl } from "lowrank/browser";
+ *
+ * setPackageUrl("/lowrank/"); // has dist/ and data/
+ * ```
+ */
+export function setPackageUrl(url: string): void {
+  checkArguments({ url }, { url: "text" });
+  packageUrl = new URL(url.replace(/\/*$/, "/"), location.href).href;
+}
+
 /** A path that stands for a file or folder of the package. */
 export function packagePath(name: string): string {
   return PACKAGE + name;
@@ -36,6 +56,18 @@ export function packageFiles(): string[] {
 }
 
 /** The URL of a file of the package; undefined if there is none. */
-export function assetUrl(path: string): string | undefined {
-  return ASSETS[path.slice(PACKAGE.length)]?.().href;
+export function assetUrl(path: string): URL | undefined {
+  const name = path.slice(PACKAGE.length);
+  const url = ASSETS[name];
+  return packageUrl !== undefined && url ? new URL(name, packageUrl) : url?.();
+}
+
+/**
+ * The URL of a worker where the page has said where it is, or beside the package's files on another origin, from which none starts
+ * directly. Undefined: it is where a bundler has put it.
+ */
+export function workerUrl(name: WorkerName): URL | undefined {
+  const files = assetUrl(packagePath("dist/data.wasm"))!;
+  const isHere = files.origin === origin || !files.protocol.startsWith("http");
+  return packageUrl === undefined && isHere ? undefined : new URL(`browser/${name}.js`, files);
 }

@@ -314,14 +314,14 @@ async function openStored(path: string): Promise<File> {
 async function fetchAsset(path: string): Promise<Blob> {
   const url = assetUrl(path);
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
-  const response = await fetch(url);
+  const response = await fetch(url).catch(() => Response.error());
   // Servers of single-page applications answer with the page if a file does not exist.
   const isPage = response.headers.get("content-type")?.startsWith("text/html");
   if (!response.ok || isPage)
     throw new ConfigError("a file of the package was not found", {
-      where: url,
-      found: isPage ? "an HTML page" : `${response.status} ${response.statusText}`,
-      hint: "copy the package's folders unchanged; Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
+      where: url.href,
+      found: isPage ? "an HTML page" : `${response.status || "no answer"} ${response.statusText}`.trim(),
+      hint: "copy the package's folders unchanged; another origin must allow this one (CORS); Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
     });
   return response.blob();
 }

@@ -1,7 +1,9 @@
-/** Starts workers in Node, from the built files. `browser-workers.ts` has the same export. */
+/** Starts workers in Node, from the built files. `browser-workers.ts` has the same exports. */
 import { Worker } from "node:worker_threads";
 import { packagePath } from "./node.ts";
 import type { WorkerHandle, WorkerName } from "./worker.ts";
+
+export { NotStarted } from "./worker.ts";
 
 export function startWorker(
   name: WorkerName,

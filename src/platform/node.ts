@@ -9,7 +9,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { withoutLines } from "./native-output.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
@@ -186,7 +186,7 @@ export function systemCacheDirectory(): string {
 /** Dawn's GPU object. It is kept because the process crashes if it is garbage-collected while its device is in use. */
 let dawn: Promise<GPU | null> | undefined;
 
-/** The GPU object, or null if WebGPU is not available. */
+/** The GPU object, or null if WebGPU is not available. Throws DeviceError where the optional package that has it is not installed. */
 export function requestGPU(): Promise<GPU | null> {
   dawn ??= openDawn();
   return dawn;
@@ -215,7 +215,11 @@ async function openDawn(): Promise<GPU | null> {
       gpu.requestAdapter().catch(() => {});
     });
     return gpu;
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND")
+      throw new DeviceError("the package webgpu is not installed", {
+        hint: "npm install webgpu, or use --device wasm",
+      });
     return null; // no binary for this platform, or its libraries are missing
   }
 }

@@ -8,3 +8,6 @@ export interface WorkerHandle {
   keepAlive(busy: boolean): void;
   terminate(): void;
 }
+
+/** The browser did not load or start a worker: its page does not allow it, or the file is missing. It does not tell which. */
+export class NotStarted extends Error {}

@@ -18,6 +18,8 @@ const WORKERS = {
   "kernels-worker": "src/backend/kernels-worker.ts",
   "remote-worker": "src/backend/remote-worker.ts",
 };
+/** The CPU of a page's main thread. A page with a worker of its own computes there. */
+const REMOTE = "*/remote.ts";
 const ASSETS = [
   "dist/data.wasm",
   "dist/kernels.wasm",
@@ -86,7 +88,7 @@ export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
   await bundle(LIBRARY, { index: "src/browser.ts" });
   const scripts = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts`, style: join(PAGE, "style.css") };
-  dropMapNames(await bundle(join(WEB, SCRIPTS), scripts));
+  dropMapNames(await bundle(join(WEB, SCRIPTS), scripts, [REMOTE]));
   dropMapNames(await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` }));
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
   await buildStandalone();
@@ -104,11 +106,18 @@ function inlineScripts(file) {
   return [...scripts].map(([, code]) => `'sha256-${createHash("sha256").update(code).digest("base64")}'`);
 }
 
-/** Bundles entry points, and the library's workers, into a folder; returns esbuild's outputs. */
-async function bundle(outdir, entryPoints) {
+/** Bundles entry points without some files, and the workers that are started then, into a folder; returns esbuild's outputs. */
+async function bundle(outdir, entryPoints, external = []) {
   const options = { ...common, outdir, metafile: true };
-  const split = await esbuild.build({ ...options, entryPoints, chunkNames: "[name]-[hash]", splitting: true });
-  const whole = await esbuild.build({ ...options, entryPoints: WORKERS });
+  const split = await esbuild.build({
+    ...options,
+    entryPoints,
+    external,
+    chunkNames: "[name]-[hash]",
+    splitting: true,
+  });
+  const { "remote-worker": remote, ...others } = WORKERS;
+  const whole = await esbuild.build({ ...options, entryPoints: external.includes(REMOTE) ? others : WORKERS });
   return { ...split.metafile.outputs, ...whole.metafile.outputs };
 }
 
@@ -119,9 +128,10 @@ function dropMapNames(outputs) {
 }
 
 /** What the page that classifies on its own leaves out: it downloads nothing, imports nothing, and has no other thread. */
-const NOT_ALONE = ["hub-model", "http", "remote", "recover", "bitsandbytes", "peft-import"].map(
-  (name) => `*/${name}.ts`,
-);
+const NOT_ALONE = [
+  REMOTE,
+  ...["hub-model", "http", "recover", "bitsandbytes", "peft-import"].map((name) => `*/${name}.ts`),
+];
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */
 async function buildStandalone() {

@@ -3,7 +3,7 @@
  * requests to other origins.
  */
 import { spawn } from "node:child_process";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import sirv from "sirv";
@@ -63,9 +63,13 @@ function startServer(): Promise<string> {
   });
 }
 
-/** Serves a folder as a plain static host does, without extra headers; returns its address and a function that stops it. */
-export async function plainServer(folder: string): Promise<{ url: string; stop: () => void }> {
-  const server = createServer(sirv(folder, { dev: true, etag: true }));
+/** Serves a folder as a plain static host does, with these headers alone; returns its address and a function that stops it. */
+export async function plainServer(
+  folder: string,
+  headers: Record<string, string> = {},
+): Promise<{ url: string; stop: () => void }> {
+  const setHeaders = (response: ServerResponse) => void response.setHeaders(new Map(Object.entries(headers)));
+  const server = createServer(sirv(folder, { dev: true, etag: true, setHeaders }));
   await new Promise<void>((ready) => server.listen(0, "localhost", ready));
   const stop = () => {
     server.closeAllConnections();

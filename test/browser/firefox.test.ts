@@ -1,15 +1,18 @@
-/** The page in Firefox: its main path. */
+/** Firefox: the page's main path, and the library from another origin. */
 import * as assert from "uvu/assert";
 import { testIf } from "../harness.ts";
 import { messages } from "../tiny.ts";
-import { pageOf } from "./browser.ts";
+import { openPage, pageOf } from "./browser.ts";
 import { FIREFOX, openFirefox } from "./firefox.ts";
+import { ISOLATED, packageServer, pageWith, trainFrom } from "./origins.ts";
 import { pickFile, set, start, waitForState } from "./page.ts";
 
-const NAME = "the page in Firefox: a run on the CPU to its end, and a typed message";
+const NAME =
+  "in Firefox: a run of the page on the CPU to its end, a typed message, and the library from another origin";
 
 testIf(FIREFOX !== "", "no Firefox: `npm run driver` installs it, or names it", NAME, async () => {
-  const { page, faults } = await pageOf(await openFirefox());
+  const context = await openFirefox();
+  const { page, faults } = await pageOf(context);
   await page.waitForSelector("#start:not([disabled])");
   assert.ok(await page.evaluate(() => crossOriginIsolated), "memory cannot be shared");
   await pickFile(page, messages(20));
@@ -24,4 +27,17 @@ testIf(FIREFOX !== "", "no Firefox: `npm run driver` installs it, or names it", 
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned >> text=spam");
   assert.equal(faults, []);
+  const library = await packageServer();
+  const found: number[][] = [];
+  for (const [headers, name] of [
+    [ISOLATED, /^CPU, 2 threads/],
+    [{}, /^CPU, 1 thread,/],
+  ] as const) {
+    const other = await openPage(context, await pageWith(headers));
+    const { device, logits } = await trainFrom(other.page, library);
+    assert.match(device.name, name);
+    assert.is(device.why, undefined);
+    found.push(logits);
+  }
+  assert.equal(found[0], found[1]);
 });

@@ -11,6 +11,7 @@ import { testDevice } from "../device.ts";
 import { test } from "../harness.ts";
 import { messages, tinyData } from "../tiny.ts";
 import { openBrowser, openPage, plainServer, webServer } from "./browser.ts";
+import { ISOLATED, packageServer, pageWith, trainFrom } from "./origins.ts";
 
 const TEXTS = ["you have won a prize, call now", "see you at lunch"];
 const DEVICE = "wasm relaxed 2 threads";
@@ -121,4 +122,37 @@ test("a 304 response has all headers: without them Safari refuses a cached worke
   assert.equal([first.status, again.status], [200, 304]);
   for (const name of ["cross-origin-embedder-policy", "cross-origin-resource-policy", "content-security-policy"])
     assert.is(again.headers.get(name), first.headers.get(name), name);
+});
+
+test("from another origin the library trains and classifies, on threads or in a worker, or has the page's thread", async () => {
+  const [code, files] = await Promise.all([packageServer(), packageServer()]);
+  const policy = (worker: string) => ({
+    "Content-Security-Policy": `script-src ${code} 'wasm-unsafe-eval'; connect-src ${files}; worker-src ${worker}`,
+  });
+  const context = await openBrowser();
+  const found: number[][] = [];
+  for (const { headers, from, threads } of [
+    { headers: ISOLATED, from: undefined, threads: 2 },
+    { headers: policy(`blob: ${files}`), from: files, threads: 1 },
+  ]) {
+    const { page } = await openPage(context, await pageWith(headers));
+    const { device, logits } = await trainFrom(page, code, from);
+    assert.match(device.name, `CPU, ${threads} thread`);
+    assert.is(device.why, undefined);
+    assert.is(page.workers().length, threads);
+    found.push(logits);
+    await page.close();
+  }
+  assert.equal(found[0], found[1]);
+  const { page } = await openPage(context, await pageWith(policy("'none'")));
+  const info = await page.evaluate(
+    async ([code, files]) => {
+      const { openDevice, setPackageUrl }: typeof Lowrank = await import(`${code}/dist/browser/index.js`);
+      setPackageUrl(files);
+      return (await openDevice("wasm")).info;
+    },
+    [code, files] as const,
+  );
+  assert.match(info.name, /^CPU, 1 thread,/);
+  assert.is(info.why, "no worker can be started");
 });

@@ -216,18 +216,24 @@ test("the embed example trains once, and classifies typed text", async () => {
   assert.equal(withoutAdapters(faults), []);
 });
 
-test("an HTML page in place of a package file is reported", async () => {
+test("an HTML page in place of a package file is reported, and a server that does not answer", async () => {
   const context = await openBrowser();
-  await context.route("**/data.wasm", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
   const { page } = await openLibrary(context);
-  const message = await page.evaluate(async () => {
-    const { Tokenizer }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
-    return Tokenizer.load().then(
-      () => "no error",
-      (error: Error) => error.message,
-    );
-  });
-  assert.match(message, /a file of the package was not found[\s\S]*\/dist\/data\.wasm[\s\S]*optimizeDeps/);
+  const load = () =>
+    page.evaluate(async () => {
+      const { Tokenizer }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+      return Tokenizer.load().then(
+        () => "no error",
+        (error: Error) => error.message,
+      );
+    });
+  await context.route("**/data.wasm", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" }));
+  assert.match(
+    await load(),
+    /a file of the package was not found[\s\S]*\/dist\/data\.wasm[\s\S]*HTML[\s\S]*optimizeDeps/,
+  );
+  await context.route("**/data.wasm", (route) => route.abort());
+  assert.match(await load(), /a file of the package was not found[\s\S]*\/dist\/data\.wasm[\s\S]*no answer[\s\S]*CORS/);
 });
 
 /** `auto` requests a GPU, and Chromium warns on the console if the machine has none. */

@@ -92,9 +92,8 @@ const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\/
 
 test("the whole page loads at most 254 kB, for a data set of the hub at most 70 kB more, and for several settings at once 10", () => {
   const folder = packagePath("dist/web/dist/page");
-  // The page computes in its own worker where memory cannot be shared: nothing there starts the other one.
   const code = readdirSync(folder)
-    .filter((name) => /\.(js|css)$/.test(name) && name !== "remote-worker.js")
+    .filter((name) => /\.(js|css)$/.test(name))
     .map((name) => join(folder, name));
   const only = (pattern: RegExp) =>
     code.filter((path) => path.endsWith(".js") && sources([path]).every((source) => pattern.test(source)));
