@@ -105,9 +105,13 @@ export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
     }
   }
   if (failure) throw failure;
+  const isEnded = await exists(joinPath(directory, "adapter"));
   throw new ConfigError("there is no checkpoint to resume from", {
     where: directory,
-    expected: `${FOLDER}/step-*.safetensors, as written by train --checkpoint-every`,
-    found: (await exists(joinPath(directory, "metrics.csv"))) ? "a finished run" : "none",
+    expected: `${FOLDER}/step-*.safetensors, which train leaves where it is interrupted (Ctrl-C), or with --checkpoint-every N`,
+    found: isEnded ? "a run that has ended" : (await exists(directory)) ? "none" : "no such directory",
+    hint: isEnded
+      ? `to train it further, start from what it has learned: train --adapter ${directory}`
+      : "start the run again; with --checkpoint-every N it can be resumed after it was killed, too",
   });
 }
