@@ -23,7 +23,7 @@ import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type Trai
 import { train } from "../train/trainer.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, printNote, threadsFlag } from "./cli.ts";
-import { addSettings } from "./flags.ts";
+import { addSettings, groupFlags } from "./flags.ts";
 import { type Job, newJob, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
 
 const program = command(
@@ -51,7 +51,7 @@ addSettings(program)
   .option("--force", "replace an existing run directory")
   .option(
     "--checkpoint-every <n>",
-    "save a checkpoint every n steps, so that a killed run can be resumed, too; the last two are stored",
+    "save a checkpoint every n steps, so that a killed run can be resumed, too (an interrupted one always can); the last two are stored",
     number,
   )
   .option(
@@ -67,6 +67,7 @@ addSettings(program)
   )
   .option("--json", "print only events on stdout, as JSON, one per line")
   .allowExcessArguments(false);
+groupFlags(program);
 
 /** Steps over which the progress output is averaged: the figures of a single batch are too noisy. */
 const RECENT_STEPS = 20;
