@@ -5,6 +5,7 @@ import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
+import { endBar } from "../report/live-bar.ts";
 import { calledAs } from "./called.ts";
 
 /** A command with its description and the arguments of its examples. Unknown flags are errors that suggest the nearest flag. */
@@ -57,8 +58,9 @@ export function print(text: string): void {
   console.log(printable(text));
 }
 
-/** As `print`, to stderr. */
+/** As `print`, to stderr, below the bar. */
 export function printNote(text: string): void {
+  endBar();
   console.error(printable(text));
 }
 
@@ -127,7 +129,7 @@ export class Interruption {
 
   private readonly interrupt = () => {
     if (this.signal.aborted) return;
-    console.error(`\n${this.words}`);
+    printNote(this.words);
     this.abort.abort();
     setTimeout(() => this.end(), SAME_SIGNAL).unref();
   };
@@ -205,6 +207,7 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
       process.exitCode = error.exitCode === 0 ? 0 : 2;
       return;
     }
+    endBar();
     const known = error instanceof LowrankError;
     console.error(known ? `${error.name}: ${error.message}` : error);
     process.exitCode = error instanceof ConfigError ? 2 : 1;

@@ -11,6 +11,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/replacing.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
+import { wrapLines } from "../report/text.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, saveFailedRun, saveRun } from "../run/directory.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
@@ -97,7 +98,7 @@ class Printer {
     console.log(
       this.json
         ? JSON.stringify({ type: "data", model, source, labels, stats })
-        : describeData(this.data, model, this.classWeights, screenWidth()),
+        : wrapLines(describeData(this.data, model, this.classWeights, screenWidth()), screenWidth()),
     );
   }
 
@@ -108,7 +109,7 @@ class Printer {
     }
     switch (event.type) {
       case "plan":
-        console.log(describePlan(event, event.plan));
+        console.log(wrapLines(describePlan(event, event.plan), screenWidth()));
         break;
       case "start":
         this.progress = createProgress({ total: event.steps, stream: process.stderr });
@@ -132,7 +133,9 @@ class Printer {
   /** Prints the result of the run. */
   result(result: TrainResult): void {
     console.log(
-      this.json ? JSON.stringify(jsonEvent({ type: "end", result })) : describeResult(result, this.data, screenWidth()),
+      this.json
+        ? JSON.stringify(jsonEvent({ type: "end", result }))
+        : wrapLines(describeResult(result, this.data, screenWidth()), screenWidth()),
     );
   }
 
@@ -212,7 +215,7 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
     } catch (error) {
       // A failed checkpoint (such as a full disk) must not end the run.
       if (!(error instanceof LowrankError)) throw error;
-      console.error(`the checkpoint of step ${checkpoint.step} could not be saved: ${error.message}`);
+      printNote(`the checkpoint of step ${checkpoint.step} could not be saved: ${error.message}`);
     }
   };
   try {
