@@ -108,10 +108,10 @@ export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
   const isEnded = await exists(joinPath(directory, "adapter"));
   throw new ConfigError("there is no checkpoint to resume from", {
     where: directory,
-    expected: `${FOLDER}/step-*.safetensors, which train leaves where it is interrupted (Ctrl-C), or with --checkpoint-every N`,
+    expected: `a file in ${FOLDER}/, as train leaves it on Ctrl-C, or with --checkpoint-every N`,
     found: isEnded ? "a run that has ended" : (await exists(directory)) ? "none" : "no such directory",
     hint: isEnded
-      ? `to train it further, start from what it has learned: train --adapter ${directory}`
+      ? `train --adapter ${directory} starts a new run from what it has learned`
       : "start the run again; with --checkpoint-every N it can be resumed after it was killed, too",
   });
 }
