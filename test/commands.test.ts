@@ -84,7 +84,7 @@ test("train writes a run directory with the files that the README lists", async 
   for (const name of ["loss", "accuracy"]) assert.match(read("first", `${name}.svg`), /^<svg .*LoRA, rank 4, alpha 8/s);
   assert.match(read("first", "plan.txt"), "lora");
   assert.match(stdout, /trainable: .* parameters .*, LoRA; the base model has [\d,]+\ncompute: [\d.]+ GFLOP .*\n/);
-  assert.match(stdout, /^memory: [\d.]+ \w+ \(.*activations [\d.]+ \w+.*\), for batches of at most \d+ tokens$/m);
+  assert.match(stdout, /^memory: [\d.]+ \w+ \(.*frozen weights [\d.]+ \w+.*\), for batches of at most \d+ tokens$/m);
   assert.match(read("first", "plan.txt"), /\nactivations .* bytes\n/);
   assert.match(stdout, "saved to first\nPEFT can load its adapter/\n");
   assert.match(stderr, /step 14\/14 {2}epoch 2 {2}loss \d\.\d+ {2}accuracy \d+\.\d %/);
