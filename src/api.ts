@@ -48,7 +48,7 @@ export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
 export type { Tensors } from "./io/peft-form.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
-export type { FineTuneRun, SaveOptions } from "./run/fine-tune.ts";
+export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
 export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
 export type { TrainOptions } from "./train/options.ts";
 export {
@@ -60,4 +60,3 @@ export {
   type TrainEvent,
   type TrainResult,
 } from "./train/records.ts";
-export type { FineTuneArguments } from "./train/trainer.ts";

@@ -4,9 +4,8 @@
  */
 import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
-import type { FineTuneRun } from "./run/fine-tune.ts";
+import type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
 import type { FineTuneManyArguments } from "./run/fine-tune-many.ts";
-import type { FineTuneArguments } from "./train/trainer.ts";
 
 export * from "./api.ts";
 export { setPackageUrl } from "./platform/assets.ts";
@@ -51,9 +50,8 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
  * const device = await openDevice();
  * const model = await loadModel("gpt2-micro");
  * const data = await loadDataset({ name: "spam" }, { model });
- * const run = await fineTune({ device, model, data, mode: "lora", rank: 8, epochs: 3 });
+ * const run = await fineTune({ device, model, data, rank: 8, epochs: 3, save: "runs/first" });
  * console.log(`test accuracy: ${run.after?.test.accuracy}`);
- * await run.save("runs/first");
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {

@@ -1,7 +1,6 @@
 /** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
-import { type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
+import { type FineTuneArguments, type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
 import { type FineTuneManyArguments, fineTuneMany as fineTuneManyWith } from "./run/fine-tune-many.ts";
-import type { FineTuneArguments } from "./train/trainer.ts";
 
 export * from "./api.ts";
 export { loadDataset } from "./data/datasets.ts";
@@ -20,9 +19,8 @@ export { loadTexts } from "./data/texts.ts";
  * const device = await openDevice();
  * const model = await loadModel("gpt2-micro");
  * const data = await loadDataset({ name: "spam" }, { model });
- * const run = await fineTune({ device, model, data, mode: "lora", rank: 8, epochs: 3 });
+ * const run = await fineTune({ device, model, data, rank: 8, epochs: 3, save: "runs/first" });
  * console.log(`test accuracy: ${run.after?.test.accuracy}`);
- * await run.save("runs/first");
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {

@@ -83,7 +83,9 @@ test("train writes a run directory with the files that the README lists", async 
   );
   for (const name of ["loss", "accuracy"]) assert.match(read("first", `${name}.svg`), /^<svg .*LoRA, rank 4, alpha 8/s);
   assert.match(read("first", "plan.txt"), "lora");
-  assert.match(stdout, /trainable: .* parameters .*, LoRA\ncompute: [\d.]+ GFLOP .*\nmemory.*\n(.* bytes\n)+/);
+  assert.match(stdout, /trainable: .* parameters .*, LoRA; the base model has [\d,]+\ncompute: [\d.]+ GFLOP .*\n/);
+  assert.match(stdout, /^memory: [\d.]+ \w+ \(.*frozen weights [\d.]+ \w+.*\), for batches of at most \d+ tokens$/m);
+  assert.match(read("first", "plan.txt"), /\nactivations .* bytes\n/);
   assert.match(stdout, "saved to first\nPEFT can load its adapter/\n");
   assert.match(stderr, /step 14\/14 {2}epoch 2 {2}loss \d\.\d+ {2}accuracy \d+\.\d %/);
   assert.not.match(stdout + stderr, /undefined|NaN|\[object/);
@@ -349,18 +351,19 @@ test("a run that was killed before its first checkpoint can be started again wit
   );
 });
 
-test("--force with checkpoints: the old run stays until the new one is finished, which can be resumed", async () => {
+test("--force, interrupted: the old run stays until the new one is finished, which is resumed to the same bits", async () => {
   cpSync(join(folder, "first"), join(folder, "old"), { recursive: true });
   const before = snapshot(join(folder, "old"));
   // With a trailing slash, as a shell completes it. Files of the operating system are ignored and stay.
-  const again = [...LONGER, "--out", "old/", "--force", "--checkpoint-every", "3", "--seed", "3"];
+  const again = [...LONGER, "--out", "old/", "--force", "--seed", "3"];
   writeFileSync(join(folder, "old", ".DS_Store"), "");
   const stopped = await train([...again, "--json"], {
     watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGHUP"),
   });
   assertCode(stopped, 130);
   const kept = join(folder, "old.new");
-  assert.match(stopped.stderr, `--resume ${kept}\n`);
+  assert.match(stopped.stderr, `resume it:  node ${packagePath("dist/train.js")} --resume ${kept}\n`);
+  assertCode(await runCommand("classify", ["--run", kept, "x"], { cwd: folder }), 0);
   rmSync(join(folder, "old", ".DS_Store"));
   assert.equal(snapshot(join(folder, "old")), before);
   const refused = await train(again);
@@ -402,19 +405,25 @@ test("a failed run saves its last good parameters", async () => {
   assert.match(labelled.stderr, "the model's probabilities are not finite");
 });
 
-test("SIGINT saves the run and exits 130", async () => {
+test("SIGINT saves what was learned and a checkpoint, and exits 130", async () => {
   const finished = await train([...RUN, "--out", "stopped", "--epochs", "5000", "--json"], {
     watch: (stdout, kill) => stdout.includes('"type":"step"') && kill("SIGINT"),
   });
   assertCode(finished, 130);
   assert.match(finished.stderr, "stopping to save the run");
   // The test set was not evaluated.
+  const isCheckpoint = (name: string) => /^checkpoint.step-\d+\.safetensors$/.test(name);
+  const files = filesIn(join(folder, "stopped"));
+  assert.is(files.filter(isCheckpoint).length, 1);
   assert.equal(
-    filesIn(join(folder, "stopped")),
+    files.filter((name) => !isCheckpoint(name)),
     FILES.filter((name) => !/^(baselines|classes|confusion|predictions|reliability)/.test(name)),
   );
   const events = jsonLines(finished.stdout);
   assert.is(events.find(({ type }) => type === "end").aborted, true);
   assert.is(events.at(-1).type, "saved");
-  assertCode(await runCommand("classify", ["--run", "stopped", "x"], { cwd: folder }), 0);
+  assert.match(finished.stderr, /^resume it: {2}node \S+train\.js --resume stopped$/m);
+  const again = await train([...RUN, "--out", "stopped"]);
+  assertCode(again, 2);
+  for (const word of ["an interrupted run", "--resume stopped"]) assert.match(again.stderr, word);
 });

@@ -1,4 +1,5 @@
 /** Several runs at once: each has the bits of `fineTune` alone, and is settled by itself. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../src/backend/backend.ts";
@@ -16,7 +17,7 @@ import {
   type TrainEvent,
 } from "../src/index.ts";
 import type { GPT2Checkpoint } from "../src/io/hf.ts";
-import { temporaryFolder } from "./border.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "./device.ts";
 import { afterAll, test } from "./harness.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
@@ -96,15 +97,20 @@ testOnDevices(
 test("each is saved and loaded as a run of fineTune is", async () => {
   const all = await common();
   const runs = [...RANKS, HEAD];
-  for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs })).entries()) {
-    const [many, alone] = [join(folder, `many-${i}`), join(folder, `alone-${i}`)];
-    await run.save(many);
+  const nameOf = (i: number) => join(folder, `many-${i}`);
+  const saved = runs.map((run, i) => (i === 0 ? run : { ...run, save: nameOf(i) }));
+  for (const [i, run] of valuesOf(await fineTuneMany({ ...all, runs: saved })).entries()) {
+    const [many, alone] = [nameOf(i), join(folder, `alone-${i}`)];
+    assert.is(existsSync(many), i > 0);
     await run.save(many);
     await (await fineTune({ ...all, ...runs[i] })).save(alone);
     const said = await Promise.all([many, alone].map((directory) => classify(directory, all.device)));
     assert.equal(said[0], said[1]);
     assert.is(said[0]![0]!.label, "spam");
   }
+  await assertFails(ConfigError, ["already exists", "many-1"], () => fineTuneMany({ ...all, runs: saved }));
+  const twice = [HEAD, HEAD].map((run) => ({ ...run, save: join(folder, "twice") }));
+  await assertFails(ConfigError, ["runs[1]", "the same directory"], () => fineTuneMany({ ...all, runs: twice }));
 });
 
 async function classify(directory: string, device: Backend) {

@@ -6,6 +6,7 @@ import { accuracyChart, accuracyOption, type CurvePoint, lossChart, lossOption }
 import { LOSSES_COLUMNS, METRICS_COLUMNS, type MetricsRow, toCsv } from "../src/report/csv.ts";
 import { type Block, toHtml } from "../src/report/document.ts";
 import { showDuration } from "../src/report/duration.ts";
+import { endBar } from "../src/report/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep, type StepState } from "../src/report/progress.ts";
 import { valueOverSize } from "../src/report/sweep-charts.ts";
 import { renderTable } from "../src/report/tables.ts";
@@ -183,10 +184,12 @@ const state = (step: number): StepState => ({
   secondsLeft: 75,
 });
 
-function run(total: number, isTTY: boolean): string {
-  const stream = Object.assign(new PassThrough(), { isTTY, columns: 200 });
+function run(total: number, isTTY: boolean, columns = 200, between = () => {}): string {
+  const stream = Object.assign(new PassThrough(), { isTTY, columns });
   const progress = createProgress({ total, stream });
-  for (let step = 1; step <= total; step++) progress.update(step, describeStep(state(step)));
+  for (let step = 1; step < total; step++) progress.update(step, describeStep(state(step)));
+  between();
+  progress.update(total, describeStep(state(total)));
   progress.stop();
   return String(stream.read());
 }
@@ -211,8 +214,8 @@ test("an evaluation is told in a line: what is not known yet, or does not exist,
 test("progress without a terminal: few plain lines, including the last step", () => {
   const lines = run(1000, false).trimEnd().split("\n");
   assert.is(lines.length, 21);
-  assert.is(lines[0], "step 1/1000  epoch 2  42 examples/s  1 min 15 s left");
-  assert.is(lines.at(-1), "step 1000/1000  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1 min 15 s left");
+  assert.is(lines[0], "step 1/1000  epoch 2  1 min 15 s left  42 examples/s");
+  assert.is(lines.at(-1), "step 1000/1000  epoch 2  loss 0.2500  accuracy 95.5 %  1 min 15 s left  42 examples/s");
   assert.not.match(lines.join(""), "\u001b");
   assert.is(run(3, false).trimEnd().split("\n").length, 3);
 });
@@ -220,8 +223,21 @@ test("progress without a terminal: few plain lines, including the last step", ()
 test("progress on a terminal: one live line, with the last state left visible", () => {
   const output = run(50, true);
   assert.match(output, "█".repeat(24));
-  assert.match(output, "50/50  epoch 2  loss 0.2500  accuracy 95.5 %  42 examples/s  1 min 15 s left");
+  assert.match(output, "50/50  epoch 2  loss 0.2500  accuracy 95.5 %  1 min 15 s left  42 examples/s");
   assert.is(output.trimEnd().split("\n").length, 1);
+});
+
+test("progress on a narrow terminal: the last parts are left out, and there is room for ^C; other words end the line", () => {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the terminal's codes
+  const plain = (output: string) => output.split(/\u001b[78]|\u001b\[\w+|\n/).filter((part) => part.trim());
+  const lines = plain(run(1776, true, 80));
+  assert.is(Math.max(...lines.map((line) => line.length)), 77);
+  assert.match(lines.at(-1)!, /^█{10,} 1776\/1776 {2}epoch 2 {2}loss 0.2500 {2}accuracy 95.5 % {2}1 min 15 s left$/);
+  assert.match(plain(run(1776, true, 40)).at(-1)!, /^█+ 1776\/1776 {2}epoch 2$/);
+  const output = run(50, true, 80, endBar);
+  assert.is(output.trimEnd().split("\n").length, 2);
+  // A process that is killed cannot undo these.
+  for (const code of ["[?25l", "[?7l"]) assert.not.ok(output.includes(code), code);
 });
 
 test("durations", () => {

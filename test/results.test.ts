@@ -1,11 +1,12 @@
 /** The results in a run directory, against figures made by hand, and the baselines. */
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../src/data/corpus.ts";
 import type { LoadedDataset } from "../src/data/datasets.ts";
 import { loadDataset } from "../src/data/datasets.ts";
 import type { Prediction } from "../src/engine/predictions.ts";
+import { ConfigError, LowrankError } from "../src/errors.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { bagOfWords, baselinesOf } from "../src/report/baselines.ts";
 import { confusionsOf } from "../src/report/statistics.ts";
@@ -14,10 +15,11 @@ import { runCharts } from "../src/run/charts.ts";
 import { fineTune } from "../src/run/fine-tune.ts";
 import { runTables } from "../src/run/tables.ts";
 import { DEFAULTS } from "../src/train/options.ts";
-import type { TrainResult } from "../src/train/records.ts";
-import { temporaryFolder } from "./border.ts";
+import type { TrainEvent, TrainResult } from "../src/train/records.ts";
+import { assertFails, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { test } from "./harness.ts";
+import { filesIn, snapshot } from "./spawn.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
@@ -140,9 +142,32 @@ test("a run directory: all files, and the predictions of the run", async () => {
   try {
     const data = await tinyData(messages(24));
     const options = { rank: 2, epochs: 1, batchSize: 4 };
-    const run = await fineTune({ device: await testDevice(), model, data, ...options }, runCharts);
     const out = join(folder, "run");
+    const args = { device: await testDevice(), model, data, ...options, save: out };
+    const run = await fineTune(args, runCharts);
+    const saved = snapshot(out);
     await run.save(out);
+    assert.equal(snapshot(out), saved);
+    // Before training: there is no event.
+    const onEvent = ({ type }: TrainEvent) => assert.unreachable(type);
+    for (const [save, words] of [
+      [out, ["the output directory already exists", "a finished run", "run.save(directory, { force: true })"]],
+      [join(out, "config.json", "run"), ["the output directory cannot be created"]],
+    ] as const)
+      await assertFails(ConfigError, words, () => fineTune({ ...args, save, onEvent }, runCharts));
+    assert.equal(snapshot(out), saved);
+    // A file is put in its way while it is trained: what was learned is saved beside it.
+    const late = join(folder, "late");
+    const take = ({ type }: TrainEvent) => {
+      if (type !== "end") return;
+      mkdirSync(late);
+      writeFileSync(join(late, "metrics.csv"), "mine");
+    };
+    await assertFails(LowrankError, ["saved in another directory", `${late}.rescued`, "metrics.csv"], () =>
+      fineTune({ ...args, save: late, onEvent: take }, runCharts),
+    );
+    assert.equal(filesIn(late), ["metrics.csv"]);
+    assert.equal(filesIn(`${late}.rescued`), filesIn(out));
     const read = (name: string) => readFileSync(join(out, name), "utf8");
     const lines = read("predictions.csv").trimEnd().split("\r\n").slice(1);
     assert.is(lines.length, data.val.size + data.test.size);

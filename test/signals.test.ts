@@ -136,17 +136,17 @@ test("during an evaluation between two steps", async () => {
   await assertKept("between", await interrupt("SIGTERM", [...args, "--rank", "64"], says('"step":2,')));
 });
 
-test("during the last evaluation; with checkpoints the run can be resumed", async () => {
+test("during the last evaluation; the run can be resumed, and then be finished", async () => {
   const args = [...SLOW, ...setsOf("few", "few", "many"), "--epochs", "1"];
   const last = says('"record":{"step":4,"epoch":1,"examples":16,"lr":');
   const isMeasured = (ended: Ended) => last(ended) && ended.stdout.split('"type":"evaluation"').length === 4;
   const ended = await interrupt("SIGHUP", [...args, "--out", "last"], isMeasured);
   await assertKept("last", ended);
   assert.match(ended.stdout, '"before":null,"after":null');
-  const kept = await interrupt("SIGHUP", [...args, "--out", "kept", "--checkpoint-every", "100"], isMeasured);
-  assertCode({ ...kept }, 130);
-  assert.match(kept.stderr, "stopped after step 4; resume with:");
-  assert.ok(existsSync(join(folder, "kept", "checkpoint")));
+  assert.match(ended.stderr, "resume it:");
+  assertCode(await runCommand("train", ["--resume", "last"], { cwd: folder }), 0);
+  assert.ok(Number(metricsOf("last").final_test_acc) > 0);
+  assert.not.ok(existsSync(join(folder, "last", "checkpoint")));
 });
 
 test("while a run is saved: it is saved completely", async () => {

@@ -7,7 +7,7 @@ import type { Prediction } from "../src/engine/predictions.ts";
 import { toCsv } from "../src/report/csv.ts";
 import { confusionsOf } from "../src/report/statistics.ts";
 import { renderTable } from "../src/report/tables.ts";
-import { oneLine } from "../src/report/text.ts";
+import { oneLine, wrapLines } from "../src/report/text.ts";
 import { describeData, describeResult } from "../src/run/summary.ts";
 import { runTables } from "../src/run/tables.ts";
 import { DEFAULTS } from "../src/train/options.ts";
@@ -271,4 +271,22 @@ test("one line: truncated by columns, with wide characters and combining marks",
   assert.is(oneLine("最後最後", 6), "最後…");
   assert.is(oneLine(`e${"\u0301".repeat(1000)}`, 6).length < 30, true);
   assert.is(oneLine("\u001b[0m", 20), "\\u001b[0m");
+});
+
+test("lines: broken between words at the terminal's width, but for tables and behind a number", () => {
+  const text = "trainable: 12 of 3,456 parameters are trained\n│ a table that is wide │";
+  assert.is(wrapLines(text, undefined), text);
+  assert.is(wrapLines(text, 20), "trainable: 12 of\n  3,456 parameters\n  are trained\n│ a table that is wide │");
+  assert.is(wrapLines("unbreakable/path/without/spaces x", 10), "unbreakable/path/without/spaces\n  x");
+});
+
+test("the result says of how many training rows its figures are", async () => {
+  const data = await dataOf(["ham", "spam"], 100);
+  const text = describeResult(
+    resultOf(data, (label) => label),
+    data,
+    80,
+  );
+  assert.match(text, /│ train \* +│ +20 │/);
+  assert.match(text, /^LoRA, rank 8, alpha 16; train \*: a sample, 20 of 70 rows\n/);
 });

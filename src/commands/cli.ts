@@ -1,10 +1,11 @@
 /** Shared by the commands: option parsing with commander, error output, exit codes. */
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Help, InvalidArgumentError, Option } from "commander";
 import { version } from "../../package.json";
 import { DEVICES, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError, printable } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { recover } from "../io/recover.ts";
+import { endBar } from "../report/live-bar.ts";
 import { calledAs } from "./called.ts";
 
 /** A command with its description and the arguments of its examples. Unknown flags are errors that suggest the nearest flag. */
@@ -14,9 +15,42 @@ export function command(name: string, description: string, examples: readonly st
     .description(description)
     .version(version)
     .showHelpAfterError("(use --help to list the flags)")
-    .addHelpText("after", ["\nExamples:", ...examples.map((example) => `  ${called} ${example}`.trimEnd())].join("\n"))
-    .configureHelp({ helpWidth: 110 })
+    .addHelpText("after", ["\nExamples:", ...examples.map((example) => onLines(`  ${called} ${example}`))].join("\n"))
+    .configureHelp({ optionDescription: describeOption, groupItems })
     .exitOverride();
+}
+
+/** "compute device (auto, webgpu, wasm; default: auto)". */
+function describeOption({ description, argChoices, defaultValue, defaultValueDescription }: Option): string {
+  const fallback = defaultValueDescription ?? defaultValue;
+  const more = [argChoices?.join(", ") ?? [], fallback === undefined ? [] : `default: ${fallback}`].flat().join("; ");
+  return more ? `${description} (${more})` : description;
+}
+
+/** The heading of flags without a group. */
+const UNGROUPED = "Options:";
+/** The group of flags that --help does not list: that of another command does. A hidden flag would not be suggested for a misspelt one. */
+export const UNLISTED = "Unlisted:";
+
+/** Groups come before what has none: --help and --version. */
+const groupItems: Help["groupItems"] = (...args) => {
+  const groups = new Help().groupItems(...args);
+  groups.delete(UNLISTED);
+  const rest = groups.get(UNGROUPED);
+  if (rest && groups.delete(UNGROUPED)) groups.set(UNGROUPED, rest);
+  return groups;
+};
+
+/** A command line, continued on further lines where it is wider than the terminal. */
+function onLines(line: string): string {
+  const width = process.stdout.columns ?? 80;
+  const lines: string[] = [];
+  for (const part of line.trimEnd().split(/ (?=--)/)) {
+    const last = lines.at(-1);
+    if (last !== undefined && `${last} ${part} \\`.length <= width) lines.push(`${lines.pop()} ${part}`);
+    else lines.push(lines.length === 0 ? part : `      ${part}`);
+  }
+  return lines.join(" \\\n");
 }
 
 /** Prints to stdout with control characters escaped: names from outside could otherwise control the terminal. */
@@ -24,8 +58,9 @@ export function print(text: string): void {
   console.log(printable(text));
 }
 
-/** As `print`, to stderr. */
+/** As `print`, to stderr, below the bar. */
 export function printNote(text: string): void {
+  endBar();
   console.error(printable(text));
 }
 
@@ -35,8 +70,7 @@ export function choice(flags: string, description: string, words: readonly strin
 }
 
 export function deviceFlag(): Option {
-  const description =
-    "compute device; auto: a hardware GPU if available (and faster, for training and inference), else wasm";
+  const description = "compute device; auto: a hardware GPU if there is one and it is faster, else wasm";
   return choice("--device <name>", description, DEVICES).default("auto");
 }
 
@@ -95,7 +129,7 @@ export class Interruption {
 
   private readonly interrupt = () => {
     if (this.signal.aborted) return;
-    console.error(`\n${this.words}`);
+    printNote(this.words);
     this.abort.abort();
     setTimeout(() => this.end(), SAME_SIGNAL).unref();
   };
@@ -173,6 +207,7 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
       process.exitCode = error.exitCode === 0 ? 0 : 2;
       return;
     }
+    endBar();
     const known = error instanceof LowrankError;
     console.error(known ? `${error.name}: ${error.message}` : error);
     process.exitCode = error instanceof ConfigError ? 2 : 1;

@@ -17,31 +17,30 @@ const PARSERS: Partial<Record<keyof TrainOptions, (value: string) => unknown>> =
 /** Adds a flag for each setting: model, data, data preparation and training. */
 export function addSettings(program: Command): Command {
   program
-    .addOption(choice("--objective <o>", "training objective (default: classification)", OBJECTIVES))
-    .option(
-      "--model <dir|name>",
-      "GPT-2 model: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, or owner/name on the Hugging Face Hub",
-    )
     .option(
       "--data <file>",
       "CSV (with commas, semicolons or tabs), JSON lines, a JSON array or Parquet; rows are split 70/10/20",
       files,
     )
-    .option("--train <file>", "training set; requires --val and --test", files)
-    .option("--val <file>", "validation set", files)
-    .option("--test <file>", "test set", files)
     .option(
       "--dataset <name>",
       "spam (bundled mails and short messages) or languages (bundled), or sms, the published experiment's data (downloaded once); " +
         "with --objective lm human-rights (bundled); or a data set of the Hugging Face Hub, owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
     )
+    .option(
+      "--model <name>",
+      "GPT-2 model: a directory, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, or owner/name on the Hugging Face Hub",
+    )
+    .addOption(choice("--objective <o>", "training objective", OBJECTIVES).default(undefined, "classification"))
+    .option("--train <file>", "training set; requires --val and --test", files)
+    .option("--val <file>", "validation set", files)
+    .option("--test <file>", "test set", files)
     .addOption(
       choice(
         "--split <how>",
-        "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set " +
-          "(default: experiment for sms, ordered for languages, else random)",
+        "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set",
         SPLITS,
-      ),
+      ).default(undefined, "experiment for sms, ordered for languages, else random"),
     )
     .option(
       "--balance",
@@ -62,19 +61,43 @@ export function addSettings(program: Command): Command {
       number,
     )
     .option("--stride <n>", "lm: tokens between the starts of two blocks (default: --max-length)", number)
-    .option("--padding <none|longest|N>", "pad rows, as the paper does, or pack them (default: none)", padding);
+    .option(
+      "--padding <n>",
+      "pad rows to n tokens or to the longest, as the published experiment does, or pack them: none (default)",
+      padding,
+    );
   for (const name of SETTING_NAMES) program.addOption(flagOf(name));
   return program;
 }
 
+/** The groups of --help after which a flag may be listed, in this order; a flag is in the first that has its name. */
+const GROUPS: [heading: string, names: readonly string[]][] = [
+  ["Most used:", ["data", "dataset", "model", "objective", "mode", "rank", "epochs", "lr", "out", "resume"]],
+  ["Memory and device:", ["dtype", "recompute", "plan", "device", "threads"]],
+  ["Method:", SETTING_NAMES.filter((name) => SETTINGS[name].modes)],
+  ["Training:", SETTING_NAMES],
+  ["Run:", ["adapter", "force", "checkpointEvery", "preset", "json"]],
+];
+
+/** Groups the flags of train for --help; those of data have no other group. */
+export function groupFlags(program: Command): void {
+  for (const option of program.options) {
+    const name = option.attributeName();
+    const [heading] = GROUPS.find(([, names]) => names.includes(name)) ?? ["Data:"];
+    if (name !== "version") option.helpGroup(heading);
+  }
+}
+
 function flagOf(name: keyof TrainOptions): Option {
-  const { default: value, help, value: placeholder, choices } = SETTINGS[name] as Setting<unknown>;
+  const { default: value, help, value: placeholder = "<how>", choices } = SETTINGS[name] as Setting<unknown>;
   const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   // A setting that is true by default gets a flag that turns it off.
   if (value === true) return new Option(flag.replace("--", "--no-"), help);
-  const described = `${help} (default: ${value === null || value === TARGETS ? "all" : value})`;
-  if (choices) return choice(`${flag} <${name}>`, described, choices as readonly string[]);
-  return new Option(`${flag} ${placeholder}`, described).argParser(PARSERS[name] ?? number);
+  const option = choices
+    ? choice(`${flag} ${placeholder}`, help, choices as readonly string[])
+    : new Option(`${flag} ${placeholder}`, help).argParser(PARSERS[name] ?? number);
+  // Only shown: what is not given follows from the objective and the mode.
+  return option.default(undefined, value === null || value === TARGETS ? "all" : `${value}`);
 }
 
 function files(value: string, before?: Files): Files {

@@ -58,7 +58,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
   const kept = replaces ? `${out}${NEW}` : out;
-  if (replaces) await refuseStopped(kept, flags.checkpointEvery !== undefined);
+  if (replaces) await refuseStopped(kept);
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const { options, data } = await materialsOf(settings, model, adapter);
@@ -109,15 +109,13 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
-/** An interrupted run that was to replace another one blocks the next run that stores checkpoints in the same place. */
-async function refuseStopped(kept: string, isNeeded: boolean): Promise<void> {
-  const isTaken = await refuseExisting(kept, true).catch((error) => {
-    if (isNeeded) throw error;
-    return false;
-  });
-  const [what, hint] = ["an interrupted run exists at this path", `resume it with --resume ${kept}, or remove it`];
-  if (isTaken && isNeeded) throw new ConfigError(what, { where: kept, hint });
-  if (isTaken) console.error(`${kept}: ${what}; ${hint}`);
+/** An interrupted run that was to replace another one blocks the next one, which would store its checkpoint in the same place. */
+async function refuseStopped(kept: string): Promise<void> {
+  if (await refuseExisting(kept, true))
+    throw new ConfigError("an interrupted run exists at this path", {
+      where: kept,
+      hint: `resume it with --resume ${kept}, or remove it`,
+    });
 }
 
 /** Suffix of a run that replaces another one when it is finished. */
@@ -162,10 +160,10 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
       found: refused.map(({ long }) => long).join(", "),
     });
   await settle(directory);
+  const resume = await lastCheckpoint(directory);
   const { replaces = false, ...config } = await readRunConfig(directory);
   const out = replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory;
   if (out !== directory) await settle(out);
-  const resume = await lastCheckpoint(directory);
   if (program.getOptionValueSource("device") === "cli") delete resume.device;
   const { model, adapter } = await openModel(config.model, config);
   const data = await closedOnFailure(model, async () => {

@@ -32,11 +32,11 @@ if (Object.hasOwn(COMMANDS, command)) {
   const program = new Command(calledAs())
     .description("Fine-tunes GPT-2 with LoRA.")
     .version(version)
-    .configureHelp({ helpWidth: 110, subcommandTerm: (one) => one.name() })
+    .configureHelp({ subcommandTerm: (one) => one.name() })
     .showHelpAfterError("(use --help to list the commands)")
     .addHelpText(
       "after",
-      `\n${calledAs("help")} COMMAND lists the flags of a command. For a first run of about a minute:\n  ${calledAs("train")}`,
+      `\n${calledAs("help")} COMMAND lists the flags of a command.\nFor a first run of about a minute:\n  ${calledAs("train")}`,
     )
     .exitOverride();
   for (const [name, { about }] of Object.entries(COMMANDS)) program.command(name).description(about);

@@ -47,7 +47,8 @@ import { DEFAULTS, methodSizes } from "../train/options.ts";
 import { Pool } from "../train/pool.ts";
 import { checkVocabulary } from "../train/prepare.ts";
 import { specOf } from "../train/sizes.ts";
-import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
+import { calledAs } from "./called.ts";
+import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
 import { addSettings } from "./flags.ts";
 import { loadData } from "./job.ts";
 
@@ -67,8 +68,8 @@ interface Flags extends RunSettings {
 const program = command(
   "sweep",
   "Trains classifiers, or with --objective lm language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
-    "interrupted, run the same command again to resume it; finished trials are not repeated. Flags of train apply to " +
-    "all trials.",
+    "interrupted, run the same command again to resume it; finished trials are not repeated.\n" +
+    `Every flag for data, model and training that train has is accepted, such as --data my.csv or --epochs 10, and applies to all trials: ${calledAs("train")} --help lists them.`,
   [
     "--preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv",
     "--grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run",
@@ -77,6 +78,7 @@ const program = command(
   ],
 );
 addSettings(program);
+for (const option of program.options) if (option.attributeName() !== "version") option.helpGroup(UNLISTED);
 /** Settings that all trials can share. */
 const SHARED = [...new Set(program.options.map((option) => option.attributeName()))];
 program

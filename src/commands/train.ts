@@ -11,6 +11,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Check } from "../platform/replacing.ts";
 import { createProgress, describeStep, type Progress } from "../report/progress.ts";
+import { wrapLines } from "../report/text.ts";
 import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, saveFailedRun, saveRun } from "../run/directory.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
@@ -34,7 +35,7 @@ import {
   suggestFlag,
   threadsFlag,
 } from "./cli.ts";
-import { addSettings } from "./flags.ts";
+import { addSettings, groupFlags } from "./flags.ts";
 import { type Job, newJob, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
 
 const program = command(
@@ -60,10 +61,14 @@ addSettings(program)
   .option("--adapter <dir>", "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)")
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
-  .option("--checkpoint-every <n>", "save a checkpoint every n steps; the last two are stored", number)
+  .option(
+    "--checkpoint-every <n>",
+    "save a checkpoint every n steps, so that a killed run can be resumed, too (an interrupted one always can); the last two are stored",
+    number,
+  )
   .option(
     "--resume <dir>",
-    "resume a run from its last checkpoint with its settings; the result is that of an uninterrupted run, bit for bit",
+    "resume an interrupted run from its last checkpoint with its settings; the result is that of an uninterrupted run, bit for bit",
   )
   .addOption(
     choice("--preset <name>", "base settings, which other flags override", Object.keys(PRESETS)).default("quickstart"),
@@ -75,7 +80,7 @@ addSettings(program)
   .option("--json", "print only events on stdout, as JSON, one per line")
   .argument("[file]", "as --data FILE")
   .allowExcessArguments(false);
-suggestFlag(program, "--file", "--data");
+groupFlags(suggestFlag(program, "--file", "--data"));
 
 /** Takes a file that is given without a flag as that of --data. */
 function takeFile([file]: readonly string[]): void {
@@ -117,7 +122,7 @@ class Printer {
     console.log(
       this.json
         ? JSON.stringify({ type: "data", model, source, labels, stats })
-        : describeData(this.data, model, this.classWeights, screenWidth()),
+        : wrapLines(describeData(this.data, model, this.classWeights, screenWidth()), screenWidth()),
     );
   }
 
@@ -128,7 +133,7 @@ class Printer {
     }
     switch (event.type) {
       case "plan":
-        console.log(describePlan(event, event.plan));
+        console.log(wrapLines(describePlan(event, event.plan), screenWidth()));
         break;
       case "start":
         this.progress = createProgress({ total: event.steps, stream: process.stderr });
@@ -152,7 +157,9 @@ class Printer {
   /** Prints the result of the run. */
   result(result: TrainResult): void {
     console.log(
-      this.json ? JSON.stringify(jsonEvent({ type: "end", result })) : describeResult(result, this.data, screenWidth()),
+      this.json
+        ? JSON.stringify(jsonEvent({ type: "end", result }))
+        : wrapLines(describeResult(result, this.data, screenWidth()), screenWidth()),
     );
   }
 
@@ -211,9 +218,9 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   let { config } = job;
   // Before the training, so that a run does not depend on files that change meanwhile.
   const { runCharts } = await import("../run/charts.ts");
-  // A resumed run without --checkpoint-every saves a checkpoint only if it is interrupted.
-  const checkpoints = flags.checkpointEvery !== undefined || resume !== undefined;
   let begun = resume !== undefined;
+  /** Whether this process has saved a checkpoint. */
+  let isResumable = false;
   const device = await openJobDevice(flags, resume?.device);
   let { info } = device;
   let spec: ModelSpec | undefined;
@@ -222,25 +229,21 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
   if (resume) printNote(`resumed at step ${resume.step}`);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
+  const keptConfig = () => (kept === out ? config : { ...config, replaces: true as const });
   const keep = async (checkpoint: Checkpoint) => {
     try {
-      if (!begun) await beginRun(kept, kept === out ? config : { ...config, replaces: true }, info, check);
+      if (!begun) await beginRun(kept, keptConfig(), info, check);
       begun = true;
       await keepCheckpoint(kept, checkpoint, check);
+      isResumable = true;
     } catch (error) {
       // A failed checkpoint (such as a full disk) must not end the run.
       if (!(error instanceof LowrankError)) throw error;
-      console.error(`the checkpoint of step ${checkpoint.step} could not be saved: ${error.message}`);
-      return;
+      printNote(`the checkpoint of step ${checkpoint.step} could not be saved: ${error.message}`);
     }
-    if (!signal.aborted) return;
-    printer.stop();
-    // The run resumes from this checkpoint: an evaluation now would be discarded.
-    printNote(`stopped after step ${checkpoint.step}; resume with:  ${calledAs("train")} --resume ${shellWord(kept)}`);
-    signal.throwIfAborted();
   };
   try {
-    const result: TrainResult | null = await train({
+    const result = await train({
       device,
       model,
       data,
@@ -258,24 +261,30 @@ async function run(job: Job, flags: TrainFlags, check: Check): Promise<number> {
       },
       ...(adapter === undefined ? {} : { adapter }),
       ...(resume === undefined ? {} : { resume }),
-      ...(checkpoints ? { checkpointEvery: flags.checkpointEvery ?? 0, onCheckpoint: keep } : {}),
-    }).catch((error) => {
-      if (error !== signal.reason) throw error;
-      return null;
+      // Without --checkpoint-every a checkpoint is saved only if the run is interrupted.
+      checkpointEvery: flags.checkpointEvery ?? 0,
+      onCheckpoint: keep,
     });
-    if (!result) return 130;
+    const { aborted } = result;
+    // An interrupted run is saved where its checkpoint is: an existing run is replaced only by a finished one.
+    const [end, endConfig] = aborted ? [kept, keptConfig()] : [out, config];
     const replace = replaces || begun;
     const trial = config.trial && resultOf(config.trial, result);
     const files = [...runCharts(result, data), ...(trial ? [resultFile(trial)] : [])];
     // Saved before anything is printed: printing may fail.
-    const { saved, place, failure } = await saveSomewhere(out, (directory) =>
-      saveRun(directory, config, result, data, files, { replace, check: directory === out ? check : undefined }),
+    const { saved, place, failure } = await saveSomewhere(end, (directory) =>
+      saveRun(directory, endConfig, result, data, files, {
+        replace,
+        keepCheckpoints: aborted,
+        check: directory === end ? check : undefined,
+      }),
     ).finally(() => {
       interruption.end();
       printer.result(result);
     });
     printer.saved(place, result, saved);
-    if (kept !== out && !failure && (begun || !(await hasResult(kept)))) await removeRun(kept);
+    if (aborted && isResumable) printNote(`resume it:  ${calledAs("train")} --resume ${shellWord(kept)}`);
+    if (!aborted && kept !== out && !failure && (begun || !(await hasResult(kept)))) await removeRun(kept);
     if (failure) throw failure;
     return signal.aborted ? 130 : 0;
   } catch (error) {

@@ -146,6 +146,18 @@ export function showMemory(plan: MemoryPlan): string {
     .join("\n");
 }
 
+/** Kinds of memory below this share of the sum are not named by `showLargest`. */
+const SMALL = 0.05;
+
+/** "46.9 MB (frozen weights 29.0 MB, activations 16.6 MB, all others 1.2 MB)". */
+export function showLargest(plan: MemoryPlan): string {
+  const { total, byRole } = memoryTotals(plan);
+  const large = [...byRole].filter(([, bytes]) => bytes >= SMALL * total).sort((a, b) => b[1] - a[1]);
+  const others = total - large.reduce((sum, [, bytes]) => sum + bytes, 0);
+  const parts = large.map(([role, bytes]) => `${NAMES[role]} ${showBytes(bytes)}`);
+  return `${showBytes(total)} (${[...parts, ...(others > 0 ? [`all others ${showBytes(others)}`] : [])].join(", ")})`;
+}
+
 /** Whether a plan is within the limits. */
 export function fits(plan: MemoryPlan, { maxBinding, maxBuffer, total = Infinity }: MemoryLimits): boolean {
   const most = Math.min(maxBinding, maxBuffer);

@@ -1,6 +1,7 @@
 /** Download progress: a live bar on a terminal, otherwise a line per 10 %. */
-import cliProgress from "cli-progress";
 import type { DownloadEvent } from "../io/download-options.ts";
+import { showDuration } from "./duration.ts";
+import { endBar, startBar, type Terminal } from "./live-bar.ts";
 import { oneLine } from "./text.ts";
 
 /** Maximum width of a name, in columns. */
@@ -11,27 +12,25 @@ const SMALL_BYTES = 2 << 20;
 const LINES = 10;
 
 /** Returns an event handler that shows downloads, one file at a time. */
-export function downloadProgress(stream: NodeJS.WritableStream & { isTTY?: boolean }): (event: DownloadEvent) => void {
+export function downloadProgress(stream: Terminal): (event: DownloadEvent) => void {
   return stream.isTTY === true ? liveBars(stream) : plainLines(stream);
 }
 
-function liveBars(stream: NodeJS.WritableStream): (event: DownloadEvent) => void {
-  let bar: cliProgress.SingleBar | undefined;
+function liveBars(stream: Terminal): (event: DownloadEvent) => void {
+  let bar: ReturnType<typeof startBar> | undefined;
   return ({ status, name, file, loaded, total }) => {
     if (status === "download" && !bar && isShown(total)) {
-      bar = new cliProgress.SingleBar({
-        stream,
-        format: "{bar} {percentage} %  {label}  {eta_formatted} left",
-        barCompleteChar: "█",
-        barIncompleteChar: "░",
-        barsize: 24,
-        hideCursor: true,
-      });
-      bar.start(total, loaded, { label: labelOf(name, file, total) });
+      const label = labelOf(name, file, total);
+      bar = startBar(stream, ({ progress, eta }) =>
+        [`${Math.floor(100 * progress)} %`, label, ...(Number.isFinite(eta) ? [`${showDuration(eta)} left`] : [])].join(
+          "  ",
+        ),
+      );
+      bar.start(total, loaded);
     }
     if (status === "progress") bar?.update(loaded);
     if (status === "done") {
-      bar?.stop();
+      endBar();
       bar = undefined;
     }
   };

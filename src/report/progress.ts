@@ -1,6 +1,6 @@
 /** The progress of a run: a live bar on a terminal, otherwise (a log file, a pipe) occasional lines. */
-import cliProgress from "cli-progress";
 import { showDuration } from "./duration.ts";
+import { endBar, startBar, type Terminal } from "./live-bar.ts";
 
 /** What is to be told of a training step. */
 export interface StepState {
@@ -46,27 +46,28 @@ export function createProgress({
 }: {
   total: number;
   unit?: string;
-  stream: NodeJS.WritableStream & { isTTY?: boolean };
+  stream: Terminal;
 }): Progress {
   return stream.isTTY === true ? liveBar(total, stream) : plainLines(total, unit, stream);
 }
 
-function liveBar(total: number, stream: NodeJS.WritableStream): Progress {
-  const bar = new cliProgress.SingleBar({
-    stream,
-    format: "{bar} {value}/{total}  {text}",
-    barCompleteChar: "█",
-    barIncompleteChar: "░",
-    barsize: 24,
-    hideCursor: true,
-  });
-  bar.start(total, 0, { text: "" });
+function liveBar(total: number, stream: Terminal): Progress {
+  let text = "";
+  const start = (all: number, done: number) => {
+    const bar = startBar(stream, ({ value, total }) => [`${value}/${total}`, text].filter(Boolean).join("  "));
+    bar.start(all, done);
+    return bar;
+  };
+  let bar = start(total, 0);
   return {
-    update: (done, text, now = total) => {
+    update: (done, words, now = total) => {
+      text = words;
+      // It was ended for other words: another one begins below them.
+      if (!bar.isActive) bar = start(now, done);
       bar.setTotal(now);
-      bar.update(done, { text });
+      bar.update(done);
     },
-    stop: () => bar.stop(),
+    stop: endBar,
   };
 }
 
@@ -108,8 +109,8 @@ function describeMeasure(loss: number | null, accuracy: number | null, name = "l
   ];
 }
 
-/** "42 rows/s  1 min 15 s left". */
+/** "1 min 15 s left  42 rows/s". */
 export function describeRate(unit: string, perSecond: number, secondsLeft: number): string {
   const rate = `${perSecond.toFixed(perSecond < 10 ? 1 : 0)} ${unit}/s`;
-  return Number.isFinite(secondsLeft) ? `${rate}  ${showDuration(secondsLeft)} left` : rate;
+  return Number.isFinite(secondsLeft) ? `${showDuration(secondsLeft)} left  ${rate}` : rate;
 }

@@ -2,6 +2,30 @@
 import stringWidth from "string-width";
 import { printable } from "../errors.ts";
 
+/** Lines of a table, which keep to the width themselves. */
+const TABLE = /^[│┌├└]/;
+
+/** Text with its lines broken between words, but not behind a number, where they are wider than the terminal; as it is without one. */
+export function wrapLines(text: string, width: number | undefined): string {
+  if (width === undefined) return text;
+  return text
+    .split("\n")
+    .map((line) => (TABLE.test(line) ? line : wrapLine(line, width)))
+    .join("\n");
+}
+
+function wrapLine(line: string, width: number): string {
+  const lines: string[] = [];
+  const [first = "", ...words] = line.split(/(?<!\d) (?=\S)/);
+  let last = first;
+  for (const word of words) {
+    const longer = `${last} ${word}`;
+    if (stringWidth(longer) > width) lines.push(last);
+    last = stringWidth(longer) > width ? `  ${word}` : longer;
+  }
+  return [...lines, last].join("\n");
+}
+
 /** The text in one line of at most `longest` columns: white space collapsed, control characters escaped, the rest replaced by "…". */
 export function oneLine(text: string, longest: number): string {
   const line = printable(text.replaceAll(/\s+/g, " ").trim());

@@ -105,9 +105,13 @@ export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
     }
   }
   if (failure) throw failure;
+  const isEnded = await exists(joinPath(directory, "adapter"));
   throw new ConfigError("there is no checkpoint to resume from", {
     where: directory,
-    expected: `${FOLDER}/step-*.safetensors, as written by train --checkpoint-every`,
-    found: (await exists(joinPath(directory, "metrics.csv"))) ? "a finished run" : "none",
+    expected: `a file in ${FOLDER}/, as train leaves it on Ctrl-C, or with --checkpoint-every N`,
+    found: isEnded ? "a run that has ended" : (await exists(directory)) ? "none" : "no such directory",
+    hint: isEnded
+      ? `train --adapter ${directory} starts a new run from what it has learned`
+      : "start the run again; with --checkpoint-every N it can be resumed after it was killed, too",
   });
 }

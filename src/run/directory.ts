@@ -27,6 +27,7 @@ import type { FileContent } from "../platform/reader.ts";
 import type { Check } from "../platform/replacing.ts";
 import { BEFORE, type TrainOptions } from "../train/options.ts";
 import type { TrainResult } from "../train/records.ts";
+import { checkpointFiles } from "./checkpoint.ts";
 import { CONFIG, FORMAT, isRunConfig, RUN_FILES, replaceable } from "./files.ts";
 import { runTables } from "./tables.ts";
 
@@ -198,6 +199,8 @@ export function runContents(
 export interface Saving {
   /** Whether an existing run with results is replaced. */
   replace?: boolean;
+  /** Whether the run's checkpoints stay: it has been interrupted. */
+  keepCheckpoints?: boolean;
   /** Throws if another process has taken over the directory. */
   check?: Check | undefined;
 }
@@ -252,9 +255,10 @@ function contentsOf(
 export async function writeRun(
   directory: string,
   files: ReadonlyMap<string, FileContent>,
-  { replace = true, check }: Saving = {},
+  { replace = true, keepCheckpoints = false, check }: Saving = {},
 ): Promise<void> {
-  const own = await replaceable(directory, replace);
+  const kept = keepCheckpoints ? await checkpointFiles(directory) : [];
+  const own = (await replaceable(directory, replace)).filter((name) => !kept.includes(name));
   await writeDirectoryAtomic(directory, files, { own, ...(check ? { check } : {}) });
 }
 

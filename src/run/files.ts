@@ -121,7 +121,7 @@ export async function refuseExisting(
     });
   if (!(await hasResult(directory))) return false;
   if (force) return true;
-  const isDone = await exists(joinPath(directory, ADAPTER));
+  const isDone = (await generations(directory)).length === 0;
   throw new ConfigError("the output directory already exists", {
     where: directory,
     expected: "a new path",

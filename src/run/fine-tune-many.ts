@@ -1,15 +1,16 @@
 /** The API of training several runs: the trainer of many, with results that can be saved. */
 
+import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { type CommonArguments, type OwnArguments, settingsOf } from "../train/group.ts";
 import { trainMany } from "../train/many.ts";
 import { checkVocabulary, prepareRun } from "../train/prepare.ts";
 import { COMMON_ARGUMENTS, OPTIONS, OWN_ARGUMENTS } from "../train/trainer.ts";
-import { type Draw, type FineTuneRun, withSave } from "./fine-tune.ts";
+import { type Draw, type FineTuneRun, reserve, type SavedRun, withSave } from "./fine-tune.ts";
 
-/** A run of `fineTuneMany`: settings and callbacks, as of `fineTune`. */
-export type RunSettings = Omit<OwnArguments, "pause">;
+/** A run of `fineTuneMany`: settings, callbacks and where it is saved, as of `fineTune`. */
+export type RunSettings = Omit<OwnArguments, "pause"> & SavedRun;
 
 /** The arguments of `fineTuneMany`. */
 export interface FineTuneManyArguments extends CommonArguments {
@@ -28,17 +29,35 @@ export async function fineTuneMany(
   const { runs, ...common } = args;
   checkVocabulary(common.data, common.model);
   for (const [i, run] of runs.entries()) checkRun(common, run, `runs[${i}]`);
-  const settled = await trainMany(common, runs);
-  return settled.map((one) =>
-    one.status === "fulfilled" ? { ...one, value: withSave(one.value, common, draw) } : one,
-  );
+  const directories = runs.map(({ save }) => save);
+  refuseTwice(directories);
+  return reserve(directories, async (saves) => {
+    const settled = await trainMany(
+      common,
+      runs.map(({ save: _, ...run }) => run),
+    );
+    const saved = settled.map(async (one, i) => {
+      if (one.status === "rejected") throw one.reason;
+      await saves[i]?.(one.value, common, draw);
+      return withSave(one.value, common, draw, directories[i]);
+    });
+    return Promise.allSettled(saved);
+  });
+}
+
+function refuseTwice(directories: readonly (string | undefined)[]): void {
+  const paths = directories.map((directory) => directory && absolutePath(directory));
+  const i = paths.findIndex((path, at) => path && paths.indexOf(path) < at);
+  if (i >= 0)
+    throw new ConfigError(`runs[${i}]: another run is saved in the same directory`, { where: directories[i]! });
 }
 
 /** Throws ConfigError or DataError, with the run's name, if its settings are invalid or do not suit the data. */
 function checkRun({ signal: _, ...common }: CommonArguments, run: RunSettings, name: string): void {
   try {
-    checkOptions(name, run, { ...OWN, ...OPTIONS });
-    prepareRun({ ...common, ...settingsOf(run) });
+    checkOptions(name, run, { ...OWN, ...OPTIONS, save: "text?" });
+    const { save: _, ...own } = run;
+    prepareRun({ ...common, ...settingsOf(own) });
   } catch (error) {
     // Whether there is room for a run is said when it is trained: another one may be smaller.
     const Kind = [ConfigError, DataError].find((one) => error instanceof one);

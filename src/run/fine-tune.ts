@@ -3,12 +3,32 @@
 import { absolutePath, withLock } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
 import { recover } from "../io/recover.ts";
+import type { Check } from "../platform/replacing.ts";
 import type { TrainResult } from "../train/records.ts";
-import { type FineTuneArguments, train } from "../train/trainer.ts";
-import { runConfig, saveRun } from "./directory.ts";
-import { refuseExisting } from "./files.ts";
+import {
+  COMMON_ARGUMENTS,
+  OPTIONS,
+  OWN_ARGUMENTS,
+  type FineTuneArguments as TrainArguments,
+  train,
+} from "../train/trainer.ts";
+import { runConfig, type Saving, saveRun } from "./directory.ts";
+import { refuseExisting, saveSomewhere } from "./files.ts";
+
+/** Where a run is saved by itself. */
+export interface SavedRun {
+  /**
+   * A run directory that is written when the run ends, as by `FineTuneRun.save`. Before training, ConfigError is thrown if it cannot be
+   * created, holds anything, or is another run's that is in progress. What cannot be saved there in the end (a full disk) is saved
+   * beside it, and the error says where.
+   */
+  save?: string;
+}
+
+/** The arguments of `fineTune`, with the settings of `TrainOptions`. */
+export interface FineTuneArguments extends TrainArguments, SavedRun {}
 
 /** Options of `FineTuneRun.save`. */
 export interface SaveOptions {
@@ -30,35 +50,92 @@ export interface FineTuneRun extends TrainResult {
 /** Additional files to save with a run: its charts. */
 export type Draw = (result: TrainResult, data: TrainingData) => Iterable<[name: string, content: string]>;
 
+type Materials = Pick<FineTuneArguments, "model" | "data">;
+
+const KINDS: Record<string, Kind> = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS, ...OPTIONS, save: "text?" };
+
 /** Fine-tunes as `train` does. */
 export async function fineTune(args: FineTuneArguments, draw: Draw): Promise<FineTuneRun> {
-  return withSave(await train(args), args, draw);
+  checkOptions("args", args, KINDS);
+  const { save, ...training } = args;
+  return reserve([save], async ([saved]) => {
+    const result = await train(training);
+    await saved?.(result, args, draw);
+    return withSave(result, args, draw, save);
+  });
 }
 
-/** A run that can be saved. */
-export function withSave(
-  result: TrainResult,
-  { model, data }: Pick<FineTuneArguments, "model" | "data">,
-  draw: Draw,
-): FineTuneRun {
-  const savedIn = new Set<string>();
+/** Saves a run in the directory that was reserved for it. */
+type SaveReserved = (result: TrainResult, materials: Materials, draw: Draw) => Promise<void>;
+
+/** Holds the directories of runs that are to be saved, while `work` trains them. Throws ConfigError if one is not free. */
+export async function reserve<T>(
+  directories: readonly (string | undefined)[],
+  work: (saves: (SaveReserved | undefined)[]) => Promise<T>,
+): Promise<T> {
+  const [first, ...rest] = directories;
+  if (directories.length === 0) return work([]);
+  const reserveRest = (save?: SaveReserved) => reserve(rest, (saves) => work([save, ...saves]));
+  if (first === undefined) return reserveRest();
+  const hint = "save it with run.save(directory, { force: true }) to replace it";
+  return lockFree(first, false, hint, (check) =>
+    reserveRest(async (result, materials, draw) => {
+      const { place, failure } = await saveSomewhere(first, (directory) =>
+        write(directory, result, materials, draw, { replace: false, check: directory === first ? check : undefined }),
+      );
+      if (failure)
+        throw new LowrankError("the run is saved in another directory", {
+          where: place,
+          expected: first,
+          found: (failure as Error).message,
+          cause: failure,
+        });
+    }),
+  );
+}
+
+/** Runs `work` under the lock of a directory in which a run can be saved. */
+async function lockFree<T>(
+  directory: string,
+  replace: boolean,
+  howToForce: string,
+  work: (check: Check) => Promise<T>,
+): Promise<T> {
+  await recover(directory);
+  await refuseExisting(directory, replace, howToForce);
+  const refuse = () => {
+    throw new ConfigError("another run is using this directory", { where: directory });
+  };
+  return withLock(
+    directory,
+    async (check) => {
+      // Another run may have been saved here before the lock was taken.
+      await refuseExisting(directory, replace, howToForce);
+      return work(check);
+    },
+    refuse,
+  );
+}
+
+async function write(directory: string, result: TrainResult, { model, data }: Materials, draw: Draw, saving: Saving) {
+  const config = await runConfig(model, data, result.options);
+  return saveRun(directory, config, result, data, draw(result, data), saving);
+}
+
+/** A run that can be saved; `saved` is where it has been. */
+export function withSave(result: TrainResult, materials: Materials, draw: Draw, saved?: string): FineTuneRun {
+  const savedIn = new Set(saved === undefined ? [] : [absolutePath(saved)]);
   const save = async (directory: string, options: SaveOptions = {}) => {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, Kind>);
     const { force = false } = options;
     const path = absolutePath(directory);
-    const config = await runConfig(model, data, result.options);
-    await recover(directory);
     const replace = force || savedIn.has(path);
-    const work = async (check: () => Promise<void>) => {
-      await refuseExisting(directory, replace, "give { force: true } to replace it");
-      return saveRun(directory, config, result, data, draw(result, data), { replace, check });
-    };
-    const saved = await withLock(directory, work, () => {
-      throw new ConfigError("another run is using this directory", { where: directory });
-    });
+    const about = await lockFree(directory, replace, "give { force: true } to replace it", (check) =>
+      write(directory, result, materials, draw, { replace, check }),
+    );
     savedIn.add(path);
-    return saved;
+    return about;
   };
   return { ...result, save };
 }

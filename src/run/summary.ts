@@ -11,7 +11,8 @@ import type { Prediction } from "../engine/predictions.ts";
 import { type LowrankError, nameList, printable } from "../errors.ts";
 import type { ModelPlan } from "../model/gpt2.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
-import { memoryTotals, showBytes, showMemory } from "../plan/memory.ts";
+import { isAdded } from "../names.ts";
+import { memoryTotals, showBytes, showLargest } from "../plan/memory.ts";
 import { showDuration } from "../report/duration.ts";
 import { showShare } from "../report/share.ts";
 import {
@@ -195,15 +196,18 @@ function describeClasses(
 /** Describes the device, the trainable parameters, and the memory that will be allocated. */
 export function describePlan(event: Extract<TrainEvent, { type: "plan" }>, plan: ModelPlan): string {
   const { device, trainable, flops, prefix } = event;
-  const all = parameterList(plan.spec).reduce((total, { shape }) => total + sizeOf(shape), 0);
+  const parameters = parameterList(plan.spec);
+  const count = (some: typeof parameters) => some.reduce((total, { shape }) => total + sizeOf(shape), 0);
+  const all = count(parameters);
+  const base = count(parameters.filter(({ name }) => !isAdded(name)));
+  const [some, every, own] = [trainable, all, base].map((number) => number.toLocaleString("en-US"));
   return [
     `device: ${describeDevice(device)}`,
-    `trainable: ${trainable.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} parameters (${showShare(trainable / all)}), ${MODE_TITLES[plan.spec.mode]}`,
+    `trainable: ${some} of ${every} parameters (${showShare(trainable / all)}), ${MODE_TITLES[plan.spec.mode]}; the base model has ${own}`,
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
     ...(prefix ? [describePrefix(prefix)] : []),
     ...(plan.recomputed > 0 ? [describeRecomputed(plan)] : []),
-    `memory, for batches of at most ${plan.capacity.tokens} tokens:`,
-    showMemory(plan.memory),
+    `memory: ${showLargest(plan.memory)}, for batches of at most ${plan.capacity.tokens} tokens`,
   ].join("\n");
 }
 
@@ -229,8 +233,11 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
   const { before, after } = result;
   const unequal = isUnequal(data);
   if (!after) return [describeLast(result, unequal), effort].join("\n");
+  const { train, test } = result.stats;
+  // Of the training set as many rows are evaluated as the test set has.
+  const sampled = test.rows < train.rows ? test.rows : 0;
   const sets = (["train", "val", "test"] as const).map((name) => ({
-    name: name === "val" ? "validation" : name,
+    name: name === "val" ? "validation" : name === "train" && sampled > 0 ? "train *" : name,
     before: before?.[name] ?? null,
     after: after[name],
   }));
@@ -258,9 +265,14 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
     rows,
     width,
   );
-  return [titleOf(result.options), table, ...describeTest(result, data, width), ...describeKept(result), effort].join(
-    "\n",
-  );
+  const counted = [sampled, train.rows].map((rows) => rows.toLocaleString("en-US")).join(" of ");
+  return [
+    `${titleOf(result.options)}${sampled > 0 ? `; train *: a sample, ${counted} ${data.objective === "lm" ? what : "rows"}` : ""}`,
+    table,
+    ...describeTest(result, data, width),
+    ...describeKept(result),
+    effort,
+  ].join("\n");
 }
 
 /** What a classifier makes of the test set, and what to try if the result is poor. */

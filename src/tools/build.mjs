@@ -1,5 +1,5 @@
 /**
- * Builds build/ and dist/: WASM (asc), generated data files, and the bundles.
+ * Builds build/ and dist/: WASM (asc), generated data files, and the bundles. What has not changed is not built again.
  * `node src/tools/build.mjs [--tests]`: --tests also bundles test/ into build/test/.
  */
 import { spawnSync } from "node:child_process";
@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { bundleTests, NODE_BUNDLE } from "./bundles.mjs";
 import { buildHumanRights } from "./human-rights.mjs";
+import { ifChanged } from "./if-changed.mjs";
 import { generateKernels } from "./kernels.mjs";
 import { buildLanguages } from "./languages.mjs";
 import { buildSpam } from "./spam.mjs";
@@ -22,35 +23,54 @@ process.chdir(root);
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
 const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench"];
 
-function run(command, args) {
-  const { status } = spawnSync(process.execPath, [command, ...args], { stdio: "inherit" });
-  if (status !== 0) process.exit(status ?? 1);
+/** Ends the build unless `isDone`: what is half made is then made again. */
+function must(isDone) {
+  if (!isDone) process.exit(1);
+}
+
+const WASM = ["data", "kernels", "kernels-relaxed"].map((name) => `${name}.wasm`);
+/** The installed versions of all packages. */
+const PACKAGES = "node_modules/.package-lock.json";
+
+function compile() {
+  console.error("building: WASM from assembly/, about 20 seconds");
+  for (const folder of ["data", "kernels"]) must(buildWasm(folder, root));
+}
+
+async function bundle() {
+  console.error("building: dist/, about 10 seconds");
+  rmSync("dist", { recursive: true, force: true });
+  mkdirSync("dist");
+  for (const name of WASM) copyFileSync(join("build", name), join("dist", name));
+  await buildSpam();
+  buildLanguages();
+  buildHumanRights();
+  buildTokenizer();
+  await esbuild.build({
+    ...NODE_BUNDLE,
+    entryPoints: [
+      { in: "src/index.ts", out: "index" },
+      ...COMMANDS.map((name) => ({ in: `src/commands/${name}.ts`, out: name })),
+      { in: "src/backend/kernels-worker.ts", out: "kernels-worker" },
+      { in: "src/backend/remote-worker.ts", out: "remote-worker" },
+    ],
+    outdir: "dist",
+    splitting: true,
+  });
+  await buildWeb();
+  const types = ["node_modules/typescript/bin/tsc", "--project", "src/tools/tsconfig.types.json"];
+  must(spawnSync(process.execPath, types, { stdio: "inherit" }).status === 0);
 }
 
 mkdirSync("build", { recursive: true });
 await generateKernels();
-for (const folder of ["data", "kernels"]) if (!buildWasm(folder, root)) process.exit(1);
-rmSync("dist", { recursive: true, force: true });
-mkdirSync("dist");
-for (const name of ["data.wasm", "kernels.wasm", "kernels-relaxed.wasm"])
-  copyFileSync(join("build", name), join("dist", name));
-await buildSpam();
-buildLanguages();
-buildHumanRights();
-buildTokenizer();
-await esbuild.build({
-  ...NODE_BUNDLE,
-  entryPoints: [
-    { in: "src/index.ts", out: "index" },
-    ...COMMANDS.map((name) => ({ in: `src/commands/${name}.ts`, out: name })),
-    { in: "src/backend/kernels-worker.ts", out: "kernels-worker" },
-    { in: "src/backend/remote-worker.ts", out: "remote-worker" },
-  ],
-  outdir: "dist",
-  splitting: true,
-});
-await buildWeb();
-run("node_modules/typescript/bin/tsc", ["--project", "src/tools/tsconfig.types.json"]);
+const wasm = WASM.map((name) => `build/${name}`);
+await ifChanged(
+  { stamp: "build/wasm.stamp", inputs: ["assembly", "asconfig.json", "src/tools/wasm.mjs", PACKAGES], outputs: wasm },
+  compile,
+);
+const read = [...wasm, "src", "shaders", "data", "package.json", "tsconfig.json", PACKAGES];
+await ifChanged({ stamp: "build/dist.stamp", inputs: read, outputs: ["dist"] }, bundle);
 
 if (process.argv.includes("--tests")) {
   rmSync("build/test", { recursive: true, force: true });

@@ -1,0 +1,33 @@
+/** Repeats a part of the build only if what it reads, or what it made, has changed. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+/** A hash of the names and contents of files, and of those in folders; what does not exist counts as such. */
+function hashOf(paths) {
+  const hash = createHash("sha256");
+  const add = (path) => {
+    if (!existsSync(path)) hash.update(`${path} is missing\n`);
+    else if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) add(join(path, name));
+    else {
+      const content = readFileSync(path);
+      hash.update(`${path} ${content.length}\n`).update(content);
+    }
+  };
+  for (const path of paths) add(path);
+  return hash.digest("hex");
+}
+
+/**
+ * Calls `make`, which makes `outputs` from `inputs`, unless `stamp` says that these outputs are from these inputs. It says so only after
+ * `make` has succeeded, with the inputs as they were before it: an interrupted build, a file that is changed meanwhile and an
+ * output that was changed since are made again.
+ */
+export async function ifChanged({ stamp, inputs, outputs }, make) {
+  const read = hashOf(inputs);
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === `${read} ${hashOf(outputs)}`) return;
+  rmSync(stamp, { force: true });
+  await make();
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, `${read} ${hashOf(outputs)}`);
+}
