@@ -395,7 +395,7 @@ test("a command that is killed continues, with progress, and the copy is that of
   const whole = await classify(["--in", "long.csv", "--out", "whole.csv"]);
   assertCode(whole, 0);
   assert.match(whole.stderr, /^long\.csv: 6000 rows, texts in column "text"$/m);
-  assert.match(whole.stderr, /^row \d+\/6000 {2}\d+ rows\/s {2}\d+ s left$/m);
+  assert.match(whole.stderr, /^row \d+\/6000 {2}\d+ s left {2}\d+ rows\/s$/m);
   assert.match(
     whole.stderr,
     /^6000 rows, \d+ rows\/s, on CPU.*\nsaved to whole\.csv, with columns predicted and probability$/m,

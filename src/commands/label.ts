@@ -72,8 +72,11 @@ export async function tableTexts(input: string, model: string, flags: TableFlags
   const surveyed = await survey(table, input);
   printNote(`${input}: ${surveyed.rows} rows, texts in column "${table.textColumn}"`);
   async function* texts() {
-    for await (const rows of unchangedRows(table, surveyed)) yield rows.flatMap(({ text }) => text ?? []);
-    await table.close();
+    try {
+      for await (const rows of unchangedRows(table, surveyed)) yield rows.flatMap(({ text }) => text ?? []);
+    } finally {
+      await table.close();
+    }
   }
   return texts();
 }
