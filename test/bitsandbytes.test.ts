@@ -141,7 +141,7 @@ test("what is written of a quantised model are floats, and its config says nothi
   // The adapter has no part in this one.
   const name = "h.0.mlp.c_fc.weight";
   assertSameBits(name, await again.read(name), await checkpoint.read(name));
-  const plan = await planStandalone("<!--files-->", { title: "", summary: "" }, directory, checkpoint);
+  const plan = await planStandalone("<!--files-->", { title: "", summary: "", example: "" }, directory, checkpoint);
   const pieces: Uint8Array[] = [];
   for await (const piece of plan.write()) pieces.push(piece);
   const [, base64] = /data-file="model\/config.json"[^>]*>([^<]+)</.exec(Buffer.concat(pieces).toString("latin1"))!;

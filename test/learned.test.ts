@@ -10,7 +10,7 @@ import type { Adapter } from "../src/io/peft.ts";
 import { csvLine, parseCsv } from "../src/report/csv.ts";
 import { changesOf, MOST_RANK } from "../src/run/changes.ts";
 import { fineTune } from "../src/run/fine-tune.ts";
-import { samplesOf, testMessages } from "../src/run/predictions.ts";
+import { samplesOf, testMessages, textToTry } from "../src/run/predictions.ts";
 import { accuracyOf, scaleTo, startTensors } from "../src/run/scaled.ts";
 import { eigen, type Factors, productNorm, SHARE, spectrumOf } from "../src/run/spectrum.ts";
 import type { TrainOptions } from "../src/train/options.ts";
@@ -353,4 +353,11 @@ test("samples of a test set: right ones of each class in turn, wrong ones the mo
     samplesOf([message(long, "ham", "ham")], 2).map(({ text }) => text),
     [long],
   );
+  // What is printed into code and commands: short and plain.
+  assert.is(
+    textToTry(['say "no" to this offer', long, "Hi", "Grüße, kommst du heute?", "a longer message of words"]),
+    "Grüße, kommst du heute?",
+  );
+  assert.is(textToTry([long, "Hi", "$HOME is where the heart is"]), "Hi");
+  assert.is(textToTry([long]), "some text");
 });

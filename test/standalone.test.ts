@@ -52,6 +52,7 @@ const TRAINED: Trained = {
   end: GPT2_VOCABULARY.end,
   data: "messages.csv",
   options: { ...DEFAULTS, epochs: 5 },
+  example: "see you at lunch",
   result: "90.0 % of 10 test messages correct",
   obstacle: null,
 };
@@ -74,7 +75,7 @@ async function expected(): Promise<number[]> {
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
   await written;
   await using checkpoint = await openGPT2(model);
-  const texts = { title: questionOf(meta), summary: summaryOf(TRAINED) };
+  const texts = { title: questionOf(meta), summary: summaryOf(TRAINED), example: TRAINED.example };
   const plan = await planStandalone(TEMPLATE, texts, adapter, checkpoint);
   const pieces: Uint8Array[] = [];
   for await (const piece of plan.write()) pieces.push(piece);
@@ -90,6 +91,7 @@ test("the page of one file, opened from the disk, classifies as the library does
 
   const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
   assert.is(await page.title(), "Ham <or> eggs or spam?");
+  assert.is(await page.getAttribute("#message", "placeholder"), "Type or paste a message, such as: see you at lunch");
   assert.match((await page.textContent("footer"))!, "90.0 % of 10 test messages correct.");
   await page.fill("#message", TEXT);
   await page.waitForSelector("#verdict .label");
@@ -113,7 +115,7 @@ test("a page that would be too large is refused before anything is written", asy
   await using checkpoint = await openGPT2(model);
   const large = { ...checkpoint, config: { ...CONFIG, n_embd: 2048 } };
   await assertFails(ConfigError, ["too large to open", "500.0 MB", "MB"], () =>
-    planStandalone(TEMPLATE, { title: "", summary: "" }, adapter, large),
+    planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, large),
   );
 });
 
@@ -156,6 +158,9 @@ test("a README says what the model is, and has the code that the page shows", ()
     "- Result: 90.0 % of 10 test messages correct\n",
     'PeftModel.from_pretrained(base, "lowrank-1/adapter")',
     "Pad on the right.",
+    'classifier.classify(["see you at lunch"])',
+    'tokenizer(["see you at lunch"]',
+    'placeholder="see you at lunch"',
   ])
     assert.ok(readme.includes(text), text);
   for (const { text, code } of usagesOf(TRAINED, "lowrank-1", "lowrank-1/adapter"))

@@ -18,10 +18,11 @@ export interface DeviceInfo {
   why?: string;
 }
 
-/** "CPU, 2 threads, SIMD (wasm; no WebGPU adapter)". */
+/** "CPU, 2 threads, SIMD (no hardware GPU found)". */
 export function describeDevice({ kind, name, software, why }: DeviceInfo): string {
-  const driver = kind === "webgpu" && software ? ", software driver" : "";
-  return `${name} (${kind}${driver}${why === undefined ? "" : `; ${why}`})`;
+  const driver = kind === "webgpu" && `webgpu${software ? ", software driver" : ""}`;
+  const about = [driver, why].filter(Boolean).join("; ");
+  return about === "" ? name : `${name} (${about})`;
 }
 
 /** Elements of a tensor on the host; f16 as bits. */

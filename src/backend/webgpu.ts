@@ -49,13 +49,11 @@ export async function openWebGPU({ hardware = false, threads = 0 } = {}): Promis
   };
   const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(refuse);
   if (!adapter)
-    throw new DeviceError("no WebGPU adapter", {
+    throw new DeviceError(gpu ? "no WebGPU adapter" : "no WebGPU", {
       expected: "a Vulkan, Metal or Direct3D 12 driver",
-      ...(gpu ? {} : { found: "no WebGPU in this runtime" }),
       hint: platformName === "browser" ? INSTALL_HINT_PAGE : INSTALL_HINT,
     });
-  if (hardware && isSoftware(adapter.info))
-    throw new DeviceError("no hardware GPU", { found: `only ${nameOf(adapter.info)}, a software driver` });
+  if (hardware && isSoftware(adapter.info)) throw new DeviceError("no hardware GPU found");
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];

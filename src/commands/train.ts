@@ -2,7 +2,7 @@
 import { exists, joinPath, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { Dataset } from "../data/dataset.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { notOnWebGPU } from "../engine/device-check.ts";
 import { ConfigError, DeviceError, LowrankError } from "../errors.ts";
@@ -16,6 +16,7 @@ import { keepCheckpoint } from "../run/checkpoint.ts";
 import { beginRun, saveFailedRun, saveRun } from "../run/directory.ts";
 import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
 import { describeMemory, memoryTable } from "../run/memory-table.ts";
+import { textToTry } from "../run/predictions.ts";
 import { PRESETS } from "../run/settings.ts";
 import { describeData, describePlan, describeResult } from "../run/summary.ts";
 import { resultFile, resultOf } from "../sweep/store.ts";
@@ -97,13 +98,10 @@ function takeFile([file]: readonly string[]): void {
 /** Steps over which the progress output is averaged: the figures of a single batch are too noisy. */
 const RECENT_STEPS = 20;
 
-/** A message to try, which every shell takes as it stands: one of the test set if there is any. */
-function sampleOf(test: Dataset): string {
-  for (let i = 0; i < test.size; i++) {
-    const text = test.text(i);
-    if (/^[\p{L}\p{N}][\p{L}\p{N} ,.?']{19,59}$/u.test(text)) return text;
-  }
-  return "You have won a prize, call now";
+/** The messages of the test set, those that were labelled rightly first. */
+function* testTexts({ predictions }: TrainResult, { test }: LoadedDataset): Iterable<string> {
+  for (const { row, label } of predictions) if (label === test.label(row)) yield test.text(row);
+  for (let row = 0; row < test.size; row++) yield test.text(row);
 }
 
 /** Prints the progress of a run: a live bar on a terminal, plain lines elsewhere, or JSON. */
@@ -163,11 +161,8 @@ class Printer {
     );
   }
 
-  saved(
-    directory: string,
-    { aborted, options }: TrainResult,
-    { peft, reason }: { peft: boolean; reason?: string },
-  ): void {
+  saved(directory: string, result: TrainResult, { peft, reason }: { peft: boolean; reason?: string }): void {
+    const { aborted, options } = result;
     if (this.json) {
       console.log(JSON.stringify({ type: "saved", directory, peft, reason }));
       return;
@@ -176,7 +171,8 @@ class Printer {
     if (options.mode in PEFT_TYPES)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${reason}`);
     const { data } = this;
-    const [tool, text] = data.objective === "lm" ? ["generate", "The"] : ["classify", sampleOf(data.test)];
+    const [tool, text] =
+      data.objective === "lm" ? ["generate", "The"] : ["classify", textToTry(testTexts(result, data))];
     print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} "${text}"`);
   }
 

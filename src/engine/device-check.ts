@@ -166,7 +166,7 @@ function compareTimes(name: string, { device, cpu }: Times, when = ""): Verdict 
   const [cpuMs, deviceMs] = [cpu, device].map((ms) => `${ms.toFixed(1)} ms`);
   const why = isReplaced
     ? `faster than ${name}: ${cpuMs} for two blocks, not ${deviceMs}`
-    : `a hardware GPU: ${deviceMs} for two blocks, the CPU ${cpuMs}`;
+    : `faster than the CPU: ${deviceMs} for two blocks, not ${cpuMs}`;
   return { isWrong: false, isReplaced, why: why + when };
 }
 

@@ -33,10 +33,10 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
   ];
 }
 
-/** The lines that classify a text with a model of transformers. With a prompt, PEFT cannot tell padding from text. */
-export function logitsCode(meta: AdapterMeta): string[] {
+/** The lines that classify `text` with a model of transformers. With a prompt, PEFT cannot tell padding from text. */
+export function logitsCode(meta: AdapterMeta, text = "some text"): string[] {
   return [
-    `batch = tokenizer(["some text"], ${meta.mode === "prompt" ? "" : "padding=True, "}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
+    `batch = tokenizer([${JSON.stringify(text)}], ${meta.mode === "prompt" ? "" : "padding=True, "}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
     "logits = model.eval()(**batch).logits",
   ];
 }

@@ -27,6 +27,22 @@ export async function testMessages(directory: string): Promise<TestMessage[] | n
     }));
 }
 
+/** What every shell, language and page takes as it stands. */
+const PLAIN = /^[\p{L}\p{N}][\p{L}\p{N} ,.?']{0,59}$/u;
+/** Characters of a message that says something. */
+const TELLING = 20;
+
+/** The message to try a run with: the first plain one of its test set; `texts` are in the order of preference. */
+export function textToTry(texts: Iterable<string>): string {
+  let short: string | undefined;
+  for (const text of texts) {
+    if (!PLAIN.test(text)) continue;
+    if (text.length >= TELLING) return text;
+    short ??= text;
+  }
+  return short ?? "some text";
+}
+
 /** Characters of a sample that is read at a glance. */
 const SHORT = 200;
 

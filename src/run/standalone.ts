@@ -27,6 +27,8 @@ const FILES = "<!--files-->";
 export interface StandaloneTexts {
   title: string;
   summary: string;
+  /** A message to try. */
+  example: string;
 }
 
 /** A file in the page. */
@@ -56,7 +58,7 @@ export async function planStandalone(
   const [before, after] = template.split(FILES) as [string, string];
   const encoder = new TextEncoder();
   const head = encoder.encode(
-    before.replace(/\{\{(title|summary)\}\}/g, (_, key: keyof StandaloneTexts) => escaped(texts[key])),
+    before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => escaped(texts[key])),
   );
   const tail = encoder.encode(after);
   const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await filesIn(adapter))];

@@ -17,6 +17,8 @@ export interface Trained {
   data: string | null;
   /** The settings of the run; null: unknown. */
   options: TrainOptions | null;
+  /** A message to try: of `textToTry`. */
+  example: string;
   /** What it reaches on the test set; null: unknown. */
   result: string | null;
   /** Why PEFT cannot load it; null: it can. */
@@ -69,7 +71,7 @@ export function usagesOf(trained: Trained, directory = "adapter", adapter = dire
 const LIBRARY = "./lowrank/dist/browser/index.js";
 const PACKAGE_CODE = 'import { Classifier, openDevice } from "lowrank";';
 
-function pageUsage({ meta, base }: Trained, directory: string): Usage {
+function pageUsage({ meta, base, example }: Trained, directory: string): Usage {
   const classifies = meta.task.objective === "classification";
   const url = (folder: string) => `new URL(${JSON.stringify(folder)}, location.href).href`;
   const model = base.place === "folder" ? `, model: ${url(base.name)}` : "";
@@ -77,7 +79,7 @@ function pageUsage({ meta, base }: Trained, directory: string): Usage {
   const library = (kind: string) => `import { ${kind}, openDevice } from ${JSON.stringify(LIBRARY)};`;
   const body = classifies
     ? [
-        '<p><label>Message <input id="text" size="60"></label></p>',
+        `<p><label>Message <input id="text" size="60" placeholder=${JSON.stringify(example)}></label></p>`,
         '<p><output id="answer"></output></p>',
         '<script type="module">',
         `  ${library("Classifier")}`,
@@ -108,7 +110,7 @@ function pageUsage({ meta, base }: Trained, directory: string): Usage {
   };
 }
 
-function nodeUsage({ meta, base }: Trained, directory: string): Usage {
+function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
   const own = base.place === "folder";
   const options = `{ device${own ? `, model: ${JSON.stringify(base.name)}` : ""} }`;
   const place = JSON.stringify(`./${directory}`);
@@ -118,7 +120,7 @@ function nodeUsage({ meta, base }: Trained, directory: string): Usage {
           PACKAGE_CODE,
           "const device = await openDevice();",
           `const classifier = await Classifier.load(${place}, ${options});`,
-          'const [{ label, probability }] = await classifier.classify(["some text"]);',
+          `const [{ label, probability }] = await classifier.classify([${JSON.stringify(example)}]);`,
           `console.log(label, probability); // ${classesOf(meta)}`,
         ]
       : [
@@ -145,13 +147,16 @@ const PYTHON_BASES = {
   folder: (name: string) => [name, ` ${JSON.stringify(name)} is the folder of the base model.`],
 } as const;
 
-function peftUsage({ meta, base, end, obstacle }: Trained, adapter: string): Usage {
+function peftUsage({ meta, base, end, example, obstacle }: Trained, adapter: string): Usage {
   const usage = { title: "In Python, with PEFT", language: "python" } as const;
   if (obstacle !== null) return { ...usage, text: `PEFT cannot load this model: ${obstacle}.`, code: null };
   const [path, note] = PYTHON_BASES[base.place](base.name);
   const use =
     meta.task.objective === "classification"
-      ? [...logitsCode(meta), "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"]
+      ? [
+          ...logitsCode(meta, example),
+          "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))",
+        ]
       : [
           'batch = tokenizer("Once upon a time", return_tensors="pt")',
           "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",

@@ -5,6 +5,7 @@ import type { ColumnChoice } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { Split } from "../data/split.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
+import type { OtherEncoding } from "../errors.ts";
 import type { Classification } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Influences } from "../infer/influence.ts";
@@ -271,6 +272,8 @@ export interface ErrorReport {
   hint?: string;
   /** Settings that fix the error, and the bytes that a run then takes. */
   remedy?: { set: Partial<Pick<TrainOptions, "lr" | "dtype" | "recompute" | "batchSize">>; bytes?: number };
+  /** The encoding that a file which is not UTF-8 may have, and how it then reads. */
+  encoding?: OtherEncoding;
 }
 
 export interface Verdict {
@@ -331,8 +334,8 @@ export interface Api {
   /** Registers a selected file and returns its columns. */
   pickData(file: File, encoding: string): Promise<ColumnReport>;
   readData(settings: PageSettings): Promise<DataReport>;
-  /** Registers selected text files. */
-  pickTexts(files: File[]): Promise<void>;
+  /** Registers selected files. */
+  pick(files: File[]): Promise<void>;
   readTexts(settings: PageSettings): Promise<TextsReport>;
   estimate(settings: PageSettings): Promise<RunEstimate>;
   runs(): Promise<RunRecord[]>;
@@ -358,8 +361,8 @@ export interface Api {
   /** Generates text, which is reported by events. Resolves when it is complete or stopped. */
   write(request: WriteRequest): Promise<WriteReport>;
   stopWriting(): Promise<void>;
-  /** Names or pins a run. */
-  change(id: string, change: Pick<RunRecord, "name" | "pinned">): Promise<void>;
+  /** Names or pins a run, or notes why it ended. */
+  change(id: string, change: Partial<Pick<RunRecord, "name" | "pinned" | "error">>): Promise<void>;
   /** Deletes a run; `unforget` takes it back until `purge` deletes the files of all deleted runs. */
   forget(id: string): Promise<void>;
   unforget(id: string): Promise<void>;
@@ -386,6 +389,8 @@ export type Answer = { id: number; value: unknown } | { id: number; error: Error
 
 /** Notifications of the worker. */
 export type Event =
+  /** It holds the lock of its name. */
+  | { type: "alive" }
   | { type: "run"; run: RunRecord; speed: Speed | null }
   | { type: "busy"; text: string; share: number | null }
   | { type: "idle" }

@@ -117,13 +117,72 @@ async function assertFits(page: Page): Promise<void> {
   }
 }
 
+/** How far each matrix moved, and how its adapter uses the rank. */
+async function lookAtTheMatrices(page: Page): Promise<void> {
+  // q, k, v, o, fc and proj of four blocks; the head is chosen from the list alone.
+  const cells = await page.locator("#learned .heat[data-matrix]").evaluateAll((all) =>
+    all.map((cell) => {
+      const [norm, of] = /change ([\d.e-]+), size before ([\d.e-]+)/
+        .exec((cell as HTMLElement).title)!
+        .slice(1)
+        .map(Number);
+      const row = cell.closest("tr")!;
+      const part = row.closest("table")!.rows[0]!.cells[(cell.parentElement as HTMLTableCellElement).cellIndex]!;
+      const name = `Block ${row.cells[0]!.textContent}, ${part.textContent}`;
+      const shade = Number(/heat(\d)/.exec(cell.className)![1]);
+      return { name, norm: norm!, share: norm! / of!, shown: Number(cell.textContent), shade };
+    }),
+  );
+  assert.is(cells.length, 24);
+  const most = Math.max(...cells.map(({ share }) => share));
+  for (const { name, share, shown, shade } of cells) {
+    // The title has three digits.
+    assert.ok(Math.abs(shown - 100 * share) < 0.006 + 0.06 * share * 100, `${name}: ${shown}, not ${100 * share}`);
+    assert.ok(
+      [0.98, 1.02].some((about) => shade === Math.ceil((8 * share * about) / most)) || share === most,
+      `${name}: ${shade}`,
+    );
+  }
+  const shownMost = Number((await page.textContent("#learned .scale"))!.match(/([\d.]+)\s%$/)![1]);
+  assert.ok(Math.abs(shownMost - 100 * most) < 0.06 * 100 * most, `${shownMost}`);
+  assert.match(
+    (await page.textContent("#learned"))!,
+    /ΔW = s·B·A, s = alpha\/r.*Outside the blocks, training moved the head by/,
+  );
+
+  // The matrix that moved most is shown first; a click chooses another one.
+  const chosen = () => page.locator("#matrix option:checked").textContent();
+  assert.is(await chosen(), cells.find(({ share }) => share === most)!.name);
+  await page.locator("#learned .heatmap tr:nth-child(2) td >> nth=3 >> .heat").click();
+  const one = cells.find(({ name }) => name === "Block 1, o")!;
+  assert.is(await chosen(), one.name);
+  // The Frobenius norm is the root of the sum of the squares of the singular values.
+  const values = (await page.getAttribute("#learned .singular", "aria-label"))!.match(/[\d.e-]+(?=,|$)/g)!.map(Number);
+  assert.is(values.length, 8);
+  assert.ok(Math.abs(Math.hypot(...values) / one.norm - 1) < 0.02, `${values} ${one.norm}`);
+  const [, used] = /Uses (\d) of rank 8: .* holds? 90\s% of the sum/.exec((await page.textContent("#learned"))!)!;
+  const bars = await page
+    .locator("#learned .singular rect")
+    .evaluateAll((all) =>
+      all.map((bar) => ({ isUsed: bar.classList.contains("used"), height: Number(bar.getAttribute("height")) })),
+    );
+  assert.equal(
+    bars.map(({ isUsed }) => isUsed),
+    values.map((_, i) => i < Number(used)),
+  );
+  assert.ok(
+    bars.every(({ height }, i) => Math.abs(height - values[i]! / values[0]!) < 0.01),
+    JSON.stringify(bars),
+  );
+  // What is drawn again elsewhere leaves the choice.
+  await page.click("#runs >> text=Pin");
+  await page.locator("#runs [aria-pressed=true]").waitFor();
+  assert.is(await chosen(), one.name);
+}
+
 /** What a run of LoRA on 16 test messages shows, also after a reload. */
 async function lookAtWhatItLearned(page: Page): Promise<void> {
-  // q, k, v, o, fc and proj of four blocks; the head is chosen from the list alone.
-  assert.is(await page.locator("#learned .heat[data-matrix]").count(), 24);
-  await page.locator("#learned .heatmap tr:nth-child(2) td >> nth=3 >> .heat").click();
-  assert.is(await page.locator("#matrix option:checked").textContent(), "Block 1, o");
-  assert.match((await page.textContent("#learned"))!, /Uses [1-8] of rank 8/);
+  await lookAtTheMatrices(page);
 
   const whole = await page.textContent("#learned output");
   assert.match(whole!, /^1\.0: [\d.]+\s% of 16 test messages correct, as trained$/);
@@ -284,9 +343,19 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await page.click("#resume");
   await page.locator("#run-error >> text=The file cannot be read").waitFor();
   await worker.evaluate(() => (self as unknown as { readable(): void }).readable());
+  await holdCheckpoint(page, 24);
   await page.click("#run-error >> text=Resume from the last checkpoint");
   await page.waitForSelector("#training:not([data-state=failed])");
+  // A worker that ends without a word, as a browser ends it that lacks memory.
+  await waitForStep(page, 17);
+  await worker.evaluate(() => self.close());
+  await page.locator("#run-error >> text=The page's worker has ended").waitFor();
+  await waitForState(page, "interrupted");
+  assert.match((await page.textContent("#status"))!, /^Interrupted\. Resume it from the last checkpoint\./);
+  await page.waitForSelector("#start:not([disabled])");
+  await page.click("#run-error >> text=Resume from the last checkpoint");
   await waitForState(page, "finished");
+  assert.is(await page.textContent("#run-error"), "");
   assert.equal(await adapterOf(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
@@ -441,7 +510,36 @@ test("an invalid file is reported with its line, next to the input; a valid file
   await page.waitForSelector("#start:not([disabled])");
   assert.is(await fault.textContent(), "");
   assert.match((await page.textContent("#data-report"))!, /2 invalid rows were skippedLine 82: The row has the wrong/);
-  assert.equal(faults, []);
+
+  // The page's worker fails: another one reads the same file.
+  const worker = await workerOf(page);
+  await worker.evaluate(() => {
+    setTimeout(() => {
+      throw new Error("a mistake");
+    });
+  });
+  const again = page.locator("#start-error button");
+  await page.locator("#start-error >> text=/The page's worker has failed.*a mistake/").waitFor();
+  await again.click();
+  await page.waitForSelector("#start:not([disabled])");
+  assert.is(await page.textContent("#start-error"), "");
+  assert.match((await page.textContent("#data-report"))!, "2 invalid rows were skipped");
+  await page.evaluate(() => {
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function () {
+      Worker.prototype.postMessage = postMessage;
+      this.dispatchEvent(new MessageEvent("messageerror"));
+    };
+  });
+  await set(page, { rank: 4 });
+  await page.locator("#start-error >> text=the page could not read its message").waitFor();
+  await again.click();
+  await page.waitForSelector("#start:not([disabled])");
+  // The browser may report the error before the worker is gone.
+  assert.equal(
+    faults.filter((fault) => !fault.endsWith("a mistake")),
+    [],
+  );
   await context.close();
 });
 
@@ -637,10 +735,21 @@ test("a comparison of methods goes on after a stop and a reload; its runs have n
   await page.keyboard.press("Enter");
   await page.click("#runs tr:has-text('small one') >> text=Pin");
   await page.locator("#runs tbody tr:first-child >> text=small one").waitFor();
+  // Leaving the field takes the name as well, Escape does not.
+  const first = page.locator("#runs tbody tr:first-child");
+  await first.locator("text=Rename").click();
+  await page.keyboard.type("smallest");
+  await page.focus("#runs-export");
+  await first.locator("text=smallest").waitFor();
+  assert.is(await page.evaluate(() => document.activeElement!.id), "runs-export");
+  await first.locator("text=Rename").click();
+  await page.keyboard.type("nothing");
+  await page.keyboard.press("Escape");
+  await first.locator("th button >> text=/^smallest$/").waitFor();
   const [event] = await Promise.all([page.waitForEvent("download"), page.click("#runs-export")]);
   assert.match(
     readFileSync(await event.path(), "utf8"),
-    /\r\nsmall one,biases only \(BitFit\),messages.csv,tiny,finished,/,
+    /\r\nsmallest,biases only \(BitFit\),messages.csv,tiny,finished,/,
   );
   // Curves of two runs, and the values under the pointer.
   await page.check("#runs tbody tr:nth-child(4) input");

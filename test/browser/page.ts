@@ -7,9 +7,13 @@ import * as assert from "uvu/assert";
 import { messages } from "../tiny.ts";
 
 /** Selects "Your own file" with this file. */
-export async function pickFile(page: Page, content = messages(40), name = "messages.csv"): Promise<void> {
+export async function pickFile(
+  page: Page,
+  content: string | Buffer = messages(40),
+  name = "messages.csv",
+): Promise<void> {
   await page.check("input[name=source][value=file]");
-  await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content) });
+  await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content as Buffer) });
 }
 
 /** Sets fields, including those under "More settings". */

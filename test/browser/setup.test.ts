@@ -26,6 +26,57 @@ async function typeExamples(page: Page): Promise<void> {
   await page.fill("#class-1-text", BAD.join("\n"));
 }
 
+/** The figure of "How it works" for gpt2-micro, which has a width of 128 and four blocks, with rank 4 and alpha 16. */
+async function lookAtHowItWorks(page: Page): Promise<void> {
+  const figure = page.locator("#how figure");
+  const sizes = () =>
+    figure
+      .locator("svg")
+      .evaluateAll((all) => all.map((one) => ["width", "height"].map((side) => Number(one.getAttribute(side)))));
+  await set(page, { targets: "q,k,v,o,fc,proj,head", layers: "" });
+  await page.locator("#how >> text=37,642").waitFor();
+  // W, B and A, then all parameters and the trained ones, in area.
+  assert.match((await figure.textContent())!, /^W128 × 128, frozen\+ 4 ×B128 × 4×A4 × 128Rank: 4All7\.30 M parameters/);
+  const [w, b, a, all, trained] = await sizes();
+  assert.equal(
+    [w, b, a, all],
+    [
+      [128, 128],
+      [4, 128],
+      [128, 4],
+      [128, 128],
+    ],
+  );
+  const share = (trained![0]! * trained![1]!) / 128 ** 2;
+  assert.ok(Math.abs(share - 37_642 / 7_296_650) < 1e-5, `${share}`);
+  assert.match((await figure.textContent())!, /0\.52\s% of the parameters are trained/);
+  // Above the stripes of the blocks are the tables of 50,257 tokens and 256 positions.
+  const stripes = await figure.locator("line").evaluateAll((all) => all.map((one) => Number(one.getAttribute("y1"))));
+  const tables = (128 * (50_257 + 256) * 128) / 7_296_650;
+  const expected = [0, 1, 2, 3].map((i) => tables + ((128 - tables) * i) / 4);
+  assert.ok(stripes.length === 4 && stripes.every((y, i) => Math.abs(y - expected[i]!) < 0.01), stripes.join());
+  for (const [scaling, factor] of [
+    ["alpha", "+ 16 ×"],
+    ["alpha/sqrt(r)", "+ 8 ×"],
+    ["alpha/r", "+ 4 ×"],
+  ] as const) {
+    await set(page, { scaling });
+    await figure.locator(`text=${factor}`).waitFor();
+  }
+  await set(page, { mode: "all" });
+  await figure.locator("text=100.00 % of the parameters are trained").waitFor();
+  await page.locator("#how >> text=Full fine-tuning changes every parameter").waitFor();
+  assert.ok(await page.isHidden("#how .equation"));
+  assert.is(await figure.locator(".share rect.trained").count(), 1);
+  await set(page, { mode: "lora", targets: "q,v", layers: "0-1" });
+  await page.locator("#how .equation").waitFor();
+  await page.click("#how-wide");
+  await page.locator("#how-wide >> text=Leave full screen").waitFor();
+  assert.is(await page.evaluate(() => document.fullscreenElement!.id), "how");
+  await page.click("#how-wide");
+  await page.locator("#how-wide >> text=/^Full screen$/").waitFor();
+}
+
 test("examples typed for each class are data; they and the settings outlast a reload, and a link carries the settings", async () => {
   const { page, faults, context } = await freshPage();
   await page.waitForSelector(READY);
@@ -58,6 +109,7 @@ test("examples typed for each class are data; they and the settings outlast a re
     assert.is(await page.inputValue("#field-rank"), rank);
     assert.is(await page.evaluate(() => document.activeElement!.id), "how-rank");
   }
+  await lookAtHowItWorks(page);
   await page.click("#field-rank-why");
   assert.ok(await page.isVisible("text=The width of LoRA's matrices A and B."));
   await assertAccessible(page);
@@ -67,16 +119,29 @@ test("examples typed for each class are data; they and the settings outlast a re
   assert.is(await page.inputValue("#field-epochs"), "3");
   await page.waitForSelector(READY);
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  await page.click("#advanced summary");
   await page.click("#link");
   await page.waitForSelector("#link-done >> text=Copied.");
   const link = await page.evaluate(() => navigator.clipboard.readText());
   await page.click("#reset");
   assert.is(await page.inputValue("#field-rank"), "8");
-  const other = await openPage(context, `${link}&nonsense=1`);
-  await other.page.waitForSelector("#link-error >> text=nonsense");
-  await other.page.waitForSelector(READY);
+  assert.equal(Object.fromEntries(new URLSearchParams(new URL(link).hash.slice(1))), {
+    ...{ data: "languages", model: "gpt2-micro", rank: "4", targets: "q,v", layers: "0,1" },
+  });
+  // What a link names is not downloaded by itself.
+  const other = await openPage(context, `${link.replace("data=languages", "data=hub&dataset=a%2Fb")}&nonsense=1`);
+  await other.page.locator("#link-error dd >> text=/^nonsense$/").waitFor();
+  assert.is(await other.page.inputValue("#dataset-name"), "a/b");
   assert.is(await other.page.inputValue("#field-rank"), "4");
+  assert.is(await other.page.inputValue("#field-layers"), "0,1");
+  assert.is(new URL(other.page.url()).hash, "");
+  // A link is used once: a reload keeps what is changed afterwards.
+  await other.page.check("input[name=source][value=languages]");
+  await set(other.page, { rank: 16 });
+  await other.page.reload();
+  await other.page.waitForSelector(READY);
+  assert.is(await other.page.inputValue("#field-rank"), "16");
+  assert.is(await other.page.inputValue("#field-layers"), "0,1");
+  assert.is(await other.page.textContent("#link-error"), "");
   assert.ok(await other.page.isChecked("input[name=source][value=languages]"));
   assert.equal([...faults, ...other.faults], []);
   await context.close();
@@ -86,13 +151,19 @@ test("a selected file and its columns outlast a reload; a new error replaces the
   // With a service worker: the page must be there offline.
   const context = await openBrowser();
   const { page, faults } = await openPage(context, await webServer());
-  await pickFile(
-    page,
-    messages(20)
-      .replaceAll(/^(\w+),/gm, "$1,x,")
-      .replace(/^\w+,x,\w+/, "a,b,c"),
-    "columns.csv",
-  );
+  const rows = messages(20)
+    .replaceAll(/^(\w+),/gm, "$1,é,")
+    .replace(/^\w+,é,\w+/, "a,b,c");
+  await pickFile(page, Buffer.from(rows, "latin1"), "columns.csv");
+  // Not UTF-8: one click reads it as it reads in the preview, and shows the encoding.
+  const [, row] = rows.split("\n");
+  await page.locator(`#data-error >> text=Line 2: ${row}`).waitFor();
+  assert.is(await page.locator("#data-error li").count(), 3);
+  assert.ok(await page.isDisabled("#start"));
+  await page.click("#data-error button");
+  await page.waitForSelector("#columns:not([hidden])");
+  assert.is(await page.evaluate(() => document.activeElement!.id), "encoding");
+  assert.is(await page.inputValue("#encoding"), "windows-1252");
   await page.selectOption("#text-column", "c");
   await page.selectOption("#label-column", "a");
   await page.locator("#data-report >> text=40 messages").waitFor();
@@ -101,6 +172,7 @@ test("a selected file and its columns outlast a reload; a new error replaces the
   await page.locator("#file-name >> text=Selected: columns.csv").waitFor();
   await page.locator("#data-report >> text=40 messages").waitFor();
   assert.is(await page.inputValue("#text-column"), "c");
+  assert.is(await page.inputValue("#encoding"), "windows-1252");
   await set(page, { layers: "9" });
   await page.locator("#start-error >> text=The model has no such layer").waitFor();
   await pickFile(page, "label,text\nham,hello\n");

@@ -184,6 +184,12 @@ test("a pasted text trains a language model: perplexity falls, and a reloaded ru
   const { page, faults, context } = await writersPage();
   await keepStates(page);
   await openTiny(page);
+  await page.click("text=Own files");
+  const letter = Buffer.from("Señor Müller isst Käse. ".repeat(90), "latin1");
+  await page.setInputFiles("#text-files", { name: "letter.txt", mimeType: "text/plain", buffer: letter });
+  await page.click("#data-error button");
+  await page.locator("#data-report >> text=Señor").waitFor({ state: "attached" });
+  assert.is(await page.inputValue("#text-encoding"), "windows-1252");
   await page.click("text=Own text");
   assert.ok(await page.isDisabled("#start"), "there is no text yet");
   await page.fill("#pasted", "x");

@@ -1,4 +1,4 @@
-/** The page's interface to its worker: asynchronous calls and events. */
+/** The page's interface to its worker: asynchronous calls and events. A worker that has ended is replaced at the next call. */
 import type { Answer, Api, Call, ErrorReport, Event, Method } from "../protocol.ts";
 
 /** The error that the worker returned for a call. */
@@ -8,46 +8,86 @@ export class CallFailed extends Error {
   }
 }
 
+/** What the worker says, and what happens to it. */
+export type ClientEvent =
+  | Exclude<Event, { type: "alive" }>
+  /** It has ended, and what it did is lost since the last checkpoint. */
+  | { type: "ended"; report: ErrorReport };
+
 export type WorkerClient = Api & {
   /** Adds a listener for the worker's events. */
-  listen(listener: (event: Event) => void): void;
+  listen(listener: (event: ClientEvent) => void): void;
 };
 
 export function openClient(): WorkerClient {
-  const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
-  const listeners: ((event: Event) => void)[] = [];
+  const listeners: ((event: ClientEvent) => void)[] = [];
+  const tell = (event: ClientEvent) => {
+    for (const listener of listeners) listener(event);
+  };
   let last = 0;
-  worker.onmessage = ({ data }: MessageEvent<Answer | Event>) => {
-    if ("type" in data) {
-      for (const listener of listeners) listener(data);
-      return;
-    }
-    const call = waiting.get(data.id);
-    waiting.delete(data.id);
-    if ("error" in data) call?.reject(new CallFailed(data.error));
-    else call?.resolve(data.value);
+  let worker: Worker | undefined;
+  /** The selected files, by name, as the worker knows them. */
+  const picked = new Map<string, File>();
+
+  const take = (answer: Answer) => {
+    const call = waiting.get(answer.id);
+    waiting.delete(answer.id);
+    if ("error" in answer) call?.reject(new CallFailed(answer.error));
+    else call?.resolve(answer.value);
   };
-  worker.onerror = ({ message }) => {
-    const error = new CallFailed({
-      name: "Error",
-      summary: message,
-      hint: "reload the page: a run resumes from its last checkpoint",
-    });
-    for (const { reject } of waiting.values()) reject(error);
-    waiting.clear();
+
+  const start = (): Worker => {
+    // Of its lock, which it holds while it lives.
+    const name = `lowrank-worker-${crypto.randomUUID()}`;
+    const started = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name });
+    const end = (message?: string) => {
+      if (worker !== started) return;
+      worker = undefined;
+      started.terminate();
+      const report = reportOfEnd(message);
+      for (const { reject } of waiting.values()) reject(new CallFailed(report));
+      waiting.clear();
+      tell({ type: "ended", report });
+    };
+    started.onmessage = ({ data }: MessageEvent<Answer | Event>) => {
+      if (!("type" in data)) take(data);
+      // The browser grants the lock when the worker has ended: however busy that is, and also where no event tells of its end.
+      else if (data.type === "alive") void navigator.locks.request(name, () => end());
+      else tell(data);
+    };
+    started.onerror = ({ message }) => end(message || "its script could not be loaded");
+    // Chromium has no `onmessageerror` here.
+    started.addEventListener("messageerror", () => end("the page could not read its message"));
+    // Of one that replaces another; the answer is of no use.
+    if (picked.size > 0) started.postMessage({ id: 0, method: "pick", args: [[...picked.values()]] } satisfies Call);
+    return started;
   };
+  worker = start();
+
   const call = (method: Method, args: unknown[]) =>
     new Promise((resolve, reject) => {
+      worker ??= start();
       waiting.set(++last, { resolve, reject });
       worker.postMessage({ id: last, method, args } as Call);
+      if (method === "pick" || method === "pickData")
+        for (const file of [args[0] as File | File[]].flat()) picked.set(file.name, file);
     });
   return new Proxy({} as WorkerClient, {
     get: (_, name: string) => {
-      if (name === "listen") return (listener: (event: Event) => void) => listeners.push(listener);
+      if (name === "listen") return (listener: (event: ClientEvent) => void) => listeners.push(listener);
       return (...args: unknown[]) => call(name as Method, args);
     },
   });
+}
+
+function reportOfEnd(message: string | undefined): ErrorReport {
+  return {
+    name: "WorkerError",
+    summary: message === undefined ? "The page's worker has ended" : "The page's worker has failed",
+    found: message ?? "no error: it may have run out of memory",
+    hint: "try again, or reload the page: a run resumes from its last checkpoint. A smaller batch size or model takes less memory",
+  };
 }
 
 /** The report of a failed call. Rethrows any other error. */

@@ -6,7 +6,7 @@ import { reportOf, type WorkerClient } from "./client.ts";
 import { bar, byId, h, onName, scrollArea, setText, svg, table } from "./dom.ts";
 import { ExamplesPanel } from "./examples-panel.ts";
 import { count, percent } from "./format.ts";
-import { sentence, showError } from "./notice.ts";
+import { readings, sentence, showError } from "./notice.ts";
 import { keepFiles, keptFiles, type Saved } from "./saved.ts";
 import { describeTexts, TextsPanel } from "./texts-panel.ts";
 
@@ -133,7 +133,8 @@ export class DataPanel {
   }
 
   fail(error: unknown): void {
-    showError(this.error, reportOf(error));
+    const report = reportOf(error);
+    showError(this.error, report, readings(report, this.objective === "lm" ? this.texts.encoding : this.encoding));
     this.report.replaceChildren();
   }
 

@@ -207,7 +207,12 @@ function offer(): void {
 client.listen((event) => {
   if (event.type === "busy")
     setText(byId("busy"), event.share === null ? event.text : `${event.text}, ${percent(event.share, 0)}`);
-  if (event.type === "idle") setText(byId("busy"), "");
+  if (event.type === "idle" || event.type === "ended") setText(byId("busy"), "");
+  if (event.type === "ended") {
+    // What was asked for before is answered.
+    version++;
+    showError(byId("start-error"), event.report, [{ label: "Try again", take: () => changed(true) }]);
+  }
 });
 
 /** Whether the page can write files to its origin's private file system. */
@@ -263,4 +268,4 @@ async function begin(): Promise<void> {
   await keepForOffline();
 }
 
-void begin();
+begin().catch((error) => showError(byId("start-error"), reportOf(error)));

@@ -32,6 +32,31 @@ export function remedies(
   return [{ label: `Set ${words}${needs}`, take }];
 }
 
+/** A button that reads a file in the encoding that it may have, which `select` then shows. */
+export function readings({ encoding }: ErrorReport, select: HTMLSelectElement): Remedy[] {
+  if (!encoding) return [];
+  const take = () => {
+    select.value = encoding.encoding;
+    select.closest("details")!.open = true;
+    // The button is gone afterwards.
+    select.focus();
+    select.dispatchEvent(new Event("input"));
+  };
+  return [{ label: `Read it as ${encoding.title}`, take }];
+}
+
+function previewOf({ title, preview }: NonNullable<ErrorReport["encoding"]>): HTMLElement[] {
+  return [
+    h("p", {}, `As ${title} it reads:`),
+    h(
+      "ul",
+      { class: "notes" },
+      preview.map(({ line, text }) => h("li", {}, `Line ${line}: ${text}`)),
+    ),
+    h("p", {}, "If this looks wrong, choose another one under “Encoding”, or save the file as UTF-8."),
+  ];
+}
+
 /** Replaces the content of `place` with an error; null clears it. */
 export function showError(place: HTMLElement, report: ErrorReport | null, ways: readonly Remedy[] = []): void {
   if (!report) {
@@ -47,6 +72,7 @@ export function showError(place: HTMLElement, report: ErrorReport | null, ways: 
       { class: "error" },
       h("p", { class: "summary" }, capital(report.summary)),
       details.length > 0 ? h("dl", {}, details) : null,
+      report.encoding ? previewOf(report.encoding) : null,
       report.hint ? h("p", {}, sentence(report.hint)) : null,
       ways.length > 0
         ? h(

@@ -243,7 +243,7 @@ function statusOf(run: RunRecord): string {
     case "paused":
       return `Paused: its state is stored, also when you close this page.${reached}`;
     case "interrupted":
-      return `Interrupted: the page was closed or reloaded. Resume it from the last checkpoint.${reached}`;
+      return `Interrupted${run.error ? "" : ": the page was closed or reloaded"}. Resume it from the last checkpoint.${reached}`;
     case "waiting":
       return "Waiting: the comparison has not begun this run.";
     case "elsewhere":

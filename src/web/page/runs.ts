@@ -1,6 +1,6 @@
 /** The page's runs: the list, the selected one, and the actions on them. */
 import { showBytes } from "../../plan/memory.ts";
-import { isUnderWay, nextOf, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
+import { type ErrorReport, isUnderWay, nextOf, type PageSettings, type RunRecord, type Speed } from "../protocol.ts";
 import { reportOf, type WorkerClient } from "./client.ts";
 import { ComparePanel } from "./compare-panel.ts";
 import { byId, h, offerFile, setText } from "./dom.ts";
@@ -90,6 +90,7 @@ export class Runs {
       if (event.type === "runs") this.attempt(this.refresh());
       // After a download.
       if (event.type === "idle") void this.showStorage();
+      if (event.type === "ended") this.attempt(this.cutShort(event.report));
     });
   }
 
@@ -121,6 +122,15 @@ export class Runs {
     if (run?.state === "elsewhere") return;
     this.cutOff = null;
     if (run?.state === "interrupted" || run?.state === "waiting") this.attempt(this.client.resume(run.id));
+  }
+
+  /** Says of the runs that a worker trained why it has ended. Another one finds them interrupted. */
+  private async cutShort(error: ErrorReport): Promise<void> {
+    if (!this.isTraining) return;
+    this.next = undefined;
+    for (const { id } of this.all.filter(isUnderWay)) await this.client.change(id, { error });
+    await this.refresh();
+    this.onIdle();
   }
 
   async start(settings: PageSettings): Promise<void> {

@@ -25,7 +25,7 @@ export class TextsPanel {
   /** The name of the hub's data set that was asked for last. */
   private hubName = "";
   private readonly pasted = byId<HTMLTextAreaElement>("pasted");
-  private readonly encoding = byId<HTMLSelectElement>("encoding").cloneNode(true) as HTMLSelectElement;
+  readonly encoding = byId<HTMLSelectElement>("encoding").cloneNode(true) as HTMLSelectElement;
   private timer = 0;
 
   constructor(
@@ -110,7 +110,7 @@ export class TextsPanel {
   }
 
   private async fileChoice(files: readonly File[], encoding: string): Promise<DataChoice> {
-    await this.client.pickTexts([...files]);
+    await this.client.pick([...files]);
     return { kind: "texts", files: files.map(({ name }) => name), encoding };
   }
 }

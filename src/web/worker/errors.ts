@@ -52,7 +52,9 @@ export function reportOf(thrown: unknown): ErrorReport {
     return { name, summary: message || name };
   }
   const report: ErrorReport = { name: error.name, summary: inWords(error.message.split("\n")[0]!) };
-  const { where, expected, found, hint } = error.details;
+  const { where, expected, found, hint, remedy } = error.details;
+  // The page shows what was found, and offers to read it so.
+  if (typeof remedy === "object") return { ...report, where: inWords(where!), encoding: remedy };
   for (const [key, value] of Object.entries({ where, expected, found, hint }))
     if (value !== undefined) report[key as "where"] = inWords(value);
   return report;

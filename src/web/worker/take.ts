@@ -8,6 +8,7 @@ import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { wilson } from "../../report/statistics.ts";
 import { readRunConfig } from "../../run/directory.ts";
+import { testMessages, textToTry } from "../../run/predictions.ts";
 import { planStandalone, type StandalonePage } from "../../run/standalone.ts";
 import { questionOf, readmeOf, summaryOf, type Trained, usagesOf } from "../../run/usage.ts";
 import type { RunRecord, Takeable, TakeReport } from "../protocol.ts";
@@ -61,7 +62,7 @@ export async function takeFile(
 
 async function planPage({ id }: RunRecord, model: GPT2Checkpoint, trained: Trained): Promise<StandalonePage> {
   const response = await fetch(new URL("./standalone.html", import.meta.url));
-  const texts = { title: questionOf(trained.meta), summary: summaryOf(trained) };
+  const texts = { title: questionOf(trained.meta), summary: summaryOf(trained), example: trained.example };
   return planStandalone(await response.text(), texts, adapterOf(id), model);
 }
 
@@ -76,10 +77,18 @@ async function trainedOf(run: RunRecord, model: GPT2Checkpoint): Promise<Trained
     base: baseOf(name, model),
     end: model.vocabulary.end,
     data: config && run.dataName,
+    example: await exampleFor(directory),
     options: config?.options ?? null,
     result: resultText(run),
     obstacle: isPeft ? null : (run.peftObstacle ?? `${MODE_TITLES[meta.mode]} is not one of its methods`),
   };
+}
+
+/** A message of the test set, best one that was labelled rightly. */
+async function exampleFor(directory: string): Promise<string> {
+  const messages = (await testMessages(directory)) ?? [];
+  const right = messages.filter(({ truth, predicted }) => truth === predicted);
+  return textToTry([...right, ...messages].map(({ text }) => text));
 }
 
 function baseOf(name: string, { directory }: GPT2Checkpoint): Trained["base"] {

@@ -356,7 +356,7 @@ const api: Api = {
         : { columns: [], text: null, label: null };
     return describeData(source.data, columns, settings.options.classWeights);
   },
-  pickTexts: async (files) => pick(files),
+  pick: async (files) => pick(files),
   async readTexts(settings) {
     const model = await fetchModel(settings.model);
     const source = await fetchTexts(settings, model);
@@ -443,6 +443,16 @@ const api: Api = {
   influences: async (id, text) => (taken ? null : tester.influences(await trainedOf(id), text)),
   samples: (id) => learned.samples(id),
 };
+
+// For as long as this worker lives: see client.ts.
+void navigator.locks.request(self.name, () => {
+  emit({ type: "alive" });
+  return new Promise(() => {});
+});
+
+self.addEventListener("messageerror", () => {
+  throw new Error("it could not read a message of the page");
+});
 
 self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
   try {
