@@ -28,6 +28,8 @@ export interface GPT2Checkpoint {
   shape(name: string): Shape;
   /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
   read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Bytes that tell a tensor from others of its shape: the floats of its first row; the codes of a quantised matrix's first output. */
+  sample(name: string): Promise<Uint8Array>;
   /** What is stored of a matrix, if bitsandbytes quantised it as QLoRA does. */
   quantized?(name: string): Promise<NF4Parts | undefined>;
   close(): Promise<void>;
@@ -117,16 +119,24 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
       if (!isClosed) await tensors.close();
       isClosed = true;
     };
+    const read: GPT2Checkpoint["read"] = async (name, rowStart, rowEnd) => {
+      requireOpen();
+      const { file, key } = find(name);
+      return quantized?.has(name) ? quantized.read(name, rowStart, rowEnd) : file.readF32(key, rowStart, rowEnd);
+    };
     return {
       directory,
       config,
       vocabulary,
       names: [...stored.keys()],
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,
-      read: async (name, rowStart, rowEnd) => {
+      read,
+      sample: async (name) => {
+        if (!quantized?.has(name))
+          return new Uint8Array((await read(name, 0, find(name).info.shape.length > 1 ? 1 : undefined)).buffer);
         requireOpen();
-        const { file, key } = find(name);
-        return quantized?.has(name) ? quantized.read(name, rowStart, rowEnd) : file.readF32(key, rowStart, rowEnd);
+        const { file, key, info } = find(name);
+        return file.readBytes(key, 0, Math.ceil(info.shape[0]! / quantized.shape(name)![1]!));
       },
       quantized: async (name) => {
         requireOpen();
@@ -151,7 +161,16 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
     throw new ConfigError("the weights of this model were not opened", { where: directory });
   };
   const { config, vocabulary } = await readDescription(directory);
-  return { directory, config, vocabulary, names: [], shape: refuse, read: refuse, close: async () => {} };
+  return {
+    directory,
+    config,
+    vocabulary,
+    names: [],
+    shape: refuse,
+    read: refuse,
+    sample: refuse,
+    close: async () => {},
+  };
 }
 
 /** The config and the tokenizer of a model. */

@@ -4,8 +4,9 @@ import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
+import { fingerprint, showModel } from "./fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
-import { type Adapter, readAdapter } from "./peft.ts";
+import { type Adapter, type AdapterMeta, readAdapter } from "./peft.ts";
 import { baseModelOf, type PeftBase } from "./peft-form.ts";
 import { checkFingerprint } from "./vocabulary.ts";
 
@@ -57,7 +58,22 @@ export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint)
   const adapter = await readAdapter(place, { base: await baseOf(checkpoint) });
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
   checkFingerprint(place, vocabulary.fingerprint, trained);
+  await checkBase(adapter.meta, checkpoint, place);
   return adapter;
+}
+
+/** Throws ConfigError if the adapter was trained on another base model. The same one may have another name. */
+async function checkBase(meta: AdapterMeta, checkpoint: GPT2Checkpoint, where: string): Promise<void> {
+  const { base_model, base_fingerprint: expected } = meta;
+  if (expected === undefined) return;
+  const found = await fingerprint(checkpoint);
+  if (found === expected) return;
+  throw new ConfigError("the adapter belongs to another base model", {
+    where,
+    expected: showModel(base_model, expected),
+    found: showModel(checkpoint.directory, found),
+    hint: "give the base model that it was trained on: --model DIR",
+  });
 }
 
 const OURS = "lowrank.json";

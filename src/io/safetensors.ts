@@ -134,9 +134,9 @@ export class SafetensorsFile {
     return values;
   }
 
-  /** A tensor of U8, or of I8 by its bits. Throws FormatError for another element type. */
-  readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#readRows(name, ["U8", "I8"], 0, undefined);
+  /** A tensor of U8, or of I8 by its bits, or its rows [rowStart, rowEnd). Throws FormatError for another element type. */
+  readBytes(name: string, rowStart = 0, rowEnd?: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#readRows(name, ["U8", "I8"], rowStart, rowEnd);
   }
 
   /** Values of a tensor of I32, or of its rows [rowStart, rowEnd). Throws FormatError for another element type. */

@@ -15,6 +15,7 @@ import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { checkKinds, readJson } from "../io/common.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { snapshotOf } from "../io/hub-names.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
@@ -39,8 +40,8 @@ export interface RunConfig {
   revision?: string;
   /** The fingerprint of the model's vocabulary, unless it is GPT-2's. */
   vocabulary?: string;
-  /** `fingerprint` of the base model: a run can only be resumed with the same model. */
-  base?: string;
+  /** `fingerprint` of the base model: a run can only be resumed, and its adapter only be used, with the same model. */
+  base: string;
   objective: Objective;
   /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
   replaces?: true;
@@ -73,6 +74,7 @@ export async function runConfig(
     version,
     model: baseModelName(model.directory),
     ...(revision === undefined ? {} : { revision }),
+    base: await fingerprint(model),
     ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
     objective: data.objective,
     data: source,
@@ -105,7 +107,14 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
   // Configs from before language models were supported have no objective.
   const config = { objective: "classification", ...(json as object) } as RunConfig;
   oneOf("objective", config.objective, OBJECTIVES, path);
-  const kinds = { model: "text", data: "object", options: "object", labels: "texts", counts: "object" } as const;
+  const kinds = {
+    model: "text",
+    base: "text",
+    data: "object",
+    options: "object",
+    labels: "texts",
+    counts: "object",
+  } as const;
   checkKinds(config, { ...kinds, padTo: "count", maxLength: "size", adapter: "text?" }, path);
   config.options.keep ??= BEFORE.keep;
   // Before there were class weights, the classes of a file were balanced by default.
@@ -141,7 +150,7 @@ function baseModelName(directory: string): string {
 
 /** The trained tensors with the metadata that is needed to use them. */
 export function adapterOf(
-  config: Pick<RunConfig, "model" | "vocabulary" | "labels" | "maxLength" | "padTo">,
+  config: Pick<RunConfig, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo">,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   novelty: NoveltySettings | null,
@@ -149,6 +158,7 @@ export function adapterOf(
   return {
     meta: {
       base_model: config.model,
+      base_fingerprint: config.base,
       model: spec.config,
       mode: spec.mode,
       lora: spec.lora,

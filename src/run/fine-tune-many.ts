@@ -2,6 +2,7 @@
 
 import { checkOptions, type Kind } from "../arguments.ts";
 import { ConfigError, DataError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import { type CommonArguments, type OwnArguments, settingsOf } from "../train/group.ts";
 import { trainMany } from "../train/many.ts";
 import { checkVocabulary, prepareRun } from "../train/prepare.ts";
@@ -29,6 +30,7 @@ export async function fineTuneMany(
   checkVocabulary(common.data, common.model);
   for (const [i, run] of runs.entries()) checkRun(common, run, `runs[${i}]`);
   const settled = await trainMany(common, runs);
+  await fingerprint(common.model);
   return settled.map((one) =>
     one.status === "fulfilled" ? { ...one, value: withSave(one.value, common, draw) } : one,
   );

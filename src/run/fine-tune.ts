@@ -4,6 +4,7 @@ import { absolutePath, withLock } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import { recover } from "../io/recover.ts";
 import type { TrainResult } from "../train/records.ts";
 import { type FineTuneArguments, train } from "../train/trainer.ts";
@@ -32,7 +33,10 @@ export type Draw = (result: TrainResult, data: TrainingData) => Iterable<[name: 
 
 /** Fine-tunes as `train` does. */
 export async function fineTune(args: FineTuneArguments, draw: Draw): Promise<FineTuneRun> {
-  return withSave(await train(args), args, draw);
+  const result = await train(args);
+  // `save` needs it, and the model may be closed before.
+  await fingerprint(args.model);
+  return withSave(result, args, draw);
 }
 
 /** A run that can be saved. */
