@@ -72,7 +72,7 @@ export async function runConfig(
   const revision = snapshotOf(model.directory)?.revision;
   return {
     version,
-    model: baseModelName(model.directory),
+    model: nameBase(model.directory).name,
     ...(revision === undefined ? {} : { revision }),
     base: await fingerprint(model),
     ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
@@ -141,11 +141,19 @@ export function titleOf({ mode, rank, alpha, bottleneck, virtualTokens }: TrainO
   return [MODE_TITLES[mode], sizes[mode] ?? []].flat().join(", ");
 }
 
-/** The name of a base model as stored in files: its name if it is bundled or from the hub, otherwise its absolute path. */
-function baseModelName(directory: string): string {
+/** A base model as stored in files: its name, if it is in the package or from the hub, otherwise its absolute path. */
+export interface BaseName {
+  name: string;
+  place: "package" | "hub" | "folder";
+}
+
+/** How a base model in a directory is named. */
+export function nameBase(directory: string): BaseName {
   const path = absolutePath(directory);
   const shipped = SHIPPED_MODELS.find((name) => absolutePath(packagePath(`data/models/${name}`)) === path);
-  return shipped ?? snapshotOf(path)?.name ?? path;
+  if (shipped !== undefined) return { name: shipped, place: "package" };
+  const fetched = snapshotOf(path);
+  return fetched ? { name: fetched.name, place: "hub" } : { name: path, place: "folder" };
 }
 
 /** The trained tensors with the metadata that is needed to use them. */
