@@ -10,6 +10,7 @@ import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
+import { snapshotOf } from "./hub-names.ts";
 import { type Dtype, FLOATS, openSafetensors, type Stored, type TensorFiles } from "./safetensors.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
@@ -186,9 +187,17 @@ async function readDescription(directory: string) {
 
 async function openTensors(directory: string): Promise<TensorFiles> {
   const where = joinPath(directory, WEIGHTS);
-  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory);
-  const file = await openSafetensors(where);
+  const remedy = remedyFor(directory);
+  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory, remedy);
+  const file = await openSafetensors(where, remedy);
   return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
+}
+
+/** What to do about a damaged file of a model; undefined for one in a folder of its owner. */
+function remedyFor(directory: string): string | undefined {
+  if (isShipped(directory)) return "install Lowrank again: a file of it is damaged";
+  const fetched = snapshotOf(directory);
+  return fetched && `delete ${joinPath(directory, "../..")}, and ${fetched.name} is downloaded again`;
 }
 
 async function requireFiles(directory: string): Promise<void> {
@@ -213,7 +222,7 @@ async function requireFiles(directory: string): Promise<void> {
         hint: `convert it: ${await conversionOf(directory)}`,
       },
     );
-  let hint = "download the model's files, in Hugging Face's layout, into that directory";
+  let hint = "put the model's files, in Hugging Face's layout, into that directory";
   if ((await has("adapter_config.json")) || (await has("lowrank.json")))
     hint = "this is a trained adapter: give the directory of its base model instead";
   throw new ConfigError(`the model directory lacks ${missing.join(" and ")}`, { where: directory, hint });

@@ -26,9 +26,10 @@ export async function openAdapter(
   model?: string,
   options: DownloadOptions = {},
 ): Promise<OpenedAdapter> {
-  const checkpoint = await openBase(await placeOf(directory), model, options);
+  const place = await placeOf(directory);
+  const checkpoint = await openBase(place, model, options);
   try {
-    return { adapter: await loadAdapter(directory, checkpoint), checkpoint };
+    return { adapter: await readFrom(place, checkpoint), checkpoint };
   } catch (error) {
     await checkpoint.close();
     throw error;
@@ -50,7 +51,10 @@ export async function openAdapter(
  */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
-  const place = await placeOf(directory);
+  return readFrom(await placeOf(directory), checkpoint);
+}
+
+async function readFrom(place: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   const { vocabulary, config } = checkpoint;
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, OURS))))
@@ -77,16 +81,27 @@ async function checkBase(meta: AdapterMeta, checkpoint: GPT2Checkpoint, where: s
 }
 
 const OURS = "lowrank.json";
-/** Every adapter's directory has one of these. */
-const ADAPTER_FILES = [OURS, "adapter_config.json"];
+const THEIRS = "adapter_config.json";
 
 async function placeOf(directory: string): Promise<string> {
-  const parents = /(^|[\\/])adapter[\\/]*$/.test(directory) ? [joinPath(directory, "..")] : [];
+  const parents = IS_ADAPTER.test(directory) ? [joinPath(directory, "..")] : [];
   for (const place of [directory, ...parents])
     if (await isReplacing(place)) await (await import("./recover.ts")).recover(place);
-  const places = [directory, joinPath(directory, "adapter")];
-  for (const place of places) for (const file of ADAPTER_FILES) if (await exists(joinPath(place, file))) return place;
-  return directory;
+  return (await findAdapter(directory)) ?? directory;
+}
+
+const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
+
+/**
+ * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server that has a run is not
+ * asked for files that it does not have.
+ */
+export async function findAdapter(directory: string): Promise<string | undefined> {
+  const inside = joinPath(directory, "adapter");
+  const ours = IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
+  for (const place of ours) if (await exists(joinPath(place, OURS))) return place;
+  for (const place of [directory, inside]) if (await exists(joinPath(place, THEIRS))) return place;
+  return undefined;
 }
 
 async function openBase(
@@ -116,7 +131,7 @@ async function openBase(
 export async function namedBase(directory: string): Promise<string | undefined> {
   for (const [file, key] of [
     [OURS, "base_model"],
-    ["adapter_config.json", "base_model_name_or_path"],
+    [THEIRS, "base_model_name_or_path"],
   ] as const) {
     const path = joinPath(directory, file);
     if (!(await exists(path))) continue;
