@@ -269,7 +269,6 @@ const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as co
 
 /** Keys that change the computation, with the only supported value, which is also the default, and what to do about another. */
 const FIXED: Record<string, { only: unknown; hint: string }> = {
-  model_type: { only: "gpt2", hint: "use a model whose model_type is gpt2" },
   add_cross_attention: { only: false, hint: "use a model without an encoder: its decoder cannot run alone" },
 };
 
@@ -289,6 +288,13 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new FormatError("the model config is not a JSON object", { where, found: show(json) });
   const values = json as Record<string, unknown>;
+  // First: another architecture has other keys.
+  const architecture = values.model_type ?? "gpt2";
+  if (architecture !== "gpt2")
+    throw new ConfigError(`the architecture ${show(architecture)} is not supported; GPT-2 is`, {
+      where,
+      hint: "use a model whose model_type is gpt2",
+    });
   const required = [...SIZES, "layer_norm_epsilon"];
   const missing = required.filter((key) => values[key] === undefined);
   if (missing.length > 0)

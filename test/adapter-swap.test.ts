@@ -7,6 +7,8 @@ import type { LoraConfig, TaskConfig, WeightDtype } from "../src/config.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
 import { type Completion, LanguageModel } from "../src/infer/language-model.ts";
+import { fingerprint } from "../src/io/fingerprint.ts";
+import { openGPT2 } from "../src/io/hf.ts";
 import { type AdapterMeta, readAdapter } from "../src/io/peft.ts";
 import { isAdded } from "../src/names.ts";
 import { metaOf, modeOf, tensorsOf, writeAdapter } from "./adapters.ts";
@@ -14,7 +16,7 @@ import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { counting, watchMemory } from "./counting.ts";
 import { testDevice, testOnDevices } from "./device.ts";
 import { test } from "./harness.ts";
-import { TINY, tinyModel } from "./tiny.ts";
+import { type StoredTensors, TINY, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
 const base = tinyModel(join(folder, "model"));
@@ -196,6 +198,42 @@ for (const [dtype, names] of [
       classifier.destroy();
     }
   });
+
+test("an adapter is used with the base model that it was trained on, whatever its name, and with no other of its shape", async () => {
+  const [copy, other] = [tinyModel(join(folder, "copy")), join(folder, "replaced")];
+  const change = (tensors: StoredTensors) => {
+    tensors.get("h.1.mlp.c_fc.weight")!.data[0]! += 0.5;
+  };
+  const print = async (directory: string) => {
+    await using checkpoint = await openGPT2(directory);
+    return await fingerprint(checkpoint);
+  };
+  const trained = await adapter(
+    "trained",
+    CLASSES,
+    { r: 2 },
+    { base_model: other, base_fingerprint: await print(copy) },
+  );
+  const second = await adapter(
+    "second",
+    CLASSES,
+    { r: 2 },
+    { base_fingerprint: await print(tinyModel(other, change)) },
+  );
+  const device = await testDevice("wasm 1 thread");
+  const refused = ["belongs to another base model", other, (await print(copy)).slice(0, 12), "--model DIR"];
+  await assertFails(ConfigError, refused, () => Classifier.load(trained, { device }));
+  const dtype = "f16";
+  const classifier = await Classifier.load(trained, { device, model: copy, dtype });
+  try {
+    await assertFails(ConfigError, ["another base model", copy], () => classifier.loadAdapter(second, "second"));
+    // The device goes on with the old one.
+    tinyModel(copy, change);
+    await assertFails(ConfigError, ["have changed since", copy], () => classifier.loadAdapter(second, "second"));
+  } finally {
+    classifier.destroy();
+  }
+});
 
 test("what cannot be done is refused, and all stays as it was", async () => {
   const { backend, state } = await counting();

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { parse } from "yaml";
 import { temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { assertCode, runCommand } from "./spawn.ts";
@@ -42,6 +43,12 @@ test("a run exported to PEFT classifies the same and can be trained further", as
     "adapter_config.json",
     "adapter_model.safetensors",
   ]);
+  const card = readFileSync(join(folder, "peft", "README.md"), "utf8");
+  const [, front] = /^---\n(.*?)---\n/s.exec(card)!;
+  const { "model-index": [{ results }] = [], ...rest } = parse(front!);
+  assert.equal(rest, { library_name: "peft", pipeline_tag: "text-classification", metrics: ["accuracy"] });
+  assert.equal([results[0].dataset.name, results[0].metrics[0].type], ["messages.csv", "accuracy"]);
+  assert.ok(results[0].metrics[0].value >= 0.5, front);
   const texts = ["--json", "free cash now", "see you at lunch"];
   const ours = classified(await succeeds("classify", "--run", "first", ...texts));
   const theirs = classified(await succeeds("classify", "--adapter", "peft", ...texts));

@@ -94,7 +94,12 @@ test("options of GPT-2's relatives are kept where they differ from its own", asy
 });
 
 test("other models are refused by name, with what to do", async () => {
-  const variants = { model_type: "gpt_neox", activation_function: "silu", add_cross_attention: true };
+  // Which has other keys.
+  const other = { model_type: "llama", architectures: ["LlamaForCausalLM"], num_hidden_layers: 2 };
+  await assertFails(ConfigError, ['the architecture "llama" is not supported; GPT-2 is', "where:    c"], () =>
+    parseConfig(other, "c"),
+  );
+  const variants = { activation_function: "silu", add_cross_attention: true };
   for (const [key, value] of Object.entries(variants))
     await assertFails(ConfigError, [`${key} = ${JSON.stringify(value)} is not supported`, "use a model"], () =>
       parseConfig({ ...GPT2, [key]: value }, "c"),

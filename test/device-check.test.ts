@@ -11,6 +11,7 @@ import { keepTimes, keptTimes } from "../src/engine/device-times.ts";
 import { DeviceError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
 import { LanguageModel } from "../src/infer/language-model.ts";
+import { fingerprint } from "../src/io/fingerprint.ts";
 import { loadModel } from "../src/io/hf.ts";
 import type { Tensors } from "../src/io/peft.ts";
 import type { Dispatch } from "../src/ops/kernel.ts";
@@ -203,7 +204,7 @@ async function inferring(device: Backend) {
   const model = await loadModel(directory);
   try {
     const meta = adapterOf(
-      { model: directory, labels: ["ham", "spam"], maxLength: 32, padTo: 0 },
+      { model: directory, base: await fingerprint(model), labels: ["ham", "spam"], maxLength: 32, padTo: 0 },
       specOf(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
       new Map(),
       null,

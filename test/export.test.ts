@@ -235,6 +235,7 @@ test("a prompt or a prefix for PEFT comes back, with a bias of the head folded",
       assert.equal(back.tensors.get(`${mode}.weight`), adapter.tensors.get(`${mode}.weight`));
       const readme = readFileSync(join(out, "README.md"), "utf8");
       assert.match(readme, `# GPT-2 with ${mode} tuning`);
+      assert.is(/transformers<5.24.*below 5\.24/s.test(readme), mode === "prefix" || rest === LM, name);
       if (rest === LM) continue;
       const ours = await logits(adapter.meta, baseDirectory, adapter.tensors);
       assertAllClose(name, await logits(back.meta, baseDirectory, back.tensors), ours, LOGITS);
@@ -256,11 +257,16 @@ test("the README of an export has the Python code to load it", async () => {
   const batch = [
     'batch = tokenizer(["some text"], padding=True, truncation=True, max_length=17, return_tensors="pt")',
     "logits = model.eval()(**batch).logits",
+    "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))",
+  ];
+  const text = [
+    'batch = tokenizer("Once upon a time", return_tensors="pt")',
+    "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
   ];
   const merged = (auto: string) => [
     `from transformers import AutoTokenizer, ${auto}`,
-    'tokenizer = AutoTokenizer.from_pretrained("THIS DIRECTORY")',
-    `model = ${auto}.from_pretrained("THIS DIRECTORY")`,
+    'tokenizer = AutoTokenizer.from_pretrained(".")',
+    `model = ${auto}.from_pretrained(".")`,
   ];
   const adapter = (auto: string, ...base: string[]) => [
     "import torch",
@@ -269,7 +275,7 @@ test("the README of an export has the Python code to load it", async () => {
     'tokenizer = AutoTokenizer.from_pretrained("BASE", pad_token="<|endoftext|>", padding_side="right")',
     `base = ${auto}.from_pretrained("BASE", dtype=torch.float32${base[0]}`,
     ...base.slice(1),
-    'model = PeftModel.from_pretrained(base, "THIS DIRECTORY")',
+    'model = PeftModel.from_pretrained(base, ".")',
   ];
   const classifier = metaFor({}, { settings: { maxLength: 17 } });
   const writer = metaFor({}, { task: lm, labels: [] });
@@ -280,8 +286,41 @@ test("the README of an export has the Python code to load it", async () => {
     ...adapter("AutoModelForSequenceClassification", num, id2label),
     ...batch,
   ]);
-  assert.equal(await python("merged", writer), merged("AutoModelForCausalLM"));
-  assert.equal(await python("peft", writer), adapter("AutoModelForCausalLM", ")"));
+  assert.equal(await python("merged", writer), [...merged("AutoModelForCausalLM"), ...text]);
+  assert.equal(await python("peft", writer), [...adapter("AutoModelForCausalLM", ")"), ...text]);
+});
+
+test("with its base model an export has all that its code reads, in one file or in shards, and is replaced whole", async () => {
+  const read = (...path: string[]) => readFileSync(join(folder, ...path));
+  const tokenizer = ["merges.txt", "vocab.json"];
+  const sharded = join(folder, "sharded");
+  mkdirSync(sharded);
+  const names = [...baseShapes(SMALL).keys()];
+  const index = { weight_map: Object.fromEntries(names.map((name) => [name, "b.safetensors"])) };
+  writeFileSync(join(sharded, "model.safetensors.index.json"), JSON.stringify(index));
+  for (const [from, to] of [
+    ["config.json"],
+    ["model.safetensors", "b.safetensors"],
+    ...tokenizer.map((name) => [name]),
+  ])
+    writeFileSync(join(sharded, to ?? from!), read("base", from!));
+  for (const base of ["base", "sharded"]) {
+    const meta = metaFor({}, { base_model: join(folder, base) });
+    const checkpoint = await openGPT2(join(folder, base));
+    const opened = { adapter: { meta, tensors: small(meta) }, checkpoint };
+    const out = join(folder, `carried ${base}`);
+    const { files } = await planExport("peft", opened, { withBase: true });
+    await writeDirectoryAtomic(out, files);
+    for (const name of readdirSync(join(folder, base)))
+      assert.equal(read(`carried ${base}`, "base", name), read(base, name), name);
+    assert.match(read(`carried ${base}`, "README.md").toString(), 'from_pretrained("base", dtype');
+    await (await openGPT2(join(out, "base"))).close();
+    assert.equal((await replaceableExport(out, true)).toSorted(), [...files.keys()].sort());
+    await assertFails(ConfigError, ["has its base model in it"], () =>
+      planExport("merged", opened, { withBase: true }),
+    );
+    await checkpoint.close();
+  }
 });
 
 test("what PEFT or transformers cannot express is reported before anything is written", async () => {

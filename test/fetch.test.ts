@@ -13,6 +13,8 @@ import { resolveModel } from "../src/io/hf.ts";
 import { LIMITS } from "../src/io/limits.ts";
 import * as browser from "../src/platform/browser.ts";
 import { registerFile } from "../src/platform/files.ts";
+import { storeBody } from "../src/platform/http.ts";
+import { paced } from "../src/platform/pace.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { type Server, sendBytes, serve, setEnvironment } from "./http.ts";
@@ -257,6 +259,35 @@ test("a stalled or very slow server fails after five attempts; a download with p
     server.requests,
     [0, 20_000, 40_000, 60_000, 80_000].map((from) => (from > 0 ? `GET /file bytes=${from}-` : "GET /file")),
   );
+});
+
+test("a body that trickles in is given up; one that keeps its pace is read, however long its reader takes", async () => {
+  const { now } = performance;
+  let clock = 0;
+  performance.now = () => clock;
+  /** So many pieces, one a second. */
+  const body = (bytes: number, count: number) => {
+    const pull = (controller: ReadableStreamDefaultController) => {
+      clock += 1000;
+      controller.enqueue(new Uint8Array(bytes));
+      if (--count === 0) controller.close();
+    };
+    return new ReadableStream<Uint8Array<ArrayBuffer>>({ pull }, { highWaterMark: 0 });
+  };
+  const read = (bytes: number, count: number) => storeBody(new Response(body(bytes, count)), "a file");
+  try {
+    const words = ["too slow", "where:    a file", "expected: 8192 bytes in 30 s", "found:    30 bytes"];
+    await assertFails(DownloadError, words, () => read(1, 31));
+    assert.is((await read(300, 100)).size, 30_000);
+    let length = 0;
+    for await (const piece of paced(body(1, 14), 15_000, () => new Error("slow"))) {
+      length += piece.length;
+      clock += 60_000;
+    }
+    assert.is(length, 14);
+  } finally {
+    performance.now = now;
+  }
 });
 
 test("a slow download may take longer than the timeout", async () => {

@@ -7,15 +7,16 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform";
 import { ConfigError, DownloadError, FormatError } from "../src/errors.ts";
-import { Classifier, loadAdapter, loadModel } from "../src/index.ts";
+import { Classifier, LanguageModel, loadAdapter, loadModel } from "../src/index.ts";
 import { SafetensorsFile } from "../src/io/safetensors.ts";
 import { encodeSafetensors } from "../src/io/safetensors-write.ts";
 import { type FileSource, forgetFile, registerFile } from "../src/platform/files.ts";
+import { LM, metaOf, tensorsOf, writeAdapter } from "./adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "./border.ts";
 import { testDevice } from "./device.ts";
 import { afterAll, test } from "./harness.ts";
 import { nowhere, type Server, sendBytes, serve } from "./http.ts";
-import { tinyModel } from "./tiny.ts";
+import { TINY, tinyModel } from "./tiny.ts";
 
 const folder = temporaryFolder();
 const model = tinyModel(join(folder, "model"));
@@ -32,9 +33,12 @@ const found =
     try {
       send(request, response, file(request));
     } catch {
+      missing.push(request.url!);
       response.writeHead(404).end();
     }
   };
+/** Files that a server was asked for in vain. */
+const missing: string[] = [];
 let ranges: Server;
 let plain: Server;
 let table: Float32Array;
@@ -100,6 +104,22 @@ test("a server with ranges is asked for what is read", async () => {
     () => assert.unreachable(),
     ({ message }) => assert.match(message, /5 bytes early/),
   );
+});
+
+test("a run on a server is loaded without a request for a file that it does not have", async () => {
+  const device = await testDevice("wasm 1 thread");
+  const trained = {
+    classifier: metaOf({}, { model: TINY }),
+    writer: metaOf({ target_modules: ["q"] }, { ...LM, model: TINY }),
+  };
+  for (const [run, meta] of Object.entries(trained))
+    await writeAdapter(join(folder, run, "adapter"), { meta, tensors: tensorsOf(meta) });
+  missing.length = 0;
+  for (const place of ["", "/adapter"]) {
+    (await Classifier.load(`${ranges.url}/classifier${place}`, { device, model })).destroy();
+    (await LanguageModel.load(`${ranges.url}/writer${place}`, { device, model })).destroy();
+  }
+  assert.equal(missing, []);
 });
 
 test("directories on a server are directories, in Node as in a page", async () => {

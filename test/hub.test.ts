@@ -7,6 +7,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -15,7 +16,7 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { ConfigError, DownloadError, FormatError, type LowrankError } from "../src/errors.ts";
 import type { DownloadEvent } from "../src/io/download-options.ts";
-import { loadModel, resolveModel } from "../src/io/hf.ts";
+import { loadModel, openGPT2, resolveModel } from "../src/io/hf.ts";
 import { hubNameOf } from "../src/io/hub-model.ts";
 import { snapshotOf } from "../src/io/hub-names.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
@@ -107,6 +108,8 @@ test("a model is downloaded into the hub's layout, with events; the second call 
   setEnvironment({ HF_HUB_OFFLINE: "1" });
   assert.is(await resolveModel(NAME), model.directory);
   assert.equal(server.requests, []);
+  truncateSync(link, 1000);
+  await assertFails(FormatError, [`delete ${place}, and ${NAME} is downloaded again`], () => openGPT2(model.directory));
 });
 
 test("Python's cache is used, also by short names; HF_HUB_CACHE takes precedence over HF_HOME", async () => {
@@ -269,7 +272,7 @@ test("an unsupported model is refused before its weights are downloaded", async 
   await refused(["lacks model.safetensors", "python -c", "save_pretrained", "--model"], without("pytorch_model.bin"));
   await refused(["lacks model.safetensors", "save_pretrained"], without("pytorch_model.bin.index.json"));
   await refused(["lacks model.safetensors", "adapter"], without("adapter_config.json"));
-  await refused(['model_type = "llama"'], (map) => {
+  await refused(['the architecture "llama"'], (map) => {
     const config = JSON.parse(new TextDecoder().decode(map.get("config.json")));
     map.set("config.json", text(JSON.stringify({ ...config, model_type: "llama" })));
   });

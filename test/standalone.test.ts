@@ -8,6 +8,7 @@ import { packagePath } from "#platform";
 import { openWasm } from "../src/backend/wasm.ts";
 import { ConfigError } from "../src/errors.ts";
 import { Classifier } from "../src/infer/classifier.ts";
+import { fingerprint } from "../src/io/fingerprint.ts";
 import { openGPT2 } from "../src/io/hf.ts";
 import { loadAdapter } from "../src/io/open-adapter.ts";
 import { GPT2_VOCABULARY } from "../src/io/vocabulary.ts";
@@ -27,12 +28,13 @@ const TEMPLATE = readFileSync(packagePath("dist/web/dist/page/standalone.html"),
 
 /** Its weights take more than one block of the page. */
 const CONFIG = { ...TINY, n_embd: 64 };
-// Matrices in f16 are those of the model, so that probabilities are the same to the bit.
+// Matrices in f16 are those of the model, so that probabilities are the same to the bit; but for a token that no text has.
 const model = tinyModel(
   join(folder, "base"),
   (tensors) => {
     for (const { shape, data } of tensors.values())
       if (shape.length > 1) data.set(data.map((value) => Math.round(64 * value) / 64));
+    tensors.get("wte.weight")!.data[0] = 0.1;
   },
   CONFIG,
 );
@@ -44,7 +46,13 @@ const adapter = join(folder, "adapter");
 const small = [...tensorsOf(meta)].map(
   ([name, { shape, data }]) => [name, { shape, data: data.map((value) => value / 8) }] as const,
 );
-const written = writeAdapter(adapter, { meta, tensors: new Map(small) });
+const written = writeTrained();
+
+async function writeTrained() {
+  await using base = await openGPT2(model);
+  const tensors = new Map(small);
+  await writeAdapter(adapter, { meta: { ...meta, base_fingerprint: await fingerprint(base) }, tensors });
+}
 
 const TRAINED: Trained = {
   meta,
@@ -54,6 +62,7 @@ const TRAINED: Trained = {
   options: { ...DEFAULTS, epochs: 5 },
   example: "see you at lunch",
   result: "90.0 % of 10 test messages correct",
+  measured: { type: "accuracy", value: 0.9 },
   obstacle: null,
 };
 
@@ -151,6 +160,7 @@ test("the code for a page in the README runs on a plain host, and gives the labe
 test("a README says what the model is, and has the code that the page shows", () => {
   const readme = readmeOf(TRAINED, "lowrank-1", "lowrank-1/adapter");
   for (const text of [
+    '---\nlibrary_name: "peft"\npipeline_tag: "text-classification"\nmetrics: ["accuracy"]\n',
     "# LoRA, rank 3, alpha 5, on base\n",
     "classifies messages as ham <or> eggs or spam.",
     "- Data: messages.csv\n",

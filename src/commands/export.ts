@@ -30,6 +30,7 @@ const program = command(
     choice("--to <form>", "peft: an adapter directory; merged: a Hugging Face model", EXPORTS).makeOptionMandatory(),
   )
   .requiredOption("--out <dir>", "output directory, written atomically")
+  .option("--with-base", "copy the base model beside the adapter, for PEFT on another machine")
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
   .option("--model <dir|name>", "base model (default: the one that the run names)")
@@ -40,6 +41,7 @@ interface Flags {
   run: string;
   to: ExportKind;
   out: string;
+  withBase?: boolean;
   lossy?: boolean;
   force?: boolean;
   model?: string;
@@ -79,13 +81,17 @@ async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Fla
 await main(async () => {
   program.parse();
   const flags = program.opts<Flags>();
-  const { run, to, out, lossy = false, force = false } = flags;
+  const { run, to, out, withBase = false, lossy = false, force = false } = flags;
   await settle(run);
   await settle(out);
   await replaceableExport(out, force);
   const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
-    const plan = await planExport(to, opened, () => measurePooling(opened, flags));
+    const plan = await planExport(to, opened, {
+      run,
+      withBase,
+      measurePooling: () => measurePooling(opened, flags),
+    });
     const lost = plan.losses.map(showLoss);
     if (lost.length > 0 && !lossy)
       throw new ConfigError(`${to === "peft" ? "PEFT" : "transformers"} cannot express all of this model`, {

@@ -6,7 +6,6 @@ import { type DeviceName, textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { fingerprint } from "../io/fingerprint.ts";
 import { describeModel, type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
@@ -62,7 +61,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const { options, data } = await materialsOf(settings, model, adapter);
-    const config: RunConfig = { ...(await runConfig(model, data, options)), base: await fingerprint(model) };
+    const config = await runConfig(model, data, options);
     const job = { out, kept, replaces, model, data, options, config };
     if (!adapter) return { ...job, modelName: settings.model! };
     config.adapter = absolutePath(flags.adapter!);
@@ -168,13 +167,9 @@ export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const { model, adapter } = await openModel(config.model, config);
   const data = await closedOnFailure(model, async () => {
     const data = await loadData(config, model);
-    const { counts, revision } = await runConfig(model, data, config.options);
-    const base = await fingerprint(model);
-    // Configs of older versions have no `base`.
-    const [found, expected] = [
-      { revision, base, ...counts },
-      { revision: config.revision, base: config.base ?? base, ...config.counts },
-    ].map((one) => JSON.stringify(one));
+    const [found, expected] = [await runConfig(model, data, config.options), config].map(({ revision, base, counts }) =>
+      JSON.stringify({ revision, base, ...counts }),
+    );
     if (found !== expected)
       throw new ConfigError("the data or the base model has changed since the run started", {
         where: directory,

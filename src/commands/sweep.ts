@@ -290,32 +290,28 @@ function line(trial: Trial, { after, seconds }: TrialResult): string {
   return `${nameOf(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
 }
 
-/** A closed model. */
-interface SweepModel extends GPT2Checkpoint {
-  fingerprint: string;
-}
-
-/** The models of the sweep by name; each is read once. */
-const models = new Map<string, Promise<SweepModel>>();
+/** The models of the sweep by name, closed: each is read once, for its fingerprint. */
+const models = new Map<string, Promise<GPT2Checkpoint>>();
 
 /** Throws the errors of `loadModel`. */
-function modelOf(name: string): Promise<SweepModel> {
+function modelOf(name: string): Promise<GPT2Checkpoint> {
   const known = models.get(name) ?? loadModel(name, DOWNLOADS).then(readModel);
   models.set(name, known);
   return known;
 }
 
-async function readModel(model: GPT2Checkpoint): Promise<SweepModel> {
+async function readModel(model: GPT2Checkpoint): Promise<GPT2Checkpoint> {
   try {
-    return { ...model, fingerprint: await fingerprint(model) };
+    await fingerprint(model);
+    return model;
   } finally {
     await model.close();
   }
 }
 
 /** The trials' models by name. Throws ConfigError, before anything runs, if a trial's settings do not fit its model. */
-async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<ReadonlyMap<string, SweepModel>> {
-  const known = new Map<string, SweepModel>();
+async function checkModels(trials: readonly Trial[], data: TrainingData): Promise<ReadonlyMap<string, GPT2Checkpoint>> {
+  const known = new Map<string, GPT2Checkpoint>();
   for (const name of new Set(trials.map((trial) => trial.model))) {
     const model = await modelOf(name);
     checkVocabulary(data, model);
@@ -448,7 +444,7 @@ await main(async () => {
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const digest = await digestOf(data);
-  const identify = async (name: string) => ({ data: digest, base: (await modelOf(name)).fingerprint });
+  const identify = async (name: string) => ({ data: digest, base: await fingerprint(await modelOf(name)) });
   const cells = await listCells(sweep, flags.seeds, identify);
   const now = trialsOf(cells);
   const later = without(

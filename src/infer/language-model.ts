@@ -1,5 +1,4 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
-import { exists, joinPath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import { type GPT2Config, textContext, type WeightDtype } from "../config.ts";
@@ -9,7 +8,7 @@ import { ConfigError, DataError } from "../errors.ts";
 import { dtypeOn, specOf } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type GPT2Checkpoint, loadModel } from "../io/hf.ts";
-import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
+import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkNumber } from "../number-range.ts";
@@ -100,7 +99,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     checkArguments({ modelOrRun }, { modelOrRun: "text" });
     checkOptions("options", options, OPTIONS);
     const { device, adapter, model: _, batchSize, dtype, ...downloads } = options;
-    if (await isTrained(modelOrRun)) {
+    if ((await findAdapter(modelOrRun)) !== undefined) {
       if (adapter !== undefined)
         throw new ConfigError("two adapters for one model", { found: `${modelOrRun} and ${adapter}` });
       return LanguageModel.loadTrained(modelOrRun, options);
@@ -207,13 +206,6 @@ function batchSizeOf({ n_layer, n_positions, n_embd }: GPT2Config, given: number
     return Math.max(1, Math.min(MOST_TEXTS, Math.floor(CACHE_BYTES / (n_layer * n_positions * 2 * n_embd * 4))));
   checkNumber("batchSize", given, { min: 1, whole: true });
   return given;
-}
-
-/** Whether a directory is a run or an adapter, and not a model. */
-async function isTrained(directory: string): Promise<boolean> {
-  for (const name of ["adapter", "lowrank.json", "adapter_config.json"])
-    if (await exists(joinPath(directory, name))) return true;
-  return false;
 }
 
 async function closing<T>(checkpoint: GPT2Checkpoint, work: () => Promise<T>): Promise<T> {

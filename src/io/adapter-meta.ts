@@ -27,6 +27,8 @@ import { isNovelty } from "./novelty.ts";
 export interface AdapterMeta extends Omit<MethodSizes, "encoder_hidden_size"> {
   /** Name or directory of the base model. */
   base_model: string;
+  /** `fingerprint` of the base model, which an adapter requires; adapters written by PEFT have none. */
+  base_fingerprint?: string;
   /** The base model's dimensions, which an adapter requires. */
   model: GPT2Config;
   mode: Mode;
@@ -79,7 +81,8 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
   const { format: _, version: __, ...rest } = values;
   const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "task"];
   const missing = keys.filter((key) => rest[key] === undefined);
-  const extra = Object.keys(rest).filter((key) => !keys.includes(key) && !SIZES.some(([size]) => size === key));
+  const optional: string[] = ["base_fingerprint", ...SIZES.map(([size]) => size)];
+  const extra = Object.keys(rest).filter((key) => !keys.includes(key) && !optional.includes(key));
   if (missing.length > 0 || extra.length > 0)
     throw new FormatError("the adapter's description has missing or unexpected keys", {
       where,
@@ -94,7 +97,8 @@ export function parseMeta(json: unknown, where: string): AdapterMeta {
 
 /** Throws ConfigError or FormatError unless the values of `meta` are valid and consistent. */
 export function checkMeta(meta: AdapterMeta, where: string): void {
-  checkKinds(meta, { base_model: "text", labels: "texts", settings: "object", task: "object" }, where);
+  const kinds = { base_model: "text", labels: "texts", settings: "object", task: "object" } as const;
+  checkKinds(meta, { ...kinds, base_fingerprint: "text?" }, where);
   checkKinds(meta.settings, { maxLength: "size?", padTo: "count?" }, where);
   checkKinds(meta.task, { num_labels: "count", head_bias: "boolean" }, where);
   oneOf("mode", meta.mode, MODES, where);

@@ -103,7 +103,7 @@ export async function takeQuantized(
       where,
       expected: `matrices in ${kind}`,
       found: "floats",
-      hint: "delete quantization_config from config.json if the file was dequantised, or download both again",
+      hint: "delete quantization_config from config.json if the file was dequantised, or copy both files together",
     });
   const open = kind === "nf4" ? openNF4 : openInt8;
   const matrices = new Map<string, Matrix>();
@@ -151,7 +151,12 @@ class Parts {
     return sizeOf(this.shape);
   }
 
-  wrong(what: string, expected: string, found: string, hint = "download the model again, of one version"): FormatError {
+  wrong(
+    what: string,
+    expected: string,
+    found: string,
+    hint = "copy the model's files together, of one version",
+  ): FormatError {
     return new FormatError(`${this.name}: ${what}`, { where: this.where, expected, found, hint });
   }
 

@@ -1,21 +1,20 @@
 /** HTTP requests with retries, timeouts and a size limit. */
 import { isOffline } from "#platform";
 import { DownloadError } from "../errors.ts";
+import { paced, within } from "../platform/pace.ts";
 import { LIMITS } from "./limits.ts";
 
 export interface FetchOptions {
   signal?: AbortSignal;
   /** Milliseconds before the first retry; doubled for each further one. Default 500. */
   retryDelay?: number;
-  /** Timeout in milliseconds for the response headers, and then for every 8 KiB of the body. Default 30,000. */
+  /** Timeout in milliseconds for the response headers, and then for every 8 KiB of the body. Default 15,000. */
   patience?: number;
 }
 
 /** Most attempts without progress. */
 export const TRIES = 5;
-/** Fewer bytes than this, in one timeout or by one attempt, do not count as progress. */
-export const LEAST_BYTES = 8 << 10;
-const PATIENCE = 30_000;
+const PATIENCE = 15_000;
 /** The longest Retry-After that is respected, in seconds. */
 const LONGEST_WAIT = 60;
 
@@ -100,7 +99,7 @@ async function wholeBody({ pieces }: Answer, url: string): Promise<Uint8Array<Ar
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** Sends one request. The headers must arrive within `patience`, and LEAST_BYTES of the body in each such interval. */
+/** Sends one request. The headers must arrive within `patience`, and then each LEAST_BYTES of the body. */
 async function send(
   url: string | URL,
   init: RequestInit,
@@ -110,40 +109,28 @@ async function send(
   const stop = new AbortController();
   const abort = () => stop.abort(signal!.reason);
   signal?.addEventListener("abort", abort);
-  let received = 0;
-  const timer = setInterval(() => {
-    if (received < LEAST_BYTES) stop.abort(new Broken(`only ${received} bytes in ${patience / 1000} s`));
-    received = 0;
-  }, patience);
-  const end = () => {
-    clearInterval(timer);
-    signal?.removeEventListener("abort", abort);
+  const end = () => signal?.removeEventListener("abort", abort);
+  const slow = (bytes: number) => new Broken(`only ${bytes} bytes in ${patience / 1000} s`);
+  /** The error of a failed request: the signal's reason, or else Broken. */
+  const failure = (cause: unknown) => {
+    if (signal?.aborted) return signal.reason;
+    return cause instanceof Broken ? cause : new Broken(reasonOf(cause), { cause });
   };
-  /** The error of a failed request: the reason of the abort, or else Broken. */
-  const failure = (cause: unknown) =>
-    stop.signal.aborted ? stop.signal.reason : new Broken(reasonOf(cause), { cause });
-  const response = await fetch(url, { ...init, signal: stop.signal }).catch((cause) => {
+  const request = fetch(url, { ...init, signal: stop.signal });
+  const response = await within(request, patience, () => slow(0)).catch((cause) => {
     end();
     const why = failure(cause);
     // After a redirect that cannot be followed Node leaves the connection open, with its body unread.
     stop.abort();
     throw why;
   });
-  received = LEAST_BYTES;
   async function* pieces() {
-    const reader = response.body?.getReader();
     try {
-      for (;;) {
-        const { done, value } = (await reader?.read()) ?? { done: true };
-        if (done) return;
-        received += value.length;
-        yield value;
-      }
+      yield* paced(response.body, patience, slow);
     } catch (cause) {
       throw failure(cause);
     } finally {
       end();
-      await reader?.cancel().catch(() => {});
     }
   }
   const cancel = async () => {

@@ -4,20 +4,38 @@ import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
 import { GPT2_VOCABULARY } from "./vocabulary.ts";
 
+/** Tensors that are read at a time: one after the other would take long from a server. */
+const AT_ONCE = 16;
+
+/** The fingerprints of models that are in use. */
+const known = new WeakMap<GPT2Checkpoint, Promise<string>>();
+
 /**
  * SHA-256 of a model's config, and of every tensor's name, shape and values; only the first row of a matrix. Any training
- * changes some of these, and reading all values of a large model would take long.
+ * changes some of these, and reading all values of a large model would take long. It is of the file, whatever type the
+ * weights are then kept in, and is made once for an open model.
  */
-export async function fingerprint(model: GPT2Checkpoint): Promise<string> {
+export function fingerprint(model: GPT2Checkpoint): Promise<string> {
+  const made = known.get(model) ?? make(model);
+  known.set(model, made);
+  return made;
+}
+
+/** A model in an error: its name or directory, and the beginning of its fingerprint. */
+export const showModel = (name: string, print: string): string => `${name}, fingerprint ${print.slice(0, 12)}`;
+
+async function make(model: GPT2Checkpoint): Promise<string> {
   const hash = await createHasher("sha256");
   const text = (value: unknown) => hash.update(new TextEncoder().encode(JSON.stringify(value)));
   text(model.config);
   if (model.vocabulary !== GPT2_VOCABULARY) text(model.vocabulary.fingerprint);
-  for (const name of model.names) {
-    const shape = model.shape(name);
-    text([name, shape]);
-    const values = await (shape.length > 1 ? model.read(name, 0, 1) : model.read(name));
-    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  for (let first = 0; first < model.names.length; first += AT_ONCE) {
+    const some = model.names.slice(first, first + AT_ONCE);
+    const samples = await Promise.all(some.map((name) => model.sample(name)));
+    for (const [i, name] of some.entries()) {
+      text([name, model.shape(name)]);
+      hash.update(samples[i]!);
+    }
   }
   return hash.digest();
 }

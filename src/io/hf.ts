@@ -10,6 +10,7 @@ import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
+import { snapshotOf } from "./hub-names.ts";
 import { type Dtype, FLOATS, openSafetensors, type Stored, type TensorFiles } from "./safetensors.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
@@ -28,6 +29,8 @@ export interface GPT2Checkpoint {
   shape(name: string): Shape;
   /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
   read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Bytes that tell a tensor from others of its shape: the floats of its first row; the codes of a quantised matrix's first output. */
+  sample(name: string): Promise<Uint8Array>;
   /** What is stored of a matrix, if bitsandbytes quantised it as QLoRA does. */
   quantized?(name: string): Promise<NF4Parts | undefined>;
   close(): Promise<void>;
@@ -117,16 +120,24 @@ export async function openGPT2(directory: string): Promise<GPT2Checkpoint & Asyn
       if (!isClosed) await tensors.close();
       isClosed = true;
     };
+    const read: GPT2Checkpoint["read"] = async (name, rowStart, rowEnd) => {
+      requireOpen();
+      const { file, key } = find(name);
+      return quantized?.has(name) ? quantized.read(name, rowStart, rowEnd) : file.readF32(key, rowStart, rowEnd);
+    };
     return {
       directory,
       config,
       vocabulary,
       names: [...stored.keys()],
       shape: (name) => quantized?.shape(name) ?? find(name).info.shape,
-      read: async (name, rowStart, rowEnd) => {
+      read,
+      sample: async (name) => {
+        if (!quantized?.has(name))
+          return new Uint8Array((await read(name, 0, find(name).info.shape.length > 1 ? 1 : undefined)).buffer);
         requireOpen();
-        const { file, key } = find(name);
-        return quantized?.has(name) ? quantized.read(name, rowStart, rowEnd) : file.readF32(key, rowStart, rowEnd);
+        const { file, key, info } = find(name);
+        return file.readBytes(key, 0, Math.ceil(info.shape[0]! / quantized.shape(name)![1]!));
       },
       quantized: async (name) => {
         requireOpen();
@@ -151,7 +162,16 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
     throw new ConfigError("the weights of this model were not opened", { where: directory });
   };
   const { config, vocabulary } = await readDescription(directory);
-  return { directory, config, vocabulary, names: [], shape: refuse, read: refuse, close: async () => {} };
+  return {
+    directory,
+    config,
+    vocabulary,
+    names: [],
+    shape: refuse,
+    read: refuse,
+    sample: refuse,
+    close: async () => {},
+  };
 }
 
 /** The config and the tokenizer of a model. */
@@ -167,9 +187,17 @@ async function readDescription(directory: string) {
 
 async function openTensors(directory: string): Promise<TensorFiles> {
   const where = joinPath(directory, WEIGHTS);
-  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory);
-  const file = await openSafetensors(where);
+  const remedy = remedyFor(directory);
+  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory, remedy);
+  const file = await openSafetensors(where, remedy);
   return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
+}
+
+/** What to do about a damaged file of a model; undefined for one in a folder of its owner. */
+function remedyFor(directory: string): string | undefined {
+  if (isShipped(directory)) return "install Lowrank again: a file of it is damaged";
+  const fetched = snapshotOf(directory);
+  return fetched && `delete ${joinPath(directory, "../..")}, and ${fetched.name} is downloaded again`;
 }
 
 async function requireFiles(directory: string): Promise<void> {
@@ -194,7 +222,7 @@ async function requireFiles(directory: string): Promise<void> {
         hint: `convert it: ${await conversionOf(directory)}`,
       },
     );
-  let hint = "download the model's files, in Hugging Face's layout, into that directory";
+  let hint = "put the model's files, in Hugging Face's layout, into that directory";
   if ((await has("adapter_config.json")) || (await has("lowrank.json")))
     hint = "this is a trained adapter: give the directory of its base model instead";
   throw new ConfigError(`the model directory lacks ${missing.join(" and ")}`, { where: directory, hint });

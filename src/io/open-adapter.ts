@@ -4,8 +4,9 @@ import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
+import { fingerprint, showModel } from "./fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
-import { type Adapter, readAdapter } from "./peft.ts";
+import { type Adapter, type AdapterMeta, readAdapter } from "./peft.ts";
 import { baseModelOf, type PeftBase } from "./peft-form.ts";
 import { checkFingerprint } from "./vocabulary.ts";
 
@@ -25,9 +26,10 @@ export async function openAdapter(
   model?: string,
   options: DownloadOptions = {},
 ): Promise<OpenedAdapter> {
-  const checkpoint = await openBase(await placeOf(directory), model, options);
+  const place = await placeOf(directory);
+  const checkpoint = await openBase(place, model, options);
   try {
-    return { adapter: await loadAdapter(directory, checkpoint), checkpoint };
+    return { adapter: await readFrom(place, checkpoint), checkpoint };
   } catch (error) {
     await checkpoint.close();
     throw error;
@@ -49,7 +51,10 @@ export async function openAdapter(
  */
 export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
-  const place = await placeOf(directory);
+  return readFrom(await placeOf(directory), checkpoint);
+}
+
+async function readFrom(place: string, checkpoint: GPT2Checkpoint): Promise<Adapter> {
   const { vocabulary, config } = checkpoint;
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, OURS))))
@@ -57,20 +62,46 @@ export async function loadAdapter(directory: string, checkpoint: GPT2Checkpoint)
   const adapter = await readAdapter(place, { base: await baseOf(checkpoint) });
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
   checkFingerprint(place, vocabulary.fingerprint, trained);
+  await checkBase(adapter.meta, checkpoint, place);
   return adapter;
 }
 
+/** Throws ConfigError if the adapter was trained on another base model. The same one may have another name. */
+async function checkBase(meta: AdapterMeta, checkpoint: GPT2Checkpoint, where: string): Promise<void> {
+  const { base_model, base_fingerprint: expected } = meta;
+  if (expected === undefined) return;
+  const found = await fingerprint(checkpoint);
+  if (found === expected) return;
+  throw new ConfigError("the adapter belongs to another base model", {
+    where,
+    expected: showModel(base_model, expected),
+    found: showModel(checkpoint.directory, found),
+    hint: "give the base model that it was trained on: --model DIR",
+  });
+}
+
 const OURS = "lowrank.json";
-/** Every adapter's directory has one of these. */
-const ADAPTER_FILES = [OURS, "adapter_config.json"];
+const THEIRS = "adapter_config.json";
 
 async function placeOf(directory: string): Promise<string> {
-  const parents = /(^|[\\/])adapter[\\/]*$/.test(directory) ? [joinPath(directory, "..")] : [];
+  const parents = IS_ADAPTER.test(directory) ? [joinPath(directory, "..")] : [];
   for (const place of [directory, ...parents])
     if (await isReplacing(place)) await (await import("./recover.ts")).recover(place);
-  const places = [directory, joinPath(directory, "adapter")];
-  for (const place of places) for (const file of ADAPTER_FILES) if (await exists(joinPath(place, file))) return place;
-  return directory;
+  return (await findAdapter(directory)) ?? directory;
+}
+
+const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
+
+/**
+ * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server that has a run is not
+ * asked for files that it does not have.
+ */
+export async function findAdapter(directory: string): Promise<string | undefined> {
+  const inside = joinPath(directory, "adapter");
+  const ours = IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
+  for (const place of ours) if (await exists(joinPath(place, OURS))) return place;
+  for (const place of [directory, inside]) if (await exists(joinPath(place, THEIRS))) return place;
+  return undefined;
 }
 
 async function openBase(
@@ -100,7 +131,7 @@ async function openBase(
 export async function namedBase(directory: string): Promise<string | undefined> {
   for (const [file, key] of [
     [OURS, "base_model"],
-    ["adapter_config.json", "base_model_name_or_path"],
+    [THEIRS, "base_model_name_or_path"],
   ] as const) {
     const path = joinPath(directory, file);
     if (!(await exists(path))) continue;

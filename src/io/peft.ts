@@ -69,7 +69,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   if (meta.task.objective === "classification") theirs.set(form.score, [meta.task.num_labels, meta.model.n_embd]);
   const peft = form.from(await readTensors(path, theirs, (name) => form.shapes.has(name)), path);
   const ours = new Map([...shapes].filter(([name]) => isOurs(name, meta)));
-  const own = ours.size > 0 || (await has(EXACT)) ? await readTensors(exact, ours) : [];
+  const own = ours.size > 0 ? await readTensors(exact, ours) : [];
   return inOrder(meta, new Map([...peft, ...own]));
 }
 
@@ -160,11 +160,13 @@ async function readTensor(file: SafetensorsFile, name: string): Promise<NamedTen
   return { shape: file.info(name).shape, data: await file.readFinite(name) };
 }
 
+const REMEDY = "copy the adapter again from where it came from, or train again: the file may be truncated";
+
 async function withFile<T>(path: string, body: (file: SafetensorsFile) => Promise<T>): Promise<T> {
   if (!(await exists(path))) throw new FormatError("a file of the trained model is missing", { expected: path });
   const reader = await openFile(path);
   try {
-    return await body(await SafetensorsFile.open(reader));
+    return await body(await SafetensorsFile.open(reader, REMEDY));
   } finally {
     await reader.close();
   }

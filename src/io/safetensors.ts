@@ -40,6 +40,9 @@ export interface TensorInfo {
   end: number;
 }
 
+/** The remedy for a file of someone's own. */
+const COPY_AGAIN = "copy the file again from where it came from: it may be truncated";
+
 /** A safetensors file whose header has been read and checked. */
 export class SafetensorsFile {
   readonly #reader: FileReader;
@@ -55,15 +58,18 @@ export class SafetensorsFile {
     this.metadata = header.metadata;
   }
 
-  /** Reads and checks the header. Throws FormatError; the caller then closes the reader. */
-  static async open(reader: FileReader): Promise<SafetensorsFile> {
+  /**
+   * Reads and checks the header. Throws FormatError; the caller then closes the reader. `remedy`: what to do about a file that was
+   * cut off, which depends on where it came from.
+   */
+  static async open(reader: FileReader, remedy = COPY_AGAIN): Promise<SafetensorsFile> {
     const where = reader.name;
     if (reader.size < 8)
       throw new FormatError("the file is too short for a safetensors file", {
         where,
         expected: "8 bytes or more",
         found: `${reader.size} bytes`,
-        hint: "download the file again: it may be truncated",
+        hint: remedy,
       });
     const length = new DataView((await reader.read(0, 8)).buffer).getBigUint64(0, true);
     if (length > BigInt(reader.size - 8) || length > BigInt(LIMITS.safetensorsHeader))
@@ -71,10 +77,10 @@ export class SafetensorsFile {
         where,
         expected: `at most ${Math.min(reader.size - 8, LIMITS.safetensorsHeader)} bytes`,
         found: `${length} bytes`,
-        hint: "check that it is a safetensors file, and download it again: it may be truncated",
+        hint: `check that it is a safetensors file; ${remedy}`,
       });
     const dataStart = 8 + Number(length);
-    const header = parseHeader(await reader.read(8, Number(length)), reader.size - dataStart, where);
+    const header = parseHeader(await reader.read(8, Number(length)), reader.size - dataStart, where, remedy);
     return new SafetensorsFile(reader, dataStart, header);
   }
 
@@ -134,9 +140,9 @@ export class SafetensorsFile {
     return values;
   }
 
-  /** A tensor of U8, or of I8 by its bits. Throws FormatError for another element type. */
-  readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#readRows(name, ["U8", "I8"], 0, undefined);
+  /** A tensor of U8, or of I8 by its bits, or its rows [rowStart, rowEnd). Throws FormatError for another element type. */
+  readBytes(name: string, rowStart = 0, rowEnd?: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#readRows(name, ["U8", "I8"], rowStart, rowEnd);
   }
 
   /** Values of a tensor of I32, or of its rows [rowStart, rowEnd). Throws FormatError for another element type. */
@@ -203,9 +209,9 @@ export interface TensorFiles {
 }
 
 /** Opens a file by its path. Throws FormatError if it is damaged. */
-export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+export async function openSafetensors(path: string, remedy?: string): Promise<SafetensorsFile> {
   const reader = await openFile(path);
-  return SafetensorsFile.open(reader).catch(async (error) => {
+  return SafetensorsFile.open(reader, remedy).catch(async (error) => {
     await reader.close();
     throw error;
   });
@@ -216,7 +222,7 @@ interface Header {
   metadata: Record<string, string>;
 }
 
-function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {
+function parseHeader(bytes: Uint8Array, dataBytes: number, where: string, remedy: string): Header {
   const json = parseJson(bytes, where, "the safetensors header is not JSON");
   // The format does not allow a byte order mark.
   if (!isObject(json) || bytes[0] !== 0x7b)
@@ -229,7 +235,7 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Heade
     throw new FormatError("too many tensors", { where, expected: `at most ${LIMITS.tensors}`, found: String(count) });
   const tensors = Object.entries(entries).map(([name, entry]): [string, TensorInfo] => [
     name,
-    parseEntry(name, entry, dataBytes, where),
+    parseEntry(name, entry, dataBytes, where, remedy),
   ]);
   const keys = Object.values(json).reduce<number>((sum, entry) => sum + 1 + Object.keys(entry as object).length, 0);
   if (countKeys(bytes, where) !== keys)
@@ -239,7 +245,7 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Heade
   return { tensors: new Map(tensors), metadata: metadata as Record<string, string> };
 }
 
-function parseEntry(name: string, entry: unknown, dataBytes: number, where: string): TensorInfo {
+function parseEntry(name: string, entry: unknown, dataBytes: number, where: string, remedy: string): TensorInfo {
   const wrong = (what: string, expected: string, found: unknown) =>
     new FormatError(`${name}: ${what}`, {
       where,
@@ -262,7 +268,7 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
       where,
       expected: `at most ${dataBytes} bytes of data`,
       found: `bytes ${begin} to ${end}`,
-      hint: "download the file again: it may be truncated",
+      hint: remedy,
     });
   // Sizes of 0 are left out, as they would hide an overflow of the others.
   const largest = sizeOf(shape.filter((size) => size > 0)) * BYTES[dtype as Dtype];

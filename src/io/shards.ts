@@ -6,7 +6,7 @@ import { openSafetensors, type SafetensorsFile, type TensorFiles } from "./safet
 import { readShards } from "./shards-index.ts";
 
 /** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not belong together. */
-export async function openShards(directory: string): Promise<TensorFiles> {
+export async function openShards(directory: string, remedy?: string): Promise<TensorFiles> {
   const index = joinPath(directory, SHARDS_INDEX);
   const shards = await readShards(index);
   await requireShards(directory, [...shards.keys()], index);
@@ -18,7 +18,7 @@ export async function openShards(directory: string): Promise<TensorFiles> {
   try {
     for (const [shard, names] of shards) {
       const path = joinPath(directory, shard);
-      const file = await openSafetensors(path);
+      const file = await openSafetensors(path, remedy);
       open.push(file);
       checkShard(file, names, files, path);
       for (const name of names) files.set(name, file);
@@ -37,7 +37,7 @@ async function requireShards(directory: string, shards: string[], where: string)
     throw new FormatError(`the model lacks ${count(missing, "shard")} of ${shards.length}`, {
       where,
       expected: nameList(missing),
-      hint: "download the missing files into the same directory",
+      hint: "put the missing files into the same directory",
     });
 }
 
@@ -62,6 +62,6 @@ function checkShard(
       where,
       expected: missing.length > 0 ? `also ${nameList(missing)}` : "no other tensors",
       found: extra.length > 0 ? `also ${nameList(extra)}` : "no others",
-      hint: "download the shards and the index again, of one version of the model",
+      hint: "copy the shards and the index together, of one version of the model",
     });
 }

@@ -1,9 +1,10 @@
 /** Files on a server, read by ranges where it supports them, and the bodies of responses. Imported on demand: few pages use it. */
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
+import { LEAST_BYTES, paced, within } from "./pace.ts";
 import { blobReader, type FileReader } from "./reader.ts";
 
-/** Milliseconds without a byte after which a server is given up. */
-const PATIENCE = 60_000;
+/** Milliseconds that a server has for an answer, and then for every LEAST_BYTES of it. */
+const PATIENCE = 30_000;
 /** Attempts of a request that breaks, or that the server is too busy for; the pause before the second in milliseconds. */
 const TRIES = 3;
 const PAUSE = 300;
@@ -86,7 +87,7 @@ function rangeReader(url: string, name: string, size: number, etag: string | nul
 
 /**
  * The body of a response, read once and kept once, at most `limit` bytes of it. Throws ConfigError if it has been read already,
- * DownloadError if the response is an error, or has less or more than it said.
+ * DownloadError if the response is an error, has less or more than it said, or is too slow.
  */
 export async function storeBody(response: Response, name: string, limit = Infinity): Promise<Blob> {
   if (response.bodyUsed || response.body?.locked)
@@ -122,20 +123,22 @@ async function* piecesOf(response: Response, name: string, length?: number): Asy
       found,
       hint: "try again; the connection may have been cut",
     });
-  const reader = response.body?.getReader();
   let size = 0;
-  try {
-    while (reader) {
-      const { done, value } = await patiently(reader.read(), name);
-      if (done) break;
-      size += value.length;
-      if (size > (length ?? Infinity)) throw wrong("more");
-      yield value;
-    }
-    if (size < (length ?? 0)) throw wrong(`${size} bytes`);
-  } finally {
-    reader?.cancel().catch(() => {});
+  for await (const piece of paced(response.body, PATIENCE, (bytes) => slow(name, bytes))) {
+    size += piece.length;
+    if (size > (length ?? Infinity)) throw wrong("more");
+    yield piece;
   }
+  if (size < (length ?? 0)) throw wrong(`${size} bytes`);
+}
+
+function slow(name: string, bytes: number): DownloadError {
+  return new DownloadError("the server is too slow, or does not answer", {
+    where: name,
+    expected: `${LEAST_BYTES} bytes in ${PATIENCE / 1000} s`,
+    found: `${bytes} bytes`,
+    hint: "try again later, or from another connection",
+  });
 }
 
 function refused(name: string, { status, statusText }: Response, part?: string): DownloadError {
@@ -153,7 +156,7 @@ async function ask<T>(url: string, init: RequestInit, use: (response: Response) 
   for (let tries = 1; ; tries++) {
     const stop = new AbortController();
     try {
-      const response = await patiently(fetch(url, { ...init, signal: stop.signal }), url);
+      const response = await within(fetch(url, { ...init, signal: stop.signal }), PATIENCE, () => slow(url, 0));
       if (tries < TRIES && (response.status === 429 || response.status >= 500)) {
         await response.body?.cancel();
         throw new Error(`${response.status} ${response.statusText}`);
@@ -180,21 +183,4 @@ async function ask<T>(url: string, init: RequestInit, use: (response: Response) 
 function reasonOf(error: unknown): string {
   const { message, cause } = error as { message: string; cause?: Error };
   return cause?.message ? `${message} (${cause.message})` : message;
-}
-
-/** The result of `work`. Throws DownloadError if it takes longer than PATIENCE. */
-async function patiently<T>(work: Promise<T>, name: string): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(
-        new DownloadError("the server does not answer", { where: name, found: `nothing in ${PATIENCE / 1000} s` }),
-      );
-    }, PATIENCE);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

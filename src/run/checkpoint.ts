@@ -27,7 +27,10 @@ export function encodeCheckpoint({ tensors, ...rest }: Checkpoint): Uint8Array {
 async function readCheckpoint(path: string): Promise<Checkpoint> {
   const reader = await openFile(path);
   try {
-    const file = await SafetensorsFile.open(reader);
+    const file = await SafetensorsFile.open(
+      reader,
+      "train again from the start: no checkpoint of this run can be read",
+    );
     const { format, version, state } = file.metadata;
     if (format !== "lowrank-checkpoint" || version !== String(VERSION) || state === undefined)
       throw new FormatError("not a checkpoint of this version", { where: path });

@@ -15,6 +15,7 @@ import { digestOf } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { checkKinds, readJson } from "../io/common.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { snapshotOf } from "../io/hub-names.ts";
 import type { NoveltySettings } from "../io/novelty.ts";
@@ -40,8 +41,8 @@ export interface RunConfig {
   revision?: string;
   /** The fingerprint of the model's vocabulary, unless it is GPT-2's. */
   vocabulary?: string;
-  /** `fingerprint` of the base model: a run can only be resumed with the same model. */
-  base?: string;
+  /** `fingerprint` of the base model: a run can only be resumed, and its adapter only be used, with the same model. */
+  base: string;
   objective: Objective;
   /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
   replaces?: true;
@@ -72,8 +73,9 @@ export async function runConfig(
   const revision = snapshotOf(model.directory)?.revision;
   return {
     version,
-    model: baseModelName(model.directory),
+    model: nameBase(model.directory).name,
     ...(revision === undefined ? {} : { revision }),
+    base: await fingerprint(model),
     ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
     objective: data.objective,
     data: source,
@@ -106,7 +108,14 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
   // Configs from before language models were supported have no objective.
   const config = { objective: "classification", ...(json as object) } as RunConfig;
   oneOf("objective", config.objective, OBJECTIVES, path);
-  const kinds = { model: "text", data: "object", options: "object", labels: "texts", counts: "object" } as const;
+  const kinds = {
+    model: "text",
+    base: "text",
+    data: "object",
+    options: "object",
+    labels: "texts",
+    counts: "object",
+  } as const;
   checkKinds(config, { ...kinds, padTo: "count", maxLength: "size", adapter: "text?" }, path);
   config.options.keep ??= BEFORE.keep;
   // Before there were class weights, the classes of a file were balanced by default.
@@ -133,16 +142,24 @@ export function titleOf({ mode, rank, alpha, bottleneck, virtualTokens }: TrainO
   return [MODE_TITLES[mode], sizes[mode] ?? []].flat().join(", ");
 }
 
-/** The name of a base model as stored in files: its name if it is bundled or from the hub, otherwise its absolute path. */
-function baseModelName(directory: string): string {
+/** A base model as stored in files: its name, if it is in the package or from the hub, otherwise its absolute path. */
+export interface BaseName {
+  name: string;
+  place: "package" | "hub" | "folder";
+}
+
+/** How a base model in a directory is named. */
+export function nameBase(directory: string): BaseName {
   const path = absolutePath(directory);
   const shipped = SHIPPED_MODELS.find((name) => absolutePath(packagePath(`data/models/${name}`)) === path);
-  return shipped ?? snapshotOf(path)?.name ?? path;
+  if (shipped !== undefined) return { name: shipped, place: "package" };
+  const fetched = snapshotOf(path);
+  return fetched ? { name: fetched.name, place: "hub" } : { name: path, place: "folder" };
 }
 
 /** The trained tensors with the metadata that is needed to use them. */
 export function adapterOf(
-  config: Pick<RunConfig, "model" | "vocabulary" | "labels" | "maxLength" | "padTo">,
+  config: Pick<RunConfig, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo">,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   novelty: NoveltySettings | null,
@@ -150,6 +167,7 @@ export function adapterOf(
   return {
     meta: {
       base_model: config.model,
+      base_fingerprint: config.base,
       model: spec.config,
       mode: spec.mode,
       lora: spec.lora,

@@ -2,22 +2,26 @@
  * Exports a run to other tools: an adapter directory for PEFT, or a merged model directory for transformers. What the target
  * format cannot express is detected before anything is written.
  */
-import { exists, joinPath, listDirectory, readBytes } from "#platform";
+import { absolutePath, exists, joinPath, listDirectory, packagePath, readBytes } from "#platform";
 import { MODE_TITLES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
-import { readJson } from "../io/common.ts";
-import type { GPT2Checkpoint } from "../io/hf.ts";
+import { readJson, readParts, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
+import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, type FinalNorm, peftForm } from "../io/peft.ts";
 import type { PeftForm } from "../io/peft-form.ts";
 import { biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { streamSafetensors } from "../io/safetensors-write.ts";
-import { TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
+import { readShards } from "../io/shards-index.ts";
+import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabulary.ts";
 import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { autoModelOf, logitsCode, longestText, paddingRemarks, peftCode } from "./peft-code.ts";
+import { parseCsv } from "../report/csv.ts";
+import { type Card, frontMatter } from "./card.ts";
+import { nameBase, readRunConfig } from "./directory.ts";
+import { autoModelOf, longestText, needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
 
 export const EXPORTS = ["peft", "merged"] as const;
 export type ExportKind = (typeof EXPORTS)[number];
@@ -37,23 +41,34 @@ export interface ExportPlan {
   notes: string[];
 }
 
+export interface ExportOptions {
+  /** The run's directory, for what it says of its data and its test set. */
+  run?: string;
+  /** Copies the base model beside an adapter. */
+  withBase?: boolean;
+  /** Describes the effect of classifying at the text's last token; called only if the run classifies at another position. */
+  measurePooling?: () => Promise<string>;
+}
+
 /**
- * The files of an export; their contents are created when they are written. `measurePooling` describes the effect of
- * classifying at the text's last token; it is called only if the run classifies at another position. Throws ConfigError if
- * the run cannot be exported in this form.
+ * The files of an export; their contents are created when they are written. Throws ConfigError if the run cannot be exported in
+ * this form.
  */
 export async function planExport(
   kind: ExportKind,
   { adapter, checkpoint }: OpenedAdapter,
-  measurePooling?: () => Promise<string>,
+  { run, withBase = false, measurePooling }: ExportOptions = {},
 ): Promise<ExportPlan> {
   const { meta, tensors } = adapter;
+  if (withBase && kind === "merged")
+    throw new ConfigError("a merged model has its base model in it", { hint: "leave out --with-base" });
   const form = kind === "peft" ? formOf(meta) : null;
   if (!form) checkMergeable(meta);
   const finalNorm = meta.task.objective === "classification" ? await finalNormOf(adapter, checkpoint) : undefined;
   const losses = lossesOf(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
   const notes: string[] = [];
+  const base = nameBase(checkpoint.directory);
   const files: ExportPlan["files"] = new Map();
   if (form) {
     for (const [name, content] of peftFiles(form, meta, tensors, finalNorm)) files.set(name, content);
@@ -61,15 +76,19 @@ export async function planExport(
       notes.push(
         "the adapter was trained with the base model in f16; with a float32 base model, logits differ by rounding",
       );
+    if (withBase) for (const [name, content] of await baseFiles(checkpoint)) files.set(`${BASE}/${name}`, content);
+    else if (base.place !== "hub")
+      notes.push(`its code reads the base model in ${checkpoint.directory}; --with-base copies it beside the adapter`);
+    if (needsOlder(meta)) notes.push(OLDER);
   } else {
     files.set("config.json", await mergedConfig(adapter, checkpoint));
-    const tokenizer = await tokenizerFiles(meta, checkpoint);
-    for (const [name, content] of tokenizer) files.set(name, content);
-    if (!tokenizer.has("vocab.json") && !tokenizer.has("tokenizer.json"))
-      notes.push("the base model's directory has no vocab.json and merges.txt: use GPT-2's tokenizer");
+    for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
     files.set("model.safetensors", streamSafetensors(mergedTensors(checkpoint, adapter, finalNorm), { format: "pt" }));
   }
-  files.set(README, readme(kind, adapter, checkpoint.vocabulary, losses, [...files.keys()]));
+  const where = withBase ? BASE : base.place === "hub" ? base.name : absolutePath(checkpoint.directory);
+  const { end } = checkpoint.vocabulary;
+  const card = { meta, base, ...(await testedBy(run, meta)) };
+  files.set(README, readme(kind, card, where, end, losses, [...files.keys()]));
   return { files, losses, notes };
 }
 
@@ -154,10 +173,12 @@ export function describeChange(before: Float32Array, after: Float32Array, labels
 }
 
 const README = "README.md";
+/** The folder of a base model. Its weights can be several files of any names. */
+const BASE = "base";
+const BASE_FILE = /^base\/\w[\w.-]*$/;
 
-/** The files that an export of either form can have. */
+/** The other files that an export of either form can have. */
 const EXPORT_FILES = [
-  README,
   "adapter_config.json",
   "adapter_model.safetensors",
   "config.json",
@@ -191,11 +212,9 @@ export async function replaceableExport(directory: string, force: boolean): Prom
       expected: `a ${README} with "${MARK}..."`,
       hint: "choose another --out",
     });
-  const [, listed] = text.split(LISTED);
-  // Exports of older versions do not list their files.
-  return listed === undefined
-    ? EXPORT_FILES
-    : EXPORT_FILES.filter((name) => name === README || listed.includes(`\`${name}\``));
+  const [, listed = ""] = text.split(LISTED);
+  const names = [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+  return [README, ...names.filter((name) => EXPORT_FILES.includes(name) || BASE_FILE.test(name))];
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
@@ -222,19 +241,43 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
   });
 }
 
+/** The vocabulary of a model, as its files have it; GPT-2's, which a model can leave out, as those of the base model in the package. */
+async function vocabularyFiles({ directory, vocabulary }: GPT2Checkpoint): Promise<Map<string, FileContent>> {
+  const files = new Map<string, FileContent>();
+  for (const place of [
+    directory,
+    ...(vocabulary === GPT2_VOCABULARY ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : []),
+  ]) {
+    for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json"]) {
+      const path = joinPath(place, name);
+      if (await exists(path)) files.set(name, await readBytes(path));
+    }
+    if (files.has("vocab.json") || files.has("tokenizer.json")) break;
+  }
+  return files;
+}
+
+/** The files of the base model, as they are. */
+async function baseFiles(checkpoint: GPT2Checkpoint): Promise<Map<string, FileContent>> {
+  const path = (name: string) => joinPath(checkpoint.directory, name);
+  const files = await vocabularyFiles(checkpoint);
+  const weights = (await exists(path(WEIGHTS)))
+    ? [WEIGHTS]
+    : [SHARDS_INDEX, ...(await readShards(path(SHARDS_INDEX))).keys()];
+  for (const name of ["config.json", "tokenizer_config.json", "special_tokens_map.json", ...weights])
+    if (await exists(path(name))) files.set(name, readParts(path(name)));
+  return files;
+}
+
 /** The model's tokenizer, padding with the token that ends a text. */
 async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Promise<Map<string, FileContent>> {
-  const files = new Map<string, FileContent>();
+  const files = await vocabularyFiles(checkpoint);
   const own = "tokenizer_config.json";
   // transformers reads older files' special_tokens_map.json after the settings: it becomes part of them.
   const base = {};
   for (const name of ["special_tokens_map.json", own]) {
     const path = joinPath(checkpoint.directory, name);
     if (await exists(path)) Object.assign(base, await readJson(path));
-  }
-  for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json"]) {
-    const path = joinPath(checkpoint.directory, name);
-    if (await exists(path)) files.set(name, await readBytes(path));
   }
   const end = checkpoint.vocabulary.end.text;
   const config = {
@@ -253,31 +296,57 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
   return files.set(own, json(config));
 }
 
-function readme(kind: ExportKind, { meta }: Adapter, { end }: Vocabulary, losses: Loss[], files: string[]): string {
-  const classifies = meta.task.objective === "classification";
+/** The data of a run, and what it measured on the test set; null where it does not say. */
+async function testedBy(run: string | undefined, meta: AdapterMeta): Promise<Pick<Card, "data" | "measured">> {
+  const path = run === undefined ? "" : joinPath(run, "metrics.csv");
+  if (run === undefined || !(await exists(path))) return { data: null, measured: null };
+  const { name, file, train } = (await readRunConfig(run)).data;
+  const [source] = [name ?? file ?? train].flat();
+  const data = name === undefined ? String(source).replace(/^.*[\\/]/, "") : String(name);
+  const [columns = [], values = []] = parseCsv(new TextDecoder().decode(await readBytes(path)));
+  const [type, column] =
+    meta.task.objective === "lm"
+      ? (["perplexity", "final_test_ppl"] as const)
+      : (["accuracy", "final_test_acc"] as const);
+  const value = values[columns.indexOf(column)] ?? "";
+  return { data, measured: value === "" ? null : { type, value: Number(value) } };
+}
+
+/** `where`: the base model for Python, in the directory of the export. */
+function readme(
+  kind: ExportKind,
+  card: Omit<Card, "title" | "library">,
+  where: string,
+  end: Vocabulary["end"],
+  losses: Loss[],
+  files: string[],
+): string {
+  const { meta } = card;
   const auto = autoModelOf(meta);
-  const here = "THIS DIRECTORY";
-  const lines =
-    kind === "merged"
-      ? [
-          `from transformers import AutoTokenizer, ${auto}`,
-          `tokenizer = AutoTokenizer.from_pretrained("${here}")`,
-          `model = ${auto}.from_pretrained("${here}")`,
-        ]
-      : peftCode(meta, end, meta.base_model, here);
-  if (classifies) lines.push(...logitsCode(meta));
-  const remarks = classifies ? paddingRemarks(meta, end) : [];
+  const isMerged = kind === "merged";
+  const title = isMerged ? "A fine-tuned GPT-2" : `GPT-2 with ${MODE_TITLES[meta.mode]}`;
+  const load = isMerged
+    ? [
+        `from transformers import AutoTokenizer, ${auto}`,
+        'tokenizer = AutoTokenizer.from_pretrained(".")',
+        `model = ${auto}.from_pretrained(".")`,
+      ]
+    : peftCode(meta, end, where, ".");
   const differences = losses.map((loss) => `- ${showLoss(loss)}`);
   return [
-    kind === "merged" ? "# A fine-tuned GPT-2" : `# GPT-2 with ${MODE_TITLES[meta.mode]}`,
+    ...frontMatter({ ...card, title, library: isMerged ? "transformers" : "peft" }),
+    `# ${title}`,
     "",
     `${MARK}${meta.base_model}: ${MODE_TITLES[meta.mode]}.`,
     "",
+    `In this directory, after \`${isMerged ? "pip install transformers torch" : peftInstall(meta)}\`:`,
+    "",
     "```python",
-    ...lines,
+    ...load,
+    ...useCode(meta),
     "```",
     "",
-    ...remarks,
+    ...remarks(meta, end),
     ...(differences.length > 0
       ? ["", "It differs from the run, because the format cannot express:", "", ...differences]
       : []),

@@ -3,6 +3,7 @@
 import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
 import { ConfigError, DataError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import { type CommonArguments, type OwnArguments, settingsOf } from "../train/group.ts";
 import { trainMany } from "../train/many.ts";
 import { checkVocabulary, prepareRun } from "../train/prepare.ts";
@@ -36,6 +37,8 @@ export async function fineTuneMany(
       common,
       runs.map(({ save: _, ...run }) => run),
     );
+    // Saving needs it, and the model may be closed before.
+    await fingerprint(common.model);
     const saved = settled.map(async (one, i) => {
       if (one.status === "rejected") throw one.reason;
       await saves[i]?.(one.value, common, draw);

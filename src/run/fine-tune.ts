@@ -4,6 +4,7 @@ import { absolutePath, withLock } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import { recover } from "../io/recover.ts";
 import type { Check } from "../platform/replacing.ts";
 import type { TrainResult } from "../train/records.ts";
@@ -60,6 +61,8 @@ export async function fineTune(args: FineTuneArguments, draw: Draw): Promise<Fin
   const { save, ...training } = args;
   return reserve([save], async ([saved]) => {
     const result = await train(training);
+    // `save` needs it, and the model may be closed before.
+    await fingerprint(args.model);
     await saved?.(result, args, draw);
     return withSave(result, args, draw, save);
   });

@@ -33,24 +33,44 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
   ];
 }
 
-/** The lines that classify `text` with a model of transformers. With a prompt, PEFT cannot tell padding from text. */
-export function logitsCode(meta: AdapterMeta, text = "some text"): string[] {
+/** The lines that use a model of transformers, and print what it gives. With a prompt, PEFT cannot tell padding from text. */
+export function useCode(meta: AdapterMeta, text = "some text"): string[] {
+  if (meta.task.objective === "lm")
+    return [
+      'batch = tokenizer("Once upon a time", return_tensors="pt")',
+      "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
+    ];
   return [
     `batch = tokenizer([${JSON.stringify(text)}], ${meta.mode === "prompt" ? "" : "padding=True, "}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
     "logits = model.eval()(**batch).logits",
+    "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))",
   ];
 }
 
-/** What the padding of a classifier's batch has to be. */
-export function paddingRemarks({ mode }: AdapterMeta, end: End): string[] {
+/** Whether PEFT 0.21 cannot use it with transformers 5.24, which has changed how GPT-2 is given keys and values that are known. */
+export const needsOlder = ({ mode, task }: AdapterMeta): boolean =>
+  mode === "prefix" || (mode === "prompt" && task.objective === "lm");
+
+export const OLDER =
+  "PEFT 0.21 runs this method with transformers below 5.24: later ones fail, or generate as if nothing had been trained.";
+
+/** What to install to load it with PEFT. */
+export function peftInstall(meta: AdapterMeta): string {
+  return `pip install peft ${needsOlder(meta) ? '"transformers<5.24"' : "transformers"} torch`;
+}
+
+/** What to know of versions, and of the padding of a classifier's batch. */
+export function remarks(meta: AdapterMeta, end: End): string[] {
+  const older = needsOlder(meta) ? [OLDER] : [];
+  if (meta.task.objective === "lm") return older;
   const empty = `Encode an empty text as one ${end.text}.`;
-  if (mode === "prompt")
+  if (meta.mode === "prompt")
     return [
       `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
     ];
   return [
     `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${end.text}, which does not`,
     `occur in texts. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
-    ...(mode === "prefix" ? ["PEFT 0.21 runs prefix tuning of a classifier with transformers below 5.24."] : []),
+    ...older,
   ];
 }

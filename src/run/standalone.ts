@@ -5,8 +5,10 @@
 import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
-import { readJson } from "../io/common.ts";
+import { encodeMeta, parseMeta } from "../io/adapter-meta.ts";
+import { readJson, readParts } from "../io/common.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
+import { META } from "../io/peft.ts";
 import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
 import { baseShapes } from "../names.ts";
@@ -61,7 +63,7 @@ export async function planStandalone(
     before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => escaped(texts[key])),
   );
   const tail = encoder.encode(after);
-  const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await filesIn(adapter))];
+  const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await adapterIn(adapter))];
   const bytes = parts.reduce((sum, part) => sum + bytesInPage(part), head.length + tail.length);
   if (bytes > MOST_BYTES)
     throw new ConfigError("the page would be too large to open in a browser", {
@@ -176,6 +178,15 @@ function halfTensors(checkpoint: GPT2Checkpoint): StreamedTensor[] {
   });
 }
 
+/** The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has. */
+async function adapterIn(directory: string): Promise<Part[]> {
+  const parts = (await filesIn(directory)).filter(({ path }) => path !== `adapter/${META}`);
+  const path = joinPath(directory, META);
+  if (!(await exists(path))) return parts;
+  const { base_fingerprint: _, ...meta } = parseMeta(await readJson(path), path);
+  return [...parts, partOf(`adapter/${META}`, new TextEncoder().encode(encodeMeta(meta)))];
+}
+
 /** Files of a directory, by default all of them, that exist. */
 async function filesIn(directory: string, folder = "adapter", names?: readonly string[]): Promise<Part[]> {
   const parts: Part[] = [];
@@ -188,14 +199,4 @@ async function filesIn(directory: string, folder = "adapter", names?: readonly s
     parts.push({ path: `${folder}/${name}`, bytes: size, read: () => readParts(path) });
   }
   return parts;
-}
-
-async function* readParts(path: string): AsyncGenerator<Uint8Array> {
-  const file = await openFile(path);
-  try {
-    for (let at = 0; at < file.size; at += BLOCK_BYTES)
-      yield await file.read(at, Math.min(BLOCK_BYTES, file.size - at));
-  } finally {
-    await file.close();
-  }
 }

@@ -3,14 +3,15 @@ import { MODE_TITLES } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
-import { titleOf } from "./directory.ts";
-import { logitsCode, paddingRemarks, peftCode } from "./peft-code.ts";
+import { frontMatter, type Measured } from "./card.ts";
+import { type BaseName, titleOf } from "./directory.ts";
+import { peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
 
 /** A trained model, as far as it is known. */
 export interface Trained {
   meta: AdapterMeta;
   /** The base model's name, and where others find it: in the package, on the hub, or in a folder of its owner. */
-  base: { name: string; place: "package" | "hub" | "folder" };
+  base: BaseName;
   /** The token that ends a text. */
   end: Vocabulary["end"];
   /** The name of the data set or file; null: unknown. */
@@ -21,6 +22,7 @@ export interface Trained {
   example: string;
   /** What it reaches on the test set; null: unknown. */
   result: string | null;
+  measured: Measured | null;
   /** Why PEFT cannot load it; null: it can. */
   obstacle: string | null;
 }
@@ -151,20 +153,10 @@ function peftUsage({ meta, base, end, example, obstacle }: Trained, adapter: str
   const usage = { title: "In Python, with PEFT", language: "python" } as const;
   if (obstacle !== null) return { ...usage, text: `PEFT cannot load this model: ${obstacle}.`, code: null };
   const [path, note] = PYTHON_BASES[base.place](base.name);
-  const use =
-    meta.task.objective === "classification"
-      ? [
-          ...logitsCode(meta, example),
-          "print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))",
-        ]
-      : [
-          'batch = tokenizer("Once upon a time", return_tensors="pt")',
-          "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
-        ];
   return {
     ...usage,
-    text: `pip install peft transformers torch.${note}`,
-    code: lines(...peftCode(meta, end, path!, adapter), ...use),
+    text: `${peftInstall(meta)}.${note}`,
+    code: lines(...peftCode(meta, end, path!, adapter), ...useCode(meta, example)),
   };
 }
 
@@ -186,8 +178,10 @@ export function readmeOf(trained: Trained, directory?: string, adapter?: string)
   ];
   const usages = usagesOf(trained, directory, adapter);
   const what = classifies ? `A GPT-2 that classifies messages as ${classesOf(meta)}.` : "A GPT-2 that continues texts.";
+  const title = trainedTitle(trained);
   return lines(
-    `# ${trainedTitle(trained)}`,
+    ...frontMatter({ ...trained, title, library: trained.obstacle === null ? "peft" : null }),
+    `# ${title}`,
     "",
     `${what} It was trained with Lowrank.`,
     "",
@@ -199,7 +193,7 @@ export function readmeOf(trained: Trained, directory?: string, adapter?: string)
       text,
       ...(code === null ? [] : ["", `\`\`\`${language}`, code, "```"]),
     ]),
-    ...(classifies && usages.at(-1)!.code !== null ? ["", ...paddingRemarks(meta, end)] : []),
+    ...(usages.at(-1)!.code === null ? [] : ["", ...remarks(meta, end)]),
     "",
   );
 }

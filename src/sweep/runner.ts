@@ -124,18 +124,17 @@ class Runner {
   async runModel(name: string, pending: readonly Pending[]): Promise<void> {
     const { device, data } = this.args;
     const { signal } = this;
-    const loaded = await this.load(name, pending);
-    if (!loaded) return;
-    const { model, base } = loaded;
+    const model = await this.load(name, pending);
+    if (!model) return;
     try {
       const common = { device, model, data, signal };
       const options = pending.map(({ trial }) => trial.options);
       const pool = await Pool.open(common, options);
-      if (pool) await this.runPool(pool, common, base, pending).finally(() => pool.close());
+      if (pool) await this.runPool(pool, common, pending).finally(() => pool.close());
       else
         for (const { runs } of divideRuns(common, options)) {
           const group = runs.map((i) => pending[i]!);
-          if (!signal.aborted) await this.runGroup(common, base, group);
+          if (!signal.aborted) await this.runGroup(common, group);
         }
     } catch (error) {
       if (!isAbort(error, this.args.signal)) throw error;
@@ -144,15 +143,13 @@ class Runner {
     }
   }
 
-  /** A model with its fingerprint; null if it cannot be read: all its trials fail. */
-  private async load(
-    name: string,
-    pending: readonly Pending[],
-  ): Promise<{ model: GPT2Checkpoint; base: string } | null> {
+  /** A model; null if it cannot be read: all its trials fail. */
+  private async load(name: string, pending: readonly Pending[]): Promise<GPT2Checkpoint | null> {
     let model: GPT2Checkpoint | undefined;
     try {
       model = await loadModel(name);
-      return { model, base: await fingerprint(model) };
+      await fingerprint(model);
+      return model;
     } catch (error) {
       await model?.close();
       for (const one of pending) {
@@ -165,11 +162,11 @@ class Runner {
   }
 
   /** Runs trials on the CPU, each as soon as threads are free. */
-  private async runPool(pool: Pool, common: CommonArguments, base: string, pending: readonly Pending[]): Promise<void> {
+  private async runPool(pool: Pool, common: CommonArguments, pending: readonly Pending[]): Promise<void> {
     this.args.onEvent({ type: "group", count: pool.size });
     const run = async (one: Pending, train: TrainOnPart) => {
       if (this.signal.aborted) return;
-      const trial = await this.open(one, common, base);
+      const trial = await this.open(one, common);
       this.runs = [...this.runs.filter(({ isEnded }) => !isEnded), trial];
       await this.end(trial, train(this.argumentsOf(trial)));
     };
@@ -177,21 +174,21 @@ class Runner {
   }
 
   /** A trial that is going to be trained, from its checkpoint if there is one. */
-  private async open(one: Pending, { model, data }: CommonArguments, base: string): Promise<TrialRun> {
+  private async open(one: Pending, { model, data }: CommonArguments): Promise<TrialRun> {
     const { trial } = one;
     const { name, key } = trial;
     const resume = await readBegun(this.args.out, trial);
     this.begin(one);
     if (resume) this.args.onEvent({ type: "resumed", trial, step: resume.step });
     const config = await runConfig(model, data, trial.options);
-    return new TrialRun(this.args, trial, { ...config, base, trial: { name, key, model: trial.model } }, resume);
+    return new TrialRun(this.args, trial, { ...config, trial: { name, key, model: trial.model } }, resume);
   }
 
   /** Runs a group's trials at once. */
-  private async runGroup(common: CommonArguments, base: string, group: readonly Pending[]): Promise<void> {
+  private async runGroup(common: CommonArguments, group: readonly Pending[]): Promise<void> {
     this.args.onEvent({ type: "group", count: group.length });
     const runs: TrialRun[] = [];
-    for (const one of group) runs.push(await this.open(one, common, base));
+    for (const one of group) runs.push(await this.open(one, common));
     // A trial that began on another kind of device goes on there.
     const kinds = [...new Set(runs.flatMap(({ resume }) => resume?.device ?? []))];
     for (const kind of kinds.length > 1 ? kinds : [undefined]) {

@@ -58,7 +58,17 @@ async function train(lowrank, device, base, { settings, directory }) {
 }
 
 /** Reports what it finds, and leaves in `work` what `language.py score` checks. `must` runs a command that may not fail. */
-export async function checkLanguageModels({ formsOf, lowrank, device, work, micro, python, must, report }) {
+export async function checkLanguageModels({
+  formsOf,
+  lowrank,
+  device,
+  work,
+  micro,
+  python,
+  must,
+  report,
+  checkPrinted,
+}) {
   const tiny = join(work, "tiny");
   must(python, ["test/exchange/language.py", "prepare", work, micro, TEXT]);
   const theirs = JSON.parse(readFileSync(join(work, "lm-from-peft.json"), "utf8"));
@@ -112,7 +122,9 @@ export async function checkLanguageModels({ formsOf, lowrank, device, work, micr
     const scores = await scoresOf(lowrank, device, saved, base, texts);
     for (const form of formsOf(settings)) {
       const directory = join(work, "exports", `lm-${form}-${name.replaceAll(/\W+/g, "-")}`);
-      must(process.execPath, ["dist/export.js", "--run", saved, "--to", form, "--out", directory]);
+      const carried = form === "peft" && base === micro ? ["--with-base"] : [];
+      must(process.execPath, ["dist/export.js", "--run", saved, "--to", form, "--out", directory, ...carried]);
+      if (base === micro) checkPrinted(`${form} lm ${name}`, directory);
       jobs.push({ name, form, base, directory: resolve(directory), scores });
     }
   }

@@ -97,6 +97,16 @@ async function logitsOf(directory, model, texts) {
   return texts.map((_, i) => [...flat.subarray(i * classes, (i + 1) * classes)]);
 }
 
+/** Whether the Python code in an export's README runs as it is printed. */
+function checkPrinted(name, directory) {
+  const [, code] = /```python\n([^`]*)```/.exec(readFileSync(join(directory, "README.md"), "utf8"));
+  const { status, stdout, stderr } = spawnSync(python, ["-c", code], { cwd: directory, encoding: "utf8" });
+  report(
+    status === 0 && stdout.trim() !== "",
+    `as printed, ${name}: ${(status === 0 ? stdout : stderr).trim().split("\n").at(-1)}`,
+  );
+}
+
 const theirs = JSON.parse(readFileSync(join(work, "from-peft.json"), "utf8"));
 console.log(
   Object.entries(theirs.versions)
@@ -173,10 +183,11 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
   for (const form of formsOf(settings)) {
     const directory = join(work, "exports", `${form}-${name.replaceAll(" ", "-")}`);
     must(process.execPath, ["dist/export.js", "--run", run, "--to", form, "--out", directory]);
+    if (base === micro) checkPrinted(`${form} ${name}`, directory);
     jobs.push({ name, form, base, length, directory, logits });
   }
 }
-await checkLanguageModels({ formsOf, lowrank: library, device, work, micro, python, must, report });
+await checkLanguageModels({ formsOf, lowrank: library, device, work, micro, python, must, report, checkPrinted });
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
 const scored = ["exchange.py", "language.py"].map((file) => run(python, [join(here, file), "score", work]).status);

@@ -2,12 +2,11 @@
 import { exists, joinPath } from "#platform";
 import { MODE_TITLES } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
-import { type GPT2Checkpoint, SHIPPED_MODELS } from "../../io/hf.ts";
-import { snapshotOf } from "../../io/hub-names.ts";
+import type { GPT2Checkpoint } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { wilson } from "../../report/statistics.ts";
-import { readRunConfig } from "../../run/directory.ts";
+import { nameBase, readRunConfig } from "../../run/directory.ts";
 import { testMessages, textToTry } from "../../run/predictions.ts";
 import { planStandalone, type StandalonePage } from "../../run/standalone.ts";
 import { questionOf, readmeOf, summaryOf, type Trained, usagesOf } from "../../run/usage.ts";
@@ -80,6 +79,7 @@ async function trainedOf(run: RunRecord, model: GPT2Checkpoint): Promise<Trained
     example: await exampleFor(directory),
     options: config?.options ?? null,
     result: resultText(run),
+    measured: measuredBy(run),
     obstacle: isPeft ? null : (run.peftObstacle ?? `${MODE_TITLES[meta.mode]} is not one of its methods`),
   };
 }
@@ -91,10 +91,16 @@ async function exampleFor(directory: string): Promise<string> {
   return textToTry([...right, ...messages].map(({ text }) => text));
 }
 
+/** A folder has the name that it has in the page. */
 function baseOf(name: string, { directory }: GPT2Checkpoint): Trained["base"] {
-  const onHub = snapshotOf(directory);
-  if (onHub) return { name: onHub.name, place: "hub" };
-  return { name, place: (SHIPPED_MODELS as readonly string[]).includes(name) ? "package" : "folder" };
+  const base = nameBase(directory);
+  return base.place === "folder" ? { ...base, name } : base;
+}
+
+function measuredBy({ after }: RunRecord): Trained["measured"] {
+  if (!after) return null;
+  const { accuracy, perplexity } = after.test;
+  return perplexity === undefined ? { type: "accuracy", value: accuracy } : { type: "perplexity", value: perplexity };
 }
 
 /** "97.2 % of 312 test messages correct (95 % interval 94.7 to 98.5 %)" */

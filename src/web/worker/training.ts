@@ -5,7 +5,6 @@ import { MODE_TITLES } from "../../config.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { Prediction } from "../../engine/predictions.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
-import { fingerprint } from "../../io/fingerprint.ts";
 import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { NoveltySettings } from "../../io/novelty.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
@@ -195,7 +194,6 @@ export class Training {
     const named = { ...source.spec, ...source.options } as Record<string, unknown>;
     const config = await runConfig(model, source.data, prepared.options, named);
     if (run.settings.adapter) config.adapter = run.settings.adapter.id;
-    config.base = await fingerprint(model);
     run.base ??= config.base;
     if (run.base !== config.base)
       throw new ConfigError("The model has changed since this run began", {
