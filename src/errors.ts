@@ -5,8 +5,18 @@ export interface ErrorDetails {
   where?: string;
   hint?: string;
   /** What would help, for programs that can offer it. */
-  remedy?: "less-memory";
+  remedy?: "less-memory" | OtherEncoding;
   cause?: unknown;
+}
+
+/** An encoding that a file may have, and the first lines of the file that are not UTF-8, as they read in it. */
+export interface OtherEncoding {
+  /** The name for the option `encoding`. */
+  encoding: string;
+  /** The name for people. */
+  title: string;
+  /** At most three lines, shortened, with control characters escaped. */
+  preview: readonly { line: number; text: string }[];
 }
 
 /** Maximum characters of one part of a message, which may quote the contents of a file. */

@@ -379,7 +379,7 @@ test("a table that names no adapter, another one, or has no such column is refus
     [DataError, "in.csv", { adapterColumn: "message", textColumn: "message" }, "the same column", "message"],
     [FormatError, "null.jsonl", {}, '"task" has no text', "null.jsonl:2"],
     [FormatError, "key.jsonl", {}, 'no "task"', "key.jsonl:2"],
-    [FormatError, "latin.csv", {}, "not UTF-8", 'in "task"', "latin.csv:2"],
+    [FormatError, "latin.csv", {}, "not UTF-8", "2: smäll,a", "latin.csv:2"],
   ];
   for (const [kind, input, more, ...words] of cases)
     await assertFails(kind, words, () => table(input, `x${/\.\w+$/.exec(input)![0]}`, more));

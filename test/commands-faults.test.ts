@@ -228,22 +228,27 @@ test("invalid rows are refused or skipped, long texts are truncated; both are co
   const invalid = Buffer.concat([Buffer.from("ham,caf"), Buffer.from([0xe9]), Buffer.from(" bar\nspam,prize ")]);
   const rows = Buffer.from(messages(20));
   const long = `ham,${"word ".repeat(100)}\nspam,${"prize ".repeat(100)}\n`;
-  write("odd.csv", Buffer.concat([rows, invalid, Buffer.from([0xff, 0x0a]), Buffer.from(long)]));
+  const odd = [rows, invalid, Buffer.from([0xff, 0x0a]), Buffer.from(long)];
+  write("odd.csv", Buffer.concat(odd));
+  // More valid characters than invalid ones: damaged UTF-8.
+  write("damaged.csv", Buffer.concat([...odd, Buffer.from("ham,größer\nspam,über\n")]));
   const out = join(folder, "odd");
-  const args = [...DATA, "odd.csv", "--epochs", "1", "--out"];
+  const args = (name: string) => [...DATA, name, "--epochs", "1", "--out"];
   const before = filesIn(folder);
-  assertRefused(await runCommand("train", [...args, out], { cwd: folder }), before, 1, [
-    "not UTF-8",
-    "odd.csv:42",
-    "--encoding windows-1252",
-  ]);
-  const finished = await runCommand("train", [...args, out, "--skip-faulty"], { cwd: folder });
+  for (const [name, ...words] of [
+    ["odd.csv", "read it as Windows-1252?", "odd.csv:42", "43: spam,prize ÿ", "--encoding windows-1252"],
+    ["damaged.csv", "not UTF-8", "damaged.csv:42", "--encoding windows-1252"],
+  ] as const) {
+    const more = name === "odd.csv" ? ["--skip-faulty"] : [];
+    assertRefused(await runCommand("train", [...args(name), out, ...more], { cwd: folder }), before, 1, words);
+  }
+  const finished = await runCommand("train", [...args("damaged.csv"), out, "--skip-faulty"], { cwd: folder });
   assertCode(finished, 0);
   const reported = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
   reported(/2 invalid rows were skipped/g);
-  reported(/odd\.csv:42: The text is not UTF-8/g);
+  reported(/damaged\.csv:42: The text is not UTF-8/g);
   reported(/2 messages exceed the maximum length and were truncated/g);
-  const json = await runCommand("train", [...args, `${out}-json`, "--json", "--encoding", "windows-1252"], {
+  const json = await runCommand("train", [...args("odd.csv"), `${out}-json`, "--json", "--encoding", "windows-1252"], {
     cwd: folder,
   });
   const { stats } = JSON.parse(json.stdout.split("\n")[0]!);

@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import { bytesReader, Corpus, type ReadOptions } from "../src/data/corpus.ts";
 import { DataModule } from "../src/data/wasm.ts";
-import { LowrankError } from "../src/errors.ts";
+import { FormatError, LowrankError } from "../src/errors.ts";
 import { Rng } from "../src/rng.ts";
 import { test } from "./harness.ts";
 import { randomText } from "./random-text.ts";
@@ -94,11 +94,11 @@ test("a byte order mark is dropped, and only at the file's start", async () => {
 
 test("the start of a byte order mark without its end is text", async () => {
   const head = new Uint8Array([0xef, 0xbb]);
-  const content = new Uint8Array([...head, ...bytesOf("x,text\na,one\nb,two\n")]);
+  const content = new Uint8Array([...head, ...bytesOf("x,text\na,één\nb,two\n")]);
   for (const chunkBytes of [1, 2, 3, 100]) {
     const rows = await rowsOf("a.csv", content, { chunkBytes, labelColumn: "\uFFFDx" });
     assert.equal(rows, [
-      ["a", "one"],
+      ["a", "één"],
       ["b", "two"],
     ]);
   }
@@ -229,7 +229,8 @@ test("invalid UTF-8 is refused where TextDecoder refuses it, or skipped; other e
   let refused = 0;
   for (let round = 0; round < 300; round++) {
     const text = Uint8Array.from({ length: 1 + rng.below(4) }, () => pool[rng.below(pool.length)]!);
-    const content = new Uint8Array([...bytesOf("label,text\na,"), ...text, ...bytesOf("\nb,\uFFFD\n")]);
+    // With more valid characters than invalid ones the file is UTF-8 with faults.
+    const content = new Uint8Array([...bytesOf("label,text\na,"), ...text, ...bytesOf("\nb,\uFFFDßßßßßßß\n")]);
     const chunkBytes = 1 + rng.below(5);
     let expected: string;
     try {
@@ -244,6 +245,48 @@ test("invalid UTF-8 is refused where TextDecoder refuses it, or skipped; other e
     assert.is((await rowsOf("a.csv", content, { chunkBytes }))[0]![1], expected);
   }
   assert.ok(refused > 50 && refused < 280, `${refused} of 300`);
+});
+
+test("a file in another encoding is refused before anything else, with the encoding and lines as they would read", async () => {
+  const refused = async (content: Uint8Array | Buffer, options: Partial<ReadOptions> = {}) => {
+    try {
+      await read("a.csv", content, options);
+    } catch (error) {
+      assert.instance(error, FormatError);
+      return error as FormatError;
+    }
+    throw new Error("the file was read");
+  };
+  const long = `a,${"x".repeat(200)}é${"y".repeat(200)}`;
+  // Rows of other widths, and no column of texts: faults that would be found later.
+  const latin = Buffer.from(`x,y,z\na,b\na,caf\xe9\x07\x9d\n${long}\n\xfcber,1,2\n\xe4\n`, "latin1");
+  for (const skipFaulty of [false, true]) {
+    const { message, details } = await refused(latin, { skipFaulty });
+    assert.equal(details.remedy, {
+      encoding: "windows-1252",
+      title: "Windows-1252",
+      preview: [
+        { line: 3, text: "a,café\\u0007\\u009d" },
+        { line: 4, text: `…${"x".repeat(50)}é${"y".repeat(49)}…` },
+        { line: 5, text: "über,1,2" },
+      ],
+    });
+    assert.is(details.where, "a.csv:3");
+    for (const words of ["This file is not UTF-8: read it as Windows-1252?", "5: über,1,2", "--encoding windows-1252"])
+      assert.ok(message.includes(words), message);
+  }
+  for (const encoding of ["utf-16le", "utf-16be"]) {
+    const text = Buffer.from("label,text\n\na,é\nb,x\nc,y\n", "utf16le");
+    const { details } = await refused(encoding === "utf-16le" ? text : text.swap16());
+    const preview = [{ line: 1, text: "label,text" }, { line: 3, text: "a,é" }, { line: 4, text: "b,x" }]; // biome-ignore format: short
+    assert.equal(details.remedy, { encoding, title: "UTF-16", preview });
+  }
+  const table = Buffer.from("PK\x03\x04\x00\x00\xe9\x00,\x00", "latin1");
+  assert.match((await refused(table)).message, /is not text/);
+  // Lines longer than what is checked at a time, with characters across every border.
+  const wide = `label,text\na,${"€".repeat(200_000)}\nb,${"ß".repeat(300_000)}x\n`;
+  assert.is((await rowsOf("a.csv", wide)).length, 2);
+  assert.equal((await refused(Buffer.from(wide.replaceAll("€", "e"), "latin1"))).details.where, "a.csv:3");
 });
 
 test("Windows-1252, other encodings by their names, and UTF-16 by its mark, in pieces of every size", async () => {
@@ -653,7 +696,7 @@ test("reading a file of 5 GB without a line end stops after the longest row", as
       assert.instance(error, LowrankError);
       assert.match((error as Error).message, /too long|not a JSON object/);
     }
-    assert.ok(asked < 64 << 20, `${name}: ${asked} bytes read`);
+    assert.ok(asked < 80 << 20, `${name}: ${asked} bytes read`);
   }
 });
 

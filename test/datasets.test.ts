@@ -140,7 +140,7 @@ test("data that cannot be loaded is reported", async () => {
     new Uint8Array([...new TextEncoder().encode("label,text\nham,a\nspam,caf"), 0xe9, 10]),
   );
   const split = { train: bad, val: mails(1, 1), test: mails(1, 1) };
-  await fails(split, FormatError, ["not UTF-8", "a.csv:3", 'byte 0xe9 in "text"', "--encoding windows-1252"]);
+  await fails(split, FormatError, ["not UTF-8", "a.csv:3", "3: spam,café", "--encoding windows-1252"]);
   const { train } = await load(split, { encoding: "windows-1252" });
   assert.is(train.text(1), "café");
   await fails(split, ConfigError, ["encoding is unknown", "utf-9"], { encoding: "utf-9" });

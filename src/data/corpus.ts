@@ -4,7 +4,7 @@ import { DataError, type LowrankError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { type ColumnChoice, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type Dialect, dialectsOf, FORMATS, formatOf } from "./dialect.ts";
-import { utf8Pieces } from "./encoding.ts";
+import { checkUtf8, utf8Pieces } from "./encoding.ts";
 import { errorOf, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
@@ -293,6 +293,7 @@ export class Corpus {
    * The first rows, in the dialect with the most rows of one width. Throws FormatError or DataError if there are none.
    */
   async sampleOf(file: FileReader, options: SampleOptions = { chunkBytes: CHUNK_BYTES }): Promise<Sample> {
+    await checkUtf8(file, options.encoding);
     let best: Sample | undefined;
     for (const dialect of await dialectsOf(file, options.encoding)) {
       if (best?.agreement === 1) break;

@@ -1,5 +1,6 @@
 /** The encoding of a file: its text as UTF-8, which is what data.wasm reads. */
-import { ConfigError, FormatError } from "../errors.ts";
+import { ConfigError, FormatError, type OtherEncoding, printable } from "../errors.ts";
+import { LIMITS } from "../io/limits.ts";
 import type { FileReader } from "../platform/reader.ts";
 
 /** What a person can do about a file that is not UTF-8. */
@@ -10,6 +11,9 @@ const MARKS: readonly [encoding: string, bytes: readonly number[]][] = [
   ["utf-16be", [0xfe, 0xff]],
   ["utf-8", [0xef, 0xbb, 0xbf]],
 ];
+
+/** Bytes that tell UTF-16. */
+const HEAD_BYTES = 4096;
 
 /** The characters of Windows-1252 from 0x80 to 0x9f; the others are those of Unicode. */
 const WINDOWS_1252 = "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ";
@@ -35,9 +39,7 @@ function decoderOf(encoding: string): TextDecoder {
  * is passed on as it is, with its mark. Throws FormatError for bytes that are invalid in another encoding.
  */
 export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding = "utf-8") {
-  const head = await file.read(0, Math.min(3, file.size));
-  const [marked = encoding] = MARKS.find(([, mark]) => mark.every((byte, i) => head[i] === byte)) ?? [];
-  const decoder = decoderOf(marked);
+  const decoder = decoderOf(marked(await headOf(file)) ?? encoding);
   const encoder = new TextEncoder();
   for (let offset = 0; offset < file.size; offset += pieceBytes) {
     const end = Math.min(offset + pieceBytes, file.size);
@@ -51,14 +53,20 @@ export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding
   }
 }
 
+const headOf = (file: FileReader) => file.read(0, Math.min(HEAD_BYTES, file.size));
+
+/** The encoding that a byte order mark names. */
+function marked(head: Uint8Array): string | undefined {
+  return MARKS.find(([, mark]) => mark.every((byte, i) => head[i] === byte))?.[0];
+}
+
 function decoded(
   decoder: TextDecoder,
   bytes: Uint8Array,
   { file, offset, end }: { file: FileReader; offset: number; end: number },
 ): string {
   // Node 20.18.3 and 22.13 to 24 decode Windows-1252 as Latin-1 (nodejs/node#56542).
-  if (decoder.encoding === "windows-1252")
-    return UTF16.decode(Uint16Array.from(bytes, (byte) => WINDOWS_1252.charCodeAt(byte - 0x80) || byte));
+  if (decoder.encoding === "windows-1252") return windows1252(bytes);
   try {
     return decoder.decode(bytes, { stream: end < file.size });
   } catch (cause) {
@@ -69,6 +77,10 @@ function decoded(
     });
   }
 }
+
+function windows1252(bytes: Uint8Array): string {
+  return UTF16.decode(Uint16Array.from(bytes, (byte) => WINDOWS_1252.charCodeAt(byte - 0x80) || byte));
+}
 const UTF16 = new TextDecoder("utf-16le", { ignoreBOM: true });
 
 /** A whole file as UTF-8. */
@@ -77,4 +89,106 @@ export async function utf8Bytes(file: FileReader, encoding?: string): Promise<Ui
   for await (const piece of utf8Pieces(file, Math.max(1, file.size), encoding)) pieces.push(piece);
   if (pieces.length === 1) return pieces[0]!;
   return new Uint8Array(await new Blob(pieces as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+}
+
+/** Lines that are shown of a file in another encoding, and characters of each. */
+const SHOWN_LINES = 3;
+const SHOWN_CHARACTERS = 100;
+
+/** Bytes that are checked at a time. */
+const CHECKED_BYTES = 1 << 18;
+
+/**
+ * Throws FormatError, with the encoding that is likely as its `remedy`, for a file that is read as UTF-8 and is something else: UTF-16
+ * without a mark, or text with more invalid than valid characters outside of ASCII. The few of a damaged file are faults of their rows.
+ */
+export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<void> {
+  const head = await headOf(file);
+  if (decoderOf(marked(head) ?? encoding).encoding !== "utf-8") return;
+  const wide = likelyUtf16(head);
+  if (wide !== undefined) {
+    const lines = decoderOf(wide)
+      .decode(head.subarray(0, head.length & ~1), { stream: true })
+      .split(/\r?\n/);
+    const preview = lines.flatMap((text, i) => (text.trim() === "" ? [] : [{ line: i + 1, text: excerpt(text) }]));
+    refuse(file, { encoding: wide, title: "UTF-16", preview: preview.slice(0, SHOWN_LINES) });
+  }
+  const preview: OtherEncoding["preview"][number][] = [];
+  let [line, faults, sound] = [1, 0, 0];
+  for await (const bytes of wholeLines(file)) {
+    const isValid = isUtf8(bytes);
+    if (!isValid && bytes.includes(0))
+      throw new FormatError("The file is not text", { where: `${file.name}:${line}`, found: "bytes of zero" });
+    for (let start = 0; start < bytes.length; line++) {
+      const end = bytes.indexOf(LINE_FEED, start) + 1 || bytes.length;
+      if (!isValid) {
+        const row = bytes.subarray(start, end);
+        const text = LOSSY.decode(row);
+        const invalid = count(text, /\ufffd/g);
+        faults += invalid;
+        sound += count(text, /[^\0-\x7f\ufffd]/gu);
+        if (invalid > 0 && preview.length < SHOWN_LINES) preview.push({ line, text: excerpt(windows1252(row)) });
+      }
+      start = end;
+    }
+  }
+  if (faults > sound) refuse(file, { encoding: "windows-1252", title: "Windows-1252", preview });
+}
+
+function refuse(file: FileReader, remedy: OtherEncoding): never {
+  const { encoding, title, preview } = remedy;
+  throw new FormatError(`This file is not UTF-8: read it as ${title}?`, {
+    where: `${file.name}:${preview[0]?.line ?? 1}`,
+    found: [`as ${title} it reads`, ...preview.map(({ line, text }) => `${line}: ${text}`)].join("\n            "),
+    hint: `read it with --encoding ${encoding}, or another one if this looks wrong; or save the file as UTF-8`,
+    remedy,
+  });
+}
+
+/** UTF-16 by the bytes of zero that characters of ASCII have on one side. */
+function likelyUtf16(head: Uint8Array): string | undefined {
+  const zeros = [0, 1].map((side) => head.filter((byte, i) => byte === 0 && i % 2 === side).length) as [number, number];
+  const [fewer, more] = [Math.min(...zeros), Math.max(...zeros)];
+  if (more < Math.max(4, head.length / 8) || fewer > more / 8) return undefined;
+  return zeros[1] > zeros[0] ? "utf-16le" : "utf-16be";
+}
+
+/** The bytes of a file, some lines at a time, up to a line that is too long for a row; a long line in pieces of whole characters. */
+async function* wholeLines(file: FileReader) {
+  for (let offset = 0, line = 0; offset < file.size && offset - line <= LIMITS.line; ) {
+    const bytes = await file.read(offset, Math.min(CHECKED_BYTES, file.size - offset));
+    const lines = bytes.lastIndexOf(LINE_FEED) + 1;
+    const isLast = offset + bytes.length === file.size;
+    const end = isLast ? bytes.length : lines || bytes.findLastIndex(isFirstByte);
+    // Without a first byte all are continuations.
+    const piece = end > 0 ? bytes.subarray(0, end) : bytes;
+    yield piece;
+    if (lines > 0) line = offset + lines;
+    offset += piece.length;
+  }
+}
+const LINE_FEED = 10;
+const isFirstByte = (byte: number) => (byte & 0xc0) !== 0x80;
+
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    STRICT.decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+const STRICT = new TextDecoder("utf-8", { fatal: true });
+const LOSSY = new TextDecoder("utf-8");
+
+const count = (text: string, signs: RegExp) => text.match(signs)?.length ?? 0;
+
+/** A line about its first character outside of ASCII. */
+function excerpt(line: string): string {
+  const whole = line.trimEnd();
+  const first = Math.max(0, whole.search(/[^\0-\x7f]/));
+  const start = whole.length <= SHOWN_CHARACTERS ? 0 : Math.max(0, first - SHOWN_CHARACTERS / 2);
+  const end = start + SHOWN_CHARACTERS;
+  const text = printable(whole.slice(start, end).replaceAll("\t", " "));
+  return `${start > 0 ? "…" : ""}${text}${end < whole.length ? "…" : ""}`;
 }

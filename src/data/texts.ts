@@ -14,7 +14,7 @@ import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./b
 import { findUsual } from "./columns.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
 import { type LoadedDataset, type Origin, originOf } from "./datasets.ts";
-import { checkEncoding, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
+import { checkEncoding, checkUtf8, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
 import { type DataSource, isParquet } from "./source.ts";
 import { Tokenizer } from "./tokenizer.ts";
@@ -302,6 +302,7 @@ async function readText(file: FileReader, encoding?: string): Promise<Uint8Array
       hint: "convert the table to .jsonl",
     });
   checkSize(file, LIMITS.text);
+  await checkUtf8(file, encoding);
   const bytes = await utf8Bytes(file, encoding);
   refuseInvalid(bytes, file.name);
   if (bytes.includes(0))
