@@ -488,7 +488,13 @@ test("Parquet of other types: lists, structures and bytes are no text or label; 
   );
   await assertFails(DataError, ['There is no column "txt"'], () => loadTexts({ file: path }, { textColumn: "txt" }));
   const bytes = fixture("types.parquet");
+  // The field of a column's name as one that is unknown.
+  const nameless = bytes.slice();
+  const name = Buffer.from(bytes).indexOf("\x18\x05label", 0, "latin1");
+  assert.ok(name > 0);
+  nameless[name] = 0xf8;
   for (const broken of [
+    nameless,
     bytes.subarray(0, 500),
     new Uint8Array(0),
     new TextEncoder().encode("text,label\n"),
