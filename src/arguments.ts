@@ -52,7 +52,7 @@ const KINDS = {
     "a path, an opened file, or an array of these",
     (value: unknown) => isSource(value) || isList(value, isSource),
   ],
-  device: ["a device, from openDevice", can("prepare", "destroy")],
+  device: ["a device, from `await openDevice()`", can("prepare", "destroy")],
   model: ["a model, from loadModel", (value: unknown) => isFile(value) && "config" in (value as object)],
   data: [
     "data, from loadDataset or loadTexts",
@@ -86,9 +86,16 @@ export function checkArguments(given: object, kinds: Readonly<Record<string, Kin
 
 /** Checks an argument that is an object of options. For an unknown option, the error suggests the nearest known one. */
 export function checkOptions(name: string, options: unknown, kinds: Readonly<Record<string, Kind>>): void {
+  const needed = Object.keys(kinds).filter((key) => !kinds[key]!.endsWith("?"));
+  if (options === undefined && needed.length > 0)
+    throw new ConfigError(`${name}: undefined`, { expected: `an object with ${needed.join(", ")}` });
   checkArguments({ [name]: options }, { [name]: "object" });
   for (const [key, value] of Object.entries(options as object))
-    if (value !== undefined && !Object.hasOwn(kinds, key)) refuseUnknown(key, Object.keys(kinds));
+    if (value !== undefined && !Object.hasOwn(kinds, key)) {
+      const bare = needed.find((one) => KINDS[kinds[one] as keyof typeof KINDS][1](options));
+      if (bare === undefined) refuseUnknown(key, Object.keys(kinds));
+      throw new ConfigError(`${name}: ${bare} without braces`, { expected: `{ ${bare} }` });
+    }
   checkArguments(options as object, kinds);
 }
 

@@ -187,6 +187,9 @@ test("suggestions", () => {
   assert.is(nearest("HEAD", TARGETS), "head");
   assert.is(nearest("last_blok", ["last_block", "last_layer"]), "last_block");
   assert.is(nearest("elephant", TARGETS), undefined);
+  // A whole cell of a table: no name, and too long for a table of distances.
+  const cell = "word ".repeat(2_000_000);
+  assert.is(nearest(cell, [`${cell}s`, "words", "word"]), undefined);
 });
 
 test("names and shapes are the reference's, and the paper's counts of trainable parameters", () => {

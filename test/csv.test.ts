@@ -671,6 +671,57 @@ test("invalid rows can be skipped, and are reported by line", async () => {
   }
 });
 
+test("an object without keys is an invalid row, wherever it is", async () => {
+  const lines = ["{}", '{"label":"ham","text":"one"}', "{}", '{"label":"spam","text":"two"}'];
+  for (const [name, content] of [
+    ["a.jsonl", lines.join("\n")],
+    ["a.json", `[${lines.join(",\n")}]`],
+  ] as const) {
+    await fails(name, content, `${name}:1`, ['The object has no "text"']);
+    const { rows, faults } = await leftOut(name, content);
+    assert.equal(rows, [["ham", "one"], ["spam", "two"]]); // biome-ignore format: short
+    assert.equal(faults.map(([where]) => where), [`${name}:1`, `${name}:3`]); // biome-ignore format: short
+  }
+  await fails("a.jsonl", "{}\n{}\n", "a.jsonl", ["two keys", "nothing"]);
+});
+
+test("a path names a key of an object within; a key with a dot comes first", async () => {
+  const lines = [
+    '{"id": 1, "message": {"from": {"name": "x"}, "body": "one", "tags": ["a"]}, "meta": {"label": "ham"}}',
+    '{"meta": {"label": "no", "label": "spam"}, "message": {"body": "t\\"wo", "none": {}}, "x": {"y": "}"}}',
+  ];
+  const options = { textColumn: "message.body", labelColumn: "meta.label" };
+  const expected: Row[] = [["ham", "one"], ["spam", 't"wo']]; // biome-ignore format: short
+  await check("a.jsonl", lines.join("\n"), expected, options);
+  await check("a.json", `[${lines.join(",")}]`, expected, options);
+  assert.equal(await rowsOf("a.jsonl", lines.join("\n"), { ...options, textColumn: "message.body" }), expected);
+  await fails("a.jsonl", lines.join("\n"), "a.jsonl", ['no column "message.bdy"', 'did you mean "message.body"?'], {
+    textColumn: "message.bdy",
+  });
+  await fails("a.jsonl", lines.join("\n"), "a.jsonl", [
+    "id, message.from.name, message.body, message.tags, meta.label",
+  ]);
+  await fails(
+    "a.jsonl",
+    `${lines[0]}\n{"message":{"body":{"x":1}},"meta":{"label":"a"}}`,
+    "a.jsonl:2",
+    ['"message.body" has no text'],
+    options,
+  );
+  // The two leaves of an object are columns as others are.
+  assert.equal(await rowsOf("a.jsonl", '{"a":{"x":"yes","y":"some words"}}\n{"a":{"x":"no","y":"more"}}'), [
+    ["yes", "some words"],
+    ["no", "more"],
+  ]);
+  const dotted = '{"a.b":"plain","a":{"b":"nested"},"label":"x"}\n{"a":{"b":"other"},"a.b":"plain too","label":"y"}';
+  assert.equal(await rowsOf("a.jsonl", dotted, { textColumn: "a.b" }), [["x", "plain"], ["y", "plain too"]]); // biome-ignore format: short
+  // Deep and wide objects are left as they are.
+  const deep = `{"text":"one","label":"a","d":${'{"d":'.repeat(5000)}1${"}".repeat(5000)}}`;
+  const wide = `{"w":{${Array.from({ length: 5000 }, (_, i) => `"k${i}":1`).join()}},"text":"two","label":"b"}`;
+  assert.equal(await rowsOf("a.jsonl", `${deep}\n${wide}`), [["a", "one"], ["b", "two"]]); // biome-ignore format: short
+  assert.equal(await rowsOf("a.jsonl", `${wide}\n${deep}`), [["b", "two"], ["a", "one"]]); // biome-ignore format: short
+});
+
 test("many skipped rows: all are counted, the first are reported; if no row is left, the first error is thrown", async () => {
   const bad = Array.from({ length: 250 }, () => "spam\n").join("");
   const { rows, count, faults } = await leftOut("a.csv", `label,text\nham,one\n${bad}spam,two\n`);

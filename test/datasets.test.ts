@@ -126,7 +126,15 @@ test("padding to the longest training row cuts longer rows of the other sets", a
 test("data that cannot be loaded is reported", async () => {
   await fails({ name: "spma" }, ConfigError, ['did you mean "spam"']);
   await fails({ file: "no/such/file.csv" }, ConfigError, ["no such file", "no/such/file.csv"]);
-  await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["{ train, val, test }", "train, source"]);
+  await fails({ train: "a.csv", source: "b" } as never, ConfigError, ["unknown option source", "file, train, val"]);
+  await fails({ train: "a.csv", val: "b.csv" } as never, ConfigError, ["{ train, val, test }", "train, val"]);
+  await fails({ fiel: "a.csv" } as never, ConfigError, ["unknown option fiel", "did you mean file?"]);
+  await fails("a.csv" as never, ConfigError, ['the string "a.csv"', 'did you mean { file: "a.csv" }?']);
+  await fails("spam" as never, ConfigError, ['did you mean { name: "spam" }?']);
+  const stray = { file: mails(20, 20), textColumn: "txt" };
+  await fails(stray, ConfigError, ["textColumn is an option", "{ file }, { textColumn }"]);
+  await fails(stray, DataError, ['no column "txt"'], stray as never);
+
   await fails({ file: fileOf("label,text\nham,a\nham,b\n") }, DataError, [
     "All rows have the same class",
     '"ham"',

@@ -85,8 +85,7 @@ test("a bundled data set keeps all rows, as in the terminal, unless it is to be 
 
 test("skipped rows have a line, a reason and a hint without flags; unequal classes are reported", async () => {
   const invalid = new Uint8Array([
-    ...new TextEncoder().encode(messages(20, ["ham", "spam", "ham"])),
-    ...new TextEncoder().encode("ham,größer\n"),
+    ...new TextEncoder().encode(messages(20, ["ham", "spam", "ham"]).replace(/"\n$/, ' größer"\n')),
     104,
     0xe4,
     44,

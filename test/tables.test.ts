@@ -63,8 +63,12 @@ const SETTINGS: LabelSettings = {
 const tables = new Map<string, Table>();
 
 /** Labels a file into another one; returns the number of rows that were there before, "done" if all were. */
-async function label(input: string, output: string, { force = false, settings = SETTINGS } = {}) {
-  const table = tables.get(input) ?? (await openTable(at(input)));
+async function label(
+  input: string,
+  output: string,
+  { force = false, settings = SETTINGS, textColumn = undefined as string | undefined } = {},
+) {
+  const table = tables.get(input) ?? (await openTable(at(input), { textColumn }));
   tables.set(input, table);
   let resumed = 0;
   const onProgress = (_: number, kept: number) => {
@@ -350,6 +354,24 @@ const PARQUET = [
   "AgAAAAAAACYAHBUKGTUABhAZGAVzY29yZRUMFgIWZBaIASbGCiaICiksFQQVABUCABUAFRAVAgA8KQYZJgACAAAAFsQDFgImmAYW+AQAKCBwYXJxdWV0LW",
   "NwcC1hcnJvdyB2ZXJzaW9uIDI2LjAuMRlcHAAAHAAAHAAAHAAAHAAAAEIDAABQQVIx",
 ].join("");
+
+test("a path names the texts within objects; an object's name is taken, too", async () => {
+  const rows = ['{"predicted": {"x": 1}, "message": {"body": "you have won"}FIELDS}', '{"message":{"body":""}FIELDS}'];
+  const content = `{}\n${rows.join("\n")}\n`;
+  writeFileSync(at("bare.jsonl"), content.replaceAll("FIELDS", ""));
+  await assertFails(DataError, ['no column "body"', "predicted.x, message.body"], () =>
+    label("bare.jsonl", "x.jsonl", { textColumn: "body" }),
+  );
+  await assertFails(FormatError, ['no "message.body"', "bare.jsonl:1"], () =>
+    label("bare.jsonl", "x.jsonl", { textColumn: "message.body" }),
+  );
+  writeFileSync(at("nested.jsonl"), rows.join("\n").replaceAll("FIELDS", ""));
+  await label("nested.jsonl", "nested-out.jsonl", { textColumn: "message.body" });
+  const results = (await classifier.classify(["you have won", ""])).map(
+    ({ label, probability }) => `,"predicted_2":"${label}","probability_2":${probability.toFixed(6)}`,
+  );
+  assert.is(read("nested-out.jsonl"), rows.map((row, i) => row.replace("FIELDS", results[i]!)).join("\n"));
+});
 
 test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are refused", async () => {
   const content = "id,text\n1,über\n";

@@ -258,6 +258,18 @@ test("JSON arrays are read as JSON lines are", async () => {
   );
 });
 
+test("a path names the texts within objects; a key with a dot comes first", async () => {
+  const rows = Array.from({ length: 10 }, (_, i) => ({
+    "a.c": `dotted ${i}`,
+    a: { b: { "x.y": `text ${i}` }, c: "no" },
+  }));
+  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+  const bytes = async (textColumn: string) =>
+    (await load({ file: file("a.jsonl", lines) }, { textColumn })).stats.train.bytes;
+  assert.equal([await bytes("a.b.x.y"), await bytes("a.c")], [8 * 6, 8 * 8]);
+  await assertFails(DataError, ['"a.b.z"', "a.jsonl:1", "a.c, a"], () => bytes("a.b.z"));
+});
+
 test("errors name their place", async () => {
   const one = (name: string, content: string | Uint8Array, options: TextsOptions = {}) =>
     load({ file: file(name, content) }, options);
@@ -275,7 +287,8 @@ test("errors name their place", async () => {
   );
   await assertFails(DataError, ['"completion"', "null"], () => one("a.jsonl", '{"prompt": "x", "completion": null}'));
   await assertFails(DataError, ["training set", "--train, --val and --test"], () => one("a.jsonl", '{"text": "x"}'));
-  await assertFails(ConfigError, ["{ file }", "source"], () => load({ source: "x" } as never));
+  await assertFails(ConfigError, ["unknown option source"], () => load({ source: "x" } as never));
+  await assertFails(ConfigError, ['did you mean { file: "a.txt" }?'], () => loadTexts("a.txt" as never));
   await assertFails(DataError, ["Too little text"], () => one("a.txt", ""));
   await assertFails(DataError, ["mixes texts and completions"], () =>
     load({

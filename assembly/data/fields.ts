@@ -50,6 +50,12 @@ export function end_field(): bool {
   return vec_push_u32(ends, vec_size(bytes));
 }
 
+/** Drops the fields of the row from `index` on. */
+export function fields_cut(index: i32): void {
+  vec_resize(bytes, start_of(first + index));
+  vec_resize(ends, (first + index) << 2);
+}
+
 /** The address and length in bytes of field `index` of the row; the address is valid until a byte is added. */
 export function field_address(index: i32): usize {
   return vec_data(bytes) + start_of(first + index);

@@ -1,15 +1,22 @@
 // An object in JSON, a line or an element of an array. Its keys and values become alternate fields: strings with escapes resolved, numbers and
 // booleans as written, null and nested values empty. Unlike in strict JSON, control characters in strings are allowed. Nested
-// values are skipped without validation.
+// values are skipped without validation; but in place of an object on the way to a wanted key, and of every object in a sample, stand its members,
+// with the path to them as their key: `message.body`.
 
-import { end_field, push_byte, push_bytes } from "./fields";
+import { end_field, field_address, field_count, field_length, fields_cut, push_byte, push_bytes } from "./fields";
 import { ERROR_JSON, fail_row } from "./row-error";
 import { put_code_point } from "./utf8";
-import { VEC_HEADER, vec_data, vec_push_u8, vec_resize, vec_size } from "./vec";
+import { VEC_HEADER, vec_append, vec_data, vec_push_u8, vec_resize, vec_size } from "./vec";
 
-/** Kinds of values. */
+/** Kinds of values; nested members have NESTED as well. */
 const TEXT: u8 = 0;
 const NO_TEXT: u8 = 1;
+const NESTED: u8 = 2;
+
+/** The deepest objects whose members are read, the longest path to them, and the most of them in a row. */
+const MAX_DEPTH: i32 = 8;
+const MAX_PATH: i32 = 256;
+const MAX_NESTED: i32 = 1024;
 
 const QUOTE: u8 = 34;
 const COMMA: u8 = 44;
@@ -17,6 +24,15 @@ const COLON: u8 = 58;
 const BACKSLASH: u8 = 92;
 const OPEN: u8 = 123;
 const CLOSE: u8 = 125;
+const DOT: u8 = 46;
+
+/** The keys of text and label, concatenated; -1 bytes of text: all are wanted. */
+const wanted = memory.data(VEC_HEADER);
+let text_bytes: i32 = 0;
+
+/** The path to the members that are read, with a dot at its end. */
+const path = memory.data(VEC_HEADER);
+let nested: i32 = 0;
 
 const kinds = memory.data(VEC_HEADER);
 const character = memory.data(4);
@@ -27,14 +43,40 @@ let end: usize = 0;
 let line: i32 = 0;
 let column: i32 = 0;
 
-/** Whether the value of member `index` is a string, a number or a boolean. */
-export function has_text(index: i32): bool {
-  return load<u8>(vec_data(kinds) + index) == TEXT;
+/** Sets the keys of text and label: `first` + `second` bytes at `names`. */
+export function object_keys(names: usize, first: i32, second: i32): void {
+  vec_resize(wanted, 0);
+  vec_append(wanted, names, first + second);
+  text_bytes = first;
 }
 
-/** The number of members of the last object. */
-export function member_count(): i32 {
-  return vec_size(kinds);
+/** Reads the members of all objects, within the limits. */
+export function object_all(): void {
+  text_bytes = -1;
+}
+
+/** The members with the keys of text and label; -1 if there is none. */
+export function text_member(): i32 {
+  return find_key(vec_data(wanted), text_bytes);
+}
+export function label_member(): i32 {
+  return find_key(vec_data(wanted) + text_bytes, vec_size(wanted) - text_bytes);
+}
+
+/** The index of the member with a key, the last of duplicates, as in other JSON readers; a nested one only if no other has it. */
+function find_key(key: usize, length: i32): i32 {
+  let found = -1;
+  for (let i = vec_size(kinds) - 1; i >= 0; i--) {
+    if (field_length(2 * i) != length || memory.compare(field_address(2 * i), key, length) != 0) continue;
+    if (!(load<u8>(vec_data(kinds) + i) & NESTED)) return i;
+    if (found < 0) found = i;
+  }
+  return found;
+}
+
+/** Whether the value of member `index` is a string, a number or a boolean. */
+export function has_text(index: i32): bool {
+  return !(load<u8>(vec_data(kinds) + index) & NO_TEXT);
 }
 
 /**
@@ -48,31 +90,69 @@ export function object_read(address: usize, length: i32, number: i32, before: i3
   line = number;
   column = before;
   vec_resize(kinds, 0);
+  vec_resize(path, 0);
+  nested = 0;
   skip_space();
   if (at == end) return false;
   if (!expect(OPEN)) return false;
   skip_space();
   if (at < end && load<u8>(at) == CLOSE) at++;
-  else if (!read_members()) return false;
+  else if (!read_members(0)) return false;
   skip_space();
   return at == end || unexpected();
 }
 
-/** Reads the members and the closing brace. */
-function read_members(): bool {
+/** Reads the members and the closing brace of an object within `depth` others. */
+function read_members(depth: i32): bool {
   while (true) {
+    const member = field_count();
+    push_bytes(vec_data(path), vec_size(path));
     skip_space();
     if (!read_string()) return false;
     end_field();
     skip_space();
     if (!expect(COLON)) return false;
     skip_space();
-    if (!read_value()) return false;
-    end_field();
+    if (is_entered(member, depth)) {
+      if (!read_nested(member, depth + 1)) return false;
+    } else if (!read_value(member, depth)) return false;
     skip_space();
     if (at < end && load<u8>(at) == COMMA) at++;
     else return expect(CLOSE);
   }
+}
+
+/** Whether the value of the member that ends the row is an object whose members are read: it has some, and is on the way to a wanted key. */
+function is_entered(member: i32, depth: i32): bool {
+  if (at == end || load<u8>(at) != OPEN || depth == MAX_DEPTH || field_length(member) > MAX_PATH) return false;
+  let inside = at + 1;
+  while (inside < end && is_space(load<u8>(inside))) inside++;
+  if (inside < end && load<u8>(inside) == CLOSE) return false;
+  const text = vec_data(wanted);
+  return (
+    text_bytes < 0 || leads(member, text, text_bytes) || leads(member, text + text_bytes, vec_size(wanted) - text_bytes)
+  );
+}
+
+/** Whether a key is that of a member within the value of `member`. */
+function leads(member: i32, key: usize, length: i32): bool {
+  const bytes = field_length(member);
+  if (bytes >= length || load<u8>(key + bytes) != DOT) return false;
+  return memory.compare(field_address(member), key, bytes) == 0;
+}
+
+/** Reads the members of an object in place of the member whose value it is. */
+function read_nested(member: i32, depth: i32): bool {
+  const outer = vec_size(path);
+  const address = field_address(member);
+  // The key has the path before it.
+  vec_append(path, address + outer, field_length(member) - outer);
+  vec_push_u8(path, DOT);
+  fields_cut(member);
+  at++;
+  const good = read_members(depth);
+  vec_resize(path, outer);
+  return good;
 }
 
 function unexpected(): bool {
@@ -93,14 +173,14 @@ function expect(c: u8): bool {
 }
 
 function skip_space(): void {
-  while (at < end) {
-    const c = load<u8>(at);
-    if (c != 32 && c != 9 && c != 10 && c != 13) break;
-    at++;
-  }
+  while (at < end && is_space(load<u8>(at))) at++;
 }
 
-function read_value(): bool {
+function is_space(c: u8): bool {
+  return c == 32 || c == 9 || c == 10 || c == 13;
+}
+
+function read_value(member: i32, depth: i32): bool {
   const c: u8 = at < end ? load<u8>(at) : 0;
   let kind = TEXT;
   let good = false;
@@ -119,7 +199,9 @@ function read_value(): bool {
   } else {
     good = read_number();
   }
-  vec_push_u8(kinds, kind);
+  end_field();
+  if (depth > 0 && ++nested > MAX_NESTED) fields_cut(member);
+  else vec_push_u8(kinds, depth > 0 ? kind | NESTED : kind);
   return good;
 }
 

@@ -13,7 +13,7 @@ import {
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
 import { field_address, field_count, field_length, field_total, fields_clear, fields_keep, row_memory } from "./fields";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
-import { has_text, member_count, object_read } from "./object";
+import { has_text, label_member, object_all, object_keys, object_read, text_member } from "./object";
 import {
   clear_error,
   ERROR_FIELD_COUNT,
@@ -49,10 +49,6 @@ let skip: i32 = 0;
 let max_length: i32 = 0;
 let learn: bool = false;
 
-/** The keys of text and label in JSON, concatenated. */
-const keys = memory.data(VEC_HEADER);
-let text_key_bytes: i32 = 0;
-
 /** Rows still needed for a sample, -1 if rows are added; u32 per row of the sample: its fields and those of earlier rows. */
 let wanted: i32 = -1;
 let sampled_bytes: i32 = 0;
@@ -86,6 +82,7 @@ export function read_begin(kind: i32, separator: i32): void {
 /** Collects a sample of at most `count` rows for the host; `feed` returns 0 when it is complete. */
 export function read_sample(count: i32): void {
   wanted = count;
+  object_all();
 }
 
 /**
@@ -118,11 +115,9 @@ export function read_texts(): void {
   collects = true;
 }
 
-/** Sets the keys of text and label: `text_bytes` + `label_bytes` bytes at `names`. */
+/** Sets the keys of text and label, or the paths to them: `text_bytes` + `label_bytes` bytes at `names`. */
 export function read_keys(names: usize, text_bytes: i32, label_bytes: i32): void {
-  vec_resize(keys, 0);
-  vec_append(keys, names, text_bytes + label_bytes);
-  text_key_bytes = text_bytes;
+  object_keys(names, text_bytes, label_bytes);
 }
 
 /** Reads bytes; returns 1 to continue, 0 if a sample is complete or an error is set. */
@@ -213,19 +208,11 @@ function take_columns(line: i32): void {
 }
 
 function take_members(line: i32): void {
-  const text = find_key(vec_data(keys), text_key_bytes);
-  const label = find_key(vec_data(keys) + text_key_bytes, vec_size(keys) - text_key_bytes);
+  const text = text_member();
+  const label = label_member();
   if (text < 0 || label < 0) fail_row(ERROR_NO_KEY, line, text < 0 ? 0 : 1, 0);
   else if (!has_text(text) || !has_text(label)) fail_row(ERROR_VALUE, line, has_text(text) ? 1 : 0, 0);
   else take_row(2 * text + 1, 2 * label + 1, line);
-}
-
-/** The index of the member with a key, the last of duplicates, as in other JSON readers; -1 if there is none. */
-function find_key(key: usize, length: i32): i32 {
-  for (let i = member_count() - 1; i >= 0; i--) {
-    if (field_length(2 * i) == length && memory.compare(field_address(2 * i), key, length) == 0) return i;
-  }
-  return -1;
 }
 
 function take_row(text: i32, label: i32, line: i32): void {

@@ -69,13 +69,18 @@ function looksLikeData(first: string[], rows: string[][], label: number): boolea
   return !usual && (first[label < 0 ? 0 : 1 - label] ?? "").trim().split(/\s+/).length >= WORDS_OF_A_TEXT;
 }
 
-/** Finds the text and label keys of a JSON-lines file by its first objects, given as key, value, key, value, ... */
+/** The keys of the first object that has some, of those of a sample, each given as key, value, key, value, ... */
+export function keysOf(sample: string[][]): string[] {
+  return (sample.find(({ length }) => length > 0) ?? []).filter((_, i) => i % 2 === 0);
+}
+
+/** Finds the text and label keys of a JSON-lines file, or the paths to them (`message.body`), by its first objects. */
 export function findKeys(
   sample: string[][],
   choice: ColumnChoice,
   file: string,
 ): { textName: string; labelName: string } {
-  const names = (sample[0] ?? []).filter((_, i) => i % 2 === 0);
+  const names = keysOf(sample);
   if (names.length < 2) throw new DataError("Text and label need two keys", { where: file, found: nameList(names) });
   const values = sample.map((row) => row.filter((_, i) => i % 2 === 1));
   const guess = names.length === 2 ? likelyLabel(values) : -1;

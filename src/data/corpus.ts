@@ -256,7 +256,7 @@ export class Corpus {
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
     if (formatOf(file.name) === "jsonl") {
       const names = findKeys(rows, options, file.name);
-      const values = rows.map((row) => row[row.findIndex((key, i) => i % 2 === 0 && key === names.textName) + 1]!);
+      const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
       refuseNumbers(values, names.textName, file.name);
       const [text, label] = [names.textName, names.labelName].map((name) => new TextEncoder().encode(name));
       const keys = this.module.write(new Uint8Array([...text!, ...label!]));

@@ -1,6 +1,6 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
-import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
+import { checkOptions, type Kind } from "../arguments.ts";
 import { oneOf } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
@@ -36,7 +36,7 @@ export type DatasetSpec =
 
 /** Options of `loadDataset`. */
 export interface DatasetOptions {
-  /** Columns (keys in JSON lines). Default: chosen by their names or values. */
+  /** Columns; in JSON keys, or paths to those of objects within (`message.body`). Default: chosen by their names or values. */
   textColumn?: string;
   labelColumn?: string;
   /**
@@ -139,29 +139,39 @@ export type Origin = Record<string, unknown>;
 
 /** The keys of each form of a spec. */
 const SPECS = [["file"], ["train", "val", "test"], ["name"]];
+const FORMS = "{ file }, { train, val, test } or { name }";
 
 /**
  * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an option
- * in `kinds` nor part of a spec; an origin, which has both, is valid for either argument.
+ * in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
  */
 export function originOf(
-  spec: object,
+  spec: object | string,
   options: object,
   source: "source" | "sources",
   kinds: Readonly<Record<string, Kind>>,
 ): Origin {
-  checkArguments({ spec }, { spec: "object" });
+  if (typeof spec === "string") {
+    const key = isOnHub(spec) || !/\.\w+$/.test(spec) ? "name" : "file";
+    throw new ConfigError(`spec: the string ${JSON.stringify(spec)}`, {
+      expected: FORMS,
+      hint: `did you mean { ${key}: ${JSON.stringify(spec)} }?`,
+    });
+  }
+  const file = `${source}?` as const;
+  const both = { file, train: file, val: file, test: file, name: "text?", ...kinds } as const;
+  checkOptions("spec", spec, both);
+  checkOptions("options", options, both);
   const given = spec as Record<string, DataSource | readonly DataSource[]>;
   const keys = SPECS.find((some) => some.every((key) => given[key] !== undefined));
   if (!keys)
     throw new ConfigError("spec: it names no data to load", {
-      expected: "{ file }, { train, val, test } or { name }",
+      expected: FORMS,
       found: Object.keys(spec).join(", ") || "nothing",
     });
-  const file = `${source}?` as const;
-  const both = { ...kinds, file, train: file, val: file, test: file, name: "text?" } as const;
-  checkOptions("spec", spec, both);
-  checkOptions("options", options, both);
+  const stray = Object.keys(kinds).find((key) => given[key] !== undefined && !(key in options));
+  if (stray !== undefined)
+    throw new ConfigError(`spec: ${stray} is an option`, { expected: `{ ${keys.join(", ")} }, { ${stray} }` });
   const path = (one: DataSource) => (typeof one === "string" ? absolutePath(one) : one.name);
   const named = keys.map((key) => {
     const some = given[key] as DataSource | readonly DataSource[];

@@ -107,9 +107,7 @@ export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<v
   if (decoderOf(marked(head) ?? encoding).encoding !== "utf-8") return;
   const wide = likelyUtf16(head);
   if (wide !== undefined) {
-    const lines = decoderOf(wide)
-      .decode(head.subarray(0, head.length & ~1), { stream: true })
-      .split(/\r?\n/);
+    const lines = new TextDecoder(wide).decode(head.subarray(0, head.length & ~1), { stream: true }).split(/\r?\n/);
     const preview = lines.flatMap((text, i) => (text.trim() === "" ? [] : [{ line: i + 1, text: excerpt(text) }]));
     refuse(file, { encoding: wide, title: "UTF-16", preview: preview.slice(0, SHOWN_LINES) });
   }

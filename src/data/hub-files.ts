@@ -1,5 +1,5 @@
 /** Which files of a repository on the hub are which split of which configuration: by its card, or by the files' names. */
-import { parse } from "yaml";
+import { CST, Lexer, parse, YAMLParseError } from "yaml";
 import { DataError, FormatError, nameList } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { nearest } from "../suggest.ts";
@@ -46,14 +46,16 @@ const isTexts = (value: unknown): value is string[] =>
 /** Reads a README.md. Throws FormatError if its YAML, or what it says of configurations, is invalid. */
 export function parseCard(readme: string, where: string): Card {
   const head = /^\uFEFF?---[ \t]*\r?\n([\s\S]*?)\r?\n---[ \t]*(?:\r?\n|$)/.exec(readme)?.[1] ?? "";
-  if (head.length > LIMITS.card) refuse(where, `at most ${LIMITS.card} characters of YAML`, `${head.length}`);
+  checkTokens(head, where);
   let card: unknown;
   try {
-    card = parse(head, { logLevel: "error", uniqueKeys: false }) ?? {};
+    // Each of its pretty errors quotes the text from its start.
+    card = parse(head, { logLevel: "error", uniqueKeys: false, prettyErrors: false }) ?? {};
   } catch (cause) {
+    const line = cause instanceof YAMLParseError ? `:${head.slice(0, cause.pos[0]).split("\n").length + 1}` : "";
     throw new FormatError("the card of the data set is not valid YAML", {
-      where,
-      found: (cause as Error).message.split("\n")[0]!,
+      where: `${where}${line}`,
+      found: (cause as Error).message,
       hint: CARD_HINT,
       cause,
     });
@@ -63,6 +65,21 @@ export function parseCard(readme: string, where: string): Card {
     configs: listOf(card.configs ?? undefined).map((config) => configOf(config, where)),
     infos: listOf(card.dataset_info ?? undefined).flatMap((info) => (isObject(info) ? [infoOf(info)] : [])),
   };
+}
+
+/** Throws FormatError for YAML that would take much time or memory to parse: it is read by its parts, a nested list by its depth, too. */
+function checkTokens(head: string, where: string): void {
+  const { card, cardTokens, jsonDepth } = LIMITS;
+  if (head.length > card) refuse(where, `at most ${card} characters of YAML`, `${head.length}`);
+  let [tokens, depth] = [0, 0];
+  for (const token of new Lexer().lex(head)) {
+    if (++tokens > cardTokens) refuse(where, `at most ${cardTokens} words and signs of YAML`, "more");
+    const kind = CST.tokenType(token);
+    if (kind === "flow-seq-start" || kind === "flow-map-start") depth++;
+    if (kind === "flow-seq-end" || kind === "flow-map-end") depth--;
+    if (depth < 0 || depth > jsonDepth)
+      refuse(where, `brackets in pairs, nested at most ${jsonDepth} deep`, depth < 0 ? "one too many" : "deeper ones");
+  }
 }
 
 const CARD_HINT =
@@ -75,12 +92,18 @@ function refuse(where: string, expected: string, found: string): never {
 function configOf(config: unknown, where: string): CardConfig {
   const { config_name: name, data_files, data_dir = "", default: isDefault } = isObject(config) ? config : {};
   if (typeof name !== "string" || typeof data_dir !== "string")
-    refuse(where, "configs: a list of config_name and data_files", JSON.stringify(config)?.slice(0, 80) ?? "nothing");
-  const folder = data_dir.replace(/^(\.?\/)+|\/+$/g, "");
+    refuse(where, "configs: a list of config_name and data_files", inWords(config));
   const splits = data_files === undefined || data_files === null ? undefined : splitsOf(data_files);
-  if (splits === null)
-    refuse(where, "data_files: patterns, or a list of split and path", `${JSON.stringify(data_files).slice(0, 80)}`);
-  return { name, isDefault: isDefault === true, splits, folder };
+  if (splits === null) refuse(where, "data_files: patterns, or a list of split and path", inWords(data_files));
+  const long = [data_dir, ...[...(splits?.values() ?? [])].flat()].find(({ length }) => length > LIMITS.path);
+  if (long !== undefined) refuse(where, `paths of at most ${LIMITS.path} characters`, `${long.length} characters`);
+  return { name, isDefault: isDefault === true, splits, folder: data_dir.replace(/^(\.?\/)+|\/+$/g, "") };
+}
+
+/** What a value is, in words: it may contain itself. */
+function inWords(value: unknown): string {
+  if (isObject(value)) return nameList(Object.keys(value));
+  return Array.isArray(value) ? "a list" : String(value);
 }
 
 /** The patterns of each split; null for another form. */
@@ -144,24 +167,21 @@ export function findConfiguration(
     const splits = byNames(own, folder.length);
     return splits.size > 0 ? { name: config.name, splits } : undefined;
   }
-  checkWork(name, config.splits, all);
+  let steps = 0;
+  const spend = (some: number) => {
+    steps += some;
+    if (steps > LIMITS.patternSteps)
+      throw new DataError("The card of the data set has too many patterns of files", { where: name, hint: CARD_HINT });
+  };
   const splits = new Map<string, readonly RepositoryFile[]>();
   for (const [split, patterns] of config.splits) {
-    const whole = patterns.map((pattern) => inFolder(folder, pattern));
-    const found = all.filter(({ path }) => whole.some((pattern) => matches(pattern, path)));
+    const matchers = patterns.map((pattern) => matcher(inFolder(folder, pattern), spend));
+    const found = all.filter(({ path }) => matchers.some((matches) => matches(path)));
     // What cannot be read would be missing.
     if (!found.every(({ path }) => READABLE.test(path))) return undefined;
     if (found.length > 0) splits.set(split, found);
   }
   return splits.size > 0 ? { name: config.name, splits } : undefined;
-}
-
-/** Throws DataError for patterns that take too long to match. */
-function checkWork(name: string, splits: ReadonlyMap<string, readonly string[]>, files: readonly RepositoryFile[]) {
-  const length = (texts: Iterable<string>) => [...texts].reduce((sum, text) => sum + text.length + 1, 0);
-  const steps = length([...splits.values()].flat()) * length(files.map(({ path }) => path));
-  if (steps > LIMITS.patternSteps)
-    throw new DataError("The card of the data set has too many patterns of files", { where: name, hint: CARD_HINT });
 }
 
 const DEFAULT: CardConfig = { name: "default", isDefault: true, splits: undefined, folder: "" };
@@ -256,28 +276,43 @@ function ofOneFormat(files: readonly RepositoryFile[]): readonly RepositoryFile[
   return groups.reduce((most, group) => (group.length > most.length ? group : most));
 }
 
-/** Whether a path matches a pattern: `*` and `?` within a name, `**` across folders, `[...]` one character of several. */
-export function matches(pattern: string, path: string): boolean {
+/**
+ * Whether a path matches a pattern: `*` and `?` within a name, `**` across folders, `[...]` one character of several. `spend` is told
+ * the steps of the work before they are taken.
+ */
+export function matcher(pattern: string, spend: (steps: number) => void = () => {}): (path: string) => boolean {
   const parts = pattern.match(/\*\*\/?|\[(?:!?\]?[^\]]*)\]|[\s\S]/g) ?? [];
-  // The positions in `path` up to which the parts so far can match: its length times theirs is all the work there is.
-  let reached = new Set([0]);
-  for (const part of parts) {
-    const next = new Set<number>();
-    for (const at of reached) {
-      if (part === "**" || part === "*") {
-        for (let end = at; ; end++) {
-          next.add(end);
-          if (end === path.length || next.has(end + 1) || (part === "*" && path[end] === "/")) break;
-        }
-      } else if (part === "**/") {
-        next.add(at);
-        for (let slash = path.indexOf("/", at); slash >= 0; slash = path.indexOf("/", slash + 1)) next.add(slash + 1);
-      } else if (at < path.length && isOneOf(part, path[at]!)) next.add(at + 1);
+  return (path) => {
+    // The positions in `path` up to which the parts so far can match, in order.
+    let reached = [0];
+    for (const part of parts) {
+      spend(part.startsWith("*") ? path.length : part.length * reached.length);
+      reached = reachedBy(part, path, reached);
+      if (reached.length === 0) return false;
     }
-    reached = next;
-    if (reached.size === 0) return false;
-  }
-  return reached.has(path.length);
+    return reached.at(-1) === path.length;
+  };
+}
+
+function reachedBy(part: string, path: string, before: readonly number[]): number[] {
+  const [first] = before as [number];
+  const next: number[] = [];
+  if (part === "**") for (let at = first; at <= path.length; at++) next.push(at);
+  else if (part === "**/") {
+    for (let at = first, i = 0; at <= path.length; at++) {
+      const isOwn = before[i] === at;
+      if (isOwn) i++;
+      if (isOwn || path[at - 1] === "/") next.push(at);
+    }
+  } else if (part === "*") {
+    for (const at of before) {
+      // The rest of this name is reached already.
+      if (next.length > 0 && next.at(-1)! >= at) continue;
+      const slash = path.indexOf("/", at);
+      for (let end = at; end <= (slash < 0 ? path.length : slash); end++) next.push(end);
+    }
+  } else for (const at of before) if (at < path.length && isOneOf(part, path[at]!)) next.push(at + 1);
+  return next;
 }
 
 /** Whether a part of a pattern that stands for one character stands for this one. */

@@ -31,12 +31,8 @@ export async function openParquet(file: FileReader): Promise<ParquetFile> {
     byteLength: file.size,
     slice: async (start, end = file.size) => (await file.read(start, end - start)).buffer,
   };
-  const metadata = await reading(file.name, parquetMetadataAsync(buffer));
-  const { schema, row_groups } = metadata;
-  // The schema is a tree in depth-first order: the columns of the table are the children of the first element.
-  const columns: SchemaElement[] = [];
-  for (let at = 1; at < schema.length; at = behind(schema, at)) columns.push(schema[at]!);
-  const chunks = row_groups.flatMap((group) => group.columns.map(({ meta_data }) => meta_data!));
+  const { metadata, columns, chunks } = await reading(file.name, readFooter(buffer));
+  const { row_groups } = metadata;
   // Imported on demand: nearly all files have Snappy, which hyparquet reads.
   const isUsual = chunks.every((chunk) => ["SNAPPY", "UNCOMPRESSED"].includes(chunk?.codec));
   const compressors = isUsual ? undefined : (await import("hyparquet-compressors")).compressors;
@@ -66,6 +62,17 @@ export async function openParquet(file: FileReader): Promise<ParquetFile> {
     classes: (column) => storedClasses(stored, column),
     groups,
   };
+}
+
+async function readFooter(buffer: AsyncBuffer) {
+  const metadata = await parquetMetadataAsync(buffer);
+  const { schema, row_groups } = metadata;
+  // The schema is a tree in depth-first order: the columns of the table are the children of the first element.
+  const columns: SchemaElement[] = [];
+  for (let at = 1; at < schema.length; at = behind(schema, at)) columns.push(schema[at]!);
+  if (columns.some(({ name }) => typeof name !== "string")) throw new Error("a column without a name");
+  const chunks = row_groups.flatMap((group) => group.columns.map(({ meta_data }) => meta_data!));
+  return { metadata, columns, chunks };
 }
 
 /** The index of the element after `at` and all that is below it. */

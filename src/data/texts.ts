@@ -30,7 +30,7 @@ export type TextsSpec =
 
 /** Options of `loadTexts`. */
 export interface TextsOptions {
-  /** The key of the texts in JSON. Default: "text" or another common name. */
+  /** The key of the texts in JSON, or the path to it (`message.body`). Default: "text" or another common name. */
   textColumn?: string;
   /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
   encoding?: string;
@@ -375,8 +375,10 @@ function parse(text: string, where: string, summary: string): unknown {
   }
 }
 
+const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
+
 function rowOf(value: unknown, where: string): Row {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Row;
+  if (isRow(value)) return value;
   throw new FormatError("The row is not a JSON object", { where, expected: '{"text": "..."}', found: kindOf(value) });
 }
 
@@ -394,13 +396,24 @@ function keysOf(names: string[], asked: string | undefined, where: string): Keys
 }
 
 function textOf(row: Row, key: string, where: string): string {
-  const value = row[key];
+  const value = valueAt(row, key);
   if (typeof value === "string") return value;
   throw new DataError(`"${key}" is not a string`, {
     where,
     expected: "a string",
     found: value === undefined ? `no such key among ${nameList(Object.keys(row))}` : kindOf(value),
   });
+}
+
+/** The value of a key, or of a path to a nested one: `message.body`. */
+function valueAt(row: Row, key: string): unknown {
+  if (Object.hasOwn(row, key)) return row[key];
+  for (let dot = key.indexOf("."); dot >= 0; dot = key.indexOf(".", dot + 1)) {
+    const inner = row[key.slice(0, dot)];
+    const value = isRow(inner) ? valueAt(inner, key.slice(dot + 1)) : undefined;
+    if (value !== undefined) return value;
+  }
+  return undefined;
 }
 
 /** Describes a value without serializing it: it may be nested too deeply. */

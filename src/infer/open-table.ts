@@ -1,6 +1,6 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
 import { openFile } from "#platform";
-import { findText, findTextName, type TextChoice } from "../data/columns.ts";
+import { findText, findTextName, keysOf, type TextChoice } from "../data/columns.ts";
 import { Corpus, type PipelineExports } from "../data/corpus.ts";
 import { type DataFormat, type Dialect, FORMATS, formatOf } from "../data/dialect.ts";
 import { utf8Pieces } from "../data/encoding.ts";
@@ -78,10 +78,12 @@ class TextTable implements Table {
     const { dialect, rows } = await new Corpus(module).sampleOf(file, { ...reading, chunkBytes: CHUNK_BYTES });
     const first = rows[0] ?? [];
     if (formatOf(file.name) === "jsonl") {
-      const keys = first.filter((_, i) => i % 2 === 0);
+      const keys = keysOf(rows);
       const { textName, other } = findTextName(keys, -1, asked, file.name);
       const otherName = keys[other]!;
-      return new TextTable(file, module, reading, dialect, keys, textName, asked.other && otherName, (wasm) => {
+      // The objects of nested keys have names, too.
+      const names = keys.flatMap((key) => [key, key.split(".")[0]!]);
+      return new TextTable(file, module, reading, dialect, names, textName, asked.other && otherName, (wasm) => {
         const encoder = new TextEncoder();
         const [text, value] = [encoder.encode(textName), encoder.encode(otherName)];
         const address = module.write(new Uint8Array([...text, ...value]));

@@ -21,10 +21,16 @@ export const LIMITS = {
   hubPages: 50,
   /** Bytes of the files of a data set from the hub. */
   dataset: 2 * 2 ** 30,
-  /** Characters of YAML at the head of a data set's card. Those with 1000 configurations have some 500,000. */
-  card: 1 << 20,
-  /** Characters of a card's patterns times those of the paths that they are matched with. */
-  patternSteps: 1e9,
+  /**
+   * The YAML at the head of a data set's card: characters, and words and signs. Those with 1000 configurations have some 500,000 and 190,000. At
+   * most it takes 2 s and 250 MB.
+   */
+  card: 1 << 19,
+  cardTokens: 1 << 18,
+  /** Characters of a path or a pattern of paths in a card. */
+  path: 4096,
+  /** Steps of matching a card's patterns with paths, each a character of a path with one of a pattern: a second. */
+  patternSteps: 1e8,
   /** Parquet: rows of a row group, and bytes of the text and label columns of a file. */
   groupRows: 4 << 20,
   columns: 640 << 20,

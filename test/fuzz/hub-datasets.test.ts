@@ -80,7 +80,11 @@ fuzz<Case>({
   name: "hub-dataset",
   count: 60,
   make(rng) {
-    const card = oneIn(rng, 5) ? JSON.stringify(CARD) : new TextDecoder().decode(mutateJson(rng, CARD, WORDS));
+    let card = oneIn(rng, 5) ? JSON.stringify(CARD) : new TextDecoder().decode(mutateJson(rng, CARD, WORDS));
+    // Signs of YAML that JSON has not.
+    for (const sign of ["&a ", "*a", "!a ", "- "])
+      if (oneIn(rng, 12))
+        card = card.replace(pick(rng, ["{", '"', "["]), (before) => sign.repeat(1 + rng.below(3)) + before);
     const tree = oneIn(rng, 2) ? JSON.stringify(TREE) : mutateJson(rng, TREE, WORDS);
     const files: [string, string | Uint8Array][] = [
       [`${PLACE}/refs/main`, COMMIT],

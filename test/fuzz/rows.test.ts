@@ -80,6 +80,7 @@ function jsonLines(rng: Rng, rows: readonly Row[]): string {
   const wild = oneIn(rng, 2);
   const words = { keys: ["text", "label", "prompt", "completion"], values: ["ham", 1, true, ["x"], null] };
   const lines = rows.map((row) => {
+    if (oneIn(rng, 100)) return pick(rng, ["{}", '{"text":{"text":"x"},"label":"ham"}']);
     let tree: Tree = treeOf(row);
     if (wild && oneIn(rng, rows.length)) tree = mutateTree(rng, tree, words);
     return textOf(tree);
@@ -103,7 +104,7 @@ function optionsOf(rng: Rng): DatasetOptions {
     ...(oneIn(rng, 6) ? { dedupe: true } : {}),
     ...(oneIn(rng, 6) ? { split: pick(rng, ["stratified", "experiment", "random"] as const) } : {}),
     ...(oneIn(rng, 8) ? { padding: pick(rng, ["longest", 7] as const) } : {}),
-    ...(oneIn(rng, 12) ? { textColumn: pick(rng, ["text", "v2", "", "__proto__"]) } : {}),
+    ...(oneIn(rng, 12) ? { textColumn: pick(rng, ["text", "v2", "", "__proto__", "text.text"]) } : {}),
     ...(oneIn(rng, 12) ? { labelColumn: pick(rng, ["label", "v1", "é"]) } : {}),
   };
 }

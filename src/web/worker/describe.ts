@@ -1,6 +1,6 @@
 /** Describes a data set for the page: statistics, a preview and notes. */
 
-import { findColumns, findKeys, labelNotes } from "../../data/columns.ts";
+import { findColumns, findKeys, keysOf, labelNotes } from "../../data/columns.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { formatOf } from "../../data/dialect.ts";
 import { isOnHub } from "../../data/named.ts";
@@ -32,10 +32,6 @@ export function columnsOf(sample: string[][], file: string): ColumnReport {
     if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, label: null };
     throw error;
   }
-}
-
-function keysOf(sample: string[][]): string[] {
-  return (sample[0] ?? []).filter((_, i) => i % 2 === 0);
 }
 
 export function describeData(
