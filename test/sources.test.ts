@@ -97,7 +97,7 @@ test("skipped rows have a line, a reason and a hint without flags; unequal class
   assert.is(problemCount, 1);
   assert.equal(problems, [
     {
-      line: 63,
+      line: 62,
       text: 'The text is not UTF-8 (expected UTF-8; found byte 0xe4 in "label")',
       hint: "save the file as UTF-8, or read it with the encoding windows-1252 or another one",
     },
