@@ -24,7 +24,7 @@ export function addSettings(program: Command): Command {
     )
     .option(
       "--data <file>",
-      "CSV (with commas, semicolons or tabs), JSON lines, a JSON array or Parquet; rows are split 70/10/20",
+      "CSV (with commas, semicolons or tabs), JSON lines, a JSON array or Parquet; rows are split 70/10/20, each class separately (--split)",
       files,
     )
     .option("--train <file>", "training set; requires --val and --test", files)
@@ -39,7 +39,7 @@ export function addSettings(program: Command): Command {
       choice(
         "--split <how>",
         "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set " +
-          "(default: experiment for sms, ordered for languages, else random)",
+          "(default: experiment for sms, ordered for languages, else stratified: each class separately)",
         SPLITS,
       ),
     )

@@ -54,7 +54,6 @@ function settingsNow(): PageSettings | null {
   const [{ choice }, { name }, { adapter }] = [data, model, adapterPicker];
   if (choice === null || name === null) return null;
   const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
-  const itsSplit = split === "default" && data.isExamples ? "stratified" : split;
   const { objective } = data;
   return {
     objective,
@@ -62,7 +61,7 @@ function settingsNow(): PageSettings | null {
     model: name,
     adapter,
     device,
-    split: itsSplit,
+    split,
     balance,
     dedupe,
     maxLength,
