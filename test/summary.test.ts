@@ -82,7 +82,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   assert.match(described, /and 1494 more classes/);
   const wrong = result.predictions.filter(({ row, label }) => label !== data.test.label(row)).length;
   assert.match(resultText, `${wrong} of 1500 test messages (1500 classes) are misclassified`);
-  assert.match(resultText, "this run against bag of words worse (p < 0.001), against always ham better (p < 0.001)");
+  assert.match(resultText, "this run against bag of words: worse (p < 0.001), against always ham: better (p < 0.001)");
   const counts = [...resultText.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
   assert.is(counts.length, 12);
   assert.equal(
@@ -148,7 +148,7 @@ test("the run beside the baselines: where they win, the summary says so and what
   assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
   assert.match(
     lost,
-    /\nMcNemar's exact test, this run against bag of words not distinguishable \(p = 0.063\), against always ham .* \(p . 0.\d{3}\)\n/,
+    /\nMcNemar's exact test, this run against bag of words: not distinguishable \(p = 0.063\), against always ham: .* \(p . 0.\d{3}\)\n/,
   );
   assert.match(
     lost,
@@ -187,7 +187,7 @@ test("few test rows make the accuracy a rough guess; classes without any have no
   assert.match(text, /│ ham +│ +0 │ - +│ - +│ - +│/);
   assert.match(
     text,
-    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, anything from 40.9 to 92.9 % fits it (95 % interval)\n",
+    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, with a 95 % interval of 40.9 to 92.9 %\n",
   );
 });
 

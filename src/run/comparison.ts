@@ -89,7 +89,7 @@ export function fewRows([own]: readonly Compared[]): string | null {
   const bounds = [interval.low, interval.high].map((share) => (100 * share).toFixed(1));
   return (
     `The test set has only ${rows} ${rows === 1 ? "row" : "rows"}: the accuracy of ${percent(accuracy)} is a rough guess, ` +
-    `anything from ${bounds.join(" to ")} % fits it (95 % interval)`
+    `with a 95 % interval of ${bounds.join(" to ")} %`
   );
 }
 

@@ -409,7 +409,7 @@ function baselines(compared: readonly Compared[], width?: number): string {
     width,
   );
   const [own, ...others] = compared;
-  const tests = others.map((one) => `against ${named(one.name)} ${standingOf(own!, one)}`);
+  const tests = others.map((one) => `against ${named(one.name)}: ${standingOf(own!, one)}`);
   return `${table}\nMcNemar's exact test, this run ${tests.join(", ")}`;
 }
 
