@@ -86,7 +86,7 @@ test("runs are compared with the one of the lowest validation loss, on the same 
   assert.ok(full!.interval.low < 0.95 && full!.interval.high > 0.95);
 });
 
-test("a comparison in words: what cannot be told apart, who wins, and what LoRA buys", () => {
+test("a comparison in words: what is not distinguishable, who wins, and what LoRA buys", () => {
   const text = wordsOf(outcomesOf([LORA, HEAD, FULL])).join("\n");
   assert.match(
     text,

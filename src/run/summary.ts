@@ -413,7 +413,7 @@ function baselines(compared: readonly Compared[], width?: number): string {
   return `${table}\nMcNemar's exact test, this run ${tests.join(", ")}`;
 }
 
-/** What to try if a baseline is as good as the run. */
+/** What to try if a baseline has as many rows right as the run. */
 function whatToTry({ options: { mode } }: TrainResult, compared: readonly Compared[]): string[] {
   const best = bestBaseline(compared, named);
   if (best === null) return [];

@@ -141,7 +141,7 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   const text = await sample.textContent();
   await sample.click();
   await page.locator("#verdict .learned >> text=/Right: this is its true label|Wrong/").waitFor();
-  await page.locator("#words .words >> text=please").waitFor();
+  await page.locator("#words .words >> text=please >> nth=0").waitFor();
   assert.is(await page.inputValue("#message"), text);
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
