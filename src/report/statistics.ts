@@ -221,7 +221,10 @@ export function classMeasures(confusions: readonly Confusion[], classes: number)
   });
 }
 
-/** The mean F1 of the classes that occur as truth or as prediction, 0 of one without rows, as scikit-learn's `f1_score(average="macro")`. */
+/**
+ * The mean F1 of the classes that occur as truth or as prediction, 0 of one without rows, as scikit-learn's
+ * `f1_score(average="macro")`.
+ */
 export function macroF1(confusions: readonly Confusion[]): number {
   const present = [...new Set(confusions.flatMap(({ truth, predicted }) => [truth, predicted]))];
   const largest = present.reduce((most, label) => Math.max(most, label), -1);

@@ -93,7 +93,10 @@ export function fewRows([own]: readonly Compared[]): string | null {
   );
 }
 
-/** The best baseline that has as many right as the run; null if there is none, or if the run makes no error. `show` makes a name printable. */
+/**
+ * The best baseline that has as many right as the run; null if there is none, or if the run makes no error. `show` makes a name
+ * printable.
+ */
 export function bestBaseline([own, ...others]: readonly Compared[], show: (name: string) => string): string | null {
   const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
   if (!own || best === null || best.correct < own.correct || own.correct === own.rows) return null;

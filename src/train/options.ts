@@ -284,7 +284,10 @@ const FEWEST_STEPS = 150;
 /** The evaluations of a run that has more epochs for it. */
 const EVALUATIONS = 10;
 
-/** The defaults for so many training rows: few have more epochs, and very few a smaller batch. Given epochs keep their evaluations. */
+/**
+ * The defaults for so many training rows: few have more epochs, and very few a smaller batch. Given epochs keep their
+ * evaluations.
+ */
 export function defaultsFor(
   rows: number,
   { batchSize, accumulate, epochs }: Partial<TrainOptions>,
@@ -302,8 +305,8 @@ export function defaultsFor(
 }
 
 /**
- * Fills in the objective's defaults; for so many training rows, if their number is known. Throws ConfigError for unknown options and invalid
- * values.
+ * Fills in the objective's defaults; for so many training rows, if their number is known. Throws ConfigError for unknown
+ * options and invalid values.
  */
 export function resolveOptions(
   given: Partial<TrainOptions>,

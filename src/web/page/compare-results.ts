@@ -22,7 +22,7 @@ export interface Outcome {
   /** On the test set, as its interval. */
   accuracy: number;
   interval: Interval;
-  /** Beside the run with the lowest validation loss, which is `best` itself; and in words, with p corrected for the number of comparisons. */
+  /** Beside the run with the lowest validation loss, which is `best` itself; in words with p, corrected for all comparisons. */
   standing: "best" | Standing;
   words: string;
 }
