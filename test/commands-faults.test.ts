@@ -52,7 +52,7 @@ const FLAGS: Fault[] = [
   ["an unknown dtype", [...GOOD, "--dtype", "f8"], 2, ["'f8'", "f32, f16"]],
   ["no epochs", [...GOOD, "--epochs", "0"], 2, ["epochs", "1 or more", "found:    0"]],
   ["a large batch", [...GOOD, "--batch-size", "29"], 2, ["batch size", "1 to 28", "29"]],
-  ["a long warm-up", [...GOOD, "--warmup", "99"], 2, ["warm-up", "up to 9", "99"]],
+  ["a long warm-up", [...GOOD, "--epochs", "3", "--warmup", "99"], 2, ["warm-up", "up to 9", "99"]],
   ["a length beyond the context", [...GOOD, "--max-length", "65"], 2, ["context", "at most 64", "65"]],
   ["padding beyond the context", [...GOOD, "--padding", "65"], 2, ["context", "at most 64", "65"]],
   ["--data with --dataset", [...GOOD, "--dataset", "spam"], 2, ["one of", "found:    --data, --dataset"]],

@@ -17,10 +17,11 @@ writeFileSync(join(folder, "messages.csv"), messages(20));
 for (const [name, count] of Object.entries({ train: 12, val: 4, test: 6 }))
   writeFileSync(join(folder, `${name}.csv`), messages(count));
 
-const QUICK = ["--model", "model", "--epochs", "2", "--batch-size", "4", "--lr", "0.01"];
+const SETUP = ["--model", "model", "--batch-size", "4", "--lr", "0.01"];
+const QUICK = [...SETUP, "--epochs", "2"];
 const RUN = [...QUICK, "--data", "messages.csv"];
-/** With more steps, so that the run is still in progress when a test acts after the first ones. */
-const LONGER = [...RUN, "--epochs", "20"];
+/** The default for few rows: with so many steps the run is still in progress when a test acts after the first ones. */
+const LONGER = [...SETUP, "--data", "messages.csv"];
 const FILES = [
   "accuracy.svg",
   "adapter/adapter_config.json",
@@ -386,6 +387,8 @@ test("--force, interrupted: the old run stays until the new one is finished, whi
   assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);
   assert.equal(filesIn(join(folder, "old")), [...FILES, "log.txt"].sort());
   assert.not.ok(existsSync(kept));
+  const { epochs, evalEvery } = JSON.parse(read("old", "config.json")).options;
+  assert.equal([epochs, evalEvery, table("old", "losses.csv").at(-1)![0]], [22, 16, "154"]);
   const adapter = snapshot(join(folder, "old", "adapter"));
   rmSync(join(folder, "old", "log.txt"));
   assertCode(await train(again), 0);

@@ -63,8 +63,8 @@ test("loads", async () => {
   module = await DataModule.load();
 });
 
-test("one file: shuffled and split 70/10/20 by the seed; balanced on request", async () => {
-  const balance = { balance: true };
+test("random: a file is shuffled and split 70/10/20 by the seed; balanced on request", async () => {
+  const balance = { split: "random", balance: true } as const;
   const { train, val, test, labels, stats, source } = await load({ file: mails(120, 50) }, balance);
   assert.equal([train.size, val.size, test.size], [70, 10, 20]);
   assert.equal([...labels], ["ham", "spam"]);
@@ -82,7 +82,7 @@ test("one file: shuffled and split 70/10/20 by the seed; balanced on request", a
   assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
   const other = await load({ file: mails(120, 50) }, { ...balance, seed: 2 });
   assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
-  const whole = await load({ file: mails(120, 50) }, { fractions: [0.5, 0.25, 0.25] });
+  const whole = await load({ file: mails(120, 50) }, { split: "random", fractions: [0.5, 0.25, 0.25] });
   assert.equal([whole.train.size, whole.val.size, whole.test.size], [85, 42, 43]);
 });
 
@@ -316,8 +316,7 @@ test("ordered: the sets follow one another as the rows were read, whatever the s
 });
 
 test("stratified: every set has its fraction of every class, chosen by the seed", async () => {
-  const options: DatasetOptions = { split: "stratified" };
-  const { train, val, test, split } = await load({ file: mails(100, 40) }, options);
+  const { train, val, test, split } = await load({ file: mails(100, 40) });
   const sets = [train, val, test];
   assert.is(split, "stratified");
   assert.equal(
@@ -331,19 +330,33 @@ test("stratified: every set has its fraction of every class, chosen by the seed"
   const all = sets.flatMap(textsOf);
   assert.is(new Set(all).size, 140);
   assert.not.equal(textsOf(train), textsOf(train).sort(), "shuffled");
-  const again = await load({ file: mails(100, 40) }, { ...options, chunkBytes: 7 });
+  const again = await load({ file: mails(100, 40) }, { split: "stratified", chunkBytes: 7 });
   assert.equal([again.train, again.val, again.test].flatMap(textsOf), all);
-  const other = await load({ file: mails(100, 40) }, { ...options, seed: 2 });
+  const other = await load({ file: mails(100, 40) }, { seed: 2 });
   assert.not.equal([other.train, other.val, other.test].flatMap(textsOf), all);
-  const even = await load({ file: mails(100, 40) }, { ...options, balance: true });
+  const even = await load({ file: mails(100, 40) }, { balance: true });
   assert.equal(even.val.stats().classes, { ham: 4, spam: 4 });
-  const small = await load({ file: mails(100, 5) }, options);
-  assert.equal(
-    [small.train, small.val, small.test].map((set) => set.stats().classes.spam),
+});
+
+test("stratified: a class of three rows is in all sets, one of two in training and test set", async () => {
+  const spamOf = async (spam: number, options?: DatasetOptions) => {
+    const { train, val, test } = await load({ file: mails(100, spam) }, options);
+    return [train, val, test].map((set) => set.stats().classes.spam);
+  };
+  for (const sizes of [
+    [1, 0, 1],
+    [1, 1, 1],
+    [2, 1, 1],
     [3, 1, 1],
-    "a small class has a row in each set",
-  );
-  await fails({ file: mails(100, 2) }, DataError, ["A class has too few rows", '"spam"', "2 rows"], options);
+    [5, 1, 1],
+    [6, 1, 2],
+    [9, 1, 3],
+    [13, 2, 4],
+  ])
+    assert.equal(await spamOf(sizes.reduce((a, b) => a + b)), sizes);
+  assert.equal(await spamOf(6, { fractions: [0.2, 0.2, 0.6] }), [1, 1, 4]);
+  await fails({ file: mails(2, 2) }, DataError, ["Too few rows to split", "70 %, 10 %, 20 %", "4 rows"]);
+  await fails({ file: mails(9, 9) }, DataError, ["fractions", "0.5, 0.5, 0.5"], { fractions: [0.5, 0.5, 0.5] });
 });
 
 test("the experiment's split is pandas', whatever the seed", async () => {
@@ -444,11 +457,11 @@ test("a data set stores its origin, with which it can be loaded again", async ()
   writeFileSync(path, messages(20));
   const options = { maxLength: 9, dedupe: true, seed: 3, fractions: [0.5, 0.2, 0.3] as const };
   const data = await loadDataset({ file: relative(".", path) }, { ...options, onProgress: () => {} });
-  assert.equal(data.origin, { file: path, ...options, split: "random" });
+  assert.equal(data.origin, { file: path, ...options, split: "stratified" });
   const again = await loadDataset(data.origin as never, data.origin);
   assert.equal([again.origin, again.stats], [data.origin, data.stats]);
   const opened = await loadDataset({ file: fileOf(messages(20)) });
-  assert.equal(opened.origin, { file: "a.csv", split: "random" });
+  assert.equal(opened.origin, { file: "a.csv", split: "stratified" });
 });
 
 test("rows and blocks are cut to the model's context, unless maxLength is given", async () => {

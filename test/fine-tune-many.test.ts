@@ -36,7 +36,7 @@ let shared: Promise<World> | undefined;
 function base(): Promise<World> {
   shared ??= (async () => ({
     model: await loadModel(tinyModel(join(folder, "model"))),
-    data: await tinyData(messages(24)),
+    data: await tinyData(messages(24), { split: "random" }),
   }))();
   return shared;
 }

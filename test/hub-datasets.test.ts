@@ -98,7 +98,7 @@ test("the documented data sets load with their splits and classes; the second ti
       "fancyzhx/ag_news",
       [72, 8, 20],
       ["World", "Sports", "Business", "Sci/Tech"],
-      "8 rows, drawn by the seed, are the validation set",
+      "8 rows, drawn by the seed within each class, are the validation set",
     ],
     ["stanfordnlp/imdb", [54, 6, 20], ["neg", "pos"], "and test (not used: unsupervised)"],
   ] as const) {
@@ -151,8 +151,8 @@ test("the rows do not depend on the cache; --split, the seed and the columns are
   assert.is.not(await texts({}), await texts({ seed: 2 }));
   const ordered = await load("stanfordnlp/imdb", { split: "ordered" });
   assert.equal(ordered.val.stats().classes, { neg: 0, pos: 6 });
-  const stratified = await load("stanfordnlp/imdb", { split: "stratified", fractions: [0.6, 0.2, 0.2] });
-  assert.equal(stratified.val.stats().classes, { neg: 8, pos: 8 });
+  const drawn = await load("stanfordnlp/imdb", { fractions: [0.6, 0.2, 0.2] });
+  assert.equal(drawn.val.stats().classes, { neg: 8, pos: 8 });
   await assertFails(ConfigError, ["experiment", "random, stratified or ordered"], () =>
     load("stanfordnlp/imdb", { split: "experiment" }),
   );

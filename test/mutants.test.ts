@@ -1,7 +1,11 @@
-/** What `npm run mutants` plants: faults in what runs, none in what is only read. */
+/** What `npm run mutants` plants, and in which files: faults in what runs, none in what is only read. */
+import { spawnSync } from "node:child_process";
+import { copyFileSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { test } from "./harness.ts";
+import { temporaryFolder } from "./border.ts";
+import { test, testIf } from "./harness.ts";
 
 interface Fault {
   start: number;
@@ -51,3 +55,17 @@ test("faults in WGSL: operators between blanks, numbers, statements and conditio
     ["if (a < b) {", ";"],
   ]);
 });
+
+testIf(
+  spawnSync("git", ["--version"]).status === 0,
+  "there is no git",
+  "node_modules is no part of the tree, also where it is a symbolic link",
+  () => {
+    const folder = temporaryFolder();
+    copyFileSync(packagePath(".gitignore"), join(folder, ".gitignore"));
+    symlinkSync(packagePath("node_modules"), join(folder, "node_modules"));
+    const git = (...args: string[]) => spawnSync("git", args, { cwd: folder, encoding: "utf8" }).stdout;
+    git("init", "--quiet");
+    assert.is(git("ls-files", "--others", "--exclude-standard"), ".gitignore\n");
+  },
+);

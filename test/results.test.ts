@@ -113,6 +113,16 @@ test("predictions, classes and baselines of a worked example, to the letter", as
   near(majority!.slice(1), [3, 2, 2 / 3, 0.20766, 0.938508, 0.4, 1]);
 });
 
+test("measures of a class without test rows are empty fields", async () => {
+  const data = await setsOf("ham,hello\nham,yes\nspam,win\nweb,minister", "ham,a", "ham,ciao\nspam,win");
+  const [ham, spam]: [number, number[]][] = [
+    [0, [1, 0, 0]],
+    [1, [0, 1, 0]],
+  ];
+  const classes = new Map(runTables(resultOf(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
+  assert.match(classes, /\r\nweb,0,0,,,,,,,,,\r\n$/);
+});
+
 test("predictions of many rows come in chunks, each once and in order", async () => {
   const rows = Array.from({ length: 3000 }, (_, i) => `${i % 2 ? "ham" : "spam"},message ${i}${"x".repeat(i % 50)}`);
   const data = await setsOf(rows.slice(0, 4).join("\n"), rows.slice(4, 6).join("\n"), rows.join("\n"));

@@ -12,6 +12,7 @@ import {
   percentiles95,
   reliabilityOf,
   rocAuc,
+  showStanding,
   summarize,
   wilson,
 } from "../src/report/statistics.ts";
@@ -127,15 +128,16 @@ test("confusions, the most frequent mistakes, precision, recall and F1 of a work
   const cell = cellsOf(confusions);
   assert.equal([cell(1, 1), cell(0, 1), cell(2, 0)], [3, 1, 0]);
   const [first, second] = classMeasures(confusions, 2);
-  near(first!.precision, 2 / 3);
-  near(second!.precision, 3 / 4);
-  near(second!.recall, 3 / 4);
-  near(second!.f1, 3 / 4);
-  // The second class is never predicted.
-  const silent = confusionsOf([0, 0, 1], [0, 0, 0]);
-  const { precision, recall, f1, predicted, intervals } = classMeasures(silent, 2)[1]!;
-  assert.equal([precision, recall, f1, predicted], [0, 0, 0, 0]);
-  assert.equal(intervals.precision, { low: 0, high: 1 });
+  near(first!.precision!.share, 2 / 3);
+  near(second!.precision!.share, 3 / 4);
+  near(second!.recall!.share, 3 / 4);
+  near(second!.f1!.share, 3 / 4);
+  // The second class is never predicted, the third has no rows, and is predicted once.
+  const silent = confusionsOf([0, 0, 1], [0, 2, 0]);
+  const [, silentOne, third] = classMeasures(silent, 3);
+  const { precision, recall, f1 } = silentOne!;
+  assert.equal([precision, recall!.share, f1!.share], [null, 0, 0]);
+  assert.equal(third, { rows: 0, predicted: 1, precision: null, recall: null, f1: null });
   const many = confusionsOf([4, 4, 9, 9, 9, 1], [9, 9, 4, 4, 4, 1]);
   assert.equal(mistakesOf(many), [
     { truth: 9, predicted: 4, rows: 3 },
@@ -151,18 +153,18 @@ test("macro F1 is scikit-learn's: over the classes that occur as truth or as pre
 
 test("intervals of a class's measures against figures computed by hand", () => {
   // 3 right, 1 wrong, 1 missed: precision and recall are 3/4; right / (right + wrong + missed) is 3/5.
-  const { rows, predicted, intervals } = classMeasures(
+  const { rows, predicted, precision, recall, f1 } = classMeasures(
     confusionsOf([0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1]),
     2,
   )[1]!;
   assert.equal([rows, predicted], [4, 4]);
-  for (const { low, high } of [intervals.precision, intervals.recall]) {
+  for (const { low, high } of [precision!, recall!]) {
     near(low, 0.3006418, 1e-7);
     near(high, 0.9544127, 1e-7);
   }
   // Wilson's interval of 3/5 is 0.2307241 to 0.8823790, of which 2x / (1 + x) is taken.
-  near(intervals.f1.low, 0.3749407, 1e-7);
-  near(intervals.f1.high, 0.9375148, 1e-7);
+  near(f1!.low, 0.3749407, 1e-7);
+  near(f1!.high, 0.9375148, 1e-7);
 });
 
 test("reliability: bins of a worked example, and the expected calibration error", () => {
@@ -188,6 +190,25 @@ test("reliability: bins of a worked example, and the expected calibration error"
   near(bins[1]!.accuracy, 0.75);
   assert.equal(bins[1]!.interval, wilson(3, 4));
   near(error, (2 * 0.15 + 4 * 0.2) / 6);
+});
+
+test("three outcomes of a test of two: better, worse, not distinguishable", () => {
+  assert.equal(
+    [
+      [true, 0.0004],
+      [true, 0.0499],
+      [false, 0.012],
+      [true, 0.05],
+      [false, 1],
+    ].map(([isAhead, p]) => showStanding(isAhead as boolean, p as number)),
+    [
+      "better (p < 0.001)",
+      "better (p = 0.050)",
+      "worse (p = 0.012)",
+      "not distinguishable (p = 0.050)",
+      "not distinguishable (p = 1.000)",
+    ],
+  );
 });
 
 test("McNemar's test excludes rows that are undecided on either side, and is symmetric", () => {

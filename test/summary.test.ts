@@ -81,7 +81,8 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   assert.match(described, /1500 classes: .*label column is the right one/);
   assert.match(described, /and 1494 more classes/);
   const wrong = result.predictions.filter(({ row, label }) => label !== data.test.label(row)).length;
-  assert.match(resultText, `${wrong} of 900 test messages (1500 classes) are misclassified`);
+  assert.match(resultText, `${wrong} of 1500 test messages (1500 classes) are misclassified`);
+  assert.match(resultText, "this run against bag of words: worse (p < 0.001), against always ham: better (p < 0.001)");
   const counts = [...resultText.matchAll(/│ +(\d+) │$/gm)].map(([, rows]) => Number(rows));
   assert.is(counts.length, 12);
   assert.equal(
@@ -95,7 +96,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
   assert.is(head, "truth,predicted,rows");
   assert.is(
     rows.reduce((sum, row) => sum + Number(row.split(",")[2]), 0),
-    900,
+    1500,
   );
 });
 
@@ -147,9 +148,11 @@ test("the run beside the baselines: where they win, the summary says so and what
   assert.match(lost, /│ bag of words +│ 100.0 \(83.9-100.0\) │ +100.0 │/);
   assert.match(
     lost,
-    new RegExp(
-      `note: "bag of words" is better than this run: 100.0 % against ${share} %.*p = 0.063, which can be chance`,
-    ),
+    /\nMcNemar's exact test, this run against bag of words: not distinguishable \(p = 0.063\), against always ham: .* \(p . 0.\d{3}\)\n/,
+  );
+  assert.match(
+    lost,
+    `note: This run against "bag of words": not distinguishable (p = 0.063), ${share} % against 100.0 %. Try`,
   );
   assert.match(lost, "Try a larger --model, such as gpt2, or more --epochs, or --mode all");
   const all = describeResult({ ...worse, options: { ...DEFAULTS, mode: "all" } }, data, 200);
@@ -159,13 +162,33 @@ test("the run beside the baselines: where they win, the summary says so and what
   const equal = { ...worse, baselines: [{ name: "bag of words", predicted: same }, always!] };
   assert.match(
     describeResult(equal, data, 200),
-    /"bag of words" is as good as this run.*p = 1.000, which can be chance/,
+    `note: This run against "bag of words": not distinguishable (p = 1.000), ${share} % against ${share} %. Try`,
   );
   // Bag of words is right as well, but there is nothing to try.
   const won = describeResult(right, data, 200);
   assert.not.match(won, "note:");
   // Every probability is 0.5, and every row is right.
   assert.match(won, "expected calibration error on the test set: 50.0 %");
+});
+
+test("few test rows make the accuracy a rough guess; classes without any have no measures", async () => {
+  const lines = (label: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${label},row ${i}\n`).join("");
+  const data = await tinyData(`label,text\n${lines("ham", 14)}${lines("spam", 20)}${lines("news", 2)}`, {
+    split: "ordered",
+  });
+  const text = describeResult(
+    resultOf(data, () => data.labels.indexOf("spam")),
+    data,
+    120,
+  );
+  assert.match(text, /│ spam +│ +6 │ +75.0 \(/);
+  assert.match(text, /│ news +│ +2 │ - +│ 0.0 \(/);
+  assert.match(text, /│ ham +│ +0 │ - +│ - +│ - +│/);
+  assert.match(
+    text,
+    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, with a 95 % interval of 40.9 to 92.9 %\n",
+  );
 });
 
 test("a run that learned nothing says so, with a learning rate to try", async () => {
@@ -187,11 +210,11 @@ test("a run that learned nothing says so, with a learning rate to try", async ()
   const share = `${((100 * always) / data.test.size).toFixed(1)} %`;
   assert.match(
     note({ predictions }),
-    `no better than the most frequent class, "always ham": ${share} against ${share}.`,
+    `This run against the most frequent class, "always ham": not distinguishable (p = 1.000), ${share} against ${share}.`,
   );
   // Better by chance.
   const lucky = predictions.map((one) => ({ ...one, label: one.row === 1 ? data.test.label(1) : 0 }));
-  assert.match(note({ predictions: lucky }), "no better than the most frequent class");
+  assert.match(note({ predictions: lucky }), /most frequent class, "always ham": not distinguishable \(p = 1.000\)/);
   assert.is(note({}), "");
 });
 

@@ -198,10 +198,12 @@ test("a part without trials says so, and is no error; a part beyond the count is
 });
 
 test("a failed trial is reported, the others finish, and the exit code is 1", async () => {
-  const args = ["--model", "model", "--data", "messages.csv", "--epochs", "1", "--batch-size", "4"];
+  const args = ["--model", "model", "--data", "messages.csv", "--batch-size", "4"];
   const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });
   assertCode(finished, 1);
   assert.match(finished.stdout, "report of 1 of 2 trials: failing/report.html");
+  // The 28 training rows have 7 steps an epoch.
+  assert.match(readFileSync(join(folder, "failing", "report.md"), "utf8"), "epochs: 22, batches of 4");
   assert.match(`${finished.stdout}${finished.stderr}`, /not finite/);
 });
 

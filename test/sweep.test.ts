@@ -456,7 +456,21 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
   assert.ok(html.length < 250_000, `${html.length} characters`);
   assert.match(markdown, /800 classes, \d+ of them in the test set, with a macro F1 of 0\.0 %/);
   assert.match(markdown, `trials/${result.name}/confusion.csv has every pair`);
-  assert.match(markdown, /480 of 480 test messages are misclassified; the 100 with the highest probability:/);
+  assert.match(markdown, /800 of 800 test messages are misclassified; the 100 with the highest probability:/);
+
+  // A class without test rows is not measured.
+  const rows = Array.from({ length: 16 }, (_, i) => `text ${i},${i < 2 ? "news" : i % 2 ? "ham" : "spam"}\n`);
+  const some = await loadDataset(
+    { file: bytesReader("few.csv", new TextEncoder().encode(`text,label\n${rows.join("")}`)) },
+    { split: "ordered" },
+  );
+  const predicted = Array.from({ length: some.test.size }, (_, row) => some.test.label(row));
+  const probabilities = predicted.map((label) => some.labels.map((_, i) => Number(i === label)));
+  const found = { ...result, predicted, probability: predicted.map(() => 1), probabilities };
+  assert.match(
+    toMarkdown(reportBlocks([found], some)),
+    "| ham | 100.0 | 100.0 | 100.0 | 1.0000 |\n| news | - | - | - | - |",
+  );
 });
 
 test("names in paragraphs, headings and captions of a report are escaped, as in its tables", () => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend, Session } from "../src/backend/backend.ts";
 import { openWebGPU } from "../src/backend/webgpu.ts";
-import { MODES } from "../src/config.ts";
+import { MODES, type Objective } from "../src/config.ts";
 import type { LoadedDataset } from "../src/data/datasets.ts";
 import { ConfigError, DataError, DeviceError, type LowrankError } from "../src/errors.ts";
 import { type FineTuneRun, fineTune } from "../src/index.ts";
@@ -14,7 +14,8 @@ import { type GPT2Checkpoint, loadModel } from "../src/io/hf.ts";
 import { loadAdapter } from "../src/io/open-adapter.ts";
 import type { Tensors } from "../src/io/peft.ts";
 import type { ModelPlan } from "../src/model/gpt2.ts";
-import { ofMode } from "../src/train/options.ts";
+import { ofMode, PAPER, resolveOptions, type TrainOptions } from "../src/train/options.ts";
+import { prepareRun } from "../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../src/train/schedule.ts";
 import type { FineTuneArguments } from "../src/train/trainer.ts";
@@ -35,6 +36,26 @@ const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4 } as const;
 
 let shared: Promise<{ model: GPT2Checkpoint; data: LoadedDataset }> | undefined;
 afterAll(async () => (await shared)?.model.close());
+
+test("few rows have more epochs and very few a smaller batch, unless they are given", async () => {
+  const sizes = (rows: number, given: Partial<TrainOptions> = {}, objective: Objective = "classification") => {
+    const { batchSize, epochs, evalEvery } = resolveOptions(given, objective, rows);
+    return [batchSize, epochs, evalEvery];
+  };
+  // 21 rows: two batches of 8 an epoch. 400 rows: 50.
+  assert.equal(sizes(21), [8, 75, 15]);
+  assert.equal(sizes(399), [8, 4, 20]);
+  for (const rows of [400, 5000, undefined]) assert.equal(sizes(rows as number), [8, 3, 0]);
+  assert.equal(sizes(7), [7, 150, 15]);
+  assert.equal(sizes(7, { batchSize: 2 }), [2, 50, 15]);
+  assert.equal(sizes(16, { accumulate: 2 }, "lm"), [8, 150, 15]);
+  assert.equal(sizes(21, { epochs: 3 }), [8, 3, 0]);
+  assert.equal(sizes(21, { evalEvery: 7 }), [8, 75, 7]);
+  assert.equal(sizes(21, PAPER), [8, 20, 0]);
+  const { epochs, ...given } = SMALL;
+  const { options, stepCounts } = prepareRun({ device: await testDevice(), ...(await usual()), ...given });
+  assert.equal([options.epochs, stepCounts.total], [38, 152]);
+});
 
 /** The model and the data set of most tests: 24 rows, of which 16 are the training set. */
 function usual() {

@@ -40,7 +40,7 @@ export function addSettings(program: Command): Command {
         "--split <how>",
         "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set",
         SPLITS,
-      ).default(undefined, "experiment for sms, ordered for languages, else random"),
+      ).default(undefined, "experiment for sms, ordered for languages, else stratified: each class separately"),
     )
     .option(
       "--balance",

@@ -76,9 +76,11 @@ async function materialsOf(
   adapter?: Adapter,
 ): Promise<Pick<Job, "options" | "data">> {
   const { objective = "classification" } = settings;
-  const options = trainOptions(adapter ? withAdapter(settings, adapter.meta, objective) : settings);
-  const how = dataOptions(settings, options.seed, textContext(model.config, methodSizes(options)));
-  return { options, data: await loadData({ objective, data: { ...dataSpec(settings), ...how } }, model) };
+  const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
+  const { seed, ...sizes } = trainOptions(own);
+  const how = dataOptions(settings, seed, textContext(model.config, methodSizes(sizes)));
+  const data = await loadData({ objective, data: { ...dataSpec(settings), ...how } }, model);
+  return { options: trainOptions(own, data.train.size), data };
 }
 
 /** What the plans of a run follow from. Of the model only config and tokenizer are read, unless an adapter is to be continued. */

@@ -440,6 +440,7 @@ await main(async () => {
   for (const { rates } of optionsOf(sweep))
     for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
   const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, context) } }, model);
+  sweep.rows = data.train.size;
   // Where no weights are needed, a trial is the same as before there were any.
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.

@@ -100,12 +100,8 @@ export class Dataset {
     return partSizes(this.size, fractions).map((count) => {
       const part = this.rows.slice(start, start + count);
       start += count;
-      if (part.length > 0) return this.with(part);
-      throw new DataError("Too few rows to split", {
-        expected: atLeastOneIn(fractions),
-        found: `${this.size} rows`,
-        hint: "give more rows",
-      });
+      if (part.length === 0) throw tooFewRows(this.size, fractions);
+      return this.with(part);
     });
   }
 
@@ -177,24 +173,29 @@ export class Dataset {
 /** The validation set's share of a training set that it is taken from, after that of the training set. */
 export const HELD_OUT = [0.9, 0.1] as const;
 
-/** What a set must have to be split, in words. */
-export function atLeastOneIn(fractions: readonly number[]): string {
+/** Why a set cannot be split. */
+export function tooFewRows(size: number, fractions: readonly number[]): DataError {
   const shares = fractions.map((fraction) => `${Number((100 * fraction).toPrecision(3))} %`);
-  return `at least one row in each part: ${shares.join(", ")}`;
+  return new DataError("Too few rows to split", {
+    expected: `at least one row in each part: ${shares.join(", ")}`,
+    found: `${size} rows`,
+    hint: "give more rows",
+  });
 }
 
-/**
- * The rows in each part of `size`: floor(size * fraction); the last part gets the rest. Throws DataError unless the fractions
- * add up to 1.
- */
-export function partSizes(size: number, fractions: readonly number[]): number[] {
+/** Throws DataError unless the shares of a split add up to 1. */
+export function checkFractions(fractions: readonly number[]): void {
   const sum = fractions.reduce((a, b) => a + b, 0);
-  if (fractions.length === 0 || fractions.some((f) => !(f > 0)) || Math.abs(sum - 1) > 1e-6) {
+  if (fractions.length === 0 || fractions.some((f) => !(f > 0)) || Math.abs(sum - 1) > 1e-6)
     throw new DataError("The fractions of the split are invalid", {
       expected: "fractions above 0 that add up to 1",
       found: fractions.join(", "),
     });
-  }
+}
+
+/** The rows in each part of `size`: floor(size * fraction); the last part gets the rest. */
+export function partSizes(size: number, fractions: readonly number[]): number[] {
+  checkFractions(fractions);
   // The small addend corrects rounding: 0.7 * 10 must give 7 rows.
   const sizes = fractions.slice(0, -1).map((fraction) => Math.floor(size * fraction + 1e-6));
   return [...sizes, size - sizes.reduce((a, b) => a + b, 0)];

@@ -20,7 +20,7 @@ import {
   sourceName,
   withoutCopies,
 } from "./source.ts";
-import { type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
+import { DEFAULT_SPLIT, type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -48,7 +48,7 @@ export interface DatasetOptions {
   maxLength?: number;
   /**
    * How to split one file or a named data set, or how to take the validation set from the training set of a data set of the hub that has none.
-   * Default: the data set's own for a bundled name, else "random".
+   * Default: the data set's own for `sms` and `languages`, else "stratified".
    */
   split?: Split;
   /** Drop rows that have an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
@@ -191,7 +191,7 @@ export function originOf(
  * ```ts
  * import { loadDataset } from "lowrank";
  *
- * const data = await loadDataset({ file: "messages.csv" }, { split: "stratified" });
+ * const data = await loadDataset({ file: "messages.csv" }, { dedupe: true });
  * console.log(data.labels, data.train.size, data.stats.leaks.test);
  *
  * const reviews = await loadDataset({ name: "stanfordnlp/imdb" }); // of the Hugging Face hub, downloaded once
@@ -291,7 +291,7 @@ async function readAndSplit(
           ...spec,
           columns: {},
           source: sourceName(spec.file),
-          split: options.split ?? "random",
+          split: options.split ?? DEFAULT_SPLIT,
           balance: options.split === "experiment",
           fractions: undefined,
           parts: [],

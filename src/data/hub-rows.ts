@@ -16,7 +16,7 @@ import {
   whileOpen,
   withoutCopies,
 } from "./source.ts";
-import { holdOut, type Parts, type Split, splitDataset } from "./split.ts";
+import { DEFAULT_SPLIT, holdOut, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** The options of `loadDataset` that matter here. */
 interface HubOptions extends DownloadOptions {
@@ -28,8 +28,8 @@ interface HubOptions extends DownloadOptions {
 
 /** Which rows of the training set become the validation set. */
 const TAKEN: Partial<Record<Split, string>> = {
-  random: "drawn by the seed",
   stratified: "drawn by the seed within each class",
+  random: "drawn by the seed",
   ordered: "the last ones",
 };
 
@@ -54,7 +54,7 @@ export async function readHub(
     const set = await readSource(corpus, train.files, read);
     refuseSingles(corpus, set.classes(), train.files[0]!);
     const [kept] = options.dedupe ? dropCopies(set) : [set];
-    const { split = "random", fractions = [0.7, 0.1, 0.2], balance = split === "experiment" } = options;
+    const { split = DEFAULT_SPLIT, fractions = [0.7, 0.1, 0.2], balance = split === "experiment" } = options;
     const parts = splitDataset(kept, { split, balance, fractions, seed });
     const source = `${title}: ${train.name}${unused(found)}`;
     return { parts, testParts: [], ...counts([set], [kept]), source, split, name };
@@ -67,7 +67,7 @@ export async function readHub(
   const names = splits.map((one) => `${found.title}, ${one.name}`);
   const kept = withoutCopies(sets, names, options);
   const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
-  const { split = "random", fractions: [most, some] = HELD_OUT } = options;
+  const { split = DEFAULT_SPLIT, fractions: [most, some] = HELD_OUT } = options;
   const own = isWhole ? [] : holdOut(used[0]!, split, [most / (most + some), some / (most + some)], seed);
   const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
   const sentence = isWhole

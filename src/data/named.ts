@@ -9,7 +9,7 @@ import { HUB_DATASETS } from "../io/hub-names.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
 import { openCollection } from "./sms.ts";
-import type { Split } from "./split.ts";
+import { DEFAULT_SPLIT, type Split } from "./split.ts";
 
 /** The fields of every data/datasets/<name>.json. */
 export interface DatasetDescription {
@@ -38,7 +38,7 @@ interface Named {
 const NAMED: readonly Named[] = [
   {
     description: spam,
-    split: "random",
+    split: DEFAULT_SPLIT,
     balance: false,
     open: async () => packagePath(`dist/${spam.file}`),
   },

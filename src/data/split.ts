@@ -1,17 +1,20 @@
 /** Splits rows into a training, a validation and a test set. */
-import { ConfigError, DataError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
-import { atLeastOneIn, type Dataset, partSizes } from "./dataset.ts";
+import { checkFractions, type Dataset, tooFewRows } from "./dataset.ts";
 import { RandomState } from "./mt19937.ts";
 
 /**
- * `random`: shuffled by the seed, then split. `stratified`: every class is split separately, so that all sets have the same
- * class proportions. `ordered`: split in the order in which the rows were read. `experiment`: the rows and the order of the published
- * experiment; the seed has no effect.
+ * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class proportions,
+ * and a class with three rows is in all of them. `random`: shuffled by the seed, then split. `ordered`: split in the order in
+ * which the rows were read. `experiment`: the rows and the order of the published experiment; the seed has no effect.
  */
-export const SPLITS = ["random", "stratified", "ordered", "experiment"] as const;
+export const SPLITS = ["stratified", "random", "ordered", "experiment"] as const;
 /** How rows are split into training, validation and test set. */
 export type Split = (typeof SPLITS)[number];
+
+/** How a file, and a data set without a split of its own, is split. */
+export const DEFAULT_SPLIT: Split = "stratified";
 
 export type Parts = [Dataset, Dataset, Dataset];
 
@@ -65,38 +68,37 @@ export function experimentOrder(all: Dataset): Uint32Array<ArrayBuffer> {
   return pick(joined, new RandomState(EXPERIMENT_SEED).permutation(joined.length));
 }
 
-/** Shuffles and splits each class separately, then shuffles each set. */
+/** Shuffles and splits each class separately, then shuffles each set. Throws DataError if a set would be empty. */
 function stratified(all: Dataset, fractions: readonly number[], seed: number): Dataset[] {
+  checkFractions(fractions);
   const rng = new Rng(seed);
   const sets: number[][] = fractions.map(() => []);
   for (const rows of positionsByClass(all)) {
     const shuffled = rng.shuffle(rows);
     let start = 0;
-    const counts = partSizes(rows.length, fractions);
-    // A small class gives one row to each part, from the one that is furthest above its share.
-    const above = counts.map((count, i) => count - rows.length * fractions[i]!);
-    if (rows.length >= counts.length)
-      for (const i of counts.keys())
-        if (counts[i] === 0) {
-          const larger = [...counts.keys()].filter((j) => counts[j]! > 1);
-          const from = larger.reduce((best, j) => (above[j]! > above[best]! ? j : best));
-          counts[i]!++;
-          counts[from]!--;
-          above[from]!--;
-        }
-    for (const [i, count] of counts.entries()) {
-      if (count === 0)
-        throw new DataError("A class has too few rows for a stratified split", {
-          where: `"${all.labels[all.label(rows[0]!)]}"`,
-          expected: atLeastOneIn(fractions),
-          found: `${rows.length} rows`,
-          hint: "add rows of the class, or use --split random",
-        });
+    for (const [i, count] of classSizes(rows.length, fractions).entries()) {
       for (const row of shuffled.subarray(start, start + count)) sets[i]!.push(row);
       start += count;
     }
   }
+  if (sets.some((rows) => rows.length === 0)) throw tooFewRows(all.size, fractions);
   return sets.map((rows) => all.select(rng.shuffle(Uint32Array.from(rows))));
+}
+
+/**
+ * The rows of a class in each part: one in each, as far as they go, first in the training set, then in the test set; and each
+ * further row in the part that lacks most of its share.
+ */
+function classSizes(rows: number, fractions: readonly number[]): number[] {
+  const sizes = fractions.map(() => 0);
+  const [training, ...others] = sizes.keys();
+  const first = [training!, ...others.reverse()].slice(0, rows);
+  for (const i of first) sizes[i] = 1;
+  for (let left = rows - first.length; left > 0; left--) {
+    const missing = fractions.map((fraction, i) => rows * fraction - sizes[i]!);
+    sizes[missing.indexOf(Math.max(...missing))]!++;
+  }
+  return sizes;
 }
 
 /** The positions of each class's rows, in their order; classes without rows are omitted. */

@@ -35,7 +35,7 @@ export function matmulGrouped(
     const rows = shareRows(isDepth ? k : m);
     const root = (name: string) => tensorAt(product, name).root;
     return chunked(some.flatMap(jobsOf)).map((jobs) => {
-      const largest = (name: "m" | "n" | "k") => Math.max(...jobs.map((job) => job[name]));
+      const largest = (name: "m" | "n") => Math.max(...jobs.map((job) => job[name]));
       return dispatch(
         matmulGroupedKernel,
         {
@@ -46,7 +46,6 @@ export function matmulGrouped(
         {
           m: isDepth ? largest("m") : LARGEST[rows],
           n: largest("n"),
-          k: isDepth ? LARGEST[rows] : largest("k"),
           a_col: scalar("a_col"),
           b_row: scalar("b_row"),
           b_col: scalar("b_col"),

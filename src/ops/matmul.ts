@@ -167,10 +167,9 @@ export const matmulGroupedKernel = defineKernel(
   "matmul_grouped",
   { out: "update", a: "read", b: "read u32", bias: "read", jobs: "read Job", shares: "read Share" },
   {
-    // The largest of any job.
+    // The largest of any job. A job has its own depth.
     m: "u32",
     n: "u32",
-    k: "u32",
     // Those of the first: all have the same one that is 1.
     a_col: "u32",
     b_row: "u32",

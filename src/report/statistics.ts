@@ -73,6 +73,23 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
   return { onlyFirst, onlySecond, undecided, p: Math.min(1, 2 * tail) };
 }
 
+/** From this p-value on, two results are not distinguishable. */
+export const SIGNIFICANT = 0.05;
+
+/** What a two-sided test says of one result beside another. */
+export type Standing = "better" | "worse" | "not distinguishable";
+
+/** The only rule for it: `isAhead` tells which of the two has the better figure. */
+export function standing(isAhead: boolean, p: number): Standing {
+  if (!(p < SIGNIFICANT)) return "not distinguishable";
+  return isAhead ? "better" : "worse";
+}
+
+/** The same in words: "better (p = 0.012)". */
+export function showStanding(isAhead: boolean, p: number): string {
+  return `${standing(isAhead, p)} (p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`})`;
+}
+
 /**
  * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the probability of any
  * false rejection below it, whether or not the tests are independent.
@@ -164,19 +181,25 @@ export function mistakesOf(confusions: readonly Confusion[]): Confusion[] {
   return confusions.filter(({ truth, predicted }) => truth !== predicted).sort((a, b) => b.rows - a.rows);
 }
 
+/** A share, with Wilson's interval. */
+export interface Measured extends Interval {
+  share: number;
+}
+
+/** null: not measured, for a class without rows, and the precision of one that is never predicted. */
 export interface ClassMeasures {
   /** Rows of the class, and rows that were classified as it. */
   rows: number;
   predicted: number;
-  precision: number;
-  recall: number;
-  f1: number;
-  /** Wilson's intervals. */
-  intervals: Record<"precision" | "recall" | "f1", Interval>;
+  precision: Measured | null;
+  recall: Measured | null;
+  f1: Measured | null;
 }
 
+const measured = (hits: number, n: number): Measured => ({ share: hits / n, ...wilson(hits, n) });
+
 /**
- * Precision, recall and F1 of each class; 0 if the denominator is 0, as in scikit-learn. F1 is not a proportion, but
+ * Precision, recall and F1 of each class. F1 is not a proportion, but
  * x = right / (right + wrong + missed) is one, and F1 = 2x / (1 + x): Lam, Gopal and Qian 2023, "Confidence intervals for the F1 score".
  */
 export function classMeasures(confusions: readonly Confusion[], classes: number): ClassMeasures[] {
@@ -188,28 +211,25 @@ export function classMeasures(confusions: readonly Confusion[], classes: number)
     if (truth === predicted) right[truth]! += rows;
   }
   return right.map((hits, i) => {
-    const precision = named[i] === 0 ? 0 : hits / named[i]!;
-    const recall = there[i] === 0 ? 0 : hits / there[i]!;
-    const f1 = hits === 0 ? 0 : (2 * precision * recall) / (precision + recall);
-    const jaccard = wilson(hits, there[i]! + named[i]! - hits);
+    const [rows, predicted] = [there[i]!, named[i]!];
+    if (rows === 0) return { rows, predicted, precision: null, recall: null, f1: null };
+    const [precision, recall] = [predicted === 0 ? null : measured(hits, predicted), measured(hits, rows)];
+    const f1 = hits === 0 ? 0 : (2 * precision!.share * recall.share) / (precision!.share + recall.share);
+    const { low, high } = wilson(hits, rows + predicted - hits);
     const dice = (x: number) => (2 * x) / (1 + x);
-    return {
-      ...{ rows: there[i]!, predicted: named[i]!, precision, recall, f1 },
-      intervals: {
-        precision: wilson(hits, named[i]!),
-        recall: wilson(hits, there[i]!),
-        f1: { low: dice(jaccard.low), high: dice(jaccard.high) },
-      },
-    };
+    return { rows, predicted, precision, recall, f1: { share: f1, low: dice(low), high: dice(high) } };
   });
 }
 
-/** The mean F1 of the classes that occur as truth or as prediction, as scikit-learn's `f1_score(average="macro")`. */
+/**
+ * The mean F1 of the classes that occur as truth or as prediction, 0 of one without rows, as scikit-learn's
+ * `f1_score(average="macro")`.
+ */
 export function macroF1(confusions: readonly Confusion[]): number {
   const present = [...new Set(confusions.flatMap(({ truth, predicted }) => [truth, predicted]))];
   const largest = present.reduce((most, label) => Math.max(most, label), -1);
   const measures = classMeasures(confusions, largest + 1);
-  return present.reduce((sum, label) => sum + measures[label]!.f1, 0) / present.length;
+  return present.reduce((sum, label) => sum + (measures[label]!.f1?.share ?? 0), 0) / present.length;
 }
 
 /** The rows whose highest probability is in an interval of equal width. */

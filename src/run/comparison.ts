@@ -7,6 +7,8 @@ import {
   mcnemar,
   type Reliability,
   reliabilityOf,
+  SIGNIFICANT,
+  showStanding,
   wilson,
 } from "../report/statistics.ts";
 import { defaultRate, smallerRate } from "../train/options.ts";
@@ -62,21 +64,43 @@ function lossRemains(before: number, after: number): string | null {
 function noBetter(compared: readonly Compared[], show: (name: string) => string): string | null {
   const [own, always] = [compared[0], compared.at(-1)];
   if (!own || !always || always.p === null) return null;
-  const isBetter = own.correct > always.correct && (always.p < 0.05 || own.rows < ENOUGH_ROWS);
-  if (isBetter) return null;
-  return `This run is no better than the most frequent class, "${show(always.name)}": ${percent(own.accuracy)} against ${percent(always.accuracy)}`;
+  const isBetter = own.correct > always.correct && (always.p < SIGNIFICANT || own.rows < ENOUGH_ROWS);
+  return isBetter ? null : against(own, always, `the most frequent class, "${show(always.name)}"`);
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
-/** The best baseline that is as good as the run, and by how much; null if there is none, or if the run makes no error. `show` makes a name printable. */
+/** What McNemar's test says of the run beside a baseline: "better (p = 0.012)". */
+export function standingOf(own: Compared, { correct, p }: Compared): string {
+  return showStanding(own.correct > correct, p!);
+}
+
+function against(own: Compared, other: Compared, name: string): string {
+  return `This run against ${name}: ${standingOf(own, other)}, ${percent(own.accuracy)} against ${percent(other.accuracy)}`;
+}
+
+/** With fewer test rows, the accuracy is said to be a rough guess. */
+const FEW_ROWS = 20;
+
+/** What to know about the accuracy on a small test set; null if it is not small. */
+export function fewRows([own]: readonly Compared[]): string | null {
+  if (!own || own.rows >= FEW_ROWS) return null;
+  const { rows, accuracy, interval } = own;
+  const bounds = [interval.low, interval.high].map((share) => (100 * share).toFixed(1));
+  return (
+    `The test set has only ${rows} ${rows === 1 ? "row" : "rows"}: the accuracy of ${percent(accuracy)} is a rough guess, ` +
+    `with a 95 % interval of ${bounds.join(" to ")} %`
+  );
+}
+
+/**
+ * The best baseline that has as many right as the run; null if there is none, or if the run makes no error. `show` makes a name
+ * printable.
+ */
 export function bestBaseline([own, ...others]: readonly Compared[], show: (name: string) => string): string | null {
   const best = others.reduce<Compared | null>((most, one) => (most && most.correct >= one.correct ? most : one), null);
   if (!own || best === null || best.correct < own.correct || own.correct === own.rows) return null;
-  const chance = best.p! >= 0.05 ? ", which can be chance" : "";
-  const p = best.p! < 0.001 ? "< 0.001" : `= ${best.p!.toFixed(3)}`;
-  const kind = best.correct > own.correct ? "is better than this run" : "is as good as this run";
-  return `"${show(best.name)}" ${kind}: ${percent(best.accuracy)} against ${percent(own.accuracy)} (McNemar's test: p ${p}${chance})`;
+  return against(own, best, `"${show(best.name)}"`);
 }
 
 /** The run first, then the baselines. */

@@ -152,8 +152,8 @@ function checkContext(what: string, longest: number, context: number): void {
     });
 }
 
-/** The training options among the settings. */
-export function trainOptions(settings: RunSettings): TrainOptions {
+/** The training options among the settings, for so many training rows if their number is known. */
+export function trainOptions(settings: RunSettings, rows?: number): TrainOptions {
   const options = Object.fromEntries(Object.entries(settings).filter(([key]) => Object.hasOwn(DEFAULTS, key)));
-  return resolveOptions(options, settings.objective);
+  return resolveOptions(options, settings.objective, rows);
 }

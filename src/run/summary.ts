@@ -29,7 +29,15 @@ import { oneLine } from "../report/text.ts";
 import { sizeOf } from "../tensor.ts";
 import { type ClassWeights, classWeightsOf, isUnequal } from "../train/class-weights.ts";
 import type { EvaluationRecord, Splits, TrainEvent, TrainResult } from "../train/records.ts";
-import { bestBaseline, type Compared, comparison, nothingLearned, testReliability } from "./comparison.ts";
+import {
+  bestBaseline,
+  type Compared,
+  comparison,
+  fewRows,
+  nothingLearned,
+  standingOf,
+  testReliability,
+} from "./comparison.ts";
 import { titleOf } from "./directory.ts";
 
 /** Maximum width of a name, in columns. */
@@ -279,8 +287,10 @@ export function describeResult(result: TrainResult, data: TrainingData, width?: 
 function describeTest(result: TrainResult, data: TrainingData, width?: number): string[] {
   const compared = data.objective === "lm" ? [] : comparison(result, data);
   const nothing = nothingLearned(result, compared, named);
+  const few = fewRows(compared);
   return [
     ...(data.objective === "lm" ? [] : describeClassifier(result, data, compared, width)),
+    ...(few ? [`note: ${few}`] : []),
     ...(nothing ? [`note: ${nothing.text}. Try --lr ${nothing.lr}`] : whatToTry(result, compared)),
   ];
 }
@@ -293,7 +303,7 @@ function describeClassifier(
 ): string[] {
   return [
     confusion(result, data, width),
-    measures(result, data, width),
+    ...(data.labels.length > LISTED_CLASSES ? [] : [measures(result, data, width)]),
     samples(result.predictions, data, width),
     baselines(compared, width),
     `expected calibration error on the test set: ${percent(testReliability(result, data).error)}`,
@@ -368,7 +378,8 @@ function confusion(
   const sum = (some: readonly Confusion[]) => some.reduce((total, { rows }) => total + rows, 0);
   const wrong = sum(mistakes);
   const all = `${wrong} of ${test.size} test messages (${labels.length} classes) are misclassified`;
-  if (wrong === 0) return all;
+  const more = labels.length > LISTED_CLASSES ? "; classes.csv has precision, recall and F1 of each class" : "";
+  if (wrong === 0) return all + more;
   const table = renderTable<Confusion>(
     [
       { header: "test set: truth", value: ({ truth }) => labels[truth]! },
@@ -380,15 +391,14 @@ function confusion(
   );
   const part =
     sum(shown) < wrong ? `; the table lists ${sum(shown)} of them, most frequent first; confusion.csv has all` : "";
-  return `${table}\n${all}${part}`;
+  return `${table}\n${all}${part}${more}`;
 }
 
 /** Precision, recall and F1 of each class, with Wilson's intervals. */
 function measures({ confusions }: TrainResult, { labels }: LoadedDataset, width?: number): string {
-  if (labels.length > LISTED_CLASSES) return "classes.csv has precision, recall and F1 of each class";
   const column = (key: "precision" | "recall" | "f1", header: string): Column<ClassMeasures> => ({
     header: `${header} % (95 %)`,
-    value: (of) => `${(100 * of[key]).toFixed(1)} (${between(of.intervals[key])})`,
+    value: ({ [key]: of }) => of && `${(100 * of.share).toFixed(1)} (${between(of)})`,
   });
   const all = classMeasures(confusions, labels.length);
   const label = { header: "class", value: (of: ClassMeasures) => labels[all.indexOf(of)]! };
@@ -398,7 +408,7 @@ function measures({ confusions }: TrainResult, { labels }: LoadedDataset, width?
 
 /** The run beside the baselines on the test set. */
 function baselines(compared: readonly Compared[], width?: number): string {
-  return renderTable<Compared>(
+  const table = renderTable<Compared>(
     [
       { header: "test set", value: ({ name }) => name },
       {
@@ -410,9 +420,12 @@ function baselines(compared: readonly Compared[], width?: number): string {
     compared,
     width,
   );
+  const [own, ...others] = compared;
+  const tests = others.map((one) => `against ${named(one.name)}: ${standingOf(own!, one)}`);
+  return `${table}\nMcNemar's exact test, this run ${tests.join(", ")}`;
 }
 
-/** What to try if a baseline is as good as the run. */
+/** What to try if a baseline has as many rows right as the run. */
 function whatToTry({ options: { mode } }: TrainResult, compared: readonly Compared[]): string[] {
   const best = bestBaseline(compared, named);
   if (best === null) return [];

@@ -130,12 +130,12 @@ function resultTables(result: TrainResult, data: LoadedDataset): [name: string, 
     rows,
   }));
   const classes = classMeasures(result.confusions, labels.length).map((measures, i) => {
-    const { rows, predicted, precision, recall, f1, intervals: of } = measures;
+    const { rows, predicted, precision, recall, f1 } = measures;
     return {
       ...{ class: labels[i]!, rows, predicted },
-      ...{ precision, precision_low: of.precision.low, precision_high: of.precision.high },
-      ...{ recall, recall_low: of.recall.low, recall_high: of.recall.high },
-      ...{ f1, f1_low: of.f1.low, f1_high: of.f1.high },
+      ...{ precision: precision?.share, precision_low: precision?.low, precision_high: precision?.high },
+      ...{ recall: recall?.share, recall_low: recall?.low, recall_high: recall?.high },
+      ...{ f1: f1?.share, f1_low: f1?.low, f1_high: f1?.high },
     };
   });
   const compared = comparison(result, data).map((one) => ({

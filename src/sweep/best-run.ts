@@ -6,6 +6,7 @@ import {
   classMeasures,
   confusionsOf,
   LISTED_CLASSES,
+  type Measured,
   macroF1,
   mistakesOf,
   rocAuc,
@@ -52,6 +53,10 @@ export function details(best: Outcome, { labels, test }: LoadedDataset): Block[]
   ];
 }
 
+/** What was not measured. */
+const NONE = "-";
+const show = (of: Measured | null) => (of ? percent(of.share) : NONE);
+
 /** The whole confusion matrix and the measures of every class. */
 function fewClasses(
   { predicted, probabilities }: TrialResult,
@@ -65,7 +70,7 @@ function fewClasses(
       truth.map((t) => t === positive),
       probabilities!.map((p) => p[positive]!),
     );
-    return [names[positive]!, percent(precision), percent(recall), percent(f1), auc.toFixed(4)];
+    return [names[positive]!, ...[precision, recall, f1].map(show), Number.isNaN(auc) ? NONE : auc.toFixed(4)];
   });
   return [
     {
@@ -88,10 +93,10 @@ function manyClasses({ name, predicted }: TrialResult, names: readonly string[],
   const confusions = confusionsOf(truth, predicted);
   const mistakes = mistakesOf(confusions).slice(0, LISTED_CLASSES);
   const measures = classMeasures(confusions, names.length);
-  const present = [...new Set(truth)].sort((a, b) => measures[a]!.f1 - measures[b]!.f1);
+  const present = [...new Set(truth)].sort((a, b) => measures[a]!.f1!.share - measures[b]!.f1!.share);
   const worst = present.slice(0, LISTED_CLASSES).map((label) => {
     const { precision, recall, f1 } = measures[label]!;
-    return [names[label]!, percent(precision), percent(recall), percent(f1)];
+    return [names[label]!, ...[precision, recall, f1].map(show)];
   });
   return [
     {

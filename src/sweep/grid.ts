@@ -19,6 +19,8 @@ export interface SweepSpec {
   /** Settings shared by all trials: data, model and training. */
   base: RunSettings;
   arms: Arm[];
+  /** Rows of the training set, once they are known. */
+  rows?: number;
 }
 
 export interface Trial {
@@ -116,7 +118,7 @@ export async function listCells(spec: SweepSpec, seeds: number, identify: (model
 }
 
 /** The model and the options, at each learning rate, of each combination of settings. Throws ConfigError if a value is invalid. */
-export function* optionsOf({ base, arms }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
+export function* optionsOf({ base, arms, rows }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
   for (const arm of arms) {
     for (const key of Object.keys(arm)) checkKey(key);
     const choices = choicesOf(arm);
@@ -128,7 +130,7 @@ export function* optionsOf({ base, arms }: SweepSpec): Generator<{ model: string
           expected: WEIGHT_DTYPES.join(", "),
           found: "auto, which depends on the machine's memory",
         });
-      const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings));
+      const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings, rows));
       yield { model, rates };
     }
   }

@@ -6,7 +6,7 @@ import { findLeaks } from "../data/duplicates.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { LM_METRICS_COLUMNS, METRICS_COLUMNS, toCsv } from "../report/csv.ts";
 import { type Block, filesOf, toHtml, toMarkdown } from "../report/document.ts";
-import { confusionsOf, holm, macroF1 } from "../report/statistics.ts";
+import { confusionsOf, holm, macroF1, SIGNIFICANT, standing } from "../report/statistics.ts";
 import { lossCurves, valueOverSize } from "../report/sweep-charts.ts";
 import { lmMetricsRow, metricsRow } from "../run/tables.ts";
 import { isUnequal } from "../train/class-weights.ts";
@@ -20,9 +20,6 @@ import { grids, rates } from "./rates.ts";
 import type { FinishedCell, TrialResult } from "./store.ts";
 
 const TITLE = "LoRA on GPT-2: sweep report";
-
-/** Significance level of the comparisons. */
-const SIGNIFICANT = 0.05;
 
 /**
  * Writes the report of the finished trials into the sweep's directory. Returns it as Markdown. `about` is what it says about the choice
@@ -225,12 +222,11 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
     {
       kind: "table",
       name: "comparisons",
-      header: ["first", "second", ...figures, "p", "p, corrected", "verdict"],
+      header: ["first", "second", ...figures, "p", "p, corrected", "the first is"],
       rows: pairs.map(([one, other], i) => {
         const { figures, p, firstIsBetter } = tests[i]!;
-        const better = `${(firstIsBetter ? one : other).label} is better`;
-        const verdict = adjusted[i]! < SIGNIFICANT ? better : "not distinguishable";
-        return [one.label, other.label, ...figures, p.toPrecision(2), adjusted[i]!.toPrecision(2), verdict];
+        const found = standing(firstIsBetter, adjusted[i]!);
+        return [one.label, other.label, ...figures, p.toPrecision(2), adjusted[i]!.toPrecision(2), found];
       }),
     },
   ];

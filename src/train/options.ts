@@ -169,8 +169,18 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
     choices: RECOMPUTES,
     sameBits: true,
   },
-  epochs: { default: 3, help: "passes over the training set", value: "<n>", number: ONE_OR_MORE },
-  batchSize: { default: 8, help: "messages per batch", value: "<n>", number: ONE_OR_MORE },
+  epochs: {
+    default: 3,
+    help: "passes over the training set; of few rows as many as make 150 steps, unless this is given",
+    value: "<n>",
+    number: ONE_OR_MORE,
+  },
+  batchSize: {
+    default: 8,
+    help: "messages per batch; of fewer rows all, unless this is given",
+    value: "<n>",
+    number: ONE_OR_MORE,
+  },
   batching: {
     default: "random",
     help: "which messages share a batch: any, or those of similar length",
@@ -199,7 +209,7 @@ export const SETTINGS: { readonly [K in keyof TrainOptions]: Setting<TrainOption
   clip: { default: 0, help: "maximum global gradient norm; 0: no clipping", value: "<x>", number: { min: 0 } },
   evalEvery: {
     default: 0,
-    help: "steps between evaluations; 0: twice per epoch",
+    help: "steps between evaluations; 0: twice per epoch, or 10 times where few rows have more epochs",
     value: "<n>",
     number: { min: 0, whole: true },
   },
@@ -268,14 +278,47 @@ export const PAPER: Partial<TrainOptions> = {
   keep: "last",
 };
 
-/** Fills in the objective's defaults. Throws ConfigError for unknown options and invalid values. */
-export function resolveOptions(given: Partial<TrainOptions>, objective: Objective = "classification"): TrainOptions {
+/** The fewest steps that teach a model something, whatever the number of rows. */
+const FEWEST_STEPS = 150;
+
+/** The evaluations of a run that has more epochs for it. */
+const EVALUATIONS = 10;
+
+/**
+ * The defaults for so many training rows: few have more epochs, and very few a smaller batch. Given epochs keep their
+ * evaluations.
+ */
+export function defaultsFor(
+  rows: number,
+  { batchSize, accumulate, epochs }: Partial<TrainOptions>,
+  defaults: TrainOptions,
+): Pick<TrainOptions, "batchSize" | "epochs" | "evalEvery"> {
+  const size = Math.min(defaults.batchSize, rows);
+  const stepsPerEpoch = Math.floor(rows / ((batchSize ?? size) * (accumulate ?? defaults.accumulate))) || 1;
+  const enough = Math.ceil(FEWEST_STEPS / stepsPerEpoch);
+  const isShort = epochs === undefined && enough > defaults.epochs;
+  return {
+    batchSize: size,
+    epochs: isShort ? enough : defaults.epochs,
+    evalEvery: isShort ? Math.ceil((enough * stepsPerEpoch) / EVALUATIONS) : defaults.evalEvery,
+  };
+}
+
+/**
+ * Fills in the objective's defaults; for so many training rows, if their number is known. Throws ConfigError for unknown
+ * options and invalid values.
+ */
+export function resolveOptions(
+  given: Partial<TrainOptions>,
+  objective: Objective = "classification",
+  rows = Number.POSITIVE_INFINITY,
+): TrainOptions {
   if (objective === "lm") refuseClassifiers(given);
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objective === "lm" ? LM_DEFAULTS : DEFAULTS;
   const lr = defaultRate(given.mode ?? defaults.mode);
-  const options: TrainOptions = { ...defaults, lr, ...Object.fromEntries(set) };
+  const options: TrainOptions = { ...defaults, ...defaultsFor(rows, given, defaults), lr, ...Object.fromEntries(set) };
   refuseIdle(options, defaults);
   checkArguments(options, { targets: "texts", layers: "numbers or null", headBias: "boolean" });
   for (const name of SETTING_NAMES) checkSetting(name, options[name]);

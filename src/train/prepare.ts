@@ -71,7 +71,8 @@ export function prepareRun(args: Preparable): PreparedRun {
 export function optionsOf({ device, model, data, adapter, prefixBudget, ...given }: Preparable): TrainOptions {
   const { objective } = data;
   checkVocabulary(data, model);
-  const options = resolveOptions(adapter ? withAdapter(given, adapter.meta, objective) : given, objective);
+  const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
+  const options = resolveOptions(settings, objective, data.train.size);
   if (adapter) checkLabels(adapter, data);
   return options;
 }

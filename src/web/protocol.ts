@@ -234,7 +234,7 @@ export interface RunRecord {
   compared?: readonly Compared[];
   /** Expected calibration error on the test set. */
   calibrationError?: number;
-  /** What to know about the result: a baseline that is as good, an early end, the evaluation that was kept. */
+  /** What to know about the result: a small test set, a baseline with as many rows right, an early end, what was kept. */
   resultNotes?: string[];
   /** Whether each test message is classified correctly, as 1 and 0. Missing before the end and in old records. */
   verdicts?: Uint8Array;

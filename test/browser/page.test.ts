@@ -51,7 +51,7 @@ async function trainOnFile(
   assert.is(await page.locator("#outcome .confusion tbody tr").count(), 2);
   assert.match(
     (await page.textContent("#outcome"))!,
-    /Macro F1 before.*bag of words\d.*Precision, recall and F1 of each/,
+    /Macro F1 before.*This run against it.*bag of words\d.*\(p [=<] [\d.]+\).*The test set has only 16 rows: the accuracy of .*Precision, recall and F1 of each/,
   );
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned >> text=spam");
@@ -200,7 +200,7 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   const text = await sample.textContent();
   await sample.click();
   await page.locator("#verdict .learned >> text=/Right: this is its true label|Wrong/").waitFor();
-  await page.locator("#words .words >> text=please").waitFor();
+  await page.locator("#words .words >> text=please >> nth=0").waitFor();
   assert.is(await page.inputValue("#message"), text);
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);

@@ -145,21 +145,18 @@ export class ComparePanel {
   }
 }
 
-const STANDINGS = { best: "lowest validation loss", same: "cannot be told apart", better: "better", worse: "worse" };
-
 function rowsOf(runs: readonly RunRecord[], outcomes: readonly Outcome[]) {
   return runs.map((run, i) => {
     const outcome = outcomes.find((one) => one.run === run);
-    const { interval, standing, p } = outcome ?? {};
     return [
       `${i + 1} ${shortName(run)}`,
       count(run.trainable),
       outcome
-        ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(interval!)))
+        ? h("span", {}, percent(outcome.accuracy), h("small", {}, between(outcome.interval)))
         : h("span", { "data-run": run.id }, stateOf(run)),
       outcome && showDuration(run.seconds),
       run.savedBytes && outcome ? showBytes(run.savedBytes) : null,
-      standing && h("span", {}, STANDINGS[standing], p === null ? null : h("small", {}, `p = ${p!.toPrecision(2)}`)),
+      outcome?.words,
     ];
   });
 }

@@ -1,12 +1,19 @@
 /** What the finished runs of a comparison came to, in figures and in words. */
 import { showBytes } from "../../plan/memory.ts";
-import { holm, type Interval, mcnemar, wilson } from "../../report/statistics.ts";
+import {
+  holm,
+  type Interval,
+  mcnemar,
+  type Standing,
+  showStanding,
+  standing,
+  wilson,
+} from "../../report/statistics.ts";
 import { lowestLoss } from "../../train/records.ts";
 import type { RunRecord } from "../protocol.ts";
 import { compact, count } from "./format.ts";
 import { capital } from "./notice.ts";
 
-const SIGNIFICANT = 0.05;
 /** Parameters up to which a model is called small. */
 const SMALL = 50e6;
 
@@ -15,10 +22,9 @@ export interface Outcome {
   /** On the test set, as its interval. */
   accuracy: number;
   interval: Interval;
-  /** Beside the run with the lowest validation loss, which is `best` itself. */
-  standing: "best" | "same" | "better" | "worse";
-  /** Corrected for the number of comparisons; null for the best run itself. */
-  p: number | null;
+  /** Beside the run with the lowest validation loss, which is `best` itself; in words with p, corrected for all comparisons. */
+  standing: "best" | Standing;
+  words: string;
 }
 
 /** The visitor's name for a run, or its method in few words: "LoRA rank 4". */
@@ -43,11 +49,10 @@ export function outcomesOf(runs: readonly RunRecord[]): Outcome[] {
     const correct = run.verdicts!.reduce((sum, verdict) => sum + verdict, 0);
     const rows = run.verdicts!.length;
     const figures = { run, accuracy: correct / rows, interval: wilson(correct, rows) };
-    if (run === best) return { ...figures, standing: "best", p: null };
+    if (run === best) return { ...figures, standing: "best", words: "lowest validation loss" };
     const i = others.indexOf(run);
-    const { onlyFirst, onlySecond } = tests[i]!;
-    const differs = onlyFirst > onlySecond ? "worse" : "better";
-    return { ...figures, standing: ps[i]! < SIGNIFICANT ? differs : "same", p: ps[i]! };
+    const found = [tests[i]!.onlySecond > tests[i]!.onlyFirst, ps[i]!] as const;
+    return { ...figures, standing: standing(...found), words: showStanding(...found) };
   });
 }
 
@@ -61,20 +66,11 @@ export function wordsOf(outcomes: readonly Outcome[]): string[] {
   const best = outcomes.find(({ standing }) => standing === "best");
   if (!best || outcomes.length < 2) return [];
   const rows = best.run.verdicts!.length;
-  const those = (wanted: Outcome["standing"]) =>
-    list(outcomes.filter(({ standing }) => standing === wanted).map(({ run }) => shortName(run)));
-  const [same, worse, better] = [those("same"), those("worse"), those("better")];
+  const others = outcomes.filter((one) => one !== best).map(({ run, words }) => `${shortName(run)} ${words}`);
   return [
-    [
-      `${shortName(best.run)} has the lowest validation loss.`,
-      same && `${same} cannot be told apart from it on ${count(rows)} test messages.`,
-      worse && `Worse on the test messages: ${worse}.`,
-      better && `Better on the test messages: ${better}.`,
-      `(McNemar's exact test on the same messages, corrected with Holm's method for ${outcomes.length - 1} comparisons. One run of each method: another seed moves a few messages.)`,
-    ]
-      .filter(Boolean)
-      .map((text) => capital(text as string))
-      .join(" "),
+    `${capital(shortName(best.run))} has the lowest validation loss. Beside it, on ${count(rows)} test messages: ${list(others)}. ` +
+      `(McNemar's exact test on the same messages, corrected with Holm's method for ${others.length} comparisons. ` +
+      "One run of each method: another seed moves a few messages.)",
     ...fullOrLora(outcomes, best),
   ];
 }
@@ -86,11 +82,14 @@ function fullOrLora(outcomes: readonly Outcome[], best: Outcome): string[] {
   const lora = lowestLoss(adapters, ({ run }) => run.after!.val.loss);
   if (!full || !lora) return [];
   const { values } = full.run;
+  const isSmall = `a model of ${compact(values)} parameters is small enough to train them all`;
   const wins =
-    best !== full || values >= SMALL
+    best !== full || values >= SMALL || lora.standing === "better"
       ? []
       : [
-          `${lora.standing === "worse" ? "Full fine-tuning wins" : `Full fine-tuning is ahead of ${shortName(lora.run)} by no more than chance`}: a model of ${compact(values)} parameters is small enough to train them all.`,
+          lora.standing === "worse"
+            ? `Full fine-tuning wins: ${isSmall}.`
+            : `${capital(shortName(lora.run))} beside full fine-tuning: ${lora.words}; ${isSmall}.`,
         ];
   const sizes =
     full.run.savedBytes && lora.run.savedBytes

@@ -75,8 +75,8 @@ export class DataPanel {
     return this.objective === "lm" ? this.texts.choice : this.messages;
   }
 
-  /** Whether the data are typed examples: few, so that each class should be in all sets. */
-  get isExamples(): boolean {
+  /** Whether the data are typed examples. */
+  private get isExamples(): boolean {
     return source() === "examples";
   }
 

@@ -3,7 +3,7 @@ import { nextTurn } from "#platform";
 import { showBytes } from "../../plan/memory.ts";
 import { showDuration } from "../../report/duration.ts";
 import { showShare } from "../../report/share.ts";
-import { SETTINGS } from "../../train/options.ts";
+import { defaultsFor } from "../../train/options.ts";
 import type { PageSettings, RunEstimate } from "../protocol.ts";
 import { AdapterPicker } from "./adapter-picker.ts";
 import { openClient, reportOf } from "./client.ts";
@@ -54,7 +54,6 @@ function settingsNow(): PageSettings | null {
   const [{ choice }, { name }, { adapter }] = [data, model, adapterPicker];
   if (choice === null || name === null) return null;
   const { device, split, balance, dedupe, maxLength, ...options } = fields.chosen;
-  const itsSplit = split === "default" && data.isExamples ? "stratified" : split;
   const { objective } = data;
   return {
     objective,
@@ -62,7 +61,7 @@ function settingsNow(): PageSettings | null {
     model: name,
     adapter,
     device,
-    split: itsSplit,
+    split,
     balance,
     dedupe,
     maxLength,
@@ -133,20 +132,13 @@ async function update(): Promise<void> {
   }
 }
 
-/** The fewest steps that teach a model something, whatever the number of examples. */
-const FEWEST_STEPS = 150;
-
-/** The number of evaluations in a run of many short epochs. */
-const EVALUATIONS = 10;
-
 /** Few examples need more epochs, and very few a smaller batch, than the default. */
 function suggestSettings(rows: number): void {
   fields.setDefault("batchSize", Math.min(fields.start.batchSize, rows));
-  const stepsPerEpoch = Math.ceil(rows / (fields.values.batchSize * fields.values.accumulate));
-  const epochs = Math.max(SETTINGS.epochs.default, Math.ceil(FEWEST_STEPS / stepsPerEpoch));
+  const { batchSize, accumulate } = fields.values;
+  const { epochs, evalEvery } = defaultsFor(rows, { batchSize, accumulate }, fields.start);
   fields.setDefault("epochs", epochs);
-  const isLong = epochs > SETTINGS.epochs.default;
-  fields.setDefault("evalEvery", isLong ? Math.ceil((epochs * stepsPerEpoch) / EVALUATIONS) : 0);
+  fields.setDefault("evalEvery", evalEvery);
 }
 
 /** Shows on the button how long the run takes, and below it what it trains; null: not known yet. */

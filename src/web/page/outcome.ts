@@ -4,10 +4,11 @@ import {
   type Confusion,
   cellsOf,
   classMeasures,
-  type Interval,
   LISTED_CLASSES,
+  type Measured,
   mistakesOf,
 } from "../../report/statistics.ts";
+import { standingOf } from "../../run/comparison.ts";
 import type { Splits } from "../../train/records.ts";
 import type { RunRecord } from "../protocol.ts";
 import { byId, h, scrollArea, table } from "./dom.ts";
@@ -15,7 +16,7 @@ import { count, loss, percent } from "./format.ts";
 import { metricOf } from "./metric.ts";
 import { sentence } from "./notice.ts";
 
-/** What was not measured: the parts of a test set before training. */
+/** What was not measured: the parts of a test set before training, classes without test rows. */
 const NONE = "–";
 
 /** Shows the metrics before and after training, the confusion matrix and the misclassified messages of a run that has ended. */
@@ -41,7 +42,7 @@ const paragraph = (text: string) => h("p", { class: "note" }, text);
 const twoLines = (text: string, below: string, kind = "") => h("span", { class: kind }, text, h("small", {}, below));
 
 /** "94.5 %", and "92.1–96.3" below it. */
-function withInterval(share: number, { low, high }: Interval): HTMLElement {
+function withInterval({ share, low, high }: Measured): HTMLElement {
   return twoLines(percent(share), `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}`);
 }
 
@@ -52,13 +53,14 @@ function notes({ resultNotes = [] }: RunRecord): HTMLElement[] {
 /** The run beside the baselines; language models have none. */
 function baselines({ compared }: RunRecord): HTMLElement[] {
   if (!compared) return [];
-  const rows = compared.map(({ name, accuracy, interval, macroF1 }) => [
-    name,
-    withInterval(accuracy, interval),
-    percent(macroF1),
+  const rows = compared.map((one) => [
+    one.name,
+    withInterval({ share: one.accuracy, ...one.interval }),
+    percent(one.macroF1),
+    one.p === null ? null : standingOf(compared[0]!, one),
   ]);
-  const title = "This run and baselines on the test set, with 95 % intervals";
-  return [scrollArea("Baselines", table(title, ["Classifier", "Accuracy", "Macro F1"], rows))];
+  const title = "This run and baselines on the test set, with 95 % intervals and McNemar's exact test";
+  return [scrollArea("Baselines", table(title, ["Classifier", "Accuracy", "Macro F1", "This run against it"], rows))];
 }
 
 function calibration({ calibrationError }: RunRecord): HTMLElement[] {
@@ -73,12 +75,10 @@ function calibration({ calibrationError }: RunRecord): HTMLElement[] {
 function measures({ labels }: RunRecord, confusions: readonly Confusion[]): HTMLElement {
   if (labels.length > LISTED_CLASSES)
     return paragraph("classes.csv, among the run's files, has precision, recall and F1 of each class.");
-  const rows = classMeasures(confusions, labels.length).map(({ rows, precision, recall, f1, intervals }, i) => [
+  const rows = classMeasures(confusions, labels.length).map(({ rows, precision, recall, f1 }, i) => [
     labels[i],
     count(rows),
-    withInterval(precision, intervals.precision),
-    withInterval(recall, intervals.recall),
-    withInterval(f1, intervals.f1),
+    ...[precision, recall, f1].map((of) => (of ? withInterval(of) : NONE)),
   ]);
   const header = ["Class", "Rows", "Precision", "Recall", "F1"];
   return h(

@@ -12,7 +12,14 @@ import { parameterList } from "../../model/trainable.ts";
 import { memoryTotals } from "../../plan/memory.ts";
 import { changesOf } from "../../run/changes.ts";
 import { generations, keepCheckpoint, lastCheckpoint } from "../../run/checkpoint.ts";
-import { bestBaseline, type Compared, comparison, nothingLearned, testReliability } from "../../run/comparison.ts";
+import {
+  bestBaseline,
+  type Compared,
+  comparison,
+  fewRows,
+  nothingLearned,
+  testReliability,
+} from "../../run/comparison.ts";
 import {
   adapterOf,
   type RunConfig,
@@ -341,13 +348,10 @@ export class Training {
     run.parts = result.parts;
     run.seconds = result.seconds;
     if (data.objective === "classification") describeClassifier(run, result, data);
-    else if (result.after) run.resultNotes = describeKept(result);
-    const nothing = nothingLearned(result, run.compared ?? [], (name) => name);
-    if (nothing) {
-      run.warning = warningOf(nothing, result.options.lr);
-      // Not also that a baseline is better, and to train for longer.
-      run.resultNotes = describeKept(result);
-    }
+    const { compared = [] } = run;
+    const nothing = nothingLearned(result, compared, (name) => name);
+    if (nothing) run.warning = warningOf(nothing, result.options.lr);
+    if (result.after) run.resultNotes = notesOf(result, compared, nothing !== null);
     const isStored = await this.save(result);
     run.usable = true;
     const { model, adapter: first } = this.materials;
@@ -434,13 +438,15 @@ function describeClassifier(run: RunRecord, result: TrainResult, data: LoadedDat
   run.compared = comparison(result, data);
   run.calibrationError = testReliability(result, data).error;
   run.verdicts = Uint8Array.from(result.predictions, ({ row, label }) => Number(label === data.test.label(row)));
-  run.resultNotes = notesOf(result, run.compared);
 }
 
-function notesOf(result: TrainResult, compared: readonly Compared[]): string[] {
-  const best = bestBaseline(compared, (name) => name);
+function notesOf(result: TrainResult, compared: readonly Compared[], hasWarning: boolean): string[] {
+  const few = fewRows(compared);
+  // A warning already says that a baseline is better, and what to try.
+  const best = hasWarning ? null : bestBaseline(compared, (name) => name);
   const other = result.options.mode === "all" ? MODE_TITLES.lora : MODE_TITLES.all;
   return [
+    ...(few ? [few] : []),
     ...(best === null ? [] : [`${best}. Try a larger model, such as gpt2, or more epochs, or ${other}`]),
     ...describeKept(result),
   ];
