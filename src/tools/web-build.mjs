@@ -4,8 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import * as esbuild from "esbuild";
+import { minifySync } from "vite";
 
 const PAGE = "src/web";
 const WEB = "dist/web";
@@ -86,10 +87,10 @@ const common = {
 
 export async function buildWeb() {
   rmSync(LIBRARY, { recursive: true, force: true });
-  await bundle(LIBRARY, { index: "src/browser.ts" });
+  await bundle(LIBRARY, { index: "src/browser.ts" }, { namesMaps: true });
   const scripts = { main: `${PAGE}/page/main.ts`, worker: `${PAGE}/worker/worker.ts`, style: join(PAGE, "style.css") };
-  dropMapNames(await bundle(join(WEB, SCRIPTS), scripts, [REMOTE]));
-  dropMapNames(await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` }));
+  await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE] });
+  await bundle(join(WEB, BENCH), { bench: `${PAGE}/page/bench.ts` });
   for (const asset of [LIBRARY, ...ASSETS]) cpSync(asset, join(WEB, asset), { recursive: true });
   await buildStandalone();
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
@@ -106,8 +107,11 @@ function inlineScripts(file) {
   return [...scripts].map(([, code]) => `'sha256-${createHash("sha256").update(code).digest("base64")}'`);
 }
 
-/** Bundles entry points without some files, and the workers that are started then, into a folder; returns esbuild's outputs. */
-async function bundle(outdir, entryPoints, external = []) {
+/**
+ * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their source maps, or,
+ * which is 2 kB less in the page, only lie beside them.
+ */
+async function bundle(outdir, entryPoints, { external = [], namesMaps = false } = {}) {
   const options = { ...common, outdir, metafile: true };
   const split = await esbuild.build({
     ...options,
@@ -118,13 +122,21 @@ async function bundle(outdir, entryPoints, external = []) {
   });
   const { "remote-worker": remote, ...others } = WORKERS;
   const whole = await esbuild.build({ ...options, entryPoints: external.includes(REMOTE) ? others : WORKERS });
-  return { ...split.metafile.outputs, ...whole.metafile.outputs };
+  for (const path of Object.keys({ ...split.metafile.outputs, ...whole.metafile.outputs })) {
+    if (!path.endsWith(".js")) continue;
+    const inputMap = JSON.parse(readFileSync(`${path}.map`, "utf8"));
+    const { code, map } = shrink(path, readFileSync(path, "utf8"), { module: true, sourcemap: true, inputMap });
+    writeFileSync(path, namesMaps ? `${code}\n//# sourceMappingURL=${basename(path)}.map\n` : code);
+    writeFileSync(`${path}.map`, JSON.stringify(map));
+  }
 }
 
-/** Drops the source map references, 2 kB in total, from all scripts. The map files stay beside the scripts. */
-function dropMapNames(outputs) {
-  for (const file of Object.keys(outputs).filter((name) => name.endsWith(".js")))
-    writeFileSync(file, readFileSync(file, "utf8").replace(/\/\/# sourceMappingURL=\S*\s*$/, ""));
+/** Shortens a script further than esbuild does, by 3 % after gzip. */
+function shrink(path, script, options) {
+  const { code, map, errors } = minifySync(path, script, options);
+  if (errors.length > 0) throw new Error(`${path}: ${errors[0].message}`);
+  // Bundlers look for files and workers in quotes.
+  return { code: code.replace(/\b(import\(|new URL\(|type:)`([\w./-]+)`/g, '$1"$2"'), map };
 }
 
 /** What the page that classifies on its own leaves out: it downloads nothing, imports nothing, and has no other thread. */
@@ -139,7 +151,8 @@ async function buildStandalone() {
   const built = async (file, options = {}) => {
     const entryPoints = [join(folder, file)];
     const { outputFiles } = await esbuild.build({ ...common, sourcemap: false, write: false, entryPoints, ...options });
-    return outputFiles[0].text.trim();
+    const { text } = outputFiles[0];
+    return (file.endsWith(".ts") ? shrink(file, text, {}).code : text).trim();
   };
   const script = { format: "iife", external: NOT_ALONE, logOverride: { "empty-import-meta": "silent" } };
   const style = await built("page.css");
