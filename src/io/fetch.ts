@@ -1,7 +1,7 @@
 /** HTTP requests with retries, timeouts and a size limit. */
 import { isOffline } from "#platform";
 import { DownloadError } from "../errors.ts";
-import { paced, within } from "../platform/pace.ts";
+import { paced, within } from "../platform/http.ts";
 import { LIMITS } from "./limits.ts";
 
 export interface FetchOptions {

@@ -77,7 +77,6 @@ async function trainedOf(run: RunRecord, model: GPT2Checkpoint): Promise<Trained
     data: config && run.dataName,
     options: config?.options ?? null,
     result: resultText(run),
-    measured: measuredBy(run),
     obstacle: isPeft ? null : (run.peftObstacle ?? `${MODE_TITLES[meta.mode]} is not one of its methods`),
   };
 }
@@ -86,12 +85,6 @@ async function trainedOf(run: RunRecord, model: GPT2Checkpoint): Promise<Trained
 function baseOf(name: string, { directory }: GPT2Checkpoint): Trained["base"] {
   const base = nameBase(directory);
   return base.place === "folder" ? { ...base, name } : base;
-}
-
-function measuredBy({ after }: RunRecord): Trained["measured"] {
-  if (!after) return null;
-  const { accuracy, perplexity } = after.test;
-  return perplexity === undefined ? { type: "accuracy", value: accuracy } : { type: "perplexity", value: perplexity };
 }
 
 /** "97.2 % of 312 test messages correct (95 % interval 94.7 to 98.5 %)" */
