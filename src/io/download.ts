@@ -1,9 +1,8 @@
 /** Downloads that resume, and are verified before the file gets its final name. */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, withLock } from "#platform";
 import { DownloadError, LowrankError } from "../errors.ts";
-import { LEAST_BYTES } from "../platform/http.ts";
 import type { DownloadEvent, DownloadOptions } from "./download-options.ts";
-import { type Answer, Broken, type FetchOptions, fetchAgain, TRIES, wait } from "./fetch.ts";
+import { type Answer, Broken, type FetchOptions, fetchAgain, LEAST_BYTES, TRIES, wait } from "./fetch.ts";
 
 /** A file to download, with its expected size and digest. */
 export interface Wanted {

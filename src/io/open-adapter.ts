@@ -4,6 +4,7 @@ import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
+import { fingerprint } from "./fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "./peft.ts";
 import { baseModelOf, type PeftBase } from "./peft-form.ts";
@@ -69,7 +70,6 @@ async function readFrom(place: string, checkpoint: GPT2Checkpoint): Promise<Adap
 async function checkBase(meta: AdapterMeta, checkpoint: GPT2Checkpoint, where: string): Promise<void> {
   const { base_model, base_fingerprint: expected } = meta;
   if (expected === undefined) return;
-  const { fingerprint } = await import("./fingerprint.ts");
   const found = await fingerprint(checkpoint);
   if (found === expected) return;
   throw new ConfigError("the adapter belongs to another base model", {

@@ -2,10 +2,8 @@
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
 import { blobReader, type FileReader } from "./reader.ts";
 
-/** Fewer bytes than this, in the time that a server is given, are no progress. */
-export const LEAST_BYTES = 8 << 10;
-/** Milliseconds that a server has for an answer, and then for every LEAST_BYTES of it. */
-const PATIENCE = 30_000;
+/** The least that a server must send, in so many milliseconds; it has as long for the head of its answer. */
+const PACE: Pace = { bytes: 8 << 10, ms: 30_000 };
 /** Attempts of a request that breaks, or that the server is too busy for; the pause before the second in milliseconds. */
 const TRIES = 3;
 const PAUSE = 300;
@@ -125,7 +123,7 @@ async function* piecesOf(response: Response, name: string, length?: number): Asy
       hint: "try again; the connection may have been cut",
     });
   let size = 0;
-  for await (const piece of paced(response.body, PATIENCE, (bytes) => slow(name, bytes))) {
+  for await (const piece of paced(response.body, PACE, (bytes) => slow(name, bytes))) {
     size += piece.length;
     if (size > (length ?? Infinity)) throw wrong("more");
     yield piece;
@@ -136,9 +134,8 @@ async function* piecesOf(response: Response, name: string, length?: number): Asy
 function slow(name: string, bytes: number): DownloadError {
   return new DownloadError("the server is too slow, or does not answer", {
     where: name,
-    expected: `${LEAST_BYTES} bytes in ${PATIENCE / 1000} s`,
+    expected: `${PACE.bytes} bytes in ${PACE.ms / 1000} s`,
     found: `${bytes} bytes`,
-    hint: "try again later, or from another connection",
   });
 }
 
@@ -157,7 +154,7 @@ async function ask<T>(url: string, init: RequestInit, use: (response: Response) 
   for (let tries = 1; ; tries++) {
     const stop = new AbortController();
     try {
-      const response = await within(fetch(url, { ...init, signal: stop.signal }), PATIENCE, () => slow(url, 0));
+      const response = await within(fetch(url, { ...init, signal: stop.signal }), PACE.ms, () => slow(url, 0));
       if (tries < TRIES && (response.status === 429 || response.status >= 500)) {
         await response.body?.cancel();
         throw new Error(`${response.status} ${response.statusText}`);
@@ -199,17 +196,23 @@ export async function within<T>(work: Promise<T>, ms: number, late: () => Error)
   }
 }
 
+/** How fast a body must come. */
+export interface Pace {
+  bytes: number;
+  ms: number;
+}
+
 /**
- * The pieces of a body, each LEAST_BYTES of which must come within `patience` milliseconds; the time that the caller takes does not
- * count. Throws what `slow` gives for the bytes that came, and whatever breaks the body. May be left early.
+ * The pieces of a body that keeps its pace; the time that the caller takes does not count. Throws what `slow` gives for the bytes
+ * that came, and whatever breaks the body. May be left early.
  */
 export async function* paced(
   body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
-  patience: number,
+  pace: Pace,
   slow: (bytes: number) => Error,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const reader = body?.getReader();
-  let [left, bytes] = [patience, 0];
+  let [left, bytes] = [pace.ms, 0];
   try {
     while (reader) {
       const asked = performance.now();
@@ -217,7 +220,7 @@ export async function* paced(
       if (done) return;
       left -= performance.now() - asked;
       bytes += value.length;
-      if (bytes >= LEAST_BYTES) [left, bytes] = [patience, 0];
+      if (bytes >= pace.bytes) [left, bytes] = [pace.ms, 0];
       else if (left <= 0) throw slow(bytes);
       yield value;
     }

@@ -67,8 +67,7 @@ export function useCode(meta: AdapterMeta): string[] {
 export const needsOlder = ({ mode, task }: AdapterMeta): boolean =>
   mode === "prefix" || (mode === "prompt" && task.objective === "lm");
 
-export const OLDER =
-  "PEFT 0.21 needs transformers below 5.24 for it: later ones fail, or generate as if nothing had been trained.";
+export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it: later ones fail, or do not use what was trained.";
 
 /** What to install to load it with PEFT. */
 export function peftInstall(meta: AdapterMeta): string {

@@ -118,11 +118,8 @@ function dropMapNames(outputs) {
     writeFileSync(file, readFileSync(file, "utf8").replace(/\/\/# sourceMappingURL=\S*\s*$/, ""));
 }
 
-/** What the page that classifies on its own leaves out: it downloads nothing, has its own base model, and no other thread. */
-const NOT_ALONE = [
-  ...["*/hub-model.ts", "*/http.ts", "*/remote.ts", "*/recover.ts", "*/bitsandbytes.ts"],
-  "*/fingerprint.ts",
-];
+/** What the page that classifies on its own leaves out: it downloads nothing, and has no other thread. */
+const NOT_ALONE = ["*/hub-model.ts", "*/http.ts", "*/remote.ts", "*/recover.ts", "*/bitsandbytes.ts"];
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/run/standalone.ts. */
 async function buildStandalone() {
