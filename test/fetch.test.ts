@@ -13,8 +13,7 @@ import { resolveModel } from "../src/io/hf.ts";
 import { LIMITS } from "../src/io/limits.ts";
 import * as browser from "../src/platform/browser.ts";
 import { registerFile } from "../src/platform/files.ts";
-import { storeBody } from "../src/platform/http.ts";
-import { paced } from "../src/platform/pace.ts";
+import { paced, storeBody } from "../src/platform/http.ts";
 import { assertFails, temporaryFolder } from "./border.ts";
 import { test } from "./harness.ts";
 import { type Server, sendBytes, serve, setEnvironment } from "./http.ts";
@@ -280,7 +279,7 @@ test("a body that trickles in is given up; one that keeps its pace is read, howe
     await assertFails(DownloadError, words, () => read(1, 31));
     assert.is((await read(300, 100)).size, 30_000);
     let length = 0;
-    for await (const piece of paced(body(1, 14), 15_000, () => new Error("slow"))) {
+    for await (const piece of paced(body(1, 14), { bytes: 100, ms: 15_000 }, () => new Error("slow"))) {
       length += piece.length;
       clock += 60_000;
     }

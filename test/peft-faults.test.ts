@@ -329,8 +329,7 @@ test("a config.json of a run with wrong values is refused by an error of ours", 
   const put = (config: unknown) => writeFileSync(join(directory, "config.json"), JSON.stringify(config));
   const write = (config: object) => put({ format: FORMAT, ...config });
   write(good);
-  // Older runs kept the last evaluation.
-  assert.equal(await readRunConfig(directory), { format: FORMAT, ...good, options: { keep: "last" } });
+  assert.equal(await readRunConfig(directory), { format: FORMAT, ...good });
   for (const key of Object.keys(good))
     for (const bad of [null, 1.5, -1, [1], "x"])
       if (!((key === "model" || key === "base") && bad === "x")) {

@@ -62,7 +62,6 @@ const TRAINED: Trained = {
   options: { ...DEFAULTS, epochs: 5 },
   example: "see you at lunch",
   result: "90.0 % of 10 test messages correct",
-  measured: { type: "accuracy", value: 0.9 },
   obstacle: null,
 };
 
@@ -160,7 +159,7 @@ test("the code for a page in the README runs on a plain host, and gives the labe
 test("a README says what the model is, and has the code that the page shows", () => {
   const readme = readmeOf(TRAINED, "lowrank-1", "lowrank-1/adapter");
   for (const text of [
-    '---\nlibrary_name: "peft"\npipeline_tag: "text-classification"\nmetrics: ["accuracy"]\n',
+    '---\nlibrary_name: "peft"\npipeline_tag: "text-classification"\n---\n',
     "# LoRA, rank 3, alpha 5, on base\n",
     "classifies messages as ham <or> eggs or spam.",
     "- Data: messages.csv\n",

@@ -12,7 +12,6 @@ import { isBase, isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";
 import { adapterShapes } from "../io/adapter-meta.ts";
-import { fingerprint } from "../io/fingerprint.ts";
 import { type GPT2Checkpoint, openGPT2 } from "../io/hf.ts";
 import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
@@ -42,15 +41,10 @@ export interface ModelKind<E extends Weights> {
   create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
 }
 
-/** A base model on a device: the directory of its files, and its fingerprint. */
-export interface BaseModel {
-  directory: string;
-  print: string;
-}
-
 /** A base model with its first adapter, on a device. */
 export interface LoadedModel<E extends Weights> {
-  base: BaseModel;
+  /** Directory of the base model. */
+  directory: string;
   kind: ModelKind<E>;
   backend: Backend;
   engine: E;
@@ -75,10 +69,10 @@ export async function loadModelWith<E extends Weights>(
 ): Promise<LoadedModel<E>> {
   if (name !== null) checkName(name);
   const { meta } = adapter;
-  const base = { directory: checkpoint.directory, print: await fingerprint(checkpoint) };
+  const { directory } = checkpoint;
   const { device: backend, info } = await chooseForInference(device, checkpoint, kind.specOf(meta), kind.trialOf);
   const engine = await fill(await kind.create(backend, kind.specOf(meta), meta), adapter, checkpoint);
-  return { base, kind, backend, engine, mixed: null, device: info, meta, name };
+  return { directory, kind, backend, engine, mixed: null, device: info, meta, name };
 }
 
 /** Frees the memory of a model on the device. */
@@ -150,7 +144,7 @@ export abstract class AdapterModel<E extends Weights> {
     this.checkAlive();
     checkName(name);
     this.checkUnused(name);
-    const checkpoint = await reopen(this.loaded.base);
+    const checkpoint = await openGPT2(this.loaded.directory);
     try {
       const adapter = await loadAdapter(directory, checkpoint);
       const [expected, found] = [this.loaded.meta, adapter.meta].map(({ task }) => task.objective);
@@ -159,6 +153,13 @@ export abstract class AdapterModel<E extends Weights> {
           where: directory,
           expected: `objective ${expected}`,
           found: `${found}`,
+        });
+      // The base model's files can have changed since it was loaded.
+      const prints = [this.loaded.meta, adapter.meta].flatMap(({ base_fingerprint }) => base_fingerprint ?? []);
+      if (new Set(prints).size > 1)
+        throw new ConfigError("the adapters belong to different base models", {
+          where: directory,
+          hint: "load the base model again for this adapter",
         });
       // Another call may have taken the name meanwhile.
       this.checkUnused(name);
@@ -248,13 +249,13 @@ export abstract class AdapterModel<E extends Weights> {
 
   /** The old model is destroyed once the new one is there: if that fails, nothing has changed. */
   private async swap(adapter: Adapter): Promise<void> {
-    const { engine: old, kind, backend, base } = this.loaded;
+    const { engine: old, kind, backend, directory } = this.loaded;
     const { sharedFrom } = this;
     const { meta } = adapter;
     const name = this.activeAdapter;
     const kept = name === null ? null : await this.readActive();
     const engine = await kind.create(backend, kind.specOf(meta), meta, sharedFrom);
-    this.loaded.engine = await fill(engine, adapter, base, sharedFrom);
+    this.loaded.engine = await fill(engine, adapter, directory, sharedFrom);
     if (kept) this.waiting.set(name!, kept);
     old.destroy();
   }
@@ -295,28 +296,14 @@ function checkName(name: string): void {
   if (name === "") throw new ConfigError("an adapter needs a name", { found: "an empty one" });
 }
 
-/** Opens the files of a base model that is on a device. Throws ConfigError if they are another model's by now. */
-async function reopen({ directory, print }: BaseModel): Promise<GPT2Checkpoint> {
-  const checkpoint = await openGPT2(directory);
-  const found = await fingerprint(checkpoint);
-  if (found === print) return checkpoint;
-  await checkpoint.close();
-  throw new ConfigError("the files of the base model have changed since it was loaded", {
-    where: directory,
-    expected: `fingerprint ${print.slice(0, 12)}`,
-    found: found.slice(0, 12),
-    hint: "load it again, with the adapters that were trained on it",
-  });
-}
-
 /**
- * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint or the
- * files of one that is on the device, and the adapter's. Destroys the engine if that fails.
+ * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint or a
+ * directory, and the adapter's. Destroys the engine if that fails.
  */
 export async function fill<E extends Weights>(
   engine: E,
   { tensors }: Adapter,
-  base: GPT2Checkpoint | BaseModel,
+  base: GPT2Checkpoint | string,
   sharedFrom?: E,
 ): Promise<E> {
   const isMissing = (parameter: Parameter) =>
@@ -324,7 +311,7 @@ export async function fill<E extends Weights>(
   let opened: GPT2Checkpoint | undefined;
   try {
     if ([...engine.plan.parameters.all.values()].some(isMissing)) {
-      if ("print" in base) opened = await reopen(base);
+      if (typeof base === "string") opened = await openGPT2(base);
       await loadBase(engine, opened ?? (base as GPT2Checkpoint), { wanted: isMissing });
     }
     writeTrained(engine, tensors);

@@ -226,7 +226,7 @@ export class Classifier extends AdapterModel<Engine> {
     const logits = await (await this.plans()).logits(readings, {
       active: { name: this.activeAdapter, engine: this.engine },
       sharedFrom: () => this.sharedFrom,
-      base: loaded.base,
+      directory: loaded.directory,
       adapterOf: (name) => this.adapterOf(name),
     });
     return [...readings].map(([name, reading]) => [reading, logits.get(name)!]);

@@ -13,7 +13,7 @@ import { checkMembers, joinBatches, MEMBERS } from "../model/members.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits, withoutShared } from "../plan/memory.ts";
-import { type BaseModel, fill } from "./adapter-model.ts";
+import { fill } from "./adapter-model.ts";
 import { capacityFor, logitsOf, type Rows, SEQUENCES } from "./rows.ts";
 
 /** Tokens of the batches of a plan with several members, unless a text of each needs more; and the most. */
@@ -40,8 +40,8 @@ export interface OnDevice {
   active: { name: string | null; engine: Engine };
   /** The engine whose base model others share. */
   sharedFrom(): Engine;
-  /** For tensors that are not shared. */
-  base: BaseModel;
+  /** Directory of the base model, for tensors that are not shared. */
+  directory: string;
   adapterOf(name: string): Promise<Adapter>;
 }
 
@@ -100,14 +100,14 @@ export class MixedPlans {
     for (const engine of this.engines) engine.destroy();
   }
 
-  private async engineOf(plan: SharedPlan, { active, sharedFrom, base, adapterOf }: OnDevice): Promise<Engine> {
+  private async engineOf(plan: SharedPlan, { active, sharedFrom, directory, adapterOf }: OnDevice): Promise<Engine> {
     const { names, options } = plan;
     if (plan.engine) return plan.engine;
     if (names.length === 1 && names[0] === active.name) return active.engine;
     const adapters: Adapter[] = [];
     for (const name of names) adapters.push(await adapterOf(name));
     const from = sharedFrom();
-    const engine = await fill(await Engine.create(this.device, options, from), adapters[0]!, base, from);
+    const engine = await fill(await Engine.create(this.device, options, from), adapters[0]!, directory, from);
     try {
       for (const [i, { tensors }] of adapters.entries()) if (i > 0) writeTrained(memberOf(engine, i), tensors);
     } catch (error) {

@@ -1,5 +1,5 @@
 /** Helpers shared by the readers of several formats. */
-import { openFile, readBytes } from "#platform";
+import { readBytes } from "#platform";
 import { FormatError } from "../errors.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 
@@ -10,19 +10,6 @@ export const SHARDS_INDEX = "model.safetensors.index.json";
 /** Parses a JSON file of at most `limit` bytes. Throws FormatError if it is invalid, ConfigError if it cannot be read. */
 export async function readJson(path: string, limit: number = LIMITS.json): Promise<unknown> {
   return parseJson(await readBytes(path, limit), path);
-}
-
-/** Bytes of a file that are read at a time. */
-const PART_BYTES = 4 << 20;
-
-/** The bytes of a file, in parts. */
-export async function* readParts(path: string): AsyncGenerator<Uint8Array> {
-  const file = await openFile(path);
-  try {
-    for (let at = 0; at < file.size; at += PART_BYTES) yield await file.read(at, Math.min(PART_BYTES, file.size - at));
-  } finally {
-    await file.close();
-  }
 }
 
 const isText = (value: unknown) => typeof value === "string";

@@ -1,10 +1,8 @@
 /** Downloads that resume, and are verified before the file gets its final name. */
 import { createHasher, exists, moveFile, openAppend, openFile, remove, withLock } from "#platform";
 import { DownloadError, LowrankError } from "../errors.ts";
-import { LEAST_BYTES } from "../platform/pace.ts";
-import { readParts } from "./common.ts";
 import type { DownloadEvent, DownloadOptions } from "./download-options.ts";
-import { type Answer, Broken, type FetchOptions, fetchAgain, TRIES, wait } from "./fetch.ts";
+import { type Answer, Broken, type FetchOptions, fetchAgain, LEAST_BYTES, TRIES, wait } from "./fetch.ts";
 
 /** A file to download, with its expected size and digest. */
 export interface Wanted {
@@ -27,6 +25,8 @@ export interface Digest {
 
 /** Milliseconds after which even a download that makes progress is stopped. The part received stays. */
 const LONGEST = 24 * 3600_000;
+/** Bytes that are hashed at a time. */
+const HASH_BYTES = 4 << 20;
 /** Most progress events per file. */
 const PROGRESS_STEPS = 200;
 
@@ -167,10 +167,16 @@ async function refuse(path: string, { url }: Wanted, expected: string, found: st
 
 /** The digest of a file, read in chunks. */
 export async function hash(path: string, kind: Digest["kind"]): Promise<string> {
-  const hasher = await createHasher(kind === "sha256" ? "sha256" : "sha1");
-  if (kind === "git-sha1") hasher.update(new TextEncoder().encode(`blob ${await sizeOf(path)}\0`));
-  for await (const part of readParts(path)) hasher.update(part);
-  return hasher.digest();
+  const file = await openFile(path);
+  try {
+    const hasher = await createHasher(kind === "sha256" ? "sha256" : "sha1");
+    if (kind === "git-sha1") hasher.update(new TextEncoder().encode(`blob ${file.size}\0`));
+    for (let at = 0; at < file.size; at += HASH_BYTES)
+      hasher.update(await file.read(at, Math.min(HASH_BYTES, file.size - at)));
+    return hasher.digest();
+  } finally {
+    await file.close();
+  }
 }
 
 /** The error for an HTTP status other than success. */

@@ -1,7 +1,6 @@
 /** HTTP requests with retries, timeouts and a size limit. */
 import { isOffline } from "#platform";
 import { DownloadError } from "../errors.ts";
-import { paced, within } from "../platform/pace.ts";
 import { LIMITS } from "./limits.ts";
 
 export interface FetchOptions {
@@ -14,6 +13,8 @@ export interface FetchOptions {
 
 /** Most attempts without progress. */
 export const TRIES = 5;
+/** Fewer bytes than this, in one timeout or by one attempt, do not count as progress. */
+export const LEAST_BYTES = 8 << 10;
 const PATIENCE = 15_000;
 /** The longest Retry-After that is respected, in seconds. */
 const LONGEST_WAIT = 60;
@@ -105,6 +106,7 @@ async function send(
   init: RequestInit,
   { signal, patience = PATIENCE }: FetchOptions,
 ): Promise<Answer> {
+  const { paced, within } = await import("../platform/http.ts");
   signal?.throwIfAborted();
   const stop = new AbortController();
   const abort = () => stop.abort(signal!.reason);
@@ -126,7 +128,7 @@ async function send(
   });
   async function* pieces() {
     try {
-      yield* paced(response.body, patience, slow);
+      yield* paced(response.body, { bytes: LEAST_BYTES, ms: patience }, slow);
     } catch (cause) {
       throw failure(cause);
     } finally {

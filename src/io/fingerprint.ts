@@ -21,9 +21,6 @@ export function fingerprint(model: GPT2Checkpoint): Promise<string> {
   return made;
 }
 
-/** A model in an error: its name or directory, and the beginning of its fingerprint. */
-export const showModel = (name: string, print: string): string => `${name}, fingerprint ${print.slice(0, 12)}`;
-
 async function make(model: GPT2Checkpoint): Promise<string> {
   const hash = await createHasher("sha256");
   const text = (value: unknown) => hash.update(new TextEncoder().encode(JSON.stringify(value)));

@@ -10,7 +10,6 @@ import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import { count, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
-import { snapshotOf } from "./hub-names.ts";
 import { type Dtype, FLOATS, openSafetensors, type Stored, type TensorFiles } from "./safetensors.ts";
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
@@ -187,17 +186,9 @@ async function readDescription(directory: string) {
 
 async function openTensors(directory: string): Promise<TensorFiles> {
   const where = joinPath(directory, WEIGHTS);
-  const remedy = remedyFor(directory);
-  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory, remedy);
-  const file = await openSafetensors(where, remedy);
+  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory);
+  const file = await openSafetensors(where);
   return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
-}
-
-/** What to do about a damaged file of a model; undefined for one in a folder of its owner. */
-function remedyFor(directory: string): string | undefined {
-  if (isShipped(directory)) return "install Lowrank again: a file of it is damaged";
-  const fetched = snapshotOf(directory);
-  return fetched && `delete ${joinPath(directory, "../..")}, and ${fetched.name} is downloaded again`;
 }
 
 async function requireFiles(directory: string): Promise<void> {

@@ -4,7 +4,7 @@ import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
-import { fingerprint, showModel } from "./fingerprint.ts";
+import { fingerprint } from "./fingerprint.ts";
 import { type GPT2Checkpoint, loadModel } from "./hf.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "./peft.ts";
 import { baseModelOf, type PeftBase } from "./peft-form.ts";
@@ -74,9 +74,9 @@ async function checkBase(meta: AdapterMeta, checkpoint: GPT2Checkpoint, where: s
   if (found === expected) return;
   throw new ConfigError("the adapter belongs to another base model", {
     where,
-    expected: showModel(base_model, expected),
-    found: showModel(checkpoint.directory, found),
-    hint: "give the base model that it was trained on: --model DIR",
+    expected: `${base_model}, fingerprint ${expected.slice(0, 12)}`,
+    found: `${checkpoint.directory}, fingerprint ${found.slice(0, 12)}`,
+    hint: "give the base model that the adapter was trained on: --model DIR",
   });
 }
 

@@ -40,8 +40,9 @@ export interface TensorInfo {
   end: number;
 }
 
-/** The remedy for a file of someone's own. */
-const COPY_AGAIN = "copy the file again from where it came from: it may be truncated";
+/** The remedy for a file of a model. */
+const COPY_AGAIN =
+  "it may be truncated: copy it again from where it came from, or delete a downloaded model's folder in the cache";
 
 /** A safetensors file whose header has been read and checked. */
 export class SafetensorsFile {
@@ -209,9 +210,9 @@ export interface TensorFiles {
 }
 
 /** Opens a file by its path. Throws FormatError if it is damaged. */
-export async function openSafetensors(path: string, remedy?: string): Promise<SafetensorsFile> {
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const reader = await openFile(path);
-  return SafetensorsFile.open(reader, remedy).catch(async (error) => {
+  return SafetensorsFile.open(reader).catch(async (error) => {
     await reader.close();
     throw error;
   });

@@ -6,7 +6,7 @@ import { openSafetensors, type SafetensorsFile, type TensorFiles } from "./safet
 import { readShards } from "./shards-index.ts";
 
 /** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not belong together. */
-export async function openShards(directory: string, remedy?: string): Promise<TensorFiles> {
+export async function openShards(directory: string): Promise<TensorFiles> {
   const index = joinPath(directory, SHARDS_INDEX);
   const shards = await readShards(index);
   await requireShards(directory, [...shards.keys()], index);
@@ -18,7 +18,7 @@ export async function openShards(directory: string, remedy?: string): Promise<Te
   try {
     for (const [shard, names] of shards) {
       const path = joinPath(directory, shard);
-      const file = await openSafetensors(path, remedy);
+      const file = await openSafetensors(path);
       open.push(file);
       checkShard(file, names, files, path);
       for (const name of names) files.set(name, file);

@@ -1,10 +1,9 @@
 /** Files on a server, read by ranges where it supports them, and the bodies of responses. Imported on demand: few pages use it. */
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
-import { LEAST_BYTES, paced, within } from "./pace.ts";
 import { blobReader, type FileReader } from "./reader.ts";
 
-/** Milliseconds that a server has for an answer, and then for every LEAST_BYTES of it. */
-const PATIENCE = 30_000;
+/** The least that a server must send, in so many milliseconds; it has as long for the head of its answer. */
+const PACE: Pace = { bytes: 8 << 10, ms: 30_000 };
 /** Attempts of a request that breaks, or that the server is too busy for; the pause before the second in milliseconds. */
 const TRIES = 3;
 const PAUSE = 300;
@@ -124,7 +123,7 @@ async function* piecesOf(response: Response, name: string, length?: number): Asy
       hint: "try again; the connection may have been cut",
     });
   let size = 0;
-  for await (const piece of paced(response.body, PATIENCE, (bytes) => slow(name, bytes))) {
+  for await (const piece of paced(response.body, PACE, (bytes) => slow(name, bytes))) {
     size += piece.length;
     if (size > (length ?? Infinity)) throw wrong("more");
     yield piece;
@@ -135,9 +134,8 @@ async function* piecesOf(response: Response, name: string, length?: number): Asy
 function slow(name: string, bytes: number): DownloadError {
   return new DownloadError("the server is too slow, or does not answer", {
     where: name,
-    expected: `${LEAST_BYTES} bytes in ${PATIENCE / 1000} s`,
+    expected: `${PACE.bytes} bytes in ${PACE.ms / 1000} s`,
     found: `${bytes} bytes`,
-    hint: "try again later, or from another connection",
   });
 }
 
@@ -156,7 +154,7 @@ async function ask<T>(url: string, init: RequestInit, use: (response: Response) 
   for (let tries = 1; ; tries++) {
     const stop = new AbortController();
     try {
-      const response = await within(fetch(url, { ...init, signal: stop.signal }), PATIENCE, () => slow(url, 0));
+      const response = await within(fetch(url, { ...init, signal: stop.signal }), PACE.ms, () => slow(url, 0));
       if (tries < TRIES && (response.status === 429 || response.status >= 500)) {
         await response.body?.cancel();
         throw new Error(`${response.status} ${response.statusText}`);
@@ -183,4 +181,50 @@ async function ask<T>(url: string, init: RequestInit, use: (response: Response) 
 function reasonOf(error: unknown): string {
   const { message, cause } = error as { message: string; cause?: Error };
   return cause?.message ? `${message} (${cause.message})` : message;
+}
+
+/** The result of `work`. Throws what `late` gives if it takes longer than `ms` milliseconds. */
+export async function within<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const end = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), ms);
+  });
+  try {
+    return await Promise.race([work, end]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** How fast a body must come. */
+export interface Pace {
+  bytes: number;
+  ms: number;
+}
+
+/**
+ * The pieces of a body that keeps its pace; the time that the caller takes does not count. Throws what `slow` gives for the bytes
+ * that came, and whatever breaks the body. May be left early.
+ */
+export async function* paced(
+  body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
+  pace: Pace,
+  slow: (bytes: number) => Error,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const reader = body?.getReader();
+  let [left, bytes] = [pace.ms, 0];
+  try {
+    while (reader) {
+      const asked = performance.now();
+      const { done, value } = await within(reader.read(), left, () => slow(bytes));
+      if (done) return;
+      left -= performance.now() - asked;
+      bytes += value.length;
+      if (bytes >= pace.bytes) [left, bytes] = [pace.ms, 0];
+      else if (left <= 0) throw slow(bytes);
+      yield value;
+    }
+  } finally {
+    reader?.cancel().catch(() => {});
+  }
 }

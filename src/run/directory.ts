@@ -26,7 +26,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { Check } from "../platform/replacing.ts";
-import { BEFORE, type TrainOptions } from "../train/options.ts";
+import type { TrainOptions } from "../train/options.ts";
 import type { TrainResult } from "../train/records.ts";
 import { checkpointFiles } from "./checkpoint.ts";
 import { CONFIG, FORMAT, isRunConfig, RUN_FILES, replaceable } from "./files.ts";
@@ -105,24 +105,11 @@ export async function readRunConfig(directory: string): Promise<RunConfig> {
   const json = await readJson(path);
   if (!isRunConfig(json)) refuse(`a ${CONFIG} of another format`);
   checkKinds({ json }, { json: "object" }, path);
-  // Configs from before language models were supported have no objective.
-  const config = { objective: "classification", ...(json as object) } as RunConfig;
+  const config = json as RunConfig;
   oneOf("objective", config.objective, OBJECTIVES, path);
-  const kinds = {
-    model: "text",
-    base: "text",
-    data: "object",
-    options: "object",
-    labels: "texts",
-    counts: "object",
-  } as const;
-  checkKinds(config, { ...kinds, padTo: "count", maxLength: "size", adapter: "text?" }, path);
-  config.options.keep ??= BEFORE.keep;
-  // Before there were class weights, the classes of a file were balanced by default.
-  if (config.objective === "classification" && config.options.classWeights === undefined) {
-    config.options.classWeights = BEFORE.classWeights;
-    if (config.data.file !== undefined) config.data = { balance: true, ...config.data };
-  }
+  const texts = { model: "text", base: "text", labels: "texts", adapter: "text?" } as const;
+  checkKinds(config, { ...texts, data: "object", options: "object", counts: "object" }, path);
+  checkKinds(config, { padTo: "count", maxLength: "size" }, path);
   return config;
 }
 

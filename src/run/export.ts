@@ -6,7 +6,7 @@ import { absolutePath, exists, joinPath, listDirectory, packagePath, readBytes }
 import { MODE_TITLES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
-import { readJson, readParts, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
+import { readJson, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
 import { type GPT2Checkpoint, SHIPPED_MODELS } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
@@ -19,9 +19,20 @@ import { GPT2_VOCABULARY, TOKENIZER_FILES, type Vocabulary } from "../io/vocabul
 import { methodShapes } from "../names.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { parseCsv } from "../report/csv.ts";
-import { type Card, frontMatter } from "./card.ts";
-import { nameBase, readRunConfig } from "./directory.ts";
-import { autoModelOf, longestText, needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
+import { type BaseName, nameBase, readRunConfig } from "./directory.ts";
+import {
+  autoModelOf,
+  frontMatter,
+  hubTask,
+  longestText,
+  needsOlder,
+  OLDER,
+  peftCode,
+  peftInstall,
+  remarks,
+  useCode,
+} from "./peft-code.ts";
+import { readParts } from "./standalone.ts";
 
 export const EXPORTS = ["peft", "merged"] as const;
 export type ExportKind = (typeof EXPORTS)[number];
@@ -87,8 +98,8 @@ export async function planExport(
   }
   const where = withBase ? BASE : base.place === "hub" ? base.name : absolutePath(checkpoint.directory);
   const { end } = checkpoint.vocabulary;
-  const card = { meta, base, ...(await testedBy(run, meta)) };
-  files.set(README, readme(kind, card, where, end, losses, [...files.keys()]));
+  const results = run === undefined ? {} : await readResults(run, meta);
+  files.set(README, readme(kind, { meta, base, where, end, results, losses, files: [...files.keys()] }));
   return { files, losses, notes };
 }
 
@@ -296,32 +307,35 @@ async function tokenizerFiles(meta: AdapterMeta, checkpoint: GPT2Checkpoint): Pr
   return files.set(own, json(config));
 }
 
-/** The data of a run, and what it measured on the test set; null where it does not say. */
-async function testedBy(run: string | undefined, meta: AdapterMeta): Promise<Pick<Card, "data" | "measured">> {
-  const path = run === undefined ? "" : joinPath(run, "metrics.csv");
-  if (run === undefined || !(await exists(path))) return { data: null, measured: null };
+/** What a run measured on its test set, for the head of a model card; empty where it does not say. */
+async function readResults(run: string, meta: AdapterMeta): Promise<object> {
+  const path = joinPath(run, "metrics.csv");
+  if (!(await exists(path))) return {};
+  const [columns = [], values = []] = parseCsv(new TextDecoder().decode(await readBytes(path)));
+  const isLm = meta.task.objective === "lm";
+  const value = values[columns.indexOf(isLm ? "final_test_ppl" : "final_test_acc")] ?? "";
+  if (value === "") return {};
   const { name, file, train } = (await readRunConfig(run)).data;
   const [source] = [name ?? file ?? train].flat();
   const data = name === undefined ? String(source).replace(/^.*[\\/]/, "") : String(name);
-  const [columns = [], values = []] = parseCsv(new TextDecoder().decode(await readBytes(path)));
-  const [type, column] =
-    meta.task.objective === "lm"
-      ? (["perplexity", "final_test_ppl"] as const)
-      : (["accuracy", "final_test_acc"] as const);
-  const value = values[columns.indexOf(column)] ?? "";
-  return { data, measured: value === "" ? null : { type, value: Number(value) } };
+  const type = isLm ? "perplexity" : "accuracy";
+  const metrics = [{ type, value: Number(value) }];
+  const results = [{ task: { type: hubTask(meta) }, dataset: { name: data, type: data }, metrics }];
+  return { metrics: [type], "model-index": [{ name: MODE_TITLES[meta.mode], results }] };
 }
 
-/** `where`: the base model for Python, in the directory of the export. */
-function readme(
-  kind: ExportKind,
-  card: Omit<Card, "title" | "library">,
-  where: string,
-  end: Vocabulary["end"],
-  losses: Loss[],
-  files: string[],
-): string {
-  const { meta } = card;
+interface Readme {
+  meta: AdapterMeta;
+  base: BaseName;
+  /** The base model for Python, in the directory of the export. */
+  where: string;
+  end: Vocabulary["end"];
+  results: object;
+  losses: Loss[];
+  files: string[];
+}
+
+function readme(kind: ExportKind, { meta, base, where, end, results, losses, files }: Readme): string {
   const auto = autoModelOf(meta);
   const isMerged = kind === "merged";
   const title = isMerged ? "A fine-tuned GPT-2" : `GPT-2 with ${MODE_TITLES[meta.mode]}`;
@@ -334,7 +348,7 @@ function readme(
     : peftCode(meta, end, where, ".");
   const differences = losses.map((loss) => `- ${showLoss(loss)}`);
   return [
-    ...frontMatter({ ...card, title, library: isMerged ? "transformers" : "peft" }),
+    ...frontMatter(meta, base, isMerged ? "transformers" : "peft", results),
     `# ${title}`,
     "",
     `${MARK}${meta.base_model}: ${MODE_TITLES[meta.mode]}.`,

@@ -48,13 +48,9 @@ export const RUN_FILES: readonly string[] = [
 /** Present in the directory of every run that has ended. */
 const ADAPTER = "adapter/lowrank.json";
 
-/** The keys of every run's config.json, including older versions without `format`. */
-const KEYS = ["version", "model", "data", "options", "labels", "counts"];
-
 /** Whether the contents of a config.json are a run's. */
 export function isRunConfig(json: unknown): json is { files?: unknown; data?: unknown } {
-  if (typeof json !== "object" || json === null) return false;
-  return "format" in json ? json.format === FORMAT : KEYS.every((key) => Object.hasOwn(json, key));
+  return (json as { format?: unknown } | null)?.format === FORMAT;
 }
 
 async function runConfigAt(directory: string): Promise<{ files?: unknown; data?: unknown } | undefined> {
@@ -79,8 +75,7 @@ export async function givenTextColumn(directory: string): Promise<string | undef
 export async function ownFiles(directory: string): Promise<string[]> {
   const config = await runConfigAt(directory);
   if (config === undefined) return [];
-  // Runs of older versions do not list their files.
-  const { files = RUN_FILES } = config;
+  const { files } = config;
   const written = RUN_FILES.filter((name) => Array.isArray(files) && files.includes(name));
   return [...(await checkpointFiles(directory)), ...written];
 }

@@ -2,6 +2,7 @@
 import { textContext } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
+import type { BaseName } from "./directory.ts";
 
 type End = Vocabulary["end"];
 
@@ -9,11 +10,26 @@ type End = Vocabulary["end"];
 export const autoModelOf = ({ task }: AdapterMeta) =>
   task.objective === "classification" ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
 
+/** The hub's name of a task. */
+export const hubTask = ({ task }: AdapterMeta) =>
+  task.objective === "classification" ? "text-classification" : "text-generation";
+
 /** Maximum text length in tokens: longer texts were truncated in training. */
 export function longestText(meta: AdapterMeta): number {
   const context = textContext(meta.model, meta);
   const { padTo = 0, maxLength = context } = meta.settings as { padTo?: number; maxLength?: number };
   return Math.min(padTo || maxLength, context);
+}
+
+/** The head of a model card, which the hub reads; `more`: further keys. JSON is YAML, too. The hub knows no base model in a folder. */
+export function frontMatter(meta: AdapterMeta, base: BaseName, library: string | null, more: object = {}): string[] {
+  const entries = {
+    ...(base.place === "folder" ? {} : { base_model: base.name }),
+    ...(library === null ? {} : { library_name: library }),
+    pipeline_tag: hubTask(meta),
+    ...more,
+  };
+  return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${JSON.stringify(value)}`), "---", ""];
 }
 
 /** The lines that load the adapter in `directory` on the model `base`. */
@@ -51,8 +67,7 @@ export function useCode(meta: AdapterMeta, text = "some text"): string[] {
 export const needsOlder = ({ mode, task }: AdapterMeta): boolean =>
   mode === "prefix" || (mode === "prompt" && task.objective === "lm");
 
-export const OLDER =
-  "PEFT 0.21 runs this method with transformers below 5.24: later ones fail, or generate as if nothing had been trained.";
+export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it: later ones fail, or do not use what was trained.";
 
 /** What to install to load it with PEFT. */
 export function peftInstall(meta: AdapterMeta): string {

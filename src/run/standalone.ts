@@ -6,7 +6,7 @@ import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform"
 import { ConfigError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
 import { encodeMeta, parseMeta } from "../io/adapter-meta.ts";
-import { readJson, readParts } from "../io/common.ts";
+import { readJson } from "../io/common.ts";
 import type { GPT2Checkpoint } from "../io/hf.ts";
 import { META } from "../io/peft.ts";
 import { type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
@@ -199,4 +199,15 @@ async function filesIn(directory: string, folder = "adapter", names?: readonly s
     parts.push({ path: `${folder}/${name}`, bytes: size, read: () => readParts(path) });
   }
   return parts;
+}
+
+/** The bytes of a file, in parts. */
+export async function* readParts(path: string): AsyncGenerator<Uint8Array> {
+  const file = await openFile(path);
+  try {
+    for (let at = 0; at < file.size; at += BLOCK_BYTES)
+      yield await file.read(at, Math.min(BLOCK_BYTES, file.size - at));
+  } finally {
+    await file.close();
+  }
 }

@@ -3,9 +3,8 @@ import { MODE_TITLES } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
-import { frontMatter, type Measured } from "./card.ts";
 import { type BaseName, titleOf } from "./directory.ts";
-import { peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
+import { frontMatter, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
 
 /** A trained model, as far as it is known. */
 export interface Trained {
@@ -22,7 +21,6 @@ export interface Trained {
   example: string;
   /** What it reaches on the test set; null: unknown. */
   result: string | null;
-  measured: Measured | null;
   /** Why PEFT cannot load it; null: it can. */
   obstacle: string | null;
 }
@@ -178,10 +176,9 @@ export function readmeOf(trained: Trained, directory?: string, adapter?: string)
   ];
   const usages = usagesOf(trained, directory, adapter);
   const what = classifies ? `A GPT-2 that classifies messages as ${classesOf(meta)}.` : "A GPT-2 that continues texts.";
-  const title = trainedTitle(trained);
   return lines(
-    ...frontMatter({ ...trained, title, library: trained.obstacle === null ? "peft" : null }),
-    `# ${title}`,
+    ...frontMatter(meta, base, trained.obstacle === null ? "peft" : null),
+    `# ${trainedTitle(trained)}`,
     "",
     `${what} It was trained with Lowrank.`,
     "",

@@ -79,7 +79,6 @@ async function trainedOf(run: RunRecord, model: GPT2Checkpoint): Promise<Trained
     example: await exampleFor(directory),
     options: config?.options ?? null,
     result: resultText(run),
-    measured: measuredBy(run),
     obstacle: isPeft ? null : (run.peftObstacle ?? `${MODE_TITLES[meta.mode]} is not one of its methods`),
   };
 }
@@ -95,12 +94,6 @@ async function exampleFor(directory: string): Promise<string> {
 function baseOf(name: string, { directory }: GPT2Checkpoint): Trained["base"] {
   const base = nameBase(directory);
   return base.place === "folder" ? { ...base, name } : base;
-}
-
-function measuredBy({ after }: RunRecord): Trained["measured"] {
-  if (!after) return null;
-  const { accuracy, perplexity } = after.test;
-  return perplexity === undefined ? { type: "accuracy", value: accuracy } : { type: "perplexity", value: perplexity };
 }
 
 /** "97.2 % of 312 test messages correct (95 % interval 94.7 to 98.5 %)" */
