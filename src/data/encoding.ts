@@ -113,10 +113,11 @@ export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<v
   }
   const preview: OtherEncoding["preview"][number][] = [];
   let [line, faults, sound] = [1, 0, 0];
+  // The first of some lines with a byte of zero.
+  let zeros: number | undefined;
   for await (const bytes of wholeLines(file)) {
     const isValid = isUtf8(bytes);
-    if (!isValid && bytes.includes(0))
-      throw new FormatError("The file is not text", { where: `${file.name}:${line}`, found: "bytes of zero" });
+    if (bytes.includes(0)) zeros ??= line;
     for (let start = 0; start < bytes.length; line++) {
       const end = bytes.indexOf(LINE_FEED, start) + 1 || bytes.length;
       if (!isValid) {
@@ -130,7 +131,10 @@ export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<v
       start = end;
     }
   }
-  if (faults > sound) refuse(file, { encoding: "windows-1252", title: "Windows-1252", preview });
+  if (faults <= sound) return;
+  if (zeros !== undefined)
+    throw new FormatError("The file is not text", { where: `${file.name}:${zeros}`, found: "bytes of zero" });
+  refuse(file, { encoding: "windows-1252", title: "Windows-1252", preview });
 }
 
 function refuse(file: FileReader, remedy: OtherEncoding): never {

@@ -253,12 +253,10 @@ async function mergedConfig({ meta, tensors }: Adapter, checkpoint: GPT2Checkpoi
 }
 
 /** The vocabulary of a model, as its files have it; GPT-2's, which a model can leave out, as those of the base model in the package. */
-async function vocabularyFiles({ directory, vocabulary }: GPT2Checkpoint): Promise<Map<string, FileContent>> {
+async function vocabularyFiles({ directory, vocabulary, config }: GPT2Checkpoint): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
-  for (const place of [
-    directory,
-    ...(vocabulary === GPT2_VOCABULARY ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : []),
-  ]) {
+  const isGpt2 = vocabulary === GPT2_VOCABULARY && config.vocab_size > vocabulary.end.id;
+  for (const place of [directory, ...(isGpt2 ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : [])]) {
     for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json"]) {
       const path = joinPath(place, name);
       if (await exists(path)) files.set(name, await readBytes(path));

@@ -155,6 +155,7 @@ const RUN: Record<string, unknown> = {
   format: FORMAT,
   version: "0.1.0",
   model: "gpt2-micro",
+  base: "00",
   objective: "classification",
   data: { file: "messages.csv", labelColumn: "label", seed: 3, fractions: [0.7, 0.1, 0.2] },
   options: DEFAULTS,
@@ -165,7 +166,7 @@ const RUN: Record<string, unknown> = {
   device: { name: "wasm" },
 };
 const RUN_WORDS: Words = {
-  keys: [...Object.keys(RUN), "replaces", "adapter", "base", "revision", "trial", ...Object.keys(DEFAULTS)],
+  keys: [...Object.keys(RUN), "replaces", "adapter", "revision", "trial", ...Object.keys(DEFAULTS)],
   values: [
     "lm",
     "all",
