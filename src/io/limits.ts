@@ -52,7 +52,7 @@ export const LIMITS = {
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */
   names: 1 << 17,
   /** Regular expressions of an adapter: their size in total, with repetitions written out, and the instructions of each times the characters of names. */
-  expressionSize: 20_000,
+  expressionSize: 8_000,
   expressionSteps: 10_000_000,
 } as const;
 

@@ -21,6 +21,7 @@ import {
   start,
   statesOf,
   stepsTaken,
+  waitForHold,
   waitForState,
   workerOf,
 } from "./page.ts";
@@ -343,11 +344,11 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await page.click("#resume");
   await page.locator("#run-error >> text=The file cannot be read").waitFor();
   await worker.evaluate(() => (self as unknown as { readable(): void }).readable());
-  await holdCheckpoint(page, 24);
+  await holdCheckpoint(page, "any file");
   await page.click("#run-error >> text=Resume from the last checkpoint");
   await page.waitForSelector("#training:not([data-state=failed])");
   // A worker that ends without a word, as a browser ends it that lacks memory.
-  await waitForStep(page, 17);
+  await waitForHold(page);
   await worker.evaluate(() => self.close());
   await page.locator("#run-error >> text=The page's worker has ended").waitFor();
   await waitForState(page, "interrupted");

@@ -86,20 +86,29 @@ export async function workerOf(page: Page): Promise<Worker> {
 }
 
 /**
- * Makes the page's worker wait before it writes the checkpoint of `step`, until the returned function is called or the page is
- * reloaded: the run cannot end before the test acts, however slow the page is. Only for runs that begin afterwards.
+ * Makes the page's worker wait before it writes the checkpoint of `step`, or any file, until the returned function is called or the
+ * page is reloaded: the run cannot end before the test acts, however slow the page is. Only for runs that begin afterwards.
  */
-export async function holdCheckpoint(page: Page, step: number): Promise<() => Promise<void>> {
+export async function holdCheckpoint(page: Page, step: number | "any file"): Promise<() => Promise<void>> {
   const worker = await workerOf(page);
   await worker.evaluate((held) => {
     const { createWritable } = FileSystemFileHandle.prototype;
     const released = new Promise<void>((release) => Object.assign(self, { release }));
     FileSystemFileHandle.prototype.createWritable = async function (options) {
-      if (this.name.startsWith("step-") && parseInt(this.name.slice(5), 10) === held) await released;
+      if (held === "any file" || (this.name.startsWith("step-") && parseInt(this.name.slice(5), 10) === held)) {
+        Object.assign(self, { isHeld: true });
+        await released;
+      }
       return createWritable.call(this, options);
     };
   }, step);
   return () => worker.evaluate(() => (self as unknown as { release(): void }).release());
+}
+
+/** Waits until the worker waits in `holdCheckpoint`. */
+export async function waitForHold(page: Page): Promise<void> {
+  const worker = await workerOf(page);
+  while (!(await worker.evaluate(() => "isHeld" in self)));
 }
 
 /** From the next load on, the page records every state that it shows, with its step. */
