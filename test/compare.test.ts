@@ -12,6 +12,7 @@ import { methodsOf } from "../src/web/worker/compare.ts";
 import { test } from "./harness.ts";
 
 const SETTINGS: PageSettings = {
+  objective: "classification",
   data: { kind: "named", name: "spam" },
   model: "gpt2-micro",
   adapter: { id: "1", title: "LoRA" },

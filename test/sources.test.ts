@@ -10,7 +10,8 @@ import { test } from "./harness.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
 
 const SETTINGS: PageSettings = {
-  ...{ data: { kind: "named", name: "spam" }, model: "gpt2-micro", device: "wasm", options: {} },
+  ...{ objective: "classification", data: { kind: "named", name: "spam" }, model: "gpt2-micro", adapter: null },
+  ...{ device: "wasm", options: {} },
   ...{ split: "default", balance: false, dedupe: false, maxLength: 0 },
 };
 

@@ -441,7 +441,7 @@ await main(async () => {
     for (const options of rates) context = Math.min(context, textContext(config, methodSizes(options)));
   const data = await loadData({ objective, data: { ...source, ...dataOptions(settings, seed, context) } }, model);
   sweep.rows = data.train.size;
-  // Where no weights are needed, a trial is the same as before there were any.
+  // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) sweep.base = { ...settings, classWeights: "none" };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const digest = await digestOf(data);

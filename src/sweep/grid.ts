@@ -7,7 +7,7 @@ import { checkNumber } from "../number-range.ts";
 import { titleOf } from "../run/directory.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
-import { BEFORE, DEFAULTS, ofMode, SETTINGS, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
 
 /**
  * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists. With
@@ -26,7 +26,7 @@ export interface SweepSpec {
 export interface Trial {
   /** Unique in the sweep, and a directory name: "lora-r8-a16-s1-1f3c9a20". */
   name: string;
-  /** SHA-256 of everything that determines the result, with only the options that differ from `BEFORE`. */
+  /** SHA-256 of everything that determines the result. */
   key: string;
   model: string;
   options: TrainOptions;
@@ -162,11 +162,8 @@ export function trialsOf<C extends Cell>(
 }
 
 async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
-  // Only options that differ from `BEFORE` are hashed, so that options added in later versions do not change existing keys.
-  const special = Object.entries(options).filter(
-    ([name, value]) => !isSame(name as keyof TrainOptions, value, BEFORE[name as keyof TrainOptions]),
-  );
-  const sorted = Object.fromEntries(special.sort(([a], [b]) => (a < b ? -1 : 1)));
+  const decisive = SETTING_NAMES.filter((setting) => !SETTINGS[setting].sameBits).sort();
+  const sorted = Object.fromEntries(decisive.map((setting) => [setting, options[setting]]));
   const hash = await createHasher("sha256");
   hash.update(new TextEncoder().encode(JSON.stringify({ model, options: sorted, identity })));
   const key = hash.digest();
@@ -175,14 +172,11 @@ async function nameTrial(model: string, options: TrainOptions, identity: unknown
   return { name: [...words, `s${seed}`, key.slice(0, 8)].join("-"), key, model, options };
 }
 
-/** Whether a value gives the result of `other`. */
-const isSame = (name: keyof TrainOptions, value: unknown, other: unknown) =>
-  SETTINGS[name].sameBits || JSON.stringify(value) === JSON.stringify(other);
-
-/** Whether a trial was started with these options. A missing option did not exist at the time. */
+/** Whether a trial was started with these options, or with others that give the same result. */
 export function isTrialOf(begun: Partial<TrainOptions>, { options }: Pick<Trial, "options">): boolean {
-  const all = { ...BEFORE, ...begun };
-  return (Object.keys(options) as (keyof TrainOptions)[]).every((name) => isSame(name, all[name], options[name]));
+  return SETTING_NAMES.every(
+    (name) => SETTINGS[name].sameBits || JSON.stringify(begun[name]) === JSON.stringify(options[name]),
+  );
 }
 
 /** "0.001", "3e-4". */

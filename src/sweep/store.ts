@@ -39,8 +39,8 @@ export interface TrialResult {
   options: TrainOptions;
   device: string;
   trainable: number;
-  /** See `TrainResult`; absent in results of older versions. */
-  flops?: number;
+  /** See `TrainResult`. */
+  flops: number;
   /** See `memoryOf`. */
   memory: number;
   /** Bytes of the files of trained tensors in the run's adapter/ directory; undefined before they are there. */

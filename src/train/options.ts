@@ -254,9 +254,6 @@ export const DEFAULTS = Object.fromEntries(
   SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
 ) as unknown as TrainOptions;
 
-/** What a stored run did about options that did not exist when it ran. */
-export const BEFORE: TrainOptions = { ...DEFAULTS, keep: "last", classWeights: "none" };
-
 /** A language model's head is the token table. It has no bias, and by default no adapter, which would have V rows. */
 export const LM_DEFAULTS: TrainOptions = {
   ...DEFAULTS,

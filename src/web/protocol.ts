@@ -25,13 +25,12 @@ export type DataChoice =
 
 /** Everything that determines a run. */
 export interface PageSettings {
-  /** Missing in old records: classification. */
-  objective?: Objective;
+  objective: Objective;
   data: DataChoice;
   /** Name of a bundled or stored model, or of one from the hub. */
   model: string;
-  /** The record of the adapter that training starts from. Null, or missing in old records: a new adapter. */
-  adapter?: { id: string; title: string } | null;
+  /** The record of the adapter that training starts from; null: a new adapter. */
+  adapter: { id: string; title: string } | null;
   device: DeviceName;
   split: Split | "default";
   /** Whether rows of the larger classes are dropped until all classes are equal. */
@@ -205,16 +204,16 @@ export interface RunRecord {
   /** `fingerprint` of the model when the run began. */
   base?: string;
   labels: readonly string[];
-  /** The names of the parts of the test set. Missing in old records. */
-  partNames?: readonly string[];
+  /** The names of the parts of the test set. */
+  partNames: readonly string[];
   /** Whether macro F1 is shown: see `isUnequal`. */
   unequal: boolean;
   device: string;
   trainable: number;
   values: number;
   bytes: number;
-  /** Operations in the matrix products of a step. Missing in old records. */
-  flops?: number;
+  /** Operations in the matrix products of a step. */
+  flops: number;
   step: number;
   steps: number;
   epoch: number;
@@ -230,19 +229,19 @@ export interface RunRecord {
   /** Of the test set of a classifier. */
   confusions: Confusion[] | null;
   mistakes: Mistake[];
-  /** The run and the baselines on the test set; this and the next two are missing before the end and in old records. */
+  /** The run and the baselines on the test set; this and the next two are missing before the end. */
   compared?: readonly Compared[];
   /** Expected calibration error on the test set. */
   calibrationError?: number;
   /** What to know about the result: a small test set, a baseline with as many rows right, an early end, what was kept. */
   resultNotes?: string[];
-  /** Whether each test message is classified correctly, as 1 and 0. Missing before the end and in old records. */
+  /** Whether each test message is classified correctly, as 1 and 0. Missing before the end. */
   verdicts?: Uint8Array;
   /** Bytes of the files of trained tensors. */
   savedBytes?: number;
   /** That the run has learned nothing, with a learning rate to try. */
   warning?: ErrorReport;
-  /** How far the matrices moved; missing before the end and in old records. */
+  /** How far the matrices moved; missing before the end. */
   changes?: Changes;
   /** The reason if PEFT cannot load the adapter. */
   peftObstacle: string | null;

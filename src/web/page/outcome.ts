@@ -90,7 +90,7 @@ function measures({ labels }: RunRecord, confusions: readonly Confusion[]): HTML
 }
 
 function beforeAndAfter(run: RunRecord, before: Splits<Evaluation>, after: Splits<Evaluation>): HTMLElement {
-  const { parts, partNames = [], unequal, objective } = run;
+  const { parts, partNames, unequal, objective } = run;
   const metric = metricOf(run);
   const sets = [
     ["Training", "train"],

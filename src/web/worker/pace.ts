@@ -12,7 +12,7 @@ export function flopsOfStep({ flops, options }: PreparedRun): number {
 
 /** Seconds of a whole run: the speed is that of the latest finished run on the device, else a guess. */
 export function secondsOf(prepared: PreparedRun, device: string, threads: number, runs: readonly RunRecord[]): number {
-  const last = runs.find((run) => run.flops !== undefined && run.state === "finished" && run.device === device);
-  const speed = last ? (last.flops! * last.step) / last.seconds : GUESS * threads;
+  const last = runs.find((run) => run.state === "finished" && run.device === device);
+  const speed = last ? (last.flops * last.step) / last.seconds : GUESS * threads;
   return (flopsOfStep(prepared) * prepared.stepCounts.total) / speed;
 }
