@@ -1,5 +1,4 @@
 /** The weights of classes in the loss: which, when, and what they do to a run. */
-import { readFileSync, writeFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../src/data/datasets.ts";
@@ -7,7 +6,6 @@ import { ConfigError } from "../src/errors.ts";
 import { fineTune } from "../src/index.ts";
 import { loadModel } from "../src/io/hf.ts";
 import { macroF1 } from "../src/report/statistics.ts";
-import { readRunConfig } from "../src/run/directory.ts";
 import { describeData } from "../src/run/summary.ts";
 import { classWeightsOf, isUnequal } from "../src/train/class-weights.ts";
 import { ofMode, resolveOptions } from "../src/train/options.ts";
@@ -106,17 +104,6 @@ test("a language model does not have the setting", async () => {
   assert.is(resolveOptions({}, "lm").classWeights, "none");
   const refused = () => resolveOptions({ classWeights: "auto" }, "lm");
   await assertFails(ConfigError, ["classWeights", "language model"], refused);
-});
-
-test("a config from before there were weights: none, and its file was balanced", async () => {
-  await (await run(await unequal(), { epochs: 1 })).save(`${folder}/run`);
-  const path = `${folder}/run/config.json`;
-  const json = JSON.parse(readFileSync(path, "utf8"));
-  const { classWeights, ...older } = json.options;
-  assert.equal([classWeights, json.data.balance], ["auto", undefined]);
-  writeFileSync(path, JSON.stringify({ ...json, options: older }));
-  const { options, data } = await readRunConfig(`${folder}/run`);
-  assert.equal([options.classWeights, data.balance], ["none", true]);
 });
 
 test("one line says what was read, what was left out and why, and the weights", async () => {
