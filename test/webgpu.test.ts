@@ -159,13 +159,13 @@ test("while times are asked for, each kernel's milliseconds are added up, and re
     Float32Array.from({ length: 8 }, (_, i) => i),
   );
   const times = new Map<string, number>();
-  session.times = times;
+  await session.time!(times);
   for (let i = 0; i < 3; i++) session.run(["forward"], NO_VALUES);
   assert.equal([...(await session.read(out))], [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]);
   assert.equal([...times.keys()], ["matmul_narrow.scalar"]);
   const ms = times.get("matmul_narrow.scalar")!;
   assert.ok(ms >= 0 && ms < 10_000, `${ms} ms`);
-  session.times = null;
+  await session.time!(null);
   session.run(["forward"], NO_VALUES);
   await session.flush();
   assert.is(times.get("matmul_narrow.scalar"), ms);

@@ -71,8 +71,8 @@ export interface Session {
    * after the next `flush` and `drop(false)` runs again.
    */
   drop(isOn: boolean): void;
-  /** While set, runs add their milliseconds per kernel here, if the device can measure them. */
-  times?: Map<string, number> | null;
+  /** From now on, runs add their milliseconds per kernel to `times`, if the device can measure them; null: no longer. */
+  time?(times: Map<string, number> | null): Promise<void>;
   /** Frees the session's memory after its work is done; a second call does nothing. Later calls of other methods throw DeviceError. */
   destroy(): void;
 }

@@ -127,7 +127,7 @@ class WasmSession implements Session {
   private dropping = false;
   /** Whether work has been dropped since the last `drop(false)`. */
   private hasDropped = false;
-  times: Map<string, number> | null = null;
+  private times: Map<string, number> | null = null;
 
   constructor(
     private readonly backend: WasmBackend,
@@ -220,6 +220,10 @@ class WasmSession implements Session {
   drop(isOn: boolean): void {
     this.dropping = isOn;
     if (!isOn) this.hasDropped = false;
+  }
+
+  async time(times: Map<string, number> | null): Promise<void> {
+    this.times = times;
   }
 
   destroy(): void {

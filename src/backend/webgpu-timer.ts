@@ -10,8 +10,6 @@ const COPY_SRC = 0x4;
 const COPY_DST = 0x8;
 const MAP_READ = 0x1;
 
-export const TIMESTAMPS = "timestamp-query";
-
 /** The timer of one submission; use it once. */
 export class DispatchTimer {
   private readonly set: GPUQuerySet;

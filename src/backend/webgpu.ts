@@ -12,12 +12,13 @@ import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { shaderOf, wgslOf } from "./webgpu-shaders.ts";
-import { DispatchTimer, TIMESTAMPS } from "./webgpu-timer.ts";
+import type { DispatchTimer } from "./webgpu-timer.ts";
 
 // Values from the specification: Node has no globals for them.
 const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
 const MAP_READ_MODE = 1;
 const COMPUTE_STAGE = 4;
+const TIMESTAMPS = "timestamp-query";
 
 /** Uploads are split into chunks of this many bytes. */
 const WRITE_BYTES = 16 << 20;
@@ -223,7 +224,8 @@ class WebGPUSession implements Session {
   private readonly segments = new Map<SegmentName, Recorded>();
   private readonly staging: GPUBuffer[] = [];
   private released = false;
-  times: Map<string, number> | null = null;
+  private times: Map<string, number> | null = null;
+  private Timer: typeof DispatchTimer | null = null;
   /** Resolves when the times of all runs so far have been added. */
   private timed: Promise<void> = Promise.resolve();
 
@@ -349,13 +351,19 @@ class WebGPUSession implements Session {
     return dtype === "f16" ? halfToFloat(new Uint16Array(copy, before, count)) : new Float32Array(copy);
   }
 
+  async time(times: Map<string, number> | null): Promise<void> {
+    const isTimed = times && this.backend.device.features.has(TIMESTAMPS);
+    this.Timer = isTimed ? (await import("./webgpu-timer.ts")).DispatchTimer : null;
+    this.times = times;
+  }
+
   run(names: readonly SegmentName[], values: StepValues): void {
     this.check();
     const { device } = this.backend;
     const encoder = device.createCommandEncoder({ label: names.join("+") });
     const { times } = this;
     const count = names.reduce((sum, name) => sum + this.segments.get(name)!.steps.length, 0);
-    const timer = times && device.features.has(TIMESTAMPS) ? new DispatchTimer(device, count) : null;
+    const timer = this.Timer && new this.Timer(device, count);
     for (const name of names) {
       const { clears, steps, changing } = this.segments.get(name)!;
       const { first, end } = this.scalars.update(changing, values);

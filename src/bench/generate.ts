@@ -137,7 +137,7 @@ async function measure(
   }
   // In a separate round: timing each dispatch slows it down.
   const kernels = new Map<string, number>();
-  decoder.session.times = kernels;
+  await decoder.session.time?.(kernels);
   await write(options.tokens);
   return {
     rounds,

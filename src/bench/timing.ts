@@ -47,9 +47,9 @@ export async function wallTime({ session, segments, values, result }: Work, coun
 /** The same by kernel, on the device; empty if it does not time kernels. */
 export async function kernelTimes(work: Work, count: number): Promise<Map<string, number>> {
   const times = new Map<string, number>();
-  work.session.times = times;
+  await work.session.time?.(times);
   await wallTime(work, count);
-  work.session.times = null;
+  await work.session.time?.(null);
   return times;
 }
 

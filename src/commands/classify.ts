@@ -32,8 +32,8 @@ const program = command(
     "file in place of the texts. With --out, its rows are written there, in the same order and unchanged, with the columns " +
     "predicted and probability; a command that was killed continues where it was, one that is repeated finds that it is done.",
   [
-    '--run runs/first "You have won a prize, call now"',
-    '--run runs/first --json "See you at noon" "Free entry"',
+    '--run runs/first "See you at noon"',
+    '--run runs/first --json "See you at noon" "Free entry, reply now"',
     "--run runs/first messages.csv",
     "--run runs/first --in messages.csv --out labelled.csv",
     "--adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task --in messages.csv --out labelled.csv",

@@ -1,5 +1,5 @@
 /** Identifies models and adapters by their contents rather than their paths. */
-import { createHasher } from "#platform";
+import { createHasher, sha256 } from "#platform";
 import type { GPT2Checkpoint } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
 import { GPT2_VOCABULARY } from "./vocabulary.ts";
@@ -22,19 +22,15 @@ export function fingerprint(model: GPT2Checkpoint): Promise<string> {
 }
 
 async function make(model: GPT2Checkpoint): Promise<string> {
-  const hash = await createHasher("sha256");
-  const text = (value: unknown) => hash.update(new TextEncoder().encode(JSON.stringify(value)));
-  text(model.config);
-  if (model.vocabulary !== GPT2_VOCABULARY) text(model.vocabulary.fingerprint);
+  const text = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  const parts = [text(model.config)];
+  if (model.vocabulary !== GPT2_VOCABULARY) parts.push(text(model.vocabulary.fingerprint));
   for (let first = 0; first < model.names.length; first += AT_ONCE) {
     const some = model.names.slice(first, first + AT_ONCE);
     const samples = await Promise.all(some.map((name) => model.sample(name)));
-    for (const [i, name] of some.entries()) {
-      text([name, model.shape(name)]);
-      hash.update(samples[i]!);
-    }
+    for (const [i, name] of some.entries()) parts.push(text([name, model.shape(name)]), samples[i]!);
   }
-  return hash.digest();
+  return sha256(parts);
 }
 
 /** SHA-256 of a trained model: of everything in its adapter, and of its base model's fingerprint. */

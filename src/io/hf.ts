@@ -29,7 +29,7 @@ export interface GPT2Checkpoint {
   /** Values of a tensor, or of its rows [rowStart, rowEnd) along the first dimension, as floats. */
   read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
   /** Bytes that tell a tensor from others of its shape: the floats of its first row; the codes of a quantised matrix's first output. */
-  sample(name: string): Promise<Uint8Array>;
+  sample(name: string): Promise<Uint8Array<ArrayBuffer>>;
   /** What is stored of a matrix, if bitsandbytes quantised it as QLoRA does. */
   quantized?(name: string): Promise<NF4Parts | undefined>;
   close(): Promise<void>;

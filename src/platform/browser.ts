@@ -276,6 +276,17 @@ export async function createHasher(
   return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
 }
 
+/** SHA-256 of all parts together, in hexadecimal: by the browser, which needs no code for it, where the page is secure. */
+export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
+  if (isSecureContext) {
+    const hash = await crypto.subtle.digest("SHA-256", await new Blob([...parts]).arrayBuffer());
+    return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+  const hash = await createHasher("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
 /** Always undefined: a page has no environment variables. */
 export function environment(_name: string): string | undefined {
   return undefined;

@@ -162,6 +162,13 @@ export async function createHasher(
   return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest("hex") };
 }
 
+/** SHA-256 of all parts together, in hexadecimal. */
+export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
+  const hash = await createHasher("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
 /** An environment variable; undefined if it is not set or empty. */
 export function environment(name: string): string | undefined {
   return process.env[name] || undefined;
