@@ -123,7 +123,10 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
       where: file,
       expected: `one of ${USUAL[text < 0 ? "text" : "label"].join(", ")}`,
       found: nameList(names),
-      hint: `give its name with --${text < 0 ? "text" : "label"}-column`,
+      hint:
+        text < 0 && label < 0
+          ? "give the names of both columns: --text-column NAME --label-column NAME"
+          : `give its name with --${text < 0 ? "text" : "label"}-column`,
     });
   }
   if (text === label) {

@@ -14,6 +14,7 @@ import {
   assertAccessible,
   atStep,
   download,
+  endWorker,
   holdCheckpoint,
   keepStates,
   pickFile,
@@ -21,7 +22,6 @@ import {
   start,
   statesOf,
   stepsTaken,
-  waitForHold,
   waitForState,
   workerOf,
 } from "./page.ts";
@@ -344,12 +344,10 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await page.click("#resume");
   await page.locator("#run-error >> text=The file cannot be read").waitFor();
   await worker.evaluate(() => (self as unknown as { readable(): void }).readable());
-  await holdCheckpoint(page, "any file");
+  await holdCheckpoint(page, "end");
   await page.click("#run-error >> text=Resume from the last checkpoint");
   await page.waitForSelector("#training:not([data-state=failed])");
-  // A worker that ends without a word, as a browser ends it that lacks memory.
-  await waitForHold(page);
-  await worker.evaluate(() => self.close());
+  await endWorker(page);
   await page.locator("#run-error >> text=The page's worker has ended").waitFor();
   await waitForState(page, "interrupted");
   assert.match((await page.textContent("#status"))!, /^Interrupted\. Resume it from the last checkpoint\./);

@@ -86,17 +86,23 @@ export async function workerOf(page: Page): Promise<Worker> {
 }
 
 /**
- * Makes the page's worker wait before it writes the checkpoint of `step`, or any file, until the returned function is called or the
- * page is reloaded: the run cannot end before the test acts, however slow the page is. Only for runs that begin afterwards.
+ * Makes the page's worker wait before it writes the checkpoint of `step`, or what was learned, until the returned function is called or
+ * the page is reloaded: the run cannot end before the test acts, however slow the page is. Only for runs that begin afterwards.
  */
-export async function holdCheckpoint(page: Page, step: number | "any file"): Promise<() => Promise<void>> {
+export async function holdCheckpoint(page: Page, step: number | "end"): Promise<() => Promise<void>> {
   const worker = await workerOf(page);
-  await worker.evaluate((held) => {
+  await worker.evaluate((step) => {
     const { createWritable } = FileSystemFileHandle.prototype;
     const released = new Promise<void>((release) => Object.assign(self, { release }));
+    let reach = () => {};
+    Object.assign(self, { held: new Promise<void>((resolve) => (reach = resolve)) });
+    const isHeld = (name: string) =>
+      step === "end"
+        ? name.startsWith("adapter_model")
+        : name.startsWith("step-") && parseInt(name.slice(5), 10) === step;
     FileSystemFileHandle.prototype.createWritable = async function (options) {
-      if (held === "any file" || (this.name.startsWith("step-") && parseInt(this.name.slice(5), 10) === held)) {
-        Object.assign(self, { isHeld: true });
+      if (isHeld(this.name)) {
+        reach();
         await released;
       }
       return createWritable.call(this, options);
@@ -105,10 +111,12 @@ export async function holdCheckpoint(page: Page, step: number | "any file"): Pro
   return () => worker.evaluate(() => (self as unknown as { release(): void }).release());
 }
 
-/** Waits until the worker waits in `holdCheckpoint`. */
-export async function waitForHold(page: Page): Promise<void> {
+/** Ends the page's worker without a word when it waits in `holdCheckpoint`, as a browser ends one that lacks memory. */
+export async function endWorker(page: Page): Promise<void> {
   const worker = await workerOf(page);
-  while (!(await worker.evaluate(() => "isHeld" in self)));
+  await worker.evaluate(() => (self as unknown as { held: Promise<void> }).held);
+  // This call is answered before.
+  await worker.evaluate(() => void setTimeout(() => self.close()));
 }
 
 /** From the next load on, the page records every state that it shows, with its step. */
