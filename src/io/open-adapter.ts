@@ -90,7 +90,8 @@ async function placeOf(directory: string): Promise<string> {
   return (await findAdapter(directory)) ?? directory;
 }
 
-const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
+/** Matches a path that ends in the adapter/ of a run. */
+export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
 
 /**
  * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server that has a run is not

@@ -15,6 +15,7 @@ import {
 } from "#platform";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
+import { IS_ADAPTER } from "../io/open-adapter.ts";
 import { checkpointFiles, generations } from "./checkpoint.ts";
 
 /** The `format` entry of a run's config.json. */
@@ -65,8 +66,7 @@ async function runConfigAt(directory: string): Promise<{ files?: unknown; data?:
 
 /** The text column that a run was given; `directory` is the run's or its adapter/, or of something else, which has none. */
 export async function givenTextColumn(directory: string): Promise<string | undefined> {
-  const isAdapter = /(^|[\\/])adapter[\\/]*$/.test(directory);
-  const config = await runConfigAt(isAdapter ? joinPath(directory, "..") : directory);
+  const config = await runConfigAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
   const { textColumn } = (config?.data ?? {}) as { textColumn?: unknown };
   return typeof textColumn === "string" ? textColumn : undefined;
 }
