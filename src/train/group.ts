@@ -181,7 +181,7 @@ export async function trainGroup(
     const { resume, ...run } = runs[i]!;
     clock.enter();
     try {
-      run.onEvent?.({ type: "plan", plan, device: info, trainable, flops, prefix: planned });
+      run.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, prefix: planned });
       const training = new Run(member, prefix, { ...common, ...run }, prepared[i]!, info.kind, () => clock.now());
       if (resume) training.restore(resume);
       return await training.train({ options, spec, plan, prefix: planned, device: info, trainable, flops });
