@@ -20,7 +20,7 @@ import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
 import { createProgress, describeEvaluation, describeRate, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
-import { dataOptions, dataSpec, PRESETS, mergePreset, type RunSettings } from "../run/settings.ts";
+import { dataOptions, dataSpec, mergePreset, PRESETS, type RunSettings } from "../run/settings.ts";
 import { nearest } from "../suggest.ts";
 import {
   type Arm,

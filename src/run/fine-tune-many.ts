@@ -3,12 +3,11 @@
 import { absolutePath } from "#platform";
 import { checkOptions, type Kind } from "../arguments.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { fingerprint } from "../io/fingerprint.ts";
 import { type CommonArguments, type OwnArguments, settingsOf } from "../train/group.ts";
 import { trainMany } from "../train/many.ts";
 import { checkVocabulary, prepareRun } from "../train/prepare.ts";
 import { COMMON_ARGUMENTS, OPTIONS, OWN_ARGUMENTS } from "../train/trainer.ts";
-import { type Draw, type FineTuneRun, reserve, type SavedRun, withSave } from "./fine-tune.ts";
+import { type Draw, type FineTuneRun, follow, reserve, type SavedRun, withSave } from "./fine-tune.ts";
 
 /** A run of `fineTuneMany`: settings, callbacks and where it is saved, as of `fineTune`. */
 export type RunSettings = Omit<OwnArguments, "pause"> & SavedRun;
@@ -33,16 +32,17 @@ export async function fineTuneMany(
   const directories = runs.map(({ save }) => save);
   refuseTwice(directories);
   return reserve(directories, async (saves) => {
+    const { signal: _, ...materials } = common;
+    const followed = await Promise.all(runs.map(({ save: _, ...run }) => follow({ ...materials, ...run })));
     const settled = await trainMany(
       common,
-      runs.map(({ save: _, ...run }) => run),
+      runs.map(({ save: _, ...run }, i) => ({ ...run, onEvent: followed[i]!.onEvent })),
     );
-    // Saving needs it, and the model may be closed before.
-    await fingerprint(common.model);
     const saved = settled.map(async (one, i) => {
       if (one.status === "rejected") throw one.reason;
-      await saves[i]?.(one.value, common, draw);
-      return withSave(one.value, common, draw, directories[i]);
+      const record = followed[i]!.record();
+      await saves[i]?.(one.value, record, common, draw);
+      return withSave(one.value, record, common, draw, directories[i]);
     });
     return Promise.allSettled(saved);
   });

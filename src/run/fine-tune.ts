@@ -76,8 +76,10 @@ export async function follow(
   args: RunArguments & Pick<TrainArguments, "onEvent">,
 ): Promise<{ onEvent: (event: TrainEvent) => void; record: () => RunRecord }> {
   // Before training, as the model may be closed when it ends.
-  const settings = pickSettings({ ...args, data: undefined, model: undefined, adapter: undefined });
-  let record = await newRecord(args, settings, optionsOf(args));
+  const { device, model, data, adapter, prefixBudget: _, ...rest } = args;
+  const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
+  const options = optionsOf({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
+  let record = await newRecord(args, settings, options);
   return {
     onEvent: (event) => {
       record = advance(record, event);
@@ -103,7 +105,10 @@ export async function reserve<T>(
   return lockFree(first, false, hint, (check) =>
     reserveRest(async (result, record, { data }, draw) => {
       const { place, failure } = await saveSomewhere(first, (directory) =>
-        write(directory, result, record, data, draw, { replace: false, check: directory === first ? check : undefined }),
+        write(directory, result, record, data, draw, {
+          replace: false,
+          check: directory === first ? check : undefined,
+        }),
       );
       if (failure)
         throw new LowrankError("the run is saved in another directory", {

@@ -242,10 +242,14 @@ export function within(
 }
 
 /** Node's paths are absolute. */
-const findIn = (directory: string, path: string) => (/^(data|start)(\/|$)/.test(path) ? joinPath(directory, path) : path);
+const findIn = (directory: string, path: string) =>
+  /^(data|start)(\/|$)/.test(path) ? joinPath(directory, path) : path;
 
 /** The evaluation whose parameters are kept. */
-export function keptEvaluation({ evaluations, keptStep }: Pick<RunRecord, "evaluations" | "keptStep">): EvaluationRecord {
+export function keptEvaluation({
+  evaluations,
+  keptStep,
+}: Pick<RunRecord, "evaluations" | "keptStep">): EvaluationRecord {
   return evaluations.find(({ step }) => step === keptStep) ?? evaluations.at(-1)!;
 }
 

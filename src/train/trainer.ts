@@ -279,7 +279,9 @@ export class Run {
     if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
     const { objective } = this.data;
-    const measured = await (objective === "lm" ? this.measureTexts(this.data, kept.val) : this.measureClassifier(this.data, kept.val));
+    const measured = await (objective === "lm"
+      ? this.measureTexts(this.data, kept.val)
+      : this.measureClassifier(this.data, kept.val));
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await writeStart(this.engine, this.args, this.options.seed, { wanted: ({ grad }) => grad !== null, signal });
