@@ -3,8 +3,7 @@
 import type { Command } from "commander";
 import { absolutePath, joinPath } from "#platform";
 import { type DeviceName, textContext } from "../config.ts";
-import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
-import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { describeModel, type GPT2Checkpoint, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
@@ -13,6 +12,7 @@ import { downloadProgress } from "../report/download.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import { readRecord } from "../run/directory.ts";
 import { refuseExisting } from "../run/files.ts";
+import { loadRunData } from "../run/load-data.ts";
 import { newRecord, type RunRecord, within } from "../run/record.ts";
 import {
   dataOptions,
@@ -148,14 +148,8 @@ async function openModel(
 }
 
 /** Loads the data that a run's record describes, for a model. */
-export function loadData(
-  { objective, data }: Pick<RunRecord, "objective" | "data">,
-  model: GPT2Checkpoint,
-): Promise<TrainingData> {
-  return objective === "lm"
-    ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), model, ...DOWNLOADS })
-    : loadDataset(data as unknown as DatasetSpec, { ...(data as DatasetOptions), model, ...DOWNLOADS });
-}
+export const loadData = (run: Pick<RunRecord, "objective" | "data">, model: GPT2Checkpoint) =>
+  loadRunData(run, model, DOWNLOADS);
 
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
 const BESIDE_RESUME = ["resume", "model", "device", "threads", "recompute", "json", "checkpointEvery"];

@@ -1,8 +1,10 @@
 /** What is trained at the same time: a run, and others of its comparison. */
+import type { Speed } from "../../run/live-run.ts";
 import type { OwnArguments } from "../../train/group.ts";
+import { ofMode } from "../../train/options.ts";
 import type { TrainResult } from "../../train/records.ts";
 import { train } from "../../train/trainer.ts";
-import { isUnderWay, type RunRecord, type Speed } from "../protocol.ts";
+import { isUnderWay, type PageRun } from "../protocol.ts";
 import { type Emit, type Materials, Training } from "./training.ts";
 
 export class TrainingGroup {
@@ -16,23 +18,26 @@ export class TrainingGroup {
 
   /** A run, and the companions that `atOnce` chooses. Throws if it cannot begin; a companion that cannot is left out. */
   static async prepare(
-    run: RunRecord,
-    companions: readonly RunRecord[],
+    run: PageRun,
+    companions: readonly PageRun[],
     materials: Materials,
     emit: Emit,
   ): Promise<TrainingGroup> {
     const group = new TrainingGroup(materials, emit);
-    await group.add(run);
-    for (const one of await chosenOf(run, companions, materials)) await group.add(one).catch(() => {});
+    group.add(run);
+    for (const one of await chosenOf(run, companions, materials))
+      try {
+        group.add(one);
+      } catch {}
     return group;
   }
 
-  private async add(run: RunRecord): Promise<void> {
-    const report: Emit = (record, speed) => this.emit(record, speed && this.shared(speed));
-    this.trainings.push(await Training.prepare(run, this.materials, report, this.abort.signal));
+  private add(run: PageRun): void {
+    const report: Emit = (run, speed) => this.emit(run, speed && this.shared(speed));
+    this.trainings.push(new Training(run, this.materials, report, this.abort.signal));
   }
 
-  get runs(): RunRecord[] {
+  get runs(): PageRun[] {
     return this.trainings.map(({ run }) => run);
   }
 
@@ -46,7 +51,7 @@ export class TrainingGroup {
     this.abort.abort();
   }
 
-  /** Trains all to the end. Errors are reported in the records. */
+  /** Trains all to the end. Errors are reported in the runs. */
   async work(): Promise<void> {
     const begun = await Promise.all(
       this.trainings.map(async (training) => ({ training, run: await training.begin() })),
@@ -61,8 +66,8 @@ export class TrainingGroup {
   }
 
   private async train(runs: readonly OwnArguments[]): Promise<Promise<TrainResult>[]> {
-    const { device, model, source } = this.materials;
-    const common = { device, model, data: source.data, signal: this.abort.signal };
+    const { device, model, data } = this.materials;
+    const common = { device, model, data, signal: this.abort.signal };
     if (runs.length === 1) return [train({ ...common, ...runs[0] })];
     const { trainAtOnce } = await import("../../train/many.ts");
     return trainAtOnce(common, runs).catch((error) => runs.map(() => Promise.reject(error)));
@@ -80,14 +85,14 @@ export class TrainingGroup {
 }
 
 /** The companions that are trained at the same time as a run. */
-async function chosenOf(run: RunRecord, companions: readonly RunRecord[], materials: Materials): Promise<RunRecord[]> {
+async function chosenOf(run: PageRun, companions: readonly PageRun[], materials: Materials): Promise<PageRun[]> {
   if (companions.length === 0) return [];
   const { atOnce } = await import("../../train/many.ts");
-  const { device, model, source } = materials;
+  const { device, model, data } = materials;
   const all = [run, ...companions];
   const some = await atOnce(
-    { device, model, data: source.data },
-    all.map(({ settings }) => settings.options),
+    { device, model, data },
+    all.map(({ record: { options } }) => ofMode(options, options.mode)),
   );
   return some.filter((i) => i > 0).map((i) => all[i]!);
 }

@@ -27,6 +27,9 @@ export function pick(files: readonly File[]): void {
   for (const file of files) registerFile(joinPath(PICKED, file.name), file);
 }
 
+/** The path of a selected file. */
+export const pickedPath = (name: string) => joinPath(PICKED, name);
+
 /** The selected files of a choice; none of a data set by name. */
 function filesOf(choice: DataChoice): readonly string[] {
   switch (choice.kind) {
@@ -39,32 +42,13 @@ function filesOf(choice: DataChoice): readonly string[] {
   }
 }
 
-/** What a choice is called in the list of runs. */
+/** What a choice is called. */
 export function nameOf(choice: DataChoice): string {
   return choice.kind === "texts" ? choice.files.join(", ") : choice.name;
 }
 
-/** The paths of a choice's files: in the run's folder if they are stored there. */
-export function pathsOf(choice: DataChoice, folder: string | null): Promise<string[]> {
-  return Promise.all(
-    filesOf(choice).map(async (name) => {
-      const stored = folder === null ? "" : joinPath(folder, "data", name);
-      return folder !== null && (await exists(stored)) ? stored : joinPath(PICKED, name);
-    }),
-  );
-}
-
-/** Stores the files of a run in its folder, so that it can resume after a reload. */
-export async function keepData(choice: DataChoice, folder: string): Promise<void> {
-  for (const name of filesOf(choice)) {
-    const stored = joinPath(folder, "data", name);
-    if (!(await exists(stored))) await linkFile(joinPath(PICKED, name), stored);
-  }
-}
-
-export async function dropData(folder: string): Promise<void> {
-  await remove(joinPath(folder, "data"));
-}
+/** The paths of a choice's files. */
+export const pathsOf = (choice: DataChoice): string[] => filesOf(choice).map(pickedPath);
 
 export interface Source<Data extends TrainingData = TrainingData> {
   data: Data;
@@ -97,13 +81,12 @@ export function specOf<Spec>({ origin: { name } }: TrainingData, spec: Spec): Sp
   return typeof name === "string" ? { name } : spec;
 }
 
-/** Loads messages for the settings and the model; those of a run if `folder` is its folder. */
+/** Loads messages for the settings and the model. */
 export async function openData(
   settings: PageSettings,
   model: GPT2Checkpoint,
   context: number,
   downloads: DownloadOptions,
-  folder: string | null = null,
 ): Promise<Source<LoadedDataset>> {
   const { data: choice, balance, dedupe, split } = settings;
   const options: DatasetOptions = {
@@ -119,7 +102,7 @@ export async function openData(
     if (textColumn !== undefined) options.textColumn = textColumn;
     if (labelColumn !== undefined) options.labelColumn = labelColumn;
   }
-  const [file] = await pathsOf(choice, folder);
+  const [file] = pathsOf(choice);
   const spec: DatasetSpec = file === undefined ? { name: nameOf(choice) } : { file };
   return cached([spec, options, model.vocabulary.fingerprint], async () => {
     const data = await loadDataset(spec, { ...options, model, ...downloads });

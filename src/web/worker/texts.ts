@@ -7,18 +7,17 @@ import type { GPT2Checkpoint } from "../../io/hf.ts";
 import type { DataChoice, PageSettings, TextsReport } from "../protocol.ts";
 import { cached, lengthAndSeed, pathsOf, type Source, specOf } from "./sources.ts";
 
-/** Loads texts for the settings and the model; those of a run if `folder` is its folder. */
+/** Loads texts for the settings and the model. */
 export async function openTexts(
   settings: PageSettings,
   model: GPT2Checkpoint,
   context: number,
   downloads: DownloadOptions,
-  folder: string | null = null,
 ): Promise<Source<LoadedTexts>> {
   const { data: choice } = settings;
   const options: TextsOptions = lengthAndSeed(settings, context);
   if (choice.kind === "texts" && choice.encoding !== undefined) options.encoding = choice.encoding;
-  const spec: TextsSpec = choice.kind === "named" ? { name: choice.name } : { file: await pathsOf(choice, folder) };
+  const spec: TextsSpec = choice.kind === "named" ? { name: choice.name } : { file: pathsOf(choice) };
   return cached(["texts", spec, options, model.vocabulary.fingerprint], async () => {
     const data = await loadTexts(spec, { ...options, model, ...downloads });
     return { data, spec: specOf(data, spec), options };
