@@ -20,7 +20,7 @@ import { downloadProgress } from "../report/download.ts";
 import { showDuration } from "../report/duration.ts";
 import { createProgress, describeEvaluation, describeRate, describeStep, type Progress } from "../report/progress.ts";
 import { renderTable } from "../report/tables.ts";
-import { loadData } from "../run/data.ts";
+import { loadData } from "../run/load-data.ts";
 import {
   dataOptions,
   dataSpec,

@@ -1,13 +1,13 @@
 /** The choice of the adapter that training starts from: a new one, or one of an earlier run or of a file. */
 
 import type { Objective } from "../../config.ts";
-import { hasAdapter, type PageSettings, type RunRecord } from "../protocol.ts";
+import { hasAdapter, type RunRecord } from "../protocol.ts";
 import { byId, h } from "./dom.ts";
 import { when } from "./format.ts";
 
 export class AdapterPicker {
-  /** null: a new adapter. */
-  adapter: NonNullable<PageSettings["adapter"]> | null = null;
+  /** The id of its run; undefined: a new adapter. */
+  adapter: string | undefined;
   private readonly select = byId<HTMLSelectElement>("beginning");
   private runs: readonly RunRecord[] = [];
 
@@ -22,19 +22,18 @@ export class AdapterPicker {
     this.select.replaceChildren(
       h("option", { value: "" }, "a new adapter"),
       ...this.runs.map(({ id, title, dataName, created }) =>
-        h("option", { value: id, selected: id === this.adapter?.id }, `${title}: ${dataName}, ${when(created)}`),
+        h("option", { value: id, selected: id === this.adapter }, `${title}: ${dataName}, ${when(created)}`),
       ),
     );
-    if (this.select.value !== (this.adapter?.id ?? "")) this.choose();
+    if (this.select.value !== (this.adapter ?? "")) this.choose();
   }
 
   private choose(): void {
-    const run = this.runs.find(({ id }) => id === this.select.value);
-    this.adapter = run ? { id: run.id, title: run.title } : null;
+    this.adapter = this.select.value || undefined;
     this.changed();
   }
 }
 
 function canStartFrom(run: RunRecord): boolean {
-  return hasAdapter(run) && (run.settings.options.mode ?? "lora") === "lora";
+  return hasAdapter(run) && (run.settings.mode ?? "lora") === "lora";
 }

@@ -68,7 +68,7 @@ export class ComparePanel {
     if (settings) byId("compare").hidden = isLm && this.runs.length === 0;
     this.settings = isLm ? null : settings;
     if (this.settings && seconds !== null) {
-      const minutes = ((ALL / DURATIONS[this.settings.options.mode ?? "lora"]) * seconds) / 60;
+      const minutes = ((ALL / DURATIONS[this.settings.mode ?? "lora"]) * seconds) / 60;
       setText(this.start, `Compare methods (about ${Math.max(1, Math.round(minutes))} min)`);
     }
     this.enable();
@@ -135,7 +135,7 @@ export class ComparePanel {
     const axis = AXES[this.axis.value]!;
     const points = outcomes.flatMap(({ run, accuracy, interval }) => {
       const x = axis.of(run);
-      const mode = run.settings.options.mode ?? "lora";
+      const mode = run.settings.mode ?? "lora";
       const number = this.runs.indexOf(run) + 1;
       const color = MODES.indexOf(mode) + 1;
       return x ? [{ number, name: shortName(run), color, x, share: accuracy, interval }] : [];

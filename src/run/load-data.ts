@@ -1,4 +1,4 @@
-/** The data of a run: loaded as its settings or its record say. */
+/** Loads the data of a run, as its settings or its record say. */
 import { textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
@@ -12,10 +12,11 @@ import { dataOptions, dataSpec, type RunSettings, trainOptions } from "./setting
 /** A source of data and how it is read, as a run's record has them. */
 export type DataSource = Pick<RunRecord, "objective" | "data">;
 
+/** The data tokenized for a model; see `within` for files in the run's directory. */
 export function loadData(
   { objective, data }: DataSource,
   model: GPT2Checkpoint,
-  downloads: DownloadOptions,
+  downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
   return objective === "lm"
     ? loadTexts(data as unknown as TextsSpec, { ...(data as TextsOptions), model, ...downloads })
