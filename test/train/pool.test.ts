@@ -149,7 +149,7 @@ test("runs of any mode are trained at the same time, with the bits of each alone
     if (one.status === "rejected") continue;
     const alone = await train({ ...common, ...settings[i]! });
     assert.equal(one.value.steps, alone.steps, `steps of run ${i}`);
-    assert.equal(one.value.after, alone.after);
+    assert.equal(one.value.results!.after, alone.results!.after);
     assert.equal(one.value.device, alone.device);
     for (const [name, { data }] of alone.tensors) assertSameBits(name, one.value.tensors.get(name)!.data, data);
   }
