@@ -9,13 +9,10 @@ import { LowrankError } from "../errors.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
+import type { Round } from "./group.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { memoryOf, type TrainResult } from "./records.ts";
-import { type JobSettings, type Materials, type Start, train } from "./trainer.ts";
-
-interface Planned {
-  settings: JobSettings;
-}
+import { type JobSettings, type Materials, type PlannedJob, type Start, train } from "./trainer.ts";
 
 /** Trains a run on a part. */
 type TrainOnPart = (settings: JobSettings, start: Start) => Promise<TrainResult>;
@@ -37,7 +34,7 @@ export class CpuParts {
   ) {}
 
   /** The parts for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the first run. */
-  static async open(common: Materials, runs: readonly Planned[], signal?: AbortSignal): Promise<CpuParts | null> {
+  static async open(common: Materials, runs: readonly PlannedJob[], signal?: AbortSignal): Promise<CpuParts | null> {
     const { device, info } = await chooseFor(common, runs[0]!, signal);
     if (info.kind !== "wasm") return null;
     // The first type that fits depends on the memory that others leave.
@@ -47,15 +44,15 @@ export class CpuParts {
   }
 
   /** All runs are one round. */
-  round<T>(jobs: readonly T[]) {
+  round<J>(jobs: readonly J[]): Round<J> {
     return { jobs, atOnce: this.parts.length, apart: "" };
   }
 
   /** Calls `work` for each run when a part is free, in their order. */
-  async each<T extends Planned>(
-    runs: readonly T[],
+  async each<J extends PlannedJob>(
+    runs: readonly J[],
     signal: AbortSignal,
-    work: (run: T, trainOnPart: TrainOnPart) => Promise<void>,
+    work: (run: J, trainOnPart: TrainOnPart) => Promise<void>,
   ): Promise<void> {
     const { common, device } = this;
     const base = runs.length > 1 ? await loadSharedBase({ ...common, device }, runs[0]!, signal) : undefined;
@@ -110,7 +107,7 @@ export class CpuParts {
 /** The device that is chosen for a run. What is wrong with the run is said when it is trained. */
 async function chooseFor(
   common: Materials,
-  { settings }: Planned,
+  { settings }: PlannedJob,
   signal: AbortSignal | undefined,
 ): Promise<{ device: Backend; info: DeviceInfo }> {
   try {
@@ -134,7 +131,7 @@ function divide(device: Backend, runs: number): Backend[] {
 /** An engine with the base model's weights, if a run and others can share them. */
 async function loadSharedBase(
   common: Materials,
-  { settings }: Planned,
+  { settings }: PlannedJob,
   signal: AbortSignal,
 ): Promise<Engine | undefined> {
   const prepared = prepareIfValid({ ...common, ...settings });

@@ -11,8 +11,18 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { memoryOf, type PrefixPlan, type TrainResult } from "./records.ts";
-import type { Job, Round } from "./scheduler.ts";
-import { type JobSettings, type Materials, Run, type Start } from "./trainer.ts";
+import { type Materials, type PlannedJob, Run, type Start } from "./trainer.ts";
+
+/** Jobs that are trained next. */
+export interface Round<J> {
+  jobs: readonly J[];
+  /** How many of them are trained at the same time. */
+  atOnce: number;
+  /** The peak memory of the plan that they share. */
+  bytes?: number;
+  /** Why they are not in the rounds before; empty in the first. */
+  apart: string;
+}
 
 /** A run in a plan of several: not its own plan, as there may be many runs. */
 interface Candidate {
@@ -44,7 +54,7 @@ function commonWords({ spec, size, prefix, options: { accumulate } }: PreparedRu
  * Divides jobs into rounds of those that can share a plan, in the order of their first jobs: as many as the device has room for. The others
  * are rounds of one.
  */
-export function divideIntoPlans<J extends Pick<Job, "settings">>(common: Materials, jobs: readonly J[]): Round<J>[] {
+export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Round<J>[] {
   const rounds: Round<J>[] = [];
   const groups = new Map<string, { words: string[]; all: (Candidate & { job: J })[] }>();
   for (const job of jobs) {
@@ -109,7 +119,7 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
  */
 export async function trainGroup(
   common: Materials,
-  runs: readonly { settings: JobSettings; start: Start }[],
+  runs: readonly (PlannedJob & { start: Start })[],
   signal: AbortSignal,
 ): Promise<Promise<TrainResult>[]> {
   const { model, data } = common;

@@ -4,28 +4,23 @@
  */
 import { LowrankError } from "../errors.ts";
 import { CpuParts } from "./cpu-parts.ts";
-import { divideIntoPlans, trainGroup } from "./group.ts";
+import { divideIntoPlans, type Round, trainGroup } from "./group.ts";
 import type { TrainResult } from "./records.ts";
-import { type CommonArguments, type JobSettings, type Materials, type Start, train } from "./trainer.ts";
+import {
+  type CommonArguments,
+  type JobSettings,
+  type Materials,
+  type PlannedJob,
+  type Start,
+  train,
+} from "./trainer.ts";
 
 /** A run that is to be trained. */
-export interface Job {
-  settings: JobSettings;
+export interface Job extends PlannedJob {
   /** Called when its turn has come; `signal` ends it. Gives null if it cannot begin, which it reports by itself. */
   begin(signal: AbortSignal): Promise<Start | null>;
   /** Called once it has begun: saves what was learned, or reports the error. What this throws is a bug, and stops the other jobs. */
   end(trained: Promise<TrainResult>): Promise<void>;
-}
-
-/** Jobs that are trained next. */
-export interface Round<J> {
-  jobs: readonly J[];
-  /** How many of them are trained at the same time. */
-  atOnce: number;
-  /** The peak memory of the plan that they share. */
-  bytes?: number;
-  /** Why they are not in the rounds before; empty in the first. */
-  apart: string;
 }
 
 export interface SchedulerEvents<J> {
@@ -35,9 +30,8 @@ export interface SchedulerEvents<J> {
 }
 
 /** A job that has begun, and how. */
-interface BegunJob<J> {
+interface BegunJob<J> extends PlannedJob {
   job: J;
-  settings: JobSettings;
   start: Start;
 }
 
@@ -45,10 +39,7 @@ interface BegunJob<J> {
 type TrainAlone = (settings: JobSettings, start: Start) => Promise<TrainResult>;
 
 /** The rounds in which `trainJobs` would train jobs. */
-export async function planRounds<J extends Pick<Job, "settings">>(
-  common: Materials,
-  jobs: readonly J[],
-): Promise<Round<J>[]> {
+export async function planRounds<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Promise<Round<J>[]> {
   const parts = await CpuParts.open(common, jobs);
   if (!parts) return divideIntoPlans(common, jobs);
   parts.close();

@@ -112,6 +112,11 @@ export type Start = Pick<FineTuneArguments, "resume" | "checkpointEvery" | "onEv
 /** The options of a run, and the adapter that it continues from. */
 export type JobSettings = Omit<OwnArguments, keyof Start>;
 
+/** A run that may be trained beside others. */
+export interface PlannedJob {
+  settings: JobSettings;
+}
+
 const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
   Exclude<keyof FineTuneArguments, keyof TrainOptions>,
   Kind
