@@ -51,10 +51,9 @@ import { costsIn, divide, shapeOf } from "../sweep/shards.ts";
 import { collect, keepPart, locked, partCount, readCell, type TrialResult } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
-import { divideRuns, groupMemory } from "../train/group.ts";
 import { DEFAULTS, methodSizes } from "../train/options.ts";
-import { Pool } from "../train/pool.ts";
 import { checkVocabulary } from "../train/prepare.ts";
+import { planRounds } from "../train/scheduler.ts";
 import { specOf } from "../train/sizes.ts";
 import { calledAs } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, print, threadsFlag, UNLISTED } from "./cli.ts";
@@ -364,19 +363,16 @@ async function dryRun(
     );
     const numbers = (some: readonly number[]) =>
       `trial${some.length > 1 ? "s" : ""} ${showRanges(some.map((i) => i + 1))}`;
-    for (const text of await describeGroups(trials, backend, data, numbers)) print(text);
-    for (const text of await describeGroups(later, backend, data, (some) => count(some, "trial")))
+    for (const text of await describeRounds(trials, backend, data, numbers)) print(text);
+    for (const text of await describeRounds(later, backend, data, (some) => count(some, "trial")))
       print(`then ${text}`);
   } finally {
     backend.destroy();
   }
 }
 
-/**
- * Which trials are trained at once. On WebGPU a line for each group, with its memory, and for those that are trained by themselves, with
- * why.
- */
-async function describeGroups(
+/** Which trials are trained at once, a line for each round; and those that are trained by themselves, with why. */
+async function describeRounds(
   trials: readonly Trial[],
   device: Backend,
   data: TrainingData,
@@ -385,29 +381,18 @@ async function describeGroups(
   const lines: string[] = [];
   /** By what keeps them apart. */
   const alone = new Map<string, number[]>();
-  const models = new Set(trials.map(({ model }) => model));
+  const models = new Set(trials.map((trial) => trial.model));
   for (const path of models) {
-    const own = [...trials.keys()].filter((i) => trials[i]!.model === path);
+    const own = [...trials.entries()].filter(([, trial]) => trial.model === path);
     const model = await loadModel(path, DOWNLOADS);
-    const common = { device, model, data };
-    const options = own.map((i) => trials[i]!.options);
-    const size = await Pool.sizeFor(common, options);
-    if (size !== null) {
-      const how = size > 1 ? `${size} at a time, each on threads of its own` : "one at a time";
-      lines.push([`${name(own)}: ${how}`, ...(models.size > 1 ? [`model ${path}`] : [])].join(", "));
-      await model.close();
-      continue;
-    }
-    for (const { runs, apart } of divideRuns(common, options)) {
-      const some = runs.map((i) => own[i]!);
+    const jobs = own.map(([index, { options }]) => ({ index, settings: options }));
+    for (const { jobs: some, atOnce, bytes, apart } of await planRounds({ device, model, data }, jobs)) {
+      const indices = some.map(({ index }) => index);
       const why = [models.size > 1 ? `model ${path}` : "", apart].filter(Boolean).join(", ");
-      if (some.length === 1) alone.set(why, [...(alone.get(why) ?? []), ...some]);
+      if (atOnce === 1) alone.set(why, [...(alone.get(why) ?? []), ...indices]);
       else {
-        const bytes = groupMemory(
-          common,
-          runs.map((i) => options[i]!),
-        );
-        lines.push(`${name(some)} at once, ${showBytes(bytes)}${why && `: ${why}`}`);
+        const how = bytes ? ` at once, ${showBytes(bytes)}` : `: ${atOnce} at a time, each on threads of its own`;
+        lines.push(`${name(indices)}${how}${why && `: ${why}`}`);
       }
     }
     await model.close();

@@ -1,7 +1,7 @@
 /** The page's comparison of methods, its runs as a CSV file and its smoothed curves, without a browser. */
 import * as assert from "uvu/assert";
 import { showShare } from "../../src/report/share.ts";
-import { titleOf } from "../../src/run/directory.ts";
+import { describeMethod } from "../../src/run/record.ts";
 import { DEFAULTS, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { steps } from "../../src/web/page/axes.ts";
 import { smoothed } from "../../src/web/page/chart.ts";
@@ -27,7 +27,7 @@ const SETTINGS: PageSettings = {
 test("a comparison has seven methods with valid settings, each at its own rate, and the visitor's other settings", () => {
   const [small, large] = [128, 768].map((n_embd) => methodsOf(SETTINGS, { n_embd }));
   assert.equal(
-    small!.map(({ options }) => titleOf(resolveOptions(options))),
+    small!.map(({ options }) => describeMethod(resolveOptions(options))),
     [
       ...["LoRA, rank 1, alpha 2", "LoRA, rank 4, alpha 8", "LoRA, rank 16, alpha 32", "full fine-tuning"],
       ...["last block", "head only", "biases only (BitFit)"],
@@ -47,7 +47,13 @@ function runOf(id: string, options: Partial<TrainOptions>, loss: number, isRight
   const verdicts = Uint8Array.from({ length: 100 }, (_, i) => Number(isRight(i)));
   const evaluation = { rows: 100, loss, accuracy: verdicts.reduce((a, b) => a + b, 0) / 100 };
   return {
-    ...{ id, title: titleOf({ ...DEFAULTS, ...options }), state: "finished", created: Number(id), comparison: "c" },
+    ...{
+      id,
+      title: describeMethod({ ...DEFAULTS, ...options }),
+      state: "finished",
+      created: Number(id),
+      comparison: "c",
+    },
     ...{ dataName: "spam, ham", settings: { ...SETTINGS, options }, trainable: 258, values: 7_334_292, seconds: 2.5 },
     ...{ after: { train: evaluation, val: evaluation, test: evaluation }, evaluations: [], verdicts, savedBytes: 1000 },
   } as unknown as RunRecord;

@@ -1,7 +1,4 @@
 /** What is trained at the same time: a run, and others of its comparison. */
-import type { OwnArguments } from "../../train/group.ts";
-import type { TrainResult } from "../../train/records.ts";
-import { train } from "../../train/trainer.ts";
 import { isUnderWay, type RunRecord, type Speed } from "../protocol.ts";
 import { type Emit, type Materials, Training } from "./training.ts";
 
@@ -48,24 +45,10 @@ export class TrainingGroup {
 
   /** Trains all to the end. Errors are reported in the records. */
   async work(): Promise<void> {
-    const begun = await Promise.all(
-      this.trainings.map(async (training) => ({ training, run: await training.begin() })),
-    );
-    const ready = begun.flatMap(({ training, run }) => (run ? [{ training, run }] : []));
-    // A run goes on on the kind of device on which it began.
-    for (const kind of new Set(ready.map(({ run }) => run.resume?.device))) {
-      const some = ready.filter(({ run }) => run.resume?.device === kind);
-      const promises = await this.train(some.map(({ run }) => run));
-      await Promise.all(some.map(({ training }, i) => training.complete(promises[i]!)));
-    }
-  }
-
-  private async train(runs: readonly OwnArguments[]): Promise<Promise<TrainResult>[]> {
     const { device, model, source } = this.materials;
     const common = { device, model, data: source.data, signal: this.abort.signal };
-    if (runs.length === 1) return [train({ ...common, ...runs[0] })];
-    const { trainAtOnce } = await import("../../train/many.ts");
-    return trainAtOnce(common, runs).catch((error) => runs.map(() => Promise.reject(error)));
+    const { trainJobs } = await import("../../train/scheduler.ts");
+    await trainJobs(common, this.trainings);
   }
 
   /** The speed of a run as it seems: what it reports is by its share of the time. */
@@ -82,12 +65,10 @@ export class TrainingGroup {
 /** The companions that are trained at the same time as a run. */
 async function chosenOf(run: RunRecord, companions: readonly RunRecord[], materials: Materials): Promise<RunRecord[]> {
   if (companions.length === 0) return [];
-  const { atOnce } = await import("../../train/many.ts");
+  const { planRounds } = await import("../../train/scheduler.ts");
   const { device, model, source } = materials;
-  const all = [run, ...companions];
-  const some = await atOnce(
-    { device, model, data: source.data },
-    all.map(({ settings }) => settings.options),
-  );
-  return some.filter((i) => i > 0).map((i) => all[i]!);
+  const jobs = [run, ...companions].map((one) => ({ one, settings: one.settings.options }));
+  const rounds = await planRounds({ device, model, data: source.data }, jobs);
+  const { jobs: some, atOnce } = rounds.find((round) => round.jobs.includes(jobs[0]!))!;
+  return some.slice(1, atOnce).map(({ one }) => one);
 }

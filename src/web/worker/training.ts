@@ -33,11 +33,12 @@ import { startTensors } from "../../run/scaled.ts";
 import { describeKept } from "../../run/summary.ts";
 import { sizeOf } from "../../tensor.ts";
 import { isUnequal } from "../../train/class-weights.ts";
-import type { OwnArguments } from "../../train/group.ts";
 import { noveltyOf } from "../../train/novelty.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type StepRecord, type TrainEvent, type TrainResult } from "../../train/records.ts";
+import type { Job } from "../../train/scheduler.ts";
+import type { JobSettings, Start } from "../../train/trainer.ts";
 import type { ErrorReport, Mistake, PageSettings, RunRecord, Speed } from "../protocol.ts";
 import { curveOf, recentOf } from "./curve.ts";
 import { reportOf, reportOfRun } from "./errors.ts";
@@ -170,7 +171,7 @@ export function loadedRun(id: string, model: string, file: string, { meta, tenso
   };
 }
 
-export class Training {
+export class Training implements Job {
   private steps: StepRecord[] = [];
   private speed: Speed | null = null;
   /** The state of a run that is ended before its last step. */
@@ -229,8 +230,13 @@ export class Training {
     this.emitNow();
   }
 
-  /** The arguments of its training, from its last checkpoint; null if it cannot begin. Errors are reported in the record. */
-  async begin(): Promise<OwnArguments | null> {
+  get settings(): JobSettings {
+    const { device: _, model: _m, data: _d, ...settings } = this.args;
+    return settings;
+  }
+
+  /** From its last checkpoint. Errors are reported in the record. */
+  async begin(): Promise<Start | null> {
     const { run } = this;
     try {
       const resume = await this.restore();
@@ -238,27 +244,25 @@ export class Training {
       run.error = null;
       await this.store();
       this.emitNow();
-      const { device: _, model: _m, data: _d, ...settings } = this.args;
       return {
-        ...settings,
         onEvent: (event) => this.onTrainEvent(event),
         checkpointEvery: "evaluation",
         onCheckpoint: (checkpoint) => this.keep(checkpoint),
         ...(resume ? { resume } : {}),
       };
     } catch (error) {
-      await this.complete(Promise.reject(error));
+      await this.end(Promise.reject(error));
       return null;
     }
   }
 
   /** Saves what its training leaves. Errors are reported in the record. */
-  async complete(trained: Promise<TrainResult>): Promise<void> {
+  async end(trained: Promise<TrainResult>): Promise<void> {
     try {
       await this.finish(await trained);
     } catch (error) {
       // Stopped before the first step: there is nothing to save, and the run can start again.
-      if (error === this.signal.reason) await this.end(this.ending);
+      if (error === this.signal.reason) await this.finishAs(this.ending);
       else await this.fail(error);
     }
     this.speed = null;
@@ -360,7 +364,7 @@ export class Training {
     const { model, adapter: first } = this.materials;
     const start = first?.tensors ?? (await startTensors(this.meta, result.options, model));
     run.changes = await changesOf(this.adapter(result.tensors), model, start);
-    await this.end(result.aborted ? this.ending : "finished", isStored);
+    await this.finishAs(result.aborted ? this.ending : "finished", isStored);
     if (result.aborted || !isStored) return;
     await remove(joinPath(folderOf(run.id), "checkpoint"));
     await dropData(folderOf(run.id));
@@ -413,10 +417,10 @@ export class Training {
         })
         .catch((reason) => this.noteUnstored(reason));
     }
-    await this.end("failed");
+    await this.finishAs("failed");
   }
 
-  private async end(state: RunRecord["state"], hasFiles = true): Promise<void> {
+  private async finishAs(state: RunRecord["state"], hasFiles = true): Promise<void> {
     this.run.state = state;
     this.latest = undefined;
     this.count();
